@@ -1,0 +1,62 @@
+//! The part of Heartwire that decides: it reads no clock, opens no socket and spawns nothing.
+//!
+//! A *driver* owns a socket and a clock, and holds one [`Connection`] for it. It tells the
+//! connection what happened ([`Connection::handle_heard`], [`Connection::handle_received`],
+//! [`Connection::handle_sent`], [`Connection::handle_timeout`]), asks when to wake
+//! ([`Connection::poll_timeout`]) and what to write ([`Connection::poll_transmit`]). Everything
+//! about life and death is decided in here, so that a server with a million sessions, a client and
+//! a simulator on a virtual clock all come to the same verdict at the same time.
+//!
+//! ```
+//! use core::time::Duration;
+//! use heartwire_core::{Connection, Event, Instant, Policy, Settings};
+//!
+//! // A server that calls a client dead after 15 s of silence; its timers are at most 100 ms late.
+//! let policy = Policy::builder().limit(Duration::from_secs(15)).build()?;
+//! let settings = Settings::new(policy).tick(Duration::from_millis(100));
+//! let at = |secs| Instant::from_nanos(secs * 1_000_000_000);
+//! let mut connection = Connection::new(settings, at(0));
+//!
+//! // Bytes arrive after 3 s: an empty packet of type 0 is a beat.
+//! connection.handle_heard(at(3));
+//! let mut bytes: &[u8] = &[0; 8];
+//! assert_eq!(connection.handle_received(at(3), &mut bytes)?, Some(Event::Beat));
+//! assert!(bytes.is_empty());
+//!
+//! // Then nothing more. The verdict comes 15 s after the last byte, and not before.
+//! assert_eq!(connection.poll_timeout(), Some(at(18)));
+//! assert!(connection.handle_timeout(at(17))?.is_none());
+//! let verdict = connection.handle_timeout(at(18))?.expect("silent for 15 s");
+//! assert_eq!(verdict.silence, Duration::from_secs(15));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! The crate is `no_std` and allocates nothing; the feature `alloc` adds the timer
+//! [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod backoff;
+mod connection;
+pub mod frame;
+mod liveness;
+mod policy;
+mod stall;
+mod time;
+mod violation;
+#[cfg(feature = "alloc")]
+pub mod wheel;
+
+pub use backoff::Backoff;
+pub use connection::{Caps, Connection, Event, Settings, Transmit, Wire};
+pub use liveness::{Cause, Liveness, Verdict};
+pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
+pub use stall::{STALL_MIN, Stall, StallWatch};
+pub use time::Instant;
+pub use violation::Violation;

@@ -1,0 +1,246 @@
+//! The state machine that decides when the peer is dead and when a beat is due.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::policy::{Bound, Policy};
+use crate::stall::Stall;
+use crate::time::Instant;
+
+/// One silence gets at most this many restarts after stalls of our own, so that even a host that
+/// stalls all the time reports a death after `(GRACES_MAX + 1) × limit` awake.
+const GRACES_MAX: u8 = 3;
+
+/// Judges one peer by its silence, and says when to beat.
+///
+/// It knows nothing of frames: [`Connection`](crate::Connection) adds those. Traffic only stores a
+/// timestamp; deadlines are computed when somebody asks for them.
+#[derive(Clone, Copy, Debug)]
+pub struct Liveness {
+    policy: Policy,
+    last_heard: Instant,
+    last_sent: Instant,
+    judgement: Judgement,
+    beat_due: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judgement {
+    /// The limit counts from the last byte.
+    Listening,
+    /// We stood still in this silence: the limit counts from when we ran again.
+    Graced { from: Instant, graces: u8 },
+    /// The verdict was given. Nothing follows.
+    Dead,
+}
+
+impl Liveness {
+    /// Starts judging at `now`: the first silence begins here, and so does the first beat interval.
+    #[must_use]
+    pub const fn new(policy: Policy, now: Instant) -> Self {
+        Self {
+            policy,
+            last_heard: now,
+            last_sent: now,
+            judgement: Judgement::Listening,
+            beat_due: false,
+        }
+    }
+
+    /// At least one byte from the peer arrived at `at`, which may lie in the past. Whether it is
+    /// part of a whole frame does not matter.
+    pub fn handle_heard(&mut self, at: Instant) {
+        if at <= self.last_heard {
+            return;
+        }
+        self.last_heard = at;
+        match self.judgement {
+            Judgement::Graced { from, .. } if at >= from => self.judgement = Judgement::Listening,
+            Judgement::Listening | Judgement::Graced { .. } | Judgement::Dead => {}
+        }
+    }
+
+    /// Something was sent to the peer at `at`, so no beat is due for a while.
+    pub fn handle_sent(&mut self, at: Instant) {
+        self.last_sent = self.last_sent.max(at);
+        self.beat_due = false;
+    }
+
+    /// This end stood still. A peer that has not been heard since gets a full limit from
+    /// `resumed_at`; three times in one silence at most. Repeated calls with one stall do nothing.
+    pub fn handle_stall(&mut self, stall: Stall) {
+        if stall.resumed_at <= self.last_heard {
+            return;
+        }
+        let graces = match self.judgement {
+            Judgement::Listening => 0,
+            Judgement::Graced { from, graces } if stall.resumed_at > from => graces,
+            Judgement::Graced { .. } | Judgement::Dead => return,
+        };
+        if graces < GRACES_MAX {
+            self.judgement = Judgement::Graced { from: stall.resumed_at, graces: graces + 1 };
+        }
+    }
+
+    /// Makes a beat due at once, whether or not the policy has a beat interval.
+    pub const fn beat_now(&mut self) {
+        self.beat_due = true;
+    }
+
+    /// Whether a beat should be sent. Stays true until [`handle_sent`](Self::handle_sent).
+    #[must_use]
+    pub const fn beat_due(&self) -> bool {
+        self.beat_due
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
+    /// Only [`handle_sent`](Self::handle_sent) on a due beat can make this earlier.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.verdict_at(), self.beat_at()) {
+            (Some(verdict), Some(beat)) => Some(verdict.min(beat)),
+            (verdict, beat) => verdict.or(beat),
+        }
+    }
+
+    /// Time passed. Early and repeated calls do nothing. `tick` is how late the driver's timers
+    /// may be; it only goes into the verdict's bound.
+    ///
+    /// The caller must have read whatever its socket holds and passed it to
+    /// [`handle_heard`](Self::handle_heard): bytes that have arrived outrank a deadline.
+    #[must_use]
+    pub fn handle_timeout(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
+        if let Some(deadline) = self.verdict_at().filter(|&deadline| now >= deadline) {
+            let verdict = Verdict {
+                cause: Cause::Silence,
+                silence: now.saturating_since(self.last_heard),
+                bound: self.policy.bound(tick),
+                stalled: self.judged_from().saturating_since(self.last_heard),
+                late: now.saturating_since(deadline),
+            };
+            self.judgement = Judgement::Dead;
+            return Some(verdict);
+        }
+        if self.beat_at().is_some_and(|deadline| now >= deadline) {
+            self.beat_due = true;
+        }
+        None
+    }
+
+    /// When the last byte from the peer arrived, or when judging began.
+    #[must_use]
+    pub const fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
+    /// The policy that this peer is judged by.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Whether the verdict was given.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.judgement == Judgement::Dead
+    }
+
+    fn judged_from(&self) -> Instant {
+        match self.judgement {
+            Judgement::Graced { from, .. } => from.max(self.last_heard),
+            Judgement::Listening | Judgement::Dead => self.last_heard,
+        }
+    }
+
+    fn verdict_at(&self) -> Option<Instant> {
+        if self.is_dead() {
+            return None;
+        }
+        self.policy.limit().map(|limit| self.judged_from().saturating_add(limit))
+    }
+
+    fn beat_at(&self) -> Option<Instant> {
+        if self.is_dead() || self.beat_due {
+            return None;
+        }
+        self.policy.beat().map(|beat| self.last_sent.saturating_add(beat))
+    }
+}
+
+/// The decision that a peer is dead, with the figures it rests on. It is an event, not an error:
+/// finding a dead peer is what this crate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// What showed that the peer is dead.
+    pub cause: Cause,
+    /// How long nothing had come from the peer.
+    pub silence: Duration,
+    /// When the verdict had to come, counted from the peer's last byte, or from the end of the
+    /// last stall of our own where `stalled` is not zero. `None` where the cause has no bound here.
+    pub bound: Option<Bound>,
+    /// How much of the silence was not held against the peer, because this end stood still in it.
+    pub stalled: Duration,
+    /// How much later than its deadline this end gave the verdict.
+    pub late: Duration,
+}
+
+impl Verdict {
+    /// The verdict that the operating system's own timers came to (keepalive, user timeout,
+    /// retransmissions), after `silence`.
+    #[must_use]
+    pub const fn kernel(silence: Duration) -> Self {
+        Self {
+            cause: Cause::Kernel,
+            silence,
+            bound: None,
+            stalled: Duration::ZERO,
+            late: Duration::ZERO,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause {
+            Cause::Silence => write!(f, "silent for {:.3} s", self.silence.as_secs_f64())?,
+            Cause::Kernel => write!(
+                f,
+                "given up by the system's own timers after {:.3} s of silence",
+                self.silence.as_secs_f64()
+            )?,
+        }
+        if let Some(bound) = self.bound {
+            write!(f, " (bound {bound}, {} ms late", self.late.as_millis())?;
+            if !self.stalled.is_zero() {
+                write!(f, ", {:.3} s not counted: we stood still", self.stalled.as_secs_f64())?;
+            }
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+/// What showed that a peer is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Nothing came from it for the policy's limit.
+    Silence,
+    /// The operating system gave up on it (keepalive, user timeout, retransmissions, no route).
+    Kernel,
+}
+
+impl Cause {
+    /// A short name that does not change between versions, for logs, counters and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Kernel => "kernel",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

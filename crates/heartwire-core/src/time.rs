@@ -1,0 +1,38 @@
+//! A point in time, as a driver tells it.
+
+use core::time::Duration;
+
+/// Nanoseconds since an origin that the driver chose.
+///
+/// There is no `now()` here and no value with a special meaning: "no deadline" is `None`, "at
+/// once" is `now`. All arithmetic saturates, so that a clock that steps back makes a verdict late,
+/// never early. A `u64` of nanoseconds lasts 584 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The point `nanos` nanoseconds after the driver's origin.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the driver's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// This point moved `duration` later; the last representable point if that lies beyond it.
+    #[must_use]
+    pub fn saturating_add(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(nanos))
+    }
+
+    /// The time from `earlier` to this point; zero if `earlier` is later.
+    #[must_use]
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}

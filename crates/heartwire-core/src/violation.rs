@@ -1,0 +1,101 @@
+//! What a peer can do wrong on the wire.
+
+use core::fmt;
+use core::time::Duration;
+
+/// A breach of the wire protocol by the peer. It ends the connection it came from, and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A head announced a body of negative length.
+    NegativeLength {
+        /// The length in the head, in bytes.
+        length: i32,
+    },
+    /// A head announced a body longer than [`Caps::frame_len_max`](crate::Caps::frame_len_max).
+    /// Found from the head alone: nothing was allocated for the body.
+    TooLong {
+        /// The length in the head, in bytes.
+        length: u32,
+        /// The longest body allowed, in bytes.
+        max: u32,
+    },
+    /// A head carried a type that this version of the wire does not have.
+    UnknownType {
+        /// The 8 bytes of the head as they came.
+        head: [u8; 8],
+    },
+    /// A HEART announced a body, which it never has.
+    BeatWithBody {
+        /// The length in the head, in bytes.
+        length: u32,
+    },
+    /// No whole frame came within [`Caps::first_frame`](crate::Caps::first_frame) of the start.
+    NoFirstFrame {
+        /// How long the connection waited for it.
+        waited: Duration,
+    },
+    /// A frame that had begun was not whole within the time that [`Caps`](crate::Caps) allows.
+    SlowFrame {
+        /// How long the connection waited, from the first of the frame's bytes that it saw.
+        waited: Duration,
+    },
+}
+
+impl Violation {
+    /// A short name that does not change between versions, for logs, counters and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NegativeLength { .. } => "negative_length",
+            Self::TooLong { .. } => "too_long",
+            Self::UnknownType { .. } => "unknown_type",
+            Self::BeatWithBody { .. } => "beat_with_body",
+            Self::NoFirstFrame { .. } => "no_first_frame",
+            Self::SlowFrame { .. } => "slow_frame",
+        }
+    }
+}
+
+/// What the bytes of a refused head look like, to help whoever pointed the wrong program here.
+fn guess(head: [u8; 8]) -> Option<&'static str> {
+    match head {
+        [0x16, 0x03, ..] => Some("a TLS handshake"),
+        [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
+        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
+        [b'G', b'E', b'T', b' ', ..]
+        | [b'P', b'O', b'S', b'T', b' ', ..]
+        | [b'H', b'E', b'A', b'D', b' ', ..]
+        | [b'P', b'U', b'T', b' ', ..]
+        | [b'P', b'R', b'I', b' ', ..]
+        | [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' '] => Some("HTTP"),
+        [0, 0, 0, 1, ..] => Some("a frame with big-endian integers"),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NegativeLength { length } => write!(f, "a frame announced {length} bytes"),
+            Self::TooLong { length, max } => {
+                write!(f, "a frame announced {length} bytes, more than the {max} allowed")
+            }
+            Self::UnknownType { head } => {
+                let [a, b, c, d, ..] = head;
+                write!(f, "unknown frame type {}", i32::from_le_bytes([a, b, c, d]))?;
+                match guess(head) {
+                    Some(kind) => write!(f, " (this looks like {kind})"),
+                    None => Ok(()),
+                }
+            }
+            Self::BeatWithBody { length } => {
+                write!(f, "a beat announced a body of {length} bytes, but beats have none")
+            }
+            Self::NoFirstFrame { waited } => write!(f, "no whole frame in the first {waited:.1?}"),
+            Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
+        }
+    }
+}
+
+impl core::error::Error for Violation {}

@@ -1,0 +1,266 @@
+//! A hierarchical timer wheel: insert, cancel and expire in constant time.
+//!
+//! Six levels of 64 slots. A slot of level 0 is one tick wide, a slot of each further level as wide
+//! as the whole level below it. An entry goes to the level that its *distance* calls for, and moves
+//! down when its slot is reached: five moves at most, each shared by the few entries of one slot.
+//! (Choosing the level by the highest differing bit instead is a little shorter, but then whole
+//! populations move at once whenever a high digit turns.)
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::time::Instant;
+
+const LEVELS: u8 = 6;
+const SLOT_BITS: u8 = 6;
+const SLOTS: u8 = 1 << SLOT_BITS;
+/// The farthest that an entry can be placed, in ticks. One that is due later is placed there, and
+/// placed anew when that slot is reached. 17 years with ticks of 8 ms.
+const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
+/// No entry: the end of a list.
+const NONE: u32 = u32::MAX;
+
+/// Deadlines for many keys, at most one for each.
+///
+/// Keys are small integers that the owner chooses, such as the indexes of a slab: the wheel keeps
+/// 24 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next tick.
+///
+/// Arm a key once and leave it alone while its deadline moves later: when it expires, look up the
+/// real deadline and insert it again if that has not passed. So traffic costs no timer work. A
+/// deadline that moves *earlier* has to be inserted again by whoever moved it.
+///
+/// ```
+/// use core::time::Duration;
+/// use heartwire_core::{Instant, wheel::Wheel};
+///
+/// let mut wheel = Wheel::new(Duration::from_millis(8));
+/// let at = |millis| Instant::from_nanos(millis * 1_000_000);
+/// wheel.insert(7, at(15_000));
+/// assert_eq!(wheel.poll(at(14_999)), None);
+/// assert_eq!(wheel.poll(at(15_008)), Some(7));
+/// assert_eq!(wheel.poll(at(15_008)), None);
+/// ```
+#[derive(Debug)]
+pub struct Wheel {
+    tick_nanos: u64,
+    /// The tick up to which everything has expired. No occupied slot of a level above 0 starts at
+    /// or before it.
+    elapsed: u64,
+    levels: [Level; 6],
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// One bit for each slot that has entries.
+    occupied: u64,
+    /// The first entry of each slot.
+    heads: [u32; 64],
+}
+
+impl Level {
+    const EMPTY: Self = Self { occupied: 0, heads: [NONE; 64] };
+}
+
+/// A key's place in the wheel: a link in the list of its slot.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// In ticks.
+    at: u64,
+    next: u32,
+    prev: u32,
+    /// `None` while the key is not armed.
+    place: Option<Place>,
+}
+
+impl Entry {
+    const IDLE: Self = Self { at: 0, next: NONE, prev: NONE, place: None };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    level: u8,
+    slot: u8,
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "levels and slots are digits of fixed width, and links only name entries that exist"
+)]
+impl Wheel {
+    /// An empty wheel whose deadlines are rounded up to whole ticks of this length (at least 1 ns),
+    /// at the origin of its driver's clock.
+    #[must_use]
+    pub fn new(tick: Duration) -> Self {
+        Self {
+            tick_nanos: u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1),
+            elapsed: 0,
+            levels: [Level::EMPTY; 6],
+            entries: Vec::new(),
+        }
+    }
+
+    /// Arms `key` for `at`, in place of any deadline it had.
+    ///
+    /// A deadline that has passed expires at the next [`poll`](Self::poll).
+    ///
+    /// # Panics
+    ///
+    /// If `key` is `u32::MAX`, which no slab that fits in memory reaches.
+    pub fn insert(&mut self, key: u32, at: Instant) {
+        assert_ne!(key, NONE, "a wheel's keys are below u32::MAX");
+        self.remove(key);
+        let index = index(key);
+        if index >= self.entries.len() {
+            self.entries.resize(index + 1, Entry::IDLE);
+        }
+        self.link(key, at.as_nanos().div_ceil(self.tick_nanos));
+    }
+
+    /// Disarms `key`. Returns whether it was armed.
+    pub fn remove(&mut self, key: u32) -> bool {
+        let Some(entry) = self.entries.get(index(key)) else { return false };
+        let Some(place) = entry.place else { return false };
+        self.unlink(key, place);
+        true
+    }
+
+    /// The deadline that `key` is armed for, rounded up to a tick.
+    #[must_use]
+    pub fn armed(&self, key: u32) -> Option<Instant> {
+        let entry = self.entries.get(index(key))?;
+        entry.place.map(|_| self.instant(entry.at))
+    }
+
+    /// Takes out one key whose deadline has passed. Call it until it returns `None`.
+    ///
+    /// Keys with the same tick come in no particular order.
+    #[must_use]
+    pub fn poll(&mut self, now: Instant) -> Option<u32> {
+        let now = now.as_nanos() / self.tick_nanos;
+        if now < self.elapsed {
+            return None;
+        }
+        loop {
+            let place = Place { level: 0, slot: digit(self.elapsed, 0) };
+            let key = self.head(place);
+            if key != NONE {
+                self.unlink(key, place);
+                return Some(key);
+            }
+            match self.next_start() {
+                Some(start) if start <= now => self.advance(start),
+                Some(_) | None => {
+                    self.elapsed = now;
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// When to call [`poll`](Self::poll) next: no key expires before, though one need not expire
+    /// then. `None` if no key is armed.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.next_start().map(|start| self.instant(start))
+    }
+
+    /// The first tick of the first occupied slot.
+    fn next_start(&self) -> Option<u64> {
+        (0..LEVELS).filter_map(|level| self.next_start_of(level)).min()
+    }
+
+    fn next_start_of(&self, level: u8) -> Option<u64> {
+        let occupied = self.levels[usize::from(level)].occupied;
+        if occupied == 0 {
+            return None;
+        }
+        // Slots of level 0 are 0 to 63 ahead of us. In the levels above, the slot we are in has
+        // been emptied, so they are 1 to 64 ahead.
+        let nearest = u32::from(level > 0);
+        let turned = occupied.rotate_right(u32::from(digit(self.elapsed, level)) + nearest);
+        let ahead = u64::from(nearest + turned.trailing_zeros());
+        let here = self.elapsed >> (SLOT_BITS * level);
+        Some(here.saturating_add(ahead) << (SLOT_BITS * level))
+    }
+
+    /// Moves on to `to`, the start of the first occupied slot, and empties every slot above level 0
+    /// that starts there into the levels below.
+    fn advance(&mut self, to: u64) {
+        self.elapsed = to;
+        for level in (1..LEVELS).rev() {
+            let width = 1_u64 << (SLOT_BITS * level);
+            if to % width != 0 {
+                continue;
+            }
+            let place = Place { level, slot: digit(to, level) };
+            let mut key = self.head(place);
+            self.levels[usize::from(level)].occupied &= !(1 << place.slot);
+            self.levels[usize::from(level)].heads[usize::from(place.slot)] = NONE;
+            while key != NONE {
+                let Entry { at, next, .. } = self.entries[index(key)];
+                self.link(key, at);
+                key = next;
+            }
+        }
+    }
+
+    /// The place for a deadline, from where we are now.
+    fn place(&self, at: u64) -> Place {
+        let distance = at.saturating_sub(self.elapsed).min(REACH);
+        // The level is the number of the distance's highest digit that is not zero.
+        let bits = u64::BITS - (distance | 1).leading_zeros();
+        let level = u8::try_from((bits - 1) / u32::from(SLOT_BITS)).unwrap_or(LEVELS - 1);
+        Place { level, slot: digit(self.elapsed.saturating_add(distance), level) }
+    }
+
+    fn link(&mut self, key: u32, at: u64) {
+        let place = self.place(at);
+        let next = self.head(place);
+        if next != NONE {
+            self.entries[index(next)].prev = key;
+        }
+        self.entries[index(key)] = Entry { at, next, prev: NONE, place: Some(place) };
+        let level = &mut self.levels[usize::from(place.level)];
+        level.heads[usize::from(place.slot)] = key;
+        level.occupied |= 1 << place.slot;
+    }
+
+    fn unlink(&mut self, key: u32, place: Place) {
+        let Entry { next, prev, .. } = self.entries[index(key)];
+        self.entries[index(key)].place = None;
+        if next != NONE {
+            self.entries[index(next)].prev = prev;
+        }
+        if prev != NONE {
+            self.entries[index(prev)].next = next;
+            return;
+        }
+        let level = &mut self.levels[usize::from(place.level)];
+        level.heads[usize::from(place.slot)] = next;
+        if next == NONE {
+            level.occupied &= !(1 << place.slot);
+        }
+    }
+
+    fn head(&self, place: Place) -> u32 {
+        self.levels[usize::from(place.level)].heads[usize::from(place.slot)]
+    }
+
+    fn instant(&self, tick: u64) -> Instant {
+        Instant::from_nanos(tick.saturating_mul(self.tick_nanos))
+    }
+}
+
+/// The slot that `tick` falls into on `level`.
+fn digit(tick: u64, level: u8) -> u8 {
+    let digit = (tick >> (SLOT_BITS * level)) & u64::from(SLOTS - 1);
+    u8::try_from(digit).unwrap_or(SLOTS - 1)
+}
+
+fn index(key: u32) -> usize {
+    usize::try_from(key).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests;

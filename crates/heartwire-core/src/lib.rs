@@ -14,7 +14,7 @@
 //! // A server that calls a client dead after 15 s of silence; its timers are at most 100 ms late.
 //! let policy = Policy::builder().limit(Duration::from_secs(15)).build()?;
 //! let settings = Settings::new(policy).tick(Duration::from_millis(100));
-//! let at = |secs| Instant::from_nanos(secs * 1_000_000_000);
+//! let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
 //! let mut connection = Connection::new(settings, at(0));
 //!
 //! // Bytes arrive after 3 s: an empty packet of type 0 is a beat.

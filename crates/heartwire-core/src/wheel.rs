@@ -34,7 +34,7 @@ const NONE: u32 = u32::MAX;
 /// use heartwire_core::{Instant, wheel::Wheel};
 ///
 /// let mut wheel = Wheel::new(Duration::from_millis(8));
-/// let at = |millis| Instant::from_nanos(millis * 1_000_000);
+/// let at = |millis: u64| Instant::from_nanos(millis * 1_000_000);
 /// wheel.insert(7, at(15_000));
 /// assert_eq!(wheel.poll(at(14_999)), None);
 /// assert_eq!(wheel.poll(at(15_008)), Some(7));

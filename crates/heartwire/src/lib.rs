@@ -1,1 +1,25 @@
+//! Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
+//!
+//! [`server`] holds many sessions on a few threads and reports each as online, offline or dead.
+//! [`client`] keeps one connection to such a server alive, and connects again when it is not. Both
+//! leave every decision to [`heartwire_core`], whose types are re-exported here.
 
+#![forbid(unsafe_code)]
+
+pub mod client;
+mod clock;
+pub mod kernel;
+mod reason;
+pub mod server;
+
+pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
+pub use heartwire_core::{
+    Bound, Caps, Cause, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall, Verdict,
+    Violation, Wire,
+};
+pub use reason::Reason;
+
+/// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's
+/// wheel (8 ms) and the time that a loop takes to get round under load; a loop that was late by
+/// more than [`STALL_MIN`](heartwire_core::STALL_MIN) says so and gives everybody another chance.
+pub const TICK: core::time::Duration = core::time::Duration::from_millis(100);

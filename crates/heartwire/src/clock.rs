@@ -1,0 +1,24 @@
+//! The one place that reads a clock.
+
+use heartwire_core::Instant;
+
+/// The time now, on a clock that never steps and, on Linux and Android, goes on while the machine
+/// is suspended: there a suspend looks like what it is, a stall of our own. The standard library's
+/// clock leaves suspended time out, so that after a resume the first wake-up would look punctual.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn now() -> Instant {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    // Both fields are never negative on this clock.
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// The time now, on the standard library's monotonic clock: whether it goes on while the machine is
+/// suspended depends on the system.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn now() -> Instant {
+    static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let elapsed = ORIGIN.get_or_init(std::time::Instant::now).elapsed();
+    Instant::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,81 @@
+//! Why a connection ended.
+
+use core::fmt;
+use core::time::Duration;
+use std::io;
+
+use heartwire_core::{Verdict, Violation};
+
+/// Why a connection ended. Each ends for exactly one reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The peer closed it, between two frames. A peer that closes only its sending half counts as
+    /// closed too.
+    ClosedByPeer,
+    /// The peer closed it in the middle of a frame.
+    Truncated,
+    /// The peer, or something on the path, reset it.
+    Reset,
+    /// The peer is dead.
+    Dead(Verdict),
+    /// The peer broke the protocol.
+    Protocol(Violation),
+    /// The peer did not read, and the queue of bytes for it was full.
+    SlowReader,
+    /// The owner ended it.
+    Kicked,
+    /// The owner shut everything down.
+    Shutdown,
+    /// The system reported an error that means none of the above.
+    Failed(io::ErrorKind),
+}
+
+impl Reason {
+    /// A short name that does not change between versions, for logs, counters and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ClosedByPeer => "closed_by_peer",
+            Self::Truncated => "truncated",
+            Self::Reset => "reset",
+            Self::Dead(_) => "dead",
+            Self::Protocol(_) => "protocol_error",
+            Self::SlowReader => "slow_reader",
+            Self::Kicked => "kicked",
+            Self::Shutdown => "shutdown",
+            Self::Failed(_) => "failed",
+        }
+    }
+
+    /// What an error of a socket means, on a connection that has been silent for `silence`.
+    pub(crate) fn of_error(error: &io::Error, silence: Duration) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
+        match error.kind() {
+            io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::Reset,
+            // The kernel reports these on an established connection only when it gives up on it.
+            io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable => Self::Dead(Verdict::kernel(silence)),
+            kind => Self::Failed(kind),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClosedByPeer => f.write_str("closed by the peer"),
+            Self::Truncated => f.write_str("closed by the peer in the middle of a frame"),
+            Self::Reset => f.write_str("reset by the peer or on the path"),
+            Self::Dead(verdict) => write!(f, "dead: {verdict}"),
+            Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
+            Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
+            Self::Kicked => f.write_str("ended by the owner"),
+            Self::Shutdown => f.write_str("shut down"),
+            Self::Failed(kind) => write!(f, "failed: {kind}"),
+        }
+    }
+}

@@ -58,6 +58,12 @@ impl Caps {
         self
     }
 
+    /// Time from the start to the peer's first whole head, if it is limited.
+    #[must_use]
+    pub fn first_frame_within(&self) -> Option<Duration> {
+        self.first_frame.map(Millis::duration)
+    }
+
     /// Time from the start to the peer's first whole head. Default 10 s; `None`: any time.
     /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
     #[must_use]
@@ -322,6 +328,15 @@ impl Connection {
             (Some(liveness), Some(frame)) => Some(liveness.min(frame)),
             (liveness, frame) => liveness.or(frame),
         }
+    }
+
+    /// Whether [`handle_timeout`](Self::handle_timeout) at `now` would end the connection. If so,
+    /// read what the socket holds before calling it. (If not, only a beat can be due, and reading
+    /// first would be wasted.)
+    #[must_use]
+    pub fn would_end(&self, now: Instant) -> bool {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
+        !self.has_ended() && (passed(self.liveness.verdict_at()) || passed(self.frame_deadline()))
     }
 
     /// Time passed. Early and repeated calls do nothing.

@@ -152,7 +152,9 @@ impl Liveness {
         }
     }
 
-    fn verdict_at(&self) -> Option<Instant> {
+    /// When the verdict is due, if nothing more comes from the peer.
+    #[must_use]
+    pub fn verdict_at(&self) -> Option<Instant> {
         if self.is_dead() {
             return None;
         }

@@ -87,10 +87,11 @@ impl Liveness {
         self.beat_due = true;
     }
 
-    /// Whether a beat should be sent. Stays true until [`handle_sent`](Self::handle_sent).
+    /// Whether a beat should be sent. Stays true until [`handle_sent`](Self::handle_sent), or until
+    /// the verdict.
     #[must_use]
-    pub const fn beat_due(&self) -> bool {
-        self.beat_due
+    pub fn beat_due(&self) -> bool {
+        self.beat_due && !self.is_dead()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.

@@ -96,7 +96,9 @@ impl Policy {
         Some(Bound { earliest: earliest.saturating_sub(peer_beat), latest })
     }
 
-    pub(crate) const fn without_beats(mut self) -> Self {
+    pub(crate) fn without_beats(mut self) -> Self {
+        // A promise that was assumed from this end's own beat goes with it.
+        self.peer_beat = self.peer_beat.filter(|&beat| Some(beat) != self.beat);
         self.beat = None;
         self.echo = false;
         self

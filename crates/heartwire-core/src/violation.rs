@@ -12,7 +12,7 @@ pub enum Violation {
         /// The length in the head, in bytes.
         length: i32,
     },
-    /// A head announced a body longer than [`Caps::frame_len_max`](crate::Caps::frame_len_max).
+    /// A head announced a body longer than [`Caps::body_len_max`](crate::Caps::body_len_max).
     /// Found from the head alone: nothing was allocated for the body.
     TooLong {
         /// The length in the head, in bytes.

@@ -1,1 +1,189 @@
+use std::string::ToString;
+use std::vec::Vec;
 
+use super::*;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+/// Ceilings of 500 ms doubling to 30 s; stable after 30 s.
+fn usual(seed: u64) -> Backoff {
+    Backoff::new(BackoffPolicy::default(), seed)
+}
+
+fn waits(backoff: &mut Backoff, count: usize) -> Vec<Duration> {
+    (0..count).map(|_| backoff.next_wait()).collect()
+}
+
+/// A connection that began at `from` and ended at `to`, in milliseconds.
+fn live(backoff: &mut Backoff, from: u64, to: u64) {
+    backoff.handle_connected(at(from));
+    backoff.handle_disconnected(at(to));
+}
+
+#[test]
+fn the_default_is_half_a_second_doubling_to_30_s() {
+    let default = BackoffPolicy::exponential(ms(500), ms(30_000), ms(30_000)).unwrap();
+    assert_eq!(BackoffPolicy::default(), default);
+}
+
+#[test]
+fn ceilings_double_up_to_the_cap() {
+    let mut backoff = usual(1);
+    let mut ceilings = Vec::new();
+    for _ in 0..9 {
+        ceilings.push(backoff.ceiling().as_millis());
+        assert!(backoff.next_wait() <= ms(30_000));
+    }
+    assert_eq!(ceilings, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+}
+
+#[test]
+fn waits_are_spread_from_zero_to_the_cap_at_the_cap_too() {
+    let mut backoff = usual(2);
+    waits(&mut backoff, 20);
+    let mut drawn = waits(&mut backoff, 1_000);
+    drawn.sort();
+    assert!(drawn[0] < ms(300), "never low: {:?}", drawn[0]);
+    assert!(drawn[999] > ms(29_700) && drawn[999] <= ms(30_000), "never high: {:?}", drawn[999]);
+    let median = drawn[500];
+    assert!((ms(13_500)..ms(16_500)).contains(&median), "uneven: median {median:?}");
+}
+
+#[test]
+fn clients_with_different_seeds_do_not_come_back_together() {
+    let mut first: Vec<_> = (0..100).map(|seed| usual(seed).next_wait()).collect();
+    first.sort();
+    first.dedup();
+    assert!(first.len() > 95, "{} different waits", first.len());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_waits() {
+    assert_eq!(waits(&mut usual(7), 50), waits(&mut usual(7), 50));
+    assert_ne!(waits(&mut usual(7), 50), waits(&mut usual(8), 50));
+}
+
+#[test]
+fn only_a_connection_that_lasted_starts_over() {
+    let mut backoff = usual(3);
+    waits(&mut backoff, 5);
+    live(&mut backoff, 1_000, 30_999);
+    assert_eq!(backoff.ceiling(), ms(16_000), "accepted and dropped after 29.999 s");
+    live(&mut backoff, 31_000, 61_000);
+    assert_eq!(backoff.ceiling(), ms(500), "stable for 30 s");
+}
+
+#[test]
+fn an_attempt_that_never_connected_was_not_stable() {
+    let mut backoff = usual(4);
+    waits(&mut backoff, 3);
+    backoff.handle_disconnected(at(1_000_000));
+    assert_eq!(backoff.ceiling(), ms(4_000));
+}
+
+#[test]
+fn one_connection_is_counted_once() {
+    let mut backoff = usual(5);
+    live(&mut backoff, 0, 30_000);
+    waits(&mut backoff, 3);
+    backoff.handle_disconnected(at(90_000));
+    assert_eq!(backoff.ceiling(), ms(4_000));
+}
+
+#[test]
+fn a_clock_that_steps_back_shows_no_stability() {
+    let mut backoff = usual(6);
+    waits(&mut backoff, 3);
+    live(&mut backoff, 100_000, 10_000);
+    assert_eq!(backoff.ceiling(), ms(4_000));
+}
+
+#[test]
+fn the_servers_hint_wins_once_and_is_no_attempt() {
+    let mut backoff = usual(7);
+    for _ in 0..100 {
+        backoff.handle_hint(ms(60_000), ms(90_000));
+        assert!((ms(60_000)..=ms(90_000)).contains(&backoff.next_wait()));
+    }
+    assert_eq!(backoff.ceiling(), ms(500));
+    assert!(backoff.next_wait() <= ms(500));
+}
+
+#[test]
+fn a_hint_spreads_over_its_whole_window() {
+    let mut backoff = usual(8);
+    let mut drawn: Vec<_> = (0..1_000)
+        .map(|_| {
+            backoff.handle_hint(ms(10_000), ms(20_000));
+            backoff.next_wait()
+        })
+        .collect();
+    drawn.sort();
+    assert!(drawn[0] < ms(10_100) && drawn[999] > ms(19_900), "{:?}", (drawn[0], drawn[999]));
+}
+
+#[test]
+fn a_hint_overrides_a_fixed_wait() {
+    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)).unwrap(), 1);
+    backoff.handle_hint(ms(5_000), ms(5_000));
+    assert_eq!(waits(&mut backoff, 2), [ms(5_000), ms(100)]);
+}
+
+#[test]
+fn a_nonsensical_hint_is_harmless() {
+    let mut backoff = usual(9);
+    backoff.handle_hint(ms(5_000), ms(1_000));
+    assert_eq!(backoff.next_wait(), ms(5_000), "its end lies before its start");
+    backoff.handle_hint(Duration::MAX, Duration::MAX);
+    assert_eq!(backoff.next_wait(), Duration::MAX);
+    backoff.handle_hint(Duration::ZERO, Duration::MAX);
+    assert!(backoff.next_wait() <= Duration::from_nanos(u64::MAX));
+}
+
+#[test]
+fn a_fixed_wait_never_changes() {
+    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)).unwrap(), 1);
+    for _ in 0..100 {
+        assert_eq!(waits(&mut backoff, 2), [ms(100), ms(100)]);
+        live(&mut backoff, 0, 50);
+    }
+}
+
+#[test]
+fn no_number_of_attempts_is_too_many() {
+    let mut backoff = usual(10);
+    for attempts in [31, 32, 33, 64, u32::MAX - 1, u32::MAX] {
+        backoff.attempts = attempts;
+        assert_eq!(backoff.ceiling(), ms(30_000));
+        assert!(backoff.next_wait() <= ms(30_000));
+    }
+    assert_eq!(backoff.attempts, u32::MAX);
+}
+
+#[test]
+fn no_wait_is_too_long_to_draw() {
+    let longest = BackoffPolicy::exponential(Duration::MAX, Duration::MAX, Duration::MAX).unwrap();
+    let mut backoff = Backoff::new(longest, 11);
+    waits(&mut backoff, 40);
+    assert_eq!(backoff.ceiling(), Duration::MAX);
+}
+
+#[test]
+fn a_wait_of_zero_is_refused() {
+    assert_eq!(BackoffPolicy::fixed(Duration::ZERO), Err(BackoffError::NoWait));
+    assert_eq!(BackoffPolicy::exponential(ms(0), ms(1), ms(1)), Err(BackoffError::NoWait));
+}
+
+#[test]
+fn a_cap_below_the_first_wait_is_refused() {
+    let refused = BackoffPolicy::exponential(ms(1_000), ms(999), ms(0)).unwrap_err();
+    assert_eq!(refused, BackoffError::CapBelowFirst { first: ms(1_000), cap: ms(999) });
+    assert_eq!(refused.to_string(), "a cap of 999ms is less than the first wait of 1s");
+    assert!(BackoffPolicy::exponential(ms(1_000), ms(1_000), ms(0)).is_ok());
+}

@@ -1,1 +1,324 @@
+use std::string::ToString;
+use std::vec::Vec;
 
+use super::*;
+use crate::policy::{PolicyBuilder, Preset, Side};
+
+const TICK: Duration = Duration::from_millis(100);
+
+const fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// What a driver sees when it wakes. Times are in milliseconds.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    BeatDue,
+    Dead { silence: u128, stalled: u128, late: u128 },
+}
+use Seen::{BeatDue, Dead};
+
+/// Dead after a silence in which nothing else was remarkable.
+const fn silent(silence: u128) -> Seen {
+    Dead { silence, stalled: 0, late: 0 }
+}
+
+/// One peer, judged from 0 ms on. Times are in milliseconds.
+struct Rig {
+    liveness: Liveness,
+}
+
+impl Rig {
+    fn new(policy: PolicyBuilder) -> Self {
+        Self { liveness: Liveness::new(policy.build().unwrap(), at(0)) }
+    }
+
+    fn heard(mut self, millis: u64) -> Self {
+        self.liveness.handle_heard(at(millis));
+        self
+    }
+
+    fn sent(mut self, millis: u64) -> Self {
+        self.liveness.handle_sent(at(millis));
+        self
+    }
+
+    fn beat_now(mut self) -> Self {
+        self.liveness.beat_now();
+        self
+    }
+
+    fn resumed(mut self, millis: u64) -> Self {
+        self.liveness.handle_stall(Stall::new(at(millis), ms(1_000)));
+        self
+    }
+
+    #[track_caller]
+    fn wake(mut self, millis: u64, expected: &[Seen]) -> Self {
+        let mut seen = Vec::new();
+        while let Some(verdict) = self.liveness.handle_timeout(at(millis), TICK) {
+            assert_eq!(verdict.cause, Cause::Silence);
+            seen.push(Dead {
+                silence: verdict.silence.as_millis(),
+                stalled: verdict.stalled.as_millis(),
+                late: verdict.late.as_millis(),
+            });
+        }
+        if self.liveness.beat_due() {
+            seen.push(BeatDue);
+        }
+        assert_eq!(seen, expected, "at {millis} ms");
+        self
+    }
+
+    #[track_caller]
+    fn next(self, millis: impl Into<Option<u64>>) -> Self {
+        assert_eq!(self.liveness.poll_timeout(), millis.into().map(at));
+        self
+    }
+}
+
+fn limit(millis: u64) -> PolicyBuilder {
+    Policy::builder().limit(ms(millis))
+}
+
+fn beat(millis: u64) -> PolicyBuilder {
+    Policy::builder().beat(ms(millis))
+}
+
+#[test]
+fn a_verdict_comes_at_the_limit_and_never_before() {
+    Rig::new(limit(15_000))
+        .next(15_000)
+        .wake(0, &[])
+        .wake(14_999, &[])
+        .next(15_000)
+        .wake(15_000, &[silent(15_000)]);
+}
+
+#[test]
+fn a_verdict_does_not_come_one_nanosecond_early() {
+    let mut liveness = Liveness::new(limit(15_000).build().unwrap(), Instant::from_nanos(1));
+    assert_eq!(liveness.handle_timeout(at(15_000), TICK), None);
+    assert!(liveness.handle_timeout(Instant::from_nanos(15_000_000_001), TICK).is_some());
+}
+
+#[test]
+fn the_limit_counts_from_the_last_byte() {
+    Rig::new(limit(15_000))
+        .heard(3_000)
+        .next(18_000)
+        .heard(9_500)
+        .next(24_500)
+        .wake(24_499, &[])
+        .wake(24_500, &[silent(15_000)]);
+}
+
+#[test]
+fn bytes_that_arrived_in_the_past_count_from_then() {
+    Rig::new(limit(15_000))
+        .wake(20, &[])
+        .heard(8_000)
+        .heard(5_000)
+        .next(23_000)
+        .wake(23_000, &[silent(15_000)]);
+}
+
+#[test]
+fn a_late_verdict_says_how_late() {
+    Rig::new(limit(15_000)).wake(15_073, &[Dead { silence: 15_073, stalled: 0, late: 73 }]);
+}
+
+#[test]
+fn what_this_end_sends_is_no_sign_of_life() {
+    Rig::new(limit(15_000)).sent(5_000).sent(14_999).next(15_000).wake(15_000, &[silent(15_000)]);
+}
+
+#[test]
+fn nothing_follows_a_verdict() {
+    Rig::new(beat(5_000).limit(ms(15_000)))
+        .wake(10_000, &[BeatDue])
+        .wake(15_000, &[silent(15_000)])
+        .next(None)
+        .wake(15_000, &[])
+        .heard(15_001)
+        .sent(15_002)
+        .beat_now()
+        .resumed(15_003)
+        .next(None)
+        .wake(60_000, &[]);
+}
+
+#[test]
+fn without_a_limit_nobody_is_dead() {
+    Rig::new(Policy::builder()).next(None).wake(u64::MAX / 1_000_000, &[]).next(None);
+}
+
+#[test]
+fn a_beat_is_due_once_until_it_is_sent() {
+    Rig::new(beat(3_000))
+        .next(3_000)
+        .wake(2_999, &[])
+        .wake(3_000, &[BeatDue])
+        .next(None)
+        .wake(9_000, &[BeatDue])
+        .sent(9_000)
+        .next(12_000)
+        .wake(11_999, &[])
+        .wake(12_000, &[BeatDue]);
+}
+
+#[test]
+fn data_suppresses_beats() {
+    Rig::new(beat(3_000))
+        .sent(2_999)
+        .next(5_999)
+        .wake(3_000, &[])
+        .sent(5_998)
+        .wake(5_999, &[])
+        .wake(8_998, &[BeatDue]);
+}
+
+#[test]
+fn data_sent_late_takes_the_place_of_a_due_beat() {
+    Rig::new(beat(3_000)).wake(3_000, &[BeatDue]).sent(3_001).wake(3_001, &[]).next(6_001);
+}
+
+#[test]
+fn an_old_write_reported_late_makes_no_beat_sooner() {
+    Rig::new(beat(3_000)).sent(5_000).sent(2_000).next(8_000);
+}
+
+#[test]
+fn bytes_from_the_peer_suppress_no_beat() {
+    Rig::new(beat(3_000).limit(ms(9_000))).heard(2_999).next(3_000).wake(3_000, &[BeatDue]);
+}
+
+#[test]
+fn a_beat_can_be_made_due_at_once_even_without_an_interval() {
+    Rig::new(limit(15_000)).beat_now().wake(0, &[BeatDue]).sent(0).wake(1, &[]);
+}
+
+#[test]
+fn a_due_beat_does_not_hide_the_verdict() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .wake(3_000, &[BeatDue])
+        .next(9_000)
+        .wake(9_000, &[silent(9_000)]);
+}
+
+#[test]
+fn after_a_stall_the_peer_gets_a_full_limit() {
+    Rig::new(limit(15_000))
+        .heard(2_000)
+        .resumed(60_000)
+        .next(75_000)
+        .wake(60_000, &[])
+        .wake(74_999, &[])
+        .wake(75_000, &[Dead { silence: 73_000, stalled: 58_000, late: 0 }]);
+}
+
+#[test]
+fn a_stall_before_the_last_byte_changes_nothing() {
+    Rig::new(limit(15_000)).heard(10_000).resumed(10_000).resumed(4_000).next(25_000);
+}
+
+#[test]
+fn one_stall_reported_twice_is_one_grace() {
+    Rig::new(limit(15_000))
+        .resumed(10_000)
+        .resumed(10_000)
+        .resumed(20_000)
+        .resumed(30_000)
+        .next(45_000);
+}
+
+#[test]
+fn one_silence_gets_three_graces_and_no_more() {
+    Rig::new(limit(15_000))
+        .resumed(10_000)
+        .resumed(20_000)
+        .resumed(30_000)
+        .next(45_000)
+        .resumed(40_000)
+        .next(45_000)
+        .wake(45_000, &[Dead { silence: 45_000, stalled: 30_000, late: 0 }]);
+}
+
+#[test]
+fn a_byte_after_the_stall_ends_the_silence_and_its_graces() {
+    Rig::new(limit(15_000))
+        .resumed(10_000)
+        .resumed(20_000)
+        .resumed(30_000)
+        .heard(30_000)
+        .next(45_000)
+        .resumed(31_000)
+        .resumed(32_000)
+        .resumed(33_000)
+        .next(48_000)
+        .wake(48_000, &[Dead { silence: 18_000, stalled: 3_000, late: 0 }]);
+}
+
+#[test]
+fn a_byte_that_came_during_the_stall_takes_no_grace_away() {
+    Rig::new(limit(15_000))
+        .resumed(60_000)
+        .heard(40_000)
+        .next(75_000)
+        .wake(75_000, &[Dead { silence: 35_000, stalled: 20_000, late: 0 }]);
+}
+
+#[test]
+fn a_stall_makes_no_beat_later() {
+    Rig::new(beat(3_000)).resumed(60_000).next(3_000).wake(60_000, &[BeatDue]);
+}
+
+#[test]
+fn a_clock_that_steps_back_makes_the_verdict_late_and_not_early() {
+    Rig::new(limit(15_000)).heard(20_000).heard(1_000).wake(1_000, &[]).next(35_000);
+}
+
+#[test]
+fn no_instant_is_too_late_to_count_from() {
+    let last = Instant::from_nanos(u64::MAX);
+    let mut liveness = Liveness::new(limit(15_000).build().unwrap(), at(0));
+    liveness.handle_heard(last);
+    assert_eq!(liveness.poll_timeout(), Some(last));
+}
+
+#[test]
+fn a_verdict_carries_the_bound_it_kept() {
+    let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
+    let verdict = liveness.handle_timeout(at(15_073), TICK).unwrap();
+    assert!(verdict.bound.unwrap().contains(verdict.silence));
+    assert_eq!(verdict.to_string(), "silent for 15.073 s (bound 15.0 to 15.1 s, 73 ms late)");
+}
+
+#[test]
+fn a_verdict_after_a_stall_says_what_was_not_counted() {
+    let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
+    liveness.handle_stall(Stall::new(at(60_000), ms(50_000)));
+    let verdict = liveness.handle_timeout(at(75_000), TICK).unwrap();
+    assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
+    assert_eq!(
+        verdict.to_string(),
+        "silent for 75.000 s (bound 15.0 to 15.1 s, 0 ms late, 60.000 s not counted: we stood \
+         still)"
+    );
+}
+
+#[test]
+fn a_verdict_of_the_system_says_so() {
+    let verdict = Verdict::kernel(ms(12_400));
+    assert_eq!((verdict.cause.name(), verdict.bound), ("kernel", None));
+    assert_eq!(
+        verdict.to_string(),
+        "given up by the system's own timers after 12.400 s of silence"
+    );
+    assert_eq!(Cause::Silence.name(), "silence");
+}

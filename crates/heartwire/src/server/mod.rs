@@ -1,1 +1,414 @@
-//! The server.
+//! A server that holds many sessions on a few threads, and reports each as online, offline or dead.
+//!
+//! [`Server::start`] takes a [`ServerConfig`] and a [`Handler`] for each shard. A handler runs on
+//! its shard's thread and borrows the data it is given; [`channel`](channel()) makes one that
+//! passes all events to another thread or task instead. Commands go through a [`Handle`], or, from
+//! within a handler, through its [`Control`].
+//!
+//! ```
+//! use std::net::TcpStream;
+//! use heartwire::server::{Control, Event, Server, ServerConfig};
+//!
+//! let config = ServerConfig::new("127.0.0.1:0".parse()?).shards(1);
+//! // An echo server: what comes in goes out again.
+//! let server = Server::start(config, |_shard| {
+//!     |event: Event<&[u8]>, control: &mut Control<'_>| {
+//!         if let Event::Data { id, data } = event {
+//!             let _ = control.send(id, data);
+//!         }
+//!     }
+//! })?;
+//! let client = TcpStream::connect(server.local_addrs()[0])?;
+//! # drop(client);
+//! server.handle().shut_down();
+//! server.join()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod channel;
+mod config;
+mod event;
+mod handler;
+mod id;
+mod listener;
+mod mailbox;
+mod session;
+mod sessions;
+mod shard;
+mod stats;
+
+use core::fmt;
+use core::net::SocketAddr;
+use std::io;
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
+pub use config::{Acceptor, ServerConfig};
+pub use event::{Event, Refusal, SessionInfo};
+pub use handler::{Control, Handler, Resumer};
+pub use id::SessionId;
+pub use stats::Stats;
+
+use listener::{Admission, Listener};
+use mailbox::{Command, Mailbox};
+use mio::{Poll, Waker};
+use shard::{Parts, Shard};
+use stats::Counters;
+
+use crate::kernel::KernelReport;
+
+/// A running server. Dropping it shuts the server down without waiting; [`join`](Self::join) waits.
+#[derive(Debug)]
+pub struct Server {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+    local_addrs: Vec<SocketAddr>,
+    kernel: KernelReport,
+}
+
+impl Server {
+    /// Binds the listening sockets and starts a thread for each shard, with the handler that
+    /// `handler` makes for its number.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`]; nothing runs or listens then.
+    pub fn start<H: Handler + 'static>(
+        config: ServerConfig,
+        mut handler: impl FnMut(usize) -> H,
+    ) -> Result<Self, ServerError> {
+        let bound = Bound::bind(&config)?;
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        let mut receivers = Vec::new();
+        for _ in 0..config.shards {
+            let poll = Poll::new().map_err(ServerError::System)?;
+            let waker = Waker::new(poll.registry(), shard::WAKER).map_err(ServerError::System)?;
+            let (mailbox, receiver) = Mailbox::new(Arc::new(waker));
+            polls.push(poll);
+            mailboxes.push(mailbox);
+            receivers.push(receiver);
+        }
+        let handle = Handle(Arc::new(Shared {
+            mailboxes,
+            admission: Admission::new(config.sessions_max),
+            counters: Counters::default(),
+            kernel: config.kernel,
+        }));
+        let mut shards = Vec::new();
+        let listeners =
+            bound.listeners.into_iter().map(Some).chain(core::iter::repeat_with(|| None));
+        for (((poll, commands), listener), index) in
+            polls.into_iter().zip(receivers).zip(listeners).zip(0..=u8::MAX)
+        {
+            let parts = Parts {
+                index,
+                handle: handle.clone(),
+                poll,
+                listener: listener.map(Listener::new),
+                hand_over: config.acceptor == Acceptor::HandOver,
+                commands,
+                settings: config.settings(),
+                outbound_max: config.outbound_max,
+                drain: config.drain,
+            };
+            let shard = Shard::new(parts, handler(usize::from(index)));
+            shards.push(shard.map_err(ServerError::System)?);
+        }
+        let mut server = Self {
+            handle,
+            threads: Vec::new(),
+            local_addrs: bound.local_addrs,
+            kernel: bound.kernel,
+        };
+        for (index, shard) in shards.into_iter().enumerate() {
+            let thread = thread::Builder::new().name(format!("heartwire-{index}"));
+            let thread = thread.spawn(move || shard.run()).map_err(ServerError::System)?;
+            server.threads.push(thread);
+        }
+        Ok(server)
+    }
+
+    /// Starts a server whose events come through a [`channel`](channel()).
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`]; nothing runs or listens then.
+    pub fn start_with_events(config: ServerConfig) -> Result<(Self, Events), ServerError> {
+        let (sender, events) = channel();
+        Ok((Self::start(config, |_| sender.handler())?, events))
+    }
+
+    /// The addresses that the server listens on, with the ports that the system chose.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// What the kernel made of the [options](ServerConfig::kernel) for each session.
+    #[must_use]
+    pub const fn kernel(&self) -> &KernelReport {
+        &self.kernel
+    }
+
+    /// The server's commands, for any thread.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits until the server has shut down (see [`Handle::shut_down`]) and every event was given
+    /// to its handler.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Panicked`] if a handler panicked; its shard ended then and there, without
+    /// further events.
+    pub fn join(mut self) -> Result<(), ServerError> {
+        let mut result = Ok(());
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                result = Err(ServerError::Panicked);
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.handle.shut_down();
+    }
+}
+
+/// Commands to a server. Any thread may hold one; it does not keep the server running.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    mailboxes: Vec<Mailbox>,
+    admission: Admission,
+    counters: Counters,
+    kernel: crate::kernel::KernelOptions,
+}
+
+impl Handle {
+    /// Sends `data` to a session as one frame. It is copied and handed to the session's shard, which
+    /// drops it if the session has ended by then.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was sent then.
+    pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        self.post(id, Command::Send { id, data: data.to_vec() })
+    }
+
+    /// Sends `data` to every session as one frame. Slow readers are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
+    /// had no room for the command, whose sessions then get nothing.
+    pub fn broadcast(&self, data: &[u8]) -> Result<(), CommandError> {
+        heartwire_core::frame::data_head(data.len()).ok_or(CommandError::TooLong)?;
+        let data: Arc<[u8]> = data.into();
+        let mut result = Ok(());
+        for mailbox in &self.0.mailboxes {
+            let posted = mailbox.post(Command::Broadcast { data: Arc::clone(&data) });
+            result = result.and(posted);
+        }
+        result
+    }
+
+    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked). If it has ended by the time
+    /// that its shard sees the command, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn kick(&self, id: SessionId) -> Result<(), CommandError> {
+        self.post(id, Command::Kick { id })
+    }
+
+    /// How many sessions there are now.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.admission.sessions()
+    }
+
+    /// All sessions, in no particular order. It waits for every shard's next turn, so it must not be
+    /// called from a [`Handler`]. Shards that are too busy to take the command are left out.
+    #[must_use]
+    pub fn list(&self) -> Vec<SessionInfo> {
+        let (reply, replies) = mpsc::channel();
+        for mailbox in &self.0.mailboxes {
+            // A shard that takes no command sends no reply, so there is nothing to wait for.
+            let _ = mailbox.post(Command::List { reply: reply.clone() });
+        }
+        drop(reply);
+        replies.into_iter().flatten().collect()
+    }
+
+    /// What the server has counted since it started.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.counters.read()
+    }
+
+    /// Shuts the server down: it stops accepting at once, sends what is queued for at most
+    /// [`ServerConfig::drain`], and ends every session with
+    /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
+    pub fn shut_down(&self) {
+        self.0.mailboxes.iter().for_each(Mailbox::shut_down);
+    }
+
+    fn post(&self, id: SessionId, command: Command) -> Result<(), CommandError> {
+        self.mailbox(id.shard()).ok_or(CommandError::Gone)?.post(command)
+    }
+
+    fn mailbox(&self, shard: usize) -> Option<&Mailbox> {
+        self.0.mailboxes.get(shard)
+    }
+
+    fn shards(&self) -> usize {
+        self.0.mailboxes.len()
+    }
+
+    fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Sets a new session's kernel options, where it has not inherited them from its listener.
+    fn prepare(&self, stream: &mio::net::TcpStream) -> io::Result<()> {
+        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+            self.0.kernel.apply(&socket2::SockRef::from(stream))?;
+        }
+        Ok(())
+    }
+}
+
+/// The listening sockets of a server: a set for each shard that accepts.
+struct Bound {
+    listeners: Vec<Vec<mio::net::TcpListener>>,
+    local_addrs: Vec<SocketAddr>,
+    kernel: KernelReport,
+}
+
+impl Bound {
+    fn bind(config: &ServerConfig) -> Result<Self, ServerError> {
+        let per_shard = config.acceptor == Acceptor::PerShard && config.shards > 1;
+        let sets = if per_shard { config.shards } else { 1 };
+        let mut listeners: Vec<Vec<mio::net::TcpListener>> = Vec::new();
+        listeners.resize_with(sets, Vec::new);
+        let mut local_addrs = Vec::new();
+        let mut kernel = None;
+        for &asked in &config.listen {
+            let error = |source| ServerError::Bind { addr: asked, source };
+            let (first, report) =
+                listener::bind(asked, &config.kernel, per_shard).map_err(error)?;
+            let addr = first.local_addr().map_err(error)?;
+            let mut first = Some(first);
+            for set in &mut listeners {
+                let socket = match first.take() {
+                    Some(first) => first,
+                    None => listener::share(addr, &config.kernel).map_err(error)?,
+                };
+                set.push(mio::net::TcpListener::from_std(socket));
+            }
+            local_addrs.push(addr);
+            kernel = Some(report);
+        }
+        let kernel = kernel.ok_or(ServerError::NoAddress)?;
+        Ok(Self { listeners, local_addrs, kernel })
+    }
+}
+
+/// Why a server did not start, or ended early.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// An address could not be listened on.
+    Bind {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration names no address.
+    NoAddress,
+    /// The system refused a poller or a thread.
+    System(io::Error),
+    /// A handler panicked.
+    Panicked,
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { addr, source } => {
+                write!(f, "cannot listen on {addr}: {source}")?;
+                f.write_str(bind_help(*addr, source))
+            }
+            Self::NoAddress => f.write_str("no address to listen on was given"),
+            Self::System(error) => write!(f, "the system refused a poller or a thread: {error}"),
+            Self::Panicked => f.write_str("a handler panicked, and its shard ended with it"),
+        }
+    }
+}
+
+fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
+    match error.kind() {
+        // The default range of `net.ipv4.ip_local_port_range`.
+        io::ErrorKind::AddrInUse if (32_768..=60_999).contains(&addr.port()) => {
+            ". Another program listens there, or an outgoing connection happens to use this port: \
+             it is in the range that Linux takes such ports from. Stop the other program or choose \
+             another port; `ss -tanp` shows who has it"
+        }
+        io::ErrorKind::AddrInUse => {
+            ". Another program listens there: stop it, or choose another port; `ss -tlnp` shows \
+             who it is"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ". This machine does not have that address: `ip address` shows those it has, and \
+             0.0.0.0 or [::] stands for all"
+        }
+        io::ErrorKind::PermissionDenied => {
+            ". Ports below 1024 are for privileged programs: choose a higher one"
+        }
+        _ => "",
+    }
+}
+
+impl core::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Bind { source, .. } | Self::System(source) => Some(source),
+            Self::NoAddress | Self::Panicked => None,
+        }
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The session has ended, or the server has. Do not try again.
+    #[error("the session has ended")]
+    Gone,
+    /// The shard has too many commands waiting. Try again later.
+    #[error("the shard has too many commands waiting; try again later")]
+    Busy,
+    /// The data is longer than a frame, or than the queue for one session. Send it in parts.
+    #[error("the data is longer than a frame may be, or than a session's queue")]
+    TooLong,
+    /// The session's queue was full, and the session was ended. Do not try again.
+    #[error("the client does not read; its session was ended")]
+    SlowReader,
+}

@@ -1,0 +1,107 @@
+//! The owner's side of a shard, on the shard's own thread.
+
+use core::fmt;
+use std::sync::Arc;
+
+use mio::Waker;
+
+use super::event::Event;
+use super::id::SessionId;
+use super::shard::Core;
+use super::{CommandError, Handle};
+
+/// Receives the events of one shard, on its thread and in order.
+///
+/// Data is borrowed from the shard's buffer: nothing is copied. While a handler runs, its shard
+/// does nothing else; one that takes longer than 250 ms is reported as a stall, and delays beats and
+/// verdicts of its shard. For long work use [`channel`](super::channel()).
+pub trait Handler: Send {
+    /// Something happened.
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>);
+
+    /// Whether this handler can take data now. The shard asks before it reads.
+    ///
+    /// While the answer is `false`, the shard reads nothing and accepts nobody: data waits in the
+    /// kernel, and holds off verdicts on those it came from. It goes on beating, and it still reports
+    /// the deaths of others. Whoever makes room must call [`Resumer::resume`]; `resumer` is for
+    /// this shard and can be kept.
+    fn has_room(&mut self, resumer: &Resumer) -> bool {
+        let _ = resumer;
+        true
+    }
+}
+
+impl<F: FnMut(Event<&[u8]>, &mut Control<'_>) + Send> Handler for F {
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
+        self(event, control);
+    }
+}
+
+/// Wakes a shard whose [`Handler::has_room`] was false.
+#[derive(Clone, Debug)]
+pub struct Resumer(pub(super) Arc<Waker>);
+
+impl Resumer {
+    /// Has the shard ask [`Handler::has_room`] again, soon. Any thread may call it.
+    pub fn resume(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::warn!(%error, "a shard could not be woken");
+        }
+    }
+}
+
+/// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
+/// at once, others by their shard.
+pub struct Control<'a> {
+    pub(super) core: &'a mut Core,
+}
+
+impl fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control<'_> {
+    /// Sends `data` as one frame. It is copied, and written when this shard's turn ends.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing was sent then. A slow reader, whose queue has no room for it, is
+    /// closed with that reason.
+    pub fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        if self.core.is_mine(id) { self.core.send(id, data) } else { self.handle().send(id, data) }
+    }
+
+    /// Sends `data` as one frame to every session of this server. Slow readers are closed.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
+    /// had no room for the command, whose sessions then get nothing.
+    pub fn broadcast(&mut self, data: &[u8]) -> Result<(), CommandError> {
+        self.handle().broadcast(data)
+    }
+
+    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; the session is as it was.
+    pub fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
+        if self.core.is_mine(id) { self.core.kick(id) } else { self.handle().kick(id) }
+    }
+
+    /// Sessions of the whole server.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.core.handle().count()
+    }
+
+    /// The server, for other threads. (Its [`Handle::list`] waits for this shard, so calling that
+    /// from a handler would wait for itself.)
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.core.handle().clone()
+    }
+}

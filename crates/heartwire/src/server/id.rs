@@ -1,0 +1,53 @@
+//! Names for sessions that are never used twice.
+
+use core::fmt;
+
+/// Most shards of one server.
+pub(super) const SHARDS_MAX: usize = 1 << 8;
+/// Most sessions of one shard.
+pub(super) const SLOTS_MAX: u32 = 1 << 24;
+
+/// A session of one server. It is never used again for another, so a command or an event that
+/// comes late about a session that has ended reaches nobody else.
+///
+/// It is a shard, a slot in that shard, and the number of the slot's use. A slot whose numbers are
+/// used up is retired.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(u64);
+
+impl SessionId {
+    pub(super) fn new(shard: u8, slot: u32, generation: u32) -> Self {
+        Self(u64::from(generation) << 32 | u64::from(shard) << 24 | u64::from(slot % SLOTS_MAX))
+    }
+
+    pub(super) fn shard(self) -> usize {
+        usize::try_from(self.0 >> 24 & 0xff).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn slot(self) -> u32 {
+        u32::try_from(self.0 & u64::from(SLOTS_MAX - 1)).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn generation(self) -> u32 {
+        u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
+    }
+
+    /// The id as one number, different for each session of a server.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+/// `shard-slot-use`, such as `0-17-3`.
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.shard(), self.slot(), self.generation())
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({self})")
+    }
+}

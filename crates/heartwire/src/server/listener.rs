@@ -1,0 +1,264 @@
+//! Listening sockets, and what happens when there is no room for another client.
+
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use core::time::Duration;
+use std::fs::File;
+use std::io;
+
+use heartwire_core::Instant;
+use mio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::event::Refusal;
+use crate::kernel::{KernelOptions, KernelReport};
+
+/// Connections that the kernel completes before they are accepted. The system may cap it
+/// (`net.core.somaxconn`, 4096 on Linux).
+const BACKLOG: i32 = 4096;
+
+/// Clients refused at one go. With [`REFUSE_PAUSE`] it makes refusing cost next to nothing (320 a
+/// second at most), however many clients knock.
+const REFUSED_PER_TURN: u32 = 16;
+
+/// How long accepting rests after that. Room that appears meanwhile is used this much later.
+const REFUSE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long nobody must have been refused before it is said that clients are accepted again.
+const SAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Binds a listening socket with the kernel options of the sessions to come: on Linux an accepted
+/// socket inherits them, so that accepting costs no further calls.
+pub(super) fn bind(
+    addr: SocketAddr,
+    kernel: &KernelOptions,
+    share_port: bool,
+) -> io::Result<(std::net::TcpListener, KernelReport)> {
+    if share_port && addr.port() != 0 {
+        // A port that is to be shared would be shared with a second server too, which would
+        // silently take half of the clients. A socket that does not share finds out.
+        open(addr, false)?.bind(&addr.into())?;
+    }
+    let socket = open(addr, share_port)?;
+    socket.bind(&addr.into())?;
+    let report = kernel.apply(&SockRef::from(&socket))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((socket.into(), report))
+}
+
+/// One more listener on a port that [`bind`] has taken, to share it.
+pub(super) fn share(addr: SocketAddr, kernel: &KernelOptions) -> io::Result<std::net::TcpListener> {
+    let socket = open(addr, true)?;
+    socket.bind(&addr.into())?;
+    kernel.apply(&SockRef::from(&socket))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Without it, a restart would have to wait for the old connections' TIME_WAIT. On Windows it
+    // would mean something else: sharing.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if share_port {
+        socket.set_reuse_port(true)?;
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = share_port;
+    Ok(socket)
+}
+
+/// How many sessions there are, and whether clients are being refused; shared by all shards.
+#[derive(Debug)]
+pub(super) struct Admission {
+    sessions: AtomicUsize,
+    sessions_max: usize,
+    refusing: AtomicBool,
+    /// When a client was last refused, in nanoseconds.
+    refused_at: AtomicU64,
+}
+
+impl Admission {
+    pub(super) const fn new(sessions_max: usize) -> Self {
+        Self {
+            sessions: AtomicUsize::new(0),
+            sessions_max,
+            refusing: AtomicBool::new(false),
+            refused_at: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.load(Relaxed)
+    }
+
+    /// Takes a place for one more session.
+    pub(super) fn enter(&self) -> bool {
+        let enter = |sessions| (sessions < self.sessions_max).then_some(sessions + 1);
+        self.sessions.fetch_update(Relaxed, Relaxed, enter).is_ok()
+    }
+
+    pub(super) fn leave(&self) {
+        self.sessions.fetch_sub(1, Relaxed);
+    }
+
+    /// Notes that a client was refused; true if that should be said.
+    fn refuse(&self, now: Instant) -> bool {
+        self.refused_at.store(now.as_nanos(), Relaxed);
+        !self.refusing.swap(true, Relaxed)
+    }
+
+    /// Notes that a client was accepted; true if it should be said that this works again. At the
+    /// limit, clients come and go and are refused in turn, so it takes a quiet second.
+    pub(super) fn accept(&self, now: Instant) -> bool {
+        if !self.refusing.load(Relaxed) {
+            return false;
+        }
+        let refused_at = Instant::from_nanos(self.refused_at.load(Relaxed));
+        now.saturating_since(refused_at) >= SAY_AGAIN_AFTER && self.refusing.swap(false, Relaxed)
+    }
+}
+
+/// What one try to accept came to.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    Client(TcpStream, SocketAddr),
+    /// A client was refused; `first` if none was before it.
+    Refused {
+        cause: Refusal,
+        first: bool,
+    },
+    /// Nobody is waiting, or accepting rests for now.
+    Nobody,
+}
+
+/// Accepts clients for one shard, and turns them away politely when there is no room: a client that
+/// is closed at once can try elsewhere; one left in the backlog believes that it is connected.
+#[derive(Debug)]
+pub(super) struct Listener {
+    sockets: Vec<TcpListener>,
+    /// Sockets that may have clients waiting, as indexes.
+    ready: Vec<usize>,
+    /// A descriptor held back, to be able to accept and close a client when all others are in use.
+    spare: Option<File>,
+    refused_this_turn: u32,
+    resting_until: Option<Instant>,
+}
+
+impl Listener {
+    pub(super) fn new(sockets: Vec<TcpListener>) -> Self {
+        let ready = (0..sockets.len()).collect();
+        let mut listener =
+            Self { sockets, ready, spare: None, refused_this_turn: 0, resting_until: None };
+        listener.hold_spare();
+        listener
+    }
+
+    pub(super) fn sockets_mut(&mut self) -> &mut [TcpListener] {
+        &mut self.sockets
+    }
+
+    /// The poller says that clients are waiting.
+    pub(super) fn handle_ready(&mut self, socket: usize) {
+        if socket < self.sockets.len() && !self.ready.contains(&socket) {
+            self.ready.push(socket);
+        }
+    }
+
+    /// When to try again; `None` if only the poller can tell.
+    pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        Some(self.resting_until.unwrap_or(now))
+    }
+
+    /// Accepts one client, or refuses one. Call it until it returns [`Accepted::Nobody`].
+    pub(super) fn accept(&mut self, admission: &Admission, now: Instant) -> Accepted {
+        if self.resting_until.is_some_and(|until| now < until) {
+            return Accepted::Nobody;
+        }
+        if self.resting_until.take().is_some() {
+            self.refused_this_turn = 0;
+        }
+        while let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) {
+            match socket.accept() {
+                Ok((stream, peer)) if admission.enter() => return Accepted::Client(stream, peer),
+                Ok((stream, _)) => {
+                    drop(stream);
+                    return self.refuse(Refusal::SessionLimit, admission, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.ready.pop();
+                }
+                // This client went away again, or a signal came: the next one may be there.
+                Err(error) if is_about_one_client(&error) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "no room to accept a client");
+                    if self.close_one_client() {
+                        return self.refuse(Refusal::Descriptors, admission, now);
+                    }
+                    // Nobody can even be turned away, so they wait where they are.
+                    self.rest(now);
+                    return Accepted::Nobody;
+                }
+            }
+        }
+        self.refused_this_turn = 0;
+        Accepted::Nobody
+    }
+
+    fn refuse(&mut self, cause: Refusal, admission: &Admission, now: Instant) -> Accepted {
+        self.refused_this_turn += 1;
+        if self.refused_this_turn >= REFUSED_PER_TURN {
+            self.rest(now);
+        }
+        Accepted::Refused { cause, first: admission.refuse(now) }
+    }
+
+    fn rest(&mut self, now: Instant) {
+        self.resting_until = Some(now.saturating_add(REFUSE_PAUSE));
+    }
+
+    /// Accepts a client on the spare descriptor and closes it; false if there is none to spare.
+    fn close_one_client(&mut self) -> bool {
+        if self.spare.is_none() {
+            self.hold_spare();
+        }
+        if self.spare.take().is_none() {
+            return false;
+        }
+        if let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) {
+            drop(socket.accept());
+        }
+        self.hold_spare();
+        true
+    }
+
+    fn hold_spare(&mut self) {
+        self.spare = File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok();
+    }
+}
+
+/// Whether an error of `accept` is about the one client that it would have returned, and not about
+/// accepting as such (`accept(2)`: errors already pending on the new socket are passed on).
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+    )
+}

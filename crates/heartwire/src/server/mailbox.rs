@@ -1,0 +1,83 @@
+//! How other threads reach a shard: a bounded queue and one waker.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+
+use mio::Waker;
+use mio::net::TcpStream;
+
+use super::CommandError;
+use super::event::SessionInfo;
+use super::id::SessionId;
+
+/// Commands that can wait for one shard. A shard takes them all once per turn, so the queue is full
+/// only while a shard is stalled or flooded.
+const COMMANDS_MAX: usize = 4096;
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Send {
+        id: SessionId,
+        data: Vec<u8>,
+    },
+    Broadcast {
+        data: Arc<[u8]>,
+    },
+    Kick {
+        id: SessionId,
+    },
+    List {
+        reply: Sender<Vec<SessionInfo>>,
+    },
+    /// A client that another shard accepted. Its place among the sessions is taken already.
+    Adopt {
+        stream: TcpStream,
+        peer: SocketAddr,
+    },
+}
+
+/// The sending end, shared by all threads.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    commands: SyncSender<Command>,
+    waker: Arc<Waker>,
+    /// Not a command, because it must get through when the queue is full.
+    shutdown: AtomicBool,
+}
+
+impl Mailbox {
+    pub(super) fn new(waker: Arc<Waker>) -> (Self, Receiver<Command>) {
+        let (commands, receiver) = sync_channel(COMMANDS_MAX);
+        (Self { commands, waker, shutdown: AtomicBool::new(false) }, receiver)
+    }
+
+    pub(super) fn post(&self, command: Command) -> Result<(), CommandError> {
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Disconnected(_) => CommandError::Gone,
+        })?;
+        self.wake();
+        Ok(())
+    }
+
+    pub(super) fn shut_down(&self) {
+        self.shutdown.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shutdown.load(Ordering::Acquire)
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::warn!(%error, "a shard could not be woken; it will see the command later");
+        }
+    }
+}

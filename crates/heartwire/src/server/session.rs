@@ -1,0 +1,159 @@
+//! One client's connection on a server: its socket, its liveness, and what waits to be written.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{self, Read, Write};
+
+use heartwire_core::{Connection, Instant};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+/// Small, because a server holds very many: what only few need is allocated when first needed.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) stream: TcpStream,
+    pub(super) connection: Connection,
+    pub(super) peer: SocketAddr,
+    pub(super) online_at: Instant,
+    pub(super) beats: u32,
+    /// It is on its way out: nothing more is read from it or told about it, but `Offline`.
+    pub(super) ending: bool,
+    /// It is in the shard's list of sessions with bytes to read.
+    pub(super) unread: bool,
+    /// It is in the shard's list of sessions with bytes to write.
+    pub(super) unflushed: bool,
+    /// Its socket took no more bytes; the poller will say when it does.
+    pub(super) blocked: bool,
+    buffers: Option<Box<Buffers>>,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    /// The beginning of a frame that has not arrived whole.
+    inbound: Vec<u8>,
+    /// Bytes to write, of which the first `written` have been.
+    outbound: Vec<u8>,
+    written: usize,
+}
+
+impl Buffers {
+    fn waiting(&self) -> &[u8] {
+        self.outbound.get(self.written..).unwrap_or_default()
+    }
+}
+
+impl Session {
+    pub(super) const fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        connection: Connection,
+        now: Instant,
+    ) -> Self {
+        Self {
+            stream,
+            connection,
+            peer,
+            online_at: now,
+            beats: 0,
+            ending: false,
+            unread: false,
+            unflushed: false,
+            blocked: false,
+            buffers: None,
+        }
+    }
+
+    /// One read from the socket into `buffer`; `None` if nothing is there.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(len) => return Ok(Some(len)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether the socket holds something to read: bytes, the end, or an error.
+    pub(super) fn has_news(&self) -> bool {
+        !matches!(self.stream.peek(&mut [0]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Takes the beginning of a frame that was kept for when more of it arrives.
+    pub(super) fn take_inbound(&mut self) -> Vec<u8> {
+        self.buffers
+            .as_mut()
+            .map(|buffers| core::mem::take(&mut buffers.inbound))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn keep_inbound(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            self.drop_empty_buffers();
+        } else {
+            self.buffers.get_or_insert_default().inbound = bytes;
+        }
+    }
+
+    pub(super) fn has_partial_frame(&self) -> bool {
+        self.buffers.as_ref().is_some_and(|buffers| !buffers.inbound.is_empty())
+    }
+
+    /// Bytes that wait to be written.
+    pub(super) fn queued(&self) -> usize {
+        self.buffers.as_ref().map_or(0, |buffers| buffers.waiting().len())
+    }
+
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        self.buffers.get_or_insert_default().outbound.extend_from_slice(bytes);
+    }
+
+    /// Writes what is queued, as far as the socket takes it.
+    pub(super) fn flush(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        now: Instant,
+    ) -> io::Result<()> {
+        let Some(buffers) = &mut self.buffers else { return Ok(()) };
+        while !buffers.waiting().is_empty() {
+            match self.stream.write(buffers.waiting()) {
+                Ok(len) => {
+                    buffers.written += len;
+                    self.connection.handle_sent(now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    buffers.outbound.drain(..buffers.written);
+                    buffers.written = 0;
+                    return self.block(registry, token);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.blocked = false;
+        buffers.outbound = Vec::new();
+        buffers.written = 0;
+        self.drop_empty_buffers();
+        Ok(())
+    }
+
+    /// Asks to be told when the socket takes bytes again. The poller reports edges, so the interest
+    /// can stay once it is there; asking again makes sure that no edge was missed in between.
+    fn block(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.blocked = true;
+        registry.reregister(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_since(self.connection.last_heard())
+    }
+
+    fn drop_empty_buffers(&mut self) {
+        if self.buffers.as_ref().is_some_and(|b| b.inbound.is_empty() && b.outbound.is_empty()) {
+            self.buffers = None;
+        }
+    }
+}

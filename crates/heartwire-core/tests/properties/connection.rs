@@ -1,0 +1,228 @@
+//! Whatever a peer, a clock and an owner do to a connection, it keeps its word to the driver.
+
+use core::time::Duration;
+
+use heartwire_core::{Caps, Connection, Instant, Policy, Settings, Stall, Violation, Wire};
+use proptest::prelude::*;
+
+const BODY_LEN_MAX: u32 = 3_000;
+/// What the longest body is given on top of the cap for a frame, in milliseconds.
+const FOR_BODY: u64 = 2_000;
+const TICK: u64 = 20;
+const ANSWERS_OWED_MAX: usize = 64;
+
+const fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+/// The settings of one run, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Knobs {
+    wire: Wire,
+    beat: Option<u64>,
+    limit: Option<u64>,
+    echo: bool,
+    first_frame: Option<u64>,
+    frame: Option<u64>,
+}
+
+impl Knobs {
+    fn connection(self) -> Connection {
+        let ms = Duration::from_millis;
+        let mut policy = Policy::builder().echo(self.echo && self.beat.is_none());
+        if let Some(beat) = self.beat {
+            policy = policy.beat(ms(beat));
+        }
+        if let Some(limit) = self.limit {
+            policy = policy.limit(ms(limit + 2 * self.beat.unwrap_or(0)));
+        }
+        let caps = Caps::default()
+            .body_len_max(BODY_LEN_MAX)
+            .first_frame(self.first_frame.map(ms))
+            .frame(self.frame.map(ms));
+        let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
+        let settings = Settings::new(policy).wire(self.wire).caps(caps).tick(ms(TICK));
+        Connection::new(settings, at(0))
+    }
+}
+
+fn knobs() -> impl Strategy<Value = Knobs> {
+    let millis = || prop::option::weighted(0.7, 1_u64..2_000);
+    let wire = prop_oneof![4 => Just(Wire::V0), 1 => Just(Wire::Raw)];
+    (wire, millis(), millis(), any::<bool>(), millis(), millis()).prop_map(
+        |(wire, beat, limit, echo, first_frame, frame)| Knobs {
+            wire,
+            beat,
+            limit,
+            echo,
+            first_frame,
+            frame,
+        },
+    )
+}
+
+/// What happens to a connection. Times are in milliseconds.
+#[derive(Clone, Debug)]
+enum Step {
+    Receive(Vec<u8>),
+    Sleep { millis: u64, late: u64 },
+    WakeForNothing,
+    Send,
+    BeatNow,
+    Stall { millis: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let bytes = prop_oneof![
+        6 => (0_usize..20).prop_map(|len| vec![0; len]),
+        2 => (0_usize..=3_000, 0_usize..3_100).prop_map(|(body_len, len)| {
+            let head = heartwire_core::frame::data_head(body_len).into_iter().flatten();
+            head.chain(core::iter::repeat_n(7, body_len)).take(len).collect()
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..20),
+        1 => Just(vec![0; 8 * 100]),
+    ];
+    prop_oneof![
+        5 => bytes.prop_map(Step::Receive),
+        4 => (0_u64..500, 0..=TICK).prop_map(|(millis, late)| Step::Sleep { millis, late }),
+        1 => Just(Step::WakeForNothing),
+        1 => Just(Step::Send),
+        1 => Just(Step::BeatNow),
+        1 => (250_u64..5_000).prop_map(|millis| Step::Stall { millis }),
+    ]
+}
+
+struct Driver {
+    knobs: Knobs,
+    connection: Connection,
+    unread: Vec<u8>,
+    now: u64,
+    ended: bool,
+}
+
+impl Driver {
+    fn receive(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.connection.handle_heard(at(self.now));
+        }
+        self.unread.extend_from_slice(bytes);
+        let unread = core::mem::take(&mut self.unread);
+        let mut rest = unread.as_slice();
+        loop {
+            let before = rest.len();
+            match self.connection.handle_received(at(self.now), &mut rest) {
+                Ok(Some(_)) => {
+                    assert!(!self.ended, "an event after the end");
+                    assert!(rest.len() < before, "an event out of nothing");
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    assert!(!self.ended, "{violation} after the end");
+                    self.ended = true;
+                }
+            }
+        }
+        self.unread = rest.to_vec();
+    }
+
+    fn handle_timeout(&mut self) {
+        let deadline = self.connection.poll_timeout();
+        let outcome = self.connection.handle_timeout(at(self.now));
+        if deadline.is_none_or(|deadline| at(self.now) < deadline) {
+            assert_eq!(outcome, Ok(None), "before the deadline");
+        }
+        match outcome {
+            Ok(None) => return,
+            Ok(Some(_)) => {}
+            Err(Violation::NoFirstFrame { waited }) => {
+                self.waited(waited, self.knobs.first_frame, 0)
+            }
+            Err(Violation::SlowFrame { waited }) => self.waited(waited, self.knobs.frame, FOR_BODY),
+            Err(violation) => panic!("{violation} cannot come of waiting"),
+        }
+        assert!(!self.ended, "{outcome:?} after the end");
+        self.ended = true;
+    }
+
+    #[track_caller]
+    fn waited(&self, waited: Duration, cap: Option<u64>, more: u64) {
+        let Some(cap) = cap else { panic!("waited {waited:?} without a cap") };
+        let waited = waited.as_millis();
+        assert!(waited >= u128::from(cap), "gave up {waited} ms into {cap}");
+        assert!(waited <= u128::from(cap + more + TICK), "gave up {waited} ms into {cap}");
+    }
+
+    fn write(&mut self) {
+        let mut count = 0;
+        while self.connection.poll_transmit(at(self.now)).is_some() {
+            assert!(!self.ended, "bytes to write after the end");
+            count += 1;
+        }
+        assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
+    }
+
+    fn sleep(&mut self, until: u64, late: u64) {
+        while let Some(deadline) = self.connection.poll_timeout() {
+            let wake = (deadline.as_nanos() / 1_000_000 + late).max(self.now);
+            if wake > until {
+                break;
+            }
+            self.now = wake;
+            self.handle_timeout();
+            self.write();
+            let next = self.connection.poll_timeout();
+            assert!(next.is_none_or(|next| next > deadline), "{deadline:?} passed to no avail");
+        }
+        self.now = until;
+    }
+
+    fn apply(&mut self, step: &Step) {
+        let timer = self.connection.poll_timeout();
+        let mut may_move = false;
+        match step {
+            Step::Receive(bytes) => {
+                self.receive(bytes);
+                self.write();
+                may_move = !self.unread.is_empty();
+            }
+            Step::Sleep { millis, late } => {
+                self.sleep(self.now + millis, *late);
+                may_move = true;
+            }
+            Step::WakeForNothing => {
+                self.handle_timeout();
+                self.write();
+                may_move = true;
+            }
+            Step::Send => self.connection.handle_sent(at(self.now)),
+            Step::BeatNow => {
+                self.connection.beat_now();
+                self.write();
+            }
+            Step::Stall { millis } => {
+                self.now += millis;
+                let gap = Duration::from_millis(*millis);
+                self.connection.handle_stall(Stall::new(at(self.now), gap));
+                self.handle_timeout();
+                self.write();
+                may_move = true;
+            }
+        }
+        let moved = self.connection.poll_timeout();
+        let earlier = moved.is_some_and(|moved| timer.is_none_or(|timer| moved < timer));
+        assert!(may_move || !earlier, "the timer moved from {timer:?} to {moved:?}");
+        assert_eq!(self.connection.has_ended(), self.ended);
+        assert!(!self.ended || moved.is_none(), "it would wake after the end");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_connection_keeps_its_word(knobs in knobs(), steps in prop::collection::vec(step(), 1..80)) {
+        let connection = knobs.connection();
+        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false };
+        for step in &steps {
+            driver.apply(step);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Properties that hold for every input, each against a model small enough to be seen right.
+
+mod backoff;
+mod chunks;
+mod connection;
+mod silence;
+#[cfg(feature = "alloc")]
+mod wheel;

@@ -1,0 +1,263 @@
+//! Verdicts and beats against a model of silence: never early, never after their bound, and
+//! nothing after a verdict, however this end stalls.
+
+use core::time::Duration;
+
+use heartwire_core::{Caps, Connection, Event, Instant, Policy, Settings, Stall, Verdict};
+use proptest::prelude::*;
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+
+const GRACES_MAX: u8 = 3;
+
+const fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+/// The settings of one run, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Knobs {
+    beat: Option<u64>,
+    limit: u64,
+    echo: bool,
+    /// How late the driver wakes at most.
+    tick: u64,
+}
+
+impl Knobs {
+    fn settings(self) -> Settings {
+        let mut policy = Policy::builder().limit(Duration::from_millis(self.limit)).echo(self.echo);
+        if let Some(beat) = self.beat {
+            policy = policy.beat(Duration::from_millis(beat));
+        }
+        let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
+        Settings::new(policy)
+            .tick(Duration::from_millis(self.tick))
+            .caps(Caps::default().first_frame(None).frame(None))
+    }
+}
+
+/// What a peer's silence amounts to. It does not know whether the verdict was given: what happens
+/// after that is no longer compared. Times are in milliseconds.
+#[derive(Clone, Debug)]
+struct Model {
+    knobs: Knobs,
+    now: u64,
+    last_heard: u64,
+    /// The limit counts from here: the last byte, or the end of a stall after it.
+    judged_from: u64,
+    graces: u8,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Nothing happens for a while, and each of the driver's timers fires this late.
+    Sleep { millis: u64, late: u64 },
+    /// This many bytes are read, which arrived some time ago.
+    Hear { len: usize, ago: u64 },
+    /// The owner sends something.
+    Send,
+    /// The driver stands still, and may find a byte when it runs again.
+    Stall { millis: u64, heard: bool },
+}
+
+impl Model {
+    fn hear(&mut self, at: u64) {
+        self.last_heard = self.last_heard.max(at);
+        if at >= self.judged_from {
+            self.judged_from = at;
+            self.graces = 0;
+        }
+    }
+}
+
+impl ReferenceStateMachine for Model {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        (20_u64..1_000, 0_u8..3, 1_u64..50)
+            .prop_flat_map(|(limit, kind, tick)| {
+                (5..=limit / 2).prop_map(move |beat| Knobs {
+                    beat: (kind == 0).then_some(beat),
+                    echo: kind == 1,
+                    limit,
+                    tick,
+                })
+            })
+            .prop_map(|knobs| Self { knobs, now: 0, last_heard: 0, judged_from: 0, graces: 0 })
+            .boxed()
+    }
+
+    fn transitions(state: &Self) -> BoxedStrategy<Step> {
+        let Knobs { limit, tick, .. } = state.knobs;
+        let millis = prop_oneof![
+            6 => 0..=limit / 2,
+            1 => limit - 1..=limit,
+            1 => 0..=2 * limit,
+        ];
+        let late = prop_oneof![Just(0), Just(tick), 0..=tick];
+        prop_oneof![
+            6 => (millis, late).prop_map(|(millis, late)| Step::Sleep { millis, late }),
+            4 => (0_usize..20, 0..=limit / 4).prop_map(|(len, ago)| Step::Hear { len, ago }),
+            1 => Just(Step::Send),
+            3 => (1..=2 * limit, prop::bool::weighted(0.2))
+                .prop_map(|(millis, heard)| Step::Stall { millis, heard }),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut state: Self, step: &Step) -> Self {
+        match *step {
+            Step::Sleep { millis, .. } => state.now += millis,
+            Step::Hear { len, ago } if len > 0 => state.hear(state.now.saturating_sub(ago)),
+            Step::Hear { .. } | Step::Send => {}
+            Step::Stall { millis, heard } => {
+                state.now += millis;
+                if heard {
+                    state.hear(state.now);
+                } else if state.graces < GRACES_MAX {
+                    state.graces += 1;
+                    state.judged_from = state.now;
+                }
+            }
+        }
+        state
+    }
+}
+
+/// A driver without a socket. Times are in milliseconds.
+struct Driver {
+    connection: Connection,
+    /// The peer sends zeros, whose every eight are a beat; these make no whole one yet.
+    unread_len: usize,
+    now: u64,
+    last_sent: u64,
+    ended: bool,
+}
+
+impl Driver {
+    fn sleep(&mut self, until: u64, late: u64, model: &Model) {
+        while let Some(deadline) = self.connection.poll_timeout() {
+            let wake = (deadline.as_nanos() / 1_000_000 + late).max(self.now);
+            if wake > until {
+                break;
+            }
+            self.now = wake;
+            self.handle_timeout(model, model.knobs.tick);
+            let next = self.connection.poll_timeout();
+            assert!(next.is_none_or(|next| next > deadline), "woken at {wake} ms for nothing");
+        }
+        self.now = until;
+    }
+
+    fn handle_timeout(&mut self, model: &Model, late_max: u64) {
+        match self.connection.handle_timeout(at(self.now)) {
+            Ok(None) => {}
+            Ok(Some(verdict)) => self.check(verdict, model, late_max),
+            Err(violation) => panic!("zeros break no rule: {violation}"),
+        }
+        assert_eq!(self.connection.handle_timeout(at(self.now)), Ok(None), "repeated");
+        let beat = model.knobs.beat.filter(|_| !self.ended);
+        if self.connection.poll_transmit(at(self.now)).is_some() {
+            let Some(beat) = beat else { panic!("nothing was to be sent") };
+            let due_at = self.last_sent + beat;
+            assert!(due_at <= self.now, "a beat {} ms early", due_at - self.now);
+            assert!(self.now <= due_at + late_max, "a beat {} ms late", self.now - due_at);
+            self.last_sent = self.now;
+        }
+        assert_eq!(self.connection.poll_transmit(at(self.now)), None, "a second beat");
+    }
+
+    fn check(&mut self, verdict: Verdict, model: &Model, late_max: u64) {
+        assert!(!self.ended, "a second verdict");
+        self.ended = true;
+        let deadline = model.judged_from + model.knobs.limit;
+        assert!(deadline <= self.now, "a verdict {} ms early", deadline - self.now);
+        assert!(self.now <= deadline + late_max, "a verdict {} ms late", self.now - deadline);
+        let figures = [verdict.silence, verdict.stalled, verdict.late].map(|d| d.as_millis());
+        let expected = [
+            self.now - model.last_heard,
+            model.judged_from - model.last_heard,
+            self.now - deadline,
+        ];
+        assert_eq!(figures, expected.map(u128::from), "silence, stalled, late");
+        let Some(bound) = verdict.bound else { panic!("a silence has a bound") };
+        let in_time = self.now <= deadline + model.knobs.tick;
+        assert_eq!(bound.contains(verdict.silence.saturating_sub(verdict.stalled)), in_time);
+    }
+
+    fn hear(&mut self, len: usize, heard_at: u64, model: &Model) {
+        if len == 0 {
+            return;
+        }
+        self.connection.handle_heard(at(heard_at));
+        let bytes = vec![0; self.unread_len + len];
+        let mut rest = bytes.as_slice();
+        let mut beats = 0;
+        while let Ok(Some(event)) = self.connection.handle_received(at(self.now), &mut rest) {
+            assert_eq!(event, Event::Beat);
+            beats += 1;
+        }
+        self.unread_len = rest.len();
+        assert_eq!(beats, if self.ended { 0 } else { bytes.len() / 8 });
+        for _ in 0..if model.knobs.echo { beats } else { 0 } {
+            assert!(self.connection.poll_transmit(at(self.now)).is_some(), "no answer");
+        }
+    }
+}
+
+impl StateMachineTest for Driver {
+    type SystemUnderTest = Self;
+    type Reference = Model;
+
+    fn init_test(model: &Model) -> Self {
+        let connection = Connection::new(model.knobs.settings(), at(0));
+        Self { connection, unread_len: 0, now: 0, last_sent: 0, ended: false }
+    }
+
+    fn apply(mut driver: Self, model: &Model, step: Step) -> Self {
+        let timer = driver.connection.poll_timeout();
+        match step {
+            Step::Sleep { late, .. } => {
+                driver.sleep(model.now, late, model);
+                return driver;
+            }
+            Step::Hear { len, ago } => driver.hear(len, driver.now.saturating_sub(ago), model),
+            Step::Send => {
+                driver.connection.handle_sent(at(driver.now));
+                driver.last_sent = driver.now;
+            }
+            Step::Stall { millis, heard } => {
+                driver.now += millis;
+                driver.hear(heard.into(), driver.now, model);
+                let gap = Duration::from_millis(millis);
+                driver.connection.handle_stall(Stall::new(at(driver.now), gap));
+            }
+        }
+        let moved = driver.connection.poll_timeout();
+        assert!(driver.ended || moved >= timer, "the timer moved from {timer:?} to {moved:?}");
+        if let Step::Stall { millis, .. } = step {
+            driver.handle_timeout(model, model.knobs.tick + millis);
+        }
+        driver
+    }
+
+    fn check_invariants(driver: &Self, model: &Model) {
+        let Knobs { beat, limit, tick, .. } = model.knobs;
+        assert_eq!(driver.connection.has_ended(), driver.ended);
+        if driver.ended {
+            assert_eq!(driver.connection.poll_timeout(), None);
+            return;
+        }
+        assert_eq!(driver.connection.last_heard(), at(model.last_heard));
+        let overdue = driver.now.saturating_sub(model.judged_from + limit);
+        assert!(overdue < tick, "no verdict {overdue} ms after the limit");
+        let overdue = driver.now.saturating_sub(driver.last_sent + beat.unwrap_or(u64::MAX / 2));
+        assert!(overdue < tick, "no beat {overdue} ms after it was due");
+    }
+}
+
+prop_state_machine! {
+    #[test]
+    fn a_silent_peer_gets_one_verdict_within_its_bound(sequential 1..60 => Driver);
+}

@@ -1,1 +1,224 @@
-//! The client.
+//! One connection to a server that is kept alive, judged, and made again when it ends.
+//!
+//! [`Client::start`] spawns one task, which beats whatever the application does, and reports what
+//! happens as a stream of [`Event`]s. The [`Client`] sends.
+//!
+//! ```
+//! use heartwire::client::{Client, ClientConfig, Event, Retry};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let address = server.local_addr()?;
+//! # let server = std::thread::spawn(move || std::io::copy(&mut server.accept()?.0, &mut Vec::new()));
+//! let config = ClientConfig::new(address.to_string()).retry(Retry::Never);
+//! let (client, mut events) = Client::start(config);
+//! while let Some(event) = events.recv().await {
+//!     println!("{event}");
+//!     match event {
+//!         Event::Online { .. } => {
+//!             client.send(b"hello".to_vec()).await?;
+//!             client.close(); // what was sent is written first
+//!         }
+//!         Event::Offline { reason, .. } => assert_eq!(reason.name(), "shutdown"),
+//!         _ => {}
+//!     }
+//! }
+//! # // The first beat, and a head with 5 bytes.
+//! # assert_eq!(server.join().unwrap()?, 8 + 8 + 5);
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod dial;
+mod drive;
+mod event;
+mod inbox;
+mod outbox;
+mod outlet;
+mod task;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
+use tracing::{Instrument, info_span};
+
+pub use config::{ClientConfig, Retry, WhileDisconnected};
+pub use dial::{AddressError, ConnectError};
+pub use event::{Event, Events, SendError};
+use outbox::Message;
+use task::Task;
+
+/// A handle to a running client, for sending and for ending it. Clones share one client.
+///
+/// The client ends when [`close`](Self::close) is called or the last handle is dropped. It then
+/// writes what was accepted, closes the connection and emits [`Event::Closed`]; it gives the server
+/// a second for all of that.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+/// What the handles share with each other, and only in part with the task: the task must see the
+/// last handle go.
+#[derive(Debug)]
+struct Shared {
+    head_len: usize,
+    body_len_max: usize,
+    /// One permit for each byte that may wait.
+    room: Arc<Semaphore>,
+    gate: Arc<Gate>,
+    messages: mpsc::UnboundedSender<Message>,
+    /// True once somebody called [`Client::close`].
+    close: watch::Sender<bool>,
+}
+
+impl Client {
+    /// Starts a client on the current runtime, in one task and with one timer. It connects at once.
+    ///
+    /// The task beats whatever else the application's tasks do, as long as the runtime gets round
+    /// to it: a runtime whose threads are all blocked cannot beat. The client notices that
+    /// afterwards and says so with [`Event::Stalled`], but the server may have given up on it by
+    /// then.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime, or in one without its I/O and time drivers.
+    pub fn start(config: ClientConfig) -> (Self, Events) {
+        let (events, receiver) = mpsc::channel(event::EVENTS_MAX);
+        let (messages, queue) = mpsc::unbounded_channel();
+        let (close, closing) = watch::channel(false);
+        let gate = Arc::new(Gate::new(config.while_disconnected));
+        let shared = Shared {
+            head_len: config.head_len(),
+            body_len_max: config.body_len_max(),
+            room: Arc::new(Semaphore::new(config.outbound_max)),
+            gate: Arc::clone(&gate),
+            messages,
+            close,
+        };
+        let span = info_span!("client", target = config.target);
+        tokio::spawn(Task::new(config, gate, events, queue, closing).run().instrument(span));
+        (Self { shared: Arc::new(shared) }, Events::new(receiver))
+    }
+
+    /// Hands a message over for sending, and waits while there is no room for it. Messages go out
+    /// in the order in which they were accepted, each at most once.
+    ///
+    /// `Ok` means accepted, not sent: if the connection ends first, the message is lost or kept as
+    /// [`WhileDisconnected`] says. If the future is dropped before it is ready, the message was not
+    /// accepted. An empty message is a frame without a body; on [`Wire::Raw`](crate::Wire::Raw) it
+    /// is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] says why the message was not accepted, and gives it back.
+    pub async fn send(&self, data: Vec<u8>) -> Result<(), SendError> {
+        let (data, cost) = self.check(data)?;
+        match Arc::clone(&self.shared.room).acquire_many_owned(cost).await {
+            Ok(room) => self.accept(data, room),
+            Err(_) => Err(SendError::Closed(data)),
+        }
+    }
+
+    /// Hands a message over for sending if there is room for it now; see [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] says why the message was not accepted, and gives it back.
+    pub fn try_send(&self, data: Vec<u8>) -> Result<(), SendError> {
+        let (data, cost) = self.check(data)?;
+        match Arc::clone(&self.shared.room).try_acquire_many_owned(cost) {
+            Ok(room) => self.accept(data, room),
+            Err(TryAcquireError::NoPermits) => Err(SendError::Full(data)),
+            Err(TryAcquireError::Closed) => Err(SendError::Closed(data)),
+        }
+    }
+
+    /// Ends the client. Messages are refused from now on, and what the server still sends is not
+    /// reported; the last event is [`Event::Closed`]. Repeated calls do nothing.
+    pub fn close(&self) {
+        self.shared.gate.set(Link::Closed);
+        self.shared.room.close();
+        self.shared.close.send_replace(true);
+    }
+
+    /// The message and how many bytes of room it takes, unless it is clear that it cannot be sent.
+    fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
+        let max = self.shared.body_len_max;
+        // One at least, so that the number of empty messages is limited too.
+        let cost = (data.len().saturating_add(self.shared.head_len)).max(1);
+        match u32::try_from(cost) {
+            Ok(cost) if data.len() <= max => match self.shared.gate.refusal() {
+                Some(refusal) => Err(refusal(data)),
+                None => Ok((data, cost)),
+            },
+            _ => Err(SendError::TooLong { data, max }),
+        }
+    }
+
+    fn accept(&self, data: Vec<u8>, room: OwnedSemaphorePermit) -> Result<(), SendError> {
+        // The gate stays locked while the message goes through, so that none is left behind in
+        // the queue when the task closes the gate and clears it.
+        let link = self.shared.gate.lock();
+        if let Some(refusal) = self.shared.gate.refusal_of(&link) {
+            return Err(refusal(data));
+        }
+        self.shared
+            .messages
+            .send(Message { body: data, room })
+            .map_err(|refused| SendError::Closed(refused.0.body))
+    }
+}
+
+/// Waits until the client is to end: somebody said so, or nobody is left to.
+async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
+    // An error says that the last handle is gone.
+    let _ = closing.wait_for(|&asked| asked).await;
+}
+
+/// Whether messages are accepted.
+#[derive(Debug)]
+struct Gate {
+    mode: WhileDisconnected,
+    link: Mutex<Link>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    Down,
+    Up,
+    Closed,
+}
+
+impl Gate {
+    const fn new(mode: WhileDisconnected) -> Self {
+        Self { mode, link: Mutex::new(Link::Down) }
+    }
+
+    /// Notes a change. A closed gate stays closed.
+    fn set(&self, link: Link) {
+        let mut now = self.lock();
+        if *now != Link::Closed {
+            *now = link;
+        }
+    }
+
+    fn refusal(&self) -> Option<fn(Vec<u8>) -> SendError> {
+        self.refusal_of(&self.lock())
+    }
+
+    fn refusal_of(&self, link: &Link) -> Option<fn(Vec<u8>) -> SendError> {
+        match (link, self.mode) {
+            (Link::Closed, _) => Some(SendError::Closed),
+            (Link::Down, WhileDisconnected::Refuse) => Some(SendError::NotConnected),
+            (Link::Down, WhileDisconnected::Queue) | (Link::Up, _) => None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Link> {
+        // Nothing can panic while it is locked, and a link is valid whatever happened.
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

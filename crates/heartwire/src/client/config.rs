@@ -1,0 +1,187 @@
+//! What a client is told when it starts.
+
+use core::hash::{BuildHasher, Hasher};
+use core::time::Duration;
+use std::collections::hash_map::RandomState;
+
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::{Caps, Policy, Settings, Wire};
+
+use crate::TICK;
+use crate::kernel::KernelOptions;
+
+/// Where a client connects to, and how it behaves. Any value is valid.
+///
+/// ```
+/// use core::time::Duration;
+/// use heartwire::client::{ClientConfig, WhileDisconnected};
+/// use heartwire::{Preset, Side};
+///
+/// let config = ClientConfig::new("gateway.example:39002")
+///     .policy(Preset::Strict.policy(Side::Client))
+///     .connect_timeout(Duration::from_secs(2))
+///     .while_disconnected(WhileDisconnected::Queue);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientConfig {
+    pub(super) target: String,
+    pub(super) policy: Policy,
+    pub(super) wire: Wire,
+    pub(super) caps: Caps,
+    pub(super) kernel: KernelOptions,
+    pub(super) connect_timeout: Duration,
+    pub(super) retry: Retry,
+    pub(super) while_disconnected: WhileDisconnected,
+    pub(super) outbound_max: usize,
+    pub(super) seed: Option<u64>,
+}
+
+impl ClientConfig {
+    /// Default for [`outbound_max`](Self::outbound_max): 256 KiB, chosen so that four bodies of the
+    /// longest default length fit, and a thousand clients in one process hold 256 MiB at most.
+    pub const OUTBOUND_MAX: usize = 256 * 1024;
+
+    /// A configuration with every default, for the server at `target`: a `host:port`, where the
+    /// host is a name or an address (IPv6 in brackets). A name is looked up anew for each attempt,
+    /// so that a server may move. What is wrong with a target shows as
+    /// [`Event::Failed`](super::Event::Failed).
+    pub fn new(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            policy: Policy::default(),
+            wire: Wire::V0,
+            caps: Caps::default().first_frame(None),
+            kernel: KernelOptions::default(),
+            connect_timeout: Duration::from_secs(5),
+            retry: Retry::default(),
+            while_disconnected: WhileDisconnected::default(),
+            outbound_max: Self::OUTBOUND_MAX,
+            seed: None,
+        }
+    }
+
+    /// When to beat and what silence to call death.
+    ///
+    /// Default: [`Preset::Usual`](crate::Preset::Usual) (beat every 10 s, limit 30 s). It must fit
+    /// the server's: with a server that sends nothing of its own (the tutorial's), any limit ends
+    /// healthy connections; use [`Preset::Reference`](crate::Preset::Reference) there.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How bytes are framed. Default: [`Wire::V0`]. On [`Wire::Raw`] there are no beats: bytes are
+    /// reported as they come, and a limit judges by them alone.
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// What the server may make this client hold, or wait for.
+    ///
+    /// Default: [`Caps::default`] without a time for the first frame, since a server of wire v0 may
+    /// stay silent for as long as it likes.
+    pub fn caps(mut self, caps: Caps) -> Self {
+        self.caps = caps;
+        self
+    }
+
+    /// The kernel's own timers for the connection. Default: `TCP_NODELAY` and nothing else. What is
+    /// in force afterwards is in [`Event::Online`](super::Event::Online).
+    pub fn kernel(mut self, kernel: KernelOptions) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// How long the name look-up may take, and then each address. Default 5 s; at least 1 ms.
+    ///
+    /// Without it a path that drops packets blocks for 135 s (measured). Too short shows as
+    /// failures over slow or distant links: leave room for one lost packet, 1 s and more.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// What to do when a connection ends or cannot be made. Default: [`Retry::Backoff`] with
+    /// [`BackoffPolicy::default`].
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// What becomes of messages while there is no connection. Default:
+    /// [`WhileDisconnected::Refuse`].
+    pub fn while_disconnected(mut self, mode: WhileDisconnected) -> Self {
+        self.while_disconnected = mode;
+        self
+    }
+
+    /// How many bytes may wait to be written, heads included. Default
+    /// [`OUTBOUND_MAX`](Self::OUTBOUND_MAX); clamped to 64 bytes to 2 GiB.
+    ///
+    /// It is also the longest frame that can be sent. When it is used up,
+    /// [`send`](super::Client::send) waits and [`try_send`](super::Client::try_send) refuses.
+    pub fn outbound_max(mut self, bytes: usize) -> Self {
+        // The upper end is what a frame's length and a count of permits can hold.
+        self.outbound_max = bytes.clamp(64, 0x7fff_ffff);
+        self
+    }
+
+    /// Fixes the draws of the waits between attempts, so that a test can repeat them. Default: a
+    /// new seed for each client. Clients that share a seed come back in step after an outage.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        Settings::new(self.policy).wire(self.wire).caps(self.caps).tick(TICK)
+    }
+
+    /// The longest body that [`outbound_max`](Self::outbound_max) leaves room for.
+    pub(super) fn body_len_max(&self) -> usize {
+        self.outbound_max - self.head_len()
+    }
+
+    pub(super) fn head_len(&self) -> usize {
+        if self.wire == Wire::Raw { 0 } else { HEAD_LEN }
+    }
+
+    pub(super) fn seed_or_random(&self) -> u64 {
+        // The keys of a hasher are drawn from the system's randomness, and differ for each one.
+        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+    }
+}
+
+/// What a client does when a connection ends or cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Retry {
+    /// It ends. The last event is [`Closed`](super::Event::Closed).
+    Never,
+    /// It waits and tries again, for ever.
+    Backoff(BackoffPolicy),
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self::Backoff(BackoffPolicy::default())
+    }
+}
+
+/// What becomes of messages while there is no connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WhileDisconnected {
+    /// They are refused with [`SendError::NotConnected`](super::SendError::NotConnected), and those
+    /// that were waiting when the connection ended are dropped and counted. For news that is stale
+    /// by the time the connection is back.
+    #[default]
+    Refuse,
+    /// They wait for the next connection, in order, up to
+    /// [`ClientConfig::outbound_max`]. A message whose writing had begun is not sent again, because
+    /// the server may have it already.
+    Queue,
+}

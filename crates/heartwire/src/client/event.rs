@@ -1,0 +1,188 @@
+//! What a client tells its application.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use heartwire_core::Stall;
+use tokio::sync::mpsc;
+
+use super::dial::ConnectError;
+use crate::Reason;
+use crate::kernel::KernelReport;
+
+/// Events that may wait to be taken, [`Event::Data`] included: enough for a burst of small frames,
+/// and with the default of 64 KiB for the longest frame never more than 64 MiB.
+pub(super) const EVENTS_MAX: usize = 1024;
+
+/// Something that happened to a client. They come in the order in which they happened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// An attempt begins: the name is looked up, then each address is tried.
+    Connecting {
+        /// Its number, from 1; a connection starts the count anew.
+        attempt: u32,
+    },
+    /// The connection is made, and messages are accepted. It does *not* mean that the server
+    /// program runs: the kernel of a hung server makes connections too. The first beat of a server
+    /// that sends any, or its silence, will tell.
+    Online {
+        /// The address that answered.
+        peer: SocketAddr,
+        /// The kernel options in force.
+        kernel: KernelReport,
+    },
+    /// A message from the server; on [`Wire::Raw`](crate::Wire::Raw) the bytes of one read.
+    Data(Vec<u8>),
+    /// This process stood still and could neither beat nor listen. The server got another chance;
+    /// it may itself have given up on this client. Stalls that follow each other before the
+    /// application takes this event are added up.
+    Stalled(Stall),
+    /// The connection ended.
+    Offline {
+        /// The address it was made to.
+        peer: SocketAddr,
+        /// Why it ended. A dead server is [`Reason::Dead`] with the verdict; the end of a client
+        /// by its owner is [`Reason::Shutdown`].
+        reason: Reason,
+        /// Messages that were accepted, were not written whole, and never will be. While
+        /// [`Queue`](super::WhileDisconnected::Queue) is chosen, it is the one whose writing had
+        /// begun, if any. What was written is not known to have arrived.
+        unsent: usize,
+        /// Beats that came from the server on this connection.
+        beats: u64,
+    },
+    /// The next attempt begins after a wait.
+    Waiting {
+        /// How long.
+        wait: Duration,
+        /// The number of the attempt that follows.
+        attempt: u32,
+    },
+    /// An attempt failed. If the error [cannot be retried](ConnectError::is_retryable), the client
+    /// ends.
+    Failed {
+        /// What was tried, and what came of it.
+        error: ConnectError,
+    },
+    /// The client has ended. Nothing follows, and messages are refused.
+    Closed,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { attempt } => write!(f, "connecting, attempt {attempt}"),
+            Self::Online { peer, kernel } => write!(f, "online with {peer} ({kernel})"),
+            Self::Data(data) => write!(f, "{} bytes of data", data.len()),
+            Self::Stalled(stall) => {
+                write!(f, "this process stood still for {:.3} s", stall.gap.as_secs_f64())
+            }
+            Self::Offline { peer, reason, unsent, beats } => {
+                write!(f, "offline from {peer}: {reason} ({beats} beats received")?;
+                if *unsent > 0 {
+                    write!(f, ", {unsent} messages not sent")?;
+                }
+                f.write_str(")")
+            }
+            Self::Waiting { wait, attempt } => {
+                write!(f, "waiting {:.3} s before attempt {attempt}", wait.as_secs_f64())
+            }
+            Self::Failed { error } => write!(f, "not connected: {error}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+/// The stream of a client's events.
+///
+/// Take them promptly. When 1,024 events wait, the client stops reading, and what the server sends
+/// waits in the kernel; beats and messages go on, and unread bytes are not held against the
+/// server. Dropping this means that the application wants no news: the client goes on, and what
+/// the server sends is read and discarded.
+#[derive(Debug)]
+pub struct Events {
+    receiver: mpsc::Receiver<Event>,
+}
+
+impl Events {
+    pub(super) const fn new(receiver: mpsc::Receiver<Event>) -> Self {
+        Self { receiver }
+    }
+
+    /// The next event; `None` after [`Event::Closed`], or when the runtime is gone.
+    ///
+    /// If the future is dropped before it is ready, no event is lost.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.receiver.recv().await
+    }
+
+    /// The next event, for code that is not async; `None` as in [`recv`](Self::recv).
+    ///
+    /// # Panics
+    ///
+    /// Within an async task, where it would block the runtime.
+    pub fn recv_blocking(&mut self) -> Option<Event> {
+        self.receiver.blocking_recv()
+    }
+}
+
+/// Why a message was not accepted. It was not sent, will not be, and is given back.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no connection, and [`Refuse`](super::WhileDisconnected::Refuse) is chosen.
+    #[error("not connected")]
+    NotConnected(Vec<u8>),
+    /// The message can never fit into
+    /// [`ClientConfig::outbound_max`](super::ClientConfig::outbound_max).
+    #[error("a message of {} bytes is longer than the {max} bytes that can be sent", data.len())]
+    TooLong {
+        /// The message.
+        data: Vec<u8>,
+        /// The longest message that fits, in bytes.
+        max: usize,
+    },
+    /// There is no room at the moment. Only from [`Client::try_send`](super::Client::try_send).
+    #[error("too many bytes are waiting to be sent")]
+    Full(Vec<u8>),
+    /// The client has ended, or was asked to.
+    #[error("the client is closed")]
+    Closed(Vec<u8>),
+}
+
+impl SendError {
+    /// The message.
+    #[must_use]
+    pub fn into_data(self) -> Vec<u8> {
+        match self {
+            Self::NotConnected(data)
+            | Self::TooLong { data, .. }
+            | Self::Full(data)
+            | Self::Closed(data) => data,
+        }
+    }
+
+    /// Whether the same message may be accepted later.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::NotConnected(_) | Self::Full(_) => true,
+            Self::TooLong { .. } | Self::Closed(_) => false,
+        }
+    }
+}
+
+/// Without the message, which may be long and nobody else's business.
+impl fmt::Debug for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, data) = match self {
+            Self::NotConnected(data) => ("NotConnected", data),
+            Self::TooLong { data, .. } => ("TooLong", data),
+            Self::Full(data) => ("Full", data),
+            Self::Closed(data) => ("Closed", data),
+        };
+        write!(f, "{name}({} bytes)", data.len())
+    }
+}

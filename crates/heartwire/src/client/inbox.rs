@@ -1,0 +1,51 @@
+//! Bytes that were read and not yet decoded.
+
+/// How much is read at a time, and kept by an idle client. It holds 2,048 beats.
+const READ_LEN: usize = 16 * 1024;
+
+/// A buffer that grows only with the bytes that came, never with what a head announces.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    /// The bytes that were read and not consumed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The first `len` of [`bytes`](Self::bytes) are done with.
+    pub(super) fn consume(&mut self, len: usize) {
+        self.start = self.start.saturating_add(len).min(self.end);
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+    }
+
+    /// Room for a read; never empty.
+    pub(super) fn space(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == 0 && self.buffer.len() > READ_LEN {
+            // The memory of a long frame is not kept for the next one, which may never come.
+            self.buffer.truncate(READ_LEN);
+            self.buffer.shrink_to_fit();
+        }
+        if self.end == self.buffer.len() {
+            self.buffer.resize(self.end + READ_LEN, 0);
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// A read put `len` bytes into [`space`](Self::space).
+    pub(super) fn filled(&mut self, len: usize) {
+        self.end = self.end.saturating_add(len).min(self.buffer.len());
+    }
+}

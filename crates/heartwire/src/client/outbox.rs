@@ -1,0 +1,134 @@
+//! Frames on their way to the socket.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use heartwire_core::Transmit;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Messages that are taken from the queue at a time, to be written with one system call.
+const BATCH: usize = 16;
+
+/// A message as the application gave it, with the room it takes until it is written.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) body: Vec<u8>,
+    #[expect(dead_code, reason = "it is given back when the message is dropped")]
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+/// The frames that are written next, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: VecDeque<Frame>,
+    /// Bytes of the first frame that the kernel has taken.
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Frame {
+    head: Transmit,
+    /// `None` for a beat.
+    message: Option<Message>,
+}
+
+impl Frame {
+    fn body(&self) -> &[u8] {
+        self.message.as_ref().map_or(&[], |message| &message.body)
+    }
+
+    fn len(&self) -> usize {
+        self.head.as_ref().len() + self.body().len()
+    }
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether it takes another message. The rest stays in the queue.
+    pub(super) fn has_room(&self) -> bool {
+        self.frames.len() < BATCH
+    }
+
+    /// Puts the first beat of a connection before the messages that waited for it.
+    pub(super) fn push_first_beat(&mut self, beat: Transmit) {
+        self.frames.push_front(Frame { head: beat, message: None });
+    }
+
+    pub(super) fn push_beat(&mut self, beat: Transmit) {
+        self.frames.push_back(Frame { head: beat, message: None });
+    }
+
+    pub(super) fn push_message(&mut self, head: Transmit, message: Message) {
+        let frame = Frame { head, message: Some(message) };
+        if frame.len() > 0 {
+            self.frames.push_back(frame);
+        }
+    }
+
+    /// Writes until everything is written or the kernel takes no more. Returns how many bytes it
+    /// took.
+    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let mut total = 0;
+        while !self.frames.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 2 * BATCH];
+            let count = self.gather(&mut slices);
+            match stream.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+                Ok(len) => {
+                    self.advance(len);
+                    total += len;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut skip = self.written;
+        let mut count = 0;
+        for part in self.frames.iter().flat_map(|frame| [frame.head.as_ref(), frame.body()]) {
+            let Some(rest) = part.get(skip..).filter(|rest| !rest.is_empty()) else {
+                skip -= part.len();
+                continue;
+            };
+            skip = 0;
+            let Some(slot) = slices.get_mut(count) else { break };
+            *slot = IoSlice::new(rest);
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, len: usize) {
+        self.written += len;
+        while let Some(len) = self.frames.front().map(Frame::len).filter(|&len| len <= self.written)
+        {
+            self.written -= len;
+            self.frames.pop_front();
+        }
+    }
+
+    /// The connection ended. Beats are dropped; so is the frame whose writing had begun, because
+    /// the peer may have it. The other messages stay. Returns how many messages were dropped.
+    pub(super) fn handle_end(&mut self) -> usize {
+        let begun = if core::mem::take(&mut self.written) > 0 {
+            self.frames.pop_front().and_then(|frame| frame.message)
+        } else {
+            None
+        };
+        self.frames.retain(|frame| frame.message.is_some());
+        usize::from(begun.is_some())
+    }
+
+    /// Drops everything. Returns how many messages that were.
+    pub(super) fn clear(&mut self) -> usize {
+        let dropped = self.handle_end() + self.frames.len();
+        self.frames.clear();
+        dropped
+    }
+}

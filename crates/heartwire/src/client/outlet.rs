@@ -1,0 +1,87 @@
+//! The way of events to the application, which may be slow or gone.
+
+use std::collections::VecDeque;
+
+use heartwire_core::Stall;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Permit, Sender};
+use tracing::info;
+
+use super::Event;
+
+/// Takes events only when there is room for them: whoever has one that can wait, such as data in a
+/// socket, asks first.
+#[derive(Debug)]
+pub(super) struct Outlet<'a> {
+    sender: &'a Sender<Event>,
+    /// Room for one event, reserved.
+    room: Option<Permit<'a, Event>>,
+    /// Events that could not wait. They go before anything else.
+    news: VecDeque<Event>,
+    /// The application dropped its end: there is room for anything, and nothing goes anywhere.
+    deaf: bool,
+}
+
+impl<'a> Outlet<'a> {
+    pub(super) const fn new(sender: &'a Sender<Event>) -> Self {
+        Self { sender, room: None, news: VecDeque::new(), deaf: false }
+    }
+
+    /// Emits an event, and waits while there is no room for it.
+    pub(super) async fn emit(&mut self, event: Event) {
+        self.push_news(event);
+        while !self.has_room() {
+            self.wait_for_room().await;
+        }
+    }
+
+    /// Emits an event as soon as there is room, before any data.
+    pub(super) fn push_news(&mut self, event: Event) {
+        info!("{event}");
+        match (self.news.back_mut(), event) {
+            // So that the news stay few however long the application takes.
+            (Some(Event::Stalled(first)), Event::Stalled(second)) => {
+                *first = Stall::new(second.resumed_at, first.gap.saturating_add(second.gap));
+            }
+            (_, event) => self.news.push_back(event),
+        }
+    }
+
+    /// Emits data for which there [was room](Self::has_room).
+    pub(super) fn push_data(&mut self, body: &[u8]) {
+        if self.deaf {
+            return;
+        }
+        if let Some(room) = self.room.take() {
+            room.send(Event::Data(body.to_vec()));
+        }
+    }
+
+    /// Whether data can be emitted now. News that were waiting have then gone out.
+    pub(super) fn has_room(&mut self) -> bool {
+        loop {
+            if self.room.is_none() && !self.deaf {
+                match self.sender.try_reserve() {
+                    Ok(room) => self.room = Some(room),
+                    Err(TrySendError::Full(())) => return false,
+                    Err(TrySendError::Closed(())) => self.deaf = true,
+                }
+            }
+            let Some(event) = self.news.pop_front() else { return true };
+            if let Some(room) = self.room.take() {
+                room.send(event);
+            }
+        }
+    }
+
+    /// Waits until [`has_room`](Self::has_room) may be true. Loses nothing when it is dropped.
+    pub(super) async fn wait_for_room(&mut self) {
+        if self.room.is_some() || self.deaf {
+            return;
+        }
+        match self.sender.reserve().await {
+            Ok(room) => self.room = Some(room),
+            Err(_) => self.deaf = true,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! When the client beats.
+
+use std::time::Instant;
+
+use heartwire::{Policy, Wire};
+
+use crate::rig::{BEAT, Frame, Rig, beat, idle, limit, ms, pass};
+
+#[test]
+fn the_first_beat_comes_at_once_and_the_next_ones_each_interval() {
+    let interval = ms(100);
+    let started = Instant::now();
+    let (_rig, _server, mut peer) = Rig::online(|config| config.policy(beat(interval)));
+    peer.expect_beat();
+    for n in 1..=5 {
+        let at = peer.expect_beat();
+        assert!(at - started >= interval * n, "beat {n} came {:?} after the start", at - started);
+    }
+}
+
+#[test]
+fn beats_come_close_to_their_time() {
+    // The first one must not wait for the interval, nor any for two of them.
+    let interval = ms(400);
+    let started = Instant::now();
+    let (_rig, _server, mut peer) = Rig::online(|config| config.policy(beat(interval)));
+    assert!(peer.expect_beat() - started < interval);
+    assert!(peer.expect_beat() - started < 2 * interval);
+}
+
+#[test]
+fn without_an_interval_there_is_only_the_first_beat() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(limit(ms(60_000))));
+    peer.expect_beat();
+    pass(ms(100));
+    rig.send(b"next");
+    peer.expect_data(b"next");
+}
+
+#[test]
+fn data_suppresses_beats() {
+    let interval = ms(200);
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(interval)));
+    peer.expect_beat();
+    let frames = std::thread::spawn(move || {
+        let mut frames = Vec::new();
+        loop {
+            match peer.read_frame() {
+                Frame::Data(body) if body == b"last" => return (frames, peer),
+                frame => frames.push((Instant::now(), frame)),
+            }
+        }
+    });
+    let mut sent_at = Vec::new();
+    for _ in 0..12 {
+        sent_at.push(Instant::now());
+        rig.send(b"data");
+        pass(interval * 7 / 10);
+    }
+    rig.send(b"last");
+    let (frames, mut peer) = frames.join().unwrap();
+    // However late anybody was: a beat comes an interval after the data before it, or not at all.
+    let mut data = 0;
+    for (at, frame) in frames {
+        match frame {
+            Frame::Data(_) => data += 1,
+            _ => assert!(at - sent_at[data - 1] >= interval, "a beat after data number {data}"),
+        }
+    }
+    assert_eq!(data, 12);
+    // And when the data end, the beats are back.
+    peer.expect_beat();
+}
+
+#[test]
+fn each_beat_of_the_server_is_answered_once() {
+    let policy = Policy::builder().echo(true).build().unwrap();
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    peer.expect_beat();
+    for _ in 0..3 {
+        peer.write(&BEAT);
+        peer.expect_beat();
+    }
+    peer.write(&[BEAT, BEAT].concat());
+    peer.expect_beat();
+    peer.expect_beat();
+    // And nothing else: the next frame is the one that is sent next.
+    rig.send(b"end");
+    peer.expect_data(b"end");
+    drop(peer);
+    assert_eq!(rig.expect_offline().beats, 5);
+}
+
+#[test]
+fn without_echo_no_beat_is_answered() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(idle()));
+    peer.expect_beat();
+    peer.write(&BEAT);
+    peer.write(&crate::rig::data_frame(b"seen?"));
+    assert_eq!(rig.expect_data(), b"seen?");
+    rig.send(b"seen");
+    peer.expect_data(b"seen");
+}
+
+#[test]
+fn a_wire_without_heads_has_no_beats() {
+    let (rig, _server, mut peer) =
+        Rig::online(|config| config.wire(Wire::Raw).policy(beat(ms(20))));
+    pass(ms(100));
+    rig.send(b"raw");
+    assert_eq!(peer.read(3), b"raw");
+}
+
+#[test]
+fn beats_do_not_depend_on_the_application() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(ms(20))));
+    // Nobody takes events or sends anything, and then nobody even could.
+    for _ in 0..5 {
+        peer.expect_beat();
+    }
+    drop(rig.client().clone());
+    for _ in 0..5 {
+        peer.expect_beat();
+    }
+}

@@ -1,0 +1,236 @@
+//! Every way in which a connection, or a client, ends.
+
+use std::net::Shutdown;
+
+use heartwire::client::{Event, Retry, SendError};
+use heartwire::{Caps, Reason, Violation};
+
+use crate::rig::{Rig, Server, data_frame, fixed, ms};
+
+#[test]
+fn a_server_that_closes_is_connected_to_again() {
+    let (mut rig, server, mut peer) = Rig::online(|config| config);
+    peer.expect_beat();
+    for _ in 0..3 {
+        peer.stream.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(rig.expect_offline().reason, Reason::ClosedByPeer);
+        assert_eq!(rig.expect_waiting(1), ms(10));
+        rig.expect_connecting(1);
+        peer = server.accept();
+        assert_eq!(rig.expect_online(), server.address());
+        peer.expect_beat();
+    }
+}
+
+#[test]
+fn a_server_that_closes_its_sending_half_is_offline() {
+    let (mut rig, _server, peer) = Rig::online(|config| config);
+    peer.stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(rig.expect_offline().reason, Reason::ClosedByPeer);
+}
+
+#[test]
+fn a_reset_is_told_from_a_close() {
+    let (mut rig, _server, peer) = Rig::online(|config| config);
+    peer.reset();
+    assert_eq!(rig.expect_offline().reason, Reason::Reset);
+    rig.expect_waiting(1);
+}
+
+#[test]
+fn a_close_within_a_frame_is_a_truncation() {
+    for len in [1, 7, 8, 12] {
+        let (mut rig, _server, mut peer) = Rig::online(|config| config);
+        peer.expect_beat();
+        peer.write(&data_frame(b"whole"));
+        peer.write(&data_frame(b"not whole")[..len]);
+        drop(peer);
+        assert_eq!(rig.expect_data(), b"whole");
+        assert_eq!(rig.expect_offline().reason, Reason::Truncated, "{len} bytes");
+    }
+}
+
+#[test]
+fn the_last_words_of_a_server_are_heard_even_if_a_write_fails_first() {
+    for _ in 0..20 {
+        let (mut rig, _server, mut peer) = Rig::online(|config| config.outbound_max(1 << 26));
+        peer.write(&data_frame(b"hello"));
+        assert_eq!(rig.expect_data(), b"hello");
+        // A socket that is full, so that the client will notice the reset by writing or by reading.
+        let _ = rig.client().try_send(vec![0; 1 << 25]);
+        peer.write(&data_frame(b"good bye"));
+        drop(peer);
+        assert_eq!(rig.expect_data(), b"good bye");
+        rig.expect_offline();
+    }
+}
+
+#[track_caller]
+fn violation(bytes: &[u8], caps: Caps) -> Violation {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.caps(caps));
+    peer.expect_beat();
+    peer.write(&data_frame(b"good"));
+    peer.write(bytes);
+    assert_eq!(rig.expect_data(), b"good");
+    let reason = rig.expect_offline().reason;
+    rig.expect_waiting(1);
+    match reason {
+        Reason::Protocol(violation) => violation,
+        other => panic!("expected a violation: {other}"),
+    }
+}
+
+#[test]
+fn each_breach_of_the_protocol_has_its_own_reason() {
+    let caps = Caps::default().body_len_max(100).frame(Some(ms(100)));
+    assert_eq!(
+        violation(&[1, 0, 0, 0, 255, 255, 255, 255], caps),
+        Violation::NegativeLength { length: -1 }
+    );
+    assert_eq!(
+        violation(&[1, 0, 0, 0, 101, 0, 0, 0], caps),
+        Violation::TooLong { length: 101, max: 100 }
+    );
+    assert_eq!(violation(b"HTTP/1.1", caps), Violation::UnknownType { head: *b"HTTP/1.1" });
+    assert_eq!(violation(&[0, 0, 0, 0, 5, 0, 0, 0], caps), Violation::BeatWithBody { length: 5 });
+    let slow = violation(&data_frame(b"not whole")[..10], caps);
+    assert!(matches!(slow, Violation::SlowFrame { waited } if waited >= ms(100)), "{slow}");
+}
+
+#[test]
+fn a_server_that_must_speak_first_and_does_not_is_refused() {
+    let caps = Caps::default().first_frame(Some(ms(100)));
+    let (mut rig, _server, _peer) = Rig::online(|config| config.caps(caps));
+    let reason = rig.expect_offline().reason;
+    assert!(
+        matches!(reason, Reason::Protocol(Violation::NoFirstFrame { waited }) if waited >= ms(100)),
+        "{reason}"
+    );
+}
+
+#[test]
+fn closing_writes_what_was_accepted_first() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    for n in 0..100_u8 {
+        rig.send(&[n; 1000]);
+    }
+    rig.client().close();
+    peer.expect_beat();
+    for n in 0..100_u8 {
+        peer.expect_data(&[n; 1000]);
+    }
+    peer.expect_end();
+    drop(peer);
+    let offline = rig.expect_offline();
+    assert_eq!((offline.reason, offline.unsent), (Reason::Shutdown, 0));
+    rig.expect_closed();
+}
+
+#[test]
+fn dropping_the_last_handle_closes() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    rig.send(b"last");
+    let other = rig.client().clone();
+    rig.client = None;
+    rig.handle.block_on(other.send(b"really last".to_vec())).unwrap();
+    drop(other);
+    peer.expect_beat();
+    peer.expect_data(b"last");
+    peer.expect_data(b"really last");
+    peer.expect_end();
+    drop(peer);
+    assert_eq!(rig.expect_offline().reason, Reason::Shutdown);
+    rig.expect_closed();
+}
+
+#[test]
+fn closing_does_not_wait_for_a_server_that_never_reads() {
+    let (mut rig, _server, _peer) = Rig::online(|config| config.outbound_max(1 << 26));
+    for _ in 0..32 {
+        rig.client().try_send(vec![1; 1 << 20]).unwrap();
+    }
+    rig.client().close();
+    let offline = rig.expect_offline();
+    assert_eq!(offline.reason, Reason::Shutdown);
+    assert!(offline.unsent > 0);
+    rig.expect_closed();
+}
+
+#[test]
+fn closing_does_not_wait_for_a_server_that_does_not_close() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    peer.expect_beat();
+    rig.client().close();
+    peer.expect_end();
+    rig.expect_offline();
+    rig.expect_closed();
+}
+
+#[test]
+fn what_comes_after_a_close_does_not_reset_the_connection() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    peer.expect_beat();
+    rig.send(&[1; 100_000]);
+    rig.client().close();
+    // Unread by the application, and sent after it closed.
+    for _ in 0..100 {
+        peer.write(&data_frame(&[2; 1000]));
+    }
+    peer.expect_data(&[1; 100_000]);
+    peer.expect_end();
+    drop(peer);
+    assert_eq!(rig.expect_offline().reason, Reason::Shutdown);
+    rig.expect_closed();
+}
+
+#[test]
+fn a_client_that_waits_closes_at_once() {
+    let server = Server::new();
+    let mut rig = Rig::start(server.config().retry(fixed(ms(1_000_000))));
+    rig.expect_connecting(1);
+    drop(server.accept());
+    rig.expect_online();
+    rig.expect_offline();
+    assert_eq!(rig.expect_waiting(1), ms(1_000_000));
+    rig.client = None;
+    rig.expect_closed();
+}
+
+#[test]
+fn after_the_end_messages_are_refused_and_given_back() {
+    let (mut rig, _server, peer) = Rig::online(|config| config.retry(Retry::Never));
+    rig.client().close();
+    rig.client().close();
+    let refused = rig.client().try_send(b"late".to_vec()).unwrap_err();
+    assert!(matches!(refused, SendError::Closed(_)));
+    assert!(!refused.is_retryable());
+    assert_eq!(refused.into_data(), b"late");
+    drop(peer);
+    rig.expect_offline();
+    rig.expect_closed();
+    let refused = rig.block_on(rig.client().send(b"later".to_vec())).unwrap_err();
+    assert!(matches!(refused, SendError::Closed(_)));
+}
+
+#[test]
+fn without_retry_the_first_end_is_the_last() {
+    let (mut rig, _server, peer) = Rig::online(|config| config.retry(Retry::Never));
+    drop(peer);
+    assert!(matches!(rig.next(), Event::Offline { .. }));
+    rig.expect_closed();
+    assert!(matches!(rig.client().try_send(vec![1]), Err(SendError::Closed(_))));
+}
+
+#[test]
+fn a_client_that_nobody_listens_to_goes_on() {
+    let (mut rig, server, mut peer) = Rig::online(|config| config);
+    rig.events = None;
+    for _ in 0..2000 {
+        peer.write(&data_frame(&[3; 1000]));
+    }
+    rig.send(b"still here");
+    peer.expect_beat();
+    peer.expect_data(b"still here");
+    drop(peer);
+    server.accept().expect_beat();
+}

@@ -1,0 +1,208 @@
+//! What becomes of messages.
+
+use heartwire::Reason;
+use heartwire::client::{SendError, WhileDisconnected};
+
+use crate::rig::{Frame, Peer, Rig, ms};
+
+/// Sends numbered messages of 64 KiB until no more are accepted, and returns how many were.
+fn fill(rig: &Rig) -> u32 {
+    for n in 0.. {
+        let mut body = vec![0; 64 * 1024];
+        body[..4].copy_from_slice(&u32::to_le_bytes(n));
+        let sent = async {
+            let sending = rig.client().send(body);
+            // The kernel takes a while until it takes no more.
+            tokio::time::timeout(ms(300), sending).await
+        };
+        match rig.handle.block_on(sent) {
+            Ok(sent) => sent.unwrap(),
+            Err(_) => return n,
+        }
+    }
+    unreachable!()
+}
+
+fn number(body: &[u8]) -> u32 {
+    assert_eq!(body.len(), 64 * 1024);
+    u32::from_le_bytes(body[..4].try_into().unwrap())
+}
+
+fn read_numbers(peer: &mut Peer, count: usize) -> Vec<u32> {
+    peer.expect_beat();
+    (0..count)
+        .map(|_| match peer.read_frame() {
+            Frame::Data(body) => number(&body),
+            other => panic!("expected a message: {other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn messages_are_refused_without_a_connection() {
+    let (mut rig, server, peer) = Rig::online(|config| config.retry(crate::rig::fixed(ms(100))));
+    drop(peer);
+    rig.expect_offline();
+    let refused = rig.client().try_send(b"news".to_vec()).unwrap_err();
+    assert!(matches!(refused, SendError::NotConnected(_)));
+    assert!(refused.is_retryable());
+    assert_eq!(format!("{refused:?}"), "NotConnected(4 bytes)");
+    assert_eq!(refused.into_data(), b"news");
+    let refused = rig.block_on(rig.client().send(b"news".to_vec())).unwrap_err();
+    assert!(matches!(refused, SendError::NotConnected(_)));
+    rig.expect_waiting(1);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    rig.send(b"fresh news");
+    peer.expect_beat();
+    peer.expect_data(b"fresh news");
+}
+
+#[test]
+fn queued_messages_go_out_on_the_next_connection_in_order_after_the_first_beat() {
+    let queue = WhileDisconnected::Queue;
+    let (mut rig, server, peer) = Rig::online(|config| config.while_disconnected(queue));
+    drop(peer);
+    assert_eq!(rig.expect_offline().unsent, 0);
+    for n in 0..100 {
+        rig.send(&[n]);
+    }
+    rig.expect_waiting(1);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    peer.expect_beat();
+    for n in 0..100 {
+        peer.expect_data(&[n]);
+    }
+}
+
+#[test]
+fn refused_mode_drops_and_counts_what_was_waiting() {
+    let (mut rig, server, peer) = Rig::online(|config| config);
+    let accepted = fill(&rig);
+    // The room for 256 KiB is used up by at most three messages with their heads, and when the
+    // kernel is full, they are what is left.
+    peer.reset();
+    let offline = rig.expect_offline();
+    assert_eq!(offline.reason, Reason::Reset);
+    assert_eq!(offline.unsent, 3, "of {accepted}");
+    // None of them is left over for the next connection.
+    rig.expect_waiting(1);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    rig.send(b"new");
+    peer.expect_beat();
+    peer.expect_data(b"new");
+}
+
+#[test]
+fn a_message_whose_writing_began_is_never_sent_again() {
+    let queue = WhileDisconnected::Queue;
+    let (mut rig, server, peer) = Rig::online(|config| config.while_disconnected(queue));
+    let accepted = fill(&rig);
+    peer.reset();
+    let offline = rig.expect_offline();
+    assert!(offline.unsent <= 1);
+    rig.expect_waiting(1);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    let left = 3 - offline.unsent;
+    let numbers = read_numbers(&mut peer, left);
+    let expected: Vec<u32> = (0..accepted).rev().take(left).rev().collect();
+    assert_eq!(numbers, expected);
+    rig.send(b"new");
+    peer.expect_data(b"new");
+}
+
+#[test]
+fn a_full_queue_refuses_and_gives_the_message_back() {
+    let (rig, _server, mut peer) = Rig::online(|config| config);
+    let accepted = fill(&rig);
+    let refused = rig.client().try_send(vec![9; 64 * 1024]).unwrap_err();
+    assert!(matches!(refused, SendError::Full(_)));
+    assert!(refused.is_retryable());
+    assert_eq!(refused.into_data().len(), 64 * 1024);
+    // A small one still fits.
+    rig.client().try_send(vec![9]).unwrap();
+    // And when the server reads, so does a large one.
+    let waiting = rig.client().clone();
+    let sender = rig.handle.spawn(async move { waiting.send(vec![8; 64 * 1024]).await });
+    let numbers = read_numbers(&mut peer, usize::try_from(accepted).unwrap());
+    assert_eq!(numbers, (0..accepted).collect::<Vec<_>>());
+    peer.expect_data(&[9]);
+    peer.expect_data(&[8; 64 * 1024]);
+    rig.block_on(sender).unwrap().unwrap();
+}
+
+#[test]
+fn a_message_that_waits_for_room_is_refused_when_the_connection_ends() {
+    let (mut rig, _server, peer) = Rig::online(|config| config);
+    fill(&rig);
+    let waiting = rig.client().clone();
+    let sender = rig.handle.spawn(async move { waiting.send(vec![8; 64 * 1024]).await });
+    peer.reset();
+    rig.expect_offline();
+    let refused = rig.block_on(sender).unwrap();
+    // It may also have slipped into the next connection, if that was quicker.
+    assert!(matches!(refused, Ok(()) | Err(SendError::NotConnected(_))), "{refused:?}");
+}
+
+#[test]
+fn a_message_that_waits_for_room_is_refused_when_the_client_is_closed() {
+    let (rig, _server, _peer) = Rig::online(|config| config);
+    fill(&rig);
+    let waiting = rig.client().clone();
+    let sender = rig.handle.spawn(async move { waiting.send(vec![8; 64 * 1024]).await });
+    rig.client().close();
+    let refused = rig.block_on(sender).unwrap();
+    assert!(matches!(refused, Err(SendError::Closed(_))), "{refused:?}");
+}
+
+#[test]
+fn the_longest_message_fits_and_a_longer_one_never_does() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.outbound_max(100));
+    peer.expect_beat();
+    for _ in 0..3 {
+        rig.send(&[5; 92]);
+        peer.expect_data(&[5; 92]);
+    }
+    match rig.block_on(rig.client().send(vec![5; 93])) {
+        Err(SendError::TooLong { data, max: 92 }) => assert_eq!(data.len(), 93),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(rig.client().try_send(vec![5; 93]), Err(SendError::TooLong { .. })));
+}
+
+#[test]
+fn empty_messages_are_frames_too() {
+    let (rig, _server, mut peer) = Rig::online(|config| config);
+    rig.send(b"");
+    rig.send(b"x");
+    peer.expect_beat();
+    peer.expect_data(b"");
+    peer.expect_data(b"x");
+}
+
+#[test]
+fn messages_of_many_tasks_each_arrive_once() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.outbound_max(1000));
+    for task in 0..8_u8 {
+        let client = rig.client().clone();
+        rig.handle.spawn(async move {
+            for n in 0..200_u8 {
+                client.send(vec![task, n]).await.unwrap();
+            }
+        });
+    }
+    peer.expect_beat();
+    let mut next = [0_u8; 8];
+    for _ in 0..8 * 200 {
+        let Frame::Data(body) = peer.read_frame() else { panic!("expected a message") };
+        assert_eq!(body[1], next[usize::from(body[0])], "in order");
+        next[usize::from(body[0])] += 1;
+    }
+}

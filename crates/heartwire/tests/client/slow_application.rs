@@ -1,0 +1,139 @@
+//! An application that takes its events late is not a server that is dead.
+
+use std::time::Instant;
+
+use heartwire::{Policy, Reason};
+
+use crate::rig::{Frame, Rig, data_frame, ms, pass};
+
+#[test]
+fn reading_pauses_and_beats_go_on_and_no_verdict_comes() {
+    let silence = ms(300);
+    let policy = Policy::builder().beat(ms(50)).limit(silence).build().unwrap();
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    let count: u32 = 6000;
+    let mut sender = peer.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        for n in 0..count {
+            let mut body = vec![0; 16 * 1024];
+            body[..4].copy_from_slice(&n.to_le_bytes());
+            std::io::Write::write_all(&mut sender, &data_frame(&body)).unwrap();
+        }
+        Instant::now()
+    });
+    // For three limits and more nobody takes an event.
+    let started = Instant::now();
+    while started.elapsed() < 4 * silence {
+        peer.expect_beat();
+    }
+    // The kernels hold a few megabytes, the channel 16: the rest of the 94 waits at the server.
+    assert!(!writer.is_finished(), "reading did not pause");
+    rig.send(b"writing goes on");
+    loop {
+        match peer.read_frame() {
+            Frame::Beat => {}
+            frame => break assert_eq!(frame, Frame::Data(b"writing goes on".to_vec())),
+        }
+    }
+    for n in 0..count {
+        assert_eq!(rig.expect_data()[..4], n.to_le_bytes());
+    }
+    let last_byte_at = writer.join().unwrap();
+    // Now it is silent, and the application listens.
+    assert!(matches!(rig.expect_offline().reason, Reason::Dead(_)));
+    assert!(last_byte_at.elapsed() + ms(1) >= silence);
+}
+
+#[test]
+fn a_server_that_died_with_nothing_left_unread_is_judged_in_time_and_reported_after_its_data() {
+    let silence = ms(200);
+    let policy = Policy::builder().limit(silence).build().unwrap();
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    // One read takes it all, and 1,024 events fill the channel.
+    let frames: Vec<u8> = (0..1200_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
+    peer.write(&frames);
+    pass(ms(1500));
+    for n in 0..1200_u16 {
+        assert_eq!(rig.expect_data(), n.to_le_bytes());
+    }
+    match rig.expect_offline().reason {
+        Reason::Dead(verdict) => {
+            assert!(verdict.silence >= silence);
+            assert!(verdict.silence < ms(1200), "{verdict}");
+        }
+        other => panic!("expected a verdict: {other}"),
+    }
+}
+
+#[test]
+fn a_frame_that_waits_for_the_application_is_not_slow() {
+    let caps = heartwire::Caps::default().frame(Some(ms(100)));
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.caps(caps));
+    let body = vec![7; 60_000];
+    let count = 2000;
+    let mut sender = peer.stream.try_clone().unwrap();
+    let expected = body.clone();
+    let writer = std::thread::spawn(move || {
+        for _ in 0..count {
+            std::io::Write::write_all(&mut sender, &data_frame(&body)).unwrap();
+        }
+    });
+    peer.expect_beat();
+    pass(ms(500));
+    for _ in 0..count {
+        assert_eq!(rig.expect_data(), expected);
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn state_events_wait_for_the_application_in_order() {
+    let (mut rig, server, mut peer) = Rig::online(|config| config);
+    let frames: Vec<u8> = (0..1100_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
+    peer.write(&frames);
+    pass(ms(100));
+    drop(peer);
+    pass(ms(100));
+    for n in 0..1100_u16 {
+        assert_eq!(rig.expect_data(), n.to_le_bytes());
+    }
+    rig.expect_offline();
+    rig.expect_waiting(1);
+    rig.expect_connecting(1);
+    server.accept();
+    rig.expect_online();
+}
+
+#[test]
+fn whatever_came_before_an_end_is_reported_before_it() {
+    let (mut rig, server, mut peer) = Rig::online(|config| config);
+    let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
+    // The application starts late, so the channel is full, and room comes and goes until the end.
+    for _ in 0..100 {
+        peer.expect_beat();
+        peer.write(&frames);
+        drop(peer);
+        pass(ms(5));
+        for n in 0..1600_u16 {
+            assert_eq!(rig.expect_data(), n.to_le_bytes());
+        }
+        assert_eq!(rig.expect_offline().reason, Reason::ClosedByPeer);
+        rig.expect_waiting(1);
+        rig.expect_connecting(1);
+        peer = server.accept();
+        rig.expect_online();
+    }
+}
+
+#[test]
+fn nothing_is_left_lying_when_the_application_catches_up() {
+    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
+    for _ in 0..200 {
+        peer.write(&frames);
+        pass(ms(5));
+        for n in 0..1600_u16 {
+            assert_eq!(rig.expect_data(), n.to_le_bytes());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! When the client calls its server dead, and when it must not.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use heartwire::client::Event;
+use heartwire::{Cause, Policy, Reason, Verdict};
+use tokio::runtime::Builder;
+
+use crate::rig::{BEAT, Frame, Rig, Server, beat, data_frame, limit, ms, pass};
+
+#[track_caller]
+fn verdict_of(reason: Reason) -> Verdict {
+    match reason {
+        Reason::Dead(verdict) => verdict,
+        other => panic!("expected a verdict: {other}"),
+    }
+}
+
+#[test]
+fn a_silent_server_is_dead_after_the_limit_and_not_before() {
+    for silence in [ms(50), ms(200), ms(400)] {
+        let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
+        let last_byte_at = Instant::now();
+        peer.write(&BEAT);
+        let offline = rig.expect_offline();
+        assert!(last_byte_at.elapsed() >= silence);
+        let verdict = verdict_of(offline.reason);
+        assert_eq!(verdict.cause, Cause::Silence);
+        assert!(verdict.silence >= silence, "{verdict}");
+        assert_eq!(verdict.bound.unwrap().earliest, silence);
+        assert_eq!(verdict.stalled, Duration::ZERO);
+        assert_eq!(offline.beats, 1);
+    }
+}
+
+#[test]
+fn a_server_that_never_says_anything_is_dead_after_the_limit() {
+    let started = Instant::now();
+    let (mut rig, _server, _peer) = Rig::online(|config| config.policy(limit(ms(150))));
+    verdict_of(rig.expect_offline().reason);
+    assert!(started.elapsed() >= ms(150));
+    rig.expect_waiting(1);
+}
+
+#[test]
+fn any_byte_is_life_whole_frame_or_not() {
+    let silence = ms(400);
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
+    let frame = data_frame(b"drop by drop");
+    let mut last_byte_at = Instant::now();
+    for byte in &frame {
+        last_byte_at = Instant::now();
+        peer.write(&[*byte]);
+        pass(silence / 5);
+    }
+    assert_eq!(rig.expect_data(), b"drop by drop");
+    verdict_of(rig.expect_offline().reason);
+    assert!(last_byte_at.elapsed() >= silence);
+}
+
+#[test]
+fn what_the_client_sends_is_no_life_of_the_server() {
+    let silence = ms(200);
+    let policy = Policy::builder().beat(ms(20)).limit(silence).build().unwrap();
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    for _ in 0..4 {
+        rig.send(b"anybody there?");
+        while peer.read_frame() == Frame::Beat {}
+    }
+    let verdict = verdict_of(rig.expect_offline().reason);
+    assert!(verdict.silence >= silence);
+}
+
+/// The runtime's thread is kept busy between its last look at the sockets and the client's turn,
+/// and just then a byte arrives. It is late, but it is there before the verdict.
+#[test]
+fn bytes_in_the_socket_outrank_a_deadline_even_if_the_runtime_has_not_seen_them() {
+    let silence = ms(200);
+    let server = Server::new();
+    // Two tasks run between two looks at sockets and timers: the busy one, and then the client.
+    let mut rig = Rig::start_on(
+        Builder::new_current_thread().enable_all().event_interval(2),
+        server.config().policy(limit(silence)),
+    );
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    peer.expect_beat();
+
+    let late_bytes = Arc::new(AtomicU32::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut stream = peer.stream.try_clone().unwrap();
+    let (counter, stopped) = (Arc::clone(&late_bytes), Arc::clone(&stop));
+    let last_byte_at = Instant::now();
+    stream.write_all(&BEAT).unwrap();
+    busy(
+        rig.handle.clone(),
+        move |last_byte_at| {
+            // If the limit has passed, so the timer may have fired, it is the peer's turn to beat.
+            let due = last_byte_at.elapsed() >= silence;
+            pass(ms(40));
+            if stopped.load(Ordering::SeqCst) {
+                return None;
+            }
+            if !due {
+                return Some(last_byte_at);
+            }
+            let at = Instant::now();
+            // Were the connection ended, this would fail, and the events show it.
+            let _ = stream.write_all(&BEAT);
+            counter.fetch_add(1, Ordering::SeqCst);
+            Some(at)
+        },
+        last_byte_at,
+    );
+    while late_bytes.load(Ordering::SeqCst) < 8 {
+        pass(ms(20));
+    }
+    stop.store(true, Ordering::SeqCst);
+    drop(peer);
+    let offline = rig.expect_offline();
+    assert_eq!(offline.reason, Reason::ClosedByPeer, "{}", offline.reason);
+    assert!(offline.beats > 8);
+}
+
+/// Runs `turn` as a task that is followed by another one at once, for as long as it returns
+/// something.
+fn busy(
+    handle: tokio::runtime::Handle,
+    mut turn: impl FnMut(Instant) -> Option<Instant> + Send + 'static,
+    at: Instant,
+) {
+    handle.clone().spawn(async move {
+        if let Some(at) = turn(at) {
+            busy(handle, turn, at);
+        }
+    });
+}
+
+#[test]
+fn a_stall_of_our_own_is_reported_and_gives_the_server_another_limit() {
+    let silence = ms(300);
+    let (mut rig, _server, _peer) = Rig::online(|config| config.policy(limit(silence)));
+    rig.block_runtime(ms(900));
+    let resumed_at = Instant::now();
+    match rig.next() {
+        Event::Stalled(stall) => {
+            // 300 ms of the 900 would have been slept through anyway.
+            assert!(stall.gap >= ms(500) && stall.gap < ms(900), "{:?}", stall.gap);
+        }
+        other => panic!("expected a stall: {other}"),
+    }
+    let verdict = verdict_of(rig.expect_offline().reason);
+    // The thread noticed that it was free a little before the test did.
+    assert!(resumed_at.elapsed() + ms(20) >= silence, "{:?}", resumed_at.elapsed());
+    assert!(verdict.stalled >= ms(800), "{verdict}");
+    assert!(verdict.silence >= verdict.stalled + silence, "{verdict}");
+}
+
+#[test]
+fn a_server_that_beat_during_our_stall_is_not_judged() {
+    let silence = ms(300);
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
+    peer.write(&BEAT);
+    rig.block_runtime(ms(900));
+    assert!(matches!(rig.next(), Event::Stalled(_)));
+    peer.write(&data_frame(b"alive"));
+    assert_eq!(rig.expect_data(), b"alive");
+}
+
+#[test]
+fn a_write_never_delays_a_verdict() {
+    let silence = ms(300);
+    let policy = Policy::builder().beat(ms(20)).limit(silence).build().unwrap();
+    let (mut rig, _server, peer) =
+        Rig::online(|config| config.policy(policy).outbound_max(64 * 1024 * 1024));
+    // More than the kernel takes: the socket is full, and stays so.
+    let started = Instant::now();
+    for _ in 0..32 {
+        rig.client().try_send(vec![7; 1024 * 1024]).unwrap();
+    }
+    let offline = rig.expect_offline();
+    let verdict = verdict_of(offline.reason);
+    assert!(verdict.silence >= silence);
+    assert!(verdict.late < ms(200), "{verdict}");
+    assert!(offline.unsent > 0);
+    assert!(started.elapsed() < ms(5_000));
+    drop(peer);
+}
+
+#[test]
+fn a_full_socket_gets_no_more_beats() {
+    let (rig, _server, mut peer) =
+        Rig::online(|config| config.policy(beat(ms(20))).outbound_max(64 * 1024 * 1024));
+    peer.expect_beat();
+    let body = vec![7; 32 * 1024 * 1024];
+    rig.client().try_send(body.clone()).unwrap();
+    // Twenty beats would fall due.
+    pass(ms(400));
+    loop {
+        match peer.read_frame() {
+            Frame::Beat => {}
+            Frame::Data(data) => break assert!(data == body),
+            Frame::End => panic!("closed"),
+        }
+    }
+    // What follows are the beats of the time from now on, and none from before.
+    rig.send(b"next");
+    let mut beats = 0;
+    while peer.read_frame() == Frame::Beat {
+        beats += 1;
+    }
+    assert!(beats < 10, "{beats} beats were waiting");
+}

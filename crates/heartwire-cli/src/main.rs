@@ -1,1 +1,46 @@
-fn main() {}
+//! `heartwire`: keeps TCP connections alive and says, within a stated bound, when one is dead.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod connect;
+mod demo;
+mod exit;
+mod output;
+mod serve;
+mod shell;
+mod signals;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Connect(args) => connect::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { directory } => shell::man(directory.as_deref()),
+    };
+    let exit = outcome.unwrap_or_else(|error| {
+        if output::is_broken_pipe(&error) {
+            return Exit::Success;
+        }
+        output::complain(&error);
+        Exit::of(&error)
+    });
+    exit.into()
+}

@@ -68,6 +68,7 @@ struct Shared {
     body_len_max: usize,
     /// One permit for each byte that may wait.
     room: Arc<Semaphore>,
+    room_max: u32,
     gate: Arc<Gate>,
     messages: mpsc::UnboundedSender<Message>,
     /// True once somebody called [`Client::close`].
@@ -94,6 +95,7 @@ impl Client {
             head_len: config.head_len(),
             body_len_max: config.body_len_max(),
             room: Arc::new(Semaphore::new(config.outbound_max)),
+            room_max: u32::try_from(config.outbound_max).unwrap_or(u32::MAX),
             gate: Arc::clone(&gate),
             messages,
             close,
@@ -134,6 +136,14 @@ impl Client {
             Err(TryAcquireError::NoPermits) => Err(SendError::Full(data)),
             Err(TryAcquireError::Closed) => Err(SendError::Closed(data)),
         }
+    }
+
+    /// Waits until every message that was accepted is written to a connection, or dropped with one,
+    /// or the client has ended. While there is no connection, messages that are kept keep it
+    /// waiting. Messages sent meanwhile wait for it in turn.
+    pub async fn flush(&self) {
+        // All the room is free when nothing waits; an error says that the client has ended.
+        let _ = self.shared.room.acquire_many(self.shared.room_max).await;
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not

@@ -309,7 +309,7 @@ impl Bound {
         let mut local_addrs = Vec::new();
         let mut kernel = None;
         for &asked in &config.listen {
-            let error = |source| ServerError::Bind { addr: asked, source };
+            let error = |error| ServerError::Bind { addr: asked, error };
             let (first, report) =
                 listener::bind(asked, &config.kernel, per_shard).map_err(error)?;
             let addr = first.local_addr().map_err(error)?;
@@ -338,7 +338,7 @@ pub enum ServerError {
         /// The address.
         addr: SocketAddr,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The configuration names no address.
     NoAddress,
@@ -351,9 +351,9 @@ pub enum ServerError {
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bind { addr, source } => {
-                write!(f, "cannot listen on {addr}: {source}")?;
-                f.write_str(bind_help(*addr, source))
+            Self::Bind { addr, error } => {
+                write!(f, "cannot listen on {addr}: {error}")?;
+                f.write_str(bind_help(*addr, error))
             }
             Self::NoAddress => f.write_str("no address to listen on was given"),
             Self::System(error) => write!(f, "the system refused a poller or a thread: {error}"),
@@ -386,14 +386,8 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
     }
 }
 
-impl core::error::Error for ServerError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Bind { source, .. } | Self::System(source) => Some(source),
-            Self::NoAddress | Self::Panicked => None,
-        }
-    }
-}
+/// The system's own error is part of the text, so it is not repeated as a source.
+impl core::error::Error for ServerError {}
 
 /// Why a command was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

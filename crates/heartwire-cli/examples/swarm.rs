@@ -1,0 +1,262 @@
+//! Holds a server to its promises with very many connections: no verdict while all beat, none after
+//! the *server* stood still, and every verdict within its bound when all fall silent at once.
+//!
+//! ```text
+//! cargo build --release
+//! cargo run --release --example swarm
+//! cargo run --release --example swarm -- --connections 1000 --calm 5s
+//! ```
+//!
+//! It starts `heartwire serve` as a process of its own, because one process may not have enough
+//! descriptors for both ends. It needs a Unix system (it stops the server with SIGSTOP).
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use clap::Parser;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// The tutorial's beat: a HEART without a body.
+const BEAT: [u8; 8] = [0; 8];
+/// How many parts the beats of one interval are spread over.
+const SLICES: u32 = 300;
+
+#[derive(Debug, Parser)]
+struct Args {
+    /// How many connections.
+    #[arg(long, default_value_t = 15_000)]
+    connections: usize,
+    /// How often each beats.
+    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
+    beat: Duration,
+    /// The silence that the server calls death.
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
+    limit: Duration,
+    /// How long all beat in peace.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    calm: Duration,
+    /// How long the server is stopped.
+    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
+    stop: Duration,
+    /// The program to test [default: the one built beside this one].
+    #[arg(long)]
+    server: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let mut server = Server::start(&args)?;
+    println!("server on {}, pid {}", server.address, server.child.id());
+
+    let mut swarm = Swarm::connect(server.address, args.connections)?;
+    swarm.beat_for(args.beat, args.beat)?;
+    server.expect_online(args.connections)?;
+    println!("{} connections", args.connections);
+
+    swarm.beat_for(args.calm, args.beat)?;
+    server.expect_no_verdict("while all beat")?;
+    println!("no verdict in {:?} of beats every {:?}", args.calm, args.beat);
+
+    server.signal(Signal::STOP)?;
+    swarm.beat_for(args.stop, args.beat)?;
+    server.signal(Signal::CONT)?;
+    swarm.beat_for(args.limit + args.beat, args.beat)?;
+    server.expect_no_verdict("after the server stood still")?;
+    let stalls = server.count("stalled");
+    ensure!(stalls > 0, "the server did not notice that it stood still");
+    println!("no verdict after the server was stopped for {:?}; it noticed", args.stop);
+
+    println!("all fall silent");
+    let verdicts =
+        server.collect_verdicts(args.connections, args.limit + Duration::from_secs(10))?;
+    judge(&args, &swarm, &verdicts)
+}
+
+/// Compares the verdicts with the bound that the server stated, and with our own last beats.
+fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()> {
+    let limit_ms = args.limit.as_secs_f64() * 1e3;
+    let mut lateness: Vec<f64> = verdicts.iter().map(|v| v.silence_ms - limit_ms).collect();
+    lateness.sort_by(f64::total_cmp);
+    let at = |part: f64| {
+        #[expect(clippy::as_conversions, reason = "a fraction of a length is a length")]
+        let index = (part * (lateness.len() - 1) as f64) as usize;
+        lateness.get(index).copied().unwrap_or(f64::NAN)
+    };
+    println!(
+        "{} verdicts, ms after the limit: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+        verdicts.len(),
+        at(0.0),
+        at(0.5),
+        at(0.99),
+        at(0.999),
+        at(1.0)
+    );
+    ensure!(at(0.0) >= 0.0, "a verdict was early");
+    let early = verdicts.iter().filter(|verdict| {
+        let last_beat = swarm.last_beat.get(&verdict.peer);
+        last_beat.is_none_or(|&at| verdict.seen_at.duration_since(at) < args.limit)
+    });
+    ensure!(early.count() == 0, "a verdict was early by our own clock");
+    ensure!(at(1.0) <= 100.0, "a verdict was later than the limit + 100 ms");
+    println!("all within the limit + 100 ms, none early");
+    Ok(())
+}
+
+/// The clients, all in this process.
+struct Swarm {
+    streams: Vec<(SocketAddr, TcpStream)>,
+    last_beat: HashMap<SocketAddr, Instant>,
+    next: usize,
+}
+
+impl Swarm {
+    fn connect(server: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        let mut streams = Vec::new();
+        for done in 0..count {
+            let stream = TcpStream::connect(server)
+                .with_context(|| format!("connection {done}; is ulimit -n high enough?"))?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            streams.push((stream.local_addr()?, stream));
+        }
+        Ok(Self { streams, last_beat: HashMap::new(), next: 0 })
+    }
+
+    /// Has every connection beat once in each interval, spread evenly.
+    fn beat_for(&mut self, time: Duration, interval: Duration) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let slice = interval / SLICES;
+        let per_slice = self.streams.len().div_ceil(usize::try_from(SLICES)?);
+        let mut slices = 0;
+        while start.elapsed() < time {
+            for _ in 0..per_slice {
+                let Some((address, stream)) = self.streams.get_mut(self.next) else { break };
+                // Noted before the write: the byte must not seem younger than it is.
+                self.last_beat.insert(*address, Instant::now());
+                stream.write_all(&BEAT).context("the server closed a healthy connection")?;
+                self.next = (self.next + 1) % self.streams.len();
+            }
+            slices += 1;
+            thread::sleep((slice * slices).saturating_sub(start.elapsed()));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Verdict {
+    peer: SocketAddr,
+    silence_ms: f64,
+    seen_at: Instant,
+}
+
+/// `heartwire serve` and its events.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    events: Receiver<(Instant, Value)>,
+    counts: HashMap<String, usize>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may be stopped, or gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(args: &Args) -> anyhow::Result<Self> {
+        let program = match &args.server {
+            Some(program) => program.clone(),
+            // target/release/examples/swarm → target/release/heartwire
+            None => std::env::current_exe()?.with_file_name("../heartwire"),
+        };
+        let limit = humantime::format_duration(args.limit).to_string();
+        let beat = humantime::format_duration(args.beat).to_string();
+        let mut child = Command::new(&program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
+            .args(["--limit", &limit.replace(' ', ""), "--peer-beat", &beat.replace(' ', "")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}; build it first", program.display()))?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let first: Value = serde_json::from_str(&lines.next().context("no first line")??)?;
+        let address =
+            first.pointer("/addresses/0").and_then(Value::as_str).context("no address")?;
+        let address = address.parse()?;
+        let (sender, events) = channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let Ok(event) = serde_json::from_str(&line) else { continue };
+                if sender.send((Instant::now(), event)).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { child, address, events, counts: HashMap::new() })
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        Ok(kill_process(pid, signal)?)
+    }
+
+    fn note(&mut self, event: &Value) {
+        let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+        *self.counts.entry(name.to_owned()).or_default() += 1;
+    }
+
+    fn count(&mut self, name: &str) -> usize {
+        while let Ok((_, event)) = self.events.try_recv() {
+            self.note(&event);
+        }
+        self.counts.get(name).copied().unwrap_or_default()
+    }
+
+    fn expect_online(&mut self, count: usize) -> anyhow::Result<()> {
+        while self.counts.get("online").copied().unwrap_or_default() < count {
+            let (_, event) = self.events.recv_timeout(Duration::from_secs(10))?;
+            self.note(&event);
+        }
+        Ok(())
+    }
+
+    fn expect_no_verdict(&mut self, when: &str) -> anyhow::Result<()> {
+        let verdicts = self.count("verdict");
+        let offline = self.count("offline");
+        ensure!(verdicts == 0 && offline == 0, "{verdicts} verdicts and {offline} ends {when}");
+        Ok(())
+    }
+
+    fn collect_verdicts(&mut self, count: usize, within: Duration) -> anyhow::Result<Vec<Verdict>> {
+        let mut verdicts = Vec::new();
+        let deadline = Instant::now() + within;
+        while verdicts.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok((seen_at, event)) = self.events.recv_timeout(left) else {
+                bail!("only {} of {count} verdicts came within {within:?}", verdicts.len());
+            };
+            if event.get("event").and_then(Value::as_str) == Some("verdict") {
+                let peer = event.get("peer").and_then(Value::as_str).context("no peer")?;
+                let silence_ms = event.get("silence_ms").and_then(Value::as_f64);
+                let silence_ms = silence_ms.context("no silence")?;
+                verdicts.push(Verdict { peer: peer.parse()?, silence_ms, seen_at });
+            }
+        }
+        Ok(verdicts)
+    }
+}

@@ -1,0 +1,385 @@
+//! What can be typed.
+
+use core::net::SocketAddr;
+use core::str::FromStr;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use heartwire::client::Retry;
+use heartwire::kernel::{Keepalive, KernelOptions};
+use heartwire::{BackoffPolicy, Caps, Policy, Preset, Side};
+
+use crate::exit::{HELP, Usage};
+
+/// Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
+#[derive(Debug, Parser)]
+#[command(name = "heartwire", version, after_help = HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log on standard error: error, warn, info, debug or trace, or a filter such as
+    /// `heartwire=debug`.
+    #[arg(
+        long,
+        global = true,
+        default_value = "warn",
+        env = "HEARTWIRE_LOG",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hold many clients, and report each as online, offline or dead.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Hold a connection to a server: lines of standard input become data, data goes to standard
+    /// output.
+    #[command(after_help = CONNECT_EXAMPLES)]
+    Connect(ConnectArgs),
+    /// Show the job in 15 seconds: a server, some clients, one of them frozen, and the verdict.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+    /// Print completions for a shell.
+    #[command(
+        after_help = "Example:\n  heartwire completions bash > /etc/bash_completion.d/heartwire"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command into a directory.
+    #[command(
+        after_help = "Examples:\n  heartwire man | man -l -\n  heartwire man --directory /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Where to write heartwire.1, heartwire-serve.1 and so on.
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  heartwire serve
+      clients that beat every 10 s; a silent one is called dead after 30 s
+  heartwire serve --preset reference --listen 0.0.0.0:39002
+      the tutorial's server: its clients beat every 3 s, 15 s of silence is death
+  heartwire serve --limit 6s --beat 2s --format json | jq .
+      judge faster, and feed the events to a program
+  heartwire serve --on-data echo --listen 127.0.0.1:0 --listen '[::1]:0'
+      send data back; IPv4 and IPv6, ports chosen by the system
+
+SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session and exits within
+--drain plus one second; a second signal exits at once.
+
+Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  heartwire connect localhost:39002
+      beat every 10 s, call the server dead after 30 s of silence, connect again for ever
+  heartwire connect --preset reference 192.0.2.7:39002
+      the tutorial's client: beat every 3 s and judge nobody (its server never sends anything)
+  heartwire connect --no-beat --echo --limit 15s localhost:39002
+      answer a server that asks, and call it dead if it stops asking
+  heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry fixed:100ms 192.0.2.7:39002
+      the tutorial's kernel variant: raw bytes, upper-cased and sent back
+  seq 3 | heartwire connect --retry never --until-eof localhost:39002
+      send three lines and leave
+
+The end of standard input does not end the connection, unless --until-eof is given.
+
+Exit codes: 0 stopped, 2 settings that contradict each other, 4 cannot connect or lost the connection
+(--retry never), 5 the server was called dead (--retry never), 1 other failures.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  heartwire demo
+  heartwire demo --clients 8
+
+Exit codes: 0 the verdict came within its bound, 1 it did not, or something failed.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on; can be given several times. Port 0 lets the system choose.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:39002")]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+
+    #[command(flatten)]
+    pub(crate) caps: CapsArgs,
+
+    /// What to do with data from clients, besides reporting it.
+    #[arg(long, value_enum, default_value_t = ServeData::Discard)]
+    pub(crate) on_data: ServeData,
+
+    /// Threads, each with sessions of its own [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) shards: Option<u16>,
+
+    /// Most sessions at one time; further clients are closed at once.
+    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::SESSIONS_MAX)]
+    pub(crate) sessions: usize,
+
+    /// Most bytes that may wait for one client; one that does not read is closed when they are full.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::OUTBOUND_MAX)]
+    pub(crate) queue_max: usize,
+
+    /// How long a stop waits for queued bytes to be sent.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) drain: Duration,
+
+    /// How to print events.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// Where to connect: a name or address, and a port. Names are looked up anew at each try.
+    #[arg(value_name = "HOST:PORT")]
+    pub(crate) target: String,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+
+    /// Longest body that the server may send.
+    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
+    pub(crate) frame_max: u32,
+
+    /// Speak bytes without the 8-byte heads. There are no beats then; any byte counts as life.
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// What to do with data from the server.
+    #[arg(long, value_enum, default_value_t = ConnectData::Print)]
+    pub(crate) on_data: ConnectData,
+
+    /// How to wait before connecting again: `usual` (up to 0.5 s, doubling up to 30 s, drawn at
+    /// random), `fixed:TIME`, or `never`.
+    #[arg(long, value_name = "HOW", default_value = "usual", value_parser = retry)]
+    pub(crate) retry: Retry,
+
+    /// Longest time for a name look-up, and for connecting to one address.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) connect_timeout: Duration,
+
+    /// What to do with input while there is no connection.
+    #[arg(long, value_enum, default_value_t = Disconnected::Queue)]
+    pub(crate) while_disconnected: Disconnected,
+
+    /// Most bytes of input that may wait to be sent; then no more is read until there is room.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::OUTBOUND_MAX)]
+    pub(crate) queue_max: usize,
+
+    /// Leave when standard input has ended and everything is sent.
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+
+    /// How to print changes of state on standard error.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many clients.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) clients: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServeData {
+    /// Only report it.
+    Discard,
+    /// Send it back.
+    Echo,
+    /// Send it back with ASCII letters in upper case.
+    Upper,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConnectData {
+    /// Write it to standard output, a line for each frame.
+    Print,
+    /// Drop it.
+    Discard,
+    /// Send it back.
+    Echo,
+    /// Send it back with ASCII letters in upper case.
+    Upper,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Disconnected {
+    /// Keep it, up to --queue-max, and send it on the next connection.
+    Queue,
+    /// Drop it, and say so once.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One object a line, for programs; docs/events.md describes the fields.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetArg {
+    /// Both ends beat every 10 s and call 30 s of silence death.
+    Usual,
+    /// The tutorial's numbers: the client beats every 3 s, the server calls 15 s of silence death.
+    Reference,
+    /// Both ends beat every 2.5 s; the verdict comes 6.0 to 8.6 s after the fault.
+    Strict,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Heartbeat")]
+pub(crate) struct PolicyArgs {
+    /// Settings to start from.
+    #[arg(long, value_enum, default_value_t = PresetArg::Usual)]
+    pub(crate) preset: PresetArg,
+
+    /// Send a beat when nothing was sent for this long.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_beat")]
+    pub(crate) beat: Option<Duration>,
+
+    /// Send no beats of one's own.
+    #[arg(long)]
+    pub(crate) no_beat: bool,
+
+    /// Call the peer dead after this much silence.
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_limit")]
+    pub(crate) limit: Option<Duration>,
+
+    /// Never call the peer dead.
+    #[arg(long)]
+    pub(crate) no_limit: bool,
+
+    /// Answer each beat of the peer; excludes beats of one's own (use --no-beat).
+    #[arg(long)]
+    pub(crate) echo: bool,
+
+    /// How often the peer sends something. It changes no timer: it checks the limit and narrows the
+    /// printed bound [default: as often as this end beats].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) peer_beat: Option<Duration>,
+}
+
+impl PolicyArgs {
+    pub(crate) fn policy(&self, side: Side) -> Result<Policy, Usage> {
+        let preset = match self.preset {
+            PresetArg::Usual => Preset::Usual,
+            PresetArg::Reference => Preset::Reference,
+            PresetArg::Strict => Preset::Strict,
+        };
+        let mut policy = preset.policy(side).to_builder().echo(self.echo);
+        if let Some(beat) = self.beat {
+            policy = policy.beat(beat);
+        }
+        if self.no_beat {
+            policy = policy.no_beat();
+        }
+        if let Some(limit) = self.limit {
+            policy = policy.limit(limit);
+        }
+        if self.no_limit {
+            policy = policy.no_limit();
+        }
+        if let Some(peer_beat) = self.peer_beat {
+            policy = policy.peer_beat(peer_beat);
+        }
+        policy.build().map_err(|error| Usage(error.to_string()))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kernel")]
+pub(crate) struct KernelArgs {
+    /// `SO_KEEPALIVE`: idle time, interval and count, such as 3s,3s,3. A dead idle peer is found
+    /// after idle + interval × count; data in flight suspends it.
+    #[arg(long, value_name = "IDLE,INTERVAL,COUNT", value_parser = keepalive)]
+    pub(crate) keepalive: Option<Keepalive>,
+
+    /// `TCP_USER_TIMEOUT`: give up when sent data is not acknowledged for this long; at least the
+    /// keepalive's idle + interval × count.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) user_timeout: Option<Duration>,
+
+    /// Let the kernel gather small writes (leaves `TCP_NODELAY` off).
+    #[arg(long)]
+    pub(crate) no_nodelay: bool,
+}
+
+impl KernelArgs {
+    pub(crate) fn options(&self) -> Result<KernelOptions, Usage> {
+        KernelOptions::new(self.keepalive, self.user_timeout, !self.no_nodelay)
+            .map_err(|error| Usage(error.to_string()))
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What a client may make the server hold, or wait for")]
+pub(crate) struct CapsArgs {
+    /// Longest body of a frame.
+    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
+    pub(crate) frame_max: u32,
+
+    /// Time from connecting to the first frame's head, or `off` [default: 10s, or twice the
+    /// client's beat where that is longer].
+    #[arg(long, value_name = "TIME", value_parser = time_or_off)]
+    pub(crate) first_frame: Option<TimeOrOff>,
+
+    /// Time from the first byte of a frame to its last, plus 1 s per KiB of its body, or `off`.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time_or_off)]
+    pub(crate) frame_time: TimeOrOff,
+}
+
+/// A time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeOrOff(pub(crate) Option<Duration>);
+
+fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
+    if text == "off" { Ok(TimeOrOff(None)) } else { duration(text).map(|d| TimeOrOff(Some(d))) }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
+}
+
+fn keepalive(text: &str) -> Result<Keepalive, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [idle, interval, count] = parts.as_slice() else {
+        return Err("write idle time, interval and count, such as 3s,3s,3".to_owned());
+    };
+    let count = u32::from_str(count).map_err(|error| format!("count {count}: {error}"))?;
+    Keepalive::new(duration(idle)?, duration(interval)?, count).map_err(|error| error.to_string())
+}
+
+fn retry(text: &str) -> Result<Retry, String> {
+    match text {
+        "never" => Ok(Retry::Never),
+        "usual" => Ok(Retry::Backoff(BackoffPolicy::default())),
+        _ => {
+            let interval = text.strip_prefix("fixed:").ok_or("write usual, fixed:TIME or never")?;
+            let policy = BackoffPolicy::fixed(duration(interval)?);
+            policy.map(Retry::Backoff).map_err(|error| error.to_string())
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `heartwire connect`.
+
+use core::mem;
+use std::io::{self, BufRead, Read, StdinLock, Write};
+use std::thread;
+
+use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
+use heartwire::{Caps, Reason, Side, Wire};
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::args::{ConnectArgs, ConnectData, Disconnected, Format};
+use crate::exit::{Exit, Usage};
+use crate::output::{Line, describe_policy, millis, policy_fields, say, verdict_fields, with};
+use crate::signals;
+
+/// A line of input longer than this is sent in several frames: the longest body that a server takes
+/// by default.
+const LINE_MAX: u64 = 64 * 1024;
+
+pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
+    let config = config(args)?;
+    // The client beats on a thread of its own, whatever reading and writing wait for.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (client, events) = {
+        let _guard = runtime.enter();
+        Client::start(config)
+    };
+    say(starting(args)?.render(args.format));
+
+    let receiver = Receiver {
+        client: client.clone(),
+        runtime: runtime.handle().clone(),
+        on_data: args.on_data,
+        raw: args.raw,
+        format: args.format,
+        exit: Exit::Success,
+    };
+    let (ended, mut end) = oneshot::channel();
+    let thread = thread::Builder::new().name("events".to_owned());
+    thread.spawn(move || ended.send(receiver.run(events)))?;
+
+    let sender = Sender { client: client.clone(), runtime: runtime.handle().clone() };
+    let (sent, sent_all) = oneshot::channel();
+    let raw = args.raw;
+    let thread = thread::Builder::new().name("input".to_owned());
+    thread.spawn(move || sent.send(sender.run(raw)))?;
+
+    let until_eof = args.until_eof;
+    let exit = runtime.block_on(async {
+        tokio::select! {
+            exit = &mut end => return exit?,
+            signal = signals::stop() => signal?,
+            sent = sent_all, if until_eof => sent??,
+        }
+        client.close();
+        tokio::select! {
+            exit = end => exit?.map(|_| Exit::Success),
+            signal = signals::stop() => {
+                signal?;
+                say("heartwire: stopped at once by a second signal");
+                anyhow::Ok(Exit::Success)
+            }
+        }
+    });
+    // The input thread may be waiting for a line that never comes.
+    runtime.shutdown_background();
+    exit
+}
+
+fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
+    let policy = args.policy.policy(Side::Client)?;
+    if args.raw && (args.policy.echo || args.policy.beat.is_some()) {
+        return Err(Usage("--raw has no beats, so --beat and --echo cannot go with it".to_owned()));
+    }
+    let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
+    let while_disconnected = match args.while_disconnected {
+        Disconnected::Queue => WhileDisconnected::Queue,
+        Disconnected::Refuse => WhileDisconnected::Refuse,
+    };
+    Ok(ClientConfig::new(args.target.clone())
+        .wire(if args.raw { Wire::Raw } else { Wire::V0 })
+        .policy(policy)
+        .caps(caps)
+        .kernel(args.kernel.options()?)
+        .connect_timeout(args.connect_timeout)
+        .retry(args.retry)
+        .while_disconnected(while_disconnected)
+        .outbound_max(args.queue_max))
+}
+
+fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
+    let mut policy = args.policy.policy(Side::Client)?;
+    if args.raw {
+        policy = heartwire::Settings::new(policy).wire(Wire::Raw).policy();
+    }
+    Ok(Line {
+        event: "starting",
+        text: format!("{}\n  policy: {}", args.target, describe_policy(&policy, "server")),
+        fields: json!({ "target": args.target, "policy": policy_fields(&policy) }),
+    })
+}
+
+/// Takes what the client reports: data to standard output or back, the rest to standard error.
+struct Receiver {
+    client: Client,
+    runtime: Handle,
+    on_data: ConnectData,
+    raw: bool,
+    format: Format,
+    exit: Exit,
+}
+
+impl Receiver {
+    fn run(mut self, mut events: Events) -> anyhow::Result<Exit> {
+        while let Some(event) = events.recv_blocking() {
+            if let Event::Data(data) = event {
+                self.handle_data(data)?;
+                continue;
+            }
+            self.exit = exit_after(&event).unwrap_or(self.exit);
+            say(line(&event).render(self.format));
+        }
+        Ok(self.exit)
+    }
+
+    fn handle_data(&mut self, mut data: Vec<u8>) -> io::Result<()> {
+        match self.on_data {
+            ConnectData::Discard => return Ok(()),
+            ConnectData::Print => {
+                let mut out = io::stdout().lock();
+                out.write_all(&data)?;
+                if !self.raw {
+                    out.write_all(b"\n")?;
+                }
+                return out.flush();
+            }
+            ConnectData::Echo => {}
+            ConnectData::Upper => data.make_ascii_uppercase(),
+        }
+        // An error means that the connection has ended meanwhile, which is reported anyway.
+        if let Err(error) = self.runtime.block_on(self.client.send(data)) {
+            tracing::debug!(%error, "could not send data back");
+        }
+        Ok(())
+    }
+}
+
+/// The exit code if this is the last that happens before the client ends by itself.
+fn exit_after(event: &Event) -> Option<Exit> {
+    if let Event::Offline { reason: Reason::Dead(_), .. } = event {
+        return Some(Exit::PeerDead);
+    }
+    matches!(event, Event::Offline { .. } | Event::Failed { .. }).then_some(Exit::CannotConnect)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
+fn line(event: &Event) -> Line {
+    match event {
+        Event::Connecting { attempt } => Line {
+            event: "connecting",
+            text: format!("attempt {attempt}"),
+            fields: json!({ "attempt": attempt }),
+        },
+        Event::Online { peer, kernel } => Line {
+            event: "online",
+            text: format!("{peer} ({kernel})"),
+            fields: json!({ "peer": peer.to_string(), "kernel": kernel.to_string() }),
+        },
+        Event::Offline { peer, reason, unsent, beats } => {
+            let fields = json!({
+                "peer": peer.to_string(),
+                "reason": reason.name(),
+                "detail": reason.to_string(),
+                "unsent": unsent,
+                "beats": beats,
+            });
+            Line {
+                event: "offline",
+                text: format!("{peer} {reason}; {beats} beats, {unsent} messages not sent"),
+                fields: if let Reason::Dead(verdict) = reason {
+                    with(fields, verdict_fields(verdict))
+                } else {
+                    fields
+                },
+            }
+        }
+        Event::Waiting { wait, attempt } => Line {
+            event: "waiting",
+            text: format!("{:.3} s before attempt {attempt}", wait.as_secs_f64()),
+            fields: json!({ "wait_ms": millis(*wait), "attempt": attempt }),
+        },
+        Event::Failed { error } => Line {
+            event: "failed",
+            text: error.to_string(),
+            fields: json!({ "error": error.to_string(), "retryable": error.is_retryable() }),
+        },
+        Event::Stalled(stall) => Line {
+            event: "stalled",
+            text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),
+            fields: json!({ "gap_ms": millis(stall.gap) }),
+        },
+        Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
+        other => Line {
+            event: "other",
+            text: other.to_string(),
+            fields: json!({ "detail": other.to_string() }),
+        },
+    }
+}
+
+/// Sends what comes from standard input.
+struct Sender {
+    client: Client,
+    runtime: Handle,
+}
+
+impl Sender {
+    /// Returns when the input has ended and everything is written to the connection.
+    fn run(self, raw: bool) -> io::Result<()> {
+        let mut input = io::stdin().lock();
+        let mut refused = 0_u64;
+        while let Some(data) = if raw { next_bytes(&mut input)? } else { next_line(&mut input)? } {
+            match self.runtime.block_on(self.client.send(data)) {
+                Ok(()) => {
+                    if mem::take(&mut refused) > 0 {
+                        say("heartwire: sending again");
+                    }
+                }
+                Err(error) => {
+                    refused += 1;
+                    if refused == 1 {
+                        say(format_args!("heartwire: input is dropped: {error}"));
+                    }
+                }
+            }
+        }
+        self.runtime.block_on(self.client.flush());
+        Ok(())
+    }
+}
+
+/// The next line without its end, or the next [`LINE_MAX`] bytes of a longer one.
+fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    }
+    Ok(Some(line))
+}
+
+/// Whatever has come.
+fn next_bytes(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
+    let bytes = input.fill_buf()?.to_vec();
+    input.consume(bytes.len());
+    Ok((!bytes.is_empty()).then_some(bytes))
+}

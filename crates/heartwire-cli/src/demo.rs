@@ -1,0 +1,253 @@
+//! `heartwire demo`: the job in 15 seconds, with real processes and real sockets.
+
+use core::fmt::Write as _;
+use core::time::Duration;
+use std::env;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use heartwire::server::{Event, Server, ServerConfig, SessionId};
+use heartwire::{Policy, TICK, Verdict};
+
+use crate::args::DemoArgs;
+use crate::exit::Exit;
+use crate::output::{describe_policy, print_text};
+use crate::signals;
+
+const BEAT: &str = "1s";
+const LIMIT: &str = "4s";
+/// How long everybody is watched alive before one client is frozen, and the others after the verdict.
+const CALM: Duration = Duration::from_secs(4);
+/// By then everything has happened, or something is wrong.
+const PATIENCE: Duration = Duration::from_secs(19);
+/// One character of the picture.
+const CELL: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            exit = show(usize::from(args.clients)) => exit,
+            signal = signals::stop() => {
+                signal?;
+                Ok(Exit::Success)
+            }
+        }
+    })
+}
+
+async fn show(count: usize) -> anyhow::Result<Exit> {
+    let policy = Policy::builder()
+        .beat(humantime::parse_duration(BEAT)?)
+        .limit(humantime::parse_duration(LIMIT)?)
+        .build()?;
+    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy);
+    let (server, mut events) = Server::start_with_events(config)?;
+    let address = server.local_addrs().first().context("the server has no address")?.to_string();
+    let mut stage = Stage::new();
+    stage.say(format_args!("a server on {address} {}", describe_policy(&policy, "client")))?;
+    stage.start_client(&address)?;
+
+    let mut cells = tokio::time::interval(CELL);
+    loop {
+        tokio::select! {
+            event = events.recv() => {
+                let event = event.context("the server ended early")?;
+                stage.handle(&event)?;
+                // One after the other, so that sessions and processes are in the same order.
+                if matches!(event, Event::Online { .. }) && stage.clients.len() < count {
+                    stage.start_client(&address)?;
+                }
+            }
+            _ = cells.tick() => {
+                let heard = server.handle().list();
+                stage.draw_cell(|id| heard.iter().find(|info| info.id == id).map(|i| i.beats));
+                if stage.act(count)? {
+                    break;
+                }
+            }
+        }
+    }
+    stage.conclude(&policy)
+}
+
+/// What a spectator sees.
+struct Stage {
+    started: Instant,
+    processes: Vec<Process>,
+    clients: Vec<ClientRow>,
+    everybody_at: Option<Instant>,
+    frozen: Option<Frozen>,
+    verdict: Option<(SessionId, Verdict, Instant)>,
+    false_verdicts: usize,
+}
+
+/// A client's line of the picture.
+struct ClientRow {
+    id: SessionId,
+    beats: u32,
+    cells: String,
+}
+
+struct Frozen {
+    id: SessionId,
+    at: Instant,
+}
+
+/// A process that does not outlive the demo.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            processes: Vec::new(),
+            clients: Vec::new(),
+            everybody_at: None,
+            frozen: None,
+            verdict: None,
+            false_verdicts: 0,
+        }
+    }
+
+    fn say(&self, what: core::fmt::Arguments<'_>) -> anyhow::Result<()> {
+        print_text(format_args!("{:5.1} s  {what}", self.started.elapsed().as_secs_f64()))
+    }
+
+    fn start_client(&mut self, address: &str) -> anyhow::Result<()> {
+        let program = env::current_exe().context("cannot find this program")?;
+        let child = Command::new(program)
+            .args(["connect", "--beat", BEAT, "--limit", LIMIT, "--retry", "never", address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start a client")?;
+        self.processes.push(Process(child));
+        Ok(())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a spectator need not see everything")]
+    fn handle(&mut self, event: &Event<Vec<u8>>) -> anyhow::Result<()> {
+        match *event {
+            Event::Online { id, peer } => {
+                self.clients.push(ClientRow { id, beats: 0, cells: String::new() });
+                self.say(format_args!("{} online, from port {}", self.name(id), peer.port()))
+            }
+            Event::Verdict { id, verdict, .. } => self.handle_verdict(id, verdict),
+            Event::Offline { id, reason, .. } => {
+                self.say(format_args!("{} offline: {}", self.name(id), reason.name()))
+            }
+            Event::Stalled { stall, .. } => {
+                self.say(format_args!("this machine stood still for {:?}", stall.gap))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn handle_verdict(&mut self, id: SessionId, verdict: Verdict) -> anyhow::Result<()> {
+        if self.frozen.as_ref().is_none_or(|frozen| frozen.id != id) {
+            self.false_verdicts += 1;
+        } else {
+            self.verdict = Some((id, verdict, Instant::now()));
+        }
+        self.say(format_args!("{} called dead: {verdict}", self.name(id)))
+    }
+
+    fn name(&self, id: SessionId) -> String {
+        let index = self.clients.iter().position(|client| client.id == id);
+        index.map_or_else(|| "a client".to_owned(), |index| format!("client {}", index + 1))
+    }
+
+    fn draw_cell(&mut self, beats_of: impl Fn(SessionId) -> Option<u32>) {
+        for client in &mut self.clients {
+            let is_frozen = self.frozen.as_ref().is_some_and(|frozen| frozen.id == client.id);
+            client.cells.push(match beats_of(client.id) {
+                None if client.cells.ends_with(['x', ' ']) => ' ',
+                None => 'x',
+                Some(beats) if beats > client.beats => {
+                    client.beats = beats;
+                    '|'
+                }
+                Some(_) if is_frozen => '.',
+                Some(_) => '-',
+            });
+        }
+    }
+
+    /// Does what is due. True when the demo is over.
+    fn act(&mut self, count: usize) -> anyhow::Result<bool> {
+        if self.started.elapsed() > PATIENCE {
+            bail!("no verdict in {PATIENCE:?}; this machine may be overloaded");
+        }
+        let now = Instant::now();
+        if self.everybody_at.is_none() && self.clients.len() == count {
+            self.everybody_at = Some(now);
+        }
+        let calm = self.everybody_at.is_some_and(|at| now.duration_since(at) >= CALM);
+        if calm && self.frozen.is_none() {
+            self.freeze_one()?;
+        }
+        Ok(self.verdict.is_some_and(|(_, _, at)| now.duration_since(at) >= CALM / 2))
+    }
+
+    /// Stops one client as a debugger or a deadlock would: its kernel goes on acknowledging.
+    fn freeze_one(&mut self) -> anyhow::Result<()> {
+        let index = self.clients.len() / 2;
+        let process = self.processes.get(index).context("no client to freeze")?;
+        let id = self.clients.get(index).context("no client to freeze")?.id;
+        self.frozen = Some(Frozen { id, at: Instant::now() });
+        freeze(&process.0)?;
+        self.say(format_args!(
+            "{} frozen (SIGSTOP): its kernel still answers, but it beats no more",
+            self.name(id)
+        ))
+    }
+
+    /// Draws the picture and compares what was measured with what was stated.
+    fn conclude(&self, policy: &Policy) -> anyhow::Result<Exit> {
+        let mut picture = String::new();
+        for client in &self.clients {
+            writeln!(picture, "  {:<10} {}", self.name(client.id), client.cells.trim_end())?;
+        }
+        print_text(format_args!(
+            "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x called dead   \
+             ({} ms each)\n",
+            CELL.as_millis()
+        ))?;
+        let (_, verdict, at) = self.verdict.context("no verdict")?;
+        let frozen = self.frozen.as_ref().context("nobody was frozen")?;
+        let measured = at.duration_since(frozen.at);
+        let stated = policy.bound_after_fault(TICK).context("the policy has no limit")?;
+        let in_bound = verdict.bound.is_some_and(|bound| bound.contains(verdict.silence));
+        let good = in_bound && stated.contains(measured) && self.false_verdicts == 0;
+        print_text(format_args!(
+            "  from the freeze to the verdict: {:.3} s measured, {stated} stated\n  \
+             verdicts on healthy clients: {}\n",
+            measured.as_secs_f64(),
+            self.false_verdicts
+        ))?;
+        Ok(if good { Exit::Success } else { Exit::Failure })
+    }
+}
+
+#[cfg(unix)]
+fn freeze(child: &Child) -> anyhow::Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = pid.context("a client has no process id")?;
+    Ok(rustix::process::kill_process(pid, rustix::process::Signal::STOP)?)
+}
+
+#[cfg(not(unix))]
+fn freeze(_child: &Child) -> anyhow::Result<()> {
+    bail!("this system cannot freeze a process, so there is nothing to show")
+}

@@ -1,0 +1,66 @@
+//! Exit codes. They are part of the interface: scripts rely on them.
+
+use core::fmt;
+use std::process::ExitCode;
+
+use heartwire::server::ServerError;
+
+/// How the program ended. The text for people is in `--help`, see [`HELP`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Success,
+    Failure,
+    /// As clap does it.
+    Usage,
+    CannotListen,
+    CannotConnect,
+    PeerDead,
+}
+
+/// What `--help` says about exit codes.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0  done: stopped by a signal, or standard output was closed by its reader
+  1  something else failed
+  2  the command line makes no sense, or its settings contradict each other
+  3  serve could not listen on an address
+  4  connect could not connect, or lost the connection, and was told not to retry
+  5  connect found the server dead, and was told not to retry";
+
+impl Exit {
+    /// The code for an error that ended the program.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        if error.is::<Usage>() {
+            return Self::Usage;
+        }
+        match error.downcast_ref::<ServerError>() {
+            Some(ServerError::Bind { .. }) => Self::CannotListen,
+            Some(_) | None => Self::Failure,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0_u8,
+            Exit::Failure => 1,
+            Exit::Usage => 2,
+            Exit::CannotListen => 3,
+            Exit::CannotConnect => 4,
+            Exit::PeerDead => 5,
+        })
+    }
+}
+
+/// Settings that contradict each other.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Usage {}

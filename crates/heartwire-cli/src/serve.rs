@@ -1,0 +1,282 @@
+//! `heartwire serve`.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+use std::thread;
+
+use heartwire::server::{
+    ChannelHandler, Control, Event, Events, Handle, Handler, Resumer, Server, ServerConfig, channel,
+};
+use heartwire::{Caps, Side};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::args::{Format, ServeArgs, ServeData};
+use crate::exit::Exit;
+use crate::output::{
+    Line, Printer, describe_policy, millis, policy_fields, preview, say, verdict_fields, with,
+};
+use crate::signals;
+
+/// On top of `--drain`: for closing the sockets and printing what happened.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let open_files = raise_open_files();
+    let config = config(args)?;
+    let caps = config.caps_in_force();
+    let (sender, events) = channel();
+    let on_data = args.on_data;
+    let server = Server::start(config, |_| OnData { on_data, events: sender.handler() })?;
+    drop(sender);
+
+    let mut printer = Printer::new(args.format);
+    printer.print(listening(args, &server, caps, open_files)?)?;
+    printer.flush()?;
+    drop(printer);
+
+    // Printing has a thread of its own: when nobody reads our output, signals still get through.
+    let (format, handle) = (args.format, server.handle().clone());
+    let (printed, mut done) = oneshot::channel();
+    let printer = thread::Builder::new().name("printer".to_owned());
+    printer.spawn(move || printed.send(print_events(events, format, &handle)))?;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            printed = &mut done => {
+                printed??;
+                return Ok(server.join()?);
+            }
+            signal = signals::stop() => signal?,
+        }
+        server.handle().shut_down();
+        tokio::select! {
+            printed = &mut done => {
+                printed??;
+                return Ok(server.join()?);
+            }
+            signal = signals::stop() => {
+                signal?;
+                say("heartwire: stopped at once by a second signal");
+            }
+            () = tokio::time::sleep(args.drain.saturating_add(CLOSE_WITHIN)) => {
+                say("heartwire: nobody reads the events; leaving without the last of them");
+            }
+        }
+        anyhow::Ok(())
+    })?;
+    Ok(Exit::Success)
+}
+
+fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
+    let mut listen = args.listen.iter();
+    let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
+    let mut config = ServerConfig::new(*first)
+        .policy(args.policy.policy(Side::Server)?)
+        .kernel(args.kernel.options()?)
+        .sessions_max(args.sessions)
+        .outbound_max(args.queue_max)
+        .drain(args.drain);
+    for address in listen {
+        config = config.also_listen(*address);
+    }
+    if let Some(shards) = args.shards {
+        config = config.shards(usize::from(shards));
+    }
+    let first_frame = args
+        .caps
+        .first_frame
+        .map_or_else(|| config.caps_in_force().first_frame_within(), |first_frame| first_frame.0);
+    let caps = Caps::default()
+        .body_len_max(args.caps.frame_max)
+        .first_frame(first_frame)
+        .frame(args.caps.frame_time.0);
+    Ok(config.caps(caps))
+}
+
+/// Raises the soft limit of open files to the hard one, and returns what is in force. The soft
+/// limit is kept low for programs that use `select(2)`, which this one does not.
+#[cfg(unix)]
+fn raise_open_files() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let soft = limit.current;
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "could not raise the limit of open files");
+            limit.current = soft;
+        }
+    }
+    limit.current
+}
+
+#[cfg(not(unix))]
+fn raise_open_files() -> Option<u64> {
+    None
+}
+
+/// Sends data back where that is asked for, and passes every event on.
+#[derive(Debug)]
+struct OnData {
+    on_data: ServeData,
+    events: ChannelHandler,
+}
+
+impl Handler for OnData {
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
+        // An error means that the session has ended, or just did; its `Offline` says why.
+        if let Event::Data { id, data } = event {
+            let _ = match self.on_data {
+                ServeData::Discard => Ok(()),
+                ServeData::Echo => control.send(id, data),
+                ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
+            };
+        }
+        self.events.handle(event, control);
+    }
+
+    fn has_room(&mut self, resumer: &Resumer) -> bool {
+        self.events.has_room(resumer)
+    }
+}
+
+fn print_events(mut events: Events, format: Format, server: &Handle) -> io::Result<()> {
+    let mut printer = Printer::new(format);
+    while let Some(event) = events.recv_blocking() {
+        printer.print(line(&event))?;
+        while let Some(event) = events.try_recv() {
+            printer.print(line(&event))?;
+        }
+        printer.flush()?;
+    }
+    printer.print(stopped(server))?;
+    printer.flush()
+}
+
+fn listening(
+    args: &ServeArgs,
+    server: &Server,
+    caps: Caps,
+    open_files: Option<u64>,
+) -> anyhow::Result<Line> {
+    let policy = args.policy.policy(Side::Server)?;
+    let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
+    let on = addresses.join(" and ");
+    let files = open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
+    let first_frame = caps
+        .first_frame_within()
+        .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
+    Ok(Line {
+        event: "listening",
+        text: format!(
+            "on {on}\n  policy: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
+             frames of {} B, {} B queued per session, first frame within {first_frame}",
+            describe_policy(&policy, "client"),
+            server.kernel(),
+            args.sessions,
+            args.caps.frame_max,
+            args.queue_max,
+        ),
+        fields: json!({
+            "addresses": addresses,
+            "policy": policy_fields(&policy),
+            "kernel": server.kernel().to_string(),
+            "sessions_max": args.sessions,
+            "open_files": open_files,
+            "frame_max": args.caps.frame_max,
+            "queue_max": args.queue_max,
+            "first_frame_ms": caps.first_frame_within().map(millis),
+            "drain_ms": millis(args.drain),
+        }),
+    })
+}
+
+fn line(event: &Event<Vec<u8>>) -> Line {
+    match event {
+        Event::Online { id, peer } => Line {
+            event: "online",
+            text: format!("{id} {peer}"),
+            fields: json!({ "session": id.to_string(), "peer": peer.to_string() }),
+        },
+        Event::Data { id, data } => Line {
+            event: "data",
+            text: format!("{id} {} B {}", data.len(), preview(data)),
+            fields: json!({
+                "session": id.to_string(),
+                "bytes": data.len(),
+                "preview": preview(data),
+            }),
+        },
+        Event::Verdict { id, peer, verdict } => Line {
+            event: "verdict",
+            text: format!("{id} {peer} dead: {verdict}"),
+            fields: with(
+                json!({ "session": id.to_string(), "peer": peer.to_string() }),
+                verdict_fields(verdict),
+            ),
+        },
+        Event::Offline { id, peer, reason, beats, lasted } => Line {
+            event: "offline",
+            text: format!("{id} {peer} {reason}; {beats} beats in {:.1} s", lasted.as_secs_f64()),
+            fields: json!({
+                "session": id.to_string(),
+                "peer": peer.to_string(),
+                "reason": reason.name(),
+                "detail": reason.to_string(),
+                "beats": beats,
+                "lasted_ms": millis(*lasted),
+            }),
+        },
+        Event::Stalled { shard, stall } => Line {
+            event: "stalled",
+            text: format!(
+                "shard {shard} stood still for {:.3} s; everybody gets another chance",
+                stall.gap.as_secs_f64()
+            ),
+            fields: json!({ "shard": shard, "gap_ms": millis(stall.gap) }),
+        },
+        Event::Refusing { cause } => Line {
+            event: "refusing",
+            text: format!("new clients: {}", cause.name()),
+            fields: json!({ "cause": cause.name() }),
+        },
+        Event::Accepting { refused } => Line {
+            event: "accepting",
+            text: format!("again; {refused} clients were refused so far"),
+            fields: json!({ "refused": refused }),
+        },
+        // The library may learn new events; they are shown as they are until there is a line for
+        // them.
+        other => Line {
+            event: "other",
+            text: format!("{other:?}"),
+            fields: json!({ "detail": format!("{other:?}") }),
+        },
+    }
+}
+
+fn stopped(server: &Handle) -> Line {
+    let stats = server.stats();
+    let counts = [
+        ("accepted", stats.accepted),
+        ("refused", stats.refused),
+        ("closed_by_peer", stats.closed_by_peer),
+        ("truncated", stats.truncated),
+        ("reset", stats.reset),
+        ("dead", stats.dead),
+        ("protocol_error", stats.protocol_error),
+        ("slow_reader", stats.slow_reader),
+        ("kicked", stats.kicked),
+        ("shutdown", stats.shutdown),
+        ("failed", stats.failed),
+        ("stalls", stats.stalls),
+    ];
+    let nonzero = counts.iter().filter(|(_, count)| *count > 0);
+    let text: Vec<String> = nonzero.map(|(name, count)| format!("{name} {count}")).collect();
+    let text = if text.is_empty() { "nothing happened".to_owned() } else { text.join(", ") };
+    let fields = counts.iter().map(|(name, count)| ((*name).to_owned(), json!(count)));
+    Line { event: "stopped", text, fields: Value::Object(fields.collect()) }
+}

@@ -1,0 +1,33 @@
+//! The man pages and shell completions, from the same source as `--help`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::exit::Exit;
+
+pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "heartwire", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn man(directory: Option<&Path>) -> anyhow::Result<Exit> {
+    let command = Cli::command();
+    let Some(directory) = directory else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page)?;
+        io::stdout().write_all(&page)?;
+        return Ok(Exit::Success);
+    };
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    clap_mangen::generate_to(command, directory)
+        .with_context(|| format!("cannot write into {}", directory.display()))?;
+    Ok(Exit::Success)
+}

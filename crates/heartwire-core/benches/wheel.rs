@@ -8,23 +8,22 @@
 //! The work per operation does not grow with the population, but the memory does: 24 bytes for each
 //! key, 240 MB for 10 million. So the figures are flat where keys come up in the order of the slab,
 //! and not where they come up at random, for then each operation waits for main memory; `expire`
-//! waits longest, as it follows links that lead anywhere. Nanoseconds per operation, the range over
-//! two (sequential) or three (random) runs on two shared cores of an EPYC with 1 MiB of L2 each and
-//! 32 MiB of L3:
+//! waits longest, as it follows links that lead anywhere. (A thousand keys
+//! fit into L1. `cancel`, which writes to three places, shows that in either order.)
+//!
+//! Nanoseconds per operation, the range over three runs on two shared cores of an EPYC with 1 MiB of
+//! L2 each and 32 MiB of L3, and the ratio within each run:
 //!
 //! | operation | order | 1 k | 1 M | 10 M | 10 M ÷ 1 k |
 //! |---|---|---|---|---|---|
-//! | insert | sequential | 13 to 17 | 14 | 10 to 16 | 0.8 to 1.0 |
-//! | cancel | sequential | 6 | 16 to 17 | 17 to 21 | 2.9 to 3.8 |
-//! | expire | sequential | 46 to 47 | 11 to 15 | 9 to 12 | 0.2 to 0.3 |
-//! | expire and arm again | sequential | 52 to 54 | 18 | 23 | 0.4 |
+//! | insert | sequential | 9 to 13 | 9 to 14 | 8 to 17 | 0.8 to 1.5 |
+//! | cancel | sequential | 4 to 6 | 13 to 18 | 12 to 21 | 3.0 to 4.1 |
+//! | expire | sequential | 29 to 47 | 9 to 15 | 9 to 12 | 0.2 to 0.3 |
+//! | expire and arm again | sequential | 44 to 54 | 18 to 28 | 19 to 23 | 0.4 |
 //! | insert | random | 8 to 12 | 66 to 99 | 56 to 151 | 6 to 20 |
 //! | cancel | random | 5 to 6 | 35 to 59 | 62 to 136 | 11 to 24 |
 //! | expire | random | 28 to 67 | 252 to 315 | 392 to 775 | 11 to 14 |
 //! | expire and arm again | random | 37 to 61 | 269 to 286 | 420 to 771 | 8 to 13 |
-//!
-//! From 1 M to 10 M, both too large for the caches, the same random order costs 0.6 to 3.8 times as
-//! much, within what two runs of one size differ by.
 
 use core::time::Duration;
 use std::collections::VecDeque;

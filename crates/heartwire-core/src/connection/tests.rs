@@ -61,6 +61,7 @@ impl Rig {
                 Ok(None) => break,
                 Err(violation) => seen.push(Refused(violation)),
             }
+            assert!(seen.len() <= self.unread.len(), "more events than bytes: {seen:?}");
         }
         self.unread = rest.to_vec();
         self.write(millis, &mut seen);
@@ -77,6 +78,7 @@ impl Rig {
                 Ok(None) => break,
                 Err(violation) => seen.push(Refused(violation)),
             }
+            assert!(seen.len() < 9, "it never stops: {seen:?}");
         }
         self.write(millis, &mut seen);
         assert_eq!(seen, expected, "at {millis} ms");
@@ -87,6 +89,7 @@ impl Rig {
         while let Some(transmit) = self.connection.poll_transmit(at(millis)) {
             assert_eq!(transmit.as_ref(), frame::BEAT);
             seen.push(WroteBeat);
+            assert!(seen.len() < 2_000, "it never stops");
         }
     }
 
@@ -245,11 +248,13 @@ fn two_ends_that_ask_and_answer_do_not_loop() {
         assert_eq!(answering.handle_timeout(now), Ok(None));
         while let Some(beat) = asking.poll_transmit(now) {
             asked += 1;
+            assert!(asked < 100, "it never stops");
             answering.handle_heard(now);
             assert_eq!(answering.handle_received(now, &mut beat.as_ref()), Ok(Some(Event::Beat)));
         }
         while let Some(beat) = answering.poll_transmit(now) {
             answered += 1;
+            assert!(answered < 100, "it never stops");
             asking.handle_heard(now);
             assert_eq!(asking.handle_received(now, &mut beat.as_ref()), Ok(Some(Event::Beat)));
         }

@@ -67,6 +67,7 @@ impl Rig {
                 stalled: verdict.stalled.as_millis(),
                 late: verdict.late.as_millis(),
             });
+            assert!(seen.len() < 9, "it never stops: {seen:?}");
         }
         if self.liveness.beat_due() {
             seen.push(BeatDue);
@@ -224,7 +225,15 @@ fn after_a_stall_the_peer_gets_a_full_limit() {
 
 #[test]
 fn a_stall_before_the_last_byte_changes_nothing() {
-    Rig::new(limit(15_000)).heard(10_000).resumed(10_000).resumed(4_000).next(25_000);
+    Rig::new(limit(15_000))
+        .heard(10_000)
+        .resumed(4_000)
+        .resumed(10_000)
+        .next(25_000)
+        .resumed(11_000)
+        .resumed(12_000)
+        .resumed(13_000)
+        .next(28_000);
 }
 
 #[test]

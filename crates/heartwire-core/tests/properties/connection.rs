@@ -157,8 +157,8 @@ impl Driver {
         while self.connection.poll_transmit(at(self.now)).is_some() {
             assert!(!self.ended, "bytes to write after the end");
             count += 1;
+            assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
         }
-        assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
     }
 
     fn sleep(&mut self, until: u64, late: u64) {
@@ -167,6 +167,9 @@ impl Driver {
             if wake > until {
                 break;
             }
+            let early = Instant::from_nanos(deadline.as_nanos() - 1);
+            assert_eq!(self.connection.handle_timeout(early), Ok(None), "before the deadline");
+            assert_eq!(self.connection.poll_transmit(early), None, "before the deadline");
             self.now = wake;
             self.handle_timeout();
             self.write();

@@ -142,6 +142,9 @@ impl Driver {
             if wake > until {
                 break;
             }
+            let early = Instant::from_nanos(deadline.as_nanos() - 1);
+            assert_eq!(self.connection.handle_timeout(early), Ok(None), "before the deadline");
+            assert_eq!(self.connection.poll_transmit(early), None, "before the deadline");
             self.now = wake;
             self.handle_timeout(model, model.knobs.tick);
             let next = self.connection.poll_timeout();
@@ -231,7 +234,9 @@ impl StateMachineTest for Driver {
                 driver.now += millis;
                 driver.hear(heard.into(), driver.now, model);
                 let gap = Duration::from_millis(millis);
-                driver.connection.handle_stall(Stall::new(at(driver.now), gap));
+                let stall = Stall::new(at(driver.now), gap);
+                driver.connection.handle_stall(stall);
+                driver.connection.handle_stall(stall);
             }
         }
         let moved = driver.connection.poll_timeout();

@@ -305,10 +305,19 @@ impl Connection {
     /// silence gets another limit (three times at most), a frame its whole time again.
     pub fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
+        self.restart_frame(stall.resumed_at);
+    }
+
+    /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
+    /// is not death: they count as life, and a frame gets its whole time again.
+    pub fn handle_backpressure(&mut self, now: Instant) {
+        self.liveness.handle_heard(now);
+        self.restart_frame(now);
+    }
+
+    fn restart_frame(&mut self, now: Instant) {
         match &mut self.reading {
-            Reading::FirstHead { since } | Reading::Frame { since, .. } => {
-                *since = (*since).max(stall.resumed_at);
-            }
+            Reading::FirstHead { since } | Reading::Frame { since, .. } => *since = (*since).max(now),
             Reading::Between | Reading::Refused => {}
         }
     }

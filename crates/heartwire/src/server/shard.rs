@@ -560,8 +560,8 @@ impl<H: Handler> Shard<H> {
         }
         let Some(session) = self.core.sessions.get_mut(slot) else { return };
         if session.has_news() {
-            // The owner is slow, so they have to wait where they are, and count as life.
-            session.connection.handle_heard(clock::now());
+            // The owner is slow, so it has to wait where it is.
+            session.connection.handle_backpressure(clock::now());
             self.read_later(slot);
         }
     }
@@ -654,6 +654,11 @@ impl<H: Handler> Shard<H> {
             if !matches!(reason, Reason::Dead(_) | Reason::Protocol(_)) {
                 // The last chance for what is queued; whether it succeeds changes nothing.
                 let _ = session.flush(&self.core.registry, token(slot), now);
+            }
+            if session.blocked {
+                // Else the kernel would go on sending what is queued, to nobody, for minutes. If
+                // this fails, it does.
+                let _ = socket2::SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
             }
             let _ = self.core.registry.deregister(&mut session.stream);
             let Session { stream, peer, beats, online_at, .. } = session;

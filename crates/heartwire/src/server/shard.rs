@@ -281,13 +281,20 @@ impl<H: Handler> Shard<H> {
                 tracing::error!(%error, "the poller failed");
             }
         }
-        if let Some(stall) = self.watch.handle_wake(clock::now()) {
+        self.notice_stall();
+    }
+
+    /// Looks whether this shard is much later than it meant to be. Returns the time.
+    fn notice_stall(&mut self) -> Instant {
+        let now = clock::now();
+        if let Some(stall) = self.watch.handle_wake(now) {
             self.last_stall = Some(stall);
             self.core.handle.counters().stalls.fetch_add(1, Relaxed);
             let shard = usize::from(self.core.index);
             tracing::warn!(shard, gap = ?stall.gap, "stood still; everybody gets another chance");
             self.tell(Event::Stalled { shard, stall });
         }
+        now
     }
 
     fn tell(&mut self, event: Event<&[u8]>) {
@@ -542,13 +549,13 @@ impl<H: Handler> Shard<H> {
     /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
     /// again.
     fn handle_timeouts(&mut self) {
-        let now = clock::now();
-        while let Some(slot) = self.core.wheel.poll(now) {
-            let Some(session) = self.core.sessions.get_mut(slot) else { continue };
-            if session.connection.would_end(now) {
-                self.read_before_judging(slot);
-            }
-            self.judge(slot);
+        let until = clock::now();
+        loop {
+            // A handler may have held this shard up since it woke, or since the last judgement.
+            self.watch.handle_sleep(self.core.wheel.next_wake());
+            let now = self.notice_stall();
+            let Some(slot) = self.core.wheel.poll(until) else { return };
+            self.judge(slot, now);
             self.core.arm(slot);
         }
     }
@@ -566,7 +573,13 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    fn judge(&mut self, slot: u32) {
+    /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
+    /// the time is not taken again in between.
+    fn judge(&mut self, slot: u32, now: Instant) {
+        let Some(session) = self.core.sessions.get_mut(slot) else { return };
+        if session.connection.would_end(now) {
+            self.read_before_judging(slot);
+        }
         let Some(session) = self.core.sessions.get_mut(slot) else { return };
         if session.ending {
             return;
@@ -574,7 +587,6 @@ impl<H: Handler> Shard<H> {
         if let Some(stall) = self.last_stall {
             session.connection.handle_stall(stall);
         }
-        let now = clock::now();
         match session.connection.handle_timeout(now) {
             Ok(None) => self.core.transmit(slot, now),
             Ok(Some(verdict)) => self.call_dead(slot, verdict),

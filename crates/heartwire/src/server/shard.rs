@@ -267,7 +267,10 @@ impl<H: Handler> Shard<H> {
         let deadline =
             [self.core.wheel.next_wake(), self.drained_by, next_accept.filter(|_| has_room)];
         let deadline = deadline.into_iter().flatten().min();
-        let has_work = !self.core.ending.is_empty() || (has_room && !self.unread.is_empty());
+        // Bytes are queued after the flush of a turn by a handler that answers an `Offline`.
+        let has_work = !self.core.ending.is_empty()
+            || !self.core.unflushed.is_empty()
+            || (has_room && !self.unread.is_empty());
         let timeout = if has_work {
             Some(Duration::ZERO)
         } else {

@@ -243,15 +243,16 @@ impl<H: Handler> Shard<H> {
             if has_room {
                 self.read_unread();
             }
+            // Before the commands: those that were given before the shutdown are carried out.
+            if self.mailbox_is_shut_down() && self.drained_by.is_none() {
+                self.begin_shutdown();
+            }
             self.handle_commands();
             if has_room {
                 self.accept_clients();
             }
             self.handle_timeouts();
             self.flush();
-            if self.mailbox_is_shut_down() && self.drained_by.is_none() {
-                self.begin_shutdown();
-            }
             self.handle_drained();
             self.take_leave();
             if self.drained_by.is_some() && self.core.sessions.len() == 0 {

@@ -602,8 +602,9 @@ impl<H: Handler> Shard<H> {
         let Some(id) = self.core.sessions.id(slot) else { return };
         let Some(session) = self.core.sessions.get_mut(slot) else { return };
         let peer = session.peer;
-        self.tell(Event::Verdict { id, peer, verdict });
+        // First, so that nothing the handler does can give it another reason.
         self.core.end(slot, Reason::Dead(verdict));
+        self.tell(Event::Verdict { id, peer, verdict });
     }
 
     /// The socket of a session takes bytes again.

@@ -3,6 +3,7 @@
 use core::mem;
 use std::io::{self, BufRead, Read, StdinLock, Write};
 use std::thread;
+use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
 use heartwire::{Caps, Reason, Side, Wire};
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         let _guard = runtime.enter();
         Client::start(config)
     };
-    say(starting(args)?.render(args.format));
+    say(starting(args)?.render(SystemTime::now(), args.format));
 
     let receiver = Receiver {
         client: client.clone(),
@@ -121,7 +122,7 @@ impl Receiver {
                 continue;
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
-            say(line(&event).render(self.format));
+            say(line(&event).render(SystemTime::now(), self.format));
         }
         Ok(self.exit)
     }

@@ -42,12 +42,15 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// The line as it is printed, with the time now.
-    pub(crate) fn render(self, format: Format) -> String {
-        let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    /// The line as it is printed.
+    pub(crate) fn render(self, time: SystemTime, format: Format) -> String {
         match format {
-            Format::Text => format!("{time} {:<9} {}", self.event, self.text),
+            Format::Text => {
+                let time = humantime::format_rfc3339_millis(time);
+                format!("{time} {:<9} {}", self.event, self.text)
+            }
             Format::Json => {
+                let time = humantime::format_rfc3339_micros(time).to_string();
                 with(json!({ "time": time, "event": self.event }), self.fields).to_string()
             }
         }
@@ -65,8 +68,8 @@ impl Printer {
         Self { out: BufWriter::new(io::stdout().lock()), format }
     }
 
-    pub(crate) fn print(&mut self, line: Line) -> io::Result<()> {
-        writeln!(self.out, "{}", line.render(self.format))
+    pub(crate) fn print(&mut self, time: SystemTime, line: Line) -> io::Result<()> {
+        writeln!(self.out, "{}", line.render(time, self.format))
     }
 
     pub(crate) fn flush(&mut self) -> io::Result<()> {

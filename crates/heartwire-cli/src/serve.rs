@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 use std::thread;
+use std::time::SystemTime;
 
 use heartwire::server::{
     ChannelHandler, Control, Event, Events, Handle, Handler, Resumer, Server, ServerConfig, channel,
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     drop(sender);
 
     let mut printer = Printer::new(args.format);
-    printer.print(listening(args, &server, caps, open_files)?)?;
+    printer.print(SystemTime::now(), listening(args, &server, caps, open_files)?)?;
     printer.flush()?;
     drop(printer);
 
@@ -118,11 +119,14 @@ fn raise_open_files() -> Option<u64> {
     None
 }
 
+/// An event and when it happened, which may be a while before it is printed.
+type Stamped = (SystemTime, Event<Vec<u8>>);
+
 /// Sends data back where that is asked for, and passes every event on.
 #[derive(Debug)]
 struct OnData {
     on_data: ServeData,
-    events: ChannelHandler,
+    events: ChannelHandler<Stamped>,
 }
 
 impl Handler for OnData {
@@ -135,7 +139,7 @@ impl Handler for OnData {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        self.events.handle(event, control);
+        self.events.forward((SystemTime::now(), event.to_owned()));
     }
 
     fn has_room(&mut self, resumer: &Resumer) -> bool {
@@ -143,16 +147,16 @@ impl Handler for OnData {
     }
 }
 
-fn print_events(mut events: Events, format: Format, server: &Handle) -> io::Result<()> {
+fn print_events(mut events: Events<Stamped>, format: Format, server: &Handle) -> io::Result<()> {
     let mut printer = Printer::new(format);
-    while let Some(event) = events.recv_blocking() {
-        printer.print(line(&event))?;
-        while let Some(event) = events.try_recv() {
-            printer.print(line(&event))?;
+    while let Some((time, event)) = events.recv_blocking() {
+        printer.print(time, line(&event))?;
+        while let Some((time, event)) = events.try_recv() {
+            printer.print(time, line(&event))?;
         }
         printer.flush()?;
     }
-    printer.print(stopped(server))?;
+    printer.print(SystemTime::now(), stopped(server))?;
     printer.flush()
 }
 

@@ -15,6 +15,10 @@ pub const EVENTS_MAX: usize = 1024;
 /// A channel for the events of all shards of one server, for owners that would rather not run on
 /// the shards' threads. [`ChannelSender::handler`] makes the handler for each shard.
 ///
+/// It carries [`Event`]s, or whatever `T` a handler of your own makes of them: such a handler keeps
+/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it
+/// [for room](ChannelHandler::has_room).
+///
 /// ```no_run
 /// use heartwire::server::{self, Event, Server, ServerConfig};
 ///
@@ -28,23 +32,23 @@ pub const EVENTS_MAX: usize = 1024;
 /// # Ok::<(), heartwire::server::ServerError>(())
 /// ```
 #[must_use]
-pub fn channel() -> (ChannelSender, Events) {
+pub fn channel<T>() -> (ChannelSender<T>, Events<T>) {
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
     let parked = Arc::new(Parked::default());
     (ChannelSender { sender, parked: Arc::clone(&parked) }, Events { receiver, parked })
 }
 
 /// The sending end of a [`channel`].
-#[derive(Clone, Debug)]
-pub struct ChannelSender {
-    sender: mpsc::Sender<Event<Vec<u8>>>,
+#[derive(Debug)]
+pub struct ChannelSender<T = Event<Vec<u8>>> {
+    sender: mpsc::Sender<T>,
     parked: Arc<Parked>,
 }
 
-impl ChannelSender {
+impl<T> ChannelSender<T> {
     /// The handler for one shard.
     #[must_use]
-    pub fn handler(&self) -> ChannelHandler {
+    pub fn handler(&self) -> ChannelHandler<T> {
         ChannelHandler {
             sender: self.sender.clone(),
             parked: Arc::clone(&self.parked),
@@ -59,16 +63,16 @@ impl ChannelSender {
 /// event is dropped. After a shutdown it must go on reading until `None`: the shards wait for that.
 /// Dropping it discards all further events.
 #[derive(Debug)]
-pub struct Events {
-    receiver: mpsc::Receiver<Event<Vec<u8>>>,
+pub struct Events<T = Event<Vec<u8>>> {
+    receiver: mpsc::Receiver<T>,
     parked: Arc<Parked>,
 }
 
-impl Events {
+impl<T> Events<T> {
     /// The next event; `None` when the server has shut down and all events were received.
     ///
     /// Cancel-safe: no event is lost if the future is dropped.
-    pub async fn recv(&mut self) -> Option<Event<Vec<u8>>> {
+    pub async fn recv(&mut self) -> Option<T> {
         let event = self.receiver.recv().await;
         self.unpark();
         event
@@ -79,14 +83,14 @@ impl Events {
     /// # Panics
     ///
     /// Within an asynchronous runtime.
-    pub fn recv_blocking(&mut self) -> Option<Event<Vec<u8>>> {
+    pub fn recv_blocking(&mut self) -> Option<T> {
         let event = self.receiver.blocking_recv();
         self.unpark();
         event
     }
 
     /// An event, if one is waiting.
-    pub fn try_recv(&mut self) -> Option<Event<Vec<u8>>> {
+    pub fn try_recv(&mut self) -> Option<T> {
         let event = self.receiver.try_recv().ok();
         self.unpark();
         event
@@ -100,7 +104,7 @@ impl Events {
     }
 }
 
-impl Drop for Events {
+impl<T> Drop for Events<T> {
     fn drop(&mut self) {
         self.receiver.close();
         self.parked.unpark();
@@ -132,17 +136,17 @@ impl Parked {
 
 /// Puts the events of one shard into a [`channel`].
 #[derive(Debug)]
-pub struct ChannelHandler {
-    sender: mpsc::Sender<Event<Vec<u8>>>,
+pub struct ChannelHandler<T = Event<Vec<u8>>> {
+    sender: mpsc::Sender<T>,
     parked: Arc<Parked>,
     /// Events that found the channel full. The shard then stops reading and accepting, so that only
     /// the ends of sessions, two events each, and the rest of one read can be added.
-    overflow: VecDeque<Event<Vec<u8>>>,
+    overflow: VecDeque<T>,
 }
 
-impl ChannelHandler {
+impl<T> ChannelHandler<T> {
     /// Puts an event into the channel, or aside until there is room.
-    pub fn forward(&mut self, event: Event<Vec<u8>>) {
+    pub fn forward(&mut self, event: T) {
         if self.overflow.is_empty() {
             match self.sender.try_send(event) {
                 // Closed: the owner wants no events.
@@ -152,6 +156,17 @@ impl ChannelHandler {
         } else {
             self.overflow.push_back(event);
         }
+    }
+
+    /// Whether the channel has room; what a handler of your own returns from
+    /// [`Handler::has_room`]. The shard is resumed when the owner has made some.
+    pub fn has_room(&mut self, resumer: &Resumer) -> bool {
+        if self.refill() {
+            return true;
+        }
+        self.parked.park(resumer);
+        // The owner may have made room before it could see the shard parked.
+        self.refill()
     }
 
     /// Moves events into the channel; false if it is full.
@@ -172,17 +187,12 @@ impl Handler for ChannelHandler {
     }
 
     fn has_room(&mut self, resumer: &Resumer) -> bool {
-        if self.refill() {
-            return true;
-        }
-        self.parked.park(resumer);
-        // The owner may have made room before it could see the shard parked.
-        self.refill()
+        Self::has_room(self, resumer)
     }
 }
 
 /// The shard has ended; its last events must reach the owner.
-impl Drop for ChannelHandler {
+impl<T> Drop for ChannelHandler<T> {
     fn drop(&mut self) {
         for event in self.overflow.drain(..) {
             if self.sender.blocking_send(event).is_err() {

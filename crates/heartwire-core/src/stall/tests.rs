@@ -58,6 +58,8 @@ fn one_stall_is_reported_once() {
     watch.handle_sleep(Some(at(1_000)));
     assert_eq!(watch.handle_wake(at(9_000)), gap(9_000, 8_000));
     assert_eq!(watch.handle_wake(at(9_000)), None);
+    // It has not slept since, so nothing woke it late.
+    assert_eq!(watch.handle_wake(at(9_500)), None);
     watch.handle_sleep(Some(at(10_000)));
     assert_eq!(watch.handle_wake(at(10_001)), None);
 }

@@ -108,6 +108,11 @@ impl Rig {
         self
     }
 
+    fn no_room(mut self, millis: u64) -> Self {
+        self.connection.handle_backpressure(at(millis));
+        self
+    }
+
     #[track_caller]
     fn next(self, millis: impl Into<Option<u64>>) -> Self {
         assert_eq!(self.connection.poll_timeout(), millis.into().map(at));
@@ -123,6 +128,7 @@ impl Rig {
             .receive(100_000, &frame::BEAT, &[])
             .receive(100_001, b"GET / HTTP/1.1", &[])
             .resumed(100_002)
+            .no_room(100_002)
             .sent(100_003)
             .wake(1_000_000, &[])
             .next(None)
@@ -486,6 +492,24 @@ fn a_stall_gives_the_silence_its_whole_limit_again() {
 #[test]
 fn a_stall_between_frames_sets_no_deadline_for_one() {
     Rig::new(settings(limit(60_000))).receive(0, &frame::BEAT, &[Beat]).resumed(5_000).next(65_000);
+}
+
+#[test]
+fn bytes_that_wait_for_a_slow_owner_are_life_and_take_no_time_from_a_frame() {
+    Rig::new(settings(limit(15_000)))
+        .receive(1_000, &frame::BEAT, &[Beat])
+        .receive(2_000, &[0], &[])
+        .next(12_000)
+        .no_room(11_999)
+        .wake(12_000, &[])
+        .next(21_999)
+        .wake(21_999, &[slow(10_000)])
+        .ended();
+    Rig::new(settings(limit(15_000)))
+        .receive(1_000, &frame::BEAT, &[Beat])
+        .no_room(14_000)
+        .next(29_000)
+        .wake(29_000, &[Dead { silence: 15_000 }]);
 }
 
 #[test]

@@ -63,8 +63,8 @@ pub(super) struct Shard<H> {
     last_stall: Option<Stall>,
     buffer: Box<[u8]>,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
-    /// want of room at the owner's.
-    unread: Vec<SessionId>,
+    /// want of room at the owner's. Whoever waits longest comes first.
+    unread: VecDeque<SessionId>,
     drain: Duration,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
@@ -222,7 +222,7 @@ impl<H: Handler> Shard<H> {
             watch: StallWatch::new(now),
             last_stall: None,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
-            unread: Vec::new(),
+            unread: VecDeque::new(),
             drain: parts.drain,
             drained_by: None,
         };
@@ -238,17 +238,14 @@ impl<H: Handler> Shard<H> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.wait(&mut events);
-            let has_room = self.handler.has_room(&self.resumer);
-            self.handle_poll_events(&events, has_room);
-            if has_room {
-                self.read_unread();
-            }
+            self.read_unread();
+            self.handle_poll_events(&events);
             // Before the commands: those that were given before the shutdown are carried out.
             if self.mailbox_is_shut_down() && self.drained_by.is_none() {
                 self.begin_shutdown();
             }
             self.handle_commands();
-            if has_room {
+            if self.handler.has_room(&self.resumer) {
                 self.accept_clients();
             }
             self.handle_timeouts();
@@ -305,7 +302,7 @@ impl<H: Handler> Shard<H> {
         self.handler.handle(event, &mut Control { core: &mut self.core });
     }
 
-    fn handle_poll_events(&mut self, events: &Events, has_room: bool) {
+    fn handle_poll_events(&mut self, events: &Events) {
         for event in events {
             let Token(number) = event.token();
             if event.token() == WAKER {
@@ -322,18 +319,18 @@ impl<H: Handler> Shard<H> {
                 self.unblock(slot);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                if has_room {
-                    self.read(slot, event.is_read_closed() || event.is_error());
-                } else {
-                    self.read_later(slot);
-                }
+                self.read(slot, event.is_read_closed() || event.is_error());
             }
         }
     }
 
     /// Sessions whose turn was not enough, or that had to wait for the owner.
     fn read_unread(&mut self) {
-        for id in core::mem::take(&mut self.unread) {
+        for _ in 0..self.unread.len() {
+            if !self.handler.has_room(&self.resumer) {
+                return;
+            }
+            let Some(id) = self.unread.pop_front() else { return };
             let Some(slot) = self.core.sessions.slot(id) else { continue };
             if let Some(session) = self.core.sessions.get_mut(slot) {
                 session.unread = false;
@@ -347,7 +344,7 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.core.sessions.get_mut(slot) else { return };
         if !session.unread {
             session.unread = true;
-            self.unread.push(id);
+            self.unread.push_back(id);
         }
     }
 
@@ -358,6 +355,9 @@ impl<H: Handler> Shard<H> {
             let Some(session) = self.core.sessions.get_mut(slot) else { return };
             if session.ending {
                 return;
+            }
+            if !self.handler.has_room(&self.resumer) {
+                break;
             }
             match session.read(&mut self.buffer) {
                 Ok(None) => return,

@@ -8,6 +8,8 @@ use heartwire_core::{Connection, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::reason::Reason;
+
 /// Small, because a server holds very many: what only few need is allocated when first needed.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -34,6 +36,8 @@ struct Buffers {
     /// Bytes to write, of which the first `written` have been.
     outbound: Vec<u8>,
     written: usize,
+    /// What the kernel said when the connection failed.
+    failed: Option<io::ErrorKind>,
 }
 
 impl Buffers {
@@ -76,9 +80,16 @@ impl Session {
     }
 
     /// Whether the socket holds something to read: bytes, the end, or an error.
-    pub(super) fn has_news(&self) -> bool {
-        !matches!(self.stream.peek(&mut [0]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    pub(super) fn has_news(&mut self) -> bool {
+        match self.stream.peek(&mut [0]) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(error) => {
+                self.fail(error.kind());
+                true
+            }
+        }
     }
 
     /// Takes the beginning of a frame that was kept for when more of it arrives.
@@ -97,8 +108,31 @@ impl Session {
         }
     }
 
-    pub(super) fn has_partial_frame(&self) -> bool {
-        self.buffers.as_ref().is_some_and(|buffers| !buffers.inbound.is_empty())
+    /// The connection failed. What came before that can still be read, and the end comes after it;
+    /// but the reason for it is known only here, because the kernel tells it once.
+    pub(super) fn fail(&mut self, error: io::ErrorKind) {
+        let buffers = self.buffers.get_or_insert_default();
+        buffers.outbound = Vec::new();
+        buffers.written = 0;
+        buffers.failed.get_or_insert(error);
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.buffers.as_ref().is_some_and(|buffers| buffers.failed.is_some())
+    }
+
+    /// Why the session ends, now that everything has been read.
+    pub(super) fn reason_to_end(&self, now: Instant) -> Reason {
+        let (failed, is_partial) = match &self.buffers {
+            Some(buffers) => (buffers.failed, !buffers.inbound.is_empty()),
+            None => (None, false),
+        };
+        match failed {
+            // A client that had closed before: this is only what its system says to late bytes.
+            None | Some(io::ErrorKind::BrokenPipe) if is_partial => Reason::Truncated,
+            None | Some(io::ErrorKind::BrokenPipe) => Reason::ClosedByPeer,
+            Some(error) => Reason::of_error(&error.into(), self.silence(now)),
+        }
     }
 
     /// Bytes that wait to be written.
@@ -152,7 +186,8 @@ impl Session {
     }
 
     fn drop_empty_buffers(&mut self) {
-        if self.buffers.as_ref().is_some_and(|b| b.inbound.is_empty() && b.outbound.is_empty()) {
+        let is_empty = |b: &Buffers| b.inbound.is_empty() && b.outbound.is_empty();
+        if self.buffers.as_ref().is_some_and(|b| is_empty(b) && b.failed.is_none()) {
             self.buffers = None;
         }
     }

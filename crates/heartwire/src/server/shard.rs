@@ -360,13 +360,9 @@ impl<H: Handler> Shard<H> {
                 break;
             }
             match session.read(&mut self.buffer) {
-                Ok(None) => return,
-                Ok(Some(0)) => {
-                    let reason = if session.has_partial_frame() {
-                        Reason::Truncated
-                    } else {
-                        Reason::ClosedByPeer
-                    };
+                Ok(None) if !session.has_failed() => return,
+                Ok(None | Some(0)) => {
+                    let reason = session.reason_to_end(clock::now());
                     return self.core.end(slot, reason);
                 }
                 Ok(Some(len)) => {
@@ -376,7 +372,8 @@ impl<H: Handler> Shard<H> {
                     }
                 }
                 Err(error) => {
-                    let reason = Reason::of_error(&error, session.silence(clock::now()));
+                    session.fail(error.kind());
+                    let reason = session.reason_to_end(clock::now());
                     return self.core.end(slot, reason);
                 }
             }
@@ -626,10 +623,9 @@ impl<H: Handler> Shard<H> {
             }
             let now = clock::now();
             if let Err(error) = session.flush(&self.core.registry, token(slot), now) {
-                let reason = Reason::of_error(&error, session.silence(now));
+                session.fail(error.kind());
                 // What the client said before it went is still there to be read.
                 self.read(slot, true);
-                self.core.end(slot, reason);
             }
         }
     }

@@ -145,7 +145,7 @@ pub(super) enum Accepted {
 #[derive(Debug)]
 pub(super) struct Listener {
     sockets: Vec<TcpListener>,
-    /// Sockets that may have clients waiting, as indexes.
+    /// Sockets that may have clients waiting, as indexes; the last one is next.
     ready: Vec<usize>,
     /// A descriptor held back, to be able to accept and close a client when all others are in use.
     spare: Option<File>,
@@ -156,10 +156,8 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(sockets: Vec<TcpListener>) -> Self {
         let ready = (0..sockets.len()).collect();
-        let mut listener =
-            Self { sockets, ready, spare: None, refused_this_turn: 0, resting_until: None };
-        listener.hold_spare();
-        listener
+        let spare = open_spare().ok();
+        Self { sockets, ready, spare, refused_this_turn: 0, resting_until: None }
     }
 
     pub(super) fn sockets_mut(&mut self) -> &mut [TcpListener] {
@@ -191,8 +189,12 @@ impl Listener {
         }
         while let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) {
             match socket.accept() {
-                Ok((stream, peer)) if admission.enter() => return Accepted::Client(stream, peer),
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    // A crowd at one socket keeps nobody waiting at another one.
+                    self.ready.rotate_right(1);
+                    if admission.enter() {
+                        return Accepted::Client(stream, peer);
+                    }
                     drop(stream);
                     return self.refuse(Refusal::SessionLimit, admission, now);
                 }
@@ -203,12 +205,18 @@ impl Listener {
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
                     tracing::debug!(%error, "no room to accept a client");
-                    if self.close_one_client() {
-                        return self.refuse(Refusal::Descriptors, admission, now);
+                    match self.close_one_client() {
+                        Ok(()) => return self.refuse(Refusal::Descriptors, admission, now),
+                        // The kernel looks for a descriptor before it looks for a client.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            self.ready.pop();
+                        }
+                        // Nobody can even be turned away, so they wait where they are.
+                        Err(_) => {
+                            self.rest(now);
+                            return Accepted::Nobody;
+                        }
                     }
-                    // Nobody can even be turned away, so they wait where they are.
-                    self.rest(now);
-                    return Accepted::Nobody;
                 }
             }
         }
@@ -228,24 +236,23 @@ impl Listener {
         self.resting_until = Some(now.saturating_add(REFUSE_PAUSE));
     }
 
-    /// Accepts a client on the spare descriptor and closes it; false if there is none to spare.
-    fn close_one_client(&mut self) -> bool {
-        if self.spare.is_none() {
-            self.hold_spare();
+    /// Accepts a client on the spare descriptor and closes it, if there is one to spare.
+    fn close_one_client(&mut self) -> io::Result<()> {
+        let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        drop(self.spare.take().map_or_else(open_spare, Ok)?);
+        let closed = socket.accept().map(drop);
+        self.spare = open_spare().ok();
+        if closed.is_ok() {
+            self.ready.rotate_right(1);
         }
-        if self.spare.take().is_none() {
-            return false;
-        }
-        if let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) {
-            drop(socket.accept());
-        }
-        self.hold_spare();
-        true
+        closed
     }
+}
 
-    fn hold_spare(&mut self) {
-        self.spare = File::open(if cfg!(windows) { "NUL" } else { "/dev/null" }).ok();
-    }
+fn open_spare() -> io::Result<File> {
+    File::open(if cfg!(windows) { "NUL" } else { "/dev/null" })
 }
 
 /// Whether an error of `accept` is about the one client that it would have returned, and not about

@@ -50,6 +50,7 @@ pub use handler::{Control, Handler, Resumer};
 pub use id::SessionId;
 pub use stats::Stats;
 
+use heartwire_core::frame;
 use listener::{Admission, Listener};
 use mailbox::{Command, Mailbox};
 use mio::{Poll, Waker};
@@ -95,6 +96,7 @@ impl Server {
             admission: Admission::new(config.sessions_max),
             counters: Counters::default(),
             kernel: config.kernel,
+            outbound_max: config.outbound_max,
         }));
         let mut shards = Vec::new();
         let listeners =
@@ -110,7 +112,6 @@ impl Server {
                 hand_over: config.acceptor == Acceptor::HandOver,
                 commands,
                 settings: config.settings(),
-                outbound_max: config.outbound_max,
                 drain: config.drain,
             };
             let shard = Shard::new(parts, handler(usize::from(index)));
@@ -192,6 +193,7 @@ struct Shared {
     admission: Admission,
     counters: Counters,
     kernel: crate::kernel::KernelOptions,
+    outbound_max: usize,
 }
 
 impl Handle {
@@ -200,8 +202,10 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was sent then.
+    /// [`CommandError::TooLong`], [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was sent
+    /// then.
     pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        self.frame_len(data)?;
         self.post(id, Command::Send { id, data: data.to_vec() })
     }
 
@@ -212,7 +216,7 @@ impl Handle {
     /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
     /// had no room for the command, whose sessions then get nothing.
     pub fn broadcast(&self, data: &[u8]) -> Result<(), CommandError> {
-        heartwire_core::frame::data_head(data.len()).ok_or(CommandError::TooLong)?;
+        self.frame_len(data)?;
         let data: Arc<[u8]> = data.into();
         let mut result = Ok(());
         for mailbox in &self.0.mailboxes {
@@ -262,6 +266,18 @@ impl Handle {
     /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
     pub fn shut_down(&self) {
         self.0.mailboxes.iter().for_each(Mailbox::shut_down);
+    }
+
+    /// The length of `data` as one frame, if that fits into a session's queue.
+    fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
+        let head = frame::data_head(data.len()).ok_or(CommandError::TooLong)?;
+        Some(head.len() + data.len())
+            .filter(|&len| len <= self.0.outbound_max)
+            .ok_or(CommandError::TooLong)
+    }
+
+    fn outbound_max(&self) -> usize {
+        self.0.outbound_max
     }
 
     fn post(&self, id: SessionId, command: Command) -> Result<(), CommandError> {

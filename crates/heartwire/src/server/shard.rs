@@ -80,7 +80,6 @@ pub(super) struct Parts {
     pub(super) hand_over: bool,
     pub(super) commands: Receiver<Command>,
     pub(super) settings: Settings,
-    pub(super) outbound_max: usize,
     pub(super) drain: Duration,
 }
 
@@ -90,7 +89,6 @@ pub(super) struct Core {
     index: u8,
     handle: Handle,
     settings: Settings,
-    outbound_max: usize,
     registry: Registry,
     sessions: Sessions,
     wheel: Wheel,
@@ -111,17 +109,15 @@ impl Core {
 
     pub(super) fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         let slot = self.live_slot(id)?;
+        let len = self.handle.frame_len(data)?;
+        let most = self.handle.outbound_max();
         let session = self.sessions.get_mut(slot).ok_or(CommandError::Gone)?;
         let head = session.connection.data_head(data.len()).ok_or(CommandError::TooLong)?;
-        let len = head.as_ref().len() + data.len();
-        if len > self.outbound_max {
-            return Err(CommandError::TooLong);
-        }
-        if session.queued() + len > self.outbound_max && !session.blocked {
+        if session.queued() + len > most && !session.blocked {
             // The queue may have grown within this turn only; an error will be seen at its end.
             let _ = session.flush(&self.registry, token(slot), clock::now());
         }
-        if session.queued() + len > self.outbound_max {
+        if session.queued() + len > most {
             self.end(slot, Reason::SlowReader);
             return Err(CommandError::SlowReader);
         }
@@ -206,7 +202,6 @@ impl<H: Handler> Shard<H> {
                 index: parts.index,
                 handle: parts.handle,
                 settings: parts.settings,
-                outbound_max: parts.outbound_max,
                 registry: parts.poll.registry().try_clone()?,
                 sessions: Sessions::new(parts.index),
                 wheel: Wheel::new(WHEEL_TICK),

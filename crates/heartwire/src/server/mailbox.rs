@@ -12,9 +12,9 @@ use super::CommandError;
 use super::event::SessionInfo;
 use super::id::SessionId;
 
-/// Commands that can wait for one shard. A shard takes them all once per turn, so the queue is full
+/// Commands that can wait for one shard. A shard takes as many once per turn, so the queue is full
 /// only while a shard is stalled or flooded.
-const COMMANDS_MAX: usize = 4096;
+pub(super) const COMMANDS_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(super) enum Command {

@@ -20,7 +20,7 @@ use super::event::{Event, Refusal, SessionInfo};
 use super::handler::{Control, Handler, Resumer};
 use super::id::SessionId;
 use super::listener::{Accepted, Listener};
-use super::mailbox::Command;
+use super::mailbox::{COMMANDS_MAX, Command};
 use super::session::Session;
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
@@ -424,7 +424,10 @@ impl<H: Handler> Shard<H> {
     }
 
     fn handle_commands(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
+        // As many as there can be at one time: those who send more must not keep it from its
+        // sessions.
+        for _ in 0..COMMANDS_MAX {
+            let Ok(command) = self.commands.try_recv() else { return };
             match command {
                 // The session may have ended on the way; its owner has been told, or will be.
                 Command::Send { id, data } => {
@@ -440,6 +443,7 @@ impl<H: Handler> Shard<H> {
                 Command::Adopt { stream, peer } => self.adopt(stream, peer),
             }
         }
+        self.resumer.resume();
     }
 
     fn broadcast(&mut self, data: &[u8]) {

@@ -409,9 +409,8 @@ impl<H: Handler> Shard<H> {
             }
         }
         let rest_len = rest.len();
-        if had_partial {
-            kept.drain(..kept.len() - rest_len);
-        } else {
+        if !had_partial || rest_len < kept.len() {
+            // Exactly as much as there is: a long frame would leave its memory to the next one.
             kept = rest.to_vec();
         }
         if let Some(session) = core.sessions.get_mut(slot) {

@@ -51,3 +51,6 @@ impl fmt::Debug for SessionId {
         write!(f, "SessionId({self})")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,3 +269,6 @@ fn is_about_one_client(error: &io::Error) -> bool {
             | io::ErrorKind::NetworkDown
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,3 +106,6 @@ impl Sessions {
 fn as_index(slot: u32) -> usize {
     usize::try_from(slot).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

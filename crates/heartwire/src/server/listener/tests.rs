@@ -1,0 +1,153 @@
+use core::net::Ipv4Addr;
+use core::sync::atomic::Ordering::SeqCst;
+use std::io::Read;
+use std::thread;
+
+use super::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+#[test]
+fn there_are_so_many_places_and_one_that_is_left_is_free_again() {
+    let admission = Admission::new(2);
+    assert!(admission.enter() && admission.enter());
+    assert!(!admission.enter() && !admission.enter());
+    assert_eq!(admission.sessions(), 2);
+    admission.leave();
+    assert!(admission.enter() && !admission.enter());
+}
+
+#[test]
+fn no_more_enter_than_there_are_places_however_many_try_at_once() {
+    const MOST: usize = 3;
+    let admission = Admission::new(MOST);
+    let seen = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..10_000 {
+                    if admission.enter() {
+                        seen.fetch_max(admission.sessions(), SeqCst);
+                        admission.leave();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(admission.sessions(), 0);
+    assert!(seen.into_inner() <= MOST);
+}
+
+#[test]
+fn that_clients_are_refused_is_said_once() {
+    let admission = Admission::new(0);
+    assert!(!admission.accept(at(0)));
+    assert!(admission.refuse(at(0)));
+    assert!(!admission.refuse(at(1)));
+    assert!(!admission.refuse(at(5_000)));
+}
+
+#[test]
+fn that_clients_are_accepted_again_is_said_once_after_a_quiet_second() {
+    let admission = Admission::new(1);
+    admission.refuse(at(0));
+    assert!(!admission.accept(at(999)));
+    admission.refuse(at(1_000));
+    assert!(!admission.accept(at(1_999)));
+    assert!(admission.accept(at(2_000)));
+    assert!(!admission.accept(at(9_000)));
+    assert!(admission.refuse(at(9_001)));
+}
+
+#[test]
+fn of_many_shards_one_says_it() {
+    let admission = Admission::new(0);
+    let said = AtomicUsize::new(0);
+    let say = |says: bool| said.fetch_add(usize::from(says), SeqCst);
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(admission.refuse(at(0)))))));
+    assert_eq!(said.swap(0, SeqCst), 1);
+    let later = at(1_000);
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(admission.accept(later))))));
+    assert_eq!(said.into_inner(), 1);
+}
+
+/// A listener on the loopback, its address, and an [`Admission`].
+struct Rig {
+    listener: Listener,
+    addr: SocketAddr,
+    admission: Admission,
+}
+
+impl Rig {
+    fn new(sessions_max: usize) -> Self {
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let (socket, _) = bind(any, &KernelOptions::default(), false).unwrap();
+        let addr = socket.local_addr().unwrap();
+        let listener = Listener::new(vec![TcpListener::from_std(socket)]);
+        Self { listener, addr, admission: Admission::new(sessions_max) }
+    }
+
+    fn connect(&self) -> std::net::TcpStream {
+        std::net::TcpStream::connect(self.addr).unwrap()
+    }
+
+    fn accept(&mut self, millis: u64) -> Accepted {
+        self.listener.accept(&self.admission, at(millis))
+    }
+}
+
+#[test]
+fn a_client_is_accepted_and_then_nobody_is_there_until_the_poller_says_so() {
+    let mut rig = Rig::new(9);
+    let client = rig.connect();
+    assert_eq!(rig.listener.next_try(at(0)), Some(at(0)));
+    let Accepted::Client(_, peer) = rig.accept(0) else { panic!("a client waits") };
+    assert_eq!(peer, client.local_addr().unwrap());
+    assert!(matches!(rig.accept(0), Accepted::Nobody));
+    assert_eq!(rig.listener.next_try(at(0)), None);
+    rig.listener.handle_ready(0);
+    rig.listener.handle_ready(0);
+    // It is not there.
+    rig.listener.handle_ready(1);
+    assert_eq!(rig.listener.ready, [0]);
+}
+
+#[test]
+fn a_client_without_a_place_is_closed_at_once() {
+    let mut rig = Rig::new(0);
+    for first in [true, false] {
+        let mut client = rig.connect();
+        let Accepted::Refused { cause: Refusal::SessionLimit, first: said } = rig.accept(0) else {
+            panic!("there is no place");
+        };
+        assert_eq!(said, first);
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+#[test]
+fn refusing_many_rests_between_and_goes_on() {
+    let mut rig = Rig::new(0);
+    let _clients: Vec<_> = (0..40).map(|_| rig.connect()).collect();
+    let refused = |rig: &mut Rig, millis| {
+        (0..100).take_while(|_| matches!(rig.accept(millis), Accepted::Refused { .. })).count()
+    };
+    assert_eq!(refused(&mut rig, 1_000), 16);
+    assert_eq!(rig.listener.next_try(at(1_000)), Some(at(1_050)));
+    assert_eq!(refused(&mut rig, 1_049), 0);
+    assert_eq!(refused(&mut rig, 1_050), 16);
+    assert_eq!(refused(&mut rig, 1_100), 8);
+    assert_eq!(rig.listener.next_try(at(1_100)), None);
+}
+
+#[test]
+fn errors_about_one_client_are_no_lack_of_room() {
+    for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::Interrupted] {
+        assert!(is_about_one_client(&kind.into()));
+    }
+    for kind in [io::ErrorKind::OutOfMemory, io::ErrorKind::WouldBlock] {
+        assert!(!is_about_one_client(&kind.into()));
+    }
+}

@@ -1,0 +1,361 @@
+//! Slow owners, and clients that do not read. Neither is a death, and neither costs without bound.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use heartwire::server::{
+    CommandError, Control, EVENTS_MAX, Event, Handler, Resumer, Server, ServerConfig, SessionId,
+};
+use heartwire::{Caps, Reason};
+
+use crate::peer::{HEART, OTHER, PATIENCE, Peer, data, head, ms};
+use crate::rig::{Rig, beat_and_limit, config, limit};
+
+/// More events than the channel takes, as data of one client; each body is its number.
+fn overfill(rig: &mut Rig) -> (Peer, SessionId, u32) {
+    let (mut peer, id) = rig.connect();
+    let frames = u32::try_from(EVENTS_MAX).unwrap() * 2;
+    (0..frames).for_each(|number| peer.send(&data(&number.to_le_bytes())));
+    (peer, id, frames)
+}
+
+#[test]
+fn a_slow_owner_is_no_death_and_loses_nothing() {
+    const LIMIT: u64 = 400;
+    let mut rig = Rig::start(config().policy(limit(LIMIT)));
+    let (_silent, silent_id) = rig.connect();
+    let (other, other_id) = rig.connect();
+    let (peer, id, frames) = overfill(&mut rig);
+    let (mut peer, other) = (peer.beat_every(ms(40)), other.beat_every(ms(40)));
+    // The owner takes nothing for several limits, and the channel is full of data.
+    thread::park_timeout(ms(LIMIT * 4));
+    let mut stopped = peer.stop();
+    stopped.data(b"the last");
+    peer = stopped.beat_every(ms(40));
+    // Nobody was given up but the one that was silent; whatever came is there, in order.
+    let mut expected = (0..frames).map(|number| number.to_le_bytes().to_vec());
+    let mut ended = false;
+    loop {
+        match rig.next() {
+            Event::Data { id: of, data } if of == id => match expected.next() {
+                Some(body) => assert_eq!(data, body),
+                None => {
+                    assert_eq!(data, b"the last");
+                    break;
+                }
+            },
+            Event::Verdict { id: of, .. } if of == silent_id => {}
+            Event::Offline { id: of, reason: Reason::Dead(verdict), .. } if of == silent_id => {
+                // It was found while the owner was slow, not afterwards.
+                assert!(verdict.silence < ms(LIMIT * 3), "{verdict}");
+                ended = true;
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    if !ended {
+        rig.expect_verdict(silent_id);
+    }
+    rig.expect_quiet(ms(LIMIT + 100));
+    let (peer, other) = (peer.stop(), other.stop());
+    let silent_since = Instant::now();
+    let mut dead = [rig.next(), rig.next(), rig.next(), rig.next()]
+        .iter()
+        .filter_map(|event| match event {
+            Event::Offline { id, reason: Reason::Dead(verdict), .. } => {
+                assert!(verdict.silence >= ms(LIMIT));
+                Some(*id)
+            }
+            Event::Verdict { .. } => None,
+            event => panic!("{event:?}"),
+        })
+        .collect::<Vec<_>>();
+    assert!(silent_since.elapsed() > ms(LIMIT / 2));
+    dead.sort();
+    let mut both = [id, other_id];
+    both.sort();
+    assert_eq!(dead, both);
+    drop((peer, other));
+    rig.finish();
+}
+
+/// The owner's slowness is not the client's: not for frames, and not for the first one.
+#[test]
+fn a_slow_owner_is_no_breach_of_the_protocol() {
+    let caps = Caps::default().first_frame(Some(ms(300))).frame(Some(ms(300)));
+    let mut rig = Rig::start(config().caps(caps));
+    let (mut partial, partial_id) = rig.connect();
+    let (mut new, new_id) = rig.connect();
+    partial.data(b"");
+    partial.send(&data(b"half a frame")[..14]);
+    rig.expect_data(partial_id, b"");
+    let (peer, id, frames) = overfill(&mut rig);
+    // The channel is full when its queue is, so this stays in the socket.
+    while rig.handle().list().iter().all(|info| info.id != id) {}
+    partial.send(&data(b"half a frame")[14..]);
+    new.data(b"the first");
+    thread::park_timeout(ms(900));
+    let mut bodies: HashMap<SessionId, Vec<Vec<u8>>> = HashMap::new();
+    for _ in 0..frames + 2 {
+        let Event::Data { id, data } = rig.next() else { panic!("nobody ends") };
+        bodies.entry(id).or_default().push(data);
+    }
+    assert_eq!(bodies[&partial_id], [b"half a frame"]);
+    assert_eq!(bodies[&new_id], [b"the first"]);
+    assert_eq!(bodies[&id].len(), usize::try_from(frames).unwrap());
+    drop((peer, partial, new));
+    for _ in 0..3 {
+        let event = rig.next();
+        assert!(matches!(event, Event::Offline { reason: Reason::ClosedByPeer, .. }), "{event:?}");
+    }
+    rig.finish();
+}
+
+/// A handler with room for so many events, whose shard's use of the processor can be read.
+struct Valve {
+    room: Arc<AtomicUsize>,
+    shown: mpsc::Sender<Event<Vec<u8>>>,
+    shard: Arc<Mutex<Option<(Resumer, PathBuf)>>>,
+}
+
+impl Handler for Valve {
+    fn handle(&mut self, event: Event<&[u8]>, _: &mut Control<'_>) {
+        let left = |room: usize| Some(room.saturating_sub(1));
+        self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).unwrap();
+        let _ = self.shown.send(event.to_owned());
+    }
+
+    fn has_room(&mut self, resumer: &Resumer) -> bool {
+        self.shard.lock().unwrap().get_or_insert_with(|| {
+            let thread = std::fs::read_link("/proc/thread-self").unwrap();
+            (resumer.clone(), Path::new("/proc").join(thread).join("schedstat"))
+        });
+        self.room.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A server with one shard whose handler is a [`Valve`].
+struct Valved {
+    server: Server,
+    events: mpsc::Receiver<Event<Vec<u8>>>,
+    room: Arc<AtomicUsize>,
+    shard: Arc<Mutex<Option<(Resumer, PathBuf)>>>,
+}
+
+impl Valved {
+    fn start(config: ServerConfig) -> Self {
+        let (shown, events) = mpsc::channel();
+        let room = Arc::new(AtomicUsize::new(usize::MAX));
+        let shard = Arc::default();
+        let server = Server::start(config, |_| Valve {
+            room: Arc::clone(&room),
+            shown: shown.clone(),
+            shard: Arc::clone(&shard),
+        });
+        Self { server: server.unwrap(), events, room, shard }
+    }
+
+    /// Makes room for so many events.
+    fn open(&self, room: usize) {
+        self.room.store(room, Ordering::SeqCst);
+        let shard = self.shard.lock().unwrap();
+        shard.as_ref().unwrap().0.resume();
+    }
+
+    fn close(&self) {
+        self.room.store(0, Ordering::SeqCst);
+        // The shard may be about to read: when it has answered, it has seen that there is no room.
+        self.turn();
+    }
+
+    /// Waits until the shard has done a turn.
+    fn turn(&self) {
+        (0..2).for_each(|_| drop(self.server.handle().list()));
+    }
+
+    fn next(&self) -> Event<Vec<u8>> {
+        loop {
+            match self.events.recv_timeout(PATIENCE).unwrap() {
+                Event::Stalled { .. } => {}
+                event => return event,
+            }
+        }
+    }
+
+    fn connect(&self) -> (Peer, SessionId) {
+        let peer = Peer::connect(self.server.local_addrs()[0]);
+        let Event::Online { id, .. } = self.next() else { panic!("it is online first") };
+        (peer, id)
+    }
+
+    /// The processor time that the shard has used.
+    fn on_cpu(&self) -> Duration {
+        let shard = self.shard.lock().unwrap();
+        let schedstat = std::fs::read_to_string(&shard.as_ref().unwrap().1).unwrap();
+        Duration::from_nanos(schedstat.split(' ').next().unwrap().parse().unwrap())
+    }
+}
+
+#[test]
+fn a_shard_that_waits_for_room_reads_nothing_accepts_nobody_and_does_not_spin() {
+    let server = Valved::start(config().policy(beat_and_limit(50, 60_000)));
+    let (mut peer, id) = server.connect();
+    server.close();
+    peer.data(b"later");
+    // Much more than the server would keep for itself.
+    let filled = peer.fill(&data(&[7; 1_000]));
+    let waiting = Peer::connect(server.server.local_addrs()[0]);
+    let before = server.on_cpu();
+    assert!(server.events.recv_timeout(ms(400)).is_err());
+    let used = server.on_cpu().saturating_sub(before);
+    assert!(used < ms(150), "it used {used:?} of 400 ms to wait");
+    // It goes on beating.
+    peer.expect_beat();
+    server.open(usize::MAX);
+    assert_eq!(server.next(), Event::Data { id, data: b"later".to_vec() });
+    let mut bodies = filled / 1_008;
+    let mut online = false;
+    while bodies > 0 || !online {
+        match server.next() {
+            Event::Data { data, .. } if data == [7; 1_000] => bodies -= 1,
+            Event::Online { peer, .. } if peer == waiting.addr() => online = true,
+            event => panic!("{event:?}"),
+        }
+    }
+    drop(server.server);
+}
+
+/// The shard asks before each read, so that what an owner gets after it has said that there is no
+/// room is bounded by one read, and not by the number of clients.
+#[test]
+fn an_owner_without_room_gets_the_rest_of_one_read_at_most() {
+    const CLIENTS: usize = 50;
+    const FRAMES: usize = 20;
+    let server = Valved::start(config());
+    let mut clients: Vec<Peer> = (0..CLIENTS).map(|_| server.connect().0).collect();
+    server.close();
+    clients.iter_mut().for_each(|peer| peer.send(&data(&[7; 1_000]).repeat(FRAMES)));
+    for reads in 1..=CLIENTS {
+        server.open(1);
+        server.turn();
+        let events = server.events.try_iter().filter(|e| !matches!(e, Event::Stalled { .. }));
+        assert_eq!(events.count(), FRAMES, "after {reads} reads");
+    }
+    drop(server.server);
+}
+
+#[test]
+fn a_reset_that_comes_while_the_owner_is_slow_is_a_reset_and_loses_nothing() {
+    // Found by a beat that is written, or by a look for bytes when the deadline comes.
+    for policy in [beat_and_limit(40, 60_000), limit(150)] {
+        let server = Valved::start(config().policy(policy));
+        let (mut speaking, speaking_id) = server.connect();
+        let (silent, silent_id) = server.connect();
+        server.close();
+        speaking.data(b"last words");
+        speaking.reset();
+        silent.reset();
+        assert!(server.events.recv_timeout(ms(400)).is_err());
+        server.open(usize::MAX);
+        let mut events = [server.next(), server.next(), server.next()];
+        // Of different sessions they may come in any order.
+        events.sort_by_key(|event| match event {
+            Event::Data { .. } => None,
+            Event::Offline { id, reason, .. } => {
+                assert_eq!(*reason, Reason::Reset);
+                Some(*id)
+            }
+            event => panic!("{event:?}"),
+        });
+        let [Event::Data { data, .. }, Event::Offline { id: first, .. }, Event::Offline { id, .. }] =
+            &events
+        else {
+            panic!("{events:?}");
+        };
+        assert_eq!((data.as_slice(), *first, *id), (&b"last words"[..], speaking_id, silent_id));
+        drop(server.server);
+    }
+}
+
+#[test]
+fn a_slow_reader_is_closed_and_the_others_get_everything() {
+    const PARTS: u32 = 400;
+    let mut rig = Rig::start(config().outbound_max(128 * 1024));
+    let slow = Peer::connect_narrow(rig.addr());
+    let slow_id = rig.expect_online(&slow);
+    let (mut peer, _) = rig.connect();
+    for number in 0..PARTS {
+        let body = [number.to_le_bytes().to_vec(), vec![1; 32 * 1024]].concat();
+        rig.handle().broadcast(&body).unwrap();
+        peer.expect_data(&body);
+    }
+    assert_eq!(rig.expect_offline(slow_id).reason, Reason::SlowReader);
+    assert_eq!((rig.stats().slow_reader, rig.handle().count()), (1, 1));
+    drop(slow);
+    rig.finish();
+}
+
+#[test]
+fn a_handler_is_told_that_its_reader_is_slow() {
+    let (result, results) = mpsc::channel();
+    let mut rig = Rig::acting(config().outbound_max(64 * 1024), move |event, control| {
+        if let Event::Data { id, .. } = event {
+            while control.send(*id, &[1; 8_192]).is_ok() {}
+            let _ = result.send(control.send(*id, b""));
+        }
+    });
+    let mut peer = Peer::connect_narrow(rig.addr());
+    let id = rig.expect_online(&peer);
+    peer.data(b"go");
+    rig.expect_data(id, b"go");
+    assert_eq!(rig.expect_offline(id).reason, Reason::SlowReader);
+    assert_eq!(results.recv().unwrap(), Err(CommandError::Gone));
+    // What it was sent before is whole frames, cut where the connection ended.
+    let (bytes, _) = peer.read_to_end();
+    assert!(bytes.starts_with(&head(OTHER, 8_192)));
+    rig.finish();
+}
+
+#[test]
+fn a_full_socket_delays_no_verdict_and_beats_do_not_pile_up_behind_it() {
+    const LIMIT: u64 = 400;
+    let mut rig = Rig::start(config().policy(beat_and_limit(10, LIMIT)).outbound_max(8 << 20));
+    let peer = Peer::connect_narrow(rig.addr());
+    let id = rig.expect_online(&peer);
+    let peer = peer.beat_every(ms(20));
+    // More than both sockets take, less than the queue: the socket is full from here on.
+    (0..100).for_each(|_| rig.handle().send(id, &[1; 60_000]).unwrap());
+    let queued = |rig: &Rig| rig.handle().list()[0].queued;
+    let full = queued(&rig);
+    assert!(full > 0, "the sockets took everything");
+    rig.expect_quiet(ms(LIMIT * 2));
+    assert!(queued(&rig) <= full, "it grew from {full} to {}", queued(&rig));
+    let mut peer = peer.stop();
+    let silent_since = Instant::now();
+    peer.send(&head(HEART, 0));
+    rig.expect_verdict_in_bound(id, ms(LIMIT), silent_since);
+    rig.finish();
+}
+
+#[test]
+fn what_was_queued_arrives_when_a_blocked_client_reads_again() {
+    let mut rig = Rig::start(config().outbound_max(16 << 20));
+    let mut peer = Peer::connect_narrow(rig.addr());
+    let id = rig.expect_online(&peer);
+    for number in 0..200_u8 {
+        rig.handle().send(id, &[number; 60_000]).unwrap();
+    }
+    assert!(rig.handle().list()[0].queued > 0, "the sockets took everything");
+    for number in 0..200_u8 {
+        peer.expect_data(&[number; 60_000]);
+    }
+    assert_eq!(rig.handle().list()[0].queued, 0);
+    rig.handle().send(id, b"and after it").unwrap();
+    peer.expect_data(b"and after it");
+    rig.finish();
+}

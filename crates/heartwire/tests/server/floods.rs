@@ -1,0 +1,167 @@
+//! One client cannot take the server away from the others.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::io::Write;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use heartwire::server::{Event, SessionId};
+use heartwire::{Policy, Reason};
+
+use crate::peer::{End, HEART, Peer, data, head, ms};
+use crate::rig::{Rig, config, echo, limit};
+
+/// A client that writes the same bytes as fast as it can, and reads nothing.
+struct Flood {
+    flooding: Arc<AtomicBool>,
+    thread: JoinHandle<(Peer, u64)>,
+}
+
+impl Flood {
+    fn start(mut peer: Peer, bytes: Vec<u8>) -> Self {
+        let flooding = Arc::new(AtomicBool::new(true));
+        let going_on = Arc::clone(&flooding);
+        peer.stream.set_write_timeout(Some(ms(50))).unwrap();
+        let thread = thread::spawn(move || {
+            let mut len = 0;
+            while going_on.load(Ordering::Relaxed) {
+                // A timeout: the server takes no more for now.
+                len += peer.stream.write(&bytes).unwrap_or(0);
+            }
+            (peer, u64::try_from(len).unwrap())
+        });
+        Self { flooding, thread }
+    }
+
+    fn stop(self) -> (Peer, u64) {
+        self.flooding.store(false, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// The longest that an echo takes in `time`.
+fn slowest_echo(rig: &mut Rig, peer: &mut Peer, id: SessionId, time: Duration) -> Duration {
+    let started = Instant::now();
+    let mut slowest = Duration::ZERO;
+    while started.elapsed() < time {
+        let asked = Instant::now();
+        rig.expect_echo(peer, id);
+        slowest = slowest.max(asked.elapsed());
+    }
+    slowest
+}
+
+#[test]
+fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
+    let mut rig = Rig::echo(config().policy(limit(600)));
+    let (flooder, flooder_id) = rig.connect();
+    let (mut peer, id) = rig.connect();
+    let flood = Flood::start(flooder, head(HEART, 0).repeat(8_192));
+    let slowest = slowest_echo(&mut rig, &mut peer, id, ms(1_000));
+    assert!(slowest < ms(500), "an echo took {slowest:?}");
+    let silent_since = Instant::now();
+    peer.data(b"the last");
+    rig.expect_data(id, b"the last");
+    rig.expect_verdict_in_bound(id, ms(600), silent_since);
+    let (flooder, len) = flood.stop();
+    drop(flooder);
+    let offline = rig.expect_offline(flooder_id);
+    assert!(offline.beats > 10_000, "it was no flood: {} beats", offline.beats);
+    // Reset, if echoes were on their way: there are none, so every beat was counted.
+    assert!(matches!(offline.reason, Reason::ClosedByPeer | Reason::Truncated));
+    assert_eq!(u64::from(offline.beats), len / 8);
+    rig.finish();
+}
+
+#[test]
+fn a_flood_of_beats_that_asks_for_answers_it_does_not_read_takes_no_memory() {
+    let policy = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
+    let mut rig = Rig::echo(config().policy(policy));
+    let (mut peer, id) = rig.connect();
+    let flooder = Peer::connect_narrow(rig.addr());
+    let flooder_id = rig.expect_online(&flooder);
+    let flood = Flood::start(flooder, head(HEART, 0).repeat(1_024));
+    let slowest = slowest_echo(&mut rig, &mut peer, id, ms(1_000));
+    assert!(slowest < ms(500), "an echo took {slowest:?}");
+    let list = rig.handle().list();
+    let info = list.iter().find(|info| info.id == flooder_id).unwrap();
+    // The answers that a read can ask for, as often as a turn reads, in front of a full socket.
+    assert!(info.queued <= 64 * 8 * 16, "{info:?}");
+    let (mut flooder, len) = flood.stop();
+    let beats_sent = len / 8;
+    assert!(u64::from(info.beats) > 10_000, "{info:?}");
+    // The answers it was owed are there, and never more than it asked for.
+    flooder.half_close();
+    let offline = rig.expect_offline(flooder_id);
+    assert_eq!(u64::from(offline.beats), beats_sent);
+    let (answers, _) = flooder.read_to_end();
+    assert!(answers.iter().all(|&byte| byte == 0));
+    assert!(!answers.is_empty() && u64::try_from(answers.len() / 8).unwrap() <= beats_sent);
+    rig.finish();
+}
+
+#[test]
+fn a_mebibyte_of_the_smallest_data_frames_arrives_frame_by_frame() {
+    const FRAMES: usize = 131_072;
+    let mut rig = Rig::start(config());
+    let (mut peer, id) = rig.connect();
+    let writing = thread::spawn(move || {
+        peer.send(&data(b"").repeat(FRAMES));
+        peer
+    });
+    for _ in 0..FRAMES {
+        rig.expect_data(id, b"");
+    }
+    drop(writing.join().unwrap());
+    assert_eq!(rig.expect_offline(id).reason, Reason::ClosedByPeer);
+    rig.finish();
+}
+
+#[test]
+fn clients_that_come_and_go_as_fast_as_they_can_delay_nobody() {
+    let mut rig = Rig::acting(config(), echo);
+    let (mut peer, id) = rig.connect();
+    let addr = rig.addr();
+    let flooding = Arc::new(AtomicBool::new(true));
+    let going_on = Arc::clone(&flooding);
+    let flood = thread::spawn(move || {
+        let mut clients = 0;
+        while going_on.load(Ordering::Relaxed) {
+            // Without a TIME_WAIT to clutter the system's table.
+            Peer::connect(addr).reset();
+            clients += 1;
+        }
+        clients
+    });
+    let started = Instant::now();
+    let (mut online, mut offline) = (0, 0);
+    let mut count = |event| match event {
+        Event::Online { .. } => online += 1,
+        Event::Offline { reason: Reason::Reset, .. } => offline += 1,
+        event => panic!("{event:?}"),
+    };
+    while started.elapsed() < ms(500) {
+        let asked = Instant::now();
+        peer.data(b"?");
+        loop {
+            match rig.next() {
+                Event::Data { id: of, .. } if of == id => break,
+                event => count(event),
+            }
+        }
+        peer.expect_data(b"?");
+        assert!(asked.elapsed() < ms(500), "an echo took {:?}", asked.elapsed());
+    }
+    flooding.store(false, Ordering::Relaxed);
+    let clients: u64 = flood.join().unwrap();
+    while rig.stats().reset < clients {
+        count(rig.next());
+    }
+    // The last event may still be on its way.
+    rig.handle().shut_down();
+    assert_eq!(peer.expect_end(), End::Closed);
+    assert_eq!((rig.stats().accepted, rig.stats().reset), (clients + 1, clients));
+    drop(rig);
+}

@@ -1,0 +1,158 @@
+//! How a server ends.
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use heartwire::Reason;
+use heartwire::server::{Acceptor, Event, Server, ServerError};
+
+use crate::peer::{End, PATIENCE, Peer, data, ms};
+use crate::rig::{Gate, Rig, config, limit};
+
+#[test]
+fn everybody_goes_offline_and_everything_ends() {
+    let mut rig = Rig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut clients: Vec<_> = (0..30).map(|_| rig.connect()).collect();
+    let handle = rig.handle().clone();
+    let addr = rig.addr();
+    // The rig expects 30 times `Offline` with that reason, then the end of the events.
+    rig.finish();
+    clients.iter_mut().for_each(|(peer, _)| assert_eq!(peer.expect_end(), End::Closed));
+    assert_eq!((handle.count(), handle.stats().shutdown), (0, 30));
+    assert!(std::net::TcpStream::connect(addr).is_err());
+}
+
+#[test]
+fn what_is_queued_is_sent_first() {
+    let mut rig = Rig::start(config().outbound_max(16 << 20));
+    let mut peer = Peer::connect_narrow(rig.addr());
+    let id = rig.expect_online(&peer);
+    for number in 0..100_u8 {
+        rig.handle().send(id, &[number; 60_000]).unwrap();
+    }
+    rig.handle().shut_down();
+    for number in 0..100_u8 {
+        peer.expect_data(&[number; 60_000]);
+    }
+    assert_eq!(peer.expect_end(), End::Closed);
+    assert_eq!(rig.expect_offline(id).reason, Reason::Shutdown);
+    rig.finish();
+}
+
+#[test]
+fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let mut rig = Rig::acting(config().policy(limit(100)), move |event, _| {
+        if let Event::Verdict { .. } = event {
+            held.pass();
+        }
+    });
+    let (_silent, silent_id) = rig.connect();
+    let (peer, id) = rig.connect();
+    let peer = peer.beat_every(ms(20));
+    let Event::Verdict { .. } = rig.next() else { panic!("one is silent") };
+    // The shard is in the middle of a turn, past its commands.
+    rig.handle().send(id, b"goodbye").unwrap();
+    rig.handle().shut_down();
+    gate.open();
+    let mut peer = peer.stop();
+    peer.expect_data(b"goodbye");
+    peer.expect_end();
+    rig.expect_offline(silent_id);
+    rig.finish();
+}
+
+#[test]
+fn a_goodbye_is_sent_before_the_end_every_time() {
+    for _ in 0..100 {
+        let mut rig = Rig::start(config());
+        let (mut peer, id) = rig.connect();
+        rig.handle().send(id, b"goodbye").unwrap();
+        rig.handle().shut_down();
+        assert_eq!(peer.read_to_end(), (data(b"goodbye"), End::Closed));
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
+    let mut rig = Rig::start(config().outbound_max(16 << 20).drain(ms(400)));
+    let stuck = Peer::connect_narrow(rig.addr());
+    let stuck_id = rig.expect_online(&stuck);
+    let (mut idle, idle_id) = rig.connect();
+    (0..100).for_each(|_| rig.handle().send(stuck_id, &[1; 60_000]).unwrap());
+    assert!(rig.handle().list().iter().any(|info| info.queued > 0));
+    let asked = Instant::now();
+    rig.handle().shut_down();
+    // The others do not wait for it.
+    assert_eq!(rig.expect_offline(idle_id).reason, Reason::Shutdown);
+    assert_eq!(idle.expect_end(), End::Closed);
+    assert!(asked.elapsed() < ms(400), "the idle one waited {:?}", asked.elapsed());
+    assert_eq!(rig.expect_offline(stuck_id).reason, Reason::Shutdown);
+    assert!(asked.elapsed() >= ms(400), "it was given {:?} only", asked.elapsed());
+    rig.finish();
+    assert!(asked.elapsed() < ms(1_400), "the shutdown took {:?}", asked.elapsed());
+}
+
+#[test]
+fn dropping_the_server_shuts_it_down() {
+    let (server, mut events) = Server::start_with_events(config()).unwrap();
+    let mut peer = Peer::connect(server.local_addrs()[0]);
+    assert!(matches!(events.recv_blocking(), Some(Event::Online { .. })));
+    drop(server);
+    assert_eq!(peer.expect_end(), End::Closed);
+    assert!(matches!(
+        events.recv_blocking(),
+        Some(Event::Offline { reason: Reason::Shutdown, .. })
+    ));
+    assert_eq!(events.recv_blocking(), None);
+}
+
+#[test]
+fn an_owner_that_drops_the_events_wants_none_and_the_server_goes_on() {
+    let (server, events) = Server::start_with_events(config()).unwrap();
+    let mut peer = Peer::connect(server.local_addrs()[0]);
+    // More than the channel holds, before and after.
+    peer.send(&data(b"x").repeat(3_000));
+    drop(events);
+    peer.send(&data(b"x").repeat(3_000));
+    // It is still served.
+    let until = Instant::now() + PATIENCE;
+    while server.handle().count() == 0 {
+        assert!(Instant::now() < until);
+    }
+    server.handle().broadcast(b"served").unwrap();
+    assert_eq!(peer.receive_data(), b"served");
+    server.handle().shut_down();
+    server.join().unwrap();
+}
+
+#[test]
+fn a_handler_that_panics_ends_its_shard_and_join_says_so() {
+    let (panicking, panicked) = mpsc::channel();
+    let server = Server::start(config().shards(2).acceptor(Acceptor::HandOver), move |shard| {
+        let panicking = panicking.clone();
+        move |event: Event<&[u8]>, control: &mut heartwire::server::Control<'_>| match event {
+            Event::Data { data: b"panic", .. } if shard == 1 => {
+                let _ = panicking.send(());
+                // Without the message of a panic, which would look like a failure of the test.
+                std::panic::resume_unwind(Box::new("as asked"));
+            }
+            Event::Data { id, data } => control.send(id, data).unwrap(),
+            _ => {}
+        }
+    })
+    .unwrap();
+    let addr = server.local_addrs()[0];
+    let (mut on_first, mut on_second) = (Peer::connect(addr), Peer::connect(addr));
+    on_second.data(b"panic");
+    panicked.recv_timeout(PATIENCE).unwrap();
+    on_second.expect_end();
+    on_first.data(b"the other shard lives");
+    on_first.expect_data(b"the other shard lives");
+    server.handle().shut_down();
+    assert_eq!(on_first.expect_end(), End::Closed);
+    let error = server.join().unwrap_err();
+    assert!(matches!(error, ServerError::Panicked), "{error:?}");
+}

@@ -129,8 +129,13 @@ impl Backoff {
     /// The longest that [`next_wait`](Self::next_wait) could return now, hints apart.
     #[must_use]
     pub fn ceiling(&self) -> Duration {
-        let factor = 1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX);
-        self.policy.first.saturating_mul(factor).min(self.policy.cap)
+        // A wait of 1 ns that has doubled 64 times is longer than any cap that a duration can hold
+        // in nanoseconds, so further attempts need no further doublings.
+        (0..self.attempts.min(64))
+            .try_fold(self.policy.first, |wait, _| {
+                wait.checked_mul(2).filter(|&wait| wait < self.policy.cap)
+            })
+            .unwrap_or(self.policy.cap)
     }
 
     /// The server said when to come back: between `earliest` and `latest` from now. The next wait

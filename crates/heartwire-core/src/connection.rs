@@ -41,7 +41,7 @@ impl Default for Caps {
         Self {
             body_len_max: Self::BODY_LEN_MAX,
             first_frame: Millis::new(10_000),
-            frame: Millis::new(10_000),
+            frame: Millis::new(30_000),
         }
     }
 }
@@ -64,6 +64,12 @@ impl Caps {
         self.first_frame.map(Millis::duration)
     }
 
+    /// Time from the first byte of a frame to its last, if it is limited, without what its body adds.
+    #[must_use]
+    pub fn frame_within(&self) -> Option<Duration> {
+        self.frame.map(Millis::duration)
+    }
+
     /// Time from the start to the peer's first whole head. Default 10 s; `None`: any time.
     /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
     #[must_use]
@@ -73,7 +79,8 @@ impl Caps {
     }
 
     /// Time from the first byte of a frame to its last, plus one second per KiB of its body.
-    /// Default 10 s; `None`: any time. Clamped to 1 ms to 49 days.
+    /// Default 30 s, the limit of the usual policy: a blackout that a connection outlives between
+    /// frames should not end it within one. `None`: any time. Clamped to 1 ms to 49 days.
     #[must_use]
     pub fn frame(mut self, within: Option<Duration>) -> Self {
         self.frame = within.map(Millis::clamp);
@@ -87,15 +94,14 @@ pub struct Settings {
     wire: Wire,
     policy: Policy,
     caps: Caps,
-    tick: Millis,
+    tick_ms: u16,
 }
 
 impl Settings {
     /// Wire v0, default [`Caps`], and a tick of 100 ms.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        let tick = Millis::clamp(Duration::from_millis(100));
-        Self { wire: Wire::V0, policy, caps: Caps::default(), tick }
+        Self { wire: Wire::V0, policy, caps: Caps::default(), tick_ms: 100 }
     }
 
     /// How the bytes are to be read.
@@ -113,10 +119,10 @@ impl Settings {
     }
 
     /// How late the driver promises to call [`Connection::handle_timeout`] at most. It widens the
-    /// bound that verdicts carry. Clamped to 1 ms to 49 days.
+    /// bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick = Millis::clamp(tick);
+        self.tick_ms = u16::try_from(tick.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
         self
     }
 
@@ -181,7 +187,7 @@ pub struct Connection {
     liveness: Liveness,
     wire: Wire,
     caps: Caps,
-    tick: Millis,
+    tick_ms: u16,
     reading: Reading,
     answers_owed: u8,
 }
@@ -212,7 +218,7 @@ impl Connection {
             liveness: Liveness::new(settings.policy(), now),
             wire: settings.wire,
             caps: settings.caps,
-            tick: settings.tick,
+            tick_ms: settings.tick_ms,
             reading,
             answers_owed: 0,
         }
@@ -317,7 +323,9 @@ impl Connection {
 
     fn restart_frame(&mut self, now: Instant) {
         match &mut self.reading {
-            Reading::FirstHead { since } | Reading::Frame { since, .. } => *since = (*since).max(now),
+            Reading::FirstHead { since } | Reading::Frame { since, .. } => {
+                *since = (*since).max(now)
+            }
             Reading::Between | Reading::Refused => {}
         }
     }
@@ -369,7 +377,7 @@ impl Connection {
             };
             return Err(self.refuse(violation));
         }
-        Ok(self.liveness.handle_timeout(now, self.tick.duration()))
+        Ok(self.liveness.handle_timeout(now, Duration::from_millis(u64::from(self.tick_ms))))
     }
 
     /// Makes a beat due at once. A client calls it at the start, so that its server knows early.

@@ -157,7 +157,8 @@ impl PolicyBuilder {
     /// checks `limit`, and narrows [`Policy::bound_after_fault`].
     ///
     /// Default: this end's own `beat` where there is one (a symmetric peer beats as often; an
-    /// answering peer answers as often), else unknown. Bounds: 1 ms to 49 days.
+    /// answering peer answers as often), else unknown. Bounds: 1 ms to 49 days; a fraction of a
+    /// millisecond is rounded up.
     pub const fn peer_beat(mut self, interval: Duration) -> Self {
         self.peer_beat = Some(interval);
         self
@@ -183,7 +184,7 @@ impl PolicyBuilder {
     pub fn build(self) -> Result<Policy, PolicyError> {
         let beat = Millis::floor("beat", self.beat)?;
         let limit = Millis::ceil("limit", self.limit)?;
-        let peer_beat = Millis::floor("peer's beat", self.peer_beat)?.or(beat);
+        let peer_beat = Millis::ceil("peer's beat", self.peer_beat)?.or(beat);
         if beat.is_some() && self.echo {
             return Err(PolicyError::BeatAndEcho);
         }

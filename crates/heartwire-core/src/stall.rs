@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A wake-up later than this is a stall of our own. Measured on a sketch: with it, 0 of 10,000
+/// A wake-up this late, or later, is a stall of our own. Measured on a sketch: with it, 0 of 10,000
 /// healthy sessions were called dead after a stop of 10 s; scheduling noise stays well below it.
 pub const STALL_MIN: Duration = Duration::from_millis(250);
 
@@ -47,7 +47,7 @@ impl StallWatch {
         self.wake_by = until;
     }
 
-    /// The driver is awake. Returns the stall if it woke more than [`STALL_MIN`] late.
+    /// The driver is awake. Returns the stall if it woke [`STALL_MIN`] late or more.
     ///
     /// Without a deadline to be late for, no stall is seen, and none matters.
     #[must_use]

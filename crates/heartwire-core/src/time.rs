@@ -30,6 +30,13 @@ impl Instant {
         Self(self.0.saturating_add(nanos))
     }
 
+    /// This point moved `duration` earlier; the origin if that lies before it.
+    #[must_use]
+    pub fn saturating_sub(self, duration: Duration) -> Self {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+
     /// The time from `earlier` to this point; zero if `earlier` is later.
     #[must_use]
     pub const fn saturating_since(self, earlier: Self) -> Duration {

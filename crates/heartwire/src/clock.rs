@@ -1,5 +1,7 @@
 //! The one place that reads a clock.
 
+use core::time::Duration;
+
 use heartwire_core::Instant;
 
 /// The time now, on a clock that never steps and, on Linux and Android, goes on while the machine
@@ -21,4 +23,19 @@ pub(crate) fn now() -> Instant {
     static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let elapsed = ORIGIN.get_or_init(std::time::Instant::now).elapsed();
     Instant::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// The length of a jiffy, in which the kernel counts when data came: the resolution of its coarse
+/// clocks. 10 ms, the longest there is on Linux (`CONFIG_HZ` 100), where that cannot be read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn jiffy() -> Duration {
+    let jiffy = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    let nanos = u64::try_from(jiffy.tv_nsec).ok().filter(|_| jiffy.tv_sec == 0);
+    nanos.map_or(Duration::from_millis(10), Duration::from_nanos)
+}
+
+/// No system but Linux counts in jiffies.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn jiffy() -> Duration {
+    Duration::ZERO
 }

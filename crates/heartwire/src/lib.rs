@@ -4,13 +4,12 @@
 //! [`client`] keeps one connection to such a server alive, and connects again when it is not. Both
 //! leave every decision to [`heartwire_core`], whose types are re-exported here.
 
-#![forbid(unsafe_code)]
-
 pub mod client;
 mod clock;
 pub mod kernel;
 mod reason;
 pub mod server;
+mod sys;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
 pub use heartwire_core::{

@@ -28,6 +28,12 @@ const REFUSE_PAUSE: Duration = Duration::from_millis(50);
 /// How long nobody must have been refused before it is said that clients are accepted again.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Finds out whether somebody listens on an address that is to be shared by the listeners of one
+/// server: a second server would share it too, and silently take half of the clients.
+pub(super) fn ensure_free(addr: SocketAddr) -> io::Result<()> {
+    open(addr, false)?.bind(&addr.into())
+}
+
 /// Binds a listening socket with the kernel options of the sessions to come: on Linux an accepted
 /// socket inherits them, so that accepting costs no further calls.
 pub(super) fn bind(
@@ -35,27 +41,12 @@ pub(super) fn bind(
     kernel: &KernelOptions,
     share_port: bool,
 ) -> io::Result<(std::net::TcpListener, KernelReport)> {
-    if share_port && addr.port() != 0 {
-        // A port that is to be shared would be shared with a second server too, which would
-        // silently take half of the clients. A socket that does not share finds out.
-        open(addr, false)?.bind(&addr.into())?;
-    }
     let socket = open(addr, share_port)?;
     socket.bind(&addr.into())?;
     let report = kernel.apply(&SockRef::from(&socket))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok((socket.into(), report))
-}
-
-/// One more listener on a port that [`bind`] has taken, to share it.
-pub(super) fn share(addr: SocketAddr, kernel: &KernelOptions) -> io::Result<std::net::TcpListener> {
-    let socket = open(addr, true)?;
-    socket.bind(&addr.into())?;
-    kernel.apply(&SockRef::from(&socket))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }
 
 fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {

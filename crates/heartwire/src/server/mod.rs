@@ -66,6 +66,7 @@ pub struct Server {
     threads: Vec<JoinHandle<()>>,
     local_addrs: Vec<SocketAddr>,
     kernel: KernelReport,
+    receive_mark: u32,
 }
 
 impl Server {
@@ -112,6 +113,7 @@ impl Server {
                 hand_over: config.acceptor == Acceptor::HandOver,
                 commands,
                 settings: config.settings(),
+                receive_mark: config.receive_mark(),
                 drain: config.drain,
             };
             let shard = Shard::new(parts, handler(usize::from(index)));
@@ -122,6 +124,7 @@ impl Server {
             threads: Vec::new(),
             local_addrs: bound.local_addrs,
             kernel: bound.kernel,
+            receive_mark: config.receive_mark(),
         };
         for (index, shard) in shards.into_iter().enumerate() {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));
@@ -151,6 +154,14 @@ impl Server {
     #[must_use]
     pub const fn kernel(&self) -> &KernelReport {
         &self.kernel
+    }
+
+    /// The low-water mark of each session's socket once its first frame has come: how many bytes it
+    /// takes to wake its shard before the deadline. 1 where [coalescing](ServerConfig::coalesce) is
+    /// off or this system cannot do it.
+    #[must_use]
+    pub const fn receive_mark(&self) -> u32 {
+        self.receive_mark
     }
 
     /// The server's commands, for any thread.
@@ -318,27 +329,27 @@ struct Bound {
 
 impl Bound {
     fn bind(config: &ServerConfig) -> Result<Self, ServerError> {
-        let per_shard = config.acceptor == Acceptor::PerShard && config.shards > 1;
-        let sets = if per_shard { config.shards } else { 1 };
+        let share_port = config.acceptor == Acceptor::PerShard && config.shards > 1;
+        let sets = if share_port { config.shards } else { 1 };
         let mut listeners: Vec<Vec<mio::net::TcpListener>> = Vec::new();
         listeners.resize_with(sets, Vec::new);
         let mut local_addrs = Vec::new();
         let mut kernel = None;
         for &asked in &config.listen {
             let error = |error| ServerError::Bind { addr: asked, error };
-            let (first, report) =
-                listener::bind(asked, &config.kernel, per_shard).map_err(error)?;
-            let addr = first.local_addr().map_err(error)?;
-            let mut first = Some(first);
+            if share_port && asked.port() != 0 {
+                listener::ensure_free(asked).map_err(error)?;
+            }
+            let mut addr = asked;
             for set in &mut listeners {
-                let socket = match first.take() {
-                    Some(first) => first,
-                    None => listener::share(addr, &config.kernel).map_err(error)?,
-                };
+                let (socket, report) =
+                    listener::bind(addr, &config.kernel, share_port).map_err(error)?;
+                // The system may have chosen the port, which the others are to share.
+                addr = socket.local_addr().map_err(error)?;
                 set.push(mio::net::TcpListener::from_std(socket));
+                kernel = Some(report);
             }
             local_addrs.push(addr);
-            kernel = Some(report);
         }
         let kernel = kernel.ok_or(ServerError::NoAddress)?;
         Ok(Self { listeners, local_addrs, kernel })

@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use crate::reason::Reason;
+use crate::{clock, sys};
 
 /// Small, because a server holds very many: what only few need is allocated when first needed.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub(super) struct Session {
     pub(super) peer: SocketAddr,
     pub(super) online_at: Instant,
     pub(super) beats: u32,
+    /// Its socket wakes for every byte for now: before the first frame, because that decides
+    /// whether the client is one at all, and within a frame, because what is missing of it may be
+    /// less than the mark.
+    pub(super) wakes_for_all: bool,
     /// It is on its way out: nothing more is read from it or told about it, but `Offline`.
     pub(super) ending: bool,
     /// It is in the shard's list of sessions with bytes to read.
@@ -59,6 +64,7 @@ impl Session {
             peer,
             online_at: now,
             beats: 0,
+            wakes_for_all: true,
             ending: false,
             unread: false,
             unflushed: false,
@@ -76,6 +82,30 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Asks the kernel when the last byte came, for bytes that did not wake anybody. Never too early:
+    /// the kernel counts in jiffies, and a verdict that rests on this may be late, but not early.
+    pub(super) fn hear_from_kernel(&mut self, jiffy: Duration) {
+        let since = sys::since_last_receive(&self.stream);
+        let now = clock::now();
+        let heard_at = match since {
+            // It rounds to milliseconds too, and not always down.
+            Ok(since) => {
+                now.saturating_sub(since).saturating_add(jiffy + Duration::from_millis(1)).min(now)
+            }
+            Err(_) => now,
+        };
+        self.connection.handle_heard(heard_at);
+    }
+
+    /// Has the socket wake for every byte while a frame has begun, and at `mark` bytes else.
+    pub(super) fn set_mark(&mut self, mark: u32, frame_has_begun: bool) {
+        if mark > 1 && frame_has_begun != self.wakes_for_all {
+            self.wakes_for_all = frame_has_begun;
+            // An error means that the connection has failed, which the next read will tell.
+            let _ = sys::set_receive_mark(&self.stream, if frame_has_begun { 1 } else { mark });
         }
     }
 
@@ -192,3 +222,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -3,6 +3,8 @@
 //! A turn of the loop goes: wait, read what came, carry out commands, accept, judge whose deadline
 //! has passed, write what was queued, and take leave of the sessions that ended. Nothing looks at
 //! all sessions, and traffic moves no timer: a deadline that has moved is noticed when it fires.
+//! Where the kernel can hold beats back, most of them do not even wake the shard: when a deadline
+//! comes, the socket is emptied and the kernel is asked when the last byte came.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -29,7 +31,7 @@ use crate::reason::Reason;
 
 /// How finely deadlines are told apart. A verdict is late by this at most for rounding, which leaves
 /// most of [`TICK`](crate::TICK) for getting round to it.
-const WHEEL_TICK: Duration = Duration::from_millis(8);
+const WHEEL_TICK: Duration = Duration::from_millis(4);
 
 /// Poller events taken at one go.
 const EVENTS_PER_TURN: usize = 1024;
@@ -62,12 +64,22 @@ pub(super) struct Shard<H> {
     watch: StallWatch,
     last_stall: Option<Stall>,
     buffer: Box<[u8]>,
+    jiffy: Duration,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
     /// want of room at the owner's. Whoever waits longest comes first.
     unread: VecDeque<SessionId>,
     drain: Duration,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
+}
+
+/// When bytes that are read came, as far as is known.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    /// They have just woken the shard.
+    Now,
+    /// They were found in the socket. The kernel knows.
+    Earlier,
 }
 
 /// What a shard is made of.
@@ -80,6 +92,7 @@ pub(super) struct Parts {
     pub(super) hand_over: bool,
     pub(super) commands: Receiver<Command>,
     pub(super) settings: Settings,
+    pub(super) receive_mark: u32,
     pub(super) drain: Duration,
 }
 
@@ -89,6 +102,9 @@ pub(super) struct Core {
     index: u8,
     handle: Handle,
     settings: Settings,
+    receive_mark: u32,
+    /// Deadlines put into the wheel in this turn.
+    timers: u64,
     registry: Registry,
     sessions: Sessions,
     wheel: Wheel,
@@ -187,6 +203,7 @@ impl Core {
         if let Some(deadline) = session.connection.poll_timeout() {
             if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
                 self.wheel.insert(slot, deadline);
+                self.timers += 1;
             }
         }
     }
@@ -202,6 +219,8 @@ impl<H: Handler> Shard<H> {
                 index: parts.index,
                 handle: parts.handle,
                 settings: parts.settings,
+                receive_mark: parts.receive_mark,
+                timers: 0,
                 registry: parts.poll.registry().try_clone()?,
                 sessions: Sessions::new(parts.index),
                 wheel: Wheel::new(WHEEL_TICK),
@@ -217,6 +236,7 @@ impl<H: Handler> Shard<H> {
             watch: StallWatch::new(now),
             last_stall: None,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
+            jiffy: clock::jiffy(),
             unread: VecDeque::new(),
             drain: parts.drain,
             drained_by: None,
@@ -247,6 +267,7 @@ impl<H: Handler> Shard<H> {
             self.flush();
             self.handle_drained();
             self.take_leave();
+            self.count_turn();
             if self.drained_by.is_some() && self.core.sessions.len() == 0 {
                 return;
             }
@@ -278,6 +299,14 @@ impl<H: Handler> Shard<H> {
             }
         }
         self.notice_stall();
+    }
+
+    fn count_turn(&mut self) {
+        let counters = self.core.handle.counters();
+        counters.turns.fetch_add(1, Relaxed);
+        if self.core.timers > 0 {
+            counters.timers.fetch_add(core::mem::take(&mut self.core.timers), Relaxed);
+        }
     }
 
     /// Looks whether this shard is much later than it meant to be. Returns the time.
@@ -314,7 +343,7 @@ impl<H: Handler> Shard<H> {
                 self.unblock(slot);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read(slot, event.is_read_closed() || event.is_error());
+                self.read(slot, event.is_read_closed() || event.is_error(), Arrival::Now);
             }
         }
     }
@@ -330,7 +359,7 @@ impl<H: Handler> Shard<H> {
             if let Some(session) = self.core.sessions.get_mut(slot) {
                 session.unread = false;
             }
-            self.read(slot, true);
+            self.read(slot, true, Arrival::Now);
         }
     }
 
@@ -345,7 +374,7 @@ impl<H: Handler> Shard<H> {
 
     /// Reads what has come for a session. A read that does not fill the buffer has emptied the
     /// socket; `to_end` goes on nevertheless, to see whether the end or an error comes after it.
-    fn read(&mut self, slot: u32, to_end: bool) {
+    fn read(&mut self, slot: u32, to_end: bool, arrival: Arrival) {
         for _ in 0..READS_PER_TURN {
             let Some(session) = self.core.sessions.get_mut(slot) else { return };
             if session.ending {
@@ -361,7 +390,7 @@ impl<H: Handler> Shard<H> {
                     return self.core.end(slot, reason);
                 }
                 Ok(Some(len)) => {
-                    self.receive(slot, len);
+                    self.receive(slot, len, arrival);
                     if len < self.buffer.len() && !to_end {
                         return;
                     }
@@ -377,13 +406,16 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Handles the first `len` bytes of the buffer, which came for a session.
-    fn receive(&mut self, slot: u32, len: usize) {
-        let Self { core, handler, buffer, .. } = self;
+    fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
+        let Self { core, handler, buffer, jiffy, .. } = self;
         let Some(id) = core.sessions.id(slot) else { return };
         let Some(session) = core.sessions.get_mut(slot) else { return };
         // After the read, not before: a byte must not seem older than it is.
         let now = clock::now();
-        session.connection.handle_heard(now);
+        match arrival {
+            Arrival::Now => session.connection.handle_heard(now),
+            Arrival::Earlier => session.hear_from_kernel(*jiffy),
+        }
         let fresh = buffer.get(..len).unwrap_or_default();
         let mut kept = session.take_inbound();
         let had_partial = !kept.is_empty();
@@ -415,6 +447,7 @@ impl<H: Handler> Shard<H> {
         }
         if let Some(session) = core.sessions.get_mut(slot) {
             session.keep_inbound(kept);
+            session.set_mark(core.receive_mark, rest_len > 0);
         }
         if rest_len > 0 {
             core.arm(slot);
@@ -562,7 +595,7 @@ impl<H: Handler> Shard<H> {
     /// Bytes that are in the socket already outrank a deadline.
     fn read_before_judging(&mut self, slot: u32) {
         if self.handler.has_room(&self.resumer) {
-            return self.read(slot, false);
+            return self.read(slot, false, Arrival::Earlier);
         }
         let Some(session) = self.core.sessions.get_mut(slot) else { return };
         if session.has_news() {
@@ -623,7 +656,7 @@ impl<H: Handler> Shard<H> {
             if let Err(error) = session.flush(&self.core.registry, token(slot), now) {
                 session.fail(error.kind());
                 // What the client said before it went is still there to be read.
-                self.read(slot, true);
+                self.read(slot, true, Arrival::Now);
             }
         }
     }

@@ -32,6 +32,10 @@ pub struct Stats {
     pub failed: u64,
     /// Times that a shard stood still.
     pub stalls: u64,
+    /// Turns of the shards' loops: each is one wake-up.
+    pub turns: u64,
+    /// Deadlines put into the shards' wheels.
+    pub timers: u64,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +43,8 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) stalls: AtomicU64,
+    pub(super) turns: AtomicU64,
+    pub(super) timers: AtomicU64,
     closed_by_peer: AtomicU64,
     truncated: AtomicU64,
     reset: AtomicU64,
@@ -80,6 +86,8 @@ impl Counters {
             shutdown: self.shutdown.load(Relaxed),
             failed: self.failed.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
+            turns: self.turns.load(Relaxed),
+            timers: self.timers.load(Relaxed),
         }
     }
 }

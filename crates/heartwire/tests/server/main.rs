@@ -14,6 +14,7 @@
 
 mod backpressure;
 mod bad_input;
+mod coalescing;
 mod commands;
 mod endings;
 mod floods;

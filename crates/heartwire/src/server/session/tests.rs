@@ -1,0 +1,41 @@
+use core::time::Duration;
+use std::io::Write;
+use std::net::TcpStream;
+
+use heartwire_core::{Connection, Policy, Settings};
+
+use super::Session;
+use crate::clock;
+
+fn session() -> (std::net::TcpStream, Session) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_nodelay(true).unwrap();
+    let (stream, peer) = listener.accept().unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let now = clock::now();
+    let connection = Connection::new(Settings::new(Policy::default()), now);
+    (client, Session::new(mio::net::TcpStream::from_std(stream), peer, connection, now))
+}
+
+/// The kernel counts arrivals in jiffies, so this must hold at every phase of its clock: that is
+/// what the many rounds and the odd waits are for. The waits are spun, to be exact.
+#[test]
+fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_two_jiffies_late_at_most() {
+    let (mut client, mut session) = session();
+    let jiffy = clock::jiffy();
+    let slack = jiffy * 2 + Duration::from_millis(2);
+    for round in 0..300_u32 {
+        let sent_at = clock::now();
+        client.write_all(&[0; 8]).unwrap();
+        let arrived_by = clock::now();
+        let wait = Duration::from_micros(u64::from(round) * 37 % 9_000);
+        while clock::now().saturating_since(arrived_by) < wait {}
+        assert_eq!(session.read(&mut [0; 64]).unwrap(), Some(8));
+        session.hear_from_kernel(jiffy);
+        let heard_at = session.connection.last_heard();
+        assert!(heard_at >= sent_at, "{:?} too early", sent_at.saturating_since(heard_at));
+        let late = heard_at.saturating_since(arrived_by);
+        assert!(late <= slack, "{late:?} late");
+    }
+}

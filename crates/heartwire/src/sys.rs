@@ -1,0 +1,93 @@
+//! Two socket options of Linux that no kept crate offers: the low-water mark for receiving, and the
+//! time since the last data came. The only module with unsafe code.
+//!
+//! On other systems both say [`io::ErrorKind::Unsupported`].
+
+/// Whether this system has both.
+pub(crate) const CAN_COALESCE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use linux::{set_receive_mark, since_last_receive};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) use other::{set_receive_mark, since_last_receive};
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    #![expect(unsafe_code, reason = "getsockopt and setsockopt for options that no crate offers")]
+
+    use core::mem::{self, MaybeUninit};
+    use core::time::Duration;
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd};
+
+    use libc::{c_int, c_void, socklen_t};
+
+    /// Sets `SO_RCVLOWAT`: a poller wakes when this many bytes wait, or the peer has closed, or an
+    /// error is there. A read that does not block is not affected: it returns whatever waits.
+    pub(crate) fn set_receive_mark(socket: impl AsFd, bytes: u32) -> io::Result<()> {
+        let value = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+        let len = socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+        // SAFETY: the descriptor is borrowed for the call, so it is open; `value` is a live `c_int`
+        // and `len` is its size, which is what this option takes. Nothing keeps the pointer.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_RCVLOWAT,
+                (&raw const value).cast::<c_void>(),
+                len,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// How long ago the peer's last data came, as `TCP_INFO` has it (`tcpi_last_data_recv`), whether
+    /// or not it was read. Before any data it counts from when the connection was made.
+    ///
+    /// The kernel counts it in whole jiffies and rounds to milliseconds: the true time can be one
+    /// [jiffy](crate::clock::jiffy) more or less.
+    pub(crate) fn since_last_receive(socket: impl AsFd) -> io::Result<Duration> {
+        let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
+        let mut len = socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
+        // SAFETY: the descriptor is borrowed for the call, so it is open; `info` has room for the
+        // `len` bytes that the kernel may write, and `len` is a live `socklen_t`. Nothing keeps the
+        // pointers.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_fd().as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast::<c_void>(),
+                &raw mut len,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let needed = mem::offset_of!(libc::tcp_info, tcpi_last_data_recv) + size_of::<u32>();
+        if usize::try_from(len).is_ok_and(|len| len < needed) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // SAFETY: `tcp_info` is made of integers, for which zeroed memory is a value; the kernel has
+        // overwritten its first `len` bytes with integers of its own.
+        let info = unsafe { info.assume_init() };
+        Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod other {
+    use core::time::Duration;
+    use std::io;
+
+    pub(crate) fn set_receive_mark<S>(_socket: S, _bytes: u32) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn since_last_receive<S>(_socket: S) -> io::Result<Duration> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

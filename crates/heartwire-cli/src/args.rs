@@ -10,6 +10,7 @@ use heartwire::client::Retry;
 use heartwire::kernel::{Keepalive, KernelOptions};
 use heartwire::{BackoffPolicy, Caps, Policy, Preset, Side};
 
+use crate::bench::{self, BenchArgs};
 use crate::exit::{HELP, Usage};
 
 /// Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
@@ -43,6 +44,9 @@ pub(crate) enum Command {
     /// Show the job in 15 seconds: a server, some clients, one of them frozen, and the verdict.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
+    /// Measure what a server costs, and how exact its verdicts are, under very many connections.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(BenchArgs),
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  heartwire completions bash > /etc/bash_completion.d/heartwire"
@@ -358,7 +362,7 @@ fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
     if text == "off" { Ok(TimeOrOff(None)) } else { duration(text).map(|d| TimeOrOff(Some(d))) }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
 }

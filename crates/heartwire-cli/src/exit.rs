@@ -15,6 +15,7 @@ pub(crate) enum Exit {
     CannotListen,
     CannotConnect,
     PeerDead,
+    WrongVerdict,
 }
 
 /// What `--help` says about exit codes.
@@ -25,7 +26,8 @@ Exit codes:
   2  the command line makes no sense, or its settings contradict each other
   3  serve could not listen on an address
   4  connect could not connect, or lost the connection, and was told not to retry
-  5  connect found the server dead, and was told not to retry";
+  5  connect found the server dead, and was told not to retry
+  6  bench saw a verdict that was early, or given on a connection that beat";
 
 impl Exit {
     /// The code for an error that ended the program.
@@ -49,6 +51,7 @@ impl From<Exit> for ExitCode {
             Exit::CannotListen => 3,
             Exit::CannotConnect => 4,
             Exit::PeerDead => 5,
+            Exit::WrongVerdict => 6,
         })
     }
 }

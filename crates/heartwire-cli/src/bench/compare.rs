@@ -1,0 +1,201 @@
+//! `bench --compare`: the same load on the baselines and on ours, in turn, as one table.
+
+use core::fmt::Write as _;
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::args::{BenchArgs, Spread};
+use super::process::machine;
+use super::progress::Progress;
+use super::report::{Generator, Late, Report};
+use super::run::{Plan, measure};
+use super::server::{Baseline, Contender};
+use crate::args::Format;
+use crate::exit::Exit;
+use crate::output::print_text;
+
+/// The first is what the others are compared with.
+fn contenders(shards: u16) -> [Contender; 6] {
+    let own = |coalesce| Contender::Own { shards: Some(shards), coalesce };
+    [
+        Contender::Baseline(Baseline::Epoll),
+        Contender::Baseline(Baseline::Tokio),
+        Contender::Baseline(Baseline::Sweep),
+        own(0),
+        own(1),
+        own(5),
+    ]
+}
+
+pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
+    let plan = Plan::new(args);
+    let shards = args.shards.unwrap_or(1);
+    let contenders = contenders(shards);
+    for contender in &contenders {
+        contender.check()?;
+    }
+    let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
+    // Round by round, so that a machine that is slow for a while is slow for everybody.
+    for round in 1..=args.rounds {
+        for (contender, runs) in contenders.iter().zip(&mut runs) {
+            let prefix = format!("round {round} of {}, {}: ", args.rounds, contender.name());
+            let measured = measure(&plan, contender, Progress::new(prefix))?;
+            runs.push(Report::new(&plan, contender, &measured));
+        }
+    }
+    let reports: Vec<Report> = runs.iter().filter_map(|runs| median(runs)).collect();
+    match args.format {
+        Format::Json => print_text(json!({
+            "machine": machine(),
+            "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            "rounds": args.rounds,
+            "shards": shards,
+            "servers": reports,
+        }))?,
+        Format::Text => {
+            let load = describe(&plan, shards, args.rounds);
+            print_text(render(&reports, &load).trim_end())?;
+        }
+    }
+    // What a baseline does wrong is its own affair.
+    let own = reports.iter().filter(|report| report.own).map(Report::exit);
+    Ok(own.fold(Exit::Success, |worst, exit| match (worst, exit) {
+        (Exit::WrongVerdict, _) | (_, Exit::WrongVerdict) => Exit::WrongVerdict,
+        (Exit::Success, exit) => exit,
+        (worst, _) => worst,
+    }))
+}
+
+/// What the table's foot says about how it was made.
+fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
+    let spread = match plan.spread {
+        Spread::Even => "spread evenly",
+        Spread::Burst => "all at once",
+    };
+    let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
+    let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
+    format!(
+        "{} connections, a beat of 8 bytes every {:?} each, {spread}, for {:?}, limit {:?}{rounds}. The \
+         baselines have one thread for all connections; heartwire has {threads} (`--shards {shards}`), \
+         and prints every event as JSON besides. {}, {}.",
+        plan.connections,
+        plan.beat,
+        plan.time,
+        plan.limit,
+        machine(),
+        humantime::format_rfc3339_seconds(SystemTime::now()),
+    )
+}
+
+/// The table. Ratios are against its first row.
+fn render(reports: &[Report], foot: &str) -> String {
+    let mut text = String::from(
+        "| server | CPU per beat (user + system) | ratio | wake-ups per beat | memory per connection \
+         | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after the limit: p50 / \
+         p99.9 / max | closed, as the clients saw it | early | false |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    let Some(base) = reports.first() else { return text };
+    for report in reports {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "| {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} | {} | {:.2} µs | {} \
+             | {} | {} | {} |",
+            report.server,
+            report.beat_cpu_us,
+            report.beat_user_us,
+            report.beat_system_us,
+            times(report.beat_cpu_us, base.beat_cpu_us),
+            report.wakeups_per_beat,
+            report.user_bytes,
+            report.kernel_bytes,
+            report.accepts_per_s,
+            times(report.accepts_per_s, base.accepts_per_s),
+            report.accept_cpu_us,
+            late(report.verdict_ms),
+            late(report.seen_ms),
+            report.early,
+            report.wrong,
+        );
+    }
+    let _ = writeln!(text, "\n{foot}");
+    for report in reports {
+        for warning in &report.warnings {
+            let _ = writeln!(text, "WARNING, {}: {warning}", report.server);
+        }
+        if report.missing > 0 {
+            let _ = writeln!(text, "WARNING, {}: {} never closed", report.server, report.missing);
+        }
+    }
+    text
+}
+
+fn times(figure: f64, base: f64) -> String {
+    if base > 0.0 { format!("{:.2} ×", figure / base) } else { "-".to_owned() }
+}
+
+fn late(late: Option<Late>) -> String {
+    late.map_or_else(
+        || "-".to_owned(),
+        |late| format!("{:.1} / {:.1} / {:.1}", late.p50, late.p999, late.max),
+    )
+}
+
+/// The median of each figure by itself. What must not happen is added up, and the worst kept.
+fn median(runs: &[Report]) -> Option<Report> {
+    let mut report = runs.first()?.clone();
+    let mid = |figure: fn(&Report) -> f64| middle(runs.iter().map(figure).collect());
+    let worst = |figure: fn(&Report) -> f64| runs.iter().map(figure).fold(0.0, f64::max);
+    report.accepts_per_s = mid(|r| r.accepts_per_s);
+    report.accept_cpu_us = mid(|r| r.accept_cpu_us);
+    report.beat_cpu_us = mid(|r| r.beat_cpu_us);
+    report.beat_user_us = mid(|r| r.beat_user_us);
+    report.beat_system_us = mid(|r| r.beat_system_us);
+    report.wakeups_per_beat = mid(|r| r.wakeups_per_beat);
+    report.user_bytes = mid(|r| r.user_bytes);
+    report.kernel_bytes = mid(|r| r.kernel_bytes);
+    report.verdict_ms = median_late(runs.iter().filter_map(|r| r.verdict_ms).collect());
+    report.seen_ms = median_late(runs.iter().filter_map(|r| r.seen_ms).collect());
+    report.early = runs.iter().map(|r| r.early).sum();
+    report.wrong = runs.iter().map(|r| r.wrong).sum();
+    report.missing = runs.iter().map(|r| r.missing).sum();
+    report.generator = Generator {
+        late_p99_ms: worst(|r| r.generator.late_p99_ms),
+        late_max_ms: worst(|r| r.generator.late_max_ms),
+        busy: worst(|r| r.generator.busy),
+    };
+    report.warnings = runs.iter().flat_map(|r| r.warnings.iter().cloned()).collect();
+    report.warnings.sort();
+    report.warnings.dedup();
+    Some(report)
+}
+
+fn median_late(runs: Vec<Late>) -> Option<Late> {
+    let mid = |figure: fn(&Late) -> f64| middle(runs.iter().map(figure).collect());
+    let first = runs.first()?;
+    Some(Late {
+        count: first.count,
+        min: runs.iter().map(|late| late.min).fold(f64::INFINITY, f64::min),
+        p50: mid(|late| late.p50),
+        p99: mid(|late| late.p99),
+        p999: mid(|late| late.p999),
+        max: runs.iter().map(|late| late.max).fold(0.0, f64::max),
+    })
+}
+
+/// The median; of an even number, the mean of the two in the middle.
+fn middle(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let half = figures.len() / 2;
+    let at = |index: usize| figures.get(index).copied().unwrap_or(0.0);
+    if figures.len() % 2 == 1 {
+        at(half)
+    } else {
+        f64::midpoint(at(half.saturating_sub(1)), at(half))
+    }
+}
+
+#[cfg(test)]
+mod tests;

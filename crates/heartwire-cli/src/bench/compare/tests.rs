@@ -1,0 +1,53 @@
+use super::super::report::tests::sample;
+use super::*;
+
+#[test]
+fn ratios_are_against_the_first_row() {
+    let base = sample("bare", 4.0);
+    let ours = Report { accepts_per_s: 75_000.2, ..sample("ours", 1.0) };
+    let table = render(&[base, ours], "The foot.");
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(
+        rows[2],
+        "| bare | 4.00 µs (0.50 + 3.50) | 1.00 × | 0.250 | 171 B | 4612 B | 150000 | 1.00 × | 6.21 µs \
+         | 4.0 / 10.0 / 11.0 | - | 0 | 0 |"
+    );
+    assert!(rows[3].starts_with("| ours | 1.00 µs (0.50 + 0.50) | 0.25 × |"), "{}", rows[3]);
+    assert!(rows[3].contains("| 75000 | 0.50 × |"), "{}", rows[3]);
+    assert_eq!(&rows[4..], ["", "The foot."]);
+    let columns = |row: &str| row.matches('|').count();
+    assert!(rows[..4].iter().all(|row| columns(row) == columns(rows[0])));
+}
+
+#[test]
+fn warnings_are_below_the_table() {
+    let late = Report { warnings: vec!["too slow".to_owned()], missing: 3, ..sample("bare", 4.0) };
+    let table = render(&[late], "The foot.");
+    assert!(table.ends_with("WARNING, bare: too slow\nWARNING, bare: 3 never closed\n"), "{table}");
+}
+
+#[test]
+fn a_median_is_the_middle_one() {
+    assert_eq!(middle(vec![9.0, 1.0, 2.0]), 2.0);
+    assert_eq!(middle(vec![9.0, 1.0]), 5.0);
+    assert_eq!(middle(vec![]), 0.0);
+}
+
+#[test]
+fn rounds_give_medians_and_keep_what_went_wrong() {
+    let slow = Report { early: 1, ..sample("ours", 9.0) };
+    let late = Late { max: 99.0, p50: 5.0, ..sample("ours", 1.0).verdict_ms.unwrap() };
+    let busy = Report { verdict_ms: Some(late), ..sample("ours", 2.0) };
+    let report = median(&[sample("ours", 1.0), slow, busy]).unwrap();
+    assert_eq!((report.beat_cpu_us, report.early), (2.0, 1));
+    let late = report.verdict_ms.unwrap();
+    assert_eq!((late.p50, late.max), (4.0, 99.0));
+}
+
+#[test]
+fn the_bare_loop_comes_first_and_all_baselines_before_ours() {
+    let contenders = contenders(1);
+    assert_eq!(contenders[0], Contender::Baseline(Baseline::Epoll));
+    let own: Vec<bool> = contenders.iter().map(Contender::is_own).collect();
+    assert_eq!(own, [false, false, false, true, true, true]);
+}

@@ -1,0 +1,218 @@
+//! All clients, on one thread: they connect, beat when it is their time, and note what they see.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use anyhow::Context;
+use hdrhistogram::Histogram;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::lateness::{Note, histogram, nanos};
+use super::schedule::Schedule;
+
+/// The tutorial's beat: a HEART without a body.
+const BEAT: [u8; 8] = [0; 8];
+
+/// Connections from one source address. Linux has 28,232 ports for them by default, and finds a free
+/// one the slower the fewer are left, so some are left.
+const PER_SOURCE: u32 = 20_000;
+
+/// How often the connections are looked at while they beat.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The clients.
+#[derive(Debug)]
+pub(super) struct Load {
+    target: SocketAddr,
+    clients: Vec<Client>,
+    poll: OwnedFd,
+    open: usize,
+}
+
+#[derive(Debug)]
+struct Client {
+    /// `None` once the server has closed it.
+    stream: Option<TcpStream>,
+    note: Note,
+}
+
+/// What happened while they beat.
+#[derive(Clone, Debug)]
+pub(super) struct Beats {
+    pub(super) sent: u64,
+    /// Had no room in their socket: the server does not read.
+    pub(super) stuck: u64,
+    /// How long after their time they were sent, in µs.
+    pub(super) late: Histogram<u64>,
+}
+
+impl Load {
+    pub(super) fn new(target: SocketAddr) -> anyhow::Result<Self> {
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        Ok(Self { target, clients: Vec::new(), poll, open: 0 })
+    }
+
+    /// How many are still connected.
+    pub(super) fn open(&self) -> usize {
+        self.open
+    }
+
+    pub(super) fn notes(&self) -> Vec<Note> {
+        self.clients.iter().map(|client| client.note).collect()
+    }
+
+    /// Connects one more client.
+    pub(super) fn connect(&mut self) -> anyhow::Result<()> {
+        let number = u32::try_from(self.clients.len())?;
+        let socket =
+            Socket::new(Domain::for_address(self.target), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(source) = source(self.target, number) {
+            // Without IP_BIND_ADDRESS_NO_PORT, which no safe crate offers, the port is chosen here
+            // and not with the target in view; there are enough of them.
+            socket.bind(&source.into()).with_context(|| format!("no port left on {source}"))?;
+        }
+        socket
+            .connect(&self.target.into())
+            .with_context(|| format!("connection {number} to {}", self.target))?;
+        socket.set_tcp_nodelay(true)?;
+        // Closing resets, so that no port of ours rests in TIME_WAIT and the next run has them all.
+        socket.set_linger(Some(Duration::ZERO))?;
+        socket.set_nonblocking(true)?;
+        let stream = TcpStream::from(socket);
+        let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.poll, &stream, EventData::new_u64(u64::from(number)), interest)?;
+        let local = stream.local_addr()?;
+        let note = Note { local, last_sent_ns: nanos(SystemTime::now()), closed_ns: None };
+        self.clients.push(Client { stream: Some(stream), note });
+        self.open += 1;
+        Ok(())
+    }
+
+    /// Sends every beat that is due before `end`, counted from `start`.
+    pub(super) fn beat(
+        &mut self,
+        schedule: &mut Schedule,
+        start: Instant,
+        end: Duration,
+        mut tick: impl FnMut(Duration),
+    ) -> anyhow::Result<Beats> {
+        let mut beats = Beats { sent: 0, stuck: 0, late: histogram()? };
+        let mut look_at = Duration::ZERO;
+        loop {
+            let (due, index) = schedule.peek();
+            let mut now = start.elapsed();
+            if now >= look_at {
+                self.look(Duration::ZERO)?;
+                tick(now);
+                look_at = now.saturating_add(LOOK_EVERY);
+                now = start.elapsed();
+            }
+            if due >= end {
+                thread::sleep(end.saturating_sub(now).min(look_at.saturating_sub(now)));
+                if start.elapsed() >= end {
+                    return Ok(beats);
+                }
+                continue;
+            }
+            if now < due {
+                thread::sleep(due.saturating_sub(now).min(look_at.saturating_sub(now)));
+                continue;
+            }
+            schedule.advance();
+            let late_us = now.saturating_sub(due).as_micros();
+            beats.late.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
+            if let Some(client) = self.clients.get_mut(index) {
+                client.send(&mut beats);
+            }
+        }
+    }
+
+    /// Notes which connections the server has closed, for up to `wait` if there is none at first.
+    pub(super) fn look(&mut self, wait: Duration) -> anyhow::Result<()> {
+        let mut events = Vec::with_capacity(1024);
+        let mut wait = Timespec::try_from(wait)?;
+        loop {
+            events.clear();
+            match epoll::wait(&self.poll, rustix::buffer::spare_capacity(&mut events), Some(&wait))
+            {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if events.is_empty() {
+                return Ok(());
+            }
+            let now_ns = nanos(SystemTime::now());
+            for event in &events {
+                let client = self.clients.get_mut(usize::try_from(event.data.u64())?);
+                if client.is_some_and(|client| client.drain(now_ns)) {
+                    self.open = self.open.saturating_sub(1);
+                }
+            }
+            wait = Timespec::default();
+        }
+    }
+}
+
+impl Client {
+    fn send(&mut self, beats: &mut Beats) {
+        let Some(stream) = &mut self.stream else { return };
+        let now_ns = nanos(SystemTime::now());
+        // The kernel takes so few bytes whole or not at all.
+        match stream.write_all(&BEAT) {
+            Ok(()) => {
+                self.note.last_sent_ns = now_ns;
+                beats.sent += 1;
+            }
+            // A connection that has ended is found by `look`, with its time.
+            Err(error) => beats.stuck += u64::from(error.kind() == ErrorKind::WouldBlock),
+        }
+    }
+
+    /// Reads what the server sent; true if that was the end.
+    fn drain(&mut self, now_ns: u64) -> bool {
+        let Some(stream) = &mut self.stream else { return false };
+        let mut buffer = [0; 4096];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => {
+                    self.note.closed_ns = Some(now_ns);
+                    self.stream = None;
+                    return true;
+                }
+            }
+        }
+    }
+}
+
+/// Where a client connects from: 127.0.0.1, 127.0.0.2 and so on. IPv6 has one loopback address only.
+fn source(target: SocketAddr, number: u32) -> Option<SocketAddr> {
+    let first = u32::from(Ipv4Addr::LOCALHOST);
+    target.is_ipv4().then(|| (Ipv4Addr::from(first + number / PER_SOURCE), 0).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_changed_before_their_ports_run_out() {
+        let target = "127.0.0.1:39002".parse().unwrap();
+        let ip = |number| source(target, number).unwrap().ip().to_string();
+        assert_eq!(ip(0), "127.0.0.1");
+        assert_eq!(ip(PER_SOURCE - 1), "127.0.0.1");
+        assert_eq!(ip(PER_SOURCE), "127.0.0.2");
+        assert_eq!(ip(999_999), "127.0.0.50");
+        assert_eq!(source("[::1]:39002".parse().unwrap(), 5), None);
+    }
+}

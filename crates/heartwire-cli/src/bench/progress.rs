@@ -1,0 +1,58 @@
+//! What is happening, on standard error: one line that changes on a terminal, else a line for each
+//! phase.
+
+use core::fmt;
+use core::time::Duration;
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+
+use crate::output::say;
+
+/// How often the line changes; drawing it is work for the generator's own thread.
+const REDRAW: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Progress {
+    terminal: bool,
+    /// What the phases belong to: which server, which round.
+    prefix: String,
+    drawn_at: Option<Instant>,
+}
+
+impl Progress {
+    pub(super) fn new(prefix: String) -> Self {
+        Self { terminal: io::stderr().is_terminal(), prefix, drawn_at: None }
+    }
+
+    /// A phase begins.
+    pub(super) fn phase(&mut self, what: impl fmt::Display) {
+        if self.terminal {
+            self.draw(what);
+        } else {
+            say(format_args!("{}{what}", self.prefix));
+        }
+    }
+
+    /// It goes on.
+    pub(super) fn update(&mut self, what: impl fmt::Display) {
+        if self.terminal && self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW) {
+            self.draw(what);
+        }
+    }
+
+    fn draw(&mut self, what: impl fmt::Display) {
+        let mut err = io::stderr().lock();
+        // To the line's start, and whatever was longer is wiped. Nothing can be done if it fails.
+        let _ = write!(err, "\r\x1b[K{}{what}", self.prefix);
+        let _ = err.flush();
+        self.drawn_at = Some(Instant::now());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.drawn_at.is_some() {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+}

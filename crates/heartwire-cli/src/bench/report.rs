@@ -1,0 +1,259 @@
+//! What a run's counts mean: figures for each beat and each connection, and what to doubt in them.
+
+use core::fmt::Write as _;
+use core::time::Duration;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::Spread;
+use super::lateness::Lateness;
+use super::run::{Measured, Plan};
+use super::server::Contender;
+use crate::args::Format;
+use crate::exit::Exit;
+use crate::output::{millis, print_text};
+
+/// A generator that is later than this was the bottleneck.
+const LATE_MAX: Duration = Duration::from_millis(10);
+/// So was one that is busier.
+const BUSY_MAX: f64 = 0.9;
+
+/// The figures of one run, or the medians of several. Times without a unit in their names do not
+/// occur; a figure that could not be measured is `None`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Report {
+    pub(super) server: String,
+    #[serde(skip)]
+    pub(super) own: bool,
+    pub(super) connections: u32,
+    pub(super) accepts_per_s: f64,
+    /// Whether the clients already waited; if not, the rate is the generator's as much.
+    pub(super) accepts_queued: bool,
+    pub(super) accept_cpu_us: f64,
+    pub(super) beats: u64,
+    pub(super) beat_cpu_us: f64,
+    pub(super) beat_user_us: f64,
+    pub(super) beat_system_us: f64,
+    pub(super) wakeups_per_beat: f64,
+    pub(super) user_bytes: f64,
+    pub(super) kernel_bytes: f64,
+    /// By the times printed with the verdicts.
+    pub(super) verdict_ms: Option<Late>,
+    /// By the times at which the clients saw the ends.
+    pub(super) seen_ms: Option<Late>,
+    pub(super) early: u64,
+    #[serde(rename = "false")]
+    pub(super) wrong: u64,
+    pub(super) missing: u64,
+    pub(super) generator: Generator,
+    pub(super) warnings: Vec<String>,
+}
+
+/// How long after the last byte and the limit, in ms.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Late {
+    pub(super) count: u64,
+    pub(super) min: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+    pub(super) max: f64,
+}
+
+/// How well the load kept its own time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Generator {
+    pub(super) late_p99_ms: f64,
+    pub(super) late_max_ms: f64,
+    /// Of one processor.
+    pub(super) busy: f64,
+}
+
+impl Report {
+    pub(super) fn new(plan: &Plan, contender: &Contender, measured: &Measured) -> Self {
+        let connections = u64::from(measured.connections);
+        let beats = measured.beats.sent;
+        let judgement = &measured.judgement;
+        let user_ns = measured.beating.user_ns();
+        let late = &measured.beats.late;
+        let generator = Generator {
+            late_p99_ms: ms(late.value_at_quantile(0.99)),
+            late_max_ms: ms(late.max()),
+            busy: ratio(measured.own_cpu_ns, whole_nanos(measured.time)),
+        };
+        let accepting = measured.accepting;
+        Self {
+            server: contender.name(),
+            own: contender.is_own(),
+            connections: measured.connections,
+            accepts_per_s: ratio(connections, whole_nanos(accepting.time)) * 1e9,
+            accepts_queued: accepting.queued,
+            accept_cpu_us: ratio(accepting.usage.cpu_ns, connections) / 1e3,
+            beats,
+            beat_cpu_us: ratio(measured.beating.cpu_ns, beats) / 1e3,
+            beat_user_us: ratio(user_ns, beats) / 1e3,
+            beat_system_us: ratio(measured.beating.cpu_ns - user_ns, beats) / 1e3,
+            wakeups_per_beat: ratio(measured.beating.wakeups, beats),
+            user_bytes: ratio(measured.user_bytes, connections),
+            // Both ends of each connection are on this machine.
+            kernel_bytes: ratio(measured.kernel_bytes, 2 * connections),
+            verdict_ms: Late::of(&judgement.verdicts),
+            seen_ms: Late::of(&judgement.seen),
+            early: judgement.early,
+            wrong: judgement.wrong,
+            missing: judgement.missing,
+            generator,
+            warnings: warnings(plan, generator, measured.beats.stuck),
+        }
+    }
+
+    /// A server that cannot be held to its promise is not one that failed; ours is.
+    pub(super) fn exit(&self) -> Exit {
+        if self.early > 0 || self.wrong > 0 {
+            Exit::WrongVerdict
+        } else if self.missing > 0 {
+            Exit::Failure
+        } else {
+            Exit::Success
+        }
+    }
+
+    pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
+        match format {
+            Format::Text => print_text(self.render().trim_end()),
+            Format::Json => print_text(json!(self)),
+        }
+    }
+
+    /// The report for people.
+    pub(super) fn render(&self) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, what: String| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{name:<10} {what}");
+        };
+        row("server", format!("{}, {} connections", self.server, self.connections));
+        let paced = if self.accepts_queued { "" } else { " (as fast as they were made here)" };
+        row(
+            "accepting",
+            format!(
+                "{:.0} a second{paced}, {:.2} µs of CPU each",
+                self.accepts_per_s, self.accept_cpu_us
+            ),
+        );
+        row(
+            "beats",
+            format!(
+                "{}, each {:.2} µs of CPU ({:.2} user, {:.2} system) and {:.3} wake-ups",
+                self.beats,
+                self.beat_cpu_us,
+                self.beat_user_us,
+                self.beat_system_us,
+                self.wakeups_per_beat
+            ),
+        );
+        row(
+            "memory",
+            format!(
+                "{:.0} B a connection, and {:.0} B in the kernel",
+                self.user_bytes, self.kernel_bytes
+            ),
+        );
+        for (name, late) in [("verdicts", &self.verdict_ms), ("closed", &self.seen_ms)] {
+            if let Some(late) = late {
+                row(name, late.render());
+            }
+        }
+        row(
+            "wrong",
+            format!("{} early, {} false, {} missing", self.early, self.wrong, self.missing),
+        );
+        row(
+            "generator",
+            format!(
+                "late by p99 {:.2}, max {:.2} ms; {:.0} % of a processor",
+                self.generator.late_p99_ms,
+                self.generator.late_max_ms,
+                self.generator.busy * 100.0
+            ),
+        );
+        for warning in &self.warnings {
+            row("WARNING", warning.clone());
+        }
+        text
+    }
+}
+
+impl Late {
+    fn of(lateness: &Lateness) -> Option<Self> {
+        let at = |quantile| ms(lateness.quantile_us(quantile));
+        (lateness.count() > 0).then(|| Self {
+            count: lateness.count(),
+            min: float(lateness.min_us().unsigned_abs()).copysign(signum(lateness.min_us())) / 1e3,
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: ms(lateness.max_us()),
+        })
+    }
+
+    fn render(&self) -> String {
+        let Self { count, min, p50, p99, p999, max } = self;
+        format!(
+            "{count}, ms after the limit: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2}"
+        )
+    }
+}
+
+fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    // A burst takes as long as it takes; it must only not spill over its interval's beginning.
+    let late_max = match plan.spread {
+        Spread::Even => LATE_MAX,
+        Spread::Burst => LATE_MAX.max(plan.beat / 10),
+    };
+    if generator.late_p99_ms > millis(late_max) || generator.busy > BUSY_MAX {
+        warnings.push("the generator was itself the bottleneck".to_owned());
+    }
+    if stuck > 0 {
+        warnings.push(format!(
+            "{stuck} beats found no room in their sockets: the server does not read"
+        ));
+    }
+    if plan.time < plan.limit {
+        warnings.push("--time is shorter than --limit, so not every deadline came once".to_owned());
+    }
+    if cfg!(debug_assertions) {
+        warnings.push("this is a debug build; its figures say nothing".to_owned());
+    }
+    warnings
+}
+
+fn whole_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn ms(us: u64) -> f64 {
+    float(us) / 1e3
+}
+
+fn signum(number: i64) -> f64 {
+    if number < 0 { -1.0 } else { 1.0 }
+}
+
+/// 0 for nothing of nothing: no figure is better than one that cannot be written as JSON.
+pub(super) fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { float(part) / float(whole) }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "counts up to 2^53 are exact, and larger ones need not be"
+)]
+pub(super) fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

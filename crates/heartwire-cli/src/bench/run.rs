@@ -1,0 +1,226 @@
+//! One run: connect all, let them settle, measure their beats, freeze them.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, ensure};
+use rustix::process::Signal;
+
+use super::args::{BenchArgs, Spread};
+use super::lateness::{Judgement, judge, nanos};
+use super::load::{Beats, Load};
+use super::process::{
+    Memory, Usage, accept_queue, accept_queue_max, need_open_files, own_thread_cpu_ns,
+};
+use super::progress::Progress;
+use super::report::Report;
+use super::schedule::Schedule;
+use super::server::{Contender, Server};
+use crate::exit::{Exit, Usage as WrongUsage};
+
+/// How many clients wait at the most while the server stands still: well within the stall that ours
+/// would report, and long enough to be timed.
+const ACCEPT_BURST: u32 = 2000;
+/// An accept queue that is not empty after this is not going to be.
+const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
+/// For the last verdicts, after the limit. The sweep needs a fifth of the limit more.
+const FREEZE_GRACE: Duration = Duration::from_secs(5);
+/// For the server's output to get here, after it has closed the connections.
+const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
+
+/// The load.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) connections: u32,
+    pub(super) beat: Duration,
+    pub(super) spread: Spread,
+    pub(super) time: Duration,
+    pub(super) limit: Duration,
+    pub(super) freeze: bool,
+}
+
+impl Plan {
+    pub(super) fn new(args: &BenchArgs) -> Self {
+        Self {
+            connections: args.connections,
+            beat: args.beat,
+            spread: args.spread,
+            time: args.time,
+            limit: args.limit,
+            freeze: !args.no_freeze,
+        }
+    }
+}
+
+/// What a run measured, as raw counts.
+#[derive(Clone, Debug)]
+pub(super) struct Measured {
+    pub(super) connections: u32,
+    pub(super) accepting: Accepting,
+    pub(super) beats: Beats,
+    /// The server's, while they were sent.
+    pub(super) beating: Usage,
+    /// For how long, and how much of that this thread was busy.
+    pub(super) time: Duration,
+    pub(super) own_cpu_ns: u64,
+    pub(super) user_bytes: u64,
+    pub(super) kernel_bytes: u64,
+    pub(super) judgement: Judgement,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Accepting {
+    /// The time in which the server accepted them.
+    pub(super) time: Duration,
+    pub(super) usage: Usage,
+    /// Whether the clients were already waiting, so that the time is the server's alone.
+    pub(super) queued: bool,
+}
+
+/// Refuses what cannot work.
+pub(super) fn check(args: &BenchArgs) -> anyhow::Result<()> {
+    let usage = |text: &str| Err(WrongUsage(text.to_owned()).into());
+    if args.beat < Duration::from_millis(1) || args.time.is_zero() || args.limit.is_zero() {
+        return usage("--beat must be at least 1ms, --time and --limit more than nothing");
+    }
+    if args.target.is_some_and(|target| !target.ip().is_loopback()) {
+        return usage("--target must be a loopback address: the load never leaves this machine");
+    }
+    need_open_files(args.connections)
+}
+
+pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
+    let plan = Plan::new(args);
+    let contender = match (args.server, args.target) {
+        (Some(pid), Some(target)) => Contender::Running { pid, target },
+        _ => Contender::Own { shards: args.shards, coalesce: args.coalesce },
+    };
+    let measured = measure(&plan, &contender, Progress::new(String::new()))?;
+    let report = Report::new(&plan, &contender, &measured);
+    report.print(args.format)?;
+    Ok(report.exit())
+}
+
+/// Puts the load on a server, from nothing to the last verdict.
+pub(super) fn measure(
+    plan: &Plan,
+    contender: &Contender,
+    mut progress: Progress,
+) -> anyhow::Result<Measured> {
+    let server = Server::start(contender, plan)?;
+    let mut load = Load::new(server.target)?;
+    let memory_before = Memory::of(server.pid)?;
+
+    let accepting = connect_all(&mut load, &server, plan.connections, &mut progress)?;
+
+    progress.phase("one interval to settle");
+    let mut schedule = Schedule::new(plan.connections, plan.beat, plan.spread);
+    let start = Instant::now();
+    load.beat(&mut schedule, start, plan.beat, |_| ())?;
+
+    progress.phase(format_args!("measuring beats for {:?}", plan.time));
+    let (usage_before, own_before) = (Usage::of(server.pid)?, own_thread_cpu_ns()?);
+    let measured_at = Instant::now();
+    let end = plan.beat.saturating_add(plan.time);
+    let beats = load.beat(&mut schedule, start, end, |now| {
+        let left = end.saturating_sub(now).as_secs();
+        progress.update(format_args!("measuring beats, {left} s left"));
+    })?;
+    let (time, own_cpu_ns) = (measured_at.elapsed(), own_thread_cpu_ns()? - own_before);
+    let beating = Usage::of(server.pid).context("the server is gone")? - usage_before;
+    let memory = Memory::of(server.pid)?;
+
+    let frozen = plan.freeze && contender.judges();
+    let freeze_ns = frozen.then(|| nanos(SystemTime::now()));
+    if frozen {
+        freeze(&mut load, plan, &mut progress)?;
+    } else {
+        load.look(Duration::ZERO)?;
+    }
+    let notes = load.notes();
+    let verdicts = wait_for_output(&server, contender.is_own().then(|| notes.len() - load.open()));
+    Ok(Measured {
+        connections: plan.connections,
+        accepting,
+        beats,
+        beating,
+        time,
+        own_cpu_ns,
+        user_bytes: memory.user.saturating_sub(memory_before.user),
+        kernel_bytes: memory.slab.saturating_sub(memory_before.slab),
+        judgement: judge(&notes, &verdicts, plan.limit, freeze_ns)?,
+    })
+}
+
+/// Connects all clients. A server of ours is stopped while a part of them connects, and the time it
+/// then takes to accept them is its own; of another one only the whole time can be told.
+fn connect_all(
+    load: &mut Load,
+    server: &Server,
+    count: u32,
+    progress: &mut Progress,
+) -> anyhow::Result<Accepting> {
+    progress.phase(format_args!("connecting {count} clients to {}", server.target));
+    let before = Usage::of(server.pid)?;
+    let began = Instant::now();
+    let queued = server.is_child();
+    let burst = ACCEPT_BURST.min(accept_queue_max() / 2).max(1);
+    let mut accepting = Duration::ZERO;
+    let mut done = 0;
+    while done < count {
+        let part = burst.min(count - done);
+        if queued {
+            server.signal(Signal::STOP)?;
+        }
+        for _ in 0..part {
+            load.connect()?;
+        }
+        done += part;
+        let resumed = Instant::now();
+        if queued {
+            server.signal(Signal::CONT)?;
+        }
+        wait_until_accepted(server.target)?;
+        accepting += resumed.elapsed();
+        progress.update(format_args!("connecting, {done} of {count}"));
+    }
+    let time = if queued { accepting } else { began.elapsed() };
+    Ok(Accepting { time, usage: Usage::of(server.pid)? - before, queued })
+}
+
+fn wait_until_accepted(target: SocketAddr) -> anyhow::Result<()> {
+    let began = Instant::now();
+    while accept_queue(target)? > 0 {
+        ensure!(began.elapsed() < ACCEPT_WITHIN, "the server does not accept");
+        // The server may need this processor.
+        thread::sleep(Duration::from_micros(100));
+    }
+    Ok(())
+}
+
+/// Sends no more, and waits until the server has closed every connection.
+fn freeze(load: &mut Load, plan: &Plan, progress: &mut Progress) -> anyhow::Result<()> {
+    progress.phase(format_args!("all frozen; verdicts within {:?}", plan.limit));
+    let deadline = Instant::now() + plan.limit + plan.limit / 4 + FREEZE_GRACE;
+    while load.open() > 0 && Instant::now() < deadline {
+        load.look(Duration::from_millis(250))?;
+        progress.update(format_args!("all frozen, {} not called dead yet", load.open()));
+    }
+    Ok(())
+}
+
+/// The server's verdicts, once there are as many as there should be.
+fn wait_for_output(server: &Server, expected: Option<usize>) -> Vec<super::lateness::VerdictLine> {
+    let began = Instant::now();
+    loop {
+        let verdicts = server.verdicts();
+        if expected.is_none_or(|expected| verdicts.len() >= expected)
+            || began.elapsed() >= OUTPUT_WITHIN
+        {
+            return verdicts;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,265 @@
+//! The server under load: this program's, a baseline, or one that runs already.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::SystemTime;
+
+use anyhow::{Context, bail};
+use heartwire::server::ServerConfig;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::lateness::{VerdictLine, nanos};
+use super::run::Plan;
+
+/// Which server to put the load on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Contender {
+    /// `serve` of this same program.
+    Own { shards: Option<u16>, coalesce: u32 },
+    /// An example that lies beside it.
+    Baseline(Baseline),
+    /// A process that somebody else started.
+    Running { pid: u32, target: SocketAddr },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Baseline {
+    Epoll,
+    Tokio,
+    Sweep,
+}
+
+impl Baseline {
+    fn program(self) -> &'static str {
+        match self {
+            Self::Epoll => "baseline_epoll",
+            Self::Tokio => "baseline_tokio",
+            Self::Sweep => "baseline_sweep",
+        }
+    }
+}
+
+impl Contender {
+    /// What a table calls it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Own { coalesce: 0, .. } => "heartwire, coalescing off".to_owned(),
+            Self::Own { coalesce: 1, .. } => "heartwire, default".to_owned(),
+            Self::Own { coalesce, .. } => format!("heartwire, `--coalesce {coalesce}`"),
+            Self::Baseline(Baseline::Epoll) => "bare epoll + recv, no liveness".to_owned(),
+            Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
+            Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the limit".to_owned(),
+            Self::Running { pid, target } => format!("process {pid} on {target}"),
+        }
+    }
+
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Self::Own { .. })
+    }
+
+    /// Whether it ever closes a silent connection.
+    pub(super) fn judges(&self) -> bool {
+        *self != Self::Baseline(Baseline::Epoll)
+    }
+
+    /// Complains about a program that is not there, before anything is measured.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if let Self::Baseline(baseline) = self {
+            baseline_path(*baseline)?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, plan: &Plan) -> anyhow::Result<Option<Command>> {
+        // One word each, for the programs' command lines.
+        let [limit, beat] = [plan.limit, plan.beat]
+            .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
+        Ok(match self {
+            Self::Running { .. } => None,
+            Self::Baseline(baseline) => {
+                let mut command = Command::new(baseline_path(*baseline)?);
+                command.args(["127.0.0.1:0", &limit]);
+                Some(command)
+            }
+            Self::Own { shards, coalesce } => {
+                let connections = usize::try_from(plan.connections)?;
+                let sessions = connections.max(ServerConfig::SESSIONS_MAX).to_string();
+                let mut command = Command::new(env::current_exe()?);
+                command
+                    .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
+                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
+                if serve_coalesces()? {
+                    command.args(["--coalesce", &coalesce.to_string()]);
+                }
+                if let Some(shards) = shards {
+                    command.args(["--shards", &shards.to_string()]);
+                }
+                Some(command)
+            }
+        })
+    }
+}
+
+fn serve_coalesces() -> anyhow::Result<bool> {
+    let help = Command::new(env::current_exe()?).args(["serve", "--help"]).output()?;
+    Ok(String::from_utf8_lossy(&help.stdout).contains("--coalesce"))
+}
+
+fn baseline_path(baseline: Baseline) -> anyhow::Result<PathBuf> {
+    let own = env::current_exe().context("cannot find this program")?;
+    let path = own.with_file_name("examples").join(baseline.program());
+    if !path.is_file() {
+        bail!(
+            "there is no {}; build it with: cargo build --release --examples -p heartwire-cli",
+            path.display()
+        );
+    }
+    Ok(path)
+}
+
+/// A server that runs. One that we started ends with it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) pid: u32,
+    pub(super) target: SocketAddr,
+    child: Option<Child>,
+    output: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may be stopped, or gone.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn start(contender: &Contender, plan: &Plan) -> anyhow::Result<Self> {
+        let output = Arc::new(Mutex::new(Vec::new()));
+        if let Contender::Running { pid, target } = *contender {
+            return Ok(Self { pid, target, child: None, output });
+        }
+        let mut command = contender.command(plan)?.context("nothing to start")?;
+        let program = command.get_program().to_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("no output")?;
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        // From here on it ends with this value, whatever fails.
+        let mut server = Self { pid: child.id(), target: unknown, child: Some(child), output };
+        let mut stdout = BufReader::with_capacity(1 << 16, stdout);
+        let mut first = String::new();
+        stdout.read_line(&mut first)?;
+        server.target = listening_address(&first)
+            .with_context(|| format!("{} did not say where it listens", program.display()))?;
+        server.collect(stdout)?;
+        Ok(server)
+    }
+
+    /// Keeps what the server prints, unread: reading it would take the processor from the server
+    /// while it is measured.
+    fn collect(&self, mut stdout: BufReader<ChildStdout>) -> anyhow::Result<()> {
+        let output = Arc::clone(&self.output);
+        thread::Builder::new().name("output".to_owned()).spawn(move || {
+            let mut chunk = vec![0; 1 << 16];
+            while let Ok(len @ 1..) = stdout.read(&mut chunk) {
+                let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+                output.extend_from_slice(chunk.get(..len).unwrap_or_default());
+            }
+        })?;
+        Ok(())
+    }
+
+    /// The verdicts that it printed so far.
+    pub(super) fn verdicts(&self) -> Vec<VerdictLine> {
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.split(|byte| *byte == b'\n').filter_map(parse_verdict).collect()
+    }
+
+    /// Whether it is ours to stop for a moment.
+    pub(super) fn is_child(&self) -> bool {
+        self.child.is_some()
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid =
+            i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("no such process")?;
+        kill_process(pid, signal).context("cannot signal the server")
+    }
+}
+
+/// Where a server's first line says it listens: JSON, or `listening on ADDR`.
+fn listening_address(line: &str) -> Option<SocketAddr> {
+    let json: Option<Value> = serde_json::from_str(line).ok();
+    let address = match &json {
+        Some(json) => json.pointer("/addresses/0")?.as_str()?,
+        None => line.trim().strip_prefix("listening on ")?,
+    };
+    address.parse().ok()
+}
+
+fn parse_verdict(line: &[u8]) -> Option<VerdictLine> {
+    let event: Value = serde_json::from_slice(line).ok()?;
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    if text("event") != Some("verdict") {
+        return None;
+    }
+    let (at, resolution) = parse_time(text("time")?)?;
+    let (at_ns, resolution_ns) = (nanos(at), u64::try_from(resolution.as_nanos()).ok()?);
+    Some(VerdictLine { peer: text("peer")?.parse().ok()?, at_ns, resolution_ns })
+}
+
+/// A time in RFC 3339, and what its last digit stands for.
+fn parse_time(text: &str) -> Option<(SystemTime, Duration)> {
+    let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.len().saturating_sub(1));
+    let resolution = Duration::from_secs(1) / 10_u32.checked_pow(u32::try_from(digits).ok()?)?;
+    Some((humantime::parse_rfc3339(text).ok()?, resolution))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_of_first_line_say_where() {
+        let expected: SocketAddr = "127.0.0.1:4711".parse().unwrap();
+        let json = r#"{"time":"x","event":"listening","addresses":["127.0.0.1:4711"]}"#;
+        assert_eq!(listening_address(json), Some(expected));
+        assert_eq!(listening_address("listening on 127.0.0.1:4711\n"), Some(expected));
+        assert_eq!(listening_address(""), None);
+    }
+
+    #[test]
+    fn a_verdict_is_read_with_its_resolution() {
+        let line =
+            br#"{"time":"1970-01-01T00:00:02.000007Z","event":"verdict","peer":"127.0.0.2:5"}"#;
+        let peer = "127.0.0.2:5".parse().unwrap();
+        let expected = VerdictLine { peer, at_ns: 2_000_007_000, resolution_ns: 1_000 };
+        assert_eq!(parse_verdict(line), Some(expected));
+        let offline =
+            br#"{"time":"1970-01-01T00:00:02.007Z","event":"offline","peer":"1.2.3.4:5"}"#;
+        assert_eq!(parse_verdict(offline), None);
+        assert_eq!(parse_verdict(br#"{"time":"1970-01"#), None);
+    }
+
+    #[test]
+    fn a_time_without_digits_after_the_point_is_good_to_a_second() {
+        let (_, resolution) = parse_time("1970-01-01T00:00:02Z").unwrap();
+        assert_eq!(resolution, Duration::from_secs(1));
+        let (_, resolution) = parse_time("1970-01-01T00:00:02.123456789Z").unwrap();
+        assert_eq!(resolution, Duration::from_nanos(1));
+    }
+}

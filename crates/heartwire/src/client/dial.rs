@@ -91,22 +91,22 @@ async fn connect_any(
 }
 
 async fn connect(address: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled> {
-    let stream = TcpStream::connect(address).await?;
-    refuse_itself(&stream)?;
-    let kernel = kernel.apply(&SockRef::from(&stream))?;
-    Ok(Dialled { peer: address, stream, kernel })
+    prepare(TcpStream::connect(address).await?, address, kernel)
 }
 
-/// A client that tries a local port again and again while nobody listens there is given that very
-/// port as its own some day, and TCP then connects the socket to itself: it would read its own
-/// beats, call them life, and keep the port from its server.
-fn refuse_itself(stream: &TcpStream) -> io::Result<()> {
-    if stream.local_addr()? != stream.peer_addr()? {
-        return Ok(());
+fn prepare(stream: TcpStream, peer: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled> {
+    let socket = SockRef::from(&stream);
+    // A client that tries a local port again and again while nobody listens there is given that
+    // very port as its own some day, and TCP then connects the socket to itself: it would read its
+    // own beats, call them life, and keep the port from its server.
+    if stream.local_addr()? == stream.peer_addr()? {
+        // Closed with a reset, so that the port is free at once for the server.
+        socket.set_linger(Some(Duration::ZERO))?;
+        let error = "nobody listens (connected to itself)";
+        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, error));
     }
-    // Closed with a reset, so that the port is free at once for the server.
-    SockRef::from(stream).set_linger(Some(Duration::ZERO))?;
-    Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens (connected to itself)"))
+    let kernel = kernel.apply(&socket)?;
+    Ok(Dialled { stream, peer, kernel })
 }
 
 /// Why no connection was made. The client's state is as before the attempt.

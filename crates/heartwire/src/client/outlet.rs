@@ -30,7 +30,7 @@ impl<'a> Outlet<'a> {
     /// Emits an event, and waits while there is no room for it.
     pub(super) async fn emit(&mut self, event: Event) {
         self.push_news(event);
-        while !self.has_room() {
+        while !self.flush() {
             self.wait_for_room().await;
         }
     }
@@ -59,19 +59,28 @@ impl<'a> Outlet<'a> {
 
     /// Whether data can be emitted now. News that were waiting have then gone out.
     pub(super) fn has_room(&mut self) -> bool {
-        loop {
-            if self.room.is_none() && !self.deaf {
-                match self.sender.try_reserve() {
-                    Ok(room) => self.room = Some(room),
-                    Err(TrySendError::Full(())) => return false,
-                    Err(TrySendError::Closed(())) => self.deaf = true,
-                }
-            }
-            let Some(event) = self.news.pop_front() else { return true };
-            if let Some(room) = self.room.take() {
+        self.flush() && self.reserve()
+    }
+
+    /// Whether no news are waiting any more.
+    fn flush(&mut self) -> bool {
+        while !self.news.is_empty() && self.reserve() {
+            if let (Some(event), Some(room)) = (self.news.pop_front(), self.room.take()) {
                 room.send(event);
             }
         }
+        self.news.is_empty()
+    }
+
+    fn reserve(&mut self) -> bool {
+        if self.room.is_none() && !self.deaf {
+            match self.sender.try_reserve() {
+                Ok(room) => self.room = Some(room),
+                Err(TrySendError::Full(())) => {}
+                Err(TrySendError::Closed(())) => self.deaf = true,
+            }
+        }
+        self.room.is_some() || self.deaf
     }
 
     /// Waits until [`has_room`](Self::has_room) may be true. Loses nothing when it is dropped.

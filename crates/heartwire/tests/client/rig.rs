@@ -119,9 +119,20 @@ impl Rig {
         event.expect("the client still runs")
     }
 
+    /// The next event, stalls of a busy machine apart.
+    #[track_caller]
+    fn next_but_stalls(&mut self) -> Event {
+        loop {
+            match self.next() {
+                Event::Stalled(_) => {}
+                event => return event,
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn expect_connecting(&mut self, number: u32) {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Connecting { attempt } => assert_eq!(attempt, number),
             other => panic!("expected attempt {number}: {other}"),
         }
@@ -129,7 +140,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn expect_online(&mut self) -> SocketAddr {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Online { peer, .. } => peer,
             other => panic!("expected to be online: {other}"),
         }
@@ -137,7 +148,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn expect_data(&mut self) -> Vec<u8> {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Data(data) => data,
             other => panic!("expected data: {other}"),
         }
@@ -145,7 +156,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn expect_offline(&mut self) -> Offline {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Offline { reason, unsent, beats, .. } => Offline { reason, unsent, beats },
             other => panic!("expected to be offline: {other}"),
         }
@@ -153,7 +164,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn expect_waiting(&mut self, number: u32) -> Duration {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Waiting { wait, attempt } => {
                 assert_eq!(attempt, number);
                 wait
@@ -164,7 +175,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn expect_failed(&mut self) -> ConnectError {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Failed { error } => error,
             other => panic!("expected a failure: {other}"),
         }
@@ -173,7 +184,7 @@ impl Rig {
     /// The last event, and nothing after it.
     #[track_caller]
     pub(crate) fn expect_closed(&mut self) {
-        match self.next() {
+        match self.next_but_stalls() {
             Event::Closed => {}
             other => panic!("expected the end: {other}"),
         }

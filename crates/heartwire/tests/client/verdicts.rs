@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,15 +47,25 @@ fn a_server_that_never_says_anything_is_dead_after_the_limit() {
 }
 
 #[test]
+fn a_server_that_wakes_after_its_verdict_finds_the_connection_reset() {
+    // So nothing of it stays in the kernel, which would go on sending for a quarter of an hour.
+    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(ms(100))));
+    peer.expect_beat();
+    verdict_of(rig.expect_offline().reason);
+    let error = peer.stream.read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
 fn any_byte_is_life_whole_frame_or_not() {
-    let silence = ms(400);
+    let silence = ms(1_000);
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
     let frame = data_frame(b"drop by drop");
     let mut last_byte_at = Instant::now();
     for byte in &frame {
         last_byte_at = Instant::now();
         peer.write(&[*byte]);
-        pass(silence / 5);
+        pass(silence / 10);
     }
     assert_eq!(rig.expect_data(), b"drop by drop");
     verdict_of(rig.expect_offline().reason);
@@ -145,19 +155,16 @@ fn busy(
 fn a_stall_of_our_own_is_reported_and_gives_the_server_another_limit() {
     let silence = ms(300);
     let (mut rig, _server, _peer) = Rig::online(|config| config.policy(limit(silence)));
+    let stopped_at = Instant::now();
     rig.block_runtime(ms(900));
-    let resumed_at = Instant::now();
     match rig.next() {
-        Event::Stalled(stall) => {
-            // 300 ms of the 900 would have been slept through anyway.
-            assert!(stall.gap >= ms(500) && stall.gap < ms(900), "{:?}", stall.gap);
-        }
+        // 300 ms of the 900 would have been slept through anyway.
+        Event::Stalled(stall) => assert!(stall.gap >= ms(600), "{:?}", stall.gap),
         other => panic!("expected a stall: {other}"),
     }
     let verdict = verdict_of(rig.expect_offline().reason);
-    // The thread noticed that it was free a little before the test did.
-    assert!(resumed_at.elapsed() + ms(20) >= silence, "{:?}", resumed_at.elapsed());
-    assert!(verdict.stalled >= ms(800), "{verdict}");
+    assert!(stopped_at.elapsed() >= ms(900) + silence);
+    assert!(verdict.stalled >= ms(900), "{verdict}");
     assert!(verdict.silence >= verdict.stalled + silence, "{verdict}");
 }
 
@@ -186,7 +193,7 @@ fn a_write_never_delays_a_verdict() {
     let offline = rig.expect_offline();
     let verdict = verdict_of(offline.reason);
     assert!(verdict.silence >= silence);
-    assert!(verdict.late < ms(200), "{verdict}");
+    assert!(verdict.late < ms(1_000), "{verdict}");
     assert!(offline.unsent > 0);
     assert!(started.elapsed() < ms(5_000));
     drop(peer);
@@ -199,8 +206,8 @@ fn a_full_socket_gets_no_more_beats() {
     peer.expect_beat();
     let body = vec![7; 32 * 1024 * 1024];
     rig.client().try_send(body.clone()).unwrap();
-    // Twenty beats would fall due.
-    pass(ms(400));
+    // Fifty beats would fall due.
+    pass(ms(1_000));
     loop {
         match peer.read_frame() {
             Frame::Beat => {}
@@ -214,5 +221,5 @@ fn a_full_socket_gets_no_more_beats() {
     while peer.read_frame() == Frame::Beat {
         beats += 1;
     }
-    assert!(beats < 10, "{beats} beats were waiting");
+    assert!(beats < 40, "{beats} beats were waiting");
 }

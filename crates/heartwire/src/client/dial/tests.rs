@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use socket2::{Domain, Socket, Type};
 
-use super::{ADDRESSES_MAX, ConnectError, connect_any, in_order, look_up, refuse_itself};
+use super::{ADDRESSES_MAX, ConnectError, connect_any, in_order, look_up, prepare};
 use crate::kernel::KernelOptions;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -74,9 +74,8 @@ async fn a_connection_to_itself_is_refused() {
     socket.connect(&address.into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     let stream = tokio::net::TcpStream::from_std(socket.into()).unwrap();
-    let error = refuse_itself(&stream).unwrap_err();
+    let error = prepare(stream, address, &KernelOptions::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
-    drop(stream);
     // The port is free at once, even for a server that does not set `SO_REUSEADDR`.
     let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     server.bind(&address.into()).unwrap();

@@ -1,6 +1,7 @@
 //! `heartwire connect`.
 
 use core::mem;
+use core::time::Duration;
 use std::io::{self, BufRead, Read, StdinLock, Write};
 use std::thread;
 use std::time::SystemTime;
@@ -13,21 +14,26 @@ use tokio::sync::oneshot;
 
 use crate::args::{ConnectArgs, ConnectData, Disconnected, Format};
 use crate::exit::{Exit, Usage};
-use crate::output::{Line, describe_policy, millis, policy_fields, say, verdict_fields, with};
-use crate::signals;
+use crate::output::{
+    Line, describe_policy, millis, policy_fields, say, say_in_leaving, verdict_fields, with,
+};
+use crate::signals::Stop;
 
 /// A line of input longer than this is sent in several frames: the longest body that a server takes
 /// by default.
 const LINE_MAX: u64 = 64 * 1024;
+
+/// After a signal: the second that the client gives its server, and one for printing what came.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let config = config(args)?;
     // The client beats on a thread of its own, whatever reading and writing wait for.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (client, events) = {
+    let (mut stop, (client, events)) = {
         let _guard = runtime.enter();
-        Client::start(config)
+        (Stop::listen()?, Client::start(config))
     };
     say(starting(args)?.render(SystemTime::now(), args.format));
 
@@ -51,20 +57,23 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
 
     let until_eof = args.until_eof;
     let exit = runtime.block_on(async {
-        tokio::select! {
+        let signalled = tokio::select! {
             exit = &mut end => return exit?,
-            signal = signals::stop() => signal?,
-            sent = sent_all, if until_eof => sent??,
-        }
+            () = stop.signal() => true,
+            sent = sent_all, if until_eof => {
+                sent??;
+                false
+            }
+        };
         client.close();
         tokio::select! {
-            exit = end => exit?.map(|_| Exit::Success),
-            signal = signals::stop() => {
-                signal?;
-                say("heartwire: stopped at once by a second signal");
-                anyhow::Ok(Exit::Success)
-            }
+            exit = end => return if signalled { exit?.map(|_| Exit::Success) } else { exit? },
+            () = stop.signal() => say_in_leaving("heartwire: stopped at once by a second signal"),
+            () = tokio::time::sleep(CLOSE_WITHIN), if signalled => say_in_leaving(
+                "heartwire: nobody reads the output; leaving without the rest of it",
+            ),
         }
+        anyhow::Ok(Exit::Success)
     });
     // The input thread may be waiting for a line that never comes.
     runtime.shutdown_background();
@@ -149,12 +158,17 @@ impl Receiver {
     }
 }
 
-/// The exit code if this is the last that happens before the client ends by itself.
+/// The exit code if this is the last that happens before the client ends.
 fn exit_after(event: &Event) -> Option<Exit> {
-    if let Event::Offline { reason: Reason::Dead(_), .. } = event {
-        return Some(Exit::PeerDead);
+    if let Event::Offline { reason, .. } = event {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are a lost connection")]
+        return Some(match reason {
+            Reason::Shutdown => Exit::Success,
+            Reason::Dead(_) => Exit::PeerDead,
+            _ => Exit::CannotConnect,
+        });
     }
-    matches!(event, Event::Offline { .. } | Event::Failed { .. }).then_some(Exit::CannotConnect)
+    matches!(event, Event::Failed { .. }).then_some(Exit::CannotConnect)
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]

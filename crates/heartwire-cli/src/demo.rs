@@ -13,7 +13,7 @@ use heartwire::{Policy, TICK, Verdict};
 use crate::args::DemoArgs;
 use crate::exit::Exit;
 use crate::output::{describe_policy, print_text};
-use crate::signals;
+use crate::signals::Stop;
 
 const BEAT: &str = "1s";
 const LIMIT: &str = "4s";
@@ -27,12 +27,10 @@ const CELL: Duration = Duration::from_millis(250);
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut stop = Stop::listen()?;
         tokio::select! {
             exit = show(usize::from(args.clients)) => exit,
-            signal = signals::stop() => {
-                signal?;
-                Ok(Exit::Success)
-            }
+            () = stop.signal() => Ok(Exit::Success),
         }
     })
 }

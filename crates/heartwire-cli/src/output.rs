@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 use std::io::{self, BufWriter, StdoutLock, Write};
+use std::sync::mpsc;
+use std::thread;
 use std::time::SystemTime;
 
 use heartwire::{Bound, Policy, TICK, Verdict};
@@ -24,6 +26,18 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Writes a line to standard error. There is nowhere to complain if that fails.
 pub(crate) fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Says something on the way out. Nobody may be reading standard error either, and the lock on it
+/// may be held by a thread that waits for that, so this waits for a moment only.
+pub(crate) fn say_in_leaving(line: &'static str) {
+    let (said, wait) = mpsc::channel();
+    thread::spawn(move || {
+        say(line);
+        // The program may have left meanwhile.
+        let _ = said.send(());
+    });
+    let _ = wait.recv_timeout(Duration::from_millis(100));
 }
 
 /// Prints a line for people on standard output.

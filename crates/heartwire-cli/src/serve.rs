@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 use crate::args::{Format, ServeArgs, ServeData};
 use crate::exit::Exit;
 use crate::output::{
-    Line, Printer, describe_policy, millis, policy_fields, preview, say, verdict_fields, with,
+    Line, Printer, describe_policy, millis, policy_fields, preview, say_in_leaving, verdict_fields,
+    with,
 };
-use crate::signals;
+use crate::signals::Stop;
 
 /// On top of `--drain`: for closing the sockets and printing what happened.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -26,6 +27,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
     let config = config(args)?;
+    // Before the first client comes, who might take the last descriptor, and before the first line
+    // is printed, whose reader might send a signal.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut stop = {
+        let _guard = runtime.enter();
+        Stop::listen()?
+    };
     let caps = config.caps_in_force();
     let (sender, events) = channel();
     let on_data = args.on_data;
@@ -43,14 +51,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let printer = thread::Builder::new().name("printer".to_owned());
     printer.spawn(move || printed.send(print_events(events, format, &handle)))?;
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {
             printed = &mut done => {
                 printed??;
                 return Ok(server.join()?);
             }
-            signal = signals::stop() => signal?,
+            () = stop.signal() => {}
         }
         server.handle().shut_down();
         tokio::select! {
@@ -58,13 +65,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 printed??;
                 return Ok(server.join()?);
             }
-            signal = signals::stop() => {
-                signal?;
-                say("heartwire: stopped at once by a second signal");
-            }
-            () = tokio::time::sleep(args.drain.saturating_add(CLOSE_WITHIN)) => {
-                say("heartwire: nobody reads the events; leaving without the last of them");
-            }
+            () = stop.signal() => say_in_leaving("heartwire: stopped at once by a second signal"),
+            () = tokio::time::sleep(args.drain.saturating_add(CLOSE_WITHIN)) => say_in_leaving(
+                "heartwire: nobody reads the events; leaving without the last of them",
+            ),
         }
         anyhow::Ok(())
     })?;

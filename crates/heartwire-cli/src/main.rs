@@ -7,6 +7,7 @@ mod bench;
 mod connect;
 mod demo;
 mod exit;
+mod log;
 mod output;
 mod serve;
 mod shell;
@@ -20,14 +21,22 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
 use exit::Exit;
+use log::Log;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => {
+            output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
+            return Exit::Failure.into();
+        }
+    };
     let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(log.clone())
         .init();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
@@ -37,6 +46,7 @@ fn main() -> ExitCode {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(directory.as_deref()),
     };
+    log.flush();
     let exit = outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {
             return Exit::Success;

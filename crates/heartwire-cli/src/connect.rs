@@ -81,10 +81,11 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
 }
 
 fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
-    let policy = args.policy.policy(Side::Client)?;
+    // First, because a policy would be refused for another reason, which misleads here.
     if args.raw && (args.policy.echo || args.policy.beat.is_some()) {
         return Err(Usage("--raw has no beats, so --beat and --echo cannot go with it".to_owned()));
     }
+    let policy = args.policy.policy(Side::Client)?;
     let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
     let while_disconnected = match args.while_disconnected {
         Disconnected::Queue => WhileDisconnected::Queue,
@@ -265,6 +266,9 @@ fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
     }
     if line.last() == Some(&b'\n') {
         line.pop();
+    } else if input.fill_buf()?.first() == Some(&b'\n') {
+        // The line was as long as one frame can be: its end is not an empty line.
+        input.consume(1);
     }
     Ok(Some(line))
 }

@@ -97,8 +97,8 @@ Examples:
 
 The end of standard input does not end the connection, unless --until-eof is given.
 
-Exit codes: 0 stopped, 2 settings that contradict each other, 4 cannot connect or lost the connection
-(--retry never), 5 the server was called dead (--retry never), 1 other failures.";
+Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
+try again (--retry never): 4 cannot connect or lost the connection, 5 the server was called dead.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -110,17 +110,8 @@ Exit codes: 0 the verdict came within its bound, 1 it did not, or something fail
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address to listen on; can be given several times. Port 0 lets the system choose.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:39002")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:39002", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
-
-    #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-
-    #[command(flatten)]
-    pub(crate) kernel: KernelArgs,
-
-    #[command(flatten)]
-    pub(crate) caps: CapsArgs,
 
     /// What to do with data from clients, besides reporting it.
     #[arg(long, value_enum, default_value_t = ServeData::Discard)]
@@ -145,6 +136,16 @@ pub(crate) struct ServeArgs {
     /// How to print events.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+
+    // Last, because options after them would be shown under their headings.
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
+
+    #[command(flatten)]
+    pub(crate) caps: CapsArgs,
 }
 
 #[derive(Debug, Args)]
@@ -152,12 +153,6 @@ pub(crate) struct ConnectArgs {
     /// Where to connect: a name or address, and a port. Names are looked up anew at each try.
     #[arg(value_name = "HOST:PORT")]
     pub(crate) target: String,
-
-    #[command(flatten)]
-    pub(crate) policy: PolicyArgs,
-
-    #[command(flatten)]
-    pub(crate) kernel: KernelArgs,
 
     /// Longest body that the server may send.
     #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
@@ -195,6 +190,13 @@ pub(crate) struct ConnectArgs {
     /// How to print changes of state on standard error.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+
+    // Last, because options after them would be shown under their headings.
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    #[command(flatten)]
+    pub(crate) kernel: KernelArgs,
 }
 
 #[derive(Debug, Args)]
@@ -365,6 +367,11 @@ fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let help = "write an address and a port, such as 127.0.0.1:39002, 0.0.0.0:39002 or [::1]:39002";
+    text.parse().map_err(|error| format!("{error}; {help}"))
 }
 
 fn keepalive(text: &str) -> Result<Keepalive, String> {

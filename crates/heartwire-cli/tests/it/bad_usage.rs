@@ -1,0 +1,99 @@
+//! What the program says to people: help, manuals, and settings that make no sense.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::Output;
+
+use crate::program::{PROGRAM, lasting_address, run};
+
+/// `TRYCMD=overwrite cargo test` writes anew what the program says; read the difference.
+#[test]
+fn help_and_refusals_read_as_they_were_approved() {
+    trycmd::TestCases::new()
+        .register_bin("heartwire", PathBuf::from(PROGRAM))
+        .case("tests/it/cmd/*.trycmd");
+}
+
+const COMMANDS: [&str; 6] = ["serve", "connect", "demo", "bench", "completions", "man"];
+
+#[test]
+fn the_man_page_mentions_every_command() {
+    let page = text(run(&["man"]));
+    for command in COMMANDS {
+        assert!(page.contains(&format!("heartwire\\-{command}(1)")), "{command}: {page}");
+    }
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(run(&["completions", shell]));
+        for command in COMMANDS {
+            assert!(script.contains(command), "{shell} does not complete {command}");
+        }
+        assert!(script.contains("keepalive"), "{shell} does not complete options");
+    }
+}
+
+#[test]
+fn man_pages_can_be_written_into_a_directory() {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("man/of/heartwire");
+    // Of a run before this one.
+    let _ = fs::remove_dir_all(&directory);
+    let output = run(&["man", "--directory", directory.to_str().unwrap()]);
+    assert_eq!(text(output), "");
+    for name in ["heartwire", "heartwire-serve", "heartwire-connect", "heartwire-demo"] {
+        let page = fs::read_to_string(directory.join(format!("{name}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{name}");
+    }
+    let file = directory.join("heartwire.1");
+    let output = run(&["man", "--directory", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("heartwire.1"), "{output:?}");
+}
+
+#[test]
+fn a_port_that_is_in_use_is_explained() {
+    // Below the range for outgoing connections.
+    let addr = lasting_address();
+    let _other_program = TcpListener::bind(addr).unwrap();
+    let complaint_below = refusal_of(&addr.to_string());
+    assert!(complaint_below.contains("Another program listens there"), "{complaint_below}");
+    assert!(!complaint_below.contains("range"), "{complaint_below}");
+
+    // In it, where an outgoing connection is enough.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outgoing = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    for addr in [listener.local_addr().unwrap(), outgoing.local_addr().unwrap()] {
+        assert!((32_768..=60_999).contains(&addr.port()), "this system has another range");
+        let complaint = refusal_of(&addr.to_string());
+        assert!(complaint.contains("an outgoing connection happens to use this port"));
+        assert!(complaint.contains("the range that Linux takes such ports from"), "{complaint}");
+    }
+    let complaint = refusal_of("192.0.2.7:39002");
+    assert!(complaint.contains("does not have that address"), "{complaint}");
+}
+
+/// What it says when it cannot listen there.
+#[track_caller]
+fn refusal_of(addr: &str) -> String {
+    let output = run(&["serve", "--listen", addr]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert_eq!(output.stdout, b"", "nothing was listening");
+    let complaint = complaint(&output);
+    assert!(complaint.contains(addr), "{complaint}");
+    complaint
+}
+
+/// Standard output of a run that succeeded and complained of nothing.
+#[track_caller]
+fn text(output: Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(complaint(&output), "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

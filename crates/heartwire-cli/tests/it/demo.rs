@@ -1,0 +1,34 @@
+//! The first thing that a newcomer runs.
+
+use core::time::Duration;
+use std::process::Stdio;
+use std::time::Instant;
+
+use crate::lines::Lines;
+use crate::program::{Process, heartwire};
+
+#[test]
+fn the_demo_finds_the_frozen_client_and_draws_it() {
+    let start = Instant::now();
+    let mut command = heartwire(&["demo", "--clients", "2"]);
+    let mut demo = Process::spawn(command.stdout(Stdio::piped()));
+    let lines = Lines::of(demo.0.stdout.take().unwrap());
+    assert_eq!(demo.exit_code(), Some(0), "{:#?}", lines.all());
+    assert!(start.elapsed() < Duration::from_secs(20), "a newcomer waited {:?}", start.elapsed());
+
+    let text: Vec<_> = lines.all().into_iter().map(|line| line.text).collect();
+    let row = |client: &str| {
+        let row = text.iter().find_map(|line| line.strip_prefix(&format!("  {client}   ")));
+        row.unwrap_or_else(|| panic!("no picture of {client} in {text:#?}"))
+    };
+    let (healthy, frozen) = (row("client 1"), row("client 2"));
+    assert!(healthy.len() > 20 && healthy.chars().all(|cell| "|-".contains(cell)), "{text:#?}");
+    let (alive, after) = frozen.split_once('.').unwrap();
+    assert!(alive.chars().all(|cell| "|-".contains(cell)), "{text:#?}");
+    assert!(after.ends_with('x') && after.trim_matches('.') == "x", "{text:#?}");
+    let text = text.join("\n");
+    assert!(text.contains("client 2 frozen"), "{text}");
+    assert!(text.contains("client 2 called dead: silent for 4."), "{text}");
+    assert!(text.contains("from the freeze to the verdict: "), "{text}");
+    assert!(text.contains("verdicts on healthy clients: 0"), "{text}");
+}

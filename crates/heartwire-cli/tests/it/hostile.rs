@@ -1,0 +1,207 @@
+//! Peers that mean harm, or know no better.
+
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::process::Stdio;
+
+use crate::lines::Lines;
+use crate::peer::{HEART, Peer, other};
+use crate::program::{Client, Process, Server, heartwire, lasting_address};
+
+/// Numbers that look random, and are the same each time (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> usize {
+        usize::try_from(self.next() % end).unwrap()
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
+    }
+
+    /// Nonsense in one of the ways that a decoder might take badly.
+    fn garbage(&mut self) -> Vec<u8> {
+        let noise_len = self.below(2000);
+        let noise = self.bytes(noise_len);
+        let length: [u8; 4] = self.bytes(4).try_into().unwrap();
+        match self.below(6) {
+            0 => noise,
+            1 => [HEART.as_slice(), &noise].concat(),
+            2 => [&other(&noise), noise.as_slice()].concat(),
+            // A length of anything at all, and a body of something else.
+            3 => [&[1, 0, 0, 0], length.as_slice(), &noise].concat(),
+            4 => [&[0, 0, 0, 0], length.as_slice(), &noise].concat(),
+            // Cut off anywhere.
+            _ => {
+                let whole = other(&noise);
+                let len = self.below(u64::try_from(whole.len()).unwrap());
+                whole[..len].to_vec()
+            }
+        }
+    }
+}
+
+#[test]
+fn garbage_ends_its_own_session_and_is_logged_once() {
+    const SEED: u64 = 39_002;
+    const PEERS: usize = 300;
+    let server = Server::start(&["--on-data", "echo"]);
+    let mut healthy = Peer::connect(server.addr);
+    let mut random = Random(SEED);
+    for number in 0..PEERS {
+        let mut peer = Peer::connect(server.addr);
+        // The server may close while this is being written.
+        let _ = peer.0.write_all(&random.garbage());
+        let _ = peer.0.shutdown(Shutdown::Write);
+        peer.read_to_end();
+        if number % 20 == 0 {
+            healthy.expect_echo(b"still there");
+        }
+    }
+    server.events.first_events("offline", PEERS);
+    healthy.expect_echo(b"still there");
+
+    let log = server.log.clone();
+    let events = server.stop();
+    let of = |name: &str, reason: Option<&str>| {
+        let events = events.iter().filter(|event| event.name() == name);
+        let events = events.filter(|event| reason.is_none_or(|reason| event["reason"] == reason));
+        let mut sessions: Vec<_> = events.map(|event| event.text("session").to_owned()).collect();
+        sessions.sort_unstable();
+        sessions
+    };
+    assert_eq!(of("online", None).len(), PEERS + 1, "seed {SEED}");
+    assert_eq!(of("offline", None), of("online", None), "seed {SEED}");
+    assert_eq!(of("offline", Some("shutdown")).len(), 1, "seed {SEED}");
+    assert_eq!(of("verdict", None).len(), 0, "seed {SEED}");
+
+    let errors = of("offline", Some("protocol_error"));
+    assert!(errors.len() > PEERS / 3, "{} errors; seed {SEED}", errors.len());
+    let mut logged: Vec<_> = log
+        .all()
+        .iter()
+        .filter(|line| line.text.contains("protocol error"))
+        .map(|line| {
+            let session = line.text.split_once("session=").unwrap().1;
+            session.split(' ').next().unwrap().to_owned()
+        })
+        .collect();
+    logged.sort_unstable();
+    assert_eq!(logged, errors, "seed {SEED}");
+}
+
+#[test]
+fn what_a_peer_sends_reaches_no_terminal_as_it_is() {
+    let evil = "\x1b[2J\x1b]0;title\x07\u{9b}31m\r\n\u{202e}\x7f\0\"}\u{2028}";
+    let mut raw = evil.as_bytes().to_vec();
+    raw.extend([0x9b, 0xff, 0xc2]);
+    for format in ["text", "json"] {
+        let mut command = heartwire(&["serve", "--listen", "127.0.0.1:0", "--format", format]);
+        let mut server = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let output = Lines::of(server.0.stdout.take().unwrap());
+        let log = Lines::of(server.0.stderr.take().unwrap());
+        let first = output.line("listening").text;
+        let addr = first.split(['"', ' ']).find(|word| word.starts_with("127.0.0.1:")).unwrap();
+        let mut peer = Peer::connect(addr.parse().unwrap());
+        peer.send(&other(&raw));
+        peer.send(&raw);
+        let data = output.line("data").text;
+        assert!(data.contains("u{1b}[2J"), "it is shown, in a way that is safe: {data}");
+        output.line("offline");
+        server.signal(rustix::process::Signal::TERM);
+        assert_eq!(server.exit_code(), Some(0));
+        for line in output.all().into_iter().chain(log.all()) {
+            let harmful = |c: char| c.is_control() || "\u{202e}\u{2028}".contains(c);
+            assert!(!line.text.contains(harmful), "{format}: {:?}", line.text);
+        }
+    }
+}
+
+#[test]
+fn the_longest_lines_arrive_as_they_were_typed() {
+    const MAX: usize = 64 * 1024;
+    let server = Server::start(&["--on-data", "echo"]);
+    let mut client = Client::start(server.addr, &[]);
+    for len in [MAX - 1, MAX, MAX + 1] {
+        client.type_in(&("x".repeat(len) + "\n"));
+    }
+    client.type_in("end\n");
+    client.output.line("end");
+    let lens: Vec<_> = client.output.so_far().iter().map(|line| line.text.len()).collect();
+    assert_eq!(lens, [MAX - 1, MAX, MAX, 1, 3], "one too long for a frame goes in two");
+    let data = server.events.first_events("data", 5);
+    let bytes: Vec<_> = data.iter().map(|event| event.count("bytes")).collect();
+    assert_eq!(bytes, lens.iter().map(|&len| u64::try_from(len).unwrap()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_frame_may_come_byte_by_byte() {
+    let server = Server::start(&["--on-data", "echo"]);
+    let mut peer = Peer::connect(server.addr);
+    for byte in [HEART.as_slice(), &other(b"in pieces"), &HEART].concat() {
+        peer.send(&[byte]);
+    }
+    assert_eq!(peer.receive_data(), b"in pieces");
+    drop(peer);
+    let offline = server.event("offline");
+    assert_eq!(offline["reason"], "closed_by_peer");
+    assert_eq!(offline["beats"], 2);
+    assert_eq!(server.events.events_so_far("data").len(), 1);
+}
+
+#[test]
+fn a_client_that_resets_or_leaves_in_the_middle_is_told_apart() {
+    let server = Server::start(&[]);
+    let mut peer = Peer::connect(server.addr);
+    peer.send(&HEART[..3]);
+    let addr = peer.addr();
+    drop(peer);
+    assert_eq!(server.event_of("offline", addr)["reason"], "truncated");
+    let peer = Peer::connect(server.addr);
+    let addr = peer.addr();
+    server.event_of("online", addr);
+    peer.reset();
+    assert_eq!(server.event_of("offline", addr)["reason"], "reset");
+}
+
+#[test]
+fn a_client_survives_a_server_that_is_killed() {
+    let addr = lasting_address();
+    let mut server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
+    let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
+    client.type_in("before\n");
+    client.output.line("before");
+    server.process.0.kill().unwrap();
+    let offline = client.event("offline");
+    assert!(["reset", "closed_by_peer"].contains(&offline.text("reason")), "{offline:?}");
+    drop(server);
+
+    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
+    client.type_in("after\n");
+    client.output.line("after");
+    assert_eq!(server.event("data")["preview"], "\"after\"");
+}
+
+#[test]
+fn a_server_that_sends_garbage_is_left() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::start(listener.local_addr().unwrap(), &["--retry", "never"]);
+    let mut server = Peer::accept(&listener);
+    // It may be gone before all of this is written.
+    if let Err(error) = server.0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n") {
+        assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()));
+    }
+    assert_eq!(client.process.exit_code(), Some(4));
+    let offline = client.event("offline");
+    assert_eq!(offline["reason"], "protocol_error");
+    assert!(offline.text("detail").contains("unknown frame type"), "{offline:?}");
+}

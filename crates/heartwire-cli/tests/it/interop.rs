@@ -1,0 +1,290 @@
+//! Our `connect` with our `serve`.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::lines::Event;
+use crate::peer::{HEART, Peer, other};
+use crate::program::{Client, Server, lasting_address};
+use crate::{ms, side_by_side};
+
+#[test]
+fn lines_go_both_ways() {
+    for (on_data, answers) in [("echo", ["one", "", "Drei ß"]), ("upper", ["ONE", "", "DREI ß"])]
+    {
+        let server = Server::start(&["--on-data", on_data]);
+        let mut client = Client::start(server.addr, &[]);
+        client.type_in("one\n\nDrei ß\n");
+        let printed: Vec<_> = client.output.first(3).into_iter().map(|line| line.text).collect();
+        assert_eq!(printed, answers);
+        let data = server.events.first_events("data", 3);
+        let previews: Vec<_> = data.iter().map(|event| event.text("preview")).collect();
+        assert_eq!(previews, ["\"one\"", "\"\"", "\"Drei ß\""]);
+        client.stop();
+    }
+}
+
+#[test]
+fn a_client_can_answer_its_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::start(listener.local_addr().unwrap(), &["--on-data", "upper"]);
+    let mut server = Peer::accept(&listener);
+    server.send(&other(b"abc"));
+    assert_eq!(server.receive_data(), b"ABC");
+    drop(server);
+    assert_eq!(client.event("offline")["reason"], "closed_by_peer");
+    assert!(client.output.so_far().is_empty(), "data went back, not to standard output");
+}
+
+#[test]
+fn the_end_of_input_ends_the_connection_only_when_told() {
+    let server = Server::start(&[]);
+    let mut leaving = Client::start(server.addr, &["--until-eof"]);
+    leaving.type_in("last words");
+    leaving.end_input();
+    assert_eq!(leaving.process.exit_code(), Some(0));
+    assert_eq!(server.event("data")["preview"], "\"last words\"");
+    assert_eq!(server.event("offline")["reason"], "closed_by_peer");
+    assert_eq!(names(&leaving.events.all_events()).last(), Some(&"closed"));
+
+    let mut staying = Client::start(server.addr, &["--beat", "100ms", "--limit", "20s"]);
+    staying.end_input();
+    server.events.first_events("online", 2);
+    thread::sleep(ms(500));
+    staying.stop();
+    let offline = &server.events.first_events("offline", 2)[1];
+    assert!(offline.count("beats") >= 3, "it beat no more: {offline:?}");
+}
+
+#[test]
+fn a_client_that_may_not_retry_says_why_it_left() {
+    side_by_side(&[
+        ("nobody listens: 4", || {
+            let mut client = Client::start(lasting_address(), &["--retry", "never"]);
+            assert_eq!(client.process.exit_code(), Some(4));
+            let events = client.events.all_events();
+            assert_eq!(names(&events), ["starting", "connecting", "failed", "closed"]);
+            assert_eq!(events[2]["retryable"], true);
+        }),
+        ("nobody listens, and the input has ended: 4", || {
+            for _ in 0..10 {
+                let args = ["--retry", "never", "--until-eof"];
+                let mut client = Client::start(lasting_address(), &args);
+                client.type_in("to nobody\n");
+                client.end_input();
+                assert_eq!(client.process.exit_code(), Some(4));
+            }
+        }),
+        ("closed by the server: 4", || {
+            let server = Server::start(&[]);
+            let mut client = Client::start(server.addr, &["--retry", "never"]);
+            client.event("online");
+            server.stop();
+            assert_eq!(client.process.exit_code(), Some(4));
+            // It is reset if it happened to send something in that moment.
+            let offline = client.event("offline");
+            assert!(["closed_by_peer", "reset"].contains(&offline.text("reason")), "{offline:?}");
+        }),
+        ("a server that is frozen: 5", || {
+            let server = Server::start(&["--beat", "200ms", "--limit", "20s"]);
+            let args = ["--beat", "200ms", "--limit", "1s", "--retry", "never"];
+            let mut client = Client::start(server.addr, &args);
+            client.event("online");
+            server.process.freeze();
+            assert_eq!(client.process.exit_code(), Some(5));
+            assert_eq!(client.event("offline")["reason"], "dead");
+        }),
+        ("a target that makes no sense: 4, however often it may retry", || {
+            let mut client = Client::start_at("nowhere", &[]);
+            assert_eq!(client.process.exit_code(), Some(4));
+            assert_eq!(client.event("failed")["retryable"], false);
+        }),
+    ]);
+}
+
+#[test]
+fn input_without_a_connection_waits_or_is_dropped() {
+    side_by_side(&[
+        ("queue", || {
+            let addr = lasting_address();
+            let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
+            client.event("failed");
+            client.type_in("one\ntwo\n");
+            client.events.first_events("failed", 3);
+            let server = Server::start_on(&addr.to_string(), &[]);
+            client.type_in("three\n");
+            let data = server.events.first_events("data", 3);
+            let previews: Vec<_> = data.iter().map(|event| event.text("preview")).collect();
+            assert_eq!(previews, ["\"one\"", "\"two\"", "\"three\""]);
+        }),
+        ("refuse", || {
+            let addr = lasting_address();
+            let args = ["--retry", "fixed:100ms", "--while-disconnected", "refuse"];
+            let mut client = Client::start(addr, &args);
+            client.event("failed");
+            client.type_in("one\ntwo\n");
+            client.events.line("input is dropped: ");
+            client.events.first_events("failed", 3);
+            let server = Server::start_on(&addr.to_string(), &[]);
+            client.event("online");
+            client.type_in("three\n");
+            assert_eq!(server.event("data")["preview"], "\"three\"");
+            client.events.line("sending again");
+            let dropped =
+                client.events.so_far().iter().filter(|line| line.text.contains("dropped")).count();
+            assert_eq!(dropped, 1, "it is said once");
+        }),
+    ]);
+}
+
+#[test]
+fn a_client_comes_back_after_its_server_was_restarted() {
+    let addr = lasting_address();
+    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
+    let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
+    client.type_in("before\n");
+    client.output.line("before");
+    server.stop();
+    client.event("waiting");
+
+    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
+    client.events.first_events("online", 2);
+    client.type_in("after\n");
+    client.output.line("after");
+    assert_eq!(server.event("data")["preview"], "\"after\"");
+    for waiting in client.events.events_so_far("waiting") {
+        assert_eq!(waiting["wait_ms"], 100.0);
+    }
+}
+
+/// What docs/events.md says.
+const DOCUMENT: &str = include_str!("../../../../docs/events.md");
+
+/// The further fields of each event, as the document has them.
+const OF_SERVE: &[(&str, &str)] = &[
+    (
+        "listening",
+        "addresses policy kernel sessions_max open_files frame_max queue_max first_frame_ms \
+         drain_ms",
+    ),
+    ("online", "session peer"),
+    ("data", "session bytes preview"),
+    ("verdict", "session peer"),
+    ("offline", "session peer reason detail beats lasted_ms"),
+    ("stalled", "shard gap_ms"),
+    ("refusing", "cause"),
+    ("accepting", "refused"),
+    (
+        "stopped",
+        "accepted refused closed_by_peer truncated reset dead protocol_error slow_reader kicked \
+         shutdown failed stalls",
+    ),
+];
+const OF_CONNECT: &[(&str, &str)] = &[
+    ("starting", "target policy"),
+    ("connecting", "attempt"),
+    ("online", "peer kernel"),
+    ("offline", "peer reason detail unsent beats"),
+    ("failed", "error retryable"),
+    ("waiting", "wait_ms attempt"),
+    ("stalled", "gap_ms"),
+    ("closed", ""),
+];
+const OF_VERDICT: &str = "cause silence_ms earliest_ms latest_ms stalled_ms late_ms";
+const OF_POLICY: &str = "beat_ms limit_ms peer_beat_ms echo bound_ms bound_after_fault_ms";
+
+#[test]
+fn every_event_has_the_documented_fields_and_no_others() {
+    side_by_side(&[("serve", events_of_serve), ("connect", events_of_connect)]);
+}
+
+fn events_of_serve() {
+    let server = Server::start(&["--sessions", "1", "--beat", "250ms", "--limit", "1s"]);
+    let mut talker = Peer::connect(server.addr);
+    talker.send(&other(b"hello"));
+    server.event("data");
+    drop(talker);
+    server.event("offline");
+
+    let mut silent = Peer::connect(server.addr);
+    silent.send(&HEART);
+    server.event_of("online", silent.addr());
+    let _refused = Peer::connect(server.addr);
+    server.event("refusing");
+    server.event_of("verdict", silent.addr());
+    server.event_of("offline", silent.addr());
+
+    // `accepting` takes a second without refusals.
+    thread::sleep(ms(1100));
+    let _accepted = Peer::connect(server.addr);
+    server.event("accepting");
+    server.process.freeze();
+    thread::sleep(ms(1500));
+    server.process.thaw();
+    server.event("stalled");
+    expect_documented(&server.stop(), OF_SERVE);
+}
+
+fn events_of_connect() {
+    let addr = lasting_address().to_string();
+    let server = Server::start_on(&addr, &["--beat", "250ms", "--limit", "20s"]);
+    let args = ["--beat", "250ms", "--limit", "1s", "--retry", "fixed:100ms"];
+    let client = Client::start(server.addr, &args);
+    client.event("online");
+    client.process.freeze();
+    thread::sleep(ms(1500));
+    client.process.thaw();
+    client.event("stalled");
+    server.process.freeze();
+    client.events.event_where("offline", |event| event["reason"] == "dead");
+    drop(server);
+    client.event("failed");
+    client.event("waiting");
+
+    let _server = Server::start_on(&addr, &["--beat", "250ms", "--limit", "20s"]);
+    client.events.first_events("online", 2);
+    let events = client.stop();
+    let reasons: Vec<_> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(reasons, ["dead", "shutdown"]);
+    expect_documented(&events, OF_CONNECT);
+}
+
+/// Each event that there is came, and all had these fields, which are in the document.
+#[track_caller]
+fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
+    for (name, fields) in documented {
+        assert!(DOCUMENT.contains(&format!("| `{name}` |")), "{name} is not documented");
+        for field in fields.split_whitespace() {
+            assert!(DOCUMENT.contains(&format!("`{field}`")), "{field} is not documented");
+        }
+        let mut seen = false;
+        for event in events.iter().filter(|event| event.name() == *name) {
+            seen = true;
+            let is_verdict =
+                *name == "verdict" || event["reason"] == "dead" && documented == OF_CONNECT;
+            let verdict = if is_verdict { OF_VERDICT } else { "" };
+            expect_keys(&event.fields, &["time event", fields, verdict].join(" "));
+        }
+        assert!(seen, "no {name} came");
+    }
+    let known = |event: &Event| documented.iter().any(|(name, _)| event.name() == *name);
+    assert!(events.iter().all(known), "undocumented: {events:#?}");
+    expect_keys(&events[0]["policy"], OF_POLICY);
+    let sentences = DOCUMENT.split_once("## Policy and verdict").unwrap().1;
+    for field in OF_POLICY.split(' ').chain(OF_VERDICT.split(' ')) {
+        assert!(sentences.contains(&format!("`{field}`")), "{field} is not documented");
+    }
+}
+
+#[track_caller]
+fn expect_keys(object: &Value, expected: &str) {
+    let keys: BTreeSet<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(keys, expected.split_whitespace().collect(), "{object}");
+}
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(Event::name).collect()
+}

@@ -1,0 +1,177 @@
+//! What a process prints, line by line, with the time at which each line was seen.
+
+use core::ops::Index;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::PATIENCE;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) at: Instant,
+    pub(crate) text: String,
+}
+
+/// A line that is a JSON object.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) at: Instant,
+    pub(crate) fields: Value,
+}
+
+impl Event {
+    pub(crate) fn name(&self) -> &str {
+        self.text("event")
+    }
+
+    #[track_caller]
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self[field].as_str().unwrap_or_else(|| panic!("{field} of {self:?} is no text"))
+    }
+
+    #[track_caller]
+    pub(crate) fn number(&self, field: &str) -> f64 {
+        self[field].as_f64().unwrap_or_else(|| panic!("{field} of {self:?} is no number"))
+    }
+
+    #[track_caller]
+    pub(crate) fn count(&self, field: &str) -> u64 {
+        self[field].as_u64().unwrap_or_else(|| panic!("{field} of {self:?} is no count"))
+    }
+}
+
+impl Index<&str> for Event {
+    type Output = Value;
+
+    fn index(&self, field: &str) -> &Value {
+        &self.fields[field]
+    }
+}
+
+/// One stream of a process. It is read on a thread, so that the process never waits for the test.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    shared: Arc<(Mutex<Log>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    lines: Vec<Line>,
+    ended: bool,
+}
+
+impl Lines {
+    pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
+        let shared = Arc::new((Mutex::new(Log::default()), Condvar::new()));
+        let lines = Self { shared: Arc::clone(&shared) };
+        thread::spawn(move || {
+            let (log, changed) = &*shared;
+            let mut stream = BufReader::new(stream);
+            let mut bytes = Vec::new();
+            while matches!(stream.read_until(b'\n', &mut bytes), Ok(1..)) {
+                let at = Instant::now();
+                let text = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(&bytes));
+                log.lock().unwrap().lines.push(Line { at, text: text.into_owned() });
+                changed.notify_all();
+                bytes.clear();
+            }
+            log.lock().unwrap().ended = true;
+            changed.notify_all();
+        });
+        lines
+    }
+
+    /// Waits until `look`, which sees all lines so far, finds what it looks for.
+    #[track_caller]
+    fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&Log) -> Option<T>) -> T {
+        let (log, changed) = &*self.shared;
+        let deadline = Instant::now() + PATIENCE;
+        let mut log = log.lock().unwrap();
+        loop {
+            if let Some(found) = look(&log) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if log.ended || left.is_zero() {
+                let end = if log.ended { ", and there will be no more" } else { "" };
+                let lines: Vec<_> = log.lines.iter().map(|line| line.text.clone()).collect();
+                // Not poisoned: other threads may be looking, and the reader is writing.
+                drop(log);
+                let tail = lines.split_at(lines.len().saturating_sub(40)).1.join("\n");
+                panic!("waited for {what} in {} lines{end}:\n{tail}", lines.len());
+            }
+            log = changed.wait_timeout(log, left).unwrap().0;
+        }
+    }
+
+    /// The first line that contains `part`.
+    #[track_caller]
+    pub(crate) fn line(&self, part: &str) -> Line {
+        self.wait_for(part, |log| log.lines.iter().find(|line| line.text.contains(part)).cloned())
+    }
+
+    /// The lines seen until now.
+    pub(crate) fn so_far(&self) -> Vec<Line> {
+        self.shared.0.lock().unwrap().lines.clone()
+    }
+
+    /// Waits until there are `count` lines.
+    #[track_caller]
+    pub(crate) fn first(&self, count: usize) -> Vec<Line> {
+        self.wait_for(&format!("{count} lines"), |log| Some(log.lines.get(..count)?.to_vec()))
+    }
+
+    /// All lines, once the process has closed the stream.
+    #[track_caller]
+    pub(crate) fn all(&self) -> Vec<Line> {
+        // The end is seen as such here, so a log that has ended is looked at first.
+        self.wait_for("the end", |log| log.ended.then(|| log.lines.clone()))
+    }
+
+    /// The first event of that name, with whatever `test` asks for.
+    #[track_caller]
+    pub(crate) fn event_where(&self, name: &str, test: impl Fn(&Event) -> bool) -> Event {
+        self.wait_for(name, |log| {
+            events_of(&log.lines).find(|event| event.name() == name && test(event))
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn event(&self, name: &str) -> Event {
+        self.event_where(name, |_| true)
+    }
+
+    /// Waits until there are `count` events of that name, and returns those.
+    #[track_caller]
+    pub(crate) fn first_events(&self, name: &str, count: usize) -> Vec<Event> {
+        self.wait_for(&format!("{count} times {name}"), |log| {
+            let events: Vec<_> =
+                events_of(&log.lines).filter(|event| event.name() == name).take(count).collect();
+            (events.len() == count).then_some(events)
+        })
+    }
+
+    /// The events of that name seen until now.
+    pub(crate) fn events_so_far(&self, name: &str) -> Vec<Event> {
+        events_of(&self.so_far()).filter(|event| event.name() == name).collect()
+    }
+
+    /// All events, once the process has closed the stream.
+    #[track_caller]
+    pub(crate) fn all_events(&self) -> Vec<Event> {
+        events_of(&self.all()).collect()
+    }
+}
+
+/// The lines that are objects. `connect` has its log on the same stream as its events.
+fn events_of(lines: &[Line]) -> impl Iterator<Item = Event> {
+    lines.iter().filter_map(|line| {
+        let fields: Value = serde_json::from_str(&line.text).ok()?;
+        fields.get("event")?;
+        Some(Event { at: line.at, fields })
+    })
+}

@@ -1,0 +1,56 @@
+//! The program `heartwire` as its users meet it: processes, signals, exit codes, pipes and sockets.
+//!
+//! Its peers are plain `TcpStream`s whose 8-byte heads are written by hand, so that no mistake of
+//! the crates' own encoder can hide in both ends. Tests wait for lines and events, never for a time
+//! in which something ought to have happened. Nothing may come early, by however little; upper
+//! limits only keep a test from hanging, unless lateness is what it is about.
+
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as the test does, at whatever they did not expect"
+)]
+
+mod bad_usage;
+mod demo;
+mod frozen;
+mod hostile;
+mod interop;
+mod limits;
+mod lines;
+mod peer;
+mod program;
+mod reference;
+mod stop;
+
+use core::time::Duration;
+use std::thread;
+
+/// How long a test waits for something that must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A story to be told beside others.
+type Story = (&'static str, fn());
+
+/// Tells stories at the same time: they spend theirs waiting, and there are few processors.
+fn side_by_side(stories: &[Story]) {
+    let told = thread::scope(|scope| {
+        let threads: Vec<_> = stories
+            .iter()
+            .map(|&(name, story)| {
+                let thread = thread::Builder::new().name(name.to_owned());
+                (name, thread.spawn_scoped(scope, story).unwrap())
+            })
+            .collect();
+        threads.into_iter().map(|(name, thread)| (name, thread.join())).collect::<Vec<_>>()
+    });
+    let failed: Vec<_> =
+        told.iter().filter(|(_, outcome)| outcome.is_err()).map(|(name, _)| name).collect();
+    assert!(failed.is_empty(), "these failed: {failed:?}");
+}

@@ -1,0 +1,212 @@
+//! The program under test, as a process that does not outlive its test.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU16, Ordering};
+use core::time::Duration;
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::lines::{Event, Lines};
+use crate::{PATIENCE, ms};
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_heartwire");
+
+/// The program with some arguments, and nothing of this environment that it would heed.
+pub(crate) fn heartwire(args: &[&str]) -> Command {
+    isolated(Command::new(PROGRAM), args)
+}
+
+fn isolated(mut command: Command, args: &[&str]) -> Command {
+    command.args(args).stdin(Stdio::null()).env_remove("HEARTWIRE_LOG").env_remove("COLUMNS");
+    command
+}
+
+/// Runs the program to its end.
+#[track_caller]
+pub(crate) fn run(args: &[&str]) -> Output {
+    heartwire(args).output().unwrap()
+}
+
+/// A process that is killed at the end of its test, if it is still there.
+#[derive(Debug)]
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    #[track_caller]
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// The exit code and the time it took, if that was less than `limit`.
+    #[track_caller]
+    pub(crate) fn exit_within(&mut self, limit: Duration) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        let status: ExitStatus = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < limit, "the process is still there after {limit:?}");
+            thread::sleep(ms(2));
+        };
+        (status.code(), start.elapsed())
+    }
+
+    #[track_caller]
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.exit_within(PATIENCE).0
+    }
+}
+
+/// `heartwire serve --format json`.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) addr: SocketAddr,
+    pub(crate) events: Lines,
+    /// Standard error.
+    pub(crate) log: Lines,
+}
+
+impl Server {
+    /// On a port that the system chooses.
+    #[track_caller]
+    pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", args)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_on(addr: &str, args: &[&str]) -> Self {
+        Self::spawn(heartwire(&["serve", "--listen", addr, "--format", "json"]).args(args))
+    }
+
+    /// With so many open files.
+    #[track_caller]
+    pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        let shell = ["-c", &script, PROGRAM, "serve", "--listen", addr, "--format", "json"];
+        Self::spawn(isolated(Command::new("sh"), &shell).args(args))
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Self {
+        let mut process = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let events = Lines::of(process.0.stdout.take().unwrap());
+        let log = Lines::of(process.0.stderr.take().unwrap());
+        let addr = address(&events.event("listening"));
+        Self { process, addr, events, log }
+    }
+
+    #[track_caller]
+    pub(crate) fn event(&self, name: &str) -> Event {
+        self.events.event(name)
+    }
+
+    /// The first event of that name about the client at `peer`.
+    #[track_caller]
+    pub(crate) fn event_of(&self, name: &str, peer: SocketAddr) -> Event {
+        let peer = peer.to_string();
+        self.events.event_where(name, |event| event["peer"] == *peer)
+    }
+
+    /// Stops it as an operator would; returns all of its events.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Vec<Event> {
+        self.process.signal(Signal::TERM);
+        assert_eq!(self.process.exit_code(), Some(0));
+        self.events.all_events()
+    }
+}
+
+/// The first address that a server says it listens on.
+#[track_caller]
+pub(crate) fn address(listening: &Event) -> SocketAddr {
+    listening["addresses"][0].as_str().unwrap().parse().unwrap()
+}
+
+/// `heartwire connect --format json`.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) process: Process,
+    stdin: Option<ChildStdin>,
+    pub(crate) output: Lines,
+    /// From standard error.
+    pub(crate) events: Lines,
+}
+
+impl Client {
+    #[track_caller]
+    pub(crate) fn start(target: SocketAddr, args: &[&str]) -> Self {
+        Self::start_at(&target.to_string(), args)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_at(target: &str, args: &[&str]) -> Self {
+        let mut command = heartwire(&["connect", "--format", "json", target]);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::spawn(&mut command);
+        let output = Lines::of(process.0.stdout.take().unwrap());
+        let events = Lines::of(process.0.stderr.take().unwrap());
+        Self { stdin: process.0.stdin.take(), process, output, events }
+    }
+
+    #[track_caller]
+    pub(crate) fn event(&self, name: &str) -> Event {
+        self.events.event(name)
+    }
+
+    #[track_caller]
+    pub(crate) fn type_in(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Stops it as a user would; returns all of its events.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> Vec<Event> {
+        self.process.signal(Signal::TERM);
+        assert_eq!(self.process.exit_code(), Some(0));
+        self.events.all_events()
+    }
+}
+
+/// An address to listen on again and again. Its port lies below those that a system gives to
+/// outgoing connections, so that none of those takes it while nobody listens.
+pub(crate) fn lasting_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! How the program ends: in time, with nothing lost, whatever its peers and its readers do.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use rustix::process::Signal;
+
+use crate::lines::{Event, Lines};
+use crate::peer::{HEART, Peer, other};
+use crate::program::{Client, PROGRAM, Process, Server, address, heartwire};
+use crate::{PATIENCE, ms, side_by_side};
+
+/// What the program says of itself: it exits within `--drain` plus one second. The rest is for a
+/// machine that is busy with something else.
+const fn in_time(drain: Duration) -> Duration {
+    drain.saturating_add(ms(1000)).saturating_add(ms(1500))
+}
+
+#[test]
+fn a_stop_takes_leave_of_everybody() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(&["--drain", "2s", "--on-data", "echo"]);
+        let mut peers: Vec<Peer> = (0..20).map(|_| Peer::connect(server.addr)).collect();
+        for peer in &mut peers[..10] {
+            peer.send(&HEART);
+            peer.expect_echo(b"hello");
+        }
+        drop(peers.pop());
+        server.event("offline");
+        server.events.first_events("online", 20);
+
+        server.process.signal(signal);
+        let (code, _) = server.process.exit_within(in_time(ms(2000)));
+        assert_eq!(code, Some(0), "{signal:?}");
+        TcpStream::connect(server.addr).expect_err("the listening socket is gone");
+        for peer in &mut peers {
+            peer.read_to_end();
+        }
+
+        let events = server.events.all_events();
+        assert_eq!(events.last().unwrap().name(), "stopped");
+        assert_eq!(events.iter().filter(|event| event.name() == "stopped").count(), 1);
+        assert_eq!(events.last().unwrap()["shutdown"], 19);
+        let mut reasons = ends(&events);
+        reasons.sort_unstable();
+        let mut expected = vec!["shutdown"; 19];
+        expected.insert(0, "closed_by_peer");
+        assert_eq!(reasons, expected);
+    }
+}
+
+/// The reason for the end of each session that was online; each has exactly one, and none has more
+/// events after it.
+#[track_caller]
+fn ends(events: &[Event]) -> Vec<&str> {
+    let mut ends: HashMap<&str, Option<&str>> = HashMap::new();
+    for event in events {
+        let Some(session) = event["session"].as_str() else { continue };
+        if event.name() == "online" {
+            assert_eq!(ends.insert(session, None), None, "{session} came twice");
+            continue;
+        }
+        let end = ends.get_mut(session).unwrap_or_else(|| panic!("{event:?} of nobody"));
+        assert_eq!(*end, None, "{event:?} after the end");
+        if event.name() == "offline" {
+            *end = Some(event.text("reason"));
+        }
+    }
+    ends.iter().map(|(id, end)| end.unwrap_or_else(|| panic!("{id} has no end"))).collect()
+}
+
+/// More than the sockets of both ends take in.
+const MUCH: usize = 8 << 20;
+
+#[test]
+fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
+    side_by_side(&[
+        ("a client that reads gets everything", || {
+            let mut server = slow_readers_server("10s");
+            let (mut peer, sent) = with_much_queued(&server);
+            server.process.signal(Signal::TERM);
+            wait_until_gone(server.addr);
+            assert!(server.process.0.try_wait().unwrap().is_none(), "it did not wait");
+            let got = peer.read_to_end();
+            assert_eq!(got.len(), sent.len());
+            assert!(got == sent, "what came is not what was sent");
+            assert_eq!(server.process.exit_code(), Some(0));
+            assert_eq!(server.event_of("offline", peer.addr())["reason"], "shutdown");
+            ends(&server.events.all_events());
+        }),
+        ("a client that does not read is left behind", || {
+            let mut server = slow_readers_server("1s");
+            let (_peer, _) = with_much_queued(&server);
+            let start = Instant::now();
+            server.process.signal(Signal::TERM);
+            let (code, _) = server.process.exit_within(in_time(ms(1000)));
+            assert_eq!(code, Some(0));
+            assert!(start.elapsed() >= ms(1000), "it did not wait for --drain");
+            let events = server.events.all_events();
+            assert_eq!(ends(&events), ["shutdown"]);
+            assert_eq!(events.last().unwrap().name(), "stopped");
+        }),
+        ("a second signal is obeyed at once", || {
+            let mut server = slow_readers_server("60s");
+            let (_peer, _) = with_much_queued(&server);
+            server.process.signal(Signal::TERM);
+            wait_until_gone(server.addr);
+            server.process.signal(Signal::TERM);
+            assert_eq!(server.process.exit_within(ms(3000)).0, Some(0));
+        }),
+    ]);
+}
+
+fn slow_readers_server(drain: &str) -> Server {
+    let queue_max = (2 * MUCH).to_string();
+    Server::start(&["--on-data", "echo", "--queue-max", &queue_max, "--drain", drain])
+}
+
+/// A client that had much to say, has read none of the echo, and what that is.
+#[track_caller]
+fn with_much_queued(server: &Server) -> (Peer, Vec<u8>) {
+    let mut peer = Peer::connect_narrow(server.addr);
+    let frame = other(&[b'x'; 60_000]);
+    let frames = MUCH / frame.len();
+    for _ in 0..frames {
+        peer.send(&frame);
+    }
+    // All of it has been received, and what could be sent at once has been.
+    server.events.first_events("data", frames);
+    (peer, frame.repeat(frames))
+}
+
+#[track_caller]
+fn wait_until_gone(server: SocketAddr) {
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(server).is_ok() {
+        assert!(Instant::now() < deadline, "it still listens");
+    }
+}
+
+#[test]
+fn a_signal_right_after_the_first_line_is_a_stop_too() {
+    for signal in [Signal::TERM, Signal::INT] {
+        for _ in 0..20 {
+            let mut server = Server::start(&[]);
+            server.process.signal(signal);
+            assert_eq!(server.process.exit_code(), Some(0));
+        }
+    }
+}
+
+/// A server whose standard output has been read up to the first line.
+fn server_with_output(command: &mut Command) -> (Process, BufReader<ChildStdout>, Event) {
+    let mut process = Process::spawn(command.stdout(Stdio::piped()));
+    let mut output = BufReader::new(process.0.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    let listening = Event { at: Instant::now(), fields: serde_json::from_str(&line).unwrap() };
+    (process, output, listening)
+}
+
+const SERVE: &[&str] =
+    &["serve", "--listen", "127.0.0.1:0", "--format", "json", "--on-data", "echo"];
+
+#[test]
+fn a_reader_that_leaves_ends_the_program_without_a_complaint() {
+    let mut command = heartwire(SERVE);
+    let (mut process, output, listening) = server_with_output(command.stderr(Stdio::piped()));
+    let complaints = Lines::of(process.0.stderr.take().unwrap());
+    drop(output);
+    // Noticed with the next event.
+    let _peer = Peer::connect(address(&listening));
+    assert_eq!(process.exit_code(), Some(0));
+    assert!(complaints.all().is_empty(), "{:?}", complaints.all());
+
+    // A man page and completions end with their reader, too.
+    for args in [["completions", "zsh"], ["man", "--log=warn"], ["help", "serve"]] {
+        let mut process = Process::spawn(heartwire(&args).stdout(Stdio::piped()));
+        drop(process.0.stdout.take());
+        assert_eq!(process.exit_code(), Some(0), "{args:?}");
+    }
+
+    let server = Server::start(&["--on-data", "echo"]);
+    let mut command = heartwire(&["connect", "--retry", "never", &server.addr.to_string()]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = Process::spawn(command);
+    drop(client.0.stdout.take());
+    let mut stdin = client.0.stdin.take().unwrap();
+    stdin.write_all(b"to be echoed\n").unwrap();
+    assert_eq!(client.exit_code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_does_not_read_cannot_delay_a_stop() {
+    side_by_side(&[
+        ("of serve", || {
+            let mut command = heartwire(SERVE);
+            let (mut process, output, listening) =
+                server_with_output(command.args(["--drain", "500ms"]));
+            // Events until nothing more is taken: the pipe is full, and so is what is before it.
+            let mut peer = Peer::connect(address(&listening));
+            peer.write_until_stuck(&other(b"an event with a line of its own").repeat(1000));
+            process.signal(Signal::TERM);
+            assert_eq!(process.exit_within(in_time(ms(500))).0, Some(0));
+            drop(output);
+        }),
+        ("of connect", || {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let addr = listener.local_addr().unwrap().to_string();
+            let mut command = heartwire(&["connect", &addr]);
+            let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut process = Process::spawn(command.stderr(Stdio::null()));
+            let mut server = Peer::accept(&listener);
+            server.write_until_stuck(&other(&[b'x'; 1000]).repeat(100));
+            process.signal(Signal::TERM);
+            assert_eq!(process.exit_within(in_time(ms(1000))).0, Some(0));
+        }),
+        ("of the log", || {
+            let mut command = heartwire(SERVE);
+            let command = command.args(["--drain", "500ms"]).stderr(Stdio::piped());
+            let (mut process, output, listening) = server_with_output(command);
+            let events = Lines::of(output);
+            // A line of the log for each, which makes more than a pipe holds.
+            const NONSENSE: usize = 1000;
+            for _ in 0..NONSENSE {
+                let mut peer = Peer::connect(address(&listening));
+                peer.send(b"GET / HTTP/1.1\r\n\r\n");
+            }
+            events.first_events("offline", NONSENSE);
+            Peer::connect(address(&listening)).expect_echo(b"still there");
+            process.signal(Signal::TERM);
+            assert_eq!(process.exit_within(in_time(ms(500))).0, Some(0));
+        }),
+    ]);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_no_reason_to_stop() {
+    let without_reader = || {
+        let mut command = heartwire(SERVE);
+        let mut parts = server_with_output(command.stderr(Stdio::piped()));
+        drop(parts.0.0.stderr.take());
+        parts
+    };
+    let closed = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" 2>&-", PROGRAM]).args(SERVE);
+        server_with_output(command.stdin(Stdio::null()))
+    };
+    for parts in [without_reader(), closed()] {
+        let (mut process, output, listening) = parts;
+        let events = Lines::of(output);
+        // Each is worth a line of the log, on whichever shard.
+        for _ in 0..20 {
+            let mut peer = Peer::connect(address(&listening));
+            peer.send(b"GET / HTTP/1.1\r\n\r\n");
+            peer.read_to_end();
+        }
+        for _ in 0..20 {
+            Peer::connect(address(&listening)).expect_echo(b"still there");
+        }
+        process.signal(Signal::TERM);
+        assert_eq!(process.exit_code(), Some(0));
+        let events = events.all_events();
+        assert_eq!(ends(&events).len(), 40);
+        assert_eq!(events.last().unwrap()["protocol_error"], 20);
+    }
+}
+
+#[test]
+fn a_client_stops_when_told() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = Server::start(&[]);
+        let mut client = Client::start(server.addr, &[]);
+        client.event("online");
+        client.process.signal(signal);
+        assert_eq!(client.process.exit_within(in_time(ms(1000))).0, Some(0));
+        let events = client.events.all_events();
+        assert_eq!(events[events.len() - 2]["reason"], "shutdown");
+        assert_eq!(events.last().unwrap().name(), "closed");
+        assert_eq!(server.event("offline")["reason"], "closed_by_peer");
+    }
+    // Also when it has nobody to talk to, or is waiting to try again.
+    let mut client = Client::start_at("127.0.0.1:9", &[]);
+    client.event("waiting");
+    client.process.signal(Signal::TERM);
+    assert_eq!(client.process.exit_code(), Some(0));
+}

@@ -151,7 +151,8 @@ impl<'a, 'b> Driver<'a, 'b> {
             Ok(0) => Err(Reason::Truncated),
             Ok(len) => {
                 self.inbox.filled(len);
-                self.connection.handle_heard(now);
+                // Not at `now`, which was before the read: a byte must not seem older than it is.
+                self.connection.handle_heard(clock::now());
                 self.feed(now)?;
                 Ok(true)
             }
@@ -199,14 +200,12 @@ impl<'a, 'b> Driver<'a, 'b> {
             let read = (&*SockRef::from(&self.stream)).read(self.inbox.space());
             return self.handle_read(read, now);
         }
-        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged:
-        // it counts as alive, and a frame that has begun as if it had begun now.
+        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged.
         let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
         let waiting = !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         if waiting {
             debug!("the application is slow: a verdict is postponed");
-            self.connection.handle_stall(Stall::new(now, Duration::ZERO));
-            self.connection.handle_heard(now);
+            self.connection.handle_backpressure(clock::now());
         }
         Ok(waiting)
     }

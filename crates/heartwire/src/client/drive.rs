@@ -152,7 +152,8 @@ impl<'a, 'b> Driver<'a, 'b> {
             Ok(len) => {
                 self.inbox.filled(len);
                 // Not at `now`, which was before the read: a byte must not seem older than it is.
-                self.connection.handle_heard(clock::now());
+                let now = clock::now();
+                self.connection.handle_heard(now);
                 self.feed(now)?;
                 Ok(true)
             }
@@ -228,7 +229,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         match self.outbox.write(&self.stream) {
             Ok(0) => Ok(()),
             Ok(_) => {
-                self.connection.handle_sent(now);
+                self.connection.handle_sent(clock::now());
                 Ok(())
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! When the client calls its server dead, and when it must not.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use core::time::Duration;
+
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +32,6 @@ fn a_silent_server_is_dead_after_the_limit_and_not_before() {
         assert_eq!(verdict.cause, Cause::Silence);
         assert!(verdict.silence >= silence, "{verdict}");
         assert_eq!(verdict.bound.unwrap().earliest, silence);
-        assert_eq!(verdict.stalled, Duration::ZERO);
         assert_eq!(offline.beats, 1);
     }
 }

@@ -9,11 +9,11 @@ use std::time::SystemTime;
 use heartwire::server::{
     ChannelHandler, Control, Event, Events, Handle, Handler, Resumer, Server, ServerConfig, channel,
 };
-use heartwire::{Caps, Side};
+use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::args::{Format, ServeArgs, ServeData};
+use crate::args::{Format, ServeArgs, ServeData, TimeOrOff};
 use crate::exit::Exit;
 use crate::output::{
     Line, Printer, describe_policy, millis, policy_fields, preview, say_in_leaving, verdict_fields,
@@ -83,6 +83,7 @@ fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
         .kernel(args.kernel.options()?)
         .sessions_max(args.sessions)
         .outbound_max(args.queue_max)
+        .coalesce(args.coalesce)
         .drain(args.drain);
     for address in listen {
         config = config.also_listen(*address);
@@ -90,14 +91,13 @@ fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
     if let Some(shards) = args.shards {
         config = config.shards(usize::from(shards));
     }
-    let first_frame = args
-        .caps
-        .first_frame
-        .map_or_else(|| config.caps_in_force().first_frame_within(), |first_frame| first_frame.0);
-    let caps = Caps::default()
-        .body_len_max(args.caps.frame_max)
-        .first_frame(first_frame)
-        .frame(args.caps.frame_time.0);
+    let mut caps = config.caps_in_force().body_len_max(args.caps.frame_max);
+    if let Some(TimeOrOff(within)) = args.caps.first_frame {
+        caps = caps.first_frame(within);
+    }
+    if let Some(TimeOrOff(within)) = args.caps.frame_time {
+        caps = caps.frame(within);
+    }
     Ok(config.caps(caps))
 }
 
@@ -177,12 +177,14 @@ fn listening(
     let first_frame = caps
         .first_frame_within()
         .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
+    let mark = server.receive_mark();
     Ok(Line {
         event: "listening",
         text: format!(
-            "on {on}\n  policy: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
+            "on {on}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
              frames of {} B, {} B queued per session, first frame within {first_frame}",
             describe_policy(&policy, "client"),
+            describe_coalescing(args.coalesce, mark, &policy),
             server.kernel(),
             args.sessions,
             args.caps.frame_max,
@@ -191,6 +193,7 @@ fn listening(
         fields: json!({
             "addresses": addresses,
             "policy": policy_fields(&policy),
+            "receive_mark": mark,
             "kernel": server.kernel().to_string(),
             "sessions_max": args.sessions,
             "open_files": open_files,
@@ -200,6 +203,31 @@ fn listening(
             "drain_ms": millis(args.drain),
         }),
     })
+}
+
+/// What holding beats back saves, and what it costs.
+fn describe_coalescing(beats: u16, mark: u32, policy: &Policy) -> String {
+    if mark > 1 {
+        let short = match mark {
+            9 => "a data frame without a body".to_owned(),
+            _ => format!("a data frame of less than {mark} B, its head included,"),
+        };
+        let limit = policy.limit().unwrap_or_default();
+        return format!(
+            "up to {beats} of a client wait in the kernel; {short} can wait for more bytes, {limit:?} \
+             at most"
+        );
+    }
+    let why = if beats == 0 {
+        "--coalesce is 0"
+    } else if policy.echo() {
+        "they are to be answered"
+    } else if policy.limit().is_none() {
+        "no deadline would look for them"
+    } else {
+        "this system cannot hold them back"
+    };
+    format!("each is read as it comes: {why}")
 }
 
 fn line(event: &Event<Vec<u8>>) -> Line {

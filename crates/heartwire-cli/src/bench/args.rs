@@ -51,8 +51,8 @@ pub(crate) struct BenchArgs {
 
     /// How many beats the server leaves in the kernel before it reads; 0 reads each one. See
     /// `heartwire serve --help` for what it costs.
-    #[arg(long, value_name = "BEATS", default_value_t = 1, conflicts_with_all = ["server", "compare"])]
-    pub(crate) coalesce: u32,
+    #[arg(long, value_name = "BEATS", default_value_t = heartwire::server::ServerConfig::COALESCE, conflicts_with_all = ["server", "compare"])]
+    pub(crate) coalesce: u16,
 
     /// The server's threads [default: as `serve`; with --compare 1, as the baselines have].
     #[arg(long, value_name = "N", conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -3,6 +3,7 @@
 use core::fmt::Write as _;
 use std::time::SystemTime;
 
+use heartwire::server::ServerConfig;
 use serde_json::json;
 
 use super::args::{BenchArgs, Spread};
@@ -23,7 +24,7 @@ fn contenders(shards: u16) -> [Contender; 6] {
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
         own(0),
-        own(1),
+        own(ServerConfig::COALESCE),
         own(5),
     ]
 }

@@ -19,8 +19,7 @@ const LATE_MAX: Duration = Duration::from_millis(10);
 /// So was one that is busier.
 const BUSY_MAX: f64 = 0.9;
 
-/// The figures of one run, or the medians of several. Times without a unit in their names do not
-/// occur; a figure that could not be measured is `None`.
+/// The figures of one run, or the medians of several. Programs read these names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Report {
     pub(super) server: String,
@@ -108,7 +107,7 @@ impl Report {
         }
     }
 
-    /// A server that cannot be held to its promise is not one that failed; ours is.
+    /// What the program says with its exit code: wrong is worse than missing.
     pub(super) fn exit(&self) -> Exit {
         if self.early > 0 || self.wrong > 0 {
             Exit::WrongVerdict

@@ -22,7 +22,7 @@ use super::run::Plan;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
     /// `serve` of this same program.
-    Own { shards: Option<u16>, coalesce: u32 },
+    Own { shards: Option<u16>, coalesce: u16 },
     /// An example that lies beside it.
     Baseline(Baseline),
     /// A process that somebody else started.
@@ -51,7 +51,7 @@ impl Contender {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Own { coalesce: 0, .. } => "heartwire, coalescing off".to_owned(),
-            Self::Own { coalesce: 1, .. } => "heartwire, default".to_owned(),
+            Self::Own { coalesce: ServerConfig::COALESCE, .. } => "heartwire, default".to_owned(),
             Self::Own { coalesce, .. } => format!("heartwire, `--coalesce {coalesce}`"),
             Self::Baseline(Baseline::Epoll) => "bare epoll + recv, no liveness".to_owned(),
             Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
@@ -94,10 +94,8 @@ impl Contender {
                 let mut command = Command::new(env::current_exe()?);
                 command
                     .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
-                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
-                if serve_coalesces()? {
-                    command.args(["--coalesce", &coalesce.to_string()]);
-                }
+                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions])
+                    .args(["--coalesce", &coalesce.to_string()]);
                 if let Some(shards) = shards {
                     command.args(["--shards", &shards.to_string()]);
                 }
@@ -105,11 +103,6 @@ impl Contender {
             }
         })
     }
-}
-
-fn serve_coalesces() -> anyhow::Result<bool> {
-    let help = Command::new(env::current_exe()?).args(["serve", "--help"]).output()?;
-    Ok(String::from_utf8_lossy(&help.stdout).contains("--coalesce"))
 }
 
 fn baseline_path(baseline: Baseline) -> anyhow::Result<PathBuf> {

@@ -114,8 +114,8 @@ fn what_a_peer_sends_reaches_no_terminal_as_it_is() {
         let mut peer = Peer::connect(addr.parse().unwrap());
         peer.send(&other(&raw));
         peer.send(&raw);
-        let data = output.line("data").text;
-        assert!(data.contains("u{1b}[2J"), "it is shown, in a way that is safe: {data}");
+        // It is shown, in a way that is safe.
+        output.line("u{1b}[2J");
         output.line("offline");
         server.signal(rustix::process::Signal::TERM);
         assert_eq!(server.exit_code(), Some(0));

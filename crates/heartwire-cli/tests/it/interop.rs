@@ -167,7 +167,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/events.md");
 const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
-        "addresses policy kernel sessions_max open_files frame_max queue_max first_frame_ms \
+        "addresses policy receive_mark kernel sessions_max open_files frame_max queue_max first_frame_ms \
          drain_ms",
     ),
     ("online", "session peer"),

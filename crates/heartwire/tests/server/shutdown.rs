@@ -82,6 +82,7 @@ fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
     let stuck_id = rig.expect_online(&stuck);
     let (mut idle, idle_id) = rig.connect();
     (0..100).for_each(|_| rig.handle().send(stuck_id, &[1; 60_000]).unwrap());
+    rig.turn();
     assert!(rig.handle().list().iter().any(|info| info.queued > 0));
     let asked = Instant::now();
     rig.handle().shut_down();

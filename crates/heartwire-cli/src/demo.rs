@@ -40,7 +40,8 @@ async fn show(count: usize) -> anyhow::Result<Exit> {
         .beat(humantime::parse_duration(BEAT)?)
         .limit(humantime::parse_duration(LIMIT)?)
         .build()?;
-    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy);
+    // Without coalescing, for the picture: each beat is to be seen when it comes.
+    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0);
     let (server, mut events) = Server::start_with_events(config)?;
     let address = server.local_addrs().first().context("the server has no address")?.to_string();
     let mut stage = Stage::new();

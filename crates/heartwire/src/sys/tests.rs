@@ -1,3 +1,5 @@
+#![cfg(target_os = "linux")]
+
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

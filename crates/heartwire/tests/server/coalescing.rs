@@ -53,8 +53,9 @@ fn a_beat_below_the_mark_costs_no_turn_and_no_timer() {
     assert_eq!(after.timers, before.timers);
     // They were not lost: whatever wakes the shard brings them along.
     for (peer, id) in &mut peers {
-        peer.data(&[0; 8 * ALL as usize]);
-        rig.expect_data(*id, &[0; 8 * ALL as usize]);
+        let long = vec![0; 8 * usize::from(ALL)];
+        peer.data(&long);
+        rig.expect_data(*id, &long);
         wait_for_beats(&rig, *id, 101);
     }
     rig.finish();

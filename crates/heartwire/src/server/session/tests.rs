@@ -1,14 +1,16 @@
+#![cfg(target_os = "linux")]
+
 use core::time::Duration;
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use heartwire_core::{Connection, Policy, Settings};
 
 use super::Session;
 use crate::clock;
 
-fn session() -> (std::net::TcpStream, Session) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+fn session() -> (TcpStream, Session) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_nodelay(true).unwrap();
     let (stream, peer) = listener.accept().unwrap();

@@ -30,7 +30,6 @@ fn a_full_server_serves_whom_it_has_and_turns_others_away() {
 }
 
 #[test]
-#[ignore = "one shard can take the other's spare descriptor, which then turns nobody away"]
 fn a_full_server_of_two_shards_turns_others_away() {
     be_out_of_descriptors("2");
 }

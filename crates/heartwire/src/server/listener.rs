@@ -1,11 +1,12 @@
 //! Listening sockets, and what happens when there is no room for another client.
 
 use core::net::SocketAddr;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use core::time::Duration;
 use std::fs::File;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use heartwire_core::Instant;
 use mio::net::{TcpListener, TcpStream};
@@ -75,16 +76,50 @@ pub(super) struct Admission {
     refusing: AtomicBool,
     /// When a client was last refused, in nanoseconds.
     refused_at: AtomicU64,
+    /// A descriptor held back, to be able to accept and close a client when all others are in use.
+    /// One for all shards, because each would take another's for a session while that is using it.
+    spare: Mutex<Option<File>>,
+    /// There may be no descriptor left: whoever accepts a client makes sure of the spare one first.
+    is_short: AtomicBool,
 }
 
 impl Admission {
-    pub(super) const fn new(sessions_max: usize) -> Self {
+    pub(super) fn new(sessions_max: usize) -> Self {
         Self {
             sessions: AtomicUsize::new(0),
             sessions_max,
             refusing: AtomicBool::new(false),
             refused_at: AtomicU64::new(0),
+            spare: Mutex::new(open_spare().ok()),
+            is_short: AtomicBool::new(false),
         }
+    }
+
+    /// Runs `accept_and_close` on the spare descriptor, if there is one.
+    fn on_spare(&self, accept_and_close: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before it is free: a shard that gets it for a client must see this.
+        self.is_short.store(true, SeqCst);
+        drop(spare.take().map_or_else(open_spare, Ok)?);
+        let closed = accept_and_close();
+        *spare = open_spare().ok();
+        closed
+    }
+
+    /// Whether a client that was just accepted can stay. If its descriptor is the one that was held
+    /// back, or should be, it is closed.
+    fn can_stay(&self, stream: TcpStream) -> Option<TcpStream> {
+        if !self.is_short.load(SeqCst) {
+            return Some(stream);
+        }
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_some() {
+            self.is_short.store(false, SeqCst);
+            return Some(stream);
+        }
+        drop(stream);
+        *spare = open_spare().ok();
+        None
     }
 
     pub(super) fn sessions(&self) -> usize {
@@ -138,8 +173,6 @@ pub(super) struct Listener {
     sockets: Vec<TcpListener>,
     /// Sockets that may have clients waiting, as indexes; the last one is next.
     ready: Vec<usize>,
-    /// A descriptor held back, to be able to accept and close a client when all others are in use.
-    spare: Option<File>,
     refused_this_turn: u32,
     resting_until: Option<Instant>,
 }
@@ -147,8 +180,7 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(sockets: Vec<TcpListener>) -> Self {
         let ready = (0..sockets.len()).collect();
-        let spare = open_spare().ok();
-        Self { sockets, ready, spare, refused_this_turn: 0, resting_until: None }
+        Self { sockets, ready, refused_this_turn: 0, resting_until: None }
     }
 
     pub(super) fn sockets_mut(&mut self) -> &mut [TcpListener] {
@@ -183,6 +215,9 @@ impl Listener {
                 Ok((stream, peer)) => {
                     // A crowd at one socket keeps nobody waiting at another one.
                     self.ready.rotate_right(1);
+                    let Some(stream) = admission.can_stay(stream) else {
+                        return self.refuse(Refusal::Descriptors, admission, now);
+                    };
                     if admission.enter() {
                         return Accepted::Client(stream, peer);
                     }
@@ -196,7 +231,7 @@ impl Listener {
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
                     tracing::debug!(%error, "no room to accept a client");
-                    match self.close_one_client() {
+                    match self.close_one_client(admission) {
                         Ok(()) => return self.refuse(Refusal::Descriptors, admission, now),
                         // The kernel looks for a descriptor before it looks for a client.
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -228,17 +263,13 @@ impl Listener {
     }
 
     /// Accepts a client on the spare descriptor and closes it, if there is one to spare.
-    fn close_one_client(&mut self) -> io::Result<()> {
+    fn close_one_client(&mut self, admission: &Admission) -> io::Result<()> {
         let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        drop(self.spare.take().map_or_else(open_spare, Ok)?);
-        let closed = socket.accept().map(drop);
-        self.spare = open_spare().ok();
-        if closed.is_ok() {
-            self.ready.rotate_right(1);
-        }
-        closed
+        admission.on_spare(|| socket.accept().map(drop))?;
+        self.ready.rotate_right(1);
+        Ok(())
     }
 }
 

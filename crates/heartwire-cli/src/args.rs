@@ -141,6 +141,16 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
+    /// Which events of sessions to print; what concerns the server itself is always printed.
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [EventKind::Online, EventKind::Data, EventKind::Verdict, EventKind::Offline]
+    )]
+    pub(crate) events: Vec<EventKind>,
+
     /// How to print events.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -222,6 +232,18 @@ pub(crate) enum ServeData {
     Echo,
     /// Send it back with ASCII letters in upper case.
     Upper,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventKind {
+    /// A client connected.
+    Online,
+    /// A data frame came.
+    Data,
+    /// A client was called dead.
+    Verdict,
+    /// A session ended.
+    Offline,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -13,7 +13,7 @@ use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::args::{Format, ServeArgs, ServeData, TimeOrOff};
+use crate::args::{EventKind, Format, ServeArgs, ServeData, TimeOrOff};
 use crate::exit::Exit;
 use crate::output::{
     Line, Printer, describe_policy, millis, policy_fields, preview, say_in_leaving, verdict_fields,
@@ -37,7 +37,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let caps = config.caps_in_force();
     let (sender, events) = channel();
     let on_data = args.on_data;
-    let server = Server::start(config, |_| OnData { on_data, events: sender.handler() })?;
+    let server = Server::start(config, |_| OnData {
+        on_data,
+        printed: args.events.clone(),
+        events: sender.handler(),
+    })?;
     drop(sender);
 
     let mut printer = Printer::new(args.format);
@@ -126,10 +130,11 @@ fn raise_open_files() -> Option<u64> {
 /// An event and when it happened, which may be a while before it is printed.
 type Stamped = (SystemTime, Event<Vec<u8>>);
 
-/// Sends data back where that is asked for, and passes every event on.
+/// Sends data back where that is asked for, and passes on what is to be printed.
 #[derive(Debug)]
 struct OnData {
     on_data: ServeData,
+    printed: Vec<EventKind>,
     events: ChannelHandler<Stamped>,
 }
 
@@ -143,11 +148,25 @@ impl Handler for OnData {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        self.events.forward((SystemTime::now(), event.to_owned()));
+        if kind(&event).is_none_or(|kind| self.printed.contains(&kind)) {
+            self.events.forward((SystemTime::now(), event.to_owned()));
+        }
     }
 
     fn has_room(&mut self, resumer: &Resumer) -> bool {
         self.events.has_room(resumer)
+    }
+}
+
+/// Which kind of event this is, of those that can be left out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
+fn kind<D>(event: &Event<D>) -> Option<EventKind> {
+    match event {
+        Event::Online { .. } => Some(EventKind::Online),
+        Event::Data { .. } => Some(EventKind::Data),
+        Event::Verdict { .. } => Some(EventKind::Verdict),
+        Event::Offline { .. } => Some(EventKind::Offline),
+        _ => None,
     }
 }
 

@@ -94,6 +94,8 @@ impl Contender {
                 let mut command = Command::new(env::current_exe()?);
                 command
                     .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
+                    // Printing is not what is measured, and the baselines do not print either.
+                    .args(["--events", "verdict"])
                     .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions])
                     .args(["--coalesce", &coalesce.to_string()]);
                 if let Some(shards) = shards {

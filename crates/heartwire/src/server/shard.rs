@@ -11,10 +11,13 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::io;
+use std::net::Shutdown;
 use std::sync::mpsc::Receiver;
 
 use heartwire_core::wheel::Wheel;
-use heartwire_core::{Connection, Event as Input, Instant, Settings, Stall, StallWatch, Verdict};
+use heartwire_core::{
+    Cause, Connection, Event as Input, Instant, Settings, Stall, StallWatch, Verdict,
+};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
@@ -112,6 +115,14 @@ pub(super) struct Core {
     unflushed: Vec<u32>,
     /// Sessions that have ended but for their `Offline`. Their slots stay taken until then.
     ending: VecDeque<(u32, Reason)>,
+}
+
+/// A handler that panicked takes its shard along. The sessions of that shard are gone then, and leave
+/// their places to those of others.
+impl Drop for Core {
+    fn drop(&mut self) {
+        (0..self.sessions.len()).for_each(|_| self.handle.admission().leave());
+    }
 }
 
 impl Core {
@@ -699,6 +710,9 @@ impl<H: Handler> Shard<H> {
                 // The last chance for what is queued; whether it succeeds changes nothing.
                 let _ = session.flush(&self.core.registry, token(slot), now);
             }
+            if matches!(reason, Reason::Shutdown | Reason::Kicked) {
+                self.say_goodbye(&mut session);
+            }
             if session.blocked {
                 // Else the kernel would go on sending what is queued, to nobody, for minutes. If
                 // this fails, it does.
@@ -714,8 +728,29 @@ impl<H: Handler> Shard<H> {
             } else {
                 tracing::debug!(session = %id, %peer, "offline: {reason}");
             }
+            if let Reason::Dead(verdict) = reason {
+                // Ours was told when it was given; this one shows only here, as the socket's error.
+                if verdict.cause == Cause::Kernel {
+                    self.tell(Event::Verdict { id, peer, verdict });
+                }
+            }
             let lasted = now.saturating_since(online_at);
             self.tell(Event::Offline { id, peer, reason, beats, lasted });
+        }
+    }
+}
+
+impl<H: Handler> Shard<H> {
+    /// Closes the sending half and discards what has come: a socket that is closed with bytes unread
+    /// resets the connection, and the client may lose what was just sent to it.
+    fn say_goodbye(&mut self, session: &mut Session) {
+        // A client that is gone already needs no goodbye.
+        let _ = session.stream.shutdown(Shutdown::Write);
+        for _ in 0..READS_PER_TURN {
+            match session.read(&mut self.buffer) {
+                Ok(Some(len)) if len > 0 => {}
+                Ok(_) | Err(_) => return,
+            }
         }
     }
 }

@@ -25,8 +25,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod alarm;
 mod channel;
 mod config;
+mod descriptors;
 mod event;
 mod handler;
 mod id;
@@ -81,6 +83,7 @@ impl Server {
         mut handler: impl FnMut(usize) -> H,
     ) -> Result<Self, ServerError> {
         let bound = Bound::bind(&config)?;
+        descriptors::make_room(config.sessions_max);
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
         let mut receivers = Vec::new();

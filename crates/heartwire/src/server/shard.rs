@@ -21,6 +21,7 @@ use heartwire_core::{
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Registry, Token};
 
+use super::alarm::Alarm;
 use super::event::{Event, Refusal, SessionInfo};
 use super::handler::{Control, Handler, Resumer};
 use super::id::SessionId;
@@ -49,6 +50,7 @@ const ACCEPTS_PER_TURN: usize = 128;
 const CLOSES_PER_TURN: usize = 256;
 
 pub(super) const WAKER: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
 /// Listening sockets have the tokens from here on, sessions those from 0 on, by slot.
 pub(super) const FIRST_LISTENER: usize = usize::MAX / 2;
 
@@ -59,6 +61,7 @@ pub(super) struct Shard<H> {
     handler: H,
     resumer: Resumer,
     poll: Poll,
+    alarm: Alarm,
     /// `None` once the server is shutting down, and on shards that are handed their clients.
     listener: Option<Listener>,
     /// The next shard to be handed a client; `None` where each shard accepts for itself.
@@ -225,6 +228,7 @@ impl<H: Handler> Shard<H> {
         let mailbox = parts.handle.mailbox(usize::from(parts.index));
         let resumer = Resumer(mailbox.ok_or(io::ErrorKind::NotFound)?.waker());
         let now = clock::now();
+        let alarm = Alarm::new(parts.poll.registry(), ALARM)?;
         let mut shard = Self {
             core: Core {
                 index: parts.index,
@@ -241,6 +245,7 @@ impl<H: Handler> Shard<H> {
             handler,
             resumer,
             poll: parts.poll,
+            alarm,
             listener: parts.listener,
             hand_over_to: parts.hand_over.then_some(0),
             commands: parts.commands,
@@ -296,11 +301,7 @@ impl<H: Handler> Shard<H> {
         let has_work = !self.core.ending.is_empty()
             || !self.core.unflushed.is_empty()
             || (has_room && !self.unread.is_empty());
-        let timeout = if has_work {
-            Some(Duration::ZERO)
-        } else {
-            deadline.map(|deadline| deadline.saturating_since(now))
-        };
+        let timeout = if has_work { Some(Duration::ZERO) } else { self.alarm.set(deadline, now) };
         self.watch.handle_sleep(deadline);
         if let Err(error) = self.poll.poll(events, timeout) {
             // Interrupted by a signal: an empty turn. The poller has no other errors in store for a
@@ -340,7 +341,7 @@ impl<H: Handler> Shard<H> {
     fn handle_poll_events(&mut self, events: &Events) {
         for event in events {
             let Token(number) = event.token();
-            if event.token() == WAKER {
+            if event.token() == WAKER || event.token() == ALARM {
                 continue;
             }
             if let Some(socket) = number.checked_sub(FIRST_LISTENER) {

@@ -1,0 +1,83 @@
+//! Wakes a shard at its next deadline.
+
+use core::time::Duration;
+
+use heartwire_core::Instant;
+
+/// On Linux: a timer of the kernel that the poller watches, on the clock that deadlines are told on.
+///
+/// A timeout of the poller would do, and does elsewhere. But the kernel would have to set it up and
+/// take it down for every wait, that is for every beat that is read; this one is set when the next
+/// deadline changes. It counts in nanoseconds, where the poller's timeout is whole milliseconds.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[derive(Debug)]
+pub(super) struct Alarm {
+    timer: std::os::fd::OwnedFd,
+    set_for: Option<Instant>,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Alarm {
+    /// A timer that wakes `registry`'s poller with an event of its own.
+    pub(super) fn new(registry: &mio::Registry, token: mio::Token) -> std::io::Result<Self> {
+        use std::os::fd::AsRawFd;
+
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
+        let mut source = mio::unix::SourceFd(&timer.as_raw_fd());
+        registry.register(&mut source, token, mio::Interest::READABLE)?;
+        Ok(Self { timer, set_for: None })
+    }
+
+    /// Has the poller wake at `deadline`. Returns the timeout that it needs besides.
+    pub(super) fn set(&mut self, deadline: Option<Instant>, now: Instant) -> Option<Duration> {
+        let deadline = deadline?;
+        if deadline <= now {
+            return Some(Duration::ZERO);
+        }
+        if self.set_for == Some(deadline) {
+            return None;
+        }
+        match self.arm(deadline) {
+            Ok(()) => {
+                self.set_for = Some(deadline);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a timer could not be set; waiting with a timeout instead");
+                Some(deadline.saturating_since(now))
+            }
+        }
+    }
+
+    fn arm(&self, deadline: Instant) -> std::io::Result<()> {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+
+        let at = Duration::from_nanos(deadline.as_nanos());
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec::try_from(at).map_err(std::io::Error::other)?,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)?;
+        Ok(())
+    }
+}
+
+/// On other systems: the poller's own timeout.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[derive(Debug)]
+pub(super) struct Alarm;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Alarm {
+    pub(super) fn new(_registry: &mio::Registry, _token: mio::Token) -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Returns the timeout with which the poller wakes at `deadline`.
+    pub(super) fn set(&mut self, deadline: Option<Instant>, now: Instant) -> Option<Duration> {
+        deadline.map(|deadline| deadline.saturating_since(now))
+    }
+}

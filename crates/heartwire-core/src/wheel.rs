@@ -17,13 +17,15 @@ const SLOTS: u8 = 1 << SLOT_BITS;
 /// The farthest that an entry can be placed, in ticks. One that is due later is placed there, and
 /// placed anew when that slot is reached. 17 years with ticks of 8 ms.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
+/// The shortest tick. With it any time that a driver can tell fits into an entry, in ticks.
+const TICK_NANOS_MIN: u64 = 1_000;
 /// No entry: the end of a list.
 const NONE: u32 = u32::MAX;
 
 /// Deadlines for many keys, at most one for each.
 ///
 /// Keys are small integers that the owner chooses, such as the indexes of a slab: the wheel keeps
-/// 24 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next tick.
+/// 16 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next tick.
 ///
 /// Arm a key once and leave it alone while its deadline moves later: when it expires, look up the
 /// real deadline and insert it again if that has not passed. So traffic costs no timer work. A
@@ -62,19 +64,37 @@ impl Level {
     const EMPTY: Self = Self { occupied: 0, heads: [NONE; 64] };
 }
 
-/// A key's place in the wheel: a link in the list of its slot.
+/// A key's place in the wheel: a link in the list of its slot. 16 bytes, because there is one for
+/// each session of a server.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// In ticks.
-    at: u64,
+    /// The deadline in ticks, above [`PLACE_BITS`] bits for the place.
+    at_and_place: u64,
     next: u32,
     prev: u32,
-    /// `None` while the key is not armed.
-    place: Option<Place>,
 }
 
+/// Enough for all places and for none, which is 0.
+const PLACE_BITS: u8 = 9;
+
 impl Entry {
-    const IDLE: Self = Self { at: 0, next: NONE, prev: NONE, place: None };
+    const IDLE: Self = Self { at_and_place: 0, next: NONE, prev: NONE };
+
+    fn new(at: u64, place: Place, next: u32) -> Self {
+        let number = u64::from(place.level) * u64::from(SLOTS) + u64::from(place.slot) + 1;
+        Self { at_and_place: at << PLACE_BITS | number, next, prev: NONE }
+    }
+
+    const fn at(&self) -> u64 {
+        self.at_and_place >> PLACE_BITS
+    }
+
+    /// `None` while the key is not armed.
+    fn place(&self) -> Option<Place> {
+        let number = (self.at_and_place & ((1 << PLACE_BITS) - 1)).checked_sub(1)?;
+        let level = u8::try_from(number / u64::from(SLOTS)).ok()?;
+        Some(Place { level, slot: digit(number, 0) })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +108,12 @@ struct Place {
     reason = "levels and slots are digits of fixed width, and links only name entries that exist"
 )]
 impl Wheel {
-    /// An empty wheel whose deadlines are rounded up to whole ticks of this length (at least 1 ns),
-    /// at the origin of its driver's clock.
+    /// An empty wheel whose deadlines are rounded up to whole ticks of this length (at least 1 µs), at
+    /// the origin of its driver's clock.
     #[must_use]
     pub fn new(tick: Duration) -> Self {
         Self {
-            tick_nanos: u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(1),
+            tick_nanos: u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(TICK_NANOS_MIN),
             elapsed: 0,
             levels: [Level::EMPTY; 6],
             entries: Vec::new(),
@@ -120,7 +140,7 @@ impl Wheel {
     /// Disarms `key`. Returns whether it was armed.
     pub fn remove(&mut self, key: u32) -> bool {
         let Some(entry) = self.entries.get(index(key)) else { return false };
-        let Some(place) = entry.place else { return false };
+        let Some(place) = entry.place() else { return false };
         self.unlink(key, place);
         true
     }
@@ -129,7 +149,7 @@ impl Wheel {
     #[must_use]
     pub fn armed(&self, key: u32) -> Option<Instant> {
         let entry = self.entries.get(index(key))?;
-        entry.place.map(|_| self.instant(entry.at))
+        entry.place().map(|_| self.instant(entry.at()))
     }
 
     /// Takes out one key whose deadline has passed. Call it until it returns `None`.
@@ -198,9 +218,9 @@ impl Wheel {
             self.levels[usize::from(level)].occupied &= !(1 << place.slot);
             self.levels[usize::from(level)].heads[usize::from(place.slot)] = NONE;
             while key != NONE {
-                let Entry { at, next, .. } = self.entries[index(key)];
-                self.link(key, at);
-                key = next;
+                let entry = self.entries[index(key)];
+                self.link(key, entry.at());
+                key = entry.next;
             }
         }
     }
@@ -220,15 +240,15 @@ impl Wheel {
         if next != NONE {
             self.entries[index(next)].prev = key;
         }
-        self.entries[index(key)] = Entry { at, next, prev: NONE, place: Some(place) };
+        self.entries[index(key)] = Entry::new(at, place, next);
         let level = &mut self.levels[usize::from(place.level)];
         level.heads[usize::from(place.slot)] = key;
         level.occupied |= 1 << place.slot;
     }
 
     fn unlink(&mut self, key: u32, place: Place) {
-        let Entry { next, prev, .. } = self.entries[index(key)];
-        self.entries[index(key)].place = None;
+        let Entry { next, prev, .. } =
+            core::mem::replace(&mut self.entries[index(key)], Entry::IDLE);
         if next != NONE {
             self.entries[index(next)].prev = prev;
         }

@@ -148,8 +148,9 @@ fn patient(policy: PolicyBuilder) -> Settings {
     settings(policy).caps(Caps::default().first_frame(None).frame(None))
 }
 
+/// With 10 s for a frame, which is told apart from the limits.
 fn settings(policy: PolicyBuilder) -> Settings {
-    Settings::new(policy.build().unwrap())
+    Settings::new(policy.build().unwrap()).caps(Caps::default().frame(Some(ms(10_000))))
 }
 
 fn packet(body: &[u8]) -> Vec<u8> {
@@ -398,6 +399,12 @@ fn a_whole_head_ends_the_wait_for_the_first_frame_and_starts_the_wait_for_its_bo
         .next(19_000)
         .wake(19_000, &[slow(10_000)])
         .ended();
+}
+
+#[test]
+fn a_frame_has_as_long_as_a_usual_silence_by_default() {
+    let usual = Preset::Usual.policy(Side::Server).limit();
+    assert_eq!(Caps::default().frame_within(), usual);
 }
 
 #[test]

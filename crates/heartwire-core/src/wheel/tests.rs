@@ -3,7 +3,7 @@ use std::vec::Vec;
 use super::*;
 
 /// Nanoseconds of a tick that is short and no power of two, so that rounding shows.
-const TICK: u64 = 10;
+const TICK: u64 = 10_000;
 
 /// The first instant of a tick.
 const fn tick(tick: u64) -> Instant {
@@ -35,8 +35,23 @@ const fn width(level: u8) -> u64 {
 }
 
 #[test]
-fn a_key_takes_24_bytes() {
-    assert_eq!(size_of::<Entry>(), 24);
+fn a_key_takes_16_bytes() {
+    assert_eq!(size_of::<Entry>(), 16);
+}
+
+#[test]
+fn every_place_and_every_time_fit_into_an_entry() {
+    let latest = u64::MAX / TICK_NANOS_MIN + 1;
+    for level in 0..LEVELS {
+        for slot in 0..SLOTS {
+            let place = Place { level, slot };
+            for at in [0, 1, latest] {
+                let entry = Entry::new(at, place, 5);
+                assert_eq!((entry.at(), entry.place(), entry.next), (at, Some(place), 5));
+            }
+        }
+    }
+    assert_eq!(Entry::IDLE.place(), None);
 }
 
 #[test]
@@ -51,7 +66,7 @@ fn a_deadline_on_a_tick_expires_at_that_tick() {
 #[test]
 fn a_deadline_between_ticks_is_rounded_up() {
     let mut wheel = wheel_at(0);
-    wheel.insert(7, Instant::from_nanos(21));
+    wheel.insert(7, Instant::from_nanos(2 * TICK + 1));
     assert_eq!(wheel.armed(7), Some(tick(3)));
     assert_eq!(expired(&mut wheel, before(3)), []);
     assert_eq!(expired(&mut wheel, tick(3)), [7]);
@@ -233,8 +248,8 @@ fn next_wake_is_never_later_than_the_earliest_deadline() {
 fn a_tick_of_zero_is_the_shortest_there_is() {
     let mut wheel = Wheel::new(Duration::ZERO);
     wheel.insert(1, Instant::from_nanos(1));
-    assert_eq!(wheel.poll(Instant::from_nanos(0)), None);
-    assert_eq!(wheel.poll(Instant::from_nanos(1)), Some(1));
+    assert_eq!(wheel.poll(Instant::from_nanos(999)), None);
+    assert_eq!(wheel.poll(Instant::from_nanos(1_000)), Some(1));
 }
 
 #[test]

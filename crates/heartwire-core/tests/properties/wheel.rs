@@ -87,7 +87,7 @@ impl ReferenceStateMachine for Model {
     fn init_state() -> BoxedStrategy<Self> {
         let armed = BTreeMap::new();
         let taken = BTreeSet::new();
-        (1_u64..2_000)
+        (1_000_u64..5_000)
             .prop_map(move |tick_nanos| Self {
                 tick_nanos,
                 now: 0,

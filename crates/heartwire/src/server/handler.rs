@@ -7,7 +7,7 @@ use mio::Waker;
 
 use super::event::Event;
 use super::id::SessionId;
-use super::shard::Core;
+use super::state::ShardState;
 use super::{CommandError, Handle};
 
 /// Receives the events of one shard, on its thread and in order.
@@ -53,7 +53,7 @@ impl Resumer {
 /// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
 /// at once, others by their shard.
 pub struct Control<'a> {
-    pub(super) core: &'a mut Core,
+    pub(super) state: &'a mut ShardState,
 }
 
 impl fmt::Debug for Control<'_> {
@@ -70,7 +70,11 @@ impl Control<'_> {
     /// [`CommandError`]; nothing was sent then. A slow reader, whose queue has no room for it, is
     /// closed with that reason.
     pub fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
-        if self.core.is_mine(id) { self.core.send(id, data) } else { self.handle().send(id, data) }
+        if self.state.is_mine(id) {
+            self.state.send(id, data)
+        } else {
+            self.handle().send(id, data)
+        }
     }
 
     /// Sends `data` as one frame to every session of this server. Slow readers are closed.
@@ -89,19 +93,19 @@ impl Control<'_> {
     ///
     /// [`CommandError`]; the session is as it was.
     pub fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
-        if self.core.is_mine(id) { self.core.kick(id) } else { self.handle().kick(id) }
+        if self.state.is_mine(id) { self.state.kick(id) } else { self.handle().kick(id) }
     }
 
     /// Sessions of the whole server.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.core.handle().count()
+        self.state.handle().count()
     }
 
     /// The server, for other threads. (Its [`Handle::list`] waits for this shard, so calling that
     /// from a handler would wait for itself.)
     #[must_use]
     pub fn handle(&self) -> Handle {
-        self.core.handle().clone()
+        self.state.handle().clone()
     }
 }

@@ -37,6 +37,7 @@ mod mailbox;
 mod session;
 mod sessions;
 mod shard;
+mod state;
 mod stats;
 
 use core::fmt;

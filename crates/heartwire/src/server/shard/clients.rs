@@ -1,0 +1,147 @@
+//! Taking clients in, and carrying out what the owner says about them.
+
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering::Relaxed;
+
+use heartwire_core::Connection;
+use mio::Interest;
+use mio::net::TcpStream;
+
+use super::Shard;
+use crate::clock;
+use crate::reason::Reason;
+use crate::server::event::{Event, Refusal, SessionInfo};
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
+use crate::server::listener::Accepted;
+use crate::server::mailbox::{COMMANDS_MAX, Command};
+use crate::server::session::Session;
+use crate::server::state::token;
+
+/// Clients accepted before the sessions get their turn.
+const ACCEPTS_PER_TURN: usize = 128;
+
+impl<H: Handler> Shard<H> {
+    pub(super) fn accept_clients(&mut self) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = &mut self.listener else { return };
+            match listener.accept(self.state.handle.admission(), clock::now()) {
+                Accepted::Client(stream, peer) => self.welcome(stream, peer),
+                Accepted::Refused { cause, first } => self.refused(cause, first),
+                Accepted::Nobody => return,
+            }
+        }
+    }
+
+    /// Takes in a client that this shard accepted, or hands it to the shard whose turn it is.
+    pub(super) fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.state.handle.admission().accept(clock::now()) {
+            let refused = self.state.handle.counters().refused.load(Relaxed);
+            tracing::info!(refused, "accepting clients again");
+            self.tell(Event::Accepting { refused });
+        }
+        let Some(shard) = self.hand_over_to else { return self.adopt(stream, peer) };
+        let shards = self.state.handle.shards();
+        self.hand_over_to = Some((shard + 1) % shards);
+        if shard == usize::from(self.state.index) {
+            return self.adopt(stream, peer);
+        }
+        let posted =
+            self.state.handle.mailbox(shard).map(|m| m.post(Command::Adopt { stream, peer }));
+        if !matches!(posted, Some(Ok(()))) {
+            // That shard is stalled or gone; the client is closed and can come again.
+            self.state.handle.admission().leave();
+            self.state.handle.counters().refused.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn refused(&mut self, cause: Refusal, first: bool) {
+        self.state.handle.counters().refused.fetch_add(1, Relaxed);
+        if first {
+            let sessions = self.state.handle.count();
+            match cause {
+                Refusal::SessionLimit => {
+                    tracing::warn!(sessions, "at the limit of sessions: refusing new clients");
+                }
+                Refusal::Descriptors => {
+                    tracing::warn!(
+                        sessions,
+                        "out of file descriptors: refusing new clients (raise the limit, ulimit -n)"
+                    );
+                }
+            }
+            self.tell(Event::Refusing { cause });
+        }
+    }
+
+    /// Makes a session of a client.
+    pub(super) fn adopt(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let now = clock::now();
+        if let Err(error) = self.state.handle.prepare(&stream) {
+            // The client is gone already, most likely.
+            tracing::debug!(%peer, %error, "could not set a new client's options");
+        }
+        let connection = Connection::new(self.state.settings, now);
+        let session = Session::new(stream, peer, connection, now);
+        let Some(slot) = self.state.sessions.insert(session) else {
+            self.state.handle.admission().leave();
+            self.state.handle.counters().refused.fetch_add(1, Relaxed);
+            return;
+        };
+        self.state.handle.counters().accepted.fetch_add(1, Relaxed);
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        self.tell(Event::Online { id, peer });
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        // Not before: its token is its slot.
+        let registered =
+            self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);
+        match registered {
+            Ok(()) => self.state.arm(slot),
+            Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
+        }
+    }
+
+    pub(super) fn handle_commands(&mut self) {
+        // As many as there can be at one time: those who send more must not keep it from its
+        // sessions.
+        for _ in 0..COMMANDS_MAX {
+            let Ok(command) = self.commands.try_recv() else { return };
+            match command {
+                // The session may have ended on the way; its owner has been told, or will be.
+                Command::Send { id, data } => {
+                    let _ = self.state.send(id, &data);
+                }
+                Command::Kick { id } => {
+                    let _ = self.state.kick(id);
+                }
+                Command::Broadcast { data } => self.broadcast(&data),
+                Command::List { reply } => {
+                    let _ = reply.send(self.list());
+                }
+                Command::Adopt { stream, peer } => self.adopt(stream, peer),
+            }
+        }
+        self.resumer.resume();
+    }
+
+    pub(super) fn broadcast(&mut self, data: &[u8]) {
+        let all: Vec<SessionId> = self.state.sessions.iter().map(|(id, _)| id).collect();
+        for id in all {
+            // A slow reader is closed; the others get theirs.
+            let _ = self.state.send(id, data);
+        }
+    }
+
+    pub(super) fn list(&self) -> Vec<SessionInfo> {
+        let now = clock::now();
+        let live = self.state.sessions.iter().filter(|(_, session)| !session.ending);
+        live.map(|(id, session)| SessionInfo {
+            id,
+            peer: session.peer,
+            silence: session.silence(now),
+            beats: session.beats,
+            queued: session.queued(),
+        })
+        .collect()
+    }
+}

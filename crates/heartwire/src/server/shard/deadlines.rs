@@ -1,0 +1,69 @@
+//! Judging the sessions whose timer has fired.
+
+use heartwire_core::{Instant, Verdict};
+
+use super::Shard;
+use super::traffic::Arrival;
+use crate::clock;
+use crate::reason::Reason;
+use crate::server::event::Event;
+use crate::server::handler::Handler;
+
+impl<H: Handler> Shard<H> {
+    /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
+    /// again.
+    pub(super) fn handle_timeouts(&mut self) {
+        let until = clock::now();
+        loop {
+            // A handler may have held this shard up since it woke, or since the last judgement.
+            self.watch.handle_sleep(self.state.wheel.next_wake());
+            let now = self.notice_stall();
+            let Some(slot) = self.state.wheel.poll(until) else { return };
+            self.judge(slot, now);
+            self.state.arm(slot);
+        }
+    }
+
+    /// Bytes that are in the socket already outrank a deadline.
+    pub(super) fn read_before_judging(&mut self, slot: u32) {
+        if self.handler.has_room(&self.resumer) {
+            return self.read(slot, false, Arrival::Earlier);
+        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        if session.has_news() {
+            // The owner is slow, so it has to wait where it is.
+            session.connection.handle_backpressure(clock::now());
+            self.read_later(slot);
+        }
+    }
+
+    /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
+    /// the time is not taken again in between.
+    pub(super) fn judge(&mut self, slot: u32, now: Instant) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        if session.connection.would_end(now) {
+            self.read_before_judging(slot);
+        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        if session.ending {
+            return;
+        }
+        if let Some(stall) = self.last_stall {
+            session.connection.handle_stall(stall);
+        }
+        match session.connection.handle_timeout(now) {
+            Ok(None) => self.state.transmit(slot, now),
+            Ok(Some(verdict)) => self.call_dead(slot, verdict),
+            Err(violation) => self.state.end(slot, Reason::Protocol(violation)),
+        }
+    }
+
+    pub(super) fn call_dead(&mut self, slot: u32, verdict: Verdict) {
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let peer = session.peer;
+        // First, so that nothing the handler does can give it another reason.
+        self.state.end(slot, Reason::Dead(verdict));
+        self.tell(Event::Verdict { id, peer, verdict });
+    }
+}

@@ -1,0 +1,139 @@
+//! What a shard holds, and what its handler can reach while it runs.
+
+use std::collections::VecDeque;
+
+use heartwire_core::wheel::Wheel;
+use heartwire_core::{Instant, Settings};
+use mio::{Registry, Token};
+
+use super::id::SessionId;
+use super::sessions::Sessions;
+use super::{CommandError, Handle};
+use crate::clock;
+use crate::reason::Reason;
+
+/// The part of a shard that its handler can reach while it runs.
+#[derive(Debug)]
+pub(super) struct ShardState {
+    pub(super) index: u8,
+    pub(super) handle: Handle,
+    pub(super) settings: Settings,
+    pub(super) receive_mark: u32,
+    /// Deadlines put into the wheel in this turn.
+    pub(super) timers: u64,
+    pub(super) registry: Registry,
+    pub(super) sessions: Sessions,
+    pub(super) wheel: Wheel,
+    /// Sessions with bytes queued in this turn.
+    pub(super) unflushed: Vec<u32>,
+    /// Sessions that have ended but for their `Offline`. Their slots stay taken until then.
+    pub(super) ending: VecDeque<(u32, Reason)>,
+}
+
+/// A handler that panicked takes its shard along. The sessions of that shard are gone then, and leave
+/// their places to those of others.
+impl Drop for ShardState {
+    fn drop(&mut self) {
+        (0..self.sessions.len()).for_each(|_| self.handle.admission().leave());
+    }
+}
+
+impl ShardState {
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    pub(super) fn is_mine(&self, id: SessionId) -> bool {
+        id.shard() == usize::from(self.index)
+    }
+
+    pub(super) fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+        let slot = self.live_slot(id)?;
+        let len = self.handle.frame_len(data)?;
+        let most = self.handle.outbound_max();
+        let session = self.sessions.get_mut(slot).ok_or(CommandError::Gone)?;
+        let head = session.connection.data_head(data.len()).ok_or(CommandError::TooLong)?;
+        if session.queued() + len > most && !session.blocked {
+            // The queue may have grown within this turn only; an error will be seen at its end.
+            let _ = session.flush(&self.registry, token(slot), clock::now());
+        }
+        if session.queued() + len > most {
+            self.end(slot, Reason::SlowReader);
+            return Err(CommandError::SlowReader);
+        }
+        session.queue(head.as_ref());
+        session.queue(data);
+        self.flush_later(slot);
+        Ok(())
+    }
+
+    pub(super) fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
+        let slot = self.live_slot(id)?;
+        self.end(slot, Reason::Kicked);
+        Ok(())
+    }
+
+    fn live_slot(&mut self, id: SessionId) -> Result<u32, CommandError> {
+        let slot = self.sessions.slot(id).ok_or(CommandError::Gone)?;
+        match self.sessions.get_mut(slot) {
+            Some(session) if !session.ending => Ok(slot),
+            Some(_) | None => Err(CommandError::Gone),
+        }
+    }
+
+    /// Queues the beats and answers that are due.
+    pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.blocked {
+            // What is queued will show that we live, as soon as the peer takes it.
+            session.connection.handle_sent(now);
+            return;
+        }
+        let mut any = false;
+        while let Some(bytes) = session.connection.poll_transmit(now) {
+            session.queue(bytes.as_ref());
+            any = true;
+        }
+        if any {
+            self.flush_later(slot);
+        }
+    }
+
+    pub(super) fn flush_later(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if !session.unflushed && !session.blocked {
+            session.unflushed = true;
+            self.unflushed.push(slot);
+        }
+    }
+
+    /// Ends a session: nothing more happens to it, and its `Offline` comes when its turn is over.
+    pub(super) fn end(&mut self, slot: u32, reason: Reason) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.ending {
+            return;
+        }
+        session.ending = true;
+        self.wheel.remove(slot);
+        self.ending.push_back((slot, reason));
+    }
+
+    /// Sets the session's timer, if it is not already set for that time or an earlier one.
+    pub(super) fn arm(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.ending {
+            return;
+        }
+        if let Some(deadline) = session.connection.poll_timeout() {
+            if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
+                self.wheel.insert(slot, deadline);
+                self.timers += 1;
+            }
+        }
+    }
+}
+
+/// What the poller calls a session: its slot.
+pub(super) fn token(slot: u32) -> Token {
+    Token(usize::try_from(slot).unwrap_or(usize::MAX))
+}

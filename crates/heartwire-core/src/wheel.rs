@@ -15,7 +15,7 @@ const LEVELS: u8 = 6;
 const SLOT_BITS: u8 = 6;
 const SLOTS: u8 = 1 << SLOT_BITS;
 /// The farthest that an entry can be placed, in ticks. One that is due later is placed there, and
-/// placed anew when that slot is reached. 17 years with ticks of 8 ms.
+/// placed anew when that slot is reached. 8 years with ticks of 4 ms.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
 /// The shortest tick. With it any time that a driver can tell fits into an entry, in ticks.
 const TICK_NANOS_MIN: u64 = 1_000;
@@ -48,20 +48,12 @@ pub struct Wheel {
     /// The tick up to which everything has expired. No occupied slot of a level above 0 starts at
     /// or before it.
     elapsed: u64,
-    levels: [Level; 6],
+    /// For each level, one bit for each slot that has entries: all that is looked at while nothing
+    /// is due.
+    occupied: [u64; 6],
+    /// For each level, the first entry of each slot.
+    heads: [[u32; 64]; 6],
     entries: Vec<Entry>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    /// One bit for each slot that has entries.
-    occupied: u64,
-    /// The first entry of each slot.
-    heads: [u32; 64],
-}
-
-impl Level {
-    const EMPTY: Self = Self { occupied: 0, heads: [NONE; 64] };
 }
 
 /// A key's place in the wheel: a link in the list of its slot. 16 bytes, because there is one for
@@ -115,7 +107,8 @@ impl Wheel {
         Self {
             tick_nanos: u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(TICK_NANOS_MIN),
             elapsed: 0,
-            levels: [Level::EMPTY; 6],
+            occupied: [0; 6],
+            heads: [[NONE; 64]; 6],
             entries: Vec::new(),
         }
     }
@@ -191,7 +184,7 @@ impl Wheel {
     }
 
     fn next_start_of(&self, level: u8) -> Option<u64> {
-        let occupied = self.levels[usize::from(level)].occupied;
+        let occupied = self.occupied[usize::from(level)];
         if occupied == 0 {
             return None;
         }
@@ -215,8 +208,8 @@ impl Wheel {
             }
             let place = Place { level, slot: digit(to, level) };
             let mut key = self.head(place);
-            self.levels[usize::from(level)].occupied &= !(1 << place.slot);
-            self.levels[usize::from(level)].heads[usize::from(place.slot)] = NONE;
+            self.occupied[usize::from(level)] &= !(1 << place.slot);
+            self.heads[usize::from(level)][usize::from(place.slot)] = NONE;
             while key != NONE {
                 let entry = self.entries[index(key)];
                 self.link(key, entry.at());
@@ -241,9 +234,8 @@ impl Wheel {
             self.entries[index(next)].prev = key;
         }
         self.entries[index(key)] = Entry::new(at, place, next);
-        let level = &mut self.levels[usize::from(place.level)];
-        level.heads[usize::from(place.slot)] = key;
-        level.occupied |= 1 << place.slot;
+        self.heads[usize::from(place.level)][usize::from(place.slot)] = key;
+        self.occupied[usize::from(place.level)] |= 1 << place.slot;
     }
 
     fn unlink(&mut self, key: u32, place: Place) {
@@ -256,15 +248,14 @@ impl Wheel {
             self.entries[index(prev)].next = next;
             return;
         }
-        let level = &mut self.levels[usize::from(place.level)];
-        level.heads[usize::from(place.slot)] = next;
+        self.heads[usize::from(place.level)][usize::from(place.slot)] = next;
         if next == NONE {
-            level.occupied &= !(1 << place.slot);
+            self.occupied[usize::from(place.level)] &= !(1 << place.slot);
         }
     }
 
     fn head(&self, place: Place) -> u32 {
-        self.levels[usize::from(place.level)].heads[usize::from(place.slot)]
+        self.heads[usize::from(place.level)][usize::from(place.slot)]
     }
 
     fn instant(&self, tick: u64) -> Instant {

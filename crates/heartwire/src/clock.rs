@@ -9,11 +9,16 @@ use heartwire_core::Instant;
 /// clock leaves suspended time out, so that after a resume the first wake-up would look punctual.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn now() -> Instant {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    // Both fields are never negative on this clock.
+    Instant::from_nanos(nanos_of(rustix::time::ClockId::Boottime))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn nanos_of(clock: rustix::time::ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
+    // Neither field is ever negative on the clocks that are read here.
     let secs = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+    secs.saturating_mul(1_000_000_000).saturating_add(nanos)
 }
 
 /// The time now, on the standard library's monotonic clock: whether it goes on while the machine is
@@ -23,6 +28,19 @@ pub(crate) fn now() -> Instant {
     static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let elapsed = ORIGIN.get_or_init(std::time::Instant::now).elapsed();
     Instant::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// How long this machine has been suspended since it was started.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn suspended() -> Duration {
+    let monotonic = nanos_of(rustix::time::ClockId::Monotonic);
+    now().saturating_since(Instant::from_nanos(monotonic))
+}
+
+/// Not told by other systems.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn suspended() -> Duration {
+    Duration::ZERO
 }
 
 /// The length of a jiffy, in which the kernel counts when data came: the resolution of its coarse

@@ -18,7 +18,9 @@ pub use heartwire_core::{
 };
 pub use reason::Reason;
 
-/// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's
-/// wheel (8 ms) and the time that a loop takes to get round under load; a loop that was late by
-/// more than [`STALL_MIN`](heartwire_core::STALL_MIN) says so and gives everybody another chance.
+/// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel
+/// (4 ms), the kernel's own (two jiffies), and the time that a loop takes to get round under load. Each
+/// verdict says how late it was. A loop that was late by
+/// [`STALL_MIN`](heartwire_core::STALL_MIN) has stood still: it says so, and gives everybody who is
+/// silent another chance.
 pub const TICK: core::time::Duration = core::time::Duration::from_millis(100);

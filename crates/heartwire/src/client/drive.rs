@@ -70,6 +70,11 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.beats
     }
 
+    /// When the last byte came from the peer, or the connection was made.
+    pub(super) const fn last_heard(&self) -> Instant {
+        self.connection.last_heard()
+    }
+
     /// Keeps the connection until it ends. Nothing in here waits for one thing alone: whatever
     /// wakes the task, everything that can be done is done, in the order that the core asks for.
     pub(super) async fn run(

@@ -102,7 +102,11 @@ impl Task {
             End::Lost(reason) => {
                 self.gate.set(Link::Down);
                 if let Some(backoff) = &mut self.backoff {
-                    backoff.handle_disconnected(clock::now());
+                    // A dead server was stable for as long as it was heard. The kernel of a hung one
+                    // keeps up a connection in which nothing is, and waits must grow all the same.
+                    let is_dead = matches!(reason, Reason::Dead(_));
+                    let lasted_until = if is_dead { driver.last_heard() } else { clock::now() };
+                    backoff.handle_disconnected(lasted_until);
                 }
                 driver.deliver_rest(reason).await;
                 reason

@@ -1,5 +1,9 @@
 //! Room for very many descriptors, made once.
 
+/// Room for more descriptors than this is not made beforehand: at 8 bytes each it takes 8 MiB.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const ROOM_MAX: u64 = 1 << 20;
+
 /// Has the kernel grow this process's table of descriptors now, to what so many sessions need.
 ///
 /// The table doubles when it is full. In a process with several threads each doubling waits until
@@ -11,7 +15,7 @@ pub(super) fn make_room(sessions_max: usize) {
     use rustix::process::{Resource, getrlimit};
 
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let wanted = u64::try_from(sessions_max).unwrap_or(u64::MAX).min(limit);
+    let wanted = u64::try_from(sessions_max).unwrap_or(u64::MAX).min(limit).min(ROOM_MAX);
     let Some(highest) = wanted.checked_sub(1).and_then(|highest| i32::try_from(highest).ok())
     else {
         return;

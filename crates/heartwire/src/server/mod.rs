@@ -58,7 +58,7 @@ use listener::{Admission, Listener};
 use mailbox::{Command, Mailbox};
 use mio::{Poll, Waker};
 use shard::{Parts, Shard};
-use stats::Counters;
+use stats::{Counters, TurnCounters};
 
 use crate::kernel::KernelReport;
 
@@ -78,7 +78,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError`]; nothing runs or listens then.
+    /// [`ServerError`]; nothing runs or listens then, or is just about to stop.
     pub fn start<H: Handler + 'static>(
         config: ServerConfig,
         mut handler: impl FnMut(usize) -> H,
@@ -100,6 +100,7 @@ impl Server {
             mailboxes,
             admission: Admission::new(config.sessions_max),
             counters: Counters::default(),
+            turns: (0..config.shards).map(|_| TurnCounters::default()).collect(),
             kernel: config.kernel,
             outbound_max: config.outbound_max,
         }));
@@ -207,6 +208,7 @@ struct Shared {
     mailboxes: Vec<Mailbox>,
     admission: Admission,
     counters: Counters,
+    turns: Vec<TurnCounters>,
     kernel: crate::kernel::KernelOptions,
     outbound_max: usize,
 }
@@ -273,7 +275,7 @@ impl Handle {
     /// What the server has counted since it started.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.counters.read()
+        self.0.counters.read(&self.0.turns)
     }
 
     /// Shuts the server down: it stops accepting at once, sends what is queued for at most
@@ -309,6 +311,13 @@ impl Handle {
 
     fn admission(&self) -> &Admission {
         &self.0.admission
+    }
+
+    /// Publishes how many turns a shard has had and how many timers it has set.
+    fn count_turns(&self, shard: usize, turns: u64, timers: u64) {
+        if let Some(counters) = self.0.turns.get(shard) {
+            counters.publish(turns, timers);
+        }
     }
 
     fn counters(&self) -> &Counters {

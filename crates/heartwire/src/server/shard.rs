@@ -18,7 +18,7 @@ use std::io;
 use std::sync::mpsc::Receiver;
 
 use heartwire_core::wheel::Wheel;
-use heartwire_core::{Instant, Settings, Stall, StallWatch};
+use heartwire_core::{Instant, STALL_MIN, Settings, Stall, StallWatch};
 use mio::{Events, Interest, Poll, Token};
 
 use super::Handle;
@@ -60,7 +60,15 @@ pub(super) struct Shard<H> {
     hand_over_to: Option<usize>,
     commands: Receiver<Command>,
     watch: StallWatch,
+    /// When this turn began.
+    awake_at: Instant,
+    /// Whether this turn began late: what is in the sockets may have come long before.
+    is_late: bool,
     last_stall: Option<Stall>,
+    /// How long the machine had been suspended when that was last looked at.
+    suspended: Duration,
+    /// Somebody woke this shard, to carry out a command, to shut down or to go on reading.
+    woken: bool,
     buffer: Box<[u8]>,
     jiffy: Duration,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
@@ -97,6 +105,7 @@ impl<H: Handler> Shard<H> {
                 handle: parts.handle,
                 settings: parts.settings,
                 receive_mark: parts.receive_mark,
+                turns: 0,
                 timers: 0,
                 registry: parts.poll.registry().try_clone()?,
                 sessions: Sessions::new(parts.index),
@@ -112,7 +121,11 @@ impl<H: Handler> Shard<H> {
             hand_over_to: parts.hand_over.then_some(0),
             commands: parts.commands,
             watch: StallWatch::new(now),
+            awake_at: now,
+            is_late: false,
             last_stall: None,
+            suspended: clock::suspended(),
+            woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             jiffy: clock::jiffy(),
             unread: VecDeque::new(),
@@ -133,19 +146,19 @@ impl<H: Handler> Shard<H> {
             self.wait(&mut events);
             self.read_unread();
             self.handle_poll_events(&events);
-            // Before the commands: those that were given before the shutdown are carried out.
-            if self.mailbox_is_shut_down() && self.drained_by.is_none() {
-                self.begin_shutdown();
+            if core::mem::take(&mut self.woken) {
+                // Before the commands: those that were given before the shutdown are carried out.
+                if self.mailbox_is_shut_down() && self.drained_by.is_none() {
+                    self.begin_shutdown();
+                }
+                self.handle_commands();
             }
-            self.handle_commands();
-            if self.handler.has_room(&self.resumer) {
-                self.accept_clients();
-            }
+            self.accept_clients();
             self.handle_timeouts();
             self.flush();
             self.handle_drained();
             self.take_leave();
-            self.count_turn();
+            self.state.count_turn();
             if self.drained_by.is_some() && self.state.sessions.len() == 0 {
                 return;
             }
@@ -154,7 +167,8 @@ impl<H: Handler> Shard<H> {
 
     fn wait(&mut self, events: &mut Events) {
         let has_room = self.handler.has_room(&self.resumer);
-        let now = clock::now();
+        // The time at which the turn began will do: what has come due since wakes it at once.
+        let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
         let deadline =
             [self.state.wheel.next_wake(), self.drained_by, next_accept.filter(|_| has_room)];
@@ -172,28 +186,38 @@ impl<H: Handler> Shard<H> {
                 tracing::error!(%error, "the poller failed");
             }
         }
-        self.notice_stall();
-    }
-
-    fn count_turn(&mut self) {
-        let counters = self.state.handle.counters();
-        counters.turns.fetch_add(1, Relaxed);
-        if self.state.timers > 0 {
-            counters.timers.fetch_add(core::mem::take(&mut self.state.timers), Relaxed);
-        }
+        self.is_late = false;
+        self.awake_at = self.notice_stall();
     }
 
     /// Looks whether this shard is much later than it meant to be. Returns the time.
     fn notice_stall(&mut self) -> Instant {
         let now = clock::now();
         if let Some(stall) = self.watch.handle_wake(now) {
-            self.last_stall = Some(stall);
-            self.state.handle.counters().stalls.fetch_add(1, Relaxed);
-            let shard = usize::from(self.state.index);
-            tracing::warn!(shard, gap = ?stall.gap, "stood still; everybody gets another chance");
-            self.tell(Event::Stalled { shard, stall });
+            // If this was a suspend, it is not to be noticed twice.
+            self.suspended = clock::suspended();
+            self.handle_stall(stall);
         }
         now
+    }
+
+    /// Looks whether the machine was suspended since the last look. A timer on a clock that counts
+    /// suspended time rings punctually if the machine resumes before, and nothing seems late then.
+    fn notice_suspend(&mut self, now: Instant) {
+        let before = core::mem::replace(&mut self.suspended, clock::suspended());
+        let gap = self.suspended.saturating_sub(before);
+        if gap >= STALL_MIN {
+            self.handle_stall(Stall::new(now, gap));
+        }
+    }
+
+    fn handle_stall(&mut self, stall: Stall) {
+        self.is_late = true;
+        self.last_stall = Some(stall);
+        self.state.handle.counters().stalls.fetch_add(1, Relaxed);
+        let shard = usize::from(self.state.index);
+        tracing::warn!(shard, gap = ?stall.gap, "stood still; everybody gets another chance");
+        self.tell(Event::Stalled { shard, stall });
     }
 
     fn tell(&mut self, event: Event<&[u8]>) {

@@ -19,7 +19,8 @@ pub(super) struct ShardState {
     pub(super) handle: Handle,
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
-    /// Deadlines put into the wheel in this turn.
+    pub(super) turns: u64,
+    /// Deadlines put into the wheel.
     pub(super) timers: u64,
     pub(super) registry: Registry,
     pub(super) sessions: Sessions,
@@ -54,8 +55,14 @@ impl ShardState {
         let session = self.sessions.get_mut(slot).ok_or(CommandError::Gone)?;
         let head = session.connection.data_head(data.len()).ok_or(CommandError::TooLong)?;
         if session.queued() + len > most && !session.blocked {
-            // The queue may have grown within this turn only; an error will be seen at its end.
-            let _ = session.flush(&self.registry, token(slot), clock::now());
+            // The queue may have grown within this turn only.
+            let now = clock::now();
+            if let Err(error) = session.flush(&self.registry, token(slot), now) {
+                session.fail(error.kind());
+                let reason = session.reason_to_end(now);
+                self.end(slot, reason);
+                return Err(CommandError::Gone);
+            }
         }
         if session.queued() + len > most {
             self.end(slot, Reason::SlowReader);
@@ -79,6 +86,11 @@ impl ShardState {
             Some(session) if !session.ending => Ok(slot),
             Some(_) | None => Err(CommandError::Gone),
         }
+    }
+
+    pub(super) fn count_turn(&mut self) {
+        self.turns += 1;
+        self.handle.count_turns(usize::from(self.index), self.turns, self.timers);
     }
 
     /// Queues the beats and answers that are due.

@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use heartwire_core::Violation;
+
 use crate::reason::Reason;
 
 /// What a server has counted since it started.
@@ -22,6 +24,18 @@ pub struct Stats {
     pub dead: u64,
     /// Sessions that ended because the client broke the protocol.
     pub protocol_error: u64,
+    /// How many of those announced a negative length.
+    pub negative_length: u64,
+    /// How many of those announced a body over the cap.
+    pub too_long: u64,
+    /// How many of those sent a type that the wire does not have.
+    pub unknown_type: u64,
+    /// How many of those announced a beat with a body.
+    pub beat_with_body: u64,
+    /// How many of those sent no whole head in time.
+    pub no_first_frame: u64,
+    /// How many of those took too long for a frame.
+    pub slow_frame: u64,
     /// Sessions that ended because the client did not read.
     pub slow_reader: u64,
     /// Sessions that the owner ended.
@@ -43,13 +57,17 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) stalls: AtomicU64,
-    pub(super) turns: AtomicU64,
-    pub(super) timers: AtomicU64,
     closed_by_peer: AtomicU64,
     truncated: AtomicU64,
     reset: AtomicU64,
     dead: AtomicU64,
     protocol_error: AtomicU64,
+    negative_length: AtomicU64,
+    too_long: AtomicU64,
+    unknown_type: AtomicU64,
+    beat_with_body: AtomicU64,
+    no_first_frame: AtomicU64,
+    slow_frame: AtomicU64,
     slow_reader: AtomicU64,
     kicked: AtomicU64,
     shutdown: AtomicU64,
@@ -63,7 +81,12 @@ impl Counters {
             Reason::Truncated => &self.truncated,
             Reason::Reset => &self.reset,
             Reason::Dead(_) => &self.dead,
-            Reason::Protocol(_) => &self.protocol_error,
+            Reason::Protocol(violation) => {
+                if let Some(counter) = self.of_violation(violation) {
+                    counter.fetch_add(1, Relaxed);
+                }
+                &self.protocol_error
+            }
             Reason::SlowReader => &self.slow_reader,
             Reason::Kicked => &self.kicked,
             Reason::Shutdown => &self.shutdown,
@@ -72,7 +95,19 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn read(&self) -> Stats {
+    const fn of_violation(&self, violation: &Violation) -> Option<&AtomicU64> {
+        match violation {
+            Violation::NegativeLength { .. } => Some(&self.negative_length),
+            Violation::TooLong { .. } => Some(&self.too_long),
+            Violation::UnknownType { .. } => Some(&self.unknown_type),
+            Violation::BeatWithBody { .. } => Some(&self.beat_with_body),
+            Violation::NoFirstFrame { .. } => Some(&self.no_first_frame),
+            Violation::SlowFrame { .. } => Some(&self.slow_frame),
+            _ => None,
+        }
+    }
+
+    pub(super) fn read(&self, turns: &[TurnCounters]) -> Stats {
         Stats {
             accepted: self.accepted.load(Relaxed),
             refused: self.refused.load(Relaxed),
@@ -81,13 +116,35 @@ impl Counters {
             reset: self.reset.load(Relaxed),
             dead: self.dead.load(Relaxed),
             protocol_error: self.protocol_error.load(Relaxed),
+            negative_length: self.negative_length.load(Relaxed),
+            too_long: self.too_long.load(Relaxed),
+            unknown_type: self.unknown_type.load(Relaxed),
+            beat_with_body: self.beat_with_body.load(Relaxed),
+            no_first_frame: self.no_first_frame.load(Relaxed),
+            slow_frame: self.slow_frame.load(Relaxed),
             slow_reader: self.slow_reader.load(Relaxed),
             kicked: self.kicked.load(Relaxed),
             shutdown: self.shutdown.load(Relaxed),
             failed: self.failed.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
-            turns: self.turns.load(Relaxed),
-            timers: self.timers.load(Relaxed),
+            turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),
+            timers: turns.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
         }
+    }
+}
+
+/// What one shard counts in every turn. On cache lines of its own, or the shards would slow each
+/// other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct TurnCounters {
+    turns: AtomicU64,
+    timers: AtomicU64,
+}
+
+impl TurnCounters {
+    pub(super) fn publish(&self, turns: u64, timers: u64) {
+        self.turns.store(turns, Relaxed);
+        self.timers.store(timers, Relaxed);
     }
 }

@@ -23,9 +23,14 @@ const ACCEPTS_PER_TURN: usize = 128;
 
 impl<H: Handler> Shard<H> {
     pub(super) fn accept_clients(&mut self) {
+        let now = self.awake_at;
+        let next_try = self.listener.as_ref().and_then(|listener| listener.next_try(now));
+        if next_try.is_none_or(|at| at > now) || !self.handler.has_room(&self.resumer) {
+            return;
+        }
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &mut self.listener else { return };
-            match listener.accept(self.state.handle.admission(), clock::now()) {
+            match listener.accept(self.state.handle.admission(), now) {
                 Accepted::Client(stream, peer) => self.welcome(stream, peer),
                 Accepted::Refused { cause, first } => self.refused(cause, first),
                 Accepted::Nobody => return,
@@ -34,8 +39,8 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Takes in a client that this shard accepted, or hands it to the shard whose turn it is.
-    pub(super) fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if self.state.handle.admission().accept(clock::now()) {
+    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.state.handle.admission().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
             tracing::info!(refused, "accepting clients again");
             self.tell(Event::Accepting { refused });
@@ -55,7 +60,7 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    pub(super) fn refused(&mut self, cause: Refusal, first: bool) {
+    fn refused(&mut self, cause: Refusal, first: bool) {
         self.state.handle.counters().refused.fetch_add(1, Relaxed);
         if first {
             let sessions = self.state.handle.count();
@@ -75,7 +80,7 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Makes a session of a client.
-    pub(super) fn adopt(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn adopt(&mut self, stream: TcpStream, peer: SocketAddr) {
         let now = clock::now();
         if let Err(error) = self.state.handle.prepare(&stream) {
             // The client is gone already, most likely.
@@ -90,11 +95,11 @@ impl<H: Handler> Shard<H> {
         };
         self.state.handle.counters().accepted.fetch_add(1, Relaxed);
         let Some(id) = self.state.sessions.id(slot) else { return };
-        self.tell(Event::Online { id, peer });
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        // Not before: its token is its slot.
+        // A handler that hears of it may send more than the socket takes, so the poller comes first.
         let registered =
             self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);
+        self.tell(Event::Online { id, peer });
         match registered {
             Ok(()) => self.state.arm(slot),
             Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
@@ -114,7 +119,11 @@ impl<H: Handler> Shard<H> {
                 Command::Kick { id } => {
                     let _ = self.state.kick(id);
                 }
-                Command::Broadcast { data } => self.broadcast(&data),
+                Command::Broadcast { data } => {
+                    self.broadcast(&data);
+                    // It went to everybody; what else there is comes in the next turn.
+                    break;
+                }
                 Command::List { reply } => {
                     let _ = reply.send(self.list());
                 }
@@ -124,7 +133,7 @@ impl<H: Handler> Shard<H> {
         self.resumer.resume();
     }
 
-    pub(super) fn broadcast(&mut self, data: &[u8]) {
+    fn broadcast(&mut self, data: &[u8]) {
         let all: Vec<SessionId> = self.state.sessions.iter().map(|(id, _)| id).collect();
         for id in all {
             // A slow reader is closed; the others get theirs.
@@ -132,7 +141,7 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    pub(super) fn list(&self) -> Vec<SessionInfo> {
+    fn list(&self) -> Vec<SessionInfo> {
         let now = clock::now();
         let live = self.state.sessions.iter().filter(|(_, session)| !session.ending);
         live.map(|(id, session)| SessionInfo {

@@ -13,7 +13,11 @@ impl<H: Handler> Shard<H> {
     /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
     /// again.
     pub(super) fn handle_timeouts(&mut self) {
+        if self.state.wheel.next_wake().is_none_or(|wake| wake > self.awake_at) {
+            return;
+        }
         let until = clock::now();
+        self.notice_suspend(until);
         loop {
             // A handler may have held this shard up since it woke, or since the last judgement.
             self.watch.handle_sleep(self.state.wheel.next_wake());
@@ -25,21 +29,18 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Bytes that are in the socket already outrank a deadline.
-    pub(super) fn read_before_judging(&mut self, slot: u32) {
-        if self.handler.has_room(&self.resumer) {
-            return self.read(slot, false, Arrival::Earlier);
-        }
+    fn read_before_judging(&mut self, slot: u32) {
+        self.read(slot, false, Arrival::Earlier);
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.has_news() {
-            // The owner is slow, so it has to wait where it is.
+        if session.unread && !session.ending && session.has_news() {
+            // The owner is slow, so that something has to wait where it is.
             session.connection.handle_backpressure(clock::now());
-            self.read_later(slot);
         }
     }
 
     /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
     /// the time is not taken again in between.
-    pub(super) fn judge(&mut self, slot: u32, now: Instant) {
+    fn judge(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         if session.connection.would_end(now) {
             self.read_before_judging(slot);
@@ -58,7 +59,7 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    pub(super) fn call_dead(&mut self, slot: u32, verdict: Verdict) {
+    fn call_dead(&mut self, slot: u32, verdict: Verdict) {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let peer = session.peer;

@@ -89,7 +89,7 @@ impl<H: Handler> Shard<H> {
 
     /// Closes the sending half and discards what has come: a socket that is closed with bytes unread
     /// resets the connection, and the client may lose what was just sent to it.
-    pub(super) fn say_goodbye(&mut self, session: &mut Session) {
+    fn say_goodbye(&mut self, session: &mut Session) {
         // A client that is gone already needs no goodbye.
         let _ = session.stream.shutdown(Shutdown::Write);
         for _ in 0..READS_PER_TURN {

@@ -24,9 +24,14 @@ pub(super) enum Arrival {
 
 impl<H: Handler> Shard<H> {
     pub(super) fn handle_poll_events(&mut self, events: &Events) {
+        let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };
         for event in events {
             let Token(number) = event.token();
-            if event.token() == WAKER || event.token() == ALARM {
+            if event.token() == WAKER {
+                self.woken = true;
+                continue;
+            }
+            if event.token() == ALARM {
                 continue;
             }
             if let Some(socket) = number.checked_sub(FIRST_LISTENER) {
@@ -40,7 +45,7 @@ impl<H: Handler> Shard<H> {
                 self.unblock(slot);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read(slot, event.is_read_closed() || event.is_error(), Arrival::Now);
+                self.read(slot, event.is_read_closed() || event.is_error(), arrival);
             }
         }
     }
@@ -56,7 +61,7 @@ impl<H: Handler> Shard<H> {
             if let Some(session) = self.state.sessions.get_mut(slot) {
                 session.unread = false;
             }
-            self.read(slot, true, Arrival::Now);
+            self.read(slot, true, Arrival::Earlier);
         }
     }
 
@@ -103,7 +108,7 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Handles the first `len` bytes of the buffer, which came for a session.
-    pub(super) fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
+    fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
         let Self { state, handler, buffer, jiffy, .. } = self;
         let Some(id) = state.sessions.id(slot) else { return };
         let Some(session) = state.sessions.get_mut(slot) else { return };
@@ -153,7 +158,7 @@ impl<H: Handler> Shard<H> {
     }
 
     /// The socket of a session takes bytes again.
-    pub(super) fn unblock(&mut self, slot: u32) {
+    fn unblock(&mut self, slot: u32) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         if session.blocked {
             session.blocked = false;
@@ -173,7 +178,7 @@ impl<H: Handler> Shard<H> {
             if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
                 session.fail(error.kind());
                 // What the client said before it went is still there to be read.
-                self.read(slot, true, Arrival::Now);
+                self.read(slot, true, Arrival::Earlier);
             }
         }
     }

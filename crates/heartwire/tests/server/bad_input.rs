@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use heartwire::server::{Event, SessionId};
+use heartwire::server::{Event, SessionId, Stats};
 use heartwire::{Caps, Reason, Violation};
 
 use crate::peer::{HEART, OTHER, Peer, data, head, ms};
@@ -28,12 +28,14 @@ impl Bystander {
     /// A new client sends `bytes` and is refused for this; nothing else happens.
     #[track_caller]
     fn expect_violation(&mut self, bytes: &[u8], violation: Violation) {
-        let before = self.rig.stats().protocol_error;
+        let before = self.rig.stats();
         let (mut peer, id) = self.rig.connect();
         peer.send(bytes);
         assert_eq!(self.rig.expect_offline(id).reason, Reason::Protocol(violation));
         peer.expect_end();
-        assert_eq!(self.rig.stats().protocol_error, before + 1);
+        let after = self.rig.stats();
+        assert_eq!(after.protocol_error, before.protocol_error + 1);
+        assert_eq!(counted(&after, &violation), counted(&before, &violation) + 1);
         self.rig.expect_echo(&mut self.peer, self.id);
     }
 
@@ -42,6 +44,19 @@ impl Bystander {
         self.rig.expect_echo(&mut self.peer, self.id);
         assert_eq!(self.rig.handle().count(), 1);
         self.rig.finish();
+    }
+}
+
+/// What the server has counted under a violation's name.
+fn counted(stats: &Stats, violation: &Violation) -> u64 {
+    match violation.name() {
+        "negative_length" => stats.negative_length,
+        "too_long" => stats.too_long,
+        "unknown_type" => stats.unknown_type,
+        "beat_with_body" => stats.beat_with_body,
+        "no_first_frame" => stats.no_first_frame,
+        "slow_frame" => stats.slow_frame,
+        other => panic!("{other} is not counted"),
     }
 }
 

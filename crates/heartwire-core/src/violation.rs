@@ -30,7 +30,7 @@ pub enum Violation {
         /// The length in the head, in bytes.
         length: u32,
     },
-    /// No whole frame came within [`Caps::first_frame`](crate::Caps::first_frame) of the start.
+    /// No whole head came within [`Caps::first_frame`](crate::Caps::first_frame) of the start.
     NoFirstFrame {
         /// How long the connection waited for it.
         waited: Duration,
@@ -92,7 +92,7 @@ impl fmt::Display for Violation {
             Self::BeatWithBody { length } => {
                 write!(f, "a beat announced a body of {length} bytes, but beats have none")
             }
-            Self::NoFirstFrame { waited } => write!(f, "no whole frame in the first {waited:.1?}"),
+            Self::NoFirstFrame { waited } => write!(f, "no whole head in the first {waited:.1?}"),
             Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
         }
     }

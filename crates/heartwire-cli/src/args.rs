@@ -176,7 +176,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
     pub(crate) frame_max: u32,
 
-    /// Speak bytes without the 8-byte heads. There are no beats then; any byte counts as life.
+    /// Speak bytes without the 8-byte heads. There are no beats then, and no limit unless --limit
+    /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
     #[arg(long)]
     pub(crate) raw: bool,
 
@@ -284,7 +285,7 @@ pub(crate) enum PresetArg {
     Strict,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Heartbeat")]
 pub(crate) struct PolicyArgs {
     /// Settings to start from.

@@ -7,12 +7,12 @@ use std::thread;
 use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
-use heartwire::{Caps, Reason, Side, Wire};
+use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::args::{ConnectArgs, ConnectData, Disconnected, Format};
+use crate::args::{ConnectArgs, ConnectData, Disconnected, Format, PolicyArgs};
 use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, describe_policy, millis, policy_fields, say, say_in_leaving, verdict_fields, with,
@@ -81,11 +81,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
 }
 
 fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
-    // First, because a policy would be refused for another reason, which misleads here.
-    if args.raw && (args.policy.echo || args.policy.beat.is_some()) {
-        return Err(Usage("--raw has no beats, so --beat and --echo cannot go with it".to_owned()));
-    }
-    let policy = args.policy.policy(Side::Client)?;
+    let policy = policy(args)?;
     let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
     let while_disconnected = match args.while_disconnected {
         Disconnected::Queue => WhileDisconnected::Queue,
@@ -102,11 +98,22 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         .outbound_max(args.queue_max))
 }
 
-fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
-    let mut policy = args.policy.policy(Side::Client)?;
-    if args.raw {
-        policy = heartwire::Settings::new(policy).wire(Wire::Raw).policy();
+fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
+    if !args.raw {
+        return args.policy.policy(Side::Client);
     }
+    // First, because a policy would be refused for another reason, which misleads here.
+    if args.policy.echo || args.policy.beat.is_some() {
+        return Err(Usage("--raw has no beats, so --beat and --echo cannot go with it".to_owned()));
+    }
+    // Nothing makes a server of raw bytes send any, so its silence means nothing by itself: a
+    // preset's limit would call healthy servers dead.
+    let no_limit = args.policy.limit.is_none();
+    PolicyArgs { no_beat: true, no_limit, ..args.policy.clone() }.policy(Side::Client)
+}
+
+fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
+    let policy = policy(args)?;
     Ok(Line {
         event: "starting",
         text: format!("{}\n  policy: {}", args.target, describe_policy(&policy, "server")),
@@ -278,4 +285,34 @@ fn next_bytes(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
     let bytes = input.fill_buf()?.to_vec();
     input.consume(bytes.len());
     Ok((!bytes.is_empty()).then_some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    /// The policy of `connect` with these arguments.
+    fn policy_of(args: &[&str]) -> Policy {
+        let words = ["heartwire", "connect", "localhost:39002"].iter().chain(args);
+        let Command::Connect(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+        policy(&args).unwrap()
+    }
+
+    #[test]
+    fn raw_has_no_beats_and_only_the_limit_that_was_typed() {
+        for preset in ["usual", "reference", "strict"] {
+            let raw = policy_of(&["--raw", "--preset", preset]);
+            assert_eq!(raw, Policy::builder().build().unwrap(), "{preset}");
+        }
+        let second = Duration::from_secs(1);
+        let raw = policy_of(&["--raw", "--limit", "1s", "--peer-beat", "300ms"]);
+        assert_eq!((raw.beat(), raw.limit()), (None, Some(second)));
+        assert_eq!(raw.peer_beat(), Some(second * 3 / 10));
+        // Less than twice the preset's beat, which nobody sends.
+        assert_eq!(policy_of(&["--raw", "--limit", "1s"]).limit(), Some(second));
+        assert_eq!(policy_of(&[]), Policy::default());
+    }
 }

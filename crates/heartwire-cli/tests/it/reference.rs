@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use serde_json::Value;
+
 use crate::lines::Event;
 use crate::peer::{Frame, HEART, Peer, other};
 use crate::program::{Client, Server};
@@ -144,6 +146,8 @@ fn its_kernel_variant() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let args = ["--raw", "--on-data", "upper", "--keepalive", "3s,3s,3", "--retry", "fixed:100ms"];
     let client = Client::start(listener.local_addr().unwrap(), &args);
+    // Its server may be silent for ever: what calls it dead is the keepalive.
+    assert_eq!(client.event("starting")["policy"]["limit_ms"], Value::Null);
 
     let sent = "straße 39002, HEART\n".as_bytes();
     let mut closed_at = None;

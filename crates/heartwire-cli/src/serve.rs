@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use heartwire::server::{
     ChannelHandler, Control, Event, Events, Handle, Handler, Resumer, Server, ServerConfig, channel,
 };
-use heartwire::{Caps, Policy, Side};
+use heartwire::{Caps, Policy, Reason, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -281,6 +281,7 @@ fn line(event: &Event<Vec<u8>>) -> Line {
                 "peer": peer.to_string(),
                 "reason": reason.name(),
                 "detail": reason.to_string(),
+                "violation": violation(*reason),
                 "beats": beats,
                 "lasted_ms": millis(*lasted),
             }),
@@ -311,6 +312,11 @@ fn line(event: &Event<Vec<u8>>) -> Line {
             fields: json!({ "detail": format!("{other:?}") }),
         },
     }
+}
+
+/// Which rule of the wire the client broke, as PROTOCOL.md names it.
+fn violation(reason: Reason) -> Option<&'static str> {
+    if let Reason::Protocol(violation) = reason { Some(violation.name()) } else { None }
 }
 
 fn stopped(server: &Handle) -> Line {

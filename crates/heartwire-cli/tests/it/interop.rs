@@ -173,7 +173,7 @@ const OF_SERVE: &[(&str, &str)] = &[
     ("online", "session peer"),
     ("data", "session bytes preview"),
     ("verdict", "session peer"),
-    ("offline", "session peer reason detail beats lasted_ms"),
+    ("offline", "session peer reason detail violation beats lasted_ms"),
     ("stalled", "shard gap_ms"),
     ("refusing", "cause"),
     ("accepting", "refused"),
@@ -207,7 +207,13 @@ fn events_of_serve() {
     talker.send(&other(b"hello"));
     server.event("data");
     drop(talker);
-    server.event("offline");
+    assert_eq!(server.event("offline")["violation"], Value::Null);
+    let mut breaker = Peer::connect(server.addr);
+    breaker.send(b"GET / HTTP/1.1\r\n\r\n");
+    let offline = server.event_of("offline", breaker.addr());
+    assert_eq!(offline["reason"], "protocol_error");
+    assert_eq!(offline["violation"], "unknown_type");
+    drop(breaker);
 
     let mut silent = Peer::connect(server.addr);
     silent.send(&HEART);

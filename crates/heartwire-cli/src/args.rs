@@ -1,10 +1,12 @@
 //! What can be typed.
 
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::str::FromStr;
 use core::time::Duration;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use heartwire::client::Retry;
 use heartwire::kernel::{Keepalive, KernelOptions};
@@ -109,6 +111,10 @@ Examples:
 
 Exit codes: 0 the verdict came within its bound, 1 it did not, or something failed.";
 
+/// What a head can announce. The library would take less for more, and the program then say what is
+/// not so; the same goes for the other ranges here.
+const FRAME_MAX: RangeInclusive<i64> = 0..=0x7fff_ffff;
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address to listen on; can be given several times. Port 0 lets the system choose.
@@ -123,12 +129,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) shards: Option<u16>,
 
-    /// Most sessions at one time; further clients are closed at once.
-    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::SESSIONS_MAX)]
+    /// Most sessions at one time, 1 or more; further clients are closed at once.
+    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::SESSIONS_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) sessions: usize,
 
-    /// Most bytes that may wait for one client; one that does not read is closed when they are full.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::OUTBOUND_MAX)]
+    /// Most bytes that may wait for one client, 64 or more; one that does not read is closed when
+    /// they are full.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..))]
     pub(crate) queue_max: usize,
 
     /// How many beats of a client may lie in the kernel without waking this process, which sees them
@@ -172,8 +179,8 @@ pub(crate) struct ConnectArgs {
     #[arg(value_name = "HOST:PORT")]
     pub(crate) target: String,
 
-    /// Longest body that the server may send.
-    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
+    /// Longest body that the server may send, up to 2147483647.
+    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX, value_parser = clap::value_parser!(u32).range(FRAME_MAX))]
     pub(crate) frame_max: u32,
 
     /// Speak bytes without the 8-byte heads. There are no beats then, and no limit unless --limit
@@ -198,8 +205,9 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_enum, default_value_t = Disconnected::Queue)]
     pub(crate) while_disconnected: Disconnected,
 
-    /// Most bytes of input that may wait to be sent; then no more is read until there is room.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::OUTBOUND_MAX)]
+    /// Most bytes of input that may wait to be sent, 64 to 2147483647; then no more is read until
+    /// there is room.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff))]
     pub(crate) queue_max: usize,
 
     /// Leave when standard input has ended and everything is sent.
@@ -373,8 +381,8 @@ impl KernelArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What a client may make the server hold, or wait for")]
 pub(crate) struct CapsArgs {
-    /// Longest body of a frame.
-    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX)]
+    /// Longest body of a frame, up to 2147483647.
+    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX, value_parser = clap::value_parser!(u32).range(FRAME_MAX))]
     pub(crate) frame_max: u32,
 
     /// Time from connecting to the first frame's head, or `off` [default: 10s, or twice the

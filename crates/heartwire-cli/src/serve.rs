@@ -14,12 +14,15 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::args::{EventKind, Format, ServeArgs, ServeData, TimeOrOff};
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Printer, describe_policy, millis, policy_fields, preview, say_in_leaving, verdict_fields,
     with,
 };
 use crate::signals::Stop;
+
+/// What the wire puts before each body.
+const HEAD_LEN: u64 = 8;
 
 /// On top of `--drain`: for closing the sockets and printing what happened.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -80,6 +83,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 }
 
 fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
+    check_answers_fit(args)?;
     let mut listen = args.listen.iter();
     let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
     let mut config = ServerConfig::new(*first)
@@ -103,6 +107,22 @@ fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
         caps = caps.frame(within);
     }
     Ok(config.caps(caps))
+}
+
+/// What comes must fit into the queue as a whole to be sent back, or it would be lost.
+fn check_answers_fit(args: &ServeArgs) -> Result<(), Usage> {
+    let body_max = u64::from(args.caps.frame_max);
+    let queue_max = u64::try_from(args.queue_max).unwrap_or(u64::MAX);
+    let needed = body_max + HEAD_LEN;
+    if args.on_data == ServeData::Discard || queue_max >= needed {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "--on-data sends back up to {body_max} B (--frame-max) and a head of {HEAD_LEN} B, which do \
+         not fit into a queue of {queue_max} B. Use a --queue-max of at least {needed}, or a \
+         --frame-max of at most {}",
+        queue_max.saturating_sub(HEAD_LEN)
+    )))
 }
 
 /// Raises the soft limit of open files to the hard one, and returns what is in force. The soft
@@ -140,7 +160,9 @@ struct OnData {
 
 impl Handler for OnData {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
-        // An error means that the session has ended, or just did; its `Offline` says why.
+        // An answer is never too long, see `check_answers_fit`, and is sent on the session's own
+        // shard, which is never busy for itself. So an error means that the session has ended, or
+        // just did, and its `Offline` says why.
         if let Event::Data { id, data } = event {
             let _ = match self.on_data {
                 ServeData::Discard => Ok(()),

@@ -20,7 +20,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
-use exit::Exit;
+use exit::{Exit, Usage};
 use log::Log;
 
 fn main() -> ExitCode {
@@ -32,7 +32,15 @@ fn main() -> ExitCode {
             return Exit::Failure.into();
         }
     };
-    let filter = EnvFilter::try_new(&cli.log).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = match EnvFilter::try_new(&cli.log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            // It may come from the environment, so it is said what it was.
+            let why = format!("--log (or HEARTWIRE_LOG) is `{}`: {error}", cli.log);
+            output::complain(&Usage(why).into());
+            return Exit::Usage.into();
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -90,6 +90,17 @@ fn the_object_has_the_names_that_are_promised() {
 }
 
 #[test]
+fn every_field_is_documented() {
+    let document = include_str!("../../../../../docs/events.md");
+    let section = document.split_once("\n## `bench`\n").unwrap().1;
+    let report = json!(sample("ours", 1.0));
+    let parts = [&report, &report["verdict_ms"], &report["generator"]];
+    for name in parts.iter().flat_map(|part| part.as_object().unwrap().keys()) {
+        assert!(section.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn nothing_of_nothing_is_nothing() {
     assert_eq!((ratio(0, 0), ratio(3, 0), ratio(3, 2)), (0.0, 0.0, 1.5));
 }

@@ -96,6 +96,8 @@ impl Contender {
                     .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
                     // Printing is not what is measured, and the baselines do not print either.
                     .args(["--events", "verdict"])
+                    // All connect before any beats, which may take longer than a client may.
+                    .args(["--first-frame", "off"])
                     .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions])
                     .args(["--coalesce", &coalesce.to_string()]);
                 if let Some(shards) = shards {

@@ -179,8 +179,9 @@ const OF_SERVE: &[(&str, &str)] = &[
     ("accepting", "refused"),
     (
         "stopped",
-        "accepted refused closed_by_peer truncated reset dead protocol_error slow_reader kicked \
-         shutdown failed stalls",
+        "accepted refused closed_by_peer truncated reset dead protocol_error negative_length too_long \
+         unknown_type beat_with_body no_first_frame slow_frame slow_reader kicked shutdown failed \
+         stalls",
     ),
 ];
 const OF_CONNECT: &[(&str, &str)] = &[

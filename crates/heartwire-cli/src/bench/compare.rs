@@ -79,7 +79,7 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     format!(
         "{} connections, a beat of 8 bytes every {:?} each, {spread}, for {:?}, limit {:?}{rounds}. The \
          baselines have one thread for all connections; heartwire has {threads} (`--shards {shards}`), \
-         and prints every event as JSON besides. {}, {}.",
+         and prints its verdicts as JSON besides. {}, {}.",
         plan.connections,
         plan.beat,
         plan.time,

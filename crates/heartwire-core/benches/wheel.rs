@@ -1,29 +1,29 @@
 //! Time per operation of a timer wheel with 1 thousand, 1 million and 10 million keys.
 //!
-//! Deadlines lie evenly in the next 30 s, with a tick of 8 ms. In `insert` and `cancel` half of the
+//! Deadlines lie evenly in the next 30 s, with a tick of 4 ms. In `insert` and `cancel` half of the
 //! keys are armed at any time, in `expire` all of them. `expire` includes waking for it: `next_wake`,
 //! the polls that find nothing, and the moves from level to level. With a thousand keys each one
 //! is woken for on its own, with millions hundreds share a tick, so `expire` gets cheaper.
 //!
-//! The work per operation does not grow with the population, but the memory does: 24 bytes for each
-//! key, 240 MB for 10 million. So the figures are flat where keys come up in the order of the slab,
+//! The work per operation does not grow with the population, but the memory does: 16 bytes for each
+//! key, 160 MB for 10 million. So the figures are flat where keys come up in the order of the slab,
 //! and not where they come up at random, for then each operation waits for main memory; `expire`
 //! waits longest, as it follows links that lead anywhere. (A thousand keys
 //! fit into L1. `cancel`, which writes to three places, shows that in either order.)
 //!
-//! Nanoseconds per operation, the range over three runs on two shared cores of an EPYC with 1 MiB of
-//! L2 each and 32 MiB of L3, and the ratio within each run:
+//! Nanoseconds per operation, the middle estimates of one run on two shared cores of an EPYC with 1 MiB
+//! of L2 each and 32 MiB of L3:
 //!
 //! | operation | order | 1 k | 1 M | 10 M | 10 M ÷ 1 k |
 //! |---|---|---|---|---|---|
-//! | insert | sequential | 9 to 13 | 9 to 14 | 8 to 17 | 0.8 to 1.5 |
-//! | cancel | sequential | 4 to 6 | 13 to 18 | 12 to 21 | 3.0 to 4.1 |
-//! | expire | sequential | 29 to 47 | 9 to 15 | 9 to 12 | 0.2 to 0.3 |
-//! | expire and arm again | sequential | 44 to 54 | 18 to 28 | 19 to 23 | 0.4 |
-//! | insert | random | 8 to 12 | 66 to 99 | 56 to 151 | 6 to 20 |
-//! | cancel | random | 5 to 6 | 35 to 59 | 62 to 136 | 11 to 24 |
-//! | expire | random | 28 to 67 | 252 to 315 | 392 to 775 | 11 to 14 |
-//! | expire and arm again | random | 37 to 61 | 269 to 286 | 420 to 771 | 8 to 13 |
+//! | insert | sequential | 9 | 9 | 11 | 1.2 |
+//! | cancel | sequential | 5 | 11 | 14 | 2.8 |
+//! | expire | sequential | 45 | 16 | 19 | 0.4 |
+//! | expire and arm again | sequential | 42 | 26 | 22 | 0.5 |
+//! | insert | random | 11 | 51 | 67 | 6 |
+//! | cancel | random | 5 | 47 | 58 | 11 |
+//! | expire | random | 35 | 289 | 645 | 18 |
+//! | expire and arm again | random | 53 | 322 | 589 | 11 |
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ use heartwire_core::Instant;
 use heartwire_core::wheel::Wheel;
 
 const SIZES: [u32; 3] = [1_000, 1_000_000, 10_000_000];
-const TICK: Duration = Duration::from_millis(8);
+const TICK: Duration = Duration::from_millis(4);
 const SPAN: Duration = Duration::from_secs(30);
 /// Operations between two looks at the clock, so that looking costs them next to nothing. It
 /// divides half of each size.

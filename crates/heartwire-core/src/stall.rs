@@ -49,7 +49,8 @@ impl StallWatch {
 
     /// The driver is awake. Returns the stall if it woke [`STALL_MIN`] late or more.
     ///
-    /// Without a deadline to be late for, no stall is seen, and none matters.
+    /// Only a wake-up that was late is seen. A driver whose timer rings punctually after a suspend
+    /// has to find that out by other means, and make a [`Stall`] of it.
     #[must_use]
     pub fn handle_wake(&mut self, now: Instant) -> Option<Stall> {
         let expected = self.wake_by.take().map(|wake_by| wake_by.max(self.awake_at));

@@ -573,5 +573,5 @@ fn the_last_byte_is_remembered_after_the_end() {
 
 #[test]
 fn a_connection_is_small_enough_for_a_million() {
-    assert!(size_of::<Connection>() <= 104, "{} bytes", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 96, "{} bytes", size_of::<Connection>());
 }

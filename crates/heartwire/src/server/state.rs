@@ -130,7 +130,8 @@ impl ShardState {
         self.ending.push_back((slot, reason));
     }
 
-    /// Sets the session's timer, if it is not already set for that time or an earlier one.
+    /// Sets the session's timer, unless it is set for an earlier time. (One that is set for the same
+    /// time is set again, because the wheel has rounded it up. That happens within frames only.)
     pub(super) fn arm(&mut self, slot: u32) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         if session.ending {

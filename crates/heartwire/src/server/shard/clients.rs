@@ -107,8 +107,8 @@ impl<H: Handler> Shard<H> {
     }
 
     pub(super) fn handle_commands(&mut self) {
-        // As many as there can be at one time: those who send more must not keep it from its
-        // sessions.
+        // As many as there can be at one time, and one broadcast: those who send more must not keep the
+        // shard from its sessions.
         for _ in 0..COMMANDS_MAX {
             let Ok(command) = self.commands.try_recv() else { return };
             match command {

@@ -1,0 +1,25 @@
+//! Standard output and standard error: the only place that writes to either.
+
+use core::fmt;
+use std::io::{self, Write};
+
+/// Whether an error means that nobody reads our output any more, which is no failure.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes a line to standard error. There is nowhere to complain if that fails.
+pub fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Prints a line on standard output.
+///
+/// # Errors
+///
+/// When standard output takes no more, see [`is_broken_pipe`].
+pub fn print(line: impl fmt::Display) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{line}")?)
+}

@@ -3,8 +3,18 @@
 //!
 //! On other systems both say [`io::ErrorKind::Unsupported`].
 
-/// Whether this system has both.
-pub(crate) const CAN_COALESCE: bool = cfg!(any(target_os = "linux", target_os = "android"));
+use std::io;
+
+use socket2::{Domain, Socket, Type};
+
+/// Tries both on a socket of its own: an error says that this system does not have them, or that a
+/// sandbox forbids them.
+pub(crate) fn try_coalescing() -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    set_receive_mark(&socket, 2)?;
+    since_last_receive(&socket)?;
+    Ok(())
+}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use linux::{set_receive_mark, since_last_receive};

@@ -159,7 +159,11 @@ impl ServerConfig {
 
     /// How many bytes it takes to wake a shard: its sockets' low-water mark.
     pub(super) fn receive_mark(&self) -> u32 {
-        if !sys::CAN_COALESCE || self.policy.limit().is_none() || self.policy.echo() {
+        if self.coalesce == 0 || self.policy.limit().is_none() || self.policy.echo() {
+            return 1;
+        }
+        if let Err(error) = sys::try_coalescing() {
+            tracing::info!(%error, "this system cannot hold beats back: each is read as it comes");
             return 1;
         }
         u32::from(self.coalesce) * 8 + 1

@@ -85,6 +85,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let bound = Bound::bind(&config)?;
         descriptors::make_room(config.sessions_max);
+        let receive_mark = config.receive_mark();
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
         let mut receivers = Vec::new();
@@ -118,7 +119,7 @@ impl Server {
                 hand_over: config.acceptor == Acceptor::HandOver,
                 commands,
                 settings: config.settings(),
-                receive_mark: config.receive_mark(),
+                receive_mark,
                 drain: config.drain,
             };
             let shard = Shard::new(parts, handler(usize::from(index)));
@@ -129,7 +130,7 @@ impl Server {
             threads: Vec::new(),
             local_addrs: bound.local_addrs,
             kernel: bound.kernel,
-            receive_mark: config.receive_mark(),
+            receive_mark,
         };
         for (index, shard) in shards.into_iter().enumerate() {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));

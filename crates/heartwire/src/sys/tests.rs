@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use mio::net::TcpStream as MioStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{set_receive_mark, since_last_receive};
+use super::{set_receive_mark, since_last_receive, try_coalescing};
 
 /// Longer than any wake-up that is going to come takes.
 const NEVER: Duration = Duration::from_millis(100);
@@ -33,6 +33,11 @@ fn wakes(poll: &mut Poll, within: Duration) -> bool {
     let mut events = Events::with_capacity(4);
     poll.poll(&mut events, Some(within)).unwrap();
     !events.is_empty()
+}
+
+#[test]
+fn this_system_has_both_options() {
+    try_coalescing().unwrap();
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn a_handler_that_kicks_a_dead_client_changes_nothing_about_its_end() {
     });
     let (mut peer, id) = rig.connect();
     rig.expect_verdict(id);
-    assert_eq!(peer.expect_end(), End::Closed);
+    assert_eq!(peer.expect_end(), End::Reset);
     assert_eq!((rig.stats().dead, rig.stats().kicked), (1, 0));
     rig.finish();
 }

@@ -61,9 +61,10 @@ impl<H: Handler> Shard<H> {
             if matches!(reason, Reason::Shutdown | Reason::Kicked) {
                 self.say_goodbye(&mut session);
             }
-            if session.blocked {
-                // Else the kernel would go on sending what is queued, to nobody, for minutes. If
-                // this fails, it does.
+            if session.blocked || matches!(reason, Reason::Dead(_)) {
+                // With a reset, so that a client that was called dead but can still hear us learns of
+                // it at once. Else the kernel would go on sending what is queued, to nobody, for
+                // minutes, and the end would wait behind that. If this fails, it does.
                 let _ = socket2::SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
             }
             let _ = self.state.registry.deregister(&mut session.stream);

@@ -6,82 +6,43 @@ use std::io;
 
 use socket2::{SockRef, TcpKeepalive};
 
+pub use heartwire_core::kernel::{Keepalive, KernelError, KernelTimers};
+
 /// Kernel options for a TCP socket. The default sets `TCP_NODELAY` and nothing else.
 ///
 /// A value that exists is consistent. The kernel's timers complement beats: they see a machine or a
 /// path that is gone, but answer for a hung process themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelOptions {
-    keepalive: Option<Keepalive>,
-    user_timeout: Option<Duration>,
+    timers: KernelTimers,
     nodelay: bool,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { keepalive: None, user_timeout: None, nodelay: true }
-    }
-}
-
-/// `SO_KEEPALIVE` with its three numbers: probes on a connection that is idle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keepalive {
-    idle: Duration,
-    interval: Duration,
-    count: u32,
-}
-
-impl Keepalive {
-    /// The first probe after `idle`, the next ones `interval` apart, and the connection is dead
-    /// after `count` without an answer: `idle + interval × count` after its last byte. While data
-    /// is unacknowledged no probe is sent; [`KernelOptions::new`]'s user timeout covers that.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Keepalive`] unless both times are whole seconds from 1 to 32,767 and `count`
-    /// is 1 to 127 (the kernel's ranges, `tcp(7)`).
-    pub fn new(idle: Duration, interval: Duration, count: u32) -> Result<Self, KernelError> {
-        let seconds = |d: Duration| d.subsec_nanos() == 0 && (1..=32_767).contains(&d.as_secs());
-        if !seconds(idle) || !seconds(interval) || !(1..=127).contains(&count) {
-            return Err(KernelError::Keepalive { idle, interval, count });
-        }
-        Ok(Self { idle, interval, count })
-    }
-
-    /// How long after its last byte an idle connection is given up.
-    #[must_use]
-    pub const fn bound(&self) -> Duration {
-        self.idle.saturating_add(self.interval.saturating_mul(self.count))
+        Self { timers: KernelTimers::default(), nodelay: true }
     }
 }
 
 impl KernelOptions {
-    /// Options that fit together.
-    ///
-    /// `user_timeout` is `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged before the
-    /// kernel gives up. It covers what keepalive cannot see: data in flight to a machine that is
-    /// gone (15 minutes otherwise) and a peer that never reads.
+    /// Options that fit together: the timers as [`KernelTimers::new`] takes them, and
+    /// `TCP_NODELAY`.
     ///
     /// # Errors
     ///
-    /// [`KernelError::UserTimeout`] if `user_timeout` is less than the keepalive's
-    /// [bound](Keepalive::bound): it replaces the count of probes, so that one lost probe would
-    /// kill a healthy connection (measured with 5 s, 5 s, 9 and 7 s). Also if it is under 1 ms or
-    /// over 24 days.
+    /// [`KernelError::UserTimeout`] as for [`KernelTimers::new`].
     pub fn new(
         keepalive: Option<Keepalive>,
         user_timeout: Option<Duration>,
         nodelay: bool,
     ) -> Result<Self, KernelError> {
-        if let Some(user_timeout) = user_timeout {
-            let least = keepalive.map_or(Duration::from_millis(1), |keepalive| keepalive.bound());
-            // The kernel counts it in an `int` of milliseconds.
-            let most = Duration::from_millis(u64::from(i32::MAX.unsigned_abs()));
-            if !(least..=most).contains(&user_timeout) {
-                return Err(KernelError::UserTimeout { user_timeout, least, most });
-            }
-        }
-        Ok(Self { keepalive, user_timeout, nodelay })
+        Ok(Self { timers: KernelTimers::new(keepalive, user_timeout)?, nodelay })
+    }
+
+    /// The timers among them.
+    #[must_use]
+    pub const fn timers(&self) -> KernelTimers {
+        self.timers
     }
 
     /// Sets the options on a socket and reads back what is in force. What this system lacks is in
@@ -89,43 +50,27 @@ impl KernelOptions {
     ///
     /// # Errors
     ///
-    /// Whatever the system says to an option that it does have.
+    /// Whatever the system says to an option that it does have; also if what it then has in force
+    /// does not fit together.
     pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<KernelReport> {
         let mut missing = Vec::new();
         socket.set_tcp_nodelay(self.nodelay)?;
-        if let Some(keepalive) = self.keepalive {
+        if let Some(keepalive) = self.timers.keepalive() {
             set_keepalive(socket, keepalive, &mut missing)?;
         }
-        if let Some(user_timeout) = self.user_timeout {
+        if let Some(user_timeout) = self.timers.user_timeout() {
             set_user_timeout(socket, user_timeout, &mut missing)?;
         }
-        let in_force = Self {
-            keepalive: read_keepalive(socket)?,
-            user_timeout: read_user_timeout(socket)?,
-            nodelay: socket.tcp_nodelay()?,
-        };
+        let timers = KernelTimers::new(read_keepalive(socket)?, read_user_timeout(socket)?);
+        let timers = timers.map_err(io::Error::other)?;
+        let in_force = Self { timers, nodelay: socket.tcp_nodelay()? };
         Ok(KernelReport { in_force, missing })
     }
 }
 
 impl fmt::Display for KernelOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.keepalive {
-            Some(keepalive) => write!(
-                f,
-                "keepalive after {:?}, every {:?}, {} times ({:?} in all)",
-                keepalive.idle,
-                keepalive.interval,
-                keepalive.count,
-                keepalive.bound()
-            )?,
-            None => f.write_str("keepalive off")?,
-        }
-        match self.user_timeout {
-            Some(user_timeout) => write!(f, ", user timeout {user_timeout:?}")?,
-            None => f.write_str(", user timeout off")?,
-        }
-        write!(f, ", nodelay {}", if self.nodelay { "on" } else { "off" })
+        write!(f, "{}, nodelay {}", self.timers, if self.nodelay { "on" } else { "off" })
     }
 }
 
@@ -149,38 +94,6 @@ impl fmt::Display for KernelReport {
     }
 }
 
-/// Why some options do not fit together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KernelError {
-    /// A keepalive number is outside the kernel's range.
-    #[error(
-        "keepalive {idle:?},{interval:?},{count}: both times must be whole seconds from 1 s to \
-         32767 s, and the count 1 to 127"
-    )]
-    Keepalive {
-        /// Time before the first probe.
-        idle: Duration,
-        /// Time between probes.
-        interval: Duration,
-        /// Probes without an answer.
-        count: u32,
-    },
-    /// The user timeout would cut the keepalive short, or is out of range.
-    #[error(
-        "a user timeout of {user_timeout:?} must be {least:?} to {most:?}: below the keepalive's \
-         idle + interval × count, one lost probe would kill a healthy connection"
-    )]
-    UserTimeout {
-        /// What was asked for.
-        user_timeout: Duration,
-        /// The least that fits.
-        least: Duration,
-        /// The most that fits.
-        most: Duration,
-    },
-}
-
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -193,9 +106,9 @@ fn set_keepalive(
     _missing: &mut Vec<&'static str>,
 ) -> io::Result<()> {
     let params = TcpKeepalive::new()
-        .with_time(keepalive.idle)
-        .with_interval(keepalive.interval)
-        .with_retries(keepalive.count);
+        .with_time(keepalive.idle())
+        .with_interval(keepalive.interval())
+        .with_retries(keepalive.count());
     socket.set_tcp_keepalive(&params)
 }
 
@@ -211,7 +124,7 @@ fn set_keepalive(
     missing: &mut Vec<&'static str>,
 ) -> io::Result<()> {
     missing.push("keepalive interval or count that could be read back");
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive.idle))
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive.idle()))
 }
 
 #[cfg(any(
@@ -224,11 +137,12 @@ fn read_keepalive(socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
     if !socket.keepalive()? {
         return Ok(None);
     }
-    Ok(Some(Keepalive {
-        idle: socket.tcp_keepalive_time()?,
-        interval: socket.tcp_keepalive_interval()?,
-        count: socket.tcp_keepalive_retries()?,
-    }))
+    let keepalive = Keepalive::new(
+        socket.tcp_keepalive_time()?,
+        socket.tcp_keepalive_interval()?,
+        socket.tcp_keepalive_retries()?,
+    );
+    keepalive.map(Some).map_err(io::Error::other)
 }
 
 #[cfg(not(any(

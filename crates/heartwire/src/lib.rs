@@ -12,6 +12,7 @@ pub mod server;
 mod sys;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
+pub use heartwire_core::plan;
 pub use heartwire_core::{
     Bound, Caps, Cause, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall, Verdict,
     Violation, Wire,

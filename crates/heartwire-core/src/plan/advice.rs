@@ -1,0 +1,42 @@
+//! What to set where a fault is never found.
+
+use core::fmt;
+
+use super::view::{name_of, peer_of};
+use crate::policy::Side;
+
+/// What to set so that a fault is found that otherwise never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// This end hears its peer regularly, and needs a limit.
+    Limit {
+        /// The end that does not find it.
+        on: Side,
+    },
+    /// This end needs a limit, and its peer something to send: a beat, or an echo of this end's.
+    LimitAndTraffic {
+        /// The end that does not find it.
+        on: Side,
+    },
+    /// This end needs a user timeout: only the kernel sees that its peer takes nothing.
+    UserTimeout {
+        /// The end that does not find it.
+        on: Side,
+    },
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Limit { on } => write!(f, "set a limit on the {}", name_of(on)),
+            Self::LimitAndTraffic { on } => write!(
+                f,
+                "set a limit on the {}, and a beat or an echo on the {}",
+                name_of(on),
+                name_of(peer_of(on))
+            ),
+            Self::UserTimeout { on } => write!(f, "set a user timeout on the {}", name_of(on)),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One fault, seen from both ends.
+
+use core::time::Duration;
+
+use super::advice::Advice;
+use super::fault::Fault;
+use super::mechanism::Mechanism;
+use super::outcome::{Detector, NotLost, Outcome, first_of};
+use super::setup::Setup;
+use super::view::View;
+use super::{Row, tcp};
+use crate::policy::Side;
+
+pub(super) fn row(setup: &Setup, fault: Fault) -> Row {
+    let [client, server] =
+        [Side::Client, Side::Server].map(|side| outcome(setup, fault, &View::new(setup, side)));
+    Row { fault, client, server }
+}
+
+fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
+    match (fault, view.side) {
+        (Fault::Close, _) => told(view, Mechanism::EndOfStream, None),
+        (Fault::Reset, _) => told(view, Mechanism::Reset, None),
+        (Fault::PeerKilled, _) => told(view, Mechanism::EndOfStream, Some(Mechanism::Reset)),
+        (Fault::PeerFrozen, _) => first_of([view.silence()], silence_advice(view)),
+        (Fault::MachineGoneIdle | Fault::FirewallDrop, _)
+        | (Fault::CutToServer, Side::Server)
+        | (Fault::CutToClient, Side::Client) => unreachable(view, None),
+        (Fault::MachineGoneUnacked, _) => {
+            let kernel = view.unacked(Duration::ZERO);
+            first_of([view.silence(), Some(kernel)], silence_advice(view))
+        }
+        (Fault::CutToServer, Side::Client) | (Fault::CutToClient, Side::Server) => unheard(view),
+        (Fault::NatForgotten, _) => forgotten(setup, view),
+        (Fault::PeerNotReading, _) => not_read(view),
+        (Fault::OwnStall, _) => stalled(view),
+    }
+}
+
+fn told(view: &View, by: Mechanism, or_by: Option<Mechanism>) -> Outcome {
+    let detectors = [Some(view.told(by)), or_by.map(|by| view.told(by))];
+    first_of(detectors, silence_advice(view))
+}
+
+/// Nothing of the peer comes any more, nor is anything acknowledged.
+fn unreachable(view: &View, told: Option<Detector>) -> Outcome {
+    let kernel = view.own_beat().map(|within| view.unacked(within));
+    let detectors = [view.silence(), kernel, view.keepalive(view.own_beat()), told];
+    first_of(detectors, silence_advice(view))
+}
+
+/// Nothing of this end reaches the peer any more, while the peer's packets still come, and with
+/// them the reset that follows its verdict. Keepalive sends one too when it gives up; the other
+/// timers of a kernel do not.
+fn unheard(view: &View) -> Outcome {
+    let peer =
+        View { side: super::view::peer_of(view.side), own: view.peer, peer: view.own, ..*view };
+    let delay = view.delivery();
+    let verdict = peer.silence().map(|detector| detector.heard_as_reset(delay));
+    let probed = peer.keepalive(peer.own_beat()).map(|detector| detector.heard_as_reset(delay));
+
+    let sends_within = view.own_beat_or_answer();
+    let kernel = sends_within.map(|within| view.unacked(within));
+    let keepalive = match (sends_within, view.peer.policy.beat()) {
+        (None, Some(beat)) => view.keepalive_between_retransmissions(beat),
+        (sends_within, _) => view.keepalive(sends_within),
+    };
+    let detectors = [verdict, probed, view.silence_of_unheard_peer(), kernel, keepalive];
+    first_of(detectors, silence_advice(view))
+}
+
+/// A middlebox forgets the connection, unless something keeps reminding it.
+fn forgotten(setup: &Setup, view: &View) -> Outcome {
+    if let (Some(nat), Some(quiet)) = (setup.nat(), setup.quiet()) {
+        if quiet < nat {
+            return Outcome::NotLost(NotLost::KeptOpen { quiet });
+        }
+    }
+    // What this end sends may be answered with a reset, at once or never.
+    let sends = view.own.policy.beat().is_some() || view.own.kernel.keepalive().is_some();
+    let reset = Detector { latest: None, ..view.told(Mechanism::Reset) };
+    unreachable(view, sends.then_some(reset))
+}
+
+/// The peer's window is closed. Its kernel answers the probes, so only the user timeout ends this.
+/// A peer that beats is heard nevertheless; one that only answers has nothing to answer.
+fn not_read(view: &View) -> Outcome {
+    let kernel = view.own.kernel.user_timeout().map(|_| view.unacked(Duration::ZERO));
+    // It may have stopped reading long before its window was closed.
+    let silence = view.silence().filter(|_| view.peer.policy.beat().is_none());
+    let silence = silence.map(|detector| Detector { earliest: Duration::ZERO, ..detector });
+    first_of([kernel, silence], Advice::UserTimeout { on: view.side })
+}
+
+/// This end stood still, and runs again.
+fn stalled(view: &View) -> Outcome {
+    if view.own.policy.beat().is_none() && view.own.policy.limit().is_none() {
+        return Outcome::NotLost(NotLost::NothingDue);
+    }
+    let noticed = Detector::new(Mechanism::StallWatch, Duration::ZERO, view.own.tick);
+    first_of([Some(noticed)], silence_advice(view))
+}
+
+fn silence_advice(view: &View) -> Advice {
+    match view.hears_every() {
+        Some(_) => Advice::Limit { on: view.side },
+        None => Advice::LimitAndTraffic { on: view.side },
+    }
+}
+
+impl Setup {
+    /// The longest time in which nothing passes the path, if something passes it regularly: beats,
+    /// or keepalive probes of an end that hears nothing.
+    pub(super) fn quiet(&self) -> Option<Duration> {
+        let passes = |side| {
+            let end = self.end(side);
+            let beat = end.policy.beat().map(|beat| beat.saturating_add(end.tick));
+            let probe = end.kernel.keepalive().map(tcp::first_probe);
+            [beat, probe]
+        };
+        let every = [passes(Side::Client), passes(Side::Server)];
+        let shortest = every.into_iter().flatten().flatten().min()?;
+        Some(shortest.saturating_add(self.rtt()))
+    }
+}

@@ -1,0 +1,96 @@
+//! What can happen to a connection.
+
+use core::fmt;
+
+/// A class of faults that look alike from the ends of a connection. Each lasts once it has struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The peer closes the connection (FIN).
+    Close,
+    /// The peer, or something on the path, resets the connection (RST).
+    Reset,
+    /// The peer's process is killed; its kernel closes the connection for it. That is a reset where
+    /// the process had left bytes unread.
+    PeerKilled,
+    /// The peer's process stands still (SIGSTOP, a deadlock, an endless loop), while its kernel
+    /// goes on acknowledging.
+    PeerFrozen,
+    /// The peer's machine is gone without a word (power, cable), while nothing was under way to it.
+    MachineGoneIdle,
+    /// The peer's machine is gone without a word just as this end sends something, data or a beat.
+    MachineGoneUnacked,
+    /// Nothing gets from the client to the server any more; the other direction is up.
+    CutToServer,
+    /// Nothing gets from the server to the client any more; the other direction is up.
+    CutToClient,
+    /// A firewall begins to drop the connection's packets silently, in both directions.
+    FirewallDrop,
+    /// A middlebox forgets the connection, and drops whatever comes for it afterwards, or answers it
+    /// with a reset. (One that makes a new entry from the client's next packet, as Linux does
+    /// unless `nf_conntrack_tcp_loose` is 0, forgets nothing while the client beats.)
+    NatForgotten,
+    /// The peer does not read, so that its window is closed and more waits to be sent. Counted from
+    /// when both are so: beats alone take hours to fill a kernel's buffers (792,280 B measured).
+    PeerNotReading,
+    /// This end's own process stands still for longer than until its next deadline, and runs again.
+    /// Counted from when it runs again; the connection is not lost.
+    OwnStall,
+}
+
+impl Fault {
+    /// Every fault, the ones that a kernel reports first.
+    pub const ALL: [Self; 12] = [
+        Self::Close,
+        Self::Reset,
+        Self::PeerKilled,
+        Self::PeerFrozen,
+        Self::MachineGoneIdle,
+        Self::MachineGoneUnacked,
+        Self::CutToServer,
+        Self::CutToClient,
+        Self::FirewallDrop,
+        Self::NatForgotten,
+        Self::PeerNotReading,
+        Self::OwnStall,
+    ];
+
+    /// A short name that does not change between versions, for JSON and file names.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::Reset => "reset",
+            Self::PeerKilled => "peer_killed",
+            Self::PeerFrozen => "peer_frozen",
+            Self::MachineGoneIdle => "machine_gone_idle",
+            Self::MachineGoneUnacked => "machine_gone_unacked",
+            Self::CutToServer => "cut_to_server",
+            Self::CutToClient => "cut_to_client",
+            Self::FirewallDrop => "firewall_drop",
+            Self::NatForgotten => "nat_forgotten",
+            Self::PeerNotReading => "peer_not_reading",
+            Self::OwnStall => "own_stall",
+        }
+    }
+}
+
+/// A few words for people.
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Close => "peer closes (FIN)",
+            Self::Reset => "connection reset",
+            Self::PeerKilled => "peer process killed",
+            Self::PeerFrozen => "peer process frozen",
+            Self::MachineGoneIdle => "peer machine gone, idle",
+            Self::MachineGoneUnacked => "peer machine gone, data unacked",
+            Self::CutToServer => "path cut client to server",
+            Self::CutToClient => "path cut server to client",
+            Self::FirewallDrop => "firewall drops both ways",
+            Self::NatForgotten => "NAT entry forgotten",
+            Self::PeerNotReading => "peer not reading",
+            Self::OwnStall => "own process stalled",
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! What finds a fault.
+
+use core::fmt;
+
+/// What finds a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Mechanism {
+    /// The peer's FIN arrives.
+    EndOfStream,
+    /// A RST arrives: from the peer's kernel, from a middlebox, or because the peer gave a verdict.
+    Reset,
+    /// This end's limit: no byte for that long.
+    Silence,
+    /// The kernel's keepalive probes go unanswered.
+    Keepalive,
+    /// `TCP_USER_TIMEOUT`: what was sent is not acknowledged, or finds no room, for that long.
+    UserTimeout,
+    /// The kernel has sent the same bytes again and again in vain (`tcp_retries2`).
+    Retransmissions,
+    /// This end notices that it stood still itself.
+    StallWatch,
+}
+
+impl Mechanism {
+    /// Every mechanism.
+    pub const ALL: [Self; 7] = [
+        Self::EndOfStream,
+        Self::Reset,
+        Self::Silence,
+        Self::Keepalive,
+        Self::UserTimeout,
+        Self::Retransmissions,
+        Self::StallWatch,
+    ];
+
+    /// A short name that does not change between versions, for JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EndOfStream => "end_of_stream",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+            Self::Keepalive => "keepalive",
+            Self::UserTimeout => "user_timeout",
+            Self::Retransmissions => "retransmissions",
+            Self::StallWatch => "stall_watch",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::EndOfStream => 1,
+            Self::Reset => 1 << 1,
+            Self::Silence => 1 << 2,
+            Self::Keepalive => 1 << 3,
+            Self::UserTimeout => 1 << 4,
+            Self::Retransmissions => 1 << 5,
+            Self::StallWatch => 1 << 6,
+        }
+    }
+}
+
+/// A word or two for people.
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::EndOfStream => "end of stream",
+            Self::Reset => "reset",
+            Self::Silence => "silence",
+            Self::Keepalive => "keepalive",
+            Self::UserTimeout => "user timeout",
+            Self::Retransmissions => "retransmissions",
+            Self::StallWatch => "stall watch",
+        })
+    }
+}
+
+/// A set of mechanisms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mechanisms(u8);
+
+impl Mechanisms {
+    /// Whether a mechanism is in the set.
+    #[must_use]
+    pub const fn contains(self, mechanism: Mechanism) -> bool {
+        self.0 & mechanism.bit() != 0
+    }
+
+    /// Whether no mechanism is in the set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The mechanisms in the set, in the order of [`Mechanism::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Mechanism> {
+        Mechanism::ALL.into_iter().filter(move |&mechanism| self.contains(mechanism))
+    }
+
+    pub(super) const fn with(self, mechanism: Mechanism) -> Self {
+        Self(self.0 | mechanism.bit())
+    }
+}

@@ -1,0 +1,176 @@
+//! What a plan is made from: both ends and the path between them.
+
+use core::fmt;
+use core::time::Duration;
+
+use crate::kernel::KernelTimers;
+use crate::policy::{Policy, Side};
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Its beat, limit and echo, as they are in force.
+    pub policy: Policy,
+    /// Its kernel's timers.
+    pub kernel: KernelTimers,
+    /// How late its driver's timers may be.
+    pub tick: Duration,
+}
+
+impl End {
+    /// An end without timers in the kernel, and with the tick of 100 ms that this project's drivers
+    /// promise.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self { policy, kernel: KernelTimers::default(), tick: Duration::from_millis(100) }
+    }
+
+    /// The same end with these timers in its kernel.
+    #[must_use]
+    pub const fn kernel(mut self, timers: KernelTimers) -> Self {
+        self.kernel = timers;
+        self
+    }
+
+    /// The same end with timers that are this late at most.
+    #[must_use]
+    pub const fn tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
+    }
+}
+
+/// Both ends of a connection and the path between them. A setup that exists makes sense, but may
+/// still be unwise: see [`warnings`](Self::warnings).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    client: End,
+    server: End,
+    rtt: Duration,
+    nat: Option<Duration>,
+}
+
+impl Setup {
+    /// Default for [`SetupBuilder::rtt`]: chosen so that bounds hold between most places on one
+    /// continent.
+    pub const RTT: Duration = Duration::from_millis(100);
+    /// The longest round trip. Beyond it the formulas for retransmissions no longer hold: their
+    /// first timer would come near the kernel's ceiling of 120 s.
+    pub const RTT_MAX: Duration = Duration::from_secs(10);
+    /// The longest tick: what [`Settings::tick`](crate::Settings::tick) can hold.
+    pub const TICK_MAX: Duration = Duration::from_millis(65_535);
+
+    /// A builder for a connection between these ends.
+    pub const fn builder(client: End, server: End) -> SetupBuilder {
+        SetupBuilder { client, server, rtt: Self::RTT, nat: None }
+    }
+
+    /// One of the ends.
+    #[must_use]
+    pub const fn end(&self, side: Side) -> End {
+        match side {
+            Side::Client => self.client,
+            Side::Server => self.server,
+        }
+    }
+
+    /// The longest round trip while all is well.
+    #[must_use]
+    pub const fn rtt(&self) -> Duration {
+        self.rtt
+    }
+
+    /// How long a middlebox on the path remembers a connection on which nothing passes, if there
+    /// is one.
+    #[must_use]
+    pub const fn nat(&self) -> Option<Duration> {
+        self.nat
+    }
+}
+
+/// Builds a [`Setup`]; [`build`](Self::build) is the only step that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct SetupBuilder {
+    client: End,
+    server: End,
+    rtt: Duration,
+    nat: Option<Duration>,
+}
+
+impl SetupBuilder {
+    /// The longest round trip while all is well. Default [`Setup::RTT`], at most
+    /// [`Setup::RTT_MAX`].
+    pub const fn rtt(mut self, rtt: Duration) -> Self {
+        self.rtt = rtt;
+        self
+    }
+
+    /// How long a middlebox on the path remembers a connection on which nothing passes. Default
+    /// `None`: not known, so that it may forget the connection at any time.
+    pub const fn nat(mut self, lifetime: Option<Duration>) -> Self {
+        self.nat = lifetime;
+        self
+    }
+
+    /// The setup.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] says what cannot be.
+    pub fn build(self) -> Result<Setup, SetupError> {
+        let Self { client, server, rtt, nat } = self;
+        if client.policy.echo() && server.policy.echo() {
+            return Err(SetupError::EchoAtBothEnds);
+        }
+        if rtt > Setup::RTT_MAX {
+            return Err(SetupError::RttTooLong { rtt });
+        }
+        let tick = client.tick.max(server.tick);
+        if tick > Setup::TICK_MAX {
+            return Err(SetupError::TickTooLong { tick });
+        }
+        Ok(Setup { client, server, rtt, nat })
+    }
+}
+
+/// Why two ends and a path are no [`Setup`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// Both ends answer beats, so one beat would be answered for ever. A client always sends one
+    /// when it connects.
+    EchoAtBothEnds,
+    /// The round trip is longer than [`Setup::RTT_MAX`].
+    RttTooLong {
+        /// What was asked for.
+        rtt: Duration,
+    },
+    /// A tick is longer than [`Setup::TICK_MAX`].
+    TickTooLong {
+        /// What was asked for.
+        tick: Duration,
+    },
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EchoAtBothEnds => f.write_str(
+                "both ends echo: the first beat, which a client sends when it connects, would be \
+                 answered for ever. Echo on one end, and beat on the other",
+            ),
+            Self::RttTooLong { rtt } => write!(
+                f,
+                "a round trip of {rtt:?} is longer than {:?}, beyond which the kernel's \
+                 retransmissions no longer follow these formulas",
+                Setup::RTT_MAX
+            ),
+            Self::TickTooLong { tick } => {
+                write!(f, "a tick of {tick:?} is longer than {:?}", Setup::TICK_MAX)
+            }
+        }
+    }
+}
+
+impl core::error::Error for SetupError {}

@@ -1,0 +1,84 @@
+//! What it costs on the wire to keep watch.
+
+use core::time::Duration;
+
+use super::setup::Setup;
+use super::view::View;
+use crate::policy::Side;
+
+/// A packet without data: IPv4 and TCP heads of 20 bytes each, and 12 bytes for timestamps, which
+/// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
+const PACKET_LEN: u64 = 52;
+
+/// A beat: a packet with 8 bytes in it.
+const BEAT_LEN: u64 = PACKET_LEN + 8;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Bytes a day for one connection on which nothing travels but what keeps watch: beats, their
+/// answers, keepalive probes, and a packet that acknowledges each of them. An answer acknowledges
+/// the beat it answers; a packet is 52 bytes (IPv4 and TCP with timestamps), a beat 60.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// From the client to the server.
+    pub to_server: u64,
+    /// From the server to the client.
+    pub to_client: u64,
+}
+
+impl Traffic {
+    /// In both directions.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.to_server.saturating_add(self.to_client)
+    }
+}
+
+impl Setup {
+    /// What it costs on the wire to keep watch with this setup.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        let [(from_client, back_to_client), (from_server, back_to_server)] =
+            [Side::Client, Side::Server].map(|side| started_by(&View::new(self, side)));
+        Traffic {
+            to_server: from_client.saturating_add(back_to_server),
+            to_client: from_server.saturating_add(back_to_client),
+        }
+    }
+}
+
+/// Bytes a day that an end sends of its own accord, with what that entails; and what comes back.
+fn started_by(view: &View) -> (u64, u64) {
+    let beats = view.own.policy.beat().map_or(0, |beat| times_in(DAY, beat));
+    let probes = probes_a_day(view);
+    let (own, back) = if view.peer.policy.echo() {
+        (BEAT_LEN.saturating_add(PACKET_LEN), BEAT_LEN)
+    } else {
+        (BEAT_LEN, PACKET_LEN)
+    };
+    let probed = probes.saturating_mul(PACKET_LEN);
+    (
+        beats.saturating_mul(own).saturating_add(probed),
+        beats.saturating_mul(back).saturating_add(probed),
+    )
+}
+
+/// Keepalive probes an end sends in a day: only in the time in which it hears nothing else.
+fn probes_a_day(view: &View) -> u64 {
+    let Some(keepalive) = view.own.kernel.keepalive() else { return 0 };
+    match view.packet_every() {
+        None => times_in(DAY, keepalive.idle()),
+        Some(every) => {
+            let before_next = every.saturating_sub(Duration::from_nanos(1));
+            let in_between = before_next.as_nanos() / keepalive.idle().as_nanos().max(1);
+            let in_between = u64::try_from(in_between).unwrap_or(u64::MAX);
+            times_in(DAY, every).saturating_mul(in_between)
+        }
+    }
+}
+
+/// How often something that happens `every` so often happens in some time, rounded up.
+fn times_in(time: Duration, every: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u64::MAX)
+}

@@ -85,8 +85,8 @@ impl Row {
 
 impl Plan {
     /// A row for each fault, in the order of [`Fault::ALL`].
-    pub fn rows(&self) -> impl Iterator<Item = Row> {
-        Fault::ALL.into_iter().map(|fault| self.row(fault))
+    pub fn rows(self) -> impl Iterator<Item = Row> {
+        Fault::ALL.into_iter().map(move |fault| self.row(fault))
     }
 
     /// The row of one fault.

@@ -31,10 +31,13 @@ pub enum Fault {
     /// unless `nf_conntrack_tcp_loose` is 0, forgets nothing while the client beats.)
     NatForgotten,
     /// The peer does not read, so that its window is closed and more waits to be sent. Counted from
-    /// when both are so: beats alone take hours to fill a kernel's buffers (792,280 B measured).
+    /// when both are so: beats alone take hours to fill a kernel's buffers (792,280 B measured). A
+    /// server also ends a session whose queue is full; when that is depends on what is sent, so it
+    /// is in no plan.
     PeerNotReading,
-    /// This end's own process stands still for longer than until its next deadline, and runs again.
-    /// Counted from when it runs again; the connection is not lost.
+    /// This end's own process stands still until [`STALL_MIN`](crate::STALL_MIN) past its next
+    /// deadline or longer, and runs again. Counted from when it runs again; the connection is not
+    /// lost.
     OwnStall,
 }
 

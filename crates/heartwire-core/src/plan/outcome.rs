@@ -104,5 +104,16 @@ pub(super) fn first_of<const N: usize>(
     let earliest = in_time().map(|detector| detector.earliest).min().unwrap_or(latest);
     let others = in_time().map(|detector| detector.by).filter(|&other| other != by);
     let or_by = others.fold(Mechanisms::default(), Mechanisms::with);
-    Outcome::Found(Finding { bound: Bound { earliest, latest }, by, or_by })
+    // To milliseconds, outwards: policies and verdicts are no finer.
+    let bound = Bound { earliest: millis_down(earliest), latest: millis_up(latest) };
+    Outcome::Found(Finding { bound, by, or_by })
+}
+
+fn millis_down(time: Duration) -> Duration {
+    Duration::new(time.as_secs(), time.subsec_millis() * 1_000_000)
+}
+
+fn millis_up(time: Duration) -> Duration {
+    let down = millis_down(time);
+    if down < time { down.saturating_add(Duration::from_millis(1)) } else { down }
 }

@@ -198,3 +198,6 @@ impl fmt::Display for ProposeError {
 }
 
 impl core::error::Error for ProposeError {}
+
+#[cfg(test)]
+mod tests;

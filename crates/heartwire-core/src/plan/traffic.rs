@@ -82,3 +82,6 @@ fn probes_a_day(view: &View) -> u64 {
 fn times_in(time: Duration, every: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

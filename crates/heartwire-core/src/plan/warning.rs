@@ -88,8 +88,8 @@ impl fmt::Display for Warning {
             ),
             Self::NatForgets { nat, quiet: Some(quiet) } => write!(
                 f,
-                "nothing may pass for {quiet:?}, and the middlebox forgets a connection after \
-                 {nat:?}: beat more often"
+                "up to {quiet:?} go by without a packet, and the middlebox forgets a connection \
+                 after {nat:?}: beat more often"
             ),
             Self::NatForgets { nat, quiet: None } => write!(
                 f,
@@ -138,3 +138,6 @@ fn user_timeout(view: &View) -> Option<Warning> {
         limit,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod backoff;
 mod chunks;
 mod connection;
+mod plan;
 mod silence;
 #[cfg(feature = "alloc")]
 mod wheel;

@@ -1,0 +1,46 @@
+use super::*;
+use crate::kernel::{Keepalive, KernelTimers};
+use crate::plan::End;
+use crate::policy::{Policy, PolicyBuilder};
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn end(policy: PolicyBuilder, keepalive: Option<u64>) -> End {
+    let keepalive = keepalive.map(|idle| Keepalive::new(secs(idle), secs(1), 3).unwrap());
+    End::new(policy.build().unwrap()).kernel(KernelTimers::new(keepalive, None).unwrap())
+}
+
+#[track_caller]
+fn assert_traffic(client: End, server: End, to_server: u64, to_client: u64) {
+    let setup = Setup::builder(client, server).build().unwrap();
+    assert_eq!(setup.traffic(), Traffic { to_server, to_client });
+}
+
+#[test]
+fn each_beat_is_acknowledged() {
+    let (quiet, beating) = (Policy::builder(), Policy::builder().beat(secs(10)));
+    assert_traffic(end(quiet, None), end(quiet, None), 0, 0);
+    assert_traffic(end(beating, None), end(quiet, None), 8_640 * 60, 8_640 * 52);
+    assert_traffic(end(beating, None), end(beating, None), 8_640 * 112, 8_640 * 112);
+}
+
+#[test]
+fn an_answer_acknowledges_what_it_answers() {
+    let asking = end(Policy::builder().beat(secs(10)), None);
+    let answering = end(Policy::builder().echo(true), None);
+    assert_traffic(asking, answering, 8_640 * 112, 8_640 * 60);
+    assert_traffic(answering, asking, 8_640 * 60, 8_640 * 112);
+}
+
+#[test]
+fn keepalive_probes_only_while_nothing_else_comes() {
+    let (quiet, beating) = (Policy::builder(), Policy::builder().beat(secs(10)));
+    assert_traffic(end(quiet, Some(3)), end(quiet, None), 28_800 * 52, 28_800 * 52);
+    // Three probes fit between two beats, and none if it waits as long as a beat.
+    let three_each = 8_640 * 3 * 52;
+    let (to_server, to_client) = (8_640 * 60 + three_each, 8_640 * 52 + three_each);
+    assert_traffic(end(beating, Some(3)), end(quiet, None), to_server, to_client);
+    assert_traffic(end(beating, Some(10)), end(quiet, Some(10)), 8_640 * 60, 8_640 * 52);
+}

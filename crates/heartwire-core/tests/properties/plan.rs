@@ -1,0 +1,358 @@
+//! Plans for any settings: bounds that are bounds, that follow the settings the right way, and that
+//! are missing exactly where nothing can find a fault.
+
+use core::time::Duration;
+
+use heartwire_core::kernel::{Keepalive, KernelTimers};
+use heartwire_core::plan::{
+    End, Fault, Mechanism, NotLost, Outcome, Plan, ProposeError, Setup, Target, propose,
+};
+use heartwire_core::{Policy, Side};
+use proptest::prelude::*;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// The settings of one end, in milliseconds, and seconds for keepalive.
+#[derive(Clone, Copy, Debug)]
+struct Knobs {
+    beat: Option<u64>,
+    limit: Option<u64>,
+    echo: bool,
+    keepalive: Option<(u64, u64, u32)>,
+    /// On top of the least that goes with the keepalive.
+    user_timeout: Option<u64>,
+    tick: u64,
+}
+
+impl Knobs {
+    fn end(self) -> End {
+        // So short a promise that no limit is refused: a plan goes by what the peer really does.
+        let mut policy = Policy::builder().peer_beat(ms(1)).echo(self.echo);
+        if let Some(beat) = self.beat {
+            policy = policy.beat(ms(beat));
+        }
+        if let Some(limit) = self.limit {
+            policy = policy.limit(ms(limit));
+        }
+        let keepalive = self.keepalive();
+        let least = keepalive.map_or(Duration::ZERO, |keepalive| keepalive.bound());
+        let user_timeout = self.user_timeout.map(|more| least + ms(more));
+        let timers = KernelTimers::new(keepalive, user_timeout);
+        let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
+        let Ok(timers) = timers else { panic!("{self:?} make no timers") };
+        End::new(policy).kernel(timers).tick(ms(self.tick))
+    }
+
+    fn keepalive(self) -> Option<Keepalive> {
+        let (idle, interval, count) = self.keepalive?;
+        let secs = Duration::from_secs;
+        Keepalive::new(secs(idle), secs(interval), count).ok()
+    }
+}
+
+/// Two ends and a path, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    client: Knobs,
+    server: Knobs,
+    rtt: u64,
+    nat: Option<u64>,
+}
+
+impl World {
+    fn setup(self) -> Setup {
+        let builder = Setup::builder(self.client.end(), self.server.end());
+        let Ok(setup) = builder.rtt(ms(self.rtt)).nat(self.nat.map(ms)).build() else {
+            panic!("{self:?} make no setup")
+        };
+        setup
+    }
+
+    fn plan(self) -> Plan {
+        self.setup().plan()
+    }
+
+    /// The end on one side, and the other end.
+    fn ends(self, side: Side) -> (Knobs, Knobs) {
+        match side {
+            Side::Client => (self.client, self.server),
+            Side::Server => (self.server, self.client),
+        }
+    }
+
+    fn end_mut(&mut self, side: Side) -> &mut Knobs {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+}
+
+fn knobs() -> impl Strategy<Value = Knobs> {
+    let keepalive = (1_u64..100, 1_u64..100, 1_u32..10);
+    (
+        prop::option::of(1_u64..60_000),
+        prop::option::of(1_u64..180_000),
+        any::<bool>(),
+        prop::option::of(keepalive),
+        prop::option::of(1_u64..100_000),
+        0_u64..500,
+    )
+        .prop_map(|(beat, limit, echo, keepalive, user_timeout, tick)| Knobs {
+            beat,
+            limit,
+            echo: echo && beat.is_none(),
+            keepalive,
+            user_timeout,
+            tick,
+        })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    (knobs(), knobs(), 0_u64..2_000, prop::option::of(1_u64..100_000)).prop_map(
+        |(client, mut server, rtt, nat)| {
+            server.echo = server.echo && !client.echo;
+            World { client, server, rtt, nat }
+        },
+    )
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Client), Just(Side::Server)]
+}
+
+const SIDES: [Side; 2] = [Side::Client, Side::Server];
+
+/// What comes of every fault on both sides.
+fn outcomes(plan: Plan) -> impl Iterator<Item = (Fault, Side, Outcome)> {
+    plan.rows().flat_map(|row| SIDES.map(|side| (row.fault, side, row.side(side))))
+}
+
+/// When it is found at the latest; a fault that is not lost is no later than one found at once.
+fn latest(outcome: Outcome) -> Duration {
+    match outcome {
+        Outcome::Found(finding) => finding.bound.latest,
+        Outcome::NotLost(_) => Duration::ZERO,
+        Outcome::Never(_) => Duration::MAX,
+    }
+}
+
+/// Whether anything can find it, said without any time.
+fn can_be_found(world: World, fault: Fault, side: Side) -> bool {
+    let (own, peer) = world.ends(side);
+    let limit = own.limit.is_some();
+    let cut_off = limit || own.beat.is_some() || own.keepalive.is_some();
+    let unheard = cut_off
+        || (own.echo && peer.beat.is_some())
+        || peer.limit.is_some()
+        || (peer.keepalive.is_some() && peer.beat.is_none());
+    match (fault, side) {
+        (Fault::PeerFrozen, _) => limit,
+        (Fault::MachineGoneIdle | Fault::FirewallDrop | Fault::NatForgotten, _)
+        | (Fault::CutToServer, Side::Server)
+        | (Fault::CutToClient, Side::Client) => cut_off,
+        (Fault::CutToServer, Side::Client) | (Fault::CutToClient, Side::Server) => unheard,
+        (Fault::PeerNotReading, _) => own.user_timeout.is_some() || (limit && peer.beat.is_none()),
+        _ => true,
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_earliest_time_is_never_after_the_latest(world in world()) {
+        for (fault, side, outcome) in outcomes(world.plan()) {
+            let Some(finding) = outcome.finding() else { continue };
+            let ordered = finding.bound.earliest <= finding.bound.latest;
+            prop_assert!(ordered, "{} on the {:?}: {:?}", fault, side, finding);
+            prop_assert!(finding.can_be_by(finding.by) && !finding.or_by.contains(finding.by));
+        }
+    }
+
+    #[test]
+    fn never_is_said_exactly_where_nothing_can_find_it(world in world()) {
+        for (fault, side, outcome) in outcomes(world.plan()) {
+            if matches!(outcome, Outcome::NotLost(_)) {
+                continue;
+            }
+            let found = can_be_found(world, fault, side);
+            prop_assert_eq!(outcome.is_never(), !found, "{} on the {:?}", fault, side);
+        }
+    }
+
+    #[test]
+    fn a_connection_is_kept_where_something_passes_the_middlebox_in_time(world in world()) {
+        let passes = [world.client, world.server].map(|end| {
+            let probe = end.keepalive.map(|(idle, ..)| idle * 1_000);
+            [end.beat, probe]
+        });
+        let shortest = passes.into_iter().flatten().flatten().min();
+        for (fault, side, outcome) in outcomes(world.plan()) {
+            match outcome {
+                Outcome::NotLost(NotLost::KeptOpen { quiet }) => {
+                    prop_assert_eq!(fault, Fault::NatForgotten);
+                    let nat = world.nat.map(ms);
+                    prop_assert!(nat.is_some_and(|nat| quiet < nat), "{:?}", quiet);
+                    prop_assert!(shortest.is_some_and(|shortest| ms(shortest) <= quiet));
+                }
+                Outcome::NotLost(_) => {
+                    let (own, _) = world.ends(side);
+                    prop_assert_eq!(fault, Fault::OwnStall);
+                    prop_assert!(own.beat.is_none() && own.limit.is_none());
+                }
+                Outcome::Found(_) | Outcome::Never(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_limit_or_any_at_all_is_never_found_later(
+        world in world(),
+        side in side(),
+        shorter in 1_u64..180_000,
+    ) {
+        let mut changed = world;
+        let limit = world.ends(side).0.limit.map_or(shorter, |limit| limit.min(shorter));
+        changed.end_mut(side).limit = Some(limit);
+        for ((fault, side, before), (_, _, after)) in
+            outcomes(world.plan()).zip(outcomes(changed.plan()))
+        {
+            if fault != Fault::OwnStall {
+                prop_assert!(latest(after) <= latest(before), "{} on the {:?}", fault, side);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_user_timeout_or_faster_path_is_never_found_later(
+        world in world(),
+        side in side(),
+        shorter in 1_u64..100_000,
+        faster in 0_u64..2_000,
+        sooner in 0_u64..500,
+    ) {
+        let mut changed = world;
+        changed.rtt = world.rtt.min(faster);
+        let end = changed.end_mut(side);
+        end.user_timeout = end.user_timeout.map(|user_timeout| user_timeout.min(shorter));
+        end.tick = end.tick.min(sooner);
+        for ((fault, side, before), (_, _, after)) in
+            outcomes(world.plan()).zip(outcomes(changed.plan()))
+        {
+            prop_assert!(latest(after) <= latest(before), "{} on the {:?}", fault, side);
+        }
+    }
+
+    #[test]
+    fn silence_agrees_with_the_policy_of_an_end_that_knows_its_peer(
+        beat in 1_u64..60_000,
+        more in 0_u64..60_000,
+        side in side(),
+    ) {
+        let policy = Policy::builder().limit(ms(2 * beat + more)).peer_beat(ms(beat)).build();
+        let judge = End::new(policy.unwrap()).tick(Duration::ZERO);
+        let beating = Policy::builder().beat(ms(beat)).build();
+        let beating = End::new(beating.unwrap()).tick(Duration::ZERO);
+        let (client, server) = match side {
+            Side::Client => (judge, beating),
+            Side::Server => (beating, judge),
+        };
+        let setup = Setup::builder(client, server).rtt(Duration::ZERO).build().unwrap();
+        for fault in [Fault::PeerFrozen, Fault::MachineGoneIdle, Fault::FirewallDrop] {
+            let finding = setup.plan().row(fault).side(side).finding().unwrap();
+            prop_assert_eq!(finding.by, Mechanism::Silence);
+            prop_assert_eq!(Some(finding.bound), judge.policy.bound_after_fault(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn both_ends_find_out_alike_when_their_settings_change_places(world in world()) {
+        let swapped = World { client: world.server, server: world.client, ..world };
+        for (fault, side, outcome) in outcomes(world.plan()) {
+            let other = match side {
+                Side::Client => Side::Server,
+                Side::Server => Side::Client,
+            };
+            let mirrored = if fault == Fault::CutToServer {
+                Fault::CutToClient
+            } else if fault == Fault::CutToClient {
+                Fault::CutToServer
+            } else {
+                fault
+            };
+            let mirrored = swapped.plan().row(mirrored).side(other);
+            prop_assert_eq!(outcome.finding(), mirrored.finding(), "{}", fault);
+        }
+    }
+
+    #[test]
+    fn what_is_proposed_meets_its_target_and_a_longer_limit_does_not(
+        within in 1_u64..600_000,
+        rtt in 0_u64..2_000,
+        tick in 0_u64..500,
+        nat in prop::option::of(1_u64..600_000),
+    ) {
+        let mut target = Target {
+            within: ms(within), rtt: ms(rtt), tick: ms(tick), nat: nat.map(ms),
+        };
+        let proposal = match propose(&target) {
+            Ok(proposal) => proposal,
+            Err(ProposeError::TooShort { within, least, .. }) => {
+                prop_assert!(least > within, "{:?}", least);
+                // What the refusal asks for is possible, and nothing shorter is.
+                target.within = least.saturating_sub(ms(1));
+                prop_assert!(propose(&target).is_err());
+                target.within = least;
+                propose(&target).unwrap()
+            }
+            Err(ProposeError::NatTooShort { beat }) => {
+                prop_assert!(ms(nat.unwrap()) <= beat + ms(rtt) + ms(tick));
+                return Ok(());
+            }
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        let setup = proposal.setup;
+        prop_assert_eq!(setup.plan().latest(), Some(proposal.latest));
+        prop_assert!(proposal.latest <= target.within, "{:?}", proposal);
+        prop_assert_eq!(setup.warnings().count(), 0);
+
+        let longer = |end: End| {
+            let limit = end.policy.limit().unwrap() + ms(100);
+            let kernel = KernelTimers::new(None, Some(limit)).unwrap();
+            let policy = end.policy.to_builder().peer_beat(ms(1)).limit(limit).build().unwrap();
+            End { policy, kernel, ..end }
+        };
+        let [client, server] = SIDES.map(|side| longer(setup.end(side)));
+        let longer = Setup::builder(client, server).rtt(target.rtt).nat(target.nat).build();
+        prop_assert!(longer.unwrap().plan().latest() > Some(target.within));
+    }
+
+    #[test]
+    fn a_beat_costs_something_and_a_longer_one_never_more(
+        mut world in world(),
+        side in side(),
+        beat in 1_u64..60_000,
+        more in 1_u64..60_000,
+    ) {
+        // Probes would take the place of beats.
+        (world.client.keepalive, world.server.keepalive) = (None, None);
+        world.end_mut(side).echo = false;
+        let mut total = |beat| {
+            world.end_mut(side).beat = beat;
+            world.setup().traffic().total()
+        };
+        let (none, shorter, longer) = (total(None), total(Some(beat)), total(Some(beat + more)));
+        prop_assert!(none < longer && longer <= shorter, "{} {} {}", none, longer, shorter);
+    }
+
+    #[test]
+    fn asking_and_answering_costs_less_than_two_ends_that_beat(
+        within in 10_000_u64..600_000,
+    ) {
+        let proposal = propose(&Target::new(ms(within))).unwrap();
+        let beating = End::new(proposal.setup.end(Side::Client).policy);
+        let both = Setup::builder(beating, beating).build().unwrap();
+        prop_assert!(proposal.setup.traffic().total() < both.traffic().total());
+    }
+}

@@ -123,3 +123,6 @@ impl Setup {
         Some(shortest.saturating_add(self.rtt()))
     }
 }
+
+#[cfg(test)]
+mod tests;

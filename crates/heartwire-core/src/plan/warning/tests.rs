@@ -51,7 +51,8 @@ fn an_echo_is_only_traffic_if_the_other_end_beats() {
     let judging = end(Policy::builder().limit(secs(9)).peer_beat(secs(3)));
     let echoing = end(Policy::builder().echo(true));
     assert_eq!(only(&warnings(judging, echoing, None)).0, "limit_without_traffic");
-    let asking = end(Policy::builder().beat(secs(3)).limit(secs(9)));
+    // Twice the beat is enough.
+    let asking = end(Policy::builder().beat(secs(3)).limit(secs(6)));
     assert_eq!(warnings(asking, echoing, None), []);
 }
 
@@ -72,6 +73,9 @@ fn a_beat_must_pass_before_the_middlebox_forgets() {
     let (name, text) = only(&warnings(beating, beating, Some(secs(10))));
     assert_eq!(name, "nat_forgets");
     assert!(text.contains("10.2s go by") && text.contains("after 10s"), "{text}");
+    let quiet_for = Duration::from_millis(10_200);
+    assert_eq!(warnings(beating, beating, Some(quiet_for)).len(), 1);
+    assert_eq!(warnings(beating, beating, Some(quiet_for + Duration::from_millis(1))), []);
     let quiet = end(Policy::builder());
     let (_, text) = only(&warnings(quiet, quiet, Some(secs(350))));
     assert!(text.contains("let the client beat"), "{text}");

@@ -76,10 +76,10 @@ fn forgotten(setup: &Setup, view: &View) -> Outcome {
             return Outcome::NotLost(NotLost::KeptOpen { quiet });
         }
     }
-    // What this end sends may be answered with a reset, at once or never.
-    let sends = view.own.policy.beat().is_some() || view.own.kernel.keepalive().is_some();
-    let reset = Detector { latest: None, ..view.told(Mechanism::Reset) };
-    unreachable(view, sends.then_some(reset))
+    // What this end sends may be answered with a reset, or not.
+    let sent = view.own.policy.beat().map(|_| Duration::ZERO).or(view.next_probe());
+    let reset = sent.map(|earliest| Detector { by: Mechanism::Reset, earliest, latest: None });
+    unreachable(view, reset)
 }
 
 /// The peer's window is closed. Its kernel answers the probes, so only the user timeout ends this.

@@ -48,8 +48,8 @@ pub struct Proposal {
 /// The client beats, the server answers each beat, and both judge: three packets an interval, where
 /// two ends that beat on their own need four. The limit leaves room for two beats, a round trip and
 /// the retransmission of a lost packet; within that the beat is as long as can be. The kernel's user
-/// timeout, for a peer that does not read, is as long as the limit, so that the limit speaks first
-/// where both can. All times are multiples of 100 ms.
+/// timeout, for a peer that does not read, is as long as the limit, so that it hardly ever speaks
+/// before the limit does. All times are multiples of 100 ms.
 ///
 /// # Errors
 ///

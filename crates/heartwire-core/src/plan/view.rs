@@ -127,18 +127,27 @@ impl View {
         self.own_beat().or(asked.map(|beat| beat.saturating_add(self.slack())))
     }
 
+    /// How long before the fault the peer's last packet came, at most. An end that probes after
+    /// `probed` had its probes answered until then.
+    fn last_packet_age(&self, probed: Duration) -> Duration {
+        self.packet_every().map_or(probed, |every| every.saturating_add(self.slack()).min(probed))
+    }
+
+    /// The earliest time after the fault at which this end's kernel sends a keepalive probe.
+    pub(super) fn next_probe(&self) -> Option<Duration> {
+        let keepalive = self.own.kernel.keepalive()?;
+        let age = self.last_packet_age(tcp::first_probe(keepalive));
+        Some(keepalive.idle().saturating_sub(age))
+    }
+
     /// This end's keepalive, where the peer's packets no longer come, and this end sends something
     /// within that time after the fault, or nothing. What is sent is not acknowledged, and then no
     /// probe is sent any more (measured: 938.4 s instead of 12.4 s).
     pub(super) fn keepalive(&self, sends_within: Option<Duration>) -> Option<Detector> {
         let keepalive = self.own.kernel.keepalive()?;
         let bound = tcp::keepalive(keepalive, self.own.kernel.user_timeout());
-        // Probes were answered until the fault.
         let probed = tcp::first_probe(keepalive);
-        let age = self
-            .packet_every()
-            .map_or(probed, |every| every.saturating_add(self.slack()).min(probed));
-        let earliest = bound.earliest.saturating_sub(age);
+        let earliest = bound.earliest.saturating_sub(self.last_packet_age(probed));
         let Some(sends_within) = sends_within else {
             // While an answer of ours was unacknowledged, the first probe was put off once.
             let put_off = if self.own.policy.echo() { probed } else { Duration::ZERO };

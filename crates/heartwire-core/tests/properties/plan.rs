@@ -94,7 +94,8 @@ fn knobs() -> impl Strategy<Value = Knobs> {
     let keepalive = (1_u64..100, 1_u64..100, 1_u32..10);
     (
         prop::option::of(1_u64..60_000),
-        prop::option::of(1_u64..180_000),
+        // At least twice that promise.
+        prop::option::of(2_u64..180_000),
         any::<bool>(),
         prop::option::of(keepalive),
         prop::option::of(1_u64..100_000),
@@ -210,7 +211,7 @@ proptest! {
     fn a_shorter_limit_or_any_at_all_is_never_found_later(
         world in world(),
         side in side(),
-        shorter in 1_u64..180_000,
+        shorter in 2_u64..180_000,
     ) {
         let mut changed = world;
         let limit = world.ends(side).0.limit.map_or(shorter, |limit| limit.min(shorter));

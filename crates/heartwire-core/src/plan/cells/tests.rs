@@ -157,6 +157,22 @@ fn keepalive_waits_for_a_gap_between_retransmissions() {
 }
 
 #[test]
+fn what_is_sent_through_a_forgotten_entry_may_come_back_as_a_reset() {
+    let fault = Fault::NatForgotten;
+    let client = found(beating(secs(5)), quiet(), fault, Side::Client);
+    assert_eq!((client.by, client.bound.earliest), (Mechanism::Retransmissions, Duration::ZERO));
+    assert!(client.or_by.iter().eq([Mechanism::Reset]));
+    // A probe comes when nothing was heard for 15 s, and there was a beat in the last 5.4.
+    let server = with_keepalive(quiet(), 15, 5, 3);
+    let probing = found(beating(secs(5)), server, fault, Side::Server);
+    assert_eq!((probing.by, probing.bound.earliest), (Mechanism::Keepalive, ms(9_600)));
+    assert!(probing.or_by.iter().eq([Mechanism::Reset]));
+    // Who sends nothing gets nothing back.
+    let finding = found(beating(secs(5)), judging(), fault, Side::Server);
+    assert!(finding.or_by.is_empty());
+}
+
+#[test]
 fn who_cannot_be_first_is_not_named() {
     let policy = Policy::builder().beat(secs(1)).limit(secs(3));
     let timers = |secs_| KernelTimers::new(None, Some(secs(secs_))).unwrap();

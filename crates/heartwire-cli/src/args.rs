@@ -14,6 +14,7 @@ use heartwire::{BackoffPolicy, Caps, Policy, Preset, Side};
 
 use crate::bench::{self, BenchArgs};
 use crate::exit::{HELP, Usage};
+use crate::plan::{self, PlanArgs};
 
 /// Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
 #[derive(Debug, Parser)]
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Show the job in 15 seconds: a server, some clients, one of them frozen, and the verdict.
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
+    /// Say when each end finds each kind of fault, and by what; or which settings find all in time.
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(PlanArgs),
     /// Measure what a server costs, and how exact its verdicts are, under very many connections.
     #[command(after_help = bench::EXAMPLES)]
     Bench(BenchArgs),

@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     CannotConnect,
     PeerDead,
     WrongVerdict,
+    Impossible,
+    Unsafe,
 }
 
 /// What `--help` says about exit codes.
@@ -27,13 +29,18 @@ Exit codes:
   3  serve could not listen on an address
   4  connect could not connect, or lost the connection, and was told not to retry
   5  connect found the server dead, and was told not to retry
-  6  bench saw a verdict that was early, or given on a connection that beat";
+  6  bench saw a verdict that was early, or given on a connection that beat
+  7  plan knows no settings that meet the target of --within
+  8  plan --check: a fault is never found, or healthy connections are ended";
 
 impl Exit {
     /// The code for an error that ended the program.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         if error.is::<Usage>() {
             return Self::Usage;
+        }
+        if error.is::<Impossible>() {
+            return Self::Impossible;
         }
         match error.downcast_ref::<ServerError>() {
             Some(ServerError::Bind { .. }) => Self::CannotListen,
@@ -52,6 +59,8 @@ impl From<Exit> for ExitCode {
             Exit::CannotConnect => 4,
             Exit::PeerDead => 5,
             Exit::WrongVerdict => 6,
+            Exit::Impossible => 7,
+            Exit::Unsafe => 8,
         })
     }
 }
@@ -67,3 +76,15 @@ impl fmt::Display for Usage {
 }
 
 impl core::error::Error for Usage {}
+
+/// A target that no settings meet.
+#[derive(Debug)]
+pub(crate) struct Impossible(pub(crate) String);
+
+impl fmt::Display for Impossible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl core::error::Error for Impossible {}

@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod log;
 mod output;
+mod plan;
 mod serve;
 mod shell;
 mod signals;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(directory.as_deref()),

@@ -21,6 +21,7 @@ mod interop;
 mod limits;
 mod lines;
 mod peer;
+mod plan;
 mod program;
 mod reference;
 mod stop;

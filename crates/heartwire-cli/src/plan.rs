@@ -1,0 +1,50 @@
+//! `heartwire plan`: when each end finds each fault, from the settings of both.
+
+mod args;
+mod object;
+mod table;
+
+use heartwire::plan::{Proposal, ProposeError, Setup, SetupError, Target, propose};
+
+pub(crate) use args::{EXAMPLES, PlanArgs};
+
+use crate::args::Format;
+use crate::exit::{Exit, Impossible, Usage};
+use crate::output::print_text;
+
+/// What is printed: a setup, and what it is for if it was proposed.
+struct Report {
+    setup: Setup,
+    proposed_for: Option<Target>,
+}
+
+pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
+    let report = report(args)?;
+    match args.format {
+        Format::Text => print_text(table::render(&report))?,
+        Format::Json => print_text(object::render(&report))?,
+    }
+    Ok(if args.check && !is_safe(&report.setup) { Exit::Unsafe } else { Exit::Success })
+}
+
+fn report(args: &PlanArgs) -> anyhow::Result<Report> {
+    let Some(within) = args.within else {
+        let [client, server] = args.ends.both()?.map(|end| end.tick(args.tick));
+        let setup = Setup::builder(client, server).rtt(args.rtt).nat(args.nat).build();
+        let setup = setup.map_err(|error: SetupError| Usage(error.to_string()))?;
+        return Ok(Report { setup, proposed_for: None });
+    };
+    let target = Target { within, rtt: args.rtt, tick: args.tick, nat: args.nat };
+    match propose(&target) {
+        Ok(Proposal { setup, .. }) => Ok(Report { setup, proposed_for: Some(target) }),
+        Err(error @ (ProposeError::TooShort { .. } | ProposeError::NatTooShort { .. })) => {
+            Err(Impossible(error.to_string()).into())
+        }
+        Err(error) => Err(Usage(error.to_string()).into()),
+    }
+}
+
+/// Whether every fault is found, and no healthy connection is ended.
+fn is_safe(setup: &Setup) -> bool {
+    setup.plan().latest().is_some() && setup.warnings().next().is_none()
+}

@@ -1,0 +1,195 @@
+//! The plan as a table for people.
+
+use core::fmt::{self, Write};
+
+use heartwire::plan::{End, Fault, NotLost, Outcome, Setup};
+use heartwire::{Bound, Side};
+
+use super::Report;
+
+/// The plan, without a line break at its end.
+pub(super) fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = write(&mut text, report);
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn write(out: &mut String, report: &Report) -> fmt::Result {
+    let setup = &report.setup;
+    if let Some(target) = &report.proposed_for {
+        writeln!(out, "the cheapest settings that find every fault within {:?}:", target.within)?;
+        writeln!(out, "  heartwire serve {}", flags(&setup.end(Side::Server)))?;
+        writeln!(out, "  heartwire connect {} HOST:PORT\n", flags(&setup.end(Side::Client)))?;
+    }
+    writeln!(out, "client: {}", describe(&setup.end(Side::Client)))?;
+    writeln!(out, "server: {}", describe(&setup.end(Side::Server)))?;
+    writeln!(out, "path:   {}\n", describe_path(setup))?;
+    write_faults(out, setup)?;
+    write_never(out, setup)?;
+    write_warnings(out, setup)?;
+    let traffic = setup.traffic();
+    write!(
+        out,
+        "\ntraffic to keep watch, a day and connection: {} B to the server, {} B to the client\n  \
+         (a beat is 60 B with its IPv4 and TCP heads, what acknowledges it 52 B)",
+        grouped(traffic.to_server),
+        grouped(traffic.to_client)
+    )
+}
+
+/// The settings of an end as options of `serve` and `connect`, on top of the default preset.
+pub(super) fn flags(end: &End) -> String {
+    let policy = &end.policy;
+    let mut flags = Vec::new();
+    match policy.beat() {
+        Some(beat) => flags.push(format!("--beat {beat:?}")),
+        None => flags.push("--no-beat".to_owned()),
+    }
+    if policy.echo() {
+        flags.push("--echo".to_owned());
+    }
+    if let Some(peer_beat) = policy.peer_beat().filter(|&beat| Some(beat) != policy.beat()) {
+        flags.push(format!("--peer-beat {peer_beat:?}"));
+    }
+    match policy.limit() {
+        Some(limit) => flags.push(format!("--limit {limit:?}")),
+        None => flags.push("--no-limit".to_owned()),
+    }
+    if let Some(keepalive) = end.kernel.keepalive() {
+        let (idle, interval) = (keepalive.idle(), keepalive.interval());
+        flags.push(format!("--keepalive {idle:?},{interval:?},{}", keepalive.count()));
+    }
+    if let Some(user_timeout) = end.kernel.user_timeout() {
+        flags.push(format!("--user-timeout {user_timeout:?}"));
+    }
+    flags.join(" ")
+}
+
+fn describe(end: &End) -> String {
+    let policy = &end.policy;
+    let beat = match (policy.beat(), policy.echo()) {
+        (Some(beat), _) => format!("beat {beat:?}"),
+        (None, true) => "answers beats".to_owned(),
+        (None, false) => "no beat".to_owned(),
+    };
+    let limit = match policy.limit() {
+        Some(limit) => format!("limit {limit:?}"),
+        None => "no limit".to_owned(),
+    };
+    format!("{beat}, {limit}, {}", end.kernel)
+}
+
+fn describe_path(setup: &Setup) -> String {
+    let tick = setup.end(Side::Client).tick.max(setup.end(Side::Server).tick);
+    let nat = match setup.nat() {
+        Some(nat) => format!("forgets a connection after {nat:?} without a packet"),
+        None => "not known to forget connections".to_owned(),
+    };
+    format!("round trip up to {:?}, timers up to {tick:?} late, {nat}", setup.rtt())
+}
+
+fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {
+    let mut lines =
+        vec![["fault", "client finds it", "by", "server finds it", "by"].map(str::to_owned)];
+    for row in setup.plan().rows() {
+        let ([client, client_by], [server, server_by]) = (cells(row.client), cells(row.server));
+        lines.push([row.fault.to_string(), client, client_by, server, server_by]);
+    }
+    let width = |column| lines.iter().map(|line| line.get(column).map_or(0, String::len)).max();
+    let widths = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
+    for line in &lines {
+        let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        writeln!(out, "{}", padded.collect::<Vec<_>>().join("   ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// When, and by what.
+fn cells(outcome: Outcome) -> [String; 2] {
+    match outcome {
+        Outcome::Found(finding) => {
+            let others: Vec<String> = finding.or_by.iter().map(|by| by.to_string()).collect();
+            let others = match others.as_slice() {
+                [] => String::new(),
+                others => format!(" (or {})", others.join(", ")),
+            };
+            [seconds(finding.bound), format!("{}{others}", finding.by)]
+        }
+        Outcome::Never(_) => [" never".to_owned(), String::new()],
+        Outcome::NotLost(why) => [" not lost".to_owned(), why_not_lost(why)],
+    }
+}
+
+pub(super) fn why_not_lost(why: NotLost) -> String {
+    match why {
+        NotLost::KeptOpen { quiet } => format!("a packet every {quiet:?}"),
+        NotLost::NothingDue => "nothing was due".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// A bound in tenths of a second, rounded outwards.
+fn seconds(bound: Bound) -> String {
+    let tenths = |millis: u128| format!("{}.{}", millis / 10, millis % 10);
+    let earliest = tenths(bound.earliest.as_millis() / 100);
+    let latest = tenths(bound.latest.as_millis().div_ceil(100));
+    format!("{earliest:>6} to {latest} s")
+}
+
+fn write_never(out: &mut String, setup: &Setup) -> fmt::Result {
+    let mut advice: Vec<(String, Vec<Fault>)> = Vec::new();
+    for row in setup.plan().rows() {
+        for outcome in [row.client, row.server] {
+            let Outcome::Never(what) = outcome else { continue };
+            let what = what.to_string();
+            match advice.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, faults)) => faults.push(row.fault),
+                None => advice.push((what, vec![row.fault])),
+            }
+        }
+    }
+    for (number, (what, faults)) in advice.iter().enumerate() {
+        if number == 0 {
+            writeln!(out, "\nto find what is never found:")?;
+        }
+        let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+        writeln!(out, "  {what}\n    ({})", faults.join("; "))?;
+    }
+    Ok(())
+}
+
+fn write_warnings(out: &mut String, setup: &Setup) -> fmt::Result {
+    for (number, warning) in setup.warnings().enumerate() {
+        if number == 0 {
+            writeln!(out, "\nwarning: these settings end healthy connections")?;
+        }
+        writeln!(out, "  {warning}")?;
+    }
+    Ok(())
+}
+
+/// With commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let texts = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! `heartwire plan` as an object, against its description and against itself.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::program::run;
+
+/// What docs/events.md says of `plan`.
+fn section() -> &'static str {
+    let document = include_str!("../../../../docs/events.md");
+    let section = document.split_once("\n## `plan`\n").unwrap().1;
+    section.split_once("\n## ").map_or(section, |(section, _)| section)
+}
+
+#[track_caller]
+fn plan(args: &[&str]) -> Value {
+    let output = run(&[&["plan", "--format", "json"], args].concat());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// What one side finds out about one fault.
+#[track_caller]
+fn outcome<'a>(plan: &'a Value, fault: &str, side: &str) -> &'a Value {
+    let rows = plan["faults"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["fault"] == fault);
+    &row.unwrap_or_else(|| panic!("no {fault} in {plan}"))[side]
+}
+
+/// Every name in an object and in the objects within it.
+fn names(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.keys().cloned());
+            fields.values().for_each(|value| names(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| names(value, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Plans in which everything occurs.
+fn plans() -> [Value; 4] {
+    [
+        plan(&["--within", "9s", "--nat", "60s"]),
+        plan(&["--no-beat", "--no-limit", "--keepalive", "3s,3s,3", "--user-timeout", "20s"]),
+        plan(&["--no-beat", "--limit", "5s", "--nat", "5s", "--user-timeout", "4s"]),
+        plan(&["--client-limit", "25s", "--server-beat", "15s"]),
+    ]
+}
+
+#[test]
+fn the_object_has_the_documented_fields_and_no_others() {
+    let mut found = BTreeSet::new();
+    plans().iter().for_each(|plan| names(plan, &mut found));
+    let rows = section().lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.filter_map(|line| line.split('|').nth(1));
+    let documented: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(found, documented);
+}
+
+#[test]
+fn every_name_that_occurs_is_documented() {
+    for plan in plans() {
+        for row in plan["faults"].as_array().unwrap() {
+            let outcomes = [&row["client"], &row["server"]];
+            let words = outcomes.iter().flat_map(|side| [&side["outcome"], &side["by"]]);
+            for word in words.chain([&row["fault"]]).filter_map(Value::as_str) {
+                assert!(section().contains(&format!("`{word}`")), "{word}");
+            }
+        }
+        for warning in plan["warnings"].as_array().unwrap() {
+            let word = warning["warning"].as_str().unwrap();
+            assert!(section().contains(&format!("`{word}`")), "{word}");
+        }
+    }
+}
+
+#[test]
+fn what_is_proposed_is_planned_alike_when_it_is_typed() {
+    let proposed = plan(&["--within", "20s"]);
+    let flags = |side: &str| {
+        let flags = proposed[side]["flags"].as_str().unwrap().split(' ');
+        flags.map(|flag| flag.replacen("--", &format!("--{side}-"), 1)).collect::<Vec<_>>()
+    };
+    let typed = [flags("client"), flags("server")].concat();
+    let typed = plan(&typed.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(typed["faults"], proposed["faults"]);
+    assert_eq!(typed["traffic"], proposed["traffic"]);
+    assert!(typed["latest_ms"].as_f64().unwrap() <= 20_000.0);
+    assert_eq!(
+        (&proposed["within_ms"], &typed["within_ms"]),
+        (&Value::from(20_000.0), &Value::Null)
+    );
+}
+
+#[test]
+fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
+    let plan = plan(&["--preset", "strict", "--rtt", "0s", "--tick", "100ms"]);
+    let frozen = outcome(&plan, "peer_frozen", "server");
+    assert_eq!((&frozen["outcome"], &frozen["by"]), (&"found".into(), &"silence".into()));
+    // `serve` prints 6.0 to 8.6 s; the last beat may also have been a tick late.
+    assert_eq!(frozen["earliest_ms"], 5_900.0);
+    assert_eq!(frozen["latest_ms"], 8_600.0);
+    assert_eq!(plan["latest_ms"], Value::Null, "a peer that does not read is never found");
+    assert_eq!(outcome(&plan, "peer_not_reading", "server")["outcome"], "never");
+}
+
+#[test]
+fn the_readme_shows_what_is_printed() {
+    let readme = include_str!("../../../../README.md");
+    let output = run(&["plan", "--preset", "reference", "--rtt", "20ms"]);
+    assert!(readme.contains(str::from_utf8(&output.stdout).unwrap()));
+    let output = run(&["plan", "--within", "9s"]);
+    let (settings, _) = str::from_utf8(&output.stdout).unwrap().split_once("\n\n").unwrap();
+    assert!(readme.contains(settings));
+}

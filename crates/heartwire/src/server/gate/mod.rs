@@ -1,0 +1,17 @@
+//! Who may come in, how many from where, and who holds a name.
+//!
+//! Three parts that know nothing of sockets, and of each other only what a [`Principal`] is:
+//! [`Tokens`] say who may come in, [`addresses::AddressLimits`] how many may from one address, and
+//! [`names::Names`] which of the sessions that call themselves the same is the one. Time is an
+//! argument.
+
+pub(super) mod addresses;
+pub(super) mod names;
+pub(super) mod tokens;
+
+pub use addresses::{AddressCaps, Rate};
+pub use names::{NAME_LEN_MAX, NameError, valid_name};
+pub use tokens::{
+    Denied, LineFault, Principal, SharedTokens, TOKEN_LEN_MAX, TOKEN_LEN_MIN, TOKENS_MAX, Tokens,
+    TokensError,
+};

@@ -1,0 +1,329 @@
+//! Named clients: which session holds a name, and who comes after it.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use heartwire_core::Instant;
+
+use super::tokens::Principal;
+use crate::server::id::SessionId;
+
+/// Longest name, in bytes: a UUID or a hardware address with a prefix fits, and a log line with one
+/// stays a line.
+pub const NAME_LEN_MAX: usize = 64;
+
+/// Takeovers of one name within [`TAKEOVER_WINDOW`] that are put down to a client on a bad path,
+/// which comes back before its older connection is known to be dead. More is a fight.
+const TAKEOVERS_MAX: usize = 5;
+
+/// What "a minute" means for [`TAKEOVERS_MAX`]; and a fight is over once nobody has tried for as
+/// long beyond the time to wait.
+const TAKEOVER_WINDOW: Duration = Duration::from_secs(60);
+
+/// The first wait that a fight earns; each takeover within the fight doubles it. At this length a
+/// fight never has more takeovers in a minute than are allowed in peace.
+const FIGHT_WAIT_FIRST: Duration = TAKEOVER_WINDOW;
+
+/// The longest wait between two takeovers of a fight: chosen so that a fight that goes on for days
+/// costs nothing, and that whoever ends it by hand need not wait long to see that it worked.
+const FIGHT_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Whether a client may be called `name`: 1 to [`NAME_LEN_MAX`] of `A`-`Z`, `a`-`z`, `0`-`9`, `.`,
+/// `_`, `:`, `@`, `/` and `-`. So a name can stand in a log, a JSON document or a key as it is.
+///
+/// # Errors
+///
+/// [`NameError`] says which rule is broken. It does not repeat the name, which may be anything: a
+/// token in the wrong column, for example.
+pub fn valid_name(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if name.len() > NAME_LEN_MAX {
+        return Err(NameError::TooLong { len: name.len() });
+    }
+    match name.bytes().position(|byte| !is_name_byte(byte)) {
+        Some(at) => Err(NameError::Character { at }),
+        None => Ok(()),
+    }
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'@' | b'/' | b'-')
+}
+
+/// Why a client may not be called what it wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// There is nothing in it.
+    Empty,
+    /// It is longer than [`NAME_LEN_MAX`].
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// There is a character in it that no name may have.
+    Character {
+        /// Where that character begins, in bytes, from 0.
+        at: usize,
+    },
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a name has at least 1 character"),
+            Self::TooLong { len } => {
+                write!(f, "a name has at most {NAME_LEN_MAX} bytes, not {len}")
+            }
+            Self::Character { at } => write!(
+                f,
+                "a name is made of A-Z a-z 0-9 . _ : @ / and -, but byte {at} (from 0) begins \
+                 another character"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for NameError {}
+
+/// What became of a claim to a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Claim {
+    /// The name was free; the claimer holds it and can be welcomed.
+    Yours {
+        /// The claimer's epoch.
+        epoch: u64,
+    },
+    /// The claimer comes next: it is to be welcomed when `release` of the holder's name returns it.
+    /// Until then it must get nothing, and be told of to nobody.
+    After {
+        /// The session that holds the name. It is to be ended; it may be ending already.
+        holder: SessionId,
+        /// The claimer's epoch once it is welcomed.
+        epoch: u64,
+        /// A session that was to come next and never will, since somebody newer claims the name. It
+        /// is to be ended too, for the same reason.
+        replaces: Option<SessionId>,
+    },
+    /// Somebody else holds the name, or waits for it. The claimer is to be refused; nothing happens
+    /// to the holder.
+    InUse,
+    /// The name is taken over too often: two clients believe that it is theirs. The claimer is to
+    /// be refused; nothing happens to the holder.
+    Fighting {
+        /// When a claim can succeed, from now.
+        retry_after: Duration,
+        /// Nobody was told of this fight before.
+        first: bool,
+    },
+}
+
+/// The session that comes next, and is to be welcomed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// The session. It may have ended meanwhile; it releases the name then like any other.
+    pub(crate) id: SessionId,
+    /// Its epoch, as its claim was told.
+    pub(crate) epoch: u64,
+}
+
+/// Who holds which name; shared by all shards. The newest claimer wins.
+///
+/// # What its callers have to do
+///
+/// - Whoever claimed a name releases it, once: when its `Offline` has been told, or, if it was never
+///   welcomed, when it has ended. One that was refused may do so too; nothing happens then.
+/// - The session that [`release`](Self::release) returns is to be welcomed, by its own shard. Should
+///   that message get lost, the time limit of the handshake ends the session, which releases the name.
+///
+/// Then the events of one name come in the order of their epochs: nobody is welcomed before the one
+/// who held the name is known to be offline. Epochs are taken from one counter, so that they grow for
+/// each name although nothing is remembered of a name that nobody holds. There are at most as many
+/// entries as there are sessions that hold a name.
+#[derive(Debug)]
+pub(crate) struct Names(Mutex<Registry>);
+
+#[derive(Debug)]
+struct Registry {
+    names: HashMap<Box<str>, Entry>,
+    last_epoch: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    principal: Principal,
+    holder: SessionId,
+    epoch: u64,
+    next: Option<Next>,
+    /// Most names are never taken over.
+    takeovers: Option<Box<Takeovers>>,
+}
+
+impl Names {
+    /// No name is held, and the first epoch is 1.
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Registry { names: HashMap::new(), last_epoch: 0 }))
+    }
+
+    /// A session that was authenticated as `principal` wants to be called `name`. A repeated claim
+    /// by the session that holds the name, or comes next, changes nothing.
+    pub(crate) fn claim(
+        &self,
+        name: &str,
+        principal: Principal,
+        id: SessionId,
+        now: Instant,
+    ) -> Claim {
+        let mut registry = self.lock();
+        let Registry { names, last_epoch } = &mut *registry;
+        let Some(entry) = names.get_mut(name) else {
+            *last_epoch += 1;
+            let epoch = *last_epoch;
+            let entry = Entry { principal, holder: id, epoch, next: None, takeovers: None };
+            names.insert(name.into(), entry);
+            return Claim::Yours { epoch };
+        };
+        entry.claim(principal, id, now, last_epoch)
+    }
+
+    /// A session that claimed `name` has ended. Returns the session that comes next, if there is
+    /// one and the name was held by the one that ended.
+    pub(crate) fn release(&self, name: &str, id: SessionId) -> Option<Next> {
+        let mut registry = self.lock();
+        let entry = registry.names.get_mut(name)?;
+        if entry.holder != id {
+            entry.next = entry.next.filter(|next| next.id != id);
+            return None;
+        }
+        let next = entry.hand_on();
+        if next.is_none() {
+            registry.names.remove(name);
+        }
+        next
+    }
+
+    /// A shard has ended without releasing its sessions' names, because a handler panicked. Returns
+    /// those that come next, with their names. This looks at all names.
+    pub(crate) fn release_shard(&self, shard: usize) -> Vec<(Box<str>, Next)> {
+        let is_gone = |id: SessionId| id.shard() == shard;
+        let mut welcome = Vec::new();
+        self.lock().names.retain(|name, entry| {
+            entry.next = entry.next.filter(|next| !is_gone(next.id));
+            if !is_gone(entry.holder) {
+                return true;
+            }
+            let next = entry.hand_on();
+            welcome.extend(next.map(|next| (name.clone(), next)));
+            next.is_some()
+        });
+        welcome
+    }
+
+    /// How many names are held.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().names.len()
+    }
+
+    /// Nothing is left half done by a panic while it is locked, because nothing in here panics.
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn claim(
+        &mut self,
+        principal: Principal,
+        id: SessionId,
+        now: Instant,
+        last_epoch: &mut u64,
+    ) -> Claim {
+        if self.holder == id {
+            return Claim::Yours { epoch: self.epoch };
+        }
+        if self.principal != principal {
+            return Claim::InUse;
+        }
+        let holder = self.holder;
+        if let Some(next) = self.next.filter(|next| next.id == id) {
+            return Claim::After { holder, epoch: next.epoch, replaces: None };
+        }
+        if let Err(fight) = self.takeovers.get_or_insert_default().admit(now) {
+            return Claim::Fighting { retry_after: fight.retry_after, first: fight.first };
+        }
+        *last_epoch += 1;
+        let epoch = *last_epoch;
+        let replaced = self.next.replace(Next { id, epoch });
+        Claim::After { holder, epoch, replaces: replaced.map(|next| next.id) }
+    }
+
+    /// Makes the one who comes next the holder.
+    fn hand_on(&mut self) -> Option<Next> {
+        let next = self.next.take()?;
+        self.holder = next.id;
+        self.epoch = next.epoch;
+        Some(next)
+    }
+}
+
+/// How often a name is taken over.
+#[derive(Clone, Copy, Debug)]
+enum Takeovers {
+    /// When the last ones were, oldest first. A free place is a takeover long ago.
+    Few { last: [Option<Instant>; TAKEOVERS_MAX] },
+    /// Too often. There is one takeover for each wait, and the next one is followed by `wait`.
+    Fight { not_before: Instant, wait: Duration },
+}
+
+/// A takeover that is refused.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    retry_after: Duration,
+    first: bool,
+}
+
+impl Default for Takeovers {
+    fn default() -> Self {
+        Self::Few { last: [None; TAKEOVERS_MAX] }
+    }
+}
+
+impl Takeovers {
+    /// Counts a takeover, or refuses it. A claim that comes too early changes nothing: a client
+    /// that does not wait must not keep away one that does.
+    fn admit(&mut self, now: Instant) -> Result<(), Refused> {
+        let is_recent = |at: Instant| now < at.saturating_add(TAKEOVER_WINDOW);
+        match *self {
+            Self::Few { last: [Some(oldest), ..] } if is_recent(oldest) => {
+                let not_before = now.saturating_add(FIGHT_WAIT_FIRST);
+                *self = Self::Fight { not_before, wait: FIGHT_WAIT_FIRST * 2 };
+                Err(Refused { retry_after: FIGHT_WAIT_FIRST, first: true })
+            }
+            Self::Few { last: [_, b, c, d, e] } => {
+                *self = Self::Few { last: [b, c, d, e, Some(now)] };
+                Ok(())
+            }
+            Self::Fight { not_before, .. } if now < not_before => {
+                Err(Refused { retry_after: not_before.saturating_since(now), first: false })
+            }
+            Self::Fight { not_before, wait } if is_recent(not_before) => {
+                let not_before = now.saturating_add(wait);
+                *self = Self::Fight { not_before, wait: (wait * 2).min(FIGHT_WAIT_MAX) };
+                Ok(())
+            }
+            // Nobody has tried for so long that it is over.
+            Self::Fight { .. } => {
+                *self = Self::default();
+                self.admit(now)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,96 @@
 //! The real programs between network namespaces, and every fault that one machine can make.
+//!
+//! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, starts
+//! `heartwire serve` and `heartwire connect` in them, breaks something, and compares what both ends
+//! say of it with what [`heartwire_core::plan`] says they will.
 
 use std::process::ExitCode;
 
-/// What can be typed after `net`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
+use anyhow::Context;
+use clap::Parser;
 
-/// Runs it.
+#[cfg(target_os = "linux")]
+mod args;
+#[cfg(target_os = "linux")]
+mod both;
+#[cfg(target_os = "linux")]
+mod cell;
+#[cfg(target_os = "linux")]
+mod command;
+#[cfg(target_os = "linux")]
+mod detector;
+#[cfg(target_os = "linux")]
+mod expect;
+#[cfg(target_os = "linux")]
+mod experiment;
+#[cfg(target_os = "linux")]
+mod fault;
+#[cfg(target_os = "linux")]
+mod herd;
+#[cfg(target_os = "linux")]
+mod herds;
+#[cfg(target_os = "linux")]
+mod impair;
+#[cfg(target_os = "linux")]
+mod inject;
+#[cfg(target_os = "linux")]
+mod judge;
+#[cfg(target_os = "linux")]
+mod links;
+#[cfg(target_os = "linux")]
+mod middlebox;
+#[cfg(target_os = "linux")]
+mod missing;
+#[cfg(target_os = "linux")]
+mod namespace;
+#[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
+mod program;
+#[cfg(target_os = "linux")]
+mod report;
+#[cfg(target_os = "linux")]
+mod run;
+#[cfg(target_os = "linux")]
+mod stop;
+#[cfg(target_os = "linux")]
+mod topology;
+
+#[cfg(target_os = "linux")]
+pub use self::args::Args;
+#[cfg(target_os = "linux")]
+pub use self::run::run;
+
+/// What can be typed after `net` where there are no network namespaces: anything.
+#[cfg(not(target_os = "linux"))]
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    ignored: Vec<String>,
+}
+
+/// Says what is missing, and runs the simulator alone.
 ///
 /// # Errors
 ///
-/// When something failed that the command needs.
+/// Those of the [simulator](crate::sim::run).
+#[cfg(not(target_os = "linux"))]
 pub fn run(_args: &Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("there is nothing here yet")
+    run_simulator_alone(&["Linux, which has network namespaces".to_owned()])
+}
+
+/// Says what is missing for the network lab, and runs the simulator with its defaults.
+fn run_simulator_alone(missing: &[String]) -> anyhow::Result<ExitCode> {
+    #[derive(Parser)]
+    struct Simulator {
+        #[command(flatten)]
+        args: crate::sim::Args,
+    }
+    crate::output::say("heartwire-lab: the network lab cannot run here; it needs:");
+    for what in missing {
+        crate::output::say(format_args!("  {what}"));
+    }
+    crate::output::say("heartwire-lab: running the simulator alone");
+    let simulator = Simulator::try_parse_from(["sim"]).context("the simulator needs arguments")?;
+    crate::sim::run(&simulator.args)
 }

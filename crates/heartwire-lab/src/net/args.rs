@@ -1,0 +1,141 @@
+//! What can be typed after `net`.
+
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::detector::Detector;
+use super::fault::Fault;
+use super::{herd, impair, middlebox};
+
+const EXAMPLES: &str = "\
+Examples:
+  heartwire-lab net
+      everything; see docs/faults.md for what it finds and how long it takes
+  heartwire-lab net --only gone-idle,server-frozen --detector everything
+      two cells of the matrix
+  heartwire-lab net --smoke
+      a small part of it, in less than a minute
+  heartwire-lab net --write docs
+      everything, and docs/faults.md, faults.svg and faults.json made from it
+
+It needs root, iproute2, nftables, conntrack and procps. Everything happens in network namespaces that
+it makes and removes, and that have no way out; what a run left behind that was killed is removed by the
+next one.
+
+Exit codes: 0 all is as planned, 1 something is not or could not be measured, 2 usage.";
+
+/// What can be typed after `net`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub(super) part: Option<Part>,
+
+    /// The faults to make, and nothing but the matrix [default: all].
+    #[arg(
+        long,
+        value_name = "FAULT",
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub(super) only: Vec<Fault>,
+
+    /// Who looks for them [default: all].
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_enum,
+        value_delimiter = ',',
+        hide_possible_values = true
+    )]
+    pub(super) detector: Vec<Detector>,
+
+    /// Show the names of all faults and detectors, and what they are.
+    #[arg(long)]
+    pub(super) list: bool,
+
+    /// What to do.
+    #[arg(long, value_name = "SECTION", value_enum, value_delimiter = ',')]
+    pub(super) sections: Vec<Section>,
+
+    /// A small part of everything, for a check before each change.
+    #[arg(long, conflicts_with_all = ["only", "detector", "sections", "write"])]
+    pub(super) smoke: bool,
+
+    /// How often each cell of the matrix runs: the fault strikes in another moment each time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) runs: u32,
+
+    /// How long a fault is watched that the plan says is never found.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub(super) observe: Duration,
+
+    /// How long the herds of the loss section beat.
+    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    pub(super) herd_time: Duration,
+
+    /// How many clients each of them has.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) herd: u32,
+
+    /// How many experiments run at a time.
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(super) jobs: NonZeroUsize,
+
+    /// What moments and packets are drawn from [default: a new one, which is printed].
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+
+    /// Write faults.md, faults.svg and faults.json into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(super) write: Option<PathBuf>,
+
+    /// The program to break [default: the `heartwire` beside this program].
+    #[arg(long, value_name = "PATH")]
+    pub(super) bin: Option<PathBuf>,
+}
+
+/// The parts of the lab that are processes of their own, within a namespace.
+#[derive(Clone, Debug, Subcommand)]
+pub(super) enum Part {
+    /// Play a link that delays and damages packets.
+    #[command(hide = true)]
+    Impair(impair::Args),
+    /// Play a middlebox that stops forwarding.
+    #[command(hide = true)]
+    Middlebox(middlebox::Args),
+    /// Play many healthy clients.
+    #[command(hide = true)]
+    Herd(herd::Args),
+}
+
+/// What the lab can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Section {
+    /// Every fault with every detector.
+    Matrix,
+    /// Some of them over a path on which packets take long.
+    Far,
+    /// Links that delay, reorder, double and damage packets.
+    Links,
+    /// Many clients over links that lose packets, and a server that stands still.
+    Herds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+    /// For a page.
+    Markdown,
+}

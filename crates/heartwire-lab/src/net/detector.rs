@@ -1,0 +1,148 @@
+//! What both ends have set to find a fault: the columns of the matrix.
+
+use core::time::Duration;
+
+use heartwire_core::kernel::{Keepalive, KernelTimers};
+use heartwire_core::plan::{End, Setup};
+use heartwire_core::{Policy, PolicyBuilder, Side};
+
+/// How often an end beats.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+/// The silence that an end calls death.
+pub(super) const LIMIT: Duration = Duration::from_secs(3);
+/// At least the limit, so that the limit speaks first, and the keepalive's bound, see
+/// [`KernelTimers::new`].
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What both ends have set. Short, so that the whole matrix takes minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub(super) enum Detector {
+    /// Nothing at either end.
+    None,
+    /// `SO_KEEPALIVE` as systems come with it: 7200 s, 75 s, 9.
+    KeepaliveDefault,
+    /// `SO_KEEPALIVE` tuned: 1 s, 1 s, 3.
+    KeepaliveTuned,
+    /// `TCP_USER_TIMEOUT` of 5 s.
+    UserTimeout,
+    /// The client beats every second, the server calls 3 s of silence death.
+    OneWay,
+    /// The server beats and the client answers; both call 3 s of silence death.
+    Asking,
+    /// Both beat, and both call 3 s of silence death.
+    BothWays,
+    /// Both ways, with the tuned keepalive and the user timeout.
+    Everything,
+}
+
+impl Detector {
+    pub(super) const ALL: [Self; 8] = [
+        Self::None,
+        Self::KeepaliveDefault,
+        Self::KeepaliveTuned,
+        Self::UserTimeout,
+        Self::OneWay,
+        Self::Asking,
+        Self::BothWays,
+        Self::Everything,
+    ];
+
+    /// As it is typed.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::KeepaliveDefault => "keepalive-default",
+            Self::KeepaliveTuned => "keepalive-tuned",
+            Self::UserTimeout => "user-timeout",
+            Self::OneWay => "one-way",
+            Self::Asking => "asking",
+            Self::BothWays => "both-ways",
+            Self::Everything => "everything",
+        }
+    }
+
+    /// The head of its column, in two lines.
+    pub(super) const fn title(self) -> [&'static str; 2] {
+        match self {
+            Self::None => ["nothing", "set"],
+            Self::KeepaliveDefault => ["keepalive", "7200 s, 75 s, 9"],
+            Self::KeepaliveTuned => ["keepalive", "1 s, 1 s, 3"],
+            Self::UserTimeout => ["user timeout", "5 s"],
+            Self::OneWay => ["beats one way", "1 s, limit 3 s"],
+            Self::Asking => ["asking, answering", "1 s, limit 3 s"],
+            Self::BothWays => ["beats both ways", "1 s, limit 3 s"],
+            Self::Everything => ["everything", "beats and kernel"],
+        }
+    }
+
+    /// The settings of both ends, over a path whose round trip takes `rtt` at most.
+    pub(super) fn setup(self, rtt: Duration, nat: Option<Duration>) -> anyhow::Result<Setup> {
+        let end = |side| anyhow::Ok(End::new(self.policy(side)?).kernel(self.timers()?));
+        let setup = Setup::builder(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat(nat);
+        Ok(setup.build()?)
+    }
+
+    fn policy(self, side: Side) -> anyhow::Result<Policy> {
+        let nothing = Policy::builder();
+        let (beats, judges) = (nothing.beat(BEAT), nothing.limit(LIMIT).peer_beat(BEAT));
+        let both: PolicyBuilder = beats.limit(LIMIT);
+        let policy = match (self, side) {
+            (
+                Self::None | Self::KeepaliveDefault | Self::KeepaliveTuned | Self::UserTimeout,
+                Side::Client | Side::Server,
+            ) => nothing,
+            (Self::OneWay, Side::Client) => beats,
+            (Self::OneWay, Side::Server) => judges,
+            (Self::Asking, Side::Client) => judges.echo(true),
+            (Self::Asking, Side::Server)
+            | (Self::BothWays | Self::Everything, Side::Client | Side::Server) => both,
+        };
+        Ok(policy.build()?)
+    }
+
+    fn timers(self) -> anyhow::Result<KernelTimers> {
+        let keepalive = |idle, interval, count| {
+            let seconds = Duration::from_secs;
+            Keepalive::new(seconds(idle), seconds(interval), count).map(Some)
+        };
+        let (keepalive, user_timeout) = match self {
+            Self::KeepaliveDefault => (keepalive(7200, 75, 9)?, None),
+            Self::KeepaliveTuned => (keepalive(1, 1, 3)?, None),
+            Self::UserTimeout => (None, Some(USER_TIMEOUT)),
+            Self::Everything => (keepalive(1, 1, 3)?, Some(USER_TIMEOUT)),
+            Self::None | Self::OneWay | Self::Asking | Self::BothWays => (None, None),
+        };
+        Ok(KernelTimers::new(keepalive, user_timeout)?)
+    }
+}
+
+/// What is typed to give an end these settings.
+pub(super) fn flags(end: &End) -> Vec<String> {
+    let ms = |time: Duration| format!("{}ms", time.as_millis());
+    let mut flags = Vec::new();
+    match end.policy.beat() {
+        Some(beat) => flags.push(format!("--beat={}", ms(beat))),
+        None => flags.push("--no-beat".to_owned()),
+    }
+    match end.policy.limit() {
+        Some(limit) => flags.push(format!("--limit={}", ms(limit))),
+        None => flags.push("--no-limit".to_owned()),
+    }
+    if end.policy.echo() {
+        flags.push("--echo".to_owned());
+    }
+    if let Some(peer_beat) = end.policy.peer_beat() {
+        flags.push(format!("--peer-beat={}", ms(peer_beat)));
+    }
+    if let Some(keepalive) = end.kernel.keepalive() {
+        let (idle, interval) = (keepalive.idle().as_secs(), keepalive.interval().as_secs());
+        flags.push(format!("--keepalive={idle}s,{interval}s,{}", keepalive.count()));
+    }
+    if let Some(user_timeout) = end.kernel.user_timeout() {
+        flags.push(format!("--user-timeout={}", ms(user_timeout)));
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+use clap::ValueEnum;
+
+use super::*;
+
+#[test]
+fn every_detector_is_a_setup_that_makes_sense() {
+    for detector in Detector::ALL {
+        let setup = detector.setup(Duration::ZERO, None).unwrap();
+        let user_timeout = setup.end(Side::Client).kernel.user_timeout();
+        assert!(user_timeout.is_none_or(|timeout| timeout >= LIMIT), "{detector:?}");
+    }
+}
+
+#[test]
+fn a_detector_is_typed_by_its_name() {
+    assert_eq!(Detector::value_variants(), Detector::ALL);
+    for detector in Detector::ALL {
+        assert_eq!(Detector::from_str(detector.name(), false), Ok(detector));
+    }
+}
+
+#[test]
+fn settings_are_typed_as_the_program_reads_them() {
+    let typed = |detector: Detector, side| {
+        flags(&detector.setup(Duration::ZERO, None).unwrap().end(side)).join(" ")
+    };
+    assert_eq!(typed(Detector::None, Side::Client), "--no-beat --no-limit");
+    assert_eq!(
+        typed(Detector::OneWay, Side::Client),
+        "--beat=1000ms --no-limit --peer-beat=1000ms"
+    );
+    assert_eq!(
+        typed(Detector::OneWay, Side::Server),
+        "--no-beat --limit=3000ms --peer-beat=1000ms"
+    );
+    assert_eq!(
+        typed(Detector::Asking, Side::Client),
+        "--no-beat --limit=3000ms --echo --peer-beat=1000ms"
+    );
+    assert_eq!(
+        typed(Detector::Everything, Side::Server),
+        "--beat=1000ms --limit=3000ms --peer-beat=1000ms --keepalive=1s,1s,3 --user-timeout=5000ms"
+    );
+}

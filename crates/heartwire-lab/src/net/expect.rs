@@ -1,0 +1,139 @@
+//! What the plan says will be measured.
+
+use core::time::Duration;
+
+use heartwire_core::Side;
+use heartwire_core::plan::{Fault as Class, Finding, Mechanism, Outcome, Setup};
+
+use super::both::other;
+use super::detector::BEAT;
+use super::fault::{Fault, Question, STALL};
+
+/// How much longer a silence can be than twice the blackout that caused it: a beat before, and
+/// TCP's first tries. Measured: 2.7 to 4.3 s of silence for a blackout of 2 s, beats of 1 s.
+const BACK_WITHIN: Duration = BEAT.saturating_add(Duration::from_millis(500));
+
+/// What one end is expected to see.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expected {
+    /// It is the one that breaks.
+    NotAsked,
+    /// The connection must not be lost.
+    Kept,
+    /// It is never found while it lasts.
+    Never,
+    /// It is found.
+    Found(Promise),
+    /// The same, unless the connection is not lost after all.
+    FoundOrKept(Promise),
+}
+
+/// When something is found, and by what.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Promise {
+    pub(super) earliest: Duration,
+    pub(super) latest: Duration,
+    /// The one that promises it, and then those that may be first.
+    pub(super) by: Vec<Mechanism>,
+}
+
+impl Promise {
+    fn of(finding: &Finding) -> Self {
+        let by = core::iter::once(finding.by).chain(finding.or_by.iter()).collect();
+        Self { earliest: finding.bound.earliest, latest: finding.bound.latest, by }
+    }
+}
+
+impl Expected {
+    /// What the plan for a setup says that one end sees of a fault.
+    pub(super) fn of(setup: &Setup, fault: Fault, side: Side) -> Self {
+        let planned = |class| Self::planned(setup.plan().row(class).side(side));
+        match fault.question(side) {
+            Question::Broken => Self::NotAsked,
+            Question::Healthy => Self::Kept,
+            Question::Found(Class::OwnStall) => own_stall(setup, side),
+            Question::Found(Class::NatForgotten) if fault == Fault::NatExpiry => {
+                nat_expiry(setup, side)
+            }
+            Question::Found(class) => planned(class),
+            Question::FoundOrKept(class) => match planned(class) {
+                Self::Found(promise) => Self::FoundOrKept(promise),
+                Self::Never => Self::Never,
+                Self::NotAsked | Self::Kept | Self::FoundOrKept(_) => Self::Kept,
+            },
+            Question::Blackout(lasts) => blackout(setup, side, lasts),
+        }
+    }
+
+    fn planned(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Found(finding) => Self::Found(Promise::of(&finding)),
+            Outcome::Never(_) => Self::Never,
+            Outcome::NotLost(_) => Self::Kept,
+        }
+    }
+
+    pub(super) const fn promise(&self) -> Option<&Promise> {
+        match self {
+            Self::Found(promise) | Self::FoundOrKept(promise) => Some(promise),
+            Self::NotAsked | Self::Kept | Self::Never => None,
+        }
+    }
+}
+
+/// An end that stood still notices it; unless the other end has found it dead meanwhile, rightly,
+/// and the reset is what it sees first.
+fn own_stall(setup: &Setup, side: Side) -> Expected {
+    let row = |class, side| setup.plan().row(class).side(side);
+    let mut expected = Expected::planned(row(Class::OwnStall, side));
+    let given_up = row(Class::PeerFrozen, other(side)).finding();
+    if given_up.is_some_and(|finding| finding.bound.latest < STALL) {
+        let reset = Promise {
+            earliest: Duration::ZERO,
+            latest: setup.end(side).tick.saturating_add(setup.rtt()),
+            by: vec![Mechanism::Reset],
+        };
+        match &mut expected {
+            Expected::Found(promise) => promise.by.push(Mechanism::Reset),
+            Expected::NotAsked | Expected::Kept | Expected::Never | Expected::FoundOrKept(_) => {
+                expected = Expected::Found(reset)
+            }
+        }
+    }
+    expected
+}
+
+/// A router that forgets idle connections; after a rest the client sends a line.
+fn nat_expiry(setup: &Setup, side: Side) -> Expected {
+    let row = |class| Expected::planned(setup.plan().row(class).side(side));
+    match (row(Class::NatForgotten), side) {
+        (Expected::Kept, _) => Expected::Kept,
+        // Only then there is anything to find: nobody acknowledges the line.
+        (_, Side::Client) => row(Class::MachineGoneUnacked),
+        (expected, Side::Server) => expected,
+    }
+}
+
+/// A path that comes back. The plan knows faults that last; what it says of a machine that is gone
+/// holds while this one does.
+fn blackout(setup: &Setup, side: Side, lasts: Duration) -> Expected {
+    let gone = |side| setup.plan().row(Class::MachineGoneIdle).side(side).finding();
+    let in_time = |side| gone(side).filter(|finding| finding.bound.latest <= lasts);
+    if let Some(finding) = in_time(side) {
+        return Expected::Found(Promise::of(&finding));
+    }
+    if in_time(other(side)).is_none() {
+        // Too short for either; the margin is checked by what is measured.
+        return Expected::Kept;
+    }
+    // The other end has given up. Whatever this one still has to send tells it so.
+    let end = setup.end(side);
+    if end.policy.beat().is_none() {
+        return Expected::Never;
+    }
+    let latest = lasts.saturating_mul(2).saturating_add(BACK_WITHIN);
+    Expected::Found(Promise { earliest: lasts, latest, by: vec![Mechanism::Reset] })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use super::*;
+use crate::net::detector::Detector;
+use crate::net::fault::NAT_LIFETIME;
+
+fn expected(fault: Fault, detector: Detector, side: Side) -> Expected {
+    let nat = (fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
+    Expected::of(&detector.setup(Duration::ZERO, nat).unwrap(), fault, side)
+}
+
+#[track_caller]
+fn promised(fault: Fault, detector: Detector, side: Side) -> Promise {
+    expected(fault, detector, side).promise().expect("it is found").clone()
+}
+
+#[test]
+fn a_hung_process_is_found_by_beats_and_by_no_kernel_option() {
+    let at_client = |detector| expected(Fault::ServerFrozen, detector, Side::Client);
+    for detector in [
+        Detector::None,
+        Detector::KeepaliveDefault,
+        Detector::KeepaliveTuned,
+        Detector::UserTimeout,
+        Detector::OneWay,
+    ] {
+        assert_eq!(at_client(detector), Expected::Never, "{detector:?}");
+    }
+    for detector in [Detector::Asking, Detector::BothWays, Detector::Everything] {
+        let Expected::Found(promise) = at_client(detector) else { panic!("{detector:?}") };
+        assert_eq!(promise.by, [Mechanism::Silence]);
+    }
+    assert_eq!(expected(Fault::ServerFrozen, Detector::BothWays, Side::Server), Expected::NotAsked);
+}
+
+#[test]
+fn a_router_that_forgets_idle_connections_keeps_those_that_beat() {
+    for side in [Side::Client, Side::Server] {
+        for detector in [Detector::OneWay, Detector::BothWays, Detector::KeepaliveTuned] {
+            assert_eq!(expected(Fault::NatExpiry, detector, side), Expected::Kept, "{detector:?}");
+        }
+    }
+    let line = promised(Fault::NatExpiry, Detector::UserTimeout, Side::Client);
+    assert_eq!(line.by, [Mechanism::UserTimeout]);
+    assert_eq!(expected(Fault::NatExpiry, Detector::None, Side::Server), Expected::Never);
+}
+
+#[test]
+fn a_short_blackout_is_outlived_and_a_long_one_is_a_fault() {
+    for side in [Side::Client, Side::Server] {
+        for detector in Detector::ALL {
+            assert_eq!(expected(Fault::BlackoutShort, detector, side), Expected::Kept);
+        }
+        assert_eq!(expected(Fault::BlackoutLong, Detector::None, side), Expected::Kept);
+        let silence = promised(Fault::BlackoutLong, Detector::BothWays, side);
+        assert_eq!(silence.by, [Mechanism::Silence]);
+    }
+    // Its server has given up meanwhile, and says so when the path is back.
+    let reset = promised(Fault::BlackoutLong, Detector::OneWay, Side::Client);
+    assert_eq!(reset.by, [Mechanism::Reset]);
+    assert_eq!(reset.earliest, Duration::from_secs(8));
+}
+
+#[test]
+fn who_stood_still_may_have_been_given_up_meanwhile() {
+    let stalled = |detector, side| expected(Fault::ServerStalled, detector, side);
+    assert_eq!(stalled(Detector::None, Side::Server), Expected::Kept);
+    let one_way = promised(Fault::ServerStalled, Detector::OneWay, Side::Server);
+    assert_eq!(one_way.by, [Mechanism::StallWatch]);
+    let both_ways = promised(Fault::ServerStalled, Detector::BothWays, Side::Server);
+    assert_eq!(both_ways.by, [Mechanism::StallWatch, Mechanism::Reset]);
+    assert_eq!(stalled(Detector::OneWay, Side::Client), Expected::Never);
+}
+
+#[test]
+fn whoever_sends_first_decides_where_a_new_entry_can_be_made() {
+    let loose = expected(Fault::NatFlushLoose, Detector::BothWays, Side::Client);
+    assert!(matches!(loose, Expected::FoundOrKept(_)), "{loose:?}");
+    let dropped = expected(Fault::NatFlushDrop, Detector::BothWays, Side::Client);
+    assert!(matches!(dropped, Expected::Found(_)), "{dropped:?}");
+}

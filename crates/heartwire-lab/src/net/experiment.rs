@@ -1,0 +1,115 @@
+//! One connection between the real programs, alive and well, in namespaces of its own.
+
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::mpsc;
+
+use anyhow::Context;
+use heartwire_core::Side;
+use heartwire_core::plan::Setup;
+
+use super::detector::flags;
+use super::fault::{Fault, NAT_LIFETIME};
+use super::impair::Profile;
+use super::middlebox::Middlebox;
+use super::namespace::Owner;
+use super::program::{Program, Telling};
+use super::stop::Stop;
+use super::topology::{MIDDLEBOX, SERVER, Topology};
+
+/// How long a program may take to start and to connect, on a machine that is busy with others. A
+/// link that loses packets makes TCP wait a second, then two, then four.
+const STARTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// More than a client can make the server echo before it stops reading, see
+/// [`flood`](Program::flood): then nothing but the window is full.
+const QUEUE_MAX: usize = 64 * 1024 * 1024;
+
+/// What all experiments share.
+#[derive(Clone, Debug)]
+pub(super) struct Lab {
+    pub(super) owner: Owner,
+    /// The program under test.
+    pub(super) heartwire: PathBuf,
+    pub(super) stop: Stop,
+}
+
+/// A connection, alive. Dropping it ends the programs and removes the namespaces, in this order.
+#[derive(Debug)]
+pub(super) struct Experiment {
+    pub(super) client: Program,
+    pub(super) server: Program,
+    pub(super) middlebox: Option<Middlebox>,
+    pub(super) topology: Topology,
+    pub(super) telling: Telling,
+}
+
+impl Experiment {
+    /// Makes one with these settings, prepared for that fault.
+    pub(super) fn start(
+        lab: &Lab,
+        number: usize,
+        setup: &Setup,
+        fault: Fault,
+        profile: Option<&Profile>,
+    ) -> anyhow::Result<Self> {
+        let topology = Topology::make(lab.owner, number, profile)?;
+        prepare(&topology, fault)?;
+        let (tell, told) = mpsc::channel();
+        let mut telling = Telling::new(told, lab.stop.clone());
+
+        let mut args = flags(&setup.end(Side::Server));
+        args.extend([format!("--listen={SERVER}"), "--shards=1".to_owned()]);
+        if matches!(fault, Fault::GoneUnacked | Fault::ClientNotReading) {
+            args.push("--on-data=echo".to_owned());
+        }
+        if fault == Fault::ClientNotReading {
+            args.push(format!("--queue-max={QUEUE_MAX}"));
+        }
+        let server = Program::serve(&topology.server, &lab.heartwire, &args, &tell)?;
+        telling
+            .expect(Side::Server, "listening", STARTED_WITHIN)
+            .with_context(|| server.complaints())?;
+
+        let middlebox = if fault == Fault::BlackHole {
+            Some(Middlebox::start(&topology.router, MIDDLEBOX, SERVER)?)
+        } else {
+            None
+        };
+        let target = if middlebox.is_some() { MIDDLEBOX } else { SERVER };
+        let mut args = flags(&setup.end(Side::Client));
+        args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
+        let client = Program::connect(&topology.client, &lab.heartwire, &args, &tell)?;
+        telling
+            .expect(Side::Client, "online", STARTED_WITHIN)
+            .with_context(|| client.complaints())?;
+        telling.expect(Side::Server, "online", STARTED_WITHIN)?;
+        Ok(Self { client, server, middlebox, topology, telling })
+    }
+
+    pub(super) const fn program(&mut self, side: Side) -> &mut Program {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+}
+
+/// Sets what a fault needs before there is a connection.
+fn prepare(topology: &Topology, fault: Fault) -> anyhow::Result<()> {
+    if !matches!(fault, Fault::NatFlushDrop | Fault::NatFlushReset | Fault::NatExpiry) {
+        return Ok(());
+    }
+    // What belongs to no connection that the router remembers makes no new one.
+    topology.router.set_sysctls(&["net.netfilter.nf_conntrack_tcp_loose=0"])?;
+    if fault == Fault::NatExpiry {
+        let lifetime = NAT_LIFETIME.as_secs();
+        let lifetime = format!("net.netfilter.nf_conntrack_tcp_timeout_established={lifetime}");
+        topology.router.set_sysctls(&[&lifetime])?;
+    }
+    topology.add_rules(&[if fault == Fault::NatFlushReset {
+        "ct state invalid meta l4proto tcp reject with tcp reset"
+    } else {
+        "ct state invalid drop"
+    }])
+}

@@ -1,0 +1,138 @@
+//! Many healthy clients in one process: whoever calls one of them dead, or is called dead by one, is
+//! wrong.
+
+use core::time::Duration;
+use std::io::{self, Read};
+use std::thread;
+use std::time::SystemTime;
+
+use heartwire::client::{Client, ClientConfig, Event};
+use heartwire::{Policy, Reason};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+
+/// What can be typed after `net herd`, which is for the lab itself.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to connect.
+    target: String,
+    /// How many clients.
+    #[arg(long)]
+    connections: u32,
+    /// How long their beginnings are spread over, so that their beats are too.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    spread: Duration,
+    /// How often each beats.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    beat: Option<Duration>,
+    /// The silence of the server that each calls death.
+    #[arg(long, value_parser = humantime::parse_duration)]
+    limit: Option<Duration>,
+}
+
+impl Args {
+    /// What makes [`Part::Herd`](super::Part::Herd) do this.
+    pub(super) fn typed(target: &str, connections: u32, policy: &Policy) -> Vec<String> {
+        let mut args = vec![target.to_owned(), format!("--connections={connections}")];
+        let beat = policy.beat();
+        let spread = beat.unwrap_or(Duration::from_secs(1));
+        for (flag, time) in [("spread", Some(spread)), ("beat", beat), ("limit", policy.limit())] {
+            args.extend(time.map(|time| format!("--{flag}={}ms", time.as_millis())));
+        }
+        args
+    }
+}
+
+/// Keeps the herd until the input ends; then lets them go, and tells how many beats each side heard.
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut policy = Policy::builder();
+    if let Some(beat) = args.beat {
+        policy = policy.beat(beat);
+    }
+    if let Some(limit) = args.limit {
+        policy = policy.limit(limit);
+    }
+    let policy = policy.build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(keep(args, policy))
+}
+
+async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    thread::spawn(move || {
+        // However it ends.
+        let _ = io::stdin().lock().read_to_end(&mut Vec::new());
+        stop.send_replace(true);
+    });
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for number in 0..args.connections {
+        let config = ClientConfig::new(args.target.clone()).policy(policy).seed(number.into());
+        let wait = args.spread.mul_f64(f64::from(number) / f64::from(args.connections));
+        tokio::spawn(one(config, wait, stopped.clone(), tell.clone()));
+    }
+    drop(tell);
+    let (mut online, mut beats) = (0_u32, 0_u64);
+    while let Some(event) = told.recv().await {
+        if matches!(event, Event::Online { .. }) {
+            online += 1;
+            if online == args.connections {
+                print("all_online", json!({}))?;
+            }
+        }
+        if let Event::Offline { reason, beats: heard, .. } = event {
+            beats += heard;
+            offline(&reason)?;
+        }
+        if let Event::Stalled(stall) = event {
+            print("stalled", json!({ "gap_ms": stall.gap.as_secs_f64() * 1e3 }))?;
+        }
+    }
+    print("done", json!({ "beats": beats, "online": online }))
+}
+
+/// Keeps one client until it is to stop, and passes on what it tells.
+async fn one(
+    config: ClientConfig,
+    wait: Duration,
+    mut stopped: watch::Receiver<bool>,
+    tell: mpsc::UnboundedSender<Event>,
+) {
+    sleep(wait).await;
+    let (client, mut events) = Client::start(config);
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                // Nobody listens any more when the herd cannot print.
+                Some(event) => tell.send(event).unwrap_or_default(),
+                None => return,
+            },
+            // An error cannot come before the value does.
+            _ = stopped.wait_for(|&stopped| stopped), if !is_closing => {
+                client.close();
+                is_closing = true;
+            }
+        }
+    }
+}
+
+fn offline(reason: &Reason) -> anyhow::Result<()> {
+    if *reason == Reason::Shutdown {
+        return Ok(());
+    }
+    let cause = if let Reason::Dead(verdict) = reason { Some(verdict.cause.name()) } else { None };
+    print(
+        "offline",
+        json!({ "reason": reason.name(), "cause": cause, "detail": reason.to_string() }),
+    )
+}
+
+fn print(event: &str, mut fields: Value) -> anyhow::Result<()> {
+    let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+    if let Some(fields) = fields.as_object_mut() {
+        fields.insert("time".to_owned(), time.into());
+        fields.insert("event".to_owned(), event.into());
+    }
+    crate::output::print(fields)
+}

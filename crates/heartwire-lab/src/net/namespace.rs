@@ -1,0 +1,170 @@
+//! Network namespaces: made, named so that their owner can be told, and removed.
+
+use core::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::command::{feed, run};
+
+/// What every namespace of the lab begins with.
+const PREFIX: &str = "hwlab";
+
+/// How long a process may take to go when its namespace is removed.
+const GONE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The process that made a namespace. A number alone would not do: they are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pid: u32,
+    /// In ticks since the machine started.
+    started_at: u64,
+}
+
+impl Owner {
+    /// This process.
+    pub(super) fn this() -> anyhow::Result<Self> {
+        let pid = std::process::id();
+        let started_at = started_at(pid).context("cannot read /proc/self/stat")?;
+        Ok(Self { pid, started_at })
+    }
+
+    /// The name of a namespace: which of those that one experiment needs, and of which experiment.
+    pub(super) fn name(&self, experiment: usize, role: &str) -> String {
+        format!("{PREFIX}-{}-{}-{experiment}-{role}", self.pid, self.started_at)
+    }
+
+    /// Who made the namespace of that name, if the lab did.
+    fn of(name: &str) -> Option<Self> {
+        let mut parts = name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-');
+        let pid = parts.next()?.parse().ok()?;
+        let started_at = parts.next()?.parse().ok()?;
+        // An experiment and a role.
+        (parts.count() == 2).then_some(Self { pid, started_at })
+    }
+
+    fn is_running(&self) -> bool {
+        started_at(self.pid) == Some(self.started_at)
+    }
+}
+
+/// When a process was started, in ticks since the machine was.
+fn started_at(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold anything; this is the
+    // 22nd, so the 20th after it.
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+/// A network namespace, removed with everything in it when this is dropped.
+#[derive(Debug)]
+pub(super) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes it, with its loopback interface up and without IPv6, whose chatter would be noise.
+    pub(super) fn make(name: String) -> anyhow::Result<Self> {
+        run(Command::new("ip").args(["netns", "add", &name]))?;
+        let this = Self { name };
+        this.set_sysctls(&[
+            "net.ipv6.conf.all.disable_ipv6=1",
+            "net.ipv6.conf.default.disable_ipv6=1",
+        ])?;
+        this.ip("link set dev lo up")?;
+        Ok(this)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `ip` within it, a command on each line.
+    pub(super) fn ip(&self, commands: &str) -> anyhow::Result<()> {
+        feed(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), commands).map(drop)
+    }
+
+    /// Runs `nft` within it.
+    pub(super) fn nft(&self, script: &str) -> anyhow::Result<()> {
+        feed(self.command("nft").args(["-f", "-"]), script).map(drop)
+    }
+
+    pub(super) fn set_sysctls(&self, settings: &[&str]) -> anyhow::Result<()> {
+        run(self.command("sysctl").arg("-qw").args(settings)).map(drop)
+    }
+
+    /// A command that runs within it. The process has the number of the one that is spawned.
+    pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name]).arg(program.as_ref());
+        command
+    }
+
+    /// The same for a program that stays: it is killed when the thread that spawns it ends, however
+    /// that comes about.
+    pub(super) fn lasting_command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = self.command("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program.as_ref());
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.name) {
+            crate::output::say(format_args!("heartwire-lab: {error:#}"));
+        }
+    }
+}
+
+/// Removes what runs of the lab have left that did not get round to it, and says what that was.
+pub(super) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
+    let mut removed = Vec::new();
+    for name in list()? {
+        if Owner::of(&name).is_some_and(|owner| !owner.is_running()) {
+            remove(&name)?;
+            removed.push(name);
+        }
+    }
+    Ok(removed)
+}
+
+/// The names of all namespaces of this machine that have one.
+pub(super) fn list() -> anyhow::Result<Vec<String>> {
+    // Each line is a name, and perhaps `(id: 3)`.
+    let listed = run(Command::new("ip").args(["netns", "list"]))?;
+    Ok(listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
+}
+
+/// Kills what runs in a namespace and deletes it.
+fn remove(name: &str) -> anyhow::Result<()> {
+    let deadline = Instant::now() + GONE_WITHIN;
+    loop {
+        let pids = run(Command::new("ip").args(["netns", "pids", name]))?;
+        let pids = pids.lines().filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?));
+        let mut is_empty = true;
+        for pid in pids {
+            is_empty = false;
+            // It may have gone by itself.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        if is_empty || Instant::now() >= deadline {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    run(Command::new("ip").args(["netns", "delete", name])).map(drop)
+}
+
+/// The program that runs now, to be run again as one of the lab's [parts](super::Part).
+pub(super) fn this_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot tell where this program is")
+}
+
+#[cfg(test)]
+mod tests;

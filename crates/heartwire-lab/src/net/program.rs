@@ -1,0 +1,290 @@
+//! The program under test: `heartwire serve` and `heartwire connect`, each in its namespace, and what
+//! they tell.
+
+use core::time::Duration;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context, bail};
+use heartwire_core::Side;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::namespace::Namespace;
+use super::stop::Stop;
+
+/// How often a wait looks whether the lab is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A line that is long enough to fill buffers soon, and short enough for any queue.
+const FLOOD_LINE_LEN: usize = 8 * 1024;
+
+/// An event that an end told, as one object on a line.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    pub(super) side: Side,
+    /// When it happened, by the end's own word.
+    pub(super) at: SystemTime,
+    pub(super) event: String,
+    fields: Value,
+}
+
+impl Told {
+    pub(super) fn parse(side: Side, line: &str) -> Option<Self> {
+        let fields: Value = serde_json::from_str(line).ok()?;
+        let event = fields.get("event")?.as_str()?.to_owned();
+        let at = humantime::parse_rfc3339(fields.get("time")?.as_str()?).ok()?;
+        Some(Self { side, at, event, fields })
+    }
+
+    /// A field that is text; empty if there is none of that name.
+    pub(super) fn text(&self, field: &str) -> &str {
+        self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A field that is a number; zero if there is none of that name.
+    pub(super) fn number(&self, field: &str) -> f64 {
+        self.fields.get(field).and_then(Value::as_f64).unwrap_or_default()
+    }
+
+    /// How many beats were heard; zero if it does not say.
+    pub(super) fn beats(&self) -> u64 {
+        self.fields.get("beats").and_then(Value::as_u64).unwrap_or_default()
+    }
+}
+
+/// A process that tells events. It is killed when this is dropped.
+#[derive(Debug)]
+pub(super) struct Program {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    events: Arc<Gate>,
+    /// What it printed that was no event: complaints.
+    said: Arc<Mutex<String>>,
+}
+
+impl Program {
+    /// Starts `heartwire serve` with these arguments. Its events go to `tell`.
+    pub(super) fn serve(
+        namespace: &Namespace,
+        heartwire: &Path,
+        args: &[String],
+        tell: &Sender<Told>,
+    ) -> anyhow::Result<Self> {
+        let mut command = namespace.lasting_command(heartwire);
+        command.args(["serve", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
+        let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
+        this.listen(Side::Server, events.context("no output")?, tell);
+        this.listen(Side::Server, complaints.context("no errors")?, tell);
+        Ok(this)
+    }
+
+    /// Starts `heartwire connect` with these arguments. Its events go to `tell`, and nobody ever
+    /// reads the data that it prints.
+    pub(super) fn connect(
+        namespace: &Namespace,
+        heartwire: &Path,
+        args: &[String],
+        tell: &Sender<Told>,
+    ) -> anyhow::Result<Self> {
+        let mut command = namespace.lasting_command(heartwire);
+        command.args(["connect", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
+        let events = this.process.stderr.take().context("no errors")?;
+        this.stdin = this.process.stdin.take();
+        this.listen(Side::Client, events, tell);
+        Ok(this)
+    }
+
+    /// Starts this program as a [herd](super::herd) with these arguments. Its events go to `tell`.
+    pub(super) fn herd(
+        namespace: &Namespace,
+        this_program: &Path,
+        args: &[String],
+        tell: &Sender<Told>,
+    ) -> anyhow::Result<Self> {
+        let mut command = namespace.lasting_command(this_program);
+        command.args(["net", "herd"]).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
+        let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
+        this.stdin = this.process.stdin.take();
+        this.listen(Side::Client, events.context("no output")?, tell);
+        this.listen(Side::Client, complaints.context("no errors")?, tell);
+        Ok(this)
+    }
+
+    fn of(process: Child) -> Self {
+        Self { process, stdin: None, events: Arc::default(), said: Arc::default() }
+    }
+
+    fn listen(&self, side: Side, output: impl Read + Send + 'static, tell: &Sender<Told>) {
+        let (gate, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
+        thread::spawn(move || {
+            let mut lines = BufReader::new(output).lines();
+            loop {
+                gate.wait_until_open();
+                let Some(Ok(line)) = lines.next() else { return };
+                if let Some(told) = Told::parse(side, &line) {
+                    // Nobody listens any more when the experiment is over.
+                    let _ = tell.send(told);
+                } else {
+                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                    *said = format!("{said}{line}\n");
+                }
+            }
+        });
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.process), signal)?)
+    }
+
+    /// Types a line into it.
+    pub(super) fn type_line(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.stdin.as_mut().context("this program reads no input")?;
+        Ok(writeln!(stdin, "{line}")?)
+    }
+
+    /// Types long lines for as long as the program reads them; so many at most.
+    pub(super) fn flood(&mut self, lines: Option<u32>) -> anyhow::Result<()> {
+        let mut stdin = self.stdin.take().context("this program reads no input")?;
+        let mut line = vec![b'.'; FLOOD_LINE_LEN];
+        line.push(b'\n');
+        thread::spawn(move || {
+            let mut left = lines;
+            while left != Some(0) && stdin.write_all(&line).is_ok() {
+                left = left.map(|left| left.saturating_sub(1));
+            }
+            // The program goes on when its input has ended.
+        });
+        Ok(())
+    }
+
+    /// Ends its input.
+    pub(super) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Leaves its events in the pipe, until it is full.
+    pub(super) fn stop_reading(&self) {
+        self.events.set(false);
+    }
+
+    /// Reads its events again.
+    pub(super) fn read_again(&self) {
+        self.events.set(true);
+    }
+
+    /// What it complained of.
+    pub(super) fn complaints(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A reader that waits would outlive the pipe.
+        self.read_again();
+        // It may be gone. One that is stopped is killed as well.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Whether output is read.
+#[derive(Debug)]
+struct Gate {
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { is_open: Mutex::new(true), changed: Condvar::new() }
+    }
+}
+
+impl Gate {
+    fn set(&self, is_open: bool) {
+        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = is_open;
+        self.changed.notify_all();
+    }
+
+    fn wait_until_open(&self) {
+        let is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nothing that holds the lock can panic.
+        drop(self.changed.wait_while(is_open, |is_open| !*is_open));
+    }
+}
+
+/// What both ends told so far, and what they tell next.
+#[derive(Debug)]
+pub(super) struct Telling {
+    told: Receiver<Told>,
+    pub(super) so_far: Vec<Told>,
+    stop: Stop,
+}
+
+impl Telling {
+    pub(super) const fn new(told: Receiver<Told>, stop: Stop) -> Self {
+        Self { told, so_far: Vec::new(), stop }
+    }
+
+    /// Listens until `done` says that what was told is enough, or until `deadline`. Returns whether
+    /// it was enough.
+    pub(super) fn listen_until(
+        &mut self,
+        deadline: Instant,
+        mut done: impl FnMut(&[Told]) -> bool,
+    ) -> anyhow::Result<bool> {
+        loop {
+            if done(&self.so_far) {
+                return Ok(true);
+            }
+            if self.stop.is_asked() {
+                bail!("stopped");
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            match self.told.recv_timeout(left.min(LOOK_EVERY)) {
+                Ok(told) => self.so_far.push(told),
+                Err(RecvTimeoutError::Timeout) => {}
+                // The ends are gone; what they told is all there will be.
+                Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(LOOK_EVERY)),
+            }
+        }
+    }
+
+    /// Listens for a while, whatever is told.
+    pub(super) fn listen_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.listen_until(Instant::now() + time, |_| false).map(drop)
+    }
+
+    /// Waits for the first event of that name from that end.
+    pub(super) fn expect(
+        &mut self,
+        side: Side,
+        event: &str,
+        within: Duration,
+    ) -> anyhow::Result<()> {
+        let is_it = |told: &Told| told.side == side && told.event == event;
+        if self.listen_until(Instant::now() + within, |told| told.iter().any(is_it))? {
+            return Ok(());
+        }
+        bail!("no event {event:?} from the {side:?} within {within:?}: {:?}", self.so_far)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! What everything comes to, and how it is told: to people, to programs, as a page with a chart.
+
+mod chart;
+mod json;
+mod markdown;
+mod text;
+
+use core::time::Duration;
+use std::fs;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use heartwire_core::Side;
+
+use super::cell::{Record, SideRecord};
+use super::detector::Detector;
+use super::expect::Expected;
+use super::fault::Fault;
+use super::herds::HerdRecord;
+use super::impair::Profile;
+use super::judge::{How, Judgement, Seen};
+use super::links::LinkRecord;
+
+pub(super) use self::json::json;
+pub(super) use self::markdown::markdown;
+pub(super) use self::text::text;
+
+/// What everything comes to.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    pub(super) seed: u64,
+    /// How long a fault was watched that is never found.
+    pub(super) observe: Duration,
+    pub(super) took: Duration,
+    pub(super) near: Matrix,
+    pub(super) far: Matrix,
+    pub(super) links: Vec<LinkRecord>,
+    pub(super) herds: Vec<HerdRecord>,
+    /// What could not be measured.
+    pub(super) errors: Vec<String>,
+}
+
+/// Faults and who looked for them, over one path.
+#[derive(Debug, Default)]
+pub(super) struct Matrix {
+    /// What the path is like; `None` where nothing was done to it.
+    pub(super) profile: Option<Profile>,
+    /// Several of a cell if it ran several times.
+    pub(super) records: Vec<Record>,
+}
+
+/// Where it was measured.
+#[derive(Debug)]
+pub(super) struct Machine {
+    pub(super) kernel: String,
+    pub(super) processors: usize,
+    pub(super) time: SystemTime,
+}
+
+impl Machine {
+    /// This one, now.
+    pub(super) fn this() -> Self {
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Self {
+            kernel: kernel.trim().to_owned(),
+            processors: std::thread::available_parallelism().map_or(1, Into::into),
+            time: SystemTime::now(),
+        }
+    }
+}
+
+impl Report {
+    /// Whether everything is as the plan says and as was promised.
+    pub(super) fn is_right(&self) -> bool {
+        self.errors.is_empty()
+            && self.matrices().iter().all(|matrix| matrix.records.iter().all(Record::is_right))
+            && self.links.iter().all(LinkRecord::is_right)
+            && self.herds.iter().all(HerdRecord::is_right)
+    }
+
+    const fn matrices(&self) -> [&Matrix; 2] {
+        [&self.near, &self.far]
+    }
+
+    /// Writes the page, its chart and the figures into a directory.
+    pub(super) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let files = [
+            ("faults.md", markdown(self)),
+            ("faults.svg", chart::chart(&self.near)),
+            ("faults.json", json(self)),
+        ];
+        for (name, text) in files {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Matrix {
+    /// The faults that were made, in their order.
+    fn faults(&self) -> impl Iterator<Item = Fault> {
+        let is_there = |fault| self.records.iter().any(|record| record.fault == fault);
+        Fault::ALL.into_iter().filter(move |&fault| is_there(fault))
+    }
+
+    /// Who looked for them, in their order.
+    fn detectors(&self) -> impl Iterator<Item = Detector> {
+        let is_there = |detector| self.records.iter().any(|record| record.detector == detector);
+        Detector::ALL.into_iter().filter(move |&detector| is_there(detector))
+    }
+
+    /// What came of a cell at one end, whenever it ran.
+    fn summary(&self, fault: Fault, detector: Detector, side: Side) -> Option<Summary<'_>> {
+        let is_it = |record: &&Record| record.fault == fault && record.detector == detector;
+        let runs = self.records.iter().filter(is_it).map(|record| record.sides.of(side));
+        Summary::of(&runs.collect::<Vec<_>>())
+    }
+
+    /// What came of a cell at both ends, in a few characters; empty if it did not run.
+    fn short(&self, fault: Fault, detector: Detector) -> String {
+        let short = |side| Some(self.summary(fault, detector, side)?.short());
+        match (short(Side::Client), short(Side::Server)) {
+            (Some(client), Some(server)) => format!("{client} / {server}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Every cell with what came of it at one end.
+    fn summaries(&self) -> impl Iterator<Item = (Fault, Detector, Side, Summary<'_>)> {
+        let cells =
+            self.faults().flat_map(|fault| self.detectors().map(move |detector| (fault, detector)));
+        cells.flat_map(move |(fault, detector)| {
+            [Side::Client, Side::Server].into_iter().filter_map(move |side| {
+                Some((fault, detector, side, self.summary(fault, detector, side)?))
+            })
+        })
+    }
+
+    /// How far apart the earliest and the latest moment are at most in which a fault can have been
+    /// made.
+    fn resolution(&self) -> Duration {
+        let sides = self.records.iter().flat_map(|record| record.sides.iter());
+        let seen = sides.filter_map(|(_, side)| match &side.seen {
+            Seen::Something(sight) if side.expected != Expected::NotAsked => {
+                Some(sight.resolution())
+            }
+            Seen::Something(_) | Seen::Nothing { .. } => None,
+        });
+        seen.max().unwrap_or_default()
+    }
+
+    /// How many ends were asked.
+    fn asked(&self) -> usize {
+        let sides = self.records.iter().flat_map(|record| record.sides.iter());
+        sides.filter(|(_, side)| side.judgement != Judgement::NotAsked).count()
+    }
+}
+
+/// What came of a cell at one end, however often it ran.
+#[derive(Clone, Debug, PartialEq)]
+struct Summary<'a> {
+    expected: &'a Expected,
+    /// The worst of them.
+    judgement: Judgement,
+    /// The earliest and the latest time at which it was found, if it was.
+    found: Option<(Duration, Duration)>,
+    /// By what.
+    hows: Vec<How>,
+    /// How long it was watched when it was not found, if that happened.
+    nothing: Option<Duration>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(runs: &[&'a SideRecord]) -> Option<Self> {
+        let first = runs.first()?;
+        let mut this = Self {
+            expected: &first.expected,
+            judgement: first.judgement,
+            found: None,
+            hows: Vec::new(),
+            nothing: None,
+        };
+        for run in runs {
+            if this.judgement.is_right() {
+                this.judgement = run.judgement;
+            }
+            match &run.seen {
+                Seen::Nothing { during } => this.nothing = this.nothing.max(Some(*during)),
+                Seen::Something(sight) => {
+                    let time = sight.time();
+                    let (least, most) = this.found.unwrap_or((time, time));
+                    this.found = Some((least.min(time), most.max(time)));
+                    if !this.hows.contains(&sight.how) {
+                        this.hows.push(sight.how);
+                    }
+                }
+            }
+        }
+        Some(this)
+    }
+
+    /// What was measured, in a few characters, for a table that says elsewhere who and when.
+    fn short(&self) -> String {
+        if *self.expected == Expected::NotAsked {
+            return "·".to_owned();
+        }
+        let found = self.found.map(|(least, most)| {
+            let (least, most) = (seconds(least), seconds(most));
+            if least == most { most } else { format!("{least}–{most}") }
+        });
+        let nothing = self.nothing.map(|during| match self.expected {
+            Expected::Never => "never".to_owned(),
+            Expected::Kept | Expected::FoundOrKept(_) => "kept".to_owned(),
+            Expected::Found(_) | Expected::NotAsked => format!("> {:.0}", during.as_secs_f64()),
+        });
+        let said: Vec<String> = found.into_iter().chain(nothing).collect();
+        let said = said.join(" or ");
+        if self.judgement.is_right() { said } else { format!("{said} {}", self.judgement.name()) }
+    }
+}
+
+/// Seconds, to a hundredth.
+fn seconds(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64())
+}
+
+const fn end_of(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}
+
+/// The bound in seconds, or what stands in its place.
+fn bound(expected: &Expected) -> String {
+    match expected {
+        Expected::NotAsked => "is the one that breaks".to_owned(),
+        Expected::Kept => "not lost".to_owned(),
+        Expected::Never => "never".to_owned(),
+        Expected::Found(promise) | Expected::FoundOrKept(promise) => {
+            let (earliest, latest) = (promise.earliest.as_secs_f64(), promise.latest.as_secs_f64());
+            let bound = format!("{earliest:.1} to {latest:.1} s");
+            match expected {
+                Expected::FoundOrKept(_) => format!("{bound}, or not lost"),
+                Expected::NotAsked | Expected::Kept | Expected::Never | Expected::Found(_) => bound,
+            }
+        }
+    }
+}
+
+/// What the plan says finds it.
+fn mechanisms(expected: &Expected) -> String {
+    let by = expected.promise().map(|promise| promise.by.as_slice()).unwrap_or_default();
+    by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;

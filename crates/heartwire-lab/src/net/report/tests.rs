@@ -1,0 +1,131 @@
+use super::*;
+use crate::net::both::Both;
+use crate::net::expect::Promise;
+use crate::net::herds::{Herd, Trial};
+use crate::net::impair::Profile;
+use crate::net::judge::Sight;
+use heartwire_core::Preset;
+use heartwire_core::plan::Mechanism;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn side(expected: Expected, seen: Seen, judgement: Judgement) -> SideRecord {
+    SideRecord { expected, seen, judgement }
+}
+
+fn found(after: u64, judgement: Judgement) -> SideRecord {
+    let by = vec![Mechanism::Silence, Mechanism::Reset];
+    let promise = Promise { earliest: ms(1900), latest: ms(3100), by };
+    let (how, detail) = (How::Silence, "dead: silent".to_owned());
+    let sight = Sight { after: Some([ms(after), ms(after + 10)]), how, detail };
+    side(Expected::Found(promise), Seen::Something(sight), judgement)
+}
+
+fn never() -> SideRecord {
+    let nothing = Seen::Nothing { during: ms(20_000) };
+    side(Expected::Never, nothing, Judgement::AsPlanned)
+}
+
+fn record(client: SideRecord, server: SideRecord) -> Record {
+    let (fault, detector) = (Fault::GoneIdle, Detector::BothWays);
+    Record { fault, detector, sides: Both { client, server } }
+}
+
+fn report(records: Vec<Record>) -> Report {
+    let herd = Herd {
+        trial: Trial::Loss { percent: 20, preset: Preset::Strict },
+        clients: 10,
+        time: ms(9000),
+    };
+    Report {
+        machine: Machine { kernel: "6.1".to_owned(), processors: 2, time: SystemTime::UNIX_EPOCH },
+        seed: 7,
+        observe: ms(20_000),
+        took: ms(60_000),
+        near: Matrix { profile: None, records },
+        far: Matrix::default(),
+        links: vec![LinkRecord {
+            profile: Profile { delay: ms(10), ..Profile::default() },
+            time: ms(5000),
+            sent: 3,
+            arrived: 3,
+            lost: Vec::new(),
+        }],
+        herds: vec![HerdRecord {
+            herd,
+            took: ms(9000),
+            beats: [1_500_000, 500_000],
+            dead: [3, 2],
+            otherwise: 5,
+            stalls: 0,
+        }],
+        errors: Vec::new(),
+    }
+}
+
+#[test]
+fn several_runs_of_a_cell_are_shown_as_what_they_span() {
+    let runs = [2500, 2000, 2250].map(|after| found(after, Judgement::Inside));
+    let matrix =
+        Matrix { profile: None, records: runs.map(|client| record(client, never())).to_vec() };
+    assert_eq!(matrix.short(Fault::GoneIdle, Detector::BothWays), "2.00–2.50 / never");
+    assert_eq!(matrix.short(Fault::GoneIdle, Detector::None), "");
+    assert_eq!(matrix.resolution(), ms(10));
+    assert_eq!(matrix.asked(), 6);
+}
+
+#[test]
+fn one_wrong_run_makes_the_whole_report_wrong() {
+    let right = || record(found(2500, Judgement::Inside), never());
+    assert!(report(vec![right()]).is_right());
+    let late = record(found(3200, Judgement::Late), never());
+    let wrong = report(vec![right(), late, right()]);
+    assert!(!wrong.is_right());
+    for told in [text(&wrong), markdown(&wrong), json(&wrong), chart::chart(&wrong.near)] {
+        assert!(told.contains("LATE"), "{told}");
+    }
+    let mut unmeasured = report(vec![right()]);
+    unmeasured.errors.push("no such rule".to_owned());
+    assert!(!unmeasured.is_right());
+    assert!(text(&unmeasured).contains("not measured: no such rule"));
+}
+
+#[test]
+fn the_data_is_one_object() {
+    let told = json(&report(vec![record(found(2500, Judgement::Inside), never())]));
+    let object: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(object["right"], true);
+    let cell = &object["cells"][0];
+    assert_eq!(cell["fault"], "gone-idle");
+    assert_eq!(cell["client"]["bound_ms"], serde_json::json!([1900.0, 3100.0]));
+    assert_eq!(cell["client"]["found_ms"], serde_json::json!([2500.0, 2510.0]));
+    assert_eq!(cell["client"]["how"], "silence");
+    assert_eq!(cell["server"]["plan"], "never");
+    assert_eq!(object["herds"][0]["false_verdicts"]["server"], 3);
+}
+
+#[test]
+fn a_rate_is_told_with_its_number_of_beats() {
+    let page = markdown(&report(Vec::new()));
+    let row = "| 20 % loss each way, `strict` | 10 | 9 s | 2000000 | 5 (3 by the server, 2 by clients) \
+               | 2.5 | 5 |";
+    assert!(page.contains(row), "{page}");
+}
+
+#[test]
+fn promises_about_herds_are_kept_or_the_report_is_wrong() {
+    let usual = |percent| {
+        let mut report = report(Vec::new());
+        let trial = Trial::Loss { percent, preset: Preset::Usual };
+        report.herds = report
+            .herds
+            .into_iter()
+            .map(|record| HerdRecord { herd: Herd { trial, ..record.herd }, ..record })
+            .collect();
+        report.is_right()
+    };
+    assert!(!usual(1) && !usual(5));
+    assert!(usual(20));
+}

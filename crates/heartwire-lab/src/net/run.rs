@@ -1,0 +1,346 @@
+//! The network lab from its beginning to its end.
+
+use core::num::NonZeroUsize;
+use core::time::Duration;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::thread;
+use std::time::Instant;
+
+use heartwire_core::Preset;
+
+use super::args::{Args, Format, Part, Section};
+use super::cell::Cell;
+use super::detector::Detector;
+use super::experiment::Lab;
+use super::fault::Fault;
+use super::herds::{Herd, Trial};
+use super::impair::Profile;
+use super::links::{Link, profiles};
+use super::namespace::{Owner, remove_leftovers};
+use super::report::{self, Machine, Matrix, Report};
+use super::stop::Stop;
+use super::{herd, impair, middlebox, missing, pool, run_simulator_alone};
+use crate::output::{print, say};
+
+/// How long both ends talk over each bad link.
+const TALK: Duration = Duration::from_secs(60);
+
+/// The cells of a check before each change: one for each way of making a fault and of finding it.
+const SMOKE: [(Fault, Detector); 16] = [
+    (Fault::Nothing, Detector::Everything),
+    (Fault::ClientCloses, Detector::None),
+    (Fault::SocketKilled, Detector::None),
+    (Fault::ServerKilled, Detector::None),
+    (Fault::ServerKilledUnread, Detector::BothWays),
+    (Fault::ServerFrozen, Detector::KeepaliveTuned),
+    (Fault::ServerFrozen, Detector::Everything),
+    (Fault::GoneIdle, Detector::KeepaliveTuned),
+    (Fault::GoneIdle, Detector::OneWay),
+    (Fault::GoneUnacked, Detector::UserTimeout),
+    (Fault::CutToServer, Detector::Asking),
+    (Fault::CutToClient, Detector::BothWays),
+    (Fault::NatFlushReset, Detector::OneWay),
+    (Fault::BlackHole, Detector::BothWays),
+    (Fault::ServerNotReading, Detector::Everything),
+    (Fault::BlackoutShort, Detector::BothWays),
+];
+
+/// The faults that are made over a long path too, and who looks for them there: those whose bounds
+/// depend on how long packets take.
+const FAR_FAULTS: [Fault; 7] = [
+    Fault::ServerKilled,
+    Fault::ServerFrozen,
+    Fault::GoneIdle,
+    Fault::GoneUnacked,
+    Fault::CutToServer,
+    Fault::CutToClient,
+    Fault::BlackoutShort,
+];
+const FAR_DETECTORS: [Detector; 6] = [
+    Detector::KeepaliveTuned,
+    Detector::UserTimeout,
+    Detector::OneWay,
+    Detector::Asking,
+    Detector::BothWays,
+    Detector::Everything,
+];
+
+/// Runs it. Where something is missing that it needs, it says what, and runs the simulator alone.
+///
+/// # Errors
+///
+/// When the program to break is missing, or the results cannot be written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(part) = &args.part {
+        match part {
+            Part::Impair(args) => impair::run(args)?,
+            Part::Middlebox(args) => middlebox::run(args)?,
+            Part::Herd(args) => herd::run(args)?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.list {
+        list()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let owner = Owner::this()?;
+    let missing = missing::find(owner);
+    if !missing.is_empty() {
+        return run_simulator_alone(&missing);
+    }
+    let heartwire = missing::heartwire(args.bin.as_deref())?;
+    let lab = Lab { owner, heartwire, stop: Stop::listen()? };
+    for name in remove_leftovers()? {
+        say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
+    }
+    let report = Work::of(args).run(&lab);
+    if lab.stop.is_asked() {
+        say("heartwire-lab: stopped; nothing is left behind, and nothing is reported");
+        return Ok(ExitCode::FAILURE);
+    }
+    let told = match args.format {
+        Format::Text => report::text(&report),
+        Format::Json => report::json(&report),
+        Format::Markdown => report::markdown(&report),
+    };
+    print(told.trim_end())?;
+    if let Some(directory) = &args.write {
+        report.write(directory)?;
+    }
+    Ok(if report.is_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn list() -> anyhow::Result<()> {
+    print("Faults:")?;
+    for fault in Fault::ALL {
+        print(format_args!("  {:21} {}: {}", fault.name(), fault.title(), fault.recipe()))?;
+    }
+    print("\nDetectors:")?;
+    for detector in Detector::ALL {
+        print(format_args!("  {:21} {}", detector.name(), detector.title().join(", ")))?;
+    }
+    Ok(())
+}
+
+/// What is to be done.
+#[derive(Debug)]
+struct Work {
+    cells: Vec<Cell>,
+    far_path: Option<Profile>,
+    far_cells: Vec<Cell>,
+    links: Vec<Link>,
+    herds: Vec<Herd>,
+    jobs: NonZeroUsize,
+    seed: u64,
+    observe: Duration,
+    /// Whether everything runs at once, which is faster, and disturbs what is measured more.
+    at_once: bool,
+}
+
+impl Work {
+    fn of(args: &Args) -> Self {
+        // Without a standard generator this differs from run to run as much as it must.
+        let seed = args.seed.unwrap_or_else(|| fastrand::Rng::with_seed(now_in_nanos()).u64(..));
+        let mut this = Self {
+            cells: Vec::new(),
+            far_path: None,
+            far_cells: Vec::new(),
+            links: Vec::new(),
+            herds: Vec::new(),
+            jobs: args.jobs,
+            seed,
+            observe: args.observe,
+            at_once: args.smoke,
+        };
+        if args.smoke {
+            this.smoke();
+        } else {
+            this.everything(args);
+        }
+        this
+    }
+
+    fn everything(&mut self, args: &Args) {
+        let picked = !args.only.is_empty() || !args.detector.is_empty();
+        let has = |section| {
+            if args.sections.is_empty() {
+                !picked || section == Section::Matrix
+            } else {
+                args.sections.contains(&section)
+            }
+        };
+        if has(Section::Matrix) {
+            let faults = picked_of(&Fault::ALL, &args.only);
+            let detectors = picked_of(&Detector::ALL, &args.detector);
+            self.cells = cells(&faults, &detectors, None, args.runs);
+        }
+        if has(Section::Far) {
+            let far = far_path(self.seed);
+            self.far_cells = cells(&FAR_FAULTS, &FAR_DETECTORS, Some(&far), args.runs);
+            self.far_path = Some(far);
+        }
+        if has(Section::Links) {
+            let links = profiles(self.seed).into_iter();
+            self.links = links.map(|profile| Link { profile, time: TALK }).collect();
+        }
+        if has(Section::Herds) {
+            let herd = |trial| Herd { trial, clients: args.herd, time: args.herd_time };
+            self.herds = Trial::ALL.map(herd).to_vec();
+        }
+    }
+
+    fn smoke(&mut self) {
+        self.observe = Duration::from_secs(8);
+        let cell = |(fault, detector)| Cell { fault, detector, profile: None, run: 0 };
+        self.cells = SMOKE.map(cell).to_vec();
+        let far = far_path(self.seed);
+        self.far_cells = cells(&[Fault::CutToClient], &[Detector::BothWays], Some(&far), 1);
+        self.far_path = Some(far);
+        let time = Duration::from_secs(10);
+        let worst = profiles(self.seed).pop().into_iter();
+        self.links = worst.map(|profile| Link { profile, time }).collect();
+        let loss = Trial::Loss { percent: 5, preset: Preset::Usual };
+        let herd = |trial| Herd { trial, clients: 100, time };
+        self.herds = [Trial::Stall, loss].map(herd).to_vec();
+    }
+
+    fn run(self, lab: &Lab) -> Report {
+        let start = Instant::now();
+        let mut report = Report {
+            machine: Machine::this(),
+            seed: self.seed,
+            observe: self.observe,
+            took: Duration::ZERO,
+            near: Matrix::default(),
+            far: Matrix { profile: self.far_path.clone(), records: Vec::new() },
+            links: Vec::new(),
+            herds: Vec::new(),
+            errors: Vec::new(),
+        };
+        let (seed, observe) = (self.seed, self.observe);
+        // Every experiment has a number of its own, which names its namespaces.
+        let far_from = self.cells.len();
+        let links_from = far_from + self.far_cells.len();
+        let herds_from = links_from + self.links.len();
+        let cell = |number, cell: &Cell| cell.run(lab, number, seed, observe);
+        let link = |number, link: &Link| link.run(lab, number);
+        let herd = |number, herd: &Herd| herd.run(lab, number);
+        let near = || self.section(lab, "cells", 0, &self.cells, cell);
+        let far = || self.section(lab, "far cells", far_from, &self.far_cells, cell);
+        let links = || self.section(lab, "links", links_from, &self.links, link);
+        let herds = || self.section(lab, "herds", herds_from, &self.herds, herd);
+        let (near, far, links, herds) = if self.at_once {
+            thread::scope(|scope| {
+                let (far, links, herds) =
+                    (scope.spawn(far), scope.spawn(links), scope.spawn(herds));
+                (near(), joined(far), joined(links), joined(herds))
+            })
+        } else {
+            (near(), far(), links(), herds())
+        };
+        report.near.records = keep(near, &mut report.errors);
+        report.far.records = keep(far, &mut report.errors);
+        report.links = keep(links, &mut report.errors);
+        report.herds = keep(herds, &mut report.errors);
+        report.took = start.elapsed();
+        report
+    }
+
+    /// Does one kind of experiment, numbered from `first`, and says how far it is.
+    fn section<J: Sync, R: Send>(
+        &self,
+        lab: &Lab,
+        what: &'static str,
+        first: usize,
+        jobs: &[J],
+        work: impl Fn(usize, &J) -> anyhow::Result<R> + Sync,
+    ) -> Vec<anyhow::Result<R>> {
+        let mut progress = Progress { what, all: jobs.len(), done: 0, failed: 0 };
+        let work = |number, job: &J| (!lab.stop.is_asked()).then(|| work(first + number, job));
+        pool::run_all(self.jobs, jobs, work, |outcome| progress.step(outcome.is_err()))
+    }
+}
+
+/// What a thread came to; its panic goes on in this one.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The results, without the errors, which are kept elsewhere.
+fn keep<R>(outcomes: Vec<anyhow::Result<R>>, errors: &mut Vec<String>) -> Vec<R> {
+    let mut kept = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(outcome) => kept.push(outcome),
+            Err(error) => errors.push(format!("{error:#}")),
+        }
+    }
+    kept
+}
+
+/// A path across an ocean, with a little jitter.
+fn far_path(seed: u64) -> Profile {
+    let ms = Duration::from_millis;
+    Profile { delay: ms(50), jitter: ms(20), seed, ..Profile::default() }
+}
+
+/// What was typed, in the order of all; all, if nothing was.
+fn picked_of<T: Copy + PartialEq>(all: &[T], picked: &[T]) -> Vec<T> {
+    let is_picked = |one: &T| picked.is_empty() || picked.contains(one);
+    all.iter().copied().filter(is_picked).collect()
+}
+
+/// Every fault with every detector, so many times.
+fn cells(
+    faults: &[Fault],
+    detectors: &[Detector],
+    profile: Option<&Profile>,
+    runs: u32,
+) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for run in 0..runs {
+        for &fault in faults {
+            for &detector in detectors {
+                cells.push(Cell { fault, detector, profile: profile.cloned(), run });
+            }
+        }
+    }
+    cells
+}
+
+fn now_in_nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// How far a section is, on standard error: one line that changes on a terminal, else one for each
+/// tenth.
+#[derive(Debug)]
+struct Progress {
+    what: &'static str,
+    all: usize,
+    done: usize,
+    failed: usize,
+}
+
+impl Progress {
+    fn step(&mut self, failed: bool) {
+        self.done += 1;
+        self.failed += usize::from(failed);
+        let failed = if self.failed == 0 {
+            String::new()
+        } else {
+            format!(", {} not measured", self.failed)
+        };
+        let line = format!("{}: {} of {}{failed}", self.what, self.done, self.all);
+        let mut err = io::stderr().lock();
+        if err.is_terminal() {
+            let end = if self.done == self.all { "\n" } else { "" };
+            // Nothing can be done if it fails.
+            let _ = write!(err, "\r\x1b[K{line}{end}").and_then(|()| err.flush());
+        } else if self.done == self.all || self.done.is_multiple_of(self.all.div_ceil(10)) {
+            let _ = writeln!(err, "{line}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Ctrl-C and SIGTERM: the lab takes back what it made before it goes.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Whether somebody wants the lab to stop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on the first signal asks, and the second one ends the program as signals do. What
+    /// that leaves behind is removed by the next run.
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let this = Self::default();
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag unset, and sets it.
+            flag::register_conditional_default(signal, Arc::clone(&this.0))
+                .and_then(|_| flag::register(signal, Arc::clone(&this.0)))
+                .context("cannot listen for signals")?;
+        }
+        Ok(this)
+    }
+
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

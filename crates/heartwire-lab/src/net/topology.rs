@@ -1,0 +1,101 @@
+//! Three namespaces in a row: a client, a router that translates addresses, a server.
+//!
+//! ```text
+//! client 192.0.2.2 ── 192.0.2.1 router 198.51.100.1 ── 198.51.100.2 server
+//! ```
+//!
+//! The links end in these namespaces, and none of them knows a way out. So every experiment can use
+//! the same addresses, which are set aside for documentation, and no packet can reach anything else.
+
+use std::process::Command;
+
+use super::command::run;
+use super::impair::{Impairer, Profile};
+use super::namespace::{Namespace, Owner};
+
+/// The server's address and port.
+pub(super) const SERVER: &str = "198.51.100.2:39002";
+
+/// Where a [middlebox](super::middlebox) listens: the router, as the client sees it.
+pub(super) const MIDDLEBOX: &str = "192.0.2.1:39002";
+
+/// The interface of both ends.
+pub(super) const LINK: &str = "link";
+
+/// The router's interface towards the client.
+pub(super) const TO_CLIENT: &str = "client";
+
+/// The router's interface towards the server.
+pub(super) const TO_SERVER: &str = "server";
+
+/// The table that a fault's rules go to; `faults` sees what is forwarded.
+const RULES: &str = "\
+table ip lab {
+    chain translate { type nat hook postrouting priority 100; oifname server masquerade; }
+    chain faults { type filter hook forward priority 0; }
+}
+";
+
+/// The namespaces of one experiment. Dropping it removes them with everything in them.
+#[derive(Debug)]
+pub(super) struct Topology {
+    /// Held until the namespaces go; first, so that it ends before they do.
+    _impairer: Option<Impairer>,
+    pub(super) client: Namespace,
+    pub(super) router: Namespace,
+    pub(super) server: Namespace,
+}
+
+impl Topology {
+    /// Makes the namespaces of experiment number `experiment`; with a profile, packets between the
+    /// client and the router pass through an [`Impairer`].
+    pub(super) fn make(
+        owner: Owner,
+        experiment: usize,
+        profile: Option<&Profile>,
+    ) -> anyhow::Result<Self> {
+        let make = |role| Namespace::make(owner.name(experiment, role));
+        let (client, router, server) = (make("client")?, make("router")?, make("server")?);
+        join((&server, LINK), (&router, TO_SERVER))?;
+        let impairer = match profile {
+            Some(profile) => Some(Impairer::start(profile, (&client, LINK), (&router, TO_CLIENT))?),
+            None => {
+                join((&client, LINK), (&router, TO_CLIENT))?;
+                None
+            }
+        };
+        client.ip("addr add 192.0.2.2/24 dev link\n\
+             link set dev link up\n\
+             route add default via 192.0.2.1\n")?;
+        router.ip("addr add 192.0.2.1/24 dev client\n\
+             addr add 198.51.100.1/24 dev server\n\
+             link set dev client up\n\
+             link set dev server up\n")?;
+        // No route back to the client: who is not translated gets no answer, as on the internet.
+        server.ip("addr add 198.51.100.2/24 dev link\nlink set dev link up\n")?;
+        router.set_sysctls(&["net.ipv4.ip_forward=1"])?;
+        router.nft(RULES)?;
+        Ok(Self { _impairer: impairer, client, router, server })
+    }
+
+    /// Adds a rule for packets that the router forwards.
+    pub(super) fn add_rules(&self, rules: &[&str]) -> anyhow::Result<()> {
+        // In one go: the kernel takes all of them at the same moment.
+        let script: String =
+            rules.iter().map(|rule| format!("add rule ip lab faults {rule}\n")).collect();
+        self.router.nft(&script)
+    }
+
+    /// Takes back what [`add_rules`](Self::add_rules) added.
+    pub(super) fn clear_rules(&self) -> anyhow::Result<()> {
+        self.router.nft("flush chain ip lab faults\n")
+    }
+}
+
+/// A cable between two interfaces, which are made in their namespaces and were never anywhere else.
+fn join(one: (&Namespace, &str), other: (&Namespace, &str)) -> anyhow::Result<()> {
+    let mut ip = Command::new("ip");
+    ip.args(["link", "add", "name", one.1, "netns", one.0.name(), "type", "veth"]);
+    ip.args(["peer", "name", other.1, "netns", other.0.name()]);
+    run(&mut ip).map(drop)
+}

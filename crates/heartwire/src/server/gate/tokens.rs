@@ -110,7 +110,7 @@ impl Tokens {
             (Some(name), Some(token), None) => {
                 valid_name(name).map_err(LineFault::Name)?;
                 let token = Digest::of_token(valid_token(token)?);
-                self.for_one.push(Named { name: Digest::of_name(Some(name)), token });
+                self.for_one.push(Named { name: Digest::of_name(name), token });
             }
             (_, _, _) => return Err(LineFault::TooManyWords),
         }
@@ -126,8 +126,8 @@ impl Tokens {
     ///
     /// [`Denied`].
     pub fn check(&self, name: Option<&str>, token: Option<&[u8]>) -> Result<Principal, Denied> {
-        let name = Digest::of_name(name);
-        // No token is shorter than 16 bytes, so this one is never in the list.
+        // No name and no token in the lists is empty.
+        let name = Digest::of_name(name.unwrap_or_default());
         let token = Digest::of_token(token.unwrap_or_default());
         let mut is_reserved = Choice::from(0);
         let mut is_by_name = Choice::from(0);
@@ -214,16 +214,15 @@ impl fmt::Debug for Tokens {
 struct Digest(u128);
 
 impl Digest {
-    fn of_name(name: Option<&str>) -> Self {
-        // A client without a name has a digest that no name has.
-        let kind = if name.is_some() { b"name " } else { b"none " };
-        Self::of(kind, name.unwrap_or_default().as_bytes())
+    fn of_name(name: &str) -> Self {
+        Self::of(b"name ", name.as_bytes())
     }
 
     fn of_token(token: &[u8]) -> Self {
         Self::of(b"token", token)
     }
 
+    /// Names and tokens never have the same one.
     fn of(kind: &[u8; 5], bytes: &[u8]) -> Self {
         let sha256 = Sha256::new().chain_update(kind).chain_update(bytes).finalize();
         Self(sha256.first_chunk().map_or(0, |&half| u128::from_be_bytes(half)))

@@ -34,6 +34,7 @@ fn a_token_for_one_is_good_for_that_name_alone() {
     assert_eq!(check(&tokens, Some("carol"), OF_ALICE), Err(Denied));
     assert_eq!(check(&tokens, Some("Alice"), OF_ALICE), Err(Denied));
     assert_eq!(check(&tokens, None, OF_ALICE), Err(Denied));
+    assert_eq!(check(&tokens, Some(""), OF_ALICE), Err(Denied));
 }
 
 #[test]

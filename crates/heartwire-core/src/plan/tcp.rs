@@ -27,10 +27,11 @@ pub(super) fn lateness(timer: Duration) -> Duration {
     (timer.saturating_mul(8) / 63).saturating_add(JIFFY)
 }
 
-/// The longest retransmission timeout before any back-off: the round trip and a variance of at
-/// least 200 ms (RFC 6298, with Linux's floor), as far as delayed acknowledgements stretch both.
+/// The longest retransmission timeout before any back-off: the round trip and its variance, which
+/// Linux takes for 200 ms at least (RFC 6298). A delayed acknowledgement adds 200 ms at most, and
+/// the lateness of a timer of 400 ms another 50.
 fn rto(rtt: Duration) -> Duration {
-    rtt.saturating_mul(2).saturating_add(Duration::from_millis(500))
+    rtt.saturating_mul(2).saturating_add(Duration::from_millis(450))
 }
 
 /// The longest time from sending something that is lost to its second retransmission. The first is
@@ -89,13 +90,27 @@ pub(super) fn first_probe(keepalive: Keepalive) -> Duration {
     keepalive.idle().saturating_add(lateness(keepalive.idle()))
 }
 
-/// The latest time at which a sender that is not acknowledged leaves a gap of `gap` or more between
-/// two retransmissions, counted from what it sent first; `None` if it never does before it gives
-/// up. The gaps double, so those before it amount to less than twice its length.
-pub(super) fn quiet_for(gap: Duration, rtt: Duration) -> Option<Duration> {
-    let before = gap.saturating_mul(2);
-    (gap <= RTO_MAX)
-        .then(|| before.saturating_add(lateness(before)).saturating_add(second_try(rtt)))
+/// When a sender that is not acknowledged begins to leave a gap that is long enough between two
+/// packets, counted from what it sent first. `gap.earliest` may be enough, `gap.latest` surely is;
+/// at `given_up` there is nothing more at all.
+///
+/// Gaps start at the retransmission timeout and double, so those before one amount to as much as it
+/// is long, less the first, and to less than twice what is not long enough.
+pub(super) fn gap_begins(gap: Bound, given_up: Bound, rtt: Duration) -> Bound {
+    let earliest = if gap.earliest <= RTO_MAX.saturating_add(lateness(RTO_MAX)) {
+        let before = gap.earliest.saturating_sub(lateness(gap.earliest)).saturating_sub(rto(rtt));
+        before.min(given_up.earliest)
+    } else {
+        given_up.earliest
+    };
+    let latest = if gap.latest <= RTO_MAX {
+        let before = gap.latest.saturating_mul(2);
+        let before = before.saturating_add(lateness(before)).saturating_add(second_try(rtt));
+        before.min(given_up.latest)
+    } else {
+        given_up.latest
+    };
+    Bound { earliest, latest }
 }
 
 #[cfg(test)]

@@ -16,15 +16,15 @@ const fn secs(secs: u64) -> Duration {
 fn nine_seconds_take_a_beat_of_under_three() {
     let proposal = propose(&Target::new(secs(9))).unwrap();
     let (client, server) = (proposal.setup.end(Client), proposal.setup.end(Server));
-    assert_eq!((client.policy.beat(), client.policy.limit()), (Some(ms(2_700)), Some(ms(6_900))));
-    assert_eq!((server.policy.beat(), server.policy.limit()), (None, Some(ms(6_900))));
+    assert_eq!((client.policy.beat(), client.policy.limit()), (Some(ms(2_800)), Some(ms(7_000))));
+    assert_eq!((server.policy.beat(), server.policy.limit()), (None, Some(ms(7_000))));
     assert!(server.policy.echo() && !client.policy.echo());
     for end in [client, server] {
-        assert_eq!(end.kernel.user_timeout(), Some(ms(6_900)));
+        assert_eq!(end.kernel.user_timeout(), Some(ms(7_000)));
         assert_eq!(end.kernel.keepalive(), None);
     }
     assert!((ms(8_900)..=secs(9)).contains(&proposal.latest), "{proposal:?}");
-    assert_eq!(proposal.setup.traffic().to_server, 3_584_000);
+    assert_eq!(proposal.setup.traffic().to_server, 3_456_096);
 }
 
 #[test]
@@ -49,10 +49,10 @@ fn an_impossible_target_is_refused_with_the_reason_and_the_least_one() {
     let target = Target { rtt: Duration::ZERO, ..Target::new(secs(2)) };
     let refusal = propose(&target).unwrap_err();
     let ProposeError::TooShort { least, beat, limit, .. } = refusal else { panic!("{refusal:?}") };
-    assert_eq!((beat, limit), (ms(100), ms(1_200)));
-    assert!((ms(2_300)..ms(2_600)).contains(&least), "{least:?}");
+    assert_eq!((beat, limit), (ms(100), ms(1_100)));
+    assert!((ms(2_200)..ms(2_400)).contains(&least), "{least:?}");
     let text = refusal.to_string();
-    assert!(text.contains("within 2s") && text.contains("a limit of 1.2s"), "{text}");
+    assert!(text.contains("within 2s") && text.contains("a limit of 1.1s"), "{text}");
 
     let forgetful = Target { nat: Some(ms(250)), ..Target::new(secs(9)) };
     let refusal = propose(&forgetful).unwrap_err();

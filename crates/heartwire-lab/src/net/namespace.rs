@@ -141,24 +141,30 @@ pub(super) fn list() -> anyhow::Result<Vec<String>> {
     Ok(listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
-/// Kills what runs in a namespace and deletes it.
+/// Kills what runs in a namespace and deletes it. That somebody else did so first is no error.
 fn remove(name: &str) -> anyhow::Result<()> {
+    let removed = kill_all(name)
+        .and_then(|()| run(Command::new("ip").args(["netns", "delete", name])).map(drop));
+    removed.or_else(
+        |error| if list()?.iter().any(|there| there == name) { Err(error) } else { Ok(()) },
+    )
+}
+
+fn kill_all(name: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + GONE_WITHIN;
     loop {
         let pids = run(Command::new("ip").args(["netns", "pids", name]))?;
-        let pids = pids.lines().filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?));
-        let mut is_empty = true;
+        let mut pids =
+            pids.lines().filter_map(|pid| Pid::from_raw(pid.trim().parse().ok()?)).peekable();
+        if pids.peek().is_none() || Instant::now() >= deadline {
+            return Ok(());
+        }
         for pid in pids {
-            is_empty = false;
             // It may have gone by itself.
             let _ = kill_process(pid, Signal::KILL);
         }
-        if is_empty || Instant::now() >= deadline {
-            break;
-        }
         thread::sleep(Duration::from_millis(10));
     }
-    run(Command::new("ip").args(["netns", "delete", name])).map(drop)
 }
 
 /// The program that runs now, to be run again as one of the lab's [parts](super::Part).

@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A line that is long enough to fill buffers soon, and short enough for any queue.
 const FLOOD_LINE_LEN: usize = 8 * 1024;
 
+/// The event that stands for the end of a program's output.
+const ENDED: &str = "ended";
+
 /// An event that an end told, as one object on a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Told {
@@ -40,6 +43,11 @@ impl Told {
         let event = fields.get("event")?.as_str()?.to_owned();
         let at = humantime::parse_rfc3339(fields.get("time")?.as_str()?).ok()?;
         Some(Self { side, at, event, fields })
+    }
+
+    fn ended(side: Side) -> Self {
+        let (at, fields) = (SystemTime::now(), Value::Null);
+        Self { side, at, event: ENDED.to_owned(), fields }
     }
 
     /// A field that is text; empty if there is none of that name.
@@ -82,7 +90,7 @@ impl Program {
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
         this.listen(Side::Server, events.context("no output")?, tell);
-        this.listen(Side::Server, complaints.context("no errors")?, tell);
+        this.note(complaints.context("no errors")?);
         Ok(this)
     }
 
@@ -118,7 +126,7 @@ impl Program {
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
         this.stdin = this.process.stdin.take();
         this.listen(Side::Client, events.context("no output")?, tell);
-        this.listen(Side::Client, complaints.context("no errors")?, tell);
+        this.note(complaints.context("no errors")?);
         Ok(this)
     }
 
@@ -126,22 +134,29 @@ impl Program {
         Self { process, stdin: None, events: Arc::default(), said: Arc::default() }
     }
 
+    /// Passes on what is an event in that output, and keeps the rest.
     fn listen(&self, side: Side, output: impl Read + Send + 'static, tell: &Sender<Told>) {
         let (gate, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
         thread::spawn(move || {
             let mut lines = BufReader::new(output).lines();
             loop {
                 gate.wait_until_open();
-                let Some(Ok(line)) = lines.next() else { return };
-                if let Some(told) = Told::parse(side, &line) {
+                let Some(Ok(line)) = lines.next() else { break };
+                match Told::parse(side, &line) {
                     // Nobody listens any more when the experiment is over.
-                    let _ = tell.send(told);
-                } else {
-                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    *said = format!("{said}{line}\n");
+                    Some(told) => tell.send(told).unwrap_or_default(),
+                    None => keep(&said, &line),
                 }
             }
+            tell.send(Told::ended(side)).unwrap_or_default();
         });
+    }
+
+    /// Keeps what is in that output.
+    fn note(&self, output: impl Read + Send + 'static) {
+        let said = Arc::clone(&self.said);
+        let lines = BufReader::new(output).lines().map_while(Result::ok);
+        thread::spawn(move || lines.for_each(|line| keep(&said, &line)));
     }
 
     pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -198,6 +213,11 @@ impl Drop for Program {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn keep(said: &Mutex<String>, line: &str) {
+    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    *said = format!("{said}{line}\n");
 }
 
 /// Whether output is read.
@@ -278,11 +298,16 @@ impl Telling {
         event: &str,
         within: Duration,
     ) -> anyhow::Result<()> {
-        let is_it = |told: &Told| told.side == side && told.event == event;
-        if self.listen_until(Instant::now() + within, |told| told.iter().any(is_it))? {
-            return Ok(());
+        let first = |told: &[Told]| {
+            let mut of_side = told.iter().filter(|told| told.side == side);
+            of_side.find(|told| told.event == event || told.event == ENDED).cloned()
+        };
+        self.listen_until(Instant::now() + within, |told| first(told).is_some())?;
+        match first(&self.so_far) {
+            Some(told) if told.event == event => Ok(()),
+            Some(_) => bail!("the {side:?} ended before it was {event}"),
+            None => bail!("no event {event:?} from the {side:?} within {within:?}"),
         }
-        bail!("no event {event:?} from the {side:?} within {within:?}: {:?}", self.so_far)
     }
 }
 

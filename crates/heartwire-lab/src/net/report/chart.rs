@@ -22,17 +22,18 @@ const LONGEST: f64 = 20.0;
 /// What the scale is marked with.
 const MARKS: [f64; 5] = [0.0, 1.0, 3.0, 6.0, 12.0];
 
-/// Readable on a bright page and on a dark one.
+/// Readable on a bright page and on a dark one. The bright colours stand for themselves, because some
+/// viewers know neither variables nor the reader's preference.
 const STYLE: &str = "\
-:root{--ink:#1f2328;--quiet:#6e7781;--line:#d0d7de;--band:#f6f8fa;--client:#0969da;--server:#bc4c00;\
---wrong:#cf222e;--right:#1a7f37}\
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--quiet:#8d96a0;--line:#3d444d;--band:#161b22;\
---client:#58a6ff;--server:#f0883e;--wrong:#ff7b72;--right:#3fb950}}\
-text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:var(--ink)}\
-.quiet{fill:var(--quiet);font-size:10px}.head{font-weight:600}.title{font-size:16px;font-weight:600}\
-.band{fill:var(--band)}.line{stroke:var(--line);stroke-width:1}\
-.client{fill:var(--client)}.server{fill:var(--server)}.bound{opacity:.28}.wrong{fill:var(--wrong)}\
-.note{font-size:10px;font-weight:600}.kept{fill:var(--right);font-size:11px}";
+text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
+fill:#1f2328}\
+.quiet{fill:#6e7781;font-size:10px}.head{font-weight:600}.title{font-size:16px;font-weight:600}\
+.page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d0d7de;stroke-width:1}\
+.client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.25}\
+.wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:11px}\
+@media(prefers-color-scheme:dark){\
+text{fill:#e6edf3}.quiet{fill:#8d96a0}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#3d444d}\
+.client{fill:#58a6ff}.server{fill:#f0883e}.wrong{fill:#ff7b72}.kept{fill:#3fb950}}";
 
 /// The whole chart.
 pub(super) fn chart(matrix: &Matrix) -> String {
@@ -53,6 +54,7 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"When each end finds each fault: \
          the planned bound and what was measured\">\n<style>{STYLE}</style>"
     )?;
+    writeln!(svg, "<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>")?;
     legend(svg)?;
     for (detector, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
         let middle = left + WIDTH / 2.0;

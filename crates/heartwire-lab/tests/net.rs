@@ -1,0 +1,258 @@
+//! The network lab as a program: what it leaves behind, and whether it notices a program that lies.
+//!
+//! Most of these need what the lab needs. Where that is missing they say so, and pass.
+
+#![cfg(target_os = "linux")]
+
+use core::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The least that makes a cell.
+const ONE_CELL: [&str; 4] = ["--only", "client-closes", "--detector", "none"];
+
+#[test]
+fn every_fault_and_every_detector_is_listed() {
+    let listed = run(&["--list"]);
+    assert!(listed.status.success());
+    let text = String::from_utf8(listed.stdout).unwrap();
+    for name in ["server-frozen", "gone-unacked", "nat-expiry", "keepalive-tuned", "everything"] {
+        assert!(text.contains(name), "{name} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_fault_that_does_not_exist_is_refused() {
+    let refused = run(&["--only", "earthquake"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("invalid value 'earthquake'"), "{said}");
+}
+
+#[test]
+fn without_the_right_to_make_namespaces_the_simulator_runs_alone() {
+    let mut command = Command::new(LAB);
+    if rustix::process::geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", LAB]);
+    }
+    let mut lab =
+        Killed(command.arg("net").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(lab.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said: Vec<String> =
+        lines.take_while(|line| !line.contains("the simulator alone")).collect();
+    let is_said = |what: &str| said.iter().any(|line| line.contains(what));
+    assert!(is_said("the right to make network namespaces"), "{said:?}");
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next_and_nothing_else() {
+    if heartwire().is_none() {
+        return;
+    }
+    // No process ever started so late.
+    let leftover = format!("hwlab-{}-{}-0-client", std::process::id(), u64::MAX);
+    let stranger = format!("web-{}-0", std::process::id());
+    for name in [&leftover, &stranger] {
+        assert!(ip(&["netns", "add", name]).status.success());
+    }
+    let sleep = ["netns", "exec", &leftover, "sleep", "600"];
+    let mut sleeper = Killed(Command::new("ip").args(sleep).spawn().unwrap());
+    wait_until("it sleeps", || !ip(&["netns", "pids", &leftover]).stdout.is_empty());
+
+    let ran = run(&ONE_CELL);
+    let namespaces = namespaces();
+    ip(&["netns", "delete", &stranger]);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(!namespaces.contains(&leftover) && namespaces.contains(&stranger), "{namespaces:?}");
+    assert!(!sleeper.0.wait().unwrap().success());
+}
+
+#[test]
+fn a_run_that_is_interrupted_leaves_nothing_behind() {
+    if heartwire().is_none() {
+        return;
+    }
+    let mut lab = start_long_run();
+    kill_process(Pid::from_child(&lab.0), Signal::INT).unwrap();
+    let asked = Instant::now();
+    let status = lab.0.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    assert_eq!(namespaces_of(&lab.0), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_is_killed_takes_its_programs_with_it() {
+    if heartwire().is_none() {
+        return;
+    }
+    let mut lab = start_long_run();
+    kill_process(Pid::from_child(&lab.0), Signal::KILL).unwrap();
+    lab.0.wait().unwrap();
+    // Another test may remove them before this one sees them.
+    wait_until("its programs are gone", || {
+        let names = namespaces_of(&lab.0);
+        names.iter().all(|name| ip(&["netns", "pids", name]).stdout.is_empty())
+    });
+    assert!(run(&ONE_CELL).status.success());
+    assert_eq!(namespaces_of(&lab.0), Vec::<String>::new());
+}
+
+#[test]
+fn a_fault_is_found_as_planned() {
+    if heartwire().is_none() {
+        return;
+    }
+    let report = json(&["--only", "server-frozen", "--detector", "both-ways"]);
+    assert_eq!(report["right"], true, "{report}");
+    let client = &report["cells"][0]["client"];
+    assert_eq!((&client["how"], &client["judgement"]), (&"silence".into(), &"inside".into()));
+}
+
+#[test]
+fn a_program_that_judges_too_soon_is_noticed() {
+    let Some(heartwire) = heartwire() else { return };
+    let hasty = liar("hasty", heartwire, "--limit=3000ms", "--limit=2000ms");
+    // At first once a beat, so that a fault right after a beat finds it out as well.
+    let args = ["--only", "gone-idle", "--detector", "one-way", "--runs", "5", "--observe", "4s"];
+    let report = json(&[args.as_slice(), &["--bin", text(&hasty)]].concat());
+    assert_eq!(report["right"], false, "{report}");
+    let cells = report["cells"].as_array().unwrap();
+    assert!(cells.iter().any(|cell| cell["server"]["judgement"] == "EARLY"), "{report}");
+}
+
+#[test]
+fn a_program_that_never_judges_is_noticed() {
+    let Some(heartwire) = heartwire() else { return };
+    let blind = liar("blind", heartwire, "--limit=3000ms", "--no-limit");
+    let args = ["--only", "server-frozen", "--detector", "both-ways", "--observe", "4s"];
+    let report = json(&[args.as_slice(), &["--bin", text(&blind)]].concat());
+    assert_eq!(report["right"], false, "{report}");
+    assert_eq!(report["cells"][0]["client"]["judgement"], "MISSED", "{report}");
+}
+
+#[test]
+fn a_program_that_does_not_start_is_not_measured() {
+    let Some(heartwire) = heartwire() else { return };
+    let broken = liar("broken", heartwire, "--no-beat", "--no-such-flag");
+    let args = ["--only", "gone-idle", "--detector", "none", "--bin", text(&broken)];
+    let report = json(&args);
+    assert_eq!(report["right"], false);
+    let error = report["errors"][0].as_str().unwrap();
+    assert!(error.contains("gone-idle with none") && error.contains("--no-such-flag"), "{error}");
+}
+
+/// The program under test, if the lab can run here.
+fn heartwire() -> Option<&'static Path> {
+    static HEARTWIRE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    HEARTWIRE.get_or_init(find).as_deref()
+}
+
+fn find() -> Option<PathBuf> {
+    let heartwire = Path::new(LAB).with_file_name("heartwire");
+    if !heartwire.is_file() {
+        println!("skipped: {} is not built", heartwire.display());
+        return None;
+    }
+    let mut command = Command::new(LAB);
+    command.arg("net").args(ONE_CELL).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut lab = Killed(command.spawn().unwrap());
+    let mut said = BufReader::new(lab.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    if said.any(|line| line.contains("the network lab cannot run here")) {
+        println!("skipped: the network lab cannot run here");
+        return None;
+    }
+    Some(heartwire)
+}
+
+/// Killed when the test is over, if it still runs.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(args: &[&str]) -> Output {
+    Command::new(LAB).arg("net").args(args).output().unwrap()
+}
+
+#[track_caller]
+fn json(args: &[&str]) -> Value {
+    let ran = run(&[args, &["--format", "json"]].concat());
+    serde_json::from_slice(&ran.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&ran.stderr)))
+}
+
+/// A run whose programs are there, and that would go on for a minute.
+#[track_caller]
+fn start_long_run() -> Killed {
+    let args = ["net", "--only", "nothing", "--detector", "none", "--observe", "60s"];
+    let mut command = Command::new(LAB);
+    let lab = Killed(command.args(args).stderr(Stdio::null()).spawn().unwrap());
+    wait_until("it runs", || {
+        let has_programs = |name: &String| !ip(&["netns", "pids", name]).stdout.is_empty();
+        namespaces_of(&lab.0).iter().filter(|name| has_programs(name)).count() == 2
+    });
+    lab
+}
+
+/// A program like `heartwire` that hears another word for one of those it is told.
+fn liar(name: &str, heartwire: &Path, word: &str, other: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("heartwire-{name}"));
+    let lines = [
+        "#!/bin/sh".to_owned(),
+        "for word do".to_owned(),
+        "  shift".to_owned(),
+        format!("  [ \"$word\" != {word} ] || word={other}"),
+        "  set -- \"$@\" \"$word\"".to_owned(),
+        "done".to_owned(),
+        format!("exec {} \"$@\"", heartwire.display()),
+    ];
+    fs::write(&script, lines.join("\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn ip(args: &[&str]) -> Output {
+    Command::new("ip").args(args).output().unwrap()
+}
+
+fn namespaces() -> Vec<String> {
+    let listed = String::from_utf8(ip(&["netns", "list"]).stdout).unwrap();
+    listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+fn namespaces_of(lab: &Child) -> Vec<String> {
+    let prefix = format!("hwlab-{}-", lab.id());
+    namespaces().into_iter().filter(|name| name.starts_with(&prefix)).collect()
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -65,10 +65,12 @@ impl View {
     }
 
     /// This end's limit, where the fault takes the peer's bytes away. The last one came up to one
-    /// of the peer's intervals before the fault, and up to a round trip after it.
+    /// of the peer's intervals before the fault, if the next was sent late and was still under way,
+    /// and up to a round trip after it.
     pub(super) fn silence(&self) -> Option<Detector> {
         let limit = self.own.policy.limit()?;
-        let age = self.hears_every().map_or(limit, |every| every.saturating_add(self.late_beat()));
+        let late = self.late_beat().saturating_add(self.rtt);
+        let age = self.hears_every().map_or(limit, |every| every.saturating_add(late));
         let latest = limit.saturating_add(self.delivery());
         Some(Detector::new(Mechanism::Silence, limit.saturating_sub(age), latest))
     }

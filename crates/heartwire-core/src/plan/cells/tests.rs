@@ -58,11 +58,11 @@ fn news_takes_a_round_trip_and_a_tick_at_most() {
 #[test]
 fn a_silence_began_with_a_beat_that_may_have_been_late() {
     let frozen = found(beating(secs(10)), judging(), Fault::PeerFrozen, Side::Server);
-    assert_bound(frozen, 19_900, 30_300);
+    assert_bound(frozen, 19_700, 30_300);
     // An answer waits for two timers.
     let (asking, answering) =
         (end(Policy::builder().beat(secs(10)).limit(secs(30))), end(Policy::builder().echo(true)));
-    assert_bound(found(asking, answering, Fault::PeerFrozen, Side::Client), 19_800, 30_300);
+    assert_bound(found(asking, answering, Fault::PeerFrozen, Side::Client), 19_600, 30_300);
     // Nothing is known of when the last byte came.
     assert_bound(found(quiet(), judging(), Fault::PeerFrozen, Side::Server), 0, 30_300);
 }
@@ -79,7 +79,7 @@ fn a_peer_that_is_not_acknowledged_sends_one_beat_more() {
     let asking = end(Policy::builder().beat(secs(10)).limit(secs(30)));
     let answering = end(Policy::builder().echo(true));
     let finding = found(asking, answering, Fault::CutToServer, Side::Client);
-    assert_bound(finding, 19_800, 30_300);
+    assert_bound(finding, 19_600, 30_300);
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_reset_is_heard_when_the_other_end_gives_its_verdict() {
     let server = found(beating(secs(10)), judging(), fault, Side::Server);
     let client = found(beating(secs(10)), judging(), fault, Side::Client);
     assert_eq!((server.by, client.by), (Mechanism::Silence, Mechanism::Reset));
-    assert_bound(server, 19_900, 30_300);
-    assert_bound(client, 19_900, 30_600);
+    assert_bound(server, 19_700, 30_300);
+    assert_bound(client, 19_700, 30_600);
 }
 
 #[test]

@@ -139,9 +139,9 @@ impl Matrix {
         })
     }
 
-    /// How far apart the earliest and the latest moment are at most in which a fault can have been
-    /// made.
-    fn resolution(&self) -> Duration {
+    /// How far apart the earliest and the latest moment are in which a fault can have been made:
+    /// mostly, and at most.
+    fn resolution(&self) -> [Duration; 2] {
         let sides = self.records.iter().flat_map(|record| record.sides.iter());
         let seen = sides.filter_map(|(_, side)| match &side.seen {
             Seen::Something(sight) if side.expected != Expected::NotAsked => {
@@ -149,7 +149,10 @@ impl Matrix {
             }
             Seen::Something(_) | Seen::Nothing { .. } => None,
         });
-        seen.max().unwrap_or_default()
+        let mut seen: Vec<Duration> = seen.collect();
+        seen.sort();
+        let median = seen.get(seen.len() / 2).copied();
+        [median, seen.last().copied()].map(Option::unwrap_or_default)
     }
 
     /// How many ends were asked.
@@ -165,8 +168,8 @@ struct Summary<'a> {
     expected: &'a Expected,
     /// The worst of them.
     judgement: Judgement,
-    /// The earliest and the latest time at which it was found, if it was.
-    found: Option<(Duration, Duration)>,
+    /// When it was found, each time.
+    times: Vec<Duration>,
     /// By what.
     hows: Vec<How>,
     /// How long it was watched when it was not found, if that happened.
@@ -179,7 +182,7 @@ impl<'a> Summary<'a> {
         let mut this = Self {
             expected: &first.expected,
             judgement: first.judgement,
-            found: None,
+            times: Vec::new(),
             hows: Vec::new(),
             nothing: None,
         };
@@ -190,9 +193,7 @@ impl<'a> Summary<'a> {
             match &run.seen {
                 Seen::Nothing { during } => this.nothing = this.nothing.max(Some(*during)),
                 Seen::Something(sight) => {
-                    let time = sight.time();
-                    let (least, most) = this.found.unwrap_or((time, time));
-                    this.found = Some((least.min(time), most.max(time)));
+                    this.times.push(sight.time());
                     if !this.hows.contains(&sight.how) {
                         this.hows.push(sight.how);
                     }
@@ -202,12 +203,17 @@ impl<'a> Summary<'a> {
         Some(this)
     }
 
+    /// The earliest and the latest time at which it was found, if it was.
+    fn found(&self) -> Option<(Duration, Duration)> {
+        Some((*self.times.iter().min()?, *self.times.iter().max()?))
+    }
+
     /// What was measured, in a few characters, for a table that says elsewhere who and when.
     fn short(&self) -> String {
         if *self.expected == Expected::NotAsked {
             return "·".to_owned();
         }
-        let found = self.found.map(|(least, most)| {
+        let found = self.found().map(|(least, most)| {
             let (least, most) = (seconds(least), seconds(most));
             if least == most { most } else { format!("{least}–{most}") }
         });
@@ -219,6 +225,17 @@ impl<'a> Summary<'a> {
         let said: Vec<String> = found.into_iter().chain(nothing).collect();
         let said = said.join(" or ");
         if self.judgement.is_right() { said } else { format!("{said} {}", self.judgement.name()) }
+    }
+
+    /// The same for a sentence.
+    fn in_words(&self) -> String {
+        match (self.found(), self.nothing) {
+            (Some(_), _) => format!("{} s", self.short()),
+            (None, Some(during)) if matches!(self.expected, Expected::Found(_)) => {
+                format!("not within {:.0} s", during.as_secs_f64())
+            }
+            (None, _) => self.short(),
+        }
     }
 }
 

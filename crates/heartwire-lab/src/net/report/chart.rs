@@ -11,29 +11,30 @@ use crate::net::expect::Expected;
 use crate::net::fault::Fault;
 
 /// Where the columns begin, and how wide and high a cell is.
-const LEFT: f64 = 206.0;
-const TOP: f64 = 96.0;
-const WIDTH: f64 = 116.0;
+const LEFT: f64 = 196.0;
+const TOP: f64 = 108.0;
+const WIDTH: f64 = 128.0;
 const HEIGHT: f64 = 30.0;
 /// What is left free at both sides of a cell.
-const MARGIN: f64 = 8.0;
-/// Where the scale ends, in seconds. It is a square root, so that small times are told apart.
-const LONGEST: f64 = 20.0;
-/// What the scale is marked with.
-const MARKS: [f64; 5] = [0.0, 1.0, 3.0, 6.0, 12.0];
+const MARGIN: f64 = 9.0;
+/// What the scale ends with and is marked with, in seconds. What comes later has no place of its own,
+/// and is written.
+const LONGEST: f64 = 8.0;
+const MARKS: [f64; 5] = [0.0, 2.0, 4.0, 6.0, 8.0];
 
 /// Readable on a bright page and on a dark one. The bright colours stand for themselves, because some
 /// viewers know neither variables nor the reader's preference.
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
 fill:#1f2328}\
-.quiet{fill:#6e7781;font-size:10px}.head{font-weight:600}.title{font-size:16px;font-weight:600}\
-.page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d0d7de;stroke-width:1}\
-.client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.25}\
+.quiet{fill:#6e7781;font-size:10px}.sign{font-size:13px}.head{font-weight:600}.title{font-size:17px;font-weight:600}\
+.page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d8dee4;stroke-width:1}\
+.client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.22}.dot{stroke:#ffffff;stroke-width:1}\
 .wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:11px}\
 @media(prefers-color-scheme:dark){\
-text{fill:#e6edf3}.quiet{fill:#8d96a0}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#3d444d}\
-.client{fill:#58a6ff}.server{fill:#f0883e}.wrong{fill:#ff7b72}.kept{fill:#3fb950}}";
+text{fill:#e6edf3}.quiet{fill:#8d96a0}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#30363d}\
+.client{fill:#58a6ff}.server{fill:#f0883e}.dot{stroke:#0d1117}.bound{fill-opacity:.3}\
+.wrong{fill:#ff7b72}.kept{fill:#3fb950}}";
 
 /// The whole chart.
 pub(super) fn chart(matrix: &Matrix) -> String {
@@ -47,21 +48,16 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
     let faults: Vec<Fault> = matrix.faults().collect();
     let rows = f64::from(u32::try_from(faults.len()).unwrap_or_default());
     let columns = f64::from(u32::try_from(matrix.detectors().count()).unwrap_or_default());
-    let (width, height) = (LEFT + columns * WIDTH + 8.0, TOP + rows * HEIGHT + 34.0);
+    let (width, bottom) = (LEFT + columns * WIDTH + 6.0, TOP + rows * HEIGHT);
+    let height = bottom + 24.0;
     writeln!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"When each end finds each fault: \
-         the planned bound and what was measured\">\n<style>{STYLE}</style>"
+         the planned bound and what was measured\">\n<style>{STYLE}</style>\n\
+         <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>"
     )?;
-    writeln!(svg, "<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>")?;
     legend(svg)?;
-    for (detector, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
-        let middle = left + WIDTH / 2.0;
-        let [first, second] = detector.title();
-        text(svg, middle, TOP - 30.0, "head\" text-anchor=\"middle", first)?;
-        text(svg, middle, TOP - 16.0, "quiet\" text-anchor=\"middle", second)?;
-    }
     for ((row, &fault), top) in (0_u32..).zip(&faults).zip(places(TOP, HEIGHT)) {
         if row % 2 == 0 {
             writeln!(
@@ -70,7 +66,13 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
             )?;
         }
         text(svg, 10.0, top + HEIGHT / 2.0 + 4.0, "", fault.title())?;
-        for (detector, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
+    }
+    for (detector, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
+        let [first, second] = detector.title();
+        text(svg, left + MARGIN, TOP - 34.0, "head", first)?;
+        text(svg, left + MARGIN, TOP - 20.0, "quiet", second)?;
+        scale(svg, left, bottom)?;
+        for (&fault, top) in faults.iter().zip(places(TOP, HEIGHT)) {
             for (side, middle) in [(Side::Client, top + 9.5), (Side::Server, top + HEIGHT - 9.5)] {
                 if let Some(summary) = matrix.summary(fault, detector, side) {
                     cell(svg, &summary, side, left, middle)?;
@@ -78,28 +80,43 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
             }
         }
     }
-    scale(svg, matrix, TOP + rows * HEIGHT)?;
     writeln!(svg, "</svg>")
 }
 
 /// What the signs mean.
 fn legend(svg: &mut String) -> core::fmt::Result {
-    text(svg, 10.0, 26.0, "title", "When each end finds each fault")?;
-    let mut x = 300.0;
-    for (class, what) in [("client", "client"), ("server", "server")] {
+    text(svg, 10.0, 28.0, "title", "When each end finds each fault")?;
+    text(svg, 10.0, 46.0, "quiet", "in seconds after the fault")?;
+    let signs = [("client", "client"), ("server", "server")];
+    for ((class, who), y) in signs.into_iter().zip(places(20.0, 18.0)) {
         writeln!(
             svg,
-            "<rect class=\"{class} bound\" x=\"{x}\" y=\"16\" width=\"34\" height=\"9\" rx=\"4\"/>\
-             <circle class=\"{class}\" cx=\"{}\" cy=\"20.5\" r=\"3.6\"/>",
-            x + 22.0
+            "<rect class=\"{class} bound\" x=\"330\" y=\"{}\" width=\"40\" height=\"9\" rx=\"4\"/>\
+             <circle class=\"{class} dot\" cx=\"354\" cy=\"{}\" r=\"4\"/>",
+            y - 4.5,
+            y
         )?;
-        text(svg, x + 42.0, 25.0, "", &format!("{what}: planned bound, measured"))?;
-        x += 230.0;
+        text(svg, 380.0, y + 4.0, "", &format!("{who}: planned bound, and measured"))?;
     }
-    text(svg, x, 25.0, "quiet", "∞ never, in the plan and measured")?;
-    text(svg, x, 39.0, "kept", "✓ connection kept, as planned")?;
-    text(svg, x + 186.0, 39.0, "quiet", "→ later than was watched")?;
-    text(svg, 10.0, 44.0, "quiet", "seconds after the fault; the scale is a square root")
+    text(svg, 700.0, 24.0, "kept", "✓ kept, as planned")?;
+    text(svg, 700.0, 42.0, "quiet", "∞ never, in the plan and in the measurement")?;
+    text(svg, 1000.0, 24.0, "quiet", "› later than it was watched")?;
+    text(svg, 1000.0, 42.0, "note wrong", "WORDS: not as planned")
+}
+
+/// The lines of the scale of one column, and their marks at both ends.
+fn scale(svg: &mut String, left: f64, bottom: f64) -> core::fmt::Result {
+    for mark in MARKS {
+        let x = x_of(Duration::from_secs_f64(mark), left);
+        writeln!(
+            svg,
+            "<line class=\"line\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>"
+        )?;
+        for y in [TOP - 5.0, bottom + 13.0] {
+            text(svg, x, y, "quiet\" text-anchor=\"middle", &mark.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// One end of a cell, with its middle at that height.
@@ -110,61 +127,45 @@ fn cell(
     left: f64,
     middle: f64,
 ) -> core::fmt::Result {
+    if *summary.expected == Expected::NotAsked {
+        return Ok(());
+    }
     let class = match side {
         Side::Client => "client",
         Side::Server => "server",
     };
-    let right = left + WIDTH - MARGIN;
-    let text_at = middle + 3.5;
-    let promise = summary.expected.promise();
-    let is_shown = promise.is_some_and(|promise| promise.earliest.as_secs_f64() < LONGEST);
-    if let Some(promise) = promise.filter(|_| is_shown) {
+    if let Some(promise) = summary.expected.promise() {
         let (from, to) = (x_of(promise.earliest, left), x_of(promise.latest, left));
-        writeln!(
-            svg,
-            "<rect class=\"{class} bound\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"9\" \
-             rx=\"4\"/>",
-            middle - 4.5,
-            (to - from).max(3.0)
-        )?;
-    }
-    for time in summary.found.into_iter().flat_map(|(least, most)| [least, most]) {
-        let class = if summary.judgement.is_right() { class } else { "wrong" };
-        if *summary.expected != Expected::NotAsked {
-            let x = x_of(time, left);
-            writeln!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{middle}\" r=\"3.6\"/>")?;
-        }
-    }
-    if !summary.judgement.is_right() {
-        let class = "note wrong\" text-anchor=\"end";
-        return text(svg, right, text_at, class, summary.judgement.name());
-    }
-    let (class, sign) = match summary.expected {
-        Expected::NotAsked => return Ok(()),
-        Expected::Never => ("quiet", "∞"),
-        Expected::Kept => ("kept", "✓"),
-        Expected::FoundOrKept(_) if summary.nothing.is_some() => ("kept", "✓"),
-        Expected::Found(_) if summary.nothing.is_some() => ("quiet", "→"),
-        Expected::Found(_) | Expected::FoundOrKept(_) => return Ok(()),
-    };
-    text(svg, right, text_at, &format!("{class}\" text-anchor=\"end"), sign)
-}
-
-/// The lines of the scale, through all rows.
-fn scale(svg: &mut String, matrix: &Matrix, bottom: f64) -> core::fmt::Result {
-    for (_, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
-        for mark in MARKS {
-            let x = x_of(Duration::from_secs_f64(mark), left);
+        let wide = (to - from).max(3.0);
+        // One that begins beyond the scale has only its sign.
+        if promise.earliest.as_secs_f64() < LONGEST {
             writeln!(
                 svg,
-                "<line class=\"line\" x1=\"{x:.1}\" y1=\"{}\" x2=\"{x:.1}\" y2=\"{bottom}\" \
-                 opacity=\".5\"/>",
-                TOP - 6.0
+                "<rect class=\"{class} bound\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" \
+                 height=\"9\" rx=\"4\"/>",
+                middle - 4.5,
             )?;
-            text(svg, x, bottom + 13.0, "quiet\" text-anchor=\"middle", &mark.to_string())?;
         }
     }
-    Ok(())
+    let dot = if summary.judgement.is_right() { class } else { "wrong" };
+    let (is_beyond, times): (Vec<Duration>, Vec<Duration>) =
+        summary.times.iter().partition(|time| time.as_secs_f64() > LONGEST);
+    for time in times {
+        let x = x_of(time, left);
+        writeln!(svg, "<circle class=\"{dot} dot\" cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/>")?;
+    }
+    let right = left + WIDTH - MARGIN;
+    let beyond = is_beyond.iter().max().map(|time| format!("{:.1} s", time.as_secs_f64()));
+    let (class, sign) = match (summary.expected, beyond) {
+        _ if !summary.judgement.is_right() => ("note wrong", summary.judgement.name().to_owned()),
+        (_, Some(beyond)) => ("quiet", beyond),
+        (Expected::Never, None) => ("sign quiet", "∞".to_owned()),
+        (Expected::Kept, None) => ("kept", "✓".to_owned()),
+        (Expected::FoundOrKept(_), None) if summary.nothing.is_some() => ("kept", "✓".to_owned()),
+        (Expected::Found(_), None) if summary.nothing.is_some() => ("sign quiet", "›".to_owned()),
+        (Expected::NotAsked | Expected::Found(_) | Expected::FoundOrKept(_), None) => return Ok(()),
+    };
+    text(svg, right, middle + 3.5, &format!("{class}\" text-anchor=\"end"), &sign)
 }
 
 fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> core::fmt::Result {
@@ -177,8 +178,7 @@ fn places(first: f64, each: f64) -> impl Iterator<Item = f64> {
     (0_u32..).map(move |number| first + f64::from(number) * each)
 }
 
-/// Where a time is in the cell that begins at `left`.
+/// Where a time is in the column that begins at `left`.
 fn x_of(time: Duration, left: f64) -> f64 {
-    let part = (time.as_secs_f64() / LONGEST).min(1.0).sqrt();
-    left + MARGIN + part * (WIDTH - 2.0 * MARGIN)
+    left + MARGIN + (time.as_secs_f64() / LONGEST).min(1.0) * (WIDTH - 2.0 * MARGIN)
 }

@@ -23,7 +23,7 @@ pub(crate) fn json(report: &Report) -> String {
         "seed": report.seed,
         "took_ms": ms(report.took),
         "observe_ms": ms(report.observe),
-        "resolution_ms": ms(report.near.resolution()),
+        "resolution_ms": report.near.resolution().map(ms),
         "far_path": report.far.profile.as_ref().map(path),
         "right": report.is_right(),
         "errors": report.errors,

@@ -72,7 +72,7 @@ fn several_runs_of_a_cell_are_shown_as_what_they_span() {
         Matrix { profile: None, records: runs.map(|client| record(client, never())).to_vec() };
     assert_eq!(matrix.short(Fault::GoneIdle, Detector::BothWays), "2.00–2.50 / never");
     assert_eq!(matrix.short(Fault::GoneIdle, Detector::None), "");
-    assert_eq!(matrix.resolution(), ms(10));
+    assert_eq!(matrix.resolution(), [ms(10); 2]);
     assert_eq!(matrix.asked(), 6);
 }
 

@@ -1,12 +1,23 @@
 //! One connection without its socket: bytes in, events and bytes out.
 
+mod dialogue;
+mod gate;
+mod settings;
+
+use alloc::boxed::Box;
 use core::time::Duration;
 
-use crate::frame::{self, Decoded, Frame};
-use crate::liveness::{Liveness, Verdict};
-use crate::policy::{Millis, Policy};
+use dialogue::Dialogue;
+pub use dialogue::Path;
+use gate::Stage;
+pub use settings::{Caps, Settings, Wire};
+
+use crate::frame::{self, Head, Kind};
+use crate::liveness::{Cause, Liveness, Verdict};
+use crate::policy::{Bound, Policy, Side};
 use crate::stall::Stall;
 use crate::time::Instant;
+use crate::v1::{self, Bye, Contract, Health, Hello, VERSION, Welcome};
 use crate::violation::Violation;
 
 /// A frame may take this long per KiB of its body on top of [`Caps::frame`]: 1 KiB/s is slower than
@@ -17,125 +28,6 @@ const TIME_PER_KIB: Duration = Duration::from_secs(1);
 /// what a flood asks beyond this is answered by the ones before it.
 const ANSWERS_OWED_MAX: u8 = 64;
 
-/// How the bytes of a connection are to be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Wire {
-    /// The tutorial's frames, see [`frame`].
-    #[default]
-    V0,
-    /// Bytes without any head. There are no beats on it, so a policy's `beat` and `echo` are off.
-    Raw,
-}
-
-/// What a peer may make this end hold, or wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    body_len_max: u32,
-    first_frame: Option<Millis>,
-    frame: Option<Millis>,
-}
-
-impl Default for Caps {
-    fn default() -> Self {
-        Self {
-            body_len_max: Self::BODY_LEN_MAX,
-            first_frame: Millis::new(10_000),
-            frame: Millis::new(30_000),
-        }
-    }
-}
-
-impl Caps {
-    /// Default for [`body_len_max`](Self::body_len_max): 64 KiB, chosen so that 1,000 peers with a
-    /// frame half sent hold 64 MiB at most.
-    pub const BODY_LEN_MAX: u32 = 64 * 1024;
-
-    /// The longest body that the peer may send, in bytes; capped at [`frame::BODY_LEN_MAX`].
-    #[must_use]
-    pub fn body_len_max(mut self, bytes: u32) -> Self {
-        self.body_len_max = bytes.min(frame::BODY_LEN_MAX);
-        self
-    }
-
-    /// Time from the start to the peer's first whole head, if it is limited.
-    #[must_use]
-    pub fn first_frame_within(&self) -> Option<Duration> {
-        self.first_frame.map(Millis::duration)
-    }
-
-    /// Time from the first byte of a frame to its last, if it is limited, without what its body adds.
-    #[must_use]
-    pub fn frame_within(&self) -> Option<Duration> {
-        self.frame.map(Millis::duration)
-    }
-
-    /// Time from the start to the peer's first whole head. Default 10 s; `None`: any time.
-    /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
-    #[must_use]
-    pub fn first_frame(mut self, within: Option<Duration>) -> Self {
-        self.first_frame = within.map(Millis::clamp);
-        self
-    }
-
-    /// Time from the first byte of a frame to its last, plus one second per KiB of its body.
-    /// Default 30 s, the limit of the usual policy: a blackout that a connection outlives between
-    /// frames should not end it within one. `None`: any time. Clamped to 1 ms to 49 days.
-    #[must_use]
-    pub fn frame(mut self, within: Option<Duration>) -> Self {
-        self.frame = within.map(Millis::clamp);
-        self
-    }
-}
-
-/// Everything a [`Connection`] is told when it starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    wire: Wire,
-    policy: Policy,
-    caps: Caps,
-    tick_ms: u16,
-}
-
-impl Settings {
-    /// Wire v0, default [`Caps`], and a tick of 100 ms.
-    #[must_use]
-    pub fn new(policy: Policy) -> Self {
-        Self { wire: Wire::V0, policy, caps: Caps::default(), tick_ms: 100 }
-    }
-
-    /// How the bytes are to be read.
-    #[must_use]
-    pub const fn wire(mut self, wire: Wire) -> Self {
-        self.wire = wire;
-        self
-    }
-
-    /// What the peer may make this end hold, or wait for.
-    #[must_use]
-    pub const fn caps(mut self, caps: Caps) -> Self {
-        self.caps = caps;
-        self
-    }
-
-    /// How late the driver promises to call [`Connection::handle_timeout`] at most. It widens the
-    /// bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
-    #[must_use]
-    pub fn tick(mut self, tick: Duration) -> Self {
-        self.tick_ms = u16::try_from(tick.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
-        self
-    }
-
-    /// The policy that will be in force: the one given, less its beats on a wire without beats.
-    #[must_use]
-    pub fn policy(&self) -> Policy {
-        match self.wire {
-            Wire::V0 => self.policy,
-            Wire::Raw => self.policy.without_beats(),
-        }
-    }
-}
-
 /// Something that came from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every event")]
@@ -143,22 +35,61 @@ pub enum Event<'a> {
     /// A beat. Nothing needs to be done: an answer, if one is owed, is in
     /// [`Connection::poll_transmit`].
     Beat,
+    /// A beat that promises the next ones in another interval than those before it (wire v1). The
+    /// deadline has moved, perhaps forward.
+    Promise(Option<Duration>),
     /// A whole body for the application, borrowed from the bytes it came in.
     Data(&'a [u8]),
+    /// A client would like to come in. Nothing more is taken from it until
+    /// [`Connection::welcome`] is called, or the connection is closed.
+    Hello(Hello<'a>),
+    /// The server has taken this client in; the contract is in force.
+    Welcome(Welcome),
+    /// The peer is about to close the connection. The connection has ended.
+    Bye(Bye<'a>),
+}
+
+/// What a connection has turned out to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a driver must handle each")]
+pub enum Spoken {
+    /// Nothing is known yet: no frame came, or no WELCOME.
+    Unknown,
+    /// Bytes without heads.
+    Raw,
+    /// Wire v0.
+    V0,
+    /// Wire v1, after the handshake.
+    V1,
 }
 
 /// A few bytes to write, held in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    bytes: [u8; frame::HEAD_LEN],
+    bytes: [u8; Self::LEN_MAX],
     len: u8,
 }
 
 impl Transmit {
-    const NOTHING: Self = Self { bytes: [0; frame::HEAD_LEN], len: 0 };
+    /// A head and the body of a v1 beat.
+    const LEN_MAX: usize = frame::HEAD_LEN + v1::BEAT_LEN;
+    const NOTHING: Self = Self { bytes: [0; Self::LEN_MAX], len: 0 };
 
-    const fn head(bytes: [u8; frame::HEAD_LEN]) -> Self {
-        Self { bytes, len: 8 }
+    fn head(head: [u8; frame::HEAD_LEN]) -> Self {
+        Self::of([&head, &[]], 8)
+    }
+
+    fn beat(body: &[u8; v1::BEAT_LEN]) -> Self {
+        let head = frame::head(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
+        Self::of([&head, body], 40)
+    }
+
+    fn of(parts: [&[u8]; 2], len: u8) -> Self {
+        let mut bytes = [0; Self::LEN_MAX];
+        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+        }
+        Self { bytes, len }
     }
 }
 
@@ -181,28 +112,43 @@ impl AsRef<[u8]> for Transmit {
 /// 3. [`poll_transmit`](Self::poll_transmit) until it returns `None`; with bytes still waiting to
 ///    be written, [`handle_sent`](Self::handle_sent) instead: a full buffer needs no more beats.
 ///
-/// A verdict or a violation ends the connection: no event follows it.
-#[derive(Clone, Copy, Debug)]
+/// A verdict, a violation or a BYE ends the connection: no event follows it.
+///
+/// On [`Wire::V1`] a client first writes a [`Hello`]; a server that gets one decides with
+/// [`Terms::agree`](v1::Terms::agree) and whatever else it goes by, and calls
+/// [`welcome`](Self::welcome).
+#[derive(Clone, Debug)]
 pub struct Connection {
     liveness: Liveness,
-    wire: Wire,
     caps: Caps,
     tick_ms: u16,
+    stage: Stage,
     reading: Reading,
     answers_owed: u8,
+    /// For wire v1 only, so that others need no memory for it.
+    dialogue: Option<Box<Dialogue>>,
+}
+
+/// What became of the bytes in front.
+enum Taken<'a> {
+    Event(Event<'a>),
+    /// A frame that nobody needs to hear of.
+    Nothing,
+    /// They are not a whole frame.
+    Partial,
 }
 
 /// Where the peer is in sending a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// It has not sent a whole head yet.
-    FirstHead { since: Instant },
+    /// It has not sent what has to come first: a whole head, or a whole frame of the handshake.
+    First { since: Instant },
     /// It is between frames.
     Between,
     /// It is within a frame; `body_len` is 0 until the head is whole.
     Frame { since: Instant, body_len: u32 },
-    /// It broke the protocol: whatever else it sends is not looked at.
-    Refused,
+    /// It broke the protocol, or took its leave: whatever else it sends is not looked at.
+    Over,
 }
 
 impl Connection {
@@ -210,30 +156,47 @@ impl Connection {
     /// first frame count from here.
     #[must_use]
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let reading = match settings.wire {
-            Wire::V0 => Reading::FirstHead { since: now },
-            Wire::Raw => Reading::Between,
+        let stage = Stage::of(settings.wire);
+        let reading = match stage {
+            Stage::Raw => Reading::Between,
+            Stage::V0
+            | Stage::Opening { .. }
+            | Stage::Deciding
+            | Stage::AwaitingWelcome
+            | Stage::V1 => Reading::First { since: now },
         };
+        let client = || Box::new(Dialogue::new(Side::Client, Some(settings.offer_in_force()), now));
         Self {
             liveness: Liveness::new(settings.policy(), now),
-            wire: settings.wire,
             caps: settings.caps,
             tick_ms: settings.tick_ms,
+            stage,
             reading,
             answers_owed: 0,
+            dialogue: (settings.wire == Wire::V1).then(client),
         }
     }
 
     /// At least one byte from the peer arrived at `at`, which may lie in the past.
     pub fn handle_heard(&mut self, at: Instant) {
-        self.liveness.handle_heard(at);
+        self.handle_heard_between(at, at);
+    }
+
+    /// The last byte from the peer arrived between these times: no verdict holds it for older than
+    /// `latest`, and a round trip is reckoned to the middle.
+    pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
+        self.liveness.handle_heard(latest);
+        if let Some(dialogue) = &mut self.dialogue {
+            dialogue.arrived_at = earliest.saturating_add(latest.saturating_since(earliest) / 2);
+        }
     }
 
     /// Takes the next whole frame off the front of `bytes`.
     ///
     /// `bytes` are all the bytes that came after the last frame taken. Returns `None`, and leaves
-    /// `bytes` as they are, when they end before the frame does, and after the end of the
-    /// connection. An echo that falls due is in [`poll_transmit`](Self::poll_transmit).
+    /// what does not make a frame, when they end before the frame does, after the end of the
+    /// connection, and while a HELLO is being decided about. An echo that falls due is in
+    /// [`poll_transmit`](Self::poll_transmit).
     ///
     /// # Errors
     ///
@@ -243,68 +206,163 @@ impl Connection {
         now: Instant,
         bytes: &mut &'a [u8],
     ) -> Result<Option<Event<'a>>, Violation> {
-        if bytes.is_empty() || self.has_ended() {
-            return Ok(None);
+        loop {
+            if bytes.is_empty() || self.has_ended() || self.stage == Stage::Deciding {
+                return Ok(None);
+            }
+            if self.stage == Stage::Raw {
+                return Ok(Some(Event::Data(core::mem::take(bytes))));
+            }
+            let taken =
+                self.take_frame(now, bytes).inspect_err(|_| self.reading = Reading::Over)?;
+            match taken {
+                Taken::Event(event) => return Ok(Some(event)),
+                Taken::Nothing => {}
+                Taken::Partial => return Ok(None),
+            }
         }
-        match self.wire {
-            Wire::Raw => Ok(Some(Event::Data(core::mem::take(bytes)))),
-            Wire::V0 => self.handle_frame(now, bytes),
-        }
+    }
+
+    fn take_frame<'a>(
+        &mut self,
+        now: Instant,
+        bytes: &mut &'a [u8],
+    ) -> Result<Taken<'a>, Violation> {
+        let Some((head, rest)) = bytes.split_first_chunk() else {
+            self.handle_partial(now, None);
+            return Ok(Taken::Partial);
+        };
+        let head = self.stage.admit(*head, self.caps.body_len_max)?;
+        let len = usize::try_from(head.body_len).unwrap_or(usize::MAX);
+        let Some((body, rest)) = rest.split_at_checked(len) else {
+            self.handle_partial(now, Some(head));
+            return Ok(Taken::Partial);
+        };
+        *bytes = rest;
+        self.handle_frame(now, head.kind, body)
     }
 
     fn handle_frame<'a>(
         &mut self,
         now: Instant,
-        bytes: &mut &'a [u8],
-    ) -> Result<Option<Event<'a>>, Violation> {
-        match frame::decode(bytes, self.caps.body_len_max) {
-            Ok(Decoded::Whole { frame, len }) => {
-                *bytes = bytes.get(len..).unwrap_or_default();
-                self.reading = Reading::Between;
-                Ok(Some(self.handle_whole(frame)))
-            }
-            Ok(Decoded::Partial { body_len }) => {
-                self.handle_partial(now, body_len);
-                Ok(None)
-            }
-            Err(violation) => Err(self.refuse(violation)),
+        kind: Kind,
+        body: &'a [u8],
+    ) -> Result<Taken<'a>, Violation> {
+        if self.stage == Stage::AwaitingWelcome && kind == Kind::Heart {
+            return Ok(Taken::Nothing);
         }
-    }
-
-    fn handle_whole<'a>(&mut self, frame: Frame<'a>) -> Event<'a> {
-        match frame {
-            Frame::Beat => {
-                if self.liveness.policy().echo() {
-                    self.answers_owed = (self.answers_owed + 1).min(ANSWERS_OWED_MAX);
-                }
-                Event::Beat
-            }
-            Frame::Data(body) => Event::Data(body),
+        if kind != Kind::Hello {
+            // The time for the handshake runs until the welcome.
+            self.reading = Reading::Between;
         }
-    }
-
-    fn handle_partial(&mut self, now: Instant, body_len: Option<u32>) {
-        self.reading = match (self.reading, body_len) {
-            (Reading::FirstHead { since }, None) => Reading::FirstHead { since },
-            (Reading::Frame { since, .. }, body_len) => {
-                Reading::Frame { since, body_len: body_len.unwrap_or(0) }
+        let event = match kind {
+            Kind::Heart => self.handle_beat(now, body)?,
+            Kind::Data => {
+                self.settle_v0();
+                Event::Data(body)
             }
-            (Reading::FirstHead { .. } | Reading::Between, body_len) => {
-                Reading::Frame { since: now, body_len: body_len.unwrap_or(0) }
+            Kind::Hello => self.handle_hello(body)?,
+            Kind::Welcome => self.handle_welcome(now, body)?,
+            Kind::Bye => {
+                self.reading = Reading::Over;
+                Event::Bye(Bye::decode(body)?)
             }
-            (Reading::Refused, _) => Reading::Refused,
+            Kind::Pad => return Ok(Taken::Nothing),
         };
+        Ok(Taken::Event(event))
     }
 
-    fn refuse(&mut self, violation: Violation) -> Violation {
-        self.reading = Reading::Refused;
-        violation
+    /// A first frame of v0 means v0.
+    fn settle_v0(&mut self) {
+        if matches!(self.stage, Stage::Opening { .. }) {
+            self.stage = Stage::V0;
+        }
+    }
+
+    fn handle_beat<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
+        let (Some(dialogue), Ok(body)) = (&mut self.dialogue, body.try_into()) else {
+            self.settle_v0();
+            if self.liveness.policy().echo() {
+                self.answers_owed = (self.answers_owed + 1).min(ANSWERS_OWED_MAX);
+            }
+            return Ok(Event::Beat);
+        };
+        let beat = v1::Beat::decode(body);
+        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), now)?;
+        if dialogue.has_just_become_too_fast() {
+            self.liveness.beat_now();
+        }
+        Ok(changed.map_or(Event::Beat, |policy| {
+            self.liveness.set_policy(policy);
+            Event::Promise(policy.peer_beat())
+        }))
+    }
+
+    fn handle_hello<'a>(&mut self, body: &'a [u8]) -> Result<Event<'a>, Violation> {
+        let hello = Hello::decode(body)?;
+        let (lowest, highest) = hello.versions;
+        if !(lowest..=highest).contains(&VERSION) {
+            return Err(Violation::NoCommonVersion { lowest, highest });
+        }
+        self.stage = Stage::Deciding;
+        Ok(Event::Hello(hello))
+    }
+
+    fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
+        let welcome = Welcome::decode(body)?;
+        let dialogue = self.dialogue.as_ref().ok_or(Violation::BadWelcome)?;
+        dialogue.check(&welcome)?;
+        self.begin(now, welcome.contract);
+        Ok(Event::Welcome(welcome))
+    }
+
+    /// Takes in the client whose HELLO came, under this contract. What it sent meanwhile can be handed
+    /// to [`handle_received`](Self::handle_received) from now on. The caller writes the
+    /// [`Welcome`] before anything else.
+    ///
+    /// Does nothing unless a HELLO waits for an answer.
+    pub fn welcome(&mut self, now: Instant, contract: Contract) {
+        if self.stage == Stage::Deciding && !self.has_ended() {
+            self.dialogue = Some(Box::new(Dialogue::new(Side::Server, None, now)));
+            self.begin(now, contract);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, contract: Contract) {
+        if let Some(dialogue) = &mut self.dialogue {
+            self.stage = Stage::V1;
+            self.reading = Reading::Between;
+            self.liveness.set_policy(dialogue.begin(contract, now));
+            self.liveness.beat_now();
+        }
+    }
+
+    fn handle_partial(&mut self, now: Instant, head: Option<Head>) {
+        let body_len = head.map_or(0, |head| head.body_len);
+        // The handshake has one deadline for all of it. On v0 the first head is enough.
+        let is_opening = match head.map(|head| head.kind) {
+            Some(Kind::Heart | Kind::Data) | None => self.stage == Stage::AwaitingWelcome,
+            Some(Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad) => true,
+        };
+        self.reading = match (self.reading, head) {
+            (Reading::First { since }, None) => Reading::First { since },
+            (Reading::First { since }, Some(_)) if is_opening => Reading::First { since },
+            (Reading::Frame { since, .. }, _) => Reading::Frame { since, body_len },
+            (Reading::First { .. } | Reading::Between, _) => {
+                Reading::Frame { since: now, body_len }
+            }
+            (Reading::Over, _) => Reading::Over,
+        };
     }
 
     /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
     /// or is waiting to be.
+    ///
+    /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
     pub fn handle_sent(&mut self, at: Instant) {
-        self.liveness.handle_sent(at);
+        if self.stage != Stage::V1 {
+            self.liveness.handle_sent(at);
+        }
     }
 
     /// This end stood still: nobody is held responsible for what they could not show us. The
@@ -312,6 +370,9 @@ impl Connection {
     pub fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
         self.restart_frame(stall.resumed_at);
+        if let Some(dialogue) = &mut self.dialogue {
+            dialogue.handle_stall(stall.resumed_at);
+        }
     }
 
     /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
@@ -323,28 +384,31 @@ impl Connection {
 
     fn restart_frame(&mut self, now: Instant) {
         match &mut self.reading {
-            Reading::FirstHead { since } | Reading::Frame { since, .. } => {
-                *since = (*since).max(now)
-            }
-            Reading::Between | Reading::Refused => {}
+            Reading::First { since } | Reading::Frame { since, .. } => *since = (*since).max(now),
+            Reading::Between | Reading::Over => {}
         }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
     ///
     /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
-    /// when it fires. It can move *earlier* in two cases only: after
-    /// [`handle_received`](Self::handle_received) left bytes over, and after
+    /// when it fires. It can move *earlier* in these cases only: after
+    /// [`handle_received`](Self::handle_received) left bytes over, or returned [`Event::Promise`] or
+    /// [`Event::Welcome`]; after [`welcome`](Self::welcome) and [`promise`](Self::promise); and after
     /// [`handle_timeout`](Self::handle_timeout) with what follows it.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
             return None;
         }
-        match (self.liveness.poll_timeout(), self.frame_deadline()) {
-            (Some(liveness), Some(frame)) => Some(liveness.min(frame)),
-            (liveness, frame) => liveness.or(frame),
-        }
+        [self.liveness.poll_timeout(), self.frame_deadline(), self.unheard_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn unheard_at(&self) -> Option<Instant> {
+        self.dialogue.as_ref()?.unheard_at(&self.liveness.policy())
     }
 
     /// Whether [`handle_timeout`](Self::handle_timeout) at `now` would end the connection. If so,
@@ -353,7 +417,10 @@ impl Connection {
     #[must_use]
     pub fn would_end(&self, now: Instant) -> bool {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
-        !self.has_ended() && (passed(self.liveness.verdict_at()) || passed(self.frame_deadline()))
+        !self.has_ended()
+            && (passed(self.liveness.verdict_at())
+                || passed(self.frame_deadline())
+                || passed(self.unheard_at()))
     }
 
     /// Time passed. Early and repeated calls do nothing.
@@ -370,26 +437,49 @@ impl Connection {
                 Reading::Frame { since, .. } => {
                     Violation::SlowFrame { waited: now.saturating_since(since) }
                 }
-                Reading::FirstHead { since } => {
+                Reading::First { since } => {
                     Violation::NoFirstFrame { waited: now.saturating_since(since) }
                 }
-                Reading::Between | Reading::Refused => return Ok(None),
+                Reading::Between | Reading::Over => return Ok(None),
             };
-            return Err(self.refuse(violation));
+            self.reading = Reading::Over;
+            return Err(violation);
         }
-        Ok(self.liveness.handle_timeout(now, Duration::from_millis(u64::from(self.tick_ms))))
+        let tick = Duration::from_millis(u64::from(self.tick_ms));
+        let verdict = self.liveness.handle_timeout(now, tick);
+        Ok(verdict.or_else(|| self.call_unheard(now, tick)))
+    }
+
+    /// The verdict that the way to the peer is cut, if it is due.
+    fn call_unheard(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
+        let dialogue = self.dialogue.as_ref()?;
+        let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
+        let heard_at = dialogue.heard_by_peer_at();
+        let limit = deadline.saturating_since(heard_at);
+        self.liveness.end();
+        Some(Verdict {
+            cause: Cause::Unheard,
+            silence: now.saturating_since(heard_at),
+            bound: Some(Bound { earliest: limit, latest: limit.saturating_add(tick) }),
+            stalled: Duration::ZERO,
+            late: now.saturating_since(deadline),
+        })
     }
 
     /// Makes a beat due at once. A client calls it at the start, so that its server knows early.
     pub fn beat_now(&mut self) {
-        if self.wire != Wire::Raw {
-            self.liveness.beat_now();
+        match self.stage {
+            Stage::V0 | Stage::V1 | Stage::Opening { v0: true } => self.liveness.beat_now(),
+            Stage::Raw
+            | Stage::Opening { v0: false }
+            | Stage::Deciding
+            | Stage::AwaitingWelcome => {}
         }
     }
 
     /// The next bytes to write: a beat, or the answer to one. They count as sent at `now`.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if self.has_ended() {
+        if self.has_ended() || self.stage == Stage::Deciding {
             return None;
         }
         if self.answers_owed > 0 {
@@ -397,16 +487,74 @@ impl Connection {
         } else if !self.liveness.beat_due() {
             return None;
         }
+        let due_at = self.liveness.beat_due_at();
         self.liveness.handle_sent(now);
-        Some(Transmit::head(frame::BEAT))
+        let Some(dialogue) = &mut self.dialogue else {
+            return Some(Transmit::head(frame::BEAT));
+        };
+        let policy = self.liveness.policy();
+        let beat = dialogue.beat(&policy, self.liveness.last_heard(), due_at, now);
+        Some(Transmit::beat(&beat.encode()))
+    }
+
+    /// Promises the peer a beat every `interval` from now on, as near to that as the contract allows,
+    /// and makes one due that says so: longer before a device goes to sleep, shorter when it is back.
+    /// Returns the interval, or `None` where there is no contract or no beat.
+    pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
+        let policy = self.dialogue.as_ref()?.promise(interval, &self.liveness.policy())?;
+        self.liveness.set_policy(policy);
+        self.liveness.beat_now();
+        policy.beat()
+    }
+
+    /// What the next beats say of this end. A change makes one due at once. Only v1 has words for it.
+    pub fn set_health(&mut self, health: Health) {
+        let is_news = self.dialogue.as_mut().is_some_and(|dialogue| dialogue.set_health(health));
+        if is_news {
+            self.beat_now();
+        }
+    }
+
+    /// What both ends go by, once a handshake has said so.
+    #[must_use]
+    pub fn contract(&self) -> Option<&Contract> {
+        self.dialogue.as_ref()?.contract()
+    }
+
+    /// How both directions fare; `None` but on v1.
+    #[must_use]
+    pub fn path(&self, now: Instant) -> Option<Path> {
+        self.contract().and(self.dialogue.as_ref()).map(|dialogue| dialogue.path(now))
+    }
+
+    /// What the peer has turned out to speak.
+    #[must_use]
+    pub const fn spoken(&self) -> Spoken {
+        match self.stage {
+            Stage::Raw => Spoken::Raw,
+            Stage::V0 => Spoken::V0,
+            Stage::V1 => Spoken::V1,
+            Stage::Opening { .. } | Stage::Deciding | Stage::AwaitingWelcome => Spoken::Unknown,
+        }
+    }
+
+    /// How long the body of a [PAD](Kind::Pad) must be that follows a write of `len` bytes, so that
+    /// the server reads them at once; `None` if it does anyway.
+    #[must_use]
+    pub fn padding(&self, len: usize) -> Option<usize> {
+        self.dialogue.as_ref()?.padding(len)
     }
 
     /// What goes before a body of `body_len` bytes; `None` if no frame can be that long.
     #[must_use]
     pub fn data_head(&self, body_len: usize) -> Option<Transmit> {
-        match self.wire {
-            Wire::V0 => frame::data_head(body_len).map(Transmit::head),
-            Wire::Raw => Some(Transmit::NOTHING),
+        match self.stage {
+            Stage::Raw => Some(Transmit::NOTHING),
+            Stage::V0
+            | Stage::Opening { .. }
+            | Stage::Deciding
+            | Stage::AwaitingWelcome
+            | Stage::V1 => frame::data_head(body_len).map(Transmit::head),
         }
     }
 
@@ -416,22 +564,26 @@ impl Connection {
         self.liveness.last_heard()
     }
 
-    /// Whether the connection ended with a verdict or a violation.
+    /// The policy in force: that of the contract on v1.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.liveness.policy()
+    }
+
+    /// Whether the connection ended with a verdict, a violation or a BYE.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.liveness.is_dead() || self.reading == Reading::Refused
+        self.liveness.is_dead() || self.reading == Reading::Over
     }
 
     fn frame_deadline(&self) -> Option<Instant> {
         match self.reading {
-            Reading::FirstHead { since } => {
-                Some(since.saturating_add(self.caps.first_frame?.duration()))
-            }
+            Reading::First { since } => Some(since.saturating_add(self.caps.first_frame_within()?)),
             Reading::Frame { since, body_len } => {
                 let for_body = TIME_PER_KIB.saturating_mul(body_len / 1024);
-                Some(since.saturating_add(self.caps.frame?.duration()).saturating_add(for_body))
+                Some(since.saturating_add(self.caps.frame_within()?).saturating_add(for_body))
             }
-            Reading::Between | Reading::Refused => None,
+            Reading::Between | Reading::Over => None,
         }
     }
 }

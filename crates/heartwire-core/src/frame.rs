@@ -1,4 +1,5 @@
-//! Frames of wire v0: an 8-byte head, two little-endian `i32` (type, length), then the body.
+//! Frames: an 8-byte head, two little-endian `i32` (type, length), then the body. [`decode`] reads those
+//! of wire v0.
 //!
 //! Decoding borrows from the bytes it is given, allocates nothing and takes constant time, so a
 //! caller may try again with more bytes as often as it likes.
@@ -11,11 +12,93 @@ pub const HEAD_LEN: usize = 8;
 /// The longest body that a head can announce: its length is a signed 32-bit integer.
 pub const BODY_LEN_MAX: u32 = i32::MAX.unsigned_abs();
 
-/// A whole HEART, as it lies on the wire.
+/// A whole HEART of wire v0, as it lies on the wire.
 pub const BEAT: [u8; HEAD_LEN] = [0; HEAD_LEN];
 
-const TYPE_HEART: i32 = 0;
-const TYPE_DATA: i32 = 1;
+/// The types of frames, with their numbers on the wire. Wire v0 has the first two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "another type would be another version of the wire")]
+pub enum Kind {
+    /// 0, HEART: a beat. Without a body on v0, with [one of 32 bytes](crate::v1::Beat) on v1.
+    Heart,
+    /// 1, DATA (v0 calls it OTHER): a body for the application, possibly empty.
+    Data,
+    /// 2, HELLO: who a client is, and what it wants.
+    Hello,
+    /// 3, WELCOME: what was agreed.
+    Welcome,
+    /// 4, BYE: the sender is about to close the connection.
+    Bye,
+    /// 5, PAD: nothing, at some length.
+    Pad,
+}
+
+impl Kind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Heart, Self::Data, Self::Hello, Self::Welcome, Self::Bye, Self::Pad];
+
+    /// What the wire calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heart => "HEART",
+            Self::Data => "DATA",
+            Self::Hello => "HELLO",
+            Self::Welcome => "WELCOME",
+            Self::Bye => "BYE",
+            Self::Pad => "PAD",
+        }
+    }
+
+    const fn number(self) -> i32 {
+        match self {
+            Self::Heart => 0,
+            Self::Data => 1,
+            Self::Hello => 2,
+            Self::Welcome => 3,
+            Self::Bye => 4,
+            Self::Pad => 5,
+        }
+    }
+}
+
+/// What a head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a head has these two fields")]
+pub struct Head {
+    /// The type.
+    pub kind: Kind,
+    /// Bytes of body that follow.
+    pub body_len: u32,
+}
+
+/// Reads a head of any version.
+///
+/// # Errors
+///
+/// [`Violation::UnknownType`] or [`Violation::NegativeLength`]. What lengths a type may have depends on
+/// the version and is for the caller to check.
+pub fn read_head(head: [u8; HEAD_LEN]) -> Result<Head, Violation> {
+    let [t0, t1, t2, t3, l0, l1, l2, l3] = head;
+    let number = i32::from_le_bytes([t0, t1, t2, t3]);
+    let length = i32::from_le_bytes([l0, l1, l2, l3]);
+    // The type comes first: with an unknown type the length means nothing.
+    let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number);
+    let kind = kind.ok_or(Violation::UnknownType { head })?;
+    match u32::try_from(length) {
+        Ok(body_len) => Ok(Head { kind, body_len }),
+        Err(_) => Err(Violation::NegativeLength { length }),
+    }
+}
+
+/// The head of a frame whose body has `body_len` bytes; `None` above [`BODY_LEN_MAX`].
+#[must_use]
+pub fn head(kind: Kind, body_len: usize) -> Option<[u8; HEAD_LEN]> {
+    let [t0, t1, t2, t3] = kind.number().to_le_bytes();
+    let [l0, l1, l2, l3] = i32::try_from(body_len).ok()?.to_le_bytes();
+    Some([t0, t1, t2, t3, l0, l1, l2, l3])
+}
 
 /// One whole frame; its body is borrowed from the bytes it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +138,11 @@ pub fn decode(bytes: &[u8], body_len_max: u32) -> Result<Decoded<'_>, Violation>
     let Some((head, rest)) = bytes.split_first_chunk::<HEAD_LEN>() else {
         return Ok(Decoded::Partial { body_len: None });
     };
-    let body_len = match read_head(*head, body_len_max)? {
-        Head::Beat => return Ok(Decoded::Whole { frame: Frame::Beat, len: HEAD_LEN }),
-        Head::Data { body_len } => body_len,
+    let body_len = match v0_head(*head, body_len_max)? {
+        Head { kind: Kind::Heart, .. } => {
+            return Ok(Decoded::Whole { frame: Frame::Beat, len: HEAD_LEN });
+        }
+        Head { body_len, .. } => body_len,
     };
     let len = usize::try_from(body_len).unwrap_or(usize::MAX);
     match rest.get(..len) {
@@ -66,41 +151,36 @@ pub fn decode(bytes: &[u8], body_len_max: u32) -> Result<Decoded<'_>, Violation>
     }
 }
 
-enum Head {
-    Beat,
-    Data { body_len: u32 },
-}
-
-fn read_head(head: [u8; HEAD_LEN], body_len_max: u32) -> Result<Head, Violation> {
-    let [t0, t1, t2, t3, l0, l1, l2, l3] = head;
-    let kind = i32::from_le_bytes([t0, t1, t2, t3]);
-    let length = i32::from_le_bytes([l0, l1, l2, l3]);
-    // The type comes first: with an unknown type the length means nothing.
-    if kind != TYPE_HEART && kind != TYPE_DATA {
+/// Reads a head that can only be one of wire v0.
+pub(crate) fn v0_head(head: [u8; HEAD_LEN], body_len_max: u32) -> Result<Head, Violation> {
+    let [t0, t1, t2, t3, ..] = head;
+    if i32::from_le_bytes([t0, t1, t2, t3]) > Kind::Data.number() {
         return Err(Violation::UnknownType { head });
     }
-    let Ok(body_len) = u32::try_from(length) else {
-        return Err(Violation::NegativeLength { length });
-    };
-    if kind == TYPE_HEART {
-        return if body_len == 0 {
-            Ok(Head::Beat)
-        } else {
-            Err(Violation::BeatWithBody { length: body_len })
-        };
+    let read = read_head(head)?;
+    check_v0(read, body_len_max)?;
+    Ok(read)
+}
+
+/// What wire v0 says about lengths.
+pub(crate) fn check_v0(head: Head, body_len_max: u32) -> Result<(), Violation> {
+    match head.kind {
+        Kind::Heart if head.body_len > 0 => Err(Violation::BeatWithBody { length: head.body_len }),
+        Kind::Heart => Ok(()),
+        Kind::Data | Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad => {
+            check_len(head.body_len, body_len_max)
+        }
     }
-    if body_len > body_len_max {
-        return Err(Violation::TooLong { length: body_len, max: body_len_max });
-    }
-    Ok(Head::Data { body_len })
+}
+
+pub(crate) fn check_len(length: u32, max: u32) -> Result<(), Violation> {
+    if length > max { Err(Violation::TooLong { length, max }) } else { Ok(()) }
 }
 
 /// The head of a data frame whose body has `body_len` bytes; `None` above [`BODY_LEN_MAX`].
 #[must_use]
 pub fn data_head(body_len: usize) -> Option<[u8; HEAD_LEN]> {
-    let [t0, t1, t2, t3] = TYPE_DATA.to_le_bytes();
-    let [l0, l1, l2, l3] = i32::try_from(body_len).ok()?.to_le_bytes();
-    Some([t0, t1, t2, t3, l0, l1, l2, l3])
+    head(Kind::Data, body_len)
 }
 
 #[cfg(test)]

@@ -31,13 +31,12 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The crate is `no_std` and allocates nothing; the feature `alloc` adds the timer
-//! [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
+//! The crate is `no_std`. On wire v0 it allocates nothing, on [v1](v1) a little for each connection, once;
+//! the feature `alloc` adds the timer [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
@@ -51,12 +50,13 @@ pub mod plan;
 mod policy;
 mod stall;
 mod time;
+pub mod v1;
 mod violation;
 #[cfg(feature = "alloc")]
 pub mod wheel;
 
 pub use backoff::Backoff;
-pub use connection::{Caps, Connection, Event, Settings, Transmit, Wire};
+pub use connection::{Caps, Connection, Event, Path, Settings, Spoken, Transmit, Wire};
 pub use liveness::{Cause, Liveness, Verdict};
 pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
 pub use stall::{STALL_MIN, Stall, StallWatch};

@@ -134,6 +134,21 @@ impl Liveness {
         self.last_heard
     }
 
+    /// From now on the peer is judged by another policy, and the interval to the next beat is that one's.
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Somebody else came to a verdict.
+    pub(crate) fn end(&mut self) {
+        self.judgement = Judgement::Dead;
+    }
+
+    /// When the beat that is due, or the next one, is due by the policy.
+    pub(crate) fn beat_due_at(&self) -> Option<Instant> {
+        self.policy.beat().map(|beat| self.last_sent.saturating_add(beat))
+    }
+
     /// The policy that this peer is judged by.
     #[must_use]
     pub const fn policy(&self) -> Policy {
@@ -166,7 +181,7 @@ impl Liveness {
         if self.is_dead() || self.beat_due {
             return None;
         }
-        self.policy.beat().map(|beat| self.last_sent.saturating_add(beat))
+        self.beat_due_at()
     }
 }
 
@@ -207,6 +222,11 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cause {
             Cause::Silence => write!(f, "silent for {:.3} s", self.silence.as_secs_f64())?,
+            Cause::Unheard => write!(
+                f,
+                "it has not heard us for {:.3} s, by its own account",
+                self.silence.as_secs_f64()
+            )?,
             Cause::Kernel => write!(
                 f,
                 "given up by the system's own timers after {:.3} s of silence",
@@ -230,6 +250,9 @@ impl fmt::Display for Verdict {
 pub enum Cause {
     /// Nothing came from it for the policy's limit.
     Silence,
+    /// By its own beats it has not heard this end for so long that the way there must be cut (wire v1
+    /// only). `silence` and `bound` count from when it last did.
+    Unheard,
     /// The operating system gave up on it (keepalive, user timeout, retransmissions, no route).
     Kernel,
 }
@@ -240,6 +263,7 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Silence => "silence",
+            Self::Unheard => "unheard",
             Self::Kernel => "kernel",
         }
     }

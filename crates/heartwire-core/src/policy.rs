@@ -96,6 +96,20 @@ impl Policy {
         Some(Bound { earliest: earliest.saturating_sub(peer_beat), latest })
     }
 
+    /// The policy of one end of a contract. Its relations were checked when that was made.
+    pub(crate) fn agreed(
+        beat: Option<Duration>,
+        limit: Option<Duration>,
+        peer_beat: Option<Duration>,
+    ) -> Self {
+        Self {
+            beat: beat.map(Millis::clamp),
+            limit: limit.map(Millis::clamp),
+            peer_beat: peer_beat.map(Millis::clamp),
+            echo: false,
+        }
+    }
+
     pub(crate) fn without_beats(mut self) -> Self {
         // A promise that was assumed from this end's own beat goes with it.
         self.peer_beat = self.peer_beat.filter(|&beat| Some(beat) != self.beat);
@@ -333,7 +347,7 @@ impl fmt::Display for Bound {
 }
 
 /// A duration of 1 ms to 49 days in 4 bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Millis(NonZeroU32);
 
 impl Millis {

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::frame::Kind;
+
 /// A breach of the wire protocol by the peer. It ends the connection it came from, and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,6 +42,40 @@ pub enum Violation {
         /// How long the connection waited, from the first of the frame's bytes that it saw.
         waited: Duration,
     },
+    /// A frame of a type that this end must not send, or not now.
+    Unexpected {
+        /// Its type.
+        kind: Kind,
+    },
+    /// A beat of wire v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes long.
+    BeatLength {
+        /// The length in the head, in bytes.
+        length: u32,
+    },
+    /// A HELLO that is not as specified.
+    BadHello,
+    /// A HELLO without a version that this end speaks.
+    NoCommonVersion {
+        /// The lowest version of the client.
+        lowest: u8,
+        /// The highest version of the client.
+        highest: u8,
+    },
+    /// A WELCOME that is not as specified, or to a contract that the client did not offer.
+    BadWelcome,
+    /// A BYE that is not as specified.
+    BadBye,
+    /// A beat gave back a nonce that was never sent.
+    UnknownNonce,
+    /// A beat promised the next one later than the contract allows.
+    PromiseTooLong {
+        /// What was promised.
+        promise: Duration,
+        /// The longest promise that is accepted.
+        max: Duration,
+    },
+    /// The peer beats far more often than agreed, and went on after it was told.
+    TooFast,
 }
 
 impl Violation {
@@ -53,6 +89,15 @@ impl Violation {
             Self::BeatWithBody { .. } => "beat_with_body",
             Self::NoFirstFrame { .. } => "no_first_frame",
             Self::SlowFrame { .. } => "slow_frame",
+            Self::Unexpected { .. } => "unexpected",
+            Self::BeatLength { .. } => "beat_length",
+            Self::BadHello => "bad_hello",
+            Self::NoCommonVersion { .. } => "no_common_version",
+            Self::BadWelcome => "bad_welcome",
+            Self::BadBye => "bad_bye",
+            Self::UnknownNonce => "unknown_nonce",
+            Self::PromiseTooLong { .. } => "promise_too_long",
+            Self::TooFast => "too_fast",
         }
     }
 }
@@ -94,6 +139,26 @@ impl fmt::Display for Violation {
             }
             Self::NoFirstFrame { waited } => write!(f, "no whole head in the first {waited:.1?}"),
             Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
+            Self::Unexpected { kind } => write!(f, "a {} at the wrong time", kind.name()),
+            Self::BeatLength { length } => {
+                write!(f, "a beat announced a body of {length} bytes instead of 32")
+            }
+            Self::BadHello => f.write_str("a HELLO that is not as specified"),
+            Self::NoCommonVersion { lowest, highest } => write!(
+                f,
+                "the client speaks versions {lowest} to {highest} of the wire, and this end 0 and 1"
+            ),
+            Self::BadWelcome => {
+                f.write_str("a WELCOME that is not as specified, or not what was offered")
+            }
+            Self::BadBye => f.write_str("a BYE that is not as specified"),
+            Self::UnknownNonce => f.write_str("a beat gave back a nonce that was never sent"),
+            Self::PromiseTooLong { promise, max } => {
+                write!(f, "a beat promised the next one in {promise:?}, and {max:?} is the most")
+            }
+            Self::TooFast => {
+                f.write_str("beats came far more often than agreed, in spite of a warning")
+            }
         }
     }
 }

@@ -58,6 +58,7 @@ impl Rig {
             match self.connection.handle_received(at(millis), &mut rest) {
                 Ok(Some(Event::Beat)) => seen.push(Beat),
                 Ok(Some(Event::Data(body))) => seen.push(data(body)),
+                Ok(Some(event)) => panic!("{event:?} on v0"),
                 Ok(None) => break,
                 Err(violation) => seen.push(Refused(violation)),
             }

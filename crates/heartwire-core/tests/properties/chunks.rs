@@ -47,6 +47,7 @@ fn feed(bytes: &[u8], lens: &[usize]) -> (Vec<Packet>, Option<Violation>) {
             match event {
                 Ok(Some(Event::Beat)) => packets.push(Packet::Beat),
                 Ok(Some(Event::Data(body))) => packets.push(Packet::Data(body.to_vec())),
+                Ok(Some(event)) => panic!("{event:?} on v0"),
                 Ok(None) => break,
                 Err(error) => violation = Some(error),
             }

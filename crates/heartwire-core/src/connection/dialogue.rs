@@ -1,0 +1,284 @@
+//! What a v1 connection knows beyond v0: the contract, and how the other direction fares.
+
+use core::time::Duration;
+
+use crate::policy::{Policy, Side};
+use crate::time::Instant;
+use crate::v1::{Beat, Contract, Direction, Health, Offer, Welcome};
+use crate::violation::Violation;
+
+/// Beats that may come at once, or too early, before anything is said about it: a path that was down
+/// for a while hands over all at once what it held.
+const CREDIT_MAX: i64 = 64;
+
+/// What both directions of a v1 connection are like. It is known from beats alone, so it is as old as
+/// the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Path {
+    /// The time that a beat takes there and back, without the time that the peer held it; `None` until
+    /// one has come back. The server's own reading adds up to a jiffy either way where beats wait in
+    /// its kernel.
+    pub rtt: Option<Duration>,
+    /// How long it is since the peer heard us, as far as its last beat tells.
+    pub unheard: Duration,
+    /// How late the peer's last beat was sent, by the peer's own account.
+    pub peer_late: Duration,
+    /// How the peer says it is.
+    pub peer_health: Health,
+    /// The peer says that we beat far more often than agreed.
+    pub too_fast: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Dialogue {
+    side: Side,
+    /// What this client said it can do, and wants.
+    offer: Option<Offer>,
+    /// When the bytes that are being handled arrived, as nearly as is known.
+    pub(super) arrived_at: Instant,
+    started: Instant,
+    contract: Option<Contract>,
+    nonce: u64,
+    heard_nonce: u64,
+    heard_nonce_at: Instant,
+    rtt: Option<Duration>,
+    /// When the peer last heard us, in its own view.
+    heard_by_peer_at: Instant,
+    peer_late: Duration,
+    peer_health: Health,
+    warned: bool,
+    health: Health,
+    /// Beats that the peer may still send before it is too fast.
+    credit: i64,
+    credited_at: Instant,
+}
+
+impl Dialogue {
+    pub(super) const fn new(side: Side, offer: Option<Offer>, now: Instant) -> Self {
+        Self {
+            side,
+            offer,
+            arrived_at: now,
+            started: now,
+            contract: None,
+            nonce: 0,
+            heard_nonce: 0,
+            heard_nonce_at: now,
+            rtt: None,
+            heard_by_peer_at: now,
+            peer_late: Duration::ZERO,
+            peer_health: Health::Ok,
+            warned: false,
+            health: Health::Ok,
+            credit: CREDIT_MAX,
+            credited_at: now,
+        }
+    }
+
+    pub(super) const fn contract(&self) -> Option<&Contract> {
+        self.contract.as_ref()
+    }
+
+    /// The policy of this end under a contract.
+    pub(super) fn begin(&mut self, contract: Contract, now: Instant) -> Policy {
+        self.contract = Some(contract);
+        self.heard_by_peer_at = now;
+        self.credited_at = now;
+        let (from_peer, to_peer) = self.directions(&contract);
+        Policy::agreed(to_peer.beat(), from_peer.limit(), from_peer.beat())
+    }
+
+    /// Whether a WELCOME is to something that this client offered.
+    pub(super) fn check(&self, welcome: &Welcome) -> Result<(), Violation> {
+        let offer = self.offer.ok_or(Violation::BadWelcome)?;
+        let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
+        let fits = |direction: &Direction| match (direction.limit(), direction.beat()) {
+            (Some(limit), Some(beat)) => limit >= beat.saturating_mul(2),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        let can_beat = to_server
+            .beat()
+            .is_none_or(|beat| offer.beat_floor().is_some_and(|floor| beat >= floor));
+        let judges_as_offered = match (offer.limit(), to_client.limit()) {
+            (Some(least), Some(limit)) => (least..=offer.limit_ceiling()).contains(&limit),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        // What it takes to wake a server fits into one frame.
+        let can_wake = *wake_bytes <= 64 * 1024;
+        if fits(to_server) && fits(to_client) && can_beat && judges_as_offered && can_wake {
+            Ok(())
+        } else {
+            Err(Violation::BadWelcome)
+        }
+    }
+
+    const fn directions(&self, contract: &Contract) -> (Direction, Direction) {
+        match self.side {
+            Side::Client => (contract.to_client, contract.to_server),
+            Side::Server => (contract.to_server, contract.to_client),
+        }
+    }
+
+    fn inward(&self) -> Option<Direction> {
+        self.contract.map(|contract| self.directions(&contract).0)
+    }
+
+    fn outward(&self) -> Option<Direction> {
+        self.contract.map(|contract| self.directions(&contract).1)
+    }
+
+    /// The next beat, under `policy`, which became due at `due_at`.
+    pub(super) fn beat(
+        &mut self,
+        policy: &Policy,
+        last_heard: Instant,
+        due_at: Option<Instant>,
+        now: Instant,
+    ) -> Beat {
+        let since_start = now.saturating_since(self.started).as_nanos();
+        let nonce = u64::try_from(since_start).unwrap_or(u64::MAX).saturating_add(1);
+        self.nonce = nonce.max(self.nonce);
+        let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
+        Beat {
+            nonce: self.nonce,
+            echo: self.heard_nonce,
+            held_us: micros(now.saturating_since(self.heard_nonce_at)),
+            silence_ms: millis(now.saturating_since(last_heard)),
+            promise_ms: policy.beat().map_or(0, millis),
+            late_ms: u16::try_from(late.as_millis()).unwrap_or(u16::MAX),
+            health: self.health,
+            too_fast: self.credit < 0,
+        }
+    }
+
+    /// A beat came. Returns the policy that holds from now on, if it is not what it was.
+    pub(super) fn handle_beat(
+        &mut self,
+        beat: &Beat,
+        policy: &Policy,
+        now: Instant,
+    ) -> Result<Option<Policy>, Violation> {
+        let arrived_at = self.arrived_at;
+        if beat.echo > self.nonce {
+            return Err(Violation::UnknownNonce);
+        }
+        self.charge(policy, now)?;
+        self.heard_nonce = beat.nonce;
+        self.heard_nonce_at = arrived_at;
+        if beat.echo > 0 {
+            let sent_at = self.started.saturating_add(Duration::from_nanos(beat.echo - 1));
+            let away = arrived_at.saturating_since(sent_at);
+            self.rtt = Some(away.saturating_sub(beat.held()));
+        }
+        let heard_by_peer_at = arrived_at.saturating_sub(beat.silence());
+        self.heard_by_peer_at = self.heard_by_peer_at.max(heard_by_peer_at);
+        self.peer_late = Duration::from_millis(u64::from(beat.late_ms));
+        self.peer_health = beat.health;
+        self.warned = beat.too_fast;
+        self.promised(beat.promise(), policy)
+    }
+
+    fn promised(
+        &self,
+        promise: Option<Duration>,
+        policy: &Policy,
+    ) -> Result<Option<Policy>, Violation> {
+        let (Some(promise), Some(from_peer)) = (promise, self.inward()) else {
+            return Ok(None);
+        };
+        let max = from_peer.promise_max();
+        if promise > max {
+            return Err(Violation::PromiseTooLong { promise, max });
+        }
+        let floor = self.contract.map_or(Duration::ZERO, |contract| contract.floor);
+        let promise = promise.max(floor.min(from_peer.beat().unwrap_or(floor)));
+        if policy.peer_beat() == Some(promise) {
+            return Ok(None);
+        }
+        Ok(Some(Policy::agreed(policy.beat(), from_peer.limit_for(promise), Some(promise))))
+    }
+
+    /// Counts a beat against what was agreed. Twice as many as that are nobody's business.
+    fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
+        let agreed = self.inward().and_then(|direction| direction.beat());
+        let promised = policy.peer_beat();
+        let Some(interval) = agreed.into_iter().chain(promised).min() else { return Ok(()) };
+        let half = (interval / 2).max(Duration::from_micros(1));
+        let elapsed = now.saturating_since(self.credited_at);
+        let gained = u32::try_from(elapsed.as_nanos() / half.as_nanos()).unwrap_or(u32::MAX);
+        self.credited_at = self.credited_at.saturating_add(half.saturating_mul(gained));
+        // Whoever was not read for long may have sent all that was due meanwhile.
+        let gained = i64::from(gained);
+        let refilled = (self.credit + gained).min(gained.max(CREDIT_MAX));
+        self.credit = self.credit.max(refilled) - 1;
+        if self.credit < -CREDIT_MAX { Err(Violation::TooFast) } else { Ok(()) }
+    }
+
+    /// Whether the peer is to be told at once that it is too fast.
+    pub(super) const fn has_just_become_too_fast(&self) -> bool {
+        self.credit == -1
+    }
+
+    pub(super) fn handle_stall(&mut self, resumed_at: Instant) {
+        // We said nothing meanwhile.
+        self.heard_by_peer_at = self.heard_by_peer_at.max(resumed_at);
+    }
+
+    /// When the peer has not heard us for so long that the way there must be cut. It says so with its
+    /// beats, which may be late by all that this end puts up with.
+    pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
+        let to_peer = self.outward()?;
+        let theirs = to_peer.limit_for(policy.beat().or(to_peer.beat())?)?;
+        let ours = policy.limit()?;
+        Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
+    }
+
+    /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds from
+    /// now on.
+    pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
+        let to_peer = self.outward()?;
+        let least = self.contract?.floor.min(to_peer.beat()?);
+        let interval = interval.min(to_peer.promise_max()).max(least);
+        Some(Policy::agreed(Some(interval), policy.limit(), policy.peer_beat()))
+    }
+
+    /// Returns whether this is news.
+    pub(super) fn set_health(&mut self, health: Health) -> bool {
+        core::mem::replace(&mut self.health, health) != health
+    }
+
+    pub(super) fn path(&self, now: Instant) -> Path {
+        Path {
+            rtt: self.rtt,
+            unheard: now.saturating_since(self.heard_by_peer_at),
+            peer_late: self.peer_late,
+            peer_health: self.peer_health,
+            too_fast: self.warned,
+        }
+    }
+
+    pub(super) const fn heard_by_peer_at(&self) -> Instant {
+        self.heard_by_peer_at
+    }
+
+    /// How long a PAD's body must be for `len` bytes before it to be read at once.
+    pub(super) fn padding(&self, len: usize) -> Option<usize> {
+        let wake = usize::try_from(self.contract?.wake_bytes).ok()?;
+        let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
+        Some(missing.saturating_sub(crate::frame::HEAD_LEN))
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

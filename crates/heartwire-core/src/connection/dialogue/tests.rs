@@ -1,0 +1,449 @@
+//! Two ends that speak v1 over a path with a delay, on one clock.
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::*;
+use crate::connection::{Connection, Event, Settings, Spoken, Wire};
+use crate::liveness::{Cause, Verdict};
+use crate::policy::Preset;
+use crate::stall::Stall;
+use crate::v1::{Hello, Terms};
+
+const TICK: Duration = Duration::from_millis(100);
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const fn s(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Bytes on their way, with the time of their arrival.
+type Way = VecDeque<(Instant, Vec<u8>)>;
+
+struct End {
+    connection: Connection,
+    unread: Vec<u8>,
+    beats: u32,
+    outcome: Option<Result<Verdict, Violation>>,
+}
+
+impl End {
+    fn new(settings: Settings, now: Instant) -> Self {
+        let connection = Connection::new(settings, now);
+        Self { connection, unread: Vec::new(), beats: 0, outcome: None }
+    }
+
+    /// Takes what has arrived. Returns what is to be written at once.
+    fn take(&mut self, bytes: &[u8], terms: &Terms, now: Instant) -> Vec<u8> {
+        let mut answer = Vec::new();
+        self.connection.handle_heard(now);
+        self.unread.extend_from_slice(bytes);
+        let unread = core::mem::take(&mut self.unread);
+        let mut rest = unread.as_slice();
+        loop {
+            match self.connection.handle_received(now, &mut rest) {
+                Ok(Some(Event::Hello(hello))) => {
+                    let contract = terms.agree(&hello.offer).unwrap();
+                    self.connection.welcome(now, contract);
+                    answer.extend(Welcome::new(1, 0, contract).encode());
+                }
+                Ok(Some(Event::Beat | Event::Promise(_))) => self.beats += 1,
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(violation) => self.outcome = Some(Err(violation)),
+            }
+        }
+        self.unread = rest.to_vec();
+        answer
+    }
+
+    fn wake(&mut self, now: Instant) {
+        match self.connection.handle_timeout(now) {
+            Ok(Some(verdict)) => self.outcome = Some(Ok(verdict)),
+            Ok(None) => {}
+            Err(violation) => self.outcome = Some(Err(violation)),
+        }
+    }
+}
+
+struct Pair {
+    now: Instant,
+    delay: Duration,
+    terms: Terms,
+    client: End,
+    server: End,
+    to_server: Way,
+    to_client: Way,
+    /// Nothing gets through any more.
+    cut_to_server: bool,
+    cut_to_client: bool,
+}
+
+fn usual(side: Side) -> Policy {
+    Preset::Usual.policy(side)
+}
+
+impl Pair {
+    /// Both ends with the usual preset, right after the handshake.
+    fn usual(delay: Duration) -> Self {
+        Self::new(usual(Side::Client), usual(Side::Server), delay)
+    }
+
+    fn new(client: Policy, server: Policy, delay: Duration) -> Self {
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let offer = Offer::new(&client);
+        let settings = Settings::new(client).wire(Wire::V1).offer(offer).tick(TICK);
+        let server_settings = Settings::new(server).wire(Wire::Any).tick(TICK);
+        let mut pair = Self {
+            now,
+            delay,
+            terms: Terms::new(Offer::new(&server)),
+            client: End::new(settings, now),
+            server: End::new(server_settings, now),
+            to_server: Way::new(),
+            to_client: Way::new(),
+            cut_to_server: false,
+            cut_to_client: false,
+        };
+        pair.to_server.push_back((now.saturating_add(delay), Hello::new(offer).encode()));
+        pair.run_for(delay.saturating_mul(2));
+        assert_eq!(pair.client.connection.spoken(), Spoken::V1);
+        assert_eq!(pair.server.connection.spoken(), Spoken::V1);
+        pair
+    }
+
+    fn at(&self, since_start: Duration) -> Instant {
+        self.now.saturating_add(since_start)
+    }
+
+    /// Lets time pass. Each end wakes when it asked to, and `held` keeps the server from being run.
+    fn run_for(&mut self, duration: Duration) {
+        let until = self.at(duration);
+        loop {
+            self.write();
+            let arrivals = [self.to_server.front(), self.to_client.front()];
+            let arrival = arrivals.into_iter().flatten().map(|(at, _)| *at).min();
+            let wakes = [&self.client, &self.server].map(|end| end.connection.poll_timeout());
+            let next = wakes.into_iter().flatten().chain(arrival).min();
+            let Some(next) = next.filter(|&next| next <= until) else { break };
+            self.now = self.now.max(next);
+            self.deliver();
+            self.client.wake(self.now);
+            self.server.wake(self.now);
+        }
+        self.now = until;
+    }
+
+    fn deliver(&mut self) {
+        let now = self.now;
+        let due = |way: &mut Way| way.pop_front_if(|(at, _)| *at <= now).map(|(_, bytes)| bytes);
+        while let Some(bytes) = due(&mut self.to_server) {
+            let answer = self.server.take(&bytes, &self.terms, now);
+            if !answer.is_empty() {
+                self.to_client.push_back((now.saturating_add(self.delay), answer));
+            }
+        }
+        while let Some(bytes) = due(&mut self.to_client) {
+            self.client.take(&bytes, &self.terms, now);
+        }
+    }
+
+    fn write(&mut self) {
+        let arrives = self.now.saturating_add(self.delay);
+        while let Some(bytes) = self.client.connection.poll_transmit(self.now) {
+            if !self.cut_to_server {
+                self.to_server.push_back((arrives, bytes.as_ref().to_vec()));
+            }
+        }
+        while let Some(bytes) = self.server.connection.poll_transmit(self.now) {
+            if !self.cut_to_client {
+                self.to_client.push_back((arrives, bytes.as_ref().to_vec()));
+            }
+        }
+    }
+
+    fn path(&self, side: Side) -> Path {
+        let end = match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        };
+        end.connection.path(self.now).unwrap()
+    }
+
+    fn nobody_died(&self) {
+        assert_eq!((self.client.outcome, self.server.outcome), (None, None));
+    }
+}
+
+#[test]
+fn both_ends_beat_as_agreed_and_nobody_dies() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(100));
+    // One at once, and one every 10 s.
+    assert_eq!((pair.client.beats, pair.server.beats), (11, 10));
+    pair.nobody_died();
+}
+
+#[test]
+fn beats_tell_both_ends_the_round_trip() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(30));
+    for side in [Side::Client, Side::Server] {
+        let path = pair.path(side);
+        // What was held is told in whole microseconds.
+        let rtt = path.rtt.unwrap();
+        assert!((ms(80)..ms(80) + Duration::from_micros(2)).contains(&rtt), "{rtt:?}");
+        assert_eq!((path.peer_health, path.too_fast), (Health::Ok, false));
+    }
+}
+
+#[test]
+fn each_end_knows_when_the_other_last_heard_it() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    let before = pair.path(Side::Client).unheard;
+    assert!(before <= s(20), "{before:?}");
+    pair.cut_to_server = true;
+    pair.run_for(s(25));
+    let unheard = pair.path(Side::Client).unheard;
+    assert!((s(20)..=s(45)).contains(&unheard), "{unheard:?}");
+    assert_eq!(pair.client.outcome, None);
+}
+
+#[test]
+fn a_way_that_is_cut_is_found_by_both_ends() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    pair.cut_to_server = true;
+    pair.run_for(s(31));
+    // The server has not heard its client for its limit.
+    let Some(Ok(verdict)) = pair.server.outcome else { panic!("{:?}", pair.server.outcome) };
+    assert_eq!((verdict.cause, verdict.silence), (Cause::Silence, s(30)));
+    // It judges and falls silent, so the client can tell by that alone.
+    pair.run_for(s(40));
+    let Some(Ok(verdict)) = pair.client.outcome else { panic!("{:?}", pair.client.outcome) };
+    assert_eq!(verdict.cause, Cause::Silence);
+}
+
+#[test]
+fn a_peer_that_beats_but_does_not_hear_us_is_found_by_its_own_account() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    let last_heard = pair.server.connection.last_heard();
+    pair.cut_to_server = true;
+    pair.cut_to_client = true;
+    let (mut beat, mut nonce) = (Beat::decode(&[0; 32]), 1_000_000_000_000_000);
+    for _ in 0..12 {
+        // A beat of the server that says how long it has heard nothing.
+        nonce += 1;
+        beat.nonce = nonce;
+        beat.promise_ms = 10_000;
+        beat.silence_ms = millis(pair.now.saturating_since(last_heard));
+        let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+        let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+        pair.client.take(&bytes, &pair.terms, pair.now);
+        pair.run_for(s(5));
+        if pair.client.outcome.is_some() {
+            break;
+        }
+    }
+    let Some(Ok(verdict)) = pair.client.outcome else { panic!("{:?}", pair.client.outcome) };
+    assert_eq!(verdict.cause, Cause::Unheard);
+    // Two limits of 30 s since the server last heard its client.
+    assert_eq!(verdict.silence, s(60));
+    assert_eq!(verdict.bound.unwrap().earliest, s(60));
+}
+
+#[test]
+fn a_promise_is_kept_and_moves_the_limit_of_the_other_end() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(15));
+    assert_eq!(pair.client.connection.promise(s(300)), Some(s(300)));
+    pair.run_for(s(1));
+    assert_eq!(pair.server.connection.policy().limit(), Some(s(600)));
+    let beats = pair.server.beats;
+    pair.run_for(s(1500));
+    assert_eq!(pair.server.beats - beats, 5);
+    pair.nobody_died();
+    // And back.
+    assert_eq!(pair.client.connection.promise(s(10)), Some(s(10)));
+    pair.run_for(s(1));
+    assert_eq!(pair.server.connection.policy().limit(), Some(s(30)));
+    pair.cut_to_server = true;
+    pair.run_for(s(31));
+    assert!(matches!(pair.server.outcome, Some(Ok(_))), "{:?}", pair.server.outcome);
+}
+
+#[test]
+fn a_promise_keeps_to_the_contract() {
+    let mut pair = Pair::usual(ms(40));
+    assert_eq!(pair.client.connection.promise(s(100_000)), Some(s(1800)));
+    assert_eq!(pair.client.connection.promise(ms(1)), Some(s(1)));
+    pair.run_for(s(10));
+    pair.nobody_died();
+}
+
+#[test]
+fn a_promise_beyond_the_contract_ends_the_connection() {
+    let mut pair = Pair::usual(ms(40));
+    let beat = Beat { nonce: 1, promise_ms: 1_800_001, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    pair.server.take(&bytes, &pair.terms, pair.now);
+    let too_long = Violation::PromiseTooLong { promise: ms(1_800_001), max: s(1800) };
+    assert_eq!(pair.server.outcome, Some(Err(too_long)));
+}
+
+#[test]
+fn an_echo_of_what_was_never_sent_ends_the_connection() {
+    let mut pair = Pair::usual(ms(40));
+    let beat = Beat { nonce: 1, echo: u64::MAX, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    pair.server.take(&bytes, &pair.terms, pair.now);
+    assert_eq!(pair.server.outcome, Some(Err(Violation::UnknownNonce)));
+}
+
+#[test]
+fn whoever_is_far_too_fast_is_told_and_then_sent_away() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(30));
+    let mut sent = 0;
+    while pair.server.outcome.is_none() {
+        pair.client.connection.beat_now();
+        pair.run_for(ms(100));
+        sent += 1;
+        assert!(sent < 1000, "it is never too much");
+        if sent == 80 {
+            assert!(pair.path(Side::Client).too_fast, "it was told");
+        }
+    }
+    assert_eq!(pair.server.outcome, Some(Err(Violation::TooFast)));
+    assert!((120..160).contains(&sent), "{sent}");
+}
+
+#[test]
+fn beats_that_come_all_at_once_after_a_long_stop_are_not_too_fast() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    // The server is stopped for an hour and a half, while its client beats.
+    let mut held = Vec::new();
+    for _ in 0..540 {
+        pair.now = pair.at(s(10));
+        pair.client.connection.beat_now();
+        while let Some(bytes) = pair.client.connection.poll_transmit(pair.now) {
+            held.extend_from_slice(bytes.as_ref());
+        }
+    }
+    pair.server.take(&held, &pair.terms, pair.now);
+    assert_eq!(pair.server.outcome, None);
+}
+
+#[test]
+fn twice_as_many_beats_as_agreed_are_nobodys_business() {
+    let mut pair = Pair::usual(ms(40));
+    for _ in 0..1000 {
+        pair.client.connection.beat_now();
+        pair.run_for(s(5));
+    }
+    pair.nobody_died();
+    assert!(!pair.path(Side::Client).too_fast);
+}
+
+#[test]
+fn health_is_told_at_once() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    pair.client.connection.set_health(Health::Degraded);
+    pair.run_for(ms(50));
+    assert_eq!(pair.path(Side::Server).peer_health, Health::Degraded);
+    let beats = pair.server.beats;
+    pair.client.connection.set_health(Health::Degraded);
+    pair.run_for(ms(50));
+    assert_eq!(pair.server.beats, beats, "it is no news");
+}
+
+#[test]
+fn a_beat_says_how_late_it_was() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    // The client is stopped for 12 s: its beat was due at 10 s.
+    let due = pair.client.connection.poll_timeout().unwrap();
+    pair.now = due.saturating_add(s(7));
+    pair.client.wake(pair.now);
+    pair.run_for(s(1));
+    assert_eq!(pair.path(Side::Server).peer_late, s(7));
+}
+
+#[test]
+fn a_stall_of_ours_is_not_held_against_the_way_to_the_peer() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(15));
+    pair.now = pair.at(s(500));
+    // It reads first: the server's beats of that time, of which the last one has heard nothing for long.
+    let beat = Beat { nonce: 5, silence_ms: 490_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let terms = pair.terms;
+    pair.client.take(&bytes, &terms, pair.now);
+    pair.client.connection.handle_stall(Stall::new(pair.now, s(480)));
+    pair.client.wake(pair.now);
+    assert_eq!(pair.client.outcome, None);
+}
+
+#[test]
+fn data_does_not_stand_in_for_beats() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    let beats = pair.server.beats;
+    for _ in 0..100 {
+        pair.client.connection.handle_sent(pair.now);
+        pair.run_for(s(1));
+    }
+    assert_eq!(pair.server.beats - beats, 10);
+}
+
+#[test]
+fn short_writes_are_padded_until_they_wake_the_server() {
+    let client = usual(Side::Client);
+    let server = Offer::new(&usual(Side::Server));
+    let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
+    let mut dialogue =
+        Dialogue::new(Side::Client, Some(Offer::new(&client)), Instant::from_nanos(0));
+    assert_eq!(dialogue.padding(8), None, "nothing was agreed");
+    dialogue.begin(contract, Instant::from_nanos(0));
+    // A head of 8 bytes, and so many more.
+    assert_eq!(dialogue.padding(10), Some(143));
+    assert_eq!(dialogue.padding(153), Some(0));
+    assert_eq!(dialogue.padding(160), Some(0));
+    assert_eq!(dialogue.padding(161), None);
+}
+
+#[test]
+fn a_welcome_to_something_else_than_was_offered_is_refused() {
+    let client = Offer::new(&usual(Side::Client)).ceiling(s(60));
+    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
+    let check = |offer: &Offer, server: Policy| {
+        let contract = Terms::new(Offer::new(&server)).agree(offer).unwrap();
+        dialogue.check(&Welcome::new(1, 0, contract))
+    };
+    assert_eq!(check(&client, usual(Side::Server)), Ok(()));
+    // It calls the server dead sooner than it meant to, never, or later than it agrees to.
+    let strict = Offer::new(&Preset::Strict.policy(Side::Client));
+    assert_eq!(check(&strict, usual(Side::Server)), Err(Violation::BadWelcome));
+    let reference = Offer::new(&Preset::Reference.policy(Side::Client));
+    assert_eq!(check(&reference, usual(Side::Server)), Err(Violation::BadWelcome));
+    let late = Offer::new(&Policy::builder().limit(s(61)).build().unwrap());
+    assert_eq!(check(&late, usual(Side::Server)), Err(Violation::BadWelcome));
+    // It would have to beat more often than it can.
+    let eager = Offer::new(&Policy::builder().beat(ms(10)).limit(s(30)).build().unwrap());
+    let hasty = Policy::builder().beat(ms(10)).limit(ms(40)).build().unwrap();
+    assert_eq!(check(&eager, hasty), Err(Violation::BadWelcome));
+    // Nothing that could wake the server would fit into a frame.
+    let contract = Terms::new(Offer::new(&usual(Side::Server))).wake_bytes(100_000).agree(&client);
+    let welcome = Welcome::new(1, 0, contract.unwrap());
+    assert_eq!(dialogue.check(&welcome), Err(Violation::BadWelcome));
+}

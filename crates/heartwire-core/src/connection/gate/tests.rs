@@ -1,0 +1,86 @@
+use super::*;
+
+const BODY_MAX: u32 = 100;
+
+/// What becomes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// It may come, up to this long.
+    UpTo(u32),
+    /// It may come, exactly this long.
+    Exactly(u32),
+    /// Not now, or not from this end.
+    Unexpected,
+    /// This wire has no such frame.
+    Unknown,
+}
+use Gate::{Exactly, Unexpected, Unknown, UpTo};
+
+/// Every type of frame in every state: HEART, DATA, HELLO, WELCOME, BYE, PAD.
+const TABLE: [(Stage, [Gate; 6]); 6] = [
+    (Stage::V0, [Exactly(0), UpTo(BODY_MAX), Unknown, Unknown, Unknown, Unknown]),
+    (
+        Stage::Opening { v0: true },
+        [Exactly(0), UpTo(BODY_MAX), UpTo(1024), Unexpected, Unexpected, Unexpected],
+    ),
+    (
+        Stage::Opening { v0: false },
+        [Unexpected, Unexpected, UpTo(1024), Unexpected, Unexpected, Unexpected],
+    ),
+    (Stage::Deciding, [Unexpected; 6]),
+    (
+        Stage::AwaitingWelcome,
+        [Exactly(0), Unexpected, Unexpected, UpTo(1024), UpTo(512), Unexpected],
+    ),
+    (Stage::V1, [Exactly(32), UpTo(BODY_MAX), Unexpected, Unexpected, UpTo(512), UpTo(64 * 1024)]),
+];
+
+#[test]
+fn every_type_of_frame_in_every_state() {
+    for (stage, gates) in TABLE {
+        for (kind, gate) in Kind::ALL.into_iter().zip(gates) {
+            let ask = |len: u32| {
+                let head = frame::head(kind, usize::try_from(len).unwrap()).unwrap();
+                stage.admit(head, BODY_MAX)
+            };
+            let admitted = |len| Ok(Head { kind, body_len: len });
+            let what = std::format!("{stage:?} {kind:?}");
+            match gate {
+                UpTo(max) => {
+                    assert_eq!(ask(0), admitted(0), "{what}");
+                    assert_eq!(ask(max), admitted(max), "{what}");
+                    let too_long = Violation::TooLong { length: max + 1, max };
+                    assert_eq!(ask(max + 1), Err(too_long), "{what}");
+                }
+                Exactly(len) => {
+                    assert_eq!(ask(len), admitted(len), "{what}");
+                    for other in [len + 1, len.wrapping_sub(1).min(BODY_MAX)] {
+                        assert!(ask(other).is_err(), "{what} {other}");
+                    }
+                }
+                Unexpected => assert_eq!(ask(0), Err(Violation::Unexpected { kind }), "{what}"),
+                Unknown => {
+                    assert!(matches!(ask(0), Err(Violation::UnknownType { .. })), "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn types_that_no_version_has_and_negative_lengths_are_refused_in_every_state() {
+    for (stage, _) in TABLE {
+        for number in [6, 7, 1 << 24, -1, i32::MIN, i32::MAX] {
+            let mut head = [0; 8];
+            head[..4].copy_from_slice(&number.to_le_bytes());
+            let refused = stage.admit(head, BODY_MAX);
+            assert!(matches!(refused, Err(Violation::UnknownType { .. })), "{stage:?} {number}");
+        }
+        for length in [-1, i32::MIN] {
+            let mut head = [0; 8];
+            head[4..].copy_from_slice(&length.to_le_bytes());
+            let refused = stage.admit(head, BODY_MAX);
+            assert_eq!(refused, Err(Violation::NegativeLength { length }), "{stage:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use std::string::ToString;
+
+use super::*;
+use crate::policy::{Preset, Side};
+
+const fn s(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn offer(preset: Preset, side: Side) -> Offer {
+    Offer::new(&preset.policy(side))
+}
+
+/// Beat and limit of each direction, to the server first.
+fn agreed(client: Offer, server: Offer) -> [(Option<Duration>, Option<Duration>); 2] {
+    let contract = Terms::new(server).agree(&client).unwrap();
+    [contract.to_server, contract.to_client].map(|d| (d.beat(), d.limit()))
+}
+
+#[test]
+fn two_ends_with_one_preset_get_that_preset() {
+    for preset in [Preset::Usual, Preset::Strict] {
+        let policy = preset.policy(Side::Client);
+        let both = agreed(offer(preset, Side::Client), offer(preset, Side::Server));
+        assert_eq!(both, [(policy.beat(), policy.limit()); 2]);
+    }
+}
+
+#[test]
+fn whoever_judges_sooner_is_beaten_to_more_often() {
+    let both = agreed(offer(Preset::Usual, Side::Client), offer(Preset::Strict, Side::Server));
+    let strict = Preset::Strict.policy(Side::Server);
+    assert_eq!(both[0], (strict.beat(), strict.limit()));
+    // The server would beat as often as it means to, and the client waits as long as it means to.
+    assert_eq!(both[1], (strict.beat(), Some(s(30))));
+}
+
+#[test]
+fn a_server_that_would_send_nothing_beats_for_a_client_that_judges() {
+    let both = agreed(offer(Preset::Usual, Side::Client), offer(Preset::Reference, Side::Server));
+    assert_eq!(both, [(Some(s(3)), Some(s(15))), (Some(s(10)), Some(s(30)))]);
+}
+
+#[test]
+fn nobody_beats_for_nobody_unless_it_means_to() {
+    let silent = Offer::new(&Policy::builder().build().unwrap());
+    assert_eq!(agreed(silent, silent), [(None, None); 2]);
+    let beating = Offer::new(&Policy::builder().beat(s(10)).build().unwrap());
+    assert_eq!(agreed(beating, silent), [(Some(s(10)), None), (None, None)]);
+}
+
+#[test]
+fn a_limit_that_two_beats_do_not_fit_into_becomes_three_beats() {
+    let hasty = Offer::new(&Policy::builder().limit(s(6)).build().unwrap());
+    let slow = offer(Preset::Usual, Side::Client).floor(Some(s(10)));
+    let [to_server, _] = agreed(slow, hasty);
+    assert_eq!(to_server, (Some(s(10)), Some(s(30))));
+}
+
+#[test]
+fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
+    let hasty = Offer::new(&Policy::builder().limit(s(6)).build().unwrap()).ceiling(s(20));
+    let slow = offer(Preset::Usual, Side::Client).floor(Some(s(10)));
+    let conflict = Terms::new(hasty).agree(&slow).unwrap_err();
+    assert_eq!(
+        conflict.to_string(),
+        "one end beats every 10s at most, which needs a limit of 30s, and the other agrees to 20s \
+         at most"
+    );
+    let mute = slow.floor(None);
+    let conflict = Terms::new(hasty).agree(&mute).unwrap_err();
+    assert_eq!(
+        conflict.to_string(),
+        "one end calls 6s of silence death, and the other sends no beats"
+    );
+    // And the other way round.
+    assert_eq!(Terms::new(mute).agree(&hasty), Err(Conflict::NoBeats { limit: s(6) }));
+}
+
+#[test]
+fn nobody_beats_more_often_than_the_server_allows() {
+    let eager = Offer::new(&Policy::builder().beat(s(2)).limit(s(5)).build().unwrap());
+    let server = offer(Preset::Usual, Side::Server).floor(Some(s(4)));
+    let both = agreed(eager, server);
+    assert_eq!(both, [(Some(s(4)), Some(s(30))), (Some(s(4)), Some(s(12)))]);
+}
+
+#[test]
+fn a_promise_moves_the_limit_and_leaves_room_for_two_beats() {
+    let usual = offer(Preset::Usual, Side::Server);
+    let contract = Terms::new(usual).agree(&offer(Preset::Usual, Side::Client)).unwrap();
+    let direction = contract.to_server;
+    assert_eq!(direction.limit_for(s(10)), Some(s(30)));
+    assert_eq!(direction.limit_for(s(15)), Some(s(35)));
+    assert_eq!(direction.limit_for(s(60)), Some(s(120)));
+    assert_eq!(direction.limit_for(s(5)), Some(s(25)));
+    // An hour at most.
+    assert_eq!(direction.promise_max(), s(1800));
+    assert_eq!(direction.limit_for(s(1800)), Some(s(3600)));
+}
+
+#[test]
+fn a_contract_says_who_does_what() {
+    let usual = offer(Preset::Usual, Side::Server);
+    let contract = Terms::new(usual).agree(&offer(Preset::Reference, Side::Client)).unwrap();
+    assert_eq!(
+        contract.to_string(),
+        "the client beats every 3s, the server calls 30s of silence death; the server beats every \
+         10s, the client calls nobody dead"
+    );
+}

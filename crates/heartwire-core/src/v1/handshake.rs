@@ -1,0 +1,440 @@
+//! HELLO, WELCOME and BYE: frames whose bodies are CBOR maps with small integer keys.
+//!
+//! Keys that are not known are skipped, so that later versions can add some. Anything else that is not as
+//! specified is refused: a key twice, bytes after the map, a text too long, a duration of nothing.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use minicbor::{Decoder, Encoder};
+
+use super::contract::{Contract, Direction, Offer};
+use crate::frame::{self, Kind};
+use crate::policy::Millis;
+use crate::violation::Violation;
+
+/// The version of the wire that this crate speaks besides 0.
+pub const VERSION: u8 = 1;
+/// Longest body of a HELLO, and of a WELCOME: room for every field at its longest, twice over. Checked
+/// on the head alone, before anything is known of the peer.
+pub const HELLO_LEN_MAX: u32 = 1024;
+/// Longest body of a BYE.
+pub const BYE_LEN_MAX: u32 = 512;
+/// Longest name of a client, in bytes.
+pub const NAME_LEN_MAX: usize = 64;
+/// Longest token, in bytes.
+pub const TOKEN_LEN_MAX: usize = 256;
+/// Longest description of a program, in bytes.
+pub const AGENT_LEN_MAX: usize = 64;
+/// Longest explanation in a BYE, in bytes. Longer ones are cut when they are encoded.
+pub const DETAIL_LEN_MAX: usize = 256;
+
+/// What a client says first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hello<'a> {
+    /// The lowest and the highest version that the client speaks.
+    pub versions: (u8, u8),
+    /// Who it is, if it says so.
+    pub name: Option<&'a str>,
+    /// What shows that it may come in. Never printed.
+    pub token: Option<&'a [u8]>,
+    /// What it can do, and wants.
+    pub offer: Offer,
+    /// Which program it is, for logs.
+    pub agent: Option<&'a str>,
+}
+
+/// Without the token.
+impl fmt::Debug for Hello<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("versions", &self.versions)
+            .field("name", &self.name)
+            .field("token", &self.token.map(|_| "(not shown)"))
+            .field("offer", &self.offer)
+            .field("agent", &self.agent)
+            .finish()
+    }
+}
+
+impl<'a> Hello<'a> {
+    /// A nameless client with this offer.
+    #[must_use]
+    pub const fn new(offer: Offer) -> Self {
+        Self { versions: (VERSION, VERSION), name: None, token: None, offer, agent: None }
+    }
+
+    /// The whole frame. Fields over their longest are left out, which the server will notice.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut map = Map::default();
+        map.put(0, |e| {
+            e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
+            Ok(())
+        });
+        map.text(1, self.name.filter(|name| name.len() <= NAME_LEN_MAX));
+        if let Some(token) = self.token.filter(|token| token.len() <= TOKEN_LEN_MAX) {
+            map.put(2, |e| e.bytes(token).map(drop));
+        }
+        map.duration(3, self.offer.beat());
+        map.duration(4, self.offer.beat_floor());
+        map.duration(5, self.offer.want());
+        map.duration(6, self.offer.limit());
+        map.duration(7, Some(self.offer.limit_ceiling()));
+        map.text(8, self.agent.filter(|agent| agent.len() <= AGENT_LEN_MAX));
+        map.frame(Kind::Hello)
+    }
+
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+        Self::read(body).ok_or(Violation::BadHello)
+    }
+
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
+        let mut durations = [None; 5];
+        entries(body, |key, d| {
+            match key {
+                0 => {
+                    d.array().ok().flatten().filter(|&len| len == 2)?;
+                    versions = Some((d.u8().ok()?, d.u8().ok()?));
+                }
+                1 => name = Some(text(d, NAME_LEN_MAX)?),
+                2 => token = Some(d.bytes().ok().filter(|token| token.len() <= TOKEN_LEN_MAX)?),
+                3..=7 => {
+                    let slot = usize::try_from(key).ok()?.checked_sub(3)?;
+                    *durations.get_mut(slot)? = Some(duration(d)?);
+                }
+                8 => agent = Some(text(d, AGENT_LEN_MAX)?),
+                _ => d.skip().ok()?,
+            }
+            Some(())
+        })?;
+        let [beat, floor, want, limit, ceiling] = durations;
+        let versions = versions.filter(|(lowest, highest)| lowest <= highest)?;
+        let offer = Offer::of_parts(beat, floor, want, limit, ceiling?);
+        Some(Self { versions, name, token, offer, agent })
+    }
+}
+
+/// What a server answers when it takes a client in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Welcome {
+    /// What the server calls this connection.
+    pub session: u64,
+    /// Which one of the sessions under this client's name it is: later ones have higher numbers. 0
+    /// without a name.
+    pub epoch: u64,
+    /// What both ends go by from now on.
+    pub contract: Contract,
+}
+
+impl Welcome {
+    /// A welcome to a nameless client.
+    #[must_use]
+    pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
+        Self { session, epoch, contract }
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Contract { to_server, to_client, floor, wake_bytes } = &self.contract;
+        let mut map = Map::default();
+        map.put(0, |e| e.u8(VERSION).map(drop));
+        map.put(1, |e| e.u64(self.session).map(drop));
+        map.put(2, |e| e.u64(self.epoch).map(drop));
+        map.duration(3, to_server.beat());
+        map.duration(4, to_server.limit());
+        map.duration(5, Some(to_server.ceiling()));
+        map.duration(6, to_client.beat());
+        map.duration(7, to_client.limit());
+        map.duration(8, Some(to_client.ceiling()));
+        map.duration(9, Some(*floor));
+        map.put(10, |e| e.u32(*wake_bytes).map(drop));
+        map.frame(Kind::Welcome)
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Violation> {
+        Self::read(body).ok_or(Violation::BadWelcome)
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
+        let mut durations = [None; 7];
+        entries(body, |key, d| {
+            match key {
+                0 => version = Some(d.u8().ok()?),
+                1 => session = Some(d.u64().ok()?),
+                2 => epoch = Some(d.u64().ok()?),
+                3..=9 => {
+                    let slot = usize::try_from(key).ok()?.checked_sub(3)?;
+                    *durations.get_mut(slot)? = Some(duration(d)?);
+                }
+                10 => wake_bytes = Some(d.u32().ok()?),
+                _ => d.skip().ok()?,
+            }
+            Some(())
+        })?;
+        version.filter(|&version| version == VERSION)?;
+        let [beat, limit, ceiling, client_beat, client_limit, client_ceiling, floor] = durations;
+        let contract = Contract::of_parts(
+            Direction::of_parts(beat, limit, ceiling?),
+            Direction::of_parts(client_beat, client_limit, client_ceiling?),
+            floor?.duration(),
+            wake_bytes?,
+        );
+        Some(Self { session: session?, epoch: epoch?, contract })
+    }
+}
+
+/// What an end says before it closes a connection on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bye<'a> {
+    /// Why.
+    pub code: ByeCode,
+    /// Whether the other end is to come back.
+    pub retry: Retry,
+    /// An explanation for people; empty if there is none.
+    pub detail: &'a str,
+}
+
+/// Why an end leaves. The numbers are those on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ByeCode {
+    /// 0: it has nothing more to say.
+    Done,
+    /// 1: it is being shut down.
+    Draining,
+    /// 2: the two ends cannot agree on a contract.
+    Conflict,
+    /// 3: they have no version in common.
+    Version,
+    /// 4: the name and the token are not those of anybody who may come in.
+    Unauthorized,
+    /// 5: a newer session has this client's name.
+    TakenOver,
+    /// 6: somebody else has that name.
+    NameInUse,
+    /// 7: two clients take one name from each other again and again.
+    Fighting,
+    /// 8: the other end beats far more often than agreed.
+    TooFast,
+    /// 9: the other end broke the protocol.
+    Protocol,
+    /// 10: there is no room.
+    Full,
+    /// 11: the other end does not read.
+    SlowReader,
+    /// 12: its owner ended the session.
+    Kicked,
+    /// Any other number: a later version's reason.
+    Other(u32),
+}
+
+impl ByeCode {
+    const ALL: [(Self, u32, &'static str); 13] = [
+        (Self::Done, 0, "done"),
+        (Self::Draining, 1, "draining"),
+        (Self::Conflict, 2, "conflict"),
+        (Self::Version, 3, "version"),
+        (Self::Unauthorized, 4, "unauthorized"),
+        (Self::TakenOver, 5, "taken_over"),
+        (Self::NameInUse, 6, "name_in_use"),
+        (Self::Fighting, 7, "fighting"),
+        (Self::TooFast, 8, "too_fast"),
+        (Self::Protocol, 9, "protocol"),
+        (Self::Full, 10, "full"),
+        (Self::SlowReader, 11, "slow_reader"),
+        (Self::Kicked, 12, "kicked"),
+    ];
+
+    /// A short name that does not change between versions, for logs and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(code, ..)| *code == self).map_or("other", |&(_, _, name)| name)
+    }
+
+    /// The number on the wire.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        if let Self::Other(number) = self {
+            return number;
+        }
+        Self::ALL.iter().find(|(code, ..)| *code == self).map_or(0, |&(_, number, _)| number)
+    }
+
+    fn of_number(number: u32) -> Self {
+        let known = Self::ALL.iter().find(|&&(_, of, _)| of == number);
+        known.map_or(Self::Other(number), |&(code, ..)| code)
+    }
+}
+
+/// Whether and when to connect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a client must know what to do with each")]
+pub enum Retry {
+    /// It would be refused again.
+    Never,
+    /// As the client's own backoff says.
+    AtWill,
+    /// At some time between these, drawn at random.
+    Within {
+        /// Not before this much time.
+        earliest: Duration,
+        /// Not after this much time.
+        latest: Duration,
+    },
+}
+
+impl<'a> Bye<'a> {
+    /// A BYE without an explanation.
+    #[must_use]
+    pub const fn new(code: ByeCode, retry: Retry) -> Self {
+        Self { code, retry, detail: "" }
+    }
+
+    /// Explains.
+    #[must_use]
+    pub const fn detail(mut self, detail: &'a str) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut map = Map::default();
+        map.put(0, |e| e.u32(self.code.number()).map(drop));
+        let (retry, window) = match self.retry {
+            Retry::Never => (0, None),
+            Retry::AtWill => (1, None),
+            Retry::Within { earliest, latest } => (2, Some((earliest, latest))),
+        };
+        map.put(1, |e| e.u8(retry).map(drop));
+        if let Some((earliest, latest)) = window {
+            let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
+            map.put(2, |e| e.u32(millis(earliest)).map(drop));
+            map.put(3, |e| e.u32(millis(latest)).map(drop));
+        }
+        let detail = cut(self.detail, DETAIL_LEN_MAX);
+        map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
+        map.frame(Kind::Bye)
+    }
+
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+        Self::read(body).ok_or(Violation::BadBye)
+    }
+
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let (mut code, mut retry, mut earliest, mut latest) = (None, None, None, None);
+        let mut detail = "";
+        entries(body, |key, d| {
+            match key {
+                0 => code = Some(ByeCode::of_number(d.u32().ok()?)),
+                1 => retry = Some(d.u8().ok()?),
+                2 => earliest = Some(millis(d)?),
+                3 => latest = Some(millis(d)?),
+                4 => detail = text(d, DETAIL_LEN_MAX)?,
+                _ => d.skip().ok()?,
+            }
+            Some(())
+        })?;
+        let retry = match (retry?, earliest, latest) {
+            (0, _, _) => Retry::Never,
+            (2, Some(earliest), Some(latest)) if earliest <= latest => {
+                Retry::Within { earliest, latest }
+            }
+            (2, _, _) => return None,
+            _ => Retry::AtWill,
+        };
+        Some(Self { code: code?, retry, detail })
+    }
+}
+
+fn cut(text: &str, len: usize) -> &str {
+    let end = (0..=len.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// A CBOR map in the making.
+#[derive(Default)]
+struct Map {
+    entries: u64,
+    body: Vec<u8>,
+}
+
+type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
+
+impl Map {
+    fn put(&mut self, key: u8, value: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Written) {
+        let mut encoder = Encoder::new(&mut self.body);
+        // Writing to memory does not fail.
+        let _ = encoder.u8(key).map(drop);
+        let _ = value(&mut encoder);
+        self.entries += 1;
+    }
+
+    fn text(&mut self, key: u8, text: Option<&str>) {
+        if let Some(text) = text {
+            self.put(key, |e| e.str(text).map(drop));
+        }
+    }
+
+    fn duration(&mut self, key: u8, duration: Option<Duration>) {
+        if let Some(duration) = duration {
+            let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+            self.put(key, |e| e.u32(millis).map(drop));
+        }
+    }
+
+    fn frame(self, kind: Kind) -> Vec<u8> {
+        let mut map = Vec::new();
+        let _ = Encoder::new(&mut map).map(self.entries).map(drop);
+        map.extend(self.body);
+        let mut frame = Vec::new();
+        frame.extend(frame::head(kind, map.len()).unwrap_or_default());
+        frame.extend(map);
+        frame
+    }
+}
+
+/// Calls `take` for each entry of a map with the key and what stands before its value. `None` if the
+/// body is not exactly one map of definite length, or has a key twice.
+fn entries<'a>(
+    body: &'a [u8],
+    mut take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
+) -> Option<()> {
+    let mut decoder = Decoder::new(body);
+    let count = decoder.map().ok()??;
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        // A map that announces more entries than there are bytes ends here.
+        let key = decoder.u64().ok()?;
+        if seen.contains(&key) {
+            return None;
+        }
+        seen.push(key);
+        take(key, &mut decoder)?;
+    }
+    (decoder.position() == body.len()).then_some(())
+}
+
+fn text<'a>(d: &mut Decoder<'a>, len_max: usize) -> Option<&'a str> {
+    d.str().ok().filter(|text| text.len() <= len_max)
+}
+
+fn millis(d: &mut Decoder<'_>) -> Option<Duration> {
+    d.u32().ok().map(|millis| Duration::from_millis(u64::from(millis)))
+}
+
+fn duration(d: &mut Decoder<'_>) -> Option<Millis> {
+    d.u32().ok().and_then(Millis::new)
+}
+
+#[cfg(test)]
+mod tests;

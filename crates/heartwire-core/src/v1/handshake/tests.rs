@@ -1,0 +1,170 @@
+use super::*;
+use crate::policy::{Preset, Side};
+use crate::v1::Terms;
+
+fn offer() -> Offer {
+    Offer::new(&Preset::Usual.policy(Side::Client))
+}
+
+fn body(frame: &[u8]) -> &[u8] {
+    frame.get(frame::HEAD_LEN..).unwrap()
+}
+
+/// The golden frames of `PROTOCOL.md`.
+const HELLO: &[u8] = &[
+    2, 0, 0, 0, 45, 0, 0, 0,    // HELLO, 45 bytes
+    0xa9, // a map of 9
+    0, 0x82, 1, 1, // versions 1 to 1
+    1, 0x63, b'b', b'o', b'b', // name
+    2, 0x44, 1, 2, 3, 4, // token
+    3, 0x19, 0x27, 0x10, // beat 10,000 ms
+    4, 0x19, 0x03, 0xe8, // floor 1,000 ms
+    5, 0x19, 0x27, 0x10, // want 10,000 ms
+    6, 0x19, 0x75, 0x30, // limit 30,000 ms
+    7, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling 3,600,000 ms
+    8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
+];
+const WELCOME: &[u8] = &[
+    3, 0, 0, 0, 43, 0, 0, 0,    // WELCOME, 43 bytes
+    0xab, // a map of 11
+    0, 1, // version
+    1, 0x18, 99, // session
+    2, 7, // epoch
+    3, 0x19, 0x27, 0x10, // to the server: beat,
+    4, 0x19, 0x75, 0x30, // limit,
+    5, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling
+    6, 0x19, 0x27, 0x10, // to the client: beat,
+    7, 0x19, 0x75, 0x30, // limit,
+    8, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling
+    9, 0x19, 0x03, 0xe8, // floor
+    10, 0x18, 161, // wake bytes
+];
+const BYE: &[u8] = &[
+    4, 0, 0, 0, 17, 0, 0, 0,    // BYE, 17 bytes
+    0xa5, // a map of 5
+    0, 1, // draining
+    1, 2, // come back
+    2, 0, // after 0 ms at the earliest
+    3, 0x19, 0x13, 0x88, // and 5,000 ms at the latest
+    4, 0x64, b'n', b'i', b'g', b'h', // detail
+];
+
+fn hello() -> Hello<'static> {
+    Hello {
+        name: Some("bob"),
+        token: Some(&[1, 2, 3, 4]),
+        agent: Some("docs1"),
+        ..Hello::new(offer())
+    }
+}
+
+fn welcome() -> Welcome {
+    let server = Offer::new(&Preset::Usual.policy(Side::Server));
+    let contract = Terms::new(server).wake_bytes(161).agree(&offer()).unwrap();
+    Welcome::new(99, 7, contract)
+}
+
+fn bye() -> Bye<'static> {
+    let retry = Retry::Within { earliest: Duration::ZERO, latest: Duration::from_secs(5) };
+    Bye::new(ByeCode::Draining, retry).detail("nigh")
+}
+
+#[test]
+fn frames_lie_on_the_wire_as_specified() {
+    assert_eq!(hello().encode(), HELLO);
+    assert_eq!(Hello::decode(body(HELLO)), Ok(hello()));
+    assert_eq!(welcome().encode(), WELCOME);
+    assert_eq!(Welcome::decode(body(WELCOME)), Ok(welcome()));
+    assert_eq!(bye().encode(), BYE);
+    assert_eq!(Bye::decode(body(BYE)), Ok(bye()));
+}
+
+#[test]
+fn a_token_is_not_printed() {
+    let printed = std::format!("{:?}", hello());
+    assert!(printed.contains("bob") && !printed.contains("[1, 2, 3, 4]"), "{printed}");
+}
+
+#[test]
+fn keys_that_are_not_known_are_skipped() {
+    // {0: [1, 1], 7: 1000, 99: {"nested": [1, 2]}}
+    let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 0x19, 0x03, 0xe8, 0x18, 99, 0xa1, 0x66];
+    body.extend(b"nested");
+    body.extend([0x82, 1, 2]);
+    let hello = Hello::decode(&body).unwrap();
+    assert_eq!(hello.offer.limit_ceiling(), Duration::from_secs(1));
+    assert_eq!((hello.name, hello.token, hello.offer.beat()), (None, None, None));
+}
+
+#[test]
+fn what_is_not_as_specified_is_refused() {
+    let bad: [&[u8]; 14] = [
+        &[],
+        &[0x80],                                                 // not a map
+        &[0xa0],                                                 // nothing in it
+        &[0xbf, 0, 0x82, 1, 1, 7, 1, 0xff],                      // a map of no definite length
+        &[0xa2, 0, 0x82, 1, 1, 7, 0],                            // a ceiling of nothing
+        &[0xa2, 0, 0x82, 2, 1, 7, 1],                            // versions from 2 to 1
+        &[0xa2, 0, 0x83, 1, 1, 1, 7, 1],                         // three versions
+        &[0xa2, 0, 0x82, 1, 1, 7, 1, 0],                         // a byte too many
+        &[0xa3, 0, 0x82, 1, 1, 7, 1],                            // an entry missing
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 7, 2],                      // a key twice
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x62, 0xff, 0xfe],       // a name that is not UTF-8
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x44, 1, 2, 3, 4],       // a name of bytes
+        &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a ceiling of millions of years
+        &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // more entries than bytes
+    ];
+    for body in bad {
+        assert_eq!(Hello::decode(body), Err(Violation::BadHello), "{body:x?}");
+        assert_eq!(Welcome::decode(body), Err(Violation::BadWelcome), "{body:x?}");
+    }
+}
+
+#[test]
+fn texts_have_a_longest_length() {
+    let name = "n".repeat(NAME_LEN_MAX + 1);
+    let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x78, 65];
+    body.extend(name.bytes());
+    assert_eq!(Hello::decode(&body), Err(Violation::BadHello));
+    // Ours is left out, so that it does not come to that.
+    let cut = Hello { name: Some(&name), ..hello() }.encode();
+    assert_eq!(Hello::decode(self::body(&cut)).unwrap().name, None);
+}
+
+#[test]
+fn a_long_explanation_is_cut_between_characters() {
+    let detail = "ä".repeat(200);
+    let frame = Bye::new(ByeCode::Protocol, Retry::Never).detail(&detail).encode();
+    let bye = Bye::decode(body(&frame)).unwrap();
+    assert_eq!(bye.detail, "ä".repeat(128));
+    assert!(frame.len() <= usize::try_from(BYE_LEN_MAX).unwrap());
+}
+
+#[test]
+fn codes_and_their_names_are_not_mixed_up() {
+    for (code, number, name) in ByeCode::ALL {
+        assert_eq!((code.number(), code.name()), (number, name));
+        assert_eq!(ByeCode::of_number(number), code);
+    }
+    assert_eq!(ByeCode::of_number(1234), ByeCode::Other(1234));
+    assert_eq!(ByeCode::Other(1234).name(), "other");
+}
+
+#[test]
+fn a_window_is_one_or_the_bye_is_refused() {
+    let with = |retry: u8, window: &[u8]| {
+        let entries = 2 + u8::try_from(window.len() / 2).unwrap();
+        let mut body = std::vec![0xa0 + entries, 0, 1, 1, retry];
+        body.extend(window);
+        Bye::decode(&body).map(|bye| bye.retry)
+    };
+    assert_eq!(with(0, &[]), Ok(Retry::Never));
+    assert_eq!(with(1, &[]), Ok(Retry::AtWill));
+    // A later version's way to come back.
+    assert_eq!(with(9, &[]), Ok(Retry::AtWill));
+    assert_eq!(with(2, &[]), Err(Violation::BadBye));
+    assert_eq!(with(2, &[2, 9, 3, 5]), Err(Violation::BadBye));
+    let window =
+        Retry::Within { earliest: Duration::from_millis(5), latest: Duration::from_millis(9) };
+    assert_eq!(with(2, &[2, 5, 3, 9]), Ok(window));
+}

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 use core::time::Duration;
@@ -10,6 +11,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use heartwire::client::Retry;
 use heartwire::kernel::{Keepalive, KernelOptions};
+use heartwire::v1::Offer;
 use heartwire::{BackoffPolicy, Caps, Policy, Preset, Side};
 
 use crate::bench::{self, BenchArgs};
@@ -143,10 +145,39 @@ pub(crate) struct ServeArgs {
     pub(crate) queue_max: usize,
 
     /// How many beats of a client may lie in the kernel without waking this process, which sees them
-    /// when the client's deadline comes; verdicts are as exact as without. More than 1 costs less,
-    /// and lets short data frames wait; 0 is off. Linux only.
-    #[arg(long, value_name = "BEATS", default_value_t = heartwire::server::ServerConfig::COALESCE)]
-    pub(crate) coalesce: u16,
+    /// when the client's deadline comes; verdicts are as exact as without. On wire v0 more than 1
+    /// costs less, and lets short data frames wait; on v1 no data waits. 0 is off. Linux only
+    /// [default: 1 on v0, 4 on v1].
+    #[arg(long, value_name = "BEATS")]
+    pub(crate) coalesce: Option<u16>,
+
+    /// Take only clients that speak this version of the wire [default: any, as the client's first
+    /// frame decides; v1 with --tokens].
+    #[arg(long, value_enum)]
+    pub(crate) require: Option<WireArg>,
+
+    /// Take only clients that show a token from this file: one a line, TOKEN or NAME TOKEN (which lets
+    /// in the client of that name only), # begins a comment. SIGHUP reads it again.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// Most clients at one time that have connected and not been taken in; those that have waited
+    /// longest go first [default: as --sessions, 4096 with --tokens].
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) pending: Option<usize>,
+
+    /// Most sessions from one address (IPv6: from one /64) at a time [default: no limit, because many
+    /// clients can share an address].
+    #[arg(long, value_name = "N")]
+    pub(crate) per_address: Option<NonZeroU32>,
+
+    /// Most new connections a second from one address, or `off`; twenty times as many may come at once.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
+    pub(crate) arrivals: RateOrOff,
+
+    /// Most new connections a second from all addresses, or `off`; twice as many may come at once.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
+    pub(crate) all_arrivals: RateOrOff,
 
     /// How long a stop waits for queued bytes to be sent.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
@@ -171,6 +202,9 @@ pub(crate) struct ServeArgs {
     pub(crate) policy: PolicyArgs,
 
     #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+
+    #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 
     #[command(flatten)]
@@ -186,6 +220,28 @@ pub(crate) struct ConnectArgs {
     /// Longest body that the server may send, up to 2147483647.
     #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX, value_parser = clap::value_parser!(u32).range(FRAME_MAX))]
     pub(crate) frame_max: u32,
+
+    /// Which version of the wire to speak. Where the server speaks v0 only, as the tutorial's does, v1
+    /// fails within --handshake-timeout [default: v1; v0 with --preset reference and with --echo].
+    #[arg(long, value_enum, conflicts_with = "raw")]
+    pub(crate) wire: Option<WireArg>,
+
+    /// What to call oneself (wire v1): the server keeps one session of that name, the newest.
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) name: Option<String>,
+
+    /// A file whose only line is the token that lets this client in (wire v1). A token on the command
+    /// line could be read by others.
+    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Longest time for the server to answer the handshake (wire v1).
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub(crate) handshake_timeout: Duration,
+
+    /// Print the round trip and what the server says of itself, at this interval (wire v1).
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    pub(crate) path: Option<Duration>,
 
     /// Speak bytes without the 8-byte heads. There are no beats then, and no limit unless --limit
     /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
@@ -227,6 +283,9 @@ pub(crate) struct ConnectArgs {
     pub(crate) policy: PolicyArgs,
 
     #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+
+    #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 }
 
@@ -249,7 +308,7 @@ pub(crate) enum ServeData {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EventKind {
-    /// A client connected.
+    /// A client is there, or says something new of itself.
     Online,
     /// A data frame came.
     Data,
@@ -357,6 +416,42 @@ impl PolicyArgs {
     }
 }
 
+/// What this end agrees to at the handshake of wire v1, besides its policy.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Handshake (wire v1)")]
+pub(crate) struct OfferArgs {
+    /// The shortest interval in which this end beats; a server allows nobody to beat more often
+    /// [default: 1s, or the shortest beat of the policy].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) floor: Option<Duration>,
+
+    /// The longest limit for the other end's silence that this end agrees to [default: 1h, or the limit
+    /// where that is longer].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ceiling: Option<Duration>,
+}
+
+impl OfferArgs {
+    pub(crate) fn offer(&self, policy: &Policy) -> Offer {
+        let mut offer = Offer::new(policy);
+        if self.floor.is_some() {
+            offer = offer.floor(self.floor);
+        }
+        if let Some(ceiling) = self.ceiling {
+            offer = offer.ceiling(ceiling);
+        }
+        offer
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireArg {
+    /// The tutorial's frames: no handshake, no names, no tokens.
+    V0,
+    /// A handshake that agrees on beats and limits, and beats that tell how both directions fare.
+    V1,
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kernel")]
 pub(crate) struct KernelArgs {
@@ -398,6 +493,18 @@ pub(crate) struct CapsArgs {
     /// [default: 30s, or the limit where that is longer].
     #[arg(long, value_name = "TIME", value_parser = time_or_off)]
     pub(crate) frame_time: Option<TimeOrOff>,
+}
+
+/// A number a second, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RateOrOff(pub(crate) Option<NonZeroU32>);
+
+fn rate(text: &str) -> Result<RateOrOff, String> {
+    if text == "off" {
+        return Ok(RateOrOff(None));
+    }
+    let rate = text.parse().map_err(|error| format!("{error}; write a number from 1, or off"))?;
+    Ok(RateOrOff(Some(rate)))
 }
 
 /// A time, or none.

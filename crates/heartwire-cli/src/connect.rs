@@ -1,21 +1,27 @@
 //! `heartwire connect`.
 
 use core::mem;
+use core::net::SocketAddr;
 use core::time::Duration;
+use std::fs;
 use std::io::{self, BufRead, Read, StdinLock, Write};
+use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
+use heartwire::kernel::KernelReport;
+use heartwire::v1::Welcome;
 use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::args::{ConnectArgs, ConnectData, Disconnected, Format, PolicyArgs};
+use crate::args::{ConnectArgs, ConnectData, Disconnected, Format, PolicyArgs, PresetArg, WireArg};
 use crate::exit::{Exit, Usage};
 use crate::output::{
-    Line, describe_policy, millis, policy_fields, say, say_in_leaving, verdict_fields, with,
+    Line, contract_fields, describe_policy, millis, policy_fields, say, say_in_leaving,
+    verdict_fields, violation, with,
 };
 use crate::signals::Stop;
 
@@ -55,6 +61,9 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let thread = thread::Builder::new().name("input".to_owned());
     thread.spawn(move || sent.send(sender.run(raw)))?;
 
+    if let Some(interval) = args.path {
+        runtime.spawn(print_path(client.clone(), interval, args.format));
+    }
     let until_eof = args.until_eof;
     let exit = runtime.block_on(async {
         let signalled = tokio::select! {
@@ -80,22 +89,72 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     exit
 }
 
+async fn print_path(client: Client, interval: Duration, format: Format) {
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        ticks.tick().await;
+        if let Some(path) = client.path() {
+            say(path_line(&path).render(SystemTime::now(), format));
+        }
+    }
+}
+
 fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
+    check_answers_fit(args)?;
     let policy = policy(args)?;
     let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
     let while_disconnected = match args.while_disconnected {
         Disconnected::Queue => WhileDisconnected::Queue,
         Disconnected::Refuse => WhileDisconnected::Refuse,
     };
-    Ok(ClientConfig::new(args.target.clone())
-        .wire(if args.raw { Wire::Raw } else { Wire::V0 })
+    let mut config = ClientConfig::new(args.target.clone())
+        .wire(wire(args)?)
+        .handshake_timeout(args.handshake_timeout)
+        .offer(args.offer.offer(&policy))
         .policy(policy)
         .caps(caps)
         .kernel(args.kernel.options()?)
         .connect_timeout(args.connect_timeout)
         .retry(args.retry)
         .while_disconnected(while_disconnected)
-        .outbound_max(args.queue_max))
+        .outbound_max(args.queue_max);
+    if let Some(name) = &args.name {
+        config = config.name(name);
+    }
+    if let Some(path) = &args.token_file {
+        config = config.token(read_token(path)?);
+    }
+    Ok(config)
+}
+
+fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
+    let needs_v0 = args.policy.preset == PresetArg::Reference || args.policy.echo;
+    let wire = match args.wire {
+        _ if args.raw => return Ok(Wire::Raw),
+        Some(WireArg::V1) if args.policy.echo => {
+            return Err(Usage("--echo answers beats of wire v0; on v1 both ends beat".to_owned()));
+        }
+        Some(WireArg::V0) => Wire::V0,
+        Some(WireArg::V1) => Wire::V1,
+        None if needs_v0 => Wire::V0,
+        None => Wire::V1,
+    };
+    if wire == Wire::V0 && (args.name.is_some() || args.token_file.is_some()) {
+        return Err(Usage(
+            "wire v0 has neither names nor tokens: --name and --token-file need v1".to_owned(),
+        ));
+    }
+    Ok(wire)
+}
+
+fn read_token(path: &Path) -> Result<String, Usage> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| Usage(format!("cannot read the token in {}: {error}", path.display())))?;
+    let token = text.trim();
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(Usage(format!("{} must hold one token and nothing else", path.display())));
+    }
+    Ok(token.to_owned())
 }
 
 fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
@@ -119,6 +178,22 @@ fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
         text: format!("{}\n  policy: {}", args.target, describe_policy(&policy, "server")),
         fields: json!({ "target": args.target, "policy": policy_fields(&policy) }),
     })
+}
+
+/// What comes must fit into the queue to be sent back, or it would be lost.
+fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
+    let sends_back = matches!(args.on_data, ConnectData::Echo | ConnectData::Upper);
+    let needed = u64::from(args.frame_max) + 8;
+    let queue_max = u64::try_from(args.queue_max).unwrap_or(u64::MAX);
+    if !sends_back || args.raw || queue_max >= needed {
+        return Ok(());
+    }
+    Err(Usage(format!(
+        "--on-data sends back up to {} B (--frame-max) and a head of 8 B, which do not fit into a queue \
+         of {queue_max} B. Use a --queue-max of at least {needed}, or a --frame-max of at most {}",
+        args.frame_max,
+        queue_max.saturating_sub(8)
+    )))
 }
 
 /// Takes what the client reports: data to standard output or back, the rest to standard error.
@@ -187,16 +262,23 @@ fn line(event: &Event) -> Line {
             text: format!("attempt {attempt}"),
             fields: json!({ "attempt": attempt }),
         },
-        Event::Online { peer, kernel } => Line {
-            event: "online",
-            text: format!("{peer} ({kernel})"),
-            fields: json!({ "peer": peer.to_string(), "kernel": kernel.to_string() }),
+        Event::Online { peer, kernel, welcome } => online(*peer, kernel, welcome.as_deref()),
+        Event::Health(health) => Line {
+            event: "health",
+            text: format!("the server says that it is {}", health.name()),
+            fields: json!({ "health": health.name() }),
+        },
+        Event::TooFast => Line {
+            event: "too_fast",
+            text: "the server says that this client beats far more often than agreed".to_owned(),
+            fields: json!({}),
         },
         Event::Offline { peer, reason, unsent, beats } => {
             let fields = json!({
                 "peer": peer.to_string(),
                 "reason": reason.name(),
                 "detail": reason.to_string(),
+                "violation": violation(*reason),
                 "unsent": unsent,
                 "beats": beats,
             });
@@ -231,6 +313,48 @@ fn line(event: &Event) -> Line {
             text: other.to_string(),
             fields: json!({ "detail": other.to_string() }),
         },
+    }
+}
+
+fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {
+    let fields = json!({ "peer": peer.to_string(), "kernel": kernel.to_string() });
+    let Some(welcome) = welcome else {
+        let fields = with(fields, json!({ "wire": "v0" }));
+        return Line { event: "online", text: format!("{peer} ({kernel})"), fields };
+    };
+    Line {
+        event: "online",
+        text: format!("{peer} ({kernel}): {}", welcome.contract),
+        fields: with(
+            with(
+                fields,
+                json!({
+                    "wire": "v1",
+                    "session": welcome.session,
+                    "epoch": welcome.epoch,
+                }),
+            ),
+            contract_fields(&welcome.contract),
+        ),
+    }
+}
+
+/// How both directions fare.
+fn path_line(path: &heartwire::Path) -> Line {
+    let rtt = path.rtt.map_or_else(|| "not known".to_owned(), |rtt| format!("{rtt:.1?}"));
+    Line {
+        event: "path",
+        text: format!(
+            "round trip {rtt}; the server heard us {:.1} s ago and is {}",
+            path.unheard.as_secs_f64(),
+            path.peer_health.name()
+        ),
+        fields: json!({
+            "rtt_ms": path.rtt.map(millis),
+            "unheard_ms": millis(path.unheard),
+            "peer_late_ms": millis(path.peer_late),
+            "peer_health": path.peer_health.name(),
+        }),
     }
 }
 

@@ -138,7 +138,7 @@ impl Stage {
     #[expect(clippy::wildcard_enum_match_arm, reason = "a spectator need not see everything")]
     fn handle(&mut self, event: &Event<Vec<u8>>) -> anyhow::Result<()> {
         match *event {
-            Event::Online { id, peer } => {
+            Event::Online { id, peer, .. } => {
                 self.clients.push(ClientRow { id, beats: 0, cells: String::new() });
                 self.say(format_args!("{} online, from port {}", self.name(id), peer.port()))
             }

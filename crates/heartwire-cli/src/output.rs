@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::SystemTime;
 
-use heartwire::{Bound, Policy, TICK, Verdict};
+use heartwire::v1::{Contract, Direction};
+use heartwire::{Bound, Policy, Reason, TICK, Verdict};
 use serde_json::{Value, json};
 
 use crate::args::Format;
@@ -134,6 +135,26 @@ pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
         None => String::new(),
     };
     format!("{beats}; a silent {peer} is called dead {bound} after its last byte{after_fault}")
+}
+
+/// Which rule of the wire the peer broke, as PROTOCOL.md names it.
+pub(crate) fn violation(reason: Reason) -> Option<&'static str> {
+    if let Reason::Protocol(violation) = reason { Some(violation.name()) } else { None }
+}
+
+/// The fields of a contract.
+pub(crate) fn contract_fields(contract: &Contract) -> Value {
+    let direction = |direction: &Direction| {
+        json!({
+            "beat_ms": direction.beat().map(millis),
+            "limit_ms": direction.limit().map(millis),
+        })
+    };
+    json!({
+        "to_server": direction(&contract.to_server),
+        "to_client": direction(&contract.to_client),
+        "wake_bytes": contract.wake_bytes,
+    })
 }
 
 /// The fields of a policy.

@@ -1,25 +1,29 @@
 //! `heartwire serve`.
 
 use core::net::SocketAddr;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
 
+use anyhow::Context;
 use heartwire::server::{
-    ChannelHandler, Control, Event, Events, Handle, Handler, Resumer, Server, ServerConfig, channel,
+    AddressCaps, Agreed, ChannelHandler, Control, Event, Events, Handle, Handler, Rate, Resumer,
+    Server, ServerConfig, SessionId, SharedTokens, Tokens, Wires, channel,
 };
-use heartwire::{Caps, Policy, Reason, Side};
+use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::args::{EventKind, Format, ServeArgs, ServeData, TimeOrOff};
+use crate::args::{EventKind, Format, RateOrOff, ServeArgs, ServeData, TimeOrOff, WireArg};
 use crate::exit::{Exit, Usage};
 use crate::output::{
-    Line, Printer, describe_policy, millis, policy_fields, preview, say_in_leaving, verdict_fields,
-    with,
+    Line, Printer, contract_fields, describe_policy, millis, policy_fields, preview, say,
+    say_in_leaving, verdict_fields, violation, with,
 };
-use crate::signals::Stop;
+use crate::signals::{Hangup, Stop};
 
 /// What the wire puts before each body.
 const HEAD_LEN: u64 = 8;
@@ -29,12 +33,17 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
-    let config = config(args)?;
+    let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
+    let config = config(args, tokens.clone())?;
     // Before the first client comes, who might take the last descriptor, and before the first line
     // is printed, whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
+        let reload = tokens.zip(args.tokens.clone());
+        if let Some((tokens, path)) = reload {
+            runtime.spawn(reload_tokens(tokens, path, Hangup::listen()?));
+        }
         Stop::listen()?
     };
     let caps = config.caps_in_force();
@@ -82,17 +91,33 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Success)
 }
 
-fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
+fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
     check_answers_fit(args)?;
     let mut listen = args.listen.iter();
+    let policy = args.policy.policy(Side::Server)?;
     let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
     let mut config = ServerConfig::new(*first)
-        .policy(args.policy.policy(Side::Server)?)
+        .policy(policy)
         .kernel(args.kernel.options()?)
         .sessions_max(args.sessions)
         .outbound_max(args.queue_max)
-        .coalesce(args.coalesce)
+        .offer(args.offer.offer(&policy))
+        .addresses(addresses(args))
         .drain(args.drain);
+    if let Some(beats) = args.coalesce {
+        config = config.coalesce(beats);
+    }
+    if let Some(clients) = args.pending {
+        config = config.pending_max(clients);
+    }
+    if let Some(tokens) = tokens {
+        config = config.tokens(tokens);
+    }
+    config = config.wires(match args.require {
+        None => Wires::Any,
+        Some(WireArg::V0) => Wires::V0,
+        Some(WireArg::V1) => Wires::V1,
+    });
     for address in listen {
         config = config.also_listen(*address);
     }
@@ -107,6 +132,41 @@ fn config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
         caps = caps.frame(within);
     }
     Ok(config.caps(caps))
+}
+
+fn addresses(args: &ServeArgs) -> AddressCaps {
+    let rate = |most: RateOrOff, bursts: u32| {
+        most.0.map(|most| {
+            Rate::new(most, most.saturating_mul(NonZeroU32::MIN.saturating_add(bursts - 1)))
+        })
+    };
+    AddressCaps::default()
+        .sessions(args.per_address)
+        .arrivals(rate(args.arrivals, 20))
+        .all_arrivals(rate(args.all_arrivals, 2))
+}
+
+fn load_tokens(path: &Path) -> anyhow::Result<SharedTokens> {
+    let tokens = Tokens::from_file(path)
+        .with_context(|| format!("cannot use the tokens in {}", path.display()))?;
+    if Tokens::is_world_readable(path).unwrap_or(false) {
+        tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
+    }
+    Ok(SharedTokens::new(tokens))
+}
+
+/// Reads the tokens again at each SIGHUP. Sessions that are there stay.
+async fn reload_tokens(tokens: SharedTokens, path: PathBuf, mut hangup: Hangup) {
+    loop {
+        hangup.signal().await;
+        match tokens.reload(&path) {
+            Ok(()) => say(format_args!("heartwire: read {} again", path.display())),
+            Err(error) => say(format_args!(
+                "heartwire: cannot read {} again, and go on with the old tokens: {error}",
+                path.display()
+            )),
+        }
+    }
 }
 
 /// What comes must fit into the queue as a whole to be sent back, or it would be lost.
@@ -184,7 +244,9 @@ impl Handler for OnData {
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
 fn kind<D>(event: &Event<D>) -> Option<EventKind> {
     match event {
-        Event::Online { .. } => Some(EventKind::Online),
+        Event::Online { .. } | Event::Promise { .. } | Event::Health { .. } => {
+            Some(EventKind::Online)
+        }
         Event::Data { .. } => Some(EventKind::Data),
         Event::Verdict { .. } => Some(EventKind::Verdict),
         Event::Offline { .. } => Some(EventKind::Offline),
@@ -225,7 +287,7 @@ fn listening(
             "on {on}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
              frames of {} B, {} B queued per session, first frame within {first_frame}",
             describe_policy(&policy, "client"),
-            describe_coalescing(args.coalesce, mark, &policy),
+            describe_coalescing(args.coalesce.unwrap_or(ServerConfig::COALESCE), mark, &policy),
             server.kernel(),
             args.sessions,
             args.caps.frame_max,
@@ -273,10 +335,25 @@ fn describe_coalescing(beats: u16, mark: u32, policy: &Policy) -> String {
 
 fn line(event: &Event<Vec<u8>>) -> Line {
     match event {
-        Event::Online { id, peer } => Line {
-            event: "online",
-            text: format!("{id} {peer}"),
-            fields: json!({ "session": id.to_string(), "peer": peer.to_string() }),
+        Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
+        Event::Promise { id, beat, limit } => Line {
+            event: "promise",
+            text: format!("{id} beats every {beat:?} from now on"),
+            fields: json!({
+                "session": id.to_string(),
+                "beat_ms": millis(*beat),
+                "limit_ms": limit.map(millis),
+            }),
+        },
+        Event::Health { id, health } => Line {
+            event: "health",
+            text: format!("{id} says that it is {}", health.name()),
+            fields: json!({ "session": id.to_string(), "health": health.name() }),
+        },
+        Event::Fighting { name, peer } => Line {
+            event: "fighting",
+            text: format!("two clients take the name {name} from each other, one from {peer}"),
+            fields: json!({ "name": name, "peer": peer.to_string() }),
         },
         Event::Data { id, data } => Line {
             event: "data",
@@ -336,9 +413,29 @@ fn line(event: &Event<Vec<u8>>) -> Line {
     }
 }
 
-/// Which rule of the wire the client broke, as PROTOCOL.md names it.
-fn violation(reason: Reason) -> Option<&'static str> {
-    if let Reason::Protocol(violation) = reason { Some(violation.name()) } else { None }
+fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
+    let fields = json!({ "session": id.to_string(), "peer": peer.to_string() });
+    let Some(agreed) = agreed else {
+        let fields = with(fields, json!({ "wire": "v0" }));
+        return Line { event: "online", text: format!("{id} {peer}"), fields };
+    };
+    let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    Line {
+        event: "online",
+        text: format!("{id} {peer}{name}: {}", agreed.contract),
+        fields: with(
+            with(
+                fields,
+                json!({
+                    "wire": "v1",
+                    "name": agreed.name,
+                    "epoch": agreed.epoch,
+                    "agent": agreed.agent,
+                }),
+            ),
+            contract_fields(&agreed.contract),
+        ),
+    }
 }
 
 fn stopped(server: &Handle) -> Line {
@@ -360,6 +457,9 @@ fn stopped(server: &Handle) -> Line {
         ("slow_reader", stats.slow_reader),
         ("kicked", stats.kicked),
         ("shutdown", stats.shutdown),
+        ("bye", stats.bye),
+        ("turned_away", stats.turned_away),
+        ("taken_over", stats.taken_over),
         ("failed", stats.failed),
         ("stalls", stats.stalls),
     ];

@@ -46,3 +46,28 @@ impl Stop {
         self.interrupt.recv().await;
     }
 }
+
+/// SIGHUP, which means "read your files again". Windows has nothing like it.
+#[derive(Debug)]
+pub(crate) struct Hangup {
+    #[cfg(unix)]
+    hangup: Signal,
+}
+
+impl Hangup {
+    /// Must be called within a runtime. From then on the signal does not kill the process.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn signal(&mut self) {
+        #[cfg(unix)]
+        self.hangup.recv().await;
+        #[cfg(not(unix))]
+        core::future::pending::<()>().await;
+    }
+}

@@ -93,6 +93,13 @@ impl Transmit {
     }
 }
 
+/// Nothing to write.
+impl Default for Transmit {
+    fn default() -> Self {
+        Self::NOTHING
+    }
+}
+
 impl AsRef<[u8]> for Transmit {
     fn as_ref(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
@@ -543,6 +550,19 @@ impl Connection {
     #[must_use]
     pub fn padding(&self, len: usize) -> Option<usize> {
         self.dialogue.as_ref()?.padding(len)
+    }
+
+    /// A connection that reads on where this one ended, and judges and sends nothing: for what had come
+    /// before the end.
+    #[must_use]
+    pub fn for_the_rest(&self, now: Instant) -> Self {
+        Self {
+            liveness: Liveness::new(Policy::agreed(None, None, None), now),
+            reading: Reading::Between,
+            answers_owed: 0,
+            dialogue: None,
+            ..*self
+        }
     }
 
     /// What goes before a body of `body_len` bytes; `None` if no frame can be that long.

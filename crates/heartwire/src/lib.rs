@@ -12,11 +12,11 @@ pub mod server;
 mod sys;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
-pub use heartwire_core::plan;
 pub use heartwire_core::{
-    Bound, Caps, Cause, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall, Verdict,
-    Violation, Wire,
+    Bound, Caps, Cause, Path, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall,
+    Verdict, Violation, Wire,
 };
+pub use heartwire_core::{plan, v1};
 pub use reason::Reason;
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::v1::ByeCode;
 use heartwire_core::{Verdict, Violation};
 
 /// Why a connection ended. Each ends for exactly one reason.
@@ -27,6 +28,12 @@ pub enum Reason {
     Kicked,
     /// The owner shut everything down.
     Shutdown,
+    /// The peer took its leave, and said why (wire v1).
+    Bye(ByeCode),
+    /// This end would not talk to the peer, and said why (wire v1).
+    TurnedAway(ByeCode),
+    /// The client has a newer session under its name (wire v1).
+    TakenOver,
     /// The system reported an error that means none of the above.
     Failed(io::ErrorKind),
 }
@@ -44,6 +51,9 @@ impl Reason {
             Self::SlowReader => "slow_reader",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
+            Self::Bye(_) => "bye",
+            Self::TurnedAway(_) => "turned_away",
+            Self::TakenOver => "taken_over",
             Self::Failed(_) => "failed",
         }
     }
@@ -75,6 +85,9 @@ impl fmt::Display for Reason {
             Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
             Self::Kicked => f.write_str("ended by the owner"),
             Self::Shutdown => f.write_str("shut down"),
+            Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
+            Self::TurnedAway(code) => write!(f, "turned away: {}", code.name()),
+            Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }
     }

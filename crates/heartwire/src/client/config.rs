@@ -1,11 +1,13 @@
 //! What a client is told when it starts.
 
+use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::collections::hash_map::RandomState;
 
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::v1::{Hello, Offer};
 use heartwire_core::{Caps, Policy, Settings, Wire};
 
 use crate::TICK;
@@ -32,6 +34,11 @@ pub struct ClientConfig {
     pub(super) caps: Caps,
     pub(super) kernel: KernelOptions,
     pub(super) connect_timeout: Duration,
+    pub(super) handshake_timeout: Duration,
+    pub(super) name: Option<String>,
+    pub(super) token: Option<Token>,
+    pub(super) offer: Option<Offer>,
+    pub(super) progress: Option<Duration>,
     pub(super) retry: Retry,
     pub(super) while_disconnected: WhileDisconnected,
     pub(super) outbound_max: usize,
@@ -51,10 +58,15 @@ impl ClientConfig {
         Self {
             target: target.into(),
             policy: Policy::default(),
-            wire: Wire::V0,
+            wire: Wire::V1,
             caps: Caps::default().first_frame(None),
             kernel: KernelOptions::default(),
             connect_timeout: Duration::from_secs(5),
+            handshake_timeout: Duration::from_secs(5),
+            name: None,
+            token: None,
+            offer: None,
+            progress: None,
             retry: Retry::default(),
             while_disconnected: WhileDisconnected::default(),
             outbound_max: Self::OUTBOUND_MAX,
@@ -64,18 +76,59 @@ impl ClientConfig {
 
     /// When to beat and what silence to call death.
     ///
-    /// Default: [`Preset::Usual`](crate::Preset::Usual) (beat every 10 s, limit 30 s). It must fit
-    /// the server's: with a server that sends nothing of its own (the tutorial's), any limit ends
-    /// healthy connections; use [`Preset::Reference`](crate::Preset::Reference) there.
+    /// Default: [`Preset::Usual`](crate::Preset::Usual) (beat every 10 s, limit 30 s). On wire v1 it is what
+    /// this end offers, and the [contract](super::Event::Online) says what came of it; `echo` has no
+    /// meaning there. On v0 it must fit the server's: with a server that sends nothing of its own (the
+    /// tutorial's), any limit ends healthy connections; use
+    /// [`Preset::Reference`](crate::Preset::Reference) there.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// How bytes are framed. Default: [`Wire::V0`]. On [`Wire::Raw`] there are no beats: bytes are
-    /// reported as they come, and a limit judges by them alone.
+    /// Which wire to speak. Default: [`Wire::V1`]. A server that speaks v0 only, such as the tutorial's,
+    /// needs [`Wire::V0`]. On [`Wire::Raw`] there are no beats: bytes are reported as they come, and a
+    /// limit judges by them alone. [`Wire::Any`] and [`Wire::V1Only`] are for servers; a client takes
+    /// them for v1.
     pub fn wire(mut self, wire: Wire) -> Self {
-        self.wire = wire;
+        let is_for_servers = matches!(wire, Wire::Any | Wire::V1Only);
+        self.wire = if is_for_servers { Wire::V1 } else { wire };
+        self
+    }
+
+    /// How long the server has for its WELCOME on wire v1. Default 5 s; at least 1 ms.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// What this client calls itself on wire v1: one of the server's sessions at most has that name, and the
+    /// newest wins. Default: nothing. Which names there can be is the server's business; see
+    /// [`valid_name`](crate::server::valid_name).
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What shows on wire v1 that this client may come in. It is never logged. Default: nothing. Without
+    /// TLS anybody on the path can read it.
+    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
+        self.token = Some(Token(token.into()));
+        self
+    }
+
+    /// What this end can do and wants on wire v1. Default: [`Offer::new`] with the policy.
+    pub fn offer(mut self, offer: Offer) -> Self {
+        self.offer = Some(offer);
+        self
+    }
+
+    /// How often the application has to [check in](super::Client::check_in) on wire v1. When it has not
+    /// for so long, beats go on, and say that this client is
+    /// [degraded](crate::v1::Health::Degraded): else a heartbeat would outlive a deadlock. Default: never;
+    /// at least 1 ms.
+    pub fn progress(mut self, within: Duration) -> Self {
+        self.progress = Some(within.max(Duration::from_millis(1)));
         self
     }
 
@@ -137,7 +190,28 @@ impl ClientConfig {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        Settings::new(self.policy).wire(self.wire).caps(self.caps).tick(TICK)
+        let mut caps = self.caps;
+        if self.wire == Wire::V1 {
+            caps = caps.first_frame(Some(self.handshake_timeout));
+        }
+        Settings::new(self.policy)
+            .wire(self.wire)
+            .offer(self.offer_in_force())
+            .caps(caps)
+            .tick(TICK)
+    }
+
+    fn offer_in_force(&self) -> Offer {
+        self.offer.unwrap_or_else(|| Offer::new(&self.policy))
+    }
+
+    /// What is to be written first.
+    pub(super) fn hello(&self) -> Option<Vec<u8>> {
+        let mut hello = Hello::new(self.offer_in_force());
+        hello.name = self.name.as_deref();
+        hello.token = self.token.as_ref().map(|token| token.0.as_slice());
+        hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
+        (self.wire == Wire::V1).then(|| hello.encode())
     }
 
     /// The longest body that [`outbound_max`](Self::outbound_max) leaves room for.
@@ -152,6 +226,16 @@ impl ClientConfig {
     pub(super) fn seed_or_random(&self) -> u64 {
         // The keys of a hasher are drawn from the system's randomness, and differ for each one.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+    }
+}
+
+/// Never printed.
+#[derive(Clone)]
+pub(super) struct Token(Vec<u8>);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
     }
 }
 

@@ -5,12 +5,14 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::v1::{ByeCode, Retry as RetryHint};
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::ClientConfig;
+use crate::Reason;
 use crate::kernel::{KernelOptions, KernelReport};
 
 /// Addresses tried in one attempt. With the default time-out an attempt ends after 45 s at most.
@@ -143,6 +145,29 @@ pub enum ConnectError {
         /// The target.
         target: String,
     },
+    /// The server took the connection and did not answer the HELLO of wire v1.
+    #[error(
+        "{peer} did not answer HELLO ({reason}). A server that speaks wire v0 only does that: use \
+         Wire::V0, or --wire v0, with it"
+    )]
+    NoWelcome {
+        /// The address.
+        peer: SocketAddr,
+        /// How the connection ended.
+        reason: Reason,
+    },
+    /// The server answered the HELLO of wire v1 by turning this client away.
+    #[error("{peer} turned this client away: {}{}", code.name(), Detail(detail))]
+    TurnedAway {
+        /// The address.
+        peer: SocketAddr,
+        /// Why.
+        code: ByeCode,
+        /// Whether to try again.
+        retry: RetryHint,
+        /// The server's explanation; empty if there is none.
+        detail: String,
+    },
     /// No address could be connected to.
     #[error("{target} does not answer: {}", List(tried))]
     NoAnswer {
@@ -160,9 +185,11 @@ impl ConnectError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::BadTarget { .. } => false,
+            Self::TurnedAway { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
             | Self::NoAddress { .. }
+            | Self::NoWelcome { .. }
             | Self::NoAnswer { .. } => true,
         }
     }
@@ -178,6 +205,15 @@ pub struct AddressError {
     /// What the system said. [`io::ErrorKind::TimedOut`] where nothing came back within
     /// [`ClientConfig::connect_timeout`].
     pub error: io::Error,
+}
+
+/// An explanation after a colon, if there is one. It comes from elsewhere, so it cannot end the line.
+struct Detail<'a>(&'a str);
+
+impl fmt::Display for Detail<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0.escape_debug()) }
+    }
 }
 
 struct List<'a>(&'a [AddressError]);

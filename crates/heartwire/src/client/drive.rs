@@ -1,11 +1,14 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
 
 use core::mem::MaybeUninit;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read};
 use std::net::Shutdown;
 
-use heartwire_core::{Connection, Event as FromPeer, Instant, Settings, Stall, StallWatch};
+use heartwire_core::frame::{self, Kind};
+use heartwire_core::v1::{Bye, ByeCode, Health, Retry, Welcome};
+use heartwire_core::{Connection, Event as FromPeer, Instant, Path, Spoken, Stall, StallWatch};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,7 +20,8 @@ use tracing::debug;
 use super::inbox::Inbox;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
-use super::{Event, asked_to_close};
+use super::{ClientConfig, Event, Gate, Link, Wishes, asked_to_close};
+use crate::kernel::KernelReport;
 use crate::{Reason, clock};
 
 /// What a server gets to take the last messages and to close its side: a round trip on any path,
@@ -31,13 +35,28 @@ const LAST_READS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Driver<'a, 'b> {
     stream: TcpStream,
-    settings: Settings,
     connection: Connection,
+    link: DriverLink<'b>,
+    progress: Option<Duration>,
+    online_at: Option<Instant>,
+    /// What the server said when it took its leave.
+    farewell: Option<(Retry, String)>,
     inbox: Inbox,
     outbox: &'b mut Outbox,
     outlet: &'b mut Outlet<'a>,
+    /// What is to be written before anything else.
+    hello: Option<Vec<u8>>,
     beats: u64,
     write_failed: bool,
+}
+
+/// What a driver tells others of.
+#[derive(Debug)]
+pub(super) struct DriverLink<'b> {
+    pub(super) peer: SocketAddr,
+    pub(super) kernel: KernelReport,
+    pub(super) gate: &'b Gate,
+    pub(super) wishes: &'b Wishes,
 }
 
 /// How a connection came to its end.
@@ -51,18 +70,60 @@ pub(super) enum End {
 impl<'a, 'b> Driver<'a, 'b> {
     pub(super) fn new(
         stream: TcpStream,
-        settings: Settings,
+        config: &ClientConfig,
+        link: DriverLink<'b>,
         outbox: &'b mut Outbox,
         outlet: &'b mut Outlet<'a>,
     ) -> Self {
         let now = clock::now();
-        let mut connection = Connection::new(settings, now);
-        connection.beat_now();
-        if let Some(beat) = connection.poll_transmit(now) {
-            outbox.push_first_beat(beat);
+        let mut driver = Self {
+            stream,
+            connection: Connection::new(config.settings(), now),
+            link,
+            progress: config.progress,
+            online_at: None,
+            farewell: None,
+            hello: config.hello(),
+            inbox: Inbox::default(),
+            outbox,
+            outlet,
+            beats: 0,
+            write_failed: false,
+        };
+        if driver.hello.is_none() {
+            driver.go_online(None, now);
         }
-        let inbox = Inbox::default();
-        Self { stream, settings, connection, inbox, outbox, outlet, beats: 0, write_failed: false }
+        driver
+    }
+
+    fn go_online(&mut self, welcome: Option<Welcome>, now: Instant) {
+        self.online_at = Some(now);
+        self.link.gate.set(Link::Up);
+        let DriverLink { peer, kernel, wishes, .. } = &self.link;
+        let (peer, kernel) = (*peer, kernel.clone());
+        self.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
+        self.connection.beat_now();
+        if let Some(promise) = wishes.promise() {
+            self.connection.promise(promise);
+        }
+        if let Some(beat) = self.connection.poll_transmit(now) {
+            self.outbox.push_first_beat(beat);
+        }
+    }
+
+    /// Whether the application was told that there is a connection.
+    pub(super) const fn is_online(&self) -> bool {
+        self.online_at.is_some()
+    }
+
+    /// Since when; now, if it never was.
+    pub(super) fn online_at(&self) -> Instant {
+        self.online_at.unwrap_or_else(clock::now)
+    }
+
+    /// What the server said about coming back, and why it left.
+    pub(super) fn take_farewell(&mut self) -> (Option<Retry>, String) {
+        self.farewell.take().map_or((None, String::new()), |(retry, why)| (Some(retry), why))
     }
 
     /// Beats that came from the peer.
@@ -95,7 +156,8 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Err(reason) => return End::Lost(reason),
             };
             // Deadlines mostly move later, so the timer stays as it is until it fires.
-            let deadline = self.connection.poll_timeout();
+            let deadline = [self.connection.poll_timeout(), self.progress_deadline(now)];
+            let deadline = deadline.into_iter().flatten().min();
             if let Some(at) = deadline.filter(|&at| timer_at.is_none_or(|set| at < set)) {
                 timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(now));
                 timer_at = Some(at);
@@ -107,7 +169,8 @@ impl<'a, 'b> Driver<'a, 'b> {
                 () = self.outlet.wait_for_room(), if paused => {}
                 _ = self.stream.readable(), if !paused => {}
                 _ = self.stream.writable(), if !self.outbox.is_empty() => {}
-                message = messages.recv(), if self.outbox.has_room() => match message {
+                () = self.link.wishes.changed.notified() => self.handle_wishes(),
+                message = messages.recv(), if self.takes_messages() => match message {
                     Some(message) => self.push(message),
                     None => return End::Closing,
                 },
@@ -130,6 +193,10 @@ impl<'a, 'b> Driver<'a, 'b> {
             self.outlet.push_news(Event::Stalled(stall));
         }
         self.judge(now)?;
+        self.look_at_progress(now);
+        if let Some(hello) = self.hello.take() {
+            self.outbox.push_control(hello);
+        }
         if self.outbox.is_empty() {
             while let Some(beat) = self.connection.poll_transmit(now) {
                 self.outbox.push_beat(beat);
@@ -173,16 +240,71 @@ impl<'a, 'b> Driver<'a, 'b> {
         while self.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
+            let (mut was_beat, mut welcomed) = (false, None);
             let received = self.connection.handle_received(now, &mut bytes);
             match received.map_err(Reason::Protocol)? {
-                Some(FromPeer::Beat) => self.beats += 1,
+                Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
                 Some(FromPeer::Data(body)) => self.outlet.push_data(body),
+                Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
+                Some(FromPeer::Bye(bye)) => {
+                    self.farewell = Some((bye.retry, bye.detail.to_owned()));
+                    return Err(Reason::Bye(bye.code));
+                }
+                // No server of ours says so: it comes from clients.
+                Some(FromPeer::Hello(_)) => {}
                 None => return Ok(true),
             }
             let left = bytes.len();
             self.inbox.consume(held - left);
+            if was_beat {
+                self.handle_beat(now);
+            }
+            if welcomed.is_some() {
+                self.go_online(welcomed, now);
+            }
         }
         Ok(false)
+    }
+
+    fn handle_beat(&mut self, now: Instant) {
+        self.beats += 1;
+        let Some(path) = self.connection.path(now) else { return };
+        let before = self.link.wishes.path();
+        let health = |path: Option<Path>| path.map_or(Health::Ok, |path| path.peer_health);
+        if health(before) != path.peer_health {
+            self.outlet.push_news(Event::Health(path.peer_health));
+        }
+        if path.too_fast && !before.is_some_and(|before| before.too_fast) {
+            self.outlet.push_news(Event::TooFast);
+        }
+        self.link.wishes.set_path(Some(path));
+    }
+
+    /// The application wants something of the beats, or has checked in.
+    fn handle_wishes(&mut self) {
+        let agreed = self.connection.contract().and_then(|contract| contract.to_server.beat());
+        let now = self.connection.policy().beat();
+        let wish = self.link.wishes.promise().or(agreed);
+        if let Some(wish) = wish.filter(|_| wish != now) {
+            self.connection.promise(wish);
+        }
+    }
+
+    fn look_at_progress(&mut self, now: Instant) {
+        let Some(within) = self.progress else { return };
+        let idle = now.saturating_since(self.link.wishes.checked_in_at());
+        self.connection.set_health(if idle >= within { Health::Degraded } else { Health::Ok });
+    }
+
+    /// When the application will have failed to check in.
+    fn progress_deadline(&self, now: Instant) -> Option<Instant> {
+        let at = self.link.wishes.checked_in_at().saturating_add(self.progress?);
+        (at > now).then_some(at)
+    }
+
+    /// Whether messages can be written: there is room, and the server has answered.
+    fn takes_messages(&self) -> bool {
+        self.outbox.has_room() && self.is_online()
     }
 
     /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
@@ -217,7 +339,7 @@ impl<'a, 'b> Driver<'a, 'b> {
     }
 
     fn take(&mut self, messages: &mut UnboundedReceiver<Message>) {
-        while self.outbox.has_room() {
+        while self.takes_messages() {
             let Ok(message) = messages.try_recv() else { return };
             self.push(message);
         }
@@ -231,6 +353,7 @@ impl<'a, 'b> Driver<'a, 'b> {
     }
 
     fn write(&mut self, now: Instant) -> Result<(), Reason> {
+        self.pad();
         match self.outbox.write(&self.stream) {
             Ok(0) => Ok(()),
             Ok(_) => {
@@ -241,6 +364,16 @@ impl<'a, 'b> Driver<'a, 'b> {
                 self.write_failed = true;
                 Err(self.reason_of(&error, now))
             }
+        }
+    }
+
+    /// Makes what is about to be written long enough for the server to read it at once.
+    fn pad(&mut self) {
+        let padding = self.outbox.unpadded_len().and_then(|len| self.connection.padding(len));
+        if let Some(len) = padding {
+            let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap_or_default());
+            pad.resize(pad.len() + len, 0);
+            self.outbox.push_control(pad);
         }
     }
 
@@ -258,8 +391,8 @@ impl<'a, 'b> Driver<'a, 'b> {
         }
         let now = clock::now();
         if self.connection.has_ended() {
-            // It decodes no more. What is left begins with a frame, so a new one can.
-            self.connection = Connection::new(self.settings, now);
+            // It decodes no more. What is left begins with a frame, so another one can.
+            self.connection = self.connection.for_the_rest(now);
         }
         // A peer that sends its last words and goes makes the next write fail, often before those
         // words were read.
@@ -289,8 +422,13 @@ impl<'a, 'b> Driver<'a, 'b> {
         &mut self,
         messages: &mut UnboundedReceiver<Message>,
     ) -> io::Result<()> {
+        let mut said_bye = false;
         loop {
             self.take(messages);
+            if self.outbox.is_empty() && !said_bye && self.connection.spoken() == Spoken::V1 {
+                said_bye = true;
+                self.outbox.push_control(Bye::new(ByeCode::Done, Retry::AtWill).encode());
+            }
             if self.outbox.is_empty() {
                 break;
             }

@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use heartwire_core::Stall;
+use heartwire_core::v1::{Health, Welcome};
 use tokio::sync::mpsc;
 
 use super::dial::ConnectError;
@@ -24,15 +25,22 @@ pub enum Event {
         /// Its number, from 1; a connection starts the count anew.
         attempt: u32,
     },
-    /// The connection is made, and messages are accepted. It does *not* mean that the server
-    /// program runs: the kernel of a hung server makes connections too. The first beat of a server
-    /// that sends any, or its silence, will tell.
+    /// The connection is made, and messages are accepted. On wire v1 the server has answered. On v0 it does
+    /// *not* mean that the server program runs: the kernel of a hung server makes connections too. The first
+    /// beat of a server that sends any, or its silence, will tell.
     Online {
         /// The address that answered.
         peer: SocketAddr,
         /// The kernel options in force.
         kernel: KernelReport,
+        /// What was agreed, on wire v1.
+        welcome: Option<Box<Welcome>>,
     },
+    /// The server says that it is otherwise than it said before (wire v1).
+    Health(Health),
+    /// The server says that this client beats far more often than was agreed, and will be sent away if it
+    /// goes on (wire v1).
+    TooFast,
     /// A message from the server; on [`Wire::Raw`](crate::Wire::Raw) the bytes of one read.
     Data(Vec<u8>),
     /// This process stood still and could neither beat nor listen. The server got another chance;
@@ -74,7 +82,15 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connecting { attempt } => write!(f, "connecting, attempt {attempt}"),
-            Self::Online { peer, kernel } => write!(f, "online with {peer} ({kernel})"),
+            Self::Online { peer, kernel, welcome } => {
+                write!(f, "online with {peer} ({kernel})")?;
+                match welcome {
+                    Some(welcome) => write!(f, "; {}", welcome.contract),
+                    None => Ok(()),
+                }
+            }
+            Self::Health(health) => write!(f, "the server says that it is {}", health.name()),
+            Self::TooFast => f.write_str("the server says that this client beats far too often"),
             Self::Data(data) => write!(f, "{} bytes of data", data.len()),
             Self::Stalled(stall) => {
                 write!(f, "this process stood still for {:.3} s", stall.gap.as_secs_f64())

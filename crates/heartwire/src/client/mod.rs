@@ -8,9 +8,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
-//! # let address = server.local_addr()?;
-//! # let server = std::thread::spawn(move || std::io::copy(&mut server.accept()?.0, &mut Vec::new()));
+//! # use heartwire::server::{Server, ServerConfig};
+//! # let (server, _) = Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse()?))?;
+//! # let address = server.local_addrs()[0];
 //! let config = ClientConfig::new(address.to_string()).retry(Retry::Never);
 //! let (client, mut events) = Client::start(config);
 //! while let Some(event) = events.recv().await {
@@ -24,8 +24,6 @@
 //!         _ => {}
 //!     }
 //! }
-//! # // The first beat, and a head with 5 bytes.
-//! # assert_eq!(server.join().unwrap()?, 8 + 8 + 5);
 //! # Ok(())
 //! # }
 //! ```
@@ -39,9 +37,12 @@ mod outbox;
 mod outlet;
 mod task;
 
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
+use heartwire_core::{Instant, Path};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tracing::{Instrument, info_span};
 
 pub use config::{ClientConfig, Retry, WhileDisconnected};
@@ -49,6 +50,8 @@ pub use dial::{AddressError, ConnectError};
 pub use event::{Event, Events, SendError};
 use outbox::Message;
 use task::Task;
+
+use crate::clock;
 
 /// A handle to a running client, for sending and for ending it. Clones share one client.
 ///
@@ -73,6 +76,56 @@ struct Shared {
     messages: mpsc::UnboundedSender<Message>,
     /// True once somebody called [`Client::close`].
     close: watch::Sender<bool>,
+    wishes: Arc<Wishes>,
+}
+
+/// What the application has to say about its beats, and what they tell.
+#[derive(Debug)]
+struct Wishes {
+    /// How often to beat, if not as agreed.
+    promise: Mutex<Option<Duration>>,
+    /// When the application last checked in, in nanoseconds.
+    checked_in_at: AtomicU64,
+    /// One of them has changed.
+    changed: Notify,
+    path: Mutex<Option<Path>>,
+}
+
+impl Wishes {
+    fn new(now: Instant) -> Self {
+        Self {
+            promise: Mutex::default(),
+            checked_in_at: AtomicU64::new(now.as_nanos()),
+            changed: Notify::new(),
+            path: Mutex::default(),
+        }
+    }
+
+    fn promise(&self) -> Option<Duration> {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_promise(&self, promise: Option<Duration>) {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner) = promise;
+        self.changed.notify_one();
+    }
+
+    fn checked_in_at(&self) -> Instant {
+        Instant::from_nanos(self.checked_in_at.load(Ordering::Relaxed))
+    }
+
+    fn check_in(&self, now: Instant) {
+        self.checked_in_at.store(now.as_nanos(), Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    fn path(&self) -> Option<Path> {
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_path(&self, path: Option<Path>) {
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    }
 }
 
 impl Client {
@@ -91,6 +144,7 @@ impl Client {
         let (messages, queue) = mpsc::unbounded_channel();
         let (close, closing) = watch::channel(false);
         let gate = Arc::new(Gate::new(config.while_disconnected));
+        let wishes = Arc::new(Wishes::new(clock::now()));
         let shared = Shared {
             head_len: config.head_len(),
             body_len_max: config.body_len_max(),
@@ -99,9 +153,12 @@ impl Client {
             gate: Arc::clone(&gate),
             messages,
             close,
+            wishes: Arc::clone(&wishes),
         };
         let span = info_span!("client", target = config.target);
-        tokio::spawn(Task::new(config, gate, events, queue, closing).run().instrument(span));
+        tokio::spawn(
+            Task::new(config, gate, wishes, events, queue, closing).run().instrument(span),
+        );
         (Self { shared: Arc::new(shared) }, Events::new(receiver))
     }
 
@@ -144,6 +201,28 @@ impl Client {
     pub async fn flush(&self) {
         // All the room is free when nothing waits; an error says that the client has ended.
         let _ = self.shared.room.acquire_many(self.shared.room_max).await;
+    }
+
+    /// Promises the server a beat every `interval` from now on, on this connection and the next ones: a longer
+    /// one before a device goes to sleep, a shorter one when there is something to hurry for. `None` goes
+    /// back to what is agreed. The server judges accordingly as soon as it has read the beat that says so,
+    /// which goes out at once.
+    ///
+    /// It is clamped to what the contract allows. On wire v0, which has no words for it, nothing happens.
+    pub fn promise(&self, interval: Option<Duration>) {
+        self.shared.wishes.set_promise(interval);
+    }
+
+    /// The application works. See [`ClientConfig::progress`].
+    pub fn check_in(&self) {
+        self.shared.wishes.check_in(clock::now());
+    }
+
+    /// How both directions of the connection fared at the last beat of the server; `None` without a
+    /// connection, and on wire v0.
+    #[must_use]
+    pub fn path(&self) -> Option<Path> {
+        self.shared.wishes.path()
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not

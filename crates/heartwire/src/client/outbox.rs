@@ -29,13 +29,29 @@ pub(super) struct Outbox {
 #[derive(Debug)]
 struct Frame {
     head: Transmit,
-    /// `None` for a beat.
-    message: Option<Message>,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    /// A beat is all head.
+    Beat,
+    Message(Message),
+    /// Frames of the wire's own: a HELLO, a BYE, or a PAD.
+    Control(Vec<u8>),
 }
 
 impl Frame {
     fn body(&self) -> &[u8] {
-        self.message.as_ref().map_or(&[], |message| &message.body)
+        match &self.body {
+            Body::Beat => &[],
+            Body::Message(message) => &message.body,
+            Body::Control(bytes) => bytes,
+        }
+    }
+
+    const fn is_message(&self) -> bool {
+        matches!(self.body, Body::Message(_))
     }
 
     fn len(&self) -> usize {
@@ -55,15 +71,28 @@ impl Outbox {
 
     /// Puts the first beat of a connection before the messages that waited for it.
     pub(super) fn push_first_beat(&mut self, beat: Transmit) {
-        self.frames.push_front(Frame { head: beat, message: None });
+        self.frames.push_front(Frame { head: beat, body: Body::Beat });
     }
 
     pub(super) fn push_beat(&mut self, beat: Transmit) {
-        self.frames.push_back(Frame { head: beat, message: None });
+        self.frames.push_back(Frame { head: beat, body: Body::Beat });
+    }
+
+    /// Puts frames of the wire's own behind everything.
+    pub(super) fn push_control(&mut self, bytes: Vec<u8>) {
+        self.frames.push_back(Frame { head: Transmit::default(), body: Body::Control(bytes) });
+    }
+
+    /// How many bytes go out with the next write, if a message is the last of them: it should wake the
+    /// server.
+    pub(super) fn unpadded_len(&self) -> Option<usize> {
+        self.frames.back().filter(|frame| frame.is_message())?;
+        let len: usize = self.frames.iter().map(Frame::len).sum();
+        Some(len - self.written)
     }
 
     pub(super) fn push_message(&mut self, head: Transmit, message: Message) {
-        let frame = Frame { head, message: Some(message) };
+        let frame = Frame { head, body: Body::Message(message) };
         if frame.len() > 0 {
             self.frames.push_back(frame);
         }
@@ -117,12 +146,12 @@ impl Outbox {
     /// the peer may have it. The other messages stay. Returns how many messages were dropped.
     pub(super) fn handle_end(&mut self) -> usize {
         let begun = if core::mem::take(&mut self.written) > 0 {
-            self.frames.pop_front().and_then(|frame| frame.message)
+            self.frames.pop_front().is_some_and(|frame| frame.is_message())
         } else {
-            None
+            false
         };
-        self.frames.retain(|frame| frame.message.is_some());
-        usize::from(begun.is_some())
+        self.frames.retain(Frame::is_message);
+        usize::from(begun)
     }
 
     /// Drops everything. Returns how many messages that were.

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use heartwire_core::Backoff;
+use heartwire_core::v1::Retry as RetryHint;
 use tokio::sync::mpsc::{Sender, UnboundedReceiver};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::dial::{Dialled, dial};
-use super::drive::{Driver, End};
+use super::drive::{Driver, DriverLink, End};
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
-use super::{ClientConfig, Event, Gate, Link, Retry, WhileDisconnected, asked_to_close};
+use super::{
+    ClientConfig, ConnectError, Event, Gate, Link, Retry, WhileDisconnected, Wishes, asked_to_close,
+};
 use crate::{Reason, clock};
 
 /// Everything that the one task of a client owns.
@@ -20,6 +23,7 @@ pub(super) struct Task {
     config: ClientConfig,
     backoff: Option<Backoff>,
     gate: Arc<Gate>,
+    wishes: Arc<Wishes>,
     events: Sender<Event>,
     messages: UnboundedReceiver<Message>,
     closing: watch::Receiver<bool>,
@@ -30,6 +34,7 @@ impl Task {
     pub(super) fn new(
         config: ClientConfig,
         gate: Arc<Gate>,
+        wishes: Arc<Wishes>,
         events: Sender<Event>,
         messages: UnboundedReceiver<Message>,
         closing: watch::Receiver<bool>,
@@ -38,7 +43,7 @@ impl Task {
             Retry::Never => None,
             Retry::Backoff(policy) => Some(Backoff::new(policy, config.seed_or_random())),
         };
-        Self { config, backoff, gate, events, messages, closing, outbox: Outbox::default() }
+        Self { config, backoff, gate, wishes, events, messages, closing, outbox: Outbox::default() }
     }
 
     pub(super) async fn run(mut self) {
@@ -64,10 +69,18 @@ impl Task {
             };
             match dialled {
                 Ok(dialled) => {
-                    attempt = 1;
-                    let reason = self.keep(dialled, outlet).await;
-                    if reason == Reason::Shutdown {
+                    let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
+                    let Kept { reason, hint, was_online } = self.keep(dialled, outlet).await;
+                    if reason == Reason::Shutdown || hint == Some(RetryHint::Never) {
                         return;
+                    }
+                    if let (Some(backoff), Some(RetryHint::Within { earliest, latest })) =
+                        (&mut self.backoff, hint)
+                    {
+                        backoff.handle_hint(earliest, latest);
+                    }
+                    if !was_online {
+                        attempt = failed.saturating_add(1);
                     }
                 }
                 Err(error) => {
@@ -90,18 +103,17 @@ impl Task {
     }
 
     /// Keeps one connection from its first event to its last.
-    async fn keep(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Reason {
+    async fn keep(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Kept {
         let Dialled { stream, peer, kernel } = dialled;
-        if let Some(backoff) = &mut self.backoff {
-            backoff.handle_connected(clock::now());
-        }
-        self.gate.set(Link::Up);
-        outlet.push_news(Event::Online { peer, kernel });
-        let mut driver = Driver::new(stream, self.config.settings(), &mut self.outbox, outlet);
-        let reason = match driver.run(&mut self.messages, &mut self.closing).await {
+        let link = DriverLink { peer, kernel, gate: &self.gate, wishes: &self.wishes };
+        let mut driver = Driver::new(stream, &self.config, link, &mut self.outbox, outlet);
+        let end = driver.run(&mut self.messages, &mut self.closing).await;
+        let was_online = driver.is_online();
+        let reason = match end {
             End::Lost(reason) => {
                 self.gate.set(Link::Down);
-                if let Some(backoff) = &mut self.backoff {
+                if let Some(backoff) = self.backoff.as_mut().filter(|_| was_online) {
+                    backoff.handle_connected(driver.online_at());
                     // A dead server was stable for as long as it was heard. The kernel of a hung one
                     // keeps up a connection in which nothing is, and waits must grow all the same.
                     let is_dead = matches!(reason, Reason::Dead(_));
@@ -118,15 +130,28 @@ impl Task {
             }
         };
         let beats = driver.beats();
+        let (hint, detail) = driver.take_farewell();
         drop(driver);
-        let unsent = self.settle_messages(reason);
-        outlet.emit(Event::Offline { peer, reason, unsent, beats }).await;
-        reason
+        self.wishes.set_path(None);
+        let unsent = self.settle_messages(reason, hint);
+        if was_online {
+            outlet.emit(Event::Offline { peer, reason, unsent, beats }).await;
+        } else if reason != Reason::Shutdown {
+            let error = match (reason, hint) {
+                (Reason::Bye(code), Some(retry)) => {
+                    ConnectError::TurnedAway { peer, code, retry, detail }
+                }
+                (reason, _) => ConnectError::NoWelcome { peer, reason },
+            };
+            outlet.emit(Event::Failed { error }).await;
+        }
+        Kept { reason, hint, was_online }
     }
 
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
-    fn settle_messages(&mut self, reason: Reason) -> usize {
-        let goes_on = self.backoff.is_some() && reason != Reason::Shutdown;
+    fn settle_messages(&mut self, reason: Reason, hint: Option<RetryHint>) -> usize {
+        let goes_on =
+            self.backoff.is_some() && reason != Reason::Shutdown && hint != Some(RetryHint::Never);
         match self.config.while_disconnected {
             WhileDisconnected::Queue if goes_on => self.outbox.handle_end(),
             WhileDisconnected::Queue | WhileDisconnected::Refuse => {
@@ -147,4 +172,12 @@ impl Task {
         }
         dropped
     }
+}
+
+/// What became of a connection.
+struct Kept {
+    reason: Reason,
+    /// What the server said about coming back, if it took its leave.
+    hint: Option<RetryHint>,
+    was_online: bool,
 }

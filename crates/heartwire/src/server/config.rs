@@ -5,8 +5,10 @@ use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::thread;
 
-use heartwire_core::{Caps, Policy, Preset, Settings, Side};
+use heartwire_core::v1::{BEAT_LEN, Offer, Terms};
+use heartwire_core::{Caps, Policy, Preset, Settings, Side, Wire, frame};
 
+use super::gate::{AddressCaps, SharedTokens};
 use super::id::SHARDS_MAX;
 use crate::kernel::KernelOptions;
 use crate::{TICK, sys};
@@ -35,6 +37,19 @@ impl Acceptor {
     }
 }
 
+/// Which versions of the wire a server speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wires {
+    /// Each client's first frame decides. The default.
+    #[default]
+    Any,
+    /// v0 only. A client is online as soon as it has connected, because it need not say anything.
+    V0,
+    /// v1 only. Whoever begins with anything but a HELLO is sent away.
+    V1,
+}
+
 /// Everything a [`Server`](super::Server) is told when it starts. The methods take and return it,
 /// so that they can be chained.
 #[derive(Clone, Debug)]
@@ -49,7 +64,12 @@ pub struct ServerConfig {
     pub(super) sessions_max: usize,
     pub(super) outbound_max: usize,
     pub(super) drain: Duration,
-    pub(super) coalesce: u16,
+    pub(super) coalesce: Option<u16>,
+    pub(super) wires: Wires,
+    pub(super) offer: Option<Offer>,
+    pub(super) tokens: Option<SharedTokens>,
+    pub(super) addresses: AddressCaps,
+    pub(super) pending_max: Option<usize>,
 }
 
 impl ServerConfig {
@@ -61,6 +81,11 @@ impl ServerConfig {
     pub const OUTBOUND_MAX: usize = 256 * 1024;
     /// Default for [`coalesce`](Self::coalesce).
     pub const COALESCE: u16 = 1;
+    /// Default for [`coalesce`](Self::coalesce) on wire v1, where data wakes the server however many beats
+    /// lie before it.
+    pub const COALESCE_V1: u16 = 4;
+    /// Default for [`pending_max`](Self::pending_max) where clients need tokens.
+    pub const PENDING_MAX: usize = 4096;
     /// Default for [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(5);
 
@@ -77,7 +102,12 @@ impl ServerConfig {
             sessions_max: Self::SESSIONS_MAX,
             outbound_max: Self::OUTBOUND_MAX,
             drain: Self::DRAIN,
-            coalesce: Self::COALESCE,
+            coalesce: None,
+            wires: Wires::Any,
+            offer: None,
+            tokens: None,
+            addresses: AddressCaps::default(),
+            pending_max: None,
         }
     }
 
@@ -152,21 +182,80 @@ impl ServerConfig {
     /// many bytes have gathered, at worst until the deadline; so can a head of 8 bytes that breaks the
     /// protocol. A session's first frame never waits. 0: off. It is off too without a limit, because
     /// there is no deadline to wait for, and with echo, because beats are to be answered.
+    ///
+    /// On wire v1 the default is [`COALESCE_V1`](Self::COALESCE_V1), and no data waits: the client pads what
+    /// is too short to wake the server.
     pub const fn coalesce(mut self, beats: u16) -> Self {
-        self.coalesce = beats;
+        self.coalesce = Some(beats);
         self
+    }
+
+    /// Which versions of the wire to speak. Default: [`Wires::Any`]. With [tokens](Self::tokens) it is v1
+    /// only, because nobody can show a token on v0.
+    pub const fn wires(mut self, wires: Wires) -> Self {
+        self.wires = wires;
+        self
+    }
+
+    /// What the server can do and wants of clients that speak v1. Default: [`Offer::new`] with the policy.
+    pub const fn offer(mut self, offer: Offer) -> Self {
+        self.offer = Some(offer);
+        self
+    }
+
+    /// Who may come in. Default: anybody.
+    pub fn tokens(mut self, tokens: SharedTokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// How many clients may come from one address, and how fast. Default: [`AddressCaps::default`].
+    pub const fn addresses(mut self, caps: AddressCaps) -> Self {
+        self.addresses = caps;
+        self
+    }
+
+    /// Most clients at one time that have connected and not been taken in. When there are more, those go
+    /// that have waited longest, so that a flood of silent ones cannot keep others out. Default:
+    /// [`PENDING_MAX`](Self::PENDING_MAX) with [tokens](Self::tokens), else as many as
+    /// [sessions](Self::sessions_max). At least one for each shard.
+    pub const fn pending_max(mut self, clients: usize) -> Self {
+        self.pending_max = Some(clients);
+        self
+    }
+
+    pub(super) fn pending_max_per_shard(&self) -> usize {
+        let default = if self.tokens.is_some() { Self::PENDING_MAX } else { self.sessions_max };
+        (self.pending_max.unwrap_or(default) / self.shards).max(1)
     }
 
     /// How many bytes it takes to wake a shard: its sockets' low-water mark.
     pub(super) fn receive_mark(&self) -> u32 {
-        if self.coalesce == 0 || self.policy.limit().is_none() || self.policy.echo() {
+        let coalesce = self.coalesce.unwrap_or(Self::COALESCE);
+        if coalesce == 0 || self.policy.limit().is_none() || self.policy.echo() {
             return 1;
         }
         if let Err(error) = sys::try_coalescing() {
             tracing::info!(%error, "this system cannot hold beats back: each is read as it comes");
             return 1;
         }
-        u32::from(self.coalesce) * 8 + 1
+        u32::from(coalesce) * 8 + 1
+    }
+
+    /// The same for sessions that speak v1, where `receive_mark` is what it is for others.
+    fn wake_bytes(&self, receive_mark: u32) -> u32 {
+        if receive_mark == 1 {
+            return 1;
+        }
+        let beats = self.coalesce.unwrap_or(Self::COALESCE_V1);
+        let beat_len = u32::try_from(frame::HEAD_LEN + BEAT_LEN).unwrap_or(u32::MAX);
+        // A client pads up to this, with one frame at most.
+        u32::from(beats).saturating_mul(beat_len).saturating_add(1).min(64 * 1024)
+    }
+
+    pub(super) fn terms(&self, receive_mark: u32) -> Terms {
+        let offer = self.offer.unwrap_or_else(|| Offer::new(&self.policy));
+        Terms::new(offer).wake_bytes(self.wake_bytes(receive_mark))
     }
 
     /// The caps that will be in force.
@@ -181,6 +270,12 @@ impl ServerConfig {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        Settings::new(self.policy).caps(self.caps_in_force()).tick(TICK)
+        let wire = match self.wires {
+            _ if self.tokens.is_some() => Wire::V1Only,
+            Wires::V0 => Wire::V0,
+            Wires::Any => Wire::Any,
+            Wires::V1 => Wire::V1Only,
+        };
+        Settings::new(self.policy).wire(wire).caps(self.caps_in_force()).tick(TICK)
     }
 }

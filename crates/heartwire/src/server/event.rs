@@ -3,7 +3,8 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use heartwire_core::{Stall, Verdict};
+use heartwire_core::v1::{Contract, Health};
+use heartwire_core::{Path, Stall, Verdict};
 
 use super::id::SessionId;
 use crate::reason::Reason;
@@ -13,14 +14,41 @@ use crate::reason::Reason;
 ///
 /// The events of one session come in order: `Online`, any number of `Data`, at most one `Verdict`,
 /// and exactly one `Offline`, after which nothing follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<D> {
-    /// A client connected. Nothing has come from it yet.
+    /// A client is there: it has said its first frame, and on wire v1 it was taken in. (On a server that
+    /// speaks [v0 only](super::Wires::V0), where a client need not say anything: it connected.)
     Online {
         /// The new session.
         id: SessionId,
         /// The client's address.
+        peer: SocketAddr,
+        /// Who it is and what was agreed, on wire v1.
+        agreed: Option<Box<Agreed>>,
+    },
+    /// The client will beat in another interval from now on, and is judged accordingly (wire v1).
+    Promise {
+        /// The session.
+        id: SessionId,
+        /// The client promises a beat this often.
+        beat: Duration,
+        /// The silence that is called death now; `None` without a limit.
+        limit: Option<Duration>,
+    },
+    /// The client says that it is otherwise than it said before (wire v1).
+    Health {
+        /// The session.
+        id: SessionId,
+        /// How it says it is.
+        health: Health,
+    },
+    /// Two clients take one name from each other again and again. Newcomers are turned away for longer
+    /// and longer times. Said once, until it has been quiet for a while.
+    Fighting {
+        /// The name.
+        name: Box<str>,
+        /// The address of the client that was turned away.
         peer: SocketAddr,
     },
     /// The whole body of a data frame.
@@ -72,12 +100,31 @@ pub enum Event<D> {
     },
 }
 
+/// What a handshake came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Agreed {
+    /// What the client calls itself, if it does.
+    pub name: Option<Box<str>>,
+    /// Which one of the sessions under that name this is: later ones have higher numbers. 0 without a
+    /// name.
+    pub epoch: u64,
+    /// Which program the client says it is.
+    pub agent: Option<Box<str>>,
+    /// What both ends go by.
+    pub contract: Contract,
+}
+
 /// Why a client is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The server has as many sessions as it may have.
     SessionLimit,
+    /// The client's address has as many sessions as it may have.
+    AddressSessions,
+    /// Too many clients have come from that address lately, or from all.
+    ArrivalRate,
     /// The process, or the system, has no file descriptor or no memory left for a socket.
     Descriptors,
 }
@@ -88,13 +135,15 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SessionLimit => "session_limit",
+            Self::AddressSessions => "address_sessions",
+            Self::ArrivalRate => "arrival_rate",
             Self::Descriptors => "descriptors",
         }
     }
 }
 
 /// One line of a [list](super::Handle::list) of sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
     /// The session.
@@ -107,6 +156,10 @@ pub struct SessionInfo {
     pub beats: u32,
     /// Bytes that wait to be sent to the client.
     pub queued: usize,
+    /// What the client calls itself, if it does (wire v1).
+    pub name: Option<Box<str>>,
+    /// How both directions fare (wire v1).
+    pub path: Option<Path>,
 }
 
 impl<D: AsRef<[u8]>> Event<D> {
@@ -114,7 +167,14 @@ impl<D: AsRef<[u8]>> Event<D> {
     pub fn to_owned(&self) -> Event<Vec<u8>> {
         match self {
             Self::Data { id, data } => Event::Data { id: *id, data: data.as_ref().to_vec() },
-            Self::Online { id, peer } => Event::Online { id: *id, peer: *peer },
+            Self::Online { id, peer, agreed } => {
+                Event::Online { id: *id, peer: *peer, agreed: agreed.clone() }
+            }
+            Self::Promise { id, beat, limit } => {
+                Event::Promise { id: *id, beat: *beat, limit: *limit }
+            }
+            Self::Health { id, health } => Event::Health { id: *id, health: *health },
+            Self::Fighting { name, peer } => Event::Fighting { name: name.clone(), peer: *peer },
             Self::Verdict { id, peer, verdict } => {
                 Event::Verdict { id: *id, peer: *peer, verdict: *verdict }
             }

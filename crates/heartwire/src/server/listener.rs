@@ -137,7 +137,7 @@ impl Admission {
     }
 
     /// Notes that a client was refused; true if that should be said.
-    fn refuse(&self, now: Instant) -> bool {
+    pub(super) fn refuse(&self, now: Instant) -> bool {
         self.refused_at.store(now.as_nanos(), Relaxed);
         !self.refusing.swap(true, Relaxed)
     }

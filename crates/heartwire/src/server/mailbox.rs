@@ -10,6 +10,7 @@ use mio::net::TcpStream;
 
 use super::CommandError;
 use super::event::SessionInfo;
+use super::gate::addresses::Entered;
 use super::id::SessionId;
 
 /// Commands that can wait for one shard. A shard takes as many once per turn, so the queue is full
@@ -28,6 +29,18 @@ pub(super) enum Command {
     Kick {
         id: SessionId,
     },
+    /// Another session has this one's name now.
+    TakeOver {
+        id: SessionId,
+    },
+    /// Nobody has the name any more that this session waits for.
+    Welcome {
+        id: SessionId,
+    },
+    /// A session that waited for a name will not get it.
+    Replaced {
+        id: SessionId,
+    },
     List {
         reply: Sender<Vec<SessionInfo>>,
     },
@@ -35,6 +48,7 @@ pub(super) enum Command {
     Adopt {
         stream: TcpStream,
         peer: SocketAddr,
+        entered: Entered,
     },
 }
 

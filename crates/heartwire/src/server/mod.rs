@@ -30,7 +30,6 @@ mod channel;
 mod config;
 mod descriptors;
 mod event;
-#[cfg_attr(not(test), expect(dead_code, reason = "the shards do not ask it yet"))]
 mod gate;
 mod handler;
 mod id;
@@ -49,8 +48,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
 pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
-pub use config::{Acceptor, ServerConfig};
-pub use event::{Event, Refusal, SessionInfo};
+pub use config::{Acceptor, ServerConfig, Wires};
+pub use event::{Agreed, Event, Refusal, SessionInfo};
 pub use gate::{
     AddressCaps, Denied, LineFault, NAME_LEN_MAX, NameError, Principal, Rate, SharedTokens,
     TOKEN_LEN_MAX, TOKEN_LEN_MIN, TOKENS_MAX, Tokens, TokensError, valid_name,
@@ -59,6 +58,8 @@ pub use handler::{Control, Handler, Resumer};
 pub use id::SessionId;
 pub use stats::Stats;
 
+use gate::addresses::AddressLimits;
+use gate::names::Names;
 use heartwire_core::frame;
 use listener::{Admission, Listener};
 use mailbox::{Command, Mailbox};
@@ -110,6 +111,9 @@ impl Server {
             turns: (0..config.shards).map(|_| TurnCounters::default()).collect(),
             kernel: config.kernel,
             outbound_max: config.outbound_max,
+            tokens: config.tokens.clone(),
+            addresses: AddressLimits::new(config.addresses),
+            names: Names::new(),
         }));
         let mut shards = Vec::new();
         let listeners =
@@ -126,6 +130,9 @@ impl Server {
                 commands,
                 settings: config.settings(),
                 receive_mark,
+                terms: config.terms(receive_mark),
+                pending_max: config.pending_max_per_shard(),
+                online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
                 drain: config.drain,
             };
             let shard = Shard::new(parts, handler(usize::from(index)));
@@ -218,6 +225,9 @@ struct Shared {
     turns: Vec<TurnCounters>,
     kernel: crate::kernel::KernelOptions,
     outbound_max: usize,
+    tokens: Option<SharedTokens>,
+    addresses: AddressLimits,
+    names: Names,
 }
 
 impl Handle {
@@ -314,6 +324,18 @@ impl Handle {
 
     fn shards(&self) -> usize {
         self.0.mailboxes.len()
+    }
+
+    fn tokens(&self) -> Option<&SharedTokens> {
+        self.0.tokens.as_ref()
+    }
+
+    fn addresses(&self) -> &AddressLimits {
+        &self.0.addresses
+    }
+
+    fn names(&self) -> &Names {
+        &self.0.names
     }
 
     fn admission(&self) -> &Admission {

@@ -4,10 +4,12 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
 
-use heartwire_core::{Connection, Instant};
+use heartwire_core::v1::{Contract, Health};
+use heartwire_core::{Connection, Instant, Spoken};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use super::gate::addresses::Entered;
 use crate::reason::Reason;
 use crate::{clock, sys};
 
@@ -23,6 +25,8 @@ pub(super) struct Session {
     /// whether the client is one at all, and within a frame, because what is missing of it may be
     /// less than the mark.
     pub(super) wakes_for_all: bool,
+    /// Its owner knows of it.
+    pub(super) online: bool,
     /// It is on its way out: nothing more is read from it or told about it, but `Offline`.
     pub(super) ending: bool,
     /// It is in the shard's list of sessions with bytes to read.
@@ -31,11 +35,26 @@ pub(super) struct Session {
     pub(super) unflushed: bool,
     /// Its socket took no more bytes; the poller will say when it does.
     pub(super) blocked: bool,
-    buffers: Option<Box<Buffers>>,
+    /// Its place among those of its address.
+    pub(super) entered: Option<Entered>,
+    extra: Option<Box<Extra>>,
 }
 
+/// A client that gave a name, or has to wait for one.
+#[derive(Debug)]
+pub(super) struct Guest {
+    pub(super) name: Box<str>,
+    pub(super) epoch: u64,
+    pub(super) agent: Option<Box<str>>,
+    /// What it will be welcomed to when nobody else has its name any more.
+    pub(super) waits_for: Option<Box<Contract>>,
+}
+
+/// What few sessions need, and not all the time.
 #[derive(Debug, Default)]
-struct Buffers {
+struct Extra {
+    /// What the client called itself at the handshake.
+    guest: Option<Guest>,
     /// The beginning of a frame that has not arrived whole.
     inbound: Vec<u8>,
     /// Bytes to write, of which the first `written` have been.
@@ -45,7 +64,7 @@ struct Buffers {
     failed: Option<io::ErrorKind>,
 }
 
-impl Buffers {
+impl Extra {
     fn waiting(&self) -> &[u8] {
         self.outbound.get(self.written..).unwrap_or_default()
     }
@@ -65,11 +84,13 @@ impl Session {
             online_at: now,
             beats: 0,
             wakes_for_all: true,
+            online: false,
+            entered: None,
             ending: false,
             unread: false,
             unflushed: false,
             blocked: false,
-            buffers: None,
+            extra: None,
         }
     }
 
@@ -90,14 +111,46 @@ impl Session {
     pub(super) fn hear_from_kernel(&mut self, jiffy: Duration) {
         let since = sys::since_last_receive(&self.stream);
         let now = clock::now();
-        let heard_at = match since {
+        let (earliest, latest) = match since {
             // It rounds to milliseconds too, and not always down.
             Ok(since) => {
-                now.saturating_sub(since).saturating_add(jiffy + Duration::from_millis(1)).min(now)
+                let about = now.saturating_sub(since);
+                let rounding = jiffy + Duration::from_millis(1);
+                // One jiffy more, because the count of jiffies itself lags when the processor that
+                // keeps it was busy elsewhere, or was withheld from a virtual machine.
+                let latest = about.saturating_add(rounding + jiffy).min(now);
+                (about.saturating_sub(rounding), latest)
             }
-            Err(_) => now,
+            Err(_) => (now, now),
         };
-        self.connection.handle_heard(heard_at);
+        self.connection.handle_heard_between(earliest, latest);
+    }
+
+    pub(super) fn guest(&self) -> Option<&Guest> {
+        self.extra.as_ref()?.guest.as_ref()
+    }
+
+    pub(super) fn guest_mut(&mut self) -> Option<&mut Guest> {
+        self.extra.as_mut()?.guest.as_mut()
+    }
+
+    pub(super) fn set_guest(&mut self, guest: Guest) {
+        self.extra.get_or_insert_default().guest = Some(guest);
+    }
+
+    /// Whether the client said HELLO and has to wait for its name.
+    pub(super) fn waits_for_name(&self) -> bool {
+        self.guest().is_some_and(|guest| guest.waits_for.is_some())
+    }
+
+    /// How the client said it is; what it is taken for where it cannot say.
+    pub(super) fn health(&self, now: Instant) -> Health {
+        self.connection.path(now).map_or(Health::Ok, |path| path.peer_health)
+    }
+
+    /// Whether the client understands a BYE.
+    pub(super) fn understands_bye(&self) -> bool {
+        self.connection.spoken() == Spoken::V1
     }
 
     /// Has the socket wake for every byte while a frame has begun, and at `mark` bytes else.
@@ -124,36 +177,33 @@ impl Session {
 
     /// Takes the beginning of a frame that was kept for when more of it arrives.
     pub(super) fn take_inbound(&mut self) -> Vec<u8> {
-        self.buffers
-            .as_mut()
-            .map(|buffers| core::mem::take(&mut buffers.inbound))
-            .unwrap_or_default()
+        self.extra.as_mut().map(|buffers| core::mem::take(&mut buffers.inbound)).unwrap_or_default()
     }
 
     pub(super) fn keep_inbound(&mut self, bytes: Vec<u8>) {
         if bytes.is_empty() {
             self.drop_empty_buffers();
         } else {
-            self.buffers.get_or_insert_default().inbound = bytes;
+            self.extra.get_or_insert_default().inbound = bytes;
         }
     }
 
     /// The connection failed. What came before that can still be read, and the end comes after it;
     /// but the reason for it is known only here, because the kernel tells it once.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
-        let buffers = self.buffers.get_or_insert_default();
+        let buffers = self.extra.get_or_insert_default();
         buffers.outbound = Vec::new();
         buffers.written = 0;
         buffers.failed.get_or_insert(error);
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.buffers.as_ref().is_some_and(|buffers| buffers.failed.is_some())
+        self.extra.as_ref().is_some_and(|buffers| buffers.failed.is_some())
     }
 
     /// Why the session ends, now that everything has been read.
     pub(super) fn reason_to_end(&self, now: Instant) -> Reason {
-        let (failed, is_partial) = match &self.buffers {
+        let (failed, is_partial) = match &self.extra {
             Some(buffers) => (buffers.failed, !buffers.inbound.is_empty()),
             None => (None, false),
         };
@@ -167,11 +217,11 @@ impl Session {
 
     /// Bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
-        self.buffers.as_ref().map_or(0, |buffers| buffers.waiting().len())
+        self.extra.as_ref().map_or(0, |buffers| buffers.waiting().len())
     }
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {
-        self.buffers.get_or_insert_default().outbound.extend_from_slice(bytes);
+        self.extra.get_or_insert_default().outbound.extend_from_slice(bytes);
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -181,7 +231,7 @@ impl Session {
         token: Token,
         now: Instant,
     ) -> io::Result<()> {
-        let Some(buffers) = &mut self.buffers else { return Ok(()) };
+        let Some(buffers) = &mut self.extra else { return Ok(()) };
         while !buffers.waiting().is_empty() {
             match self.stream.write(buffers.waiting()) {
                 Ok(len) => {
@@ -216,9 +266,14 @@ impl Session {
     }
 
     fn drop_empty_buffers(&mut self) {
-        let is_empty = |b: &Buffers| b.inbound.is_empty() && b.outbound.is_empty();
-        if self.buffers.as_ref().is_some_and(|b| is_empty(b) && b.failed.is_none()) {
-            self.buffers = None;
+        let is_idle = |extra: &Extra| {
+            extra.inbound.is_empty()
+                && extra.outbound.is_empty()
+                && extra.failed.is_none()
+                && extra.guest.is_none()
+        };
+        if self.extra.as_deref().is_some_and(is_idle) {
+            self.extra = None;
         }
     }
 }

@@ -88,6 +88,16 @@ impl Sessions {
         (self.id(id.slot()) == Some(id)).then_some(id.slot())
     }
 
+    /// Takes all sessions out. Their slots are not used again.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Session> + use<> {
+        self.free = None;
+        self.count = 0;
+        core::mem::take(&mut self.slots).into_iter().filter_map(|slot| match slot.state {
+            State::Occupied(session) => Some(session),
+            State::Vacant(_) => None,
+        })
+    }
+
     pub(super) const fn len(&self) -> usize {
         self.count
     }

@@ -9,6 +9,7 @@
 mod clients;
 mod deadlines;
 mod farewell;
+mod handshake;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -17,6 +18,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::Receiver;
 
+use heartwire_core::v1::Terms;
 use heartwire_core::wheel::Wheel;
 use heartwire_core::{Instant, STALL_MIN, Settings, Stall, StallWatch};
 use mio::{Events, Interest, Poll, Token};
@@ -75,6 +77,11 @@ pub(super) struct Shard<H> {
     /// want of room at the owner's. Whoever waits longest comes first.
     unread: VecDeque<SessionId>,
     drain: Duration,
+    /// Clients that were not in when this was last looked at, those that have waited longest first.
+    pending: VecDeque<SessionId>,
+    pending_max: usize,
+    /// Clients need not say anything to be online.
+    online_at_once: bool,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
 }
@@ -90,6 +97,9 @@ pub(super) struct Parts {
     pub(super) commands: Receiver<Command>,
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
+    pub(super) terms: Terms,
+    pub(super) pending_max: usize,
+    pub(super) online_at_once: bool,
     pub(super) drain: Duration,
 }
 
@@ -105,6 +115,8 @@ impl<H: Handler> Shard<H> {
                 handle: parts.handle,
                 settings: parts.settings,
                 receive_mark: parts.receive_mark,
+                terms: parts.terms,
+                pending: 0,
                 turns: 0,
                 timers: 0,
                 registry: parts.poll.registry().try_clone()?,
@@ -129,6 +141,9 @@ impl<H: Handler> Shard<H> {
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             jiffy: clock::jiffy(),
             unread: VecDeque::new(),
+            pending: VecDeque::new(),
+            pending_max: parts.pending_max,
+            online_at_once: parts.online_at_once,
             drain: parts.drain,
             drained_by: None,
         };

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 
+use heartwire_core::v1::Terms;
 use heartwire_core::wheel::Wheel;
 use heartwire_core::{Instant, Settings};
 use mio::{Registry, Token};
 
 use super::id::SessionId;
+use super::mailbox::Command;
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
 use crate::clock;
@@ -19,6 +21,10 @@ pub(super) struct ShardState {
     pub(super) handle: Handle,
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
+    /// What clients that speak v1 are agreed with.
+    pub(super) terms: Terms,
+    /// Clients that have connected and are not in.
+    pub(super) pending: usize,
     pub(super) turns: u64,
     /// Deadlines put into the wheel.
     pub(super) timers: u64,
@@ -35,7 +41,19 @@ pub(super) struct ShardState {
 /// their places to those of others.
 impl Drop for ShardState {
     fn drop(&mut self) {
-        (0..self.sessions.len()).for_each(|_| self.handle.admission().leave());
+        let now = clock::now();
+        for session in self.sessions.drain() {
+            self.handle.admission().leave();
+            if let Some(entered) = session.entered {
+                self.handle.addresses().leave(session.peer.ip(), entered, now);
+            }
+        }
+        for (_, next) in self.handle.names().release_shard(usize::from(self.index)) {
+            if let Some(mailbox) = self.handle.mailbox(next.id.shard()) {
+                // If that shard is gone too, so is the client.
+                let _ = mailbox.post(Command::Welcome { id: next.id });
+            }
+        }
     }
 }
 
@@ -83,7 +101,7 @@ impl ShardState {
     fn live_slot(&mut self, id: SessionId) -> Result<u32, CommandError> {
         let slot = self.sessions.slot(id).ok_or(CommandError::Gone)?;
         match self.sessions.get_mut(slot) {
-            Some(session) if !session.ending => Ok(slot),
+            Some(session) if !session.ending && session.online => Ok(slot),
             Some(_) | None => Err(CommandError::Gone),
         }
     }
@@ -97,7 +115,8 @@ impl ShardState {
     pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         if session.blocked {
-            // What is queued will show that we live, as soon as the peer takes it.
+            // What is queued will show that we live, as soon as the peer takes it. (On v1 a beat stays
+            // due until then.)
             session.connection.handle_sent(now);
             return;
         }
@@ -126,6 +145,9 @@ impl ShardState {
             return;
         }
         session.ending = true;
+        if !session.online {
+            self.pending = self.pending.saturating_sub(1);
+        }
         self.wheel.remove(slot);
         self.ending.push_back((slot, reason));
     }

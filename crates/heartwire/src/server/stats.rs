@@ -42,6 +42,12 @@ pub struct Stats {
     pub kicked: u64,
     /// Sessions that ended with the server.
     pub shutdown: u64,
+    /// Sessions whose client took its leave.
+    pub bye: u64,
+    /// Clients that were turned away at the handshake.
+    pub turned_away: u64,
+    /// Sessions that a newer one of the same name took over.
+    pub taken_over: u64,
     /// Sessions that ended with another error of the system.
     pub failed: u64,
     /// Times that a shard stood still.
@@ -71,6 +77,9 @@ pub(super) struct Counters {
     slow_reader: AtomicU64,
     kicked: AtomicU64,
     shutdown: AtomicU64,
+    bye: AtomicU64,
+    turned_away: AtomicU64,
+    taken_over: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -90,6 +99,9 @@ impl Counters {
             Reason::SlowReader => &self.slow_reader,
             Reason::Kicked => &self.kicked,
             Reason::Shutdown => &self.shutdown,
+            Reason::Bye(_) => &self.bye,
+            Reason::TurnedAway(_) => &self.turned_away,
+            Reason::TakenOver => &self.taken_over,
             Reason::Failed(_) => &self.failed,
         };
         counter.fetch_add(1, Relaxed);
@@ -125,6 +137,9 @@ impl Counters {
             slow_reader: self.slow_reader.load(Relaxed),
             kicked: self.kicked.load(Relaxed),
             shutdown: self.shutdown.load(Relaxed),
+            bye: self.bye.load(Relaxed),
+            turned_away: self.turned_away.load(Relaxed),
+            taken_over: self.taken_over.load(Relaxed),
             failed: self.failed.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
             turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),

@@ -7,6 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Instant;
 
 use heartwire::BackoffPolicy;
+use heartwire::Wire;
 use heartwire::client::{ClientConfig, ConnectError, Event, Retry, SendError};
 use heartwire::kernel::{Keepalive, KernelOptions};
 use socket2::{Domain, Socket, Type};
@@ -34,7 +35,8 @@ fn only_error(error: ConnectError) -> (SocketAddr, io::ErrorKind) {
 #[test]
 fn a_refused_connection_is_tried_again() {
     let (address, _socket) = nobody();
-    let mut rig = Rig::start(ClientConfig::new(address.to_string()).retry(fixed(ms(20))));
+    let mut rig =
+        Rig::start(ClientConfig::new(address.to_string()).wire(Wire::V0).retry(fixed(ms(20))));
     for attempt in 1..=4 {
         rig.expect_connecting(attempt);
         let error = rig.expect_failed();
@@ -48,7 +50,8 @@ fn a_refused_connection_is_tried_again() {
 #[test]
 fn a_server_that_comes_up_later_is_found() {
     let (address, socket) = nobody();
-    let mut rig = Rig::start(ClientConfig::new(address.to_string()).retry(fixed(ms(5))));
+    let mut rig =
+        Rig::start(ClientConfig::new(address.to_string()).wire(Wire::V0).retry(fixed(ms(5))));
     rig.expect_connecting(1);
     rig.expect_failed();
     socket.listen(1).unwrap();
@@ -71,7 +74,8 @@ fn a_server_that_comes_up_later_is_found() {
 fn waits_are_never_cut_short() {
     let (address, _socket) = nobody();
     let started = Instant::now();
-    let mut rig = Rig::start(ClientConfig::new(address.to_string()).retry(fixed(ms(100))));
+    let mut rig =
+        Rig::start(ClientConfig::new(address.to_string()).wire(Wire::V0).retry(fixed(ms(100))));
     for attempt in 1..=5 {
         rig.expect_connecting(attempt);
         let waits = attempt - 1;
@@ -86,7 +90,8 @@ fn the_same_seed_draws_the_same_waits_and_another_seed_others() {
     let policy = BackoffPolicy::exponential(ms(10), ms(40), ms(1000)).unwrap();
     let waits = |seed: Option<u64>| -> Vec<Duration> {
         let (address, _socket) = nobody();
-        let mut config = ClientConfig::new(address.to_string()).retry(Retry::Backoff(policy));
+        let mut config =
+            ClientConfig::new(address.to_string()).wire(Wire::V0).retry(Retry::Backoff(policy));
         if let Some(seed) = seed {
             config = config.seed(seed);
         }
@@ -134,7 +139,7 @@ fn an_attempt_that_hangs_is_given_up_in_time() {
     let fillers: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&address, ms(100))).collect();
     assert!(fillers.iter().any(Result::is_err), "the backlog is full");
     let started = Instant::now();
-    let config = ClientConfig::new(address.to_string());
+    let config = ClientConfig::new(address.to_string()).wire(Wire::V0);
     let mut rig = Rig::start(config.connect_timeout(ms(200)).retry(Retry::Never));
     rig.expect_connecting(1);
     let (tried, kind) = only_error(rig.expect_failed());
@@ -148,7 +153,7 @@ fn an_attempt_that_hangs_can_be_ended() {
     let (address, socket) = nobody();
     socket.listen(0).unwrap();
     let _fillers: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&address, ms(100))).collect();
-    let config = ClientConfig::new(address.to_string());
+    let config = ClientConfig::new(address.to_string()).wire(Wire::V0);
     let mut rig = Rig::start(config.connect_timeout(ms(1_000_000)));
     rig.expect_connecting(1);
     rig.client().close();
@@ -157,7 +162,7 @@ fn an_attempt_that_hangs_can_be_ended() {
 
 #[test]
 fn a_target_that_makes_no_sense_ends_the_client() {
-    let mut rig = Rig::start(ClientConfig::new("no port").retry(fixed(ms(1))));
+    let mut rig = Rig::start(ClientConfig::new("no port").wire(Wire::V0).retry(fixed(ms(1))));
     rig.expect_connecting(1);
     let error = rig.expect_failed();
     assert!(matches!(error, ConnectError::BadTarget { .. }), "{error}");
@@ -167,7 +172,7 @@ fn a_target_that_makes_no_sense_ends_the_client() {
 
 #[test]
 fn a_name_that_does_not_exist_is_looked_up_again() {
-    let config = ClientConfig::new("nobody.invalid:1").connect_timeout(ms(300));
+    let config = ClientConfig::new("nobody.invalid:1").wire(Wire::V0).connect_timeout(ms(300));
     let mut rig = Rig::start(config.retry(fixed(ms(1))));
     for attempt in 1..=2 {
         rig.expect_connecting(attempt);
@@ -184,7 +189,7 @@ fn a_name_that_does_not_exist_is_looked_up_again() {
 fn a_name_is_looked_up_for_each_attempt() {
     let server = Server::new();
     let target = format!("localhost:{}", server.address().port());
-    let mut rig = Rig::start(ClientConfig::new(target).retry(fixed(ms(1))));
+    let mut rig = Rig::start(ClientConfig::new(target).wire(Wire::V0).retry(fixed(ms(1))));
     for _ in 0..2 {
         rig.expect_connecting(1);
         drop(server.accept());

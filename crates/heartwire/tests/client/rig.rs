@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry};
-use heartwire::{BackoffPolicy, Policy, Reason};
+use heartwire::{BackoffPolicy, Policy, Reason, Wire};
 use socket2::SockRef;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -234,7 +234,10 @@ impl Server {
 
     /// A client for this server that neither beats nor judges, and comes back after 10 ms.
     pub(crate) fn config(&self) -> ClientConfig {
-        ClientConfig::new(self.address().to_string()).policy(idle()).retry(fixed(ms(10)))
+        ClientConfig::new(self.address().to_string())
+            .wire(Wire::V0)
+            .policy(idle())
+            .retry(fixed(ms(10)))
     }
 
     #[track_caller]

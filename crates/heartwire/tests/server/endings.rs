@@ -73,7 +73,7 @@ fn a_reset_right_after_the_connect_ends_that_session_and_no_other() {
         peer.reset();
         // Whether or not the server was as fast as the reset, it saw the client.
         let id = id.unwrap_or_else(|| match rig.next() {
-            Event::Online { id, peer } if peer == addr => id,
+            Event::Online { id, peer, .. } if peer == addr => id,
             event => panic!("{event:?}"),
         });
         assert_eq!(rig.expect_offline(id).reason, Reason::Reset);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Instant;
 
 use heartwire::server::{
-    Control, Event, Events, Handle, Handler, Server, ServerConfig, SessionId, Stats,
+    Control, Event, Events, Handle, Handler, Server, ServerConfig, SessionId, Stats, Wires,
 };
 use heartwire::{Policy, Reason, TICK, Verdict};
 
@@ -19,7 +19,7 @@ pub(crate) fn config() -> ServerConfig {
 }
 
 pub(crate) fn listening(addr: &str) -> ServerConfig {
-    ServerConfig::new(addr.parse().unwrap())
+    ServerConfig::new(addr.parse().unwrap()).wires(Wires::V0)
 }
 
 pub(crate) fn limit(millis: u64) -> Policy {
@@ -158,7 +158,7 @@ impl Rig {
     #[track_caller]
     pub(crate) fn expect_online(&mut self, of: &Peer) -> SessionId {
         match self.next() {
-            Event::Online { id, peer } if peer == of.addr() => id,
+            Event::Online { id, peer, .. } if peer == of.addr() => id,
             other => panic!("{of:?} is not online, but {other:?} came"),
         }
     }
@@ -271,7 +271,7 @@ impl Rig {
     /// Checks that an event is legal after the ones before.
     fn check(&mut self, event: &Event<Vec<u8>>) {
         match *event {
-            Event::Online { id, peer } => {
+            Event::Online { id, peer, .. } => {
                 assert!(self.seen.insert(id), "{id:?} is used twice");
                 self.live.insert(id, (peer, None));
             }

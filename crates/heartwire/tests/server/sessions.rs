@@ -22,7 +22,9 @@ fn each_client_is_online_once_and_offline_once(acceptor: Acceptor) {
     let mut expected: HashSet<_> = clients.iter().map(Peer::addr).collect();
     let mut ids = HashSet::new();
     for _ in 0..CLIENTS {
-        let Event::Online { id, peer } = rig.next() else { panic!("only clients that connect") };
+        let Event::Online { id, peer, .. } = rig.next() else {
+            panic!("only clients that connect")
+        };
         assert!(expected.remove(&peer), "{peer} is online twice");
         ids.insert(id);
     }

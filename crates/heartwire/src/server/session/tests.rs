@@ -23,7 +23,7 @@ fn session() -> (TcpStream, Session) {
 /// The kernel counts arrivals in jiffies, so this must hold at every phase of its clock: that is
 /// what the many rounds and the odd waits are for. The waits are spun, to be exact.
 #[test]
-fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_two_jiffies_late_at_most() {
+fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffies_late_at_most() {
     let (mut client, mut session) = session();
     let jiffy = clock::jiffy();
     let mut lateness = Vec::new();
@@ -42,5 +42,5 @@ fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_two_jiffies_
     // A busy machine may hold a few up between the two clocks that are read.
     lateness.sort_unstable();
     let most = lateness[lateness.len() * 3 / 4];
-    assert!(most <= jiffy * 2 + Duration::from_millis(2), "{most:?} late");
+    assert!(most <= jiffy * 3 + Duration::from_millis(2), "{most:?} late");
 }

@@ -2,8 +2,9 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
 
-use heartwire_core::Connection;
+use heartwire_core::{Connection, Instant};
 use mio::Interest;
 use mio::net::TcpStream;
 
@@ -11,6 +12,7 @@ use super::Shard;
 use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::{Event, Refusal, SessionInfo};
+use crate::server::gate::addresses::{AddressRefusal, Entered};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::listener::Accepted;
@@ -31,28 +33,56 @@ impl<H: Handler> Shard<H> {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &mut self.listener else { return };
             match listener.accept(self.state.handle.admission(), now) {
-                Accepted::Client(stream, peer) => self.welcome(stream, peer),
+                Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Refused { cause, first } => self.refused(cause, first),
                 Accepted::Nobody => return,
             }
         }
     }
 
-    /// Takes in a client that this shard accepted, or hands it to the shard whose turn it is.
-    fn welcome(&mut self, stream: TcpStream, peer: SocketAddr) {
+    /// Lets a client in that this shard accepted, unless too many have come from where it comes from.
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+        let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
+            Ok(entered) => entered,
+            Err(refusal) => {
+                let cause = match refusal {
+                    AddressRefusal::Sessions => Refusal::AddressSessions,
+                    AddressRefusal::Arrivals { .. } | AddressRefusal::AllArrivals { .. } => {
+                        Refusal::ArrivalRate
+                    }
+                };
+                // With a reset, so that nothing of it is left here.
+                let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                drop(stream);
+                let admission = self.state.handle.admission();
+                admission.leave();
+                let first = admission.refuse(now);
+                return self.refused(cause, first);
+            }
+        };
+        self.distribute(stream, peer, entered);
+    }
+
+    /// Takes in a client, or hands it to the shard whose turn it is.
+    fn distribute(&mut self, stream: TcpStream, peer: SocketAddr, entered: Entered) {
         if self.state.handle.admission().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
             tracing::info!(refused, "accepting clients again");
             self.tell(Event::Accepting { refused });
         }
-        let Some(shard) = self.hand_over_to else { return self.adopt(stream, peer) };
+        let Some(shard) = self.hand_over_to else {
+            return self.adopt(stream, peer, entered);
+        };
         let shards = self.state.handle.shards();
         self.hand_over_to = Some((shard + 1) % shards);
         if shard == usize::from(self.state.index) {
-            return self.adopt(stream, peer);
+            return self.adopt(stream, peer, entered);
         }
-        let posted =
-            self.state.handle.mailbox(shard).map(|m| m.post(Command::Adopt { stream, peer }));
+        let posted = self
+            .state
+            .handle
+            .mailbox(shard)
+            .map(|m| m.post(Command::Adopt { stream, peer, entered }));
         if !matches!(posted, Some(Ok(()))) {
             // That shard is stalled or gone; the client is closed and can come again.
             self.state.handle.admission().leave();
@@ -68,6 +98,14 @@ impl<H: Handler> Shard<H> {
                 Refusal::SessionLimit => {
                     tracing::warn!(sessions, "at the limit of sessions: refusing new clients");
                 }
+                Refusal::AddressSessions => {
+                    tracing::warn!(
+                        "an address has as many sessions as it may: refusing more of it"
+                    );
+                }
+                Refusal::ArrivalRate => {
+                    tracing::warn!("clients come faster than they may: refusing some of them");
+                }
                 Refusal::Descriptors => {
                     tracing::warn!(
                         sessions,
@@ -80,14 +118,15 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Makes a session of a client.
-    fn adopt(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn adopt(&mut self, stream: TcpStream, peer: SocketAddr, entered: Entered) {
         let now = clock::now();
         if let Err(error) = self.state.handle.prepare(&stream) {
             // The client is gone already, most likely.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
         let connection = Connection::new(self.state.settings, now);
-        let session = Session::new(stream, peer, connection, now);
+        let mut session = Session::new(stream, peer, connection, now);
+        session.entered = Some(entered);
         let Some(slot) = self.state.sessions.insert(session) else {
             self.state.handle.admission().leave();
             self.state.handle.counters().refused.fetch_add(1, Relaxed);
@@ -99,7 +138,12 @@ impl<H: Handler> Shard<H> {
         // A handler that hears of it may send more than the socket takes, so the poller comes first.
         let registered =
             self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);
-        self.tell(Event::Online { id, peer });
+        if self.online_at_once {
+            self.state.pending += 1;
+            self.go_online(slot, None);
+        } else {
+            self.expect_first_frame(id);
+        }
         match registered {
             Ok(()) => self.state.arm(slot),
             Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
@@ -127,14 +171,18 @@ impl<H: Handler> Shard<H> {
                 Command::List { reply } => {
                     let _ = reply.send(self.list());
                 }
-                Command::Adopt { stream, peer } => self.adopt(stream, peer),
+                Command::Adopt { stream, peer, entered } => self.adopt(stream, peer, entered),
+                Command::TakeOver { id } => self.take_over(id),
+                Command::Welcome { id } => self.welcome_waiting(id),
+                Command::Replaced { id } => self.replace_waiting(id),
             }
         }
         self.resumer.resume();
     }
 
     fn broadcast(&mut self, data: &[u8]) {
-        let all: Vec<SessionId> = self.state.sessions.iter().map(|(id, _)| id).collect();
+        let online = self.state.sessions.iter().filter(|(_, session)| session.online);
+        let all: Vec<SessionId> = online.map(|(id, _)| id).collect();
         for id in all {
             // A slow reader is closed; the others get theirs.
             let _ = self.state.send(id, data);
@@ -143,13 +191,16 @@ impl<H: Handler> Shard<H> {
 
     fn list(&self) -> Vec<SessionInfo> {
         let now = clock::now();
-        let live = self.state.sessions.iter().filter(|(_, session)| !session.ending);
+        let live =
+            self.state.sessions.iter().filter(|(_, session)| session.online && !session.ending);
         live.map(|(id, session)| SessionInfo {
             id,
             peer: session.peer,
             silence: session.silence(now),
             beats: session.beats,
             queued: session.queued(),
+            name: session.guest().map(|guest| guest.name.clone()),
+            path: session.connection.path(now),
         })
         .collect()
     }

@@ -1,6 +1,6 @@
 //! Judging the sessions whose timer has fired.
 
-use heartwire_core::{Instant, Verdict};
+use heartwire_core::{Instant, Spoken, Verdict};
 
 use super::Shard;
 use super::traffic::Arrival;
@@ -42,7 +42,9 @@ impl<H: Handler> Shard<H> {
     /// the time is not taken again in between.
     fn judge(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.connection.would_end(now) {
+        // On v1 a beat says what has been heard, so that is looked at before one is sent.
+        let says_what_it_heard = session.connection.spoken() == Spoken::V1;
+        if says_what_it_heard || session.connection.would_end(now) {
             self.read_before_judging(slot);
         }
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
@@ -63,8 +65,11 @@ impl<H: Handler> Shard<H> {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let peer = session.peer;
+        let is_known = session.online;
         // First, so that nothing the handler does can give it another reason.
         self.state.end(slot, Reason::Dead(verdict));
-        self.tell(Event::Verdict { id, peer, verdict });
+        if is_known {
+            self.tell(Event::Verdict { id, peer, verdict });
+        }
     }
 }

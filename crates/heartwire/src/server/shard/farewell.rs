@@ -3,9 +3,10 @@
 use core::time::Duration;
 use std::net::Shutdown;
 
-use heartwire_core::Cause;
+use heartwire_core::{Cause, Violation};
 
 use super::Shard;
+use super::handshake::farewell;
 use super::traffic::READS_PER_TURN;
 use crate::clock;
 use crate::reason::Reason;
@@ -54,11 +55,16 @@ impl<H: Handler> Shard<H> {
             let Some(id) = self.state.sessions.id(slot) else { continue };
             let Some(mut session) = self.state.sessions.remove(slot) else { continue };
             let now = clock::now();
-            if !matches!(reason, Reason::Dead(_) | Reason::Protocol(_)) {
+            let bye = farewell(&reason, self.drain).filter(|_| understands_bye(&session, &reason));
+            let says_bye = bye.is_some() || matches!(reason, Reason::TurnedAway(_));
+            if let Some(bye) = bye {
+                session.queue(&bye);
+            }
+            if says_bye || !matches!(reason, Reason::Dead(_) | Reason::Protocol(_)) {
                 // The last chance for what is queued; whether it succeeds changes nothing.
                 let _ = session.flush(&self.state.registry, token(slot), now);
             }
-            if matches!(reason, Reason::Shutdown | Reason::Kicked) {
+            if says_bye || matches!(reason, Reason::Shutdown | Reason::Kicked) {
                 self.say_goodbye(&mut session);
             }
             if session.blocked || matches!(reason, Reason::Dead(_)) {
@@ -68,9 +74,13 @@ impl<H: Handler> Shard<H> {
                 let _ = socket2::SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
             }
             let _ = self.state.registry.deregister(&mut session.stream);
-            let Session { stream, peer, beats, online_at, .. } = session;
+            let name = session.guest().map(|guest| guest.name.clone());
+            let Session { stream, peer, beats, online_at, online, entered, .. } = session;
             drop(stream);
             self.state.handle.admission().leave();
+            if let Some(entered) = entered {
+                self.state.handle.addresses().leave(peer.ip(), entered, now);
+            }
             self.state.handle.counters().count_end(&reason);
             if let Reason::Protocol(violation) = reason {
                 tracing::warn!(session = %id, %peer, "closed for a protocol error: {violation}");
@@ -79,12 +89,18 @@ impl<H: Handler> Shard<H> {
             }
             if let Reason::Dead(verdict) = reason {
                 // Ours was told when it was given; this one shows only here, as the socket's error.
-                if verdict.cause == Cause::Kernel {
+                if verdict.cause == Cause::Kernel && online {
                     self.tell(Event::Verdict { id, peer, verdict });
                 }
             }
-            let lasted = now.saturating_since(online_at);
-            self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            if online {
+                let lasted = now.saturating_since(online_at);
+                self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            }
+            // Whoever comes next under this name must not be heard of before.
+            if let Some(name) = name {
+                self.release_name(&name, id);
+            }
         }
     }
 
@@ -100,4 +116,11 @@ impl<H: Handler> Shard<H> {
             }
         }
     }
+}
+
+/// Whether the client knows what a BYE is: it has said HELLO at least.
+fn understands_bye(session: &Session, reason: &Reason) -> bool {
+    let said_hello =
+        matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello));
+    said_hello || session.understands_bye()
 }

@@ -1,13 +1,14 @@
 //! Reading what came, and writing what was queued.
 
-use heartwire_core::Event as Input;
+use heartwire_core::{Event as Input, Spoken};
 use mio::{Events, Token};
 
 use super::{ALARM, FIRST_LISTENER, Shard, WAKER};
 use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::Event;
-use crate::server::handler::{Control, Handler};
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
 use crate::server::state::token;
 
 /// Full buffers read from one session before the others get their turn.
@@ -79,7 +80,7 @@ impl<H: Handler> Shard<H> {
     pub(super) fn read(&mut self, slot: u32, to_end: bool, arrival: Arrival) {
         for _ in 0..READS_PER_TURN {
             let Some(session) = self.state.sessions.get_mut(slot) else { return };
-            if session.ending {
+            if session.ending || session.waits_for_name() {
                 return;
             }
             if !self.handler.has_room(&self.resumer) {
@@ -109,16 +110,22 @@ impl<H: Handler> Shard<H> {
 
     /// Handles the first `len` bytes of the buffer, which came for a session.
     fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
-        let Self { state, handler, buffer, jiffy, .. } = self;
-        let Some(id) = state.sessions.id(slot) else { return };
-        let Some(session) = state.sessions.get_mut(slot) else { return };
+        // It is in nobody's way there, and nothing reads while this runs.
+        let buffer = core::mem::take(&mut self.buffer);
+        self.receive_from(slot, buffer.get(..len).unwrap_or_default(), arrival);
+        self.buffer = buffer;
+    }
+
+    pub(super) fn receive_from(&mut self, slot: u32, fresh: &[u8], arrival: Arrival) {
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
         // After the read, not before: a byte must not seem older than it is.
         let now = clock::now();
         match arrival {
             Arrival::Now => session.connection.handle_heard(now),
-            Arrival::Earlier => session.hear_from_kernel(*jiffy),
+            Arrival::Earlier => session.hear_from_kernel(self.jiffy),
         }
-        let fresh = buffer.get(..len).unwrap_or_default();
+        let health = session.health(now);
         let mut kept = session.take_inbound();
         let had_partial = !kept.is_empty();
         let mut rest = if had_partial {
@@ -129,17 +136,38 @@ impl<H: Handler> Shard<H> {
         };
         loop {
             // The handler may have ended this session, and the slot is not reused before the leave.
-            let Some(session) = state.sessions.get_mut(slot) else { return };
+            let Some(session) = self.state.sessions.get_mut(slot) else { return };
             if session.ending {
                 return;
             }
+            let is_first = !session.online;
             match session.connection.handle_received(now, &mut rest) {
-                Ok(Some(Input::Beat)) => session.beats = session.beats.saturating_add(1),
-                Ok(Some(Input::Data(data))) => {
-                    handler.handle(Event::Data { id, data }, &mut Control { state });
+                Ok(Some(Input::Beat)) => {
+                    session.beats = session.beats.saturating_add(1);
+                    if is_first {
+                        self.go_online(slot, None);
+                    }
                 }
+                Ok(Some(Input::Data(data))) => {
+                    if is_first {
+                        self.go_online(slot, None);
+                    }
+                    self.deliver(slot, id, data);
+                }
+                Ok(Some(Input::Promise(beat))) => {
+                    session.beats = session.beats.saturating_add(1);
+                    let limit = session.connection.policy().limit();
+                    self.state.arm(slot);
+                    if let Some(beat) = beat {
+                        self.tell(Event::Promise { id, beat, limit });
+                    }
+                }
+                Ok(Some(Input::Hello(hello))) => self.handle_hello(slot, &hello, now),
+                // No client of ours gets that far: a server is not welcomed.
+                Ok(Some(Input::Welcome(_))) => {}
+                Ok(Some(Input::Bye(bye))) => return self.state.end(slot, Reason::Bye(bye.code)),
                 Ok(None) => break,
-                Err(violation) => return state.end(slot, Reason::Protocol(violation)),
+                Err(violation) => return self.state.end(slot, Reason::Protocol(violation)),
             }
         }
         let rest_len = rest.len();
@@ -147,14 +175,30 @@ impl<H: Handler> Shard<H> {
             // Exactly as much as there is: a long frame would leave its memory to the next one.
             kept = rest.to_vec();
         }
-        if let Some(session) = state.sessions.get_mut(slot) {
-            session.keep_inbound(kept);
-            session.set_mark(state.receive_mark, rest_len > 0);
-        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        session.keep_inbound(kept);
+        let health_now = session.health(now);
+        let mark = match session.connection.spoken() {
+            Spoken::V1 => self.state.terms.wake_bytes,
+            Spoken::V0 | Spoken::Raw => self.state.receive_mark,
+            // The handshake never waits.
+            Spoken::Unknown => 1,
+        };
+        session.set_mark(mark, rest_len > 0);
         if rest_len > 0 {
-            state.arm(slot);
+            self.state.arm(slot);
         }
-        state.transmit(slot, now);
+        self.state.transmit(slot, now);
+        if health_now != health {
+            self.tell(Event::Health { id, health: health_now });
+        }
+    }
+
+    /// Hands over data, unless the handler has ended the session since it was read.
+    fn deliver(&mut self, slot: u32, id: SessionId, data: &[u8]) {
+        if self.state.sessions.get_mut(slot).is_some_and(|session| !session.ending) {
+            self.tell(Event::Data { id, data });
+        }
     }
 
     /// The socket of a session takes bytes again.
@@ -163,6 +207,7 @@ impl<H: Handler> Shard<H> {
         if session.blocked {
             session.blocked = false;
             self.state.flush_later(slot);
+            self.state.transmit(slot, clock::now());
         }
     }
 

@@ -1,0 +1,232 @@
+//! Taking in a client that speaks v1, or turning it away; and telling the owner of anybody who is in.
+
+use core::time::Duration;
+use std::string::ToString;
+
+use heartwire_core::Instant;
+use heartwire_core::v1::{Bye, ByeCode, Contract, Hello, Retry, Welcome};
+
+use super::Shard;
+use super::traffic::Arrival;
+use crate::clock;
+use crate::reason::Reason;
+use crate::server::event::{Agreed, Event};
+use crate::server::gate::names::{Claim, Next};
+use crate::server::gate::{Principal, valid_name};
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
+use crate::server::mailbox::Command;
+use crate::server::session::Guest;
+
+/// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
+/// tidied up then.
+const PENDING_SLACK: usize = 1024;
+
+impl<H: Handler> Shard<H> {
+    /// A client has connected, and is not in before it has said something. If too many wait, those go
+    /// that have waited longest.
+    pub(super) fn expect_first_frame(&mut self, id: SessionId) {
+        self.state.pending += 1;
+        self.pending.push_back(id);
+        while self.state.pending > self.pending_max {
+            let Some(oldest) = self.pending.pop_front() else { break };
+            if let Some(slot) = self.pending_slot(oldest) {
+                self.state.end(slot, Reason::TurnedAway(ByeCode::Full));
+            }
+        }
+        if self.pending.len() > 2 * self.state.pending + PENDING_SLACK {
+            let pending = core::mem::take(&mut self.pending);
+            self.pending =
+                pending.into_iter().filter(|&id| self.pending_slot(id).is_some()).collect();
+        }
+    }
+
+    fn pending_slot(&mut self, id: SessionId) -> Option<u32> {
+        let slot = self.state.sessions.slot(id)?;
+        let session = self.state.sessions.get_mut(slot)?;
+        (!session.online && !session.ending).then_some(slot)
+    }
+
+    /// A client is in: the owner hears of it, and can talk to it.
+    pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        session.online = true;
+        let peer = session.peer;
+        self.state.pending = self.state.pending.saturating_sub(1);
+        self.tell(Event::Online { id, peer, agreed });
+    }
+
+    pub(super) fn handle_hello(&mut self, slot: u32, hello: &Hello<'_>, now: Instant) {
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        let principal = match self.state.handle.tokens() {
+            None => Principal::ANYBODY,
+            Some(tokens) => match tokens.get().check(hello.name, hello.token) {
+                Ok(principal) => principal,
+                Err(denied) => {
+                    let detail = denied.to_string();
+                    return self.turn_away(slot, ByeCode::Unauthorized, Retry::Never, &detail);
+                }
+            },
+        };
+        let contract = match self.state.terms.agree(&hello.offer) {
+            Ok(contract) => contract,
+            Err(conflict) => {
+                let detail = conflict.to_string();
+                return self.turn_away(slot, ByeCode::Conflict, Retry::Never, &detail);
+            }
+        };
+        let agent = hello.agent.map(Into::into);
+        let Some(name) = hello.name else {
+            let agreed = Agreed { name: None, epoch: 0, agent, contract };
+            return self.welcome_client(slot, agreed, now);
+        };
+        if let Err(error) = valid_name(name) {
+            return self.turn_away(slot, ByeCode::Protocol, Retry::Never, &error.to_string());
+        }
+        let mut guest = Guest { name: name.into(), epoch: 0, agent, waits_for: None };
+        let claim = self.state.handle.names().claim(name, principal, id, now);
+        match claim {
+            Claim::Yours { epoch } => {
+                let name = Some(name.into());
+                let agreed = Agreed { name, epoch, agent: guest.agent.clone(), contract };
+                guest.epoch = epoch;
+                self.set_guest(slot, guest);
+                self.welcome_client(slot, agreed, now);
+            }
+            Claim::After { holder, epoch, replaces } => {
+                guest.epoch = epoch;
+                guest.waits_for = Some(Box::new(contract));
+                self.set_guest(slot, guest);
+                self.post(Command::TakeOver { id: holder }, holder);
+                if let Some(replaced) = replaces {
+                    self.post(Command::Replaced { id: replaced }, replaced);
+                }
+            }
+            Claim::InUse => {
+                let detail = "another client has this name";
+                self.turn_away(slot, ByeCode::NameInUse, Retry::Never, detail);
+            }
+            Claim::Fighting { retry_after, first } => {
+                self.report_fight(slot, name, first);
+                let latest = retry_after.saturating_mul(2);
+                let retry = Retry::Within { earliest: retry_after, latest };
+                let detail = "two clients take this name from each other again and again";
+                self.turn_away(slot, ByeCode::Fighting, retry, detail);
+            }
+        }
+    }
+
+    fn report_fight(&mut self, slot: u32, name: &str, first: bool) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let peer = session.peer;
+        if first {
+            tracing::warn!(name, %peer, "two clients fight over one name; newcomers are slowed down");
+            self.tell(Event::Fighting { name: name.into(), peer });
+        }
+    }
+
+    fn set_guest(&mut self, slot: u32, guest: Guest) {
+        if let Some(session) = self.state.sessions.get_mut(slot) {
+            session.set_guest(guest);
+        }
+    }
+
+    fn welcome_client(&mut self, slot: u32, agreed: Agreed, now: Instant) {
+        let Some(id) = self.state.sessions.id(slot) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let contract: Contract = agreed.contract;
+        session.connection.welcome(now, contract);
+        // First of all, before whatever the owner may send when it hears of this client.
+        session.queue(&Welcome::new(id.as_u64(), agreed.epoch, contract).encode());
+        self.state.flush_later(slot);
+        self.state.transmit(slot, now);
+        self.state.arm(slot);
+        self.go_online(slot, Some(Box::new(agreed)));
+    }
+
+    /// The name that a client waits for is free.
+    pub(super) fn welcome_waiting(&mut self, id: SessionId) {
+        let Some(slot) = self.pending_slot(id) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let Some(guest) = session.guest_mut() else { return };
+        let Some(contract) = guest.waits_for.take() else { return };
+        let (name, agent) = (Some(guest.name.clone()), guest.agent.clone());
+        let agreed = Agreed { name, epoch: guest.epoch, agent, contract: *contract };
+        self.welcome_client(slot, agreed, clock::now());
+        // It was not read while it waited.
+        self.receive_from(slot, &[], Arrival::Earlier);
+        self.read(slot, true, Arrival::Earlier);
+    }
+
+    /// Somebody newer has the name that a client waits for.
+    pub(super) fn replace_waiting(&mut self, id: SessionId) {
+        if let Some(slot) = self.pending_slot(id) {
+            self.turn_away(slot, ByeCode::TakenOver, Retry::Never, "");
+        }
+    }
+
+    /// A newer session has the name of this one.
+    pub(super) fn take_over(&mut self, id: SessionId) {
+        if let Some(slot) = self.state.sessions.slot(id) {
+            self.state.end(slot, Reason::TakenOver);
+        }
+    }
+
+    /// A session that had a name, or waited for one, has ended and its owner knows.
+    pub(super) fn release_name(&mut self, name: &str, id: SessionId) {
+        if let Some(Next { id, .. }) = self.state.handle.names().release(name, id) {
+            self.post(Command::Welcome { id }, id);
+        }
+    }
+
+    /// Has the shard of a session carry out a command. One that is too busy for it, or gone, leaves a
+    /// client waiting whose time for the handshake will run out.
+    fn post(&mut self, command: Command, id: SessionId) {
+        if let Some(mailbox) = self.state.handle.mailbox(id.shard()) {
+            if let Err(error) = mailbox.post(command) {
+                tracing::warn!(session = %id, %error, "a takeover did not get through");
+            }
+        }
+    }
+
+    fn turn_away(&mut self, slot: u32, code: ByeCode, retry: Retry, detail: &str) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        tracing::info!(peer = %session.peer, code = code.name(), detail, "turned a client away");
+        session.queue(&Bye::new(code, retry).detail(detail).encode());
+        self.state.end(slot, Reason::TurnedAway(code));
+    }
+}
+
+/// What a client is told when its session ends for `reason`; nothing where it can see for itself, or
+/// was told already.
+pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
+    let bye = match reason {
+        Reason::Shutdown => {
+            // Spread out, so that they do not all come back at once.
+            let retry = Retry::Within { earliest: Duration::ZERO, latest: drain };
+            Bye::new(ByeCode::Draining, retry)
+        }
+        Reason::Kicked => Bye::new(ByeCode::Kicked, Retry::AtWill),
+        Reason::TakenOver => Bye::new(ByeCode::TakenOver, Retry::Never),
+        Reason::Protocol(violation) => {
+            let (code, retry) = match violation {
+                heartwire_core::Violation::TooFast => (ByeCode::TooFast, Retry::AtWill),
+                heartwire_core::Violation::NoCommonVersion { .. } => {
+                    (ByeCode::Version, Retry::Never)
+                }
+                _ => (ByeCode::Protocol, Retry::AtWill),
+            };
+            return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
+        }
+        Reason::ClosedByPeer
+        | Reason::Truncated
+        | Reason::Reset
+        | Reason::Dead(_)
+        | Reason::SlowReader
+        | Reason::Bye(_)
+        | Reason::TurnedAway(_)
+        | Reason::Failed(_) => return None,
+    };
+    Some(bye.encode())
+}

@@ -170,7 +170,7 @@ const OF_SERVE: &[(&str, &str)] = &[
         "addresses policy receive_mark kernel sessions_max open_files frame_max queue_max first_frame_ms \
          drain_ms",
     ),
-    ("online", "session peer"),
+    ("online", "session peer wire"),
     ("data", "session bytes preview"),
     ("verdict", "session peer"),
     ("offline", "session peer reason detail violation beats lasted_ms"),
@@ -180,15 +180,15 @@ const OF_SERVE: &[(&str, &str)] = &[
     (
         "stopped",
         "accepted refused closed_by_peer truncated reset dead protocol_error negative_length too_long \
-         unknown_type beat_with_body no_first_frame slow_frame slow_reader kicked shutdown failed \
-         stalls",
+         unknown_type beat_with_body no_first_frame slow_frame slow_reader kicked shutdown bye turned_away \
+         taken_over failed stalls",
     ),
 ];
 const OF_CONNECT: &[(&str, &str)] = &[
     ("starting", "target policy"),
     ("connecting", "attempt"),
-    ("online", "peer kernel"),
-    ("offline", "peer reason detail unsent beats"),
+    ("online", "peer kernel wire"),
+    ("offline", "peer reason detail violation unsent beats"),
     ("failed", "error retryable"),
     ("waiting", "wait_ms attempt"),
     ("stalled", "gap_ms"),
@@ -280,7 +280,7 @@ fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
     let known = |event: &Event| documented.iter().any(|(name, _)| event.name() == *name);
     assert!(events.iter().all(known), "undocumented: {events:#?}");
     expect_keys(&events[0]["policy"], OF_POLICY);
-    let sentences = DOCUMENT.split_once("## Policy and verdict").unwrap().1;
+    let sentences = DOCUMENT.split_once("## Policy, contract and verdict").unwrap().1;
     for field in OF_POLICY.split(' ').chain(OF_VERDICT.split(' ')) {
         assert!(sentences.contains(&format!("`{field}`")), "{field} is not documented");
     }

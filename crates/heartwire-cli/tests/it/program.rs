@@ -21,6 +21,13 @@ pub(crate) fn heartwire(args: &[&str]) -> Command {
     isolated(Command::new(PROGRAM), args)
 }
 
+/// Most tests are about what a server owes to anybody who connects, or about the tutorial's wire: they are on
+/// v0 unless they say otherwise.
+fn v0_unless<'a>(args: &[&str], flag: &'a str) -> Vec<&'a str> {
+    let says_so = args.iter().any(|arg| [flag, "--raw", "--tokens"].contains(arg));
+    if says_so { Vec::new() } else { vec![flag, "v0"] }
+}
+
 fn isolated(mut command: Command, args: &[&str]) -> Command {
     command.args(args).stdin(Stdio::null()).env_remove("HEARTWIRE_LOG").env_remove("COLUMNS");
     command
@@ -101,7 +108,9 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start_on(addr: &str, args: &[&str]) -> Self {
-        Self::spawn(heartwire(&["serve", "--listen", addr, "--format", "json"]).args(args))
+        let wire = v0_unless(args, "--require");
+        let program = ["serve", "--listen", addr, "--format", "json"];
+        Self::spawn(heartwire(&program).args(wire).args(args))
     }
 
     /// With so many open files.
@@ -109,7 +118,8 @@ impl Server {
     pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {
         let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
         let shell = ["-c", &script, PROGRAM, "serve", "--listen", addr, "--format", "json"];
-        Self::spawn(isolated(Command::new("sh"), &shell).args(args))
+        let wire = v0_unless(args, "--require");
+        Self::spawn(isolated(Command::new("sh"), &shell).args(wire).args(args))
     }
 
     #[track_caller]
@@ -167,6 +177,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn start_at(target: &str, args: &[&str]) -> Self {
         let mut command = heartwire(&["connect", "--format", "json", target]);
+        command.args(v0_unless(args, "--wire"));
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let output = Lines::of(process.0.stdout.take().unwrap());

@@ -164,8 +164,17 @@ fn server_with_output(command: &mut Command) -> (Process, BufReader<ChildStdout>
     (process, output, listening)
 }
 
-const SERVE: &[&str] =
-    &["serve", "--listen", "127.0.0.1:0", "--format", "json", "--on-data", "echo"];
+const SERVE: &[&str] = &[
+    "serve",
+    "--require",
+    "v0",
+    "--listen",
+    "127.0.0.1:0",
+    "--format",
+    "json",
+    "--on-data",
+    "echo",
+];
 
 #[test]
 fn a_reader_that_leaves_ends_the_program_without_a_complaint() {
@@ -186,7 +195,8 @@ fn a_reader_that_leaves_ends_the_program_without_a_complaint() {
     }
 
     let server = Server::start(&["--on-data", "echo"]);
-    let mut command = heartwire(&["connect", "--retry", "never", &server.addr.to_string()]);
+    let mut command =
+        heartwire(&["connect", "--wire", "v0", "--retry", "never", &server.addr.to_string()]);
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut client = Process::spawn(command);
     drop(client.0.stdout.take());

@@ -115,7 +115,16 @@ impl Counters {
             Violation::BeatWithBody { .. } => Some(&self.beat_with_body),
             Violation::NoFirstFrame { .. } => Some(&self.no_first_frame),
             Violation::SlowFrame { .. } => Some(&self.slow_frame),
-            _ => None,
+            Violation::Unexpected { .. }
+            | Violation::BeatLength { .. }
+            | Violation::BadHello
+            | Violation::NoCommonVersion { .. }
+            | Violation::BadWelcome
+            | Violation::BadBye
+            | Violation::UnknownNonce
+            | Violation::PromiseTooLong { .. }
+            | Violation::TooFast
+            | _ => None,
         }
     }
 

@@ -225,6 +225,7 @@ impl Names {
     }
 
     /// How many names are held.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.lock().names.len()
     }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::string::ToString;
 
-use heartwire_core::Instant;
 use heartwire_core::v1::{Bye, ByeCode, Contract, Hello, Retry, Welcome};
+use heartwire_core::{Instant, Violation};
 
 use super::Shard;
 use super::traffic::Arrival;
@@ -210,12 +210,12 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         Reason::Kicked => Bye::new(ByeCode::Kicked, Retry::AtWill),
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, Retry::Never),
         Reason::Protocol(violation) => {
-            let (code, retry) = match violation {
-                heartwire_core::Violation::TooFast => (ByeCode::TooFast, Retry::AtWill),
-                heartwire_core::Violation::NoCommonVersion { .. } => {
-                    (ByeCode::Version, Retry::Never)
-                }
-                _ => (ByeCode::Protocol, Retry::AtWill),
+            let (code, retry) = if *violation == Violation::TooFast {
+                (ByeCode::TooFast, Retry::AtWill)
+            } else if matches!(violation, Violation::NoCommonVersion { .. }) {
+                (ByeCode::Version, Retry::Never)
+            } else {
+                (ByeCode::Protocol, Retry::AtWill)
             };
             return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
         }

@@ -10,6 +10,8 @@ pub mod kernel;
 mod reason;
 pub mod server;
 mod sys;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
 pub use heartwire_core::{

@@ -1,0 +1,233 @@
+//! What was wrong, in one word and in one sentence.
+
+use core::fmt;
+
+use rustls::{
+    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved,
+};
+
+/// What ended a connection inside TLS. The peer's fault, or that of the settings of both, unless it
+/// says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// The first bytes were not TLS.
+    NotTls {
+        /// What they look like.
+        looks_like: Option<&'static str>,
+    },
+    /// The connection ended before the handshake was over. A server without TLS does that.
+    Unfinished,
+    /// The peer speaks TLS, but not 1.3.
+    Version,
+    /// Both speak TLS 1.3, but have no cipher, key exchange, signature or protocol in common.
+    NothingInCommon,
+    /// The peer's certificate was not accepted.
+    Certificate(CertificateFault),
+    /// The peer has no certificate, and one is required.
+    NoCertificate,
+    /// The peer ended it, with this alert (RFC 8446, section 6).
+    Refused {
+        /// Its number.
+        alert: u8,
+    },
+    /// A record was changed on its way, or was not made with the key of this connection.
+    Corrupt,
+    /// A message longer than [`PENDING_MAX`](super::PENDING_MAX), a record longer than TLS allows, or
+    /// too many records with nothing in them.
+    TooMuch,
+    /// The peer broke the rules of TLS in another way.
+    Protocol,
+    /// Not the peer's fault: no random bytes, or no time of day.
+    Local,
+}
+
+/// Why a certificate was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CertificateFault {
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    NotYetValid,
+    /// None of the accepted roots issued it.
+    UnknownIssuer,
+    /// Somebody else issued it than an accepted root of that name: perhaps that root has been made
+    /// anew, and one side has the old one.
+    WrongIssuer,
+    /// It is for other names.
+    WrongName,
+    /// It is not for this side of a connection.
+    WrongPurpose,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFault {
+    /// A short name that does not change between versions, for logs, counters and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NotTls { .. } => "not_tls",
+            Self::Unfinished => "tls_unfinished",
+            Self::Version => "tls_version",
+            Self::NothingInCommon => "tls_nothing_in_common",
+            Self::Certificate(_) => "tls_certificate",
+            Self::NoCertificate => "tls_no_certificate",
+            Self::Refused { .. } => "tls_refused",
+            Self::Corrupt => "tls_corrupt",
+            Self::TooMuch => "tls_too_much",
+            Self::Protocol => "tls_protocol",
+            Self::Local => "tls_local",
+        }
+    }
+
+    pub(super) fn of_error(error: &Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+        match error {
+            Error::InvalidCertificate(error) => Self::Certificate(CertificateFault::of(error)),
+            Error::NoCertificatesPresented => Self::NoCertificate,
+            Error::AlertReceived(alert) => Self::Refused { alert: u8::from(*alert) },
+            Error::DecryptError => Self::Corrupt,
+            Error::PeerIncompatible(incompatible) => Self::of_incompatible(incompatible),
+            Error::NoApplicationProtocol => Self::NothingInCommon,
+            Error::PeerSentOversizedRecord
+            | Error::InvalidMessage(
+                InvalidMessage::HandshakePayloadTooLarge
+                | InvalidMessage::CertificatePayloadTooLarge
+                | InvalidMessage::MessageTooLarge,
+            )
+            | Error::PeerMisbehaved(
+                PeerMisbehaved::TooManyEmptyFragments
+                | PeerMisbehaved::TooManyKeyUpdateRequests
+                | PeerMisbehaved::TooManyWarningAlertsReceived,
+            ) => Self::TooMuch,
+            Error::FailedToGetCurrentTime
+            | Error::FailedToGetRandomBytes
+            | Error::EncryptError
+            | Error::General(_)
+            | Error::Other(_) => Self::Local,
+            _ => Self::Protocol,
+        }
+    }
+
+    fn of_incompatible(incompatible: &PeerIncompatible) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of causes is open")]
+        match incompatible {
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled => Self::Version,
+            _ => Self::NothingInCommon,
+        }
+    }
+}
+
+impl CertificateFault {
+    fn of(error: &CertificateError) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+        match error {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Self::NotYetValid
+            }
+            CertificateError::UnknownIssuer => Self::UnknownIssuer,
+            CertificateError::BadSignature => Self::WrongIssuer,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Self::WrongName
+            }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Self::WrongPurpose
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What the first bytes of a connection look like, if they are not TLS.
+pub(super) fn not_tls(first: &[u8]) -> Option<TlsFault> {
+    let looks_like = match first {
+        // The content types of TLS (RFC 8446, section 5.1; 24 was the heartbeat of RFC 6520).
+        [] | [0x14..=0x18, ..] => return None,
+        [0..=5, 0, 0, 0, ..] => Some("a Heartwire frame without TLS"),
+        [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
+        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
+        [b'H', b'T', b'T', b'P', b'/', ..]
+        | [b'G', b'E', b'T', b' ', ..]
+        | [b'P', b'O', b'S', b'T', b' ', ..]
+        | [b'P', b'U', b'T', b' ', ..]
+        | [b'H', b'E', b'A', b'D', b' ', ..]
+        | [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', ..]
+        | [b'P', b'R', b'I', b' ', ..] => Some("HTTP"),
+        _ => None,
+    };
+    Some(TlsFault::NotTls { looks_like })
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NotTls { looks_like: Some(kind) } => {
+                write!(f, "the peer does not speak TLS: what came looks like {kind}")
+            }
+            Self::NotTls { looks_like: None } => f.write_str("the peer does not speak TLS"),
+            Self::Unfinished => f.write_str(
+                "the peer ended the connection during the TLS handshake; \
+                 perhaps it does not speak TLS on this port",
+            ),
+            Self::Version => f.write_str("the peer does not speak TLS 1.3"),
+            Self::NothingInCommon => {
+                f.write_str("the peer speaks TLS 1.3, but no way of doing so in common with us")
+            }
+            Self::Certificate(fault) => write!(f, "the peer's certificate {fault}"),
+            Self::NoCertificate => {
+                f.write_str("the peer showed no certificate, and one is required")
+            }
+            Self::Refused { alert } => refusal(f, alert),
+            Self::Corrupt => f.write_str("a TLS record was changed on its way"),
+            Self::TooMuch => f.write_str("the peer sent more than TLS allows"),
+            Self::Protocol => f.write_str("the peer broke the rules of TLS"),
+            Self::Local => f.write_str("TLS failed on this side"),
+        }
+    }
+}
+
+fn refusal(f: &mut fmt::Formatter<'_>, alert: u8) -> fmt::Result {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of alerts is open")]
+    let why = match AlertDescription::from(alert) {
+        AlertDescription::CloseNotify | AlertDescription::UserCanceled => {
+            "the peer gave up during the TLS handshake"
+        }
+        AlertDescription::CertificateRequired => "the peer requires a certificate from us",
+        AlertDescription::UnknownCA => "the peer does not accept the issuer of our certificate",
+        AlertDescription::CertificateExpired => "the peer says that our certificate has expired",
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => "the peer does not accept our certificate",
+        AlertDescription::ProtocolVersion => "the peer does not speak TLS 1.3",
+        AlertDescription::UnrecognisedName => "the peer does not know the server name we asked for",
+        AlertDescription::NoApplicationProtocol => "the peer speaks TLS, but not for Heartwire",
+        known => return write!(f, "the peer ended TLS with alert {alert} ({known:?})"),
+    };
+    write!(f, "{why} (alert {alert})")
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "has expired",
+            Self::NotYetValid => "is not valid yet",
+            Self::UnknownIssuer => "was issued by nobody we trust",
+            Self::WrongIssuer => "was not issued by the root we trust, but by one of the same name",
+            Self::WrongName => "is for another name",
+            Self::WrongPurpose => "is not for this side of a connection",
+            Self::Other => "was not accepted",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Certificates and keys, from PEM files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{Error, InconsistentKeys, RootCertStore};
+
+use super::error::TlsConfigError;
+
+/// Who one end is: a certificate, those between it and a root, and its key.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+impl Identity {
+    pub(super) fn load(
+        &self,
+        provider: &CryptoProvider,
+    ) -> Result<Arc<SingleCertAndKey>, TlsConfigError> {
+        let chain = certificates(&self.certificate)?;
+        let key =
+            provider.key_provider.load_private_key(private_key(&self.key)?).map_err(|error| {
+                TlsConfigError::BadKey { path: self.key.clone(), reason: error.to_string() }
+            })?;
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // Unknown is for keys that are kept elsewhere, in hardware, and do not tell.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
+                Ok(Arc::new(SingleCertAndKey::from(certified)))
+            }
+            Err(Error::InconsistentKeys(_)) => Err(TlsConfigError::Mismatch {
+                certificate: self.certificate.clone(),
+                key: self.key.clone(),
+            }),
+            Err(error) => Err(TlsConfigError::BadCertificate {
+                path: self.certificate.clone(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// All certificates of a file, as roots.
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| TlsConfigError::BadCertificate {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+    }
+    Ok(roots)
+}
+
+/// The roots that the system trusts. What cannot be understood among them is left out: there is
+/// always some.
+pub(super) fn system_roots() -> Result<RootCertStore, TlsConfigError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reason = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+        return Err(TlsConfigError::NoSystemRoots { reason });
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+    let file = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&file).collect();
+    let found = found.map_err(|error| bad_pem(path, &error))?;
+    if found.is_empty() {
+        let hint = if contains(&file, "PRIVATE KEY-----") {
+            "; it holds a private key: perhaps the two files are swapped"
+        } else {
+            ""
+        };
+        return Err(TlsConfigError::NoCertificate { path: path.to_owned(), hint });
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+    let file = read(path)?;
+    match PrivateKeyDer::from_pem_slice(&file) {
+        Ok(key) => Ok(key),
+        Err(_) if contains(&file, "ENCRYPTED") => {
+            let hint = "; the key is encrypted: store it without a password (openssl pkey)";
+            Err(TlsConfigError::NoKey { path: path.to_owned(), hint })
+        }
+        Err(pem::Error::NoItemsFound) => {
+            let hint = if contains(&file, "BEGIN CERTIFICATE-----") {
+                "; it holds a certificate: perhaps the two files are swapped"
+            } else {
+                ""
+            };
+            Err(TlsConfigError::NoKey { path: path.to_owned(), hint })
+        }
+        Err(error) => Err(bad_pem(path, &error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
+    fs::read(path).map_err(|error| TlsConfigError::Unreadable { path: path.to_owned(), error })
+}
+
+fn bad_pem(path: &Path, error: &pem::Error) -> TlsConfigError {
+    TlsConfigError::BadPem { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn contains(file: &[u8], text: &str) -> bool {
+    file.windows(text.len()).any(|window| window == text.as_bytes())
+}

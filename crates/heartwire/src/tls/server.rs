@@ -1,0 +1,135 @@
+//! What a server needs for TLS.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::{ServerConfig, version};
+
+use super::PROTOCOL;
+use super::error::{TlsConfigError, TlsError};
+use super::files::{self, Identity};
+use super::machine::Machine;
+use super::session::TlsSession;
+
+/// The files that a server's TLS is made of, all in PEM format.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ServerTls {
+    identity: Identity,
+    clients: Option<Clients>,
+}
+
+#[derive(Clone, Debug)]
+struct Clients {
+    roots: PathBuf,
+    required: bool,
+}
+
+impl ServerTls {
+    /// A server with this certificate (and those between it and a root, in order) and this private
+    /// key, which has to be stored without a password. Clients need no certificate.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let identity = Identity { certificate: certificate.into(), key: key.into() };
+        Self { identity, clients: None }
+    }
+
+    /// Lets in only clients with a certificate that was issued by one of the roots in this file.
+    pub fn require_client_certificates(mut self, roots: impl Into<PathBuf>) -> Self {
+        self.clients = Some(Clients { roots: roots.into(), required: true });
+        self
+    }
+
+    /// Asks clients for a certificate, and lets those in that have none. One that was not issued by
+    /// one of the roots in this file is refused.
+    pub fn request_client_certificates(mut self, roots: impl Into<PathBuf>) -> Self {
+        self.clients = Some(Clients { roots: roots.into(), required: false });
+        self
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and what is wrong with it.
+    pub fn load(self) -> Result<SharedServerTls, TlsConfigError> {
+        let current = RwLock::new(self.read()?);
+        Ok(SharedServerTls { shared: Arc::new(Shared { files: self, current }) })
+    }
+
+    fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
+        let provider = Arc::new(ring::default_provider());
+        let identity = self.identity.load(&provider)?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&version::TLS13])
+            .map_err(unavailable)?;
+        let builder = match &self.clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => builder.with_client_cert_verifier(clients.verifier(&provider)?),
+        };
+        let mut config = builder.with_cert_resolver(identity);
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.send_tls13_tickets = 0;
+        // The default one sets room aside for sessions that can be resumed.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Arc::new(config))
+    }
+}
+
+impl Clients {
+    fn verifier(
+        &self,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsConfigError> {
+        let roots = Arc::new(files::roots(&self.roots)?);
+        let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        let builder = if self.required { builder } else { builder.allow_unauthenticated() };
+        builder.build().map_err(|error| TlsConfigError::BadCertificate {
+            path: self.roots.clone(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+pub(super) fn unavailable(error: impl core::fmt::Display) -> TlsConfigError {
+    TlsConfigError::Unavailable { reason: error.to_string() }
+}
+
+/// A server's TLS, loaded. Clones are the same one.
+#[derive(Clone, Debug)]
+pub struct SharedServerTls {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    files: ServerTls,
+    current: RwLock<Arc<ServerConfig>>,
+}
+
+impl SharedServerTls {
+    /// Reads the files again. Sessions that exist go on as they are; new ones are made with what is
+    /// in the files now. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// Names the file, and what is wrong with it. What was loaded before stays in use.
+    pub fn reload(&self) -> Result<(), TlsConfigError> {
+        let config = self.shared.files.read()?;
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    /// The server's side of a connection that was just accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsFault::Local`](super::TlsFault::Local), when the system has no random bytes.
+    pub fn session(&self) -> Result<TlsSession, TlsError> {
+        let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection =
+            UnbufferedServerConnection::new(config).map_err(|error| TlsError::of(&error))?;
+        TlsSession::start(Machine::Server(connection))
+    }
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+
+use heartwire::tls::{CertificateFault, TlsConfigError, TlsFault, wire_len};
+use rcgen::date_time_ymd;
+use rustls::HandshakeKind;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::certificates::{Authority, Files};
+use crate::forger::Forger;
+use crate::pipe::Pipe;
+use crate::rig::{Pair, Side};
+
+/// A client of `authority` that expects `localhost` meets a server with `files`.
+fn meet(authority: &Authority, files: &Files) -> Pair {
+    let server = files.server().load().unwrap();
+    let client = authority.client().load().unwrap();
+    let mut pair = Pair::new(&server, &client, "localhost");
+    pair.run();
+    pair
+}
+
+#[track_caller]
+fn expect_not_accepted(pair: &Pair, fault: CertificateFault, words: &[&str]) {
+    assert_eq!(pair.client.fault(), TlsFault::Certificate(fault));
+    let message = pair.client.message();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn both_ends_shake_hands_and_talk() {
+    Pair::online();
+}
+
+#[test]
+fn a_server_is_known_by_its_name_or_its_address() {
+    let authority = Authority::new();
+    let files =
+        authority.issue(&["gateway.example", "127.0.0.1", "::1", "*.wild.example", "fe80::1"]);
+    let server = files.server().load().unwrap();
+    let client = authority.client().load().unwrap();
+    for host in [
+        "gateway.example",
+        "gateway.example.",
+        "127.0.0.1",
+        "::1",
+        "[::1]",
+        "a.wild.example",
+        "fe80::1%eth0",
+    ] {
+        let mut pair = Pair::new(&server, &client, host);
+        pair.run();
+        pair.expect_online();
+    }
+}
+
+#[test]
+fn a_name_that_is_asked_for_replaces_that_of_the_host() {
+    let authority = Authority::new();
+    let server = authority.issue(&["gateway.example"]).server().load().unwrap();
+    let client = authority.client().server_name("gateway.example").load().unwrap();
+    let mut pair = Pair::new(&server, &client, "192.0.2.1");
+    pair.run();
+    pair.expect_online();
+}
+
+#[test]
+fn a_certificate_for_another_name_is_not_accepted_and_both_names_are_told() {
+    let authority = Authority::new();
+    let pair = meet(&authority, &authority.issue(&["gateway.example"]));
+    let words = ["is for another name", "\"localhost\"", "gateway.example"];
+    expect_not_accepted(&pair, CertificateFault::WrongName, &words);
+    assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 42 });
+    assert!(pair.server.message().starts_with("the peer does not accept our certificate"));
+}
+
+#[test]
+fn a_certificate_whose_time_is_over_is_not_accepted() {
+    let authority = Authority::new();
+    let files = authority.issue_with(&["localhost"], |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    let pair = meet(&authority, &files);
+    expect_not_accepted(&pair, CertificateFault::Expired, &["has expired", "1609459200"]);
+    assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 45 });
+    assert!(pair.server.message().contains("our certificate has expired"));
+}
+
+#[test]
+fn a_certificate_whose_time_has_not_begun_is_not_accepted() {
+    let authority = Authority::new();
+    let files = authority.issue_with(&["localhost"], |params| {
+        params.not_before = date_time_ymd(4000, 1, 1);
+    });
+    let pair = meet(&authority, &files);
+    expect_not_accepted(&pair, CertificateFault::NotYetValid, &["is not valid yet"]);
+}
+
+#[test]
+fn a_certificate_of_an_unknown_issuer_is_not_accepted() {
+    let pair = meet(&Authority::new(), &Authority::new().issue(&["localhost"]));
+    expect_not_accepted(&pair, CertificateFault::UnknownIssuer, &["issued by nobody we trust"]);
+    assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 48 });
+}
+
+#[test]
+fn a_root_that_was_made_anew_is_another_one() {
+    let (old, new) = (Authority::named("Example CA"), Authority::named("Example CA"));
+    let pair = meet(&old, &new.issue(&["localhost"]));
+    expect_not_accepted(&pair, CertificateFault::WrongIssuer, &["one of the same name"]);
+}
+
+#[test]
+fn a_certificate_for_clients_is_not_accepted_from_a_server() {
+    let authority = Authority::new();
+    let files = authority.issue_with(&["localhost"], |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let pair = meet(&authority, &files);
+    expect_not_accepted(&pair, CertificateFault::WrongPurpose, &["not for this side"]);
+}
+
+#[test]
+fn a_server_does_not_show_the_certificate_of_an_issuer() {
+    let authority = Authority::new();
+    let pair = meet(&authority, &authority.own());
+    expect_not_accepted(&pair, CertificateFault::Other, &["CaUsedAsEndEntity"]);
+}
+
+#[test]
+fn a_host_that_cannot_be_a_server_is_refused_before_anything_is_sent() {
+    let client = Authority::new().client().load().unwrap();
+    for host in ["", "two words", "a..b", "[127.0.0.1"] {
+        let error = client.check_host(host).unwrap_err();
+        assert!(matches!(error, TlsConfigError::BadServerName { .. }), "{error:?}");
+        let error = client.session(host).unwrap_err();
+        assert_eq!(error.fault(), Some(TlsFault::Local));
+        assert!(error.to_string().contains(&format!("{host:?} is not the name")), "{error}");
+    }
+    let error = Authority::new().client().server_name("a..b").load().unwrap_err();
+    assert_eq!(error.to_string(), "\"a..b\" is not the name or the address of a server");
+}
+
+#[test]
+fn a_client_takes_no_ticket_from_a_server_that_has_some() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_file(&files.certificate).unwrap()],
+            PrivateKeyDer::from_pem_file(&files.key).unwrap(),
+        )
+        .unwrap();
+    assert!(server.send_tls13_tickets > 0);
+    let server = Arc::new(server);
+    let client = authority.client().load().unwrap();
+    for _ in 0..3 {
+        let mut theirs = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
+        let mut ours = Side::new(client.session("localhost").unwrap());
+        let (mut there, mut back) = (Pipe::default(), Pipe::default());
+        while ours.turn(&mut back, &mut there) {
+            while theirs.wants_read() && theirs.read_tls(&mut there).is_ok_and(|len| len > 0) {
+                theirs.process_new_packets().unwrap();
+            }
+            while theirs.wants_write() {
+                theirs.write_tls(&mut back).unwrap();
+            }
+        }
+        assert!(ours.end.is_none() && !theirs.is_handshaking());
+        assert_eq!(theirs.handshake_kind(), Some(HandshakeKind::Full));
+    }
+}
+
+#[test]
+fn a_server_gives_no_tickets_to_a_client_that_would_take_some() {
+    let mut forger = Forger::online();
+    // A ticket would come at once, and before what is said.
+    let mut wire = Pipe::default();
+    forger.server.session.write(&mut wire, b"welcome").unwrap();
+    assert_eq!(wire.bytes.len(), wire_len(7));
+    assert_eq!(forger.hears(wire), b"welcome");
+    assert_eq!(forger.client.tls13_tickets_received(), 0);
+}

@@ -1,0 +1,187 @@
+//! Against OpenSSL, a peer that nobody here wrote. Where it is not installed, these tests say so and
+//! pass.
+
+use core::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+
+use heartwire::tls::{SharedServerTls, TlsFault};
+
+use crate::certificates::{Authority, Files};
+use crate::sockets::{Outcome, serve, talk};
+
+#[expect(clippy::print_stdout, reason = "a test that did not run should say so")]
+fn openssl(arguments: &[&str]) -> Option<Command> {
+    let found = Command::new("openssl").arg("version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no openssl");
+        return None;
+    }
+    let mut command = Command::new("openssl");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Some(command)
+}
+
+/// What a client of theirs heard and said about it, and how it went at our server.
+struct Visit {
+    stdout: String,
+    stderr: String,
+    server: Outcome,
+}
+
+/// A client of theirs connects to our server, says a line, and leaves when it has heard it back.
+fn visit(server: &SharedServerTls, authority: &Authority, arguments: &[&str]) -> Option<Visit> {
+    let mut client = openssl(&["s_client", "-verify_return_error", "-no_ign_eof", "-servername"])?;
+    let (addr, server) = serve(server.session().unwrap());
+    client.arg("localhost").args(["-verify_hostname", "localhost", "-CAfile"]);
+    client.arg(authority.roots()).args(["-connect", &addr.to_string()]).args(arguments);
+    let mut client = client.spawn().unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    // It may be gone already.
+    let _ = stdin.write_all(b"hello\n");
+    let mut lines = BufReader::new(client.stdout.take().unwrap());
+    let mut stdout = String::new();
+    while !stdout.ends_with("\nhello\n") {
+        if lines.read_line(&mut stdout).unwrap() == 0 {
+            break;
+        }
+    }
+    drop(stdin);
+    lines.read_to_string(&mut stdout).unwrap();
+    let mut stderr = String::new();
+    client.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    client.wait().unwrap();
+    Some(Visit { stdout, stderr, server: server.join().unwrap() })
+}
+
+#[test]
+fn their_client_talks_to_our_server_with_every_cipher() {
+    let authority = Authority::new();
+    let server = authority.issue(&["localhost"]).server().load().unwrap();
+    for cipher in
+        ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"]
+    {
+        let Some(visit) = visit(&server, &authority, &["-ciphersuites", cipher]) else { return };
+        assert_eq!(visit.server.heard, b"hello\n", "{}", visit.stderr);
+        visit.server.expect_closed();
+        assert!(visit.stdout.contains(&format!("TLSv1.3, Cipher is {cipher}")), "{}", visit.stdout);
+        assert!(!visit.stdout.contains("Session Ticket"), "{}", visit.stdout);
+    }
+}
+
+#[test]
+fn their_client_gets_in_with_a_certificate_only() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let server = files.server().require_client_certificates(authority.roots()).load().unwrap();
+    let (certificate, key) = (files.certificate.to_str().unwrap(), files.key.to_str().unwrap());
+    let arguments = ["-cert", certificate, "-key", key];
+    let Some(with) = visit(&server, &authority, &arguments) else { return };
+    assert_eq!(with.server.heard, b"hello\n", "{}", with.stderr);
+    let without = visit(&server, &authority, &[]).unwrap();
+    assert_eq!(without.server.fault(), TlsFault::NoCertificate);
+    assert!(without.stderr.contains("alert certificate required"), "{}", without.stderr);
+}
+
+#[test]
+fn their_client_without_tls_1_3_is_refused_with_the_reason() {
+    let authority = Authority::new();
+    let server = authority.issue(&["localhost"]).server().load().unwrap();
+    let Some(visit) = visit(&server, &authority, &["-tls1_2"]) else { return };
+    assert_eq!(visit.server.fault(), TlsFault::Version);
+    assert!(visit.stderr.contains("alert protocol version"), "{}", visit.stderr);
+}
+
+#[test]
+fn their_client_for_another_protocol_is_refused() {
+    let authority = Authority::new();
+    let server = authority.issue(&["localhost"]).server().load().unwrap();
+    let Some(web) = visit(&server, &authority, &["-alpn", "h2,http/1.1"]) else { return };
+    assert_eq!(web.server.fault(), TlsFault::NothingInCommon);
+    let ours = visit(&server, &authority, &["-alpn", "heartwire"]).unwrap();
+    assert_eq!(ours.server.heard, b"hello\n", "{}", ours.stderr);
+}
+
+/// A server of theirs, which says each line backwards.
+struct Theirs {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Theirs {
+    fn start(files: &Files, arguments: &[&str]) -> Option<Self> {
+        let mut command =
+            openssl(&["s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-rev"])?;
+        command.arg("-cert").arg(&files.certificate).arg("-key").arg(&files.key).args(arguments);
+        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("ACCEPT ") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "it has ended");
+        }
+        let addr = line["ACCEPT ".len()..].trim().parse().unwrap();
+        // So that it is not stopped by what it has to say.
+        child.stdout = Some(stdout.into_inner());
+        Some(Self { child, addr })
+    }
+
+    fn talk(mut self, client: &heartwire::tls::ClientTls) -> Outcome {
+        let session = client.clone().load().unwrap().session("localhost").unwrap();
+        let outcome = talk(session, self.addr, b"hello\n");
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        outcome
+    }
+}
+
+#[test]
+fn our_client_talks_to_their_server() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let Some(server) = Theirs::start(&files, &[]) else { return };
+    let outcome = server.talk(&authority.client());
+    assert_eq!(outcome.heard, b"olleh\n", "{outcome:?}");
+    outcome.expect_closed();
+}
+
+#[test]
+fn our_client_shows_their_server_a_certificate() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let roots = authority.roots().to_str().unwrap();
+    let arguments = ["-Verify", "1", "-verify_return_error", "-CAfile", roots];
+    let Some(server) = Theirs::start(&files, &arguments) else { return };
+    let outcome = server.talk(&authority.client());
+    assert_eq!(outcome.fault(), TlsFault::Refused { alert: 116 });
+    let server = Theirs::start(&files, &arguments).unwrap();
+    let outcome = server.talk(&authority.client().certificate(&files.certificate, &files.key));
+    assert_eq!(outcome.heard, b"olleh\n", "{outcome:?}");
+}
+
+#[test]
+fn our_client_says_that_their_server_is_too_old() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let Some(server) = Theirs::start(&files, &["-tls1_2"]) else { return };
+    assert_eq!(server.talk(&authority.client()).fault(), TlsFault::Refused { alert: 70 });
+}
+
+#[test]
+fn our_client_does_not_talk_to_their_server_for_another_protocol() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let Some(server) = Theirs::start(&files, &["-alpn", "h2,http/1.1"]) else { return };
+    assert_eq!(server.talk(&authority.client()).fault(), TlsFault::Refused { alert: 120 });
+    let server = Theirs::start(&files, &["-alpn", "heartwire"]).unwrap();
+    assert_eq!(server.talk(&authority.client()).heard, b"olleh\n");
+}
+
+#[test]
+fn our_client_does_not_trust_their_server_without_a_reason_to() {
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let Some(server) = Theirs::start(&files, &[]) else { return };
+    let outcome = server.talk(&Authority::new().client());
+    assert_eq!(outcome.fault().name(), "tls_certificate");
+}

@@ -36,8 +36,8 @@ pub enum Fault {
     /// is in no plan.
     PeerNotReading,
     /// This end's own process stands still until [`STALL_MIN`](crate::STALL_MIN) past its next
-    /// deadline or longer, and runs again. Counted from when it runs again; the connection is not
-    /// lost.
+    /// deadline or longer, and runs again. Counted from when it runs again. The connection is not
+    /// lost, unless it took so long that the other end found a [`PeerFrozen`](Self::PeerFrozen).
     OwnStall,
 }
 

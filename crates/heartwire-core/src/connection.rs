@@ -192,8 +192,10 @@ impl Connection {
     /// The last byte from the peer arrived between these times: no verdict holds it for older than
     /// `latest`, and a round trip is reckoned to the middle.
     pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
+        let unread_since = self.liveness.last_heard();
         self.liveness.handle_heard(latest);
         if let Some(dialogue) = &mut self.dialogue {
+            dialogue.unread_since = unread_since;
             dialogue.arrived_at = earliest.saturating_add(latest.saturating_since(earliest) / 2);
         }
     }
@@ -246,7 +248,7 @@ impl Connection {
             return Ok(Taken::Partial);
         };
         *bytes = rest;
-        self.handle_frame(now, head.kind, body)
+        self.handle_frame(now, head.kind, body, rest.is_empty())
     }
 
     fn handle_frame<'a>(
@@ -254,6 +256,7 @@ impl Connection {
         now: Instant,
         kind: Kind,
         body: &'a [u8],
+        is_last: bool,
     ) -> Result<Taken<'a>, Violation> {
         if self.stage == Stage::AwaitingWelcome && kind == Kind::Heart {
             return Ok(Taken::Nothing);
@@ -263,7 +266,7 @@ impl Connection {
             self.reading = Reading::Between;
         }
         let event = match kind {
-            Kind::Heart => self.handle_beat(now, body)?,
+            Kind::Heart => self.handle_beat(now, body, is_last)?,
             Kind::Data => {
                 self.settle_v0();
                 Event::Data(body)
@@ -286,7 +289,12 @@ impl Connection {
         }
     }
 
-    fn handle_beat<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
+    fn handle_beat<'a>(
+        &mut self,
+        now: Instant,
+        body: &[u8],
+        is_last: bool,
+    ) -> Result<Event<'a>, Violation> {
         let (Some(dialogue), Ok(body)) = (&mut self.dialogue, body.try_into()) else {
             self.settle_v0();
             if self.liveness.policy().echo() {
@@ -295,7 +303,8 @@ impl Connection {
             return Ok(Event::Beat);
         };
         let beat = v1::Beat::decode(body);
-        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), now)?;
+        let arrival = dialogue.arrival(self.liveness.last_heard(), is_last);
+        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), arrival, now)?;
         if dialogue.has_just_become_too_fast() {
             self.liveness.beat_now();
         }
@@ -312,6 +321,8 @@ impl Connection {
             return Err(Violation::NoCommonVersion { lowest, highest });
         }
         self.stage = Stage::Deciding;
+        // Whoever has to wait for an answer says nothing meanwhile, and is not judged by that.
+        self.liveness.set_policy(Policy::agreed(None, None, None));
         Ok(Event::Hello(hello))
     }
 
@@ -331,6 +342,8 @@ impl Connection {
     pub fn welcome(&mut self, now: Instant, contract: Contract) {
         if self.stage == Stage::Deciding && !self.has_ended() {
             self.dialogue = Some(Box::new(Dialogue::new(Side::Server, None, now)));
+            // The silence that counts begins here.
+            self.liveness = Liveness::new(self.liveness.policy(), now);
             self.begin(now, contract);
         }
     }
@@ -505,12 +518,14 @@ impl Connection {
     }
 
     /// Promises the peer a beat every `interval` from now on, as near to that as the contract allows,
-    /// and makes one due that says so: longer before a device goes to sleep, shorter when it is back.
-    /// Returns the interval, or `None` where there is no contract or no beat.
+    /// and makes one due that says so, if that is news: longer before a device goes to sleep, shorter
+    /// when it is back. Returns the interval, or `None` where there is no contract or no beat.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
-        let policy = self.dialogue.as_ref()?.promise(interval, &self.liveness.policy())?;
-        self.liveness.set_policy(policy);
-        self.liveness.beat_now();
+        let policy = self.dialogue.as_mut()?.promise(interval, &self.liveness.policy())?;
+        if policy != self.liveness.policy() {
+            self.liveness.set_policy(policy);
+            self.liveness.beat_now();
+        }
         policy.beat()
     }
 

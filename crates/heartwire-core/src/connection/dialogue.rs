@@ -11,6 +11,10 @@ use crate::violation::Violation;
 /// for a while hands over all at once what it held.
 const CREDIT_MAX: i64 = 64;
 
+/// A beat that may have arrived at any time within so long says nothing of a round trip. It is what a
+/// reading on a server that lets beats wait in its kernel can be off by in any case.
+const ARRIVAL_SPAN_MAX: Duration = Duration::from_millis(10);
+
 /// What both directions of a v1 connection are like. It is known from beats alone, so it is as old as
 /// the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +34,23 @@ pub struct Path {
     pub too_fast: bool,
 }
 
+/// When a beat arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// As nearly as is known; `None` if that is not near enough to measure by.
+    about: Option<Instant>,
+    latest: Instant,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Dialogue {
     side: Side,
     /// What this client said it can do, and wants.
     offer: Option<Offer>,
-    /// When the bytes that are being handled arrived, as nearly as is known.
+    /// When the last of the bytes that are being handled arrived, as nearly as is known.
     pub(super) arrived_at: Instant,
+    /// The first of them arrived no earlier than this.
+    pub(super) unread_since: Instant,
     started: Instant,
     contract: Option<Contract>,
     nonce: u64,
@@ -45,6 +59,10 @@ pub(super) struct Dialogue {
     rtt: Option<Duration>,
     /// When the peer last heard us, in its own view.
     heard_by_peer_at: Instant,
+    /// How long it had not heard us at its last beat.
+    peer_silence: Duration,
+    /// What our last beat promised, in milliseconds.
+    promised_ms: u32,
     peer_late: Duration,
     peer_health: Health,
     warned: bool,
@@ -60,6 +78,7 @@ impl Dialogue {
             side,
             offer,
             arrived_at: now,
+            unread_since: now,
             started: now,
             contract: None,
             nonce: 0,
@@ -67,6 +86,8 @@ impl Dialogue {
             heard_nonce_at: now,
             rtt: None,
             heard_by_peer_at: now,
+            peer_silence: Duration::ZERO,
+            promised_ms: 0,
             peer_late: Duration::ZERO,
             peer_health: Health::Ok,
             warned: false,
@@ -142,16 +163,34 @@ impl Dialogue {
         let nonce = u64::try_from(since_start).unwrap_or(u64::MAX).saturating_add(1);
         self.nonce = nonce.max(self.nonce);
         let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
+        let promise_ms = policy.beat().map_or(0, millis);
+        if promise_ms < self.promised_ms {
+            // Until now it had no reason to expect us so soon.
+            self.heard_by_peer_at = self.heard_by_peer_at.max(now);
+        }
+        self.promised_ms = promise_ms;
         Beat {
             nonce: self.nonce,
             echo: self.heard_nonce,
             held_us: micros(now.saturating_since(self.heard_nonce_at)),
             silence_ms: millis(now.saturating_since(last_heard)),
-            promise_ms: policy.beat().map_or(0, millis),
+            promise_ms,
             late_ms: u16::try_from(late.as_millis()).unwrap_or(u16::MAX),
             health: self.health,
             too_fast: self.credit < 0,
         }
+    }
+
+    /// When a frame arrived, the last byte having come at `latest` at the latest. Bytes may have waited
+    /// in the kernel: only the last of them is known to have come when that one did.
+    pub(super) fn arrival(&self, latest: Instant, is_last: bool) -> Arrival {
+        let span = latest.saturating_since(self.unread_since);
+        let about = match is_last {
+            true => Some(self.arrived_at),
+            false if span <= ARRIVAL_SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
+            false => None,
+        };
+        Arrival { about, latest }
     }
 
     /// A beat came. Returns the policy that holds from now on, if it is not what it was.
@@ -159,26 +198,33 @@ impl Dialogue {
         &mut self,
         beat: &Beat,
         policy: &Policy,
+        arrival: Arrival,
         now: Instant,
     ) -> Result<Option<Policy>, Violation> {
-        let arrived_at = self.arrived_at;
         if beat.echo > self.nonce {
             return Err(Violation::UnknownNonce);
         }
         self.charge(policy, now)?;
-        self.heard_nonce = beat.nonce;
-        self.heard_nonce_at = arrived_at;
-        if beat.echo > 0 {
-            let sent_at = self.started.saturating_add(Duration::from_nanos(beat.echo - 1));
-            let away = arrived_at.saturating_since(sent_at);
-            self.rtt = Some(away.saturating_sub(beat.held()));
+        if let Some(arrived_at) = arrival.about {
+            self.measure(beat, arrived_at);
         }
-        let heard_by_peer_at = arrived_at.saturating_sub(beat.silence());
+        let heard_by_peer_at = arrival.latest.saturating_sub(beat.silence());
         self.heard_by_peer_at = self.heard_by_peer_at.max(heard_by_peer_at);
+        self.peer_silence = beat.silence();
         self.peer_late = Duration::from_millis(u64::from(beat.late_ms));
         self.peer_health = beat.health;
         self.warned = beat.too_fast;
         self.promised(beat.promise(), policy)
+    }
+
+    fn measure(&mut self, beat: &Beat, arrived_at: Instant) {
+        self.heard_nonce = beat.nonce;
+        self.heard_nonce_at = arrived_at;
+        if beat.echo > 0 && beat.held_us < u32::MAX {
+            let sent_at = self.started.saturating_add(Duration::from_nanos(beat.echo - 1));
+            let away = arrived_at.saturating_since(sent_at);
+            self.rtt = Some(away.saturating_sub(beat.held()));
+        }
     }
 
     fn promised(
@@ -204,8 +250,10 @@ impl Dialogue {
     /// Counts a beat against what was agreed. Twice as many as that are nobody's business.
     fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
         let agreed = self.inward().and_then(|direction| direction.beat());
-        let promised = policy.peer_beat();
-        let Some(interval) = agreed.into_iter().chain(promised).min() else { return Ok(()) };
+        let agreed = agreed.into_iter().chain(policy.peer_beat()).min();
+        // Where no beats are asked for, none need to come more often than anybody may ask for.
+        let floor = self.contract.map(|contract| contract.floor);
+        let Some(interval) = agreed.or(floor) else { return Ok(()) };
         let half = (interval / 2).max(Duration::from_micros(1));
         let elapsed = now.saturating_since(self.credited_at);
         let gained = u32::try_from(elapsed.as_nanos() / half.as_nanos()).unwrap_or(u32::MAX);
@@ -228,21 +276,27 @@ impl Dialogue {
     }
 
     /// When the peer has not heard us for so long that the way there must be cut. It says so with its
-    /// beats, which may be late by all that this end puts up with.
+    /// beats, which may be late by all that this end puts up with. As long as none says that it has not
+    /// heard us for its own limit, there is nothing to judge by: they may be held up behind its data.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         let to_peer = self.outward()?;
         let theirs = to_peer.limit_for(policy.beat().or(to_peer.beat())?)?;
-        let ours = policy.limit()?;
+        let ours = policy.limit().filter(|_| self.peer_silence >= theirs)?;
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }
 
     /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds from
     /// now on.
-    pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
+    pub(super) fn promise(&mut self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward()?;
         let least = self.contract?.floor.min(to_peer.beat()?);
         let interval = interval.min(to_peer.promise_max()).max(least);
-        Some(Policy::agreed(Some(interval), policy.limit(), policy.peer_beat()))
+        let promised = Policy::agreed(Some(interval), policy.limit(), policy.peer_beat());
+        if promised != *policy {
+            // What the peer said before was said under another promise.
+            self.peer_silence = Duration::ZERO;
+        }
+        Some(promised)
     }
 
     /// Returns whether this is news.

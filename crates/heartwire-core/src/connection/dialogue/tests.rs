@@ -287,6 +287,34 @@ fn a_promise_keeps_to_the_contract() {
 }
 
 #[test]
+fn a_promise_that_is_repeated_is_no_news() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(1));
+    let beats = pair.server.beats;
+    for _ in 0..1000 {
+        // It comes to what the contract allows, each time.
+        assert_eq!(pair.client.connection.promise(s(100_000)), Some(s(1800)));
+        pair.run_for(ms(1));
+    }
+    assert_eq!(pair.server.beats, beats + 1);
+}
+
+#[test]
+fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
+    let mut pair = Pair::usual(ms(40));
+    pair.client.connection.promise(s(300));
+    // The server has heard nothing for 290 s, as its beats say, and rightly so.
+    pair.run_for(s(290));
+    assert!(pair.path(Side::Client).unheard > s(280));
+    pair.client.connection.promise(s(10));
+    assert!(!pair.client.connection.would_end(pair.now));
+    // A beat that was under way meanwhile says so too.
+    pair.server.connection.beat_now();
+    pair.run_for(s(100));
+    pair.nobody_died();
+}
+
+#[test]
 fn a_promise_beyond_the_contract_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, promise_ms: 1_800_001, ..Beat::decode(&[0; 32]) };
@@ -404,6 +432,104 @@ fn data_does_not_stand_in_for_beats() {
         pair.run_for(s(1));
     }
     assert_eq!(pair.server.beats - beats, 10);
+}
+
+#[test]
+fn beats_that_are_held_up_behind_data_kill_nobody() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    // The client's beats come when all of its data have, which the server takes at its leisure.
+    pair.cut_to_server = true;
+    for _ in 0..600 {
+        pair.server.connection.handle_heard(pair.now);
+        pair.run_for(s(1));
+    }
+    pair.nobody_died();
+}
+
+#[test]
+fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(62));
+    let before = pair.path(Side::Server).rtt.unwrap();
+    let echoed = pair.server.connection.dialogue.as_ref().unwrap().heard_nonce;
+    pair.client.connection.beat_now();
+    let mut held = pair.client.connection.poll_transmit(pair.now).unwrap().as_ref().to_vec();
+    held.extend(crate::frame::data_head(0).unwrap());
+    // The beat waits in the server's kernel until data wake it. When it came is not known.
+    pair.run_for(s(4));
+    let terms = pair.terms;
+    pair.server.take(&held, &terms, pair.now);
+    assert_eq!(pair.path(Side::Server).rtt, Some(before));
+    assert_eq!(pair.server.connection.dialogue.as_ref().unwrap().heard_nonce, echoed);
+    // The client's own reading is as good as before.
+    pair.run_for(s(30));
+    for side in [Side::Client, Side::Server] {
+        let rtt = pair.path(side).rtt.unwrap();
+        assert!((ms(80)..ms(81)).contains(&rtt), "{side:?}: {rtt:?}");
+    }
+}
+
+#[test]
+fn a_beat_right_before_data_is_measured() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    pair.server.connection.handle_heard(pair.now);
+    pair.now = pair.at(ms(8));
+    pair.client.connection.beat_now();
+    let mut bytes = pair.client.connection.poll_transmit(pair.now).unwrap().as_ref().to_vec();
+    bytes.extend(crate::frame::data_head(0).unwrap());
+    let terms = pair.terms;
+    pair.server.take(&bytes, &terms, pair.now);
+    let heard_at = pair.server.connection.dialogue.as_ref().unwrap().heard_nonce_at;
+    // Between the last byte before it, and its own.
+    assert_eq!(pair.now.saturating_since(heard_at), ms(4));
+}
+
+#[test]
+fn whoever_waits_for_an_answer_is_not_judged_by_its_silence() {
+    let start = Instant::from_nanos(1_000_000_000_000);
+    let policy = Policy::builder().beat(ms(100)).limit(ms(300)).build().unwrap();
+    let mut server = Connection::new(Settings::new(policy).wire(Wire::Any).tick(TICK), start);
+    let hello = Hello::new(Offer::new(&policy)).encode();
+    assert!(matches!(server.handle_received(start, &mut &*hello), Ok(Some(Event::Hello(_)))));
+    let later = start.saturating_add(s(5));
+    assert!(!server.would_end(later));
+    assert_eq!(server.handle_timeout(later), Ok(None));
+    assert_eq!(server.poll_transmit(later), None);
+    let contract = Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap();
+    server.welcome(later, contract);
+    // Its time begins now.
+    assert!(!server.would_end(later.saturating_add(ms(299))));
+    assert!(server.would_end(later.saturating_add(ms(300))));
+}
+
+#[test]
+fn a_flood_of_beats_that_nobody_asked_for_is_too_fast() {
+    let nobody = Policy::builder().build().unwrap();
+    let mut pair = Pair::new(nobody, nobody, ms(40));
+    assert_eq!(pair.server.connection.contract().unwrap().to_server.beat(), None);
+    let mut sent = 0;
+    while pair.server.outcome.is_none() {
+        pair.client.connection.beat_now();
+        pair.run_for(ms(1));
+        sent += 1;
+        assert!(sent < 1000, "it is never too much");
+    }
+    assert_eq!(pair.server.outcome, Some(Err(Violation::TooFast)));
+}
+
+#[test]
+fn what_was_held_for_longer_than_can_be_said_is_no_measurement() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(60));
+    let before = pair.path(Side::Server).rtt;
+    let beat = Beat { nonce: 1, echo: 1, held_us: u32::MAX, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let terms = pair.terms;
+    pair.server.take(&bytes, &terms, pair.now);
+    assert_eq!((pair.path(Side::Server).rtt, pair.server.outcome), (before, None));
 }
 
 #[test]

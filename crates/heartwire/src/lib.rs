@@ -18,7 +18,7 @@ pub use heartwire_core::{
     Bound, Caps, Cause, Path, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall,
     Verdict, Violation, Wire,
 };
-pub use heartwire_core::{plan, v1};
+pub use heartwire_core::{frame, plan, v1};
 pub use reason::Reason;
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel

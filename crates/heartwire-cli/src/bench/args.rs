@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::{Format, duration};
+use crate::args::{Format, WireArg, duration};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -50,9 +50,17 @@ pub(crate) struct BenchArgs {
     pub(crate) limit: Duration,
 
     /// How many beats the server leaves in the kernel before it reads; 0 reads each one. See
-    /// `heartwire serve --help` for what it costs.
-    #[arg(long, value_name = "BEATS", default_value_t = heartwire::server::ServerConfig::COALESCE, conflicts_with_all = ["server", "compare"])]
-    pub(crate) coalesce: u16,
+    /// `heartwire serve --help` for what it costs [default: as `serve`].
+    #[arg(long, value_name = "BEATS", conflicts_with_all = ["server", "compare"])]
+    pub(crate) coalesce: Option<u16>,
+
+    /// Which version of the wire the clients speak.
+    #[arg(long, value_enum, default_value_t = WireArg::V0, conflicts_with_all = ["server", "compare"])]
+    pub(crate) wire: WireArg,
+
+    /// The clients judge the server too, so that it beats as often as they do (wire v1).
+    #[arg(long, conflicts_with_all = ["server", "compare"])]
+    pub(crate) both: bool,
 
     /// The server's threads [default: as `serve`; with --compare 1, as the baselines have].
     #[arg(long, value_name = "N", conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=256))]

@@ -3,7 +3,6 @@
 use core::fmt::Write as _;
 use std::time::SystemTime;
 
-use heartwire::server::ServerConfig;
 use serde_json::json;
 
 use super::args::{BenchArgs, Spread};
@@ -12,20 +11,22 @@ use super::progress::Progress;
 use super::report::{Generator, Late, Report};
 use super::run::{Plan, measure};
 use super::server::{Baseline, Contender};
-use crate::args::Format;
+use crate::args::{Format, WireArg};
 use crate::exit::Exit;
 use crate::output::print_text;
 
 /// The first is what the others are compared with.
-fn contenders(shards: u16) -> [Contender; 6] {
-    let own = |coalesce| Contender::Own { shards: Some(shards), coalesce };
+fn contenders(shards: u16) -> [Contender; 8] {
+    let own = |coalesce, wire, both| Contender::Own { shards: Some(shards), coalesce, wire, both };
     [
         Contender::Baseline(Baseline::Epoll),
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
-        own(0),
-        own(ServerConfig::COALESCE),
-        own(5),
+        own(Some(0), WireArg::V0, false),
+        own(None, WireArg::V0, false),
+        own(Some(5), WireArg::V0, false),
+        own(None, WireArg::V1, false),
+        own(None, WireArg::V1, true),
     ]
 }
 
@@ -77,7 +78,7 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
     format!(
-        "{} connections, a beat of 8 bytes every {:?} each, {spread}, for {:?}, limit {:?}{rounds}. The \
+        "{} connections, a beat of 8 bytes (40 on wire v1) every {:?} each, {spread}, for {:?}, limit {:?}{rounds}. The \
          baselines have one thread for all connections; heartwire has {threads} (`--shards {shards}`), \
          and prints its verdicts as JSON besides. {}, {}.",
         plan.connections,

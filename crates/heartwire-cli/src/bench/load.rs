@@ -10,6 +10,9 @@ use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
 use hdrhistogram::Histogram;
+use heartwire::Policy;
+use heartwire::frame::{self, Kind};
+use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -17,9 +20,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lateness::{Note, histogram, nanos};
 use super::schedule::Schedule;
-
-/// The tutorial's beat: a HEART without a body.
-const BEAT: [u8; 8] = [0; 8];
 
 /// Connections from one source address. Linux has 28,232 ports for them by default, and finds a free
 /// one the slower the fewer are left, so some are left.
@@ -32,6 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Load {
     target: SocketAddr,
+    speech: Speech,
     clients: Vec<Client>,
     poll: OwnedFd,
     open: usize,
@@ -54,10 +55,39 @@ pub(super) struct Beats {
     pub(super) late: Histogram<u64>,
 }
 
+/// What a client says.
+#[derive(Clone, Debug)]
+pub(super) struct Speech {
+    /// When it has connected.
+    hello: Vec<u8>,
+    /// When it beats.
+    beat: Vec<u8>,
+}
+
+impl Speech {
+    /// The tutorial's: a HEART without a body.
+    pub(super) fn v0() -> Self {
+        Self { hello: Vec::new(), beat: frame::BEAT.to_vec() }
+    }
+
+    /// A HELLO, and beats that give nothing back. If it judges its server, that beats as often.
+    pub(super) fn v1(interval: Duration, judges: Option<Duration>) -> anyhow::Result<Self> {
+        let mut policy = Policy::builder().beat(interval);
+        if let Some(limit) = judges {
+            policy = policy.limit(limit);
+        }
+        let hello = Hello::new(Offer::new(&policy.build()?)).encode();
+        let promise_ms = u32::try_from(interval.as_millis())?;
+        let body = Beat { nonce: 1, promise_ms, ..Beat::decode(&[0; BEAT_LEN]) }.encode();
+        let head = frame::head(Kind::Heart, body.len()).context("a beat is short")?;
+        Ok(Self { hello, beat: [head.as_slice(), &body].concat() })
+    }
+}
+
 impl Load {
-    pub(super) fn new(target: SocketAddr) -> anyhow::Result<Self> {
+    pub(super) fn new(target: SocketAddr, speech: Speech) -> anyhow::Result<Self> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { target, clients: Vec::new(), poll, open: 0 })
+        Ok(Self { target, speech, clients: Vec::new(), poll, open: 0 })
     }
 
     /// How many are still connected.
@@ -86,7 +116,9 @@ impl Load {
         // Closing resets, so that no port of ours rests in TIME_WAIT and the next run has them all.
         socket.set_linger(Some(Duration::ZERO))?;
         socket.set_nonblocking(true)?;
-        let stream = TcpStream::from(socket);
+        let mut stream = TcpStream::from(socket);
+        // So few bytes fit into a new socket.
+        stream.write_all(&self.speech.hello)?;
         let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.poll, &stream, EventData::new_u64(u64::from(number)), interest)?;
         let local = stream.local_addr()?;
@@ -130,7 +162,7 @@ impl Load {
             let late_us = now.saturating_sub(due).as_micros();
             beats.late.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
             if let Some(client) = self.clients.get_mut(index) {
-                client.send(&mut beats);
+                client.send(&self.speech.beat, &mut beats);
             }
         }
     }
@@ -162,11 +194,11 @@ impl Load {
 }
 
 impl Client {
-    fn send(&mut self, beats: &mut Beats) {
+    fn send(&mut self, beat: &[u8], beats: &mut Beats) {
         let Some(stream) = &mut self.stream else { return };
         let now_ns = nanos(SystemTime::now());
         // The kernel takes so few bytes whole or not at all.
-        match stream.write_all(&BEAT) {
+        match stream.write_all(beat) {
             Ok(()) => {
                 self.note.last_sent_ns = now_ns;
                 beats.sent += 1;

@@ -95,7 +95,12 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let plan = Plan::new(args);
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },
-        _ => Contender::Own { shards: args.shards, coalesce: args.coalesce },
+        _ => Contender::Own {
+            shards: args.shards,
+            coalesce: args.coalesce,
+            wire: args.wire,
+            both: args.both,
+        },
     };
     let measured = measure(&plan, &contender, Progress::new(String::new()))?;
     let report = Report::new(&plan, &contender, &measured);
@@ -110,7 +115,7 @@ pub(super) fn measure(
     mut progress: Progress,
 ) -> anyhow::Result<Measured> {
     let server = Server::start(contender, plan)?;
-    let mut load = Load::new(server.target)?;
+    let mut load = Load::new(server.target, contender.speech(plan)?)?;
     let memory_before = Memory::of(server.pid)?;
 
     let accepting = connect_all(&mut load, &server, plan.connections, &mut progress)?;

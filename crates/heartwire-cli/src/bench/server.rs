@@ -16,13 +16,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::lateness::{VerdictLine, nanos};
+use super::load::Speech;
 use super::run::Plan;
+use crate::args::WireArg;
 
 /// Which server to put the load on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
     /// `serve` of this same program.
-    Own { shards: Option<u16>, coalesce: u16 },
+    Own {
+        shards: Option<u16>,
+        /// As `serve` does it, if nothing is said.
+        coalesce: Option<u16>,
+        wire: WireArg,
+        /// The clients judge too.
+        both: bool,
+    },
     /// An example that lies beside it.
     Baseline(Baseline),
     /// A process that somebody else started.
@@ -50,9 +59,20 @@ impl Contender {
     /// What a table calls it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Own { coalesce: 0, .. } => "heartwire, coalescing off".to_owned(),
-            Self::Own { coalesce: ServerConfig::COALESCE, .. } => "heartwire, default".to_owned(),
-            Self::Own { coalesce, .. } => format!("heartwire, `--coalesce {coalesce}`"),
+            Self::Own { coalesce, wire, both, .. } => {
+                let mut name = match coalesce {
+                    Some(0) => "heartwire, coalescing off".to_owned(),
+                    Some(beats) => format!("heartwire, `--coalesce {beats}`"),
+                    None => "heartwire, default".to_owned(),
+                };
+                if *wire == WireArg::V1 {
+                    name.push_str(", wire v1");
+                }
+                if *both {
+                    name.push_str(", and the server beats too");
+                }
+                name
+            }
             Self::Baseline(Baseline::Epoll) => "bare epoll + recv, no liveness".to_owned(),
             Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
             Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the limit".to_owned(),
@@ -77,6 +97,16 @@ impl Contender {
         Ok(())
     }
 
+    /// What clients say to it.
+    pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
+        match self {
+            Self::Own { wire: WireArg::V1, both, .. } => {
+                Speech::v1(plan.beat, both.then_some(plan.limit))
+            }
+            Self::Own { .. } | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
+        }
+    }
+
     fn command(&self, plan: &Plan) -> anyhow::Result<Option<Command>> {
         // One word each, for the programs' command lines.
         let [limit, beat] = [plan.limit, plan.beat]
@@ -88,7 +118,7 @@ impl Contender {
                 command.args(["127.0.0.1:0", &limit]);
                 Some(command)
             }
-            Self::Own { shards, coalesce } => {
+            Self::Own { shards, coalesce, .. } => {
                 let connections = usize::try_from(plan.connections)?;
                 let sessions = connections.max(ServerConfig::SESSIONS_MAX).to_string();
                 let mut command = Command::new(env::current_exe()?);
@@ -98,8 +128,12 @@ impl Contender {
                     .args(["--events", "verdict"])
                     // All connect before any beats, which may take longer than a client may.
                     .args(["--first-frame", "off"])
-                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions])
-                    .args(["--coalesce", &coalesce.to_string()]);
+                    // And from few addresses, all at once.
+                    .args(["--arrivals", "off", "--all-arrivals", "off"])
+                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
+                if let Some(beats) = coalesce {
+                    command.args(["--coalesce", &beats.to_string()]);
+                }
                 if let Some(shards) = shards {
                     command.args(["--shards", &shards.to_string()]);
                 }

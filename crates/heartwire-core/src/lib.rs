@@ -31,7 +31,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The crate is `no_std`. On wire v0 it allocates nothing, on [v1](v1) a little for each connection, once;
+//! The crate is `no_std`. On wire v0 it allocates nothing, on [`v1`] a little for each connection, once;
 //! the feature `alloc` adds the timer [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
 
 #![no_std]

@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use heartwire::Side;
 use heartwire::plan::End;
 
-use crate::args::{Format, KernelArgs, PolicyArgs, duration};
+use crate::args::{Format, KernelArgs, PolicyArgs, PresetArg, WireArg, duration};
 use crate::exit::Usage;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -48,6 +48,11 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) nat: Option<Duration>,
 
+    /// Which version of the wire both ends speak. On v1 the settings are what each end offers, and the plan
+    /// is for what they agree on [default: v1; v0 with --preset reference, --echo or --within].
+    #[arg(long, value_enum)]
+    pub(crate) wire: Option<WireArg>,
+
     /// Propose the cheapest settings that find every fault within this time on both ends.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) within: Option<Duration>,
@@ -63,6 +68,19 @@ pub(crate) struct PlanArgs {
     // Last, because options after them would be shown under their headings.
     #[command(flatten)]
     pub(crate) ends: EndsArgs,
+}
+
+impl PlanArgs {
+    pub(crate) fn is_v1(&self) -> bool {
+        let is_of_v0 = |end: &EndArgs| end.policy.preset == PresetArg::Reference || end.policy.echo;
+        match self.wire {
+            Some(wire) => wire == WireArg::V1,
+            None => {
+                self.within.is_none()
+                    && ![&self.ends.client, &self.ends.server].into_iter().any(is_of_v0)
+            }
+        }
+    }
 }
 
 /// The settings of both ends: each option of [`EndArgs`] for both, and twice more with the name of

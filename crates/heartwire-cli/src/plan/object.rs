@@ -19,8 +19,9 @@ pub(super) fn render(report: &Report) -> Value {
         })
     });
     json!({
-        "client": end(&client),
-        "server": end(&server),
+        "wire": table::wire(setup),
+        "client": end(&client, Side::Client, setup),
+        "server": end(&server, Side::Server, setup),
         "rtt_ms": millis(setup.rtt()),
         "tick_ms": millis(client.tick.max(server.tick)),
         "nat_ms": setup.nat().map(millis),
@@ -32,7 +33,7 @@ pub(super) fn render(report: &Report) -> Value {
     })
 }
 
-fn end(end: &End) -> Value {
+fn end(end: &End, side: Side, setup: &Setup) -> Value {
     let keepalive = end.kernel.keepalive().map(|keepalive| {
         json!({
             "idle_ms": millis(keepalive.idle()),
@@ -46,7 +47,7 @@ fn end(end: &End) -> Value {
         "echo": end.policy.echo(),
         "keepalive": keepalive,
         "user_timeout_ms": end.kernel.user_timeout().map(millis),
-        "flags": table::flags(end),
+        "flags": table::flags(end, side, setup),
     })
 }
 

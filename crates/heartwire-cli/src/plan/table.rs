@@ -20,11 +20,21 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     let setup = &report.setup;
     if let Some(target) = &report.proposed_for {
         writeln!(out, "the cheapest settings that find every fault within {:?}:", target.within)?;
-        writeln!(out, "  heartwire serve {}", flags(&setup.end(Side::Server)))?;
-        writeln!(out, "  heartwire connect {} HOST:PORT\n", flags(&setup.end(Side::Client)))?;
+        writeln!(
+            out,
+            "  heartwire serve {}",
+            flags(&setup.end(Side::Server), Side::Server, setup)
+        )?;
+        writeln!(
+            out,
+            "  heartwire connect {} HOST:PORT\n",
+            flags(&setup.end(Side::Client), Side::Client, setup)
+        )?;
     }
     writeln!(out, "client: {}", describe(&setup.end(Side::Client)))?;
     writeln!(out, "server: {}", describe(&setup.end(Side::Server)))?;
+    let agreed = if setup.contract().is_some() { ", as agreed" } else { "" };
+    writeln!(out, "wire:   {}{agreed}", wire(setup))?;
     writeln!(out, "path:   {}\n", describe_path(setup))?;
     write_faults(out, setup)?;
     write_never(out, setup)?;
@@ -33,16 +43,20 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     write!(
         out,
         "\ntraffic to keep watch, a day and connection: {} B to the server, {} B to the client\n  \
-         (a beat is 60 B with its IPv4 and TCP heads, what acknowledges it 52 B)",
+         (a beat is {} B with its IPv4 and TCP heads, what acknowledges it 52 B)",
         grouped(traffic.to_server),
-        grouped(traffic.to_client)
+        grouped(traffic.to_client),
+        setup.beat_len()
     )
 }
 
 /// The settings of an end as options of `serve` and `connect`, on top of the default preset.
-pub(super) fn flags(end: &End) -> String {
+pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
     let policy = &end.policy;
     let mut flags = Vec::new();
+    if side == Side::Client && setup.contract().is_none() {
+        flags.push("--wire v0".to_owned());
+    }
     match policy.beat() {
         Some(beat) => flags.push(format!("--beat {beat:?}")),
         None => flags.push("--no-beat".to_owned()),
@@ -65,6 +79,10 @@ pub(super) fn flags(end: &End) -> String {
         flags.push(format!("--user-timeout {user_timeout:?}"));
     }
     flags.join(" ")
+}
+
+pub(super) fn wire(setup: &Setup) -> &'static str {
+    if setup.contract().is_some() { "v1" } else { "v0" }
 }
 
 fn describe(end: &End) -> String {

@@ -45,8 +45,18 @@ fn plans() -> [Value; 4] {
     [
         plan(&["--within", "9s", "--nat", "60s"]),
         plan(&["--no-beat", "--no-limit", "--keepalive", "3s,3s,3", "--user-timeout", "20s"]),
-        plan(&["--no-beat", "--limit", "5s", "--nat", "5s", "--user-timeout", "4s"]),
-        plan(&["--client-limit", "25s", "--server-beat", "15s"]),
+        plan(&[
+            "--wire",
+            "v0",
+            "--no-beat",
+            "--limit",
+            "5s",
+            "--nat",
+            "5s",
+            "--user-timeout",
+            "4s",
+        ]),
+        plan(&["--wire", "v0", "--client-limit", "25s", "--server-beat", "15s"]),
     ]
 }
 
@@ -83,7 +93,11 @@ fn what_is_proposed_is_planned_alike_when_it_is_typed() {
     let proposed = plan(&["--within", "20s"]);
     let flags = |side: &str| {
         let flags = proposed[side]["flags"].as_str().unwrap().split(' ');
-        flags.map(|flag| flag.replacen("--", &format!("--{side}-"), 1)).collect::<Vec<_>>()
+        let own = |flag: &str| match flag {
+            "--wire" => flag.to_owned(),
+            flag => flag.replacen("--", &format!("--{side}-"), 1),
+        };
+        flags.map(own).collect::<Vec<_>>()
     };
     let typed = [flags("client"), flags("server")].concat();
     let typed = plan(&typed.iter().map(String::as_str).collect::<Vec<_>>());

@@ -106,8 +106,7 @@ impl Dialogue {
         self.contract = Some(contract);
         self.heard_by_peer_at = now;
         self.credited_at = now;
-        let (from_peer, to_peer) = self.directions(&contract);
-        Policy::agreed(to_peer.beat(), from_peer.limit(), from_peer.beat())
+        contract.policy(self.side)
     }
 
     /// Whether a WELCOME is to something that this client offered.
@@ -136,19 +135,12 @@ impl Dialogue {
         }
     }
 
-    const fn directions(&self, contract: &Contract) -> (Direction, Direction) {
-        match self.side {
-            Side::Client => (contract.to_client, contract.to_server),
-            Side::Server => (contract.to_server, contract.to_client),
-        }
-    }
-
     fn inward(&self) -> Option<Direction> {
-        self.contract.map(|contract| self.directions(&contract).0)
+        self.contract.map(|contract| contract.directions(self.side).0)
     }
 
     fn outward(&self) -> Option<Direction> {
-        self.contract.map(|contract| self.directions(&contract).1)
+        self.contract.map(|contract| contract.directions(self.side).1)
     }
 
     /// The next beat, under `policy`, which became due at `due_at`.

@@ -85,7 +85,7 @@ impl Caps {
     }
 }
 
-/// Everything a [`Connection`] is told when it starts.
+/// Everything a [`Connection`](crate::Connection) is told when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(super) wire: Wire,
@@ -128,7 +128,7 @@ impl Settings {
         self
     }
 
-    /// How late the driver promises to call [`Connection::handle_timeout`] at most. It widens the
+    /// How late the driver promises to call [`Connection::handle_timeout`](crate::Connection::handle_timeout) at most. It widens the
     /// bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {

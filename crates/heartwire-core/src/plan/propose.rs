@@ -23,13 +23,15 @@ pub struct Target {
     pub tick: Duration,
     /// As for [`SetupBuilder::nat`](super::SetupBuilder::nat).
     pub nat: Option<Duration>,
+    /// Whether both ends speak wire v1. On v0 it takes less: one end answers the other's beats.
+    pub v1: bool,
 }
 
 impl Target {
     /// A target for the default round trip and tick.
     #[must_use]
     pub const fn new(within: Duration) -> Self {
-        Self { within, rtt: Setup::RTT, tick: Duration::from_millis(100), nat: None }
+        Self { within, rtt: Setup::RTT, tick: Duration::from_millis(100), nat: None, v1: false }
     }
 }
 
@@ -46,7 +48,7 @@ pub struct Proposal {
 /// The settings that find every fault on both ends within a time, at the least traffic.
 ///
 /// The client beats, the server answers each beat, and both judge: three packets an interval, where
-/// two ends that beat on their own need four. The limit leaves room for two beats, a round trip and
+/// two ends that beat on their own, as on wire v1, need four. The limit leaves room for two beats, a round trip and
 /// the retransmission of a lost packet; within that the beat is as long as can be. The kernel's user
 /// timeout, for a peer that does not read, is as long as the limit, so that it hardly ever speaks
 /// before the limit does. All times are multiples of 100 ms.
@@ -106,10 +108,15 @@ fn proposal(
     let spare = limit.saturating_sub(limit_for(Duration::ZERO, target.rtt));
     let beat = step_down(spare / 2).min(beat_max);
     let client = Policy::builder().beat(beat).limit(limit).build()?;
-    let server = Policy::builder().echo(true).peer_beat(beat).limit(limit).build()?;
+    let server = if target.v1 {
+        client
+    } else {
+        Policy::builder().echo(true).peer_beat(beat).limit(limit).build()?
+    };
     let kernel = KernelTimers::new(None, Some(limit))?;
     let end = |policy| End::new(policy).kernel(kernel).tick(target.tick);
-    let setup = Setup::builder(end(client), end(server)).rtt(target.rtt).nat(target.nat).build()?;
+    let setup = Setup::builder(end(client), end(server)).rtt(target.rtt).nat(target.nat);
+    let setup = if target.v1 { setup.v1() } else { setup }.build()?;
     let latest = setup.plan().latest().unwrap_or(Duration::MAX);
     Ok(Proposal { setup, latest })
 }

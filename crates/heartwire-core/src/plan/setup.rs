@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use crate::kernel::KernelTimers;
 use crate::policy::{Policy, Side};
+use crate::v1::{Conflict, Contract, Offer, Terms};
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub struct Setup {
     server: End,
     rtt: Duration,
     nat: Option<Duration>,
+    contract: Option<Contract>,
 }
 
 impl Setup {
@@ -62,16 +64,22 @@ impl Setup {
 
     /// A builder for a connection between these ends.
     pub const fn builder(client: End, server: End) -> SetupBuilder {
-        SetupBuilder { client, server, rtt: Self::RTT, nat: None }
+        SetupBuilder { client, server, rtt: Self::RTT, nat: None, v1: false }
     }
 
-    /// One of the ends.
+    /// One of the ends. On wire v1 its policy is that of the contract.
     #[must_use]
     pub const fn end(&self, side: Side) -> End {
         match side {
             Side::Client => self.client,
             Side::Server => self.server,
         }
+    }
+
+    /// What both ends go by on wire v1; `None` on v0.
+    #[must_use]
+    pub const fn contract(&self) -> Option<&Contract> {
+        self.contract.as_ref()
     }
 
     /// The longest round trip while all is well.
@@ -96,9 +104,17 @@ pub struct SetupBuilder {
     server: End,
     rtt: Duration,
     nat: Option<Duration>,
+    v1: bool,
 }
 
 impl SetupBuilder {
+    /// Both ends speak wire v1: the policies are what they offer ([`Offer::new`]), and the plan is for
+    /// what they agree on. Default: v0, where each end goes by its own policy.
+    pub const fn v1(mut self) -> Self {
+        self.v1 = true;
+        self
+    }
+
     /// The longest round trip while all is well. Default [`Setup::RTT`], at most
     /// [`Setup::RTT_MAX`].
     pub const fn rtt(mut self, rtt: Duration) -> Self {
@@ -119,7 +135,10 @@ impl SetupBuilder {
     ///
     /// [`SetupError`] says what cannot be.
     pub fn build(self) -> Result<Setup, SetupError> {
-        let Self { client, server, rtt, nat } = self;
+        let Self { mut client, mut server, rtt, nat, v1 } = self;
+        if v1 && (client.policy.echo() || server.policy.echo()) {
+            return Err(SetupError::EchoOnV1);
+        }
         if client.policy.echo() && server.policy.echo() {
             return Err(SetupError::EchoAtBothEnds);
         }
@@ -130,7 +149,15 @@ impl SetupBuilder {
         if tick > Setup::TICK_MAX {
             return Err(SetupError::TickTooLong { tick });
         }
-        Ok(Setup { client, server, rtt, nat })
+        let mut contract = None;
+        if v1 {
+            let terms = Terms::new(Offer::new(&server.policy));
+            let agreed = terms.agree(&Offer::new(&client.policy)).map_err(SetupError::Conflict)?;
+            client.policy = agreed.policy(Side::Client);
+            server.policy = agreed.policy(Side::Server);
+            contract = Some(agreed);
+        }
+        Ok(Setup { client, server, rtt, nat, contract })
     }
 }
 
@@ -141,6 +168,10 @@ pub enum SetupError {
     /// Both ends answer beats, so one beat would be answered for ever. A client always sends one
     /// when it connects.
     EchoAtBothEnds,
+    /// An end answers beats, which there is no such thing as on wire v1.
+    EchoOnV1,
+    /// The ends cannot agree on a contract.
+    Conflict(Conflict),
     /// The round trip is longer than [`Setup::RTT_MAX`].
     RttTooLong {
         /// What was asked for.
@@ -160,6 +191,11 @@ impl fmt::Display for SetupError {
                 "both ends echo: the first beat, which a client sends when it connects, would be \
                  answered for ever. Echo on one end, and beat on the other",
             ),
+            Self::EchoOnV1 => f.write_str(
+                "an end echoes: on wire v1 no beat is answered, because each one says what was heard. \
+                 Beat on both ends, or use wire v0",
+            ),
+            Self::Conflict(conflict) => write!(f, "the ends cannot agree: {conflict}"),
             Self::RttTooLong { rtt } => write!(
                 f,
                 "a round trip of {rtt:?} is longer than {:?}, beyond which the kernel's \

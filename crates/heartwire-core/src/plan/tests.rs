@@ -309,3 +309,36 @@ fn what_cannot_be_a_setup_is_refused_with_the_reason() {
     assert_eq!(too_late, SetupError::TickTooLong { tick });
     assert!(too_late.to_string().contains("65.535s"), "{too_late}");
 }
+
+#[test]
+fn on_wire_v1_a_plan_is_for_what_is_agreed() {
+    let [usual, strict] = [Preset::Usual, Preset::Strict].map(|p| End::new(p.policy(Client)));
+    let agreed = Setup::builder(usual, strict).v1().build().unwrap();
+    let client = agreed.end(Client).policy;
+    assert_eq!((client.beat(), client.limit()), (Some(secs(2.5)), Some(secs(30.0))));
+    let server = agreed.end(Server).policy;
+    assert_eq!((server.beat(), server.limit()), (Some(secs(2.5)), Some(secs(8.5))));
+    assert_eq!(agreed.contract().unwrap().to_server.limit(), Some(secs(8.5)));
+    // The same plan as on v0 for two ends that were told so.
+    let told = Setup::builder(End::new(client), End::new(server)).build().unwrap();
+    assert_eq!(told.contract(), None);
+    for fault in Fault::ALL {
+        let [agreed, told] = [agreed, told].map(|setup| setup.plan().row(fault));
+        assert_eq!(agreed, told, "{fault}");
+    }
+    // 92 bytes for a beat where v0 takes 60, and 52 for what acknowledges it.
+    let a_day = |beat: u64| 86_400 * 10 / 25 * (beat + 52);
+    let [agreed, told] = [agreed, told].map(|setup| setup.traffic().to_server);
+    assert_eq!((agreed, told), (a_day(92), a_day(60)));
+}
+
+#[test]
+fn what_cannot_be_on_wire_v1_is_refused() {
+    let echoing = End::new(off().echo(true).limit(secs(9.0)).build().unwrap());
+    let usual = End::new(Preset::Usual.policy(Client));
+    let refused = Setup::builder(usual, echoing).v1().build();
+    assert_eq!(refused, Err(SetupError::EchoOnV1));
+    let days = End::new(off().beat(secs(80_000.0)).limit(secs(200_000.0)).build().unwrap());
+    // It beats as often as it is asked to.
+    assert!(Setup::builder(days, usual).v1().build().is_ok());
+}

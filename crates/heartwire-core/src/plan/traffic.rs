@@ -10,14 +10,16 @@ use crate::policy::Side;
 /// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
 const PACKET_LEN: u64 = 52;
 
-/// A beat: a packet with 8 bytes in it.
+/// A beat of wire v0 is a packet with 8 bytes in it, one of v1 has 32 more.
 const BEAT_LEN: u64 = PACKET_LEN + 8;
+const BEAT_LEN_V1: u64 = BEAT_LEN + 32;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Bytes a day for one connection on which nothing travels but what keeps watch: beats, their
 /// answers, keepalive probes, and a packet that acknowledges each of them. An answer acknowledges
-/// the beat it answers; a packet is 52 bytes (IPv4 and TCP with timestamps), a beat 60.
+/// the beat it answers; a packet is 52 bytes (IPv4 and TCP with timestamps), a beat 60, or 92 on wire
+/// v1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -40,7 +42,8 @@ impl Setup {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let [(from_client, back_to_client), (from_server, back_to_server)] =
-            [Side::Client, Side::Server].map(|side| started_by(&View::new(self, side)));
+            [Side::Client, Side::Server]
+                .map(|side| started_by(&View::new(self, side), self.beat_len()));
         Traffic {
             to_server: from_client.saturating_add(back_to_server),
             to_client: from_server.saturating_add(back_to_client),
@@ -48,14 +51,22 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// Bytes of a packet with a beat.
+    #[must_use]
+    pub const fn beat_len(&self) -> u64 {
+        if self.contract().is_some() { BEAT_LEN_V1 } else { BEAT_LEN }
+    }
+}
+
 /// Bytes a day that an end sends of its own accord, with what that entails; and what comes back.
-fn started_by(view: &View) -> (u64, u64) {
+fn started_by(view: &View, beat_len: u64) -> (u64, u64) {
     let beats = view.own.policy.beat().map_or(0, |beat| times_in(DAY, beat));
     let probes = probes_a_day(view);
     let (own, back) = if view.peer.policy.echo() {
-        (BEAT_LEN.saturating_add(PACKET_LEN), BEAT_LEN)
+        (beat_len.saturating_add(PACKET_LEN), beat_len)
     } else {
-        (BEAT_LEN, PACKET_LEN)
+        (beat_len, PACKET_LEN)
     };
     let probed = probes.saturating_mul(PACKET_LEN);
     (

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::policy::{Millis, Policy};
+use crate::policy::{Millis, Policy, Side};
 
 /// Default for the shortest beat that an end sends or puts up with. A beat a second is 4 MB a day; who
 /// needs less silence than that can afford to ask for it.
@@ -179,6 +179,23 @@ impl Contract {
         wake_bytes: u32,
     ) -> Self {
         Self { to_server, to_client, floor, wake_bytes }
+    }
+}
+
+impl Contract {
+    /// The policy that one end goes by: it beats in its own direction and judges the other.
+    #[must_use]
+    pub fn policy(&self, side: Side) -> Policy {
+        let (from_peer, to_peer) = self.directions(side);
+        Policy::agreed(to_peer.beat(), from_peer.limit(), from_peer.beat())
+    }
+
+    /// The direction to an end, and the one from it.
+    pub(crate) const fn directions(&self, side: Side) -> (Direction, Direction) {
+        match side {
+            Side::Client => (self.to_client, self.to_server),
+            Side::Server => (self.to_server, self.to_client),
+        }
     }
 }
 

@@ -293,9 +293,10 @@ proptest! {
         rtt in 0_u64..2_000,
         tick in 0_u64..500,
         nat in prop::option::of(1_u64..600_000),
+        v1: bool,
     ) {
         let mut target = Target {
-            within: ms(within), rtt: ms(rtt), tick: ms(tick), nat: nat.map(ms),
+            within: ms(within), rtt: ms(rtt), tick: ms(tick), nat: nat.map(ms), v1,
         };
         let proposal = match propose(&target) {
             Ok(proposal) => proposal,
@@ -321,11 +322,13 @@ proptest! {
         let longer = |end: End| {
             let limit = end.policy.limit().unwrap() + ms(100);
             let kernel = KernelTimers::new(None, Some(limit)).unwrap();
-            let policy = end.policy.to_builder().peer_beat(ms(1)).limit(limit).build().unwrap();
+            let policy = end.policy.to_builder().limit(limit);
+            let policy = if v1 { policy } else { policy.peer_beat(ms(1)) }.build().unwrap();
             End { policy, kernel, ..end }
         };
         let [client, server] = SIDES.map(|side| longer(setup.end(side)));
-        let longer = Setup::builder(client, server).rtt(target.rtt).nat(target.nat).build();
+        let longer = Setup::builder(client, server).rtt(target.rtt).nat(target.nat);
+        let longer = if v1 { longer.v1() } else { longer }.build();
         prop_assert!(longer.unwrap().plan().latest() > Some(target.within));
     }
 

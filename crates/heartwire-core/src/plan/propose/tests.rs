@@ -70,3 +70,13 @@ fn the_longest_target_ends_where_settings_do() {
     let limit = proposal.setup.end(Client).policy.limit().unwrap();
     assert_eq!(limit, ms(2_147_483_600));
 }
+
+#[test]
+fn on_wire_v1_both_ends_beat_and_it_costs_more() {
+    let [v0, v1] = [false, true].map(|v1| propose(&Target { v1, ..Target::new(secs(9)) }).unwrap());
+    let client = v1.setup.end(Client).policy;
+    assert_eq!(client, v1.setup.end(Server).policy);
+    assert!(client.beat().is_some() && !client.echo());
+    assert!(v1.latest <= secs(9));
+    assert!(v1.setup.traffic().total() > v0.setup.traffic().total());
+}

@@ -358,6 +358,10 @@ impl Millis {
         }
     }
 
+    pub(crate) const fn get(self) -> u32 {
+        self.0.get()
+    }
+
     pub(crate) fn duration(self) -> Duration {
         Duration::from_millis(u64::from(self.0.get()))
     }

@@ -122,7 +122,11 @@ impl Dialogue {
             .beat()
             .is_none_or(|beat| offer.beat_floor().is_some_and(|floor| beat >= floor));
         let judges_as_offered = match (offer.limit(), to_client.limit()) {
-            (Some(least), Some(limit)) => (least..=offer.limit_ceiling()).contains(&limit),
+            (Some(least), Some(limit)) => {
+                // What the server may promise stretches the limit to the ceiling.
+                to_client.ceiling() <= offer.limit_ceiling()
+                    && (least..=to_client.ceiling()).contains(&limit)
+            }
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };

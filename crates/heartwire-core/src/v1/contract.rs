@@ -43,14 +43,14 @@ impl Offer {
         }
     }
 
-    pub(super) const fn of_parts(
+    pub(super) fn of_parts(
         beat: Option<Millis>,
         floor: Option<Millis>,
         want: Option<Millis>,
         limit: Option<Millis>,
         ceiling: Millis,
     ) -> Self {
-        Self { beat, floor, want, limit, ceiling }
+        Self { beat, floor, want, limit, ceiling: ceiling_over(limit, ceiling) }
     }
 
     /// The shortest interval in which this end can beat; `None`: it cannot beat at all, and refuses a
@@ -61,10 +61,11 @@ impl Offer {
         self
     }
 
-    /// The longest limit that this end agrees to for the other's silence. Clamped to 1 ms to 49 days.
+    /// The longest limit that this end agrees to for the other's silence. Clamped to 1 ms to 49 days;
+    /// under this end's own limit, it is that.
     #[must_use]
     pub fn ceiling(mut self, ceiling: Duration) -> Self {
-        self.ceiling = Millis::clamp(ceiling);
+        self.ceiling = ceiling_over(self.limit, Millis::clamp(ceiling));
         self
     }
 
@@ -97,6 +98,11 @@ impl Offer {
     pub fn limit_ceiling(&self) -> Duration {
         self.ceiling.duration()
     }
+}
+
+/// Whoever waits for its own limit agrees to wait for so long.
+fn ceiling_over(limit: Option<Millis>, ceiling: Millis) -> Millis {
+    limit.map_or(ceiling, |limit| limit.max(ceiling))
 }
 
 /// What one direction of a connection promises: from who beats to who judges.
@@ -143,15 +149,18 @@ impl Direction {
         Some(promise.saturating_add(allowance.max(promise)))
     }
 
-    /// The longest promise that the receiver accepts: its limit stays under the ceiling.
+    /// The longest promise that the receiver accepts: its limit stays under the ceiling. A whole number
+    /// of milliseconds, as beats promise.
     #[must_use]
     pub fn promise_max(&self) -> Duration {
         let ceiling = self.ceiling();
         match (self.limit(), self.beat()) {
             (Some(limit), Some(beat)) => {
-                (ceiling.saturating_sub(limit.saturating_sub(beat))).min(ceiling / 2).max(beat)
+                let half = Duration::from_millis(u64::from(self.ceiling.get() / 2));
+                (ceiling.saturating_sub(limit.saturating_sub(beat))).min(half).max(beat)
             }
-            (Some(_), None) | (None, _) => ceiling,
+            // What was agreed can be promised, whether or not anybody judges by it.
+            (Some(_), None) | (None, _) => ceiling.max(self.beat().unwrap_or_default()),
         }
     }
 }
@@ -285,15 +294,15 @@ fn limit_for(limit: Millis, beat: Millis, ceiling: Millis) -> Result<Millis, Con
     if limit.duration() >= beat.duration().saturating_mul(2) {
         return Ok(limit);
     }
-    let needed = Millis::clamp(beat.duration().saturating_mul(3));
-    if needed > ceiling {
+    let needed = beat.duration().saturating_mul(3);
+    if needed > ceiling.duration() {
         return Err(Conflict::BeatTooSlow {
             beat: beat.duration(),
-            needed: needed.duration(),
+            needed,
             ceiling: ceiling.duration(),
         });
     }
-    Ok(needed)
+    Ok(Millis::clamp(needed))
 }
 
 /// Why two ends cannot agree.

@@ -1,12 +1,14 @@
 //! HELLO, WELCOME and BYE: frames whose bodies are CBOR maps with small integer keys.
 //!
 //! Keys that are not known are skipped, so that later versions can add some. Anything else that is not as
-//! specified is refused: a key twice, bytes after the map, a text too long, a duration of nothing.
+//! specified is refused: a key twice, bytes after the map, a text too long, a duration of nothing, anything
+//! of indefinite length.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
 use super::contract::{Contract, Direction, Offer};
@@ -107,7 +109,7 @@ impl<'a> Hello<'a> {
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
                 8 => agent = Some(text(d, AGENT_LEN_MAX)?),
-                _ => d.skip().ok()?,
+                _ => skip(d)?,
             }
             Some(())
         })?;
@@ -174,7 +176,7 @@ impl Welcome {
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
                 10 => wake_bytes = Some(d.u32().ok()?),
-                _ => d.skip().ok()?,
+                _ => skip(d)?,
             }
             Some(())
         })?;
@@ -340,7 +342,7 @@ impl<'a> Bye<'a> {
                 2 => earliest = Some(millis(d)?),
                 3 => latest = Some(millis(d)?),
                 4 => detail = text(d, DETAIL_LEN_MAX)?,
-                _ => d.skip().ok()?,
+                _ => skip(d)?,
             }
             Some(())
         })?;
@@ -422,6 +424,51 @@ fn entries<'a>(
         take(key, &mut decoder)?;
     }
     (decoder.position() == body.len()).then_some(())
+}
+
+/// Skips the value of a key that is not known. Whatever is in it has a definite length, so that it can be
+/// counted down, and nothing is held for its nesting.
+fn skip(d: &mut Decoder<'_>) -> Option<()> {
+    let mut items = 1_u64;
+    while let Some(rest) = items.checked_sub(1) {
+        let within = match d.datatype().ok()? {
+            Type::Array => d.array().ok()??,
+            Type::Map => d.map().ok()??.checked_mul(2)?,
+            Type::Tag => {
+                d.tag().ok()?;
+                1
+            }
+            Type::ArrayIndef
+            | Type::MapIndef
+            | Type::BytesIndef
+            | Type::StringIndef
+            | Type::Break
+            | Type::Unknown(_) => return None,
+            Type::Bool
+            | Type::Null
+            | Type::Undefined
+            | Type::U8
+            | Type::U16
+            | Type::U32
+            | Type::U64
+            | Type::I8
+            | Type::I16
+            | Type::I32
+            | Type::I64
+            | Type::Int
+            | Type::F16
+            | Type::F32
+            | Type::F64
+            | Type::Simple
+            | Type::Bytes
+            | Type::String => {
+                d.skip().ok()?;
+                0
+            }
+        };
+        items = rest.checked_add(within)?;
+    }
+    Some(())
 }
 
 fn text<'a>(d: &mut Decoder<'a>, len_max: usize) -> Option<&'a str> {

@@ -568,6 +568,9 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
     let eager = Offer::new(&Policy::builder().beat(ms(10)).limit(s(30)).build().unwrap());
     let hasty = Policy::builder().beat(ms(10)).limit(ms(40)).build().unwrap();
     assert_eq!(check(&eager, hasty), Err(Violation::BadWelcome));
+    // Its server could promise it to be silent for longer than it agrees to.
+    let patient = Offer::new(&usual(Side::Client)).ceiling(s(61));
+    assert_eq!(check(&patient, usual(Side::Server)), Err(Violation::BadWelcome));
     // Nothing that could wake the server would fit into a frame.
     let contract = Terms::new(Offer::new(&usual(Side::Server))).wake_bytes(100_000).agree(&client);
     let welcome = Welcome::new(1, 0, contract.unwrap());

@@ -100,6 +100,45 @@ fn a_promise_moves_the_limit_and_leaves_room_for_two_beats() {
 }
 
 #[test]
+fn a_ceiling_is_no_lower_than_the_limit_under_it() {
+    // A client that said so could not accept its own contract.
+    let low = offer(Preset::Usual, Side::Client).ceiling(s(20));
+    assert_eq!((low.limit(), low.limit_ceiling()), (Some(s(30)), s(30)));
+    let contract = Terms::new(offer(Preset::Usual, Side::Server)).agree(&low).unwrap();
+    assert_eq!(contract.to_client.limit(), Some(s(30)));
+    // Nor does anybody believe one who says so.
+    let ms = |millis| Millis::new(millis);
+    let told = Offer::of_parts(None, None, None, ms(5_000), ms(10).unwrap());
+    assert_eq!(told.limit_ceiling(), s(5));
+}
+
+#[test]
+fn what_three_beats_need_is_reckoned_beyond_the_longest_limit() {
+    let longest = Duration::from_millis(u64::from(u32::MAX));
+    let slow = offer(Preset::Usual, Side::Client).floor(Some(longest));
+    let patient = offer(Preset::Usual, Side::Server).ceiling(longest);
+    let needed = longest * 3;
+    let too_slow = Conflict::BeatTooSlow { beat: longest, needed, ceiling: longest };
+    assert_eq!(Terms::new(patient).agree(&slow), Err(too_slow));
+}
+
+#[test]
+fn the_longest_promise_can_be_kept_in_whole_milliseconds() {
+    let odd = offer(Preset::Usual, Side::Server).ceiling(Duration::from_millis(3_600_001));
+    let contract = Terms::new(odd).agree(&offer(Preset::Usual, Side::Client)).unwrap();
+    assert_eq!(contract.to_server.promise_max(), s(1800));
+}
+
+#[test]
+fn a_beat_that_nobody_judges_by_can_be_promised() {
+    let seldom = Offer::new(&Policy::builder().beat(s(7200)).build().unwrap());
+    let silent = Offer::new(&Policy::builder().build().unwrap());
+    assert_eq!(silent.limit_ceiling(), s(3600));
+    let contract = Terms::new(silent).agree(&seldom).unwrap();
+    assert_eq!(contract.to_server.promise_max(), s(7200));
+}
+
+#[test]
 fn a_contract_says_who_does_what() {
     let usual = offer(Preset::Usual, Side::Server);
     let contract = Terms::new(usual).agree(&offer(Preset::Reference, Side::Client)).unwrap();

@@ -97,8 +97,25 @@ fn keys_that_are_not_known_are_skipped() {
 }
 
 #[test]
+fn values_that_are_not_known_may_be_anything() {
+    // A tagged number, an array in a map in an array, a float, bytes, null, and nothing in an array.
+    let values: [&[u8]; 6] = [
+        &[0xc1, 0x1a, 0, 0, 0, 1],
+        &[0x81, 0xa1, 0x82, 1, 2, 0x81, 0x80],
+        &[0xfb, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0x43, 0x9f, 0x9f, 0x9f],
+        &[0xf6],
+        &[0x80],
+    ];
+    for value in values {
+        let body = [&[0xa3, 20], value, &[0, 0x82, 1, 1, 7, 1]].concat();
+        assert!(Hello::decode(&body).is_ok(), "{value:x?}");
+    }
+}
+
+#[test]
 fn what_is_not_as_specified_is_refused() {
-    let bad: [&[u8]; 14] = [
+    let bad: [&[u8]; 18] = [
         &[],
         &[0x80],                                                 // not a map
         &[0xa0],                                                 // nothing in it
@@ -113,6 +130,10 @@ fn what_is_not_as_specified_is_refused() {
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x44, 1, 2, 3, 4],       // a name of bytes
         &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a ceiling of millions of years
         &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // more entries than bytes
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x9f, 0xff],            // an array of no definite length
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x81, 0x7f, 0xff],      // a text of no definite length
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x82, 0],               // an array that is not whole
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0xff],                  // an end of nothing
     ];
     for body in bad {
         assert_eq!(Hello::decode(body), Err(Violation::BadHello), "{body:x?}");

@@ -400,6 +400,10 @@ impl Connection {
     pub fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.restart_frame(now);
+        if let Some(dialogue) = &mut self.dialogue {
+            // What it says of us is among what waits.
+            dialogue.handle_stall(now);
+        }
     }
 
     fn restart_frame(&mut self, now: Instant) {

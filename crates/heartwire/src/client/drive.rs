@@ -28,6 +28,10 @@ use crate::{Reason, clock};
 /// with one lost packet.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
+/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
+/// not hold up a verdict for ever.
+const READS_BEFORE_JUDGING: usize = 64;
+
 /// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
 const LAST_READS_MAX: usize = 1024;
 
@@ -310,7 +314,11 @@ impl<'a, 'b> Driver<'a, 'b> {
     /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
     /// itself is asked: what the runtime knows of the socket is as old as its last turn.
     fn judge(&mut self, now: Instant) -> Result<(), Reason> {
-        while self.connection.would_end(now) && self.find_life(now)? {}
+        for _ in 0..READS_BEFORE_JUDGING {
+            if !self.connection.would_end(now) || !self.find_life(now)? {
+                break;
+            }
+        }
         match self.connection.handle_timeout(now) {
             Ok(None) => {}
             Ok(Some(verdict)) => return Err(Reason::Dead(verdict)),

@@ -576,3 +576,21 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
     let welcome = Welcome::new(1, 0, contract.unwrap());
     assert_eq!(dialogue.check(&welcome), Err(Violation::BadWelcome));
 }
+
+#[test]
+fn what_the_peer_says_of_us_may_wait_unread() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(15));
+    let beat = Beat { nonce: 9, silence_ms: 40_000, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let terms = pair.terms;
+    pair.client.take(&bytes, &terms, pair.now);
+    // Its owner does not let the client read any more, and the server's next beats wait.
+    pair.now = pair.at(s(100));
+    assert!(pair.client.connection.would_end(pair.now));
+    pair.client.connection.handle_backpressure(pair.now);
+    assert!(!pair.client.connection.would_end(pair.now));
+    pair.client.wake(pair.now);
+    assert_eq!(pair.client.outcome, None);
+}

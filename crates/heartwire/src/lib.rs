@@ -12,6 +12,7 @@ pub mod server;
 mod sys;
 #[cfg(feature = "tls")]
 pub mod tls;
+pub mod wrap;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
 pub use heartwire_core::{

@@ -1,0 +1,281 @@
+//! Liveness for a stream of bytes.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io::{self, IoSlice};
+
+use bytes::BytesMut;
+use heartwire_core::{Bound, Policy, Settings, Verdict, Wire};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::error::Dead;
+use super::fanout::Fanout;
+use super::pulse::Pulse;
+use crate::TICK;
+
+/// How much is read ahead while a write waits, in bytes: as much as the buffers of most codecs hold.
+const AHEAD_MAX: usize = 8 * 1024;
+
+/// How much of it is read at once. It lies on the stack.
+const CHUNK_LEN: usize = 1024;
+
+pin_project! {
+    /// Calls the peer of a byte stream dead when no byte has come from it for the policy's limit.
+    ///
+    /// For a protocol whose peer sends something often enough by itself. It sends nothing of its own:
+    /// bytes have no frames between which a beat could be put, so of the policy only the limit
+    /// counts, as on [`Wire::Raw`]. To send beats as well, wrap the codec above the bytes in a
+    /// [`Heartbeat`](super::Heartbeat).
+    ///
+    /// At the verdict, reads fail with an [`io::Error`] of the kind `TimedOut` that
+    /// [carries it](Dead::in_error), and so does every read and write after it. What was read before
+    /// comes first. The connection itself is as it was: it is not closed, and what was written may
+    /// wait in it. Drop it.
+    ///
+    /// After the peer has closed its side (a read of 0 bytes) nobody is judged any more: it has
+    /// nothing left to say.
+    ///
+    /// What has to be polled, halves (`tokio::io::split`), time, cancelling and panics are as with a
+    /// [`Heartbeat`](super::Heartbeat): whichever half is polled, and waits, judges. While a write
+    /// waits, up to 8 KiB are read ahead; if more is waiting behind that, the peer is not judged.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use heartwire::Policy;
+    /// use heartwire::wrap::{Alive, Dead};
+    /// use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (near, mut far) = tokio::io::duplex(1024);
+    /// let policy = Policy::builder().limit(Duration::from_millis(50)).build()?;
+    /// let mut near = Alive::new(near, policy);
+    ///
+    /// far.write_all(b"hello").await?;
+    /// let mut buf = [0; 16];
+    /// assert_eq!(near.read(&mut buf).await?, 5);
+    ///
+    /// // Then nothing more comes.
+    /// let error = near.read(&mut buf).await.expect_err("dead");
+    /// let dead = Dead::in_error(&error).expect("a verdict");
+    /// assert!(dead.verdict.silence >= Duration::from_millis(50));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[derive(Debug)]
+    pub struct Alive<T> {
+        #[pin]
+        inner: T,
+        fanout: Fanout,
+        state: State,
+    }
+}
+
+/// Everything about a wrapped connection but the connection.
+#[derive(Debug)]
+struct State {
+    pulse: Pulse,
+    ahead: BytesMut,
+    /// An error that came while reading ahead: it is the reader's.
+    failed: Option<io::Error>,
+    /// The peer has closed its side, or reading has failed.
+    ended: bool,
+    verdict: Option<Verdict>,
+}
+
+impl<T> Alive<T> {
+    /// Wraps a connection. The first silence begins here. Without a limit in the policy there are no
+    /// verdicts; its beat and echo are off.
+    #[must_use]
+    pub fn new(inner: T, policy: Policy) -> Self {
+        let policy = Settings::new(policy).wire(Wire::Raw).policy();
+        let pulse = Pulse::new(policy);
+        let ahead = BytesMut::new();
+        let state = State { pulse, ahead, failed: None, ended: false, verdict: None };
+        Self { inner, fanout: Fanout::new(), state }
+    }
+
+    /// The policy that the peer is judged by: the one given, less its beats.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        self.state.pulse.policy()
+    }
+
+    /// When the verdict comes, counted from the peer's last byte. `None` without a limit.
+    #[must_use]
+    pub fn bound(&self) -> Option<Bound> {
+        self.policy().bound(TICK)
+    }
+
+    /// How long nothing has come from the peer, as far as it was read.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.state.pulse.silence()
+    }
+
+    /// The verdict, if it was given.
+    #[must_use]
+    pub const fn verdict(&self) -> Option<Verdict> {
+        self.state.verdict
+    }
+
+    /// What is wrapped.
+    pub const fn get_ref(&self) -> &T {
+        &self.inner
+    }
+
+    /// What is wrapped, to change its settings. What is read from it here is not heard.
+    pub const fn get_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
+    /// What was wrapped, and the bytes that were read ahead and not handed out yet.
+    pub fn into_parts(self) -> (T, BytesMut) {
+        (self.inner, self.state.ahead)
+    }
+}
+
+impl State {
+    fn check(&self) -> io::Result<()> {
+        self.verdict.map_or(Ok(()), |verdict| Err(Dead { verdict }.into_io()))
+    }
+
+    /// Hands out what was read ahead. Returns whether there was anything.
+    fn take_ahead(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let len = self.ahead.len().min(buf.remaining());
+        if len == 0 {
+            return false;
+        }
+        buf.put_slice(&self.ahead.split_to(len));
+        if self.ahead.is_empty() {
+            // An idle connection holds no buffer.
+            self.ahead = BytesMut::new();
+        }
+        true
+    }
+
+    /// With everything read: the verdict, or a timer that wakes for it.
+    fn judge(&mut self, fanout: &Fanout) -> io::Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.verdict = self.pulse.poll(&mut fanout.context());
+        if self.verdict.is_some() {
+            fanout.wake_both();
+        }
+        self.check()
+    }
+
+    /// A poll of the write half that has to wait, or comes after a deadline: reads until there is
+    /// nothing more, or no room, and judges.
+    fn drive<T: AsyncRead>(&mut self, mut inner: Pin<&mut T>, fanout: &Fanout) -> io::Result<()> {
+        while !self.ended && self.ahead.len() < AHEAD_MAX {
+            let mut bytes = [0; CHUNK_LEN];
+            let room = CHUNK_LEN.min(AHEAD_MAX - self.ahead.len());
+            let mut buf = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
+            match inner.as_mut().poll_read(&mut fanout.context(), &mut buf) {
+                Poll::Pending => return self.judge(fanout),
+                Poll::Ready(Ok(())) => {
+                    self.handle_read(buf.filled().len());
+                    self.ahead.extend_from_slice(buf.filled());
+                }
+                Poll::Ready(Err(error)) => {
+                    self.failed = Some(error);
+                    self.ended = true;
+                }
+            }
+            fanout.wake_reader();
+        }
+        self.pulse.handle_backpressure(self.pulse.now());
+        self.judge(fanout)
+    }
+
+    /// The reader had room for bytes, and this many came.
+    fn handle_read(&mut self, len: usize) {
+        self.ended = len == 0;
+        if !self.ended {
+            let now = self.pulse.now();
+            self.pulse.handle_heard(now);
+        }
+    }
+}
+
+impl<T: AsyncRead> AsyncRead for Alive<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.project();
+        if this.state.take_ahead(buf) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(error) = this.state.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        this.state.check()?;
+        this.fanout.set_reader(cx.waker());
+        let room = buf.remaining();
+        let Poll::Ready(read) = this.inner.poll_read(&mut this.fanout.context(), buf) else {
+            this.state.judge(this.fanout)?;
+            return Poll::Pending;
+        };
+        if read.is_ok() && room > 0 {
+            this.state.handle_read(room - buf.remaining());
+        }
+        Poll::Ready(read)
+    }
+}
+
+impl<T: AsyncRead> Alive<T> {
+    /// Lets `poll` write, and does what is to be done meanwhile.
+    fn poll_writing<R>(
+        self: Pin<&mut Self>,
+        cx: &Context<'_>,
+        poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        let mut this = self.project();
+        this.state.check()?;
+        this.fanout.set_writer(cx.waker());
+        let written = poll(this.inner.as_mut(), &mut this.fanout.context())?;
+        if written.is_pending() || this.state.pulse.is_overdue(this.state.pulse.now()) {
+            this.state.drive(this.inner, this.fanout)?;
+        }
+        if written.is_ready() {
+            this.fanout.forget_writer();
+        }
+        written.map(Ok)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite> AsyncWrite for Alive<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, |inner, cx| inner.poll_write(cx, buf))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writing(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_writing(cx, AsyncWrite::poll_shutdown)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, |inner, cx| inner.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}

@@ -1,0 +1,228 @@
+//! The liveness of one wrapped connection, on the clock of tokio and with its only timer.
+
+use core::future::Future as _;
+use core::pin::Pin;
+use core::task::Context;
+use core::time::Duration;
+
+use heartwire_core::{Instant, Liveness, Policy, STALL_MIN, Stall, StallWatch, Verdict};
+use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
+use tracing::debug;
+
+use crate::{TICK, clock};
+
+/// Before a verdict a connection is read once more, after this long. What the runtime knows of a
+/// socket is as old as its last turn; this is room for another one, well within [`TICK`].
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// Judges, says when to beat, and owns the timer. Its owner moves the bytes.
+///
+/// Traffic stores a timestamp; the timer stays as it is until it fires.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// The origin of the core's instants. This file alone maps one clock to the other.
+    origin: TokioInstant,
+    liveness: Liveness,
+    watch: StallWatch,
+    /// Made when it is first needed, because it needs a runtime.
+    timer: Option<Pin<Box<Sleep>>>,
+    timer_at: Option<Instant>,
+    /// Whether the timer knows whom to wake.
+    timer_polled: bool,
+    /// Something ends the connection then, unless something to read comes first.
+    look_again_at: Option<Instant>,
+    suspended: Duration,
+}
+
+impl Pulse {
+    pub(super) fn new(policy: Policy) -> Self {
+        let start = Instant::from_nanos(0);
+        Self {
+            origin: TokioInstant::now(),
+            liveness: Liveness::new(policy, start),
+            watch: StallWatch::new(start),
+            timer: None,
+            timer_at: None,
+            timer_polled: false,
+            look_again_at: None,
+            suspended: clock::suspended(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.instant(TokioInstant::now())
+    }
+
+    fn instant(&self, at: TokioInstant) -> Instant {
+        let nanos = at.saturating_duration_since(self.origin).as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    pub(super) const fn policy(&self) -> Policy {
+        self.liveness.policy()
+    }
+
+    /// How long nothing has come from the peer.
+    pub(super) fn silence(&self) -> Duration {
+        self.now().saturating_since(self.liveness.last_heard())
+    }
+
+    /// Something from the peer was read, and this is being looked at `now`.
+    pub(super) fn handle_heard(&mut self, now: Instant) {
+        self.liveness.handle_heard(now);
+        self.handle_wake(now);
+        if self.timer_at.is_none_or(|at| now >= at) {
+            self.catch_up(now);
+        }
+    }
+
+    /// A byte arrived at `at`, which may lie in the past.
+    pub(super) fn handle_byte(&mut self, at: TokioInstant) {
+        self.liveness.handle_heard(self.instant(at));
+    }
+
+    /// Something was written at `at`, or is waiting to be.
+    pub(super) fn handle_sent(&mut self, at: Instant) {
+        self.liveness.handle_sent(at);
+    }
+
+    /// Something of the peer waits that there is no room for. If it would be dead otherwise, this
+    /// counts as life: backpressure is not death.
+    pub(super) fn handle_backpressure(&mut self, now: Instant) {
+        if self.would_end(now) {
+            debug!("the owner is slow: a verdict is postponed");
+            self.liveness.handle_heard(now);
+        }
+    }
+
+    /// The owner is awake. If it should have been before, its own stall is held against nobody.
+    fn handle_wake(&mut self, now: Instant) {
+        self.watch.handle_sleep(self.timer_at);
+        if let Some(stall) = self.watch.handle_wake(now) {
+            debug!(gap = ?stall.gap, "this end stood still");
+            self.liveness.handle_stall(stall);
+        }
+    }
+
+    /// Whether a beat is due. See [`Liveness::beat_due`].
+    pub(super) fn beat_due(&self) -> bool {
+        self.liveness.beat_due()
+    }
+
+    /// Whether [`poll`](Self::poll) has something to do: a deadline has passed, or the timer is not
+    /// set for one.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.timer_at.or_else(|| self.deadline().map(|_| now)).is_some_and(|at| now >= at)
+    }
+
+    /// Wakes the owner a little later, to read before something other than silence ends the
+    /// connection. Returns when.
+    pub(super) fn look_again(&mut self, now: Instant) -> Instant {
+        let at = now.saturating_add(LOOK_AGAIN);
+        self.look_again_at = Some(at);
+        at
+    }
+
+    /// The deadlines that passed while items kept coming. There is no verdict among them: something
+    /// was heard just now.
+    fn catch_up(&mut self, now: Instant) {
+        let _ = self.liveness.handle_timeout(now, TICK);
+        self.look_again_at = self.look_again_at.filter(|&at| now < at);
+        self.timer_at = None;
+        self.arm();
+    }
+
+    /// What comes of reading that found nothing more: a verdict, a beat that is due, or a timer that
+    /// will wake whom `cx` wakes.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Verdict> {
+        loop {
+            self.arm();
+            if self.timer_at.is_none() || self.is_asleep() || !self.poll_timer(cx) {
+                return None;
+            }
+            let now = self.now();
+            self.handle_wake(now);
+            self.timer_at = None;
+            if let Some(verdict) = self.handle_timer(now, clock::suspended()) {
+                return Some(verdict);
+            }
+        }
+    }
+
+    /// Whether the timer knows whom to wake, and has not done so.
+    fn is_asleep(&self) -> bool {
+        self.timer_polled && self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed())
+    }
+
+    /// Sets the timer earlier if what was done since [`poll`](Self::poll) needs that: after a beat,
+    /// the next one may come before the deadline that the timer is set to.
+    pub(super) fn rearm(&mut self, cx: &mut Context<'_>) {
+        self.arm();
+        if self.timer_at.is_some() && !self.timer_polled && self.poll_timer(cx) {
+            // What has passed meanwhile is dealt with in a poll of its own, after reading.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Whether the timer has fired.
+    ///
+    /// The timer is asked, not the clock: a task that has used up its budget is told that nothing is
+    /// ready, be it bytes or the timer. So whoever hears that the timer has fired was told the truth
+    /// about the bytes just before.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let fired = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        self.timer_polled = !fired;
+        fired
+    }
+
+    fn handle_timer(&mut self, now: Instant, suspended: Duration) -> Option<Verdict> {
+        self.notice_suspend(now, suspended);
+        match self.look_again_at {
+            Some(at) if now < at => return None,
+            Some(_) => self.look_again_at = None,
+            None if self.would_end(now) => {
+                self.look_again(now);
+                return None;
+            }
+            None => {}
+        }
+        self.liveness.handle_timeout(now, TICK)
+    }
+
+    fn would_end(&self, now: Instant) -> bool {
+        self.liveness.verdict_at().is_some_and(|at| now >= at)
+    }
+
+    /// The clock of tokio stops while the machine is suspended, so that the first wake-up after it
+    /// looks punctual.
+    fn notice_suspend(&mut self, now: Instant, suspended: Duration) {
+        let gap = suspended.saturating_sub(self.suspended);
+        self.suspended = suspended;
+        if gap >= STALL_MIN {
+            debug!(?gap, "the machine was suspended");
+            self.liveness.handle_stall(Stall::new(now, gap));
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.look_again_at.or_else(|| self.liveness.poll_timeout())
+    }
+
+    /// Deadlines mostly move later, so a timer that is set to an earlier time stays as it is.
+    fn arm(&mut self) {
+        let Some(at) = self.deadline() else { return };
+        if self.timer_at.is_some_and(|set| set <= at) {
+            return;
+        }
+        let deadline = self.origin + Duration::from_nanos(at.as_nanos());
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(deadline),
+            None => self.timer = Some(Box::pin(sleep_until(deadline))),
+        }
+        self.timer_at = Some(at);
+        self.timer_polled = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! The wrapper of plain bytes.
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use heartwire::Policy;
+use heartwire::wrap::{Alive, Dead};
+use std::io::{self, ErrorKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
+use tokio::time::{Instant, advance, sleep};
+use tokio_util::codec::{Framed, LinesCodec};
+
+use crate::rig::{assert_in_bound, assert_waits, both, judge, ms, secs};
+
+fn connect() -> (Alive<DuplexStream>, DuplexStream) {
+    let (near, far) = duplex(64);
+    (Alive::new(near, judge()), far)
+}
+
+#[track_caller]
+fn assert_dead<T: core::fmt::Debug>(result: io::Result<T>) -> heartwire::Verdict {
+    let error = result.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    Dead::in_error(&error).expect("a verdict").verdict
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_dead_after_the_limit() {
+    let (mut near, _far) = connect();
+    let start = Instant::now();
+    let verdict = assert_dead(near.read_u8().await);
+    assert_in_bound(start, secs(10));
+    assert_eq!(verdict.silence, start.elapsed());
+    assert_eq!(near.verdict(), Some(verdict));
+    assert_eq!(verdict.bound, near.bound());
+    // And so it stays.
+    assert_eq!(assert_dead(near.read_u8().await), verdict);
+    assert_eq!(assert_dead(near.write_all(b"hello").await), verdict);
+    assert_eq!(assert_dead(near.flush().await), verdict);
+    assert_eq!(assert_dead(near.shutdown().await), verdict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_byte_is_life() {
+    let (mut near, mut far) = connect();
+    let start = Instant::now();
+    tokio::spawn(async move {
+        for n in 0..5 {
+            sleep(ms(9_999)).await;
+            far.write_u8(n).await.unwrap();
+        }
+        core::future::pending::<()>().await;
+    });
+    let mut bytes = vec![];
+    assert_dead(near.read_to_end(&mut bytes).await);
+    assert_in_bound(start + ms(9_999) * 5, secs(10));
+    assert_eq!(bytes, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_arrived_is_read_before_anybody_is_judged() {
+    let (mut near, mut far) = connect();
+    assert_waits(near.read_u8(), secs(9)).await;
+    far.write_u8(7).await.unwrap();
+    advance(ms(1_100)).await;
+    assert_eq!(near.read_u8().await.unwrap(), 7);
+    let heard_at = Instant::now();
+    assert_dead(near.read_u8().await);
+    assert_in_bound(heard_at, secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_write_ends_with_the_verdict() {
+    for blocked in 0..3 {
+        let (mut near, _far) = connect();
+        near.write_all(&[0; 64]).await.unwrap();
+        let start = Instant::now();
+        match blocked {
+            0 => assert_dead(near.write_all(&[0; 64]).await),
+            1 => assert_dead(near.write_vectored(&[io::IoSlice::new(&[0; 64])]).await),
+            _ => {
+                let (mut reader, mut writer) = split(near);
+                let writing = tokio::spawn(async move { writer.write_all(&[0; 64]).await });
+                let verdict = assert_dead(reader.read_u8().await);
+                assert_eq!(assert_dead(writing.await.unwrap()), verdict);
+                verdict
+            }
+        };
+        assert_in_bound(start, secs(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_come_while_a_write_waits_are_life_and_handed_out_later() {
+    let (mut near, mut far) = connect();
+    let start = Instant::now();
+    tokio::spawn(async move {
+        for n in 0..5 {
+            sleep(secs(9)).await;
+            far.write_u8(n).await.unwrap();
+        }
+        core::future::pending::<()>().await;
+    });
+    assert_dead(near.write_all(&[0; 65]).await);
+    assert_in_bound(start + secs(45), secs(10));
+    let mut bytes = vec![];
+    assert_dead(near.read_to_end(&mut bytes).await);
+    assert_eq!(bytes, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_nobody_reads_from_is_not_judged() {
+    let (near, far) = duplex(10_000);
+    let (mut near, mut far) = (Alive::new(near, judge()), far);
+    far.write_all(&[1; 9_000]).await.unwrap();
+    near.write_all(&[0; 10_000]).await.unwrap();
+    assert_waits(near.write_all(&[0; 1]), secs(1_000)).await;
+    let mut bytes = [0; 9_000];
+    near.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(bytes, [1; 9_000]);
+    let heard_at = Instant::now();
+    assert_dead(near.read_u8().await);
+    assert_in_bound(heard_at, secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_judged_after_the_end() {
+    for reading in [true, false] {
+        let (mut near, mut far) = connect();
+        far.write_all(b"bye").await.unwrap();
+        far.shutdown().await.unwrap();
+        if reading {
+            let mut bytes = vec![];
+            near.read_to_end(&mut bytes).await.unwrap();
+            assert_eq!(bytes, b"bye");
+        }
+        near.write_all(&[0; 64]).await.unwrap();
+        assert_waits(near.write_all(&[0; 64]), secs(100)).await;
+        sleep(secs(100)).await;
+        let mut bytes = vec![];
+        near.read_to_end(&mut bytes).await.unwrap();
+        assert_eq!(bytes, if reading { &b""[..] } else { b"bye" });
+        assert_eq!(near.verdict(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_into_nothing_is_not_the_end() {
+    let (mut near, mut far) = connect();
+    far.write_all(b"x").await.unwrap();
+    let start = Instant::now();
+    assert_eq!(near.read(&mut []).await.unwrap(), 0);
+    near.write_all(&[0; 64]).await.unwrap();
+    assert_dead(near.write_all(&[0; 64]).await);
+    assert_in_bound(start, secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_came_while_a_write_waited_is_the_readers() {
+    let io = tokio_test_io();
+    let mut near = Alive::new(io, judge());
+    assert_waits(near.write_all(b"x"), secs(100)).await;
+    let error = near.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+/// Fails to read once, then has ended; never takes a byte.
+fn tokio_test_io() -> impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
+    struct Io(bool);
+    impl tokio::io::AsyncRead for Io {
+        fn poll_read(
+            mut self: core::pin::Pin<&mut Self>,
+            _cx: &mut core::task::Context<'_>,
+            _buf: &mut tokio::io::ReadBuf<'_>,
+        ) -> core::task::Poll<io::Result<()>> {
+            if core::mem::replace(&mut self.0, true) {
+                return core::task::Poll::Ready(Ok(()));
+            }
+            core::task::Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+        }
+    }
+    impl tokio::io::AsyncWrite for Io {
+        fn poll_write(
+            self: core::pin::Pin<&mut Self>,
+            _cx: &mut core::task::Context<'_>,
+            _buf: &[u8],
+        ) -> core::task::Poll<io::Result<usize>> {
+            core::task::Poll::Pending
+        }
+        fn poll_flush(
+            self: core::pin::Pin<&mut Self>,
+            _cx: &mut core::task::Context<'_>,
+        ) -> core::task::Poll<io::Result<()>> {
+            core::task::Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(
+            self: core::pin::Pin<&mut Self>,
+            _cx: &mut core::task::Context<'_>,
+        ) -> core::task::Poll<io::Result<()>> {
+            core::task::Poll::Ready(Ok(()))
+        }
+    }
+    Io(false)
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_policy_only_the_limit_counts() {
+    let (near, mut far) = duplex(64);
+    let mut near = Alive::new(near, both());
+    assert_eq!(near.policy().beat(), None);
+    assert_eq!(near.policy().limit(), Some(secs(10)));
+    assert_dead(near.read_u8().await);
+    drop(near);
+    assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_is_not_held_against_the_peer() {
+    let (mut near, _far) = connect();
+    assert!(near.read_u8().now_or_never().is_none());
+    advance(secs(100)).await;
+    let resumed_at = Instant::now();
+    let verdict = assert_dead(near.read_u8().await);
+    assert_in_bound(resumed_at, secs(10));
+    assert_eq!(verdict.stalled, secs(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_only_writes_hears_of_the_verdict_at_the_next_write() {
+    let (near, mut far) = duplex(1024);
+    let mut near = Alive::new(near, judge());
+    let sink = tokio::spawn(async move {
+        let mut bytes = vec![];
+        // It reads, and says nothing.
+        far.read_to_end(&mut bytes).await.unwrap();
+        bytes.len()
+    });
+    let start = Instant::now();
+    while near.write_all(b"x").await.is_ok() {
+        sleep(ms(50)).await;
+    }
+    assert!(near.verdict().is_some());
+    assert!(start.elapsed() >= secs(10) && start.elapsed() <= ms(10_100));
+    drop(near);
+    assert_eq!(sink.await.unwrap(), 202);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_passes_the_verdict_on() {
+    let (near, mut far) = connect();
+    far.write_all(b"hello\n").await.unwrap();
+    let mut lines = Framed::new(near, LinesCodec::new());
+    assert_eq!(lines.next().await.unwrap().unwrap(), "hello");
+    let tokio_util::codec::LinesCodecError::Io(error) = lines.next().await.unwrap().unwrap_err()
+    else {
+        panic!("the line was not too long");
+    };
+    assert!(Dead::in_error(&error).is_some());
+    assert_eq!(Dead::in_error(&ErrorKind::TimedOut.into()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_limit_nobody_is_judged() {
+    let (near, _far) = duplex(64);
+    let mut near = Alive::new(near, Policy::builder().build().unwrap());
+    assert_waits(near.read_u8(), secs(10_000)).await;
+    assert_eq!(near.bound(), None);
+    assert_eq!(near.silence(), secs(10_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_ahead_is_not_lost_with_the_wrapper() {
+    let (mut near, mut far) = connect();
+    near.write_all(&[0; 64]).await.unwrap();
+    far.write_all(b"hello").await.unwrap();
+    assert!(near.write_all(&[0; 64]).now_or_never().is_none());
+    let mut two = [0; 2];
+    near.read_exact(&mut two).await.unwrap();
+    let (_, ahead) = near.into_parts();
+    assert_eq!((&two, &ahead[..]), (b"he", &b"llo"[..]));
+}

@@ -1,0 +1,312 @@
+//! A connection of messages, whose other end each test plays by hand.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures_util::{Sink, Stream};
+use heartwire::wrap::{Answer, Beat, Error, Heartbeat};
+use heartwire::{Policy, TICK, Verdict};
+use tokio::time::{Instant, timeout};
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Calls 10 s of silence death, and sends nothing.
+pub(crate) fn judge() -> Policy {
+    Policy::builder().limit(secs(10)).build().unwrap()
+}
+
+/// Beats every 3 s, and judges nobody.
+pub(crate) fn beat() -> Policy {
+    Policy::builder().beat(secs(3)).build().unwrap()
+}
+
+/// Beats every 3 s, and calls 10 s of silence death.
+pub(crate) fn both() -> Policy {
+    Policy::builder().beat(secs(3)).limit(secs(10)).build().unwrap()
+}
+
+/// Answers beats, and calls 10 s of silence death.
+pub(crate) fn echo() -> Policy {
+    Policy::builder().echo(true).limit(secs(10)).build().unwrap()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Both ends send it.
+    Beat,
+    Ask(u64),
+    Answer(u64),
+    Data(u32),
+}
+
+/// A beat that asks nothing.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl Beat<Message> for Plain {
+    type Out = Message;
+
+    fn is_beat(&mut self, item: &Message) -> bool {
+        *item == Message::Beat
+    }
+
+    fn beat(&mut self, _nonce: u64) -> Message {
+        Message::Beat
+    }
+}
+
+/// A question with a nonce, and its answer.
+#[derive(Debug)]
+pub(crate) struct Asking;
+
+impl Beat<Message> for Asking {
+    type Out = Message;
+
+    fn is_beat(&mut self, item: &Message) -> bool {
+        !matches!(item, Message::Data(_))
+    }
+
+    fn beat(&mut self, nonce: u64) -> Message {
+        Message::Ask(nonce)
+    }
+
+    fn answer(&mut self, beat: &Message) -> Answer<Message> {
+        match beat {
+            Message::Ask(nonce) => Answer::Owed(Message::Answer(*nonce)),
+            _ => Answer::Never,
+        }
+    }
+
+    fn nonce(&self, beat: &Message) -> Option<u64> {
+        match beat {
+            Message::Answer(nonce) => Some(*nonce),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fault;
+
+/// This end's half, which is wrapped. It breaks when it is not used as the traits demand.
+#[derive(Debug)]
+pub(crate) struct Near(Arc<Mutex<Wire>>);
+
+/// The other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Far(Arc<Mutex<Wire>>);
+
+#[derive(Debug, Default)]
+struct Wire {
+    to_near: VecDeque<Result<Message, Fault>>,
+    ended: bool,
+    told_end: bool,
+    reader: Option<Waker>,
+    /// Handed over, and not flushed.
+    pending: Vec<Message>,
+    /// Messages that the wire still takes before somebody takes some off it.
+    room: usize,
+    writer: Option<Waker>,
+    ready: bool,
+    to_far: Vec<(Instant, Message)>,
+    write_fault: bool,
+    closed: bool,
+}
+
+/// A wire that takes `room` messages before the far end takes some off it.
+pub(crate) fn wire(room: usize) -> (Near, Far) {
+    let wire = Arc::new(Mutex::new(Wire { room, ..Wire::default() }));
+    (Near(Arc::clone(&wire)), Far(wire))
+}
+
+/// A wrapped connection, and its other end.
+pub(crate) fn connect<B: Beat<Message>>(beat: B, policy: Policy) -> (Heartbeat<Near, B>, Far) {
+    let (near, far) = wire(100);
+    (Heartbeat::new(near, beat, policy), far)
+}
+
+impl Near {
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Stream for Near {
+    type Item = Result<Message, Fault>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut wire = self.lock();
+        assert!(!wire.told_end, "polled after its end");
+        if let Some(item) = wire.to_near.pop_front() {
+            return Poll::Ready(Some(item));
+        }
+        if wire.ended {
+            wire.told_end = true;
+            return Poll::Ready(None);
+        }
+        wire.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Wire {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.write_fault {
+            return Poll::Ready(Err(Fault));
+        }
+        let len = self.pending.len().min(self.room);
+        self.room -= len;
+        let now = Instant::now();
+        self.to_far.extend(self.pending.drain(..len).map(|message| (now, message)));
+        if self.pending.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Sink<Message> for Near {
+    type Error = Fault;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let mut wire = self.lock();
+        if wire.write_fault {
+            return Poll::Ready(Err(Fault));
+        }
+        // It holds one message that is not written yet.
+        if !wire.pending.is_empty() && wire.poll_write(cx)?.is_pending() {
+            return Poll::Pending;
+        }
+        wire.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: Message) -> Result<(), Fault> {
+        let mut wire = self.lock();
+        assert!(wire.ready, "{item:?} was sent without asking for room");
+        assert!(!wire.closed, "{item:?} was sent after closing");
+        wire.ready = false;
+        wire.pending.push(item);
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.lock().poll_write(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let mut wire = self.lock();
+        wire.closed = true;
+        wire.poll_write(cx)
+    }
+}
+
+impl Far {
+    fn lock(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap()
+    }
+
+    fn wake_reader(&self) {
+        let reader = self.lock().reader.take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn wake_writer(&self) {
+        let writer = self.lock().writer.take();
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    pub(crate) fn send(&self, message: Message) {
+        self.lock().to_near.push_back(Ok(message));
+        self.wake_reader();
+    }
+
+    pub(crate) fn fail(&self) {
+        self.lock().to_near.push_back(Err(Fault));
+        self.wake_reader();
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().ended = true;
+        self.wake_reader();
+    }
+
+    /// Whatever is written from now on fails.
+    pub(crate) fn fail_writes(&self) {
+        self.lock().write_fault = true;
+        self.wake_writer();
+    }
+
+    /// Takes this many messages off the wire, in time.
+    pub(crate) fn make_room(&self, messages: usize) {
+        self.lock().room += messages;
+        self.wake_writer();
+    }
+
+    /// What has arrived since this was called last, and when.
+    pub(crate) fn take(&self) -> Vec<(Instant, Message)> {
+        core::mem::take(&mut self.lock().to_far)
+    }
+
+    /// What has arrived since this was called last.
+    pub(crate) fn take_messages(&self) -> Vec<Message> {
+        self.take().into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// How many messages have not been read.
+    pub(crate) fn unread(&self) -> usize {
+        self.lock().to_near.len()
+    }
+}
+
+/// Sends each message at its time, in the background.
+pub(crate) fn script(far: &Far, messages: Vec<(Duration, Message)>) {
+    let far = far.clone();
+    let start = Instant::now();
+    tokio::spawn(async move {
+        for (at, message) in messages {
+            tokio::time::sleep_until(start + at).await;
+            far.send(message);
+        }
+    });
+}
+
+#[track_caller]
+pub(crate) fn verdict_of<T: core::fmt::Debug>(item: Option<Result<T, Error<Fault>>>) -> Verdict {
+    match item {
+        Some(Err(Error::Dead(dead))) => dead.verdict,
+        other => panic!("expected a verdict: {other:?}"),
+    }
+}
+
+/// A verdict came at a time that its bound allows, if the last sign of life came at `heard_at`.
+#[track_caller]
+pub(crate) fn assert_in_bound(heard_at: Instant, limit: Duration) {
+    let silence = heard_at.elapsed();
+    assert!(silence >= limit, "{:?} early", limit - silence);
+    assert!(silence <= limit + TICK, "{:?} late", silence - limit - TICK);
+}
+
+/// Nothing comes of `future` within `time`.
+pub(crate) async fn assert_waits<F: Future>(future: F, time: Duration)
+where
+    F::Output: core::fmt::Debug,
+{
+    if let Ok(output) = timeout(time, future).await {
+        panic!("expected nothing for {time:?}: {output:?}");
+    }
+}

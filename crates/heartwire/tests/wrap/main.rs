@@ -16,6 +16,7 @@ mod answers;
 mod beats;
 mod cancelling;
 mod halves;
+mod interop;
 mod last_byte;
 mod ours;
 mod properties;

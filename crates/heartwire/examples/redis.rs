@@ -1,0 +1,47 @@
+//! Types commands to a Redis server, and hears of its death.
+//!
+//! ```text
+//! redis-server --port 6379
+//! cargo run --example redis -- 127.0.0.1:6379
+//! SET pulse 72
+//! ```
+//!
+//! Then freeze the server (`kill -STOP`), and see the verdict 10.0 to 10.1 s after its last answer.
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+
+use core::error::Error;
+use core::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use heartwire::Policy;
+use heartwire::wrap::{Heartbeat, Lines};
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+use tokio::net::TcpStream;
+use tokio_util::codec::{Framed, LinesCodec};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
+    let stream = TcpStream::connect(address).await?;
+    let policy =
+        Policy::builder().beat(Duration::from_secs(3)).limit(Duration::from_secs(10)).build()?;
+    let lines = Framed::new(stream, LinesCodec::new_with_max_length(64 * 1024));
+    let mut redis = Heartbeat::new(lines, Lines::new("PING", "+PONG"), policy);
+
+    let mut commands = BufReader::new(stdin()).lines();
+    loop {
+        tokio::select! {
+            reply = redis.next() => match reply {
+                // The verdict ends the program, as any other error does.
+                Some(reply) => println!("{}", reply?),
+                None => break,
+            },
+            command = commands.next_line() => match command? {
+                Some(command) => redis.send(command).await?,
+                None => break,
+            },
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! A program in a process of its own.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{BufRead as _, BufReader, ErrorKind};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    name: String,
+    child: Child,
+}
+
+impl Peer {
+    /// Starts a program, or says that it is not there.
+    pub(super) fn start(command: &mut Command) -> Option<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        match quiet.spawn() {
+            Ok(child) => Some(Self { name, child }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                skip(&name);
+                None
+            }
+            Err(error) => panic!("cannot start {name}: {error}"),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first line that it prints. `None`: it ended first.
+    pub(super) fn first_line(&mut self) -> Option<String> {
+        let stdout = self.child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).lines().next().map(Result::unwrap)
+    }
+
+    /// Connects, once it listens.
+    pub(super) async fn connect(&mut self, address: SocketAddr) -> TcpStream {
+        let start = Instant::now();
+        loop {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return stream,
+                Err(error) => {
+                    assert!(start.elapsed() < GIVE_UP, "{} does not listen: {error}", self.name);
+                    let ended = self.child.try_wait().unwrap();
+                    assert!(ended.is_none(), "{} ended: {ended:?}", self.name);
+                }
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(super) fn freeze(&self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::STOP).unwrap();
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+pub(super) fn skip(name: &str) {
+    let required = std::env::var_os("HEARTWIRE_INTEROP").is_some_and(|value| value == "required");
+    assert!(!required, "{name} is not installed, and HEARTWIRE_INTEROP=required");
+    println!("skipped: {name} is not installed");
+}
+
+/// An address that was free just now, for programs that cannot choose one themselves.
+pub(super) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}

@@ -22,7 +22,7 @@ enum Command {
     /// Let very many clients come back at once after an outage.
     Storm(storm::Args),
     /// Break the real programs between network namespaces.
-    Net(net::Args),
+    Net(Box<net::Args>),
 }
 
 fn main() -> ExitCode {

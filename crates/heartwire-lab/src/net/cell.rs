@@ -12,7 +12,7 @@ use heartwire_core::Side;
 use super::both::Both;
 use super::detector::{BEAT, Detector};
 use super::expect::Expected;
-use super::experiment::{Experiment, Lab};
+use super::experiment::{Conditions, Experiment, Lab};
 use super::fault::{Fault, NAT_LIFETIME};
 use super::impair::Profile;
 use super::inject::Moments;
@@ -86,8 +86,13 @@ impl Cell {
         let nat = (self.fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
         let setup = self.detector.setup(rtt, nat)?;
         let expected = Both::each(|side| Expected::of(&setup, self.fault, side));
-        let profile = self.profile.as_ref();
-        let mut experiment = Experiment::start(lab, number, &setup, self.fault, profile)?;
+        let conditions = Conditions {
+            setup,
+            wire: self.detector.wire(),
+            fault: self.fault,
+            profile: self.profile.as_ref(),
+        };
+        let mut experiment = Experiment::start(lab, number, conditions)?;
 
         let settle = SETTLE + BEAT.mul_f64(self.rng(seed).f64());
         experiment.telling.listen_for(settle)?;

@@ -33,10 +33,12 @@ pub(super) enum Detector {
     BothWays,
     /// Both ways, with the tuned keepalive and the user timeout.
     Everything,
+    /// Both ways on wire v1; all others speak v0, as the tutorial does.
+    WireV1,
 }
 
 impl Detector {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::None,
         Self::KeepaliveDefault,
         Self::KeepaliveTuned,
@@ -45,6 +47,7 @@ impl Detector {
         Self::Asking,
         Self::BothWays,
         Self::Everything,
+        Self::WireV1,
     ];
 
     /// As it is typed.
@@ -58,6 +61,7 @@ impl Detector {
             Self::Asking => "asking",
             Self::BothWays => "both-ways",
             Self::Everything => "everything",
+            Self::WireV1 => "wire-v1",
         }
     }
 
@@ -72,6 +76,22 @@ impl Detector {
             Self::Asking => ["asking, answering", "1 s, limit 3 s"],
             Self::BothWays => ["beats both ways", "1 s, limit 3 s"],
             Self::Everything => ["everything", "beats and kernel"],
+            Self::WireV1 => ["wire v1, both ways", "1 s, limit 3 s"],
+        }
+    }
+
+    /// The version of the wire that both ends speak, as it is typed.
+    pub(super) const fn wire(self) -> &'static str {
+        match self {
+            Self::None
+            | Self::KeepaliveDefault
+            | Self::KeepaliveTuned
+            | Self::UserTimeout
+            | Self::OneWay
+            | Self::Asking
+            | Self::BothWays
+            | Self::Everything => "v0",
+            Self::WireV1 => "v1",
         }
     }
 
@@ -79,6 +99,7 @@ impl Detector {
     pub(super) fn setup(self, rtt: Duration, nat: Option<Duration>) -> anyhow::Result<Setup> {
         let end = |side| anyhow::Ok(End::new(self.policy(side)?).kernel(self.timers()?));
         let setup = Setup::builder(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat(nat);
+        let setup = if self.wire() == "v1" { setup.v1() } else { setup };
         Ok(setup.build()?)
     }
 
@@ -95,7 +116,9 @@ impl Detector {
             (Self::OneWay, Side::Server) => judges,
             (Self::Asking, Side::Client) => judges.echo(true),
             (Self::Asking, Side::Server)
-            | (Self::BothWays | Self::Everything, Side::Client | Side::Server) => both,
+            | (Self::BothWays | Self::Everything | Self::WireV1, Side::Client | Side::Server) => {
+                both
+            }
         };
         Ok(policy.build()?)
     }
@@ -110,7 +133,9 @@ impl Detector {
             Self::KeepaliveTuned => (keepalive(1, 1, 3)?, None),
             Self::UserTimeout => (None, Some(USER_TIMEOUT)),
             Self::Everything => (keepalive(1, 1, 3)?, Some(USER_TIMEOUT)),
-            Self::None | Self::OneWay | Self::Asking | Self::BothWays => (None, None),
+            Self::None | Self::OneWay | Self::Asking | Self::BothWays | Self::WireV1 => {
+                (None, None)
+            }
         };
         Ok(KernelTimers::new(keepalive, user_timeout)?)
     }

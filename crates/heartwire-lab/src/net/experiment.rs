@@ -34,6 +34,18 @@ pub(super) struct Lab {
     pub(super) stop: Stop,
 }
 
+/// What a connection is like.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conditions<'a> {
+    pub(super) setup: Setup,
+    /// The version of the wire, as it is typed.
+    pub(super) wire: &'static str,
+    /// What it has to be prepared for.
+    pub(super) fault: Fault,
+    /// What the path is like; `None` where nothing is done to it.
+    pub(super) profile: Option<&'a Profile>,
+}
+
 /// A connection, alive. Dropping it ends the programs and removes the namespaces, in this order.
 #[derive(Debug)]
 pub(super) struct Experiment {
@@ -45,21 +57,21 @@ pub(super) struct Experiment {
 }
 
 impl Experiment {
-    /// Makes one with these settings, prepared for that fault.
+    /// Makes one.
     pub(super) fn start(
         lab: &Lab,
         number: usize,
-        setup: &Setup,
-        fault: Fault,
-        profile: Option<&Profile>,
+        conditions: Conditions<'_>,
     ) -> anyhow::Result<Self> {
+        let Conditions { setup, wire, fault, profile } = conditions;
         let topology = Topology::make(lab.owner, number, profile)?;
         prepare(&topology, fault)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
 
         let mut args = flags(&setup.end(Side::Server));
-        args.extend([format!("--listen={SERVER}"), "--shards=1".to_owned()]);
+        args.extend(["--shards=1".to_owned(), format!("--listen={SERVER}")]);
+        args.push(format!("--require={wire}"));
         if matches!(fault, Fault::GoneUnacked | Fault::ClientNotReading) {
             args.push("--on-data=echo".to_owned());
         }
@@ -79,6 +91,7 @@ impl Experiment {
         let target = if middlebox.is_some() { MIDDLEBOX } else { SERVER };
         let mut args = flags(&setup.end(Side::Client));
         args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
+        args.push(format!("--wire={wire}"));
         let client = Program::connect(&topology.client, &lab.heartwire, &args, &tell)?;
         telling
             .expect(Side::Client, "online", STARTED_WITHIN)

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event};
-use heartwire::{Policy, Reason};
+use heartwire::{Policy, Reason, Wire};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -17,6 +17,9 @@ use tokio::time::sleep;
 pub(super) struct Args {
     /// Where to connect.
     target: String,
+    /// The version of the wire, v0 or v1.
+    #[arg(long)]
+    wire: String,
     /// How many clients.
     #[arg(long)]
     connections: u32,
@@ -33,8 +36,14 @@ pub(super) struct Args {
 
 impl Args {
     /// What makes [`Part::Herd`](super::Part::Herd) do this.
-    pub(super) fn typed(target: &str, connections: u32, policy: &Policy) -> Vec<String> {
+    pub(super) fn typed(
+        target: &str,
+        wire: &str,
+        connections: u32,
+        policy: &Policy,
+    ) -> Vec<String> {
         let mut args = vec![target.to_owned(), format!("--connections={connections}")];
+        args.push(format!("--wire={wire}"));
         let beat = policy.beat();
         let spread = beat.unwrap_or(Duration::from_secs(1));
         for (flag, time) in [("spread", Some(spread)), ("beat", beat), ("limit", policy.limit())] {
@@ -67,7 +76,9 @@ async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
     });
     let (tell, mut told) = mpsc::unbounded_channel();
     for number in 0..args.connections {
-        let config = ClientConfig::new(args.target.clone()).policy(policy).seed(number.into());
+        let wire = if args.wire == "v0" { Wire::V0 } else { Wire::V1 };
+        let config = ClientConfig::new(args.target.clone()).policy(policy).wire(wire);
+        let config = config.seed(number.into());
         let wait = args.spread.mul_f64(f64::from(number) / f64::from(args.connections));
         tokio::spawn(one(config, wait, stopped.clone(), tell.clone()));
     }

@@ -83,6 +83,15 @@ impl Trial {
         Self::Loss { percent: 20, preset: Preset::Strict },
     ];
 
+    /// The version of the wire: that of programs to which nothing is said, and the tutorial's where one
+    /// end only beats.
+    const fn wire(self) -> &'static str {
+        match self {
+            Self::Loss { .. } => "v1",
+            Self::Stall => "v0",
+        }
+    }
+
     fn policy(self, side: Side) -> anyhow::Result<Policy> {
         let policy = match (self, side) {
             (Self::Loss { preset, .. }, _) => return Ok(preset.policy(side)),
@@ -104,11 +113,13 @@ impl Herd {
         let topology = Topology::make(lab.owner, number, None)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
+        let wire = self.trial.wire();
         let mut args = flags(&End::new(self.trial.policy(Side::Server)?));
+        args.push(format!("--require={wire}"));
         args.extend([format!("--listen={SERVER}"), "--events=verdict,offline".to_owned()]);
         let server = Program::serve(&topology.server, &lab.heartwire, &args, &tell)?;
         telling.expect(Side::Server, "listening", PATIENCE)?;
-        let args = herd::Args::typed(SERVER, self.clients, &self.trial.policy(Side::Client)?);
+        let args = herd::Args::typed(SERVER, wire, self.clients, &self.trial.policy(Side::Client)?);
         let mut clients = Program::herd(&topology.client, &this_program()?, &args, &tell)?;
         telling.expect(Side::Client, "all_online", PATIENCE)?;
 

@@ -50,6 +50,9 @@ pub(super) enum How {
     /// The kernel gave up; it does not say which of its timers it was.
     Kernel,
     Stalled,
+    /// The peer said that it heard nothing. The plan does not know this: it takes longer than the
+    /// peer's own verdict, whose reset comes the same way.
+    Unheard,
     /// None of these.
     Otherwise,
 }
@@ -61,10 +64,11 @@ impl How {
             return Self::Stalled;
         }
         match (told.text("reason"), cause) {
-            ("closed_by_peer" | "truncated", _) => Self::EndOfStream,
+            ("closed_by_peer" | "truncated" | "bye", _) => Self::EndOfStream,
             ("reset", _) => Self::Reset,
             ("dead", "silence") => Self::Silence,
             ("dead", "kernel") => Self::Kernel,
+            ("dead", "unheard") => Self::Unheard,
             _ => Self::Otherwise,
         }
     }
@@ -79,7 +83,7 @@ impl How {
                 Mechanism::Keepalive | Mechanism::UserTimeout | Mechanism::Retransmissions
             ),
             Self::Stalled => matches!(mechanism, Mechanism::StallWatch),
-            Self::Otherwise => false,
+            Self::Unheard | Self::Otherwise => false,
         }
     }
 
@@ -91,6 +95,7 @@ impl How {
             Self::Silence => "silence",
             Self::Kernel => "kernel",
             Self::Stalled => "stall watch",
+            Self::Unheard => "unheard",
             Self::Otherwise => "otherwise",
         }
     }

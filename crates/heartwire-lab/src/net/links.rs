@@ -8,7 +8,7 @@ use anyhow::Context;
 use heartwire_core::Side;
 
 use super::detector::Detector;
-use super::experiment::{Experiment, Lab};
+use super::experiment::{Conditions, Experiment, Lab};
 use super::fault::Fault;
 use super::impair::Profile;
 use super::program::Told;
@@ -71,8 +71,14 @@ impl Link {
 
     fn try_run(&self, lab: &Lab, number: usize) -> anyhow::Result<LinkRecord> {
         let profile = &self.profile;
-        let setup = Detector::BothWays.setup(profile.round_trip(), None)?;
-        let mut experiment = Experiment::start(lab, number, &setup, Fault::Nothing, Some(profile))?;
+        let detector = Detector::WireV1;
+        let conditions = Conditions {
+            setup: detector.setup(profile.round_trip(), None)?,
+            wire: detector.wire(),
+            fault: Fault::Nothing,
+            profile: Some(profile),
+        };
+        let mut experiment = Experiment::start(lab, number, conditions)?;
         let end = Instant::now() + self.time;
         let mut sent = 0;
         while Instant::now() < end {

@@ -85,7 +85,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["serve", "--require", "v0", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.args(["serve", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
@@ -103,7 +103,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["connect", "--wire", "v0", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.args(["connect", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let events = this.process.stderr.take().context("no errors")?;

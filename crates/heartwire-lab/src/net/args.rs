@@ -18,8 +18,8 @@ Examples:
       two cells of the matrix
   heartwire-lab net --smoke
       a small part of it, in less than a minute
-  heartwire-lab net --write docs
-      everything, and docs/faults.md, faults.svg and faults.json made from it
+  heartwire-lab net --runs 3 --sections matrix,far,links,herds,long --write docs
+      everything there is, and docs/faults.md, faults.svg and faults.json made from it
 
 It needs root, iproute2, nftables, conntrack and procps. Everything happens in network namespaces that
 it makes and removes, and that have no way out; what a run left behind that was killed is removed by the
@@ -34,7 +34,7 @@ pub struct Args {
     #[command(subcommand)]
     pub(super) part: Option<Part>,
 
-    /// The faults to make, and nothing but the matrix [default: all].
+    /// The faults to make in the matrix [default: all].
     #[arg(
         long,
         value_name = "FAULT",
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long)]
     pub(super) list: bool,
 
-    /// What to do.
+    /// What to do [default: all but long, or the matrix alone with --only or --detector].
     #[arg(long, value_name = "SECTION", value_enum, value_delimiter = ',')]
     pub(super) sections: Vec<Section>,
 
@@ -128,6 +128,8 @@ pub(super) enum Section {
     Links,
     /// Many clients over links that lose packets, and a server that stands still.
     Herds,
+    /// What the kernel alone finds, after a quarter of an hour.
+    Long,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -36,6 +36,8 @@ pub(super) struct Report {
     pub(super) took: Duration,
     pub(super) near: Matrix,
     pub(super) far: Matrix,
+    /// Watched for long.
+    pub(super) long: Matrix,
     pub(super) links: Vec<LinkRecord>,
     pub(super) herds: Vec<HerdRecord>,
     /// What could not be measured.
@@ -80,8 +82,8 @@ impl Report {
             && self.herds.iter().all(HerdRecord::is_right)
     }
 
-    const fn matrices(&self) -> [&Matrix; 2] {
-        [&self.near, &self.far]
+    const fn matrices(&self) -> [&Matrix; 3] {
+        [&self.near, &self.far, &self.long]
     }
 
     /// Writes the page, its chart and the figures into a directory.

@@ -66,6 +66,17 @@ const FAR_DETECTORS: [Detector; 6] = [
     Detector::Everything,
 ];
 
+/// What the kernel alone finds, and how long that takes at most (`tcp_retries2`, see the plan).
+const LONG: [(Fault, Detector); 6] = [
+    (Fault::GoneUnacked, Detector::None),
+    (Fault::GoneUnacked, Detector::KeepaliveTuned),
+    (Fault::GoneUnacked, Detector::OneWay),
+    (Fault::GoneIdle, Detector::OneWay),
+    (Fault::CutToClient, Detector::OneWay),
+    (Fault::NatExpiry, Detector::None),
+];
+const LONG_OBSERVE: Duration = Duration::from_secs(1080);
+
 /// Runs it. Where something is missing that it needs, it says what, and runs the simulator alone.
 ///
 /// # Errors
@@ -129,6 +140,7 @@ struct Work {
     cells: Vec<Cell>,
     far_path: Option<Profile>,
     far_cells: Vec<Cell>,
+    long_cells: Vec<Cell>,
     links: Vec<Link>,
     herds: Vec<Herd>,
     jobs: NonZeroUsize,
@@ -146,6 +158,7 @@ impl Work {
             cells: Vec::new(),
             far_path: None,
             far_cells: Vec::new(),
+            long_cells: Vec::new(),
             links: Vec::new(),
             herds: Vec::new(),
             jobs: args.jobs,
@@ -165,7 +178,7 @@ impl Work {
         let picked = !args.only.is_empty() || !args.detector.is_empty();
         let has = |section| {
             if args.sections.is_empty() {
-                !picked || section == Section::Matrix
+                section == Section::Matrix || (!picked && section != Section::Long)
             } else {
                 args.sections.contains(&section)
             }
@@ -179,6 +192,10 @@ impl Work {
             let far = far_path(self.seed);
             self.far_cells = cells(&FAR_FAULTS, &FAR_DETECTORS, Some(&far), args.runs);
             self.far_path = Some(far);
+        }
+        if has(Section::Long) {
+            let cell = |(fault, detector)| Cell { fault, detector, profile: None, run: 0 };
+            self.long_cells = LONG.map(cell).to_vec();
         }
         if has(Section::Links) {
             let links = profiles(self.seed).into_iter();
@@ -214,6 +231,7 @@ impl Work {
             took: Duration::ZERO,
             near: Matrix::default(),
             far: Matrix { profile: self.far_path.clone(), records: Vec::new() },
+            long: Matrix::default(),
             links: Vec::new(),
             herds: Vec::new(),
             errors: Vec::new(),
@@ -221,7 +239,8 @@ impl Work {
         let (seed, observe) = (self.seed, self.observe);
         // Every experiment has a number of its own, which names its namespaces.
         let far_from = self.cells.len();
-        let links_from = far_from + self.far_cells.len();
+        let long_from = far_from + self.far_cells.len();
+        let links_from = long_from + self.long_cells.len();
         let herds_from = links_from + self.links.len();
         let cell = |number, cell: &Cell| cell.run(lab, number, seed, observe);
         let link = |number, link: &Link| link.run(lab, number);
@@ -230,17 +249,23 @@ impl Work {
         let far = || self.section(lab, "far cells", far_from, &self.far_cells, cell);
         let links = || self.section(lab, "links", links_from, &self.links, link);
         let herds = || self.section(lab, "herds", herds_from, &self.herds, herd);
-        let (near, far, links, herds) = if self.at_once {
-            thread::scope(|scope| {
-                let (far, links, herds) =
-                    (scope.spawn(far), scope.spawn(links), scope.spawn(herds));
+        let long = |number, cell: &Cell| cell.run(lab, number, seed, LONG_OBSERVE);
+        let long = || self.section(lab, "long cells", long_from, &self.long_cells, long);
+        let (near, far, links, herds, long) = thread::scope(|scope| {
+            // They wait for a quarter of an hour, and disturb nobody.
+            let long = scope.spawn(long);
+            let (near, far, links, herds) = if self.at_once {
+                let (far, links) = (scope.spawn(far), scope.spawn(links));
+                let herds = scope.spawn(herds);
                 (near(), joined(far), joined(links), joined(herds))
-            })
-        } else {
-            (near(), far(), links(), herds())
-        };
+            } else {
+                (near(), far(), links(), herds())
+            };
+            (near, far, links, herds, joined(long))
+        });
         report.near.records = keep(near, &mut report.errors);
         report.far.records = keep(far, &mut report.errors);
+        report.long.records = keep(long, &mut report.errors);
         report.links = keep(links, &mut report.errors);
         report.herds = keep(herds, &mut report.errors);
         report.took = start.elapsed();

@@ -32,6 +32,10 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
         writeln!(page, "\n## Over a long path\n\nPackets take {profile}.\n")?;
         matrix(page, &report.far)?;
     }
+    if !report.long.records.is_empty() {
+        writeln!(page, "\n## Until the kernel gives up\n\n{LONG}\n")?;
+        matrix(page, &report.long)?;
+    }
     if !report.links.is_empty() {
         links(page, report)?;
     }
@@ -57,6 +61,10 @@ all runs. **never**: the plan says never, and nothing was said while it was watc
 connection was not lost, as planned. **> 20**: not found while it was watched, and its bound lies
 beyond. **·**: the end that breaks. What the plan did not say stands there in capitals.";
 
+const LONG: &str = "\
+What is sent and never acknowledged is sent again 15 times (`tcp_retries2`), for a quarter of an hour.
+These were watched for that long.";
+
 fn head(page: &mut String, report: &Report) -> core::fmt::Result {
     let machine = &report.machine;
     let [usual, most] = report.near.resolution();
@@ -77,8 +85,8 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
          1 s, 1 s, 3\n(default: 7200 s, 75 s, 9), user timeout 5 s; what is never found was watched \
          for {:.0} s. A fault takes a\nmoment to make, mostly {} ms and {} ms at most here: a time is \
          early or late only if it is so by either end\nof that moment. Events are stamped by the program that tells \
-         them.\n\nRepeat it, as root: `cargo build --release --workspace && target/release/heartwire-lab \
-         net --write docs`.",
+         them.\n\nRepeat it, as root:\n`cargo build --release --workspace && target/release/heartwire-lab \
+         net --runs 3 --sections matrix,far,links,herds,long --write docs`.",
         if report.is_right() { "All as planned." } else { "Not all as planned." },
         machine.kernel,
         machine.processors,

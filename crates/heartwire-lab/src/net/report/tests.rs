@@ -46,6 +46,7 @@ fn report(records: Vec<Record>) -> Report {
         took: ms(60_000),
         near: Matrix { profile: None, records },
         far: Matrix::default(),
+        long: Matrix::default(),
         links: vec![LinkRecord {
             profile: Profile { delay: ms(10), ..Profile::default() },
             time: ms(5000),

@@ -18,11 +18,14 @@ pub(crate) fn text(report: &Report) -> String {
 }
 
 fn write(text: &mut String, report: &Report) -> core::fmt::Result {
-    for matrix in report.matrices() {
-        if let Some(profile) = matrix.profile.as_ref().filter(|_| !matrix.records.is_empty()) {
-            writeln!(text, "over a path on which packets take {profile}:")?;
-        }
-        write_matrix(text, matrix)?;
+    write_matrix(text, &report.near)?;
+    if let Some(profile) = report.far.profile.as_ref().filter(|_| !report.far.records.is_empty()) {
+        writeln!(text, "over a path on which packets take {profile}:")?;
+        write_matrix(text, &report.far)?;
+    }
+    if !report.long.records.is_empty() {
+        writeln!(text, "watched for a quarter of an hour:")?;
+        write_matrix(text, &report.long)?;
     }
     for link in &report.links {
         let verdict = if link.is_right() { "kept" } else { "WRONG" };

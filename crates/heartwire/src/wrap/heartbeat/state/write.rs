@@ -1,0 +1,83 @@
+//! What a wrapped stream writes of its own accord.
+
+use core::pin::Pin;
+use core::task::Context;
+
+use futures_core::stream::TryStream;
+use futures_sink::Sink;
+use heartwire_core::Instant;
+use tracing::debug;
+
+use super::{State, Writing};
+use crate::wrap::beat::Beat;
+
+impl<T, B> State<T, B>
+where
+    T: TryStream + Sink<B::Out, Error = <T as TryStream>::Error>,
+    B: Beat<T::Ok>,
+{
+    /// Beats and answers go out while items keep coming and this end never has to wait, too.
+    pub(super) fn write_what_is_due(&mut self, inner: Pin<&mut T>, cx: &mut Context<'_>) {
+        if self.pulse.beat_due() || self.flushing || !self.owed.is_empty() {
+            self.transmit_or_fail(inner, cx);
+            // The next beat may be due before the timer fires, and a failure is looked at soon.
+            self.pulse.rearm(cx);
+        }
+    }
+
+    fn transmit_or_fail(&mut self, inner: Pin<&mut T>, cx: &mut Context<'_>) {
+        if !matches!(self.writing, Writing::Open) {
+            return;
+        }
+        if let Err(error) = self.transmit(inner, cx) {
+            debug!("a beat could not be written");
+            self.close();
+            let report_at = self.pulse.look_again(self.pulse.now());
+            self.writing = Writing::Failed { error, report_at };
+        }
+    }
+
+    /// Writes the answers and beats that are due, as far as there is room.
+    fn transmit(
+        &mut self,
+        mut inner: Pin<&mut T>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), <T as TryStream>::Error> {
+        let now = self.pulse.now();
+        loop {
+            let beat_due = self.pulse.beat_due();
+            if beat_due && self.unflushed {
+                // What waits is as good as a beat, once it is on its way.
+                self.flushing = true;
+                self.pulse.handle_sent(now);
+                continue;
+            }
+            if self.reserved || (self.owed.is_empty() && !beat_due) {
+                break;
+            }
+            if Sink::<B::Out>::poll_ready(inner.as_mut(), cx)?.is_pending() {
+                if beat_due {
+                    // Something waits here too. A beat behind it would only wait as well.
+                    self.pulse.handle_sent(now);
+                }
+                break;
+            }
+            let out = self.next_out(now);
+            inner.as_mut().start_send(out)?;
+            self.pulse.handle_sent(now);
+            self.unflushed = true;
+            self.flushing = true;
+        }
+        if self.flushing && Sink::<B::Out>::poll_flush(inner, cx)?.is_ready() {
+            self.handle_flushed();
+        }
+        Ok(())
+    }
+
+    fn next_out(&mut self, now: Instant) -> B::Out {
+        self.owed.pop_front().unwrap_or_else(|| {
+            self.asked_at = Some(now);
+            self.next_beat()
+        })
+    }
+}

@@ -161,10 +161,8 @@ impl State {
         if self.ended {
             return Ok(());
         }
+        // The timer that leads to a verdict wakes both halves.
         self.verdict = self.pulse.poll(&mut fanout.context());
-        if self.verdict.is_some() {
-            fanout.wake_both();
-        }
         self.check()
     }
 

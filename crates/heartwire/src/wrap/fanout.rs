@@ -79,11 +79,6 @@ impl Fanout {
         self.tasks.reader.wake();
     }
 
-    /// Something happened that both should know.
-    pub(super) fn wake_both(&self) {
-        self.waker.wake_by_ref();
-    }
-
     /// What to poll the connection and its timer with.
     pub(super) fn context(&self) -> Context<'_> {
         Context::from_waker(&self.waker)

@@ -1,11 +1,17 @@
 //! The wrapper of plain bytes.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex};
+
 use futures_util::{FutureExt as _, StreamExt as _};
 use heartwire::Policy;
 use heartwire::wrap::{Alive, Dead};
-use std::io::{self, ErrorKind};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
-use tokio::time::{Instant, advance, sleep};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{DuplexStream, duplex, split};
+use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::rig::{assert_in_bound, assert_waits, both, judge, ms, secs};
@@ -153,52 +159,67 @@ async fn reading_into_nothing_is_not_the_end() {
     assert_in_bound(start, secs(10));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_error_that_came_while_a_write_waited_is_the_readers() {
-    let io = tokio_test_io();
-    let mut near = Alive::new(io, judge());
-    assert_waits(near.write_all(b"x"), secs(100)).await;
-    let error = near.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+/// Takes no byte, yields what lies there, and wakes nobody.
+#[derive(Clone, Default)]
+struct Still(Arc<Mutex<VecDeque<io::Result<u8>>>>);
+
+impl Still {
+    fn place(&self, read: io::Result<u8>) {
+        self.0.lock().unwrap().push_back(read);
+    }
 }
 
-/// Fails to read once, then has ended; never takes a byte.
-fn tokio_test_io() -> impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {
-    struct Io(bool);
-    impl tokio::io::AsyncRead for Io {
-        fn poll_read(
-            mut self: core::pin::Pin<&mut Self>,
-            _cx: &mut core::task::Context<'_>,
-            _buf: &mut tokio::io::ReadBuf<'_>,
-        ) -> core::task::Poll<io::Result<()>> {
-            if core::mem::replace(&mut self.0, true) {
-                return core::task::Poll::Ready(Ok(()));
-            }
-            core::task::Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
-        }
+impl AsyncRead for Still {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(read) = self.0.lock().unwrap().pop_front() else { return Poll::Pending };
+        buf.put_slice(&[read?]);
+        Poll::Ready(Ok(()))
     }
-    impl tokio::io::AsyncWrite for Io {
-        fn poll_write(
-            self: core::pin::Pin<&mut Self>,
-            _cx: &mut core::task::Context<'_>,
-            _buf: &[u8],
-        ) -> core::task::Poll<io::Result<usize>> {
-            core::task::Poll::Pending
-        }
-        fn poll_flush(
-            self: core::pin::Pin<&mut Self>,
-            _cx: &mut core::task::Context<'_>,
-        ) -> core::task::Poll<io::Result<()>> {
-            core::task::Poll::Ready(Ok(()))
-        }
-        fn poll_shutdown(
-            self: core::pin::Pin<&mut Self>,
-            _cx: &mut core::task::Context<'_>,
-        ) -> core::task::Poll<io::Result<()>> {
-            core::task::Poll::Ready(Ok(()))
-        }
+}
+
+impl AsyncWrite for Still {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Pending
     }
-    Io(false)
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_came_while_a_write_waited_is_the_readers() {
+    let still = Still::default();
+    let mut near = Alive::new(still.clone(), judge());
+    still.place(Ok(7));
+    still.place(Err(ErrorKind::ConnectionReset.into()));
+    assert_waits(near.write_all(b"x"), secs(100)).await;
+    assert_eq!(near.read_u8().await.unwrap(), 7);
+    assert_eq!(near.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reader_is_woken_for_what_the_writer_has_read() {
+    let still = Still::default();
+    let (mut reader, mut writer) = split(Alive::new(still.clone(), judge()));
+    let reading = tokio::spawn(async move { reader.read_u8().await });
+    assert_waits(writer.write_all(b"x"), secs(1)).await;
+    still.place(Ok(7));
+    // Only the writer is polled, for a reason of its own.
+    assert_waits(writer.write_all(b"x"), ms(10)).await;
+    assert_eq!(timeout(ms(10), reading).await.expect("woken").unwrap().unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,16 +156,21 @@ async fn what_was_read_ahead_is_not_lost_with_the_wrapper() {
 
 #[tokio::test(start_paused = true)]
 async fn the_reader_is_woken_for_what_the_writer_has_read() {
-    let (near, far) = full().await;
-    let (mut sink, mut stream) = near.split();
-    let reading = tokio::spawn(async move { (stream.next().await, Instant::now()) });
-    tokio::spawn(async move { sink.send(Message::Data(1)).await });
-    let start = Instant::now();
-    sleep(secs(1)).await;
-    far.send(Message::Data(7));
-    let (item, at) = timeout(secs(5), reading).await.unwrap().unwrap();
-    assert_eq!(item, Some(Ok(Message::Data(7))));
-    assert_eq!(at, start + secs(1));
+    for item in [Some(Ok(Message::Data(7))), None] {
+        let (near, far) = full().await;
+        let (mut sink, mut stream) = near.split();
+        let reading = tokio::spawn(async move { (stream.next().await, Instant::now()) });
+        let start = Instant::now();
+        assert_waits(sink.send(Message::Data(1)), secs(1)).await;
+        // Only the writer is polled, for a reason of its own.
+        match item {
+            Some(_) => far.place(Message::Data(7)),
+            None => far.close_quietly(),
+        }
+        assert_waits(sink.flush(), ms(10)).await;
+        let read = timeout(ms(10), reading).await.expect("woken").unwrap();
+        assert_eq!(read, (item, start + secs(1)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -356,8 +356,8 @@ where
         let cx = &mut fanout.context();
         if let Some(verdict) = self.pulse.poll(cx) {
             self.reading = Reading::Dead { verdict, told: false };
+            // The timer that led here has woken both halves.
             self.close();
-            fanout.wake_both();
             return Err(Dead { verdict }.into());
         }
         self.write_what_is_due(inner, cx);

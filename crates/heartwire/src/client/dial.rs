@@ -148,7 +148,7 @@ pub enum ConnectError {
     /// The server took the connection and did not answer the HELLO of wire v1.
     #[error(
         "{peer} did not answer HELLO ({reason}). A server that speaks wire v0 only does that: use \
-         Wire::V0, or --wire v0, with it"
+         Wire::V0, or --wire v0, with it. So does one that has no room"
     )]
     NoWelcome {
         /// The address.

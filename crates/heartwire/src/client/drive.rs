@@ -44,7 +44,7 @@ pub(super) struct Driver<'a, 'b> {
     progress: Option<Duration>,
     online_at: Option<Instant>,
     /// What the server said when it took its leave.
-    farewell: Option<(Retry, String)>,
+    farewell: Option<(ByeCode, Retry, String)>,
     inbox: Inbox,
     outbox: &'b mut Outbox,
     outlet: &'b mut Outlet<'a>,
@@ -111,7 +111,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             self.connection.promise(promise);
         }
         if let Some(beat) = self.connection.poll_transmit(now) {
-            self.outbox.push_first_beat(beat);
+            self.outbox.push_beat_first(beat);
         }
     }
 
@@ -127,7 +127,7 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     /// What the server said about coming back, and why it left.
     pub(super) fn take_farewell(&mut self) -> (Option<Retry>, String) {
-        self.farewell.take().map_or((None, String::new()), |(retry, why)| (Some(retry), why))
+        self.farewell.take().map_or((None, String::new()), |(_, retry, why)| (Some(retry), why))
     }
 
     /// Beats that came from the peer.
@@ -201,14 +201,23 @@ impl<'a, 'b> Driver<'a, 'b> {
         if let Some(hello) = self.hello.take() {
             self.outbox.push_control(hello);
         }
-        if self.outbox.is_empty() {
+        self.transmit(now);
+        self.take(messages);
+        self.write(now)?;
+        Ok(!self.feed(now)?)
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        if self.connection.spoken() == Spoken::V1 {
+            // It carries what data does not, so it does not wait behind them either.
+            while let Some(beat) = self.connection.poll_transmit(now) {
+                self.outbox.push_beat_first(beat);
+            }
+        } else if self.outbox.is_empty() {
             while let Some(beat) = self.connection.poll_transmit(now) {
                 self.outbox.push_beat(beat);
             }
         }
-        self.take(messages);
-        self.write(now)?;
-        Ok(!self.feed(now)?)
     }
 
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
@@ -251,7 +260,7 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Some(FromPeer::Data(body)) => self.outlet.push_data(body),
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
-                    self.farewell = Some((bye.retry, bye.detail.to_owned()));
+                    self.farewell = Some((bye.code, bye.retry, bye.detail.to_owned()));
                     return Err(Reason::Bye(bye.code));
                 }
                 // No server of ours says so: it comes from clients.
@@ -390,8 +399,17 @@ impl<'a, 'b> Driver<'a, 'b> {
         Reason::of_error(error, now.saturating_since(self.connection.last_heard()))
     }
 
-    /// Reports what had come before the connection was lost, when the application has room.
-    pub(super) async fn deliver_rest(&mut self, reason: Reason) {
+    /// Reports what had come before the connection was lost, when the application has room. Returns why
+    /// it was lost: the server may have said so where it was read only now.
+    pub(super) async fn deliver_rest(&mut self, reason: Reason) -> Reason {
+        self.read_rest(reason).await;
+        match &self.farewell {
+            Some((code, ..)) if self.write_failed => Reason::Bye(*code),
+            Some(_) | None => reason,
+        }
+    }
+
+    async fn read_rest(&mut self, reason: Reason) {
         if matches!(reason, Reason::Dead(_)) {
             // Else the kernel would go on sending to a dead peer, for a quarter of an hour. If this
             // fails, it does.

@@ -69,9 +69,14 @@ impl Outbox {
         self.frames.len() < BATCH
     }
 
-    /// Puts the first beat of a connection before the messages that waited for it.
-    pub(super) fn push_first_beat(&mut self, beat: Transmit) {
-        self.frames.push_front(Frame { head: beat, body: Body::Beat });
+    /// Puts a beat before everything but a frame whose writing has begun. One that waits there already
+    /// is stale, and gives way to it.
+    pub(super) fn push_beat_first(&mut self, beat: Transmit) {
+        let begun = usize::from(self.written > 0);
+        match self.frames.get_mut(begun) {
+            Some(Frame { head, body: Body::Beat }) => *head = beat,
+            Some(_) | None => self.frames.insert(begun, Frame { head: beat, body: Body::Beat }),
+        }
     }
 
     pub(super) fn push_beat(&mut self, beat: Transmit) {
@@ -83,12 +88,10 @@ impl Outbox {
         self.frames.push_back(Frame { head: Transmit::default(), body: Body::Control(bytes) });
     }
 
-    /// How many bytes go out with the next write, if a message is the last of them: it should wake the
-    /// server.
+    /// The length of the last frame that is to be written, if it is a message: it should wake the
+    /// server. What goes before it does not count, because the server may have read that by itself.
     pub(super) fn unpadded_len(&self) -> Option<usize> {
-        self.frames.back().filter(|frame| frame.is_message())?;
-        let len: usize = self.frames.iter().map(Frame::len).sum();
-        Some(len - self.written)
+        self.frames.back().filter(|frame| frame.is_message()).map(Frame::len)
     }
 
     pub(super) fn push_message(&mut self, head: Transmit, message: Message) {

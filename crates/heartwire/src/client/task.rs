@@ -120,8 +120,7 @@ impl Task {
                     let lasted_until = if is_dead { driver.last_heard() } else { clock::now() };
                     backoff.handle_disconnected(lasted_until);
                 }
-                driver.deliver_rest(reason).await;
-                reason
+                driver.deliver_rest(reason).await
             }
             End::Closing => {
                 self.gate.set(Link::Closed);

@@ -68,10 +68,15 @@ impl Mailbox {
     }
 
     pub(super) fn post(&self, command: Command) -> Result<(), CommandError> {
-        self.commands.try_send(command).map_err(|error| match error {
+        self.try_post(command).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Disconnected(_) => CommandError::Gone,
-        })?;
+        })
+    }
+
+    /// As [`post`](Self::post), for a command with something in it that has to be given back.
+    pub(super) fn try_post(&self, command: Command) -> Result<(), TrySendError<Command>> {
+        self.commands.try_send(command)?;
         self.wake();
         Ok(())
     }

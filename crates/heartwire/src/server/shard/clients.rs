@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
+use std::sync::mpsc::TrySendError;
 
 use heartwire_core::{Connection, Instant};
 use mio::Interest;
@@ -78,14 +79,16 @@ impl<H: Handler> Shard<H> {
         if shard == usize::from(self.state.index) {
             return self.adopt(stream, peer, entered);
         }
-        let posted = self
-            .state
-            .handle
-            .mailbox(shard)
-            .map(|m| m.post(Command::Adopt { stream, peer, entered }));
-        if !matches!(posted, Some(Ok(()))) {
+        let Some(mailbox) = self.state.handle.mailbox(shard) else { return };
+        let refused = mailbox.try_post(Command::Adopt { stream, peer, entered });
+        if let Err(
+            TrySendError::Full(Command::Adopt { entered, .. })
+            | TrySendError::Disconnected(Command::Adopt { entered, .. }),
+        ) = refused
+        {
             // That shard is stalled or gone; the client is closed and can come again.
             self.state.handle.admission().leave();
+            self.state.handle.addresses().leave(peer.ip(), entered, self.awake_at);
             self.state.handle.counters().refused.fetch_add(1, Relaxed);
         }
     }

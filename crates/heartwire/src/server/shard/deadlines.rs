@@ -57,6 +57,7 @@ impl<H: Handler> Shard<H> {
         match session.connection.handle_timeout(now) {
             Ok(None) => self.state.transmit(slot, now),
             Ok(Some(verdict)) => self.call_dead(slot, verdict),
+            Err(_) if session.waits_for_name() => self.give_up_waiting(slot),
             Err(violation) => self.state.end(slot, Reason::Protocol(violation)),
         }
     }

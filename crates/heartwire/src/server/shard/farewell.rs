@@ -122,5 +122,5 @@ impl<H: Handler> Shard<H> {
 fn understands_bye(session: &Session, reason: &Reason) -> bool {
     let said_hello =
         matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello));
-    said_hello || session.understands_bye()
+    said_hello || session.waits_for_name() || session.understands_bye()
 }

@@ -30,7 +30,10 @@ impl<H: Handler> Shard<H> {
         self.pending.push_back(id);
         while self.state.pending > self.pending_max {
             let Some(oldest) = self.pending.pop_front() else { break };
-            if let Some(slot) = self.pending_slot(oldest) {
+            let Some(slot) = self.pending_slot(oldest) else { continue };
+            if self.state.sessions.get_mut(slot).is_some_and(|session| session.waits_for_name()) {
+                self.turn_away(slot, ByeCode::Full, Retry::AtWill, "too many clients wait");
+            } else {
                 self.state.end(slot, Reason::TurnedAway(ByeCode::Full));
             }
         }
@@ -164,6 +167,12 @@ impl<H: Handler> Shard<H> {
         if let Some(slot) = self.pending_slot(id) {
             self.turn_away(slot, ByeCode::TakenOver, Retry::Never, "");
         }
+    }
+
+    /// The time for the handshake is over, and the name that a client waits for is not free.
+    pub(super) fn give_up_waiting(&mut self, slot: u32) {
+        let detail = "an older session has this name, and has not ended in time";
+        self.turn_away(slot, ByeCode::NameInUse, Retry::AtWill, detail);
     }
 
     /// A newer session has the name of this one.

@@ -1,0 +1,176 @@
+//! Beats of v1 stay in the kernel, data do not, and both ends know as much as without.
+#![cfg(any(target_os = "linux", target_os = "android"))]
+
+use core::time::Duration;
+use std::time::Instant;
+
+use heartwire::Reason;
+use heartwire::v1::Offer;
+
+use crate::peer::{Got, PAD, Peer, hello};
+use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, policy};
+
+const LIMIT: u64 = 3000;
+
+#[test]
+fn data_of_any_length_wake_a_coalescing_server_at_once() {
+    // The server itself beats so rarely that it would look into its sockets late.
+    let quiet = policy(1000, LIMIT);
+    let mut rig = Rig::start(config().coalesce(1000).policy(quiet));
+    let client = ClientRig::start(client_config(rig.addr()).policy(quiet));
+    let welcome = client.online();
+    assert_eq!(welcome.contract.wake_bytes, 40 * 1000 + 1);
+    let (id, _) = rig.online();
+    let mut slowest = Duration::ZERO;
+    for len in [0, 1, 2, 31, 32, 33, 152, 153, 154, 1000, 39_000, 39_993, 40_000, 50_000, 0, 1] {
+        let body = vec![7; len];
+        let sent = Instant::now();
+        client.send(&body);
+        assert!(rig.data(id) == body, "{len} bytes");
+        slowest = slowest.max(sent.elapsed());
+    }
+    assert!(slowest < ms(LIMIT / 4), "{slowest:?}");
+    // Several at a time, which may be cut anywhere on the way.
+    for lens in [[10, 20, 30], [65_000, 475, 1], [64_000, 0, 0], [1, 65_483, 2]] {
+        let sent = Instant::now();
+        for len in lens {
+            client.send(&vec![1; len]);
+        }
+        for len in lens {
+            assert_eq!(rig.data(id).len(), len);
+        }
+        assert!(sent.elapsed() < ms(LIMIT / 4), "{lens:?}: {:?}", sent.elapsed());
+    }
+    client.close();
+}
+
+#[test]
+fn nothing_is_padded_for_a_server_that_any_byte_wakes() {
+    let mut rig = Rig::start(config().coalesce(0));
+    let client = ClientRig::start(client_config(rig.addr()));
+    assert_eq!(client.online().contract.wake_bytes, 1);
+    let (id, _) = rig.online();
+    client.send(b"!");
+    assert_eq!(rig.data(id), b"!");
+    client.close();
+
+    // And how long padding is, where it is needed.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for (wake_bytes, pads) in [(1, false), (9, false), (161, true)] {
+        let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+        let mut peer = Peer::accept(&listener);
+        let offer = Offer::new(&crate::rig::patient());
+        peer.welcome_by(&heartwire::v1::Terms::new(offer).wake_bytes(wake_bytes));
+        client.online();
+        client.send(b"!");
+        client.send(b"!");
+        assert_eq!(peer.next_but_beats(), Got::Data(b"!".to_vec()));
+        let mut seen = Vec::new();
+        while seen.iter().filter(|got| matches!(got, Got::Data(_))).count() < 1 {
+            seen.push(peer.next_but_beats());
+        }
+        let after = peer.stream.set_read_timeout(Some(ms(300)));
+        after.unwrap();
+        let padded = seen.contains(&Got::Other(PAD)) || next_is_pad(&mut peer);
+        assert_eq!(padded, pads, "{wake_bytes}");
+        drop(peer);
+        client.close();
+    }
+}
+
+/// Whether a PAD comes before the next beat does.
+fn next_is_pad(peer: &mut Peer) -> bool {
+    matches!(peer.next(), Got::Other(PAD))
+}
+
+#[test]
+fn beats_below_the_mark_cost_no_turn() {
+    let mut rig = Rig::start(config().coalesce(1000).policy(policy(20_000, 60_000)));
+    let mut peers: Vec<_> = (0..8).map(|_| Peer::welcomed(rig.addr(), &hello()).0).collect();
+    let ids: Vec<_> = peers.iter().map(|_| rig.online().0).collect();
+    pass(ms(100));
+    drop(rig.handle().list());
+    drop(rig.handle().list());
+    let before = rig.handle().stats();
+    for _ in 0..50 {
+        for peer in &mut peers {
+            peer.beat();
+        }
+    }
+    pass(ms(200));
+    let after = rig.handle().stats();
+    assert!(after.turns <= before.turns + 1, "{} turns", after.turns - before.turns);
+    assert_eq!(after.timers, before.timers);
+    // They were not lost: what wakes the shard brings them along.
+    for (peer, id) in peers.iter_mut().zip(ids) {
+        peer.data(&[0; 40_001]);
+        assert_eq!(rig.data(id).len(), 40_001);
+        assert_eq!(rig.info(id).beats, 50);
+    }
+}
+
+/// The server reads what lies in a socket before it beats, so that its beats are up to date.
+#[test]
+fn beats_of_the_server_give_back_the_newest_beat() {
+    let mut rig = Rig::start(config().coalesce(1000).policy(policy(200, 60_000)));
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    rig.online();
+    let started = Instant::now();
+    let mut fresh = 0;
+    while fresh < 5 {
+        peer.beat();
+        let sent = Instant::now();
+        match peer.next() {
+            Got::Beat(beat) => {
+                if beat.echo > 0 {
+                    // What it says of how long it held the newest beat is true.
+                    let held = Duration::from_micros(beat.held_us.into());
+                    let known = sent.elapsed() + ms(220);
+                    assert!(held <= known, "{held:?} of {known:?}");
+                    assert!(beat.silence_ms <= 300, "{beat:?}");
+                    fresh += 1;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(started.elapsed() < ms(15_000));
+    }
+    rig.finish();
+}
+
+#[test]
+fn verdicts_are_never_early_though_the_last_beats_woke_nobody() {
+    const LIMIT: u64 = 400;
+    let mut rig = Rig::start(config().coalesce(1000).policy(policy(150, LIMIT)));
+    let hello = heartwire::v1::Hello::new(Offer::new(&policy(40, 60_000))).encode();
+    let mut peers: Vec<_> = (0..10)
+        .map(|_| {
+            let (peer, _) = Peer::welcomed(rig.addr(), &hello);
+            (peer, rig.online().0, Instant::now())
+        })
+        .collect();
+    for round in 0..25_u64 {
+        for (peer, _, last) in &mut peers {
+            *last = Instant::now();
+            peer.beat_with(|beat| beat.promise_ms = 40);
+            pass(Duration::from_micros(300 + 70 * round));
+        }
+        pass(ms(30));
+    }
+    let mut verdicts = 0;
+    while verdicts < peers.len() {
+        match rig.next() {
+            heartwire::server::Event::Verdict { id, verdict, .. } => {
+                let (.., last) = peers.iter().find(|(_, of, _)| *of == id).unwrap();
+                let limit = verdict.bound.unwrap().earliest;
+                assert!(last.elapsed() >= limit, "early: {verdict} after {:?}", last.elapsed());
+                assert!(verdict.silence <= last.elapsed(), "older than it is: {verdict}");
+                assert!(last.elapsed() < limit + ms(1500), "late: {verdict}");
+                verdicts += 1;
+            }
+            heartwire::server::Event::Offline { reason: Reason::Dead(_), .. } => {}
+            heartwire::server::Event::Promise { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}

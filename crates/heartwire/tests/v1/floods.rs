@@ -1,0 +1,143 @@
+//! Crowds of clients that are not in, and what those who are notice of them: nothing.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use heartwire::server::{AddressCaps, SharedTokens, Tokens};
+use heartwire::{Policy, Reason};
+
+use crate::peer::{Got, Peer, frame, hello_as};
+use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy};
+
+const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
+const SILENT: usize = 2000;
+const PENDING_MAX: usize = 400;
+
+fn judging() -> Policy {
+    policy(100, 1500)
+}
+
+/// A server with tokens, and clients that judge and are judged.
+fn with_clients(clients: usize) -> (Rig, Vec<ClientRig>) {
+    let tokens = SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap());
+    let addresses = AddressCaps::default().arrivals(None).all_arrivals(None);
+    let config =
+        config().policy(judging()).tokens(tokens).pending_max(PENDING_MAX).addresses(addresses);
+    let mut rig = Rig::start(config);
+    let clients = (0..clients)
+        .map(|_| {
+            let config = client_config(rig.addr()).policy(judging()).token(TOKEN);
+            let client = ClientRig::start(config);
+            client.online();
+            rig.online();
+            client
+        })
+        .collect();
+    (rig, clients)
+}
+
+#[track_caller]
+fn expect_nobody_noticed(rig: &mut Rig, clients: &[ClientRig]) {
+    rig.expect_quiet(ms(10));
+    for client in clients {
+        client.expect_quiet(ms(0));
+    }
+}
+
+#[test]
+fn a_crowd_that_says_nothing_keeps_nobody_out_and_kills_nobody() {
+    let (mut rig, clients) = with_clients(4);
+    let addr = rig.addr();
+    let mut silent = Vec::new();
+    for n in 0..SILENT {
+        silent.push(Peer::connect(addr));
+        if n % 100 == 0 {
+            // Whoever has a token gets in all the while.
+            let started = Instant::now();
+            let (peer, _) = Peer::welcomed(addr, &hello_as("newcomer", Some(TOKEN)));
+            let (id, _) = rig.online();
+            assert!(started.elapsed() < ms(2000), "{:?} to get in", started.elapsed());
+            drop(peer);
+            assert!(matches!(rig.offline(id), Reason::ClosedByPeer | Reason::Reset));
+        }
+    }
+    // The oldest have gone again.
+    let started = Instant::now();
+    while rig.handle().count() > PENDING_MAX + clients.len() {
+        assert!(started.elapsed() < PATIENCE, "{} are held", rig.handle().count());
+        pass(ms(10));
+    }
+    assert_eq!(rig.handle().list().len(), clients.len());
+    pass(ms(2000));
+    expect_nobody_noticed(&mut rig, &clients);
+    assert_eq!(rig.stats().dead, 0);
+    for client in clients {
+        client.close();
+    }
+}
+
+#[test]
+fn a_flood_of_handshakes_kills_nobody() {
+    let (mut rig, clients) = with_clients(4);
+    let addr = rig.addr();
+    let stop = Arc::new(AtomicBool::new(false));
+    let refused = Arc::new(AtomicUsize::new(0));
+    let flood: Vec<_> = (0..4_u8)
+        .map(|thread| {
+            let (stop, refused) = (Arc::clone(&stop), Arc::clone(&refused));
+            std::thread::spawn(move || {
+                let wrong = [
+                    hello_as("eve", Some(b"bbbbbbbbbbbbbbbbbbbb")),
+                    frame(2, &[0xff; 200]),
+                    frame(1, b"data"),
+                    hello_as("eve", None),
+                ];
+                while !stop.load(Ordering::Relaxed) {
+                    let mut peer = Peer::connect(addr);
+                    peer.send(&wrong[usize::from(thread)]);
+                    match peer.next() {
+                        Got::Bye(..) | Got::Closed | Got::Reset => {}
+                        other => panic!("{other:?}"),
+                    }
+                    refused.fetch_add(1, Ordering::Relaxed);
+                    // About a thousand a second, from all four.
+                    pass(ms(3));
+                }
+            })
+        })
+        .collect();
+    pass(ms(4000));
+    let (_peer, _) = Peer::welcomed(addr, &hello_as("bob", Some(TOKEN)));
+    let (id, _) = rig.online();
+    stop.store(true, Ordering::Relaxed);
+    for thread in flood {
+        thread.join().unwrap();
+    }
+    let refused = refused.load(Ordering::Relaxed);
+    assert!(refused > 400, "only {refused} handshakes");
+    // This one beats no more.
+    assert!(matches!(rig.offline(id), Reason::Dead(_)));
+    expect_nobody_noticed(&mut rig, &clients);
+    assert_eq!(rig.handle().count(), clients.len());
+    for client in clients {
+        client.close();
+    }
+}
+
+/// What waits in a socket is the kernel's, and nothing is queued for somebody who is not in.
+#[test]
+fn whoever_writes_without_a_pause_and_says_no_hello_is_gone_at_the_first_head() {
+    let (mut rig, clients) = with_clients(1);
+    for bytes in [vec![0; 1 << 20], vec![0x41; 1 << 20], frame(5, &vec![0; 60_000])] {
+        let mut peer = Peer::connect(rig.addr());
+        let started = Instant::now();
+        while peer.try_send(&bytes).is_ok() {
+            assert!(started.elapsed() < PATIENCE, "it is read for ever");
+        }
+    }
+    expect_nobody_noticed(&mut rig, &clients);
+    for client in clients {
+        client.close();
+    }
+}

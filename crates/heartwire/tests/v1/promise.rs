@@ -1,0 +1,236 @@
+//! Contracts that change while a connection lasts.
+
+use std::time::Instant;
+
+use heartwire::server::{Event, SessionId};
+use heartwire::v1::{Beat, ByeCode, Health, Hello, Offer};
+use heartwire::{Reason, Violation};
+
+use crate::peer::{Got, Peer, hello};
+use crate::proxy::Proxy;
+use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, policy};
+
+#[track_caller]
+fn promised(rig: &mut Rig, of: SessionId) -> (core::time::Duration, core::time::Duration) {
+    match rig.next() {
+        Event::Promise { id, beat, limit } if id == of => (beat, limit.unwrap()),
+        other => panic!("no promise: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn health(rig: &mut Rig, of: SessionId) -> Health {
+    match rig.next() {
+        Event::Health { id, health } if id == of => health,
+        other => panic!("no health: {other:?}"),
+    }
+}
+
+#[test]
+fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
+    let mut rig = Rig::start(config().policy(policy(100, 400)));
+    let proxy = Proxy::plain(rig.addr());
+    let client = ClientRig::start(client_config(proxy.addr).policy(policy(100, 60_000)));
+    client.online();
+    let (id, _) = rig.online();
+    client.client.promise(Some(ms(1000)));
+    assert_eq!(promised(&mut rig, id), (ms(1000), ms(2000)));
+    // Three times the limit that was agreed, with two beats at most.
+    let before = rig.info(id).beats;
+    rig.expect_quiet(ms(1200));
+    assert!(rig.info(id).beats - before <= 2);
+    client.client.promise(Some(ms(200)));
+    assert_eq!(promised(&mut rig, id), (ms(200), ms(500)));
+    // The deadline moved forward: it is not what it was set for before.
+    let cut = Instant::now();
+    proxy.cut_to_server();
+    let verdict = rig.verdict(id);
+    assert_eq!(verdict.bound.unwrap().earliest, ms(500));
+    assert!(cut.elapsed() >= ms(500 - 200 - 20), "early: {verdict}");
+    assert!(cut.elapsed() < ms(1600), "late: {verdict}");
+}
+
+#[test]
+fn a_longer_promise_is_lived_up_to() {
+    let mut rig = Rig::start(config().policy(policy(100, 400)));
+    let proxy = Proxy::plain(rig.addr());
+    let client = ClientRig::start(client_config(proxy.addr).policy(policy(100, 60_000)));
+    client.online();
+    let (id, _) = rig.online();
+    client.client.promise(Some(ms(700)));
+    assert_eq!(promised(&mut rig, id), (ms(700), ms(1400)));
+    let cut = Instant::now();
+    proxy.cut_to_server();
+    let verdict = rig.verdict(id);
+    assert_eq!(verdict.bound.unwrap().earliest, ms(1400));
+    assert!(cut.elapsed() >= ms(1400 - 700 - 20), "early: {verdict}");
+    assert!(cut.elapsed() < ms(2600), "late: {verdict}");
+}
+
+#[test]
+fn going_back_to_what_was_agreed_kills_nobody() {
+    let mut rig = Rig::start(config().policy(policy(100, 400)).coalesce(100));
+    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 400)));
+    client.online();
+    let (id, _) = rig.online();
+    for _ in 0..3 {
+        client.client.promise(Some(ms(2000)));
+        assert_eq!(promised(&mut rig, id), (ms(2000), ms(4000)));
+        // Longer than both limits, within which the server has heard nothing, and says so.
+        rig.expect_quiet(ms(1100));
+        client.client.promise(None);
+        assert_eq!(promised(&mut rig, id), (ms(100), ms(400)));
+    }
+    rig.expect_quiet(ms(600));
+    client.expect_quiet(ms(10));
+    client.close();
+}
+
+#[test]
+fn a_promise_is_kept_over_a_new_connection() {
+    let mut rig = Rig::start(config());
+    let client = ClientRig::start(client_config(rig.addr()));
+    client.online();
+    let (first, _) = rig.online();
+    client.client.promise(Some(ms(5000)));
+    promised(&mut rig, first);
+    rig.handle().kick(first).unwrap();
+    assert_eq!(rig.offline(first), Reason::Kicked);
+    assert_eq!(client.offline(), Reason::Bye(ByeCode::Kicked));
+    client.online();
+    let (second, _) = rig.online();
+    assert_eq!(promised(&mut rig, second).0, ms(5000));
+    client.client.promise(None);
+    assert_eq!(promised(&mut rig, second).0, ms(100));
+    client.close();
+}
+
+#[test]
+fn a_promise_beyond_the_ceiling_is_a_breach_and_one_below_the_floor_is_not() {
+    let ours = policy(100, 400);
+    let server = config().policy(ours).offer(Offer::new(&ours).ceiling(ms(10_000)));
+    let mut rig = Rig::start(server);
+    let (mut peer, welcome) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    let max = welcome.contract.to_server.promise_max();
+    assert_eq!(max, ms(5000));
+    peer.beat_with(|beat| beat.promise_ms = 1);
+    peer.beat_with(|beat| beat.promise_ms = 5000);
+    assert_eq!(promised(&mut rig, id), (ms(5000), ms(10_000)));
+    peer.beat_with(|beat| beat.promise_ms = 5001);
+    match rig.offline(id) {
+        Reason::Protocol(Violation::PromiseTooLong { promise, max }) => {
+            assert_eq!((promise, max), (ms(5001), ms(5000)));
+        }
+        other => panic!("{other}"),
+    }
+    let (code, _, detail) = peer.expect_bye();
+    assert_eq!(code, ByeCode::Protocol);
+    assert!(detail.contains("5s"), "{detail}");
+    rig.finish();
+}
+
+#[test]
+fn a_client_whose_application_does_not_check_in_is_degraded_until_it_does() {
+    let mut rig = Rig::start(config());
+    let client = ClientRig::start(client_config(rig.addr()).progress(ms(600)));
+    client.online();
+    let (id, _) = rig.online();
+    let checked_in = Instant::now();
+    client.client.check_in();
+    assert_eq!(health(&mut rig, id), Health::Degraded);
+    assert!(checked_in.elapsed() >= ms(600), "early: {:?}", checked_in.elapsed());
+    assert!(checked_in.elapsed() < ms(2000), "late: {:?}", checked_in.elapsed());
+    assert_eq!(rig.info(id).path.unwrap().peer_health, Health::Degraded);
+    // Said once, and not held against it.
+    rig.expect_quiet(ms(500));
+    client.client.check_in();
+    assert_eq!(health(&mut rig, id), Health::Ok);
+    assert_eq!(health(&mut rig, id), Health::Degraded);
+    client.close();
+}
+
+#[test]
+fn whoever_is_degraded_from_the_start_is_told_of_right_after_online() {
+    let mut rig = Rig::start(config());
+    let beat = |beat: &mut Beat| beat.promise_ms = 100;
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    peer.beat_with(|b| {
+        beat(b);
+        b.health = Health::Draining;
+    });
+    assert_eq!(health(&mut rig, id), Health::Draining);
+    rig.finish();
+}
+
+#[test]
+fn a_client_hears_how_its_server_is() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+    let mut peer = Peer::accept(&listener);
+    peer.welcome_by(&heartwire::v1::Terms::new(Offer::new(&crate::rig::patient())));
+    client.online();
+    peer.beat_with(|beat| beat.health = Health::Draining);
+    match client.next() {
+        heartwire::client::Event::Health(Health::Draining) => {}
+        other => panic!("{other}"),
+    }
+    peer.beat_with(|beat| beat.too_fast = true);
+    match client.next() {
+        heartwire::client::Event::Health(Health::Ok) => {}
+        other => panic!("{other}"),
+    }
+    match client.next() {
+        heartwire::client::Event::TooFast => {}
+        other => panic!("{other}"),
+    }
+    client.close();
+}
+
+#[test]
+fn whoever_beats_far_too_fast_is_warned_and_then_sent_away() {
+    let mut rig = Rig::start(config());
+    let mut hello = Hello::new(Offer::new(&policy(10_000, 60_000)));
+    hello.agent = None;
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello.encode());
+    let (id, _) = rig.online();
+    let mut warned_after = None;
+    let mut sent = 0;
+    peer.stream.set_nonblocking(false).unwrap();
+    while warned_after.is_none() {
+        sent += 1;
+        assert!(sent < 1000, "it is never warned");
+        peer.beat_with(|beat| beat.promise_ms = 0);
+        pass(ms(2));
+        while let Ok(len) = peek(&peer) {
+            if len < 40 {
+                break;
+            }
+            match peer.next() {
+                Got::Beat(beat) if beat.too_fast => warned_after = Some(sent),
+                Got::Beat(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(warned_after.unwrap() >= 64, "warned after {sent}");
+    // It goes on.
+    for _ in 0..200 {
+        let beat = Beat { promise_ms: 0, ..crate::peer::beat_of(1) };
+        if peer.try_send(&crate::peer::frame(0, &beat.encode())).is_err() {
+            break;
+        }
+        pass(ms(1));
+    }
+    assert_eq!(rig.offline(id), Reason::Protocol(Violation::TooFast));
+    assert!(matches!(peer.next_but_beats(), Got::Bye(ByeCode::TooFast, ..) | Got::Reset));
+    rig.finish();
+}
+
+fn peek(peer: &Peer) -> std::io::Result<usize> {
+    peer.stream.set_nonblocking(true).unwrap();
+    let len = peer.stream.peek(&mut [0; 40]);
+    peer.stream.set_nonblocking(false).unwrap();
+    len
+}

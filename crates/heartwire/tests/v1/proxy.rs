@@ -1,0 +1,135 @@
+//! A path between two ends that a test can delay, slow down and cut, one way at a time.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use socket2::SockRef;
+
+/// What one way is like.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// Nothing is passed on any more, not even the end; what comes is acknowledged and dropped.
+    cut: AtomicBool,
+    /// How long each byte is under way.
+    delay: Duration,
+    /// Bytes per second.
+    rate: Option<u32>,
+}
+
+impl Way {
+    pub(crate) fn delayed(delay: Duration) -> Self {
+        Self { delay, ..Self::default() }
+    }
+
+    pub(crate) fn slow(bytes_per_second: u32) -> Self {
+        Self { rate: Some(bytes_per_second), ..Self::default() }
+    }
+}
+
+/// Takes one connection after another and passes them on to `target`.
+pub(crate) struct Proxy {
+    pub(crate) addr: SocketAddr,
+    to_server: Arc<Way>,
+    to_client: Arc<Way>,
+}
+
+impl Proxy {
+    pub(crate) fn new(target: SocketAddr, to_server: Way, to_client: Way) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (to_server, to_client) = (Arc::new(to_server), Arc::new(to_client));
+        let (there, back) = (Arc::clone(&to_server), Arc::clone(&to_client));
+        // It ends with the test's process.
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                let Ok(server) = TcpStream::connect(target) else { continue };
+                for stream in [&client, &server] {
+                    stream.set_nodelay(true).unwrap();
+                    if there.rate.or(back.rate).is_some() {
+                        // What a slow path holds is the path's, not the proxy's.
+                        let socket = SockRef::from(stream);
+                        socket.set_recv_buffer_size(16 * 1024).unwrap();
+                        socket.set_send_buffer_size(16 * 1024).unwrap();
+                    }
+                }
+                pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), &there);
+                pass_on(server, client, &back);
+            }
+        });
+        Self { addr, to_server, to_client }
+    }
+
+    pub(crate) fn plain(target: SocketAddr) -> Self {
+        Self::new(target, Way::default(), Way::default())
+    }
+
+    pub(crate) fn cut_to_server(&self) {
+        self.to_server.cut.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn cut_to_client(&self) {
+        self.to_client.cut.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Bytes under way, with the time of their arrival; `None` at the end.
+type Queue = (Mutex<VecDeque<(Instant, Option<Vec<u8>>)>>, Condvar);
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {
+    let queue: Arc<Queue> = Arc::default();
+    let (way, sender) = (Arc::clone(way), Arc::clone(&queue));
+    let writing = Arc::clone(&way);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            let bytes = match from.read(&mut buffer) {
+                Ok(0) => None,
+                Ok(len) => Some(buffer[..len].to_vec()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => None,
+            };
+            if let (Some(rate), Some(bytes)) = (way.rate, &bytes) {
+                let len = u32::try_from(bytes.len()).unwrap();
+                thread::sleep(Duration::from_secs(1) * len / rate);
+            }
+            let is_end = bytes.is_none();
+            sender.0.lock().unwrap().push_back((Instant::now() + way.delay, bytes));
+            sender.1.notify_all();
+            if is_end {
+                return;
+            }
+        }
+    });
+    thread::spawn(move || {
+        loop {
+            let guard = queue.0.lock().unwrap();
+            let mut guard = queue.1.wait_while(guard, |queue| queue.is_empty()).unwrap();
+            let (at, bytes) = guard.pop_front().unwrap();
+            drop(guard);
+            thread::sleep(at.saturating_duration_since(Instant::now()));
+            let is_cut = writing.cut.load(Ordering::SeqCst);
+            match bytes {
+                Some(bytes) if !is_cut => {
+                    if to.write_all(&bytes).is_err() {
+                        return;
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    if !is_cut {
+                        let _ = to.shutdown(Shutdown::Write);
+                    }
+                    return;
+                }
+            }
+        }
+    });
+}

@@ -60,7 +60,7 @@ fn without_the_right_to_make_namespaces_the_simulator_runs_alone() {
     let said: Vec<String> =
         lines.take_while(|line| !line.contains("the simulator alone")).collect();
     let is_said = |what: &str| said.iter().any(|line| line.contains(what));
-    assert!(is_said("the right to make network namespaces"), "{said:?}");
+    assert!(is_said("the right to make network namespaces and rules in them"), "{said:?}");
 }
 
 #[test]

@@ -55,12 +55,9 @@ impl Expected {
             Question::Found(Class::NatForgotten) if fault == Fault::NatExpiry => {
                 nat_expiry(setup, side)
             }
+            Question::Found(class) if fault == Fault::MtuHole => mtu_hole(setup, side, class),
             Question::Found(class) => planned(class),
-            Question::FoundOrKept(class) => match planned(class) {
-                Self::Found(promise) => Self::FoundOrKept(promise),
-                Self::Never => Self::Never,
-                Self::NotAsked | Self::Kept | Self::FoundOrKept(_) => Self::Kept,
-            },
+            Question::FoundOrKept(class) => found_or_kept(setup, planned(class)),
             Question::Blackout(lasts) => blackout(setup, side, lasts),
         }
     }
@@ -101,6 +98,32 @@ fn own_stall(setup: &Setup, side: Side) -> Expected {
         }
     }
     expected
+}
+
+/// Long packets get lost, short ones do not: keepalive probes still come and go, and the server's beats.
+/// Only what waits behind the long line shows it, to a server that waits for beats, or to the kernel
+/// that sends the line again and again.
+fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
+    let row = |class| Expected::planned(setup.plan().row(class).side(side));
+    match (setup.end(Side::Server).policy.limit(), side) {
+        (Some(_), _) => row(cut),
+        (None, Side::Client) => row(Class::MachineGoneUnacked),
+        (None, Side::Server) => Expected::Never,
+    }
+}
+
+/// A router that forgets, and remembers again with the client's next packet. Only what the server sends
+/// before that, a beat or a probe, meets a router that knows nothing of it.
+fn found_or_kept(setup: &Setup, planned: Expected) -> Expected {
+    let server = setup.end(Side::Server);
+    let server_sends = server.policy.beat().is_some() || server.kernel.keepalive().is_some();
+    match planned {
+        Expected::Found(promise) if server_sends => Expected::FoundOrKept(promise),
+        Expected::Never => Expected::Never,
+        Expected::Found(_) | Expected::NotAsked | Expected::Kept | Expected::FoundOrKept(_) => {
+            Expected::Kept
+        }
+    }
 }
 
 /// A router that forgets idle connections; after a rest the client sends a line.

@@ -40,6 +40,8 @@ pub(super) enum Fault {
     ClientLinkDown,
     /// The server's own interface goes down.
     ServerLinkDown,
+    /// The client gets another address.
+    AddressChanged,
     /// The router drops what comes from the client.
     CutToServer,
     /// The router drops what comes from the server.
@@ -58,6 +60,8 @@ pub(super) enum Fault {
     NatFlushReset,
     /// The router forgets connections that are idle for 3 s; after 30 s the client sends a line.
     NatExpiry,
+    /// The router drops long packets, and the client sends a long line.
+    MtuHole,
     /// A proxy goes on reading, and forwards nothing.
     BlackHole,
     /// The server reads no more, and the client sends without an end.
@@ -90,7 +94,7 @@ pub(super) enum Question {
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Nothing,
         Self::ClientCloses,
         Self::ServerCloses,
@@ -104,6 +108,7 @@ impl Fault {
         Self::GoneUnacked,
         Self::ClientLinkDown,
         Self::ServerLinkDown,
+        Self::AddressChanged,
         Self::CutToServer,
         Self::CutToClient,
         Self::FirewallDrop,
@@ -113,6 +118,7 @@ impl Fault {
         Self::NatFlushDrop,
         Self::NatFlushReset,
         Self::NatExpiry,
+        Self::MtuHole,
         Self::BlackHole,
         Self::ServerNotReading,
         Self::ClientNotReading,
@@ -138,6 +144,7 @@ impl Fault {
             Self::GoneUnacked => "gone-unacked",
             Self::ClientLinkDown => "client-link-down",
             Self::ServerLinkDown => "server-link-down",
+            Self::AddressChanged => "address-changed",
             Self::CutToServer => "cut-to-server",
             Self::CutToClient => "cut-to-client",
             Self::FirewallDrop => "firewall-drop",
@@ -147,6 +154,7 @@ impl Fault {
             Self::NatFlushDrop => "nat-flush-drop",
             Self::NatFlushReset => "nat-flush-reset",
             Self::NatExpiry => "nat-expiry",
+            Self::MtuHole => "mtu-hole",
             Self::BlackHole => "black-hole",
             Self::ServerNotReading => "server-not-reading",
             Self::ClientNotReading => "client-not-reading",
@@ -173,6 +181,7 @@ impl Fault {
             Self::GoneUnacked => "machine gone, data unacked",
             Self::ClientLinkDown => "client's link down",
             Self::ServerLinkDown => "server's link down",
+            Self::AddressChanged => "client's address changes",
             Self::CutToServer => "path cut to the server",
             Self::CutToClient => "path cut to the client",
             Self::FirewallDrop => "firewall drops",
@@ -182,6 +191,7 @@ impl Fault {
             Self::NatFlushDrop => "NAT forgets, drops",
             Self::NatFlushReset => "NAT forgets, resets",
             Self::NatExpiry => "NAT forgets idle ones (3 s)",
+            Self::MtuHole => "long packets get lost",
             Self::BlackHole => "middlebox acks and drops",
             Self::ServerNotReading => "server does not read",
             Self::ClientNotReading => "client does not read",
@@ -211,6 +221,10 @@ impl Fault {
             }
             Self::ClientLinkDown => "`ip link set dev link down` in the client's namespace",
             Self::ServerLinkDown => "`ip link set dev link down` in the server's namespace",
+            Self::AddressChanged => {
+                "`ip addr flush dev link` and `ip addr add 192.0.2.3/24 dev link` in the client's \
+                 namespace"
+            }
             Self::CutToServer => "router: `iifname client drop`",
             Self::CutToClient => "router: `iifname server drop`",
             Self::FirewallDrop => "router: `tcp dport 39002 drop; tcp sport 39002 drop`",
@@ -230,6 +244,7 @@ impl Fault {
                 "router: `nf_conntrack_tcp_timeout_established` 3, `nf_conntrack_tcp_loose` 0 and `ct \
                  state invalid drop`; after 30 s the client sends a line"
             }
+            Self::MtuHole => "router: `meta length > 600 drop`; then the client sends 4000 bytes",
             Self::BlackHole => "a TCP proxy on the router that reads on and forwards nothing",
             Self::ServerNotReading => {
                 "nobody reads the server's output; the client sends on and on"
@@ -260,11 +275,12 @@ impl Fault {
             Self::ServerKilled | Self::ServerKilledUnread => peer_of(false, Class::PeerKilled),
             Self::ClientFrozen => peer_of(true, Class::PeerFrozen),
             Self::ServerFrozen => peer_of(false, Class::PeerFrozen),
-            Self::GoneIdle | Self::ClientLinkDown | Self::ServerLinkDown => {
+            Self::GoneIdle | Self::ClientLinkDown | Self::ServerLinkDown | Self::AddressChanged => {
                 Question::Found(Class::MachineGoneIdle)
             }
             Self::GoneUnacked => Question::Found(Class::MachineGoneUnacked),
-            Self::CutToServer => Question::Found(Class::CutToServer),
+            // Beats wait behind the line for ever.
+            Self::CutToServer | Self::MtuHole => Question::Found(Class::CutToServer),
             Self::CutToClient => Question::Found(Class::CutToClient),
             // An ICMP error is a hint that TCP does not heed while it can still try.
             Self::FirewallDrop | Self::RejectIcmp => Question::Found(Class::FirewallDrop),

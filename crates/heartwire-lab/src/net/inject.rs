@@ -71,6 +71,11 @@ impl Experiment {
             Fault::ClientLinkDown => down(&self.topology.client),
             Fault::ServerLinkDown => down(&self.topology.server),
             Fault::GoneIdle | Fault::BlackoutShort | Fault::BlackoutLong => self.rules(&DROP_ALL),
+            Fault::AddressChanged => Moment::of(|| {
+                self.topology.client.ip("addr flush dev link\n\
+                     addr add 192.0.2.3/24 dev link\n\
+                     route add default via 192.0.2.1\n")
+            }),
             Fault::CutToServer => self.rules(&["iifname client drop"]),
             Fault::CutToClient => self.rules(&["iifname server drop"]),
             Fault::FirewallDrop => self.rules(&["tcp dport 39002 drop", "tcp sport 39002 drop"]),
@@ -80,6 +85,11 @@ impl Experiment {
                 Moment::of(|| run(self.topology.router.command("conntrack").arg("-F")).map(drop))
             }
             Fault::NatExpiry => self.rest_and_type(),
+            Fault::MtuHole => {
+                self.rules(&["meta length > 600 drop"])?;
+                let client = &mut self.client;
+                Moment::of(|| client.type_line(&".".repeat(4000)))
+            }
             Fault::BlackHole => {
                 let middlebox = self.middlebox.as_mut();
                 Moment::of(|| middlebox.map_or(Ok(()), super::middlebox::Middlebox::swallow))

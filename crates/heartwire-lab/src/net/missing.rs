@@ -1,12 +1,11 @@
 //! What the lab needs, and whether it is here.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::bail;
 
-use super::command::{is_installed, run};
-use super::namespace::{Owner, this_program};
+use super::command::is_installed;
+use super::namespace::{Namespace, Owner, this_program};
 
 /// The programs that the lab runs, and where Debian has them.
 const TOOLS: [(&str, &str); 6] = [
@@ -24,20 +23,24 @@ pub(super) fn find(owner: Owner) -> Vec<String> {
     let mut missing: Vec<String> = absent
         .map(|(tool, package)| format!("the program {tool} (apt-get install {package})"))
         .collect();
-    if !Path::new("/dev/net/tun").exists() {
-        missing.push("/dev/net/tun, for links that damage packets (modprobe tun)".to_owned());
-    }
-    if is_installed("ip")
-        && let Err(error) = make_namespace(&owner.name(0, "probe"))
+    if missing.is_empty()
+        && let Err(error) = try_namespace(owner)
     {
-        missing.push(format!("the right to make network namespaces, as root has it: {error:#}"));
+        missing.push(format!(
+            "the right to make network namespaces and rules in them, as root has it: {error:#}"
+        ));
     }
     missing
 }
 
-fn make_namespace(name: &str) -> anyhow::Result<()> {
-    run(Command::new("ip").args(["netns", "add", name]))?;
-    run(Command::new("ip").args(["netns", "delete", name])).map(drop)
+fn try_namespace(owner: Owner) -> anyhow::Result<()> {
+    let namespace = Namespace::make(owner.name(0, "probe"))?;
+    namespace.nft("add table ip lab\n")
+}
+
+/// Whether there can be [links](super::impair) that damage packets.
+pub(super) fn has_tun() -> bool {
+    Path::new("/dev/net/tun").exists()
 }
 
 /// The program under test: the one that was named, or the one that was built beside this one.

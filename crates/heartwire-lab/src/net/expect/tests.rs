@@ -74,6 +74,22 @@ fn who_stood_still_may_have_been_given_up_meanwhile() {
 fn whoever_sends_first_decides_where_a_new_entry_can_be_made() {
     let loose = expected(Fault::NatFlushLoose, Detector::BothWays, Side::Client);
     assert!(matches!(loose, Expected::FoundOrKept(_)), "{loose:?}");
+    // Here it is always the client.
+    for side in [Side::Client, Side::Server] {
+        assert_eq!(expected(Fault::NatFlushLoose, Detector::OneWay, side), Expected::Kept);
+    }
     let dropped = expected(Fault::NatFlushDrop, Detector::BothWays, Side::Client);
     assert!(matches!(dropped, Expected::Found(_)), "{dropped:?}");
+}
+
+#[test]
+fn beats_that_wait_behind_a_long_packet_for_ever_are_missed_and_probes_are_not() {
+    let hole = |detector, side| expected(Fault::MtuHole, detector, side);
+    let cut = |detector, side| expected(Fault::CutToServer, detector, side);
+    for side in [Side::Client, Side::Server] {
+        assert_eq!(hole(Detector::BothWays, side), cut(Detector::BothWays, side));
+    }
+    assert_eq!(hole(Detector::KeepaliveTuned, Side::Server), Expected::Never);
+    let retransmitted = promised(Fault::MtuHole, Detector::KeepaliveTuned, Side::Client);
+    assert_eq!(retransmitted.by, [Mechanism::Retransmissions]);
 }

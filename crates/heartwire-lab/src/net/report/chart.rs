@@ -13,7 +13,7 @@ use crate::net::fault::Fault;
 /// Where the columns begin, and how wide and high a cell is.
 const LEFT: f64 = 196.0;
 const TOP: f64 = 108.0;
-const WIDTH: f64 = 128.0;
+const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 30.0;
 /// What is left free at both sides of a cell.
 const MARGIN: f64 = 9.0;

@@ -86,6 +86,8 @@ Examples:
       let the kernel hold five beats of each client back, so that most cost the server nothing
   heartwire serve --on-data echo --listen 127.0.0.1:0 --listen '[::1]:0'
       send data back; IPv4 and IPv6, ports chosen by the system
+  heartwire serve --tokens clients.tokens --per-address 50 --drain 30s
+      take in only those who show a token; when stopped, have them come back over half a minute
 
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session and exits within
 --drain plus one second; a second signal exits at once.
@@ -104,11 +106,14 @@ Examples:
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
   seq 3 | heartwire connect --retry never --until-eof localhost:39002
       send three lines and leave
+  heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:39002
+      be known by a name, show a token, and tell the round trip
 
 The end of standard input does not end the connection, unless --until-eof is given.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
-try again (--retry never): 4 cannot connect or lost the connection, 5 the server was called dead.";
+try again (--retry never, or the server said so): 4 cannot connect, was turned away, or lost the
+connection, 5 the server was called dead.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -179,7 +184,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
     pub(crate) all_arrivals: RateOrOff,
 
-    /// How long a stop waits for queued bytes to be sent.
+    /// How long a stop waits for queued bytes to be sent, and the time over which it asks clients (wire
+    /// v1) to come back.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
@@ -432,15 +438,21 @@ pub(crate) struct OfferArgs {
 }
 
 impl OfferArgs {
-    pub(crate) fn offer(&self, policy: &Policy) -> Offer {
+    pub(crate) fn offer(&self, policy: &Policy) -> Result<Offer, Usage> {
         let mut offer = Offer::new(policy);
         if self.floor.is_some() {
             offer = offer.floor(self.floor);
         }
         if let Some(ceiling) = self.ceiling {
+            if let Some(limit) = policy.limit().filter(|&limit| limit > ceiling) {
+                return Err(Usage(format!(
+                    "a --ceiling of {ceiling:?} is below the limit of {limit:?}, which this end waits \
+                     for anyway. Use a --limit of at most {ceiling:?}, or a longer --ceiling"
+                )));
+            }
             offer = offer.ceiling(ceiling);
         }
-        offer
+        Ok(offer)
     }
 }
 

@@ -11,7 +11,8 @@ use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
 use heartwire::kernel::KernelReport;
-use heartwire::v1::Welcome;
+use heartwire::server::valid_name;
+use heartwire::v1::{TOKEN_LEN_MAX, Welcome};
 use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -110,7 +111,7 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
     let mut config = ClientConfig::new(args.target.clone())
         .wire(wire(args)?)
         .handshake_timeout(args.handshake_timeout)
-        .offer(args.offer.offer(&policy))
+        .offer(args.offer.offer(&policy)?)
         .policy(policy)
         .caps(caps)
         .kernel(args.kernel.options()?)
@@ -119,6 +120,7 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         .while_disconnected(while_disconnected)
         .outbound_max(args.queue_max);
     if let Some(name) = &args.name {
+        valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
         config = config.name(name);
     }
     if let Some(path) = &args.token_file {
@@ -144,6 +146,9 @@ fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
             "wire v0 has neither names nor tokens: --name and --token-file need v1".to_owned(),
         ));
     }
+    if wire == Wire::V0 && args.path.is_some() {
+        return Err(Usage("beats of wire v0 tell nothing of the path: --path needs v1".to_owned()));
+    }
     Ok(wire)
 }
 
@@ -153,6 +158,12 @@ fn read_token(path: &Path) -> Result<String, Usage> {
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Usage(format!("{} must hold one token and nothing else", path.display())));
+    }
+    if token.len() > TOKEN_LEN_MAX {
+        return Err(Usage(format!(
+            "the token in {} is longer than {TOKEN_LEN_MAX} bytes",
+            path.display()
+        )));
     }
     Ok(token.to_owned())
 }

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
 
-use anyhow::Context;
 use heartwire::server::{
     AddressCaps, Agreed, ChannelHandler, Control, Event, Events, Handle, Handler, Rate, Resumer,
-    Server, ServerConfig, SessionId, SharedTokens, Tokens, Wires, channel,
+    Server, ServerConfig, SessionId, SharedTokens, Tokens, TokensError, Wires, channel,
 };
 use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
@@ -33,6 +32,9 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
+    if args.tokens.is_some() && args.require == Some(WireArg::V0) {
+        return Err(Usage("wire v0 has no tokens: --tokens needs v1".to_owned()).into());
+    }
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let config = config(args, tokens.clone())?;
     // Before the first client comes, who might take the last descriptor, and before the first line
@@ -101,7 +103,7 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
         .kernel(args.kernel.options()?)
         .sessions_max(args.sessions)
         .outbound_max(args.queue_max)
-        .offer(args.offer.offer(&policy))
+        .offer(args.offer.offer(&policy)?)
         .addresses(addresses(args))
         .drain(args.drain);
     if let Some(beats) = args.coalesce {
@@ -146,9 +148,15 @@ fn addresses(args: &ServeArgs) -> AddressCaps {
         .all_arrivals(rate(args.all_arrivals, 2))
 }
 
-fn load_tokens(path: &Path) -> anyhow::Result<SharedTokens> {
-    let tokens = Tokens::from_file(path)
-        .with_context(|| format!("cannot use the tokens in {}", path.display()))?;
+fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
+    let tokens = Tokens::from_file(path).map_err(|error| {
+        let what = if matches!(error, TokensError::Unreadable { .. }) {
+            error.to_string()
+        } else {
+            format!("cannot use the tokens in {}: {error}", path.display())
+        };
+        Usage(what)
+    })?;
     if Tokens::is_world_readable(path).unwrap_or(false) {
         tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
     }

@@ -88,7 +88,8 @@ struct Wishes {
     checked_in_at: AtomicU64,
     /// One of them has changed.
     changed: Notify,
-    path: Mutex<Option<Path>>,
+    /// As of the last beat, and when that was.
+    path: Mutex<Option<(Path, Instant)>>,
 }
 
 impl Wishes {
@@ -119,11 +120,15 @@ impl Wishes {
         self.changed.notify_one();
     }
 
+    /// Time goes on, and the server has not heard us meanwhile as far as anybody knows.
     fn path(&self) -> Option<Path> {
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner)
+        let (mut path, at) = (*self.path.lock().unwrap_or_else(PoisonError::into_inner))?;
+        path.unheard = path.unheard.saturating_add(clock::now().saturating_since(at));
+        Some(path)
     }
 
     fn set_path(&self, path: Option<Path>) {
+        let path = path.map(|path| (path, clock::now()));
         *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
     }
 }
@@ -218,8 +223,8 @@ impl Client {
         self.shared.wishes.check_in(clock::now());
     }
 
-    /// How both directions of the connection fared at the last beat of the server; `None` without a
-    /// connection, and on wire v0.
+    /// How both directions of the connection fare, as far as the last beat of the server tells; `None`
+    /// without a connection, and on wire v0.
     #[must_use]
     pub fn path(&self) -> Option<Path> {
         self.shared.wishes.path()

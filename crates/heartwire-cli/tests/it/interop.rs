@@ -194,6 +194,27 @@ const OF_CONNECT: &[(&str, &str)] = &[
     ("stalled", "gap_ms"),
     ("closed", ""),
 ];
+/// The same for clients and servers that speak v1.
+pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
+    ("listening", OF_SERVE[0].1),
+    ("online", "session peer wire name epoch agent to_server to_client wake_bytes"),
+    ("promise", "session beat_ms limit_ms"),
+    ("health", "session health"),
+    ("fighting", "name peer"),
+    ("offline", OF_SERVE[4].1),
+    ("stopped", OF_SERVE[8].1),
+];
+pub(crate) const OF_CONNECT_V1: &[(&str, &str)] = &[
+    ("starting", "target policy"),
+    ("connecting", "attempt"),
+    ("online", "peer kernel wire session epoch to_server to_client wake_bytes"),
+    ("path", "rtt_ms unheard_ms peer_late_ms peer_health"),
+    ("health", "health"),
+    ("too_fast", ""),
+    ("offline", OF_CONNECT[3].1),
+    ("waiting", "wait_ms attempt"),
+    ("closed", ""),
+];
 const OF_VERDICT: &str = "cause silence_ms earliest_ms latest_ms stalled_ms late_ms";
 const OF_POLICY: &str = "beat_ms limit_ms peer_beat_ms echo bound_ms bound_after_fault_ms";
 
@@ -261,7 +282,7 @@ fn events_of_connect() {
 
 /// Each event that there is came, and all had these fields, which are in the document.
 #[track_caller]
-fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
+pub(crate) fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
     for (name, fields) in documented {
         assert!(DOCUMENT.contains(&format!("| `{name}` |")), "{name} is not documented");
         for field in fields.split_whitespace() {
@@ -279,6 +300,10 @@ fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
     }
     let known = |event: &Event| documented.iter().any(|(name, _)| event.name() == *name);
     assert!(events.iter().all(known), "undocumented: {events:#?}");
+    for online in events.iter().filter(|event| event["wire"] == "v1") {
+        expect_keys(&online["to_server"], "beat_ms limit_ms");
+        expect_keys(&online["to_client"], "beat_ms limit_ms");
+    }
     expect_keys(&events[0]["policy"], OF_POLICY);
     let sentences = DOCUMENT.split_once("## Policy, contract and verdict").unwrap().1;
     for field in OF_POLICY.split(' ').chain(OF_VERDICT.split(' ')) {

@@ -25,6 +25,7 @@ mod plan;
 mod program;
 mod reference;
 mod stop;
+mod v1;
 
 use core::time::Duration;
 use std::thread;

@@ -113,6 +113,18 @@ impl Server {
         Self::spawn(heartwire(&program).args(wire).args(args))
     }
 
+    /// On whatever wire it takes by default.
+    #[track_caller]
+    pub(crate) fn start_plain(args: &[&str]) -> Self {
+        Self::start_plain_on("127.0.0.1:0", args)
+    }
+
+    #[track_caller]
+    pub(crate) fn start_plain_on(addr: &str, args: &[&str]) -> Self {
+        let program = ["serve", "--listen", addr, "--format", "json"];
+        Self::spawn(heartwire(&program).args(args))
+    }
+
     /// With so many open files.
     #[track_caller]
     pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {
@@ -176,8 +188,18 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn start_at(target: &str, args: &[&str]) -> Self {
+        Self::spawn(target, &[v0_unless(args, "--wire"), args.to_vec()].concat())
+    }
+
+    /// On whatever wire it speaks by default.
+    #[track_caller]
+    pub(crate) fn start_plain(target: SocketAddr, args: &[&str]) -> Self {
+        Self::spawn(&target.to_string(), args)
+    }
+
+    #[track_caller]
+    fn spawn(target: &str, args: &[&str]) -> Self {
         let mut command = heartwire(&["connect", "--format", "json", target]);
-        command.args(v0_unless(args, "--wire"));
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let output = Lines::of(process.0.stdout.take().unwrap());

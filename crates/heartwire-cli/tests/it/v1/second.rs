@@ -1,0 +1,347 @@
+//! Our programs with a second implementation of the wire, in Python, written from PROTOCOL.md alone.
+
+use core::net::SocketAddr;
+use std::io::Write;
+use std::process::{ChildStdin, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::interop::{OF_CONNECT_V1, OF_SERVE_V1, expect_documented};
+use crate::lines::{Event, Lines};
+use crate::program::{Client, Process, Server};
+use crate::side_by_side;
+
+use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
+
+const SECOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second/heartwire_v1.py");
+const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md");
+
+/// A program of the second implementation.
+struct Second {
+    process: Process,
+    stdin: ChildStdin,
+    events: Lines,
+}
+
+impl Second {
+    #[track_caller]
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new("python3");
+        command.arg(SECOND).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Process(command.spawn().expect("these tests need python3"));
+        let events = Lines::of(process.0.stdout.take().unwrap());
+        Self { stdin: process.0.stdin.take().unwrap(), process, events }
+    }
+
+    #[track_caller]
+    fn client(server: SocketAddr, args: &[&str]) -> Self {
+        let port = server.port().to_string();
+        Self::start(&[&["client", "127.0.0.1", &port], args].concat())
+    }
+
+    #[track_caller]
+    fn server(args: &[&str]) -> (Self, SocketAddr) {
+        let second = Self::start(&[&["server", "0"], args].concat());
+        let port = u16::try_from(second.event("listening").count("port")).unwrap();
+        (second, ([127, 0, 0, 1], port).into())
+    }
+
+    #[track_caller]
+    fn obey(&mut self, command: &str) {
+        writeln!(self.stdin, "{command}").unwrap();
+    }
+
+    #[track_caller]
+    fn event(&self, name: &str) -> Event {
+        self.events.event(name)
+    }
+}
+
+/// Beats of 300 ms, and a limit that leaves room for a busy machine.
+const QUICK: [&str; 6] = ["--beat", "300ms", "--limit", "3s", "--floor", "100ms"];
+const QUICK_MS: [&str; 8] = ["--beat", "300", "--want", "300", "--limit", "3000", "--floor", "100"];
+
+#[test]
+fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it() {
+    let mut second = Second::start(&["golden", PROTOCOL]);
+    assert_eq!(second.event("golden")["frames"], 5);
+    assert_eq!(second.process.exit_code(), Some(0));
+}
+
+#[test]
+fn its_client_works_with_our_server() {
+    let server = Server::start_plain(&[&QUICK[..], &["--on-data", "upper"]].concat());
+    let mut second = Second::client(server.addr, &[&["--name", "bob"], &QUICK_MS[..]].concat());
+    let (welcome, online) = (second.event("welcome"), server.event("online"));
+    assert_eq!(online["wire"], "v1");
+    assert_eq!((&online["name"], &online["agent"]), (&"bob".into(), &"second".into()));
+    assert_eq!(welcome["epoch"], online["epoch"]);
+    assert_eq!(welcome["wake_bytes"], online["wake_bytes"]);
+    for (key, direction, field) in [
+        ("server_beat", "to_server", "beat_ms"),
+        ("server_limit", "to_server", "limit_ms"),
+        ("client_beat", "to_client", "beat_ms"),
+        ("client_limit", "to_client", "limit_ms"),
+    ] {
+        assert_eq!(welcome.number(key), online[direction][field].as_f64().unwrap(), "{key}");
+    }
+    second.obey("data straight away");
+    assert_eq!(second.event("data")["text"], "STRAIGHT AWAY");
+    assert_eq!(server.event("data")["preview"], "\"straight away\"");
+    expect_round_trips(&second.events.first_events("beat", 5));
+
+    // The limit moves with the promise: 1,000 ms and what was left beside 300 of 3,000.
+    second.obey("promise 1000");
+    let promise = server.event("promise");
+    assert_eq!((promise.number("beat_ms"), promise.number("limit_ms")), (1000.0, 3700.0));
+    second.obey("promise 100");
+    let promise = &server.events.first_events("promise", 2)[1];
+    assert_eq!((promise.number("beat_ms"), promise.number("limit_ms")), (100.0, 2800.0));
+    second.obey("health 1");
+    assert_eq!(server.event("health")["health"], "degraded");
+
+    second.obey("bye 0 1");
+    assert_eq!(second.event("end")["reason"], "left");
+    let offline = server.event("offline");
+    assert_eq!(offline["reason"], "bye");
+    assert!(offline.text("detail").ends_with("done"), "{offline:?}");
+}
+
+#[track_caller]
+fn expect_round_trips(beats: &[Event]) {
+    // The first beat of a server answers nothing.
+    assert_eq!(beats[0]["rtt_ms"], Value::Null);
+    let rtts: Vec<_> = beats[2..].iter().map(|beat| beat.number("rtt_ms")).collect();
+    // Over loopback. What is not subtracted as held would be up to 300 ms.
+    let least = rtts.iter().copied().fold(f64::MAX, f64::min);
+    assert!(least < 30.0, "{rtts:?}");
+    for beat in beats {
+        assert!(beat.number("silence_ms") < 3000.0, "{beat:?}");
+    }
+}
+
+#[test]
+fn our_client_works_with_its_server() {
+    let args = [&["--wake-bytes", "161", "--ask"], &QUICK_MS[..]].concat();
+    let (mut second, addr) = Second::server(&args);
+    let mut ours = [&QUICK[..], &["--name", "bob", "--path", "300ms"]].concat();
+    ours.extend(["--retry", "fixed:60s"]);
+    let mut client = Client::start_plain(addr, &ours);
+    let (hello, online) = (second.event("hello"), client.event("online"));
+    assert_eq!(hello["name"], "bob");
+    for (key, ms) in [("beat", 300), ("want", 300), ("limit", 3000), ("floor", 100)] {
+        assert_eq!(hello[key], ms, "{key}");
+    }
+    assert_eq!(online["epoch"], 1);
+    assert_eq!(online["wake_bytes"], 161);
+    assert_eq!(online["to_server"]["beat_ms"], 300.0);
+    client.type_in("hello\n");
+    assert_eq!(second.event("data")["text"], "hello");
+    second.obey("data and back");
+    client.output.line("and back");
+    expect_round_trips(&second.events.first_events("beat", 5));
+    let path = client.events.event_where("path", |path| path["rtt_ms"].is_number());
+    assert!(path.number("rtt_ms") < 300.0, "{path:?}");
+    second.obey("health 2");
+    assert_eq!(client.event("health")["health"], "draining");
+
+    // It waits within the window, whatever its own backoff says, and comes back.
+    second.obey("bye 1 2 300 600");
+    let offline = client.event("offline");
+    assert!(offline.text("detail").contains("draining"), "{offline:?}");
+    let wait = client.event("waiting").number("wait_ms");
+    assert!((300.0..=600.0).contains(&wait), "{wait}");
+    client.events.first_events("online", 2);
+    // A code that no version has yet, and never again.
+    second.obey("bye 1234 0");
+    assert_eq!(client.process.exit_code(), Some(4));
+    let last = client.events.events_so_far("offline").pop().unwrap();
+    assert!(last.text("detail").contains("other"), "{last:?}");
+}
+
+#[test]
+fn either_implementation_calls_the_other_dead_in_time() {
+    side_by_side(&[
+        ("our server, when its client says nothing more", || {
+            let server = Server::start_plain(&QUICK);
+            let mut second = Second::client(server.addr, &QUICK_MS);
+            server.event("online");
+            second.events.first_events("beat", 3);
+            second.obey("mute");
+            let verdict = server.event("verdict");
+            let silence = verdict.number("silence_ms");
+            assert_eq!(verdict["cause"], "silence");
+            assert!((3000.0..3200.0).contains(&silence), "{verdict:?}");
+            // With a reset, and without a BYE.
+            assert_eq!(second.event("end")["reason"], "reset");
+            assert!(second.events.events_so_far("bye").is_empty());
+        }),
+        ("our client, when its server says nothing more", || {
+            let (mut second, addr) = Second::server(&QUICK_MS);
+            let args = [&QUICK[..], &["--retry", "never"]].concat();
+            let mut client = Client::start_plain(addr, &args);
+            client.event("online");
+            second.events.first_events("beat", 3);
+            second.obey("mute");
+            assert_eq!(client.process.exit_code(), Some(5));
+            let offline = client.event("offline");
+            assert_eq!(offline["cause"], "silence");
+            assert!((3000.0..3200.0).contains(&offline.number("silence_ms")), "{offline:?}");
+            assert_eq!(second.event("end")["reason"], "reset");
+        }),
+        ("its client, when our server stands still", || {
+            let server = Server::start_plain(&QUICK);
+            let second = Second::client(server.addr, &QUICK_MS);
+            second.events.first_events("beat", 3);
+            server.process.freeze();
+            let verdict = second.event("verdict");
+            assert_eq!(verdict["cause"], "silence");
+            assert!(verdict.number("silence_ms") >= 3000.0, "{verdict:?}");
+            server.process.thaw();
+            assert_eq!(server.event("offline")["reason"], "reset");
+        }),
+        ("its server, when our client stands still", || {
+            let (second, addr) = Second::server(&QUICK_MS);
+            let client = Client::start_plain(addr, &QUICK);
+            second.events.first_events("beat", 3);
+            client.process.freeze();
+            assert_eq!(second.event("verdict")["cause"], "silence");
+            client.process.thaw();
+            assert_eq!(client.event("offline")["reason"], "reset");
+        }),
+    ]);
+}
+
+#[test]
+fn its_client_is_turned_away_for_the_same_reasons() {
+    side_by_side(&[
+        ("no token", || {
+            let tokens = file("second-server", SOMEBODY);
+            let server = Server::start_plain(&["--tokens", &tokens]);
+            let wrong = file("second-wrong", SOMEBODY_ELSE);
+            for args in [&[][..], &["--token-file", &wrong]] {
+                let second = Second::client(server.addr, args);
+                let bye = second.event("bye");
+                assert_eq!((bye.count("code"), bye.count("retry")), (4, 0));
+                assert_eq!(second.event("end")["reason"], "turned_away");
+            }
+            let good = file("second-good", SOMEBODY);
+            Second::client(server.addr, &["--token-file", &good]).event("welcome");
+        }),
+        ("no contract", || {
+            let server =
+                Server::start_plain(&["--limit", "6s", "--beat", "2s", "--ceiling", "20s"]);
+            let second = Second::client(server.addr, &["--floor", "10000"]);
+            let bye = second.event("bye");
+            assert_eq!((bye.count("code"), bye.count("retry")), (2, 0));
+            assert!(bye.text("detail").contains("30s"), "{bye:?}");
+        }),
+        ("taken over", || {
+            let server = Server::start_plain(&[]);
+            let older = Second::client(server.addr, &["--name", "bob"]);
+            let first = older.event("welcome");
+            let newer = Second::client(server.addr, &["--name", "bob"]);
+            let bye = older.event("bye");
+            assert_eq!((bye.count("code"), bye.count("retry")), (5, 0));
+            assert!(newer.event("welcome").count("epoch") > first.count("epoch"));
+        }),
+        ("drained", || {
+            let server = Server::start_plain(&["--drain", "4s"]);
+            let second = Second::client(server.addr, &[]);
+            second.event("welcome");
+            server.stop();
+            let bye = second.event("bye");
+            assert_eq!((bye.count("code"), bye.count("retry")), (1, 2));
+            assert_eq!((bye.count("earliest"), bye.count("latest")), (0, 4000));
+        }),
+        ("a promise over the ceiling", || {
+            let args = ["--limit", "6s", "--beat", "2s", "--ceiling", "20s"];
+            let server = Server::start_plain(&args);
+            let mut second = Second::client(server.addr, &["--beat", "2000"]);
+            second.event("welcome");
+            // At most 20 s less 4 s, and half of 20 s.
+            second.obey("promise 10000");
+            assert_eq!(server.event("promise").number("limit_ms"), 20_000.0);
+            second.obey("promise 10001");
+            let bye = second.event("bye");
+            assert_eq!((bye.count("code"), bye.count("retry")), (9, 1));
+            assert_eq!(server.event("offline")["violation"], "promise_too_long");
+        }),
+    ]);
+}
+
+#[test]
+fn our_client_holds_the_same_against_its_server() {
+    let (mut second, addr) = Second::server(&["--beat", "2000", "--limit", "6000"]);
+    let client = Client::start_plain(addr, &["--ceiling", "40s", "--retry", "fixed:60s"]);
+    client.event("online");
+    // The client's limit of 30 s beside 2 s leaves 28 s, and 40 s are the most.
+    second.obey("promise 12000");
+    second.obey("data still there");
+    client.output.line("still there");
+    second.obey("promise 12001");
+    let offline = client.event("offline");
+    assert_eq!(offline["violation"], "promise_too_long", "{offline:?}");
+    assert_eq!(offline.number("unsent"), 0.0);
+    let end = second.event("end");
+    assert!(["closed_by_peer", "reset"].contains(&end.text("reason")), "{end:?}");
+}
+
+#[test]
+fn a_client_that_beats_far_too_often_is_told_and_then_sent_away() {
+    let server = Server::start_plain(&["--beat", "1s", "--limit", "3s"]);
+    let mut second = Second::client(server.addr, &["--beat", "1000"]);
+    second.event("welcome");
+    // Each change of health is a beat: 64 are free, 64 more are not.
+    for number in 0..90 {
+        second.obey(&format!("health {}", number % 2));
+    }
+    let told = second.events.event_where("beat", |beat| beat["notices"] == 1);
+    assert_eq!(told["health"], 0);
+    assert!(server.events.events_so_far("offline").is_empty());
+    for number in 0..90 {
+        second.obey(&format!("health {}", number % 2));
+    }
+    let bye = second.event("bye");
+    assert_eq!((bye.count("code"), bye.count("retry")), (8, 1));
+    assert_eq!(server.event("offline")["violation"], "too_fast");
+}
+
+#[test]
+fn every_event_of_v1_has_the_documented_fields_and_no_others() {
+    side_by_side(&[
+        ("serve", || {
+            let server = Server::start_plain(&[]);
+            let mut second = Second::client(server.addr, &["--beat", "10000"]);
+            second.event("welcome");
+            second.obey("promise 20000");
+            second.obey("health 1");
+            server.event("health");
+            // The first one holds the name, and five may take it over within a minute.
+            let mut bobs = Vec::new();
+            for _ in 0..6 {
+                let bob = Second::client(server.addr, &["--name", "bob"]);
+                bob.event("welcome");
+                bobs.push(bob);
+            }
+            let late = Second::client(server.addr, &["--name", "bob"]);
+            assert_eq!(late.event("bye")["code"], 7);
+            server.event("fighting");
+            expect_documented(&server.stop(), OF_SERVE_V1);
+        }),
+        ("connect", || {
+            let (mut second, addr) = Second::server(&QUICK_MS);
+            let args = [&QUICK[..], &["--path", "200ms", "--retry", "fixed:100ms"]].concat();
+            let client = Client::start_plain(addr, &args);
+            client.event("path");
+            second.obey("health 1");
+            client.event("health");
+            second.obey("notice 1");
+            client.event("too_fast");
+            second.obey("bye 1 1");
+            client.event("waiting");
+            client.events.first_events("online", 2);
+            expect_documented(&client.stop(), OF_CONNECT_V1);
+        }),
+    ]);
+}

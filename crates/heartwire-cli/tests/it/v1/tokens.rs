@@ -1,0 +1,155 @@
+//! Who may come in.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::lines::Lines;
+use crate::peer::{HEART, Peer};
+use crate::program::{Client, Server, run};
+
+pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
+pub(super) const SOMEBODY_ELSE: &str = "5Jx2gLq0vD9sPz8nHc7y";
+const ALICE: &str = "mB4eTn1wRk6uYf3aQi0o";
+
+/// A file for the user alone, whose name says what it is for.
+pub(super) fn file(name: &str, text: &str) -> String {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tokens");
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn refused(server: &Server, args: &[&str]) {
+    let mut client = Client::start_plain(server.addr, args);
+    assert_eq!(client.process.exit_code(), Some(4), "{args:?}");
+    let failed = client.event("failed");
+    let error = failed.text("error");
+    assert!(error.contains("turned this client away: unauthorized"), "{error}");
+    assert!(error.contains("the token is not good for this name, or there is none"), "{error}");
+    assert_eq!(failed["retryable"], false);
+}
+
+#[test]
+fn only_those_with_a_token_come_in() {
+    let tokens = file("server", &format!("# all but alice\n{SOMEBODY}\n\nalice {ALICE}\n"));
+    let (good, alice) = (file("good", SOMEBODY), file("alice", ALICE));
+    let wrong = file("wrong", SOMEBODY_ELSE);
+    let server = Server::start_plain(&["--tokens", &tokens, "--log", "trace"]);
+    let clients = [
+        &["--token-file", &good][..],
+        &["--token-file", &good, "--name", "bob"],
+        &["--token-file", &alice, "--name", "alice", "--log", "trace"],
+    ]
+    .map(|args| {
+        let client = Client::start_plain(server.addr, args);
+        client.event("online");
+        client
+    });
+    refused(&server, &[]);
+    refused(&server, &["--name", "bob"]);
+    refused(&server, &["--token-file", &wrong]);
+    refused(&server, &["--token-file", &wrong, "--name", "alice"]);
+    // Not with the token for everybody, and nobody else with hers.
+    refused(&server, &["--token-file", &good, "--name", "alice"]);
+    refused(&server, &["--token-file", &alice, "--name", "bob"]);
+    refused(&server, &["--token-file", &alice]);
+    // Wire v0 has no tokens.
+    let mut tutorials = Peer::connect(server.addr);
+    tutorials.send(&HEART);
+    assert_eq!(tutorials.read_to_end(), b"");
+
+    // No token on anything that others can read.
+    let processes = [&server.process, &clients[0].process, &clients[2].process];
+    let command_lines = processes
+        .map(|process| fs::read_to_string(format!("/proc/{}/cmdline", process.0.id())).unwrap());
+    let clients_lines = clients.map(|client| {
+        let lines = client.events.clone();
+        client.stop();
+        lines
+    });
+    let (log, events) = (server.log.clone(), server.events.clone());
+    let stopped = server.stop().pop().unwrap();
+    assert_eq!(stopped["turned_away"], 7);
+    assert_eq!(stopped["protocol_error"], 1);
+    let all = |lines: &Lines| lines.all().into_iter().map(|line| line.text).collect::<String>();
+    let mut said = command_lines.concat() + &all(&log) + &all(&events);
+    said.extend(clients_lines.iter().map(all));
+    assert!(said.contains("turned a client away"), "the log says too little to prove anything");
+    for token in [SOMEBODY, SOMEBODY_ELSE, ALICE] {
+        assert!(!said.contains(token), "{token} was shown");
+    }
+}
+
+#[test]
+fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
+    let tokens = file("reloaded", SOMEBODY);
+    let (one, two) = (file("before", SOMEBODY), file("after", SOMEBODY_ELSE));
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    let old = Client::start_plain(server.addr, &["--token-file", &one]);
+    old.event("online");
+
+    for broken in ["", "short\n", "b\u{e4}d name and more words\n"] {
+        fs::write(&tokens, broken).unwrap();
+        let before = said_no(&server).len();
+        server.process.signal(Signal::HUP);
+        while said_no(&server).len() == before {
+            server.log.line("and go on with the old tokens");
+        }
+    }
+    let lines = said_no(&server);
+    assert!(lines[1].contains("line 1") && lines[1].contains("too short"), "{lines:?}");
+    assert!(!lines.concat().contains("short\n"), "{lines:?}");
+    let client = Client::start_plain(server.addr, &["--token-file", &one]);
+    client.event("online");
+    refused(&server, &["--token-file", &two]);
+
+    fs::write(&tokens, SOMEBODY_ELSE).unwrap();
+    server.process.signal(Signal::HUP);
+    server.log.line("reloaded again");
+    let client = Client::start_plain(server.addr, &["--token-file", &two]);
+    client.event("online");
+    refused(&server, &["--token-file", &one]);
+    // Whoever is in stays in.
+    assert!(old.events.events_so_far("offline").is_empty());
+}
+
+fn said_no(server: &Server) -> Vec<String> {
+    let lines = server.log.so_far().into_iter().map(|line| line.text);
+    lines.filter(|text| text.contains("and go on with the old tokens")).collect()
+}
+
+#[test]
+fn files_without_a_good_token_are_refused_at_the_start() {
+    let empty = file("empty", "# nothing\n");
+    let two = file("two-lines", &format!("{SOMEBODY}\n{SOMEBODY_ELSE}\n"));
+    let missing = format!("{empty}-missing");
+    for (args, says) in [
+        (&["serve", "--tokens", &missing, "--listen", "127.0.0.1:0"][..], missing.as_str()),
+        (
+            &["serve", "--tokens", &empty, "--listen", "127.0.0.1:0"],
+            "there is no token in the file",
+        ),
+        (&["connect", "--token-file", &missing, "localhost:1"], missing.as_str()),
+        (&["connect", "--token-file", &two, "localhost:1"], "must hold one token and nothing else"),
+    ] {
+        let output = run(args);
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {complaint}");
+        assert!(complaint.contains(says), "{args:?}: {complaint}");
+        assert!(!complaint.contains(SOMEBODY), "{complaint}");
+    }
+}
+
+#[test]
+fn a_file_that_everybody_can_read_is_no_secret() {
+    let tokens = file("for-all-eyes", SOMEBODY);
+    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o644)).unwrap();
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    server.log.line("every user of this machine can read the tokens");
+}

@@ -1,0 +1,270 @@
+"""A connection after its WELCOME: beats, verdicts and promises."""
+
+import json
+import select
+import socket
+import struct
+import time
+
+from frames import BYE, BYE_KEYS, DATA, HEAD, HEART, PAD, U32, Ended, Wrong, control, frame, read_bye
+from frames import Direction
+
+BEAT = struct.Struct("<QQIIIHBB")
+TOO_OFTEN = 1
+DATA_MAX = PAD_MAX = 65_536
+FRAME_TIME = 30.0
+CREDIT = 64
+
+
+def say(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+class Connection:
+    def __init__(self, sock):
+        self.sock = sock
+        self.sock.setblocking(False)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.start = self.heard_at = time.monotonic()
+        self.inbound, self.outbound = b"", b""
+        self.frame_begun_at = None
+        self.mute = False
+        self.inward = None
+
+    # Bytes.
+
+    def read(self):
+        """Reads once, if there is something."""
+        try:
+            some = self.sock.recv(65_536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            raise Ended("reset") from None
+        if not some:
+            raise Ended("truncated" if self.inbound else "closed_by_peer")
+        self.heard_at = time.monotonic()
+        self.inbound += some
+
+    def write(self, some):
+        if not self.mute:
+            self.outbound += some
+
+    def flush(self):
+        try:
+            self.outbound = self.outbound[self.sock.send(self.outbound) :]
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            raise Ended("reset") from None
+
+    def next_frame(self, lengths):
+        """The next whole frame of those types, each with its shortest and longest length."""
+        if len(self.inbound) >= HEAD.size:
+            kind, length = HEAD.unpack_from(self.inbound)
+            if not HEART <= kind <= PAD:
+                raise Wrong("unknown_type")
+            if length < 0:
+                raise Wrong("negative_length")
+            if kind not in lengths:
+                raise Wrong("unexpected")
+            least, most = lengths[kind]
+            if not least <= length <= most:
+                raise Wrong("beat_length" if kind == HEART else "too_long")
+            end = HEAD.size + length
+            if len(self.inbound) >= end:
+                body, self.inbound = self.inbound[HEAD.size : end], self.inbound[end:]
+                self.frame_begun_at = None
+                return kind, body
+        if self.inbound and self.frame_begun_at is None:
+            self.frame_begun_at = time.monotonic()
+        return None
+
+    def wait_for_frame(self, lengths, deadline):
+        """The same for the handshake, which has one deadline."""
+        while True:
+            came = self.next_frame(lengths)
+            if came is not None:
+                return came
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Wrong("no_first_frame")
+            writes = [self.sock] if self.outbound else []
+            readable, writable, _ = select.select([self.sock], writes, [], left)
+            if writable:
+                self.flush()
+            if readable:
+                self.read()
+
+    # After the WELCOME.
+
+    def begin(self, welcome, is_client):
+        floor = welcome["floor"]
+        to_server = Direction(*(welcome.get(f"server_{key}") for key in ("beat", "limit", "ceiling")), floor)
+        to_client = Direction(*(welcome.get(f"client_{key}") for key in ("beat", "limit", "ceiling")), floor)
+        self.inward, self.outward = (to_client, to_server) if is_client else (to_server, to_client)
+        self.wake_bytes = welcome["wake_bytes"] if is_client else 0
+        self.is_client = is_client
+        self.limit, self.promise = self.inward.limit, self.outward.beat
+        self.promised_to_us = None
+        self.nonce, self.heard_nonce, self.heard_nonce_at = 0, 0, self.start
+        self.peer_heard_at = self.credited_at = time.monotonic()
+        self.peer_silence, self.promise_said = 0, 0
+        self.credit, self.beat_due_at = CREDIT, time.monotonic()
+        self.health, self.notice = 0, 0
+        self.frame_begun_at = None
+
+    def send_beat(self):
+        now = time.monotonic()
+        self.nonce = max(self.nonce, int((now - self.start) * 1e9) + 1)
+        if (self.promise or 0) < self.promise_said:
+            # Until now the peer had no reason to expect a beat so soon.
+            self.peer_heard_at = max(self.peer_heard_at, now)
+        self.promise_said = self.promise or 0
+        body = BEAT.pack(
+            self.nonce,
+            self.heard_nonce,
+            min(int((now - self.heard_nonce_at) * 1e6), U32),
+            min(int((now - self.heard_at) * 1e3), U32),
+            self.promise or 0,
+            min(max(0, int((now - self.beat_due_at) * 1e3)), 65_535),
+            self.health,
+            self.notice | (TOO_OFTEN if self.credit < 0 else 0),
+        )
+        self.write(frame(HEART, body))
+        self.beat_due_at = None if self.promise is None else now + self.promise / 1e3
+
+    def send_data(self, body):
+        some = frame(DATA, body)
+        if len(some) < self.wake_bytes:
+            some += frame(PAD, bytes(max(0, self.wake_bytes - len(some) - HEAD.size)))
+        self.write(some)
+
+    def handle_beat(self, body):
+        nonce, echo, held, silence, promise, late, health, notices = BEAT.unpack(body)
+        if echo > self.nonce:
+            raise Wrong("unknown_nonce")
+        self.charge()
+        self.heard_nonce, self.heard_nonce_at = nonce, self.heard_at
+        self.peer_heard_at = max(self.peer_heard_at, self.heard_at - silence / 1e3)
+        self.peer_silence = silence
+        rtt = None
+        if echo:
+            rtt = max(0.0, (self.heard_at - self.start) * 1e3 - (echo - 1) / 1e6 - held / 1e3)
+        if promise:
+            if promise > self.inward.promise_max():
+                raise Wrong("promise_too_long")
+            self.promised_to_us = self.inward.counted(promise)
+            self.limit = self.inward.limit_for(self.promised_to_us)
+        say("beat", rtt_ms=rtt, silence_ms=silence, promise_ms=promise, late_ms=late, health=health, notices=notices)
+
+    def charge(self):
+        intervals = [ms for ms in (self.inward.beat, self.promised_to_us) if ms is not None]
+        half = min(intervals, default=self.inward.floor) / 2e3
+        gained = int((time.monotonic() - self.credited_at) / half)
+        self.credited_at += gained * half
+        self.credit = max(self.credit, min(self.credit + gained, max(gained, CREDIT))) - 1
+        if self.credit < -CREDIT:
+            raise Wrong("too_fast")
+        if self.credit == -1:
+            self.beat_due_at = time.monotonic()
+
+    def deadlines(self):
+        """When to look again, and why: the verdicts that may be due then."""
+        if self.limit is not None:
+            yield self.heard_at + self.limit / 1e3, "silence"
+        theirs = self.outward.limit_for(self.promise)
+        if self.limit is not None and theirs is not None and self.peer_silence >= theirs:
+            yield self.peer_heard_at + (theirs + self.limit) / 1e3, "unheard"
+        if self.frame_begun_at is not None:
+            length = HEAD.unpack_from(self.inbound)[1] if len(self.inbound) >= HEAD.size else 0
+            yield self.frame_begun_at + FRAME_TIME + length // 1024, "slow_frame"
+
+    def run(self, commands):
+        """Keeps the connection until it ends, by raising Ended or Wrong."""
+        lengths = {HEART: (32, 32), DATA: (0, DATA_MAX), BYE: (0, 512), PAD: (0, PAD_MAX)}
+        while True:
+            # Bytes that have arrived outrank a deadline, and a beat tells what has been heard.
+            self.read()
+            while (came := self.next_frame(lengths)) is not None:
+                kind, body = came
+                if kind == HEART:
+                    self.handle_beat(body)
+                elif kind == DATA:
+                    say("data", text=body.decode(errors="replace"))
+                elif kind == BYE:
+                    say("bye", **read_bye(body))
+                    raise Ended("bye")
+            now = time.monotonic()
+            for at, why in self.deadlines():
+                if now >= at:
+                    self.judge(why, now)
+            if self.beat_due_at is not None and now >= self.beat_due_at and not self.outbound:
+                self.send_beat()
+            if self.outbound:
+                self.flush()
+            due = [at for at, _ in self.deadlines()]
+            if self.beat_due_at is not None and not self.outbound:
+                due.append(self.beat_due_at)
+            wait = max(0.0, min(due) - time.monotonic()) if due else None
+            writes = [self.sock] if self.outbound else []
+            readable, _, _ = select.select([self.sock, *commands], writes, [], wait)
+            for stream in readable:
+                if stream is not self.sock:
+                    self.obey(stream.readline().decode().split(), commands)
+
+    def judge(self, why, now):
+        if why == "slow_frame":
+            raise Wrong(why)
+        since = self.heard_at if why == "silence" else self.peer_heard_at
+        say("verdict", cause=why, silence_ms=(now - since) * 1e3)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise Ended("dead")
+
+    def obey(self, words, commands):
+        if not words:
+            commands.clear()
+        elif words[0] == "data":
+            self.send_data(" ".join(words[1:]).encode())
+        elif words[0] == "promise":
+            # What the peer said before was said under another promise.
+            self.promise, self.peer_silence = int(words[1]), 0
+            self.beat_due_at = time.monotonic()
+        elif words[0] == "health":
+            self.health, self.beat_due_at = int(words[1]), time.monotonic()
+        elif words[0] == "notice":
+            self.notice, self.beat_due_at = int(words[1]), time.monotonic()
+        elif words[0] == "mute":
+            self.mute = True
+        elif words[0] == "bye":
+            code, retry, *window = map(int, words[1:])
+            earliest, latest = window or (None, None)
+            self.leave(code, retry, earliest=earliest, latest=latest)
+            raise Ended("left")
+
+    def leave(self, code, retry, **more):
+        """Says BYE, and sees to it that no reset overtakes it."""
+        self.write(control(BYE, BYE_KEYS, code=code, retry=retry, **more))
+        self.sock.settimeout(1)
+        try:
+            self.sock.sendall(self.outbound)
+            self.sock.shutdown(socket.SHUT_WR)
+            while self.sock.recv(65_536):
+                pass
+        except OSError:
+            pass
+
+
+def finish(connection, outcome):
+    """Runs `outcome` to its end, says what that was, and closes."""
+    try:
+        outcome()
+    except Wrong as wrong:
+        say("end", reason="protocol_error", violation=str(wrong))
+        # Only clients are told, and only those that have said HELLO.
+        if connection.inward is not None and not connection.is_client:
+            code = 8 if str(wrong) == "too_fast" else 9
+            connection.leave(code, 1, detail=str(wrong))
+    except Ended as ended:
+        say("end", reason=str(ended))
+    connection.sock.close()

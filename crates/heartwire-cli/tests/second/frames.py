@@ -1,0 +1,230 @@
+"""Frames, the CBOR in them, and what two ends agree on."""
+
+import struct
+
+HEAD = struct.Struct("<ii")
+HEART, DATA, HELLO, WELCOME, BYE, PAD = range(6)
+VERSION = 1
+
+
+class Wrong(Exception):
+    """The peer broke a rule; the text is the rule's name."""
+
+
+class Ended(Exception):
+    """The connection is over; the text is the reason."""
+
+
+# CBOR, as much of it as there is in the bodies.
+
+
+class Odd:
+    """A value that is well-formed and that no field can have."""
+
+
+def cbor(value):
+    if isinstance(value, int):
+        return cbor_head(0, value)
+    if isinstance(value, bytes):
+        return cbor_head(2, len(value)) + value
+    if isinstance(value, str):
+        return cbor_head(3, len(value.encode())) + value.encode()
+    if isinstance(value, list):
+        return cbor_head(4, len(value)) + b"".join(map(cbor, value))
+    return cbor_head(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
+
+
+def cbor_head(major, number):
+    if number < 24:
+        return bytes([major << 5 | number])
+    for code, size in (24, 1), (25, 2), (26, 4), (27, 8):
+        if number < 1 << 8 * size:
+            return bytes([major << 5 | code]) + number.to_bytes(size, "big")
+    raise ValueError(number)
+
+
+def uncbor(body, at):
+    """The value at `at`, and where the next one begins. Raises ValueError or IndexError."""
+    major, code = body[at] >> 5, body[at] & 31
+    at += 1
+    if code > 27:
+        raise ValueError("no such length")
+    number = code
+    if code >= 24:
+        size = 1 << code - 24
+        number, at = int.from_bytes(body[at : at + size], "big"), at + size
+    if at > len(body) or (2 <= major <= 5 and number > len(body)):
+        raise ValueError("too short")
+    if major == 0:
+        return number, at
+    if major in (2, 3):
+        if at + number > len(body):
+            raise ValueError("too short")
+        text = bytes(body[at : at + number])
+        return (text if major == 2 else text.decode()), at + number
+    if major in (4, 5):
+        items = []
+        for _ in range(number * (major - 3)):
+            item, at = uncbor(body, at)
+            items.append(item)
+        return (items if major == 4 else Odd()), at
+    if major == 6:
+        _, at = uncbor(body, at)
+    return Odd(), at
+
+
+def is_unsigned(most, least=0):
+    return lambda value: isinstance(value, int) and least <= value <= most
+
+
+def is_text(most):
+    return lambda value: isinstance(value, str) and len(value.encode()) <= most
+
+
+def is_bytes(most):
+    return lambda value: isinstance(value, bytes) and len(value) <= most
+
+
+def is_versions(value):
+    is_version = is_unsigned(255)
+    return isinstance(value, list) and len(value) == 2 and all(map(is_version, value)) and value[0] <= value[1]
+
+
+U32, U64 = 2**32 - 1, 2**64 - 1
+DURATION = is_unsigned(U32, 1)
+# Each key's name, what it may be, and whether it must be there.
+HELLO_KEYS = {
+    0: ("versions", is_versions, True),
+    1: ("name", is_text(64), False),
+    2: ("token", is_bytes(256), False),
+    3: ("beat", DURATION, False),
+    4: ("floor", DURATION, False),
+    5: ("want", DURATION, False),
+    6: ("limit", DURATION, False),
+    7: ("ceiling", DURATION, True),
+    8: ("agent", is_text(64), False),
+}
+WELCOME_KEYS = {
+    0: ("version", is_unsigned(255), True),
+    1: ("session", is_unsigned(U64), True),
+    2: ("epoch", is_unsigned(U64), True),
+    3: ("server_beat", DURATION, False),
+    4: ("server_limit", DURATION, False),
+    5: ("server_ceiling", DURATION, True),
+    6: ("client_beat", DURATION, False),
+    7: ("client_limit", DURATION, False),
+    8: ("client_ceiling", DURATION, True),
+    9: ("floor", DURATION, True),
+    10: ("wake_bytes", is_unsigned(65_536), True),
+}
+BYE_KEYS = {
+    0: ("code", is_unsigned(U32), True),
+    1: ("retry", is_unsigned(255), True),
+    2: ("earliest", is_unsigned(U32), False),
+    3: ("latest", is_unsigned(U32), False),
+    4: ("detail", is_text(256), False),
+}
+
+
+def frame(kind, body):
+    return HEAD.pack(kind, len(body)) + body
+
+
+def control(kind, keys, **values):
+    """The frame of these values; what is None is left out."""
+    pairs = {key: values[name] for key, (name, _, _) in keys.items() if values.get(name) is not None}
+    return frame(kind, cbor(pairs))
+
+
+def read_control(body, keys, wrong):
+    values, seen = {}, set()
+    try:
+        major, code = body[0] >> 5, body[0] & 31
+        if major != 5 or code == 31:
+            raise ValueError("not a map of definite length")
+        # A head of an integer is a head of a map but for its major type.
+        count, at = uncbor(bytes([code]) + body[1:], 0)
+        for _ in range(count):
+            key, at = uncbor(body, at)
+            value, at = uncbor(body, at)
+            if not isinstance(key, int) or key in seen:
+                raise ValueError(f"key {key}")
+            seen.add(key)
+            if key in keys:
+                name, fits, _ = keys[key]
+                if not fits(value):
+                    raise ValueError(name)
+                values[name] = value
+        if at != len(body) or any(must and name not in values for name, _, must in keys.values()):
+            raise ValueError("too much, or too little")
+    except (ValueError, IndexError, RecursionError) as error:
+        raise Wrong(wrong) from error
+    return values
+
+
+def read_bye(body):
+    bye = read_control(body, BYE_KEYS, "bad_bye")
+    if bye["retry"] == 2 and not (0 <= bye.get("earliest", -1) <= bye.get("latest", -1)):
+        raise Wrong("bad_bye")
+    return bye
+
+
+# The agreement.
+
+
+def ceiling_of(offer):
+    return max(offer["ceiling"], offer.get("limit", 0))
+
+
+def agree(sender, receiver, floor):
+    """Beat, limit and ceiling of one direction, in ms. Raises Ended if there is none."""
+    limit, ceiling = receiver.get("limit"), ceiling_of(receiver)
+    wanted = None if limit is None else receiver.get("want", -(-limit // 3))
+    if "floor" not in sender:
+        if limit is not None:
+            raise Ended(f"{limit} ms of silence is death, and the other end sends no beats")
+        return None, None, ceiling
+    meant = [beat for beat in (sender.get("beat"), wanted) if beat is not None]
+    beat = max(min(meant), sender["floor"], floor) if meant else None
+    if limit is not None and limit < 2 * beat:
+        if 3 * beat > ceiling:
+            raise Ended(f"{beat} ms needs {3 * beat} ms, and {ceiling} is the most")
+        limit = 3 * beat
+    return beat, limit, ceiling
+
+
+def suits(welcome, hello):
+    """Whether a client can live with a WELCOME."""
+    for side in ("server", "client"):
+        beat, limit = welcome.get(f"{side}_beat"), welcome.get(f"{side}_limit")
+        if limit is not None and (beat is None or limit < 2 * beat):
+            return False
+    beat, limit = welcome.get("server_beat"), welcome.get("client_limit")
+    if beat is not None and beat < hello.get("floor", U32 + 1):
+        return False
+    if (limit is None) != ("limit" not in hello):
+        return False
+    ceiling = welcome["client_ceiling"]
+    if limit is not None and not hello["limit"] <= limit <= ceiling <= ceiling_of(hello):
+        return False
+    return welcome["version"] == VERSION
+
+
+class Direction:
+    """From who beats to who judges, in ms."""
+
+    def __init__(self, beat, limit, ceiling, floor):
+        self.beat, self.limit, self.ceiling, self.floor = beat, limit, ceiling, floor
+
+    def limit_for(self, promise):
+        if self.limit is None or promise is None:
+            return self.limit
+        return promise + max(self.limit - self.beat, promise)
+
+    def promise_max(self):
+        if self.limit is None:
+            return max(self.ceiling, self.beat or 0)
+        return max(self.beat, min(self.ceiling - (self.limit - self.beat), self.ceiling // 2))
+
+    def counted(self, promise):
+        return max(promise, min(self.floor, self.beat or self.floor))

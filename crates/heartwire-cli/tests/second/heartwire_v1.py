@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""A second implementation of wire v1, a client and a server for one client at a time.
+
+It is written from PROTOCOL.md alone and shares no code with the first one, so that the page is known to
+say enough. It needs nothing but Python 3. It prints what happens as one JSON object a line, and takes
+commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `mute` (write nothing any more),
+`bye CODE RETRY [EARLIEST LATEST]`.
+
+    heartwire_v1.py client HOST PORT --name bob --beat 1000 --limit 3000
+    heartwire_v1.py server PORT --beat 1000 --limit 3000
+    heartwire_v1.py golden PROTOCOL.md
+"""
+
+import argparse
+import re
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+
+from connection import BEAT, Connection, finish, say  # noqa: E402
+from frames import (  # noqa: E402
+    BYE,
+    BYE_KEYS,
+    DATA,
+    HEAD,
+    HEART,
+    HELLO,
+    HELLO_KEYS,
+    PAD,
+    VERSION,
+    WELCOME,
+    WELCOME_KEYS,
+    Ended,
+    Wrong,
+    agree,
+    control,
+    frame,
+    read_bye,
+    read_control,
+    suits,
+)
+
+CEILING_MS = 3_600_000
+FLOOR_MS = 1_000
+LET_IN_WITHIN = 10.0
+# Without a buffer, in which a command could hide from select.
+COMMANDS = open(0, "rb", buffering=0, closefd=False)
+
+
+def offer(args):
+    beats = [ms for ms in (args.beat, args.want) if ms is not None]
+    values = {
+        "beat": args.beat,
+        "floor": args.floor or min([FLOOR_MS, *beats]),
+        "want": args.want,
+        "limit": args.limit,
+        "ceiling": args.ceiling or max(CEILING_MS, args.limit or 0),
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def client(args):
+    connection = Connection(socket.create_connection((args.host, args.port), timeout=5))
+    hello = offer(args)
+    token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
+
+    def talk():
+        connection.write(
+            control(
+                HELLO, HELLO_KEYS, versions=[VERSION, VERSION], name=args.name, token=token, agent="second", **hello
+            )
+        )
+        lengths = {HEART: (0, 0), WELCOME: (0, 1024), BYE: (0, 512)}
+        kind = HEART
+        # A server of v0 asks whoever has not spoken yet. That is no answer.
+        while kind == HEART:
+            kind, body = connection.wait_for_frame(lengths, connection.start + args.handshake / 1e3)
+        if kind == BYE:
+            say("bye", **read_bye(body))
+            raise Ended("turned_away")
+        welcome = read_control(body, WELCOME_KEYS, "bad_welcome")
+        if not suits(welcome, hello):
+            raise Wrong("bad_welcome")
+        say("welcome", **welcome)
+        connection.begin(welcome, True)
+        connection.run([COMMANDS])
+
+    finish(connection, talk)
+
+
+def server(args):
+    listener = socket.create_server(("127.0.0.1", args.port))
+    say("listening", port=listener.getsockname()[1])
+    session = 0
+    commands = [COMMANDS]
+    while True:
+        connection = Connection(listener.accept()[0])
+        session += 1
+        finish(connection, lambda: serve(connection, session, args, commands))
+
+
+def serve(connection, session, args, commands):
+    if args.ask:
+        connection.write(frame(HEART, b""))
+    _, body = connection.wait_for_frame({HELLO: (0, 1024)}, connection.start + LET_IN_WITHIN)
+    try:
+        hello = read_control(body, HELLO_KEYS, "bad_hello")
+    except Wrong as wrong:
+        connection.leave(9, 1, detail=str(wrong))
+        raise
+    lowest, highest = hello["versions"]
+    if not lowest <= VERSION <= highest:
+        connection.leave(3, 0)
+        raise Wrong("no_common_version")
+    mine = offer(args)
+    try:
+        to_server = agree(hello, mine, mine["floor"])
+        to_client = agree(mine, hello, mine["floor"])
+    except Ended as conflict:
+        connection.leave(2, 0, detail=str(conflict))
+        raise Ended("turned_away") from conflict
+    hello["token"] = "(not shown)" if "token" in hello else None
+    say("hello", **hello)
+    names = [f"{side}_{key}" for side in ("server", "client") for key in ("beat", "limit", "ceiling")]
+    welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
+    welcome.update(version=VERSION, session=session, floor=mine["floor"], wake_bytes=args.wake_bytes)
+    welcome["epoch"] = session if "name" in hello else 0
+    connection.write(control(WELCOME, WELCOME_KEYS, **welcome))
+    connection.begin(welcome, False)
+    connection.run(commands)
+
+
+def golden(args):
+    text = open(args.protocol, encoding="utf-8").read()
+    blocks = re.findall(r"```hex\n(.*?)```", text, re.DOTALL)
+    hello, welcome, beat, bye, data = (
+        bytes.fromhex(" ".join(line[:40] for line in block.splitlines())) for block in blocks
+    )
+    usual = {"beat": 10_000, "floor": 1_000, "want": 10_000, "limit": 30_000, "ceiling": CEILING_MS}
+    said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
+    assert hello == control(HELLO, HELLO_KEYS, **said)
+    assert read_control(hello[8:], HELLO_KEYS, "") == said
+    names = [f"{side}_{key}" for side in ("server", "client") for key in ("beat", "limit", "ceiling")]
+    agreed = dict(zip(names, agree(said, usual, 1_000) + agree(usual, said, 1_000)))
+    agreed.update(version=1, session=99, epoch=7, floor=1_000, wake_bytes=161)
+    assert welcome == control(WELCOME, WELCOME_KEYS, **agreed)
+    assert read_control(welcome[8:], WELCOME_KEYS, "") == agreed and suits(agreed, said)
+    fields = 0x0102030405060708, 0x1112131415161718, 0x21222324, 0x31323334, 10_000, 0x4142, 2, 1
+    assert beat == frame(HEART, BEAT.pack(*fields))
+    left = {"code": 1, "retry": 2, "earliest": 0, "latest": 5_000, "detail": "nigh"}
+    assert bye == control(BYE, BYE_KEYS, **left) and read_bye(bye[8:]) == left
+    assert data == frame(DATA, b"hi") + HEAD.pack(PAD, 161 - 10 - 8)
+    say("golden", frames=len(blocks))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ends = parser.add_subparsers(required=True)
+    for name, run in ("client", client), ("server", server):
+        end = ends.add_parser(name)
+        end.set_defaults(run=run)
+        if run is client:
+            end.add_argument("host")
+            end.add_argument("--name")
+            end.add_argument("--token-file")
+            end.add_argument("--handshake", type=int, default=5_000)
+        else:
+            end.add_argument("--wake-bytes", type=int, default=1)
+            end.add_argument("--ask", action="store_true", help="begin with a HEART of v0")
+        end.add_argument("port", type=int)
+        for knob in "beat", "floor", "want", "limit", "ceiling":
+            end.add_argument(f"--{knob}", type=int, metavar="MS")
+    page = ends.add_parser("golden")
+    page.add_argument("protocol")
+    page.set_defaults(run=golden)
+    args = parser.parse_args()
+    args.run(args)
+
+
+main()

@@ -21,6 +21,9 @@ use super::stop::Stop;
 /// How often a wait looks whether the lab is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long the last words of a program that has ended are waited for.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
+
 /// A line that is long enough to fill buffers soon, and short enough for any queue.
 const FLOOD_LINE_LEN: usize = 8 * 1024;
 
@@ -74,6 +77,8 @@ pub(super) struct Program {
     events: Arc<Gate>,
     /// What it printed that was no event: complaints.
     said: Arc<Mutex<String>>,
+    /// Who reads complaints that come by a way of their own.
+    noting: Option<thread::JoinHandle<()>>,
 }
 
 impl Program {
@@ -131,7 +136,8 @@ impl Program {
     }
 
     fn of(process: Child) -> Self {
-        Self { process, stdin: None, events: Arc::default(), said: Arc::default() }
+        let (events, said) = (Arc::default(), Arc::default());
+        Self { process, stdin: None, events, said, noting: None }
     }
 
     /// Passes on what is an event in that output, and keeps the rest.
@@ -153,10 +159,10 @@ impl Program {
     }
 
     /// Keeps what is in that output.
-    fn note(&self, output: impl Read + Send + 'static) {
+    fn note(&mut self, output: impl Read + Send + 'static) {
         let said = Arc::clone(&self.said);
         let lines = BufReader::new(output).lines().map_while(Result::ok);
-        thread::spawn(move || lines.for_each(|line| keep(&said, &line)));
+        self.noting = Some(thread::spawn(move || lines.for_each(|line| keep(&said, &line))));
     }
 
     pub(super) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
@@ -199,8 +205,13 @@ impl Program {
         self.events.set(true);
     }
 
-    /// What it complained of.
+    /// What it complained of. One that has ended may have said more than was read so far.
     pub(super) fn complaints(&self) -> String {
+        let deadline = Instant::now() + LAST_WORDS_WITHIN;
+        let is_read = || self.noting.as_ref().is_none_or(thread::JoinHandle::is_finished);
+        while !is_read() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
         self.said.lock().unwrap_or_else(PoisonError::into_inner).trim().to_owned()
     }
 }

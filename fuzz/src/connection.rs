@@ -1,0 +1,499 @@
+//! One connection and whatever can happen to it.
+//!
+//! Everything happens to two connections, of which one gets the bytes in pieces. They must not differ.
+
+use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::v1::{Health, Offer};
+use heartwire_core::{Cause, Connection, Event, Path, Stall, Transmit, Verdict, Violation, Wire};
+
+use crate::judge::{Judge, State};
+use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at, nanos};
+use crate::wire::Frame;
+
+/// Beats that wait for their answers at most, and one that is due.
+const TRANSMITS_MAX: usize = 65;
+/// Bytes that may wait to be read. A driver stops reading sooner.
+const UNREAD_MAX: usize = 16 * 1024;
+
+#[derive(Arbitrary, Debug)]
+struct Setup {
+    ear: Ear,
+    knobs: Knobs,
+    /// What the server goes by that a HELLO comes to.
+    server: Knobs,
+    wake_bytes: u16,
+    caps: CapKnobs,
+    tick: u8,
+}
+
+/// What happens.
+#[derive(Arbitrary, Debug)]
+enum Op<'a> {
+    /// A frame sets out.
+    Send(Frame<'a>),
+    /// Some of what has set out arrives, in pieces for one of the two.
+    Arrive {
+        len: u16,
+        piece: u8,
+        stamped: Stamp,
+    },
+    /// A whole frame sets out, and all arrives.
+    SendAll {
+        frame: Frame<'a>,
+        piece: u8,
+    },
+    Wait(Span),
+    WaitForDeadline {
+        late: u16,
+    },
+    Write,
+    Wrote,
+    BeatNow,
+    Promise(Span),
+    Health(u8),
+    Stall(Span),
+    Backpressure,
+    Welcome,
+    StepBack(Span),
+    Ask {
+        len: u16,
+    },
+}
+
+/// When bytes are said to have come.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Stamp {
+    Now,
+    Between(u16, u16),
+    LongAgo(Span),
+}
+
+/// Settings, then what happens.
+pub fn run(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    let Ok(setup) = Setup::arbitrary(&mut u) else { return };
+    let wire = setup.ear.wire();
+    let Some(settings) = setup.knobs.settings(wire) else { return };
+    let settings = settings
+        .caps(setup.caps.caps())
+        .tick(core::time::Duration::from_millis(u64::from(setup.tick)));
+    let connection = Connection::new(settings, at(START));
+    let mut run = Run {
+        pieces: Half::new(connection.clone(), wire),
+        whole: Half::new(connection, wire),
+        setup,
+        under_way: Vec::new(),
+        now: START,
+        heard: START,
+        nonce: 0,
+        offer: None,
+        may_send: 0,
+    };
+    while !u.is_empty() {
+        let Ok(op) = Op::arbitrary(&mut u) else { break };
+        run.apply(&op);
+        run.check();
+    }
+    run.finish();
+}
+
+/// One of the two connections.
+struct Half {
+    connection: Connection,
+    judge: Judge,
+    unread: Vec<u8>,
+    /// Everything that came of its bytes, put together.
+    told: u64,
+}
+
+impl Half {
+    const fn new(connection: Connection, wire: Wire) -> Self {
+        Self { connection, judge: Judge::new(wire), unread: Vec::new(), told: 0 }
+    }
+
+    /// Hands over what has come. Returns how many beats there were, and the offer of a HELLO.
+    fn receive(&mut self, now: u64, bytes: &[u8], told: &mut Told) {
+        self.unread.extend_from_slice(bytes);
+        let mut rest = self.unread.as_slice();
+        loop {
+            let before = rest.len();
+            match self.connection.handle_received(at(now), &mut rest) {
+                Ok(Some(event)) => {
+                    assert!(rest.len() < before, "{event:?} of nothing");
+                    self.judge.event(&event);
+                    self.told = event_hash(self.told, &event);
+                    told.take(&event);
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    assert!(
+                        !matches!(
+                            violation,
+                            Violation::NoFirstFrame { .. } | Violation::SlowFrame { .. }
+                        ),
+                        "{violation} cannot come of bytes"
+                    );
+                    self.judge.end();
+                    self.told = mix(self.told, 77);
+                    told.violation = Some(violation);
+                }
+            }
+        }
+        let left = rest.len();
+        let taken = self.unread.len() - left;
+        self.unread.drain(..taken);
+    }
+}
+
+/// What was told, that is needed further on.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    beats: u64,
+    offer: Option<Offer>,
+    welcomed: bool,
+    violation: Option<Violation>,
+}
+
+impl Told {
+    fn take(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Beat | Event::Promise(_) => self.beats += 1,
+            Event::Hello(hello) => self.offer = Some(hello.offer),
+            Event::Welcome(_) => self.welcomed = true,
+            Event::Data(_) | Event::Bye(_) => {}
+        }
+    }
+}
+
+const fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+fn bytes_hash(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
+}
+
+fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
+    match event {
+        Event::Beat => mix(hash, 1),
+        Event::Promise(promise) => mix(mix(hash, 2), promise.map_or(0, nanos)),
+        // Where one piece of raw data ends says nothing.
+        Event::Data(data) => bytes_hash(hash, data),
+        Event::Hello(hello) => bytes_hash(mix(hash, 3), &hello.encode()),
+        Event::Welcome(welcome) => bytes_hash(mix(hash, 4), &welcome.encode()),
+        Event::Bye(bye) => bytes_hash(mix(hash, 5), &bye.encode()),
+    }
+}
+
+/// A beat without what is measured: pieces tell better than the whole when each of its beats came.
+fn unmeasured(transmit: &Transmit) -> [Option<&[u8]>; 2] {
+    let bytes = transmit.as_ref();
+    [bytes.get(..16), bytes.get(28..)]
+}
+
+struct Run {
+    setup: Setup,
+    whole: Half,
+    pieces: Half,
+    under_way: Vec<u8>,
+    now: u64,
+    /// When the last byte came, at the latest.
+    heard: u64,
+    /// That of the last beat that was sent.
+    nonce: u64,
+    offer: Option<Offer>,
+    /// How often there was reason to send something that was not sent yet.
+    may_send: u64,
+}
+
+impl Run {
+    fn both(&mut self, mut f: impl FnMut(&mut Connection)) {
+        f(&mut self.whole.connection);
+        f(&mut self.pieces.connection);
+    }
+
+    fn apply(&mut self, op: &Op<'_>) {
+        match op {
+            Op::Send(frame) => self.send(frame),
+            Op::Arrive { len, piece, stamped } => self.arrive(usize::from(*len), *piece, *stamped),
+            Op::SendAll { frame, piece } => {
+                self.send(frame);
+                self.arrive(usize::MAX, *piece, Stamp::Now);
+            }
+            Op::Wait(span) => {
+                self.now = self.now.saturating_add(span.nanos());
+                self.time_out();
+            }
+            Op::WaitForDeadline { late } => self.wait_for_deadline(u64::from(*late) * 100_000),
+            Op::Write => self.write(),
+            Op::Wrote => {
+                let now = at(self.now);
+                self.both(|connection| connection.handle_sent(now));
+            }
+            Op::BeatNow => {
+                self.may_send += 1;
+                self.both(Connection::beat_now);
+            }
+            Op::Promise(span) => self.promise(*span),
+            Op::Health(health) => {
+                self.may_send += 1;
+                let health = match health % 3 {
+                    0 => Health::Ok,
+                    1 => Health::Degraded,
+                    _ => Health::Draining,
+                };
+                self.both(|connection| connection.set_health(health));
+            }
+            Op::Stall(span) => {
+                self.now = self.now.saturating_add(span.nanos());
+                let stall = Stall::new(at(self.now), span.duration());
+                self.both(|connection| connection.handle_stall(stall));
+                self.time_out();
+            }
+            Op::Backpressure => {
+                let now = self.now;
+                self.both(|connection| connection.handle_backpressure(at(now)));
+                self.heard = self.heard.max(now);
+            }
+            Op::Welcome => self.welcome(),
+            // No clock should, but some do.
+            Op::StepBack(span) => self.now = self.now.saturating_sub(span.nanos()),
+            Op::Ask { len } => {
+                let len = usize::from(*len);
+                let padding = self.whole.connection.padding(len);
+                let contract = self.whole.connection.contract();
+                let wake = contract.map_or(0, |contract| contract.wake_bytes);
+                let wake = usize::try_from(wake).expect("this is no small machine");
+                assert_eq!(padding.is_some(), len < wake);
+                assert!(padding.is_none_or(|padding| len + 8 + padding >= wake));
+                let head = self.whole.connection.data_head(len);
+                assert!(head.is_some_and(|head| head.as_ref().len() <= 8));
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &Frame<'_>) {
+        if self.under_way.len() + self.whole.unread.len() < UNREAD_MAX {
+            frame.put(self.nonce, &mut self.under_way);
+        }
+    }
+
+    fn arrive(&mut self, len: usize, piece: u8, stamped: Stamp) {
+        let len = len.min(self.under_way.len());
+        if len == 0 {
+            return;
+        }
+        let now = self.now;
+        let ago = |micros: u16| now.saturating_sub(u64::from(micros) * 1_000);
+        let (earliest, latest) = match stamped {
+            Stamp::Now => (now, now),
+            Stamp::Between(a, b) => (ago(a.max(b)), ago(a.min(b))),
+            Stamp::LongAgo(span) => {
+                let then = now.saturating_sub(span.nanos());
+                (then, then)
+            }
+        };
+        self.heard = self.heard.max(latest);
+        let heard = |connection: &mut Connection| {
+            connection.handle_heard_between(at(earliest), at(latest));
+        };
+        let bytes = &self.under_way[..len];
+        let (mut told, mut in_pieces) = (Told::default(), Told::default());
+        heard(&mut self.whole.connection);
+        self.whole.receive(now, bytes, &mut told);
+        for bytes in bytes.chunks(usize::from(piece).max(1)) {
+            heard(&mut self.pieces.connection);
+            self.pieces.receive(now, bytes, &mut in_pieces);
+        }
+        assert_eq!(told, in_pieces);
+        self.under_way.drain(..len);
+        self.hear(&told);
+        self.compare();
+    }
+
+    fn hear(&mut self, told: &Told) {
+        // An answer, or a warning, for each beat; the first beat of a contract.
+        self.may_send += told.beats + u64::from(told.welcomed);
+        self.offer = told.offer.or(self.offer);
+    }
+
+    fn promise(&mut self, span: Span) {
+        let before = self.whole.connection.policy();
+        let promised = self.whole.connection.promise(span.duration());
+        assert_eq!(self.pieces.connection.promise(span.duration()), promised);
+        let Some(promised) = promised else { return };
+        self.may_send += 1;
+        let after = self.whole.connection.policy();
+        assert_eq!(after.beat(), Some(promised));
+        assert_eq!((before.limit(), before.peer_beat()), (after.limit(), after.peer_beat()));
+        let contract = self.whole.connection.contract().expect("it was promised under one");
+        let direction = match self.setup.ear {
+            Ear::Client => contract.to_server,
+            _ => contract.to_client,
+        };
+        assert!(promised <= direction.promise_max(), "{promised:?} {direction:?}");
+        assert!(promised >= contract.floor.min(direction.beat().expect("it beats")));
+    }
+
+    /// The server makes up its mind. What came meanwhile is read.
+    fn welcome(&mut self) {
+        let Some(offer) = self.offer.filter(|_| self.whole.judge.state == State::Deciding) else {
+            return;
+        };
+        let Some(terms) = self.setup.server.terms(self.setup.wake_bytes) else { return };
+        let Ok(contract) = terms.agree(&offer) else { return };
+        let now = self.now;
+        self.both(|connection| connection.welcome(at(now), contract));
+        self.may_send += 1;
+        // Its silence counts from here.
+        self.heard = now;
+        let (mut told, mut in_pieces) = (Told::default(), Told::default());
+        self.whole.judge.welcomed();
+        self.pieces.judge.welcomed();
+        self.whole.receive(now, &[], &mut told);
+        self.pieces.receive(now, &[], &mut in_pieces);
+        assert_eq!(told, in_pieces);
+        self.hear(&told);
+    }
+
+    fn write(&mut self) {
+        let now = at(self.now);
+        let mut count = 0;
+        while let Some(bytes) = self.whole.connection.poll_transmit(now) {
+            let in_pieces = self.pieces.connection.poll_transmit(now);
+            assert_eq!(in_pieces.as_ref().map(unmeasured), Some(unmeasured(&bytes)));
+            assert_ne!(self.whole.judge.state, State::Ended, "{bytes:?} after the end");
+            count += 1;
+            assert!(count <= TRANSMITS_MAX, "{count} beats at once");
+            assert!(self.may_send > 0, "{bytes:?} for no reason");
+            self.may_send -= 1;
+            match (self.whole.judge.state, bytes.as_ref()) {
+                (State::V1, [0, 0, 0, 0, 32, 0, 0, 0, body @ ..]) => {
+                    assert_eq!(body.len(), 32);
+                    let nonce = body.first_chunk().map_or(0, |nonce| u64::from_le_bytes(*nonce));
+                    assert!(nonce >= self.nonce.max(1), "nonces grow");
+                    self.nonce = nonce;
+                }
+                (State::V0 | State::Opening { v0: true }, [0, 0, 0, 0, 0, 0, 0, 0]) => {}
+                (state, bytes) => panic!("{bytes:?} while {state:?}"),
+            }
+        }
+        assert_eq!(self.pieces.connection.poll_transmit(now), None);
+    }
+
+    /// What is said about time passing, at any time.
+    fn time_out(&mut self) {
+        let now = at(self.now);
+        let due_at = self.whole.connection.poll_timeout();
+        let would_end = self.whole.connection.would_end(now);
+        let was_over = self.whole.connection.has_ended();
+        let outcome = self.whole.connection.handle_timeout(now);
+        assert_eq!(self.pieces.connection.handle_timeout(now), outcome);
+        if due_at.is_none_or(|due_at| now < due_at) {
+            assert_eq!(outcome, Ok(None), "before {due_at:?}");
+        } else {
+            self.may_send += 1;
+        }
+        assert_eq!(would_end, !was_over && self.whole.connection.has_ended());
+        match outcome {
+            Ok(None) => return,
+            Ok(Some(verdict)) => self.judge_verdict(&verdict),
+            Err(Violation::NoFirstFrame { waited }) => {
+                assert!(Some(waited) >= self.setup.caps.caps().first_frame_within());
+            }
+            Err(Violation::SlowFrame { waited }) => {
+                assert!(Some(waited) >= self.setup.caps.caps().frame_within());
+            }
+            Err(violation) => panic!("{violation} cannot come of waiting"),
+        }
+        self.whole.judge.end();
+        self.pieces.judge.end();
+    }
+
+    fn judge_verdict(&self, verdict: &Verdict) {
+        let limit = nanos(self.whole.connection.policy().limit().expect("it was judged by one"));
+        let silence = nanos(verdict.silence);
+        let bound = verdict.bound.expect("every limit has one");
+        assert!(silence >= nanos(bound.earliest), "{verdict:?}");
+        assert_eq!(nanos(bound.latest - bound.earliest), u64::from(self.setup.tick) * 1_000_000);
+        match verdict.cause {
+            Cause::Silence => {
+                assert_eq!(silence, self.now - self.heard, "{verdict:?}");
+                assert!(silence >= limit, "early: {verdict:?}");
+                let late = nanos(verdict.late) + limit + nanos(verdict.stalled);
+                assert_eq!(silence, late, "{verdict:?} does not add up");
+            }
+            Cause::Unheard => {
+                assert_eq!(self.whole.judge.state, State::V1);
+                assert!(silence > limit, "early: {verdict:?}");
+            }
+            cause => panic!("{cause:?} is not for a connection to say"),
+        }
+    }
+
+    /// Wakes a little before a deadline, for nothing, and then when it has passed.
+    fn wait_for_deadline(&mut self, late: u64) {
+        self.write();
+        let Some(deadline) = self.whole.connection.poll_timeout() else { return };
+        let deadline = deadline.as_nanos();
+        if deadline > self.now {
+            self.now = deadline - 1;
+            self.time_out();
+            let now = at(self.now);
+            let mut clone = self.whole.connection.clone();
+            assert_eq!(clone.poll_transmit(now), None, "before the deadline");
+        }
+        self.now = self.now.max(deadline).saturating_add(late);
+        self.time_out();
+        self.write();
+        let next = self.whole.connection.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next.as_nanos() > self.now),
+            "{next:?} is over: it would spin"
+        );
+    }
+
+    fn check(&self) {
+        let (whole, pieces) = (&self.whole, &self.pieces);
+        whole.judge.check(&whole.connection);
+        pieces.judge.check(&pieces.connection);
+        assert_eq!(whole.connection.last_heard(), at(self.heard));
+    }
+
+    /// The two have not come apart.
+    fn compare(&self) {
+        let (whole, pieces) = (&self.whole, &self.pieces);
+        assert_eq!(whole.told, pieces.told, "the pieces told another story");
+        assert_eq!(whole.unread, pieces.unread);
+        let now = at(self.now);
+        let unmeasured =
+            |path: Path| (path.unheard, path.peer_late, path.peer_health, path.too_fast);
+        let view = |connection: &Connection| {
+            (
+                connection.poll_timeout(),
+                connection.last_heard(),
+                connection.policy(),
+                connection.path(now).map(unmeasured),
+                connection.contract().copied(),
+            )
+        };
+        assert_eq!(view(&whole.connection), view(&pieces.connection));
+    }
+
+    /// Whoever is not heard any more is called dead, or nobody judges; and what had come before can
+    /// still be read.
+    fn finish(&mut self) {
+        self.write();
+        for _ in 0..4 {
+            self.wait_for_deadline(0);
+            self.check();
+        }
+        self.compare();
+        let mut rest = self.whole.connection.for_the_rest(at(self.now));
+        assert_eq!(rest.poll_transmit(at(self.now)), None);
+        let mut bytes = self.whole.unread.as_slice();
+        while let Ok(Some(event)) = rest.handle_received(at(self.now), &mut bytes) {
+            assert!(!matches!(event, Event::Promise(_)), "nobody is judged by it");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Heads, frames of v0, and the bodies of v1, one at a time.
+
+use core::time::Duration;
+
+use heartwire_core::frame::{self, Decoded, Frame, Kind};
+use heartwire_core::v1::{
+    BEAT_LEN, Beat, Bye, DETAIL_LEN_MAX, Hello, Offer, Retry, Terms, Welcome,
+};
+use heartwire_core::{Caps, Connection, Event, Policy, Settings, Violation, Wire};
+
+use crate::knobs::{START, at};
+
+/// The first byte says what the others are.
+pub fn run(bytes: &[u8]) {
+    let Some((&what, bytes)) = bytes.split_first() else { return };
+    match what % 5 {
+        0 => v0(bytes, u32::from(what)),
+        1 => hello(bytes),
+        2 => welcome(bytes, what & 0x80 != 0),
+        3 => bye(bytes),
+        _ => beat(bytes),
+    }
+}
+
+fn policy() -> Policy {
+    Policy::builder().build().expect("every knob is off")
+}
+
+fn v0(bytes: &[u8], body_len_max: u32) {
+    if let Some(head) = bytes.first_chunk() {
+        match frame::read_head(*head) {
+            Ok(read) => {
+                let len = usize::try_from(read.body_len).expect("this is no small machine");
+                assert_eq!(frame::head(read.kind, len), Some(*head));
+            }
+            Err(Violation::UnknownType { head: refused }) => assert_eq!(refused, *head),
+            Err(Violation::NegativeLength { length }) => assert!(length < 0),
+            Err(violation) => panic!("a head alone cannot be {violation}"),
+        }
+    }
+    let decoded = frame::decode(bytes, body_len_max);
+    let caps = Caps::default().body_len_max(body_len_max);
+    let mut connection = Connection::new(Settings::new(policy()).caps(caps), at(START));
+    let mut rest = bytes;
+    let received = connection.handle_received(at(START), &mut rest);
+    match decoded {
+        Ok(Decoded::Whole { frame, len }) => {
+            let (head, body) = bytes.split_at(frame::HEAD_LEN);
+            assert_eq!(rest, &bytes[len..]);
+            match frame {
+                Frame::Beat => {
+                    assert_eq!((head, len), (frame::BEAT.as_slice(), frame::HEAD_LEN));
+                    assert_eq!(received, Ok(Some(Event::Beat)));
+                }
+                Frame::Data(data) => {
+                    assert_eq!(
+                        frame::data_head(data.len()).as_ref().map(<[u8; 8]>::as_slice),
+                        Some(head)
+                    );
+                    assert_eq!(data, &body[..len - frame::HEAD_LEN]);
+                    assert_eq!(received, Ok(Some(Event::Data(data))));
+                }
+            }
+        }
+        Ok(Decoded::Partial { body_len }) => {
+            assert_eq!(body_len.is_some(), bytes.len() >= frame::HEAD_LEN);
+            assert!(body_len.is_none_or(|len| len <= body_len_max));
+            assert_eq!((received, rest), (Ok(None), bytes));
+        }
+        Err(violation) => {
+            assert_eq!(received, Err(violation));
+            // The head alone shows it.
+            let head = &bytes[..frame::HEAD_LEN];
+            assert_eq!(frame::decode(head, body_len_max), Err(violation));
+        }
+    }
+}
+
+/// Hands a whole frame to a new connection, which may hold a little for it and no more.
+fn receive<'a, T>(
+    settings: Settings,
+    kind: Kind,
+    body: &'a [u8],
+    frame: &'a mut Vec<u8>,
+    take: impl FnOnce(Event<'a>) -> Option<T>,
+) -> Option<T> {
+    frame.clear();
+    frame.extend(frame::head(kind, body.len())?);
+    frame.extend_from_slice(body);
+    let mut connection = Connection::new(settings, at(START));
+    let mut rest = frame.as_slice();
+    let mut received = Ok(None);
+    let used = allocation_counter::measure(|| {
+        received = connection.handle_received(at(START), &mut rest);
+    });
+    let most = 2 * frame.len() + 8 * 1024;
+    assert!(used.bytes_max <= most as u64, "{used:?} for {} bytes", frame.len());
+    match received {
+        Ok(Some(event)) => {
+            assert!(rest.is_empty(), "a whole frame was taken");
+            take(event)
+        }
+        Ok(None) => panic!("a whole frame was neither taken nor refused"),
+        Err(violation) => {
+            assert!(connection.has_ended(), "after {violation}");
+            None
+        }
+    }
+}
+
+fn server() -> Settings {
+    Settings::new(policy()).wire(Wire::V1Only)
+}
+
+fn hello(body: &[u8]) {
+    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let of = |event| if let Event::Hello(hello) = event { Some(hello) } else { None };
+    let Some(hello) = receive(server(), Kind::Hello, body, &mut frame, of) else { return };
+    let encoded = hello.encode();
+    let back = receive(server(), Kind::Hello, &encoded[frame::HEAD_LEN..], &mut again, of);
+    assert_eq!(back, Some(hello), "what was written is read");
+    assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded), "and written alike");
+}
+
+/// A client that takes any contract there can be.
+fn client(judges: bool) -> Settings {
+    let least = Duration::from_millis(1);
+    let mut policy = Policy::builder().beat(least);
+    if judges {
+        policy = policy.limit(least * 2);
+    }
+    let policy = policy.build().expect("two beats fit in");
+    let offer = Offer::new(&policy).ceiling(Duration::MAX);
+    Settings::new(policy).wire(Wire::V1).offer(offer)
+}
+
+fn welcome(body: &[u8], judges: bool) {
+    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let of = |event| match event {
+        Event::Welcome(welcome) => Some(welcome),
+        event => panic!("{event:?} of a WELCOME"),
+    };
+    let Some(welcome) = receive(client(judges), Kind::Welcome, body, &mut frame, of) else {
+        return;
+    };
+    let encoded = welcome.encode();
+    let body = &encoded[frame::HEAD_LEN..];
+    let back = receive(client(judges), Kind::Welcome, body, &mut again, of);
+    assert_eq!(back, Some(welcome), "what was written is read");
+    assert_eq!(back.map(|welcome: Welcome| welcome.encode()), Some(encoded), "and written alike");
+}
+
+fn bye(body: &[u8]) {
+    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let of = |event| match event {
+        Event::Bye(bye) => Some(bye),
+        event => panic!("{event:?} of a BYE"),
+    };
+    let Some(bye) = receive(client(false), Kind::Bye, body, &mut frame, of) else { return };
+    if let Retry::Within { earliest, latest } = bye.retry {
+        assert!(earliest <= latest, "{bye:?}");
+    }
+    assert!(bye.detail.len() <= DETAIL_LEN_MAX);
+    let encoded = bye.encode();
+    let body = &encoded[frame::HEAD_LEN..];
+    let back = receive(client(false), Kind::Bye, body, &mut again, of);
+    assert_eq!(back, Some(bye), "what was written is read");
+    assert_eq!(back.map(|bye: Bye<'_>| bye.encode()), Some(encoded), "and written alike");
+}
+
+/// Beats, one after the other, as a server reads them.
+fn beat(bytes: &[u8]) {
+    let now = at(START);
+    let (offer, terms) = (Offer::new(&policy()), Terms::new(Offer::new(&policy())));
+    let mut connection = Connection::new(server(), now);
+    let hello = Hello::new(offer).encode();
+    let received = connection.handle_received(now, &mut hello.as_slice());
+    assert!(matches!(received, Ok(Some(Event::Hello(_)))), "{received:?}");
+    let contract = terms.agree(&offer).expect("nobody wants anything");
+    connection.welcome(now, contract);
+    for body in bytes.as_chunks::<BEAT_LEN>().0 {
+        let beat = Beat::decode(body);
+        assert_eq!(Beat::decode(&beat.encode()), beat, "what was written is read");
+        let [.., health, notices] = body;
+        if *health <= 2 && *notices <= 1 {
+            assert_eq!(beat.encode(), *body, "and written alike");
+        }
+        let mut frame = [0; frame::HEAD_LEN + BEAT_LEN];
+        frame[..frame::HEAD_LEN]
+            .copy_from_slice(&frame::head(Kind::Heart, BEAT_LEN).expect("it is short"));
+        frame[frame::HEAD_LEN..].copy_from_slice(body);
+        let received = connection.handle_received(now, &mut frame.as_slice());
+        match received {
+            Ok(Some(Event::Beat | Event::Promise(_))) => {}
+            Ok(None) => assert!(connection.has_ended()),
+            // Nothing was sent yet that could come back.
+            Err(Violation::UnknownNonce) => assert_ne!(beat.echo, 0),
+            Err(Violation::PromiseTooLong { promise, max }) => {
+                assert_eq!(beat.promise(), Some(promise));
+                assert!(promise > max);
+            }
+            received => panic!("{received:?} of {beat:?}"),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The first frames of a connection, and what two ends agree on.
+
+use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, Retry, Welcome};
+use heartwire_core::{Connection, Event, Settings, Violation, Wire};
+
+use crate::judge::{Judge, State};
+use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at};
+use crate::model;
+use crate::wire::{Frame, Hello};
+
+/// How the others frames come.
+#[derive(Arbitrary, Debug)]
+enum Opening<'a> {
+    /// A client says HELLO, and the frames follow.
+    Hello { v1_only: bool, hello: Hello },
+    /// A client of ours does.
+    Ours(Knobs),
+    /// The frames come at once.
+    Frames { ear: Ear, first: Frame<'a> },
+}
+
+/// Two ends, and how one opens.
+#[derive(Arbitrary, Debug)]
+struct Setup<'a> {
+    knobs: Knobs,
+    wake_bytes: u16,
+    caps: CapKnobs,
+    waited: Span,
+    opening: Opening<'a>,
+}
+
+/// Settings, then frames.
+pub fn run(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    let Ok(setup) = Setup::arbitrary(&mut u) else { return };
+    let mut bytes = Vec::new();
+    let wire = match &setup.opening {
+        Opening::Hello { v1_only, hello } => {
+            Frame::Hello(hello.v1()).put(0, &mut bytes);
+            if *v1_only { Wire::V1Only } else { Wire::Any }
+        }
+        Opening::Ours(client) => {
+            let Some(offer) = client.offer() else { return };
+            bytes.extend(heartwire_core::v1::Hello::new(offer).encode());
+            Wire::V1Only
+        }
+        Opening::Frames { ear, first } => {
+            first.put(0, &mut bytes);
+            ear.wire()
+        }
+    };
+    while !u.is_empty() {
+        let Ok(frame) = Frame::arbitrary(&mut u) else { break };
+        frame.put(0, &mut bytes);
+    }
+    let Some(settings) = setup.knobs.settings(wire) else { return };
+    let mut end = End::new(&setup, settings.caps(setup.caps.caps()), wire);
+    end.receive(&bytes);
+    end.time_out(settings);
+}
+
+struct End<'a> {
+    setup: &'a Setup<'a>,
+    connection: Connection,
+    judge: Judge,
+}
+
+impl<'a> End<'a> {
+    fn new(setup: &'a Setup<'a>, settings: Settings, wire: Wire) -> Self {
+        Self { setup, connection: Connection::new(settings, at(START)), judge: Judge::new(wire) }
+    }
+
+    fn receive(&mut self, mut bytes: &[u8]) {
+        let now = at(START);
+        self.connection.handle_heard(now);
+        loop {
+            let before = bytes.len();
+            let mut received = Ok(None);
+            let used = allocation_counter::measure(|| {
+                received = self.connection.handle_received(now, &mut bytes);
+            });
+            assert!(used.bytes_max <= 2 * before as u64 + 8 * 1024, "{used:?} for {before} bytes");
+            match received {
+                Ok(Some(event)) => {
+                    assert!(bytes.len() < before, "{event:?} of nothing");
+                    self.judge.event(&event);
+                    match event {
+                        Event::Hello(hello) => {
+                            assert_eq!(self.connection.handle_received(now, &mut bytes), Ok(None));
+                            self.decide(&hello.offer);
+                        }
+                        Event::Welcome(welcome) => self.accept(&welcome),
+                        Event::Beat | Event::Promise(_) | Event::Data(_) | Event::Bye(_) => {}
+                    }
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    assert!(!matches!(
+                        violation,
+                        Violation::NoFirstFrame { .. } | Violation::SlowFrame { .. }
+                    ));
+                    self.judge.end();
+                }
+            }
+            self.judge.check(&self.connection);
+        }
+        self.judge.check(&self.connection);
+    }
+
+    /// Agrees as a server does, and lets a client of ours read the answer.
+    fn decide(&mut self, offer: &Offer) {
+        let Some(terms) = self.setup.knobs.terms(self.setup.wake_bytes) else { return };
+        let agreed = terms.agree(offer);
+        model::check_agreement(&terms, offer, &agreed);
+        let policy = self.connection.policy();
+        let settings = Settings::new(policy).wire(Wire::V1).offer(*offer);
+        let mut client = Connection::new(settings, at(START));
+        match agreed {
+            Ok(contract) => {
+                self.connection.welcome(at(START), contract);
+                self.judge.welcomed();
+                let welcome = Welcome::new(1, 2, contract);
+                let answer = welcome.encode();
+                let received = client.handle_received(at(START), &mut answer.as_slice());
+                assert_eq!(received, Ok(Some(Event::Welcome(welcome))), "to {offer:?}");
+                assert_eq!(client.contract(), Some(&contract));
+                check_policies(&client, &self.connection, &contract);
+            }
+            Err(conflict) => {
+                let detail = conflict.to_string();
+                let bye = Bye::new(ByeCode::Conflict, Retry::Never).detail(&detail);
+                let answer = bye.encode();
+                let received = client.handle_received(at(START), &mut answer.as_slice());
+                assert_eq!(received, Ok(Some(Event::Bye(bye))));
+            }
+        }
+    }
+
+    /// What a client has let itself in for is what it offered, and works.
+    fn accept(&self, welcome: &Welcome) {
+        let offer = self.setup.knobs.offer().expect("the connection was made with one");
+        let Contract { to_server, to_client, wake_bytes, .. } = welcome.contract;
+        assert_eq!(to_client.limit().is_some(), offer.limit().is_some());
+        assert!(to_client.limit() >= offer.limit());
+        if let Some(limit) = to_client.limit() {
+            let longest = to_client.limit_for(to_client.promise_max()).max(Some(limit));
+            assert!(longest <= Some(offer.limit_ceiling()), "{to_client:?}");
+        }
+        assert!(wake_bytes <= 64 * 1024);
+        for direction in [to_server, to_client] {
+            if let Some(limit) = direction.limit() {
+                assert!(limit >= direction.beat().expect("it is judged") * 2, "{direction:?}");
+            }
+        }
+        if let Some(beat) = to_server.beat() {
+            assert!(beat >= offer.beat_floor().expect("it is to beat"));
+        }
+        assert_eq!(self.connection.policy().limit(), to_client.limit());
+        assert_eq!(self.connection.policy().beat(), to_server.beat());
+    }
+
+    /// Who does not come to the point has its time, and no more.
+    fn time_out(&mut self, settings: Settings) {
+        let within = self.setup.caps.caps().first_frame_within();
+        let is_open = !self.connection.has_ended();
+        let now = at(START + self.setup.waited.nanos());
+        let would_end = self.connection.would_end(now);
+        let outcome = self.connection.handle_timeout(now);
+        assert_eq!(self.connection.has_ended(), would_end || !is_open);
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(verdict)) => {
+                assert!(
+                    settings.policy().limit().is_some() || self.connection.contract().is_some()
+                );
+                assert!(verdict.silence.as_nanos() <= u128::from(self.setup.waited.nanos()));
+                self.judge.end();
+            }
+            Err(Violation::NoFirstFrame { waited }) => {
+                assert!(Some(waited) >= within, "{waited:?}");
+                assert_ne!(within, None);
+                self.judge.end();
+            }
+            Err(Violation::SlowFrame { .. }) => self.judge.end(),
+            Err(violation) => panic!("{violation} cannot come of waiting"),
+        }
+        self.judge.check(&self.connection);
+        // The handshake has one deadline for all of it.
+        if matches!(self.judge.state, State::Deciding | State::AwaitingWelcome) {
+            assert!(within.is_none_or(|within| self.setup.waited.duration() < within));
+        }
+    }
+}
+
+/// One end beats as the other expects.
+fn check_policies(client: &Connection, server: &Connection, contract: &Contract) {
+    let (client, server) = (client.policy(), server.policy());
+    assert_eq!(
+        (client.beat(), client.limit()),
+        (contract.to_server.beat(), contract.to_client.limit())
+    );
+    assert_eq!(
+        (server.beat(), server.limit()),
+        (contract.to_client.beat(), contract.to_server.limit())
+    );
+    assert_eq!((client.beat(), server.beat()), (server.peer_beat(), client.peer_beat()));
+}

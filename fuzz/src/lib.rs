@@ -1,0 +1,15 @@
+//! What the fuzz targets do with the bytes they are given, see `docs/fuzzing.md`.
+//!
+//! Each target is a function of bytes that panics when Heartwire breaks its word. They are in a
+//! library, so that the corpus can be replayed without a fuzzer.
+
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod decode;
+pub mod handshake;
+mod judge;
+mod knobs;
+mod model;
+pub mod pair;
+mod wire;

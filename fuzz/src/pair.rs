@@ -1,0 +1,506 @@
+//! Two honest ends and a path that is slow, but no slower than their contract allows.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Health, Hello, Retry, Terms, Welcome};
+use heartwire_core::{Cause, Connection, Event, Stall, Verdict, Wire};
+
+use crate::judge::{Judge, State};
+use crate::knobs::{Knobs, START, Span, at, nanos};
+use crate::model;
+
+/// Wakes of both ends in one run, so that a run ends in time.
+const WAKES_MAX: u32 = 60;
+/// Beats that an owner may ask for on top of those that are due. More of them at once than these are
+/// its own fault: it is told, and then sent away.
+const ASKED_MAX: u32 = 40;
+
+#[derive(Arbitrary, Debug)]
+struct Setup {
+    client: Knobs,
+    server: Knobs,
+    v1_only: bool,
+    wake_bytes: u8,
+    /// Shares of what the contract leaves for delay and loss, in 256ths.
+    delay: u8,
+    stall: u8,
+    late: u8,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Op {
+    /// In 16ths of the shortest beat.
+    Wait(u8),
+    /// As many beats of whoever beats less often.
+    WaitLong(u8),
+    /// In 256ths of the longest delay, for what sets out from now on.
+    Delay {
+        to_server: bool,
+        share: u8,
+    },
+    Stall {
+        server: bool,
+        share: u8,
+    },
+    Promise {
+        server: bool,
+        span: Span,
+    },
+    /// A promise in 16ths of the agreed beat.
+    PromiseNear {
+        server: bool,
+        sixteenths: u8,
+    },
+    Health {
+        server: bool,
+        health: u8,
+    },
+    Data {
+        server: bool,
+        len: u8,
+    },
+    Beat {
+        server: bool,
+    },
+    Bye {
+        server: bool,
+    },
+    Cut {
+        to_server: bool,
+        to_client: bool,
+    },
+}
+
+/// Settings, then what happens.
+pub fn run(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    let Ok(setup) = Setup::arbitrary(&mut u) else { return };
+    let Some(mut pair) = Pair::new(&setup) else { return };
+    while !u.is_empty() && pair.wakes < WAKES_MAX {
+        let Ok(op) = Op::arbitrary(&mut u) else { break };
+        if !pair.apply(op) {
+            return;
+        }
+        pair.check();
+    }
+    pair.cut(true, true);
+}
+
+/// One direction: bytes that keep their order.
+#[derive(Default)]
+struct Way {
+    under_way: VecDeque<(u64, Vec<u8>)>,
+    last_arrival: u64,
+    delay: u64,
+    is_cut: bool,
+}
+
+impl Way {
+    fn send(&mut self, now: u64, bytes: Vec<u8>) {
+        if !self.is_cut {
+            self.last_arrival = self.last_arrival.max(now + self.delay);
+            self.under_way.push_back((self.last_arrival, bytes));
+        }
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.under_way.front().map(|(arrival, _)| *arrival)
+    }
+}
+
+struct End {
+    connection: Connection,
+    judge: Judge,
+    unread: Vec<u8>,
+    /// It stands still until then.
+    stalled_until: u64,
+    stalled_for: u64,
+    resumed_at: u64,
+    asked: u32,
+    sent: u32,
+    verdict: Option<(u64, Verdict)>,
+}
+
+impl End {
+    fn new(connection: Connection, wire: Wire) -> Self {
+        Self {
+            connection,
+            judge: Judge::new(wire),
+            unread: Vec::new(),
+            stalled_until: START,
+            stalled_for: 0,
+            resumed_at: START,
+            asked: 0,
+            sent: 0,
+            verdict: None,
+        }
+    }
+
+    fn receive(&mut self, now: u64, bytes: &[u8], terms: &Terms) -> Vec<u8> {
+        let mut answer = Vec::new();
+        self.connection.handle_heard(at(now));
+        self.unread.extend_from_slice(bytes);
+        let mut rest = self.unread.as_slice();
+        loop {
+            let event = match self.connection.handle_received(at(now), &mut rest) {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(violation) => panic!("{violation}, between two honest ends"),
+            };
+            self.judge.event(&event);
+            match event {
+                Event::Hello(hello) => {
+                    let agreed = terms.agree(&hello.offer);
+                    model::check_agreement(terms, &hello.offer, &agreed);
+                    match agreed {
+                        Ok(contract) => {
+                            self.connection.welcome(at(now), contract);
+                            self.judge.welcomed();
+                            answer = Welcome::new(1, 1, contract).encode();
+                        }
+                        Err(_) => answer = Bye::new(ByeCode::Conflict, Retry::Never).encode(),
+                    }
+                }
+                Event::Beat
+                | Event::Promise(_)
+                | Event::Data(_)
+                | Event::Welcome(_)
+                | Event::Bye(_) => {}
+            }
+        }
+        let taken = self.unread.len() - rest.len();
+        self.unread.drain(..taken);
+        answer
+    }
+
+    /// When it is to be run next.
+    fn wake_at(&self, arrival: Option<u64>, late: u64) -> Option<u64> {
+        let timeout = self.connection.poll_timeout();
+        let timeout = timeout.map(|at| at.as_nanos().saturating_add(late));
+        let resumes = (self.stalled_for > 0).then_some(self.stalled_until);
+        let next = timeout.into_iter().chain(arrival).chain(resumes).min();
+        next.map(|next| next.max(self.stalled_until))
+    }
+
+    fn time_out(&mut self, now: u64) {
+        match self.connection.handle_timeout(at(now)) {
+            Ok(None) => {}
+            Ok(Some(verdict)) => {
+                self.verdict = Some((now, verdict));
+                self.judge.end();
+            }
+            Err(violation) => panic!("{violation}, between two honest ends"),
+        }
+    }
+
+    fn transmit(&mut self, now: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Some(transmit) = self.connection.poll_transmit(at(now)) {
+            bytes.extend_from_slice(transmit.as_ref());
+            self.sent += 1;
+            assert!(bytes.len() <= 40, "one beat at a time");
+        }
+        bytes
+    }
+}
+
+struct Pair {
+    client: End,
+    server: End,
+    to_server: Way,
+    to_client: Way,
+    terms: Terms,
+    contract: Contract,
+    now: u64,
+    began: u64,
+    wakes: u32,
+    /// The longest delay, the longest stall, and how late timers are.
+    delay_max: u64,
+    stall_max: u64,
+    late: u64,
+    beat_min: u64,
+    beat_max: u64,
+}
+
+impl Pair {
+    /// Two ends right after their handshake; `None` if they cannot agree.
+    fn new(setup: &Setup) -> Option<Self> {
+        let offer = setup.client.offer()?;
+        let terms = setup.server.terms(u16::from(setup.wake_bytes))?;
+        let wire = if setup.v1_only { Wire::V1Only } else { Wire::Any };
+        let client = Connection::new(setup.client.settings(Wire::V1)?, at(START));
+        let server = Connection::new(setup.server.settings(wire)?, at(START));
+        let mut client = End::new(client, Wire::V1);
+        let mut server = End::new(server, wire);
+        let answer = server.receive(START, &Hello::new(offer).encode(), &terms);
+        client.receive(START, &answer, &terms);
+        if client.judge.state == State::Ended {
+            assert_eq!(server.judge.state, State::Deciding);
+            return None;
+        }
+        assert_eq!((client.judge.state, server.judge.state), (State::V1, State::V1));
+        assert_eq!(client.connection.contract(), server.connection.contract());
+        let contract = *client.connection.contract()?;
+        let directions = [contract.to_server, contract.to_client];
+        // What silence of a peer that lives leaves until its verdict.
+        let allowance = directions.iter().filter_map(|d| Some(d.limit()? - d.beat()?)).min();
+        let allowance = nanos(allowance.unwrap_or(Duration::from_secs(30)));
+        let shares = [setup.delay, setup.stall, setup.late].map(u64::from);
+        let all = shares.iter().sum::<u64>().max(256);
+        let [delay_max, stall_max, late] = shares.map(|share| (allowance - 1) / all * share);
+        let beats = || directions.iter().filter_map(|d| d.beat()).map(nanos);
+        let (beat_min, beat_max) = (beats().min()?, beats().max()?);
+        Some(Self {
+            client,
+            server,
+            to_server: Way::default(),
+            to_client: Way::default(),
+            terms,
+            contract,
+            now: START,
+            began: START,
+            wakes: 0,
+            delay_max,
+            stall_max,
+            late,
+            beat_min,
+            beat_max,
+        })
+    }
+
+    fn end(&mut self, server: bool) -> &mut End {
+        if server { &mut self.server } else { &mut self.client }
+    }
+
+    fn way(&mut self, to_server: bool) -> &mut Way {
+        if to_server { &mut self.to_server } else { &mut self.to_client }
+    }
+
+    /// Whether the run goes on.
+    fn apply(&mut self, op: Op) -> bool {
+        match op {
+            Op::Wait(sixteenths) => self.run_for(self.beat_min / 16 * u64::from(sixteenths)),
+            Op::WaitLong(beats) => self.run_for(self.beat_max.saturating_mul(u64::from(beats))),
+            Op::Delay { to_server, share } => {
+                self.way(to_server).delay = self.delay_max / 256 * u64::from(share);
+            }
+            Op::Stall { server, share } => {
+                self.stall(server, self.stall_max / 256 * u64::from(share))
+            }
+            Op::Promise { server, span } => self.promise(server, span.duration()),
+            Op::PromiseNear { server, sixteenths } => {
+                let direction =
+                    if server { self.contract.to_client } else { self.contract.to_server };
+                let beat = direction.beat().unwrap_or_default();
+                self.promise(server, beat / 16 * u32::from(sixteenths));
+            }
+            Op::Health { server, health } => {
+                let health = [Health::Ok, Health::Degraded][usize::from(health % 2)];
+                self.owner(server, |end| end.connection.set_health(health));
+            }
+            Op::Data { server, len } => self.send_data(server, len),
+            Op::Beat { server } => self.owner(server, |end| end.connection.beat_now()),
+            Op::Bye { server } => {
+                self.leave(server);
+                return false;
+            }
+            Op::Cut { to_server, to_client } => {
+                self.cut(to_server, to_client);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Something that an owner asks for, which makes a beat due; not too often.
+    fn owner(&mut self, server: bool, ask: impl FnOnce(&mut End)) {
+        let now = self.now;
+        let end = self.end(server);
+        if end.stalled_until <= now && end.asked < ASKED_MAX {
+            end.asked += 1;
+            ask(end);
+        }
+        self.write();
+    }
+
+    fn promise(&mut self, server: bool, interval: Duration) {
+        self.owner(server, |end| {
+            end.connection.promise(interval);
+        });
+    }
+
+    fn send_data(&mut self, server: bool, len: u8) {
+        let now = self.now;
+        let end = self.end(server);
+        if end.stalled_until > now {
+            return;
+        }
+        let head = end.connection.data_head(usize::from(len)).expect("it is short");
+        let mut bytes = head.as_ref().to_vec();
+        bytes.extend(core::iter::repeat_n(b'x', usize::from(len)));
+        if let Some(padding) = end.connection.padding(bytes.len()) {
+            bytes.extend([5, 0, 0, 0]);
+            bytes.extend(u32::try_from(padding).expect("it is short").to_le_bytes());
+            bytes.extend(core::iter::repeat_n(0, padding));
+        }
+        end.connection.handle_sent(at(now));
+        self.way(!server).send(now, bytes);
+    }
+
+    /// It stands still, and the other does not: what the other has sent meanwhile it finds when it is
+    /// back.
+    fn stall(&mut self, server: bool, duration: u64) {
+        let now = self.now;
+        let end = self.end(server);
+        if end.stalled_until <= now && duration > 0 {
+            end.stalled_until = now + duration;
+            end.stalled_for = duration;
+        }
+    }
+
+    fn run_for(&mut self, duration: u64) {
+        let until = self.now.saturating_add(duration);
+        self.write();
+        while self.wakes < WAKES_MAX {
+            let client = self.client.wake_at(self.to_client.next(), self.late);
+            let server = self.server.wake_at(self.to_server.next(), self.late);
+            let Some(next) = client.into_iter().chain(server).min().filter(|&next| next <= until)
+            else {
+                break;
+            };
+            self.now = self.now.max(next);
+            self.wakes += 1;
+            self.wake(true);
+            self.wake(false);
+            self.write();
+        }
+        if self.wakes < WAKES_MAX {
+            self.now = until;
+        }
+    }
+
+    /// One end does what it would when it wakes: it reads, then it judges.
+    fn wake(&mut self, server: bool) {
+        let (now, terms) = (self.now, self.terms);
+        let (end, way) = if server {
+            (&mut self.server, &mut self.to_server)
+        } else {
+            (&mut self.client, &mut self.to_client)
+        };
+        if end.stalled_until > now {
+            return;
+        }
+        while way.next().is_some_and(|arrival| arrival <= now) {
+            let Some((_, bytes)) = way.under_way.pop_front() else { break };
+            end.receive(now, &bytes, &terms);
+        }
+        if end.stalled_for > 0 {
+            let gap = Duration::from_nanos(end.stalled_for);
+            if gap >= heartwire_core::STALL_MIN {
+                end.connection.handle_stall(Stall::new(at(now), gap));
+                end.resumed_at = now;
+            }
+            end.stalled_for = 0;
+        }
+        if end.wake_at(None, self.late).is_some_and(|wake| wake <= now) {
+            end.time_out(now);
+        }
+    }
+
+    fn write(&mut self) {
+        let now = self.now;
+        for server in [false, true] {
+            let end = self.end(server);
+            if end.stalled_until <= now {
+                let bytes = end.transmit(now);
+                if !bytes.is_empty() {
+                    self.way(!server).send(now, bytes);
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        for end in [&self.client, &self.server] {
+            assert_eq!(end.verdict, None, "both ends live");
+            end.judge.check(&end.connection);
+            // The first one, those that were asked for, and those that were due by a promise.
+            let floor = nanos(self.contract.floor).min(self.beat_min).max(1);
+            let due = (self.now - self.began) / floor + 2;
+            assert!(u64::from(end.sent) <= due + u64::from(end.asked), "{} beats", end.sent);
+        }
+        if self.to_server.under_way.is_empty() && self.to_client.under_way.is_empty() {
+            let (client, server) =
+                (self.client.connection.policy(), self.server.connection.policy());
+            if self.contract.to_server.limit().is_some() {
+                assert_eq!(client.beat(), server.peer_beat());
+            }
+            if self.contract.to_client.limit().is_some() {
+                assert_eq!(server.beat(), client.peer_beat());
+            }
+        }
+    }
+
+    /// One end leaves in an orderly way: the other ends, too, and neither says anything afterwards.
+    fn leave(&mut self, server: bool) {
+        let now = self.now;
+        self.way(!server).send(now, Bye::new(ByeCode::Done, Retry::AtWill).encode());
+        let arrival = self.way(!server).last_arrival;
+        let stays = self.end(!server);
+        self.now = arrival.max(stays.stalled_until).max(now);
+        self.wake(!server);
+        let stays = self.end(!server);
+        assert_eq!((stays.judge.state, stays.verdict), (State::Ended, None));
+        stays.judge.check(&stays.connection);
+    }
+
+    /// Nothing gets through any more: whoever judges finds out, not early, and not late.
+    fn cut(&mut self, to_server: bool, to_client: bool) {
+        self.to_server.is_cut = to_server;
+        self.to_client.is_cut = to_client;
+        for way in [&mut self.to_server, &mut self.to_client] {
+            if way.is_cut {
+                way.under_way.clear();
+            }
+        }
+        let server_judges = self.server.connection.policy().limit().is_some();
+        if to_server && server_judges {
+            self.find(true);
+        }
+        let client_judges = self.client.connection.policy().limit().is_some();
+        // A server that has come to a verdict falls silent.
+        if (to_client || (to_server && server_judges)) && client_judges {
+            self.find(false);
+        }
+    }
+
+    fn find(&mut self, server: bool) {
+        let late = self.late;
+        self.wakes = 0;
+        while self.end(server).verdict.is_none() {
+            let (now, wakes) = (self.now, self.wakes);
+            let end = self.end(server);
+            let due = end.wake_at(None, late).expect("it judges");
+            self.run_for(due.saturating_sub(now).max(1));
+            assert!(self.wakes > wakes || self.now > now, "it waits for ever");
+            if self.wakes >= WAKES_MAX {
+                return;
+            }
+        }
+        let end = self.end(server);
+        end.judge.check(&end.connection);
+        let Some((given_at, verdict)) = end.verdict else { return };
+        let limit = nanos(end.connection.policy().limit().expect("it judged by one"));
+        let heard = end.connection.last_heard().as_nanos();
+        let silence = nanos(verdict.silence);
+        assert!(silence >= limit, "early: {verdict:?}");
+        if verdict.cause == Cause::Silence {
+            let from = heard.max(end.resumed_at);
+            let latest = (from + limit + late).max(end.stalled_until);
+            let too_late = given_at.saturating_sub(latest);
+            assert_eq!(too_late, 0, "{verdict:?}");
+        }
+    }
+}

@@ -97,6 +97,17 @@ impl Peer {
         Frame::Other(body)
     }
 
+    /// A frame of any type, by its number.
+    #[track_caller]
+    pub(crate) fn receive_any(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 8];
+        self.0.read_exact(&mut head).expect("a frame comes");
+        let length = i32::from_le_bytes(head[4..].try_into().unwrap());
+        let mut body = vec![0; usize::try_from(length).unwrap()];
+        self.0.read_exact(&mut body).expect("the body comes");
+        (head[0], body)
+    }
+
     /// The next data; beats before it are skipped.
     #[track_caller]
     pub(crate) fn receive_data(&mut self) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod tokens;
 
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -164,6 +165,47 @@ fn a_client_tells_its_round_trip_and_how_long_it_was_not_heard() {
     assert!(grown.number("unheard_ms") >= 800.0, "{grown:?}");
     server.process.thaw();
 }
+
+#[test]
+fn beats_go_on_beside_bulk_data() {
+    const FRAMES: usize = 500;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket2::SockRef::from(&listener).set_recv_buffer_size(16 * 1024).unwrap();
+    let args = ["--beat", "100ms", "--limit", "20s", "--floor", "50ms", "--wire", "v1"];
+    let mut client = Client::start(listener.local_addr().unwrap(), &args);
+    let mut server = Peer::accept(&listener);
+    let (kind, _) = server.receive_any();
+    assert_eq!(kind, 2, "HELLO");
+    server.send(&WELCOME);
+    let typing = thread::spawn(move || {
+        for _ in 0..FRAMES {
+            client.type_in(&("x".repeat(60 * 1024) + "\n"));
+        }
+        client
+    });
+    // At 10 MiB a second at most: what is typed fills every queue on the way.
+    let (mut data, mut beats) = (0, 0);
+    while data < FRAMES {
+        match server.receive_any() {
+            (0, _) => beats += 1,
+            (1, _) => {
+                data += 1;
+                thread::sleep(ms(6));
+            }
+            (5, _) => {}
+            (kind, _) => panic!("a frame of type {kind}"),
+        }
+    }
+    // It took three seconds at least, which is 30 beats; the first 8 MiB may have been there before the second.
+    assert!(beats >= 10, "{beats} beats came with {data} frames");
+    drop(typing.join().unwrap());
+}
+
+/// To the server: beat 100 ms, no limit. To the client: beat 5 s, limit 20 s. Floor 50 ms.
+const WELCOME: [u8; 43] = [
+    3, 0, 0, 0, 35, 0, 0, 0, 0xaa, 0, 1, 1, 1, 2, 0, 3, 0x18, 100, 5, 0x1a, 0, 0x36, 0xee, 0x80, 6,
+    0x19, 0x13, 0x88, 7, 0x19, 0x4e, 0x20, 8, 0x1a, 0, 0x36, 0xee, 0x80, 9, 0x18, 50, 10, 1,
+];
 
 #[test]
 fn options_that_make_no_sense_together_are_refused_before_anything_happens() {

@@ -321,6 +321,8 @@ impl Pair {
         if end.stalled_until <= now && end.asked < ASKED_MAX {
             end.asked += 1;
             ask(end);
+            // A timer may ring before what was asked for is written.
+            end.time_out(now);
         }
         self.write();
     }

@@ -571,6 +571,13 @@ impl Connection {
         self.dialogue.as_ref()?.padding(len)
     }
 
+    /// Whether the last beat of [`poll_transmit`](Self::poll_transmit) says something new, such as
+    /// another promise: the peer is to read it at once, see [`padding`](Self::padding).
+    #[must_use]
+    pub fn has_told_news(&self) -> bool {
+        self.dialogue.as_ref().is_some_and(|dialogue| dialogue.has_told_news())
+    }
+
     /// A connection that reads on where this one ended, and judges and sends nothing: for what had come
     /// before the end.
     #[must_use]

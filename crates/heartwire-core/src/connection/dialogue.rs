@@ -63,10 +63,14 @@ pub(super) struct Dialogue {
     peer_silence: Duration,
     /// What our last beat promised, in milliseconds.
     promised_ms: u32,
+    /// Our last beat said something that the peer did not know.
+    told_news: bool,
     peer_late: Duration,
     peer_health: Health,
     warned: bool,
     health: Health,
+    /// No beat has said so yet.
+    health_changed: bool,
     /// Beats that the peer may still send before it is too fast.
     credit: i64,
     credited_at: Instant,
@@ -88,10 +92,12 @@ impl Dialogue {
             heard_by_peer_at: now,
             peer_silence: Duration::ZERO,
             promised_ms: 0,
+            told_news: false,
             peer_late: Duration::ZERO,
             peer_health: Health::Ok,
             warned: false,
             health: Health::Ok,
+            health_changed: false,
             credit: CREDIT_MAX,
             credited_at: now,
         }
@@ -106,7 +112,9 @@ impl Dialogue {
         self.contract = Some(contract);
         self.heard_by_peer_at = now;
         self.credited_at = now;
-        contract.policy(self.side)
+        let policy = contract.policy(self.side);
+        self.promised_ms = policy.beat().map_or(0, millis);
+        policy
     }
 
     /// Whether a WELCOME is to something that this client offered.
@@ -164,7 +172,9 @@ impl Dialogue {
             // Until now it had no reason to expect us so soon.
             self.heard_by_peer_at = self.heard_by_peer_at.max(now);
         }
+        self.told_news = self.health_changed || promise_ms != self.promised_ms;
         self.promised_ms = promise_ms;
+        self.health_changed = false;
         Beat {
             nonce: self.nonce,
             echo: self.heard_nonce,
@@ -297,7 +307,13 @@ impl Dialogue {
 
     /// Returns whether this is news.
     pub(super) fn set_health(&mut self, health: Health) -> bool {
-        core::mem::replace(&mut self.health, health) != health
+        let is_news = core::mem::replace(&mut self.health, health) != health;
+        self.health_changed |= is_news;
+        is_news
+    }
+
+    pub(super) const fn has_told_news(&self) -> bool {
+        self.told_news
     }
 
     pub(super) fn path(&self, now: Instant) -> Path {

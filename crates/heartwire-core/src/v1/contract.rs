@@ -30,14 +30,15 @@ impl Offer {
     /// to limits of [`LIMIT_CEILING`] at most, or its own if that is longer.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let floor = [policy.beat(), policy.peer_beat()].into_iter().flatten().min();
+        let third = policy.limit().map(|limit| limit / 3);
+        let want = policy.peer_beat().or(third);
+        let floor = [policy.beat(), want].into_iter().flatten().min();
         let floor = floor.map_or(BEAT_FLOOR, |beat| beat.min(BEAT_FLOOR));
         let ceiling = policy.limit().map_or(LIMIT_CEILING, |limit| limit.max(LIMIT_CEILING));
-        let third = policy.limit().map(|limit| limit / 3);
         Self {
             beat: policy.beat().map(Millis::clamp),
             floor: Some(Millis::clamp(floor)),
-            want: policy.peer_beat().or(third).map(Millis::clamp),
+            want: want.map(Millis::clamp),
             limit: policy.limit().map(Millis::clamp),
             ceiling: Millis::clamp(ceiling),
         }

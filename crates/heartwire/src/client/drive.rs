@@ -52,6 +52,8 @@ pub(super) struct Driver<'a, 'b> {
     hello: Option<Vec<u8>>,
     beats: u64,
     write_failed: bool,
+    /// A beat that waits to be written says something that the server should read at once.
+    has_news: bool,
 }
 
 /// What a driver tells others of.
@@ -93,6 +95,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             outlet,
             beats: 0,
             write_failed: false,
+            has_news: false,
         };
         if driver.hello.is_none() {
             driver.go_online(None, now);
@@ -112,6 +115,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         }
         if let Some(beat) = self.connection.poll_transmit(now) {
             self.outbox.push_beat_first(beat);
+            self.has_news = self.connection.has_told_news();
         }
     }
 
@@ -212,6 +216,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             // It carries what data does not, so it does not wait behind them either.
             while let Some(beat) = self.connection.poll_transmit(now) {
                 self.outbox.push_beat_first(beat);
+                self.has_news |= self.connection.has_told_news();
             }
         } else if self.outbox.is_empty() {
             while let Some(beat) = self.connection.poll_transmit(now) {
@@ -386,7 +391,8 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     /// Makes what is about to be written long enough for the server to read it at once.
     fn pad(&mut self) {
-        let padding = self.outbox.unpadded_len().and_then(|len| self.connection.padding(len));
+        let unpadded = self.outbox.unpadded_len(core::mem::take(&mut self.has_news));
+        let padding = unpadded.and_then(|len| self.connection.padding(len));
         if let Some(len) = padding {
             let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap_or_default());
             pad.resize(pad.len() + len, 0);

@@ -88,10 +88,16 @@ impl Outbox {
         self.frames.push_back(Frame { head: Transmit::default(), body: Body::Control(bytes) });
     }
 
-    /// The length of the last frame that is to be written, if it is a message: it should wake the
-    /// server. What goes before it does not count, because the server may have read that by itself.
-    pub(super) fn unpadded_len(&self) -> Option<usize> {
-        self.frames.back().filter(|frame| frame.is_message()).map(Frame::len)
+    /// The length of the last frame that is to be written, if it should wake the server: a message
+    /// should, and a beat `with_news`. What goes before it does not count, because the server may have
+    /// read that by itself.
+    pub(super) fn unpadded_len(&self, with_news: bool) -> Option<usize> {
+        let should_wake = |frame: &Frame| match frame.body {
+            Body::Message(_) => true,
+            Body::Beat => with_news,
+            Body::Control(_) => false,
+        };
+        self.frames.back().filter(|frame| should_wake(frame)).map(Frame::len)
     }
 
     pub(super) fn push_message(&mut self, head: Transmit, message: Message) {

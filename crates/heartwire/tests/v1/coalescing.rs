@@ -85,8 +85,10 @@ fn next_is_pad(peer: &mut Peer) -> bool {
 
 #[test]
 fn beats_below_the_mark_cost_no_turn() {
-    let mut rig = Rig::start(config().coalesce(1000).policy(policy(20_000, 60_000)));
-    let mut peers: Vec<_> = (0..8).map(|_| Peer::welcomed(rig.addr(), &hello()).0).collect();
+    let rare = policy(20_000, 60_000);
+    let mut rig = Rig::start(config().coalesce(1000).policy(rare));
+    let hello = heartwire::v1::Hello::new(Offer::new(&rare)).encode();
+    let mut peers: Vec<_> = (0..8).map(|_| Peer::welcomed(rig.addr(), &hello).0).collect();
     let ids: Vec<_> = peers.iter().map(|_| rig.online().0).collect();
     pass(ms(100));
     drop(rig.handle().list());
@@ -94,7 +96,7 @@ fn beats_below_the_mark_cost_no_turn() {
     let before = rig.handle().stats();
     for _ in 0..50 {
         for peer in &mut peers {
-            peer.beat();
+            peer.beat_with(|beat| beat.promise_ms = 0);
         }
     }
     pass(ms(200));

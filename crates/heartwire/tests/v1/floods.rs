@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use heartwire::server::{AddressCaps, SharedTokens, Tokens};
-use heartwire::{Policy, Reason};
+use heartwire::{Caps, Policy, Reason};
 
 use crate::peer::{Got, Peer, frame, hello_as};
 use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy};
@@ -22,8 +22,13 @@ fn judging() -> Policy {
 fn with_clients(clients: usize) -> (Rig, Vec<ClientRig>) {
     let tokens = SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap());
     let addresses = AddressCaps::default().arrivals(None).all_arrivals(None);
-    let config =
-        config().policy(judging()).tokens(tokens).pending_max(PENDING_MAX).addresses(addresses);
+    let config = config()
+        .policy(judging())
+        .tokens(tokens)
+        .pending_max(PENDING_MAX)
+        // Nobody goes because of this within the test's time.
+        .caps(Caps::default().first_frame(Some(ms(60_000))))
+        .addresses(addresses);
     let mut rig = Rig::start(config);
     let clients = (0..clients)
         .map(|_| {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use heartwire::server::{Event, SessionId};
 use heartwire::v1::{Beat, ByeCode, Health, Hello, Offer};
-use heartwire::{Reason, Violation};
+use heartwire::{Policy, Reason, Violation};
 
 use crate::peer::{Got, Peer, hello};
 use crate::proxy::Proxy;
@@ -48,6 +48,33 @@ fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
     assert_eq!(verdict.bound.unwrap().earliest, ms(500));
     assert!(cut.elapsed() >= ms(500 - 200 - 20), "early: {verdict}");
     assert!(cut.elapsed() < ms(1600), "late: {verdict}");
+}
+
+/// Nothing else would have the server look at this session before the old deadline: it sends no beats
+/// of its own, and lets those of others lie.
+#[test]
+fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
+    for coalesce in [0, 1000] {
+        let judging = Policy::builder().limit(ms(400)).build().unwrap();
+        let beating = Policy::builder().beat(ms(100)).build().unwrap();
+        let mut rig = Rig::start(config().policy(judging).coalesce(coalesce));
+        let proxy = Proxy::plain(rig.addr());
+        let client = ClientRig::start(client_config(proxy.addr).policy(beating));
+        assert_eq!(client.online().contract.to_client.beat(), None);
+        let (id, _) = rig.online();
+        let asked = Instant::now();
+        client.client.promise(Some(ms(10_000)));
+        let limit = promised(&mut rig, id).1;
+        assert!(limit >= ms(20_000), "{limit:?}");
+        client.client.promise(None);
+        let (beat, limit) = promised(&mut rig, id);
+        assert!(limit < ms(1500), "{beat:?} {limit:?}");
+        assert!(asked.elapsed() < ms(2000), "it had to wait for {:?}", asked.elapsed());
+        let cut = Instant::now();
+        proxy.cut_to_server();
+        let verdict = rig.verdict(id);
+        assert!(cut.elapsed() < limit + ms(1500), "late: {verdict}");
+    }
 }
 
 #[test]

@@ -148,3 +148,12 @@ fn a_contract_says_who_does_what() {
          10s, the client calls nobody dead"
     );
 }
+
+#[test]
+fn whoever_judges_sooner_than_most_puts_up_with_the_beats_that_takes() {
+    let judging = Policy::builder().limit(Duration::from_millis(450)).build().unwrap();
+    let beating = Policy::builder().beat(Duration::from_millis(100)).build().unwrap();
+    let contract = Terms::new(Offer::new(&judging)).agree(&Offer::new(&beating)).unwrap();
+    assert_eq!(contract.to_server.beat(), Some(Duration::from_millis(150)));
+    assert_eq!(contract.to_server.limit(), judging.limit());
+}

@@ -112,6 +112,7 @@ class Connection:
         self.peer_silence, self.promise_said = 0, 0
         self.credit, self.beat_due_at = CREDIT, time.monotonic()
         self.health, self.notice = 0, 0
+        self.said = self.promise, self.health
         self.frame_begun_at = None
 
     def send_beat(self):
@@ -131,14 +132,20 @@ class Connection:
             self.health,
             self.notice | (TOO_OFTEN if self.credit < 0 else 0),
         )
-        self.write(frame(HEART, body))
+        # What is new is to be read at once.
+        said = self.promise, self.health
+        self.write(frame(HEART, body) if said == self.said else self.padded(frame(HEART, body)))
+        self.said = said
         self.beat_due_at = None if self.promise is None else now + self.promise / 1e3
 
     def send_data(self, body):
-        some = frame(DATA, body)
+        self.write(self.padded(frame(DATA, body)))
+
+    def padded(self, some):
+        """Long enough to wake the server."""
         if len(some) < self.wake_bytes:
             some += frame(PAD, bytes(max(0, self.wake_bytes - len(some) - HEAD.size)))
-        self.write(some)
+        return some
 
     def handle_beat(self, body):
         nonce, echo, held, silence, promise, late, health, notices = BEAT.unpack(body)

@@ -44,7 +44,9 @@ pub enum Error<E> {
     /// forget the peer.
     ///
     /// Afterwards the stream has ended, and whatever is sent fails with this error. The inner stream
-    /// is as it was: it is not closed, and what was not written waits in it. Drop it.
+    /// is as it was: it is not closed, and what was not written waits in it. Drop it. What is on its
+    /// way the kernel goes on sending to a dead peer for a quarter of an hour, unless the socket was
+    /// set to linger for no time at all (`SO_LINGER`).
     #[error(transparent)]
     Dead(#[from] Dead),
     /// The inner stream's own error. What it leaves behind is the inner stream's affair.

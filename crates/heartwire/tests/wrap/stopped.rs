@@ -1,0 +1,141 @@
+//! This very process is stopped, while five hundred peers beat on: nobody may be called dead for it.
+//! Then the peers are stopped, and everybody must be.
+//!
+//! No paused clock shows this: it takes a runtime that wakes up to more sockets than it looks at in one
+//! turn, and to timers that are all overdue. It has a `main` of its own because stopping the process
+//! would disturb every other test in it.
+
+#![expect(clippy::print_stdout, reason = "a test with a main of its own says how it went")]
+
+use core::error::Error;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use heartwire::wrap::{EmptyFrame, Heartbeat};
+use heartwire::{Policy, TICK, Verdict};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
+
+const CONNECTIONS: usize = 500;
+const BEAT: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(1);
+/// Three times the limit: whoever judges by the clock alone calls everybody dead.
+const STOP: Duration = Duration::from_secs(3);
+
+type Fault = Box<dyn Error + Send + Sync>;
+
+/// The other process: every connection gets a beat now and then, and what it sends is not looked at.
+async fn beat_for_ever() -> Result<(), Fault> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    std::io::stdout().flush()?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            let mut framed = Framed::new(stream, LengthDelimitedCodec::new());
+            let mut ticks = interval(BEAT);
+            loop {
+                ticks.tick().await;
+                if framed.send(Bytes::new()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// Waits for the verdict on one connection.
+async fn watch(address: SocketAddr) -> Result<Verdict, Fault> {
+    let stream = TcpStream::connect(address).await?;
+    let policy = Policy::builder().beat(BEAT).limit(LIMIT).build()?;
+    let framed = Framed::new(stream, LengthDelimitedCodec::new());
+    let mut connection = Heartbeat::new(framed, EmptyFrame, policy);
+    match connection.next().await {
+        Some(Err(error)) => error.verdict().ok_or_else(|| error.into()),
+        other => Err(format!("expected nothing but a verdict: {other:?}").into()),
+    }
+}
+
+/// The peers' process. It does not outlive this one's.
+struct Peers(Child);
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        // If it is gone already, there is nothing to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn judge() -> Result<(), Fault> {
+    let mut command = Command::new(std::env::current_exe()?);
+    let child = command.arg("beat-for-ever").stdout(Stdio::piped()).spawn()?;
+    let mut peers = Peers(child);
+    let stdout = peers.0.stdout.take().ok_or("it is piped")?;
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line)?;
+    let address = line.trim().parse()?;
+
+    let mut watching = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        watching.spawn(watch(address));
+    }
+    if let Ok(ended) = timeout(LIMIT * 2, watching.join_next()).await {
+        return Err(format!("dead though it beats: {ended:?}").into());
+    }
+
+    let stop =
+        format!("kill -STOP {0}; sleep {1}; kill -CONT {0}", std::process::id(), STOP.as_secs());
+    let stopped_at = Instant::now();
+    let mut stopper = Command::new("sh").arg("-c").arg(stop).spawn()?;
+    let after = LIMIT * 3;
+    let ended = timeout(STOP + after, watching.join_next()).await;
+    stopper.wait()?;
+    if stopped_at.elapsed() < STOP {
+        return Err("this process was not stopped".into());
+    }
+    if let Ok(ended) = ended {
+        return Err(format!("dead though only this process stood still: {ended:?}").into());
+    }
+    println!("stopped for {STOP:?} while {CONNECTIONS} peers beat: no verdict");
+
+    // Whatever was under way has been read by now, or is read before anybody is judged.
+    sleep(BEAT).await;
+    kill_process(Pid::from_child(&peers.0), Signal::STOP)?;
+    let frozen_at = Instant::now();
+    let mut latest = Duration::ZERO;
+    while let Some(ended) = timeout(LIMIT * 20, watching.join_next()).await? {
+        let verdict = ended??;
+        let silence = verdict.silence.saturating_sub(verdict.stalled);
+        if silence < LIMIT || frozen_at.elapsed() < LIMIT.saturating_sub(BEAT) {
+            return Err(format!("early: {verdict}").into());
+        }
+        latest = latest.max(silence);
+    }
+    println!(
+        "{CONNECTIONS} peers frozen: {CONNECTIONS} verdicts, none early, the latest {:.1} ms after its limit",
+        latest.saturating_sub(LIMIT).as_secs_f64() * 1e3
+    );
+    if latest > LIMIT + TICK {
+        return Err(format!("late: {latest:?} of silence").into());
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Fault> {
+    match std::env::args().nth(1).as_deref() {
+        Some("beat-for-ever") => beat_for_ever().await,
+        // As the test harness is asked for its tests.
+        Some("--list") => Ok(()),
+        Some(_) | None => judge().await,
+    }
+}

@@ -56,10 +56,6 @@ where
                 break;
             }
             if Sink::<B::Out>::poll_ready(inner.as_mut(), cx)?.is_pending() {
-                if beat_due {
-                    // Something waits here too. A beat behind it would only wait as well.
-                    self.pulse.handle_sent(now);
-                }
                 break;
             }
             let out = self.next_out(now);

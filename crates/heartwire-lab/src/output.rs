@@ -23,3 +23,11 @@ pub fn say(line: impl fmt::Display) {
 pub fn print(line: impl fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
+
+/// Writes over the current line of standard error, which is a terminal.
+pub fn redraw(line: impl fmt::Display) {
+    let mut err = io::stderr().lock();
+    // To the line's start, and whatever was longer is wiped. Nothing can be done if it fails.
+    let _ = write!(err, "\r\x1b[K{line}");
+    let _ = err.flush();
+}

@@ -1,0 +1,114 @@
+//! What a run can be found to have done wrong.
+
+use core::fmt;
+
+use heartwire_core::Side;
+
+use super::time::WorldTime;
+
+/// A promise that is checked after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
+pub enum Invariant {
+    /// A verdict comes no sooner than a limit after the last byte reached the end, or after the end
+    /// of a stall that grants another.
+    NeverEarly,
+    /// Bytes that have arrived outrank a deadline.
+    ReadFirst,
+    /// A verdict has come a limit and a tick after the last byte reached the end.
+    AlwaysByTheBound,
+    /// There is one verdict, and one farewell.
+    NeverTwice,
+    /// Nothing follows the farewell.
+    NothingAfterOffline,
+    /// Every beat is due, or answers one that was.
+    NoEchoLoop,
+    /// An end with a beat interval never sends nothing for longer.
+    BeatsOnTime,
+    /// What comes out is what went in, in order.
+    SameBytes,
+    /// A connection that ends cleanly has delivered everything.
+    NothingLost,
+    /// A peer that keeps its promises over a path without faults is never called dead.
+    HealthyLives,
+    /// A peer that breaks no rule is accused of none.
+    NoFalseViolation,
+    /// A verdict's figures are right.
+    TrueFigures,
+    /// A fault is found when the plan says.
+    AsPlanned,
+}
+
+impl Invariant {
+    /// A short name, for people and programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NeverEarly => "never-early",
+            Self::ReadFirst => "read-first",
+            Self::AlwaysByTheBound => "always-by-the-bound",
+            Self::NeverTwice => "never-twice",
+            Self::NothingAfterOffline => "nothing-after-offline",
+            Self::NoEchoLoop => "no-echo-loop",
+            Self::BeatsOnTime => "beats-on-time",
+            Self::SameBytes => "same-bytes",
+            Self::NothingLost => "nothing-lost",
+            Self::HealthyLives => "healthy-lives",
+            Self::NoFalseViolation => "no-false-violation",
+            Self::TrueFigures => "true-figures",
+            Self::AsPlanned => "as-planned",
+        }
+    }
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Breach {
+    pub(super) invariant: Invariant,
+    /// What was seen.
+    pub(super) what: String,
+}
+
+impl Breach {
+    pub(super) const fn new(invariant: Invariant, what: String) -> Self {
+        Self { invariant, what }
+    }
+}
+
+/// A run that broke a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The run's seed, with which it can be repeated.
+    pub seed: u64,
+    /// When it was noticed.
+    pub at: WorldTime,
+    /// Which end.
+    pub side: Side,
+    /// What was promised.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = side_name(self.side);
+        write!(
+            f,
+            "seed {}: {} broken at {} by the {side}: {}\n  replay: heartwire-lab sim --seed {} --trace",
+            self.seed,
+            self.invariant.name(),
+            self.at,
+            self.what,
+            self.seed,
+        )
+    }
+}
+
+pub(super) const fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Client => "client",
+        Side::Server => "server",
+    }
+}

@@ -1,0 +1,116 @@
+//! Drivers that break a rule on purpose, to show that each rule is checked.
+
+use super::breach::Invariant;
+
+/// What a broken driver does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
+pub enum Broken {
+    /// It calls a peer dead a twentieth before the limit.
+    JudgesEarly,
+    /// It calls a peer dead a tenth, and a tick, after it should have.
+    JudgesLate,
+    /// It lets every deadline pass.
+    NeverJudges,
+    /// It looks at its deadlines before it reads.
+    JudgesBeforeReading,
+    /// It looks at its deadlines only when nothing waits to be written.
+    WaitsForWrites,
+    /// It takes an owner that is slow for a peer that is silent.
+    TakesSlownessForDeath,
+    /// It holds its own stalls against its peers.
+    IgnoresStalls,
+    /// It does not compare its clocks, so that a suspend that made nothing late goes unnoticed.
+    IgnoresSuspends,
+    /// It takes each of its stalls for a byte of the peer.
+    TakesStallsForLife,
+    /// It counts whole frames only.
+    HearsWholeFramesOnly,
+    /// It takes its own writes for life.
+    HearsItself,
+    /// It stamps bytes with the time at which its turn began.
+    StampsBeforeReading,
+    /// It stamps bytes that it found with the time of the read, not with the kernel's.
+    StampsWhenFound,
+    /// It trusts the kernel's jiffies to the nanosecond.
+    TrustsJiffies,
+    /// It tells a verdict twice.
+    TellsTwice,
+    /// It tells wrong figures.
+    TellsWrongFigures,
+    /// It goes on telling after the farewell.
+    SpeaksAfterOffline,
+    /// It answers every beat, answers too.
+    AnswersAnswers,
+    /// It answers no beat.
+    NeverAnswers,
+    /// It forgets to beat.
+    NeverBeats,
+    /// It drops what is left of a read after the last whole frame.
+    LosesPartialFrames,
+    /// It decodes what is left of a read twice.
+    RepeatsPartialFrames,
+    /// It takes the end of a connection before the bytes in front of it.
+    LosesLastWords,
+    /// It gives a frame half its time.
+    HurriesFrames,
+}
+
+impl Broken {
+    /// Every way to be broken.
+    pub const ALL: [Self; 24] = [
+        Self::JudgesEarly,
+        Self::JudgesLate,
+        Self::NeverJudges,
+        Self::JudgesBeforeReading,
+        Self::WaitsForWrites,
+        Self::TakesSlownessForDeath,
+        Self::IgnoresStalls,
+        Self::IgnoresSuspends,
+        Self::TakesStallsForLife,
+        Self::HearsWholeFramesOnly,
+        Self::HearsItself,
+        Self::StampsBeforeReading,
+        Self::StampsWhenFound,
+        Self::TrustsJiffies,
+        Self::TellsTwice,
+        Self::TellsWrongFigures,
+        Self::SpeaksAfterOffline,
+        Self::AnswersAnswers,
+        Self::NeverAnswers,
+        Self::NeverBeats,
+        Self::LosesPartialFrames,
+        Self::RepeatsPartialFrames,
+        Self::LosesLastWords,
+        Self::HurriesFrames,
+    ];
+
+    /// The promise that it breaks.
+    #[must_use]
+    pub const fn breaks(self) -> Invariant {
+        match self {
+            Self::JudgesEarly
+            | Self::IgnoresStalls
+            | Self::IgnoresSuspends
+            | Self::HearsWholeFramesOnly
+            | Self::StampsBeforeReading
+            | Self::TrustsJiffies => Invariant::NeverEarly,
+            Self::JudgesLate
+            | Self::NeverJudges
+            | Self::WaitsForWrites
+            | Self::TakesStallsForLife
+            | Self::HearsItself
+            | Self::StampsWhenFound => Invariant::AlwaysByTheBound,
+            Self::JudgesBeforeReading | Self::TakesSlownessForDeath => Invariant::ReadFirst,
+            Self::TellsTwice => Invariant::NeverTwice,
+            Self::TellsWrongFigures => Invariant::TrueFigures,
+            Self::SpeaksAfterOffline => Invariant::NothingAfterOffline,
+            Self::AnswersAnswers => Invariant::NoEchoLoop,
+            Self::NeverAnswers => Invariant::HealthyLives,
+            Self::NeverBeats => Invariant::BeatsOnTime,
+            Self::LosesPartialFrames | Self::RepeatsPartialFrames => Invariant::SameBytes,
+            Self::LosesLastWords => Invariant::NothingLost,
+            Self::HurriesFrames => Invariant::NoFalseViolation,
+        }
+    }
+}

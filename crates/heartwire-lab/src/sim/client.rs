@@ -1,0 +1,269 @@
+//! The client's process: it connects, drives one connection in the order that the library's client
+//! does, and starts over.
+
+use core::time::Duration;
+
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::v1::Hello;
+use heartwire_core::{Backoff, Instant, STALL_MIN, Side, Spoken, Stall, StallWatch, Wire};
+
+use super::breach::Breach;
+use super::broken::Broken;
+use super::end::{End, Holder, Received};
+use super::link::{Both, SocketError};
+use super::net::{Dialled, Net};
+use super::oracle::Grants;
+use super::queue::HostId;
+use super::terms::Terms;
+
+/// The process of one client.
+#[derive(Debug)]
+pub(super) struct Client {
+    host: HostId,
+    terms: Both<Terms>,
+    backoff: Backoff,
+    phase: Phase,
+    /// Connections so far.
+    pub(super) connections: u32,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Waiting { until: Instant },
+    Dialling,
+    Online(Box<Online>),
+}
+
+#[derive(Debug)]
+struct Online {
+    holder: Holder,
+    watch: StallWatch,
+    /// How long the machine had been suspended when that was last looked at.
+    suspended: Duration,
+    timer_at: Option<Instant>,
+}
+
+impl Client {
+    pub(super) fn new(
+        net: &Net,
+        host: HostId,
+        terms: Both<Terms>,
+        backoff: BackoffPolicy,
+        seed: u64,
+    ) -> Self {
+        Self {
+            host,
+            terms,
+            backoff: Backoff::new(backoff, seed),
+            phase: Phase::Waiting { until: net.clock(host) },
+            connections: 0,
+        }
+    }
+
+    /// The process is started again after a crash, and remembers nothing.
+    pub(super) fn restart(&mut self, net: &mut Net, backoff: BackoffPolicy, seed: u64) {
+        self.backoff = Backoff::new(backoff, seed);
+        self.phase = Phase::Waiting { until: net.clock(self.host) };
+    }
+
+    /// The connection, while there is one.
+    pub(super) fn holder(&mut self) -> Option<&mut Holder> {
+        match &mut self.phase {
+            Phase::Online(online) => Some(&mut online.holder),
+            Phase::Waiting { .. } | Phase::Dialling => None,
+        }
+    }
+
+    /// The process is gone, and what it held with it.
+    pub(super) fn crash(&mut self) {
+        self.phase = Phase::Dialling;
+    }
+
+    /// The process runs: it woke at `now`, and may have been held up since.
+    pub(super) fn turn(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+        match &mut self.phase {
+            Phase::Waiting { until } if net.clock(self.host) >= *until => {
+                net.dial(self.host);
+                self.phase = Phase::Dialling;
+            }
+            Phase::Waiting { until } => net.set_timer(self.host, Some(*until)),
+            Phase::Dialling => match net.take_dialled(self.host) {
+                Some(Dialled::Connected(link)) => self.begin(net, link)?,
+                Some(Dialled::Refused | Dialled::TimedOut) => self.wait(net),
+                None => {}
+            },
+            Phase::Online(online) => {
+                if let Some(end) = online.turn(net, now)? {
+                    self.finish(net, end)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, net: &mut Net, link: usize) -> Result<(), Breach> {
+        let now = net.clock(self.host);
+        self.backoff.handle_connected(now);
+        self.connections += 1;
+        let names = (link, Side::Client, self.host);
+        let terms = (self.terms.client, &self.terms.server);
+        let mut holder = Holder::new(net, names, terms, Grants::AtOnce);
+        if self.terms.client.wire == Wire::V1 {
+            holder.outbox.push(Hello::new(self.terms.client.offer()).encode());
+        } else {
+            holder.begin(net, now)?;
+        }
+        net.host(self.host).handle_start(now);
+        let watch = StallWatch::new(now);
+        let suspended = net.host(self.host).suspended;
+        let mut online = Box::new(Online { holder, watch, suspended, timer_at: None });
+        let end = online.turn(net, now)?;
+        self.phase = Phase::Online(online);
+        match end {
+            Some(end) => self.finish(net, end),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, net: &mut Net, end: End) -> Result<(), Breach> {
+        let Phase::Online(online) = &mut self.phase else { return Ok(()) };
+        online.holder.finish(net, &end)?;
+        // A dead server was stable for as long as it was heard.
+        let lasted_until = match end {
+            End::Dead(_) => online.holder.connection.last_heard(),
+            End::Violation(_)
+            | End::Closed { .. }
+            | End::Failed(_)
+            | End::Bye(_)
+            | End::TurnedAway => net.clock(self.host),
+        };
+        self.backoff.handle_disconnected(lasted_until);
+        self.wait(net);
+        Ok(())
+    }
+
+    fn wait(&mut self, net: &mut Net) {
+        let wait = self.backoff.next_wait();
+        let host = self.host;
+        net.log(&format_args!("client {host}"), format_args!("waits {wait:?}"));
+        let until = net.clock(self.host).saturating_add(wait);
+        self.phase = Phase::Waiting { until };
+        net.set_timer(self.host, Some(until));
+    }
+}
+
+impl Online {
+    /// Everything that can be done without waiting, in the order that the core asks for.
+    fn turn(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
+        let host = self.holder.host;
+        let stall = self.notice_stall(net, now);
+        let was_late = net.host(host).handle_wake(now);
+        let was_suspended = net.host(host).handle_judgement();
+        if net.timer_rang(host) {
+            self.timer_at = None;
+        }
+        let judges_first = self.holder.terms.is(Broken::JudgesBeforeReading);
+        if judges_first && let Some(end) = self.holder.judge(net, now)? {
+            return Ok(Some(end));
+        }
+        net.take_ready(self.holder.link, Side::Client);
+        if let Some(end) = self.read(net, now)? {
+            return Ok(Some(end));
+        }
+        self.holder.look(net);
+        if was_late {
+            self.holder.oracle.handle_stall(now);
+        } else if was_suspended {
+            self.holder.oracle.handle_stall(net.clock(host));
+        }
+        if let Some(stall) = stall {
+            self.holder.log(net, format_args!("stood still for {:?}", stall.gap));
+            self.holder.handle_stall(stall);
+        }
+        while !judges_first && self.holder.connection.would_end(now) {
+            if net.is_busy(host) {
+                if !net.has_news(self.holder.link, Side::Client) {
+                    break;
+                }
+                self.holder.postpone(net);
+                break;
+            }
+            match self.holder.read(net, |_, now| (now, now))? {
+                Received::Nothing => break,
+                Received::Bytes { .. } => {}
+                Received::Ended(end) => return Ok(Some(end)),
+            }
+        }
+        if !judges_first && let Some(end) = self.holder.judge(net, now)? {
+            return Ok(Some(end));
+        }
+        if !self.holder.outbox.is_empty() {
+            self.holder.connection.handle_sent(now);
+        }
+        if self.holder.connection.spoken() == Spoken::V1 {
+            // It carries what data does not, so it does not wait behind them either.
+            self.holder.transmit_first(net, now)?;
+        } else if self.holder.outbox.is_empty() {
+            self.holder.transmit(net, now)?;
+        }
+        self.holder.take_messages(net);
+        if let Err(error) = self.holder.write(net) {
+            return self.read_last_words(net, error);
+        }
+        self.sleep(net);
+        Ok(None)
+    }
+
+    /// A wake-up that was late, or a suspend that made none late: something else than the timer may
+    /// have woken the process since.
+    fn notice_stall(&mut self, net: &mut Net, now: Instant) -> Option<Stall> {
+        let late = self.watch.handle_wake(now);
+        let suspended = net.host(self.holder.host).suspended;
+        let gap = suspended.saturating_sub(core::mem::replace(&mut self.suspended, suspended));
+        let notices = !self.holder.terms.is(Broken::IgnoresSuspends);
+        // The suspend may have come after the turn had begun.
+        let at = net.clock(self.holder.host);
+        late.or_else(|| (notices && gap >= STALL_MIN).then(|| Stall::new(at, gap)))
+    }
+
+    fn read(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
+        if net.is_busy(self.holder.host) {
+            return Ok(None);
+        }
+        let stale = self.holder.terms.is(Broken::StampsBeforeReading);
+        let received =
+            self.holder.read(net, |_, after| if stale { (now, now) } else { (after, after) })?;
+        match received {
+            Received::Ended(end) => Ok(Some(end)),
+            Received::Nothing | Received::Bytes { .. } => Ok(None),
+        }
+    }
+
+    /// A peer that sends its last words and goes makes the next write fail, often before those words
+    /// were read.
+    fn read_last_words(
+        &mut self,
+        net: &mut Net,
+        error: SocketError,
+    ) -> Result<Option<End>, Breach> {
+        while let Received::Bytes { .. } = self.holder.read(net, |_, now| (now, now))? {}
+        Ok(Some(End::Failed(error)))
+    }
+
+    fn sleep(&mut self, net: &mut Net) {
+        let host = self.holder.host;
+        let deadline = self.holder.connection.poll_timeout();
+        // Deadlines mostly move later, so the timer stays as it is until it rings.
+        if let Some(at) = deadline.filter(|&at| self.timer_at.is_none_or(|set| at < set)) {
+            self.timer_at = Some(at);
+            net.set_timer(host, Some(at));
+        } else {
+            net.keep_timer(host);
+        }
+        self.watch.handle_sleep(self.timer_at);
+        net.host(host).handle_sleep(self.timer_at);
+        if !net.is_busy(host) && net.has_news(self.holder.link, Side::Client) {
+            net.wake(host);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! One end of a connection as its process holds it: what both kinds of driver have in common.
+
+use core::fmt;
+
+use heartwire_core::v1::{Bye, ByeCode, Hello, Retry, Welcome};
+use heartwire_core::{
+    Connection, Event, Instant, Side, Spoken, Stall, Transmit, Verdict, Violation, frame,
+};
+
+use super::breach::{Breach, Invariant};
+use super::broken::Broken;
+use super::ledger::{Ledger, begins_with_a_beat, len_of};
+use super::link::{LinkId, SocketError, content, other};
+use super::net::{Net, Read};
+use super::oracle::{Grants, Oracle};
+use super::outbox::Outbox;
+use super::queue::HostId;
+use super::terms::{InForce, Terms};
+use super::time::WorldTime;
+
+/// Bytes read at one go.
+pub(super) const READ_MAX: u64 = 4 * 1024;
+
+/// How a connection came to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum End {
+    Dead(Verdict),
+    Violation(Violation),
+    /// The peer closed it; `truncated` if in the middle of a frame.
+    Closed {
+        truncated: bool,
+    },
+    Failed(SocketError),
+    /// The peer said why it leaves.
+    Bye(ByeCode),
+    /// The two ends could not agree.
+    TurnedAway,
+}
+
+/// What a read came to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Received {
+    Nothing,
+    Bytes { len: u64 },
+    Ended(End),
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) link: LinkId,
+    pub(super) side: Side,
+    pub(super) host: HostId,
+    pub(super) terms: Terms,
+    pub(super) connection: Connection,
+    pub(super) in_force: InForce,
+    pub(super) outbox: Outbox,
+    /// Lengths of what the application wants to send.
+    pub(super) messages: Vec<usize>,
+    pub(super) oracle: Oracle,
+    pub(super) ledger: Ledger,
+    /// When bytes of ours last reached the peer, as far as its last beat could tell.
+    pub(super) heard_by_peer_at: WorldTime,
+    inbound: Vec<u8>,
+    /// What came may have moved the deadline forward.
+    has_new_terms: bool,
+}
+
+impl Holder {
+    pub(super) fn new(
+        net: &mut Net,
+        (link, side, host): (LinkId, Side, HostId),
+        (terms, peer): (Terms, &Terms),
+        grants: Grants,
+    ) -> Self {
+        let now = net.clock(host);
+        let in_force = InForce::at_first(&terms, peer);
+        let mut ledger = Ledger::new(now);
+        ledger.note_interval(in_force.beat);
+        let holder = Self {
+            link,
+            side,
+            host,
+            terms,
+            connection: Connection::new(terms.settings(), now),
+            in_force,
+            outbox: Outbox::default(),
+            messages: Vec::new(),
+            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), grants, now),
+            ledger,
+            heard_by_peer_at: net.now,
+            inbound: Vec::new(),
+            has_new_terms: false,
+        };
+        holder.log(net, format_args!("connected"));
+        holder
+    }
+
+    /// Writes a line about this end into the log.
+    pub(super) fn log(&self, net: &mut Net, what: fmt::Arguments<'_>) {
+        let Self { link, side, host, .. } = *self;
+        match side {
+            Side::Client => net.log(&format_args!("client {host} #{link}"), what),
+            Side::Server => net.log(&format_args!("server   #{link}"), what),
+        }
+    }
+
+    /// Whether the owner may use it.
+    pub(super) fn is_online(&self) -> bool {
+        self.connection.spoken() != Spoken::Unknown
+    }
+
+    /// The first beat of a connection, where there is one.
+    pub(super) fn begin(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+        if begins_with_a_beat(self.side) {
+            self.ledger.note_beat_now();
+            self.connection.beat_now();
+        }
+        self.transmit_first(net, now)
+    }
+
+    /// Reads once. `stamp` is when the bytes came, as far as the driver knows, given the time now.
+    pub(super) fn read(
+        &mut self,
+        net: &mut Net,
+        stamp: impl FnOnce(&Net, Instant) -> (Instant, Instant),
+    ) -> Result<Received, Breach> {
+        let had = self.inbound.len();
+        let has_ended = net.link(self.link).pipes.of(other(self.side)).has_ended();
+        if has_ended && self.terms.is(Broken::LosesLastWords) {
+            return Ok(Received::Ended(End::Closed { truncated: false }));
+        }
+        let read = net.read(self.link, self.side, &mut self.inbound, READ_MAX);
+        if net.readable(self.link, self.side) == 0 {
+            net.note_turn(self.link, self.side);
+        }
+        let truncated = !self.inbound.is_empty();
+        match read {
+            Read::Nothing => return Ok(Received::Nothing),
+            Read::End => return Ok(Received::Ended(End::Closed { truncated })),
+            Read::Failed(error) => return Ok(Received::Ended(End::Failed(error))),
+            Read::Bytes => {}
+        }
+        let now = net.clock(self.host);
+        if !self.terms.is(Broken::HearsWholeFramesOnly) {
+            let (earliest, latest) = stamp(net, now);
+            self.connection.handle_heard_between(earliest, latest);
+        }
+        let len = len_of(self.inbound.len() - had);
+        self.log(net, format_args!("reads {len} bytes"));
+        Ok(match self.feed(net, now)? {
+            Some(end) => Received::Ended(end),
+            None => Received::Bytes { len },
+        })
+    }
+
+    /// Decodes what was read.
+    fn feed(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
+        let inbound = core::mem::take(&mut self.inbound);
+        let mut rest = inbound.as_slice();
+        let mut end = None;
+        while end.is_none() {
+            match self.connection.handle_received(now, &mut rest) {
+                Ok(Some(event)) => {
+                    if self.terms.is(Broken::HearsWholeFramesOnly) {
+                        self.connection.handle_heard(now);
+                    }
+                    end = self.handle_event(net, now, &event)?;
+                }
+                Ok(None) => break,
+                Err(violation) => {
+                    let what = format!("valid bytes taken for {violation}");
+                    return Err(Breach::new(Invariant::NoFalseViolation, what));
+                }
+            }
+        }
+        self.inbound = match self.terms.broken {
+            Some(Broken::LosesPartialFrames) => Vec::new(),
+            Some(Broken::RepeatsPartialFrames) if !rest.is_empty() => [rest, rest].concat(),
+            Some(_) | None => rest.to_vec(),
+        };
+        Ok(end)
+    }
+
+    fn handle_event(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        event: &Event<'_>,
+    ) -> Result<Option<End>, Breach> {
+        match event {
+            Event::Beat => {
+                self.account_for_heard_beat(net)?;
+                if self.terms.is(Broken::AnswersAnswers) {
+                    self.account_for_beat(net, now)?;
+                    self.outbox.push(frame::BEAT.to_vec());
+                }
+            }
+            Event::Promise(promise) => {
+                self.account_for_heard_beat(net)?;
+                self.has_new_terms = true;
+                self.in_force.promised(self.side, *promise);
+                self.oracle.set_limit(self.in_force.limit, now);
+                self.log(net, format_args!("which promises the next in {promise:?}"));
+            }
+            Event::Data(data) => self.account_for_data(net, data)?,
+            Event::Hello(hello) => return self.handle_hello(net, now, hello),
+            Event::Welcome(welcome) => self.handle_welcome(net, now, welcome)?,
+            Event::Bye(bye) => {
+                self.speak()?;
+                return Ok(Some(End::Bye(bye.code)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn handle_hello(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        hello: &Hello<'_>,
+    ) -> Result<Option<End>, Breach> {
+        self.speak()?;
+        self.in_force = InForce::while_deciding();
+        let contract = match self.terms.of_server().agree(&hello.offer) {
+            Ok(contract) => contract,
+            Err(conflict) => {
+                self.log(net, format_args!("turned away: {conflict}"));
+                self.outbox.push(Bye::new(ByeCode::Conflict, Retry::AtWill).encode());
+                return Ok(Some(End::TurnedAway));
+            }
+        };
+        self.connection.welcome(now, contract);
+        self.outbox.push(Welcome::new(1, 0, contract).encode());
+        self.in_force = InForce::agreed(contract, self.side);
+        self.oracle.restart(self.in_force.limit, now);
+        self.begin_contract(net, now);
+        Ok(None)
+    }
+
+    fn handle_welcome(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        welcome: &Welcome,
+    ) -> Result<(), Breach> {
+        self.speak()?;
+        self.in_force = InForce::agreed(welcome.contract, self.side);
+        self.oracle.set_limit(self.in_force.limit, now);
+        self.begin_contract(net, now);
+        self.begin(net, now)
+    }
+
+    fn begin_contract(&mut self, net: &mut Net, now: Instant) {
+        self.has_new_terms = true;
+        self.ledger.note_begun();
+        self.ledger.note_interval(self.in_force.beat);
+        self.ledger.note_beat_now();
+        self.ledger.restart(now);
+        self.log(net, format_args!("agreed: {:?}", self.in_force));
+    }
+
+    /// Says how often the next beats will come, on wire v1.
+    pub(super) fn promise(&mut self, net: &mut Net, times: u32) {
+        let Some(contract) = self.connection.contract() else { return };
+        let agreed = match self.side {
+            Side::Client => contract.to_server.beat(),
+            Side::Server => contract.to_client.beat(),
+        };
+        let Some(wish) = agreed.map(|beat| beat * times) else { return };
+        let promised = self.connection.promise(wish);
+        if promised != self.in_force.beat {
+            self.ledger.note_beat_now();
+            self.ledger.note_interval(promised);
+            self.in_force.beat = promised;
+            self.ledger.restart(net.clock(self.host));
+            self.log(net, format_args!("promises a beat in {promised:?}"));
+        }
+    }
+
+    /// Whether what came may have moved the deadline forward. It is told once.
+    pub(super) const fn take_new_terms(&mut self) -> bool {
+        core::mem::replace(&mut self.has_new_terms, false)
+    }
+
+    /// Lets the oracle take in what has arrived.
+    pub(super) fn look(&mut self, net: &Net) {
+        self.oracle.look(net.record(self.link, self.side));
+    }
+
+    /// Whether a frame has begun that has not arrived whole.
+    pub(super) fn has_partial(&self) -> bool {
+        !self.inbound.is_empty()
+    }
+
+    /// Whether what was read and not taken is a whole frame.
+    pub(super) fn has_whole_frame(&self) -> bool {
+        let Some((head, rest)) = self.inbound.split_first_chunk::<{ frame::HEAD_LEN }>() else {
+            return false;
+        };
+        let [_, _, _, _, l0, l1, l2, l3] = *head;
+        usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).is_ok_and(|len| rest.len() >= len)
+    }
+
+    /// This end stood still.
+    pub(super) fn handle_stall(&mut self, stall: Stall) {
+        match self.terms.broken {
+            Some(Broken::IgnoresStalls) => {}
+            Some(Broken::TakesStallsForLife) => self.connection.handle_heard(stall.resumed_at),
+            Some(_) | None => self.connection.handle_stall(stall),
+        }
+    }
+
+    /// Takes what the application wants to send, and drops what there is no room for.
+    pub(super) fn take_messages(&mut self, net: &mut Net) {
+        if !self.is_online() {
+            return;
+        }
+        for body_len in core::mem::take(&mut self.messages) {
+            if self.outbox.has_room_for(body_len) {
+                self.send(net, body_len);
+            }
+        }
+    }
+
+    fn send(&mut self, net: &mut Net, body_len: usize) {
+        let Some(head) = self.connection.data_head(body_len) else { return };
+        let told = net.told(self.link, self.side);
+        let sent = told.sent;
+        told.sent += len_of(body_len);
+        told.bodies.push_back(body_len);
+        let body = (sent..told.sent).map(content);
+        let frame: Vec<u8> = head.as_ref().iter().copied().chain(body).collect();
+        let padding = self.connection.padding(frame.len());
+        self.outbox.push(frame);
+        let pad = padding.and_then(|len| Some((frame::head(frame::Kind::Pad, len)?, len)));
+        if let Some((head, len)) = pad.filter(|_| self.side == Side::Client) {
+            self.outbox.push(head.into_iter().chain(core::iter::repeat_n(0, len)).collect());
+        }
+        self.log(net, format_args!("the application sends {body_len} bytes"));
+    }
+
+    /// Queues the beats and answers that are due behind everything else.
+    pub(super) fn transmit(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+        while let Some(beat) = self.next_beat(net, now)? {
+            self.outbox.push(beat.as_ref().to_vec());
+        }
+        Ok(())
+    }
+
+    /// Queues them in front of everything else.
+    pub(super) fn transmit_first(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+        while let Some(beat) = self.next_beat(net, now)? {
+            self.outbox.push_beat_first(beat);
+        }
+        Ok(())
+    }
+
+    fn next_beat(&mut self, net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {
+        while let Some(beat) = self.connection.poll_transmit(now) {
+            let forgets = self.terms.is(Broken::NeverBeats)
+                || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo);
+            if !forgets {
+                self.account_for_beat(net, now)?;
+                return Ok(Some(beat));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes what is queued, as far as the socket takes it.
+    pub(super) fn write(&mut self, net: &mut Net) -> Result<(), SocketError> {
+        if self.outbox.write(net, self.link, self.side)? {
+            let now = net.clock(self.host);
+            self.connection.handle_sent(now);
+            self.ledger.note_sent(now);
+            if self.terms.is(Broken::HearsItself) {
+                self.connection.handle_heard(now);
+            }
+        }
+        Ok(())
+    }
+
+    /// A deadline has come, and there is something in the socket that the owner has no room for.
+    pub(super) fn postpone(&mut self, net: &mut Net) {
+        if self.terms.is(Broken::TakesSlownessForDeath) {
+            return;
+        }
+        let now = net.clock(self.host);
+        self.connection.handle_backpressure(now);
+        if net.is_busy(self.host) && net.has_news(self.link, self.side) {
+            self.look(net);
+            self.oracle.handle_backpressure(now);
+        }
+        self.log(net, format_args!("the owner is slow: no verdict"));
+    }
+
+    /// Looks at the deadlines.
+    pub(super) fn judge(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
+        self.look(net);
+        self.oracle.handle_judgement();
+        if self.connection.would_end(now) && self.lets_pass() {
+            return Ok(None);
+        }
+        match self.connection.handle_timeout(now) {
+            Ok(None) => Ok(None),
+            Ok(Some(mut verdict)) => {
+                if self.terms.is(Broken::TellsWrongFigures) {
+                    verdict.late += core::time::Duration::from_millis(1);
+                }
+                self.account_for_verdict(net, verdict)?;
+                if self.terms.is(Broken::TellsTwice) {
+                    self.account_for_verdict(net, verdict)?;
+                }
+                Ok(Some(End::Dead(verdict)))
+            }
+            Err(violation) => {
+                self.account_for_violation(net, now, violation)?;
+                Ok(Some(End::Violation(violation)))
+            }
+        }
+    }
+
+    /// Whether this driver is one that lets a deadline pass.
+    pub(super) fn lets_pass(&self) -> bool {
+        self.terms.is(Broken::NeverJudges)
+            || (self.terms.is(Broken::WaitsForWrites) && !self.outbox.is_empty())
+    }
+
+    /// The last thing that an end says, and the end of its socket.
+    pub(super) fn finish(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
+        self.say_farewell(net, end)?;
+        if self.terms.is(Broken::SpeaksAfterOffline) {
+            self.speak()?;
+        }
+        match end {
+            End::Dead(_) => net.abort(self.link, self.side),
+            End::Failed(_) => net.vanish(self.link, self.side),
+            End::Violation(_) | End::Closed { .. } | End::Bye(_) | End::TurnedAway => {
+                // The last chance for what is queued; whether it succeeds changes nothing.
+                let _ = self.outbox.write(net, self.link, self.side);
+                net.close(self.link, self.side);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! A machine and the one process on it: whether it runs, when it runs next, and how it stood still.
+
+use core::time::Duration;
+
+use heartwire_core::{Instant, STALL_MIN};
+
+use super::time::{Clock, Clockwork, WorldTime};
+
+/// What a machine does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Runs,
+    /// The process is stopped; its system goes on.
+    Frozen,
+    /// Everything stands still.
+    Suspended,
+    /// The process is gone; its system refuses what comes.
+    Crashed,
+    /// No power.
+    Off,
+}
+
+impl State {
+    /// Whether the system sends and receives.
+    pub(super) const fn has_system(self) -> bool {
+        match self {
+            Self::Runs | Self::Frozen | Self::Crashed => true,
+            Self::Suspended | Self::Off => false,
+        }
+    }
+
+    /// Whether there is a process that could run now or later.
+    pub(super) const fn has_process(self) -> bool {
+        match self {
+            Self::Runs | Self::Frozen | Self::Suspended => true,
+            Self::Crashed | Self::Off => false,
+        }
+    }
+}
+
+/// A machine.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) clock: Clock,
+    pub(super) state: State,
+    /// When the current state began, if it is not [`State::Runs`].
+    pub(super) stopped_at: WorldTime,
+    /// Turns planned so far; only the last one counts.
+    pub(super) number: u32,
+    pub(super) turn_at: Option<WorldTime>,
+    /// When its timer rings.
+    pub(super) timer_at: Option<WorldTime>,
+    /// Something woke it while it could not run.
+    pub(super) was_woken: bool,
+    /// It was held up in the middle of a turn, which began at this time.
+    pub(super) in_turn: Option<Instant>,
+    /// How long the machine has been suspended in all.
+    pub(super) suspended: Duration,
+    /// Since when it has been able to keep its deadlines.
+    pub(super) runs_since: Instant,
+    /// The process is held up in most of its turns.
+    pub(super) stutters: bool,
+    /// The process reads nothing before this.
+    pub(super) busy_until: WorldTime,
+    watch: Watch,
+}
+
+/// Finds out when a process stood still, from the time it wanted to be woken.
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    asked_for: Option<Instant>,
+    awake_at: Instant,
+    suspended: Duration,
+}
+
+impl Host {
+    pub(super) fn new(clock: Clock, now: WorldTime) -> Self {
+        let awake_at = clock.read(now);
+        Self {
+            clock,
+            state: State::Runs,
+            stopped_at: now,
+            number: 0,
+            turn_at: None,
+            timer_at: None,
+            was_woken: false,
+            in_turn: None,
+            suspended: Duration::ZERO,
+            runs_since: awake_at,
+            stutters: false,
+            busy_until: now,
+            watch: Watch { asked_for: None, awake_at, suspended: Duration::ZERO },
+        }
+    }
+
+    /// A process starts afresh, and knows nothing of what was.
+    pub(super) fn handle_start(&mut self, now: Instant) {
+        self.timer_at = None;
+        self.turn_at = None;
+        self.was_woken = false;
+        self.in_turn = None;
+        self.runs_since = now;
+        self.watch = Watch { asked_for: None, awake_at: now, suspended: self.suspended };
+    }
+
+    /// The process has nothing to do until then.
+    pub(super) const fn handle_sleep(&mut self, until: Option<Instant>) {
+        self.watch.asked_for = until;
+    }
+
+    /// Whether a driver can know of a suspend of this length, and must not hold it against its peers.
+    pub(super) fn can_notice(&self, suspended_for: Duration) -> bool {
+        match self.clock.clockwork {
+            Clockwork::AllCount | Clockwork::ClockCounts => suspended_for >= STALL_MIN,
+            Clockwork::NothingCounts => false,
+        }
+    }
+
+    /// The process runs. Returns whether it can know, by being late, that it stood still.
+    pub(super) fn handle_wake(&mut self, now: Instant) -> bool {
+        let asked_for = self.watch.asked_for.take().map(|at| at.max(self.watch.awake_at));
+        self.watch.awake_at = now;
+        let is_late = asked_for.is_some_and(|at| now.saturating_since(at) >= STALL_MIN);
+        if is_late {
+            self.watch.suspended = self.suspended;
+        }
+        is_late
+    }
+
+    /// The process is about to judge. Returns whether it can know, by comparing two clocks, that its
+    /// machine was suspended.
+    pub(super) fn handle_judgement(&mut self) -> bool {
+        let gap = self.suspended.saturating_sub(self.watch.suspended);
+        self.watch.suspended = self.suspended;
+        gap >= STALL_MIN
+    }
+}

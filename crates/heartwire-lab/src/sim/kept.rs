@@ -1,0 +1,22 @@
+//! Seeds that once found something. They are run for ever.
+
+/// A seed that once found something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The seed.
+    pub seed: u64,
+    /// What it found.
+    pub why: &'static str,
+}
+
+/// The seeds of `seeds/kept.txt`: one to a line, and after a `#` what it found.
+pub fn kept() -> impl Iterator<Item = Kept> {
+    include_str!("../../seeds/kept.txt").lines().filter_map(|line| {
+        let (seed, why) = line.split_once('#')?;
+        Some(Kept { seed: seed.trim().parse().ok()?, why: why.trim() })
+    })
+}
+
+#[cfg(test)]
+mod tests;

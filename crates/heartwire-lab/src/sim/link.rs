@@ -1,0 +1,181 @@
+//! One connection between two hosts, and the path that it takes.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use heartwire_core::{Instant, Side};
+
+use super::pipe::Pipe;
+use super::queue::HostId;
+use super::time::WorldTime;
+
+pub(super) type LinkId = usize;
+
+/// Something for each of the two ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Both<T> {
+    pub(super) client: T,
+    pub(super) server: T,
+}
+
+impl<T> Both<T> {
+    pub(super) const fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    pub(super) const fn of_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+}
+
+pub(super) const fn other(side: Side) -> Side {
+    match side {
+        Side::Client => Side::Server,
+        Side::Server => Side::Client,
+    }
+}
+
+/// Why a connection failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketError {
+    /// The other end has no such connection.
+    Reset,
+    /// Nothing was acknowledged for too long.
+    TimedOut,
+}
+
+/// What the link knows of the bytes that reached an end, as that end's clock had it. The oracle
+/// judges verdicts by it, whatever the process made of those bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    /// How often bytes arrived.
+    pub(super) arrivals: u64,
+    /// When the last did.
+    pub(super) last: Instant,
+    /// The same by the clock of the world.
+    pub(super) last_at: WorldTime,
+    /// Whether they woke the process, and did not stay below its mark.
+    pub(super) woke: bool,
+    /// When the process was first in a position to read them, if it was.
+    pub(super) turn: Option<Instant>,
+}
+
+/// One end of a link, as its system sees it.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) host: HostId,
+    /// The process holds it. One that was closed may still have bytes to send.
+    pub(super) is_held: bool,
+    /// The system knows nothing of it any more.
+    pub(super) is_gone: bool,
+    pub(super) error: Option<SocketError>,
+    /// Bytes that have to lie in it to wake the process.
+    pub(super) mark: u64,
+    /// Something has happened that the process has not looked at.
+    pub(super) is_ready: bool,
+    /// The process waits until it can write.
+    pub(super) is_blocked: bool,
+    pub(super) record: Record,
+}
+
+impl Socket {
+    pub(super) const fn new(host: HostId, now: Instant, now_at: WorldTime) -> Self {
+        Self {
+            host,
+            is_held: true,
+            is_gone: false,
+            error: None,
+            mark: 1,
+            is_ready: false,
+            is_blocked: false,
+            record: Record { arrivals: 0, last: now, last_at: now_at, woke: true, turn: None },
+        }
+    }
+}
+
+/// What an application was told to send, as a measure for what comes out at the other end.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// Lengths of bodies that have not come out.
+    pub(super) bodies: VecDeque<usize>,
+    /// Bytes of bodies that were sent and that came out.
+    pub(super) sent: u64,
+    pub(super) delivered: u64,
+    /// Beats that were sent because they were due, not because one was to be answered.
+    pub(super) beats: u64,
+    /// For each beat under way, when bytes of the other end had last come. Wire v1 tells it.
+    pub(super) heard: VecDeque<WorldTime>,
+}
+
+/// The byte at an offset of all the bodies in one direction.
+pub(super) fn content(offset: u64) -> u8 {
+    let [byte, ..] = offset.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+    byte
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The client whose path it takes.
+    pub(super) path: HostId,
+    pub(super) sockets: Both<Socket>,
+    /// Each by the side that writes into it.
+    pub(super) pipes: Both<Pipe>,
+    /// Each by the side that told it.
+    pub(super) told: Both<Told>,
+    /// When the middlebox last saw a packet of it.
+    pub(super) seen_at: WorldTime,
+    /// The middlebox has forgotten it.
+    pub(super) is_forgotten: bool,
+    /// Nothing has gone wrong on it, and nobody at its ends stood still.
+    pub(super) is_calm: bool,
+}
+
+/// A middlebox that forgets connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nat {
+    pub(super) expiry: Duration,
+    /// It takes a packet from inside as a new connection.
+    pub(super) is_loose: bool,
+    /// It answers for what it does not know.
+    pub(super) resets: bool,
+}
+
+/// The way between a client and the server, as it is at the moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Path {
+    pub(super) delay: Duration,
+    pub(super) jitter: Duration,
+    /// Of 2^32 packets, so many are lost.
+    pub(super) loss: u32,
+    /// Each by the side that sends.
+    pub(super) cut: Both<bool>,
+    /// Something on the way takes bytes, says so, and drops them.
+    pub(super) swallowed: Both<bool>,
+    /// Segments have this many bytes at most.
+    pub(super) segment_max: u64,
+    /// A segment keeps the line busy for this long.
+    pub(super) pace: Duration,
+    pub(super) busy_until: Both<WorldTime>,
+    pub(super) nat: Option<Nat>,
+    /// What is wrong with it at the moment, or with the hosts at its ends.
+    pub(super) troubles: u32,
+}
+
+impl Path {
+    /// Nothing is wrong with it.
+    pub(super) const fn is_calm(&self) -> bool {
+        self.troubles == 0
+    }
+
+    /// The longest way there and back while nothing is lost.
+    pub(super) fn round_trip(&self) -> Duration {
+        (self.delay + self.jitter) * 2
+    }
+}

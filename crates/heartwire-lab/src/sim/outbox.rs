@@ -1,0 +1,70 @@
+//! Frames on their way to a socket.
+
+use std::collections::VecDeque;
+
+use heartwire_core::{Side, Transmit};
+
+use super::link::{LinkId, SocketError};
+use super::net::Net;
+
+/// Bytes that may wait.
+const LEN_MAX: usize = 8 * 1024;
+
+/// The frames that are written next, in order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: VecDeque<Vec<u8>>,
+    /// Bytes of the first frame that the system has taken.
+    written: usize,
+    len: usize,
+    /// Beats in front of everything else.
+    beats_first: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(super) const fn has_room_for(&self, len: usize) -> bool {
+        self.len + len <= LEN_MAX
+    }
+
+    pub(super) fn push(&mut self, frame: Vec<u8>) {
+        self.len += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    /// Puts a beat in front of everything but what has begun, and other beats.
+    pub(super) fn push_beat_first(&mut self, beat: Transmit) {
+        let beat = beat.as_ref().to_vec();
+        self.len += beat.len();
+        let begun = usize::from(self.written > 0 && self.beats_first == 0);
+        self.frames.insert((begun + self.beats_first).min(self.frames.len()), beat);
+        self.beats_first += 1;
+    }
+
+    /// Writes as far as the system takes it. Returns whether it took anything.
+    pub(super) fn write(
+        &mut self,
+        net: &mut Net,
+        link: LinkId,
+        side: Side,
+    ) -> Result<bool, SocketError> {
+        let mut any = false;
+        while let Some(frame) = self.frames.front() {
+            let rest = frame.get(self.written..).unwrap_or_default();
+            let len = net.write(link, side, rest)?;
+            any |= len > 0;
+            self.written += len;
+            self.len -= len;
+            if self.written < frame.len() {
+                break;
+            }
+            self.written = 0;
+            self.frames.pop_front();
+            self.beats_first = self.beats_first.saturating_sub(1);
+        }
+        Ok(any)
+    }
+}

@@ -1,0 +1,246 @@
+//! One direction of a TCP connection: the sender's buffer, its retransmissions, and what has arrived.
+//!
+//! Kept simple, and pessimistic where it is: a lost segment is only sent again when its timer rings,
+//! and then nothing else is sent until it is acknowledged.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use super::time::WorldTime;
+
+/// Bytes that a system takes from its process before the other end has acknowledged them.
+const SEND_BUFFER: u64 = 16 * 1024;
+
+/// Bytes that a system keeps for a process that does not read.
+const RECEIVE_BUFFER: u64 = 16 * 1024;
+
+/// The shortest time after which Linux sends something again, on top of the round trip.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+
+/// The longest.
+const RETRY_MAX: Duration = Duration::from_secs(120);
+
+/// Retries before a connection is given up: Linux' `tcp_retries2`.
+const RETRIES_MAX: u32 = 15;
+
+/// Segments that may be under way before any was acknowledged.
+const CONGESTION_FIRST: u64 = 10;
+
+/// One direction of a connection.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// The bytes from `base` on.
+    stream: VecDeque<u8>,
+    base: u64,
+    written: u64,
+    /// An end follows `written`, as one more offset.
+    closed: bool,
+    next: u64,
+    acked: u64,
+    room: u64,
+    congestion: u64,
+    retries: u32,
+    unanswered: u32,
+    /// When something has to be sent again.
+    pub(super) retry_at: Option<WorldTime>,
+    /// When the world looks at `retry_at` next.
+    pub(super) retry_planned: Option<WorldTime>,
+    arrived: u64,
+    /// What has arrived behind a gap.
+    scattered: Vec<(u64, u64)>,
+    taken: u64,
+    /// The end of the window that the sender was told.
+    told_room: u64,
+}
+
+/// What a retransmission timer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Nothing is under way.
+    Nothing,
+    /// The other end has not answered for so long that the connection is given up.
+    GiveUp,
+    /// To send from the first unacknowledged byte on.
+    Again,
+    /// To ask whether there is room now.
+    Probe,
+}
+
+impl Pipe {
+    pub(super) const fn new() -> Self {
+        Self {
+            stream: VecDeque::new(),
+            base: 0,
+            written: 0,
+            closed: false,
+            next: 0,
+            acked: 0,
+            room: RECEIVE_BUFFER,
+            congestion: CONGESTION_FIRST,
+            retries: 0,
+            unanswered: 0,
+            retry_at: None,
+            retry_planned: None,
+            arrived: 0,
+            scattered: Vec::new(),
+            taken: 0,
+            told_room: RECEIVE_BUFFER,
+        }
+    }
+
+    /// Takes as many of `bytes` as there is room for. Returns how many.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+        let room = SEND_BUFFER.saturating_sub(self.written - self.acked);
+        let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.stream.extend(bytes.iter().take(len));
+        self.written += offset(len);
+        len
+    }
+
+    /// Nothing more will be written.
+    pub(super) const fn close(&mut self) {
+        self.closed = true;
+    }
+
+    fn end(&self) -> u64 {
+        self.written + u64::from(self.closed)
+    }
+
+    /// The next segment to send, of `segment_max` bytes at most.
+    pub(super) fn next_segment(&mut self, segment_max: u64) -> Option<(u64, u64)> {
+        let may = self.acked.saturating_add(self.congestion.saturating_mul(segment_max));
+        let limit = self.end().min(self.room).min(may);
+        if self.next >= limit {
+            return None;
+        }
+        let from = self.next;
+        self.next = limit.min(from + segment_max);
+        Some((from, self.next))
+    }
+
+    /// Whether something was sent that has not been acknowledged, or waits for room.
+    pub(super) fn needs_timer(&self) -> bool {
+        self.acked < self.end()
+    }
+
+    /// When to send again, if nothing is acknowledged before.
+    pub(super) fn retry_after(&self, round_trip: Duration) -> Duration {
+        let first = RETRY_FIRST + round_trip;
+        first.saturating_mul(1 << self.retries.min(16)).min(RETRY_MAX)
+    }
+
+    /// The retransmission timer rang.
+    pub(super) fn handle_retry(&mut self) -> Retry {
+        if !self.needs_timer() {
+            return Retry::Nothing;
+        }
+        self.retries += 1;
+        self.unanswered += 1;
+        if self.unanswered > RETRIES_MAX {
+            return Retry::GiveUp;
+        }
+        if self.room <= self.acked {
+            return Retry::Probe;
+        }
+        self.next = self.acked;
+        self.congestion = 1;
+        Retry::Again
+    }
+
+    /// Returns whether bytes that were under way are no longer.
+    pub(super) fn handle_ack(&mut self, until: u64, room: u64) -> bool {
+        self.unanswered = 0;
+        self.room = self.room.max(room);
+        if until <= self.acked || until > self.end() {
+            return false;
+        }
+        self.acked = until;
+        self.next = self.next.max(until);
+        self.congestion = (self.congestion * 2).min(64);
+        self.retries = 0;
+        self.retry_at = None;
+        self.forget();
+        true
+    }
+
+    /// A segment arrived. Returns whether there is something new to read.
+    pub(super) fn arrive(&mut self, from: u64, until: u64) -> bool {
+        let until = until.min(self.receive_room());
+        if until <= self.arrived || from >= until {
+            return false;
+        }
+        if from > self.arrived {
+            self.scattered.push((from, until));
+            return false;
+        }
+        self.arrived = until;
+        while let Some(found) = self.scattered.iter().position(|&(from, _)| from <= self.arrived) {
+            let (_, until) = self.scattered.swap_remove(found);
+            self.arrived = self.arrived.max(until);
+        }
+        true
+    }
+
+    /// Everything before this has arrived.
+    pub(super) const fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    fn receive_room(&self) -> u64 {
+        self.taken + RECEIVE_BUFFER
+    }
+
+    /// The end of the window, to be told to the sender.
+    pub(super) fn tell_room(&mut self) -> u64 {
+        self.told_room = self.receive_room();
+        self.told_room
+    }
+
+    /// Whether the sender believes that there is hardly any room although there is.
+    pub(super) fn has_news_of_room(&self) -> bool {
+        let believed = self.told_room.saturating_sub(self.arrived);
+        believed < RECEIVE_BUFFER / 4 && self.receive_room() - self.arrived >= RECEIVE_BUFFER / 4
+    }
+
+    /// Everything before this has been acknowledged.
+    pub(super) const fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Bytes that have arrived and were not read.
+    pub(super) fn readable(&self) -> u64 {
+        self.arrived.min(self.written) - self.taken
+    }
+
+    /// Whether the end has arrived.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.arrived > self.written
+    }
+
+    /// Whether every byte of its sender has been read, and its end has arrived.
+    pub(super) const fn is_complete(&self) -> bool {
+        self.has_ended() && self.taken == self.written
+    }
+
+    /// Moves at most `most` bytes that have arrived to `buffer`. Returns how many.
+    pub(super) fn take(&mut self, buffer: &mut Vec<u8>, most: u64) -> u64 {
+        let len = self.readable().min(most);
+        let start = usize::try_from(self.taken - self.base).unwrap_or(usize::MAX);
+        let count = usize::try_from(len).unwrap_or(0);
+        buffer.extend(self.stream.range(start..start + count));
+        self.taken += len;
+        self.forget();
+        len
+    }
+
+    fn forget(&mut self) {
+        let until = self.acked.min(self.taken).min(self.written);
+        let count = usize::try_from(until.saturating_sub(self.base)).unwrap_or(0);
+        self.stream.drain(..count);
+        self.base = self.base.max(until);
+    }
+}
+
+fn offset(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

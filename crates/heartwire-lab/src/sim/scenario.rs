@@ -1,0 +1,250 @@
+//! What one run is made of, drawn from its seed.
+
+use core::time::Duration;
+
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::{Policy, PolicyBuilder, Preset, Side, Wire};
+
+use super::broken::Broken;
+use super::draw::{Draw, MS, percent};
+use super::link::{Both, Nat, Path};
+use super::net::Lateness;
+use super::queue::SERVER;
+use super::terms::Terms;
+use super::time::{Clockwork, WorldTime};
+use super::trouble::{Planned, troubles};
+
+/// Everything that is decided before a run begins.
+#[derive(Clone, Debug)]
+pub(super) struct Scenario {
+    pub(super) terms: Both<Terms>,
+    /// By host.
+    pub(super) clockworks: Vec<Clockwork>,
+    pub(super) path: Path,
+    pub(super) lateness: Lateness,
+    pub(super) jiffy: Duration,
+    pub(super) wheel_tick: Duration,
+    pub(super) backoff: BackoffPolicy,
+    /// Mean time between what an application sends, and the longest body.
+    pub(super) writes: Both<Option<Duration>>,
+    pub(super) body_len_max: usize,
+    pub(super) troubles: Vec<Planned>,
+    pub(super) length: Duration,
+}
+
+/// Beats, limits and echoes of both ends.
+#[derive(Clone, Copy, Debug)]
+struct Policies {
+    policy: Both<Policy>,
+    wire: Both<Wire>,
+}
+
+impl Scenario {
+    /// The scenario of a seed; `broken` is the driver of one side, if it is to break a rule.
+    pub(super) fn draw(rng: &mut fastrand::Rng, broken: Option<(Side, Broken)>) -> Self {
+        let grain = if rng.bool() { MS } else { Duration::from_nanos(1) };
+        let draw = &mut Draw { rng, grain };
+        let Policies { policy, wire } = policies(draw);
+        let times = [
+            policy.client.limit(),
+            policy.server.limit(),
+            policy.client.beat(),
+            policy.server.beat(),
+        ];
+        let unit = times.into_iter().flatten().max().unwrap_or(MS * 1_000);
+        let tick = draw.one(&[MS * 5, MS * 20, MS * 100], MS * 100);
+        let wheel_tick = (MS * 4).min(tick / 2);
+        let path = path(draw, unit);
+        let lateness = lateness(draw, tick.saturating_sub(wheel_tick));
+        let may_write = draw.chance(60);
+        let writes = Both {
+            client: (may_write && draw.chance(70)).then(|| draw.time(unit / 32, unit * 2)),
+            server: (may_write && draw.chance(70)).then(|| draw.time(unit / 32, unit * 2)),
+        };
+        let clients = if draw.chance(75) { 1 } else { draw.rng.usize(2..=3) };
+        let length = unit * draw.rng.u32(4..=12);
+        let mark = mark(draw, &policy.server, wire.client);
+        let slack = (path.round_trip() + tick + lateness.wake_max) * 2
+            + if lateness.held_up > 0 { lateness.held_up_max * 2 } else { Duration::ZERO };
+        let mut terms = |side: Side| {
+            let least = policy.of(side).limit().unwrap_or(unit);
+            Terms {
+                policy: *policy.of(side),
+                wire: *wire.of(side),
+                tick,
+                first_frame: first_frame(draw, side, &policy, wire.client),
+                frame: Some(if draw.chance(70) { least.max(MS * 30_000) } else { least }),
+                mark,
+                slack,
+                sends_data: writes.of(side).is_some(),
+                broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
+            }
+        };
+        let terms = Both { client: terms(Side::Client), server: terms(Side::Server) };
+        let clockworks = (0..=clients)
+            .map(|host| match (draw.chance(80), host == SERVER) {
+                (true, true) => Clockwork::AllCount,
+                (true, false) => Clockwork::ClockCounts,
+                (false, _) => Clockwork::NothingCounts,
+            })
+            .collect();
+        Self {
+            terms,
+            clockworks,
+            path,
+            lateness,
+            jiffy: draw.one(&[MS, MS * 4, MS * 10, Duration::from_nanos(3_333_333)], MS * 10),
+            wheel_tick,
+            backoff: backoff(draw, unit),
+            writes,
+            body_len_max: draw.one(&[0, 8, 40, 300, 4_000], 8),
+            troubles: troubles(draw, clients, unit, length),
+            length,
+        }
+    }
+}
+
+/// Presets, and what people make of the three knobs.
+fn policies(draw: &mut Draw<'_>) -> Policies {
+    let limit = draw.time(MS * 60, MS * 60_000).max(MS * 20);
+    let beat = limit / draw.rng.u32(2..=10);
+    let on = |builder: PolicyBuilder| builder.build().unwrap_or_default();
+    let off = Policy::builder();
+    let both = |client: PolicyBuilder, server: PolicyBuilder| Both {
+        client: on(client),
+        server: on(server),
+    };
+    let preset = |preset: Preset| Both {
+        client: preset.policy(Side::Client),
+        server: preset.policy(Side::Server),
+    };
+    let alike = off.beat(beat).limit(limit);
+    let policy = match draw.rng.u32(0..20) {
+        0 => preset(Preset::Usual),
+        1 => preset(Preset::Reference),
+        2 => preset(Preset::Strict),
+        3..=6 => both(alike, alike),
+        7 | 8 => both(off.beat(beat), off.limit(limit).peer_beat(beat)),
+        9..=11 => both(off.echo(true).limit(limit), alike),
+        12..=14 => both(alike, off.echo(true).limit(limit)),
+        15 => both(off.limit(limit), off.limit(limit * 2)),
+        _ => any_two(draw, limit),
+    };
+    let may_agree = !policy.client.echo() && !policy.server.echo();
+    let wire = match draw.rng.u32(0..10) {
+        0..=3 if may_agree => Both {
+            client: Wire::V1,
+            server: if draw.chance(50) { Wire::Any } else { Wire::V1Only },
+        },
+        4 => Both { client: Wire::Raw, server: Wire::Raw },
+        5 => Both { client: Wire::V0, server: Wire::Any },
+        _ => Both { client: Wire::V0, server: Wire::V0 },
+    };
+    Policies { policy, wire }
+}
+
+/// Any valid policies at all, whether or not they suit each other; but not two ends that echo, which
+/// would answer each other for ever.
+fn any_two(draw: &mut Draw<'_>, around: Duration) -> Both<Policy> {
+    let client = any(draw, around);
+    let mut server = any(draw, around);
+    while client.echo() && server.echo() {
+        server = any(draw, around);
+    }
+    Both { client, server }
+}
+
+fn any(draw: &mut Draw<'_>, around: Duration) -> Policy {
+    let mut policy = Policy::builder();
+    let mut beat = MS;
+    match draw.rng.u32(0..4) {
+        0 => {}
+        1 => policy = policy.echo(true),
+        _ => {
+            beat = draw.time(around / 8, around * 2).max(MS * 2);
+            policy = policy.beat(beat);
+        }
+    }
+    if draw.chance(75) {
+        policy = policy.limit(draw.time(around / 2, around * 2).max(beat * 2).max(MS * 20));
+    }
+    policy.build().unwrap_or_default()
+}
+
+/// How many bytes wake the server: a few beats fewer may lie in its kernel, where a deadline will
+/// look for them.
+fn mark(draw: &mut Draw<'_>, policy: &Policy, wire: Wire) -> u32 {
+    if policy.limit().is_none() || policy.echo() {
+        return 1;
+    }
+    if wire == Wire::V1 {
+        draw.one(&[1, 41, 41, 121], 1)
+    } else if wire == Wire::V0 {
+        draw.one(&[1, 9, 9, 41], 1)
+    } else {
+        1
+    }
+}
+
+/// As the library sets it, or without.
+fn first_frame(
+    draw: &mut Draw<'_>,
+    side: Side,
+    policy: &Both<Policy>,
+    wire: Wire,
+) -> Option<Duration> {
+    let is_limited = match (side, wire) {
+        (_, Wire::V1) => true,
+        (Side::Server, Wire::V0) => draw.chance(70),
+        _ => false,
+    };
+    let beat = policy.client.beat().unwrap_or_default();
+    is_limited.then(|| (MS * 10_000).max(beat * 2))
+}
+
+fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
+    let delay = match draw.rng.u32(0..4) {
+        0 => Duration::ZERO,
+        1 => draw.time(MS / 20, MS),
+        2 => draw.time(MS, MS * 300).min(unit / 4),
+        _ => draw.part(unit, 30).min(MS * 2_000),
+    };
+    let jitter = if draw.chance(50) { draw.part(delay.max(MS), 100) } else { Duration::ZERO };
+    let loss = if draw.chance(40) { draw.one(&[1, 5, 20], 1) } else { 0 };
+    let nat = draw.chance(20).then(|| Nat {
+        expiry: draw.time(unit / 8, unit * 2),
+        is_loose: draw.chance(50),
+        resets: draw.chance(50),
+    });
+    Path {
+        delay,
+        jitter,
+        loss: percent(loss),
+        cut: Both::default(),
+        swallowed: Both::default(),
+        segment_max: draw.one(&[1_400, 1_400, 536], 1_400),
+        pace: Duration::ZERO,
+        busy_until: Both { client: WorldTime::START, server: WorldTime::START },
+        nat,
+        troubles: 0,
+    }
+}
+
+fn lateness(draw: &mut Draw<'_>, timer_max: Duration) -> Lateness {
+    let is_punctual = draw.chance(30);
+    Lateness {
+        timer_max: if is_punctual { Duration::ZERO } else { timer_max },
+        wake_max: if is_punctual { Duration::ZERO } else { draw.time(MS / 100, timer_max) },
+        held_up: if draw.chance(30) { percent(3) } else { 0 },
+        held_up_max: draw.time(MS, MS * 2_000),
+    }
+}
+
+fn backoff(draw: &mut Draw<'_>, unit: Duration) -> BackoffPolicy {
+    let policy = match draw.rng.u32(0..4) {
+        0 => return BackoffPolicy::default(),
+        1 => BackoffPolicy::fixed(MS * 100),
+        _ => BackoffPolicy::exponential(unit / 64, unit, unit),
+    };
+    policy.unwrap_or_default()
+}

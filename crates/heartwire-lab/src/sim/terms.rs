@@ -1,0 +1,146 @@
+//! What an end of a connection goes by.
+
+use core::time::Duration;
+
+use heartwire_core::v1::{self, Contract, Direction, Offer};
+use heartwire_core::{Caps, Policy, Settings, Side, Wire};
+
+use super::broken::Broken;
+
+/// What an end is told before it starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) policy: Policy,
+    pub(super) wire: Wire,
+    pub(super) tick: Duration,
+    /// Time from the start to the first frame.
+    pub(super) first_frame: Option<Duration>,
+    /// Time for a frame.
+    pub(super) frame: Option<Duration>,
+    /// How many bytes wake a server.
+    pub(super) mark: u32,
+    /// How much longer than promised a peer can be silent on a path on which nothing is wrong.
+    pub(super) slack: Duration,
+    /// Its application sends data.
+    pub(super) sends_data: bool,
+    pub(super) broken: Option<Broken>,
+}
+
+impl Terms {
+    pub(super) fn is(&self, broken: Broken) -> bool {
+        self.broken == Some(broken)
+    }
+
+    pub(super) fn offer(&self) -> Offer {
+        Offer::new(&self.policy)
+    }
+
+    pub(super) fn of_server(&self) -> v1::Terms {
+        v1::Terms::new(self.offer()).wake_bytes(self.mark)
+    }
+
+    /// The settings, or what a broken driver makes of them.
+    pub(super) fn settings(&self) -> Settings {
+        let limit = self.policy.limit();
+        let (limit, frame) = match self.broken {
+            Some(Broken::JudgesEarly) => (limit.map(|limit| limit / 20 * 19), self.frame),
+            Some(Broken::JudgesLate) => {
+                (limit.map(|limit| limit + limit / 10 + self.tick), self.frame)
+            }
+            Some(Broken::HurriesFrames) => (limit, self.frame.map(|frame| frame / 2)),
+            Some(_) | None => (limit, self.frame),
+        };
+        let policy = limit.map_or(self.policy, |limit| {
+            self.policy.to_builder().limit(limit).build().unwrap_or(self.policy)
+        });
+        let caps = Caps::default().first_frame(self.first_frame).frame(frame);
+        Settings::new(policy).wire(self.wire).offer(self.offer()).caps(caps).tick(self.tick)
+    }
+}
+
+/// What an end has promised and may expect at the moment, worked out beside its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InForce {
+    pub(super) beat: Option<Duration>,
+    pub(super) limit: Option<Duration>,
+    pub(super) echo: bool,
+    /// How long a peer that keeps its promises may be silent, on a path without delay.
+    pub(super) peer_gap: Option<Duration>,
+    pub(super) contract: Option<Contract>,
+}
+
+impl InForce {
+    const NOTHING: Self =
+        Self { beat: None, limit: None, echo: false, peer_gap: None, contract: None };
+
+    /// Before anything was said.
+    pub(super) fn at_first(terms: &Terms, peer: &Terms) -> Self {
+        let policy = terms.settings_policy();
+        if matches!(terms.wire, Wire::V1 | Wire::V1Only) {
+            return Self::NOTHING;
+        }
+        Self {
+            beat: policy.beat(),
+            limit: terms.policy.limit(),
+            echo: policy.echo(),
+            peer_gap: gap(terms, peer),
+            contract: None,
+        }
+    }
+
+    /// A HELLO came, and is being decided about.
+    pub(super) const fn while_deciding() -> Self {
+        Self::NOTHING
+    }
+
+    /// Under a contract.
+    pub(super) fn agreed(contract: Contract, side: Side) -> Self {
+        let (from_peer, to_peer) = directions(&contract, side);
+        Self {
+            beat: to_peer.beat(),
+            limit: from_peer.limit(),
+            echo: false,
+            peer_gap: from_peer.beat(),
+            contract: Some(contract),
+        }
+    }
+
+    /// The peer promises its next beats in another interval.
+    pub(super) fn promised(&mut self, side: Side, promise: Option<Duration>) {
+        let Some((from_peer, promise)) =
+            self.contract.map(|contract| directions(&contract, side).0).zip(promise)
+        else {
+            return;
+        };
+        self.limit = from_peer.limit_for(promise);
+        self.peer_gap = Some(promise);
+    }
+
+    /// The silence that the peer calls death, given what this end promises.
+    pub(super) fn limit_of_peer(&self, side: Side) -> Option<Duration> {
+        let to_peer = directions(&self.contract?, side).1;
+        to_peer.limit_for(self.beat.or(to_peer.beat())?)
+    }
+}
+
+/// The direction to an end, and the one from it.
+const fn directions(contract: &Contract, side: Side) -> (Direction, Direction) {
+    match side {
+        Side::Client => (contract.to_client, contract.to_server),
+        Side::Server => (contract.to_server, contract.to_client),
+    }
+}
+
+impl Terms {
+    fn settings_policy(&self) -> Policy {
+        Settings::new(self.policy).wire(self.wire).policy()
+    }
+}
+
+/// How long the peer may be silent on wire v0. One that only answers promises nothing to an end that
+/// sends data: data takes the place of the beats that it would answer.
+fn gap(own: &Terms, peer: &Terms) -> Option<Duration> {
+    let (own_policy, peer_policy) = (own.settings_policy(), peer.settings_policy());
+    let answers = peer_policy.echo() && !own.sends_data;
+    peer_policy.beat().or_else(|| own_policy.beat().filter(|_| answers))
+}

@@ -1,0 +1,153 @@
+//! What can go wrong in a run, and how it begins and ends.
+
+use core::time::Duration;
+
+use heartwire_core::Side;
+
+use super::draw::{Draw, MS, percent};
+use super::queue::{HostId, SERVER};
+use super::time::WorldTime;
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nothing gets through from one side of a client's path, or from either.
+    Cut { client: HostId, from: Option<Side> },
+    /// Something on a client's path takes the bytes of one side, says so, and drops them.
+    Swallow { client: HostId, from: Side },
+    /// Of 2^32 packets on a client's path, so many are lost.
+    Loss { client: HostId, of_2_32: u32 },
+    /// A client's path becomes slower by this much.
+    Delay { client: HostId, more: Duration },
+    /// Segments on a client's path become tiny, and take their time.
+    Dribble { client: HostId, segment_max: u64, pace: Duration },
+    /// Both ends of a client's connections are told that there are none.
+    Reset { client: HostId },
+    /// A process stands still; its system goes on.
+    Freeze { host: HostId },
+    /// A machine stands still.
+    Suspend { host: HostId },
+    /// A process is gone; its system says so.
+    Crash { host: HostId },
+    /// A machine is gone, and says nothing.
+    PowerLoss { host: HostId },
+    /// A process is held up in the middle of most of its turns, long enough to be a stall.
+    Stutter { host: HostId },
+    /// The owner of a process takes nothing.
+    SlowOwner { host: HostId },
+}
+
+impl Trouble {
+    /// The host that stands still in it, for a while.
+    const fn host(self) -> Option<HostId> {
+        match self {
+            Self::Freeze { host }
+            | Self::Suspend { host }
+            | Self::Stutter { host }
+            | Self::SlowOwner { host } => Some(host),
+            Self::Cut { .. }
+            | Self::Swallow { .. }
+            | Self::Loss { .. }
+            | Self::Delay { .. }
+            | Self::Dribble { .. }
+            | Self::Reset { .. }
+            | Self::Crash { .. }
+            | Self::PowerLoss { .. } => None,
+        }
+    }
+
+    /// Whether it touches what goes on between a client and the server.
+    pub(super) const fn is_near(self, path: HostId) -> bool {
+        match self {
+            Self::Cut { client, .. }
+            | Self::Swallow { client, .. }
+            | Self::Loss { client, .. }
+            | Self::Delay { client, .. }
+            | Self::Dribble { client, .. }
+            | Self::Reset { client } => client == path,
+            Self::Freeze { host }
+            | Self::Suspend { host }
+            | Self::Crash { host }
+            | Self::PowerLoss { host }
+            | Self::Stutter { host }
+            | Self::SlowOwner { host } => host == path || host == SERVER,
+        }
+    }
+}
+
+/// Something that goes wrong at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Planned {
+    pub(super) at: WorldTime,
+    pub(super) lasts: Duration,
+    pub(super) trouble: Trouble,
+}
+
+/// Draws what goes wrong in a run of some length. Which kinds occur at all is drawn first, so that
+/// they meet each other in all combinations.
+pub(super) fn troubles(
+    draw: &mut Draw<'_>,
+    clients: usize,
+    unit: Duration,
+    length: Duration,
+) -> Vec<Planned> {
+    if draw.chance(15) {
+        return Vec::new();
+    }
+    let kinds: u16 = draw.rng.u16(..);
+    let count = draw.rng.usize(1..=6);
+    let mut planned = Vec::with_capacity(count);
+    for _ in 0..count {
+        let kind = draw.rng.u32(0..12);
+        if kinds >> kind & 1 == 0 {
+            continue;
+        }
+        let trouble = trouble(draw, kind, clients, unit);
+        let begins = draw.part(length, 100);
+        let at = WorldTime::START.after(begins);
+        let stutters = matches!(trouble, Trouble::Stutter { .. });
+        let lasts = if stutters { unit * 8 } else { lasting(draw, unit) };
+        planned.push(Planned { at, lasts, trouble });
+        // What a host does to itself shows when its peers are silent too.
+        if let Some(host) = trouble.host().filter(|_| draw.chance(60)) {
+            let client = if host == SERVER { draw.rng.usize(1..=clients) } else { host };
+            let before = draw.part(unit, 50);
+            let at = WorldTime::START.after(begins.saturating_sub(before));
+            let lasts = unit * if stutters { 8 } else { draw.rng.u32(1..=6) };
+            planned.push(Planned { at, lasts, trouble: Trouble::Cut { client, from: None } });
+        }
+    }
+    planned
+}
+
+fn trouble(draw: &mut Draw<'_>, kind: u32, clients: usize, unit: Duration) -> Trouble {
+    let client = draw.rng.usize(1..=clients);
+    let host = draw.rng.usize(0..=clients);
+    let side = if draw.rng.bool() { Side::Client } else { Side::Server };
+    match kind {
+        0 => Trouble::Cut { client, from: None },
+        1 => Trouble::Cut { client, from: Some(side) },
+        2 => Trouble::Swallow { client, from: side },
+        3 => Trouble::Loss { client, of_2_32: percent(draw.rng.u32(10..=90)) },
+        4 => Trouble::Delay { client, more: draw.part(unit, 80) },
+        5 => {
+            Trouble::Dribble { client, segment_max: draw.rng.u64(1..=9), pace: draw.part(unit, 2) }
+        }
+        6 => Trouble::Reset { client },
+        7 => Trouble::Freeze { host },
+        8 => Trouble::Suspend { host },
+        9 => Trouble::SlowOwner { host },
+        10 => Trouble::Stutter { host },
+        _ if draw.rng.bool() => Trouble::Crash { host },
+        _ => Trouble::PowerLoss { host },
+    }
+}
+
+fn lasting(draw: &mut Draw<'_>, unit: Duration) -> Duration {
+    match draw.rng.u32(0..4) {
+        0 => draw.part(unit, 20),
+        1 => draw.time(MS, MS * 1_000),
+        2 => draw.part(unit, 150),
+        _ => draw.part(unit, 600),
+    }
+}

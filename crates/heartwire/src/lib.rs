@@ -12,6 +12,9 @@ pub mod server;
 mod sys;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
+mod tls;
 pub mod wrap;
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
@@ -21,6 +24,7 @@ pub use heartwire_core::{
 };
 pub use heartwire_core::{frame, plan, v1};
 pub use reason::Reason;
+pub use tls::{CertificateFault, TlsError, TlsFault};
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel
 /// (4 ms), the kernel's own (two jiffies), and the time that a loop takes to get round under load. Each

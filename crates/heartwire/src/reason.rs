@@ -7,6 +7,8 @@ use std::io;
 use heartwire_core::v1::ByeCode;
 use heartwire_core::{Verdict, Violation};
 
+use crate::tls::TlsFault;
+
 /// Why a connection ended. Each ends for exactly one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,7 +16,8 @@ pub enum Reason {
     /// The peer closed it, between two frames. A peer that closes only its sending half counts as
     /// closed too.
     ClosedByPeer,
-    /// The peer closed it in the middle of a frame.
+    /// The peer closed it in the middle of a frame; or without saying so, where TLS has words for it, so
+    /// that it may have been somebody on the path.
     Truncated,
     /// The peer, or something on the path, reset it.
     Reset,
@@ -34,6 +37,8 @@ pub enum Reason {
     TurnedAway(ByeCode),
     /// The client has a newer session under its name (wire v1).
     TakenOver,
+    /// TLS ended it.
+    Tls(TlsFault),
     /// The system reported an error that means none of the above.
     Failed(io::ErrorKind),
 }
@@ -54,6 +59,7 @@ impl Reason {
             Self::Bye(_) => "bye",
             Self::TurnedAway(_) => "turned_away",
             Self::TakenOver => "taken_over",
+            Self::Tls(_) => "tls",
             Self::Failed(_) => "failed",
         }
     }
@@ -88,6 +94,7 @@ impl fmt::Display for Reason {
             Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
             Self::TurnedAway(code) => write!(f, "turned away: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
+            Self::Tls(fault) => write!(f, "TLS: {fault}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }
     }

@@ -9,6 +9,8 @@
 //! would let a client in whose certificate is no longer accepted.
 
 mod client;
+mod config_error;
+mod diagnose;
 mod error;
 mod fault;
 mod files;
@@ -17,7 +19,8 @@ mod server;
 mod session;
 
 pub use client::{ClientTls, SharedClientTls};
-pub use error::{TlsConfigError, TlsError};
+pub use config_error::TlsConfigError;
+pub use error::TlsError;
 pub use fault::{CertificateFault, TlsFault};
 pub use server::{ServerTls, SharedServerTls};
 pub use session::{Received, TlsSession};

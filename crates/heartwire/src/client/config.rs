@@ -12,6 +12,7 @@ use heartwire_core::{Caps, Policy, Settings, Wire};
 
 use crate::TICK;
 use crate::kernel::KernelOptions;
+use crate::tls::SharedClientTls;
 
 /// Where a client connects to, and how it behaves. Any value is valid.
 ///
@@ -38,6 +39,7 @@ pub struct ClientConfig {
     pub(super) name: Option<String>,
     pub(super) token: Option<Token>,
     pub(super) offer: Option<Offer>,
+    pub(super) tls: Option<SharedClientTls>,
     pub(super) progress: Option<Duration>,
     pub(super) retry: Retry,
     pub(super) while_disconnected: WhileDisconnected,
@@ -66,6 +68,7 @@ impl ClientConfig {
             name: None,
             token: None,
             offer: None,
+            tls: None,
             progress: None,
             retry: Retry::default(),
             while_disconnected: WhileDisconnected::default(),
@@ -96,7 +99,8 @@ impl ClientConfig {
         self
     }
 
-    /// How long the server has for its WELCOME on wire v1. Default 5 s; at least 1 ms.
+    /// How long the server has for the handshake of TLS, if there is one, and then for its WELCOME on wire
+    /// v1. Default 5 s; at least 1 ms.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.max(Duration::from_millis(1));
         self
@@ -120,6 +124,13 @@ impl ClientConfig {
     /// What this end can do and wants on wire v1. Default: [`Offer::new`] with the policy.
     pub fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
+        self
+    }
+
+    /// Speaks TLS with the server, and makes sure that it is the right one. Default: it does not.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: SharedClientTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 

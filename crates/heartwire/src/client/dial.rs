@@ -12,8 +12,10 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::ClientConfig;
+use super::transport::Transport;
 use crate::Reason;
 use crate::kernel::{KernelOptions, KernelReport};
+use crate::tls::{SharedClientTls, TlsError, TlsFault};
 
 /// Addresses tried in one attempt. With the default time-out an attempt ends after 45 s at most.
 const ADDRESSES_MAX: usize = 8;
@@ -21,7 +23,9 @@ const ADDRESSES_MAX: usize = 8;
 /// A connection that was just made.
 #[derive(Debug)]
 pub(super) struct Dialled {
-    pub(super) stream: TcpStream,
+    pub(super) transport: Transport,
+    /// What the server said while the connection was made.
+    pub(super) said: Vec<u8>,
     pub(super) peer: SocketAddr,
     pub(super) kernel: KernelReport,
 }
@@ -29,9 +33,38 @@ pub(super) struct Dialled {
 /// Looks up the target, and tries its addresses one after another until one answers.
 pub(super) async fn dial(config: &ClientConfig) -> Result<Dialled, ConnectError> {
     let addresses = look_up(&config.target, config.connect_timeout).await?;
-    connect_any(addresses, config.connect_timeout, &config.kernel)
+    let mut dialled = connect_any(addresses, config.connect_timeout, &config.kernel)
         .await
-        .map_err(|tried| ConnectError::NoAnswer { target: config.target.clone(), tried })
+        .map_err(|tried| ConnectError::NoAnswer { target: config.target.clone(), tried })?;
+    if let Some(tls) = &config.tls {
+        let peer = dialled.peer;
+        let secured = secure(&mut dialled, tls, config).await;
+        secured.map_err(|error| ConnectError::Tls { peer, error })?;
+    }
+    Ok(dialled)
+}
+
+/// The handshake of TLS. It has as much time as the one of the wire, which comes after it.
+async fn secure(
+    dialled: &mut Dialled,
+    tls: &SharedClientTls,
+    config: &ClientConfig,
+) -> Result<(), TlsError> {
+    let session = tls.session(host_of(&config.target))?;
+    let within = config.handshake_timeout;
+    match timeout(within, dialled.transport.secure(session)).await {
+        Ok(secured) => dialled.said = secured?,
+        Err(_) => {
+            let detail = format!("nothing came of it in {within:?}");
+            return Err(TlsError::Fault { fault: TlsFault::TooSlow, detail });
+        }
+    }
+    Ok(())
+}
+
+/// The host of a `host:port`.
+fn host_of(target: &str) -> &str {
+    target.rsplit_once(':').map_or(target, |(host, _port)| host)
 }
 
 async fn look_up(target: &str, within: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
@@ -108,7 +141,7 @@ fn prepare(stream: TcpStream, peer: SocketAddr, kernel: &KernelOptions) -> io::R
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, error));
     }
     let kernel = kernel.apply(&socket)?;
-    Ok(Dialled { stream, peer, kernel })
+    Ok(Dialled { transport: Transport::new(stream), said: Vec::new(), peer, kernel })
 }
 
 /// Why no connection was made. The client's state is as before the attempt.
@@ -144,6 +177,14 @@ pub enum ConnectError {
     NoAddress {
         /// The target.
         target: String,
+    },
+    /// TLS did not come about with the server.
+    #[error("no TLS with {peer}: {error}")]
+    Tls {
+        /// The address.
+        peer: SocketAddr,
+        /// Why.
+        error: TlsError,
     },
     /// The server took the connection and did not answer the HELLO of wire v1.
     #[error(
@@ -184,11 +225,14 @@ impl ConnectError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::BadTarget { .. } => false,
+            // With these, the name of the server cannot be one.
+            Self::BadTarget { .. }
+            | Self::Tls { error: TlsError::Fault { fault: TlsFault::Local, .. }, .. } => false,
             Self::TurnedAway { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
             | Self::NoAddress { .. }
+            | Self::Tls { .. }
             | Self::NoWelcome { .. }
             | Self::NoAnswer { .. } => true,
         }

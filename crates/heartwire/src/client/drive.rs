@@ -1,9 +1,10 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
 
+use core::future::ready;
 use core::mem::MaybeUninit;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::{self, Read};
+use std::io;
 use std::net::Shutdown;
 
 use heartwire_core::frame::{self, Kind};
@@ -20,8 +21,10 @@ use tracing::debug;
 use super::inbox::Inbox;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
+use super::transport::Transport;
 use super::{ClientConfig, Event, Gate, Link, Wishes, asked_to_close};
 use crate::kernel::KernelReport;
+use crate::tls::{Received, TlsError, TlsFault};
 use crate::{Reason, clock};
 
 /// What a server gets to take the last messages and to close its side: a round trip on any path,
@@ -38,7 +41,7 @@ const LAST_READS_MAX: usize = 1024;
 /// One connection while it lasts.
 #[derive(Debug)]
 pub(super) struct Driver<'a, 'b> {
-    stream: TcpStream,
+    transport: Transport,
     connection: Connection,
     link: DriverLink<'b>,
     progress: Option<Duration>,
@@ -75,7 +78,8 @@ pub(super) enum End {
 
 impl<'a, 'b> Driver<'a, 'b> {
     pub(super) fn new(
-        stream: TcpStream,
+        transport: Transport,
+        said: &[u8],
         config: &ClientConfig,
         link: DriverLink<'b>,
         outbox: &'b mut Outbox,
@@ -83,7 +87,7 @@ impl<'a, 'b> Driver<'a, 'b> {
     ) -> Self {
         let now = clock::now();
         let mut driver = Self {
-            stream,
+            transport,
             connection: Connection::new(config.settings(), now),
             link,
             progress: config.progress,
@@ -100,6 +104,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         if driver.hello.is_none() {
             driver.go_online(None, now);
         }
+        driver.inbox.push(said);
         driver
     }
 
@@ -175,8 +180,9 @@ impl<'a, 'b> Driver<'a, 'b> {
                 biased;
                 () = asked_to_close(closing) => return End::Closing,
                 () = self.outlet.wait_for_room(), if paused => {}
-                _ = self.stream.readable(), if !paused => {}
-                _ = self.stream.writable(), if !self.outbox.is_empty() => {}
+                () = ready(()), if !paused && self.transport.has_ended() => {}
+                _ = self.transport.stream().readable(), if !paused => {}
+                _ = self.transport.stream().writable(), if self.has_unwritten() => {}
                 () = self.link.wishes.changed.notified() => self.handle_wishes(),
                 message = messages.recv(), if self.takes_messages() => match message {
                     Some(message) => self.push(message),
@@ -218,7 +224,7 @@ impl<'a, 'b> Driver<'a, 'b> {
                 self.outbox.push_beat_first(beat);
                 self.has_news |= self.connection.has_told_news();
             }
-        } else if self.outbox.is_empty() {
+        } else if !self.has_unwritten() {
             while let Some(beat) = self.connection.poll_transmit(now) {
                 self.outbox.push_beat(beat);
             }
@@ -228,18 +234,31 @@ impl<'a, 'b> Driver<'a, 'b> {
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
     fn read(&mut self, now: Instant) -> Result<(), Reason> {
         if self.feed(now)? {
-            let read = self.stream.try_read(self.inbox.space());
+            let space = self.inbox.space(self.transport.read_len_min());
+            let read = self.transport.try_read(space);
             self.handle_read(read, now)?;
         }
         Ok(())
     }
 
+    /// Whether something waits for the kernel to take it.
+    fn has_unwritten(&self) -> bool {
+        !self.outbox.is_empty() || self.transport.wants_write()
+    }
+
     /// Whether anything was read.
-    fn handle_read(&mut self, read: io::Result<usize>, now: Instant) -> Result<bool, Reason> {
+    fn handle_read(
+        &mut self,
+        read: Result<Received, TlsError>,
+        now: Instant,
+    ) -> Result<bool, Reason> {
         match read {
-            Ok(0) if self.inbox.bytes().is_empty() => Err(Reason::ClosedByPeer),
-            Ok(0) => Err(Reason::Truncated),
-            Ok(len) => {
+            Ok(Received::Closed | Received::Truncated) if self.is_answered_in_tls() => {
+                Err(Reason::Tls(TlsFault::Expected))
+            }
+            Ok(Received::Closed) if self.inbox.bytes().is_empty() => Err(Reason::ClosedByPeer),
+            Ok(Received::Closed | Received::Truncated) => Err(Reason::Truncated),
+            Ok(Received::Bytes(len)) => {
                 self.inbox.filled(len);
                 // Not at `now`, which was before the read: a byte must not seem older than it is.
                 let now = clock::now();
@@ -247,9 +266,19 @@ impl<'a, 'b> Driver<'a, 'b> {
                 self.feed(now)?;
                 Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(self.reason_of(&error, now)),
+            Ok(Received::Nothing) => Ok(false),
+            Err(TlsError::Socket(error)) => Err(self.reason_of(&error, now)),
+            Err(error @ TlsError::Fault { fault, .. }) => {
+                debug!(%error, "TLS ended the connection");
+                Err(Reason::Tls(fault))
+            }
         }
+    }
+
+    /// Whether what the server said last is an alert of TLS, which begins with its type and version. No
+    /// frame does.
+    fn is_answered_in_tls(&self) -> bool {
+        self.inbox.bytes().starts_with(&[0x15, 3])
     }
 
     /// Decodes what was read, as long as the application has room. Returns whether it had room for
@@ -338,7 +367,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             Ok(Some(verdict)) => return Err(Reason::Dead(verdict)),
             Err(violation) => return Err(Reason::Protocol(violation)),
         }
-        if !self.outbox.is_empty() {
+        if self.has_unwritten() {
             // What waits will be as good as a beat. A beat behind it would only wait as well.
             self.connection.handle_sent(now);
         }
@@ -347,12 +376,14 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     fn find_life(&mut self, now: Instant) -> Result<bool, Reason> {
         if self.feed(now)? {
-            let read = (&*SockRef::from(&self.stream)).read(self.inbox.space());
+            let space = self.inbox.space(self.transport.read_len_min());
+            let read = self.transport.read_past_runtime(space);
             return self.handle_read(read, now);
         }
         // Reading is paused. While anything waits there, be it an end, the peer cannot be judged.
-        let peeked = SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]);
-        let waiting = !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        let peeked = SockRef::from(self.transport.stream()).peek(&mut [MaybeUninit::uninit()]);
+        let waiting = self.transport.has_ended()
+            || !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         if waiting {
             debug!("the application is slow: a verdict is postponed");
             self.connection.handle_backpressure(clock::now());
@@ -376,7 +407,7 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     fn write(&mut self, now: Instant) -> Result<(), Reason> {
         self.pad();
-        match self.outbox.write(&self.stream) {
+        match self.outbox.write(&mut self.transport) {
             Ok(0) => Ok(()),
             Ok(_) => {
                 self.connection.handle_sent(clock::now());
@@ -419,7 +450,8 @@ impl<'a, 'b> Driver<'a, 'b> {
         if matches!(reason, Reason::Dead(_)) {
             // Else the kernel would go on sending to a dead peer, for a quarter of an hour. If this
             // fails, it does.
-            SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap_or_default();
+            let socket = SockRef::from(self.transport.stream());
+            socket.set_linger(Some(Duration::ZERO)).unwrap_or_default();
         }
         let now = clock::now();
         if self.connection.has_ended() {
@@ -437,7 +469,8 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Ok(true) | Err(_) => return,
             }
             reads_left -= 1;
-            let read = (&*SockRef::from(&self.stream)).read(self.inbox.space());
+            let space = self.inbox.space(self.transport.read_len_min());
+            let read = self.transport.read_past_runtime(space);
             if !self.handle_read(read, now).unwrap_or(false) {
                 return;
             }
@@ -461,22 +494,25 @@ impl<'a, 'b> Driver<'a, 'b> {
                 said_bye = true;
                 self.outbox.push_control(Bye::new(ByeCode::Done, Retry::AtWill).encode());
             }
-            if self.outbox.is_empty() {
+            if !self.has_unwritten() {
                 break;
             }
-            self.outbox.write(&self.stream)?;
-            if !self.outbox.is_empty() {
+            self.outbox.write(&mut self.transport)?;
+            if self.has_unwritten() {
                 // A peer that is itself stuck in a write reads nothing until that has gone through.
                 tokio::select! {
-                    writable = self.stream.writable() => writable?,
-                    discarded = discard(&self.stream, &mut self.inbox) => discarded?,
+                    writable = self.transport.stream().writable() => writable?,
+                    discarded = discard(self.transport.stream(), &mut self.inbox) => discarded?,
                 }
             }
         }
-        SockRef::from(&self.stream).shutdown(Shutdown::Write)?;
+        // It is short, and there is room for it where everything else has just been taken.
+        self.transport.close()?;
+        let stream = self.transport.stream();
+        SockRef::from(stream).shutdown(Shutdown::Write)?;
         // A socket that is closed with bytes unread, or that gets more, resets the connection, and
         // the peer may lose what was just written.
-        discard(&self.stream, &mut self.inbox).await
+        discard(stream, &mut self.inbox).await
     }
 }
 
@@ -485,7 +521,7 @@ async fn discard(stream: &TcpStream, inbox: &mut Inbox) -> io::Result<()> {
     loop {
         consume_budget().await;
         stream.readable().await?;
-        match stream.try_read(inbox.space()) {
+        match stream.try_read(inbox.space(1)) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -26,22 +26,31 @@ impl Inbox {
         }
     }
 
-    /// Room for a read; never empty.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    /// Room for a read, of `len` bytes at least.
+    pub(super) fn space(&mut self, len: usize) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        if self.end == 0 && self.buffer.len() > READ_LEN {
+        let read_len = len.max(READ_LEN);
+        if self.end == 0 && self.buffer.len() > read_len {
             // The memory of a long frame is not kept for the next one, which may never come.
-            self.buffer.truncate(READ_LEN);
+            self.buffer.truncate(read_len);
             self.buffer.shrink_to_fit();
         }
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.end + READ_LEN, 0);
+        if self.buffer.len() - self.end < len {
+            self.buffer.resize(self.end + read_len, 0);
         }
         self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Puts in what was read elsewhere.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if let Some(space) = self.space(bytes.len()).get_mut(..bytes.len()) {
+            space.copy_from_slice(bytes);
+            self.filled(bytes.len());
+        }
     }
 
     /// A read put `len` bytes into [`space`](Self::space).

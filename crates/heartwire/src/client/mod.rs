@@ -36,6 +36,7 @@ mod inbox;
 mod outbox;
 mod outlet;
 mod task;
+mod transport;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

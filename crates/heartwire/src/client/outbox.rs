@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use heartwire_core::Transmit;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+
+use super::transport::Transport;
 
 /// Messages that are taken from the queue at a time, to be written with one system call.
 const BATCH: usize = 16;
@@ -109,12 +110,13 @@ impl Outbox {
 
     /// Writes until everything is written or the kernel takes no more. Returns how many bytes it
     /// took.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+    pub(super) fn write(&mut self, transport: &mut Transport) -> io::Result<usize> {
         let mut total = 0;
+        transport.flush()?;
         while !self.frames.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * BATCH];
             let count = self.gather(&mut slices);
-            match stream.try_write_vectored(slices.get(..count).unwrap_or_default()) {
+            match transport.try_write(slices.get(..count).unwrap_or_default()) {
                 Ok(len) => {
                     self.advance(len);
                     total += len;

@@ -15,6 +15,7 @@ use super::outlet::Outlet;
 use super::{
     ClientConfig, ConnectError, Event, Gate, Link, Retry, WhileDisconnected, Wishes, asked_to_close,
 };
+use crate::tls::TlsError;
 use crate::{Reason, clock};
 
 /// Everything that the one task of a client owns.
@@ -104,9 +105,10 @@ impl Task {
 
     /// Keeps one connection from its first event to its last.
     async fn keep(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Kept {
-        let Dialled { stream, peer, kernel } = dialled;
+        let Dialled { transport, said, peer, kernel } = dialled;
         let link = DriverLink { peer, kernel, gate: &self.gate, wishes: &self.wishes };
-        let mut driver = Driver::new(stream, &self.config, link, &mut self.outbox, outlet);
+        let mut driver =
+            Driver::new(transport, &said, &self.config, link, &mut self.outbox, outlet);
         let end = driver.run(&mut self.messages, &mut self.closing).await;
         let was_online = driver.is_online();
         let reason = match end {
@@ -139,6 +141,10 @@ impl Task {
             let error = match (reason, hint) {
                 (Reason::Bye(code), Some(retry)) => {
                     ConnectError::TurnedAway { peer, code, retry, detail }
+                }
+                (Reason::Tls(fault), _) => {
+                    let error = TlsError::Fault { fault, detail: String::new() };
+                    ConnectError::Tls { peer, error }
                 }
                 (reason, _) => ConnectError::NoWelcome { peer, reason },
             };

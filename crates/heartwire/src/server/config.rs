@@ -10,7 +10,9 @@ use heartwire_core::{Caps, Policy, Preset, Settings, Side, Wire, frame};
 
 use super::gate::{AddressCaps, SharedTokens};
 use super::id::SHARDS_MAX;
+use super::session::TlsWithin;
 use crate::kernel::KernelOptions;
+use crate::tls::{RECORD_OVERHEAD, SharedServerTls};
 use crate::{TICK, sys};
 
 /// How a server distributes new clients over its shards.
@@ -70,6 +72,8 @@ pub struct ServerConfig {
     pub(super) tokens: Option<SharedTokens>,
     pub(super) addresses: AddressCaps,
     pub(super) pending_max: Option<usize>,
+    pub(super) tls: Option<SharedServerTls>,
+    pub(super) tls_within: Duration,
 }
 
 impl ServerConfig {
@@ -84,8 +88,11 @@ impl ServerConfig {
     /// Default for [`coalesce`](Self::coalesce) on wire v1, where data wakes the server however many beats
     /// lie before it.
     pub const COALESCE_V1: u16 = 4;
-    /// Default for [`pending_max`](Self::pending_max) where clients need tokens.
+    /// Default for [`pending_max`](Self::pending_max) where clients need tokens, or TLS.
     pub const PENDING_MAX: usize = 4096;
+    /// Default for [`tls_within`](Self::tls_within): two round trips on any path, with a lost packet in
+    /// each.
+    pub const TLS_WITHIN: Duration = Duration::from_secs(5);
     /// Default for [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(5);
 
@@ -108,6 +115,8 @@ impl ServerConfig {
             tokens: None,
             addresses: AddressCaps::default(),
             pending_max: None,
+            tls: None,
+            tls_within: Self::TLS_WITHIN,
         }
     }
 
@@ -217,15 +226,35 @@ impl ServerConfig {
 
     /// Most clients at one time that have connected and not been taken in. When there are more, those go
     /// that have waited longest, so that a flood of silent ones cannot keep others out. Default:
-    /// [`PENDING_MAX`](Self::PENDING_MAX) with [tokens](Self::tokens), else as many as
+    /// [`PENDING_MAX`](Self::PENDING_MAX) with [tokens](Self::tokens) or TLS, else as many as
     /// [sessions](Self::sessions_max). At least one for each shard.
     pub const fn pending_max(mut self, clients: usize) -> Self {
         self.pending_max = Some(clients);
         self
     }
 
+    /// Has clients speak TLS. Default: they do not.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: SharedServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How long the handshake of [TLS](Self::tls) may take, from the connection on; the time for the first
+    /// frame begins after it. Default [`TLS_WITHIN`](Self::TLS_WITHIN).
+    #[cfg(feature = "tls")]
+    pub const fn tls_within(mut self, within: Duration) -> Self {
+        self.tls_within = within;
+        self
+    }
+
+    pub(super) fn tls_times(&self) -> TlsWithin {
+        TlsWithin { handshake: self.tls_within, record: self.caps_in_force().frame_within() }
+    }
+
     pub(super) fn pending_max_per_shard(&self) -> usize {
-        let default = if self.tokens.is_some() { Self::PENDING_MAX } else { self.sessions_max };
+        let is_open = self.tokens.is_none() && self.tls.is_none();
+        let default = if is_open { self.sessions_max } else { Self::PENDING_MAX };
         (self.pending_max.unwrap_or(default) / self.shards).max(1)
     }
 
@@ -239,7 +268,13 @@ impl ServerConfig {
             tracing::info!(%error, "this system cannot hold beats back: each is read as it comes");
             return 1;
         }
-        u32::from(coalesce) * 8 + 1
+        let beat_len = u32::try_from(frame::HEAD_LEN).unwrap_or(u32::MAX);
+        u32::from(coalesce) * (beat_len + self.overhead()) + 1
+    }
+
+    /// What comes on top of whatever a client writes at a time.
+    fn overhead(&self) -> u32 {
+        if self.tls.is_some() { u32::try_from(RECORD_OVERHEAD).unwrap_or(u32::MAX) } else { 0 }
     }
 
     /// The same for sessions that speak v1, where `receive_mark` is what it is for others.
@@ -249,8 +284,18 @@ impl ServerConfig {
         }
         let beats = self.coalesce.unwrap_or(Self::COALESCE_V1);
         let beat_len = u32::try_from(frame::HEAD_LEN + BEAT_LEN).unwrap_or(u32::MAX);
-        // A client pads up to this, with one frame at most.
-        u32::from(beats).saturating_mul(beat_len).saturating_add(1).min(64 * 1024)
+        let mark = u32::from(beats).saturating_mul(beat_len + self.overhead()).saturating_add(1);
+        // A client pads up to this, with one frame at most. TLS adds its own to that.
+        mark.saturating_sub(self.overhead()).clamp(1, 64 * 1024)
+    }
+
+    /// The low-water mark of sessions that speak v1: what is as long as they are told, and no less, fills
+    /// it.
+    pub(super) fn wake_mark(&self, receive_mark: u32) -> u32 {
+        match self.wake_bytes(receive_mark) {
+            1 => 1,
+            bytes => bytes + self.overhead(),
+        }
     }
 
     pub(super) fn terms(&self, receive_mark: u32) -> Terms {

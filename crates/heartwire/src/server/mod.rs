@@ -68,6 +68,7 @@ use shard::{Parts, Shard};
 use stats::{Counters, TurnCounters};
 
 use crate::kernel::KernelReport;
+use crate::tls::SharedServerTls;
 
 /// A running server. Dropping it shuts the server down without waiting; [`join`](Self::join) waits.
 #[derive(Debug)]
@@ -112,6 +113,7 @@ impl Server {
             kernel: config.kernel,
             outbound_max: config.outbound_max,
             tokens: config.tokens.clone(),
+            tls: config.tls.clone(),
             addresses: AddressLimits::new(config.addresses),
             names: Names::new(),
         }));
@@ -131,6 +133,8 @@ impl Server {
                 settings: config.settings(),
                 receive_mark,
                 terms: config.terms(receive_mark),
+                wake_mark: config.wake_mark(receive_mark),
+                tls_within: config.tls_times(),
                 pending_max: config.pending_max_per_shard(),
                 online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
                 drain: config.drain,
@@ -226,6 +230,7 @@ struct Shared {
     kernel: crate::kernel::KernelOptions,
     outbound_max: usize,
     tokens: Option<SharedTokens>,
+    tls: Option<SharedServerTls>,
     addresses: AddressLimits,
     names: Names,
 }
@@ -328,6 +333,10 @@ impl Handle {
 
     fn tokens(&self) -> Option<&SharedTokens> {
         self.0.tokens.as_ref()
+    }
+
+    fn tls(&self) -> Option<&SharedServerTls> {
+        self.0.tls.as_ref()
     }
 
     fn addresses(&self) -> &AddressLimits {

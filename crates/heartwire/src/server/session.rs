@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 
 use super::gate::addresses::Entered;
 use crate::reason::Reason;
+use crate::tls::{Received, TlsError, TlsSession};
 use crate::{clock, sys};
 
 /// Small, because a server holds very many: what only few need is allocated when first needed.
@@ -50,11 +51,22 @@ pub(super) struct Guest {
     pub(super) waits_for: Option<Box<Contract>>,
 }
 
+/// How long TLS waits for a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TlsWithin {
+    pub(super) handshake: Duration,
+    /// For a record to arrive whole.
+    pub(super) record: Option<Duration>,
+}
+
 /// What few sessions need, and not all the time.
 #[derive(Debug, Default)]
 struct Extra {
     /// What the client called itself at the handshake.
     guest: Option<Guest>,
+    tls: Option<Box<TlsSession>>,
+    /// Since when TLS has waited for the client: for the end of the handshake, or of a record.
+    tls_since: Option<Instant>,
     /// The beginning of a frame that has not arrived whole.
     inbound: Vec<u8>,
     /// Bytes to write, of which the first `written` have been.
@@ -94,15 +106,90 @@ impl Session {
         }
     }
 
-    /// One read from the socket into `buffer`; `None` if nothing is there.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    /// One read from the socket. What the client said is at the front of `buffer` then.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+        if let Some(extra) = &mut self.extra {
+            if let Some(tls) = &mut extra.tls {
+                let before = (tls.is_handshaking(), tls.progress());
+                let received = tls.read(&mut self.stream, buffer);
+                if !tls.is_handshaking() {
+                    let is_same = before == (false, tls.progress());
+                    let since = extra.tls_since.filter(|_| is_same);
+                    extra.tls_since = tls.has_partial().then(|| since.unwrap_or_else(clock::now));
+                }
+                return received;
+            }
+        }
         loop {
             match self.stream.read(buffer) {
-                Ok(len) => return Ok(Some(len)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Ok(0) => return Ok(Received::Closed),
+                Ok(len) => return Ok(Received::Bytes(len)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Received::Nothing);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Whether there may be more to read, after a read that found `len` bytes for a buffer of
+    /// `buffer_len`.
+    pub(super) fn has_more(&self, len: usize, buffer_len: usize) -> bool {
+        self.tls().map_or(len == buffer_len, TlsSession::has_more)
+    }
+
+    /// Takes what has come out of the socket, whatever it means.
+    pub(super) fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+
+    /// Has the client speak TLS, from `now` on.
+    pub(super) fn secure(&mut self, tls: TlsSession, now: Instant) {
+        let extra = self.extra.get_or_insert_default();
+        extra.tls = Some(Box::new(tls));
+        extra.tls_since = Some(now);
+    }
+
+    fn tls(&self) -> Option<&TlsSession> {
+        self.extra.as_ref()?.tls.as_deref()
+    }
+
+    /// Whether it speaks TLS, and is not done with saying hello.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.tls().is_some_and(TlsSession::is_handshaking)
+    }
+
+    /// Whether TLS has something to say.
+    pub(super) fn wants_write(&self) -> bool {
+        self.tls().is_some_and(TlsSession::wants_write)
+    }
+
+    /// Whether a record of TLS has begun and not arrived whole.
+    pub(super) fn has_partial_record(&self) -> bool {
+        self.tls().is_some_and(TlsSession::has_partial)
+    }
+
+    /// When TLS will have waited too long for the client.
+    pub(super) fn tls_deadline(&self, within: TlsWithin) -> Option<Instant> {
+        let since = self.extra.as_ref()?.tls_since?;
+        let within = if self.is_handshaking() { Some(within.handshake) } else { within.record };
+        Some(since.saturating_add(within?))
+    }
+
+    /// The client may have sent what TLS waits for: it was not read.
+    pub(super) fn excuse_tls(&mut self, now: Instant) {
+        if let Some(extra) = &mut self.extra {
+            extra.tls_since = extra.tls_since.map(|_| now);
+        }
+    }
+
+    /// Says in the way of TLS that nothing more will come, as far as the socket takes it.
+    pub(super) fn close_tls(&mut self) {
+        if let Some(tls) = self.extra.as_mut().and_then(|extra| extra.tls.as_mut()) {
+            tls.close();
+            // The end of the connection will say it too, though not as clearly.
+            let _ = tls.flush(&mut self.stream);
         }
     }
 
@@ -162,8 +249,11 @@ impl Session {
         }
     }
 
-    /// Whether the socket holds something to read: bytes, the end, or an error.
+    /// Whether there is something to read: bytes, the end, or an error.
     pub(super) fn has_news(&mut self) -> bool {
+        if self.tls().is_some_and(TlsSession::has_ended) {
+            return true;
+        }
         match self.stream.peek(&mut [0]) {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
@@ -201,11 +291,12 @@ impl Session {
         self.extra.as_ref().is_some_and(|buffers| buffers.failed.is_some())
     }
 
-    /// Why the session ends, now that everything has been read.
-    pub(super) fn reason_to_end(&self, now: Instant) -> Reason {
+    /// Why the session ends, now that everything has been read. `cut`: the client did not say that it
+    /// has closed, though it has words for it.
+    pub(super) fn reason_to_end(&self, now: Instant, cut: bool) -> Reason {
         let (failed, is_partial) = match &self.extra {
-            Some(buffers) => (buffers.failed, !buffers.inbound.is_empty()),
-            None => (None, false),
+            Some(buffers) => (buffers.failed, cut || !buffers.inbound.is_empty()),
+            None => (None, cut),
         };
         match failed {
             // A client that had closed before: this is only what its system says to late bytes.
@@ -217,7 +308,8 @@ impl Session {
 
     /// Bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
-        self.extra.as_ref().map_or(0, |buffers| buffers.waiting().len())
+        let sealed = self.tls().map_or(0, TlsSession::queued);
+        self.extra.as_ref().map_or(0, |buffers| buffers.waiting().len()) + sealed
     }
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {
@@ -232,21 +324,41 @@ impl Session {
         now: Instant,
     ) -> io::Result<()> {
         let Some(buffers) = &mut self.extra else { return Ok(()) };
-        while !buffers.waiting().is_empty() {
-            match self.stream.write(buffers.waiting()) {
+        let mut is_full = false;
+        if let Some(tls) = &mut buffers.tls {
+            // The handshake, an alert, or what the socket did not take before.
+            is_full = !tls.flush(&mut self.stream)?;
+            if tls.is_handshaking() && !is_full {
+                // What is queued waits for the handshake, not for the socket.
+                self.blocked = false;
+                return Ok(());
+            }
+        }
+        while !is_full && !buffers.waiting().is_empty() {
+            let written = match &mut buffers.tls {
+                Some(tls) => tls.write(
+                    &mut self.stream,
+                    buffers.outbound.get(buffers.written..).unwrap_or_default(),
+                ),
+                None => self.stream.write(buffers.waiting()),
+            };
+            match written {
                 Ok(len) => {
                     buffers.written += len;
                     self.connection.handle_sent(now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    buffers.outbound.drain(..buffers.written);
-                    buffers.written = 0;
-                    return self.block(registry, token);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_full = true,
                 Err(error) => return Err(error),
             }
         }
+        if is_full || self.wants_write() {
+            let Some(buffers) = &mut self.extra else { return Ok(()) };
+            buffers.outbound.drain(..buffers.written);
+            buffers.written = 0;
+            return self.block(registry, token);
+        }
+        let Some(buffers) = &mut self.extra else { return Ok(()) };
         self.blocked = false;
         buffers.outbound = Vec::new();
         buffers.written = 0;
@@ -271,6 +383,7 @@ impl Session {
                 && extra.outbound.is_empty()
                 && extra.failed.is_none()
                 && extra.guest.is_none()
+                && extra.tls.is_none()
         };
         if self.extra.as_deref().is_some_and(is_idle) {
             self.extra = None;

@@ -30,9 +30,11 @@ use super::handler::{Control, Handler, Resumer};
 use super::id::SessionId;
 use super::listener::Listener;
 use super::mailbox::Command;
+use super::session::TlsWithin;
 use super::sessions::Sessions;
 use super::state::ShardState;
 use crate::clock;
+use crate::tls::READ_LEN_MIN;
 
 /// How finely deadlines are told apart. A verdict is late by this at most for rounding, which leaves
 /// most of [`TICK`](crate::TICK) for getting round to it.
@@ -42,6 +44,13 @@ const WHEEL_TICK: Duration = Duration::from_millis(4);
 const EVENTS_PER_TURN: usize = 1024;
 /// The buffer that all sessions of a shard are read through.
 const READ_LEN: usize = 64 * 1024;
+
+// TLS decrypts in it.
+const _: () = assert!(READ_LEN >= READ_LEN_MIN);
+
+/// Reads for handshakes of TLS in one turn. One takes 130 µs with a key for ECDSA, and a millisecond
+/// with one for RSA: however many clients come at once, beats are read in between.
+const HANDSHAKES_PER_TURN: usize = 32;
 
 pub(super) const WAKER: Token = Token(usize::MAX);
 const ALARM: Token = Token(usize::MAX - 1);
@@ -72,6 +81,10 @@ pub(super) struct Shard<H> {
     /// Somebody woke this shard, to carry out a command, to shut down or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
+    /// How many reads of this turn may still go to handshakes of TLS.
+    handshakes_left: usize,
+    /// The low-water mark of sessions that speak v1.
+    wake_mark: u32,
     jiffy: Duration,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
     /// want of room at the owner's. Whoever waits longest comes first.
@@ -98,6 +111,8 @@ pub(super) struct Parts {
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
     pub(super) terms: Terms,
+    pub(super) wake_mark: u32,
+    pub(super) tls_within: TlsWithin,
     pub(super) pending_max: usize,
     pub(super) online_at_once: bool,
     pub(super) drain: Duration,
@@ -115,6 +130,7 @@ impl<H: Handler> Shard<H> {
                 handle: parts.handle,
                 settings: parts.settings,
                 receive_mark: parts.receive_mark,
+                tls_within: parts.tls_within,
                 terms: parts.terms,
                 pending: 0,
                 turns: 0,
@@ -139,6 +155,8 @@ impl<H: Handler> Shard<H> {
             suspended: clock::suspended(),
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
+            handshakes_left: HANDSHAKES_PER_TURN,
+            wake_mark: parts.wake_mark,
             jiffy: clock::jiffy(),
             unread: VecDeque::new(),
             pending: VecDeque::new(),
@@ -159,6 +177,7 @@ impl<H: Handler> Shard<H> {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         loop {
             self.wait(&mut events);
+            self.handshakes_left = HANDSHAKES_PER_TURN;
             self.read_unread();
             self.handle_poll_events(&events);
             if core::mem::take(&mut self.woken) {

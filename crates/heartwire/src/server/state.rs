@@ -9,6 +9,7 @@ use mio::{Registry, Token};
 
 use super::id::SessionId;
 use super::mailbox::Command;
+use super::session::TlsWithin;
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
 use crate::clock;
@@ -21,6 +22,7 @@ pub(super) struct ShardState {
     pub(super) handle: Handle,
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
+    pub(super) tls_within: TlsWithin,
     /// What clients that speak v1 are agreed with.
     pub(super) terms: Terms,
     /// Clients that have connected and are not in.
@@ -77,7 +79,7 @@ impl ShardState {
             let now = clock::now();
             if let Err(error) = session.flush(&self.registry, token(slot), now) {
                 session.fail(error.kind());
-                let reason = session.reason_to_end(now);
+                let reason = session.reason_to_end(now, false);
                 self.end(slot, reason);
                 return Err(CommandError::Gone);
             }
@@ -114,6 +116,9 @@ impl ShardState {
     /// Queues the beats and answers that are due.
     pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
+        if session.is_handshaking() {
+            return;
+        }
         if session.blocked {
             // What is queued will show that we live, as soon as the peer takes it. (On v1 a beat stays
             // due until then.)
@@ -159,7 +164,9 @@ impl ShardState {
         if session.ending {
             return;
         }
-        if let Some(deadline) = session.connection.poll_timeout() {
+        let tls = session.tls_deadline(self.tls_within);
+        let own = session.connection.poll_timeout().filter(|_| !session.is_handshaking());
+        if let Some(deadline) = [tls, own].into_iter().flatten().min() {
             if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
                 self.wheel.insert(slot, deadline);
                 self.timers += 1;

@@ -48,6 +48,9 @@ pub struct Stats {
     pub turned_away: u64,
     /// Sessions that a newer one of the same name took over.
     pub taken_over: u64,
+    /// Connections that TLS ended: clients without it, or without a certificate that is accepted, or that
+    /// took too long.
+    pub tls: u64,
     /// Sessions that ended with another error of the system.
     pub failed: u64,
     /// Times that a shard stood still.
@@ -80,6 +83,7 @@ pub(super) struct Counters {
     bye: AtomicU64,
     turned_away: AtomicU64,
     taken_over: AtomicU64,
+    tls: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -102,6 +106,7 @@ impl Counters {
             Reason::Bye(_) => &self.bye,
             Reason::TurnedAway(_) => &self.turned_away,
             Reason::TakenOver => &self.taken_over,
+            Reason::Tls(_) => &self.tls,
             Reason::Failed(_) => &self.failed,
         };
         counter.fetch_add(1, Relaxed);
@@ -149,6 +154,7 @@ impl Counters {
             bye: self.bye.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
             taken_over: self.taken_over.load(Relaxed),
+            tls: self.tls.load(Relaxed),
             failed: self.failed.load(Relaxed),
             stalls: self.stalls.load(Relaxed),
             turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),

@@ -9,7 +9,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, version};
 
 use super::PROTOCOL;
-use super::error::{TlsConfigError, TlsError};
+use super::config_error::TlsConfigError;
+use super::diagnose;
+use super::error::TlsError;
 use super::files::{self, Identity};
 use super::machine::Machine;
 use super::server::unavailable;
@@ -134,8 +136,8 @@ impl SharedClientTls {
             detail: error.to_string(),
         })?;
         let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection =
-            UnbufferedClientConnection::new(config, name).map_err(|error| TlsError::of(&error))?;
+        let connection = UnbufferedClientConnection::new(config, name)
+            .map_err(|error| diagnose::error(&error))?;
         TlsSession::start(Machine::Client(connection))
     }
 

@@ -2,10 +2,6 @@
 
 use core::fmt;
 
-use rustls::{
-    AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved,
-};
-
 /// What ended a connection inside TLS. The peer's fault, or that of the settings of both, unless it
 /// says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +14,10 @@ pub enum TlsFault {
     },
     /// The connection ended before the handshake was over. A server without TLS does that.
     Unfinished,
+    /// The handshake, or a record, took longer than it may.
+    TooSlow,
+    /// The peer speaks TLS, and this side does not.
+    Expected,
     /// The peer speaks TLS, but not 1.3.
     Version,
     /// Both speak TLS 1.3, but have no cipher, key exchange, signature or protocol in common.
@@ -70,6 +70,8 @@ impl TlsFault {
         match self {
             Self::NotTls { .. } => "not_tls",
             Self::Unfinished => "tls_unfinished",
+            Self::TooSlow => "tls_too_slow",
+            Self::Expected => "tls_expected",
             Self::Version => "tls_version",
             Self::NothingInCommon => "tls_nothing_in_common",
             Self::Certificate(_) => "tls_certificate",
@@ -81,88 +83,6 @@ impl TlsFault {
             Self::Local => "tls_local",
         }
     }
-
-    pub(super) fn of_error(error: &Error) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
-        match error {
-            Error::InvalidCertificate(error) => Self::Certificate(CertificateFault::of(error)),
-            Error::NoCertificatesPresented => Self::NoCertificate,
-            Error::AlertReceived(alert) => Self::Refused { alert: u8::from(*alert) },
-            Error::DecryptError => Self::Corrupt,
-            Error::PeerIncompatible(incompatible) => Self::of_incompatible(incompatible),
-            Error::NoApplicationProtocol => Self::NothingInCommon,
-            Error::PeerSentOversizedRecord
-            | Error::InvalidMessage(
-                InvalidMessage::HandshakePayloadTooLarge
-                | InvalidMessage::CertificatePayloadTooLarge
-                | InvalidMessage::MessageTooLarge,
-            )
-            | Error::PeerMisbehaved(
-                PeerMisbehaved::TooManyEmptyFragments
-                | PeerMisbehaved::TooManyKeyUpdateRequests
-                | PeerMisbehaved::TooManyWarningAlertsReceived,
-            ) => Self::TooMuch,
-            Error::FailedToGetCurrentTime
-            | Error::FailedToGetRandomBytes
-            | Error::EncryptError
-            | Error::General(_)
-            | Error::Other(_) => Self::Local,
-            _ => Self::Protocol,
-        }
-    }
-
-    fn of_incompatible(incompatible: &PeerIncompatible) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of causes is open")]
-        match incompatible {
-            PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
-            | PeerIncompatible::SupportedVersionsExtensionRequired
-            | PeerIncompatible::Tls12NotOffered
-            | PeerIncompatible::Tls12NotOfferedOrEnabled => Self::Version,
-            _ => Self::NothingInCommon,
-        }
-    }
-}
-
-impl CertificateFault {
-    fn of(error: &CertificateError) -> Self {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
-        match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Self::NotYetValid
-            }
-            CertificateError::UnknownIssuer => Self::UnknownIssuer,
-            CertificateError::BadSignature => Self::WrongIssuer,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Self::WrongName
-            }
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                Self::WrongPurpose
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
-/// What the first bytes of a connection look like, if they are not TLS.
-pub(super) fn not_tls(first: &[u8]) -> Option<TlsFault> {
-    let looks_like = match first {
-        // The content types of TLS (RFC 8446, section 5.1; 24 was the heartbeat of RFC 6520).
-        [] | [0x14..=0x18, ..] => return None,
-        [0..=5, 0, 0, 0, ..] => Some("a Heartwire frame without TLS"),
-        [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
-        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
-        [b'H', b'T', b'T', b'P', b'/', ..]
-        | [b'G', b'E', b'T', b' ', ..]
-        | [b'P', b'O', b'S', b'T', b' ', ..]
-        | [b'P', b'U', b'T', b' ', ..]
-        | [b'H', b'E', b'A', b'D', b' ', ..]
-        | [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', ..]
-        | [b'P', b'R', b'I', b' ', ..] => Some("HTTP"),
-        _ => None,
-    };
-    Some(TlsFault::NotTls { looks_like })
 }
 
 impl fmt::Display for TlsFault {
@@ -176,6 +96,8 @@ impl fmt::Display for TlsFault {
                 "the peer ended the connection during the TLS handshake; \
                  perhaps it does not speak TLS on this port",
             ),
+            Self::TooSlow => f.write_str("the TLS handshake, or a record, took too long"),
+            Self::Expected => f.write_str("the peer speaks TLS, and this side does not"),
             Self::Version => f.write_str("the peer does not speak TLS 1.3"),
             Self::NothingInCommon => {
                 f.write_str("the peer speaks TLS 1.3, but no way of doing so in common with us")
@@ -194,23 +116,17 @@ impl fmt::Display for TlsFault {
 }
 
 fn refusal(f: &mut fmt::Formatter<'_>, alert: u8) -> fmt::Result {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of alerts is open")]
-    let why = match AlertDescription::from(alert) {
-        AlertDescription::CloseNotify | AlertDescription::UserCanceled => {
-            "the peer gave up during the TLS handshake"
-        }
-        AlertDescription::CertificateRequired => "the peer requires a certificate from us",
-        AlertDescription::UnknownCA => "the peer does not accept the issuer of our certificate",
-        AlertDescription::CertificateExpired => "the peer says that our certificate has expired",
-        AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::AccessDenied => "the peer does not accept our certificate",
-        AlertDescription::ProtocolVersion => "the peer does not speak TLS 1.3",
-        AlertDescription::UnrecognisedName => "the peer does not know the server name we asked for",
-        AlertDescription::NoApplicationProtocol => "the peer speaks TLS, but not for Heartwire",
-        known => return write!(f, "the peer ended TLS with alert {alert} ({known:?})"),
+    // RFC 8446, section 6, and RFC 7301 for the last.
+    let why = match alert {
+        0 | 90 => "the peer gave up during the TLS handshake",
+        42 | 43 | 44 | 46 | 49 => "the peer does not accept our certificate",
+        45 => "the peer says that our certificate has expired",
+        48 => "the peer does not accept the issuer of our certificate",
+        70 => "the peer does not speak TLS 1.3",
+        112 => "the peer does not know the server name we asked for",
+        116 => "the peer requires a certificate from us",
+        120 => "the peer speaks TLS, but not for Heartwire",
+        _ => "the peer ended TLS",
     };
     write!(f, "{why} (alert {alert})")
 }

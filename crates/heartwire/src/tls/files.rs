@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
-use super::error::TlsConfigError;
+use super::config_error::TlsConfigError;
 
 /// Who one end is: a certificate, those between it and a root, and its key.
 #[derive(Clone, Debug)]

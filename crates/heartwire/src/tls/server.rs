@@ -8,7 +8,9 @@ use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiC
 use rustls::{ServerConfig, version};
 
 use super::PROTOCOL;
-use super::error::{TlsConfigError, TlsError};
+use super::config_error::TlsConfigError;
+use super::diagnose;
+use super::error::TlsError;
 use super::files::{self, Identity};
 use super::machine::Machine;
 use super::session::TlsSession;
@@ -129,7 +131,7 @@ impl SharedServerTls {
     pub fn session(&self) -> Result<TlsSession, TlsError> {
         let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         let connection =
-            UnbufferedServerConnection::new(config).map_err(|error| TlsError::of(&error))?;
+            UnbufferedServerConnection::new(config).map_err(|error| diagnose::error(&error))?;
         TlsSession::start(Machine::Server(connection))
     }
 }

@@ -3,8 +3,9 @@
 use core::fmt;
 use std::io::{self, Read, Write};
 
+use super::diagnose;
 use super::error::TlsError;
-use super::fault::{self, TlsFault};
+use super::fault::TlsFault;
 use super::machine::{Machine, Next, Outgoing};
 use super::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX};
 
@@ -29,8 +30,8 @@ pub struct TlsSession {
     /// Ciphertext to be written, of which the first `written` bytes have been.
     outbound: Vec<u8>,
     written: usize,
-    /// A whole record has come.
-    heard_tls: bool,
+    /// Whole records that have come, and then some: it counts steps, and starts over when it is full.
+    progress: u32,
     /// The last read took as much as there was room for.
     filled: bool,
     /// The peer has been told, or is about to be, that nothing more comes.
@@ -70,7 +71,7 @@ impl TlsSession {
             inbound: Vec::new(),
             outbound: Vec::new(),
             written: 0,
-            heard_tls: false,
+            progress: 0,
             filled: false,
             closed: false,
             end: None,
@@ -138,10 +139,23 @@ impl TlsSession {
         self.filled || self.end.is_some()
     }
 
+    /// Whether nothing more will come, though the end may not have been told yet.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// Whether the peer has begun something that is not whole yet.
     #[must_use]
     pub fn has_partial(&self) -> bool {
         !self.inbound.is_empty()
+    }
+
+    /// Changes when something that the peer had begun is whole: so a driver can tell a peer that goes on
+    /// from one that does not get on.
+    #[must_use]
+    pub const fn progress(&self) -> u32 {
+        self.progress
     }
 
     /// Whether the handshake is not over. Nothing can be written before it is.
@@ -276,7 +290,7 @@ impl TlsSession {
             let ciphertext = rest.get_mut(..end - start).unwrap_or_default();
             let room = front.get_mut(plain..).unwrap_or_default();
             let step = self.machine.step(ciphertext, room, &mut self.outbound);
-            self.heard_tls |= step.used > 0;
+            self.progress = self.progress.wrapping_add(u32::from(step.used > 0));
             start += step.used;
             plain += step.plain;
             match step.next {
@@ -305,9 +319,9 @@ impl TlsSession {
     }
 
     fn failed(&self, error: &rustls::Error, unknown: &[u8]) -> End {
-        match fault::not_tls(unknown) {
-            Some(fault) if !self.heard_tls => End::Failed { fault, detail: String::new() },
-            _ => End::Failed { fault: TlsFault::of_error(error), detail: error.to_string() },
+        match diagnose::not_tls(unknown) {
+            Some(fault) if self.progress == 0 => End::Failed { fault, detail: String::new() },
+            _ => End::Failed { fault: diagnose::fault(error), detail: error.to_string() },
         }
     }
 }

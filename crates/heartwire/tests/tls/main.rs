@@ -9,6 +9,7 @@
 )]
 
 mod certificates;
+mod client;
 mod clients;
 mod ends;
 mod files;
@@ -17,8 +18,10 @@ mod handshake;
 mod hostile;
 mod memory;
 mod openssl;
+mod peer;
 mod pipe;
 mod reload;
 mod rig;
+mod server;
 mod sockets;
 mod traffic;

@@ -10,7 +10,7 @@ use heartwire::tls::{READ_LEN_MIN, Received, TlsError, TlsFault, TlsSession};
 
 use crate::certificates::Authority;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a connection went.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use crate::server::listener::Accepted;
 use crate::server::mailbox::{COMMANDS_MAX, Command};
 use crate::server::session::Session;
 use crate::server::state::token;
+use crate::tls::{SharedServerTls, TlsFault};
 
 /// Clients accepted before the sessions get their turn.
 const ACCEPTS_PER_TURN: usize = 128;
@@ -130,6 +131,18 @@ impl<H: Handler> Shard<H> {
         let connection = Connection::new(self.state.settings, now);
         let mut session = Session::new(stream, peer, connection, now);
         session.entered = Some(entered);
+        let tls = self.state.handle.tls().map(SharedServerTls::session).transpose();
+        let (speaks_tls, tls_failed) = match tls {
+            Ok(None) => (false, false),
+            Ok(Some(tls)) => {
+                session.secure(tls, now);
+                (true, false)
+            }
+            Err(error) => {
+                tracing::error!(%peer, "cannot begin with TLS: {error}");
+                (true, true)
+            }
+        };
         let Some(slot) = self.state.sessions.insert(session) else {
             self.state.handle.admission().leave();
             self.state.handle.counters().refused.fetch_add(1, Relaxed);
@@ -141,13 +154,14 @@ impl<H: Handler> Shard<H> {
         // A handler that hears of it may send more than the socket takes, so the poller comes first.
         let registered =
             self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);
-        if self.online_at_once {
+        if self.online_at_once && !speaks_tls {
             self.state.pending += 1;
             self.go_online(slot, None);
         } else {
             self.expect_first_frame(id);
         }
         match registered {
+            Ok(()) if tls_failed => self.state.end(slot, Reason::Tls(TlsFault::Local)),
             Ok(()) => self.state.arm(slot),
             Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
         }

@@ -8,6 +8,8 @@ use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
+use crate::server::session::Session;
+use crate::tls::TlsFault;
 
 impl<H: Handler> Shard<H> {
     /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
@@ -41,6 +43,9 @@ impl<H: Handler> Shard<H> {
     /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
     /// the time is not taken again in between.
     fn judge(&mut self, slot: u32, now: Instant) {
+        if !self.judge_tls(slot, now) {
+            return;
+        }
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         // On v1 a beat says what has been heard, so that is looked at before one is sent.
         let says_what_it_heard = session.connection.spoken() == Spoken::V1;
@@ -60,6 +65,32 @@ impl<H: Handler> Shard<H> {
             Err(_) if session.waits_for_name() => self.give_up_waiting(slot),
             Err(violation) => self.state.end(slot, Reason::Protocol(violation)),
         }
+    }
+
+    /// Whether the session is to be judged by what was said: it is not if TLS has not come that far, or
+    /// takes too long.
+    fn judge_tls(&mut self, slot: u32, now: Instant) -> bool {
+        let within = self.state.tls_within;
+        let is_late = |session: &Session| session.tls_deadline(within).is_some_and(|at| at <= now);
+        let Some(session) = self.state.sessions.get_mut(slot) else { return false };
+        if is_late(session) {
+            self.read_before_judging(slot);
+        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return false };
+        if session.ending {
+            return false;
+        }
+        if is_late(session) {
+            // It may have said what is missing, or have had to wait for us.
+            if self.is_late || (session.unread && session.has_news()) {
+                session.excuse_tls(now);
+            } else {
+                self.state.end(slot, Reason::Tls(TlsFault::TooSlow));
+                return false;
+            }
+        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return false };
+        !session.is_handshaking()
     }
 
     fn call_dead(&mut self, slot: u32, verdict: Verdict) {

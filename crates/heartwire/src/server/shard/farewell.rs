@@ -64,7 +64,10 @@ impl<H: Handler> Shard<H> {
                 // The last chance for what is queued; whether it succeeds changes nothing.
                 let _ = session.flush(&self.state.registry, token(slot), now);
             }
-            if says_bye || matches!(reason, Reason::Shutdown | Reason::Kicked) {
+            if !matches!(reason, Reason::Dead(_)) {
+                session.close_tls();
+            }
+            if says_bye || matches!(reason, Reason::Shutdown | Reason::Kicked | Reason::Tls(_)) {
                 self.say_goodbye(&mut session);
             }
             if session.blocked || matches!(reason, Reason::Dead(_)) {
@@ -110,8 +113,8 @@ impl<H: Handler> Shard<H> {
         // A client that is gone already needs no goodbye.
         let _ = session.stream.shutdown(Shutdown::Write);
         for _ in 0..READS_PER_TURN {
-            match session.read(&mut self.buffer) {
-                Ok(Some(len)) if len > 0 => {}
+            match session.discard(&mut self.buffer) {
+                Ok(len) if len > 0 => {}
                 Ok(_) | Err(_) => return,
             }
         }

@@ -235,6 +235,7 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         | Reason::SlowReader
         | Reason::Bye(_)
         | Reason::TurnedAway(_)
+        | Reason::Tls(_)
         | Reason::Failed(_) => return None,
     };
     Some(bye.encode())

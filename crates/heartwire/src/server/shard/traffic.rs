@@ -1,6 +1,6 @@
 //! Reading what came, and writing what was queued.
 
-use heartwire_core::{Event as Input, Spoken};
+use heartwire_core::{Connection, Event as Input, Spoken};
 use mio::{Events, Token};
 
 use super::{ALARM, FIRST_LISTENER, Shard, WAKER};
@@ -10,6 +10,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::state::token;
+use crate::tls::{Received, TlsError};
 
 /// Full buffers read from one session before the others get their turn.
 pub(super) const READS_PER_TURN: usize = 4;
@@ -86,26 +87,61 @@ impl<H: Handler> Shard<H> {
             if !self.handler.has_room(&self.resumer) {
                 break;
             }
+            let was_handshaking = session.is_handshaking();
+            if was_handshaking {
+                let Some(left) = self.handshakes_left.checked_sub(1) else { break };
+                self.handshakes_left = left;
+            }
             match session.read(&mut self.buffer) {
-                Ok(None) if !session.has_failed() => return,
-                Ok(None | Some(0)) => {
-                    let reason = session.reason_to_end(clock::now());
-                    return self.state.end(slot, reason);
-                }
-                Ok(Some(len)) => {
-                    self.receive(slot, len, arrival);
-                    if len < self.buffer.len() && !to_end {
+                Ok(Received::Nothing) if !session.has_failed() => return,
+                Ok(Received::Bytes(len)) => {
+                    let has_more = session.has_more(len, self.buffer.len());
+                    if was_handshaking {
+                        self.go_on_with_handshake(slot);
+                    }
+                    // The first frame has not come with the end of the handshake, and is not to wait.
+                    if !was_handshaking || len > 0 {
+                        self.receive(slot, len, arrival);
+                    }
+                    if !has_more && !to_end {
                         return;
                     }
                 }
-                Err(error) => {
-                    session.fail(error.kind());
-                    let reason = session.reason_to_end(clock::now());
+                Ok(end) => {
+                    let cut = matches!(end, Received::Truncated);
+                    let reason = session.reason_to_end(clock::now(), cut);
                     return self.state.end(slot, reason);
+                }
+                Err(TlsError::Socket(error)) => {
+                    session.fail(error.kind());
+                    let reason = session.reason_to_end(clock::now(), false);
+                    return self.state.end(slot, reason);
+                }
+                Err(error @ TlsError::Fault { fault, .. }) => {
+                    tracing::warn!(peer = %session.peer, "closed by TLS: {error}");
+                    return self.state.end(slot, Reason::Tls(fault));
                 }
             }
         }
         self.read_later(slot);
+    }
+
+    /// Bytes came for the handshake of TLS. Once that is over, the connection begins.
+    fn go_on_with_handshake(&mut self, slot: u32) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        if session.wants_write() {
+            self.state.flush_later(slot);
+        }
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        if session.is_handshaking() {
+            return;
+        }
+        session.connection = Connection::new(self.state.settings, clock::now());
+        if self.online_at_once {
+            self.go_online(slot, None);
+        }
+        self.state.flush_later(slot);
+        self.state.arm(slot);
     }
 
     /// Handles the first `len` bytes of the buffer, which came for a session.
@@ -179,13 +215,14 @@ impl<H: Handler> Shard<H> {
         session.keep_inbound(kept);
         let health_now = session.health(now);
         let mark = match session.connection.spoken() {
-            Spoken::V1 => self.state.terms.wake_bytes,
+            Spoken::V1 => self.wake_mark,
             Spoken::V0 | Spoken::Raw => self.state.receive_mark,
             // The handshake never waits.
             Spoken::Unknown => 1,
         };
-        session.set_mark(mark, rest_len > 0);
-        if rest_len > 0 {
+        let has_begun = rest_len > 0 || session.has_partial_record();
+        session.set_mark(mark, has_begun);
+        if has_begun {
             self.state.arm(slot);
         }
         self.state.transmit(slot, now);

@@ -1,0 +1,94 @@
+//! What an error of rustls means.
+
+use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
+
+use super::{CertificateFault, TlsError, TlsFault};
+
+pub(super) fn error(error: &Error) -> TlsError {
+    TlsError::Fault { fault: fault(error), detail: error.to_string() }
+}
+
+pub(super) fn fault(error: &Error) -> TlsFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+    match error {
+        Error::InvalidCertificate(error) => TlsFault::Certificate(certificate_fault(error)),
+        Error::NoCertificatesPresented => TlsFault::NoCertificate,
+        Error::AlertReceived(alert) => TlsFault::Refused { alert: u8::from(*alert) },
+        Error::DecryptError => TlsFault::Corrupt,
+        Error::PeerIncompatible(incompatible) => incompatibility(incompatible),
+        Error::NoApplicationProtocol => TlsFault::NothingInCommon,
+        Error::PeerSentOversizedRecord
+        | Error::InvalidMessage(
+            InvalidMessage::HandshakePayloadTooLarge
+            | InvalidMessage::CertificatePayloadTooLarge
+            | InvalidMessage::MessageTooLarge,
+        )
+        | Error::PeerMisbehaved(
+            PeerMisbehaved::TooManyEmptyFragments
+            | PeerMisbehaved::TooManyKeyUpdateRequests
+            | PeerMisbehaved::TooManyWarningAlertsReceived,
+        ) => TlsFault::TooMuch,
+        Error::FailedToGetCurrentTime
+        | Error::FailedToGetRandomBytes
+        | Error::EncryptError
+        | Error::General(_)
+        | Error::Other(_) => TlsFault::Local,
+        _ => TlsFault::Protocol,
+    }
+}
+
+fn incompatibility(incompatible: &PeerIncompatible) -> TlsFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of causes is open")]
+    match incompatible {
+        PeerIncompatible::ServerDoesNotSupportTls12Or13
+        | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+        | PeerIncompatible::SupportedVersionsExtensionRequired
+        | PeerIncompatible::Tls12NotOffered
+        | PeerIncompatible::Tls12NotOfferedOrEnabled => TlsFault::Version,
+        _ => TlsFault::NothingInCommon,
+    }
+}
+
+fn certificate_fault(error: &CertificateError) -> CertificateFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            CertificateFault::Expired
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            CertificateFault::NotYetValid
+        }
+        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        CertificateError::BadSignature => CertificateFault::WrongIssuer,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            CertificateFault::WrongName
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            CertificateFault::WrongPurpose
+        }
+        _ => CertificateFault::Other,
+    }
+}
+
+/// What the first bytes of a connection look like, if they are not TLS.
+pub(super) fn not_tls(first: &[u8]) -> Option<TlsFault> {
+    let looks_like = match first {
+        // The content types of TLS (RFC 8446, section 5.1; 24 was the heartbeat of RFC 6520).
+        [] | [0x14..=0x18, ..] => return None,
+        [0..=5, 0, 0, 0, ..] => Some("a Heartwire frame without TLS"),
+        [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
+        [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
+        [b'H', b'T', b'T', b'P', b'/', ..]
+        | [b'G', b'E', b'T', b' ', ..]
+        | [b'P', b'O', b'S', b'T', b' ', ..]
+        | [b'P', b'U', b'T', b' ', ..]
+        | [b'H', b'E', b'A', b'D', b' ', ..]
+        | [b'O', b'P', b'T', b'I', b'O', b'N', b'S', b' ', ..]
+        | [b'P', b'R', b'I', b' ', ..] => Some("HTTP"),
+        _ => None,
+    };
+    Some(TlsFault::NotTls { looks_like })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,492 @@
+//! The sharded server with TLS, over the loopback.
+
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::net::TcpStream;
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use heartwire::server::{Control, Event, Handler, Resumer, Server, ServerConfig, Wires};
+use heartwire::tls::{RECORD_OVERHEAD, Received, TlsFault};
+use heartwire::{Caps, Reason, TICK};
+
+use crate::certificates::Authority;
+use crate::peer::{HEART, OTHER, Peer, Rig, frame, limit, ms, read_to_end, write_anyway};
+use crate::sockets::{PATIENCE, patient};
+
+/// What a beat of wire v0 comes to in a record.
+const BEAT_RECORD: usize = 8 + RECORD_OVERHEAD;
+
+#[test]
+fn a_client_is_online_after_the_handshake_and_both_ends_talk() {
+    let rig = Rig::echo(|config| config);
+    let (mut peer, id) = rig.online();
+    for body in [&b"hello"[..], &[7; 60_000], b"!"] {
+        peer.data(body);
+        rig.expect_data(id, body);
+        peer.expect_data(body);
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_client_is_not_online_before_the_handshake() {
+    let rig = Rig::start(|config| config);
+    let mut peer = Peer::begin(rig.addr(), &rig.client);
+    rig.expect_quiet(ms(100));
+    peer.session.flush(&mut peer.stream).unwrap();
+    while peer.session.is_handshaking() {
+        peer.read().unwrap();
+    }
+    // What is still missing is the client's last message.
+    rig.expect_quiet(ms(100));
+    assert_eq!(rig.server.handle().list().len(), 0);
+    peer.session.flush(&mut peer.stream).unwrap();
+    rig.expect_online(&peer);
+    rig.finish();
+}
+
+#[test]
+fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
+    let rig = Rig::start(|config| config.wires(Wires::Any));
+    let mut peer = Peer::begin(rig.addr(), &rig.client);
+    while peer.session.is_handshaking() {
+        peer.session.flush(&mut peer.stream).unwrap();
+        peer.read().unwrap();
+    }
+    // One write: the end of the handshake, and two frames.
+    let mut bytes = Vec::new();
+    peer.session.write(&mut bytes, &frame(HEART, &[])).unwrap();
+    peer.session.write(&mut bytes, &frame(OTHER, b"early")).unwrap();
+    assert!(write_anyway(&mut peer.stream, &bytes));
+    let id = rig.expect_online(&peer);
+    rig.expect_data(id, b"early");
+    rig.finish();
+}
+
+#[test]
+fn a_goodbye_is_told_from_a_cut() {
+    let rig = Rig::start(|config| config);
+    let (mut peer, id) = rig.online();
+    peer.data(b"last words");
+    peer.say_goodbye();
+    peer.hang_up();
+    rig.expect_data(id, b"last words");
+    assert_eq!(rig.expect_offline(id), Reason::ClosedByPeer);
+    assert_eq!(peer.end().unwrap(), Received::Closed, "it is answered");
+
+    let (mut peer, id) = rig.online();
+    peer.data(b"last words");
+    peer.hang_up();
+    rig.expect_data(id, b"last words");
+    assert_eq!(rig.expect_offline(id), Reason::Truncated);
+
+    let (mut peer, id) = rig.online();
+    let record = peer.records(&frame(OTHER, b"half"));
+    assert!(write_anyway(&mut peer.stream, &record[..10]));
+    peer.hang_up();
+    assert_eq!(rig.expect_offline(id), Reason::Truncated);
+
+    // Half a frame, and then a goodbye.
+    let (mut peer, id) = rig.online();
+    peer.send(&frame(OTHER, b"half")[..9]);
+    peer.say_goodbye();
+    peer.hang_up();
+    assert_eq!(rig.expect_offline(id), Reason::Truncated);
+    assert_eq!((rig.stats().closed_by_peer, rig.stats().truncated), (1, 3));
+    rig.finish();
+}
+
+#[test]
+fn the_server_says_goodbye_when_it_shuts_down_or_ends_a_session() {
+    let rig = Rig::start(|config| config);
+    let (mut kicked, id) = rig.online();
+    rig.server.handle().kick(id).unwrap();
+    assert_eq!(rig.expect_offline(id), Reason::Kicked);
+    assert_eq!(kicked.end().unwrap(), Received::Closed);
+    let (mut last, _) = rig.online();
+    rig.finish();
+    assert_eq!(last.end().unwrap(), Received::Closed);
+}
+
+#[test]
+fn what_is_queued_goes_out_before_the_end() {
+    let rig = Rig::start(|config| config);
+    let (mut peer, id) = rig.online();
+    let long = vec![7; 200_000];
+    rig.server.handle().send(id, &long).unwrap();
+    rig.server.handle().shut_down();
+    peer.expect_data(&long);
+    assert_eq!(peer.end().unwrap(), Received::Closed);
+    rig.finish();
+}
+
+#[test]
+fn a_client_without_tls_is_told_what_it_has_met() {
+    let rig = Rig::start(|config| config);
+    // The last is more than the server reads before it knows.
+    let long = vec![0; 200_000];
+    let http = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+    for first in [frame(HEART, &[]), frame(2, b"hello"), http, long] {
+        let mut stream = patient(TcpStream::connect(rig.addr()).unwrap());
+        assert!(write_anyway(&mut stream, &first));
+        let answer = read_to_end(&mut stream);
+        assert_eq!(answer[..2], [0x15, 3], "an alert, not {answer:?}");
+    }
+    rig.wait_for_faults(4);
+    // Nobody heard of them.
+    rig.expect_quiet(ms(0));
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_is_not_accepted_is_not_heard_of() {
+    let personnel = Authority::new();
+    let rig = Rig::start_with(
+        |tls| tls.require_client_certificates(personnel.roots()),
+        |config| config,
+        false,
+    );
+    let mut stranger = rig.connect();
+    let error = stranger.end().unwrap_err();
+    assert_eq!(error.fault(), Some(TlsFault::Refused { alert: 116 }));
+    rig.wait_for_faults(1);
+    let files = personnel.issue(&["device 7"]);
+    let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
+    let peer = Peer::connect(rig.addr(), &tls);
+    rig.expect_online(&peer);
+    rig.finish();
+}
+
+#[test]
+fn a_handshake_has_its_time_and_no_more() {
+    let rig = Rig::start(|config| config.tls_within(ms(300)));
+    let started = Instant::now();
+    let mut silent = patient(TcpStream::connect(rig.addr()).unwrap());
+    let mut half = Peer::begin(rig.addr(), &rig.client);
+    half.session.flush(&mut half.stream).unwrap();
+    // A byte now and then does not help.
+    let mut slow = Peer::begin(rig.addr(), &rig.client);
+    let mut hello = Vec::new();
+    slow.session.flush(&mut hello).unwrap();
+    for byte in hello.chunks(1) {
+        if !write_anyway(&mut slow.stream, byte) || started.elapsed() > ms(5_000) {
+            break;
+        }
+        std::thread::park_timeout(ms(20));
+    }
+    assert!(started.elapsed() >= ms(300), "never early");
+    rig.wait_for_faults(3);
+    assert!(started.elapsed() < ms(3_000), "{:?}", started.elapsed());
+    assert!(read_to_end(&mut silent).is_empty());
+    // Others are not concerned.
+    let (mut peer, id) = rig.online();
+    peer.data(b"hello");
+    rig.expect_data(id, b"hello");
+    rig.finish();
+}
+
+#[test]
+fn the_time_for_the_first_frame_begins_after_the_handshake() {
+    let caps = Caps::default().first_frame(Some(ms(400)));
+    let rig = Rig::start(|config| config.wires(Wires::Any).caps(caps));
+    let mut peer = Peer::begin(rig.addr(), &rig.client);
+    std::thread::park_timeout(ms(300));
+    while peer.session.is_handshaking() {
+        peer.session.flush(&mut peer.stream).unwrap();
+        peer.read().unwrap();
+    }
+    let secured_at = Instant::now();
+    peer.session.flush(&mut peer.stream).unwrap();
+    peer.end().unwrap();
+    assert!(secured_at.elapsed() >= ms(400), "{:?}", secured_at.elapsed());
+    rig.finish();
+}
+
+#[test]
+fn a_record_has_as_much_time_as_a_frame() {
+    let caps = Caps::default().frame(Some(ms(300)));
+    let rig = Rig::start(|config| config.caps(caps));
+    let (mut peer, id) = rig.online();
+    let record = peer.records(&frame(OTHER, &[0; 1000]));
+    let started = Instant::now();
+    for byte in record.chunks(1) {
+        if !write_anyway(&mut peer.stream, byte) || started.elapsed() > ms(5_000) {
+            break;
+        }
+        std::thread::park_timeout(ms(20));
+    }
+    assert!(started.elapsed() >= ms(300), "never early");
+    assert!(started.elapsed() < ms(3_000), "{:?}", started.elapsed());
+    assert_eq!(rig.expect_offline(id), Reason::Tls(TlsFault::TooSlow));
+    rig.finish();
+}
+
+#[test]
+fn one_record_after_another_may_take_longer_than_one() {
+    let caps = Caps::default().frame(Some(ms(400)));
+    let rig = Rig::start(|config| config.caps(caps));
+    let (mut peer, id) = rig.online();
+    let bytes: Vec<u8> = (0..40).flat_map(|_| peer.records(&frame(HEART, &[]))).collect();
+    let started = Instant::now();
+    // Each write ends in the middle of a record.
+    for piece in bytes.chunks(BEAT_RECORD + 1) {
+        assert!(write_anyway(&mut peer.stream, piece));
+        std::thread::park_timeout(ms(30));
+    }
+    assert!(started.elapsed() > ms(800));
+    peer.data(b"still here");
+    rig.expect_data(id, b"still here");
+    rig.finish();
+}
+
+#[test]
+fn a_silent_client_is_called_dead_in_its_bound() {
+    let rig = Rig::start(|config| config.policy(limit(500)));
+    let (mut peer, id) = rig.online();
+    let mut last = Instant::now();
+    for _ in 0..10 {
+        std::thread::park_timeout(ms(100));
+        last = Instant::now();
+        peer.beat();
+    }
+    let verdict = match rig.next() {
+        Event::Verdict { id: of, verdict, .. } if of == id => verdict,
+        other => panic!("{other:?} came"),
+    };
+    assert!(last.elapsed() >= ms(500), "early: {verdict}");
+    assert!(last.elapsed() < ms(500) + TICK + ms(1000), "late: {verdict}");
+    assert_eq!(rig.expect_offline(id), Reason::Dead(verdict));
+    rig.finish();
+}
+
+#[test]
+fn a_part_of_a_record_is_life() {
+    let caps = Caps::default().frame(None);
+    let rig = Rig::start(|config| config.caps(caps).policy(limit(400)));
+    let (mut peer, id) = rig.online();
+    let record = peer.records(&frame(OTHER, b"slowly but surely"));
+    for byte in record.chunks(4) {
+        assert!(write_anyway(&mut peer.stream, byte));
+        std::thread::park_timeout(ms(100));
+    }
+    rig.expect_data(id, b"slowly but surely");
+    rig.finish();
+}
+
+/// A peer whose first beat has come, so that its socket has its mark.
+#[cfg(target_os = "linux")]
+fn with_a_mark(rig: &Rig) -> (Peer, heartwire::server::SessionId) {
+    let (mut peer, id) = rig.online();
+    peer.data(b"first");
+    rig.expect_data(id, b"first");
+    rig.settle();
+    (peer, id)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn beats_below_the_mark_wake_nobody_and_data_does() {
+    let coalesce = |config: ServerConfig| config.coalesce(4);
+    let rig = Rig::echo(coalesce);
+    let mark = 4 * u32::try_from(BEAT_RECORD).unwrap() + 1;
+    assert_eq!(rig.server.receive_mark(), mark);
+    let (mut peer, id) = with_a_mark(&rig);
+    let before = rig.stats().turns;
+    for _ in 0..4 {
+        peer.beat();
+    }
+    rig.expect_quiet(ms(100));
+    // The last of the turns before may have been counted since.
+    assert!(rig.stats().turns <= before + 1, "beats woke the shard");
+    peer.data(b"!");
+    rig.expect_data(id, b"!");
+    // And by itself, if it is as long as the mark with its record.
+    let body = vec![1; usize::try_from(mark).unwrap() - RECORD_OVERHEAD - 8];
+    for _ in 0..3 {
+        peer.data(&body);
+        rig.expect_data(id, &body);
+    }
+    rig.finish();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_rest_of_a_record_that_has_begun_wakes_at_once() {
+    let rig = Rig::start(|config| config.coalesce(4));
+    let (mut peer, id) = with_a_mark(&rig);
+    for _ in 0..3 {
+        let beats: Vec<u8> = (0..4).flat_map(|_| peer.records(&frame(HEART, &[]))).collect();
+        let record = peer.records(&frame(OTHER, b"?"));
+        let (begun, rest) = record.split_at(10);
+        assert!(write_anyway(&mut peer.stream, &[&beats[..], begun].concat()));
+        assert!(write_anyway(&mut peer.stream, rest));
+        rig.expect_data(id, b"?");
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_when_its_queue_is_full() {
+    let rig = Rig::start(|config| config.outbound_max(100_000));
+    let (peer, id) = rig.online();
+    let started = Instant::now();
+    let data = vec![0; 50_000];
+    while started.elapsed() < ms(10_000) {
+        if rig.server.handle().count() == 0 {
+            break;
+        }
+        let _ = rig.server.handle().send(id, &data);
+        rig.turn();
+    }
+    assert_eq!(rig.expect_offline(id), Reason::SlowReader);
+    drop(peer);
+    rig.finish();
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything() {
+    let rig = Rig::start(|config| config.outbound_max(8_000_000));
+    let (mut peer, id) = rig.online();
+    let bodies: Vec<Vec<u8>> = (0..100_u8).map(|byte| vec![byte; 50_000]).collect();
+    for body in &bodies {
+        rig.server.handle().send(id, body).unwrap();
+    }
+    rig.turn();
+    for body in &bodies {
+        peer.expect_data(body);
+    }
+    rig.finish();
+}
+
+#[test]
+fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
+    let rig = Rig::start(|config| config.outbound_max(8_000_000));
+    let (mut peer, id) = rig.online();
+    let body = [7; 16_000];
+    let mut sent = 0;
+    // The last of them is a record that the socket has not taken whole.
+    while rig.server.handle().list()[0].queued == 0 {
+        rig.server.handle().send(id, &body).unwrap();
+        sent += 1;
+        // What a turn was told to send is written when it is over.
+        rig.settle();
+    }
+    assert!(sent > 2);
+    for _ in 0..sent {
+        peer.expect_data(&body);
+    }
+    rig.finish();
+}
+
+#[test]
+fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
+    let (hold, held) = mpsc::channel();
+    let busy = Arc::new(AtomicBool::new(false));
+    let authority = Authority::new();
+    let tls = authority.issue(&["localhost"]).server().load().unwrap();
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
+        .shards(1)
+        .wires(Wires::V0)
+        .policy(limit(300))
+        .tls(tls);
+    let handler = |_| Full { events: hold.clone(), busy: Arc::clone(&busy) };
+    let server = Server::start(config, handler).unwrap();
+    let tls = authority.client().load().unwrap();
+    let mut peer = Peer::connect(server.local_addrs()[0], &tls);
+    let expect = |name: &str| {
+        let event = held.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(event, name);
+    };
+    expect("online");
+    // In one write, so that the end is known when the data is handed over. The socket stays open.
+    let mut bytes = peer.records(&frame(OTHER, b"last words"));
+    peer.session.close();
+    peer.session.flush(&mut bytes).unwrap();
+    assert!(write_anyway(&mut peer.stream, &bytes));
+    expect("data");
+    std::thread::park_timeout(ms(1_000));
+    busy.store(false, Relaxed);
+    // Anything that wakes the shard will do.
+    drop(server.handle().list());
+    expect("closed_by_peer");
+}
+
+/// An owner who is busy for a while after data.
+struct Full {
+    events: mpsc::Sender<String>,
+    busy: Arc<AtomicBool>,
+}
+
+impl Handler for Full {
+    fn handle(&mut self, event: Event<&[u8]>, _: &mut Control<'_>) {
+        let name = match event {
+            Event::Online { .. } => "online",
+            Event::Data { .. } => {
+                self.busy.store(true, Relaxed);
+                "data"
+            }
+            Event::Offline { reason, .. } => reason.name(),
+            Event::Stalled { .. } => return,
+            other => panic!("{other:?} came"),
+        };
+        self.events.send(name.to_owned()).unwrap();
+    }
+
+    fn has_room(&mut self, _: &Resumer) -> bool {
+        !self.busy.load(Relaxed)
+    }
+}
+
+#[test]
+fn certificates_are_read_again_without_touching_sessions() {
+    let rig = Rig::echo(|config| config);
+    let (mut before, id) = rig.online();
+    rig.tls.reload().unwrap();
+    before.data(b"still here");
+    rig.expect_data(id, b"still here");
+    before.expect_data(b"still here");
+    let after = rig.online();
+    rig.finish();
+    drop((before, after));
+}
+
+#[test]
+fn many_clients_at_once_all_get_in_and_take_turns() {
+    const CLIENTS: usize = 200;
+    let (release, wait) = mpsc::channel::<()>();
+    let mut wait = Some(wait);
+    let authority = Authority::new();
+    let tls = authority.issue(&["localhost"]).server().load().unwrap();
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).tls(tls);
+    // Data keeps the shard busy until the test says otherwise.
+    let server = Server::start(config, |_| {
+        let wait = wait.take().unwrap();
+        move |event: Event<&[u8]>, _: &mut Control<'_>| {
+            if let Event::Data { .. } = event {
+                wait.recv().unwrap();
+            }
+        }
+    })
+    .unwrap();
+    let addr = server.local_addrs()[0];
+    let tls = authority.client().load().unwrap();
+    let mut peers: Vec<_> = (0..CLIENTS).map(|_| Peer::begin(addr, &tls)).collect();
+    let mut first = Peer::connect(addr, &tls);
+    first.data(b"hold it");
+    for peer in &mut peers {
+        peer.session.flush(&mut peer.stream).unwrap();
+    }
+    let before = server.handle().stats().turns;
+    release.send(()).unwrap();
+    for peer in &mut peers {
+        while peer.session.is_handshaking() {
+            peer.read().unwrap();
+        }
+    }
+    let turns = server.handle().stats().turns - before;
+    assert!(turns >= 200 / 32, "{turns} turns");
+    for peer in &mut peers {
+        peer.session.flush(&mut peer.stream).unwrap();
+    }
+    server.handle().shut_down();
+}

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use heartwire_core::Side;
 use rustix::process::Signal;
 
@@ -13,6 +13,7 @@ use super::command::run;
 use super::experiment::Experiment;
 use super::fault::{Fault, NAT_LIFETIME};
 use super::namespace::Namespace;
+use super::program::Told;
 
 /// What must have happened by then in a fault that takes several steps.
 const STEP_WITHIN: Duration = Duration::from_secs(10);
@@ -55,12 +56,12 @@ impl Experiment {
     pub(super) fn inject(&mut self, fault: Fault) -> anyhow::Result<Moments> {
         let moment = match fault {
             Fault::Nothing => Moment::of(|| Ok(())),
-            Fault::ClientCloses => self.signal(Side::Client, Signal::TERM),
-            Fault::ServerCloses => self.signal(Side::Server, Signal::TERM),
-            Fault::ClientKilled => self.signal(Side::Client, Signal::KILL),
-            Fault::ServerKilled => self.signal(Side::Server, Signal::KILL),
-            Fault::ClientFrozen | Fault::ClientStalled => self.signal(Side::Client, Signal::STOP),
-            Fault::ServerFrozen | Fault::ServerStalled => self.signal(Side::Server, Signal::STOP),
+            Fault::ClientCloses => self.close(Side::Client),
+            Fault::ServerCloses => self.close(Side::Server),
+            Fault::ClientKilled => Moment::of(|| self.client.kill()),
+            Fault::ServerKilled => Moment::of(|| self.server.kill()),
+            Fault::ClientFrozen | Fault::ClientStalled => Moment::of(|| self.client.freeze()),
+            Fault::ServerFrozen | Fault::ServerStalled => Moment::of(|| self.server.freeze()),
             Fault::ServerKilledUnread => self.kill_unread(),
             Fault::SocketKilled => Moment::of(|| {
                 // Found by where it leads, with one connection there is no other.
@@ -112,18 +113,27 @@ impl Experiment {
     /// its time counts from then.
     pub(super) fn heal(&mut self, fault: Fault, mut moments: Moments) -> anyhow::Result<Moments> {
         if fault == Fault::ClientStalled {
-            moments.client = self.signal(Side::Client, Signal::CONT)?;
+            moments.client = Moment::of(|| self.client.signal(Signal::CONT))?;
         } else if fault == Fault::ServerStalled {
-            moments.server = self.signal(Side::Server, Signal::CONT)?;
+            moments.server = Moment::of(|| self.server.signal(Signal::CONT))?;
         } else {
             self.topology.clear_rules()?;
         }
         Ok(moments)
     }
 
-    fn signal(&mut self, side: Side, signal: Signal) -> anyhow::Result<Moment> {
-        let program = self.program(side);
-        Moment::of(|| program.signal(signal))
+    /// Asks an end to close the connection. It has done so when it says that the session is over.
+    fn close(&mut self, side: Side) -> anyhow::Result<Moment> {
+        let from = SystemTime::now();
+        self.program(side).signal(Signal::TERM)?;
+        let closed = |told: &[Told]| {
+            let mut ends = told.iter().filter(|told| told.side == side && told.event == "offline");
+            ends.next().map(|told| told.at)
+        };
+        let deadline = Instant::now() + STEP_WITHIN;
+        self.telling.listen_until(deadline, |told| closed(told).is_some())?;
+        let to = closed(&self.telling.so_far).context("the connection was never closed")?;
+        Ok(Moment { from, to: to.max(from) })
     }
 
     fn rules(&self, rules: &[&str]) -> anyhow::Result<Moment> {
@@ -132,14 +142,14 @@ impl Experiment {
 
     /// Kills the server while a line lies in its socket.
     fn kill_unread(&mut self) -> anyhow::Result<Moment> {
-        self.server.signal(Signal::STOP)?;
+        self.server.freeze()?;
         self.client.type_line("unread")?;
         let deadline = Instant::now() + STEP_WITHIN;
         while queued(&self.topology.server)?[0] == 0 {
             ensure!(Instant::now() < deadline, "the line never came to the server");
             thread::sleep(Duration::from_millis(5));
         }
-        self.signal(Side::Server, Signal::KILL)
+        Moment::of(|| self.server.kill())
     }
 
     /// Cuts the path so that both ends have sent something that will not be acknowledged.

@@ -2,15 +2,16 @@
 //! they tell.
 
 use core::time::Duration;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use heartwire_core::Side;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -20,6 +21,9 @@ use super::stop::Stop;
 
 /// How often a wait looks whether the lab is to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long the system may take to stop or kill a program.
+const OBEYS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the last words of a program that has ended are waited for.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -169,6 +173,26 @@ impl Program {
         Ok(kill_process(Pid::from_child(&self.process), signal)?)
     }
 
+    /// Stops it. Returns when none of its threads runs any more.
+    pub(super) fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        let tasks = PathBuf::from(format!("/proc/{}/task", self.process.id()));
+        wait_until("a program stands still", || {
+            let states = fs::read_dir(&tasks)?.map(|task| {
+                let stat = fs::read_to_string(task?.path().join("stat"))?;
+                // After the name, which is in parentheses and may hold anything.
+                Ok(stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+            });
+            states.collect::<io::Result<Vec<bool>>>().map(|stopped| !stopped.contains(&false))
+        })
+    }
+
+    /// Kills it. Returns when it is gone.
+    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::KILL)?;
+        wait_until("a program is gone", || Ok(self.process.try_wait()?.is_some()))
+    }
+
     /// Types a line into it.
     pub(super) fn type_line(&mut self, line: &str) -> anyhow::Result<()> {
         let stdin = self.stdin.as_mut().context("this program reads no input")?;
@@ -224,6 +248,15 @@ impl Drop for Program {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> io::Result<bool>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + OBEYS_WITHIN;
+    while !done()? {
+        ensure!(Instant::now() < deadline, "not within {OBEYS_WITHIN:?}: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 fn keep(said: &Mutex<String>, line: &str) {

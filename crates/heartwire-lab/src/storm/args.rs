@@ -1,0 +1,174 @@
+//! What can be typed after `storm`.
+
+use core::hash::{BuildHasher, Hasher};
+use core::num::NonZeroU32;
+use core::time::Duration;
+use std::collections::hash_map::RandomState;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::policy::Policy;
+use super::server::ServerModel;
+use super::simulate::Storm;
+
+const EXAMPLES: &str = "\
+Examples:
+  heartwire-lab storm
+      100,000 clients and a server that does 10,000 handshakes a second
+  heartwire-lab storm --clients 18000 --capacity 1000 --arrivals off
+      a slow server without limits: those who wait a fixed second are never all back
+  heartwire-lab storm --clients 1000000 --policy jitter --format json
+      one policy, as one object
+  heartwire-lab storm --real --clients 2000 --outage 5s
+      the real server, killed and started again on loopback, and real clients
+
+Times count from the moment the server is back. `stuck`: some are outside, and nobody
+came back in the second half of the time that was watched. Exit codes: 0 the defaults (jitter, hint) brought all clients back or
+were not asked to, 1 they did not, 2 usage.";
+
+/// What can be typed after `storm`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// How many clients lose their server at once [default: 100000, with --real 1000].
+    #[arg(long, value_name = "N")]
+    clients: Option<NonZeroU32>,
+
+    /// How they wait between attempts [default: all].
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
+    policy: Vec<Policy>,
+
+    /// How many handshakes the server does per second.
+    #[arg(long, value_name = "N", default_value = "10000", conflicts_with = "real")]
+    capacity: NonZeroU32,
+
+    /// How many connections wait to be accepted; the SYNs of further ones are dropped. It fills with
+    /// --in-flight only.
+    #[arg(long, value_name = "N", default_value_t = 4096, conflicts_with = "real")]
+    backlog: u32,
+
+    /// Accept nobody while so many handshakes are under way [default: accept at once].
+    #[arg(long, value_name = "N", conflicts_with = "real")]
+    in_flight: Option<NonZeroU32>,
+
+    /// Most arrivals a second, or `off`; twice as many may come at once. Default as in `serve`.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = rate, conflicts_with = "real")]
+    arrivals: RateOrOff,
+
+    /// How long the server is down.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
+    pub(super) outage: Duration,
+
+    /// The window within which a leaving server asks its clients to come back: its --drain.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time, conflicts_with = "real")]
+    hint: Duration,
+
+    /// From a client to the server and back; at least 1 ms.
+    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = time, conflicts_with = "real")]
+    round_trip: Duration,
+
+    /// How long a client waits for a connection, and then for a WELCOME on it.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
+    pub(super) timeout: Duration,
+
+    /// How long to look on after the server is back [default: five times what it takes to serve
+    /// everybody, at least 5 min; with --real 2 min].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    watch: Option<Duration>,
+
+    /// What the waits are drawn from [default: a new one, which is printed].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+
+    /// Kill and restart a real `heartwire serve` on loopback, with real clients.
+    #[arg(long)]
+    pub(super) real: bool,
+
+    /// The program to kill [default: the `heartwire` beside this program].
+    #[arg(long, value_name = "PATH", requires = "real")]
+    pub(super) bin: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+    /// For a page.
+    Markdown,
+}
+
+impl Args {
+    pub(super) fn policies(&self) -> Vec<Policy> {
+        if !self.policy.is_empty() {
+            return self.policy.clone();
+        }
+        let all = Policy::value_variants().iter().copied();
+        // No real client can be told to wait without a draw.
+        all.filter(|&policy| !self.real || policy != Policy::NoJitter).collect()
+    }
+
+    pub(super) fn seed(&self) -> u64 {
+        // The keys of a hasher are drawn from the system's randomness, and differ for each one.
+        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+    }
+
+    pub(super) fn clients(&self) -> NonZeroU32 {
+        let default = if self.real { 1_000 } else { 100_000 };
+        self.clients.or(NonZeroU32::new(default)).unwrap_or(NonZeroU32::MIN)
+    }
+
+    pub(super) fn real_watch(&self) -> Duration {
+        self.watch.unwrap_or(Duration::from_secs(120))
+    }
+
+    /// What was asked for, with that policy.
+    pub(super) fn storm(&self, policy: Policy, seed: u64) -> Storm {
+        let clients = self.clients();
+        let server = ServerModel {
+            capacity: self.capacity,
+            backlog: self.backlog,
+            in_flight: self.in_flight,
+            arrivals: self.arrivals.0,
+        };
+        let enough = server.work(clients.get()).saturating_mul(5).max(Duration::from_secs(300));
+        Storm {
+            clients,
+            policy,
+            server,
+            outage: self.outage,
+            round_trip: self.round_trip,
+            connect_timeout: self.timeout,
+            handshake_timeout: self.timeout,
+            hint: self.hint,
+            watch: self.watch.unwrap_or(enough),
+            seed,
+            progress: true,
+        }
+    }
+}
+
+/// A rate, or none.
+#[derive(Clone, Copy, Debug)]
+struct RateOrOff(Option<NonZeroU32>);
+
+fn rate(text: &str) -> Result<RateOrOff, String> {
+    if text == "off" {
+        return Ok(RateOrOff(None));
+    }
+    let most = text.parse().map_err(|_| "a number from 1, or `off`".to_owned())?;
+    Ok(RateOrOff(Some(most)))
+}
+
+/// Each millisecond has its place in the calendar, so there must not be too many.
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(3600));
+    if (least..=most).contains(&time) { Ok(time) } else { Err("from 1ms to 1h".to_owned()) }
+}

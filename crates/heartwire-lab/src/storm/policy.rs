@@ -1,0 +1,79 @@
+//! How clients wait between attempts: the policies that are compared.
+
+use core::fmt;
+use core::time::Duration;
+
+use clap::ValueEnum;
+use heartwire_core::backoff::{Backoff, BackoffPolicy};
+
+/// The longest wait of [`BackoffPolicy::default`].
+pub(super) const CAP: Duration = Duration::from_secs(30);
+
+/// How clients wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum Policy {
+    /// The default: full jitter, 0.5 s doubling to 30 s.
+    Jitter,
+    /// The default after a BYE: the first wait is drawn from the window that the server named.
+    Hint,
+    /// The default's ceilings without the draw. Nobody can choose that; it is here to compare.
+    #[value(name = "exponential")]
+    NoJitter,
+    /// Always 1 s.
+    #[value(name = "fixed-1s")]
+    Fixed1s,
+    /// Always 100 ms, as the tutorial has it.
+    #[value(name = "fixed-100ms")]
+    Fixed100ms,
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Jitter => "full jitter (default)",
+            Self::Hint => "hint, then default",
+            Self::NoJitter => "exponential, no jitter",
+            Self::Fixed1s => "fixed 1 s",
+            Self::Fixed100ms => "fixed 100 ms",
+        })
+    }
+}
+
+impl Policy {
+    /// What [`Backoff`] is told. The fixed waits are not zero, so none becomes the default.
+    #[must_use]
+    pub fn backoff_policy(self) -> BackoffPolicy {
+        let fixed =
+            |millis| BackoffPolicy::fixed(Duration::from_millis(millis)).unwrap_or_default();
+        match self {
+            Self::Jitter | Self::Hint | Self::NoJitter => BackoffPolicy::default(),
+            Self::Fixed1s => fixed(1000),
+            Self::Fixed100ms => fixed(100),
+        }
+    }
+
+    /// What one client does when it has just lost its server.
+    pub(super) fn waits(self, hint: Duration, seed: u64) -> Waits {
+        let mut backoff = Backoff::new(self.backoff_policy(), seed);
+        if self == Self::Hint {
+            backoff.handle_hint(Duration::ZERO, hint);
+        }
+        Waits { backoff, draws: self != Self::NoJitter }
+    }
+}
+
+/// The waits of one client: the product's own.
+#[derive(Debug)]
+pub(super) struct Waits {
+    backoff: Backoff,
+    draws: bool,
+}
+
+impl Waits {
+    pub(super) fn next_wait(&mut self) -> Duration {
+        let ceiling = self.backoff.ceiling();
+        let wait = self.backoff.next_wait();
+        if self.draws { wait } else { ceiling }
+    }
+}

@@ -1,0 +1,214 @@
+//! A storm on a virtual clock.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+use std::time::Instant;
+
+use super::calendar::{Calendar, DAY};
+use super::outcome::{Outcome, PerSecond};
+use super::policy::{CAP, Policy, Waits};
+use super::server::{Answer, Server, ServerModel};
+use crate::output;
+
+/// When Linux sends a SYN again, after the first one.
+const SYN_AGAIN: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(7)];
+
+/// How often a long run says how far it is.
+const SAY_EVERY: Duration = Duration::from_secs(2);
+
+/// One storm.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// How many clients lose their server.
+    pub clients: NonZeroU32,
+    /// How they wait.
+    pub policy: Policy,
+    /// What they come back to.
+    pub server: ServerModel,
+    /// How long it is down. Its machine is not: it refuses.
+    pub outage: Duration,
+    /// From a client to the server and back; at least 1 ms.
+    pub round_trip: Duration,
+    /// How long a client waits for a connection.
+    pub connect_timeout: Duration,
+    /// How long it waits for a WELCOME on it.
+    pub handshake_timeout: Duration,
+    /// The window in which the server asked them to come back, for [`Policy::Hint`].
+    pub hint: Duration,
+    /// How long to look on after the server has come back.
+    pub watch: Duration,
+    /// What all waits are drawn from.
+    pub seed: u64,
+    /// Whether to say how far it is.
+    pub progress: bool,
+}
+
+/// A client's SYN reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Syn {
+    client: u32,
+    /// How many were lost before it in this attempt.
+    lost: u8,
+}
+
+impl Storm {
+    /// Runs it. The same storm has the same outcome.
+    #[must_use]
+    pub fn run(&self) -> Outcome {
+        Run::new(self).run()
+    }
+
+    /// Nothing happens later after what causes it.
+    fn span(&self) -> u64 {
+        let attempt = nanos(self.connect_timeout).max(nanos(self.handshake_timeout));
+        attempt + 2 * nanos(self.round_trip()) + nanos(CAP.max(self.hint)) + DAY
+    }
+
+    fn round_trip(&self) -> Duration {
+        self.round_trip.max(Duration::from_nanos(DAY))
+    }
+}
+
+/// A storm that goes on.
+struct Run<'a> {
+    storm: &'a Storm,
+    clients: Vec<Waits>,
+    calendar: Calendar<Syn>,
+    server: Server,
+    half: u64,
+    outcome: Outcome,
+    attempts: PerSecond,
+    wasted: u64,
+    dropped: u64,
+}
+
+impl<'a> Run<'a> {
+    fn new(storm: &'a Storm) -> Self {
+        let mut seeds = fastrand::Rng::with_seed(storm.seed);
+        let clients = storm.clients.get();
+        let up_at = nanos(storm.outage);
+        let mut this = Self {
+            storm,
+            clients: (0..clients).map(|_| storm.policy.waits(storm.hint, seeds.u64(..))).collect(),
+            calendar: Calendar::new(storm.span()),
+            server: Server::new(storm.server, up_at),
+            half: nanos(storm.round_trip()) / 2,
+            outcome: Outcome::new(storm.policy, clients, storm.watch),
+            attempts: PerSecond::default(),
+            wasted: 0,
+            dropped: 0,
+        };
+        // The reset of the server that is gone has reached them.
+        for client in 0..clients {
+            this.wait(client, DAY);
+        }
+        this
+    }
+
+    fn run(mut self) -> Outcome {
+        let started = Instant::now();
+        let mut said_at = started;
+        let end = nanos(self.storm.outage) + nanos(self.storm.watch);
+        while let Some(day) = self.calendar.next_day() {
+            let Some(&(at, _)) = day.first() else { break };
+            if at >= end {
+                break;
+            }
+            for &(now, syn) in &day {
+                self.handle_syn(now, syn);
+            }
+            self.calendar.reuse(day);
+            if self.storm.progress && said_at.elapsed() >= SAY_EVERY {
+                said_at = Instant::now();
+                self.say(at);
+            }
+        }
+        let mut outcome = self.outcome;
+        outcome.wasted = Some(self.wasted);
+        outcome.dropped = Some(self.dropped);
+        outcome.peak = self.attempts.peak();
+        outcome.close(started.elapsed());
+        outcome
+    }
+
+    fn handle_syn(&mut self, now: u64, syn: Syn) {
+        let Syn { client, lost } = syn;
+        if lost == 0 {
+            self.outcome.attempts += 1;
+            if let Some(after) = now.checked_sub(nanos(self.storm.outage)) {
+                self.attempts.count(after);
+            }
+        }
+        let answered_at = now + self.half;
+        match self.server.handle_syn(now) {
+            Answer::Refused => {
+                self.outcome.refused += 1;
+                self.wait(client, answered_at);
+            }
+            Answer::Closed => {
+                self.outcome.failed += 1;
+                self.wait(client, answered_at);
+            }
+            Answer::Dropped => {
+                self.dropped += 1;
+                self.handle_lost(now, syn);
+            }
+            Answer::Done { at } => {
+                let gives_up_at = answered_at + nanos(self.storm.handshake_timeout);
+                if at + self.half <= gives_up_at {
+                    let after = at + self.half - nanos(self.storm.outage);
+                    self.outcome.back.push(Duration::from_nanos(after));
+                } else {
+                    self.wasted += 1;
+                    self.outcome.failed += 1;
+                    self.wait(client, gives_up_at);
+                }
+            }
+        }
+    }
+
+    /// A SYN was dropped: the kernel sends it again, unless the client gives up before.
+    fn handle_lost(&mut self, now: u64, Syn { client, lost }: Syn) {
+        let sent_after = |lost: u8| {
+            let index = usize::from(lost).checked_sub(1);
+            index.map_or(Some(Duration::ZERO), |index| SYN_AGAIN.get(index).copied())
+        };
+        let dialled_at = now - nanos(sent_after(lost).unwrap_or_default());
+        match sent_after(lost + 1).filter(|&after| after < self.storm.connect_timeout) {
+            Some(after) => {
+                self.calendar.add(dialled_at + nanos(after), Syn { client, lost: lost + 1 });
+            }
+            None => {
+                self.outcome.failed += 1;
+                let gives_up_at = dialled_at + nanos(self.storm.connect_timeout);
+                // It has not heard yet that its last SYN came too late.
+                self.wait(client, gives_up_at.max(now + DAY));
+            }
+        }
+    }
+
+    /// A client has failed at `now`, and tries again after its next wait.
+    fn wait(&mut self, client: u32, now: u64) {
+        let index = usize::try_from(client).unwrap_or(usize::MAX);
+        let Some(waits) = self.clients.get_mut(index) else { return };
+        let at = now + nanos(waits.next_wait()) + self.half;
+        self.calendar.add(at, Syn { client, lost: 0 });
+    }
+
+    fn say(&self, now: u64) {
+        let at = Duration::from_nanos(now);
+        output::say(format_args!(
+            "{}: {:.1} s after the loss, {} of {} back, {} attempts",
+            self.storm.policy,
+            at.as_secs_f64(),
+            self.outcome.back.len(),
+            self.storm.clients,
+            self.outcome.attempts,
+        ));
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -73,10 +73,10 @@ impl Detector {
             Self::KeepaliveTuned => ["keepalive", "1 s, 1 s, 3"],
             Self::UserTimeout => ["user timeout", "5 s"],
             Self::OneWay => ["beats one way", "1 s, limit 3 s"],
-            Self::Asking => ["asking, answering", "1 s, limit 3 s"],
+            Self::Asking => ["asking", "every 1 s, limit 3 s"],
             Self::BothWays => ["beats both ways", "1 s, limit 3 s"],
-            Self::Everything => ["everything", "beats and kernel"],
-            Self::WireV1 => ["wire v1, both ways", "1 s, limit 3 s"],
+            Self::Everything => ["everything", "both ways and kernel"],
+            Self::WireV1 => ["wire v1", "both ways, the same"],
         }
     }
 

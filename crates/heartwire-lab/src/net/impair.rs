@@ -76,10 +76,10 @@ impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         if !self.delay.is_zero() {
-            parts.push(format!("{:?} each way", self.delay));
+            parts.push(format!("{} ms each way", self.delay.as_millis()));
         }
         if !self.jitter.is_zero() {
-            parts.push(format!("up to {:?} more", self.jitter));
+            parts.push(format!("up to {} ms more", self.jitter.as_millis()));
         }
         for (percent, what) in [
             (self.reorder, "overtake"),

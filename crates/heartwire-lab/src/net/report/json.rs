@@ -73,7 +73,9 @@ fn one_side(side: &SideRecord) -> Value {
         Seen::Nothing { during } => (None, Some(ms(*during)), None, None),
         Seen::Something(sight) => {
             let times = sight.after.map(|after| after.map(ms));
-            (times, None, Some(sight.how.name()), Some(sight.detail.as_str()))
+            // Where all is right, the rest says as much.
+            let detail = (!side.judgement.is_right()).then_some(sight.detail.as_str());
+            (times, None, Some(sight.how.name()), detail)
         }
     };
     object!({

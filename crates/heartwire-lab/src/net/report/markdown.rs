@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use heartwire_core::Side;
 
-use super::{Matrix, Report, bound, end_of, mechanisms, seconds};
+use super::{Matrix, Report, bound, end_of, mechanisms};
 use crate::net::detector::Detector;
 use crate::net::expect::Expected;
 use crate::net::fault::{Fault, NAT_LIFETIME, STALL};
@@ -283,12 +283,7 @@ fn details(page: &mut String, report: &Report) -> core::fmt::Result {
             continue;
         }
         let by: Vec<&str> = summary.hows.iter().map(|how| how.name()).collect();
-        let measured = match summary.found() {
-            Some((least, most)) if least != most => {
-                format!("{} – {}", seconds(least), seconds(most))
-            }
-            _ => summary.short(),
-        };
+        let measured = summary.short().replace('–', " to ");
         writeln!(
             page,
             "| {} | {} | {} | {measured} | {} | {} | {} | {} |",

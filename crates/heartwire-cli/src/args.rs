@@ -211,6 +211,9 @@ pub(crate) struct ServeArgs {
     pub(crate) offer: OfferArgs,
 
     #[command(flatten)]
+    pub(crate) tls: ServeTlsArgs,
+
+    #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 
     #[command(flatten)]
@@ -290,6 +293,9 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: ConnectTlsArgs,
 
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
@@ -454,6 +460,47 @@ impl OfferArgs {
         }
         Ok(offer)
     }
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct ServeTlsArgs {
+    /// The server's certificate and those that vouch for it (PEM). With it every client speaks TLS 1.3.
+    /// SIGHUP reads all these files again; sessions stay.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Take only clients with a certificate that one of these vouches for (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_client_roots: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct ConnectTlsArgs {
+    /// Speak TLS 1.3 with the server, and make sure that it is the right one.
+    #[arg(long)]
+    pub(crate) tls: bool,
+
+    /// Who may vouch for the server (PEM) [default: whom the system trusts].
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) tls_roots: Option<PathBuf>,
+
+    /// The name that the server's certificate must have [default: the host].
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    pub(crate) tls_name: Option<String>,
+
+    /// A certificate for servers that ask for one (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate (PEM).
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

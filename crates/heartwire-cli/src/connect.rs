@@ -12,13 +12,16 @@ use std::time::SystemTime;
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
 use heartwire::kernel::KernelReport;
 use heartwire::server::valid_name;
+use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::{TOKEN_LEN_MAX, Welcome};
 use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::args::{ConnectArgs, ConnectData, Disconnected, Format, PolicyArgs, PresetArg, WireArg};
+use crate::args::{
+    ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
+};
 use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, contract_fields, describe_policy, millis, policy_fields, say, say_in_leaving,
@@ -126,7 +129,25 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
     if let Some(path) = &args.token_file {
         config = config.token(read_token(path)?);
     }
+    if args.tls.tls {
+        config = config.tls(load_tls(args)?);
+    }
     Ok(config)
+}
+
+fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
+    let ConnectTlsArgs { tls_roots, tls_name, tls_cert, tls_key, .. } = &args.tls;
+    let mut tls = ClientTls::new();
+    if let Some(roots) = tls_roots {
+        tls = tls.roots(roots);
+    }
+    if let Some(name) = tls_name {
+        tls = tls.server_name(name);
+    }
+    if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
+        tls = tls.certificate(certificate, key);
+    }
+    tls.load().map_err(|error| Usage(error.to_string()))
 }
 
 fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {

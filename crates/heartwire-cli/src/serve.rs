@@ -12,11 +12,14 @@ use heartwire::server::{
     AddressCaps, Agreed, ChannelHandler, Control, Event, Events, Handle, Handler, Rate, Resumer,
     Server, ServerConfig, SessionId, SharedTokens, Tokens, TokensError, Wires, channel,
 };
+use heartwire::tls::{ServerTls, SharedServerTls};
 use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::args::{EventKind, Format, RateOrOff, ServeArgs, ServeData, TimeOrOff, WireArg};
+use crate::args::{
+    EventKind, Format, RateOrOff, ServeArgs, ServeData, ServeTlsArgs, TimeOrOff, WireArg,
+};
 use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Printer, contract_fields, describe_policy, millis, policy_fields, preview, say,
@@ -36,15 +39,21 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         return Err(Usage("wire v0 has no tokens: --tokens needs v1".to_owned()).into());
     }
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
-    let config = config(args, tokens.clone())?;
+    let tls = load_tls(args)?;
+    let mut config = config(args, tokens.clone())?;
+    if let Some(tls) = &tls {
+        config = config.tls(tls.clone());
+    }
     // Before the first client comes, who might take the last descriptor, and before the first line
     // is printed, whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
-        let reload = tokens.zip(args.tokens.clone());
-        if let Some((tokens, path)) = reload {
+        if let Some((tokens, path)) = tokens.zip(args.tokens.clone()) {
             runtime.spawn(reload_tokens(tokens, path, Hangup::listen()?));
+        }
+        if let Some(tls) = tls {
+            runtime.spawn(reload_tls(tls, Hangup::listen()?));
         }
         Stop::listen()?
     };
@@ -161,6 +170,29 @@ fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
         tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
     }
     Ok(SharedTokens::new(tokens))
+}
+
+fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
+    let ServeTlsArgs { tls_cert, tls_key, tls_client_roots } = &args.tls;
+    let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
+    let mut tls = ServerTls::new(certificate, key);
+    if let Some(roots) = tls_client_roots {
+        tls = tls.require_client_certificates(roots);
+    }
+    tls.load().map(Some).map_err(|error| Usage(error.to_string()))
+}
+
+/// Reads the certificates again at each SIGHUP. Sessions that are there stay.
+async fn reload_tls(tls: SharedServerTls, mut hangup: Hangup) {
+    loop {
+        hangup.signal().await;
+        match tls.reload() {
+            Ok(()) => say("heartwire: read the certificates again"),
+            Err(error) => say(format_args!(
+                "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+            )),
+        }
+    }
 }
 
 /// Reads the tokens again at each SIGHUP. Sessions that are there stay.
@@ -468,6 +500,7 @@ fn stopped(server: &Handle) -> Line {
         ("bye", stats.bye),
         ("turned_away", stats.turned_away),
         ("taken_over", stats.taken_over),
+        ("tls", stats.tls),
         ("failed", stats.failed),
         ("stalls", stats.stalls),
     ];

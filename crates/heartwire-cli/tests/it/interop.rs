@@ -181,7 +181,7 @@ const OF_SERVE: &[(&str, &str)] = &[
         "stopped",
         "accepted refused closed_by_peer truncated reset dead protocol_error negative_length too_long \
          unknown_type beat_with_body no_first_frame slow_frame slow_reader kicked shutdown bye turned_away \
-         taken_over failed stalls",
+         taken_over tls failed stalls",
     ),
 ];
 const OF_CONNECT: &[(&str, &str)] = &[

@@ -25,6 +25,7 @@ mod plan;
 mod program;
 mod reference;
 mod stop;
+mod tls;
 mod v1;
 
 use core::time::Duration;

@@ -1,0 +1,67 @@
+//! TLS on both ends of the program.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+
+use crate::program::{Client, Server, run};
+
+/// A certificate for `localhost` that vouches for itself, and its key.
+fn certificate(name: &str) -> (String, String) {
+    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tls");
+    fs::create_dir_all(&directory).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let write = |suffix: &str, text: String| {
+        let path = directory.join(format!("{name}-{suffix}.pem"));
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    (write("cert", made.cert.pem()), write("key", made.signing_key.serialize_pem()))
+}
+
+#[test]
+fn both_ends_speak_tls_and_certificates_are_read_again() {
+    let (cert, key) = certificate("own");
+    let server = Server::start(&["--require", "v1", "--tls-cert", &cert, "--tls-key", &key]);
+    let trusting = ["--wire", "v1", "--tls", "--tls-name", "localhost", "--tls-roots", &cert];
+    let mut client = Client::start(server.addr, &trusting);
+    client.event("online");
+    client.type_in("hello\n");
+    assert_eq!(server.event("data")["bytes"], 5);
+
+    // Whoever speaks no TLS, or trusts somebody else, does not get in and hears why.
+    let plain = Client::start(server.addr, &["--wire", "v1", "--retry", "never"]);
+    assert!(plain.event("failed").text("error").contains("the peer speaks TLS"));
+    let (other, other_key) = certificate("other");
+    let args = ["--wire", "v1", "--tls", "--tls-name", "localhost", "--retry", "never"];
+    let distrusting = [&args[..], &["--tls-roots", &other]].concat();
+    let distrusting = Client::start(server.addr, &distrusting);
+    let failed = distrusting.event("failed");
+    let error = failed.text("error");
+    assert!(error.contains("not issued by the root we trust"), "{error}");
+
+    // Another certificate is used from the next handshake on, and the session stays.
+    fs::copy(&other, &cert).unwrap();
+    fs::copy(&other_key, &key).unwrap();
+    server.process.signal(Signal::HUP);
+    server.log.line("read the certificates again");
+    let trusting_other = [&args[..], &["--tls-roots", &other]].concat();
+    Client::start(server.addr, &trusting_other).event("online");
+    client.type_in("still here\n");
+    server.events.event_where("data", |event| event["bytes"] == 10);
+
+    // A broken file changes nothing.
+    fs::write(&cert, "no certificate").unwrap();
+    server.process.signal(Signal::HUP);
+    server.log.line("go on with the old ones");
+    Client::start(server.addr, &trusting_other).event("online");
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_refused_at_the_start() {
+    let args = ["serve", "--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"];
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(str::from_utf8(&output.stderr).unwrap().contains("/nowhere/"), "{output:?}");
+}

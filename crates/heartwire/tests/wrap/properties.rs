@@ -46,7 +46,7 @@ struct Schedule {
 }
 
 fn schedules() -> impl Strategy<Value = Schedule> {
-    (500_u64..20_000, any::<bool>(), prop_oneof![0_usize..8, Just(10_000)]).prop_flat_map(
+    (500_u64..20_000, any::<bool>(), prop_oneof![0_usize..8, Just(1_000_000)]).prop_flat_map(
         |(limit, beats, room)| {
             let wait =
                 prop_oneof![4 => 0..=limit / 2, 1 => limit - 2..=limit + 2, 1 => 0..=limit * 2];

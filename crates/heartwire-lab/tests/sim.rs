@@ -1,7 +1,7 @@
 //! Lives of connections in a simulated world, and drivers that are broken on purpose.
 
 use heartwire_core::Side;
-use heartwire_lab::sim::{Broken, kept, run_many, run_seed, trace_seed};
+use heartwire_lab::sim::{Broken, Invariant, kept, run_many, run_misplanned, run_seed, trace_seed};
 
 /// What has to be run before each change lands.
 const SEEDS: u64 = 10_000;
@@ -50,6 +50,14 @@ fn is_found_out(broken: Broken, side: Side) {
         .filter_map(|seed| run_seed(seed, Some((side, broken))).err())
         .any(|failure| failure.invariant == expected);
     assert!(found, "{broken:?} on the {side:?}: {} never failed", expected.name());
+}
+
+#[test]
+fn who_plans_wrongly() {
+    let found = (0..SEEDS_TO_FIND)
+        .filter_map(|seed| run_misplanned(seed).err())
+        .any(|failure| failure.invariant == Invariant::AsPlanned);
+    assert!(found, "no plan was looked at");
 }
 
 /// A test for each way to be broken, on the sides whose drivers could be.

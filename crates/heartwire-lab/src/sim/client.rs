@@ -79,6 +79,15 @@ impl Client {
         self.phase = Phase::Dialling;
     }
 
+    /// The owner closes the connection, and connects again.
+    pub(super) fn leave(&mut self, net: &mut Net) -> Result<(), Breach> {
+        let Phase::Online(online) = &mut self.phase else { return Ok(()) };
+        online.holder.leave(net)?;
+        self.backoff.handle_disconnected(net.clock(self.host));
+        self.wait(net);
+        Ok(())
+    }
+
     /// The process runs: it woke at `now`, and may have been held up since.
     pub(super) fn turn(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
         match &mut self.phase {
@@ -135,7 +144,8 @@ impl Client {
             | End::Closed { .. }
             | End::Failed(_)
             | End::Bye(_)
-            | End::TurnedAway => net.clock(self.host),
+            | End::TurnedAway
+            | End::Left => net.clock(self.host),
         };
         self.backoff.handle_disconnected(lasted_until);
         self.wait(net);

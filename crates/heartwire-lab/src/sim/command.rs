@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Totals, kept, run_many, run_seed, trace_seed};
+use super::{Totals, kept, run_many, run_seed, trace_planned, trace_seed};
 use crate::output;
 
 /// What can be typed after `sim`.
@@ -23,7 +23,9 @@ Examples:
   heartwire-lab sim --kept
       those that once found something
 
-Each run is one seed: the same seed is the same run on every machine, until the simulator changes.
+Each seed is run twice: as a life, in which anything can go wrong, and with one fault alone, which
+both ends have to find when the plan says. The same seed is the same on every machine, until the
+simulator changes.
 
 Exit codes: 0 no promise was broken, 1 one was, or something failed, 2 options that make no sense.")]
 pub struct Args {
@@ -112,12 +114,11 @@ fn ratio(runs: u64, took: Duration) -> f64 {
 }
 
 fn run_one(seed: u64, trace: bool) -> anyhow::Result<ExitCode> {
-    let (outcome, lines) =
-        if trace { trace_seed(seed) } else { (run_seed(seed, None), Vec::new()) };
-    for line in lines {
-        output::print(line)?;
-    }
-    match outcome {
+    let (life, lines) = trace_seed(seed);
+    print_lines("life", &lines, trace)?;
+    let (planned, lines) = trace_planned(seed);
+    print_lines("plan", &lines, trace)?;
+    match life.and_then(|summary| planned.map(|()| summary)) {
         Ok(summary) => {
             output::print(format_args!("seed {seed} keeps every promise: {summary:?}"))?;
             Ok(ExitCode::SUCCESS)
@@ -127,6 +128,13 @@ fn run_one(seed: u64, trace: bool) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn print_lines(run: &str, lines: &[String], trace: bool) -> anyhow::Result<()> {
+    for line in lines.iter().filter(|_| trace) {
+        output::print(format_args!("{run} {line}"))?;
+    }
+    Ok(())
 }
 
 fn run_kept() -> anyhow::Result<ExitCode> {

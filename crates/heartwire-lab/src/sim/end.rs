@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use heartwire_core::plan::Mechanism;
 use heartwire_core::v1::{Bye, ByeCode, Hello, Retry, Welcome};
 use heartwire_core::{
     Connection, Event, Instant, Side, Spoken, Stall, Transmit, Verdict, Violation, frame,
@@ -35,6 +36,21 @@ pub(super) enum End {
     Bye(ByeCode),
     /// The two ends could not agree.
     TurnedAway,
+    /// Its own owner closed it.
+    Left,
+}
+
+impl End {
+    /// What found that the connection is over, in the words of a plan.
+    fn mechanism(&self) -> Option<Mechanism> {
+        match self {
+            Self::Dead(_) => Some(Mechanism::Silence),
+            Self::Closed { .. } => Some(Mechanism::EndOfStream),
+            Self::Failed(SocketError::Reset) => Some(Mechanism::Reset),
+            Self::Failed(SocketError::TimedOut) => Some(Mechanism::Retransmissions),
+            Self::Violation(_) | Self::Bye(_) | Self::TurnedAway | Self::Left => None,
+        }
+    }
 }
 
 /// What a read came to.
@@ -427,16 +443,25 @@ impl Holder {
             || (self.terms.is(Broken::WaitsForWrites) && !self.outbox.is_empty())
     }
 
+    /// The owner has had enough: what has come is read, and the connection closed.
+    pub(super) fn leave(&mut self, net: &mut Net) -> Result<(), Breach> {
+        while let Received::Bytes { .. } = self.read(net, |_, now| (now, now))? {}
+        self.finish(net, &End::Left)
+    }
+
     /// The last thing that an end says, and the end of its socket.
     pub(super) fn finish(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
         self.say_farewell(net, end)?;
+        if let Some(mechanism) = end.mechanism() {
+            net.note_end(self.link, self.side, mechanism);
+        }
         if self.terms.is(Broken::SpeaksAfterOffline) {
             self.speak()?;
         }
         match end {
             End::Dead(_) => net.abort(self.link, self.side),
             End::Failed(_) => net.vanish(self.link, self.side),
-            End::Violation(_) | End::Closed { .. } | End::Bye(_) | End::TurnedAway => {
+            End::Violation(_) | End::Closed { .. } | End::Bye(_) | End::TurnedAway | End::Left => {
                 // The last chance for what is queued; whether it succeeds changes nothing.
                 let _ = self.outbox.write(net, self.link, self.side);
                 net.close(self.link, self.side);

@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side};
 
 use super::pipe::Pipe;
@@ -119,6 +120,13 @@ pub(super) fn content(offset: u64) -> u8 {
     byte
 }
 
+/// How an end of a connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) at: WorldTime,
+    pub(super) by: Mechanism,
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -129,6 +137,8 @@ pub(super) struct Link {
     pub(super) pipes: Both<Pipe>,
     /// Each by the side that told it.
     pub(super) told: Both<Told>,
+    /// How the ends found out that it is over.
+    pub(super) ends: Both<Option<Ended>>,
     /// When the middlebox last saw a packet of it.
     pub(super) seen_at: WorldTime,
     /// The middlebox has forgotten it.
@@ -163,6 +173,9 @@ pub(super) struct Path {
     /// A segment keeps the line busy for this long.
     pub(super) pace: Duration,
     pub(super) busy_until: Both<WorldTime>,
+    /// No packet overtakes another.
+    pub(super) is_in_order: bool,
+    pub(super) last_arrival: Both<WorldTime>,
     pub(super) nat: Option<Nat>,
     /// What is wrong with it at the moment, or with the hosts at its ends.
     pub(super) troubles: u32,

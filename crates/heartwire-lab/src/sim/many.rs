@@ -14,13 +14,13 @@ const CHUNK: u64 = 64;
 /// Failures after which there is no point in looking for more.
 const FAILURES_MAX: usize = 20;
 
-/// What many runs came to.
+/// What many seeds came to. Each is run as a life, and once more with one fault and a plan.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Runs that broke no promise.
+    /// Seeds that broke no promise.
     pub runs: u64,
-    /// What they came to, together.
+    /// What their lives came to, together.
     pub sum: Summary,
     /// The others, in the order of their seeds: 20, or a few more, at most.
     pub failures: Vec<Failure>,
@@ -60,7 +60,7 @@ pub fn run_many(seeds: Range<u64>, jobs: usize, progress: impl Fn(u64) + Sync) -
 fn run_chunk(seeds: Range<u64>) -> Totals {
     let mut totals = Totals::default();
     for seed in seeds {
-        match super::run_seed(seed, None) {
+        match super::run_seed(seed, None).and_then(|life| super::run_planned(seed).map(|()| life)) {
             Ok(summary) => {
                 totals.runs += 1;
                 totals.sum.add(&summary);

@@ -22,6 +22,7 @@ mod oracle;
 mod outbox;
 mod packet;
 mod pipe;
+mod planned;
 mod queue;
 mod scenario;
 mod server;
@@ -51,6 +52,30 @@ use world::World;
 /// The promise that was broken.
 pub fn run_seed(seed: u64, broken: Option<(Side, Broken)>) -> Result<Summary, Failure> {
     World::new(seed, broken, Trace::default()).run()
+}
+
+/// Lets one fault strike a connection, as the seed decides, and holds the verdicts of both ends
+/// against the plan ([`heartwire_core::plan`]).
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn run_planned(seed: u64) -> Result<(), Failure> {
+    planned::run(seed, false, Trace::default()).0
+}
+
+/// The same with a plan for limits that are a tenth shorter, to show that it is looked at.
+///
+/// # Errors
+///
+/// The promise that was broken.
+pub fn run_misplanned(seed: u64) -> Result<(), Failure> {
+    planned::run(seed, true, Trace::default()).0
+}
+
+/// The same, with a readable log of it.
+pub fn trace_planned(seed: u64) -> (Result<(), Failure>, Vec<String>) {
+    planned::run(seed, false, Trace::kept())
 }
 
 /// Runs the scenario of one seed, and returns a readable log of it too.

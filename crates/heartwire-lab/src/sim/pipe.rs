@@ -20,8 +20,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(120);
 
-/// Retries before a connection is given up: Linux' `tcp_retries2`.
-const RETRIES_MAX: u32 = 15;
+/// A connection is given up at the first retry after so long without an answer: what 15 retries
+/// (`tcp_retries2`) come to on a path without delay, which Linux takes as the measure on any.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(924_600);
 
 /// Segments that may be under way before any was acknowledged.
 const CONGESTION_FIRST: u64 = 10;
@@ -40,7 +41,11 @@ pub(super) struct Pipe {
     room: u64,
     congestion: u64,
     retries: u32,
-    unanswered: u32,
+    /// When something was first sent again that nobody has answered.
+    unanswered_since: Option<WorldTime>,
+    /// After a retry nothing new is sent, nothing beyond this, before something is acknowledged.
+    recovers_until: Option<u64>,
+    sent: u64,
     /// When something has to be sent again.
     pub(super) retry_at: Option<WorldTime>,
     /// When the world looks at `retry_at` next.
@@ -78,7 +83,9 @@ impl Pipe {
             room: RECEIVE_BUFFER,
             congestion: CONGESTION_FIRST,
             retries: 0,
-            unanswered: 0,
+            unanswered_since: None,
+            recovers_until: None,
+            sent: 0,
             retry_at: None,
             retry_planned: None,
             arrived: 0,
@@ -110,12 +117,19 @@ impl Pipe {
     pub(super) fn next_segment(&mut self, segment_max: u64) -> Option<(u64, u64)> {
         let may = self.acked.saturating_add(self.congestion.saturating_mul(segment_max));
         let limit = self.end().min(self.room).min(may);
+        let limit = self.recovers_until.map_or(limit, |until| limit.min(until));
         if self.next >= limit {
             return None;
         }
         let from = self.next;
         self.next = limit.min(from + segment_max);
+        self.sent = self.sent.max(self.next);
         Some((from, self.next))
+    }
+
+    /// Whether all that was sent has been acknowledged.
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.acked == self.written
     }
 
     /// Whether something was sent that has not been acknowledged, or waits for room.
@@ -130,13 +144,12 @@ impl Pipe {
     }
 
     /// The retransmission timer rang.
-    pub(super) fn handle_retry(&mut self) -> Retry {
+    pub(super) fn handle_retry(&mut self, now: WorldTime) -> Retry {
         if !self.needs_timer() {
             return Retry::Nothing;
         }
         self.retries += 1;
-        self.unanswered += 1;
-        if self.unanswered > RETRIES_MAX {
+        if now.since(*self.unanswered_since.get_or_insert(now)) >= GIVEN_UP_AFTER {
             return Retry::GiveUp;
         }
         if self.room <= self.acked {
@@ -144,18 +157,21 @@ impl Pipe {
         }
         self.next = self.acked;
         self.congestion = 1;
+        self.recovers_until = Some(self.sent);
         Retry::Again
     }
 
     /// Returns whether bytes that were under way are no longer.
     pub(super) fn handle_ack(&mut self, until: u64, room: u64) -> bool {
-        self.unanswered = 0;
+        self.unanswered_since = None;
         self.room = self.room.max(room);
         if until <= self.acked || until > self.end() {
             return false;
         }
         self.acked = until;
+        self.sent = self.sent.max(until);
         self.next = self.next.max(until);
+        self.recovers_until = None;
         self.congestion = (self.congestion * 2).min(64);
         self.retries = 0;
         self.retry_at = None;

@@ -11,7 +11,7 @@ use super::link::{Both, Nat, Path};
 use super::net::Lateness;
 use super::queue::SERVER;
 use super::terms::Terms;
-use super::time::{Clockwork, WorldTime};
+use super::time::Clockwork;
 use super::trouble::{Planned, troubles};
 
 /// Everything that is decided before a run begins.
@@ -224,7 +224,9 @@ fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
         swallowed: Both::default(),
         segment_max: draw.one(&[1_400, 1_400, 536], 1_400),
         pace: Duration::ZERO,
-        busy_until: Both { client: WorldTime::START, server: WorldTime::START },
+        busy_until: Both::default(),
+        is_in_order: draw.chance(50),
+        last_arrival: Both::default(),
         nat,
         troubles: 0,
     }

@@ -81,6 +81,17 @@ impl Server {
         self.sessions.clear();
     }
 
+    /// The owner closes all connections, and goes on accepting.
+    pub(super) fn leave(&mut self, net: &mut Net) -> Result<(), Breach> {
+        for (slot, session) in self.sessions.iter_mut().enumerate() {
+            if let Some(mut session) = session.take() {
+                self.wheel.remove(key(slot));
+                session.holder.leave(net)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn holders(&mut self) -> impl Iterator<Item = &mut Holder> {
         self.sessions.iter_mut().flatten().map(|session| &mut session.holder)
     }

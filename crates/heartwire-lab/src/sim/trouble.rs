@@ -21,6 +21,10 @@ pub(super) enum Trouble {
     Delay { client: HostId, more: Duration },
     /// Segments on a client's path become tiny, and take their time.
     Dribble { client: HostId, segment_max: u64, pace: Duration },
+    /// The process at a host closes its connections, and goes on.
+    Leave { host: HostId },
+    /// A middlebox on a client's path forgets its connections; it answers for them or not.
+    Forget { client: HostId, resets: bool },
     /// Both ends of a client's connections are told that there are none.
     Reset { client: HostId },
     /// A process stands still; its system goes on.
@@ -50,6 +54,8 @@ impl Trouble {
             | Self::Loss { .. }
             | Self::Delay { .. }
             | Self::Dribble { .. }
+            | Self::Leave { .. }
+            | Self::Forget { .. }
             | Self::Reset { .. }
             | Self::Crash { .. }
             | Self::PowerLoss { .. } => None,
@@ -64,11 +70,13 @@ impl Trouble {
             | Self::Loss { client, .. }
             | Self::Delay { client, .. }
             | Self::Dribble { client, .. }
+            | Self::Forget { client, .. }
             | Self::Reset { client } => client == path,
             Self::Freeze { host }
             | Self::Suspend { host }
             | Self::Crash { host }
             | Self::PowerLoss { host }
+            | Self::Leave { host }
             | Self::Stutter { host }
             | Self::SlowOwner { host } => host == path || host == SERVER,
         }
@@ -80,6 +88,8 @@ impl Trouble {
 pub(super) struct Planned {
     pub(super) at: WorldTime,
     pub(super) lasts: Duration,
+    /// It waits until nothing is under way.
+    pub(super) when_quiet: bool,
     pub(super) trouble: Trouble,
 }
 
@@ -107,14 +117,15 @@ pub(super) fn troubles(
         let at = WorldTime::START.after(begins);
         let stutters = matches!(trouble, Trouble::Stutter { .. });
         let lasts = if stutters { unit * 8 } else { lasting(draw, unit) };
-        planned.push(Planned { at, lasts, trouble });
+        planned.push(Planned { at, lasts, when_quiet: false, trouble });
         // What a host does to itself shows when its peers are silent too.
         if let Some(host) = trouble.host().filter(|_| draw.chance(60)) {
             let client = if host == SERVER { draw.rng.usize(1..=clients) } else { host };
             let before = draw.part(unit, 50);
             let at = WorldTime::START.after(begins.saturating_sub(before));
             let lasts = unit * if stutters { 8 } else { draw.rng.u32(1..=6) };
-            planned.push(Planned { at, lasts, trouble: Trouble::Cut { client, from: None } });
+            let trouble = Trouble::Cut { client, from: None };
+            planned.push(Planned { at, lasts, when_quiet: false, trouble });
         }
     }
     planned

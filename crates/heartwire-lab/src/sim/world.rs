@@ -9,7 +9,7 @@ use super::breach::{Breach, Failure};
 use super::broken::Broken;
 use super::client::Client;
 use super::host::{Host, State};
-use super::link::Both;
+use super::link::{Both, Ended};
 use super::net::Net;
 use super::queue::{Happening, HostId, Queue, SERVER};
 use super::scenario::Scenario;
@@ -17,6 +17,9 @@ use super::server::Server;
 use super::time::{Clock, Clockwork, WorldTime, nanos};
 use super::trace::Trace;
 use super::trouble::Trouble;
+
+/// A trouble that waits for a quiet moment looks for one this often.
+const RETRY_QUIET: Duration = Duration::from_millis(10);
 
 /// Things that happen in one run at most, so that no scenario takes for ever.
 const STEPS_MAX: u64 = 40_000;
@@ -61,13 +64,20 @@ pub(super) struct World {
     rng: fastrand::Rng,
     until: WorldTime,
     steps: u64,
+    struck_at: Option<WorldTime>,
 }
 
 impl World {
+    /// The world of a seed; with `broken`, the driver of that side breaks a rule.
     pub(super) fn new(seed: u64, broken: Option<(Side, Broken)>, trace: Trace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Each part has its own source, so that what one draws does not change the others.
         let scenario = Scenario::draw(&mut rng.fork(), broken);
+        Self::of(seed, scenario, rng, trace)
+    }
+
+    /// The world of a scenario.
+    pub(super) fn of(seed: u64, scenario: Scenario, mut rng: fastrand::Rng, trace: Trace) -> Self {
         let hosts: Vec<Host> = scenario
             .clockworks
             .iter()
@@ -101,7 +111,7 @@ impl World {
             })
             .collect();
         let until = WorldTime::START.after(scenario.length);
-        Self { seed, scenario, net, clients, server, rng, until, steps: 0 }
+        Self { seed, scenario, net, clients, server, rng, until, steps: 0, struck_at: None }
     }
 
     /// Runs until its time is up, or a promise is broken.
@@ -121,6 +131,21 @@ impl World {
     /// The log of the run.
     pub(super) fn into_lines(self) -> Vec<String> {
         self.net.trace.into_lines()
+    }
+
+    /// What became of the ends of the first connection.
+    pub(super) fn ends(&self) -> Option<&Both<Option<Ended>>> {
+        self.net.links.first().map(|link| &link.ends)
+    }
+
+    /// Whether too much happened for its time to be up.
+    pub(super) const fn was_cut_short(&self) -> bool {
+        self.steps >= STEPS_MAX
+    }
+
+    /// When the trouble began that waited for a quiet moment.
+    pub(super) const fn struck_at(&self) -> Option<WorldTime> {
+        self.struck_at
     }
 
     fn begin(&mut self) {
@@ -156,7 +181,7 @@ impl World {
             Happening::Rest { host, number } => return self.end_turn(host, number),
             Happening::Dialled { host, attempt } => self.net.handle_dialled(host, attempt),
             Happening::Write { host } => self.write(host),
-            Happening::Fault { index } => self.begin_trouble(index),
+            Happening::Fault { index } => return self.begin_trouble(index),
             Happening::Mend { index } => self.end_trouble(index),
         }
         Ok(())
@@ -264,8 +289,17 @@ impl World {
 
     // Troubles.
 
-    fn begin_trouble(&mut self, index: usize) {
-        let Some(&planned) = self.scenario.troubles.get(index) else { return };
+    fn begin_trouble(&mut self, index: usize) -> Result<(), Failure> {
+        let Some(&planned) = self.scenario.troubles.get(index) else { return Ok(()) };
+        if planned.when_quiet && !self.net.is_quiet(1) {
+            let wait = self.net.draw(RETRY_QUIET);
+            self.net.queue.push(self.net.now.after(wait), Happening::Fault { index });
+            return Ok(());
+        }
+        if planned.when_quiet {
+            self.struck_at = Some(self.net.now);
+            self.until = self.net.now.after(planned.lasts);
+        }
         self.net.log(&"trouble", format_args!("{:?} for {:?}", planned.trouble, planned.lasts));
         self.disturb(planned.trouble, true);
         let until = self.net.now.after(planned.lasts);
@@ -281,6 +315,8 @@ impl World {
                 path.segment_max = segment_max;
                 path.pace = pace;
             }
+            Trouble::Leave { host } => self.leave(host)?,
+            Trouble::Forget { client, resets } => self.net.forget_all(client, resets),
             Trouble::Reset { client } => self.net.reset_all(client),
             Trouble::Freeze { host } => self.stop(host, State::Frozen),
             Trouble::Suspend { host } => self.stop(host, State::Suspended),
@@ -293,15 +329,23 @@ impl World {
             }
         }
         self.net.queue.push(until, Happening::Mend { index });
+        Ok(())
     }
 
     fn end_trouble(&mut self, index: usize) {
         let Some(&planned) = self.scenario.troubles.get(index) else { return };
         self.net.log(&"mended", format_args!("{:?}", planned.trouble));
         self.disturb(planned.trouble, false);
+        for path in &mut self.net.paths {
+            // What comes now need not wait for what was sent the long way.
+            path.last_arrival = Both::default();
+        }
         match planned.trouble {
             Trouble::Cut { client, from } => self.set_cut(client, from, false),
-            Trouble::Swallow { .. } | Trouble::Reset { .. } => {}
+            Trouble::Swallow { .. }
+            | Trouble::Leave { .. }
+            | Trouble::Forget { .. }
+            | Trouble::Reset { .. } => {}
             Trouble::Loss { client, .. } => {
                 self.net.path(client).loss = self.scenario.path.loss;
             }
@@ -335,6 +379,16 @@ impl World {
                 path.troubles = if begins { before + 1 } else { before.saturating_sub(1) };
             }
         }
+    }
+
+    /// The process at a host reads what there is and closes its connections.
+    fn leave(&mut self, host: HostId) -> Result<(), Failure> {
+        let Self { net, clients, server, .. } = self;
+        let (side, left) = match clients.get_mut(host.wrapping_sub(1)) {
+            Some(client) => (Side::Client, client.leave(net)),
+            None => (Side::Server, server.leave(net)),
+        };
+        left.map_err(|breach| self.failure(side, breach))
     }
 
     fn set_cut(&mut self, client: HostId, from: Option<Side>, is_cut: bool) {
@@ -383,7 +437,10 @@ impl World {
         machine.state = State::Runs;
         match from {
             State::Runs => {}
-            State::Frozen => machine.runs_since = machine.clock.read(now),
+            // A timer that stood still in a suspend before may still be late.
+            State::Frozen => {
+                machine.runs_since = machine.runs_since.max(machine.clock.read(now));
+            }
             State::Suspended => self.resume_machine(host, stopped_for),
             State::Crashed | State::Off => return self.restart(host),
         }

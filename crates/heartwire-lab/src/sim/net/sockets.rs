@@ -1,0 +1,190 @@
+//! What processes do with their sockets, and what is done to them.
+
+use core::time::Duration;
+
+use heartwire_core::plan::Mechanism;
+use heartwire_core::{Instant, Side};
+
+use super::{Net, Read};
+use crate::sim::link::{Both, Ended, Link, LinkId, Nat, SocketError, other};
+use crate::sim::packet::Packet;
+use crate::sim::queue::{Happening, HostId};
+use crate::sim::time::nanos;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "hosts and links are never removed, so that their numbers always name one"
+)]
+impl Net {
+    /// Reads at most `most` bytes.
+    pub(in crate::sim) fn read(
+        &mut self,
+        link: LinkId,
+        side: Side,
+        buffer: &mut Vec<u8>,
+        most: u64,
+    ) -> Read {
+        let Link { sockets, pipes, .. } = &mut self.links[link];
+        let pipe = pipes.of_mut(other(side));
+        if pipe.take(buffer, most) > 0 {
+            if pipe.has_news_of_room() {
+                self.acknowledge(link, side);
+            }
+            return Read::Bytes;
+        }
+        match sockets.of(side).error {
+            // The peer had closed before: this is only what its system says to late bytes.
+            Some(SocketError::Reset) | None if pipe.has_ended() => Read::End,
+            Some(error) => Read::Failed(error),
+            None => Read::Nothing,
+        }
+    }
+
+    /// Bytes that a read would find.
+    pub(in crate::sim) fn readable(&self, link: LinkId, side: Side) -> u64 {
+        self.links[link].pipes.of(other(side)).readable()
+    }
+
+    /// Whether a read would find anything: bytes, an end or an error.
+    pub(in crate::sim) fn has_news(&self, link: LinkId, side: Side) -> bool {
+        let Link { sockets, pipes, .. } = &self.links[link];
+        let pipe = pipes.of(other(side));
+        pipe.readable() > 0 || pipe.has_ended() || sockets.of(side).error.is_some()
+    }
+
+    /// Writes as much as fits. Returns how much that was.
+    pub(in crate::sim) fn write(
+        &mut self,
+        link: LinkId,
+        side: Side,
+        bytes: &[u8],
+    ) -> Result<usize, SocketError> {
+        let Link { sockets, pipes, .. } = &mut self.links[link];
+        let socket = sockets.of_mut(side);
+        if let Some(error) = socket.error {
+            return Err(error);
+        }
+        let len = pipes.of_mut(side).write(bytes);
+        socket.is_blocked = len < bytes.len();
+        self.push_out(link, side);
+        Ok(len)
+    }
+
+    /// Lets the process sleep until there are `mark` bytes to read.
+    pub(in crate::sim) fn set_mark(&mut self, link: LinkId, side: Side, mark: u64) {
+        let socket = self.links[link].sockets.of_mut(side);
+        socket.mark = mark;
+        if self.readable(link, side) >= mark {
+            self.make_ready(link, side);
+        }
+    }
+
+    /// The time since bytes last came, as the kernel tells it: in jiffies, as milliseconds.
+    pub(in crate::sim) fn since_last_arrival(&self, link: LinkId, side: Side) -> Duration {
+        let jiffy = nanos(self.jiffy).max(1);
+        let socket = self.links[link].sockets.of(side);
+        let jiffies = |at: Instant| at.as_nanos() / jiffy;
+        let passed = jiffies(self.clock(socket.host)) - jiffies(socket.record.last);
+        Duration::from_millis((passed * jiffy).div_ceil(1_000_000))
+    }
+
+    /// By how much the time of bytes that did not wake the server can be off: what the kernel tells
+    /// in jiffies, a jiffy and a millisecond for how it rounds, and a jiffy for how it counts.
+    pub(in crate::sim) fn rounding(&self) -> Duration {
+        self.jiffy * 3 + Duration::from_millis(1)
+    }
+
+    /// Whether the process has to look at a socket. It is told once.
+    pub(in crate::sim) fn take_ready(&mut self, link: LinkId, side: Side) -> bool {
+        core::mem::take(&mut self.links[link].sockets.of_mut(side).is_ready)
+    }
+
+    /// The process can read what is in a socket now.
+    pub(in crate::sim) fn note_turn(&mut self, link: LinkId, side: Side) {
+        let host = self.links[link].sockets.of(side).host;
+        let now = self.clock(host);
+        self.links[link].sockets.of_mut(side).record.turn.get_or_insert(now);
+    }
+
+    /// The process closes its socket, or dies, which is the same for its peer. With bytes unread it
+    /// is a reset, as on Linux.
+    pub(in crate::sim) fn close(&mut self, link: LinkId, side: Side) {
+        if self.readable(link, side) > 0 {
+            return self.abort(link, side);
+        }
+        self.links[link].sockets.of_mut(side).is_held = false;
+        self.links[link].pipes.of_mut(side).close();
+        self.push_out(link, side);
+    }
+
+    /// The process closes its socket so that its system forgets it and says so.
+    pub(in crate::sim) fn abort(&mut self, link: LinkId, side: Side) {
+        self.vanish(link, side);
+        self.transit(link, side, Packet::Reset);
+    }
+
+    /// The system forgets a socket and says nothing.
+    pub(in crate::sim) fn vanish(&mut self, link: LinkId, side: Side) {
+        let Link { sockets, pipes, .. } = &mut self.links[link];
+        let socket = sockets.of_mut(side);
+        socket.is_held = false;
+        socket.is_gone = true;
+        pipes.of_mut(side).retry_at = None;
+    }
+
+    /// A process is gone. Its system tells the peers, unless it is gone too.
+    pub(in crate::sim) fn drop_sockets(&mut self, host: HostId, tells: bool) {
+        self.attempts[host] += 1;
+        self.dialled[host] = None;
+        for link in 0..self.links.len() {
+            for side in [Side::Client, Side::Server] {
+                let socket = self.links[link].sockets.of(side);
+                if socket.host != host || socket.is_gone {
+                    continue;
+                }
+                if !tells {
+                    self.vanish(link, side);
+                } else if socket.is_held {
+                    self.close(link, side);
+                }
+            }
+        }
+    }
+
+    /// A middlebox on a client's path forgets its connections, and takes up none again.
+    pub(in crate::sim) fn forget_all(&mut self, client: HostId, resets: bool) {
+        self.paths[client].nat = Some(Nat { expiry: Duration::MAX, is_loose: false, resets });
+        for link in self.links.iter_mut().filter(|link| link.path == client) {
+            link.is_forgotten = true;
+        }
+    }
+
+    /// Whether nothing is under way to or from a client, and what has come was read, but for what a
+    /// server leaves in its kernel.
+    pub(in crate::sim) fn is_quiet(&self, client: HostId) -> bool {
+        let mut links = self.links.iter().filter(|link| link.path == client);
+        links.all(|Link { pipes: Both { client, server }, sockets, .. }| {
+            let has_read = client.readable() == 0 || sockets.server.mark > 1;
+            client.is_quiet() && server.is_quiet() && server.readable() == 0 && has_read
+        })
+    }
+
+    /// An end found out that its connection is over.
+    pub(in crate::sim) fn note_end(&mut self, link: LinkId, side: Side, by: Mechanism) {
+        let at = self.now;
+        self.links[link].ends.of_mut(side).get_or_insert(Ended { at, by });
+    }
+
+    /// Something on a client's path tells both ends of its connections that there are none.
+    pub(in crate::sim) fn reset_all(&mut self, client: HostId) {
+        let now = self.now;
+        for link in 0..self.links.len() {
+            if self.links[link].path == client {
+                for to in [Side::Client, Side::Server] {
+                    let packet = Packet::Reset;
+                    self.queue.push(now, Happening::Packet { link, to, packet });
+                }
+            }
+        }
+    }
+}

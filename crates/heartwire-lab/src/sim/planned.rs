@@ -1,0 +1,193 @@
+//! A fault at a time, held against the plan that the core makes for it.
+
+use core::time::Duration;
+
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::plan::{self, Fault, Outcome, Setup};
+use heartwire_core::{Side, Wire};
+
+use super::breach::{Failure, Invariant};
+use super::draw::{Draw, MS};
+use super::link::Ended;
+use super::queue::{HostId, SERVER};
+use super::scenario::Scenario;
+use super::time::{Clockwork, WorldTime};
+use super::trace::Trace;
+use super::trouble::{Planned, Trouble};
+use super::world::World;
+
+/// A fault that is never found is watched for so many of the longest interval there is.
+const NEVER: u32 = 12;
+
+/// How much longer than planned a verdict is waited for.
+const OVERDUE: Duration = Duration::from_secs(2);
+
+/// The one client.
+const CLIENT: usize = 1;
+
+/// A fault that strikes, and what is planned for it.
+struct Experiment {
+    fault: Fault,
+    /// How it is made.
+    trouble: Trouble,
+    befalls: Side,
+    setup: Setup,
+}
+
+/// The faults that can be simulated, and how each is made. The others need a kernel's own timers, or
+/// end no connection.
+const fn faults(host: HostId, resets: bool) -> [(Fault, Trouble); 9] {
+    let client = CLIENT;
+    [
+        (Fault::Close, Trouble::Leave { host }),
+        (Fault::Reset, Trouble::Reset { client }),
+        (Fault::PeerKilled, Trouble::Crash { host }),
+        (Fault::PeerFrozen, Trouble::Freeze { host }),
+        (Fault::MachineGoneIdle, Trouble::PowerLoss { host }),
+        (Fault::CutToServer, Trouble::Cut { client, from: Some(Side::Client) }),
+        (Fault::CutToClient, Trouble::Cut { client, from: Some(Side::Server) }),
+        (Fault::FirewallDrop, Trouble::Cut { client, from: None }),
+        (Fault::NatForgotten, Trouble::Forget { client, resets }),
+    ]
+}
+
+/// Lets one fault strike a connection on which nothing but beats travels. A plan that is made
+/// `wrongly` is for limits that are a tenth shorter.
+pub(super) fn run(seed: u64, wrongly: bool, trace: Trace) -> (Result<(), Failure>, Vec<String>) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    // Not those that the life of this seed is drawn from.
+    let mut rng = rng.fork().fork();
+    let mut scenario = Scenario::draw(&mut rng, None);
+    let draw = &mut Draw { rng: &mut rng, grain: MS };
+    let Some(setup) = simplify(draw, &mut scenario, wrongly) else { return (Ok(()), Vec::new()) };
+    let (befalls, host) =
+        if draw.chance(50) { (Side::Client, CLIENT) } else { (Side::Server, SERVER) };
+    let faults = faults(host, draw.chance(50));
+    let (fault, trouble) = draw.one(&faults, (Fault::Reset, Trouble::Reset { client: CLIENT }));
+    let experiment = Experiment { fault, trouble, befalls, setup };
+    experiment.strike(draw, &mut scenario);
+    let mut world = World::of(seed, scenario, rng, trace);
+    let outcome = world.run().and_then(|_| experiment.check(seed, &world));
+    (outcome, world.into_lines())
+}
+
+/// Takes away what a plan knows nothing of, and makes one for the rest.
+fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Option<Setup> {
+    let Scenario { terms, path, lateness, .. } = scenario;
+    path.loss = 0;
+    path.is_in_order = true;
+    path.nat = None;
+    path.delay = path.delay.min(MS * 2_000);
+    path.jitter = path.jitter.min(MS * 2_000);
+    lateness.held_up = 0;
+    // A plan has one tick for all that makes a process late.
+    let tick = terms.client.tick.min(terms.server.tick);
+    lateness.wake_max = lateness.wake_max.min(tick / 10);
+    lateness.timer_max = lateness.timer_max.saturating_sub(lateness.wake_max);
+    scenario.writes.client = None;
+    scenario.writes.server = None;
+    terms.client.sends_data = false;
+    terms.server.sends_data = false;
+    scenario.troubles.clear();
+    scenario.clockworks = vec![Clockwork::AllCount, Clockwork::AllCount];
+    scenario.backoff = BackoffPolicy::default();
+    // There is no plan for bytes without heads.
+    if terms.client.wire == Wire::Raw || draw.chance(10) {
+        terms.client.wire = Wire::V0;
+        terms.server.wire = Wire::V0;
+    }
+    terms.client.first_frame = None;
+    terms.server.first_frame = None;
+    // What a server leaves in its kernel is judged by the kernel's jiffies.
+    let rounding = if terms.server.mark > 1 { scenario.jiffy * 3 + MS } else { Duration::ZERO };
+    let end = |side| {
+        let terms = terms.of(side);
+        let rounding = if side == Side::Server { rounding } else { Duration::ZERO };
+        let policy = terms.policy.limit().filter(|_| wrongly).map_or(terms.policy, |limit| {
+            terms.policy.to_builder().limit(limit / 10 * 9).build().unwrap_or(terms.policy)
+        });
+        plan::End::new(policy).tick(terms.tick + rounding)
+    };
+    let setup = Setup::builder(end(Side::Client), end(Side::Server)).rtt(path.round_trip());
+    let setup = if terms.client.wire == Wire::V1 { setup.v1() } else { setup };
+    // Settings that end healthy connections do so before the fault strikes, or after.
+    setup.build().ok().filter(|setup| setup.warnings().next().is_none())
+}
+
+impl Experiment {
+    /// Plans the fault for some time when the connection has settled and nothing is under way.
+    fn strike(&self, draw: &mut Draw<'_>, scenario: &mut Scenario) {
+        let settled = scenario.path.round_trip() * 4 + MS * 1_000;
+        let at = settled + draw.part(scenario.length, 30);
+        let longest = [Side::Client, Side::Server].map(|side| self.longest(side, scenario));
+        let lasts = longest.into_iter().flatten().max().unwrap_or(OVERDUE) + OVERDUE;
+        let at_world = WorldTime::START.after(at);
+        scenario.troubles.push(Planned {
+            at: at_world,
+            lasts,
+            when_quiet: true,
+            trouble: self.trouble,
+        });
+        // It ends when the trouble does, which may have to wait for its moment.
+        scenario.length = (at + lasts) * 2;
+    }
+
+    /// How long a side has to be watched.
+    fn longest(&self, side: Side, scenario: &Scenario) -> Option<Duration> {
+        if !self.is_seen_by(side) {
+            return None;
+        }
+        let policy = scenario.terms.of(side).policy;
+        match self.setup.plan().row(self.fault).side(side) {
+            Outcome::Found(finding) => Some(finding.bound.latest),
+            Outcome::Never(_) | Outcome::NotLost(_) => {
+                Some([policy.beat(), policy.limit()].into_iter().flatten().max()? * NEVER)
+            }
+        }
+    }
+
+    /// Whether a side is one that the plan speaks of: not the one that the fault befalls.
+    fn is_seen_by(&self, side: Side) -> bool {
+        let befalls_one_end =
+            [Fault::Close, Fault::PeerKilled, Fault::PeerFrozen, Fault::MachineGoneIdle];
+        side != self.befalls || !befalls_one_end.contains(&self.fault)
+    }
+
+    fn check(&self, seed: u64, world: &World) -> Result<(), Failure> {
+        let struck_at = world.struck_at().filter(|_| !world.was_cut_short());
+        let Some((at, ends)) = struck_at.zip(world.ends()) else { return Ok(()) };
+        let is_over_before = |side| ends.of(side).is_some_and(|ended| ended.at < at);
+        if is_over_before(Side::Client) || is_over_before(Side::Server) {
+            return Ok(());
+        }
+        for side in [Side::Client, Side::Server].into_iter().filter(|&side| self.is_seen_by(side)) {
+            let outcome = self.setup.plan().row(self.fault).side(side);
+            check(outcome, *ends.of(side), at).map_err(|what| Failure {
+                seed,
+                at,
+                side,
+                invariant: Invariant::AsPlanned,
+                what: format!("{}: {what}", self.fault),
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn check(outcome: Outcome, ended: Option<Ended>, at: WorldTime) -> Result<(), String> {
+    match (outcome, ended) {
+        (Outcome::Found(finding), Some(ended)) => {
+            let took = ended.at.since(at);
+            if finding.bound.contains(took) && finding.can_be_by(ended.by) {
+                return Ok(());
+            }
+            Err(format!("found after {took:?} by {}, but planned {finding:?}", ended.by))
+        }
+        (Outcome::Found(finding), None) => Err(format!("never found, but planned {finding:?}")),
+        (Outcome::Never(_) | Outcome::NotLost(_), Some(ended)) => {
+            let took = ended.at.since(at);
+            Err(format!("found after {took:?} by {}, but planned {outcome:?}", ended.by))
+        }
+        (Outcome::Never(_) | Outcome::NotLost(_), None) => Ok(()),
+    }
+}

@@ -31,6 +31,19 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! # What is in here
+//!
+//! | | |
+//! |---|---|
+//! | [`Policy`], [`Preset`], [`Bound`] | when to beat, what silence is death, and what that promises |
+//! | [`Connection`], [`Settings`], [`Caps`] | one connection: frames in, events and beats out, the verdict |
+//! | [`Liveness`] | the same for a protocol of your own, which has frames of another kind or none |
+//! | [`StallWatch`] | notices that the driver itself stood still, which is nobody else's silence |
+//! | [`Backoff`] | how long to wait before connecting again |
+//! | `wheel` (feature `alloc`) | deadlines of very many connections, one entry for each |
+//! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
+//! | [`frame`], [`v1`] | how the two versions of the wire look |
+//!
 //! The crate is `no_std`. On wire v0 it allocates nothing, on [`v1`] a little for each connection, once;
 //! the feature `alloc` adds the timer [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
 

@@ -1,8 +1,157 @@
 //! Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
 //!
-//! [`server`] holds many sessions on a few threads and reports each as online, offline or dead.
-//! [`client`] keeps one connection to such a server alive, and connects again when it is not. Both
-//! leave every decision to [`heartwire_core`], whose types are re-exported here.
+//! A peer that is gone and a peer that has nothing to say look alike: nothing comes. So each end says
+//! something at least every *beat*, and calls the other one dead when nothing has come for the *limit*. That
+//! decision, the *verdict*, comes from limit to limit + [`TICK`] after the last byte that has arrived, and never
+//! earlier: bytes in the socket outrank a deadline, and the time in which this process itself stood still
+//! is not held against anybody.
+//!
+//! | you have | use |
+//! |---|---|
+//! | many clients | [`server`]: sessions on a few threads, without a task, timer or lock for each |
+//! | one server | [`client`]: a tokio task that beats, judges, and connects again |
+//! | a protocol of your own | [`wrap`]: liveness for any `Stream + Sink`, or any `AsyncRead + AsyncWrite` |
+//! | sockets whose kernel should help | [`kernel`]: keepalive and user timeout, checked as one set |
+//! | settings, and doubts | [`plan`]: when each end finds each kind of fault |
+//! | a driver of your own | [`heartwire_core`]: the decisions alone, without clock or I/O |
+//!
+//! The book in `docs/book` teaches how to choose numbers, and what each of these can and cannot see.
+//!
+//! # A server
+//!
+//! Clients that beat every 50 ms are dead after 200 ms of silence. This one beats once, and hangs: its
+//! connection stays open, and its kernel goes on answering.
+//!
+//! ```
+//! use core::time::Duration;
+//! use std::io::Write as _;
+//! use std::net::TcpStream;
+//!
+//! use heartwire::Policy;
+//! use heartwire::server::{Event, Server, ServerConfig};
+//!
+//! let limit = Duration::from_millis(200);
+//! let policy = Policy::builder().beat(Duration::from_millis(50)).limit(limit).build()?;
+//! let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy);
+//! let (server, mut events) = Server::start_with_events(config)?;
+//!
+//! // Wire v0: an empty frame of type 0 is a beat.
+//! let mut client = TcpStream::connect(server.local_addrs()[0])?;
+//! client.write_all(&[0; 8])?;
+//!
+//! while let Some(event) = events.recv_blocking() {
+//!     match event {
+//!         Event::Online { id, peer, .. } => println!("{id} {peer} is here"),
+//!         Event::Data { id, data } => server.handle().send(id, &data)?,
+//!         Event::Verdict { verdict, .. } => {
+//!             println!("{verdict}"); // silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
+//!             assert!(verdict.silence >= limit);
+//!         }
+//!         Event::Offline { id, reason, .. } => {
+//!             println!("{id} is gone: {reason}");
+//!             assert_eq!(reason.name(), "dead");
+//!             server.handle().shut_down();
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A client
+//!
+//! It connects, beats whatever the application does, and connects again when it has to. Both ends
+//! speak wire v1 here, on which they agree on beats and limits.
+//!
+//! ```
+//! use heartwire::client::{Client, ClientConfig, Event};
+//! use heartwire::server::{self, Control, Server, ServerConfig};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Something to talk to: a server that sends back what comes in.
+//! let config = ServerConfig::new("127.0.0.1:0".parse()?).shards(1);
+//! let server = Server::start(config, |_shard| {
+//!     |event: server::Event<&[u8]>, control: &mut Control<'_>| {
+//!         if let server::Event::Data { id, data } = event {
+//!             let _ = control.send(id, data);
+//!         }
+//!     }
+//! })?;
+//!
+//! let target = server.local_addrs()[0].to_string();
+//! let (client, mut events) = Client::start(ClientConfig::new(target).name("hall/door-3"));
+//! while let Some(event) = events.recv().await {
+//!     match event {
+//!         Event::Online { peer, welcome: Some(welcome), .. } => {
+//!             println!("online with {peer}: {}", welcome.contract);
+//!             client.send(b"hello".to_vec()).await?;
+//!         }
+//!         Event::Data(data) => {
+//!             assert_eq!(data, b"hello");
+//!             client.close();
+//!         }
+//!         Event::Offline { reason, .. } => println!("offline: {reason}"),
+//!         Event::Failed { error } => println!("{error}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Your own protocol
+//!
+//! Lines of text, in which `PING` and `PONG` become the beats. The peer says one line, answers nothing, and
+//! ends the stream with a verdict.
+//!
+//! ```
+//! use core::time::Duration;
+//!
+//! use futures_util::{SinkExt as _, StreamExt as _};
+//! use heartwire::Policy;
+//! use heartwire::wrap::{Error, Heartbeat, Lines};
+//! use tokio::io::AsyncWriteExt as _;
+//! use tokio::net::{TcpListener, TcpStream};
+//! use tokio_util::codec::{Framed, LinesCodec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! let stream = TcpStream::connect(listener.local_addr()?).await?;
+//! let (mut peer, _) = listener.accept().await?;
+//! peer.write_all(b"hello\n").await?;
+//!
+//! let policy = Policy::builder()
+//!     .beat(Duration::from_millis(50))
+//!     .limit(Duration::from_millis(200))
+//!     .build()?;
+//! let lines = Framed::new(stream, LinesCodec::new());
+//! let mut connection = Heartbeat::new(lines, Lines::new("PING", "PONG"), policy);
+//!
+//! connection.send("who is there?").await?;
+//! while let Some(line) = connection.next().await {
+//!     match line {
+//!         Ok(line) => assert_eq!(line, "hello"),
+//!         // the peer is dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
+//!         Err(Error::Dead(dead)) => println!("{dead}"),
+//!         Err(error) => return Err(error.into()),
+//!     }
+//! }
+//! assert!(connection.verdict().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `codec` | `wrap::v0`: wire v0 for tokio-util |
+//! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
+//! | `websocket` | `wrap::websocket`: the beat of WebSockets for tokio-tungstenite |
+//!
+//! None is on by default, and none changes what is there without it.
 
 pub mod client;
 mod clock;

@@ -1,18 +1,19 @@
 //! One end of a connection as its process holds it: what both kinds of driver have in common.
 
+mod incoming;
+mod outgoing;
+
 use core::fmt;
 
 use heartwire_core::plan::Mechanism;
-use heartwire_core::v1::{Bye, ByeCode, Hello, Retry, Welcome};
-use heartwire_core::{
-    Connection, Event, Instant, Side, Spoken, Stall, Transmit, Verdict, Violation, frame,
-};
+use heartwire_core::v1::ByeCode;
+use heartwire_core::{Connection, Instant, Side, Spoken, Stall, Verdict, Violation, frame};
 
-use super::breach::{Breach, Invariant};
+use super::breach::Breach;
 use super::broken::Broken;
-use super::ledger::{Ledger, begins_with_a_beat, len_of};
-use super::link::{LinkId, SocketError, content, other};
-use super::net::{Net, Read};
+use super::ledger::{Ledger, begins_with_a_beat};
+use super::link::{LinkId, SocketError};
+use super::net::Net;
 use super::oracle::{Grants, Oracle};
 use super::outbox::Outbox;
 use super::queue::HostId;
@@ -135,147 +136,6 @@ impl Holder {
         self.transmit_first(net, now)
     }
 
-    /// Reads once. `stamp` is when the bytes came, as far as the driver knows, given the time now.
-    pub(super) fn read(
-        &mut self,
-        net: &mut Net,
-        stamp: impl FnOnce(&Net, Instant) -> (Instant, Instant),
-    ) -> Result<Received, Breach> {
-        let had = self.inbound.len();
-        let has_ended = net.link(self.link).pipes.of(other(self.side)).has_ended();
-        if has_ended && self.terms.is(Broken::LosesLastWords) {
-            return Ok(Received::Ended(End::Closed { truncated: false }));
-        }
-        let read = net.read(self.link, self.side, &mut self.inbound, READ_MAX);
-        if net.readable(self.link, self.side) == 0 {
-            net.note_turn(self.link, self.side);
-        }
-        let truncated = !self.inbound.is_empty();
-        match read {
-            Read::Nothing => return Ok(Received::Nothing),
-            Read::End => return Ok(Received::Ended(End::Closed { truncated })),
-            Read::Failed(error) => return Ok(Received::Ended(End::Failed(error))),
-            Read::Bytes => {}
-        }
-        let now = net.clock(self.host);
-        if !self.terms.is(Broken::HearsWholeFramesOnly) {
-            let (earliest, latest) = stamp(net, now);
-            self.connection.handle_heard_between(earliest, latest);
-        }
-        let len = len_of(self.inbound.len() - had);
-        self.log(net, format_args!("reads {len} bytes"));
-        Ok(match self.feed(net, now)? {
-            Some(end) => Received::Ended(end),
-            None => Received::Bytes { len },
-        })
-    }
-
-    /// Decodes what was read.
-    fn feed(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
-        let inbound = core::mem::take(&mut self.inbound);
-        let mut rest = inbound.as_slice();
-        let mut end = None;
-        while end.is_none() {
-            match self.connection.handle_received(now, &mut rest) {
-                Ok(Some(event)) => {
-                    if self.terms.is(Broken::HearsWholeFramesOnly) {
-                        self.connection.handle_heard(now);
-                    }
-                    end = self.handle_event(net, now, &event)?;
-                }
-                Ok(None) => break,
-                Err(violation) => {
-                    let what = format!("valid bytes taken for {violation}");
-                    return Err(Breach::new(Invariant::NoFalseViolation, what));
-                }
-            }
-        }
-        self.inbound = match self.terms.broken {
-            Some(Broken::LosesPartialFrames) => Vec::new(),
-            Some(Broken::RepeatsPartialFrames) if !rest.is_empty() => [rest, rest].concat(),
-            Some(_) | None => rest.to_vec(),
-        };
-        Ok(end)
-    }
-
-    fn handle_event(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        event: &Event<'_>,
-    ) -> Result<Option<End>, Breach> {
-        match event {
-            Event::Beat => {
-                self.account_for_heard_beat(net)?;
-                if self.terms.is(Broken::AnswersAnswers) {
-                    self.account_for_beat(net, now)?;
-                    self.outbox.push(frame::BEAT.to_vec());
-                }
-            }
-            Event::Promise(promise) => {
-                self.account_for_heard_beat(net)?;
-                self.has_new_terms = true;
-                self.in_force.promised(self.side, *promise);
-                self.oracle.set_limit(self.in_force.limit, now);
-                self.log(net, format_args!("which promises the next in {promise:?}"));
-            }
-            Event::Data(data) => self.account_for_data(net, data)?,
-            Event::Hello(hello) => return self.handle_hello(net, now, hello),
-            Event::Welcome(welcome) => self.handle_welcome(net, now, welcome)?,
-            Event::Bye(bye) => {
-                self.speak()?;
-                return Ok(Some(End::Bye(bye.code)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn handle_hello(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        hello: &Hello<'_>,
-    ) -> Result<Option<End>, Breach> {
-        self.speak()?;
-        self.in_force = InForce::while_deciding();
-        let contract = match self.terms.of_server().agree(&hello.offer) {
-            Ok(contract) => contract,
-            Err(conflict) => {
-                self.log(net, format_args!("turned away: {conflict}"));
-                self.outbox.push(Bye::new(ByeCode::Conflict, Retry::AtWill).encode());
-                return Ok(Some(End::TurnedAway));
-            }
-        };
-        self.connection.welcome(now, contract);
-        self.outbox.push(Welcome::new(1, 0, contract).encode());
-        self.in_force = InForce::agreed(contract, self.side);
-        self.oracle.restart(self.in_force.limit, now);
-        self.begin_contract(net, now);
-        Ok(None)
-    }
-
-    fn handle_welcome(
-        &mut self,
-        net: &mut Net,
-        now: Instant,
-        welcome: &Welcome,
-    ) -> Result<(), Breach> {
-        self.speak()?;
-        self.in_force = InForce::agreed(welcome.contract, self.side);
-        self.oracle.set_limit(self.in_force.limit, now);
-        self.begin_contract(net, now);
-        self.begin(net, now)
-    }
-
-    fn begin_contract(&mut self, net: &mut Net, now: Instant) {
-        self.has_new_terms = true;
-        self.ledger.note_begun();
-        self.ledger.note_interval(self.in_force.beat);
-        self.ledger.note_beat_now();
-        self.ledger.restart(now);
-        self.log(net, format_args!("agreed: {:?}", self.in_force));
-    }
-
     /// Says how often the next beats will come, on wire v1.
     pub(super) fn promise(&mut self, net: &mut Net, times: u32) {
         let Some(contract) = self.connection.contract() else { return };
@@ -325,76 +185,6 @@ impl Holder {
             Some(Broken::TakesStallsForLife) => self.connection.handle_heard(stall.resumed_at),
             Some(_) | None => self.connection.handle_stall(stall),
         }
-    }
-
-    /// Takes what the application wants to send, and drops what there is no room for.
-    pub(super) fn take_messages(&mut self, net: &mut Net) {
-        if !self.is_online() {
-            return;
-        }
-        for body_len in core::mem::take(&mut self.messages) {
-            if self.outbox.has_room_for(body_len) {
-                self.send(net, body_len);
-            }
-        }
-    }
-
-    fn send(&mut self, net: &mut Net, body_len: usize) {
-        let Some(head) = self.connection.data_head(body_len) else { return };
-        let told = net.told(self.link, self.side);
-        let sent = told.sent;
-        told.sent += len_of(body_len);
-        told.bodies.push_back(body_len);
-        let body = (sent..told.sent).map(content);
-        let frame: Vec<u8> = head.as_ref().iter().copied().chain(body).collect();
-        let padding = self.connection.padding(frame.len());
-        self.outbox.push(frame);
-        let pad = padding.and_then(|len| Some((frame::head(frame::Kind::Pad, len)?, len)));
-        if let Some((head, len)) = pad.filter(|_| self.side == Side::Client) {
-            self.outbox.push(head.into_iter().chain(core::iter::repeat_n(0, len)).collect());
-        }
-        self.log(net, format_args!("the application sends {body_len} bytes"));
-    }
-
-    /// Queues the beats and answers that are due behind everything else.
-    pub(super) fn transmit(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
-        while let Some(beat) = self.next_beat(net, now)? {
-            self.outbox.push(beat.as_ref().to_vec());
-        }
-        Ok(())
-    }
-
-    /// Queues them in front of everything else.
-    pub(super) fn transmit_first(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
-        while let Some(beat) = self.next_beat(net, now)? {
-            self.outbox.push_beat_first(beat);
-        }
-        Ok(())
-    }
-
-    fn next_beat(&mut self, net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {
-        while let Some(beat) = self.connection.poll_transmit(now) {
-            let forgets = self.terms.is(Broken::NeverBeats)
-                || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo);
-            if !forgets {
-                self.account_for_beat(net, now)?;
-                return Ok(Some(beat));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Writes what is queued, as far as the socket takes it.
-    pub(super) fn write(&mut self, net: &mut Net) -> Result<(), SocketError> {
-        if self.outbox.write(net, self.link, self.side)? {
-            let now = net.clock(self.host);
-            self.connection.handle_sent(now);
-            self.ledger.note_sent(now);
-            if self.terms.is(Broken::HearsItself) {
-                self.connection.handle_heard(now);
-            }
-        }
-        Ok(())
     }
 
     /// A deadline has come, and there is something in the socket that the owner has no room for.

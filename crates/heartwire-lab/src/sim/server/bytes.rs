@@ -1,0 +1,146 @@
+//! What sessions read and write.
+
+use core::time::Duration;
+
+use heartwire_core::{Instant, Side, Spoken};
+
+use super::{Arrival, Server};
+use crate::sim::breach::Breach;
+use crate::sim::broken::Broken;
+use crate::sim::end::{End, READ_MAX, Received};
+use crate::sim::link::LinkId;
+use crate::sim::net::Net;
+use crate::sim::queue::SERVER;
+
+/// Reads from one session before the others get their turn.
+const READS_PER_TURN: usize = 4;
+
+impl Server {
+    pub(super) fn read_unread(&mut self, net: &mut Net) -> Result<(), Breach> {
+        for _ in 0..self.unread.len() {
+            if net.is_busy(SERVER) {
+                break;
+            }
+            let Some(slot) = self.unread.pop_front() else { break };
+            let Some(session) = self.session(slot).filter(|session| session.is_unread) else {
+                continue;
+            };
+            session.is_unread = false;
+            self.read(net, slot, true, Arrival::Earlier)?;
+        }
+        Ok(())
+    }
+
+    fn read_later(&mut self, slot: usize) {
+        let Some(session) = self.session(slot) else { return };
+        if !session.is_unread {
+            session.is_unread = true;
+            self.unread.push_back(slot);
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        net: &mut Net,
+        slot: usize,
+        to_end: bool,
+        arrival: Arrival,
+    ) -> Result<(), Breach> {
+        let awake_at = self.awake_at;
+        let broken = self.terms.server.broken;
+        for _ in 0..READS_PER_TURN {
+            let Some(session) = self.session(slot) else { return Ok(()) };
+            if net.is_busy(SERVER) {
+                break;
+            }
+            let link = session.holder.link;
+            let received = session.holder.read(net, |net, now| match (arrival, broken) {
+                (_, Some(Broken::StampsBeforeReading)) => (awake_at, awake_at),
+                (Arrival::Now, _) | (_, Some(Broken::StampsWhenFound)) => (now, now),
+                (Arrival::Earlier, broken) => heard_from_kernel(net, link, now, broken),
+            })?;
+            match received {
+                Received::Nothing => return Ok(()),
+                Received::Ended(end) => {
+                    self.end(slot, end);
+                    return Ok(());
+                }
+                Received::Bytes { len } => {
+                    let mark = match session.holder.connection.spoken() {
+                        // The handshake never waits.
+                        Spoken::Unknown => 1,
+                        Spoken::Raw | Spoken::V0 | Spoken::V1 => session.holder.terms.mark,
+                    };
+                    let has_begun = session.holder.has_partial();
+                    if mark > 1 && has_begun != session.wakes_for_all {
+                        session.wakes_for_all = has_begun;
+                        net.set_mark(link, Side::Server, if has_begun { 1 } else { mark.into() });
+                    }
+                    let has_new_terms = session.holder.take_new_terms();
+                    if has_begun {
+                        self.arm(slot);
+                    }
+                    self.transmit(net, slot)?;
+                    if has_new_terms {
+                        self.arm(slot);
+                    }
+                    if len < READ_MAX && !to_end {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.read_later(slot);
+        Ok(())
+    }
+
+    pub(super) fn transmit(&mut self, net: &mut Net, slot: usize) -> Result<(), Breach> {
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        let now = net.clock(SERVER);
+        if session.is_blocked {
+            // What is queued will show that we live, as soon as the peer takes it.
+            session.holder.connection.handle_sent(now);
+            return Ok(());
+        }
+        session.holder.transmit(net, now)
+    }
+
+    pub(super) fn flush(&mut self, net: &mut Net) -> Result<(), Breach> {
+        for slot in 0..self.sessions.len() {
+            let Some(session) = self.session(slot) else { continue };
+            session.holder.take_messages(net);
+            let written = session.holder.write(net);
+            let was_blocked =
+                core::mem::replace(&mut session.is_blocked, !session.holder.outbox.is_empty());
+            if was_blocked && !session.is_blocked {
+                self.transmit(net, slot)?;
+                // The beat that was held up was due, so that only the limit was waited for.
+                self.arm(slot);
+            }
+            let Some(session) = self.session(slot) else { continue };
+            if let Err(error) = written.and_then(|()| session.holder.write(net)) {
+                // What the client said before it went is still there to be read.
+                self.read(net, slot, true, Arrival::Earlier)?;
+                self.end(slot, End::Failed(error));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the last byte came, as the kernel tells it: never too early.
+fn heard_from_kernel(
+    net: &Net,
+    link: LinkId,
+    now: Instant,
+    broken: Option<Broken>,
+) -> (Instant, Instant) {
+    let about = now.saturating_sub(net.since_last_arrival(link, Side::Server));
+    let rounding = match broken {
+        Some(Broken::TrustsJiffies) => Duration::ZERO,
+        Some(_) | None => net.jiffy + Duration::from_millis(1),
+    };
+    // One jiffy more, because the count of jiffies itself can lag.
+    let lag = if rounding.is_zero() { Duration::ZERO } else { net.jiffy };
+    (about.saturating_sub(rounding), about.saturating_add(rounding + lag).min(now))
+}

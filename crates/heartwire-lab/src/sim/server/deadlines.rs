@@ -1,0 +1,104 @@
+//! When sessions are judged, and how the process finds out that it stood still.
+
+use heartwire_core::{Instant, STALL_MIN, Side, Spoken, Stall};
+
+use super::{Arrival, Server, key};
+use crate::sim::breach::Breach;
+use crate::sim::broken::Broken;
+use crate::sim::net::Net;
+use crate::sim::queue::SERVER;
+
+impl Server {
+    /// Sets the session's timer, unless it is set for an earlier time.
+    pub(super) fn arm(&mut self, slot: usize) {
+        let Some(session) = self.session(slot) else { return };
+        let Some(deadline) = session.holder.connection.poll_timeout() else { return };
+        if self.wheel.armed(key(slot)).is_none_or(|armed| deadline < armed) {
+            self.wheel.insert(key(slot), deadline);
+        }
+    }
+
+    pub(super) fn handle_timeouts(&mut self, net: &mut Net) -> Result<(), Breach> {
+        if self.wheel.next_wake().is_none_or(|wake| wake > self.awake_at) {
+            return Ok(());
+        }
+        let until = net.clock(SERVER);
+        self.notice_suspend(net, until);
+        loop {
+            let wake = self.wheel.next_wake();
+            self.watch.handle_sleep(wake);
+            net.host(SERVER).handle_sleep(wake);
+            let now = net.clock(SERVER);
+            self.notice_stall(net, now);
+            let Some(key) = self.wheel.poll(until) else { return Ok(()) };
+            let slot = usize::try_from(key).unwrap_or(usize::MAX);
+            self.judge(net, slot, now)?;
+            // It would come at once again.
+            if !self.session(slot).is_some_and(|session| session.holder.lets_pass()) {
+                self.arm(slot);
+            }
+        }
+    }
+
+    fn judge(&mut self, net: &mut Net, slot: usize, now: Instant) -> Result<(), Breach> {
+        let reads_first = !self.terms.server.is(Broken::JudgesBeforeReading);
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        // On v1 a beat says what has been heard, so that is looked at before one is sent.
+        let says_what_it_heard = session.holder.connection.spoken() == Spoken::V1;
+        if reads_first && (says_what_it_heard || session.holder.connection.would_end(now)) {
+            self.read(net, slot, false, Arrival::Earlier)?;
+            let Some(session) = self.session(slot) else { return Ok(()) };
+            if session.is_unread && net.has_news(session.holder.link, Side::Server) {
+                session.holder.postpone(net);
+            }
+        }
+        let last_stall = self.last_stall;
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        if let Some(stall) = last_stall {
+            session.holder.handle_stall(stall);
+        }
+        match session.holder.judge(net, now)? {
+            Some(end) => self.end(slot, end),
+            None => self.transmit(net, slot)?,
+        }
+        Ok(())
+    }
+
+    pub(super) fn notice_stall(&mut self, net: &mut Net, now: Instant) {
+        if net.host(SERVER).handle_wake(now) {
+            self.tell_oracles(net, now);
+        }
+        if let Some(stall) = self.watch.handle_wake(now) {
+            self.suspended = net.host(SERVER).suspended;
+            self.handle_stall(net, stall);
+        }
+    }
+
+    fn notice_suspend(&mut self, net: &mut Net, now: Instant) {
+        if net.host(SERVER).handle_judgement() {
+            self.tell_oracles(net, now);
+        }
+        if self.terms.server.is(Broken::IgnoresSuspends) {
+            return;
+        }
+        let suspended = net.host(SERVER).suspended;
+        let gap = suspended.saturating_sub(self.suspended);
+        self.suspended = suspended;
+        if gap >= STALL_MIN {
+            self.handle_stall(net, Stall::new(now, gap));
+        }
+    }
+
+    fn handle_stall(&mut self, net: &mut Net, stall: Stall) {
+        self.is_late = true;
+        self.last_stall = Some(stall);
+        net.log(&"server", format_args!("stood still for {:?}", stall.gap));
+    }
+
+    fn tell_oracles(&mut self, net: &Net, now: Instant) {
+        for holder in self.holders() {
+            holder.look(net);
+            holder.oracle.handle_stall(now);
+        }
+    }
+}

@@ -66,6 +66,7 @@ pub struct ServerConfig {
     pub(super) sessions_max: usize,
     pub(super) outbound_max: usize,
     pub(super) drain: Duration,
+    pub(super) stale_after: Duration,
     pub(super) coalesce: Option<u16>,
     pub(super) wires: Wires,
     pub(super) offer: Option<Offer>,
@@ -95,6 +96,9 @@ impl ServerConfig {
     pub const TLS_WITHIN: Duration = Duration::from_secs(5);
     /// Default for [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(5);
+    /// Default for [`stale_after`](Self::stale_after): half of what our clients wait for a WELCOME. The other
+    /// half is for the way, and for the handshake itself.
+    pub const STALE_AFTER: Duration = Duration::from_millis(2500);
 
     /// A server on `listen`, with one shard for each processor and [`Preset::Usual`]. Port 0 lets
     /// the system choose.
@@ -109,6 +113,7 @@ impl ServerConfig {
             sessions_max: Self::SESSIONS_MAX,
             outbound_max: Self::OUTBOUND_MAX,
             drain: Self::DRAIN,
+            stale_after: Self::STALE_AFTER,
             coalesce: None,
             wires: Wires::Any,
             offer: None,
@@ -179,6 +184,19 @@ impl ServerConfig {
     /// How long a shutdown waits for queued bytes to be sent. Default [`DRAIN`](Self::DRAIN).
     pub const fn drain(mut self, within: Duration) -> Self {
         self.drain = within;
+        self
+    }
+
+    /// How long a HELLO, or what begins the handshake of TLS, may have been here when the server gets
+    /// round to it. A client that has waited longer has left or is about to: it is told to come back (BYE
+    /// [`Full`](heartwire_core::v1::ByeCode::Full); with TLS its connection is only closed), which costs little,
+    /// and others are served in time. It counts from when the last byte arrived, in the kernel, not from
+    /// when the client connected. Clients of wire v0 wait for ever, and are always taken in.
+    ///
+    /// Default [`STALE_AFTER`](Self::STALE_AFTER); set it to half of what your clients wait. Only Linux can
+    /// tell; elsewhere everybody is served. [`Duration::MAX`]: always served.
+    pub const fn stale_after(mut self, waited: Duration) -> Self {
+        self.stale_after = waited;
         self
     }
 

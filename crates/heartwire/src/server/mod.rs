@@ -137,6 +137,7 @@ impl Server {
                 tls_within: config.tls_times(),
                 pending_max: config.pending_max_per_shard(),
                 online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
+                stale_after: config.stale_after,
                 drain: config.drain,
             };
             let shard = Shard::new(parts, handler(usize::from(index)));

@@ -10,6 +10,7 @@ mod clients;
 mod deadlines;
 mod farewell;
 mod handshake;
+mod progress;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -23,6 +24,7 @@ use heartwire_core::wheel::Wheel;
 use heartwire_core::{Instant, STALL_MIN, Settings, Stall, StallWatch};
 use mio::{Events, Interest, Poll, Token};
 
+use self::progress::Progress;
 use super::Handle;
 use super::alarm::Alarm;
 use super::event::Event;
@@ -73,6 +75,9 @@ pub(super) struct Shard<H> {
     watch: StallWatch,
     /// When this turn began.
     awake_at: Instant,
+    progress: Progress,
+    /// How long a client may have waited to be shaken hands with.
+    stale_after: Duration,
     /// Whether this turn began late: what is in the sockets may have come long before.
     is_late: bool,
     last_stall: Option<Stall>,
@@ -115,6 +120,7 @@ pub(super) struct Parts {
     pub(super) tls_within: TlsWithin,
     pub(super) pending_max: usize,
     pub(super) online_at_once: bool,
+    pub(super) stale_after: Duration,
     pub(super) drain: Duration,
 }
 
@@ -150,6 +156,8 @@ impl<H: Handler> Shard<H> {
             commands: parts.commands,
             watch: StallWatch::new(now),
             awake_at: now,
+            progress: Progress::new(now),
+            stale_after: parts.stale_after,
             is_late: false,
             last_stall: None,
             suspended: clock::suspended(),
@@ -192,6 +200,7 @@ impl<H: Handler> Shard<H> {
             self.flush();
             self.handle_drained();
             self.take_leave();
+            self.end_progress(events.iter().count() < EVENTS_PER_TURN);
             self.state.count_turn();
             if self.drained_by.is_some() && self.state.sessions.len() == 0 {
                 return;

@@ -12,6 +12,7 @@
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
 )]
 
+mod arrivals;
 mod backpressure;
 mod bad_input;
 mod coalescing;

@@ -16,6 +16,7 @@ mod files;
 mod forger;
 mod handshake;
 mod hostile;
+mod late;
 mod memory;
 mod openssl;
 mod peer;

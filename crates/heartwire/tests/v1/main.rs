@@ -19,6 +19,7 @@ mod coalescing;
 mod floods;
 mod gate;
 mod handshake;
+mod late;
 mod names;
 mod peer;
 mod promise;

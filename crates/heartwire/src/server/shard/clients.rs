@@ -9,7 +9,7 @@ use heartwire_core::{Connection, Instant};
 use mio::Interest;
 use mio::net::TcpStream;
 
-use super::Shard;
+use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::{Event, Refusal, SessionInfo};
@@ -25,6 +25,35 @@ use crate::tls::{SharedServerTls, TlsFault};
 /// Clients accepted before the sessions get their turn.
 const ACCEPTS_PER_TURN: usize = 128;
 
+/// The same in a turn that had more to do for the handshakes of TLS than its share: as many as get
+/// through in one, with two reads each. Some, so that those who never get through shut out nobody.
+const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
+
+impl<H> Drop for Shard<H> {
+    /// Also when the handler has panicked.
+    fn drop(&mut self) {
+        self.give_back_handed_over();
+    }
+}
+
+impl<H> Shard<H> {
+    /// A client that had a place is not taken in.
+    fn give_back(&self, peer: SocketAddr, entered: Entered, now: Instant) {
+        self.state.handle.admission().leave();
+        self.state.handle.addresses().leave(peer.ip(), entered, now);
+        self.state.handle.counters().refused.fetch_add(1, Relaxed);
+    }
+
+    /// Clients that were handed over to this shard while it ended leave their places to others.
+    fn give_back_handed_over(&self) {
+        while let Ok(command) = self.commands.try_recv() {
+            if let Command::Adopt { peer, entered, .. } = command {
+                self.give_back(peer, entered, clock::now());
+            }
+        }
+    }
+}
+
 impl<H: Handler> Shard<H> {
     pub(super) fn accept_clients(&mut self) {
         let now = self.awake_at;
@@ -32,7 +61,10 @@ impl<H: Handler> Shard<H> {
         if next_try.is_none_or(|at| at > now) || !self.handler.has_room(&self.resumer) {
             return;
         }
-        for _ in 0..ACCEPTS_PER_TURN {
+        // Others wait for their handshake already. In the kernel waiting costs nothing, and there is an
+        // end to the places.
+        let most = if self.handshakes_left == 0 { ACCEPTS_WHEN_BUSY } else { ACCEPTS_PER_TURN };
+        for _ in 0..most {
             let Some(listener) = &mut self.listener else { return };
             match listener.accept(self.state.handle.admission(), now) {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
@@ -80,17 +112,18 @@ impl<H: Handler> Shard<H> {
         if shard == usize::from(self.state.index) {
             return self.adopt(stream, peer, entered);
         }
-        let Some(mailbox) = self.state.handle.mailbox(shard) else { return };
-        let refused = mailbox.try_post(Command::Adopt { stream, peer, entered });
+        let adopt = Command::Adopt { stream, peer, entered };
+        let posted = match self.state.handle.mailbox(shard) {
+            Some(mailbox) => mailbox.try_post(adopt),
+            None => Err(TrySendError::Disconnected(adopt)),
+        };
         if let Err(
             TrySendError::Full(Command::Adopt { entered, .. })
             | TrySendError::Disconnected(Command::Adopt { entered, .. }),
-        ) = refused
+        ) = posted
         {
             // That shard is stalled or gone; the client is closed and can come again.
-            self.state.handle.admission().leave();
-            self.state.handle.addresses().leave(peer.ip(), entered, self.awake_at);
-            self.state.handle.counters().refused.fetch_add(1, Relaxed);
+            self.give_back(peer, entered, self.awake_at);
         }
     }
 
@@ -130,7 +163,6 @@ impl<H: Handler> Shard<H> {
         }
         let connection = Connection::new(self.state.settings, now);
         let mut session = Session::new(stream, peer, connection, now);
-        session.entered = Some(entered);
         let tls = self.state.handle.tls().map(SharedServerTls::session).transpose();
         let (speaks_tls, tls_failed) = match tls {
             Ok(None) => (false, false),
@@ -144,13 +176,12 @@ impl<H: Handler> Shard<H> {
             }
         };
         let Some(slot) = self.state.sessions.insert(session) else {
-            self.state.handle.admission().leave();
-            self.state.handle.counters().refused.fetch_add(1, Relaxed);
-            return;
+            return self.give_back(peer, entered, now);
         };
         self.state.handle.counters().accepted.fetch_add(1, Relaxed);
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        session.entered = Some(entered);
         // A handler that hears of it may send more than the socket takes, so the poller comes first.
         let registered =
             self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);

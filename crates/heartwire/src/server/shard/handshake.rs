@@ -62,6 +62,9 @@ impl<H: Handler> Shard<H> {
 
     pub(super) fn handle_hello(&mut self, slot: u32, hello: &Hello<'_>, now: Instant) {
         let Some(id) = self.state.sessions.id(slot) else { return };
+        if self.is_in_vain(slot, now) {
+            return;
+        }
         let principal = match self.state.handle.tokens() {
             None => Principal::ANYBODY,
             Some(tokens) => match tokens.get().check(hello.name, hello.token) {

@@ -91,7 +91,11 @@ impl<H: Handler> Shard<H> {
             if was_handshaking {
                 let Some(left) = self.handshakes_left.checked_sub(1) else { break };
                 self.handshakes_left = left;
+                if self.is_tls_in_vain(slot) {
+                    return;
+                }
             }
+            let Some(session) = self.state.sessions.get_mut(slot) else { return };
             match session.read(&mut self.buffer) {
                 Ok(Received::Nothing) if !session.has_failed() => return,
                 Ok(Received::Bytes(len)) => {

@@ -1,0 +1,161 @@
+//! Nobody is served who has left, or has waited for so long that it is about to.
+
+use core::time::Duration;
+
+use heartwire::server::{Control, Event, ServerConfig, Wires};
+use heartwire::v1::{ByeCode, Retry};
+use heartwire::{Caps, Reason};
+
+use crate::peer::{Got, HEART, Peer, frame, hello, hello_as};
+use crate::rig::{Hold, Rig, config, ms, pass};
+
+const STALE_AFTER: Duration = ms(1000);
+/// Longer than that.
+const LONG: Duration = ms(1200);
+
+/// A server whose only shard stands still, in its handler, from the first data on until it is released.
+fn held(config: ServerConfig) -> (Rig, Hold) {
+    let hold = Hold::default();
+    let wait = hold.clone();
+    let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
+        if matches!(event, Event::Data { .. }) {
+            wait.wait();
+        }
+    };
+    (Rig::acting(config, act), hold)
+}
+
+/// The client that makes it do so.
+#[track_caller]
+fn stand_still(rig: &mut Rig) -> Peer {
+    let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("holder", None));
+    let (id, _) = rig.online();
+    holder.data(b"stand still");
+    rig.data(id);
+    holder
+}
+
+fn soon() -> ServerConfig {
+    config().stale_after(STALE_AFTER)
+}
+
+#[test]
+fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
+    let (mut rig, hold) = held(soon());
+    let _holder = stand_still(&mut rig);
+    let (mut dropped, mut reset) = (Peer::connect(rig.addr()), Peer::connect(rig.addr()));
+    dropped.send(&hello());
+    reset.send(&hello());
+    drop(dropped);
+    reset.reset();
+    // One that has closed its half is gone too: nobody can be kept alive on the other one alone.
+    let mut half = Peer::connect(rig.addr());
+    half.send(&hello_as("half", None));
+    half.half_close();
+    // Nor was its name claimed, which would have cost an epoch. (The holder has the first one.)
+    let mut fresh = Peer::connect(rig.addr());
+    fresh.send(&hello_as("half", None));
+    hold.release();
+    half.expect_end();
+    fresh.expect_welcome();
+    let (_, agreed) = rig.online();
+    let agreed = agreed.unwrap();
+    assert_eq!((agreed.name.as_deref(), agreed.epoch), (Some("half"), 2));
+    rig.expect_quiet(ms(100));
+    let stats = rig.stats();
+    assert_eq!((stats.closed_by_peer + stats.reset, stats.turned_away), (3, 0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
+    for crowd in [1, 300] {
+        let (mut rig, hold) = held(soon());
+        let _holder = stand_still(&mut rig);
+        // More of them than are accepted in a turn.
+        let mut old: Vec<Peer> = (0..crowd).map(|_| Peer::connect(rig.addr())).collect();
+        old.iter_mut().for_each(|peer| peer.send(&hello()));
+        pass(LONG);
+        let mut fresh = Peer::connect(rig.addr());
+        fresh.send(&hello_as("fresh", None));
+        hold.release();
+        for peer in &mut old {
+            let (code, retry, detail) = peer.expect_bye();
+            assert_eq!((code, retry), (ByeCode::Full, Retry::AtWill));
+            assert!(detail.contains("too late"), "{detail}");
+        }
+        fresh.expect_welcome();
+        let (_, agreed) = rig.online();
+        assert_eq!(agreed.unwrap().name.as_deref(), Some("fresh"));
+        rig.expect_quiet(ms(100));
+        assert_eq!(rig.stats().turned_away, crowd);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn it_is_the_same_for_a_client_that_was_accepted_long_before_its_hello() {
+    let (mut rig, hold) = held(soon());
+    let mut old = Peer::connect(rig.addr());
+    let _holder = stand_still(&mut rig);
+    old.send(&hello());
+    pass(LONG);
+    hold.release();
+    assert_eq!(old.expect_bye().0, ByeCode::Full);
+    rig.expect_quiet(ms(100));
+}
+
+#[test]
+fn whoever_speaks_v0_is_taken_in_however_long_it_has_waited() {
+    for wires in [Wires::Any, Wires::V0] {
+        let (mut rig, hold) = held(soon().wires(wires));
+        let mut holder = Peer::connect(rig.addr());
+        holder.data(b"stand still");
+        let (id, _) = rig.online();
+        rig.data(id);
+        let mut patient = Peer::connect(rig.addr());
+        patient.send(&frame(HEART, b""));
+        pass(LONG);
+        hold.release();
+        let (_, agreed) = rig.online();
+        assert!(agreed.is_none());
+        assert_eq!(patient.next(), Got::V0Beat);
+        assert_eq!(rig.stats().turned_away, 0);
+    }
+}
+
+/// What counts is how long the HELLO has been here, not how long it took.
+#[test]
+fn a_client_whose_hello_came_slowly_is_served() {
+    let caps = Caps::default().first_frame(Some(ms(60_000)));
+    let (mut rig, hold) = held(soon().caps(caps));
+    let (mut silent, mut slow) = (Peer::connect(rig.addr()), Peer::connect(rig.addr()));
+    let hello = hello();
+    let (beginning, rest) = hello.split_at(20);
+    slow.send(beginning);
+    let _holder = stand_still(&mut rig);
+    pass(LONG);
+    // The server is behind, but these have just come.
+    silent.send(&hello);
+    slow.send(rest);
+    hold.release();
+    silent.expect_welcome();
+    slow.expect_welcome();
+    rig.online();
+    rig.online();
+    assert_eq!(rig.stats().turned_away, 0);
+}
+
+#[test]
+fn a_server_can_be_told_to_serve_everybody() {
+    let (mut rig, hold) = held(config().stale_after(Duration::MAX));
+    let _holder = stand_still(&mut rig);
+    let mut late = Peer::connect(rig.addr());
+    late.send(&hello());
+    pass(LONG);
+    hold.release();
+    late.expect_welcome();
+    let (late_id, _) = rig.online();
+    drop(late);
+    assert!(matches!(rig.offline(late_id), Reason::ClosedByPeer | Reason::Reset));
+}

@@ -100,7 +100,11 @@ struct Run {
     beat: Option<Duration>,
     /// When it started, or polled again after it had been away.
     back_at: Instant,
-    /// When it polled again after it had been away for long enough to make that a stall.
+    /// When it last waited for something: until then the timer was looked after.
+    waited_until: Instant,
+    /// When it polled again after nobody had looked after the timer for long enough to make that a
+    /// stall. Sending where there is room does not look after it, nor does taking an item that is
+    /// there.
     stalled_until: Option<Instant>,
     last_beat_at: Instant,
     received: Vec<Message>,
@@ -114,16 +118,26 @@ impl Run {
     /// Takes one step. Returns whether there was a verdict.
     async fn step(&mut self, step: Step) -> bool {
         match step {
-            Step::Next(time) => match timeout(ms(time), self.near.next()).await {
-                Ok(Some(Ok(item))) => self.received.push(item),
-                Ok(Some(Err(error))) => return self.check_verdict(&error),
-                Ok(None) => panic!("nobody closed it"),
-                Err(_) => self.check_wait(),
-            },
+            Step::Next(time) => {
+                let began_at = Instant::now();
+                let next = timeout(ms(time), self.near.next()).await;
+                if began_at.elapsed() > Duration::ZERO {
+                    self.waited_until = Instant::now();
+                }
+                match next {
+                    Ok(Some(Ok(item))) => self.received.push(item),
+                    Ok(Some(Err(error))) => return self.check_verdict(&error),
+                    Ok(None) => panic!("nobody closed it"),
+                    Err(_) => self.check_wait(),
+                }
+            }
             Step::Send(time) => match timeout(ms(time), self.near.send(Message::Data(0))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return self.check_verdict(&error),
-                Err(_) => self.check_wait(),
+                Err(_) => {
+                    self.waited_until = Instant::now();
+                    self.check_wait();
+                }
             },
             Step::Feed => {
                 if let Some(Err(error)) = self.near.feed(Message::Data(0)).now_or_never() {
@@ -133,7 +147,7 @@ impl Run {
             Step::Away(time) => {
                 sleep(ms(time)).await;
                 self.back_at = Instant::now();
-                if ms(time) >= STALL_MIN {
+                if self.waited_until.elapsed() >= STALL_MIN {
                     self.stalled_until = Some(self.back_at);
                 }
             }
@@ -200,6 +214,7 @@ async fn run(schedule: Schedule) {
         limit: ms(schedule.limit),
         beat: schedule.beat.map(ms).filter(|_| schedule.room > 100),
         back_at: Instant::now(),
+        waited_until: Instant::now(),
         stalled_until: None,
         last_beat_at: Instant::now(),
         received: vec![],
@@ -216,8 +231,6 @@ async fn run(schedule: Schedule) {
 }
 
 proptest! {
-    // Fixed, until a rare schedule with beats every few milliseconds is understood: see the changelog.
-    #![proptest_config(ProptestConfig { cases: 64, rng_seed: proptest::test_runner::RngSeed::Fixed(1), ..ProptestConfig::default() })]
     #[test]
     fn a_silent_peer_gets_one_verdict_within_its_bound(schedule in schedules()) {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();

@@ -305,7 +305,7 @@ fn line(event: &Event) -> Line {
             text: "the server says that this client beats far more often than agreed".to_owned(),
             fields: json!({}),
         },
-        Event::Offline { peer, reason, unsent, beats } => {
+        Event::Offline { peer, reason, unsent, beats, .. } => {
             let fields = json!({
                 "peer": peer.to_string(),
                 "reason": reason.name(),

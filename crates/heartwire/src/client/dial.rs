@@ -252,7 +252,7 @@ pub struct AddressError {
 }
 
 /// An explanation after a colon, if there is one. It comes from elsewhere, so it cannot end the line.
-struct Detail<'a>(&'a str);
+pub(super) struct Detail<'a>(pub(super) &'a str);
 
 impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,9 @@ use std::net::Shutdown;
 
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Bye, ByeCode, Health, Retry, Welcome};
-use heartwire_core::{Connection, Event as FromPeer, Instant, Path, Spoken, Stall, StallWatch};
+use heartwire_core::{
+    Connection, Event as FromPeer, Instant, Path, Spoken, Stall, StallWatch, Violation,
+};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -21,11 +23,12 @@ use tracing::debug;
 use super::inbox::Inbox;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
+use super::pace::Pace;
 use super::transport::Transport;
-use super::{ClientConfig, Event, Gate, Link, Wishes, asked_to_close};
+use super::{ClientConfig, Event, Farewell, Gate, Link, Wishes, asked_to_close};
 use crate::kernel::KernelReport;
 use crate::tls::{Received, TlsError, TlsFault};
-use crate::{Reason, clock};
+use crate::{Reason, clock, sys};
 
 /// What a server gets to take the last messages and to close its side: a round trip on any path,
 /// with one lost packet.
@@ -38,6 +41,10 @@ const READS_BEFORE_JUDGING: usize = 64;
 /// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
 const LAST_READS_MAX: usize = 1024;
 
+/// A beat whose arrival is not known better than this tells nothing of the round trip. A socket that was
+/// read so recently need not be asked when its bytes came.
+const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
+
 /// One connection while it lasts.
 #[derive(Debug)]
 pub(super) struct Driver<'a, 'b> {
@@ -47,16 +54,23 @@ pub(super) struct Driver<'a, 'b> {
     progress: Option<Duration>,
     online_at: Option<Instant>,
     /// What the server said when it took its leave.
-    farewell: Option<(ByeCode, Retry, String)>,
+    farewell: Option<Farewell>,
     inbox: Inbox,
     outbox: &'b mut Outbox,
     outlet: &'b mut Outlet<'a>,
-    /// What is to be written before anything else.
-    hello: Option<Vec<u8>>,
     beats: u64,
     write_failed: bool,
     /// A beat that waits to be written says something that the server should read at once.
     has_news: bool,
+    /// What the server was told: how often we beat, if not as agreed, and how we are.
+    promised: Option<Duration>,
+    health: Health,
+    pace: Pace,
+    /// When it may be told of what has changed since.
+    news_at: Option<Instant>,
+    /// When the socket was last read.
+    read_at: Instant,
+    jiffy: Duration,
 }
 
 /// What a driver tells others of.
@@ -93,16 +107,26 @@ impl<'a, 'b> Driver<'a, 'b> {
             progress: config.progress,
             online_at: None,
             farewell: None,
-            hello: config.hello(),
             inbox: Inbox::default(),
             outbox,
             outlet,
             beats: 0,
             write_failed: false,
             has_news: false,
+            promised: None,
+            health: Health::Ok,
+            pace: Pace::new(now),
+            news_at: None,
+            read_at: now,
+            jiffy: clock::jiffy(),
         };
-        if driver.hello.is_none() {
-            driver.go_online(None, now);
+        match config.hello() {
+            Some(hello) => {
+                // What was kept from the last connection may not be sent before the WELCOME.
+                driver.outbox.hold();
+                driver.outbox.push_control(hello);
+            }
+            None => driver.go_online(None, now),
         }
         driver.inbox.push(said);
         driver
@@ -114,8 +138,10 @@ impl<'a, 'b> Driver<'a, 'b> {
         let DriverLink { peer, kernel, wishes, .. } = &self.link;
         let (peer, kernel) = (*peer, kernel.clone());
         self.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
+        self.outbox.release();
         self.connection.beat_now();
-        if let Some(promise) = wishes.promise() {
+        self.promised = wishes.promise();
+        if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
         if let Some(beat) = self.connection.poll_transmit(now) {
@@ -135,8 +161,8 @@ impl<'a, 'b> Driver<'a, 'b> {
     }
 
     /// What the server said about coming back, and why it left.
-    pub(super) fn take_farewell(&mut self) -> (Option<Retry>, String) {
-        self.farewell.take().map_or((None, String::new()), |(_, retry, why)| (Some(retry), why))
+    pub(super) const fn take_farewell(&mut self) -> Option<Farewell> {
+        self.farewell.take()
     }
 
     /// Beats that came from the peer.
@@ -169,8 +195,9 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Err(reason) => return End::Lost(reason),
             };
             // Deadlines mostly move later, so the timer stays as it is until it fires.
-            let deadline = [self.connection.poll_timeout(), self.progress_deadline(now)];
-            let deadline = deadline.into_iter().flatten().min();
+            let deadlines =
+                [self.connection.poll_timeout(), self.progress_deadline(now), self.news_at];
+            let deadline = deadlines.into_iter().flatten().min();
             if let Some(at) = deadline.filter(|&at| timer_at.is_none_or(|set| at < set)) {
                 timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(now));
                 timer_at = Some(at);
@@ -183,7 +210,7 @@ impl<'a, 'b> Driver<'a, 'b> {
                 () = ready(()), if !paused && self.transport.has_ended() => {}
                 _ = self.transport.stream().readable(), if !paused => {}
                 _ = self.transport.stream().writable(), if self.has_unwritten() => {}
-                () = self.link.wishes.changed.notified() => self.handle_wishes(),
+                () = self.link.wishes.changed.notified() => {}
                 message = messages.recv(), if self.takes_messages() => match message {
                     Some(message) => self.push(message),
                     None => return End::Closing,
@@ -207,10 +234,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             self.outlet.push_news(Event::Stalled(stall));
         }
         self.judge(now)?;
-        self.look_at_progress(now);
-        if let Some(hello) = self.hello.take() {
-            self.outbox.push_control(hello);
-        }
+        self.tell_news(now);
         self.transmit(now);
         self.take(messages);
         self.write(now)?;
@@ -260,10 +284,8 @@ impl<'a, 'b> Driver<'a, 'b> {
             Ok(Received::Closed | Received::Truncated) => Err(Reason::Truncated),
             Ok(Received::Bytes(len)) => {
                 self.inbox.filled(len);
-                // Not at `now`, which was before the read: a byte must not seem older than it is.
-                let now = clock::now();
-                self.connection.handle_heard(now);
-                self.feed(now)?;
+                self.handle_heard();
+                self.feed(clock::now())?;
                 Ok(true)
             }
             Ok(Received::Nothing) => Ok(false),
@@ -273,6 +295,27 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Err(Reason::Tls(fault))
             }
         }
+    }
+
+    /// Something was read. When it came is not when it was read, if this process stood still in between: a
+    /// round trip would seem that much longer, on both ends.
+    fn handle_heard(&mut self) {
+        // Not the time of this turn, which was before the read: a byte must not seem older than it is.
+        let now = clock::now();
+        let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
+        if self.connection.spoken() == Spoken::V1 && unread_for > ARRIVAL_SPAN {
+            // The kernel counts in jiffies and rounds to milliseconds, so it knows better only of what has
+            // been there for longer. One jiffy more, because the count itself can lag.
+            let rounding = self.jiffy + Duration::from_millis(1);
+            let since = sys::since_last_receive(self.transport.stream()).unwrap_or_default();
+            if since > rounding + self.jiffy {
+                let about = now.saturating_sub(since);
+                let latest = about.saturating_add(rounding + self.jiffy).min(now);
+                self.connection.handle_heard_between(about.saturating_sub(rounding), latest);
+                return;
+            }
+        }
+        self.connection.handle_heard(now);
     }
 
     /// Whether what the server said last is an alert of TLS, which begins with its type and version. No
@@ -294,8 +337,9 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Some(FromPeer::Data(body)) => self.outlet.push_data(body),
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
-                    self.farewell = Some((bye.code, bye.retry, bye.detail.to_owned()));
-                    return Err(Reason::Bye(bye.code));
+                    let Bye { code, retry, detail, .. } = bye;
+                    self.farewell = Some(Farewell { code, retry, detail: detail.to_owned() });
+                    return Err(Reason::Bye(code));
                 }
                 // No server of ours says so: it comes from clients.
                 Some(FromPeer::Hello(_)) => {}
@@ -327,20 +371,32 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.link.wishes.set_path(Some(path));
     }
 
-    /// The application wants something of the beats, or has checked in.
-    fn handle_wishes(&mut self) {
-        let agreed = self.connection.contract().and_then(|contract| contract.to_server.beat());
-        let now = self.connection.policy().beat();
-        let wish = self.link.wishes.promise().or(agreed);
-        if let Some(wish) = wish.filter(|_| wish != now) {
-            self.connection.promise(wish);
+    /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
+    /// know that yet. What changes faster than the server may be told is told as it is in the end.
+    fn tell_news(&mut self, now: Instant) {
+        self.news_at = None;
+        let Some(contract) = self.connection.contract() else { return };
+        let (agreed, floor) = (contract.to_server.beat(), contract.floor);
+        let (promise, health) = (self.link.wishes.promise(), self.health_at(now));
+        if (promise, health) == (self.promised, self.health) {
+            return;
         }
+        let interval = agreed.unwrap_or(floor);
+        if !self.pace.take(interval, now) {
+            self.news_at = Some(self.pace.next_at(interval));
+            return;
+        }
+        (self.promised, self.health) = (promise, health);
+        if let Some(interval) = promise.or(agreed) {
+            self.connection.promise(interval);
+        }
+        self.connection.set_health(health);
     }
 
-    fn look_at_progress(&mut self, now: Instant) {
-        let Some(within) = self.progress else { return };
+    fn health_at(&self, now: Instant) -> Health {
         let idle = now.saturating_since(self.link.wishes.checked_in_at());
-        self.connection.set_health(if idle >= within { Health::Degraded } else { Health::Ok });
+        let is_late = self.progress.is_some_and(|within| idle >= within);
+        if is_late { Health::Degraded } else { Health::Ok }
     }
 
     /// When the application will have failed to check in.
@@ -441,7 +497,7 @@ impl<'a, 'b> Driver<'a, 'b> {
     pub(super) async fn deliver_rest(&mut self, reason: Reason) -> Reason {
         self.read_rest(reason).await;
         match &self.farewell {
-            Some((code, ..)) if self.write_failed => Reason::Bye(*code),
+            Some(farewell) if self.write_failed => Reason::Bye(farewell.code),
             Some(_) | None => reason,
         }
     }
@@ -477,6 +533,27 @@ impl<'a, 'b> Driver<'a, 'b> {
         }
     }
 
+    /// Takes leave of a server that broke the protocol, and says how, within [`CLOSING_MAX`]. What waits to
+    /// be written stays. Without a WELCOME nothing may be said.
+    pub(super) async fn say_why(&mut self, violation: Violation) {
+        if self.connection.contract().is_none() {
+            return;
+        }
+        let is_too_fast = violation == Violation::TooFast;
+        let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
+        let detail = violation.to_string();
+        self.outbox.hold();
+        self.outbox.push_control(Bye::new(code, Retry::AtWill).detail(&detail).encode());
+        let said = timeout(CLOSING_MAX, async {
+            while self.has_unwritten() {
+                self.write_some().await?;
+            }
+            self.hang_up().await
+        });
+        let said = said.await;
+        debug!(in_time = said.is_ok(), %violation, "said why");
+    }
+
     /// Writes what was accepted and closes the connection, within [`CLOSING_MAX`].
     pub(super) async fn close(&mut self, messages: &mut UnboundedReceiver<Message>) {
         let closed = timeout(CLOSING_MAX, self.flush_and_close(messages)).await;
@@ -497,15 +574,26 @@ impl<'a, 'b> Driver<'a, 'b> {
             if !self.has_unwritten() {
                 break;
             }
-            self.outbox.write(&mut self.transport)?;
-            if self.has_unwritten() {
-                // A peer that is itself stuck in a write reads nothing until that has gone through.
-                tokio::select! {
-                    writable = self.transport.stream().writable() => writable?,
-                    discarded = discard(self.transport.stream(), &mut self.inbox) => discarded?,
-                }
+            self.write_some().await?;
+        }
+        self.hang_up().await
+    }
+
+    /// Writes what the kernel takes, and waits until it takes more if that was not all.
+    async fn write_some(&mut self) -> io::Result<()> {
+        self.outbox.write(&mut self.transport)?;
+        if self.has_unwritten() {
+            // A peer that is itself stuck in a write reads nothing until that has gone through.
+            tokio::select! {
+                writable = self.transport.stream().writable() => writable?,
+                discarded = discard(self.transport.stream(), &mut self.inbox) => discarded?,
             }
         }
+        Ok(())
+    }
+
+    /// Says that nothing follows, and waits until the peer says so too.
+    async fn hang_up(&mut self) -> io::Result<()> {
         // It is short, and there is room for it where everything else has just been taken.
         self.transport.close()?;
         let stream = self.transport.stream();

@@ -5,10 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use heartwire_core::Stall;
-use heartwire_core::v1::{Health, Welcome};
+use heartwire_core::v1::{ByeCode, Health, Retry, Welcome};
 use tokio::sync::mpsc;
 
-use super::dial::ConnectError;
+use super::dial::{ConnectError, Detail};
 use crate::Reason;
 use crate::kernel::KernelReport;
 
@@ -48,6 +48,7 @@ pub enum Event {
     /// application takes this event are added up.
     Stalled(Stall),
     /// The connection ended.
+    #[non_exhaustive]
     Offline {
         /// The address it was made to.
         peer: SocketAddr,
@@ -60,6 +61,9 @@ pub enum Event {
         unsent: usize,
         /// Beats that came from the server on this connection.
         beats: u64,
+        /// What the server said in taking its leave, on wire v1. It can be there with another reason than
+        /// [`Reason::Bye`] too, if this end had given up on the connection before it read that.
+        farewell: Option<Box<Farewell>>,
     },
     /// The next attempt begins after a wait.
     Waiting {
@@ -95,8 +99,12 @@ impl fmt::Display for Event {
             Self::Stalled(stall) => {
                 write!(f, "this process stood still for {:.3} s", stall.gap.as_secs_f64())
             }
-            Self::Offline { peer, reason, unsent, beats } => {
-                write!(f, "offline from {peer}: {reason} ({beats} beats received")?;
+            Self::Offline { peer, reason, unsent, beats, farewell } => {
+                write!(f, "offline from {peer}: {reason}")?;
+                if let Some(farewell) = farewell {
+                    write!(f, "{}", Detail(&farewell.detail))?;
+                }
+                write!(f, " ({beats} beats received")?;
                 if *unsent > 0 {
                     write!(f, ", {unsent} messages not sent")?;
                 }
@@ -109,6 +117,20 @@ impl fmt::Display for Event {
             Self::Closed => f.write_str("closed"),
         }
     }
+}
+
+/// What a server says in taking its leave: the contents of its BYE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Farewell {
+    /// Why it leaves.
+    pub code: ByeCode,
+    /// Whether to come back, and when. The client acts on it by itself: it ends, or waits for a moment in
+    /// that window instead of what its backoff would have drawn.
+    pub retry: Retry,
+    /// The server's explanation, at most 256 bytes; empty if there is none. It is somebody else's text:
+    /// escape it before it is shown.
+    pub detail: String,
 }
 
 /// The stream of a client's events.

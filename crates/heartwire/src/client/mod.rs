@@ -35,6 +35,7 @@ mod event;
 mod inbox;
 mod outbox;
 mod outlet;
+mod pace;
 mod task;
 mod transport;
 
@@ -48,7 +49,7 @@ use tracing::{Instrument, info_span};
 
 pub use config::{ClientConfig, Retry, WhileDisconnected};
 pub use dial::{AddressError, ConnectError};
-pub use event::{Event, Events, SendError};
+pub use event::{Event, Events, Farewell, SendError};
 use outbox::Message;
 use task::Task;
 
@@ -215,6 +216,9 @@ impl Client {
     /// which goes out at once.
     ///
     /// It is clamped to what the contract allows. On wire v0, which has no words for it, nothing happens.
+    ///
+    /// May be called as often as you like: a server sends away who beats far too often, so after 16 changes
+    /// in a row the client tells it one for each agreed interval, and of those in between the last.
     pub fn promise(&self, interval: Option<Duration>) {
         self.shared.wishes.set_promise(interval);
     }

@@ -25,6 +25,8 @@ pub(super) struct Outbox {
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that the kernel has taken.
     written: usize,
+    /// What must not be written yet, and comes after the frames.
+    held: VecDeque<Frame>,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,19 @@ impl Outbox {
         }
     }
 
+    /// Writes nothing of what is there but the rest of a frame whose writing has begun, until
+    /// [`release`](Self::release). What is put in from now on goes before it.
+    pub(super) fn hold(&mut self) {
+        let begun = usize::from(self.written > 0).min(self.frames.len());
+        let mut held = self.frames.split_off(begun);
+        held.append(&mut self.held);
+        self.held = held;
+    }
+
+    pub(super) fn release(&mut self) {
+        self.frames.append(&mut self.held);
+    }
+
     /// Writes until everything is written or the kernel takes no more. Returns how many bytes it
     /// took.
     pub(super) fn write(&mut self, transport: &mut Transport) -> io::Result<usize> {
@@ -161,6 +176,7 @@ impl Outbox {
         } else {
             false
         };
+        self.release();
         self.frames.retain(Frame::is_message);
         usize::from(begun)
     }

@@ -13,7 +13,8 @@ use super::drive::{Driver, DriverLink, End};
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
 use super::{
-    ClientConfig, ConnectError, Event, Gate, Link, Retry, WhileDisconnected, Wishes, asked_to_close,
+    ClientConfig, ConnectError, Event, Farewell, Gate, Link, Retry, WhileDisconnected, Wishes,
+    asked_to_close,
 };
 use crate::tls::TlsError;
 use crate::{Reason, clock};
@@ -122,6 +123,9 @@ impl Task {
                     let lasted_until = if is_dead { driver.last_heard() } else { clock::now() };
                     backoff.handle_disconnected(lasted_until);
                 }
+                if let Reason::Protocol(violation) = reason {
+                    driver.say_why(violation).await;
+                }
                 driver.deliver_rest(reason).await
             }
             End::Closing => {
@@ -131,15 +135,17 @@ impl Task {
             }
         };
         let beats = driver.beats();
-        let (hint, detail) = driver.take_farewell();
+        let farewell = driver.take_farewell();
+        let hint = farewell.as_ref().map(|farewell| farewell.retry);
         drop(driver);
         self.wishes.set_path(None);
         let unsent = self.settle_messages(reason, hint);
         if was_online {
-            outlet.emit(Event::Offline { peer, reason, unsent, beats }).await;
+            let farewell = farewell.map(Box::new);
+            outlet.emit(Event::Offline { peer, reason, unsent, beats, farewell }).await;
         } else if reason != Reason::Shutdown {
-            let error = match (reason, hint) {
-                (Reason::Bye(code), Some(retry)) => {
+            let error = match (reason, farewell) {
+                (Reason::Bye(code), Some(Farewell { retry, detail, .. })) => {
                     ConnectError::TurnedAway { peer, code, retry, detail }
                 }
                 (Reason::Tls(fault), _) => {

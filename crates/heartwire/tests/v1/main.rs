@@ -20,6 +20,7 @@ mod floods;
 mod gate;
 mod handshake;
 mod late;
+mod leaving;
 mod names;
 mod peer;
 mod promise;

@@ -490,8 +490,13 @@ impl Connection {
         })
     }
 
-    /// Makes a beat due at once. A client calls it at the start, so that its server knows early.
+    /// Makes a beat due at once. A client calls it at the start, so that its server knows early. An end
+    /// that echoes speaks only when it is asked, and does nothing: the other end may echo too, and two
+    /// such ends would answer each other for ever.
     pub fn beat_now(&mut self) {
+        if self.liveness.policy().echo() {
+            return;
+        }
         match self.stage {
             Stage::V0 | Stage::V1 | Stage::Opening { v0: true } => self.liveness.beat_now(),
             Stage::Raw

@@ -320,3 +320,14 @@ fn expect_keys(object: &Value, expected: &str) {
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(Event::name).collect()
 }
+
+/// Each would answer the other's answers for ever, if one of them began.
+#[test]
+fn two_ends_that_echo_have_nothing_to_say() {
+    let echoes = ["--no-beat", "--echo", "--limit", "1s"];
+    let server = Server::start(&echoes);
+    let mut client = Client::start(server.addr, &[&echoes[..], &["--retry", "never"]].concat());
+    assert_eq!(client.process.exit_code(), Some(5));
+    assert_eq!(client.event("offline").count("beats"), 0);
+    assert_eq!(server.event("offline").count("beats"), 0);
+}

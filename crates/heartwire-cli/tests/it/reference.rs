@@ -119,7 +119,7 @@ fn its_asking_server() {
     let args = ["--no-beat", "--echo", "--limit", "1s", "--retry", "never"];
     let mut client = Client::start(listener.local_addr().unwrap(), &args);
     let mut server = Peer::accept(&listener);
-    assert_eq!(server.receive(), Frame::Heart, "a client of ours begins with one");
+    // It answers, and does not begin.
     let mut last_byte_at = Instant::now();
     for beat in 0..6 {
         if beat > 0 {

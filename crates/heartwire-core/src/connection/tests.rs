@@ -217,6 +217,15 @@ fn a_client_can_beat_at_the_start() {
 }
 
 #[test]
+fn an_end_that_echoes_never_begins() {
+    Rig::new(settings(echo()))
+        .beat_now()
+        .wake(0, &[])
+        .receive(1_000, &frame::BEAT, &[Beat, WroteBeat])
+        .wake(1_000, &[]);
+}
+
+#[test]
 fn each_beat_is_answered_once_and_data_is_not() {
     Rig::new(settings(echo()))
         .receive(1_000, &frame::BEAT, &[Beat, WroteBeat])

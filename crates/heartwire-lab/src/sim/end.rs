@@ -130,7 +130,9 @@ impl Holder {
     /// The first beat of a connection, where there is one.
     pub(super) fn begin(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
         if begins_with_a_beat(self.side) {
-            self.ledger.note_beat_now();
+            if !self.in_force.echo {
+                self.ledger.note_beat_now();
+            }
             self.connection.beat_now();
         }
         self.transmit_first(net, now)

@@ -30,6 +30,14 @@ pub(crate) fn now() -> Instant {
     Instant::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Microseconds since 1970, on the clock that people set: for numbers that are to grow from one run to
+/// the next, and for nothing that is measured.
+pub(crate) fn wall_micros() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // Before 1970 the clock was never set.
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
 /// How long this machine has been suspended since it was started.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn suspended() -> Duration {

@@ -107,7 +107,8 @@ pub struct Agreed {
     /// What the client calls itself, if it does.
     pub name: Option<Box<str>>,
     /// Which one of the sessions under that name this is: later ones have higher numbers. 0 without a
-    /// name.
+    /// name. A server begins with the microseconds since 1970, so that later runs have higher numbers too,
+    /// unless the clock was set back by more than the earlier run had lasted.
     pub epoch: u64,
     /// Which program the client says it is.
     pub agent: Option<Box<str>>,

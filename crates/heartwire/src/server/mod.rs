@@ -67,6 +67,7 @@ use mio::{Poll, Waker};
 use shard::{Parts, Shard};
 use stats::{Counters, TurnCounters};
 
+use crate::clock;
 use crate::kernel::KernelReport;
 use crate::tls::SharedServerTls;
 
@@ -115,7 +116,8 @@ impl Server {
             tokens: config.tokens.clone(),
             tls: config.tls.clone(),
             addresses: AddressLimits::new(config.addresses),
-            names: Names::new(),
+            // Fewer than one a microsecond are given, so those of the next run are higher.
+            names: Names::new(clock::wall_micros()),
         }));
         let mut shards = Vec::new();
         let listeners =

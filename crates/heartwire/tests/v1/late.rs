@@ -25,14 +25,14 @@ fn held(config: ServerConfig) -> (Rig, Hold) {
     (Rig::acting(config, act), hold)
 }
 
-/// The client that makes it do so.
+/// The client that makes it do so, and its epoch.
 #[track_caller]
-fn stand_still(rig: &mut Rig) -> Peer {
+fn stand_still(rig: &mut Rig) -> (Peer, u64) {
     let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("holder", None));
-    let (id, _) = rig.online();
+    let (id, agreed) = rig.online();
     holder.data(b"stand still");
     rig.data(id);
-    holder
+    (holder, agreed.unwrap().epoch)
 }
 
 fn soon() -> ServerConfig {
@@ -42,7 +42,7 @@ fn soon() -> ServerConfig {
 #[test]
 fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
     let (mut rig, hold) = held(soon());
-    let _holder = stand_still(&mut rig);
+    let (_holder, epoch) = stand_still(&mut rig);
     let (mut dropped, mut reset) = (Peer::connect(rig.addr()), Peer::connect(rig.addr()));
     dropped.send(&hello());
     reset.send(&hello());
@@ -52,7 +52,7 @@ fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
     let mut half = Peer::connect(rig.addr());
     half.send(&hello_as("half", None));
     half.half_close();
-    // Nor was its name claimed, which would have cost an epoch. (The holder has the first one.)
+    // Nor was its name claimed, which would have cost an epoch.
     let mut fresh = Peer::connect(rig.addr());
     fresh.send(&hello_as("half", None));
     hold.release();
@@ -60,7 +60,7 @@ fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
     fresh.expect_welcome();
     let (_, agreed) = rig.online();
     let agreed = agreed.unwrap();
-    assert_eq!((agreed.name.as_deref(), agreed.epoch), (Some("half"), 2));
+    assert_eq!((agreed.name.as_deref(), agreed.epoch), (Some("half"), epoch + 1));
     rig.expect_quiet(ms(100));
     let stats = rig.stats();
     assert_eq!((stats.closed_by_peer + stats.reset, stats.turned_away), (3, 0));

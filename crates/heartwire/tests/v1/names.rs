@@ -287,3 +287,22 @@ fn many_sessions_under_few_names_are_heard_of_in_order() {
     assert_eq!(rig.handle().count(), 0);
     rig.finish();
 }
+
+#[test]
+fn epochs_grow_from_one_run_of_a_server_to_the_next() {
+    let mut last = 0;
+    for _ in 0..3 {
+        let mut rig = Rig::start(config());
+        for _ in 0..3 {
+            let (peer, welcome) = Peer::welcomed(rig.addr(), &hello_as("a", None));
+            let (id, _) = rig.online();
+            assert!(welcome.epoch > last, "{} after {last}", welcome.epoch);
+            last = welcome.epoch;
+            drop(peer);
+            rig.offline(id);
+        }
+        rig.finish();
+    }
+    // A number that every reader of JSON holds exactly.
+    assert!(last < 1 << 53);
+}

@@ -165,9 +165,9 @@ struct Entry {
 }
 
 impl Names {
-    /// No name is held, and the first epoch is 1.
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Registry { names: HashMap::new(), last_epoch: 0 }))
+    /// No name is held, and the first epoch is the one after `last_epoch`.
+    pub(crate) fn new(last_epoch: u64) -> Self {
+        Self(Mutex::new(Registry { names: HashMap::new(), last_epoch }))
     }
 
     /// A session that was authenticated as `principal` wants to be called `name`. A repeated claim

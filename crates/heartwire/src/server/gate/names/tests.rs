@@ -33,7 +33,7 @@ struct Rig(Names);
 
 impl Rig {
     fn new() -> Self {
-        Self(Names::new())
+        Self(Names::new(0))
     }
 
     #[track_caller]
@@ -253,7 +253,7 @@ fn a_fight_is_forgotten_with_the_name() {
 #[test]
 fn a_shard_that_is_gone_holds_no_name_and_waits_for_none() {
     let of = |shard, slot| SessionId::new(shard, slot, 0);
-    let names = Names::new();
+    let names = Names::new(0);
     let claim = |name, id| names.claim(name, alice(), id, at(0));
     let welcomed = |holder, epoch| Claim::After { holder, epoch, replaces: None };
     assert_eq!(claim("alone", of(1, 0)), yours(1));

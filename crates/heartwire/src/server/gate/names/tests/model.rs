@@ -157,7 +157,7 @@ impl StateMachineTest for NamesTest {
     type Reference = Model;
 
     fn init_test(_model: &Model) -> Names {
-        Names::new()
+        Names::new(0)
     }
 
     fn apply(names: Names, model: &Model, step: Step) -> Names {

@@ -45,7 +45,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            names: Names::new(),
+            names: Names::new(0),
             now: 0,
             sessions: BTreeMap::new(),
             messages: Vec::new(),

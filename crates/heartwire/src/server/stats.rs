@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use heartwire_core::Violation;
+use heartwire_core::v1::ByeCode;
 
 use crate::reason::Reason;
 
@@ -14,6 +15,12 @@ pub struct Stats {
     pub accepted: u64,
     /// Clients that were refused for want of room.
     pub refused: u64,
+    /// Clients that said a good HELLO, which is wire v1.
+    pub hellos: u64,
+    /// How many of those were let in.
+    pub welcomed: u64,
+    /// Times that a client promised its beats in another interval (wire v1).
+    pub promises: u64,
     /// Sessions that ended because the client closed, between frames.
     pub closed_by_peer: u64,
     /// Sessions that ended because the client closed in the middle of a frame.
@@ -36,6 +43,22 @@ pub struct Stats {
     pub no_first_frame: u64,
     /// How many of those took too long for a frame.
     pub slow_frame: u64,
+    /// How many of those sent a frame that may not come then.
+    pub unexpected: u64,
+    /// How many of those announced a beat of another length than wire v1 has.
+    pub beat_length: u64,
+    /// How many of those sent a HELLO that is not as specified.
+    pub bad_hello: u64,
+    /// How many of those speak no version of the wire that this server speaks.
+    pub no_common_version: u64,
+    /// How many of those sent a BYE that is not as specified.
+    pub bad_bye: u64,
+    /// How many of those gave back a number that no beat had.
+    pub unknown_nonce: u64,
+    /// How many of those promised a beat later than was agreed.
+    pub promise_too_long: u64,
+    /// How many of those beat far too often, though they were told.
+    pub too_fast: u64,
     /// Sessions that ended because the client did not read.
     pub slow_reader: u64,
     /// Sessions that the owner ended.
@@ -46,6 +69,20 @@ pub struct Stats {
     pub bye: u64,
     /// Clients that were turned away at the handshake.
     pub turned_away: u64,
+    /// How many of those because no contract suits both.
+    pub turned_away_conflict: u64,
+    /// How many of those because it has no good token.
+    pub turned_away_unauthorized: u64,
+    /// How many of those because a newer one came for the name it waited for.
+    pub turned_away_taken_over: u64,
+    /// How many of those because another session has its name.
+    pub turned_away_name_in_use: u64,
+    /// How many of those because its name is taken over too often.
+    pub turned_away_fighting: u64,
+    /// How many of those because nobody may have its name.
+    pub turned_away_protocol: u64,
+    /// How many of those because too many wait.
+    pub turned_away_full: u64,
     /// Sessions that a newer one of the same name took over.
     pub taken_over: u64,
     /// Connections that TLS ended: clients without it, or without a certificate that is accepted, or that
@@ -66,6 +103,9 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) stalls: AtomicU64,
+    pub(super) hellos: AtomicU64,
+    pub(super) welcomed: AtomicU64,
+    pub(super) promises: AtomicU64,
     closed_by_peer: AtomicU64,
     truncated: AtomicU64,
     reset: AtomicU64,
@@ -77,11 +117,26 @@ pub(super) struct Counters {
     beat_with_body: AtomicU64,
     no_first_frame: AtomicU64,
     slow_frame: AtomicU64,
+    unexpected: AtomicU64,
+    beat_length: AtomicU64,
+    bad_hello: AtomicU64,
+    no_common_version: AtomicU64,
+    bad_bye: AtomicU64,
+    unknown_nonce: AtomicU64,
+    promise_too_long: AtomicU64,
+    too_fast: AtomicU64,
     slow_reader: AtomicU64,
     kicked: AtomicU64,
     shutdown: AtomicU64,
     bye: AtomicU64,
     turned_away: AtomicU64,
+    turned_away_conflict: AtomicU64,
+    turned_away_unauthorized: AtomicU64,
+    turned_away_taken_over: AtomicU64,
+    turned_away_name_in_use: AtomicU64,
+    turned_away_fighting: AtomicU64,
+    turned_away_protocol: AtomicU64,
+    turned_away_full: AtomicU64,
     taken_over: AtomicU64,
     tls: AtomicU64,
     failed: AtomicU64,
@@ -104,7 +159,12 @@ impl Counters {
             Reason::Kicked => &self.kicked,
             Reason::Shutdown => &self.shutdown,
             Reason::Bye(_) => &self.bye,
-            Reason::TurnedAway(_) => &self.turned_away,
+            Reason::TurnedAway(code) => {
+                if let Some(counter) = self.of_code(*code) {
+                    counter.fetch_add(1, Relaxed);
+                }
+                &self.turned_away
+            }
             Reason::TakenOver => &self.taken_over,
             Reason::Tls(_) => &self.tls,
             Reason::Failed(_) => &self.failed,
@@ -120,15 +180,36 @@ impl Counters {
             Violation::BeatWithBody { .. } => Some(&self.beat_with_body),
             Violation::NoFirstFrame { .. } => Some(&self.no_first_frame),
             Violation::SlowFrame { .. } => Some(&self.slow_frame),
-            Violation::Unexpected { .. }
-            | Violation::BeatLength { .. }
-            | Violation::BadHello
-            | Violation::NoCommonVersion { .. }
-            | Violation::BadWelcome
-            | Violation::BadBye
-            | Violation::UnknownNonce
-            | Violation::PromiseTooLong { .. }
-            | Violation::TooFast
+            Violation::Unexpected { .. } => Some(&self.unexpected),
+            Violation::BeatLength { .. } => Some(&self.beat_length),
+            Violation::BadHello => Some(&self.bad_hello),
+            Violation::NoCommonVersion { .. } => Some(&self.no_common_version),
+            Violation::BadBye => Some(&self.bad_bye),
+            Violation::UnknownNonce => Some(&self.unknown_nonce),
+            Violation::PromiseTooLong { .. } => Some(&self.promise_too_long),
+            Violation::TooFast => Some(&self.too_fast),
+            // A server is not welcomed.
+            Violation::BadWelcome | _ => None,
+        }
+    }
+
+    /// Nobody is turned away for the others.
+    const fn of_code(&self, code: ByeCode) -> Option<&AtomicU64> {
+        match code {
+            ByeCode::Conflict => Some(&self.turned_away_conflict),
+            ByeCode::Unauthorized => Some(&self.turned_away_unauthorized),
+            ByeCode::TakenOver => Some(&self.turned_away_taken_over),
+            ByeCode::NameInUse => Some(&self.turned_away_name_in_use),
+            ByeCode::Fighting => Some(&self.turned_away_fighting),
+            ByeCode::Protocol => Some(&self.turned_away_protocol),
+            ByeCode::Full => Some(&self.turned_away_full),
+            ByeCode::Done
+            | ByeCode::Draining
+            | ByeCode::Version
+            | ByeCode::TooFast
+            | ByeCode::SlowReader
+            | ByeCode::Kicked
+            | ByeCode::Other(_)
             | _ => None,
         }
     }
@@ -137,6 +218,9 @@ impl Counters {
         Stats {
             accepted: self.accepted.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            hellos: self.hellos.load(Relaxed),
+            welcomed: self.welcomed.load(Relaxed),
+            promises: self.promises.load(Relaxed),
             closed_by_peer: self.closed_by_peer.load(Relaxed),
             truncated: self.truncated.load(Relaxed),
             reset: self.reset.load(Relaxed),
@@ -148,11 +232,26 @@ impl Counters {
             beat_with_body: self.beat_with_body.load(Relaxed),
             no_first_frame: self.no_first_frame.load(Relaxed),
             slow_frame: self.slow_frame.load(Relaxed),
+            unexpected: self.unexpected.load(Relaxed),
+            beat_length: self.beat_length.load(Relaxed),
+            bad_hello: self.bad_hello.load(Relaxed),
+            no_common_version: self.no_common_version.load(Relaxed),
+            bad_bye: self.bad_bye.load(Relaxed),
+            unknown_nonce: self.unknown_nonce.load(Relaxed),
+            promise_too_long: self.promise_too_long.load(Relaxed),
+            too_fast: self.too_fast.load(Relaxed),
             slow_reader: self.slow_reader.load(Relaxed),
             kicked: self.kicked.load(Relaxed),
             shutdown: self.shutdown.load(Relaxed),
             bye: self.bye.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
+            turned_away_conflict: self.turned_away_conflict.load(Relaxed),
+            turned_away_unauthorized: self.turned_away_unauthorized.load(Relaxed),
+            turned_away_taken_over: self.turned_away_taken_over.load(Relaxed),
+            turned_away_name_in_use: self.turned_away_name_in_use.load(Relaxed),
+            turned_away_fighting: self.turned_away_fighting.load(Relaxed),
+            turned_away_protocol: self.turned_away_protocol.load(Relaxed),
+            turned_away_full: self.turned_away_full.load(Relaxed),
             taken_over: self.taken_over.load(Relaxed),
             tls: self.tls.load(Relaxed),
             failed: self.failed.load(Relaxed),

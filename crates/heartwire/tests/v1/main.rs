@@ -16,6 +16,7 @@ mod both_ways;
 mod byes;
 mod client;
 mod coalescing;
+mod counts;
 mod floods;
 mod gate;
 mod handshake;

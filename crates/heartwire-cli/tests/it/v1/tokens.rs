@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::lines::Lines;
 use crate::peer::{HEART, Peer};
@@ -75,7 +76,11 @@ fn only_those_with_a_token_come_in() {
     });
     let (log, events) = (server.log.clone(), server.events.clone());
     let stopped = server.stop().pop().unwrap();
-    assert_eq!(stopped["turned_away"], 7);
+    assert_eq!(
+        (&stopped["turned_away"], &stopped["turned_away_unauthorized"]),
+        (&json!(7), &json!(7))
+    );
+    assert_eq!((stopped.count("hellos"), stopped.count("welcomed")), (10, 3));
     assert_eq!(stopped["protocol_error"], 1);
     let all = |lines: &Lines| lines.all().into_iter().map(|line| line.text).collect::<String>();
     let mut said = command_lines.concat() + &all(&log) + &all(&events);

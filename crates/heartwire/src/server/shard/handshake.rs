@@ -1,5 +1,6 @@
 //! Taking in a client that speaks v1, or turning it away; and telling the owner of anybody who is in.
 
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::string::ToString;
 
@@ -143,6 +144,7 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let contract: Contract = agreed.contract;
         session.connection.welcome(now, contract);
+        self.state.handle.counters().welcomed.fetch_add(1, Relaxed);
         // First of all, before whatever the owner may send when it hears of this client.
         session.queue(&Welcome::new(id.as_u64(), agreed.epoch, contract).encode());
         self.state.flush_later(slot);

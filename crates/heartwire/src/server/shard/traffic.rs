@@ -1,5 +1,7 @@
 //! Reading what came, and writing what was queued.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use heartwire_core::{Connection, Event as Input, Spoken};
 use mio::{Events, Token};
 
@@ -198,11 +200,15 @@ impl<H: Handler> Shard<H> {
                     session.beats = session.beats.saturating_add(1);
                     let limit = session.connection.policy().limit();
                     self.state.arm(slot);
+                    self.state.handle.counters().promises.fetch_add(1, Relaxed);
                     if let Some(beat) = beat {
                         self.tell(Event::Promise { id, beat, limit });
                     }
                 }
-                Ok(Some(Input::Hello(hello))) => self.handle_hello(slot, &hello, now),
+                Ok(Some(Input::Hello(hello))) => {
+                    self.state.handle.counters().hellos.fetch_add(1, Relaxed);
+                    self.handle_hello(slot, &hello, now);
+                }
                 // No client of ours gets that far: a server is not welcomed.
                 Ok(Some(Input::Welcome(_))) => {}
                 Ok(Some(Input::Bye(bye))) => return self.state.end(slot, Reason::Bye(bye.code)),

@@ -108,6 +108,9 @@ Examples:
       send three lines and leave
   heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:39002
       be known by a name, show a token, and tell the round trip
+  sensor | heartwire connect --check-in 1m --commands gateway.example:39002
+      be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
+      server expect a beat every 5 minutes only
 
 The end of standard input does not end the connection, unless --until-eof is given.
 
@@ -244,13 +247,28 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "raw")]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Longest time for the server to answer the handshake (wire v1).
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub(crate) handshake_timeout: Duration,
+    /// Longest time for the server to answer the handshake (wire v1) [default: 5s].
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    pub(crate) handshake_timeout: Option<Duration>,
 
     /// Print the round trip and what the server says of itself, at this interval (wire v1).
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
     pub(crate) path: Option<Duration>,
+
+    /// Promise the server a beat this often instead of as agreed, as near to that as it allows; it
+    /// judges accordingly (wire v1).
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    pub(crate) promise: Option<Duration>,
+
+    /// Say `degraded` in beats when standard input has brought nothing for this long: then whoever writes
+    /// it hangs, though this process does not (wire v1).
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    pub(crate) check_in: Option<Duration>,
+
+    /// Take lines of standard input that begin with a slash for commands: `/promise TIME`, `/promise
+    /// agreed`, and `/check-in`, which sends nothing. `//` begins a line of data with one slash (wire v1).
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) commands: bool,
 
     /// Speak bytes without the 8-byte heads. There are no beats then, and no limit unless --limit
     /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
@@ -444,6 +462,11 @@ pub(crate) struct OfferArgs {
 }
 
 impl OfferArgs {
+    /// Whether anything of it was typed.
+    pub(crate) const fn is_given(&self) -> bool {
+        self.floor.is_some() || self.ceiling.is_some()
+    }
+
     pub(crate) fn offer(&self, policy: &Policy) -> Result<Offer, Usage> {
         let mut offer = Offer::new(policy);
         if self.floor.is_some() {

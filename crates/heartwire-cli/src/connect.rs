@@ -1,10 +1,11 @@
 //! `heartwire connect`.
 
-use core::mem;
+mod input;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs;
-use std::io::{self, BufRead, Read, StdinLock, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
@@ -29,9 +30,7 @@ use crate::output::{
 };
 use crate::signals::Stop;
 
-/// A line of input longer than this is sent in several frames: the longest body that a server takes
-/// by default.
-const LINE_MAX: u64 = 64 * 1024;
+use input::{Input, promising};
 
 /// After a signal: the second that the client gives its server, and one for printing what came.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -46,6 +45,10 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         (Stop::listen()?, Client::start(config))
     };
     say(starting(args)?.render(SystemTime::now(), args.format));
+    if args.promise.is_some() {
+        client.promise(args.promise);
+        say(promising(args.promise).render(SystemTime::now(), args.format));
+    }
 
     let receiver = Receiver {
         client: client.clone(),
@@ -59,11 +62,10 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let thread = thread::Builder::new().name("events".to_owned());
     thread.spawn(move || ended.send(receiver.run(events)))?;
 
-    let sender = Sender { client: client.clone(), runtime: runtime.handle().clone() };
+    let input = Input::new(args, client.clone(), runtime.handle().clone());
     let (sent, sent_all) = oneshot::channel();
-    let raw = args.raw;
     let thread = thread::Builder::new().name("input".to_owned());
-    thread.spawn(move || sent.send(sender.run(raw)))?;
+    thread.spawn(move || sent.send(input.run()))?;
 
     if let Some(interval) = args.path {
         runtime.spawn(print_path(client.clone(), interval, args.format));
@@ -113,7 +115,6 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
     };
     let mut config = ClientConfig::new(args.target.clone())
         .wire(wire(args)?)
-        .handshake_timeout(args.handshake_timeout)
         .offer(args.offer.offer(&policy)?)
         .policy(policy)
         .caps(caps)
@@ -122,6 +123,12 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         .retry(args.retry)
         .while_disconnected(while_disconnected)
         .outbound_max(args.queue_max);
+    if let Some(within) = args.handshake_timeout {
+        config = config.handshake_timeout(within);
+    }
+    if let Some(within) = args.check_in {
+        config = config.progress(within);
+    }
     if let Some(name) = &args.name {
         valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
         config = config.name(name);
@@ -153,6 +160,11 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
 fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
     let needs_v0 = args.policy.preset == PresetArg::Reference || args.policy.echo;
     let wire = match args.wire {
+        _ if args.raw && args.offer.is_given() => {
+            return Err(Usage(
+                "--raw has no handshake, so --floor and --ceiling cannot go with it".to_owned(),
+            ));
+        }
         _ if args.raw => return Ok(Wire::Raw),
         Some(WireArg::V1) if args.policy.echo => {
             return Err(Usage("--echo answers beats of wire v0; on v1 both ends beat".to_owned()));
@@ -162,15 +174,25 @@ fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
         None if needs_v0 => Wire::V0,
         None => Wire::V1,
     };
-    if wire == Wire::V0 && (args.name.is_some() || args.token_file.is_some()) {
-        return Err(Usage(
-            "wire v0 has neither names nor tokens: --name and --token-file need v1".to_owned(),
-        ));
+    match lacking_on_v0(args) {
+        Some(what) if wire == Wire::V0 => Err(Usage(what.to_owned())),
+        Some(_) | None => Ok(wire),
     }
-    if wire == Wire::V0 && args.path.is_some() {
-        return Err(Usage("beats of wire v0 tell nothing of the path: --path needs v1".to_owned()));
-    }
-    Ok(wire)
+}
+
+/// What was typed that wire v0 has no words for.
+const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
+    Some(if args.name.is_some() || args.token_file.is_some() {
+        "wire v0 has neither names nor tokens: --name and --token-file need v1"
+    } else if args.path.is_some() {
+        "beats of wire v0 tell nothing of the path: --path needs v1"
+    } else if args.handshake_timeout.is_some() || args.offer.is_given() {
+        "wire v0 has no handshake: --handshake-timeout, --floor and --ceiling need v1"
+    } else if args.promise.is_some() || args.check_in.is_some() || args.commands {
+        "beats of wire v0 say nothing: --promise, --check-in and --commands need v1"
+    } else {
+        return None;
+    })
 }
 
 fn read_token(path: &Path) -> Result<String, Usage> {
@@ -388,59 +410,6 @@ fn path_line(path: &heartwire::Path) -> Line {
             "peer_health": path.peer_health.name(),
         }),
     }
-}
-
-/// Sends what comes from standard input.
-struct Sender {
-    client: Client,
-    runtime: Handle,
-}
-
-impl Sender {
-    /// Returns when the input has ended and everything is written to the connection.
-    fn run(self, raw: bool) -> io::Result<()> {
-        let mut input = io::stdin().lock();
-        let mut refused = 0_u64;
-        while let Some(data) = if raw { next_bytes(&mut input)? } else { next_line(&mut input)? } {
-            match self.runtime.block_on(self.client.send(data)) {
-                Ok(()) => {
-                    if mem::take(&mut refused) > 0 {
-                        say("heartwire: sending again");
-                    }
-                }
-                Err(error) => {
-                    refused += 1;
-                    if refused == 1 {
-                        say(format_args!("heartwire: input is dropped: {error}"));
-                    }
-                }
-            }
-        }
-        self.runtime.block_on(self.client.flush());
-        Ok(())
-    }
-}
-
-/// The next line without its end, or the next [`LINE_MAX`] bytes of a longer one.
-fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    if line.last() == Some(&b'\n') {
-        line.pop();
-    } else if input.fill_buf()?.first() == Some(&b'\n') {
-        // The line was as long as one frame can be: its end is not an empty line.
-        input.consume(1);
-    }
-    Ok(Some(line))
-}
-
-/// Whatever has come.
-fn next_bytes(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
-    let bytes = input.fill_buf()?.to_vec();
-    input.consume(bytes.len());
-    Ok((!bytes.is_empty()).then_some(bytes))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `heartwire serve`.
 
+mod listening;
+
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -8,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
 
+use heartwire::Side;
 use heartwire::server::{
     AddressCaps, Agreed, ChannelHandler, Control, Event, Events, Handle, Handler, Rate, Resumer,
     Server, ServerConfig, SessionId, SharedTokens, Tokens, TokensError, Wires, channel,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
-use heartwire::{Caps, Policy, Side};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -22,8 +24,8 @@ use crate::args::{
 };
 use crate::exit::{Exit, Usage};
 use crate::output::{
-    Line, Printer, contract_fields, describe_policy, millis, policy_fields, preview, say,
-    say_in_leaving, verdict_fields, violation, with,
+    Line, Printer, contract_fields, millis, preview, say, say_in_leaving, verdict_fields,
+    violation, with,
 };
 use crate::signals::{Hangup, Stop};
 
@@ -35,9 +37,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
-    if args.tokens.is_some() && args.require == Some(WireArg::V0) {
-        return Err(Usage("wire v0 has no tokens: --tokens needs v1".to_owned()).into());
-    }
+    check_wire(args)?;
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let tls = load_tls(args)?;
     let mut config = config(args, tokens.clone())?;
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     drop(sender);
 
     let mut printer = Printer::new(args.format);
-    printer.print(SystemTime::now(), listening(args, &server, caps, open_files)?)?;
+    printer.print(SystemTime::now(), listening::line(args, &server, caps, open_files)?)?;
     printer.flush()?;
     drop(printer);
 
@@ -143,6 +143,20 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
         caps = caps.frame(within);
     }
     Ok(config.caps(caps))
+}
+
+/// Nothing that was typed may be without effect.
+fn check_wire(args: &ServeArgs) -> Result<(), Usage> {
+    if args.require != Some(WireArg::V0) {
+        return Ok(());
+    }
+    if args.tokens.is_some() {
+        return Err(Usage("wire v0 has no tokens: --tokens needs v1".to_owned()));
+    }
+    if args.offer.is_given() {
+        return Err(Usage("wire v0 agrees on nothing: --floor and --ceiling need v1".to_owned()));
+    }
+    Ok(())
 }
 
 fn addresses(args: &ServeArgs) -> AddressCaps {
@@ -305,72 +319,6 @@ fn print_events(mut events: Events<Stamped>, format: Format, server: &Handle) ->
     }
     printer.print(SystemTime::now(), stopped(server))?;
     printer.flush()
-}
-
-fn listening(
-    args: &ServeArgs,
-    server: &Server,
-    caps: Caps,
-    open_files: Option<u64>,
-) -> anyhow::Result<Line> {
-    let policy = args.policy.policy(Side::Server)?;
-    let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
-    let on = addresses.join(" and ");
-    let files = open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
-    let first_frame = caps
-        .first_frame_within()
-        .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
-    let mark = server.receive_mark();
-    Ok(Line {
-        event: "listening",
-        text: format!(
-            "on {on}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
-             frames of {} B, {} B queued per session, first frame within {first_frame}",
-            describe_policy(&policy, "client"),
-            describe_coalescing(args.coalesce.unwrap_or(ServerConfig::COALESCE), mark, &policy),
-            server.kernel(),
-            args.sessions,
-            args.caps.frame_max,
-            args.queue_max,
-        ),
-        fields: json!({
-            "addresses": addresses,
-            "policy": policy_fields(&policy),
-            "receive_mark": mark,
-            "kernel": server.kernel().to_string(),
-            "sessions_max": args.sessions,
-            "open_files": open_files,
-            "frame_max": args.caps.frame_max,
-            "queue_max": args.queue_max,
-            "first_frame_ms": caps.first_frame_within().map(millis),
-            "drain_ms": millis(args.drain),
-        }),
-    })
-}
-
-/// What holding beats back saves, and what it costs.
-fn describe_coalescing(beats: u16, mark: u32, policy: &Policy) -> String {
-    if mark > 1 {
-        let short = match mark {
-            9 => "a data frame without a body".to_owned(),
-            _ => format!("a data frame of less than {mark} B, its head included,"),
-        };
-        let limit = policy.limit().unwrap_or_default();
-        return format!(
-            "up to {beats} of a client wait in the kernel; {short} can wait for more bytes, {limit:?} \
-             at most"
-        );
-    }
-    let why = if beats == 0 {
-        "--coalesce is 0"
-    } else if policy.echo() {
-        "they are to be answered"
-    } else if policy.limit().is_none() {
-        "no deadline would look for them"
-    } else {
-        "this system cannot hold them back"
-    };
-    format!("each is read as it comes: {why}")
 }
 
 fn line(event: &Event<Vec<u8>>) -> Line {

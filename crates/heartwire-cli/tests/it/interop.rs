@@ -167,8 +167,8 @@ const DOCUMENT: &str = include_str!("../../../../docs/events.md");
 const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
-        "addresses policy receive_mark kernel sessions_max open_files frame_max queue_max first_frame_ms \
-         drain_ms",
+        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel sessions_max open_files \
+         frame_max queue_max first_frame_ms drain_ms",
     ),
     ("online", "session peer wire"),
     ("data", "session bytes preview"),
@@ -209,6 +209,7 @@ pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
 ];
 pub(crate) const OF_CONNECT_V1: &[(&str, &str)] = &[
     ("starting", "target policy"),
+    ("promising", "beat_ms"),
     ("connecting", "attempt"),
     ("online", "peer kernel wire session epoch to_server to_client wake_bytes"),
     ("path", "rtt_ms unheard_ms peer_late_ms peer_health"),

@@ -20,6 +20,7 @@ mod hostile;
 mod interop;
 mod limits;
 mod lines;
+mod listening;
 mod peer;
 mod plan;
 mod program;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::program::{Client, Server, run};
 
 /// A certificate for `localhost` that vouches for itself, and its key.
-fn certificate(name: &str) -> (String, String) {
+pub(crate) fn certificate(name: &str) -> (String, String) {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tls");
     fs::create_dir_all(&directory).unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();

@@ -2,6 +2,7 @@
 
 mod admission;
 mod drain;
+mod input;
 mod names;
 mod second;
 mod tokens;

@@ -291,12 +291,12 @@ impl ServerConfig {
     }
 
     /// What comes on top of whatever a client writes at a time.
-    fn overhead(&self) -> u32 {
+    pub(super) fn overhead(&self) -> u32 {
         if self.tls.is_some() { u32::try_from(RECORD_OVERHEAD).unwrap_or(u32::MAX) } else { 0 }
     }
 
     /// The same for sessions that speak v1, where `receive_mark` is what it is for others.
-    fn wake_bytes(&self, receive_mark: u32) -> u32 {
+    pub(super) fn wake_bytes(&self, receive_mark: u32) -> u32 {
         if receive_mark == 1 {
             return 1;
         }

@@ -79,6 +79,8 @@ pub struct Server {
     local_addrs: Vec<SocketAddr>,
     kernel: KernelReport,
     receive_mark: u32,
+    wake_bytes_v0: u32,
+    wake_bytes_v1: u32,
 }
 
 impl Server {
@@ -151,6 +153,8 @@ impl Server {
             local_addrs: bound.local_addrs,
             kernel: bound.kernel,
             receive_mark,
+            wake_bytes_v0: receive_mark.saturating_sub(config.overhead()).max(1),
+            wake_bytes_v1: config.wake_bytes(receive_mark),
         };
         for (index, shard) in shards.into_iter().enumerate() {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));
@@ -182,12 +186,25 @@ impl Server {
         &self.kernel
     }
 
-    /// The low-water mark of each session's socket once its first frame has come: how many bytes it
-    /// takes to wake its shard before the deadline. 1 where [coalescing](ServerConfig::coalesce) is
-    /// off or this system cannot do it.
+    /// The low-water mark of the socket of a session on wire v0 once its first frame has come: how many
+    /// bytes, those of TLS included, it takes to wake its shard before the deadline. 1 where
+    /// [coalescing](ServerConfig::coalesce) is off or this system cannot do it.
     #[must_use]
     pub const fn receive_mark(&self) -> u32 {
         self.receive_mark
+    }
+
+    /// The shortest write of a client on wire v0 that wakes its shard before the deadline whatever lies in
+    /// its socket, in bytes of frames with their heads, once its first frame has come. 1: any.
+    #[must_use]
+    pub const fn wake_bytes_v0(&self) -> u32 {
+        self.wake_bytes_v0
+    }
+
+    /// The same on wire v1, where clients are told, and pad what is shorter and not to wait.
+    #[must_use]
+    pub const fn wake_bytes_v1(&self) -> u32 {
+        self.wake_bytes_v1
     }
 
     /// The server's commands, for any thread.

@@ -332,7 +332,8 @@ fn every_event_of_v1_has_the_documented_fields_and_no_others() {
         }),
         ("connect", || {
             let (mut second, addr) = Second::server(&QUICK_MS);
-            let args = [&QUICK[..], &["--path", "200ms", "--retry", "fixed:100ms"]].concat();
+            let own = ["--path", "200ms", "--promise", "1s", "--retry", "fixed:100ms"];
+            let args = [&QUICK[..], &own].concat();
             let client = Client::start_plain(addr, &args);
             client.event("path");
             second.obey("health 1");

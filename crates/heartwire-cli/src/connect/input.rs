@@ -1,0 +1,161 @@
+//! What comes from standard input: data for the server, and commands.
+
+use core::mem;
+use core::time::Duration;
+use std::io::{self, BufRead, Read, StdinLock};
+use std::time::SystemTime;
+
+use heartwire::client::Client;
+use serde_json::json;
+use tokio::runtime::Handle;
+
+use crate::args::{ConnectArgs, Format, duration};
+use crate::output::{Line, millis, say};
+
+/// A line of input longer than this is sent in several frames: the longest body that a server takes
+/// by default.
+const LINE_MAX: u64 = 64 * 1024;
+
+/// Sends what comes from standard input.
+pub(super) struct Input {
+    client: Client,
+    runtime: Handle,
+    raw: bool,
+    commands: bool,
+    /// Whatever comes shows that the application works.
+    checks_in: bool,
+    format: Format,
+    /// Messages dropped since one was accepted.
+    refused: u64,
+}
+
+/// What a line that begins with a slash asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    /// `None`: as was agreed.
+    Promise(Option<Duration>),
+    CheckIn,
+}
+
+impl Input {
+    pub(super) const fn new(args: &ConnectArgs, client: Client, runtime: Handle) -> Self {
+        Self {
+            client,
+            runtime,
+            raw: args.raw,
+            commands: args.commands,
+            checks_in: args.check_in.is_some(),
+            format: args.format,
+            refused: 0,
+        }
+    }
+
+    /// Returns when the input has ended and everything is written to the connection.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut input = io::stdin().lock();
+        if self.raw {
+            while let Some(data) = next_bytes(&mut input)? {
+                self.send(data);
+            }
+        } else {
+            let mut begins = true;
+            while let Some((line, ended)) = next_line(&mut input)? {
+                if self.checks_in {
+                    self.client.check_in();
+                }
+                if begins && self.commands && line.first() == Some(&b'/') {
+                    self.obey(line);
+                } else {
+                    self.send(line);
+                }
+                begins = ended;
+            }
+        }
+        self.runtime.block_on(self.client.flush());
+        Ok(())
+    }
+
+    fn send(&mut self, data: Vec<u8>) {
+        match self.runtime.block_on(self.client.send(data)) {
+            Ok(()) => {
+                if mem::take(&mut self.refused) > 0 {
+                    say("heartwire: sending again");
+                }
+            }
+            Err(error) => {
+                self.refused += 1;
+                if self.refused == 1 {
+                    say(format_args!("heartwire: input is dropped: {error}"));
+                }
+            }
+        }
+    }
+
+    /// A line that begins with a slash: a command, or data that begins with one slash less.
+    fn obey(&mut self, mut line: Vec<u8>) {
+        line.remove(0);
+        if line.first() == Some(&b'/') {
+            return self.send(line);
+        }
+        match command(&String::from_utf8_lossy(&line)) {
+            Ok(Command::CheckIn) => self.client.check_in(),
+            Ok(Command::Promise(interval)) => {
+                self.client.promise(interval);
+                say(promising(interval).render(SystemTime::now(), self.format));
+            }
+            Err(error) => say(format_args!("heartwire: {error}")),
+        }
+    }
+}
+
+/// What is asked for; the contract may allow less.
+pub(super) fn promising(interval: Option<Duration>) -> Line {
+    let often = interval.map_or_else(|| "as agreed".to_owned(), |beat| format!("every {beat:?}"));
+    Line {
+        event: "promising",
+        text: format!("a beat {often}"),
+        fields: json!({ "beat_ms": interval.map(millis) }),
+    }
+}
+
+/// What a line says after its slash.
+fn command(text: &str) -> Result<Command, String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words.as_slice() {
+        ["check-in"] => Ok(Command::CheckIn),
+        ["promise", "agreed"] => Ok(Command::Promise(None)),
+        ["promise", time] => duration(time)
+            .map(|interval| Command::Promise(Some(interval)))
+            .map_err(|error| format!("/promise {}: {error}", time.escape_debug())),
+        _ => Err(format!(
+            "/{} is no command: there are /promise TIME, /promise agreed and /check-in, and // begins a \
+             line of data",
+            text.escape_debug()
+        )),
+    }
+}
+
+/// The next line without its end and `true`; or the next [`LINE_MAX`] bytes of a longer one and, unless its
+/// end comes after them, `false`.
+fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<(Vec<u8>, bool)>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut ended = line.last() == Some(&b'\n');
+    if ended {
+        line.pop();
+    } else if input.fill_buf()?.first() == Some(&b'\n') {
+        // The line was as long as one frame can be: its end is not an empty line.
+        input.consume(1);
+        ended = true;
+    }
+    Ok(Some((line, ended)))
+}
+
+/// Whatever has come.
+fn next_bytes(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
+    let bytes = input.fill_buf()?.to_vec();
+    input.consume(bytes.len());
+    Ok((!bytes.is_empty()).then_some(bytes))
+}

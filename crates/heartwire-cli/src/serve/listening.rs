@@ -1,0 +1,109 @@
+//! What `heartwire serve` says when it starts: all that is in force.
+
+use core::net::SocketAddr;
+
+use heartwire::server::{Server, ServerConfig};
+use heartwire::{Caps, Policy, Side};
+use serde_json::json;
+
+use crate::args::{ServeArgs, WireArg};
+use crate::output::{Line, describe_policy, millis, policy_fields};
+
+pub(super) fn line(
+    args: &ServeArgs,
+    server: &Server,
+    caps: Caps,
+    open_files: Option<u64>,
+) -> anyhow::Result<Line> {
+    let policy = args.policy.policy(Side::Server)?;
+    let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
+    let on = addresses.join(" and ");
+    let tls = if args.tls.tls_cert.is_some() { " with TLS" } else { "" };
+    let files = open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
+    let first_frame = caps
+        .first_frame_within()
+        .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
+    let wires = Wires::of(args);
+    Ok(Line {
+        event: "listening",
+        text: format!(
+            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
+             frames of {} B, {} B queued per session, first frame within {first_frame}",
+            describe_policy(&policy, "client"),
+            describe_coalescing(args, server, wires, &policy),
+            server.kernel(),
+            args.sessions,
+            args.caps.frame_max,
+            args.queue_max,
+        ),
+        fields: json!({
+            "addresses": addresses,
+            "tls": args.tls.tls_cert.is_some(),
+            "policy": policy_fields(&policy),
+            "receive_mark": server.receive_mark(),
+            "wake_bytes_v0": wires.v0.then(|| server.wake_bytes_v0()),
+            "wake_bytes_v1": wires.v1.then(|| server.wake_bytes_v1()),
+            "kernel": server.kernel().to_string(),
+            "sessions_max": args.sessions,
+            "open_files": open_files,
+            "frame_max": args.caps.frame_max,
+            "queue_max": args.queue_max,
+            "first_frame_ms": caps.first_frame_within().map(millis),
+            "drain_ms": millis(args.drain),
+        }),
+    })
+}
+
+/// Which versions are spoken.
+#[derive(Clone, Copy)]
+struct Wires {
+    v0: bool,
+    v1: bool,
+}
+
+impl Wires {
+    fn of(args: &ServeArgs) -> Self {
+        let v0 = args.tokens.is_none() && args.require != Some(WireArg::V1);
+        Self { v0, v1: args.require != Some(WireArg::V0) }
+    }
+}
+
+/// What holding beats back saves, and what it costs.
+fn describe_coalescing(args: &ServeArgs, server: &Server, wires: Wires, policy: &Policy) -> String {
+    if server.receive_mark() == 1 {
+        let why = if args.coalesce == Some(0) {
+            "--coalesce is 0"
+        } else if policy.echo() {
+            "they are to be answered"
+        } else if policy.limit().is_none() {
+            "no deadline would look for them"
+        } else {
+            "this system cannot hold them back"
+        };
+        return format!("each is read as it comes: {why}");
+    }
+    let both = wires.v0 && wires.v1;
+    let on = |wire: &str| if both { format!(" on {wire}") } else { String::new() };
+    let v0 = wires.v0.then(|| {
+        let short = match server.wake_bytes_v0() {
+            9 => "a data frame without a body".to_owned(),
+            bytes => format!("a data frame of less than {bytes} B, its head included,"),
+        };
+        format!(
+            "up to {} of a client{} wait in the kernel, and {short} can wait for more bytes, {:?} at most",
+            args.coalesce.unwrap_or(ServerConfig::COALESCE),
+            on("v0"),
+            policy.limit().unwrap_or_default(),
+        )
+    });
+    let v1 = wires.v1.then(|| {
+        format!(
+            "up to {} of a client{} wait in the kernel, and no data: what is short is padded to {} B",
+            args.coalesce.unwrap_or(ServerConfig::COALESCE_V1),
+            on("v1"),
+            server.wake_bytes_v1(),
+        )
+    });
+    let parts: Vec<String> = [v0, v1].into_iter().flatten().collect();
+    parts.join(";\n         ")
+}

@@ -1,10 +1,18 @@
 //! Lives of connections in a simulated world, and drivers that are broken on purpose.
 
-use heartwire_core::Side;
-use heartwire_lab::sim::{Broken, Invariant, kept, run_many, run_misplanned, run_seed, trace_seed};
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-/// What has to be run before each change lands.
-const SEEDS: u64 = 10_000;
+use std::process::{Command, Output};
+
+use heartwire_core::Side;
+use heartwire_lab::sim::{
+    Broken, Invariant, kept, run_life, run_many, run_misplanned, run_round_trips, run_seed,
+    trace_seed,
+};
+use serde_json::Value;
+
+/// Lives before each change lands; `.ci/run` has more, in release.
+const SEEDS: u64 = 4_000;
 
 /// A driver that breaks a rule is found out within so many lives.
 const SEEDS_TO_FIND: u64 = 20_000;
@@ -14,31 +22,33 @@ fn jobs() -> usize {
 }
 
 #[test]
-fn ten_thousand_lives_keep_every_promise() {
+fn thousands_of_seeds_keep_every_promise_and_show_everything_that_can_happen() {
     let totals = run_many(0..SEEDS, jobs(), |_| {});
     let failures: Vec<String> = totals.failures.iter().map(ToString::to_string).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert_eq!(totals.runs, SEEDS);
+    assert_eq!(totals.seeds, SEEDS);
     // They were lives worth the name.
-    assert!(totals.sum.connections > 2 * SEEDS, "{totals:?}");
-    assert!(totals.sum.verdicts > SEEDS, "{totals:?}");
+    assert!(totals.lives.sums.connections > 2 * SEEDS, "{totals:?}");
+    assert!(totals.lives.sums.verdicts > SEEDS, "{totals:?}");
+    assert!(totals.never_happened().is_empty(), "{totals:?}");
 }
 
 #[test]
 fn seeds_that_once_found_something_find_nothing_any_more() {
     for kept in kept() {
-        if let Err(failure) = run_seed(kept.seed, None) {
+        if let Err(failure) = run_seed(kept.seed) {
             panic!("{}: {failure}", kept.why);
         }
     }
 }
 
 #[test]
-fn a_seed_is_the_same_life_each_time() {
+fn a_seed_is_the_same_each_time() {
     for seed in 0..50 {
-        let (outcome, lines) = trace_seed(seed);
-        assert_eq!(outcome, run_seed(seed, None));
-        assert_eq!((outcome, lines), trace_seed(seed));
+        let traced = trace_seed(seed);
+        assert_eq!(traced, trace_seed(seed));
+        let failed = traced.into_iter().find_map(|run| run.failure);
+        assert_eq!(failed, run_seed(seed).err());
     }
 }
 
@@ -46,9 +56,14 @@ fn a_seed_is_the_same_life_each_time() {
 #[track_caller]
 fn is_found_out(broken: Broken, side: Side) {
     let expected = broken.breaks();
-    let found = (0..SEEDS_TO_FIND)
-        .filter_map(|seed| run_seed(seed, Some((side, broken))).err())
-        .any(|failure| failure.invariant == expected);
+    let run = |seed| {
+        let broken = Some((side, broken));
+        if expected == Invariant::TrueRoundTrip {
+            return run_round_trips(seed, broken).err();
+        }
+        run_life(seed, broken).err()
+    };
+    let found = (0..SEEDS_TO_FIND).filter_map(run).any(|failure| failure.invariant == expected);
     assert!(found, "{broken:?} on the {side:?}: {} never failed", expected.name());
 }
 
@@ -75,11 +90,18 @@ macro_rules! is_found_out {
             let tested = [$(Broken::$broken),+];
             assert!(Broken::ALL.iter().all(|broken| tested.contains(broken)));
         }
+
+        #[test]
+        fn every_promise_is_broken_by_somebody() {
+            let broken = [$(Broken::$broken.breaks()),+, Invariant::AsPlanned];
+            assert!(Invariant::ALL.iter().all(|promise| broken.contains(promise)));
+        }
     };
 }
 
 is_found_out! {
     who_judges_early: JudgesEarly on Client, Server;
+    who_judges_unheard_early: JudgesUnheardEarly on Client, Server;
     who_judges_late: JudgesLate on Client, Server;
     who_never_judges: NeverJudges on Client, Server;
     who_judges_before_reading: JudgesBeforeReading on Client, Server;
@@ -92,6 +114,7 @@ is_found_out! {
     who_hears_itself: HearsItself on Client, Server;
     who_stamps_before_reading: StampsBeforeReading on Client, Server;
     who_stamps_when_found: StampsWhenFound on Server;
+    who_stamps_vaguely: StampsVaguely on Client, Server;
     who_trusts_jiffies: TrustsJiffies on Server;
     who_tells_twice: TellsTwice on Client, Server;
     who_tells_wrong_figures: TellsWrongFigures on Client, Server;
@@ -103,4 +126,50 @@ is_found_out! {
     who_repeats_partial_frames: RepeatsPartialFrames on Client, Server;
     who_loses_last_words: LosesLastWords on Client, Server;
     who_hurries_frames: HurriesFrames on Client, Server;
+}
+
+const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
+
+fn lab(args: &[&str]) -> Output {
+    Command::new(LAB).arg("sim").args(args).output().unwrap()
+}
+
+#[test]
+fn the_command_prints_what_happened_in_each_format() {
+    let args = ["--seeds", "200", "--from", "7", "--jobs", "2"];
+    let text = String::from_utf8(lab(&args).stdout).unwrap();
+    assert!(text.contains("200 seeds from 7 on kept every promise"), "{text}");
+    let json = lab(&[&args[..], &["--format", "json"]].concat());
+    assert!(json.status.success());
+    let object: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(object["kept_every_promise"], 200);
+    assert!(object["mishaps"]["lost"].as_u64().unwrap() > 0, "{object}");
+    assert!(object["ends"]["silence"].as_u64().unwrap() > 0, "{object}");
+}
+
+#[test]
+fn one_seed_is_told_line_by_line() {
+    let text = String::from_utf8(lab(&["--seed", "3"]).stdout).unwrap();
+    assert!(text.contains("connected") && text.ends_with("seed 3 keeps every promise\n"), "{text}");
+    let json = lab(&["--seed", "3", "--format", "json"]);
+    let object: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(object["runs"][0]["run"], "life");
+    assert_eq!(object["runs"][0]["failure"], Value::Null);
+}
+
+#[test]
+fn the_command_runs_the_kept_seeds() {
+    let all = lab(&["--kept", "--format", "json"]);
+    assert!(all.status.success());
+    let object: Value = serde_json::from_slice(&all.stdout).unwrap();
+    assert_eq!(object["kept"].as_array().unwrap().len(), kept().count());
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    for args in [&["--seeds", "0"][..], &["--seed", "1", "--kept"], &["--jobs", "0"]] {
+        assert_eq!(lab(args).status.code(), Some(2), "{args:?}");
+    }
+    let beyond = lab(&["--from", "18446744073709551615"]);
+    assert_eq!(beyond.status.code(), Some(1));
 }

@@ -37,9 +37,29 @@ pub enum Invariant {
     TrueFigures,
     /// A fault is found when the plan says.
     AsPlanned,
+    /// The round trip that beats of wire v1 tell is that of the path.
+    TrueRoundTrip,
 }
 
 impl Invariant {
+    /// Every promise.
+    pub const ALL: [Self; 14] = [
+        Self::NeverEarly,
+        Self::ReadFirst,
+        Self::AlwaysByTheBound,
+        Self::NeverTwice,
+        Self::NothingAfterOffline,
+        Self::NoEchoLoop,
+        Self::BeatsOnTime,
+        Self::SameBytes,
+        Self::NothingLost,
+        Self::HealthyLives,
+        Self::NoFalseViolation,
+        Self::TrueFigures,
+        Self::AsPlanned,
+        Self::TrueRoundTrip,
+    ];
+
     /// A short name, for people and programs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -57,6 +77,7 @@ impl Invariant {
             Self::NoFalseViolation => "no-false-violation",
             Self::TrueFigures => "true-figures",
             Self::AsPlanned => "as-planned",
+            Self::TrueRoundTrip => "true-round-trip",
         }
     }
 }
@@ -96,7 +117,7 @@ impl fmt::Display for Failure {
         let side = side_name(self.side);
         write!(
             f,
-            "seed {}: {} broken at {} by the {side}: {}\n  replay: heartwire-lab sim --seed {} --trace",
+            "seed {}: {} broken at {} by the {side}: {}\n  replay: heartwire-lab sim --seed {}",
             self.seed,
             self.invariant.name(),
             self.at,

@@ -8,6 +8,8 @@ use super::breach::Invariant;
 pub enum Broken {
     /// It calls a peer dead a twentieth before the limit.
     JudgesEarly,
+    /// It gives the verdict that the peer does not hear it half a limit too early.
+    JudgesUnheardEarly,
     /// It calls a peer dead a tenth, and a tick, after it should have.
     JudgesLate,
     /// It lets every deadline pass.
@@ -32,6 +34,8 @@ pub enum Broken {
     StampsBeforeReading,
     /// It stamps bytes that it found with the time of the read, not with the kernel's.
     StampsWhenFound,
+    /// It believes to know the arrival of bytes a tenth of its limit less well than it does.
+    StampsVaguely,
     /// It trusts the kernel's jiffies to the nanosecond.
     TrustsJiffies,
     /// It tells a verdict twice.
@@ -58,8 +62,9 @@ pub enum Broken {
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::JudgesEarly,
+        Self::JudgesUnheardEarly,
         Self::JudgesLate,
         Self::NeverJudges,
         Self::JudgesBeforeReading,
@@ -72,6 +77,7 @@ impl Broken {
         Self::HearsItself,
         Self::StampsBeforeReading,
         Self::StampsWhenFound,
+        Self::StampsVaguely,
         Self::TrustsJiffies,
         Self::TellsTwice,
         Self::TellsWrongFigures,
@@ -90,6 +96,7 @@ impl Broken {
     pub const fn breaks(self) -> Invariant {
         match self {
             Self::JudgesEarly
+            | Self::JudgesUnheardEarly
             | Self::IgnoresStalls
             | Self::IgnoresSuspends
             | Self::HearsWholeFramesOnly
@@ -110,6 +117,7 @@ impl Broken {
             Self::NeverBeats => Invariant::BeatsOnTime,
             Self::LosesPartialFrames | Self::RepeatsPartialFrames => Invariant::SameBytes,
             Self::LosesLastWords => Invariant::NothingLost,
+            Self::StampsVaguely => Invariant::TrueRoundTrip,
             Self::HurriesFrames => Invariant::NoFalseViolation,
         }
     }

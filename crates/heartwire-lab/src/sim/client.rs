@@ -262,7 +262,7 @@ impl Online {
 
     fn sleep(&mut self, net: &mut Net) {
         let host = self.holder.host;
-        let deadline = self.holder.connection.poll_timeout();
+        let deadline = self.holder.deadline(net.clock(host));
         // Deadlines mostly move later, so the timer stays as it is until it rings.
         if let Some(at) = deadline.filter(|&at| self.timer_at.is_none_or(|set| at < set)) {
             self.timer_at = Some(at);

@@ -8,55 +8,77 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::Context;
+use clap::ValueEnum;
+use serde_json::json;
 
-use super::{Totals, kept, run_many, run_seed, trace_planned, trace_seed};
+use super::{kept, report, run_many, run_seed, trace_seed};
 use crate::output;
 
-/// What can be typed after `sim`.
-#[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 Examples:
   heartwire-lab sim --seeds 1000000
-      a million lives, on all processors
-  heartwire-lab sim --seed 4711 --trace
-      one of them, and what happened in it
+      a million seeds, on all processors
+  heartwire-lab sim --from 1000000 --seeds 50000 --jobs 1 --format json
+      others, on one processor, as one object
+  heartwire-lab sim --seed 4711
+      what happens in one of them
   heartwire-lab sim --kept
       those that once found something
 
-Each seed is run twice: as a life, in which anything can go wrong, and with one fault alone, which
-both ends have to find when the plan says. The same seed is the same on every machine, until the
-simulator changes.
+Each seed is three runs: a life, in which anything can go wrong; one fault alone, which both ends have to
+find when the plan says; and a quiet path, whose round trip the beats have to tell. The same seed is the
+same on every machine, until the simulator changes.
 
-Exit codes: 0 no promise was broken, 1 one was, or something failed, 2 options that make no sense.")]
+Exit codes:
+  0  no promise was broken
+  1  one was; or in 10,000 seeds or more something never happened that can; or there are no such
+     seeds; or the output could not be written
+  2  usage";
+
+/// Among so many seeds everything happens that can.
+const ENOUGH_FOR_ALL: u64 = 10_000;
+
+/// How often progress is reported.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+const PROGRESS_EVERY_LOGGED: Duration = Duration::from_secs(10);
+
+/// What can be typed after `sim`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// How many seeds to run.
-    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(long, value_name = "N", default_value = "100000",
+          value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
     /// The first of them.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
 
-    /// Threads [default: the number of processors].
+    /// Threads, 1 to 1024 [default: the number of processors].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// Run this seed alone.
+    /// Run this seed alone, and print what happens in it.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "jobs", "kept"])]
     seed: Option<u64>,
-
-    /// Print what happens in it.
-    #[arg(long, requires = "seed")]
-    trace: bool,
 
     /// Run the seeds that once found something.
     #[arg(long, conflicts_with_all = ["seeds", "from", "jobs"])]
     kept: bool,
+
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
-/// How often progress is reported.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-const PROGRESS_EVERY_LOGGED: Duration = Duration::from_secs(10);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+}
 
 /// Runs it.
 ///
@@ -64,12 +86,17 @@ const PROGRESS_EVERY_LOGGED: Duration = Duration::from_secs(10);
 ///
 /// When the output cannot be written, or the seeds asked for do not exist.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if let Some(seed) = args.seed {
-        return run_one(seed, args.trace);
-    }
-    if args.kept {
-        return run_kept();
-    }
+    let all_well = if let Some(seed) = args.seed {
+        run_one(seed, args.format)?
+    } else if args.kept {
+        run_kept(args.format)?
+    } else {
+        run_range(args)?
+    };
+    Ok(if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_range(args: &Args) -> anyhow::Result<bool> {
     let end = args.from.checked_add(args.seeds).context("there are no seeds above 2^64 - 1")?;
     let jobs = args
         .jobs
@@ -78,77 +105,77 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let progress = Progress::new(args.seeds);
     let totals = run_many(args.from..end, jobs, |done| progress.report(done));
     progress.clear();
-    report(args, &totals, begun_at.elapsed())
-}
-
-fn report(args: &Args, totals: &Totals, took: Duration) -> anyhow::Result<ExitCode> {
-    for failure in &totals.failures {
-        output::print(failure)?;
-    }
-    let Totals { runs, sum, failures } = totals;
-    output::print(format_args!(
-        "{runs} seeds from {} on kept every promise: {:.1} days, {} connections, {} verdicts, {} \
-         beats, {} things that happened, in {:.1} s ({:.0} seeds a second)",
-        args.from,
-        sum.time.as_secs_f64() / 86_400.0,
-        sum.connections,
-        sum.verdicts,
-        sum.beats,
-        sum.steps,
-        took.as_secs_f64(),
-        ratio(*runs, took),
-    ))?;
-    if failures.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    output::print(format_args!(
-        "{} broke one. Keep such a seed in crates/heartwire-lab/seeds/kept.txt",
-        failures.len()
-    ))?;
-    Ok(ExitCode::FAILURE)
-}
-
-#[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "for people to read")]
-fn ratio(runs: u64, took: Duration) -> f64 {
-    runs as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE)
-}
-
-fn run_one(seed: u64, trace: bool) -> anyhow::Result<ExitCode> {
-    let (life, lines) = trace_seed(seed);
-    print_lines("life", &lines, trace)?;
-    let (planned, lines) = trace_planned(seed);
-    print_lines("plan", &lines, trace)?;
-    match life.and_then(|summary| planned.map(|()| summary)) {
-        Ok(summary) => {
-            output::print(format_args!("seed {seed} keeps every promise: {summary:?}"))?;
-            Ok(ExitCode::SUCCESS)
+    let took = begun_at.elapsed();
+    match args.format {
+        Format::Text => {
+            report::text(args.from, &totals, took).iter().try_for_each(output::print)?
         }
-        Err(failure) => {
-            output::print(failure)?;
-            Ok(ExitCode::FAILURE)
+        Format::Json => output::print(report::object(args.from, &totals, took))?,
+    }
+    if !totals.failures.is_empty() {
+        output::say(format_args!(
+            "{} seeds broke a promise; keep such a seed in crates/heartwire-lab/seeds/kept.txt",
+            totals.failures.len()
+        ));
+        return Ok(false);
+    }
+    let missing = totals.never_happened();
+    if args.seeds >= ENOUGH_FOR_ALL && !missing.is_empty() {
+        output::say(format_args!("never happened: {}", missing.join(", ")));
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn run_one(seed: u64, format: Format) -> anyhow::Result<bool> {
+    let runs = trace_seed(seed);
+    let all_well = runs.iter().all(|run| run.failure.is_none());
+    match format {
+        Format::Text => {
+            for run in &runs {
+                output::print(format_args!("== {}", run.run))?;
+                run.lines.iter().try_for_each(output::print)?;
+            }
+            runs.iter().filter_map(|run| run.failure.as_ref()).try_for_each(output::print)?;
+            if all_well {
+                output::print(format_args!("seed {seed} keeps every promise"))?;
+            }
+        }
+        Format::Json => {
+            let runs = runs.iter().map(|run| {
+                let failure = run.failure.as_ref().map(report::failure);
+                json!({ "run": run.run, "failure": failure, "lines": run.lines })
+            });
+            output::print(json!({ "seed": seed, "runs": runs.collect::<Vec<_>>() }))?;
         }
     }
+    Ok(all_well)
 }
 
-fn print_lines(run: &str, lines: &[String], trace: bool) -> anyhow::Result<()> {
-    for line in lines.iter().filter(|_| trace) {
-        output::print(format_args!("{run} {line}"))?;
-    }
-    Ok(())
-}
-
-fn run_kept() -> anyhow::Result<ExitCode> {
-    let mut code = ExitCode::SUCCESS;
+fn run_kept(format: Format) -> anyhow::Result<bool> {
+    let mut all_well = true;
+    let mut seeds = Vec::new();
     for kept in kept() {
-        match run_seed(kept.seed, None) {
-            Ok(_) => output::print(format_args!("{:>8}  kept   {}", kept.seed, kept.why))?,
-            Err(failure) => {
+        let failure = run_seed(kept.seed).err();
+        all_well &= failure.is_none();
+        match (format, &failure) {
+            (Format::Json, _) => seeds.push(json!({
+                "seed": kept.seed,
+                "why": kept.why,
+                "failure": failure.as_ref().map(report::failure),
+            })),
+            (Format::Text, None) => {
+                output::print(format_args!("{:>8}  kept   {}", kept.seed, kept.why))?;
+            }
+            (Format::Text, Some(failure)) => {
                 output::print(format_args!("{:>8}  BROKEN {}\n{failure}", kept.seed, kept.why))?;
-                code = ExitCode::FAILURE;
             }
         }
     }
-    Ok(code)
+    if format == Format::Json {
+        output::print(json!({ "kept": seeds }))?;
+    }
+    Ok(all_well)
 }
 
 /// How far it is, on standard error: a line that changes on a terminal, else a line now and then.

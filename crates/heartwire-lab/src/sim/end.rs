@@ -7,7 +7,7 @@ use core::fmt;
 
 use heartwire_core::plan::Mechanism;
 use heartwire_core::v1::ByeCode;
-use heartwire_core::{Connection, Instant, Side, Spoken, Stall, Verdict, Violation, frame};
+use heartwire_core::{Cause, Connection, Instant, Side, Spoken, Stall, Verdict, Violation, frame};
 
 use super::breach::Breach;
 use super::broken::Broken;
@@ -200,6 +200,7 @@ impl Holder {
             self.look(net);
             self.oracle.handle_backpressure(now);
         }
+        net.mishaps.postponed += 1;
         self.log(net, format_args!("the owner is slow: no verdict"));
     }
 
@@ -208,9 +209,12 @@ impl Holder {
         self.look(net);
         self.oracle.handle_judgement();
         if self.connection.would_end(now) && self.lets_pass() {
+            if self.is_lenient() && self.beats_at().is_some_and(|at| now >= at) {
+                self.connection.beat_now();
+            }
             return Ok(None);
         }
-        match self.connection.handle_timeout(now) {
+        match self.connection.handle_timeout(self.judges_at(now)) {
             Ok(None) => Ok(None),
             Ok(Some(mut verdict)) => {
                 if self.terms.is(Broken::TellsWrongFigures) {
@@ -229,8 +233,46 @@ impl Holder {
         }
     }
 
+    /// The time by which deadlines are judged: now, unless this driver is too early.
+    fn judges_at(&self, now: Instant) -> Instant {
+        let early = self.in_force.limit.unwrap_or_default() / 2;
+        let then = now.saturating_add(early);
+        let is_too_early =
+            self.terms.is(Broken::JudgesUnheardEarly) && self.would_call_unheard(then);
+        if is_too_early { then } else { now }
+    }
+
+    fn would_call_unheard(&self, at: Instant) -> bool {
+        let verdict = self.connection.clone().handle_timeout(at);
+        verdict.is_ok_and(|verdict| verdict.is_some_and(|it| it.cause == Cause::Unheard))
+    }
+
+    /// Whether this end leaves judging to the other.
+    pub(super) const fn is_lenient(&self) -> bool {
+        self.terms.is_lenient && self.in_force.contract.is_some()
+    }
+
+    /// When its next beat is due, whatever else it waits for.
+    fn beats_at(&self) -> Option<Instant> {
+        Some(self.ledger.last_beat().saturating_add(self.in_force.beat?))
+    }
+
+    /// When the driver has to look at its deadlines next. One that it lets pass comes no more.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        if self.is_lenient() && self.connection.would_end(now) {
+            let soon = now.saturating_add(self.terms.tick);
+            return self.beats_at().map(|at| if at > now { at } else { soon });
+        }
+        self.connection.poll_timeout()
+    }
+
     /// Whether this driver is one that lets a deadline pass.
-    pub(super) fn lets_pass(&self) -> bool {
+    fn lets_pass(&self) -> bool {
+        self.is_lenient() || self.lets_all_pass()
+    }
+
+    /// Whether it is broken, so that it does.
+    pub(super) fn lets_all_pass(&self) -> bool {
         self.terms.is(Broken::NeverJudges)
             || (self.terms.is(Broken::WaitsForWrites) && !self.outbox.is_empty())
     }
@@ -244,6 +286,7 @@ impl Holder {
     /// The last thing that an end says, and the end of its socket.
     pub(super) fn finish(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
         self.say_farewell(net, end)?;
+        net.ends.note(end);
         if let Some(mechanism) = end.mechanism() {
             net.note_end(self.link, self.side, mechanism);
         }

@@ -170,6 +170,10 @@ pub(super) struct Path {
     pub(super) swallowed: Both<bool>,
     /// Segments have this many bytes at most.
     pub(super) segment_max: u64,
+    /// Bytes that the systems at both ends take before they are acknowledged.
+    pub(super) send_buffer: u64,
+    /// When the systems at both ends give up what nobody acknowledges.
+    pub(super) gives_up_after: Duration,
     /// A segment keeps the line busy for this long.
     pub(super) pace: Duration,
     pub(super) busy_until: Both<WorldTime>,

@@ -2,10 +2,14 @@
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
 use super::breach::Failure;
+use super::planned::all_faults;
+use super::seed::{SeedSummary, run_seed};
+use super::tally::Plans;
 use super::world::Summary;
 
 /// Seeds that a thread takes at a time.
@@ -14,15 +18,22 @@ const CHUNK: u64 = 64;
 /// Failures after which there is no point in looking for more.
 const FAILURES_MAX: usize = 20;
 
-/// What many seeds came to. Each is run as a life, and once more with one fault and a plan.
+/// The wires that plans are made for, by name.
+const WIRES: [&str; 2] = ["v0", "v1"];
+
+/// What many seeds came to.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Totals {
     /// Seeds that broke no promise.
-    pub runs: u64,
+    pub seeds: u64,
     /// What their lives came to, together.
-    pub sum: Summary,
-    /// The others, in the order of their seeds: 20, or a few more, at most.
+    pub lives: Summary,
+    /// Plans that were right, by the names of the fault and of the wire.
+    pub plans: BTreeMap<(&'static str, &'static str), Plans>,
+    /// How often beats told a round trip, rightly.
+    pub round_trips: u64,
+    /// What was broken by the others, in the order of their seeds: 20, or a few more, at most.
     pub failures: Vec<Failure>,
 }
 
@@ -60,11 +71,8 @@ pub fn run_many(seeds: Range<u64>, jobs: usize, progress: impl Fn(u64) + Sync) -
 fn run_chunk(seeds: Range<u64>) -> Totals {
     let mut totals = Totals::default();
     for seed in seeds {
-        match super::run_seed(seed, None).and_then(|life| super::run_planned(seed).map(|()| life)) {
-            Ok(summary) => {
-                totals.runs += 1;
-                totals.sum.add(&summary);
-            }
+        match run_seed(seed) {
+            Ok(summary) => totals.count(&summary),
             Err(failure) => totals.failures.push(failure),
         }
     }
@@ -72,9 +80,39 @@ fn run_chunk(seeds: Range<u64>) -> Totals {
 }
 
 impl Totals {
+    fn count(&mut self, summary: &SeedSummary) {
+        self.seeds += 1;
+        self.lives.add(&summary.life);
+        self.round_trips += summary.round_trips;
+        if let Some(held) = summary.plan {
+            let [v0, v1] = WIRES;
+            let wire = if held.is_v1 { v1 } else { v0 };
+            self.plans.entry((held.fault.name(), wire)).or_default().add(&held.plans);
+        }
+    }
+
     fn add(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.sum.add(&other.sum);
+        self.seeds += other.seeds;
+        self.lives.add(&other.lives);
+        self.round_trips += other.round_trips;
+        for (key, plans) in other.plans {
+            self.plans.entry(key).or_default().add(&plans);
+        }
         self.failures.extend(other.failures);
+    }
+
+    /// What can go wrong, end a connection or be planned, and never did or was.
+    #[must_use]
+    pub fn never_happened(&self) -> Vec<String> {
+        let Summary { mishaps, ends, .. } = &self.lives;
+        let counted = mishaps.iter().chain(ends.iter()).map(|(name, count)| (name.into(), count));
+        let pairs = all_faults().into_iter().flat_map(|fault| WIRES.map(|wire| (fault, wire)));
+        let planned = pairs.map(|(fault, wire)| {
+            let plans = self.plans.get(&(fault.name(), wire)).copied().unwrap_or_default();
+            (format!("a plan for {} on {wire}", fault.name()), plans.found + plans.never)
+        });
+        let told = ("a round trip told".to_owned(), self.round_trips);
+        let all = counted.chain(planned).chain([told]);
+        all.filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()
     }
 }

@@ -13,6 +13,7 @@ use heartwire_core::{Instant, STALL_MIN, Side};
 use super::host::{Host, State};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
 use super::queue::{Happening, HostId, Queue};
+use super::tally::{Ends, Mishaps, Sums};
 use super::time::{WorldTime, nanos};
 use super::trace::Trace;
 
@@ -71,8 +72,9 @@ pub(super) struct Net {
     /// The length of a jiffy of the server's kernel.
     pub(super) jiffy: Duration,
     pub(super) trace: Trace,
-    pub(super) verdicts: u64,
-    pub(super) beats: u64,
+    pub(super) sums: Sums,
+    pub(super) mishaps: Mishaps,
+    pub(super) ends: Ends,
 }
 
 #[expect(

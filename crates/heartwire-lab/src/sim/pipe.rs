@@ -8,9 +8,6 @@ use std::collections::VecDeque;
 
 use super::time::WorldTime;
 
-/// Bytes that a system takes from its process before the other end has acknowledged them.
-const SEND_BUFFER: u64 = 16 * 1024;
-
 /// Bytes that a system keeps for a process that does not read.
 const RECEIVE_BUFFER: u64 = 16 * 1024;
 
@@ -20,16 +17,14 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(120);
 
-/// A connection is given up at the first retry after so long without an answer: what 15 retries
-/// (`tcp_retries2`) come to on a path without delay, which Linux takes as the measure on any.
-const GIVEN_UP_AFTER: Duration = Duration::from_millis(924_600);
-
 /// Segments that may be under way before any was acknowledged.
 const CONGESTION_FIRST: u64 = 10;
 
 /// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Pipe {
+    send_buffer: u64,
+    gives_up_after: Duration,
     /// The bytes from `base` on.
     stream: VecDeque<u8>,
     base: u64,
@@ -72,8 +67,12 @@ pub(super) enum Retry {
 }
 
 impl Pipe {
-    pub(super) const fn new() -> Self {
+    /// A direction whose sender takes so many bytes before they are acknowledged, and gives up at the
+    /// first retry after so long without an answer.
+    pub(super) const fn new(send_buffer: u64, gives_up_after: Duration) -> Self {
         Self {
+            gives_up_after,
+            send_buffer,
             stream: VecDeque::new(),
             base: 0,
             written: 0,
@@ -97,7 +96,7 @@ impl Pipe {
 
     /// Takes as many of `bytes` as there is room for. Returns how many.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        let room = SEND_BUFFER.saturating_sub(self.written - self.acked);
+        let room = self.send_buffer.saturating_sub(self.written - self.acked);
         let len = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         self.stream.extend(bytes.iter().take(len));
         self.written += offset(len);
@@ -149,7 +148,7 @@ impl Pipe {
             return Retry::Nothing;
         }
         self.retries += 1;
-        if now.since(*self.unanswered_since.get_or_insert(now)) >= GIVEN_UP_AFTER {
+        if now.since(*self.unanswered_since.get_or_insert(now)) >= self.gives_up_after {
             return Retry::GiveUp;
         }
         if self.room <= self.acked {

@@ -7,10 +7,12 @@ use heartwire_core::plan::{self, Fault, Outcome, Setup};
 use heartwire_core::{Side, Wire};
 
 use super::breach::{Failure, Invariant};
+use super::broken::Broken;
 use super::draw::{Draw, MS};
 use super::link::Ended;
 use super::queue::{HostId, SERVER};
-use super::scenario::Scenario;
+use super::scenario::{GIVES_UP_AFTER, Scenario};
+use super::tally::Plans;
 use super::time::{Clockwork, WorldTime};
 use super::trace::Trace;
 use super::trouble::{Planned, Trouble};
@@ -24,6 +26,18 @@ const OVERDUE: Duration = Duration::from_secs(2);
 
 /// The one client.
 const CLIENT: usize = 1;
+
+/// A plan that was held against what happened, and was right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// The fault that struck.
+    pub fault: Fault,
+    /// Whether both ends spoke wire v1.
+    pub is_v1: bool,
+    /// What the ends were to find.
+    pub plans: Plans,
+}
 
 /// A fault that strikes, and what is planned for it.
 struct Experiment {
@@ -51,15 +65,25 @@ const fn faults(host: HostId, resets: bool) -> [(Fault, Trouble); 9] {
     ]
 }
 
+/// The faults whose plans are checked.
+pub(super) fn all_faults() -> [Fault; 9] {
+    faults(CLIENT, false).map(|(fault, _)| fault)
+}
+
 /// Lets one fault strike a connection on which nothing but beats travels. A plan that is made
 /// `wrongly` is for limits that are a tenth shorter.
-pub(super) fn run(seed: u64, wrongly: bool, trace: Trace) -> (Result<(), Failure>, Vec<String>) {
+pub(super) fn run(
+    seed: u64,
+    broken: Option<(Side, Broken)>,
+    wrongly: bool,
+    trace: Trace,
+) -> (Result<Option<Held>, Failure>, Vec<String>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     // Not those that the life of this seed is drawn from.
     let mut rng = rng.fork().fork();
-    let mut scenario = Scenario::draw(&mut rng, None);
+    let mut scenario = Scenario::draw(&mut rng, broken);
     let draw = &mut Draw { rng: &mut rng, grain: MS };
-    let Some(setup) = simplify(draw, &mut scenario, wrongly) else { return (Ok(()), Vec::new()) };
+    let Some(setup) = simplify(draw, &mut scenario, wrongly) else { return (Ok(None), Vec::new()) };
     let (befalls, host) =
         if draw.chance(50) { (Side::Client, CLIENT) } else { (Side::Server, SERVER) };
     let faults = faults(host, draw.chance(50));
@@ -77,6 +101,7 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     path.loss = 0;
     path.is_in_order = true;
     path.nat = None;
+    path.gives_up_after = GIVES_UP_AFTER;
     path.delay = path.delay.min(MS * 2_000);
     path.jitter = path.jitter.min(MS * 2_000);
     lateness.held_up = 0;
@@ -87,6 +112,10 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     scenario.writes.client = None;
     scenario.writes.server = None;
     terms.client.sends_data = false;
+    for terms in [&mut terms.client, &mut terms.server] {
+        terms.is_strict = false;
+        terms.is_lenient = false;
+    }
     terms.server.sends_data = false;
     scenario.troubles.clear();
     scenario.clockworks = vec![Clockwork::AllCount, Clockwork::AllCount];
@@ -153,13 +182,14 @@ impl Experiment {
         side != self.befalls || !befalls_one_end.contains(&self.fault)
     }
 
-    fn check(&self, seed: u64, world: &World) -> Result<(), Failure> {
+    fn check(&self, seed: u64, world: &World) -> Result<Option<Held>, Failure> {
         let struck_at = world.struck_at().filter(|_| !world.was_cut_short());
-        let Some((at, ends)) = struck_at.zip(world.ends()) else { return Ok(()) };
+        let Some((at, ends)) = struck_at.zip(world.ends()) else { return Ok(None) };
         let is_over_before = |side| ends.of(side).is_some_and(|ended| ended.at < at);
         if is_over_before(Side::Client) || is_over_before(Side::Server) {
-            return Ok(());
+            return Ok(None);
         }
+        let mut plans = Plans::default();
         for side in [Side::Client, Side::Server].into_iter().filter(|&side| self.is_seen_by(side)) {
             let outcome = self.setup.plan().row(self.fault).side(side);
             check(outcome, *ends.of(side), at).map_err(|what| Failure {
@@ -169,8 +199,10 @@ impl Experiment {
                 invariant: Invariant::AsPlanned,
                 what: format!("{}: {what}", self.fault),
             })?;
+            plans.found += u64::from(outcome.finding().is_some());
+            plans.never += u64::from(outcome.finding().is_none());
         }
-        Ok(())
+        Ok(Some(Held { fault: self.fault, is_v1: self.setup.contract().is_some(), plans }))
     }
 }
 

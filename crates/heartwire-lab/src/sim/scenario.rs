@@ -66,6 +66,8 @@ impl Scenario {
         let mark = mark(draw, &policy.server, wire.client);
         let slack = (path.round_trip() + tick + lateness.wake_max) * 2
             + if lateness.held_up > 0 { lateness.held_up_max * 2 } else { Duration::ZERO };
+        let lenient =
+            draw.chance(20).then(|| draw.one(&[Side::Client, Side::Server], Side::Client));
         let mut terms = |side: Side| {
             let least = policy.of(side).limit().unwrap_or(unit);
             Terms {
@@ -76,7 +78,10 @@ impl Scenario {
                 frame: Some(if draw.chance(70) { least.max(MS * 30_000) } else { least }),
                 mark,
                 slack,
+                is_strict: draw.chance(20),
+                is_lenient: lenient == Some(side),
                 sends_data: writes.of(side).is_some(),
+                round_trip_off: None,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
             }
         };
@@ -196,6 +201,14 @@ fn first_frame(
     is_limited.then(|| (MS * 10_000).max(beat * 2))
 }
 
+/// A connection is given up at the first retry after so long without an answer: what 15 retries come
+/// to on a path without delay, which Linux takes as the measure on any.
+pub(super) const GIVES_UP_AFTER: Duration = Duration::from_millis(924_600);
+
+/// Bytes that a system takes from its process before the other end has acknowledged them, and few.
+const SEND_BUFFER: u64 = 16 * 1024;
+const SEND_BUFFER_SMALL: u64 = 256;
+
 fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
     let delay = match draw.rng.u32(0..4) {
         0 => Duration::ZERO,
@@ -217,6 +230,9 @@ fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
         cut: Both::default(),
         swallowed: Both::default(),
         segment_max: draw.one(&[1_400, 1_400, 536], 1_400),
+        // 15 retries, as Linux has them by default, or 5: `tcp_retries2`.
+        gives_up_after: if draw.chance(80) { GIVES_UP_AFTER } else { MS * 12_600 },
+        send_buffer: if draw.chance(80) { SEND_BUFFER } else { SEND_BUFFER_SMALL },
         pace: Duration::ZERO,
         busy_until: Both::default(),
         is_in_order: draw.chance(50),

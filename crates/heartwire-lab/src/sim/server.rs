@@ -162,7 +162,7 @@ impl Server {
         if let Some(place) = self.sessions.get_mut(slot) {
             *place = Some(session);
         }
-        self.arm(slot);
+        self.arm(net, slot);
         // A poller reports what is there when a socket is registered.
         if net.has_news(link, Side::Server) {
             net.make_ready(link, Side::Server);

@@ -21,8 +21,14 @@ pub(super) struct Terms {
     pub(super) mark: u32,
     /// How much longer than promised a peer can be silent on a path on which nothing is wrong.
     pub(super) slack: Duration,
+    /// On wire v1 it agrees to no longer limit than its own.
+    pub(super) is_strict: bool,
+    /// On wire v1 it leaves all judging to the other end, as somebody else's program might.
+    pub(super) is_lenient: bool,
     /// Its application sends data.
     pub(super) sends_data: bool,
+    /// What beats of wire v1 tell of the path is checked, and may be off by this much.
+    pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,
 }
 
@@ -32,7 +38,11 @@ impl Terms {
     }
 
     pub(super) fn offer(&self) -> Offer {
-        Offer::new(&self.policy)
+        let offer = Offer::new(&self.policy);
+        match self.policy.limit().filter(|_| self.is_strict) {
+            Some(limit) => offer.ceiling(limit),
+            None => offer,
+        }
     }
 
     pub(super) fn of_server(&self) -> v1::Terms {

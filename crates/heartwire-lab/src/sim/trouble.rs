@@ -8,6 +8,9 @@ use super::draw::{Draw, MS, percent};
 use super::queue::{HostId, SERVER};
 use super::time::WorldTime;
 
+/// Bytes of a segment on a path that dribbles, at most.
+pub(super) const DRIBBLE_MAX: u64 = 9;
+
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
@@ -108,7 +111,7 @@ pub(super) fn troubles(
     let count = draw.rng.usize(1..=6);
     let mut planned = Vec::with_capacity(count);
     for _ in 0..count {
-        let kind = draw.rng.u32(0..12);
+        let kind = draw.rng.u32(0..14);
         if kinds >> kind & 1 == 0 {
             continue;
         }
@@ -119,12 +122,15 @@ pub(super) fn troubles(
         let lasts = if stutters { unit * 8 } else { lasting(draw, unit) };
         planned.push(Planned { at, lasts, when_quiet: false, trouble });
         // What a host does to itself shows when its peers are silent too.
-        if let Some(host) = trouble.host().filter(|_| draw.chance(60)) {
+        if let Some(host) = trouble.host().filter(|_| draw.chance(if stutters { 90 } else { 60 })) {
             let client = if host == SERVER { draw.rng.usize(1..=clients) } else { host };
             let before = draw.part(unit, 50);
             let at = WorldTime::START.after(begins.saturating_sub(before));
             let lasts = unit * if stutters { 8 } else { draw.rng.u32(1..=6) };
-            let trouble = Trouble::Cut { client, from: None };
+            // With the other way up, its beats go on, and say that it hears nothing.
+            let towards = if host == SERVER { Side::Client } else { Side::Server };
+            let from = draw.chance(if stutters { 75 } else { 40 }).then_some(towards);
+            let trouble = Trouble::Cut { client, from };
             planned.push(Planned { at, lasts, when_quiet: false, trouble });
         }
     }
@@ -141,16 +147,19 @@ fn trouble(draw: &mut Draw<'_>, kind: u32, clients: usize, unit: Duration) -> Tr
         2 => Trouble::Swallow { client, from: side },
         3 => Trouble::Loss { client, of_2_32: percent(draw.rng.u32(10..=90)) },
         4 => Trouble::Delay { client, more: draw.part(unit, 80) },
-        5 => {
-            Trouble::Dribble { client, segment_max: draw.rng.u64(1..=9), pace: draw.part(unit, 2) }
-        }
+        5 => Trouble::Dribble {
+            client,
+            segment_max: draw.rng.u64(1..=DRIBBLE_MAX),
+            pace: draw.part(unit, 2),
+        },
         6 => Trouble::Reset { client },
         7 => Trouble::Freeze { host },
         8 => Trouble::Suspend { host },
         9 => Trouble::SlowOwner { host },
         10 => Trouble::Stutter { host },
-        _ if draw.rng.bool() => Trouble::Crash { host },
-        _ => Trouble::PowerLoss { host },
+        11 => Trouble::Crash { host },
+        12 => Trouble::PowerLoss { host },
+        _ => Trouble::Leave { host },
     }
 }
 

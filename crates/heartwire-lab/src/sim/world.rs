@@ -5,7 +5,7 @@ mod troubles;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use heartwire_core::Side;
+use heartwire_core::{STALL_MIN, Side};
 
 use super::breach::{Breach, Failure};
 use super::broken::Broken;
@@ -16,6 +16,7 @@ use super::net::Net;
 use super::queue::{Happening, HostId, Queue, SERVER};
 use super::scenario::Scenario;
 use super::server::Server;
+use super::tally::{Ends, Mishaps, Sums};
 use super::time::{Clock, WorldTime, nanos};
 use super::trace::Trace;
 
@@ -29,25 +30,23 @@ const PROMISES: u8 = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Things that happened.
-    pub steps: u64,
     /// Time that passed in it.
     pub time: Duration,
-    /// Connections of its clients.
-    pub connections: u64,
-    /// Verdicts of both ends.
-    pub verdicts: u64,
-    /// Beats and their answers.
-    pub beats: u64,
+    /// What there was in it.
+    pub sums: Sums,
+    /// What went wrong.
+    pub mishaps: Mishaps,
+    /// How the ends of its connections came to theirs.
+    pub ends: Ends,
 }
 
 impl Summary {
     pub(super) fn add(&mut self, other: &Self) {
-        self.steps += other.steps;
-        self.time += other.time;
-        self.connections += other.connections;
-        self.verdicts += other.verdicts;
-        self.beats += other.beats;
+        let Self { time, sums, mishaps, ends } = other;
+        self.time += *time;
+        self.sums.add(sums);
+        self.mishaps.add(mishaps);
+        self.ends.add(ends);
     }
 }
 
@@ -61,7 +60,6 @@ pub(super) struct World {
     server: Server,
     rng: fastrand::Rng,
     until: WorldTime,
-    steps: u64,
     struck_at: Option<WorldTime>,
 }
 
@@ -98,8 +96,9 @@ impl World {
             lateness: scenario.lateness,
             jiffy: scenario.jiffy,
             trace,
-            verdicts: 0,
-            beats: 0,
+            sums: Sums::default(),
+            mishaps: Mishaps::default(),
+            ends: Ends::default(),
         };
         let server = Server::new(&mut net, scenario.terms, scenario.wheel_tick);
         let clients = (1..count)
@@ -109,18 +108,19 @@ impl World {
             })
             .collect();
         let until = WorldTime::START.after(scenario.length);
-        Self { seed, scenario, net, clients, server, rng, until, steps: 0, struck_at: None }
+        Self { seed, scenario, net, clients, server, rng, until, struck_at: None }
     }
 
     /// Runs until its time is up, or a promise is broken.
     pub(super) fn run(&mut self) -> Result<Summary, Failure> {
         self.begin();
         while let Some((at, happening)) = self.net.queue.pop() {
-            if at > self.until || self.steps >= STEPS_MAX {
+            if at > self.until || self.net.sums.steps >= STEPS_MAX {
                 break;
             }
+            self.net.mishaps.simultaneous += u64::from(at == self.net.now);
             self.net.now = at;
-            self.steps += 1;
+            self.net.sums.steps += 1;
             self.handle(happening).and_then(|()| self.check())?;
         }
         Ok(self.summary())
@@ -138,7 +138,7 @@ impl World {
 
     /// Whether too much happened for its time to be up.
     pub(super) const fn was_cut_short(&self) -> bool {
-        self.steps >= STEPS_MAX
+        self.net.sums.steps >= STEPS_MAX
     }
 
     /// When the trouble began that waited for a quiet moment.
@@ -163,11 +163,10 @@ impl World {
     fn summary(&self) -> Summary {
         let connections = self.clients.iter().map(|client| u64::from(client.connections)).sum();
         Summary {
-            steps: self.steps,
             time: self.net.now.since(WorldTime::START),
-            connections,
-            verdicts: self.net.verdicts,
-            beats: self.net.beats,
+            sums: Sums { connections, ..self.net.sums },
+            mishaps: self.net.mishaps,
+            ends: self.net.ends,
         }
     }
 
@@ -195,6 +194,7 @@ impl World {
         }
         machine.turn_at = None;
         if let Some(wait) = self.net.held_up(host) {
+            self.net.mishaps.held_up += u64::from(wait >= STALL_MIN);
             let at = self.net.now.after(wait);
             let machine = self.net.host(host);
             machine.in_turn = Some(now);

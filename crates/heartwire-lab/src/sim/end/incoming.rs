@@ -36,7 +36,7 @@ impl Holder {
         }
         let now = net.clock(self.host);
         if !self.terms.is(Broken::HearsWholeFramesOnly) {
-            let (earliest, latest) = stamp(net, now);
+            let (earliest, latest) = self.misread(stamp(net, now));
             self.connection.handle_heard_between(earliest, latest);
         }
         let len = len_of(self.inbound.len() - had);
@@ -45,6 +45,15 @@ impl Holder {
             Some(end) => Received::Ended(end),
             None => Received::Bytes { len },
         })
+    }
+
+    /// When bytes came, or what a broken driver takes for it.
+    fn misread(&self, (earliest, latest): (Instant, Instant)) -> (Instant, Instant) {
+        if !self.terms.is(Broken::StampsVaguely) {
+            return (earliest, latest);
+        }
+        let late = self.in_force.limit.unwrap_or_default() / 10;
+        (earliest.saturating_sub(late), latest)
     }
 
     /// Decodes what was read.
@@ -83,14 +92,14 @@ impl Holder {
     ) -> Result<Option<End>, Breach> {
         match event {
             Event::Beat => {
-                self.account_for_heard_beat(net)?;
+                self.account_for_heard_beat(net, now)?;
                 if self.terms.is(Broken::AnswersAnswers) {
                     self.account_for_beat(net, now)?;
                     self.outbox.push(frame::BEAT.to_vec());
                 }
             }
             Event::Promise(promise) => {
-                self.account_for_heard_beat(net)?;
+                self.account_for_heard_beat(net, now)?;
                 self.has_new_terms = true;
                 self.in_force.promised(self.side, *promise);
                 self.oracle.set_limit(self.in_force.limit, now);

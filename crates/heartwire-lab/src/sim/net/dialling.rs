@@ -50,7 +50,10 @@ impl Net {
                     client: Socket::new(client, by_client, self.now),
                     server: Socket::new(SERVER, by_server, self.now),
                 },
-                pipes: Both { client: Pipe::new(), server: Pipe::new() },
+                pipes: Both {
+                    client: Pipe::new(path.send_buffer, path.gives_up_after),
+                    server: Pipe::new(path.send_buffer, path.gives_up_after),
+                },
                 told: Both::default(),
                 ends: Both::default(),
                 seen_at: self.now,

@@ -180,6 +180,8 @@ impl Net {
         let now = self.now;
         for link in 0..self.links.len() {
             if self.links[link].path == client {
+                let Both { client, server } = &self.links[link].sockets;
+                self.mishaps.reset += u64::from(client.is_held && server.is_held);
                 for to in [Side::Client, Side::Server] {
                     let packet = Packet::Reset;
                     self.queue.push(now, Happening::Packet { link, to, packet });

@@ -6,10 +6,12 @@ use heartwire_core::Side;
 
 use super::Net;
 use crate::sim::breach::side_name;
-use crate::sim::link::{Link, LinkId, Path, Record, SocketError, other};
+use crate::sim::draw::MS;
+use crate::sim::link::{Both, Link, LinkId, Path, Record, SocketError, other};
 use crate::sim::packet::Packet;
 use crate::sim::pipe::Retry;
 use crate::sim::queue::{Happening, HostId};
+use crate::sim::trouble::DRIBBLE_MAX;
 
 #[expect(
     clippy::indexing_slicing,
@@ -78,8 +80,12 @@ impl Net {
                 socket.is_gone = true;
                 self.make_ready(link, from);
             }
-            Retry::Again => self.push_out(link, from),
+            Retry::Again => {
+                self.mishaps.sent_again += 1;
+                self.push_out(link, from);
+            }
             Retry::Probe => {
+                self.mishaps.window_probes += 1;
                 let arrived = pipe.acked();
                 self.transit(link, from, Packet::Bytes { from: arrived, until: arrived });
                 self.plan_retry(link, from);
@@ -103,7 +109,7 @@ impl Net {
     pub(super) fn transit(&mut self, link: LinkId, from: Side, packet: Packet) {
         let client = self.links[link].path;
         let path = self.paths[client];
-        if *path.cut.of(from) || self.chance(path.loss) {
+        if self.is_cut(&path, from) || self.is_lost(&path) {
             self.links[link].is_calm = false;
             return;
         }
@@ -114,6 +120,7 @@ impl Net {
             && *path.swallowed.of(from)
         {
             self.links[link].is_calm = false;
+            self.mishaps.swallowed += 1;
             let ack = Packet::Ack { until, room: u64::MAX };
             let at = self.now.after(path.delay);
             self.queue.push(at, Happening::Packet { link, to: from, packet: ack });
@@ -124,13 +131,37 @@ impl Net {
         *busy_until = leaves_at.after(path.pace);
         let under_way = path.delay + self.draw(path.jitter);
         let mut at = leaves_at.after(under_way);
+        let last = self.paths[client].last_arrival.of_mut(from);
         if path.is_in_order {
-            let last = self.paths[client].last_arrival.of_mut(from);
             // Not at the same time either: who comes first then is drawn.
             at = at.max(last.after(Duration::from_nanos(1)));
-            *last = at;
         }
+        self.mishaps.reordered += u64::from(at < *last);
+        *last = at.max(*last);
+        self.mishaps.delayed += u64::from(under_way >= MS);
+        self.mishaps.jittered += u64::from(under_way > path.delay);
+        self.mishaps.dribbled += u64::from(path.segment_max <= DRIBBLE_MAX);
         self.queue.push(at, Happening::Packet { link, to: other(from), packet });
+    }
+
+    fn is_cut(&mut self, path: &Path, from: Side) -> bool {
+        let Both { client, server } = path.cut;
+        let count = match (client, server, from) {
+            (true, true, _) => &mut self.mishaps.cut_both_ways,
+            (true, false, Side::Client) => &mut self.mishaps.cut_to_server,
+            (false, true, Side::Server) => &mut self.mishaps.cut_to_client,
+            (true, false, Side::Server) | (false, true, Side::Client) | (false, false, _) => {
+                return false;
+            }
+        };
+        *count += 1;
+        true
+    }
+
+    fn is_lost(&mut self, path: &Path) -> bool {
+        let is_lost = self.chance(path.loss);
+        self.mishaps.lost += u64::from(is_lost);
+        is_lost
     }
 
     /// Whether the middlebox of a path, if there is one, lets a packet through.
@@ -141,7 +172,10 @@ impl Net {
             it.seen_at = now;
             return true;
         };
-        it.is_forgotten |= now.since(it.seen_at) > nat.expiry;
+        if !it.is_forgotten && now.since(it.seen_at) > nat.expiry {
+            it.is_forgotten = true;
+            self.mishaps.nat_expired += 1;
+        }
         if it.is_forgotten && nat.is_loose && from == Side::Client {
             it.is_forgotten = false;
         }

@@ -78,11 +78,11 @@ impl Server {
                     }
                     let has_new_terms = session.holder.take_new_terms();
                     if has_begun {
-                        self.arm(slot);
+                        self.arm(net, slot);
                     }
                     self.transmit(net, slot)?;
                     if has_new_terms {
-                        self.arm(slot);
+                        self.arm(net, slot);
                     }
                     if len < READ_MAX && !to_end {
                         return Ok(());
@@ -115,7 +115,7 @@ impl Server {
             if was_blocked && !session.is_blocked {
                 self.transmit(net, slot)?;
                 // The beat that was held up was due, so that only the limit was waited for.
-                self.arm(slot);
+                self.arm(net, slot);
             }
             let Some(session) = self.session(slot) else { continue };
             if let Err(error) = written.and_then(|()| session.holder.write(net)) {

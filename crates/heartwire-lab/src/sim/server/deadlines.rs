@@ -10,9 +10,10 @@ use crate::sim::queue::SERVER;
 
 impl Server {
     /// Sets the session's timer, unless it is set for an earlier time.
-    pub(super) fn arm(&mut self, slot: usize) {
+    pub(super) fn arm(&mut self, net: &Net, slot: usize) {
+        let now = net.clock(SERVER);
         let Some(session) = self.session(slot) else { return };
-        let Some(deadline) = session.holder.connection.poll_timeout() else { return };
+        let Some(deadline) = session.holder.deadline(now) else { return };
         if self.wheel.armed(key(slot)).is_none_or(|armed| deadline < armed) {
             self.wheel.insert(key(slot), deadline);
         }
@@ -34,8 +35,8 @@ impl Server {
             let slot = usize::try_from(key).unwrap_or(usize::MAX);
             self.judge(net, slot, now)?;
             // It would come at once again.
-            if !self.session(slot).is_some_and(|session| session.holder.lets_pass()) {
-                self.arm(slot);
+            if !self.session(slot).is_some_and(|session| session.holder.lets_all_pass()) {
+                self.arm(net, slot);
             }
         }
     }

@@ -53,6 +53,7 @@ impl World {
             Trouble::PowerLoss { host } => self.stop(host, State::Off),
             Trouble::Stutter { host } => self.net.host(host).stutters = true,
             Trouble::SlowOwner { host } => {
+                self.net.mishaps.slow_owner += 1;
                 let machine = self.net.host(host);
                 machine.busy_until = machine.busy_until.max(until);
             }
@@ -137,12 +138,30 @@ impl World {
         }
         machine.state = state;
         machine.stopped_at = now;
+        let clockwork = machine.clock.clockwork;
+        self.count_stop(state, clockwork);
+        let machine = self.net.host(host);
         machine.was_woken |= machine.turn_at.take().is_some();
         // Turns that were planned do not take place.
         machine.number += 1;
         if !state.has_process() {
             self.drop_process(host, state);
         }
+    }
+
+    const fn count_stop(&mut self, state: State, clockwork: Clockwork) {
+        let mishaps = &mut self.net.mishaps;
+        let count = match (state, clockwork) {
+            (State::Runs, _) => return,
+            (State::Frozen, _) => &mut mishaps.frozen,
+            (State::Suspended, Clockwork::NothingCounts) => &mut mishaps.suspended_uncounted,
+            (State::Suspended, Clockwork::AllCount | Clockwork::ClockCounts) => {
+                &mut mishaps.suspended
+            }
+            (State::Crashed, _) => &mut mishaps.crashed,
+            (State::Off, _) => &mut mishaps.power_lost,
+        };
+        *count += 1;
     }
 
     fn drop_process(&mut self, host: HostId, state: State) {
@@ -210,6 +229,7 @@ impl World {
     }
 
     fn restart(&mut self, host: HostId) {
+        self.net.mishaps.restarted += 1;
         let now = self.net.clock(host);
         self.net.host(host).handle_start(now);
         let seed = self.rng.u64(..);

@@ -1,0 +1,92 @@
+//! The round trips that beats of wire v1 tell, over a path that is known.
+
+use core::time::Duration;
+
+use heartwire_core::{Policy, Side, Wire};
+
+use super::breach::Failure;
+use super::broken::Broken;
+use super::draw::{Draw, MS};
+use super::link::{Both, Path};
+use super::scenario::Scenario;
+use super::time::Clockwork;
+use super::trace::Trace;
+use super::world::World;
+
+/// What beats tell may be off by this much.
+const OFF_MAX: Duration = Duration::from_millis(5);
+
+/// Both ends stamp what they read when they read it, so that each adds the time that it took to wake up.
+const WAKE_MAX: Duration = Duration::from_millis(2);
+
+/// A beat that data follow is known to have come within so long, and is reckoned to the middle. So each
+/// end may be off by half of it.
+const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
+
+/// Beats need not wait for room.
+const SEND_BUFFER: u64 = 16 * 1024;
+
+/// Longer data than these would take their time on the way themselves.
+const BODY_LEN_MAX: usize = 300;
+
+/// Two ends that beat and send data over a path that always takes the same time, however long that is.
+/// Returns how often a beat told it.
+pub(super) fn run(
+    seed: u64,
+    broken: Option<(Side, Broken)>,
+    trace: Trace,
+) -> (Result<u64, Failure>, Vec<String>) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    // Not those that the other runs of this seed are drawn from.
+    let _ = (rng.fork(), rng.fork());
+    let mut rng = rng.fork();
+    let mut scenario = Scenario::draw(&mut rng, broken);
+    simplify(&mut Draw { rng: &mut rng, grain: MS }, &mut scenario);
+    let mut world = World::of(seed, scenario, rng, trace);
+    let outcome = world.run().map(|summary| summary.sums.round_trips);
+    (outcome, world.into_lines())
+}
+
+fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario) {
+    let limit = draw.time(MS * 1_000, MS * 60_000);
+    let beat = limit / draw.rng.u32(2..=10);
+    let policy = Policy::builder().beat(beat).limit(limit).build().unwrap_or_default();
+    let delay = draw.part(limit.min(MS * 4_000), 25);
+    let mark = draw.one(&[1, 41, 121], 1);
+    let sends_data = scenario.writes.client.is_some() || scenario.writes.server.is_some();
+    let of_data = if sends_data { ARRIVAL_SPAN } else { Duration::ZERO };
+    // A server that leaves beats in its kernel has the time of their arrival from there.
+    let of_jiffies = if mark > 1 { scenario.jiffy * 3 / 2 } else { Duration::ZERO };
+    let off_max = OFF_MAX + of_data + of_jiffies;
+    let Scenario { terms, path, lateness, .. } = scenario;
+    *path = Path {
+        delay,
+        jitter: Duration::ZERO,
+        loss: 0,
+        nat: None,
+        send_buffer: SEND_BUFFER,
+        ..*path
+    };
+    lateness.held_up = 0;
+    lateness.wake_max = lateness.wake_max.min(WAKE_MAX);
+    for terms in [&mut terms.client, &mut terms.server] {
+        terms.policy = policy;
+        terms.wire = Wire::V1;
+        terms.first_frame = Some(MS * 10_000);
+        terms.frame = Some(MS * 30_000);
+        terms.mark = mark;
+        terms.is_strict = false;
+        terms.is_lenient = false;
+        terms.slack = (path.round_trip() + terms.tick + lateness.wake_max) * 2;
+        terms.round_trip_off = Some(off_max);
+    }
+    terms.server.wire = Wire::Any;
+    scenario.clockworks = vec![Clockwork::AllCount; 2];
+    scenario.writes = Both {
+        client: scenario.writes.client.map(|mean| mean.max(limit / 32)),
+        server: scenario.writes.server.map(|mean| mean.max(limit / 32)),
+    };
+    scenario.body_len_max = scenario.body_len_max.min(BODY_LEN_MAX);
+    scenario.troubles.clear();
+    scenario.length = limit * 6;
+}

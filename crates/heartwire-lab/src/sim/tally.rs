@@ -1,0 +1,156 @@
+//! What happened in runs, counted where it took effect.
+
+use heartwire_core::{Cause, Verdict, Violation};
+
+use super::end::End;
+use super::link::SocketError;
+
+/// Declares counters that can be added up and listed by name.
+macro_rules! counters {
+    ($(#[$about:meta])* $name:ident { $($(#[$what:meta])+ $field:ident,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$what])+ pub $field: u64,)+
+        }
+
+        impl $name {
+            /// Each counter's name and count.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($field), self.$field)),+].into_iter()
+            }
+
+            pub(super) const fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)+
+            }
+        }
+    };
+}
+
+counters! {
+    /// What went wrong, or did not go smoothly.
+    Mishaps {
+        /// Packets that took a millisecond or longer.
+        delayed,
+        /// Packets that took longer than the path's delay.
+        jittered,
+        /// Packets that overtook one that was sent before.
+        reordered,
+        /// Things of the same moment, which happen in an order that is drawn.
+        simultaneous,
+        /// Packets that were lost.
+        lost,
+        /// Timers that rang so that something had to be sent again.
+        sent_again,
+        /// Questions for room that a sender had to ask, because the other end did not read.
+        window_probes,
+        /// Packets dropped where the path was cut from the client to the server only.
+        cut_to_server,
+        /// Packets dropped where the path was cut from the server to the client only.
+        cut_to_client,
+        /// Packets dropped where the path was cut both ways.
+        cut_both_ways,
+        /// Segments that something on the path acknowledged and dropped.
+        swallowed,
+        /// Segments of a few bytes on a slow line.
+        dribbled,
+        /// Connections that both ends were told do not exist.
+        reset,
+        /// Connections that a middlebox forgot because nothing had passed for too long.
+        nat_expired,
+        /// Processes that were stopped while their systems went on.
+        frozen,
+        /// Turns that were held up in the middle for long enough to be a stall.
+        held_up,
+        /// Machines that were suspended with a clock that goes on.
+        suspended,
+        /// Machines that were suspended with a clock that does not count it.
+        suspended_uncounted,
+        /// Processes that were killed while their systems went on.
+        crashed,
+        /// Machines that were gone without a word.
+        power_lost,
+        /// Processes that were started again.
+        restarted,
+        /// Owners that took nothing for a while.
+        slow_owner,
+        /// Deadlines put off because of bytes that a slow owner had no room for.
+        postponed,
+    }
+}
+
+counters! {
+    /// How ends of connections came to their end.
+    Ends {
+        /// A verdict: nothing came from the peer for the limit.
+        silence,
+        /// A verdict: the peer did not hear this end.
+        unheard,
+        /// The system gave up: nothing was acknowledged for too long.
+        timed_out,
+        /// The peer, or something on the path, reset the connection.
+        reset,
+        /// The peer closed the connection.
+        closed,
+        /// The peer closed it in the middle of a frame.
+        closed_in_a_frame,
+        /// The peer did not say anything whole in its time.
+        no_first_frame,
+        /// A frame was not whole in its time.
+        slow_frame,
+        /// The peer said that it leaves.
+        bye,
+        /// This end could not agree with the peer.
+        turned_away,
+        /// This end's owner closed it.
+        left,
+    }
+}
+
+impl Ends {
+    pub(super) const fn note(&mut self, end: &End) {
+        let count = match end {
+            End::Dead(Verdict { cause: Cause::Unheard, .. }) => &mut self.unheard,
+            // No kernel's verdict is among them: a system that gave up is a failed socket here.
+            End::Dead(_) => &mut self.silence,
+            End::Violation(Violation::NoFirstFrame { .. }) => &mut self.no_first_frame,
+            // Any other would be a false one, and no end of a run that kept its promises.
+            End::Violation(_) => &mut self.slow_frame,
+            End::Closed { truncated: false } => &mut self.closed,
+            End::Closed { truncated: true } => &mut self.closed_in_a_frame,
+            End::Failed(SocketError::Reset) => &mut self.reset,
+            End::Failed(SocketError::TimedOut) => &mut self.timed_out,
+            End::Bye(_) => &mut self.bye,
+            End::TurnedAway => &mut self.turned_away,
+            End::Left => &mut self.left,
+        };
+        *count += 1;
+    }
+}
+
+counters! {
+    /// Ends for which a plan was held against what happened.
+    Plans {
+        /// The plan says that they find the fault.
+        found,
+        /// The plan says that they never do, or that the connection is not lost.
+        never,
+    }
+}
+
+counters! {
+    /// What runs came to that broke no promise.
+    Sums {
+        /// Things that happened.
+        steps,
+        /// Connections of clients.
+        connections,
+        /// Verdicts of both ends.
+        verdicts,
+        /// Beats and their answers.
+        beats,
+        /// Round trips that beats of wire v1 told.
+        round_trips,
+    }
+}

@@ -153,6 +153,8 @@
 //!
 //! None is on by default, and none changes what is there without it.
 
+#[cfg(doctest)]
+mod book;
 pub mod client;
 mod clock;
 pub mod kernel;

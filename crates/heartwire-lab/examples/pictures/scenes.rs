@@ -1,0 +1,331 @@
+//! The pictures, one after the other.
+
+use core::time::Duration;
+
+use anyhow::Context as _;
+use heartwire_core::{Policy, Preset, Side, Verdict, Wire};
+
+use crate::frame::Frame;
+use crate::svg::Anchor;
+use crate::world::{Mark, Story, play};
+
+const CLIENT_Y: f64 = 66.0;
+const SERVER_Y: f64 = 136.0;
+/// What both drivers promise.
+const TICK: Duration = Duration::from_millis(100);
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Each picture with its name.
+pub(crate) fn all() -> anyhow::Result<Vec<(&'static str, String)>> {
+    Ok(vec![
+        ("healthy", healthy()?),
+        ("cable", cable()?),
+        ("one-way", one_way()?),
+        ("stall", stall()?),
+        ("coalesced", coalesced()?),
+        ("bound", bound()?),
+    ])
+}
+
+fn usual(until: Duration) -> Story {
+    let policy = |side| Preset::Usual.policy(side);
+    Story::new(Wire::V1, policy(Side::Client), policy(Side::Server), until)
+}
+
+fn reference(until: Duration) -> Story {
+    let policy = |side| Preset::Reference.policy(side);
+    Story::new(Wire::V0, policy(Side::Client), policy(Side::Server), until)
+}
+
+fn limit(policy: Policy) -> anyhow::Result<Duration> {
+    policy.limit().context("it has no limit")
+}
+
+fn verdict(marks: &[Mark], of: Side) -> Option<(Duration, Verdict)> {
+    marks.iter().find_map(|mark| {
+        let Mark::Verdict { side, at, verdict } = *mark else { return None };
+        (side == of).then_some((at, verdict))
+    })
+}
+
+fn ends(marks: &[Mark], of: Side) -> Option<Duration> {
+    marks.iter().find_map(|mark| {
+        let (Mark::Verdict { side, at, .. } | Mark::Reset { side, at }) = *mark else {
+            return None;
+        };
+        (side == of).then_some(at)
+    })
+}
+
+fn healthy() -> anyhow::Result<String> {
+    let story = usual(secs(45));
+    let marks = play(&story)?;
+    let mut frame = Frame::new("A healthy connection: each end beats every 10 s", story.until);
+    frame.lane(CLIENT_Y, "client", "client", None);
+    frame.lane(SERVER_Y, "server", "server", None);
+    frame.beats(&marks, CLIENT_Y, SERVER_Y);
+    frame.silence(&marks, Side::Server, limit(story.server)?, (172.0, 250.0));
+    frame.axis(258.0, 10);
+    Ok(frame.finish(290.0, "A healthy connection with beats both ways"))
+}
+
+fn cable() -> anyhow::Result<String> {
+    let mut story = usual(secs(60));
+    let fault = secs(24);
+    story.cut = [Some((fault, story.until)); 2];
+    let marks = play(&story)?;
+    let bound = story.server.bound_after_fault(TICK).context("no limit")?;
+    let mut frame = Frame::new("The cable is pulled: silence, limit, verdict", story.until);
+    let (from, to) = (frame.x(fault + bound.earliest), frame.x(fault + bound.latest));
+    frame.svg.rect("window", (from, CLIENT_Y - 14.0), (to, 258.0));
+    frame.lane(CLIENT_Y, "client", "client", ends(&marks, Side::Client));
+    frame.lane(SERVER_Y, "server", "server", ends(&marks, Side::Server));
+    frame.beats(&marks, CLIENT_Y, SERVER_Y);
+    frame.fault(fault, CLIENT_Y - 26.0, 258.0, "cable pulled");
+    frame.silence(&marks, Side::Server, limit(story.server)?, (172.0, 250.0));
+    for (side, y) in [(Side::Client, CLIENT_Y), (Side::Server, SERVER_Y)] {
+        let (at, verdict) = verdict(&marks, side).context("no verdict")?;
+        let x = frame.x(at);
+        frame.svg.cross(x, y, 6.0);
+        let text = format!("dead: silent for {:.1} s", verdict.silence.as_secs_f64());
+        frame.svg.text(to + 10.0, y + 4.0, "bad", Anchor::Start, &text);
+        if side == Side::Server {
+            frame.svg.cross(x, 172.0, 6.0);
+        }
+    }
+    frame.axis(258.0, 10);
+    let text = format!("the verdict comes in here: {bound} after the cut");
+    frame.svg.text(f64::midpoint(from, to), 298.0, "bad", Anchor::Middle, &text);
+    Ok(frame.finish(314.0, "A pulled cable: beats get lost, silence grows to the limit, a verdict"))
+}
+
+/// What each beat of the server that arrives after the cut says.
+fn say_unheard(frame: &mut Frame, marks: &[Mark], cut: Duration, y: f64) {
+    // The verdict needs the room of a beat that comes with it.
+    let until =
+        verdict(marks, Side::Client).map_or(Duration::MAX, |(at, _)| at.saturating_sub(secs(1)));
+    let mut heard = Duration::ZERO;
+    let mut is_first = true;
+    for mark in marks {
+        if let Mark::Read { side: Side::Server, last, .. } = *mark {
+            heard = last;
+        }
+        let Mark::Beat { from: Side::Server, at, arrives: true } = *mark else { continue };
+        if at <= cut || at >= until {
+            continue;
+        }
+        let silence = at.saturating_sub(heard).as_secs_f64();
+        let (aside, anchor, text) = if is_first {
+            let text = format!("\u{201c}not heard you for {silence:.1} s\u{201d}");
+            (20.0, Anchor::End, text)
+        } else {
+            (4.0, Anchor::Middle, format!("{silence:.1} s"))
+        };
+        frame.svg.text(frame.x(at) + aside, y - 9.0, "server", anchor, &text);
+        is_first = false;
+    }
+}
+
+fn one_way() -> anyhow::Result<String> {
+    let until = secs(78);
+    let cut = secs(14);
+    let mut story = usual(until);
+    story.cut = [Some((cut, until)), None];
+    let marks = play(&story)?;
+    let mut frame = Frame::new("The way to the server is cut; the way back is not", until);
+    frame.svg.text(18.0, 50.0, "quiet", Anchor::Start, "as it is in most cases:");
+
+    let (client_y, server_y) = (92.0, 160.0);
+    frame.lane(client_y, "client", "client", ends(&marks, Side::Client));
+    frame.lane(server_y, "server", "server", ends(&marks, Side::Server));
+    frame.beats(&marks, client_y, server_y);
+    frame.svg.line("bad dash thin", (frame.x(cut), client_y), (frame.x(cut), server_y + 26.0));
+    frame.svg.text(frame.x(cut) + 6.0, server_y + 26.0, "bad", Anchor::Start, "cut");
+    say_unheard(&mut frame, &marks, cut, client_y);
+    let (at, given) = verdict(&marks, Side::Server).context("no verdict")?;
+    let x = frame.x(at);
+    frame.svg.arrow("bad", x + 12.0, server_y, client_y);
+    frame.svg.cross(x, server_y, 6.0);
+    let text = format!("dead: silent for {:.1} s", given.silence.as_secs_f64());
+    frame.svg.text(x + 22.0, server_y + 4.0, "bad", Anchor::Start, &text);
+    let text = "hears it from the reset that follows";
+    frame.svg.text(x + 22.0, client_y + 4.0, "bad", Anchor::Start, text);
+
+    story.server_is_lenient = true;
+    let marks = play(&story)?;
+    let text = "a server that goes on beating and never judges:";
+    frame.svg.text(18.0, 222.0, "quiet", Anchor::Start, text);
+    let (client_y, server_y) = (264.0, 332.0);
+    frame.lane(client_y, "client", "client", ends(&marks, Side::Client));
+    frame.lane(server_y, "server", "server", ends(&marks, Side::Server));
+    frame.beats(&marks, client_y, server_y);
+    frame.svg.line("bad dash thin", (frame.x(cut), client_y), (frame.x(cut), server_y + 26.0));
+    frame.svg.text(frame.x(cut) + 6.0, server_y + 26.0, "bad", Anchor::Start, "cut");
+    say_unheard(&mut frame, &marks, cut, client_y);
+    let (at, given) = verdict(&marks, Side::Client).context("no verdict")?;
+    let x = frame.x(at);
+    frame.svg.cross(x, client_y, 6.0);
+    frame.svg.text(x + 14.0, client_y - 4.0, "bad", Anchor::Start, "dead:");
+    let text = format!("{} for {:.1} s", given.cause.name(), given.silence.as_secs_f64());
+    frame.svg.text(x + 14.0, client_y + 13.0, "bad", Anchor::Start, &text);
+    frame.axis(374.0, 10);
+    Ok(frame.finish(404.0, "A path cut in one direction, as both ends see it"))
+}
+
+fn stall() -> anyhow::Result<String> {
+    let mut story = reference(secs(48));
+    let (from, to) = (secs(10), secs(30));
+    story.stall = Some((from, to));
+    let healthy = play(&story)?;
+    // A blackout that ends just after the stall does.
+    story.cut = [Some((Duration::from_millis(9_500), secs(31))), None];
+    let unlucky = play(&story)?;
+    let limit = limit(story.server)?;
+    let dead = |marks: &[Mark]| marks.iter().any(|mark| matches!(mark, Mark::Verdict { .. }));
+    anyhow::ensure!(!dead(&healthy) && !dead(&unlucky), "somebody is blamed");
+    let resumed = healthy.iter().find_map(|mark| {
+        let Mark::Stalled { at } = *mark else { return None };
+        Some(at)
+    });
+    let resumed = resumed.context("the stall is not noticed")?;
+
+    let mut frame =
+        Frame::new("The server itself stands still for 20 s, and nobody is blamed", story.until);
+    let (a_y, server_y, b_y) = (66.0, 150.0, 234.0);
+    let (x_from, x_to) = (frame.x(from), frame.x(to));
+    frame.svg.rect("still", (x_from, server_y - 15.0), (x_to, server_y + 15.0));
+    frame.lane(a_y, "client A", "client", None);
+    frame.lane(server_y, "server", "server", Some(from));
+    frame.svg.line("line", (x_to, server_y), (frame.x(story.until), server_y));
+    frame.lane(b_y, "client B", "client", None);
+    frame.beats(&healthy, a_y, server_y - 15.0);
+    frame.beats(&unlucky, b_y, server_y + 15.0);
+    let middle = f64::midpoint(x_from, x_to);
+    frame.svg.text(middle, server_y - 1.0 + 5.0, "quiet", Anchor::Middle, "stopped (SIGSTOP)");
+    let x = frame.x(resumed);
+    frame.svg.line("server thin", (x, server_y - 15.0), (x, server_y + 15.0));
+    let text = "these wait in the kernel, and are read before anybody is judged";
+    frame.svg.text(middle, a_y - 14.0, "quiet", Anchor::Middle, text);
+
+    // B's chance, and what ends it.
+    let y = b_y + 28.0;
+    frame.svg.rect("held", (x, y - 7.0), (frame.x(resumed + limit), y + 7.0));
+    let text = "B gets a whole limit again, from here:";
+    frame.svg.text(x - 8.0, y + 4.0, "quiet", Anchor::End, text);
+    let text = format!("{} s", limit.as_secs());
+    frame.svg.text(frame.x(resumed + limit) + 8.0, y + 4.0, "server", Anchor::Start, &text);
+    frame.axis(288.0, 10);
+    Ok(frame.finish(
+        318.0,
+        "A stall of the server itself: beats wait in the kernel, nobody is called dead",
+    ))
+}
+
+fn coalesced() -> anyhow::Result<String> {
+    let mut story = reference(secs(52));
+    story.receive_mark = 41;
+    let cut = Duration::from_millis(31_500);
+    story.cut = [Some((cut, story.until)), None];
+    let marks = play(&story)?;
+    let mut frame =
+        Frame::new("Beats lie in the kernel until the deadline asks for them", story.until);
+    let (client_y, top, bottom, server_y) = (66.0, 104.0, 154.0, 196.0);
+    frame.lane(client_y, "client", "client", None);
+    frame.svg.text(104.0, 126.0, "quiet", Anchor::End, "bytes in");
+    frame.svg.text(104.0, 142.0, "quiet", Anchor::End, "the kernel");
+    frame.lane(server_y, "server", "server", ends(&marks, Side::Server));
+    frame.beats(&marks, client_y, top);
+    frame.fault(cut, client_y - 26.0, bottom, "client cut off");
+    lying(&mut frame, &marks, (top, bottom), server_y);
+    for middle in [7_500, 22_500, 37_500] {
+        let x = frame.x(Duration::from_millis(middle));
+        frame.svg.text(x, server_y - 7.0, "quiet", Anchor::Middle, "asleep");
+    }
+    let (at, given) = verdict(&marks, Side::Server).context("no verdict")?;
+    let x = frame.x(at);
+    frame.svg.cross(x, server_y, 6.0);
+    frame.svg.text(x + 12.0, server_y - 4.0, "bad", Anchor::Start, "dead: silent for");
+    let text = format!("{:.1} s", given.silence.as_secs_f64());
+    frame.svg.text(x + 12.0, server_y + 12.0, "bad", Anchor::Start, &text);
+    frame.axis(252.0, 5);
+    Ok(frame.finish(282.0, "Beats that wait in the kernel: the server wakes at the deadline only"))
+}
+
+/// What lies in the socket, as steps, and what the server takes out of it when it wakes.
+fn lying(frame: &mut Frame, marks: &[Mark], area: (f64, f64), server_y: f64) {
+    const WAY: Duration = Duration::from_millis(50);
+    const FULL: f64 = 40.0;
+    let (top, bottom) = area;
+    let mut bytes = 0.0;
+    let mut since = Duration::ZERO;
+    let step = |frame: &mut Frame, bytes: f64, from: Duration, to: Duration| {
+        let y = bottom - bytes / FULL * (bottom - top - 6.0);
+        frame.svg.rect("held", (frame.x(from), y), (frame.x(to), bottom));
+    };
+    let mut reads = 0;
+    for mark in marks {
+        match *mark {
+            Mark::Beat { at, arrives: true, .. } => {
+                step(frame, bytes, since, at + WAY);
+                (bytes, since) = (bytes + 8.0, at + WAY);
+            }
+            Mark::Read { at, bytes: taken, .. } => {
+                step(frame, bytes, since, at);
+                (bytes, since) = (0.0, at);
+                frame.svg.arrow("server", frame.x(at), bottom, server_y);
+                let text = match reads {
+                    0 => "first frame".to_owned(),
+                    _ => format!("wakes, reads {taken} B"),
+                };
+                frame.svg.text(frame.x(at), server_y + 22.0, "server", Anchor::Middle, &text);
+                reads += 1;
+            }
+            Mark::Beat { .. }
+            | Mark::Verdict { .. }
+            | Mark::Reset { .. }
+            | Mark::Stalled { .. } => {}
+        }
+    }
+}
+
+fn bound() -> anyhow::Result<String> {
+    let policy = Preset::Usual.policy(Side::Server);
+    let of_byte = policy.bound(TICK).context("no limit")?;
+    let of_fault = policy.bound_after_fault(TICK).context("no limit")?;
+    let beat = policy.peer_beat().context("no beat")?;
+    let last = secs(3);
+    let mut frame = Frame::new("When the verdict comes, counted from what", secs(37));
+    let (lane_y, first_y, second_y, third_y) = (78.0, 150.0, 238.0, 194.0);
+    let x = |frame: &Frame, after: Duration| frame.x(last + after);
+    let (x_last, x_next) = (x(&frame, Duration::ZERO), x(&frame, beat));
+    let (x_earliest, x_latest) = (x(&frame, of_byte.earliest), x(&frame, of_byte.latest));
+    frame.lane(lane_y, "this end", "server", Some(last + of_byte.latest));
+    frame.svg.rect("window", (x_last, lane_y - 12.0), (x_next, lane_y + 12.0));
+    frame.svg.arrow("client", x_last, lane_y - 32.0, lane_y);
+    frame.svg.text(x_last + 8.0, lane_y - 20.0, "client", Anchor::Start, "last byte");
+    let text = "the fault happens in here";
+    frame.svg.text(f64::midpoint(x_last, x_next), lane_y + 29.0, "bad", Anchor::Middle, text);
+    frame.svg.cross(x_latest, lane_y, 6.0);
+    frame.svg.text(x_latest + 14.0, lane_y + 4.0, "bad", Anchor::Start, "verdict");
+
+    let mut span = |y: f64, from: f64, to: f64, text: &str| {
+        for (x, top, bottom) in [(from, y - 6.0, y + 6.0), (to, y - 6.0, y + 6.0)] {
+            frame.svg.line("line", (x, top), (x, bottom));
+        }
+        frame.svg.line("line", (from, y), (to, y));
+        frame.svg.text(f64::midpoint(from, to), y - 8.0, "", Anchor::Middle, text);
+    };
+    let text = format!("from the last byte: {of_byte}");
+    span(first_y, x_last, x_latest, &text);
+    let earliest = of_fault.earliest.as_secs_f64();
+    let text = format!("{earliest:.1} s, if it came just before the next beat");
+    span(second_y, x_next, x_earliest, &text);
+    let latest = of_fault.latest.as_secs_f64();
+    let text = format!("from the fault: {latest:.1} s, if it came just after the last byte");
+    span(third_y, x_last, x_latest, &text);
+    frame.axis(262.0, 5);
+    Ok(frame.finish(292.0, "The bound from the last byte and from the fault"))
+}

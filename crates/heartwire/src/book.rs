@@ -1,0 +1,12 @@
+//! The chapters of the book in `docs/book`, here only so that their snippets are compiled and run.
+
+macro_rules! chapters {
+    ($($name:ident),+) => {
+        $(
+            #[doc = include_str!(concat!("../../../docs/book/src/", stringify!($name), ".md"))]
+            mod $name {}
+        )+
+    };
+}
+
+chapters!(bound, client, kernel, numbers, operating, protocol, server, why);

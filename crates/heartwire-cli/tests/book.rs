@@ -3,8 +3,9 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const CHAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/book/src");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_heartwire");
@@ -36,4 +37,24 @@ fn commands_that_do_not_end_have_options_that_exist() {
         }
     }
     assert!(commands > 5, "{commands} commands");
+}
+
+/// The system's own figures are another matter: times, ports, how many files may be open.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_first_lines_of_a_server_are_those_in_the_book() {
+    let chapter = fs::read_to_string(Path::new(CHAPTERS).join("operating.md")).unwrap();
+    let server = Command::new(PROGRAM)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut server = server.unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let lines = lines.map(Result::unwrap).skip(1);
+    let said: Vec<_> = lines.take_while(|line| !line.starts_with("  bounds:")).collect();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(said.len() > 2, "{said:?}");
+    let said = said.join("\n");
+    assert!(chapter.contains(&said), "{said}");
 }

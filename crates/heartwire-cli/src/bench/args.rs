@@ -13,6 +13,8 @@ Examples:
       start a server, hold 10,000 connections that beat every 3 s for 30 s, freeze them all
   heartwire bench --connections 15000 --coalesce 5 --time 60s --format json
       more of them, with up to 5 beats left lying in the kernel; the report as one object
+  heartwire bench --connections 5000 --wire v1 --tls
+      what TLS adds: run it without --tls as well, and compare
   heartwire bench --server $(pidof my-server) --target 127.0.0.1:39002 --limit 30s --no-freeze
       put the load on a server that runs already, and watch its process
   heartwire bench --compare --connections 15000
@@ -57,6 +59,11 @@ pub(crate) struct BenchArgs {
     /// Which version of the wire the clients speak.
     #[arg(long, value_enum, default_value_t = WireArg::V0, conflicts_with_all = ["server", "compare"])]
     pub(crate) wire: WireArg,
+
+    /// Everything over TLS 1.3, with a certificate made for this run. What the server spends while
+    /// clients come is then a whole handshake each.
+    #[arg(long, conflicts_with_all = ["server", "compare"])]
+    pub(crate) tls: bool,
 
     /// The clients judge the server too, so that it beats as often as they do (wire v1).
     #[arg(long, conflicts_with_all = ["server", "compare"])]

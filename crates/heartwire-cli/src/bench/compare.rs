@@ -10,23 +10,27 @@ use super::process::machine;
 use super::progress::Progress;
 use super::report::{Generator, Late, Report};
 use super::run::{Plan, measure};
-use super::server::{Baseline, Contender};
+use super::server::{Baseline, Contender, Own};
 use crate::args::{Format, WireArg};
 use crate::exit::Exit;
 use crate::output::print_text;
 
 /// The first is what the others are compared with.
-fn contenders(shards: u16) -> [Contender; 8] {
-    let own = |coalesce, wire, both| Contender::Own { shards: Some(shards), coalesce, wire, both };
+fn contenders(shards: u16) -> [Contender; 10] {
+    let own = |coalesce, wire, both| Own { shards: Some(shards), coalesce, wire, both, tls: false };
+    let plain = |coalesce, wire, both| Contender::Own(own(coalesce, wire, both));
+    let tls = |wire| Contender::Own(Own { tls: true, ..own(None, wire, false) });
     [
         Contender::Baseline(Baseline::Epoll),
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
-        own(Some(0), WireArg::V0, false),
-        own(None, WireArg::V0, false),
-        own(Some(5), WireArg::V0, false),
-        own(None, WireArg::V1, false),
-        own(None, WireArg::V1, true),
+        plain(Some(0), WireArg::V0, false),
+        plain(None, WireArg::V0, false),
+        plain(Some(5), WireArg::V0, false),
+        tls(WireArg::V0),
+        plain(None, WireArg::V1, false),
+        plain(None, WireArg::V1, true),
+        tls(WireArg::V1),
     ]
 }
 

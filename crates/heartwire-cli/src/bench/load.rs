@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use heartwire::Policy;
 use heartwire::frame::{self, Kind};
@@ -20,6 +20,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lateness::{Note, histogram, nanos};
 use super::schedule::Schedule;
+use super::tls::{Found, Identity, Session};
 
 /// Connections from one source address. Linux has 28,232 ports for them by default, and finds a free
 /// one the slower the fewer are left, so some are left.
@@ -33,6 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) struct Load {
     target: SocketAddr,
     speech: Speech,
+    identity: Option<Identity>,
     clients: Vec<Client>,
     poll: OwnedFd,
     open: usize,
@@ -42,6 +44,7 @@ pub(super) struct Load {
 struct Client {
     /// `None` once the server has closed it.
     stream: Option<TcpStream>,
+    session: Option<Session>,
     note: Note,
 }
 
@@ -85,9 +88,14 @@ impl Speech {
 }
 
 impl Load {
-    pub(super) fn new(target: SocketAddr, speech: Speech) -> anyhow::Result<Self> {
+    /// With `identity`, they speak TLS.
+    pub(super) fn new(
+        target: SocketAddr,
+        speech: Speech,
+        identity: Option<Identity>,
+    ) -> anyhow::Result<Self> {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
-        Ok(Self { target, speech, clients: Vec::new(), poll, open: 0 })
+        Ok(Self { target, speech, identity, clients: Vec::new(), poll, open: 0 })
     }
 
     /// How many are still connected.
@@ -117,14 +125,33 @@ impl Load {
         socket.set_linger(Some(Duration::ZERO))?;
         socket.set_nonblocking(true)?;
         let mut stream = TcpStream::from(socket);
+        let mut session = self.identity.as_ref().map(Identity::connect).transpose()?;
         // So few bytes fit into a new socket.
-        stream.write_all(&self.speech.hello)?;
+        match &mut session {
+            None => stream.write_all(&self.speech.hello)?,
+            Some(session) => session.send(&mut stream, &self.speech.hello)?,
+        }
         let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.poll, &stream, EventData::new_u64(u64::from(number)), interest)?;
         let local = stream.local_addr()?;
         let note = Note { local, last_sent_ns: nanos(SystemTime::now()), closed_ns: None };
-        self.clients.push(Client { stream: Some(stream), note });
+        self.clients.push(Client { stream: Some(stream), session, note });
         self.open += 1;
+        Ok(())
+    }
+
+    /// Waits until the newest clients have done their handshakes.
+    pub(super) fn finish_handshakes(
+        &mut self,
+        newest: u32,
+        within: Duration,
+    ) -> anyhow::Result<()> {
+        let newest = usize::try_from(newest)?;
+        let began = Instant::now();
+        while self.clients.iter().rev().take(newest).any(Client::is_handshaking) {
+            ensure!(began.elapsed() < within, "the server does not finish its TLS handshakes");
+            self.look(LOOK_EVERY)?;
+        }
         Ok(())
     }
 
@@ -198,7 +225,11 @@ impl Client {
         let Some(stream) = &mut self.stream else { return };
         let now_ns = nanos(SystemTime::now());
         // The kernel takes so few bytes whole or not at all.
-        match stream.write_all(beat) {
+        let sent = match &mut self.session {
+            None => stream.write_all(beat),
+            Some(session) => session.send(stream, beat),
+        };
+        match sent {
             Ok(()) => {
                 self.note.last_sent_ns = now_ns;
                 beats.sent += 1;
@@ -211,18 +242,32 @@ impl Client {
     /// Reads what the server sent; true if that was the end.
     fn drain(&mut self, now_ns: u64) -> bool {
         let Some(stream) = &mut self.stream else { return false };
-        let mut buffer = [0; 4096];
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(1..) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => {
-                    self.note.closed_ns = Some(now_ns);
-                    self.stream = None;
-                    return true;
-                }
-            }
+        let found = match &mut self.session {
+            None => drain(stream),
+            Some(session) => session.drain(stream),
+        };
+        if found == Found::End {
+            self.note.closed_ns = Some(now_ns);
+            self.stream = None;
+            self.session = None;
+        }
+        found == Found::End
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_handshaking)
+    }
+}
+
+/// Reads what there is. Nobody looks at what the server says.
+fn drain(stream: &mut TcpStream) -> Found {
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Found::All,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return Found::End,
         }
     }
 }

@@ -23,6 +23,8 @@ mod run;
 mod schedule;
 #[cfg(target_os = "linux")]
 mod server;
+#[cfg(target_os = "linux")]
+mod tls;
 
 pub(crate) use args::{BenchArgs, EXAMPLES};
 

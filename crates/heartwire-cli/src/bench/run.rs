@@ -17,7 +17,8 @@ use super::process::{
 use super::progress::Progress;
 use super::report::Report;
 use super::schedule::Schedule;
-use super::server::{Contender, Server};
+use super::server::{Contender, Own, Server};
+use super::tls::Identity;
 use crate::exit::{Exit, Usage as WrongUsage};
 
 /// How many clients wait at the most while the server stands still: well within the stall that ours
@@ -25,6 +26,8 @@ use crate::exit::{Exit, Usage as WrongUsage};
 const ACCEPT_BURST: u32 = 2000;
 /// An accept queue that is not empty after this is not going to be.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
+/// So are TLS handshakes that are not done.
+const HANDSHAKES_WITHIN: Duration = Duration::from_secs(60);
 /// For the last verdicts, after the limit. The sweep needs a fifth of the limit more.
 const FREEZE_GRACE: Duration = Duration::from_secs(5);
 /// For the server's output to get here, after it has closed the connections.
@@ -95,12 +98,13 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     let plan = Plan::new(args);
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },
-        _ => Contender::Own {
+        _ => Contender::Own(Own {
             shards: args.shards,
             coalesce: args.coalesce,
             wire: args.wire,
             both: args.both,
-        },
+            tls: args.tls,
+        }),
     };
     let measured = measure(&plan, &contender, Progress::new(String::new()))?;
     let report = Report::new(&plan, &contender, &measured);
@@ -114,8 +118,9 @@ pub(super) fn measure(
     contender: &Contender,
     mut progress: Progress,
 ) -> anyhow::Result<Measured> {
-    let server = Server::start(contender, plan)?;
-    let mut load = Load::new(server.target, contender.speech(plan)?)?;
+    let identity = contender.uses_tls().then(Identity::new).transpose()?;
+    let server = Server::start(contender, plan, identity.as_ref())?;
+    let mut load = Load::new(server.target, contender.speech(plan)?, identity)?;
     let memory_before = Memory::of(server.pid)?;
 
     let accepting = connect_all(&mut load, &server, plan.connections, &mut progress)?;
@@ -188,6 +193,7 @@ fn connect_all(
             server.signal(Signal::CONT)?;
         }
         wait_until_accepted(server.target)?;
+        load.finish_handshakes(part, HANDSHAKES_WITHIN)?;
         accepting += resumed.elapsed();
         progress.update(format_args!("connecting, {done} of {count}"));
     }

@@ -18,24 +18,30 @@ use serde_json::Value;
 use super::lateness::{VerdictLine, nanos};
 use super::load::Speech;
 use super::run::Plan;
+use super::tls::Identity;
 use crate::args::WireArg;
 
 /// Which server to put the load on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
     /// `serve` of this same program.
-    Own {
-        shards: Option<u16>,
-        /// As `serve` does it, if nothing is said.
-        coalesce: Option<u16>,
-        wire: WireArg,
-        /// The clients judge too.
-        both: bool,
-    },
+    Own(Own),
     /// An example that lies beside it.
     Baseline(Baseline),
     /// A process that somebody else started.
     Running { pid: u32, target: SocketAddr },
+}
+
+/// How `serve` is started, and spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) shards: Option<u16>,
+    /// As `serve` does it, if nothing is said.
+    pub(super) coalesce: Option<u16>,
+    pub(super) wire: WireArg,
+    /// The clients judge too.
+    pub(super) both: bool,
+    pub(super) tls: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +65,7 @@ impl Contender {
     /// What a table calls it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Own { coalesce, wire, both, .. } => {
+            Self::Own(Own { coalesce, wire, both, tls, .. }) => {
                 let mut name = match coalesce {
                     Some(0) => "heartwire, coalescing off".to_owned(),
                     Some(beats) => format!("heartwire, `--coalesce {beats}`"),
@@ -67,6 +73,9 @@ impl Contender {
                 };
                 if *wire == WireArg::V1 {
                     name.push_str(", wire v1");
+                }
+                if *tls {
+                    name.push_str(", TLS");
                 }
                 if *both {
                     name.push_str(", and the server beats too");
@@ -81,7 +90,11 @@ impl Contender {
     }
 
     pub(super) fn is_own(&self) -> bool {
-        matches!(self, Self::Own { .. })
+        matches!(self, Self::Own(_))
+    }
+
+    pub(super) fn uses_tls(&self) -> bool {
+        matches!(self, Self::Own(Own { tls: true, .. }))
     }
 
     /// Whether it ever closes a silent connection.
@@ -100,14 +113,14 @@ impl Contender {
     /// What clients say to it.
     pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
-            Self::Own { wire: WireArg::V1, both, .. } => {
+            Self::Own(Own { wire: WireArg::V1, both, .. }) => {
                 Speech::v1(plan.beat, both.then_some(plan.limit))
             }
-            Self::Own { .. } | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
+            Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
         }
     }
 
-    fn command(&self, plan: &Plan) -> anyhow::Result<Option<Command>> {
+    fn command(&self, plan: &Plan, identity: Option<&Identity>) -> anyhow::Result<Option<Command>> {
         // One word each, for the programs' command lines.
         let [limit, beat] = [plan.limit, plan.beat]
             .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
@@ -118,7 +131,7 @@ impl Contender {
                 command.args(["127.0.0.1:0", &limit]);
                 Some(command)
             }
-            Self::Own { shards, coalesce, .. } => {
+            Self::Own(Own { shards, coalesce, .. }) => {
                 let connections = usize::try_from(plan.connections)?;
                 let sessions = connections.max(ServerConfig::SESSIONS_MAX).to_string();
                 let mut command = Command::new(env::current_exe()?);
@@ -131,6 +144,10 @@ impl Contender {
                     // And from few addresses, all at once.
                     .args(["--arrivals", "off", "--all-arrivals", "off"])
                     .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
+                if let Some(identity) = identity {
+                    command.arg("--tls-cert").arg(identity.certificate());
+                    command.arg("--tls-key").arg(identity.key());
+                }
                 if let Some(beats) = coalesce {
                     command.args(["--coalesce", &beats.to_string()]);
                 }
@@ -175,12 +192,17 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn start(contender: &Contender, plan: &Plan) -> anyhow::Result<Self> {
+    /// With `identity`, it is reached over TLS.
+    pub(super) fn start(
+        contender: &Contender,
+        plan: &Plan,
+        identity: Option<&Identity>,
+    ) -> anyhow::Result<Self> {
         let output = Arc::new(Mutex::new(Vec::new()));
         if let Contender::Running { pid, target } = *contender {
             return Ok(Self { pid, target, child: None, output });
         }
-        let mut command = contender.command(plan)?.context("nothing to start")?;
+        let mut command = contender.command(plan, identity)?.context("nothing to start")?;
         let program = command.get_program().to_owned();
         let mut child = command
             .stdin(Stdio::null())

@@ -14,6 +14,8 @@
 )]
 
 mod bad_usage;
+#[cfg(target_os = "linux")]
+mod bench;
 mod demo;
 mod frozen;
 mod hostile;

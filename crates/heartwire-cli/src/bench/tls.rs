@@ -1,0 +1,109 @@
+//! What both ends of a load over TLS need: a certificate for this run, and nobody else's trust.
+
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tempfile::TempDir;
+
+/// The certificate's name.
+const NAME: &str = "localhost";
+
+/// A self-signed certificate, its key in files that go with this value, and clients that trust it.
+#[derive(Debug)]
+pub(super) struct Identity {
+    folder: TempDir,
+    client: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Identity {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let made = rcgen::generate_simple_self_signed([NAME.to_owned()])?;
+        let folder = TempDir::new().context("no folder for a certificate")?;
+        fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
+        fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem())?;
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // Every handshake is a whole one.
+        client.resumption = Resumption::disabled();
+        Ok(Self { folder, client: Arc::new(client), name: ServerName::try_from(NAME)? })
+    }
+
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    pub(super) fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    /// A client's session, before its handshake.
+    pub(super) fn connect(&self) -> anyhow::Result<Session> {
+        let connection = ClientConnection::new(Arc::clone(&self.client), self.name.clone())?;
+        Ok(Session(Box::new(connection)))
+    }
+}
+
+/// What a read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All that there is for now.
+    All,
+    /// The connection's end.
+    End,
+}
+
+/// A client's end of a session. What it wants to say before the handshake is done waits for it.
+#[derive(Debug)]
+pub(super) struct Session(Box<ClientConnection>);
+
+impl Session {
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.0.is_handshaking()
+    }
+
+    /// # Errors
+    ///
+    /// If the socket has no room, or has failed.
+    pub(super) fn send(&mut self, stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.writer().write_all(bytes)?;
+        self.flush(stream)
+    }
+
+    fn flush(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        while self.0.wants_write() {
+            self.0.write_tls(stream)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what there is, and goes on with the handshake.
+    pub(super) fn drain(&mut self, stream: &mut TcpStream) -> Found {
+        loop {
+            match self.0.read_tls(stream) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Found::All,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(0) | Err(_) => return Found::End,
+            }
+            if self.0.process_new_packets().is_err() || self.flush(stream).is_err() {
+                return Found::End;
+            }
+            // Nobody looks at what the server says.
+            let mut buffer = [0; 4096];
+            while self.0.reader().read(&mut buffer).is_ok_and(|len| len > 0) {}
+        }
+    }
+}

@@ -9,7 +9,8 @@
 //! | you have | use |
 //! |---|---|
 //! | many clients | [`server`]: sessions on a few threads, without a task, timer or lock for each |
-//! | one server | [`client`]: a tokio task that beats, judges, and connects again |
+//! | one server | [`client`]: a tokio task that beats, judges, and connects again; [`blocking`]: the same without async |
+//! | several servers | [`supervisor`]: a client for each name, one queue of events |
 //! | a protocol of your own | [`wrap`]: liveness for any `Stream + Sink`, or any `AsyncRead + AsyncWrite` |
 //! | sockets whose kernel should help | [`kernel`]: keepalive and user timeout, checked as one set |
 //! | settings, and doubts | [`plan`]: when each end finds each kind of fault |
@@ -153,6 +154,7 @@
 //!
 //! None is on by default, and none changes what is there without it.
 
+pub mod blocking;
 #[cfg(doctest)]
 mod book;
 pub mod client;
@@ -160,6 +162,7 @@ mod clock;
 pub mod kernel;
 mod reason;
 pub mod server;
+pub mod supervisor;
 mod sys;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -234,6 +234,12 @@ impl ClientConfig {
         if self.wire == Wire::Raw { 0 } else { HEAD_LEN }
     }
 
+    /// Another seed, if there is one, for one of several that were given the same.
+    pub(crate) fn seed_mixed_with(mut self, other: u64) -> Self {
+        self.seed = self.seed.map(|seed| seed ^ other);
+        self
+    }
+
     pub(super) fn seed_or_random(&self) -> u64 {
         // The keys of a hasher are drawn from the system's randomness, and differ for each one.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())

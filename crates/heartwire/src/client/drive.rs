@@ -194,6 +194,9 @@ impl<'a, 'b> Driver<'a, 'b> {
                 Ok(paused) => paused,
                 Err(reason) => return End::Lost(reason),
             };
+            if !paused {
+                self.outlet.rest();
+            }
             // Deadlines mostly move later, so the timer stays as it is until it fires.
             let deadlines =
                 [self.connection.poll_timeout(), self.progress_deadline(now), self.news_at];

@@ -2,8 +2,13 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::TryRecvError;
 
+use futures_core::Stream;
 use heartwire_core::Stall;
 use heartwire_core::v1::{ByeCode, Health, Retry, Welcome};
 use tokio::sync::mpsc;
@@ -133,7 +138,27 @@ pub struct Farewell {
     pub detail: String,
 }
 
-/// The stream of a client's events.
+/// An event, and which of a supervisor's connections it is about.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) by: Option<Arc<str>>,
+    pub(crate) event: Event,
+}
+
+/// Where a client's events go.
+#[derive(Clone, Debug)]
+pub(crate) struct Reports {
+    pub(crate) sender: mpsc::Sender<Told>,
+    pub(crate) by: Option<Arc<str>>,
+}
+
+impl Reports {
+    pub(super) fn told(&self, event: Event) -> Told {
+        Told { by: self.by.clone(), event }
+    }
+}
+
+/// The [`Stream`] of a client's events.
 ///
 /// Take them promptly. When 1,024 events wait, the client stops reading, and what the server sends
 /// waits in the kernel; beats and messages go on, and unread bytes are not held against the
@@ -141,11 +166,11 @@ pub struct Farewell {
 /// the server sends is read and discarded.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::Receiver<Event>,
+    receiver: mpsc::Receiver<Told>,
 }
 
 impl Events {
-    pub(super) const fn new(receiver: mpsc::Receiver<Event>) -> Self {
+    pub(super) const fn new(receiver: mpsc::Receiver<Told>) -> Self {
         Self { receiver }
     }
 
@@ -153,7 +178,7 @@ impl Events {
     ///
     /// If the future is dropped before it is ready, no event is lost.
     pub async fn recv(&mut self) -> Option<Event> {
-        self.receiver.recv().await
+        self.receiver.recv().await.map(|told| told.event)
     }
 
     /// The next event, for code that is not async; `None` as in [`recv`](Self::recv).
@@ -162,7 +187,28 @@ impl Events {
     ///
     /// Within an async task, where it would block the runtime.
     pub fn recv_blocking(&mut self) -> Option<Event> {
-        self.receiver.blocking_recv()
+        self.receiver.blocking_recv().map(|told| told.event)
+    }
+
+    /// The next event, if there is one already.
+    ///
+    /// # Errors
+    ///
+    /// [`TryRecvError::Empty`] if there is none yet, [`TryRecvError::Disconnected`] where
+    /// [`recv`](Self::recv) would return `None`.
+    pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
+        self.receiver.try_recv().map(|told| told.event).map_err(|error| match error {
+            mpsc::error::TryRecvError::Empty => TryRecvError::Empty,
+            mpsc::error::TryRecvError::Disconnected => TryRecvError::Disconnected,
+        })
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.receiver.poll_recv(context).map(|told| told.map(|told| told.event))
     }
 }
 

@@ -1,7 +1,9 @@
 //! One connection to a server that is kept alive, judged, and made again when it ends.
 //!
 //! [`Client::start`] spawns one task, which beats whatever the application does, and reports what
-//! happens as a stream of [`Event`]s. The [`Client`] sends.
+//! happens as a stream of [`Event`]s. The [`Client`] sends. [`Duplex`] is both in one, and
+//! [`MessageSink`] sends as a `Sink`. For many servers there is a [`Supervisor`](crate::supervisor::Supervisor),
+//! for programs without async [`blocking`](crate::blocking).
 //!
 //! ```
 //! use heartwire::client::{Client, ClientConfig, Event, Retry};
@@ -36,6 +38,7 @@ mod inbox;
 mod outbox;
 mod outlet;
 mod pace;
+mod sink;
 mod task;
 mod transport;
 
@@ -44,13 +47,17 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::{Instant, Path};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
+use tokio::sync::{
+    AcquireError, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch,
+};
 use tracing::{Instrument, info_span};
 
 pub use config::{ClientConfig, Retry, WhileDisconnected};
 pub use dial::{AddressError, ConnectError};
 pub use event::{Event, Events, Farewell, SendError};
+pub(crate) use event::{Reports, Told};
 use outbox::Message;
+pub use sink::{Duplex, MessageSink};
 use task::Task;
 
 use crate::clock;
@@ -147,7 +154,23 @@ impl Client {
     ///
     /// Outside of a Tokio runtime, or in one without its I/O and time drivers.
     pub fn start(config: ClientConfig) -> (Self, Events) {
-        let (events, receiver) = mpsc::channel(event::EVENTS_MAX);
+        let (client, events, life) = Self::prepare(config);
+        tokio::spawn(life);
+        (client, events)
+    }
+
+    /// A client, its events, and all that it does, for whoever runs that.
+    pub(crate) fn prepare(config: ClientConfig) -> (Self, Events, impl Future<Output = ()>) {
+        let (sender, receiver) = mpsc::channel(event::EVENTS_MAX);
+        let (client, life) = Self::prepare_for(config, Reports { sender, by: None });
+        (client, Events::new(receiver), life)
+    }
+
+    /// As [`prepare`](Self::prepare), with somewhere else for its events to go.
+    pub(crate) fn prepare_for(
+        config: ClientConfig,
+        reports: Reports,
+    ) -> (Self, impl Future<Output = ()>) {
         let (messages, queue) = mpsc::unbounded_channel();
         let (close, closing) = watch::channel(false);
         let gate = Arc::new(Gate::new(config.while_disconnected));
@@ -163,10 +186,8 @@ impl Client {
             wishes: Arc::clone(&wishes),
         };
         let span = info_span!("client", target = config.target);
-        tokio::spawn(
-            Task::new(config, gate, wishes, events, queue, closing).run().instrument(span),
-        );
-        (Self { shared: Arc::new(shared) }, Events::new(receiver))
+        let task = Task::new(config, gate, wishes, reports, queue, closing);
+        (Self { shared: Arc::new(shared) }, task.run().instrument(span))
     }
 
     /// Hands a message over for sending, and waits while there is no room for it. Messages go out
@@ -182,10 +203,18 @@ impl Client {
     /// [`SendError`] says why the message was not accepted, and gives it back.
     pub async fn send(&self, data: Vec<u8>) -> Result<(), SendError> {
         let (data, cost) = self.check(data)?;
-        match Arc::clone(&self.shared.room).acquire_many_owned(cost).await {
+        match self.room(cost).await {
             Ok(room) => self.accept(data, room),
             Err(_) => Err(SendError::Closed(data)),
         }
+    }
+
+    /// Waits for room for as many bytes.
+    pub(crate) fn room(
+        &self,
+        cost: u32,
+    ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + use<> {
+        Arc::clone(&self.shared.room).acquire_many_owned(cost)
     }
 
     /// Hands a message over for sending if there is room for it now; see [`send`](Self::send).
@@ -244,7 +273,7 @@ impl Client {
     }
 
     /// The message and how many bytes of room it takes, unless it is clear that it cannot be sent.
-    fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
+    pub(crate) fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
         let max = self.shared.body_len_max;
         // One at least, so that the number of empty messages is limited too.
         let cost = (data.len().saturating_add(self.shared.head_len)).max(1);
@@ -257,7 +286,11 @@ impl Client {
         }
     }
 
-    fn accept(&self, data: Vec<u8>, room: OwnedSemaphorePermit) -> Result<(), SendError> {
+    pub(crate) fn accept(
+        &self,
+        data: Vec<u8>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<(), SendError> {
         // The gate stays locked while the message goes through, so that none is left behind in
         // the queue when the task closes the gate and clears it.
         let link = self.shared.gate.lock();

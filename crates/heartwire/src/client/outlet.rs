@@ -3,19 +3,20 @@
 use std::collections::VecDeque;
 
 use heartwire_core::Stall;
+use tokio::sync::mpsc::Permit;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Permit, Sender};
 use tracing::info;
 
 use super::Event;
+use super::event::{Reports, Told};
 
 /// Takes events only when there is room for them: whoever has one that can wait, such as data in a
 /// socket, asks first.
 #[derive(Debug)]
 pub(super) struct Outlet<'a> {
-    sender: &'a Sender<Event>,
+    reports: &'a Reports,
     /// Room for one event, reserved.
-    room: Option<Permit<'a, Event>>,
+    room: Option<Permit<'a, Told>>,
     /// Events that could not wait. They go before anything else.
     news: VecDeque<Event>,
     /// The application dropped its end: there is room for anything, and nothing goes anywhere.
@@ -23,8 +24,8 @@ pub(super) struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    pub(super) const fn new(sender: &'a Sender<Event>) -> Self {
-        Self { sender, room: None, news: VecDeque::new(), deaf: false }
+    pub(super) const fn new(reports: &'a Reports) -> Self {
+        Self { reports, room: None, news: VecDeque::new(), deaf: false }
     }
 
     /// Emits an event, and waits while there is no room for it.
@@ -53,7 +54,7 @@ impl<'a> Outlet<'a> {
             return;
         }
         if let Some(room) = self.room.take() {
-            room.send(Event::Data(body.to_vec()));
+            room.send(self.reports.told(Event::Data(body.to_vec())));
         }
     }
 
@@ -66,15 +67,20 @@ impl<'a> Outlet<'a> {
     fn flush(&mut self) -> bool {
         while !self.news.is_empty() && self.reserve() {
             if let (Some(event), Some(room)) = (self.news.pop_front(), self.room.take()) {
-                room.send(event);
+                room.send(self.reports.told(event));
             }
         }
         self.news.is_empty()
     }
 
+    /// Nothing is to be emitted soon: others may have the room.
+    pub(super) fn rest(&mut self) {
+        self.room = None;
+    }
+
     fn reserve(&mut self) -> bool {
         if self.room.is_none() && !self.deaf {
-            match self.sender.try_reserve() {
+            match self.reports.sender.try_reserve() {
                 Ok(room) => self.room = Some(room),
                 Err(TrySendError::Full(())) => {}
                 Err(TrySendError::Closed(())) => self.deaf = true,
@@ -88,7 +94,7 @@ impl<'a> Outlet<'a> {
         if self.room.is_some() || self.deaf {
             return;
         }
-        match self.sender.reserve().await {
+        match self.reports.sender.reserve().await {
             Ok(room) => self.room = Some(room),
             Err(_) => self.deaf = true,
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use heartwire_core::Backoff;
 use heartwire_core::v1::Retry as RetryHint;
-use tokio::sync::mpsc::{Sender, UnboundedReceiver};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::dial::{Dialled, dial};
 use super::drive::{Driver, DriverLink, End};
+use super::event::Reports;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
 use super::{
@@ -26,7 +27,7 @@ pub(super) struct Task {
     backoff: Option<Backoff>,
     gate: Arc<Gate>,
     wishes: Arc<Wishes>,
-    events: Sender<Event>,
+    reports: Reports,
     messages: UnboundedReceiver<Message>,
     closing: watch::Receiver<bool>,
     outbox: Outbox,
@@ -37,7 +38,7 @@ impl Task {
         config: ClientConfig,
         gate: Arc<Gate>,
         wishes: Arc<Wishes>,
-        events: Sender<Event>,
+        reports: Reports,
         messages: UnboundedReceiver<Message>,
         closing: watch::Receiver<bool>,
     ) -> Self {
@@ -45,12 +46,21 @@ impl Task {
             Retry::Never => None,
             Retry::Backoff(policy) => Some(Backoff::new(policy, config.seed_or_random())),
         };
-        Self { config, backoff, gate, wishes, events, messages, closing, outbox: Outbox::default() }
+        Self {
+            config,
+            backoff,
+            gate,
+            wishes,
+            reports,
+            messages,
+            closing,
+            outbox: Outbox::default(),
+        }
     }
 
     pub(super) async fn run(mut self) {
-        let events = self.events.clone();
-        let mut outlet = Outlet::new(&events);
+        let reports = self.reports.clone();
+        let mut outlet = Outlet::new(&reports);
         self.keep_connected(&mut outlet).await;
         self.gate.set(Link::Closed);
         // Whoever waits for room gets it from here, and then finds the gate closed.

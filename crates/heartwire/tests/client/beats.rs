@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use heartwire::{Policy, Wire};
 
-use crate::rig::{BEAT, Frame, Rig, beat, idle, limit, ms, pass};
+use super::rig::{BEAT, Frame, Rig, beat, idle, limit, ms, pass};
 
 #[test]
 fn the_first_beat_comes_at_once_and_the_next_ones_each_interval() {
@@ -96,7 +96,7 @@ fn without_echo_no_beat_is_answered() {
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(idle()));
     peer.expect_beat();
     peer.write(&BEAT);
-    peer.write(&crate::rig::data_frame(b"seen?"));
+    peer.write(&super::rig::data_frame(b"seen?"));
     assert_eq!(rig.expect_data(), b"seen?");
     rig.send(b"seen");
     peer.expect_data(b"seen");

@@ -12,7 +12,7 @@ use heartwire::client::{ClientConfig, ConnectError, Event, Retry, SendError};
 use heartwire::kernel::{Keepalive, KernelOptions};
 use socket2::{Domain, Socket, Type};
 
-use crate::rig::{Rig, Server, fixed, ms, pass};
+use super::rig::{Rig, Server, fixed, ms, pass};
 
 /// An address where nobody listens, and the socket that keeps anybody else from doing so.
 fn nobody() -> (SocketAddr, Socket) {

@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use heartwire::client::{Event, Retry, SendError};
 use heartwire::{Caps, Reason, Violation};
 
-use crate::rig::{Rig, Server, data_frame, fixed, limit, ms};
+use super::rig::{Rig, Server, data_frame, fixed, limit, ms};
 
 #[test]
 fn a_server_that_closes_is_connected_to_again() {
@@ -136,7 +136,7 @@ fn dropping_the_last_handle_closes() {
     rig.send(b"last");
     let other = rig.client().clone();
     rig.client = None;
-    rig.handle.block_on(other.send(b"really last".to_vec())).unwrap();
+    other.send(b"really last".to_vec()).unwrap();
     drop(other);
     peer.expect_beat();
     peer.expect_data(b"last");
@@ -213,7 +213,7 @@ fn after_the_end_messages_are_refused_and_given_back() {
     drop(peer);
     rig.expect_offline();
     rig.expect_closed();
-    let refused = rig.block_on(rig.client().send(b"later".to_vec())).unwrap_err();
+    let refused = rig.client().send(b"later".to_vec()).unwrap_err();
     assert!(matches!(refused, SendError::Closed(_)));
 }
 

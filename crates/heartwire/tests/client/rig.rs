@@ -1,19 +1,17 @@
-//! A client with a runtime of its own, and a server to play by hand.
+//! A client, and a server to play by hand.
 
-use core::future::Future;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 
-use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
 use heartwire::{BackoffPolicy, Policy, Reason, Wire};
 use socket2::SockRef;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
+
+use super::subject::{Client, Events, Ground, start};
 
 /// When a test gives up on something that should long have happened.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(20);
@@ -44,13 +42,12 @@ pub(crate) fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// The client under test. Its runtime has one thread, which the test does not run on.
+/// The client under test.
 pub(crate) struct Rig {
     pub(crate) client: Option<Client>,
     pub(crate) events: Option<Events>,
-    pub(crate) handle: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// What it runs on, as long as that is needed.
+    pub(crate) ground: Ground,
 }
 
 pub(crate) struct Offline {
@@ -61,27 +58,11 @@ pub(crate) struct Offline {
 
 impl Rig {
     pub(crate) fn start(config: ClientConfig) -> Self {
-        Self::start_on(Builder::new_current_thread().enable_all(), config)
+        Self::of(start(config))
     }
 
-    pub(crate) fn start_on(builder: &mut Builder, config: ClientConfig) -> Self {
-        let runtime = builder.build().unwrap();
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let _ = runtime.block_on(stopped);
-        });
-        let (client, events) = {
-            let _inside = handle.enter();
-            Client::start(config)
-        };
-        Self {
-            client: Some(client),
-            events: Some(events),
-            handle,
-            stop: Some(stop),
-            thread: Some(thread),
-        }
+    pub(crate) fn of((client, events, ground): (Client, Events, Ground)) -> Self {
+        Self { client: Some(client), events: Some(events), ground }
     }
 
     /// A client of `server` that is online.
@@ -101,22 +82,23 @@ impl Rig {
         self.client.as_ref().unwrap()
     }
 
-    pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        let within = async { tokio::time::timeout(GIVE_UP, future).await };
-        self.handle.block_on(within).expect("took too long")
-    }
-
     #[track_caller]
     pub(crate) fn send(&self, data: &[u8]) {
-        self.block_on(self.client().send(data.to_vec())).unwrap();
+        self.client().send_timeout(data.to_vec(), GIVE_UP).unwrap();
     }
 
     #[track_caller]
     pub(crate) fn next(&mut self) -> Event {
-        let mut events = self.events.take().unwrap();
-        let event = self.block_on(events.recv());
-        self.events = Some(events);
-        event.expect("the client still runs")
+        self.next_if_any().expect("the client still runs")
+    }
+
+    #[track_caller]
+    fn next_if_any(&mut self) -> Option<Event> {
+        match self.events.as_mut().unwrap().recv_timeout(GIVE_UP) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("took too long"),
+        }
     }
 
     /// The next event, stalls of a busy machine apart.
@@ -188,30 +170,7 @@ impl Rig {
             Event::Closed => {}
             other => panic!("expected the end: {other}"),
         }
-        let mut events = self.events.take().unwrap();
-        assert!(self.block_on(events.recv()).is_none());
-    }
-
-    /// Keeps the runtime's only thread busy for `time`. Returns when it is free again.
-    pub(crate) fn block_runtime(&self, time: Duration) {
-        let (done, finished) = mpsc::channel();
-        self.handle.spawn(async move {
-            pass(time);
-            done.send(()).unwrap();
-        });
-        finished.recv().unwrap();
-    }
-}
-
-impl Drop for Rig {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            if !std::thread::panicking() {
-                ended.unwrap();
-            }
-        }
+        assert!(self.next_if_any().is_none());
     }
 }
 

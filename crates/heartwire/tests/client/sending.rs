@@ -3,7 +3,7 @@
 use heartwire::Reason;
 use heartwire::client::{SendError, WhileDisconnected};
 
-use crate::rig::{Frame, Peer, Rig, ms, pass};
+use super::rig::{Frame, Peer, Rig, ms, pass};
 
 /// A length that fits into no buffer of a kernel without a rest, so that one message is always cut.
 const LEN: usize = 65_521;
@@ -16,14 +16,11 @@ fn fill(rig: &Rig) -> u32 {
     for n in 0.. {
         let mut body = vec![0; LEN];
         body[..4].copy_from_slice(&u32::to_le_bytes(n));
-        let sent = async {
-            let sending = rig.client().send(body);
-            // The kernel takes a while until it takes no more.
-            tokio::time::timeout(ms(500), sending).await
-        };
-        match rig.handle.block_on(sent) {
-            Ok(sent) => sent.unwrap(),
-            Err(_) => return n,
+        // The kernel takes a while until it takes no more.
+        match rig.client().send_timeout(body, ms(500)) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => return n,
+            Err(other) => panic!("{other}"),
         }
     }
     unreachable!()
@@ -46,7 +43,7 @@ fn read_numbers(peer: &mut Peer, count: usize) -> Vec<u32> {
 
 #[test]
 fn messages_are_refused_without_a_connection() {
-    let (mut rig, server, peer) = Rig::online(|config| config.retry(crate::rig::fixed(ms(100))));
+    let (mut rig, server, peer) = Rig::online(|config| config.retry(super::rig::fixed(ms(100))));
     drop(peer);
     rig.expect_offline();
     let refused = rig.client().try_send(b"news".to_vec()).unwrap_err();
@@ -54,7 +51,7 @@ fn messages_are_refused_without_a_connection() {
     assert!(refused.is_retryable());
     assert_eq!(format!("{refused:?}"), "NotConnected(4 bytes)");
     assert_eq!(refused.into_data(), b"news");
-    let refused = rig.block_on(rig.client().send(b"news".to_vec())).unwrap_err();
+    let refused = rig.client().send(b"news".to_vec()).unwrap_err();
     assert!(matches!(refused, SendError::NotConnected(_)));
     rig.expect_waiting(1);
     rig.expect_connecting(1);
@@ -135,12 +132,12 @@ fn a_full_queue_refuses_and_gives_the_message_back() {
     rig.client().try_send(vec![9]).unwrap();
     // And when the server reads, so does a large one.
     let waiting = rig.client().clone();
-    let sender = rig.handle.spawn(async move { waiting.send(vec![8; LEN]).await });
+    let sender = std::thread::spawn(move || waiting.send(vec![8; LEN]));
     let numbers = read_numbers(&mut peer, usize::try_from(accepted).unwrap());
     assert_eq!(numbers, (0..accepted).collect::<Vec<_>>());
     peer.expect_data(&[9]);
     peer.expect_data(&[8; LEN]);
-    rig.block_on(sender).unwrap().unwrap();
+    sender.join().unwrap().unwrap();
 }
 
 #[test]
@@ -148,10 +145,10 @@ fn a_message_that_waits_for_room_is_refused_when_the_connection_ends() {
     let (mut rig, _server, peer) = Rig::online(|config| config);
     fill(&rig);
     let waiting = rig.client().clone();
-    let sender = rig.handle.spawn(async move { waiting.send(vec![8; LEN]).await });
+    let sender = std::thread::spawn(move || waiting.send(vec![8; LEN]));
     peer.reset();
     rig.expect_offline();
-    let refused = rig.block_on(sender).unwrap();
+    let refused = sender.join().unwrap();
     // It may also have slipped into the next connection, if that was quicker.
     assert!(matches!(refused, Ok(()) | Err(SendError::NotConnected(_))), "{refused:?}");
 }
@@ -161,9 +158,9 @@ fn a_message_that_waits_for_room_is_refused_when_the_client_is_closed() {
     let (rig, _server, _peer) = Rig::online(|config| config);
     fill(&rig);
     let waiting = rig.client().clone();
-    let sender = rig.handle.spawn(async move { waiting.send(vec![8; LEN]).await });
+    let sender = std::thread::spawn(move || waiting.send(vec![8; LEN]));
     rig.client().close();
-    let refused = rig.block_on(sender).unwrap();
+    let refused = sender.join().unwrap();
     assert!(matches!(refused, Err(SendError::Closed(_))), "{refused:?}");
 }
 
@@ -175,7 +172,7 @@ fn the_longest_message_fits_and_a_longer_one_never_does() {
         rig.send(&[5; 92]);
         peer.expect_data(&[5; 92]);
     }
-    match rig.block_on(rig.client().send(vec![5; 93])) {
+    match rig.client().send(vec![5; 93]) {
         Err(SendError::TooLong { data, max: 92 }) => assert_eq!(data.len(), 93),
         other => panic!("{other:?}"),
     }
@@ -193,13 +190,13 @@ fn empty_messages_are_frames_too() {
 }
 
 #[test]
-fn messages_of_many_tasks_each_arrive_once() {
+fn messages_of_many_threads_each_arrive_once() {
     let (rig, _server, mut peer) = Rig::online(|config| config.outbound_max(1000));
     for task in 0..8_u8 {
         let client = rig.client().clone();
-        rig.handle.spawn(async move {
+        std::thread::spawn(move || {
             for n in 0..200_u8 {
-                client.send(vec![task, n]).await.unwrap();
+                client.send(vec![task, n]).unwrap();
             }
         });
     }
@@ -215,16 +212,16 @@ fn messages_of_many_tasks_each_arrive_once() {
 #[test]
 fn flushing_waits_until_nothing_waits() {
     let (rig, _server, mut peer) = Rig::online(|config| config);
-    rig.block_on(rig.client().flush());
+    rig.client().flush();
     fill(&rig);
     let client = rig.client().clone();
-    let flushing = rig.handle.spawn(async move { client.flush().await });
+    let flushing = std::thread::spawn(move || client.flush());
     // Nothing can be written before the server reads.
     pass(ms(50));
     assert!(!flushing.is_finished());
     peer.expect_beat();
     let reader = std::thread::spawn(move || while peer.read_frame() != Frame::End {});
-    rig.block_on(flushing).unwrap();
+    flushing.join().unwrap();
     rig.client().close();
     reader.join().unwrap();
 }

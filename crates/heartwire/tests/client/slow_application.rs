@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use heartwire::{Policy, Reason};
 
-use crate::rig::{Frame, Rig, beat, data_frame, ms, pass};
+use super::rig::{Frame, Rig, beat, data_frame, ms, pass};
 
 #[test]
 fn reading_pauses_and_beats_go_on_and_no_verdict_comes() {

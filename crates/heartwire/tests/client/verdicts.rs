@@ -1,19 +1,14 @@
 //! When the client calls its server dead, and when it must not.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-
-use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
+use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
-use heartwire::client::Event;
 use heartwire::{Cause, Policy, Reason, Verdict};
-use tokio::runtime::Builder;
 
-use crate::rig::{BEAT, Frame, Rig, Server, beat, data_frame, limit, ms, pass};
+use super::rig::{BEAT, Frame, Rig, beat, data_frame, limit, ms, pass};
 
 #[track_caller]
-fn verdict_of(reason: Reason) -> Verdict {
+pub(crate) fn verdict_of(reason: Reason) -> Verdict {
     match reason {
         Reason::Dead(verdict) => verdict,
         other => panic!("expected a verdict: {other}"),
@@ -82,100 +77,6 @@ fn what_the_client_sends_is_no_life_of_the_server() {
     }
     let verdict = verdict_of(rig.expect_offline().reason);
     assert!(verdict.silence >= silence);
-}
-
-/// The runtime's thread is kept busy between its last look at the sockets and the client's turn,
-/// and just then a byte arrives. It is late, but it is there before the verdict.
-#[test]
-fn bytes_in_the_socket_outrank_a_deadline_even_if_the_runtime_has_not_seen_them() {
-    let silence = ms(200);
-    let server = Server::new();
-    // Two tasks run between two looks at sockets and timers: the busy one, and then the client.
-    let mut rig = Rig::start_on(
-        Builder::new_current_thread().enable_all().event_interval(2),
-        server.config().policy(limit(silence)),
-    );
-    rig.expect_connecting(1);
-    let mut peer = server.accept();
-    rig.expect_online();
-    peer.expect_beat();
-
-    let late_bytes = Arc::new(AtomicU32::new(0));
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut stream = peer.stream.try_clone().unwrap();
-    let (counter, stopped) = (Arc::clone(&late_bytes), Arc::clone(&stop));
-    let last_byte_at = Instant::now();
-    stream.write_all(&BEAT).unwrap();
-    busy(
-        rig.handle.clone(),
-        move |last_byte_at| {
-            // If the limit has passed, so the timer may have fired, it is the peer's turn to beat.
-            let due = last_byte_at.elapsed() >= silence;
-            pass(ms(40));
-            if stopped.load(Ordering::SeqCst) {
-                return None;
-            }
-            if !due {
-                return Some(last_byte_at);
-            }
-            let at = Instant::now();
-            // Were the connection ended, this would fail, and the events show it.
-            let _ = stream.write_all(&BEAT);
-            counter.fetch_add(1, Ordering::SeqCst);
-            Some(at)
-        },
-        last_byte_at,
-    );
-    while late_bytes.load(Ordering::SeqCst) < 8 {
-        pass(ms(20));
-    }
-    stop.store(true, Ordering::SeqCst);
-    drop(peer);
-    let offline = rig.expect_offline();
-    assert_eq!(offline.reason, Reason::ClosedByPeer, "{}", offline.reason);
-    assert!(offline.beats > 8);
-}
-
-/// Runs `turn` as a task that is followed by another one at once, for as long as it returns
-/// something.
-fn busy(
-    handle: tokio::runtime::Handle,
-    mut turn: impl FnMut(Instant) -> Option<Instant> + Send + 'static,
-    at: Instant,
-) {
-    handle.clone().spawn(async move {
-        if let Some(at) = turn(at) {
-            busy(handle, turn, at);
-        }
-    });
-}
-
-#[test]
-fn a_stall_of_our_own_is_reported_and_gives_the_server_another_limit() {
-    let silence = ms(300);
-    let (mut rig, _server, _peer) = Rig::online(|config| config.policy(limit(silence)));
-    let stopped_at = Instant::now();
-    rig.block_runtime(ms(900));
-    match rig.next() {
-        // 300 ms of the 900 would have been slept through anyway.
-        Event::Stalled(stall) => assert!(stall.gap >= ms(600), "{:?}", stall.gap),
-        other => panic!("expected a stall: {other}"),
-    }
-    let verdict = verdict_of(rig.expect_offline().reason);
-    assert!(stopped_at.elapsed() >= ms(900) + silence);
-    assert!(verdict.stalled >= ms(900), "{verdict}");
-    assert!(verdict.silence >= verdict.stalled + silence, "{verdict}");
-}
-
-#[test]
-fn a_server_that_beat_during_our_stall_is_not_judged() {
-    let silence = ms(300);
-    let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
-    peer.write(&BEAT);
-    rig.block_runtime(ms(900));
-    assert!(matches!(rig.next(), Event::Stalled(_)));
-    peer.write(&data_frame(b"alive"));
-    assert_eq!(rig.expect_data(), b"alive");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use heartwire::{Caps, Wire};
 
-use crate::rig::{BEAT, Rig, data_frame, ms, pass};
+use super::rig::{BEAT, Rig, data_frame, ms, pass};
 
 #[test]
 fn data_go_both_ways() {

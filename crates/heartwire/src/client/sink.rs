@@ -1,0 +1,225 @@
+//! A client as a sink of messages, and as a stream and a sink in one.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit};
+
+use super::{Client, ClientConfig, Event, Events, SendError};
+
+type Room = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync>>;
+
+/// A [`Sink`] of a client's messages.
+///
+/// - *Ready* when the last item was accepted, as by [`Client::send`]. One item can wait here for
+///   room, without bound if the server does not read, or, with
+///   [`Queue`](super::WhileDisconnected::Queue), while there is no connection. It is checked before: too long,
+///   refused for want of a connection, or to a client that has ended, it comes back at once as a
+///   [`SendError`]. One that was refused while it waited comes back from the next call.
+/// - *Flushed* when everything that was accepted is written to a connection or dropped with one, as by
+///   [`Client::flush`]; so `SinkExt::send` takes as long as the connection does, and `feed` does not.
+/// - *Closed* when the last item was accepted: it calls [`Client::close`], which writes what was accepted, and
+///   whose end the events tell.
+///
+/// An error leaves the sink as it was before the item: later ones may be accepted. `forward` and `send_all` end
+/// at the first error; with [`Refuse`](super::WhileDisconnected::Refuse) that is the first outage.
+///
+/// Dropping it drops an item that still waits here, and nothing that was accepted. A `send` or `feed` that is
+/// dropped before it is ready may or may not have handed its item over; [`Client::send`] is exact about that.
+/// While a flush waits, messages that come by other handles wait behind it: poll it, or drop the sink.
+pub struct MessageSink {
+    client: Client,
+    /// An item that was not accepted yet.
+    waiting: Option<(Vec<u8>, Room)>,
+    flushing: Option<Room>,
+}
+
+impl MessageSink {
+    /// The client that it sends with.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn poll_accepted(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let Some((_, room)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
+        let room = ready!(room.as_mut().poll(context));
+        let data = self.waiting.take().map(|(data, _)| data).unwrap_or_default();
+        Poll::Ready(match room {
+            Ok(room) => self.client.accept(data, room),
+            Err(_) => Err(SendError::Closed(data)),
+        })
+    }
+}
+
+impl From<Client> for MessageSink {
+    fn from(client: Client) -> Self {
+        Self { client, waiting: None, flushing: None }
+    }
+}
+
+impl Sink<Vec<u8>> for MessageSink {
+    type Error = SendError;
+
+    fn poll_ready(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        self.poll_accepted(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, data: Vec<u8>) -> Result<(), SendError> {
+        if self.waiting.is_some() {
+            // Whoever calls this without asking first.
+            return Err(SendError::Full(data));
+        }
+        // It would stand before this item, and nobody may poll it any more.
+        self.flushing = None;
+        match self.client.try_send(data) {
+            Err(SendError::Full(data)) => {
+                let (data, cost) = self.client.check(data)?;
+                self.waiting = Some((data, Box::pin(self.client.room(cost))));
+                Ok(())
+            }
+            sent => sent,
+        }
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        ready!(self.poll_accepted(context))?;
+        let Self { client, flushing, .. } = &mut *self;
+        let all = flushing.get_or_insert_with(|| Box::pin(client.room(client.shared.room_max)));
+        // An error says that the client has ended: nothing waits any more.
+        let _ = ready!(all.as_mut().poll(context));
+        self.flushing = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        self.flushing = None;
+        let accepted = ready!(self.poll_accepted(context));
+        self.client.close();
+        Poll::Ready(accepted)
+    }
+}
+
+impl fmt::Debug for MessageSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageSink")
+            .field("client", &self.client)
+            .field("is_waiting", &self.waiting.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client as one value: a [`Stream`] of its [events](Event), and a [`Sink`] of messages, for code that takes
+/// such. The stream ends after [`Event::Closed`]; what the sink does is with [`MessageSink`].
+///
+/// `next()` and `recv()` may be dropped before they are ready; no event is lost. The stream goes on over every
+/// reconnection, and so does the sink: what becomes of messages meanwhile, [`WhileDisconnected`] says.
+/// Dropping it is dropping the client and its events: the client writes what was accepted, and ends.
+///
+/// ```
+/// use futures_util::{SinkExt as _, StreamExt as _};
+/// use heartwire::client::{ClientConfig, Duplex, Event, WhileDisconnected};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use heartwire::server::{Server, ServerConfig};
+/// # let (server, _) = Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse()?))?;
+/// # let address = server.local_addrs()[0];
+/// let config = ClientConfig::new(address.to_string()).while_disconnected(WhileDisconnected::Queue);
+/// let mut client = Duplex::start(config);
+/// client.send(b"written when there is a connection".to_vec()).await?;
+/// client.close().await?;
+/// while let Some(event) = client.next().await {
+///     println!("{event}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`WhileDisconnected`]: super::WhileDisconnected
+#[derive(Debug)]
+pub struct Duplex {
+    sink: MessageSink,
+    events: Events,
+}
+
+impl Duplex {
+    /// Starts a client on the current runtime, as [`Client::start`] does.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a Tokio runtime, or in one without its I/O and time drivers.
+    #[must_use]
+    pub fn start(config: ClientConfig) -> Self {
+        let (client, events) = Client::start(config);
+        Self::new(client, events)
+    }
+
+    /// A handle to a client and its events, together.
+    #[must_use]
+    pub fn new(client: Client, events: Events) -> Self {
+        Self { sink: client.into(), events }
+    }
+
+    /// The client, for what a sink has no words for.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        self.sink.client()
+    }
+
+    /// Apart again, without polling both in turn. An item that waits for room goes with the sink.
+    #[must_use]
+    pub fn into_parts(self) -> (MessageSink, Events) {
+        (self.sink, self.events)
+    }
+}
+
+impl Stream for Duplex {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        Pin::new(&mut self.events).poll_next(context)
+    }
+}
+
+impl Sink<Vec<u8>> for Duplex {
+    type Error = SendError;
+
+    fn poll_ready(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.sink).poll_ready(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, data: Vec<u8>) -> Result<(), SendError> {
+        Pin::new(&mut self.sink).start_send(data)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.sink).poll_flush(context)
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.sink).poll_close(context)
+    }
+}

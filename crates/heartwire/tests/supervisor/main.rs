@@ -1,0 +1,400 @@
+//! Many connections under names, on real sockets, to servers that each test plays by hand.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic, and says so of whatever it did not expect"
+)]
+
+use core::future::Future;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
+
+use heartwire::client::{ClientConfig, Event, Retry, SendError};
+use heartwire::supervisor::{AddError, Events, Supervisor};
+use heartwire::{BackoffPolicy, Policy, Reason, Wire};
+use tokio::runtime::Runtime;
+
+const GIVE_UP: Duration = Duration::from_secs(20);
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn fixed(wait: Duration) -> Retry {
+    Retry::Backoff(BackoffPolicy::fixed(wait).unwrap())
+}
+
+/// A server that a test plays, and clients for it that speak v0 and never beat but once.
+struct Server(TcpListener);
+
+impl Server {
+    fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn config(&self) -> ClientConfig {
+        ClientConfig::new(self.0.local_addr().unwrap().to_string())
+            .wire(Wire::V0)
+            .policy(Policy::builder().build().unwrap())
+            .retry(fixed(ms(10)))
+    }
+
+    /// The next client, whose first beat has been read.
+    fn accept(&self) -> TcpStream {
+        let mut stream = self.0.accept().unwrap().0;
+        stream.set_read_timeout(Some(GIVE_UP)).unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        stream
+    }
+}
+
+fn data_frame(body: &[u8]) -> Vec<u8> {
+    let len = i32::try_from(body.len()).unwrap();
+    [&1_i32.to_le_bytes(), &len.to_le_bytes(), body].concat()
+}
+
+#[track_caller]
+fn expect_data(peer: &mut TcpStream, body: &[u8]) {
+    let expected = data_frame(body);
+    let mut bytes = vec![0; expected.len()];
+    peer.read_exact(&mut bytes).unwrap();
+    assert_eq!(bytes, expected);
+}
+
+/// A supervisor on a runtime with one thread of its own.
+struct Rig {
+    supervisor: Supervisor,
+    events: Events,
+    runtime: Runtime,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self::with_queue(Supervisor::EVENTS_MAX)
+    }
+
+    fn with_queue(events_max: usize) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let (supervisor, events) = Supervisor::with_queue(events_max);
+        Self { supervisor, events, runtime: runtime.unwrap() }
+    }
+
+    fn add(&self, name: &str, config: ClientConfig) -> Result<(), AddError> {
+        let _inside = self.runtime.enter();
+        self.supervisor.add(name, config).map(|_| ())
+    }
+
+    #[track_caller]
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        let within = async { tokio::time::timeout(GIVE_UP, future).await };
+        self.runtime.block_on(within).expect("took too long")
+    }
+
+    #[track_caller]
+    fn try_next(&mut self) -> Option<(Arc<str>, Event)> {
+        let next = async { tokio::time::timeout(GIVE_UP, self.events.recv()).await };
+        self.runtime.block_on(next).expect("an event in time")
+    }
+
+    /// The next event, stalls of a busy machine apart.
+    #[track_caller]
+    fn next(&mut self) -> (Arc<str>, Event) {
+        loop {
+            match self.try_next().expect("it goes on") {
+                (_, Event::Stalled(_)) => {}
+                next => return next,
+            }
+        }
+    }
+
+    /// The next event of this name that is one of these, leaving out all others.
+    #[track_caller]
+    fn next_of(&mut self, name: &str, is_it: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            match self.next() {
+                (of, event) if *of == *name && is_it(&event) => return event,
+                _ => {}
+            }
+        }
+    }
+
+    #[track_caller]
+    fn online(&mut self, name: &str) {
+        self.next_of(name, |event| matches!(event, Event::Online { .. }));
+    }
+
+    #[track_caller]
+    fn closed(&mut self, name: &str) {
+        self.next_of(name, |event| matches!(event, Event::Closed));
+    }
+}
+
+#[test]
+fn each_name_has_its_own_server_messages_and_events() {
+    let mut rig = Rig::new();
+    let servers: Vec<_> = (0..5).map(|_| Server::new()).collect();
+    let mut peers = Vec::new();
+    for (n, server) in servers.iter().enumerate() {
+        rig.add(&format!("n{n}"), server.config()).unwrap();
+        peers.push(server.accept());
+        rig.online(&format!("n{n}"));
+    }
+    assert_eq!(rig.supervisor.names(), ["n0", "n1", "n2", "n3", "n4"].map(Arc::from));
+    for (n, peer) in peers.iter_mut().enumerate() {
+        let name = format!("n{n}");
+        rig.block_on(rig.supervisor.send(&name, vec![u8::try_from(n).unwrap()])).unwrap();
+        rig.supervisor.get(&name).unwrap().try_send(b"by its handle".to_vec()).unwrap();
+        expect_data(peer, &[u8::try_from(n).unwrap()]);
+        expect_data(peer, b"by its handle");
+        peer.write_all(&data_frame(name.as_bytes())).unwrap();
+        let (of, event) = rig.next();
+        assert!(matches!(event, Event::Data(body) if body == name.as_bytes() && *of == *name));
+    }
+    assert!(rig.supervisor.get("nobody").is_none());
+    let refused = rig.block_on(rig.supervisor.send("nobody", b"x".to_vec())).unwrap_err();
+    assert!(matches!(refused, SendError::Closed(data) if data == b"x"));
+}
+
+#[test]
+fn one_that_is_lost_comes_back_and_the_others_stay() {
+    let mut rig = Rig::new();
+    let (here, there) = (Server::new(), Server::new());
+    rig.add("here", here.config()).unwrap();
+    rig.add("there", there.config()).unwrap();
+    let (lost, mut kept) = (here.accept(), there.accept());
+    rig.online("there");
+    drop(lost);
+    rig.next_of("here", |event| matches!(event, Event::Offline { .. }));
+    let _again = here.accept();
+    rig.online("here");
+    rig.block_on(rig.supervisor.send("there", b"still".to_vec())).unwrap();
+    expect_data(&mut kept, b"still");
+}
+
+#[test]
+fn a_name_is_taken_until_its_last_event() {
+    let mut rig = Rig::new();
+    let server = Server::new();
+    rig.add("one", server.config()).unwrap();
+    let mut peer = server.accept();
+    assert_eq!(rig.add("one", server.config()), Err(AddError::Taken("one".into())));
+    rig.online("one");
+    assert!(rig.supervisor.remove("one"));
+    peer.read_to_end(&mut Vec::new()).unwrap();
+    // It waits until the server has closed as well.
+    assert_eq!(rig.add("one", server.config()), Err(AddError::Taken("one".into())));
+    drop(peer);
+    match rig.next() {
+        (_, Event::Offline { reason: Reason::Shutdown, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    rig.closed("one");
+    let started = Instant::now();
+    while rig.supervisor.remove("one") {
+        assert!(started.elapsed() < GIVE_UP, "the name is never free");
+        std::thread::yield_now();
+    }
+    rig.add("one", server.config()).unwrap();
+    assert!(matches!(rig.next().1, Event::Connecting { attempt: 1 }));
+    server.accept();
+}
+
+#[test]
+fn one_that_ends_by_itself_leaves_its_name() {
+    let mut rig = Rig::new();
+    let server = Server::new();
+    rig.add("once", server.config().retry(Retry::Never)).unwrap();
+    drop(server.accept());
+    rig.closed("once");
+    let started = Instant::now();
+    while !rig.supervisor.names().is_empty() {
+        assert!(started.elapsed() < GIVE_UP, "the name is never free");
+        std::thread::yield_now();
+    }
+}
+
+/// An idle connection must not keep room that others need.
+#[test]
+fn there_may_be_more_connections_than_events_may_wait() {
+    const COUNT: usize = 40;
+    let mut rig = Rig::with_queue(2);
+    let server = Server::new();
+    let runtime = rig.runtime.handle().clone();
+    let supervisor = rig.supervisor.clone();
+    let config = server.config();
+    for n in 0..COUNT {
+        let _inside = runtime.enter();
+        supervisor.add(format!("n{n}"), config.clone()).unwrap();
+    }
+    let peers = std::thread::spawn(move || {
+        let mut peers: Vec<_> = (0..COUNT).map(|_| server.accept()).collect();
+        for _ in 0..3 {
+            for peer in &mut peers {
+                peer.write_all(&data_frame(b"hello")).unwrap();
+            }
+        }
+        peers
+    });
+    let mut online = 0;
+    let mut data: BTreeMap<Arc<str>, u32> = BTreeMap::new();
+    while data.values().sum::<u32>() < 3 * u32::try_from(COUNT).unwrap() {
+        match rig.next() {
+            (_, Event::Online { .. }) => online += 1,
+            (name, Event::Data(_)) => *data.entry(name).or_default() += 1,
+            (_, Event::Connecting { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(online, COUNT);
+    assert!(data.len() == COUNT && data.values().all(|&count| count == 3), "{data:?}");
+    drop(peers.join().unwrap());
+}
+
+#[test]
+fn a_full_queue_is_no_verdict_on_anybody() {
+    let mut rig = Rig::with_queue(4);
+    let (loud, quiet) = (Server::new(), Server::new());
+    let limit = Policy::builder().limit(ms(300)).build().unwrap();
+    rig.add("loud", loud.config()).unwrap();
+    let mut flood = loud.accept();
+    rig.online("loud");
+    rig.add("quiet", quiet.config().policy(limit)).unwrap();
+    let mut peer = quiet.accept();
+    rig.online("quiet");
+    flood.write_all(&data_frame(b"flood").repeat(100)).unwrap();
+    // Nobody takes events for three limits; what comes meanwhile lies in the kernel, and is life.
+    let started = Instant::now();
+    while started.elapsed() < ms(900) {
+        peer.write_all(&[0; 8]).unwrap();
+        std::thread::sleep(ms(50));
+    }
+    peer.write_all(&data_frame(b"alive")).unwrap();
+    let mut floods = 0;
+    let mut is_alive = false;
+    while floods < 100 || !is_alive {
+        match rig.next() {
+            (name, Event::Data(_)) if *name == *"loud" => floods += 1,
+            (name, Event::Data(_)) if *name == *"quiet" => is_alive = true,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_one_task() {
+    let mut rig = Rig::new();
+    let server = Server::new();
+    let mut peers = Vec::new();
+    for n in 0..10 {
+        rig.add(&format!("n{n}"), server.config()).unwrap();
+        peers.push(server.accept());
+        rig.online(&format!("n{n}"));
+    }
+    assert_eq!(rig.runtime.metrics().num_alive_tasks(), 10);
+}
+
+/// A seed is for tests: it must not bring all the connections back at the same moments.
+#[test]
+fn connections_with_the_same_settings_do_not_come_back_in_step() {
+    let mut rig = Rig::new();
+    let backoff = BackoffPolicy::exponential(ms(1_000_000), ms(1_000_000), ms(1)).unwrap();
+    // Nobody listens there any more.
+    let config = Server::new().config().retry(Retry::Backoff(backoff)).seed(7);
+    let mut waits = Vec::new();
+    for n in 0..8 {
+        let name = format!("n{n}");
+        rig.add(&name, config.clone()).unwrap();
+        match rig.next_of(&name, |event| matches!(event, Event::Waiting { .. })) {
+            Event::Waiting { wait, .. } => waits.push(wait),
+            other => panic!("{other}"),
+        }
+    }
+    waits.sort_unstable();
+    waits.dedup();
+    assert_eq!(waits.len(), 8, "{waits:?}");
+}
+
+#[test]
+fn closing_writes_what_was_accepted_and_waits_for_all() {
+    let mut rig = Rig::new();
+    let server = Server::new();
+    let mut peers = Vec::new();
+    for n in 0..5 {
+        let name = format!("n{n}");
+        rig.add(&name, server.config()).unwrap();
+        peers.push(server.accept());
+        rig.online(&name);
+        rig.block_on(rig.supervisor.send(&name, vec![9; 100_000])).unwrap();
+    }
+    let readers = std::thread::spawn(move || {
+        for mut peer in peers {
+            let mut rest = Vec::new();
+            peer.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest.len(), 100_008);
+        }
+    });
+    assert!(rig.block_on(rig.supervisor.close(GIVE_UP)).is_empty());
+    readers.join().unwrap();
+    assert_eq!(rig.add("late", server.config()), Err(AddError::Closed));
+    let mut closed = 0;
+    while let Some((_, event)) = rig.try_next() {
+        closed += u32::from(matches!(event, Event::Closed));
+    }
+    assert_eq!(closed, 5);
+    assert!(rig.block_on(rig.supervisor.close(GIVE_UP)).is_empty());
+}
+
+#[test]
+fn what_is_not_closed_in_time_is_cut_off() {
+    let mut rig = Rig::with_queue(1);
+    let server = Server::new();
+    rig.add("stuck", server.config()).unwrap();
+    let mut peer = server.accept();
+    rig.online("stuck");
+    // The queue is full of this, and nobody takes it, so the end cannot be told.
+    peer.write_all(&data_frame(b"unread").repeat(10)).unwrap();
+    let started = Instant::now();
+    let within = ms(1500);
+    assert_eq!(rig.block_on(rig.supervisor.close(within)), ["stuck".into()]);
+    assert!(started.elapsed() >= within);
+    assert!(rig.supervisor.names().is_empty());
+    let started = Instant::now();
+    while rig.runtime.metrics().num_alive_tasks() > 0 {
+        assert!(started.elapsed() < GIVE_UP, "it goes on");
+        std::thread::yield_now();
+    }
+    // What was told before is still there, and then nothing.
+    while let Some((_, event)) = rig.try_next() {
+        assert!(matches!(event, Event::Data(_) | Event::Offline { .. }), "{event}");
+    }
+}
+
+#[test]
+fn dropping_it_closes_what_nobody_else_holds() {
+    let mut rig = Rig::new();
+    let (one, two) = (Server::new(), Server::new());
+    rig.add("one", one.config()).unwrap();
+    rig.add("two", two.config()).unwrap();
+    let (mut closed, mut held) = (one.accept(), two.accept());
+    rig.online("one");
+    let client = rig.supervisor.get("two").unwrap();
+    let (other, _) = Supervisor::new();
+    drop(core::mem::replace(&mut rig.supervisor, other));
+    closed.read_to_end(&mut Vec::new()).unwrap();
+    drop(closed);
+    rig.closed("one");
+    client.try_send(b"mine".to_vec()).unwrap();
+    expect_data(&mut held, b"mine");
+    drop(client);
+    held.read_to_end(&mut Vec::new()).unwrap();
+    drop(held);
+    rig.closed("two");
+    assert!(rig.try_next().is_none());
+}

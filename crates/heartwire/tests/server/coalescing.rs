@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use heartwire::server::{Event, ServerConfig, SessionId};
+use heartwire::server::{Event, ServerConfig, SessionId, Stats};
 use heartwire::{Policy, Reason, Violation};
 
 use crate::peer::{OTHER, Peer, data, head, ms};
@@ -31,6 +31,19 @@ fn wait_for_beats(rig: &Rig, id: SessionId, beats: u32) {
     }
 }
 
+/// What was counted once all that the only shard had begun is over. A turn is counted when it has ended,
+/// and one that was under way may not have seen what happened before: the one after it has.
+#[track_caller]
+fn settled(rig: &Rig) -> Stats {
+    let first = rig.stats().turns;
+    let started = Instant::now();
+    while rig.stats().turns < first + 2 {
+        assert!(started.elapsed() < ms(10_000), "it does not turn");
+        rig.turn();
+    }
+    rig.stats()
+}
+
 fn coalesce(beats: u16) -> ServerConfig {
     config().coalesce(beats)
 }
@@ -39,17 +52,15 @@ fn coalesce(beats: u16) -> ServerConfig {
 fn a_beat_below_the_mark_costs_no_turn_and_no_timer() {
     let mut rig = Rig::start(coalesce(ALL));
     let mut peers: Vec<_> = (0..8).map(|_| connect(&mut rig)).collect();
-    // A turn is counted when it is over, which the second one proves of the first.
-    rig.turn();
-    rig.turn();
-    let before = rig.stats();
+    let before = settled(&rig);
     for _ in 0..100 {
         for (peer, _) in &mut peers {
             peer.beat();
         }
     }
-    let after = rig.stats();
-    assert!(after.turns <= before.turns + 1, "{} turns", after.turns - before.turns);
+    let after = settled(&rig);
+    // Asking costs turns too, of 800 beats none does.
+    assert!(after.turns < before.turns + 20, "{} turns", after.turns - before.turns);
     assert_eq!(after.timers, before.timers);
     // They were not lost: whatever wakes the shard brings them along.
     for (peer, id) in &mut peers {
@@ -65,9 +76,7 @@ fn a_beat_below_the_mark_costs_no_turn_and_no_timer() {
 fn by_default_every_second_beat_costs_a_turn_and_none_a_timer() {
     let mut rig = Rig::start(config());
     let (mut peer, id) = connect(&mut rig);
-    rig.turn();
-    rig.turn();
-    let before = rig.stats();
+    let before = settled(&rig);
     for beats in (3..=101).step_by(2) {
         peer.beat();
         peer.beat();

@@ -215,6 +215,21 @@ fn a_farewell_to_a_client_that_does_not_read_holds_nobody_up() {
     rig.finish();
 }
 
+#[test]
+fn a_client_that_does_not_read_is_reset_without_a_farewell() {
+    let mut rig = Rig::start(config());
+    let (mut deaf, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    while rig.handle().count() > 0 {
+        let _ = rig.handle().send(id, &[0; 60_000]);
+    }
+    assert_eq!(rig.offline(id), Reason::SlowReader);
+    let mut rest = Vec::new();
+    let error = std::io::Read::read_to_end(&mut deaf.stream, &mut rest).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    rig.finish();
+}
+
 /// A session whose socket takes nothing beats again as soon as it does, with all its figures.
 #[test]
 fn beats_go_on_after_the_peer_has_not_read_for_a_while() {

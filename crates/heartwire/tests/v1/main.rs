@@ -28,3 +28,4 @@ mod promise;
 mod proxy;
 mod rig;
 mod states;
+mod waiting;

@@ -28,11 +28,18 @@ fn a_simulated_storm_is_printed_in_each_format() {
 
 #[test]
 fn a_default_that_stays_outside_is_a_failure() {
-    let slow =
-        ["--clients", "30000", "--capacity", "300", "--arrivals", "off", "--policy", "jitter"];
-    let stuck = run(&slow);
+    let slow = ["--clients", "30000", "--capacity", "200", "--policy", "jitter"];
+    let stuck = run(&[&slow[..], &["--stale-after", "off"]].concat());
     assert_eq!(stuck.status.code(), Some(1));
     assert!(String::from_utf8(stuck.stdout).unwrap().contains("stuck"));
+}
+
+#[test]
+fn drawn_storms_are_held_against_what_is_promised() {
+    let args = ["--random", "5", "--clients", "2000", "--seed", "1"];
+    let kept = run(&args);
+    assert!(kept.status.success());
+    assert!(String::from_utf8(kept.stdout).unwrap().starts_with("5 storms, 0 not over in time"));
 }
 
 #[test]

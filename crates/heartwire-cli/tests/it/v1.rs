@@ -3,6 +3,8 @@
 mod admission;
 mod drain;
 mod input;
+#[cfg(target_os = "linux")]
+mod late;
 mod names;
 mod second;
 mod tokens;

@@ -16,8 +16,10 @@ const EXAMPLES: &str = "\
 Examples:
   heartwire-lab storm
       100,000 clients and a server that does 10,000 handshakes a second
-  heartwire-lab storm --clients 18000 --capacity 1000 --arrivals off
-      a slow server without limits: those who wait a fixed second are never all back
+  heartwire-lab storm --clients 60000 --capacity 1000 --arrivals off --in-flight off --stale-after off
+      a slow server that serves everybody, however late: it is kept down
+  heartwire-lab storm --random 1000
+      many storms, each held against the time that is promised for it
   heartwire-lab storm --clients 1000000 --policy jitter --format json
       one policy, as one object
   heartwire-lab storm --real --clients 2000 --outage 5s
@@ -43,14 +45,24 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000", conflicts_with = "real")]
     capacity: NonZeroU32,
 
-    /// How many connections wait to be accepted; the SYNs of further ones are dropped. It fills with
-    /// --in-flight only.
+    /// How many connections wait to be accepted; the SYNs of further ones are dropped. It never fills
+    /// with --in-flight off.
     #[arg(long, value_name = "N", default_value_t = 4096, conflicts_with = "real")]
     backlog: u32,
 
-    /// Accept nobody while so many handshakes are under way [default: accept at once].
-    #[arg(long, value_name = "N", conflicts_with = "real")]
-    in_flight: Option<NonZeroU32>,
+    /// Accept nobody while so many handshakes are under way, or `off`: accept everybody at once. Default
+    /// as in `serve`, where a shard accepts as many in a turn.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = rate, conflicts_with = "real")]
+    in_flight: RateOrOff,
+
+    /// Turn away whoever has left, or has waited so long, instead of serving it too late, or `off`. Default
+    /// as in `serve`.
+    #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = time_or_off, conflicts_with = "real")]
+    stale_after: TimeOrOff,
+
+    /// How long it takes to turn somebody away, or to close it because of --arrivals.
+    #[arg(long, value_name = "TIME", default_value = "60us", value_parser = short_time, conflicts_with = "real")]
+    turn_away: Duration,
 
     /// Most arrivals a second, or `off`; twice as many may come at once. Default as in `serve`.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate, conflicts_with = "real")]
@@ -80,6 +92,11 @@ pub struct Args {
     /// What the waits are drawn from [default: a new one, which is printed].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+
+    /// Draw so many storms with up to --clients each, and tell which are not over in the time that is promised for
+    /// them.
+    #[arg(long, value_name = "N", conflicts_with_all = ["real", "policy", "watch"])]
+    pub(super) random: Option<u64>,
 
     /// How to print the results.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -134,8 +151,10 @@ impl Args {
         let server = ServerModel {
             capacity: self.capacity,
             backlog: self.backlog,
-            in_flight: self.in_flight,
+            in_flight: self.in_flight.0,
             arrivals: self.arrivals.0,
+            stale_after: self.stale_after.0,
+            turn_away: self.turn_away,
         };
         let enough = server.work(clients.get()).saturating_mul(5).max(Duration::from_secs(300));
         Storm {
@@ -164,6 +183,19 @@ fn rate(text: &str) -> Result<RateOrOff, String> {
     }
     let most = text.parse().map_err(|_| "a number from 1, or `off`".to_owned())?;
     Ok(RateOrOff(Some(most)))
+}
+
+/// A time, or none.
+#[derive(Clone, Copy, Debug)]
+struct TimeOrOff(Option<Duration>);
+
+fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
+    if text == "off" { Ok(TimeOrOff(None)) } else { time(text).map(|time| TimeOrOff(Some(time))) }
+}
+
+fn short_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time <= Duration::from_secs(1) { Ok(time) } else { Err("from 0s to 1s".to_owned()) }
 }
 
 /// Each millisecond has its place in the calendar, so there must not be too many.

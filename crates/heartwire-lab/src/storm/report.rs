@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::outcome::Outcome;
 
-const HEADS: [&str; 9] = [
+const HEADS: [&str; 10] = [
     "policy",
     "50 % back",
     "90 % back",
@@ -15,6 +15,7 @@ const HEADS: [&str; 9] = [
     "attempts",
     "failed",
     "wasted",
+    "turned away",
     "verdict",
 ];
 
@@ -62,6 +63,7 @@ pub(super) fn object(outcome: &Outcome) -> Value {
         "refused_in_outage": outcome.refused,
         "failed": outcome.failed,
         "wasted_handshakes": outcome.wasted,
+        "turned_away": outcome.turned_away,
         "dropped_syns": outcome.dropped,
         "verdict": verdict(outcome),
         "took_s": outcome.took.as_secs_f64(),
@@ -80,6 +82,7 @@ fn cells(outcome: &Outcome) -> [String; HEADS.len()] {
         grouped(outcome.attempts),
         grouped(outcome.failed),
         number(outcome.wasted),
+        number(outcome.turned_away),
         verdict(outcome),
     ]
 }

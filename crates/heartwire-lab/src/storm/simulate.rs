@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::calendar::{Calendar, DAY};
 use super::outcome::{Outcome, PerSecond};
 use super::policy::{CAP, Policy, Waits};
-use super::server::{Answer, Server, ServerModel};
+use super::server::{Answer, Server, ServerModel, nanos};
 use crate::output;
 
 /// When Linux sends a SYN again, after the first one.
@@ -53,6 +53,45 @@ struct Syn {
 }
 
 impl Storm {
+    /// Any storm of at most that many clients on a server like `heartwire serve`, which does 200 to
+    /// 100,000 handshakes a second; half of them without its limits on the handshakes at a time and on
+    /// arrivals. The same seed draws the same one.
+    #[must_use]
+    pub fn draw(seed: u64, clients_max: NonZeroU32) -> Self {
+        let mut draw = fastrand::Rng::with_seed(seed);
+        let clients = log_uniform(&mut draw, 1, clients_max.get());
+        let capacity = log_uniform(&mut draw, 200, 100_000);
+        let mut server = ServerModel::like_serve(capacity);
+        server.in_flight = server.in_flight.filter(|_| draw.bool());
+        server.arrivals = server.arrivals.filter(|_| draw.bool());
+        let timeout = Duration::from_secs(5);
+        let bound = server.bound(clients.get(), timeout);
+        Self {
+            clients,
+            policy: if draw.bool() { Policy::Jitter } else { Policy::Hint },
+            server,
+            outage: Duration::from_millis(draw.u64(1..60_000)),
+            round_trip: Duration::from_millis(draw.u64(1..300)),
+            connect_timeout: timeout,
+            handshake_timeout: timeout,
+            hint: Duration::from_secs(5),
+            watch: bound.unwrap_or(Duration::from_secs(600)),
+            seed,
+            progress: false,
+        }
+    }
+
+    /// By when everybody is to be back, if the server promises it for this policy.
+    #[must_use]
+    pub fn bound(&self) -> Option<Duration> {
+        let is_default = matches!(self.policy, Policy::Jitter | Policy::Hint);
+        let timeout = self.connect_timeout.max(self.handshake_timeout);
+        // The way there and back is part of what is left of the time-out.
+        let is_near = self.round_trip <= Duration::from_millis(300);
+        let has_time = self.handshake_timeout >= Duration::from_secs(5);
+        self.server.bound(self.clients.get(), timeout).filter(|_| is_default && is_near && has_time)
+    }
+
     /// Runs it. The same storm has the same outcome.
     #[must_use]
     pub fn run(&self) -> Outcome {
@@ -80,6 +119,7 @@ struct Run<'a> {
     outcome: Outcome,
     attempts: PerSecond,
     wasted: u64,
+    turned_away: u64,
     dropped: u64,
 }
 
@@ -97,6 +137,7 @@ impl<'a> Run<'a> {
             outcome: Outcome::new(storm.policy, clients, storm.watch),
             attempts: PerSecond::default(),
             wasted: 0,
+            turned_away: 0,
             dropped: 0,
         };
         // The reset of the server that is gone has reached them.
@@ -126,6 +167,7 @@ impl<'a> Run<'a> {
         }
         let mut outcome = self.outcome;
         outcome.wasted = Some(self.wasted);
+        outcome.turned_away = Some(self.turned_away);
         outcome.dropped = Some(self.dropped);
         outcome.peak = self.attempts.peak();
         outcome.close(started.elapsed());
@@ -141,21 +183,26 @@ impl<'a> Run<'a> {
             }
         }
         let answered_at = now + self.half;
-        match self.server.handle_syn(now) {
+        let gives_up_at = answered_at + nanos(self.storm.handshake_timeout);
+        match self.server.handle_syn(now, gives_up_at + self.half) {
             Answer::Refused => {
                 self.outcome.refused += 1;
                 self.wait(client, answered_at);
             }
-            Answer::Closed => {
+            Answer::Closed { at } => {
                 self.outcome.failed += 1;
-                self.wait(client, answered_at);
+                self.wait(client, gives_up_at.min(at + self.half));
+            }
+            Answer::TurnedAway { at } => {
+                self.turned_away += 1;
+                self.outcome.failed += 1;
+                self.wait(client, gives_up_at.min(at + self.half));
             }
             Answer::Dropped => {
                 self.dropped += 1;
                 self.handle_lost(now, syn);
             }
             Answer::Done { at } => {
-                let gives_up_at = answered_at + nanos(self.storm.handshake_timeout);
                 if at + self.half <= gives_up_at {
                     let after = at + self.half - nanos(self.storm.outage);
                     self.outcome.back.push(Duration::from_nanos(after));
@@ -209,6 +256,16 @@ impl<'a> Run<'a> {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+/// As many small numbers as large ones.
+fn log_uniform(draw: &mut fastrand::Rng, from: u32, to: u32) -> NonZeroU32 {
+    let (low, high) = (f64::from(from).ln(), f64::from(to.max(from)).ln());
+    let number = (low + draw.f64() * (high - low)).exp().round();
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "there is no other way, and it is between two of them"
+    )]
+    let number = number as u32;
+    NonZeroU32::new(number.clamp(from, to)).unwrap_or(NonZeroU32::MIN)
 }

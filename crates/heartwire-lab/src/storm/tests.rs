@@ -6,6 +6,7 @@ use super::simulate::Storm;
 use super::{Outcome, Policy, ServerModel};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+const SECOND: u64 = 1_000_000_000;
 
 /// How many random storms a property is tried on.
 const STORMS: u64 = 100;
@@ -35,8 +36,8 @@ fn in_turn(capacity: u32, backlog: u32) -> ServerModel {
     ServerModel { backlog, in_flight: Some(NonZeroU32::MIN), ..server }
 }
 
-fn limited(capacity: u32, arrivals: u32) -> ServerModel {
-    ServerModel { arrivals: Some(count(arrivals)), ..ServerModel::unlimited(count(capacity)) }
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
 /// The measured storm of 18,000 clients on a server that took 2 ms for each, where a fixed second left
@@ -71,103 +72,105 @@ fn a_short_backlog_brings_even_a_fixed_second_back() {
     assert!(outcome.is_over(), "{} are back", outcome.back.len());
 }
 
-/// What docs/lab.md says of a server that is too slow and has no limits. If this fails, the promise
-/// there can be widened.
+/// Any queue without an end is longer than the clients' time-out at some time, and what it does to a server
+/// that serves it in turn is for ever. Without the rule no limit of ours would have helped either.
 #[test]
-fn beyond_twenty_seconds_of_work_the_default_needs_limits_at_the_server() {
-    let bare = storm(60_000, Policy::Jitter, ServerModel::unlimited(count(1_000))).run();
-    assert!(bare.is_stuck, "{} are back", bare.back.len());
-    let limited = storm(60_000, Policy::Jitter, limited(1_000, 1_000)).run();
-    assert!(limited.is_over(), "{} are back", limited.back.len());
+fn a_server_that_serves_everybody_however_late_is_kept_down_and_ours_is_not() {
+    let late = |server| ServerModel { stale_after: None, ..server };
+    let at_once = |server| ServerModel { in_flight: None, ..server };
+    let ours = ServerModel::like_serve(count(2_000));
+    let watched = ms(150_000);
+    let bare = storm(100_000, Policy::Jitter, at_once(late(ours)));
+    let kept_down = Storm { watch: watched, ..bare }.run();
+    assert!(kept_down.is_stuck, "{} are back", kept_down.back.len());
+    assert_back_in_time(&storm(100_000, Policy::Jitter, at_once(ours)));
+    // A queue that the kernel ends is too long for this one too.
+    let ours = ServerModel::like_serve(count(200));
+    let kept_down = Storm { watch: watched, ..storm(20_000, Policy::Jitter, late(ours)) }.run();
+    assert!(kept_down.is_stuck, "{} are back", kept_down.back.len());
+    let outcome = assert_back_in_time(&storm(20_000, Policy::Jitter, ours));
+    assert_eq!(outcome.wasted, Some(0));
+    assert!(outcome.turned_away > Some(0));
 }
 
-/// Without any limit at the server.
-///
-/// Let S be the time it takes to serve everybody, C the cap of 30 s, T the time-out of 5 s. A client
-/// whose attempts all fail makes one every C/2 + T = 20 s on average once its waits are at the cap, so
-/// that the server has S of work for every 20 s, and gets less and less behind if S is below 20 s. The
-/// five attempts before that come sooner: 0.25 s, 0.5 s, 1 s .. 8 s on average, and T each. The k-th
-/// attempt is made 20 (k - 4) s after the first, roughly, so that all is served that was asked for
-/// when S k = 20 (k - 4), after 4 S / (1 - S / 20). From then on attempts succeed; the last client has
-/// just failed, waits C at most, connects and is served within 2 T, and there is room for one of
-/// them to fail once more.
-fn bound_without_limits(work: Duration) -> Duration {
-    let cycle = (CAP / 2 + TIMEOUT).as_secs_f64();
-    let work = work.as_secs_f64();
-    Duration::from_secs_f64(4.0 * work / (1.0 - work / cycle)) + 2 * (CAP + 2 * TIMEOUT)
-}
-
-/// With a queue that is served before anybody in it gives up.
-///
-/// Then nothing is served in vain. While more clients come than there is room for, the server is
-/// always busy, and has served everybody after S. Afterwards there is room for each that comes, and
-/// each comes within C + 2 T; there is room for two more failures. S counts twice because the number of
-/// those that come is random: about when S / 20 of all are outside they come as fast as they are served.
-fn bound_with_limits(work: Duration) -> Duration {
-    2 * work + 3 * (CAP + 2 * TIMEOUT)
-}
-
+/// Only to notice who has left is not enough: those who are found still there have a moment left.
 #[test]
-fn the_default_is_never_metastable_where_everybody_is_served_in_15_s() {
+fn turning_away_only_those_who_have_left_keeps_a_server_down_too() {
+    let server = ServerModel {
+        in_flight: None,
+        stale_after: Some(Duration::from_secs(3600)),
+        ..ServerModel::like_serve(count(1_000))
+    };
+    let outcome = storm(60_000, Policy::Jitter, server).run();
+    assert!(outcome.is_stuck, "{} are back", outcome.back.len());
+    assert!(outcome.turned_away > Some(0) && outcome.wasted > Some(0));
+}
+
+/// The derivation of the bound is at [`ServerModel::bound`].
+#[test]
+fn the_default_is_never_metastable() {
+    let (mut turned_away, mut dropped) = (0, 0);
     for seed in 0..STORMS {
-        let mut draw = fastrand::Rng::with_seed(seed);
-        let capacity = draw.u32(20..2_000);
-        let clients = draw.u32(1..=15 * capacity).min(3_000);
-        let in_flight = draw.bool().then(|| count(draw.u32(1..10_000)));
-        let server = ServerModel {
-            backlog: draw.u32(0..10_000),
-            in_flight,
-            ..ServerModel::unlimited(count(capacity))
-        };
-        let bound = bound_without_limits(server.work(clients));
-        assert_all_back(&drawn(clients, server, seed, &mut draw), bound);
+        let outcome = assert_back_in_time(&Storm::draw(seed, count(100_000)));
+        turned_away += outcome.turned_away.unwrap();
+        dropped += outcome.dropped.unwrap();
+    }
+    // They were no summer breezes.
+    assert!(turned_away > 0 && dropped > 0, "{turned_away} and {dropped}");
+    for (clients, capacity) in [(100_000, 2_000), (100_000, 100_000), (20_000, 200)] {
+        let server = ServerModel::like_serve(count(capacity));
+        assert_back_in_time(&storm(clients, Policy::Jitter, server));
     }
 }
 
-#[test]
-fn the_default_is_never_metastable_where_the_queue_is_short() {
-    for seed in 0..STORMS {
-        let mut draw = fastrand::Rng::with_seed(seed);
-        let capacity = draw.u32(20..1_000);
-        let clients = draw.u32(1..=120 * capacity).min(3_000);
-        // Half of the time-out.
-        let room = capacity * 5 / 2;
-        let in_flight = draw.u32(1..=room);
-        let server = ServerModel {
-            backlog: draw.u32(0..=room - in_flight),
-            in_flight: Some(count(in_flight)),
-            ..ServerModel::unlimited(count(capacity))
-        };
-        let bound = bound_with_limits(server.work(clients));
-        assert_all_back(&drawn(clients, server, seed, &mut draw), bound);
-    }
-}
-
-/// As `heartwire serve` does it: the burst of arrivals is two seconds' worth.
-#[test]
-fn the_default_is_never_metastable_where_arrivals_are_limited_to_what_can_be_served() {
-    for seed in 0..STORMS {
-        let mut draw = fastrand::Rng::with_seed(seed);
-        let arrivals = draw.u32(20..1_000);
-        let capacity = draw.u32(arrivals..=4 * arrivals);
-        let clients = draw.u32(1..=120 * arrivals).min(3_000);
-        let server = limited(capacity, arrivals);
-        let bound = bound_with_limits(server.work(clients));
-        assert_all_back(&drawn(clients, server, seed, &mut draw), bound);
-    }
-}
-
-fn drawn(clients: u32, server: ServerModel, seed: u64, draw: &mut fastrand::Rng) -> Storm {
-    let policy = if draw.bool() { Policy::Jitter } else { Policy::Hint };
-    let outage = Duration::from_millis(draw.u64(1..60_000));
-    let round_trip = Duration::from_millis(draw.u64(1..300));
-    Storm { outage, round_trip, seed, ..storm(clients, policy, server) }
-}
-
-fn assert_all_back(storm: &Storm, bound: Duration) {
+#[track_caller]
+fn assert_back_in_time(storm: &Storm) -> Outcome {
+    let bound = storm.bound().unwrap_or_else(|| panic!("nothing is promised for {storm:?}"));
     let outcome = Storm { watch: bound, ..*storm }.run();
     let back = outcome.back.len();
     assert!(outcome.is_over(), "{back} are back after {bound:?} in {storm:?}");
+    outcome
+}
+
+#[test]
+fn what_cannot_be_kept_is_not_promised() {
+    let ours = ServerModel::like_serve(count(1_000));
+    assert!(ours.bound(1_000_000, TIMEOUT).is_some());
+    for server in [
+        ServerModel { stale_after: None, ..ours },
+        // So late that there is no time left for the handshake.
+        ServerModel { stale_after: Some(TIMEOUT), ..ours },
+        // Turning away takes all the time there is.
+        ServerModel { turn_away: Duration::from_millis(2), ..ours },
+        // Those who are turned away use up the arrivals.
+        ServerModel { arrivals: Some(count(1_000)), ..ours },
+        // A million who knock every 15 s.
+        ServerModel { in_flight: None, ..ours },
+    ] {
+        assert_eq!(server.bound(1_000_000, TIMEOUT), None, "{server:?}");
+    }
+    let fixed = storm(1_000, Policy::Fixed1s, ours);
+    assert_eq!(fixed.bound(), None);
+    let hasty = Storm { handshake_timeout: ms(2_000), ..storm(1_000, Policy::Jitter, ours) };
+    assert_eq!(hasty.bound(), None);
+}
+
+/// Whoever is less patient than ours is not served either once it has left.
+#[test]
+fn whoever_has_left_is_turned_away_however_young() {
+    let mut server = super::server::Server::new(ServerModel::like_serve(count(1)), 0);
+    assert_eq!(server.handle_syn(0, 900_000_000), super::server::Answer::Done { at: SECOND });
+    let turned_away = super::server::Answer::TurnedAway { at: SECOND + 60_000 };
+    assert_eq!(server.handle_syn(1, 900_000_000), turned_away);
+    let done = super::server::Answer::Done { at: 2 * SECOND + 60_000 };
+    assert_eq!(server.handle_syn(2, 3 * SECOND), done);
+    // And this one will be too old.
+    let turned_away = super::server::Answer::TurnedAway { at: 3 * SECOND + 120_000 };
+    assert_eq!(
+        server.handle_syn(3, 9 * SECOND),
+        super::server::Answer::Done { at: 3 * SECOND + 60_000 }
+    );
+    assert_eq!(server.handle_syn(4, 9 * SECOND), turned_away);
 }
 
 #[test]
@@ -201,8 +204,8 @@ fn dropped_syns_come_again_as_linux_sends_them() {
     // Two clients at the same time, room for one, which is busy for 2 s: the other one comes again
     // after 1 s, in vain, and after 3 s.
     let mut server = super::server::Server::new(in_turn(1, 0), 0);
-    assert!(matches!(server.handle_syn(0), super::server::Answer::Done { .. }));
-    assert_eq!(server.handle_syn(1), super::server::Answer::Dropped);
+    assert!(matches!(server.handle_syn(0, u64::MAX), super::server::Answer::Done { .. }));
+    assert_eq!(server.handle_syn(1, u64::MAX), super::server::Answer::Dropped);
 
     let slow = ServerModel { in_flight: Some(NonZeroU32::MIN), ..in_turn(1, 0) };
     let outcome = Storm { outage: Duration::ZERO, ..storm(2, Policy::Fixed1s, slow) }.run();
@@ -212,17 +215,24 @@ fn dropped_syns_come_again_as_linux_sends_them() {
     assert_eq!(outcome.back, [first, first + Duration::from_secs(1)]);
 }
 
+#[cfg(target_os = "linux")]
 #[test]
-fn limits_are_those_of_the_server() {
-    #[cfg(target_os = "linux")]
-    {
-        use heartwire::server::AddressCaps;
-        let rate = AddressCaps::ALL_ARRIVALS;
-        assert_eq!((rate.per_second().get(), rate.burst().get()), (10_000, 20_000));
-    }
-    let mut server = super::server::Server::new(limited(1_000_000, 10_000), 0);
+fn the_model_is_the_server_that_we_have() {
+    use heartwire::server::{AddressCaps, ServerConfig};
+    let model = ServerModel::like_serve(count(1_000));
+    let rate = AddressCaps::ALL_ARRIVALS;
+    assert_eq!(model.arrivals, Some(rate.per_second()));
+    assert_eq!(rate.burst().get(), 2 * rate.per_second().get());
+    assert_eq!(model.stale_after, Some(ServerConfig::STALE_AFTER));
+}
+
+#[test]
+fn arrivals_are_limited_with_a_burst_of_two_seconds() {
+    let limited =
+        ServerModel { arrivals: Some(count(10_000)), ..ServerModel::unlimited(count(1_000_000)) };
+    let mut server = super::server::Server::new(limited, 0);
     let served = (0..50_000)
-        .filter(|_| matches!(server.handle_syn(0), super::server::Answer::Done { .. }))
+        .filter(|_| matches!(server.handle_syn(0, u64::MAX), super::server::Answer::Done { .. }))
         .count();
     assert_eq!(served, 20_000);
 }

@@ -76,6 +76,8 @@ pub(super) struct Shard<H> {
     /// When this turn began.
     awake_at: Instant,
     progress: Progress,
+    /// Whether this turn knows what has come: a poller that was interrupted has not looked.
+    has_polled: bool,
     /// How long a client may have waited to be shaken hands with.
     stale_after: Duration,
     /// Whether this turn began late: what is in the sockets may have come long before.
@@ -157,6 +159,7 @@ impl<H: Handler> Shard<H> {
             watch: StallWatch::new(now),
             awake_at: now,
             progress: Progress::new(now),
+            has_polled: true,
             stale_after: parts.stale_after,
             is_late: false,
             last_stall: None,
@@ -200,7 +203,7 @@ impl<H: Handler> Shard<H> {
             self.flush();
             self.handle_drained();
             self.take_leave();
-            self.end_progress(events.iter().count() < EVENTS_PER_TURN);
+            self.end_progress(&events);
             self.state.count_turn();
             if self.drained_by.is_some() && self.state.sessions.len() == 0 {
                 return;
@@ -222,7 +225,9 @@ impl<H: Handler> Shard<H> {
             || (has_room && !self.unread.is_empty());
         let timeout = if has_work { Some(Duration::ZERO) } else { self.alarm.set(deadline, now) };
         self.watch.handle_sleep(deadline);
-        if let Err(error) = self.poll.poll(events, timeout) {
+        let polled = self.poll.poll(events, timeout);
+        self.has_polled = polled.is_ok();
+        if let Err(error) = polled {
             // Interrupted by a signal: an empty turn. The poller has no other errors in store for a
             // descriptor that exists.
             if error.kind() != io::ErrorKind::Interrupted {

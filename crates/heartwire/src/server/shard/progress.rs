@@ -9,9 +9,10 @@ use std::io;
 
 use heartwire_core::Instant;
 use heartwire_core::v1::{Bye, ByeCode, Retry};
+use mio::Events;
 use mio::net::TcpStream;
 
-use super::Shard;
+use super::{EVENTS_PER_TURN, Shard};
 use crate::reason::Reason;
 use crate::server::handler::Handler;
 use crate::{clock, sys};
@@ -112,8 +113,11 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    pub(super) fn end_progress(&mut self, events_were_all: bool) {
-        let read_all = events_were_all && self.unread.is_empty();
+    pub(super) fn end_progress(&mut self, events: &Events) {
+        if !self.has_polled {
+            return;
+        }
+        let read_all = events.iter().count() < EVENTS_PER_TURN && self.unread.is_empty();
         // A shard that is handed its clients does not know when they came.
         let accepted_all = self
             .listener

@@ -148,7 +148,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `codec` | `wrap::v0`: wire v0 for tokio-util |
+//! | `codec` | `wrap::v0` and `wrap::v1`: our own wire for tokio-util |
 //! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
 //! | `websocket` | `wrap::websocket`: the beat of WebSockets for tokio-tungstenite |
 //!

@@ -328,7 +328,13 @@ impl<'a> Bye<'a> {
         map.frame(Kind::Bye)
     }
 
-    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+    /// Reads the body of a frame. Whoever does so has seen from its head that it is not longer than
+    /// [`BYE_LEN_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::BadBye`] if it is not as specified.
+    pub fn decode(body: &'a [u8]) -> Result<Self, Violation> {
         Self::read(body).ok_or(Violation::BadBye)
     }
 

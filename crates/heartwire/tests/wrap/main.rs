@@ -19,6 +19,7 @@ mod halves;
 mod interop;
 mod last_byte;
 mod ours;
+mod ours_v1;
 mod properties;
 mod rig;
 mod stalls;

@@ -44,6 +44,8 @@ where
     unflushed: bool,
     /// It is on us to flush it: the application may never do.
     flushing: bool,
+    /// What may not be on its way yet has a beat in it.
+    beat_unflushed: bool,
     beat: B,
     owed: VecDeque<B::Out>,
     /// Of the latest beat.
@@ -106,6 +108,7 @@ where
             reserved: false,
             unflushed: false,
             flushing: false,
+            beat_unflushed: false,
             beat,
             owed: VecDeque::new(),
             nonce: 0,
@@ -172,12 +175,18 @@ where
     /// Everything is written. Returns whether a deadline has passed.
     pub(super) fn handle_flushed(&mut self) -> bool {
         let now = self.pulse.now();
-        if self.unflushed {
+        if self.is_beat_on_its_way() {
             self.pulse.handle_sent(now);
         }
         self.unflushed = false;
+        self.beat_unflushed = false;
         self.flushing = false;
         self.pulse.is_overdue(now)
+    }
+
+    /// Whether what was handed over is a beat, or as good as one.
+    fn is_beat_on_its_way(&self) -> bool {
+        self.beat_unflushed || (self.unflushed && self.beat.suppressed_by_items())
     }
 
     /// The application closes the sink.
@@ -200,7 +209,9 @@ where
         }
         if self.beat.nonce(&item).is_some_and(|nonce| nonce == self.nonce) {
             let asked_at = self.asked_at.take();
-            self.rtt = asked_at.map(|at| now.saturating_since(at)).or(self.rtt);
+            let held = self.beat.held(&item);
+            let away = asked_at.map(|at| now.saturating_since(at).saturating_sub(held));
+            self.rtt = away.or(self.rtt);
         }
         if self.owed.len() < ANSWERS_OWED_MAX && matches!(self.writing, Writing::Open) {
             self.owe(&item);
@@ -221,7 +232,7 @@ where
 
     fn next_beat(&mut self) -> B::Out {
         self.nonce = self.nonce.wrapping_add(1);
-        self.beat.beat(self.nonce)
+        self.beat.beat_after(self.nonce, self.pulse.silence())
     }
 
     fn read(&mut self, mut inner: Pin<&mut T>, cx: &mut Context<'_>) -> Read<T> {

@@ -46,8 +46,8 @@ where
         let now = self.pulse.now();
         loop {
             let beat_due = self.pulse.beat_due();
-            if beat_due && self.unflushed {
-                // What waits is as good as a beat, once it is on its way.
+            if beat_due && self.is_beat_on_its_way() {
+                // What waits is as good as another beat.
                 self.flushing = true;
                 self.pulse.handle_sent(now);
                 continue;
@@ -62,6 +62,7 @@ where
             inner.as_mut().start_send(out)?;
             self.pulse.handle_sent(now);
             self.unflushed = true;
+            self.beat_unflushed = true;
             self.flushing = true;
         }
         if self.flushing && Sink::<B::Out>::poll_flush(inner, cx)?.is_ready() {

@@ -149,6 +149,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `codec` | `wrap::v0` and `wrap::v1`: our own wire for tokio-util |
+//! | `metrics` | reports through the `metrics` facade, see [`metrics`](mod@metrics) |
 //! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
 //! | `websocket` | `wrap::websocket`: the beat of WebSockets for tokio-tungstenite |
 //!
@@ -160,6 +161,7 @@ mod book;
 pub mod client;
 mod clock;
 pub mod kernel;
+pub mod metrics;
 mod reason;
 pub mod server;
 pub mod supervisor;

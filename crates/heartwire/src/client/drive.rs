@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::consume_budget;
 use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tracing::{Span, debug};
 
 use super::inbox::Inbox;
 use super::outbox::{Message, Outbox};
@@ -135,6 +135,9 @@ impl<'a, 'b> Driver<'a, 'b> {
     fn go_online(&mut self, welcome: Option<Welcome>, now: Instant) {
         self.online_at = Some(now);
         self.link.gate.set(Link::Up);
+        if let Some(welcome) = &welcome {
+            Span::current().record("session", welcome.session);
+        }
         let DriverLink { peer, kernel, wishes, .. } = &self.link;
         let (peer, kernel) = (*peer, kernel.clone());
         self.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
@@ -362,7 +365,9 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     fn handle_beat(&mut self, now: Instant) {
         self.beats += 1;
-        let Some(path) = self.connection.path(now) else { return };
+        let path = self.connection.path(now);
+        self.outlet.meter().handle_beat(path.and_then(|path| path.rtt));
+        let Some(path) = path else { return };
         let before = self.link.wishes.path();
         let health = |path: Option<Path>| path.map_or(Health::Ok, |path| path.peer_health);
         if health(before) != path.peer_health {

@@ -87,6 +87,25 @@ pub enum Event {
     Closed,
 }
 
+impl Event {
+    /// A short name that does not change between versions, for logs, counters and JSON.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Online { .. } => "online",
+            Self::Health(_) => "health",
+            Self::TooFast => "too_fast",
+            Self::Data(_) => "data",
+            Self::Stalled(_) => "stalled",
+            Self::Offline { .. } => "offline",
+            Self::Waiting { .. } => "waiting",
+            Self::Failed { .. } => "failed",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,6 +35,7 @@ mod dial;
 mod drive;
 mod event;
 mod inbox;
+mod meter;
 mod outbox;
 mod outlet;
 mod pace;
@@ -185,7 +186,12 @@ impl Client {
             close,
             wishes: Arc::clone(&wishes),
         };
-        let span = info_span!("client", target = config.target);
+        let span = info_span!(
+            "client",
+            target = config.target,
+            connection = reports.by.as_deref(),
+            name = config.name,
+        );
         let task = Task::new(config, gate, wishes, reports, queue, closing);
         (Self { shared: Arc::new(shared) }, task.run().instrument(span))
     }

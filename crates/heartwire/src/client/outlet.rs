@@ -9,12 +9,14 @@ use tracing::info;
 
 use super::Event;
 use super::event::{Reports, Told};
+use super::meter::Meter;
 
 /// Takes events only when there is room for them: whoever has one that can wait, such as data in a
 /// socket, asks first.
 #[derive(Debug)]
 pub(super) struct Outlet<'a> {
     reports: &'a Reports,
+    meter: Meter,
     /// Room for one event, reserved.
     room: Option<Permit<'a, Told>>,
     /// Events that could not wait. They go before anything else.
@@ -24,8 +26,9 @@ pub(super) struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    pub(super) const fn new(reports: &'a Reports) -> Self {
-        Self { reports, room: None, news: VecDeque::new(), deaf: false }
+    pub(super) fn new(reports: &'a Reports, target: &str) -> Self {
+        let meter = Meter::new(reports.by.as_deref().unwrap_or(target));
+        Self { reports, meter, room: None, news: VecDeque::new(), deaf: false }
     }
 
     /// Emits an event, and waits while there is no room for it.
@@ -38,7 +41,8 @@ impl<'a> Outlet<'a> {
 
     /// Emits an event as soon as there is room, before any data.
     pub(super) fn push_news(&mut self, event: Event) {
-        info!("{event}");
+        info!(event = event.name(), "{event}");
+        self.meter.handle_event(&event);
         match (self.news.back_mut(), event) {
             // So that the news stay few however long the application takes.
             (Some(Event::Stalled(first)), Event::Stalled(second)) => {
@@ -46,6 +50,11 @@ impl<'a> Outlet<'a> {
             }
             (_, event) => self.news.push_back(event),
         }
+    }
+
+    /// What is measured, and no event.
+    pub(super) const fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// Emits data for which there [was room](Self::has_room).

@@ -7,6 +7,8 @@ use heartwire_core::v1::Retry as RetryHint;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use tracing::field::Empty;
+use tracing::{Instrument, info_span};
 
 use super::dial::{Dialled, dial};
 use super::drive::{Driver, DriverLink, End};
@@ -60,7 +62,7 @@ impl Task {
 
     pub(super) async fn run(mut self) {
         let reports = self.reports.clone();
-        let mut outlet = Outlet::new(&reports);
+        let mut outlet = Outlet::new(&reports, &self.config.target);
         self.keep_connected(&mut outlet).await;
         self.gate.set(Link::Closed);
         // Whoever waits for room gets it from here, and then finds the gate closed.
@@ -82,7 +84,8 @@ impl Task {
             match dialled {
                 Ok(dialled) => {
                     let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
-                    let Kept { reason, hint, was_online } = self.keep(dialled, outlet).await;
+                    let Kept { reason, hint, was_online } =
+                        self.keep_in_span(dialled, outlet).await;
                     if reason == Reason::Shutdown || hint == Some(RetryHint::Never) {
                         return;
                     }
@@ -112,6 +115,11 @@ impl Task {
                 () = sleep(wait) => {}
             }
         }
+    }
+
+    async fn keep_in_span(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Kept {
+        let span = info_span!("session", peer = %dialled.peer, session = Empty);
+        self.keep(dialled, outlet).instrument(span).await
     }
 
     /// Keeps one connection from its first event to its last.

@@ -1,0 +1,247 @@
+//! What a client reports to whoever watches it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may panic, and says so of whatever it did not expect"
+)]
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::metrics::{self, Kind};
+use heartwire::server::{Server, ServerConfig, Stats};
+use heartwire::supervisor::Supervisor;
+use heartwire::{BackoffPolicy, Policy, Wire};
+use metrics_util::MetricKind;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use tracing_subscriber::fmt::MakeWriter;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// Does all that a client does in a test on this thread, where its recorder and its subscriber are.
+fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let within = async { tokio::time::timeout(ms(20_000), life).await };
+    runtime.block_on(within).expect("took too long")
+}
+
+/// A server of wire v0 that beats twice and then hangs, and again for each of `times`.
+fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..times {
+            let mut stream = listener.accept().unwrap().0;
+            stream.write_all(&[0; 16]).unwrap();
+            // Until the client gives up on it.
+            while stream.read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
+        }
+    });
+    (address, thread)
+}
+
+fn config(address: SocketAddr) -> ClientConfig {
+    ClientConfig::new(address.to_string())
+        .wire(Wire::V0)
+        .policy(Policy::builder().limit(ms(100)).build().unwrap())
+        .retry(Retry::Backoff(BackoffPolicy::fixed(ms(1)).unwrap()))
+}
+
+/// What was reported: a counter's or gauge's value, and of a histogram how often.
+struct Reported(BTreeMap<String, f64>);
+
+impl Reported {
+    #[expect(clippy::as_conversions, reason = "the counts of a test fit")]
+    fn of(snapshotter: &Snapshotter) -> Self {
+        let mut all = BTreeMap::new();
+        for (key, _unit, _help, value) in snapshotter.snapshot().into_vec() {
+            let (kind, key) = key.into_parts();
+            // Nothing is reported that has no description, or another one.
+            let described = metrics::ALL.iter().find(|metric| metric.name == key.name());
+            let described = described.expect("it is described");
+            let same = match described.kind {
+                Kind::Counter => MetricKind::Counter,
+                Kind::Gauge => MetricKind::Gauge,
+                _ => MetricKind::Histogram,
+            };
+            assert_eq!(kind, same, "{key}");
+            let mut labels: Vec<_> = key.labels().map(|l| (l.key(), l.value())).collect();
+            labels.sort_unstable();
+            let mut keys = described.labels.to_vec();
+            keys.sort_unstable();
+            assert_eq!(labels.iter().map(|label| label.0).collect::<Vec<_>>(), keys, "{key}");
+            let values: Vec<_> = labels.iter().map(|label| label.1).collect();
+            let value = match value {
+                DebugValue::Counter(count) => count as f64,
+                DebugValue::Gauge(value) => value.0,
+                DebugValue::Histogram(values) => values.len() as f64,
+            };
+            all.insert(format!("{} {}", key.name(), values.join(" ")), value);
+        }
+        Self(all)
+    }
+
+    #[track_caller]
+    fn expect(&self, name: &str, labels: &str, value: f64) {
+        let found = self.0.get(&format!("{name} {labels}"));
+        let off = (found.unwrap_or_else(|| panic!("{name} {labels}: {:?}", self.0)) - value).abs();
+        assert!(off < 0.001, "{name} {labels}: {found:?}");
+    }
+}
+
+#[test]
+fn a_clients_life_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let (address, server) = hanging(3);
+    ::metrics::with_local_recorder(&recorder, || {
+        metrics::describe();
+        on_this_thread(async {
+            let (supervisor, mut events) = Supervisor::new();
+            supervisor.add("hall", config(address)).unwrap();
+            let mut dead = 0;
+            while dead < 3 {
+                if let Some((_, Event::Offline { reason, .. })) = events.recv().await {
+                    assert_eq!(reason.name(), "dead");
+                    dead += 1;
+                }
+            }
+            // Nobody listens any more.
+            while !matches!(events.recv().await, Some((_, Event::Failed { .. }))) {}
+            supervisor.remove("hall");
+            while !matches!(events.recv().await, Some((_, Event::Closed))) {}
+        });
+    });
+    server.join().unwrap();
+    let reported = Reported::of(&snapshotter);
+    reported.expect(metrics::CLIENT_CONNECTIONS, "hall", 3.0);
+    reported.expect(metrics::CLIENT_ENDS, "hall dead", 3.0);
+    reported.expect(metrics::CLIENT_VERDICT_LATE, "hall", 3.0);
+    reported.expect(metrics::CLIENT_BEATS, "hall", 6.0);
+    reported.expect(metrics::CLIENT_ONLINE, "hall", 0.0);
+    reported.expect(metrics::CLIENT_UNSENT, "hall", 0.0);
+    assert!(reported.0.contains_key("heartwire_client_failures_total hall"));
+    assert!(reported.0.contains_key("heartwire_client_attempts_total hall"));
+}
+
+#[test]
+fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let policy = Policy::builder().beat(ms(20)).limit(ms(10_000)).build().unwrap();
+    let server = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).policy(policy);
+    let (server, events) = Server::start_with_events(server).unwrap();
+    let target = server.local_addrs().first().unwrap().to_string();
+    let online = ::metrics::with_local_recorder(&recorder, || {
+        on_this_thread(async {
+            let (client, mut events) = Client::start(ClientConfig::new(&target).policy(policy));
+            while !matches!(events.recv().await, Some(Event::Online { .. })) {}
+            while client.path().is_none_or(|path| path.rtt.is_none()) {
+                tokio::time::sleep(ms(5)).await;
+            }
+            let online = Reported::of(&snapshotter);
+            client.close();
+            while events.recv().await.is_some() {}
+            online
+        })
+    });
+    online.expect(metrics::CLIENT_ONLINE, &target, 1.0);
+    let trips = online.0.get(&format!("heartwire_client_round_trip_seconds {target}"));
+    assert!(trips.is_some_and(|&trips| trips >= 1.0), "{:?}", online.0);
+    Reported::of(&snapshotter).expect(metrics::CLIENT_ONLINE, &target, 0.0);
+    drop((server, events));
+}
+
+#[test]
+fn a_servers_counts_are_reported_as_they_are() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let mut stats = Stats::default();
+    (stats.accepted, stats.refused, stats.dead, stats.bye) = (7, 1, 2, 3);
+    ::metrics::with_local_recorder(&recorder, || {
+        metrics::report_server(&stats);
+        stats.dead = 4;
+        metrics::report_server(&stats);
+    });
+    let reported = Reported::of(&snapshotter);
+    reported.expect(metrics::SERVER_ACCEPTED, "", 7.0);
+    reported.expect(metrics::SERVER_REFUSED, "", 1.0);
+    reported.expect(metrics::SERVER_ENDS, "dead", 4.0);
+    reported.expect(metrics::SERVER_ENDS, "bye", 3.0);
+    reported.expect(metrics::SERVER_ENDS, "reset", 0.0);
+}
+
+/// A log in memory.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[test]
+fn what_is_logged_says_which_client_and_which_session_it_is_about() {
+    let log = Log::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone());
+    let (server, events) =
+        Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse().unwrap())).unwrap();
+    let address = *server.local_addrs().first().unwrap();
+    tracing::subscriber::with_default(subscriber.finish(), || {
+        on_this_thread(async {
+            let (supervisor, mut events) = Supervisor::new();
+            let config = ClientConfig::new(address.to_string()).name("bob").token("secret");
+            let client = supervisor.add("hall", config).unwrap();
+            while let Some((_, event)) = events.recv().await {
+                match event {
+                    Event::Online { .. } => client.close(),
+                    Event::Closed => break,
+                    _ => {}
+                }
+            }
+        });
+    });
+    drop((server, events));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let client = format!(r#"client{{target="{address}" connection="hall" name="bob"}}"#);
+    #[track_caller]
+    fn line<'a>(log: &'a str, event: &str) -> &'a str {
+        let mut lines = log.lines().filter(|line| line.contains(&format!("event=\"{event}\"")));
+        lines.next().unwrap_or_else(|| panic!("no {event} in:\n{log}"))
+    }
+    for event in ["connecting", "online", "offline", "closed"] {
+        let line = line(&log, event);
+        assert!(line.trim_start().starts_with("INFO") && line.contains(&client), "{line}");
+    }
+    let session = format!("session{{peer={address} session=");
+    for event in ["online", "offline"] {
+        let line = line(&log, event);
+        assert!(line.contains(&session), "{line}");
+    }
+    assert!(!line(&log, "closed").contains("session{"), "it is over");
+    assert!(!log.contains("secret"), "{log}");
+}

@@ -11,7 +11,7 @@ use super::broken::Broken;
 use super::draw::{Draw, MS};
 use super::link::Ended;
 use super::queue::{HostId, SERVER};
-use super::scenario::{GIVES_UP_AFTER, Scenario};
+use super::scenario::{GIVES_UP_AFTER, SEND_BUFFER, Scenario};
 use super::tally::Plans;
 use super::time::{Clockwork, WorldTime};
 use super::trace::Trace;
@@ -102,6 +102,8 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     path.is_in_order = true;
     path.nat = None;
     path.gives_up_after = GIVES_UP_AFTER;
+    // A beat that finds no room is cut in the middle, and the plan knows of no such frames.
+    path.send_buffer = SEND_BUFFER;
     path.delay = path.delay.min(MS * 2_000);
     path.jitter = path.jitter.min(MS * 2_000);
     lateness.held_up = 0;

@@ -8,7 +8,7 @@ use super::breach::Failure;
 use super::broken::Broken;
 use super::draw::{Draw, MS};
 use super::link::{Both, Path};
-use super::scenario::Scenario;
+use super::scenario::{SEND_BUFFER, Scenario};
 use super::time::Clockwork;
 use super::trace::Trace;
 use super::world::World;
@@ -22,9 +22,6 @@ const WAKE_MAX: Duration = Duration::from_millis(2);
 /// A beat that data follow is known to have come within so long, and is reckoned to the middle. So each
 /// end may be off by half of it.
 const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
-
-/// Beats need not wait for room.
-const SEND_BUFFER: u64 = 16 * 1024;
 
 /// Longer data than these would take their time on the way themselves.
 const BODY_LEN_MAX: usize = 300;

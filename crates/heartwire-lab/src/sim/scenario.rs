@@ -206,7 +206,7 @@ fn first_frame(
 pub(super) const GIVES_UP_AFTER: Duration = Duration::from_millis(924_600);
 
 /// Bytes that a system takes from its process before the other end has acknowledged them, and few.
-const SEND_BUFFER: u64 = 16 * 1024;
+pub(super) const SEND_BUFFER: u64 = 16 * 1024;
 const SEND_BUFFER_SMALL: u64 = 256;
 
 fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {

@@ -7,9 +7,13 @@ use crate::time::Instant;
 use crate::v1::{Beat, Contract, Direction, Health, Offer, Welcome};
 use crate::violation::Violation;
 
-/// Beats that may come at once, or too early, before anything is said about it: a path that was down
-/// for a while hands over all at once what it held.
-const CREDIT_MAX: i64 = 64;
+/// Beats that may come at once, or too early, before anything is said about it.
+const CREDIT_MIN: i64 = 64;
+
+/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over all
+/// at once what it held. Nothing is held for longer than a kernel goes on sending it again (Linux: 938 to
+/// 940 s, docs/faults.md).
+const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A beat that may have arrived at any time within so long says nothing of a round trip. It is what a
 /// reading on a server that lets beats wait in its kernel can be off by in any case.
@@ -98,7 +102,7 @@ impl Dialogue {
             warned: false,
             health: Health::Ok,
             health_changed: false,
-            credit: CREDIT_MAX,
+            credit: CREDIT_MIN,
             credited_at: now,
         }
     }
@@ -262,13 +266,16 @@ impl Dialogue {
         let Some(interval) = agreed.or(floor) else { return Ok(()) };
         let half = (interval / 2).max(Duration::from_micros(1));
         let elapsed = now.saturating_since(self.credited_at);
-        let gained = u32::try_from(elapsed.as_nanos() / half.as_nanos()).unwrap_or(u32::MAX);
+        let halves =
+            |time: Duration| u32::try_from(time.as_nanos() / half.as_nanos()).unwrap_or(u32::MAX);
+        let gained = halves(elapsed);
         self.credited_at = self.credited_at.saturating_add(half.saturating_mul(gained));
         // Whoever was not read for long may have sent all that was due meanwhile.
         let gained = i64::from(gained);
-        let refilled = (self.credit + gained).min(gained.max(CREDIT_MAX));
+        let most = gained.max(i64::from(halves(CREDIT_TIME))).max(CREDIT_MIN);
+        let refilled = (self.credit + gained).min(most);
         self.credit = self.credit.max(refilled) - 1;
-        if self.credit < -CREDIT_MAX { Err(Violation::TooFast) } else { Ok(()) }
+        if self.credit < -CREDIT_MIN { Err(Violation::TooFast) } else { Ok(()) }
     }
 
     /// Whether the peer is to be told at once that it is too fast.

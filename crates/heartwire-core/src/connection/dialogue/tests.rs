@@ -371,6 +371,34 @@ fn beats_that_come_all_at_once_after_a_long_stop_are_not_too_fast() {
 }
 
 #[test]
+fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    // Every third beat gets through at once; what is held up comes when the path is well again.
+    let (mut held, mut handed_over) = (VecDeque::new(), 0);
+    for beat in 0..220 {
+        pair.now = pair.at(s(10));
+        pair.client.connection.beat_now();
+        while let Some(bytes) = pair.client.connection.poll_transmit(pair.now) {
+            held.push_back(bytes.as_ref().to_vec());
+        }
+        if beat % 3 == 0 {
+            let bytes: Vec<u8> = held.pop_front().unwrap();
+            pair.server.take(&bytes, &pair.terms, pair.now);
+            handed_over += 1;
+        }
+    }
+    assert!(held.len() > 128, "{handed_over} were handed over, and {} are left", held.len());
+    for bytes in held {
+        pair.server.take(&bytes, &pair.terms, pair.now);
+        assert!(!pair.server.connection.poll_transmit(pair.now).is_some_and(|bytes| {
+            crate::v1::Beat::decode(bytes.as_ref()[8..40].try_into().unwrap()).too_fast
+        }));
+    }
+    assert_eq!(pair.server.outcome, None);
+}
+
+#[test]
 fn twice_as_many_beats_as_agreed_are_nobodys_business() {
     let mut pair = Pair::usual(ms(40));
     for _ in 0..1000 {

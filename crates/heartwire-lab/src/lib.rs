@@ -1,9 +1,12 @@
 //! Breaks Heartwire on purpose, to see whether it keeps its word.
 //!
 //! [`sim`] runs both ends of a connection over links that exist in memory only, on a virtual clock;
-//! [`storm`] lets a million clients come back at once; [`net`] breaks the real programs between
+//! [`storm`] lets a million clients come back at once; `flood` puts a crowd that wants nothing on a real
+//! server; [`net`] breaks the real programs between
 //! network namespaces. None of it belongs to the product: nobody depends on this crate.
 
+#[cfg(target_os = "linux")]
+pub mod flood;
 pub mod net;
 pub mod output;
 pub mod sim;

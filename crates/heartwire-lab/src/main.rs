@@ -5,6 +5,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+#[cfg(target_os = "linux")]
+use heartwire_lab::flood;
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -21,6 +23,9 @@ enum Command {
     Sim(sim::Args),
     /// Let very many clients come back at once after an outage.
     Storm(storm::Args),
+    /// Put a crowd that wants nothing on a real server with honest clients.
+    #[cfg(target_os = "linux")]
+    Flood(flood::Args),
     /// Break the real programs between network namespaces.
     Net(Box<net::Args>),
 }
@@ -29,6 +34,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Sim(args) => sim::run(&args),
         Command::Storm(args) => storm::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Flood(args) => flood::run(&args),
         Command::Net(args) => net::run(&args),
     };
     outcome.unwrap_or_else(|error| {

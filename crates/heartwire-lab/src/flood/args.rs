@@ -1,0 +1,77 @@
+//! What can be typed after `flood`.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+const EXAMPLES: &str = "\
+Examples:
+  heartwire-lab flood
+      10,000 silent connections and 1,000 handshakes a second for 30 s, in plain text, then over TLS
+  heartwire-lab flood --only tls --silent 2000 --handshakes 200 --time 10s --format json
+      a smaller one, over TLS alone, as one object
+
+The server is `heartwire serve` with its defaults, a file of tokens, and beats every second with a limit
+of 3 s both ways. The crowd comes from 127.0.1.0 to 127.0.1.199; whoever of it is closed comes back after 10 s. Over TLS every second
+silent connection begins a handshake and leaves it at that.
+
+Exit codes: 0 no false verdict, everybody with a token got in, and memory stayed in its bound; 1 not so;
+2 usage.";
+
+/// What can be typed after `flood`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Connections that say nothing.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) silent: u32,
+
+    /// Handshakes a second, each with a token that nobody has.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) handshakes: u32,
+
+    /// Honest clients, which are there before.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(super) clients: u32,
+
+    /// For how long.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(super) time: Duration,
+
+    /// One of the two [default: both, one after the other].
+    #[arg(long, value_enum)]
+    pub(super) only: Option<Transport>,
+
+    /// The program to flood [default: the one built beside this one].
+    #[arg(long, value_name = "FILE")]
+    pub(super) bin: Option<PathBuf>,
+
+    /// How to print what came of it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
+/// What everybody speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Transport {
+    Plain,
+    Tls,
+}
+
+impl Transport {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Tls => "TLS",
+        }
+    }
+}
+
+/// Formats of the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Markdown,
+    Json,
+}

@@ -1,0 +1,144 @@
+//! One flood, from a quiet server to what came of it.
+
+use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use heartwire::Policy;
+use heartwire::client::{Client, ClientConfig};
+use heartwire::server::ServerConfig;
+use heartwire::tls::ClientTls;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::args::{Args, Transport};
+use super::crowd;
+use super::honest;
+use super::report::{self, Outcome};
+use super::server::{BEAT, Files, LIMIT, Server, TOKEN};
+use crate::output;
+
+/// Descriptors for everything but the crowd.
+const SPARE: u64 = 1024;
+
+/// How often the server's memory is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The server's memory may grow by so much for each client that is not in, of whom there are
+/// `ServerConfig::PENDING_MAX` at most. In plain text it is what one may have sent of its first frame; over TLS
+/// a whole record both ways besides (RFC 8446, 5.2: 16 KiB and what encrypting adds).
+const PENDING_BYTES_PLAIN: u64 = 8 * 1024;
+const PENDING_BYTES_TLS: u64 = 48 * 1024;
+/// And by so much for what does not depend on them: buffers of the allocator, tables that double.
+const GROWTH_ANYHOW: u64 = 16 * 1024 * 1024;
+
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let program = program(args.bin.as_deref())?;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")?;
+    let need = u64::from(args.silent) + u64::from(args.clients) + SPARE;
+    let have = limit.current.unwrap_or(u64::MAX);
+    ensure!(need <= have, "this needs {need} descriptors, and there are {have}: use --silent");
+    let transports = match args.only {
+        Some(transport) => vec![transport],
+        None => vec![Transport::Plain, Transport::Tls],
+    };
+    let mut outcomes = Vec::new();
+    for transport in transports {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        outcomes.push(LocalSet::new().block_on(&runtime, flood(args, transport, &program))?);
+    }
+    report::print(&outcomes, args.format)?;
+    let fine = outcomes.iter().all(Outcome::is_fine);
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Result<Outcome> {
+    let files = Files::new(transport)?;
+    let mut server = Server::start(program, &files)?;
+    let mut config = ClientConfig::new(server.address.to_string())
+        .policy(Policy::builder().beat(BEAT).limit(LIMIT).build()?)
+        .token(TOKEN);
+    if let Some(roots) = files.roots() {
+        let tls = ClientTls::new().roots(roots).server_name("localhost").load()?;
+        config = config.tls(tls);
+    }
+    let honest = Rc::new(honest::Tally::default());
+    let clients = honest::start(&config, args.clients, &honest).await?;
+    let (before, cpu_before) = (server.memory()?, server.cpu()?);
+
+    let began = Instant::now();
+    let tally = Rc::new(crowd::Tally::default());
+    let tasks = [
+        spawn_local(crowd::keep_silent(server.address, args.silent, transport, Rc::clone(&tally))),
+        spawn_local(crowd::shake_hands(config.clone(), args.handshakes, Rc::clone(&tally))),
+        spawn_local(honest::newcomers(config, Rc::clone(&honest))),
+    ];
+    let mut most = before;
+    let mut looks = interval(LOOK_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said_at = began;
+    while began.elapsed() < args.time {
+        looks.tick().await;
+        most = most.max(server.memory()?);
+        if said_at.elapsed() >= Duration::from_secs(5) {
+            said_at = Instant::now();
+            output::say(format_args!(
+                "{}: {:.0} s of {:.0}, {} silent, {} handshakes begun, {} false verdicts",
+                transport.name(),
+                began.elapsed().as_secs_f64(),
+                args.time.as_secs_f64(),
+                tally.silent.get(),
+                tally.begun.get(),
+                honest.verdicts.get() + server.told().verdicts,
+            ));
+        }
+    }
+    let (time, cpu) = (began.elapsed(), server.cpu()?.saturating_sub(cpu_before));
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    // What happened to the honest until now counts; that they are told to leave does not.
+    let told = server.told();
+    clients.iter().for_each(Client::close);
+    let stopped = server.stop()?.stopped.context("the server has not said its last word")?;
+    let pending = match transport {
+        Transport::Plain => PENDING_BYTES_PLAIN,
+        Transport::Tls => PENDING_BYTES_TLS,
+    };
+    let pending_max = u64::try_from(ServerConfig::PENDING_MAX)?;
+    Ok(Outcome {
+        transport,
+        clients: args.clients,
+        silent: args.silent,
+        time,
+        cpu,
+        memory_before: before,
+        memory_most: most,
+        memory_bound: before + pending_max * pending + GROWTH_ANYHOW,
+        honest,
+        crowd: tally,
+        told,
+        stopped,
+    })
+}
+
+/// The program to flood: the one that was named, or the one that was built beside this one.
+fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let program = match named {
+        Some(program) => program.to_owned(),
+        None => std::env::current_exe()
+            .context("cannot tell where this program is")?
+            .with_file_name("heartwire"),
+    };
+    ensure!(
+        program.is_file(),
+        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name one \
+         with --bin",
+        program.display()
+    );
+    Ok(program)
+}

@@ -1,0 +1,166 @@
+//! The server that is flooded: `heartwire serve` on loopback, what it tells, and what it takes.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::fs;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::args::Transport;
+
+/// The token that lets in.
+pub(super) const TOKEN: &str = "honest-clients-have-this";
+
+/// Times of the policy, both ways.
+pub(super) const BEAT: Duration = Duration::from_secs(1);
+pub(super) const LIMIT: Duration = Duration::from_secs(3);
+
+/// Files for one server: its tokens, and over TLS its certificate.
+pub(super) struct Files {
+    folder: TempDir,
+    transport: Transport,
+}
+
+impl Files {
+    pub(super) fn new(transport: Transport) -> anyhow::Result<Self> {
+        let folder = TempDir::new().context("no folder for tokens and certificates")?;
+        fs::write(folder.path().join("tokens"), format!("{TOKEN}\n"))?;
+        if transport == Transport::Tls {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+            fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
+            fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem())?;
+        }
+        Ok(Self { folder, transport })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Whom clients have to trust, where they need to.
+    pub(super) fn roots(&self) -> Option<PathBuf> {
+        (self.transport == Transport::Tls).then(|| self.path("cert.pem"))
+    }
+}
+
+/// A server process. It is killed when this is dropped.
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: SocketAddr,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What the server has told so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    pub(super) verdicts: u64,
+    pub(super) online: u64,
+    pub(super) stalls: u64,
+    /// Its last word: the counts.
+    pub(super) stopped: Option<Value>,
+}
+
+impl Server {
+    /// Returns when it listens.
+    pub(super) fn start(program: &Path, files: &Files) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--format", "json"]);
+        command.args(["--beat", &seconds(BEAT), "--limit", &seconds(LIMIT)]);
+        command.arg("--tokens").arg(files.path("tokens"));
+        if files.transport == Transport::Tls {
+            command.arg("--tls-cert").arg(files.path("cert.pem"));
+            command.arg("--tls-key").arg(files.path("key.pem"));
+        }
+        // Whoever it turns away is a line of its log otherwise.
+        command.env("HEARTWIRE_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("no output")?;
+        let mut server =
+            Self { child, address: SocketAddr::from(([0; 4], 0)), told: Arc::default() };
+        let mut lines = BufReader::new(stdout).lines();
+        let first = lines.next().context("the server ended instead of listening")??;
+        let first: Value = serde_json::from_str(&first)?;
+        let address = first.pointer("/addresses/0").and_then(Value::as_str);
+        server.address = address.context("the server does not say where it listens")?.parse()?;
+        server.listen_to(lines)?;
+        Ok(server)
+    }
+
+    fn listen_to(&self, lines: Lines<BufReader<ChildStdout>>) -> anyhow::Result<()> {
+        let told = Arc::clone(&self.told);
+        thread::Builder::new().name("output".to_owned()).spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                match event.get("event").and_then(Value::as_str) {
+                    Some("verdict") => told.verdicts += 1,
+                    Some("online") => told.online += 1,
+                    Some("stalled") => told.stalls += 1,
+                    Some("stopped") => told.stopped = Some(event),
+                    Some(_) | None => {}
+                }
+            }
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its own pages, in bytes.
+    pub(super) fn memory(&self) -> anyhow::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next());
+        Ok(kilobytes.context("no RssAnon in /proc/PID/status")?.parse::<u64>()? * 1024)
+    }
+
+    /// The processor time that it has used.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0_u64;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
+            let used = schedstat.split_whitespace().next().context("an empty schedstat")?;
+            nanos += used.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Asks it to leave, and waits for its last word.
+    pub(super) fn stop(&mut self) -> anyhow::Result<Told> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the server ended with {status}");
+        for _ in 0..100 {
+            let told = self.told();
+            if told.stopped.is_some() {
+                return Ok(told);
+            }
+            // Its output is read on another thread.
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(self.told())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_secs())
+}

@@ -1,4 +1,8 @@
-//! The chapters of the book in `docs/book`, here only so that their snippets are compiled and run.
+//! The README and the chapters of the book in `docs/book`, here only so that their snippets are compiled
+//! and run.
+
+#[doc = include_str!("../../../README.md")]
+mod readme {}
 
 macro_rules! chapters {
     ($($name:ident),+) => {

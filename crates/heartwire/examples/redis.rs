@@ -12,13 +12,29 @@
 
 use core::error::Error;
 use core::time::Duration;
+use std::io::stdin;
+use std::thread;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::Policy;
 use heartwire::wrap::{Heartbeat, Lines};
-use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_util::codec::{Framed, LinesCodec};
+
+/// What is typed. By a thread of its own, because a runtime waits at its end for whoever reads from a
+/// terminal.
+fn typed() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(1);
+    thread::spawn(move || {
+        for line in stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let lines = Framed::new(stream, LinesCodec::new_with_max_length(64 * 1024));
     let mut redis = Heartbeat::new(lines, Lines::new("PING", "+PONG"), policy);
 
-    let mut commands = BufReader::new(stdin()).lines();
+    let mut commands = typed();
     loop {
         tokio::select! {
             reply = redis.next() => match reply {
@@ -37,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(reply) => println!("{}", reply?),
                 None => break,
             },
-            command = commands.next_line() => match command? {
+            command = commands.recv() => match command {
                 Some(command) => redis.send(command).await?,
                 None => break,
             },

@@ -1,0 +1,108 @@
+//! A device that goes to the background, where it may beat only now and then, and comes back.
+//!
+//! ```text
+//! cargo run --example background
+//! ```
+//!
+//! It plays both ends. The device promises fewer beats before it sleeps; with the promise, the limit
+//! moves at the server. Then it dies in its sleep, and is found out by what it promised last.
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
+
+use core::error::Error;
+use core::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use heartwire::Policy;
+use heartwire::client::{self, Client, ClientConfig};
+use heartwire::server::{Event, Server, ServerConfig};
+use tokio::time::sleep;
+
+/// In the field: 10 s and 30 s awake, and up to half an hour in the background.
+fn policy() -> Result<Policy, heartwire::PolicyError> {
+    Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_millis(1500)).build()
+}
+
+fn say(start: Instant, who: &str, what: &str) {
+    println!("{:5.1} s  {who}: {what}", start.elapsed().as_secs_f64());
+}
+
+fn seconds(limit: Option<Duration>) -> String {
+    limit.map_or("no amount".to_owned(), |limit| format!("{limit:?}"))
+}
+
+async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
+    let say = |what: &str| say(start, "device", what);
+    let (device, mut events) =
+        Client::start(ClientConfig::new(address).policy(policy()?).name("watch-7"));
+    let contract = loop {
+        if let Some(client::Event::Online { welcome: Some(welcome), .. }) = events.recv().await {
+            break welcome.contract;
+        }
+    };
+    say(&format!("connected; {contract}"));
+    let to_server = contract.to_server;
+    sleep(Duration::from_secs(2)).await;
+
+    let rarely = Duration::from_secs(2);
+    say(&format!("in the background: a beat every {rarely:?}, so {} of silence will be death", {
+        seconds(to_server.limit_for(rarely))
+    }));
+    device.promise(Some(rarely));
+    // Well over the limit that was agreed.
+    sleep(Duration::from_secs(4)).await;
+
+    say("in the foreground: beats as agreed");
+    device.promise(None);
+    sleep(Duration::from_secs(2)).await;
+
+    say("in the background again, and the battery is empty");
+    device.promise(Some(rarely));
+    sleep(Duration::from_millis(200)).await;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy()?);
+    let (server, mut events) = Server::start_with_events(config)?;
+    let address = server.local_addrs().first().ok_or("no address")?.to_string();
+
+    // The device has a thread of its own, and hangs when its story is over: the socket stays open, and
+    // its kernel goes on answering.
+    let (over, until_over) = mpsc::channel::<()>();
+    let device = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let lived = runtime.map_err(Into::into).and_then(|runtime| {
+            let lived = runtime.block_on(live(address, start));
+            let _ = until_over.recv();
+            lived
+        });
+        lived.map_err(|error: Box<dyn Error>| error.to_string())
+    });
+
+    let say = |what: &str| say(start, "server", what);
+    while let Some(event) = events.recv_blocking() {
+        match event {
+            Event::Online { agreed: Some(agreed), .. } => {
+                let limit = seconds(agreed.contract.to_server.limit());
+                let name = agreed.name.unwrap_or_default();
+                say(&format!("{name} is here; {limit} of silence are death"));
+            }
+            Event::Promise { beat, limit: Some(limit), .. } => {
+                say(&format!("promised a beat every {beat:?}; {limit:?} of silence are death now"));
+            }
+            Event::Offline { reason, .. } => {
+                say(&format!("gone: {reason}"));
+                break;
+            }
+            _ => {}
+        }
+    }
+    drop(over);
+    device.join().map_err(|_| "the device panicked")??;
+    Ok(())
+}

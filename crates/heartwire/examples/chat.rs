@@ -1,0 +1,150 @@
+//! A chat in which everybody sees who is there, and who was lost.
+//!
+//! ```text
+//! cargo run --example chat -- server
+//! cargo run --example chat -- client ann
+//! cargo run --example chat -- client bob
+//! ```
+//!
+//! Type lines. End a client with Ctrl-D, and it leaves; freeze one (`kill -STOP`), and it is lost 3.0 to
+//! 3.1 s after its last beat. A second `ann` takes the place of the first.
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
+
+use core::error::Error;
+use core::time::Duration;
+use std::collections::HashMap;
+use std::io::stdin;
+use std::thread;
+
+use heartwire::client::{self, Client, ClientConfig};
+use heartwire::server::{Event, Server, ServerConfig, SessionId, Wires};
+use heartwire::v1::ByeCode;
+use heartwire::{Policy, Reason};
+use tokio::sync::mpsc;
+
+/// Both ends use it. So short that there is something to see; in the field, begin with
+/// `Preset::Usual`.
+fn policy() -> Result<Policy, heartwire::PolicyError> {
+    Policy::builder().beat(Duration::from_secs(1)).limit(Duration::from_secs(3)).build()
+}
+
+/// Somebody else's text, without what a terminal might obey.
+fn clean(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(500).collect()
+}
+
+/// The room: who is there, by their sessions.
+struct Room {
+    server: Server,
+    names: HashMap<SessionId, Box<str>>,
+}
+
+impl Room {
+    fn say(&self, line: &str) {
+        println!("{line}");
+        for &id in self.names.keys() {
+            // One that cannot be sent to is about to go offline.
+            let _ = self.server.handle().send(id, line.as_bytes());
+        }
+    }
+
+    fn handle(&mut self, event: Event<Vec<u8>>) {
+        match event {
+            Event::Online { id, agreed, .. } => match agreed.and_then(|agreed| agreed.name) {
+                Some(name) => {
+                    self.names.insert(id, name.clone());
+                    let mut names: Vec<_> = self.names.values().map(AsRef::as_ref).collect();
+                    names.sort_unstable();
+                    self.say(&format!("* {name} is here; now: {}", names.join(", ")));
+                }
+                None => drop(self.server.handle().kick(id)),
+            },
+            Event::Data { id, data } => {
+                if let Some(name) = self.names.get(&id) {
+                    self.say(&format!("{name}: {}", clean(&data)));
+                }
+            }
+            Event::Offline { id, reason, .. } => {
+                let Some(name) = self.names.remove(&id) else { return };
+                match reason {
+                    Reason::Bye(ByeCode::Done) => self.say(&format!("* {name} has left")),
+                    // The same name is online again next.
+                    Reason::TakenOver => {}
+                    lost => self.say(&format!("* {name} was lost: {lost}")),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
+    // Names are a matter of wire v1.
+    let config = ServerConfig::new(address.parse()?).policy(policy()?).wires(Wires::V1);
+    let (server, mut events) = Server::start_with_events(config)?;
+    println!("listening on {}", server.local_addrs().first().ok_or("no address")?);
+    let mut room = Room { server, names: HashMap::new() };
+    while let Some(event) = events.recv().await {
+        room.handle(event);
+    }
+    Ok(())
+}
+
+/// What is typed. By a thread of its own, because a runtime waits at its end for whoever reads from a
+/// terminal.
+fn typed() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(1);
+    thread::spawn(move || {
+        for line in stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+async fn talk(name: &str, address: &str) -> Result<(), Box<dyn Error>> {
+    let config = ClientConfig::new(address).name(name).policy(policy()?);
+    let (client, mut events) = Client::start(config);
+    let mut lines = typed();
+    let mut typing = true;
+    loop {
+        tokio::select! {
+            line = lines.recv(), if typing => match line {
+                Some(line) => if let Err(error) = client.send(line.into_bytes()).await {
+                    println!("* not sent: {error}");
+                },
+                None => {
+                    typing = false;
+                    client.close();
+                }
+            },
+            event = events.recv() => match event {
+                Some(client::Event::Data(line)) => println!("{}", clean(&line)),
+                Some(client::Event::Online { welcome: Some(welcome), .. }) => {
+                    println!("* in the room: {}", welcome.contract);
+                }
+                Some(client::Event::Offline { reason, .. }) => println!("* out of the room: {reason}"),
+                Some(client::Event::Failed { error }) => println!("* {error}"),
+                Some(_) => {}
+                None => return Ok(()),
+            },
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["server"] => serve("127.0.0.1:39010").await,
+        ["server", address] => serve(address).await,
+        ["client", name] => talk(name, "127.0.0.1:39010").await,
+        ["client", name, address] => talk(name, address).await,
+        _ => Err("say: server [ADDRESS], or: client NAME [ADDRESS]".into()),
+    }
+}

@@ -1,0 +1,91 @@
+//! An echo over bare TCP that leaves liveness to the kernel: the tutorial's second client.
+//!
+//! ```text
+//! cargo run --example keepalive
+//! cargo run --example keepalive -- 127.0.0.1:39011
+//! ```
+//!
+//! Without an address it plays the server too, which says a word, hears it in upper case, leaves, and
+//! comes back. With one it is the client alone, until Ctrl-C.
+//!
+//! There are no beats, so a server that hangs is never found out: its kernel answers the probes. Only a
+//! machine or a path that is gone is.
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
+
+use core::error::Error;
+use core::time::Duration;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::kernel::{Keepalive, KernelOptions};
+use heartwire::{BackoffPolicy, Policy, Wire};
+
+/// Somebody to talk to. Ends the program when it has heard two words.
+fn serve(listener: &TcpListener) -> io::Result<()> {
+    for word in [b"hello", b"again"] {
+        let (mut client, _) = listener.accept()?;
+        client.write_all(word)?;
+        let mut echo = [0; 5];
+        client.read_exact(&mut echo)?;
+        println!("the server hears {}", String::from_utf8_lossy(&echo));
+        thread::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+async fn echo(address: String) -> Result<(), Box<dyn Error>> {
+    let secs = Duration::from_secs;
+    let probes = Keepalive::new(secs(3), secs(3), 3)?;
+    // The tutorial forgets the user timeout: probes are suspended while data is on its way, and
+    // then nothing would be found for a quarter of an hour.
+    let kernel = KernelOptions::new(Some(probes), Some(probes.bound()), true)?;
+    println!("a silent path is dead after {:?}, by the kernel alone", probes.bound());
+
+    let config = ClientConfig::new(address)
+        .wire(Wire::Raw)
+        .policy(Policy::builder().build()?)
+        .kernel(kernel)
+        .retry(Retry::Backoff(BackoffPolicy::fixed(Duration::from_millis(100))?));
+    let (client, mut events) = Client::start(config);
+    let mut failures = 0;
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Online { peer, kernel, .. } => {
+                failures = 0;
+                println!("connected with {peer}: {kernel}");
+            }
+            Event::Data(mut bytes) => {
+                bytes.make_ascii_uppercase();
+                // It is refused if the connection has just ended, as `Offline` says next.
+                let _ = client.send(bytes).await;
+            }
+            Event::Offline { reason, .. } => println!("lost: {reason}"),
+            Event::Failed { error } => {
+                failures += 1;
+                if failures == 1 {
+                    println!("{error}; trying every 100 ms");
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    if let Some(address) = std::env::args().nth(1) {
+        return echo(address).await;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    let server = tokio::task::spawn_blocking(move || serve(&listener));
+    tokio::select! {
+        served = server => Ok(served??),
+        echoed = echo(address) => echoed,
+    }
+}

@@ -1,0 +1,141 @@
+//! The examples print what their README shows, figures aside, and end in time.
+//!
+//! `cargo test` builds the programs beside this one. With `--test examples` alone it does not:
+//! `cargo build --examples` before.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
+mod program;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use program::{Program, limit};
+
+const README: &str = include_str!("../../examples/README.md");
+
+/// The examples that need no other program.
+const ALONE: [&str; 5] = ["game", "background", "keepalive", "framed", "websocket"];
+
+/// The part of the README about one example.
+#[track_caller]
+fn section(name: &str) -> &'static str {
+    let heading = format!("### `{name}`\n");
+    let (_, rest) = README.split_once(&heading).expect("it has a heading of its own");
+    rest.split_once("\n### ").map_or(rest, |(section, _)| section)
+}
+
+/// The lines that a section shows, in its blocks one after the other.
+fn shown(section: &'static str) -> Vec<Vec<&'static str>> {
+    let blocks = section.split("```text\n").skip(1);
+    blocks.map(|block| block.split_once("```").expect("it ends").0.lines().collect()).collect()
+}
+
+/// The line with each figure, and its unit if that follows at once, replaced: they differ from run to run.
+fn without_figures(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line.trim_start();
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, figure) = rest.split_at(at);
+        out.push_str(before);
+        out.push('#');
+        rest = figure.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        for unit in ["ns", "µs", "ms", "s"] {
+            let after = rest.strip_prefix(unit);
+            if let Some(after) = after.filter(|after| !after.starts_with(char::is_alphanumeric)) {
+                rest = after;
+                break;
+            }
+        }
+    }
+    out + rest
+}
+
+#[track_caller]
+fn assert_shows(output: &[String], lines: &[&str]) {
+    assert!(!lines.is_empty(), "the README shows nothing");
+    let printed: BTreeSet<_> = output.iter().map(|line| without_figures(line)).collect();
+    for line in lines {
+        let is_there = printed.contains(&without_figures(line));
+        assert!(is_there, "nothing like {line:?} in\n{}", output.join("\n"));
+    }
+}
+
+#[test]
+fn those_that_play_both_ends_print_what_the_readme_shows() {
+    // They wait for most of their time, so they can do it side by side.
+    let running = ALONE.map(|name| (name, Program::start(name, &[])));
+    for (name, program) in running {
+        let output = program.output(limit());
+        println!("{name}:\n{}", output.join("\n"));
+        let [lines] = &shown(section(name))[..] else { panic!("{name} shows one thing") };
+        assert_shows(&output, lines);
+    }
+}
+
+#[test]
+fn a_chat_shows_who_comes_and_leaves_and_is_lost() {
+    let [servers, bobs] = &shown(section("chat"))[..] else { panic!("two things") };
+    let mut server = Program::start("chat", &["server", "127.0.0.1:0"]);
+    let listening = server.wait_for("listening on ");
+    let address = listening.rsplit(' ').next().unwrap();
+    let mut ann = Program::start("chat", &["client", "ann", address]);
+    server.wait_for("* ann is here");
+    let mut bob = Program::start("chat", &["client", "bob", address]);
+    server.wait_for("* bob is here; now: ann, bob");
+    ann.wait_for("* bob is here");
+
+    ann.say("hi all");
+    bob.wait_for("ann: hi all");
+    bob.freeze();
+    ann.wait_for("* bob was lost: dead: silent for 3.");
+    ann.end_input();
+    server.wait_for("* ann has left");
+    assert_shows(server.so_far(), servers);
+    ann.output(limit());
+
+    bob.thaw();
+    server.wait_for("* bob is here; now: bob");
+    bob.wait_for("* bob is here; now: bob");
+    assert_shows(bob.so_far(), bobs);
+    bob.end_input();
+    bob.output(limit());
+}
+
+#[test]
+fn a_second_client_of_a_name_takes_the_place_of_the_first() {
+    let mut server = Program::start("chat", &["server", "127.0.0.1:0"]);
+    let listening = server.wait_for("listening on ");
+    let address = listening.rsplit(' ').next().unwrap();
+    let mut first = Program::start("chat", &["client", "ann", address]);
+    first.wait_for("* ann is here");
+    let mut second = Program::start("chat", &["client", "ann", address]);
+    second.wait_for("* ann is here; now: ann");
+    // It does not come back, and so ends.
+    let output = first.output(limit());
+    assert_shows(&output, &["* out of the room: the peer took its leave: taken_over"]);
+}
+
+#[test]
+fn the_readme_says_what_to_type_for_each_example() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if name != "README" {
+            let row = format!("| `cargo run --example {name}");
+            let told = README.lines().filter_map(|line| line.strip_prefix(&row));
+            assert_eq!(told.filter(|rest| rest.starts_with([' ', '`'])).count(), 1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn figures_and_nothing_else_may_differ() {
+    let same = |one, other| without_figures(one) == without_figures(other);
+    assert!(same("  0.0 s  a: 500ms of 1 thing", " 12.5 s  a: 1.5s of 20 thing"));
+    assert!(same("took 76.4µs)", "took 1ms)"));
+    assert!(!same("in 3 s", "in 3 steps"));
+    assert!(!same("bound 3.0 to 3.1 s", "bound 3.0 to 3.1 s, on time"));
+}

@@ -45,7 +45,7 @@
 //! | [`frame`], [`v1`] | how the two versions of the wire look |
 //!
 //! The crate is `no_std`. On wire v0 it allocates nothing, on [`v1`] a little for each connection, once;
-//! the feature `alloc` adds the timer [`wheel`](wheel::Wheel). No bytes from a peer make it panic.
+//! the feature `alloc` adds the timer `wheel`. No bytes from a peer make it panic.
 
 #![no_std]
 #![forbid(unsafe_code)]

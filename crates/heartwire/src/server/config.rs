@@ -91,8 +91,8 @@ impl ServerConfig {
     pub const COALESCE_V1: u16 = 4;
     /// Default for [`pending_max`](Self::pending_max) where clients need tokens, or TLS.
     pub const PENDING_MAX: usize = 4096;
-    /// Default for [`tls_within`](Self::tls_within): two round trips on any path, with a lost packet in
-    /// each.
+    /// Default for `tls_within`, which the feature `tls` adds: two round trips on any path, with a lost
+    /// packet in each.
     pub const TLS_WITHIN: Duration = Duration::from_secs(5);
     /// Default for [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(5);

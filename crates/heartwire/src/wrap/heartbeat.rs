@@ -85,7 +85,10 @@ pin_project! {
     /// # Beats
     ///
     /// A beat is sent when nothing else was for the policy's beat. An item that was fed and not
-    /// flushed is flushed instead, and while something waits to be written no beat joins it. There
+    /// flushed is flushed instead, and while something waits to be written no beat joins it. (Where items
+    /// [do not stand in](Beat::suppressed_by_items) for beats, a beat is sent when no other was for so
+    /// long, and joins what waits unless a beat does already.) At most 64 answers wait to be written; what
+    /// the peer asks beyond that they answer, too. There
     /// is no beat at the start: protocols begin with words of their own. After `poll_ready` has said
     /// yes, what is sent next is the application's item, and no beat comes in between: so do not wait
     /// there (`send`, `feed`, `send_all`, `forward` and `split` do not; `with` and `fanout` of
@@ -177,7 +180,9 @@ where
     }
 
     /// From a beat to its answer, the last time that one came back with its
-    /// [`nonce`](Beat::nonce). `None` before that, and in protocols without nonces.
+    /// [`nonce`](Beat::nonce), less the time that the peer [held](Beat::held) it. Counted to when the
+    /// answer was read, so a connection that is polled late seems slow. `None` before that, and in
+    /// protocols without nonces.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
         self.state.rtt()

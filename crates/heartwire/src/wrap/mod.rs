@@ -62,7 +62,14 @@
 //! | wire v1, with its handshake, through another one | `v1::Heart` | `codec` |
 //! | yours | implement [`Beat`] | |
 //!
-//! `examples/` has one of each, against real servers.
+//! `examples/` has one of most, against real servers.
+//!
+//! # TLS
+//!
+//! Both wrappers go over the stream of tokio-rustls, or whatever else encrypts, as over a bare one: wrap what
+//! comes out of it. A peer that leaves without saying so in TLS is an error of the inner stream, not its end.
+//! A record is heard when it is whole; to hear its single bytes, [`LastByte::watch`] the socket *below* TLS.
+//! Somebody on the path can then keep a dead peer alive by bytes that never become a record.
 
 mod alive;
 mod beat;

@@ -23,5 +23,6 @@ mod ours_v1;
 mod properties;
 mod rig;
 mod stalls;
+mod tls;
 mod verdicts;
 mod writers;

@@ -28,6 +28,21 @@ fn every_beat_is_sent_and_every_verdict_is_right() {
 }
 
 #[test]
+fn every_wire_is_loaded_over_tls_too() {
+    for args in [&["--tls"][..], &["--wire=v1", "--both"], &["--wire=v1", "--tls"]] {
+        let load = ["--connections=40", "--beat=500ms", "--time=1s", "--limit=2s", "--format=json"];
+        let (code, report, progress) = bench(&[&load, args].concat());
+        assert_eq!(code, Some(0), "{args:?}: {report}{progress}");
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let counts =
+            ["connections", "beats", "early", "false", "missing"].map(|name| &report[name]);
+        assert_eq!(json!(counts), json!([40, 80, 0, 0, 0]), "{args:?}: {report}");
+        let is_tls = report["server"].as_str().unwrap().contains("TLS");
+        assert_eq!(is_tls, args.contains(&"--tls"), "{report}");
+    }
+}
+
+#[test]
 fn without_a_freeze_there_is_no_verdict() {
     let (code, report, progress) = bench(&[
         "--connections=20",

@@ -14,8 +14,6 @@
 )]
 
 mod bad_usage;
-#[cfg(target_os = "linux")]
-mod bench;
 mod demo;
 mod frozen;
 mod hostile;

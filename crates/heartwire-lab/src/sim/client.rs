@@ -190,12 +190,15 @@ impl Online {
             self.holder.log(net, format_args!("stood still for {:?}", stall.gap));
             self.holder.handle_stall(stall);
         }
-        while !judges_first && self.holder.connection.would_end(now) {
+        let is_due = self.holder.connection.poll_timeout().is_some_and(|at| at <= now);
+        // A beat says what has been heard, and the server judges by that.
+        let mut looks = is_due && self.holder.connection.spoken() == Spoken::V1;
+        while !judges_first && (looks || self.holder.connection.would_end(now)) {
+            looks = false;
             if net.is_busy(host) {
-                if !net.has_news(self.holder.link, Side::Client) {
-                    break;
+                if net.has_news(self.holder.link, Side::Client) {
+                    self.holder.postpone(net);
                 }
-                self.holder.postpone(net);
                 break;
             }
             match self.holder.read(net, |_, now| (now, now))? {

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::consume_budget;
 use tokio::time::{sleep, timeout};
-use tracing::{Span, debug};
+use tracing::{Span, debug, trace};
 
 use super::inbox::Inbox;
 use super::outbox::{Message, Outbox};
@@ -240,7 +240,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             self.outlet.push_news(Event::Stalled(stall));
         }
         self.judge(now)?;
-        self.tell_news(now);
+        self.tell_news(now)?;
         self.transmit(now);
         self.take(messages);
         self.write(now)?;
@@ -381,24 +381,27 @@ impl<'a, 'b> Driver<'a, 'b> {
 
     /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
     /// know that yet. What changes faster than the server may be told is told as it is in the end.
-    fn tell_news(&mut self, now: Instant) {
+    fn tell_news(&mut self, now: Instant) -> Result<(), Reason> {
         self.news_at = None;
-        let Some(contract) = self.connection.contract() else { return };
+        let Some(contract) = self.connection.contract() else { return Ok(()) };
         let (agreed, floor) = (contract.to_server.beat(), contract.floor);
         let (promise, health) = (self.link.wishes.promise(), self.health_at(now));
         if (promise, health) == (self.promised, self.health) {
-            return;
+            return Ok(());
         }
         let interval = agreed.unwrap_or(floor);
         if !self.pace.take(interval, now) {
             self.news_at = Some(self.pace.next_at(interval));
-            return;
+            return Ok(());
         }
+        // The beat that tells it also says what has been heard.
+        self.find_life(now)?;
         (self.promised, self.health) = (promise, health);
         if let Some(interval) = promise.or(agreed) {
             self.connection.promise(interval);
         }
         self.connection.set_health(health);
+        Ok(())
     }
 
     fn health_at(&self, now: Instant) -> Health {
@@ -421,6 +424,11 @@ impl<'a, 'b> Driver<'a, 'b> {
     /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
     /// itself is asked: what the runtime knows of the socket is as old as its last turn.
     fn judge(&mut self, now: Instant) -> Result<(), Reason> {
+        let is_due = self.connection.poll_timeout().is_some_and(|at| at <= now);
+        if is_due && self.connection.spoken() == Spoken::V1 {
+            // A beat says what has been heard, and the server judges by that.
+            self.find_life(now)?;
+        }
         for _ in 0..READS_BEFORE_JUDGING {
             if !self.connection.would_end(now) || !self.find_life(now)? {
                 break;
@@ -438,18 +446,20 @@ impl<'a, 'b> Driver<'a, 'b> {
         Ok(())
     }
 
+    /// Whether there was something in the socket that the runtime need not have seen.
     fn find_life(&mut self, now: Instant) -> Result<bool, Reason> {
         if self.feed(now)? {
             let space = self.inbox.space(self.transport.read_len_min());
             let read = self.transport.read_past_runtime(space);
             return self.handle_read(read, now);
         }
-        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged.
+        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged, and
+        // must not be told that it is silent.
         let peeked = SockRef::from(self.transport.stream()).peek(&mut [MaybeUninit::uninit()]);
         let waiting = self.transport.has_ended()
             || !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         if waiting {
-            debug!("the application is slow: a verdict is postponed");
+            trace!("the application is slow: what waits counts as life");
             self.connection.handle_backpressure(clock::now());
         }
         Ok(waiting)

@@ -27,5 +27,6 @@ mod peer;
 mod promise;
 mod proxy;
 mod rig;
+mod slow_application;
 mod states;
 mod waiting;

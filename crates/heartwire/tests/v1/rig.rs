@@ -13,6 +13,7 @@ use heartwire::server::{
 use heartwire::v1::Welcome;
 use heartwire::{BackoffPolicy, Policy, Reason, Verdict};
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 
 /// When a test gives up on something that should long have happened.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -217,6 +218,7 @@ pub(crate) struct ClientRig {
     pub(crate) client: Client,
     events: mpsc::Receiver<ClientEvent>,
     pub(crate) runtime: Runtime,
+    heeded: Arc<Notify>,
 }
 
 pub(crate) fn client_config(addr: SocketAddr) -> ClientConfig {
@@ -229,6 +231,13 @@ pub(crate) fn fixed(wait: Duration) -> Retry {
 
 impl ClientRig {
     pub(crate) fn start(config: ClientConfig) -> Self {
+        let rig = Self::unheeded(config);
+        rig.heed();
+        rig
+    }
+
+    /// A client whose application takes no event before it is told to [heed](Self::heed) them.
+    pub(crate) fn unheeded(config: ClientConfig) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.unwrap();
@@ -237,13 +246,25 @@ impl ClientRig {
             Client::start(config)
         };
         let (shown, taken) = mpsc::channel();
+        let heeded = Arc::new(Notify::new());
+        let told = Arc::clone(&heeded);
         runtime.spawn(async move {
+            told.notified().await;
             while let Some(event) = events.recv().await {
                 // The test may be over.
                 let _ = shown.send(event);
             }
         });
-        Self { client, events: taken, runtime }
+        Self { client, events: taken, runtime, heeded }
+    }
+
+    pub(crate) fn heed(&self) {
+        self.heeded.notify_one();
+    }
+
+    /// Keeps the only thread of the client from running anything else for `time`.
+    pub(crate) fn stand_still(&self, time: Duration) {
+        self.runtime.spawn(async move { std::thread::sleep(time) });
     }
 
     /// The next event within `time`, if there is one. Stalls of a busy machine are left out.

@@ -1,0 +1,84 @@
+//! An application that takes its events late does not make its client say that the server is silent.
+
+use std::net::TcpListener;
+use std::time::Instant;
+
+use heartwire::blocking;
+use heartwire::client::{ClientConfig, Event};
+use heartwire::v1::{Offer, Terms};
+
+use crate::peer::{DATA, Got, Peer, frame};
+use crate::rig::{ClientRig, Rig, client_config, config, ms, patient, policy};
+
+/// More than the events that wait for an application, and one read more.
+const MESSAGES: u16 = 1200;
+
+/// Has a server answer each beat of a client whose application takes no events, with something `done` by
+/// that application each time. The client must not say that it hears nothing.
+#[track_caller]
+fn expect_heard<T>(start: impl FnOnce(ClientConfig) -> T, mut done: impl FnMut(&T)) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = start(client_config(listener.local_addr().unwrap()));
+    let mut peer = Peer::accept(&listener);
+    peer.welcome_by(&Terms::new(Offer::new(&patient())));
+    let messages: Vec<u8> = (0..MESSAGES).flat_map(|n| frame(DATA, &n.to_le_bytes())).collect();
+    peer.send(&messages);
+    let started = Instant::now();
+    let mut longest = 0;
+    while started.elapsed() < ms(2500) {
+        match peer.next() {
+            Got::Beat(beat) => longest = longest.max(beat.silence_ms),
+            other => panic!("not a beat: {other:?}"),
+        }
+        peer.beat();
+        done(&client);
+    }
+    // A machine that is busy with something else adds to it.
+    assert!(longest < 1200, "{longest} ms of a silence that there was not");
+}
+
+#[test]
+fn a_client_with_a_slow_application_says_that_it_hears_the_server() {
+    expect_heard(ClientRig::unheeded, |_| {});
+}
+
+#[test]
+fn so_does_one_without_a_runtime_of_its_owner() {
+    expect_heard(|config| blocking::Client::start(config).unwrap(), |_| {});
+}
+
+/// Such beats come before any is due.
+#[test]
+fn so_do_beats_that_bring_news() {
+    let mut promises = [ms(1000), ms(1100)].into_iter().cycle();
+    expect_heard(ClientRig::unheeded, |client| {
+        client.client.promise(promises.next());
+    });
+}
+
+/// Each stall postpones the client's own verdict, and with it the look at what waits unread.
+#[test]
+fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
+    let mut rig = Rig::start(config().policy(policy(50, 1500)));
+    let client = ClientRig::unheeded(client_config(rig.addr()).policy(policy(100, 1500)));
+    let (id, _) = rig.online();
+    for n in 0..MESSAGES {
+        rig.handle().send(id, &n.to_le_bytes()).unwrap();
+    }
+    for _ in 0..4 {
+        rig.expect_quiet(ms(900));
+        client.stand_still(ms(500));
+        rig.expect_quiet(ms(500));
+    }
+    client.heed();
+    client.online();
+    for n in 0..MESSAGES {
+        match client.next() {
+            Event::Data(data) => assert_eq!(data, n.to_le_bytes()),
+            other => panic!("not data: {other}"),
+        }
+    }
+    client.send(b"alive");
+    assert_eq!(rig.data(id), b"alive");
+    client.close();
+}

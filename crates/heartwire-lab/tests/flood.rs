@@ -37,7 +37,7 @@ fn flood(server: &Path, args: &[&str]) -> (Option<i32>, Value) {
         .unwrap();
     let object: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    (output.status.code(), object["floods"].clone())
+    (output.status.code(), object.get("floods").unwrap().clone())
 }
 
 #[test]

@@ -91,6 +91,10 @@ fn one_wrong_run_makes_the_whole_report_wrong() {
     unmeasured.errors.push("no such rule".to_owned());
     assert!(!unmeasured.is_right());
     assert!(text(&unmeasured).contains("not measured: no such rule"));
+    assert!(
+        markdown(&unmeasured)
+            .contains("**All that was measured was as planned; not all could be.**")
+    );
 }
 
 #[test]

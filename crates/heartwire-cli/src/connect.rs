@@ -1,8 +1,8 @@
 //! `heartwire connect`.
 
 mod input;
+mod lines;
 
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs;
 use std::io::{self, Write};
@@ -11,10 +11,9 @@ use std::thread;
 use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
-use heartwire::kernel::KernelReport;
 use heartwire::server::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
-use heartwire::v1::{TOKEN_LEN_MAX, Welcome};
+use heartwire::v1::TOKEN_LEN_MAX;
 use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -24,13 +23,11 @@ use crate::args::{
     ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
 };
 use crate::exit::{Exit, Usage};
-use crate::output::{
-    Line, contract_fields, describe_policy, millis, policy_fields, say, say_in_leaving,
-    verdict_fields, violation, with,
-};
+use crate::output::{Line, describe_policy, policy_fields, say, say_in_leaving};
 use crate::signals::Stop;
 
 use input::{Input, promising};
+use lines::{line, path_line};
 
 /// After a signal: the second that the client gives its server, and one for printing what came.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
@@ -306,110 +303,6 @@ fn exit_after(event: &Event) -> Option<Exit> {
         });
     }
     matches!(event, Event::Failed { .. }).then_some(Exit::CannotConnect)
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
-fn line(event: &Event) -> Line {
-    match event {
-        Event::Connecting { attempt } => Line {
-            event: "connecting",
-            text: format!("attempt {attempt}"),
-            fields: json!({ "attempt": attempt }),
-        },
-        Event::Online { peer, kernel, welcome } => online(*peer, kernel, welcome.as_deref()),
-        Event::Health(health) => Line {
-            event: "health",
-            text: format!("the server says that it is {}", health.name()),
-            fields: json!({ "health": health.name() }),
-        },
-        Event::TooFast => Line {
-            event: "too_fast",
-            text: "the server says that this client beats far more often than agreed".to_owned(),
-            fields: json!({}),
-        },
-        Event::Offline { peer, reason, unsent, beats, .. } => {
-            let fields = json!({
-                "peer": peer.to_string(),
-                "reason": reason.name(),
-                "detail": reason.to_string(),
-                "violation": violation(*reason),
-                "unsent": unsent,
-                "beats": beats,
-            });
-            Line {
-                event: "offline",
-                text: format!("{peer} {reason}; {beats} beats, {unsent} messages not sent"),
-                fields: if let Reason::Dead(verdict) = reason {
-                    with(fields, verdict_fields(verdict))
-                } else {
-                    fields
-                },
-            }
-        }
-        Event::Waiting { wait, attempt } => Line {
-            event: "waiting",
-            text: format!("{:.3} s before attempt {attempt}", wait.as_secs_f64()),
-            fields: json!({ "wait_ms": millis(*wait), "attempt": attempt }),
-        },
-        Event::Failed { error } => Line {
-            event: "failed",
-            text: error.to_string(),
-            fields: json!({ "error": error.to_string(), "retryable": error.is_retryable() }),
-        },
-        Event::Stalled(stall) => Line {
-            event: "stalled",
-            text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),
-            fields: json!({ "gap_ms": millis(stall.gap) }),
-        },
-        Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
-        other => Line {
-            event: "other",
-            text: other.to_string(),
-            fields: json!({ "detail": other.to_string() }),
-        },
-    }
-}
-
-fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {
-    let fields = json!({ "peer": peer.to_string(), "kernel": kernel.to_string() });
-    let Some(welcome) = welcome else {
-        let fields = with(fields, json!({ "wire": "v0" }));
-        return Line { event: "online", text: format!("{peer} ({kernel})"), fields };
-    };
-    Line {
-        event: "online",
-        text: format!("{peer} ({kernel}): {}", welcome.contract),
-        fields: with(
-            with(
-                fields,
-                json!({
-                    "wire": "v1",
-                    "session": welcome.session,
-                    "epoch": welcome.epoch,
-                }),
-            ),
-            contract_fields(&welcome.contract),
-        ),
-    }
-}
-
-/// How both directions fare.
-fn path_line(path: &heartwire::Path) -> Line {
-    let rtt = path.rtt.map_or_else(|| "not known".to_owned(), |rtt| format!("{rtt:.1?}"));
-    Line {
-        event: "path",
-        text: format!(
-            "round trip {rtt}; the server heard us {:.1} s ago and is {}",
-            path.unheard.as_secs_f64(),
-            path.peer_health.name()
-        ),
-        fields: json!({
-            "rtt_ms": path.rtt.map(millis),
-            "unheard_ms": millis(path.unheard),
-            "peer_late_ms": millis(path.peer_late),
-            "peer_health": path.peer_health.name(),
-        }),
-    }
 }
 
 #[cfg(test)]

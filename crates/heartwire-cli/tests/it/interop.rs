@@ -191,7 +191,7 @@ const OF_CONNECT: &[(&str, &str)] = &[
     ("starting", "target policy"),
     ("connecting", "attempt"),
     ("online", "peer kernel wire"),
-    ("offline", "peer reason detail violation unsent beats"),
+    ("offline", "peer reason detail violation unsent beats farewell"),
     ("failed", "error retryable"),
     ("waiting", "wait_ms attempt"),
     ("stalled", "gap_ms"),

@@ -244,9 +244,11 @@ class Connection:
         elif words[0] == "mute":
             self.mute = True
         elif words[0] == "bye":
-            code, retry, *window = map(int, words[1:])
-            earliest, latest = window or (None, None)
-            self.leave(code, retry, earliest=earliest, latest=latest)
+            code, retry, *more = words[1:]
+            has_window = retry == "2"
+            earliest, latest = map(int, more[:2]) if has_window else (None, None)
+            detail = " ".join(more[2:] if has_window else more) or None
+            self.leave(int(code), int(retry), earliest=earliest, latest=latest, detail=detail)
             raise Ended("left")
 
     def leave(self, code, retry, **more):

@@ -4,7 +4,7 @@
 It is written from PROTOCOL.md alone and shares no code with the first one, so that the page is known to
 say enough. It needs nothing but Python 3. It prints what happens as one JSON object a line, and takes
 commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `mute` (write nothing any more),
-`bye CODE RETRY [EARLIEST LATEST]`.
+`bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2).
 
     heartwire_v1.py client HOST PORT --name bob --beat 1000 --limit 3000
     heartwire_v1.py server PORT --beat 1000 --limit 3000

@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::interop::{OF_CONNECT_V1, OF_SERVE_V1, expect_documented};
 use crate::lines::{Event, Lines};
-use crate::program::{Client, Process, Server};
+use crate::program::{Client, Process, Server, heartwire};
 use crate::side_by_side;
 
 use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
@@ -146,9 +146,14 @@ fn our_client_works_with_its_server() {
     assert_eq!(client.event("health")["health"], "draining");
 
     // It waits within the window, whatever its own backoff says, and comes back.
-    second.obey("bye 1 2 300 600");
+    second.obey("bye 1 2 300 600 back \u{1b}[31msoon");
     let offline = client.event("offline");
     assert!(offline.text("detail").contains("draining"), "{offline:?}");
+    let said = json!({
+        "code": "draining", "number": 1, "detail": "back \u{1b}[31msoon",
+        "retry": "within", "earliest_ms": 300.0, "latest_ms": 600.0,
+    });
+    assert_eq!(offline["farewell"], said);
     let wait = client.event("waiting").number("wait_ms");
     assert!((300.0..=600.0).contains(&wait), "{wait}");
     client.events.first_events("online", 2);
@@ -157,6 +162,32 @@ fn our_client_works_with_its_server() {
     assert_eq!(client.process.exit_code(), Some(4));
     let last = client.events.events_so_far("offline").pop().unwrap();
     assert!(last.text("detail").contains("other"), "{last:?}");
+    let said = json!({
+        "code": "other", "number": 1234, "detail": "",
+        "retry": "never", "earliest_ms": null, "latest_ms": null,
+    });
+    assert_eq!(last["farewell"], said);
+}
+
+#[test]
+fn what_a_server_says_in_leaving_is_printed_and_cannot_steer_a_terminal() {
+    for (bye, printed) in [
+        (
+            "1 2 300 600 soon \u{1b}[31m",
+            "draining: \"soon \\u{1b}[31m\" (to come back in 0.300 to 0.600 s)",
+        ),
+        ("12 1", "kicked (to come back at will);"),
+        ("2 0 \"no\"", "conflict: \"\\\"no\\\"\" (not to come back);"),
+    ] {
+        let (mut second, addr) = Second::server(&QUICK_MS);
+        let mut command = heartwire(&["connect", &addr.to_string()]);
+        command.args(QUICK).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = Process::spawn(&mut command);
+        let told = Lines::of(process.0.stderr.take().unwrap());
+        told.line("online");
+        second.obey(&format!("bye {bye}"));
+        told.line(printed);
+    }
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! What `heartwire connect` prints.
+
+use core::net::SocketAddr;
+
+use heartwire::Reason;
+use heartwire::client::{Event, Farewell};
+use heartwire::kernel::KernelReport;
+use heartwire::v1::{Retry, Welcome};
+use serde_json::{Value, json};
+
+use crate::output::{Line, contract_fields, millis, verdict_fields, violation, with};
+
+/// What is printed of an event.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
+pub(super) fn line(event: &Event) -> Line {
+    match event {
+        Event::Connecting { attempt } => Line {
+            event: "connecting",
+            text: format!("attempt {attempt}"),
+            fields: json!({ "attempt": attempt }),
+        },
+        Event::Online { peer, kernel, welcome } => online(*peer, kernel, welcome.as_deref()),
+        Event::Health(health) => Line {
+            event: "health",
+            text: format!("the server says that it is {}", health.name()),
+            fields: json!({ "health": health.name() }),
+        },
+        Event::TooFast => Line {
+            event: "too_fast",
+            text: "the server says that this client beats far more often than agreed".to_owned(),
+            fields: json!({}),
+        },
+        Event::Offline { peer, reason, unsent, beats, farewell, .. } => {
+            let farewell = farewell.as_deref();
+            let fields = json!({
+                "peer": peer.to_string(),
+                "reason": reason.name(),
+                "detail": reason.to_string(),
+                "violation": violation(*reason),
+                "unsent": unsent,
+                "beats": beats,
+                "farewell": farewell.map(farewell_fields),
+            });
+            let said = farewell.map(describe_farewell).unwrap_or_default();
+            Line {
+                event: "offline",
+                text: format!("{peer} {reason}{said}; {beats} beats, {unsent} messages not sent"),
+                fields: if let Reason::Dead(verdict) = reason {
+                    with(fields, verdict_fields(verdict))
+                } else {
+                    fields
+                },
+            }
+        }
+        Event::Waiting { wait, attempt } => Line {
+            event: "waiting",
+            text: format!("{:.3} s before attempt {attempt}", wait.as_secs_f64()),
+            fields: json!({ "wait_ms": millis(*wait), "attempt": attempt }),
+        },
+        Event::Failed { error } => Line {
+            event: "failed",
+            text: error.to_string(),
+            fields: json!({ "error": error.to_string(), "retryable": error.is_retryable() }),
+        },
+        Event::Stalled(stall) => Line {
+            event: "stalled",
+            text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),
+            fields: json!({ "gap_ms": millis(stall.gap) }),
+        },
+        Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
+        other => Line {
+            event: "other",
+            text: other.to_string(),
+            fields: json!({ "detail": other.to_string() }),
+        },
+    }
+}
+
+fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {
+    let fields = json!({ "peer": peer.to_string(), "kernel": kernel.to_string() });
+    let Some(welcome) = welcome else {
+        let fields = with(fields, json!({ "wire": "v0" }));
+        return Line { event: "online", text: format!("{peer} ({kernel})"), fields };
+    };
+    Line {
+        event: "online",
+        text: format!("{peer} ({kernel}): {}", welcome.contract),
+        fields: with(
+            with(
+                fields,
+                json!({
+                    "wire": "v1",
+                    "session": welcome.session,
+                    "epoch": welcome.epoch,
+                }),
+            ),
+            contract_fields(&welcome.contract),
+        ),
+    }
+}
+
+/// What a server said in leaving, after its code.
+fn describe_farewell(farewell: &Farewell) -> String {
+    let detail = match farewell.detail.as_str() {
+        "" => String::new(),
+        // A peer cannot write control characters to a terminal.
+        detail => format!(": \"{}\"", detail.escape_debug()),
+    };
+    let retry = match farewell.retry {
+        Retry::Never => "not to come back".to_owned(),
+        Retry::AtWill => "to come back at will".to_owned(),
+        Retry::Within { earliest, latest } => {
+            let (earliest, latest) = (earliest.as_secs_f64(), latest.as_secs_f64());
+            format!("to come back in {earliest:.3} to {latest:.3} s")
+        }
+    };
+    format!("{detail} ({retry})")
+}
+
+fn farewell_fields(farewell: &Farewell) -> Value {
+    let (retry, window) = match farewell.retry {
+        Retry::Never => ("never", None),
+        Retry::AtWill => ("at_will", None),
+        Retry::Within { earliest, latest } => ("within", Some((earliest, latest))),
+    };
+    json!({
+        "code": farewell.code.name(),
+        "number": farewell.code.number(),
+        "detail": farewell.detail,
+        "retry": retry,
+        "earliest_ms": window.map(|(earliest, _)| millis(earliest)),
+        "latest_ms": window.map(|(_, latest)| millis(latest)),
+    })
+}
+
+/// How both directions fare.
+pub(super) fn path_line(path: &heartwire::Path) -> Line {
+    let rtt = path.rtt.map_or_else(|| "not known".to_owned(), |rtt| format!("{rtt:.1?}"));
+    Line {
+        event: "path",
+        text: format!(
+            "round trip {rtt}; the server heard us {:.1} s ago and is {}",
+            path.unheard.as_secs_f64(),
+            path.peer_health.name()
+        ),
+        fields: json!({
+            "rtt_ms": path.rtt.map(millis),
+            "unheard_ms": millis(path.unheard),
+            "peer_late_ms": millis(path.peer_late),
+            "peer_health": path.peer_health.name(),
+        }),
+    }
+}

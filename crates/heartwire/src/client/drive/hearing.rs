@@ -1,0 +1,153 @@
+//! What a driver reads, and what it takes for life.
+
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use std::io;
+
+use heartwire_core::v1::{Bye, Health};
+use heartwire_core::{Event as FromPeer, Instant, Path, Spoken};
+use socket2::SockRef;
+use tracing::{debug, trace};
+
+use super::Driver;
+use crate::client::{Event, Farewell};
+use crate::tls::{Received, TlsError, TlsFault};
+use crate::{Reason, clock, sys};
+
+/// A beat whose arrival is not known better than this tells nothing of the round trip. A socket that was
+/// read so recently need not be asked when its bytes came.
+const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
+
+impl Driver<'_, '_> {
+    /// Reads once if the runtime has seen bytes arrive and the application has room for them.
+    pub(super) fn read(&mut self, now: Instant) -> Result<(), Reason> {
+        if self.feed(now)? {
+            let space = self.inbox.space(self.transport.read_len_min());
+            let read = self.transport.try_read(space);
+            self.handle_read(read, now)?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything was read.
+    pub(super) fn handle_read(
+        &mut self,
+        read: Result<Received, TlsError>,
+        now: Instant,
+    ) -> Result<bool, Reason> {
+        match read {
+            Ok(Received::Closed | Received::Truncated) if self.is_answered_in_tls() => {
+                Err(Reason::Tls(TlsFault::Expected))
+            }
+            Ok(Received::Closed) if self.inbox.bytes().is_empty() => Err(Reason::ClosedByPeer),
+            Ok(Received::Closed | Received::Truncated) => Err(Reason::Truncated),
+            Ok(Received::Bytes(len)) => {
+                self.inbox.filled(len);
+                self.handle_heard();
+                self.feed(clock::now())?;
+                Ok(true)
+            }
+            Ok(Received::Nothing) => Ok(false),
+            Err(TlsError::Socket(error)) => Err(self.reason_of(&error, now)),
+            Err(error @ TlsError::Fault { fault, .. }) => {
+                debug!(%error, "TLS ended the connection");
+                Err(Reason::Tls(fault))
+            }
+        }
+    }
+
+    /// Something was read. When it came is not when it was read, if this process stood still in between: a
+    /// round trip would seem that much longer, on both ends.
+    fn handle_heard(&mut self) {
+        // Not the time of this turn, which was before the read: a byte must not seem older than it is.
+        let now = clock::now();
+        let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
+        if self.connection.spoken() == Spoken::V1 && unread_for > ARRIVAL_SPAN {
+            // The kernel counts in jiffies and rounds to milliseconds, so it knows better only of what has
+            // been there for longer. One jiffy more, because the count itself can lag.
+            let rounding = self.jiffy + Duration::from_millis(1);
+            let since = sys::since_last_receive(self.transport.stream()).unwrap_or_default();
+            if since > rounding + self.jiffy {
+                let about = now.saturating_sub(since);
+                let latest = about.saturating_add(rounding + self.jiffy).min(now);
+                self.connection.handle_heard_between(about.saturating_sub(rounding), latest);
+                return;
+            }
+        }
+        self.connection.handle_heard(now);
+    }
+
+    /// Whether what the server said last is an alert of TLS, which begins with its type and version. No
+    /// frame does.
+    fn is_answered_in_tls(&self) -> bool {
+        self.inbox.bytes().starts_with(&[0x15, 3])
+    }
+
+    /// Decodes what was read, as long as the application has room. Returns whether it had room for
+    /// everything. Only then may more be read: an end would overtake what is left.
+    pub(super) fn feed(&mut self, now: Instant) -> Result<bool, Reason> {
+        while self.outlet.has_room() {
+            let mut bytes = self.inbox.bytes();
+            let held = bytes.len();
+            let (mut was_beat, mut welcomed) = (false, None);
+            let received = self.connection.handle_received(now, &mut bytes);
+            match received.map_err(Reason::Protocol)? {
+                Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
+                Some(FromPeer::Data(body)) => self.outlet.push_data(body),
+                Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
+                Some(FromPeer::Bye(bye)) => {
+                    let Bye { code, retry, detail, .. } = bye;
+                    self.farewell = Some(Farewell { code, retry, detail: detail.to_owned() });
+                    return Err(Reason::Bye(code));
+                }
+                // No server of ours says so: it comes from clients.
+                Some(FromPeer::Hello(_)) => {}
+                None => return Ok(true),
+            }
+            let left = bytes.len();
+            self.inbox.consume(held - left);
+            if was_beat {
+                self.handle_beat(now);
+            }
+            if welcomed.is_some() {
+                self.go_online(welcomed, now);
+            }
+        }
+        Ok(false)
+    }
+
+    fn handle_beat(&mut self, now: Instant) {
+        self.beats += 1;
+        let path = self.connection.path(now);
+        self.outlet.meter().handle_beat(path.and_then(|path| path.rtt));
+        let Some(path) = path else { return };
+        let before = self.link.wishes.path();
+        let health = |path: Option<Path>| path.map_or(Health::Ok, |path| path.peer_health);
+        if health(before) != path.peer_health {
+            self.outlet.push_news(Event::Health(path.peer_health));
+        }
+        if path.too_fast && !before.is_some_and(|before| before.too_fast) {
+            self.outlet.push_news(Event::TooFast);
+        }
+        self.link.wishes.set_path(Some(path));
+    }
+
+    /// Whether there was something in the socket that the runtime need not have seen.
+    pub(super) fn find_life(&mut self, now: Instant) -> Result<bool, Reason> {
+        if self.feed(now)? {
+            let space = self.inbox.space(self.transport.read_len_min());
+            let read = self.transport.read_past_runtime(space);
+            return self.handle_read(read, now);
+        }
+        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged, and
+        // must not be told that it is silent.
+        let peeked = SockRef::from(self.transport.stream()).peek(&mut [MaybeUninit::uninit()]);
+        let waiting = self.transport.has_ended()
+            || !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if waiting {
+            trace!("the application is slow: what waits counts as life");
+            self.connection.handle_backpressure(clock::now());
+        }
+        Ok(waiting)
+    }
+}

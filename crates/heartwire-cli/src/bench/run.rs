@@ -21,9 +21,10 @@ use super::server::{Contender, Own, Server};
 use super::tls::Identity;
 use crate::exit::{Exit, Usage as WrongUsage};
 
-/// How many clients wait at the most while the server stands still: well within the stall that ours
-/// would report, and long enough to be timed.
+/// How many clients wait at the most while the server stands still, and for how long: well within the stall
+/// that ours would report and the time after which it does no handshake, and long enough to be timed.
 const ACCEPT_BURST: u32 = 2000;
+const ACCEPT_BURST_WITHIN: Duration = Duration::from_millis(500);
 /// An accept queue that is not empty after this is not going to be.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
 /// So are TLS handshakes that are not done.
@@ -184,16 +185,19 @@ fn connect_all(
         if queued {
             server.signal(Signal::STOP)?;
         }
-        for _ in 0..part {
+        let stopped = Instant::now();
+        let mut waiting = 0;
+        while waiting < part && stopped.elapsed() < ACCEPT_BURST_WITHIN {
             load.connect()?;
+            waiting += 1;
         }
-        done += part;
+        done += waiting;
         let resumed = Instant::now();
         if queued {
             server.signal(Signal::CONT)?;
         }
         wait_until_accepted(server.target)?;
-        load.finish_handshakes(part, HANDSHAKES_WITHIN)?;
+        load.finish_handshakes(waiting, HANDSHAKES_WITHIN)?;
         accepting += resumed.elapsed();
         progress.update(format_args!("connecting, {done} of {count}"));
     }

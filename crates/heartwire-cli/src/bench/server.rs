@@ -145,6 +145,8 @@ impl Contender {
                     .args(["--arrivals", "off", "--all-arrivals", "off"])
                     .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
                 if let Some(identity) = identity {
+                    // With TLS a client is in with its first beat only.
+                    command.args(["--pending", &sessions]);
                     command.arg("--tls-cert").arg(identity.certificate());
                     command.arg("--tls-key").arg(identity.key());
                 }

@@ -52,8 +52,8 @@ pub trait Beat<In> {
     }
 
     /// Like [`beat`](Self::beat), for a protocol whose beats say how long nothing has come from the
-    /// peer: `silence`, as in [`Heartbeat::silence`](super::Heartbeat::silence). This is what is
-    /// called. Default: `beat`.
+    /// peer: `silence`, as in [`Heartbeat::silence`](super::Heartbeat::silence), or nothing while the
+    /// owner is so slow that something may wait unread. This is what is called. Default: `beat`.
     fn beat_after(&mut self, nonce: u64, silence: Duration) -> Self::Out {
         let _ = silence;
         self.beat(nonce)

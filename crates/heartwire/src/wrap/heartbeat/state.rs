@@ -37,6 +37,8 @@ where
     reading: Reading,
     ahead: Items<T>,
     ahead_max: usize,
+    /// There was no room to read ahead, so that something of the peer may wait unread.
+    paused: bool,
     writing: Writing<T::Error>,
     /// The application was told that there is room, and has not used it yet.
     reserved: bool,
@@ -104,6 +106,7 @@ where
             reading: Reading::Open,
             ahead: VecDeque::new(),
             ahead_max,
+            paused: false,
             writing: Writing::Open,
             reserved: false,
             unflushed: false,
@@ -232,7 +235,9 @@ where
 
     fn next_beat(&mut self) -> B::Out {
         self.nonce = self.nonce.wrapping_add(1);
-        self.beat.beat_after(self.nonce, self.pulse.silence())
+        // Nobody can say that the peer is silent who does not listen.
+        let silence = if self.paused { Duration::ZERO } else { self.pulse.silence() };
+        self.beat.beat_after(self.nonce, silence)
     }
 
     fn read(&mut self, mut inner: Pin<&mut T>, cx: &mut Context<'_>) -> Read<T> {
@@ -245,7 +250,10 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => return Read::Item(Err(error)),
                 Poll::Ready(None) => return Read::End,
-                Poll::Pending => return Read::Nothing,
+                Poll::Pending => {
+                    self.paused = false;
+                    return Read::Nothing;
+                }
             }
         }
         cx.waker().wake_by_ref();
@@ -351,6 +359,7 @@ where
                 Read::Paused => return Ok(()),
             }
         }
+        self.paused = true;
         self.pulse.handle_backpressure(self.pulse.now());
         self.settle(inner, fanout)
     }

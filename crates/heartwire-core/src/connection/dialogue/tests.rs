@@ -392,7 +392,7 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
     for bytes in held {
         pair.server.take(&bytes, &pair.terms, pair.now);
         assert!(!pair.server.connection.poll_transmit(pair.now).is_some_and(|bytes| {
-            crate::v1::Beat::decode(bytes.as_ref()[8..40].try_into().unwrap()).too_fast
+            Beat::decode(bytes.as_ref()[8..40].try_into().unwrap()).too_fast
         }));
     }
     assert_eq!(pair.server.outcome, None);

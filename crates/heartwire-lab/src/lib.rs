@@ -7,6 +7,8 @@
 
 #[cfg(target_os = "linux")]
 pub mod flood;
+#[cfg(target_os = "linux")]
+mod local;
 pub mod net;
 pub mod output;
 pub mod sim;

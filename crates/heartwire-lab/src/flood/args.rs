@@ -13,7 +13,7 @@ Examples:
       a smaller one, over TLS alone, as one object
 
 The server is `heartwire serve` with its defaults, a file of tokens, and beats every second with a limit
-of 3 s both ways. The crowd comes from 127.0.1.0 to 127.0.1.199; whoever of it is closed comes back after 10 s. Over TLS every second
+of 3 s both ways. The silent come from 127.0.1.0 to 127.0.1.199; who of them is closed comes back after 10 s. Over TLS every second
 silent connection begins a handshake and leaves it at that.
 
 Exit codes: 0 no false verdict, everybody with a token got in, and memory stayed in its bound; 1 not so;

@@ -1,7 +1,7 @@
 //! One flood, from a quiet server to what came of it.
 
 use core::time::Duration;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Instant;
@@ -11,7 +11,6 @@ use heartwire::Policy;
 use heartwire::client::{Client, ClientConfig};
 use heartwire::server::ServerConfig;
 use heartwire::tls::ClientTls;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -20,6 +19,7 @@ use super::crowd;
 use super::honest;
 use super::report::{self, Outcome};
 use super::server::{BEAT, Files, LIMIT, Server, TOKEN};
+use crate::local::{descriptors, program};
 use crate::output;
 
 /// Descriptors for everything but the crowd.
@@ -38,11 +38,8 @@ const GROWTH_ANYHOW: u64 = 16 * 1024 * 1024;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let program = program(args.bin.as_deref())?;
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")?;
     let need = u64::from(args.silent) + u64::from(args.clients) + SPARE;
-    let have = limit.current.unwrap_or(u64::MAX);
+    let have = descriptors()?;
     ensure!(need <= have, "this needs {need} descriptors, and there are {have}: use --silent");
     let transports = match args.only {
         Some(transport) => vec![transport],
@@ -124,21 +121,4 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
         told,
         stopped,
     })
-}
-
-/// The program to flood: the one that was named, or the one that was built beside this one.
-fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let program = match named {
-        Some(program) => program.to_owned(),
-        None => std::env::current_exe()
-            .context("cannot tell where this program is")?
-            .with_file_name("heartwire"),
-    };
-    ensure!(
-        program.is_file(),
-        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name one \
-         with --bin",
-        program.display()
-    );
-    Ok(program)
 }

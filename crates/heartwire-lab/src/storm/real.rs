@@ -6,7 +6,7 @@ use core::ops::Range;
 use core::time::Duration;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -14,13 +14,14 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use heartwire::client::{Client, ClientConfig, Event, Retry};
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use super::args::Args;
 use super::outcome::{Outcome, PerSecond};
 use super::policy::Policy;
+use crate::local::{descriptors, program};
 use crate::output;
 
 /// Below the ports that the system gives to clients: one that dials its own port while nobody
@@ -222,29 +223,4 @@ fn free_address(seed: u64) -> anyhow::Result<SocketAddr> {
         }
     }
     bail!("no free port from {} to {}", PORTS.start, PORTS.end)
-}
-
-/// How many descriptors this process may have, after asking for all that it can get.
-fn descriptors() -> anyhow::Result<u64> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")?;
-    Ok(limit.current.unwrap_or(u64::MAX))
-}
-
-/// The program to kill: the one that was named, or the one that was built beside this one.
-fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
-    let program = match named {
-        Some(program) => program.to_owned(),
-        None => std::env::current_exe()
-            .context("cannot tell where this program is")?
-            .with_file_name("heartwire"),
-    };
-    anyhow::ensure!(
-        program.is_file(),
-        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name one \
-         with --bin",
-        program.display()
-    );
-    Ok(program)
 }

@@ -1,0 +1,31 @@
+//! What a flood and a real storm need of this machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+/// How many descriptors this process may have, after asking for all that it can get.
+pub(crate) fn descriptors() -> anyhow::Result<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")?;
+    Ok(limit.current.unwrap_or(u64::MAX))
+}
+
+/// The server's program: the one that was named, or the one that was built beside this one.
+pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let program = match named {
+        Some(program) => program.to_owned(),
+        None => std::env::current_exe()
+            .context("cannot tell where this program is")?
+            .with_file_name("heartwire"),
+    };
+    anyhow::ensure!(
+        program.is_file(),
+        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name one \
+         with --bin",
+        program.display()
+    );
+    Ok(program)
+}

@@ -1,6 +1,6 @@
 //! What can be typed.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
@@ -96,7 +96,7 @@ Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1
 
 const CONNECT_EXAMPLES: &str = "\
 Examples:
-  heartwire connect localhost:39002
+  heartwire connect localhost
       beat every 10 s, call the server dead after 30 s of silence, connect again for ever
   heartwire connect --preset reference 192.0.2.7:39002
       the tutorial's client: beat every 3 s and judge nobody (its server never sends anything)
@@ -104,11 +104,11 @@ Examples:
       answer a server that asks, and call it dead if it stops asking
   heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry fixed:100ms 192.0.2.7:39002
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
-  seq 3 | heartwire connect --retry never --until-eof localhost:39002
+  seq 3 | heartwire connect --retry never --until-eof localhost:29002
       send three lines and leave
-  heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:39002
+  heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:29002
       be known by a name, show a token, and tell the round trip
-  sensor | heartwire connect --check-in 1m --commands gateway.example:39002
+  sensor | heartwire connect --check-in 1m --commands gateway.example:29002
       be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
       server expect a beat every 5 minutes only
 
@@ -131,8 +131,9 @@ const FRAME_MAX: RangeInclusive<i64> = 0..=0x7fff_ffff;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on; can be given several times. Port 0 lets the system choose.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:39002", value_parser = address)]
+    /// Address to listen on; can be given several times. Port 0 lets the system choose [default:
+    /// 127.0.0.1:29002; port 39002, which is the tutorial's, with --preset reference].
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// What to do with data from clients, besides reporting it.
@@ -225,8 +226,9 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
-    /// Where to connect: a name or address, and a port. Names are looked up anew at each try.
-    #[arg(value_name = "HOST:PORT")]
+    /// Where to connect: a name or address, and a port. Names are looked up anew at each try [default
+    /// of the port: 29002; 39002, which is the tutorial's, with --preset reference].
+    #[arg(value_name = "HOST[:PORT]")]
     pub(crate) target: String,
 
     /// Longest body that the server may send, up to 2147483647.
@@ -319,6 +321,27 @@ pub(crate) struct ConnectArgs {
     pub(crate) kernel: KernelArgs,
 }
 
+impl ServeArgs {
+    /// Where to listen.
+    pub(crate) fn listen(&self) -> Vec<SocketAddr> {
+        if self.listen.is_empty() {
+            return vec![SocketAddr::from((Ipv4Addr::LOCALHOST, self.policy.preset.port()))];
+        }
+        self.listen.clone()
+    }
+}
+
+impl ConnectArgs {
+    /// Where to connect, with a port.
+    pub(crate) fn target(&self) -> String {
+        let target = &self.target;
+        if target.contains(':') && !target.ends_with(']') {
+            return target.clone();
+        }
+        format!("{target}:{}", self.policy.preset.port())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// How many clients.
@@ -384,6 +407,19 @@ pub(crate) enum PresetArg {
     Reference,
     /// Both ends beat every 2.5 s; the verdict comes 6.0 to 8.6 s after the fault.
     Strict,
+}
+
+impl PresetArg {
+    /// The port where none is given. Outgoing connections get ports from 32,768 up on Linux
+    /// (`net.ipv4.ip_local_port_range`), and would now and then have the port before a server
+    /// starts; so ours lies below, and IANA has assigned it to no service. The other one is the
+    /// tutorial's.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Usual | Self::Strict => 29_002,
+            Self::Reference => 39_002,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -603,7 +639,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let help = "write an address and a port, such as 127.0.0.1:39002, 0.0.0.0:39002 or [::1]:39002";
+    let help = "write an address and a port, such as 127.0.0.1:29002, 0.0.0.0:29002 or [::1]:29002";
     text.parse().map_err(|error| format!("{error}; {help}"))
 }
 
@@ -627,3 +663,6 @@ fn retry(text: &str) -> Result<Retry, String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,7 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         Disconnected::Queue => WhileDisconnected::Queue,
         Disconnected::Refuse => WhileDisconnected::Refuse,
     };
-    let mut config = ClientConfig::new(args.target.clone())
+    let mut config = ClientConfig::new(args.target())
         .wire(wire(args)?)
         .offer(args.offer.offer(&policy)?)
         .policy(policy)
@@ -224,10 +224,11 @@ fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
 
 fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
     let policy = policy(args)?;
+    let target = args.target();
     Ok(Line {
         event: "starting",
-        text: format!("{}\n  policy: {}", args.target, describe_policy(&policy, "server")),
-        fields: json!({ "target": args.target, "policy": policy_fields(&policy) }),
+        text: format!("{target}\n  policy: {}", describe_policy(&policy, "server")),
+        fields: json!({ "target": target, "policy": policy_fields(&policy) }),
     })
 }
 
@@ -314,7 +315,7 @@ mod tests {
 
     /// The policy of `connect` with these arguments.
     fn policy_of(args: &[&str]) -> Policy {
-        let words = ["heartwire", "connect", "localhost:39002"].iter().chain(args);
+        let words = ["heartwire", "connect", "localhost:29002"].iter().chain(args);
         let Command::Connect(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
         policy(&args).unwrap()
     }

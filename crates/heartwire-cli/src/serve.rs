@@ -104,10 +104,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 
 fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
     check_answers_fit(args)?;
-    let mut listen = args.listen.iter();
+    let mut listen = args.listen().into_iter();
     let policy = args.policy.policy(Side::Server)?;
     let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
-    let mut config = ServerConfig::new(*first)
+    let mut config = ServerConfig::new(first)
         .policy(policy)
         .kernel(args.kernel.options()?)
         .sessions_max(args.sessions)
@@ -130,7 +130,7 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
         Some(WireArg::V1) => Wires::V1,
     });
     for address in listen {
-        config = config.also_listen(*address);
+        config = config.also_listen(address);
     }
     if let Some(shards) = args.shards {
         config = config.shards(usize::from(shards));

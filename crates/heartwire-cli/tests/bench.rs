@@ -70,7 +70,7 @@ fn more_connections_than_open_files_are_refused_with_the_reason() {
 
 #[test]
 fn the_load_never_leaves_this_machine() {
-    let (code, _, said) = bench(&["--server=1", "--target=192.0.2.1:39002"]);
+    let (code, _, said) = bench(&["--server=1", "--target=192.0.2.1:29002"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("loopback"), "{said}");
 }

@@ -15,7 +15,7 @@ Examples:
       more of them, with up to 5 beats left lying in the kernel; the report as one object
   heartwire bench --connections 5000 --wire v1 --tls
       what TLS adds: run it without --tls as well, and compare
-  heartwire bench --server $(pidof my-server) --target 127.0.0.1:39002 --limit 30s --no-freeze
+  heartwire bench --server $(pidof my-server) --target 127.0.0.1:29002 --limit 30s --no-freeze
       put the load on a server that runs already, and watch its process
   heartwire bench --compare --connections 15000
       the same load on three baselines and on this server, as a Markdown table with ratios; needs

@@ -284,12 +284,12 @@ mod tests {
 
     #[test]
     fn sources_are_changed_before_their_ports_run_out() {
-        let target = "127.0.0.1:39002".parse().unwrap();
+        let target = "127.0.0.1:29002".parse().unwrap();
         let ip = |number| source(target, number).unwrap().ip().to_string();
         assert_eq!(ip(0), "127.0.0.1");
         assert_eq!(ip(PER_SOURCE - 1), "127.0.0.1");
         assert_eq!(ip(PER_SOURCE), "127.0.0.2");
         assert_eq!(ip(999_999), "127.0.0.200");
-        assert_eq!(source("[::1]:39002".parse().unwrap(), 5), None);
+        assert_eq!(source("[::1]:29002".parse().unwrap(), 5), None);
     }
 }

@@ -69,9 +69,12 @@ fn a_port_that_is_in_use_is_explained() {
         assert!((32_768..=60_999).contains(&addr.port()), "this system has another range");
         let complaint = refusal_of(&addr.to_string());
         assert!(complaint.contains("an outgoing connection happens to use this port"));
-        assert!(complaint.contains("the range that Linux takes such ports from"), "{complaint}");
+        assert!(
+            complaint.contains("the range that the system takes such ports from"),
+            "{complaint}"
+        );
     }
-    let complaint = refusal_of("192.0.2.7:39002");
+    let complaint = refusal_of("192.0.2.7:29002");
     assert!(complaint.contains("does not have that address"), "{complaint}");
 }
 

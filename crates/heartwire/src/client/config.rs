@@ -21,7 +21,7 @@ use crate::tls::SharedClientTls;
 /// use heartwire::client::{ClientConfig, WhileDisconnected};
 /// use heartwire::{Preset, Side};
 ///
-/// let config = ClientConfig::new("gateway.example:39002")
+/// let config = ClientConfig::new("gateway.example:29002")
 ///     .policy(Preset::Strict.policy(Side::Client))
 ///     .connect_timeout(Duration::from_secs(2))
 ///     .while_disconnected(WhileDisconnected::Queue);

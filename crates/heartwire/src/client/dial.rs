@@ -149,7 +149,7 @@ fn prepare(stream: TcpStream, peer: SocketAddr, kernel: &KernelOptions) -> io::R
 #[non_exhaustive]
 pub enum ConnectError {
     /// The target is not of the form `host:port`.
-    #[error("{target:?} is not a host and a port, such as example.org:39002 ({error})")]
+    #[error("{target:?} is not a host and a port, such as example.org:29002 ({error})")]
     BadTarget {
         /// The target.
         target: String,

@@ -23,7 +23,7 @@ pub const EVENTS_MAX: usize = 1024;
 /// use heartwire::server::{self, Event, Server, ServerConfig};
 ///
 /// let (sender, mut events) = server::channel();
-/// let config = ServerConfig::new("127.0.0.1:39002".parse().unwrap());
+/// let config = ServerConfig::new("127.0.0.1:29002".parse().unwrap());
 /// let server = Server::start(config, |_shard| sender.handler())?;
 /// drop(sender);
 /// while let Some(event) = events.recv_blocking() {

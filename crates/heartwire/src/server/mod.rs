@@ -43,9 +43,10 @@ mod stats;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::io;
+use core::ops::RangeInclusive;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::{fs, io};
 
 pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
 pub use config::{Acceptor, ServerConfig, Wires};
@@ -463,10 +464,14 @@ impl fmt::Display for ServerError {
 fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
     match error.kind() {
-        // The default range of `net.ipv4.ip_local_port_range`.
-        io::ErrorKind::AddrInUse if (32_768..=60_999).contains(&addr.port()) => {
+        io::ErrorKind::AddrInUse if addr.port() == 0 => {
+            ". The system has no port left of those that it chooses from: wait until connections \
+             end, or name a port outside of that range (on Linux: \
+             `sysctl net.ipv4.ip_local_port_range`)"
+        }
+        io::ErrorKind::AddrInUse if outgoing_ports().contains(&addr.port()) => {
             ". Another program listens there, or an outgoing connection happens to use this port: \
-             it is in the range that Linux takes such ports from. Stop the other program or choose \
+             it is in the range that the system takes such ports from. Stop the other program or choose \
              another port; `ss -tanp` shows who has it"
         }
         io::ErrorKind::AddrInUse => {
@@ -482,6 +487,17 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
         }
         _ => "",
     }
+}
+
+/// The ports that the system gives to outgoing connections: on Linux as it is set, elsewhere and where
+/// that cannot be read the widest of the usual ranges.
+fn outgoing_ports() -> RangeInclusive<u16> {
+    let read = || {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let mut ends = text.split_whitespace().map(|end| end.parse::<u16>().ok());
+        Some(ends.next()??..=ends.next()??)
+    };
+    read().unwrap_or(32_768..=u16::MAX)
 }
 
 /// The system's own error is part of the text, so it is not repeated as a source.

@@ -13,7 +13,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let stream = TcpStream::connect("127.0.0.1:39002").await?;
+//! let stream = TcpStream::connect("127.0.0.1:29002").await?;
 //! let mut hello = Hello::new(Offer::new(&Policy::default()));
 //! hello.name = Some("hall/door-3");
 //! let (mut server, welcome) = connect(stream, hello).await?;

@@ -1,0 +1,33 @@
+use super::*;
+
+fn serve(args: &[&str]) -> ServeArgs {
+    let words = ["heartwire", "serve"].iter().chain(args);
+    let Command::Serve(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+    args
+}
+
+fn connect(args: &[&str]) -> ConnectArgs {
+    let words = ["heartwire", "connect"].iter().chain(args);
+    let Command::Connect(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+    args
+}
+
+#[test]
+fn a_server_listens_on_our_port_and_with_the_tutorials_preset_on_the_tutorials() {
+    let listens = |args: &[&str]| serve(args).listen();
+    assert_eq!(listens(&[]), ["127.0.0.1:29002".parse().unwrap()]);
+    assert_eq!(listens(&["--preset=strict"]), ["127.0.0.1:29002".parse().unwrap()]);
+    assert_eq!(listens(&["--preset=reference"]), ["127.0.0.1:39002".parse().unwrap()]);
+    let named = ["--preset=reference", "--listen=[::1]:7", "--listen=0.0.0.0:0"];
+    assert_eq!(listens(&named), ["[::1]:7".parse().unwrap(), "0.0.0.0:0".parse().unwrap()]);
+}
+
+#[test]
+fn a_client_goes_to_our_port_and_with_the_tutorials_preset_to_the_tutorials() {
+    let target = |args: &[&str]| connect(args).target();
+    assert_eq!(target(&["gateway.example"]), "gateway.example:29002");
+    assert_eq!(target(&["[::1]"]), "[::1]:29002");
+    assert_eq!(target(&["192.0.2.7", "--preset=reference"]), "192.0.2.7:39002");
+    assert_eq!(target(&["[::1]:7", "--preset=reference"]), "[::1]:7");
+    assert_eq!(target(&["localhost:7"]), "localhost:7");
+}

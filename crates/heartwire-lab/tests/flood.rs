@@ -1,11 +1,10 @@
 //! A small flood of the real server, and of one that has no room for it.
 
 #![cfg(target_os = "linux")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test's helpers fail as the test does, and it says why it was skipped"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
+
+#[path = "../../../tests/skip.rs"]
+mod skip;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +20,7 @@ fn heartwire() -> Option<PathBuf> {
     let program = Path::new(LAB).with_file_name("heartwire");
     let is_there = program.is_file();
     if !is_there {
-        println!("skipped: there is no {}", program.display());
+        skip::skip(&format!("{} is not built", program.display()));
     }
     is_there.then_some(program)
 }

@@ -25,6 +25,8 @@ mod peer;
 mod plan;
 mod program;
 mod reference;
+#[path = "../../../../tests/skip.rs"]
+mod skip;
 mod stop;
 mod tls;
 mod v1;

@@ -1,5 +1,5 @@
-//! Against OpenSSL, a peer that nobody here wrote. Where it is not installed, these tests say so and
-//! pass.
+//! Against OpenSSL, a peer that nobody here wrote. Where it is not installed, these tests say that they
+//! were skipped.
 
 use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -8,13 +8,13 @@ use std::process::{Child, Command, Stdio};
 use heartwire::tls::{SharedServerTls, TlsFault};
 
 use crate::certificates::{Authority, Files};
+use crate::skip::skip;
 use crate::sockets::{Outcome, serve, talk};
 
-#[expect(clippy::print_stdout, reason = "a test that did not run should say so")]
 fn openssl(arguments: &[&str]) -> Option<Command> {
     let found = Command::new("openssl").arg("version").output();
     if !found.is_ok_and(|output| output.status.success()) {
-        println!("skipped: there is no openssl");
+        skip("openssl is not installed");
         return None;
     }
     let mut command = Command::new("openssl");

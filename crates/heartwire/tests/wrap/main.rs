@@ -22,6 +22,8 @@ mod ours;
 mod ours_v1;
 mod properties;
 mod rig;
+#[path = "../../../../tests/skip.rs"]
+mod skip;
 mod stalls;
 mod tls;
 mod verdicts;

@@ -10,6 +10,7 @@ use crate::interop::{OF_CONNECT_V1, OF_SERVE_V1, expect_documented};
 use crate::lines::{Event, Lines};
 use crate::program::{Client, Process, Server, heartwire};
 use crate::side_by_side;
+use crate::skip::skip;
 
 use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
 
@@ -28,7 +29,7 @@ impl Second {
     fn start(args: &[&str]) -> Self {
         let mut command = Command::new("python3");
         command.arg(SECOND).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Process(command.spawn().expect("these tests need python3"));
+        let mut process = Process::spawn(&mut command);
         let events = Lines::of(process.0.stdout.take().unwrap());
         Self { stdin: process.0.stdin.take().unwrap(), process, events }
     }
@@ -57,12 +58,24 @@ impl Second {
     }
 }
 
+/// Says that the test is skipped, if it is.
+fn python_is_missing() -> bool {
+    let is_missing = Command::new("python3").arg("--version").output().is_err();
+    if is_missing {
+        skip("python3 is not installed");
+    }
+    is_missing
+}
+
 /// Beats of 300 ms, and a limit that leaves room for a busy machine.
 const QUICK: [&str; 6] = ["--beat", "300ms", "--limit", "3s", "--floor", "100ms"];
 const QUICK_MS: [&str; 8] = ["--beat", "300", "--want", "300", "--limit", "3000", "--floor", "100"];
 
 #[test]
 fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it() {
+    if python_is_missing() {
+        return;
+    }
     let mut second = Second::start(&["golden", PROTOCOL]);
     assert_eq!(second.event("golden")["frames"], 5);
     assert_eq!(second.process.exit_code(), Some(0));
@@ -70,6 +83,9 @@ fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it(
 
 #[test]
 fn its_client_works_with_our_server() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&[&QUICK[..], &["--on-data", "upper"]].concat());
     let mut second = Second::client(server.addr, &[&["--name", "bob"], &QUICK_MS[..]].concat());
     let (welcome, online) = (second.event("welcome"), server.event("online"));
@@ -122,6 +138,9 @@ fn expect_round_trips(beats: &[Event]) {
 
 #[test]
 fn our_client_works_with_its_server() {
+    if python_is_missing() {
+        return;
+    }
     let args = [&["--wake-bytes", "161", "--ask"], &QUICK_MS[..]].concat();
     let (mut second, addr) = Second::server(&args);
     let mut ours = [&QUICK[..], &["--name", "bob", "--path", "300ms"]].concat();
@@ -171,6 +190,9 @@ fn our_client_works_with_its_server() {
 
 #[test]
 fn what_a_server_says_in_leaving_is_printed_and_cannot_steer_a_terminal() {
+    if python_is_missing() {
+        return;
+    }
     for (bye, printed) in [
         (
             "1 2 300 600 soon \u{1b}[31m",
@@ -192,6 +214,9 @@ fn what_a_server_says_in_leaving_is_printed_and_cannot_steer_a_terminal() {
 
 #[test]
 fn either_implementation_calls_the_other_dead_in_time() {
+    if python_is_missing() {
+        return;
+    }
     side_by_side(&[
         ("our server, when its client says nothing more", || {
             let server = Server::start_plain(&QUICK);
@@ -245,6 +270,9 @@ fn either_implementation_calls_the_other_dead_in_time() {
 
 #[test]
 fn its_client_is_turned_away_for_the_same_reasons() {
+    if python_is_missing() {
+        return;
+    }
     side_by_side(&[
         ("no token", || {
             let tokens = file("second-server", SOMEBODY);
@@ -303,6 +331,9 @@ fn its_client_is_turned_away_for_the_same_reasons() {
 
 #[test]
 fn our_client_holds_the_same_against_its_server() {
+    if python_is_missing() {
+        return;
+    }
     let (mut second, addr) = Second::server(&["--beat", "2000", "--limit", "6000"]);
     let client = Client::start_plain(addr, &["--ceiling", "40s", "--retry", "fixed:60s"]);
     client.event("online");
@@ -321,6 +352,9 @@ fn our_client_holds_the_same_against_its_server() {
 
 #[test]
 fn a_client_that_beats_far_too_often_is_told_and_then_sent_away() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&["--beat", "1s", "--limit", "3s"]);
     let mut second = Second::client(server.addr, &["--beat", "1000"]);
     second.event("welcome");
@@ -341,6 +375,9 @@ fn a_client_that_beats_far_too_often_is_told_and_then_sent_away() {
 
 #[test]
 fn every_event_of_v1_has_the_documented_fields_and_no_others() {
+    if python_is_missing() {
+        return;
+    }
     side_by_side(&[
         ("serve", || {
             let server = Server::start_plain(&[]);

@@ -1,7 +1,7 @@
 //! Against programs that nobody here wrote. Each is started on a port of its own, kept alive by beats
 //! alone, used for what it is there for, and then frozen.
 //!
-//! A program that is not installed is skipped, and said so, unless `HEARTWIRE_INTEROP=required`.
+//! A test whose program is not installed says that it was skipped.
 
 mod mosquitto;
 mod nats;

@@ -10,8 +10,9 @@ use tokio_tungstenite::connect_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::peer::{Peer, skip};
+use super::peer::Peer;
 use super::{BEAT, CALM, freeze, policy};
+use crate::skip::skip;
 
 /// Where `.ci/run` installs `ws`, unless `NODE_PATH` says otherwise.
 const NODE_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/interop/node_modules");
@@ -24,7 +25,7 @@ async fn a_websocket_that_is_frozen_is_dead() {
         command.env("NODE_PATH", NODE_PATH);
     }
     let Some(mut peer) = Peer::start(&mut command) else { return };
-    let Some(port) = peer.first_line() else { return skip("ws (npm install ws)") };
+    let Some(port) = peer.first_line() else { return skip("ws is not installed (npm install ws)") };
 
     let config = WebSocketConfig::default().read_buffer_size(4096).write_buffer_size(0);
     let url = format!("ws://127.0.0.1:{port}");

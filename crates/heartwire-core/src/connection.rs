@@ -418,8 +418,10 @@ impl Connection {
     /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
     /// when it fires. It can move *earlier* in these cases only: after
     /// [`handle_received`](Self::handle_received) left bytes over, or returned [`Event::Promise`] or
-    /// [`Event::Welcome`]; after [`welcome`](Self::welcome) and [`promise`](Self::promise); and after
-    /// [`handle_timeout`](Self::handle_timeout) with what follows it.
+    /// [`Event::Welcome`]; after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
+    /// [`handle_timeout`](Self::handle_timeout) with what follows it; and after
+    /// [`poll_transmit`](Self::poll_transmit) has returned a beat, however long after it fell due: one
+    /// that waits to be sent is no deadline any more, and the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {

@@ -102,6 +102,7 @@ impl Server {
         self.awake_at = now;
         self.read_unread(net)?;
         for slot in 0..self.sessions.len() {
+            self.unblock(net, slot)?;
             let Some(session) = self.session(slot) else { continue };
             if net.take_ready(session.holder.link, Side::Server) {
                 let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };

@@ -113,7 +113,8 @@ impl ShardState {
         self.handle.count_turns(usize::from(self.index), self.turns, self.timers);
     }
 
-    /// Queues the beats and answers that are due.
+    /// Queues the beats and answers that are due, and sets the timer for the next beat: one that had to
+    /// wait for the socket was due all the while, so that the timer is set for the verdict alone.
     pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
         if session.is_handshaking() {
@@ -132,6 +133,7 @@ impl ShardState {
         }
         if any {
             self.flush_later(slot);
+            self.arm(slot);
         }
     }
 

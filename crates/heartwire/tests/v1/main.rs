@@ -23,6 +23,7 @@ mod handshake;
 mod late;
 mod leaving;
 mod names;
+mod not_reading;
 mod peer;
 mod promise;
 mod proxy;

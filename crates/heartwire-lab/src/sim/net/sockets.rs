@@ -70,6 +70,11 @@ impl Net {
         Ok(len)
     }
 
+    /// Whether the process waits until it can write.
+    pub(in crate::sim) fn is_blocked(&self, link: LinkId, side: Side) -> bool {
+        self.links[link].sockets.of(side).is_blocked
+    }
+
     /// Lets the process sleep until there are `mark` bytes to read.
     pub(in crate::sim) fn set_mark(&mut self, link: LinkId, side: Side, mark: u64) {
         let socket = self.links[link].sockets.of_mut(side);

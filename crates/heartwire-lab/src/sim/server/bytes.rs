@@ -102,27 +102,36 @@ impl Server {
             session.holder.connection.handle_sent(now);
             return Ok(());
         }
-        session.holder.transmit(net, now)
+        session.holder.transmit(net, now)?;
+        // A beat that had to wait was due, so that only the limit was waited for.
+        self.arm(net, slot);
+        Ok(())
+    }
+
+    /// The socket of a session takes bytes again.
+    pub(super) fn unblock(&mut self, net: &mut Net, slot: usize) -> Result<(), Breach> {
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        if session.is_blocked && !net.is_blocked(session.holder.link, Side::Server) {
+            session.is_blocked = false;
+            self.transmit(net, slot)?;
+        }
+        Ok(())
     }
 
     pub(super) fn flush(&mut self, net: &mut Net) -> Result<(), Breach> {
         for slot in 0..self.sessions.len() {
             let Some(session) = self.session(slot) else { continue };
             session.holder.take_messages(net);
-            let written = session.holder.write(net);
-            let was_blocked =
-                core::mem::replace(&mut session.is_blocked, !session.holder.outbox.is_empty());
-            if was_blocked && !session.is_blocked {
-                self.transmit(net, slot)?;
-                // The beat that was held up was due, so that only the limit was waited for.
-                self.arm(net, slot);
+            if session.is_blocked {
+                continue;
             }
-            let Some(session) = self.session(slot) else { continue };
-            if let Err(error) = written.and_then(|()| session.holder.write(net)) {
+            if let Err(error) = session.holder.write(net) {
                 // What the client said before it went is still there to be read.
                 self.read(net, slot, true, Arrival::Earlier)?;
                 self.end(slot, End::Failed(error));
+                continue;
             }
+            session.is_blocked = !session.holder.outbox.is_empty();
         }
         Ok(())
     }

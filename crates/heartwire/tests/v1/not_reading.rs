@@ -1,0 +1,54 @@
+//! Clients that read nothing for a while, and then all that has waited for them.
+
+use heartwire::server::{Control, Event};
+
+use crate::peer::{Got, Peer, hello};
+use crate::rig::{Rig, config, ms, pass};
+
+/// More than the kernel takes from a server whose client does not read.
+const FRAMES: usize = 512;
+const FRAME: [u8; 64 * 1024] = [7; 64 * 1024];
+
+/// A server that answers data with `FRAMES` frames, all at once.
+fn lavish() -> Rig {
+    let config = config().outbound_max(2 * FRAMES * FRAME.len());
+    Rig::acting(config, |event: &Event<&[u8]>, control: &mut Control<'_>| {
+        if let Event::Data { id, .. } = event {
+            (0..FRAMES).for_each(|_| control.send(*id, &FRAME).unwrap());
+        }
+    })
+}
+
+/// How many beats come among the frames that waited.
+#[track_caller]
+fn read_frames(peer: &mut Peer) -> usize {
+    let (mut frames, mut beats) = (0, 0);
+    while frames < FRAMES {
+        match peer.next() {
+            Got::Data(body) => {
+                assert_eq!(body, FRAME);
+                frames += 1;
+            }
+            Got::Beat(_) => beats += 1,
+            other => panic!("neither data nor a beat: {other:?}"),
+        }
+    }
+    beats
+}
+
+/// The beat that had to wait is the last one for as long as the server's own limit, a minute, where its
+/// timer is not set for the next.
+#[test]
+fn a_server_goes_on_beating_after_a_beat_had_to_wait_for_a_slow_client() {
+    let mut rig = lavish();
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    peer.data(b"everything, please");
+    rig.data(id);
+    // Beats fall due meanwhile.
+    pass(ms(400));
+    read_frames(&mut peer);
+    for _ in 0..5 {
+        assert!(matches!(peer.next(), Got::Beat(_)));
+    }
+}

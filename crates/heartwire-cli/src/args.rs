@@ -286,6 +286,11 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "HOW", default_value = "usual", value_parser = retry)]
     pub(crate) retry: Retry,
 
+    /// Longest time that a server may tell this client to stay away for: a longer window is cut to
+    /// the second half of this. (`retry 0`, which says never to come back, is not a window.)
+    #[arg(long, value_name = "TIME", default_value = "1day", value_parser = duration)]
+    pub(crate) hint_max: Duration,
+
     /// Longest time for a name look-up, and for connecting to one address.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,

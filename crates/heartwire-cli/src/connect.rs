@@ -10,7 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
 
-use heartwire::client::{Client, ClientConfig, Event, Events, WhileDisconnected};
+use heartwire::client::{Client, ClientConfig, Event, Events, Retry, WhileDisconnected};
 use heartwire::server::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::TOKEN_LEN_MAX;
@@ -117,7 +117,7 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         .caps(caps)
         .kernel(args.kernel.options()?)
         .connect_timeout(args.connect_timeout)
-        .retry(args.retry)
+        .retry(retry(args))
         .while_disconnected(while_disconnected)
         .outbound_max(args.queue_max);
     if let Some(within) = args.handshake_timeout {
@@ -137,6 +137,13 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         config = config.tls(load_tls(args)?);
     }
     Ok(config)
+}
+
+fn retry(args: &ConnectArgs) -> Retry {
+    match args.retry {
+        Retry::Backoff(policy) => Retry::Backoff(policy.hint_max(args.hint_max)),
+        other => other,
+    }
 }
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {

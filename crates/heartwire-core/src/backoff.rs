@@ -12,6 +12,7 @@ pub struct BackoffPolicy {
     cap: Duration,
     stable: Duration,
     jitter: bool,
+    hint_max: Duration,
 }
 
 /// Up to 0.5 s before the first attempt, doubling up to 30 s; a connection that lasted 30 s counts
@@ -24,11 +25,16 @@ impl Default for BackoffPolicy {
             cap: Duration::from_secs(30),
             stable: Duration::from_secs(30),
             jitter: true,
+            hint_max: Self::HINT_MAX,
         }
     }
 }
 
 impl BackoffPolicy {
+    /// Default for [`hint_max`](Self::hint_max): a day. A server that is down for maintenance is back by
+    /// then, and a client that was told nonsense too.
+    pub const HINT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// Waits drawn evenly from zero to a ceiling that starts at `first` and doubles with each
     /// attempt up to `cap`. The draw comes after the cap ("full jitter"), so that clients stay
     /// apart at the cap too. The ceiling falls back to `first` only after a connection has lasted
@@ -48,7 +54,7 @@ impl BackoffPolicy {
         if cap < first {
             return Err(BackoffError::CapBelowFirst { first, cap });
         }
-        Ok(Self { first, cap, stable, jitter: true })
+        Ok(Self { first, cap, stable, jitter: true, hint_max: Self::HINT_MAX })
     }
 
     /// The same wait each time, as the tutorial does it with 100 ms. Many such clients can keep a
@@ -61,7 +67,22 @@ impl BackoffPolicy {
         if interval.is_zero() {
             return Err(BackoffError::NoWait);
         }
-        Ok(Self { first: interval, cap: interval, stable: Duration::ZERO, jitter: false })
+        Ok(Self {
+            first: interval,
+            cap: interval,
+            stable: Duration::ZERO,
+            jitter: false,
+            hint_max: Self::HINT_MAX,
+        })
+    }
+
+    /// The longest wait that a server may ask for with a [hint](Backoff::handle_hint). Default
+    /// [`HINT_MAX`](Self::HINT_MAX). A window that ends later is cut: it then lasts from half of this, or
+    /// from its own beginning if that is earlier, to this. Waits of the policy's own are not affected.
+    #[must_use]
+    pub const fn hint_max(mut self, longest: Duration) -> Self {
+        self.hint_max = longest;
+        self
     }
 }
 
@@ -100,6 +121,8 @@ pub struct Backoff {
     rng: fastrand::Rng,
     attempts: u32,
     connected_at: Option<Instant>,
+    /// The last connection had been stable, and no wait came after it.
+    was_stable: bool,
     hint: Option<(Duration, Duration)>,
 }
 
@@ -112,15 +135,24 @@ impl Backoff {
             rng: fastrand::Rng::with_seed(seed),
             attempts: 0,
             connected_at: None,
+            was_stable: false,
             hint: None,
         }
     }
 
-    /// How long to wait before the next attempt. Each call counts as one attempt.
+    /// How long to wait before the next attempt. Each call counts as one attempt, but for one that goes
+    /// by a hint alone.
     pub fn next_wait(&mut self) -> Duration {
-        if let Some((earliest, latest)) = self.hint.take() {
-            return self.draw(earliest, latest);
+        let was_stable = core::mem::take(&mut self.was_stable);
+        let hinted = self.hint.take().map(|(earliest, latest)| self.draw(earliest, latest));
+        match hinted {
+            Some(hinted) if was_stable => hinted,
+            Some(hinted) => hinted.max(self.own_wait()),
+            None => self.own_wait(),
         }
+    }
+
+    fn own_wait(&mut self) -> Duration {
         let ceiling = self.ceiling();
         self.attempts = self.attempts.saturating_add(1);
         if self.policy.jitter { self.draw(Duration::ZERO, ceiling) } else { ceiling }
@@ -138,15 +170,25 @@ impl Backoff {
             .unwrap_or(self.policy.cap)
     }
 
-    /// The server said when to come back: between `earliest` and `latest` from now. The next wait
-    /// is drawn from there, whatever the policy says, and does not count as an attempt.
+    /// The server said when to come back: between `earliest` and `latest` from now, at most
+    /// [`hint_max`](BackoffPolicy::hint_max).
+    ///
+    /// After a connection that had been stable, the next wait is drawn from there, whatever the policy
+    /// says, and does not count as an attempt. Otherwise the next wait is the longer of that and the
+    /// policy's own, which grows: or a server that says "at once" at each connection would be asked
+    /// without a pause. A [fixed](BackoffPolicy::fixed) wait knows no stable connection, so the longer of
+    /// both is taken there.
     pub fn handle_hint(&mut self, earliest: Duration, latest: Duration) {
-        self.hint = Some((earliest, latest.max(earliest)));
+        let most = self.policy.hint_max;
+        let latest = latest.max(earliest);
+        let earliest = if latest > most { earliest.min(most / 2) } else { earliest };
+        self.hint = Some((earliest, latest.min(most)));
     }
 
     /// An attempt succeeded at `now`.
     pub const fn handle_connected(&mut self, now: Instant) {
         self.connected_at = Some(now);
+        self.was_stable = false;
     }
 
     /// The connection ended at `now`. If it had been stable, waits start small again.
@@ -154,6 +196,7 @@ impl Backoff {
         if let Some(connected_at) = self.connected_at.take() {
             if now.saturating_since(connected_at) >= self.policy.stable {
                 self.attempts = 0;
+                self.was_stable = !self.policy.stable.is_zero();
             }
         }
     }

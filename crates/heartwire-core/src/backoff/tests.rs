@@ -105,14 +105,50 @@ fn a_clock_that_steps_back_shows_no_stability() {
 }
 
 #[test]
-fn the_servers_hint_wins_once_and_is_no_attempt() {
+fn after_a_stable_connection_the_servers_hint_wins_once_and_is_no_attempt() {
     let mut backoff = usual(7);
-    for _ in 0..100 {
+    for n in 0..100 {
+        live(&mut backoff, n * 100_000, n * 100_000 + 30_000);
         backoff.handle_hint(ms(60_000), ms(90_000));
         assert!((ms(60_000)..=ms(90_000)).contains(&backoff.next_wait()));
     }
     assert_eq!(backoff.ceiling(), ms(500));
     assert!(backoff.next_wait() <= ms(500));
+    live(&mut backoff, 100_000_000, 100_030_000);
+    backoff.handle_hint(ms(0), ms(0));
+    assert_eq!(backoff.next_wait(), ms(0), "shorter than its own, and taken");
+}
+
+#[test]
+fn a_hint_without_a_stable_connection_never_shortens_a_wait() {
+    let (mut hinted, mut own) = (usual(8), usual(8));
+    let mut waited = Duration::ZERO;
+    for n in 0..20 {
+        live(&mut hinted, n * 1_000, n * 1_000 + 100);
+        hinted.handle_hint(ms(0), ms(0));
+        let before = hinted.ceiling();
+        waited += hinted.next_wait();
+        assert_eq!(before, own.ceiling(), "it counts as an attempt");
+        own.next_wait();
+    }
+    // A server that says "at once" each time is asked 20 times in minutes, not in an instant.
+    assert!(waited > ms(60_000), "{waited:?}");
+    hinted.handle_hint(ms(500_000), ms(600_000));
+    assert!(hinted.next_wait() >= ms(500_000), "a longer one is taken");
+}
+
+#[test]
+fn a_stable_connection_gives_one_hint_its_way() {
+    let mut backoff = usual(10);
+    waits(&mut backoff, 10);
+    live(&mut backoff, 0, 30_000);
+    backoff.handle_hint(ms(0), ms(0));
+    assert_eq!(backoff.next_wait(), ms(0));
+    let again = (0..50).map(|_| {
+        backoff.handle_hint(ms(0), ms(0));
+        backoff.next_wait()
+    });
+    assert!(again.sum::<Duration>() > ms(100_000));
 }
 
 #[test]
@@ -120,6 +156,7 @@ fn a_hint_spreads_over_its_whole_window() {
     let mut backoff = usual(8);
     let mut drawn: Vec<_> = (0..1_000)
         .map(|_| {
+            live(&mut backoff, 0, 30_000);
             backoff.handle_hint(ms(10_000), ms(20_000));
             backoff.next_wait()
         })
@@ -129,10 +166,38 @@ fn a_hint_spreads_over_its_whole_window() {
 }
 
 #[test]
-fn a_hint_overrides_a_fixed_wait() {
+fn with_a_fixed_wait_a_hint_makes_it_longer_and_never_shorter() {
     let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)).unwrap(), 1);
+    live(&mut backoff, 0, 1_000_000);
     backoff.handle_hint(ms(5_000), ms(5_000));
     assert_eq!(waits(&mut backoff, 2), [ms(5_000), ms(100)]);
+    live(&mut backoff, 0, 1_000_000);
+    backoff.handle_hint(ms(0), ms(0));
+    assert_eq!(backoff.next_wait(), ms(100));
+}
+
+#[test]
+fn a_hint_keeps_nobody_away_for_longer_than_its_cap() {
+    let day = BackoffPolicy::HINT_MAX;
+    assert_eq!(day, ms(86_400_000));
+    let mut drawn: Vec<_> = (0..1_000)
+        .map(|seed| {
+            let mut backoff = usual(seed);
+            backoff.handle_hint(ms(4_294_967_295), ms(4_294_967_295));
+            backoff.next_wait()
+        })
+        .collect();
+    drawn.sort();
+    // And not all of them at one moment.
+    assert!(drawn[0] >= day / 2 && drawn[0] < day * 51 / 100, "{:?}", drawn[0]);
+    assert!(drawn[999] > day * 99 / 100 && drawn[999] <= day, "{:?}", drawn[999]);
+
+    let policy = BackoffPolicy::default().hint_max(ms(60_000));
+    let mut backoff = Backoff::new(policy, 1);
+    backoff.handle_hint(ms(50_000), ms(60_000));
+    assert!((ms(50_000)..=ms(60_000)).contains(&backoff.next_wait()), "it fits");
+    backoff.handle_hint(ms(50_000), ms(70_000));
+    assert!((ms(30_000)..=ms(60_000)).contains(&backoff.next_wait()), "it is cut");
 }
 
 #[test]
@@ -141,9 +206,9 @@ fn a_nonsensical_hint_is_harmless() {
     backoff.handle_hint(ms(5_000), ms(1_000));
     assert_eq!(backoff.next_wait(), ms(5_000), "its end lies before its start");
     backoff.handle_hint(Duration::MAX, Duration::MAX);
-    assert_eq!(backoff.next_wait(), Duration::MAX);
+    assert!(backoff.next_wait() <= BackoffPolicy::HINT_MAX);
     backoff.handle_hint(Duration::ZERO, Duration::MAX);
-    assert!(backoff.next_wait() <= Duration::from_nanos(u64::MAX));
+    assert!(backoff.next_wait() <= BackoffPolicy::HINT_MAX);
 }
 
 #[test]

@@ -53,15 +53,21 @@ proptest! {
         let policy = BackoffPolicy::exponential(ms(first), ms(cap), ms(stable));
         let mut backoff = Backoff::new(policy.unwrap(), seed);
         let (mut attempts, mut hint, mut now) = (0, None, 0);
+        let mut was_stable = false;
         for step in steps {
             prop_assert_eq!(backoff.ceiling(), ms(ceiling(first, cap, attempts)));
             match step {
                 Step::Wait => {
                     let wait = backoff.next_wait();
-                    let (earliest, latest) = hint.take().unwrap_or_else(|| {
-                        attempts += 1;
-                        (0, ceiling(first, cap, attempts - 1))
-                    });
+                    let (earliest, latest) = match (hint.take(), was_stable) {
+                        (Some(window), true) => window,
+                        (hint, _) => {
+                            attempts += 1;
+                            let (earliest, latest) = hint.unwrap_or((0, 0));
+                            (earliest, ceiling(first, cap, attempts - 1).max(latest))
+                        }
+                    };
+                    was_stable = false;
                     prop_assert!((ms(earliest)..=ms(latest)).contains(&wait), "{:?}", wait);
                 }
                 Step::Live(lasted) => {
@@ -71,6 +77,7 @@ proptest! {
                     if lasted >= stable {
                         attempts = 0;
                     }
+                    was_stable = lasted >= stable && stable > 0;
                 }
                 Step::Fail => backoff.handle_disconnected(Instant::from_nanos(now * 1_000_000)),
                 Step::Hint { earliest, span } => {

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use clap::ValueEnum;
+use heartwire_core::Instant;
 use heartwire_core::backoff::{Backoff, BackoffPolicy};
 
 /// The longest wait of [`BackoffPolicy::default`].
@@ -57,6 +58,9 @@ impl Policy {
     pub(super) fn waits(self, hint: Duration, seed: u64) -> Waits {
         let mut backoff = Backoff::new(self.backoff_policy(), seed);
         if self == Self::Hint {
+            // It had been connected for long.
+            backoff.handle_connected(Instant::from_nanos(0));
+            backoff.handle_disconnected(Instant::from_nanos(u64::MAX));
             backoff.handle_hint(Duration::ZERO, hint);
         }
         Waits { backoff, draws: self != Self::NoJitter }

@@ -7,7 +7,7 @@ use heartwire::client::{Event, WhileDisconnected};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
 use heartwire::{Caps, Reason, Violation};
 
-use crate::peer::{DATA, Got, Peer, frame};
+use crate::peer::{DATA, Got, PAD, Peer, frame};
 use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, patient, policy};
 
 /// A client that is online with a server that the test plays.
@@ -259,5 +259,22 @@ fn an_application_that_is_well_and_unwell_all_the_time_is_not_sent_away() {
     }
     client.expect_quiet(ms(200));
     assert!(rig.info(id).beats < 100, "{} beats", rig.info(id).beats);
+    client.close();
+}
+
+#[test]
+fn a_server_that_closes_after_whole_pads_has_cut_off_nothing() {
+    let listener = listener();
+    let (client, mut peer) = online(&listener);
+    for len in [0, 3, 65_536] {
+        peer.send(&frame(PAD, &vec![0; len]));
+    }
+    peer.half_close();
+    assert_eq!(client.offline(), Reason::ClosedByPeer);
+    drop(peer);
+    let mut peer = welcome(&client, &listener);
+    peer.send(&frame(PAD, &[0; 9])[..16]);
+    peer.half_close();
+    assert_eq!(client.offline(), Reason::Truncated);
     client.close();
 }

@@ -89,7 +89,7 @@ impl Driver<'_, '_> {
         while self.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
-            let (mut was_beat, mut welcomed) = (false, None);
+            let (mut was_beat, mut welcomed, mut needs_more) = (false, None, false);
             let received = self.connection.handle_received(now, &mut bytes);
             match received.map_err(Reason::Protocol)? {
                 Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
@@ -102,10 +102,14 @@ impl Driver<'_, '_> {
                 }
                 // No server of ours says so: it comes from clients.
                 Some(FromPeer::Hello(_)) => {}
-                None => return Ok(true),
+                None => needs_more = true,
             }
+            // Also when nothing is to be reported: frames that mean nothing, such as PADs, are done with.
             let left = bytes.len();
             self.inbox.consume(held - left);
+            if needs_more {
+                return Ok(true);
+            }
             if was_beat {
                 self.handle_beat(now);
             }
@@ -151,3 +155,6 @@ impl Driver<'_, '_> {
         Ok(waiting)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,10 @@ use crate::server::session::Guest;
 /// tidied up then.
 const PENDING_SLACK: usize = 1024;
 
+/// The shortest window in which the clients of a server that shuts down come back. A server that does not
+/// wait for its clients has as many of them all the same, and they must not return in one instant.
+const WINDOW_MIN: Duration = Duration::from_secs(1);
+
 impl<H: Handler> Shard<H> {
     /// A client has connected, and is not in before it has said something. If too many wait, those go
     /// that have waited longest.
@@ -218,7 +222,8 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
             // Spread out, so that they do not all come back at once.
-            let retry = Retry::Within { earliest: Duration::ZERO, latest: drain };
+            let latest = drain.max(WINDOW_MIN);
+            let retry = Retry::Within { earliest: Duration::ZERO, latest };
             Bye::new(ByeCode::Draining, retry)
         }
         Reason::Kicked => Bye::new(ByeCode::Kicked, Retry::AtWill),

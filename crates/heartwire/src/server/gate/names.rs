@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::Instant;
@@ -29,6 +29,11 @@ const FIGHT_WAIT_FIRST: Duration = TAKEOVER_WINDOW;
 /// The longest wait between two takeovers of a fight: chosen so that a fight that goes on for days
 /// costs nothing, and that whoever ends it by hand need not wait long to see that it worked.
 const FIGHT_WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// Names whose takeovers are remembered at a time: it takes two connections for each of them, and each
+/// counts for a minute, so that this is 2,000 connections a second that do nothing else. Together they
+/// take about 20 MB. Beyond it those are forgotten whose takeovers began longest ago.
+const FIGHTS_MAX: usize = 65_536;
 
 /// Whether a client may be called `name`: 1 to [`NAME_LEN_MAX`] of `A`-`Z`, `a`-`z`, `0`-`9`, `.`,
 /// `_`, `:`, `@`, `/` and `-`. So a name can stand in a log, a JSON document or a key as it is.
@@ -143,14 +148,18 @@ pub(crate) struct Next {
 ///
 /// Then the events of one name come in the order of their epochs: nobody is welcomed before the one
 /// who held the name is known to be offline. Epochs are taken from one counter, so that they grow for
-/// each name although nothing is remembered of a name that nobody holds. There are at most as many
-/// entries as there are sessions that hold a name.
+/// each name although a name that no session holds has no entry. There are at most as many entries as
+/// there are sessions that hold a name.
+///
+/// How often a name was taken over is remembered beside them, as long as it matters: a session that takes
+/// a name and leaves at once would make it free, and start the count anew.
 #[derive(Debug)]
 pub(crate) struct Names(Mutex<Registry>);
 
 #[derive(Debug)]
 struct Registry {
     names: HashMap<Box<str>, Entry>,
+    fights: Fights,
     last_epoch: u64,
 }
 
@@ -160,14 +169,12 @@ struct Entry {
     holder: SessionId,
     epoch: u64,
     next: Option<Next>,
-    /// Most names are never taken over.
-    takeovers: Option<Box<Takeovers>>,
 }
 
 impl Names {
     /// No name is held, and the first epoch is the one after `last_epoch`.
     pub(crate) fn new(last_epoch: u64) -> Self {
-        Self(Mutex::new(Registry { names: HashMap::new(), last_epoch }))
+        Self(Mutex::new(Registry { names: HashMap::new(), fights: Fights::default(), last_epoch }))
     }
 
     /// A session that was authenticated as `principal` wants to be called `name`. A repeated claim
@@ -180,15 +187,16 @@ impl Names {
         now: Instant,
     ) -> Claim {
         let mut registry = self.lock();
-        let Registry { names, last_epoch } = &mut *registry;
+        let Registry { names, fights, last_epoch } = &mut *registry;
+        fights.forget_old(now);
         let Some(entry) = names.get_mut(name) else {
             *last_epoch += 1;
             let epoch = *last_epoch;
-            let entry = Entry { principal, holder: id, epoch, next: None, takeovers: None };
+            let entry = Entry { principal, holder: id, epoch, next: None };
             names.insert(name.into(), entry);
             return Claim::Yours { epoch };
         };
-        entry.claim(principal, id, now, last_epoch)
+        entry.claim(principal, id, last_epoch, || fights.admit(name, now))
     }
 
     /// A session that claimed `name` has ended. Returns the session that comes next, if there is
@@ -230,6 +238,12 @@ impl Names {
         self.lock().names.len()
     }
 
+    /// Of how many names it is remembered that they were taken over.
+    #[cfg(test)]
+    pub(crate) fn fights(&self) -> usize {
+        self.lock().fights.past.len()
+    }
+
     /// Nothing is left half done by a panic while it is locked, because nothing in here panics.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -241,8 +255,8 @@ impl Entry {
         &mut self,
         principal: Principal,
         id: SessionId,
-        now: Instant,
         last_epoch: &mut u64,
+        admit_takeover: impl FnOnce() -> Result<(), Refused>,
     ) -> Claim {
         if self.holder == id {
             return Claim::Yours { epoch: self.epoch };
@@ -254,7 +268,7 @@ impl Entry {
         if let Some(next) = self.next.filter(|next| next.id == id) {
             return Claim::After { holder, epoch: next.epoch, replaces: None };
         }
-        if let Err(fight) = self.takeovers.get_or_insert_default().admit(now) {
+        if let Err(fight) = admit_takeover() {
             return Claim::Fighting { retry_after: fight.retry_after, first: fight.first };
         }
         *last_epoch += 1;
@@ -269,6 +283,46 @@ impl Entry {
         self.holder = next.id;
         self.epoch = next.epoch;
         Some(next)
+    }
+}
+
+/// The names that were taken over lately, whether they are held or not.
+#[derive(Debug, Default)]
+struct Fights {
+    past: HashMap<Box<str>, Takeovers>,
+    /// The same names, each once, and when to look whether it can be forgotten, soonest first.
+    order: VecDeque<(Instant, Box<str>)>,
+}
+
+impl Fights {
+    /// Counts a takeover of a name, or refuses it.
+    fn admit(&mut self, name: &str, now: Instant) -> Result<(), Refused> {
+        if let Some(takeovers) = self.past.get_mut(name) {
+            return takeovers.admit(now);
+        }
+        if self.past.len() >= FIGHTS_MAX {
+            if let Some((_, oldest)) = self.order.pop_front() {
+                self.past.remove(&oldest);
+            }
+        }
+        self.order.push_back((now.saturating_add(TAKEOVER_WINDOW), name.into()));
+        self.past.entry(name.into()).or_default().admit(now)
+    }
+
+    /// Looks at two of the names, so that there are ever fewer of those whose time has come: at most one
+    /// is added for each call.
+    fn forget_old(&mut self, now: Instant) {
+        for _ in 0..2 {
+            if self.order.front().is_none_or(|&(at, _)| at > now) {
+                return;
+            }
+            let Some((_, name)) = self.order.pop_front() else { return };
+            if self.past.get(&name).is_some_and(|takeovers| takeovers.matters(now)) {
+                self.order.push_back((now.saturating_add(TAKEOVER_WINDOW), name));
+            } else {
+                self.past.remove(&name);
+            }
+        }
     }
 }
 
@@ -295,10 +349,18 @@ impl Default for Takeovers {
 }
 
 impl Takeovers {
+    /// Whether it makes a difference to the next takeover.
+    fn matters(&self, now: Instant) -> bool {
+        match *self {
+            Self::Few { last: [.., newest] } => newest.is_some_and(|at| is_recent(at, now)),
+            Self::Fight { not_before, .. } => is_recent(not_before, now),
+        }
+    }
+
     /// Counts a takeover, or refuses it. A claim that comes too early changes nothing: a client
     /// that does not wait must not keep away one that does.
     fn admit(&mut self, now: Instant) -> Result<(), Refused> {
-        let is_recent = |at: Instant| now < at.saturating_add(TAKEOVER_WINDOW);
+        let is_recent = |at| is_recent(at, now);
         match *self {
             Self::Few { last: [Some(oldest), ..] } if is_recent(oldest) => {
                 let not_before = now.saturating_add(FIGHT_WAIT_FIRST);
@@ -324,6 +386,10 @@ impl Takeovers {
             }
         }
     }
+}
+
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now < at.saturating_add(TAKEOVER_WINDOW)
 }
 
 #[cfg(test)]

@@ -244,10 +244,47 @@ fn replacing_one_who_waits_is_a_takeover_too() {
 }
 
 #[test]
-fn a_fight_is_forgotten_with_the_name() {
+fn a_fight_goes_on_after_the_name_was_free() {
     let rig = Rig::before_a_fight();
     rig.claim(6, 6, fighting(60, true)).release(5, None).claim(7, 6, yours(7));
-    rig.claim(8, 7, after(6, 8));
+    rig.claim(8, 7, fighting(58, false)).claim(66, 7, after(6, 8));
+}
+
+/// One that takes a name and leaves at once sends its holder away five times a minute, as if it stayed.
+#[test]
+fn takeovers_count_after_the_name_was_free() {
+    let rig = Rig::new();
+    for n in 1..=5 {
+        let (holder, epoch) = (2 * n, u64::from(2 * n));
+        rig.claim(u64::from(n), holder, yours(epoch - 1));
+        rig.claim(u64::from(n), holder + 1, after(holder, epoch));
+        rig.release(holder, Some((holder + 1, epoch))).release(holder + 1, None);
+    }
+    rig.claim(6, 12, yours(11)).claim(6, 13, fighting(60, true));
+}
+
+#[test]
+fn fights_are_forgotten_when_they_no_longer_matter() {
+    let rig = Rig::before_a_fight();
+    rig.release(5, None);
+    assert_eq!(rig.0.fights(), 1);
+    // The last takeover was at 5 s: until 65 s it counts.
+    let claim = |secs, n| rig.0.claim("bob", alice(), id(n), at(secs));
+    assert_eq!((claim(64, 20), rig.0.fights()), (yours(7), 1));
+    assert_eq!((claim(130, 20), rig.0.fights()), (yours(7), 0));
+}
+
+#[test]
+fn of_too_many_fights_the_oldest_are_forgotten() {
+    let names = Names::new(0);
+    for n in 0..=u32::try_from(FIGHTS_MAX).unwrap() {
+        let name = n.to_string();
+        let _ = names.claim(&name, alice(), id(2 * n), at(0));
+        let _ = names.claim(&name, alice(), id(2 * n + 1), at(0));
+    }
+    let fights = &names.lock().fights;
+    assert_eq!((fights.past.len(), fights.order.len()), (FIGHTS_MAX, FIGHTS_MAX));
+    assert!(!fights.past.contains_key("0"));
 }
 
 #[test]
@@ -274,7 +311,7 @@ fn a_shard_that_is_gone_holds_no_name_and_waits_for_none() {
 
 /// A name costs its bytes and no more than this.
 #[test]
-fn a_name_that_is_never_taken_over_costs_96_bytes_at_most() {
+fn a_name_costs_96_bytes_at_most() {
     assert!(size_of::<(Box<str>, Entry)>() <= 96, "{}", size_of::<(Box<str>, Entry)>());
 }
 

@@ -27,6 +27,11 @@ struct Held {
     other: bool,
     /// Sessions and their epochs: who holds the name, and who comes next.
     line: Vec<(u32, u64)>,
+}
+
+/// What has happened to one name, whether a session holds it or not.
+#[derive(Clone, Debug, Default)]
+struct Past {
     takeovers: Vec<u64>,
     /// Until when nothing is admitted, and how often that has been so in this fight before.
     fight: Option<(u64, u32)>,
@@ -37,6 +42,7 @@ struct Model {
     now: u64,
     epoch: u64,
     held: BTreeMap<&'static str, Held>,
+    past: BTreeMap<&'static str, Past>,
     /// What the last step is answered.
     claim: Option<Claim>,
     next: Vec<(&'static str, u32, u64)>,
@@ -51,7 +57,7 @@ enum Step {
 }
 
 impl Held {
-    fn claim(&mut self, n: u32, other: bool, now: u64, epoch: &mut u64) -> Claim {
+    fn claim(&mut self, n: u32, other: bool, past: &mut Past, now: u64, epoch: &mut u64) -> Claim {
         let (holder, held_since) = self.line[0];
         if holder == n {
             return yours(held_since);
@@ -63,18 +69,18 @@ impl Held {
         if let Some((_, epoch)) = waiting.filter(|&(next, _)| next == n) {
             return Claim::After { holder: session(holder), epoch, replaces: None };
         }
-        self.fight = self.fight.filter(|&(until, _)| now < until + MINUTE);
+        past.fight = past.fight.filter(|&(until, _)| now < until + MINUTE);
         let wait = |times: u32| (MINUTE << times.min(9)).min(300);
-        match self.fight {
+        match past.fight {
             Some((until, _)) if now < until => return fighting(until - now, false),
-            Some((_, times)) => self.fight = Some((now + wait(times + 1), times + 1)),
-            None if self.takeovers.iter().filter(|&&at| now < at + MINUTE).count() == 5 => {
-                self.fight = Some((now + wait(0), 0));
+            Some((_, times)) => past.fight = Some((now + wait(times + 1), times + 1)),
+            None if past.takeovers.iter().filter(|&&at| now < at + MINUTE).count() == 5 => {
+                past.fight = Some((now + wait(0), 0));
                 return fighting(wait(0), true);
             }
             None => {}
         }
-        self.takeovers.push(now);
+        past.takeovers.push(now);
         *epoch += 1;
         self.line.truncate(1);
         self.line.push((n, *epoch));
@@ -86,10 +92,11 @@ impl Held {
 impl Model {
     fn claim(&mut self, name: &'static str, other: bool, n: u32) -> Claim {
         if let Some(held) = self.held.get_mut(name) {
-            return held.claim(n, other, self.now, &mut self.epoch);
+            let past = self.past.entry(name).or_default();
+            return held.claim(n, other, past, self.now, &mut self.epoch);
         }
         self.epoch += 1;
-        let held = Held { other, line: vec![(n, self.epoch)], ..Held::default() };
+        let held = Held { other, line: vec![(n, self.epoch)] };
         self.held.insert(name, held);
         yours(self.epoch)
     }
@@ -117,9 +124,9 @@ impl ReferenceStateMachine for Model {
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
         let name = || prop::sample::select(&NAMES[..]);
         // More often than not to about the second at which something begins or ends.
-        let ends = state.held.values().flat_map(|held| {
-            let takeovers = held.takeovers.iter().map(|&at| at + MINUTE);
-            takeovers.chain(held.fight.iter().flat_map(|&(at, _)| [at, at + MINUTE]))
+        let ends = state.past.values().flat_map(|past| {
+            let takeovers = past.takeovers.iter().map(|&at| at + MINUTE);
+            takeovers.chain(past.fight.iter().flat_map(|&(at, _)| [at, at + MINUTE]))
         });
         let mut waits: Vec<u64> = ends.filter_map(|at| at.checked_sub(state.now)).collect();
         waits.push(1);
@@ -187,6 +194,8 @@ impl StateMachineTest for NamesTest {
 
     fn check_invariants(names: &Names, model: &Model) {
         assert_eq!(names.count(), model.held.len());
+        let fought = model.past.values().filter(|past| !past.takeovers.is_empty()).count();
+        assert!(names.fights() <= fought);
     }
 }
 

@@ -127,7 +127,8 @@
 //!     .beat(Duration::from_millis(50))
 //!     .limit(Duration::from_millis(200))
 //!     .build()?;
-//! let lines = Framed::new(stream, LinesCodec::new());
+//! // Without a maximum, a peer that never ends its line fills the memory.
+//! let lines = Framed::new(stream, LinesCodec::new_with_max_length(8192));
 //! let mut connection = Heartbeat::new(lines, Lines::new("PING", "PONG"), policy);
 //!
 //! connection.send("who is there?").await?;

@@ -25,6 +25,9 @@ use super::beat::{Answer, Beat};
 ///
 /// Beats are hidden wherever they come from: an application that sends a `PING` of its own does not
 /// see the answer.
+///
+/// Make the codec with `LinesCodec::new_with_max_length(8192)`, or whatever your longest line is: that of
+/// `LinesCodec::new()` keeps all that comes from a peer that never ends its line, which is life, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     ping: Cow<'static, str>,

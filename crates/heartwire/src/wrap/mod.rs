@@ -28,7 +28,9 @@
 //! tokio::io::AsyncWriteExt::write_all(&mut peer, b"\0\0\0\x05hello").await?;
 //!
 //! let (stream, _) = listener.accept().await?;
-//! let framed = Framed::new(stream, LengthDelimitedCodec::new());
+//! // No frame is longer than this: by default a peer can have 8 MiB of one kept for it.
+//! let codec = LengthDelimitedCodec::builder().max_frame_length(64 * 1024).new_codec();
+//! let framed = Framed::new(stream, codec);
 //! let policy = Policy::builder()
 //!     .beat(Duration::from_millis(50))
 //!     .limit(Duration::from_millis(200))

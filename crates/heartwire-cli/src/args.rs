@@ -92,6 +92,11 @@ Examples:
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session and exits within
 --drain plus one second; a second signal exits at once.
 
+Printing never holds up the server. While events come faster than they are read, or nothing reads them,
+`data` is left out, and so are sessions of which nothing was printed before they ended; an `unprinted`
+event says how many. A full disk is tried again each second, and a reader that has gone (`serve | head`)
+does not end the server, unless --exit-with-reader is given.
+
 Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
 
 const CONNECT_EXAMPLES: &str = "\
@@ -112,7 +117,9 @@ Examples:
       be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
       server expect a beat every 5 minutes only
 
-The end of standard input does not end the connection, unless --until-eof is given.
+The end of standard input does not end the connection, unless --until-eof is given. Data waits for the
+program that reads standard output, and the server with it; when that program has gone, connect leaves
+with exit code 0.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
 try again (--retry never, or the server said so): 4 cannot connect, was turned away, or lost the
@@ -206,6 +213,11 @@ pub(crate) struct ServeArgs {
     /// How to print events.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+
+    /// Stop when the program that reads the events through a pipe has gone, as on SIGTERM but with exit
+    /// code 1; it is noticed with the next event. Without this the server goes on, and prints nothing.
+    #[arg(long)]
+    pub(crate) exit_with_reader: bool,
 
     // Last, because options after them would be shown under their headings.
     #[command(flatten)]

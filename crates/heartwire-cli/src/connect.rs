@@ -5,7 +5,6 @@ mod lines;
 
 use core::time::Duration;
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
@@ -23,7 +22,7 @@ use crate::args::{
     ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
 };
 use crate::exit::{Exit, Usage};
-use crate::output::{Line, describe_policy, policy_fields, say, say_in_leaving};
+use crate::output::{Line, Sink, Target, Text, describe_policy, policy_fields, say};
 use crate::signals::Stop;
 
 use input::{Input, promising};
@@ -47,15 +46,17 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         say(promising(args.promise).render(SystemTime::now(), args.format));
     }
 
+    let output = Sink::start(Target::StdoutWhileRead, Text::default())?;
     let receiver = Receiver {
         client: client.clone(),
+        output: output.clone(),
         runtime: runtime.handle().clone(),
         on_data: args.on_data,
         raw: args.raw,
         format: args.format,
         exit: Exit::Success,
     };
-    let (ended, mut end) = oneshot::channel();
+    let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("events".to_owned());
     thread.spawn(move || ended.send(receiver.run(events)))?;
 
@@ -69,9 +70,18 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     }
     let until_eof = args.until_eof;
     let exit = runtime.block_on(async {
-        let signalled = tokio::select! {
-            exit = &mut end => return exit?,
+        // All that has come is printed, however long that takes, unless a signal cuts it short.
+        let all_printed = async {
+            let exit = end.await?;
+            let _ = output.close().await;
+            anyhow::Ok(exit)
+        };
+        tokio::pin!(all_printed);
+        let told_to_leave = tokio::select! {
+            exit = &mut all_printed => return exit,
             () = stop.signal() => true,
+            // There is nothing more to hold a connection for.
+            () = output.reader_gone() => true,
             sent = sent_all, if until_eof => {
                 sent??;
                 false
@@ -79,10 +89,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         };
         client.close();
         tokio::select! {
-            exit = end => return if signalled { exit?.map(|_| Exit::Success) } else { exit? },
-            () = stop.signal() => say_in_leaving("heartwire: stopped at once by a second signal"),
-            () = tokio::time::sleep(CLOSE_WITHIN), if signalled => say_in_leaving(
-                "heartwire: nobody reads the output; leaving without the rest of it",
+            exit = all_printed => {
+                return exit.map(|exit| if told_to_leave { Exit::Success } else { exit });
+            }
+            () = stop.signal() => say("heartwire: stopped at once by a second signal"),
+            () = tokio::time::sleep(CLOSE_WITHIN), if told_to_leave => say(
+                "heartwire: nothing reads the output; leaving without the rest of it",
             ),
         }
         anyhow::Ok(Exit::Success)
@@ -258,6 +270,7 @@ fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
 /// Takes what the client reports: data to standard output or back, the rest to standard error.
 struct Receiver {
     client: Client,
+    output: Sink<Text>,
     runtime: Handle,
     on_data: ConnectData,
     raw: bool,
@@ -266,28 +279,29 @@ struct Receiver {
 }
 
 impl Receiver {
-    fn run(mut self, mut events: Events) -> anyhow::Result<Exit> {
+    fn run(mut self, mut events: Events) -> Exit {
         while let Some(event) = events.recv_blocking() {
             if let Event::Data(data) = event {
-                self.handle_data(data)?;
+                self.handle_data(data);
                 continue;
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
             say(line(&event).render(SystemTime::now(), self.format));
         }
-        Ok(self.exit)
+        self.exit
     }
 
-    fn handle_data(&mut self, mut data: Vec<u8>) -> io::Result<()> {
+    fn handle_data(&mut self, mut data: Vec<u8>) {
         match self.on_data {
-            ConnectData::Discard => return Ok(()),
+            ConnectData::Discard => return,
             ConnectData::Print => {
-                let mut out = io::stdout().lock();
-                out.write_all(&data)?;
                 if !self.raw {
-                    out.write_all(b"\n")?;
+                    data.push(b'\n');
                 }
-                return out.flush();
+                // Data is never dropped: while nothing reads it, no more is taken from the connection.
+                // When the reader has gone, the program leaves.
+                let _ = self.output.put_when(Text::has_room, |text| text.push(data));
+                return;
             }
             ConnectData::Echo => {}
             ConnectData::Upper => data.make_ascii_uppercase(),
@@ -296,7 +310,6 @@ impl Receiver {
         if let Err(error) = self.runtime.block_on(self.client.send(data)) {
             tracing::debug!(%error, "could not send data back");
         }
-        Ok(())
     }
 }
 

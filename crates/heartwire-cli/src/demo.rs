@@ -12,7 +12,7 @@ use heartwire::{Policy, TICK, Verdict};
 
 use crate::args::DemoArgs;
 use crate::exit::Exit;
-use crate::output::{describe_policy, print_text};
+use crate::output::{Sink, Target, Text, describe_policy};
 use crate::signals::Stop;
 
 const BEAT: &str = "1s";
@@ -28,14 +28,21 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stop = Stop::listen()?;
+        let output = Sink::start(Target::StdoutWhileRead, Text::default())?;
+        let show = async {
+            let exit = show(usize::from(args.clients), output.clone()).await?;
+            let _ = output.close().await;
+            Ok(exit)
+        };
         tokio::select! {
-            exit = show(usize::from(args.clients)) => exit,
+            exit = show => exit,
+            () = output.reader_gone() => Ok(Exit::Success),
             () = stop.signal() => Ok(Exit::Success),
         }
     })
 }
 
-async fn show(count: usize) -> anyhow::Result<Exit> {
+async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
     let policy = Policy::builder()
         .beat(humantime::parse_duration(BEAT)?)
         .limit(humantime::parse_duration(LIMIT)?)
@@ -44,8 +51,8 @@ async fn show(count: usize) -> anyhow::Result<Exit> {
     let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0);
     let (server, mut events) = Server::start_with_events(config)?;
     let address = server.local_addrs().first().context("the server has no address")?.to_string();
-    let mut stage = Stage::new();
-    stage.say(format_args!("a server on {address} {}", describe_policy(&policy, "client")))?;
+    let mut stage = Stage::new(output);
+    stage.say(format_args!("a server on {address} {}", describe_policy(&policy, "client")));
     stage.start_client(&address)?;
 
     let mut cells = tokio::time::interval(CELL);
@@ -53,7 +60,7 @@ async fn show(count: usize) -> anyhow::Result<Exit> {
         tokio::select! {
             event = events.recv() => {
                 let event = event.context("the server ended early")?;
-                stage.handle(&event)?;
+                stage.handle(&event);
                 // One after the other, so that sessions and processes are in the same order.
                 if matches!(event, Event::Online { .. }) && stage.clients.len() < count {
                     stage.start_client(&address)?;
@@ -73,6 +80,7 @@ async fn show(count: usize) -> anyhow::Result<Exit> {
 
 /// What a spectator sees.
 struct Stage {
+    output: Sink<Text>,
     started: Instant,
     processes: Vec<Process>,
     clients: Vec<ClientRow>,
@@ -106,8 +114,9 @@ impl Drop for Process {
 }
 
 impl Stage {
-    fn new() -> Self {
+    fn new(output: Sink<Text>) -> Self {
         Self {
+            output,
             started: Instant::now(),
             processes: Vec::new(),
             clients: Vec::new(),
@@ -118,8 +127,13 @@ impl Stage {
         }
     }
 
-    fn say(&self, what: core::fmt::Arguments<'_>) -> anyhow::Result<()> {
-        print_text(format_args!("{:5.1} s  {what}", self.started.elapsed().as_secs_f64()))
+    fn say(&self, what: core::fmt::Arguments<'_>) {
+        self.print(format_args!("{:5.1} s  {what}", self.started.elapsed().as_secs_f64()));
+    }
+
+    fn print(&self, line: core::fmt::Arguments<'_>) {
+        let line = format!("{line}\n");
+        self.output.put(|text| text.push(line.into_bytes()));
     }
 
     fn start_client(&mut self, address: &str) -> anyhow::Result<()> {
@@ -136,30 +150,30 @@ impl Stage {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a spectator need not see everything")]
-    fn handle(&mut self, event: &Event<Vec<u8>>) -> anyhow::Result<()> {
+    fn handle(&mut self, event: &Event<Vec<u8>>) {
         match *event {
             Event::Online { id, peer, .. } => {
                 self.clients.push(ClientRow { id, beats: 0, cells: String::new() });
-                self.say(format_args!("{} online, from port {}", self.name(id), peer.port()))
+                self.say(format_args!("{} online, from port {}", self.name(id), peer.port()));
             }
             Event::Verdict { id, verdict, .. } => self.handle_verdict(id, verdict),
             Event::Offline { id, reason, .. } => {
-                self.say(format_args!("{} offline: {}", self.name(id), reason.name()))
+                self.say(format_args!("{} offline: {}", self.name(id), reason.name()));
             }
             Event::Stalled { stall, .. } => {
-                self.say(format_args!("this machine stood still for {:?}", stall.gap))
+                self.say(format_args!("this machine stood still for {:?}", stall.gap));
             }
-            _ => Ok(()),
+            _ => {}
         }
     }
 
-    fn handle_verdict(&mut self, id: SessionId, verdict: Verdict) -> anyhow::Result<()> {
+    fn handle_verdict(&mut self, id: SessionId, verdict: Verdict) {
         if self.frozen.as_ref().is_none_or(|frozen| frozen.id != id) {
             self.false_verdicts += 1;
         } else {
             self.verdict = Some((id, verdict, Instant::now()));
         }
-        self.say(format_args!("{} called dead: {verdict}", self.name(id)))
+        self.say(format_args!("{} called dead: {verdict}", self.name(id)));
     }
 
     fn name(&self, id: SessionId) -> String {
@@ -209,7 +223,8 @@ impl Stage {
         self.say(format_args!(
             "{} frozen (SIGSTOP): its kernel still answers, but it beats no more",
             self.name(id)
-        ))
+        ));
+        Ok(())
     }
 
     /// Draws the picture and compares what was measured with what was stated.
@@ -218,23 +233,23 @@ impl Stage {
         for client in &self.clients {
             writeln!(picture, "  {:<10} {}", self.name(client.id), client.cells.trim_end())?;
         }
-        print_text(format_args!(
+        self.print(format_args!(
             "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x called dead   \
              ({} ms each)\n",
             CELL.as_millis()
-        ))?;
+        ));
         let (_, verdict, at) = self.verdict.context("no verdict")?;
         let frozen = self.frozen.as_ref().context("nobody was frozen")?;
         let measured = at.duration_since(frozen.at);
         let stated = policy.bound_after_fault(TICK).context("the policy has no limit")?;
         let in_bound = verdict.bound.is_some_and(|bound| bound.contains(verdict.silence));
         let good = in_bound && stated.contains(measured) && self.false_verdicts == 0;
-        print_text(format_args!(
+        self.print(format_args!(
             "  from the freeze to the verdict: {:.3} s measured, {stated} stated\n  \
              verdicts on healthy clients: {}\n",
             measured.as_secs_f64(),
             self.false_verdicts
-        ))?;
+        ));
         Ok(if good { Exit::Success } else { Exit::Failure })
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Exit {
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  done: stopped by a signal, or standard output was closed by its reader
+  0  done: stopped by a signal, or the reader of standard output has gone (serve then goes on)
   1  something else failed
   2  the command line makes no sense, or its settings contradict each other
   3  serve could not listen on an address

@@ -26,26 +26,29 @@ use log::Log;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let log = match Log::start() {
-        Ok(log) => log,
-        Err(error) => {
-            output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
-            return Exit::Failure.into();
-        }
-    };
+    if let Err(error) = output::start_stderr() {
+        output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
+        return Exit::Failure.into();
+    }
+    let exit = run(cli);
+    output::flush_stderr();
+    exit.into()
+}
+
+fn run(cli: Cli) -> Exit {
     let filter = match EnvFilter::try_new(&cli.log) {
         Ok(filter) => filter,
         Err(error) => {
             // It may come from the environment, so it is said what it was.
             let why = format!("--log (or HEARTWIRE_LOG) is `{}`: {error}", cli.log);
             output::complain(&Usage(why).into());
-            return Exit::Usage.into();
+            return Exit::Usage;
         }
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(log.clone())
+        .with_writer(Log)
         .init();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
@@ -56,13 +59,11 @@ fn main() -> ExitCode {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(directory.as_deref()),
     };
-    log.flush();
-    let exit = outcome.unwrap_or_else(|error| {
+    outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {
             return Exit::Success;
         }
         output::complain(&error);
         Exit::of(&error)
-    });
-    exit.into()
+    })
 }

@@ -1,10 +1,12 @@
 //! Standard output and standard error: the only place that writes to either.
 
+mod sink;
+mod text;
+
 use core::fmt;
 use core::time::Duration;
-use std::io::{self, BufWriter, StdoutLock, Write};
-use std::sync::mpsc;
-use std::thread;
+use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use heartwire::v1::{Contract, Direction};
@@ -12,6 +14,30 @@ use heartwire::{Bound, Policy, Reason, TICK, Verdict};
 use serde_json::{Value, json};
 
 use crate::args::Format;
+
+pub(crate) use sink::{Queue, Sink, Target};
+pub(crate) use text::Text;
+
+/// How long the last lines may take at the end of the program.
+const FLUSH_WITHIN: Duration = Duration::from_millis(100);
+
+/// Standard error, once its thread runs.
+static STDERR: OnceLock<Sink<Text>> = OnceLock::new();
+
+/// Starts the thread that writes to standard error.
+pub(crate) fn start_stderr() -> io::Result<()> {
+    let sink = Sink::start(Target::Stderr, Text::default())?;
+    // A second call changes nothing.
+    let _ = STDERR.set(sink);
+    Ok(())
+}
+
+/// Gives standard error a moment for what is still to be written.
+pub(crate) fn flush_stderr() {
+    if let Some(stderr) = STDERR.get() {
+        stderr.flush(FLUSH_WITHIN);
+    }
+}
 
 /// Whether an error means that nobody reads our output any more, which is no failure.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -24,29 +50,28 @@ pub(crate) fn complain(error: &anyhow::Error) {
     say(format_args!("heartwire: {error:#}"));
 }
 
-/// Writes a line to standard error. There is nowhere to complain if that fails.
+/// Prints a line on standard error. Never waits: while nothing reads it, the oldest lines are dropped, and
+/// counted.
 pub(crate) fn say(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    print_stderr(format!("{line}\n").into_bytes());
 }
 
-/// Says something on the way out. Nobody may be reading standard error either, and the lock on it
-/// may be held by a thread that waits for that, so this waits for a moment only.
-pub(crate) fn say_in_leaving(line: &'static str) {
-    let (said, wait) = mpsc::channel();
-    thread::spawn(move || {
-        say(line);
-        // The program may have left meanwhile.
-        let _ = said.send(());
-    });
-    let _ = wait.recv_timeout(Duration::from_millis(100));
+/// Prints whole lines on standard error, as [`say`].
+pub(crate) fn print_stderr(lines: Vec<u8>) {
+    match STDERR.get() {
+        Some(stderr) => stderr.put(|text| text.push(lines)),
+        // There is nowhere to complain.
+        None => drop(io::stderr().write_all(&lines)),
+    }
 }
 
-/// Prints a line for people on standard output.
+/// Prints a line for people on standard output, and waits for it: for commands that run nothing else.
 pub(crate) fn print_text(line: impl fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
 /// Something to be printed, as text for people or as an object for programs.
+#[derive(Debug)]
 pub(crate) struct Line {
     /// The kind of event, the first word of the text and the field `event` of the object.
     pub(crate) event: &'static str,
@@ -58,7 +83,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// The line as it is printed.
-    pub(crate) fn render(self, time: SystemTime, format: Format) -> String {
+    pub(crate) fn render(&self, time: SystemTime, format: Format) -> String {
         match format {
             Format::Text => {
                 let time = humantime::format_rfc3339_millis(time);
@@ -66,29 +91,9 @@ impl Line {
             }
             Format::Json => {
                 let time = humantime::format_rfc3339_micros(time).to_string();
-                with(json!({ "time": time, "event": self.event }), self.fields).to_string()
+                with(json!({ "time": time, "event": self.event }), self.fields.clone()).to_string()
             }
         }
-    }
-}
-
-/// Standard output, buffered while more is coming.
-pub(crate) struct Printer {
-    out: BufWriter<StdoutLock<'static>>,
-    format: Format,
-}
-
-impl Printer {
-    pub(crate) fn new(format: Format) -> Self {
-        Self { out: BufWriter::new(io::stdout().lock()), format }
-    }
-
-    pub(crate) fn print(&mut self, time: SystemTime, line: Line) -> io::Result<()> {
-        writeln!(self.out, "{}", line.render(time, self.format))
-    }
-
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }
 
@@ -172,10 +177,37 @@ pub(crate) fn policy_fields(policy: &Policy) -> Value {
     })
 }
 
-/// The beginning of some data, safe to print: a peer cannot write control characters to a terminal.
-pub(crate) fn preview(data: &[u8]) -> String {
-    const SHOWN: usize = 64;
-    let shown = data.get(..SHOWN).unwrap_or(data);
-    let dots = if data.len() > SHOWN { "…" } else { "" };
+/// How much of some data is printed.
+pub(crate) const PREVIEW_LEN: usize = 64;
+
+/// The beginning of some data, which has `len` bytes in all, safe to print: a peer cannot write control
+/// characters to a terminal.
+pub(crate) fn preview(beginning: &[u8], len: usize) -> String {
+    let shown = beginning.get(..PREVIEW_LEN).unwrap_or(beginning);
+    let dots = if len > PREVIEW_LEN { "…" } else { "" };
     format!("\"{}{dots}\"", String::from_utf8_lossy(shown).escape_debug())
+}
+
+/// With commas between thousands.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let texts = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "12,345", "1,234,567"]);
+    }
 }

@@ -1,39 +1,41 @@
 //! `heartwire serve`.
 
+mod feed;
 mod listening;
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::time::Duration;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::{
-    AddressCaps, Agreed, ChannelHandler, Control, Event, Events, Handle, Handler, Rate, Resumer,
-    Server, ServerConfig, SessionId, SharedTokens, Tokens, TokensError, Wires, channel,
+    AddressCaps, Agreed, Control, Event, Handle, Handler, Rate, Server, ServerConfig, SessionId,
+    SharedTokens, Tokens, TokensError, Wires,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
-use crate::args::{
-    EventKind, Format, RateOrOff, ServeArgs, ServeData, ServeTlsArgs, TimeOrOff, WireArg,
-};
+use crate::args::{EventKind, RateOrOff, ServeArgs, ServeData, ServeTlsArgs, TimeOrOff, WireArg};
 use crate::exit::{Exit, Usage};
 use crate::output::{
-    Line, Printer, contract_fields, millis, preview, say, say_in_leaving, verdict_fields,
-    violation, with,
+    Line, Sink, Target, contract_fields, millis, preview, say, verdict_fields, violation, with,
 };
 use crate::signals::{Hangup, Stop};
+
+use feed::Feed;
 
 /// What the wire puts before each body.
 const HEAD_LEN: u64 = 8;
 
 /// On top of `--drain`: for closing the sockets and printing what happened.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// When all are closed: for printing what is still to be printed, and within the same time.
+const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
@@ -49,57 +51,58 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
-        if let Some((tokens, path)) = tokens.zip(args.tokens.clone()) {
-            runtime.spawn(reload_tokens(tokens, path, Hangup::listen()?));
-        }
-        if let Some(tls) = tls {
-            runtime.spawn(reload_tls(tls, Hangup::listen()?));
-        }
+        let files = Files { tokens: tokens.zip(args.tokens.clone()), tls };
+        runtime.spawn(files.reload(Hangup::listen()?));
         Stop::listen()?
     };
+    let output = Sink::start(Target::Stdout, Feed::new(args.format))?;
     let caps = config.caps_in_force();
-    let (sender, events) = channel();
     let on_data = args.on_data;
-    let server = Server::start(config, |_| OnData {
+    // Each shard holds one of these, and nothing comes through it but their end.
+    let (runs, mut ended) = mpsc::channel::<()>(1);
+    let server = Server::start(config, |_| OnEvents {
         on_data,
         printed: args.events.clone(),
-        events: sender.handler(),
+        output: output.clone(),
+        _runs: runs.clone(),
     })?;
-    drop(sender);
-
-    let mut printer = Printer::new(args.format);
-    printer.print(SystemTime::now(), listening::line(args, &server, caps, open_files)?)?;
-    printer.flush()?;
-    drop(printer);
-
-    // Printing has a thread of its own: when nobody reads our output, signals still get through.
-    let (format, handle) = (args.format, server.handle().clone());
-    let (printed, mut done) = oneshot::channel();
-    let printer = thread::Builder::new().name("printer".to_owned());
-    printer.spawn(move || printed.send(print_events(events, format, &handle)))?;
+    drop(runs);
+    let listening = listening::line(args, &server, caps, open_files)?;
+    output.put(|feed| feed.push_line(listening));
 
     runtime.block_on(async {
-        tokio::select! {
-            printed = &mut done => {
-                printed??;
-                return Ok(server.join()?);
+        let exit = tokio::select! {
+            _ = ended.recv() => Exit::Success,
+            () = stop.signal() => Exit::Success,
+            () = output.reader_gone(), if args.exit_with_reader => {
+                say("heartwire: stopping, because the reader of the events has gone");
+                Exit::Failure
             }
-            () = stop.signal() => {}
-        }
+        };
+        let by = Instant::now() + args.drain.saturating_add(CLOSE_WITHIN);
         server.handle().shut_down();
         tokio::select! {
-            printed = &mut done => {
-                printed??;
-                return Ok(server.join()?);
+            _ = ended.recv() => {}
+            () = stop.signal() => {
+                say("heartwire: stopped at once by a second signal");
+                return Ok(exit);
             }
-            () = stop.signal() => say_in_leaving("heartwire: stopped at once by a second signal"),
-            () = tokio::time::sleep(args.drain.saturating_add(CLOSE_WITHIN)) => say_in_leaving(
-                "heartwire: nobody reads the events; leaving without the last of them",
-            ),
+            () = sleep_until(by) => {
+                say("heartwire: leaving although not all sessions are closed");
+                return Ok(exit);
+            }
         }
-        anyhow::Ok(())
-    })?;
-    Ok(Exit::Success)
+        let stopped = stopped(server.handle());
+        output.put(|feed| feed.push_line(stopped));
+        tokio::select! {
+            _ = output.close() => server.join()?,
+            () = stop.signal() => say("heartwire: stopped at once by a second signal"),
+            () = sleep_until(by.min(Instant::now() + PRINT_WITHIN)) => {
+                say("heartwire: nothing reads the events; leaving without the last of them");
+            }
+        }
+        anyhow::Ok(exit)
+    })
 }
 
 fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
@@ -196,30 +199,45 @@ fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }
 
-/// Reads the certificates again at each SIGHUP. Sessions that are there stay.
-async fn reload_tls(tls: SharedServerTls, mut hangup: Hangup) {
-    loop {
-        hangup.signal().await;
-        match tls.reload() {
-            Ok(()) => say("heartwire: read the certificates again"),
-            Err(error) => say(format_args!(
-                "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
-            )),
+/// What SIGHUP reads again. Sessions that are there stay.
+struct Files {
+    tokens: Option<(SharedTokens, PathBuf)>,
+    tls: Option<SharedServerTls>,
+}
+
+impl Files {
+    async fn reload(self, mut hangup: Hangup) {
+        loop {
+            hangup.signal().await;
+            if self.tokens.is_none() && self.tls.is_none() {
+                say("heartwire: SIGHUP reads --tokens and --tls-cert again, and neither is given");
+            }
+            if let Some((tokens, path)) = &self.tokens {
+                reload_tokens(tokens, path);
+            }
+            if let Some(tls) = &self.tls {
+                reload_tls(tls);
+            }
         }
     }
 }
 
-/// Reads the tokens again at each SIGHUP. Sessions that are there stay.
-async fn reload_tokens(tokens: SharedTokens, path: PathBuf, mut hangup: Hangup) {
-    loop {
-        hangup.signal().await;
-        match tokens.reload(&path) {
-            Ok(()) => say(format_args!("heartwire: read {} again", path.display())),
-            Err(error) => say(format_args!(
-                "heartwire: cannot read {} again, and go on with the old tokens: {error}",
-                path.display()
-            )),
-        }
+fn reload_tls(tls: &SharedServerTls) {
+    match tls.reload() {
+        Ok(()) => say("heartwire: read the certificates again"),
+        Err(error) => say(format_args!(
+            "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+        )),
+    }
+}
+
+fn reload_tokens(tokens: &SharedTokens, path: &Path) {
+    match tokens.reload(path) {
+        Ok(()) => say(format_args!("heartwire: read {} again", path.display())),
+        Err(error) => say(format_args!(
+            "heartwire: cannot read {} again, and go on with the old tokens: {error}",
+            path.display()
+        )),
     }
 }
 
@@ -261,18 +279,17 @@ fn raise_open_files() -> Option<u64> {
     None
 }
 
-/// An event and when it happened, which may be a while before it is printed.
-type Stamped = (SystemTime, Event<Vec<u8>>);
-
-/// Sends data back where that is asked for, and passes on what is to be printed.
+/// Sends data back where that is asked for, and passes on what is to be printed. It never has a shard
+/// wait: printing decides neither who is let in nor whose data is read.
 #[derive(Debug)]
-struct OnData {
+struct OnEvents {
     on_data: ServeData,
     printed: Vec<EventKind>,
-    events: ChannelHandler<Stamped>,
+    output: Sink<Feed>,
+    _runs: mpsc::Sender<()>,
 }
 
-impl Handler for OnData {
+impl Handler for OnEvents {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         // An answer is never too long, see `check_answers_fit`, and is sent on the session's own
         // shard, which is never busy for itself. So an error means that the session has ended, or
@@ -284,44 +301,15 @@ impl Handler for OnData {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        if kind(&event).is_none_or(|kind| self.printed.contains(&kind)) {
-            self.events.forward((SystemTime::now(), event.to_owned()));
+        if feed::kind(&event).is_none_or(|kind| self.printed.contains(&kind)) {
+            let time = SystemTime::now();
+            self.output.put(|feed| feed.push(time, &event));
         }
-    }
-
-    fn has_room(&mut self, resumer: &Resumer) -> bool {
-        self.events.has_room(resumer)
     }
 }
 
-/// Which kind of event this is, of those that can be left out.
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
-fn kind<D>(event: &Event<D>) -> Option<EventKind> {
-    match event {
-        Event::Online { .. } | Event::Promise { .. } | Event::Health { .. } => {
-            Some(EventKind::Online)
-        }
-        Event::Data { .. } => Some(EventKind::Data),
-        Event::Verdict { .. } => Some(EventKind::Verdict),
-        Event::Offline { .. } => Some(EventKind::Offline),
-        _ => None,
-    }
-}
-
-fn print_events(mut events: Events<Stamped>, format: Format, server: &Handle) -> io::Result<()> {
-    let mut printer = Printer::new(format);
-    while let Some((time, event)) = events.recv_blocking() {
-        printer.print(time, line(&event))?;
-        while let Some((time, event)) = events.try_recv() {
-            printer.print(time, line(&event))?;
-        }
-        printer.flush()?;
-    }
-    printer.print(SystemTime::now(), stopped(server))?;
-    printer.flush()
-}
-
-fn line(event: &Event<Vec<u8>>) -> Line {
+/// What is printed of an event; of data it has the beginning, and `bytes` is the length of all of it.
+fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
     match event {
         Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
         Event::Promise { id, beat, limit } => Line {
@@ -345,11 +333,11 @@ fn line(event: &Event<Vec<u8>>) -> Line {
         },
         Event::Data { id, data } => Line {
             event: "data",
-            text: format!("{id} {} B {}", data.len(), preview(data)),
+            text: format!("{id} {bytes} B {}", preview(data, bytes)),
             fields: json!({
                 "session": id.to_string(),
-                "bytes": data.len(),
-                "preview": preview(data),
+                "bytes": bytes,
+                "preview": preview(data, bytes),
             }),
         },
         Event::Verdict { id, peer, verdict } => Line {

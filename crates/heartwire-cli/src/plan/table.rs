@@ -6,6 +6,7 @@ use heartwire::plan::{End, Fault, NotLost, Outcome, Setup};
 use heartwire::{Bound, Side};
 
 use super::Report;
+use crate::output::grouped;
 
 /// The plan, without a line break at its end.
 pub(super) fn render(report: &Report) -> String {
@@ -186,28 +187,4 @@ fn write_warnings(out: &mut String, setup: &Setup) -> fmt::Result {
         writeln!(out, "  {warning}")?;
     }
     Ok(())
-}
-
-/// With commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_grouped() {
-        let texts = [0, 999, 1_000, 12_345, 1_234_567].map(grouped);
-        assert_eq!(texts, ["0", "999", "1,000", "12,345", "1,234,567"]);
-    }
 }

@@ -177,16 +177,32 @@ const SERVE: &[&str] = &[
 ];
 
 #[test]
-fn a_reader_that_leaves_ends_the_program_without_a_complaint() {
-    let mut command = heartwire(SERVE);
-    let (mut process, output, listening) = server_with_output(command.stderr(Stdio::piped()));
-    let complaints = Lines::of(process.0.stderr.take().unwrap());
-    drop(output);
-    // Noticed with the next event.
-    let _peer = Peer::connect(address(&listening));
-    assert_eq!(process.exit_code(), Some(0));
-    assert!(complaints.all().is_empty(), "{:?}", complaints.all());
+fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
+    let gone = |more: &[&str]| {
+        let mut command = heartwire(SERVE);
+        let command = command.args(more).stderr(Stdio::piped());
+        let (mut process, output, listening) = server_with_output(command);
+        let said = Lines::of(process.0.stderr.take().unwrap());
+        drop(output);
+        // Noticed with the next event.
+        let peer = Peer::connect(address(&listening));
+        (process, said, peer, address(&listening))
+    };
+    let (mut process, said, mut peer, addr) = gone(&[]);
+    said.line("standard output cannot be written, and is tried again each second");
+    peer.expect_echo(b"still there");
+    Peer::connect(addr).expect_echo(b"let in");
+    process.signal(Signal::TERM);
+    assert_eq!(process.exit_within(in_time(ms(5000))).0, Some(0));
 
+    let (mut process, said, mut peer, _) = gone(&["--exit-with-reader"]);
+    said.line("stopping, because the reader of the events has gone");
+    peer.read_to_end();
+    assert_eq!(process.exit_code(), Some(1));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_other_commands_without_a_complaint() {
     // A man page and completions end with their reader, too.
     for args in [["completions", "zsh"], ["man", "--log=warn"], ["help", "serve"]] {
         let mut process = Process::spawn(heartwire(&args).stdout(Stdio::piped()));

@@ -1,0 +1,112 @@
+//! Text that waits to be printed.
+
+use core::mem;
+use std::collections::VecDeque;
+
+use super::sink::Queue;
+
+/// Bytes that may wait: what a pipe holds four times over.
+const BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes that are written at one go, unless one line is longer.
+const AT_ONE_GO: usize = 16 * 1024;
+
+/// Lines of text, or bytes. What comes while too much waits is up to who puts it in: to
+/// [push out](Self::push) the oldest, which is counted, or to wait for [room](Self::has_room).
+#[derive(Debug, Default)]
+pub(crate) struct Text {
+    waiting: VecDeque<Vec<u8>>,
+    len: usize,
+    dropped: u64,
+}
+
+impl Text {
+    pub(crate) fn has_room(&self) -> bool {
+        self.len < BYTES_MAX
+    }
+
+    /// Adds something whole. The oldest lines make room for it.
+    pub(crate) fn push(&mut self, text: Vec<u8>) {
+        while !self.has_room() {
+            let Some(oldest) = self.waiting.pop_front() else { break };
+            self.len -= oldest.len();
+            self.dropped += 1;
+        }
+        self.len += text.len();
+        self.waiting.push_back(text);
+    }
+}
+
+/// Text as it waits, after this many lines that were dropped.
+pub(crate) type Item = (u64, Vec<u8>);
+
+impl Queue for Text {
+    type Item = Item;
+
+    fn take(&mut self, items: &mut Vec<Item>) {
+        let mut len = 0;
+        while len < AT_ONE_GO {
+            let Some(text) = self.waiting.pop_front() else { return };
+            len += text.len();
+            self.len -= text.len();
+            // What was dropped was older than all that waits.
+            items.push((mem::take(&mut self.dropped), text));
+        }
+    }
+
+    fn render((dropped, line): &Item, text: &mut Vec<u8>) {
+        if *dropped > 0 {
+            let dropped = format!("heartwire: {dropped} lines were dropped here\n");
+            text.extend_from_slice(dropped.as_bytes());
+        }
+        text.extend_from_slice(line);
+    }
+
+    fn lost(&mut self, (dropped, _): Item) {
+        self.dropped += dropped + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is printed of all that waits.
+    fn printed(text: &mut Text) -> String {
+        let (mut items, mut all) = (Vec::new(), Vec::new());
+        loop {
+            text.take(&mut items);
+            if items.is_empty() {
+                return String::from_utf8(all).unwrap();
+            }
+            items.drain(..).for_each(|item| Text::render(&item, &mut all));
+        }
+    }
+
+    #[test]
+    fn the_oldest_lines_make_room_and_are_counted() {
+        let mut text = Text::default();
+        let line = |n: usize| format!("{n:>1023}\n");
+        for n in 0..300 {
+            text.push(line(n).into_bytes());
+        }
+        assert_eq!(text.len, BYTES_MAX);
+        let mut all = "heartwire: 44 lines were dropped here\n".to_owned();
+        (44..300).for_each(|n| all.push_str(&line(n)));
+        assert_eq!(printed(&mut text), all);
+        assert_eq!(printed(&mut text), "");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_counted_with_the_next_line() {
+        let mut text = Text { dropped: 5, ..Text::default() };
+        text.push(b"lost\n".to_vec());
+        let mut items = Vec::new();
+        text.take(&mut items);
+        items.drain(..).for_each(|item| text.lost(item));
+        // Not by itself, or a stream that takes nothing would be written again and again.
+        assert_eq!(printed(&mut text), "");
+        text.push(b"next\n".to_vec());
+        assert_eq!(printed(&mut text), "heartwire: 6 lines were dropped here\nnext\n");
+    }
+}

@@ -1,0 +1,422 @@
+//! Events that wait to be printed, and which of them are left out when nothing reads what is printed.
+
+use core::mem;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::SystemTime;
+
+use heartwire::server::Event;
+use serde_json::json;
+
+use super::line;
+use crate::args::{EventKind, Format};
+use crate::output::{Line, PREVIEW_LEN, Queue, grouped};
+
+/// While more than this waits, data is not printed: it is what a client can send without end. Some
+/// 15 MB, and more than the frames of the largest read, or a burst of small ones would not be printed though
+/// printing is fast enough.
+const DATA_MAX: usize = 32 * 1024;
+
+/// While more than this waits, what is outdated is left out: see [`Feed`]. More than [`DATA_MAX`], so that
+/// all of a session is told where only data comes too fast.
+const ALL_MAX: usize = 2 * DATA_MAX;
+
+/// Events taken at one go.
+const BATCH: usize = 256;
+
+/// The queue in front of standard output. It takes whatever comes, and is bounded all the same:
+///
+/// - beyond [`DATA_MAX`] events, data is left out;
+/// - beyond [`ALL_MAX`] events, so is a session that comes and goes without any of it being printed; and
+///   of what a session says of itself, and of what concerns the server, the newest replaces what waits.
+///
+/// So each session that is there, or was printed, has a few events that wait, and their number is bounded by
+/// that of the sessions. Everything that is left out is counted, and the counts are printed where it would
+/// have been.
+#[derive(Debug)]
+pub(super) struct Feed {
+    format: Format,
+    waiting: BTreeMap<u64, News>,
+    /// Where the next event comes in `waiting`.
+    next: u64,
+    /// Where in `waiting` it is said what was left out.
+    gap: Option<u64>,
+    left_out: LeftOut,
+    /// What waits of each session, and of the server itself, in order.
+    by_owner: HashMap<Owner, VecDeque<(u64, Kind)>>,
+}
+
+/// The number of a session; `None` for the server itself.
+type Owner = Option<u64>;
+
+/// Something to be printed.
+#[derive(Debug)]
+pub(super) struct News {
+    owner: Owner,
+    time: SystemTime,
+    format: Format,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// An event with the beginning of its data, and the length of all of it.
+    Event(Event<Vec<u8>>, usize),
+    Gap(LeftOut),
+    Line(Line),
+}
+
+/// How many events are not printed since that was last said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    data: u64,
+    sessions: u64,
+    outdated: u64,
+}
+
+/// What an event is to the rules of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Online,
+    Data,
+    Promise,
+    Health,
+    Verdict,
+    Offline,
+    /// Of the server itself.
+    Server(mem::Discriminant<Event<Vec<u8>>>),
+}
+
+impl Feed {
+    pub(super) fn new(format: Format) -> Self {
+        Self {
+            format,
+            waiting: BTreeMap::new(),
+            next: 0,
+            gap: None,
+            left_out: LeftOut::default(),
+            by_owner: HashMap::new(),
+        }
+    }
+
+    /// Adds what a server told; of data, the beginning.
+    pub(super) fn push(&mut self, time: SystemTime, event: &Event<&[u8]>) {
+        let (owner, kind) = sort(event);
+        self.add(time, owner, kind, || {
+            let Event::Data { id, data } = *event else { return What::Event(event.to_owned(), 0) };
+            let shown = data.get(..PREVIEW_LEN).unwrap_or(data);
+            What::Event(Event::Data { id, data: shown.to_vec() }, data.len())
+        });
+    }
+
+    /// Adds a line that is not about an event.
+    pub(super) fn push_line(&mut self, line: Line) {
+        self.insert(SystemTime::now(), None, What::Line(line));
+    }
+
+    fn add(&mut self, time: SystemTime, owner: Owner, kind: Kind, what: impl FnOnce() -> What) {
+        if kind == Kind::Data && self.waiting.len() >= DATA_MAX {
+            return self.leave_out(time, LeftOut { data: 1, ..LeftOut::default() });
+        }
+        if self.waiting.len() >= ALL_MAX {
+            let left_out = match kind {
+                Kind::Offline => self.take_back_unseen(owner),
+                Kind::Promise | Kind::Health | Kind::Server(_) => {
+                    self.take_back_outdated(owner, kind)
+                }
+                Kind::Online | Kind::Data | Kind::Verdict => LeftOut::default(),
+            };
+            self.leave_out(time, left_out);
+            if left_out.sessions > 0 {
+                return;
+            }
+        }
+        let place = self.insert(time, owner, what());
+        self.by_owner.entry(owner).or_default().push_back((place, kind));
+    }
+
+    fn insert(&mut self, time: SystemTime, owner: Owner, what: What) -> u64 {
+        let place = self.next;
+        self.next += 1;
+        self.waiting.insert(place, News { owner, time, format: self.format, what });
+        place
+    }
+
+    /// Counts what is left out, and has it said here, unless that is still to be said of earlier events.
+    fn leave_out(&mut self, time: SystemTime, more: LeftOut) {
+        if more == LeftOut::default() {
+            return;
+        }
+        self.left_out.data += more.data;
+        self.left_out.sessions += more.sessions;
+        self.left_out.outdated += more.outdated;
+        if self.gap.is_none() {
+            self.gap = Some(self.insert(time, None, What::Gap(LeftOut::default())));
+        }
+    }
+
+    /// Removes all of a session that has ended and of which nothing was printed; says what that was.
+    fn take_back_unseen(&mut self, owner: Owner) -> LeftOut {
+        let Some(places) = self.by_owner.get(&owner) else { return LeftOut::default() };
+        if places.front().is_none_or(|&(_, kind)| kind != Kind::Online) {
+            return LeftOut::default();
+        }
+        let mut left_out = LeftOut { sessions: 1, ..LeftOut::default() };
+        for (place, kind) in self.by_owner.remove(&owner).unwrap_or_default() {
+            self.waiting.remove(&place);
+            left_out.data += u64::from(kind == Kind::Data);
+        }
+        left_out
+    }
+
+    /// Removes what waits of that kind, which something newer replaces; says how much that was.
+    fn take_back_outdated(&mut self, owner: Owner, kind: Kind) -> LeftOut {
+        let Some(places) = self.by_owner.get_mut(&owner) else { return LeftOut::default() };
+        let mut left_out = LeftOut::default();
+        places.retain(|&(place, other)| {
+            if other == kind {
+                self.waiting.remove(&place);
+                left_out.outdated += 1;
+            }
+            other != kind
+        });
+        left_out
+    }
+}
+
+impl Queue for Feed {
+    type Item = News;
+
+    fn take(&mut self, items: &mut Vec<News>) {
+        while items.len() < BATCH {
+            let Some((place, mut news)) = self.waiting.pop_first() else { return };
+            match &mut news.what {
+                What::Gap(left_out) => {
+                    *left_out = mem::take(&mut self.left_out);
+                    self.gap = None;
+                }
+                What::Event(..) | What::Line(_) => self.forget(news.owner, place),
+            }
+            items.push(news);
+        }
+    }
+
+    fn render(item: &News, text: &mut Vec<u8>) {
+        let line = match &item.what {
+            What::Event(event, bytes) => &line(event, *bytes),
+            What::Gap(left_out) => &left_out.line(),
+            What::Line(line) => line,
+        };
+        text.extend_from_slice(line.render(item.time, item.format).as_bytes());
+        text.push(b'\n');
+    }
+
+    /// Only on the way out, which says so.
+    fn lost(&mut self, _: News) {}
+}
+
+impl Feed {
+    /// The first event that waited of this session has been taken.
+    fn forget(&mut self, owner: Owner, place: u64) {
+        let Some(places) = self.by_owner.get_mut(&owner) else { return };
+        if places.front().is_some_and(|&(first, _)| first == place) {
+            places.pop_front();
+        }
+        if places.is_empty() {
+            self.by_owner.remove(&owner);
+        }
+    }
+}
+
+impl LeftOut {
+    fn line(self) -> Line {
+        let Self { data, sessions, outdated } = self;
+        let counts = [
+            (data, "data events"),
+            (sessions, "sessions that came and went"),
+            (outdated, "events that newer ones replace"),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        let text: Vec<_> =
+            counts.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
+        Line {
+            event: "unprinted",
+            text: format!("{}: they came faster than this is read", text.join(", ")),
+            fields: json!({ "data": data, "sessions": sessions, "outdated": outdated }),
+        }
+    }
+}
+
+/// Whose event it is, and what the queue does with such.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not of a session is of the server")]
+fn sort(event: &Event<&[u8]>) -> (Owner, Kind) {
+    let (id, kind) = match *event {
+        Event::Online { id, .. } => (id, Kind::Online),
+        Event::Data { id, .. } => (id, Kind::Data),
+        Event::Promise { id, .. } => (id, Kind::Promise),
+        Event::Health { id, .. } => (id, Kind::Health),
+        Event::Verdict { id, .. } => (id, Kind::Verdict),
+        Event::Offline { id, .. } => (id, Kind::Offline),
+        ref other => {
+            // The kind of event, whatever its lifetime.
+            return (None, Kind::Server(mem::discriminant(&other.to_owned())));
+        }
+    };
+    (Some(id.as_u64()), kind)
+}
+
+/// Which of the kinds that can be left out by `--events` this event is.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
+pub(super) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {
+    match event {
+        Event::Online { .. } | Event::Promise { .. } | Event::Health { .. } => {
+            Some(EventKind::Online)
+        }
+        Event::Data { .. } => Some(EventKind::Data),
+        Event::Verdict { .. } => Some(EventKind::Verdict),
+        Event::Offline { .. } => Some(EventKind::Offline),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use heartwire::server::Refusal;
+
+    use super::*;
+
+    /// A queue whose events are printed as the texts that they are added with.
+    struct Rig(Feed);
+
+    impl Rig {
+        fn new() -> Self {
+            Self(Feed::new(Format::Json))
+        }
+
+        fn add(&mut self, owner: u64, kind: Kind) {
+            let line = Line {
+                event: "event",
+                text: String::new(),
+                fields: json!([owner, kind_name(kind)]),
+            };
+            self.0.add(SystemTime::UNIX_EPOCH, Some(owner), kind, || What::Line(line));
+        }
+
+        fn fill(&mut self, count: usize) {
+            (0..count).for_each(|n| self.add(1_000_000 + u64::try_from(n).unwrap(), Kind::Online));
+        }
+
+        /// The next `most` of what is printed.
+        fn take(&mut self, most: usize) -> Vec<String> {
+            let (mut all, mut items) = (Vec::new(), Vec::new());
+            while all.len() < most {
+                self.0.take(&mut items);
+                if items.is_empty() {
+                    break;
+                }
+                all.extend(items.drain(..).map(|news| match news.what {
+                    What::Line(line) => line.fields.to_string(),
+                    What::Gap(left_out) => left_out.line().text,
+                    What::Event(event, _) => format!("{event:?}"),
+                }));
+            }
+            all
+        }
+
+        /// What is printed after `skipped` of it.
+        fn rest(&mut self, skipped: usize) -> Vec<String> {
+            self.take(usize::MAX).split_off(skipped)
+        }
+    }
+
+    fn kind_name(kind: Kind) -> &'static str {
+        match kind {
+            Kind::Online => "online",
+            Kind::Data => "data",
+            Kind::Promise => "promise",
+            Kind::Health => "health",
+            Kind::Verdict => "verdict",
+            Kind::Offline => "offline",
+            Kind::Server(_) => "server",
+        }
+    }
+
+    const FASTER: &str = "they came faster than this is read";
+
+    #[test]
+    fn data_that_comes_faster_than_it_is_printed_is_counted_where_it_would_be() {
+        let mut rig = Rig::new();
+        rig.fill(DATA_MAX - 1);
+        for _ in 0..1235 {
+            rig.add(1, Kind::Data);
+        }
+        rig.add(1, Kind::Offline);
+        rig.add(1, Kind::Data);
+        let gap = format!("1,235 data events: {FASTER}");
+        assert_eq!(rig.rest(DATA_MAX - 1), ["[1,\"data\"]", &gap, "[1,\"offline\"]"]);
+        // Once there is room it is printed again.
+        rig.add(1, Kind::Data);
+        assert_eq!(rig.rest(0), ["[1,\"data\"]"]);
+    }
+
+    #[test]
+    fn only_what_nothing_was_printed_of_is_left_out_and_only_when_too_much_waits() {
+        let mut rig = Rig::new();
+        rig.add(1, Kind::Online);
+        assert_eq!(rig.take(1).len(), 1);
+        rig.add(2, Kind::Online);
+        rig.add(2, Kind::Offline);
+        rig.add(3, Kind::Online);
+        rig.fill(ALL_MAX - 3);
+        for kind in [Kind::Online, Kind::Promise, Kind::Health, Kind::Verdict, Kind::Offline] {
+            rig.add(4, kind);
+        }
+        for owner in [1, 3] {
+            rig.add(owner, Kind::Verdict);
+            rig.add(owner, Kind::Offline);
+        }
+        rig.add(5, Kind::Online);
+        let all = rig.rest(0);
+        assert_eq!(all[..2], ["[2,\"online\"]", "[2,\"offline\"]"]);
+        let gap = format!("2 sessions that came and went: {FASTER}");
+        let last = [&gap, "[1,\"verdict\"]", "[1,\"offline\"]", "[5,\"online\"]"];
+        assert_eq!(all[2 + ALL_MAX - 3..], last);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_by_the_sessions_that_are_there() {
+        let mut rig = Rig::new();
+        let refusing = sort(&Event::Refusing { cause: Refusal::SessionLimit }).1;
+        for n in 0..10_u64 {
+            rig.add(n, Kind::Online);
+        }
+        assert_eq!(rig.take(10).len(), 10);
+        // Beside ALL_MAX: what the ten, and the last to come, say of themselves; of the server; and
+        // the count.
+        let most = ALL_MAX + 2 * 10 + 3 + 2;
+        for n in 10..200_000 {
+            rig.add(n, Kind::Online);
+            rig.add(n, Kind::Data);
+            rig.add(n, Kind::Promise);
+            rig.add(n, Kind::Offline);
+            rig.add(n % 10, Kind::Health);
+            rig.add(n % 10, Kind::Promise);
+            let line = Line { event: "refusing", text: String::new(), fields: json!([]) };
+            rig.0.add(SystemTime::UNIX_EPOCH, None, refusing, || What::Line(line));
+            assert!(rig.0.waiting.len() <= most, "{}", rig.0.waiting.len());
+        }
+        rig.take(usize::MAX);
+        assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty());
+    }
+
+    #[test]
+    fn of_what_a_session_says_of_itself_the_newest_is_kept() {
+        let mut rig = Rig::new();
+        rig.add(1, Kind::Health);
+        rig.fill(ALL_MAX - 1);
+        rig.add(1, Kind::Promise);
+        rig.add(1, Kind::Health);
+        rig.add(1, Kind::Health);
+        let gap = format!("2 events that newer ones replace: {FASTER}");
+        assert_eq!(rig.rest(ALL_MAX - 1), ["[1,\"promise\"]", &gap, "[1,\"health\"]"]);
+    }
+}

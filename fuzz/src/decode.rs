@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire_core::frame::{self, Decoded, Frame, Kind};
 use heartwire_core::v1::{
-    BEAT_LEN, Beat, Bye, DETAIL_LEN_MAX, Hello, Offer, Retry, Terms, Welcome,
+    BEAT_LEN, Beat, Bye, DETAIL_LEN_MAX, HELLO_LEN_MAX, Hello, Offer, Retry, Terms, Welcome,
 };
 use heartwire_core::{Caps, Connection, Event, Policy, Settings, Violation, Wire};
 
@@ -113,6 +113,12 @@ fn server() -> Settings {
 }
 
 fn hello(body: &[u8]) {
+    // Of a HELLO that begins with its versions, these alone tell whether there is one in common.
+    if let [0xa1..=0xb7, 0, 0x82, lowest @ 0..24, highest @ 0..24, ..] = *body {
+        let is_later = lowest <= highest && !(lowest..=highest).contains(&1);
+        let is_short = body.len() <= HELLO_LEN_MAX as usize;
+        assert_eq!(refused_for_its_versions(body), is_later && is_short);
+    }
     let (mut frame, mut again) = (Vec::new(), Vec::new());
     let of = |event| if let Event::Hello(hello) = event { Some(hello) } else { None };
     let Some(hello) = receive(server(), Kind::Hello, body, &mut frame, of) else { return };
@@ -120,6 +126,14 @@ fn hello(body: &[u8]) {
     let back = receive(server(), Kind::Hello, &encoded[frame::HEAD_LEN..], &mut again, of);
     assert_eq!(back, Some(hello), "what was written is read");
     assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded), "and written alike");
+}
+
+fn refused_for_its_versions(body: &[u8]) -> bool {
+    let Some(head) = frame::head(Kind::Hello, body.len()) else { return false };
+    let frame = [&head, body].concat();
+    let mut connection = Connection::new(server(), at(START));
+    let received = connection.handle_received(at(START), &mut frame.as_slice());
+    matches!(received, Err(Violation::NoCommonVersion { .. }))
 }
 
 /// A client that takes any contract there can be.

@@ -147,9 +147,11 @@ impl<'a> End<'a> {
             let longest = to_client.limit_for(to_client.promise_max()).max(Some(limit));
             assert!(longest <= Some(offer.limit_ceiling()), "{to_client:?}");
         }
+        assert!(to_client.ceiling() <= offer.limit_ceiling(), "{to_client:?}");
         assert!(wake_bytes <= 64 * 1024);
         for direction in [to_server, to_client] {
             if let Some(limit) = direction.limit() {
+                assert!(limit <= direction.ceiling(), "{direction:?}");
                 assert!(limit >= direction.beat().expect("it is judged") * 2, "{direction:?}");
             }
         }

@@ -17,7 +17,7 @@ use crate::liveness::{Cause, Liveness, Verdict};
 use crate::policy::{Bound, Policy, Side};
 use crate::stall::Stall;
 use crate::time::Instant;
-use crate::v1::{self, Bye, Contract, Health, Hello, VERSION, Welcome};
+use crate::v1::{self, Bye, Contract, Health, Hello, Welcome};
 use crate::violation::Violation;
 
 /// A frame may take this long per KiB of its body on top of [`Caps::frame`]: 1 KiB/s is slower than
@@ -316,10 +316,6 @@ impl Connection {
 
     fn handle_hello<'a>(&mut self, body: &'a [u8]) -> Result<Event<'a>, Violation> {
         let hello = Hello::decode(body)?;
-        let (lowest, highest) = hello.versions;
-        if !(lowest..=highest).contains(&VERSION) {
-            return Err(Violation::NoCommonVersion { lowest, highest });
-        }
         self.stage = Stage::Deciding;
         // Whoever has to wait for an answer says nothing meanwhile, and is not judged by that.
         self.liveness.set_policy(Policy::agreed(None, None, None));

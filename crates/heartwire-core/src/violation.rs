@@ -74,7 +74,7 @@ pub enum Violation {
         /// The longest promise that is accepted.
         max: Duration,
     },
-    /// The peer beats far more often than agreed, and went on after it was told.
+    /// The peer beats far more often than agreed.
     TooFast,
 }
 
@@ -156,9 +156,7 @@ impl fmt::Display for Violation {
             Self::PromiseTooLong { promise, max } => {
                 write!(f, "a beat promised the next one in {promise:?}, and {max:?} is the most")
             }
-            Self::TooFast => {
-                f.write_str("beats came far more often than agreed, in spite of a warning")
-            }
+            Self::TooFast => f.write_str("beats came far more often than agreed"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use heartwire::Reason;
-use heartwire::client::{Event, Farewell};
+use heartwire::client::{ConnectError, Event, Farewell};
 use heartwire::kernel::KernelReport;
 use heartwire::v1::{Retry, Welcome};
 use serde_json::{Value, json};
@@ -60,7 +60,11 @@ pub(super) fn line(event: &Event) -> Line {
         Event::Failed { error } => Line {
             event: "failed",
             text: error.to_string(),
-            fields: json!({ "error": error.to_string(), "retryable": error.is_retryable() }),
+            fields: json!({
+                "error": error.to_string(),
+                "violation": broken_rule(error),
+                "retryable": error.is_retryable(),
+            }),
         },
         Event::Stalled(stall) => Line {
             event: "stalled",
@@ -74,6 +78,11 @@ pub(super) fn line(event: &Event) -> Line {
             fields: json!({ "detail": other.to_string() }),
         },
     }
+}
+
+/// The name of the rule that a server broke before its WELCOME.
+fn broken_rule(error: &ConnectError) -> Option<&'static str> {
+    if let ConnectError::NoWelcome { reason, .. } = error { violation(*reason) } else { None }
 }
 
 fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {

@@ -192,7 +192,7 @@ const OF_CONNECT: &[(&str, &str)] = &[
     ("connecting", "attempt"),
     ("online", "peer kernel wire"),
     ("offline", "peer reason detail violation unsent beats farewell"),
-    ("failed", "error retryable"),
+    ("failed", "error violation retryable"),
     ("waiting", "wait_ms attempt"),
     ("stalled", "gap_ms"),
     ("closed", ""),

@@ -100,7 +100,7 @@ fn a_server_can_insist_on_either_wire() {
             let mut tutorials = Peer::connect(server.addr);
             tutorials.send(&HEART);
             assert_eq!(tutorials.read_to_end(), b"", "v0 knows no BYE");
-            server.log.line("a HEART at the wrong time");
+            server.log.line("violation=\"unexpected\"");
             let mut old = Client::start_plain(server.addr, &["--wire", "v0", "--retry", "never"]);
             assert_eq!(old.process.exit_code(), Some(4));
             let client = Client::start_plain(server.addr, &[]);

@@ -14,6 +14,7 @@ TOO_OFTEN = 1
 DATA_MAX = PAD_MAX = 65_536
 FRAME_TIME = 30.0
 CREDIT = 64
+CREDIT_TIME = 15 * 60
 
 
 def say(event, **fields):
@@ -170,7 +171,8 @@ class Connection:
         half = min(intervals, default=self.inward.floor) / 2e3
         gained = int((time.monotonic() - self.credited_at) / half)
         self.credited_at += gained * half
-        self.credit = max(self.credit, min(self.credit + gained, max(gained, CREDIT))) - 1
+        most = max(CREDIT, int(CREDIT_TIME / half), gained)
+        self.credit = max(self.credit, min(self.credit + gained, most)) - 1
         if self.credit < -CREDIT:
             raise Wrong("too_fast")
         if self.credit == -1:

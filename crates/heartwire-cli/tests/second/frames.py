@@ -1,6 +1,10 @@
 """Frames, the CBOR in them, and what two ends agree on."""
 
 import struct
+import sys
+
+# Values may be nested as deep as a frame is long.
+sys.setrecursionlimit(10_000)
 
 HEAD = struct.Struct("<ii")
 HEART, DATA, HELLO, WELCOME, BYE, PAD = range(6)
@@ -70,6 +74,8 @@ def uncbor(body, at):
         return (items if major == 4 else Odd()), at
     if major == 6:
         _, at = uncbor(body, at)
+    if major == 7 and code == 24 and number < 32:
+        raise ValueError("a simple value that has a shorter form")
     return Odd(), at
 
 
@@ -136,14 +142,33 @@ def control(kind, keys, **values):
     return frame(kind, cbor(pairs))
 
 
+def map_head(body):
+    """How many entries there are, and where the first one begins."""
+    major, code = body[0] >> 5, body[0] & 31
+    if major != 5 or code == 31:
+        raise ValueError("not a map of definite length")
+    # A head of an integer is a head of a map but for its major type.
+    return uncbor(bytes([code]) + body[1:], 0)
+
+
+def offered_versions(body):
+    """The versions in a HELLO, whatever else is in it; None if they are not to be found."""
+    try:
+        count, at = map_head(body)
+        for _ in range(count):
+            key, at = uncbor(body, at)
+            value, at = uncbor(body, at)
+            if isinstance(key, int) and key == 0:
+                return value if is_versions(value) else None
+    except (ValueError, IndexError):
+        pass
+    return None
+
+
 def read_control(body, keys, wrong):
     values, seen = {}, set()
     try:
-        major, code = body[0] >> 5, body[0] & 31
-        if major != 5 or code == 31:
-            raise ValueError("not a map of definite length")
-        # A head of an integer is a head of a map but for its major type.
-        count, at = uncbor(bytes([code]) + body[1:], 0)
+        count, at = map_head(body)
         for _ in range(count):
             key, at = uncbor(body, at)
             value, at = uncbor(body, at)
@@ -157,7 +182,7 @@ def read_control(body, keys, wrong):
                 values[name] = value
         if at != len(body) or any(must and name not in values for name, _, must in keys.values()):
             raise ValueError("too much, or too little")
-    except (ValueError, IndexError, RecursionError) as error:
+    except (ValueError, IndexError) as error:
         raise Wrong(wrong) from error
     return values
 
@@ -197,17 +222,16 @@ def suits(welcome, hello):
     """Whether a client can live with a WELCOME."""
     for side in ("server", "client"):
         beat, limit = welcome.get(f"{side}_beat"), welcome.get(f"{side}_limit")
-        if limit is not None and (beat is None or limit < 2 * beat):
+        if limit is not None and (beat is None or not 2 * beat <= limit <= welcome[f"{side}_ceiling"]):
             return False
     beat, limit = welcome.get("server_beat"), welcome.get("client_limit")
     if beat is not None and beat < hello.get("floor", U32 + 1):
         return False
     if (limit is None) != ("limit" not in hello):
         return False
-    ceiling = welcome["client_ceiling"]
-    if limit is not None and not hello["limit"] <= limit <= ceiling <= ceiling_of(hello):
+    if limit is not None and limit < hello["limit"]:
         return False
-    return welcome["version"] == VERSION
+    return welcome["client_ceiling"] <= ceiling_of(hello) and welcome["version"] == VERSION
 
 
 class Direction:

@@ -36,6 +36,7 @@ from frames import (  # noqa: E402
     agree,
     control,
     frame,
+    offered_versions,
     read_bye,
     read_control,
     suits,
@@ -104,15 +105,15 @@ def serve(connection, session, args, commands):
     if args.ask:
         connection.write(frame(HEART, b""))
     _, body = connection.wait_for_frame({HELLO: (0, 1024)}, connection.start + LET_IN_WITHIN)
-    try:
-        hello = read_control(body, HELLO_KEYS, "bad_hello")
-    except Wrong as wrong:
-        connection.leave(9, 1, detail=str(wrong))
-        raise
-    lowest, highest = hello["versions"]
+    lowest, highest = offered_versions(body) or (VERSION, VERSION)
     if not lowest <= VERSION <= highest:
         connection.leave(3, 0)
         raise Wrong("no_common_version")
+    try:
+        hello = read_control(body, HELLO_KEYS, "bad_hello")
+    except Wrong as wrong:
+        connection.leave(9, 0, detail=str(wrong))
+        raise
     mine = offer(args)
     try:
         to_server = agree(hello, mine, mine["floor"])

@@ -126,7 +126,9 @@ impl Dialogue {
         let offer = self.offer.ok_or(Violation::BadWelcome)?;
         let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
         let fits = |direction: &Direction| match (direction.limit(), direction.beat()) {
-            (Some(limit), Some(beat)) => limit >= beat.saturating_mul(2),
+            (Some(limit), Some(beat)) => {
+                (beat.saturating_mul(2)..=direction.ceiling()).contains(&limit)
+            }
             (Some(_), None) => false,
             (None, _) => true,
         };
@@ -134,17 +136,21 @@ impl Dialogue {
             .beat()
             .is_none_or(|beat| offer.beat_floor().is_some_and(|floor| beat >= floor));
         let judges_as_offered = match (offer.limit(), to_client.limit()) {
-            (Some(least), Some(limit)) => {
-                // What the server may promise stretches the limit to the ceiling.
-                to_client.ceiling() <= offer.limit_ceiling()
-                    && (least..=to_client.ceiling()).contains(&limit)
-            }
+            (Some(least), Some(limit)) => limit >= least,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
+        // What the server may promise stretches the limit to the ceiling.
+        let can_wait = to_client.ceiling() <= offer.limit_ceiling();
         // What it takes to wake a server fits into one frame.
         let can_wake = *wake_bytes <= 64 * 1024;
-        if fits(to_server) && fits(to_client) && can_beat && judges_as_offered && can_wake {
+        if fits(to_server)
+            && fits(to_client)
+            && can_beat
+            && judges_as_offered
+            && can_wait
+            && can_wake
+        {
             Ok(())
         } else {
             Err(Violation::BadWelcome)

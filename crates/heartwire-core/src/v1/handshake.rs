@@ -90,6 +90,12 @@ impl<'a> Hello<'a> {
     }
 
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+        // A client of a later version need not keep to what this one says of the other keys.
+        if let Some((lowest, highest)) = offered_versions(body) {
+            if !(lowest..=highest).contains(&VERSION) {
+                return Err(Violation::NoCommonVersion { lowest, highest });
+            }
+        }
         Self::read(body).ok_or(Violation::BadHello)
     }
 
@@ -98,10 +104,7 @@ impl<'a> Hello<'a> {
         let mut durations = [None; 5];
         entries(body, |key, d| {
             match key {
-                0 => {
-                    d.array().ok().flatten().filter(|&len| len == 2)?;
-                    versions = Some((d.u8().ok()?, d.u8().ok()?));
-                }
+                0 => versions = Some(version_range(d)?),
                 1 => name = Some(text(d, NAME_LEN_MAX)?),
                 2 => token = Some(d.bytes().ok().filter(|token| token.len() <= TOKEN_LEN_MAX)?),
                 3..=7 => {
@@ -114,9 +117,8 @@ impl<'a> Hello<'a> {
             Some(())
         })?;
         let [beat, floor, want, limit, ceiling] = durations;
-        let versions = versions.filter(|(lowest, highest)| lowest <= highest)?;
         let offer = Offer::of_parts(beat, floor, want, limit, ceiling?);
-        Some(Self { versions, name, token, offer, agent })
+        Some(Self { versions: versions?, name, token, offer, agent })
     }
 }
 
@@ -411,6 +413,27 @@ impl Map {
     }
 }
 
+/// The versions in a HELLO, whatever else is in it: before them any keys and values that can be
+/// skipped, behind them anything. `None` if there are none to be found.
+fn offered_versions(body: &[u8]) -> Option<(u8, u8)> {
+    let mut decoder = Decoder::new(body);
+    for _ in 0..decoder.map().ok()?? {
+        if decoder.probe().u64().is_ok_and(|key| key == 0) {
+            skip(&mut decoder)?;
+            return version_range(&mut decoder);
+        }
+        skip(&mut decoder)?;
+        skip(&mut decoder)?;
+    }
+    None
+}
+
+fn version_range(d: &mut Decoder<'_>) -> Option<(u8, u8)> {
+    d.array().ok().flatten().filter(|&len| len == 2)?;
+    let (lowest, highest) = (d.u8().ok()?, d.u8().ok()?);
+    (lowest <= highest).then_some((lowest, highest))
+}
+
 /// Calls `take` for each entry of a map with the key and what stands before its value. `None` if the
 /// body is not exactly one map of definite length, or has a key twice.
 fn entries<'a>(
@@ -432,8 +455,9 @@ fn entries<'a>(
     (decoder.position() == body.len()).then_some(())
 }
 
-/// Skips the value of a key that is not known. Whatever is in it has a definite length, so that it can be
-/// counted down, and nothing is held for its nesting.
+/// Skips the value of a key that is not known, which has to be well-formed CBOR with texts in UTF-8.
+/// Whatever is in it has a definite length, so that it can be counted down, and nothing is held for
+/// its nesting.
 fn skip(d: &mut Decoder<'_>) -> Option<()> {
     let mut items = 1_u64;
     while let Some(rest) = items.checked_sub(1) {
@@ -450,6 +474,12 @@ fn skip(d: &mut Decoder<'_>) -> Option<()> {
             | Type::StringIndef
             | Type::Break
             | Type::Unknown(_) => return None,
+            // RFC 8949, section 3.3: the values below 32 have one byte, and no other form.
+            Type::Simple => {
+                let at = d.position();
+                let value = d.simple().ok()?;
+                (d.position() == at + 1 || value >= 32).then_some(0)?
+            }
             Type::Bool
             | Type::Null
             | Type::Undefined
@@ -465,7 +495,6 @@ fn skip(d: &mut Decoder<'_>) -> Option<()> {
             | Type::F16
             | Type::F32
             | Type::F64
-            | Type::Simple
             | Type::Bytes
             | Type::String => {
                 d.skip().ok()?;

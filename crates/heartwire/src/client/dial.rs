@@ -5,6 +5,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::Violation;
+use heartwire_core::frame::Kind;
 use heartwire_core::v1::{ByeCode, Retry as RetryHint};
 use socket2::SockRef;
 use tokio::net::{TcpStream, lookup_host};
@@ -186,11 +188,8 @@ pub enum ConnectError {
         /// Why.
         error: TlsError,
     },
-    /// The server took the connection and did not answer the HELLO of wire v1.
-    #[error(
-        "{peer} did not answer HELLO ({reason}). A server that speaks wire v0 only does that: use \
-         Wire::V0, or --wire v0, with it. So does one that has no room"
-    )]
+    /// The server took the connection and did not answer the HELLO of wire v1, or not as it should.
+    #[error("{peer} {}", NoWelcome(reason))]
     NoWelcome {
         /// The address.
         peer: SocketAddr,
@@ -257,6 +256,32 @@ pub(super) struct Detail<'a>(pub(super) &'a str);
 impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0.escape_debug()) }
+    }
+}
+
+/// What a server did instead of welcoming a client or turning it away.
+struct NoWelcome<'a>(&'a Reason);
+
+impl fmt::Display for NoWelcome<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
+        match self.0 {
+            // This is no server of wire v0, which knows no WELCOME and has said nothing, or only data.
+            Reason::Protocol(
+                violation @ (Violation::BadWelcome
+                | Violation::BadBye
+                | Violation::TooLong { .. }
+                | Violation::NegativeLength { .. }
+                | Violation::UnknownType { .. }
+                | Violation::Unexpected { kind: Kind::Hello | Kind::Pad | Kind::Heart }),
+            ) => write!(f, "did not answer HELLO as it should: {violation}"),
+            // Silence, an end, or data.
+            reason => write!(
+                f,
+                "did not answer HELLO ({reason}). A server that speaks wire v0 only does that: use \
+                 Wire::V0, or --wire v0, with it. So does one that has no room"
+            ),
+        }
     }
 }
 

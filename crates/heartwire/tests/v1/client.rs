@@ -63,6 +63,27 @@ fn a_server_that_never_answers_is_given_up_in_time_and_the_waits_grow() {
 }
 
 #[test]
+fn a_server_of_v1_that_answers_wrongly_is_not_taken_for_one_of_v0() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A WELCOME that is none, one with a version of later, a BYE that is none, and no frame at all.
+    for (answer, said) in [
+        (frame(3, b"\xa0"), "a WELCOME that is not as specified"),
+        (frame(3, b"\xa1\x00\x02"), "a WELCOME that is not as specified"),
+        (frame(4, b"\xa0"), "a BYE that is not as specified"),
+        (b"HTTP/1.1".to_vec(), "unknown frame type"),
+    ] {
+        let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+        let client = ClientRig::start(config);
+        client.connecting();
+        let mut peer = Peer::accept(&listener);
+        peer.send(&answer);
+        let text = client.failed().to_string();
+        assert!(text.contains("did not answer HELLO as it should"), "{text}");
+        assert!(text.contains(said) && !text.contains("v0"), "{text}");
+    }
+}
+
+#[test]
 fn a_server_that_sends_beats_of_v0_only_is_given_up_all_the_same() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = client_config(listener.local_addr().unwrap()).handshake_timeout(ms(400));

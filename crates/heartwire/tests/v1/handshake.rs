@@ -97,6 +97,21 @@ fn a_client_without_a_version_in_common_is_told() {
 }
 
 #[test]
+fn a_client_of_a_later_version_is_told_so_whatever_else_its_hello_holds() {
+    let mut rig = Rig::start(config());
+    // No ceiling; a ceiling of another type; a name that is none.
+    for rest in [&b""[..], b"\x07\x61x", b"\x01\x60"] {
+        let mut peer = Peer::connect(rig.addr());
+        let entries = if rest.is_empty() { 0xa1 } else { 0xa2 };
+        peer.send(&frame(2, &[&[entries, 0, 0x82, 2, 2], rest].concat()));
+        let (code, retry, _) = peer.expect_bye();
+        assert_eq!((code, retry), (ByeCode::Version, Retry::Never), "{rest:?}");
+    }
+    rig.expect_quiet(ms(50));
+    rig.finish();
+}
+
+#[test]
 fn a_hello_may_come_byte_by_byte() {
     let mut rig = Rig::start(config());
     let mut peer = Peer::connect(rig.addr());
@@ -162,7 +177,8 @@ fn a_hello_that_is_none_is_answered_with_a_farewell() {
     for body in [&b""[..], b"\xff", b"\xa0", &[0xff; 1000], b"GET / HTTP/1.1"] {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&frame(2, body));
-        assert_eq!(peer.expect_bye().0, ByeCode::Protocol);
+        let (code, retry, _) = peer.expect_bye();
+        assert_eq!((code, retry), (ByeCode::Protocol, Retry::Never));
     }
     // This one is too long for anybody, which its head tells.
     let mut peer = Peer::connect(rig.addr());

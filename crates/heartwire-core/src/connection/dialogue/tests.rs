@@ -606,6 +606,34 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
 }
 
 #[test]
+fn a_client_without_a_limit_refuses_a_ceiling_above_its_own_too() {
+    let nobody = Policy::builder().build().unwrap();
+    let client = Offer::new(&nobody).ceiling(s(60));
+    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
+    for (ceiling, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
+        let terms = Terms::new(Offer::new(&nobody));
+        let contract = terms.agree(&client.ceiling(ceiling)).unwrap();
+        assert_eq!(dialogue.check(&Welcome::new(1, 0, contract)), checked, "{ceiling:?}");
+    }
+}
+
+#[test]
+fn a_welcome_with_a_limit_of_the_server_above_its_ceiling_is_refused() {
+    let client = Offer::new(&usual(Side::Client));
+    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
+    let contract = Terms::new(Offer::new(&usual(Side::Server))).agree(&client).unwrap();
+    let frame = Welcome::new(1, 0, contract).encode();
+    // Key 5, an hour at first; the limit is 30 s.
+    let at = frame.windows(6).position(|bytes| bytes == [5, 0x1a, 0, 0x36, 0xee, 0x80]).unwrap();
+    for (ceiling_ms, checked) in [(30_000_u32, Ok(())), (29_999, Err(Violation::BadWelcome))] {
+        let mut frame = frame.clone();
+        frame[at + 2..at + 6].copy_from_slice(&ceiling_ms.to_be_bytes());
+        let welcome = Welcome::decode(&frame[crate::frame::HEAD_LEN..]).unwrap();
+        assert_eq!(dialogue.check(&welcome), checked, "{ceiling_ms}");
+    }
+}
+
+#[test]
 fn what_the_peer_says_of_us_may_wait_unread() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));

@@ -98,14 +98,21 @@ fn keys_that_are_not_known_are_skipped() {
 
 #[test]
 fn values_that_are_not_known_may_be_anything() {
-    // A tagged number, an array in a map in an array, a float, bytes, null, and nothing in an array.
-    let values: [&[u8]; 6] = [
+    // A tagged number, an array in a map in an array, a float, bytes, null, nothing in an array,
+    // simple values, a map with a key twice, a length longer than need be, and 800 arrays.
+    let deep = [&[0x81; 800][..], &[0]].concat();
+    let values: [&[u8]; 11] = [
         &[0xc1, 0x1a, 0, 0, 0, 1],
         &[0x81, 0xa1, 0x82, 1, 2, 0x81, 0x80],
         &[0xfb, 0, 0, 0, 0, 0, 0, 0, 0],
         &[0x43, 0x9f, 0x9f, 0x9f],
         &[0xf6],
         &[0x80],
+        &[0xe0],
+        &[0xf8, 32],
+        &[0xa2, 1, 1, 1, 1],
+        &[0x7a, 0, 0, 0, 1, b'x'],
+        &deep,
     ];
     for value in values {
         let body = [&[0xa3, 20], value, &[0, 0x82, 1, 1, 7, 1]].concat();
@@ -115,7 +122,7 @@ fn values_that_are_not_known_may_be_anything() {
 
 #[test]
 fn what_is_not_as_specified_is_refused() {
-    let bad: [&[u8]; 18] = [
+    let bad: [&[u8]; 22] = [
         &[],
         &[0x80],                                                 // not a map
         &[0xa0],                                                 // nothing in it
@@ -134,11 +141,38 @@ fn what_is_not_as_specified_is_refused() {
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x81, 0x7f, 0xff],      // a text of no definite length
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x82, 0],               // an array that is not whole
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0xff],                  // an end of nothing
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0xf8, 0],               // a simple value in two bytes
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0xf8, 31],              // the same
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x61, 0xff],            // a text that is not UTF-8
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0xa1, 0x61, 0xff, 0],   // the same, within
     ];
     for body in bad {
         assert_eq!(Hello::decode(body), Err(Violation::BadHello), "{body:x?}");
         assert_eq!(Welcome::decode(body), Err(Violation::BadWelcome), "{body:x?}");
     }
+}
+
+#[test]
+fn the_versions_come_before_all_else() {
+    let of_later_versions: [&[u8]; 9] = [
+        &[0xa2, 0, 0x82, 2, 2, 7, 1],
+        &[0xa1, 0, 0x82, 2, 2],                          // no ceiling
+        &[0xa2, 0, 0x82, 2, 2, 7, 0x61, b'x'],           // a ceiling of text
+        &[0xa2, 7, 0x61, b'x', 0, 0x82, 2, 2],           // the same, before the versions
+        &[0xa2, 0, 0x82, 2, 2, 1, 0x44, 1, 2, 3, 4],     // a name of bytes
+        &[0xa2, 0x61, b'x', 0xf6, 0, 0x82, 2, 2],        // a key of text
+        &[0xa3, 0, 0x82, 2, 2, 7, 1, 7, 2],              // a key twice
+        &[0xa3, 0, 0x82, 2, 2],                          // entries missing
+        &[0xa2, 0, 0x82, 2, 2, 20, 0x9f, 0xff, 1, 2, 3], // an array of no definite length, and more
+    ];
+    for body in of_later_versions {
+        let none = Err(Violation::NoCommonVersion { lowest: 2, highest: 2 });
+        assert_eq!(Hello::decode(body), none, "{body:x?}");
+    }
+    // One that speaks this version too is held to it.
+    let both = [0xa1, 0, 0x82, 1, 2];
+    assert_eq!(Hello::decode(&both), Err(Violation::BadHello));
+    assert_eq!(Hello::decode(&[0xa2, 0, 0x82, 1, 2, 7, 1]).unwrap().versions, (1, 2));
 }
 
 #[test]

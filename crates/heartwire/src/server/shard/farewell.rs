@@ -86,7 +86,10 @@ impl<H: Handler> Shard<H> {
             }
             self.state.handle.counters().count_end(&reason);
             if let Reason::Protocol(violation) = reason {
-                tracing::warn!(session = %id, %peer, "closed for a protocol error: {violation}");
+                let name = violation.name();
+                tracing::warn!(
+                    session = %id, %peer, violation = name, "closed for a protocol error: {violation}"
+                );
             } else {
                 tracing::debug!(session = %id, %peer, "offline: {reason}");
             }

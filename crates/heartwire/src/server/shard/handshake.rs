@@ -229,12 +229,13 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         Reason::Kicked => Bye::new(ByeCode::Kicked, Retry::AtWill),
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, Retry::Never),
         Reason::Protocol(violation) => {
-            let (code, retry) = if *violation == Violation::TooFast {
-                (ByeCode::TooFast, Retry::AtWill)
-            } else if matches!(violation, Violation::NoCommonVersion { .. }) {
-                (ByeCode::Version, Retry::Never)
-            } else {
-                (ByeCode::Protocol, Retry::AtWill)
+            #[expect(clippy::wildcard_enum_match_arm, reason = "the list of violations is open")]
+            let (code, retry) = match violation {
+                Violation::TooFast => (ByeCode::TooFast, Retry::AtWill),
+                Violation::NoCommonVersion { .. } => (ByeCode::Version, Retry::Never),
+                // A client that comes back says the same again.
+                Violation::BadHello => (ByeCode::Protocol, Retry::Never),
+                _ => (ByeCode::Protocol, Retry::AtWill),
             };
             return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
         }

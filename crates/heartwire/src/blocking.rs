@@ -148,7 +148,8 @@ impl Client {
 
 /// The events of a client, as an iterator that waits for each, and ends after [`Event::Closed`].
 ///
-/// Take them promptly: as with [`client::Events`], 1,024 of them may wait before the client stops reading.
+/// Take them promptly: as with [`client::Events`], 1,024 of them may wait before the client stops reading,
+/// and what becomes of the others is said there.
 /// Dropping this means that the application wants no news: the client goes on.
 #[derive(Debug)]
 pub struct Events {

@@ -30,7 +30,6 @@
 //!         break;
 //!     }
 //! }
-//! drop(events); // nobody takes them any more, so none can hold up the end
 //! assert!(supervisor.close(Duration::from_secs(5)).await.is_empty());
 //! # Ok(())
 //! # }
@@ -45,7 +44,7 @@ use std::hash::DefaultHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use futures_core::Stream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -70,8 +69,15 @@ struct Shared {
 #[derive(Debug)]
 struct Connections {
     /// `None` once everything is closed.
-    events: Option<mpsc::Sender<Told>>,
+    events: Option<Queue>,
     by_name: BTreeMap<Arc<str>, Connection>,
+}
+
+/// The way to [`Events`], and room in it.
+#[derive(Clone, Debug)]
+struct Queue {
+    sender: mpsc::UnboundedSender<Told>,
+    room: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -102,10 +108,10 @@ impl Supervisor {
     /// 1,024 take 64 MiB at the most.
     #[must_use]
     pub fn with_queue(events_max: usize) -> (Self, Events) {
-        // The upper end is what a channel of tokio's can have.
-        let events_max = events_max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
-        let (sender, receiver) = mpsc::channel(events_max);
-        let connections = Connections { events: Some(sender), by_name: BTreeMap::new() };
+        let events_max = events_max.clamp(1, Semaphore::MAX_PERMITS);
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let queue = Queue { sender, room: Arc::new(Semaphore::new(events_max)) };
+        let connections = Connections { events: Some(queue), by_name: BTreeMap::new() };
         let shared = Shared { connections: Mutex::new(connections), count: watch::Sender::new(0) };
         (Self { shared: Arc::new(shared) }, Events { receiver })
     }
@@ -129,12 +135,13 @@ impl Supervisor {
     pub fn add(&self, name: impl Into<Arc<str>>, config: ClientConfig) -> Result<Client, AddError> {
         let name = name.into();
         let mut connections = self.shared.lock();
-        let Some(sender) = connections.events.clone() else { return Err(AddError::Closed) };
+        let Some(queue) = connections.events.clone() else { return Err(AddError::Closed) };
         if connections.by_name.contains_key(&name) {
             return Err(AddError::Taken(name));
         }
         let config = config.seed_mixed_with(hash_of(&name));
-        let reports = Reports { sender, by: Some(Arc::clone(&name)) };
+        let Queue { sender, room } = queue;
+        let reports = Reports { sender, room, by: Some(Arc::clone(&name)) };
         let (client, life) = Client::prepare_for(config, reports);
         let shared = Arc::downgrade(&self.shared);
         let entry = Entry { shared, name: Arc::clone(&name) };
@@ -186,8 +193,7 @@ impl Supervisor {
     /// it gives its server a second; what then is not over `within` the given time is cut off. Returns the
     /// names of those, which have had no [`Event::Closed`]; nothing else is left behind.
     ///
-    /// Whoever waits for this has to take the [`Events`] meanwhile, or to have dropped them: connections wait
-    /// for room in their queue to say that they are closed. If this is dropped before it is ready, the
+    /// [`Events`] that are not taken meanwhile do not hold it up. If this is dropped before it is ready, the
     /// connections go on closing, and none is cut off.
     pub async fn close(&self, within: Duration) -> Vec<Arc<str>> {
         {
@@ -236,12 +242,13 @@ impl Drop for Entry {
 /// the order in which they happened.
 ///
 /// Take them promptly: when the queue is full, *every* connection stops reading, and what the servers send waits
-/// in the kernel. Beats and messages go on, and unread bytes are not held against the servers; but a
-/// connection that has ended does not come back before that is told. Dropping this means that nobody wants
-/// news: the connections go on, and what the servers send is read and discarded.
+/// in the kernel. Beats and messages go on, unread bytes are not held against the servers, and connections come
+/// back and can be closed. What each of them keeps of its news meanwhile is with
+/// [`client::Events`](crate::client::Events). Dropping this means that the application wants no news: the
+/// connections go on, and what the servers send is read and discarded.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::Receiver<Told>,
+    receiver: mpsc::UnboundedReceiver<Told>,
 }
 
 impl Events {

@@ -71,6 +71,11 @@ pub(super) fn line(event: &Event) -> Line {
             text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),
             fields: json!({ "gap_ms": millis(stall.gap) }),
         },
+        Event::Missed { count } => Line {
+            event: "missed",
+            text: format!("{count} events were dropped, because they were not taken in time"),
+            fields: json!({ "count": count }),
+        },
         Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
         other => Line {
             event: "other",

@@ -11,7 +11,7 @@ use std::sync::mpsc::TryRecvError;
 use futures_core::Stream;
 use heartwire_core::Stall;
 use heartwire_core::v1::{ByeCode, Health, Retry, Welcome};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::dial::{ConnectError, Detail};
 use crate::Reason;
@@ -83,6 +83,12 @@ pub enum Event {
         /// What was tried, and what came of it.
         error: ConnectError,
     },
+    /// The application took no events for so long that some were dropped, all of which belong here.
+    /// See [`Events`].
+    Missed {
+        /// How many, without those that were merged.
+        count: u64,
+    },
     /// The client has ended. Nothing follows, and messages are refused.
     Closed,
 }
@@ -101,6 +107,7 @@ impl Event {
             Self::Offline { .. } => "offline",
             Self::Waiting { .. } => "waiting",
             Self::Failed { .. } => "failed",
+            Self::Missed { .. } => "missed",
             Self::Closed => "closed",
         }
     }
@@ -138,6 +145,9 @@ impl fmt::Display for Event {
                 write!(f, "waiting {:.3} s before attempt {attempt}", wait.as_secs_f64())
             }
             Self::Failed { error } => write!(f, "not connected: {error}"),
+            Self::Missed { count } => {
+                write!(f, "{count} events were dropped, because they were not taken")
+            }
             Self::Closed => f.write_str("closed"),
         }
     }
@@ -162,18 +172,26 @@ pub struct Farewell {
 pub(crate) struct Told {
     pub(crate) by: Option<Arc<str>>,
     pub(crate) event: Event,
+    /// Its place in the queue, free again when the application has taken it.
+    #[expect(dead_code, reason = "it is dropped with the event")]
+    pub(crate) room: Option<OwnedSemaphorePermit>,
 }
 
 /// Where a client's events go.
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
-    pub(crate) sender: mpsc::Sender<Told>,
+    pub(crate) sender: mpsc::UnboundedSender<Told>,
+    /// One permit for each event that may wait. The channel itself has no bound, so that a client's last
+    /// events go through without room.
+    pub(crate) room: Arc<Semaphore>,
     pub(crate) by: Option<Arc<str>>,
 }
 
 impl Reports {
-    pub(super) fn told(&self, event: Event) -> Told {
-        Told { by: self.by.clone(), event }
+    /// A queue in which so many events may wait.
+    pub(super) fn new(events_max: usize) -> (Self, mpsc::UnboundedReceiver<Told>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self { sender, room: Arc::new(Semaphore::new(events_max)), by: None }, receiver)
     }
 }
 
@@ -181,15 +199,21 @@ impl Reports {
 ///
 /// Take them promptly. When 1,024 events wait, the client stops reading, and what the server sends
 /// waits in the kernel; beats and messages go on, and unread bytes are not held against the
-/// server. Dropping this means that the application wants no news: the client goes on, and what
-/// the server sends is read and discarded.
+/// server. The client comes back and can be closed even if no event is taken at all. It keeps up to
+/// 4,096 more events meanwhile: of attempts that fail one after another only the last one's, and when
+/// there are more than that, the oldest are dropped and counted by an [`Event::Missed`] in their place.
+/// Of data that came before a connection was lost, the client reads on for as long as the application
+/// takes an event each second.
+///
+/// Dropping this means that the application wants no news: the client goes on, and what the server
+/// sends is read and discarded.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::Receiver<Told>,
+    receiver: mpsc::UnboundedReceiver<Told>,
 }
 
 impl Events {
-    pub(super) const fn new(receiver: mpsc::Receiver<Told>) -> Self {
+    pub(super) const fn new(receiver: mpsc::UnboundedReceiver<Told>) -> Self {
         Self { receiver }
     }
 

@@ -70,6 +70,7 @@ mod reporting {
                 | Event::TooFast
                 | Event::Data(_)
                 | Event::Waiting { .. }
+                | Event::Missed { .. }
                 | Event::Closed => {}
             }
         }

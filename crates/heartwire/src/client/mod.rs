@@ -162,8 +162,8 @@ impl Client {
 
     /// A client, its events, and all that it does, for whoever runs that.
     pub(crate) fn prepare(config: ClientConfig) -> (Self, Events, impl Future<Output = ()>) {
-        let (sender, receiver) = mpsc::channel(event::EVENTS_MAX);
-        let (client, life) = Self::prepare_for(config, Reports { sender, by: None });
+        let (reports, receiver) = Reports::new(event::EVENTS_MAX);
+        let (client, life) = Self::prepare_for(config, reports);
         (client, Events::new(receiver), life)
     }
 

@@ -1,26 +1,38 @@
 //! The way of events to the application, which may be slow or gone.
 
+use core::future::Future;
+use core::pin::pin;
+use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use heartwire_core::Stall;
-use tokio::sync::mpsc::Permit;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::Event;
 use super::event::{Reports, Told};
 use super::meter::Meter;
 
-/// Takes events only when there is room for them: whoever has one that can wait, such as data in a
-/// socket, asks first.
+/// Events that are kept here while the application takes none. As many as one read can bring (16 KiB
+/// of empty frames, 2,048), and the news of several hundred connections besides.
+const KEPT_MAX: usize = 4096;
+
+/// Hands events over when there is room for them. Data in a socket can wait there, so the driver asks
+/// for room first. News cannot wait: they are kept here, and never hold up the client.
 #[derive(Debug)]
 pub(super) struct Outlet<'a> {
     reports: &'a Reports,
     meter: Meter,
     /// Room for one event, reserved.
-    room: Option<Permit<'a, Told>>,
-    /// Events that could not wait. They go before anything else.
-    news: VecDeque<Event>,
+    room: Option<OwnedSemaphorePermit>,
+    /// Events without room. They go before anything else.
+    kept: VecDeque<Event>,
+    /// Events that were dropped before those.
+    missed: u64,
+    /// Data is kept too, as news are.
+    keeps_data: bool,
     /// The application dropped its end: there is room for anything, and nothing goes anywhere.
     deaf: bool,
 }
@@ -28,27 +40,62 @@ pub(super) struct Outlet<'a> {
 impl<'a> Outlet<'a> {
     pub(super) fn new(reports: &'a Reports, target: &str) -> Self {
         let meter = Meter::new(reports.by.as_deref().unwrap_or(target));
-        Self { reports, meter, room: None, news: VecDeque::new(), deaf: false }
-    }
-
-    /// Emits an event, and waits while there is no room for it.
-    pub(super) async fn emit(&mut self, event: Event) {
-        self.push_news(event);
-        while !self.flush() {
-            self.wait_for_room().await;
+        Self {
+            reports,
+            meter,
+            room: None,
+            kept: VecDeque::new(),
+            missed: 0,
+            keeps_data: false,
+            deaf: false,
         }
     }
 
-    /// Emits an event as soon as there is room, before any data.
+    /// Emits an event as soon as there is room, before any data, and never waits for that.
     pub(super) fn push_news(&mut self, event: Event) {
         info!(event = event.name(), "{event}");
         self.meter.handle_event(&event);
-        match (self.news.back_mut(), event) {
-            // So that the news stay few however long the application takes.
+        match (self.kept.back_mut(), event) {
             (Some(Event::Stalled(first)), Event::Stalled(second)) => {
                 *first = Stall::new(second.resumed_at, first.gap.saturating_add(second.gap));
             }
-            (_, event) => self.news.push_back(event),
+            (_, event) => {
+                if matches!(event, Event::Connecting { .. }) {
+                    self.forget_attempt();
+                }
+                self.keep(event);
+            }
+        }
+        self.flush();
+    }
+
+    /// Drops what is kept of the attempt before the one that begins: the last one tells enough.
+    fn forget_attempt(&mut self) {
+        let is_of_attempts = |event: &&Event| {
+            matches!(event, Event::Connecting { .. } | Event::Failed { .. } | Event::Waiting { .. })
+        };
+        let count = self.kept.iter().rev().take_while(is_of_attempts).count();
+        let begin = self.kept.len() - count;
+        let has_begun = |event: &Event| matches!(event, Event::Connecting { .. });
+        if self.kept.iter().skip(begin).any(has_begun) {
+            self.kept.truncate(begin);
+        }
+    }
+
+    fn keep(&mut self, event: Event) {
+        if self.kept.len() >= KEPT_MAX {
+            self.kept.pop_front();
+            self.missed = self.missed.saturating_add(1);
+        }
+        self.kept.push_back(event);
+    }
+
+    /// Emits the last event, and everything before it, whether or not there is room: the client ends
+    /// even if the application takes nothing.
+    pub(super) fn finish(mut self, event: Event) {
+        self.push_news(event);
+        while let Some(event) = self.next_kept() {
+            self.send(event, None);
         }
     }
 
@@ -62,24 +109,44 @@ impl<'a> Outlet<'a> {
         if self.deaf {
             return;
         }
-        if let Some(room) = self.room.take() {
-            room.send(self.reports.told(Event::Data(body.to_vec())));
+        let event = Event::Data(body.to_vec());
+        match self.room.take() {
+            Some(room) => self.send(event, Some(room)),
+            None => self.keep(event),
         }
+    }
+
+    /// From now on there is room for data, or not any more: what finds none is kept, as news are.
+    pub(super) const fn keep_data(&mut self, keeps_data: bool) {
+        self.keeps_data = keeps_data;
     }
 
     /// Whether data can be emitted now. News that were waiting have then gone out.
     pub(super) fn has_room(&mut self) -> bool {
-        self.flush() && self.reserve()
+        (self.flush() && self.reserve()) || self.keeps_data
     }
 
-    /// Whether no news are waiting any more.
+    /// Whether nothing is kept any more.
     fn flush(&mut self) -> bool {
-        while !self.news.is_empty() && self.reserve() {
-            if let (Some(event), Some(room)) = (self.news.pop_front(), self.room.take()) {
-                room.send(self.reports.told(event));
+        while (self.missed > 0 || !self.kept.is_empty()) && self.reserve() {
+            let room = self.room.take();
+            if let Some(event) = self.next_kept() {
+                self.send(event, room);
             }
         }
-        self.news.is_empty()
+        self.missed == 0 && self.kept.is_empty()
+    }
+
+    fn next_kept(&mut self) -> Option<Event> {
+        match core::mem::take(&mut self.missed) {
+            0 => self.kept.pop_front(),
+            count => Some(Event::Missed { count }),
+        }
+    }
+
+    fn send(&mut self, event: Event, room: Option<OwnedSemaphorePermit>) {
+        let told = Told { by: self.reports.by.clone(), event, room };
+        self.deaf |= self.reports.sender.send(told).is_err();
     }
 
     /// Nothing is to be emitted soon: others may have the room.
@@ -88,12 +155,9 @@ impl<'a> Outlet<'a> {
     }
 
     fn reserve(&mut self) -> bool {
+        self.deaf |= self.reports.sender.is_closed();
         if self.room.is_none() && !self.deaf {
-            match self.reports.sender.try_reserve() {
-                Ok(room) => self.room = Some(room),
-                Err(TrySendError::Full(())) => {}
-                Err(TrySendError::Closed(())) => self.deaf = true,
-            }
+            self.room = Arc::clone(&self.reports.room).try_acquire_owned().ok();
         }
         self.room.is_some() || self.deaf
     }
@@ -103,9 +167,32 @@ impl<'a> Outlet<'a> {
         if self.room.is_some() || self.deaf {
             return;
         }
-        match self.reports.sender.reserve().await {
-            Ok(room) => self.room = Some(room),
-            Err(_) => self.deaf = true,
+        tokio::select! {
+            room = Arc::clone(&self.reports.room).acquire_owned() => self.room = room.ok(),
+            () = self.reports.sender.closed() => self.deaf = true,
+        }
+    }
+
+    /// As [`wait_for_room`](Self::wait_for_room), but not for longer than this. Returns whether there
+    /// is room.
+    pub(super) async fn wait_for_room_within(&mut self, within: Duration) -> bool {
+        timeout(within, self.wait_for_room()).await.is_ok()
+    }
+
+    /// Waits for something, and hands over meanwhile what is kept.
+    pub(super) async fn deliver_during<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let mut what = pin!(what);
+        loop {
+            let is_done = self.flush();
+            self.rest();
+            tokio::select! {
+                biased;
+                output = &mut what => return output,
+                () = self.wait_for_room(), if !is_done => {}
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

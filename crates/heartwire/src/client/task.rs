@@ -67,19 +67,19 @@ impl Task {
         self.gate.set(Link::Closed);
         // Whoever waits for room gets it from here, and then finds the gate closed.
         self.drop_messages();
-        outlet.emit(Event::Closed).await;
+        outlet.finish(Event::Closed);
     }
 
     /// Returns when the client is to end.
     async fn keep_connected(&mut self, outlet: &mut Outlet<'_>) {
         let mut attempt: u32 = 1;
         loop {
-            outlet.emit(Event::Connecting { attempt }).await;
+            outlet.push_news(Event::Connecting { attempt });
             attempt = attempt.saturating_add(1);
             let dialled = tokio::select! {
                 biased;
                 () = asked_to_close(&mut self.closing) => return,
-                dialled = dial(&self.config) => dialled,
+                dialled = outlet.deliver_during(dial(&self.config)) => dialled,
             };
             match dialled {
                 Ok(dialled) => {
@@ -100,7 +100,7 @@ impl Task {
                 }
                 Err(error) => {
                     let is_retryable = error.is_retryable();
-                    outlet.emit(Event::Failed { error }).await;
+                    outlet.push_news(Event::Failed { error });
                     if !is_retryable {
                         return;
                     }
@@ -108,11 +108,11 @@ impl Task {
             }
             let Some(backoff) = &mut self.backoff else { return };
             let wait = backoff.next_wait();
-            outlet.emit(Event::Waiting { wait, attempt }).await;
+            outlet.push_news(Event::Waiting { wait, attempt });
             tokio::select! {
                 biased;
                 () = asked_to_close(&mut self.closing) => return,
-                () = sleep(wait) => {}
+                () = outlet.deliver_during(sleep(wait)) => {}
             }
         }
     }
@@ -160,7 +160,7 @@ impl Task {
         let unsent = self.settle_messages(reason, hint);
         if was_online {
             let farewell = farewell.map(Box::new);
-            outlet.emit(Event::Offline { peer, reason, unsent, beats, farewell }).await;
+            outlet.push_news(Event::Offline { peer, reason, unsent, beats, farewell });
         } else if reason != Reason::Shutdown {
             let error = match (reason, farewell) {
                 (Reason::Bye(code), Some(Farewell { retry, detail, .. })) => {
@@ -172,7 +172,7 @@ impl Task {
                 }
                 (reason, _) => ConnectError::NoWelcome { peer, reason },
             };
-            outlet.emit(Event::Failed { error }).await;
+            outlet.push_news(Event::Failed { error });
         }
         Kept { reason, hint, was_online }
     }

@@ -166,3 +166,31 @@ fn nothing_is_left_lying_when_the_application_catches_up() {
         }
     }
 }
+
+#[test]
+fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
+    // An end behind unread data is noticed when a beat cannot be written.
+    let (mut rig, server, mut peer) = Rig::online(|config| config.policy(beat(ms(50))));
+    let frames: Vec<u8> = (0..1100_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
+    peer.write(&frames);
+    pass(ms(100));
+    for _ in 0..3 {
+        drop(peer);
+        peer = server.accept();
+        peer.expect_beat();
+    }
+    rig.client().close();
+    while peer.read_frame() != Frame::End {}
+    drop(peer);
+    for n in 0..1100_u16 {
+        assert_eq!(rig.expect_data(), n.to_le_bytes());
+    }
+    for _ in 0..3 {
+        rig.expect_offline();
+        rig.expect_waiting(1);
+        rig.expect_connecting(1);
+        rig.expect_online();
+    }
+    assert_eq!(rig.expect_offline().reason, Reason::Shutdown);
+    rig.expect_closed();
+}

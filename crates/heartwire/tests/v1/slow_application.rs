@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use heartwire::blocking;
 use heartwire::client::{ClientConfig, Event};
-use heartwire::v1::{Offer, Terms};
+use heartwire::v1::{ByeCode, Offer, Terms};
 
 use crate::peer::{DATA, Got, Peer, frame};
-use crate::rig::{ClientRig, Rig, client_config, config, ms, patient, policy};
+use crate::rig::{ClientRig, Rig, client_config, config, fixed, ms, pass, patient, policy};
 
 /// More than the events that wait for an application, and one read more.
 const MESSAGES: u16 = 1200;
@@ -81,4 +81,32 @@ fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
     client.send(b"alive");
     assert_eq!(rig.data(id), b"alive");
     client.close();
+}
+
+#[test]
+fn a_client_whose_application_takes_no_event_is_welcomed_again_and_says_goodbye() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = client_config(listener.local_addr().unwrap()).policy(policy(50, 60_000));
+    let client = ClientRig::unheeded(config.retry(fixed(ms(10))));
+    let mut peer = Peer::accept(&listener);
+    let terms = Terms::new(Offer::new(&policy(50, 60_000)));
+    peer.welcome_by(&terms);
+    let messages: Vec<u8> = (0..MESSAGES).flat_map(|n| frame(DATA, &n.to_le_bytes())).collect();
+    peer.send(&messages);
+    pass(ms(100));
+    for _ in 0..2 {
+        drop(peer);
+        peer = Peer::accept(&listener);
+        peer.welcome_by(&terms);
+        // It beats only when it has read the WELCOME.
+        assert!(matches!(peer.next(), Got::Beat(_)));
+    }
+    client.client.close();
+    match peer.next_but_beats() {
+        Got::Bye(code, ..) => assert_eq!(code, ByeCode::Done),
+        other => panic!("not a goodbye: {other:?}"),
+    }
+    drop(peer);
+    client.heed();
+    while !matches!(client.next(), Event::Closed) {}
 }

@@ -23,9 +23,14 @@ const CLOSING_MAX: Duration = Duration::from_secs(1);
 /// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
 const LAST_READS_MAX: usize = 1024;
 
+/// How long an application that takes no event keeps the client from going on, when a connection was
+/// lost and data of it has been read: a moment, so that an application that is only slow loses nothing.
+const ROOM_WITHIN: Duration = Duration::from_secs(1);
+
 impl Driver<'_, '_> {
-    /// Reports what had come before the connection was lost, when the application has room. Returns why
-    /// it was lost: the server may have said so where it was read only now.
+    /// Reports what had come before the connection was lost, and reads on as long as the application takes
+    /// an event within [`ROOM_WITHIN`]. Returns why it was lost: the server may have said so where it was
+    /// read only now.
     pub(in crate::client) async fn deliver_rest(&mut self, reason: Reason) -> Reason {
         self.read_rest(reason).await;
         match &self.farewell {
@@ -50,19 +55,26 @@ impl Driver<'_, '_> {
         // words were read.
         let mut reads_left = if self.write_failed { LAST_READS_MAX } else { 0 };
         loop {
-            self.outlet.wait_for_room().await;
             match self.feed(now) {
                 Ok(true) if reads_left > 0 => {}
-                Ok(false) => continue,
-                Ok(true) | Err(_) => return,
+                Ok(false) => {
+                    if !self.outlet.wait_for_room_within(ROOM_WITHIN).await {
+                        // What has been read is kept, and the client goes on.
+                        reads_left = 0;
+                        self.outlet.keep_data(true);
+                    }
+                    continue;
+                }
+                Ok(true) | Err(_) => break,
             }
             reads_left -= 1;
             let space = self.inbox.space(self.transport.read_len_min());
             let read = self.transport.read_past_runtime(space);
             if !self.handle_read(read, now).unwrap_or(false) {
-                return;
+                break;
             }
         }
+        self.outlet.keep_data(false);
     }
 
     /// Takes leave of a server that broke the protocol, and says how, within [`CLOSING_MAX`]. What waits to

@@ -86,7 +86,8 @@ impl Driver<'_, '_> {
     /// Decodes what was read, as long as the application has room. Returns whether it had room for
     /// everything. Only then may more be read: an end would overtake what is left.
     pub(super) fn feed(&mut self, now: Instant) -> Result<bool, Reason> {
-        while self.outlet.has_room() {
+        // Before the WELCOME no data can come, and news need no room.
+        while !self.is_online() || self.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
             let (mut was_beat, mut welcomed, mut needs_more) = (false, None, false);

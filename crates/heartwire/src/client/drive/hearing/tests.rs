@@ -4,7 +4,6 @@ use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{Policy, Wire};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 
 use super::*;
 use crate::client::drive::DriverLink;
@@ -27,8 +26,7 @@ fn kept_after(chunks: &[Vec<u8>]) -> Vec<usize> {
         let now = clock::now();
         let (gate, wishes) = (Gate::new(WhileDisconnected::Refuse), Wishes::new(now));
         let link = DriverLink { peer, kernel, gate: &gate, wishes: &wishes };
-        let (sender, _events) = mpsc::channel(1024);
-        let reports = Reports { sender, by: None };
+        let (reports, _events) = Reports::new(1024);
         let (mut outbox, mut outlet) = (Outbox::default(), Outlet::new(&reports, ""));
         let config = ClientConfig::new("").wire(Wire::V1);
         let transport = Transport::new(stream);

@@ -1,0 +1,107 @@
+use core::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{KEPT_MAX, Outlet};
+use crate::client::event::{Reports, Told};
+use crate::client::{ConnectError, Event};
+
+/// The short names of what can be taken now, and what tells them apart.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the name says enough of the others")]
+fn taken(receiver: &mut UnboundedReceiver<Told>) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(told) = receiver.try_recv() {
+        names.push(match told.event {
+            Event::Connecting { attempt } => format!("connecting {attempt}"),
+            Event::Waiting { attempt, .. } => format!("waiting {attempt}"),
+            Event::Missed { count } => format!("missed {count}"),
+            Event::Data(body) => format!("data {}", body.len()),
+            event => event.name().to_owned(),
+        });
+    }
+    names
+}
+
+fn fail(outlet: &mut Outlet<'_>, attempt: u32) {
+    outlet.push_news(Event::Connecting { attempt });
+    let error = ConnectError::NoAddress { target: String::new() };
+    outlet.push_news(Event::Failed { error });
+    outlet.push_news(Event::Waiting { wait: Duration::ZERO, attempt: attempt + 1 });
+}
+
+#[test]
+fn attempts_that_fail_are_merged_and_the_last_one_is_told() {
+    let (reports, mut events) = Reports::new(2);
+    let mut outlet = Outlet::new(&reports, "");
+    for attempt in 1..=100_000 {
+        fail(&mut outlet, attempt);
+    }
+    outlet.push_news(Event::Connecting { attempt: 100_001 });
+    outlet.push_news(Event::TooFast);
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["connecting 1", "failed"]);
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["connecting 100001", "too_fast"]);
+    assert!(outlet.has_room());
+}
+
+#[test]
+fn one_attempt_is_told_whole() {
+    let (reports, mut events) = Reports::new(1);
+    let mut outlet = Outlet::new(&reports, "");
+    outlet.push_news(Event::TooFast);
+    outlet.push_news(Event::Waiting { wait: Duration::ZERO, attempt: 1 });
+    fail(&mut outlet, 1);
+    outlet.finish(Event::Closed);
+    assert_eq!(
+        taken(&mut events),
+        ["too_fast", "waiting 1", "connecting 1", "failed", "waiting 2", "closed"]
+    );
+}
+
+#[test]
+fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
+    let (reports, mut events) = Reports::new(1);
+    let mut outlet = Outlet::new(&reports, "");
+    for _ in 0..KEPT_MAX + 8 {
+        outlet.push_news(Event::TooFast);
+    }
+    outlet.push_news(Event::Connecting { attempt: 1 });
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["too_fast"]);
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["missed 8"]);
+    outlet.finish(Event::Closed);
+    let rest = taken(&mut events);
+    assert_eq!(rest.len(), KEPT_MAX + 1, "the last one had room of its own");
+    assert_eq!(rest[KEPT_MAX - 1..], ["connecting 1", "closed"]);
+}
+
+#[test]
+fn data_waits_for_room_unless_it_is_to_be_kept() {
+    let (reports, mut events) = Reports::new(1);
+    let mut outlet = Outlet::new(&reports, "");
+    assert!(outlet.has_room());
+    outlet.push_data(&[0; 1]);
+    assert!(!outlet.has_room());
+    outlet.keep_data(true);
+    assert!(outlet.has_room());
+    outlet.push_data(&[0; 2]);
+    outlet.keep_data(false);
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["data 1"]);
+    assert!(!outlet.has_room(), "the room is taken by what was kept");
+    assert_eq!(taken(&mut events), ["data 2"]);
+    assert!(outlet.has_room());
+}
+
+#[tokio::test]
+async fn an_application_that_is_gone_has_room_for_everything() {
+    let (reports, events) = Reports::new(1);
+    let mut outlet = Outlet::new(&reports, "");
+    outlet.push_news(Event::TooFast);
+    outlet.push_news(Event::TooFast);
+    drop(events);
+    outlet.wait_for_room().await;
+    assert!(outlet.has_room());
+}

@@ -1,10 +1,12 @@
 //! TLS on both ends of the program.
 
 use std::fs;
+use std::net::Shutdown;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 
+use crate::peer::Peer;
 use crate::program::{Client, Server, run};
 
 /// A certificate for `localhost` that vouches for itself, and its key.
@@ -64,4 +66,35 @@ fn certificates_that_cannot_be_used_are_refused_at_the_start() {
     let output = run(&args);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(str::from_utf8(&output.stderr).unwrap().contains("/nowhere/"), "{output:?}");
+}
+
+/// The health checks of a load balancer: they connect and leave, or hold the connection. With TLS and without,
+/// the log has nothing to say of those that said nothing, and they are counted.
+#[test]
+fn connections_without_a_word_are_counted_and_not_warned_of() {
+    let (cert, key) = certificate("checked");
+    let tls = ["--tls-cert", &cert, "--tls-key", &key];
+    for (tls, count, words) in [
+        (&tls[..], "tls", "the peer does not speak TLS"),
+        (&["--first-frame", "50ms"], "no_first_frame", "closed for a protocol error"),
+    ] {
+        let args = ["--require", "v1", "--shards", "1"];
+        let server = Server::start(&[&args, tls].concat());
+        let mut holds = Peer::connect(server.addr);
+        drop(Peer::connect(server.addr));
+        Peer::connect(server.addr).reset();
+        let mut half = Peer::connect(server.addr);
+        half.0.shutdown(Shutdown::Write).unwrap();
+        half.read_to_end();
+        assert_eq!(holds.read_to_end(), b"");
+
+        let mut speaks = Peer::connect(server.addr);
+        speaks.send(&[0xff; 8]);
+        speaks.read_to_end();
+        let log = server.log.clone();
+        log.line(words);
+        let stopped = server.stop().pop().unwrap();
+        assert_eq!(log.so_far().len(), 1, "{:?}", log.so_far());
+        assert!(stopped.count(count) > 0 && stopped.count("accepted") == 5, "{stopped:?}");
+    }
 }

@@ -5,13 +5,13 @@ use core::time::Duration;
 use std::io::{self, Read, Write};
 
 use heartwire_core::v1::{Contract, Health};
-use heartwire_core::{Connection, Instant, Spoken};
+use heartwire_core::{Connection, Instant, Spoken, Violation};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::gate::addresses::Entered;
 use crate::reason::Reason;
-use crate::tls::{Received, TlsError, TlsSession};
+use crate::tls::{Received, TlsError, TlsFault, TlsSession};
 use crate::{clock, sys};
 
 /// Small, because a server holds very many: what only few need is allocated when first needed.
@@ -303,6 +303,34 @@ impl Session {
             None | Some(io::ErrorKind::BrokenPipe) if is_partial => Reason::Truncated,
             None | Some(io::ErrorKind::BrokenPipe) => Reason::ClosedByPeer,
             Some(error) => Reason::of_error(&error.into(), self.silence(now)),
+        }
+    }
+
+    /// Whether the session ends for `reason` and its client has not said a word: a health check that
+    /// connects and leaves, or only connects. That is no fault of anybody's, with TLS or without.
+    pub(super) fn ends_without_a_word(&self, reason: &Reason) -> bool {
+        match reason {
+            Reason::Protocol(Violation::NoFirstFrame { .. }) => {
+                self.extra.as_ref().is_none_or(|extra| extra.inbound.is_empty())
+            }
+            Reason::Tls(TlsFault::Unfinished | TlsFault::TooSlow) => {
+                self.tls().is_some_and(|tls| {
+                    tls.is_handshaking() && tls.progress() == 0 && !tls.has_partial()
+                })
+            }
+            Reason::ClosedByPeer
+            | Reason::Truncated
+            | Reason::Reset
+            | Reason::Dead(_)
+            | Reason::Protocol(_)
+            | Reason::SlowReader
+            | Reason::Bye(_)
+            | Reason::Kicked
+            | Reason::Shutdown
+            | Reason::TurnedAway(_)
+            | Reason::TakenOver
+            | Reason::Tls(_)
+            | Reason::Failed(_) => false,
         }
     }
 

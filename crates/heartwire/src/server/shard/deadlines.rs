@@ -85,7 +85,7 @@ impl<H: Handler> Shard<H> {
             if self.is_late || (session.unread && session.has_news()) {
                 session.excuse_tls(now);
             } else {
-                self.state.end(slot, Reason::Tls(TlsFault::TooSlow));
+                self.end_by_tls(slot, TlsFault::TooSlow, &TlsFault::TooSlow);
                 return false;
             }
         }

@@ -55,6 +55,7 @@ impl<H: Handler> Shard<H> {
             let Some(id) = self.state.sessions.id(slot) else { continue };
             let Some(mut session) = self.state.sessions.remove(slot) else { continue };
             let now = clock::now();
+            let without_a_word = session.ends_without_a_word(&reason);
             let bye = farewell(&reason, self.drain).filter(|_| understands_bye(&session, &reason));
             let says_bye = bye.is_some() || matches!(reason, Reason::TurnedAway(_));
             if let Some(bye) = bye {
@@ -85,7 +86,7 @@ impl<H: Handler> Shard<H> {
                 self.state.handle.addresses().leave(peer.ip(), entered, now);
             }
             self.state.handle.counters().count_end(&reason);
-            if let Reason::Protocol(violation) = reason {
+            if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
                 let name = violation.name();
                 tracing::warn!(
                     session = %id, %peer, violation = name, "closed for a protocol error: {violation}"

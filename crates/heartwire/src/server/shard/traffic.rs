@@ -1,5 +1,6 @@
 //! Reading what came, and writing what was queued.
 
+use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 
 use heartwire_core::{Connection, Event as Input, Spoken};
@@ -12,7 +13,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::state::token;
-use crate::tls::{Received, TlsError};
+use crate::tls::{Received, TlsError, TlsFault};
 
 /// Full buffers read from one session before the others get their turn.
 pub(super) const READS_PER_TURN: usize = 4;
@@ -124,12 +125,20 @@ impl<H: Handler> Shard<H> {
                     return self.state.end(slot, reason);
                 }
                 Err(error @ TlsError::Fault { fault, .. }) => {
-                    tracing::warn!(peer = %session.peer, "closed by TLS: {error}");
-                    return self.state.end(slot, Reason::Tls(fault));
+                    return self.end_by_tls(slot, fault, &error);
                 }
             }
         }
         self.read_later(slot);
+    }
+
+    pub(super) fn end_by_tls(&mut self, slot: u32, fault: TlsFault, why: &dyn fmt::Display) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let reason = Reason::Tls(fault);
+        if !session.ends_without_a_word(&reason) {
+            tracing::warn!(peer = %session.peer, "closed by TLS: {why}");
+        }
+        self.state.end(slot, reason);
     }
 
     /// Bytes came for the handshake of TLS. Once that is over, the connection begins.

@@ -178,7 +178,8 @@ pub(crate) struct ServeArgs {
     pub(crate) tokens: Option<PathBuf>,
 
     /// Most clients at one time that have connected and not been taken in; those that have waited
-    /// longest go first [default: as --sessions, 4096 with --tokens].
+    /// longest go first [default: 4096, or half of what --sessions and open files allow if that is less;
+    /// where v0 is taken without TLS, as many as they allow].
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub(crate) pending: Option<usize>,
 

@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Stop::listen()?
     };
     let output = Sink::start(Target::Stdout, Feed::new(args.format))?;
-    let caps = config.caps_in_force();
+    let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
     let on_data = args.on_data;
     // Each shard holds one of these, and nothing comes through it but their end.
     let (runs, mut ended) = mpsc::channel::<()>(1);
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         _runs: runs.clone(),
     })?;
     drop(runs);
-    let listening = listening::line(args, &server, caps, open_files)?;
+    let listening = listening::line(args, &server, caps, open_files, pending)?;
     output.put(|feed| feed.push_line(listening));
 
     runtime.block_on(async {

@@ -14,6 +14,7 @@ pub(super) fn line(
     server: &Server,
     caps: Caps,
     open_files: Option<u64>,
+    pending: usize,
 ) -> anyhow::Result<Line> {
     let policy = args.policy.policy(Side::Server)?;
     let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
@@ -28,7 +29,7 @@ pub(super) fn line(
         event: "listening",
         text: format!(
             "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
-             frames of {} B, {} B queued per session, first frame within {first_frame}",
+             {pending} clients that wait to be let in, frames of {} B, {} B queued per session, first frame within {first_frame}",
             describe_policy(&policy, "client"),
             describe_coalescing(args, server, wires, &policy),
             server.kernel(),
@@ -46,6 +47,7 @@ pub(super) fn line(
             "kernel": server.kernel().to_string(),
             "sessions_max": args.sessions,
             "open_files": open_files,
+            "pending_max": pending,
             "frame_max": args.caps.frame_max,
             "queue_max": args.queue_max,
             "first_frame_ms": caps.first_frame_within().map(millis),

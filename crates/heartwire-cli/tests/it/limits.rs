@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use crate::lines::Event;
 use crate::peer::{HEART, Peer};
-use crate::program::{Server, lasting_address};
+use crate::program::{Client, Server, lasting_address};
 use crate::{PATIENCE, ms, side_by_side};
 
 /// A client that is accepted is sent a beat by then, and none that is refused is.
@@ -217,4 +217,17 @@ fn a_server_that_is_full_from_its_first_moment_starts_all_the_same() {
             server.stop();
         }
     });
+}
+
+/// However many may wait by the settings: there are not so many descriptors.
+#[test]
+fn silent_connections_leave_their_descriptors_to_newcomers() {
+    let args = ["--require", "v1", "--pending", "1000", "--first-frame", "60s", "--shards", "1"];
+    let server = Server::start_with_files("127.0.0.1:0", 64, &args);
+    let _silent: Vec<Peer> = (0..80).map(|_| Peer::connect(server.addr)).collect();
+    assert_eq!(server.event("refusing")["cause"], "descriptors");
+    thread::sleep(ms(1100));
+    for _ in 0..3 {
+        Client::start(server.addr, &["--wire", "v1", "--retry", "never"]).event("online");
+    }
 }

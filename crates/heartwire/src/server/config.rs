@@ -8,6 +8,7 @@ use std::thread;
 use heartwire_core::v1::{BEAT_LEN, Offer, Terms};
 use heartwire_core::{Caps, Policy, Preset, Settings, Side, Wire, frame};
 
+use super::descriptors;
 use super::gate::{AddressCaps, SharedTokens};
 use super::id::SHARDS_MAX;
 use super::session::TlsWithin;
@@ -89,7 +90,9 @@ impl ServerConfig {
     /// Default for [`coalesce`](Self::coalesce) on wire v1, where data wakes the server however many beats
     /// lie before it.
     pub const COALESCE_V1: u16 = 4;
-    /// Default for [`pending_max`](Self::pending_max) where clients need tokens, or TLS.
+    /// Default for [`pending_max`](Self::pending_max) where clients speak first and at once: with tokens, with
+    /// TLS, and on wire v1 alone. Of those who are honest each waits for a round trip or two: so many for
+    /// 200 ms are 20,000 a second.
     pub const PENDING_MAX: usize = 4096;
     /// Default for `tls_within`, which the feature `tls` adds: two round trips on any path, with a lost
     /// packet in each.
@@ -244,8 +247,13 @@ impl ServerConfig {
 
     /// Most clients at one time that have connected and not been taken in. When there are more, those go
     /// that have waited longest, so that a flood of silent ones cannot keep others out. Default:
-    /// [`PENDING_MAX`](Self::PENDING_MAX) with [tokens](Self::tokens) or TLS, else as many as
-    /// [sessions](Self::sessions_max). At least one for each shard.
+    /// [`PENDING_MAX`](Self::PENDING_MAX), or half of what [sessions](Self::sessions_max) and descriptors
+    /// allow if that is less, with [tokens](Self::tokens), with TLS, and on v1 alone. Where v0 is taken too it
+    /// is as many as sessions, because a whole population of such clients, come back after an outage, may say
+    /// nothing for one beat. At least one for each shard.
+    ///
+    /// Where there is no place or no descriptor for a newcomer, whoever has waited for longer than a second
+    /// goes as well, whatever this says.
     pub const fn pending_max(mut self, clients: usize) -> Self {
         self.pending_max = Some(clients);
         self
@@ -270,10 +278,17 @@ impl ServerConfig {
         TlsWithin { handshake: self.tls_within, record: self.caps_in_force().frame_within() }
     }
 
+    /// The most clients that will wait at one time to be taken in.
+    #[must_use]
+    pub fn pending_max_in_force(&self) -> usize {
+        let allowed = self.sessions_max.min(descriptors::limit());
+        let takes_v0 = self.tokens.is_none() && self.tls.is_none() && self.wires != Wires::V1;
+        let default = if takes_v0 { allowed } else { Self::PENDING_MAX.min(allowed / 2) };
+        self.pending_max.unwrap_or(default).max(self.shards)
+    }
+
     pub(super) fn pending_max_per_shard(&self) -> usize {
-        let is_open = self.tokens.is_none() && self.tls.is_none();
-        let default = if is_open { self.sessions_max } else { Self::PENDING_MAX };
-        (self.pending_max.unwrap_or(default) / self.shards).max(1)
+        self.pending_max_in_force() / self.shards
     }
 
     /// How many bytes it takes to wake a shard: its sockets' low-water mark.

@@ -4,6 +4,20 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const ROOM_MAX: u64 = 1 << 20;
 
+/// How many descriptors this process may have, if there is an end to it.
+#[cfg(unix)]
+pub(super) fn limit() -> usize {
+    use rustix::process::{Resource, getrlimit};
+
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+pub(super) fn limit() -> usize {
+    usize::MAX
+}
+
 /// Has the kernel grow this process's table of descriptors now, to what so many sessions need.
 ///
 /// The table doubles when it is full. In a process with several threads each doubling waits until
@@ -12,10 +26,8 @@ const ROOM_MAX: u64 = 1 << 20;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn make_room(sessions_max: usize) {
     use rustix::io::fcntl_dupfd_cloexec;
-    use rustix::process::{Resource, getrlimit};
 
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let wanted = u64::try_from(sessions_max).unwrap_or(u64::MAX).min(limit).min(ROOM_MAX);
+    let wanted = u64::try_from(sessions_max.min(limit())).unwrap_or(u64::MAX).min(ROOM_MAX);
     let Some(highest) = wanted.checked_sub(1).and_then(|highest| i32::try_from(highest).ok())
     else {
         return;

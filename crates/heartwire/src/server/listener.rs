@@ -203,7 +203,16 @@ impl Listener {
     }
 
     /// Accepts one client, or refuses one. Call it until it returns [`Accepted::Nobody`].
-    pub(super) fn accept(&mut self, admission: &Admission, now: Instant) -> Accepted {
+    ///
+    /// `make_room` is called, once at most, before a client is refused: true if a session was closed.
+    pub(super) fn accept(
+        &mut self,
+        admission: &Admission,
+        now: Instant,
+        make_room: impl FnOnce() -> bool,
+    ) -> Accepted {
+        let mut make_room = Some(make_room);
+        let mut make_room = || make_room.take().is_some_and(|make_room| make_room());
         if self.resting_until.is_some_and(|until| now < until) {
             return Accepted::Nobody;
         }
@@ -218,7 +227,7 @@ impl Listener {
                     let Some(stream) = admission.can_stay(stream) else {
                         return self.refuse(Refusal::Descriptors, admission, now);
                     };
-                    if admission.enter() {
+                    if admission.enter() || (make_room() && admission.enter()) {
                         return Accepted::Client(stream, peer);
                     }
                     drop(stream);
@@ -230,6 +239,9 @@ impl Listener {
                 // This client went away again, or a signal came: the next one may be there.
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
+                    if make_room() {
+                        continue;
+                    }
                     tracing::debug!(%error, "no room to accept a client");
                     match self.close_one_client(admission) {
                         Ok(()) => return self.refuse(Refusal::Descriptors, admission, now),

@@ -4,10 +4,10 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use heartwire::server::{AddressCaps, SharedTokens, Tokens};
+use heartwire::server::{AddressCaps, Event, Refusal, ServerConfig, SharedTokens, Tokens, Wires};
 use heartwire::{Caps, Policy, Reason};
 
-use crate::peer::{Got, Peer, frame, hello_as};
+use crate::peer::{Got, Peer, frame, hello, hello_as};
 use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy};
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
@@ -80,6 +80,51 @@ fn a_crowd_that_says_nothing_keeps_nobody_out_and_kills_nobody() {
     for client in clients {
         client.close();
     }
+}
+
+#[test]
+fn silent_ones_have_no_place_that_a_newcomer_wants() {
+    const MOST: u64 = 10;
+    let mut rig = Rig::start(config().sessions_max(10));
+    let addr = rig.addr();
+    let mut silent: Vec<Peer> = (0..MOST).map(|_| Peer::connect(addr)).collect();
+    let started = Instant::now();
+    while rig.stats().accepted < MOST {
+        assert!(started.elapsed() < PATIENCE, "{} were accepted", rig.stats().accepted);
+        pass(ms(10));
+    }
+    // So long anybody may take to say something.
+    pass(ms(1000));
+    let mut online = Vec::new();
+    for _ in 0..MOST {
+        let (peer, _) = Peer::welcomed(addr, &hello());
+        online.push((peer, rig.online()));
+    }
+    // Whoever has not said that it speaks v1 may hear beats of v0.
+    let ends = |peer: &mut Peer| loop {
+        match peer.next() {
+            Got::Closed | Got::Reset => break,
+            got => assert_eq!(got, Got::V0Beat),
+        }
+    };
+    silent.iter_mut().for_each(ends);
+    // Those who are in have no place for anybody.
+    ends(&mut Peer::connect(addr));
+    assert_eq!((rig.stats().turned_away_full, rig.stats().refused), (MOST, 1));
+    assert!(matches!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit }));
+    rig.finish();
+}
+
+#[test]
+fn as_many_wait_by_default_as_leave_room_for_others() {
+    let most = |config: ServerConfig| config.pending_max_in_force();
+    let tokens = || SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap());
+    assert_eq!(most(config().sessions_max(100)), 100);
+    assert_eq!(most(config().sessions_max(100).wires(Wires::V1)), 50);
+    assert_eq!(most(config().sessions_max(100).tokens(tokens())), 50);
+    assert_eq!(most(config().sessions_max(100).tokens(tokens()).pending_max(70)), 70);
+    assert_eq!(most(config().sessions_max(1).wires(Wires::V1).shards(3)), 3);
+    assert!(most(config().sessions_max(1_000_000).wires(Wires::V1)) <= ServerConfig::PENDING_MAX);
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Rig {
     }
 
     fn accept(&mut self, millis: u64) -> Accepted {
-        self.listener.accept(&self.admission, at(millis))
+        self.listener.accept(&self.admission, at(millis), || false)
     }
 }
 
@@ -125,6 +125,21 @@ fn a_client_without_a_place_is_closed_at_once() {
         assert_eq!(said, first);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
+}
+
+#[test]
+fn a_client_has_the_place_of_a_session_that_is_closed_for_it() {
+    let mut rig = Rig::new(1);
+    assert!(rig.admission.enter());
+    let _clients = [rig.connect(), rig.connect()];
+    let leave = || {
+        rig.admission.leave();
+        true
+    };
+    assert!(matches!(rig.listener.accept(&rig.admission, at(0), leave), Accepted::Client(..)));
+    // It may have been taken by another shard.
+    let refused = rig.listener.accept(&rig.admission, at(0), || true);
+    assert!(matches!(refused, Accepted::Refused { .. }));
 }
 
 #[test]

@@ -29,6 +29,11 @@ const ACCEPTS_PER_TURN: usize = 128;
 /// through in one, with two reads each. Some, so that those who never get through shut out nobody.
 const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
 
+/// Who has said nothing for so long makes room where there is none for a newcomer. A client that says
+/// HELLO as soon as it can has done so by then, though a packet was lost on the way; and so many
+/// connections a second, as there are descriptors, are not let in by default.
+const ROOM_AFTER: Duration = Duration::from_secs(1);
+
 impl<H> Drop for Shard<H> {
     /// Also when the handler has panicked.
     fn drop(&mut self) {
@@ -64,14 +69,26 @@ impl<H: Handler> Shard<H> {
         // Others wait for their handshake already. In the kernel waiting costs nothing, and there is an
         // end to the places.
         let most = if self.handshakes_left == 0 { ACCEPTS_WHEN_BUSY } else { ACCEPTS_PER_TURN };
+        let Some(mut listener) = self.listener.take() else { return };
+        let handle = self.state.handle.clone();
         for _ in 0..most {
-            let Some(listener) = &mut self.listener else { return };
-            match listener.accept(self.state.handle.admission(), now) {
+            match listener.accept(handle.admission(), now, || self.make_room(now)) {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Refused { cause, first } => self.refused(cause, first),
-                Accepted::Nobody => return,
+                Accepted::Nobody => break,
             }
         }
+        self.listener = Some(listener);
+    }
+
+    /// A client has come, and there is no place for it, or no descriptor. Closes a session for it, if there
+    /// is one that has ended, or a client that has waited too long to be let in.
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.state.ending.is_empty() && !self.turn_away_longest_waiting(now, ROOM_AFTER) {
+            return false;
+        }
+        self.take_leave();
+        true
     }
 
     /// Lets a client in that this shard accepted, unless too many have come from where it comes from.

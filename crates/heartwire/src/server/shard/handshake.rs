@@ -33,20 +33,33 @@ impl<H: Handler> Shard<H> {
     pub(super) fn expect_first_frame(&mut self, id: SessionId) {
         self.state.pending += 1;
         self.pending.push_back(id);
-        while self.state.pending > self.pending_max {
-            let Some(oldest) = self.pending.pop_front() else { break };
-            let Some(slot) = self.pending_slot(oldest) else { continue };
-            if self.state.sessions.get_mut(slot).is_some_and(|session| session.waits_for_name()) {
-                self.turn_away(slot, ByeCode::Full, Retry::AtWill, "too many clients wait");
-            } else {
-                self.state.end(slot, Reason::TurnedAway(ByeCode::Full));
-            }
-        }
+        while self.state.pending > self.pending_max
+            && self.turn_away_longest_waiting(self.awake_at, Duration::ZERO)
+        {}
         if self.pending.len() > 2 * self.state.pending + PENDING_SLACK {
             let pending = core::mem::take(&mut self.pending);
             self.pending =
                 pending.into_iter().filter(|&id| self.pending_slot(id).is_some()).collect();
         }
+    }
+
+    /// Turns away the client that has waited longest to be let in, if that is `least` or longer.
+    pub(super) fn turn_away_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
+        while let Some(oldest) = self.pending.pop_front() {
+            let Some(slot) = self.pending_slot(oldest) else { continue };
+            let Some(session) = self.state.sessions.get_mut(slot) else { continue };
+            if now.saturating_since(session.online_at) < least {
+                self.pending.push_front(oldest);
+                return false;
+            }
+            if session.waits_for_name() {
+                self.turn_away(slot, ByeCode::Full, Retry::AtWill, "too many clients wait");
+            } else {
+                self.state.end(slot, Reason::TurnedAway(ByeCode::Full));
+            }
+            return true;
+        }
+        false
     }
 
     fn pending_slot(&mut self, id: SessionId) -> Option<u32> {

@@ -391,7 +391,8 @@ pub(crate) enum EventKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ConnectData {
-    /// Write it to standard output, a line for each frame.
+    /// Write it to standard output, a line for each frame; on a terminal with control characters
+    /// escaped, elsewhere as it came.
     Print,
     /// Drop it.
     Discard,

@@ -5,6 +5,7 @@ mod lines;
 
 use core::time::Duration;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::thread;
 use std::time::SystemTime;
@@ -22,7 +23,9 @@ use crate::args::{
     ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
 };
 use crate::exit::{Exit, Usage};
-use crate::output::{Line, Sink, Target, Text, describe_policy, policy_fields, say};
+use crate::output::{
+    Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
+};
 use crate::signals::Stop;
 
 use input::{Input, promising};
@@ -53,6 +56,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         runtime: runtime.handle().clone(),
         on_data: args.on_data,
         raw: args.raw,
+        on_terminal: io::stdout().is_terminal(),
         format: args.format,
         exit: Exit::Success,
     };
@@ -274,6 +278,8 @@ struct Receiver {
     runtime: Handle,
     on_data: ConnectData,
     raw: bool,
+    /// Standard output is a terminal, which would obey what a server puts into its data.
+    on_terminal: bool,
     format: Format,
     exit: Exit,
 }
@@ -295,6 +301,9 @@ impl Receiver {
         match self.on_data {
             ConnectData::Discard => return,
             ConnectData::Print => {
+                if self.on_terminal {
+                    data = shown_on_terminal(&data, self.raw).into_bytes();
+                }
                 if !self.raw {
                     data.push(b'\n');
                 }

@@ -1,5 +1,6 @@
 //! What can go wrong on a connection.
 
+use core::fmt::Write;
 use std::io;
 
 use super::fault::TlsFault;
@@ -32,10 +33,34 @@ impl TlsError {
     }
 }
 
+/// The particulars, in which names of a peer's choice may stand: no control character of theirs gets out.
 struct Detail<'a>(&'a str);
 
 impl core::fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str(": ")?;
+        self.0.chars().try_for_each(|char| match char {
+            '"' | '\'' => f.write_char(char),
+            _ => write!(f, "{}", char.escape_debug()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_certificate_write_no_line_of_their_own() {
+        let detail = "not for \"a\u{1b}[2J\n2026-01-01 online forged\u{202e}\u{9b}\"".to_owned();
+        let error = TlsError::Fault { fault: TlsFault::NoCertificate, detail };
+        let text = error.to_string();
+        assert!(
+            text.ends_with(r#": not for "a\u{1b}[2J\n2026-01-01 online forged\u{202e}\u{9b}""#),
+            "{text}"
+        );
     }
 }

@@ -23,6 +23,7 @@ mod lines;
 mod listening;
 mod peer;
 mod plan;
+mod printing;
 mod program;
 mod reference;
 #[path = "../../../../tests/skip.rs"]

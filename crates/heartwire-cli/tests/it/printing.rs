@@ -1,0 +1,218 @@
+//! What is printed, and what goes on when nothing reads it, or it cannot be written.
+
+use std::fs::{File, OpenOptions};
+use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::process::Stdio;
+use std::thread;
+use std::time::Instant;
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::PATIENCE;
+use crate::lines::Lines;
+use crate::peer::{HEART, Peer, other};
+use crate::program::{Process, Server, heartwire, lasting_address};
+
+/// A pipe that takes nothing more, as long as its other end lives.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    for chunk in [&[b'\n'; 4096][..], b"\n"] {
+        while writer.write_all(chunk).is_ok() {}
+    }
+    fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+/// Connects as soon as a server is there that says nothing.
+#[track_caller]
+fn connect_when_there(addr: core::net::SocketAddr) -> Peer {
+    let deadline = Instant::now() + PATIENCE;
+    while std::net::TcpStream::connect(addr).is_err() {
+        assert!(Instant::now() < deadline, "it does not listen");
+        thread::yield_now();
+    }
+    Peer::connect(addr)
+}
+
+/// `serve` on wire v0, which sends back what it gets.
+fn serve(addr: &str, more: &[&str]) -> std::process::Command {
+    let mut command = heartwire(&["serve", "--require", "v0", "--on-data", "echo", "--no-beat"]);
+    command.args(["--format", "json", "--listen", addr]).args(more);
+    command
+}
+
+#[test]
+fn a_client_whose_standard_error_takes_nothing_goes_on_and_stops_when_told() {
+    let server = Server::start_plain(&[]);
+    let (_reader, stderr) = full_pipe();
+    let mut command = heartwire(&["connect", "--path", "1ms", "--log", "trace"]);
+    let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stderr(stderr);
+    let mut client = Process::spawn(command.stdout(Stdio::null()));
+    server.event("online");
+    let mut input = client.0.stdin.take().unwrap();
+    for line in 0..30 {
+        writeln!(input, "{line}").unwrap();
+        let preview = format!("\"{line}\"");
+        server.events.event_where("data", |event| event["preview"] == *preview);
+        thread::sleep(crate::ms(1));
+    }
+    client.signal(Signal::TERM);
+    assert_eq!(client.exit_code(), Some(0));
+    assert_eq!(server.event("offline")["reason"], "bye");
+}
+
+#[test]
+fn a_server_whose_standard_error_takes_nothing_heeds_each_signal() {
+    let (_reader, stderr) = full_pipe();
+    let mut server = Process::spawn(
+        serve("127.0.0.1:0", &["--drain", "1s"]).stdout(Stdio::piped()).stderr(stderr),
+    );
+    let events = Lines::of(server.0.stdout.take().unwrap());
+    let addr = crate::program::address(&events.event("listening"));
+    // There are no files to read again, which it says, and goes on.
+    server.signal(Signal::HUP);
+    Peer::connect(addr).expect_echo(b"let in");
+    server.signal(Signal::HUP);
+    Peer::connect(addr).expect_echo(b"let in");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    assert_eq!(events.all_events().last().unwrap().name(), "stopped");
+}
+
+#[test]
+fn a_hangup_does_not_end_a_server_that_has_no_files_to_read_again() {
+    let mut server = Server::start(&["--on-data", "echo"]);
+    server.process.signal(Signal::HUP);
+    server.log.line("SIGHUP reads --tokens and --tls-cert again, and neither is given");
+    Peer::connect(server.addr).expect_echo(b"still there");
+    server.process.signal(Signal::TERM);
+    assert_eq!(server.process.exit_code(), Some(0));
+}
+
+#[test]
+fn a_server_whose_standard_output_takes_nothing_from_the_start_stops_when_told() {
+    let addr = lasting_address();
+    let (_reader, stdout) = full_pipe();
+    let mut server = Process::spawn(serve(&addr.to_string(), &[]).stdout(stdout));
+    connect_when_there(addr).expect_echo(b"let in");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+/// More than what waits to be printed may be, and a pipe and a half.
+const MANY: usize = 100_000;
+
+#[test]
+fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counted() {
+    let (reader, stdout) = std::io::pipe().unwrap();
+    let mut server =
+        Process::spawn(serve("127.0.0.1:0", &["--queue-max", "16777216"]).stdout(stdout));
+    let mut reader = std::io::BufReader::new(reader);
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let addr = listening["addresses"][0].as_str().unwrap().parse().unwrap();
+
+    let mut stranger = Peer::connect(addr);
+    let sent = other(b"").repeat(MANY);
+    let mut echo = vec![0; sent.len()];
+    let mut input = stranger.0.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| input.write_all(&sent).unwrap());
+        stranger.0.read_exact(&mut echo).unwrap();
+    });
+    assert!(echo == sent);
+    let mut newcomer = Peer::connect(addr);
+    newcomer.expect_echo(b"let in");
+    stranger.0.shutdown(std::net::Shutdown::Both).unwrap();
+    // Once the events are read again, all is told but data, and of that how much.
+    let events = Lines::of(reader);
+    let of_newcomer = newcomer.addr().to_string();
+    events.event_where("online", |event| event["peer"] == *of_newcomer);
+    events.event("offline");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    let events = events.all_events();
+    let count = |name| events.iter().filter(|event| event.name() == name).count();
+    assert_eq!((count("online"), count("offline")), (2, 2));
+    let missing: u64 = events
+        .iter()
+        .filter(|event| event.name() == "unprinted")
+        .map(|event| event.count("data"))
+        .sum();
+    assert!(missing > 0);
+    assert_eq!(count("data") + usize::try_from(missing).unwrap(), MANY + 1);
+}
+
+#[test]
+fn an_output_that_does_not_wait_is_waited_for() {
+    let (reader, stdout) = std::io::pipe().unwrap();
+    // This is of the pipe, so it is the server's too.
+    fcntl_setfl(&stdout, fcntl_getfl(&stdout).unwrap() | OFlags::NONBLOCK).unwrap();
+    let addr = lasting_address();
+    let mut server = Process::spawn(serve(&addr.to_string(), &[]).stdout(stdout));
+    const FRAMES: usize = 3000;
+    let mut peer = connect_when_there(addr);
+    for _ in 0..FRAMES {
+        peer.expect_echo(b"an event each, more than a pipe holds");
+    }
+    let events = Lines::of(reader);
+    events.first_events("data", FRAMES);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    assert_eq!(events.all_events().last().unwrap().name(), "stopped");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
+    let addr = lasting_address();
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut server =
+        Process::spawn(serve(&addr.to_string(), &[]).stdout(full()).stderr(Stdio::piped()));
+    let said = Lines::of(server.0.stderr.take().unwrap());
+    connect_when_there(addr).expect_echo(b"let in");
+    said.line("standard output cannot be written, and is tried again each second");
+    connect_when_there(addr).expect_echo(b"let in");
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+/// A terminal: the end at which a person sits, and the one that a program has.
+fn terminal() -> (File, File) {
+    let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&person).unwrap();
+    unlockpt(&person).unwrap();
+    let path = ptsname(&person, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY;
+    let program = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+    (person.into(), program.into())
+}
+
+#[test]
+fn data_is_escaped_where_a_terminal_would_obey_it() {
+    let evil = "\u{1b}[31m\r\n\u{7f}\u{9b}31m\u{202e}é";
+    let escaped = r"\u{1b}[31m\u{d}\u{a}\u{7f}\u{9b}31m\u{202e}é";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connect = |output: Stdio| {
+        let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
+        command.arg(listener.local_addr().unwrap().to_string());
+        let process = Process::spawn(command.stdout(output).stderr(Stdio::null()));
+        let mut peer = Peer::accept(&listener);
+        peer.send(&[&HEART[..], &other(evil.as_bytes())].concat());
+        (process, peer)
+    };
+    let (person, program) = terminal();
+    let (_process, _peer) = connect(program.into());
+    assert_eq!(Lines::of(person).first(1)[0].text, format!("{escaped}\r"));
+
+    // A program gets it as it came.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let (_process, _peer) = connect(writer.into());
+    let lines = Lines::of(reader).first(2);
+    assert_eq!(format!("{}\n{}", lines[0].text, lines[1].text), evil);
+}

@@ -1,20 +1,16 @@
 //! The first thing that a newcomer runs.
 
-use core::time::Duration;
 use std::process::Stdio;
-use std::time::Instant;
 
 use crate::lines::Lines;
 use crate::program::{Process, heartwire};
 
 #[test]
 fn the_demo_finds_the_frozen_client_and_draws_it() {
-    let start = Instant::now();
     let mut command = heartwire(&["demo", "--clients", "2"]);
     let mut demo = Process::spawn(command.stdout(Stdio::piped()));
     let lines = Lines::of(demo.0.stdout.take().unwrap());
     assert_eq!(demo.exit_code(), Some(0), "{:#?}", lines.all());
-    assert!(start.elapsed() < Duration::from_secs(20), "a newcomer waited {:?}", start.elapsed());
 
     let text: Vec<_> = lines.all().into_iter().map(|line| line.text).collect();
     let row = |client: &str| {

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::thread;
-use std::time::Instant;
 
 use crate::peer::{Beating, Peer};
 use crate::program::{Client, Server};
@@ -19,30 +18,31 @@ fn who_stands_still_is_found_and_blames_nobody_else() {
 }
 
 fn a_frozen_server() {
-    let server = Server::start(&["--no-beat", "--limit", "1s", "--peer-beat", "250ms"]);
+    let server = Server::start(&["--no-beat", "--limit", "2s", "--peer-beat", "250ms"]);
     let clients: Vec<Beating> =
         (0..8).map(|_| Peer::connect(server.addr).beat_every(ms(250))).collect();
     server.events.first_events("online", 8);
     server.process.freeze();
-    thread::sleep(ms(3000));
+    thread::sleep(ms(4000));
     server.process.thaw();
     let stalled = server.event("stalled");
-    // It was stopped for so long at least, from the last time that it ran.
+    // It was stopped for so long at least, from its first deadline in that time.
     assert!(stalled.number("gap_ms") >= 1000.0, "{stalled:?}");
     // Long enough for any verdict that is in the making.
-    thread::sleep(ms(2000));
+    thread::sleep(ms(2500));
     for client in clients {
-        client.stop();
+        let (peer, beats) = client.stop();
+        let addr = peer.addr();
+        drop(peer);
+        let offline = server.event_of("offline", addr);
+        assert_eq!(offline.count("beats"), beats, "beats during the freeze count too: {offline:?}");
     }
     let events = server.stop();
     assert!(!events.iter().any(|event| event.name() == "verdict"), "{events:#?}");
-    for offline in events.iter().filter(|event| event.name() == "offline") {
-        assert!(offline.count("beats") >= 16, "beats during the freeze count too: {offline:?}");
-    }
 }
 
 fn a_frozen_client() {
-    let server = Server::start(&["--beat", "250ms", "--limit", "1s"]);
+    let server = Server::start(&["--beat", "250ms", "--limit", "3s"]);
     let args = ["--beat", "250ms", "--limit", "20s", "--retry", "fixed:100ms"];
     let clients: Vec<Client> = (1..=4)
         .map(|count| {
@@ -53,17 +53,11 @@ fn a_frozen_client() {
         })
         .collect();
     let frozen = server.events.first_events("online", 4)[2].text("session").to_owned();
-    let frozen_at = Instant::now();
     clients[2].process.freeze();
 
     let verdict = server.event("verdict");
     assert_eq!(verdict["session"], *frozen);
-    assert!(verdict.number("silence_ms") >= 1000.0, "{verdict:?}");
-    let late = verdict.number("late_ms");
-    assert!((verdict.number("silence_ms") - 1000.0 - late).abs() < 1.0, "{verdict:?}");
-    // Its last beat came a whole interval before the freeze at most.
-    let after_fault = verdict.at - frozen_at;
-    assert!(after_fault >= ms(750), "found after {after_fault:?}");
+    verdict.expect_silence_of(3000.0);
 
     // When it wakes, it finds out, and comes back.
     clients[2].process.thaw();
@@ -81,28 +75,26 @@ fn a_frozen_client() {
 
 fn a_server_found_frozen() {
     let server = Server::start(&["--beat", "250ms", "--limit", "20s"]);
-    let client = Client::start(server.addr, &["--beat", "250ms", "--limit", "1s"]);
+    let client = Client::start(server.addr, &["--beat", "250ms", "--limit", "3s"]);
     client.event("online");
-    let frozen_at = Instant::now();
     server.process.freeze();
     let offline = client.event("offline");
     assert_eq!(offline["reason"], "dead");
     assert_eq!(offline["cause"], "silence");
-    assert!(offline.number("silence_ms") >= 1000.0, "{offline:?}");
-    assert!(offline.at - frozen_at >= ms(750), "{offline:?}");
+    offline.expect_silence_of(3000.0);
 }
 
 fn a_client_after_its_freeze() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let args = ["--beat", "250ms", "--limit", "1s"];
+    let args = ["--beat", "250ms", "--limit", "2s"];
     let client = Client::start(listener.local_addr().unwrap(), &args);
     let server = Peer::accept(&listener).beat_every(ms(250));
     client.event("online");
     client.process.freeze();
-    thread::sleep(ms(3000));
+    thread::sleep(ms(4000));
     client.process.thaw();
     client.event("stalled");
-    thread::sleep(ms(1500));
+    thread::sleep(ms(2500));
     server.stop();
     assert!(client.events.events_so_far("offline").is_empty());
 }

@@ -42,6 +42,17 @@ impl Event {
     pub(crate) fn count(&self, field: &str) -> u64 {
         self[field].as_u64().unwrap_or_else(|| panic!("{field} of {self:?} is no count"))
     }
+
+    /// A verdict came as soon as the machine let it: the silence is the limit, what the program stood
+    /// still in it, and how late its timer was.
+    #[track_caller]
+    pub(crate) fn expect_silence_of(&self, limit_ms: f64) {
+        let [silence, stalled, late] =
+            ["silence_ms", "stalled_ms", "late_ms"].map(|field| self.number(field));
+        assert!((silence - stalled - late - limit_ms).abs() < 0.01, "{self:?}");
+        // What is later than this is a stall, and is not held against the peer.
+        assert!(late < 1000.0, "{self:?}");
+    }
 }
 
 impl Index<&str> for Event {

@@ -154,10 +154,12 @@ impl Peer {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             self.send(&HEART);
+            let mut beats = 1;
             while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 self.send(&HEART);
+                beats += 1;
             }
-            self
+            (self, beats)
         });
         Beating { stop, thread }
     }
@@ -167,13 +169,13 @@ impl Peer {
 #[derive(Debug)]
 pub(crate) struct Beating {
     stop: mpsc::Sender<()>,
-    thread: JoinHandle<Peer>,
+    thread: JoinHandle<(Peer, u64)>,
 }
 
 impl Beating {
-    /// Ends the beats, not the connection.
+    /// Ends the beats, not the connection, and says how many there were.
     #[track_caller]
-    pub(crate) fn stop(self) -> Peer {
+    pub(crate) fn stop(self) -> (Peer, u64) {
         drop(self.stop);
         self.thread.join().expect("the connection was healthy")
     }

@@ -2,10 +2,9 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
-use core::time::Duration;
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::thread;
 use std::time::Instant;
 
@@ -69,23 +68,17 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    /// The exit code and the time it took, if that was less than `limit`.
-    #[track_caller]
-    pub(crate) fn exit_within(&mut self, limit: Duration) -> (Option<i32>, Duration) {
-        let start = Instant::now();
-        let status: ExitStatus = loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                break status;
-            }
-            assert!(start.elapsed() < limit, "the process is still there after {limit:?}");
-            thread::sleep(ms(2));
-        };
-        (status.code(), start.elapsed())
-    }
-
+    /// Waits for its end.
     #[track_caller]
     pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        self.exit_within(PATIENCE).0
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the process is still there after {PATIENCE:?}");
+            thread::sleep(ms(2));
+        }
     }
 }
 

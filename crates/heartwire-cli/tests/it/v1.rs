@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::lines::Lines;
+use crate::lines::{Event, Lines};
 use crate::peer::{HEART, Peer, other};
 use crate::program::{Client, Process, Server, heartwire, run};
 use crate::{ms, side_by_side};
@@ -39,7 +39,7 @@ fn both_programs_speak_v1_by_default_and_show_the_same_contract() {
     assert_eq!(there["name"], Value::Null);
     assert!(there.text("agent").starts_with("heartwire/"), "{there:?}");
     // Each has beaten once, at the start.
-    let beats = |events: &[crate::lines::Event]| {
+    let beats = |events: &[Event]| {
         let offline = events.iter().find(|event| event.name() == "offline").unwrap();
         (offline.text("reason").to_owned(), offline.count("beats"))
     };
@@ -126,6 +126,7 @@ fn a_server_can_insist_on_either_wire() {
             let silent = Peer::accept(&listener);
             let failed = client.event("failed");
             assert!(failed.at - started_at >= ms(500), "{failed:?}");
+            // upper bound: without the option it would be 5 s, and this machine is not that late.
             assert!(failed.at - started_at < ms(5000), "{failed:?}");
             assert!(failed.text("error").contains("--wire v0"), "{failed:?}");
             assert_eq!(client.process.exit_code(), Some(4));
@@ -155,9 +156,9 @@ fn a_client_tells_its_round_trip_and_how_long_it_was_not_heard() {
     let server = Server::start_plain(&["--beat", "200ms", "--limit", "2s", "--floor", "100ms"]);
     let args = ["--beat", "200ms", "--limit", "2s", "--floor", "100ms", "--path", "300ms"];
     let client = Client::start_plain(server.addr, &args);
-    let paths = client.events.first_events("path", 4);
-    let path = paths.last().unwrap();
-    assert!(path.number("rtt_ms") < 200.0, "{path:?}");
+    // Some of them, because a busy machine may run either end late.
+    let is_short = |path: &Event| path["rtt_ms"].as_f64().is_some_and(|rtt| rtt < 200.0);
+    let path = client.events.event_where("path", is_short);
     assert!(path.number("unheard_ms") < 2000.0, "{path:?}");
     assert_eq!(path["peer_health"], "ok");
     // The clock of `unheard_ms` runs on when the server stands still.

@@ -1,13 +1,14 @@
 //! A server that was stopped while clients came.
 
 use std::thread;
+use std::time::Instant;
 
 use heartwire::v1::{Hello, Offer};
 use heartwire::{Preset, Side};
 
-use crate::ms;
 use crate::peer::{HEART, Peer};
 use crate::program::Server;
+use crate::{PATIENCE, ms};
 
 const WELCOME: u8 = 3;
 const BYE: u8 = 4;
@@ -22,7 +23,9 @@ fn freeze(server: &Server) {
             stat.contains(") T ")
         })
     };
+    let deadline = Instant::now() + PATIENCE;
     while !is_still() {
+        assert!(Instant::now() < deadline, "it runs on");
         thread::yield_now();
     }
 }

@@ -100,7 +100,7 @@ fn a_client_that_may_not_retry_says_why_it_left() {
             assert_eq!(client.event("offline")["reason"], "dead");
         }),
         ("a target that makes no sense: 4, however often it may retry", || {
-            let mut client = Client::start_at("nowhere", &[]);
+            let mut client = Client::start_at("nowhere:port", &[]);
             assert_eq!(client.process.exit_code(), Some(4));
             assert_eq!(client.event("failed")["retryable"], false);
         }),

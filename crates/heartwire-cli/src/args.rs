@@ -26,7 +26,8 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// What to log on standard error: error, warn, info, debug or trace, or a filter such as
-    /// `heartwire=debug`.
+    /// `heartwire=debug`. Of each kind of warning and error one a second is logged, and the others
+    /// are counted.
     #[arg(
         long,
         global = true,

@@ -19,10 +19,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use args::{Cli, Command};
 use exit::{Exit, Usage};
-use log::Log;
+use log::{Limit, Log};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -45,10 +47,13 @@ fn run(cli: Cli) -> Exit {
             return Exit::Usage;
         }
     };
+    let limit = Limit::default();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(Log)
+        .finish()
+        .with(limit.clone())
         .init();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
@@ -59,6 +64,7 @@ fn run(cli: Cli) -> Exit {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(directory.as_deref()),
     };
+    limit.tell();
     outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {
             return Exit::Success;

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::PATIENCE;
-use crate::lines::Lines;
+use crate::lines::{Line, Lines};
 use crate::peer::{HEART, Peer, other};
 use crate::program::{Process, Server, heartwire, lasting_address};
 
@@ -180,6 +180,35 @@ fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
     connect_when_there(addr).expect_echo(b"let in");
     server.signal(Signal::TERM);
     assert_eq!(server.exit_code(), Some(0));
+}
+
+/// How many lines a log says were left out.
+pub(crate) fn left_out(lines: &[Line]) -> usize {
+    let counts = lines.iter().filter_map(|line| {
+        let (count, _) = line.text.strip_prefix("heartwire: ")?.split_once(" more lines")?;
+        Some(count.replace(',', "").parse::<usize>().unwrap())
+    });
+    counts.sum()
+}
+
+#[test]
+fn warnings_that_strangers_cause_are_logged_once_a_second_and_counted() {
+    const STRANGERS: usize = 300;
+    let start = Instant::now();
+    let mut server = Server::start(&[]);
+    for _ in 0..STRANGERS {
+        let mut peer = Peer::connect(server.addr);
+        peer.send(b"GET / HTTP/1.1\r\n\r\n");
+        peer.read_to_end();
+    }
+    server.process.signal(Signal::TERM);
+    assert_eq!(server.process.exit_code(), Some(0));
+    let lines = server.log.all();
+    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
+    let logged = lines.iter().filter(|line| line.text.contains("violation=")).count();
+    assert!(logged <= 1 + seconds, "{logged} in {seconds} s");
+    let left_out = left_out(&lines);
+    assert_eq!(logged + left_out, STRANGERS);
 }
 
 /// A terminal: the end at which a person sits, and the one that a program has.

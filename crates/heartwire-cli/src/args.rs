@@ -1,10 +1,11 @@
 //! What can be typed.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::NonZeroU32;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 use core::time::Duration;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -139,8 +140,9 @@ const FRAME_MAX: RangeInclusive<i64> = 0..=0x7fff_ffff;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address to listen on; can be given several times. Port 0 lets the system choose [default:
-    /// 127.0.0.1:29002; port 39002, which is the tutorial's, with --preset reference].
+    /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be given several times.
+    /// Port 0 lets the system choose [default: 127.0.0.1:29002; port 39002, which is the tutorial's, with
+    /// --preset reference].
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
@@ -240,9 +242,13 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
-    /// Where to connect: a name or address, and a port. Names are looked up anew at each try [default
-    /// of the port: 29002; 39002, which is the tutorial's, with --preset reference].
-    #[arg(value_name = "HOST[:PORT]")]
+    /// Where to connect: a name or address, and a port, such as gateway.example:29002 or
+    /// [fe80::1%eth0]:29002 [default of the port: 29002; 39002, which is the tutorial's, with --preset
+    /// reference].
+    ///
+    /// Names are looked up anew at each try. Several addresses are tried in the resolver's order, 250 ms
+    /// apart, and the first that answers is taken; one that failed comes last.
+    #[arg(value_name = "HOST[:PORT]", value_parser = target)]
     pub(crate) target: String,
 
     /// Longest body that the server may send, up to 2147483647.
@@ -305,7 +311,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "TIME", default_value = "1day", value_parser = duration)]
     pub(crate) hint_max: Duration,
 
-    /// Longest time for a name look-up, and for connecting to one address.
+    /// Longest time for a name look-up, and for connecting to one address of those that are tried side by
+    /// side.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) connect_timeout: Duration,
 
@@ -660,7 +667,30 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     let help = "write an address and a port, such as 127.0.0.1:29002, 0.0.0.0:29002 or [::1]:29002";
-    text.parse().map_err(|error| format!("{error}; {help}"))
+    let parsed = text.parse().map_err(|error| format!("{error}; {help}"));
+    parsed.or_else(|error| with_zone(text).unwrap_or(Err(error)))
+}
+
+/// Where to connect. The client says what is wrong with it, but for a zone: it would look that up again
+/// and again, because an interface may come.
+fn target(text: &str) -> Result<String, String> {
+    let without_port = text.ends_with(']');
+    let zone = if without_port { with_zone(&format!("{text}:0")) } else { with_zone(text) };
+    if let Some(Err(error)) = zone { Err(error) } else { Ok(text.to_owned()) }
+}
+
+/// An address whose zone is the name of an interface, such as `[fe80::1%eth0]:39002`, if it is written so.
+fn with_zone(text: &str) -> Option<Result<SocketAddr, String>> {
+    let (host, port) = text.strip_prefix('[')?.rsplit_once("]:")?;
+    let (address, zone) = host.split_once('%')?;
+    let (Ok(_), Ok(port)) = (address.parse::<Ipv6Addr>(), port.parse::<u16>()) else {
+        return Some(Err(format!("{text} is not an IPv6 address with a zone and a port")));
+    };
+    // Numbers all of it, so that this asks no resolver: the system knows the interface or it does not.
+    let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    Some(found.ok_or_else(|| {
+        format!("{address} has no zone {zone:?} here: write the name or number of an interface")
+    }))
 }
 
 fn keepalive(text: &str) -> Result<Keepalive, String> {

@@ -31,3 +31,25 @@ fn a_client_goes_to_our_port_and_with_the_tutorials_preset_to_the_tutorials() {
     assert_eq!(target(&["[::1]:7", "--preset=reference"]), "[::1]:7");
     assert_eq!(target(&["localhost:7"]), "localhost:7");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_zone_is_the_name_or_the_number_of_an_interface() {
+    let by_number: SocketAddr = "[fe80::1%1]:7".parse().unwrap();
+    for text in ["[fe80::1%1]:7", "[fe80::1%lo]:7"] {
+        assert_eq!(address(text).unwrap(), by_number);
+        assert_eq!(target(text).unwrap(), text);
+    }
+    assert!(target("[fe80::1%lo]").is_ok() && target("[fe80::1%nosuch0]").is_err());
+    for text in ["[fe80::1%nosuch0]:7", "[fe80::1%]:7", "[host%lo]:7", "[fe80::1%lo]:x"] {
+        assert!(address(text).is_err(), "{text}");
+        assert!(target(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn targets_without_a_zone_are_left_to_the_client() {
+    for text in ["gateway.example:7", "[::1]:7", "127.0.0.1:7", "gateway"] {
+        assert_eq!(target(text).unwrap(), text);
+    }
+}

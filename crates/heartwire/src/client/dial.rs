@@ -1,5 +1,9 @@
 //! From a name to a connection.
 
+mod failures;
+mod look_up;
+mod race;
+
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,18 +13,19 @@ use heartwire_core::Violation;
 use heartwire_core::frame::Kind;
 use heartwire_core::v1::{ByeCode, Retry as RetryHint};
 use socket2::SockRef;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use self::failures::Failures;
+use self::look_up::Resolution;
+pub(super) use self::look_up::Resolver;
+use self::race::race;
 use super::ClientConfig;
 use super::transport::Transport;
-use crate::Reason;
 use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::{SharedClientTls, TlsError, TlsFault};
-
-/// Addresses tried in one attempt. With the default time-out an attempt ends after 45 s at most.
-const ADDRESSES_MAX: usize = 8;
+use crate::{Reason, clock};
 
 /// A connection that was just made.
 #[derive(Debug)]
@@ -32,18 +37,46 @@ pub(super) struct Dialled {
     pub(super) kernel: KernelReport,
 }
 
-/// Looks up the target, and tries its addresses one after another until one answers.
-pub(super) async fn dial(config: &ClientConfig) -> Result<Dialled, ConnectError> {
-    let addresses = look_up(&config.target, config.connect_timeout).await?;
-    let mut dialled = connect_any(addresses, config.connect_timeout, &config.kernel)
-        .await
-        .map_err(|tried| ConnectError::NoAnswer { target: config.target.clone(), tried })?;
-    if let Some(tls) = &config.tls {
-        let peer = dialled.peer;
-        let secured = secure(&mut dialled, tls, config).await;
-        secured.map_err(|error| ConnectError::Tls { peer, error })?;
+/// What a client remembers from one attempt to the next.
+#[derive(Debug, Default)]
+pub(super) struct Dialler {
+    resolution: Resolution,
+    failures: Failures,
+}
+
+impl Dialler {
+    /// Looks up the target, and connects to the first of its addresses that answers.
+    pub(super) async fn dial(&mut self, config: &ClientConfig) -> Result<Dialled, ConnectError> {
+        let within = config.connect_timeout;
+        let found = self.resolution.look_up(&config.target, &config.resolver, within).await?;
+        let addresses = self.failures.in_order(found, clock::now());
+        debug!(target = config.target, ?addresses, "looked up");
+        let mut tried = Vec::new();
+        let connect = |address| connect_within(address, within, &config.kernel);
+        let won = race(addresses, connect, &mut tried).await;
+        tried.iter().for_each(|tried| self.handle_failed(tried.address));
+        let Some(mut dialled) = won else {
+            return Err(ConnectError::NoAnswer { target: config.target.clone(), tried });
+        };
+        if let Some(tls) = &config.tls {
+            let peer = dialled.peer;
+            if let Err(error) = secure(&mut dialled, tls, config).await {
+                self.handle_failed(peer);
+                return Err(ConnectError::Tls { peer, error });
+            }
+        }
+        Ok(dialled)
     }
-    Ok(dialled)
+
+    /// What is at this address did not take the client in, or was called dead: it is tried last now.
+    pub(super) fn handle_failed(&mut self, address: SocketAddr) {
+        self.failures.insert(address, clock::now());
+    }
+
+    /// A connection to this address was as it should be.
+    pub(super) fn handle_worked(&mut self, address: SocketAddr) {
+        self.failures.remove(address);
+    }
 }
 
 /// The handshake of TLS. It has as much time as the one of the wire, which comes after it.
@@ -69,62 +102,14 @@ fn host_of(target: &str) -> &str {
     target.rsplit_once(':').map_or(target, |(host, _port)| host)
 }
 
-async fn look_up(target: &str, within: Duration) -> Result<Vec<SocketAddr>, ConnectError> {
-    let target = || target.to_owned();
-    let addresses = match timeout(within, lookup_host(target())).await {
-        Ok(Ok(addresses)) => in_order(addresses),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Err(ConnectError::BadTarget { target: target(), error });
-        }
-        Ok(Err(error)) => return Err(ConnectError::LookUp { target: target(), error }),
-        Err(_) => return Err(ConnectError::LookUpTimedOut { target: target(), within }),
-    };
-    if addresses.is_empty() {
-        return Err(ConnectError::NoAddress { target: target() });
-    }
-    debug!(target = target(), ?addresses, "looked up");
-    Ok(addresses)
-}
-
-/// IPv6 and IPv4 in turn, IPv6 first, each family as the resolver ordered it (RFC 8305, section 4,
-/// though one after another), so that a family without a route costs one address and not all.
-fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let mut unique = Vec::new();
-    for address in addresses {
-        // Resolvers repeat an address for each kind of socket that could use it.
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-    }
-    let (v6, v4): (Vec<_>, Vec<_>) = unique.into_iter().partition(SocketAddr::is_ipv6);
-    let (mut v6, mut v4) = (v6.into_iter(), v4.into_iter());
-    let mut ordered = Vec::new();
-    while v6.len() + v4.len() > 0 {
-        ordered.extend(v6.next());
-        ordered.extend(v4.next());
-    }
-    ordered.truncate(ADDRESSES_MAX);
-    ordered
-}
-
-async fn connect_any(
-    addresses: Vec<SocketAddr>,
+async fn connect_within(
+    address: SocketAddr,
     within: Duration,
     kernel: &KernelOptions,
-) -> Result<Dialled, Vec<AddressError>> {
-    let mut tried = Vec::new();
-    for address in addresses {
-        match timeout(within, connect(address, kernel)).await {
-            Ok(Ok(dialled)) => return Ok(dialled),
-            Ok(Err(error)) => tried.push(AddressError { address, error }),
-            Err(_) => {
-                let error =
-                    io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {within:?}"));
-                tried.push(AddressError { address, error });
-            }
-        }
-    }
-    Err(tried)
+) -> io::Result<Dialled> {
+    timeout(within, connect(address, kernel)).await.unwrap_or_else(|_| {
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {within:?}")))
+    })
 }
 
 async fn connect(address: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled> {

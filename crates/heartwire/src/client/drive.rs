@@ -37,6 +37,7 @@ pub(super) struct Driver<'a, 'b> {
     connection: Connection,
     link: DriverLink<'b>,
     progress: Option<Duration>,
+    made_at: Instant,
     online_at: Option<Instant>,
     /// What the server said when it took its leave.
     farewell: Option<Farewell>,
@@ -90,6 +91,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             connection: Connection::new(config.settings(), now),
             link,
             progress: config.progress,
+            made_at: now,
             online_at: None,
             farewell: None,
             inbox: Inbox::default(),
@@ -156,6 +158,11 @@ impl<'a, 'b> Driver<'a, 'b> {
     /// Beats that came from the peer.
     pub(super) const fn beats(&self) -> u64 {
         self.beats
+    }
+
+    /// Whether anything came from the peer.
+    pub(super) fn has_heard(&self) -> bool {
+        self.connection.last_heard() > self.made_at
     }
 
     /// When the last byte came from the peer, or the connection was made.

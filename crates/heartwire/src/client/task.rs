@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
-use super::dial::{Dialled, dial};
+use super::dial::{Dialled, Dialler};
 use super::drive::{Driver, DriverLink, End};
 use super::event::Reports;
 use super::outbox::{Message, Outbox};
@@ -33,6 +33,7 @@ pub(super) struct Task {
     messages: UnboundedReceiver<Message>,
     closing: watch::Receiver<bool>,
     outbox: Outbox,
+    dialler: Dialler,
 }
 
 impl Task {
@@ -57,6 +58,7 @@ impl Task {
             messages,
             closing,
             outbox: Outbox::default(),
+            dialler: Dialler::default(),
         }
     }
 
@@ -79,7 +81,7 @@ impl Task {
             let dialled = tokio::select! {
                 biased;
                 () = asked_to_close(&mut self.closing) => return,
-                dialled = outlet.deliver_during(dial(&self.config)) => dialled,
+                dialled = outlet.deliver_during(self.dialler.dial(&self.config)) => dialled,
             };
             match dialled {
                 Ok(dialled) => {
@@ -152,10 +154,16 @@ impl Task {
                 Reason::Shutdown
             }
         };
+        let has_worked = was_online && driver.has_heard() && !matches!(reason, Reason::Dead(_));
         let beats = driver.beats();
         let farewell = driver.take_farewell();
         let hint = farewell.as_ref().map(|farewell| farewell.retry);
         drop(driver);
+        if has_worked {
+            self.dialler.handle_worked(peer);
+        } else {
+            self.dialler.handle_failed(peer);
+        }
         self.wishes.set_path(None);
         let unsent = self.settle_messages(reason, hint);
         if was_online {
@@ -210,3 +218,6 @@ struct Kept {
     hint: Option<RetryHint>,
     was_online: bool,
 }
+
+#[cfg(test)]
+mod tests;

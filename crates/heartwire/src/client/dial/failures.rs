@@ -1,0 +1,81 @@
+//! The order in which addresses are tried.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use heartwire_core::Instant;
+
+/// Addresses tried in one attempt: enough for a few hosts of both families, and the last one begins
+/// 1.75 s after the first.
+pub(super) const ADDRESSES_MAX: usize = 8;
+
+/// Failures that are remembered: several attempts' worth.
+const FAILURES_MAX: usize = 64;
+
+/// How long a failure counts: longer than trying all the others takes, and short enough for the
+/// resolver's first address to be the first again after an outage.
+const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+
+/// Addresses that failed, the one that failed last at the end.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    failed: Vec<(SocketAddr, Instant)>,
+}
+
+impl Failures {
+    pub(super) fn insert(&mut self, address: SocketAddr, now: Instant) {
+        self.remove(address);
+        if self.failed.len() >= FAILURES_MAX {
+            self.failed.remove(0);
+        }
+        self.failed.push((address, now));
+    }
+
+    pub(super) fn remove(&mut self, address: SocketAddr) {
+        self.failed.retain(|&(failed, _)| failed != address);
+    }
+
+    /// The addresses in the order in which they are to be tried, some of them if there are very many:
+    /// those that have not failed lately as [`alternating`] has them, then the others, beginning with
+    /// the one whose failure was longest ago.
+    pub(super) fn in_order(
+        &mut self,
+        found: impl IntoIterator<Item = SocketAddr>,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
+        self.failed.retain(|&(_, at)| now.saturating_since(at) < REMEMBERED_FOR);
+        let mut addresses = alternating(found);
+        // 0 for those that did not fail. The sort is stable.
+        addresses.sort_by_key(|address| {
+            self.failed.iter().position(|(failed, _)| failed == address).map_or(0, |at| at + 1)
+        });
+        addresses.truncate(ADDRESSES_MAX);
+        addresses
+    }
+}
+
+/// Each address once, IPv6 and IPv4 in turn, as the resolver ordered them, which knows what the system
+/// prefers: its first address is the first, and begins the turns (RFC 8305, section 4). So a family
+/// without a route costs one address and not all.
+fn alternating(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut unique = Vec::new();
+    for address in found {
+        // Resolvers repeat an address for each kind of socket that could use it.
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    let begins_v6 = unique.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) =
+        unique.into_iter().partition(|address| address.is_ipv6() == begins_v6);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut ordered = Vec::new();
+    while one.len() + other.len() > 0 {
+        ordered.extend(one.next());
+        ordered.extend(other.next());
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests;

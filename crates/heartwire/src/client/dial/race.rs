@@ -1,0 +1,69 @@
+//! Several addresses, of which the first that answers is taken.
+
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+use std::io;
+
+use tokio::time::sleep;
+
+use super::AddressError;
+
+/// How long an address has to itself before the next one is tried beside it (RFC 8305, section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// Connects to the addresses in this order, beginning with the next one after [`HEAD_START`], or at once
+/// when one fails. Returns the first connection, and drops the others. What failed until then goes to
+/// `tried`, in the order of the addresses.
+pub(super) async fn race<T, F>(
+    addresses: Vec<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+    tried: &mut Vec<AddressError>,
+) -> Option<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let mut left = addresses.iter().copied();
+    let mut running: Vec<(SocketAddr, Pin<Box<F>>)> = Vec::new();
+    let won = loop {
+        if let Some(address) = left.next() {
+            running.push((address, Box::pin(connect(address))));
+        } else if running.is_empty() {
+            break None;
+        }
+        tokio::select! {
+            biased;
+            (address, result) = first_of(&mut running) => match result {
+                Ok(connection) => break Some(connection),
+                Err(error) => tried.push(AddressError { address, error }),
+            },
+            () = sleep(HEAD_START), if left.len() > 0 => {}
+        }
+    };
+    tried.sort_by_key(|tried| addresses.iter().position(|&address| address == tried.address));
+    won
+}
+
+/// Waits until one of them is ready, the earlier ones first, and takes it out.
+async fn first_of<F: Future>(
+    running: &mut Vec<(SocketAddr, Pin<Box<F>>)>,
+) -> (SocketAddr, F::Output) {
+    poll_fn(|context| {
+        let ready = running.iter_mut().enumerate().find_map(|(at, (address, future))| match future
+            .as_mut()
+            .poll(context)
+        {
+            Poll::Ready(output) => Some((at, *address, output)),
+            Poll::Pending => None,
+        });
+        let Some((at, address, output)) = ready else { return Poll::Pending };
+        running.remove(at);
+        Poll::Ready((address, output))
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests;

@@ -170,7 +170,7 @@ const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
         "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel sessions_max open_files \
-         frame_max queue_max first_frame_ms drain_ms",
+         pending_max frame_max queue_max first_frame_ms drain_ms",
     ),
     ("online", "session peer wire"),
     ("data", "session bytes preview"),

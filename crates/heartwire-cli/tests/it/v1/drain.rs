@@ -10,10 +10,10 @@ fn clients_of_a_server_that_stops_come_back_spread_over_the_drain() {
     let addr = lasting_address();
     let on = addr.to_string();
     let server = Server::start_plain_on(&on, &["--drain", "3s"]);
-    // Their own backoff would be longer: what they wait is what the server said. Whoever comes before the
-    // server is back waits for that.
+    // Their own backoff is shorter: what they wait is what the server said. Those that come before the
+    // server is back wait for that.
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| Client::start_plain(addr, &["--retry", "fixed:5s", "--handshake-timeout", "10s"]))
+        .map(|_| Client::start_plain(addr, &["--retry", "fixed:2ms", "--handshake-timeout", "10s"]))
         .collect();
     server.events.first_events("online", CLIENTS);
     for event in server.stop() {

@@ -145,7 +145,7 @@ fn our_client_works_with_its_server() {
     let args = [&["--wake-bytes", "161", "--ask"], &QUICK_MS[..]].concat();
     let (mut second, addr) = Second::server(&args);
     let mut ours = [&QUICK[..], &["--name", "bob", "--path", "300ms"]].concat();
-    ours.extend(["--retry", "fixed:60s"]);
+    ours.extend(["--retry", "fixed:100ms"]);
     let mut client = Client::start_plain(addr, &ours);
     let (hello, online) = (second.event("hello"), client.event("online"));
     assert_eq!(hello["name"], "bob");
@@ -165,7 +165,7 @@ fn our_client_works_with_its_server() {
     second.obey("health 2");
     assert_eq!(client.event("health")["health"], "draining");
 
-    // It waits within the window, whatever its own backoff says, and comes back.
+    // It waits within the window, which is later than its own backoff says, and comes back.
     second.obey("bye 1 2 300 600 back \u{1b}[31msoon");
     let offline = client.event("offline");
     assert!(offline.text("detail").contains("draining"), "{offline:?}");

@@ -94,10 +94,10 @@ Examples:
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session and exits within
 --drain plus one second; a second signal exits at once.
 
-Printing never holds up the server. While events come faster than they are read, or nothing reads them,
-`data` is left out, and so are sessions of which nothing was printed before they ended; an `unprinted`
-event says how many. A full disk is tried again each second, and a reader that has gone (`serve | head`)
-does not end the server, unless --exit-with-reader is given.
+Printing never holds up the server. While events come faster than they are read, or nothing
+reads them, `data` is left out, and so are sessions that end before anything of them is printed;
+an `unprinted` event says how many. A full disk is tried again each second, and a reader that
+has gone (`serve | head`) does not end the server, unless --exit-with-reader is given.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
 
@@ -119,9 +119,9 @@ Examples:
       be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
       server expect a beat every 5 minutes only
 
-The end of standard input does not end the connection, unless --until-eof is given. Data waits for the
-program that reads standard output, and the server with it; when that program has gone, connect leaves
-with exit code 0.
+The end of standard input does not end the connection, unless --until-eof is given. Data waits
+for the program that reads standard output, and the server with it; when that program has gone,
+connect leaves with exit code 0.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
 try again (--retry never, or the server said so): 4 cannot connect, was turned away, or lost the
@@ -270,11 +270,11 @@ pub(crate) struct ConnectArgs {
     pub(crate) token_file: Option<PathBuf>,
 
     /// Longest time for the server to answer the handshake (wire v1) [default: 5s].
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) handshake_timeout: Option<Duration>,
 
     /// Print the round trip and what the server says of itself, at this interval (wire v1).
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) path: Option<Duration>,
 
     /// Promise the server a beat this often instead of as agreed, as near to that as it allows; it
@@ -284,7 +284,7 @@ pub(crate) struct ConnectArgs {
 
     /// Say `degraded` in beats when standard input has brought nothing for this long: then whoever writes
     /// it hangs, though this process does not (wire v1).
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
+    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) check_in: Option<Duration>,
 
     /// Take lines of standard input that begin with a slash for commands: `/promise TIME`, `/promise
@@ -313,7 +313,7 @@ pub(crate) struct ConnectArgs {
 
     /// Longest time for a name look-up, and for connecting to one address of those that are tried side by
     /// side.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
     pub(crate) connect_timeout: Duration,
 
     /// What to do with input while there is no connection.
@@ -663,6 +663,15 @@ fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
+}
+
+/// A time in which something is done again and again, or waited for: none at all would spin, or never do.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(1) {
+        return Err("that is too short; write 1ms or more".to_owned());
+    }
+    Ok(interval)
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

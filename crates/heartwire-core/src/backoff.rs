@@ -31,6 +31,9 @@ impl Default for BackoffPolicy {
 }
 
 impl BackoffPolicy {
+    /// The shortest first wait, 1 ms: with less than that a client spins.
+    pub const WAIT_MIN: Duration = Duration::from_millis(1);
+
     /// Default for [`hint_max`](Self::hint_max): a day. A server that is down for maintenance is back by
     /// then, and a client that was told nonsense too.
     pub const HINT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,13 +45,13 @@ impl BackoffPolicy {
     ///
     /// # Errors
     ///
-    /// [`BackoffError`] if `first` is zero or `cap` is less than `first`.
+    /// [`BackoffError`] if `first` is less than [`WAIT_MIN`](Self::WAIT_MIN), or `cap` less than `first`.
     pub fn exponential(
         first: Duration,
         cap: Duration,
         stable: Duration,
     ) -> Result<Self, BackoffError> {
-        if first.is_zero() {
+        if first < Self::WAIT_MIN {
             return Err(BackoffError::NoWait);
         }
         if cap < first {
@@ -62,9 +65,9 @@ impl BackoffPolicy {
     ///
     /// # Errors
     ///
-    /// [`BackoffError::NoWait`] if `interval` is zero.
+    /// [`BackoffError::NoWait`] if `interval` is less than [`WAIT_MIN`](Self::WAIT_MIN).
     pub fn fixed(interval: Duration) -> Result<Self, BackoffError> {
-        if interval.is_zero() {
+        if interval < Self::WAIT_MIN {
             return Err(BackoffError::NoWait);
         }
         Ok(Self {
@@ -90,7 +93,7 @@ impl BackoffPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackoffError {
-    /// A wait of zero would spin.
+    /// A wait of less than [`WAIT_MIN`](BackoffPolicy::WAIT_MIN) would spin.
     NoWait,
     /// The cap is less than the first wait.
     CapBelowFirst {
@@ -104,7 +107,7 @@ pub enum BackoffError {
 impl fmt::Display for BackoffError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoWait => f.write_str("a wait of zero would spin: use at least 1 ms"),
+            Self::NoWait => f.write_str("a wait of less than 1 ms would spin: use at least 1 ms"),
             Self::CapBelowFirst { first, cap } => {
                 write!(f, "a cap of {cap:?} is less than the first wait of {first:?}")
             }

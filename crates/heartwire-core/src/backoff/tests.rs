@@ -241,8 +241,12 @@ fn no_wait_is_too_long_to_draw() {
 
 #[test]
 fn a_wait_of_zero_is_refused() {
-    assert_eq!(BackoffPolicy::fixed(Duration::ZERO), Err(BackoffError::NoWait));
-    assert_eq!(BackoffPolicy::exponential(ms(0), ms(1), ms(1)), Err(BackoffError::NoWait));
+    for short in [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(999_999)] {
+        assert_eq!(BackoffPolicy::fixed(short), Err(BackoffError::NoWait), "{short:?}");
+        let refused = BackoffPolicy::exponential(short, ms(1), ms(1));
+        assert_eq!(refused, Err(BackoffError::NoWait), "{short:?}");
+    }
+    BackoffPolicy::fixed(BackoffPolicy::WAIT_MIN).unwrap();
 }
 
 #[test]

@@ -27,19 +27,23 @@ impl Stall {
     }
 }
 
-/// Compares when a driver asked to be woken with when it was. The driver's clock must count the
-/// time in which its machine was suspended; else a suspend goes unnoticed.
+/// Notices both ways in which a driver stands still: it is woken later than it asked for, or its
+/// machine was suspended. The second need not show in the first: a timer that counts suspended time
+/// rings punctually when the machine is back before it, and one that does not is overtaken by whatever
+/// else wakes the driver.
 #[derive(Clone, Copy, Debug)]
 pub struct StallWatch {
     awake_at: Instant,
     wake_by: Option<Instant>,
+    suspended: Duration,
 }
 
 impl StallWatch {
-    /// A watch for a driver that starts at `now`.
+    /// A watch for a driver that starts at `now`, on a machine that has been suspended for `suspended`
+    /// in all; zero where the system does not tell.
     #[must_use]
-    pub const fn new(now: Instant) -> Self {
-        Self { awake_at: now, wake_by: None }
+    pub const fn new(now: Instant, suspended: Duration) -> Self {
+        Self { awake_at: now, wake_by: None, suspended }
     }
 
     /// The driver goes to sleep and has asked to be woken by `until`.
@@ -47,15 +51,20 @@ impl StallWatch {
         self.wake_by = until;
     }
 
-    /// The driver is awake. Returns the stall if it woke [`STALL_MIN`] late or more.
+    /// The driver is awake at `now`, and its machine has been suspended for `suspended` in all. Returns
+    /// the stall if it woke [`STALL_MIN`] late or more, or was suspended for so long since the last call:
+    /// the longer of the two, once.
     ///
-    /// Only a wake-up that was late is seen. A driver whose timer rings punctually after a suspend
-    /// has to find that out by other means, and make a [`Stall`] of it.
+    /// A driver calls this when it wakes, and again before it judges: it may have been suspended in
+    /// between. Without [`handle_sleep`](Self::handle_sleep) since the last call nothing is late. Both
+    /// times must be of the same moment, or `suspended` of a later one.
     #[must_use]
-    pub fn handle_wake(&mut self, now: Instant) -> Option<Stall> {
+    pub fn handle_wake(&mut self, now: Instant, suspended: Duration) -> Option<Stall> {
         let expected = self.wake_by.take().map(|wake_by| wake_by.max(self.awake_at));
+        let late = expected.map_or(Duration::ZERO, |expected| now.saturating_since(expected));
         self.awake_at = now;
-        let gap = now.saturating_since(expected?);
+        let before = core::mem::replace(&mut self.suspended, suspended);
+        let gap = late.max(suspended.saturating_sub(before));
         (gap >= STALL_MIN).then_some(Stall { resumed_at: now, gap })
     }
 }

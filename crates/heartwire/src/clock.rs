@@ -38,17 +38,46 @@ pub(crate) fn wall_micros() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
-/// How long this machine has been suspended since it was started.
+/// The time now, and how long this machine has been suspended since it was started, of the same moment.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn suspended() -> Duration {
+pub(crate) fn now_and_suspended() -> (Instant, Duration) {
+    // In this order, so that a suspend between the two is in both figures.
     let monotonic = nanos_of(rustix::time::ClockId::Monotonic);
-    now().saturating_since(Instant::from_nanos(monotonic))
+    let now = now();
+    let suspended = now.saturating_since(Instant::from_nanos(monotonic));
+    #[cfg(test)]
+    let suspended = suspended + pretended::suspended();
+    (now, suspended)
 }
 
-/// Not told by other systems.
+/// Suspends are not told by other systems.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn now_and_suspended() -> (Instant, Duration) {
+    (now(), Duration::ZERO)
+}
+
+/// How long this machine has been suspended since it was started; zero where the system does not tell.
 pub(crate) fn suspended() -> Duration {
-    Duration::ZERO
+    now_and_suspended().1
+}
+
+/// Suspends of the machine that a test makes up, for what runs on its own thread.
+#[cfg(test)]
+pub(crate) mod pretended {
+    use core::cell::Cell;
+    use core::time::Duration;
+
+    std::thread_local! {
+        static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    pub(crate) fn suspend(length: Duration) {
+        SUSPENDED.set(SUSPENDED.get() + length);
+    }
+
+    pub(super) fn suspended() -> Duration {
+        SUSPENDED.get()
+    }
 }
 
 /// The length of a jiffy, in which the kernel counts when data came: the resolution of its coarse

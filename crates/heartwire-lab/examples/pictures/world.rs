@@ -106,7 +106,7 @@ impl End {
         Self {
             side,
             connection: Connection::new(settings, now),
-            watch: StallWatch::new(now),
+            watch: StallWatch::new(now, Duration::ZERO),
             incoming: Vec::new(),
             unread: Vec::new(),
             last_byte: Duration::ZERO,
@@ -172,7 +172,7 @@ fn turn(
     if end.is_over {
         return Ok(());
     }
-    let stall = end.watch.handle_wake(instant(now));
+    let stall = end.watch.handle_wake(instant(now), Duration::ZERO);
     let is_due = end.connection.poll_timeout().is_some_and(|at| at <= instant(now));
     // The first frame never waits.
     let mark = if end.side == Side::Server && end.has_spoken { story.receive_mark } else { 1 };

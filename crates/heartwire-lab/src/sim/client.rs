@@ -1,15 +1,14 @@
 //! The client's process: it connects, drives one connection in the order that the library's client
 //! does, and starts over.
 
-use core::time::Duration;
-
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::v1::Hello;
-use heartwire_core::{Backoff, Instant, STALL_MIN, Side, Spoken, Stall, StallWatch, Wire};
+use heartwire_core::{Backoff, Instant, Side, Spoken, Stall, StallWatch, Wire};
 
 use super::breach::Breach;
 use super::broken::Broken;
 use super::end::{End, Holder, Received};
+use super::host::{Sign, Wake};
 use super::link::{Both, SocketError};
 use super::net::{Dialled, Net};
 use super::oracle::Grants;
@@ -38,8 +37,6 @@ enum Phase {
 struct Online {
     holder: Holder,
     watch: StallWatch,
-    /// How long the machine had been suspended when that was last looked at.
-    suspended: Duration,
     timer_at: Option<Instant>,
 }
 
@@ -88,8 +85,8 @@ impl Client {
         Ok(())
     }
 
-    /// The process runs: it woke at `now`, and may have been held up since.
-    pub(super) fn turn(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+    /// The process runs: it woke at `wake`, and may have been held up since.
+    pub(super) fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<(), Breach> {
         match &mut self.phase {
             Phase::Waiting { until } if net.clock(self.host) >= *until => {
                 net.dial(self.host);
@@ -102,7 +99,7 @@ impl Client {
                 None => {}
             },
             Phase::Online(online) => {
-                if let Some(end) = online.turn(net, now)? {
+                if let Some(end) = online.turn(net, wake)? {
                     self.finish(net, end)?;
                 }
             }
@@ -123,10 +120,10 @@ impl Client {
             holder.begin(net, now)?;
         }
         net.host(self.host).handle_start(now);
-        let watch = StallWatch::new(now);
-        let suspended = net.host(self.host).suspended;
-        let mut online = Box::new(Online { holder, watch, suspended, timer_at: None });
-        let end = online.turn(net, now)?;
+        let wake = self.terms.client.misread_clocks(net.read_clocks(self.host));
+        let watch = StallWatch::new(now, wake.suspended);
+        let mut online = Box::new(Online { holder, watch, timer_at: None });
+        let end = online.turn(net, net.read_clocks(self.host))?;
         self.phase = Phase::Online(online);
         match end {
             Some(end) => self.finish(net, end),
@@ -164,11 +161,11 @@ impl Client {
 
 impl Online {
     /// Everything that can be done without waiting, in the order that the core asks for.
-    fn turn(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
+    fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<Option<End>, Breach> {
         let host = self.holder.host;
-        let stall = self.notice_stall(net, now);
-        let was_late = net.host(host).handle_wake(now);
-        let was_suspended = net.host(host).handle_judgement();
+        let now = wake.at;
+        let stall = self.notice_stall(wake);
+        let sign = net.host(host).handle_wake(wake);
         if net.timer_rang(host) {
             self.timer_at = None;
         }
@@ -181,12 +178,17 @@ impl Online {
             return Ok(Some(end));
         }
         self.holder.look(net);
-        if was_late {
+        // The suspend may have come after the turn had begun.
+        let before_judging = net.read_clocks(host);
+        let sign_since = net.host(host).handle_wake(before_judging);
+        if sign_since.is_some() {
+            self.holder.oracle.handle_stall(before_judging.at);
+        } else if sign.is_some() {
             self.holder.oracle.handle_stall(now);
-        } else if was_suspended {
-            self.holder.oracle.handle_stall(net.clock(host));
         }
-        if let Some(stall) = stall {
+        let by_clocks_alone = sign.or(sign_since) == Some(Sign::Clocks);
+        net.mishaps.suspended_in_time += u64::from(by_clocks_alone);
+        if let Some(stall) = self.notice_stall(before_judging).or(stall) {
             self.holder.log(net, format_args!("stood still for {:?}", stall.gap));
             self.holder.handle_stall(stall);
         }
@@ -227,16 +229,9 @@ impl Online {
         Ok(None)
     }
 
-    /// A wake-up that was late, or a suspend that made none late: something else than the timer may
-    /// have woken the process since.
-    fn notice_stall(&mut self, net: &mut Net, now: Instant) -> Option<Stall> {
-        let late = self.watch.handle_wake(now);
-        let suspended = net.host(self.holder.host).suspended;
-        let gap = suspended.saturating_sub(core::mem::replace(&mut self.suspended, suspended));
-        let notices = !self.holder.terms.is(Broken::IgnoresSuspends);
-        // The suspend may have come after the turn had begun.
-        let at = net.clock(self.holder.host);
-        late.or_else(|| (notices && gap >= STALL_MIN).then(|| Stall::new(at, gap)))
+    fn notice_stall(&mut self, wake: Wake) -> Option<Stall> {
+        let Wake { at, suspended } = self.holder.terms.misread_clocks(wake);
+        self.watch.handle_wake(at, suspended)
     }
 
     fn read(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {

@@ -52,8 +52,8 @@ pub(super) struct Host {
     pub(super) timer_at: Option<WorldTime>,
     /// Something woke it while it could not run.
     pub(super) was_woken: bool,
-    /// It was held up in the middle of a turn, which began at this time.
-    pub(super) in_turn: Option<Instant>,
+    /// It was held up in the middle of a turn, which began then.
+    pub(super) in_turn: Option<Wake>,
     /// How long the machine has been suspended in all.
     pub(super) suspended: Duration,
     /// Since when it has been able to keep its deadlines.
@@ -65,7 +65,24 @@ pub(super) struct Host {
     watch: Watch,
 }
 
-/// Finds out when a process stood still, from the time it wanted to be woken.
+/// What the clocks of a process said when it woke.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wake {
+    pub(super) at: Instant,
+    /// How long its machine had been suspended in all.
+    pub(super) suspended: Duration,
+}
+
+/// How a process can know that it stood still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It was woken late.
+    Late,
+    /// Nothing was late, but two clocks have grown apart: its machine was suspended.
+    Clocks,
+}
+
+/// Finds out when a process stood still, from the time it wanted to be woken and from two clocks.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     asked_for: Option<Instant>,
@@ -116,22 +133,19 @@ impl Host {
         }
     }
 
-    /// The process runs. Returns whether it can know, by being late, that it stood still.
-    pub(super) fn handle_wake(&mut self, now: Instant) -> bool {
-        let asked_for = self.watch.asked_for.take().map(|at| at.max(self.watch.awake_at));
-        self.watch.awake_at = now;
-        let is_late = asked_for.is_some_and(|at| now.saturating_since(at) >= STALL_MIN);
-        if is_late {
-            self.watch.suspended = self.suspended;
-        }
-        is_late
+    /// What its clocks say now.
+    pub(super) fn read_clocks(&self, now: WorldTime) -> Wake {
+        Wake { at: self.clock.read(now), suspended: self.suspended }
     }
 
-    /// The process is about to judge. Returns whether it can know, by comparing two clocks, that its
-    /// machine was suspended.
-    pub(super) fn handle_judgement(&mut self) -> bool {
-        let gap = self.suspended.saturating_sub(self.watch.suspended);
-        self.watch.suspended = self.suspended;
-        gap >= STALL_MIN
+    /// The process runs, or is about to judge. Returns how it can know that it stood still, if it did.
+    pub(super) fn handle_wake(&mut self, wake: Wake) -> Option<Sign> {
+        let asked_for = self.watch.asked_for.take().map(|at| at.max(self.watch.awake_at));
+        self.watch.awake_at = wake.at;
+        let is_late = asked_for.is_some_and(|at| wake.at.saturating_since(at) >= STALL_MIN);
+        let gap = wake.suspended.saturating_sub(self.watch.suspended);
+        self.watch.suspended = wake.suspended;
+        let by_clocks = (gap >= STALL_MIN).then_some(Sign::Clocks);
+        if is_late { Some(Sign::Late) } else { by_clocks }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use heartwire_core::{Instant, STALL_MIN, Side};
 
-use super::host::{Host, State};
+use super::host::{Host, State, Wake};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
 use super::queue::{Happening, HostId, Queue};
 use super::tally::{Ends, Mishaps, Sums};
@@ -101,6 +101,11 @@ impl Net {
     /// The time by a host's clock.
     pub(super) fn clock(&self, host: HostId) -> Instant {
         self.hosts[host].clock.read(self.now)
+    }
+
+    /// What the clocks of a host say.
+    pub(super) fn read_clocks(&self, host: HostId) -> Wake {
+        self.hosts[host].read_clocks(self.now)
     }
 
     pub(super) fn told(&mut self, link: LinkId, by: Side) -> &mut Told {

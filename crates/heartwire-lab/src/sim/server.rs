@@ -12,6 +12,7 @@ use heartwire_core::{Instant, Side, Stall, StallWatch};
 
 use super::breach::Breach;
 use super::end::{End, Holder};
+use super::host::Wake;
 use super::link::{Both, LinkId};
 use super::net::Net;
 use super::oracle::Grants;
@@ -38,7 +39,6 @@ pub(super) struct Server {
     awake_at: Instant,
     is_late: bool,
     last_stall: Option<Stall>,
-    suspended: Duration,
     unread: VecDeque<usize>,
     ending: Vec<(usize, End)>,
 }
@@ -60,11 +60,10 @@ impl Server {
             wheel_tick,
             sessions: Vec::new(),
             wheel: Wheel::new(wheel_tick),
-            watch: StallWatch::new(now),
+            watch: StallWatch::new(now, net.host(SERVER).suspended),
             awake_at: now,
             is_late: false,
             last_stall: None,
-            suspended: net.host(SERVER).suspended,
             unread: VecDeque::new(),
             ending: Vec::new(),
         }
@@ -95,11 +94,11 @@ impl Server {
         self.sessions.iter_mut().flatten().map(|session| &mut session.holder)
     }
 
-    /// The process runs: it woke at `now`, and may have been held up since.
-    pub(super) fn turn(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+    /// The process runs: it woke at `wake`, and may have been held up since.
+    pub(super) fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<(), Breach> {
         self.is_late = false;
-        self.notice_stall(net, now);
-        self.awake_at = now;
+        self.notice_stall(net, wake);
+        self.awake_at = wake.at;
         self.read_unread(net)?;
         for slot in 0..self.sessions.len() {
             self.unblock(net, slot)?;

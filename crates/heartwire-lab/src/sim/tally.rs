@@ -67,6 +67,9 @@ counters! {
         suspended,
         /// Machines that were suspended with a clock that does not count it.
         suspended_uncounted,
+        /// Stalls of a client that only its clocks, compared, could tell of: it was suspended, and something
+        /// else than its timer, which stands still in a suspend, woke it before that.
+        suspended_in_time,
         /// Processes that were killed while their systems went on.
         crashed,
         /// Machines that were gone without a word.

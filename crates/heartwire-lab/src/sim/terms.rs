@@ -6,6 +6,7 @@ use heartwire_core::v1::{self, Contract, Direction, Offer};
 use heartwire_core::{Caps, Policy, Settings, Side, Wire};
 
 use super::broken::Broken;
+use super::host::Wake;
 
 /// What an end is told before it starts.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,13 @@ pub(super) struct Terms {
 impl Terms {
     pub(super) fn is(&self, broken: Broken) -> bool {
         self.broken == Some(broken)
+    }
+
+    /// What a driver makes of its clocks.
+    pub(super) fn misread_clocks(&self, wake: Wake) -> Wake {
+        let suspended =
+            if self.is(Broken::IgnoresSuspends) { Duration::ZERO } else { wake.suspended };
+        Wake { suspended, ..wake }
     }
 
     pub(super) fn offer(&self) -> Offer {

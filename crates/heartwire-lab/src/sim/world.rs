@@ -10,7 +10,7 @@ use heartwire_core::{STALL_MIN, Side};
 use super::breach::{Breach, Failure};
 use super::broken::Broken;
 use super::client::Client;
-use super::host::{Host, State};
+use super::host::{Host, State, Wake};
 use super::link::{Both, Ended};
 use super::net::Net;
 use super::queue::{Happening, HostId, Queue, SERVER};
@@ -187,23 +187,24 @@ impl World {
     // Turns.
 
     fn begin_turn(&mut self, host: HostId, number: u32) -> Result<(), Failure> {
-        let now = self.net.clock(host);
+        let now = self.net.now;
         let machine = self.net.host(host);
         if machine.number != number || machine.state != State::Runs {
             return Ok(());
         }
         machine.turn_at = None;
+        let wake = machine.read_clocks(now);
         if let Some(wait) = self.net.held_up(host) {
             self.net.mishaps.held_up += u64::from(wait >= STALL_MIN);
             let at = self.net.now.after(wait);
             let machine = self.net.host(host);
-            machine.in_turn = Some(now);
+            machine.in_turn = Some(wake);
             machine.number += 1;
             let number = machine.number;
             self.net.queue.push(at, Happening::Rest { host, number });
             return Ok(());
         }
-        self.turn(host, now)
+        self.turn(host, wake)
     }
 
     fn end_turn(&mut self, host: HostId, number: u32) -> Result<(), Failure> {
@@ -212,21 +213,21 @@ impl World {
         if machine.number != number || machine.state != State::Runs {
             return Ok(());
         }
-        let Some(begun_at) = machine.in_turn.take() else { return Ok(()) };
+        let Some(wake) = machine.in_turn.take() else { return Ok(()) };
         machine.runs_since = machine.runs_since.max(now);
         let was_woken = core::mem::take(&mut machine.was_woken);
-        self.turn(host, begun_at)?;
+        self.turn(host, wake)?;
         if was_woken {
             self.net.wake(host);
         }
         Ok(())
     }
 
-    fn turn(&mut self, host: HostId, now: heartwire_core::Instant) -> Result<(), Failure> {
+    fn turn(&mut self, host: HostId, wake: Wake) -> Result<(), Failure> {
         let Self { net, clients, server, .. } = self;
         let (side, outcome) = match clients.get_mut(host.wrapping_sub(1)) {
-            Some(client) => (Side::Client, client.turn(net, now)),
-            None => (Side::Server, server.turn(net, now)),
+            Some(client) => (Side::Client, client.turn(net, wake)),
+            None => (Side::Server, server.turn(net, wake)),
         };
         outcome.map_err(|breach| self.failure(side, breach))
     }

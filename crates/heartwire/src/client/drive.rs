@@ -54,6 +54,7 @@ pub(super) struct Driver<'a, 'b> {
     pace: Pace,
     /// When it may be told of what has changed since.
     news_at: Option<Instant>,
+    watch: StallWatch,
     /// When the socket was last read.
     read_at: Instant,
     jiffy: Duration,
@@ -85,7 +86,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         outbox: &'b mut Outbox,
         outlet: &'b mut Outlet<'a>,
     ) -> Self {
-        let now = clock::now();
+        let (now, suspended) = clock::now_and_suspended();
         let mut driver = Self {
             transport,
             connection: Connection::new(config.settings(), now),
@@ -104,6 +105,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             health: Health::Ok,
             pace: Pace::new(now),
             news_at: None,
+            watch: StallWatch::new(now, suspended),
             read_at: now,
             jiffy: clock::jiffy(),
         };
@@ -177,14 +179,13 @@ impl<'a, 'b> Driver<'a, 'b> {
         messages: &mut UnboundedReceiver<Message>,
         closing: &mut watch::Receiver<bool>,
     ) -> End {
-        let mut watch = StallWatch::new(clock::now());
         let mut timer = core::pin::pin!(sleep(Duration::ZERO));
         let mut timer_at: Option<Instant> = None;
         loop {
             // A peer that sends without a pause must not keep other tasks from running.
             consume_budget().await;
-            let now = clock::now();
-            let stall = watch.handle_wake(now);
+            let (now, suspended) = clock::now_and_suspended();
+            let stall = self.watch.handle_wake(now, suspended);
             let paused = match self.step(now, stall, messages) {
                 Ok(paused) => paused,
                 Err(reason) => return End::Lost(reason),
@@ -200,7 +201,7 @@ impl<'a, 'b> Driver<'a, 'b> {
                 timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(now));
                 timer_at = Some(at);
             }
-            watch.handle_sleep(timer_at);
+            self.watch.handle_sleep(timer_at);
             tokio::select! {
                 biased;
                 () = asked_to_close(closing) => return End::Closing,
@@ -227,7 +228,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         messages: &mut UnboundedReceiver<Message>,
     ) -> Result<bool, Reason> {
         self.read(now)?;
-        if let Some(stall) = stall {
+        if let Some(stall) = self.suspended_since().or(stall) {
             self.connection.handle_stall(stall);
             self.outlet.push_news(Event::Stalled(stall));
         }
@@ -237,6 +238,13 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.take(messages);
         self.write(now)?;
         Ok(!self.feed(now)?)
+    }
+
+    /// The machine may have been suspended since this task woke, and what it is about to judge by may
+    /// have been on its way then.
+    fn suspended_since(&mut self) -> Option<Stall> {
+        let (now, suspended) = clock::now_and_suspended();
+        self.watch.handle_wake(now, suspended)
     }
 
     fn transmit(&mut self, now: Instant) {
@@ -370,3 +378,6 @@ impl<'a, 'b> Driver<'a, 'b> {
         Reason::of_error(error, now.saturating_since(self.connection.last_heard()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ use std::sync::mpsc::Receiver;
 
 use heartwire_core::v1::Terms;
 use heartwire_core::wheel::Wheel;
-use heartwire_core::{Instant, STALL_MIN, Settings, Stall, StallWatch};
+use heartwire_core::{Instant, Settings, Stall, StallWatch};
 use mio::{Events, Interest, Poll, Token};
 
 use self::progress::Progress;
@@ -83,8 +83,6 @@ pub(super) struct Shard<H> {
     /// Whether this turn began late: what is in the sockets may have come long before.
     is_late: bool,
     last_stall: Option<Stall>,
-    /// How long the machine had been suspended when that was last looked at.
-    suspended: Duration,
     /// Somebody woke this shard, to carry out a command, to shut down or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
@@ -130,7 +128,7 @@ impl<H: Handler> Shard<H> {
     pub(super) fn new(parts: Parts, handler: H) -> io::Result<Self> {
         let mailbox = parts.handle.mailbox(usize::from(parts.index));
         let resumer = Resumer(mailbox.ok_or(io::ErrorKind::NotFound)?.waker());
-        let now = clock::now();
+        let (now, suspended) = clock::now_and_suspended();
         let alarm = Alarm::new(parts.poll.registry(), ALARM)?;
         let mut shard = Self {
             state: ShardState {
@@ -156,14 +154,13 @@ impl<H: Handler> Shard<H> {
             listener: parts.listener,
             hand_over_to: parts.hand_over.then_some(0),
             commands: parts.commands,
-            watch: StallWatch::new(now),
+            watch: StallWatch::new(now, suspended),
             awake_at: now,
             progress: Progress::new(now),
             has_polled: true,
             stale_after: parts.stale_after,
             is_late: false,
             last_stall: None,
-            suspended: clock::suspended(),
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
@@ -238,25 +235,13 @@ impl<H: Handler> Shard<H> {
         self.awake_at = self.notice_stall();
     }
 
-    /// Looks whether this shard is much later than it meant to be. Returns the time.
+    /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the time.
     fn notice_stall(&mut self) -> Instant {
-        let now = clock::now();
-        if let Some(stall) = self.watch.handle_wake(now) {
-            // If this was a suspend, it is not to be noticed twice.
-            self.suspended = clock::suspended();
+        let (now, suspended) = clock::now_and_suspended();
+        if let Some(stall) = self.watch.handle_wake(now, suspended) {
             self.handle_stall(stall);
         }
         now
-    }
-
-    /// Looks whether the machine was suspended since the last look. A timer on a clock that counts
-    /// suspended time rings punctually if the machine resumes before, and nothing seems late then.
-    fn notice_suspend(&mut self, now: Instant) {
-        let before = core::mem::replace(&mut self.suspended, clock::suspended());
-        let gap = self.suspended.saturating_sub(before);
-        if gap >= STALL_MIN {
-            self.handle_stall(Stall::new(now, gap));
-        }
     }
 
     fn handle_stall(&mut self, stall: Stall) {

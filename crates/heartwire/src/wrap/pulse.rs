@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::task::Context;
 use core::time::Duration;
 
-use heartwire_core::{Instant, Liveness, Policy, STALL_MIN, Stall, StallWatch, Verdict};
+use heartwire_core::{Instant, Liveness, Policy, StallWatch, Verdict};
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -31,7 +31,6 @@ pub(super) struct Pulse {
     timer_polled: bool,
     /// Something ends the connection then, unless something to read comes first.
     look_again_at: Option<Instant>,
-    suspended: Duration,
 }
 
 impl Pulse {
@@ -40,12 +39,11 @@ impl Pulse {
         Self {
             origin: TokioInstant::now(),
             liveness: Liveness::new(policy, start),
-            watch: StallWatch::new(start),
+            watch: StallWatch::new(start, clock::suspended()),
             timer: None,
             timer_at: None,
             timer_polled: false,
             look_again_at: None,
-            suspended: clock::suspended(),
         }
     }
 
@@ -70,7 +68,7 @@ impl Pulse {
     /// Something from the peer was read, and this is being looked at `now`.
     pub(super) fn handle_heard(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
-        self.handle_wake(now);
+        self.handle_wake(now, clock::suspended());
         if self.timer_at.is_none_or(|at| now >= at) {
             self.catch_up(now);
         }
@@ -95,10 +93,11 @@ impl Pulse {
         }
     }
 
-    /// The owner is awake. If it should have been before, its own stall is held against nobody.
-    fn handle_wake(&mut self, now: Instant) {
+    /// The owner is awake. If it should have been before, or was suspended, its own stall is held against
+    /// nobody. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
+    fn handle_wake(&mut self, now: Instant, suspended: Duration) {
         self.watch.handle_sleep(self.timer_at);
-        if let Some(stall) = self.watch.handle_wake(now) {
+        if let Some(stall) = self.watch.handle_wake(now, suspended) {
             debug!(gap = ?stall.gap, "this end stood still");
             self.liveness.handle_stall(stall);
         }
@@ -141,9 +140,9 @@ impl Pulse {
                 return None;
             }
             let now = self.now();
-            self.handle_wake(now);
+            self.handle_wake(now, clock::suspended());
             self.timer_at = None;
-            if let Some(verdict) = self.handle_timer(now, clock::suspended()) {
+            if let Some(verdict) = self.handle_timer(now) {
                 return Some(verdict);
             }
         }
@@ -175,8 +174,7 @@ impl Pulse {
         fired
     }
 
-    fn handle_timer(&mut self, now: Instant, suspended: Duration) -> Option<Verdict> {
-        self.notice_suspend(now, suspended);
+    fn handle_timer(&mut self, now: Instant) -> Option<Verdict> {
         match self.look_again_at {
             Some(at) if now < at => return None,
             Some(_) => self.look_again_at = None,
@@ -191,17 +189,6 @@ impl Pulse {
 
     fn would_end(&self, now: Instant) -> bool {
         self.liveness.verdict_at().is_some_and(|at| now >= at)
-    }
-
-    /// The clock of tokio stops while the machine is suspended, so that the first wake-up after it
-    /// looks punctual.
-    fn notice_suspend(&mut self, now: Instant, suspended: Duration) {
-        let gap = suspended.saturating_sub(self.suspended);
-        self.suspended = suspended;
-        if gap >= STALL_MIN {
-            debug!(?gap, "the machine was suspended");
-            self.liveness.handle_stall(Stall::new(now, gap));
-        }
     }
 
     fn deadline(&self) -> Option<Instant> {

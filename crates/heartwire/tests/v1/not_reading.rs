@@ -7,7 +7,7 @@ use crate::rig::{Rig, config, ms, pass};
 
 /// More than the kernel takes from a server whose client does not read.
 const FRAMES: usize = 512;
-const FRAME: [u8; 64 * 1024] = [7; 64 * 1024];
+static FRAME: [u8; 64 * 1024] = [7; 64 * 1024];
 
 /// A server that answers data with `FRAMES` frames, all at once.
 fn lavish() -> Rig {

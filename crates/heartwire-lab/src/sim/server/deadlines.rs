@@ -1,10 +1,11 @@
 //! When sessions are judged, and how the process finds out that it stood still.
 
-use heartwire_core::{Instant, STALL_MIN, Side, Spoken, Stall};
+use heartwire_core::{Instant, Side, Spoken, Stall};
 
 use super::{Arrival, Server, key};
 use crate::sim::breach::Breach;
 use crate::sim::broken::Broken;
+use crate::sim::host::Wake;
 use crate::sim::net::Net;
 use crate::sim::queue::SERVER;
 
@@ -24,16 +25,15 @@ impl Server {
             return Ok(());
         }
         let until = net.clock(SERVER);
-        self.notice_suspend(net, until);
         loop {
             let wake = self.wheel.next_wake();
             self.watch.handle_sleep(wake);
             net.host(SERVER).handle_sleep(wake);
-            let now = net.clock(SERVER);
-            self.notice_stall(net, now);
+            let wake = net.read_clocks(SERVER);
+            self.notice_stall(net, wake);
             let Some(key) = self.wheel.poll(until) else { return Ok(()) };
             let slot = usize::try_from(key).unwrap_or(usize::MAX);
-            self.judge(net, slot, now)?;
+            self.judge(net, slot, wake.at)?;
             // It would come at once again.
             if !self.session(slot).is_some_and(|session| session.holder.lets_all_pass()) {
                 self.arm(net, slot);
@@ -65,28 +65,13 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn notice_stall(&mut self, net: &mut Net, now: Instant) {
-        if net.host(SERVER).handle_wake(now) {
-            self.tell_oracles(net, now);
+    pub(super) fn notice_stall(&mut self, net: &mut Net, wake: Wake) {
+        if net.host(SERVER).handle_wake(wake).is_some() {
+            self.tell_oracles(net, wake.at);
         }
-        if let Some(stall) = self.watch.handle_wake(now) {
-            self.suspended = net.host(SERVER).suspended;
+        let Wake { at, suspended } = self.terms.server.misread_clocks(wake);
+        if let Some(stall) = self.watch.handle_wake(at, suspended) {
             self.handle_stall(net, stall);
-        }
-    }
-
-    fn notice_suspend(&mut self, net: &mut Net, now: Instant) {
-        if net.host(SERVER).handle_judgement() {
-            self.tell_oracles(net, now);
-        }
-        if self.terms.server.is(Broken::IgnoresSuspends) {
-            return;
-        }
-        let suspended = net.host(SERVER).suspended;
-        let gap = suspended.saturating_sub(self.suspended);
-        self.suspended = suspended;
-        if gap >= STALL_MIN {
-            self.handle_stall(net, Stall::new(now, gap));
         }
     }
 

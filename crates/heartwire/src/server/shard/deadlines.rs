@@ -19,9 +19,9 @@ impl<H: Handler> Shard<H> {
             return;
         }
         let until = clock::now();
-        self.notice_suspend(until);
         loop {
-            // A handler may have held this shard up since it woke, or since the last judgement.
+            // A handler may have held this shard up since it woke, or since the last judgement; or the
+            // machine was suspended.
             self.watch.handle_sleep(self.state.wheel.next_wake());
             let now = self.notice_stall();
             let Some(slot) = self.state.wheel.poll(until) else { return };

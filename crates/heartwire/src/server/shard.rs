@@ -75,6 +75,8 @@ pub(super) struct Shard<H> {
     watch: StallWatch,
     /// When this turn began.
     awake_at: Instant,
+    /// When bytes were last read.
+    read_at: Instant,
     progress: Progress,
     /// Whether this turn knows what has come: a poller that was interrupted has not looked.
     has_polled: bool,
@@ -156,6 +158,7 @@ impl<H: Handler> Shard<H> {
             commands: parts.commands,
             watch: StallWatch::new(now, suspended),
             awake_at: now,
+            read_at: now,
             progress: Progress::new(now),
             has_polled: true,
             stale_after: parts.stale_after,

@@ -53,6 +53,37 @@ fn slowest_echo(rig: &mut Rig, peer: &mut Peer, id: SessionId, time: Duration) -
     slowest
 }
 
+/// A turn reads for 20 ms, and then it is the turn of deadlines and newcomers, however much is there.
+#[test]
+fn a_newcomer_does_not_wait_until_everything_is_read() {
+    const BUSY: usize = 40;
+    let go = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&go);
+    let mut rig = Rig::acting(config(), move |event, _| {
+        if let Event::Data { data: b"wait", .. } = event {
+            while !gone.load(Ordering::Relaxed) {
+                thread::sleep(ms(1));
+            }
+        } else if let Event::Data { .. } = event {
+            thread::sleep(ms(5));
+        }
+    });
+    let (mut first, _) = rig.connect();
+    let mut busy: Vec<Peer> = (0..BUSY).map(|_| rig.connect().0).collect();
+    first.send(&data(b"wait"));
+    assert!(matches!(rig.next(), Event::Data { .. }));
+    busy.iter_mut().for_each(|peer| peer.send(&data(b"work")));
+    let _newcomer = Peer::connect(rig.addr());
+    go.store(true, Ordering::Relaxed);
+    let mut before = 0;
+    while let Event::Data { .. } = rig.next() {
+        before += 1;
+    }
+    assert!(before < BUSY / 2, "{before} of {BUSY} came before the newcomer");
+    (before..BUSY).for_each(|_| assert!(matches!(rig.next(), Event::Data { .. })));
+    rig.finish();
+}
+
 #[test]
 fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
     let mut rig = Rig::echo(config().policy(limit(600)));

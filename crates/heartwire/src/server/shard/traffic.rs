@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
 
 use heartwire_core::{Connection, Event as Input, Spoken};
 use mio::{Events, Token};
@@ -15,8 +16,14 @@ use crate::server::id::SessionId;
 use crate::server::state::token;
 use crate::tls::{Received, TlsError, TlsFault};
 
-/// Full buffers read from one session before the others get their turn.
+/// Reads from one session before the others get their turn. One that fills the buffer is the last.
 pub(super) const READS_PER_TURN: usize = 4;
+
+/// How long a shard reads in one turn: a fifth of [`TICK`](crate::TICK), so that deadlines, beats and
+/// newcomers wait for no longer than that however many bytes are there. Half of it is for sessions that
+/// had to wait in the turn before, and the rest for what has just come: so those that send more than their
+/// share wait for each other.
+const READ_WITHIN: Duration = Duration::from_millis(20);
 
 /// When bytes that are read came, as far as is known.
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +57,26 @@ impl<H: Handler> Shard<H> {
                 self.unblock(slot);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.read(slot, event.is_read_closed() || event.is_error(), arrival);
+                if self.state.sessions.get_mut(slot).is_none_or(|session| session.unread) {
+                    // Its turn comes, and not sooner because there is more of it.
+                } else if self.has_read_for(READ_WITHIN) {
+                    self.read_later(slot);
+                } else {
+                    self.read(slot, event.is_read_closed() || event.is_error(), arrival);
+                }
             }
         }
+    }
+
+    /// Whether this turn has been reading for so long. The time is that of the last read.
+    fn has_read_for(&self, within: Duration) -> bool {
+        self.read_at.saturating_since(self.awake_at) >= within
     }
 
     /// Sessions whose turn was not enough, or that had to wait for the owner.
     pub(super) fn read_unread(&mut self) {
         for _ in 0..self.unread.len() {
-            if !self.handler.has_room(&self.resumer) {
+            if !self.handler.has_room(&self.resumer) || self.has_read_for(READ_WITHIN / 2) {
                 return;
             }
             let Some(id) = self.unread.pop_front() else { return };
@@ -110,7 +128,10 @@ impl<H: Handler> Shard<H> {
                     if !was_handshaking || len > 0 {
                         self.receive(slot, len, arrival);
                     }
-                    if !has_more && !to_end {
+                    if has_more {
+                        break;
+                    }
+                    if !to_end {
                         return;
                     }
                 }
@@ -172,6 +193,7 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         // After the read, not before: a byte must not seem older than it is.
         let now = clock::now();
+        self.read_at = now;
         match arrival {
             Arrival::Now => session.connection.handle_heard(now),
             Arrival::Earlier => session.hear_from_kernel(self.jiffy),

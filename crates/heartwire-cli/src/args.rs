@@ -91,8 +91,8 @@ Examples:
   heartwire serve --tokens clients.tokens --per-address 50 --drain 30s
       take in only those who show a token; when stopped, have them come back over half a minute
 
-SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session and exits within
---drain plus one second; a second signal exits at once.
+SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session when its client has
+all of it, and exits within --drain plus one second; a second signal exits at once.
 
 Printing never holds up the server. While events come faster than they are read, or nothing
 reads them, `data` is left out, and so are sessions that end before anything of them is printed;
@@ -199,8 +199,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
     pub(crate) all_arrivals: RateOrOff,
 
-    /// How long a stop waits for queued bytes to be sent, and the time over which it asks clients (wire
-    /// v1) to come back.
+    /// How long a stop waits for clients to acknowledge what is queued for them, and the time over which
+    /// it asks them to come back (wire v1; 1 s at least) or closes them one by one (v0).
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 

@@ -16,9 +16,11 @@ pub enum Reason {
     /// The peer closed it, between two frames. A peer that closes only its sending half counts as
     /// closed too.
     ClosedByPeer,
-    /// The peer closed it in the middle of a frame; or without saying so, where TLS has words for it, so
-    /// that it may have been somebody on the path.
+    /// The peer closed it in the middle of a frame.
     Truncated,
+    /// It ended between two frames, but without the goodbye that TLS has for it (`close_notify`): the peer
+    /// left it out, or the path cut off what came last.
+    NoGoodbye,
     /// The peer, or something on the path, reset it.
     Reset,
     /// The peer is dead.
@@ -31,6 +33,10 @@ pub enum Reason {
     Kicked,
     /// The owner shut everything down.
     Shutdown,
+    /// This end closed it, and the peer had not acknowledged everything in the time for that: the last of
+    /// what was sent may be lost. So is it called where the system cannot tell (only Linux can) and the peer
+    /// did not close its side in time.
+    Unacknowledged,
     /// The peer took its leave, and said why (wire v1).
     Bye(ByeCode),
     /// This end would not talk to the peer, and said why (wire v1).
@@ -50,12 +56,14 @@ impl Reason {
         match self {
             Self::ClosedByPeer => "closed_by_peer",
             Self::Truncated => "truncated",
+            Self::NoGoodbye => "no_goodbye",
             Self::Reset => "reset",
             Self::Dead(_) => "dead",
             Self::Protocol(_) => "protocol_error",
             Self::SlowReader => "slow_reader",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
+            Self::Unacknowledged => "unacknowledged",
             Self::Bye(_) => "bye",
             Self::TurnedAway(_) => "turned_away",
             Self::TakenOver => "taken_over",
@@ -85,12 +93,16 @@ impl fmt::Display for Reason {
         match self {
             Self::ClosedByPeer => f.write_str("closed by the peer"),
             Self::Truncated => f.write_str("closed by the peer in the middle of a frame"),
+            Self::NoGoodbye => f.write_str("ended without TLS's goodbye (close_notify)"),
             Self::Reset => f.write_str("reset by the peer or on the path"),
             Self::Dead(verdict) => write!(f, "dead: {verdict}"),
             Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
             Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
             Self::Kicked => f.write_str("ended by the owner"),
             Self::Shutdown => f.write_str("shut down"),
+            Self::Unacknowledged => {
+                f.write_str("closed before the peer had acknowledged everything")
+            }
             Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
             Self::TurnedAway(code) => write!(f, "turned away: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),

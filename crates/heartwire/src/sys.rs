@@ -1,7 +1,8 @@
-//! Two socket options of Linux that no kept crate offers: the low-water mark for receiving, and the
-//! time since the last data came. The only module with unsafe code.
+//! What Linux tells of a socket, or takes, and no kept crate offers: the low-water mark for receiving,
+//! the time since the last data came, and how much the peer has not acknowledged. The only module with
+//! unsafe code.
 //!
-//! On other systems both say [`io::ErrorKind::Unsupported`].
+//! On other systems they say [`io::ErrorKind::Unsupported`], or nothing.
 
 use std::io;
 
@@ -17,9 +18,9 @@ pub(crate) fn try_coalescing() -> io::Result<()> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{set_receive_mark, since_last_receive};
+pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use other::{set_receive_mark, since_last_receive};
+pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -83,6 +84,18 @@ mod linux {
         let info = unsafe { info.assume_init() };
         Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
     }
+
+    /// How many bytes were written and are not acknowledged by the peer's system (`SIOCOUTQ`); the end of
+    /// the sending half counts as one. It is still told after a reset, as it was before. `None` where the
+    /// system cannot tell.
+    pub(crate) fn unacknowledged(socket: impl AsFd) -> Option<usize> {
+        let mut bytes: c_int = 0;
+        // SAFETY: the descriptor is borrowed for the call, so it is open; this request writes one
+        // `c_int`, and `bytes` is a live one. Nothing keeps the pointer.
+        let result =
+            unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+        if result == 0 { usize::try_from(bytes).ok() } else { None }
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -96,6 +109,10 @@ mod other {
 
     pub(crate) fn since_last_receive<S>(_socket: S) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn unacknowledged<S>(_socket: S) -> Option<usize> {
+        None
     }
 }
 

@@ -181,10 +181,11 @@ const OF_SERVE: &[(&str, &str)] = &[
     ("accepting", "refused"),
     (
         "stopped",
-        "accepted refused hellos welcomed promises closed_by_peer truncated reset dead protocol_error \
+        "accepted refused hellos welcomed promises closed_by_peer truncated no_goodbye reset dead \
+         protocol_error \
          negative_length too_long unknown_type beat_with_body no_first_frame slow_frame unexpected \
          beat_length bad_hello no_common_version bad_bye unknown_nonce promise_too_long too_fast slow_reader \
-         kicked shutdown bye turned_away turned_away_conflict turned_away_unauthorized \
+         kicked shutdown unacknowledged cut_off bye turned_away turned_away_conflict turned_away_unauthorized \
          turned_away_taken_over turned_away_name_in_use turned_away_fighting turned_away_protocol \
          turned_away_full taken_over tls failed stalls",
     ),

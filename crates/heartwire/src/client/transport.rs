@@ -79,6 +79,11 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.has_ended())
     }
 
+    /// Whether the peer speaks TLS and has begun nothing that is not whole.
+    pub(super) fn ends_between_records(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.has_partial())
+    }
+
     /// Writes the beginning of this, as one record where there is TLS. Returns how much that was; what the
     /// kernel has not taken of it then is [flushed](Self::flush) later.
     pub(super) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

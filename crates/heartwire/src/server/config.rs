@@ -184,7 +184,14 @@ impl ServerConfig {
         self
     }
 
-    /// How long a shutdown waits for queued bytes to be sent. Default [`DRAIN`](Self::DRAIN).
+    /// How long a shutdown waits for clients to acknowledge what is queued for them, and to close. Default
+    /// [`DRAIN`](Self::DRAIN).
+    ///
+    /// Clients that speak v1 are told at once to come back within it, or within 1 s if it is shorter; those
+    /// that speak v0 are closed one after the other, spread over it but for its last second. A session is
+    /// over ([`Shutdown`](crate::Reason::Shutdown)) when its client has acknowledged everything and has
+    /// closed its side, or had 1 s to do that. One whose client has not acknowledged everything in this time
+    /// ends as [`Unacknowledged`](crate::Reason::Unacknowledged). Zero waits for nothing.
     pub const fn drain(mut self, within: Duration) -> Self {
         self.drain = within;
         self

@@ -67,7 +67,8 @@ pub enum Event<D> {
         /// The cause, the silence, its bound, and how late this end was.
         verdict: Verdict,
     },
-    /// The session has ended and its socket is closed. This is where an owner cleans up.
+    /// The session has ended. This is where an owner cleans up. Its socket is closed, or waits up to 1 s for
+    /// its client to take the last words and close; until then it has its place among the sessions.
     Offline {
         /// The session that ended.
         id: SessionId,

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 
 use heartwire_core::v1::{Contract, Health};
 use heartwire_core::{Connection, Instant, Spoken, Violation};
@@ -36,6 +37,8 @@ pub(super) struct Session {
     pub(super) unflushed: bool,
     /// Its socket took no more bytes; the poller will say when it does.
     pub(super) blocked: bool,
+    /// While the server drains: its turn to leave has come.
+    pub(super) may_leave: bool,
     /// Its place among those of its address.
     pub(super) entered: Option<Entered>,
     extra: Option<Box<Extra>>,
@@ -74,7 +77,40 @@ struct Extra {
     written: usize,
     /// What the kernel said when the connection failed.
     failed: Option<io::ErrorKind>,
+    parting: Option<Box<Parting>>,
 }
+
+/// What becomes of a connection between its end and the close of its socket.
+///
+/// A socket that is closed at once takes what was just written with it: the next beat of the client meets a
+/// closed socket, the kernel answers with a reset, and drops what it had not delivered.
+#[derive(Debug)]
+pub(super) struct Parting {
+    /// When it is over at the latest.
+    pub(super) until: Instant,
+    /// Why the session ended, while the owner has not been told.
+    pub(super) untold: Option<Reason>,
+    /// When the last word was written, and the sending half closed behind it.
+    said_all_at: Option<Instant>,
+    /// How many of the last bytes only say that nothing more comes: TLS's goodbye, and the end itself.
+    end_len: usize,
+    /// Nothing more comes from the client.
+    client_closed: bool,
+}
+
+/// How far a connection has come with [parting](Parting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parted {
+    Done,
+    /// It goes on. `unread`: more has come than could be discarded in one turn.
+    NotYet {
+        unread: bool,
+    },
+}
+
+/// How long a client that has acknowledged everything has for closing its side. Until then what still comes
+/// is discarded: a reset would reach it among the last words. A round trip on any path, with one lost packet.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 impl Extra {
     fn waiting(&self) -> &[u8] {
@@ -102,6 +138,7 @@ impl Session {
             unread: false,
             unflushed: false,
             blocked: false,
+            may_leave: false,
             extra: None,
         }
     }
@@ -137,11 +174,6 @@ impl Session {
     /// `buffer_len`.
     pub(super) fn has_more(&self, len: usize, buffer_len: usize) -> bool {
         self.tls().map_or(len == buffer_len, TlsSession::has_more)
-    }
-
-    /// Takes what has come out of the socket, whatever it means.
-    pub(super) fn discard(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.read(buffer)
     }
 
     /// Has the client speak TLS, from `now` on.
@@ -184,13 +216,115 @@ impl Session {
         }
     }
 
-    /// Says in the way of TLS that nothing more will come, as far as the socket takes it.
-    pub(super) fn close_tls(&mut self) {
-        if let Some(tls) = self.extra.as_mut().and_then(|extra| extra.tls.as_mut()) {
-            tls.close();
-            // The end of the connection will say it too, though not as clearly.
-            let _ = tls.flush(&mut self.stream);
+    /// Begins to part: what is queued is still sent, and what comes is discarded.
+    pub(super) fn begin_parting(&mut self, until: Instant, reason: Reason) {
+        let untold = Some(reason);
+        let parting =
+            Parting { until, untold, said_all_at: None, end_len: 1, client_closed: false };
+        self.extra.get_or_insert_default().parting = Some(Box::new(parting));
+    }
+
+    pub(super) fn parting_mut(&mut self) -> Option<&mut Parting> {
+        self.extra.as_mut()?.parting.as_deref_mut()
+    }
+
+    pub(super) fn parting(&self) -> Option<&Parting> {
+        self.extra.as_ref()?.parting.as_deref()
+    }
+
+    /// Goes on with parting: writes what is queued, closes the sending half behind it, and discards what
+    /// has come, in `reads` reads at most.
+    pub(super) fn part(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        buffer: &mut [u8],
+        reads: usize,
+    ) -> Parted {
+        match self.try_part(registry, token, buffer, reads) {
+            Ok(unread) if !self.has_parted() => Parted::NotYet { unread },
+            Ok(_) | Err(_) => Parted::Done,
         }
+    }
+
+    /// Returns whether more has come than could be discarded. An error is the end of the connection.
+    fn try_part(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        buffer: &mut [u8],
+        reads: usize,
+    ) -> io::Result<bool> {
+        let now = clock::now();
+        self.flush(registry, token, now)?;
+        let waiting = self.extra.as_ref().map_or(0, |extra| extra.waiting().len());
+        if waiting == 0 {
+            self.close_tls();
+        }
+        if self.queued() == 0 {
+            let parting = self.parting_mut();
+            if let Some(parting) = parting.filter(|parting| parting.said_all_at.is_none()) {
+                parting.said_all_at = Some(now);
+                self.stream.shutdown(Shutdown::Write)?;
+            }
+        }
+        for _ in 0..reads {
+            if self.parting().is_none_or(|parting| parting.client_closed) {
+                return Ok(false);
+            }
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    if let Some(parting) = self.parting_mut() {
+                        parting.client_closed = true;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether nothing is left to wait for: the client has everything, and has closed its side, or had
+    /// [`LINGER`] to do it.
+    fn has_parted(&self) -> bool {
+        let Some(parting) = self.parting() else { return true };
+        let Some(said_all_at) = parting.said_all_at else { return false };
+        let has_lingered = || clock::now().saturating_since(said_all_at) >= LINGER;
+        self.is_acknowledged() && (parting.client_closed || has_lingered())
+    }
+
+    /// Whether the client is known to have all that was written, and nothing waits to be. That nothing more
+    /// comes need not have reached it: a client that closes first often does not look.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        let Some(parting) = self.parting() else { return false };
+        let has_all = match sys::unacknowledged(&self.stream) {
+            Some(bytes) => bytes <= parting.end_len,
+            None => parting.client_closed,
+        };
+        has_all && parting.said_all_at.is_some()
+    }
+
+    /// When to look at it again, if nothing comes before.
+    pub(super) fn part_again_at(&self, now: Instant) -> Instant {
+        let said_all_at = self.parting().and_then(|parting| parting.said_all_at);
+        let lingered = said_all_at.map(|at| at.saturating_add(LINGER)).filter(|&at| at > now);
+        lingered.unwrap_or_else(|| now.saturating_add(LINGER / 4))
+    }
+
+    /// Says in the way of TLS that nothing more will come, as far as the socket takes it.
+    fn close_tls(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        let Some(tls) = &mut extra.tls else { return };
+        let before = tls.queued();
+        tls.close();
+        if let Some(parting) = &mut extra.parting {
+            parting.end_len += tls.queued().saturating_sub(before);
+        }
+        // The end of the connection will say it too, though not as clearly.
+        let _ = tls.flush(&mut self.stream);
     }
 
     /// Asks the kernel when the last byte came, for bytes that did not wake anybody. Never too early:
@@ -219,6 +353,10 @@ impl Session {
 
     pub(super) fn guest_mut(&mut self) -> Option<&mut Guest> {
         self.extra.as_mut()?.guest.as_mut()
+    }
+
+    pub(super) fn take_guest(&mut self) -> Option<Guest> {
+        self.extra.as_mut()?.guest.take()
     }
 
     pub(super) fn set_guest(&mut self, guest: Guest) {
@@ -291,16 +429,20 @@ impl Session {
         self.extra.as_ref().is_some_and(|buffers| buffers.failed.is_some())
     }
 
-    /// Why the session ends, now that everything has been read. `cut`: the client did not say that it
-    /// has closed, though it has words for it.
+    /// Why the session ends, now that everything has been read. `cut`: it speaks TLS and did not say in
+    /// the words of TLS that it closes.
     pub(super) fn reason_to_end(&self, now: Instant, cut: bool) -> Reason {
         let (failed, is_partial) = match &self.extra {
-            Some(buffers) => (buffers.failed, cut || !buffers.inbound.is_empty()),
-            None => (None, cut),
+            Some(buffers) => {
+                let is_partial = !buffers.inbound.is_empty() || self.has_partial_record();
+                (buffers.failed, is_partial)
+            }
+            None => (None, false),
         };
         match failed {
             // A client that had closed before: this is only what its system says to late bytes.
             None | Some(io::ErrorKind::BrokenPipe) if is_partial => Reason::Truncated,
+            None | Some(io::ErrorKind::BrokenPipe) if cut => Reason::NoGoodbye,
             None | Some(io::ErrorKind::BrokenPipe) => Reason::ClosedByPeer,
             Some(error) => Reason::of_error(&error.into(), self.silence(now)),
         }
@@ -320,6 +462,8 @@ impl Session {
             }
             Reason::ClosedByPeer
             | Reason::Truncated
+            | Reason::NoGoodbye
+            | Reason::Unacknowledged
             | Reason::Reset
             | Reason::Dead(_)
             | Reason::Protocol(_)
@@ -412,6 +556,7 @@ impl Session {
                 && extra.failed.is_none()
                 && extra.guest.is_none()
                 && extra.tls.is_none()
+                && extra.parting.is_none()
         };
         if self.extra.as_deref().is_some_and(is_idle) {
             self.extra = None;

@@ -104,6 +104,11 @@ pub(super) struct Shard<H> {
     online_at_once: bool,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
+    /// While shutting down, the sessions whose clients cannot be told when to come back, and when each may
+    /// end.
+    one_by_one: VecDeque<(Instant, SessionId)>,
+    /// Sessions that have ended and whose sockets wait for their clients, the oldest first.
+    lingering: VecDeque<SessionId>,
 }
 
 /// What a shard is made of.
@@ -175,6 +180,8 @@ impl<H: Handler> Shard<H> {
             online_at_once: parts.online_at_once,
             drain: parts.drain,
             drained_by: None,
+            one_by_one: VecDeque::new(),
+            lingering: VecDeque::new(),
         };
         for (socket, index) in shard.listener.iter_mut().flat_map(Listener::sockets_mut).zip(0..) {
             let token = Token(FIRST_LISTENER + index);
@@ -216,8 +223,9 @@ impl<H: Handler> Shard<H> {
         // The time at which the turn began will do: what has come due since wakes it at once.
         let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
-        let deadline =
-            [self.state.wheel.next_wake(), self.drained_by, next_accept.filter(|_| has_room)];
+        let next_end = self.one_by_one.front().map(|&(at, _)| at);
+        let next_accept = next_accept.filter(|_| has_room);
+        let deadline = [self.state.wheel.next_wake(), self.drained_by, next_end, next_accept];
         let deadline = deadline.into_iter().flatten().min();
         // Bytes are queued after the flush of a turn by a handler that answers an `Offline`.
         let has_work = !self.state.ending.is_empty()

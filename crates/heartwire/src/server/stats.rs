@@ -25,6 +25,8 @@ pub struct Stats {
     pub closed_by_peer: u64,
     /// Sessions that ended because the client closed in the middle of a frame.
     pub truncated: u64,
+    /// Sessions that ended between frames, without TLS's goodbye.
+    pub no_goodbye: u64,
     /// Sessions that ended with a reset.
     pub reset: u64,
     /// Sessions that ended with a verdict.
@@ -63,8 +65,15 @@ pub struct Stats {
     pub slow_reader: u64,
     /// Sessions that the owner ended.
     pub kicked: u64,
-    /// Sessions that ended with the server.
+    /// Sessions that ended with the server, whose clients have all that was sent to them.
     pub shutdown: u64,
+    /// Sessions that ended with the server, though their clients had not acknowledged everything in the time
+    /// for that.
+    pub unacknowledged: u64,
+    /// Connections that this server ended for another reason, and whose clients had not acknowledged
+    /// everything, what was said in leaving included, a second later. They are counted under their reason
+    /// as well.
+    pub cut_off: u64,
     /// Sessions whose client took its leave.
     pub bye: u64,
     /// Clients that were turned away at the handshake.
@@ -108,6 +117,7 @@ pub(super) struct Counters {
     pub(super) promises: AtomicU64,
     closed_by_peer: AtomicU64,
     truncated: AtomicU64,
+    no_goodbye: AtomicU64,
     reset: AtomicU64,
     dead: AtomicU64,
     protocol_error: AtomicU64,
@@ -128,6 +138,8 @@ pub(super) struct Counters {
     slow_reader: AtomicU64,
     kicked: AtomicU64,
     shutdown: AtomicU64,
+    unacknowledged: AtomicU64,
+    pub(super) cut_off: AtomicU64,
     bye: AtomicU64,
     turned_away: AtomicU64,
     turned_away_conflict: AtomicU64,
@@ -147,6 +159,7 @@ impl Counters {
         let counter = match reason {
             Reason::ClosedByPeer => &self.closed_by_peer,
             Reason::Truncated => &self.truncated,
+            Reason::NoGoodbye => &self.no_goodbye,
             Reason::Reset => &self.reset,
             Reason::Dead(_) => &self.dead,
             Reason::Protocol(violation) => {
@@ -158,6 +171,7 @@ impl Counters {
             Reason::SlowReader => &self.slow_reader,
             Reason::Kicked => &self.kicked,
             Reason::Shutdown => &self.shutdown,
+            Reason::Unacknowledged => &self.unacknowledged,
             Reason::Bye(_) => &self.bye,
             Reason::TurnedAway(code) => {
                 if let Some(counter) = self.of_code(*code) {
@@ -223,6 +237,7 @@ impl Counters {
             promises: self.promises.load(Relaxed),
             closed_by_peer: self.closed_by_peer.load(Relaxed),
             truncated: self.truncated.load(Relaxed),
+            no_goodbye: self.no_goodbye.load(Relaxed),
             reset: self.reset.load(Relaxed),
             dead: self.dead.load(Relaxed),
             protocol_error: self.protocol_error.load(Relaxed),
@@ -243,6 +258,8 @@ impl Counters {
             slow_reader: self.slow_reader.load(Relaxed),
             kicked: self.kicked.load(Relaxed),
             shutdown: self.shutdown.load(Relaxed),
+            unacknowledged: self.unacknowledged.load(Relaxed),
+            cut_off: self.cut_off.load(Relaxed),
             bye: self.bye.load(Relaxed),
             turned_away: self.turned_away.load(Relaxed),
             turned_away_conflict: self.turned_away_conflict.load(Relaxed),

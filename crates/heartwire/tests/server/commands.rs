@@ -3,11 +3,12 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, CommandError, Event, SessionId};
 
-use crate::peer::{End, HEART, Peer, data, head, ms};
+use crate::peer::{End, HEART, PATIENCE, Peer, data, head, ms};
 use crate::rig::{Rig, config, limit};
 
 #[test]
@@ -59,7 +60,15 @@ fn a_kick_ends_its_session_and_no_other() {
     assert_eq!(rig.expect_offline(kicked_id).reason, Reason::Kicked);
     assert_eq!(kicked.expect_end(), End::Closed);
     rig.expect_echo(&mut other, other_id);
-    assert_eq!((rig.stats().kicked, rig.handle().count()), (1, 1));
+    assert_eq!(rig.stats().kicked, 1);
+    // Its place is free when it has closed its side.
+    drop(kicked);
+    let until = Instant::now() + PATIENCE;
+    while rig.handle().count() != 1 {
+        assert!(Instant::now() < until);
+    }
+    drop(other);
+    assert_eq!(rig.expect_offline(other_id).reason, Reason::ClosedByPeer);
     rig.finish();
 }
 

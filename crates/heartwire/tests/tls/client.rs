@@ -286,7 +286,7 @@ fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
 fn a_connection_that_is_cut_is_not_taken_for_one_that_was_closed() {
     let mut by_hand = ByHand::new(|config| config);
     by_hand.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(by_hand.side.expect_offline(), Reason::Truncated);
+    assert_eq!(by_hand.side.expect_offline(), Reason::NoGoodbye);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_goodbye_is_told_from_a_cut() {
     peer.data(b"last words");
     peer.hang_up();
     rig.expect_data(id, b"last words");
-    assert_eq!(rig.expect_offline(id), Reason::Truncated);
+    assert_eq!(rig.expect_offline(id), Reason::NoGoodbye);
 
     let (mut peer, id) = rig.online();
     let record = peer.records(&frame(OTHER, b"half"));
@@ -92,7 +92,8 @@ fn a_goodbye_is_told_from_a_cut() {
     peer.say_goodbye();
     peer.hang_up();
     assert_eq!(rig.expect_offline(id), Reason::Truncated);
-    assert_eq!((rig.stats().closed_by_peer, rig.stats().truncated), (1, 3));
+    let stats = rig.stats();
+    assert_eq!((stats.closed_by_peer, stats.no_goodbye, stats.truncated), (1, 1, 2));
     rig.finish();
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::client::{Event as ClientEvent, Retry};
-use heartwire::server::{Event, Server, ServerConfig};
+use heartwire::server::{Event, Server, ServerConfig, SharedTokens, Tokens};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry as Again, Terms};
 
 use crate::peer::{DATA, Got, Peer, frame, hello, hello_as};
@@ -295,4 +295,62 @@ fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
     dribbling.expect_end();
     rig.server.join().unwrap();
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+/// A write to a closed socket is answered with a reset, and whoever is busy writing loses the BYE to it.
+#[test]
+fn what_still_comes_after_a_farewell_is_discarded_and_does_not_reset_the_connection() {
+    let mut rig = Rig::start(config());
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    let started = Instant::now();
+    rig.handle().kick(id).unwrap();
+    assert_eq!(rig.offline(id), Reason::Kicked);
+    while started.elapsed() < ms(500) {
+        let written = peer.try_send(&frame(DATA, b"still talking"));
+        // The server is bound to listen for 1 s, which began after this did.
+        if started.elapsed() < ms(900) {
+            written.unwrap();
+        }
+        pass(ms(10));
+    }
+    let (code, retry, _) = match peer.next_but_beats() {
+        Got::Bye(code, retry, detail) => (code, retry, detail),
+        other => panic!("no farewell: {other:?}"),
+    };
+    assert_eq!((code, retry), (ByeCode::Kicked, Again::AtWill));
+    assert_eq!(peer.next(), Got::Closed);
+    drop(peer);
+    rig.finish();
+}
+
+#[test]
+fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer() {
+    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa").unwrap();
+    let rig = Rig::start(config().tokens(SharedTokens::new(tokens)));
+    let mut peers: Vec<_> = (0..10).map(|_| Peer::connect(rig.addr())).collect();
+    let started = Instant::now();
+    for peer in &mut peers {
+        peer.send(&hello());
+        assert_eq!(peer.expect_bye().0, ByeCode::Unauthorized);
+    }
+    // They are open still, and count.
+    let at_once = rig.handle().count();
+    assert!(at_once == 10 || started.elapsed() >= ms(900), "{at_once} are left");
+    while rig.handle().count() > 0 {
+        assert!(started.elapsed() < PATIENCE);
+    }
+    assert!(started.elapsed() >= ms(1_000), "gone after {:?}", started.elapsed());
+    rig.finish();
+}
+
+#[test]
+fn a_server_without_a_drain_spreads_the_return_of_its_clients_all_the_same() {
+    let rig = Rig::start(config().drain(ms(0)));
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    rig.handle().shut_down();
+    let (code, retry, _) = peer.expect_bye();
+    let (earliest, latest) = (ms(0), ms(1_000));
+    assert_eq!((code, retry), (ByeCode::Draining, Again::Within { earliest, latest }));
+    rig.server.join().unwrap();
 }

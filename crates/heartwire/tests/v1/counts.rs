@@ -11,6 +11,8 @@ use crate::rig::{Rig, config, policy};
 fn counted(rig: &Rig) -> Stats {
     let mut stats = rig.stats();
     (stats.turns, stats.timers, stats.stalls) = (0, 0, 0);
+    // Whether a peer that goes away has taken its BYE is up to chance.
+    stats.cut_off = 0;
     stats
 }
 

@@ -76,13 +76,13 @@ fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
 
 #[test]
 fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
-    let held = Held::start(config().drain(ms(700)));
+    let held = Held::start(config().drain(ms(1_700)));
     let mut waiting = held.waiting();
     held.rig.handle().shut_down();
     // While the other shard stands still, so that it cannot have been welcomed before.
     match waiting.next() {
         Got::Bye(ByeCode::Draining, Retry::Within { earliest, latest }, _) => {
-            assert_eq!((earliest, latest), (ms(0), ms(700)));
+            assert_eq!((earliest, latest), (ms(0), ms(1_700)));
         }
         other => panic!("{other:?}"),
     }

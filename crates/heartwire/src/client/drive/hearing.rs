@@ -40,6 +40,11 @@ impl Driver<'_, '_> {
                 Err(Reason::Tls(TlsFault::Expected))
             }
             Ok(Received::Closed) if self.inbox.bytes().is_empty() => Err(Reason::ClosedByPeer),
+            Ok(Received::Truncated)
+                if self.inbox.bytes().is_empty() && self.transport.ends_between_records() =>
+            {
+                Err(Reason::NoGoodbye)
+            }
             Ok(Received::Closed | Received::Truncated) => Err(Reason::Truncated),
             Ok(Received::Bytes(len)) => {
                 self.inbox.filled(len);

@@ -43,6 +43,10 @@ impl<H: Handler> Shard<H> {
     /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
     /// the time is not taken again in between.
     fn judge(&mut self, slot: u32, now: Instant) {
+        if self.state.sessions.get_mut(slot).is_some_and(|session| session.parting().is_some()) {
+            self.go_on_parting(slot);
+            return;
+        }
         if !self.judge_tls(slot, now) {
             return;
         }

@@ -254,6 +254,8 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         }
         Reason::ClosedByPeer
         | Reason::Truncated
+        | Reason::NoGoodbye
+        | Reason::Unacknowledged
         | Reason::Reset
         | Reason::Dead(_)
         | Reason::SlowReader

@@ -102,6 +102,10 @@ impl<H: Handler> Shard<H> {
     pub(super) fn read(&mut self, slot: u32, to_end: bool, arrival: Arrival) {
         for _ in 0..READS_PER_TURN {
             let Some(session) = self.state.sessions.get_mut(slot) else { return };
+            if session.parting().is_some() {
+                self.go_on_parting(slot);
+                return;
+            }
             if session.ending || session.waits_for_name() {
                 return;
             }
@@ -282,7 +286,9 @@ impl<H: Handler> Shard<H> {
     /// The socket of a session takes bytes again.
     fn unblock(&mut self, slot: u32) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.blocked {
+        if session.parting().is_some() {
+            self.go_on_parting(slot);
+        } else if session.blocked {
             session.blocked = false;
             self.state.flush_later(slot);
             self.state.transmit(slot, clock::now());

@@ -176,7 +176,8 @@ pub(crate) struct ServeArgs {
     pub(crate) require: Option<WireArg>,
 
     /// Take only clients that show a token from this file: one a line, TOKEN or NAME TOKEN (which lets
-    /// in the client of that name only), # begins a comment. SIGHUP reads it again.
+    /// in the client of that name only; "NAME" in quotation marks if there are spaces in it), # begins a
+    /// comment. SIGHUP reads it again.
     #[arg(long, value_name = "FILE")]
     pub(crate) tokens: Option<PathBuf>,
 
@@ -260,7 +261,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_enum, conflicts_with = "raw")]
     pub(crate) wire: Option<WireArg>,
 
-    /// What to call oneself (wire v1): the server keeps one session of that name, the newest.
+    /// What to call oneself, in at most 255 bytes (wire v1): the server keeps one session of that name,
+    /// the newest.
     #[arg(long, conflicts_with = "raw")]
     pub(crate) name: Option<String>,
 

@@ -328,7 +328,7 @@ fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Fighting { name, peer } => Line {
             event: "fighting",
-            text: format!("two clients take the name {name} from each other, one from {peer}"),
+            text: format!("two clients take the name {name:?} from each other, one from {peer}"),
             fields: json!({ "name": name, "peer": peer.to_string() }),
         },
         Event::Data { id, data } => Line {
@@ -395,7 +395,7 @@ fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
         let fields = with(fields, json!({ "wire": "v0" }));
         return Line { event: "online", text: format!("{id} {peer}"), fields };
     };
-    let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+    let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
     Line {
         event: "online",
         text: format!("{id} {peer}{name}: {}", agreed.contract),

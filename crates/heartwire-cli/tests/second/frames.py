@@ -101,7 +101,7 @@ DURATION = is_unsigned(U32, 1)
 # Each key's name, what it may be, and whether it must be there.
 HELLO_KEYS = {
     0: ("versions", is_versions, True),
-    1: ("name", is_text(64), False),
+    1: ("name", is_text(255), False),
     2: ("token", is_bytes(256), False),
     3: ("beat", DURATION, False),
     4: ("floor", DURATION, False),

@@ -72,7 +72,7 @@ def client(args):
                 HELLO, HELLO_KEYS, versions=[VERSION, VERSION], name=args.name, token=token, agent="second", **hello
             )
         )
-        lengths = {HEART: (0, 0), WELCOME: (0, 1024), BYE: (0, 512)}
+        lengths = {HEART: (0, 0), WELCOME: (0, 2048), BYE: (0, 512)}
         kind = HEART
         # A server of v0 asks whoever has not spoken yet. That is no answer.
         while kind == HEART:
@@ -104,7 +104,7 @@ def server(args):
 def serve(connection, session, args, commands):
     if args.ask:
         connection.write(frame(HEART, b""))
-    _, body = connection.wait_for_frame({HELLO: (0, 1024)}, connection.start + LET_IN_WITHIN)
+    _, body = connection.wait_for_frame({HELLO: (0, 2048)}, connection.start + LET_IN_WITHIN)
     lowest, highest = offered_versions(body) or (VERSION, VERSION)
     if not lowest <= VERSION <= highest:
         connection.leave(3, 0)

@@ -18,14 +18,15 @@ use crate::violation::Violation;
 
 /// The version of the wire that this crate speaks besides 0.
 pub const VERSION: u8 = 1;
-/// Longest body of a HELLO, and of a WELCOME: room for every field at its longest, twice over. Checked
-/// on the head alone, before anything is known of the peer.
-pub const HELLO_LEN_MAX: u32 = 1024;
+/// Longest body of a HELLO, and of a WELCOME: room for every field at its longest, three times over.
+/// Checked on the head alone, before anything is known of the peer.
+pub const HELLO_LEN_MAX: u32 = 2048;
 /// Longest body of a BYE.
 pub const BYE_LEN_MAX: u32 = 512;
-/// Longest name of a client, in bytes.
-pub const NAME_LEN_MAX: usize = 64;
-/// Longest token, in bytes.
+/// Longest name of a client, in bytes: the longest host name fits (RFC 1035), and what such names are
+/// made of elsewhere.
+pub const NAME_LEN_MAX: usize = 255;
+/// Longest token, in bytes, so that a HELLO with one stays far below [`HELLO_LEN_MAX`].
 pub const TOKEN_LEN_MAX: usize = 256;
 /// Longest description of a program, in bytes.
 pub const AGENT_LEN_MAX: usize = 64;

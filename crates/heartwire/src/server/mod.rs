@@ -52,8 +52,8 @@ pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
 pub use config::{Acceptor, ServerConfig, Wires};
 pub use event::{Agreed, Event, Refusal, SessionInfo};
 pub use gate::{
-    AddressCaps, Denied, LineFault, NAME_LEN_MAX, NameError, Principal, Rate, SharedTokens,
-    TOKEN_LEN_MAX, TOKEN_LEN_MIN, TOKENS_MAX, Tokens, TokensError, valid_name,
+    AddressCaps, Denied, LineFault, NameError, Principal, Rate, SharedTokens, TOKEN_LEN_MIN,
+    TOKENS_MAX, Tokens, TokensError, valid_name,
 };
 pub use handler::{Control, Handler, Resumer};
 pub use id::SessionId;

@@ -182,7 +182,7 @@ fn a_hello_that_is_none_is_answered_with_a_farewell() {
     }
     // This one is too long for anybody, which its head tells.
     let mut peer = Peer::connect(rig.addr());
-    peer.send(&frame(2, &[0; 1025])[..8]);
+    peer.send(&frame(2, &[0; 2049])[..8]);
     peer.expect_end();
     rig.expect_quiet(ms(50));
     assert_eq!(rig.stats().protocol_error, 6);

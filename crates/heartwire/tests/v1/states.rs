@@ -28,7 +28,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         ("a negative length", [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat()),
         ("an endless pad", [PAD.to_le_bytes(), i32::MAX.to_le_bytes()].concat()),
         ("an endless bye", [BYE.to_le_bytes(), 513_i32.to_le_bytes()].concat()),
-        ("an endless welcome", [WELCOME.to_le_bytes(), 1025_i32.to_le_bytes()].concat()),
+        ("an endless welcome", [WELCOME.to_le_bytes(), 2049_i32.to_le_bytes()].concat()),
     ]
 }
 

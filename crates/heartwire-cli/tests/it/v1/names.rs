@@ -73,3 +73,22 @@ fn two_clients_that_fight_over_a_name_are_noticed_and_slowed_down() {
         assert_eq!(older.process.exit_code(), Some(4));
     }
 }
+
+#[test]
+fn names_of_other_systems_come_in_under_their_tokens_and_are_printed_as_they_are() {
+    let long = "sensor-gateway-6f9c7d5b8-x2lqv.telemetry.svc.cluster.local.example";
+    let uuid = "{0c1b6a2e-7f54-4f0e-9b3a-2d2f0c3b9a11}";
+    let names = [long, uuid, "a+tag@host", "door 3", "网关-1", "\"#\\"];
+    let line = |name: &str| format!("\"{name}\" {SOMEBODY}\n");
+    let tokens = file("names", &names.map(line).concat());
+    let token = file("names-token", SOMEBODY);
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    for name in names {
+        let client = Client::start_plain(server.addr, &["--name", name, "--token-file", &token]);
+        client.event("online");
+        client.stop();
+    }
+    let events = server.stop();
+    let online = events.iter().filter(|event| event.name() == "online");
+    assert_eq!(online.map(|event| event.text("name")).collect::<Vec<_>>(), names);
+}

@@ -121,7 +121,8 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
 
     fs::write(&tokens, SOMEBODY_ELSE).unwrap();
     server.process.signal(Signal::HUP);
-    server.log.line("reloaded again");
+    // What was said of the broken ones has their name in it too.
+    server.log.line(&format!("heartwire: read {tokens} again"));
     let client = Client::start_plain(server.addr, &["--token-file", &two]);
     client.event("online");
     refused(&server, &["--token-file", &one]);

@@ -21,16 +21,16 @@ const TABLE: [(Stage, [Gate; 6]); 6] = [
     (Stage::V0, [Exactly(0), UpTo(BODY_MAX), Unknown, Unknown, Unknown, Unknown]),
     (
         Stage::Opening { v0: true },
-        [Exactly(0), UpTo(BODY_MAX), UpTo(1024), Unexpected, Unexpected, Unexpected],
+        [Exactly(0), UpTo(BODY_MAX), UpTo(2048), Unexpected, Unexpected, Unexpected],
     ),
     (
         Stage::Opening { v0: false },
-        [Unexpected, Unexpected, UpTo(1024), Unexpected, Unexpected, Unexpected],
+        [Unexpected, Unexpected, UpTo(2048), Unexpected, Unexpected, Unexpected],
     ),
     (Stage::Deciding, [Unexpected; 6]),
     (
         Stage::AwaitingWelcome,
-        [Exactly(0), Unexpected, Unexpected, UpTo(1024), UpTo(512), Unexpected],
+        [Exactly(0), Unexpected, Unexpected, UpTo(2048), UpTo(512), Unexpected],
     ),
     (Stage::V1, [Exactly(32), UpTo(BODY_MAX), Unexpected, Unexpected, UpTo(512), UpTo(64 * 1024)]),
 ];

@@ -178,11 +178,24 @@ fn the_versions_come_before_all_else() {
 #[test]
 fn texts_have_a_longest_length() {
     let name = "n".repeat(NAME_LEN_MAX + 1);
-    let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x78, 65];
+    let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x79, 1, 0];
     body.extend(name.bytes());
     assert_eq!(Hello::decode(&body), Err(Violation::BadHello));
+    let longest = "ä".repeat(127) + "!";
+    assert_eq!(longest.len(), NAME_LEN_MAX);
+    let token = [7; TOKEN_LEN_MAX];
+    let agent = "a".repeat(AGENT_LEN_MAX);
+    let hello = Hello {
+        name: Some(&longest),
+        token: Some(&token),
+        agent: Some(&agent),
+        ..Hello::new(offer())
+    };
+    let frame = hello.encode();
+    assert_eq!(Hello::decode(self::body(&frame)), Ok(hello));
+    assert!(3 * frame.len() <= usize::try_from(HELLO_LEN_MAX).unwrap());
     // Ours is left out, so that it does not come to that.
-    let cut = Hello { name: Some(&name), ..hello() }.encode();
+    let cut = Hello { name: Some(&name), ..self::hello() }.encode();
     assert_eq!(Hello::decode(self::body(&cut)).unwrap().name, None);
 }
 

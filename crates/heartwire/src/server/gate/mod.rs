@@ -10,8 +10,7 @@ pub(super) mod names;
 pub(super) mod tokens;
 
 pub use addresses::{AddressCaps, Rate};
-pub use names::{NAME_LEN_MAX, NameError, valid_name};
+pub use names::{NameError, valid_name};
 pub use tokens::{
-    Denied, LineFault, Principal, SharedTokens, TOKEN_LEN_MAX, TOKEN_LEN_MIN, TOKENS_MAX, Tokens,
-    TokensError,
+    Denied, LineFault, Principal, SharedTokens, TOKEN_LEN_MIN, TOKENS_MAX, Tokens, TokensError,
 };

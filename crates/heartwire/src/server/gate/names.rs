@@ -6,13 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::Instant;
+use heartwire_core::v1::NAME_LEN_MAX;
 
 use super::tokens::Principal;
 use crate::server::id::SessionId;
-
-/// Longest name, in bytes: a UUID or a hardware address with a prefix fits, and a log line with one
-/// stays a line.
-pub const NAME_LEN_MAX: usize = 64;
 
 /// Takeovers of one name within [`TAKEOVER_WINDOW`] that are put down to a client on a bad path,
 /// which comes back before its older connection is known to be dead. More is a fight.
@@ -32,11 +29,15 @@ const FIGHT_WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Names whose takeovers are remembered at a time: it takes two connections for each of them, and each
 /// counts for a minute, so that this is 2,000 connections a second that do nothing else. Together they
-/// take about 20 MB. Beyond it those are forgotten whose takeovers began longest ago.
+/// take about 20 MB, and 45 MB where all have the longest names. Beyond it those are forgotten whose takeovers began longest ago.
 const FIGHTS_MAX: usize = 65_536;
 
-/// Whether a client may be called `name`: 1 to [`NAME_LEN_MAX`] of `A`-`Z`, `a`-`z`, `0`-`9`, `.`,
-/// `_`, `:`, `@`, `/` and `-`. So a name can stand in a log, a JSON document or a key as it is.
+/// Whether a client may be called `name`: 1 to [`NAME_LEN_MAX`] bytes of text without control and
+/// format characters (Unicode's categories Cc and Cf), and without white space but spaces between other
+/// characters. So a name stays within its line, and nothing in it is invisible.
+///
+/// Names are the same if their bytes are. Nothing is normalised: an é of one character and an é of two
+/// make two names, of which clients should use the first (Unicode's form NFC).
 ///
 /// # Errors
 ///
@@ -49,14 +50,43 @@ pub fn valid_name(name: &str) -> Result<(), NameError> {
     if name.len() > NAME_LEN_MAX {
         return Err(NameError::TooLong { len: name.len() });
     }
-    match name.bytes().position(|byte| !is_name_byte(byte)) {
-        Some(at) => Err(NameError::Character { at }),
+    let (first, last) = (0, name.len() - 1);
+    let is_wrong = |at: usize, c: char| match c {
+        ' ' => at == first || at == last,
+        _ => c.is_control() || c.is_whitespace() || is_format(c),
+    };
+    match name.char_indices().find(|&(at, c)| is_wrong(at, c)) {
+        Some((at, _)) => Err(NameError::Character { at }),
         None => Ok(()),
     }
 }
 
-const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'@' | b'/' | b'-')
+/// Unicode's general category Cf, as of version 17.
+const fn is_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{890}'..='\u{891}'
+            | '\u{8e2}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{2064}'
+            | '\u{2066}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0001}'
+            | '\u{e0020}'..='\u{e007f}'
+    )
 }
 
 /// Why a client may not be called what it wants.
@@ -70,7 +100,7 @@ pub enum NameError {
         /// Its length in bytes.
         len: usize,
     },
-    /// There is a character in it that no name may have.
+    /// There is a character in it that no name may have, or a space at one of its ends.
     Character {
         /// Where that character begins, in bytes, from 0.
         at: usize,
@@ -86,8 +116,8 @@ impl fmt::Display for NameError {
             }
             Self::Character { at } => write!(
                 f,
-                "a name is made of A-Z a-z 0-9 . _ : @ / and -, but byte {at} (from 0) begins \
-                 another character"
+                "a name is made of printable characters, and spaces between them, but byte {at} \
+                 (from 0) begins something else"
             ),
         }
     }

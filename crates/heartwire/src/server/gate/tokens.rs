@@ -7,18 +7,16 @@ use std::path::{Path, PathBuf};
 use std::str;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use heartwire_core::v1::{NAME_LEN_MAX, TOKEN_LEN_MAX};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-use super::names::{NAME_LEN_MAX, NameError, valid_name};
+use super::names::{NameError, valid_name};
 
 /// Shortest token, in bytes: 16 random characters of base 64 are 96 bits, which nobody guesses over
 /// a network.
 pub const TOKEN_LEN_MIN: usize = 16;
-
-/// Longest token, in bytes, so that a HELLO with one stays far below its limit.
-pub const TOKEN_LEN_MAX: usize = 256;
 
 /// Most tokens in one file: as many as a server has sessions by default. Each check looks at all of
 /// them, which takes about 5 ns for each, half a millisecond for so many.
@@ -26,7 +24,7 @@ pub const TOKENS_MAX: usize = 100_000;
 
 /// Longest file of tokens, in bytes: as many of the longest lines. A file that goes on forever, a
 /// device for example, must not fill the memory.
-const FILE_LEN_MAX: usize = TOKENS_MAX * (NAME_LEN_MAX + TOKEN_LEN_MAX + 2);
+const FILE_LEN_MAX: usize = TOKENS_MAX * (NAME_LEN_MAX + TOKEN_LEN_MAX + 4);
 
 /// The tokens that a server accepts, read from a file such as this:
 ///
@@ -36,11 +34,14 @@ const FILE_LEN_MAX: usize = TOKENS_MAX * (NAME_LEN_MAX + TOKEN_LEN_MAX + 2);
 /// # This one is for alice alone, who has two while she changes from one to the other.
 /// alice 5Jx2gLq0vD9sPz8nHc7y
 /// alice mB4eTn1wRk6uYf3aQi0o
+/// # A name with spaces, one that begins with #, and one that begins with a quotation mark are quoted.
+/// "door 3" tZ7pLw0cVb2mQx8rKd4s
 /// ```
 ///
 /// One token a line, with or without a name before it. Lines that are empty or begin with `#` are
 /// comments. A token is 16 to 256 printable ASCII characters without spaces; for names see
-/// [`valid_name`].
+/// [`valid_name`]. What stands between the quotation marks of a name is the name as it is, further
+/// quotation marks and backslashes included.
 ///
 /// A name that has tokens of its own needs one of them: the tokens for everybody do not do for it,
 /// so that nobody can pass for somebody who is in the file.
@@ -104,15 +105,15 @@ impl Tokens {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        let mut words = line.split_ascii_whitespace();
-        match (words.next(), words.next(), words.next()) {
-            (Some(token), None, _) => self.for_all.push(Digest::of_token(valid_token(token)?)),
-            (Some(name), Some(token), None) => {
+        // No token has white space in it, so the last word is the token, whatever the name is.
+        match line.rsplit_once(|c: char| c.is_ascii_whitespace()) {
+            None => self.for_all.push(Digest::of_token(valid_token(line)?)),
+            Some((name, token)) => {
+                let name = unquoted(name.trim_ascii_end())?;
                 valid_name(name).map_err(LineFault::Name)?;
                 let token = Digest::of_token(valid_token(token)?);
                 self.for_one.push(Named { name: Digest::of_name(name), token });
             }
-            (_, _, _) => return Err(LineFault::TooManyWords),
         }
         Ok(())
     }
@@ -186,6 +187,18 @@ fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let most = u64::try_from(FILE_LEN_MAX + 1).unwrap_or(u64::MAX);
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// A name as it stands in the file. Without quotation marks it is one word: else a comment behind a
+/// token would make that token a name, and its last word the token.
+fn unquoted(name: &str) -> Result<&str, LineFault> {
+    if let Some(name) = name.strip_prefix('"') {
+        return name.strip_suffix('"').ok_or(LineFault::TooManyWords);
+    }
+    if name.contains(|c: char| c.is_ascii_whitespace()) {
+        return Err(LineFault::TooManyWords);
+    }
+    Ok(name)
 }
 
 fn valid_token(token: &str) -> Result<&[u8], LineFault> {
@@ -291,11 +304,14 @@ pub enum LineFault {
     /// It is not UTF-8.
     #[error("it is not text")]
     NotText,
-    /// There are more than two words.
-    #[error("expected TOKEN, or NAME TOKEN, and nothing after it; a comment has a line of its own")]
+    /// There are more than two words, or a quotation mark of a name is missing.
+    #[error(
+        "expected TOKEN, or NAME TOKEN, and nothing after it; a name with spaces stands in \
+         quotation marks, and a comment on a line of its own"
+    )]
     TooManyWords,
     /// The name is not one.
-    #[error("the first word is not a name: {0}")]
+    #[error("what stands before the token is not a name: {0}")]
     Name(NameError),
     /// The token is too short to be a secret.
     #[error("the token is too short: use at least {TOKEN_LEN_MIN} characters, random ones")]

@@ -111,6 +111,28 @@ fn comments_empty_lines_tabs_and_line_ends_of_other_systems_are_understood() {
 }
 
 #[test]
+fn a_name_may_stand_in_quotation_marks() {
+    for (written, name) in [
+        ("\"door 3\"", "door 3"),
+        ("\"alice\"", "alice"),
+        ("\"#1\"", "#1"),
+        ("\"\"quoted\"\"", "\"quoted\""),
+        ("\"a\" b\"", "a\" b"),
+        ("\"back\\slash\"", "back\\slash"),
+        ("网关-1", "网关-1"),
+        ("a\"b", "a\"b"),
+    ] {
+        for gap in [" ", "\t  "] {
+            let tokens = tokens(&format!("{written}{gap}{OF_ALICE}"));
+            assert!(check(&tokens, Some(name), OF_ALICE).is_ok(), "{written}");
+            assert_eq!(check(&tokens, None, OF_ALICE), Err(Denied), "{written}");
+        }
+    }
+    // A token for all may begin with one.
+    assert!(check(&tokens(&format!("\"{ALL}")), None, &format!("\"{ALL}")).is_ok());
+}
+
+#[test]
 fn tokens_have_16_to_256_printable_ascii_characters() {
     for (token, fault) in [
         ("x".repeat(15), Some(LineFault::TokenTooShort)),
@@ -139,17 +161,22 @@ fn tokens_have_16_to_256_printable_ascii_characters() {
 fn an_error_says_which_line_and_what_is_wrong_but_not_what_is_there() {
     for (line, what) in [
         (format!("alice {OF_ALICE} bob"), "expected TOKEN, or NAME TOKEN"),
-        (format!("{OF_ALICE} # mine"), "a comment has a line of its own"),
+        (format!("{OF_ALICE} # mine"), "a comment on a line of its own"),
         ("short-secret".into(), "too short: use at least 16"),
         ("alice short-secret".into(), "too short"),
         (OF_ALICE.repeat(13), "too long: use at most 256"),
         (format!("alice {OF_ALICE}\u{1}"), "not printable ASCII"),
         // The two words the wrong way round.
-        (
-            format!("{} alice", OF_ALICE.repeat(4)),
-            "not a name: a name has at most 64 bytes, not 80",
-        ),
-        (format!("{OF_ALICE}! alice"), "not a name: a name is made of"),
+        (format!("{} alice", OF_ALICE.repeat(4)), "the token is too short"),
+        (format!("{} alice", OF_ALICE.repeat(13)), "not a name: a name has at most 255 bytes"),
+        (format!("{OF_ALICE}\u{ad} {ALL}"), "not a name: a name is made of"),
+        (format!("{OF_ALICE} # the token of sensor-number-3"), "stands in quotation marks"),
+        (format!("door 3 {OF_ALICE}"), "stands in quotation marks"),
+        (format!("\"door 3 {OF_ALICE}"), "stands in quotation marks"),
+        (format!("\"door\" 3 {OF_ALICE}"), "stands in quotation marks"),
+        (format!("\" {OF_ALICE}"), "stands in quotation marks"),
+        (format!("\"\" {OF_ALICE}"), "at least 1 character"),
+        (format!("\" door\" {OF_ALICE}"), "not a name: a name is made of"),
     ] {
         let text = format!("# first\n\n{ALL}\n{line}\nalso wrong\n");
         let error = Tokens::parse(&text).unwrap_err();

@@ -121,7 +121,8 @@ Examples:
 
 The end of standard input does not end the connection, unless --until-eof is given. Data waits
 for the program that reads standard output, and the server with it; when that program has gone,
-connect leaves with exit code 0.
+connect leaves with exit code 0. In the background (`heartwire connect HOST:PORT &`) it reads
+nothing from the terminal, and goes on with that in the foreground.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
 try again (--retry never, or the server said so): 4 cannot connect, was turned away, or lost the
@@ -326,6 +327,10 @@ pub(crate) struct ConnectArgs {
     /// there is room.
     #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff))]
     pub(crate) queue_max: usize,
+
+    /// Do not read standard input.
+    #[arg(long, conflicts_with_all = ["until_eof", "commands", "check_in"])]
+    pub(crate) no_input: bool,
 
     /// Leave when standard input has ended and everything is sent.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod input;
 mod lines;
+mod stdin;
 
 use core::time::Duration;
 use std::fs;
@@ -64,10 +65,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let thread = thread::Builder::new().name("events".to_owned());
     thread.spawn(move || ended.send(receiver.run(events)))?;
 
-    let input = Input::new(args, client.clone(), runtime.handle().clone());
     let (sent, sent_all) = oneshot::channel();
-    let thread = thread::Builder::new().name("input".to_owned());
-    thread.spawn(move || sent.send(input.run()))?;
+    if !args.no_input {
+        let input = Input::new(args, client.clone(), runtime.handle().clone());
+        let thread = thread::Builder::new().name("input".to_owned());
+        thread.spawn(move || sent.send(input.run()))?;
+    }
 
     if let Some(interval) = args.path {
         runtime.spawn(print_path(client.clone(), interval, args.format));

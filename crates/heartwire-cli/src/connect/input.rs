@@ -2,13 +2,14 @@
 
 use core::mem;
 use core::time::Duration;
-use std::io::{self, BufRead, Read, StdinLock};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::SystemTime;
 
 use heartwire::client::Client;
 use serde_json::json;
 use tokio::runtime::Handle;
 
+use super::stdin::Stdin;
 use crate::args::{ConnectArgs, Format, duration};
 use crate::output::{Line, millis, say};
 
@@ -52,7 +53,7 @@ impl Input {
 
     /// Returns when the input has ended and everything is written to the connection.
     pub(super) fn run(mut self) -> io::Result<()> {
-        let mut input = io::stdin().lock();
+        let mut input = BufReader::new(Stdin);
         if self.raw {
             while let Some(data) = next_bytes(&mut input)? {
                 self.send(data);
@@ -137,7 +138,7 @@ fn command(text: &str) -> Result<Command, String> {
 
 /// The next line without its end and `true`; or the next [`LINE_MAX`] bytes of a longer one and, unless its
 /// end comes after them, `false`.
-fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<(Vec<u8>, bool)>> {
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
     let mut line = Vec::new();
     if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
@@ -154,7 +155,7 @@ fn next_line(input: &mut StdinLock<'_>) -> io::Result<Option<(Vec<u8>, bool)>> {
 }
 
 /// Whatever has come.
-fn next_bytes(input: &mut StdinLock<'_>) -> io::Result<Option<Vec<u8>>> {
+fn next_bytes(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let bytes = input.fill_buf()?.to_vec();
     input.consume(bytes.len());
     Ok((!bytes.is_empty()).then_some(bytes))

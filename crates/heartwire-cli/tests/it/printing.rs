@@ -13,7 +13,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::PATIENCE;
 use crate::lines::{Line, Lines};
 use crate::peer::{HEART, Peer, other};
-use crate::program::{Process, Server, heartwire, lasting_address};
+use crate::program::{PROGRAM, Process, Server, heartwire, lasting_address};
 
 /// A pipe that takes nothing more, as long as its other end lives.
 fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -244,4 +244,24 @@ fn data_is_escaped_where_a_terminal_would_obey_it() {
     let (_process, _peer) = connect(writer.into());
     let lines = Lines::of(reader).first(2);
     assert_eq!(format!("{}\n{}", lines[0].text, lines[1].text), evil);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_in_the_background_is_not_stopped_for_reading_the_terminal() {
+    let server = Server::start_plain(&[]);
+    let (_person, program) = terminal();
+    // A shell that controls jobs, on a terminal of its own; it says the number of the one that it starts.
+    let mut shell = std::process::Command::new("setsid");
+    shell.args(["--ctty", "sh", "-mc", "\"$0\" \"$@\" & echo $!; wait", PROGRAM]);
+    shell.args(["connect", &server.addr.to_string(), "--beat", "200ms"]);
+    let mut shell =
+        Process::spawn(shell.stdin(program).stdout(Stdio::piped()).stderr(Stdio::null()));
+    let said = Lines::of(shell.0.stdout.take().unwrap());
+    let client = rustix::process::Pid::from_raw(said.first(1)[0].text.parse().unwrap()).unwrap();
+    server.event("online");
+    // Not stopped: it takes its leave.
+    rustix::process::kill_process(client, Signal::TERM).unwrap();
+    assert_eq!(server.event("offline")["reason"], "bye");
+    shell.exit_code();
 }

@@ -463,7 +463,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_enum, default_value_t = PresetArg::Usual)]
     pub(crate) preset: PresetArg,
 
-    /// Send a beat when nothing was sent for this long.
+    /// Send a beat when nothing was sent for this long; with a limit, also when nothing was heard.
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_beat")]
     pub(crate) beat: Option<Duration>,
 

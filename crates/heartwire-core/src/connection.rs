@@ -117,7 +117,9 @@ impl AsRef<[u8]> for Transmit {
 ///    (step 1; bytes that have arrived outrank a deadline), report a stall of its own with
 ///    [`handle_stall`](Self::handle_stall), then [`handle_timeout`](Self::handle_timeout).
 /// 3. [`poll_transmit`](Self::poll_transmit) until it returns `None`; with bytes still waiting to
-///    be written, [`handle_sent`](Self::handle_sent) instead: a full buffer needs no more beats.
+///    be written, [`handle_sent`](Self::handle_sent) first, and the rest only if a beat is
+///    [due all the same](Self::beat_due): it then belongs in front of what waits, if that can be done.
+///    Answers can wait until the buffer is empty.
 ///
 /// A verdict, a violation or a BYE ends the connection: no event follows it.
 ///
@@ -372,7 +374,8 @@ impl Connection {
     }
 
     /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
-    /// or is waiting to be.
+    /// or is waiting to be. It stands in for a beat, unless the peer is judged and was neither heard
+    /// nor sent a beat for as long as the beat interval: a peer that only answers is to be asked.
     ///
     /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
     pub fn handle_sent(&mut self, at: Instant) {
@@ -416,8 +419,9 @@ impl Connection {
     /// [`handle_received`](Self::handle_received) left bytes over, or returned [`Event::Promise`] or
     /// [`Event::Welcome`]; after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
     /// [`handle_timeout`](Self::handle_timeout) with what follows it; and after
-    /// [`poll_transmit`](Self::poll_transmit) has returned a beat, however long after it fell due: one
-    /// that waits to be sent is no deadline any more, and the one after it is.
+    /// [`poll_transmit`](Self::poll_transmit) has returned a beat, or [`handle_sent`](Self::handle_sent)
+    /// stood in for one, however long after it fell due: one that waits to be sent is no deadline any
+    /// more, and the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
@@ -504,6 +508,13 @@ impl Connection {
         }
     }
 
+    /// Whether a beat is due: [`poll_transmit`](Self::poll_transmit) has one. After
+    /// [`handle_sent`](Self::handle_sent), one that nothing else stands in for.
+    #[must_use]
+    pub fn beat_due(&self) -> bool {
+        self.liveness.beat_due() && self.stage != Stage::Deciding && !self.has_ended()
+    }
+
     /// The next bytes to write: a beat, or the answer to one. They count as sent at `now`.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         if self.has_ended() || self.stage == Stage::Deciding {
@@ -515,7 +526,7 @@ impl Connection {
             return None;
         }
         let due_at = self.liveness.beat_due_at();
-        self.liveness.handle_sent(now);
+        self.liveness.handle_beat_sent(now);
         let Some(dialogue) = &mut self.dialogue else {
             return Some(Transmit::head(frame::BEAT));
         };

@@ -19,19 +19,17 @@ const GRACES_MAX: u8 = 3;
 pub struct Liveness {
     policy: Policy,
     last_heard: Instant,
+    /// When the limit began to count: at the last byte, or at the end of a stall of ours since.
+    judged_from: Instant,
+    /// When anything was sent.
     last_sent: Instant,
-    judgement: Judgement,
+    /// When a beat was sent: something that the peer answers, if it answers anything.
+    last_beat: Instant,
+    /// Stalls of ours in this silence that it was given another limit for.
+    graces: u8,
     beat_due: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Judgement {
-    /// The limit counts from the last byte.
-    Listening,
-    /// We stood still in this silence: the limit counts from when we ran again.
-    Graced { from: Instant, graces: u8 },
     /// The verdict was given. Nothing follows.
-    Dead,
+    is_dead: bool,
 }
 
 impl Liveness {
@@ -41,9 +39,12 @@ impl Liveness {
         Self {
             policy,
             last_heard: now,
+            judged_from: now,
             last_sent: now,
-            judgement: Judgement::Listening,
+            last_beat: now,
+            graces: 0,
             beat_due: false,
+            is_dead: false,
         }
     }
 
@@ -54,31 +55,33 @@ impl Liveness {
             return;
         }
         self.last_heard = at;
-        match self.judgement {
-            Judgement::Graced { from, .. } if at >= from => self.judgement = Judgement::Listening,
-            Judgement::Listening | Judgement::Graced { .. } | Judgement::Dead => {}
+        if at >= self.judged_from {
+            self.judged_from = at;
+            self.graces = 0;
         }
     }
 
-    /// Something was sent to the peer at `at`, so no beat is due for a while.
+    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat, unless the
+    /// policy has a limit and the peer was neither heard nor asked for the beat interval: a peer that
+    /// only answers answers nothing else.
     pub fn handle_sent(&mut self, at: Instant) {
         self.last_sent = self.last_sent.max(at);
+        self.beat_due &= self.beat_due_at().is_some_and(|due_at| due_at <= at);
+    }
+
+    /// A beat was sent to the peer at `at`, so none is due for a while.
+    pub fn handle_beat_sent(&mut self, at: Instant) {
+        self.last_sent = self.last_sent.max(at);
+        self.last_beat = self.last_beat.max(at);
         self.beat_due = false;
     }
 
     /// This end stood still. A peer that has not been heard since gets a full limit from
     /// `resumed_at`; three times in one silence at most. Repeated calls with one stall do nothing.
     pub fn handle_stall(&mut self, stall: Stall) {
-        if stall.resumed_at <= self.last_heard {
-            return;
-        }
-        let graces = match self.judgement {
-            Judgement::Listening => 0,
-            Judgement::Graced { from, graces } if stall.resumed_at > from => graces,
-            Judgement::Graced { .. } | Judgement::Dead => return,
-        };
-        if graces < GRACES_MAX {
-            self.judgement = Judgement::Graced { from: stall.resumed_at, graces: graces + 1 };
+        if stall.resumed_at > self.judged_from && self.graces < GRACES_MAX {
+            self.judged_from = stall.resumed_at;
+            self.graces += 1;
         }
     }
 
@@ -87,15 +90,15 @@ impl Liveness {
         self.beat_due = true;
     }
 
-    /// Whether a beat should be sent. Stays true until [`handle_sent`](Self::handle_sent), or until
-    /// the verdict.
+    /// Whether a beat should be sent. Stays true until [`handle_beat_sent`](Self::handle_beat_sent),
+    /// until something that stands in for it was [sent](Self::handle_sent), or until the verdict.
     #[must_use]
-    pub fn beat_due(&self) -> bool {
-        self.beat_due && !self.is_dead()
+    pub const fn beat_due(&self) -> bool {
+        self.beat_due && !self.is_dead
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
-    /// Only [`handle_sent`](Self::handle_sent) on a due beat can make this earlier.
+    /// Only the sending of a due beat, or of what stands in for it, can make this earlier.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.verdict_at(), self.beat_at()) {
@@ -116,10 +119,10 @@ impl Liveness {
                 cause: Cause::Silence,
                 silence: now.saturating_since(self.last_heard),
                 bound: self.policy.bound(tick),
-                stalled: self.judged_from().saturating_since(self.last_heard),
+                stalled: self.judged_from.saturating_since(self.last_heard),
                 late: now.saturating_since(deadline),
             };
-            self.judgement = Judgement::Dead;
+            self.is_dead = true;
             return Some(verdict);
         }
         if self.beat_at().is_some_and(|deadline| now >= deadline) {
@@ -141,12 +144,18 @@ impl Liveness {
 
     /// Somebody else came to a verdict.
     pub(crate) fn end(&mut self) {
-        self.judgement = Judgement::Dead;
+        self.is_dead = true;
     }
 
-    /// When the beat that is due, or the next one, is due by the policy.
+    /// When the beat that is due, or the next one, is due by the policy. It only ever moves later.
     pub(crate) fn beat_due_at(&self) -> Option<Instant> {
-        self.policy.beat().map(|beat| self.last_sent.saturating_add(beat))
+        let beat = self.policy.beat()?;
+        let since = match self.policy.limit() {
+            // The peer may speak only when it is asked, so what else was sent is not enough.
+            Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
+            None => self.last_sent,
+        };
+        Some(since.saturating_add(beat))
     }
 
     /// The policy that this peer is judged by.
@@ -157,28 +166,21 @@ impl Liveness {
 
     /// Whether the verdict was given.
     #[must_use]
-    pub fn is_dead(&self) -> bool {
-        self.judgement == Judgement::Dead
-    }
-
-    fn judged_from(&self) -> Instant {
-        match self.judgement {
-            Judgement::Graced { from, .. } => from.max(self.last_heard),
-            Judgement::Listening | Judgement::Dead => self.last_heard,
-        }
+    pub const fn is_dead(&self) -> bool {
+        self.is_dead
     }
 
     /// When the verdict is due, if nothing more comes from the peer.
     #[must_use]
     pub fn verdict_at(&self) -> Option<Instant> {
-        if self.is_dead() {
+        if self.is_dead {
             return None;
         }
-        self.policy.limit().map(|limit| self.judged_from().saturating_add(limit))
+        self.policy.limit().map(|limit| self.judged_from.saturating_add(limit))
     }
 
     fn beat_at(&self) -> Option<Instant> {
-        if self.is_dead() || self.beat_due {
+        if self.is_dead || self.beat_due {
             return None;
         }
         self.beat_due_at()

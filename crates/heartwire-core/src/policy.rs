@@ -6,7 +6,9 @@ use core::time::Duration;
 
 /// The heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
-/// - **beat**: send a beat when nothing was sent for this long. Data suppresses beats.
+/// - **beat**: send a beat when nothing was sent for this long. Data suppresses beats, except that an end
+///   with a limit also sends one when, for this long, it neither heard its peer nor sent it a beat: the
+///   peer may be one that only answers.
 /// - **limit**: the silence of the peer that means death. Any byte from the peer ends a silence.
 /// - **echo**: answer each of the peer's beats with one beat.
 ///
@@ -53,7 +55,8 @@ impl Policy {
         }
     }
 
-    /// A beat is due when nothing was sent for this long; `None`: this end sends none of its own.
+    /// A beat is due when nothing was sent for this long, and with a limit also when the peer was neither
+    /// heard nor sent a beat for this long; `None`: this end sends none of its own.
     #[must_use]
     pub fn beat(&self) -> Option<Duration> {
         self.beat.map(Millis::duration)
@@ -139,7 +142,8 @@ pub struct PolicyBuilder {
 }
 
 impl PolicyBuilder {
-    /// Beat when nothing was sent for `interval`.
+    /// Beat when nothing was sent for `interval`; with a [`limit`](Self::limit) also when the peer was
+    /// neither heard nor sent a beat for `interval`, because it may be one that only answers.
     ///
     /// Default: off. Bounds: 1 ms to 49 days; fractions of a millisecond are dropped. Keep it under
     /// half the limit of the peer. Too long shows as verdicts on healthy connections, too short as

@@ -209,6 +209,46 @@ fn a_full_send_buffer_asks_for_no_more_beats() {
 }
 
 #[test]
+fn a_full_send_buffer_takes_the_place_of_no_question() {
+    let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
+    assert_eq!(rig.connection.handle_timeout(at(3_000)), Ok(None));
+    let mut rig = rig.sent(3_000);
+    assert!(rig.connection.beat_due());
+    rig.write(3_001, &mut Vec::new());
+    assert!(!rig.connection.beat_due());
+    rig.next(6_001);
+}
+
+/// A peer that says nothing but answers to beats lives, whatever else it is sent, and is asked once in an
+/// interval at most.
+#[test]
+fn a_peer_that_only_answers_lives_while_data_flows() {
+    const BEAT: u64 = 1_000;
+    const RTT: u64 = 20;
+    for between in [1, 3, 250, 500, 999, 1_000, 1_001, 1_500, 2_500, 2_999, 3_000] {
+        let asks = Policy::builder().beat(ms(BEAT)).limit(ms(3 * BEAT));
+        let mut rig = Rig::new(patient(asks));
+        let (mut asked, mut answers) = (0, Vec::new());
+        for millis in 1..100 * BEAT {
+            if answers.first() == Some(&millis) {
+                answers.remove(0);
+                rig = rig.receive(millis, &frame::BEAT, &[Beat]);
+            }
+            if millis % between == 0 {
+                rig = rig.sent(millis);
+            }
+            let handled = rig.connection.handle_timeout(at(millis));
+            assert_eq!(handled, Ok(None), "data each {between} ms: at {millis} ms");
+            let mut beats = Vec::new();
+            rig.write(millis, &mut beats);
+            answers.extend(beats.iter().map(|_| millis + RTT));
+            asked += beats.len();
+        }
+        assert!((1..100).contains(&asked), "{asked} beats in 100 s, with data each {between} ms");
+    }
+}
+
+#[test]
 fn a_client_can_beat_at_the_start() {
     Rig::new(patient(Policy::builder().beat(ms(3_000))))
         .beat_now()

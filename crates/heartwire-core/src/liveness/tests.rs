@@ -47,6 +47,11 @@ impl Rig {
         self
     }
 
+    fn beat_sent(mut self, millis: u64) -> Self {
+        self.liveness.handle_beat_sent(at(millis));
+        self
+    }
+
     fn beat_now(mut self) -> Self {
         self.liveness.beat_now();
         self
@@ -167,7 +172,7 @@ fn a_beat_is_due_once_until_it_is_sent() {
         .wake(3_000, &[BeatDue])
         .next(None)
         .wake(9_000, &[BeatDue])
-        .sent(9_000)
+        .beat_sent(9_000)
         .next(12_000)
         .wake(11_999, &[])
         .wake(12_000, &[BeatDue]);
@@ -197,6 +202,72 @@ fn an_old_write_reported_late_makes_no_beat_sooner() {
 #[test]
 fn bytes_from_the_peer_suppress_no_beat() {
     Rig::new(beat(3_000).limit(ms(9_000))).heard(2_999).next(3_000).wake(3_000, &[BeatDue]);
+}
+
+#[test]
+fn data_takes_the_place_of_no_question_to_a_silent_peer_that_is_judged() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .sent(1_000)
+        .sent(2_000)
+        .next(3_000)
+        .wake(2_999, &[])
+        .wake(3_000, &[BeatDue])
+        .sent(3_000)
+        .wake(3_001, &[BeatDue])
+        .beat_sent(3_001)
+        .wake(3_001, &[])
+        .next(6_001);
+}
+
+#[test]
+fn a_silent_peer_is_asked_once_in_an_interval_and_again_in_the_next() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .wake(3_000, &[BeatDue])
+        .beat_sent(3_000)
+        .sent(4_000)
+        .sent(5_900)
+        .next(6_000)
+        .wake(5_999, &[])
+        .wake(6_000, &[BeatDue]);
+}
+
+#[test]
+fn data_takes_the_place_of_beats_to_a_peer_that_is_heard() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .sent(2_000)
+        .heard(2_500)
+        .next(5_000)
+        .sent(4_900)
+        .heard(5_000)
+        .wake(5_499, &[])
+        .next(7_900)
+        .wake(7_900, &[BeatDue]);
+}
+
+#[test]
+fn data_that_comes_before_the_peer_has_been_silent_for_long_stands_in_for_a_due_beat() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .heard(2_000)
+        .wake(3_000, &[BeatDue])
+        .sent(3_001)
+        .wake(3_001, &[])
+        .next(5_000);
+}
+
+#[test]
+fn an_answer_that_is_noticed_late_brings_no_question_forward() {
+    Rig::new(beat(3_000).limit(ms(9_000)))
+        .beat_sent(3_000)
+        .sent(5_000)
+        .heard(1_000)
+        .next(6_000)
+        .heard(4_000)
+        .next(7_000);
+}
+
+#[test]
+fn a_peer_that_is_not_judged_is_asked_nothing_while_data_flows() {
+    Rig::new(beat(3_000)).sent(2_000).wake(3_000, &[]).next(5_000);
 }
 
 #[test]

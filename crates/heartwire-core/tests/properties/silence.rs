@@ -132,10 +132,17 @@ struct Driver {
     unread_len: usize,
     now: u64,
     last_sent: u64,
+    last_beat: u64,
     ended: bool,
 }
 
 impl Driver {
+    /// A beat is due an interval after this: neither was anything sent since, or nothing that the peer
+    /// would answer and nothing heard.
+    fn quiet_since(&self, model: &Model) -> u64 {
+        self.last_sent.min(self.last_beat.max(model.last_heard))
+    }
+
     fn sleep(&mut self, until: u64, late: u64, model: &Model) {
         while let Some(deadline) = self.connection.poll_timeout() {
             let wake = (deadline.as_nanos() / 1_000_000 + late).max(self.now);
@@ -163,10 +170,11 @@ impl Driver {
         let beat = model.knobs.beat.filter(|_| !self.ended);
         if self.connection.poll_transmit(at(self.now)).is_some() {
             let Some(beat) = beat else { panic!("nothing was to be sent") };
-            let due_at = self.last_sent + beat;
+            let due_at = self.quiet_since(model) + beat;
             assert!(due_at <= self.now, "a beat {} ms early", due_at - self.now);
             assert!(self.now <= due_at + late_max, "a beat {} ms late", self.now - due_at);
             self.last_sent = self.now;
+            self.last_beat = self.now;
         }
         assert_eq!(self.connection.poll_transmit(at(self.now)), None, "a second beat");
     }
@@ -215,7 +223,7 @@ impl StateMachineTest for Driver {
 
     fn init_test(model: &Model) -> Self {
         let connection = Connection::new(model.knobs.settings(), at(0));
-        Self { connection, unread_len: 0, now: 0, last_sent: 0, ended: false }
+        Self { connection, unread_len: 0, now: 0, last_sent: 0, last_beat: 0, ended: false }
     }
 
     fn apply(mut driver: Self, model: &Model, step: Step) -> Self {
@@ -257,7 +265,8 @@ impl StateMachineTest for Driver {
         assert_eq!(driver.connection.last_heard(), at(model.last_heard));
         let overdue = driver.now.saturating_sub(model.judged_from + limit);
         assert!(overdue < tick, "no verdict {overdue} ms after the limit");
-        let overdue = driver.now.saturating_sub(driver.last_sent + beat.unwrap_or(u64::MAX / 2));
+        let overdue =
+            driver.now.saturating_sub(driver.quiet_since(model) + beat.unwrap_or(u64::MAX / 2));
         assert!(overdue < tick, "no beat {overdue} ms after it was due");
     }
 }

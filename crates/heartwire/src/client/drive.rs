@@ -248,16 +248,19 @@ impl<'a, 'b> Driver<'a, 'b> {
     }
 
     fn transmit(&mut self, now: Instant) {
-        if self.connection.spoken() == Spoken::V1 {
-            // It carries what data does not, so it does not wait behind them either.
-            while let Some(beat) = self.connection.poll_transmit(now) {
+        let has_unwritten = self.has_unwritten();
+        if has_unwritten && !self.connection.beat_due() {
+            // What waits shows as well as an answer that we live.
+            return;
+        }
+        while let Some(beat) = self.connection.poll_transmit(now) {
+            if has_unwritten {
+                // Data may wait for long, and does not say or ask what a beat does.
                 self.outbox.push_beat_first(beat);
-                self.has_news |= self.connection.has_told_news();
-            }
-        } else if !self.has_unwritten() {
-            while let Some(beat) = self.connection.poll_transmit(now) {
+            } else {
                 self.outbox.push_beat(beat);
             }
+            self.has_news |= self.connection.has_told_news();
         }
     }
 
@@ -327,7 +330,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             Err(violation) => return Err(Reason::Protocol(violation)),
         }
         if self.has_unwritten() {
-            // What waits will be as good as a beat. A beat behind it would only wait as well.
+            // What waits will be as good as a beat that asks for nothing.
             self.connection.handle_sent(now);
         }
         Ok(())

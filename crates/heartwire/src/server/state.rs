@@ -121,9 +121,10 @@ impl ShardState {
             return;
         }
         if session.blocked {
-            // What is queued will show that we live, as soon as the peer takes it. (On v1 a beat stays
-            // due until then.)
+            // What is queued will show that we live, as soon as the peer takes it. (A beat that says or
+            // asks what nothing else does stays due until then.)
             session.connection.handle_sent(now);
+            self.arm(slot);
             return;
         }
         let mut any = false;

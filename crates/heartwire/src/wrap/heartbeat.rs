@@ -85,9 +85,14 @@ pin_project! {
     /// # Beats
     ///
     /// A beat is sent when nothing else was for the policy's beat. An item that was fed and not
-    /// flushed is flushed instead, and while something waits to be written no beat joins it. (Where items
-    /// [do not stand in](Beat::suppressed_by_items) for beats, a beat is sent when no other was for so
-    /// long, and joins what waits unless a beat does already.) At most 64 answers wait to be written; what
+    /// flushed is flushed instead, and while something waits to be written no beat joins it.
+    ///
+    /// With a limit a beat is also sent when, for the policy's beat, nothing came from the peer and no
+    /// other beat was sent, whatever items were: the peer may be one that only answers. Such a beat joins
+    /// what waits, unless a beat does already. (Where items
+    /// [do not stand in](Beat::suppressed_by_items) for beats, that goes for every beat.)
+    ///
+    /// At most 64 answers wait to be written; what
     /// the peer asks beyond that they answer, too. There
     /// is no beat at the start: protocols begin with words of their own. After `poll_ready` has said
     /// yes, what is sent next is the application's item, and no beat comes in between: so do not wait

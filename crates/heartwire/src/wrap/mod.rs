@@ -4,8 +4,8 @@
 //! error when the peer is dead. [`Alive`] wraps a stream of bytes, and only judges. Both leave the
 //! decision to [`heartwire_core`], as the [`client`](crate::client) and the
 //! [`server`](crate::server) do: any sign from the peer is life, one's own writes are not, data
-//! suppresses beats, what has arrived is read before anything is judged, and the time in which this
-//! end itself stood still is not held against the peer.
+//! suppresses beats while the peer is heard, what has arrived is read before anything is judged, and
+//! the time in which this end itself stood still is not held against the peer.
 //!
 //! # Quickstart
 //!

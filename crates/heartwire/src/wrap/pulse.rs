@@ -79,9 +79,14 @@ impl Pulse {
         self.liveness.handle_heard(self.instant(at));
     }
 
-    /// Something was written at `at`, or is waiting to be.
+    /// Something other than a beat was written at `at`, or is waiting to be.
     pub(super) fn handle_sent(&mut self, at: Instant) {
         self.liveness.handle_sent(at);
+    }
+
+    /// A beat was written at `at`, or is waiting to be.
+    pub(super) fn handle_beat_sent(&mut self, at: Instant) {
+        self.liveness.handle_beat_sent(at);
     }
 
     /// Something of the peer waits that there is no room for. If it would be dead otherwise, this

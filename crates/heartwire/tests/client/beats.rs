@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use heartwire::{Policy, Wire};
 
-use super::rig::{BEAT, Frame, Rig, beat, idle, limit, ms, pass};
+use super::rig::{BEAT, Frame, GIVE_UP, Rig, beat, idle, limit, ms, pass};
 
 #[test]
 fn the_first_beat_comes_at_once_and_the_next_ones_each_interval() {
@@ -70,6 +70,42 @@ fn data_suppresses_beats() {
     assert_eq!(data, 12);
     // And when the data end, the beats are back.
     peer.expect_beat();
+}
+
+/// A client that judges a server that says nothing sends `data`, each time that `next` returns, until the
+/// server has been asked a few times nevertheless.
+fn is_asked_while_data_flows(data: &[u8], next: impl Fn()) {
+    let policy = Policy::builder().beat(ms(200)).limit(ms(60_000)).build().unwrap();
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    peer.expect_beat();
+    let asked = std::thread::spawn(move || {
+        let mut beats = 0;
+        while beats < 3 {
+            match peer.read_frame() {
+                Frame::Beat => beats += 1,
+                Frame::Data(_) => pass(ms(1)),
+                Frame::End => panic!("an end"),
+            }
+        }
+    });
+    let started = Instant::now();
+    while !asked.is_finished() {
+        assert!(started.elapsed() < GIVE_UP, "the server is asked nothing");
+        // It is refused when the server has heard enough, and left.
+        let _ = rig.client().send_timeout(data.to_vec(), GIVE_UP);
+        next();
+    }
+    asked.join().unwrap();
+}
+
+#[test]
+fn a_server_that_is_silent_is_asked_while_data_flows() {
+    is_asked_while_data_flows(b"data", || pass(ms(20)));
+}
+
+#[test]
+fn a_question_does_not_wait_until_no_data_wait() {
+    is_asked_while_data_flows(&[1; 60_000], || {});
 }
 
 #[test]

@@ -111,6 +111,28 @@ fn a_client_that_answers_each_beat_stays() {
     rig.finish();
 }
 
+/// Its answers are so short that they wait in the server's kernel until the next one comes.
+#[test]
+fn a_client_that_only_answers_stays_while_it_is_sent_data() {
+    let mut rig = Rig::start(config().policy(beat_and_limit(500, 2_000)));
+    let (mut peer, id) = rig.connect();
+    let answering = std::thread::spawn(move || {
+        // Two limits at least: beats of the server are half a second apart.
+        for _ in 0..9 {
+            while peer.receive().0 == OTHER {}
+            peer.beat();
+        }
+        peer
+    });
+    while !answering.is_finished() {
+        rig.handle().send(id, b"news").unwrap();
+        rig.expect_quiet(ms(50));
+    }
+    drop(answering.join().unwrap());
+    assert_eq!(rig.expect_offline(id).reason, Reason::ClosedByPeer);
+    rig.finish();
+}
+
 #[test]
 fn an_echoing_server_answers_each_beat_and_sends_none_of_its_own() {
     let policy = Policy::builder().limit(ms(400)).echo(true).build().unwrap();

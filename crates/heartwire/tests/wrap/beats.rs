@@ -9,8 +9,8 @@ use heartwire::wrap::{Error, Heartbeat};
 use tokio::time::{Instant, advance, sleep};
 
 use crate::rig::{
-    Fault, Message, Plain, Telling, assert_in_bound, assert_waits, beat, both, connect, judge, ms,
-    script, secs, verdict_of, wire,
+    Asking, Far, Fault, Message, Plain, Telling, assert_in_bound, assert_waits, beat, both,
+    connect, judge, ms, script, secs, verdict_of, wire,
 };
 
 #[tokio::test(start_paused = true)]
@@ -33,6 +33,59 @@ async fn data_suppresses_beats() {
     assert!(far.take_messages().iter().all(|message| *message != Message::Beat));
     assert_waits(near.next(), ms(1_001)).await;
     assert_eq!(far.take(), [(start + secs(11), Message::Beat)]);
+}
+
+/// It answers each question 10 ms later, and says nothing else.
+async fn answer(far: Far) {
+    loop {
+        sleep(ms(10)).await;
+        for message in far.take_messages() {
+            far.make_room(1);
+            if let Message::Ask(nonce) = message {
+                far.send(Message::Answer(nonce));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_only_answers_lives_while_data_is_sent() {
+    for between in [1, 500, 1_500, 2_999, 3_000, 3_001, 7_500, 9_000].map(ms) {
+        let (mut near, far) = connect(Asking, both());
+        let peer = tokio::spawn(answer(far));
+        let start = Instant::now();
+        while start.elapsed() < secs(60) {
+            near.send(Message::Data(1)).await.unwrap();
+            assert_waits(near.next(), between).await;
+        }
+        assert_eq!(near.rtt().map(|rtt| rtt <= ms(11)), Some(true), "data each {between:?}");
+        peer.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_only_answers_is_asked_once_in_an_interval() {
+    let (mut near, far) = connect(Plain, both());
+    let start = Instant::now();
+    for n in 0..9 {
+        near.send(Message::Data(n)).await.unwrap();
+        assert_waits(near.next(), secs(1)).await;
+    }
+    let mut beats = far.take();
+    beats.retain(|(_, message)| *message == Message::Beat);
+    assert_eq!(beats, [3, 6, 9].map(|at| (start + secs(at), Message::Beat)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_joins_what_waits_and_no_other_joins_it() {
+    let (near, far) = wire(0);
+    let mut near = Heartbeat::new(near, Plain, both());
+    near.feed(Message::Data(1)).await.unwrap();
+    assert_waits(near.next(), ms(9_900)).await;
+    assert_eq!(far.take_messages(), []);
+    far.make_room(100);
+    assert_waits(near.next(), ms(1)).await;
+    assert_eq!(far.take_messages(), [Message::Data(1), Message::Beat]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,9 +175,9 @@ async fn no_beat_comes_between_asking_for_room_and_using_it() {
     assert_waits(near.next(), secs(5)).await;
     assert_eq!(far.take_messages(), []);
     Pin::new(&mut near).start_send(Message::Data(1)).unwrap();
-    // The beat was due: what was sent instead does not wait for another one.
+    // The beat was due: it does not wait for another item, and this one not for another beat.
     assert_waits(near.next(), ms(1)).await;
-    assert_eq!(far.take_messages(), [Message::Data(1)]);
+    assert_eq!(far.take_messages(), [Message::Data(1), Message::Beat]);
     // A verdict does not wait for anything.
     poll_fn(|cx| Pin::new(&mut near).poll_ready(cx)).await.unwrap();
     verdict_of(near.next().await);

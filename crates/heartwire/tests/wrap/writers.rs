@@ -228,7 +228,9 @@ async fn the_writer_is_woken_though_the_reader_has_tried_to_beat_meanwhile() {
     sleep(secs(8)).await;
     far.make_room(10);
     assert_eq!(sending.await.unwrap(), start + secs(8));
-    assert_eq!(far.take_messages(), [Message::Data(0), Message::Data(1)]);
+    let mut messages = far.take_messages();
+    messages.retain(|message| *message != Message::Beat);
+    assert_eq!(messages, [Message::Data(0), Message::Data(1)]);
 }
 
 #[tokio::test(start_paused = true)]

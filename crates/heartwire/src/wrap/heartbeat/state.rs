@@ -178,18 +178,20 @@ where
     /// Everything is written. Returns whether a deadline has passed.
     pub(super) fn handle_flushed(&mut self) -> bool {
         let now = self.pulse.now();
-        if self.is_beat_on_its_way() {
-            self.pulse.handle_sent(now);
-        }
+        self.note_what_is_on_its_way(now);
         self.unflushed = false;
         self.beat_unflushed = false;
         self.flushing = false;
         self.pulse.is_overdue(now)
     }
 
-    /// Whether what was handed over is a beat, or as good as one.
-    fn is_beat_on_its_way(&self) -> bool {
-        self.beat_unflushed || (self.unflushed && self.beat.suppressed_by_items())
+    /// What was handed over, and is being written at `now`, may be a beat, or as good as one.
+    fn note_what_is_on_its_way(&mut self, now: Instant) {
+        if self.beat_unflushed {
+            self.pulse.handle_beat_sent(now);
+        } else if self.unflushed && self.beat.suppressed_by_items() {
+            self.pulse.handle_sent(now);
+        }
     }
 
     /// The application closes the sink.

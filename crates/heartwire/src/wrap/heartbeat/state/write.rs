@@ -44,25 +44,21 @@ where
         cx: &mut Context<'_>,
     ) -> Result<(), <T as TryStream>::Error> {
         let now = self.pulse.now();
+        if self.pulse.beat_due() {
+            // What waits may be as good as another beat: then it is written instead.
+            self.note_what_is_on_its_way(now);
+            self.flushing |= self.unflushed;
+        }
         loop {
             let beat_due = self.pulse.beat_due();
-            if beat_due && self.is_beat_on_its_way() {
-                // What waits is as good as another beat.
-                self.flushing = true;
-                self.pulse.handle_sent(now);
-                continue;
-            }
             if self.reserved || (self.owed.is_empty() && !beat_due) {
                 break;
             }
             if Sink::<B::Out>::poll_ready(inner.as_mut(), cx)?.is_pending() {
                 break;
             }
-            let out = self.next_out(now);
-            inner.as_mut().start_send(out)?;
-            self.pulse.handle_sent(now);
+            self.start_send_next(inner.as_mut(), now)?;
             self.unflushed = true;
-            self.beat_unflushed = true;
             self.flushing = true;
         }
         if self.flushing && Sink::<B::Out>::poll_flush(inner, cx)?.is_ready() {
@@ -71,10 +67,21 @@ where
         Ok(())
     }
 
-    fn next_out(&mut self, now: Instant) -> B::Out {
-        self.owed.pop_front().unwrap_or_else(|| {
+    /// Hands over an answer, or else a beat.
+    fn start_send_next(
+        &mut self,
+        inner: Pin<&mut T>,
+        now: Instant,
+    ) -> Result<(), <T as TryStream>::Error> {
+        if let Some(answer) = self.owed.pop_front() {
+            inner.start_send(answer)?;
+            self.pulse.handle_sent(now);
+        } else {
             self.asked_at = Some(now);
-            self.next_beat()
-        })
+            inner.start_send(self.next_beat())?;
+            self.pulse.handle_beat_sent(now);
+            self.beat_unflushed = true;
+        }
+        Ok(())
     }
 }

@@ -122,6 +122,7 @@ is_found_out! {
     who_answers_answers: AnswersAnswers on Client, Server;
     who_never_answers: NeverAnswers on Client, Server;
     who_never_beats: NeverBeats on Client, Server;
+    who_asks_with_data: AsksWithData on Client, Server;
     who_loses_partial_frames: LosesPartialFrames on Client, Server;
     who_repeats_partial_frames: RepeatsPartialFrames on Client, Server;
     who_loses_last_words: LosesLastWords on Client, Server;

@@ -50,6 +50,8 @@ pub enum Broken {
     NeverAnswers,
     /// It forgets to beat.
     NeverBeats,
+    /// It takes the data that it sends for questions.
+    AsksWithData,
     /// It drops what is left of a read after the last whole frame.
     LosesPartialFrames,
     /// It decodes what is left of a read twice.
@@ -62,7 +64,7 @@ pub enum Broken {
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -85,6 +87,7 @@ impl Broken {
         Self::AnswersAnswers,
         Self::NeverAnswers,
         Self::NeverBeats,
+        Self::AsksWithData,
         Self::LosesPartialFrames,
         Self::RepeatsPartialFrames,
         Self::LosesLastWords,
@@ -113,7 +116,7 @@ impl Broken {
             Self::TellsWrongFigures => Invariant::TrueFigures,
             Self::SpeaksAfterOffline => Invariant::NothingAfterOffline,
             Self::AnswersAnswers => Invariant::NoEchoLoop,
-            Self::NeverAnswers => Invariant::HealthyLives,
+            Self::NeverAnswers | Self::AsksWithData => Invariant::HealthyLives,
             Self::NeverBeats => Invariant::BeatsOnTime,
             Self::LosesPartialFrames | Self::RepeatsPartialFrames => Invariant::SameBytes,
             Self::LosesLastWords => Invariant::NothingLost,

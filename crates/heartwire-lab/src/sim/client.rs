@@ -215,11 +215,11 @@ impl Online {
         if !self.holder.outbox.is_empty() {
             self.holder.connection.handle_sent(now);
         }
-        if self.holder.connection.spoken() == Spoken::V1 {
-            // It carries what data does not, so it does not wait behind them either.
-            self.holder.transmit_first(net, now)?;
-        } else if self.holder.outbox.is_empty() {
+        if self.holder.outbox.is_empty() {
             self.holder.transmit(net, now)?;
+        } else if self.holder.connection.beat_due() {
+            // Data may wait for long, and does not say or ask what a beat does.
+            self.holder.transmit_first(net, now)?;
         }
         self.holder.take_messages(net);
         if let Err(error) = self.holder.write(net) {

@@ -83,6 +83,12 @@ impl Holder {
         Ok(())
     }
 
+    /// Whether anything was sent within the beat interval.
+    pub(super) fn has_just_sent(&self, now: Instant) -> bool {
+        let quiet = now.saturating_since(self.ledger.last_sent);
+        self.in_force.beat.is_some_and(|beat| quiet < beat)
+    }
+
     /// A beat was sent: it must be due, or answer one that was.
     pub(super) fn account_for_beat(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
         net.sums.beats += 1;

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side};
 
-use super::pipe::Pipe;
+use super::outbox;
+use super::pipe::{CONGESTION_FIRST, Pipe};
 use super::queue::HostId;
 use super::time::WorldTime;
 
@@ -194,5 +195,13 @@ impl Path {
     /// The longest way there and back while nothing is lost.
     pub(super) fn round_trip(&self) -> Duration {
         (self.delay + self.jitter) * 2
+    }
+
+    /// How many round trips it takes at most until what is queued behind everything that an end can have
+    /// queued has arrived.
+    pub(super) fn round_trips_for_a_full_queue(&self) -> u32 {
+        let at_a_time = self.send_buffer.min(CONGESTION_FIRST * self.segment_max);
+        let queued = outbox::LEN_MAX + 2 * self.send_buffer;
+        u32::try_from(queued.div_ceil(at_a_time)).unwrap_or(u32::MAX).saturating_add(4)
     }
 }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 
 use heartwire_core::{Side, Transmit};
 
+use super::ledger::len_of;
 use super::link::{LinkId, SocketError};
 use super::net::Net;
 
 /// Bytes that may wait.
-const LEN_MAX: usize = 8 * 1024;
+pub(super) const LEN_MAX: u64 = 8 * 1024;
 
 /// The frames that are written next, in order.
 #[derive(Debug, Default)]
@@ -26,8 +27,8 @@ impl Outbox {
         self.frames.is_empty()
     }
 
-    pub(super) const fn has_room_for(&self, len: usize) -> bool {
-        self.len + len <= LEN_MAX
+    pub(super) fn has_room_for(&self, len: usize) -> bool {
+        len_of(self.len + len) <= LEN_MAX
     }
 
     pub(super) fn push(&mut self, frame: Vec<u8>) {

@@ -18,7 +18,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(120);
 
 /// Segments that may be under way before any was acknowledged.
-const CONGESTION_FIRST: u64 = 10;
+pub(super) const CONGESTION_FIRST: u64 = 10;
 
 /// One direction of a connection.
 #[derive(Debug)]

@@ -113,12 +113,12 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     lateness.timer_max = lateness.timer_max.saturating_sub(lateness.wake_max);
     scenario.writes.client = None;
     scenario.writes.server = None;
-    terms.client.sends_data = false;
+    terms.client.data_ahead = Duration::ZERO;
     for terms in [&mut terms.client, &mut terms.server] {
         terms.is_strict = false;
         terms.is_lenient = false;
     }
-    terms.server.sends_data = false;
+    terms.server.data_ahead = Duration::ZERO;
     scenario.troubles.clear();
     scenario.clockworks = vec![Clockwork::AllCount, Clockwork::AllCount];
     scenario.backoff = BackoffPolicy::default();

@@ -66,6 +66,9 @@ impl Scenario {
         let mark = mark(draw, &policy.server, wire.client);
         let slack = (path.round_trip() + tick + lateness.wake_max) * 2
             + if lateness.held_up > 0 { lateness.held_up_max * 2 } else { Duration::ZERO };
+        let turns_max = lateness.wake_max * 2
+            + if lateness.held_up > 0 { lateness.held_up_max } else { Duration::ZERO };
+        let data_ahead = (path.round_trip() + turns_max) * path.round_trips_for_a_full_queue();
         let lenient =
             draw.chance(20).then(|| draw.one(&[Side::Client, Side::Server], Side::Client));
         let mut terms = |side: Side| {
@@ -80,7 +83,7 @@ impl Scenario {
                 slack,
                 is_strict: draw.chance(20),
                 is_lenient: lenient == Some(side),
-                sends_data: writes.of(side).is_some(),
+                data_ahead: if writes.of(side).is_some() { data_ahead } else { Duration::ZERO },
                 round_trip_off: None,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
             }

@@ -26,8 +26,8 @@ pub(super) struct Terms {
     pub(super) is_strict: bool,
     /// On wire v1 it leaves all judging to the other end, as somebody else's program might.
     pub(super) is_lenient: bool,
-    /// Its application sends data.
-    pub(super) sends_data: bool,
+    /// How long a beat can wait behind what its application sends.
+    pub(super) data_ahead: Duration,
     /// What beats of wire v1 tell of the path is checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,
@@ -155,10 +155,10 @@ impl Terms {
     }
 }
 
-/// How long the peer may be silent on wire v0. One that only answers promises nothing to an end that
-/// sends data: data takes the place of the beats that it would answer.
+/// How long the peer may be silent on wire v0. One that only answers is asked so often, whatever else is
+/// sent, though the question may have to wait behind that.
 fn gap(own: &Terms, peer: &Terms) -> Option<Duration> {
     let (own_policy, peer_policy) = (own.settings_policy(), peer.settings_policy());
-    let answers = peer_policy.echo() && !own.sends_data;
-    peer_policy.beat().or_else(|| own_policy.beat().filter(|_| answers))
+    let asked = own_policy.beat().filter(|_| peer_policy.echo());
+    peer_policy.beat().or_else(|| Some(asked? + own.data_ahead))
 }

@@ -62,7 +62,8 @@ impl Holder {
     fn next_beat(&mut self, net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {
         while let Some(beat) = self.connection.poll_transmit(now) {
             let forgets = self.terms.is(Broken::NeverBeats)
-                || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo);
+                || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo)
+                || (self.terms.is(Broken::AsksWithData) && self.has_just_sent(now));
             if !forgets {
                 self.account_for_beat(net, now)?;
                 return Ok(Some(beat));

@@ -100,6 +100,7 @@ impl Server {
         if session.is_blocked {
             // What is queued will show that we live, as soon as the peer takes it.
             session.holder.connection.handle_sent(now);
+            self.arm(net, slot);
             return Ok(());
         }
         session.holder.transmit(net, now)?;

@@ -15,6 +15,10 @@ impl Server {
         let now = net.clock(SERVER);
         let Some(session) = self.session(slot) else { return };
         let Some(deadline) = session.holder.deadline(now) else { return };
+        if deadline <= now && session.holder.lets_all_pass() {
+            // It would come at once again.
+            return;
+        }
         if self.wheel.armed(key(slot)).is_none_or(|armed| deadline < armed) {
             self.wheel.insert(key(slot), deadline);
         }
@@ -34,10 +38,7 @@ impl Server {
             let Some(key) = self.wheel.poll(until) else { return Ok(()) };
             let slot = usize::try_from(key).unwrap_or(usize::MAX);
             self.judge(net, slot, wake.at)?;
-            // It would come at once again.
-            if !self.session(slot).is_some_and(|session| session.holder.lets_all_pass()) {
-                self.arm(net, slot);
-            }
+            self.arm(net, slot);
         }
     }
 

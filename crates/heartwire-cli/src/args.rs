@@ -267,8 +267,8 @@ pub(crate) struct ConnectArgs {
     #[arg(long, conflicts_with = "raw")]
     pub(crate) name: Option<String>,
 
-    /// A file whose only line is the token that lets this client in (wire v1). A token on the command
-    /// line could be read by others.
+    /// A file whose only line is the token that lets this client in (wire v1), read anew at each try. A
+    /// token on the command line could be read by others.
     #[arg(long, value_name = "FILE", conflicts_with = "raw")]
     pub(crate) token_file: Option<PathBuf>,
 
@@ -313,6 +313,11 @@ pub(crate) struct ConnectArgs {
     /// the second half of this. (`retry 0`, which says never to come back, is not a window.)
     #[arg(long, value_name = "TIME", default_value = "1day", value_parser = duration)]
     pub(crate) hint_max: Duration,
+
+    /// Come back even where the server says never to (unauthorized, conflict, taken_over): after once to
+    /// twice this time, drawn at random, 1s or more [default: leave with exit code 4].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) retry_rejected: Option<Duration>,
 
     /// Longest time for a name look-up, and for connecting to one address of those that are tried side by
     /// side.
@@ -587,7 +592,8 @@ pub(crate) struct ConnectTlsArgs {
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub(crate) tls_name: Option<String>,
 
-    /// A certificate for servers that ask for one (PEM).
+    /// A certificate for servers that ask for one (PEM). It, its key and --tls-roots are read again at
+    /// each try where they have changed.
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 

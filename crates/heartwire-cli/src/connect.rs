@@ -7,7 +7,7 @@ mod stdin;
 use core::time::Duration;
 use std::fs;
 use std::io::{self, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
 
@@ -27,7 +27,7 @@ use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
 };
-use crate::signals::Stop;
+use crate::signals::{Hangup, Stop};
 
 use input::{Input, promising};
 use lines::{line, path_line};
@@ -36,12 +36,14 @@ use lines::{line, path_line};
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
-    let config = config(args)?;
+    let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
+    let config = config(args, tls.clone())?;
     // The client beats on a thread of its own, whatever reading and writing wait for.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (mut stop, (client, events)) = {
         let _guard = runtime.enter();
+        runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
         (Stop::listen()?, Client::start(config))
     };
     say(starting(args)?.render(SystemTime::now(), args.format));
@@ -121,7 +123,32 @@ async fn print_path(client: Client, interval: Duration, format: Format) {
     }
 }
 
-fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
+/// SIGHUP reads the files again now. Each attempt to connect does that too, where they have changed.
+async fn reload(token_file: Option<PathBuf>, tls: Option<SharedClientTls>, mut hangup: Hangup) {
+    loop {
+        hangup.signal().await;
+        if token_file.is_none() && tls.is_none() {
+            say(
+                "heartwire: SIGHUP reads --token-file and the files for --tls again; none is given",
+            );
+        }
+        if let Some(path) = &token_file {
+            match read_token(path) {
+                Ok(_) => say(format_args!("heartwire: read {} again", path.display())),
+                Err(Usage(error)) => say(format_args!("heartwire: {error}")),
+            }
+        }
+        match tls.as_ref().map(SharedClientTls::reload) {
+            Some(Ok(())) => say("heartwire: read the certificates again"),
+            Some(Err(error)) => say(format_args!(
+                "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+            )),
+            None => {}
+        }
+    }
+}
+
+fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConfig, Usage> {
     check_answers_fit(args)?;
     let policy = policy(args)?;
     let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
@@ -150,10 +177,16 @@ fn config(args: &ConnectArgs) -> Result<ClientConfig, Usage> {
         config = config.name(name);
     }
     if let Some(path) = &args.token_file {
-        config = config.token(read_token(path)?);
+        read_token(path)?;
+        let path = path.clone();
+        let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
+        config = config.token_source(move || read().map(String::into_bytes));
     }
-    if args.tls.tls {
-        config = config.tls(load_tls(args)?);
+    if let Some(tls) = tls {
+        config = config.tls(tls);
+    }
+    if let Some(every) = args.retry_rejected {
+        config = config.retry_rejected(every);
     }
     Ok(config)
 }

@@ -4,6 +4,8 @@ use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 use std::collections::hash_map::RandomState;
+use std::io;
+use std::sync::Arc;
 
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::frame::HEAD_LEN;
@@ -38,11 +40,14 @@ pub struct ClientConfig {
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) name: Option<String>,
+    /// Given, or what its source told last.
     pub(super) token: Option<Token>,
+    pub(super) token_source: Option<TokenSource>,
     pub(super) offer: Option<Offer>,
     pub(super) tls: Option<SharedClientTls>,
     pub(super) progress: Option<Duration>,
     pub(super) retry: Retry,
+    pub(super) retry_rejected: Option<Duration>,
     pub(super) while_disconnected: WhileDisconnected,
     pub(super) outbound_max: usize,
     pub(super) seed: Option<u64>,
@@ -70,10 +75,12 @@ impl ClientConfig {
             handshake_timeout: Duration::from_secs(5),
             name: None,
             token: None,
+            token_source: None,
             offer: None,
             tls: None,
             progress: None,
             retry: Retry::default(),
+            retry_rejected: None,
             while_disconnected: WhileDisconnected::default(),
             outbound_max: Self::OUTBOUND_MAX,
             seed: None,
@@ -125,13 +132,36 @@ impl ClientConfig {
         self
     }
 
+    /// As [`token`](Self::token), looked up anew for each attempt: for tokens that are renewed while the
+    /// client runs. It is called on a thread of its own, within
+    /// [`connect_timeout`](Self::connect_timeout), so it may read a file or ask another program. If it
+    /// fails, the client goes on with the last token that it told, or, without one, the attempt fails with
+    /// [`ConnectError::Token`](super::ConnectError::Token).
+    ///
+    /// ```
+    /// use heartwire::client::ClientConfig;
+    ///
+    /// let config = ClientConfig::new("gateway.example:29002")
+    ///     .name("hall/door-3")
+    ///     .token_source(|| Ok(std::fs::read_to_string("door.token")?.trim().into()));
+    /// # let _ = config;
+    /// ```
+    pub fn token_source(
+        mut self,
+        source: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.token_source = Some(TokenSource(Arc::new(source)));
+        self
+    }
+
     /// What this end can do and wants on wire v1. Default: [`Offer::new`] with the policy.
     pub fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
         self
     }
 
-    /// Speaks TLS with the server, and makes sure that it is the right one. Default: it does not.
+    /// Speaks TLS with the server, and makes sure that it is the right one. Default: it does not. Files
+    /// that have changed are read again for each attempt.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: SharedClientTls) -> Self {
         self.tls = Some(tls);
@@ -182,6 +212,18 @@ impl ClientConfig {
     /// [`BackoffPolicy::default`].
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Comes back even where the server says never to (`unauthorized`, `conflict`, `taken_over` and the
+    /// like): after a time that is drawn from once to twice `every`, each time, and not before
+    /// [`retry`](Self::retry) would. Default: such an answer is final, and the client ends; at least 1 s.
+    ///
+    /// For clients that no person starts anew: else a wrong token file on the server, for a minute, empties
+    /// a fleet. Minutes are a good choice. Where two clients have one name, they take it from each other at
+    /// this pace, until the server has enough of it.
+    pub fn retry_rejected(mut self, every: Duration) -> Self {
+        self.retry_rejected = Some(every.max(Duration::from_secs(1)));
         self
     }
 
@@ -258,11 +300,27 @@ impl ClientConfig {
 
 /// Never printed.
 #[derive(Clone)]
-pub(super) struct Token(Vec<u8>);
+pub(super) struct Token(pub(super) Vec<u8>);
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(not shown)")
+    }
+}
+
+/// Tells a token, and may block.
+#[derive(Clone)]
+pub(super) struct TokenSource(Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>);
+
+impl TokenSource {
+    pub(super) fn look_up(&self) -> io::Result<Vec<u8>> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for TokenSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenSource")
     }
 }
 

@@ -15,13 +15,14 @@ use heartwire_core::v1::{ByeCode, Retry as RetryHint};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::failures::Failures;
-use self::look_up::Resolution;
+use self::look_up::LookUp;
 pub(super) use self::look_up::Resolver;
 use self::race::race;
 use super::ClientConfig;
+use super::config::Token;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::{SharedClientTls, TlsError, TlsFault};
@@ -40,16 +41,29 @@ pub(super) struct Dialled {
 /// What a client remembers from one attempt to the next.
 #[derive(Debug, Default)]
 pub(super) struct Dialler {
-    resolution: Resolution,
+    look_up: LookUp,
     failures: Failures,
 }
 
 impl Dialler {
-    /// Looks up the target, and connects to the first of its addresses that answers.
-    pub(super) async fn dial(&mut self, config: &ClientConfig) -> Result<Dialled, ConnectError> {
+    /// Looks up the target and the credentials, which stay in the configuration, and connects to the first
+    /// of the target's addresses that answers.
+    pub(super) async fn dial(
+        &mut self,
+        config: &mut ClientConfig,
+    ) -> Result<Dialled, ConnectError> {
+        let found = self.look_up.run(config).await?;
+        match found.token {
+            Some(Ok(token)) => config.token = Some(Token(token)),
+            Some(Err(error)) if config.token.is_none() => {
+                return Err(ConnectError::Token { error });
+            }
+            Some(Err(error)) => warn!(%error, "no token was told, and the last one stays in use"),
+            None => {}
+        }
+        let config = &*config;
         let within = config.connect_timeout;
-        let found = self.resolution.look_up(&config.target, &config.resolver, within).await?;
-        let addresses = self.failures.in_order(found, clock::now());
+        let addresses = self.failures.in_order(found.addresses, clock::now());
         debug!(target = config.target, ?addresses, "looked up");
         let mut tried = Vec::new();
         let connect = |address| connect_within(address, within, &config.kernel);
@@ -159,6 +173,12 @@ pub enum ConnectError {
         /// The time it had.
         within: Duration,
     },
+    /// [`ClientConfig::token_source`] failed, and has told no token before.
+    #[error("there is no token: {error}")]
+    Token {
+        /// What it said.
+        error: io::Error,
+    },
     /// The name exists, without any address.
     #[error("{target} has no address")]
     NoAddress {
@@ -205,7 +225,8 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
-    /// server may recover; a target that cannot be understood does not.
+    /// server may recover; a target that cannot be understood does not. Where the server says never to come
+    /// back, this is false, though a client with [`ClientConfig::retry_rejected`] does.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -215,6 +236,7 @@ impl ConnectError {
             Self::TurnedAway { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
+            | Self::Token { .. }
             | Self::NoAddress { .. }
             | Self::Tls { .. }
             | Self::NoWelcome { .. }

@@ -78,7 +78,8 @@ pub enum Event {
         attempt: u32,
     },
     /// An attempt failed. If the error [cannot be retried](ConnectError::is_retryable), the client
-    /// ends.
+    /// ends, unless the server said so and
+    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected) is set.
     Failed {
         /// What was tried, and what came of it.
         error: ConnectError,
@@ -159,7 +160,8 @@ impl fmt::Display for Event {
 pub struct Farewell {
     /// Why it leaves.
     pub code: ByeCode,
-    /// Whether to come back, and when. The client acts on it by itself: it ends, or waits for a moment in
+    /// Whether to come back, and when. The client acts on it by itself: it ends (but see
+    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected)), or waits for a moment in
     /// that window instead of what its backoff would have drawn.
     pub retry: Retry,
     /// The server's explanation, at most 256 bytes; empty if there is none. It is somebody else's text:

@@ -1,5 +1,6 @@
 //! The life of a client: connect, keep, wait, and again.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use heartwire_core::Backoff;
@@ -81,19 +82,18 @@ impl Task {
             let dialled = tokio::select! {
                 biased;
                 () = asked_to_close(&mut self.closing) => return,
-                dialled = outlet.deliver_during(self.dialler.dial(&self.config)) => dialled,
+                dialled = outlet.deliver_during(self.dialler.dial(&mut self.config)) => dialled,
             };
             match dialled {
                 Ok(dialled) => {
                     let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
                     let Kept { reason, hint, was_online } =
                         self.keep_in_span(dialled, outlet).await;
-                    if reason == Reason::Shutdown || hint == Some(RetryHint::Never) {
+                    if reason == Reason::Shutdown || self.is_final(hint) {
                         return;
                     }
-                    if let (Some(backoff), Some(RetryHint::Within { earliest, latest })) =
-                        (&mut self.backoff, hint)
-                    {
+                    let window = self.window(hint);
+                    if let (Some(backoff), Some((earliest, latest))) = (&mut self.backoff, window) {
                         backoff.handle_hint(earliest, latest);
                     }
                     if !was_online {
@@ -116,6 +116,23 @@ impl Task {
                 () = asked_to_close(&mut self.closing) => return,
                 () = outlet.deliver_during(sleep(wait)) => {}
             }
+        }
+    }
+
+    /// Whether the client does not come back when the server has said this.
+    fn is_final(&self, hint: Option<RetryHint>) -> bool {
+        hint == Some(RetryHint::Never) && self.config.retry_rejected.is_none()
+    }
+
+    /// When to come back, if not as the backoff says.
+    fn window(&self, hint: Option<RetryHint>) -> Option<(Duration, Duration)> {
+        match hint? {
+            RetryHint::Within { earliest, latest } => Some((earliest, latest)),
+            RetryHint::Never => {
+                let every = self.config.retry_rejected?;
+                Some((every, every.saturating_mul(2)))
+            }
+            RetryHint::AtWill => None,
         }
     }
 
@@ -187,8 +204,7 @@ impl Task {
 
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
     fn settle_messages(&mut self, reason: Reason, hint: Option<RetryHint>) -> usize {
-        let goes_on =
-            self.backoff.is_some() && reason != Reason::Shutdown && hint != Some(RetryHint::Never);
+        let goes_on = self.backoff.is_some() && reason != Reason::Shutdown && !self.is_final(hint);
         match self.config.while_disconnected {
             WhileDisconnected::Queue if goes_on => self.outbox.handle_end(),
             WhileDisconnected::Queue | WhileDisconnected::Refuse => {

@@ -1,12 +1,15 @@
 //! What a client needs for TLS.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, version};
+use tracing::{debug, warn};
 
 use super::PROTOCOL;
 use super::config_error::TlsConfigError;
@@ -63,8 +66,18 @@ impl ClientTls {
         if let Some(name) = &self.server_name {
             server_name(name)?;
         }
-        let current = RwLock::new(self.read()?);
+        let stamp = self.stamp();
+        let current = RwLock::new(Current { config: self.read()?, stamp });
         Ok(SharedClientTls { shared: Arc::new(Shared { settings: self, current }) })
+    }
+
+    /// What tells whether one of the files that were named has changed.
+    fn stamp(&self) -> Stamp {
+        let identity = self.identity.iter().flat_map(|own| [&own.certificate, &own.key]);
+        let files = self.roots.iter().chain(identity);
+        files
+            .map(|path| fs::metadata(path).ok().map(|file| (file.modified().ok(), file.len())))
+            .collect()
     }
 
     fn read(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
@@ -98,20 +111,50 @@ pub struct SharedClientTls {
 #[derive(Debug)]
 struct Shared {
     settings: ClientTls,
-    current: RwLock<Arc<ClientConfig>>,
+    current: RwLock<Current>,
 }
 
+#[derive(Debug)]
+struct Current {
+    config: Arc<ClientConfig>,
+    stamp: Stamp,
+}
+
+/// Of each file when it was last written and how long it is; `None` if it is not there.
+type Stamp = Vec<Option<(Option<SystemTime>, u64)>>;
+
 impl SharedClientTls {
-    /// Reads the files again. A connection that exists goes on as it is; the next one is made with
-    /// what is in the files now. Blocks while it reads.
+    /// Reads the files again, and the roots that the system trusts. A connection that exists goes on as
+    /// it is; the next one is made with what is in the files now. Blocks while it reads.
+    ///
+    /// [`client::Client`](crate::client::Client) does this by itself for each attempt to connect where a
+    /// file that was named has changed.
     ///
     /// # Errors
     ///
     /// Names the file, and what is wrong with it. What was loaded before stays in use.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
-        let config = self.shared.settings.read()?;
-        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;
+        // Before the files are read: what is written meanwhile is seen the next time.
+        let stamp = self.shared.settings.stamp();
+        let current = Current { config: self.shared.settings.read()?, stamp };
+        *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         Ok(())
+    }
+
+    /// [Reloads](Self::reload) if a file has changed since it was read.
+    pub(crate) fn refresh(&self) {
+        let stamp = self.shared.settings.stamp();
+        let is_fresh = {
+            let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
+            current.stamp == stamp
+        };
+        if is_fresh {
+            return;
+        }
+        match self.reload() {
+            Ok(()) => debug!("the files have changed and were read again"),
+            Err(error) => warn!(%error, "the files have changed, and those of before stay in use"),
+        }
     }
 
     /// Whether a session can be made for `host`.
@@ -135,7 +178,10 @@ impl SharedClientTls {
             fault: super::TlsFault::Local,
             detail: error.to_string(),
         })?;
-        let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let config = {
+            let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&current.config)
+        };
         let connection = UnbufferedClientConnection::new(config, name)
             .map_err(|error| diagnose::error(&error))?;
         TlsSession::start(Machine::Client(connection))

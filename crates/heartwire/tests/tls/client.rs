@@ -436,9 +436,8 @@ fn a_client_comes_back_when_its_server_has_the_right_certificate() {
     let mut side = Side::start(to(&rig, &tls).retry(retry));
     let (fault, _) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Certificate(CertificateFault::UnknownIssuer));
-    // The client's roots are what changes here.
+    // The client's roots are what changes here. They are read again by themselves.
     std::fs::copy(rig.authority.roots(), other.roots()).unwrap();
-    tls.reload().unwrap();
     loop {
         match side.next() {
             Event::Failed { .. } => {}
@@ -447,6 +446,27 @@ fn a_client_comes_back_when_its_server_has_the_right_certificate() {
         }
     }
     expect_someone(&rig);
+}
+
+#[test]
+fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
+    let (personnel, others) = (Authority::new(), Authority::new());
+    let rig =
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire, false);
+    let files = others.issue(&["device 7"]);
+    let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
+    let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
+    let mut side = Side::start(to(&rig, &tls).retry(retry));
+    side.expect_no_tls();
+    let renewed = personnel.issue(&["device 7"]);
+    // One after the other, so that an attempt can find the two apart, and goes on with the old ones.
+    std::fs::copy(&renewed.certificate, &files.certificate).unwrap();
+    side.expect_no_tls();
+    std::fs::copy(&renewed.key, &files.key).unwrap();
+    let comes_in = (0..20).any(|_| matches!(side.next(), Event::Online { .. }));
+    assert!(comes_in, "it shows the old one");
+    expect_someone(&rig);
+    rig.finish();
 }
 
 #[test]

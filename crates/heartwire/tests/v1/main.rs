@@ -27,6 +27,7 @@ mod not_reading;
 mod peer;
 mod promise;
 mod proxy;
+mod rejected;
 mod rig;
 mod slow_application;
 mod states;

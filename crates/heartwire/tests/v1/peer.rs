@@ -202,18 +202,32 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Reads a HELLO and answers it with what `terms` make of it.
     #[track_caller]
-    pub(crate) fn welcome_by(&mut self, terms: &Terms) -> Welcome {
+    fn read_hello(&mut self) -> Vec<u8> {
         let mut head = [0; 8];
         self.stream.read_exact(&mut head).unwrap();
         assert_eq!(i32::from_le_bytes(head[..4].try_into().unwrap()), HELLO);
         let mut bytes = head.to_vec();
         bytes.resize(8 + usize::from(u16::from_le_bytes([head[4], head[5]])), 0);
         self.stream.read_exact(&mut bytes[8..]).unwrap();
-        let now = Instant::from_nanos(0);
-        let mut server = Connection::new(Settings::new(patient()).wire(Wire::V1Only), now);
-        let contract = match server.handle_received(now, &mut bytes.as_slice()) {
+        bytes
+    }
+
+    /// Reads a HELLO, and returns the token in it.
+    #[track_caller]
+    pub(crate) fn token(&mut self) -> Vec<u8> {
+        let bytes = self.read_hello();
+        match server().handle_received(Instant::from_nanos(0), &mut bytes.as_slice()) {
+            Ok(Some(Event::Hello(hello))) => hello.token.expect("a token").to_vec(),
+            other => panic!("not a HELLO: {other:?}"),
+        }
+    }
+
+    /// Reads a HELLO and answers it with what `terms` make of it.
+    #[track_caller]
+    pub(crate) fn welcome_by(&mut self, terms: &Terms) -> Welcome {
+        let bytes = self.read_hello();
+        let contract = match server().handle_received(Instant::from_nanos(0), &mut &*bytes) {
             Ok(Some(Event::Hello(hello))) => terms.agree(&hello.offer).unwrap(),
             other => panic!("not a HELLO: {other:?}"),
         };
@@ -221,6 +235,11 @@ impl Peer {
         self.send(&welcome.encode());
         welcome
     }
+}
+
+/// What reads a HELLO.
+fn server() -> Connection {
+    Connection::new(Settings::new(patient()).wire(Wire::V1Only), Instant::from_nanos(0))
 }
 
 /// A WELCOME or a BYE, as a client that expects one reads it.

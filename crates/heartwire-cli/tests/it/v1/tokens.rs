@@ -130,6 +130,25 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
     assert!(old.events.events_so_far("offline").is_empty());
 }
 
+#[test]
+fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
+    let tokens = file("renewed-server", SOMEBODY);
+    let own = file("renewed-client", SOMEBODY_ELSE);
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    let args = ["--token-file", &own, "--retry", "fixed:10ms", "--retry-rejected", "1s"];
+    let client = Client::start_plain(server.addr, &args);
+    assert_eq!(client.event("failed")["retryable"], false);
+    assert!(client.event("waiting").number("wait_ms") >= 1000.0);
+    client.process.signal(Signal::HUP);
+    client.events.line(&format!("heartwire: read {own} again"));
+    fs::write(&own, "").unwrap();
+    client.process.signal(Signal::HUP);
+    client.events.line("must hold one token and nothing else");
+    file("renewed-client", SOMEBODY);
+    client.event("online");
+    client.stop();
+}
+
 fn said_no(server: &Server) -> Vec<String> {
     let lines = server.log.so_far().into_iter().map(|line| line.text);
     lines.filter(|text| text.contains("and go on with the old tokens")).collect()

@@ -1,8 +1,7 @@
-//! From a name to addresses.
+//! What is looked up anew for each attempt: addresses, and what shows who the client is.
 
 use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
-use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -12,12 +11,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::ConnectError;
+use crate::client::ClientConfig;
 
 /// Looks up the addresses of a host, and blocks while it does.
 #[derive(Clone)]
-pub(in crate::client) struct Resolver(Arc<LookUp>);
+pub(in crate::client) struct Resolver(Arc<Resolve>);
 
-type LookUp = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 impl Resolver {
     /// The system's.
@@ -39,61 +39,87 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// The look-up that is under way, if there is one: a resolver that does not answer is not asked again
-/// before it does.
-#[derive(Debug, Default)]
-pub(super) struct Resolution {
-    pending: Option<oneshot::Receiver<io::Result<Vec<SocketAddr>>>>,
+/// What is looked up for an attempt.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) addresses: Vec<SocketAddr>,
+    /// What the source of tokens said, if there is one.
+    pub(super) token: Option<io::Result<Vec<u8>>>,
 }
 
-impl Resolution {
-    pub(super) async fn look_up(
-        &mut self,
-        target: &str,
-        resolver: &Resolver,
-        within: Duration,
-    ) -> Result<Vec<SocketAddr>, ConnectError> {
-        if let Ok(address) = target.parse() {
-            return Ok(vec![address]);
-        }
+type Answer = (io::Result<Vec<SocketAddr>>, Option<io::Result<Vec<u8>>>);
+
+/// The look-up that is under way, if there is one: where no answer comes, nothing is asked again before it
+/// does.
+#[derive(Debug, Default)]
+pub(super) struct LookUp {
+    pending: Option<oneshot::Receiver<Answer>>,
+}
+
+impl LookUp {
+    /// Looks up the addresses of the target, and the credentials.
+    pub(super) async fn run(&mut self, config: &ClientConfig) -> Result<Found, ConnectError> {
+        let (target, within) = (&config.target, config.connect_timeout);
         let copy = || target.to_owned();
-        let (host, port) =
-            parse(target).map_err(|error| ConnectError::BadTarget { target: copy(), error })?;
+        let known = target.parse().ok();
+        if let Some(address) = known.filter(|_| !has_credentials(config)) {
+            return Ok(Found { addresses: vec![address], token: None });
+        }
         let pending = match &mut self.pending {
             Some(pending) => pending,
-            None => {
-                let started = start(resolver, host, port);
-                let started =
-                    started.map_err(|error| ConnectError::LookUp { target: copy(), error })?;
-                self.pending.insert(started)
-            }
+            None => self.pending.insert(start(config, known)?),
         };
         let Ok(answer) = timeout(within, pending).await else {
             return Err(ConnectError::LookUpTimedOut { target: copy(), within });
         };
         self.pending = None;
-        match answer.unwrap_or_else(|_| Err(io::Error::other("the resolver panicked"))) {
-            Ok(found) if found.is_empty() => Err(ConnectError::NoAddress { target: copy() }),
-            Ok(found) => Ok(found),
-            Err(error) => Err(ConnectError::LookUp { target: copy(), error }),
+        let panicked = |_| (Err(io::Error::other("the look-up panicked")), None);
+        match answer.unwrap_or_else(panicked) {
+            (Ok(found), _) if found.is_empty() => Err(ConnectError::NoAddress { target: copy() }),
+            (Ok(addresses), token) => Ok(Found { addresses, token }),
+            (Err(error), _) => Err(ConnectError::LookUp { target: copy(), error }),
         }
     }
+}
+
+const fn has_credentials(config: &ClientConfig) -> bool {
+    config.token_source.is_some() || config.tls.is_some()
 }
 
 /// Asks on a thread of its own, which no runtime waits for when it ends, as it would for one of the
 /// threads that it keeps for such work.
 fn start(
-    resolver: &Resolver,
-    host: &str,
-    port: u16,
-) -> io::Result<oneshot::Receiver<io::Result<Vec<SocketAddr>>>> {
+    config: &ClientConfig,
+    known: Option<SocketAddr>,
+) -> Result<oneshot::Receiver<Answer>, ConnectError> {
+    let target = || config.target.clone();
+    let host = match known {
+        Some(_) => None,
+        None => Some(
+            parse(&config.target)
+                .map(|(host, port)| (host.to_owned(), port))
+                .map_err(|error| ConnectError::BadTarget { target: target(), error })?,
+        ),
+    };
     let (sender, receiver) = oneshot::channel();
-    let (Resolver(look_up), host) = (resolver.clone(), host.to_owned());
-    thread::Builder::new().name("heartwire-look-up".to_owned()).spawn(move || {
+    let Resolver(resolve) = config.resolver.clone();
+    let (token_source, tls) = (config.token_source.clone(), config.tls.clone());
+    let work = move || {
+        let addresses = match host {
+            Some((host, port)) => resolve(&host, port),
+            None => Ok(known.into_iter().collect()),
+        };
+        if let Some(tls) = tls {
+            tls.refresh();
+        }
         // The client may have ended meanwhile.
-        let _ = sender.send(look_up(&host, port));
-    })?;
-    Ok(receiver)
+        let _ = sender.send((addresses, token_source.map(|source| source.look_up())));
+    };
+    let thread = thread::Builder::new().name("heartwire-look-up".to_owned());
+    match thread.spawn(work) {
+        Ok(_) => Ok(receiver),
+        Err(error) => Err(ConnectError::LookUp { target: target(), error }),
+    }
 }
 
 /// The host, without brackets, and the port of a `host:port`. In brackets there is an IPv6 address, if

@@ -3,8 +3,8 @@ use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 
-use super::{Resolution, Resolver, parse};
-use crate::client::ConnectError;
+use super::{LookUp, Resolver, parse};
+use crate::client::{ClientConfig, ConnectError};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -38,8 +38,7 @@ fn a_target_is_a_host_and_a_port_and_a_zone_stays_with_its_address() {
 #[tokio::test]
 async fn a_target_that_cannot_be_understood_cannot_be_retried() {
     for target in ["gateway", "gateway:99999", "[gateway]:1", "[fe80::1%]:1"] {
-        let found = Resolution::default().look_up(target, &Resolver::system(), SOON).await;
-        let error = found.unwrap_err();
+        let error = LookUp::default().run(&ClientConfig::new(target)).await.unwrap_err();
         assert!(matches!(error, ConnectError::BadTarget { .. }), "{target:?}: {error}");
         assert!(!error.is_retryable());
     }
@@ -48,10 +47,9 @@ async fn a_target_that_cannot_be_understood_cannot_be_retried() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_zone_is_found_by_its_name_as_by_its_number() {
-    let mut resolution = Resolution::default();
-    let mut look_up = async |target| {
-        let found = resolution.look_up(target, &Resolver::system(), SOON).await;
-        found.map(|found| found[0].to_string())
+    let look_up = async |target: &str| {
+        let found = LookUp::default().run(&ClientConfig::new(target)).await;
+        found.map(|found| found.addresses[0].to_string())
     };
     let by_number = look_up("[fe80::1%1]:7").await.unwrap();
     assert_eq!(by_number, "[fe80::1%1]:7");
@@ -71,8 +69,13 @@ fn a_resolver_that_does_not_answer_is_asked_once_and_does_not_hold_up_the_runtim
         counted.fetch_add(1, Ordering::Relaxed);
         answers.lock().unwrap().recv().map_err(io::Error::other)?
     });
-    let mut resolution = Resolution::default();
-    let mut look_up = |within| runtime.block_on(resolution.look_up("gateway:1", &resolver, within));
+    let mut config = ClientConfig::new("gateway:1");
+    config.resolver = resolver;
+    let mut looking_up = LookUp::default();
+    let mut look_up = |within| {
+        config.connect_timeout = within;
+        runtime.block_on(looking_up.run(&config)).map(|found| found.addresses)
+    };
     for _ in 0..3 {
         let error = look_up(Duration::from_millis(20)).unwrap_err();
         assert!(matches!(error, ConnectError::LookUpTimedOut { .. }), "{error}");

@@ -1,0 +1,91 @@
+//! Clients that the server does not want: what they show, and whether they come back.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use heartwire::client::{ConnectError, Event};
+use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
+
+use crate::peer::Peer;
+use crate::rig::{ClientRig, client_config, ms, patient};
+
+/// The token that the client shows, which is not taken.
+#[track_caller]
+fn reject(listener: &TcpListener) -> Vec<u8> {
+    let mut peer = Peer::accept(listener);
+    let token = peer.token();
+    peer.send(&Bye::new(ByeCode::Unauthorized, Retry::AtWill).encode());
+    token
+}
+
+#[test]
+fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let next = Arc::new(Mutex::new(None));
+    let source = Arc::clone(&next);
+    let look_up = move || {
+        let token: Option<&str> = *source.lock().unwrap();
+        token.map(Into::into).ok_or_else(|| io::Error::other("the file is not there"))
+    };
+    let set = |token| *next.lock().unwrap() = token;
+    let client =
+        ClientRig::start(client_config(listener.local_addr().unwrap()).token_source(look_up));
+    assert_eq!(client.connecting(), 1);
+    let error = client.failed();
+    assert!(error.is_retryable() && matches!(error, ConnectError::Token { .. }), "{error}");
+    assert_eq!(error.to_string(), "there is no token: the file is not there");
+    set(Some("first"));
+    assert_eq!(reject(&listener), b"first");
+    // The next attempt may have begun.
+    set(Some("second"));
+    assert!((0..3).any(|_| reject(&listener) == b"second"));
+    set(None);
+    for _ in 0..3 {
+        assert_eq!(reject(&listener), b"second");
+    }
+    client.close();
+}
+
+fn never() -> Vec<u8> {
+    Bye::new(ByeCode::TakenOver, Retry::Never).encode()
+}
+
+#[test]
+fn a_client_that_is_never_to_come_back_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+    let mut peer = Peer::accept(&listener);
+    peer.send(&never());
+    client.connecting();
+    assert!(!client.failed().is_retryable());
+    client.closed();
+}
+
+#[test]
+fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = client_config(listener.local_addr().unwrap()).retry_rejected(ms(1000));
+    let client = ClientRig::start(config);
+    // Before it was online, and after.
+    let mut peer = Peer::accept(&listener);
+    peer.send(&never());
+    assert_eq!(client.connecting(), 1);
+    client.failed();
+    let wait = client.waiting();
+    assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
+
+    let mut peer = Peer::accept(&listener);
+    peer.welcome_by(&Terms::new(Offer::new(&patient())));
+    peer.send(&never());
+    assert_eq!(client.connecting(), 2);
+    client.online();
+    match client.next() {
+        Event::Offline { farewell, .. } => assert_eq!(farewell.unwrap().retry, Retry::Never),
+        other => panic!("{other}"),
+    }
+    let wait = client.waiting();
+    assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
+    Peer::accept(&listener);
+    client.close();
+}

@@ -6,6 +6,7 @@ mod input;
 #[cfg(target_os = "linux")]
 mod late;
 mod names;
+mod page;
 mod second;
 mod tokens;
 

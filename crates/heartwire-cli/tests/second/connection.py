@@ -29,7 +29,8 @@ class Connection:
         self.start = self.heard_at = time.monotonic()
         self.inbound, self.outbound = b"", b""
         self.frame_begun_at = None
-        self.mute = False
+        self.mute = self.paused = self.write_on = self.flooding = False
+        self.deaf_since = None
         self.inward = None
 
     # Bytes.
@@ -127,7 +128,7 @@ class Connection:
             self.nonce,
             self.heard_nonce,
             min(int((now - self.heard_nonce_at) * 1e6), U32),
-            min(int((now - self.heard_at) * 1e3), U32),
+            min(int((now - (self.deaf_since or self.heard_at)) * 1e3), U32),
             self.promise or 0,
             min(max(0, int((now - self.beat_due_at) * 1e3)), 65_535),
             self.health,
@@ -194,13 +195,14 @@ class Connection:
         lengths = {HEART: (32, 32), DATA: (0, DATA_MAX), BYE: (0, 512), PAD: (0, PAD_MAX)}
         while True:
             # Bytes that have arrived outrank a deadline, and a beat tells what has been heard.
-            self.read()
+            if not self.paused:
+                self.read()
             while (came := self.next_frame(lengths)) is not None:
                 kind, body = came
                 if kind == HEART:
                     self.handle_beat(body)
                 elif kind == DATA:
-                    say("data", text=body.decode(errors="replace"))
+                    say("data", text=body[:100].decode(errors="replace"))
                 elif kind == BYE:
                     say("bye", **read_bye(body))
                     raise Ended("bye")
@@ -212,12 +214,16 @@ class Connection:
                 self.send_beat()
             if self.outbound:
                 self.flush()
+            if self.flooding and not self.outbound:
+                self.flooding = False
+                say("flooded")
             due = [at for at, _ in self.deadlines()]
             if self.beat_due_at is not None and not self.outbound:
                 due.append(self.beat_due_at)
             wait = max(0.0, min(due) - time.monotonic()) if due else None
             writes = [self.sock] if self.outbound else []
-            readable, _, _ = select.select([self.sock, *commands], writes, [], wait)
+            reads = [] if self.paused else [self.sock]
+            readable, _, _ = select.select([*reads, *commands], writes, [], wait)
             for stream in readable:
                 if stream is not self.sock:
                     self.obey(stream.readline().decode().split(), commands)
@@ -245,6 +251,19 @@ class Connection:
             self.notice, self.beat_due_at = int(words[1]), time.monotonic()
         elif words[0] == "mute":
             self.mute = True
+        elif words[0] == "deaf":
+            self.deaf_since = time.monotonic()
+        elif words[0] in ("pause", "resume"):
+            self.paused = words[0] == "pause"
+            say(words[0])
+        elif words[0] == "raw":
+            self.write(bytes.fromhex(words[1]))
+        elif words[0] == "flood":
+            self.write(int(words[1]) * frame(DATA, bytes(DATA_MAX)))
+            self.flooding = True
+        elif words[0] == "close":
+            self.leave_without_bye()
+            raise Ended("left")
         elif words[0] == "bye":
             code, retry, *more = words[1:]
             has_window = retry == "2"
@@ -256,6 +275,9 @@ class Connection:
     def leave(self, code, retry, **more):
         """Says BYE, and sees to it that no reset overtakes it."""
         self.write(control(BYE, BYE_KEYS, code=code, retry=retry, **more))
+        self.leave_without_bye()
+
+    def leave_without_bye(self):
         self.sock.settimeout(1)
         try:
             self.sock.sendall(self.outbound)
@@ -264,6 +286,22 @@ class Connection:
                 pass
         except OSError:
             pass
+
+
+def write_on(sock):
+    """Goes on writing after the other end's BYE, and says whether and when a reset is the answer."""
+    sock.settimeout(1)
+    told_at = time.monotonic()
+    answer = "nothing"
+    try:
+        for _ in range(3):
+            sock.sendall(frame(PAD, b""))
+            time.sleep(0.03)
+            while sock.recv(65_536):
+                pass
+    except OSError:
+        answer = "reset"
+    say("wrote_on", answer=answer, after_ms=(time.monotonic() - told_at) * 1e3)
 
 
 def finish(connection, outcome):
@@ -277,5 +315,7 @@ def finish(connection, outcome):
             code = 8 if str(wrong) == "too_fast" else 9
             connection.leave(code, 1, detail=str(wrong))
     except Ended as ended:
+        if connection.write_on and str(ended) in ("bye", "turned_away"):
+            write_on(connection.sock)
         say("end", reason=str(ended))
     connection.sock.close()

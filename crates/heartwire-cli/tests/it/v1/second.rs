@@ -18,10 +18,10 @@ const SECOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second/heartwir
 const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md");
 
 /// A program of the second implementation.
-struct Second {
+pub(super) struct Second {
     process: Process,
     stdin: ChildStdin,
-    events: Lines,
+    pub(super) events: Lines,
 }
 
 impl Second {
@@ -35,25 +35,25 @@ impl Second {
     }
 
     #[track_caller]
-    fn client(server: SocketAddr, args: &[&str]) -> Self {
+    pub(super) fn client(server: SocketAddr, args: &[&str]) -> Self {
         let port = server.port().to_string();
         Self::start(&[&["client", "127.0.0.1", &port], args].concat())
     }
 
     #[track_caller]
-    fn server(args: &[&str]) -> (Self, SocketAddr) {
+    pub(super) fn server(args: &[&str]) -> (Self, SocketAddr) {
         let second = Self::start(&[&["server", "0"], args].concat());
         let port = u16::try_from(second.event("listening").count("port")).unwrap();
         (second, ([127, 0, 0, 1], port).into())
     }
 
     #[track_caller]
-    fn obey(&mut self, command: &str) {
+    pub(super) fn obey(&mut self, command: &str) {
         writeln!(self.stdin, "{command}").unwrap();
     }
 
     #[track_caller]
-    fn event(&self, name: &str) -> Event {
+    pub(super) fn event(&self, name: &str) -> Event {
         self.events.event(name)
     }
 }

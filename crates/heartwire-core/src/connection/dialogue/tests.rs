@@ -398,6 +398,69 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
     assert_eq!(pair.server.outcome, None);
 }
 
+/// A server's book of its client's beats, with 10 s agreed; each is read so long after the one before.
+struct Book {
+    dialogue: Dialogue,
+    policy: Policy,
+    now: Instant,
+}
+
+impl Book {
+    fn new() -> Self {
+        let now = Instant::from_nanos(0);
+        let terms = Terms::new(Offer::new(&usual(Side::Server)));
+        let contract = terms.agree(&Offer::new(&usual(Side::Client))).unwrap();
+        let mut dialogue = Dialogue::new(Side::Server, None, now);
+        let policy = dialogue.begin(contract, now);
+        Self { dialogue, policy, now }
+    }
+
+    #[track_caller]
+    fn beats(&mut self, count: u32, each_after: Duration, credit: i64) -> &mut Self {
+        for _ in 0..count {
+            self.now = self.now.saturating_add(each_after);
+            self.dialogue.charge(&self.policy, self.now).unwrap();
+        }
+        assert_eq!(self.dialogue.credit, credit);
+        self
+    }
+
+    fn gives_notice(&mut self) -> bool {
+        self.dialogue.beat(&self.policy, self.now, None, self.now).too_fast
+    }
+}
+
+/// The figures of PROTOCOL.md.
+#[test]
+fn the_credit_for_beats_grows_to_15_minutes_of_them_or_to_the_time_since_the_last_one() {
+    // One back each 5 s, and each beat takes one.
+    Book::new().beats(1, s(10), 65).beats(10, s(10), 75).beats(500, s(10), 179);
+    // 20 min are 240 times 5 s.
+    Book::new().beats(1, s(0), 63).beats(1, s(20 * 60), 239).beats(1, s(5), 238);
+    Book::new().beats(1, s(60 * 60), 719);
+}
+
+#[test]
+fn a_notice_is_kept_until_the_credit_is_0_again_and_only_beats_tell() {
+    let mut book = Book::new();
+    book.beats(64, s(0), 0);
+    assert!(!book.gives_notice());
+    book.beats(1, s(0), -1);
+    assert!(book.gives_notice());
+    // Silence alone does not lift it, though ten are owed by now.
+    book.now = book.now.saturating_add(s(50));
+    assert!(book.gives_notice());
+    book.beats(1, s(0), 8);
+    assert!(!book.gives_notice());
+    // One back for one taken.
+    book.beats(9, s(0), -1).beats(5, s(5), -1);
+    assert!(book.gives_notice());
+    book.beats(1, s(10), 0);
+    assert!(!book.gives_notice());
+    book.beats(64, s(0), -64);
+    assert_eq!(book.dialogue.charge(&book.policy, book.now), Err(Violation::TooFast));
+}
+
 #[test]
 fn twice_as_many_beats_as_agreed_are_nobodys_business() {
     let mut pair = Pair::usual(ms(40));

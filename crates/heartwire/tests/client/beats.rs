@@ -19,13 +19,10 @@ fn the_first_beat_comes_at_once_and_the_next_ones_each_interval() {
 }
 
 #[test]
-fn beats_come_close_to_their_time() {
-    // The first one must not wait for the interval, nor any for two of them.
-    let interval = ms(1_500);
-    let started = Instant::now();
-    let (_rig, _server, mut peer) = Rig::online(|config| config.policy(beat(interval)));
-    assert!(peer.expect_beat() - started < interval);
-    assert!(peer.expect_beat() - started < 2 * interval);
+fn the_first_beat_does_not_wait_for_the_interval() {
+    // Which is longer than a test waits.
+    let (_rig, _server, mut peer) = Rig::online(|config| config.policy(beat(2 * GIVE_UP)));
+    peer.expect_beat();
 }
 
 #[test]

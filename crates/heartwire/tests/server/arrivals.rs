@@ -27,22 +27,27 @@ fn rate(per_second: u32, burst: u32) -> Rate {
 #[test]
 fn whoever_comes_faster_than_all_together_may_is_reset_wherever_it_comes_from() {
     let caps = AddressCaps::default().arrivals(None).all_arrivals(Some(rate(1, 3)));
-    let mut rig = Rig::echo(config().addresses(caps));
-    let addr = rig.addr();
     let own = |last| Ipv4Addr::new(127, 0, 0, last);
-    let started = Instant::now();
-    let mut inside: Vec<_> = (1..=3)
-        .map(|last| {
-            let peer = from(own(last), addr);
-            (rig.expect_online(&peer), peer)
-        })
-        .collect();
-    let ends: Vec<End> = (4..=6).map(|last| from(own(last), addr).expect_end()).collect();
-    if started.elapsed() >= ms(1_000) {
-        println!("skipped: the machine is too busy for three clients in a second");
-        return;
-    }
-    assert_eq!(ends, [End::Reset; 3]);
+    let first_try = Instant::now();
+    // Again where a busy machine takes longer than the second after which a fourth may come.
+    let (mut rig, mut inside) = loop {
+        let mut rig = Rig::echo(config().addresses(caps));
+        let addr = rig.addr();
+        let started = Instant::now();
+        let inside: Vec<_> = (1..=3)
+            .map(|last| {
+                let peer = from(own(last), addr);
+                (rig.expect_online(&peer), peer)
+            })
+            .collect();
+        let ends: Vec<End> = (4..=6).map(|last| from(own(last), addr).expect_end()).collect();
+        if started.elapsed() < ms(1_000) {
+            assert_eq!(ends, [End::Reset; 3]);
+            break (rig, inside);
+        }
+        assert!(first_try.elapsed() < PATIENCE, "six clients never come within a second");
+    };
+    let addr = rig.addr();
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::ArrivalRate });
     rig.expect_quiet(ms(1_100));
     assert_eq!(rig.stats().refused, 3);

@@ -5,7 +5,6 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
 use std::time::Instant;
 
 use heartwire::server::{
@@ -13,7 +12,7 @@ use heartwire::server::{
 };
 use heartwire::{Caps, Reason};
 
-use crate::peer::{HEART, OTHER, PATIENCE, Peer, data, head, ms};
+use crate::peer::{HEART, OTHER, PATIENCE, Peer, data, head, ms, pass};
 use crate::rig::{Rig, beat_and_limit, config, limit};
 
 /// More events than the channel takes, as data of one client; each body is its number.
@@ -26,14 +25,14 @@ fn overfill(rig: &mut Rig) -> (Peer, SessionId, u32) {
 
 #[test]
 fn a_slow_owner_is_no_death_and_loses_nothing() {
-    const LIMIT: u64 = 400;
+    const LIMIT: u64 = 2_000;
     let mut rig = Rig::start(config().policy(limit(LIMIT)));
     let (_silent, silent_id) = rig.connect();
     let (other, other_id) = rig.connect();
     let (peer, id, frames) = overfill(&mut rig);
     let (mut peer, other) = (peer.beat_every(ms(40)), other.beat_every(ms(40)));
     // The owner takes nothing for several limits, and the channel is full of data.
-    thread::park_timeout(ms(LIMIT * 4));
+    pass(ms(LIMIT * 3));
     let mut stopped = peer.stop();
     stopped.data(b"the last");
     peer = stopped.beat_every(ms(40));
@@ -52,7 +51,8 @@ fn a_slow_owner_is_no_death_and_loses_nothing() {
             Event::Verdict { id: of, .. } if of == silent_id => {}
             Event::Offline { id: of, reason: Reason::Dead(verdict), .. } if of == silent_id => {
                 // It was found while the owner was slow, not afterwards.
-                assert!(verdict.silence < ms(LIMIT * 3), "{verdict}");
+                assert_eq!(verdict.silence, ms(LIMIT) + verdict.stalled + verdict.late);
+                assert!(verdict.late < ms(1_000), "{verdict}");
                 ended = true;
             }
             event => panic!("{event:?}"),
@@ -63,7 +63,6 @@ fn a_slow_owner_is_no_death_and_loses_nothing() {
     }
     rig.expect_quiet(ms(LIMIT + 100));
     let (peer, other) = (peer.stop(), other.stop());
-    let silent_since = Instant::now();
     let mut dead = [rig.next(), rig.next(), rig.next(), rig.next()]
         .iter()
         .filter_map(|event| match event {
@@ -75,7 +74,6 @@ fn a_slow_owner_is_no_death_and_loses_nothing() {
             event => panic!("{event:?}"),
         })
         .collect::<Vec<_>>();
-    assert!(silent_since.elapsed() > ms(LIMIT / 2));
     dead.sort();
     let mut both = [id, other_id];
     both.sort();
@@ -87,7 +85,7 @@ fn a_slow_owner_is_no_death_and_loses_nothing() {
 /// The owner's slowness is not the client's: not for frames, and not for the first one.
 #[test]
 fn a_slow_owner_is_no_breach_of_the_protocol() {
-    let caps = Caps::default().first_frame(Some(ms(300))).frame(Some(ms(300)));
+    let caps = Caps::default().first_frame(Some(ms(2_000))).frame(Some(ms(2_000)));
     let mut rig = Rig::start(config().caps(caps));
     let (mut partial, partial_id) = rig.connect();
     let (mut new, new_id) = rig.connect();
@@ -95,11 +93,11 @@ fn a_slow_owner_is_no_breach_of_the_protocol() {
     partial.send(&data(b"half a frame")[..14]);
     rig.expect_data(partial_id, b"");
     let (peer, id, frames) = overfill(&mut rig);
-    // The channel is full when its queue is, so this stays in the socket.
-    while rig.handle().list().iter().all(|info| info.id != id) {}
+    // The shard has read all of that, so the channel is full, and this stays in the socket.
+    (0..2).for_each(|_| rig.turn());
     partial.send(&data(b"half a frame")[14..]);
     new.data(b"the first");
-    thread::park_timeout(ms(900));
+    pass(ms(4_500));
     let mut bodies: HashMap<SessionId, Vec<Vec<u8>>> = HashMap::new();
     for _ in 0..frames + 2 {
         let Event::Data { id, data } = rig.next() else { panic!("nobody ends") };
@@ -257,7 +255,7 @@ fn an_owner_without_room_gets_the_rest_of_one_read_at_most() {
 #[test]
 fn a_reset_that_comes_while_the_owner_is_slow_is_a_reset_and_loses_nothing() {
     // Found by a beat that is written, or by a look for bytes when the deadline comes.
-    for policy in [beat_and_limit(40, 60_000), limit(150)] {
+    for (policy, found_within) in [(beat_and_limit(40, 60_000), 400), (limit(2_000), 2_500)] {
         let server = Valved::start(config().policy(policy));
         let (mut speaking, speaking_id) = server.connect();
         let (silent, silent_id) = server.connect();
@@ -265,7 +263,7 @@ fn a_reset_that_comes_while_the_owner_is_slow_is_a_reset_and_loses_nothing() {
         speaking.data(b"last words");
         speaking.reset();
         silent.reset();
-        assert!(server.events.recv_timeout(ms(400)).is_err());
+        assert!(server.events.recv_timeout(ms(found_within)).is_err());
         server.open(usize::MAX);
         let mut events = [server.next(), server.next(), server.next()];
         // Of different sessions they may come in any order.
@@ -328,7 +326,7 @@ fn a_handler_is_told_that_its_reader_is_slow() {
 
 #[test]
 fn a_full_socket_delays_no_verdict_and_beats_do_not_pile_up_behind_it() {
-    const LIMIT: u64 = 400;
+    const LIMIT: u64 = 2_000;
     let mut rig = Rig::start(config().policy(beat_and_limit(10, LIMIT)).outbound_max(8 << 20));
     let peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);

@@ -1,13 +1,14 @@
 //! Beats stay in the kernel, and nothing else changes.
 #![cfg(any(target_os = "linux", target_os = "android"))]
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
 use heartwire::server::{Event, ServerConfig, SessionId, Stats};
 use heartwire::{Policy, Reason, Violation};
 
-use crate::peer::{OTHER, Peer, data, head, ms};
+use crate::peer::{OTHER, PATIENCE, Peer, data, head, ms, pass};
 use crate::rig::{Rig, config, limit};
 
 /// Enough beats for a session's whole life.
@@ -27,7 +28,7 @@ fn wait_for_beats(rig: &Rig, id: SessionId, beats: u32) {
     let started = Instant::now();
     let seen = || rig.handle().list().iter().find(|info| info.id == id).map(|info| info.beats);
     while seen() != Some(beats) {
-        assert!(started.elapsed() < ms(10_000), "only {:?} beats of {beats} were seen", seen());
+        assert!(started.elapsed() < PATIENCE, "only {:?} beats of {beats} were seen", seen());
     }
 }
 
@@ -38,7 +39,7 @@ fn settled(rig: &Rig) -> Stats {
     let first = rig.stats().turns;
     let started = Instant::now();
     while rig.stats().turns < first + 2 {
-        assert!(started.elapsed() < ms(10_000), "it does not turn");
+        assert!(started.elapsed() < PATIENCE, "it does not turn");
         rig.turn();
     }
     rig.stats()
@@ -103,17 +104,14 @@ fn data_with_a_body_wakes_at_once_by_default() {
 
 #[test]
 fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
-    const LIMIT: u64 = 300;
+    const LIMIT: u64 = 2_000;
     let mut rig = Rig::start(coalesce(ALL).policy(limit(LIMIT)));
     let mut peers: Vec<_> = (0..40).map(|_| connect(&mut rig)).collect();
     let mut last_beat = HashMap::new();
-    let started = Instant::now();
     // They beat past their first deadlines, at all phases of the kernel's clock.
-    for round in 0..20_u64 {
+    for round in 0..60_u64 {
         for (index, (peer, id)) in (0_u64..).zip(&mut peers) {
-            while started.elapsed()
-                < ms(round * 40) + core::time::Duration::from_micros(index * 997)
-            {}
+            pass(Duration::from_micros(900 + 7 * (round + index)));
             last_beat.insert(*id, Instant::now());
             peer.beat();
         }
@@ -124,8 +122,8 @@ fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
             let silence = last_beat[&id].elapsed();
             assert!(silence >= ms(LIMIT), "early: {verdict}, {silence:?} after the last beat");
             assert!(verdict.silence <= silence, "a byte seems older than it is: {verdict}");
-            assert!(verdict.silence >= ms(LIMIT), "early by its own account: {verdict}");
-            assert!(silence < ms(LIMIT + 1_500) || !verdict.stalled.is_zero(), "late: {verdict}");
+            assert_eq!(verdict.silence, ms(LIMIT) + verdict.stalled + verdict.late);
+            assert!(verdict.late < ms(1_000), "late: {verdict}");
             verdicts += 1;
         }
     }
@@ -133,13 +131,14 @@ fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
 
 #[test]
 fn a_breach_found_late_is_still_a_breach() {
-    let mut rig = Rig::start(config().policy(limit(300)));
+    let mut rig = Rig::start(config().policy(limit(3_000)));
     let (mut peer, id) = connect(&mut rig);
     let sent_at = Instant::now();
     peer.send(&head(OTHER, -1));
     let reason = rig.expect_offline(id).reason;
     assert_eq!(reason, Reason::Protocol(Violation::NegativeLength { length: -1 }));
-    assert!(sent_at.elapsed() >= ms(100), "it should have waited for the deadline");
+    // That is 3 s after the last bytes that it read.
+    assert!(sent_at.elapsed() >= ms(500), "it should have waited for the deadline");
     peer.expect_end();
     rig.finish();
 }

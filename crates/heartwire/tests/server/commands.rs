@@ -145,6 +145,9 @@ fn the_list_says_how_long_each_client_is_silent() {
     let (speaking, speaking_id) = rig.connect();
     let beating = speaking.beat_every(ms(20));
     rig.expect_quiet(ms(300));
+    while rig.handle().list().iter().all(|info| info.beats == 0) {
+        rig.expect_quiet(ms(10));
+    }
     let list = rig.handle().list();
     let of = |id| list.iter().find(|info| info.id == id).unwrap();
     assert_eq!(list.len(), 2);

@@ -1,5 +1,7 @@
 //! What happens when there is no room for another client.
 
+use std::time::Instant;
+
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, Refusal};
 
@@ -11,7 +13,9 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
     let mut rig = Rig::echo(config().sessions_max(2));
     let (mut first, first_id) = rig.connect();
     let (second, second_id) = rig.connect();
+    let mut refused_at = Instant::now();
     for round in 0..40 {
+        refused_at = Instant::now();
         let mut refused = Peer::connect(rig.addr());
         assert_eq!(refused.expect_end(), End::Closed);
         if round == 0 {
@@ -24,12 +28,22 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
     // There is room again, and it is used at once; that it works again is said after a quiet second.
     drop(second);
     assert_eq!(rig.expect_offline(second_id).reason, Reason::ClosedByPeer);
-    let (third, third_id) = rig.connect();
+    let third = Peer::connect(rig.addr());
+    let mut next = rig.next();
+    // Only on a machine that was too busy for a third one within that second.
+    let is_said = next == Event::Accepting { refused: 40 };
+    if is_said {
+        assert!(refused_at.elapsed() >= ms(1_000), "{:?}", refused_at.elapsed());
+        next = rig.next();
+    }
+    let Event::Online { id: third_id, .. } = next else { panic!("{next:?}") };
     drop(third);
     rig.expect_offline(third_id);
     rig.expect_quiet(ms(1_050));
     let fourth = Peer::connect(rig.addr());
-    assert_eq!(rig.next(), Event::Accepting { refused: 40 });
+    if !is_said {
+        assert_eq!(rig.next(), Event::Accepting { refused: 40 });
+    }
     rig.expect_online(&fourth);
     // And if it does not any more, that is said anew.
     assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);

@@ -23,21 +23,21 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound() {
 
 #[test]
 fn a_client_that_falls_silent_is_called_dead_within_its_bound_of_its_last_byte() {
-    let mut rig = Rig::start(config().policy(limit(400)));
+    let mut rig = Rig::start(config().policy(limit(2_000)));
     let (peer, id) = rig.connect();
     let beating = peer.beat_every(ms(40));
     // Several limits: the deadline has to be set anew each time.
-    rig.expect_quiet(ms(1_500));
+    rig.expect_quiet(ms(6_500));
     let mut peer = beating.stop();
     let silent_since = Instant::now();
     peer.beat();
-    rig.expect_verdict_in_bound(id, ms(400), silent_since);
+    rig.expect_verdict_in_bound(id, ms(2_000), silent_since);
     rig.finish();
 }
 
 #[test]
 fn each_of_many_clients_has_its_own_deadline() {
-    let mut rig = Rig::start(config().shards(2).policy(limit(300)));
+    let mut rig = Rig::start(config().shards(2).policy(limit(2_000)));
     let addr = rig.addr();
     let mut since = std::collections::HashMap::new();
     let peers: Vec<Peer> = (0..100)
@@ -54,8 +54,8 @@ fn each_of_many_clients_has_its_own_deadline() {
             Event::Online { .. } => {}
             Event::Verdict { peer, verdict, .. } => {
                 let silence = since[&peer].elapsed();
-                assert!(verdict.silence >= ms(300) && verdict.silence <= silence, "{verdict}");
-                assert_eq!(verdict.silence, ms(300) + verdict.stalled + verdict.late);
+                assert!(silence >= ms(2_000) && verdict.silence <= silence, "{verdict}");
+                assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
                 assert!(verdict.late < ms(1000), "{verdict}");
             }
             Event::Offline { reason: Reason::Dead(_), .. } => dead += 1,
@@ -68,17 +68,18 @@ fn each_of_many_clients_has_its_own_deadline() {
 
 #[test]
 fn any_byte_is_life_whole_frame_or_not() {
-    let mut rig = Rig::start(config().policy(limit(300)));
+    let mut rig = Rig::start(config().policy(limit(2_000)));
     // Seven bytes of a head, and a head with seven bytes of a body.
     for bytes in [head(HEART, 0)[..7].to_vec(), data(&[1; 100])[..15].to_vec()] {
         let (mut peer, id) = rig.connect();
         let mut silent_since = Instant::now();
         for byte in bytes.rchunks(bytes.len() / 7).rev() {
-            rig.expect_quiet(ms(100));
+            // Longer than the limit, all together.
+            rig.expect_quiet(ms(400));
             silent_since = Instant::now();
             peer.send(byte);
         }
-        rig.expect_verdict_in_bound(id, ms(300), silent_since);
+        rig.expect_verdict_in_bound(id, ms(2_000), silent_since);
     }
     rig.finish();
 }
@@ -97,17 +98,17 @@ fn own_beats_do_not_keep_a_dead_client_alive() {
 
 #[test]
 fn a_client_that_answers_each_beat_stays() {
-    let mut rig = Rig::start(config().policy(beat_and_limit(50, 400)));
+    let mut rig = Rig::start(config().policy(beat_and_limit(50, 2_000)));
     let (mut peer, id) = rig.connect();
-    // At least 1,200 ms, three limits, without an event; then it answers no more.
-    for _ in 0..24 {
+    // At least 5 s, more than two limits, without an event; then it answers no more.
+    for _ in 0..100 {
         peer.expect_beat();
         peer.beat();
     }
     peer.expect_beat();
     let silent_since = Instant::now();
     peer.beat();
-    rig.expect_verdict_in_bound(id, ms(400), silent_since);
+    rig.expect_verdict_in_bound(id, ms(2_000), silent_since);
     rig.finish();
 }
 
@@ -135,7 +136,7 @@ fn a_client_that_only_answers_stays_while_it_is_sent_data() {
 
 #[test]
 fn an_echoing_server_answers_each_beat_and_sends_none_of_its_own() {
-    let policy = Policy::builder().limit(ms(400)).echo(true).build().unwrap();
+    let policy = Policy::builder().limit(ms(2_000)).echo(true).build().unwrap();
     let mut rig = Rig::start(config().policy(policy));
     let (mut peer, id) = rig.connect();
     for _ in 0..20 {
@@ -148,7 +149,7 @@ fn an_echoing_server_answers_each_beat_and_sends_none_of_its_own() {
     let silent_since = Instant::now();
     peer.send(&[0; 4]);
     peer.expect_beat();
-    rig.expect_verdict_in_bound(id, ms(400), silent_since);
+    rig.expect_verdict_in_bound(id, ms(2_000), silent_since);
     peer.expect_end();
     rig.finish();
 }
@@ -180,19 +181,19 @@ fn data_suppresses_the_servers_beats() {
 
 #[test]
 fn bytes_that_are_in_the_socket_outrank_a_deadline() {
-    const LIMIT: u64 = 220;
+    const LIMIT: u64 = 2_000;
     let gate = Gate::default();
     let mut rig = Rig::acting(config().policy(limit(LIMIT)), hold(&gate));
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (mut other, other_id) = rig.connect();
         let (mut holder, holder_id) = rig.connect();
         // The shard is busy over the other's deadline, but not for so long that it is a stall, and
         // the other's beats come meanwhile.
         holder.data(b"hold");
         rig.expect_data(holder_id, b"hold");
-        rig.expect_quiet(ms(150));
+        rig.expect_quiet(ms(LIMIT / 2));
         other.beat();
-        rig.expect_quiet(ms(150));
+        rig.expect_quiet(ms(LIMIT / 2 + 80));
         let silent_since = Instant::now();
         other.beat();
         holder.beat();
@@ -218,7 +219,7 @@ fn bytes_that_are_in_the_socket_outrank_a_deadline() {
 
 #[test]
 fn a_shard_that_stood_still_says_so_and_calls_no_beating_client_dead() {
-    const LIMIT: u64 = 300;
+    const LIMIT: u64 = 2_000;
     let gate = Gate::default();
     let mut rig = Rig::acting(config().policy(limit(LIMIT)), hold(&gate));
     let (mut holder, holder_id) = rig.connect();
@@ -228,17 +229,20 @@ fn a_shard_that_stood_still_says_so_and_calls_no_beating_client_dead() {
     rig.expect_data(holder_id, b"hold");
     let holder = holder.beat_every(ms(40));
     // More than two limits, in which the shard does not run.
-    rig.expect_quiet(ms(700));
+    rig.expect_quiet(ms(4_500));
     let resumed = Instant::now();
     gate.open();
     // Only the one that was silent before and after is dead, a full limit after the stall.
     let verdict = rig.expect_verdict(silent_id);
     assert!(resumed.elapsed() >= ms(LIMIT), "no second chance after the stall: {verdict}");
-    assert!(verdict.stalled >= ms(600), "{verdict}");
+    assert!(verdict.stalled >= ms(4_400), "{verdict}");
     assert_eq!(verdict.silence, verdict.stalled + ms(LIMIT) + verdict.late);
-    assert!(rig.stalls.iter().any(|&gap| gap >= ms(300)), "{:?}", rig.stalls);
-    assert_eq!(rig.stats().stalls, rig.stalls.len().try_into().unwrap());
-    rig.expect_quiet(ms(400));
+    assert!(rig.stalls.iter().any(|&gap| gap >= ms(2_000)), "{:?}", rig.stalls);
+    // A busy machine may add one at any time.
+    let counted = rig.stats().stalls;
+    rig.expect_quiet(ms(LIMIT + 400));
+    let told = u64::try_from(rig.stalls.len()).unwrap();
+    assert!(counted <= told && told <= rig.stats().stalls, "{counted} {told}");
     assert_eq!(rig.handle().count(), 21);
     drop(beating.into_iter().chain([holder]).map(Beating::stop).collect::<Vec<_>>());
     for _ in 0..21 {
@@ -252,7 +256,7 @@ fn a_shard_that_stood_still_says_so_and_calls_no_beating_client_dead() {
 /// which it began to look is then no longer the time at which it judges.
 #[test]
 fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second_client() {
-    const LIMIT: u64 = 1_000;
+    const LIMIT: u64 = 2_500;
     let gate = Gate::default();
     let mut rig = Rig::acting(config().policy(limit(LIMIT)), hold(&gate));
     let started = Instant::now();
@@ -264,15 +268,15 @@ fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second
     wait_until(&mut rig, 50);
     let second = rig.connect().0.beat_every(ms(30));
     let (mut holder, holder_id) = rig.connect();
-    wait_until(&mut rig, 800);
+    wait_until(&mut rig, 1_000);
     holder.data(b"hold");
     rig.expect_data(holder_id, b"hold");
     let holder = holder.beat_every(ms(30));
     // The deadlines as they were set at first pass, and the first client's bytes come.
-    wait_until(&mut rig, 950);
+    wait_until(&mut rig, LIMIT - 50);
     first.data(b"hold");
     let first = first.beat_every(ms(30));
-    wait_until(&mut rig, 1_150);
+    wait_until(&mut rig, LIMIT + 150);
     gate.open();
     // These bytes are read because the first client's deadline has passed. The second one's turn
     // comes when they have been handled, which takes more than its limit.

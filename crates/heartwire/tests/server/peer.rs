@@ -20,6 +20,11 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Lets time pass that a test is about.
+pub(crate) fn pass(time: Duration) {
+    thread::sleep(time);
+}
+
 /// The head of a frame, as the tutorial writes it.
 pub(crate) fn head(kind: i32, length: i32) -> Vec<u8> {
     [kind.to_le_bytes(), length.to_le_bytes()].concat()

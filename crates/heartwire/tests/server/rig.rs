@@ -207,10 +207,8 @@ impl Rig {
         assert_eq!((bound.earliest, bound.latest), (limit, limit + TICK));
         // The figures agree with each other, to the nanosecond.
         assert_eq!(verdict.silence, verdict.stalled + limit + verdict.late);
+        // What is later than this is a stall, and is not held against the peer.
         assert!(verdict.late < ms(1000), "late: {verdict}");
-        if verdict.stalled.is_zero() {
-            assert!(silence < limit + ms(1500), "late: {verdict}, after {silence:?}");
-        }
         verdict
     }
 

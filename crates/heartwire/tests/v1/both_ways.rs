@@ -4,47 +4,48 @@ use core::time::Duration;
 use std::time::Instant;
 
 use heartwire::client::Retry;
+use heartwire::server::{Event, SessionId};
 use heartwire::v1::Offer;
 use heartwire::{Cause, Reason};
 
 use crate::peer::{Peer, hello};
 use crate::proxy::{Proxy, Way};
-use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy};
+use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy, verdict_of};
 
-/// Waits until both ends have measured a round trip, and returns the smallest of several readings:
-/// a busy machine adds to one, and takes from none.
+/// Of both ends, where a path is cut: long enough for a thread that a busy machine runs late.
+const LIMIT: Duration = ms(1500);
+
+/// Waits until both ends have told a round trip of at most `most` several times. None may be shorter than
+/// `least`; longer ones are a machine's that is busy. How exact each is, the simulator holds them to.
 #[track_caller]
-fn round_trips(rig: &Rig, client: &ClientRig, id: heartwire::server::SessionId) -> [Duration; 2] {
+fn expect_round_trips(
+    rig: &Rig,
+    client: &ClientRig,
+    id: SessionId,
+    least: Duration,
+    most: Duration,
+) {
     let started = Instant::now();
     let (mut at_client, mut at_server) = (Vec::new(), Vec::new());
-    while at_client.len() < 15 || at_server.len() < 15 {
+    let are_enough = |told: &[Duration]| told.iter().filter(|&&rtt| rtt <= most).count() >= 5;
+    while !are_enough(&at_client) || !are_enough(&at_server) {
         assert!(started.elapsed() < PATIENCE, "{at_client:?} {at_server:?}");
         pass(ms(100));
         at_client.extend(client.client.path().and_then(|path| path.rtt));
         at_server.extend(rig.info(id).path.and_then(|path| path.rtt));
     }
-    [at_client, at_server].map(|mut readings| {
-        readings.sort_unstable();
-        // The median: what is usual, whichever way a single reading is off.
-        readings[readings.len() / 2]
-    })
+    let told = at_client.iter().chain(&at_server);
+    assert!(told.copied().all(|rtt| rtt >= least), "{at_client:?} {at_server:?}");
 }
 
 #[test]
-fn the_round_trip_over_loopback_is_what_the_kernel_measures() {
+fn the_round_trip_over_loopback_is_next_to_nothing() {
     for coalesce in [0, 4, 100] {
         let mut rig = Rig::start(config().coalesce(coalesce));
         let client = ClientRig::start(client_config(rig.addr()));
         client.online();
         let (id, _) = rig.online();
-        // The kernel's own reading of a connection over loopback, from a socket of this test.
-        let (peer, _) = Peer::welcomed(rig.addr(), &hello());
-        let kernel = kernel::round_trip(&peer.stream);
-        assert!(kernel < ms(5), "{kernel:?}");
-        for rtt in round_trips(&rig, &client, id) {
-            let off = rtt.abs_diff(kernel);
-            assert!(off <= ms(5), "coalescing {coalesce}: {rtt:?}, and the kernel says {kernel:?}");
-        }
+        expect_round_trips(&rig, &client, id, ms(0), ms(5));
         client.close();
     }
 }
@@ -57,11 +58,8 @@ fn the_round_trip_of_a_long_path_is_that_of_both_ways() {
         let client = ClientRig::start(client_config(proxy.addr));
         client.online();
         let (id, _) = rig.online();
-        for rtt in round_trips(&rig, &client, id) {
-            assert!(rtt >= ms(75), "coalescing {coalesce}: {rtt:?} of 80 ms");
-            // Two threads of a busy machine stand for the path.
-            assert!(rtt < ms(80 + 25), "coalescing {coalesce}: {rtt:?} of 80 ms");
-        }
+        // Two threads stand for the path.
+        expect_round_trips(&rig, &client, id, ms(75), ms(80 + 25));
         client.close();
     }
 }
@@ -73,22 +71,21 @@ fn data_between_the_beats_do_not_spoil_the_round_trip() {
     let client = ClientRig::start(client_config(rig.addr()).policy(policy(150, 60_000)));
     client.online();
     let (id, _) = rig.online();
-    let mut worst = [Duration::ZERO; 2];
-    let mut readings = 0;
+    let (mut at_client, mut at_server) = (Vec::new(), Vec::new());
     for round in 0..60_u64 {
         client.send(b"data");
         assert_eq!(rig.data(id), b"data");
         pass(ms(37 + round % 23));
-        let server = rig.info(id).path.and_then(|path| path.rtt);
-        let client = client.client.path().and_then(|path| path.rtt);
-        if let (Some(client), Some(server)) = (client, server) {
-            worst = [worst[0].max(client), worst[1].max(server)];
-            readings += 1;
-        }
+        at_client.extend(client.client.path().and_then(|path| path.rtt));
+        at_server.extend(rig.info(id).path.and_then(|path| path.rtt));
     }
-    assert!(readings > 10, "{readings} readings");
-    // Tens of milliseconds would be the time that a beat lay there.
-    assert!(worst.iter().all(|&rtt| rtt < ms(30)), "{worst:?}");
+    // Tens of milliseconds would be the time that a beat lay there. What is usual, because a busy machine
+    // adds to some of them; the simulator looks at each.
+    for mut told in [at_client, at_server] {
+        told.sort_unstable();
+        assert!(told.len() > 10, "{told:?}");
+        assert!(told[told.len() / 2] < ms(30), "{told:?}");
+    }
     client.close();
 }
 
@@ -97,20 +94,20 @@ fn beats_behind_bulk_data_to_the_server_kill_nobody() {
     // What the client's own kernel takes, which is megabytes, is half a minute under way on the one path,
     // and a second on the other.
     for (rate, beats_min) in [(100_000, 0), (4_000_000, 3)] {
-        let mut rig = Rig::start(config().policy(policy(100, 500)));
+        let mut rig = Rig::start(config().policy(policy(100, 2000)));
         let proxy = Proxy::new(rig.addr(), Way::slow(rate), Way::default());
-        let config = client_config(proxy.addr).policy(policy(100, 500)).retry(Retry::Never);
+        let config = client_config(proxy.addr).policy(policy(100, 2000)).retry(Retry::Never);
         let client = ClientRig::start(config);
         client.online();
         let (id, _) = rig.online();
         let started = Instant::now();
         let mut received = 0;
-        while started.elapsed() < ms(4000) {
+        while started.elapsed() < ms(6000) {
             // There is always something to write.
             while client.client.try_send(vec![0; 16 * 1024]).is_ok() {}
             while let Some(event) = rig.next_within(ms(1)) {
                 match event {
-                    heartwire::server::Event::Data { data, .. } => received += data.len(),
+                    Event::Data { data, .. } => received += data.len(),
                     other => panic!("{other:?} after {:?}", started.elapsed()),
                 }
                 while client.client.try_send(vec![0; 16 * 1024]).is_ok() {}
@@ -126,9 +123,9 @@ fn beats_behind_bulk_data_to_the_server_kill_nobody() {
 
 #[test]
 fn beats_behind_bulk_data_to_the_client_kill_nobody() {
-    let mut rig = Rig::start(config().policy(policy(100, 500)).outbound_max(16 << 20));
+    let mut rig = Rig::start(config().policy(policy(100, 2000)).outbound_max(16 << 20));
     let proxy = Proxy::new(rig.addr(), Way::default(), Way::slow(100_000));
-    let config = client_config(proxy.addr).policy(policy(100, 500)).retry(Retry::Never);
+    let config = client_config(proxy.addr).policy(policy(100, 2000)).retry(Retry::Never);
     let client = ClientRig::start(config);
     client.online();
     let (id, _) = rig.online();
@@ -136,7 +133,7 @@ fn beats_behind_bulk_data_to_the_client_kill_nobody() {
         rig.handle().send(id, &[0; 60_000]).unwrap();
     }
     let started = Instant::now();
-    while started.elapsed() < ms(5000) {
+    while started.elapsed() < ms(6000) {
         match client.next_within(ms(100)) {
             None | Some(heartwire::client::Event::Data(_)) => {}
             Some(other) => panic!("{other} after {:?}", started.elapsed()),
@@ -149,94 +146,81 @@ fn beats_behind_bulk_data_to_the_client_kill_nobody() {
 /// Both ends come to a verdict, or see what the other's came to, within what silence alone promises.
 #[test]
 fn a_way_to_the_server_that_is_cut_is_found_by_both_ends() {
-    let mut rig = Rig::start(config().policy(policy(100, 600)));
+    let mut rig = Rig::start(config().policy(policy(100, 1500)));
     let proxy = Proxy::plain(rig.addr());
-    let config = client_config(proxy.addr).policy(policy(100, 600)).retry(Retry::Never);
+    let config = client_config(proxy.addr).policy(policy(100, 1500)).retry(Retry::Never);
     let client = ClientRig::start(config);
     client.online();
     let (id, _) = rig.online();
     pass(ms(300));
-    let cut = Instant::now();
     proxy.cut_to_server();
     let verdict = rig.verdict(id);
     assert_eq!(verdict.cause, Cause::Silence);
-    // A beat was under way, or had just come.
-    assert!(cut.elapsed() >= ms(600 - 100 - 20), "early: {verdict}");
-    assert!(cut.elapsed() < ms(2000), "late: {verdict}");
+    assert_eq!(verdict.bound.unwrap().earliest, LIMIT);
     // The server has closed the connection, which gets through on this way.
     let reason = client.offline();
     assert!(matches!(reason, Reason::ClosedByPeer | Reason::Reset | Reason::Dead(_)), "{reason}");
-    assert!(cut.elapsed() < ms(3000), "late: {:?}", cut.elapsed());
 }
 
 #[test]
 fn a_way_to_the_client_that_is_cut_is_found_by_both_ends() {
-    let mut rig = Rig::start(config().policy(policy(100, 600)));
+    let mut rig = Rig::start(config().policy(policy(100, 1500)));
     let proxy = Proxy::plain(rig.addr());
-    let config = client_config(proxy.addr).policy(policy(100, 600)).retry(Retry::Never);
+    let config = client_config(proxy.addr).policy(policy(100, 1500)).retry(Retry::Never);
     let client = ClientRig::start(config);
     client.online();
     let (id, _) = rig.online();
     pass(ms(300));
-    let cut = Instant::now();
     proxy.cut_to_client();
-    match client.offline() {
-        Reason::Dead(verdict) => {
-            assert_eq!(verdict.cause, Cause::Silence);
-            assert!(cut.elapsed() >= ms(600 - 100 - 20), "early: {verdict}");
-            assert!(cut.elapsed() < ms(2000), "late: {verdict}");
-        }
-        other => panic!("{other}"),
-    }
+    let verdict = verdict_of(client.offline());
+    assert_eq!(verdict.cause, Cause::Silence);
+    assert_eq!(verdict.bound.unwrap().earliest, LIMIT);
     let reason = rig.offline(id);
     assert!(matches!(reason, Reason::ClosedByPeer | Reason::Reset | Reason::Dead(_)), "{reason}");
-    assert!(cut.elapsed() < ms(3000), "late: {:?}", cut.elapsed());
 }
 
 #[test]
 fn a_path_that_is_cut_both_ways_is_found_by_both_ends_on_their_own() {
-    let mut rig = Rig::start(config().policy(policy(100, 600)));
+    let mut rig = Rig::start(config().policy(policy(100, 1500)));
     let proxy = Proxy::plain(rig.addr());
-    let config = client_config(proxy.addr).policy(policy(100, 600)).retry(Retry::Never);
+    let config = client_config(proxy.addr).policy(policy(100, 1500)).retry(Retry::Never);
     let client = ClientRig::start(config);
     client.online();
     let (id, _) = rig.online();
     pass(ms(300));
-    let cut = Instant::now();
     proxy.cut_to_client();
     proxy.cut_to_server();
-    let verdict = rig.verdict(id);
-    assert_eq!(verdict.cause, Cause::Silence);
-    assert!(matches!(client.offline(), Reason::Dead(_)));
-    assert!(cut.elapsed() >= ms(480) && cut.elapsed() < ms(2000), "{:?}", cut.elapsed());
+    for verdict in [rig.verdict(id), verdict_of(client.offline())] {
+        assert_eq!(verdict.cause, Cause::Silence);
+        assert_eq!(verdict.bound.unwrap().earliest, LIMIT);
+    }
 }
 
 /// It beats, and says with each beat that it hears nothing. A client of ours would have left.
 #[test]
 fn a_client_that_does_not_hear_the_server_is_found_by_its_own_account() {
-    let mut rig = Rig::start(config().policy(policy(100, 400)));
+    let mut rig = Rig::start(config().policy(policy(100, 2000)));
     let mut hello = heartwire::v1::Hello::new(Offer::new(&policy(100, 500)));
     hello.agent = Some("deaf");
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello.encode());
     let (id, _) = rig.online();
     let deaf_since = Instant::now();
-    let verdict = loop {
+    let reason = loop {
         let silence_ms = u32::try_from(deaf_since.elapsed().as_millis()).unwrap();
         peer.beat_with(|beat| beat.silence_ms = silence_ms);
         match rig.next_within(ms(50)) {
             None => assert!(deaf_since.elapsed() < PATIENCE, "it is never found"),
-            Some(heartwire::server::Event::Verdict { verdict, .. }) => break verdict,
+            Some(Event::Verdict { verdict, .. }) => break Reason::Dead(verdict),
             Some(other) => panic!("{other:?}"),
         }
     };
+    // It tells its silence in whole milliseconds, which may be one more than it was.
+    assert!(deaf_since.elapsed() >= ms(2499), "early: {reason} after {:?}", deaf_since.elapsed());
+    let verdict = verdict_of(reason);
     assert_eq!(verdict.cause, Cause::Unheard);
     // Its limit and ours.
-    let bound = verdict.bound.unwrap();
-    assert_eq!(bound.earliest, ms(500 + 400));
-    assert!(verdict.silence >= bound.earliest, "early: {verdict}");
-    assert!(deaf_since.elapsed() >= ms(880), "early: {verdict} after {:?}", deaf_since.elapsed());
-    assert!(deaf_since.elapsed() < ms(2500), "late: {verdict}");
-    assert_eq!(rig.offline(id), Reason::Dead(verdict));
+    assert_eq!(verdict.bound.unwrap().earliest, ms(500 + 2000));
+    assert_eq!(rig.offline(id), reason);
 }
 
 #[test]
@@ -254,29 +238,4 @@ fn a_reset_is_a_reset_at_both_ends() {
     client.online();
     peer.reset();
     assert_eq!(client.offline(), Reason::Reset);
-}
-
-mod kernel {
-    #![expect(unsafe_code, reason = "getsockopt for what no crate offers")]
-
-    use core::mem::MaybeUninit;
-    use core::time::Duration;
-    use std::net::TcpStream;
-    use std::os::fd::AsRawFd;
-
-    /// The kernel's smoothed round-trip time.
-    pub(super) fn round_trip(stream: &TcpStream) -> Duration {
-        let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
-        let mut len = libc::socklen_t::try_from(size_of_val(&info)).unwrap();
-        // SAFETY: the descriptor is open while `stream` is borrowed; `info` is writable for `len`
-        // bytes, and every pattern of bytes is a `tcp_info`.
-        let info = unsafe {
-            let to = info.as_mut_ptr().cast();
-            let fd = stream.as_raw_fd();
-            let done = libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, to, &raw mut len);
-            assert_eq!(done, 0);
-            info.assume_init()
-        };
-        Duration::from_micros(info.tcpi_rtt.into())
-    }
 }

@@ -1,6 +1,5 @@
 //! Farewells, and what becomes of a client after each.
 
-use core::time::Duration;
 use std::net::TcpListener;
 use std::time::Instant;
 
@@ -24,7 +23,6 @@ fn a_shutdown_sends_clients_away_and_they_come_back_spread_out() {
         rig.online();
     }
     rig.finish();
-    let down = Instant::now();
     let again = restart(addr);
     let mut waits = Vec::new();
     for client in &clients {
@@ -38,7 +36,6 @@ fn a_shutdown_sends_clients_away_and_they_come_back_spread_out() {
     for client in &clients {
         client.online();
     }
-    assert!(down.elapsed() < PATIENCE);
     assert_eq!(again.handle().count(), CLIENTS);
     for client in clients {
         client.close();
@@ -206,10 +203,8 @@ fn a_farewell_to_a_client_that_does_not_read_holds_nobody_up() {
     }
     let (mut other, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
-    let kicked = Instant::now();
     rig.handle().kick(deaf).unwrap();
     assert_eq!(rig.offline(deaf), Reason::Kicked);
-    assert!(kicked.elapsed() < ms(2000), "{:?}", kicked.elapsed());
     other.data(b"still served");
     assert_eq!(rig.data(id), b"still served");
     rig.finish();
@@ -244,10 +239,11 @@ fn beats_go_on_after_the_peer_has_not_read_for_a_while() {
         peer.beat();
         pass(ms(50));
     }
-    let before = rig.handle().stats().turns;
+    let (before, watched) = (rig.handle().stats().turns, Instant::now());
     pass(ms(300));
     let turns = rig.handle().stats().turns - before;
-    assert!(turns < 20, "{turns} turns for a session that waits");
+    let took = watched.elapsed();
+    assert!(u128::from(turns) < 5 + took.as_millis() / 20, "{turns} turns in {took:?} of waiting");
     peer.beat();
     let mut beats = 0;
     while beats < 3 {
@@ -294,7 +290,7 @@ fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
     silent.expect_end();
     dribbling.expect_end();
     rig.server.join().unwrap();
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < PATIENCE, "{:?}", asked.elapsed());
 }
 
 /// A write to a closed socket is answered with a reset, and whoever is busy writing loses the BYE to it.

@@ -9,7 +9,7 @@ use heartwire::v1::{Offer, Terms};
 use heartwire::{BackoffPolicy, Reason, Violation, Wire};
 
 use crate::peer::{Got, HEART, Peer, frame, hello};
-use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, patient, policy};
+use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, patient, policy};
 
 #[track_caller]
 fn expect_no_welcome(client: &ClientRig) -> Reason {
@@ -47,14 +47,14 @@ fn a_server_that_never_answers_is_given_up_in_time_and_the_waits_grow() {
     let mut waits = Vec::new();
     for attempt in 1..=5 {
         assert_eq!(client.connecting(), attempt);
-        let connected = Instant::now();
         match expect_no_welcome(&client) {
             Reason::Protocol(Violation::NoFirstFrame { waited }) => {
                 assert!(waited >= ms(200), "early: {waited:?}");
+                // upper bound: it is what the client says, and would be 5 s by default.
+                assert!(waited < ms(5000), "late: {waited:?}");
             }
             other => panic!("{other}"),
         }
-        assert!(connected.elapsed() < ms(2000), "late: {:?}", connected.elapsed());
         waits.push(client.waiting());
     }
     // Drawn from twice as much each time: with this seed, the last is longer than the first could be.
@@ -87,15 +87,15 @@ fn a_server_of_v1_that_answers_wrongly_is_not_taken_for_one_of_v0() {
 fn a_server_that_sends_beats_of_v0_only_is_given_up_all_the_same() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = client_config(listener.local_addr().unwrap()).handshake_timeout(ms(400));
+    let started = Instant::now();
     let client = ClientRig::start(config);
     client.connecting();
     let mut peer = Peer::accept(&listener);
-    let started = Instant::now();
     while peer.try_send(&frame(HEART, b"")).is_ok() {
-        assert!(started.elapsed() < ms(5000), "it takes them for an answer");
+        assert!(started.elapsed() < PATIENCE, "it takes them for an answer");
         pass(ms(30));
     }
-    assert!(started.elapsed() >= ms(350), "early: {:?}", started.elapsed());
+    assert!(started.elapsed() >= ms(400), "early: {:?}", started.elapsed());
     let reason = expect_no_welcome(&client);
     assert!(matches!(reason, Reason::Protocol(Violation::NoFirstFrame { .. })), "{reason}");
     client.close();
@@ -137,13 +137,13 @@ fn nothing_is_sent_before_the_server_has_answered() {
 #[test]
 fn a_client_that_is_closed_during_the_handshake_ends_and_says_so() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+    // Longer than a test waits.
+    let config = client_config(listener.local_addr().unwrap()).handshake_timeout(PATIENCE * 2);
+    let client = ClientRig::start(config);
     client.connecting();
     let _peer = Peer::accept(&listener);
-    let asked = Instant::now();
     client.client.close();
     client.closed();
-    assert!(asked.elapsed() < ms(5000), "{:?}", asked.elapsed());
 }
 
 /// A flood of wishes is not a flood of beats, or the server would have to send the client away.
@@ -179,10 +179,11 @@ fn the_timer_of_a_client_that_has_failed_to_check_in_does_not_spin() {
     client.online();
     pass(ms(200));
     let busy = || client.runtime.metrics().worker_total_busy_duration(0);
-    let before = busy();
-    pass(ms(500));
-    let spent = busy().saturating_sub(before);
-    assert!(spent < ms(100), "busy for {spent:?} of 500 ms");
+    let (before, started) = (busy(), Instant::now());
+    pass(ms(1000));
+    let (spent, took) = (busy().saturating_sub(before), started.elapsed());
+    // One that spins is always busy, whatever else the machine does.
+    assert!(spent < took / 2, "busy for {spent:?} of {took:?}");
     client.close();
 }
 
@@ -198,12 +199,12 @@ fn a_client_that_is_refused_for_want_of_room_is_not_told_a_tale() {
 
 #[test]
 fn a_v0_client_of_a_server_of_both_wires_lives_by_the_old_rules() {
-    let mut rig = Rig::start(config().policy(policy(100, 600)));
-    let v0 = client_config(rig.addr()).wire(Wire::V0).policy(policy(100, 600));
+    let mut rig = Rig::start(config().policy(policy(100, 1100)));
+    let v0 = client_config(rig.addr()).wire(Wire::V0).policy(policy(100, 1100));
     let client = ClientRig::start(v0);
     let (id, _) = rig.online();
     client.client.promise(Some(ms(5000)));
-    rig.expect_quiet(ms(1500));
+    rig.expect_quiet(ms(2500));
     assert_eq!((client.client.path(), rig.info(id).path), (None, None));
     client.close();
 }

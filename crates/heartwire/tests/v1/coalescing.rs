@@ -9,38 +9,30 @@ use heartwire::server::Stats;
 use heartwire::v1::Offer;
 
 use crate::peer::{Got, PAD, Peer, hello};
-use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, policy};
-
-const LIMIT: u64 = 3000;
+use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy, verdict_of};
 
 #[test]
 fn data_of_any_length_wake_a_coalescing_server_at_once() {
-    // The server itself beats so rarely that it would look into its sockets late.
-    let quiet = policy(1000, LIMIT);
+    // The server itself beats so rarely that it would look into its sockets later than a test waits.
+    let quiet = policy(30_000, 90_000);
     let mut rig = Rig::start(config().coalesce(1000).policy(quiet));
     let client = ClientRig::start(client_config(rig.addr()).policy(quiet));
     let welcome = client.online();
     assert_eq!(welcome.contract.wake_bytes, 40 * 1000 + 1);
     let (id, _) = rig.online();
-    let mut slowest = Duration::ZERO;
     for len in [0, 1, 2, 31, 32, 33, 152, 153, 154, 1000, 39_000, 39_993, 40_000, 50_000, 0, 1] {
         let body = vec![7; len];
-        let sent = Instant::now();
         client.send(&body);
         assert!(rig.data(id) == body, "{len} bytes");
-        slowest = slowest.max(sent.elapsed());
     }
-    assert!(slowest < ms(LIMIT / 4), "{slowest:?}");
     // Several at a time, which may be cut anywhere on the way.
     for lens in [[10, 20, 30], [65_000, 475, 1], [64_000, 0, 0], [1, 65_483, 2]] {
-        let sent = Instant::now();
         for len in lens {
             client.send(&vec![1; len]);
         }
         for len in lens {
             assert_eq!(rig.data(id).len(), len);
         }
-        assert!(sent.elapsed() < ms(LIMIT / 4), "{lens:?}: {:?}", sent.elapsed());
     }
     client.close();
 }
@@ -91,7 +83,7 @@ fn settled(rig: &Rig) -> Stats {
     let first = rig.stats().turns;
     let started = Instant::now();
     while rig.stats().turns < first + 2 {
-        assert!(started.elapsed() < ms(10_000), "it does not turn");
+        assert!(started.elapsed() < PATIENCE, "it does not turn");
     }
     rig.stats()
 }
@@ -129,32 +121,29 @@ fn beats_of_the_server_give_back_the_newest_beat() {
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     rig.online();
     let started = Instant::now();
-    let mut fresh = 0;
-    while fresh < 5 {
-        peer.beat();
-        let sent = Instant::now();
-        match peer.next() {
-            Got::Beat(beat) => {
-                if beat.echo > 0 {
-                    // What it says of how long it held the newest beat is true.
-                    let held = Duration::from_micros(beat.held_us.into());
-                    let known = sent.elapsed() + ms(220);
-                    assert!(held <= known, "{held:?} of {known:?}");
-                    assert!(beat.silence_ms <= 300, "{beat:?}");
-                    fresh += 1;
-                }
+    for nonce in 1..=5 {
+        let sent_at = Instant::now();
+        peer.beat_with(|beat| beat.nonce = nonce);
+        // Nothing else wakes it: a server that did not look before it beats would never come to this one.
+        let beat = loop {
+            match peer.next() {
+                Got::Beat(beat) if beat.echo == nonce => break beat,
+                Got::Beat(_) => assert!(started.elapsed() < PATIENCE, "beat {nonce} is not seen"),
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
-        }
-        assert!(started.elapsed() < ms(15_000));
+        };
+        // What it says of how long ago that was is true.
+        let known = sent_at.elapsed();
+        let held = Duration::from_micros(beat.held_us.into());
+        assert!(held <= known, "{held:?} of {known:?}");
+        assert!(ms(beat.silence_ms.into()) <= known, "{beat:?} after {known:?}");
     }
     rig.finish();
 }
 
 #[test]
 fn verdicts_are_never_early_though_the_last_beats_woke_nobody() {
-    const LIMIT: u64 = 400;
-    let mut rig = Rig::start(config().coalesce(1000).policy(policy(150, LIMIT)));
+    let mut rig = Rig::start(config().coalesce(1000).policy(policy(150, 2000)));
     let hello = heartwire::v1::Hello::new(Offer::new(&policy(40, 60_000))).encode();
     let mut peers: Vec<_> = (0..10)
         .map(|_| {
@@ -178,7 +167,7 @@ fn verdicts_are_never_early_though_the_last_beats_woke_nobody() {
                 let limit = verdict.bound.unwrap().earliest;
                 assert!(last.elapsed() >= limit, "early: {verdict} after {:?}", last.elapsed());
                 assert!(verdict.silence <= last.elapsed(), "older than it is: {verdict}");
-                assert!(last.elapsed() < limit + ms(1500), "late: {verdict}");
+                verdict_of(Reason::Dead(verdict));
                 verdicts += 1;
             }
             heartwire::server::Event::Offline { reason: Reason::Dead(_), .. } => {}

@@ -59,10 +59,8 @@ fn a_crowd_that_says_nothing_keeps_nobody_out_and_kills_nobody() {
         silent.push(Peer::connect(addr));
         if n % 100 == 0 {
             // Whoever has a token gets in all the while.
-            let started = Instant::now();
             let (peer, _) = Peer::welcomed(addr, &hello_as("newcomer", Some(TOKEN)));
             let (id, _) = rig.online();
-            assert!(started.elapsed() < ms(2000), "{:?} to get in", started.elapsed());
             drop(peer);
             assert!(matches!(rig.offline(id), Reason::ClosedByPeer | Reason::Reset));
         }

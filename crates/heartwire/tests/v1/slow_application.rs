@@ -1,5 +1,6 @@
 //! An application that takes its events late does not make its client say that the server is silent.
 
+use core::time::Duration;
 use std::net::TcpListener;
 use std::time::Instant;
 
@@ -24,17 +25,23 @@ fn expect_heard<T>(start: impl FnOnce(ClientConfig) -> T, mut done: impl FnMut(&
     let messages: Vec<u8> = (0..MESSAGES).flat_map(|n| frame(DATA, &n.to_le_bytes())).collect();
     peer.send(&messages);
     let started = Instant::now();
-    let mut longest = 0;
-    while started.elapsed() < ms(2500) {
-        match peer.next() {
-            Got::Beat(beat) => longest = longest.max(beat.silence_ms),
+    // How long this server really said nothing, at most.
+    let mut answered_at = started;
+    let mut longest = Duration::ZERO;
+    while started.elapsed() < ms(4000) {
+        let beat = match peer.next() {
+            Got::Beat(beat) => beat,
             other => panic!("not a beat: {other:?}"),
-        }
+        };
+        longest = longest.max(answered_at.elapsed());
+        answered_at = Instant::now();
         peer.beat();
+        longest = longest.max(answered_at.elapsed());
+        // A client that is run late adds to it. One that does not look would say up to 4 s.
+        let silence = ms(beat.silence_ms.into());
+        assert!(silence < longest + ms(1200), "{silence:?}, and there were {longest:?}");
         done(&client);
     }
-    // A machine that is busy with something else adds to it.
-    assert!(longest < 1200, "{longest} ms of a silence that there was not");
 }
 
 #[test]
@@ -59,13 +66,13 @@ fn so_do_beats_that_bring_news() {
 /// Each stall postpones the client's own verdict, and with it the look at what waits unread.
 #[test]
 fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
-    let mut rig = Rig::start(config().policy(policy(50, 1500)));
-    let client = ClientRig::unheeded(client_config(rig.addr()).policy(policy(100, 1500)));
+    let mut rig = Rig::start(config().policy(policy(50, 2500)));
+    let client = ClientRig::unheeded(client_config(rig.addr()).policy(policy(100, 2500)));
     let (id, _) = rig.online();
     for n in 0..MESSAGES {
         rig.handle().send(id, &n.to_le_bytes()).unwrap();
     }
-    for _ in 0..4 {
+    for _ in 0..6 {
         rig.expect_quiet(ms(900));
         client.stand_still(ms(500));
         rig.expect_quiet(ms(500));

@@ -69,7 +69,9 @@ impl<'a> Hello<'a> {
         Self { versions: (VERSION, VERSION), name: None, token: None, offer, agent: None }
     }
 
-    /// The whole frame. Fields over their longest are left out, which the server will notice.
+    /// The whole frame. A name over its longest is sent all the same, so that the server refuses it: a
+    /// client must not come in without the name that it was given. A token or an agent over its longest is
+    /// left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut map = Map::default();
@@ -77,7 +79,8 @@ impl<'a> Hello<'a> {
             e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
             Ok(())
         });
-        map.text(1, self.name.filter(|name| name.len() <= NAME_LEN_MAX));
+        // It need not be whole to be refused, and the frame stays as long as one may be.
+        map.text(1, self.name.map(|name| cut(name, 4 * NAME_LEN_MAX)));
         if let Some(token) = self.token.filter(|token| token.len() <= TOKEN_LEN_MAX) {
             map.put(2, |e| e.bytes(token).map(drop));
         }

@@ -118,8 +118,8 @@ impl ClientConfig {
     }
 
     /// What this client calls itself on wire v1: one of the server's sessions at most has that name, and the
-    /// newest wins. Default: nothing. Which names there can be is the server's business; see
-    /// [`valid_name`](crate::server::valid_name).
+    /// newest wins. Default: nothing. Which names there can be is the server's business; one of ours
+    /// turns a client away whose name is not a [`valid_name`](crate::server::valid_name).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -242,6 +242,20 @@ fn a_name_is_nobody_elses_who_has_another_token() {
 }
 
 #[test]
+fn a_client_with_a_name_that_is_too_long_does_not_come_in_without_it() {
+    let mut rig = Rig::start(config());
+    let client = ClientRig::start(client_config(rig.addr()).name("n".repeat(256)));
+    client.connecting();
+    match client.failed() {
+        ConnectError::TurnedAway { code: ByeCode::Protocol, retry: Retry::Never, .. } => {}
+        other => panic!("{other}"),
+    }
+    client.closed();
+    rig.expect_quiet(ms(50));
+    rig.finish();
+}
+
+#[test]
 fn a_name_that_nobody_may_have_is_refused_for_good() {
     let mut rig = Rig::start(config());
     for name in ["", "a ", "a\nb", "\u{202e}", "a\0"] {

@@ -194,9 +194,13 @@ fn texts_have_a_longest_length() {
     let frame = hello.encode();
     assert_eq!(Hello::decode(self::body(&frame)), Ok(hello));
     assert!(3 * frame.len() <= usize::try_from(HELLO_LEN_MAX).unwrap());
-    // Ours is left out, so that it does not come to that.
-    let cut = Hello { name: Some(&name), ..self::hello() }.encode();
-    assert_eq!(Hello::decode(self::body(&cut)).unwrap().name, None);
+    // Ours is refused as well, however long it is.
+    for len in [NAME_LEN_MAX + 1, 100_000] {
+        let name = "n".repeat(len);
+        let frame = Hello { name: Some(&name), ..self::hello() }.encode();
+        assert_eq!(Hello::decode(self::body(&frame)), Err(Violation::BadHello));
+        assert!(frame.len() <= usize::try_from(HELLO_LEN_MAX).unwrap());
+    }
 }
 
 #[test]

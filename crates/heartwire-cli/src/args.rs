@@ -164,6 +164,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..))]
     pub(crate) queue_max: usize,
 
+    /// Most bytes held for all clients together: queued for them, or of frames that are not whole. Beyond it
+    /// those are closed for which most is held.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::HELD_MAX)]
+    pub(crate) held_max: usize,
+
+    /// The same for clients that have not been taken in.
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::PENDING_HELD_MAX)]
+    pub(crate) pending_held_max: usize,
+
     /// How many beats of a client may lie in the kernel without waking this process, which sees them
     /// when the client's deadline comes; verdicts are as exact as without. On wire v0 more than 1
     /// costs less, and lets short data frames wait; on v1 no data waits. 0 is off. Linux only

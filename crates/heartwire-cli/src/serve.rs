@@ -115,6 +115,8 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
         .kernel(args.kernel.options()?)
         .sessions_max(args.sessions)
         .outbound_max(args.queue_max)
+        .held_max(args.held_max)
+        .pending_held_max(args.pending_held_max)
         .offer(args.offer.offer(&policy)?)
         .addresses(addresses(args))
         .drain(args.drain);
@@ -443,6 +445,7 @@ fn stopped(server: &Handle) -> Line {
         ("promise_too_long", stats.promise_too_long),
         ("too_fast", stats.too_fast),
         ("slow_reader", stats.slow_reader),
+        ("held_most", stats.held_most),
         ("kicked", stats.kicked),
         ("shutdown", stats.shutdown),
         ("unacknowledged", stats.unacknowledged),

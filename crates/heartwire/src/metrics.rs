@@ -164,6 +164,7 @@ pub fn report_server(stats: &crate::server::Stats) {
         ("dead", stats.dead),
         ("protocol_error", stats.protocol_error),
         ("slow_reader", stats.slow_reader),
+        ("held_most", stats.held_most),
         ("kicked", stats.kicked),
         ("shutdown", stats.shutdown),
         ("unacknowledged", stats.unacknowledged),

@@ -29,6 +29,9 @@ pub enum Reason {
     Protocol(Violation),
     /// The peer did not read, and the queue of bytes for it was full.
     SlowReader,
+    /// What is held for all peers had reached its bound ([`held_max`](crate::server::ServerConfig::held_max)), and this
+    /// one was among those for which most was held.
+    HeldMost,
     /// The owner ended it.
     Kicked,
     /// The owner shut everything down.
@@ -61,6 +64,7 @@ impl Reason {
             Self::Dead(_) => "dead",
             Self::Protocol(_) => "protocol_error",
             Self::SlowReader => "slow_reader",
+            Self::HeldMost => "held_most",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
             Self::Unacknowledged => "unacknowledged",
@@ -98,6 +102,9 @@ impl fmt::Display for Reason {
             Self::Dead(verdict) => write!(f, "dead: {verdict}"),
             Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
             Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
+            Self::HeldMost => f.write_str(
+                "the bytes held for all sessions had reached their bound, and most were held for this one",
+            ),
             Self::Kicked => f.write_str("ended by the owner"),
             Self::Shutdown => f.write_str("shut down"),
             Self::Unacknowledged => {

@@ -50,6 +50,8 @@ pub(super) fn line(
             "pending_max": pending,
             "frame_max": args.caps.frame_max,
             "queue_max": args.queue_max,
+            "held_max": args.held_max,
+            "pending_held_max": args.pending_held_max,
             "first_frame_ms": caps.first_frame_within().map(millis),
             "drain_ms": millis(args.drain),
         }),

@@ -170,7 +170,7 @@ const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
         "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel sessions_max open_files \
-         pending_max frame_max queue_max first_frame_ms drain_ms",
+         pending_max frame_max queue_max held_max pending_held_max first_frame_ms drain_ms",
     ),
     ("online", "session peer wire"),
     ("data", "session bytes preview"),
@@ -185,7 +185,8 @@ const OF_SERVE: &[(&str, &str)] = &[
          protocol_error \
          negative_length too_long unknown_type beat_with_body no_first_frame slow_frame unexpected \
          beat_length bad_hello no_common_version bad_bye unknown_nonce promise_too_long too_fast slow_reader \
-         kicked shutdown unacknowledged cut_off bye turned_away turned_away_conflict turned_away_unauthorized \
+         held_most kicked shutdown unacknowledged cut_off bye turned_away turned_away_conflict \
+         turned_away_unauthorized \
          turned_away_taken_over turned_away_name_in_use turned_away_fighting turned_away_protocol \
          turned_away_full taken_over tls failed stalls",
     ),

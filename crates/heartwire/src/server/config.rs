@@ -12,6 +12,7 @@ use super::descriptors;
 use super::gate::{AddressCaps, SharedTokens};
 use super::id::SHARDS_MAX;
 use super::session::TlsWithin;
+use super::state::{Account, Held};
 use crate::kernel::KernelOptions;
 use crate::tls::{RECORD_OVERHEAD, SharedServerTls};
 use crate::{TICK, sys};
@@ -66,6 +67,8 @@ pub struct ServerConfig {
     pub(super) kernel: KernelOptions,
     pub(super) sessions_max: usize,
     pub(super) outbound_max: usize,
+    pub(super) held_max: usize,
+    pub(super) pending_held_max: usize,
     pub(super) drain: Duration,
     pub(super) stale_after: Duration,
     pub(super) coalesce: Option<u16>,
@@ -85,6 +88,12 @@ impl ServerConfig {
     /// Default for [`outbound_max`](Self::outbound_max): four of the longest frames at the default
     /// [`Caps`].
     pub const OUTBOUND_MAX: usize = 256 * 1024;
+    /// Default for [`held_max`](Self::held_max): a thousand sessions whose queue is full, and half of what the
+    /// kernel takes for as many sessions as there may be.
+    pub const HELD_MAX: usize = 256 * 1024 * 1024;
+    /// Default for [`pending_held_max`](Self::pending_held_max): five hundred of the longest first frames, or a
+    /// thousand of the longest messages of TLS. A HELLO is far shorter, and is whole when it comes.
+    pub const PENDING_HELD_MAX: usize = 32 * 1024 * 1024;
     /// Default for [`coalesce`](Self::coalesce).
     pub const COALESCE: u16 = 1;
     /// Default for [`coalesce`](Self::coalesce) on wire v1, where data wakes the server however many beats
@@ -115,6 +124,8 @@ impl ServerConfig {
             kernel: KernelOptions::default(),
             sessions_max: Self::SESSIONS_MAX,
             outbound_max: Self::OUTBOUND_MAX,
+            held_max: Self::HELD_MAX,
+            pending_held_max: Self::PENDING_HELD_MAX,
             drain: Self::DRAIN,
             stale_after: Self::STALE_AFTER,
             coalesce: None,
@@ -181,6 +192,23 @@ impl ServerConfig {
     /// [`OUTBOUND_MAX`](Self::OUTBOUND_MAX); at least 64.
     pub fn outbound_max(mut self, bytes: usize) -> Self {
         self.outbound_max = bytes.max(64);
+        self
+    }
+
+    /// Most bytes held for all sessions together: queued for them, or of frames that are not whole. What the
+    /// kernel holds, about 4.6 KB for a socket and more for one that does not read, is not among them. Each shard
+    /// has an equal share of it, or room for one full queue where that is more. When it is reached, those
+    /// sessions end for which most is held, with [`Reason::HeldMost`](crate::Reason::HeldMost), until a quarter is free
+    /// again. Default [`HELD_MAX`](Self::HELD_MAX).
+    pub const fn held_max(mut self, bytes: usize) -> Self {
+        self.held_max = bytes;
+        self
+    }
+
+    /// The same for clients that have connected and not been taken in, who are nobody yet. It is a part of
+    /// the above. Default [`PENDING_HELD_MAX`](Self::PENDING_HELD_MAX).
+    pub const fn pending_held_max(mut self, bytes: usize) -> Self {
+        self.pending_held_max = bytes;
         self
     }
 
@@ -296,6 +324,13 @@ impl ServerConfig {
 
     pub(super) fn pending_max_per_shard(&self) -> usize {
         self.pending_max_in_force() / self.shards
+    }
+
+    pub(super) fn held_per_shard(&self) -> Held {
+        // A buffer that grows has room for twice of what is in it at most.
+        let one = self.outbound_max.saturating_mul(2);
+        let share = |max: usize| Account::new((max / self.shards).max(one));
+        Held { all: share(self.held_max), pending: share(self.pending_held_max) }
     }
 
     /// How many bytes it takes to wake a shard: its sockets' low-water mark.

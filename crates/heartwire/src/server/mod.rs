@@ -140,6 +140,7 @@ impl Server {
                 terms: config.terms(receive_mark),
                 wake_mark: config.wake_mark(receive_mark),
                 tls_within: config.tls_times(),
+                held: config.held_per_shard(),
                 pending_max: config.pending_max_per_shard(),
                 online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
                 stale_after: config.stale_after,

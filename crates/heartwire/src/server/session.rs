@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) peer: SocketAddr,
     pub(super) online_at: Instant,
     pub(super) beats: u32,
+    /// How many bytes were held for it when that was last counted.
+    pub(super) held: u32,
     /// Its socket wakes for every byte for now: before the first frame, because that decides
     /// whether the client is one at all, and within a frame, because what is missing of it may be
     /// less than the mark.
@@ -131,6 +133,7 @@ impl Session {
             peer,
             online_at: now,
             beats: 0,
+            held: 0,
             wakes_for_all: true,
             online: false,
             entered: None,
@@ -468,6 +471,7 @@ impl Session {
             | Reason::Dead(_)
             | Reason::Protocol(_)
             | Reason::SlowReader
+            | Reason::HeldMost
             | Reason::Bye(_)
             | Reason::Kicked
             | Reason::Shutdown
@@ -482,6 +486,24 @@ impl Session {
     pub(super) fn queued(&self) -> usize {
         let sealed = self.tls().map_or(0, TlsSession::queued);
         self.extra.as_ref().map_or(0, |buffers| buffers.waiting().len()) + sealed
+    }
+
+    /// Bytes that are held for it, room for more of them included: of a frame that is not whole, those that
+    /// wait to be written, and what TLS has of both.
+    pub(super) fn held(&self) -> u32 {
+        let held = self.extra.as_ref().map_or(0, |extra| {
+            let tls = extra.tls.as_ref().map_or(0, |tls| tls.held());
+            extra.inbound.capacity() + extra.outbound.capacity() + tls
+        });
+        u32::try_from(held).unwrap_or(u32::MAX)
+    }
+
+    /// It ends, and nothing more is sent to it or read from it.
+    pub(super) fn drop_held(&mut self) {
+        self.extra = self.extra.take().and_then(|extra| {
+            let guest = extra.guest;
+            guest.map(|guest| Box::new(Extra { guest: Some(guest), ..Extra::default() }))
+        });
     }
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {

@@ -34,7 +34,7 @@ use super::listener::Listener;
 use super::mailbox::Command;
 use super::session::TlsWithin;
 use super::sessions::Sessions;
-use super::state::ShardState;
+use super::state::{Held, ShardState};
 use crate::clock;
 use crate::tls::READ_LEN_MIN;
 
@@ -123,6 +123,7 @@ pub(super) struct Parts {
     pub(super) settings: Settings,
     pub(super) receive_mark: u32,
     pub(super) terms: Terms,
+    pub(super) held: Held,
     pub(super) wake_mark: u32,
     pub(super) tls_within: TlsWithin,
     pub(super) pending_max: usize,
@@ -151,6 +152,7 @@ impl<H: Handler> Shard<H> {
                 registry: parts.poll.registry().try_clone()?,
                 sessions: Sessions::new(parts.index),
                 wheel: Wheel::new(WHEEL_TICK),
+                held: parts.held,
                 unflushed: Vec::new(),
                 ending: VecDeque::new(),
             },

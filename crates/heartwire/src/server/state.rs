@@ -9,7 +9,7 @@ use mio::{Registry, Token};
 
 use super::id::SessionId;
 use super::mailbox::Command;
-use super::session::TlsWithin;
+use super::session::{Session, TlsWithin};
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
 use crate::clock;
@@ -33,10 +33,41 @@ pub(super) struct ShardState {
     pub(super) registry: Registry,
     pub(super) sessions: Sessions,
     pub(super) wheel: Wheel,
+    pub(super) held: Held,
     /// Sessions with bytes queued in this turn.
     pub(super) unflushed: Vec<u32>,
     /// Sessions that have ended but for their `Offline`. Their slots stay taken until then.
     pub(super) ending: VecDeque<(u32, Reason)>,
+}
+
+/// The bytes that a shard holds for its sessions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) all: Account,
+    /// Those for clients that are not in.
+    pub(super) pending: Account,
+}
+
+/// So many bytes, of so many that may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Account {
+    pub(super) bytes: usize,
+    pub(super) max: usize,
+}
+
+impl Account {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { bytes: 0, max }
+    }
+
+    const fn is_over(self) -> bool {
+        self.bytes > self.max
+    }
+
+    fn count(&mut self, before: u32, now: u32) {
+        let as_usize = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.bytes = self.bytes.saturating_sub(as_usize(before)).saturating_add(as_usize(now));
+    }
 }
 
 /// A handler that panicked takes its shard along. The sessions of that shard are gone then, and leave
@@ -91,7 +122,89 @@ impl ShardState {
         session.queue(head.as_ref());
         session.queue(data);
         self.flush_later(slot);
-        Ok(())
+        self.count_held(slot);
+        match self.live_slot(id) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(CommandError::SlowReader),
+        }
+    }
+
+    /// Counts the bytes that are held for a session, after a change. When there are too many for all, those
+    /// sessions end for which most are held.
+    pub(super) fn count_held(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        let now = session.held();
+        let before = core::mem::replace(&mut session.held, now);
+        let is_pending = !session.online;
+        if now == before {
+            return;
+        }
+        self.held.all.count(before, now);
+        if is_pending {
+            self.held.pending.count(before, now);
+        }
+        if now > before && (self.held.all.is_over() || self.held.pending.is_over()) {
+            self.hold_less();
+        }
+    }
+
+    /// A session that was pending is in.
+    pub(super) fn let_in(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(slot) else { return };
+        session.online = true;
+        self.held.pending.count(session.held, 0);
+        self.pending = self.pending.saturating_sub(1);
+    }
+
+    /// Takes out a session that has ended.
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Session> {
+        let session = self.sessions.remove(slot)?;
+        self.held.all.count(session.held, 0);
+        if !session.online {
+            self.held.pending.count(session.held, 0);
+        }
+        Some(session)
+    }
+
+    /// Ends sessions, those first for which most bytes are held, until a quarter is free again. Before the next
+    /// time as many bytes have to come, so that looking at all sessions is done for very few of them.
+    fn hold_less(&mut self) {
+        let of_all = self.held.all.is_over();
+        let holds = |session: &Session| session.held > 0 && (of_all || !session.online);
+        let holders = self.sessions.iter().filter(|(_, session)| holds(session));
+        let mut holders: Vec<_> = holders.map(|(id, session)| (session.held, id.slot())).collect();
+        holders.sort_unstable_by(|a, b| b.cmp(a));
+        let Account { bytes, max } = if of_all { self.held.all } else { self.held.pending };
+        let too_many = bytes.saturating_sub(max - max / 4);
+        let (mut freed, mut ended) = (0_usize, 0_usize);
+        for (held, slot) in holders {
+            if freed >= too_many {
+                break;
+            }
+            let Some(session) = self.sessions.get_mut(slot) else { continue };
+            if let Some(parting) = session.parting_mut() {
+                // It has ended, and its client has not taken what there is for it.
+                let now = clock::now();
+                parting.until = now;
+                self.wheel.insert(slot, now);
+            } else if session.ending {
+                continue;
+            } else {
+                session.drop_held();
+                self.end(slot, Reason::HeldMost);
+                self.count_held(slot);
+            }
+            freed = freed.saturating_add(usize::try_from(held).unwrap_or(usize::MAX));
+            ended += 1;
+        }
+        let shard = self.index;
+        let whom = if of_all { "all sessions" } else { "clients that are not in" };
+        tracing::warn!(
+            shard,
+            max,
+            ended,
+            "too many bytes were held for {whom}: those had to go for which most were held"
+        );
     }
 
     pub(super) fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {

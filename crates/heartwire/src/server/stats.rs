@@ -63,6 +63,8 @@ pub struct Stats {
     pub too_fast: u64,
     /// Sessions that ended because the client did not read.
     pub slow_reader: u64,
+    /// Sessions that ended because too much was held for all, and most of it for them.
+    pub held_most: u64,
     /// Sessions that the owner ended.
     pub kicked: u64,
     /// Sessions that ended with the server, whose clients have all that was sent to them.
@@ -136,6 +138,7 @@ pub(super) struct Counters {
     promise_too_long: AtomicU64,
     too_fast: AtomicU64,
     slow_reader: AtomicU64,
+    held_most: AtomicU64,
     kicked: AtomicU64,
     shutdown: AtomicU64,
     unacknowledged: AtomicU64,
@@ -169,6 +172,7 @@ impl Counters {
                 &self.protocol_error
             }
             Reason::SlowReader => &self.slow_reader,
+            Reason::HeldMost => &self.held_most,
             Reason::Kicked => &self.kicked,
             Reason::Shutdown => &self.shutdown,
             Reason::Unacknowledged => &self.unacknowledged,
@@ -256,6 +260,7 @@ impl Counters {
             promise_too_long: self.promise_too_long.load(Relaxed),
             too_fast: self.too_fast.load(Relaxed),
             slow_reader: self.slow_reader.load(Relaxed),
+            held_most: self.held_most.load(Relaxed),
             kicked: self.kicked.load(Relaxed),
             shutdown: self.shutdown.load(Relaxed),
             unacknowledged: self.unacknowledged.load(Relaxed),

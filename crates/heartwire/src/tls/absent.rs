@@ -78,6 +78,10 @@ impl TlsSession {
         match *self {}
     }
 
+    pub(crate) fn held(&self) -> usize {
+        match *self {}
+    }
+
     pub(crate) fn queued(&self) -> usize {
         match *self {}
     }

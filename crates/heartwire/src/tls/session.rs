@@ -176,6 +176,11 @@ impl TlsSession {
         self.outbound.len() - self.written
     }
 
+    /// How many bytes of memory hold ciphertext.
+    pub(crate) fn held(&self) -> usize {
+        self.inbound.capacity() + self.outbound.capacity()
+    }
+
     /// Encrypts the beginning of `plain`, up to [`RECORD_MAX`] bytes, as one record, and writes as much
     /// of it as the socket takes. The rest is kept, and is written first by the next call.
     ///

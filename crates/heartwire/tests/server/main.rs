@@ -20,6 +20,7 @@ mod commands;
 mod endings;
 mod floods;
 mod frames;
+mod held;
 mod limits;
 mod listen;
 mod liveness;

@@ -55,7 +55,7 @@ fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
     for (hello, code) in [
         (hello(), ByeCode::Unauthorized),
         (hello_as("holder", b), ByeCode::NameInUse),
-        (hello_as("nobody's name", a), ByeCode::Protocol),
+        (hello_as("no\tname", a), ByeCode::Protocol),
         (contrary.encode(), ByeCode::Conflict),
     ] {
         let mut peer = Peer::connect(rig.addr());

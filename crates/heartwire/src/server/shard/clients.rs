@@ -82,13 +82,18 @@ impl<H: Handler> Shard<H> {
     }
 
     /// A client has come, and there is no place for it, or no descriptor. Closes a session for it, if there
-    /// is one that has ended, or a client that has waited too long to be let in.
+    /// is one that has ended, or a client that has waited too long to be let in, or to close.
     fn make_room(&mut self, now: Instant) -> bool {
-        if self.state.ending.is_empty() && !self.turn_away_longest_waiting(now, ROOM_AFTER) {
-            return false;
-        }
+        let before = self.state.sessions.len();
+        let has_room = |shard: &Self| shard.state.sessions.len() < before;
         self.take_leave();
-        true
+        if !has_room(self) && self.turn_away_longest_waiting(now, ROOM_AFTER) {
+            self.take_leave();
+        }
+        if !has_room(self) {
+            self.end_longest_lingering();
+        }
+        has_room(self)
     }
 
     /// Lets a client in that this shard accepted, unless too many have come from where it comes from.
@@ -249,8 +254,11 @@ impl<H: Handler> Shard<H> {
         let online = self.state.sessions.iter().filter(|(_, session)| session.online);
         let all: Vec<SessionId> = online.map(|(id, _)| id).collect();
         for id in all {
-            // A slow reader is closed; the others get theirs.
-            let _ = self.state.send(id, data);
+            // A slow reader is closed; the others get theirs, one by one: a copy for each of them at one time
+            // would be much memory.
+            if self.state.send(id, data).is_ok() {
+                self.flush_one(id.slot());
+            }
         }
     }
 

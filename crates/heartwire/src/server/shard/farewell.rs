@@ -94,7 +94,9 @@ impl<H: Handler> Shard<H> {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let bye = farewell(&reason, self.drain).filter(|_| understands_bye(session, &reason));
-        let says_bye = bye.is_some() || matches!(reason, Reason::TurnedAway(_));
+        // Those who are turned away have been told, or never said anything and are told nothing.
+        let says_bye =
+            bye.is_some() || (matches!(reason, Reason::TurnedAway(_)) && session.queued() > 0);
         if let Some(bye) = bye {
             session.queue(&bye);
         }
@@ -120,10 +122,7 @@ impl<H: Handler> Shard<H> {
             self.lingering.retain(|&id| sessions.slot(id).is_some());
         }
         if self.lingering.len() >= LINGERING_MAX {
-            let oldest = self.lingering.pop_front();
-            if let Some(slot) = oldest.and_then(|id| self.state.sessions.slot(id)) {
-                self.end_parting(slot);
-            }
+            self.end_longest_lingering();
         }
         self.lingering.push_back(id);
     }
@@ -151,6 +150,15 @@ impl<H: Handler> Shard<H> {
         false
     }
 
+    /// Closes the socket that has waited longest for its client to close.
+    pub(super) fn end_longest_lingering(&mut self) {
+        while let Some(id) = self.lingering.pop_front() {
+            if let Some(slot) = self.state.sessions.slot(id) {
+                return self.end_parting(slot);
+            }
+        }
+    }
+
     fn end_parting(&mut self, slot: u32) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let acknowledged = session.is_acknowledged();
@@ -176,9 +184,10 @@ impl<H: Handler> Shard<H> {
     /// Closes a session's socket: its place, its descriptor and its slot are free.
     fn close_socket(&mut self, slot: u32, untold: Option<&Reason>) -> Option<Gone> {
         let id = self.state.sessions.id(slot)?;
-        let mut session = self.state.sessions.remove(slot)?;
+        let mut session = self.state.remove(slot)?;
         self.state.wheel.remove(slot);
-        let is_reset = matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader));
+        let is_reset =
+            matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::HeldMost));
         if is_reset || session.queued() > 0 {
             // With a reset, so that a client that was called dead but can still hear us learns of
             // it at once. Else the kernel would go on sending what is queued, to nobody, for
@@ -271,14 +280,16 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Kicked
         | Reason::Shutdown
         | Reason::Unacknowledged
-        | Reason::TurnedAway(_)
         | Reason::TakenOver
         | Reason::Tls(_) => true,
-        // The first three are gone. A client of v0 that broke the protocol is told nothing.
+        // The first three are gone. A client of v0 that broke the protocol is told nothing, and nor is one that
+        // was turned away before it said anything.
         Reason::Reset
         | Reason::Dead(_)
         | Reason::Failed(_)
         | Reason::SlowReader
+        | Reason::HeldMost
+        | Reason::TurnedAway(_)
         | Reason::Protocol(_) => false,
     }
 }

@@ -72,9 +72,8 @@ impl<H: Handler> Shard<H> {
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        session.online = true;
         let peer = session.peer;
-        self.state.pending = self.state.pending.saturating_sub(1);
+        self.state.let_in(slot);
         self.tell(Event::Online { id, peer, agreed });
     }
 
@@ -259,6 +258,7 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         | Reason::Reset
         | Reason::Dead(_)
         | Reason::SlowReader
+        | Reason::HeldMost
         | Reason::Bye(_)
         | Reason::TurnedAway(_)
         | Reason::Tls(_)

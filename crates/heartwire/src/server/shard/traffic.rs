@@ -132,6 +132,7 @@ impl<H: Handler> Shard<H> {
                     if !was_handshaking || len > 0 {
                         self.receive(slot, len, arrival);
                     }
+                    self.state.count_held(slot);
                     if has_more {
                         break;
                     }
@@ -298,17 +299,22 @@ impl<H: Handler> Shard<H> {
     /// Writes what was queued in this turn, each session's bytes together.
     pub(super) fn flush(&mut self) {
         for slot in core::mem::take(&mut self.state.unflushed) {
-            let Some(session) = self.state.sessions.get_mut(slot) else { continue };
-            session.unflushed = false;
-            if session.ending {
-                continue;
-            }
-            let now = clock::now();
-            if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
-                session.fail(error.kind());
-                // What the client said before it went is still there to be read.
-                self.read(slot, true, Arrival::Earlier);
-            }
+            self.flush_one(slot);
         }
+    }
+
+    pub(super) fn flush_one(&mut self, slot: u32) {
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        session.unflushed = false;
+        if session.ending {
+            return;
+        }
+        let now = clock::now();
+        if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
+            session.fail(error.kind());
+            // What the client said before it went is still there to be read.
+            self.read(slot, true, Arrival::Earlier);
+        }
+        self.state.count_held(slot);
     }
 }

@@ -346,9 +346,17 @@ pub(crate) struct ConnectArgs {
     #[arg(long, conflicts_with_all = ["until_eof", "commands", "check_in"])]
     pub(crate) no_input: bool,
 
-    /// Leave when standard input has ended and everything is sent.
+    /// Leave when standard input has ended and the server has acknowledged everything; see
+    /// --close-timeout.
     #[arg(long)]
     pub(crate) until_eof: bool,
+
+    /// Longest time for closing the connection, after a signal too: until the server has acknowledged
+    /// what was sent and has closed its side. A server that acknowledges nothing new for a tenth of
+    /// it, and for 1 s at least, is given up before. Exit code 4 says that it is not known to have
+    /// everything.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub(crate) close_timeout: Duration,
 
     /// How to print changes of state on standard error.
     #[arg(long, value_enum, default_value_t = Format::Text)]

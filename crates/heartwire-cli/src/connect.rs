@@ -32,8 +32,8 @@ use crate::signals::{Hangup, Stop};
 use input::{Input, promising};
 use lines::{line, path_line};
 
-/// After a signal: the second that the client gives its server, and one for printing what came.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// After a signal, when the connection is closed: for printing what came.
+const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
@@ -62,6 +62,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         on_terminal: io::stdout().is_terminal(),
         format: args.format,
         exit: Exit::Success,
+        has_everything: true,
     };
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("events".to_owned());
@@ -81,13 +82,13 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         // All that has come is printed, however long that takes, unless a signal cuts it short.
         let all_printed = async {
-            let exit = end.await?;
+            let ended = end.await?;
             let _ = output.close().await;
-            anyhow::Ok(exit)
+            anyhow::Ok(ended)
         };
         tokio::pin!(all_printed);
         let told_to_leave = tokio::select! {
-            exit = &mut all_printed => return exit,
+            ended = &mut all_printed => return ended.map(|(exit, _)| exit),
             () = stop.signal() => true,
             // There is nothing more to hold a connection for.
             () = output.reader_gone() => true,
@@ -97,12 +98,16 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             }
         };
         client.close();
+        let closed_and_printed = async {
+            client.closed().await;
+            tokio::time::sleep(PRINT_WITHIN).await;
+        };
         tokio::select! {
-            exit = all_printed => {
-                return exit.map(|exit| if told_to_leave { Exit::Success } else { exit });
-            }
+            ended = all_printed => return ended.map(|(exit, has_everything)| {
+                if told_to_leave && has_everything { Exit::Success } else { exit }
+            }),
             () = stop.signal() => say("heartwire: stopped at once by a second signal"),
-            () = tokio::time::sleep(CLOSE_WITHIN), if told_to_leave => say(
+            () = closed_and_printed, if told_to_leave => say(
                 "heartwire: nothing reads the output; leaving without the rest of it",
             ),
         }
@@ -165,6 +170,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         .connect_timeout(args.connect_timeout)
         .retry(retry(args))
         .while_disconnected(while_disconnected)
+        .close_timeout(args.close_timeout)
         .outbound_max(args.queue_max);
     if let Some(within) = args.handshake_timeout {
         config = config.handshake_timeout(within);
@@ -192,9 +198,10 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
 }
 
 fn retry(args: &ConnectArgs) -> Retry {
-    match args.retry {
-        Retry::Backoff(policy) => Retry::Backoff(policy.hint_max(args.hint_max)),
-        other => other,
+    if let Retry::Backoff(policy) = args.retry {
+        Retry::Backoff(policy.hint_max(args.hint_max))
+    } else {
+        args.retry
     }
 }
 
@@ -318,19 +325,27 @@ struct Receiver {
     on_terminal: bool,
     format: Format,
     exit: Exit,
+    /// The last connection, if the client ended with one, was closed with all that was sent acknowledged.
+    has_everything: bool,
 }
 
 impl Receiver {
-    fn run(mut self, mut events: Events) -> Exit {
+    fn run(mut self, mut events: Events) -> (Exit, bool) {
         while let Some(event) = events.recv_blocking() {
             if let Event::Data(data) = event {
                 self.handle_data(data);
                 continue;
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
+            if let Event::Offline { reason, .. } = &event {
+                self.has_everything = *reason == Reason::Shutdown;
+            } else if matches!(event, Event::Waiting { .. }) {
+                // It was to go on after that one.
+                self.has_everything = true;
+            }
             say(line(&event).render(SystemTime::now(), self.format));
         }
-        self.exit
+        (self.exit, self.has_everything)
     }
 
     fn handle_data(&mut self, mut data: Vec<u8>) {

@@ -48,8 +48,9 @@ use crate::clock;
 ///
 /// The client ends when [`close`](Self::close) is called or the last handle is dropped: on its own thread it
 /// writes what was accepted, closes the connection and emits [`Event::Closed`], for which it gives the
-/// server a second. Neither waits for that. A program that leaves right afterwards cuts it short; to be sure
-/// that everything was written, take [`Events`] to their end, or [`flush`](Self::flush) before.
+/// server [`ClientConfig::close_timeout`]. Neither waits for that. A program that leaves right afterwards cuts
+/// it short; to be sure that everything has arrived, take [`Events`] to their end: the last
+/// [`Offline`](Event::Offline) says so with [`Reason::Shutdown`](crate::Reason::Shutdown).
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: client::Client,

@@ -82,7 +82,9 @@ impl Reason {
         match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Self::Reset,
+            | io::ErrorKind::BrokenPipe
+            // A connection that there was, and is not there any more.
+            | io::ErrorKind::NotConnected => Self::Reset,
             // The kernel reports these on an established connection only when it gives up on it.
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable

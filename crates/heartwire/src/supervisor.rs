@@ -190,7 +190,7 @@ impl Supervisor {
     }
 
     /// Closes every connection and adds no more. Each writes what was accepted, and takes its leave, for which
-    /// it gives its server a second; what then is not over `within` the given time is cut off. Returns the
+    /// it gives its server [`ClientConfig::close_timeout`]; what then is not over `within` the given time is cut off. Returns the
     /// names of those, which have had no [`Event::Closed`]; nothing else is left behind.
     ///
     /// [`Events`] that are not taken meanwhile do not hold it up. If this is dropped before it is ready, the

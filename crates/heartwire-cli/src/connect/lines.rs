@@ -30,7 +30,7 @@ pub(super) fn line(event: &Event) -> Line {
             text: "the server says that this client beats far more often than agreed".to_owned(),
             fields: json!({}),
         },
-        Event::Offline { peer, reason, unsent, beats, farewell, .. } => {
+        Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell, .. } => {
             let farewell = farewell.as_deref();
             let fields = json!({
                 "peer": peer.to_string(),
@@ -38,13 +38,20 @@ pub(super) fn line(event: &Event) -> Line {
                 "detail": reason.to_string(),
                 "violation": violation(*reason),
                 "unsent": unsent,
+                "unacknowledged": unacknowledged,
                 "beats": beats,
                 "farewell": farewell.map(farewell_fields),
             });
             let said = farewell.map(describe_farewell).unwrap_or_default();
+            let open = match unacknowledged {
+                0 => String::new(),
+                bytes => format!(", {bytes} bytes not acknowledged"),
+            };
             Line {
                 event: "offline",
-                text: format!("{peer} {reason}{said}; {beats} beats, {unsent} messages not sent"),
+                text: format!(
+                    "{peer} {reason}{said}; {beats} beats, {unsent} messages not sent{open}"
+                ),
                 fields: if let Reason::Dead(verdict) = reason {
                     with(fields, verdict_fields(verdict))
                 } else {

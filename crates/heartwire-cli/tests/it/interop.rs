@@ -195,7 +195,7 @@ const OF_CONNECT: &[(&str, &str)] = &[
     ("starting", "target policy"),
     ("connecting", "attempt"),
     ("online", "peer kernel wire"),
-    ("offline", "peer reason detail violation unsent beats farewell"),
+    ("offline", "peer reason detail violation unsent unacknowledged beats farewell"),
     ("failed", "error violation retryable"),
     ("waiting", "wait_ms attempt"),
     ("stalled", "gap_ms"),

@@ -93,7 +93,7 @@ fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
             assert_eq!(server.process.exit_code(), Some(0));
             assert!(start.elapsed() >= ms(1000), "it did not wait for --drain");
             let events = server.events.all_events();
-            assert_eq!(ends(&events), ["shutdown"]);
+            assert_eq!(ends(&events), ["unacknowledged"]);
             assert_eq!(events.last().unwrap().name(), "stopped");
         }),
         ("a second signal is obeyed at once", || {

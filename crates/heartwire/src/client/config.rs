@@ -46,6 +46,7 @@ pub struct ClientConfig {
     pub(super) offer: Option<Offer>,
     pub(super) tls: Option<SharedClientTls>,
     pub(super) progress: Option<Duration>,
+    pub(super) close_timeout: Duration,
     pub(super) retry: Retry,
     pub(super) retry_rejected: Option<Duration>,
     pub(super) while_disconnected: WhileDisconnected,
@@ -58,6 +59,10 @@ impl ClientConfig {
     /// Default for [`outbound_max`](Self::outbound_max): 256 KiB, chosen so that four bodies of the
     /// longest default length fit, and a thousand clients in one process hold 256 MiB at most.
     pub const OUTBOUND_MAX: usize = 256 * 1024;
+
+    /// Default for [`close_timeout`](Self::close_timeout): 30 s, in which 256 KiB pass through a line of
+    /// 70 kbit/s.
+    pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// A configuration with every default, for the server at `target`: a `host:port`, where the
     /// host is a name or an address (IPv6 in brackets, with the zone of a link-local one, such as
@@ -79,6 +84,7 @@ impl ClientConfig {
             offer: None,
             tls: None,
             progress: None,
+            close_timeout: Self::CLOSE_TIMEOUT,
             retry: Retry::default(),
             retry_rejected: None,
             while_disconnected: WhileDisconnected::default(),
@@ -205,6 +211,20 @@ impl ClientConfig {
     /// failures over slow or distant links: leave room for one lost packet, 1 s and more.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long closing may take, from [`close`](super::Client::close) on: until the server has acknowledged
+    /// all that was accepted before, and has closed its side. Default
+    /// [`CLOSE_TIMEOUT`](Self::CLOSE_TIMEOUT); any time will do.
+    ///
+    /// All of it is used only while the server acknowledges more and more. A server that acknowledges
+    /// nothing new for a tenth of it, and for 1 s at least, is given up before; and one that has
+    /// acknowledged everything, and does not close, is waited for for 1 s. If the server is not known to
+    /// have everything, the end is [`Unacknowledged`](crate::Reason::Unacknowledged). What was written may
+    /// still arrive then.
+    pub fn close_timeout(mut self, within: Duration) -> Self {
+        self.close_timeout = within;
         self
     }
 

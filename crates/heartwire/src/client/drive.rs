@@ -1,5 +1,6 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
 
+mod closing;
 mod ending;
 mod hearing;
 
@@ -37,6 +38,9 @@ pub(super) struct Driver<'a, 'b> {
     connection: Connection,
     link: DriverLink<'b>,
     progress: Option<Duration>,
+    close_timeout: Duration,
+    /// How many of the last bytes only say that nothing more comes.
+    end_len: usize,
     made_at: Instant,
     online_at: Option<Instant>,
     /// What the server said when it took its leave.
@@ -92,6 +96,8 @@ impl<'a, 'b> Driver<'a, 'b> {
             connection: Connection::new(config.settings(), now),
             link,
             progress: config.progress,
+            close_timeout: config.close_timeout,
+            end_len: 0,
             made_at: now,
             online_at: None,
             farewell: None,

@@ -58,12 +58,17 @@ pub enum Event {
         /// The address it was made to.
         peer: SocketAddr,
         /// Why it ended. A dead server is [`Reason::Dead`] with the verdict; the end of a client
-        /// by its owner is [`Reason::Shutdown`].
+        /// by its owner is [`Reason::Shutdown`] if the server's system has acknowledged everything, and
+        /// [`Reason::Unacknowledged`] or what the socket said if it has not.
         reason: Reason,
         /// Messages that were accepted, were not written whole, and never will be. While
         /// [`Queue`](super::WhileDisconnected::Queue) is chosen, it is the one whose writing had
-        /// begun, if any. What was written is not known to have arrived.
+        /// begun, if any. What was written is not known to have arrived; see `unacknowledged`.
         unsent: usize,
+        /// Bytes that were written and that the server's system had not acknowledged. All that was written
+        /// counts: heads, beats, and what TLS adds. 0 where the system cannot tell (only Linux can). What was
+        /// acknowledged need not have been read by the server program.
+        unacknowledged: usize,
         /// Beats that came from the server on this connection.
         beats: u64,
         /// What the server said in taking its leave, on wire v1. It can be there with another reason than
@@ -131,7 +136,7 @@ impl fmt::Display for Event {
             Self::Stalled(stall) => {
                 write!(f, "this process stood still for {:.3} s", stall.gap.as_secs_f64())
             }
-            Self::Offline { peer, reason, unsent, beats, farewell } => {
+            Self::Offline { peer, reason, unsent, beats, farewell, .. } => {
                 write!(f, "offline from {peer}: {reason}")?;
                 if let Some(farewell) = farewell {
                     write!(f, "{}", Detail(&farewell.detail))?;

@@ -66,8 +66,8 @@ use crate::clock;
 /// A handle to a running client, for sending and for ending it. Clones share one client.
 ///
 /// The client ends when [`close`](Self::close) is called or the last handle is dropped. It then
-/// writes what was accepted, closes the connection and emits [`Event::Closed`]; it gives the server
-/// a second for all of that.
+/// writes what was accepted, closes the connection, waits until the server has acknowledged everything, and
+/// emits [`Event::Closed`]. [`ClientConfig::close_timeout`] says how long it gives the server for all of that.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -268,6 +268,12 @@ impl Client {
     #[must_use]
     pub fn path(&self) -> Option<Path> {
         self.shared.wishes.path()
+    }
+
+    /// Waits until the client has ended: its connection is closed, and what that came to is among the events.
+    /// It does not end the client; [`close`](Self::close) does.
+    pub async fn closed(&self) {
+        self.shared.messages.closed().await;
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not

@@ -67,6 +67,10 @@ impl Outbox {
         self.frames.is_empty()
     }
 
+    pub(super) fn has_message(&self) -> bool {
+        self.frames.iter().any(Frame::is_message)
+    }
+
     /// Whether it takes another message. The rest stays in the queue.
     pub(super) fn has_room(&self) -> bool {
         self.frames.len() < BATCH

@@ -70,6 +70,8 @@ impl Task {
         self.gate.set(Link::Closed);
         // Whoever waits for room gets it from here, and then finds the gate closed.
         self.drop_messages();
+        // Whoever waits for the end has it.
+        self.messages.close();
         outlet.finish(Event::Closed);
     }
 
@@ -87,9 +89,9 @@ impl Task {
             match dialled {
                 Ok(dialled) => {
                     let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
-                    let Kept { reason, hint, was_online } =
+                    let Kept { goes_on, hint, was_online } =
                         self.keep_in_span(dialled, outlet).await;
-                    if reason == Reason::Shutdown || self.is_final(hint) {
+                    if !goes_on {
                         return;
                     }
                     let window = self.window(hint);
@@ -149,6 +151,7 @@ impl Task {
             Driver::new(transport, &said, &self.config, link, &mut self.outbox, outlet);
         let end = driver.run(&mut self.messages, &mut self.closing).await;
         let was_online = driver.is_online();
+        let is_leaving = matches!(end, End::Closing);
         let reason = match end {
             End::Lost(reason) => {
                 self.gate.set(Link::Down);
@@ -167,12 +170,12 @@ impl Task {
             }
             End::Closing => {
                 self.gate.set(Link::Closed);
-                driver.close(&mut self.messages).await;
-                Reason::Shutdown
+                driver.close(&mut self.messages).await
             }
         };
         let has_worked = was_online && driver.has_heard() && !matches!(reason, Reason::Dead(_));
         let beats = driver.beats();
+        let unacknowledged = driver.unacknowledged();
         let farewell = driver.take_farewell();
         let hint = farewell.as_ref().map(|farewell| farewell.retry);
         drop(driver);
@@ -182,10 +185,18 @@ impl Task {
             self.dialler.handle_failed(peer);
         }
         self.wishes.set_path(None);
-        let unsent = self.settle_messages(reason, hint);
+        let goes_on = !is_leaving && !self.is_final(hint);
+        let unsent = self.settle_messages(goes_on);
         if was_online {
             let farewell = farewell.map(Box::new);
-            outlet.push_news(Event::Offline { peer, reason, unsent, beats, farewell });
+            outlet.push_news(Event::Offline {
+                peer,
+                reason,
+                unsent,
+                unacknowledged,
+                beats,
+                farewell,
+            });
         } else if reason != Reason::Shutdown {
             let error = match (reason, farewell) {
                 (Reason::Bye(code), Some(Farewell { retry, detail, .. })) => {
@@ -199,12 +210,12 @@ impl Task {
             };
             outlet.push_news(Event::Failed { error });
         }
-        Kept { reason, hint, was_online }
+        Kept { goes_on, hint, was_online }
     }
 
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
-    fn settle_messages(&mut self, reason: Reason, hint: Option<RetryHint>) -> usize {
-        let goes_on = self.backoff.is_some() && reason != Reason::Shutdown && !self.is_final(hint);
+    fn settle_messages(&mut self, goes_on: bool) -> usize {
+        let goes_on = goes_on && self.backoff.is_some();
         match self.config.while_disconnected {
             WhileDisconnected::Queue if goes_on => self.outbox.handle_end(),
             WhileDisconnected::Queue | WhileDisconnected::Refuse => {
@@ -229,7 +240,8 @@ impl Task {
 
 /// What became of a connection.
 struct Kept {
-    reason: Reason,
+    /// Neither end has said that this was the last one.
+    goes_on: bool,
     /// What the server said about coming back, if it took its leave.
     hint: Option<RetryHint>,
     was_online: bool,

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice, Read, Write};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::tls::{READ_LEN_MIN, RECORD_MAX, Received, TlsError, TlsSession};
+use crate::tls::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received, TlsError, TlsSession};
 
 /// What a connection is made of. Nothing in here waits, but where it says so.
 #[derive(Debug)]
@@ -109,12 +109,22 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Nothing more will be written. Says so in the way of TLS.
-    pub(super) fn close(&mut self) -> io::Result<()> {
+    /// Nothing more will be written. Says so in the way of TLS, and returns how many bytes that takes; none
+    /// the next time.
+    pub(super) fn close(&mut self) -> io::Result<usize> {
+        let queued = |tls: &Option<Box<TlsSession>>| tls.as_deref().map_or(0, TlsSession::queued);
+        let before = queued(&self.tls);
         if let Some(tls) = &mut self.tls {
             tls.close();
         }
-        self.flush()
+        let len = queued(&self.tls).saturating_sub(before);
+        self.flush()?;
+        Ok(len)
+    }
+
+    /// What comes on top of whatever is written at a time.
+    pub(super) const fn overhead(&self) -> usize {
+        if self.tls.is_some() { RECORD_OVERHEAD } else { 0 }
     }
 
     pub(super) const fn stream(&self) -> &TcpStream {

@@ -1,11 +1,12 @@
 //! Every way in which a connection, or a client, ends.
 
 use std::net::Shutdown;
+use std::time::Instant;
 
 use heartwire::client::{Event, Retry, SendError};
 use heartwire::{Caps, Reason, Violation};
 
-use super::rig::{Rig, Server, data_frame, fixed, limit, ms};
+use super::rig::{GIVE_UP, Rig, Server, data_frame, fixed, idle, limit, ms};
 
 #[test]
 fn a_server_that_closes_is_connected_to_again() {
@@ -155,8 +156,74 @@ fn closing_does_not_wait_for_a_server_that_never_reads() {
     }
     rig.client().close();
     let offline = rig.expect_offline();
-    assert_eq!(offline.reason, Reason::Shutdown);
-    assert!(offline.unsent > 0);
+    assert_eq!(offline.reason, Reason::Unacknowledged);
+    assert!(offline.unsent > 0 && offline.unacknowledged > 0);
+    rig.expect_closed();
+}
+
+/// The kernel has taken all of it, and the server's has not.
+#[test]
+fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
+    let server = Server::narrow();
+    let config = server.config().policy(idle()).outbound_max(1 << 20).close_timeout(ms(1_500));
+    let mut rig = Rig::start(config);
+    rig.expect_connecting(1);
+    let _peer = server.accept();
+    rig.expect_online();
+    rig.send(&[1; 60_000]);
+    let closed_at = Instant::now();
+    rig.client().close();
+    let offline = rig.expect_offline();
+    assert_eq!(offline.reason, Reason::Unacknowledged);
+    // It has taken some: then that time began anew.
+    assert!(closed_at.elapsed() >= ms(1_000), "{:?}", closed_at.elapsed());
+    assert!((1..60_008).contains(&offline.unacknowledged), "{}", offline.unacknowledged);
+    rig.expect_closed();
+}
+
+#[test]
+fn a_server_that_beats_while_it_reads_slowly_gets_everything_before_a_close_is_clean() {
+    let server = Server::narrow();
+    let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(GIVE_UP);
+    let mut rig = Rig::start(config);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    for number in 0..50 {
+        rig.send(&[number; 60_000]);
+    }
+    rig.client().close();
+    peer.expect_beat();
+    for number in 0..50 {
+        // Each of these would be answered with a reset by a socket that is closed.
+        peer.write(&[0; 8]);
+        peer.expect_data(&[number; 60_000]);
+    }
+    peer.write(&[0; 8]);
+    peer.expect_end();
+    drop(peer);
+    let offline = rig.expect_offline();
+    assert_eq!((offline.reason, offline.unsent), (Reason::Shutdown, 0));
+    assert_eq!(offline.unacknowledged, 0);
+    rig.expect_closed();
+}
+
+#[test]
+fn a_server_that_resets_a_close_has_not_everything() {
+    let server = Server::narrow();
+    let config = server.config().policy(idle()).outbound_max(1 << 20);
+    let mut rig = Rig::start(config);
+    rig.expect_connecting(1);
+    let mut peer = server.accept();
+    rig.expect_online();
+    rig.send(&[1; 60_000]);
+    rig.client().close();
+    peer.expect_beat();
+    peer.read(1);
+    peer.reset();
+    let offline = rig.expect_offline();
+    assert_eq!(offline.reason, Reason::Reset);
+    assert!(offline.unacknowledged > 0);
     rig.expect_closed();
 }
 

@@ -53,6 +53,7 @@ pub(crate) struct Rig {
 pub(crate) struct Offline {
     pub(crate) reason: Reason,
     pub(crate) unsent: usize,
+    pub(crate) unacknowledged: usize,
     pub(crate) beats: u64,
 }
 
@@ -139,7 +140,9 @@ impl Rig {
     #[track_caller]
     pub(crate) fn expect_offline(&mut self) -> Offline {
         match self.next_but_stalls() {
-            Event::Offline { reason, unsent, beats, .. } => Offline { reason, unsent, beats },
+            Event::Offline { reason, unsent, unacknowledged, beats, .. } => {
+                Offline { reason, unsent, unacknowledged, beats }
+            }
             other => panic!("expected to be offline: {other}"),
         }
     }
@@ -185,6 +188,13 @@ impl Server {
         // Accepting honours it too, on Linux.
         SockRef::from(&listener).set_read_timeout(Some(GIVE_UP)).unwrap();
         Self { listener }
+    }
+
+    /// A server whose kernel takes in little before its program reads.
+    pub(crate) fn narrow() -> Self {
+        let server = Self::new();
+        SockRef::from(&server.listener).set_recv_buffer_size(4096).unwrap();
+        server
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

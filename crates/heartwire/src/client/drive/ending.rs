@@ -10,15 +10,15 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::consume_budget;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::debug;
 
+use super::closing::{Closing, LINGER, Step};
 use super::{Driver, Inbox, Message};
-use crate::{Reason, clock};
+use crate::{Reason, clock, sys};
 
-/// What a server gets to take the last messages and to close its side: a round trip on any path,
-/// with one lost packet.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
+/// How often to look at what the server has acknowledged: nothing else tells.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
 const LAST_READS_MAX: usize = 1024;
@@ -77,7 +77,7 @@ impl Driver<'_, '_> {
         self.outlet.keep_data(false);
     }
 
-    /// Takes leave of a server that broke the protocol, and says how, within [`CLOSING_MAX`]. What waits to
+    /// Takes leave of a server that broke the protocol, and says how, within [`LINGER`]. What waits to
     /// be written stays. Without a WELCOME nothing may be said.
     pub(in crate::client) async fn say_why(&mut self, violation: Violation) {
         if self.connection.contract().is_none() {
@@ -88,7 +88,7 @@ impl Driver<'_, '_> {
         let detail = violation.to_string();
         self.outbox.hold();
         self.outbox.push_control(Bye::new(code, Retry::AtWill).detail(&detail).encode());
-        let said = timeout(CLOSING_MAX, async {
+        let said = timeout(LINGER, async {
             while self.has_unwritten() {
                 self.write_some().await?;
             }
@@ -98,29 +98,82 @@ impl Driver<'_, '_> {
         debug!(in_time = said.is_ok(), %violation, "said why");
     }
 
-    /// Writes what was accepted and closes the connection, within [`CLOSING_MAX`].
-    pub(in crate::client) async fn close(&mut self, messages: &mut UnboundedReceiver<Message>) {
-        let closed = timeout(CLOSING_MAX, self.flush_and_close(messages)).await;
-        debug!(in_time = closed.is_ok(), "closed");
+    /// Writes what was accepted, closes the connection, and waits until the server has everything, within
+    /// the time that the application gave for it. Returns how that ended: [`Reason::Shutdown`] if the server
+    /// has everything.
+    pub(in crate::client) async fn close(
+        &mut self,
+        messages: &mut UnboundedReceiver<Message>,
+    ) -> Reason {
+        // Before the server has answered, nothing of the application's is on its way.
+        let is_online = self.is_online();
+        let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
+        let mut closing = Closing::new(clock::now(), within);
+        let mut bye_len = 0;
+        let closed = self.flush_and_close(messages, &mut closing, &mut bye_len).await;
+        debug!(?closed, "closed");
+        self.end_len = closing.end_len;
+        match closed {
+            Ok(Step::Done | Step::Wait) => Reason::Shutdown,
+            _ if !is_online => Reason::Shutdown,
+            Ok(Step::GiveUp) => Reason::Unacknowledged,
+            // A server that closed as well, and has not read the BYE to the end.
+            Err(_) if !self.outbox.has_message() && self.unacknowledged() <= bye_len => {
+                Reason::Shutdown
+            }
+            Err(error) => self.reason_of(&error, clock::now()),
+        }
     }
 
     async fn flush_and_close(
         &mut self,
         messages: &mut UnboundedReceiver<Message>,
-    ) -> io::Result<()> {
-        let mut said_bye = false;
+        closing: &mut Closing,
+        bye_len: &mut usize,
+    ) -> io::Result<Step> {
         loop {
+            consume_budget().await;
             self.take(messages);
-            if self.outbox.is_empty() && !said_bye && self.connection.spoken() == Spoken::V1 {
-                said_bye = true;
-                self.outbox.push_control(Bye::new(ByeCode::Done, Retry::AtWill).encode());
+            let is_v1 = self.connection.spoken() == Spoken::V1;
+            if self.outbox.is_empty() && *bye_len == 0 && is_v1 {
+                let bye = Bye::new(ByeCode::Done, Retry::AtWill).encode();
+                *bye_len = bye.len() + self.transport.overhead();
+                self.outbox.push_control(bye);
             }
-            if !self.has_unwritten() {
-                break;
+            let is_all_taken = self.outbox.is_empty();
+            let took = self.outbox.write(&mut self.transport)? > 0;
+            if closing.said_all_at.is_none() && !self.has_unwritten() {
+                if !is_all_taken {
+                    // There may be more messages than are written at a time, and the BYE comes then.
+                    continue;
+                }
+                closing.end_len += self.transport.close()?;
+                if !self.has_unwritten() {
+                    closing.said_all_at = Some(clock::now());
+                    SockRef::from(self.transport.stream()).shutdown(Shutdown::Write)?;
+                }
             }
-            self.write_some().await?;
+            let stream = self.transport.stream();
+            let step = closing.judge(clock::now(), took, sys::unacknowledged(stream));
+            if step != Step::Wait {
+                return Ok(step);
+            }
+            tokio::select! {
+                writable = stream.writable(), if self.has_unwritten() => writable?,
+                // A server that is itself stuck in a write reads nothing until that has gone through.
+                ended = discard(stream, &mut self.inbox), if !closing.server_closed => {
+                    ended?;
+                    closing.server_closed = true;
+                }
+                () = sleep(LOOK_EVERY) => {}
+            }
         }
-        self.hang_up().await
+    }
+
+    /// How many bytes the server has not acknowledged, but for those that only say that nothing more comes.
+    pub(in crate::client) fn unacknowledged(&self) -> usize {
+        let all = sys::unacknowledged(self.transport.stream()).unwrap_or_default();
+        all.saturating_sub(self.end_len)
     }
 
     /// Writes what the kernel takes, and waits until it takes more if that was not all.

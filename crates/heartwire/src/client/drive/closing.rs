@@ -1,0 +1,84 @@
+//! How far a client has come with closing its connection, and when that has taken too long.
+
+use core::time::Duration;
+
+use heartwire_core::Instant;
+
+/// How long a server that has acknowledged everything has for closing its side: a round trip on any path,
+/// with one lost packet. A socket that is closed earlier answers the server's next beat with a reset, and
+/// the server may lose what it has not read.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+/// The part of the whole time after which a server that acknowledges nothing is given up.
+const STALLS: u32 = 10;
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Wait,
+    /// The server has everything.
+    Done,
+    /// The time is over, and the server is not known to have everything.
+    GiveUp,
+}
+
+/// A close that is under way. Nothing in here waits or reads a clock.
+#[derive(Debug)]
+pub(super) struct Closing {
+    until: Instant,
+    stall_max: Duration,
+    /// When the kernel last took bytes, or the server last acknowledged some.
+    moved_at: Instant,
+    /// Bytes that the server had not acknowledged when last looked at.
+    left: Option<usize>,
+    /// When the sending half was closed, behind the last byte.
+    pub(super) said_all_at: Option<Instant>,
+    /// How many of the last bytes only say that nothing more comes: TLS's goodbye, and the end itself.
+    pub(super) end_len: usize,
+    /// The server has closed its side: nothing more comes from it.
+    pub(super) server_closed: bool,
+}
+
+impl Closing {
+    pub(super) fn new(now: Instant, within: Duration) -> Self {
+        Self {
+            until: now.saturating_add(within),
+            stall_max: (within / STALLS).max(LINGER),
+            moved_at: now,
+            left: None,
+            said_all_at: None,
+            end_len: 1,
+            server_closed: false,
+        }
+    }
+
+    /// As of `now`: the kernel `took` bytes since the last look, and so many are not acknowledged, if the
+    /// system can tell.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        took: bool,
+        unacknowledged: Option<usize>,
+    ) -> Step {
+        let before = core::mem::replace(&mut self.left, unacknowledged);
+        if took || unacknowledged.zip(before).is_some_and(|(now, before)| now < before) {
+            self.moved_at = now;
+        }
+        if let Some(said_all_at) = self.said_all_at.filter(|_| self.has_all(unacknowledged)) {
+            let since = said_all_at.max(self.moved_at);
+            let has_lingered = now.saturating_since(since) >= LINGER || now >= self.until;
+            return if self.server_closed || has_lingered { Step::Done } else { Step::Wait };
+        }
+        let stalled = now.saturating_since(self.moved_at);
+        if now >= self.until || stalled >= self.stall_max { Step::GiveUp } else { Step::Wait }
+    }
+
+    /// Whether the server has all that was said. Where the system cannot tell, its own end says so.
+    pub(super) fn has_all(&self, unacknowledged: Option<usize>) -> bool {
+        let acknowledged = unacknowledged.map(|bytes| bytes <= self.end_len);
+        self.said_all_at.is_some() && acknowledged.unwrap_or(self.server_closed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -197,8 +197,8 @@ impl Connection {
         let unread_since = self.liveness.last_heard();
         self.liveness.handle_heard(latest);
         if let Some(dialogue) = &mut self.dialogue {
-            dialogue.unread_since = unread_since;
-            dialogue.arrived_at = earliest.saturating_add(latest.saturating_since(earliest) / 2);
+            let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
+            dialogue.handle_heard(unread_since, about);
         }
     }
 

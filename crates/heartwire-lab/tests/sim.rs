@@ -103,6 +103,7 @@ is_found_out! {
     who_judges_early: JudgesEarly on Client, Server;
     who_judges_unheard_early: JudgesUnheardEarly on Client, Server;
     who_judges_late: JudgesLate on Client, Server;
+    who_never_judges_unheard: NeverJudgesUnheard on Client, Server;
     who_never_judges: NeverJudges on Client, Server;
     who_judges_before_reading: JudgesBeforeReading on Client, Server;
     who_waits_for_writes: WaitsForWrites on Client, Server;

@@ -61,6 +61,21 @@ pub(crate) fn suspended() -> Duration {
     now_and_suspended().1
 }
 
+/// The length of a jiffy, in which the kernel counts when data came: the resolution of its coarse
+/// clocks. 10 ms, the longest there is on Linux (`CONFIG_HZ` 100), where that cannot be read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn jiffy() -> Duration {
+    let jiffy = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
+    let nanos = u64::try_from(jiffy.tv_nsec).ok().filter(|_| jiffy.tv_sec == 0);
+    nanos.map_or(Duration::from_millis(10), Duration::from_nanos)
+}
+
+/// No system but Linux counts in jiffies.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn jiffy() -> Duration {
+    Duration::ZERO
+}
+
 /// Suspends of the machine that a test makes up, for what runs on its own thread.
 #[cfg(test)]
 pub(crate) mod pretended {
@@ -78,19 +93,4 @@ pub(crate) mod pretended {
     pub(super) fn suspended() -> Duration {
         SUSPENDED.get()
     }
-}
-
-/// The length of a jiffy, in which the kernel counts when data came: the resolution of its coarse
-/// clocks. 10 ms, the longest there is on Linux (`CONFIG_HZ` 100), where that cannot be read.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn jiffy() -> Duration {
-    let jiffy = rustix::time::clock_getres(rustix::time::ClockId::MonotonicCoarse);
-    let nanos = u64::try_from(jiffy.tv_nsec).ok().filter(|_| jiffy.tv_sec == 0);
-    nanos.map_or(Duration::from_millis(10), Duration::from_nanos)
-}
-
-/// No system but Linux counts in jiffies.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn jiffy() -> Duration {
-    Duration::ZERO
 }

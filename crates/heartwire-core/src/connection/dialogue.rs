@@ -52,9 +52,9 @@ pub(super) struct Dialogue {
     /// What this client said it can do, and wants.
     offer: Option<Offer>,
     /// When the last of the bytes that are being handled arrived, as nearly as is known.
-    pub(super) arrived_at: Instant,
+    arrived_at: Instant,
     /// The first of them arrived no earlier than this.
-    pub(super) unread_since: Instant,
+    unread_since: Instant,
     started: Instant,
     contract: Option<Contract>,
     nonce: u64,
@@ -63,6 +63,8 @@ pub(super) struct Dialogue {
     rtt: Option<Duration>,
     /// When the peer last heard us, in its own view.
     heard_by_peer_at: Instant,
+    /// The same before the bytes that are being handled.
+    heard_by_peer_before: Instant,
     /// How long it had not heard us at its last beat.
     peer_silence: Duration,
     /// What our last beat promised, in milliseconds.
@@ -94,6 +96,7 @@ impl Dialogue {
             heard_nonce_at: now,
             rtt: None,
             heard_by_peer_at: now,
+            heard_by_peer_before: now,
             peer_silence: Duration::ZERO,
             promised_ms: 0,
             told_news: false,
@@ -114,7 +117,7 @@ impl Dialogue {
     /// The policy of this end under a contract.
     pub(super) fn begin(&mut self, contract: Contract, now: Instant) -> Policy {
         self.contract = Some(contract);
-        self.heard_by_peer_at = now;
+        self.heard_by_peer_not_before(now);
         self.credited_at = now;
         let policy = contract.policy(self.side);
         self.promised_ms = policy.beat().map_or(0, millis);
@@ -180,7 +183,7 @@ impl Dialogue {
         let promise_ms = policy.beat().map_or(0, millis);
         if promise_ms < self.promised_ms {
             // Until now it had no reason to expect us so soon.
-            self.heard_by_peer_at = self.heard_by_peer_at.max(now);
+            self.heard_by_peer_not_before(now);
         }
         self.told_news = self.health_changed || promise_ms != self.promised_ms;
         self.promised_ms = promise_ms;
@@ -195,6 +198,14 @@ impl Dialogue {
             health: self.health,
             too_fast: self.credit < 0,
         }
+    }
+
+    /// Bytes of the peer were read, of which the first arrived no earlier than `unread_since` and the last
+    /// at `arrived_at`, as nearly as is known. What they say comes now.
+    pub(super) const fn handle_heard(&mut self, unread_since: Instant, arrived_at: Instant) {
+        self.unread_since = unread_since;
+        self.arrived_at = arrived_at;
+        self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
     /// When a frame arrived, the last byte having come at `latest` at the latest. Bytes may have waited
@@ -224,8 +235,10 @@ impl Dialogue {
         if let Some(arrived_at) = arrival.about {
             self.measure(beat, arrived_at);
         }
+        // Of beats that are read together only the last is known to have come by then: those before it
+        // are older than they look, and what the peer has heard never goes back.
         let heard_by_peer_at = arrival.latest.saturating_sub(beat.silence());
-        self.heard_by_peer_at = self.heard_by_peer_at.max(heard_by_peer_at);
+        self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
         self.peer_silence = beat.silence();
         self.peer_late = Duration::from_millis(u64::from(beat.late_ms));
         self.peer_health = beat.health;
@@ -291,7 +304,13 @@ impl Dialogue {
 
     pub(super) fn handle_stall(&mut self, resumed_at: Instant) {
         // We said nothing meanwhile.
-        self.heard_by_peer_at = self.heard_by_peer_at.max(resumed_at);
+        self.heard_by_peer_not_before(resumed_at);
+    }
+
+    /// Nothing that the peer did not hear before `at` is held against the way to it.
+    fn heard_by_peer_not_before(&mut self, at: Instant) {
+        self.heard_by_peer_at = self.heard_by_peer_at.max(at);
+        self.heard_by_peer_before = self.heard_by_peer_before.max(at);
     }
 
     /// When the peer has not heard us for so long that the way there must be cut. It says so with its

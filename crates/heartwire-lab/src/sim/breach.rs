@@ -17,6 +17,9 @@ pub enum Invariant {
     ReadFirst,
     /// A verdict has come a limit and a tick after the last byte reached the end.
     AlwaysByTheBound,
+    /// A peer that does not hear the end, by its own beats, is called dead both limits and a tick after
+    /// it last did.
+    UnheardByTheBound,
     /// There is one verdict, and one farewell.
     NeverTwice,
     /// Nothing follows the farewell.
@@ -43,10 +46,11 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
+        Self::UnheardByTheBound,
         Self::NeverTwice,
         Self::NothingAfterOffline,
         Self::NoEchoLoop,
@@ -67,6 +71,7 @@ impl Invariant {
             Self::NeverEarly => "never-early",
             Self::ReadFirst => "read-first",
             Self::AlwaysByTheBound => "always-by-the-bound",
+            Self::UnheardByTheBound => "unheard-by-the-bound",
             Self::NeverTwice => "never-twice",
             Self::NothingAfterOffline => "nothing-after-offline",
             Self::NoEchoLoop => "no-echo-loop",

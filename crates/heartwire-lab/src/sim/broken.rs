@@ -12,6 +12,8 @@ pub enum Broken {
     JudgesUnheardEarly,
     /// It calls a peer dead a tenth, and a tick, after it should have.
     JudgesLate,
+    /// It never gives the verdict that the peer does not hear it.
+    NeverJudgesUnheard,
     /// It lets every deadline pass.
     NeverJudges,
     /// It looks at its deadlines before it reads.
@@ -64,10 +66,11 @@ pub enum Broken {
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
+        Self::NeverJudgesUnheard,
         Self::NeverJudges,
         Self::JudgesBeforeReading,
         Self::WaitsForWrites,
@@ -111,6 +114,7 @@ impl Broken {
             | Self::TakesStallsForLife
             | Self::HearsItself
             | Self::StampsWhenFound => Invariant::AlwaysByTheBound,
+            Self::NeverJudgesUnheard => Invariant::UnheardByTheBound,
             Self::JudgesBeforeReading | Self::TakesSlownessForDeath => Invariant::ReadFirst,
             Self::TellsTwice => Invariant::NeverTwice,
             Self::TellsWrongFigures => Invariant::TrueFigures,

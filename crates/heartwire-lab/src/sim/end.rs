@@ -4,6 +4,7 @@ mod incoming;
 mod outgoing;
 
 use core::fmt;
+use core::time::Duration;
 
 use heartwire_core::plan::Mechanism;
 use heartwire_core::v1::ByeCode;
@@ -19,6 +20,7 @@ use super::outbox::Outbox;
 use super::queue::HostId;
 use super::terms::{InForce, Terms};
 use super::time::WorldTime;
+use super::unheard::Unheard;
 
 /// Bytes read at one go.
 pub(super) const READ_MAX: u64 = 4 * 1024;
@@ -78,6 +80,9 @@ pub(super) struct Holder {
     pub(super) ledger: Ledger,
     /// When bytes of ours last reached the peer, as far as its last beat could tell.
     pub(super) heard_by_peer_at: WorldTime,
+    pub(super) unheard: Unheard,
+    /// What its last beat of wire v1 promised.
+    pub(super) promised: Option<Duration>,
     inbound: Vec<u8>,
     /// What came may have moved the deadline forward.
     has_new_terms: bool,
@@ -106,6 +111,8 @@ impl Holder {
             oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), grants, now),
             ledger,
             heard_by_peer_at: net.now,
+            unheard: Unheard::new(now),
+            promised: None,
             inbound: Vec::new(),
             has_new_terms: false,
         };
@@ -151,6 +158,7 @@ impl Holder {
             self.ledger.note_beat_now();
             self.ledger.note_interval(promised);
             self.in_force.beat = promised;
+            self.unheard.handle_promise();
             self.ledger.restart(net.clock(self.host));
             self.log(net, format_args!("promises a beat in {promised:?}"));
         }
@@ -182,6 +190,7 @@ impl Holder {
 
     /// This end stood still.
     pub(super) fn handle_stall(&mut self, stall: Stall) {
+        self.unheard.excuse(stall.resumed_at);
         match self.terms.broken {
             Some(Broken::IgnoresStalls) => {}
             Some(Broken::TakesStallsForLife) => self.connection.handle_heard(stall.resumed_at),
@@ -196,6 +205,7 @@ impl Holder {
         }
         let now = net.clock(self.host);
         self.connection.handle_backpressure(now);
+        self.unheard.excuse(now);
         if net.is_busy(self.host) && net.has_news(self.link, self.side) {
             self.look(net);
             self.oracle.handle_backpressure(now);
@@ -214,11 +224,14 @@ impl Holder {
             }
             return Ok(None);
         }
+        if self.lets_unheard_pass(now) {
+            return Ok(None);
+        }
         match self.connection.handle_timeout(self.judges_at(now)) {
             Ok(None) => Ok(None),
             Ok(Some(mut verdict)) => {
                 if self.terms.is(Broken::TellsWrongFigures) {
-                    verdict.late += core::time::Duration::from_millis(1);
+                    verdict.late += Duration::from_millis(1);
                 }
                 self.account_for_verdict(net, verdict)?;
                 if self.terms.is(Broken::TellsTwice) {
@@ -242,6 +255,11 @@ impl Holder {
         if is_too_early { then } else { now }
     }
 
+    /// Whether this driver lets the verdict pass that the peer does not hear it, which is due.
+    fn lets_unheard_pass(&self, now: Instant) -> bool {
+        self.terms.is(Broken::NeverJudgesUnheard) && self.would_call_unheard(now)
+    }
+
     fn would_call_unheard(&self, at: Instant) -> bool {
         let verdict = self.connection.clone().handle_timeout(at);
         verdict.is_ok_and(|verdict| verdict.is_some_and(|it| it.cause == Cause::Unheard))
@@ -262,6 +280,9 @@ impl Holder {
         if self.is_lenient() && self.connection.would_end(now) {
             let soon = now.saturating_add(self.terms.tick);
             return self.beats_at().map(|at| if at > now { at } else { soon });
+        }
+        if self.lets_unheard_pass(now) {
+            return Some(now.saturating_add(self.terms.tick));
         }
         self.connection.poll_timeout()
     }

@@ -2,11 +2,12 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Cause, Instant, Side, Spoken, Verdict, Violation, Wire};
+use heartwire_core::v1::Beat;
+use heartwire_core::{Cause, Instant, Side, Spoken, Verdict, Violation, Wire, frame};
 
 use super::breach::{Breach, Invariant};
 use super::end::{End, Holder};
-use super::link::{content, other};
+use super::link::{Heard, content, other};
 use super::net::Net;
 
 /// What an end has done so far.
@@ -90,9 +91,14 @@ impl Holder {
     }
 
     /// A beat was sent: it must be due, or answer one that was.
-    pub(super) fn account_for_beat(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+    pub(super) fn account_for_beat(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        frame: &[u8],
+    ) -> Result<(), Breach> {
         net.sums.beats += 1;
-        let heard_at = net.link(self.link).sockets.of(self.side).record.last_at;
+        let last_at = net.link(self.link).sockets.of(self.side).record.last_at;
         let asked = net.told(self.link, other(self.side)).beats;
         let ledger = &mut self.ledger;
         ledger.beats_sent += 1;
@@ -110,8 +116,14 @@ impl Holder {
         }
         let told = net.told(self.link, self.side);
         told.beats = due.min(sent);
-        if self.connection.spoken() == Spoken::V1 {
-            told.heard.push_back(heard_at);
+        let body = frame.get(frame::HEAD_LEN..).and_then(|body| body.try_into().ok());
+        if let Some(beat) = body.map(Beat::decode) {
+            told.heard.push_back(Heard { last_at, silence: beat.silence() });
+            let promised = beat.promise();
+            if promised < core::mem::replace(&mut self.promised, promised) {
+                // Until now the peer had no reason to expect a beat so soon.
+                self.unheard.excuse(now);
+            }
         }
         self.log(net, format_args!("sends a beat"));
         Ok(())
@@ -126,8 +138,12 @@ impl Holder {
         self.speak()?;
         self.ledger.beats_heard += 1;
         self.ledger.has_begun = true;
-        if let Some(heard_at) = net.told(self.link, other(self.side)).heard.pop_front() {
-            self.heard_by_peer_at = heard_at;
+        if let Some(heard) = net.told(self.link, other(self.side)).heard.pop_front() {
+            self.heard_by_peer_at = heard.last_at;
+            let record = net.record(self.link, self.side);
+            let found_by = record.last.saturating_add(net.rounding());
+            let arrived_by = if record.woke { now } else { found_by.min(now) };
+            self.unheard.handle_beat(arrived_by, heard.silence);
         }
         self.log(net, format_args!("a beat"));
         self.check_round_trip(net, now)
@@ -263,6 +279,16 @@ impl Holder {
         if let Some(overdue) = overdue.filter(|&at| now > at) {
             let what = format!("no verdict {:?} after its bound", now.saturating_since(overdue));
             return Err(Breach::new(Invariant::AlwaysByTheBound, what));
+        }
+        let theirs = self.in_force.limit_of_peer(self.side);
+        let unheard = self.unheard.due(theirs, self.in_force.limit);
+        if let Some(due) = unheard.filter(|_| !self.is_lenient()) {
+            let overdue = due.max(runs_since).saturating_add(self.terms.tick);
+            if now > overdue {
+                let late = now.saturating_since(overdue);
+                let what = format!("a peer that hears nothing is not called deaf, {late:?} later");
+                return Err(Breach::new(Invariant::UnheardByTheBound, what));
+            }
         }
         // Somebody else's program promises nothing once it has let a deadline pass.
         let is_held_to_it = self.outbox.is_empty() && !self.is_lenient();

@@ -111,8 +111,17 @@ pub(super) struct Told {
     pub(super) delivered: u64,
     /// Beats that were sent because they were due, not because one was to be answered.
     pub(super) beats: u64,
-    /// For each beat under way, when bytes of the other end had last come. Wire v1 tells it.
-    pub(super) heard: VecDeque<WorldTime>,
+    /// For each beat of wire v1 under way, what it tells of the other end.
+    pub(super) heard: VecDeque<Heard>,
+}
+
+/// What a beat of wire v1 tells of the end that it goes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    /// When bytes of it had last come, which the beat need not know.
+    pub(super) last_at: WorldTime,
+    /// For how long none had come, as the beat says.
+    pub(super) silence: Duration,
 }
 
 /// The byte at an offset of all the bodies in one direction.

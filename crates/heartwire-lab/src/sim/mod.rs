@@ -37,6 +37,7 @@ mod terms;
 mod time;
 mod trace;
 mod trouble;
+mod unheard;
 mod world;
 
 pub use breach::{Failure, Invariant};

@@ -200,6 +200,26 @@ fn beats_tell_both_ends_the_round_trip() {
     }
 }
 
+/// A server lets beats lie in its kernel, and knows when the last of them came.
+#[test]
+fn of_beats_that_are_read_together_the_last_says_when_the_peer_heard_this_end() {
+    let mut pair = Pair::usual(ms(40));
+    pair.now = pair.at(s(40));
+    let beats: Vec<u8> = [5, 15, 25].into_iter().flat_map(beat_of_silence).collect();
+    pair.server.take(&beats, &pair.terms, pair.now);
+    assert_eq!(pair.path(Side::Server).unheard, s(25));
+    // Read later, a smaller silence is news, and a larger one has nothing to take back.
+    pair.server.take(&beat_of_silence(1), &pair.terms, pair.now);
+    pair.server.take(&beat_of_silence(2), &pair.terms, pair.now);
+    assert_eq!(pair.path(Side::Server).unheard, s(1));
+}
+
+fn beat_of_silence(secs: u32) -> Vec<u8> {
+    let beat = Beat { silence_ms: secs * 1_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
+    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    head.into_iter().chain(beat.encode()).collect()
+}
+
 #[test]
 fn each_end_knows_when_the_other_last_heard_it() {
     let mut pair = Pair::usual(ms(40));

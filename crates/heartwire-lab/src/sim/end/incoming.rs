@@ -10,6 +10,7 @@ use crate::sim::ledger::len_of;
 use crate::sim::link::other;
 use crate::sim::net::{Net, Read};
 use crate::sim::terms::InForce;
+use crate::sim::unheard::Unheard;
 
 impl Holder {
     /// Reads once. `stamp` is when the bytes came, as far as the driver knows, given the time now.
@@ -39,6 +40,7 @@ impl Holder {
             let (earliest, latest) = self.misread(stamp(net, now));
             self.connection.handle_heard_between(earliest, latest);
         }
+        self.unheard.handle_read();
         let len = len_of(self.inbound.len() - had);
         self.log(net, format_args!("reads {len} bytes"));
         Ok(match self.feed(net, now)? {
@@ -94,7 +96,7 @@ impl Holder {
             Event::Beat => {
                 self.account_for_heard_beat(net, now)?;
                 if self.terms.is(Broken::AnswersAnswers) {
-                    self.account_for_beat(net, now)?;
+                    self.account_for_beat(net, now, &frame::BEAT)?;
                     self.outbox.push(frame::BEAT.to_vec());
                 }
             }
@@ -154,6 +156,7 @@ impl Holder {
     }
 
     fn begin_contract(&mut self, net: &mut Net, now: Instant) {
+        self.unheard = Unheard::new(now);
         self.has_new_terms = true;
         self.ledger.note_begun();
         self.ledger.note_interval(self.in_force.beat);

@@ -65,7 +65,7 @@ impl Holder {
                 || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo)
                 || (self.terms.is(Broken::AsksWithData) && self.has_just_sent(now));
             if !forgets {
-                self.account_for_beat(net, now)?;
+                self.account_for_beat(net, now, beat.as_ref())?;
                 return Ok(Some(beat));
             }
         }

@@ -18,8 +18,9 @@ pub(super) struct Outbox {
     /// Bytes of the first frame that the system has taken.
     written: usize,
     len: usize,
-    /// Beats in front of everything else.
-    beats_first: usize,
+    /// Frames in front of which nothing is put any more: the last of those that were put in front, and
+    /// all before it.
+    first_until: usize,
 }
 
 impl Outbox {
@@ -36,13 +37,17 @@ impl Outbox {
         self.frames.push_back(frame);
     }
 
-    /// Puts a beat in front of everything but what has begun, and other beats.
+    /// Puts a beat in front of everything but what has begun, and what was put there before.
     pub(super) fn push_beat_first(&mut self, beat: Transmit) {
-        let beat = beat.as_ref().to_vec();
-        self.len += beat.len();
-        let begun = usize::from(self.written > 0 && self.beats_first == 0);
-        self.frames.insert((begun + self.beats_first).min(self.frames.len()), beat);
-        self.beats_first += 1;
+        self.push_first(beat.as_ref().to_vec());
+    }
+
+    /// The same for a WELCOME, which the first beat comes behind.
+    pub(super) fn push_first(&mut self, frame: Vec<u8>) {
+        self.len += frame.len();
+        let at = self.first_until.max(usize::from(self.written > 0));
+        self.frames.insert(at.min(self.frames.len()), frame);
+        self.first_until = at + 1;
     }
 
     /// Writes as far as the system takes it. Returns whether it took anything.
@@ -64,7 +69,7 @@ impl Outbox {
             }
             self.written = 0;
             self.frames.pop_front();
-            self.beats_first = self.beats_first.saturating_sub(1);
+            self.first_until = self.first_until.saturating_sub(1);
         }
         Ok(any)
     }

@@ -35,6 +35,7 @@ mod handler;
 mod id;
 mod listener;
 mod mailbox;
+mod outbound;
 mod session;
 mod sessions;
 mod shard;

@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::gate::addresses::Entered;
+use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::tls::{Received, TlsError, TlsFault, TlsSession};
 use crate::{clock, sys};
@@ -74,9 +75,7 @@ struct Extra {
     tls_since: Option<Instant>,
     /// The beginning of a frame that has not arrived whole.
     inbound: Vec<u8>,
-    /// Bytes to write, of which the first `written` have been.
-    outbound: Vec<u8>,
-    written: usize,
+    outbound: Outbound,
     /// What the kernel said when the connection failed.
     failed: Option<io::ErrorKind>,
     parting: Option<Box<Parting>>,
@@ -113,12 +112,6 @@ pub(super) enum Parted {
 /// How long a client that has acknowledged everything has for closing its side. Until then what still comes
 /// is discarded: a reset would reach it among the last words. A round trip on any path, with one lost packet.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
-
-impl Extra {
-    fn waiting(&self) -> &[u8] {
-        self.outbound.get(self.written..).unwrap_or_default()
-    }
-}
 
 impl Session {
     pub(super) const fn new(
@@ -260,7 +253,7 @@ impl Session {
     ) -> io::Result<bool> {
         let now = clock::now();
         self.flush(registry, token, now)?;
-        let waiting = self.extra.as_ref().map_or(0, |extra| extra.waiting().len());
+        let waiting = self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting().len());
         if waiting == 0 {
             self.close_tls();
         }
@@ -423,8 +416,7 @@ impl Session {
     /// but the reason for it is known only here, because the kernel tells it once.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
         let buffers = self.extra.get_or_insert_default();
-        buffers.outbound = Vec::new();
-        buffers.written = 0;
+        buffers.outbound = Outbound::default();
         buffers.failed.get_or_insert(error);
     }
 
@@ -485,7 +477,7 @@ impl Session {
     /// Bytes that wait to be written.
     pub(super) fn queued(&self) -> usize {
         let sealed = self.tls().map_or(0, TlsSession::queued);
-        self.extra.as_ref().map_or(0, |buffers| buffers.waiting().len()) + sealed
+        self.extra.as_ref().map_or(0, |buffers| buffers.outbound.waiting().len()) + sealed
     }
 
     /// Bytes that are held for it, room for more of them included: of a frame that is not whole, those that
@@ -507,7 +499,13 @@ impl Session {
     }
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {
-        self.extra.get_or_insert_default().outbound.extend_from_slice(bytes);
+        self.extra.get_or_insert_default().outbound.push(bytes);
+    }
+
+    /// Queues a whole frame in front of everything but the frame that is being written and those that were
+    /// queued like this before it: a beat does not wait behind data.
+    pub(super) fn queue_first(&mut self, frame: &[u8]) {
+        self.extra.get_or_insert_default().outbound.push_first(frame);
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -528,17 +526,15 @@ impl Session {
                 return Ok(());
             }
         }
-        while !is_full && !buffers.waiting().is_empty() {
+        while !is_full && !buffers.outbound.waiting().is_empty() {
+            let waiting = buffers.outbound.waiting();
             let written = match &mut buffers.tls {
-                Some(tls) => tls.write(
-                    &mut self.stream,
-                    buffers.outbound.get(buffers.written..).unwrap_or_default(),
-                ),
-                None => self.stream.write(buffers.waiting()),
+                Some(tls) => tls.write(&mut self.stream, waiting),
+                None => self.stream.write(waiting),
             };
             match written {
                 Ok(len) => {
-                    buffers.written += len;
+                    buffers.outbound.handle_written(len);
                     self.connection.handle_sent(now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -548,14 +544,12 @@ impl Session {
         }
         if is_full || self.wants_write() {
             let Some(buffers) = &mut self.extra else { return Ok(()) };
-            buffers.outbound.drain(..buffers.written);
-            buffers.written = 0;
+            buffers.outbound.forget_written();
             return self.block(registry, token);
         }
         let Some(buffers) = &mut self.extra else { return Ok(()) };
         self.blocked = false;
-        buffers.outbound = Vec::new();
-        buffers.written = 0;
+        buffers.outbound = Outbound::default();
         self.drop_empty_buffers();
         Ok(())
     }
@@ -574,7 +568,7 @@ impl Session {
     fn drop_empty_buffers(&mut self) {
         let is_idle = |extra: &Extra| {
             extra.inbound.is_empty()
-                && extra.outbound.is_empty()
+                && extra.outbound.waiting().is_empty()
                 && extra.failed.is_none()
                 && extra.guest.is_none()
                 && extra.tls.is_none()

@@ -242,7 +242,7 @@ impl ShardState {
         }
         let mut any = false;
         while let Some(bytes) = session.connection.poll_transmit(now) {
-            session.queue(bytes.as_ref());
+            session.queue_first(bytes.as_ref());
             any = true;
         }
         if any {

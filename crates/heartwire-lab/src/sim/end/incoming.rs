@@ -135,7 +135,7 @@ impl Holder {
             }
         };
         self.connection.welcome(now, contract);
-        self.outbox.push(Welcome::new(1, 0, contract).encode());
+        self.outbox.push_first(Welcome::new(1, 0, contract).encode());
         self.in_force = InForce::agreed(contract, self.side);
         self.oracle.restart(self.in_force.limit, now);
         self.begin_contract(net, now);

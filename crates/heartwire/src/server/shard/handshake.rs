@@ -161,8 +161,8 @@ impl<H: Handler> Shard<H> {
         let contract: Contract = agreed.contract;
         session.connection.welcome(now, contract);
         self.state.handle.counters().welcomed.fetch_add(1, Relaxed);
-        // First of all, before whatever the owner may send when it hears of this client.
-        session.queue(&Welcome::new(id.as_u64(), agreed.epoch, contract).encode());
+        // First of all, before whatever the owner may send when it hears of this client, and the first beat.
+        session.queue_first(&Welcome::new(id.as_u64(), agreed.epoch, contract).encode());
         self.state.flush_later(slot);
         self.state.transmit(slot, now);
         self.state.arm(slot);

@@ -30,7 +30,7 @@ fn every_beat_is_sent_and_every_verdict_is_right() {
 #[test]
 fn every_wire_is_loaded_over_tls_too() {
     for args in [&["--tls"][..], &["--wire=v1", "--both"], &["--wire=v1", "--tls"]] {
-        let load = ["--connections=40", "--beat=500ms", "--time=1s", "--limit=2s", "--format=json"];
+        let load = ["--connections=40", "--beat=500ms", "--time=1s", "--limit=3s", "--format=json"];
         let (code, report, progress) = bench(&[&load, args].concat());
         assert_eq!(code, Some(0), "{args:?}: {report}{progress}");
         let report: Value = serde_json::from_str(&report).unwrap();

@@ -193,12 +193,10 @@ fn data_wakes_a_server_that_lets_beats_lie() {
     assert_eq!(filled, 8 * (40 + 22) + 1);
     let id = expect_someone(&rig);
     for _ in 0..20 {
-        let sent_at = std::time::Instant::now();
         side.send(b"!");
+        // The deadline, which would bring it too, is further away than a test waits.
         rig.expect_data(id, b"!");
         side.expect_data(b"!");
-        // The deadline, which would bring it too, is far away.
-        assert!(sent_at.elapsed() < ms(5_000), "{:?}", sent_at.elapsed());
     }
     rig.finish();
 }
@@ -309,7 +307,7 @@ fn the_end_of_a_record_is_written_though_nothing_follows_it() {
         for message in 0..most {
             by_hand.side.send(&[7; LEN]);
             let flush = by_hand.side.client.flush();
-            let flushed = async { tokio::time::timeout(ms(500), flush).await.is_ok() };
+            let flushed = async { tokio::time::timeout(ms(2_000), flush).await.is_ok() };
             if !by_hand.side.runtime.block_on(flushed) {
                 return message;
             }
@@ -472,15 +470,12 @@ fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
 #[test]
 fn a_server_that_falls_silent_is_called_dead() {
     let rig = Rig::start(any_wire);
-    let policy = Policy::builder().beat(ms(100)).limit(ms(500)).build().unwrap();
+    let policy = Policy::builder().beat(ms(100)).limit(ms(2_000)).build().unwrap();
     // On v0 this server sends nothing.
     let mut side = Side::start(config(&rig).wire(Wire::V0).policy(policy));
     side.expect_online();
-    let online_at = std::time::Instant::now();
-    match side.expect_offline() {
-        Reason::Dead(verdict) => assert!(verdict.silence >= ms(500), "{verdict}"),
-        other => panic!("{other}"),
-    }
-    assert!(online_at.elapsed() >= ms(400));
-    assert!(online_at.elapsed() < Duration::from_secs(5));
+    let reason = side.expect_offline();
+    let Reason::Dead(verdict) = reason else { panic!("{reason}") };
+    assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
+    assert!(verdict.late < ms(1_000), "{verdict}");
 }

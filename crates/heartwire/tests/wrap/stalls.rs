@@ -31,6 +31,7 @@ async fn a_short_delay_is_no_stall() {
     // Late, and with a second look, but in the bound that counts from when it could look.
     let verdict = verdict_of(near.next().await);
     assert_eq!(verdict.stalled, ms(0));
+    // upper bound: the clock is paused.
     assert!(start.elapsed() <= ms(10_300), "{:?}", start.elapsed());
 }
 

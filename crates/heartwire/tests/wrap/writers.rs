@@ -239,6 +239,7 @@ async fn whoever_only_sends_hears_of_the_verdict_at_the_next_send() {
     let mut near = Heartbeat::new(near, Plain, judge());
     let start = Instant::now();
     while near.send(Message::Data(1)).await.is_ok() {
+        // upper bound: the clock is paused.
         assert!(start.elapsed() < secs(60), "never dead");
         sleep(ms(50)).await;
     }

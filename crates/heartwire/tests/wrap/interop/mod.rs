@@ -10,17 +10,16 @@ mod redis;
 mod websocket;
 
 use core::time::Duration;
-use std::time::Instant;
 
 use heartwire::{Policy, TICK, Verdict};
 
 use self::peer::Peer;
 
 const BEAT: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(2);
 
-/// Long enough for several verdicts, if the peer's beats were not seen.
-const CALM: Duration = Duration::from_millis(2_500);
+/// Long enough for two verdicts, if the peer's beats were not seen.
+const CALM: Duration = Duration::from_millis(4_500);
 
 fn policy() -> Policy {
     Policy::builder().beat(BEAT).limit(LIMIT).build().unwrap()
@@ -29,15 +28,11 @@ fn policy() -> Policy {
 /// Freezes the peer, and checks the verdict that `wait` waits for.
 async fn freeze(peer: &Peer, wait: impl Future<Output = Option<Verdict>>) {
     peer.freeze();
-    let frozen_at = Instant::now();
     let verdict = tokio::time::timeout(LIMIT * 10, wait).await.expect("frozen, and never dead");
-    let after = frozen_at.elapsed();
     let verdict = verdict.expect("a verdict, not another error");
-    println!("{}: {verdict}, {:.3} s after it was frozen", peer.name(), after.as_secs_f64());
-    let bound = verdict.bound.unwrap();
-    assert!(bound.contains(verdict.silence - verdict.stalled), "{verdict}");
-    // Its last answer may have come as long before as its beats are apart.
-    let bound = policy().bound_after_fault(TICK).unwrap();
-    assert!(after >= bound.earliest, "dead {after:?} after it was frozen: {bound}");
-    assert!(after <= bound.latest + verdict.stalled, "dead {after:?} after it was frozen: {bound}");
+    println!("{}: {verdict}", peer.name());
+    assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late);
+    assert_eq!(verdict.bound.unwrap().latest, LIMIT + TICK);
+    // What is later than this is a stall, and is not held against the peer.
+    assert!(verdict.late < Duration::from_secs(1), "{verdict}");
 }

@@ -28,7 +28,7 @@ async fn a_mosquitto_that_is_frozen_is_dead() {
     let mut mqtt = Heartbeat::new(Framed::new(stream, Codec), PingRequest, policy());
 
     // It drops a client that sends nothing for one and a half times this many seconds.
-    mqtt.send(Packet::connect("heartwire", 1)).await.unwrap();
+    mqtt.send(Packet::connect("heartwire", 2)).await.unwrap();
     let accepted = mqtt.next().await.unwrap().unwrap();
     assert_eq!(accepted, Packet::new(packet::CONNACK, b"\0\0"));
     assert!(timeout(CALM, mqtt.next()).await.is_err());

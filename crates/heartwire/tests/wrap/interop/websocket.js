@@ -21,4 +21,4 @@ setInterval(() => {
     socket.isAlive = false;
     socket.ping();
   }
-}, 500);
+}, 1500);

@@ -74,7 +74,7 @@ impl Wires {
 
 /// What holding beats back saves, and what it costs.
 fn describe_coalescing(args: &ServeArgs, server: &Server, wires: Wires, policy: &Policy) -> String {
-    if server.receive_mark() == 1 {
+    if server.receive_mark() == 1 && server.wake_bytes_v1() == 1 {
         let why = if args.coalesce == Some(0) {
             "--coalesce is 0"
         } else if policy.echo() {
@@ -89,6 +89,10 @@ fn describe_coalescing(args: &ServeArgs, server: &Server, wires: Wires, policy: 
     let both = wires.v0 && wires.v1;
     let on = |wire: &str| if both { format!(" on {wire}") } else { String::new() };
     let v0 = wires.v0.then(|| {
+        if server.receive_mark() == 1 {
+            let on_v0 = on("v0");
+            return format!("each of a client{on_v0} is read as it comes, as TLS's goodbye has to be");
+        }
         let short = match server.wake_bytes_v0() {
             9 => "a data frame without a body".to_owned(),
             bytes => format!("a data frame of less than {bytes} B, its head included,"),

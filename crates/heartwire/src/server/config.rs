@@ -250,6 +250,10 @@ impl ServerConfig {
     ///
     /// On wire v1 the default is [`COALESCE_V1`](Self::COALESCE_V1), and no data waits: the client pads what
     /// is too short to wake the server.
+    ///
+    /// With TLS no beat of v0 is held back, because its goodbye (close_notify) would be too. On v1 the server
+    /// looks before each of its own beats, so that one waits for a beat at most; where it sends none, nothing
+    /// is held back with TLS either.
     pub const fn coalesce(mut self, beats: u16) -> Self {
         self.coalesce = Some(beats);
         self
@@ -333,18 +337,28 @@ impl ServerConfig {
         Held { all: share(self.held_max), pending: share(self.pending_held_max) }
     }
 
-    /// How many bytes it takes to wake a shard: its sockets' low-water mark.
-    pub(super) fn receive_mark(&self) -> u32 {
-        let coalesce = self.coalesce.unwrap_or(Self::COALESCE);
-        if coalesce == 0 || self.policy.limit().is_none() || self.policy.echo() {
-            return 1;
+    /// Whether beats may lie in the kernel unread.
+    pub(super) fn coalesces(&self) -> bool {
+        if self.coalesce == Some(0) || self.policy.limit().is_none() || self.policy.echo() {
+            return false;
         }
-        if let Err(error) = sys::try_coalescing() {
+        let tried = sys::try_coalescing();
+        if let Err(error) = &tried {
             tracing::info!(%error, "this system cannot hold beats back: each is read as it comes");
+        }
+        tried.is_ok()
+    }
+
+    /// How many bytes it takes to wake a shard: its sockets' low-water mark.
+    pub(super) fn receive_mark(&self, coalesces: bool) -> u32 {
+        // TLS's goodbye is shorter than the record of a beat, and nothing comes after it: behind any mark
+        // that holds a beat back it would lie until the deadline.
+        if !coalesces || self.tls.is_some() {
             return 1;
         }
+        let coalesce = self.coalesce.unwrap_or(Self::COALESCE);
         let beat_len = u32::try_from(frame::HEAD_LEN).unwrap_or(u32::MAX);
-        u32::from(coalesce) * (beat_len + self.overhead()) + 1
+        u32::from(coalesce) * beat_len + 1
     }
 
     /// What comes on top of whatever a client writes at a time.
@@ -353,8 +367,8 @@ impl ServerConfig {
     }
 
     /// The same for sessions that speak v1, where `receive_mark` is what it is for others.
-    pub(super) fn wake_bytes(&self, receive_mark: u32) -> u32 {
-        if receive_mark == 1 {
+    pub(super) fn wake_bytes(&self, coalesces: bool) -> u32 {
+        if !coalesces {
             return 1;
         }
         let beats = self.coalesce.unwrap_or(Self::COALESCE_V1);
@@ -366,16 +380,16 @@ impl ServerConfig {
 
     /// The low-water mark of sessions that speak v1: what is as long as they are told, and no less, fills
     /// it.
-    pub(super) fn wake_mark(&self, receive_mark: u32) -> u32 {
-        match self.wake_bytes(receive_mark) {
+    pub(super) fn wake_mark(&self, coalesces: bool) -> u32 {
+        match self.wake_bytes(coalesces) {
             1 => 1,
             bytes => bytes + self.overhead(),
         }
     }
 
-    pub(super) fn terms(&self, receive_mark: u32) -> Terms {
+    pub(super) fn terms(&self, coalesces: bool) -> Terms {
         let offer = self.offer.unwrap_or_else(|| Offer::new(&self.policy));
-        Terms::new(offer).wake_bytes(self.wake_bytes(receive_mark))
+        Terms::new(offer).wake_bytes(self.wake_bytes(coalesces))
     }
 
     /// The caps that will be in force.

@@ -98,7 +98,8 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let bound = Bound::bind(&config)?;
         descriptors::make_room(config.sessions_max);
-        let receive_mark = config.receive_mark();
+        let coalesces = config.coalesces();
+        let receive_mark = config.receive_mark(coalesces);
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
         let mut receivers = Vec::new();
@@ -138,8 +139,8 @@ impl Server {
                 commands,
                 settings: config.settings(),
                 receive_mark,
-                terms: config.terms(receive_mark),
-                wake_mark: config.wake_mark(receive_mark),
+                terms: config.terms(coalesces),
+                wake_mark: config.wake_mark(coalesces),
                 tls_within: config.tls_times(),
                 held: config.held_per_shard(),
                 pending_max: config.pending_max_per_shard(),
@@ -156,8 +157,8 @@ impl Server {
             local_addrs: bound.local_addrs,
             kernel: bound.kernel,
             receive_mark,
-            wake_bytes_v0: receive_mark.saturating_sub(config.overhead()).max(1),
-            wake_bytes_v1: config.wake_bytes(receive_mark),
+            wake_bytes_v0: receive_mark,
+            wake_bytes_v1: config.wake_bytes(coalesces),
         };
         for (index, shard) in shards.into_iter().enumerate() {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));
@@ -190,8 +191,8 @@ impl Server {
     }
 
     /// The low-water mark of the socket of a session on wire v0 once its first frame has come: how many
-    /// bytes, those of TLS included, it takes to wake its shard before the deadline. 1 where
-    /// [coalescing](ServerConfig::coalesce) is off or this system cannot do it.
+    /// bytes it takes to wake its shard before the deadline. 1 where [coalescing](ServerConfig::coalesce) is
+    /// off or this system cannot do it, and with TLS.
     #[must_use]
     pub const fn receive_mark(&self) -> u32 {
         self.receive_mark

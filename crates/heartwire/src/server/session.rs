@@ -374,6 +374,13 @@ impl Session {
         self.connection.spoken() == Spoken::V1
     }
 
+    /// Whether its socket is looked at as often as TLS needs it on wire v1: TLS's goodbye does not fill a
+    /// mark, and is found before the next beat of ours, if there are any.
+    pub(super) fn looks_often_enough(&self) -> bool {
+        let contract = self.connection.contract();
+        self.tls().is_none() || contract.is_some_and(|contract| contract.to_client.beat().is_some())
+    }
+
     /// Has the socket wake for every byte while a frame has begun, and at `mark` bytes else.
     pub(super) fn set_mark(&mut self, mark: u32, frame_has_begun: bool) {
         if mark > 1 && frame_has_begun != self.wakes_for_all {

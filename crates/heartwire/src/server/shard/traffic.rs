@@ -261,7 +261,8 @@ impl<H: Handler> Shard<H> {
         session.keep_inbound(kept);
         let health_now = session.health(now);
         let mark = match session.connection.spoken() {
-            Spoken::V1 => self.wake_mark,
+            Spoken::V1 if session.looks_often_enough() => self.wake_mark,
+            Spoken::V1 => 1,
             Spoken::V0 | Spoken::Raw => self.state.receive_mark,
             // The handshake never waits.
             Spoken::Unknown => 1,

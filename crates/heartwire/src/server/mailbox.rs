@@ -10,6 +10,7 @@ use mio::net::TcpStream;
 
 use super::CommandError;
 use super::event::SessionInfo;
+use super::gate::Principal;
 use super::gate::addresses::Entered;
 use super::id::SessionId;
 
@@ -40,6 +41,18 @@ pub(super) enum Command {
     /// A session that waited for a name will not get it.
     Replaced {
         id: SessionId,
+    },
+    /// A client would be refused because of this session. It may have closed, and its end may not have been
+    /// read: then the client is to claim the name again.
+    LookFor {
+        id: SessionId,
+        claimer: SessionId,
+        principal: Principal,
+    },
+    /// What there was to read of the session that holds the name has been read.
+    ClaimAgain {
+        id: SessionId,
+        principal: Principal,
     },
     List {
         reply: Sender<Vec<SessionInfo>>,

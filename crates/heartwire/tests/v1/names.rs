@@ -320,3 +320,52 @@ fn epochs_grow_from_one_run_of_a_server_to_the_next() {
     // A number that every reader of JSON holds exactly.
     assert!(last < 1 << 53);
 }
+
+/// Nobody is refused because of a session whose client has closed, though its shard has not come to read that.
+#[test]
+fn whoever_would_be_refused_has_the_name_if_its_holder_is_gone() {
+    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
+    let tokens = SharedTokens::new(tokens);
+    let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
+    for (token, code) in [(a, ByeCode::Fighting), (b, ByeCode::NameInUse)] {
+        let hold = Hold::default();
+        let held = hold.clone();
+        let config = two_shards().tokens(tokens.clone());
+        let mut rig = Rig::acting(config, move |event, _| {
+            if matches!(event, Event::Data { .. }) {
+                held.wait();
+            }
+        });
+        // The sixth of them is on the second shard, and has taken the name over for the fifth time.
+        let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
+        let (mut holder_id, _) = rig.online();
+        for _ in 0..5 {
+            (holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
+            assert_eq!(rig.offline(holder_id), Reason::TakenOver);
+            (holder_id, _) = rig.online();
+        }
+        let mut refused = Peer::connect(rig.addr());
+        refused.send(&hello_as("a", token));
+        assert_eq!(refused.expect_bye().0, code);
+        if code == ByeCode::Fighting {
+            assert!(matches!(rig.next(), Event::Fighting { .. }));
+        }
+        // The second shard stands still, and its client closes.
+        let (mut other, _) = Peer::welcomed(rig.addr(), &hello_as("other", a));
+        let (other_id, _) = rig.online();
+        other.data(b"stand still");
+        rig.data(other_id);
+        drop(holder);
+        let hellos = rig.stats().hellos;
+        let mut newcomer = Peer::connect(rig.addr());
+        newcomer.send(&hello_as("a", token));
+        while rig.stats().hellos == hellos {
+            pass(ms(1));
+        }
+        hold.release();
+        newcomer.expect_welcome();
+        assert!(matches!(rig.offline(holder_id), Reason::ClosedByPeer | Reason::Reset));
+        rig.online();
+        rig.finish();
+    }
+}

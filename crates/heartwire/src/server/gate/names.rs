@@ -229,6 +229,11 @@ impl Names {
         entry.claim(principal, id, last_epoch, || fights.admit(name, now))
     }
 
+    /// The session that holds a name.
+    pub(crate) fn holder(&self, name: &str) -> Option<SessionId> {
+        self.lock().names.get(name).map(|entry| entry.holder)
+    }
+
     /// A session that claimed `name` has ended. Returns the session that comes next, if there is
     /// one and the name was held by the one that ended.
     pub(crate) fn release(&self, name: &str, id: SessionId) -> Option<Next> {

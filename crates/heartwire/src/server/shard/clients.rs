@@ -245,6 +245,10 @@ impl<H: Handler> Shard<H> {
                 Command::TakeOver { id } => self.take_over(id),
                 Command::Welcome { id } => self.welcome_waiting(id),
                 Command::Replaced { id } => self.replace_waiting(id),
+                Command::LookFor { id, claimer, principal } => {
+                    self.look_for(id, claimer, principal);
+                }
+                Command::ClaimAgain { id, principal } => self.claim_again(id, principal),
             }
         }
         self.resumer.resume();

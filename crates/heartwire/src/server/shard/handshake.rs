@@ -107,11 +107,52 @@ impl<H: Handler> Shard<H> {
         if let Err(error) = valid_name(name) {
             return self.turn_away(slot, ByeCode::Protocol, Retry::Never, &error.to_string());
         }
-        let mut guest = Guest { name: name.into(), epoch: 0, agent, waits_for: None };
+        let guest = Guest { name: name.into(), epoch: 0, agent, waits_for: None };
         let claim = self.state.handle.names().claim(name, principal, id, now);
+        let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
+        if let Some(holder) = self.state.handle.names().holder(name).filter(|_| is_refused) {
+            if let Claim::Fighting { first, .. } = claim {
+                self.report_fight(slot, name, first);
+            }
+            self.set_guest(slot, Guest { waits_for: Some(Box::new(contract)), ..guest });
+            let command = Command::LookFor { id: holder, claimer: id, principal };
+            return self.post(command, holder);
+        }
+        self.handle_claim(slot, claim, guest, contract, now);
+    }
+
+    /// A client would be refused a name because of a session of this shard.
+    pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, principal: Principal) {
+        if let Some(slot) = self.state.sessions.slot(id) {
+            self.read(slot, true, Arrival::Earlier);
+            self.take_leave();
+        }
+        self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
+    }
+
+    /// A client was to be refused a name, and whoever has it has been looked for.
+    pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
+        let Some(slot) = self.pending_slot(id) else { return };
+        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let Some(mut guest) = session.take_guest() else { return };
+        let Some(contract) = guest.waits_for.take() else { return };
+        let now = clock::now();
+        let claim = self.state.handle.names().claim(&guest.name, principal, id, now);
+        self.handle_claim(slot, claim, guest, *contract, now);
+        self.read_what_waited(slot);
+    }
+
+    fn handle_claim(
+        &mut self,
+        slot: u32,
+        claim: Claim,
+        mut guest: Guest,
+        contract: Contract,
+        now: Instant,
+    ) {
         match claim {
             Claim::Yours { epoch } => {
-                let name = Some(name.into());
+                let name = Some(guest.name.clone());
                 let agreed = Agreed { name, epoch, agent: guest.agent.clone(), contract };
                 guest.epoch = epoch;
                 self.set_guest(slot, guest);
@@ -131,7 +172,7 @@ impl<H: Handler> Shard<H> {
                 self.turn_away(slot, ByeCode::NameInUse, Retry::Never, detail);
             }
             Claim::Fighting { retry_after, first } => {
-                self.report_fight(slot, name, first);
+                self.report_fight(slot, &guest.name, first);
                 let latest = retry_after.saturating_mul(2);
                 let retry = Retry::Within { earliest: retry_after, latest };
                 let detail = "two clients take this name from each other again and again";
@@ -178,9 +219,15 @@ impl<H: Handler> Shard<H> {
         let (name, agent) = (Some(guest.name.clone()), guest.agent.clone());
         let agreed = Agreed { name, epoch: guest.epoch, agent, contract: *contract };
         self.welcome_client(slot, agreed, clock::now());
-        // It was not read while it waited.
-        self.receive_from(slot, &[], Arrival::Earlier);
-        self.read(slot, true, Arrival::Earlier);
+        self.read_what_waited(slot);
+    }
+
+    /// A client that waited for its name was not read in that time.
+    fn read_what_waited(&mut self, slot: u32) {
+        if self.state.sessions.get_mut(slot).is_some_and(|session| session.online) {
+            self.receive_from(slot, &[], Arrival::Earlier);
+            self.read(slot, true, Arrival::Earlier);
+        }
     }
 
     /// Somebody newer has the name that a client waits for.

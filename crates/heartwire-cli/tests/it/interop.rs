@@ -69,7 +69,7 @@ fn a_client_that_may_not_retry_says_why_it_left() {
             assert_eq!(client.process.exit_code(), Some(4));
             let events = client.events.all_events();
             assert_eq!(names(&events), ["starting", "connecting", "failed", "closed"]);
-            assert_eq!(events[2]["retryable"], true);
+            assert_eq!(client.event("failed")["retryable"], true);
         }),
         ("nobody listens, and the input has ended: 4", || {
             for _ in 0..10 {
@@ -312,7 +312,10 @@ pub(crate) fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
         }
         assert!(seen, "no {name} came");
     }
-    let known = |event: &Event| documented.iter().any(|(name, _)| event.name() == *name);
+    // A busy machine adds stalls, also where none are asked for.
+    let known = |event: &Event| {
+        event.name() == "stalled" || documented.iter().any(|(name, _)| event.name() == *name)
+    };
     assert!(events.iter().all(known), "undocumented: {events:#?}");
     for online in events.iter().filter(|event| event["wire"] == "v1") {
         expect_keys(&online["to_server"], "beat_ms limit_ms");
@@ -331,8 +334,9 @@ fn expect_keys(object: &Value, expected: &str) {
     assert_eq!(keys, expected.split_whitespace().collect(), "{object}");
 }
 
+/// Without the stalls of a busy machine.
 fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(Event::name).collect()
+    events.iter().map(Event::name).filter(|&name| name != "stalled").collect()
 }
 
 /// Each would answer the other's answers for ever, if one of them began.

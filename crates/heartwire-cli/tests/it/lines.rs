@@ -172,6 +172,8 @@ impl Lines {
     }
 
     /// All events, once the process has closed the stream.
+    ///
+    /// Among them may be any number of `stalled`, on a machine that is busy with something else.
     #[track_caller]
     pub(crate) fn all_events(&self) -> Vec<Event> {
         events_of(&self.all()).collect()

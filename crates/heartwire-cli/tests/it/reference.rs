@@ -85,8 +85,8 @@ fn its_server() {
     let events = client.stop();
     assert_eq!(server.join().unwrap(), "the client closed");
     assert_eq!(names(&events), ["starting", "connecting", "online", "offline", "closed"]);
-    assert_eq!(events[3]["reason"], "shutdown");
-    assert_eq!(events[3]["beats"], 0);
+    let offline = events.iter().find(|event| event.name() == "offline").unwrap();
+    assert_eq!((&offline["reason"], &offline["beats"]), (&"shutdown".into(), &0.into()));
 }
 
 /// Answers each empty packet with the same packet.
@@ -172,6 +172,7 @@ fn its_kernel_variant() {
     }
 }
 
+/// Without the stalls of a busy machine.
 fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(Event::name).collect()
+    events.iter().map(Event::name).filter(|&name| name != "stalled").collect()
 }

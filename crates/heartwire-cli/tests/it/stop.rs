@@ -298,7 +298,8 @@ fn a_client_stops_when_told() {
         client.process.signal(signal);
         assert_eq!(client.process.exit_code(), Some(0));
         let events = client.events.all_events();
-        assert_eq!(events[events.len() - 2]["reason"], "shutdown");
+        let offline = events.iter().find(|event| event.name() == "offline").unwrap();
+        assert_eq!(offline["reason"], "shutdown");
         assert_eq!(events.last().unwrap().name(), "closed");
         assert_eq!(server.event("offline")["reason"], "closed_by_peer");
     }

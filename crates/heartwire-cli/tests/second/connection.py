@@ -30,7 +30,7 @@ class Connection:
         self.inbound, self.outbound = b"", b""
         self.frame_begun_at = None
         self.mute = self.paused = self.write_on = self.flooding = False
-        self.deaf_since = None
+        self.deaf_since = self.last_silence = None
         self.inward = None
 
     # Bytes.
@@ -155,8 +155,7 @@ class Connection:
             raise Wrong("unknown_nonce")
         self.charge()
         self.heard_nonce, self.heard_nonce_at = nonce, self.heard_at
-        self.peer_heard_at = max(self.peer_heard_at, self.heard_at - silence / 1e3)
-        self.peer_silence = silence
+        self.peer_silence = self.last_silence = silence
         rtt = None
         if echo:
             rtt = max(0.0, (self.heard_at - self.start) * 1e3 - (echo - 1) / 1e6 - held / 1e3)
@@ -206,6 +205,10 @@ class Connection:
                 elif kind == BYE:
                     say("bye", **read_bye(body))
                     raise Ended("bye")
+            # Of beats that were read together, the last alone counts.
+            if self.last_silence is not None:
+                self.peer_heard_at = max(self.peer_heard_at, self.heard_at - self.last_silence / 1e3)
+                self.last_silence = None
             now = time.monotonic()
             for at, why in self.deadlines():
                 if now >= at:

@@ -181,7 +181,7 @@ fn a_pad_before_the_end_leaves_nothing_of_a_frame() {
 }
 
 #[test]
-fn our_server_goes_on_beating_after_its_client_was_slow() {
+fn our_server_goes_on_beating_after_its_client_was_slow_and_its_beats_go_before_data() {
     let args = ["--no-limit", "--beat", "300ms", "--floor", "100ms", "--on-data", "echo"];
     let server = Server::start_plain(&[&args[..], &["--queue-max", "64000000"]].concat());
     let mut second = Second::client(server.addr, &["--floor", "100"]);
@@ -195,5 +195,27 @@ fn our_server_goes_on_beating_after_its_client_was_slow() {
     second.obey("resume");
     second.events.first_events("data", 400);
     let before = second.events.events_so_far("beat").len();
-    second.events.first_events("beat", before + 3);
+    let beats = second.events.first_events("beat", before + 3);
+    // The one that was late came before the data that it was due behind.
+    let late = beats.iter().find(|beat| beat.number("late_ms") >= 1000.0).expect("one was late");
+    let behind =
+        second.events.events_so_far("data").iter().filter(|data| data.at > late.at).count();
+    assert!(behind > 10, "{behind} of 400 came after it");
+}
+
+#[test]
+fn a_peer_that_says_it_hears_nothing_and_gives_no_verdict_is_unheard_for_both_limits() {
+    // The server reads before its own beats only, and so four of the client's at once.
+    let args = ["--beat", "1s", "--limit", "3s", "--floor", "100ms", "--coalesce", "8"];
+    let server = Server::start_plain(&args);
+    let beats = ["--beat", "250", "--floor", "100", "--want", "1000", "--limit", "3000"];
+    let mut second = Second::client(server.addr, &beats);
+    second.event("welcome");
+    second.events.first_events("beat", 2);
+    second.obey("deaf");
+    let verdict = server.event("verdict");
+    assert_eq!(verdict["cause"], "unheard");
+    // Both limits after this end was last heard.
+    let since = verdict.number("silence_ms") - verdict.number("late_ms");
+    assert!((6000.0..6100.0).contains(&since), "{verdict:?}");
 }

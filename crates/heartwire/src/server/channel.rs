@@ -1,10 +1,9 @@
 //! The owner's side of a server, on any thread or task: events through a channel.
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use super::event::Event;
 use super::handler::{Control, Handler, Resumer};
@@ -12,18 +11,23 @@ use super::handler::{Control, Handler, Resumer};
 /// Events that wait for the owner before shards stop reading.
 pub const EVENTS_MAX: usize = 1024;
 
+/// Events that wait before newcomers have to wait, too. An owner that is slow because of one client's data
+/// is not to shut out others; one that takes nothing at all has this many events, and the data that
+/// newcomers send with their first frame, in memory.
+const NEWCOMERS_MAX: usize = 8 * EVENTS_MAX;
+
 /// A channel for the events of all shards of one server, for owners that would rather not run on
 /// the shards' threads. [`ChannelSender::handler`] makes the handler for each shard.
 ///
 /// It carries [`Event`]s, or whatever `T` a handler of your own makes of them: such a handler keeps
-/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it
-/// [for room](ChannelHandler::has_room).
+/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it for room
+/// [for data](ChannelHandler::has_room) and [for newcomers](ChannelHandler::has_room_for_newcomers).
 ///
 /// ```no_run
 /// use heartwire::server::{self, Event, Server, ServerConfig};
 ///
 /// let (sender, mut events) = server::channel();
-/// let config = ServerConfig::new("127.0.0.1:29002".parse().unwrap());
+/// let config = ServerConfig::new("127.0.0.1:39002".parse().unwrap());
 /// let server = Server::start(config, |_shard| sender.handler())?;
 /// drop(sender);
 /// while let Some(event) = events.recv_blocking() {
@@ -33,151 +37,189 @@ pub const EVENTS_MAX: usize = 1024;
 /// ```
 #[must_use]
 pub fn channel<T>() -> (ChannelSender<T>, Events<T>) {
-    let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-    let parked = Arc::new(Parked::default());
-    (ChannelSender { sender, parked: Arc::clone(&parked) }, Events { receiver, parked })
+    let shared = Arc::new(Shared::default());
+    (ChannelSender(Sending::new(&shared)), Events(shared))
 }
 
 /// The sending end of a [`channel`].
 #[derive(Debug)]
-pub struct ChannelSender<T = Event<Vec<u8>>> {
-    sender: mpsc::Sender<T>,
-    parked: Arc<Parked>,
-}
+pub struct ChannelSender<T = Event<Vec<u8>>>(Sending<T>);
 
 impl<T> ChannelSender<T> {
     /// The handler for one shard.
     #[must_use]
     pub fn handler(&self) -> ChannelHandler<T> {
-        ChannelHandler {
-            sender: self.sender.clone(),
-            parked: Arc::clone(&self.parked),
-            overflow: VecDeque::new(),
-        }
+        ChannelHandler(Sending::new(&self.0.0))
     }
 }
 
-/// The receiving end of a [`channel`]: the events of all shards, those of one session in order.
+/// The receiving end of a [`channel`]: the events of all shards in the order in which they were told. So
+/// those of one session are in order, and so are the sessions that had one name.
 ///
-/// An owner that falls more than [`EVENTS_MAX`] events behind makes the shards stop reading; no
-/// event is dropped. After a shutdown it must go on reading until `None`: the shards wait for that.
-/// Dropping it discards all further events.
+/// An owner that falls more than [`EVENTS_MAX`] events behind makes the shards stop reading, and one that
+/// falls eight times as far behind makes them accept nobody; no event is dropped. Dropping this
+/// discards all further events.
 #[derive(Debug)]
-pub struct Events<T = Event<Vec<u8>>> {
-    receiver: mpsc::Receiver<T>,
-    parked: Arc<Parked>,
-}
+pub struct Events<T = Event<Vec<u8>>>(Arc<Shared<T>>);
 
 impl<T> Events<T> {
     /// The next event; `None` when the server has shut down and all events were received.
     ///
     /// Cancel-safe: no event is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<T> {
-        let event = self.receiver.recv().await;
-        self.unpark();
-        event
+        loop {
+            if let Some(next) = self.0.lock().next() {
+                return next;
+            }
+            // What has come meanwhile is notified already.
+            self.0.told.notified().await;
+        }
     }
 
-    /// The next event, for threads without a runtime. `None` as for [`recv`](Self::recv).
-    ///
-    /// # Panics
-    ///
-    /// Within an asynchronous runtime.
+    /// The next event, for threads without a runtime, whose tasks would all wait with it. `None` as for
+    /// [`recv`](Self::recv).
     pub fn recv_blocking(&mut self) -> Option<T> {
-        let event = self.receiver.blocking_recv();
-        self.unpark();
-        event
+        let mut queue = self.0.lock();
+        loop {
+            if let Some(next) = queue.next() {
+                return next;
+            }
+            queue = self.0.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// An event, if one is waiting.
     pub fn try_recv(&mut self) -> Option<T> {
-        let event = self.receiver.try_recv().ok();
-        self.unpark();
-        event
-    }
-
-    fn unpark(&self) {
-        // Half of the room, so that a slow owner does not wake the shards for each event.
-        if self.parked.any.load(Ordering::SeqCst) && self.receiver.len() <= EVENTS_MAX / 2 {
-            self.parked.unpark();
-        }
+        self.0.lock().next().flatten()
     }
 }
 
 impl<T> Drop for Events<T> {
     fn drop(&mut self) {
-        self.receiver.close();
-        self.parked.unpark();
+        let mut queue = self.0.lock();
+        queue.is_closed = true;
+        queue.resume();
+        let events = core::mem::take(&mut queue.events);
+        // Without the lock, because this drops what the owner made of them.
+        drop(queue);
+        drop(events);
     }
 }
 
-/// Shards that wait for room in the channel.
-#[derive(Debug, Default)]
-struct Parked {
-    any: AtomicBool,
-    shards: Mutex<Vec<Resumer>>,
+/// One queue for all shards: what is told first is received first, whichever shard tells it.
+#[derive(Debug)]
+struct Shared<T> {
+    queue: Mutex<Queue<T>>,
+    /// For a thread that waits, and for a task.
+    changed: Condvar,
+    told: Notify,
 }
 
-impl Parked {
-    fn park(&self, resumer: &Resumer) {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        if !shards.iter().any(|parked| Arc::ptr_eq(&parked.0, &resumer.0)) {
-            shards.push(resumer.clone());
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        let queue =
+            Queue { events: VecDeque::new(), senders: 0, is_closed: false, parked: Vec::new() };
+        Self { queue: Mutex::new(queue), changed: Condvar::new(), told: Notify::new() }
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.changed.notify_one();
+        self.told.notify_one();
+    }
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    events: VecDeque<T>,
+    /// Handlers, and the sender that makes them. Without any there will be no more events.
+    senders: usize,
+    /// The owner wants no more events.
+    is_closed: bool,
+    /// Shards that wait for room.
+    parked: Vec<Resumer>,
+}
+
+impl<T> Queue<T> {
+    /// The next event; `Some(None)` if there will be none, `None` if it has not come yet.
+    fn next(&mut self) -> Option<Option<T>> {
+        let Some(event) = self.events.pop_front() else {
+            return (self.senders == 0).then_some(None);
+        };
+        // Half of the room, so that a slow owner does not wake the shards for each event.
+        if [EVENTS_MAX / 2, NEWCOMERS_MAX / 2].contains(&self.events.len()) {
+            self.resume();
         }
-        self.any.store(true, Ordering::SeqCst);
+        Some(Some(event))
     }
 
-    fn unpark(&self) {
-        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        self.any.store(false, Ordering::SeqCst);
-        shards.drain(..).for_each(|shard| shard.resume());
+    fn has_room(&mut self, most: usize, resumer: &Resumer) -> bool {
+        if self.events.len() < most || self.is_closed {
+            return true;
+        }
+        if !self.parked.iter().any(|parked| Arc::ptr_eq(&parked.0, &resumer.0)) {
+            self.parked.push(resumer.clone());
+        }
+        false
+    }
+
+    fn resume(&mut self) {
+        self.parked.drain(..).for_each(|shard| shard.resume());
+    }
+}
+
+/// Something that can tell events. When the last of them is dropped, the owner learns that.
+#[derive(Debug)]
+struct Sending<T>(Arc<Shared<T>>);
+
+impl<T> Sending<T> {
+    fn new(shared: &Arc<Shared<T>>) -> Self {
+        shared.lock().senders += 1;
+        Self(Arc::clone(shared))
+    }
+}
+
+impl<T> Drop for Sending<T> {
+    fn drop(&mut self) {
+        self.0.lock().senders -= 1;
+        self.0.notify();
     }
 }
 
 /// Puts the events of one shard into a [`channel`].
 #[derive(Debug)]
-pub struct ChannelHandler<T = Event<Vec<u8>>> {
-    sender: mpsc::Sender<T>,
-    parked: Arc<Parked>,
-    /// Events that found the channel full. The shard then stops reading and accepting, so that only
-    /// the ends of sessions, two events each, and the rest of one read can be added.
-    overflow: VecDeque<T>,
-}
+pub struct ChannelHandler<T = Event<Vec<u8>>>(Sending<T>);
 
 impl<T> ChannelHandler<T> {
-    /// Puts an event into the channel, or aside until there is room.
+    /// Puts an event into the channel, whether there is room or not. Shards that ask for room first
+    /// exceed it only by the ends of sessions, two events each, and the rest of one read.
     pub fn forward(&mut self, event: T) {
-        if self.overflow.is_empty() {
-            match self.sender.try_send(event) {
-                // Closed: the owner wants no events.
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => self.overflow.push_back(event),
-            }
-        } else {
-            self.overflow.push_back(event);
+        let Sending(shared) = &self.0;
+        let mut queue = shared.lock();
+        if queue.is_closed {
+            return;
         }
+        queue.events.push_back(event);
+        drop(queue);
+        shared.notify();
     }
 
-    /// Whether the channel has room; what a handler of your own returns from
+    /// Whether the channel has room for data; what a handler of your own returns from
     /// [`Handler::has_room`]. The shard is resumed when the owner has made some.
     pub fn has_room(&mut self, resumer: &Resumer) -> bool {
-        if self.refill() {
-            return true;
-        }
-        self.parked.park(resumer);
-        // The owner may have made room before it could see the shard parked.
-        self.refill()
+        self.0.0.lock().has_room(EVENTS_MAX, resumer)
     }
 
-    /// Moves events into the channel; false if it is full.
-    fn refill(&mut self) -> bool {
-        while let Some(event) = self.overflow.pop_front() {
-            if let Err(mpsc::error::TrySendError::Full(event)) = self.sender.try_send(event) {
-                self.overflow.push_front(event);
-                return false;
-            }
-        }
-        self.sender.capacity() > 0 || self.sender.is_closed()
+    /// Whether the channel has room for newcomers, which is until eight times as much waits; what a handler
+    /// of your own returns from [`Handler::has_room_for_newcomers`]. The shard is resumed when the owner
+    /// has made some.
+    pub fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
+        self.0.0.lock().has_room(NEWCOMERS_MAX, resumer)
     }
 }
 
@@ -189,15 +231,40 @@ impl Handler for ChannelHandler {
     fn has_room(&mut self, resumer: &Resumer) -> bool {
         Self::has_room(self, resumer)
     }
+
+    fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
+        Self::has_room_for_newcomers(self, resumer)
+    }
 }
 
-/// The shard has ended; its last events must reach the owner.
-impl<T> Drop for ChannelHandler<T> {
-    fn drop(&mut self) {
-        for event in self.overflow.drain(..) {
-            if self.sender.blocking_send(event).is_err() {
-                return;
-            }
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_shard_tells_first_is_received_first_however_full_the_channel_is() {
+        let (sender, mut events) = channel();
+        let (mut one, mut other) = (sender.handler(), sender.handler());
+        let before = u32::try_from(EVENTS_MAX).unwrap() + 10;
+        (0..before).for_each(|number| one.forward(number));
+        assert_eq!(events.try_recv(), Some(0));
+        // A name passes from a session of the one shard to a session of the other.
+        one.forward(before);
+        other.forward(before + 1);
+        let rest: Vec<u32> = core::iter::from_fn(|| events.try_recv()).collect();
+        assert_eq!(rest, (1..before + 2).collect::<Vec<_>>());
+        drop((one, other, sender));
+        assert_eq!(events.recv_blocking(), None);
+    }
+
+    #[test]
+    fn an_owner_that_has_left_keeps_nothing() {
+        let (sender, events) = channel();
+        let mut handler = sender.handler();
+        let event = Arc::new(());
+        handler.forward(Arc::clone(&event));
+        drop(events);
+        handler.forward(Arc::clone(&event));
+        assert_eq!(Arc::strong_count(&event), 1);
     }
 }

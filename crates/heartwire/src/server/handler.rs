@@ -19,15 +19,24 @@ pub trait Handler: Send {
     /// Something happened.
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>);
 
-    /// Whether this handler can take data now. The shard asks before it reads.
+    /// Whether this handler can take data now. The shard asks before it reads from a session.
     ///
-    /// While the answer is `false`, the shard reads nothing and accepts nobody: data waits in the
-    /// kernel, and holds off verdicts on those it came from. It goes on beating, and it still reports
-    /// the deaths of others. Whoever makes room must call [`Resumer::resume`]; `resumer` is for
-    /// this shard and can be kept.
+    /// While the answer is `false`, the shard reads nothing from sessions: data waits in the kernel, and holds
+    /// off verdicts on those it came from. It goes on beating, and it still reports the deaths of others.
+    /// Whoever makes room must call [`Resumer::resume`]; `resumer` is for this shard and can be kept.
     fn has_room(&mut self, resumer: &Resumer) -> bool {
         let _ = resumer;
         true
+    }
+
+    /// Whether this handler can take a newcomer now: its `Online`, what it sent with its first frame, and its
+    /// `Offline`. The shard asks before it accepts clients, and before it reads from one that is not
+    /// online yet. By default the same as [`has_room`](Self::has_room).
+    ///
+    /// A handler that has no room because clients send much should have room for newcomers for longer, or
+    /// one client that sends without end shuts out all others.
+    fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
+        self.has_room(resumer)
     }
 }
 
@@ -37,12 +46,12 @@ impl<F: FnMut(Event<&[u8]>, &mut Control<'_>) + Send> Handler for F {
     }
 }
 
-/// Wakes a shard whose [`Handler::has_room`] was false.
+/// Wakes a shard whose [`Handler::has_room`] or [`Handler::has_room_for_newcomers`] was false.
 #[derive(Clone, Debug)]
 pub struct Resumer(pub(super) Arc<Waker>);
 
 impl Resumer {
-    /// Has the shard ask [`Handler::has_room`] again, soon. Any thread may call it.
+    /// Has the shard ask both again, soon. Any thread may call it.
     pub fn resume(&self) {
         if let Err(error) = self.0.wake() {
             tracing::warn!(%error, "a shard could not be woken");

@@ -179,6 +179,11 @@ impl Session {
         extra.tls_since = Some(now);
     }
 
+    /// Whether the client speaks TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.tls().is_some()
+    }
+
     fn tls(&self) -> Option<&TlsSession> {
         self.extra.as_ref()?.tls.as_deref()
     }

@@ -96,6 +96,8 @@ pub(super) struct Shard<H> {
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
     /// want of room at the owner's. Whoever waits longest comes first.
     unread: VecDeque<SessionId>,
+    /// The same of clients that were not online, for which there may be room when there is none for data.
+    unread_newcomers: VecDeque<SessionId>,
     drain: Duration,
     /// Clients that were not in when this was last looked at, those that have waited longest first.
     pending: VecDeque<SessionId>,
@@ -177,6 +179,7 @@ impl<H: Handler> Shard<H> {
             wake_mark: parts.wake_mark,
             jiffy: clock::jiffy(),
             unread: VecDeque::new(),
+            unread_newcomers: VecDeque::new(),
             pending: VecDeque::new(),
             pending_max: parts.pending_max,
             online_at_once: parts.online_at_once,
@@ -222,17 +225,19 @@ impl<H: Handler> Shard<H> {
 
     fn wait(&mut self, events: &mut Events) {
         let has_room = self.handler.has_room(&self.resumer);
+        let takes_newcomers = self.handler.has_room_for_newcomers(&self.resumer);
         // The time at which the turn began will do: what has come due since wakes it at once.
         let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
         let next_end = self.one_by_one.front().map(|&(at, _)| at);
-        let next_accept = next_accept.filter(|_| has_room);
+        let next_accept = next_accept.filter(|_| takes_newcomers);
         let deadline = [self.state.wheel.next_wake(), self.drained_by, next_end, next_accept];
         let deadline = deadline.into_iter().flatten().min();
         // Bytes are queued after the flush of a turn by a handler that answers an `Offline`.
         let has_work = !self.state.ending.is_empty()
             || !self.state.unflushed.is_empty()
-            || (has_room && !self.unread.is_empty());
+            || (has_room && !self.unread.is_empty())
+            || (takes_newcomers && !self.unread_newcomers.is_empty());
         let timeout = if has_work { Some(Duration::ZERO) } else { self.alarm.set(deadline, now) };
         self.watch.handle_sleep(deadline);
         let polled = self.poll.poll(events, timeout);

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
 use heartwire::server::{
-    CommandError, Control, EVENTS_MAX, Event, Handler, Resumer, Server, ServerConfig, SessionId,
+    ChannelHandler, CommandError, Control, EVENTS_MAX, Event, Handler, Resumer, Server,
+    ServerConfig, SessionId, Wires, channel,
 };
 use heartwire::{Caps, Reason};
 
@@ -112,6 +113,73 @@ fn a_slow_owner_is_no_breach_of_the_protocol() {
         assert!(matches!(event, Event::Offline { reason: Reason::ClosedByPeer, .. }), "{event:?}");
     }
     rig.finish();
+}
+
+/// Forwards everything to a channel, counts it, and answers a greeting.
+struct Greeter {
+    events: ChannelHandler,
+    told: Arc<AtomicUsize>,
+}
+
+const GREETING: &[u8] = b"hello";
+
+impl Handler for Greeter {
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
+        if let Event::Data { id, data: GREETING } = event {
+            control.send(id, GREETING).unwrap();
+        }
+        self.events.forward(event.to_owned());
+        self.told.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn has_room(&mut self, resumer: &Resumer) -> bool {
+        self.events.has_room(resumer)
+    }
+
+    fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
+        self.events.has_room_for_newcomers(resumer)
+    }
+}
+
+#[test]
+fn a_client_that_fills_the_channel_shuts_out_no_others() {
+    let (sender, mut events) = channel();
+    let told = Arc::new(AtomicUsize::new(0));
+    // Where the first frame decides what a client speaks, it has to be read.
+    let server = Server::start(config().wires(Wires::Any), |_| Greeter {
+        events: sender.handler(),
+        told: Arc::clone(&told),
+    });
+    let server = server.unwrap();
+    drop(sender);
+    let mut stranger = Peer::connect(server.local_addrs()[0]);
+    (0..2 * EVENTS_MAX).for_each(|_| stranger.data(b""));
+    let deadline = Instant::now() + PATIENCE;
+    while told.load(Ordering::SeqCst) < EVENTS_MAX {
+        assert!(Instant::now() < deadline, "the channel does not fill");
+        std::thread::yield_now();
+    }
+    let mut newcomers: Vec<Peer> = Vec::new();
+    for _ in 0..100 {
+        let mut newcomer = Peer::connect(server.local_addrs()[0]);
+        newcomer.data(GREETING);
+        newcomer.expect_data(GREETING);
+        newcomers.push(newcomer);
+    }
+    // Those that are in wait for the owner with what they send now.
+    newcomers[0].data(b"later");
+    server.handle().shut_down();
+    let (mut online, mut greetings, mut offline) = (0, 0, 0);
+    while let Some(event) = events.recv_blocking() {
+        match event {
+            Event::Online { .. } => online += 1,
+            Event::Data { data, .. } if data == GREETING => greetings += 1,
+            Event::Offline { .. } => offline += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((online, greetings, offline), (101, 100, 101));
+    server.join().unwrap();
 }
 
 /// A handler with room for so many events, whose shard's use of the processor can be read.

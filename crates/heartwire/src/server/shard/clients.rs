@@ -63,7 +63,8 @@ impl<H: Handler> Shard<H> {
     pub(super) fn accept_clients(&mut self) {
         let now = self.awake_at;
         let next_try = self.listener.as_ref().and_then(|listener| listener.next_try(now));
-        if next_try.is_none_or(|at| at > now) || !self.handler.has_room(&self.resumer) {
+        if next_try.is_none_or(|at| at > now) || !self.handler.has_room_for_newcomers(&self.resumer)
+        {
             return;
         }
         // Others wait for their handshake already. In the kernel waiting costs nothing, and there is an

@@ -117,7 +117,9 @@ impl<H: Handler> Shard<H> {
         if !self.has_polled {
             return;
         }
-        let read_all = events.iter().count() < EVENTS_PER_TURN && self.unread.is_empty();
+        let read_all = events.iter().count() < EVENTS_PER_TURN
+            && self.unread.is_empty()
+            && self.unread_newcomers.is_empty();
         // A shard that is handed its clients does not know when they came.
         let accepted_all = self
             .listener

@@ -25,6 +25,10 @@ pub(super) const READS_PER_TURN: usize = 4;
 /// share wait for each other.
 const READ_WITHIN: Duration = Duration::from_millis(20);
 
+/// What is read at once from a client that is not online while there is no room for data: a first frame
+/// that opens a session. What comes with it is told although there is no room.
+const NEWCOMER_READ_LEN: usize = 4 * 1024;
+
 /// When bytes that are read came, as far as is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival {
@@ -73,18 +77,30 @@ impl<H: Handler> Shard<H> {
         self.read_at.saturating_since(self.awake_at) >= within
     }
 
-    /// Sessions whose turn was not enough, or that had to wait for the owner.
+    /// Sessions whose turn was not enough, or that had to wait for the owner; of those that are online and
+    /// of the others in turn.
     pub(super) fn read_unread(&mut self) {
-        for _ in 0..self.unread.len() {
-            if !self.handler.has_room(&self.resumer) || self.has_read_for(READ_WITHIN / 2) {
+        for _ in 0..self.unread.len().max(self.unread_newcomers.len()) {
+            if self.has_read_for(READ_WITHIN / 2) {
                 return;
             }
-            let Some(id) = self.unread.pop_front() else { return };
-            let Some(slot) = self.state.sessions.slot(id) else { continue };
-            if let Some(session) = self.state.sessions.get_mut(slot) {
-                session.unread = false;
+            let newcomer = if self.handler.has_room_for_newcomers(&self.resumer) {
+                self.unread_newcomers.pop_front()
+            } else {
+                None
+            };
+            let other =
+                if self.handler.has_room(&self.resumer) { self.unread.pop_front() } else { None };
+            if newcomer.is_none() && other.is_none() {
+                return;
             }
-            self.read(slot, true, Arrival::Earlier);
+            for id in [newcomer, other].into_iter().flatten() {
+                let Some(slot) = self.state.sessions.slot(id) else { continue };
+                if let Some(session) = self.state.sessions.get_mut(slot) {
+                    session.unread = false;
+                }
+                self.read(slot, true, Arrival::Earlier);
+            }
         }
     }
 
@@ -93,8 +109,21 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         if !session.unread {
             session.unread = true;
-            self.unread.push_back(id);
+            let unread = if session.online { &mut self.unread } else { &mut self.unread_newcomers };
+            unread.push_back(id);
         }
+    }
+
+    /// How much may be read from a session now: of a newcomer little, where there is no room for data. (One
+    /// that speaks TLS is read record by record anyway, and needs the whole buffer for it.)
+    fn may_read(&mut self, is_online: bool, is_secure: bool) -> usize {
+        if self.handler.has_room(&self.resumer) {
+            return self.buffer.len();
+        }
+        if is_online || !self.handler.has_room_for_newcomers(&self.resumer) {
+            return 0;
+        }
+        if is_secure { self.buffer.len() } else { NEWCOMER_READ_LEN }
     }
 
     /// Reads what has come for a session. A read that does not fill the buffer has emptied the
@@ -109,10 +138,12 @@ impl<H: Handler> Shard<H> {
             if session.ending || session.waits_for_name() {
                 return;
             }
-            if !self.handler.has_room(&self.resumer) {
+            let was_handshaking = session.is_handshaking();
+            let (is_online, is_secure) = (session.online, session.is_secure());
+            let may_read = self.may_read(is_online, is_secure);
+            if may_read == 0 {
                 break;
             }
-            let was_handshaking = session.is_handshaking();
             if was_handshaking {
                 let Some(left) = self.handshakes_left.checked_sub(1) else { break };
                 self.handshakes_left = left;
@@ -121,10 +152,11 @@ impl<H: Handler> Shard<H> {
                 }
             }
             let Some(session) = self.state.sessions.get_mut(slot) else { return };
-            match session.read(&mut self.buffer) {
+            let buffer = self.buffer.get_mut(..may_read).unwrap_or_default();
+            match session.read(buffer) {
                 Ok(Received::Nothing) if !session.has_failed() => return,
                 Ok(Received::Bytes(len)) => {
-                    let has_more = session.has_more(len, self.buffer.len());
+                    let has_more = session.has_more(len, may_read);
                     if was_handshaking {
                         self.go_on_with_handshake(slot);
                     }

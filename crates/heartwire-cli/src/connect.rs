@@ -27,7 +27,7 @@ use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
 };
-use crate::signals::{Hangup, Stop};
+use crate::signals::{Hangup, Look, Stop};
 
 use input::{Input, promising};
 use lines::{line, path_line};
@@ -41,10 +41,10 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     // The client beats on a thread of its own, whatever reading and writing wait for.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let (mut stop, (client, events)) = {
+    let (mut stop, mut look, (client, events)) = {
         let _guard = runtime.enter();
         runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
-        (Stop::listen()?, Client::start(config))
+        (Stop::listen()?, Look::listen()?, Client::start(config))
     };
     say(starting(args)?.render(SystemTime::now(), args.format));
     if args.promise.is_some() {
@@ -75,6 +75,13 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         thread.spawn(move || sent.send(input.run()))?;
     }
 
+    let looking = client.clone();
+    runtime.spawn(async move {
+        loop {
+            look.signal().await;
+            looking.look_now();
+        }
+    });
     if let Some(interval) = args.path {
         runtime.spawn(print_path(client.clone(), interval, args.format));
     }
@@ -162,6 +169,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         Disconnected::Refuse => WhileDisconnected::Refuse,
     };
     let mut config = ClientConfig::new(args.target())
+        .watch_network()
         .wire(wire(args)?)
         .offer(args.offer.offer(&policy)?)
         .policy(policy)

@@ -71,3 +71,28 @@ impl Hangup {
         core::future::pending::<()>().await;
     }
 }
+
+/// SIGUSR1, which means "the network has changed". Windows has nothing like it.
+#[derive(Debug)]
+pub(crate) struct Look {
+    #[cfg(unix)]
+    look: Signal,
+}
+
+impl Look {
+    /// Must be called within a runtime. From then on the signal does not kill the process.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            look: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Waits for the next one.
+    pub(crate) async fn signal(&mut self) {
+        #[cfg(unix)]
+        self.look.recv().await;
+        #[cfg(not(unix))]
+        core::future::pending::<()>().await;
+    }
+}

@@ -140,6 +140,11 @@ impl Client {
         self.inner.path()
     }
 
+    /// The network may have changed: looks at once how things are; see [`client::Client::look_now`].
+    pub fn look_now(&self) {
+        self.inner.look_now();
+    }
+
     /// Ends the client, without waiting for that. Messages are refused from now on, and what the server still
     /// sends is not reported; the last event is [`Event::Closed`]. Repeated calls do nothing.
     pub fn close(&self) {

@@ -46,6 +46,10 @@ pub enum Reason {
     TurnedAway(ByeCode),
     /// The client has a newer session under its name (wire v1).
     TakenOver,
+    /// This end had been told that its [network changed](crate::client::Client::look_now), and the peer's
+    /// system acknowledged nothing that was sent since: the way to it is lost. It is no verdict on the
+    /// peer.
+    NetworkChanged,
     /// TLS ended it.
     Tls(TlsFault),
     /// The system reported an error that means none of the above.
@@ -71,6 +75,7 @@ impl Reason {
             Self::Bye(_) => "bye",
             Self::TurnedAway(_) => "turned_away",
             Self::TakenOver => "taken_over",
+            Self::NetworkChanged => "network_changed",
             Self::Tls(_) => "tls",
             Self::Failed(_) => "failed",
         }
@@ -115,6 +120,9 @@ impl fmt::Display for Reason {
             Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
             Self::TurnedAway(code) => write!(f, "turned away: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
+            Self::NetworkChanged => {
+                f.write_str("the network has changed, and nothing sent since was acknowledged")
+            }
             Self::Tls(fault) => write!(f, "TLS: {fault}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }

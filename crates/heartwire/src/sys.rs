@@ -18,9 +18,9 @@ pub(crate) fn try_coalescing() -> io::Result<()> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged};
+pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged, unanswered_for};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged};
+pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged, unanswered_for};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -58,6 +58,21 @@ mod linux {
     /// The kernel counts it in whole jiffies and rounds to milliseconds: the true time can be one
     /// [jiffy](crate::clock::jiffy) more or less.
     pub(crate) fn since_last_receive(socket: impl AsFd) -> io::Result<Duration> {
+        let info = tcp_info(socket)?;
+        Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
+    }
+
+    /// How long nothing at all has come from the peer's system, data or acknowledgement, while something is
+    /// on its way to it; `None` if nothing is, or the system does not tell. As exact as
+    /// [`since_last_receive`]. What does not go out because the peer does not read is not on its way.
+    pub(crate) fn unanswered_for(socket: impl AsFd) -> Option<Duration> {
+        let info = tcp_info(socket).ok().filter(|info| info.tcpi_unacked > 0)?;
+        let since = info.tcpi_last_ack_recv.min(info.tcpi_last_data_recv);
+        Some(Duration::from_millis(u64::from(since)))
+    }
+
+    /// `TCP_INFO`, up to `tcpi_last_ack_recv` at least.
+    fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
         let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
         let mut len = socklen_t::try_from(size_of_val(&info)).unwrap_or(0);
         // SAFETY: the descriptor is borrowed for the call, so it is open; `info` has room for the
@@ -75,14 +90,13 @@ mod linux {
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
-        let needed = mem::offset_of!(libc::tcp_info, tcpi_last_data_recv) + size_of::<u32>();
+        let needed = mem::offset_of!(libc::tcp_info, tcpi_last_ack_recv) + size_of::<u32>();
         if usize::try_from(len).is_ok_and(|len| len < needed) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         // SAFETY: `tcp_info` is made of integers, for which zeroed memory is a value; the kernel has
         // overwritten its first `len` bytes with integers of its own.
-        let info = unsafe { info.assume_init() };
-        Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
+        Ok(unsafe { info.assume_init() })
     }
 
     /// How many bytes were written and are not acknowledged by the peer's system (`SIOCOUTQ`); the end of
@@ -109,6 +123,10 @@ mod other {
 
     pub(crate) fn since_last_receive<S>(_socket: S) -> io::Result<Duration> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) const fn unanswered_for<S>(_socket: &S) -> Option<Duration> {
+        None
     }
 
     pub(crate) fn unacknowledged<S>(_socket: S) -> Option<usize> {

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::lines::{Event, Lines};
 use crate::peer::{HEART, Peer, other};
-use crate::program::{Client, PROGRAM, Process, Server, address, heartwire};
+use crate::program::{Client, PROGRAM, Process, Server, address, heartwire, lasting_address};
 use crate::{PATIENCE, ms, side_by_side};
 
 #[test]
@@ -308,4 +308,13 @@ fn a_client_stops_when_told() {
     client.event("waiting");
     client.process.signal(Signal::TERM);
     assert_eq!(client.process.exit_code(), Some(0));
+}
+
+#[test]
+fn a_signal_that_the_network_has_changed_cuts_a_wait_short() {
+    let client = Client::start(lasting_address(), &["--retry", "fixed:1h"]);
+    client.events.event_where("waiting", |event| event["attempt"] == 2);
+    client.process.signal(Signal::USR1);
+    client.events.event_where("connecting", |event| event["attempt"] == 2);
+    client.stop();
 }

@@ -52,6 +52,7 @@ pub struct ClientConfig {
     pub(super) while_disconnected: WhileDisconnected,
     pub(super) outbound_max: usize,
     pub(super) seed: Option<u64>,
+    pub(super) watch_network: bool,
     pub(super) resolver: Resolver,
 }
 
@@ -90,6 +91,7 @@ impl ClientConfig {
             while_disconnected: WhileDisconnected::default(),
             outbound_max: Self::OUTBOUND_MAX,
             seed: None,
+            watch_network: false,
             resolver: Resolver::system(),
         }
     }
@@ -262,6 +264,16 @@ impl ClientConfig {
     pub fn outbound_max(mut self, bytes: usize) -> Self {
         // The upper end is what a frame's length and a count of permits can hold.
         self.outbound_max = bytes.clamp(64, 0x7fff_ffff);
+        self
+    }
+
+    /// Has the client [look now](super::Client::look_now) by itself within a second after an address or a
+    /// network interface of this machine has changed, or the machine was suspended. Default: it does not. On
+    /// other systems than Linux it makes no difference.
+    ///
+    /// It costs one descriptor for each client, which is woken each second to see.
+    pub fn watch_network(mut self) -> Self {
+        self.watch_network = true;
         self
     }
 

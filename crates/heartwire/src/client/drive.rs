@@ -25,11 +25,19 @@ use super::pace::Pace;
 use super::transport::Transport;
 use super::{ClientConfig, Event, Farewell, Gate, Link, Wishes, asked_to_close};
 use crate::kernel::KernelReport;
-use crate::{Reason, clock};
+use crate::{Reason, clock, sys};
 
 /// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
 /// not hold up a verdict for ever.
 const READS_BEFORE_JUDGING: usize = 64;
+
+/// How long a server's system has to acknowledge something after the network has changed: time for four
+/// retransmissions on a path of 200 ms.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// After a stall of this process so long, the network may have changed too: the machine may have been
+/// suspended, or moved.
+const LONG_STALL: Duration = Duration::from_secs(1);
 
 /// One connection while it lasts.
 #[derive(Debug)]
@@ -59,6 +67,10 @@ pub(super) struct Driver<'a, 'b> {
     /// When it may be told of what has changed since.
     news_at: Option<Instant>,
     watch: StallWatch,
+    /// When the network may have changed, if it is not known yet whether the connection has survived that.
+    asked_at: Option<Instant>,
+    /// It may have changed once more since.
+    asks_again: bool,
     /// When the socket was last read.
     read_at: Instant,
     jiffy: Duration,
@@ -112,6 +124,8 @@ impl<'a, 'b> Driver<'a, 'b> {
             pace: Pace::new(now),
             news_at: None,
             watch: StallWatch::new(now, suspended),
+            asked_at: None,
+            asks_again: false,
             read_at: now,
             jiffy: clock::jiffy(),
         };
@@ -200,8 +214,12 @@ impl<'a, 'b> Driver<'a, 'b> {
                 self.outlet.rest();
             }
             // Deadlines mostly move later, so the timer stays as it is until it fires.
-            let deadlines =
-                [self.connection.poll_timeout(), self.progress_deadline(now), self.news_at];
+            let deadlines = [
+                self.connection.poll_timeout(),
+                self.progress_deadline(now),
+                self.news_at,
+                self.answer_deadline(),
+            ];
             let deadline = deadlines.into_iter().flatten().min();
             if let Some(at) = deadline.filter(|&at| timer_at.is_none_or(|set| at < set)) {
                 timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(now));
@@ -216,6 +234,7 @@ impl<'a, 'b> Driver<'a, 'b> {
                 _ = self.transport.stream().readable(), if !paused => {}
                 _ = self.transport.stream().writable(), if self.has_unwritten() => {}
                 () = self.link.wishes.changed.notified() => {}
+                () = self.link.wishes.look.notified() => self.ask(clock::now()),
                 message = messages.recv(), if self.takes_messages() => match message {
                     Some(message) => self.push(message),
                     None => return End::Closing,
@@ -237,8 +256,15 @@ impl<'a, 'b> Driver<'a, 'b> {
         if let Some(stall) = self.suspended_since().or(stall) {
             self.connection.handle_stall(stall);
             self.outlet.push_news(Event::Stalled(stall));
+            // What was asked may have had no time to be acknowledged; and nothing was heard of a network
+            // that has changed meanwhile.
+            let was_asked = self.asked_at.take().is_some();
+            if was_asked || stall.gap >= LONG_STALL {
+                self.ask(now);
+            }
         }
         self.judge(now)?;
+        self.judge_path(now)?;
         self.tell_news(now)?;
         self.transmit(now);
         self.take(messages);
@@ -338,6 +364,51 @@ impl<'a, 'b> Driver<'a, 'b> {
         if self.has_unwritten() {
             // What waits will be as good as a beat that asks for nothing.
             self.connection.handle_sent(now);
+        }
+        Ok(())
+    }
+
+    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's
+    /// system has acknowledged it.
+    fn ask(&mut self, now: Instant) {
+        if !self.is_online() {
+            // Another time runs for the handshake.
+            return;
+        }
+        if self.asked_at.is_some() {
+            self.asks_again = true;
+            return;
+        }
+        self.asked_at = Some(now);
+        self.asks_again = false;
+        let agreed = self.connection.policy().beat();
+        if agreed.is_some_and(|interval| self.pace.take(interval, now)) {
+            self.connection.beat_now();
+        }
+    }
+
+    fn answer_deadline(&self) -> Option<Instant> {
+        Some(self.asked_at?.saturating_add(ANSWER_WITHIN))
+    }
+
+    /// Gives the connection up if it is clear that the network has changed under it: something is on its way
+    /// to the server, and nothing at all has come from its system since.
+    fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
+        let Some(asked_at) = self.asked_at.filter(|_| self.answer_deadline() <= Some(now)) else {
+            return Ok(());
+        };
+        self.asked_at = None;
+        match sys::unanswered_for(self.transport.stream()) {
+            Some(since) if since >= now.saturating_since(asked_at) => {
+                return Err(Reason::NetworkChanged);
+            }
+            // What came may have been on its way when the network changed; or what is on its way was sent
+            // just now.
+            Some(since) if since >= ANSWER_WITHIN / 2 => self.asked_at = Some(now),
+            Some(_) | None => {}
+        }
+        if core::mem::take(&mut self.asks_again) {
+            self.ask(now);
         }
         Ok(())
     }

@@ -36,6 +36,7 @@ mod drive;
 mod event;
 mod inbox;
 mod meter;
+mod network;
 mod outbox;
 mod outlet;
 mod pace;
@@ -98,6 +99,8 @@ struct Wishes {
     checked_in_at: AtomicU64,
     /// One of them has changed.
     changed: Notify,
+    /// The network may have changed.
+    look: Notify,
     /// As of the last beat, and when that was.
     path: Mutex<Option<(Path, Instant)>>,
 }
@@ -108,6 +111,7 @@ impl Wishes {
             promise: Mutex::default(),
             checked_in_at: AtomicU64::new(now.as_nanos()),
             changed: Notify::new(),
+            look: Notify::new(),
             path: Mutex::default(),
         }
     }
@@ -192,8 +196,16 @@ impl Client {
             connection = reports.by.as_deref(),
             name = config.name,
         );
+        let watched = config.watch_network.then(|| Arc::clone(&wishes));
         let task = Task::new(config, gate, wishes, reports, queue, closing);
-        (Self { shared: Arc::new(shared) }, task.run().instrument(span))
+        let life = async move {
+            tokio::select! {
+                biased;
+                () = task.run() => {}
+                () = network::watch(watched) => {}
+            }
+        };
+        (Self { shared: Arc::new(shared) }, life.instrument(span))
     }
 
     /// Hands a message over for sending, and waits while there is no room for it. Messages go out
@@ -274,6 +286,25 @@ impl Client {
     /// It does not end the client; [`close`](Self::close) does.
     pub async fn closed(&self) {
         self.shared.messages.closed().await;
+    }
+
+    /// The network may have changed, or the machine has woken up: looks at once how things are, instead of
+    /// when its time has come.
+    ///
+    /// - A client that waits before its next attempt begins it now. It cuts one wait short each second at
+    ///   most, and none that the server asked for. An attempt that is under way goes on; if it fails, the
+    ///   next one follows at once.
+    /// - A client that is online sends a beat, unless its policy sends none. On Linux, if 3 s later something
+    ///   is on its way to the server and nothing at all has come from its system in that time, data or
+    ///   acknowledgement, the connection ends with
+    ///   [`Reason::NetworkChanged`](crate::Reason::NetworkChanged), and the client dials at once. (It takes
+    ///   6 s where something had still been on its way.) Nothing is asked of the server's program: one that
+    ///   never answers, as on wire v0, or is slow, is judged by its limit as always. Of such beats 16 may go
+    ///   out in a row, and then one for each agreed interval.
+    ///
+    /// May be called as often as you like. [`ClientConfig::watch_network`] calls it by itself.
+    pub fn look_now(&self) {
+        self.shared.wishes.look.notify_one();
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not

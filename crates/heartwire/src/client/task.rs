@@ -7,7 +7,7 @@ use heartwire_core::Backoff;
 use heartwire_core::v1::Retry as RetryHint;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
@@ -22,6 +22,9 @@ use super::{
 };
 use crate::tls::TlsError;
 use crate::{Reason, clock};
+
+/// How often waits are cut short: addresses come and go in bursts when a network changes.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything that the one task of a client owns.
 #[derive(Debug)]
@@ -78,7 +81,9 @@ impl Task {
     /// Returns when the client is to end.
     async fn keep_connected(&mut self, outlet: &mut Outlet<'_>) {
         let mut attempt: u32 = 1;
+        let mut looked_at: Option<tokio::time::Instant> = None;
         loop {
+            let mut window = None;
             outlet.push_news(Event::Connecting { attempt });
             attempt = attempt.saturating_add(1);
             let dialled = tokio::select! {
@@ -89,12 +94,15 @@ impl Task {
             match dialled {
                 Ok(dialled) => {
                     let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
-                    let Kept { goes_on, hint, was_online } =
+                    let Kept { goes_on, is_replaced, hint, was_online } =
                         self.keep_in_span(dialled, outlet).await;
                     if !goes_on {
                         return;
                     }
-                    let window = self.window(hint);
+                    if is_replaced && self.backoff.is_some() {
+                        continue;
+                    }
+                    window = self.window(hint);
                     if let (Some(backoff), Some((earliest, latest))) = (&mut self.backoff, window) {
                         backoff.handle_hint(earliest, latest);
                     }
@@ -113,10 +121,13 @@ impl Task {
             let Some(backoff) = &mut self.backoff else { return };
             let wait = backoff.next_wait();
             outlet.push_news(Event::Waiting { wait, attempt });
+            let look = look(&self.wishes, looked_at);
             tokio::select! {
                 biased;
                 () = asked_to_close(&mut self.closing) => return,
                 () = outlet.deliver_during(sleep(wait)) => {}
+                // The server may want its clients to come back one after another.
+                () = look, if window.is_none() => looked_at = Some(tokio::time::Instant::now()),
             }
         }
     }
@@ -210,7 +221,8 @@ impl Task {
             };
             outlet.push_news(Event::Failed { error });
         }
-        Kept { goes_on, hint, was_online }
+        let is_replaced = reason == Reason::NetworkChanged;
+        Kept { goes_on, is_replaced, hint, was_online }
     }
 
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
@@ -238,6 +250,14 @@ impl Task {
     }
 }
 
+/// Waits until the client is told to look now, and for [`LOOK_PAUSE`] since it last did.
+async fn look(wishes: &Wishes, last: Option<tokio::time::Instant>) {
+    wishes.look.notified().await;
+    if let Some(last) = last {
+        sleep_until(last + LOOK_PAUSE).await;
+    }
+}
+
 /// What became of a connection.
 struct Kept {
     /// Neither end has said that this was the last one.
@@ -245,6 +265,8 @@ struct Kept {
     /// What the server said about coming back, if it took its leave.
     hint: Option<RetryHint>,
     was_online: bool,
+    /// The way to the server was lost, and another one may be there.
+    is_replaced: bool,
 }
 
 #[cfg(test)]

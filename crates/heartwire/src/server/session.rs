@@ -470,6 +470,7 @@ impl Session {
             Reason::ClosedByPeer
             | Reason::Truncated
             | Reason::NoGoodbye
+            | Reason::NetworkChanged
             | Reason::Unacknowledged
             | Reason::Reset
             | Reason::Dead(_)

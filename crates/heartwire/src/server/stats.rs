@@ -185,7 +185,8 @@ impl Counters {
             }
             Reason::TakenOver => &self.taken_over,
             Reason::Tls(_) => &self.tls,
-            Reason::Failed(_) => &self.failed,
+            // No session of a server ends for the first.
+            Reason::NetworkChanged | Reason::Failed(_) => &self.failed,
         };
         counter.fetch_add(1, Relaxed);
     }

@@ -18,6 +18,7 @@ mod on_tokio {
     mod beats;
     mod connecting;
     mod ends;
+    mod looking;
     mod rig;
     mod sending;
     mod slow_application;
@@ -34,6 +35,7 @@ mod blocking {
     mod beats;
     mod connecting;
     mod ends;
+    mod looking;
     mod rig;
     mod sending;
     mod slow_application;

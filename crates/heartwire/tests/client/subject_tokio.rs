@@ -73,6 +73,10 @@ impl Client {
         within(&self.handle, GIVE_UP, self.inner.flush()).expect("took too long");
     }
 
+    pub(crate) fn look_now(&self) {
+        self.inner.look_now();
+    }
+
     pub(crate) fn close(&self) {
         self.inner.close();
     }

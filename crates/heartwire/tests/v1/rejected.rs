@@ -3,6 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use heartwire::client::{ConnectError, Event};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
@@ -69,13 +70,17 @@ fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
     let client = ClientRig::start(config);
     // Before it was online, and after.
     let mut peer = Peer::accept(&listener);
+    let rejected = Instant::now();
     peer.send(&never());
     assert_eq!(client.connecting(), 1);
     client.failed();
     let wait = client.waiting();
     assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
 
+    // The server does not want it sooner, whatever happens to the network.
+    client.client.look_now();
     let mut peer = Peer::accept(&listener);
+    assert!(rejected.elapsed() >= ms(1000), "{:?}", rejected.elapsed());
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     peer.send(&never());
     assert_eq!(client.connecting(), 2);

@@ -40,7 +40,7 @@ impl Driver<'_, '_> {
     }
 
     async fn read_rest(&mut self, reason: Reason) {
-        if matches!(reason, Reason::Dead(_)) {
+        if matches!(reason, Reason::Dead(_) | Reason::NetworkChanged) {
             // Else the kernel would go on sending to a dead peer, for a quarter of an hour. If this
             // fails, it does.
             let socket = SockRef::from(self.transport.stream());

@@ -286,6 +286,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         // was turned away before it said anything.
         Reason::Reset
         | Reason::Dead(_)
+        | Reason::NetworkChanged
         | Reason::Failed(_)
         | Reason::SlowReader
         | Reason::HeldMost

@@ -301,6 +301,7 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         Reason::ClosedByPeer
         | Reason::Truncated
         | Reason::NoGoodbye
+        | Reason::NetworkChanged
         | Reason::Unacknowledged
         | Reason::Reset
         | Reason::Dead(_)

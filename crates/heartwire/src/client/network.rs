@@ -1,0 +1,131 @@
+//! Notices by itself that the network of this machine may have changed.
+
+use std::sync::Arc;
+
+use super::Wishes;
+
+/// Has the client look whenever something changes, if there is one. Never returns.
+pub(super) async fn watch(client: Option<Arc<Wishes>>) {
+    match client {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        Some(wishes) => linux::watch(&wishes).await,
+        _ => core::future::pending().await,
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux {
+    use core::time::Duration;
+    use std::io;
+    use std::os::fd::OwnedFd;
+
+    use rustix::io::Errno;
+    use rustix::net::{
+        AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with,
+    };
+    use tokio::time::sleep;
+    use tracing::debug;
+
+    use crate::client::Wishes;
+    use crate::clock;
+
+    /// Interfaces, and addresses of IPv4 and IPv6 (`RTMGRP_*` in `linux/rtnetlink.h`).
+    const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+
+    /// `RTM_NEWLINK`, `RTM_DELLINK`; `RTM_NEWADDR`, `RTM_DELADDR`.
+    const LINKS: [u16; 2] = [16, 17];
+    const ADDRESSES: [u16; 2] = [20, 21];
+
+    /// Lengths of a message's head, and of what comes before the attributes of an interface.
+    const HEAD_LEN: usize = 16;
+    const LINK_LEN: usize = 16;
+
+    /// The attribute of messages that only tell how a wireless network fares, again and again.
+    const IFLA_WIRELESS: u16 = 11;
+
+    /// How soon a change is noticed, or a suspend.
+    const TICK: Duration = Duration::from_secs(1);
+
+    /// Messages that are read each time.
+    const READS_MAX: usize = 64;
+
+    /// A suspend shorter than this breaks no connection.
+    const SUSPENDED_MIN: Duration = Duration::from_secs(1);
+
+    pub(super) async fn watch(wishes: &Wishes) {
+        let socket = listen();
+        if let Err(error) = &socket {
+            debug!(%error, "changes of the network are not told, only suspends are");
+        }
+        let mut suspended = clock::suspended();
+        loop {
+            sleep(TICK).await;
+            let was_suspended = core::mem::replace(&mut suspended, clock::suspended());
+            let has_changed = socket.as_ref().is_ok_and(has_changed);
+            if has_changed || suspended.saturating_sub(was_suspended) >= SUSPENDED_MIN {
+                debug!(has_changed, "the network may have changed");
+                wishes.look.notify_one();
+            }
+        }
+    }
+
+    fn listen() -> io::Result<OwnedFd> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // The first of netlink's protocols, `NETLINK_ROUTE`.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        bind(&socket, &netlink::SocketAddrNetlink::new(0, GROUPS))?;
+        Ok(socket)
+    }
+
+    /// Whether the kernel has told of a change since the last time.
+    fn has_changed(socket: &OwnedFd) -> bool {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut has_changed = false;
+        // Bounded, because messages may go on coming.
+        for _ in 0..READS_MAX {
+            match recv(socket, buffer.as_mut_slice(), RecvFlags::empty()) {
+                Ok((len, _)) => has_changed |= tells_change(buffer.get(..len).unwrap_or_default()),
+                // More has changed than the socket could hold.
+                Err(Errno::NOBUFS) => has_changed = true,
+                Err(_) => break,
+            }
+        }
+        has_changed
+    }
+
+    /// Whether one of these messages is about an address, or about an interface and not about its radio.
+    fn tells_change(mut bytes: &[u8]) -> bool {
+        while let (Some(len), Some(kind)) = (number(bytes, 0), short(bytes, 4)) {
+            let len = usize::try_from(len).unwrap_or(usize::MAX).max(HEAD_LEN);
+            let message = bytes.get(..len).unwrap_or(bytes);
+            if ADDRESSES.contains(&kind) || (LINKS.contains(&kind) && !is_of_radio(message)) {
+                return true;
+            }
+            bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        false
+    }
+
+    fn is_of_radio(message: &[u8]) -> bool {
+        let mut attributes = message.get(HEAD_LEN + LINK_LEN..).unwrap_or_default();
+        while let (Some(len), Some(kind)) = (short(attributes, 0), short(attributes, 2)) {
+            if kind == IFLA_WIRELESS {
+                return true;
+            }
+            let len = usize::from(len).max(4).next_multiple_of(4);
+            attributes = attributes.get(len..).unwrap_or_default();
+        }
+        false
+    }
+
+    fn number(bytes: &[u8], at: usize) -> Option<u32> {
+        bytes.get(at..)?.first_chunk().copied().map(u32::from_ne_bytes)
+    }
+
+    fn short(bytes: &[u8], at: usize) -> Option<u16> {
+        bytes.get(at..)?.first_chunk().copied().map(u16::from_ne_bytes)
+    }
+
+    #[cfg(test)]
+    mod tests;
+}

@@ -1,0 +1,121 @@
+//! A client that is told that its network may have changed.
+
+use core::net::SocketAddr;
+use std::net::TcpListener;
+use std::time::Instant;
+
+use heartwire::client::ClientConfig;
+use heartwire::{Policy, Reason, Wire};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::rig::{Frame, Rig, beat, fixed, ms, pass};
+
+/// Longer than any test.
+const LONG: u64 = 1_000_000;
+
+#[test]
+fn a_wait_is_cut_short_and_at_most_one_each_second() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let config = ClientConfig::new(address.to_string()).wire(Wire::V0).retry(fixed(ms(LONG)));
+    let mut rig = Rig::start(config);
+    let started = Instant::now();
+    for attempt in 1..=3 {
+        rig.expect_connecting(attempt);
+        rig.expect_failed();
+        rig.expect_waiting(attempt + 1);
+        assert!(started.elapsed() >= ms(1000) * attempt.saturating_sub(2), "attempt {attempt}");
+        rig.client().look_now();
+        rig.client().look_now();
+    }
+    socket.listen(1).unwrap();
+    let _listener: TcpListener = socket.into();
+    rig.expect_connecting(4);
+    rig.expect_online();
+}
+
+#[test]
+fn a_look_during_an_attempt_has_the_next_one_follow_at_once() {
+    // The kernel of a hung server: one connection fits into its backlog, and then it drops SYNs.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let _fillers: Vec<_> =
+        (0..4).map(|_| std::net::TcpStream::connect_timeout(&address, ms(100))).collect();
+    let config = ClientConfig::new(address.to_string()).wire(Wire::V0);
+    let mut rig = Rig::start(config.connect_timeout(ms(500)).retry(fixed(ms(LONG))));
+    rig.expect_connecting(1);
+    rig.client().look_now();
+    rig.expect_failed();
+    rig.expect_waiting(2);
+    rig.expect_connecting(2);
+}
+
+#[test]
+fn a_beat_goes_out_at_once_and_a_server_that_never_answers_is_left_alone() {
+    let policy = Policy::builder().beat(ms(LONG)).limit(ms(3 * LONG)).build().unwrap();
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
+    peer.expect_beat();
+    rig.client().look_now();
+    peer.expect_beat();
+    // More than a server has to acknowledge it. This one's kernel has.
+    pass(ms(3500));
+    rig.send(b"still there");
+    peer.expect_data(b"still there");
+    rig.client().close();
+    assert_eq!(peer.read_frame(), Frame::End);
+}
+
+#[test]
+fn looks_without_end_do_not_make_beats_without_end() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(ms(LONG))));
+    for _ in 0..1000 {
+        rig.client().look_now();
+        pass(ms(1));
+    }
+    rig.client().close();
+    let mut beats = 0;
+    while peer.read_frame() == Frame::Beat {
+        beats += 1;
+    }
+    assert!(beats <= 17, "{beats}");
+}
+
+/// Has the kernel drop all that comes for a socket, as if the way to it were cut.
+#[cfg(target_os = "linux")]
+fn cut(stream: &std::net::TcpStream) {
+    // A program of one instruction: take 0 bytes (`BPF_RET | BPF_K`).
+    SockRef::from(stream).attach_filter(&[socket2::SockFilter::new(0x06, 0, 0, 0)]).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_connection_that_did_not_survive_is_replaced_at_once() {
+    let policy = Policy::builder().beat(ms(LONG)).limit(ms(3 * LONG)).build().unwrap();
+    let config = |config: ClientConfig| config.policy(policy).retry(fixed(ms(LONG)));
+    let (mut rig, server, mut peer) = Rig::online(config);
+    peer.expect_beat();
+    cut(&peer.stream);
+    let looked = Instant::now();
+    rig.client().look_now();
+    assert_eq!(rig.expect_offline().reason, Reason::NetworkChanged);
+    assert!(looked.elapsed() >= ms(3000), "{:?}", looked.elapsed());
+    rig.expect_connecting(1);
+    rig.expect_online();
+    server.accept().expect_beat();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn one_whose_server_is_heard_is_not_though_nothing_is_acknowledged() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(ms(LONG))));
+    peer.expect_beat();
+    cut(&peer.stream);
+    rig.client().look_now();
+    pass(ms(1500));
+    peer.write(&super::rig::BEAT);
+    pass(ms(2000));
+    rig.client().try_send(b"accepted".to_vec()).unwrap();
+}

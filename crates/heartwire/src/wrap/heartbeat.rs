@@ -99,6 +99,10 @@ pin_project! {
     /// there (`send`, `feed`, `send_all`, `forward` and `split` do not; `with` and `fanout` of
     /// futures-util can). After `poll_close` no beat is sent.
     ///
+    /// Closing is closing the sending half. A socket that is dropped right after that answers the peer's
+    /// next beat with a reset, which takes along what the peer has not read: go on polling the stream until
+    /// it ends, for a second or more, and then drop it.
+    ///
     /// If a beat cannot be written, the stream yields the sink's error 5 ms later, unless it has
     /// items, its end or an error of its own: what a peer said last outranks that it went.
     ///

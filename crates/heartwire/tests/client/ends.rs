@@ -184,7 +184,7 @@ fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
 #[test]
 fn a_server_that_beats_while_it_reads_slowly_gets_everything_before_a_close_is_clean() {
     let server = Server::narrow();
-    let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(GIVE_UP);
+    let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(GIVE_UP * 10);
     let mut rig = Rig::start(config);
     rig.expect_connecting(1);
     let mut peer = server.accept();
@@ -239,7 +239,8 @@ fn closing_does_not_wait_for_a_server_that_does_not_close() {
 
 #[test]
 fn what_comes_after_a_close_does_not_reset_the_connection() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config.outbound_max(1 << 20));
+    let (mut rig, _server, mut peer) =
+        Rig::online(|config| config.outbound_max(1 << 20).close_timeout(GIVE_UP * 10));
     peer.expect_beat();
     // More than the server's kernel has room for: the rest waits in the client's.
     rig.send(&[1; 500_000]);

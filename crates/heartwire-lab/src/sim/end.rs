@@ -142,7 +142,8 @@ impl Holder {
             }
             self.connection.beat_now();
         }
-        self.transmit_first(net, now)
+        self.transmit_first(net, now)?;
+        Ok(())
     }
 
     /// Says how often the next beats will come, on wire v1.

@@ -433,3 +433,33 @@ fn what_was_queued_arrives_when_a_blocked_client_reads_again() {
     peer.expect_data(b"and after it");
     rig.finish();
 }
+
+/// A beat that asks falls due while the client reads nothing. Then it says something, so that what waits
+/// stands in for that beat; and the next one comes when it is due, though no timer was set for it before.
+#[test]
+fn a_server_goes_on_beating_after_data_stood_in_for_a_beat_to_a_slow_client() {
+    /// More than the kernel takes.
+    const FRAMES: usize = 512;
+    static FRAME: [u8; 64 * 1024] = [7; 64 * 1024];
+    let policy = beat_and_limit(200, 60_000);
+    let config = config().policy(policy).outbound_max(2 * FRAMES * FRAME.len());
+    let mut rig = Rig::acting(config, |event: &Event<&[u8]>, control: &mut Control<'_>| {
+        if let Event::Data { id, data: b"everything" } = event {
+            (0..FRAMES).for_each(|_| control.send(*id, &FRAME).unwrap());
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    peer.data(b"everything");
+    rig.expect_data(id, b"everything");
+    rig.expect_quiet(ms(600));
+    peer.data(b"still here");
+    rig.expect_data(id, b"still here");
+    let mut frames = 0;
+    while frames < FRAMES {
+        if peer.receive() == (OTHER, FRAME.to_vec()) {
+            frames += 1;
+        }
+    }
+    (0..3).for_each(|_| peer.expect_beat());
+    rig.finish();
+}

@@ -47,16 +47,18 @@ impl Holder {
         Ok(())
     }
 
-    /// Queues them in front of everything else.
+    /// Queues them in front of everything else. Returns whether any was.
     pub(in crate::sim) fn transmit_first(
         &mut self,
         net: &mut Net,
         now: Instant,
-    ) -> Result<(), Breach> {
+    ) -> Result<bool, Breach> {
+        let mut any = false;
         while let Some(beat) = self.next_beat(net, now)? {
             self.outbox.push_beat_first(beat);
+            any = true;
         }
-        Ok(())
+        Ok(any)
     }
 
     fn next_beat(&mut self, net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {

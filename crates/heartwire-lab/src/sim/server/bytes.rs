@@ -103,9 +103,10 @@ impl Server {
             self.arm(net, slot);
             return Ok(());
         }
-        session.holder.transmit_first(net, now)?;
-        // A beat that had to wait was due, so that only the limit was waited for.
-        self.arm(net, slot);
+        if session.holder.transmit_first(net, now)? {
+            // A beat that had to wait was due, so that only the limit was waited for.
+            self.arm(net, slot);
+        }
         Ok(())
     }
 

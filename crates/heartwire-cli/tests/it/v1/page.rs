@@ -6,7 +6,7 @@ use std::thread;
 use crate::ms;
 use crate::program::{Client, Server};
 
-use super::second::Second;
+use super::second::{Second, python_is_missing};
 use super::tokens::{SOMEBODY, file};
 
 fn hex(bytes: &[u8]) -> String {
@@ -39,6 +39,9 @@ fn beat(nonce: u64, echo: u64) -> Vec<u8> {
 
 #[test]
 fn a_hello_is_decided_about_in_the_order_of_the_page() {
+    if python_is_missing() {
+        return;
+    }
     let tokens = file("page", SOMEBODY);
     let locked = Server::start_plain(&["--tokens", &tokens]);
     let strict = Server::start_plain(&["--limit", "6s", "--beat", "2s", "--ceiling", "20s"]);
@@ -59,6 +62,9 @@ fn a_hello_is_decided_about_in_the_order_of_the_page() {
 
 #[test]
 fn a_hello_that_is_not_as_specified_is_refused_for_good() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&["--no-limit"]);
     let long = [&[1, 0x79, 1, 0][..], &[b'n'; 256]].concat();
     let bodies = [
@@ -81,6 +87,9 @@ fn a_hello_that_is_not_as_specified_is_refused_for_good() {
 
 #[test]
 fn what_need_not_be_short_or_known_is_taken() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&["--no-limit"]);
     let nested = [&[20][..], &[0x81; 800], &[0]].concat();
     let name = [&[1, 0x78, 255][..], &[b'n'; 255]].concat();
@@ -99,6 +108,9 @@ fn what_need_not_be_short_or_known_is_taken() {
 
 #[test]
 fn our_client_refuses_what_it_cannot_go_by_and_says_so() {
+    if python_is_missing() {
+        return;
+    }
     let quick = ["--beat", "300", "--limit", "3000"];
     for (said, ours, violation) in [
         (&["--said", "client_ceiling=3600001"][..], &["--no-limit"][..], "bad_welcome"),
@@ -118,6 +130,9 @@ fn our_client_refuses_what_it_cannot_go_by_and_says_so() {
 
 #[test]
 fn nonces_are_not_checked_but_for_an_echo_above_all_that_were_sent() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&["--on-data", "upper"]);
     let mut second = Second::client(server.addr, &["--beat", "10000"]);
     second.event("welcome");
@@ -134,6 +149,9 @@ fn nonces_are_not_checked_but_for_an_echo_above_all_that_were_sent() {
 
 #[test]
 fn more_than_128_beats_at_once_are_too_fast_whether_or_not_a_notice_could_arrive() {
+    if python_is_missing() {
+        return;
+    }
     let server = Server::start_plain(&[]);
     let mut second = Second::client(server.addr, &["--beat", "10000"]);
     second.event("welcome");
@@ -144,6 +162,9 @@ fn more_than_128_beats_at_once_are_too_fast_whether_or_not_a_notice_could_arrive
 
 #[test]
 fn a_bye_of_our_server_is_not_overtaken_by_a_reset_while_its_client_writes() {
+    if python_is_missing() {
+        return;
+    }
     let expect_patience = |second: &Second| {
         let wrote_on = second.event("wrote_on");
         let is_late = wrote_on.number("after_ms") >= 500.0;
@@ -172,6 +193,9 @@ fn a_bye_of_our_server_is_not_overtaken_by_a_reset_while_its_client_writes() {
 
 #[test]
 fn a_pad_before_the_end_leaves_nothing_of_a_frame() {
+    if python_is_missing() {
+        return;
+    }
     let (mut second, addr) = Second::server(&[]);
     let client = Client::start_plain(addr, &["--retry", "never"]);
     client.event("online");
@@ -182,6 +206,9 @@ fn a_pad_before_the_end_leaves_nothing_of_a_frame() {
 
 #[test]
 fn our_server_goes_on_beating_after_its_client_was_slow_and_its_beats_go_before_data() {
+    if python_is_missing() {
+        return;
+    }
     let args = ["--no-limit", "--beat", "300ms", "--floor", "100ms", "--on-data", "echo"];
     let server = Server::start_plain(&[&args[..], &["--queue-max", "64000000"]].concat());
     let mut second = Second::client(server.addr, &["--floor", "100"]);
@@ -205,6 +232,9 @@ fn our_server_goes_on_beating_after_its_client_was_slow_and_its_beats_go_before_
 
 #[test]
 fn a_peer_that_says_it_hears_nothing_and_gives_no_verdict_is_unheard_for_both_limits() {
+    if python_is_missing() {
+        return;
+    }
     // The server reads before its own beats only, and so four of the client's at once.
     let args = ["--beat", "1s", "--limit", "3s", "--floor", "100ms", "--coalesce", "8"];
     let server = Server::start_plain(&args);

@@ -59,7 +59,7 @@ impl Second {
 }
 
 /// Says that the test is skipped, if it is.
-fn python_is_missing() -> bool {
+pub(super) fn python_is_missing() -> bool {
     let is_missing = Command::new("python3").arg("--version").output().is_err();
     if is_missing {
         skip("python3 is not installed");

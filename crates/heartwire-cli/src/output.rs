@@ -67,7 +67,12 @@ pub(crate) fn print_stderr(lines: Vec<u8>) {
 
 /// Prints a line for people on standard output, and waits for it: for commands that run nothing else.
 pub(crate) fn print_text(line: impl fmt::Display) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout().lock(), "{line}")?)
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints bytes on standard output, as [`print_text`].
+pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    Ok(sink::write_stdout(bytes)?)
 }
 
 /// Something to be printed, as text for people or as an object for programs.

@@ -1,7 +1,6 @@
 //! The man pages and shell completions, from the same source as `--help`.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
@@ -9,11 +8,12 @@ use clap::CommandFactory;
 
 use crate::args::Cli;
 use crate::exit::Exit;
+use crate::output::print_bytes;
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "heartwire", &mut script);
-    io::stdout().write_all(&script)?;
+    print_bytes(&script)?;
     Ok(Exit::Success)
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn man(directory: Option<&Path>) -> anyhow::Result<Exit> {
     let Some(directory) = directory else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;
-        io::stdout().write_all(&page)?;
+        print_bytes(&page)?;
         return Ok(Exit::Success);
     };
     fs::create_dir_all(directory)

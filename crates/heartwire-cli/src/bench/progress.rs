@@ -3,10 +3,10 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use crate::output::say;
+use crate::output::{print_stderr, say};
 
 /// How often the line changes; drawing it is work for the generator's own thread.
 const REDRAW: Duration = Duration::from_millis(500);
@@ -41,10 +41,8 @@ impl Progress {
     }
 
     fn draw(&mut self, what: impl fmt::Display) {
-        let mut err = io::stderr().lock();
-        // To the line's start, and whatever was longer is wiped. Nothing can be done if it fails.
-        let _ = write!(err, "\r\x1b[K{}{what}", self.prefix);
-        let _ = err.flush();
+        // To the line's start, and whatever was longer is wiped.
+        print_stderr(format!("\r\x1b[K{}{what}", self.prefix).into_bytes());
         self.drawn_at = Some(Instant::now());
     }
 }
@@ -52,7 +50,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.drawn_at.is_some() {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+            print_stderr(b"\r\x1b[K".to_vec());
         }
     }
 }

@@ -282,6 +282,20 @@ impl<Q: Queue> Writer<Q> {
     }
 }
 
+/// Writes all of it to standard output from this thread, however long that takes.
+pub(super) fn write_stdout(mut text: &[u8]) -> io::Result<()> {
+    let stdout = Target::Stdout;
+    while !text.is_empty() {
+        match stdout.write(text) {
+            Ok(len) => text = text.get(len..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stdout.wait_until_writable(),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn is_reader_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
 }

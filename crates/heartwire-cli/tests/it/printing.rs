@@ -167,6 +167,45 @@ fn an_output_that_does_not_wait_is_waited_for() {
     assert_eq!(events.all_events().last().unwrap().name(), "stopped");
 }
 
+#[test]
+fn data_waits_for_an_output_that_does_not_and_all_of_it_is_printed() {
+    let (reader, stdout) = std::io::pipe().unwrap();
+    fcntl_setfl(&stdout, fcntl_getfl(&stdout).unwrap() | OFlags::NONBLOCK).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
+    command.arg(listener.local_addr().unwrap().to_string()).stdin(Stdio::piped());
+    let mut client = Process::spawn(command.stdout(stdout).stderr(Stdio::null()));
+    // It has the pipe, too, whose end is to be seen.
+    drop(command);
+    let mut server = Peer::accept(&listener);
+    // More than a pipe and what waits in front of it hold, and less than sockets hold besides.
+    const LINES: usize = 600;
+    for number in 0..LINES {
+        server.send(&other(format!("{number:>999}").as_bytes()));
+    }
+    // All of it has come as far as it can: what is sent now is answered.
+    writeln!(client.0.stdin.as_ref().unwrap(), "a line").unwrap();
+    assert_eq!(server.receive_data(), b"a line");
+    server.0.shutdown(std::net::Shutdown::Write).unwrap();
+    let lines = Lines::of(reader).all();
+    assert_eq!(client.exit_code(), Some(4));
+    assert_eq!(lines.len(), LINES);
+    assert!(lines.iter().enumerate().all(|(at, line)| line.text == format!("{at:>999}")));
+}
+
+#[test]
+fn a_client_whose_reader_goes_takes_its_leave() {
+    let server = Server::start_plain(&["--on-data", "echo"]);
+    let mut command = heartwire(&["connect", &server.addr.to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut client = Process::spawn(&mut command);
+    drop(client.0.stdout.take());
+    server.event("online");
+    writeln!(client.0.stdin.as_ref().unwrap(), "to be echoed").unwrap();
+    assert_eq!(client.exit_code(), Some(0));
+    assert_eq!(server.event("offline")["reason"], "bye");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
@@ -254,12 +293,12 @@ fn a_client_in_the_background_is_not_stopped_for_reading_the_terminal() {
     // A shell that controls jobs, on a terminal of its own; it says the number of the one that it starts.
     let mut shell = std::process::Command::new("setsid");
     shell.args(["--ctty", "sh", "-mc", "\"$0\" \"$@\" & echo $!; wait", PROGRAM]);
-    shell.args(["connect", &server.addr.to_string(), "--beat", "200ms"]);
+    shell.args(["connect", &server.addr.to_string(), "--format", "json"]);
     let mut shell =
-        Process::spawn(shell.stdin(program).stdout(Stdio::piped()).stderr(Stdio::null()));
+        Process::spawn(shell.stdin(program).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    Lines::of(shell.0.stderr.take().unwrap()).event("online");
     let said = Lines::of(shell.0.stdout.take().unwrap());
     let client = rustix::process::Pid::from_raw(said.first(1)[0].text.parse().unwrap()).unwrap();
-    server.event("online");
     // Not stopped: it takes its leave.
     rustix::process::kill_process(client, Signal::TERM).unwrap();
     assert_eq!(server.event("offline")["reason"], "bye");

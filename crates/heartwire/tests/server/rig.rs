@@ -15,7 +15,8 @@ use crate::peer::{PATIENCE, Peer, ms};
 
 /// One shard on the IPv4 loopback that judges nobody within a test's time.
 pub(crate) fn config() -> ServerConfig {
-    listening("127.0.0.1:0").shards(1).policy(limit(60_000))
+    // Peers stay open to the end of a test, and this is what its own end waits for them.
+    listening("127.0.0.1:0").shards(1).policy(limit(60_000)).drain(ms(500))
 }
 
 pub(crate) fn listening(addr: &str) -> ServerConfig {

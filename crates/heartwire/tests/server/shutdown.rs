@@ -24,7 +24,7 @@ fn everybody_goes_offline_and_everything_ends() {
 
 #[test]
 fn what_is_queued_is_sent_first() {
-    let mut rig = Rig::start(config().outbound_max(16 << 20));
+    let mut rig = Rig::start(config().outbound_max(16 << 20).drain(PATIENCE));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..100_u8 {
@@ -43,7 +43,8 @@ fn what_is_queued_is_sent_first() {
 fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     let gate = Gate::default();
     let held = gate.clone();
-    let mut rig = Rig::acting(config().policy(limit(100)), move |event, _| {
+    let config = config().policy(limit(100)).drain(PATIENCE);
+    let mut rig = Rig::acting(config, move |event, _| {
         if let Event::Verdict { .. } = event {
             held.pass();
         }

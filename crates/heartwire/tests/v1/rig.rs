@@ -38,7 +38,9 @@ pub(crate) fn patient() -> Policy {
 
 /// One shard on the IPv4 loopback, for [`patient`] clients.
 pub(crate) fn config() -> ServerConfig {
-    ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).policy(patient())
+    // Peers stay open to the end of a test, and this is what its own end waits for them.
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).drain(ms(500));
+    config.shards(1).policy(patient())
 }
 
 /// A running server and its events, checked as they come: `Online` first; nothing after `Offline`; and

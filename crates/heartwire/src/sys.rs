@@ -4,6 +4,7 @@
 //!
 //! On other systems they say [`io::ErrorKind::Unsupported`], or nothing.
 
+use core::time::Duration;
 use std::io;
 
 use socket2::{Domain, Socket, Type};
@@ -17,10 +18,20 @@ pub(crate) fn try_coalescing() -> io::Result<()> {
     Ok(())
 }
 
+/// The way to a peer, as far as its system answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// How long nothing at all has come, data or acknowledgement; as exact as [`since_last_receive`].
+    pub(crate) quiet: Duration,
+    /// The system tries to reach the peer, and has had no answer yet. What does not go out because the
+    /// peer does not read is not that.
+    pub(crate) is_tried: bool,
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged, unanswered_for};
+pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged, way};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged, unanswered_for};
+pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged, way};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -62,13 +73,16 @@ mod linux {
         Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
     }
 
-    /// How long nothing at all has come from the peer's system, data or acknowledgement, while something is
-    /// on its way to it; `None` if nothing is, or the system does not tell. As exact as
-    /// [`since_last_receive`]. What does not go out because the peer does not read is not on its way.
-    pub(crate) fn unanswered_for(socket: impl AsFd) -> Option<Duration> {
-        let info = tcp_info(socket).ok().filter(|info| info.tcpi_unacked > 0)?;
-        let since = info.tcpi_last_ack_recv.min(info.tcpi_last_data_recv);
-        Some(Duration::from_millis(u64::from(since)))
+    /// What the system knows of the way to the peer, while something that was written is not acknowledged;
+    /// `None` if everything is, or the system does not tell.
+    pub(crate) fn way(socket: impl AsFd) -> Option<super::Way> {
+        unacknowledged(&socket).filter(|&bytes| bytes > 0)?;
+        let info = tcp_info(socket).ok()?;
+        let quiet = info.tcpi_last_ack_recv.min(info.tcpi_last_data_recv);
+        // Where the local address is gone, nothing can be sent, and the system probes as it does a peer that
+        // does not read. One probe may be on its way to such a one, which answers each.
+        let is_tried = info.tcpi_unacked > 0 || info.tcpi_probes >= 2;
+        Some(super::Way { quiet: Duration::from_millis(u64::from(quiet)), is_tried })
     }
 
     /// `TCP_INFO`, up to `tcpi_last_ack_recv` at least.
@@ -125,7 +139,7 @@ mod other {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(crate) const fn unanswered_for<S>(_socket: &S) -> Option<Duration> {
+    pub(crate) const fn way<S>(_socket: &S) -> Option<super::Way> {
         None
     }
 

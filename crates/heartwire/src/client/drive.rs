@@ -25,6 +25,7 @@ use super::pace::Pace;
 use super::transport::Transport;
 use super::{ClientConfig, Event, Farewell, Gate, Link, Wishes, asked_to_close};
 use crate::kernel::KernelReport;
+use crate::sys::Way;
 use crate::{Reason, clock, sys};
 
 /// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
@@ -391,21 +392,22 @@ impl<'a, 'b> Driver<'a, 'b> {
         Some(self.asked_at?.saturating_add(ANSWER_WITHIN))
     }
 
-    /// Gives the connection up if it is clear that the network has changed under it: something is on its way
-    /// to the server, and nothing at all has come from its system since.
+    /// Gives the connection up if it is clear that the network has changed under it: the system tries to
+    /// reach the server's, and nothing at all has come from there since.
     fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
         let Some(asked_at) = self.asked_at.filter(|_| self.answer_deadline() <= Some(now)) else {
             return Ok(());
         };
         self.asked_at = None;
-        match sys::unanswered_for(self.transport.stream()) {
-            Some(since) if since >= now.saturating_since(asked_at) => {
+        if let Some(Way { quiet, is_tried }) = sys::way(self.transport.stream()) {
+            if is_tried && quiet >= now.saturating_since(asked_at) {
                 return Err(Reason::NetworkChanged);
             }
-            // What came may have been on its way when the network changed; or what is on its way was sent
-            // just now.
-            Some(since) if since >= ANSWER_WITHIN / 2 => self.asked_at = Some(now),
-            Some(_) | None => {}
+            if quiet >= ANSWER_WITHIN / 2 {
+                // What came may have been on its way when the network changed; or what is to be
+                // acknowledged was written just now.
+                self.asked_at = Some(now);
+            }
         }
         if core::mem::take(&mut self.asks_again) {
             self.ask(now);

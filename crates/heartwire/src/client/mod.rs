@@ -294,8 +294,8 @@ impl Client {
     /// - A client that waits before its next attempt begins it now. It cuts one wait short each second at
     ///   most, and none that the server asked for. An attempt that is under way goes on; if it fails, the
     ///   next one follows at once.
-    /// - A client that is online sends a beat, unless its policy sends none. On Linux, if 3 s later something
-    ///   is on its way to the server and nothing at all has come from its system in that time, data or
+    /// - A client that is online sends a beat, unless its policy sends none. On Linux, if 3 s later its
+    ///   system tries to reach the server's and nothing at all has come from there in that time, data or
     ///   acknowledgement, the connection ends with
     ///   [`Reason::NetworkChanged`](crate::Reason::NetworkChanged), and the client dials at once. (It takes
     ///   6 s where something had still been on its way.) Nothing is asked of the server's program: one that

@@ -69,6 +69,28 @@ fn a_beat_goes_out_at_once_and_a_server_that_never_answers_is_left_alone() {
 }
 
 #[test]
+fn a_server_that_reads_nothing_is_left_alone_too() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(ms(LONG))));
+    peer.expect_beat();
+    let body = vec![7; 10_000];
+    let mut sent = 0;
+    // Until the buffers of both kernels are full, and the client's own queue.
+    while rig.client().send_timeout(body.clone(), ms(200)).is_ok() {
+        sent += 1;
+    }
+    rig.client().look_now();
+    pass(ms(4000));
+    let mut read = 0;
+    while read < sent {
+        match peer.read_frame() {
+            Frame::Data(data) => read += usize::from(data.len() == body.len()),
+            Frame::Beat => {}
+            Frame::End => panic!("it ended after {read} of {sent}"),
+        }
+    }
+}
+
+#[test]
 fn looks_without_end_do_not_make_beats_without_end() {
     let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(ms(LONG))));
     for _ in 0..1000 {

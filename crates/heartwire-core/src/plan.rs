@@ -21,7 +21,8 @@
 //!   gives a verdict resets the connection, so the other end hears of it at once where the path to
 //!   it is up.
 //! - Nothing travels but beats and their answers, and nothing is unacknowledged when the fault
-//!   strikes, except in [`Fault::MachineGoneUnacked`]. Application data only makes silences shorter.
+//!   strikes, except in [`Fault::MachineGoneUnacked`]. Application data only makes silences shorter; or
+//!   up to a round trip longer where it goes to a peer that only answers, which the bounds allow for.
 //! - The fault lasts, and what it leaves intact is healthy: a round trip takes `rtt` at most, no
 //!   packet is lost, and whoever is not stopped wakes within its `tick`.
 //!

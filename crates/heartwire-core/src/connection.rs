@@ -483,12 +483,13 @@ impl Connection {
         let heard_at = dialogue.heard_by_peer_at();
         let limit = deadline.saturating_since(heard_at);
         self.liveness.end();
+        let late = now.saturating_since(deadline);
         Some(Verdict {
             cause: Cause::Unheard,
             silence: now.saturating_since(heard_at),
             bound: Some(Bound { earliest: limit, latest: limit.saturating_add(tick) }),
-            stalled: Duration::ZERO,
-            late: now.saturating_since(deadline),
+            stalled: Verdict::beyond(late, tick),
+            late,
         })
     }
 

@@ -39,6 +39,7 @@
 //! | [`Connection`], [`Settings`], [`Caps`] | one connection: frames in, events and beats out, the verdict |
 //! | [`Liveness`] | the same for a protocol of your own, which has frames of another kind or none |
 //! | [`StallWatch`] | notices that the driver itself stood still, which is nobody else's silence |
+//! | [`arrival`] | when bytes came that a driver was late to read |
 //! | [`Backoff`] | how long to wait before connecting again |
 //! | `wheel` (feature `alloc`) | deadlines of very many connections, one entry for each |
 //! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
@@ -54,6 +55,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod arrival;
 pub mod backoff;
 mod connection;
 pub mod frame;

@@ -108,19 +108,21 @@ impl Liveness {
     }
 
     /// Time passed. Early and repeated calls do nothing. `tick` is how late the driver's timers
-    /// may be; it only goes into the verdict's bound.
+    /// may be: it goes into the verdict's bound, and what is later than that into what does not count.
     ///
     /// The caller must have read whatever its socket holds and passed it to
     /// [`handle_heard`](Self::handle_heard): bytes that have arrived outrank a deadline.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
         if let Some(deadline) = self.verdict_at().filter(|&deadline| now >= deadline) {
+            let late = now.saturating_since(deadline);
+            let granted = self.judged_from.saturating_since(self.last_heard);
             let verdict = Verdict {
                 cause: Cause::Silence,
                 silence: now.saturating_since(self.last_heard),
                 bound: self.policy.bound(tick),
-                stalled: self.judged_from.saturating_since(self.last_heard),
-                late: now.saturating_since(deadline),
+                stalled: granted.saturating_add(Verdict::beyond(late, tick)),
+                late,
             };
             self.is_dead = true;
             return Some(verdict);
@@ -196,16 +198,23 @@ pub struct Verdict {
     pub cause: Cause,
     /// How long nothing had come from the peer.
     pub silence: Duration,
-    /// When the verdict had to come, counted from the peer's last byte, or from the end of the
-    /// last stall of our own where `stalled` is not zero. `None` where the cause has no bound here.
+    /// When the verdict had to come, counted from the peer's last byte, without the time that this end
+    /// stood still: `silence - stalled` lies in it, always. `None` where the cause has no bound here.
     pub bound: Option<Bound>,
-    /// How much of the silence was not held against the peer, because this end stood still in it.
+    /// How much of the silence does not count, because this end stood still in it: all up to the end of
+    /// its last stall, which gave the peer another limit; and by how much the verdict was late beyond the
+    /// tick of the bound, which is no time of the peer's either.
     pub stalled: Duration,
-    /// How much later than its deadline this end gave the verdict.
+    /// How much later than its deadline this end gave the verdict, within the tick or beyond it.
     pub late: Duration,
 }
 
 impl Verdict {
+    /// How much of the lateness of a verdict its bound has no room for: in that time this end was held up.
+    pub(crate) const fn beyond(late: Duration, tick: Duration) -> Duration {
+        late.saturating_sub(tick)
+    }
+
     /// The verdict that the operating system's own timers came to (keepalive, user timeout,
     /// retransmissions), after `silence`.
     #[must_use]

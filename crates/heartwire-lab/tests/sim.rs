@@ -114,9 +114,9 @@ is_found_out! {
     who_hears_whole_frames_only: HearsWholeFramesOnly on Client, Server;
     who_hears_itself: HearsItself on Client, Server;
     who_stamps_before_reading: StampsBeforeReading on Client, Server;
-    who_stamps_when_found: StampsWhenFound on Server;
+    who_stamps_when_found: StampsWhenFound on Client, Server;
     who_stamps_vaguely: StampsVaguely on Client, Server;
-    who_trusts_jiffies: TrustsJiffies on Server;
+    who_trusts_jiffies: TrustsJiffies on Client, Server;
     who_tells_twice: TellsTwice on Client, Server;
     who_tells_wrong_figures: TellsWrongFigures on Client, Server;
     who_speaks_after_offline: SpeaksAfterOffline on Client, Server;

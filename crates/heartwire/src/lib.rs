@@ -189,7 +189,10 @@ pub use tls::{CertificateFault, TlsError, TlsFault};
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel
 /// (4 ms), the kernel's own (two jiffies), and the time that a loop takes to get round under load. Each
-/// verdict says how late it was. A loop that was late by
-/// [`STALL_MIN`](heartwire_core::STALL_MIN) has stood still: it says so, and gives everybody who is
-/// silent another chance.
+/// verdict says how late it was.
+///
+/// A loop that is later than this was held up, and says so: what is beyond it is in
+/// [`Verdict::stalled`], so that `silence - stalled` lies in the verdict's bound, always. One that was late
+/// by [`STALL_MIN`](heartwire_core::STALL_MIN) has stood still, and gives everybody who is silent another
+/// chance.
 pub const TICK: core::time::Duration = core::time::Duration::from_millis(100);

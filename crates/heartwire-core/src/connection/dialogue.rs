@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::arrival;
 use crate::policy::{Policy, Side};
 use crate::time::Instant;
 use crate::v1::{Beat, Contract, Direction, Health, Offer, Welcome};
@@ -14,10 +15,6 @@ const CREDIT_MIN: i64 = 64;
 /// at once what it held. Nothing is held for longer than a kernel goes on sending it again (Linux: 938 to
 /// 940 s, docs/faults.md).
 const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
-
-/// A beat that may have arrived at any time within so long says nothing of a round trip. It is what a
-/// reading on a server that lets beats wait in its kernel can be off by in any case.
-const ARRIVAL_SPAN_MAX: Duration = Duration::from_millis(10);
 
 /// What both directions of a v1 connection are like. It is known from beats alone, so it is as old as
 /// the last one.
@@ -214,7 +211,7 @@ impl Dialogue {
         let span = latest.saturating_since(self.unread_since);
         let about = match is_last {
             true => Some(self.arrived_at),
-            false if span <= ARRIVAL_SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
+            false if span <= arrival::SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
             false => None,
         };
         Arrival { about, latest }

@@ -139,6 +139,18 @@ fn a_late_verdict_says_how_late() {
     Rig::new(limit(15_000)).wake(15_073, &[Dead { silence: 15_073, stalled: 0, late: 73 }]);
 }
 
+/// 250 ms late would be a stall, and the peer would have another limit.
+#[test]
+fn a_verdict_later_than_the_tick_keeps_its_bound_without_the_time_that_this_end_was_held_up() {
+    for late in [100, 101, 249, 10_000] {
+        let mut liveness = Liveness::new(limit(15_000).build().unwrap(), at(0));
+        let verdict = liveness.handle_timeout(at(15_000 + late), TICK).unwrap();
+        assert_eq!((verdict.silence, verdict.late), (ms(15_000 + late), ms(late)));
+        assert_eq!(verdict.stalled, ms(late - 100));
+        assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
+    }
+}
+
 #[test]
 fn what_this_end_sends_is_no_sign_of_life() {
     Rig::new(limit(15_000)).sent(5_000).sent(14_999).next(15_000).wake(15_000, &[silent(15_000)]);

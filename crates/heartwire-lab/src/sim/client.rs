@@ -203,7 +203,7 @@ impl Online {
                 }
                 break;
             }
-            match self.holder.read(net, |_, now| (now, now))? {
+            match self.read_once(net, now)? {
                 Received::Nothing => break,
                 Received::Bytes { .. } => {}
                 Received::Ended(end) => return Ok(Some(end)),
@@ -238,13 +238,18 @@ impl Online {
         if net.is_busy(self.holder.host) {
             return Ok(None);
         }
-        let stale = self.holder.terms.is(Broken::StampsBeforeReading);
-        let received =
-            self.holder.read(net, |_, after| if stale { (now, now) } else { (after, after) })?;
-        match received {
+        match self.read_once(net, now)? {
             Received::Ended(end) => Ok(Some(end)),
             Received::Nothing | Received::Bytes { .. } => Ok(None),
         }
+    }
+
+    fn read_once(&mut self, net: &mut Net, now: Instant) -> Result<Received, Breach> {
+        let (link, broken) = (self.holder.link, self.holder.terms.broken);
+        self.holder.read(net, |net, _| match broken {
+            Some(Broken::StampsBeforeReading) => (now, now),
+            Some(_) | None => net.arrival(link, Side::Client, true, broken),
+        })
     }
 
     /// A peer that sends its last words and goes makes the next write fail, often before those words

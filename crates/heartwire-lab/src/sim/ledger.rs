@@ -141,8 +141,7 @@ impl Holder {
         if let Some(heard) = net.told(self.link, other(self.side)).heard.pop_front() {
             self.heard_by_peer_at = heard.last_at;
             let record = net.record(self.link, self.side);
-            let found_by = record.last.saturating_add(net.rounding());
-            let arrived_by = if record.woke { now } else { found_by.min(now) };
+            let arrived_by = record.last.saturating_add(net.rounding()).min(now);
             self.unheard.handle_beat(arrived_by, heard.silence);
         }
         self.log(net, format_args!("a beat"));
@@ -199,7 +198,8 @@ impl Holder {
             self.check_unheard(net, &verdict)?;
         } else {
             let unread = net.readable(self.link, self.side);
-            self.oracle.check(net.clock(self.host), &verdict, unread)?;
+            let runs_since = net.host(self.host).runs_since;
+            self.oracle.check(net.clock(self.host), runs_since, &verdict, unread)?;
         }
         let gap = self.in_force.peer_gap.map(|gap| gap + self.terms.slack);
         let is_promised = gap.zip(self.in_force.limit).is_some_and(|(gap, limit)| gap < limit);

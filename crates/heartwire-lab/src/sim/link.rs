@@ -62,8 +62,6 @@ pub(super) struct Record {
     pub(super) last: Instant,
     /// The same by the clock of the world.
     pub(super) last_at: WorldTime,
-    /// Whether they woke the process, and did not stay below its mark.
-    pub(super) woke: bool,
     /// When the process was first in a position to read them, if it was.
     pub(super) turn: Option<Instant>,
 }
@@ -96,7 +94,7 @@ impl Socket {
             mark: 1,
             is_ready: false,
             is_blocked: false,
-            record: Record { arrivals: 0, last: now, last_at: now_at, woke: true, turn: None },
+            record: Record { arrivals: 0, last: now, last_at: now_at, turn: None },
         }
     }
 }

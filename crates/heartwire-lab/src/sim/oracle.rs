@@ -1,8 +1,8 @@
 //! When a verdict may come and when it must, from what the link and the host know.
 //!
-//! It never looks at the connection that it judges. Where the rules leave a driver room (bytes may
-//! be stamped when they came or when they were read), it keeps the earliest and the latest time
-//! that they allow.
+//! It never looks at the connection that it judges. Bytes count from their arrival, however late the
+//! process is to read them. Where the rules leave a driver room (how exactly it knows that arrival), it
+//! keeps the earliest and the latest time that they allow.
 
 use core::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) struct Oracle {
     limit: Option<Duration>,
     limit_since: Instant,
     tick: Duration,
-    /// What may be added to the time of bytes that did not wake the process.
+    /// What may be added to the time of bytes.
     rounding: Duration,
     grants: Grants,
     arrivals: u64,
@@ -102,11 +102,8 @@ impl Oracle {
         }
         self.arrivals = record.arrivals;
         let earliest = self.heard.earliest.max(record.last);
-        let latest = if record.woke {
-            record.turn.map(|turn| turn.max(earliest))
-        } else {
-            Some(record.last.saturating_add(self.rounding).max(earliest))
-        };
+        // What came before the connection was accepted counts from then.
+        let latest = Some(earliest.saturating_add(self.rounding));
         self.heard = Range { earliest, latest };
         if record.turn.is_some() {
             self.carried = 0;
@@ -200,7 +197,13 @@ impl Oracle {
     }
 
     /// Whether a verdict given now is right.
-    pub(super) fn check(&self, now: Instant, verdict: &Verdict, unread: u64) -> Result<(), Breach> {
+    pub(super) fn check(
+        &self,
+        now: Instant,
+        runs_since: Instant,
+        verdict: &Verdict,
+        unread: u64,
+    ) -> Result<(), Breach> {
         let Some(limit) = self.limit else {
             let what = "a verdict without a limit".to_owned();
             return Err(Breach::new(Invariant::NeverEarly, what));
@@ -224,6 +227,12 @@ impl Oracle {
             );
             return Err(Breach::new(Invariant::NeverEarly, what));
         }
+        // What is beyond the tick has to be time in which the process could not run.
+        if let Some(overdue) = self.overdue_after(runs_since).filter(|&overdue| now > overdue) {
+            let late = now.saturating_since(overdue);
+            let what = format!("a verdict {late:?} after its bound, without having been held up");
+            return Err(Breach::new(Invariant::AlwaysByTheBound, what));
+        }
         self.check_figures(now, verdict, limit)
     }
 
@@ -237,11 +246,11 @@ impl Oracle {
         let counted = verdict.silence.saturating_sub(verdict.stalled);
         let is_right = verdict.silence >= limit
             && verdict.silence <= silent
-            && verdict.late == counted.saturating_sub(limit)
+            && counted == limit + verdict.late.min(self.tick)
             && verdict.bound.is_some_and(|bound| {
                 bound.earliest == limit
                     && bound.latest == limit + self.tick
-                    && bound.contains(counted) == (verdict.late <= self.tick)
+                    && bound.contains(counted)
             });
         if is_right {
             return Ok(());

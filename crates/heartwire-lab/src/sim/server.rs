@@ -37,6 +37,9 @@ pub(super) struct Server {
     wheel: Wheel,
     watch: StallWatch,
     awake_at: Instant,
+    /// When it looked at its sockets last, and the time before.
+    looked_at: Instant,
+    unread_since: Instant,
     is_late: bool,
     last_stall: Option<Stall>,
     unread: VecDeque<usize>,
@@ -62,6 +65,8 @@ impl Server {
             wheel: Wheel::new(wheel_tick),
             watch: StallWatch::new(now, net.host(SERVER).suspended),
             awake_at: now,
+            looked_at: now,
+            unread_since: now,
             is_late: false,
             last_stall: None,
             unread: VecDeque::new(),
@@ -99,6 +104,7 @@ impl Server {
         self.is_late = false;
         self.notice_stall(net, wake);
         self.awake_at = wake.at;
+        self.unread_since = core::mem::replace(&mut self.looked_at, net.clock(SERVER));
         self.read_unread(net)?;
         for slot in 0..self.sessions.len() {
             self.unblock(net, slot)?;

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 
 use heartwire_core::v1::{Contract, Health};
-use heartwire_core::{Connection, Instant, Spoken, Violation};
+use heartwire_core::{Connection, Instant, Spoken, Violation, arrival};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
@@ -328,21 +328,14 @@ impl Session {
         let _ = tls.flush(&mut self.stream);
     }
 
-    /// Asks the kernel when the last byte came, for bytes that did not wake anybody. Never too early:
-    /// the kernel counts in jiffies, and a verdict that rests on this may be late, but not early.
-    pub(super) fn hear_from_kernel(&mut self, jiffy: Duration) {
+    /// Bytes were read: the kernel is asked when the last of them came. `has_woken`: they woke the shard.
+    pub(super) fn hear_from_kernel(&mut self, has_woken: bool, jiffy: Duration) {
         let since = sys::since_last_receive(&self.stream);
+        // After the read and the question, so that a byte does not seem older than it is.
         let now = clock::now();
         let (earliest, latest) = match since {
-            // It rounds to milliseconds too, and not always down.
-            Ok(since) => {
-                let about = now.saturating_sub(since);
-                let rounding = jiffy + Duration::from_millis(1);
-                // One jiffy more, because the count of jiffies itself lags when the processor that
-                // keeps it was busy elsewhere, or was withheld from a virtual machine.
-                let latest = about.saturating_add(rounding + jiffy).min(now);
-                (about.saturating_sub(rounding), latest)
-            }
+            Ok(since) if has_woken => arrival::of_news(now, since, jiffy),
+            Ok(since) => arrival::of_found(now, since, jiffy),
             Err(_) => (now, now),
         };
         self.connection.handle_heard_between(earliest, latest);

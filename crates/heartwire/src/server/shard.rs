@@ -75,6 +75,11 @@ pub(super) struct Shard<H> {
     watch: StallWatch,
     /// When this turn began.
     awake_at: Instant,
+    /// When the poller was asked last, and whether it told of all that had come by then.
+    asked_at: Instant,
+    has_told_all: bool,
+    /// What woke this turn has come since then: what had come before was told to a turn before.
+    unread_since: Instant,
     /// When bytes were last read.
     read_at: Instant,
     progress: Progress,
@@ -167,6 +172,9 @@ impl<H: Handler> Shard<H> {
             commands: parts.commands,
             watch: StallWatch::new(now, suspended),
             awake_at: now,
+            asked_at: now,
+            has_told_all: false,
+            unread_since: now,
             read_at: now,
             progress: Progress::new(now),
             has_polled: true,
@@ -240,6 +248,7 @@ impl<H: Handler> Shard<H> {
             || (takes_newcomers && !self.unread_newcomers.is_empty());
         let timeout = if has_work { Some(Duration::ZERO) } else { self.alarm.set(deadline, now) };
         self.watch.handle_sleep(deadline);
+        let asked_at = clock::now();
         let polled = self.poll.poll(events, timeout);
         self.has_polled = polled.is_ok();
         if let Err(error) = polled {
@@ -250,6 +259,12 @@ impl<H: Handler> Shard<H> {
             }
         }
         self.is_late = false;
+        if self.has_told_all {
+            self.unread_since = self.asked_at;
+        }
+        self.asked_at = asked_at;
+        // A poller that was interrupted has not looked, and a full list may leave something out.
+        self.has_told_all = self.has_polled && events.iter().count() < EVENTS_PER_TURN;
         self.awake_at = self.notice_stall();
     }
 

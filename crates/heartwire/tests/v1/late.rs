@@ -1,10 +1,11 @@
 //! Nobody is served who has left, or has waited for so long that it is about to.
 
 use core::time::Duration;
+use std::time::Instant;
 
 use heartwire::server::{Control, Event, ServerConfig, Wires};
 use heartwire::v1::{ByeCode, Retry};
-use heartwire::{Caps, Reason};
+use heartwire::{Caps, Policy, Reason};
 
 use crate::peer::{Got, HEART, Peer, frame, hello, hello_as};
 use crate::rig::{Hold, Rig, config, ms, pass};
@@ -158,4 +159,27 @@ fn a_server_can_be_told_to_serve_everybody() {
     let (late_id, _) = rig.online();
     drop(late);
     assert!(matches!(rig.offline(late_id), Reason::ClosedByPeer | Reason::Reset));
+}
+
+/// The shard waits for no deadline meanwhile, so that nothing tells it that it was held up.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_came_while_the_shard_was_held_up_counts_from_when_it_came() {
+    let judges = Policy::builder().limit(ms(60_000)).build().unwrap();
+    let (mut rig, hold) = held(config().policy(judges).coalesce(0));
+    let [(mut first, first_id), (mut second, second_id)] = [(), ()].map(|()| {
+        let mut peer = Peer::connect(rig.addr());
+        peer.send(&frame(HEART, &[]));
+        (peer, rig.online().0)
+    });
+    first.data(b"stand still");
+    rig.data(first_id);
+    second.send(&frame(HEART, &[]));
+    let sent_at = Instant::now();
+    pass(ms(300));
+    let held_up = sent_at.elapsed();
+    hold.release();
+    let silence = rig.info(second_id).silence;
+    // The kernel tells it in jiffies: three, and a millisecond.
+    assert!(silence + ms(31) >= held_up, "{silence:?} after {held_up:?}");
 }

@@ -202,7 +202,7 @@ impl Rig {
 pub(crate) fn verdict_of(reason: Reason) -> Verdict {
     let Reason::Dead(verdict) = reason else { panic!("not dead: {reason}") };
     let allowed = verdict.bound.unwrap().earliest;
-    assert_eq!(verdict.silence, allowed + verdict.stalled + verdict.late);
+    assert_eq!(verdict.silence, allowed + verdict.stalled + verdict.late.min(heartwire::TICK));
     // What is later than this is a stall, and is not held against the peer.
     assert!(verdict.late < ms(1000), "late: {verdict}");
     verdict

@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use heartwire_core::plan::Mechanism;
-use heartwire_core::{Instant, Side};
+use heartwire_core::{Instant, Side, arrival};
 
 use super::{Net, Read};
+use crate::sim::broken::Broken;
 use crate::sim::link::{Both, Ended, Link, LinkId, Nat, SocketError, other};
 use crate::sim::packet::Packet;
 use crate::sim::queue::{Happening, HostId};
@@ -93,10 +94,29 @@ impl Net {
         Duration::from_millis((passed * jiffy).div_ceil(1_000_000))
     }
 
-    /// By how much the time of bytes that did not wake the server can be off: what the kernel tells
-    /// in jiffies, a jiffy and a millisecond for how it rounds, and a jiffy for how it counts.
+    /// When the bytes came that have just been read, as nearly as the process can know. `has_woken`: they
+    /// woke it.
+    pub(in crate::sim) fn arrival(
+        &self,
+        link: LinkId,
+        side: Side,
+        has_woken: bool,
+        broken: Option<Broken>,
+    ) -> (Instant, Instant) {
+        let now = self.clock(self.links[link].sockets.of(side).host);
+        let since = self.since_last_arrival(link, side);
+        match broken {
+            Some(Broken::StampsWhenFound) => (now, now),
+            Some(Broken::TrustsJiffies) => (now.saturating_sub(since), now.saturating_sub(since)),
+            Some(_) | None if has_woken => arrival::of_news(now, since, self.jiffy),
+            Some(_) | None => arrival::of_found(now, since, self.jiffy),
+        }
+    }
+
+    /// By how much the time of arrival can be off: what the kernel tells in jiffies, a jiffy and a
+    /// millisecond for how it rounds, and a jiffy for how it counts; and what need not be asked.
     pub(in crate::sim) fn rounding(&self) -> Duration {
-        self.jiffy * 3 + Duration::from_millis(1)
+        (self.jiffy * 3 + Duration::from_millis(1)).max(arrival::SPAN_MAX)
     }
 
     /// Whether the process has to look at a socket. It is told once.

@@ -250,7 +250,7 @@ impl Net {
                 let last = self.hosts[socket.host].clock.read(self.now);
                 let arrivals = socket.record.arrivals + 1;
                 let last_at = self.now;
-                socket.record = Record { arrivals, last, last_at, woke: wakes, turn: None };
+                socket.record = Record { arrivals, last, last_at, turn: None };
                 let woke = if wakes { "" } else { ", which wake nobody" };
                 self.trace.line(
                     self.now,

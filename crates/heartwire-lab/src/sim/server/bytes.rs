@@ -1,14 +1,11 @@
 //! What sessions read and write.
 
-use core::time::Duration;
-
-use heartwire_core::{Instant, Side, Spoken};
+use heartwire_core::{Side, Spoken, arrival};
 
 use super::{Arrival, Server};
 use crate::sim::breach::Breach;
 use crate::sim::broken::Broken;
 use crate::sim::end::{End, READ_MAX, Received};
-use crate::sim::link::LinkId;
 use crate::sim::net::Net;
 use crate::sim::queue::SERVER;
 
@@ -46,7 +43,7 @@ impl Server {
         to_end: bool,
         arrival: Arrival,
     ) -> Result<(), Breach> {
-        let awake_at = self.awake_at;
+        let Self { awake_at, unread_since, .. } = *self;
         let broken = self.terms.server.broken;
         for _ in 0..READS_PER_TURN {
             let Some(session) = self.session(slot) else { return Ok(()) };
@@ -56,8 +53,10 @@ impl Server {
             let link = session.holder.link;
             let received = session.holder.read(net, |net, now| match (arrival, broken) {
                 (_, Some(Broken::StampsBeforeReading)) => (awake_at, awake_at),
-                (Arrival::Now, _) | (_, Some(Broken::StampsWhenFound)) => (now, now),
-                (Arrival::Earlier, broken) => heard_from_kernel(net, link, now, broken),
+                (Arrival::Now, _) if now.saturating_since(unread_since) <= arrival::SPAN_MAX => {
+                    (now, now)
+                }
+                (_, broken) => net.arrival(link, Side::Server, arrival == Arrival::Now, broken),
             })?;
             match received {
                 Received::Nothing => return Ok(()),
@@ -137,21 +136,4 @@ impl Server {
         }
         Ok(())
     }
-}
-
-/// When the last byte came, as the kernel tells it: never too early.
-fn heard_from_kernel(
-    net: &Net,
-    link: LinkId,
-    now: Instant,
-    broken: Option<Broken>,
-) -> (Instant, Instant) {
-    let about = now.saturating_sub(net.since_last_arrival(link, Side::Server));
-    let rounding = match broken {
-        Some(Broken::TrustsJiffies) => Duration::ZERO,
-        Some(_) | None => net.jiffy + Duration::from_millis(1),
-    };
-    // One jiffy more, because the count of jiffies itself can lag.
-    let lag = if rounding.is_zero() { Duration::ZERO } else { net.jiffy };
-    (about.saturating_sub(rounding), about.saturating_add(rounding + lag).min(now))
 }

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use heartwire_core::v1::{Bye, Health};
-use heartwire_core::{Event as FromPeer, Instant, Path, Spoken};
+use heartwire_core::{Event as FromPeer, Instant, Path, arrival};
 use socket2::SockRef;
 use tracing::{debug, trace};
 
@@ -13,10 +13,6 @@ use super::Driver;
 use crate::client::{Event, Farewell};
 use crate::tls::{Received, TlsError, TlsFault};
 use crate::{Reason, clock, sys};
-
-/// A beat whose arrival is not known better than this tells nothing of the round trip. A socket that was
-/// read so recently need not be asked when its bytes came.
-const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
 
 impl Driver<'_, '_> {
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
@@ -61,25 +57,19 @@ impl Driver<'_, '_> {
         }
     }
 
-    /// Something was read. When it came is not when it was read, if this process stood still in between: a
-    /// round trip would seem that much longer, on both ends.
+    /// Something was read. When it came is not when it was read, if this process was held up in between: a
+    /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
     fn handle_heard(&mut self) {
         // Not the time of this turn, which was before the read: a byte must not seem older than it is.
         let now = clock::now();
         let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
-        if self.connection.spoken() == Spoken::V1 && unread_for > ARRIVAL_SPAN {
-            // The kernel counts in jiffies and rounds to milliseconds, so it knows better only of what has
-            // been there for longer. One jiffy more, because the count itself can lag.
-            let rounding = self.jiffy + Duration::from_millis(1);
-            let since = sys::since_last_receive(self.transport.stream()).unwrap_or_default();
-            if since > rounding + self.jiffy {
-                let about = now.saturating_sub(since);
-                let latest = about.saturating_add(rounding + self.jiffy).min(now);
-                self.connection.handle_heard_between(about.saturating_sub(rounding), latest);
-                return;
-            }
-        }
-        self.connection.handle_heard(now);
+        let since = if unread_for > arrival::SPAN_MAX {
+            sys::since_last_receive(self.transport.stream()).unwrap_or_default()
+        } else {
+            Duration::ZERO
+        };
+        let (earliest, latest) = arrival::of_news(now, since, self.jiffy);
+        self.connection.handle_heard_between(earliest, latest);
     }
 
     /// Whether what the server said last is an alert of TLS, which begins with its type and version. No

@@ -4,7 +4,7 @@ use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
-use heartwire_core::{Connection, Event as Input, Spoken};
+use heartwire_core::{Connection, Event as Input, Spoken, arrival};
 use mio::{Events, Token};
 
 use super::{ALARM, FIRST_LISTENER, Shard, WAKER};
@@ -32,7 +32,7 @@ const NEWCOMER_READ_LEN: usize = 4 * 1024;
 /// When bytes that are read came, as far as is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival {
-    /// They have just woken the shard.
+    /// They have woken the shard: they came since it looked before, which it may have been late to do.
     Now,
     /// They were found in the socket. The kernel knows.
     Earlier,
@@ -232,8 +232,11 @@ impl<H: Handler> Shard<H> {
         let now = clock::now();
         self.read_at = now;
         match arrival {
-            Arrival::Now => session.connection.handle_heard(now),
-            Arrival::Earlier => session.hear_from_kernel(self.jiffy),
+            Arrival::Now if now.saturating_since(self.unread_since) <= arrival::SPAN_MAX => {
+                session.connection.handle_heard(now);
+            }
+            Arrival::Now => session.hear_from_kernel(true, self.jiffy),
+            Arrival::Earlier => session.hear_from_kernel(false, self.jiffy),
         }
         let health = session.health(now);
         let mut kept = session.take_inbound();

@@ -54,7 +54,7 @@ fn a_suspend_is_a_stall_though_the_timer_is_punctual() {
     assert_eq!(look_twice(&mut pulse, secs(11), long), None);
     // A whole limit from when it was noticed, and no more for the same one.
     assert_eq!(look_twice(&mut pulse, secs(20), long), None);
-    let verdict = look_twice(&mut pulse, secs(22), long).unwrap();
+    let verdict = look_twice(&mut pulse, secs(21), long).unwrap();
     assert_eq!(verdict.stalled, secs(11));
 }
 

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use heartwire::client::{Client, ClientConfig, Event, Events, Retry, WhileDisconnected};
-use heartwire::server::valid_name;
+use heartwire::server::{Tokens, valid_name};
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::TOKEN_LEN_MAX;
 use heartwire::{Caps, Policy, Reason, Side, Wire};
@@ -192,6 +192,9 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
     }
     if let Some(path) = &args.token_file {
         read_token(path)?;
+        if Tokens::is_world_readable(path).unwrap_or(false) {
+            tracing::warn!(path = %path.display(), "every user of this machine can read the token");
+        }
         let path = path.clone();
         let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
         config = config.token_source(move || read().map(String::into_bytes));
@@ -215,6 +218,11 @@ fn retry(args: &ConnectArgs) -> Retry {
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     let ConnectTlsArgs { tls_roots, tls_name, tls_cert, tls_key, .. } = &args.tls;
+    if let Some(key) = tls_key {
+        if Tokens::is_world_readable(key).unwrap_or(false) {
+            tracing::warn!(path = %key.display(), "every user of this machine can read the key of our certificate");
+        }
+    }
     let mut tls = ClientTls::new();
     if let Some(roots) = tls_roots {
         tls = tls.roots(roots);

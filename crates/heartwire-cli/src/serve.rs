@@ -42,6 +42,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     check_wire(args)?;
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let tls = load_tls(args)?;
+    let own_tokens = tokens.as_ref().map(|tokens| tokens.get().are_all_for_one_name());
     let mut config = config(args, tokens.clone())?;
     if let Some(tls) = &tls {
         config = config.tls(tls.clone());
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         _runs: runs.clone(),
     })?;
     drop(runs);
-    let listening = listening::line(args, &server, caps, open_files, pending)?;
+    let listening = listening::line(args, &server, caps, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
 
     runtime.block_on(async {
@@ -194,6 +195,9 @@ fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
 fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
     let ServeTlsArgs { tls_cert, tls_key, tls_client_roots } = &args.tls;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
+    if Tokens::is_world_readable(key).unwrap_or(false) {
+        tracing::warn!(path = %key.display(), "every user of this machine can read the key of the certificate");
+    }
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_roots {
         tls = tls.require_client_certificates(roots);

@@ -15,6 +15,7 @@ pub(super) fn line(
     caps: Caps,
     open_files: Option<u64>,
     pending: usize,
+    own_tokens: Option<bool>,
 ) -> anyhow::Result<Line> {
     let policy = args.policy.policy(Side::Server)?;
     let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
@@ -25,10 +26,20 @@ pub(super) fn line(
         .first_frame_within()
         .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
     let wires = Wires::of(args);
+    let names = match own_tokens {
+        _ if !wires.v1 => "",
+        None => {
+            "\n  names: there are no tokens, so who knows the name of a client can end its session"
+        }
+        Some(false) => {
+            "\n  names: who has a token for all can end the session of a name that has none of its own"
+        }
+        Some(true) => "\n  names: each has a token of its own",
+    };
     Ok(Line {
         event: "listening",
         text: format!(
-            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}\n  bounds: {} sessions (open files: {files}), \
+            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}{names}\n  bounds: {} sessions (open files: {files}), \
              {pending} clients that wait to be let in, frames of {} B, {} B queued per session, first frame within {first_frame}",
             describe_policy(&policy, "client"),
             describe_coalescing(args, server, wires, &policy),
@@ -45,6 +56,7 @@ pub(super) fn line(
             "wake_bytes_v0": wires.v0.then(|| server.wake_bytes_v0()),
             "wake_bytes_v1": wires.v1.then(|| server.wake_bytes_v1()),
             "kernel": server.kernel().to_string(),
+            "names_have_tokens": own_tokens.unwrap_or(false),
             "sessions_max": args.sessions,
             "open_files": open_files,
             "pending_max": pending,

@@ -169,7 +169,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/events.md");
 const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
-        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel sessions_max open_files \
+        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel names_have_tokens sessions_max open_files \
          pending_max frame_max queue_max held_max pending_held_max first_frame_ms drain_ms",
     ),
     ("online", "session peer wire"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
@@ -17,6 +18,7 @@ pub(crate) fn certificate(name: &str) -> (String, String) {
     let write = |suffix: &str, text: String| {
         let path = directory.join(format!("{name}-{suffix}.pem"));
         fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path.to_str().unwrap().to_owned()
     };
     (write("cert", made.cert.pem()), write("key", made.signing_key.serialize_pem()))

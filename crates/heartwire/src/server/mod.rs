@@ -61,6 +61,7 @@ pub use id::SessionId;
 pub use stats::Stats;
 
 use gate::addresses::AddressLimits;
+use gate::denials::Denials;
 use gate::names::Names;
 use heartwire_core::frame;
 use listener::{Admission, Listener};
@@ -123,6 +124,7 @@ impl Server {
             addresses: AddressLimits::new(config.addresses),
             // Fewer than one a microsecond are given, so those of the next run are higher.
             names: Names::new(clock::wall_micros()),
+            denials: Denials::new(),
         }));
         let mut shards = Vec::new();
         let listeners =
@@ -257,6 +259,7 @@ struct Shared {
     tls: Option<SharedServerTls>,
     addresses: AddressLimits,
     names: Names,
+    denials: Denials,
 }
 
 impl Handle {
@@ -365,6 +368,10 @@ impl Handle {
 
     fn addresses(&self) -> &AddressLimits {
         &self.0.addresses
+    }
+
+    fn denials(&self) -> &Denials {
+        &self.0.denials
     }
 
     fn names(&self) -> &Names {

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::lines::Lines;
 use crate::peer::{HEART, Peer};
 use crate::program::{Client, Server, run};
+use crate::tls::certificate;
 
 pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
 pub(super) const SOMEBODY_ELSE: &str = "5Jx2gLq0vD9sPz8nHc7y";
@@ -180,6 +181,14 @@ fn files_without_a_good_token_are_refused_at_the_start() {
 fn a_file_that_everybody_can_read_is_no_secret() {
     let tokens = file("for-all-eyes", SOMEBODY);
     fs::set_permissions(&tokens, fs::Permissions::from_mode(0o644)).unwrap();
-    let server = Server::start_plain(&["--tokens", &tokens]);
+    let (cert, key) = certificate("for-all-eyes");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let tls = ["--tls-cert", &cert, "--tls-key", &key];
+    let server = Server::start_plain(&[&["--tokens", &tokens], &tls[..]].concat());
     server.log.line("every user of this machine can read the tokens");
+    server.log.line("every user of this machine can read the key of the certificate");
+    let roots = ["--tls", "--tls-roots", &cert, "--token-file", &tokens];
+    let client = Client::start_plain(server.addr, &[&roots, &tls[..]].concat());
+    client.events.line("every user of this machine can read the token");
+    client.events.line("every user of this machine can read the key of our certificate");
 }

@@ -6,6 +6,7 @@
 //! argument.
 
 pub(super) mod addresses;
+pub(super) mod denials;
 pub(super) mod names;
 pub(super) mod tokens;
 

@@ -88,6 +88,14 @@ impl<H: Handler> Shard<H> {
                 Ok(principal) => principal,
                 Err(denied) => {
                     let detail = denied.to_string();
+                    if let Some(count) = self.state.handle.denials().count(now) {
+                        let peer = self.state.sessions.get_mut(slot).map(|session| session.peer);
+                        tracing::warn!(
+                            count,
+                            ?peer,
+                            "turned away for want of a good token; the last one"
+                        );
+                    }
                     return self.turn_away(slot, ByeCode::Unauthorized, Retry::Never, &detail);
                 }
             },

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use heartwire_core::{Connection, Event as Input, Spoken, arrival};
 use mio::{Events, Token};
+use zeroize::Zeroize as _;
 
 use super::{ALARM, FIRST_LISTENER, Shard, WAKER};
 use crate::clock;
@@ -220,8 +221,14 @@ impl<H: Handler> Shard<H> {
     /// Handles the first `len` bytes of the buffer, which came for a session.
     fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
         // It is in nobody's way there, and nothing reads while this runs.
-        let buffer = core::mem::take(&mut self.buffer);
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let was_in = self.state.sessions.get_mut(slot).is_none_or(|session| session.online);
         self.receive_from(slot, buffer.get(..len).unwrap_or_default(), arrival);
+        if !was_in {
+            // A token may have been in it; with TLS, twice.
+            let used = if self.state.handle.tls().is_some() { buffer.len() } else { len };
+            buffer.get_mut(..used).unwrap_or_default().zeroize();
+        }
         self.buffer = buffer;
     }
 

@@ -341,3 +341,21 @@ proptest! {
         }
     }
 }
+
+/// It does not grow with the file: among a hundred thousand it takes no longer than among a hundred, but for the
+/// caches. (Looking at all of them took a thousand times as long.)
+#[test]
+fn a_check_among_many_tokens_takes_no_longer() {
+    let token = |n: usize| format!("{n:020}");
+    let many = |count: usize| tokens(&(0..count).map(|n| token(n) + "\n").collect::<String>());
+    let cost = |tokens: &Tokens| {
+        let once = |n: usize| {
+            let started = std::time::Instant::now();
+            assert_eq!(check(tokens, Some("nobody"), &format!("guess-{n:020}")), Err(Denied));
+            started.elapsed()
+        };
+        (0..300).map(once).min().unwrap()
+    };
+    let (few, all) = (cost(&many(100)), cost(&many(TOKENS_MAX)));
+    assert!(all < few * 50, "{all:?} among {TOKENS_MAX}, {few:?} among 100");
+}

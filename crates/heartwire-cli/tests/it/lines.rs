@@ -49,7 +49,8 @@ impl Event {
     pub(crate) fn expect_silence_of(&self, limit_ms: f64) {
         let [silence, stalled, late] =
             ["silence_ms", "stalled_ms", "late_ms"].map(|field| self.number(field));
-        assert!((silence - stalled - late - limit_ms).abs() < 0.01, "{self:?}");
+        // What it was late beyond 100 ms is in what it stood still.
+        assert!((silence - stalled - late.min(100.0) - limit_ms).abs() < 0.01, "{self:?}");
         // What is later than this is a stall, and is not held against the peer.
         assert!(late < 1000.0, "{self:?}");
     }

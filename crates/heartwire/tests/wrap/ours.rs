@@ -69,7 +69,10 @@ async fn a_wrapped_server_and_our_client_keep_each_other_alive() {
     loop {
         match timeout(Duration::from_secs(10), events.recv()).await.unwrap().unwrap() {
             client::Event::Offline { reason: Reason::Dead(verdict), .. } => {
-                assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late);
+                assert_eq!(
+                    verdict.silence,
+                    ms(2_000) + verdict.stalled + verdict.late.min(heartwire::TICK)
+                );
                 break;
             }
             client::Event::Connecting { .. }

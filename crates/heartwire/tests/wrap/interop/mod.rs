@@ -31,7 +31,7 @@ async fn freeze(peer: &Peer, wait: impl Future<Output = Option<Verdict>>) {
     let verdict = tokio::time::timeout(LIMIT * 10, wait).await.expect("frozen, and never dead");
     let verdict = verdict.expect("a verdict, not another error");
     println!("{}: {verdict}", peer.name());
-    assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late);
+    assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late.min(TICK));
     assert_eq!(verdict.bound.unwrap().latest, LIMIT + TICK);
     // What is later than this is a stall, and is not held against the peer.
     assert!(verdict.late < Duration::from_secs(1), "{verdict}");

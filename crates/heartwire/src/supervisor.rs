@@ -189,6 +189,13 @@ impl Supervisor {
         }
     }
 
+    /// The network may have changed: has every connection look how things are, as [`Client::look_now`] does.
+    pub fn look_now(&self) {
+        for connection in self.shared.lock().by_name.values() {
+            connection.client.look_now();
+        }
+    }
+
     /// Closes every connection and adds no more. Each writes what was accepted, and takes its leave, for which
     /// it gives its server [`ClientConfig::close_timeout`]; what then is not over `within` the given time is cut off. Returns the
     /// names of those, which have had no [`Event::Closed`]; nothing else is left behind.

@@ -322,6 +322,19 @@ fn connections_with_the_same_settings_do_not_come_back_in_step() {
 }
 
 #[test]
+fn all_look_when_the_network_has_changed() {
+    let rig = Rig::new();
+    let (one, two) = (Server::new(), Server::new());
+    for (name, server) in [("one", &one), ("two", &two)] {
+        let config = server.config().policy(Policy::builder().beat(ms(1_000_000)).build().unwrap());
+        rig.add(name, config).unwrap();
+    }
+    let mut peers = [one.accept(), two.accept()];
+    rig.supervisor.look_now();
+    peers.iter_mut().for_each(|peer| peer.read_exact(&mut [0; 8]).unwrap());
+}
+
+#[test]
 fn closing_writes_what_was_accepted_and_waits_for_all() {
     let mut rig = Rig::new();
     let server = Server::new();

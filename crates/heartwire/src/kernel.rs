@@ -1,6 +1,7 @@
 //! The kernel's own timers and options for a connection, set and checked as one.
 
 use core::fmt;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io;
 
@@ -16,11 +17,12 @@ pub use heartwire_core::kernel::{Keepalive, KernelError, KernelTimers};
 pub struct KernelOptions {
     timers: KernelTimers,
     nodelay: bool,
+    buffers: Option<NonZeroU32>,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { timers: KernelTimers::default(), nodelay: true }
+        Self { timers: KernelTimers::default(), nodelay: true, buffers: None }
     }
 }
 
@@ -36,7 +38,17 @@ impl KernelOptions {
         user_timeout: Option<Duration>,
         nodelay: bool,
     ) -> Result<Self, KernelError> {
-        Ok(Self { timers: KernelTimers::new(keepalive, user_timeout)?, nodelay })
+        Ok(Self { timers: KernelTimers::new(keepalive, user_timeout)?, nodelay, buffers: None })
+    }
+
+    /// How many bytes the kernel may hold for each direction of a connection (`SO_SNDBUF`, `SO_RCVBUF`). Default:
+    /// `None`, the system decides, which on Linux means up to several MB for a peer that does not read. For a link
+    /// that carries little more than beats 8 KiB is plenty, but data takes a round trip for each buffer. Linux takes
+    /// twice as much, for its own records, and a few KB at least.
+    #[must_use]
+    pub const fn buffers(mut self, bytes: Option<NonZeroU32>) -> Self {
+        self.buffers = bytes;
+        self
     }
 
     /// The timers among them.
@@ -63,14 +75,23 @@ impl KernelOptions {
         }
         let timers = KernelTimers::new(read_keepalive(socket)?, read_user_timeout(socket)?);
         let timers = timers.map_err(io::Error::other)?;
-        let in_force = Self { timers, nodelay: socket.tcp_nodelay()? };
+        if let Some(bytes) = self.buffers {
+            let bytes = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
+            socket.set_send_buffer_size(bytes)?;
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let in_force = Self { timers, nodelay: socket.tcp_nodelay()?, buffers: self.buffers };
         Ok(KernelReport { in_force, missing })
     }
 }
 
 impl fmt::Display for KernelOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, nodelay {}", self.timers, if self.nodelay { "on" } else { "off" })
+        write!(f, "{}, nodelay {}", self.timers, if self.nodelay { "on" } else { "off" })?;
+        match self.buffers {
+            Some(bytes) => write!(f, ", buffers of {bytes} B"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::net::{TcpListener, TcpStream};
 
@@ -20,6 +21,22 @@ fn options_are_read_back_as_they_were_set() {
         assert_eq!(report.in_force, options);
         assert!(report.missing.is_empty());
     }
+}
+
+#[test]
+fn buffers_are_as_long_as_was_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let socket = SockRef::from(&stream);
+    let options = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
+    let report = options.apply(&socket).unwrap();
+    assert_eq!(
+        report.to_string().split_once("on, "),
+        Some(("keepalive off, user timeout off, nodelay ", "buffers of 8192 B"))
+    );
+    // Twice as much, on Linux.
+    let lens = [socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()];
+    assert!(lens.iter().all(|len| (8 * 1024..=16 * 1024).contains(len)), "{lens:?}");
 }
 
 #[test]

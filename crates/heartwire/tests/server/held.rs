@@ -1,10 +1,14 @@
 //! What is held for all sessions together.
 
+use core::num::NonZeroU32;
 use std::io::Write;
 use std::time::Instant;
 
 use heartwire::Reason;
+use heartwire::kernel::KernelOptions;
 use heartwire::server::{CommandError, Event, Wires};
+
+use socket2::SockRef;
 
 use crate::peer::{PATIENCE, Peer, head};
 use crate::rig::{Rig, config};
@@ -113,5 +117,27 @@ fn what_was_held_and_is_no_longer_does_not_count() {
     assert_eq!(rig.stats().held_most, 0);
     drop(peer);
     rig.expect_offline(id);
+    rig.finish();
+}
+
+/// What the kernel holds for one that does not read is as little as was asked for.
+#[cfg(target_os = "linux")]
+#[test]
+fn sockets_have_the_buffers_that_were_asked_for() {
+    let kernel = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
+    let mut rig = Rig::start(config().kernel(kernel).outbound_max(10_000));
+    let peer = Peer::connect(rig.addr());
+    let id = rig.expect_online(&peer);
+    peer.stream.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    while rig.stats().slow_reader == 0 {
+        rig.handle().send(id, &[1; 1_000]).unwrap();
+        rig.turn();
+        sent += 1_000;
+    }
+    // A system has 128 KiB or more for what arrives at this end, and the server's end 16 KiB and its queue.
+    let arrived = SockRef::from(&peer.stream).recv_buffer_size().unwrap();
+    assert!(sent < arrived + 50_000, "{sent} bytes were taken in, {arrived} of them here");
+    assert_eq!(rig.expect_offline(id).reason, Reason::SlowReader);
     rig.finish();
 }

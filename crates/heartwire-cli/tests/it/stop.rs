@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::Instant;
 
@@ -317,4 +317,52 @@ fn a_signal_that_the_network_has_changed_cuts_a_wait_short() {
     client.process.signal(Signal::USR1);
     client.events.event_where("connecting", |event| event["attempt"] == 2);
     client.stop();
+}
+
+/// More than the system of a server that does not read takes in, and less than that and the client's take.
+const OPEN_LINES: usize = 1000;
+
+#[test]
+fn a_client_that_leaves_says_when_its_server_has_not_everything() {
+    for by_signal in [false, true] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let args =
+            ["--wire", "v0", "--until-eof", "--close-timeout", "1s", "--queue-max", "1000000"];
+        let mut client = Client::start(listener.local_addr().unwrap(), &args);
+        let _stuck = Peer::accept(&listener);
+        client.event("online");
+        let line = format!("{}\n", "x".repeat(599));
+        client.type_in(&line.repeat(OPEN_LINES));
+        if by_signal {
+            client.process.signal(Signal::TERM);
+        } else {
+            client.end_input();
+        }
+        assert_eq!(client.process.exit_code(), Some(4), "by a signal: {by_signal}");
+        let offline = client.event("offline");
+        assert_eq!(offline["reason"], "unacknowledged");
+        assert!(offline.count("unacknowledged") > 0);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let args = ["--wire", "v0", "--until-eof", "--close-timeout", "5min", "--queue-max", "1000000"];
+    let mut client = Client::start(listener.local_addr().unwrap(), &args);
+    let mut slow = Peer::accept(&listener);
+    client.event("online");
+    let line = format!("{}\n", "x".repeat(599));
+    client.type_in(&line.repeat(OPEN_LINES));
+    client.end_input();
+    // Longer than a server that has everything gets for closing.
+    std::thread::sleep(ms(1_500));
+    // A socket that is closed would answer this with a reset.
+    slow.send(&HEART);
+    let got = slow.read_to_end();
+    assert_eq!(got.len(), OPEN_LINES * (8 + 599) + HEART.len());
+    drop(slow);
+    assert_eq!(client.process.exit_code(), Some(0));
+    let offline = client.event("offline");
+    assert_eq!((offline.text("reason"), offline.count("unacknowledged")), ("shutdown", 0));
 }

@@ -252,6 +252,11 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 
+    /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
+    /// [default: the system decides, up to several MB]. For little more than beats 8192 is plenty.
+    #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
+    pub(crate) socket_buffers: Option<NonZeroU32>,
+
     #[command(flatten)]
     pub(crate) caps: CapsArgs,
 }
@@ -379,6 +384,11 @@ pub(crate) struct ConnectArgs {
 
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
+
+    /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
+    /// [default: the system decides, up to several MB]. For little more than beats 8192 is plenty.
+    #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
+    pub(crate) socket_buffers: Option<NonZeroU32>,
 }
 
 impl ServeArgs {
@@ -648,17 +658,11 @@ pub(crate) struct KernelArgs {
     /// Let the kernel gather small writes (leaves `TCP_NODELAY` off).
     #[arg(long)]
     pub(crate) no_nodelay: bool,
-
-    /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
-    /// [default: the system decides, up to several MB]. For little more than beats 8192 is plenty.
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) socket_buffers: Option<NonZeroU32>,
 }
 
 impl KernelArgs {
     pub(crate) fn options(&self) -> Result<KernelOptions, Usage> {
         KernelOptions::new(self.keepalive, self.user_timeout, !self.no_nodelay)
-            .map(|options| options.buffers(self.socket_buffers))
             .map_err(|error| Usage(error.to_string()))
     }
 }

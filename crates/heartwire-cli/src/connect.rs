@@ -174,7 +174,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         .offer(args.offer.offer(&policy)?)
         .policy(policy)
         .caps(caps)
-        .kernel(args.kernel.options()?)
+        .kernel(args.kernel.options()?.buffers(args.socket_buffers))
         .connect_timeout(args.connect_timeout)
         .retry(retry(args))
         .while_disconnected(while_disconnected)

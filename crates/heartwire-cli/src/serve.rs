@@ -113,7 +113,7 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
     let first = listen.next().ok_or_else(|| anyhow::anyhow!("no address to listen on"))?;
     let mut config = ServerConfig::new(first)
         .policy(policy)
-        .kernel(args.kernel.options()?)
+        .kernel(args.kernel.options()?.buffers(args.socket_buffers))
         .sessions_max(args.sessions)
         .outbound_max(args.queue_max)
         .held_max(args.held_max)

@@ -63,7 +63,7 @@ fn people_are_shown_the_contract_too() {
     let contract = "the client beats every 2.5s, the server calls 30s of silence death; \
                     the server beats every 2.5s, the client calls 8.5s of silence death";
     log.line(contract);
-    assert!(output.line(contract).text.contains(" bob: "));
+    assert!(output.line(contract).text.contains(" \"bob\": "));
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn options_that_make_no_sense_together_are_refused_before_anything_happens() {
         (&["connect", "--preset", "reference", "--name", "bob", "127.0.0.1:1"], "need v1"),
         (&["connect", "--echo", "--no-beat", "--wire", "v1", "127.0.0.1:1"], "--echo"),
         (&["connect", "--wire", "v0", "--path", "1s", "127.0.0.1:1"], "--path"),
-        (&["connect", "--name", "b b", "127.0.0.1:1"], "a name is made of"),
+        (&["connect", "--name", "b\u{1}b", "127.0.0.1:1"], "a name is made of"),
         (&["connect", "--ceiling", "20s", "127.0.0.1:1"], "--ceiling"),
         (&["serve", "--ceiling", "20s", "--listen", "127.0.0.1:0"], "--ceiling"),
         (&["serve", "--require", "v0", "--tokens", "none"], "--tokens"),

@@ -22,9 +22,7 @@ fn a_frozen_server() {
     let clients: Vec<Beating> =
         (0..8).map(|_| Peer::connect(server.addr).beat_every(ms(250))).collect();
     server.events.first_events("online", 8);
-    server.process.freeze();
-    thread::sleep(ms(4000));
-    server.process.thaw();
+    server.process.stand_still(ms(4000));
     let stalled = server.event("stalled");
     // It was stopped for so long at least, from its first deadline in that time.
     assert!(stalled.number("gap_ms") >= 1000.0, "{stalled:?}");
@@ -90,9 +88,7 @@ fn a_client_after_its_freeze() {
     let client = Client::start(listener.local_addr().unwrap(), &args);
     let server = Peer::accept(&listener).beat_every(ms(250));
     client.event("online");
-    client.process.freeze();
-    thread::sleep(ms(4000));
-    client.process.thaw();
+    client.process.stand_still(ms(4000));
     client.event("stalled");
     thread::sleep(ms(2500));
     server.stop();

@@ -257,9 +257,7 @@ fn events_of_serve() {
     thread::sleep(ms(1100));
     let _accepted = Peer::connect(server.addr);
     server.event("accepting");
-    server.process.freeze();
-    thread::sleep(ms(1500));
-    server.process.thaw();
+    server.process.stand_still(ms(1500));
     server.event("stalled");
 
     // On another server, because the one place of this one was held for as long as it took.
@@ -276,9 +274,7 @@ fn events_of_connect() {
     let args = ["--beat", "250ms", "--limit", "3s", "--retry", "fixed:100ms"];
     let client = Client::start(server.addr, &args);
     client.event("online");
-    client.process.freeze();
-    thread::sleep(ms(1500));
-    client.process.thaw();
+    client.process.stand_still(ms(1500));
     client.event("stalled");
     server.process.freeze();
     client.events.event_where("offline", |event| event["reason"] == "dead");

@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
+use core::time::Duration;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
@@ -62,6 +63,15 @@ impl Process {
 
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
+    }
+
+    /// Freezes it for `time`, in which it waits for something: only then it can tell that it stood still. So
+    /// it has a while before that to come to it.
+    pub(crate) fn stand_still(&self, time: Duration) {
+        thread::sleep(ms(600));
+        self.freeze();
+        thread::sleep(time);
+        self.thaw();
     }
 
     pub(crate) fn thaw(&self) {

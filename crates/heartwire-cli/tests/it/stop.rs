@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{ChildStdout, Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -356,7 +357,7 @@ fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
     client.type_in(&line.repeat(OPEN_LINES));
     client.end_input();
     // Longer than a server that has everything gets for closing.
-    std::thread::sleep(ms(1_500));
+    thread::sleep(ms(1_500));
     // A socket that is closed would answer this with a reset.
     slow.send(&HEART);
     let got = slow.read_to_end();

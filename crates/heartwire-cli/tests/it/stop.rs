@@ -228,7 +228,7 @@ fn a_reader_that_does_not_read_cannot_delay_a_stop() {
             drop(output);
         }),
         ("of connect", || {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let addr = listener.local_addr().unwrap().to_string();
             let mut command = heartwire(&["connect", &addr]);
             let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());

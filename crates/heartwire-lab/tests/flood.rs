@@ -61,7 +61,7 @@ fn a_server_without_room_for_the_honest_fails() {
     let Some(server) = heartwire() else { return };
     let folder = tempfile::tempdir().unwrap();
     let cramped = folder.path().join("cramped");
-    let script = format!("#!/bin/sh\nexec '{}' \"$@\" --sessions 20\n", server.display());
+    let script = format!("#!/bin/sh\nexec '{}' \"$@\" --sessions 4\n", server.display());
     fs::write(&cramped, script).unwrap();
     fs::set_permissions(&cramped, PermissionsExt::from_mode(0o755)).unwrap();
     let (code, floods) = flood(&cramped, &["--only", "plain"]);

@@ -67,7 +67,9 @@ fn real_clients_come_back_to_a_real_server() {
     for storm in object["storms"].as_array().unwrap() {
         assert_eq!(storm["back"], 300, "{storm}\n{said}");
         assert!(storm["attempts"].as_u64().unwrap() >= 300, "{storm}");
-        assert!(storm["peak_per_second"].as_u64().unwrap() >= 1, "{storm}");
+        // All may be back before a busy machine has heard the server say that it listens.
+        let are_early = storm["back_100_s"] == 0.0;
+        assert!(are_early || storm["peak_per_second"].as_u64().unwrap() >= 1, "{storm}");
     }
     // Those who wait 100 ms are refused about ten times in a second, the others less often.
     let refused = |storm: usize| object["storms"][storm]["refused_in_outage"].as_u64().unwrap();

@@ -1,7 +1,6 @@
 //! The library's client with TLS, against the library's server with TLS.
 
 use core::future::Future;
-use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 

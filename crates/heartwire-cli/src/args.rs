@@ -500,7 +500,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_enum, default_value_t = PresetArg::Usual)]
     pub(crate) preset: PresetArg,
 
-    /// Send a beat when nothing was sent for this long; with a limit, also when nothing was heard.
+    /// Send a beat this often. With a limit, data will do instead while the peer is heard.
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_beat")]
     pub(crate) beat: Option<Duration>,
 

@@ -61,9 +61,10 @@ impl Liveness {
         }
     }
 
-    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat, unless the
-    /// policy has a limit and the peer was neither heard nor asked for the beat interval: a peer that
-    /// only answers answers nothing else.
+    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat where the policy
+    /// has a limit and the peer was heard, or sent a beat, within the beat interval. Else it does not: a
+    /// peer that only answers answers beats, and one that judges an end without a limit may count
+    /// nothing but beats.
     pub fn handle_sent(&mut self, at: Instant) {
         self.last_sent = self.last_sent.max(at);
         self.beat_due &= self.beat_due_at().is_some_and(|due_at| due_at <= at);
@@ -155,7 +156,8 @@ impl Liveness {
         let since = match self.policy.limit() {
             // The peer may speak only when it is asked, so what else was sent is not enough.
             Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
-            None => self.last_sent,
+            // The peer alone judges, and the tutorial's server counts nothing but beats.
+            None => self.last_beat,
         };
         Some(since.saturating_add(beat))
     }

@@ -6,9 +6,9 @@ use core::time::Duration;
 
 /// The heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
-/// - **beat**: send a beat when nothing was sent for this long. Data suppresses beats, except that an end
-///   with a limit also sends one when, for this long, it neither heard its peer nor sent it a beat: the
-///   peer may be one that only answers.
+/// - **beat**: send a beat this often. At an end with a limit, data stands in for beats while the peer is
+///   heard; not while it is silent, because it may be one that only answers. At an end without a limit
+///   nothing does: the peer alone judges, and may count nothing but beats.
 /// - **limit**: the silence of the peer that means death. Any byte from the peer ends a silence.
 /// - **echo**: answer each of the peer's beats with one beat.
 ///
@@ -55,8 +55,8 @@ impl Policy {
         }
     }
 
-    /// A beat is due when nothing was sent for this long, and with a limit also when the peer was neither
-    /// heard nor sent a beat for this long; `None`: this end sends none of its own.
+    /// A beat is due when none was sent for this long; at an end with a limit, data will do instead while
+    /// the peer is heard. `None`: this end sends none of its own.
     #[must_use]
     pub fn beat(&self) -> Option<Duration> {
         self.beat.map(Millis::duration)
@@ -142,8 +142,8 @@ pub struct PolicyBuilder {
 }
 
 impl PolicyBuilder {
-    /// Beat when nothing was sent for `interval`; with a [`limit`](Self::limit) also when the peer was
-    /// neither heard nor sent a beat for `interval`, because it may be one that only answers.
+    /// Beat when no beat was sent for `interval`. With a [`limit`](Self::limit), data will do instead while
+    /// something came from the peer within `interval`; a silent peer may be one that only answers.
     ///
     /// Default: off. Bounds: 1 ms to 49 days; fractions of a millisecond are dropped. Keep it under
     /// half the limit of the peer. Too long shows as verdicts on healthy connections, too short as

@@ -190,22 +190,23 @@ fn what_this_end_sends_is_no_sign_of_life() {
 }
 
 #[test]
-fn a_beat_is_written_when_nothing_else_was() {
+fn a_beat_is_written_in_each_interval_whatever_else_is_where_the_peer_alone_judges() {
     Rig::new(patient(Policy::builder().beat(ms(3_000))))
         .wake(2_999, &[])
         .wake(3_000, &[WroteBeat])
         .wake(3_000, &[])
         .sent(5_000)
-        .next(8_000)
-        .wake(6_000, &[])
-        .wake(8_000, &[WroteBeat]);
+        .next(6_000)
+        .wake(6_000, &[WroteBeat])
+        .wake(8_000, &[]);
 }
 
 #[test]
 fn a_full_send_buffer_asks_for_no_more_beats() {
-    let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000))));
+    let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
+    rig.connection.handle_heard(at(2_000));
     assert_eq!(rig.connection.handle_timeout(at(3_000)), Ok(None));
-    rig.sent(3_000).wake(3_001, &[]).next(6_000);
+    rig.sent(3_000).wake(3_001, &[]).next(5_000);
 }
 
 #[test]

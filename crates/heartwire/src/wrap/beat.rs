@@ -59,8 +59,8 @@ pub trait Beat<In> {
         self.beat(nonce)
     }
 
-    /// Whether an item that was sent will do for a beat. Default: `true`, which holds only while the peer
-    /// is heard: a policy with a limit asks a peer that is silent whatever items are sent. If beats carry
+    /// Whether an item that was sent will do for a beat. Default: `true`, which holds only under a policy
+    /// with a limit, and while the peer is heard: one that is silent is asked whatever items are sent. If beats carry
     /// what items do not, say `false`: one goes out whenever the last one was sent as long ago as the
     /// policy's beat.
     fn suppressed_by_items(&self) -> bool {

@@ -87,10 +87,10 @@ pin_project! {
     /// A beat is sent when nothing else was for the policy's beat. An item that was fed and not
     /// flushed is flushed instead, and while something waits to be written no beat joins it.
     ///
-    /// With a limit a beat is also sent when, for the policy's beat, nothing came from the peer and no
-    /// other beat was sent, whatever items were: the peer may be one that only answers. Such a beat joins
-    /// what waits, unless a beat does already. (Where items
-    /// [do not stand in](Beat::suppressed_by_items) for beats, that goes for every beat.)
+    /// While nothing comes from the peer for the policy's beat, items do not stand in for beats: the peer
+    /// may be one that only answers. Nor do they where the policy has no limit: the peer alone judges, and
+    /// may count nothing but beats. Such a beat joins what waits, unless a beat does already. (Where items
+    /// [never stand in](Beat::suppressed_by_items) for beats, that goes for every beat.)
     ///
     /// At most 64 answers wait to be written; what
     /// the peer asks beyond that they answer, too. There

@@ -34,45 +34,13 @@ fn without_an_interval_there_is_only_the_first_beat() {
     peer.expect_data(b"next");
 }
 
-#[test]
-fn data_suppresses_beats() {
-    let interval = ms(200);
-    let (rig, _server, mut peer) = Rig::online(|config| config.policy(beat(interval)));
-    peer.expect_beat();
-    let frames = std::thread::spawn(move || {
-        let mut frames = Vec::new();
-        loop {
-            match peer.read_frame() {
-                Frame::Data(body) if body == b"last" => return (frames, peer),
-                frame => frames.push((Instant::now(), frame)),
-            }
-        }
-    });
-    let mut sent_at = Vec::new();
-    for _ in 0..12 {
-        sent_at.push(Instant::now());
-        rig.send(b"data");
-        pass(interval * 7 / 10);
-    }
-    rig.send(b"last");
-    let (frames, mut peer) = frames.join().unwrap();
-    // However late anybody was: a beat comes an interval after the data before it, or not at all.
-    let mut data = 0;
-    for (at, frame) in frames {
-        match frame {
-            Frame::Data(_) => data += 1,
-            _ => assert!(at - sent_at[data - 1] >= interval, "a beat after data number {data}"),
-        }
-    }
-    assert_eq!(data, 12);
-    // And when the data end, the beats are back.
-    peer.expect_beat();
+fn judging() -> Policy {
+    Policy::builder().beat(ms(200)).limit(ms(60_000)).build().unwrap()
 }
 
-/// A client that judges a server that says nothing sends `data`, each time that `next` returns, until the
-/// server has been asked a few times nevertheless.
-fn is_asked_while_data_flows(data: &[u8], next: impl Fn()) {
-    let policy = Policy::builder().beat(ms(200)).limit(ms(60_000)).build().unwrap();
+/// A client sends `data` to a server that says nothing, each time that `next` returns, until a few beats
+/// have come nevertheless.
+fn beats_while_data_flows(policy: Policy, data: &[u8], next: impl Fn()) {
     let (rig, _server, mut peer) = Rig::online(|config| config.policy(policy));
     peer.expect_beat();
     let asked = std::thread::spawn(move || {
@@ -87,7 +55,7 @@ fn is_asked_while_data_flows(data: &[u8], next: impl Fn()) {
     });
     let started = Instant::now();
     while !asked.is_finished() {
-        assert!(started.elapsed() < GIVE_UP, "the server is asked nothing");
+        assert!(started.elapsed() < GIVE_UP, "no beats come");
         // It is refused when the server has heard enough, and left.
         let _ = rig.client().send_timeout(data.to_vec(), GIVE_UP);
         next();
@@ -97,12 +65,18 @@ fn is_asked_while_data_flows(data: &[u8], next: impl Fn()) {
 
 #[test]
 fn a_server_that_is_silent_is_asked_while_data_flows() {
-    is_asked_while_data_flows(b"data", || pass(ms(20)));
+    beats_while_data_flows(judging(), b"data", || pass(ms(20)));
+}
+
+/// The tutorial's server counts nothing but beats.
+#[test]
+fn a_server_that_alone_judges_gets_beats_while_data_flows() {
+    beats_while_data_flows(beat(ms(200)), b"data", || pass(ms(20)));
 }
 
 #[test]
 fn a_question_does_not_wait_until_no_data_wait() {
-    is_asked_while_data_flows(&[1; 60_000], || {});
+    beats_while_data_flows(judging(), &[1; 60_000], || {});
 }
 
 #[test]

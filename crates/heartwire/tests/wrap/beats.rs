@@ -23,16 +23,33 @@ async fn a_beat_is_sent_when_nothing_else_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_suppresses_beats() {
-    let (mut near, far) = connect(Plain, beat());
+async fn data_suppresses_beats_while_the_peer_is_heard() {
+    let (mut near, far) = connect(Plain, both());
     let start = Instant::now();
     for n in 0..5 {
         near.send(Message::Data(n)).await.unwrap();
+        far.send(Message::Data(n));
+        near.next().await.unwrap().unwrap();
         assert_waits(near.next(), secs(2)).await;
     }
     assert!(far.take_messages().iter().all(|message| *message != Message::Beat));
     assert_waits(near.next(), ms(1_001)).await;
     assert_eq!(far.take(), [(start + secs(11), Message::Beat)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_suppresses_no_beats_where_the_peer_alone_judges() {
+    let (mut near, far) = connect(Plain, beat());
+    let start = Instant::now();
+    for n in 0..5 {
+        near.send(Message::Data(n)).await.unwrap();
+        far.send(Message::Data(n));
+        near.next().await.unwrap().unwrap();
+        assert_waits(near.next(), secs(2)).await;
+    }
+    let mut beats = far.take();
+    beats.retain(|(_, message)| *message == Message::Beat);
+    assert_eq!(beats, [3, 6, 9].map(|at| (start + secs(at), Message::Beat)));
 }
 
 /// It answers each question 10 ms later, and says nothing else.
@@ -144,13 +161,17 @@ async fn beats_go_out_while_items_come_without_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn an_item_that_was_fed_is_flushed_instead_of_a_beat() {
-    let (mut near, far) = connect(Plain, beat());
+    let (mut near, far) = connect(Plain, both());
     let start = Instant::now();
     near.feed(Message::Data(1)).await.unwrap();
-    assert_waits(near.next(), secs(5)).await;
+    assert_waits(near.next(), secs(1)).await;
+    far.send(Message::Data(2));
+    near.next().await.unwrap().unwrap();
+    assert_waits(near.next(), ms(2_500)).await;
     assert_eq!(far.take(), [(start + secs(3), Message::Data(1))]);
+    // The peer has been silent for as long as a beat takes.
     assert_waits(near.next(), ms(1_001)).await;
-    assert_eq!(far.take(), [(start + secs(6), Message::Beat)]);
+    assert_eq!(far.take(), [(start + secs(4), Message::Beat)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +217,7 @@ async fn an_item_that_a_beat_had_to_wait_for_is_flushed_at_once() {
     // Nobody flushes it but the reader.
     Pin::new(&mut *near.lock().unwrap()).start_send(Message::Data(1)).unwrap();
     sleep(ms(1)).await;
-    assert_eq!(far.take_messages(), [Message::Data(1)]);
+    assert_eq!(far.take_messages(), [Message::Data(1), Message::Beat]);
 }
 
 #[tokio::test(start_paused = true)]

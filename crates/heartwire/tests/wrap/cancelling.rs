@@ -47,7 +47,8 @@ async fn what_a_dropped_send_has_handed_over_is_flushed_by_the_next_beat() {
     far.make_room(10);
     let start = Instant::now();
     assert_waits(near.next(), secs(4)).await;
-    assert_eq!(far.take(), [(start + secs(3), Message::Data(2))]);
+    let written = [Message::Data(2), Message::Beat].map(|message| (start + secs(3), message));
+    assert_eq!(far.take(), written);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use heartwire::server::{Control, Event};
 
 use crate::peer::{Got, Peer, hello};
-use crate::rig::{Rig, config, ms, pass};
+use crate::rig::{Hold, Rig, config, ms, pass};
 
 /// More than the kernel takes from a server whose client does not read.
 const FRAMES: usize = 512;
@@ -64,4 +64,47 @@ fn a_beat_does_not_wait_behind_data_that_was_queued_before_it() {
     peer.data(b"everything, please");
     rig.data(id);
     assert!(read_frames(&mut peer) > 0, "all beats came behind the data");
+}
+
+/// The poller tells of a socket that takes bytes again; but a broadcast may have found out before.
+#[test]
+fn a_beat_that_waits_is_sent_when_a_broadcast_finds_that_the_socket_takes_bytes_again() {
+    let holds = [Hold::default(), Hold::default()];
+    let [first, second] = holds.clone();
+    let mut rig = Rig::acting(config().outbound_max(64 << 20), move |event, _| match event {
+        Event::Data { data: b"first", .. } => first.wait(),
+        Event::Data { data: b"second", .. } => second.wait(),
+        _ => {}
+    });
+    let [first, second] = holds;
+    let (mut slow, _) = Peer::welcomed(rig.addr(), &hello());
+    let (slow_id, _) = rig.online();
+    let mut sent = 0;
+    while rig.info(slow_id).queued == 0 {
+        rig.handle().send(slow_id, &FRAME).unwrap();
+        sent += 1;
+        // It is written at the end of a turn.
+        let turns = rig.stats().turns;
+        while rig.stats().turns < turns + 2 {}
+    }
+    // Its beat falls due, and waits.
+    pass(ms(300));
+    let queued = rig.info(slow_id).queued;
+    let (mut other, _) = Peer::welcomed(rig.addr(), &hello());
+    let (other_id, _) = rig.online();
+    other.data(b"first");
+    rig.data(other_id);
+    // The next turn of the shard has two things to do, and is held up between them.
+    other.data(b"second");
+    rig.handle().broadcast(b"to all").unwrap();
+    first.release();
+    rig.data(other_id);
+    let in_the_kernel = sent - queued.div_ceil(FRAME.len());
+    let mut frames = 0;
+    while frames < in_the_kernel {
+        frames += usize::from(matches!(slow.next(), Got::Data(_)));
+    }
+    second.release();
+    while slow.next() != Got::Data(b"to all".to_vec()) {}
+    assert!(matches!(slow.next(), Got::Beat(_)));
 }

@@ -353,10 +353,18 @@ impl<H: Handler> Shard<H> {
             return;
         }
         let now = clock::now();
-        if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
-            session.fail(error.kind());
-            // What the client said before it went is still there to be read.
-            self.read(slot, true, Arrival::Earlier);
+        match session.flush(&self.state.registry, token(slot), now) {
+            Ok(()) if !session.blocked && session.connection.beat_due() => {
+                // It had to wait for the socket, and has no timer. That the socket takes bytes again was
+                // found here, before the poller could say so.
+                self.state.transmit(slot, now);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                session.fail(error.kind());
+                // What the client said before it went is still there to be read.
+                self.read(slot, true, Arrival::Earlier);
+            }
         }
         self.state.count_held(slot);
     }

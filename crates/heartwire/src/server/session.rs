@@ -222,7 +222,9 @@ impl Session {
         let untold = Some(reason);
         let parting =
             Parting { until, untold, said_all_at: None, end_len: 1, client_closed: false };
-        self.extra.get_or_insert_default().parting = Some(Box::new(parting));
+        let extra = self.extra.get_or_insert_default();
+        extra.inbound = Vec::new();
+        extra.parting = Some(Box::new(parting));
     }
 
     pub(super) fn parting_mut(&mut self) -> Option<&mut Parting> {
@@ -449,7 +451,7 @@ impl Session {
     }
 
     /// Whether the session ends for `reason` and its client has not said a word: a health check that
-    /// connects and leaves, or only connects. That is no fault of anybody's, with TLS or without.
+    /// connects and leaves, or only connects. That is no fault, with TLS or without.
     pub(super) fn ends_without_a_word(&self, reason: &Reason) -> bool {
         match reason {
             Reason::Protocol(Violation::NoFirstFrame { .. }) => {

@@ -120,6 +120,29 @@ fn what_was_held_and_is_no_longer_does_not_count() {
     rig.finish();
 }
 
+/// Nor does that of a client that has ended and takes its time to close.
+#[test]
+fn what_was_held_for_one_that_has_ended_does_not_count() {
+    let config = config().outbound_max(64).held_max(200_000);
+    let mut rig = Rig::start(config);
+    let (mut largest, largest_id) = rig.connect();
+    largest.send(&all_but_a_byte(60_000));
+    rig.turn();
+    let mut kicked = Vec::new();
+    for _ in 0..10 {
+        let (mut peer, id) = rig.connect();
+        peer.send(&all_but_a_byte(30_000));
+        rig.turn();
+        rig.handle().kick(id).unwrap();
+        assert_eq!(rig.expect_offline(id).reason, Reason::Kicked);
+        kicked.push(peer);
+    }
+    largest.send(&[0]);
+    rig.expect_data(largest_id, &[0; 60_000]);
+    assert_eq!(rig.stats().held_most, 0);
+    rig.finish();
+}
+
 /// What the kernel holds for one that does not read is as little as was asked for.
 #[cfg(target_os = "linux")]
 #[test]

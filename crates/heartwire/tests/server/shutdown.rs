@@ -136,6 +136,21 @@ fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_dra
     rig.finish();
 }
 
+/// A client that was ended shortly before, and does not close, has no more time than the others then. (The
+/// server has nothing to do meanwhile: it would turn its loop as fast as it can.)
+#[test]
+fn one_that_has_ended_and_does_not_close_holds_it_up_for_the_drain_and_no_longer() {
+    let mut rig = Rig::start(config().drain(ms(0)));
+    let (_stays, id) = rig.connect();
+    rig.handle().kick(id).unwrap();
+    assert_eq!(rig.expect_offline(id).reason, Reason::Kicked);
+    let handle = rig.handle().clone();
+    let before = handle.stats().turns;
+    rig.finish();
+    let turns = handle.stats().turns - before;
+    assert!(turns < 20, "{turns} turns after the drain");
+}
+
 #[test]
 fn clients_that_cannot_be_told_when_to_come_back_are_closed_one_by_one() {
     const CLIENTS: u32 = 5;

@@ -78,7 +78,10 @@ impl<H: Handler> Shard<H> {
             self.state.end(slot, Reason::Shutdown);
         }
         for slot in parting {
-            self.go_on_parting(slot);
+            if !self.go_on_parting(slot) {
+                // It had begun before the shutdown, with a second of its own.
+                self.end_parting(slot);
+            }
         }
     }
 
@@ -134,6 +137,8 @@ impl<H: Handler> Shard<H> {
         let parted =
             session.part(&self.state.registry, token(slot), &mut self.buffer, READS_PER_TURN);
         let now = clock::now();
+        // What is discarded takes time of the turn like everything that is read.
+        self.read_at = now;
         let Parted::NotYet { unread } = parted else {
             self.end_parting(slot);
             return true;
@@ -144,6 +149,7 @@ impl<H: Handler> Shard<H> {
         }
         self.state.wheel.insert(slot, session.part_again_at(now).min(until));
         self.state.timers += 1;
+        self.state.count_held(slot);
         if unread {
             self.read_later(slot);
         }
@@ -190,8 +196,8 @@ impl<H: Handler> Shard<H> {
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::HeldMost));
         if is_reset || session.queued() > 0 {
             // With a reset, so that a client that was called dead but can still hear us learns of
-            // it at once. Else the kernel would go on sending what is queued, to nobody, for
-            // minutes, and the end would wait behind that. If this fails, it does.
+            // it at once. Else the kernel would go on sending what is queued for minutes, and the end
+            // would wait behind that. If this fails, it does.
             let _ = socket2::SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
         }
         let _ = self.state.registry.deregister(&mut session.stream);
@@ -237,7 +243,7 @@ impl<H: Handler> Shard<H> {
             let lasted = clock::now().saturating_since(online_at);
             self.tell(Event::Offline { id, peer, reason, beats, lasted });
         }
-        // Whoever comes next under this name must not be heard of before.
+        // The next session of this name must not be heard of before.
         if let Some(name) = name {
             self.release_name(&name, id);
         }

@@ -200,10 +200,10 @@ pub struct Verdict {
     pub cause: Cause,
     /// How long nothing had come from the peer.
     pub silence: Duration,
-    /// When the verdict had to come, counted from the peer's last byte, without the time that this end
-    /// stood still: `silence - stalled` lies in it, always. `None` where the cause has no bound here.
+    /// When the verdict had to come, counted from the peer's last byte, without the time in which this
+    /// end was stalled: `silence - stalled` lies in it, always. `None` where the cause has no bound here.
     pub bound: Option<Bound>,
-    /// How much of the silence does not count, because this end stood still in it: all up to the end of
+    /// How much of the silence does not count, because this end was stalled in it: all up to the end of
     /// its last stall, which gave the peer another limit; and by how much the verdict was late beyond the
     /// tick of the bound, which is no time of the peer's either.
     pub stalled: Duration,

@@ -73,7 +73,7 @@ pub(super) struct Wake {
     pub(super) suspended: Duration,
 }
 
-/// How a process can know that it stood still.
+/// How a process can know that it was stalled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     /// It was woken late.
@@ -82,7 +82,7 @@ pub(super) enum Sign {
     Clocks,
 }
 
-/// Finds out when a process stood still, from the time it wanted to be woken and from two clocks.
+/// Finds out when a process was stalled, from the time it wanted to be woken and from two clocks.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     asked_for: Option<Instant>,
@@ -138,7 +138,7 @@ impl Host {
         Wake { at: self.clock.read(now), suspended: self.suspended }
     }
 
-    /// The process runs, or is about to judge. Returns how it can know that it stood still, if it did.
+    /// The process runs, or is about to judge. Returns how it can know that it was stalled, if it was.
     pub(super) fn handle_wake(&mut self, wake: Wake) -> Option<Sign> {
         let asked_for = self.watch.asked_for.take().map(|at| at.max(self.watch.awake_at));
         self.watch.awake_at = wake.at;

@@ -36,7 +36,7 @@ impl Unheard {
     }
 
     /// Nothing that was not heard before `now` is held against the way: the contract began, this end
-    /// stood still or could not read, or it has promised its beats sooner.
+    /// was stalled or could not read, or it has promised its beats sooner.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.heard_by = self.heard_by.max(now);
         self.before = self.before.max(now);

@@ -57,7 +57,7 @@ impl<T> ChannelSender<T> {
 /// those of one session are in order, and so are the sessions that had one name.
 ///
 /// An owner that falls more than [`EVENTS_MAX`] events behind makes the shards stop reading, and one that
-/// falls eight times as far behind makes them accept nobody; no event is dropped. Dropping this
+/// falls eight times as far behind makes them stop accepting; no event is dropped. Dropping this
 /// discards all further events.
 #[derive(Debug)]
 pub struct Events<T = Event<Vec<u8>>>(Arc<Shared<T>>);

@@ -205,8 +205,7 @@ impl ServerConfig {
         self
     }
 
-    /// The same for clients that have connected and not been taken in, who are nobody yet. It is a part of
-    /// the above. Default [`PENDING_HELD_MAX`](Self::PENDING_HELD_MAX).
+    /// The same for clients that have connected and not been taken in. It is a part of the above. Default [`PENDING_HELD_MAX`](Self::PENDING_HELD_MAX).
     pub const fn pending_held_max(mut self, bytes: usize) -> Self {
         self.pending_held_max = bytes;
         self
@@ -291,8 +290,8 @@ impl ServerConfig {
     /// is as many as sessions, because a whole population of such clients, come back after an outage, may say
     /// nothing for one beat. At least one for each shard.
     ///
-    /// Where there is no place or no descriptor for a newcomer, whoever has waited for longer than a second
-    /// goes as well, whatever this says.
+    /// Where there is no place or no descriptor for a newcomer, the client that has waited longest goes as
+    /// well, if it has waited for longer than a second, whatever this says.
     pub const fn pending_max(mut self, clients: usize) -> Self {
         self.pending_max = Some(clients);
         self

@@ -23,7 +23,7 @@ pub trait Handler: Send {
     ///
     /// While the answer is `false`, the shard reads nothing from sessions: data waits in the kernel, and holds
     /// off verdicts on those it came from. It goes on beating, and it still reports the deaths of others.
-    /// Whoever makes room must call [`Resumer::resume`]; `resumer` is for this shard and can be kept.
+    /// The code that makes room must call [`Resumer::resume`]; `resumer` is for this shard and can be kept.
     fn has_room(&mut self, resumer: &Resumer) -> bool {
         let _ = resumer;
         true

@@ -5,7 +5,7 @@
 //! decision to [`heartwire_core`], as the [`client`](crate::client) and the
 //! [`server`](crate::server) do: any sign from the peer is life, one's own writes are not, data
 //! suppresses beats while the peer is heard, what has arrived is read before anything is judged, and
-//! the time in which this end itself stood still is not held against the peer.
+//! the time in which this end itself was stalled is not held against the peer.
 //!
 //! # Quickstart
 //!

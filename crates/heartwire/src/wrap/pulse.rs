@@ -98,8 +98,8 @@ impl Pulse {
         }
     }
 
-    /// The owner is awake. If it should have been before, or was suspended, its own stall is held against
-    /// nobody. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
+    /// The owner is awake. If it should have been before, or was suspended, that is not held against the
+    /// peer. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
     fn handle_wake(&mut self, now: Instant, suspended: Duration) {
         self.watch.handle_sleep(self.timer_at);
         if let Some(stall) = self.watch.handle_wake(now, suspended) {

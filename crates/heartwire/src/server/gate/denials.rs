@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
-/// One line for so long: somebody who guesses can do it a thousand times a second, and the log is not
-/// to be filled with that.
+/// One line for so long: a client that guesses tokens can do it a thousand times a second, and must not
+/// fill the log.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// Nothing was said yet.

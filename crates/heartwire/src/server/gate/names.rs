@@ -29,7 +29,8 @@ const FIGHT_WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Names whose takeovers are remembered at a time: it takes two connections for each of them, and each
 /// counts for a minute, so that this is 2,000 connections a second that do nothing else. Together they
-/// take about 20 MB, and 45 MB where all have the longest names. Beyond it those are forgotten whose takeovers began longest ago.
+/// take about 20 MB, and 45 MB where all have the longest names. Beyond it those are forgotten whose
+/// takeovers began longest ago.
 const FIGHTS_MAX: usize = 65_536;
 
 /// Whether a client may be called `name`: 1 to [`NAME_LEN_MAX`] bytes of text without control and

@@ -140,8 +140,8 @@ impl Tokens {
         }
     }
 
-    /// Whether each of them is for one name. If not, whoever has one that is for all can take a name over that has
-    /// none of its own.
+    /// Whether each of them is for one name. If not, a client with a token that is for all can take over a name
+    /// that has none of its own.
     #[must_use]
     pub fn are_all_for_one_name(&self) -> bool {
         self.for_all.is_empty()

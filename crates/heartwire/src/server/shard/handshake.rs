@@ -118,7 +118,8 @@ impl<H: Handler> Shard<H> {
         let guest = Guest { name: name.into(), epoch: 0, agent, waits_for: None };
         let claim = self.state.handle.names().claim(name, principal, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
-        if let Some(holder) = self.state.handle.names().holder(name).filter(|_| is_refused) {
+        let holder = is_refused.then(|| self.state.handle.names().holder(name)).flatten();
+        if let Some(holder) = holder {
             if let Claim::Fighting { first, .. } = claim {
                 self.report_fight(slot, name, first);
             }
@@ -138,7 +139,7 @@ impl<H: Handler> Shard<H> {
         self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
     }
 
-    /// A client was to be refused a name, and whoever has it has been looked for.
+    /// A client was to be refused a name, and what there was to read of its holder has been read.
     pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
         let Some(slot) = self.pending_slot(id) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };

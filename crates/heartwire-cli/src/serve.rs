@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         runtime.spawn(files.reload(Hangup::listen()?));
         Stop::listen()?
     };
-    let output = Sink::start(Target::Stdout, Feed::new(args.format))?;
+    let output = Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone()))?;
     let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
     let on_data = args.on_data;
     // Each shard holds one of these, and nothing comes through it but their end.
@@ -307,7 +307,9 @@ impl Handler for OnEvents {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        if feed::kind(&event).is_none_or(|kind| self.printed.contains(&kind)) {
+        // The queue has to know when a session ends, whether or not that is printed.
+        let is_told = |kind| kind == EventKind::Offline || self.printed.contains(&kind);
+        if feed::kind(&event).is_none_or(is_told) {
             let time = SystemTime::now();
             self.output.put(|feed| feed.push(time, &event));
         }

@@ -31,10 +31,12 @@ const BATCH: usize = 256;
 ///
 /// So each session that is there, or was printed, has a few events that wait, and their number is bounded by
 /// that of the sessions. Everything that is left out is counted, and the counts are printed where it would
-/// have been.
+/// have been. Where `--events` leaves out `online`, it is not known what was printed of a session: all
+/// that waits of one that ends is then left out.
 #[derive(Debug)]
 pub(super) struct Feed {
     format: Format,
+    printed: Vec<EventKind>,
     waiting: BTreeMap<u64, News>,
     /// Where the next event comes in `waiting`.
     next: u64,
@@ -87,9 +89,10 @@ enum Kind {
 }
 
 impl Feed {
-    pub(super) fn new(format: Format) -> Self {
+    pub(super) fn new(format: Format, printed: Vec<EventKind>) -> Self {
         Self {
             format,
+            printed,
             waiting: BTreeMap::new(),
             next: 0,
             gap: None,
@@ -130,6 +133,9 @@ impl Feed {
                 return;
             }
         }
+        if kind == Kind::Offline && !self.prints(EventKind::Offline) {
+            return;
+        }
         let place = self.insert(time, owner, what());
         self.by_owner.entry(owner).or_default().push_back((place, kind));
     }
@@ -154,10 +160,20 @@ impl Feed {
         }
     }
 
+    fn prints(&self, kind: EventKind) -> bool {
+        self.printed.contains(&kind)
+    }
+
     /// Removes all of a session that has ended and of which nothing was printed; says what that was.
     fn take_back_unseen(&mut self, owner: Owner) -> LeftOut {
-        let Some(places) = self.by_owner.get(&owner) else { return LeftOut::default() };
-        if places.front().is_none_or(|&(_, kind)| kind != Kind::Online) {
+        let places = self.by_owner.get(&owner);
+        let first = places.and_then(|places| places.front()).map(|&(_, kind)| kind);
+        let is_unseen = if self.prints(EventKind::Online) {
+            first == Some(Kind::Online)
+        } else {
+            first.is_some() || self.prints(EventKind::Offline)
+        };
+        if !is_unseen {
             return LeftOut::default();
         }
         let mut left_out = LeftOut { sessions: 1, ..LeftOut::default() };
@@ -280,6 +296,7 @@ pub(super) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
     use heartwire::server::Refusal;
 
     use super::*;
@@ -289,7 +306,11 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
-            Self(Feed::new(Format::Json))
+            Self::printing(EventKind::value_variants())
+        }
+
+        fn printing(printed: &[EventKind]) -> Self {
+            Self(Feed::new(Format::Json, printed.to_vec()))
         }
 
         fn add(&mut self, owner: u64, kind: Kind) {
@@ -406,6 +427,36 @@ mod tests {
         }
         rig.take(usize::MAX);
         assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty());
+    }
+
+    #[test]
+    fn what_waits_is_bounded_whichever_events_are_printed() {
+        for printed in [
+            &[EventKind::Online][..],
+            &[EventKind::Offline],
+            &[EventKind::Verdict],
+            &[EventKind::Verdict, EventKind::Offline],
+            &[EventKind::Data, EventKind::Offline],
+        ] {
+            let mut rig = Rig::printing(printed);
+            for n in 0..70_000 {
+                for (kind, event) in [
+                    (Kind::Online, EventKind::Online),
+                    (Kind::Data, EventKind::Data),
+                    (Kind::Verdict, EventKind::Verdict),
+                ] {
+                    if printed.contains(&event) {
+                        rig.add(n, kind);
+                    }
+                }
+                rig.add(n, Kind::Offline);
+                // What the last to come says, and the count.
+                let waiting = rig.0.waiting.len();
+                assert!(waiting <= ALL_MAX + 2, "{printed:?}: {waiting} wait after {n}");
+            }
+            rig.take(usize::MAX);
+            assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty(), "{printed:?}");
+        }
     }
 
     #[test]

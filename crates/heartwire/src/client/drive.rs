@@ -70,6 +70,8 @@ pub(super) struct Driver<'a, 'b> {
     watch: StallWatch,
     /// When the network may have changed, if it is not known yet whether the connection has survived that.
     asked_at: Option<Instant>,
+    /// Something was on its way to the server then that it has to acknowledge.
+    is_asking: bool,
     /// It may have changed once more since.
     asks_again: bool,
     /// When the socket was last read.
@@ -126,6 +128,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             news_at: None,
             watch: StallWatch::new(now, suspended),
             asked_at: None,
+            is_asking: false,
             asks_again: false,
             read_at: now,
             jiffy: clock::jiffy(),
@@ -235,7 +238,9 @@ impl<'a, 'b> Driver<'a, 'b> {
                 _ = self.transport.stream().readable(), if !paused => {}
                 _ = self.transport.stream().writable(), if self.has_unwritten() => {}
                 () = self.link.wishes.changed.notified() => {}
-                () = self.link.wishes.look.notified() => self.ask(clock::now()),
+                // Before the server has answered, another time runs. If it does not answer, the wait for
+                // the next attempt is cut short.
+                () = self.link.wishes.look.notified(), if self.is_online() => self.ask(clock::now()),
                 message = messages.recv(), if self.takes_messages() => match message {
                     Some(message) => self.push(message),
                     None => return End::Closing,
@@ -383,9 +388,12 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.asked_at = Some(now);
         self.asks_again = false;
         let agreed = self.connection.policy().beat();
-        if agreed.is_some_and(|interval| self.pace.take(interval, now)) {
+        let beats = agreed.is_some_and(|interval| self.pace.take(interval, now));
+        if beats {
             self.connection.beat_now();
         }
+        let unacknowledged = sys::unacknowledged(self.transport.stream());
+        self.is_asking = beats || unacknowledged.is_some_and(|bytes| bytes > 0);
     }
 
     fn answer_deadline(&self) -> Option<Instant> {
@@ -400,13 +408,14 @@ impl<'a, 'b> Driver<'a, 'b> {
         };
         self.asked_at = None;
         if let Some(Way { quiet, is_tried }) = sys::way(self.transport.stream()) {
-            if is_tried && quiet >= now.saturating_since(asked_at) {
+            if is_tried && self.is_asking && quiet >= now.saturating_since(asked_at) {
                 return Err(Reason::NetworkChanged);
             }
             if quiet >= ANSWER_WITHIN / 2 {
                 // What came may have been on its way when the network changed; or what is to be
                 // acknowledged was written just now.
                 self.asked_at = Some(now);
+                self.is_asking = true;
             }
         }
         if core::mem::take(&mut self.asks_again) {

@@ -8,7 +8,7 @@ use heartwire::client::ClientConfig;
 use heartwire::{Policy, Reason, Wire};
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::rig::{Frame, Rig, beat, fixed, ms, pass};
+use super::rig::{Frame, Rig, beat, fixed, idle, ms, pass};
 
 /// Longer than any test.
 const LONG: u64 = 1_000_000;
@@ -47,6 +47,20 @@ fn a_look_during_an_attempt_has_the_next_one_follow_at_once() {
     let config = ClientConfig::new(address.to_string()).wire(Wire::V0);
     let mut rig = Rig::start(config.connect_timeout(ms(500)).retry(fixed(ms(LONG))));
     rig.expect_connecting(1);
+    rig.client().look_now();
+    rig.expect_failed();
+    rig.expect_waiting(2);
+    rig.expect_connecting(2);
+}
+
+#[test]
+fn a_look_during_a_handshake_has_the_next_attempt_follow_at_once() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = ClientConfig::new(silent.local_addr().unwrap().to_string());
+    let mut rig = Rig::start(config.handshake_timeout(ms(500)).retry(fixed(ms(LONG))));
+    rig.expect_connecting(1);
+    let _taken = silent.accept().unwrap();
+    pass(ms(100));
     rig.client().look_now();
     rig.expect_failed();
     rig.expect_waiting(2);
@@ -140,4 +154,20 @@ fn one_whose_server_is_heard_is_not_though_nothing_is_acknowledged() {
     peer.write(&super::rig::BEAT);
     pass(ms(2000));
     rig.client().try_send(b"accepted".to_vec()).unwrap();
+}
+
+/// Without beats nothing was asked when the network changed, and what is written later has its own time.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_was_written_just_now_has_time_to_be_acknowledged() {
+    let (rig, _server, mut peer) = Rig::online(|config| config.policy(idle()));
+    peer.expect_beat();
+    pass(ms(3500));
+    rig.client().look_now();
+    pass(ms(2500));
+    cut(&peer.stream);
+    rig.send(b"on its way");
+    pass(ms(1000));
+    SockRef::from(&peer.stream).detach_filter().unwrap();
+    peer.expect_data(b"on its way");
 }

@@ -185,7 +185,13 @@ impl Backoff {
         let most = self.policy.hint_max;
         let latest = latest.max(earliest);
         let earliest = if latest > most { earliest.min(most / 2) } else { earliest };
-        self.hint = Some((earliest, latest.min(most)));
+        self.come_back_within(earliest, latest.min(most));
+    }
+
+    /// As [`handle_hint`](Self::handle_hint), where this end itself has decided on the window: it is not
+    /// cut to [`hint_max`](BackoffPolicy::hint_max), which is for what servers say.
+    pub fn come_back_within(&mut self, earliest: Duration, latest: Duration) {
+        self.hint = Some((earliest, latest.max(earliest)));
     }
 
     /// An attempt succeeded at `now`.

@@ -256,3 +256,14 @@ fn a_cap_below_the_first_wait_is_refused() {
     assert_eq!(refused.to_string(), "a cap of 999ms is less than the first wait of 1s");
     assert!(BackoffPolicy::exponential(ms(1_000), ms(1_000), ms(0)).is_ok());
 }
+
+#[test]
+fn a_window_of_this_ends_own_is_not_cut() {
+    let policy = BackoffPolicy::default().hint_max(ms(1_000));
+    let mut backoff = Backoff::new(policy, 21);
+    backoff.come_back_within(ms(60_000), ms(120_000));
+    let wait = backoff.next_wait();
+    assert!((ms(60_000)..=ms(120_000)).contains(&wait), "{wait:?}");
+    // It is for one wait, as a hint is.
+    assert!(backoff.next_wait() <= ms(1_000));
+}

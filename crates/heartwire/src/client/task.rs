@@ -104,7 +104,11 @@ impl Task {
                     }
                     window = self.window(hint);
                     if let (Some(backoff), Some((earliest, latest))) = (&mut self.backoff, window) {
-                        backoff.handle_hint(earliest, latest);
+                        if hint == Some(RetryHint::Never) {
+                            backoff.come_back_within(earliest, latest);
+                        } else {
+                            backoff.handle_hint(earliest, latest);
+                        }
                     }
                     if !was_online {
                         attempt = failed.saturating_add(1);

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use heartwire::client::{ConnectError, Event};
+use heartwire::BackoffPolicy;
+use heartwire::client::{self, ConnectError, Event};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
 
 use crate::peer::Peer;
@@ -66,7 +67,11 @@ fn a_client_that_is_never_to_come_back_ends() {
 #[test]
 fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = client_config(listener.local_addr().unwrap()).retry_rejected(ms(1000));
+    // What a server may ask for is no limit to what the application has decided.
+    let policy = BackoffPolicy::fixed(ms(10)).unwrap().hint_max(ms(10));
+    let config = client_config(listener.local_addr().unwrap())
+        .retry(client::Retry::Backoff(policy))
+        .retry_rejected(ms(1000));
     let client = ClientRig::start(config);
     // Before it was online, and after.
     let mut peer = Peer::accept(&listener);

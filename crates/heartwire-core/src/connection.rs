@@ -374,8 +374,9 @@ impl Connection {
     }
 
     /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
-    /// or is waiting to be. It stands in for a beat, unless the peer is judged and was neither heard
-    /// nor sent a beat for as long as the beat interval: a peer that only answers is to be asked.
+    /// or is waiting to be. It stands in for a beat where the peer is judged and was heard, or sent a
+    /// beat, within the beat interval. Else it does not: a peer that only answers is to be asked, and one
+    /// that alone judges may count nothing but beats.
     ///
     /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
     pub fn handle_sent(&mut self, at: Instant) {

@@ -205,7 +205,8 @@ impl ServerConfig {
         self
     }
 
-    /// The same for clients that have connected and not been taken in. It is a part of the above. Default [`PENDING_HELD_MAX`](Self::PENDING_HELD_MAX).
+    /// The same for clients that have connected and not been taken in. It is a part of the above. Default
+    /// [`PENDING_HELD_MAX`](Self::PENDING_HELD_MAX).
     pub const fn pending_held_max(mut self, bytes: usize) -> Self {
         self.pending_held_max = bytes;
         self

@@ -66,9 +66,10 @@ fn a_beat_does_not_wait_behind_data_that_was_queued_before_it() {
     assert!(read_frames(&mut peer) > 0, "all beats came behind the data");
 }
 
-/// The poller tells of a socket that takes bytes again; but a broadcast may have found out before.
+/// The poller tells of a socket that takes bytes again. A broadcast must not find it out before, or the beat
+/// that waits for this waits on.
 #[test]
-fn a_beat_that_waits_is_sent_when_a_broadcast_finds_that_the_socket_takes_bytes_again() {
+fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
     let holds = [Hold::default(), Hold::default()];
     let [first, second] = holds.clone();
     let mut rig = Rig::acting(config().outbound_max(64 << 20), move |event, _| match event {

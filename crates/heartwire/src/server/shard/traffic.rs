@@ -349,22 +349,15 @@ impl<H: Handler> Shard<H> {
     pub(super) fn flush_one(&mut self, slot: u32) {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         session.unflushed = false;
-        if session.ending {
+        // One that is blocked waits for the poller, and so does a beat of its: there is no timer for that.
+        if session.ending || session.blocked {
             return;
         }
         let now = clock::now();
-        match session.flush(&self.state.registry, token(slot), now) {
-            Ok(()) if !session.blocked && session.connection.beat_due() => {
-                // It had to wait for the socket, and has no timer. That the socket takes bytes again was
-                // found here, before the poller could say so.
-                self.state.transmit(slot, now);
-            }
-            Ok(()) => {}
-            Err(error) => {
-                session.fail(error.kind());
-                // What the client said before it went is still there to be read.
-                self.read(slot, true, Arrival::Earlier);
-            }
+        if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
+            session.fail(error.kind());
+            // What the client said before it went is still there to be read.
+            self.read(slot, true, Arrival::Earlier);
         }
         self.state.count_held(slot);
     }

@@ -129,9 +129,13 @@ survive is noticed in 3 to 6 s. On Linux that comes by itself when an address or
 changes or the machine wakes up. SIGHUP reads --token-file and the files for --tls again, which
 each connection does too.
 
-Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; and when it is not to
-try again (--retry never, or the server said so): 4 cannot connect, was turned away, or lost the
-connection, 5 the server was called dead.";
+SIGTERM or Ctrl-C closes the connection, for which it gives the server --close-timeout; a further
+signal ends it at once.
+
+Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, but
+the server is not known to have everything; and when it is not to try again (--retry never, or
+the server said so): 4 cannot connect, was turned away, or lost the connection, 5 the server was
+called dead.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -335,7 +339,7 @@ pub(crate) struct ConnectArgs {
 
     /// Come back even where the server says never to (unauthorized, conflict, taken_over): after once to
     /// twice this time, drawn at random, 1s or more [default: leave with exit code 4].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
     pub(crate) retry_rejected: Option<Duration>,
 
     /// Longest time for a name look-up, and for connecting to one address of those that are tried side by
@@ -483,8 +487,8 @@ pub(crate) enum PresetArg {
 impl PresetArg {
     /// The port where none is given. Outgoing connections get ports from 32,768 up on Linux
     /// (`net.ipv4.ip_local_port_range`), and would now and then have the port before a server
-    /// starts; so ours lies below, and IANA has assigned it to no service. The other one is the
-    /// tutorial's.
+    /// starts; so ours lies below, and Debian's `/etc/services` has no service for it. The other one
+    /// is the tutorial's.
     const fn port(self) -> u16 {
         match self {
             Self::Usual | Self::Strict => 29_002,

@@ -4,6 +4,7 @@ mod input;
 mod lines;
 mod stdin;
 
+use core::cell::Cell;
 use core::time::Duration;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -34,6 +35,9 @@ use lines::{line, path_line};
 
 /// After a signal, when the connection is closed: for printing what came.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
+
+/// When nothing more is printed: for going through the events that are left.
+const LOOK_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
@@ -68,11 +72,21 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let thread = thread::Builder::new().name("events".to_owned());
     thread.spawn(move || ended.send(receiver.run(events)))?;
 
+    let until_eof = args.until_eof;
     let (sent, sent_all) = oneshot::channel();
     if !args.no_input {
         let input = Input::new(args, client.clone(), runtime.handle().clone());
         let thread = thread::Builder::new().name("input".to_owned());
-        thread.spawn(move || sent.send(input.run()))?;
+        thread.spawn(move || {
+            let sent_all = input.run();
+            // It ends the program where that waits for the end of the input, and is then told there.
+            if let Err(error) = &sent_all
+                && !until_eof
+            {
+                say(format_args!("heartwire: no more input: {error}"));
+            }
+            sent.send(sent_all)
+        })?;
     }
 
     let looking = client.clone();
@@ -85,11 +99,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     if let Some(interval) = args.path {
         runtime.spawn(print_path(client.clone(), interval, args.format));
     }
-    let until_eof = args.until_eof;
     let exit = runtime.block_on(async {
+        let how = Cell::new(None);
         // All that has come is printed, however long that takes, unless a signal cuts it short.
         let all_printed = async {
             let ended = end.await?;
+            how.set(Some(ended));
             let _ = output.close().await;
             anyhow::Ok(ended)
         };
@@ -110,15 +125,23 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             tokio::time::sleep(PRINT_WITHIN).await;
         };
         tokio::select! {
-            ended = all_printed => return ended.map(|(exit, has_everything)| {
-                if told_to_leave && has_everything { Exit::Success } else { exit }
-            }),
-            () = stop.signal() => say("heartwire: stopped at once by a second signal"),
+            ended = &mut all_printed => drop(ended?),
+            () = stop.signal() => {
+                let before = if told_to_leave { "a second signal" } else { "a signal" };
+                say(format_args!("heartwire: stopped at once by {before}"));
+            }
             () = closed_and_printed, if told_to_leave => say(
                 "heartwire: nothing reads the output; leaving without the rest of it",
             ),
         }
-        anyhow::Ok(Exit::Success)
+        if how.get().is_none() {
+            // The events that tell it may lie behind data that waits to be printed.
+            output.abandon();
+            let _ = tokio::time::timeout(LOOK_WITHIN, all_printed).await;
+        }
+        // A connection that is cut off: the server is not known to have everything.
+        let (exit, has_everything) = how.get().unwrap_or((Exit::CannotConnect, false));
+        anyhow::Ok(if told_to_leave && has_everything { Exit::Success } else { exit })
     });
     // The input thread may be waiting for a line that never comes.
     runtime.shutdown_background();
@@ -203,6 +226,11 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         config = config.tls(tls);
     }
     if let Some(every) = args.retry_rejected {
+        if args.retry == Retry::Never {
+            return Err(Usage(
+                "--retry never and --retry-rejected contradict each other".to_owned(),
+            ));
+        }
         config = config.retry_rejected(every);
     }
     Ok(config)
@@ -218,10 +246,10 @@ fn retry(args: &ConnectArgs) -> Retry {
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     let ConnectTlsArgs { tls_roots, tls_name, tls_cert, tls_key, .. } = &args.tls;
-    if let Some(key) = tls_key {
-        if Tokens::is_world_readable(key).unwrap_or(false) {
-            tracing::warn!(path = %key.display(), "every user of this machine can read the key of our certificate");
-        }
+    if let Some(key) = tls_key
+        && Tokens::is_world_readable(key).unwrap_or(false)
+    {
+        tracing::warn!(path = %key.display(), "every user of this machine can read the key of our certificate");
     }
     let mut tls = ClientTls::new();
     if let Some(roots) = tls_roots {
@@ -263,6 +291,8 @@ fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
 const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
     Some(if args.name.is_some() || args.token_file.is_some() {
         "wire v0 has neither names nor tokens: --name and --token-file need v1"
+    } else if args.retry_rejected.is_some() {
+        "a server of wire v0 cannot say never to come back: --retry-rejected needs v1"
     } else if args.path.is_some() {
         "beats of wire v0 tell nothing of the path: --path needs v1"
     } else if args.handshake_timeout.is_some() || args.offer.is_given() {

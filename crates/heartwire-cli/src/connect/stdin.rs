@@ -10,12 +10,21 @@ pub(super) struct Stdin;
 #[cfg(unix)]
 impl Read for Stdin {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        use rustix::io::Errno;
         use std::io::IsTerminal;
-        if io::stdin().is_terminal() {
-            terminal::wait_for_input();
+        loop {
+            let input = io::stdin();
+            if input.is_terminal() {
+                terminal::wait_for_input();
+            }
+            // Past the buffer of the standard library, of which the system knows nothing.
+            match rustix::io::read(&input, &mut *buffer) {
+                // Another process may have made it one that does not wait (`O_NONBLOCK`).
+                Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], None),
+                read => return Ok(read?),
+            }
         }
-        // Past the buffer of the standard library, of which the system knows nothing.
-        Ok(rustix::io::read(io::stdin(), buffer)?)
     }
 }
 

@@ -74,7 +74,7 @@ struct State<Q> {
     is_idle: bool,
     /// Told when all is written: nothing more will come.
     closed: Option<oneshot::Sender<()>>,
-    /// The reader has gone for good; nothing is written any more.
+    /// The reader has gone for good, or is not waited for any more; nothing is written any more.
     has_ended: bool,
 }
 
@@ -132,6 +132,12 @@ impl<Q: Queue> Sink<Q> {
             }
             state = self.shared.wait_for(state, left);
         }
+    }
+
+    /// Nothing more is printed: what waits is lost, and so is what comes.
+    pub(crate) fn abandon(&self) {
+        self.shared.lock().has_ended = true;
+        self.shared.changed.notify_all();
     }
 
     /// Nothing more will come. The answer arrives when all is written, or cannot be.

@@ -8,6 +8,7 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
 use crate::lines::{Event, Lines};
@@ -344,6 +345,41 @@ fn a_client_that_leaves_says_when_its_server_has_not_everything() {
         assert_eq!(offline["reason"], "unacknowledged");
         assert!(offline.count("unacknowledged") > 0);
     }
+}
+
+#[test]
+fn a_signal_while_a_client_closes_is_obeyed_at_once_and_is_no_clean_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let args = ["--wire", "v0", "--until-eof", "--close-timeout", "1h", "--queue-max", "1000000"];
+    let mut client = Client::start(listener.local_addr().unwrap(), &args);
+    let _stuck = Peer::accept(&listener);
+    client.event("online");
+    let line = format!("{}\n", "x".repeat(599));
+    client.type_in(&line.repeat(OPEN_LINES));
+    client.end_input();
+    while client.process.0.try_wait().unwrap().is_none() {
+        thread::sleep(ms(200));
+        client.process.signal(Signal::TERM);
+    }
+    assert_eq!(client.process.exit_code(), Some(4));
+}
+
+#[test]
+fn an_input_that_does_not_wait_is_waited_for() {
+    let server = Server::start(&[]);
+    let (input, mut typist) = std::io::pipe().unwrap();
+    fcntl_setfl(&input, fcntl_getfl(&input).unwrap() | OFlags::NONBLOCK).unwrap();
+    let addr = server.addr.to_string();
+    let mut command = heartwire(&["connect", "--wire", "v0", "--until-eof", &addr]);
+    let command = command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut client = Process::spawn(command);
+    server.event("online");
+    for _ in 0..2 {
+        typist.write_all(b"typed\n").unwrap();
+        server.event("data");
+    }
+    drop(typist);
+    assert_eq!(client.exit_code(), Some(0));
 }
 
 #[test]

@@ -367,8 +367,8 @@ pub(crate) struct ConnectArgs {
 
     /// Longest time for closing the connection, after a signal too: until the server has acknowledged
     /// what was sent and has closed its side. A server that acknowledges nothing new for a tenth of
-    /// it, and for 1 s at least, is given up before. Exit code 4 says that it is not known to have
-    /// everything.
+    /// it (for 1 s at least, and longer on a path with long round trips) is given up before. Exit
+    /// code 4 says that it is not known to have everything.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) close_timeout: Duration,
 

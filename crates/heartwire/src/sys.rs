@@ -1,6 +1,6 @@
 //! What Linux tells of a socket, or takes, and no kept crate offers: the low-water mark for receiving,
-//! the time since the last data came, and how much the peer has not acknowledged. The only module with
-//! unsafe code.
+//! the time since the last data came, how much the peer has not acknowledged, and after how long that is
+//! sent again. The only module with unsafe code.
 //!
 //! On other systems they say [`io::ErrorKind::Unsupported`], or nothing.
 
@@ -29,9 +29,9 @@ pub(crate) struct Way {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use linux::{set_receive_mark, since_last_receive, unacknowledged, way};
+pub(crate) use linux::{resends_after, set_receive_mark, since_last_receive, unacknowledged, way};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use other::{set_receive_mark, since_last_receive, unacknowledged, way};
+pub(crate) use other::{resends_after, set_receive_mark, since_last_receive, unacknowledged, way};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -83,6 +83,14 @@ mod linux {
         // does not read. One probe may be on its way to such a one, which answers each.
         let is_tried = info.tcpi_unacked > 0 || info.tcpi_probes >= 2;
         Some(super::Way { quiet: Duration::from_millis(u64::from(quiet)), is_tried })
+    }
+
+    /// How long the system waits for an acknowledgement before it sends again for the first time
+    /// (`tcpi_rto`), which it reckons from the round trips; each further time it waits twice as long.
+    pub(crate) fn resends_after(socket: impl AsFd) -> Option<Duration> {
+        let info = tcp_info(socket).ok()?;
+        let now = Duration::from_micros(u64::from(info.tcpi_rto));
+        now.checked_div(1_u32.checked_shl(u32::from(info.tcpi_backoff))?)
     }
 
     /// `TCP_INFO`, up to `tcpi_last_ack_recv` at least.
@@ -140,6 +148,10 @@ mod other {
     }
 
     pub(crate) const fn way<S>(_socket: &S) -> Option<super::Way> {
+        None
+    }
+
+    pub(crate) const fn resends_after<S>(_socket: &S) -> Option<Duration> {
         None
     }
 

@@ -221,7 +221,8 @@ impl ClientConfig {
     /// [`CLOSE_TIMEOUT`](Self::CLOSE_TIMEOUT); any time will do.
     ///
     /// All of it is used only while the server acknowledges more and more. A server that acknowledges
-    /// nothing new for a tenth of it, and for 1 s at least, is given up before; and one that has
+    /// nothing new for a tenth of it, for 1 s at least, and for twice the time in which the system sends
+    /// again what was lost (Linux; it grows with the round trip), is given up before; and one that has
     /// acknowledged everything, and does not close, is waited for for 1 s. If the server is not known to
     /// have everything, the end is [`Unacknowledged`](crate::Reason::Unacknowledged). What was written may
     /// still arrive then.

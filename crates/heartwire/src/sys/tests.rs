@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use mio::net::TcpStream as MioStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{set_receive_mark, since_last_receive, try_coalescing};
+use super::{resends_after, set_receive_mark, since_last_receive, try_coalescing};
 
 /// Longer than any wake-up that is going to come takes.
 const NEVER: Duration = Duration::from_millis(100);
@@ -111,4 +111,10 @@ fn other_descriptors_are_refused() {
     let file = std::fs::File::open("/dev/null").unwrap();
     assert!(set_receive_mark(&file, 9).is_err());
     assert!(since_last_receive(&file).is_err());
+}
+
+#[test]
+fn the_system_tells_after_how_long_it_sends_again() {
+    let (client, _server) = pair();
+    assert!(resends_after(&client).unwrap() > Duration::ZERO);
 }

@@ -27,6 +27,9 @@ pub(super) enum Step {
 pub(super) struct Closing {
     until: Instant,
     stall_max: Duration,
+    /// How long the system waits for an acknowledgement before it sends again, which it reckons from
+    /// the round trips. Zero where it does not tell.
+    pub(super) resends_after: Duration,
     /// When the kernel last took bytes, or the server last acknowledged some.
     moved_at: Instant,
     /// Bytes that the server had not acknowledged when last looked at.
@@ -44,6 +47,7 @@ impl Closing {
         Self {
             until: now.saturating_add(within),
             stall_max: (within / STALLS).max(LINGER),
+            resends_after: Duration::ZERO,
             moved_at: now,
             left: None,
             said_all_at: None,
@@ -70,7 +74,9 @@ impl Closing {
             return if self.server_closed || has_lingered { Step::Done } else { Step::Wait };
         }
         let stalled = now.saturating_since(self.moved_at);
-        if now >= self.until || stalled >= self.stall_max { Step::GiveUp } else { Step::Wait }
+        // One packet that is lost, and is lost again, holds back what acknowledges all behind it.
+        let stall_max = self.stall_max.max(self.resends_after.saturating_mul(2));
+        if now >= self.until || stalled >= stall_max { Step::GiveUp } else { Step::Wait }
     }
 
     /// Whether the server has all that was said. Where the system cannot tell, its own end says so.

@@ -154,6 +154,7 @@ impl Driver<'_, '_> {
                 }
             }
             let stream = self.transport.stream();
+            closing.resends_after = sys::resends_after(stream).unwrap_or_default();
             let step = closing.judge(clock::now(), took, sys::unacknowledged(stream));
             if step != Step::Wait {
                 return Ok(step);

@@ -48,6 +48,16 @@ fn a_server_that_acknowledges_nothing_is_given_up_after_a_tenth_of_the_time() {
 }
 
 #[test]
+fn on_a_path_with_long_round_trips_a_packet_may_be_lost_twice() {
+    let mut closing = Closing { resends_after: ms(9_000), ..all_said() };
+    assert_eq!(closing.judge(at(100), true, Some(500)), Step::Wait);
+    assert_eq!(closing.judge(at(18_099), false, Some(500)), Step::Wait);
+    assert_eq!(closing.judge(at(18_100), false, Some(500)), Step::GiveUp);
+    let mut longer = Closing { resends_after: ms(60_000), ..all_said() };
+    assert_eq!(longer.judge(at(30_000), false, Some(500)), Step::GiveUp, "the stated time is over");
+}
+
+#[test]
 fn time_that_makes_progress_is_no_failure_until_all_of_it_is_over() {
     let mut closing = all_said();
     let mut left = 10_000;

@@ -13,6 +13,10 @@
     reason = "a test may panic, and says so of whatever it did not expect; and here each is there twice"
 )]
 
+#[cfg(target_os = "linux")]
+#[path = "../../../../tests/skip.rs"]
+mod skip;
+
 #[path = "."]
 mod on_tokio {
     mod beats;

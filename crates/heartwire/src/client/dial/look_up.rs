@@ -128,13 +128,28 @@ fn parse(target: &str) -> io::Result<(&str, u16)> {
     let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
     let (host, port) = target.rsplit_once(':').ok_or_else(|| invalid("there is no port"))?;
     let port = port.parse().map_err(|_| invalid("the port is not a number up to 65535"))?;
-    let Some(bracketed) = host.strip_prefix('[') else { return Ok((host, port)) };
+    let Some(bracketed) = host.strip_prefix('[') else {
+        if host.is_empty() {
+            return Err(invalid("there is no host"));
+        }
+        // An address without brackets will do where its last colon comes before a port.
+        if host.contains(':') && !is_ipv6(host) {
+            return Err(invalid(
+                "an IPv6 address goes in brackets, and nothing else has two colons",
+            ));
+        }
+        return Ok((host, port));
+    };
     let host = bracketed.strip_suffix(']').ok_or_else(|| invalid("a bracket is missing"))?;
-    let is_address = match host.split_once('%') {
+    if is_ipv6(host) { Ok((host, port)) } else { Err(invalid("brackets are for IPv6 addresses")) }
+}
+
+/// Whether this is an IPv6 address, with a zone or without.
+fn is_ipv6(host: &str) -> bool {
+    match host.split_once('%') {
         Some((address, zone)) => !zone.is_empty() && address.parse::<Ipv6Addr>().is_ok(),
         None => host.parse::<Ipv6Addr>().is_ok(),
-    };
-    if is_address { Ok((host, port)) } else { Err(invalid("brackets are for IPv6 addresses")) }
+    }
 }
 
 #[cfg(test)]

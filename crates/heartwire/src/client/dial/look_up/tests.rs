@@ -16,6 +16,7 @@ fn a_target_is_a_host_and_a_port_and_a_zone_stays_with_its_address() {
         ("[fe80::1%eth0]:1", "fe80::1%eth0"),
         ("[fe80::1%7]:1", "fe80::1%7"),
         ("fe80::1%eth0:1", "fe80::1%eth0"),
+        ("fe80::1:1", "fe80::1"),
     ] {
         assert_eq!(parse(target).unwrap(), (host, 1), "{target}");
     }
@@ -30,6 +31,9 @@ fn a_target_is_a_host_and_a_port_and_a_zone_stays_with_its_address() {
         "[fe80::1%eth0:1",
         "[192.0.2.7]:1",
         "[fe80::1%eth0]",
+        ":1",
+        "::1",
+        "http://gateway:1",
     ] {
         assert_eq!(parse(target).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{target}");
     }

@@ -24,7 +24,7 @@ use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Sink, Target, contract_fields, millis, preview, say, verdict_fields, violation, with,
 };
-use crate::signals::{Hangup, Stop};
+use crate::signals::{Hangup, Look, Stop};
 
 use feed::Feed;
 
@@ -54,6 +54,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         let _guard = runtime.enter();
         let files = Files { tokens: tokens.zip(args.tokens.clone()), tls };
         runtime.spawn(files.reload(Hangup::listen()?));
+        runtime.spawn(pass_over(Look::listen()?));
         Stop::listen()?
     };
     let output = Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone()))?;
@@ -225,6 +226,14 @@ impl Files {
                 reload_tls(tls);
             }
         }
+    }
+}
+
+/// SIGUSR1 is for `connect`. It is often sent to all processes of a name, and would kill this one.
+async fn pass_over(mut look: Look) {
+    loop {
+        look.signal().await;
+        say("heartwire: SIGUSR1 tells connect that the network has changed, and does nothing here");
     }
 }
 

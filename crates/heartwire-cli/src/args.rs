@@ -132,10 +132,10 @@ each connection does too.
 SIGTERM or Ctrl-C closes the connection, for which it gives the server --close-timeout; a further
 signal ends it at once.
 
-Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, but
-the server is not known to have everything; and when it is not to try again (--retry never, or
-the server said so): 4 cannot connect, was turned away, or lost the connection, 5 the server was
-called dead.";
+Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, and
+the server is not known to have all of the input; and when it is not to try again (--retry never,
+or the server said so): 4 cannot connect, was turned away, or lost the connection, 5 the server
+was called dead.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

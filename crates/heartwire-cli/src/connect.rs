@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         on_terminal: io::stdout().is_terminal(),
         format: args.format,
         exit: Exit::Success,
-        has_everything: true,
+        server_has_all: None,
     };
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("events".to_owned());
@@ -119,6 +119,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
                 false
             }
         };
+        // Without a connection it is lost. On one it is written first.
+        let input_waits = tokio::select! {
+            biased;
+            () = client.flush() => false,
+            () = core::future::ready(()) => true,
+        };
         client.close();
         let closed_and_printed = async {
             client.closed().await;
@@ -140,8 +146,13 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             let _ = tokio::time::timeout(LOOK_WITHIN, all_printed).await;
         }
         // A connection that is cut off: the server is not known to have everything.
-        let (exit, has_everything) = how.get().unwrap_or((Exit::CannotConnect, false));
-        anyhow::Ok(if told_to_leave && has_everything { Exit::Success } else { exit })
+        let (exit, server_has_all) = how.get().unwrap_or((Exit::CannotConnect, Some(false)));
+        let nothing_is_lost = server_has_all.unwrap_or(!input_waits);
+        anyhow::Ok(match exit {
+            _ if told_to_leave && nothing_is_lost => Exit::Success,
+            Exit::Success if !nothing_is_lost => Exit::CannotConnect,
+            _ => exit,
+        })
     });
     // The input thread may be waiting for a line that never comes.
     runtime.shutdown_background();
@@ -371,12 +382,13 @@ struct Receiver {
     on_terminal: bool,
     format: Format,
     exit: Exit,
-    /// The last connection, if the client ended with one, was closed with all that was sent acknowledged.
-    has_everything: bool,
+    /// Whether the last connection was closed with all that was sent acknowledged; `None` if the client
+    /// ended without one.
+    server_has_all: Option<bool>,
 }
 
 impl Receiver {
-    fn run(mut self, mut events: Events) -> (Exit, bool) {
+    fn run(mut self, mut events: Events) -> (Exit, Option<bool>) {
         while let Some(event) = events.recv_blocking() {
             if let Event::Data(data) = event {
                 self.handle_data(data);
@@ -384,14 +396,14 @@ impl Receiver {
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
             if let Event::Offline { reason, .. } = &event {
-                self.has_everything = *reason == Reason::Shutdown;
+                self.server_has_all = Some(*reason == Reason::Shutdown);
             } else if matches!(event, Event::Waiting { .. }) {
                 // It was to go on after that one.
-                self.has_everything = true;
+                self.server_has_all = None;
             }
             say(line(&event).render(SystemTime::now(), self.format));
         }
-        (self.exit, self.has_everything)
+        (self.exit, self.server_has_all)
     }
 
     fn handle_data(&mut self, mut data: Vec<u8>) {

@@ -28,7 +28,7 @@ Exit codes:
   2  the command line makes no sense, or its settings contradict each other
   3  serve could not listen on an address
   4  connect could not connect, was turned away, or lost the connection, and was told not to retry;
-     or it closed the connection, and the server had not acknowledged everything
+     or it was stopped, and the server had not acknowledged all of the input
   5  connect found the server dead, and was told not to retry
   6  bench saw a verdict that was early, or given on a connection that beat
   7  plan knows no settings that meet the target of --within

@@ -365,6 +365,16 @@ fn a_signal_while_a_client_closes_is_obeyed_at_once_and_is_no_clean_end() {
 }
 
 #[test]
+fn a_signal_while_input_waits_for_a_connection_is_no_clean_end() {
+    let mut client = Client::start(lasting_address(), &["--retry", "fixed:1h"]);
+    client.event("waiting");
+    // More than the pipe holds, so some of it has been taken for sending.
+    client.type_in(&"to nobody\n".repeat(15_000));
+    client.process.signal(Signal::TERM);
+    assert_eq!(client.process.exit_code(), Some(4));
+}
+
+#[test]
 fn an_input_that_does_not_wait_is_waited_for() {
     let server = Server::start(&[]);
     let (input, mut typist) = std::io::pipe().unwrap();

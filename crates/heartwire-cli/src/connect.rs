@@ -148,10 +148,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         // A connection that is cut off: the server is not known to have everything.
         let (exit, server_has_all) = how.get().unwrap_or((Exit::CannotConnect, Some(false)));
         let nothing_is_lost = server_has_all.unwrap_or(!input_waits);
-        anyhow::Ok(match exit {
-            _ if told_to_leave && nothing_is_lost => Exit::Success,
-            Exit::Success if !nothing_is_lost => Exit::CannotConnect,
-            _ => exit,
+        anyhow::Ok(if told_to_leave && nothing_is_lost {
+            Exit::Success
+        } else if exit == Exit::Success && !nothing_is_lost {
+            Exit::CannotConnect
+        } else {
+            exit
         })
     });
     // The input thread may be waiting for a line that never comes.

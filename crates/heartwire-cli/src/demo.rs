@@ -161,7 +161,7 @@ impl Stage {
                 self.say(format_args!("{} offline: {}", self.name(id), reason.name()));
             }
             Event::Stalled { stall, .. } => {
-                self.say(format_args!("this machine stood still for {:?}", stall.gap));
+                self.say(format_args!("this machine was paused for {:?}", stall.gap));
             }
             _ => {}
         }

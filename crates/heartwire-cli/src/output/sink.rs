@@ -206,7 +206,7 @@ impl<Q: Queue> Writer<Q> {
         state.has_ended = true;
         state.is_idle = true;
         if let Some(written) = state.closed.take() {
-            // Whoever closed it may have left.
+            // The one that closed it may have left.
             let _ = written.send(());
         }
         drop(state);

@@ -28,11 +28,9 @@ pub(super) fn line(
     let wires = Wires::of(args);
     let names = match own_tokens {
         _ if !wires.v1 => "",
-        None => {
-            "\n  names: there are no tokens, so who knows the name of a client can end its session"
-        }
+        None => "\n  names: there are no tokens, so a client that knows a name can end its session",
         Some(false) => {
-            "\n  names: who has a token for all can end the session of a name that has none of its own"
+            "\n  names: a client with a token for all can end the session of a name without one of its own"
         }
         Some(true) => "\n  names: each has a token of its own",
     };

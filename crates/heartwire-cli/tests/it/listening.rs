@@ -64,7 +64,7 @@ fn people_are_told_which_data_can_wait() {
         let names = usize::from(!args.contains(&"v0"));
         if names > 0 {
             output.line(
-                "names: there are no tokens, so who knows the name of a client can end its session",
+                "names: there are no tokens, so a client that knows a name can end its session",
             );
         }
         assert_eq!(output.so_far().len(), 4 + names + says.len(), "{args:?}");

@@ -71,9 +71,9 @@ impl Task {
         let mut outlet = Outlet::new(&reports, &self.config.target);
         self.keep_connected(&mut outlet).await;
         self.gate.set(Link::Closed);
-        // Whoever waits for room gets it from here, and then finds the gate closed.
+        // A `send` that waits for room gets it from here, and then finds the gate closed.
         self.drop_messages();
-        // Whoever waits for the end has it.
+        // `Client::closed` returns.
         self.messages.close();
         outlet.finish(Event::Closed);
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::SystemTime;
 
+use anyhow::Context;
 use heartwire::client::{Client, ClientConfig, Event, Events, Retry, WhileDisconnected};
 use heartwire::server::{Tokens, valid_name};
 use heartwire::tls::{ClientTls, SharedClientTls};
@@ -105,8 +106,13 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         let all_printed = async {
             let ended = end.await?;
             how.set(Some(ended));
-            let _ = output.close().await;
-            anyhow::Ok(ended)
+            match output.close().await {
+                Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    Err(error).context("not all data could be written to standard output")
+                }
+                // All is written, or nothing reads it any more.
+                Ok(_) | Err(_) => Ok(ended),
+            }
         };
         tokio::pin!(all_printed);
         let told_to_leave = tokio::select! {

@@ -72,8 +72,8 @@ struct State<Q> {
     queue: Q,
     /// The queue is empty, and all that came out of it is written.
     is_idle: bool,
-    /// Told when all is written: nothing more will come.
-    closed: Option<oneshot::Sender<()>>,
+    /// Told when all is written, or with what error it cannot be: nothing more will come.
+    closed: Option<oneshot::Sender<io::Result<()>>>,
     /// The reader has gone for good, or is not waited for any more; nothing is written any more.
     has_ended: bool,
 }
@@ -140,8 +140,9 @@ impl<Q: Queue> Sink<Q> {
         self.shared.changed.notify_all();
     }
 
-    /// Nothing more will come. The answer arrives when all is written, or cannot be.
-    pub(crate) fn close(&self) -> oneshot::Receiver<()> {
+    /// Nothing more will come. The answer arrives when all is written, or cannot be; none does where the
+    /// reader had gone before.
+    pub(crate) fn close(&self) -> oneshot::Receiver<io::Result<()>> {
         let (written, all_written) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.has_ended {
@@ -188,6 +189,7 @@ impl<Q: Queue> Writer<Q> {
     fn run(self) {
         let mut items = Vec::new();
         let mut text = Vec::new();
+        let mut end = Ok(());
         while self.take(&mut items) {
             items.iter().for_each(|item| Q::render(item, &mut text));
             let written = self.write_all(&text);
@@ -199,7 +201,10 @@ impl<Q: Queue> Writer<Q> {
                     let queue = &mut self.shared.lock().queue;
                     items.drain(..).for_each(|item| queue.lost(item));
                 }
-                Err(_) => break,
+                Err(error) => {
+                    end = Err(error);
+                    break;
+                }
             }
         }
         let mut state = self.shared.lock();
@@ -207,7 +212,7 @@ impl<Q: Queue> Writer<Q> {
         state.is_idle = true;
         if let Some(written) = state.closed.take() {
             // The one that closed it may have left.
-            let _ = written.send(());
+            let _ = written.send(end);
         }
         drop(state);
         self.shared.changed.notify_all();

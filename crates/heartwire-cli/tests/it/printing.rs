@@ -210,6 +210,23 @@ fn a_client_whose_reader_goes_takes_its_leave() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_client_whose_data_could_not_be_written_says_so_with_its_exit_code() {
+    let server = Server::start(&["--on-data", "echo"]);
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = heartwire(&["connect", "--wire", "v0", "--until-eof"]);
+    let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stdout(full);
+    let mut client = Process::spawn(command.stderr(Stdio::piped()));
+    let log = Lines::of(client.0.stderr.take().unwrap());
+    let mut input = client.0.stdin.take().unwrap();
+    input.write_all(b"to be echoed\n").unwrap();
+    log.line("standard output cannot be written");
+    drop(input);
+    assert_eq!(client.exit_code(), Some(1));
+    log.line("not all data could be written to standard output");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
     let addr = lasting_address();
     let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();

@@ -37,8 +37,10 @@ fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
     }
 }
 
+/// The peer's kernel says so. Where a limit hardly leaves room for the peer's beats, a silence that had
+/// begun before the fault can be over first.
 fn told(view: &View, by: Mechanism, or_by: Option<Mechanism>) -> Outcome {
-    let detectors = [Some(view.told(by)), or_by.map(|by| view.told(by))];
+    let detectors = [Some(view.told(by)), or_by.map(|by| view.told(by)), view.silence()];
     first_of(detectors, silence_advice(view))
 }
 

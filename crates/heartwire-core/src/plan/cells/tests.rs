@@ -56,6 +56,19 @@ fn news_takes_a_round_trip_and_a_tick_at_most() {
 }
 
 #[test]
+fn news_comes_first_unless_a_limit_hardly_leaves_room_for_beats() {
+    let by_silence = |beat, limit| {
+        let judging = end(Policy::builder().limit(ms(limit)));
+        let killed = found(beating(ms(beat)), judging, Fault::PeerKilled, Side::Server);
+        assert_bound(killed, 0, 300);
+        killed.can_be_by(Mechanism::Silence)
+    };
+    // A beat is late by 100 ms at most, and news by 300 ms.
+    assert!(by_silence(38, 76) && by_silence(1_000, 1_400));
+    assert!(!by_silence(1_000, 1_401) && !by_silence(10_000, 30_000));
+}
+
+#[test]
 fn a_silence_began_with_a_beat_that_may_have_been_late() {
     let frozen = found(beating(secs(10)), judging(), Fault::PeerFrozen, Side::Server);
     assert_bound(frozen, 19_700, 30_300);

@@ -63,9 +63,9 @@ fn news_comes_first_unless_a_limit_hardly_leaves_room_for_beats() {
         assert_bound(killed, 0, 300);
         killed.can_be_by(Mechanism::Silence)
     };
-    // A beat is late by 100 ms at most, and news by 300 ms.
-    assert!(by_silence(38, 76) && by_silence(1_000, 1_400));
-    assert!(!by_silence(1_000, 1_401) && !by_silence(10_000, 30_000));
+    // A beat is late by 300 ms at most, and so is the news.
+    assert!(by_silence(38, 76) && by_silence(1_000, 1_600));
+    assert!(!by_silence(1_000, 1_601) && !by_silence(10_000, 30_000));
 }
 
 #[test]

@@ -226,6 +226,9 @@ impl<H: Handler> Shard<H> {
             self.end_progress(&events);
             self.state.count_turn();
             if self.drained_by.is_some() && self.state.sessions.len() == 0 {
+                // What was counted for sessions has gone with them.
+                let Held { all, pending } = self.state.held;
+                debug_assert_eq!((all.bytes, pending.bytes, self.state.pending), (0, 0, 0));
                 return;
             }
         }

@@ -131,9 +131,15 @@ impl Rig {
         (peer, id)
     }
 
-    /// Waits until every shard has done a turn, so that whatever it began before is done.
+    /// Waits until a turn has begun and ended, so that whatever a shard began before is done. (A list is made
+    /// in the middle of one, before what was queued is written.)
+    #[track_caller]
     pub(crate) fn turn(&self) {
-        drop(self.handle().list());
+        let (begun, started) = (self.stats().turns, Instant::now());
+        while self.stats().turns < begun + 2 {
+            assert!(started.elapsed() < PATIENCE, "no turn ends");
+            drop(self.handle().list());
+        }
     }
 
     /// The next event, whatever it is.

@@ -85,8 +85,7 @@ fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
         rig.handle().send(slow_id, &FRAME).unwrap();
         sent += 1;
         // It is written at the end of a turn.
-        let turns = rig.stats().turns;
-        while rig.stats().turns < turns + 2 {}
+        let _ = rig.stats();
     }
     // Its beat falls due, and waits.
     pass(ms(300));

@@ -84,9 +84,15 @@ impl Rig {
         self.server.handle()
     }
 
-    /// What was counted, once every shard has ended its turn.
+    /// What was counted once all that the only shard had begun is over. A turn is counted when it has ended,
+    /// and one that was under way may not have seen what happened before: the one after it has.
+    #[track_caller]
     pub(crate) fn stats(&self) -> Stats {
-        drop(self.handle().list());
+        let (begun, started) = (self.handle().stats().turns, Instant::now());
+        while self.handle().stats().turns < begun + 2 {
+            assert!(started.elapsed() < PATIENCE, "no turn ends");
+            drop(self.handle().list());
+        }
         self.handle().stats()
     }
 

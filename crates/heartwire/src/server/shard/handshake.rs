@@ -17,7 +17,7 @@ use crate::server::gate::{Principal, valid_name};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
-use crate::server::session::Guest;
+use crate::server::session::{Guest, Session};
 
 /// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
 /// tidied up then.
@@ -88,12 +88,13 @@ impl<H: Handler> Shard<H> {
                 Ok(principal) => principal,
                 Err(denied) => {
                     let detail = denied.to_string();
-                    if let Some(count) = self.state.handle.denials().count(now) {
-                        let peer = self.state.sessions.get_mut(slot).map(|session| session.peer);
+                    let count = self.state.handle.denials().count(now);
+                    let session = self.state.sessions.get_mut(slot);
+                    if let (Some(count), Some(Session { peer, .. })) = (count, session) {
                         tracing::warn!(
                             count,
-                            ?peer,
-                            "turned away for want of a good token; the last one"
+                            %peer,
+                            "clients without a good token were turned away; this is the last of them"
                         );
                     }
                     return self.turn_away(slot, ByeCode::Unauthorized, Retry::Never, &detail);

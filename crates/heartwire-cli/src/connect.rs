@@ -21,6 +21,7 @@ use heartwire::{Caps, Policy, Reason, Side, Wire};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 
 use crate::args::{
     ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
@@ -181,24 +182,28 @@ async fn print_path(client: Client, interval: Duration, format: Format) {
 async fn reload(token_file: Option<PathBuf>, tls: Option<SharedClientTls>, mut hangup: Hangup) {
     loop {
         hangup.signal().await;
-        if token_file.is_none() && tls.is_none() {
-            say(
-                "heartwire: SIGHUP reads --token-file and the files for --tls again; none is given",
-            );
+        let (token_file, tls) = (token_file.clone(), tls.clone());
+        // Not on the thread that beats: a file system may take its time. It never panics.
+        let _ = spawn_blocking(move || read_again(token_file.as_deref(), tls.as_ref())).await;
+    }
+}
+
+fn read_again(token_file: Option<&Path>, tls: Option<&SharedClientTls>) {
+    if token_file.is_none() && tls.is_none() {
+        say("heartwire: SIGHUP reads --token-file and the files for --tls again; none is given");
+    }
+    if let Some(path) = token_file {
+        match read_token(path) {
+            Ok(_) => say(format_args!("heartwire: read {} again", path.display())),
+            Err(Usage(error)) => say(format_args!("heartwire: {error}")),
         }
-        if let Some(path) = &token_file {
-            match read_token(path) {
-                Ok(_) => say(format_args!("heartwire: read {} again", path.display())),
-                Err(Usage(error)) => say(format_args!("heartwire: {error}")),
-            }
-        }
-        match tls.as_ref().map(SharedClientTls::reload) {
-            Some(Ok(())) => say("heartwire: read the certificates again"),
-            Some(Err(error)) => say(format_args!(
-                "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
-            )),
-            None => {}
-        }
+    }
+    match tls.map(SharedClientTls::reload) {
+        Some(Ok(())) => say("heartwire: read the certificates again"),
+        Some(Err(error)) => say(format_args!(
+            "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+        )),
+        None => {}
     }
 }
 
@@ -233,7 +238,8 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         config = config.name(name);
     }
     if let Some(path) = &args.token_file {
-        read_token(path)?;
+        // A file that can be read only once, such as a pipe, has told its token now.
+        config = config.token(read_token(path)?);
         if Tokens::is_world_readable(path).unwrap_or(false) {
             tracing::warn!(path = %path.display(), "every user of this machine can read the token");
         }

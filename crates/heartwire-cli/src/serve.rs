@@ -17,6 +17,7 @@ use heartwire::server::{
 use heartwire::tls::{ServerTls, SharedServerTls};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{EventKind, RateOrOff, ServeArgs, ServeData, ServeTlsArgs, TimeOrOff, WireArg};
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let listening = listening::line(args, &server, caps, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
 
-    runtime.block_on(async {
+    let exit = runtime.block_on(async {
         let exit = tokio::select! {
             _ = ended.recv() => Exit::Success,
             () = stop.signal() => Exit::Success,
@@ -104,7 +105,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             }
         }
         anyhow::Ok(exit)
-    })
+    });
+    // A file that is being read again may never be.
+    runtime.shutdown_background();
+    exit
 }
 
 fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
@@ -207,6 +211,7 @@ fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
 }
 
 /// What SIGHUP reads again. Sessions that are there stay.
+#[derive(Clone)]
 struct Files {
     tokens: Option<(SharedTokens, PathBuf)>,
     tls: Option<SharedServerTls>,
@@ -216,15 +221,21 @@ impl Files {
     async fn reload(self, mut hangup: Hangup) {
         loop {
             hangup.signal().await;
-            if self.tokens.is_none() && self.tls.is_none() {
-                say("heartwire: SIGHUP reads --tokens and --tls-cert again, and neither is given");
-            }
-            if let Some((tokens, path)) = &self.tokens {
-                reload_tokens(tokens, path);
-            }
-            if let Some(tls) = &self.tls {
-                reload_tls(tls);
-            }
+            let files = self.clone();
+            // Not on the thread that takes signals: a file system may take its time. It never panics.
+            let _ = spawn_blocking(move || files.read_again()).await;
+        }
+    }
+
+    fn read_again(&self) {
+        if self.tokens.is_none() && self.tls.is_none() {
+            say("heartwire: SIGHUP reads --tokens and --tls-cert again, and neither is given");
+        }
+        if let Some((tokens, path)) = &self.tokens {
+            reload_tokens(tokens, path);
+        }
+        if let Some(tls) = &self.tls {
+            reload_tls(tls);
         }
     }
 }

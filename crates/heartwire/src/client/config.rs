@@ -143,7 +143,8 @@ impl ClientConfig {
     /// As [`token`](Self::token), looked up anew for each attempt: for tokens that are renewed while the
     /// client runs. It is called on a thread of its own, within
     /// [`connect_timeout`](Self::connect_timeout), so it may read a file or ask another program. If it
-    /// fails, the client goes on with the last token that it told, or, without one, the attempt fails with
+    /// fails, the client goes on with the last token that it told, or that [`token`](Self::token) was
+    /// given; without one, the attempt fails with
     /// [`ConnectError::Token`](super::ConnectError::Token).
     ///
     /// ```

@@ -1,15 +1,19 @@
 //! Who may come in.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
 
 use rustix::process::Signal;
 use serde_json::json;
 
 use crate::lines::Lines;
+use crate::ms;
 use crate::peer::{HEART, Peer};
-use crate::program::{Client, Server, run};
+use crate::program::{Client, Process, Server, heartwire, run};
 use crate::tls::certificate;
 
 pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
@@ -21,6 +25,8 @@ pub(super) fn file(name: &str, text: &str) -> String {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("tokens");
     fs::create_dir_all(&directory).unwrap();
     let path = directory.join(name);
+    // A pipe that another run has left would never take the text.
+    let _ = fs::remove_file(&path);
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path.to_str().unwrap().to_owned()
@@ -148,6 +154,39 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
     file("renewed-client", SOMEBODY);
     client.event("online");
     client.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_reading_never_ends_holds_up_no_signal() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let tokens = file("hung-server", SOMEBODY);
+    let own = file("hung-client", SOMEBODY);
+    let server = Server::start_plain(&["--tokens", &tokens]);
+    let client = Client::start_plain(server.addr, &["--token-file", &own]);
+    client.event("online");
+    for path in [&tokens, &own] {
+        fs::remove_file(path).unwrap();
+        mknodat(CWD, path.as_str(), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    client.process.signal(Signal::HUP);
+    server.process.signal(Signal::HUP);
+    thread::sleep(ms(300));
+    client.stop();
+    server.stop();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_that_can_be_read_only_once_is_kept() {
+    let server = Server::start_plain(&["--tokens", &file("once-server", SOMEBODY)]);
+    let mut command = heartwire(&["connect", "--token-file", "/dev/stdin", "--no-input"]);
+    let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut client = Process::spawn(command.stderr(Stdio::null()));
+    client.0.stdin.take().unwrap().write_all(SOMEBODY.as_bytes()).unwrap();
+    server.event("online");
+    client.signal(Signal::TERM);
+    assert_eq!(client.exit_code(), Some(0));
 }
 
 fn said_no(server: &Server) -> Vec<String> {

@@ -51,7 +51,7 @@ fn without_figures(line: &str) -> String {
         }
     }
     out.push_str(rest);
-    out.replace(", # not counted: we stood still", "")
+    out.replace(", # s not counted: we stood still", "")
 }
 
 #[track_caller]

@@ -123,6 +123,10 @@ impl Task {
                 }
             }
             let Some(backoff) = &mut self.backoff else { return };
+            // The connection may have ended before its driver came to see that it is to close.
+            if *self.closing.borrow() || self.closing.has_changed().is_err() {
+                return;
+            }
             let wait = backoff.next_wait();
             outlet.push_news(Event::Waiting { wait, attempt });
             let look = look(&self.wishes, looked_at);

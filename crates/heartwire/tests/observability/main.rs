@@ -35,13 +35,18 @@ fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
     runtime.block_on(within).expect("took too long")
 }
 
-/// A server of wire v0 that beats twice and then hangs, and again for each of `times`.
+/// A server of wire v0 that beats twice and then hangs, and again for each of `times`. It refuses those who
+/// come once the last has.
 fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let thread = std::thread::spawn(move || {
-        for _ in 0..times {
-            let mut stream = listener.accept().unwrap().0;
+        let mut listener = Some(listener);
+        for left in (0..times).rev() {
+            let mut stream = listener.as_ref().unwrap().accept().unwrap().0;
+            if left == 0 {
+                listener = None;
+            }
             stream.write_all(&[0; 16]).unwrap();
             // Until the client gives up on it.
             while stream.read(&mut [0; 64]).is_ok_and(|len| len > 0) {}

@@ -76,6 +76,15 @@ struct Log {
     ended: bool,
 }
 
+impl Log {
+    /// The lines that came since the last call with this. Looking at all of them for each new one would
+    /// take the reader's time.
+    fn since(&self, seen: &mut usize) -> &[Line] {
+        let from = core::mem::replace(seen, self.lines.len());
+        self.lines.get(from..).unwrap_or_default()
+    }
+}
+
 impl Lines {
     pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
         let shared = Arc::new((Mutex::new(Log::default()), Condvar::new()));
@@ -123,7 +132,10 @@ impl Lines {
     /// The first line that contains `part`.
     #[track_caller]
     pub(crate) fn line(&self, part: &str) -> Line {
-        self.wait_for(part, |log| log.lines.iter().find(|line| line.text.contains(part)).cloned())
+        let mut seen = 0;
+        self.wait_for(part, |log| {
+            log.since(&mut seen).iter().find(|l| l.text.contains(part)).cloned()
+        })
     }
 
     /// The lines seen until now.
@@ -147,8 +159,9 @@ impl Lines {
     /// The first event of that name, with whatever `test` asks for.
     #[track_caller]
     pub(crate) fn event_where(&self, name: &str, test: impl Fn(&Event) -> bool) -> Event {
+        let mut seen = 0;
         self.wait_for(name, |log| {
-            events_of(&log.lines).find(|event| event.name() == name && test(event))
+            events_of(log.since(&mut seen)).find(|event| event.name() == name && test(event))
         })
     }
 
@@ -160,10 +173,10 @@ impl Lines {
     /// Waits until there are `count` events of that name, and returns those.
     #[track_caller]
     pub(crate) fn first_events(&self, name: &str, count: usize) -> Vec<Event> {
+        let (mut seen, mut events) = (0, Vec::new());
         self.wait_for(&format!("{count} times {name}"), |log| {
-            let events: Vec<_> =
-                events_of(&log.lines).filter(|event| event.name() == name).take(count).collect();
-            (events.len() == count).then_some(events)
+            events.extend(events_of(log.since(&mut seen)).filter(|event| event.name() == name));
+            (events.len() >= count).then(|| events.drain(..count).collect())
         })
     }
 

@@ -96,7 +96,7 @@ all of it, and exits within --drain plus one second; a second signal exits at on
 
 Printing never holds up the server. While events come faster than they are read, or nothing
 reads them, `data` is left out, and so are sessions that end before anything of them is printed;
-an `unprinted` event says how many. A full disk is tried again each second, and a reader that
+an `unprinted` event says how many. With --hold-data no `data` is left out: reading waits. A full disk is tried again each second, and a reader that
 has gone (`serve | head`) does not end the server, unless --exit-with-reader is given.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
@@ -242,6 +242,11 @@ pub(crate) struct ServeArgs {
     /// code 1; it is noticed with the next event. Without this the server goes on, and prints nothing.
     #[arg(long)]
     pub(crate) exit_with_reader: bool,
+
+    /// Leave no `data` event out: while a thousand events wait to be printed, read nothing more from
+    /// clients that are online. What they send waits, and counts as life. Newcomers get in all the same.
+    #[arg(long)]
+    pub(crate) hold_data: bool,
 
     // Last, because options after them would be shown under their headings.
     #[command(flatten)]

@@ -11,8 +11,8 @@ use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::{
-    AddressCaps, Agreed, Control, Event, Handle, Handler, Rate, Server, ServerConfig, SessionId,
-    SharedTokens, Tokens, TokensError, Wires,
+    AddressCaps, Agreed, Control, Event, Handle, Handler, Rate, Resumer, Server, ServerConfig,
+    SessionId, SharedTokens, Tokens, TokensError, Wires,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use serde_json::{Value, json};
@@ -58,12 +58,14 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         runtime.spawn(pass_over(Look::listen()?));
         Stop::listen()?
     };
-    let output = Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone()))?;
+    let output =
+        Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone(), args.hold_data))?;
     let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
     let on_data = args.on_data;
     // Each shard holds one of these, and nothing comes through it but their end.
     let (runs, mut ended) = mpsc::channel::<()>(1);
-    let server = Server::start(config, |_| OnEvents {
+    let server = Server::start(config, |shard| OnEvents {
+        shard,
         on_data,
         printed: args.events.clone(),
         output: output.clone(),
@@ -309,6 +311,7 @@ fn raise_open_files() -> Option<u64> {
 /// wait: printing decides neither who is let in nor whose data is read.
 #[derive(Debug)]
 struct OnEvents {
+    shard: usize,
     on_data: ServeData,
     printed: Vec<EventKind>,
     output: Sink<Feed>,
@@ -333,6 +336,15 @@ impl Handler for OnEvents {
             let time = SystemTime::now();
             self.output.put(|feed| feed.push(time, &event));
         }
+    }
+
+    fn has_room(&mut self, resumer: &Resumer) -> bool {
+        let shard = self.shard;
+        self.output.ask(|feed| feed.has_room_for_data(shard, resumer)).unwrap_or(true)
+    }
+
+    fn has_room_for_newcomers(&mut self, _: &Resumer) -> bool {
+        true
     }
 }
 

@@ -105,6 +105,12 @@ impl<Q: Queue> Sink<Q> {
         }
     }
 
+    /// Lets `ask` look at the queue. `None` once nothing is written any more. Never waits.
+    pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut Q) -> T) -> Option<T> {
+        let mut state = self.shared.lock();
+        (!state.has_ended).then(|| ask(&mut state.queue))
+    }
+
     /// As [`put`](Self::put), but first waits until `has_room`: for threads on which nothing else
     /// depends. Nothing is put, and the answer is false, once the reader has gone for good.
     pub(crate) fn put_when(&self, has_room: impl Fn(&Q) -> bool, put: impl FnOnce(&mut Q)) -> bool {

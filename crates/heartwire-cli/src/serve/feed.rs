@@ -4,7 +4,7 @@ use core::mem;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::SystemTime;
 
-use heartwire::server::Event;
+use heartwire::server::{Event, Resumer};
 use serde_json::json;
 
 use super::line;
@@ -20,12 +20,16 @@ const DATA_MAX: usize = 32 * 1024;
 /// all of a session is told where only data comes too fast.
 const ALL_MAX: usize = 2 * DATA_MAX;
 
+/// With `--hold-data`: while as many wait, nothing is read from clients that are online.
+const HOLD_FROM: usize = 1024;
+
 /// Events taken at one go.
 const BATCH: usize = 256;
 
 /// The queue in front of standard output. It takes whatever comes, and is bounded all the same:
 ///
-/// - beyond [`DATA_MAX`] events, data is left out;
+/// - beyond [`DATA_MAX`] events, data is left out; or with `--hold-data`, beyond [`HOLD_FROM`], no more is
+///   read, so that what one read of each shard brings is the most that comes on top;
 /// - beyond [`ALL_MAX`] events, so is a session that comes and goes without any of it being printed; and
 ///   of what a session says of itself, and of what concerns the server, the newest replaces what waits.
 ///
@@ -45,6 +49,9 @@ pub(super) struct Feed {
     left_out: LeftOut,
     /// What waits of each session, and of the server itself, in order.
     by_owner: HashMap<Owner, VecDeque<(u64, Kind)>>,
+    hold_data: bool,
+    /// Shards that read on when less than [`HOLD_FROM`] waits.
+    held: BTreeMap<usize, Resumer>,
 }
 
 /// The number of a session; `None` for the server itself.
@@ -89,7 +96,7 @@ enum Kind {
 }
 
 impl Feed {
-    pub(super) fn new(format: Format, printed: Vec<EventKind>) -> Self {
+    pub(super) fn new(format: Format, printed: Vec<EventKind>, hold_data: bool) -> Self {
         Self {
             format,
             printed,
@@ -98,7 +105,18 @@ impl Feed {
             gap: None,
             left_out: LeftOut::default(),
             by_owner: HashMap::new(),
+            hold_data,
+            held: BTreeMap::new(),
         }
+    }
+
+    /// Whether data is to be read now. If not, the shard is told when to ask again.
+    pub(super) fn has_room_for_data(&mut self, shard: usize, resumer: &Resumer) -> bool {
+        let has_room = !self.hold_data || self.waiting.len() < HOLD_FROM;
+        if !has_room {
+            self.held.insert(shard, resumer.clone());
+        }
+        has_room
     }
 
     /// Adds what a server told; of data, the beginning.
@@ -117,7 +135,7 @@ impl Feed {
     }
 
     fn add(&mut self, time: SystemTime, owner: Owner, kind: Kind, what: impl FnOnce() -> What) {
-        if kind == Kind::Data && self.waiting.len() >= DATA_MAX {
+        if kind == Kind::Data && !self.hold_data && self.waiting.len() >= DATA_MAX {
             return self.leave_out(time, LeftOut { data: 1, ..LeftOut::default() });
         }
         if self.waiting.len() >= ALL_MAX {
@@ -204,7 +222,7 @@ impl Queue for Feed {
 
     fn take(&mut self, items: &mut Vec<News>) {
         while items.len() < BATCH {
-            let Some((place, mut news)) = self.waiting.pop_first() else { return };
+            let Some((place, mut news)) = self.waiting.pop_first() else { break };
             match &mut news.what {
                 What::Gap(left_out) => {
                     *left_out = mem::take(&mut self.left_out);
@@ -213,6 +231,9 @@ impl Queue for Feed {
                 What::Event(..) | What::Line(_) => self.forget(news.owner, place),
             }
             items.push(news);
+        }
+        if self.waiting.len() < HOLD_FROM {
+            mem::take(&mut self.held).into_values().for_each(|shard| shard.resume());
         }
     }
 
@@ -310,7 +331,7 @@ mod tests {
         }
 
         fn printing(printed: &[EventKind]) -> Self {
-            Self(Feed::new(Format::Json, printed.to_vec()))
+            Self(Feed::new(Format::Json, printed.to_vec(), false))
         }
 
         fn add(&mut self, owner: u64, kind: Kind) {

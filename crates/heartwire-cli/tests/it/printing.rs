@@ -151,6 +151,38 @@ fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counte
 }
 
 #[test]
+fn a_server_that_holds_data_leaves_none_out() {
+    let (reader, stdout) = std::io::pipe().unwrap();
+    let options = ["serve", "--require", "v0", "--no-beat", "--hold-data", "--format", "json"];
+    let mut command = heartwire(&options);
+    let mut server = Process::spawn(command.args(["--listen", "127.0.0.1:0"]).stdout(stdout));
+    // It has the pipe's other end.
+    drop(command);
+    let mut reader = std::io::BufReader::new(reader);
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let addr = listening["addresses"][0].as_str().unwrap().parse().unwrap();
+
+    let mut stranger = Peer::connect(addr);
+    stranger.0.set_write_timeout(Some(crate::ms(500))).unwrap();
+    // More than two kernels keep for a connection.
+    let frame = other(&[b'.'; 1016]);
+    let frames = frame.repeat(40_000);
+    let mut sent = 0;
+    while let Ok(len @ 1..) = stranger.0.write(&frames[sent..]) {
+        sent += len;
+    }
+    assert!(sent < frames.len(), "all of it was read");
+    let events = Lines::of(reader);
+    let whole = sent / frame.len();
+    assert_eq!(events.first_events("data", whole).len(), whole);
+    server.signal(Signal::TERM);
+    assert_eq!(server.exit_code(), Some(0));
+    assert!(events.all_events().iter().all(|event| event.name() != "unprinted"));
+}
+
+#[test]
 fn an_output_that_does_not_wait_is_waited_for() {
     let (reader, stdout) = std::io::pipe().unwrap();
     // This is of the pipe, so it is the server's too.

@@ -78,6 +78,9 @@ impl Experiment {
         if fault == Fault::ClientNotReading {
             args.push(format!("--queue-max={QUEUE_MAX}"));
         }
+        if fault == Fault::ServerNotReading {
+            args.push("--hold-data".to_owned());
+        }
         let server = Program::serve(&topology.server, &lab.heartwire, &args, &tell)?;
         telling
             .expect(Side::Server, "listening", STARTED_WITHIN)

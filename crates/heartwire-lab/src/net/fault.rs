@@ -247,7 +247,7 @@ impl Fault {
             Self::MtuHole => "router: `meta length > 600 drop`; then the client sends 4000 bytes",
             Self::BlackHole => "a TCP proxy on the router that reads on and forwards nothing",
             Self::ServerNotReading => {
-                "nobody reads the server's output; the client sends on and on"
+                "nothing reads the output of the server (`--hold-data`); the client sends on and on"
             }
             Self::ClientNotReading => {
                 "nobody reads the client's output; the server echoes what it sends"

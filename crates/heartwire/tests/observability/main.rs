@@ -12,7 +12,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use heartwire::client::{Client, ClientConfig, Event, Retry};
@@ -26,6 +26,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// The tests run one at a time: what a thread without a subscriber does first can be taken for what nothing
+/// listens to, at the moment at which another thread begins to listen.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Does all that a client does in a test on this thread, where its recorder and its subscriber are.
@@ -106,6 +113,7 @@ impl Reported {
 
 #[test]
 fn a_clients_life_is_counted() {
+    let _alone = alone();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let (address, server) = hanging(3);
@@ -141,6 +149,7 @@ fn a_clients_life_is_counted() {
 
 #[test]
 fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
+    let _alone = alone();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let policy = Policy::builder().beat(ms(20)).limit(ms(10_000)).build().unwrap();
@@ -169,6 +178,7 @@ fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
 
 #[test]
 fn a_servers_counts_are_reported_as_they_are() {
+    let _alone = alone();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let mut stats = Stats::default();
@@ -210,6 +220,7 @@ impl MakeWriter<'_> for Log {
 
 #[test]
 fn what_is_logged_says_which_client_and_which_session_it_is_about() {
+    let _alone = alone();
     let log = Log::default();
     let subscriber =
         tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone());

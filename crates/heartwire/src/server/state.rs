@@ -230,7 +230,7 @@ impl ShardState {
     /// wait for the socket was due all the while, so that the timer is set for the verdict alone.
     pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else { return };
-        if session.is_handshaking() {
+        if session.ending || session.is_handshaking() {
             return;
         }
         if session.blocked {

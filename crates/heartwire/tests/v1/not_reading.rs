@@ -1,5 +1,7 @@
 //! Clients that read nothing for a while, and then all that has waited for them.
 
+use std::time::Instant;
+
 use heartwire::server::{Control, Event};
 
 use crate::peer::{Got, Peer, hello};
@@ -107,4 +109,31 @@ fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
     second.release();
     while slow.next() != Got::Data(b"to all".to_vec()) {}
     assert!(matches!(slow.next(), Got::Beat(_)));
+}
+
+/// A beat says for how long nothing was heard. What came while it waited for the socket lies in there.
+#[test]
+fn a_beat_that_had_to_wait_tells_of_what_came_meanwhile() {
+    let mut rig = lavish();
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    assert!(matches!(peer.next(), Got::Beat(_)));
+    peer.data(b"everything, please");
+    rig.data(id);
+    pass(ms(2500));
+    let beat_at = Instant::now();
+    peer.beat();
+    let (mut frames, mut beats) = (0, 0);
+    while frames < FRAMES || beats == 0 {
+        match peer.next() {
+            Got::Data(_) => frames += 1,
+            Got::Beat(beat) => {
+                beats += 1;
+                // Those that the kernel had taken before it was full said so at once.
+                let heard_since = beat_at.elapsed().max(ms(1500));
+                assert!(beat.silence() <= heard_since, "{:?} of {heard_since:?}", beat.silence());
+            }
+            other => panic!("neither data nor a beat: {other:?}"),
+        }
+    }
 }

@@ -114,6 +114,10 @@ impl Server {
         let Some(session) = self.session(slot) else { return Ok(()) };
         if session.is_blocked && !net.is_blocked(session.holder.link, Side::Server) {
             session.is_blocked = false;
+            if session.holder.connection.beat_due() {
+                // It says what has been heard, and beats of the client may lie in the socket.
+                self.read_before_judging(net, slot)?;
+            }
             self.transmit(net, slot)?;
         }
         Ok(())

@@ -42,17 +42,23 @@ impl Server {
         }
     }
 
+    /// Bytes that are in the socket already outrank a deadline, and a beat tells of them.
+    pub(super) fn read_before_judging(&mut self, net: &mut Net, slot: usize) -> Result<(), Breach> {
+        self.read(net, slot, false, Arrival::Earlier)?;
+        let Some(session) = self.session(slot) else { return Ok(()) };
+        if session.is_unread && net.has_news(session.holder.link, Side::Server) {
+            session.holder.postpone(net);
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, net: &mut Net, slot: usize, now: Instant) -> Result<(), Breach> {
         let reads_first = !self.terms.server.is(Broken::JudgesBeforeReading);
         let Some(session) = self.session(slot) else { return Ok(()) };
         // On v1 a beat says what has been heard, so that is looked at before one is sent.
         let says_what_it_heard = session.holder.connection.spoken() == Spoken::V1;
         if reads_first && (says_what_it_heard || session.holder.connection.would_end(now)) {
-            self.read(net, slot, false, Arrival::Earlier)?;
-            let Some(session) = self.session(slot) else { return Ok(()) };
-            if session.is_unread && net.has_news(session.holder.link, Side::Server) {
-                session.holder.postpone(net);
-            }
+            self.read_before_judging(net, slot)?;
         }
         let last_stall = self.last_stall;
         let Some(session) = self.session(slot) else { return Ok(()) };

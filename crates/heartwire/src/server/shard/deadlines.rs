@@ -30,8 +30,8 @@ impl<H: Handler> Shard<H> {
         }
     }
 
-    /// Bytes that are in the socket already outrank a deadline.
-    fn read_before_judging(&mut self, slot: u32) {
+    /// Bytes that are in the socket already outrank a deadline, and a beat tells of them.
+    pub(super) fn read_before_judging(&mut self, slot: u32) {
         self.read(slot, false, Arrival::Earlier);
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         if session.unread && !session.ending && session.has_news() {

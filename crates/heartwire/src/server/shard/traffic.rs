@@ -334,7 +334,12 @@ impl<H: Handler> Shard<H> {
             self.go_on_parting(slot);
         } else if session.blocked {
             session.blocked = false;
+            let beat_due = session.connection.beat_due();
             self.state.flush_later(slot);
+            if beat_due {
+                // It says what has been heard, and beats of the client may lie in the socket.
+                self.read_before_judging(slot);
+            }
             self.state.transmit(slot, clock::now());
         }
     }

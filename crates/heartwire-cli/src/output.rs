@@ -132,6 +132,7 @@ pub(crate) fn with(mut object: Value, more: Value) -> Value {
 /// What a policy promises, in a sentence or two; `peer` is "client" or "server".
 pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
     let beats = match (policy.beat(), policy.echo()) {
+        (Some(beat), _) if policy.limit().is_none() => format!("beats every {beat:?}"),
         (Some(beat), _) => format!("beats when nothing was sent for {beat:?}"),
         (None, true) => format!("answers each beat of the {peer}"),
         (None, false) => "sends no beats".to_owned(),

@@ -105,6 +105,14 @@ fn a_server_whose_standard_output_takes_nothing_from_the_start_stops_when_told()
     assert_eq!(server.exit_code(), Some(0));
 }
 
+/// Reads the first line of a server, and nothing more.
+fn listening_on(reader: &mut impl std::io::BufRead) -> std::net::SocketAddr {
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
+    listening["addresses"][0].as_str().unwrap().parse().unwrap()
+}
+
 /// More than what waits to be printed may be, and a pipe and a half.
 const MANY: usize = 100_000;
 
@@ -114,10 +122,7 @@ fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counte
     let mut server =
         Process::spawn(serve("127.0.0.1:0", &["--queue-max", "16777216"]).stdout(stdout));
     let mut reader = std::io::BufReader::new(reader);
-    let mut first = String::new();
-    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
-    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
-    let addr = listening["addresses"][0].as_str().unwrap().parse().unwrap();
+    let addr = listening_on(&mut reader);
 
     let mut stranger = Peer::connect(addr);
     let sent = other(b"").repeat(MANY);
@@ -159,10 +164,7 @@ fn a_server_that_holds_data_leaves_none_out() {
     // It has the pipe's other end.
     drop(command);
     let mut reader = std::io::BufReader::new(reader);
-    let mut first = String::new();
-    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
-    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
-    let addr = listening["addresses"][0].as_str().unwrap().parse().unwrap();
+    let addr = listening_on(&mut reader);
 
     let mut stranger = Peer::connect(addr);
     stranger.0.set_write_timeout(Some(crate::ms(500))).unwrap();

@@ -106,7 +106,7 @@ fn a_server_whose_standard_output_takes_nothing_from_the_start_stops_when_told()
 }
 
 /// Reads the first line of a server, and nothing more.
-fn listening_on(reader: &mut impl std::io::BufRead) -> std::net::SocketAddr {
+fn listening_on(reader: &mut impl std::io::BufRead) -> core::net::SocketAddr {
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
     let listening: serde_json::Value = serde_json::from_str(&first).unwrap();

@@ -176,7 +176,16 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 mod tls;
+mod world;
 pub mod wrap;
+
+/// For the simulator of `heartwire-lab`, which runs the drivers in a world of its own. NOT part of the stable
+/// interface: anything in here may change or go with any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::sys::Way;
+    pub use crate::world::{Break, Listen, ServerWorld, Socket, World};
+}
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
 pub use heartwire_core::{

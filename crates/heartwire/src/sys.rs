@@ -20,12 +20,13 @@ pub(crate) fn try_coalescing() -> io::Result<()> {
 
 /// The way to a peer, as far as its system answers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Way {
-    /// How long nothing at all has come, data or acknowledgement; as exact as [`since_last_receive`].
-    pub(crate) quiet: Duration,
+#[expect(clippy::exhaustive_structs, reason = "the simulator makes them")]
+pub struct Way {
+    /// How long nothing at all has come, data or acknowledgement; to a jiffy or so.
+    pub quiet: Duration,
     /// The system tries to reach the peer, and has had no answer yet. What does not go out because the
     /// peer does not read is not that.
-    pub(crate) is_tried: bool,
+    pub is_tried: bool,
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

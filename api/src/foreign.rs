@@ -16,10 +16,7 @@ const TRAITS: [&str; 2] = ["futures_core", "futures_sink"];
 const STABLE: [&str; 2] = ["bytes", "tokio"];
 
 /// The others, where they may occur, each with its reason.
-const EXCEPTIONS: [Exception; 4] = [
-    // The feature `codec`: docs/adr/0012.
-    Exception { crate_name: "tokio_util", within: "heartwire::wrap::v0" },
-    Exception { crate_name: "tokio_util", within: "heartwire::wrap::v1" },
+const EXCEPTIONS: [Exception; 2] = [
     // The feature `websocket`: docs/adr/0012.
     Exception { crate_name: "tungstenite", within: "heartwire::wrap::websocket" },
     // How its macro writes the bounds of `Unpin`. No caller can name it, or need to.

@@ -149,7 +149,6 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `codec` | `wrap::v0` and `wrap::v1`: our own wire for tokio-util 0.7 |
 //! | `metrics` | reports through the `metrics` facade, see [`metrics`](mod@metrics) |
 //! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
 //! | `websocket` | `wrap::websocket`: the beat of WebSockets for tokio-tungstenite 0.30 |
@@ -157,8 +156,8 @@
 //! None is on by default, and none changes what is there without it.
 //!
 //! Types of other crates appear here only from `tokio` and `bytes`, which are 1.x, and the traits of `futures-core`
-//! and `futures-sink`. `codec` and `websocket` are the exceptions: each stays with the version above, and a newer
-//! one of theirs becomes a feature of its own.
+//! and `futures-sink`. `websocket` is the exception: it stays with the version above, and a newer one of theirs
+//! becomes a feature of its own.
 
 pub mod blocking;
 #[cfg(doctest)]

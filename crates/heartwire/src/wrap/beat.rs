@@ -1,7 +1,5 @@
 //! How a beat looks in somebody's protocol.
 
-use core::time::Duration;
-
 /// How beats look in a protocol whose items are `In` when they arrive.
 ///
 /// Two methods are enough where both ends send the same thing:
@@ -51,34 +49,11 @@ pub trait Beat<In> {
         Answer::Echo
     }
 
-    /// Like [`beat`](Self::beat), for a protocol whose beats say how long nothing has come from the
-    /// peer: `silence`, as in [`Heartbeat::silence`](super::Heartbeat::silence), or nothing while the
-    /// owner is so slow that something may wait unread. This is what is called. Default: `beat`.
-    fn beat_after(&mut self, nonce: u64, silence: Duration) -> Self::Out {
-        let _ = silence;
-        self.beat(nonce)
-    }
-
-    /// Whether an item that was sent will do for a beat. Default: `true`, which holds only under a policy
-    /// with a limit, and while the peer is heard: one that is silent is asked whatever items are sent. If beats carry
-    /// what items do not, say `false`: one goes out whenever the last one was sent as long ago as the
-    /// policy's beat.
-    fn suppressed_by_items(&self) -> bool {
-        true
-    }
-
     /// The nonce that `beat` brings back, if it answers a beat of ours. It gives
     /// [`Heartbeat::rtt`](super::Heartbeat::rtt), and decides nothing. Default: `None`.
     fn nonce(&self, beat: &In) -> Option<u64> {
         let _ = beat;
         None
-    }
-
-    /// How long the peer has held that nonce before it brought it back, where that does not happen at
-    /// once and the peer says so. It is not counted as a part of the round trip. Default: nothing.
-    fn held(&self, beat: &In) -> Duration {
-        let _ = beat;
-        Duration::ZERO
     }
 }
 

@@ -89,8 +89,7 @@ pin_project! {
     ///
     /// While nothing comes from the peer for the policy's beat, items do not stand in for beats: the peer
     /// may be one that only answers. Nor do they where the policy has no limit: the peer alone judges, and
-    /// may count nothing but beats. Such a beat joins what waits, unless a beat does already. (Where items
-    /// [never stand in](Beat::suppressed_by_items) for beats, that goes for every beat.)
+    /// may count nothing but beats. Such a beat joins what waits, unless a beat does already.
     ///
     /// At most 64 answers wait to be written; what
     /// the peer asks beyond that they answer, too. There
@@ -189,9 +188,8 @@ where
     }
 
     /// From a beat to its answer, the last time that one came back with its
-    /// [`nonce`](Beat::nonce), less the time that the peer [held](Beat::held) it. Counted to when the
-    /// answer was read, so a connection that is polled late seems slow. `None` before that, and in
-    /// protocols without nonces.
+    /// [`nonce`](Beat::nonce). Counted to when the answer was read, so a connection that is polled late
+    /// seems slow. `None` before that, and in protocols without nonces.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
         self.state.rtt()

@@ -60,8 +60,6 @@
 //! | frames of bytes with a length | [`EmptyFrame`] | |
 //! | lines | [`Lines`]: `PING` and `PONG`, or what you say | |
 //! | WebSocket, through tokio-tungstenite | `websocket::Ping` | `websocket` |
-//! | wire v0, through a codec for tokio-util | `v0::Heart` | `codec` |
-//! | wire v1, with its handshake, through another one | `v1::Heart` | `codec` |
 //! | yours | implement [`Beat`] | |
 //!
 //! `examples/` has one of most, against real servers.
@@ -82,10 +80,6 @@ mod heartbeat;
 mod last_byte;
 mod lines;
 mod pulse;
-#[cfg(feature = "codec")]
-pub mod v0;
-#[cfg(feature = "codec")]
-pub mod v1;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

@@ -9,8 +9,8 @@ use heartwire::wrap::{Error, Heartbeat};
 use tokio::time::{Instant, advance, sleep};
 
 use crate::rig::{
-    Asking, Far, Fault, Message, Plain, Telling, assert_in_bound, assert_waits, beat, both,
-    connect, judge, ms, script, secs, verdict_of, wire,
+    Asking, Far, Fault, Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge,
+    ms, script, secs, verdict_of, wire,
 };
 
 #[tokio::test(start_paused = true)]
@@ -103,33 +103,6 @@ async fn a_question_joins_what_waits_and_no_other_joins_it() {
     far.make_room(100);
     assert_waits(near.next(), ms(1)).await;
     assert_eq!(far.take_messages(), [Message::Data(1), Message::Beat]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn data_suppresses_no_beat_that_tells_more() {
-    let (mut near, far) = connect(Telling, beat());
-    let start = Instant::now();
-    for n in 0..5 {
-        near.send(Message::Data(n)).await.unwrap();
-        assert_waits(near.next(), secs(2)).await;
-    }
-    let mut beats = far.take();
-    beats.retain(|(_, message)| !matches!(message, Message::Data(_)));
-    assert_eq!(beats, [3, 6, 9].map(|at| (start + secs(at), Message::Ask(at * 1_000))));
-    // What is only handed over is flushed with the beat.
-    near.feed(Message::Data(5)).await.unwrap();
-    assert_waits(near.next(), secs(3)).await;
-    assert_eq!(far.take_messages(), [Message::Data(5), Message::Ask(12_000)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_beat_that_tells_more_does_not_pile_up_either() {
-    let (near, far) = wire(0);
-    let mut near = Heartbeat::new(near, Telling, beat());
-    assert_waits(near.next(), secs(1_000)).await;
-    far.make_room(100);
-    assert_waits(near.next(), ms(1)).await;
-    assert_eq!(far.take_messages(), [Message::Ask(3_000)]);
 }
 
 #[tokio::test(start_paused = true)]

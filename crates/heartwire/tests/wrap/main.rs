@@ -18,8 +18,6 @@ mod cancelling;
 mod halves;
 mod interop;
 mod last_byte;
-mod ours;
-mod ours_v1;
 mod properties;
 mod rig;
 #[path = "../../../../tests/skip.rs"]

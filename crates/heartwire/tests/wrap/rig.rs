@@ -45,8 +45,6 @@ pub(crate) enum Message {
     Beat,
     Ask(u64),
     Answer(u64),
-    /// An answer that was ready a second before.
-    Held(u64),
     Data(u32),
 }
 
@@ -63,30 +61,6 @@ impl Beat<Message> for Plain {
 
     fn beat(&mut self, _nonce: u64) -> Message {
         Message::Beat
-    }
-}
-
-/// A beat that data does not stand in for, and that says how long the other end was silent.
-#[derive(Debug)]
-pub(crate) struct Telling;
-
-impl Beat<Message> for Telling {
-    type Out = Message;
-
-    fn is_beat(&mut self, item: &Message) -> bool {
-        matches!(item, Message::Ask(_))
-    }
-
-    fn beat(&mut self, _nonce: u64) -> Message {
-        panic!("beats tell")
-    }
-
-    fn beat_after(&mut self, _nonce: u64, silence: Duration) -> Message {
-        Message::Ask(silence.as_millis().try_into().unwrap())
-    }
-
-    fn suppressed_by_items(&self) -> bool {
-        false
     }
 }
 
@@ -114,15 +88,8 @@ impl Beat<Message> for Asking {
 
     fn nonce(&self, beat: &Message) -> Option<u64> {
         match beat {
-            Message::Answer(nonce) | Message::Held(nonce) => Some(*nonce),
+            Message::Answer(nonce) => Some(*nonce),
             _ => None,
-        }
-    }
-
-    fn held(&self, beat: &Message) -> Duration {
-        match beat {
-            Message::Held(_) => secs(1),
-            _ => secs(0),
         }
     }
 }

@@ -1,10 +1,8 @@
 //! A writer that has to wait delays nothing.
 
-use core::time::Duration;
-
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use heartwire::Policy;
-use heartwire::wrap::{Beat, Heartbeat};
+use heartwire::wrap::Heartbeat;
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::rig::{
@@ -133,45 +131,6 @@ async fn no_more_is_read_ahead_than_there_is_room_for() {
     let heard_at = Instant::now();
     verdict_of(near.next().await);
     assert_in_bound(heard_at, secs(10));
-}
-
-/// A beat that says for how many milliseconds nothing has come.
-struct Telling;
-
-impl Beat<Message> for Telling {
-    type Out = Message;
-
-    fn is_beat(&mut self, _item: &Message) -> bool {
-        false
-    }
-
-    fn beat(&mut self, _nonce: u64) -> Message {
-        Message::Ask(0)
-    }
-
-    fn beat_after(&mut self, _nonce: u64, silence: Duration) -> Message {
-        Message::Ask(u64::try_from(silence.as_millis()).unwrap())
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_owner_that_is_slow_calls_nobody_silent() {
-    let (near, far) = wire(100);
-    let mut near = Heartbeat::new(near, Telling, both()).read_ahead(1);
-    for n in 0..3 {
-        far.send(Message::Data(n));
-    }
-    for _ in 0..9 {
-        sleep(secs(1)).await;
-        near.flush().await.unwrap();
-    }
-    assert_eq!(far.take_messages(), [Message::Ask(0); 3]);
-    for n in 0..3 {
-        assert_eq!(near.next().await, Some(Ok(Message::Data(n))));
-    }
-    assert_waits(near.next(), secs(7)).await;
-    let told = far.take_messages();
-    assert!(matches!(told[..], [.., Message::Ask(5000..=6100)]), "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

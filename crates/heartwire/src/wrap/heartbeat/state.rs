@@ -37,8 +37,6 @@ where
     reading: Reading,
     ahead: Items<T>,
     ahead_max: usize,
-    /// There was no room to read ahead, so that something of the peer may wait unread.
-    paused: bool,
     writing: Writing<T::Error>,
     /// The application was told that there is room, and has not used it yet.
     reserved: bool,
@@ -106,7 +104,6 @@ where
             reading: Reading::Open,
             ahead: VecDeque::new(),
             ahead_max,
-            paused: false,
             writing: Writing::Open,
             reserved: false,
             unflushed: false,
@@ -189,7 +186,7 @@ where
     fn note_what_is_on_its_way(&mut self, now: Instant) {
         if self.beat_unflushed {
             self.pulse.handle_beat_sent(now);
-        } else if self.unflushed && self.beat.suppressed_by_items() {
+        } else if self.unflushed {
             self.pulse.handle_sent(now);
         }
     }
@@ -213,9 +210,7 @@ where
             return Some(item);
         }
         if self.beat.nonce(&item).is_some_and(|nonce| nonce == self.nonce) {
-            let asked_at = self.asked_at.take();
-            let held = self.beat.held(&item);
-            let away = asked_at.map(|at| now.saturating_since(at).saturating_sub(held));
+            let away = self.asked_at.take().map(|at| now.saturating_since(at));
             self.rtt = away.or(self.rtt);
         }
         if self.owed.len() < ANSWERS_OWED_MAX && matches!(self.writing, Writing::Open) {
@@ -237,9 +232,7 @@ where
 
     fn next_beat(&mut self) -> B::Out {
         self.nonce = self.nonce.wrapping_add(1);
-        // Nobody can say that the peer is silent who does not listen.
-        let silence = if self.paused { Duration::ZERO } else { self.pulse.silence() };
-        self.beat.beat_after(self.nonce, silence)
+        self.beat.beat(self.nonce)
     }
 
     fn read(&mut self, mut inner: Pin<&mut T>, cx: &mut Context<'_>) -> Read<T> {
@@ -252,10 +245,7 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => return Read::Item(Err(error)),
                 Poll::Ready(None) => return Read::End,
-                Poll::Pending => {
-                    self.paused = false;
-                    return Read::Nothing;
-                }
+                Poll::Pending => return Read::Nothing,
             }
         }
         cx.waker().wake_by_ref();
@@ -361,7 +351,6 @@ where
                 Read::Paused => return Ok(()),
             }
         }
-        self.paused = true;
         self.pulse.handle_backpressure(self.pulse.now());
         self.settle(inner, fanout)
     }

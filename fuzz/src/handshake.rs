@@ -1,7 +1,7 @@
 //! The first frames of a connection, and what two ends agree on.
 
 use arbitrary::{Arbitrary, Unstructured};
-use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, Retry, Welcome};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, PAD_LEN_MAX, Retry, Welcome};
 use heartwire_core::{Connection, Event, Settings, Violation, Wire};
 
 use crate::judge::{Judge, State};
@@ -148,7 +148,7 @@ impl<'a> End<'a> {
             assert!(longest <= Some(offer.limit_ceiling()), "{to_client:?}");
         }
         assert!(to_client.ceiling() <= offer.limit_ceiling(), "{to_client:?}");
-        assert!(wake_bytes <= 64 * 1024);
+        assert!(wake_bytes <= PAD_LEN_MAX);
         for direction in [to_server, to_client] {
             if let Some(limit) = direction.limit() {
                 assert!(limit <= direction.ceiling(), "{direction:?}");

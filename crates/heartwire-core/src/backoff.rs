@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 /// How the waits between attempts grow. Valid by construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ impl Backoff {
     }
 
     fn draw(&mut self, earliest: Duration, latest: Duration) -> Duration {
-        let span = u64::try_from(latest.saturating_sub(earliest).as_nanos()).unwrap_or(u64::MAX);
+        let span = nanos(latest.saturating_sub(earliest));
         earliest.saturating_add(Duration::from_nanos(self.rng.u64(0..=span)))
     }
 }

@@ -57,6 +57,7 @@ extern crate std;
 
 pub mod arrival;
 pub mod backoff;
+mod bucket;
 mod connection;
 pub mod frame;
 pub mod kernel;
@@ -77,3 +78,10 @@ pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
 pub use stall::{STALL_MIN, Stall, StallWatch};
 pub use time::Instant;
 pub use violation::Violation;
+
+/// What the crate `heartwire` shares with this one. It is no part of the stable interface, and can change
+/// with any version.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::bucket::{Bucket, Gcra};
+}

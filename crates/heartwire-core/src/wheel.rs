@@ -9,7 +9,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanos};
 
 const LEVELS: u8 = 6;
 const SLOT_BITS: u8 = 6;
@@ -105,7 +105,7 @@ impl Wheel {
     #[must_use]
     pub fn new(tick: Duration) -> Self {
         Self {
-            tick_nanos: u64::try_from(tick.as_nanos()).unwrap_or(u64::MAX).max(TICK_NANOS_MIN),
+            tick_nanos: nanos(tick).max(TICK_NANOS_MIN),
             elapsed: 0,
             occupied: [0; 6],
             heads: [[NONE; 64]; 6],

@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use crate::arrival;
+use crate::bucket::{self, Bucket};
 use crate::policy::{Policy, Side};
-use crate::time::Instant;
-use crate::v1::{Beat, Contract, Direction, Health, Offer, Welcome};
+use crate::time::{Instant, micros, millis};
+use crate::v1::{Beat, Contract, Direction, Health, Offer, PAD_LEN_MAX, Welcome};
 use crate::violation::Violation;
 
 /// Beats that may come at once, or too early, before anything is said about it.
@@ -75,8 +76,7 @@ pub(super) struct Dialogue {
     /// No beat has said so yet.
     health_changed: bool,
     /// Beats that the peer may still send before it is too fast.
-    credit: i64,
-    credited_at: Instant,
+    credit: Bucket,
 }
 
 impl Dialogue {
@@ -102,8 +102,7 @@ impl Dialogue {
             warned: false,
             health: Health::Ok,
             health_changed: false,
-            credit: CREDIT_MIN,
-            credited_at: now,
+            credit: Bucket::new(CREDIT_MIN, now),
         }
     }
 
@@ -115,7 +114,7 @@ impl Dialogue {
     pub(super) fn begin(&mut self, contract: Contract, now: Instant) -> Policy {
         self.contract = Some(contract);
         self.heard_by_peer_not_before(now);
-        self.credited_at = now;
+        self.credit = Bucket::new(CREDIT_MIN, now);
         let policy = contract.policy(self.side);
         self.promised_ms = policy.beat().map_or(0, millis);
         policy
@@ -142,8 +141,7 @@ impl Dialogue {
         };
         // What the server may promise stretches the limit to the ceiling.
         let can_wait = to_client.ceiling() <= offer.limit_ceiling();
-        // What it takes to wake a server fits into one frame.
-        let can_wake = *wake_bytes <= 64 * 1024;
+        let can_wake = *wake_bytes <= PAD_LEN_MAX;
         if fits(to_server)
             && fits(to_client)
             && can_beat
@@ -193,7 +191,7 @@ impl Dialogue {
             promise_ms,
             late_ms: u16::try_from(late.as_millis()).unwrap_or(u16::MAX),
             health: self.health,
-            too_fast: self.credit < 0,
+            too_fast: self.credit.tokens() < 0,
         }
     }
 
@@ -281,22 +279,15 @@ impl Dialogue {
         let floor = self.contract.map(|contract| contract.floor);
         let Some(interval) = agreed.or(floor) else { return Ok(()) };
         let half = (interval / 2).max(Duration::from_micros(1));
-        let elapsed = now.saturating_since(self.credited_at);
-        let halves =
-            |time: Duration| u32::try_from(time.as_nanos() / half.as_nanos()).unwrap_or(u32::MAX);
-        let gained = halves(elapsed);
-        self.credited_at = self.credited_at.saturating_add(half.saturating_mul(gained));
-        // Whoever was not read for long may have sent all that was due meanwhile.
-        let gained = i64::from(gained);
-        let most = gained.max(i64::from(halves(CREDIT_TIME))).max(CREDIT_MIN);
-        let refilled = (self.credit + gained).min(most);
-        self.credit = self.credit.max(refilled) - 1;
-        if self.credit < -CREDIT_MIN { Err(Violation::TooFast) } else { Ok(()) }
+        let most = CREDIT_MIN.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
+        // A peer that was not read for long may have sent all that was due meanwhile.
+        self.credit.refill(half, |gained| gained.max(most), now);
+        if self.credit.take(-CREDIT_MIN) { Ok(()) } else { Err(Violation::TooFast) }
     }
 
     /// Whether the peer is to be told at once that it is too fast.
     pub(super) const fn has_just_become_too_fast(&self) -> bool {
-        self.credit == -1
+        self.credit.tokens() == -1
     }
 
     pub(super) fn handle_stall(&mut self, resumed_at: Instant) {
@@ -365,14 +356,6 @@ impl Dialogue {
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
         Some(missing.saturating_sub(crate::frame::HEAD_LEN))
     }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-fn micros(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

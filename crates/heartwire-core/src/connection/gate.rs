@@ -2,11 +2,8 @@
 
 use super::settings::Wire;
 use crate::frame::{self, Head, Kind};
-use crate::v1::{BEAT_LEN, BYE_LEN_MAX, HELLO_LEN_MAX};
+use crate::v1::{BEAT_LEN, BYE_LEN_MAX, HELLO_LEN_MAX, PAD_LEN_MAX};
 use crate::violation::Violation;
-
-/// Longest body of a PAD. None needs to be longer than the low-water mark of the one it wakes.
-const PAD_LEN_MAX: u32 = 64 * 1024;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

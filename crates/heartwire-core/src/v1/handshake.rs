@@ -14,6 +14,7 @@ use minicbor::{Decoder, Encoder};
 use super::contract::{Contract, Direction, Offer};
 use crate::frame::{self, Kind};
 use crate::policy::Millis;
+use crate::time;
 use crate::violation::Violation;
 
 /// The version of the wire that this crate speaks besides 0.
@@ -325,9 +326,8 @@ impl<'a> Bye<'a> {
         };
         map.put(1, |e| e.u8(retry).map(drop));
         if let Some((earliest, latest)) = window {
-            let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
-            map.put(2, |e| e.u32(millis(earliest)).map(drop));
-            map.put(3, |e| e.u32(millis(latest)).map(drop));
+            map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
+            map.put(3, |e| e.u32(time::millis(latest)).map(drop));
         }
         let detail = cut(self.detail, DETAIL_LEN_MAX);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
@@ -401,8 +401,7 @@ impl Map {
 
     fn duration(&mut self, key: u8, duration: Option<Duration>) {
         if let Some(duration) = duration {
-            let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-            self.put(key, |e| e.u32(millis).map(drop));
+            self.put(key, |e| e.u32(time::millis(duration)).map(drop));
         }
     }
 

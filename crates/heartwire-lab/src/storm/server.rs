@@ -4,6 +4,9 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use heartwire_core::Instant;
+use heartwire_core::internal::Gcra;
+
 use super::policy::CAP;
 
 const SECOND: u64 = 1_000_000_000;
@@ -144,7 +147,7 @@ pub(super) struct Server {
     /// When the last of them will be done with.
     busy_until: u64,
     /// When the bucket of arrivals is full.
-    full_at: u64,
+    full_at: Instant,
 }
 
 impl Server {
@@ -158,7 +161,7 @@ impl Server {
             stale_after: model.stale_after.map(nanos),
             waiting: VecDeque::new(),
             busy_until: 0,
-            full_at: 0,
+            full_at: Instant::from_nanos(0),
         }
     }
 
@@ -206,13 +209,10 @@ impl Server {
     /// vain do not count.
     fn take_arrival(&mut self, now: u64) -> bool {
         let Some(rate) = self.model.arrivals else { return true };
-        let interval = interval(rate);
-        let slack = interval * (2 * u64::from(rate.get()) - 1);
-        if self.full_at.saturating_sub(slack) > now {
-            return false;
-        }
-        self.full_at = self.full_at.max(now) + interval;
-        true
+        let buckets = Gcra::new(rate, rate.saturating_add(rate.get()));
+        let taken = buckets.take(self.full_at, Instant::from_nanos(now));
+        self.full_at = taken.unwrap_or(self.full_at);
+        taken.is_ok()
     }
 }
 

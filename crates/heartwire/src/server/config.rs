@@ -5,7 +5,7 @@ use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::thread;
 
-use heartwire_core::v1::{BEAT_LEN, Offer, Terms};
+use heartwire_core::v1::{BEAT_LEN, Offer, PAD_LEN_MAX, Terms};
 use heartwire_core::{Caps, Policy, Preset, Settings, Side, Wire, frame};
 
 use super::descriptors;
@@ -375,7 +375,7 @@ impl ServerConfig {
         let beat_len = u32::try_from(frame::HEAD_LEN + BEAT_LEN).unwrap_or(u32::MAX);
         let mark = u32::from(beats).saturating_mul(beat_len + self.overhead()).saturating_add(1);
         // A client pads up to this, with one frame at most. TLS adds its own to that.
-        mark.saturating_sub(self.overhead()).clamp(1, 64 * 1024)
+        mark.saturating_sub(self.overhead()).clamp(1, PAD_LEN_MAX)
     }
 
     /// The low-water mark of sessions that speak v1: what is as long as they are told, and no less, fills

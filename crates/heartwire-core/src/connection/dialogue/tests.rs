@@ -441,7 +441,7 @@ impl Book {
             self.now = self.now.saturating_add(each_after);
             self.dialogue.charge(&self.policy, self.now).unwrap();
         }
-        assert_eq!(self.dialogue.credit, credit);
+        assert_eq!(self.dialogue.credit.tokens(), credit);
         self
     }
 

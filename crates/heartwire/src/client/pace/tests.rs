@@ -25,7 +25,7 @@ fn a_few_may_go_at_once_and_then_one_each_interval() {
 fn a_pause_gives_back_no_more_than_there_was() {
     let mut pace = Pace::new(at(0));
     let taken = (0..1000).filter(|_| pace.take(SECOND, at(1_000_000))).count();
-    assert_eq!(u32::try_from(taken), Ok(CREDIT_MAX));
+    assert_eq!(i64::try_from(taken), Ok(CREDIT_MAX));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque, hash_map};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::Instant;
+use heartwire_core::internal::Gcra;
 
 /// A rate with a burst: a bucket that holds `burst` arrivals, and is refilled with `per_second` of
 /// them each second.
@@ -37,31 +38,8 @@ impl Rate {
         self.burst
     }
 
-    /// The time in which one arrival is refilled, in nanoseconds; rounded up, so that it is never
-    /// more than was asked for.
-    fn interval(self) -> u64 {
-        1_000_000_000_u64.div_ceil(u64::from(self.per_second.get()))
-    }
-
-    /// The time in which an empty bucket is refilled.
-    fn refill(self) -> Duration {
-        Duration::from_nanos(self.interval() * u64::from(self.burst.get()))
-    }
-
-    /// How far ahead of the clock the full time of a bucket may be for one more arrival.
-    fn slack(self) -> u64 {
-        self.interval() * u64::from(self.burst.get() - 1)
-    }
-
-    /// An arrival at a bucket that will be full at `full_at`: when it will be full then, or how
-    /// long that arrival has to wait. This one number is all there is to a bucket.
-    fn take(self, full_at: u64, now: Instant) -> Result<u64, Duration> {
-        let now = now.as_nanos();
-        let earliest = full_at.saturating_sub(self.slack());
-        if earliest > now {
-            return Err(Duration::from_nanos(earliest - now));
-        }
-        Ok(full_at.max(now).saturating_add(self.interval()))
+    fn buckets(self) -> Gcra {
+        Gcra::new(self.per_second, self.burst)
     }
 }
 
@@ -286,7 +264,7 @@ impl AddressLimits {
             return;
         }
         entry.has_left = true;
-        let refill = self.caps.arrivals.map_or(Duration::ZERO, Rate::refill);
+        let refill = self.caps.arrivals.map_or(Duration::ZERO, |rate| rate.buckets().refill());
         left.push_back((now.saturating_add(refill), prefix));
     }
 
@@ -351,9 +329,11 @@ impl Addresses {
     }
 }
 
-/// An arrival at a bucket, if there is a limit.
+/// An arrival at a bucket that will be full at `full_at`, if there is a limit: when it will be full then, or
+/// how long that arrival has to wait.
 fn take(rate: Option<Rate>, full_at: u64, now: Instant) -> Result<u64, Duration> {
-    rate.map_or(Ok(full_at), |rate| rate.take(full_at, now))
+    let Some(rate) = rate else { return Ok(full_at) };
+    rate.buckets().take(Instant::from_nanos(full_at), now).map(Instant::as_nanos)
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! Token buckets: so many at once, and one more for each interval.
+//!
+//! [`Bucket`] counts its tokens, so that they stay when the interval changes. [`Gcra`] has one interval, so
+//! that one number is all there is to a bucket: when it will be full.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// A bucket that gets a token back for each interval, which may be another one each time.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    /// Below zero it is a debt.
+    tokens: i64,
+    /// When the last token came back: what has passed of the next interval is not lost.
+    refilled_at: Instant,
+}
+
+impl Bucket {
+    /// A bucket with so many tokens.
+    #[must_use]
+    pub const fn new(tokens: i64, now: Instant) -> Self {
+        Self { tokens, refilled_at: now }
+    }
+
+    /// The tokens, as of the last [`refill`](Self::refill) and [`take`](Self::take).
+    #[must_use]
+    pub const fn tokens(&self) -> i64 {
+        self.tokens
+    }
+
+    /// Puts in a token for each `interval` since the last one came back, up to `most`, which is told how
+    /// many those are. Tokens beyond that which are in already stay.
+    pub fn refill(&mut self, interval: Duration, most: impl FnOnce(i64) -> i64, now: Instant) {
+        let gained = intervals(now.saturating_since(self.refilled_at), interval);
+        self.refilled_at = self.refilled_at.saturating_add(interval.saturating_mul(gained));
+        let gained = i64::from(gained);
+        let refilled = self.tokens.saturating_add(gained).min(most(gained));
+        self.tokens = self.tokens.max(refilled);
+    }
+
+    /// Takes a token, if no fewer than `least` are left then. Returns whether it did.
+    pub const fn take(&mut self, least: i64) -> bool {
+        let takes = self.tokens > least;
+        if takes {
+            self.tokens -= 1;
+        }
+        takes
+    }
+
+    /// When the next token comes back, after a [`refill`](Self::refill) with this interval.
+    #[must_use]
+    pub fn next_at(&self, interval: Duration) -> Instant {
+        self.refilled_at.saturating_add(interval)
+    }
+}
+
+/// How many whole intervals there are in a time; at most `u32::MAX`.
+pub(crate) fn intervals(time: Duration, interval: Duration) -> u32 {
+    u32::try_from(time.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX)
+}
+
+/// Buckets with the same rate and burst. Each is only a time, at which it will be full; one that has passed
+/// is a full bucket (the generic cell rate algorithm).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gcra {
+    interval: u64,
+    /// How far ahead of the clock the time of a bucket may be for one more token.
+    slack: u64,
+}
+
+impl Gcra {
+    /// At most `burst` tokens at once, and `per_second` of them in the long run.
+    #[must_use]
+    pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        // Rounded up, so that it is never more than was asked for.
+        let interval = 1_000_000_000_u64.div_ceil(u64::from(per_second.get()));
+        Self { interval, slack: interval * u64::from(burst.get() - 1) }
+    }
+
+    /// The time in which an empty bucket is refilled.
+    #[must_use]
+    pub const fn refill(self) -> Duration {
+        Duration::from_nanos(self.slack + self.interval)
+    }
+
+    /// Takes a token out of a bucket that will be full at `full_at`. Returns when it will be full then.
+    ///
+    /// # Errors
+    ///
+    /// How long it is until there is a token.
+    pub fn take(self, full_at: Instant, now: Instant) -> Result<Instant, Duration> {
+        let earliest = full_at.saturating_sub(Duration::from_nanos(self.slack));
+        if earliest > now {
+            return Err(earliest.saturating_since(now));
+        }
+        Ok(full_at.max(now).saturating_add(Duration::from_nanos(self.interval)))
+    }
+}

@@ -1,0 +1,271 @@
+//! A client of the library, with a runtime of its own.
+
+use core::cell::RefCell;
+use core::future::Future;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::time::Instant;
+
+use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry, SendError};
+use heartwire::v1::Welcome;
+use heartwire::{BackoffPolicy, Reason};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{Listener, PATIENCE, Peer, ms, patient};
+
+/// A client on v1 for a server of [`patient`] sessions, that comes back after 20 ms.
+pub fn client_config(addr: SocketAddr) -> ClientConfig {
+    ClientConfig::new(addr.to_string()).policy(patient()).retry(fixed(ms(20)))
+}
+
+/// The same wait before each attempt.
+pub fn fixed(wait: Duration) -> Retry {
+    Retry::Backoff(BackoffPolicy::fixed(wait).unwrap())
+}
+
+/// What an `Offline` said.
+#[derive(Debug)]
+pub struct ClientOffline {
+    /// Why.
+    pub reason: Reason,
+    /// Messages that were not written.
+    pub unsent: usize,
+    /// Bytes that the server has not acknowledged.
+    pub unacknowledged: usize,
+    /// How many beats came.
+    pub beats: u64,
+}
+
+/// A client on a runtime with one thread of its own. Its events are taken when the test asks for them: as
+/// long as it does not, the client has a slow application. Stalls of a busy machine are left out.
+#[derive(Debug)]
+pub struct ClientRig {
+    client: Option<Client>,
+    events: RefCell<Option<Events>>,
+    /// What it runs on.
+    pub runtime: Runtime,
+}
+
+impl ClientRig {
+    /// Starts a client.
+    pub fn start(config: ClientConfig) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (client, events) = {
+            let _inside = runtime.enter();
+            Client::start(config)
+        };
+        Self { client: Some(client), events: RefCell::new(Some(events)), runtime }
+    }
+
+    /// A client on v0 that is online, and the server that the test plays.
+    #[track_caller]
+    pub fn online_with(
+        config: impl FnOnce(ClientConfig) -> ClientConfig,
+    ) -> (Self, Listener, Peer) {
+        let server = Listener::new();
+        let rig = Self::start(config(server.config()));
+        assert_eq!(rig.connecting(), 1);
+        let peer = server.accept();
+        rig.expect_online();
+        (rig, server, peer)
+    }
+
+    /// The client's handle.
+    #[track_caller]
+    pub fn client(&self) -> &Client {
+        self.client.as_ref().unwrap()
+    }
+
+    /// Drops the client's handle.
+    pub fn drop_client(&mut self) {
+        self.client = None;
+    }
+
+    /// Drops the end at which its events come out.
+    pub fn drop_events(&self) {
+        self.events.take();
+    }
+
+    /// What comes of a future on the client's runtime.
+    #[track_caller]
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.wait_within(PATIENCE, future).expect("it ends")
+    }
+
+    /// The same, if that is within `time`.
+    pub fn wait_within<T>(&self, time: Duration, future: impl Future<Output = T>) -> Option<T> {
+        self.runtime.block_on(async { tokio::time::timeout(time, future).await }).ok()
+    }
+
+    /// Sends a message, and waits until there is room for it.
+    #[track_caller]
+    pub fn send(&self, data: &[u8]) {
+        self.wait(self.client().send(data.to_vec())).unwrap();
+    }
+
+    /// The same, for `time` at the longest.
+    ///
+    /// # Errors
+    ///
+    /// It was not accepted, or not within that time, and then it is lost.
+    pub fn send_within(&self, time: Duration, data: Vec<u8>) -> Result<(), SendError> {
+        self.wait_within(time, self.client().send(data))
+            .unwrap_or_else(|| Err(SendError::Full(Vec::new())))
+    }
+
+    /// Sends numbered messages of this length until the kernels of both ends, and the client, take no more.
+    /// Returns how many were accepted.
+    #[track_caller]
+    pub fn fill(&self, len: usize) -> u32 {
+        for n in 0.. {
+            let mut body = vec![0; len];
+            body[..4].copy_from_slice(&u32::to_le_bytes(n));
+            // A kernel takes a while until it takes no more.
+            match self.send_within(ms(1000), body) {
+                Ok(()) => {}
+                Err(SendError::Full(_)) => return n,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        unreachable!()
+    }
+
+    /// Keeps the only thread of the client from running anything else for `time`, from now on.
+    pub fn stand_still(&self, time: Duration) {
+        self.runtime.spawn(async move { std::thread::sleep(time) });
+    }
+
+    /// The next event within `time`, if there is one.
+    #[track_caller]
+    pub fn next_within(&self, time: Duration) -> Option<Event> {
+        self.take_within(time)?.map_or_else(|| panic!("the events ended"), Some)
+    }
+
+    /// The next event within `time`, and within that `None` after the last.
+    #[expect(clippy::option_option, reason = "the end of the events is not the end of the time")]
+    #[track_caller]
+    fn take_within(&self, time: Duration) -> Option<Option<Event>> {
+        let mut events = self.events.borrow_mut();
+        let events = events.as_mut().unwrap();
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.wait_within(left, events.recv())? {
+                Some(Event::Stalled(_)) => {}
+                event => return Some(event),
+            }
+        }
+    }
+
+    /// The next event.
+    #[track_caller]
+    pub fn next(&self) -> Event {
+        self.next_within(PATIENCE).expect("an event comes")
+    }
+
+    /// Nothing happens for `time`. It shows little where nothing else has shown before that the client has come
+    /// to what it might have told.
+    #[track_caller]
+    pub fn expect_quiet(&self, time: Duration) {
+        let event = self.next_within(time);
+        assert!(event.is_none(), "{event:?} came");
+    }
+
+    /// It connects, for the so manieth time.
+    #[track_caller]
+    pub fn connecting(&self) -> u32 {
+        match self.next() {
+            Event::Connecting { attempt } => attempt,
+            other => panic!("it does not connect: {other}"),
+        }
+    }
+
+    /// The next event is that it is online, with this server.
+    #[track_caller]
+    pub fn expect_online(&self) -> SocketAddr {
+        match self.next() {
+            Event::Online { peer, .. } => peer,
+            other => panic!("it is not online: {other}"),
+        }
+    }
+
+    /// Waits until it is online on v1, and skips the attempts before that.
+    #[track_caller]
+    pub fn online(&self) -> Welcome {
+        loop {
+            match self.next() {
+                Event::Online { welcome, .. } => return *welcome.expect("it speaks v1"),
+                Event::Connecting { .. } | Event::Failed { .. } | Event::Waiting { .. } => {}
+                other => panic!("it is not online: {other}"),
+            }
+        }
+    }
+
+    /// The next event is these data.
+    #[track_caller]
+    pub fn data(&self) -> Vec<u8> {
+        match self.next() {
+            Event::Data(data) => data,
+            other => panic!("no data: {other}"),
+        }
+    }
+
+    /// The next event is these data.
+    #[track_caller]
+    pub fn expect_data(&self, body: &[u8]) {
+        let data = self.data();
+        assert!(data == body, "{} other bytes", data.len());
+    }
+
+    /// The next event is the end of its connection.
+    #[track_caller]
+    pub fn expect_offline(&self) -> ClientOffline {
+        match self.next() {
+            Event::Offline { reason, unsent, unacknowledged, beats, .. } => {
+                ClientOffline { reason, unsent, unacknowledged, beats }
+            }
+            other => panic!("it is not offline: {other}"),
+        }
+    }
+
+    /// Why its connection ended.
+    #[track_caller]
+    pub fn offline(&self) -> Reason {
+        self.expect_offline().reason
+    }
+
+    /// An attempt has failed.
+    #[track_caller]
+    pub fn failed(&self) -> ConnectError {
+        match self.next() {
+            Event::Failed { error } => error,
+            other => panic!("it did not fail: {other}"),
+        }
+    }
+
+    /// It waits for so long before the next attempt.
+    #[track_caller]
+    pub fn waiting(&self) -> Duration {
+        match self.next() {
+            Event::Waiting { wait, .. } => wait,
+            other => panic!("it does not wait: {other}"),
+        }
+    }
+
+    /// The last event, and nothing after it.
+    #[track_caller]
+    pub fn closed(&self) {
+        match self.next() {
+            Event::Closed => {}
+            other => panic!("it is not closed: {other}"),
+        }
+        assert!(self.take_within(PATIENCE).expect("the events end").is_none());
+    }
+
+    /// Closes it, and waits until it is closed, whatever it still tells.
+    #[track_caller]
+    pub fn close(self) {
+        self.client().close();
+        while !matches!(self.next(), Event::Closed) {}
+    }
+}

@@ -1,0 +1,61 @@
+//! Frames, whose heads are written by hand, so that no mistake of the crates' own encoder can hide in both
+//! ends.
+
+use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};
+
+use crate::patient;
+
+/// The type of a beat.
+pub const HEART: i32 = 0;
+/// The type of data.
+pub const DATA: i32 = 1;
+/// The type of a client's first frame on v1.
+pub const HELLO: i32 = 2;
+/// The type of the answer to it.
+pub const WELCOME: i32 = 3;
+/// The type of a farewell.
+pub const BYE: i32 = 4;
+/// The type of what fills up.
+pub const PAD: i32 = 5;
+
+/// The tutorial's empty packet: type 0, length 0.
+pub const BEAT: [u8; 8] = [0; 8];
+
+/// The head of a frame, as the tutorial writes it.
+#[must_use]
+pub fn head(kind: i32, length: i32) -> Vec<u8> {
+    [kind.to_le_bytes(), length.to_le_bytes()].concat()
+}
+
+/// A frame of any type.
+#[must_use]
+pub fn frame(kind: i32, body: &[u8]) -> Vec<u8> {
+    [&head(kind, i32::try_from(body.len()).unwrap())[..], body].concat()
+}
+
+/// The tutorial's data packet.
+#[must_use]
+pub fn data(body: &[u8]) -> Vec<u8> {
+    frame(DATA, body)
+}
+
+/// A client's first frame on v1, which offers [`patient`].
+#[must_use]
+pub fn hello() -> Vec<u8> {
+    Hello::new(Offer::new(&patient())).encode()
+}
+
+/// The same under a name, with a token or without.
+#[must_use]
+pub fn hello_as(name: &str, token: Option<&[u8]>) -> Vec<u8> {
+    let mut hello = Hello::new(Offer::new(&patient()));
+    hello.name = Some(name);
+    hello.token = token;
+    hello.encode()
+}
+
+/// A beat of v1 that says nothing but that it is one.
+#[must_use]
+pub fn beat_of(nonce: u64) -> Beat {
+    Beat { nonce, promise_ms: 100, ..Beat::decode(&[0; BEAT_LEN]) }
+}

@@ -1,0 +1,56 @@
+//! A server that a test plays by hand.
+
+use core::net::SocketAddr;
+use std::net::TcpListener;
+
+use heartwire::Wire;
+use heartwire::client::ClientConfig;
+use socket2::SockRef;
+
+use crate::{PATIENCE, Peer, fixed, idle, ms};
+
+/// Where a server listens that a test plays by hand: a port of the IPv4 loopback that the system chose.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Default for Listener {
+    fn default() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Accepting honours it too, on Linux.
+        SockRef::from(&listener).set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(listener)
+    }
+}
+
+impl Listener {
+    /// Listens.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Its connections have a kernel that takes in little before the peer reads.
+    pub fn narrow() -> Self {
+        let server = Self::new();
+        SockRef::from(&server.0).set_recv_buffer_size(4096).unwrap();
+        server
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// A client for it that speaks v0, neither beats nor judges, and comes back after 10 ms.
+    pub fn config(&self) -> ClientConfig {
+        ClientConfig::new(self.addr().to_string())
+            .wire(Wire::V0)
+            .policy(idle())
+            .retry(fixed(ms(10)))
+    }
+
+    /// The next client.
+    #[track_caller]
+    pub fn accept(&self) -> Peer {
+        Peer::of(self.0.accept().expect("a client comes").0)
+    }
+}

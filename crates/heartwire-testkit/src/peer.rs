@@ -1,0 +1,406 @@
+//! An end of a connection that a test plays by hand.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use heartwire::Wire;
+use heartwire::v1::{Beat, ByeCode, Retry, Terms, Welcome};
+use heartwire_core::{Connection, Event, Instant as CoreInstant, Settings};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use crate::{
+    BEAT, BYE, DATA, HEART, HELLO, PATIENCE, WELCOME, beat_of, data, frame, idle, ms, patient,
+    policy,
+};
+
+/// What came.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Got {
+    /// A beat of v0.
+    Heart,
+    /// A beat of v1.
+    Beat(Beat),
+    /// The body of a data frame.
+    Data(Vec<u8>),
+    /// A server's answer to a HELLO.
+    Welcome(Welcome),
+    /// A farewell.
+    Bye(ByeCode, Retry, String),
+    /// A frame of another type.
+    Other(i32),
+    /// The other end has closed.
+    Closed,
+    /// The other end has reset the connection.
+    Reset,
+}
+
+/// How a connection ended, as its peer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With a FIN.
+    Closed,
+    /// With a RST.
+    Reset,
+}
+
+/// The other end of a connection of ours: a plain socket. It reads nothing and answers nothing unless it is
+/// told to. It speaks v0 until a WELCOME has gone either way.
+#[derive(Debug)]
+pub struct Peer {
+    /// Reads and writes wait for [`PATIENCE`].
+    pub stream: TcpStream,
+    is_v1: bool,
+    nonce: u64,
+}
+
+impl Peer {
+    /// A peer on a socket that is connected.
+    #[track_caller]
+    pub fn of(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream, is_v1: false, nonce: 0 }
+    }
+
+    /// A client.
+    #[track_caller]
+    pub fn connect(addr: SocketAddr) -> Self {
+        Self::of(TcpStream::connect_timeout(&addr, PATIENCE).unwrap())
+    }
+
+    /// A client of a server that may refuse it.
+    pub fn try_connect(addr: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect_timeout(&addr, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { stream, is_v1: false, nonce: 0 })
+    }
+
+    /// A client whose kernel takes in little before its program reads.
+    #[track_caller]
+    pub fn connect_narrow(addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect_timeout(&addr.into(), PATIENCE).unwrap();
+        Self::of(socket.into())
+    }
+
+    /// A client with an address of its own.
+    #[track_caller]
+    pub fn connect_from(own: Ipv4Addr, addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
+        socket.connect_timeout(&addr.into(), PATIENCE).unwrap();
+        Self::of(socket.into())
+    }
+
+    /// A client on v1 that was taken in.
+    #[track_caller]
+    pub fn welcomed(addr: SocketAddr, hello: &[u8]) -> (Self, Welcome) {
+        let mut peer = Self::connect(addr);
+        peer.send(hello);
+        match peer.next() {
+            Got::Welcome(welcome) => (peer, welcome),
+            other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    /// Its own address, by which the other end knows it.
+    pub fn addr(&self) -> SocketAddr {
+        self.stream.local_addr().unwrap()
+    }
+
+    /// Writes all of this.
+    #[track_caller]
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// As `send`, to an end that may have gone.
+    ///
+    /// # Errors
+    ///
+    /// It has gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Sends a data frame.
+    #[track_caller]
+    pub fn data(&mut self, body: &[u8]) {
+        self.send(&data(body));
+    }
+
+    /// Sends a beat of the wire that it speaks.
+    #[track_caller]
+    pub fn beat(&mut self) {
+        if self.is_v1 {
+            self.beat_with(|_| {});
+        } else {
+            self.send(&BEAT);
+        }
+    }
+
+    /// Sends a beat of v1 that says this.
+    #[track_caller]
+    pub fn beat_with(&mut self, change: impl FnOnce(&mut Beat)) {
+        self.nonce += 1;
+        let mut beat = beat_of(self.nonce);
+        change(&mut beat);
+        self.send(&frame(HEART, &beat.encode()));
+    }
+
+    /// The next frame, or the end.
+    #[track_caller]
+    pub fn next(&mut self) -> Got {
+        let mut head = [0; 8];
+        match self.stream.read(&mut head[..1]) {
+            Ok(0) => return Got::Closed,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Got::Reset,
+            Err(error) => panic!("nothing comes: {error}"),
+        }
+        self.stream.read_exact(&mut head[1..]).expect("a whole head");
+        let kind = i32::from_le_bytes(head[..4].try_into().unwrap());
+        let len = i32::from_le_bytes(head[4..].try_into().unwrap());
+        let body = self.read(usize::try_from(len).expect("a length is not negative"));
+        match kind {
+            HEART if body.is_empty() => Got::Heart,
+            HEART => Got::Beat(Beat::decode(&body.try_into().expect("a beat's length"))),
+            DATA => Got::Data(body),
+            WELCOME | BYE => {
+                self.is_v1 |= kind == WELCOME;
+                decode(&[&head[..], &body].concat())
+            }
+            other => Got::Other(other),
+        }
+    }
+
+    /// So many bytes.
+    #[track_caller]
+    pub fn read(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        self.stream.read_exact(&mut bytes).expect("more bytes come");
+        bytes
+    }
+
+    /// The next frame that is not a beat, or the end.
+    #[track_caller]
+    pub fn next_but_beats(&mut self) -> Got {
+        loop {
+            match self.next() {
+                Got::Beat(_) | Got::Heart => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The next frame is a beat of v0.
+    #[track_caller]
+    pub fn expect_heart(&mut self) {
+        assert_eq!(self.next(), Got::Heart);
+    }
+
+    /// The next frame is a beat of v1.
+    #[track_caller]
+    pub fn expect_beat(&mut self) -> Beat {
+        match self.next() {
+            Got::Beat(beat) => beat,
+            other => panic!("not a beat: {other:?}"),
+        }
+    }
+
+    /// The next frame is this.
+    #[track_caller]
+    pub fn expect_data(&mut self, body: &[u8]) {
+        match self.next() {
+            // Without printing what may be megabytes.
+            Got::Data(data) => assert!(data == body, "{} other bytes", data.len()),
+            other => panic!("not {} bytes of data: {other:?}", body.len()),
+        }
+    }
+
+    /// The next data; beats before it are skipped.
+    #[track_caller]
+    pub fn receive_data(&mut self) -> Vec<u8> {
+        match self.next_but_beats() {
+            Got::Data(body) => body,
+            other => panic!("no data: {other:?}"),
+        }
+    }
+
+    /// The welcome; beats of v0 before it are skipped.
+    #[track_caller]
+    pub fn expect_welcome(&mut self) -> Welcome {
+        match self.next_but_beats() {
+            Got::Welcome(welcome) => welcome,
+            other => panic!("not welcome: {other:?}"),
+        }
+    }
+
+    /// A BYE, and the end after it; beats before them are skipped.
+    #[track_caller]
+    pub fn expect_bye(&mut self) -> (ByeCode, Retry, String) {
+        let bye = match self.next_but_beats() {
+            Got::Bye(code, retry, detail) => (code, retry, detail),
+            other => panic!("no farewell: {other:?}"),
+        };
+        self.expect_end();
+        bye
+    }
+
+    /// The end; beats before it are skipped.
+    #[track_caller]
+    pub fn expect_end(&mut self) -> End {
+        match self.next_but_beats() {
+            Got::Closed => End::Closed,
+            Got::Reset => End::Reset,
+            other => panic!("not the end: {other:?}"),
+        }
+    }
+
+    /// Everything up to the end.
+    #[track_caller]
+    pub fn read_to_end(&mut self) -> (Vec<u8>, End) {
+        let mut bytes = Vec::new();
+        match self.stream.read_to_end(&mut bytes) {
+            Ok(_) => (bytes, End::Closed),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (bytes, End::Reset),
+            Err(error) => panic!("the connection did not end: {error}"),
+        }
+    }
+
+    /// What an echoing end must send back, comes back.
+    #[track_caller]
+    pub fn expect_echo(&mut self, body: &[u8]) {
+        self.data(body);
+        assert_eq!(self.receive_data(), body);
+    }
+
+    /// Closes the sending half only.
+    pub fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Ends the connection with a reset.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Writes these bytes again and again, until the other end has taken none for a while. Returns how many
+    /// it took.
+    #[track_caller]
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut len = 0;
+        // The other end may just be about to read.
+        let mut last_progress = Instant::now();
+        while last_progress.elapsed() < ms(300) {
+            match self.stream.write(&bytes[len % bytes.len()..]) {
+                Ok(written) => {
+                    len += written;
+                    last_progress = Instant::now();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(ms(1)),
+                Err(error) => panic!("could not write: {error}"),
+            }
+        }
+        self.stream.set_nonblocking(false).unwrap();
+        len
+    }
+
+    /// Beats every `interval` on a thread, until it is stopped or the other end is gone.
+    pub fn beat_every(mut self, interval: Duration) -> Beating {
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            self.beat();
+            let mut beats = 1;
+            while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                self.beat();
+                beats += 1;
+            }
+            (self, beats)
+        });
+        Beating { stop, thread }
+    }
+
+    #[track_caller]
+    fn read_hello(&mut self) -> Vec<u8> {
+        let head = self.read(8);
+        assert_eq!(head[..4], HELLO.to_le_bytes());
+        let body = self.read(usize::from(u16::from_le_bytes([head[4], head[5]])));
+        [head, body].concat()
+    }
+
+    /// Reads a HELLO, and returns the token in it.
+    #[track_caller]
+    pub fn token(&mut self) -> Vec<u8> {
+        let bytes = self.read_hello();
+        match server().handle_received(CoreInstant::from_nanos(0), &mut bytes.as_slice()) {
+            Ok(Some(Event::Hello(hello))) => hello.token.expect("a token").to_vec(),
+            other => panic!("not a HELLO: {other:?}"),
+        }
+    }
+
+    /// Reads a HELLO and answers it with what `terms` make of it.
+    #[track_caller]
+    pub fn welcome_by(&mut self, terms: &Terms) -> Welcome {
+        let bytes = self.read_hello();
+        let contract = match server().handle_received(CoreInstant::from_nanos(0), &mut &*bytes) {
+            Ok(Some(Event::Hello(hello))) => terms.agree(&hello.offer).unwrap(),
+            other => panic!("not a HELLO: {other:?}"),
+        };
+        let welcome = Welcome::new(7, 0, contract);
+        self.send(&welcome.encode());
+        self.is_v1 = true;
+        welcome
+    }
+}
+
+/// A peer that beats on a thread.
+#[derive(Debug)]
+pub struct Beating {
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<(Peer, u64)>,
+}
+
+impl Beating {
+    /// The peer again, which beats no more.
+    #[track_caller]
+    pub fn stop(self) -> Peer {
+        self.stop_counted().0
+    }
+
+    /// The peer again, and how often it has beaten.
+    #[track_caller]
+    pub fn stop_counted(self) -> (Peer, u64) {
+        drop(self.stop);
+        self.thread.join().expect("the connection was healthy")
+    }
+}
+
+/// What reads a HELLO.
+fn server() -> Connection {
+    Connection::new(Settings::new(patient()).wire(Wire::V1Only), CoreInstant::from_nanos(0))
+}
+
+/// A WELCOME or a BYE, as a client that expects one reads it.
+#[track_caller]
+fn decode(bytes: &[u8]) -> Got {
+    let now = CoreInstant::from_nanos(0);
+    // A welcome is held against the offer, so it is decoded under several.
+    for policy in [policy(1, 2), idle()] {
+        let mut client = Connection::new(Settings::new(policy).wire(Wire::V1), now);
+        match client.handle_received(now, &mut &*bytes) {
+            Ok(Some(Event::Welcome(welcome))) => return Got::Welcome(welcome),
+            Ok(Some(Event::Bye(bye))) => return Got::Bye(bye.code, bye.retry, bye.detail.into()),
+            _ => {}
+        }
+    }
+    panic!("neither WELCOME nor BYE: {bytes:?}")
+}

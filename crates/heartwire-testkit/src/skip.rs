@@ -1,0 +1,18 @@
+//! How a test says that it was skipped: each that needs more than the Rust toolchain and a shell.
+
+use std::io::Write as _;
+
+/// Says that this test is skipped, and why.
+///
+/// # Panics
+///
+/// If `HEARTWIRE_SKIP=never`, as on a machine where everything is installed.
+#[track_caller]
+pub fn skip(why: &str) {
+    let is_allowed = std::env::var_os("HEARTWIRE_SKIP").is_none_or(|value| value != "never");
+    assert!(is_allowed, "HEARTWIRE_SKIP=never, but {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not with `println!`, whose words the test harness keeps back when a test passes.
+    let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}

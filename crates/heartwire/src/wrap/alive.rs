@@ -78,11 +78,16 @@ pin_project! {
 struct State {
     pulse: Pulse,
     ahead: BytesMut,
-    /// An error that came while reading ahead: it is the reader's.
-    failed: Option<io::Error>,
-    /// The peer has closed its side, or reading has failed.
-    ended: bool,
-    verdict: Option<Verdict>,
+    reading: Reading,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Open,
+    /// The peer has closed its side, or reading has failed: it is not judged any more. An error that
+    /// came while reading ahead is the reader's.
+    Ended(Option<io::Error>),
+    Dead(Verdict),
 }
 
 impl<T> Alive<T> {
@@ -92,8 +97,7 @@ impl<T> Alive<T> {
     pub fn new(inner: T, policy: Policy) -> Self {
         let policy = Settings::new(policy).wire(Wire::Raw).policy();
         let pulse = Pulse::new(policy);
-        let ahead = BytesMut::new();
-        let state = State { pulse, ahead, failed: None, ended: false, verdict: None };
+        let state = State { pulse, ahead: BytesMut::new(), reading: Reading::Open };
         Self { inner, fanout: Fanout::new(), state }
     }
 
@@ -118,7 +122,7 @@ impl<T> Alive<T> {
     /// The verdict, if it was given.
     #[must_use]
     pub const fn verdict(&self) -> Option<Verdict> {
-        self.state.verdict
+        self.state.verdict()
     }
 
     /// What is wrapped.
@@ -138,8 +142,24 @@ impl<T> Alive<T> {
 }
 
 impl State {
+    const fn verdict(&self) -> Option<Verdict> {
+        match self.reading {
+            Reading::Dead(verdict) => Some(verdict),
+            Reading::Open | Reading::Ended(_) => None,
+        }
+    }
+
+    /// Fails after the verdict.
     fn check(&self) -> io::Result<()> {
-        self.verdict.map_or(Ok(()), |verdict| Err(Dead { verdict }.into_io()))
+        self.verdict().map_or(Ok(()), |verdict| Err(Dead { verdict }.into_io()))
+    }
+
+    /// Fails after the verdict, and once with an error that the writer came upon.
+    fn check_reading(&mut self) -> io::Result<()> {
+        match &mut self.reading {
+            Reading::Ended(error) => error.take().map_or(Ok(()), Err),
+            Reading::Open | Reading::Dead(_) => self.check(),
+        }
     }
 
     /// Hands out what was read ahead. Returns whether there was anything.
@@ -158,18 +178,20 @@ impl State {
 
     /// With everything read: the verdict, or a timer that wakes for it.
     fn judge(&mut self, fanout: &Fanout) -> io::Result<()> {
-        if self.ended {
+        if !matches!(self.reading, Reading::Open) {
             return Ok(());
         }
         // The timer that leads to a verdict wakes both halves.
-        self.verdict = self.pulse.poll(&mut fanout.context());
+        if let Some(verdict) = self.pulse.poll(&mut fanout.context()) {
+            self.reading = Reading::Dead(verdict);
+        }
         self.check()
     }
 
     /// A poll of the write half that has to wait, or comes after a deadline: reads until there is
     /// nothing more, or no room, and judges.
     fn drive<T: AsyncRead>(&mut self, mut inner: Pin<&mut T>, fanout: &Fanout) -> io::Result<()> {
-        while !self.ended && self.ahead.len() < AHEAD_MAX {
+        while matches!(self.reading, Reading::Open) && self.ahead.len() < AHEAD_MAX {
             let mut bytes = [0; CHUNK_LEN];
             let room = CHUNK_LEN.min(AHEAD_MAX - self.ahead.len());
             let mut buf = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
@@ -179,10 +201,7 @@ impl State {
                     self.handle_read(buf.filled().len());
                     self.ahead.extend_from_slice(buf.filled());
                 }
-                Poll::Ready(Err(error)) => {
-                    self.failed = Some(error);
-                    self.ended = true;
-                }
+                Poll::Ready(Err(error)) => self.reading = Reading::Ended(Some(error)),
             }
             fanout.wake_reader();
         }
@@ -192,10 +211,12 @@ impl State {
 
     /// The reader had room for bytes, and this many came.
     fn handle_read(&mut self, len: usize) {
-        self.ended = len == 0;
-        if !self.ended {
-            let now = self.pulse.now();
-            self.pulse.handle_heard(now);
+        if len == 0 {
+            self.reading = Reading::Ended(None);
+        } else {
+            // Some streams go on after their end.
+            self.reading = Reading::Open;
+            self.pulse.handle_heard(self.pulse.now());
         }
     }
 }
@@ -210,10 +231,7 @@ impl<T: AsyncRead> AsyncRead for Alive<T> {
         if this.state.take_ahead(buf) {
             return Poll::Ready(Ok(()));
         }
-        if let Some(error) = this.state.failed.take() {
-            return Poll::Ready(Err(error));
-        }
-        this.state.check()?;
+        this.state.check_reading()?;
         this.fanout.set_reader(cx.waker());
         let room = buf.remaining();
         let Poll::Ready(read) = this.inner.poll_read(&mut this.fanout.context(), buf) else {

@@ -18,6 +18,7 @@ use super::fanout::Fanout;
 use super::last_byte::LastByte;
 use crate::TICK;
 
+mod outbox;
 mod state;
 
 /// Items as the inner stream yields them.
@@ -239,6 +240,31 @@ where
     }
 }
 
+impl<T, B> Heartbeat<T, B>
+where
+    T: TryStream + Sink<B::Out, Error = <T as TryStream>::Error>,
+    B: Beat<T::Ok>,
+{
+    /// Lets `poll` write, and does what is to be done meanwhile. `handle_written` says whether a deadline
+    /// has passed.
+    fn poll_writing(
+        self: Pin<&mut Self>,
+        cx: &Context<'_>,
+        poll: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<Result<(), <T as TryStream>::Error>>,
+        handle_written: impl FnOnce(&mut State<T, B>, &mut Fanout) -> bool,
+    ) -> Poll<Result<(), Error<<T as TryStream>::Error>>> {
+        let mut this = self.project();
+        this.state.check()?;
+        this.fanout.set_writer(cx.waker());
+        let written = poll(this.inner.as_mut(), &mut this.fanout.context());
+        let written = written.map_err(Error::Inner)?;
+        if written.is_pending() || handle_written(this.state, this.fanout) {
+            this.state.drive(this.inner, this.fanout)?;
+        }
+        written.map(Ok)
+    }
+}
+
 impl<T, B, Item> Sink<Item> for Heartbeat<T, B>
 where
     T: TryStream
@@ -249,16 +275,10 @@ where
     type Error = Error<<T as TryStream>::Error>;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let mut this = self.project();
-        this.state.check()?;
-        this.fanout.set_writer(cx.waker());
-        let ready = Sink::<Item>::poll_ready(this.inner.as_mut(), &mut this.fanout.context());
-        if ready.map_err(Error::Inner)?.is_ready() {
-            this.state.handle_ready();
-            return Poll::Ready(Ok(()));
-        }
-        this.state.drive(this.inner, this.fanout)?;
-        Poll::Pending
+        self.poll_writing(cx, Sink::<Item>::poll_ready, |state, _| {
+            state.handle_ready();
+            false
+        })
     }
 
     fn start_send(self: Pin<&mut Self>, item: Item) -> Result<(), Self::Error> {
@@ -269,31 +289,15 @@ where
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let mut this = self.project();
-        this.state.check()?;
-        this.fanout.set_writer(cx.waker());
-        let flushed = Sink::<Item>::poll_flush(this.inner.as_mut(), &mut this.fanout.context());
-        let flushed = flushed.map_err(Error::Inner)?;
-        if flushed.is_pending() || this.state.handle_flushed() {
-            this.state.drive(this.inner, this.fanout)?;
-        }
-        if flushed.is_ready() {
-            this.fanout.forget_writer();
-        }
-        flushed.map(Ok)
+        self.poll_writing(cx, Sink::<Item>::poll_flush, |state, fanout| {
+            fanout.forget_writer();
+            state.handle_flushed()
+        })
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let mut this = self.project();
-        this.state.check()?;
-        this.state.handle_close();
-        this.fanout.set_writer(cx.waker());
-        let closed = Sink::<Item>::poll_close(this.inner.as_mut(), &mut this.fanout.context());
-        let closed = closed.map_err(Error::Inner)?;
-        if closed.is_pending() {
-            this.state.drive(this.inner, this.fanout)?;
-        }
-        closed.map(Ok)
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.as_mut().project().state.close();
+        self.poll_writing(cx, Sink::<Item>::poll_close, |_, _| false)
     }
 }
 

@@ -9,22 +9,18 @@ use std::collections::VecDeque;
 use futures_core::stream::TryStream;
 use futures_sink::Sink;
 use heartwire_core::{Instant, Policy, Verdict};
+use tracing::debug;
 
 use super::Items;
+use super::outbox::Outbox;
 use crate::wrap::beat::{Answer, Beat};
 use crate::wrap::error::{Dead, Error};
 use crate::wrap::fanout::Fanout;
 use crate::wrap::last_byte::LastByte;
 use crate::wrap::pulse::Pulse;
 
-mod write;
-
 /// Beats taken in one poll, so that a flood of them lets other tasks run.
 const BEATS_PER_POLL_MAX: usize = 32;
-
-/// Answers that can wait to be written. An answer proves life and carries nothing, so what a flood
-/// asks beyond this is answered by the ones before it.
-const ANSWERS_OWED_MAX: usize = 64;
 
 /// Everything about a wrapped stream but the stream.
 pub(super) struct State<T, B>
@@ -37,21 +33,8 @@ where
     reading: Reading,
     ahead: Items<T>,
     ahead_max: usize,
-    writing: Writing<T::Error>,
-    /// The application was told that there is room, and has not used it yet.
-    reserved: bool,
-    /// Something was handed over that may not be on its way yet.
-    unflushed: bool,
-    /// It is on us to flush it: the application may never do.
-    flushing: bool,
-    /// What may not be on its way yet has a beat in it.
-    beat_unflushed: bool,
-    beat: B,
-    owed: VecDeque<B::Out>,
-    /// Of the latest beat.
-    nonce: u64,
-    asked_at: Option<Instant>,
-    rtt: Option<Duration>,
+    writing: Writing<T::Error, B::Out>,
+    beats: Beats<B>,
 }
 
 /// `told`: whether the application has heard of it from the stream.
@@ -68,8 +51,8 @@ enum Reading {
     },
 }
 
-enum Writing<E> {
-    Open,
+enum Writing<E, Out> {
+    Open(Outbox<Out>),
     /// A beat could not be written. The stream says so if it has nothing better to say by then.
     Failed {
         error: E,
@@ -104,16 +87,8 @@ where
             reading: Reading::Open,
             ahead: VecDeque::new(),
             ahead_max,
-            writing: Writing::Open,
-            reserved: false,
-            unflushed: false,
-            flushing: false,
-            beat_unflushed: false,
-            beat,
-            owed: VecDeque::new(),
-            nonce: 0,
-            asked_at: None,
-            rtt: None,
+            writing: Writing::Open(Outbox::default()),
+            beats: Beats::new(beat),
         }
     }
 
@@ -134,7 +109,7 @@ where
     }
 
     pub(super) const fn rtt(&self) -> Option<Duration> {
-        self.rtt
+        self.beats.rtt
     }
 
     pub(super) const fn verdict(&self) -> Option<Verdict> {
@@ -159,13 +134,15 @@ where
 
     /// The application may send an item now.
     pub(super) const fn handle_ready(&mut self) {
-        self.reserved = true;
+        if let Writing::Open(outbox) = &mut self.writing {
+            outbox.handle_ready();
+        }
     }
 
     /// The application sends an item.
     pub(super) fn handle_start_send(&mut self, fanout: &Fanout) {
-        self.reserved = false;
-        self.unflushed = true;
+        let Writing::Open(outbox) = &mut self.writing else { return };
+        outbox.handle_item();
         if self.pulse.beat_due() {
             // A beat had to wait for this item, which may have been fed and never flushed.
             fanout.wake_reader();
@@ -175,64 +152,33 @@ where
     /// Everything is written. Returns whether a deadline has passed.
     pub(super) fn handle_flushed(&mut self) -> bool {
         let now = self.pulse.now();
-        self.note_what_is_on_its_way(now);
-        self.unflushed = false;
-        self.beat_unflushed = false;
-        self.flushing = false;
+        if let Writing::Open(outbox) = &mut self.writing {
+            outbox.handle_flushed(&mut self.pulse, now);
+        }
         self.pulse.is_overdue(now)
     }
 
-    /// What was handed over, and is being written at `now`, may be a beat, or as good as one.
-    fn note_what_is_on_its_way(&mut self, now: Instant) {
-        if self.beat_unflushed {
-            self.pulse.handle_beat_sent(now);
-        } else if self.unflushed {
-            self.pulse.handle_sent(now);
-        }
-    }
-
-    /// The application closes the sink.
-    pub(super) fn handle_close(&mut self) {
-        self.close();
-    }
-
-    fn close(&mut self) {
+    /// Nothing more of ours is to be written: the application closes the sink, or the peer is dead.
+    pub(super) fn close(&mut self) {
         self.writing = Writing::Closed;
-        self.owed.clear();
-        self.flushing = false;
     }
 
     /// Notes what an item means, and keeps it if it is a beat.
     fn receive(&mut self, item: T::Ok) -> Option<T::Ok> {
         let now = self.pulse.now();
         self.pulse.handle_heard(now);
-        if !self.beat.is_beat(&item) {
+        if !self.beats.look.is_beat(&item) {
             return Some(item);
         }
-        if self.beat.nonce(&item).is_some_and(|nonce| nonce == self.nonce) {
-            let away = self.asked_at.take().map(|at| now.saturating_since(at));
-            self.rtt = away.or(self.rtt);
-        }
-        if self.owed.len() < ANSWERS_OWED_MAX && matches!(self.writing, Writing::Open) {
-            self.owe(&item);
+        self.beats.handle_nonce(self.beats.look.nonce(&item), now);
+        if let Writing::Open(outbox) = &mut self.writing {
+            outbox.owe(|| match self.beats.look.answer(&item) {
+                Answer::Owed(answer) => Some(answer),
+                Answer::Echo if self.pulse.policy().echo() => Some(self.beats.next()),
+                Answer::Echo | Answer::Never => None,
+            });
         }
         None
-    }
-
-    fn owe(&mut self, beat: &T::Ok) {
-        match self.beat.answer(beat) {
-            Answer::Owed(answer) => self.owed.push_back(answer),
-            Answer::Echo if self.pulse.policy().echo() => {
-                let answer = self.next_beat();
-                self.owed.push_back(answer);
-            }
-            Answer::Echo | Answer::Never => {}
-        }
-    }
-
-    fn next_beat(&mut self) -> B::Out {
-        self.nonce = self.nonce.wrapping_add(1);
-        self.beat.beat(self.nonce)
     }
 
     fn read(&mut self, mut inner: Pin<&mut T>, cx: &mut Context<'_>) -> Read<T> {
@@ -312,13 +258,13 @@ where
         if let Err(error) = self.settle(inner, fanout) {
             return Poll::Ready(error);
         }
-        match &self.writing {
-            Writing::Failed { report_at, .. } if self.pulse.now() >= *report_at => {}
-            Writing::Open | Writing::Failed { .. } | Writing::Closed => return Poll::Pending,
+        let Writing::Failed { report_at, .. } = self.writing else { return Poll::Pending };
+        if self.pulse.now() < report_at {
+            return Poll::Pending;
         }
         match core::mem::replace(&mut self.writing, Writing::Closed) {
             Writing::Failed { error, .. } => Poll::Ready(Error::Inner(error)),
-            Writing::Open | Writing::Closed => Poll::Pending,
+            Writing::Open(_) | Writing::Closed => Poll::Pending,
         }
     }
 
@@ -374,6 +320,64 @@ where
         self.write_what_is_due(inner, cx);
         Ok(())
     }
+
+    /// Beats and answers go out while items keep coming and this end never has to wait, too.
+    fn write_what_is_due(&mut self, inner: Pin<&mut T>, cx: &mut Context<'_>) {
+        let Writing::Open(outbox) = &mut self.writing else { return };
+        if !self.pulse.beat_due() && !outbox.has_work() {
+            return;
+        }
+        if let Err(error) = outbox.transmit(inner, &mut self.pulse, &mut self.beats, cx) {
+            debug!("a beat could not be written");
+            let report_at = self.pulse.look_again(self.pulse.now());
+            self.writing = Writing::Failed { error, report_at };
+        }
+        // The next beat may be due before the timer fires, and a failure is looked at soon.
+        self.pulse.rearm(cx);
+    }
+}
+
+/// The beats of this end.
+#[derive(Debug)]
+pub(super) struct Beats<B> {
+    /// How they look.
+    look: B,
+    /// Of the latest one.
+    nonce: u64,
+    asked_at: Option<Instant>,
+    rtt: Option<Duration>,
+}
+
+impl<B> Beats<B> {
+    const fn new(look: B) -> Self {
+        Self { look, nonce: 0, asked_at: None, rtt: None }
+    }
+
+    /// Another one.
+    fn next<In>(&mut self) -> B::Out
+    where
+        B: Beat<In>,
+    {
+        self.nonce = self.nonce.wrapping_add(1);
+        self.look.beat(self.nonce)
+    }
+
+    /// Another one, sent `now`: the round trip begins.
+    pub(super) fn ask<In>(&mut self, now: Instant) -> B::Out
+    where
+        B: Beat<In>,
+    {
+        self.asked_at = Some(now);
+        self.next()
+    }
+
+    /// The peer's beat brings this back.
+    fn handle_nonce(&mut self, nonce: Option<u64>, now: Instant) {
+        if nonce == Some(self.nonce) {
+            let away = self.asked_at.take().map(|at| now.saturating_since(at));
+            self.rtt = away.or(self.rtt);
+        }
+    }
 }
 
 impl<T, B> fmt::Debug for State<T, B>
@@ -383,11 +387,10 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
-            .field("beat", &self.beat)
+            .field("beats", &self.beats)
             .field("pulse", &self.pulse)
             .field("reading", &self.reading)
             .field("ahead_len", &self.ahead.len())
-            .field("owed_len", &self.owed.len())
             .finish_non_exhaustive()
     }
 }

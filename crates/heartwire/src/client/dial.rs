@@ -25,7 +25,7 @@ use super::ClientConfig;
 use super::config::Token;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
-use crate::tls::{SharedClientTls, TlsError, TlsFault};
+use crate::tls::{SharedClientTls, TlsError, TlsFault, TlsSession};
 use crate::{Reason, clock};
 
 /// A connection that was just made.
@@ -99,7 +99,7 @@ async fn secure(
     tls: &SharedClientTls,
     config: &ClientConfig,
 ) -> Result<(), TlsError> {
-    let session = tls.session(host_of(&config.target))?;
+    let session = TlsSession::client(tls, host_of(&config.target))?;
     let within = config.handshake_timeout;
     match timeout(within, dialled.transport.secure(session)).await {
         Ok(secured) => dialled.said = secured?,

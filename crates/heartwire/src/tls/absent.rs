@@ -15,21 +15,11 @@ pub(crate) const READ_LEN_MIN: usize = 1;
 #[derive(Clone, Debug)]
 pub(crate) enum SharedServerTls {}
 
-impl SharedServerTls {
-    pub(crate) fn session(&self) -> Result<TlsSession, TlsError> {
-        match *self {}
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) enum SharedClientTls {}
 
 impl SharedClientTls {
     pub(crate) fn refresh(&self) {
-        match *self {}
-    }
-
-    pub(crate) fn session(&self, _host: &str) -> Result<TlsSession, TlsError> {
         match *self {}
     }
 }
@@ -46,6 +36,14 @@ pub(crate) enum Received {
 pub(crate) enum TlsSession {}
 
 impl TlsSession {
+    pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
+        match *tls {}
+    }
+
+    pub(crate) fn client(tls: &SharedClientTls, _host: &str) -> Result<Self, TlsError> {
+        match *tls {}
+    }
+
     pub(crate) fn read(
         &mut self,
         _socket: &mut impl Read,

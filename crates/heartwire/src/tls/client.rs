@@ -16,9 +16,7 @@ use super::config_error::TlsConfigError;
 use super::diagnose;
 use super::error::TlsError;
 use super::files::{self, Identity};
-use super::machine::Machine;
 use super::server::unavailable;
-use super::session::TlsSession;
 
 /// What a client's TLS is made of. Files are in PEM format.
 #[derive(Clone, Debug, Default)]
@@ -166,14 +164,7 @@ impl SharedClientTls {
         self.expected(host).map(|_| ())
     }
 
-    /// The client's side of a connection to `host`: a name, or an address, in brackets or not. It has
-    /// something to write at once.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsFault::Local`](super::TlsFault::Local), when the system has no random bytes or `host` does
-    /// not pass [`check_host`](Self::check_host).
-    pub fn session(&self, host: &str) -> Result<TlsSession, TlsError> {
+    pub(super) fn connection(&self, host: &str) -> Result<UnbufferedClientConnection, TlsError> {
         let name = self.expected(host).map_err(|error| TlsError::Fault {
             fault: super::TlsFault::Local,
             detail: error.to_string(),
@@ -182,9 +173,7 @@ impl SharedClientTls {
             let current = self.shared.current.read().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(&current.config)
         };
-        let connection = UnbufferedClientConnection::new(config, name)
-            .map_err(|error| diagnose::error(&error))?;
-        TlsSession::start(Machine::Client(connection))
+        UnbufferedClientConnection::new(config, name).map_err(|error| diagnose::error(&error))
     }
 
     fn expected(&self, host: &str) -> Result<ServerName<'static>, TlsConfigError> {

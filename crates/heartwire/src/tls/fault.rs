@@ -33,7 +33,7 @@ pub enum TlsFault {
     },
     /// A record was changed on its way, or was not made with the key of this connection.
     Corrupt,
-    /// A message longer than 32 KiB (`tls::PENDING_MAX`), a record longer than TLS allows, or too many
+    /// A message longer than 32 KiB, a record longer than TLS allows, or too many
     /// records with nothing in them.
     TooMuch,
     /// The peer broke the rules of TLS in another way.

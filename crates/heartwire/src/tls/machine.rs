@@ -8,7 +8,7 @@ use rustls::unbuffered::{
 };
 use rustls::{CommonState, Error};
 
-use super::RECORD_OVERHEAD;
+use super::session::RECORD_OVERHEAD;
 
 /// A head, a close_notify of two bytes, and what encrypting adds.
 const CLOSE_NOTIFY_LEN: usize = 2 + RECORD_OVERHEAD;

@@ -12,8 +12,6 @@ use super::config_error::TlsConfigError;
 use super::diagnose;
 use super::error::TlsError;
 use super::files::{self, Identity};
-use super::machine::Machine;
-use super::session::TlsSession;
 
 /// The files that a server's TLS is made of, all in PEM format.
 #[derive(Clone, Debug)]
@@ -123,15 +121,8 @@ impl SharedServerTls {
         Ok(())
     }
 
-    /// The server's side of a connection that was just accepted.
-    ///
-    /// # Errors
-    ///
-    /// [`TlsFault::Local`](super::TlsFault::Local), when the system has no random bytes.
-    pub fn session(&self) -> Result<TlsSession, TlsError> {
+    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, TlsError> {
         let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection =
-            UnbufferedServerConnection::new(config).map_err(|error| diagnose::error(&error))?;
-        TlsSession::start(Machine::Server(connection))
+        UnbufferedServerConnection::new(config).map_err(|error| diagnose::error(&error))
     }
 }

@@ -7,7 +7,23 @@ use super::diagnose;
 use super::error::TlsError;
 use super::fault::TlsFault;
 use super::machine::{Machine, Next, Outgoing};
-use super::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX};
+use super::{SharedClientTls, SharedServerTls};
+
+/// Bytes that a record adds to its plaintext on the wire: a head of 5, a type of 1 and a tag of 16,
+/// with every cipher of TLS 1.3 (RFC 8446, section 5.2).
+pub const RECORD_OVERHEAD: usize = 22;
+
+/// The longest plaintext of one record (RFC 8446, section 5.1).
+pub const RECORD_MAX: usize = 16 * 1024;
+
+/// The most that a peer can make a session keep: a record or a handshake message has to be whole
+/// before it can be understood. A certificate chain is the longest message there is, and chains of
+/// more than a few KiB are rare.
+pub const PENDING_MAX: usize = 32 * 1024;
+
+/// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put behind
+/// room for the plaintext of one record.
+pub const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
 
 /// One side of a TLS connection, for a driver that must not wait.
 ///
@@ -49,7 +65,7 @@ enum End {
 
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "the drivers are the only ones to read it")]
 pub enum Received {
     /// Nothing is there.
     Nothing,
@@ -64,8 +80,28 @@ pub enum Received {
 }
 
 impl TlsSession {
+    /// The server's side of a connection that was just accepted.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsFault::Local`], when the system has no random bytes.
+    pub fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
+        Self::start(Machine::Server(tls.connection()?))
+    }
+
+    /// The client's side of a connection to `host`: a name, or an address, in brackets or not. It has
+    /// something to write at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsFault::Local`], when the system has no random bytes or `host` does not pass
+    /// [`SharedClientTls::check_host`].
+    pub fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsError> {
+        Self::start(Machine::Client(tls.connection(host)?))
+    }
+
     /// A client has something to say at once.
-    pub(super) fn start(machine: Machine) -> Result<Self, TlsError> {
+    fn start(machine: Machine) -> Result<Self, TlsError> {
         let mut session = Self {
             machine,
             inbound: Vec::new(),

@@ -5,11 +5,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::internal::tls::{READ_LEN_MIN, RECORD_OVERHEAD, Received, TlsSession};
 use heartwire::server::{self, ServerConfig, Wires};
-use heartwire::tls::{
-    CertificateFault, READ_LEN_MIN, RECORD_OVERHEAD, Received, SharedClientTls, TlsFault,
-    TlsSession,
-};
+use heartwire::tls::{CertificateFault, SharedClientTls, TlsFault};
 use heartwire::{BackoffPolicy, Policy, Reason, Wire};
 use tokio::runtime::{Builder, Runtime};
 
@@ -232,7 +230,7 @@ impl ByHand {
             .retry(Retry::Never);
         let mut side = Side::start(change(config));
         let mut stream = patient(listener.accept().unwrap().0);
-        let mut session = tls.session().unwrap();
+        let mut session = TlsSession::server(&tls).unwrap();
         let mut buffer = vec![0; READ_LEN_MIN];
         let mut heard = Vec::new();
         while session.is_handshaking() {

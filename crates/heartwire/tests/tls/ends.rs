@@ -2,7 +2,8 @@
 
 use std::io::ErrorKind;
 
-use heartwire::tls::{READ_LEN_MIN, Received, TlsFault};
+use heartwire::internal::tls::{READ_LEN_MIN, Received};
+use heartwire::tls::TlsFault;
 
 use crate::rig::{Pair, Side};
 

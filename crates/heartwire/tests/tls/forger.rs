@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use heartwire::tls::Received;
+use heartwire::internal::tls::{Received, TlsSession};
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -46,7 +46,7 @@ impl Forger {
         let name = ServerName::try_from("localhost").unwrap();
         let mut forger = Self {
             client: ClientConnection::new(Arc::new(config), name).unwrap(),
-            server: Side::new(server.session().unwrap()),
+            server: Side::new(TlsSession::server(&server).unwrap()),
             wire: Pipe::default(),
         };
         while forger.server.session.is_handshaking() {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use heartwire::tls::{CertificateFault, TlsConfigError, TlsFault, wire_len};
+use heartwire::internal::tls::{RECORD_OVERHEAD, TlsSession};
+use heartwire::tls::{CertificateFault, TlsConfigError, TlsFault};
 use rcgen::date_time_ymd;
 use rustls::HandshakeKind;
 use rustls::pki_types::pem::PemObject;
@@ -136,7 +137,7 @@ fn a_host_that_cannot_be_a_server_is_refused_before_anything_is_sent() {
     for host in ["", "two words", "a..b", "[127.0.0.1"] {
         let error = client.check_host(host).unwrap_err();
         assert!(matches!(error, TlsConfigError::BadServerName { .. }), "{error:?}");
-        let error = client.session(host).unwrap_err();
+        let error = TlsSession::client(&client, host).unwrap_err();
         assert_eq!(error.fault(), Some(TlsFault::Local));
         assert!(error.to_string().contains(&format!("{host:?} is not the name")), "{error}");
     }
@@ -163,7 +164,7 @@ fn a_client_takes_no_ticket_from_a_server_that_has_some() {
     let client = authority.client().load().unwrap();
     for _ in 0..3 {
         let mut theirs = rustls::ServerConnection::new(Arc::clone(&server)).unwrap();
-        let mut ours = Side::new(client.session("localhost").unwrap());
+        let mut ours = Side::new(TlsSession::client(&client, "localhost").unwrap());
         let (mut there, mut back) = (Pipe::default(), Pipe::default());
         while ours.turn(&mut back, &mut there) {
             while theirs.wants_read() && theirs.read_tls(&mut there).is_ok_and(|len| len > 0) {
@@ -184,7 +185,7 @@ fn a_server_gives_no_tickets_to_a_client_that_would_take_some() {
     // A ticket would come at once, and before what is said.
     let mut wire = Pipe::default();
     forger.server.session.write(&mut wire, b"welcome").unwrap();
-    assert_eq!(wire.bytes.len(), wire_len(7));
+    assert_eq!(wire.bytes.len(), 7 + RECORD_OVERHEAD);
     assert_eq!(forger.hears(wire), b"welcome");
     assert_eq!(forger.client.tls13_tickets_received(), 0);
 }

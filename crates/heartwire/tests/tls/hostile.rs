@@ -1,6 +1,7 @@
 //! Peers that are mistaken, or mean harm.
 
-use heartwire::tls::{PENDING_MAX, RECORD_OVERHEAD, Received, TlsFault};
+use heartwire::internal::tls::{PENDING_MAX, RECORD_OVERHEAD, Received};
+use heartwire::tls::TlsFault;
 use rustls::ContentType;
 
 use crate::forger::Forger;

@@ -4,8 +4,9 @@ use core::time::Duration;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+use heartwire::internal::tls::Received;
 use heartwire::server::{Control, Event, Server, ServerConfig, Wires};
-use heartwire::tls::{Received, SharedClientTls};
+use heartwire::tls::SharedClientTls;
 
 use crate::certificates::Authority;
 use crate::peer::{Peer, limit, ms};

@@ -1,9 +1,8 @@
 //! What a session costs while it does nothing, and what it costs at most.
 
 use allocation_counter::measure;
-use heartwire::tls::{
-    PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, SharedServerTls, TlsSession,
-};
+use heartwire::internal::tls::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, TlsSession};
+use heartwire::tls::SharedServerTls;
 
 use crate::certificates::Authority;
 use crate::pipe::Pipe;
@@ -31,9 +30,9 @@ impl Metered {
     fn new() -> Self {
         let authority = Authority::new();
         let shared = authority.issue(&["localhost"]).server().load().unwrap();
-        let client = authority.client().load().unwrap().session("localhost").unwrap();
+        let client = TlsSession::client(&authority.client().load().unwrap(), "localhost").unwrap();
         let mut server = None;
-        let cost = measure(|| server = Some(shared.session().unwrap()));
+        let cost = measure(|| server = Some(TlsSession::server(&shared).unwrap()));
         let held = cost.bytes_current;
         Self {
             server: server.unwrap(),

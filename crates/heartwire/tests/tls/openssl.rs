@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use heartwire::internal::tls::TlsSession;
 use heartwire::tls::{SharedServerTls, TlsFault};
 
 use crate::certificates::{Authority, Files};
@@ -32,7 +33,7 @@ struct Visit {
 /// A client of theirs connects to our server, says a line, and leaves when it has heard it back.
 fn visit(server: &SharedServerTls, authority: &Authority, arguments: &[&str]) -> Option<Visit> {
     let mut client = openssl(&["s_client", "-verify_return_error", "-no_ign_eof", "-servername"])?;
-    let (addr, server) = serve(server.session().unwrap());
+    let (addr, server) = serve(TlsSession::server(server).unwrap());
     client.arg("localhost").args(["-verify_hostname", "localhost", "-CAfile"]);
     client.arg(authority.roots()).args(["-connect", &addr.to_string()]).args(arguments);
     let mut client = client.spawn().unwrap();
@@ -127,7 +128,7 @@ impl Theirs {
     }
 
     fn talk(mut self, client: &heartwire::tls::ClientTls) -> Outcome {
-        let session = client.clone().load().unwrap().session("localhost").unwrap();
+        let session = TlsSession::client(&client.clone().load().unwrap(), "localhost").unwrap();
         let outcome = talk(session, self.addr, b"hello\n");
         self.child.kill().unwrap();
         self.child.wait().unwrap();

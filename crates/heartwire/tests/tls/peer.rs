@@ -7,10 +7,9 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Instant;
 
+use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
 use heartwire::server::{Control, Event, Handler, Server, ServerConfig, SessionId, Stats, Wires};
-use heartwire::tls::{
-    ClientTls, READ_LEN_MIN, Received, SharedClientTls, SharedServerTls, TlsError, TlsSession,
-};
+use heartwire::tls::{ClientTls, SharedClientTls, SharedServerTls, TlsError};
 use heartwire::{Policy, Reason};
 
 use crate::certificates::Authority;
@@ -226,7 +225,7 @@ impl Peer {
     pub(crate) fn begin(addr: SocketAddr, tls: &SharedClientTls) -> Self {
         let stream = patient(TcpStream::connect(addr).unwrap());
         stream.set_nodelay(true).unwrap();
-        let session = tls.session("localhost").unwrap();
+        let session = TlsSession::client(tls, "localhost").unwrap();
         Self { stream, session, buffer: vec![0; READ_LEN_MIN], heard: Vec::new() }
     }
 

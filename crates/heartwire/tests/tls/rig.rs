@@ -3,9 +3,8 @@
 use core::mem;
 use std::io;
 
-use heartwire::tls::{
-    READ_LEN_MIN, Received, SharedClientTls, SharedServerTls, TlsError, TlsFault, TlsSession,
-};
+use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
+use heartwire::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
 
 use crate::certificates::Authority;
 use crate::pipe::Pipe;
@@ -78,8 +77,8 @@ impl Pair {
     /// Both ends, before their first word.
     pub(crate) fn new(server: &SharedServerTls, client: &SharedClientTls, host: &str) -> Self {
         Self {
-            server: Side::new(server.session().unwrap()),
-            client: Side::new(client.session(host).unwrap()),
+            server: Side::new(TlsSession::server(server).unwrap()),
+            client: Side::new(TlsSession::client(client, host).unwrap()),
             to_server: Pipe::default(),
             to_client: Pipe::default(),
         }

@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use heartwire::internal::tls::{RECORD_OVERHEAD, Received};
 use heartwire::server::{Control, Event, Handler, Resumer, Server, ServerConfig, Wires};
-use heartwire::tls::{RECORD_OVERHEAD, Received, TlsFault};
+use heartwire::tls::TlsFault;
 use heartwire::{Caps, Reason, TICK};
 
 use crate::certificates::Authority;

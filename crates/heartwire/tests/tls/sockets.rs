@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-use heartwire::tls::{READ_LEN_MIN, Received, TlsError, TlsFault, TlsSession};
+use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
+use heartwire::tls::{TlsError, TlsFault};
 
 use crate::certificates::Authority;
 
@@ -103,8 +104,8 @@ fn write_all(session: &mut TlsSession, stream: &mut TcpStream, bytes: &[u8]) {
 fn both_ends_talk_and_say_goodbye() {
     let authority = Authority::new();
     let server = authority.issue(&["localhost"]).server().load().unwrap();
-    let (addr, server) = serve(server.session().unwrap());
-    let client = authority.client().load().unwrap().session("localhost").unwrap();
+    let (addr, server) = serve(TlsSession::server(&server).unwrap());
+    let client = TlsSession::client(&authority.client().load().unwrap(), "localhost").unwrap();
     let words = vec![7; 100_000];
     let client = talk(client, addr, &words);
     client.expect_closed();
@@ -128,7 +129,8 @@ fn a_client_with_tls_learns_that_a_server_has_none() {
                 assert!(stream.peek(&mut [0; 1]).unwrap() > 0);
             }
         });
-        let client = Authority::new().client().load().unwrap().session("localhost").unwrap();
+        let client =
+            TlsSession::client(&Authority::new().client().load().unwrap(), "localhost").unwrap();
         assert_eq!(talk(client, addr, b"hello").fault(), TlsFault::Unfinished);
         server.join().unwrap();
     }
@@ -144,7 +146,8 @@ fn a_client_with_tls_knows_a_heartwire_server_without_it() {
         // Until the client has gone: else its system may drop the beat.
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let client = Authority::new().client().load().unwrap().session("localhost").unwrap();
+    let client =
+        TlsSession::client(&Authority::new().client().load().unwrap(), "localhost").unwrap();
     let looks_like = Some("a Heartwire frame without TLS");
     assert_eq!(talk(client, addr, b"hello").fault(), TlsFault::NotTls { looks_like });
     server.join().unwrap();
@@ -153,7 +156,7 @@ fn a_client_with_tls_knows_a_heartwire_server_without_it() {
 #[test]
 fn a_server_with_tls_knows_a_heartwire_client_without_it() {
     let server = Authority::new().issue(&["localhost"]).server().load().unwrap();
-    let (addr, server) = serve(server.session().unwrap());
+    let (addr, server) = serve(TlsSession::server(&server).unwrap());
     let mut client = patient(TcpStream::connect(addr).unwrap());
     client.write_all(&[0; 8]).unwrap();
     client.shutdown(Shutdown::Write).unwrap();

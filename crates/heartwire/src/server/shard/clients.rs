@@ -20,7 +20,7 @@ use crate::server::listener::Accepted;
 use crate::server::mailbox::{COMMANDS_MAX, Command};
 use crate::server::session::Session;
 use crate::server::state::token;
-use crate::tls::{SharedServerTls, TlsFault};
+use crate::tls::{TlsFault, TlsSession};
 
 /// Clients accepted before the sessions get their turn.
 const ACCEPTS_PER_TURN: usize = 128;
@@ -186,7 +186,7 @@ impl<H: Handler> Shard<H> {
         }
         let connection = Connection::new(self.state.settings, now);
         let mut session = Session::new(stream, peer, connection, now);
-        let tls = self.state.handle.tls().map(SharedServerTls::session).transpose();
+        let tls = self.state.handle.tls().map(TlsSession::server).transpose();
         let (speaks_tls, tls_failed) = match tls {
             Ok(None) => (false, false),
             Ok(Some(tls)) => {

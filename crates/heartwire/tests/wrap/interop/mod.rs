@@ -33,6 +33,4 @@ async fn freeze(peer: &Peer, wait: impl Future<Output = Option<Verdict>>) {
     println!("{}: {verdict}", peer.name());
     assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late.min(TICK));
     assert_eq!(verdict.bound.unwrap().latest, LIMIT + TICK);
-    // What is later than this is a stall, and is not held against the peer.
-    assert!(verdict.late < Duration::from_secs(1), "{verdict}");
 }

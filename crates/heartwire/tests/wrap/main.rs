@@ -20,8 +20,6 @@ mod interop;
 mod last_byte;
 mod properties;
 mod rig;
-#[path = "../../../../tests/skip.rs"]
-mod skip;
 mod stalls;
 mod tls;
 mod verdicts;

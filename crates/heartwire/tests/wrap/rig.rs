@@ -9,11 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::{Sink, Stream};
 use heartwire::wrap::{Answer, Beat, Error, Heartbeat};
 use heartwire::{Policy, TICK, Verdict};
+pub(crate) use heartwire_testkit::ms;
 use tokio::time::{Instant, timeout};
-
-pub(crate) fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 pub(crate) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

@@ -11,14 +11,14 @@ use core::error::Error;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::wrap::{EmptyFrame, Heartbeat};
 use heartwire::{Policy, Verdict};
-use rustix::process::{Pid, Signal, kill_process};
+use heartwire_testkit::Process;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
@@ -64,21 +64,10 @@ async fn watch(address: SocketAddr) -> Result<Verdict, Fault> {
     }
 }
 
-/// The peers' process. It does not outlive this one's.
-struct Peers(Child);
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        // If it is gone already, there is nothing to end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 async fn judge() -> Result<(), Fault> {
     let mut command = Command::new(std::env::current_exe()?);
     let child = command.arg("beat-for-ever").stdout(Stdio::piped()).spawn()?;
-    let mut peers = Peers(child);
+    let mut peers = Process(child);
     let stdout = peers.0.stdout.take().ok_or("it is piped")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
@@ -109,7 +98,7 @@ async fn judge() -> Result<(), Fault> {
 
     // Whatever was under way has been read by now, or is read before anybody is judged.
     sleep(BEAT).await;
-    kill_process(Pid::from_child(&peers.0), Signal::STOP)?;
+    peers.freeze();
     let mut latest = Duration::ZERO;
     while let Some(ended) = timeout(LIMIT * 20, watching.join_next()).await? {
         let verdict = ended??;

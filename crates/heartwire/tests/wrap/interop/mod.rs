@@ -12,6 +12,7 @@ mod websocket;
 use core::time::Duration;
 
 use heartwire::{Policy, TICK, Verdict};
+use heartwire_testkit::PATIENCE;
 
 use self::peer::Peer;
 
@@ -28,7 +29,7 @@ fn policy() -> Policy {
 /// Freezes the peer, and checks the verdict that `wait` waits for.
 async fn freeze(peer: &Peer, wait: impl Future<Output = Option<Verdict>>) {
     peer.freeze();
-    let verdict = tokio::time::timeout(LIMIT * 10, wait).await.expect("frozen, and never dead");
+    let verdict = tokio::time::timeout(PATIENCE, wait).await.expect("frozen, and never dead");
     let verdict = verdict.expect("a verdict, not another error");
     println!("{}: {verdict}", peer.name());
     assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late.min(TICK));

@@ -2,23 +2,18 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
-use core::time::Duration;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use heartwire_testkit::{PATIENCE, Process, ms, skip};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-
-use crate::skip::skip;
-
-const GIVE_UP: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(super) struct Peer {
     name: String,
-    child: Child,
+    process: Process,
 }
 
 impl Peer {
@@ -27,7 +22,7 @@ impl Peer {
         let name = command.get_program().to_string_lossy().into_owned();
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         match quiet.spawn() {
-            Ok(child) => Some(Self { name, child }),
+            Ok(child) => Some(Self { name, process: Process(child) }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 skip(&format!("{name} is not installed"));
                 None
@@ -42,7 +37,7 @@ impl Peer {
 
     /// The first line that it prints. `None`: it ended first.
     pub(super) fn first_line(&mut self) -> Option<String> {
-        let stdout = self.child.stdout.take().expect("it is piped");
+        let stdout = self.process.0.stdout.take().expect("it is piped");
         BufReader::new(stdout).lines().next().map(Result::unwrap)
     }
 
@@ -53,25 +48,17 @@ impl Peer {
             match TcpStream::connect(address).await {
                 Ok(stream) => return stream,
                 Err(error) => {
-                    assert!(start.elapsed() < GIVE_UP, "{} does not listen: {error}", self.name);
-                    let ended = self.child.try_wait().unwrap();
+                    assert!(start.elapsed() < PATIENCE, "{} does not listen: {error}", self.name);
+                    let ended = self.process.0.try_wait().unwrap();
                     assert!(ended.is_none(), "{} ended: {ended:?}", self.name);
                 }
             }
-            sleep(Duration::from_millis(20)).await;
+            sleep(ms(20)).await;
         }
     }
 
     pub(super) fn freeze(&self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::STOP).unwrap();
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.process.freeze();
     }
 }
 

@@ -1,16 +1,21 @@
 //! One connection without its socket: bytes in, events and bytes out.
 
+mod budget;
 mod dialogue;
 mod gate;
+mod handshake;
 mod settings;
+mod stage;
+mod transmit;
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use dialogue::Dialogue;
 pub use dialogue::Path;
-use gate::Stage;
+use dialogue::{Arrived, Dialogue};
 pub use settings::{Caps, Settings, Wire};
+use stage::{Reading, Stage};
+pub use transmit::Transmit;
 
 use crate::frame::{self, Head, Kind};
 use crate::liveness::{Cause, Liveness, Verdict};
@@ -19,14 +24,6 @@ use crate::stall::Stall;
 use crate::time::Instant;
 use crate::v1::{self, Bye, Contract, Health, Hello, Welcome};
 use crate::violation::Violation;
-
-/// A frame may take this long per KiB of its body on top of [`Caps::frame`]: 1 KiB/s is slower than
-/// any link that could carry a beat in time, and still ends a peer that dribbles on purpose.
-const TIME_PER_KIB: Duration = Duration::from_secs(1);
-
-/// Beats of the peer that can wait for their answers. An answer proves life and carries nothing, so
-/// what a flood asks beyond this is answered by the ones before it.
-const ANSWERS_OWED_MAX: u8 = 64;
 
 /// Something that came from the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,49 +60,6 @@ pub enum Spoken {
     V1,
 }
 
-/// A few bytes to write, held in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    bytes: [u8; Self::LEN_MAX],
-    len: u8,
-}
-
-impl Transmit {
-    /// A head and the body of a v1 beat.
-    const LEN_MAX: usize = frame::HEAD_LEN + v1::BEAT_LEN;
-    const NOTHING: Self = Self { bytes: [0; Self::LEN_MAX], len: 0 };
-
-    fn head(head: [u8; frame::HEAD_LEN]) -> Self {
-        Self::of([&head, &[]], 8)
-    }
-
-    fn beat(body: &[u8; v1::BEAT_LEN]) -> Self {
-        let head = frame::head(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
-        Self::of([&head, body], 40)
-    }
-
-    fn of(parts: [&[u8]; 2], len: u8) -> Self {
-        let mut bytes = [0; Self::LEN_MAX];
-        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *to = *from;
-        }
-        Self { bytes, len }
-    }
-}
-
-/// Nothing to write.
-impl Default for Transmit {
-    fn default() -> Self {
-        Self::NOTHING
-    }
-}
-
-impl AsRef<[u8]> for Transmit {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
-    }
-}
-
 /// One connection without its socket and its clock.
 ///
 /// A driver keeps to this order whenever it wakes:
@@ -128,36 +82,20 @@ impl AsRef<[u8]> for Transmit {
 /// [`welcome`](Self::welcome).
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// Whether the peer lives. That it is over is known here, whatever the reason.
     liveness: Liveness,
     caps: Caps,
     tick_ms: u16,
     stage: Stage,
-    reading: Reading,
-    answers_owed: u8,
-    /// For wire v1 only, so that others need no memory for it.
-    dialogue: Option<Box<Dialogue>>,
 }
 
-/// What became of the bytes in front.
+/// Result of taking one frame off the front of the bytes that came.
 enum Taken<'a> {
     Event(Event<'a>),
-    /// A frame that nobody needs to hear of.
+    /// A frame that means nothing to the owner.
     Nothing,
-    /// They are not a whole frame.
+    /// The bytes end before the frame does.
     Partial,
-}
-
-/// Where the peer is in sending a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// It has not sent what has to come first: a whole head, or a whole frame of the handshake.
-    First { since: Instant },
-    /// It is between frames.
-    Between,
-    /// It is within a frame; `body_len` is 0 until the head is whole.
-    Frame { since: Instant, body_len: u32 },
-    /// It broke the protocol, or took its leave: whatever else it sends is not looked at.
-    Over,
 }
 
 impl Connection {
@@ -165,24 +103,11 @@ impl Connection {
     /// first frame count from here.
     #[must_use]
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let stage = Stage::of(settings.wire);
-        let reading = match stage {
-            Stage::Raw => Reading::Between,
-            Stage::V0
-            | Stage::Opening { .. }
-            | Stage::Deciding
-            | Stage::AwaitingWelcome
-            | Stage::V1 => Reading::First { since: now },
-        };
-        let client = || Box::new(Dialogue::new(Side::Client, Some(settings.offer_in_force()), now));
         Self {
             liveness: Liveness::new(settings.policy(), now),
             caps: settings.caps,
             tick_ms: settings.tick_ms,
-            stage,
-            reading,
-            answers_owed: 0,
-            dialogue: (settings.wire == Wire::V1).then(client),
+            stage: Stage::new(&settings, now),
         }
     }
 
@@ -196,9 +121,11 @@ impl Connection {
     pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
         let unread_since = self.liveness.last_heard();
         self.liveness.handle_heard(latest);
-        if let Some(dialogue) = &mut self.dialogue {
-            let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
-            dialogue.handle_heard(unread_since, about);
+        let arrived = || Arrived::between(unread_since, earliest, latest);
+        if let Stage::Awaiting(awaiting) = &mut self.stage {
+            awaiting.arrived = arrived();
+        } else if let Some(dialogue) = self.stage.dialogue_mut() {
+            dialogue.handle_heard(arrived());
         }
     }
 
@@ -218,14 +145,16 @@ impl Connection {
         bytes: &mut &'a [u8],
     ) -> Result<Option<Event<'a>>, Violation> {
         loop {
-            if bytes.is_empty() || self.has_ended() || self.stage == Stage::Deciding {
+            if bytes.is_empty() || self.has_ended() {
                 return Ok(None);
             }
-            if self.stage == Stage::Raw {
+            if let Stage::Raw = self.stage {
                 return Ok(Some(Event::Data(core::mem::take(bytes))));
             }
-            let taken =
-                self.take_frame(now, bytes).inspect_err(|_| self.reading = Reading::Over)?;
+            if let Stage::Deciding { .. } = self.stage {
+                return Ok(None);
+            }
+            let taken = self.take_frame(now, bytes).inspect_err(|_| self.liveness.end())?;
             match taken {
                 Taken::Event(event) => return Ok(Some(event)),
                 Taken::Nothing => {}
@@ -253,6 +182,19 @@ impl Connection {
         self.handle_frame(now, head.kind, body, rest.is_empty())
     }
 
+    fn handle_partial(&mut self, now: Instant, head: Option<Head>) {
+        let is_hello = head.is_some_and(|head| head.kind == Kind::Hello);
+        let reading = match &mut self.stage {
+            Stage::V0 { reading, .. } => reading,
+            Stage::Opening { reading, .. } if !is_hello => reading,
+            Stage::V1(dialogue) => &mut dialogue.reading,
+            // The handshake has one deadline for all of it.
+            Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => return,
+            Stage::Raw | Stage::V1Rest => return,
+        };
+        reading.handle_partial(now, head.map(|head| head.body_len));
+    }
+
     fn handle_frame<'a>(
         &mut self,
         now: Instant,
@@ -260,34 +202,36 @@ impl Connection {
         body: &'a [u8],
         is_last: bool,
     ) -> Result<Taken<'a>, Violation> {
-        if self.stage == Stage::AwaitingWelcome && kind == Kind::Heart {
-            return Ok(Taken::Nothing);
-        }
-        if kind != Kind::Hello {
-            // The time for the handshake runs until the welcome.
-            self.reading = Reading::Between;
-        }
         let event = match kind {
+            Kind::Heart if matches!(self.stage, Stage::Awaiting(_)) => return Ok(Taken::Nothing),
             Kind::Heart => self.handle_beat(now, body, is_last)?,
             Kind::Data => {
-                self.settle_v0();
+                self.handle_whole();
                 Event::Data(body)
             }
-            Kind::Hello => self.handle_hello(body)?,
+            Kind::Hello => self.handle_hello(now, body)?,
             Kind::Welcome => self.handle_welcome(now, body)?,
             Kind::Bye => {
-                self.reading = Reading::Over;
+                self.liveness.end();
                 Event::Bye(Bye::decode(body)?)
             }
-            Kind::Pad => return Ok(Taken::Nothing),
+            Kind::Pad => {
+                self.handle_whole();
+                return Ok(Taken::Nothing);
+            }
         };
         Ok(Taken::Event(event))
     }
 
-    /// A first frame of v0 means v0.
-    fn settle_v0(&mut self) {
-        if matches!(self.stage, Stage::Opening { .. }) {
-            self.stage = Stage::V0;
+    /// A whole frame of v0 or v1 came. A first one of v0 means v0.
+    fn handle_whole(&mut self) {
+        match &mut self.stage {
+            Stage::V0 { reading, .. } => *reading = Reading::Between,
+            Stage::V1(dialogue) => dialogue.reading = Reading::Between,
+            Stage::Opening { .. } => {
+                self.stage = Stage::V0 { reading: Reading::Between, answers_owed: 0 };
+            }
+            Stage::Raw | Stage::Deciding { .. } | Stage::Awaiting(_) | Stage::V1Rest => {}
         }
     }
 
@@ -297,16 +241,16 @@ impl Connection {
         body: &[u8],
         is_last: bool,
     ) -> Result<Event<'a>, Violation> {
-        let (Some(dialogue), Ok(body)) = (&mut self.dialogue, body.try_into()) else {
-            self.settle_v0();
+        self.handle_whole();
+        let (Some(dialogue), Ok(body)) = (self.stage.dialogue_mut(), body.try_into()) else {
             if self.liveness.policy().echo() {
-                self.answers_owed = (self.answers_owed + 1).min(ANSWERS_OWED_MAX);
+                self.stage.owe_answer();
             }
             return Ok(Event::Beat);
         };
         let beat = v1::Beat::decode(body);
-        let arrival = dialogue.arrival(self.liveness.last_heard(), is_last);
-        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), arrival, now)?;
+        let arrived = (self.liveness.last_heard(), is_last);
+        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), arrived, now)?;
         if dialogue.has_just_become_too_fast() {
             self.liveness.beat_now();
         }
@@ -316,19 +260,22 @@ impl Connection {
         }))
     }
 
-    fn handle_hello<'a>(&mut self, body: &'a [u8]) -> Result<Event<'a>, Violation> {
+    fn handle_hello<'a>(&mut self, now: Instant, body: &'a [u8]) -> Result<Event<'a>, Violation> {
         let hello = Hello::decode(body)?;
-        self.stage = Stage::Deciding;
-        // Whoever has to wait for an answer says nothing meanwhile, and is not judged by that.
+        // The time for the handshake runs until the welcome.
+        let since = self.stage.waits_since().unwrap_or(now);
+        self.stage = Stage::Deciding { since };
+        // A client that has to wait for an answer says nothing meanwhile, and is not judged by that.
         self.liveness.set_policy(Policy::agreed(None, None, None));
         Ok(Event::Hello(hello))
     }
 
     fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
         let welcome = Welcome::decode(body)?;
-        let dialogue = self.dialogue.as_ref().ok_or(Violation::BadWelcome)?;
-        dialogue.check(&welcome)?;
-        self.begin(now, welcome.contract);
+        let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };
+        awaiting.check(&welcome)?;
+        let (health, arrived) = (awaiting.health, awaiting.arrived);
+        self.begin(Dialogue::new(Side::Client, welcome.contract, health, arrived, now));
         Ok(Event::Welcome(welcome))
     }
 
@@ -338,39 +285,18 @@ impl Connection {
     ///
     /// Does nothing unless a HELLO waits for an answer.
     pub fn welcome(&mut self, now: Instant, contract: Contract) {
-        if self.stage == Stage::Deciding && !self.has_ended() {
-            self.dialogue = Some(Box::new(Dialogue::new(Side::Server, None, now)));
+        if matches!(self.stage, Stage::Deciding { .. }) && !self.has_ended() {
             // The silence that counts begins here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
-            self.begin(now, contract);
+            let arrived = Arrived::at(now);
+            self.begin(Dialogue::new(Side::Server, contract, Health::Ok, arrived, now));
         }
     }
 
-    fn begin(&mut self, now: Instant, contract: Contract) {
-        if let Some(dialogue) = &mut self.dialogue {
-            self.stage = Stage::V1;
-            self.reading = Reading::Between;
-            self.liveness.set_policy(dialogue.begin(contract, now));
-            self.liveness.beat_now();
-        }
-    }
-
-    fn handle_partial(&mut self, now: Instant, head: Option<Head>) {
-        let body_len = head.map_or(0, |head| head.body_len);
-        // The handshake has one deadline for all of it. On v0 the first head is enough.
-        let is_opening = match head.map(|head| head.kind) {
-            Some(Kind::Heart | Kind::Data) | None => self.stage == Stage::AwaitingWelcome,
-            Some(Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad) => true,
-        };
-        self.reading = match (self.reading, head) {
-            (Reading::First { since }, None) => Reading::First { since },
-            (Reading::First { since }, Some(_)) if is_opening => Reading::First { since },
-            (Reading::Frame { since, .. }, _) => Reading::Frame { since, body_len },
-            (Reading::First { .. } | Reading::Between, _) => {
-                Reading::Frame { since: now, body_len }
-            }
-            (Reading::Over, _) => Reading::Over,
-        };
+    fn begin(&mut self, dialogue: Dialogue) {
+        self.liveness.set_policy(dialogue.policy());
+        self.liveness.beat_now();
+        self.stage = Stage::V1(Box::new(dialogue));
     }
 
     /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
@@ -380,7 +306,7 @@ impl Connection {
     ///
     /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
     pub fn handle_sent(&mut self, at: Instant) {
-        if self.stage != Stage::V1 {
+        if self.stage.dialogue().is_none() {
             self.liveness.handle_sent(at);
         }
     }
@@ -389,8 +315,8 @@ impl Connection {
     /// silence gets another limit (three times at most), a frame its whole time again.
     pub fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
-        self.restart_frame(stall.resumed_at);
-        if let Some(dialogue) = &mut self.dialogue {
+        self.stage.restart(stall.resumed_at);
+        if let Some(dialogue) = self.stage.dialogue_mut() {
             dialogue.handle_stall(stall.resumed_at);
         }
     }
@@ -399,17 +325,10 @@ impl Connection {
     /// is not death: they count as life, and a frame gets its whole time again.
     pub fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
-        self.restart_frame(now);
-        if let Some(dialogue) = &mut self.dialogue {
+        self.stage.restart(now);
+        if let Some(dialogue) = self.stage.dialogue_mut() {
             // What it says of us is among what waits.
             dialogue.handle_stall(now);
-        }
-    }
-
-    fn restart_frame(&mut self, now: Instant) {
-        match &mut self.reading {
-            Reading::First { since } | Reading::Frame { since, .. } => *since = (*since).max(now),
-            Reading::Between | Reading::Over => {}
         }
     }
 
@@ -428,14 +347,14 @@ impl Connection {
         if self.has_ended() {
             return None;
         }
-        [self.liveness.poll_timeout(), self.frame_deadline(), self.unheard_at()]
+        [self.liveness.poll_timeout(), self.stage.deadline(&self.caps), self.unheard_at()]
             .into_iter()
             .flatten()
             .min()
     }
 
     fn unheard_at(&self) -> Option<Instant> {
-        self.dialogue.as_ref()?.unheard_at(&self.liveness.policy())
+        self.stage.dialogue()?.unheard_at(&self.liveness.policy())
     }
 
     /// Whether [`handle_timeout`](Self::handle_timeout) at `now` would end the connection. If so,
@@ -446,7 +365,7 @@ impl Connection {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         !self.has_ended()
             && (passed(self.liveness.verdict_at())
-                || passed(self.frame_deadline())
+                || passed(self.stage.deadline(&self.caps))
                 || passed(self.unheard_at()))
     }
 
@@ -459,17 +378,9 @@ impl Connection {
         if self.has_ended() {
             return Ok(None);
         }
-        if self.frame_deadline().is_some_and(|deadline| now >= deadline) {
-            let violation = match self.reading {
-                Reading::Frame { since, .. } => {
-                    Violation::SlowFrame { waited: now.saturating_since(since) }
-                }
-                Reading::First { since } => {
-                    Violation::NoFirstFrame { waited: now.saturating_since(since) }
-                }
-                Reading::Between | Reading::Over => return Ok(None),
-            };
-            self.reading = Reading::Over;
+        let is_slow = self.stage.deadline(&self.caps).is_some_and(|deadline| now >= deadline);
+        if let Some(violation) = self.stage.too_slow(now).filter(|_| is_slow) {
+            self.liveness.end();
             return Err(violation);
         }
         let tick = Duration::from_millis(u64::from(self.tick_ms));
@@ -479,7 +390,7 @@ impl Connection {
 
     /// The verdict that the way to the peer is cut, if it is due.
     fn call_unheard(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
-        let dialogue = self.dialogue.as_ref()?;
+        let dialogue = self.stage.dialogue()?;
         let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
         let heard_at = dialogue.heard_by_peer_at();
         let limit = deadline.saturating_since(heard_at);
@@ -502,11 +413,14 @@ impl Connection {
             return;
         }
         match self.stage {
-            Stage::V0 | Stage::V1 | Stage::Opening { v0: true } => self.liveness.beat_now(),
+            Stage::V0 { .. } | Stage::V1(_) | Stage::Opening { v0: true, .. } => {
+                self.liveness.beat_now();
+            }
             Stage::Raw
-            | Stage::Opening { v0: false }
-            | Stage::Deciding
-            | Stage::AwaitingWelcome => {}
+            | Stage::Opening { v0: false, .. }
+            | Stage::Deciding { .. }
+            | Stage::Awaiting(_)
+            | Stage::V1Rest => {}
         }
     }
 
@@ -514,35 +428,34 @@ impl Connection {
     /// [`handle_sent`](Self::handle_sent), one that nothing else stands in for.
     #[must_use]
     pub fn beat_due(&self) -> bool {
-        self.liveness.beat_due() && self.stage != Stage::Deciding && !self.has_ended()
+        self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
     /// The next bytes to write: a beat, or the answer to one. They count as sent at `now`.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if self.has_ended() || self.stage == Stage::Deciding {
+        if self.has_ended() {
             return None;
         }
-        if self.answers_owed > 0 {
-            self.answers_owed -= 1;
-        } else if !self.liveness.beat_due() {
+        if !self.stage.take_answer() && !self.beat_due() {
             return None;
         }
         let due_at = self.liveness.beat_due_at();
         self.liveness.handle_beat_sent(now);
-        let Some(dialogue) = &mut self.dialogue else {
+        let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());
+        let Some(dialogue) = self.stage.dialogue_mut() else {
             return Some(Transmit::head(frame::BEAT));
         };
-        let policy = self.liveness.policy();
-        let beat = dialogue.beat(&policy, self.liveness.last_heard(), due_at, now);
-        Some(Transmit::beat(&beat.encode()))
+        let (beat, is_news) = dialogue.beat(&policy, last_heard, due_at, now);
+        Some(Transmit::beat(&beat, is_news))
     }
 
     /// Promises the peer a beat every `interval` from now on, as near to that as the contract allows,
     /// and makes one due that says so, if that is news: longer before a device goes to sleep, shorter
     /// when it is back. Returns the interval, or `None` where there is no contract or no beat.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
-        let policy = self.dialogue.as_mut()?.promise(interval, &self.liveness.policy())?;
-        if policy != self.liveness.policy() {
+        let before = self.liveness.policy();
+        let policy = self.stage.dialogue_mut()?.promise(interval, &before)?;
+        if policy != before {
             self.liveness.set_policy(policy);
             self.liveness.beat_now();
         }
@@ -551,8 +464,9 @@ impl Connection {
 
     /// What the next beats say of this end. A change makes one due at once. Only v1 has words for it.
     pub fn set_health(&mut self, health: Health) {
-        let is_news = self.dialogue.as_mut().is_some_and(|dialogue| dialogue.set_health(health));
-        if is_news {
+        if let Stage::Awaiting(awaiting) = &mut self.stage {
+            awaiting.health = health;
+        } else if self.stage.dialogue_mut().is_some_and(|dialogue| dialogue.set_health(health)) {
             self.beat_now();
         }
     }
@@ -560,13 +474,13 @@ impl Connection {
     /// What both ends go by, once a handshake has said so.
     #[must_use]
     pub fn contract(&self) -> Option<&Contract> {
-        self.dialogue.as_ref()?.contract()
+        self.stage.dialogue().map(Dialogue::contract)
     }
 
     /// How both directions fare; `None` but on v1.
     #[must_use]
     pub fn path(&self, now: Instant) -> Option<Path> {
-        self.contract().and(self.dialogue.as_ref()).map(|dialogue| dialogue.path(now))
+        self.stage.dialogue().map(|dialogue| dialogue.path(now))
     }
 
     /// What the peer has turned out to speak.
@@ -574,9 +488,9 @@ impl Connection {
     pub const fn spoken(&self) -> Spoken {
         match self.stage {
             Stage::Raw => Spoken::Raw,
-            Stage::V0 => Spoken::V0,
-            Stage::V1 => Spoken::V1,
-            Stage::Opening { .. } | Stage::Deciding | Stage::AwaitingWelcome => Spoken::Unknown,
+            Stage::V0 { .. } => Spoken::V0,
+            Stage::V1(_) | Stage::V1Rest => Spoken::V1,
+            Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => Spoken::Unknown,
         }
     }
 
@@ -584,14 +498,7 @@ impl Connection {
     /// the server reads them at once; `None` if it does anyway.
     #[must_use]
     pub fn padding(&self, len: usize) -> Option<usize> {
-        self.dialogue.as_ref()?.padding(len)
-    }
-
-    /// Whether the last beat of [`poll_transmit`](Self::poll_transmit) says something new, such as
-    /// another promise: the peer is to read it at once, see [`padding`](Self::padding).
-    #[must_use]
-    pub fn has_told_news(&self) -> bool {
-        self.dialogue.as_ref().is_some_and(|dialogue| dialogue.has_told_news())
+        self.stage.dialogue()?.padding(len)
     }
 
     /// A connection that reads on where this one ended, and judges and sends nothing: for what had come
@@ -600,24 +507,19 @@ impl Connection {
     pub fn for_the_rest(&self, now: Instant) -> Self {
         Self {
             liveness: Liveness::new(Policy::agreed(None, None, None), now),
-            reading: Reading::Between,
-            answers_owed: 0,
-            dialogue: None,
-            ..*self
+            caps: self.caps,
+            tick_ms: self.tick_ms,
+            stage: self.stage.for_the_rest(),
         }
     }
 
     /// What goes before a body of `body_len` bytes; `None` if no frame can be that long.
     #[must_use]
     pub fn data_head(&self, body_len: usize) -> Option<Transmit> {
-        match self.stage {
-            Stage::Raw => Some(Transmit::NOTHING),
-            Stage::V0
-            | Stage::Opening { .. }
-            | Stage::Deciding
-            | Stage::AwaitingWelcome
-            | Stage::V1 => frame::data_head(body_len).map(Transmit::head),
+        if let Stage::Raw = self.stage {
+            return Some(Transmit::NOTHING);
         }
+        frame::data_head(body_len).map(Transmit::head)
     }
 
     /// When the last byte from the peer arrived, or when the connection started.
@@ -634,19 +536,8 @@ impl Connection {
 
     /// Whether the connection ended with a verdict, a violation or a BYE.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.liveness.is_dead() || self.reading == Reading::Over
-    }
-
-    fn frame_deadline(&self) -> Option<Instant> {
-        match self.reading {
-            Reading::First { since } => Some(since.saturating_add(self.caps.first_frame_within()?)),
-            Reading::Frame { since, body_len } => {
-                let for_body = TIME_PER_KIB.saturating_mul(body_len / 1024);
-                Some(since.saturating_add(self.caps.frame_within()?).saturating_add(for_body))
-            }
-            Reading::Between | Reading::Over => None,
-        }
+    pub const fn has_ended(&self) -> bool {
+        self.liveness.is_dead()
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Liveness {
     /// Stalls of ours in this silence that it was given another limit for.
     graces: u8,
     beat_due: bool,
-    /// The verdict was given. Nothing follows.
+    /// It is over: the verdict was given, here or by another rule. Nothing follows.
     is_dead: bool,
 }
 
@@ -145,8 +145,8 @@ impl Liveness {
         self.policy = policy;
     }
 
-    /// Somebody else came to a verdict.
-    pub(crate) fn end(&mut self) {
+    /// It is over for another reason than silence.
+    pub(crate) const fn end(&mut self) {
         self.is_dead = true;
     }
 

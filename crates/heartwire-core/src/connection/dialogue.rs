@@ -2,20 +2,25 @@
 
 use core::time::Duration;
 
+use super::budget::Budget;
+use super::stage::Reading;
 use crate::arrival;
-use crate::bucket::{self, Bucket};
 use crate::policy::{Policy, Side};
 use crate::time::{Instant, micros, millis};
-use crate::v1::{Beat, Contract, Direction, Health, Offer, PAD_LEN_MAX, Welcome};
+use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
 
-/// Beats that may come at once, or too early, before anything is said about it.
-const CREDIT_MIN: i64 = 64;
-
-/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over all
-/// at once what it held. Nothing is held for longer than a kernel goes on sending it again (Linux: 938 to
-/// 940 s, docs/faults.md).
-const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
+/// What stands for the peer's last beat before it has sent one.
+const NOT_SAID: Beat = Beat {
+    nonce: 0,
+    echo: 0,
+    held_us: 0,
+    silence_ms: 0,
+    promise_ms: 0,
+    late_ms: 0,
+    health: Health::Ok,
+    too_fast: false,
+};
 
 /// What both directions of a v1 connection are like. It is known from beats alone, so it is as old as
 /// the last one.
@@ -36,214 +41,186 @@ pub struct Path {
     pub too_fast: bool,
 }
 
-/// When a beat arrived.
+/// When bytes arrived that are being handled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
-    /// As nearly as is known; `None` if that is not near enough to measure by.
-    about: Option<Instant>,
-    latest: Instant,
+pub(super) struct Arrived {
+    /// The first of them arrived no earlier than this.
+    unread_since: Instant,
+    /// When the last of them arrived, as nearly as is known.
+    about: Instant,
 }
 
+impl Arrived {
+    pub(super) const fn at(at: Instant) -> Self {
+        Self { unread_since: at, about: at }
+    }
+
+    /// Nothing had been read since `unread_since`; the last byte arrived between `earliest` and `latest`.
+    pub(super) fn between(unread_since: Instant, earliest: Instant, latest: Instant) -> Self {
+        let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
+        Self { unread_since, about }
+    }
+
+    /// When a frame arrived, the last byte having come at `latest` at the latest; `None` if that is not
+    /// known well enough to measure by. Bytes may have waited in the kernel: only the last of them is
+    /// known to have come when that one did.
+    fn of_frame(self, latest: Instant, is_last: bool) -> Option<Instant> {
+        let span = latest.saturating_since(self.unread_since);
+        match is_last {
+            true => Some(self.about),
+            false if span <= arrival::SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
+            false => None,
+        }
+    }
+}
+
+/// The nonce of a beat of the peer, which our next beat gives back.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    nonce: u64,
+    at: Instant,
+}
+
+/// What our last beat told the peer of this end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    promise_ms: u32,
+    health: Health,
+}
+
+/// A v1 connection, from the handshake on.
 #[derive(Clone, Debug)]
 pub(super) struct Dialogue {
     side: Side,
-    /// What this client said it can do, and wants.
-    offer: Option<Offer>,
-    /// When the last of the bytes that are being handled arrived, as nearly as is known.
-    arrived_at: Instant,
-    /// The first of them arrived no earlier than this.
-    unread_since: Instant,
+    contract: Contract,
+    pub(super) reading: Reading,
+    arrived: Arrived,
     started: Instant,
-    contract: Option<Contract>,
+    /// Of our last beat.
     nonce: u64,
-    heard_nonce: u64,
-    heard_nonce_at: Instant,
+    told: Told,
+    /// What our next beat tells.
+    health: Health,
+    heard: Heard,
     rtt: Option<Duration>,
+    /// The peer's last beat.
+    said: Beat,
     /// When the peer last heard us, in its own view.
     heard_by_peer_at: Instant,
     /// The same before the bytes that are being handled.
     heard_by_peer_before: Instant,
-    /// How long it had not heard us at its last beat.
-    peer_silence: Duration,
-    /// What our last beat promised, in milliseconds.
-    promised_ms: u32,
-    /// Our last beat said something that the peer did not know.
-    told_news: bool,
-    peer_late: Duration,
-    peer_health: Health,
-    warned: bool,
-    health: Health,
-    /// No beat has said so yet.
-    health_changed: bool,
-    /// Beats that the peer may still send before it is too fast.
-    credit: Bucket,
+    budget: Budget,
 }
 
 impl Dialogue {
-    pub(super) const fn new(side: Side, offer: Option<Offer>, now: Instant) -> Self {
+    /// Begins under a contract. `arrived` are the bytes that it came with, and `health` is how this end is.
+    pub(super) fn new(
+        side: Side,
+        contract: Contract,
+        health: Health,
+        arrived: Arrived,
+        now: Instant,
+    ) -> Self {
+        let promise_ms = contract.policy(side).beat().map_or(0, millis);
         Self {
             side,
-            offer,
-            arrived_at: now,
-            unread_since: now,
+            contract,
+            reading: Reading::Between,
+            arrived,
             started: now,
-            contract: None,
             nonce: 0,
-            heard_nonce: 0,
-            heard_nonce_at: now,
+            told: Told { promise_ms, health: Health::Ok },
+            health,
+            heard: Heard { nonce: 0, at: now },
             rtt: None,
+            said: NOT_SAID,
             heard_by_peer_at: now,
             heard_by_peer_before: now,
-            peer_silence: Duration::ZERO,
-            promised_ms: 0,
-            told_news: false,
-            peer_late: Duration::ZERO,
-            peer_health: Health::Ok,
-            warned: false,
-            health: Health::Ok,
-            health_changed: false,
-            credit: Bucket::new(CREDIT_MIN, now),
+            budget: Budget::new(now),
         }
     }
 
-    pub(super) const fn contract(&self) -> Option<&Contract> {
-        self.contract.as_ref()
+    pub(super) const fn contract(&self) -> &Contract {
+        &self.contract
     }
 
-    /// The policy of this end under a contract.
-    pub(super) fn begin(&mut self, contract: Contract, now: Instant) -> Policy {
-        self.contract = Some(contract);
-        self.heard_by_peer_not_before(now);
-        self.credit = Bucket::new(CREDIT_MIN, now);
-        let policy = contract.policy(self.side);
-        self.promised_ms = policy.beat().map_or(0, millis);
-        policy
+    /// The policy that it begins with.
+    pub(super) fn policy(&self) -> Policy {
+        self.contract.policy(self.side)
     }
 
-    /// Whether a WELCOME is to something that this client offered.
-    pub(super) fn check(&self, welcome: &Welcome) -> Result<(), Violation> {
-        let offer = self.offer.ok_or(Violation::BadWelcome)?;
-        let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
-        let fits = |direction: &Direction| match (direction.limit(), direction.beat()) {
-            (Some(limit), Some(beat)) => {
-                (beat.saturating_mul(2)..=direction.ceiling()).contains(&limit)
-            }
-            (Some(_), None) => false,
-            (None, _) => true,
-        };
-        let can_beat = to_server
-            .beat()
-            .is_none_or(|beat| offer.beat_floor().is_some_and(|floor| beat >= floor));
-        let judges_as_offered = match (offer.limit(), to_client.limit()) {
-            (Some(least), Some(limit)) => limit >= least,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        // What the server may promise stretches the limit to the ceiling.
-        let can_wait = to_client.ceiling() <= offer.limit_ceiling();
-        let can_wake = *wake_bytes <= PAD_LEN_MAX;
-        if fits(to_server)
-            && fits(to_client)
-            && can_beat
-            && judges_as_offered
-            && can_wait
-            && can_wake
-        {
-            Ok(())
-        } else {
-            Err(Violation::BadWelcome)
-        }
+    const fn inward(&self) -> Direction {
+        self.contract.directions(self.side).0
     }
 
-    fn inward(&self) -> Option<Direction> {
-        self.contract.map(|contract| contract.directions(self.side).0)
+    const fn outward(&self) -> Direction {
+        self.contract.directions(self.side).1
     }
 
-    fn outward(&self) -> Option<Direction> {
-        self.contract.map(|contract| contract.directions(self.side).1)
-    }
-
-    /// The next beat, under `policy`, which became due at `due_at`.
+    /// The next beat, under `policy`, which became due at `due_at`; and whether it says something of this
+    /// end that the peer does not know.
     pub(super) fn beat(
         &mut self,
         policy: &Policy,
         last_heard: Instant,
         due_at: Option<Instant>,
         now: Instant,
-    ) -> Beat {
+    ) -> (Beat, bool) {
         let since_start = now.saturating_since(self.started).as_nanos();
         let nonce = u64::try_from(since_start).unwrap_or(u64::MAX).saturating_add(1);
         self.nonce = nonce.max(self.nonce);
         let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
-        let promise_ms = policy.beat().map_or(0, millis);
-        if promise_ms < self.promised_ms {
+        let tells = Told { promise_ms: policy.beat().map_or(0, millis), health: self.health };
+        if tells.promise_ms < self.told.promise_ms {
             // Until now it had no reason to expect us so soon.
             self.heard_by_peer_not_before(now);
         }
-        self.told_news = self.health_changed || promise_ms != self.promised_ms;
-        self.promised_ms = promise_ms;
-        self.health_changed = false;
-        Beat {
+        let is_news = tells != core::mem::replace(&mut self.told, tells);
+        let beat = Beat {
             nonce: self.nonce,
-            echo: self.heard_nonce,
-            held_us: micros(now.saturating_since(self.heard_nonce_at)),
+            echo: self.heard.nonce,
+            held_us: micros(now.saturating_since(self.heard.at)),
             silence_ms: millis(now.saturating_since(last_heard)),
-            promise_ms,
+            promise_ms: tells.promise_ms,
             late_ms: u16::try_from(late.as_millis()).unwrap_or(u16::MAX),
-            health: self.health,
-            too_fast: self.credit.tokens() < 0,
-        }
+            health: tells.health,
+            too_fast: self.budget.credit() < 0,
+        };
+        (beat, is_news)
     }
 
-    /// Bytes of the peer were read, of which the first arrived no earlier than `unread_since` and the last
-    /// at `arrived_at`, as nearly as is known. What they say comes now.
-    pub(super) const fn handle_heard(&mut self, unread_since: Instant, arrived_at: Instant) {
-        self.unread_since = unread_since;
-        self.arrived_at = arrived_at;
+    /// Bytes of the peer were read. What they say comes now.
+    pub(super) const fn handle_heard(&mut self, arrived: Arrived) {
+        self.arrived = arrived;
         self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
-    /// When a frame arrived, the last byte having come at `latest` at the latest. Bytes may have waited
-    /// in the kernel: only the last of them is known to have come when that one did.
-    pub(super) fn arrival(&self, latest: Instant, is_last: bool) -> Arrival {
-        let span = latest.saturating_since(self.unread_since);
-        let about = match is_last {
-            true => Some(self.arrived_at),
-            false if span <= arrival::SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
-            false => None,
-        };
-        Arrival { about, latest }
-    }
-
-    /// A beat came. Returns the policy that holds from now on, if it is not what it was.
+    /// A beat came, as the last of the bytes that were read or before others; the last of them had come by
+    /// `latest`. Returns the policy that holds from now on, if it is not what it was.
     pub(super) fn handle_beat(
         &mut self,
         beat: &Beat,
         policy: &Policy,
-        arrival: Arrival,
+        (latest, is_last): (Instant, bool),
         now: Instant,
     ) -> Result<Option<Policy>, Violation> {
         if beat.echo > self.nonce {
             return Err(Violation::UnknownNonce);
         }
         self.charge(policy, now)?;
-        if let Some(arrived_at) = arrival.about {
+        if let Some(arrived_at) = self.arrived.of_frame(latest, is_last) {
             self.measure(beat, arrived_at);
         }
         // Of beats that are read together only the last is known to have come by then: those before it
         // are older than they look, and what the peer has heard never goes back.
-        let heard_by_peer_at = arrival.latest.saturating_sub(beat.silence());
+        let heard_by_peer_at = latest.saturating_sub(beat.silence());
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
-        self.peer_silence = beat.silence();
-        self.peer_late = Duration::from_millis(u64::from(beat.late_ms));
-        self.peer_health = beat.health;
-        self.warned = beat.too_fast;
+        self.said = *beat;
         self.promised(beat.promise(), policy)
     }
 
     fn measure(&mut self, beat: &Beat, arrived_at: Instant) {
-        self.heard_nonce = beat.nonce;
-        self.heard_nonce_at = arrived_at;
+        self.heard = Heard { nonce: beat.nonce, at: arrived_at };
         if beat.echo > 0 && beat.held_us < u32::MAX {
             let sent_at = self.started.saturating_add(Duration::from_nanos(beat.echo - 1));
             let away = arrived_at.saturating_since(sent_at);
@@ -256,14 +233,13 @@ impl Dialogue {
         promise: Option<Duration>,
         policy: &Policy,
     ) -> Result<Option<Policy>, Violation> {
-        let (Some(promise), Some(from_peer)) = (promise, self.inward()) else {
-            return Ok(None);
-        };
+        let Some(promise) = promise else { return Ok(None) };
+        let from_peer = self.inward();
         let max = from_peer.promise_max();
         if promise > max {
             return Err(Violation::PromiseTooLong { promise, max });
         }
-        let floor = self.contract.map_or(Duration::ZERO, |contract| contract.floor);
+        let floor = self.contract.floor;
         let promise = promise.max(floor.min(from_peer.beat().unwrap_or(floor)));
         if policy.peer_beat() == Some(promise) {
             return Ok(None);
@@ -271,23 +247,17 @@ impl Dialogue {
         Ok(Some(Policy::agreed(policy.beat(), from_peer.limit_for(promise), Some(promise))))
     }
 
-    /// Counts a beat against what was agreed. Twice as many as that are nobody's business.
+    /// Charges one beat to the peer's budget.
     fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
-        let agreed = self.inward().and_then(|direction| direction.beat());
-        let agreed = agreed.into_iter().chain(policy.peer_beat()).min();
+        let agreed = self.inward().beat().into_iter().chain(policy.peer_beat()).min();
         // Where no beats are asked for, none need to come more often than anybody may ask for.
-        let floor = self.contract.map(|contract| contract.floor);
-        let Some(interval) = agreed.or(floor) else { return Ok(()) };
-        let half = (interval / 2).max(Duration::from_micros(1));
-        let most = CREDIT_MIN.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
-        // A peer that was not read for long may have sent all that was due meanwhile.
-        self.credit.refill(half, |gained| gained.max(most), now);
-        if self.credit.take(-CREDIT_MIN) { Ok(()) } else { Err(Violation::TooFast) }
+        let interval = agreed.unwrap_or(self.contract.floor);
+        if self.budget.charge(interval, now) { Ok(()) } else { Err(Violation::TooFast) }
     }
 
     /// Whether the peer is to be told at once that it is too fast.
     pub(super) const fn has_just_become_too_fast(&self) -> bool {
-        self.credit.tokens() == -1
+        self.budget.credit() == -1
     }
 
     pub(super) fn handle_stall(&mut self, resumed_at: Instant) {
@@ -305,44 +275,39 @@ impl Dialogue {
     /// beats, which may be late by all that this end puts up with. As long as none says that it has not
     /// heard us for its own limit, there is nothing to judge by: they may be held up behind its data.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
-        let to_peer = self.outward()?;
+        let to_peer = self.outward();
         let theirs = to_peer.limit_for(policy.beat().or(to_peer.beat())?)?;
-        let ours = policy.limit().filter(|_| self.peer_silence >= theirs)?;
+        let ours = policy.limit().filter(|_| self.said.silence() >= theirs)?;
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }
 
     /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds from
     /// now on.
     pub(super) fn promise(&mut self, interval: Duration, policy: &Policy) -> Option<Policy> {
-        let to_peer = self.outward()?;
-        let least = self.contract?.floor.min(to_peer.beat()?);
+        let to_peer = self.outward();
+        let least = self.contract.floor.min(to_peer.beat()?);
         let interval = interval.min(to_peer.promise_max()).max(least);
         let promised = Policy::agreed(Some(interval), policy.limit(), policy.peer_beat());
         if promised != *policy {
             // What the peer said before was said under another promise.
-            self.peer_silence = Duration::ZERO;
+            self.said.silence_ms = 0;
         }
         Some(promised)
     }
 
-    /// Returns whether this is news.
+    /// Returns whether the peer does not know.
     pub(super) fn set_health(&mut self, health: Health) -> bool {
-        let is_news = core::mem::replace(&mut self.health, health) != health;
-        self.health_changed |= is_news;
-        is_news
-    }
-
-    pub(super) const fn has_told_news(&self) -> bool {
-        self.told_news
+        self.health = health;
+        self.told.health != health
     }
 
     pub(super) fn path(&self, now: Instant) -> Path {
         Path {
             rtt: self.rtt,
             unheard: now.saturating_since(self.heard_by_peer_at),
-            peer_late: self.peer_late,
-            peer_health: self.peer_health,
-            too_fast: self.warned,
+            peer_late: Duration::from_millis(u64::from(self.said.late_ms)),
+            peer_health: self.said.health,
+            too_fast: self.said.too_fast,
         }
     }
 
@@ -352,7 +317,7 @@ impl Dialogue {
 
     /// How long a PAD's body must be for `len` bytes before it to be read at once.
     pub(super) fn padding(&self, len: usize) -> Option<usize> {
-        let wake = usize::try_from(self.contract?.wake_bytes).ok()?;
+        let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
         Some(missing.saturating_sub(crate::frame::HEAD_LEN))
     }

@@ -625,4 +625,7 @@ fn the_last_byte_is_remembered_after_the_end() {
 #[test]
 fn a_connection_is_small_enough_for_a_million() {
     assert!(size_of::<Connection>() <= 96, "{} bytes", size_of::<Connection>());
+    // On wire v1, in one box each.
+    assert!(size_of::<Dialogue>() <= 208, "{} bytes", size_of::<Dialogue>());
+    assert!(size_of::<handshake::Awaiting>() <= 64, "{} bytes", size_of::<handshake::Awaiting>());
 }

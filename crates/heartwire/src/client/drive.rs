@@ -162,7 +162,7 @@ impl<'a, 'b> Driver<'a, 'b> {
         }
         if let Some(beat) = self.connection.poll_transmit(now) {
             self.outbox.push_beat_first(beat);
-            self.has_news = self.connection.has_told_news();
+            self.has_news = beat.is_news();
         }
     }
 
@@ -298,7 +298,7 @@ impl<'a, 'b> Driver<'a, 'b> {
             } else {
                 self.outbox.push_beat(beat);
             }
-            self.has_news |= self.connection.has_told_news();
+            self.has_news |= beat.is_news();
         }
     }
 

@@ -8,7 +8,7 @@ use crate::connection::{Connection, Event, Settings, Spoken, Wire};
 use crate::liveness::{Cause, Verdict};
 use crate::policy::Preset;
 use crate::stall::Stall;
-use crate::v1::{Hello, Terms};
+use crate::v1::{Hello, Offer, Terms, Welcome};
 
 const TICK: Duration = Duration::from_millis(100);
 
@@ -430,9 +430,8 @@ impl Book {
         let now = Instant::from_nanos(0);
         let terms = Terms::new(Offer::new(&usual(Side::Server)));
         let contract = terms.agree(&Offer::new(&usual(Side::Client))).unwrap();
-        let mut dialogue = Dialogue::new(Side::Server, None, now);
-        let policy = dialogue.begin(contract, now);
-        Self { dialogue, policy, now }
+        let dialogue = Dialogue::new(Side::Server, contract, Health::Ok, Arrived::at(now), now);
+        Self { policy: dialogue.policy(), dialogue, now }
     }
 
     #[track_caller]
@@ -441,12 +440,12 @@ impl Book {
             self.now = self.now.saturating_add(each_after);
             self.dialogue.charge(&self.policy, self.now).unwrap();
         }
-        assert_eq!(self.dialogue.credit.tokens(), credit);
+        assert_eq!(self.dialogue.budget.credit(), credit);
         self
     }
 
     fn gives_notice(&mut self) -> bool {
-        self.dialogue.beat(&self.policy, self.now, None, self.now).too_fast
+        self.dialogue.beat(&self.policy, self.now, None, self.now).0.too_fast
     }
 }
 
@@ -563,7 +562,7 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(62));
     let before = pair.path(Side::Server).rtt.unwrap();
-    let echoed = pair.server.connection.dialogue.as_ref().unwrap().heard_nonce;
+    let echoed = pair.server.connection.stage.dialogue().unwrap().heard.nonce;
     pair.client.connection.beat_now();
     let mut held = pair.client.connection.poll_transmit(pair.now).unwrap().as_ref().to_vec();
     held.extend(crate::frame::data_head(0).unwrap());
@@ -572,7 +571,7 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let terms = pair.terms;
     pair.server.take(&held, &terms, pair.now);
     assert_eq!(pair.path(Side::Server).rtt, Some(before));
-    assert_eq!(pair.server.connection.dialogue.as_ref().unwrap().heard_nonce, echoed);
+    assert_eq!(pair.server.connection.stage.dialogue().unwrap().heard.nonce, echoed);
     // The client's own reading is as good as before.
     pair.run_for(s(30));
     for side in [Side::Client, Side::Server] {
@@ -592,7 +591,7 @@ fn a_beat_right_before_data_is_measured() {
     bytes.extend(crate::frame::data_head(0).unwrap());
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
-    let heard_at = pair.server.connection.dialogue.as_ref().unwrap().heard_nonce_at;
+    let heard_at = pair.server.connection.stage.dialogue().unwrap().heard.at;
     // Between the last byte before it, and its own.
     assert_eq!(pair.now.saturating_since(heard_at), ms(4));
 }
@@ -648,72 +647,13 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let client = usual(Side::Client);
     let server = Offer::new(&usual(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
-    let mut dialogue =
-        Dialogue::new(Side::Client, Some(Offer::new(&client)), Instant::from_nanos(0));
-    assert_eq!(dialogue.padding(8), None, "nothing was agreed");
-    dialogue.begin(contract, Instant::from_nanos(0));
+    let now = Instant::from_nanos(0);
+    let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
     // A head of 8 bytes, and so many more.
     assert_eq!(dialogue.padding(10), Some(143));
     assert_eq!(dialogue.padding(153), Some(0));
     assert_eq!(dialogue.padding(160), Some(0));
     assert_eq!(dialogue.padding(161), None);
-}
-
-#[test]
-fn a_welcome_to_something_else_than_was_offered_is_refused() {
-    let client = Offer::new(&usual(Side::Client)).ceiling(s(60));
-    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
-    let check = |offer: &Offer, server: Policy| {
-        let contract = Terms::new(Offer::new(&server)).agree(offer).unwrap();
-        dialogue.check(&Welcome::new(1, 0, contract))
-    };
-    assert_eq!(check(&client, usual(Side::Server)), Ok(()));
-    // It calls the server dead sooner than it meant to, never, or later than it agrees to.
-    let strict = Offer::new(&Preset::Strict.policy(Side::Client));
-    assert_eq!(check(&strict, usual(Side::Server)), Err(Violation::BadWelcome));
-    let reference = Offer::new(&Preset::Reference.policy(Side::Client));
-    assert_eq!(check(&reference, usual(Side::Server)), Err(Violation::BadWelcome));
-    let late = Offer::new(&Policy::builder().limit(s(61)).build().unwrap());
-    assert_eq!(check(&late, usual(Side::Server)), Err(Violation::BadWelcome));
-    // It would have to beat more often than it can.
-    let eager = Offer::new(&Policy::builder().beat(ms(10)).limit(s(30)).build().unwrap());
-    let hasty = Policy::builder().beat(ms(10)).limit(ms(40)).build().unwrap();
-    assert_eq!(check(&eager, hasty), Err(Violation::BadWelcome));
-    // Its server could promise it to be silent for longer than it agrees to.
-    let patient = Offer::new(&usual(Side::Client)).ceiling(s(61));
-    assert_eq!(check(&patient, usual(Side::Server)), Err(Violation::BadWelcome));
-    // Nothing that could wake the server would fit into a frame.
-    let contract = Terms::new(Offer::new(&usual(Side::Server))).wake_bytes(100_000).agree(&client);
-    let welcome = Welcome::new(1, 0, contract.unwrap());
-    assert_eq!(dialogue.check(&welcome), Err(Violation::BadWelcome));
-}
-
-#[test]
-fn a_client_without_a_limit_refuses_a_ceiling_above_its_own_too() {
-    let nobody = Policy::builder().build().unwrap();
-    let client = Offer::new(&nobody).ceiling(s(60));
-    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
-    for (ceiling, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
-        let terms = Terms::new(Offer::new(&nobody));
-        let contract = terms.agree(&client.ceiling(ceiling)).unwrap();
-        assert_eq!(dialogue.check(&Welcome::new(1, 0, contract)), checked, "{ceiling:?}");
-    }
-}
-
-#[test]
-fn a_welcome_with_a_limit_of_the_server_above_its_ceiling_is_refused() {
-    let client = Offer::new(&usual(Side::Client));
-    let dialogue = Dialogue::new(Side::Client, Some(client), Instant::from_nanos(0));
-    let contract = Terms::new(Offer::new(&usual(Side::Server))).agree(&client).unwrap();
-    let frame = Welcome::new(1, 0, contract).encode();
-    // Key 5, an hour at first; the limit is 30 s.
-    let at = frame.windows(6).position(|bytes| bytes == [5, 0x1a, 0, 0x36, 0xee, 0x80]).unwrap();
-    for (ceiling_ms, checked) in [(30_000_u32, Ok(())), (29_999, Err(Violation::BadWelcome))] {
-        let mut frame = frame.clone();
-        frame[at + 2..at + 6].copy_from_slice(&ceiling_ms.to_be_bytes());
-        let welcome = Welcome::decode(&frame[crate::frame::HEAD_LEN..]).unwrap();
-        assert_eq!(dialogue.check(&welcome), checked, "{ceiling_ms}");
-    }
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! How many beats a peer may send.
+
+use core::time::Duration;
+
+use crate::bucket::{self, Bucket};
+use crate::time::Instant;
+
+/// Beats that may come at once, or too early, before anything is said about it.
+const CREDIT_MIN: i64 = 64;
+
+/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over all
+/// at once what it held. Nothing is held for longer than a kernel goes on sending it again (Linux: 938 to
+/// 940 s, docs/faults.md).
+const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
+
+/// A peer's budget for beats: twice the agreed rate, and a burst.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget(Bucket);
+
+impl Budget {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self(Bucket::new(CREDIT_MIN, now))
+    }
+
+    /// Charges one beat, of a peer that agreed to one per `interval`. Returns whether it may go on.
+    pub(super) fn charge(&mut self, interval: Duration, now: Instant) -> bool {
+        let half = (interval / 2).max(Duration::from_micros(1));
+        let most = CREDIT_MIN.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
+        // A peer that was not read for long may have sent all that was due meanwhile.
+        self.0.refill(half, |gained| gained.max(most), now);
+        self.0.take(-CREDIT_MIN)
+    }
+
+    /// Beats that the peer may still send; below 0 it is too fast.
+    pub(super) const fn credit(&self) -> i64 {
+        self.0.tokens()
+    }
+}

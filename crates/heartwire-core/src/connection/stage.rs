@@ -1,0 +1,181 @@
+//! How far a connection has come, with what each state needs to know.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::dialogue::Dialogue;
+use super::handshake::Awaiting;
+use super::settings::{Caps, Settings, Wire};
+use crate::time::Instant;
+use crate::violation::Violation;
+
+/// A frame may take this long per KiB of its body on top of [`Caps::frame`]: 1 KiB/s is slower than
+/// any link that could carry a beat in time, and still ends a peer that dribbles on purpose.
+const TIME_PER_KIB: Duration = Duration::from_secs(1);
+
+/// Beats of the peer that can wait for their answers. An answer proves life and carries nothing, so
+/// what a flood asks beyond this is answered by the ones before it.
+const ANSWERS_OWED_MAX: u8 = 64;
+
+/// How far a connection has come.
+#[derive(Clone, Debug)]
+pub(super) enum Stage {
+    /// Bytes without heads.
+    Raw,
+    /// Wire v0, from the start or since the first frame.
+    V0 { reading: Reading, answers_owed: u8 },
+    /// The peer's first frame decides what it speaks.
+    Opening { reading: Reading, v0: bool },
+    /// A HELLO came, to a connection that began then. Nothing is read until the owner has decided.
+    Deciding { since: Instant },
+    /// HELLO was said, and nothing came back yet.
+    Awaiting(Box<Awaiting>),
+    /// Wire v1, after the handshake.
+    V1(Box<Dialogue>),
+    /// Wire v1, when all is over: what had come before is read to its end.
+    V1Rest,
+}
+
+impl Stage {
+    pub(super) fn new(settings: &Settings, now: Instant) -> Self {
+        let reading = Reading::First { since: now };
+        match settings.wire {
+            Wire::V0 => Self::V0 { reading, answers_owed: 0 },
+            Wire::Raw => Self::Raw,
+            Wire::V1 => Self::Awaiting(Box::new(Awaiting::new(settings.offer_in_force(), now))),
+            Wire::Any => Self::Opening { reading, v0: true },
+            Wire::V1Only => Self::Opening { reading, v0: false },
+        }
+    }
+
+    pub(super) const fn dialogue(&self) -> Option<&Dialogue> {
+        if let Self::V1(dialogue) = self { Some(dialogue) } else { None }
+    }
+
+    pub(super) const fn dialogue_mut(&mut self) -> Option<&mut Dialogue> {
+        if let Self::V1(dialogue) = self { Some(dialogue) } else { None }
+    }
+
+    /// A beat of v0 came that is to be answered.
+    pub(super) fn owe_answer(&mut self) {
+        if let Self::V0 { answers_owed, .. } = self {
+            *answers_owed = (*answers_owed + 1).min(ANSWERS_OWED_MAX);
+        }
+    }
+
+    /// Whether an answer is owed. It is given now.
+    pub(super) const fn take_answer(&mut self) -> bool {
+        if let Self::V0 { answers_owed, .. } = self
+            && *answers_owed > 0
+        {
+            *answers_owed -= 1;
+            return true;
+        }
+        false
+    }
+
+    /// The state of a connection that only reads on where this one ended.
+    pub(super) fn for_the_rest(&self) -> Self {
+        match self {
+            Self::V0 { .. } => Self::V0 { reading: Reading::Between, answers_owed: 0 },
+            Self::V1(_) | Self::V1Rest => Self::V1Rest,
+            Self::Opening { v0, .. } => Self::Opening { reading: Reading::Between, v0: *v0 },
+            // Nothing can come any more that means something.
+            Self::Deciding { .. } | Self::Awaiting(_) => {
+                Self::Opening { reading: Reading::Between, v0: false }
+            }
+            Self::Raw => Self::Raw,
+        }
+    }
+
+    /// Where the peer is in sending what this end waits for. The handshake has one deadline for all of it.
+    fn reading(&self) -> Reading {
+        match self {
+            Self::Raw | Self::V1Rest => Reading::Between,
+            Self::V0 { reading, .. } | Self::Opening { reading, .. } => *reading,
+            Self::Deciding { since } => Reading::First { since: *since },
+            Self::Awaiting(awaiting) => Reading::First { since: awaiting.since },
+            Self::V1(dialogue) => dialogue.reading,
+        }
+    }
+
+    /// Since when this end waits for the handshake, as far as it does.
+    pub(super) fn waits_since(&self) -> Option<Instant> {
+        match self.reading() {
+            Reading::First { since } => Some(since),
+            Reading::Between | Reading::Frame { .. } => None,
+        }
+    }
+
+    /// When the peer's frame, or its part of the handshake, will have taken too long.
+    pub(super) fn deadline(&self, caps: &Caps) -> Option<Instant> {
+        match self.reading() {
+            Reading::First { since } => Some(since.saturating_add(caps.first_frame_within()?)),
+            Reading::Frame { since, body_len } => {
+                let for_body = TIME_PER_KIB.saturating_mul(body_len / 1024);
+                Some(since.saturating_add(caps.frame_within()?).saturating_add(for_body))
+            }
+            Reading::Between => None,
+        }
+    }
+
+    /// What it is that took too long, at `now`.
+    pub(super) fn too_slow(&self, now: Instant) -> Option<Violation> {
+        match self.reading() {
+            Reading::First { since } => {
+                Some(Violation::NoFirstFrame { waited: now.saturating_since(since) })
+            }
+            Reading::Frame { since, .. } => {
+                Some(Violation::SlowFrame { waited: now.saturating_since(since) })
+            }
+            Reading::Between => None,
+        }
+    }
+
+    /// What the peer is sending has its whole time again from `now`.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let since = match self {
+            Self::Raw | Self::V1Rest => return,
+            Self::Deciding { since } => since,
+            Self::Awaiting(awaiting) => &mut awaiting.since,
+            Self::V0 { reading, .. } | Self::Opening { reading, .. } => {
+                return reading.restart(now);
+            }
+            Self::V1(dialogue) => return dialogue.reading.restart(now),
+        };
+        *since = (*since).max(now);
+    }
+}
+
+/// Where the peer is in sending a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It has not sent a whole head yet.
+    First { since: Instant },
+    /// It is between frames.
+    Between,
+    /// It is within a frame; `body_len` is 0 until the head is whole.
+    Frame { since: Instant, body_len: u32 },
+}
+
+impl Reading {
+    /// Bytes of a frame came, but not all of it; `body_len` if its head is whole.
+    pub(super) const fn handle_partial(&mut self, now: Instant, body_len: Option<u32>) {
+        *self = match (*self, body_len) {
+            (Self::First { since }, None) => Self::First { since },
+            (Self::Frame { since, .. }, Some(body_len)) => Self::Frame { since, body_len },
+            (Self::Frame { since, .. }, None) => Self::Frame { since, body_len: 0 },
+            (Self::First { .. } | Self::Between, Some(body_len)) => {
+                Self::Frame { since: now, body_len }
+            }
+            (Self::Between, None) => Self::Frame { since: now, body_len: 0 },
+        };
+    }
+
+    fn restart(&mut self, now: Instant) {
+        match self {
+            Self::First { since } | Self::Frame { since, .. } => *since = (*since).max(now),
+            Self::Between => {}
+        }
+    }
+}

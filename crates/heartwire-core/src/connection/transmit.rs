@@ -1,0 +1,56 @@
+//! Bytes that a connection has to write.
+
+use crate::frame::{self, Kind};
+use crate::v1;
+
+/// A few bytes to write, held in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    bytes: [u8; Self::LEN_MAX],
+    len: u8,
+    is_news: bool,
+}
+
+impl Transmit {
+    /// A head and the body of a v1 beat.
+    const LEN_MAX: usize = frame::HEAD_LEN + v1::BEAT_LEN;
+    pub(super) const NOTHING: Self = Self { bytes: [0; Self::LEN_MAX], len: 0, is_news: false };
+
+    pub(super) fn head(head: [u8; frame::HEAD_LEN]) -> Self {
+        Self::of([&head, &[]], 8)
+    }
+
+    pub(super) fn beat(beat: &v1::Beat, is_news: bool) -> Self {
+        let body = beat.encode();
+        let head = frame::head(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
+        Self { is_news, ..Self::of([&head, &body], 40) }
+    }
+
+    fn of(parts: [&[u8]; 2], len: u8) -> Self {
+        let mut bytes = [0; Self::LEN_MAX];
+        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *to = *from;
+        }
+        Self { bytes, len, is_news: false }
+    }
+
+    /// Whether it says something new, such as another promise: the peer is to read it at once, see
+    /// [`Connection::padding`](crate::Connection::padding).
+    #[must_use]
+    pub const fn is_news(&self) -> bool {
+        self.is_news
+    }
+}
+
+/// Nothing to write.
+impl Default for Transmit {
+    fn default() -> Self {
+        Self::NOTHING
+    }
+}
+
+impl AsRef<[u8]> for Transmit {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}

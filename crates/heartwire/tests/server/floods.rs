@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use heartwire::server::{AddressCaps, Event};
 use heartwire::{Policy, Reason};
+use heartwire_testkit::{End, HEART, Peer, ServerRig, data, echo, head, limit, ms};
 
-use crate::peer::{End, HEART, Peer, data, head, ms};
-use crate::rig::{Rig, config, echo, limit};
+use crate::config;
 
 /// A client that writes the same bytes as fast as it can, and reads nothing.
 struct Flood {
@@ -61,7 +61,7 @@ fn a_newcomer_does_not_wait_until_everything_is_read() {
     const BUSY: usize = 40;
     let go = Arc::new(AtomicBool::new(false));
     let gone = Arc::clone(&go);
-    let mut rig = Rig::acting(config(), move |event, _| {
+    let mut rig = ServerRig::acting(config(), move |event, _| {
         if let Event::Data { data: b"wait", .. } = event {
             while !gone.load(Ordering::Relaxed) {
                 thread::sleep(ms(1));
@@ -88,7 +88,7 @@ fn a_newcomer_does_not_wait_until_everything_is_read() {
 
 #[test]
 fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
-    let mut rig = Rig::echo(config().policy(limit(2_000)));
+    let mut rig = ServerRig::echo(config().policy(limit(2_000)));
     let (flooder, flooder_id) = rig.connect();
     let (mut peer, id) = rig.connect();
     let flood = Flood::start(flooder, head(HEART, 0).repeat(8_192));
@@ -96,7 +96,7 @@ fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
     let silent_since = Instant::now();
     peer.data(b"the last");
     rig.expect_data(id, b"the last");
-    rig.expect_verdict_in_bound(id, ms(2_000), silent_since);
+    rig.expect_verdict(id, 2_000, silent_since);
     let (flooder, len) = flood.stop();
     drop(flooder);
     let offline = rig.expect_offline(flooder_id);
@@ -110,7 +110,7 @@ fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
 #[test]
 fn a_flood_of_beats_that_asks_for_answers_it_does_not_read_takes_no_memory() {
     let policy = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
-    let mut rig = Rig::echo(config().policy(policy));
+    let mut rig = ServerRig::echo(config().policy(policy));
     let (mut peer, id) = rig.connect();
     let flooder = Peer::connect_narrow(rig.addr());
     let flooder_id = rig.expect_online(&flooder);
@@ -136,7 +136,7 @@ fn a_flood_of_beats_that_asks_for_answers_it_does_not_read_takes_no_memory() {
 #[test]
 fn a_mebibyte_of_the_smallest_data_frames_arrives_frame_by_frame() {
     const FRAMES: usize = 131_072;
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut peer, id) = rig.connect();
     let writing = thread::spawn(move || {
         peer.send(&data(b"").repeat(FRAMES));
@@ -146,14 +146,14 @@ fn a_mebibyte_of_the_smallest_data_frames_arrives_frame_by_frame() {
         rig.expect_data(id, b"");
     }
     drop(writing.join().unwrap());
-    assert_eq!(rig.expect_offline(id).reason, Reason::ClosedByPeer);
+    assert_eq!(rig.offline(id), Reason::ClosedByPeer);
     rig.finish();
 }
 
 #[test]
 fn clients_that_come_and_go_as_fast_as_they_can_delay_nobody() {
     let addresses = AddressCaps::default().arrivals(None).all_arrivals(None);
-    let mut rig = Rig::acting(config().addresses(addresses), echo);
+    let mut rig = ServerRig::acting(config().addresses(addresses), echo);
     let (mut peer, id) = rig.connect();
     let addr = rig.addr();
     let flooding = Arc::new(AtomicBool::new(true));
@@ -185,12 +185,12 @@ fn clients_that_come_and_go_as_fast_as_they_can_delay_nobody() {
     });
     flooding.store(false, Ordering::Relaxed);
     let clients: u64 = flood.join().unwrap();
-    while rig.stats().reset < clients {
+    while rig.handle().stats().reset < clients {
         count(rig.next());
     }
     // The last event may still be on its way.
     rig.handle().shut_down();
     assert_eq!(peer.expect_end(), End::Closed);
-    assert_eq!((rig.stats().accepted, rig.stats().reset), (clients + 1, clients));
+    assert_eq!((rig.handle().stats().accepted, rig.handle().stats().reset), (clients + 1, clients));
     drop(rig);
 }

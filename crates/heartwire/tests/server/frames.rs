@@ -5,13 +5,13 @@ use std::thread;
 
 use heartwire::server::Event;
 use heartwire::{Caps, Reason};
+use heartwire_testkit::{HEART, ServerRig, data, head};
 
-use crate::peer::{HEART, OTHER, data, head};
-use crate::rig::{Rig, config};
+use crate::config;
 
 #[test]
 fn beats_are_counted_and_are_no_events() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut peer, id) = rig.connect();
     (0..5).for_each(|_| peer.beat());
     peer.send(&head(HEART, 0).repeat(7));
@@ -29,7 +29,7 @@ fn beats_are_counted_and_are_no_events() {
 #[test]
 fn a_body_may_be_empty_and_as_long_as_allowed() {
     const MOST: u32 = 300_000;
-    let mut rig = Rig::start(config().caps(Caps::default().body_len_max(MOST)));
+    let mut rig = ServerRig::start(config().caps(Caps::default().body_len_max(MOST)));
     let (mut peer, id) = rig.connect();
     for len in [0, 1, 65_527, 65_528, 65_529, 65_536, 299_999, usize::try_from(MOST).unwrap()] {
         let body: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
@@ -40,35 +40,8 @@ fn a_body_may_be_empty_and_as_long_as_allowed() {
 }
 
 #[test]
-fn a_frame_may_come_byte_by_byte() {
-    let mut rig = Rig::start(config());
-    let (mut peer, id) = rig.connect();
-    for body in [&b""[..], b"x", b"some more bytes"] {
-        data(body).chunks(1).for_each(|byte| peer.send(byte));
-        rig.expect_data(id, body);
-    }
-    head(HEART, 0).chunks(1).for_each(|byte| peer.send(byte));
-    drop(peer);
-    assert_eq!(rig.expect_offline(id).beats, 1);
-    rig.finish();
-}
-
-#[test]
-fn many_frames_may_come_at_once() {
-    let mut rig = Rig::start(config());
-    let (mut peer, id) = rig.connect();
-    let bodies: Vec<Vec<u8>> = (0..=u8::MAX).map(|n| vec![n; usize::from(n)]).collect();
-    let wire: Vec<u8> = bodies.iter().flat_map(|b| [data(b), head(HEART, 0)].concat()).collect();
-    peer.send(&wire);
-    bodies.iter().for_each(|body| rig.expect_data(id, body));
-    drop(peer);
-    assert_eq!(rig.expect_offline(id).beats, 256);
-    rig.finish();
-}
-
-#[test]
 fn a_frame_may_begin_in_one_write_and_end_in_another_one() {
-    let mut rig = Rig::echo(config());
+    let mut rig = ServerRig::echo(config());
     let (mut peer, id) = rig.connect();
     let (mut other, other_id) = rig.connect();
     let wire = [data(b"first"), data(b"second"), data(b"third")].concat();
@@ -90,7 +63,7 @@ fn a_frame_may_begin_in_one_write_and_end_in_another_one() {
 fn a_handler_may_be_a_closure_and_runs_on_its_shards_thread() {
     let threads = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&threads);
-    let mut rig = Rig::acting(config(), move |event, control| {
+    let mut rig = ServerRig::acting(config(), move |event, control| {
         let name = thread::current().name().unwrap_or_default().to_owned();
         seen.lock().unwrap().push(name);
         if let Event::Data { id, data } = event {
@@ -102,9 +75,9 @@ fn a_handler_may_be_a_closure_and_runs_on_its_shards_thread() {
     let (mut peer, id) = rig.connect();
     peer.data(b"abc");
     rig.expect_data(id, b"abc");
-    assert_eq!(peer.receive(), (OTHER, b"cba".to_vec()));
+    peer.expect_data(b"cba");
     drop(peer);
-    assert_eq!(rig.expect_offline(id).reason, Reason::ClosedByPeer);
+    assert_eq!(rig.offline(id), Reason::ClosedByPeer);
     rig.finish();
     assert_eq!(*threads.lock().unwrap(), ["heartwire-0"; 3]);
 }

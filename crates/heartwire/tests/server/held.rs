@@ -8,10 +8,10 @@ use heartwire::Reason;
 use heartwire::kernel::KernelOptions;
 use heartwire::server::{CommandError, Event, Wires};
 
+use heartwire_testkit::{PATIENCE, Peer, ServerRig, head};
 use socket2::SockRef;
 
-use crate::peer::{PATIENCE, Peer, head};
-use crate::rig::{Rig, config};
+use crate::config;
 
 /// Of a frame of type `DATA`.
 fn all_but_a_byte(len: usize) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn all_but_a_byte(len: usize) -> Vec<u8> {
 fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
     const LEN: usize = 40_000;
     let config = config().wires(Wires::Any).outbound_max(64).pending_held_max(4 * LEN);
-    let mut rig = Rig::start(config);
+    let mut rig = ServerRig::start(config);
     let addr = rig.addr();
     let mut modest = Peer::connect(addr);
     let bytes = all_but_a_byte(100);
@@ -53,7 +53,7 @@ fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
 #[test]
 fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
     let config = config().outbound_max(100_000).held_max(200_000);
-    let mut rig = Rig::start(config);
+    let mut rig = ServerRig::start(config);
     let mut narrow = Vec::new();
     for _ in 0..3 {
         let peer = Peer::connect_narrow(rig.addr());
@@ -84,7 +84,7 @@ fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
 #[test]
 fn a_broadcast_to_those_who_read_holds_little() {
     const LEN: usize = 20_000;
-    let mut rig = Rig::start(config().outbound_max(2 * LEN).held_max(10 * LEN));
+    let mut rig = ServerRig::start(config().outbound_max(2 * LEN).held_max(10 * LEN));
     let mut peers: Vec<Peer> = (0..40).map(|_| rig.connect().0).collect();
     rig.handle().broadcast(&[3; LEN]).unwrap();
     peers.iter_mut().for_each(|peer| peer.expect_data(&[3; LEN]));
@@ -99,7 +99,7 @@ fn a_broadcast_to_those_who_read_holds_little() {
 fn what_was_held_and_is_no_longer_does_not_count() {
     const LEN: usize = 40_000;
     let config = config().outbound_max(64).held_max(2 * LEN);
-    let mut rig = Rig::start(config);
+    let mut rig = ServerRig::start(config);
     let (mut peer, id) = rig.connect();
     for _ in 0..5 {
         peer.send(&all_but_a_byte(LEN));
@@ -112,7 +112,7 @@ fn what_was_held_and_is_no_longer_does_not_count() {
         peer.send(&all_but_a_byte(LEN));
         rig.turn();
         drop(peer);
-        assert_eq!(rig.expect_offline(id).reason, Reason::Truncated);
+        assert_eq!(rig.offline(id), Reason::Truncated);
     }
     assert_eq!(rig.stats().held_most, 0);
     drop(peer);
@@ -124,7 +124,7 @@ fn what_was_held_and_is_no_longer_does_not_count() {
 #[test]
 fn what_was_held_for_one_that_has_ended_does_not_count() {
     let config = config().outbound_max(64).held_max(200_000);
-    let mut rig = Rig::start(config);
+    let mut rig = ServerRig::start(config);
     let (mut largest, largest_id) = rig.connect();
     largest.send(&all_but_a_byte(60_000));
     rig.turn();
@@ -134,7 +134,7 @@ fn what_was_held_for_one_that_has_ended_does_not_count() {
         peer.send(&all_but_a_byte(30_000));
         rig.turn();
         rig.handle().kick(id).unwrap();
-        assert_eq!(rig.expect_offline(id).reason, Reason::Kicked);
+        assert_eq!(rig.offline(id), Reason::Kicked);
         kicked.push(peer);
     }
     largest.send(&[0]);
@@ -148,7 +148,7 @@ fn what_was_held_for_one_that_has_ended_does_not_count() {
 #[test]
 fn sockets_have_the_buffers_that_were_asked_for() {
     let kernel = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
-    let mut rig = Rig::start(config().kernel(kernel).outbound_max(10_000));
+    let mut rig = ServerRig::start(config().kernel(kernel).outbound_max(10_000));
     let peer = Peer::connect(rig.addr());
     let id = rig.expect_online(&peer);
     peer.stream.set_nonblocking(true).unwrap();
@@ -161,6 +161,6 @@ fn sockets_have_the_buffers_that_were_asked_for() {
     // A system has 128 KiB or more for what arrives at this end, and the server's end 16 KiB and its queue.
     let arrived = SockRef::from(&peer.stream).recv_buffer_size().unwrap();
     assert!(sent < arrived + 50_000, "{sent} bytes were taken in, {arrived} of them here");
-    assert_eq!(rig.expect_offline(id).reason, Reason::SlowReader);
+    assert_eq!(rig.offline(id), Reason::SlowReader);
     rig.finish();
 }

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, Refusal};
+use heartwire_testkit::{End, Peer, ServerRig, ms};
 
-use crate::peer::{End, Peer, ms};
-use crate::rig::{Rig, config, listening};
+use crate::{config, listening};
 
 #[test]
 fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
-    let mut rig = Rig::echo(config().sessions_max(2));
+    let mut rig = ServerRig::echo(config().sessions_max(2));
     let (mut first, first_id) = rig.connect();
     let (second, second_id) = rig.connect();
     let mut refused_at = Instant::now();
@@ -27,7 +27,7 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
     rig.expect_echo(&mut first, first_id);
     // There is room again, and it is used at once; that it works again is said after a quiet second.
     drop(second);
-    assert_eq!(rig.expect_offline(second_id).reason, Reason::ClosedByPeer);
+    assert_eq!(rig.offline(second_id), Reason::ClosedByPeer);
     let third = Peer::connect(rig.addr());
     let mut next = rig.next();
     // Only on a machine that was too busy for a third one within that second.
@@ -54,7 +54,7 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
 #[test]
 fn the_most_sessions_are_those_of_all_shards_together() {
     for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = Rig::start(config().shards(3).acceptor(acceptor).sessions_max(5));
+        let mut rig = ServerRig::start(config().shards(3).acceptor(acceptor).sessions_max(5));
         let clients: Vec<_> = (0..5).map(|_| rig.connect()).collect();
         for round in 0..10 {
             assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);
@@ -77,14 +77,14 @@ fn the_most_sessions_are_those_of_all_shards_together() {
 fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
     const CROWD: usize = 600;
     let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
-    let mut rig = Rig::start(config.shards(1).sessions_max(0));
+    let mut rig = ServerRig::start(config.shards(1).sessions_max(0));
     let [quiet, crowded] = *rig.server().local_addrs() else { panic!("two addresses") };
     for (quiet, crowded) in [(quiet, crowded), (crowded, quiet)] {
         // Refused at 16 in 50 ms, which is two seconds for all of them.
         let crowd: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(crowded)).collect();
-        let before = rig.stats().refused;
+        let before = rig.handle().stats().refused;
         assert_eq!(Peer::connect(quiet).expect_end(), End::Closed);
-        let meanwhile = rig.stats().refused - before;
+        let meanwhile = rig.handle().stats().refused - before;
         assert!(meanwhile < 200, "{meanwhile} of the crowd came first");
         crowd.into_iter().for_each(|mut peer| assert_eq!(peer.expect_end(), End::Closed));
     }
@@ -114,7 +114,7 @@ fn a_server_that_gives_away_its_last_descriptor_has_refused_nobody() {
 
 #[cfg(target_os = "linux")]
 fn with_few_descriptors() {
-    let mut rig = Rig::echo(config());
+    let mut rig = ServerRig::echo(config());
     let (mut first, first_id) = rig.connect();
     let open = || std::fs::File::open("/dev/null");
     let mut held: Vec<_> = core::iter::from_fn(|| open().ok()).collect();

@@ -5,15 +5,15 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use heartwire::server::{Acceptor, Server, ServerError};
+use heartwire_testkit::{Peer, ServerRig};
 
-use crate::peer::Peer;
-use crate::rig::{Rig, config, listening};
+use crate::{config, listening};
 
 #[test]
 fn a_server_serves_ipv4_and_ipv6_at_once() {
     for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
         let config = listening("127.0.0.1:0").also_listen("[::1]:0".parse().unwrap());
-        let mut rig = Rig::echo(config.shards(2).acceptor(acceptor));
+        let mut rig = ServerRig::echo(config.shards(2).acceptor(acceptor));
         let addrs = rig.server().local_addrs().to_vec();
         assert!(matches!(addrs[..], [SocketAddr::V4(_), SocketAddr::V6(_)]), "{addrs:?}");
         for addr in addrs.iter().cycle().take(8) {
@@ -30,9 +30,9 @@ fn a_server_serves_ipv4_and_ipv6_at_once() {
 
 #[test]
 fn all_addresses_of_both_kinds_can_share_a_port() {
-    let rig = Rig::start(listening("0.0.0.0:0").shards(2));
+    let rig = ServerRig::start(listening("0.0.0.0:0").shards(2));
     let port = rig.addr().port();
-    let six = Rig::start(listening(&format!("[::]:{port}")).shards(2));
+    let six = ServerRig::start(listening(&format!("[::]:{port}")).shards(2));
     assert_eq!(six.addr().port(), port);
     six.finish();
     rig.finish();
@@ -53,7 +53,7 @@ fn expect_refused(config: heartwire::server::ServerConfig, addr: SocketAddr) {
 #[test]
 fn a_second_server_on_the_same_port_is_refused_and_told_why() {
     for shards in [1, 2] {
-        let mut first = Rig::echo(config().shards(shards).acceptor(Acceptor::PerShard));
+        let mut first = ServerRig::echo(config().shards(shards).acceptor(Acceptor::PerShard));
         let addr = first.addr();
         let again = listening(&addr.to_string());
         for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
@@ -107,7 +107,7 @@ fn an_address_that_this_machine_does_not_have_is_refused_with_the_remedy() {
 
 #[test]
 fn a_port_can_be_taken_again_right_after_a_shutdown() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let addr = rig.addr();
     // The server closes first, so its end is in TIME_WAIT.
     let (mut peer, _) = rig.connect();
@@ -115,7 +115,7 @@ fn a_port_can_be_taken_again_right_after_a_shutdown() {
     peer.expect_end();
     drop(peer);
     for shards in [2, 1] {
-        let mut again = Rig::start(listening(&addr.to_string()).shards(shards));
+        let mut again = ServerRig::start(listening(&addr.to_string()).shards(shards));
         assert_eq!(again.addr(), addr);
         let (peer, _) = again.connect();
         again.finish();

@@ -1,12 +1,8 @@
-//! The server over real loopback sockets. Its peers are plain `TcpStream`s that write and read the
-//! 8-byte heads by hand, so that no mistake of the crate's own encoder can hide in both ends.
-//!
-//! What takes time is checked exactly on the early side, and generously on the late one, because
-//! the machine may be busy with something else.
+//! The server over real loopback sockets. Its peers are plain sockets, whose frames the kit writes and reads
+//! by hand.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
@@ -24,7 +20,18 @@ mod held;
 mod limits;
 mod listen;
 mod liveness;
-mod peer;
-mod rig;
 mod sessions;
 mod shutdown;
+
+use heartwire::server::{ServerConfig, Wires};
+use heartwire_testkit::{limit, ms};
+
+/// One shard on the IPv4 loopback that judges nobody within a test's time.
+fn config() -> ServerConfig {
+    // Peers stay open to the end of a test, and this is what its own end waits for them.
+    listening("127.0.0.1:0").shards(1).policy(limit(60_000)).drain(ms(500))
+}
+
+fn listening(addr: &str) -> ServerConfig {
+    ServerConfig::new(addr.parse().unwrap()).wires(Wires::V0)
+}

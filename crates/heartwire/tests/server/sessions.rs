@@ -5,9 +5,9 @@ use std::thread;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, SessionId};
+use heartwire_testkit::{Peer, ServerRig, data};
 
-use crate::peer::{Peer, data};
-use crate::rig::{Rig, config};
+use crate::config;
 
 /// The shard in an id, as its text shows it.
 fn shard(id: SessionId) -> String {
@@ -16,7 +16,7 @@ fn shard(id: SessionId) -> String {
 
 fn each_client_is_online_once_and_offline_once(acceptor: Acceptor) {
     const CLIENTS: usize = 300;
-    let mut rig = Rig::start(config().shards(3).acceptor(acceptor));
+    let mut rig = ServerRig::start(config().shards(3).acceptor(acceptor));
     let addr = rig.addr();
     let clients: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(addr)).collect();
     let mut expected: HashSet<_> = clients.iter().map(Peer::addr).collect();
@@ -53,7 +53,7 @@ fn each_client_is_online_once_and_offline_once_where_one_shard_hands_over() {
 
 #[test]
 fn one_shard_hands_clients_to_all_shards_in_turn() {
-    let mut rig = Rig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().shards(3).acceptor(Acceptor::HandOver));
     let clients: Vec<_> = (0..6).map(|_| rig.connect()).collect();
     let shards: Vec<String> = clients.iter().map(|(_, id)| shard(*id)).collect();
     assert_eq!(shards, ["0", "1", "2", "0", "1", "2"]);
@@ -62,7 +62,7 @@ fn one_shard_hands_clients_to_all_shards_in_turn() {
 
 #[test]
 fn the_kernel_spreads_clients_over_shards_that_accept_for_themselves() {
-    let mut rig = Rig::start(config().shards(2).acceptor(Acceptor::PerShard));
+    let mut rig = ServerRig::start(config().shards(2).acceptor(Acceptor::PerShard));
     let clients: Vec<_> = (0..64).map(|_| rig.connect()).collect();
     let shards: HashSet<String> = clients.iter().map(|(_, id)| shard(*id)).collect();
     // It would take bad luck of 1 in 2^63 to find one of them.
@@ -72,7 +72,7 @@ fn the_kernel_spreads_clients_over_shards_that_accept_for_themselves() {
 
 #[test]
 fn a_slot_is_used_again_and_an_id_never() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let mut slots = HashSet::new();
     for use_of_slot in 0..1_000 {
         let (peer, id) = rig.connect();
@@ -80,7 +80,7 @@ fn a_slot_is_used_again_and_an_id_never() {
         assert_eq!(id.to_string(), format!("0-0-{use_of_slot}"));
         drop(peer);
         // The rig fails on an id that was seen before.
-        assert_eq!(rig.expect_offline(id).reason, Reason::ClosedByPeer);
+        assert_eq!(rig.offline(id), Reason::ClosedByPeer);
     }
     assert_eq!(slots.len(), 1);
     rig.finish();
@@ -90,7 +90,7 @@ fn a_slot_is_used_again_and_an_id_never() {
 fn the_events_of_a_session_come_in_order_however_many_there_are() {
     const CLIENTS: usize = 12;
     const FRAMES: u32 = 200;
-    let mut rig = Rig::start(config().shards(3));
+    let mut rig = ServerRig::start(config().shards(3));
     let addr = rig.addr();
     let clients = (0..CLIENTS).map(|_| {
         thread::spawn(move || {

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, Server, ServerError};
+use heartwire_testkit::{End, Gate, PATIENCE, Peer, ServerRig, data, limit, ms};
 
-use crate::peer::{End, PATIENCE, Peer, data, ms};
-use crate::rig::{Gate, Rig, config, limit};
+use crate::config;
 
 #[test]
 fn everybody_goes_offline_and_everything_ends() {
-    let mut rig = Rig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().shards(3).acceptor(Acceptor::HandOver));
     let mut clients: Vec<_> = (0..30).map(|_| rig.connect()).collect();
     let handle = rig.handle().clone();
     let addr = rig.addr();
@@ -23,28 +23,11 @@ fn everybody_goes_offline_and_everything_ends() {
 }
 
 #[test]
-fn what_is_queued_is_sent_first() {
-    let mut rig = Rig::start(config().outbound_max(16 << 20).drain(PATIENCE));
-    let mut peer = Peer::connect_narrow(rig.addr());
-    let id = rig.expect_online(&peer);
-    for number in 0..100_u8 {
-        rig.handle().send(id, &[number; 60_000]).unwrap();
-    }
-    rig.handle().shut_down();
-    for number in 0..100_u8 {
-        peer.expect_data(&[number; 60_000]);
-    }
-    assert_eq!(peer.expect_end(), End::Closed);
-    assert_eq!(rig.expect_offline(id).reason, Reason::Shutdown);
-    rig.finish();
-}
-
-#[test]
 fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     let gate = Gate::default();
     let held = gate.clone();
     let config = config().policy(limit(100)).drain(PATIENCE);
-    let mut rig = Rig::acting(config, move |event, _| {
+    let mut rig = ServerRig::acting(config, move |event, _| {
         if let Event::Verdict { .. } = event {
             held.pass();
         }
@@ -56,7 +39,7 @@ fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     // The shard is in the middle of a turn, past its commands.
     rig.handle().send(id, b"goodbye").unwrap();
     rig.handle().shut_down();
-    gate.open();
+    gate.let_one_pass();
     let mut peer = peer.stop();
     peer.expect_data(b"goodbye");
     peer.expect_end();
@@ -67,7 +50,7 @@ fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
 #[test]
 fn a_goodbye_is_sent_before_the_end_every_time() {
     for _ in 0..100 {
-        let mut rig = Rig::start(config());
+        let mut rig = ServerRig::start(config());
         let (mut peer, id) = rig.connect();
         rig.handle().send(id, b"goodbye").unwrap();
         rig.handle().shut_down();
@@ -79,7 +62,7 @@ fn a_goodbye_is_sent_before_the_end_every_time() {
 
 #[test]
 fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
-    let mut rig = Rig::start(config().outbound_max(16 << 20).drain(ms(1_400)));
+    let mut rig = ServerRig::start(config().outbound_max(16 << 20).drain(ms(1_400)));
     let (mut idle, idle_id) = rig.connect();
     let stuck = Peer::connect_narrow(rig.addr());
     let stuck_id = rig.expect_online(&stuck);
@@ -91,8 +74,8 @@ fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
     // The others do not wait for it.
     assert_eq!(idle.expect_end(), End::Closed);
     drop(idle);
-    assert_eq!(rig.expect_offline(idle_id).reason, Reason::Shutdown);
-    assert_eq!(rig.expect_offline(stuck_id).reason, Reason::Unacknowledged);
+    assert_eq!(rig.offline(idle_id), Reason::Shutdown);
+    assert_eq!(rig.offline(stuck_id), Reason::Unacknowledged);
     assert!(asked.elapsed() >= ms(1_400), "it was given {:?} only", asked.elapsed());
     let handle = rig.handle().clone();
     rig.finish();
@@ -102,7 +85,7 @@ fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
 /// The kernel has taken all of it, and the client has not.
 #[test]
 fn a_session_is_drained_when_its_client_has_everything_not_when_the_queue_is_empty() {
-    let mut rig = Rig::start(config().drain(ms(1_400)));
+    let mut rig = ServerRig::start(config().drain(ms(1_400)));
     let stuck = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&stuck);
     rig.handle().send(id, &[1; 60_000]).unwrap();
@@ -110,14 +93,14 @@ fn a_session_is_drained_when_its_client_has_everything_not_when_the_queue_is_emp
     assert!(rig.handle().list().iter().all(|info| info.queued == 0));
     let asked = Instant::now();
     rig.handle().shut_down();
-    assert_eq!(rig.expect_offline(id).reason, Reason::Unacknowledged);
+    assert_eq!(rig.offline(id), Reason::Unacknowledged);
     assert!(asked.elapsed() >= ms(1_400), "it was given {:?} only", asked.elapsed());
     rig.finish();
 }
 
 #[test]
 fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_drains() {
-    let mut rig = Rig::start(config().outbound_max(16 << 20).drain(PATIENCE));
+    let mut rig = ServerRig::start(config().outbound_max(16 << 20).drain(PATIENCE));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..50_u8 {
@@ -132,7 +115,7 @@ fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_dra
     peer.beat();
     assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
-    assert_eq!(rig.expect_offline(id).reason, Reason::Shutdown);
+    assert_eq!(rig.offline(id), Reason::Shutdown);
     rig.finish();
 }
 
@@ -140,10 +123,10 @@ fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_dra
 /// server has nothing to do meanwhile: it would turn its loop as fast as it can.)
 #[test]
 fn one_that_has_ended_and_does_not_close_holds_it_up_for_the_drain_and_no_longer() {
-    let mut rig = Rig::start(config().drain(ms(0)));
+    let mut rig = ServerRig::start(config().drain(ms(0)));
     let (_stays, id) = rig.connect();
     rig.handle().kick(id).unwrap();
-    assert_eq!(rig.expect_offline(id).reason, Reason::Kicked);
+    assert_eq!(rig.offline(id), Reason::Kicked);
     let handle = rig.handle().clone();
     let before = handle.stats().turns;
     rig.finish();
@@ -154,7 +137,7 @@ fn one_that_has_ended_and_does_not_close_holds_it_up_for_the_drain_and_no_longer
 #[test]
 fn clients_that_cannot_be_told_when_to_come_back_are_closed_one_by_one() {
     const CLIENTS: u32 = 5;
-    let mut rig = Rig::start(config().drain(ms(3_000)));
+    let mut rig = ServerRig::start(config().drain(ms(3_000)));
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| rig.connect()).collect();
     let asked = Instant::now();
     rig.handle().shut_down();
@@ -163,7 +146,7 @@ fn clients_that_cannot_be_told_when_to_come_back_are_closed_one_by_one() {
         let earliest = ms(2_000) * n / CLIENTS;
         assert!(asked.elapsed() >= earliest, "number {n} after {:?}", asked.elapsed());
         peer.half_close();
-        assert_eq!(rig.expect_offline(*id).reason, Reason::Shutdown);
+        assert_eq!(rig.offline(*id), Reason::Shutdown);
     }
     rig.finish();
 }

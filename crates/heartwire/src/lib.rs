@@ -180,8 +180,28 @@ pub mod wrap;
 
 /// For the simulator of `heartwire-lab`, which runs the drivers in a world of its own. NOT part of the stable
 /// interface: anything in here may change or go with any release.
+///
+/// A server is put together by [`assemble`](internal::assemble), from the same [`ServerConfig`](server::ServerConfig)
+/// as any other, and a [`Place`](internal::Place) for each of its shards: a [`ServerWorld`](internal::ServerWorld),
+/// listening sockets, and a waker. What comes of it is a real [`Handle`](server::Handle) and the
+/// [`Shard`](internal::Shard)s, with a real [`Handler`](server::Handler) each. Then, for each shard:
+///
+/// - Call [`turn`](internal::Shard::turn), first with nothing ready, and again when its
+///   [`Wake`](internal::Wake) says: at once, at the deadline, or as soon as anything is ready. Drop it when that is
+///   [`Over`](internal::Wake::Over). A turn reads no clock but its world's, waits for nothing, and calls no system.
+/// - What is ready goes by edges, as with epoll: the world notes what [`register`](internal::ServerWorld::register) and
+///   [`register_for_writing`](internal::ServerWorld::register_for_writing) say, and the turn is told once of what is new
+///   since. Registering for writing tells once more what is so already. A listening socket is ready when a client comes.
+/// - When its waker is used, by a command of the handle, a [`Resumer`](server::Resumer) or another shard, the next turn
+///   gets [`Ready::Woken`](internal::Ready::Woken), at once.
+/// - A turn may be later than asked for: that is a stall.
+///
+/// [`Handle::list`](server::Handle::list) waits for the shards, so that only another thread may call it: see
+/// [`Shard::sessions`](internal::Shard::sessions) instead. The configuration should name
+/// [`pending_max`](server::ServerConfig::pending_max), which depends on this process's limits otherwise.
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::server::internal::*;
     pub use crate::sys::Way;
     pub use crate::world::{Break, Listen, ServerWorld, Socket, World};
 

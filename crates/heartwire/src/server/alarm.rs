@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
+use crate::clock;
+
 /// On Linux: a timer of the kernel that the poller watches, on the clock that deadlines are told on.
 ///
 /// A timeout of the poller would do, and does elsewhere. But the kernel would have to set it up and
@@ -32,11 +34,8 @@ impl Alarm {
     }
 
     /// Has the poller wake at `deadline`. Returns the timeout that it needs besides.
-    pub(super) fn set(&mut self, deadline: Option<Instant>, now: Instant) -> Option<Duration> {
+    pub(super) fn set(&mut self, deadline: Option<Instant>) -> Option<Duration> {
         let deadline = deadline?;
-        if deadline <= now {
-            return Some(Duration::ZERO);
-        }
         if self.set_for == Some(deadline) {
             return None;
         }
@@ -47,7 +46,7 @@ impl Alarm {
             }
             Err(error) => {
                 tracing::warn!(%error, "a timer could not be set; waiting with a timeout instead");
-                Some(deadline.saturating_since(now))
+                Some(deadline.saturating_since(clock::now()))
             }
         }
     }
@@ -77,7 +76,7 @@ impl Alarm {
     }
 
     /// Returns the timeout with which the poller wakes at `deadline`.
-    pub(super) fn set(&mut self, deadline: Option<Instant>, now: Instant) -> Option<Duration> {
-        deadline.map(|deadline| deadline.saturating_since(now))
+    pub(super) fn set(&mut self, deadline: Option<Instant>) -> Option<Duration> {
+        deadline.map(|deadline| deadline.saturating_since(clock::now()))
     }
 }

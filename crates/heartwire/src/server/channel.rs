@@ -162,7 +162,7 @@ impl<T> Queue<T> {
         if self.events.len() < most || self.is_closed {
             return true;
         }
-        if !self.parked.iter().any(|parked| Arc::ptr_eq(&parked.0, &resumer.0)) {
+        if !self.parked.iter().any(|parked| parked.is_same(resumer)) {
             self.parked.push(resumer.clone());
         }
         false

@@ -337,9 +337,14 @@ impl ServerConfig {
         Held { all: share(self.held_max), pending: share(self.pending_held_max) }
     }
 
-    /// Whether beats may lie in the kernel unread.
+    /// Whether beats are to lie in the kernel unread, where the system can do that.
+    pub(super) fn wants_to_coalesce(&self) -> bool {
+        self.coalesce != Some(0) && self.policy.limit().is_some() && !self.policy.echo()
+    }
+
+    /// Whether they do.
     pub(super) fn coalesces(&self) -> bool {
-        if self.coalesce == Some(0) || self.policy.limit().is_none() || self.policy.echo() {
+        if !self.wants_to_coalesce() {
             return false;
         }
         let tried = sys::try_coalescing();

@@ -1,13 +1,10 @@
 //! The owner's side of a shard, on the shard's own thread.
 
 use core::fmt;
-use std::sync::Arc;
-
-use mio::Waker;
+use core::task::Waker;
 
 use super::event::Event;
 use super::id::SessionId;
-use super::state::ShardState;
 use super::{CommandError, Handle};
 
 /// Receives the events of one shard, on its thread and in order.
@@ -48,21 +45,32 @@ impl<F: FnMut(Event<&[u8]>, &mut Control<'_>) + Send> Handler for F {
 
 /// Wakes a shard whose [`Handler::has_room`] or [`Handler::has_room_for_newcomers`] was false.
 #[derive(Clone, Debug)]
-pub struct Resumer(pub(super) Arc<Waker>);
+pub struct Resumer(pub(super) Waker);
 
 impl Resumer {
     /// Has the shard ask both again, soon. Any thread may call it.
     pub fn resume(&self) {
-        if let Err(error) = self.0.wake() {
-            tracing::warn!(%error, "a shard could not be woken");
-        }
+        self.0.wake_by_ref();
     }
+
+    /// Whether both are for one shard.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.0.data() == other.0.data()
+    }
+}
+
+/// What a handler's commands come to: a shard, in whatever world it runs. (So that [`Control`] need not name it.)
+pub(super) trait Commands: Send + Sync {
+    fn handle(&self) -> &Handle;
+    fn is_mine(&self, id: SessionId) -> bool;
+    fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError>;
+    fn kick(&mut self, id: SessionId) -> Result<(), CommandError>;
 }
 
 /// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
 /// at once, others by their shard.
 pub struct Control<'a> {
-    pub(super) state: &'a mut ShardState,
+    pub(super) state: &'a mut dyn Commands,
 }
 
 impl fmt::Debug for Control<'_> {

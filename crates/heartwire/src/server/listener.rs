@@ -9,11 +9,11 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use heartwire_core::Instant;
-use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::event::Refusal;
 use crate::kernel::{KernelOptions, KernelReport};
+use crate::world::Listen;
 
 /// Connections that the kernel completes before they are accepted. The system may cap it
 /// (`net.core.somaxconn`, 4096 on Linux).
@@ -108,7 +108,7 @@ impl Admission {
 
     /// Whether a client that was just accepted can stay. If its descriptor is the one that was held
     /// back, or should be, it is closed.
-    fn can_stay(&self, stream: TcpStream) -> Option<TcpStream> {
+    fn can_stay<S>(&self, stream: S) -> Option<S> {
         if !self.is_short.load(SeqCst) {
             return Some(stream);
         }
@@ -155,8 +155,8 @@ impl Admission {
 
 /// What one try to accept came to.
 #[derive(Debug)]
-pub(super) enum Accepted {
-    Client(TcpStream, SocketAddr),
+pub(super) enum Accepted<S> {
+    Client(S, SocketAddr),
     /// A client was refused; `first` if none was before it.
     Refused {
         cause: Refusal,
@@ -169,22 +169,18 @@ pub(super) enum Accepted {
 /// Accepts clients for one shard, and turns them away politely when there is no room: a client that
 /// is closed at once can try elsewhere; one left in the backlog believes that it is connected.
 #[derive(Debug)]
-pub(super) struct Listener {
-    sockets: Vec<TcpListener>,
+pub(super) struct Listener<L> {
+    sockets: Vec<L>,
     /// Sockets that may have clients waiting, as indexes; the last one is next.
     ready: Vec<usize>,
     refused_this_turn: u32,
     resting_until: Option<Instant>,
 }
 
-impl Listener {
-    pub(super) fn new(sockets: Vec<TcpListener>) -> Self {
+impl<L: Listen> Listener<L> {
+    pub(super) fn new(sockets: Vec<L>) -> Self {
         let ready = (0..sockets.len()).collect();
         Self { sockets, ready, refused_this_turn: 0, resting_until: None }
-    }
-
-    pub(super) fn sockets_mut(&mut self) -> &mut [TcpListener] {
-        &mut self.sockets
     }
 
     /// The poller says that clients are waiting.
@@ -210,7 +206,7 @@ impl Listener {
         admission: &Admission,
         now: Instant,
         make_room: impl FnOnce() -> bool,
-    ) -> Accepted {
+    ) -> Accepted<L::Socket> {
         let mut make_room = Some(make_room);
         let mut make_room = || make_room.take().is_some_and(|make_room| make_room());
         if self.resting_until.is_some_and(|until| now < until) {
@@ -262,7 +258,12 @@ impl Listener {
         Accepted::Nobody
     }
 
-    fn refuse(&mut self, cause: Refusal, admission: &Admission, now: Instant) -> Accepted {
+    fn refuse(
+        &mut self,
+        cause: Refusal,
+        admission: &Admission,
+        now: Instant,
+    ) -> Accepted<L::Socket> {
         self.refused_this_turn += 1;
         if self.refused_this_turn >= REFUSED_PER_TURN {
             self.rest(now);

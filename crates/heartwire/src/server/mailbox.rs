@@ -1,17 +1,13 @@
 //! How other threads reach a shard: a bounded queue and one waker.
 
-use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
-
-use mio::Waker;
-use mio::net::TcpStream;
 
 use super::CommandError;
 use super::event::SessionInfo;
 use super::gate::Principal;
-use super::gate::addresses::Entered;
 use super::id::SessionId;
 
 /// Commands that can wait for one shard. A shard takes as many once per turn, so the queue is full
@@ -57,39 +53,28 @@ pub(super) enum Command {
     List {
         reply: Sender<Vec<SessionInfo>>,
     },
-    /// A client that another shard accepted. Its place among the sessions is taken already.
-    Adopt {
-        stream: TcpStream,
-        peer: SocketAddr,
-        entered: Entered,
-    },
 }
 
 /// The sending end, shared by all threads.
 #[derive(Debug)]
 pub(super) struct Mailbox {
     commands: SyncSender<Command>,
-    waker: Arc<Waker>,
+    waker: Waker,
     /// Not a command, because it must get through when the queue is full.
     shutdown: AtomicBool,
 }
 
 impl Mailbox {
-    pub(super) fn new(waker: Arc<Waker>) -> (Self, Receiver<Command>) {
+    pub(super) fn new(waker: Waker) -> (Self, Receiver<Command>) {
         let (commands, receiver) = sync_channel(COMMANDS_MAX);
         (Self { commands, waker, shutdown: AtomicBool::new(false) }, receiver)
     }
 
     pub(super) fn post(&self, command: Command) -> Result<(), CommandError> {
-        self.try_post(command).map_err(|error| match error {
+        self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Disconnected(_) => CommandError::Gone,
-        })
-    }
-
-    /// As [`post`](Self::post), for a command with something in it that has to be given back.
-    pub(super) fn try_post(&self, command: Command) -> Result<(), TrySendError<Command>> {
-        self.commands.try_send(command)?;
+        })?;
         self.wake();
         Ok(())
     }
@@ -103,13 +88,11 @@ impl Mailbox {
         self.shutdown.load(Ordering::Acquire)
     }
 
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+    pub(super) fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
-    fn wake(&self) {
-        if let Err(error) = self.waker.wake() {
-            tracing::warn!(%error, "a shard could not be woken; it will see the command later");
-        }
+    pub(super) fn wake(&self) {
+        self.waker.wake_by_ref();
     }
 }

@@ -26,6 +26,7 @@
 //! ```
 
 mod alarm;
+mod assembly;
 mod channel;
 mod config;
 mod descriptors;
@@ -36,6 +37,7 @@ mod id;
 mod listener;
 mod mailbox;
 mod outbound;
+mod reactor;
 mod session;
 mod sessions;
 mod shard;
@@ -49,6 +51,12 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
+/// What the simulator needs to run shards.
+pub(crate) mod internal {
+    pub use super::assembly::{Place, assemble};
+    pub use super::shard::{Ready, SessionView, Shard, Told, Wake};
+}
+
 pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
 pub use config::{Acceptor, ServerConfig, Wires};
 pub use event::{Agreed, Event, Refusal, SessionInfo};
@@ -60,18 +68,18 @@ pub use handler::{Control, Handler, Resumer};
 pub use id::SessionId;
 pub use stats::Stats;
 
+use assembly::{Place, assemble};
 use gate::addresses::AddressLimits;
 use gate::denials::Denials;
 use gate::names::Names;
 use heartwire_core::frame;
-use listener::{Admission, Listener};
+use listener::Admission;
 use mailbox::{Command, Mailbox};
-use mio::{Poll, Waker};
-use shard::{Parts, Shard};
+use reactor::Reactor;
 use stats::{Counters, TurnCounters};
 
 use crate::clock;
-use crate::kernel::KernelReport;
+use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::SharedServerTls;
 
 /// A running server. Dropping it shuts the server down without waiting; [`join`](Self::join) waits.
@@ -95,64 +103,23 @@ impl Server {
     /// [`ServerError`]; nothing runs or listens then, or is just about to stop.
     pub fn start<H: Handler + 'static>(
         config: ServerConfig,
-        mut handler: impl FnMut(usize) -> H,
+        handler: impl FnMut(usize) -> H,
     ) -> Result<Self, ServerError> {
-        let bound = Bound::bind(&config)?;
+        let mut bound = Bound::bind(&config)?;
         descriptors::make_room(config.sessions_max);
+        let mut reactors = Vec::new();
+        let mut places = Vec::new();
+        bound.listeners.resize_with(config.shards, Vec::new);
+        for mut listeners in bound.listeners {
+            let (reactor, world, waker) = Reactor::new().map_err(ServerError::System)?;
+            reactor.listen(&mut listeners).map_err(ServerError::System)?;
+            reactors.push(reactor);
+            places.push(Place { world, listeners, waker });
+        }
         let coalesces = config.coalesces();
+        // Fewer than one epoch a microsecond are given, so those of the next run are higher.
+        let (handle, shards) = assemble(&config, places, coalesces, clock::wall_micros(), handler);
         let receive_mark = config.receive_mark(coalesces);
-        let mut polls = Vec::new();
-        let mut mailboxes = Vec::new();
-        let mut receivers = Vec::new();
-        for _ in 0..config.shards {
-            let poll = Poll::new().map_err(ServerError::System)?;
-            let waker = Waker::new(poll.registry(), shard::WAKER).map_err(ServerError::System)?;
-            let (mailbox, receiver) = Mailbox::new(Arc::new(waker));
-            polls.push(poll);
-            mailboxes.push(mailbox);
-            receivers.push(receiver);
-        }
-        let handle = Handle(Arc::new(Shared {
-            mailboxes,
-            admission: Admission::new(config.sessions_max),
-            counters: Counters::default(),
-            turns: (0..config.shards).map(|_| TurnCounters::default()).collect(),
-            kernel: config.kernel,
-            outbound_max: config.outbound_max,
-            tokens: config.tokens.clone(),
-            tls: config.tls.clone(),
-            addresses: AddressLimits::new(config.addresses),
-            // Fewer than one a microsecond are given, so those of the next run are higher.
-            names: Names::new(clock::wall_micros()),
-            denials: Denials::new(),
-        }));
-        let mut shards = Vec::new();
-        let listeners =
-            bound.listeners.into_iter().map(Some).chain(core::iter::repeat_with(|| None));
-        for (((poll, commands), listener), index) in
-            polls.into_iter().zip(receivers).zip(listeners).zip(0..=u8::MAX)
-        {
-            let parts = Parts {
-                index,
-                handle: handle.clone(),
-                poll,
-                listener: listener.map(Listener::new),
-                hand_over: config.acceptor == Acceptor::HandOver,
-                commands,
-                settings: config.settings(),
-                receive_mark,
-                terms: config.terms(coalesces),
-                wake_mark: config.wake_mark(coalesces),
-                tls_within: config.tls_times(),
-                held: config.held_per_shard(),
-                pending_max: config.pending_max_per_shard(),
-                online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
-                stale_after: config.stale_after,
-                drain: config.drain,
-            };
-            let shard = Shard::new(parts, handler(usize::from(index)));
-            shards.push(shard.map_err(ServerError::System)?);
-        }
         let mut server = Self {
             handle,
             threads: Vec::new(),
@@ -162,9 +129,9 @@ impl Server {
             wake_bytes_v0: receive_mark,
             wake_bytes_v1: config.wake_bytes(coalesces),
         };
-        for (index, shard) in shards.into_iter().enumerate() {
+        for ((reactor, shard), index) in reactors.into_iter().zip(shards).zip(0_usize..) {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));
-            let thread = thread.spawn(move || shard.run()).map_err(ServerError::System)?;
+            let thread = thread.spawn(move || reactor.run(shard)).map_err(ServerError::System)?;
             server.threads.push(thread);
         }
         Ok(server)
@@ -253,7 +220,7 @@ struct Shared {
     admission: Admission,
     counters: Counters,
     turns: Vec<TurnCounters>,
-    kernel: crate::kernel::KernelOptions,
+    kernel: KernelOptions,
     outbound_max: usize,
     tokens: Option<SharedTokens>,
     tls: Option<SharedServerTls>,
@@ -354,10 +321,6 @@ impl Handle {
         self.0.mailboxes.get(shard)
     }
 
-    fn shards(&self) -> usize {
-        self.0.mailboxes.len()
-    }
-
     fn tokens(&self) -> Option<&SharedTokens> {
         self.0.tokens.as_ref()
     }
@@ -393,12 +356,9 @@ impl Handle {
         &self.0.counters
     }
 
-    /// Sets a new session's kernel options, where it has not inherited them from its listener.
-    fn prepare(&self, stream: &mio::net::TcpStream) -> io::Result<()> {
-        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-            self.0.kernel.apply(&socket2::SockRef::from(stream))?;
-        }
-        Ok(())
+    /// What the sockets of sessions are to be like.
+    fn kernel(&self) -> &KernelOptions {
+        &self.0.kernel
     }
 }
 

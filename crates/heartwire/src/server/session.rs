@@ -2,24 +2,21 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::io;
 
 use heartwire_core::v1::{Contract, Health};
 use heartwire_core::{Connection, Instant, Spoken, Violation, arrival};
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
 
 use super::gate::addresses::Entered;
 use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::tls::{Received, TlsError, TlsFault, TlsSession};
-use crate::{clock, sys};
+use crate::world::{ServerWorld, Socket, World};
 
 /// Small, because a server holds very many: what only few need is allocated when first needed.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) stream: TcpStream,
+pub(super) struct Session<S> {
+    pub(super) stream: S,
     pub(super) connection: Connection,
     pub(super) peer: SocketAddr,
     pub(super) online_at: Instant,
@@ -113,9 +110,9 @@ pub(super) enum Parted {
 /// is discarded: a reset would reach it among the last words. A round trip on any path, with one lost packet.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-impl Session {
+impl<S: Socket> Session<S> {
     pub(super) const fn new(
-        stream: TcpStream,
+        stream: S,
         peer: SocketAddr,
         connection: Connection,
         now: Instant,
@@ -140,7 +137,11 @@ impl Session {
     }
 
     /// One read from the socket. What the client said is at the front of `buffer` then.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        world: &impl World,
+    ) -> Result<Received, TlsError> {
         if let Some(extra) = &mut self.extra {
             if let Some(tls) = &mut extra.tls {
                 let before = (tls.is_handshaking(), tls.progress());
@@ -148,7 +149,8 @@ impl Session {
                 if !tls.is_handshaking() {
                     let is_same = before == (false, tls.progress());
                     let since = extra.tls_since.filter(|_| is_same);
-                    extra.tls_since = tls.has_partial().then(|| since.unwrap_or_else(clock::now));
+                    extra.tls_since =
+                        tls.has_partial().then(|| since.unwrap_or_else(|| world.now()));
                 }
                 return received;
             }
@@ -239,13 +241,13 @@ impl Session {
     /// has come, in `reads` reads at most.
     pub(super) fn part(
         &mut self,
-        registry: &Registry,
-        token: Token,
+        world: &mut impl ServerWorld<Socket = S>,
+        slot: u32,
         buffer: &mut [u8],
         reads: usize,
     ) -> Parted {
-        match self.try_part(registry, token, buffer, reads) {
-            Ok(unread) if !self.has_parted() => Parted::NotYet { unread },
+        match self.try_part(world, slot, buffer, reads) {
+            Ok(unread) if !self.has_parted(world) => Parted::NotYet { unread },
             Ok(_) | Err(_) => Parted::Done,
         }
     }
@@ -253,13 +255,13 @@ impl Session {
     /// Returns whether more has come than could be discarded. An error is the end of the connection.
     fn try_part(
         &mut self,
-        registry: &Registry,
-        token: Token,
+        world: &mut impl ServerWorld<Socket = S>,
+        slot: u32,
         buffer: &mut [u8],
         reads: usize,
     ) -> io::Result<bool> {
-        let now = clock::now();
-        self.flush(registry, token, now)?;
+        let now = world.now();
+        self.flush(world, slot, now)?;
         let waiting = self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting().len());
         if waiting == 0 {
             self.close_tls();
@@ -268,7 +270,7 @@ impl Session {
             let parting = self.parting_mut();
             if let Some(parting) = parting.filter(|parting| parting.said_all_at.is_none()) {
                 parting.said_all_at = Some(now);
-                self.stream.shutdown(Shutdown::Write)?;
+                self.stream.shut_down_writing()?;
             }
         }
         for _ in 0..reads {
@@ -292,10 +294,10 @@ impl Session {
 
     /// Whether nothing is left to wait for: the client has everything, and has closed its side, or had
     /// [`LINGER`] to do it.
-    fn has_parted(&self) -> bool {
+    fn has_parted(&self, world: &impl World) -> bool {
         let Some(parting) = self.parting() else { return true };
         let Some(said_all_at) = parting.said_all_at else { return false };
-        let has_lingered = || clock::now().saturating_since(said_all_at) >= LINGER;
+        let has_lingered = || world.now().saturating_since(said_all_at) >= LINGER;
         self.is_acknowledged() && (parting.client_closed || has_lingered())
     }
 
@@ -303,7 +305,7 @@ impl Session {
     /// comes need not have reached it: a client that closes first often does not look.
     pub(super) fn is_acknowledged(&self) -> bool {
         let Some(parting) = self.parting() else { return false };
-        let has_all = match sys::unacknowledged(&self.stream) {
+        let has_all = match self.stream.unacknowledged() {
             Some(bytes) => bytes <= parting.end_len,
             None => parting.client_closed,
         };
@@ -331,10 +333,10 @@ impl Session {
     }
 
     /// Bytes were read: the kernel is asked when the last of them came. `has_woken`: they woke the shard.
-    pub(super) fn hear_from_kernel(&mut self, has_woken: bool, jiffy: Duration) {
-        let since = sys::since_last_receive(&self.stream);
+    pub(super) fn hear_from_kernel(&mut self, has_woken: bool, world: &impl World) {
+        let since = self.stream.since_last_receive();
         // After the read and the question, so that a byte does not seem older than it is.
-        let now = clock::now();
+        let (now, jiffy) = (world.now(), world.jiffy());
         let (earliest, latest) = match since {
             Ok(since) if has_woken => arrival::of_news(now, since, jiffy),
             Ok(since) => arrival::of_found(now, since, jiffy),
@@ -386,7 +388,7 @@ impl Session {
         if mark > 1 && frame_has_begun != self.wakes_for_all {
             self.wakes_for_all = frame_has_begun;
             // An error means that the connection has failed, which the next read will tell.
-            let _ = sys::set_receive_mark(&self.stream, if frame_has_begun { 1 } else { mark });
+            let _ = self.stream.set_receive_mark(if frame_has_begun { 1 } else { mark });
         }
     }
 
@@ -395,7 +397,7 @@ impl Session {
         if self.tls().is_some_and(TlsSession::has_ended) {
             return true;
         }
-        match self.stream.peek(&mut [0]) {
+        match self.stream.peek() {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
@@ -519,8 +521,8 @@ impl Session {
     /// Writes what is queued, as far as the socket takes it.
     pub(super) fn flush(
         &mut self,
-        registry: &Registry,
-        token: Token,
+        world: &mut impl ServerWorld<Socket = S>,
+        slot: u32,
         now: Instant,
     ) -> io::Result<()> {
         let Some(buffers) = &mut self.extra else { return Ok(()) };
@@ -553,7 +555,7 @@ impl Session {
         if is_full || self.wants_write() {
             let Some(buffers) = &mut self.extra else { return Ok(()) };
             buffers.outbound.forget_written();
-            return self.block(registry, token);
+            return self.block(world, slot);
         }
         let Some(buffers) = &mut self.extra else { return Ok(()) };
         self.blocked = false;
@@ -564,9 +566,9 @@ impl Session {
 
     /// Asks to be told when the socket takes bytes again. The poller reports edges, so the interest
     /// can stay once it is there; asking again makes sure that no edge was missed in between.
-    fn block(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+    fn block(&mut self, world: &mut impl ServerWorld<Socket = S>, slot: u32) -> io::Result<()> {
         self.blocked = true;
-        registry.reregister(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+        world.register_for_writing(&mut self.stream, slot)
     }
 
     pub(super) fn silence(&self, now: Instant) -> Duration {

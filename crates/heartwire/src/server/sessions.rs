@@ -5,35 +5,35 @@ use super::session::Session;
 
 /// A slab whose slots count their uses, so that an id names one session for ever.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(super) struct Sessions<S> {
     shard: u8,
-    slots: Vec<Slot>,
+    slots: Vec<Slot<S>>,
     /// The first slot that can be used again.
     free: Option<u32>,
     count: usize,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<S> {
     /// Which use of this slot it is; the current one if occupied, else the next.
     generation: u32,
-    state: State,
+    state: State<S>,
 }
 
 #[derive(Debug)]
-enum State {
-    Occupied(Session),
+enum State<S> {
+    Occupied(Session<S>),
     /// With the next free slot.
     Vacant(Option<u32>),
 }
 
-impl Sessions {
+impl<S> Sessions<S> {
     pub(super) const fn new(shard: u8) -> Self {
         Self { shard, slots: Vec::new(), free: None, count: 0 }
     }
 
     /// Puts a session in and returns its slot; drops it if there are too many.
-    pub(super) fn insert(&mut self, session: Session) -> Option<u32> {
+    pub(super) fn insert(&mut self, session: Session<S>) -> Option<u32> {
         if let Some(index) = self.free {
             if let Some(slot) = self.slots.get_mut(as_index(index)) {
                 if let State::Vacant(next) = slot.state {
@@ -50,7 +50,7 @@ impl Sessions {
         Some(index)
     }
 
-    pub(super) fn remove(&mut self, index: u32) -> Option<Session> {
+    pub(super) fn remove(&mut self, index: u32) -> Option<Session<S>> {
         let slot = self.slots.get_mut(as_index(index))?;
         if matches!(slot.state, State::Vacant(_)) {
             return None;
@@ -67,7 +67,7 @@ impl Sessions {
         }
     }
 
-    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session> {
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session<S>> {
         match &mut self.slots.get_mut(as_index(index))?.state {
             State::Occupied(session) => Some(session),
             State::Vacant(_) => None,
@@ -89,7 +89,7 @@ impl Sessions {
     }
 
     /// Takes all sessions out. Their slots are not used again.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Session> + use<> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Session<S>> + use<S> {
         self.free = None;
         self.count = 0;
         core::mem::take(&mut self.slots).into_iter().filter_map(|slot| match slot.state {
@@ -103,7 +103,7 @@ impl Sessions {
     }
 
     /// All occupied slots. For commands about everybody; nothing periodic may call it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session<S>)> {
         self.slots.iter().zip(0..).filter_map(|(slot, index)| match &slot.state {
             State::Occupied(session) => {
                 Some((SessionId::new(self.shard, index, slot.generation), session))

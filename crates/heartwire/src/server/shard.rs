@@ -1,12 +1,14 @@
-//! One server thread: a poller, its sessions, and a wheel with one deadline for each.
+//! The sessions of one server thread, and a wheel with one deadline for each.
 //!
-//! A turn of the loop goes: wait, read what came, carry out commands, accept, judge whose deadline
-//! has passed, write what was queued, and take leave of the sessions that ended. Nothing looks at
+//! A turn goes: read what came, carry out commands, accept, judge whose deadline has passed, write what was
+//! queued, and take leave of the sessions that ended. It waits for nothing: what waits between two turns is
+//! the [reactor](super::reactor), or the simulator, which has the shard run in a world of its own. Nothing looks at
 //! all sessions, and traffic moves no timer: a deadline that has moved is noticed when it fires.
 //! Where the kernel can hold beats back, most of them do not even wake the shard: when a deadline
 //! comes, the socket is emptied and the kernel is asked when the last byte came.
 
 mod clients;
+mod config;
 mod deadlines;
 mod farewell;
 mod handshake;
@@ -16,34 +18,30 @@ mod traffic;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::collections::VecDeque;
-use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use heartwire_core::v1::Terms;
 use heartwire_core::wheel::Wheel;
-use heartwire_core::{Instant, Settings, Stall, StallWatch};
-use mio::{Events, Interest, Poll, Token};
+use heartwire_core::{Connection, Instant, Stall, StallWatch};
 
+pub(super) use self::clients::{Adoptee, HandOver};
+pub(super) use self::config::ShardConfig;
 use self::progress::Progress;
 use super::Handle;
-use super::alarm::Alarm;
 use super::event::Event;
 use super::handler::{Control, Handler, Resumer};
 use super::id::SessionId;
 use super::listener::Listener;
 use super::mailbox::Command;
-use super::session::TlsWithin;
 use super::sessions::Sessions;
 use super::state::{Held, ShardState};
-use crate::clock;
 use crate::tls::READ_LEN_MIN;
+use crate::world::ServerWorld;
 
 /// How finely deadlines are told apart. A verdict is late by this at most for rounding, which leaves
 /// most of [`TICK`](crate::TICK) for getting round to it.
 const WHEEL_TICK: Duration = Duration::from_millis(4);
 
-/// Poller events taken at one go.
-const EVENTS_PER_TURN: usize = 1024;
 /// The buffer that all sessions of a shard are read through.
 const READ_LEN: usize = 64 * 1024;
 
@@ -54,61 +52,90 @@ const _: () = assert!(READ_LEN >= READ_LEN_MIN);
 /// with one for RSA: however many clients come at once, beats are read in between.
 const HANDSHAKES_PER_TURN: usize = 32;
 
-pub(super) const WAKER: Token = Token(usize::MAX);
-const ALARM: Token = Token(usize::MAX - 1);
-/// Listening sockets have the tokens from here on, sessions those from 0 on, by slot.
-pub(super) const FIRST_LISTENER: usize = usize::MAX / 2;
+/// What a poller has to tell a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
+pub enum Ready {
+    /// The shard was woken by its waker: there are commands, it is to shut down, or to go on reading.
+    Woken,
+    /// Clients wait at a listening socket, by its place in the list.
+    Listener(usize),
+    /// Something is to be done at the socket of a session.
+    Session {
+        /// Which one.
+        slot: u32,
+        /// There is something to read.
+        readable: bool,
+        /// The end or an error is there, behind what there is to read.
+        closed: bool,
+        /// It takes bytes again.
+        writable: bool,
+    },
+}
+
+/// How much of what had come by then the poller told of, when it was asked before a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
+pub enum Told {
+    /// All of it.
+    All,
+    /// Its list was full, and may leave something out.
+    Some,
+    /// It was interrupted and has not looked.
+    Nothing,
+}
+
+/// When a shard wants its next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the simulator has to do as they say")]
+pub enum Wake {
+    /// At once: there is more to do.
+    Now,
+    /// As soon as something is ready, or it is woken; and by this time at the latest.
+    By(Option<Instant>),
+    /// Never: the server has shut down, and all sessions have ended.
+    Over,
+}
 
 /// A shard and its handler.
 #[derive(Debug)]
-pub(super) struct Shard<H> {
-    state: ShardState,
+pub struct Shard<W: ServerWorld, H> {
+    state: ShardState<W>,
     handler: H,
     resumer: Resumer,
-    poll: Poll,
-    alarm: Alarm,
     /// `None` once the server is shutting down, and on shards that are handed their clients.
-    listener: Option<Listener>,
-    /// The next shard to be handed a client; `None` where each shard accepts for itself.
-    hand_over_to: Option<usize>,
+    listener: Option<Listener<W::Listener>>,
+    /// `None` where each shard accepts for itself.
+    hand_over: Option<HandOver<W::Socket>>,
     commands: Receiver<Command>,
+    /// Clients that another shard has accepted.
+    adoptees: Option<Receiver<Adoptee<W::Socket>>>,
     watch: StallWatch,
     /// When this turn began.
     awake_at: Instant,
-    /// When the poller was asked last, and whether it told of all that had come by then.
+    /// When the poller was asked last, and what it told then.
     asked_at: Instant,
-    has_told_all: bool,
+    told: Told,
     /// What woke this turn has come since then: what had come before was told to a turn before.
     unread_since: Instant,
     /// When bytes were last read.
     read_at: Instant,
     progress: Progress,
-    /// Whether this turn knows what has come: a poller that was interrupted has not looked.
-    has_polled: bool,
-    /// How long a client may have waited to be shaken hands with.
-    stale_after: Duration,
     /// Whether this turn began late: what is in the sockets may have come long before.
     is_late: bool,
     last_stall: Option<Stall>,
-    /// Somebody woke this shard, to carry out a command, to shut down or to go on reading.
+    /// This shard was woken, to carry out a command, to shut down or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
     /// How many reads of this turn may still go to handshakes of TLS.
     handshakes_left: usize,
-    /// The low-water mark of sessions that speak v1.
-    wake_mark: u32,
-    jiffy: Duration,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
-    /// want of room at the owner's. Whoever waits longest comes first.
+    /// want of room at the owner's. Those that wait longest come first.
     unread: VecDeque<SessionId>,
     /// The same of clients that were not online, for which there may be room when there is none for data.
     unread_newcomers: VecDeque<SessionId>,
-    drain: Duration,
     /// Clients that were not in when this was last looked at, those that have waited longest first.
     pending: VecDeque<SessionId>,
-    pending_max: usize,
-    /// Clients need not say anything to be online.
-    online_at_once: bool,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
     /// While shutting down, the sessions whose clients cannot be told when to come back, and when each may
@@ -118,123 +145,104 @@ pub(super) struct Shard<H> {
     lingering: VecDeque<SessionId>,
 }
 
-/// What a shard is made of.
+/// How clients and commands reach a shard.
 #[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) index: u8,
-    pub(super) handle: Handle,
-    pub(super) poll: Poll,
-    pub(super) listener: Option<Listener>,
-    pub(super) hand_over: bool,
+pub(super) struct Inlets<W: ServerWorld> {
     pub(super) commands: Receiver<Command>,
-    pub(super) settings: Settings,
-    pub(super) receive_mark: u32,
-    pub(super) terms: Terms,
-    pub(super) held: Held,
-    pub(super) wake_mark: u32,
-    pub(super) tls_within: TlsWithin,
-    pub(super) pending_max: usize,
-    pub(super) online_at_once: bool,
-    pub(super) stale_after: Duration,
-    pub(super) drain: Duration,
+    pub(super) listener: Option<Listener<W::Listener>>,
+    pub(super) hand_over: Option<HandOver<W::Socket>>,
+    pub(super) adoptees: Option<Receiver<Adoptee<W::Socket>>>,
 }
 
-impl<H: Handler> Shard<H> {
-    pub(super) fn new(parts: Parts, handler: H) -> io::Result<Self> {
-        let mailbox = parts.handle.mailbox(usize::from(parts.index));
-        let resumer = Resumer(mailbox.ok_or(io::ErrorKind::NotFound)?.waker());
-        let (now, suspended) = clock::now_and_suspended();
-        let alarm = Alarm::new(parts.poll.registry(), ALARM)?;
-        let mut shard = Self {
-            state: ShardState {
-                index: parts.index,
-                handle: parts.handle,
-                settings: parts.settings,
-                receive_mark: parts.receive_mark,
-                tls_within: parts.tls_within,
-                terms: parts.terms,
-                pending: 0,
-                turns: 0,
-                timers: 0,
-                registry: parts.poll.registry().try_clone()?,
-                sessions: Sessions::new(parts.index),
-                wheel: Wheel::new(WHEEL_TICK),
-                held: parts.held,
-                unflushed: Vec::new(),
-                ending: VecDeque::new(),
-            },
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
+    pub(super) fn new(
+        index: u8,
+        handle: Handle,
+        config: Arc<ShardConfig>,
+        world: W,
+        inlets: Inlets<W>,
+        handler: H,
+    ) -> Option<Self> {
+        let resumer = Resumer(handle.mailbox(usize::from(index))?.waker());
+        let (now, suspended) = world.now_and_suspended();
+        let state = ShardState {
+            index,
+            handle,
+            pending: 0,
+            turns: 0,
+            timers: 0,
+            world,
+            sessions: Sessions::new(index),
+            wheel: Wheel::new(WHEEL_TICK),
+            held: config.held,
+            config,
+            unflushed: Vec::new(),
+            ending: VecDeque::new(),
+        };
+        Some(Self {
+            state,
             handler,
             resumer,
-            poll: parts.poll,
-            alarm,
-            listener: parts.listener,
-            hand_over_to: parts.hand_over.then_some(0),
-            commands: parts.commands,
+            listener: inlets.listener,
+            hand_over: inlets.hand_over,
+            commands: inlets.commands,
+            adoptees: inlets.adoptees,
             watch: StallWatch::new(now, suspended),
             awake_at: now,
             asked_at: now,
-            has_told_all: false,
+            told: Told::Nothing,
             unread_since: now,
             read_at: now,
             progress: Progress::new(now),
-            has_polled: true,
-            stale_after: parts.stale_after,
             is_late: false,
             last_stall: None,
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
-            wake_mark: parts.wake_mark,
-            jiffy: clock::jiffy(),
             unread: VecDeque::new(),
             unread_newcomers: VecDeque::new(),
             pending: VecDeque::new(),
-            pending_max: parts.pending_max,
-            online_at_once: parts.online_at_once,
-            drain: parts.drain,
             drained_by: None,
             one_by_one: VecDeque::new(),
             lingering: VecDeque::new(),
-        };
-        for (socket, index) in shard.listener.iter_mut().flat_map(Listener::sockets_mut).zip(0..) {
-            let token = Token(FIRST_LISTENER + index);
-            shard.state.registry.register(socket, token, Interest::READABLE)?;
-        }
-        Ok(shard)
+        })
     }
 
-    /// Runs until the server has shut down and all sessions have ended.
-    pub(super) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        loop {
-            self.wait(&mut events);
-            self.handshakes_left = HANDSHAKES_PER_TURN;
-            self.read_unread();
-            self.handle_poll_events(&events);
-            if core::mem::take(&mut self.woken) {
-                // Before the commands: those that were given before the shutdown are carried out.
-                if self.mailbox_is_shut_down() && self.drained_by.is_none() {
-                    self.begin_shutdown();
-                }
-                self.handle_commands();
+    /// One turn, for what the poller says is `ready`. The first one can be had at once.
+    pub fn turn(&mut self, ready: impl IntoIterator<Item = Ready>, told: Told) -> Wake {
+        self.told = told;
+        self.is_late = false;
+        self.awake_at = self.notice_stall();
+        self.handshakes_left = HANDSHAKES_PER_TURN;
+        self.read_unread();
+        self.handle_ready(ready);
+        if core::mem::take(&mut self.woken) {
+            // Before the commands: those that were given before the shutdown are carried out.
+            if self.mailbox_is_shut_down() && self.drained_by.is_none() {
+                self.begin_shutdown();
             }
-            self.accept_clients();
-            self.handle_timeouts();
-            self.flush();
-            self.handle_drained();
-            self.take_leave();
-            self.end_progress(&events);
-            self.state.count_turn();
-            if self.drained_by.is_some() && self.state.sessions.len() == 0 {
-                // What was counted for sessions has gone with them.
-                let Held { all, pending } = self.state.held;
-                debug_assert_eq!((all.bytes, pending.bytes, self.state.pending), (0, 0, 0));
-                return;
-            }
+            self.adopt_handed_over();
+            self.handle_commands();
         }
+        self.accept_clients();
+        self.handle_timeouts();
+        self.flush();
+        self.handle_drained();
+        self.take_leave();
+        self.end_progress();
+        self.state.count_turn();
+        if self.drained_by.is_some() && self.state.sessions.len() == 0 {
+            // What was counted for sessions has gone with them.
+            let Held { all, pending } = self.state.held;
+            debug_assert_eq!((all.bytes, pending.bytes, self.state.pending), (0, 0, 0));
+            return Wake::Over;
+        }
+        self.next_wake()
     }
 
-    fn wait(&mut self, events: &mut Events) {
+    /// When the next turn is to be. The poller must be asked after this, so that what it then tells has come
+    /// since.
+    fn next_wake(&mut self) -> Wake {
         let has_room = self.handler.has_room(&self.resumer);
         let takes_newcomers = self.handler.has_room_for_newcomers(&self.resumer);
         // The time at which the turn began will do: what has come due since wakes it at once.
@@ -249,31 +257,21 @@ impl<H: Handler> Shard<H> {
             || !self.state.unflushed.is_empty()
             || (has_room && !self.unread.is_empty())
             || (takes_newcomers && !self.unread_newcomers.is_empty());
-        let timeout = if has_work { Some(Duration::ZERO) } else { self.alarm.set(deadline, now) };
         self.watch.handle_sleep(deadline);
-        let asked_at = clock::now();
-        let polled = self.poll.poll(events, timeout);
-        self.has_polled = polled.is_ok();
-        if let Err(error) = polled {
-            // Interrupted by a signal: an empty turn. The poller has no other errors in store for a
-            // descriptor that exists.
-            if error.kind() != io::ErrorKind::Interrupted {
-                tracing::error!(%error, "the poller failed");
-            }
-        }
-        self.is_late = false;
-        if self.has_told_all {
+        if self.told == Told::All {
             self.unread_since = self.asked_at;
         }
-        self.asked_at = asked_at;
-        // A poller that was interrupted has not looked, and a full list may leave something out.
-        self.has_told_all = self.has_polled && events.iter().count() < EVENTS_PER_TURN;
-        self.awake_at = self.notice_stall();
+        self.asked_at = self.state.world.now();
+        if has_work || deadline.is_some_and(|at| at <= now) {
+            Wake::Now
+        } else {
+            Wake::By(deadline)
+        }
     }
 
     /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the time.
     fn notice_stall(&mut self) -> Instant {
-        let (now, suspended) = clock::now_and_suspended();
+        let (now, suspended) = self.state.world.now_and_suspended();
         if let Some(stall) = self.watch.handle_wake(now, suspended) {
             self.handle_stall(stall);
         }
@@ -291,5 +289,58 @@ impl<H: Handler> Shard<H> {
 
     fn tell(&mut self, event: Event<&[u8]>) {
         self.handler.handle(event, &mut Control { state: &mut self.state });
+    }
+}
+
+/// A session, as the simulator's oracle sees it.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the simulator reads them")]
+pub struct SessionView<'a, S> {
+    /// Its id; the lower half of the number is the slot.
+    pub id: SessionId,
+    /// Its liveness.
+    pub connection: &'a Connection,
+    /// Its socket, which is registered for as long as the session is there.
+    pub socket: &'a S,
+    /// Its owner has been told of it.
+    pub is_online: bool,
+    /// It has ended; its owner may not have been told yet, and its socket may wait for the client.
+    pub is_ending: bool,
+    /// Its socket took no more bytes, and the poller is asked to tell when it does.
+    pub is_blocked: bool,
+    /// It waits for its turn to be read, or for room at its owner's.
+    pub is_unread: bool,
+    /// Bytes that wait to be written.
+    pub queued: usize,
+}
+
+impl<W: ServerWorld, H> Shard<W, H> {
+    /// The world that it runs in.
+    pub const fn world(&self) -> &W {
+        &self.state.world
+    }
+
+    /// The same, to change it between two turns.
+    pub const fn world_mut(&mut self) -> &mut W {
+        &mut self.state.world
+    }
+
+    /// Its handler.
+    pub const fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// Its sessions, in the order of their slots.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_, W::Socket>> {
+        self.state.sessions.iter().map(|(id, session)| SessionView {
+            id,
+            connection: &session.connection,
+            socket: &session.stream,
+            is_online: session.online,
+            is_ending: session.ending,
+            is_blocked: session.blocked,
+            is_unread: session.unread,
+            queued: session.queued(),
+        })
     }
 }

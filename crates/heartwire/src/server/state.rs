@@ -1,37 +1,34 @@
 //! What a shard holds, and what its handler can reach while it runs.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use heartwire_core::v1::Terms;
+use heartwire_core::Instant;
 use heartwire_core::wheel::Wheel;
-use heartwire_core::{Instant, Settings};
-use mio::{Registry, Token};
 
+use super::handler::Commands;
 use super::id::SessionId;
 use super::mailbox::Command;
-use super::session::{Session, TlsWithin};
+use super::session::Session;
 use super::sessions::Sessions;
+use super::shard::ShardConfig;
 use super::{CommandError, Handle};
-use crate::clock;
 use crate::reason::Reason;
+use crate::world::ServerWorld;
 
 /// The part of a shard that its handler can reach while it runs.
 #[derive(Debug)]
-pub(super) struct ShardState {
+pub(super) struct ShardState<W: ServerWorld> {
     pub(super) index: u8,
     pub(super) handle: Handle,
-    pub(super) settings: Settings,
-    pub(super) receive_mark: u32,
-    pub(super) tls_within: TlsWithin,
-    /// What clients that speak v1 are agreed with.
-    pub(super) terms: Terms,
+    pub(super) config: Arc<ShardConfig>,
     /// Clients that have connected and are not in.
     pub(super) pending: usize,
     pub(super) turns: u64,
     /// Deadlines put into the wheel.
     pub(super) timers: u64,
-    pub(super) registry: Registry,
-    pub(super) sessions: Sessions,
+    pub(super) world: W,
+    pub(super) sessions: Sessions<W::Socket>,
     pub(super) wheel: Wheel,
     pub(super) held: Held,
     /// Sessions with bytes queued in this turn.
@@ -72,9 +69,9 @@ impl Account {
 
 /// A handler that panicked takes its shard along. The sessions of that shard are gone then, and leave
 /// their places to those of others.
-impl Drop for ShardState {
+impl<W: ServerWorld> Drop for ShardState<W> {
     fn drop(&mut self) {
-        let now = clock::now();
+        let now = self.world.now();
         for session in self.sessions.drain() {
             self.handle.admission().leave();
             if let Some(entered) = session.entered {
@@ -90,16 +87,16 @@ impl Drop for ShardState {
     }
 }
 
-impl ShardState {
-    pub(super) const fn handle(&self) -> &Handle {
+impl<W: ServerWorld> Commands for ShardState<W> {
+    fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    pub(super) fn is_mine(&self, id: SessionId) -> bool {
+    fn is_mine(&self, id: SessionId) -> bool {
         id.shard() == usize::from(self.index)
     }
 
-    pub(super) fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
+    fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         let slot = self.live_slot(id)?;
         let len = self.handle.frame_len(data)?;
         let most = self.handle.outbound_max();
@@ -107,8 +104,8 @@ impl ShardState {
         let head = session.connection.data_head(data.len()).ok_or(CommandError::TooLong)?;
         if session.queued() + len > most && !session.blocked {
             // The queue may have grown within this turn only.
-            let now = clock::now();
-            if let Err(error) = session.flush(&self.registry, token(slot), now) {
+            let now = self.world.now();
+            if let Err(error) = session.flush(&mut self.world, slot, now) {
                 session.fail(error.kind());
                 let reason = session.reason_to_end(now, false);
                 self.end(slot, reason);
@@ -129,6 +126,14 @@ impl ShardState {
         }
     }
 
+    fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
+        let slot = self.live_slot(id)?;
+        self.end(slot, Reason::Kicked);
+        Ok(())
+    }
+}
+
+impl<W: ServerWorld> ShardState<W> {
     /// Counts the bytes that are held for a session, after a change. When there are too many for all, those
     /// sessions end for which most are held.
     pub(super) fn count_held(&mut self, slot: u32) {
@@ -157,7 +162,7 @@ impl ShardState {
     }
 
     /// Takes out a session that has ended.
-    pub(super) fn remove(&mut self, slot: u32) -> Option<Session> {
+    pub(super) fn remove(&mut self, slot: u32) -> Option<Session<W::Socket>> {
         let session = self.sessions.remove(slot)?;
         self.held.all.count(session.held, 0);
         if !session.online {
@@ -170,7 +175,7 @@ impl ShardState {
     /// time as many bytes have to come, so that looking at all sessions is done for very few of them.
     fn hold_less(&mut self) {
         let of_all = self.held.all.is_over();
-        let holds = |session: &Session| session.held > 0 && (of_all || !session.online);
+        let holds = |session: &Session<W::Socket>| session.held > 0 && (of_all || !session.online);
         let holders = self.sessions.iter().filter(|(_, session)| holds(session));
         let mut holders: Vec<_> = holders.map(|(id, session)| (session.held, id.slot())).collect();
         holders.sort_unstable_by(|a, b| b.cmp(a));
@@ -184,7 +189,7 @@ impl ShardState {
             let Some(session) = self.sessions.get_mut(slot) else { continue };
             if let Some(parting) = session.parting_mut() {
                 // It has ended, and its client has not taken what there is for it.
-                let now = clock::now();
+                let now = self.world.now();
                 parting.until = now;
                 self.wheel.insert(slot, now);
             } else if session.ending {
@@ -205,12 +210,6 @@ impl ShardState {
             ended,
             "too many bytes were held for {whom}: those had to go for which most were held"
         );
-    }
-
-    pub(super) fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
-        let slot = self.live_slot(id)?;
-        self.end(slot, Reason::Kicked);
-        Ok(())
     }
 
     fn live_slot(&mut self, id: SessionId) -> Result<u32, CommandError> {
@@ -280,7 +279,7 @@ impl ShardState {
         if session.ending {
             return;
         }
-        let tls = session.tls_deadline(self.tls_within);
+        let tls = session.tls_deadline(self.config.tls_within);
         let own = session.connection.poll_timeout().filter(|_| !session.is_handshaking());
         if let Some(deadline) = [tls, own].into_iter().flatten().min() {
             if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
@@ -289,9 +288,4 @@ impl ShardState {
             }
         }
     }
-}
-
-/// What the poller calls a session: its slot.
-pub(super) fn token(slot: u32) -> Token {
-    Token(usize::try_from(slot).unwrap_or(usize::MAX))
 }

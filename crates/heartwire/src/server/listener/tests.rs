@@ -3,6 +3,8 @@ use core::sync::atomic::Ordering::SeqCst;
 use std::io::Read;
 use std::thread;
 
+use mio::net::{TcpListener, TcpStream};
+
 use super::*;
 
 fn at(millis: u64) -> Instant {
@@ -75,7 +77,7 @@ fn of_many_shards_one_says_it() {
 
 /// A listener on the loopback, its address, and an [`Admission`].
 struct Rig {
-    listener: Listener,
+    listener: Listener<TcpListener>,
     addr: SocketAddr,
     admission: Admission,
 }
@@ -93,7 +95,7 @@ impl Rig {
         std::net::TcpStream::connect(self.addr).unwrap()
     }
 
-    fn accept(&mut self, millis: u64) -> Accepted {
+    fn accept(&mut self, millis: u64) -> Accepted<TcpStream> {
         self.listener.accept(&self.admission, at(millis), || false)
     }
 }

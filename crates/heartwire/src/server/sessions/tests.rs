@@ -7,7 +7,7 @@ use super::*;
 /// Sessions whose sockets are all connected to one listener.
 struct Rig {
     listener: TcpListener,
-    sessions: Sessions,
+    sessions: Sessions<mio::net::TcpStream>,
 }
 
 impl Rig {
@@ -16,7 +16,7 @@ impl Rig {
         Self { listener, sessions: Sessions::new(7) }
     }
 
-    fn session(&self) -> Session {
+    fn session(&self) -> Session<mio::net::TcpStream> {
         let peer = self.listener.local_addr().unwrap();
         let stream = TcpStream::connect(peer).unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -46,7 +46,7 @@ impl Rig {
 #[test]
 fn a_session_and_its_timer_take_200_bytes_at_most() {
     const TIMER: usize = 16;
-    let slot = size_of::<Slot>();
+    let slot = size_of::<Slot<mio::net::TcpStream>>();
     assert!(slot + TIMER <= 200, "a slot takes {slot} bytes, and a timer {TIMER}");
 }
 

@@ -3,24 +3,21 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
-use std::sync::mpsc::TrySendError;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use heartwire_core::{Connection, Instant};
-use mio::Interest;
-use mio::net::TcpStream;
 
 use super::{HANDSHAKES_PER_TURN, Shard};
-use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::{Event, Refusal, SessionInfo};
 use crate::server::gate::addresses::{AddressRefusal, Entered};
-use crate::server::handler::Handler;
+use crate::server::handler::{Commands as _, Handler};
 use crate::server::id::SessionId;
 use crate::server::listener::Accepted;
 use crate::server::mailbox::{COMMANDS_MAX, Command};
 use crate::server::session::Session;
-use crate::server::state::token;
 use crate::tls::{TlsFault, TlsSession};
+use crate::world::{ServerWorld, Socket as _};
 
 /// Clients accepted before the sessions get their turn.
 const ACCEPTS_PER_TURN: usize = 128;
@@ -34,14 +31,53 @@ const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
 /// connections a second, as there are descriptors, are not let in by default.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
-impl<H> Drop for Shard<H> {
+/// A client that another shard accepted. Its place among the sessions is taken already.
+#[derive(Debug)]
+pub(in crate::server) struct Adoptee<S> {
+    stream: S,
+    peer: SocketAddr,
+    entered: Entered,
+}
+
+/// Hands clients to all shards in turn.
+#[derive(Debug)]
+pub(in crate::server) struct HandOver<S> {
+    shards: Vec<SyncSender<Adoptee<S>>>,
+    next: usize,
+}
+
+impl<S> HandOver<S> {
+    /// The end that hands clients over to so many shards, and theirs.
+    pub(in crate::server) fn to(shards: usize) -> (Self, Vec<Receiver<Adoptee<S>>>) {
+        // No more than commands: a shard that does not take them in is stalled.
+        let (shards, adoptees) = (0..shards).map(|_| sync_channel(COMMANDS_MAX)).unzip();
+        (Self { shards, next: 0 }, adoptees)
+    }
+
+    /// The shard whose turn it is.
+    fn next(&mut self) -> usize {
+        let shard = self.next;
+        self.next = (shard + 1) % self.shards.len().max(1);
+        shard
+    }
+
+    /// Gives a client to a shard, or back if that is stalled or gone.
+    fn give(&self, shard: usize, adoptee: Adoptee<S>) -> Result<(), Adoptee<S>> {
+        let Some(adoptees) = self.shards.get(shard) else { return Err(adoptee) };
+        adoptees.try_send(adoptee).map_err(|error| match error {
+            TrySendError::Full(adoptee) | TrySendError::Disconnected(adoptee) => adoptee,
+        })
+    }
+}
+
+impl<W: ServerWorld, H> Drop for Shard<W, H> {
     /// Also when the handler has panicked.
     fn drop(&mut self) {
         self.give_back_handed_over();
     }
 }
 
-impl<H> Shard<H> {
+impl<W: ServerWorld, H> Shard<W, H> {
     /// A client that had a place is not taken in.
     fn give_back(&self, peer: SocketAddr, entered: Entered, now: Instant) {
         self.state.handle.admission().leave();
@@ -51,15 +87,13 @@ impl<H> Shard<H> {
 
     /// Clients that were handed over to this shard while it ended leave their places to others.
     fn give_back_handed_over(&self) {
-        while let Ok(command) = self.commands.try_recv() {
-            if let Command::Adopt { peer, entered, .. } = command {
-                self.give_back(peer, entered, clock::now());
-            }
+        for Adoptee { peer, entered, .. } in self.adoptees.iter().flat_map(Receiver::try_iter) {
+            self.give_back(peer, entered, self.state.world.now());
         }
     }
 }
 
-impl<H: Handler> Shard<H> {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn accept_clients(&mut self) {
         let now = self.awake_at;
         let next_try = self.listener.as_ref().and_then(|listener| listener.next_try(now));
@@ -98,7 +132,7 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Lets a client in that this shard accepted, unless too many have come from where it comes from.
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) {
+    fn admit(&mut self, mut stream: W::Socket, peer: SocketAddr, now: Instant) {
         let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
             Ok(entered) => entered,
             Err(refusal) => {
@@ -109,7 +143,7 @@ impl<H: Handler> Shard<H> {
                     }
                 };
                 // With a reset, so that nothing of it is left here.
-                let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                stream.reset_when_closed();
                 drop(stream);
                 let admission = self.state.handle.admission();
                 admission.leave();
@@ -121,32 +155,25 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Takes in a client, or hands it to the shard whose turn it is.
-    fn distribute(&mut self, stream: TcpStream, peer: SocketAddr, entered: Entered) {
+    fn distribute(&mut self, stream: W::Socket, peer: SocketAddr, entered: Entered) {
         if self.state.handle.admission().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
             tracing::info!(refused, "accepting clients again");
             self.tell(Event::Accepting { refused });
         }
-        let Some(shard) = self.hand_over_to else {
+        let here = usize::from(self.state.index);
+        let shard = self.hand_over.as_mut().map_or(here, HandOver::next);
+        let Some(hand_over) = self.hand_over.as_ref().filter(|_| shard != here) else {
             return self.adopt(stream, peer, entered);
         };
-        let shards = self.state.handle.shards();
-        self.hand_over_to = Some((shard + 1) % shards);
-        if shard == usize::from(self.state.index) {
-            return self.adopt(stream, peer, entered);
-        }
-        let adopt = Command::Adopt { stream, peer, entered };
-        let posted = match self.state.handle.mailbox(shard) {
-            Some(mailbox) => mailbox.try_post(adopt),
-            None => Err(TrySendError::Disconnected(adopt)),
-        };
-        if let Err(
-            TrySendError::Full(Command::Adopt { entered, .. })
-            | TrySendError::Disconnected(Command::Adopt { entered, .. }),
-        ) = posted
-        {
-            // That shard is stalled or gone; the client is closed and can come again.
-            self.give_back(peer, entered, self.awake_at);
+        match hand_over.give(shard, Adoptee { stream, peer, entered }) {
+            Ok(()) => {
+                if let Some(mailbox) = self.state.handle.mailbox(shard) {
+                    mailbox.wake();
+                }
+            }
+            // The client is closed and can come again.
+            Err(Adoptee { entered, .. }) => self.give_back(peer, entered, self.awake_at),
         }
     }
 
@@ -178,13 +205,14 @@ impl<H: Handler> Shard<H> {
     }
 
     /// Makes a session of a client.
-    fn adopt(&mut self, stream: TcpStream, peer: SocketAddr, entered: Entered) {
-        let now = clock::now();
-        if let Err(error) = self.state.handle.prepare(&stream) {
+    fn adopt(&mut self, mut stream: W::Socket, peer: SocketAddr, entered: Entered) {
+        let now = self.state.world.now();
+        let options = self.state.handle.kernel();
+        if let Err(error) = self.state.world.prepare(&mut stream, options) {
             // The client is gone already, most likely.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
-        let connection = Connection::new(self.state.settings, now);
+        let connection = Connection::new(self.state.config.settings, now);
         let mut session = Session::new(stream, peer, connection, now);
         let tls = self.state.handle.tls().map(TlsSession::server).transpose();
         let (speaks_tls, tls_failed) = match tls {
@@ -206,9 +234,8 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         session.entered = Some(entered);
         // A handler that hears of it may send more than the socket takes, so the poller comes first.
-        let registered =
-            self.state.registry.register(&mut session.stream, token(slot), Interest::READABLE);
-        if self.online_at_once && !speaks_tls {
+        let registered = self.state.world.register(&mut session.stream, slot);
+        if self.state.config.online_at_once && !speaks_tls {
             self.state.pending += 1;
             self.go_online(slot, None);
         } else {
@@ -219,6 +246,16 @@ impl<H: Handler> Shard<H> {
             Ok(()) => self.state.arm(slot),
             Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
         }
+    }
+
+    /// Takes in the clients that another shard has accepted.
+    pub(super) fn adopt_handed_over(&mut self) {
+        for _ in 0..COMMANDS_MAX {
+            let adoptee = self.adoptees.as_ref().and_then(|adoptees| adoptees.try_recv().ok());
+            let Some(Adoptee { stream, peer, entered }) = adoptee else { return };
+            self.adopt(stream, peer, entered);
+        }
+        self.resumer.resume();
     }
 
     pub(super) fn handle_commands(&mut self) {
@@ -242,7 +279,6 @@ impl<H: Handler> Shard<H> {
                 Command::List { reply } => {
                     let _ = reply.send(self.list());
                 }
-                Command::Adopt { stream, peer, entered } => self.adopt(stream, peer, entered),
                 Command::TakeOver { id } => self.take_over(id),
                 Command::Welcome { id } => self.welcome_waiting(id),
                 Command::Replaced { id } => self.replace_waiting(id),
@@ -268,7 +304,7 @@ impl<H: Handler> Shard<H> {
     }
 
     fn list(&self) -> Vec<SessionInfo> {
-        let now = clock::now();
+        let now = self.state.world.now();
         let live =
             self.state.sessions.iter().filter(|(_, session)| session.online && !session.ending);
         live.map(|(id, session)| SessionInfo {

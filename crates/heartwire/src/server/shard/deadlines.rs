@@ -4,21 +4,21 @@ use heartwire_core::{Instant, Spoken, Verdict};
 
 use super::Shard;
 use super::traffic::Arrival;
-use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::session::Session;
 use crate::tls::TlsFault;
+use crate::world::ServerWorld;
 
-impl<H: Handler> Shard<H> {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
     /// again.
     pub(super) fn handle_timeouts(&mut self) {
         if self.state.wheel.next_wake().is_none_or(|wake| wake > self.awake_at) {
             return;
         }
-        let until = clock::now();
+        let until = self.state.world.now();
         loop {
             // A handler may have held this shard up since it woke, or since the last judgement; or the
             // machine was suspended.
@@ -36,7 +36,7 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         if session.unread && !session.ending && session.has_news() {
             // The owner is slow, so that something has to wait where it is.
-            session.connection.handle_backpressure(clock::now());
+            session.connection.handle_backpressure(self.state.world.now());
         }
     }
 
@@ -74,8 +74,9 @@ impl<H: Handler> Shard<H> {
     /// Whether the session is to be judged by what was said: it is not if TLS has not come that far, or
     /// takes too long.
     fn judge_tls(&mut self, slot: u32, now: Instant) -> bool {
-        let within = self.state.tls_within;
-        let is_late = |session: &Session| session.tls_deadline(within).is_some_and(|at| at <= now);
+        let within = self.state.config.tls_within;
+        let is_late =
+            |session: &Session<W::Socket>| session.tls_deadline(within).is_some_and(|at| at <= now);
         let Some(session) = self.state.sessions.get_mut(slot) else { return false };
         if is_late(session) {
             self.read_before_judging(slot);

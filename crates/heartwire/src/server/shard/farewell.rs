@@ -2,21 +2,19 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
-use core::time::Duration;
 
 use heartwire_core::{Cause, Instant, Violation};
 
 use super::Shard;
 use super::handshake::farewell;
 use super::traffic::READS_PER_TURN;
-use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Mailbox;
 use crate::server::session::{LINGER, Parted, Session};
-use crate::server::state::token;
+use crate::world::{ServerWorld, Socket};
 
 /// Sessions closed before the others get their turn. Closing a socket is the dearest call here
 /// (about 20 µs on loopback, measured), and when thousands die at once their verdicts come first.
@@ -27,7 +25,7 @@ const CLOSES_PER_TURN: usize = 256;
 /// have all of that, and a flood of clients to turn away takes no more.
 const LINGERING_MAX: usize = 1024;
 
-impl<H: Handler> Shard<H> {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn mailbox_is_shut_down(&self) -> bool {
         let mailbox = self.state.handle.mailbox(usize::from(self.state.index));
         mailbox.is_some_and(Mailbox::is_shut_down)
@@ -37,13 +35,13 @@ impl<H: Handler> Shard<H> {
     /// a window go one after the other, or they would all come back in one instant.
     pub(super) fn begin_shutdown(&mut self) {
         self.listener = None;
-        let now = clock::now();
-        self.drained_by = Some(now.saturating_add(self.drain));
+        let now = self.state.world.now();
+        self.drained_by = Some(now.saturating_add(self.state.config.drain));
         let online = self.state.sessions.iter().filter(|(_, session)| session.online);
         let one_by_one: Vec<SessionId> =
             online.filter(|(_, session)| !session.understands_bye()).map(|(id, _)| id).collect();
         // The last one needs some of the drain for what is on its way to it.
-        let span = self.drain.saturating_sub(LINGER).max(self.drain / 2);
+        let span = self.state.config.drain.saturating_sub(LINGER).max(self.state.config.drain / 2);
         let count = u32::try_from(one_by_one.len()).unwrap_or(u32::MAX).max(1);
         let at = |n: u32| now.saturating_add(span.mul_f64(f64::from(n) / f64::from(count)));
         self.one_by_one = (0..count).map(at).zip(one_by_one).collect();
@@ -53,7 +51,7 @@ impl<H: Handler> Shard<H> {
     /// is up. This looks at all sessions, once per turn of a server that does nothing else any more.
     pub(super) fn handle_drained(&mut self) {
         let Some(drained_by) = self.drained_by else { return };
-        let now = clock::now();
+        let now = self.state.world.now();
         while self.one_by_one.front().is_some_and(|&(at, _)| at <= now) {
             let Some((_, id)) = self.one_by_one.pop_front() else { break };
             let slot = self.state.sessions.slot(id);
@@ -62,7 +60,7 @@ impl<H: Handler> Shard<H> {
             }
         }
         let time_is_up = now >= drained_by;
-        let is_drained = |session: &Session| {
+        let is_drained = |session: &Session<W::Socket>| {
             let may_leave = session.may_leave || !session.online || session.understands_bye();
             may_leave && session.queued() == 0
         };
@@ -96,7 +94,8 @@ impl<H: Handler> Shard<H> {
     fn take_leave_of(&mut self, slot: u32, reason: Reason) {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let bye = farewell(&reason, self.drain).filter(|_| understands_bye(session, &reason));
+        let bye = farewell(&reason, self.state.config.drain)
+            .filter(|_| understands_bye(session, &reason));
         // Those who are turned away have been told, or never said anything and are told nothing.
         let says_bye =
             bye.is_some() || (matches!(reason, Reason::TurnedAway(_)) && session.queued() > 0);
@@ -106,7 +105,7 @@ impl<H: Handler> Shard<H> {
         if !says_bye && !is_worth_parting(&reason) {
             return self.close(slot, reason);
         }
-        let most = clock::now().saturating_add(LINGER);
+        let most = self.state.world.now().saturating_add(LINGER);
         let is_shutdown = reason == Reason::Shutdown;
         let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
         session.begin_parting(until, reason);
@@ -134,9 +133,8 @@ impl<H: Handler> Shard<H> {
     pub(super) fn go_on_parting(&mut self, slot: u32) -> bool {
         let Some(session) = self.state.sessions.get_mut(slot) else { return true };
         let Some(until) = session.parting().map(|parting| parting.until) else { return true };
-        let parted =
-            session.part(&self.state.registry, token(slot), &mut self.buffer, READS_PER_TURN);
-        let now = clock::now();
+        let parted = session.part(&mut self.state.world, slot, &mut self.buffer, READS_PER_TURN);
+        let now = self.state.world.now();
         // What is discarded takes time of the turn like everything that is read.
         self.read_at = now;
         let Parted::NotYet { unread } = parted else {
@@ -198,15 +196,15 @@ impl<H: Handler> Shard<H> {
             // With a reset, so that a client that was called dead but can still hear us learns of
             // it at once. Else the kernel would go on sending what is queued for minutes, and the end
             // would wait behind that. If this fails, it does.
-            let _ = socket2::SockRef::from(&session.stream).set_linger(Some(Duration::ZERO));
+            session.stream.reset_when_closed();
         }
-        let _ = self.state.registry.deregister(&mut session.stream);
+        self.state.world.deregister(&mut session.stream);
         let gone = Gone::of(id, &mut session, untold);
         let entered = session.entered.take();
         drop(session);
         self.state.handle.admission().leave();
         if let Some(entered) = entered {
-            self.state.handle.addresses().leave(gone.peer.ip(), entered, clock::now());
+            self.state.handle.addresses().leave(gone.peer.ip(), entered, self.state.world.now());
         }
         Some(gone)
     }
@@ -240,7 +238,7 @@ impl<H: Handler> Shard<H> {
             }
         }
         if online {
-            let lasted = clock::now().saturating_since(online_at);
+            let lasted = self.state.world.now().saturating_since(online_at);
             self.tell(Event::Offline { id, peer, reason, beats, lasted });
         }
         // The next session of this name must not be heard of before.
@@ -263,7 +261,7 @@ struct Gone {
 
 impl Gone {
     /// It takes the name along, so that it is given back once.
-    fn of(id: SessionId, session: &mut Session, reason: Option<&Reason>) -> Self {
+    fn of<S: Socket>(id: SessionId, session: &mut Session<S>, reason: Option<&Reason>) -> Self {
         Self {
             without_a_word: reason.is_some_and(|reason| session.ends_without_a_word(reason)),
             id,
@@ -302,7 +300,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
 }
 
 /// Whether the client knows what a BYE is: it has said HELLO at least.
-fn understands_bye(session: &Session, reason: &Reason) -> bool {
+fn understands_bye<S: Socket>(session: &Session<S>, reason: &Reason) -> bool {
     let said_hello =
         matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello));
     said_hello || session.waits_for_name() || session.understands_bye()

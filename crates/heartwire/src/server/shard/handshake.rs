@@ -9,7 +9,6 @@ use heartwire_core::{Instant, Violation};
 
 use super::Shard;
 use super::traffic::Arrival;
-use crate::clock;
 use crate::reason::Reason;
 use crate::server::event::{Agreed, Event};
 use crate::server::gate::names::{Claim, Next};
@@ -18,6 +17,7 @@ use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
 use crate::server::session::{Guest, Session};
+use crate::world::ServerWorld;
 
 /// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
 /// tidied up then.
@@ -27,13 +27,13 @@ const PENDING_SLACK: usize = 1024;
 /// wait for its clients has as many of them all the same, and they must not return in one instant.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 
-impl<H: Handler> Shard<H> {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A client has connected, and is not in before it has said something. If too many wait, those go
     /// that have waited longest.
     pub(super) fn expect_first_frame(&mut self, id: SessionId) {
         self.state.pending += 1;
         self.pending.push_back(id);
-        while self.state.pending > self.pending_max
+        while self.state.pending > self.state.config.pending_max
             && self.turn_away_longest_waiting(self.awake_at, Duration::ZERO)
         {}
         if self.pending.len() > 2 * self.state.pending + PENDING_SLACK {
@@ -101,7 +101,7 @@ impl<H: Handler> Shard<H> {
                 }
             },
         };
-        let contract = match self.state.terms.agree(&hello.offer) {
+        let contract = match self.state.config.terms.agree(&hello.offer) {
             Ok(contract) => contract,
             Err(conflict) => {
                 let detail = conflict.to_string();
@@ -146,7 +146,7 @@ impl<H: Handler> Shard<H> {
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         let Some(mut guest) = session.take_guest() else { return };
         let Some(contract) = guest.waits_for.take() else { return };
-        let now = clock::now();
+        let now = self.state.world.now();
         let claim = self.state.handle.names().claim(&guest.name, principal, id, now);
         self.handle_claim(slot, claim, guest, *contract, now);
         self.read_what_waited(slot);
@@ -228,7 +228,7 @@ impl<H: Handler> Shard<H> {
         let Some(contract) = guest.waits_for.take() else { return };
         let (name, agent) = (Some(guest.name.clone()), guest.agent.clone());
         let agreed = Agreed { name, epoch: guest.epoch, agent, contract: *contract };
-        self.welcome_client(slot, agreed, clock::now());
+        self.welcome_client(slot, agreed, self.state.world.now());
         self.read_what_waited(slot);
     }
 

@@ -9,13 +9,11 @@ use std::io;
 
 use heartwire_core::Instant;
 use heartwire_core::v1::{Bye, ByeCode, Retry};
-use mio::Events;
-use mio::net::TcpStream;
 
-use super::{EVENTS_PER_TURN, Shard};
+use super::{Shard, Told};
 use crate::reason::Reason;
 use crate::server::handler::Handler;
-use crate::{clock, sys};
+use crate::world::{ServerWorld, Socket};
 
 /// Up to when everything that has arrived has been dealt with. Costs no call of the system.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +50,11 @@ impl Progress {
     }
 }
 
-impl<H: Handler> Shard<H> {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A HELLO has come. Whether its client has left, or has waited too long for this; if so, it is gone.
     pub(super) fn is_in_vain(&mut self, slot: u32, now: Instant) -> bool {
         let Some(session) = self.state.sessions.get_mut(slot) else { return true };
-        match session.stream.peek(&mut [0]) {
+        match session.stream.peek() {
             Ok(0) => {}
             Err(error) if !is_passing(&error) => session.fail(error.kind()),
             Ok(_) | Err(_) => return self.is_stale(slot, now) && self.say_too_late(slot),
@@ -69,13 +67,13 @@ impl<H: Handler> Shard<H> {
     /// The same for the handshake of TLS, before what came is read: no cipher is computed for nobody. (Who
     /// speaks v0 waits for ever, so they are all served where everybody does.)
     pub(super) fn is_tls_in_vain(&mut self, slot: u32) -> bool {
-        let now = clock::now();
-        if self.online_at_once || !self.may_be_stale(now) {
+        let now = self.state.world.now();
+        if self.state.config.online_at_once || !self.may_be_stale(now) {
             return false;
         }
         let Some(session) = self.state.sessions.get_mut(slot) else { return true };
         // The end, and errors, are found where they are looked for; but there may be nothing at all.
-        if !session.stream.peek(&mut [0]).is_ok_and(|len| len > 0) || !self.is_stale(slot, now) {
+        if !session.stream.peek().is_ok_and(|len| len > 0) || !self.is_stale(slot, now) {
             return false;
         }
         self.note_too_late();
@@ -84,7 +82,7 @@ impl<H: Handler> Shard<H> {
     }
 
     fn may_be_stale(&self, now: Instant) -> bool {
-        self.progress.oldest(now) >= self.stale_after
+        self.progress.oldest(now) >= self.state.config.stale_after
     }
 
     /// Whether the last bytes of a client came too long ago. The kernel is asked only if that can be.
@@ -93,7 +91,7 @@ impl<H: Handler> Shard<H> {
             return false;
         }
         let Some(session) = self.state.sessions.get_mut(slot) else { return false };
-        age(&session.stream).is_some_and(|age| age >= self.stale_after)
+        age(&session.stream).is_some_and(|age| age >= self.state.config.stale_after)
     }
 
     fn say_too_late(&mut self, slot: u32) -> bool {
@@ -108,18 +106,17 @@ impl<H: Handler> Shard<H> {
 
     fn note_too_late(&mut self) {
         if !core::mem::replace(&mut self.progress.said, true) {
-            let (shard, after) = (self.state.index, self.stale_after);
+            let (shard, after) = (self.state.index, self.state.config.stale_after);
             tracing::warn!(shard, ?after, "behind: turning away those who have waited too long");
         }
     }
 
-    pub(super) fn end_progress(&mut self, events: &Events) {
-        if !self.has_polled {
+    pub(super) fn end_progress(&mut self) {
+        if self.told == Told::Nothing {
             return;
         }
-        let read_all = events.iter().count() < EVENTS_PER_TURN
-            && self.unread.is_empty()
-            && self.unread_newcomers.is_empty();
+        let read_all =
+            self.told == Told::All && self.unread.is_empty() && self.unread_newcomers.is_empty();
         // A shard that is handed its clients does not know when they came.
         let accepted_all = self
             .listener
@@ -131,8 +128,8 @@ impl<H: Handler> Shard<H> {
 }
 
 /// Since when the last bytes of a client have been here, as far as the system knows.
-fn age(stream: &TcpStream) -> Option<Duration> {
-    sys::since_last_receive(stream).ok()
+fn age(stream: &impl Socket) -> Option<Duration> {
+    stream.since_last_receive().ok()
 }
 
 fn is_passing(error: &io::Error) -> bool {

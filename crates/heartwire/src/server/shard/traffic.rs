@@ -5,17 +5,15 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use heartwire_core::{Connection, Event as Input, Spoken, arrival};
-use mio::{Events, Token};
 use zeroize::Zeroize as _;
 
-use super::{ALARM, FIRST_LISTENER, Shard, WAKER};
-use crate::clock;
+use super::{Ready, Shard};
 use crate::reason::Reason;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
-use crate::server::state::token;
 use crate::tls::{Received, TlsError, TlsFault};
+use crate::world::ServerWorld;
 
 /// Reads from one session before the others get their turn. One that fills the buffer is the last.
 pub(super) const READS_PER_TURN: usize = 4;
@@ -39,37 +37,36 @@ pub(super) enum Arrival {
     Earlier,
 }
 
-impl<H: Handler> Shard<H> {
-    pub(super) fn handle_poll_events(&mut self, events: &Events) {
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
+    pub(super) fn handle_ready(&mut self, ready: impl IntoIterator<Item = Ready>) {
+        for ready in ready {
+            match ready {
+                Ready::Woken => self.woken = true,
+                Ready::Listener(socket) => {
+                    if let Some(listener) = &mut self.listener {
+                        listener.handle_ready(socket);
+                    }
+                }
+                Ready::Session { slot, readable, closed, writable } => {
+                    if writable {
+                        self.unblock(slot);
+                    }
+                    if readable || closed {
+                        self.read_ready(slot, closed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_ready(&mut self, slot: u32, to_end: bool) {
         let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };
-        for event in events {
-            let Token(number) = event.token();
-            if event.token() == WAKER {
-                self.woken = true;
-                continue;
-            }
-            if event.token() == ALARM {
-                continue;
-            }
-            if let Some(socket) = number.checked_sub(FIRST_LISTENER) {
-                if let Some(listener) = &mut self.listener {
-                    listener.handle_ready(socket);
-                }
-                continue;
-            }
-            let Ok(slot) = u32::try_from(number) else { continue };
-            if event.is_writable() {
-                self.unblock(slot);
-            }
-            if event.is_readable() || event.is_read_closed() || event.is_error() {
-                if self.state.sessions.get_mut(slot).is_none_or(|session| session.unread) {
-                    // Its turn comes, and not sooner because there is more of it.
-                } else if self.has_read_for(READ_WITHIN) {
-                    self.read_later(slot);
-                } else {
-                    self.read(slot, event.is_read_closed() || event.is_error(), arrival);
-                }
-            }
+        if self.state.sessions.get_mut(slot).is_none_or(|session| session.unread) {
+            // Its turn comes, and not sooner because there is more of it.
+        } else if self.has_read_for(READ_WITHIN) {
+            self.read_later(slot);
+        } else {
+            self.read(slot, to_end, arrival);
         }
     }
 
@@ -154,7 +151,7 @@ impl<H: Handler> Shard<H> {
             }
             let Some(session) = self.state.sessions.get_mut(slot) else { return };
             let buffer = self.buffer.get_mut(..may_read).unwrap_or_default();
-            match session.read(buffer) {
+            match session.read(buffer, &self.state.world) {
                 Ok(Received::Nothing) if !session.has_failed() => return,
                 Ok(Received::Bytes(len)) => {
                     let has_more = session.has_more(len, may_read);
@@ -175,12 +172,12 @@ impl<H: Handler> Shard<H> {
                 }
                 Ok(end) => {
                     let cut = matches!(end, Received::Truncated);
-                    let reason = session.reason_to_end(clock::now(), cut);
+                    let reason = session.reason_to_end(self.state.world.now(), cut);
                     return self.state.end(slot, reason);
                 }
                 Err(TlsError::Socket(error)) => {
                     session.fail(error.kind());
-                    let reason = session.reason_to_end(clock::now(), false);
+                    let reason = session.reason_to_end(self.state.world.now(), false);
                     return self.state.end(slot, reason);
                 }
                 Err(error @ TlsError::Fault { fault, .. }) => {
@@ -210,8 +207,8 @@ impl<H: Handler> Shard<H> {
         if session.is_handshaking() {
             return;
         }
-        session.connection = Connection::new(self.state.settings, clock::now());
-        if self.online_at_once {
+        session.connection = Connection::new(self.state.config.settings, self.state.world.now());
+        if self.state.config.online_at_once {
             self.go_online(slot, None);
         }
         self.state.flush_later(slot);
@@ -236,14 +233,14 @@ impl<H: Handler> Shard<H> {
         let Some(id) = self.state.sessions.id(slot) else { return };
         let Some(session) = self.state.sessions.get_mut(slot) else { return };
         // After the read, not before: a byte must not seem older than it is.
-        let now = clock::now();
+        let now = self.state.world.now();
         self.read_at = now;
         match arrival {
             Arrival::Now if now.saturating_since(self.unread_since) <= arrival::SPAN_MAX => {
                 session.connection.handle_heard(now);
             }
-            Arrival::Now => session.hear_from_kernel(true, self.jiffy),
-            Arrival::Earlier => session.hear_from_kernel(false, self.jiffy),
+            Arrival::Now => session.hear_from_kernel(true, &self.state.world),
+            Arrival::Earlier => session.hear_from_kernel(false, &self.state.world),
         }
         let health = session.health(now);
         let mut kept = session.take_inbound();
@@ -303,9 +300,9 @@ impl<H: Handler> Shard<H> {
         session.keep_inbound(kept);
         let health_now = session.health(now);
         let mark = match session.connection.spoken() {
-            Spoken::V1 if session.looks_often_enough() => self.wake_mark,
+            Spoken::V1 if session.looks_often_enough() => self.state.config.wake_mark,
             Spoken::V1 => 1,
-            Spoken::V0 | Spoken::Raw => self.state.receive_mark,
+            Spoken::V0 | Spoken::Raw => self.state.config.receive_mark,
             // The handshake never waits.
             Spoken::Unknown => 1,
         };
@@ -340,7 +337,7 @@ impl<H: Handler> Shard<H> {
                 // It says what has been heard, and beats of the client may lie in the socket.
                 self.read_before_judging(slot);
             }
-            self.state.transmit(slot, clock::now());
+            self.state.transmit(slot, self.state.world.now());
         }
     }
 
@@ -358,8 +355,8 @@ impl<H: Handler> Shard<H> {
         if session.ending || session.blocked {
             return;
         }
-        let now = clock::now();
-        if let Err(error) = session.flush(&self.state.registry, token(slot), now) {
+        let now = self.state.world.now();
+        if let Err(error) = session.flush(&mut self.state.world, slot, now) {
             session.fail(error.kind());
             // What the client said before it went is still there to be read.
             self.read(slot, true, Arrival::Earlier);

@@ -1,0 +1,78 @@
+//! Putting a server together, in whatever world it is to run.
+
+use core::iter::repeat_with;
+use core::task::Waker;
+use std::sync::Arc;
+
+use super::config::{Acceptor, ServerConfig};
+use super::gate::addresses::AddressLimits;
+use super::gate::denials::Denials;
+use super::gate::names::Names;
+use super::handler::Handler;
+use super::listener::{Admission, Listener};
+use super::mailbox::Mailbox;
+use super::shard::{HandOver, Inlets, Shard, ShardConfig};
+use super::stats::{Counters, TurnCounters};
+use super::{Handle, Shared};
+use crate::world::ServerWorld;
+
+/// Where one shard runs.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "the simulator makes them")]
+pub struct Place<W: ServerWorld> {
+    /// Its world.
+    pub world: W,
+    /// What it accepts clients from; none where the first shard hands over.
+    pub listeners: Vec<W::Listener>,
+    /// Has its next turn come soon, with [`Ready::Woken`](super::shard::Ready::Woken).
+    pub waker: Waker,
+}
+
+/// The shards of a server, one for each place, and its commands. There have to be as many as the configuration
+/// says.
+///
+/// `can_coalesce`: the sockets have low-water marks. `epochs_from`: the epochs of names are greater.
+pub fn assemble<W: ServerWorld, H: Handler>(
+    config: &ServerConfig,
+    places: Vec<Place<W>>,
+    can_coalesce: bool,
+    epochs_from: u64,
+    mut handler: impl FnMut(usize) -> H,
+) -> (Handle, Vec<Shard<W, H>>) {
+    let coalesces = can_coalesce && config.wants_to_coalesce();
+    let shard_config = Arc::new(ShardConfig::new(config, coalesces));
+    let wakers = places.iter().map(|place| place.waker.clone());
+    let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.map(Mailbox::new).unzip();
+    let handle = Handle(Arc::new(Shared {
+        mailboxes,
+        admission: Admission::new(config.sessions_max),
+        counters: Counters::default(),
+        turns: places.iter().map(|_| TurnCounters::default()).collect(),
+        kernel: config.kernel,
+        outbound_max: config.outbound_max,
+        tokens: config.tokens.clone(),
+        tls: config.tls.clone(),
+        addresses: AddressLimits::new(config.addresses),
+        names: Names::new(epochs_from),
+        denials: Denials::new(),
+    }));
+    let (mut hand_over, adoptees) = if config.acceptor == Acceptor::HandOver {
+        let (hand_over, adoptees) = HandOver::to(places.len());
+        (Some(hand_over), adoptees)
+    } else {
+        (None, Vec::new())
+    };
+    let adoptees = adoptees.into_iter().map(Some).chain(repeat_with(|| None));
+    let places = places.into_iter().zip(commands).zip(adoptees).zip(0..=u8::MAX);
+    let shards = places.filter_map(|(((place, commands), adoptees), index)| {
+        let accepts = !place.listeners.is_empty();
+        let listener = accepts.then(|| Listener::new(place.listeners));
+        let hand_over = hand_over.take_if(|_| accepts);
+        let inlets = Inlets { commands, listener, hand_over, adoptees };
+        let handler = handler(usize::from(index));
+        let config = Arc::clone(&shard_config);
+        Shard::new(index, handle.clone(), config, place.world, inlets, handler)
+    });
+    let shards = shards.collect();
+    (handle, shards)
+}

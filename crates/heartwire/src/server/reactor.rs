@@ -1,0 +1,175 @@
+//! What a shard runs on where it ships: a thread that waits with a poller, and gives the shard its turns.
+
+use core::task::Waker;
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::task::Wake as WakeThread;
+
+use heartwire_core::Instant;
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+use socket2::SockRef;
+
+use super::alarm::Alarm;
+use super::handler::Handler;
+use super::shard::{Ready, Shard, Told, Wake};
+use crate::clock;
+use crate::kernel::KernelOptions;
+use crate::world::{ServerWorld, World};
+
+/// Poller events taken at one go.
+const EVENTS_PER_TURN: usize = 1024;
+
+const WAKER: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
+/// Listening sockets have the tokens from here on, sessions those from 0 on, by slot.
+const FIRST_LISTENER: usize = usize::MAX / 2;
+
+/// A poller with an alarm.
+#[derive(Debug)]
+pub(super) struct Reactor {
+    poll: Poll,
+    alarm: Alarm,
+}
+
+impl Reactor {
+    /// A poller, what its shard knows of it, and what wakes it.
+    pub(super) fn new() -> io::Result<(Self, Machine, Waker)> {
+        let poll = Poll::new()?;
+        let alarm = Alarm::new(poll.registry(), ALARM)?;
+        let machine = Machine { registry: poll.registry().try_clone()?, jiffy: clock::jiffy() };
+        let waker = Arc::new(PollWaker(mio::Waker::new(poll.registry(), WAKER)?));
+        Ok((Self { poll, alarm }, machine, waker.into()))
+    }
+
+    /// Has the poller tell of clients that wait at the listening sockets.
+    pub(super) fn listen(&self, sockets: &mut [TcpListener]) -> io::Result<()> {
+        for (socket, index) in sockets.iter_mut().zip(0..) {
+            let token = Token(FIRST_LISTENER + index);
+            self.poll.registry().register(socket, token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a shard until its server has shut down and all sessions have ended.
+    pub(super) fn run<H: Handler>(mut self, mut shard: Shard<Machine, H>) {
+        let mut events = Events::with_capacity(EVENTS_PER_TURN);
+        let mut wake = Wake::Now;
+        loop {
+            let timeout = match wake {
+                Wake::Now => Some(Duration::ZERO),
+                Wake::By(deadline) => self.alarm.set(deadline),
+                Wake::Over => return,
+            };
+            let told = self.wait(&mut events, timeout);
+            wake = shard.turn(events.iter().filter_map(ready), told);
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Told {
+        match self.poll.poll(events, timeout) {
+            Ok(()) if events.iter().count() < EVENTS_PER_TURN => Told::All,
+            Ok(()) => Told::Some,
+            Err(error) => {
+                // Interrupted by a signal: an empty turn. The poller has no other errors in store for a
+                // descriptor that exists.
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(%error, "the poller failed");
+                }
+                Told::Nothing
+            }
+        }
+    }
+}
+
+fn ready(event: &Event) -> Option<Ready> {
+    let Token(number) = event.token();
+    if event.token() == WAKER {
+        return Some(Ready::Woken);
+    }
+    if event.token() == ALARM {
+        return None;
+    }
+    if let Some(socket) = number.checked_sub(FIRST_LISTENER) {
+        return Some(Ready::Listener(socket));
+    }
+    Some(Ready::Session {
+        slot: u32::try_from(number).ok()?,
+        readable: event.is_readable(),
+        closed: event.is_read_closed() || event.is_error(),
+        writable: event.is_writable(),
+    })
+}
+
+/// Wakes a poller.
+#[derive(Debug)]
+struct PollWaker(mio::Waker);
+
+impl WakeThread for PollWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Err(error) = self.0.wake() {
+            tracing::warn!(%error, "a shard could not be woken; it will look later");
+        }
+    }
+}
+
+/// The machine that this process runs on, with the poller of one shard.
+#[derive(Debug)]
+pub(super) struct Machine {
+    registry: Registry,
+    jiffy: Duration,
+}
+
+impl World for Machine {
+    type Socket = TcpStream;
+
+    #[inline]
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    #[inline]
+    fn now_and_suspended(&self) -> (Instant, Duration) {
+        clock::now_and_suspended()
+    }
+
+    fn jiffy(&self) -> Duration {
+        self.jiffy
+    }
+}
+
+impl ServerWorld for Machine {
+    type Listener = TcpListener;
+
+    fn register(&mut self, socket: &mut TcpStream, slot: u32) -> io::Result<()> {
+        self.registry.register(socket, token(slot), Interest::READABLE)
+    }
+
+    fn register_for_writing(&mut self, socket: &mut TcpStream, slot: u32) -> io::Result<()> {
+        self.registry.reregister(socket, token(slot), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn deregister(&mut self, socket: &mut TcpStream) {
+        // If this fails, its close does it.
+        let _ = self.registry.deregister(socket);
+    }
+
+    /// On Linux an accepted socket inherits them from its listener, so that accepting costs no further calls.
+    fn prepare(&self, socket: &mut TcpStream, options: &KernelOptions) -> io::Result<()> {
+        if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+            options.apply(&SockRef::from(&*socket))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the poller calls a session: its slot.
+fn token(slot: u32) -> Token {
+    Token(usize::try_from(slot).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,49 @@
+//! What all shards of a server are told.
+
+use core::time::Duration;
+
+use heartwire_core::Settings;
+use heartwire_core::v1::Terms;
+
+use crate::server::config::{ServerConfig, Wires};
+use crate::server::session::TlsWithin;
+use crate::server::state::Held;
+
+/// The same for all shards, so that they share one.
+#[derive(Debug)]
+pub(in crate::server) struct ShardConfig {
+    pub(in crate::server) settings: Settings,
+    /// What clients that speak v1 are agreed with.
+    pub(in crate::server) terms: Terms,
+    /// The low-water mark of sessions that speak v0, and of those that speak v1.
+    pub(in crate::server) receive_mark: u32,
+    pub(in crate::server) wake_mark: u32,
+    pub(in crate::server) tls_within: TlsWithin,
+    /// How many bytes a shard may hold.
+    pub(in crate::server) held: Held,
+    /// How many clients may wait for one to be let in.
+    pub(in crate::server) pending_max: usize,
+    /// Clients need not say anything to be online.
+    pub(in crate::server) online_at_once: bool,
+    /// How long a client may have waited to be shaken hands with.
+    pub(in crate::server) stale_after: Duration,
+    pub(in crate::server) drain: Duration,
+}
+
+impl ShardConfig {
+    /// `coalesces`: beats may lie in the kernel unread.
+    pub(in crate::server) fn new(config: &ServerConfig, coalesces: bool) -> Self {
+        Self {
+            settings: config.settings(),
+            terms: config.terms(coalesces),
+            receive_mark: config.receive_mark(coalesces),
+            wake_mark: config.wake_mark(coalesces),
+            tls_within: config.tls_times(),
+            held: config.held_per_shard(),
+            pending_max: config.pending_max_per_shard(),
+            online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
+            stale_after: config.stale_after,
+            drain: config.drain,
+        }
+    }
+}

@@ -45,8 +45,6 @@ pub(crate) fn now_and_suspended() -> (Instant, Duration) {
     let monotonic = nanos_of(rustix::time::ClockId::Monotonic);
     let now = now();
     let suspended = now.saturating_since(Instant::from_nanos(monotonic));
-    #[cfg(test)]
-    let suspended = suspended + pretended::suspended();
     (now, suspended)
 }
 
@@ -74,23 +72,4 @@ pub(crate) fn jiffy() -> Duration {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn jiffy() -> Duration {
     Duration::ZERO
-}
-
-/// Suspends of the machine that a test makes up, for what runs on its own thread.
-#[cfg(test)]
-pub(crate) mod pretended {
-    use core::cell::Cell;
-    use core::time::Duration;
-
-    std::thread_local! {
-        static SUSPENDED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
-
-    pub(crate) fn suspend(length: Duration) {
-        SUSPENDED.set(SUSPENDED.get() + length);
-    }
-
-    pub(super) fn suspended() -> Duration {
-        SUSPENDED.get()
-    }
 }

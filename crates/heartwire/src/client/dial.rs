@@ -23,6 +23,7 @@ pub(super) use self::look_up::Resolver;
 use self::race::race;
 use super::ClientConfig;
 use super::config::Token;
+use super::runtime::Stream;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::{SharedClientTls, TlsError, TlsFault, TlsSession};
@@ -30,8 +31,8 @@ use crate::{Reason, clock};
 
 /// A connection that was just made.
 #[derive(Debug)]
-pub(super) struct Dialled {
-    pub(super) transport: Transport,
+pub(super) struct Dialled<S> {
+    pub(super) transport: Transport<S>,
     /// What the server said while the connection was made.
     pub(super) said: Vec<u8>,
     pub(super) peer: SocketAddr,
@@ -51,7 +52,7 @@ impl Dialler {
     pub(super) async fn dial(
         &mut self,
         config: &mut ClientConfig,
-    ) -> Result<Dialled, ConnectError> {
+    ) -> Result<Dialled<Stream>, ConnectError> {
         let found = self.look_up.run(config).await?;
         match found.token {
             Some(Ok(token)) => config.token = Some(Token(token)),
@@ -95,7 +96,7 @@ impl Dialler {
 
 /// The handshake of TLS. It has as much time as the one of the wire, which comes after it.
 async fn secure(
-    dialled: &mut Dialled,
+    dialled: &mut Dialled<Stream>,
     tls: &SharedClientTls,
     config: &ClientConfig,
 ) -> Result<(), TlsError> {
@@ -120,17 +121,21 @@ async fn connect_within(
     address: SocketAddr,
     within: Duration,
     kernel: &KernelOptions,
-) -> io::Result<Dialled> {
+) -> io::Result<Dialled<Stream>> {
     timeout(within, connect(address, kernel)).await.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {within:?}")))
     })
 }
 
-async fn connect(address: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled> {
+async fn connect(address: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled<Stream>> {
     prepare(TcpStream::connect(address).await?, address, kernel)
 }
 
-fn prepare(stream: TcpStream, peer: SocketAddr, kernel: &KernelOptions) -> io::Result<Dialled> {
+fn prepare(
+    stream: TcpStream,
+    peer: SocketAddr,
+    kernel: &KernelOptions,
+) -> io::Result<Dialled<Stream>> {
     let socket = SockRef::from(&stream);
     // A client that tries a local port again and again while nobody listens there is given that
     // very port as its own some day, and TCP then connects the socket to itself: it would read its
@@ -142,7 +147,7 @@ fn prepare(stream: TcpStream, peer: SocketAddr, kernel: &KernelOptions) -> io::R
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, error));
     }
     let kernel = kernel.apply(&socket)?;
-    Ok(Dialled { transport: Transport::new(stream), said: Vec::new(), peer, kernel })
+    Ok(Dialled { transport: Transport::new(Stream::new(stream)), said: Vec::new(), peer, kernel })
 }
 
 /// Why no connection was made. The client's state is as before the attempt.

@@ -1,51 +1,43 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
+//!
+//! [`Driver::step`] does all that can be done without waiting, and says what to wait for. It knows neither
+//! the runtime nor the machine, only a [`World`]: the simulator runs it too. [`Driver::run`] only waits.
 
 mod closing;
 mod ending;
 mod hearing;
+mod judging;
+mod run;
+mod sending;
 
-use core::future::ready;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
-use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Connection, Instant, Spoken, Stall, StallWatch};
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
-use tokio::task::consume_budget;
-use tokio::time::sleep;
+use heartwire_core::{Connection, Instant, StallWatch};
 use tracing::{Span, debug};
 
+use self::judging::PathCheck;
+use super::app::{App, Link};
+use super::dial::Dialled;
 use super::inbox::Inbox;
-use super::outbox::{Message, Outbox};
-use super::outlet::Outlet;
+use super::outbox::Message;
 use super::pace::Pace;
 use super::transport::Transport;
-use super::{ClientConfig, Event, Farewell, Gate, Link, Wishes, asked_to_close};
+use super::{ClientConfig, Event, Farewell};
+use crate::Reason;
 use crate::kernel::KernelReport;
-use crate::sys::Way;
-use crate::{Reason, clock, sys};
-
-/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
-/// not hold up a verdict for ever.
-const READS_BEFORE_JUDGING: usize = 64;
-
-/// How long a server's system has to acknowledge something after the network has changed: time for four
-/// retransmissions on a path of 200 ms.
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-
-/// After a stall of this process so long, the network may have changed too: the machine may have been
-/// suspended, or moved.
-const LONG_STALL: Duration = Duration::from_secs(1);
+use crate::world::World;
 
 /// One connection while it lasts.
 #[derive(Debug)]
-pub(super) struct Driver<'a, 'b> {
-    transport: Transport,
+pub(super) struct Driver<W: World> {
+    world: W,
+    transport: Transport<W::Socket>,
     connection: Connection,
-    link: DriverLink<'b>,
+    peer: SocketAddr,
+    kernel: KernelReport,
     progress: Option<Duration>,
     close_timeout: Duration,
     /// How many of the last bytes only say that nothing more comes.
@@ -55,8 +47,6 @@ pub(super) struct Driver<'a, 'b> {
     /// What the server said when it took its leave.
     farewell: Option<Farewell>,
     inbox: Inbox,
-    outbox: &'b mut Outbox,
-    outlet: &'b mut Outlet<'a>,
     beats: u64,
     write_failed: bool,
     /// A beat that waits to be written says something that the server should read at once.
@@ -68,24 +58,40 @@ pub(super) struct Driver<'a, 'b> {
     /// When it may be told of what has changed since.
     news_at: Option<Instant>,
     watch: StallWatch,
-    /// When the network may have changed, if it is not known yet whether the connection has survived that.
-    asked_at: Option<Instant>,
-    /// Something was on its way to the server then that it has to acknowledge.
-    is_asking: bool,
-    /// It may have changed once more since.
-    asks_again: bool,
+    /// When the timer rings. Deadlines mostly move later, so it stays as it is until then.
+    timer_at: Option<Instant>,
+    path_check: Option<PathCheck>,
     /// When the socket was last read.
     read_at: Instant,
     jiffy: Duration,
 }
 
-/// What a driver tells others of.
+/// What a step came to.
 #[derive(Debug)]
-pub(super) struct DriverLink<'b> {
-    pub(super) peer: SocketAddr,
-    pub(super) kernel: KernelReport,
-    pub(super) gate: &'b Gate,
-    pub(super) wishes: &'b Wishes,
+pub(super) enum Step {
+    /// Nothing is left to do before one of these.
+    Wait(Wait),
+    /// The connection is over.
+    Over(End),
+}
+
+/// What to wait for: the next step is due at the first of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing to wait for, in any combination"
+)]
+pub(super) struct Wait {
+    /// The socket has something to read.
+    pub(super) readable: bool,
+    /// It takes bytes.
+    pub(super) writable: bool,
+    /// The application has room for an event.
+    pub(super) room: bool,
+    /// It has a message.
+    pub(super) message: bool,
+    /// This time.
+    pub(super) until: Option<Instant>,
 }
 
 /// How a connection came to its end.
@@ -96,20 +102,20 @@ pub(super) enum End {
     Closing,
 }
 
-impl<'a, 'b> Driver<'a, 'b> {
+impl<W: World> Driver<W> {
     pub(super) fn new(
-        transport: Transport,
-        said: &[u8],
+        world: W,
+        dialled: Dialled<W::Socket>,
         config: &ClientConfig,
-        link: DriverLink<'b>,
-        outbox: &'b mut Outbox,
-        outlet: &'b mut Outlet<'a>,
+        app: &mut App,
     ) -> Self {
-        let (now, suspended) = clock::now_and_suspended();
+        let Dialled { transport, said, peer, kernel } = dialled;
+        let (now, suspended) = world.now_and_suspended();
         let mut driver = Self {
             transport,
             connection: Connection::new(config.settings(), now),
-            link,
+            peer,
+            kernel,
             progress: config.progress,
             close_timeout: config.close_timeout,
             end_len: 0,
@@ -117,8 +123,6 @@ impl<'a, 'b> Driver<'a, 'b> {
             online_at: None,
             farewell: None,
             inbox: Inbox::default(),
-            outbox,
-            outlet,
             beats: 0,
             write_failed: false,
             has_news: false,
@@ -127,41 +131,40 @@ impl<'a, 'b> Driver<'a, 'b> {
             pace: Pace::new(now),
             news_at: None,
             watch: StallWatch::new(now, suspended),
-            asked_at: None,
-            is_asking: false,
-            asks_again: false,
+            timer_at: None,
+            path_check: None,
             read_at: now,
-            jiffy: clock::jiffy(),
+            jiffy: world.jiffy(),
+            world,
         };
         match config.hello() {
             Some(hello) => {
                 // What was kept from the last connection may not be sent before the WELCOME.
-                driver.outbox.hold();
-                driver.outbox.push_control(hello);
+                app.outbox.hold();
+                app.outbox.push_control(hello);
             }
-            None => driver.go_online(None, now),
+            None => driver.go_online(app, None, now),
         }
-        driver.inbox.push(said);
+        driver.inbox.push(&said);
         driver
     }
 
-    fn go_online(&mut self, welcome: Option<Welcome>, now: Instant) {
+    fn go_online(&mut self, app: &mut App, welcome: Option<Welcome>, now: Instant) {
         self.online_at = Some(now);
-        self.link.gate.set(Link::Up);
+        app.gate.set(Link::Up);
         if let Some(welcome) = &welcome {
             Span::current().record("session", welcome.session);
         }
-        let DriverLink { peer, kernel, wishes, .. } = &self.link;
-        let (peer, kernel) = (*peer, kernel.clone());
-        self.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
-        self.outbox.release();
+        let (peer, kernel) = (self.peer, self.kernel.clone());
+        app.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
+        app.outbox.release();
         self.connection.beat_now();
-        self.promised = wishes.promise();
+        self.promised = app.wishes.promise();
         if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
         if let Some(beat) = self.connection.poll_transmit(now) {
-            self.outbox.push_beat_first(beat);
+            app.outbox.push_beat_first(beat);
             self.has_news = beat.is_news();
         }
     }
@@ -171,9 +174,9 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.online_at.is_some()
     }
 
-    /// Since when; now, if it never was.
-    pub(super) fn online_at(&self) -> Instant {
-        self.online_at.unwrap_or_else(clock::now)
+    /// Since when; `None` if it never was.
+    pub(super) const fn online_at(&self) -> Option<Instant> {
+        self.online_at
     }
 
     /// What the server said about coming back, and why it left.
@@ -196,272 +199,65 @@ impl<'a, 'b> Driver<'a, 'b> {
         self.connection.last_heard()
     }
 
-    /// Keeps the connection until it ends. Nothing in here waits for one thing alone: whatever
-    /// wakes the task, everything that can be done is done, in the order that the core asks for.
-    pub(super) async fn run(
-        &mut self,
-        messages: &mut UnboundedReceiver<Message>,
-        closing: &mut watch::Receiver<bool>,
-    ) -> End {
-        let mut timer = core::pin::pin!(sleep(Duration::ZERO));
-        let mut timer_at: Option<Instant> = None;
-        loop {
-            // A peer that sends without a pause must not keep other tasks from running.
-            consume_budget().await;
-            let (now, suspended) = clock::now_and_suspended();
-            let stall = self.watch.handle_wake(now, suspended);
-            let paused = match self.step(now, stall, messages) {
-                Ok(paused) => paused,
-                Err(reason) => return End::Lost(reason),
-            };
-            if !paused {
-                self.outlet.rest();
-            }
-            // Deadlines mostly move later, so the timer stays as it is until it fires.
-            let deadlines = [
-                self.connection.poll_timeout(),
-                self.progress_deadline(now),
-                self.news_at,
-                self.answer_deadline(),
-            ];
-            let deadline = deadlines.into_iter().flatten().min();
-            if let Some(at) = deadline.filter(|&at| timer_at.is_none_or(|set| at < set)) {
-                timer.as_mut().reset(tokio::time::Instant::now() + at.saturating_since(now));
-                timer_at = Some(at);
-            }
-            self.watch.handle_sleep(timer_at);
-            tokio::select! {
-                biased;
-                () = asked_to_close(closing) => return End::Closing,
-                () = self.outlet.wait_for_room(), if paused => {}
-                () = ready(()), if !paused && self.transport.has_ended() => {}
-                _ = self.transport.stream().readable(), if !paused => {}
-                _ = self.transport.stream().writable(), if self.has_unwritten() => {}
-                () = self.link.wishes.changed.notified() => {}
-                // Before the server has answered, another time runs. If it does not answer, the wait for
-                // the next attempt is cut short.
-                () = self.link.wishes.look.notified(), if self.is_online() => self.ask(clock::now()),
-                message = messages.recv(), if self.takes_messages() => match message {
-                    Some(message) => self.push(message),
-                    None => return End::Closing,
-                },
-                () = &mut timer, if timer_at.is_some() => timer_at = None,
-            }
+    /// Does everything that can be done without waiting, whatever it was woken by, in the order that the
+    /// core asks for.
+    pub(super) fn step(&mut self, app: &mut App) -> Step {
+        let (now, suspended) = self.world.now_and_suspended();
+        let stall = self.watch.handle_wake(now, suspended);
+        self.timer_at = self.timer_at.filter(|&at| at > now);
+        if app.wants_close() {
+            return Step::Over(End::Closing);
+        }
+        // Before the server has answered, another time runs. If it does not answer, the wait for the next
+        // attempt is cut short.
+        if self.is_online() && app.wishes.take_look() {
+            self.ask(now);
+        }
+        let mut turn = || {
+            self.read(app, now)?;
+            self.account_for_stalls(app, stall, now);
+            self.judge(app, now)?;
+            self.judge_path(now)?;
+            self.tell_news(app, now)?;
+            self.transmit(app, now);
+            self.take(app);
+            self.write(app, now)?;
+            self.feed(app, now)
+        };
+        match turn() {
+            Ok(has_room) => Step::Wait(self.wait(app, has_room, now)),
+            Err(reason) => Step::Over(End::Lost(reason)),
         }
     }
 
-    /// Everything that can be done without waiting. Returns whether reading has to pause until the
-    /// application takes an event.
-    fn step(
-        &mut self,
-        now: Instant,
-        stall: Option<Stall>,
-        messages: &mut UnboundedReceiver<Message>,
-    ) -> Result<bool, Reason> {
-        self.read(now)?;
-        if let Some(stall) = self.suspended_since().or(stall) {
-            self.connection.handle_stall(stall);
-            self.outlet.push_news(Event::Stalled(stall));
-            // What was asked may have had no time to be acknowledged; and nothing was heard of a network
-            // that has changed meanwhile.
-            let was_asked = self.asked_at.take().is_some();
-            if was_asked || stall.gap >= LONG_STALL {
-                self.ask(now);
-            }
+    /// What to wait for. Reading pauses until the application has room.
+    fn wait(&mut self, app: &mut App, has_room: bool, now: Instant) -> Wait {
+        if has_room {
+            app.outlet.rest();
         }
-        self.judge(now)?;
-        self.judge_path(now)?;
-        self.tell_news(now)?;
-        self.transmit(now);
-        self.take(messages);
-        self.write(now)?;
-        Ok(!self.feed(now)?)
-    }
-
-    /// The machine may have been suspended since this task woke, and what it is about to judge by may
-    /// have been on its way then.
-    fn suspended_since(&mut self) -> Option<Stall> {
-        let (now, suspended) = clock::now_and_suspended();
-        self.watch.handle_wake(now, suspended)
-    }
-
-    fn transmit(&mut self, now: Instant) {
-        let has_unwritten = self.has_unwritten();
-        if has_unwritten && !self.connection.beat_due() {
-            // What waits shows as well as an answer that we live.
-            return;
-        }
-        while let Some(beat) = self.connection.poll_transmit(now) {
-            if has_unwritten {
-                // Data may wait for long, and does not say or ask what a beat does.
-                self.outbox.push_beat_first(beat);
-            } else {
-                self.outbox.push_beat(beat);
-            }
-            self.has_news |= beat.is_news();
+        let deadlines = [
+            self.connection.poll_timeout(),
+            self.progress_deadline(app, now),
+            self.news_at,
+            self.path_check.as_ref().map(PathCheck::deadline),
+            // What is known has only to be read.
+            (has_room && self.transport.has_ended()).then_some(now),
+        ];
+        let deadline = deadlines.into_iter().flatten().min();
+        self.timer_at = [self.timer_at, deadline].into_iter().flatten().min();
+        self.watch.handle_sleep(self.timer_at);
+        Wait {
+            readable: has_room,
+            writable: self.has_unwritten(app),
+            room: !has_room,
+            message: self.takes_messages(app),
+            until: self.timer_at,
         }
     }
 
     /// Whether something waits for the kernel to take it.
-    fn has_unwritten(&self) -> bool {
-        !self.outbox.is_empty() || self.transport.wants_write()
-    }
-
-    /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
-    /// know that yet. What changes faster than the server may be told is told as it is in the end.
-    fn tell_news(&mut self, now: Instant) -> Result<(), Reason> {
-        self.news_at = None;
-        let Some(contract) = self.connection.contract() else { return Ok(()) };
-        let (agreed, floor) = (contract.to_server.beat(), contract.floor);
-        let (promise, health) = (self.link.wishes.promise(), self.health_at(now));
-        if (promise, health) == (self.promised, self.health) {
-            return Ok(());
-        }
-        let interval = agreed.unwrap_or(floor);
-        if !self.pace.take(interval, now) {
-            self.news_at = Some(self.pace.next_at(interval));
-            return Ok(());
-        }
-        // The beat that tells it also says what has been heard.
-        self.find_life(now)?;
-        (self.promised, self.health) = (promise, health);
-        if let Some(interval) = promise.or(agreed) {
-            self.connection.promise(interval);
-        }
-        self.connection.set_health(health);
-        Ok(())
-    }
-
-    fn health_at(&self, now: Instant) -> Health {
-        let idle = now.saturating_since(self.link.wishes.checked_in_at());
-        let is_late = self.progress.is_some_and(|within| idle >= within);
-        if is_late { Health::Degraded } else { Health::Ok }
-    }
-
-    /// When the application will have failed to check in.
-    fn progress_deadline(&self, now: Instant) -> Option<Instant> {
-        let at = self.link.wishes.checked_in_at().saturating_add(self.progress?);
-        (at > now).then_some(at)
-    }
-
-    /// Whether messages can be written: there is room, and the server has answered.
-    fn takes_messages(&self) -> bool {
-        self.outbox.has_room() && self.is_online()
-    }
-
-    /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
-    /// itself is asked: what the runtime knows of the socket is as old as its last turn.
-    fn judge(&mut self, now: Instant) -> Result<(), Reason> {
-        let is_due = self.connection.poll_timeout().is_some_and(|at| at <= now);
-        if is_due && self.connection.spoken() == Spoken::V1 {
-            // A beat says what has been heard, and the server judges by that.
-            self.find_life(now)?;
-        }
-        for _ in 0..READS_BEFORE_JUDGING {
-            if !self.connection.would_end(now) || !self.find_life(now)? {
-                break;
-            }
-        }
-        match self.connection.handle_timeout(now) {
-            Ok(None) => {}
-            Ok(Some(verdict)) => return Err(Reason::Dead(verdict)),
-            Err(violation) => return Err(Reason::Protocol(violation)),
-        }
-        if self.has_unwritten() {
-            // What waits will be as good as a beat that asks for nothing.
-            self.connection.handle_sent(now);
-        }
-        Ok(())
-    }
-
-    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's
-    /// system has acknowledged it.
-    fn ask(&mut self, now: Instant) {
-        if !self.is_online() {
-            // Another time runs for the handshake.
-            return;
-        }
-        if self.asked_at.is_some() {
-            self.asks_again = true;
-            return;
-        }
-        self.asked_at = Some(now);
-        self.asks_again = false;
-        let agreed = self.connection.policy().beat();
-        let beats = agreed.is_some_and(|interval| self.pace.take(interval, now));
-        if beats {
-            self.connection.beat_now();
-        }
-        let unacknowledged = sys::unacknowledged(self.transport.stream());
-        self.is_asking = beats || unacknowledged.is_some_and(|bytes| bytes > 0);
-    }
-
-    fn answer_deadline(&self) -> Option<Instant> {
-        Some(self.asked_at?.saturating_add(ANSWER_WITHIN))
-    }
-
-    /// Gives the connection up if it is clear that the network has changed under it: the system tries to
-    /// reach the server's, and nothing at all has come from there since.
-    fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
-        let Some(asked_at) = self.asked_at.filter(|_| self.answer_deadline() <= Some(now)) else {
-            return Ok(());
-        };
-        self.asked_at = None;
-        if let Some(Way { quiet, is_tried }) = sys::way(self.transport.stream()) {
-            if is_tried && self.is_asking && quiet >= now.saturating_since(asked_at) {
-                return Err(Reason::NetworkChanged);
-            }
-            if quiet >= ANSWER_WITHIN / 2 {
-                // What came may have been on its way when the network changed; or what is to be
-                // acknowledged was written just now.
-                self.asked_at = Some(now);
-                self.is_asking = true;
-            }
-        }
-        if core::mem::take(&mut self.asks_again) {
-            self.ask(now);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, messages: &mut UnboundedReceiver<Message>) {
-        while self.takes_messages() {
-            let Ok(message) = messages.try_recv() else { return };
-            self.push(message);
-        }
-    }
-
-    fn push(&mut self, message: Message) {
-        // There is a head for every length that the handles let through.
-        if let Some(head) = self.connection.data_head(message.body.len()) {
-            self.outbox.push_message(head, message);
-        }
-    }
-
-    fn write(&mut self, now: Instant) -> Result<(), Reason> {
-        self.pad();
-        match self.outbox.write(&mut self.transport) {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                self.connection.handle_sent(clock::now());
-                Ok(())
-            }
-            Err(error) => {
-                self.write_failed = true;
-                Err(self.reason_of(&error, now))
-            }
-        }
-    }
-
-    /// Makes what is about to be written long enough for the server to read it at once.
-    fn pad(&mut self) {
-        let unpadded = self.outbox.unpadded_len(core::mem::take(&mut self.has_news));
-        let padding = unpadded.and_then(|len| self.connection.padding(len));
-        if let Some(len) = padding {
-            let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap_or_default());
-            pad.resize(pad.len() + len, 0);
-            self.outbox.push_control(pad);
-        }
+    fn has_unwritten(&self, app: &App) -> bool {
+        !app.outbox.is_empty() || self.transport.wants_write()
     }
 
     fn reason_of(&self, error: &io::Error, now: Instant) -> Reason {

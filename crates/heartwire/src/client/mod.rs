@@ -30,6 +30,7 @@
 //! # }
 //! ```
 
+mod app;
 mod config;
 mod dial;
 mod drive;
@@ -40,25 +41,27 @@ mod network;
 mod outbox;
 mod outlet;
 mod pace;
+#[cfg(test)]
+mod rig;
+mod runtime;
 mod sink;
 mod task;
 mod transport;
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use heartwire_core::{Instant, Path};
-use tokio::sync::{
-    AcquireError, Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch,
-};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tracing::{Instrument, info_span};
 
+use app::{App, Gate, Link, Wishes};
 pub use config::{ClientConfig, Retry, WhileDisconnected};
 pub use dial::{AddressError, ConnectError};
 pub use event::{Event, Events, Farewell, SendError};
 pub(crate) use event::{Reports, Told};
-use outbox::Message;
+use outbox::{Message, Outbox};
+use outlet::Outlet;
 pub use sink::{Duplex, MessageSink};
 use task::Task;
 
@@ -90,63 +93,6 @@ struct Shared {
     wishes: Arc<Wishes>,
 }
 
-/// What the application has to say about its beats, and what they tell.
-#[derive(Debug)]
-struct Wishes {
-    /// How often to beat, if not as agreed.
-    promise: Mutex<Option<Duration>>,
-    /// When the application last checked in, in nanoseconds.
-    checked_in_at: AtomicU64,
-    /// One of them has changed.
-    changed: Notify,
-    /// The network may have changed.
-    look: Notify,
-    /// As of the last beat, and when that was.
-    path: Mutex<Option<(Path, Instant)>>,
-}
-
-impl Wishes {
-    fn new(now: Instant) -> Self {
-        Self {
-            promise: Mutex::default(),
-            checked_in_at: AtomicU64::new(now.as_nanos()),
-            changed: Notify::new(),
-            look: Notify::new(),
-            path: Mutex::default(),
-        }
-    }
-
-    fn promise(&self) -> Option<Duration> {
-        *self.promise.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_promise(&self, promise: Option<Duration>) {
-        *self.promise.lock().unwrap_or_else(PoisonError::into_inner) = promise;
-        self.changed.notify_one();
-    }
-
-    fn checked_in_at(&self) -> Instant {
-        Instant::from_nanos(self.checked_in_at.load(Ordering::Relaxed))
-    }
-
-    fn check_in(&self, now: Instant) {
-        self.checked_in_at.store(now.as_nanos(), Ordering::Relaxed);
-        self.changed.notify_one();
-    }
-
-    /// Time goes on, and the server has not heard us meanwhile as far as anybody knows.
-    fn path(&self) -> Option<Path> {
-        let (mut path, at) = (*self.path.lock().unwrap_or_else(PoisonError::into_inner))?;
-        path.unheard = path.unheard.saturating_add(clock::now().saturating_since(at));
-        Some(path)
-    }
-
-    fn set_path(&self, path: Option<Path>) {
-        let path = path.map(|path| (path, clock::now()));
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
-    }
-}
-
 impl Client {
     /// Starts a client on the current runtime, in one task and with one timer. It connects at once.
     ///
@@ -176,10 +122,32 @@ impl Client {
         config: ClientConfig,
         reports: Reports,
     ) -> (Self, impl Future<Output = ()>) {
+        let by = reports.by.clone();
+        let (client, app) = Self::open(&config, reports, clock::now());
+        let span = info_span!(
+            "client",
+            target = config.target,
+            connection = by.as_deref(),
+            name = config.name,
+        );
+        let watched = config.watch_network.then(|| Arc::clone(&app.wishes));
+        let task = Task::new(config, app);
+        let life = async move {
+            tokio::select! {
+                biased;
+                () = task.run() => {}
+                () = network::watch(watched) => {}
+            }
+        };
+        (client, life.instrument(span))
+    }
+
+    /// A client as of `now`, and what its task has of it.
+    fn open(config: &ClientConfig, reports: Reports, now: Instant) -> (Self, App) {
         let (messages, queue) = mpsc::unbounded_channel();
         let (close, closing) = watch::channel(false);
         let gate = Arc::new(Gate::new(config.while_disconnected));
-        let wishes = Arc::new(Wishes::new(clock::now()));
+        let wishes = Arc::new(Wishes::new(now));
         let shared = Shared {
             head_len: config.head_len(),
             body_len_max: config.body_len_max(),
@@ -190,22 +158,9 @@ impl Client {
             close,
             wishes: Arc::clone(&wishes),
         };
-        let span = info_span!(
-            "client",
-            target = config.target,
-            connection = reports.by.as_deref(),
-            name = config.name,
-        );
-        let watched = config.watch_network.then(|| Arc::clone(&wishes));
-        let task = Task::new(config, gate, wishes, reports, queue, closing);
-        let life = async move {
-            tokio::select! {
-                biased;
-                () = task.run() => {}
-                () = network::watch(watched) => {}
-            }
-        };
-        (Self { shared: Arc::new(shared) }, life.instrument(span))
+        let outlet = Outlet::new(reports, &config.target);
+        let app = App { gate, wishes, messages: queue, closing, outbox: Outbox::default(), outlet };
+        (Self { shared: Arc::new(shared) }, app)
     }
 
     /// Hands a message over for sending, and waits while there is no room for it. Messages go out
@@ -279,7 +234,7 @@ impl Client {
     /// without a connection, and on wire v0.
     #[must_use]
     pub fn path(&self) -> Option<Path> {
-        self.shared.wishes.path()
+        self.shared.wishes.path(clock::now())
     }
 
     /// Waits until the client has ended: its connection is closed, and what that came to is among the events.
@@ -304,7 +259,7 @@ impl Client {
     ///
     /// May be called as often as you like. [`ClientConfig::watch_network`] calls it by itself.
     pub fn look_now(&self) {
-        self.shared.wishes.look.notify_one();
+        self.shared.wishes.look_now();
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not
@@ -344,56 +299,5 @@ impl Client {
             .messages
             .send(Message { body: data, room })
             .map_err(|refused| SendError::Closed(refused.0.body))
-    }
-}
-
-/// Waits until the client is to end: somebody said so, or nobody is left to.
-async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
-    // An error says that the last handle is gone.
-    let _ = closing.wait_for(|&asked| asked).await;
-}
-
-/// Whether messages are accepted.
-#[derive(Debug)]
-struct Gate {
-    mode: WhileDisconnected,
-    link: Mutex<Link>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Link {
-    Down,
-    Up,
-    Closed,
-}
-
-impl Gate {
-    const fn new(mode: WhileDisconnected) -> Self {
-        Self { mode, link: Mutex::new(Link::Down) }
-    }
-
-    /// Notes a change. A closed gate stays closed.
-    fn set(&self, link: Link) {
-        let mut now = self.lock();
-        if *now != Link::Closed {
-            *now = link;
-        }
-    }
-
-    fn refusal(&self) -> Option<fn(Vec<u8>) -> SendError> {
-        self.refusal_of(&self.lock())
-    }
-
-    fn refusal_of(&self, link: &Link) -> Option<fn(Vec<u8>) -> SendError> {
-        match (link, self.mode) {
-            (Link::Closed, _) => Some(SendError::Closed),
-            (Link::Down, WhileDisconnected::Refuse) => Some(SendError::NotConnected),
-            (Link::Down, WhileDisconnected::Queue) | (Link::Up, _) => None,
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Link> {
-        // Nothing can panic while it is locked, and a link is valid whatever happened.
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

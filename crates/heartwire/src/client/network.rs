@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Wishes;
+use super::app::Wishes;
 
 /// Has the client look whenever something changes, if there is one. Never returns.
 pub(super) async fn watch(client: Option<Arc<Wishes>>) {
@@ -26,7 +26,7 @@ mod linux {
     use tokio::time::sleep;
     use tracing::debug;
 
-    use crate::client::Wishes;
+    use crate::client::app::Wishes;
     use crate::clock;
 
     /// Interfaces, and addresses of IPv4 and IPv6 (`RTMGRP_*` in `linux/rtnetlink.h`).
@@ -64,7 +64,7 @@ mod linux {
             let has_changed = socket.as_ref().is_ok_and(has_changed);
             if has_changed || suspended.saturating_sub(was_suspended) >= SUSPENDED_MIN {
                 debug!(has_changed, "the network may have changed");
-                wishes.look.notify_one();
+                wishes.look_now();
             }
         }
     }

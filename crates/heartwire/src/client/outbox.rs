@@ -7,6 +7,7 @@ use heartwire_core::Transmit;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::transport::Transport;
+use crate::world::Socket;
 
 /// Messages that are taken from the queue at a time, to be written with one system call.
 const BATCH: usize = 16;
@@ -129,13 +130,13 @@ impl Outbox {
 
     /// Writes until everything is written or the kernel takes no more. Returns how many bytes it
     /// took.
-    pub(super) fn write(&mut self, transport: &mut Transport) -> io::Result<usize> {
+    pub(super) fn write(&mut self, transport: &mut Transport<impl Socket>) -> io::Result<usize> {
         let mut total = 0;
         transport.flush()?;
         while !self.frames.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * BATCH];
             let count = self.gather(&mut slices);
-            match transport.try_write(slices.get(..count).unwrap_or_default()) {
+            match transport.write(slices.get(..count).unwrap_or_default()) {
                 Ok(len) => {
                     self.advance(len);
                     total += len;

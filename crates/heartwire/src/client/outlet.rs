@@ -22,8 +22,8 @@ const KEPT_MAX: usize = 4096;
 /// Hands events over when there is room for them. Data in a socket can wait there, so the driver asks
 /// for room first. News cannot wait: they are kept here, and never hold up the client.
 #[derive(Debug)]
-pub(super) struct Outlet<'a> {
-    reports: &'a Reports,
+pub(super) struct Outlet {
+    reports: Reports,
     meter: Meter,
     /// Room for one event, reserved.
     room: Option<OwnedSemaphorePermit>,
@@ -37,8 +37,8 @@ pub(super) struct Outlet<'a> {
     deaf: bool,
 }
 
-impl<'a> Outlet<'a> {
-    pub(super) fn new(reports: &'a Reports, target: &str) -> Self {
+impl Outlet {
+    pub(super) fn new(reports: Reports, target: &str) -> Self {
         let meter = Meter::new(reports.by.as_deref().unwrap_or(target));
         Self {
             reports,

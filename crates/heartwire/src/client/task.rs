@@ -1,25 +1,18 @@
 //! The life of a client: connect, keep, wait, and again.
 
 use core::time::Duration;
-use std::sync::Arc;
 
 use heartwire_core::Backoff;
 use heartwire_core::v1::Retry as RetryHint;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tracing::field::Empty;
 use tracing::{Instrument, info_span};
 
+use super::app::{App, Link, Wishes, asked_to_close};
 use super::dial::{Dialled, Dialler};
-use super::drive::{Driver, DriverLink, End};
-use super::event::Reports;
-use super::outbox::{Message, Outbox};
-use super::outlet::Outlet;
-use super::{
-    ClientConfig, ConnectError, Event, Farewell, Gate, Link, Retry, WhileDisconnected, Wishes,
-    asked_to_close,
-};
+use super::drive::{Driver, End};
+use super::runtime::{Runtime, Stream};
+use super::{ClientConfig, ConnectError, Event, Farewell, Retry, WhileDisconnected};
 use crate::tls::TlsError;
 use crate::{Reason, clock};
 
@@ -31,71 +24,48 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Task {
     config: ClientConfig,
     backoff: Option<Backoff>,
-    gate: Arc<Gate>,
-    wishes: Arc<Wishes>,
-    reports: Reports,
-    messages: UnboundedReceiver<Message>,
-    closing: watch::Receiver<bool>,
-    outbox: Outbox,
+    app: App,
     dialler: Dialler,
 }
 
 impl Task {
-    pub(super) fn new(
-        config: ClientConfig,
-        gate: Arc<Gate>,
-        wishes: Arc<Wishes>,
-        reports: Reports,
-        messages: UnboundedReceiver<Message>,
-        closing: watch::Receiver<bool>,
-    ) -> Self {
+    pub(super) fn new(config: ClientConfig, app: App) -> Self {
         let backoff = match config.retry {
             Retry::Never => None,
             Retry::Backoff(policy) => Some(Backoff::new(policy, config.seed_or_random())),
         };
-        Self {
-            config,
-            backoff,
-            gate,
-            wishes,
-            reports,
-            messages,
-            closing,
-            outbox: Outbox::default(),
-            dialler: Dialler::default(),
-        }
+        Self { config, backoff, app, dialler: Dialler::default() }
     }
 
     pub(super) async fn run(mut self) {
-        let reports = self.reports.clone();
-        let mut outlet = Outlet::new(&reports, &self.config.target);
-        self.keep_connected(&mut outlet).await;
-        self.gate.set(Link::Closed);
+        self.keep_connected().await;
+        let Self { mut app, .. } = self;
+        app.gate.set(Link::Closed);
         // A `send` that waits for room gets it from here, and then finds the gate closed.
-        self.drop_messages();
+        app.drop_messages();
         // `Client::closed` returns.
-        self.messages.close();
-        outlet.finish(Event::Closed);
+        app.messages.close();
+        app.outlet.finish(Event::Closed);
     }
 
     /// Returns when the client is to end.
-    async fn keep_connected(&mut self, outlet: &mut Outlet<'_>) {
+    async fn keep_connected(&mut self) {
         let mut attempt: u32 = 1;
         let mut looked_at: Option<tokio::time::Instant> = None;
         loop {
             let mut window = None;
-            outlet.push_news(Event::Connecting { attempt });
+            self.app.outlet.push_news(Event::Connecting { attempt });
             attempt = attempt.saturating_add(1);
             let dialled = tokio::select! {
                 biased;
-                () = asked_to_close(&mut self.closing) => return,
-                dialled = outlet.deliver_during(self.dialler.dial(&mut self.config)) => dialled,
+                () = asked_to_close(&mut self.app.closing) => return,
+                dialled = self.app.outlet.deliver_during(self.dialler.dial(&mut self.config)) => dialled,
             };
             match dialled {
                 Ok(dialled) => {
                     let failed = core::mem::replace(&mut attempt, 1).saturating_sub(1);
                     let Kept { goes_on, is_replaced, hint, was_online } =
-                        self.keep_in_span(dialled, outlet).await;
+                        self.keep_in_span(dialled).await;
                     if !goes_on {
                         return;
                     }
@@ -116,7 +86,7 @@ impl Task {
                 }
                 Err(error) => {
                     let is_retryable = error.is_retryable();
-                    outlet.push_news(Event::Failed { error });
+                    self.app.outlet.push_news(Event::Failed { error });
                     if !is_retryable {
                         return;
                     }
@@ -124,18 +94,21 @@ impl Task {
             }
             let Some(backoff) = &mut self.backoff else { return };
             // The connection may have ended before its driver came to see that it is to close.
-            if *self.closing.borrow() || self.closing.has_changed().is_err() {
+            if self.app.wants_close() {
                 return;
             }
             let wait = backoff.next_wait();
-            outlet.push_news(Event::Waiting { wait, attempt });
-            let look = look(&self.wishes, looked_at);
+            self.app.outlet.push_news(Event::Waiting { wait, attempt });
+            let look = look(&self.app.wishes, looked_at);
             tokio::select! {
                 biased;
-                () = asked_to_close(&mut self.closing) => return,
-                () = outlet.deliver_during(sleep(wait)) => {}
+                () = asked_to_close(&mut self.app.closing) => return,
+                () = self.app.outlet.deliver_during(sleep(wait)) => {}
                 // The server may want its clients to come back one after another.
                 () = look, if window.is_none() => looked_at = Some(tokio::time::Instant::now()),
+            }
+            if window.is_none() {
+                self.app.wishes.take_look();
             }
         }
     }
@@ -157,25 +130,23 @@ impl Task {
         }
     }
 
-    async fn keep_in_span(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Kept {
+    async fn keep_in_span(&mut self, dialled: Dialled<Stream>) -> Kept {
         let span = info_span!("session", peer = %dialled.peer, session = Empty);
-        self.keep(dialled, outlet).instrument(span).await
+        self.keep(dialled).instrument(span).await
     }
 
     /// Keeps one connection from its first event to its last.
-    async fn keep(&mut self, dialled: Dialled, outlet: &mut Outlet<'_>) -> Kept {
-        let Dialled { transport, said, peer, kernel } = dialled;
-        let link = DriverLink { peer, kernel, gate: &self.gate, wishes: &self.wishes };
-        let mut driver =
-            Driver::new(transport, &said, &self.config, link, &mut self.outbox, outlet);
-        let end = driver.run(&mut self.messages, &mut self.closing).await;
+    async fn keep(&mut self, dialled: Dialled<Stream>) -> Kept {
+        let peer = dialled.peer;
+        let mut driver = Driver::new(Runtime, dialled, &self.config, &mut self.app);
+        let end = driver.run(&mut self.app).await;
         let was_online = driver.is_online();
         let is_leaving = matches!(end, End::Closing);
         let reason = match end {
             End::Lost(reason) => {
-                self.gate.set(Link::Down);
-                if let Some(backoff) = self.backoff.as_mut().filter(|_| was_online) {
-                    backoff.handle_connected(driver.online_at());
+                self.app.gate.set(Link::Down);
+                if let Some((backoff, online_at)) = self.backoff.as_mut().zip(driver.online_at()) {
+                    backoff.handle_connected(online_at);
                     // A dead server was stable for as long as it was heard. The kernel of a hung one
                     // keeps up a connection in which nothing is, and waits must grow all the same.
                     let is_dead = matches!(reason, Reason::Dead(_));
@@ -183,13 +154,13 @@ impl Task {
                     backoff.handle_disconnected(lasted_until);
                 }
                 if let Reason::Protocol(violation) = reason {
-                    driver.say_why(violation).await;
+                    driver.say_why(&mut self.app, violation).await;
                 }
-                driver.deliver_rest(reason).await
+                driver.deliver_rest(&mut self.app, reason).await
             }
             End::Closing => {
-                self.gate.set(Link::Closed);
-                driver.close(&mut self.messages).await
+                self.app.gate.set(Link::Closed);
+                driver.close(&mut self.app).await
             }
         };
         let has_worked = was_online && driver.has_heard() && !matches!(reason, Reason::Dead(_));
@@ -203,12 +174,12 @@ impl Task {
         } else {
             self.dialler.handle_failed(peer);
         }
-        self.wishes.set_path(None);
+        self.app.wishes.set_path(None, clock::now());
         let goes_on = !is_leaving && !self.is_final(hint);
         let unsent = self.settle_messages(goes_on);
         if was_online {
             let farewell = farewell.map(Box::new);
-            outlet.push_news(Event::Offline {
+            self.app.outlet.push_news(Event::Offline {
                 peer,
                 reason,
                 unsent,
@@ -227,7 +198,7 @@ impl Task {
                 }
                 (reason, _) => ConnectError::NoWelcome { peer, reason },
             };
-            outlet.push_news(Event::Failed { error });
+            self.app.outlet.push_news(Event::Failed { error });
         }
         let is_replaced = reason == Reason::NetworkChanged;
         Kept { goes_on, is_replaced, hint, was_online }
@@ -237,30 +208,23 @@ impl Task {
     fn settle_messages(&mut self, goes_on: bool) -> usize {
         let goes_on = goes_on && self.backoff.is_some();
         match self.config.while_disconnected {
-            WhileDisconnected::Queue if goes_on => self.outbox.handle_end(),
+            WhileDisconnected::Queue if goes_on => self.app.outbox.handle_end(),
             WhileDisconnected::Queue | WhileDisconnected::Refuse => {
                 // Nobody can slip in between: the gate is closed.
                 if !goes_on {
-                    self.gate.set(Link::Closed);
+                    self.app.gate.set(Link::Closed);
                 }
-                self.drop_messages()
+                self.app.drop_messages()
             }
         }
-    }
-
-    /// Drops every message that was accepted. Returns how many that were.
-    fn drop_messages(&mut self) -> usize {
-        let mut dropped = self.outbox.clear();
-        while self.messages.try_recv().is_ok() {
-            dropped += 1;
-        }
-        dropped
     }
 }
 
 /// Waits until the client is told to look now, and for [`LOOK_PAUSE`] since it last did.
 async fn look(wishes: &Wishes, last: Option<tokio::time::Instant>) {
-    wishes.look.notified().await;
+    while !wishes.wants_look() {
+        wishes.changed.notified().await;
+    }
     if let Some(last) = last {
         sleep_until(last + LOOK_PAUSE).await;
     }

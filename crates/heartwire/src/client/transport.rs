@@ -1,45 +1,21 @@
 //! The socket of a connection, and TLS on it where that is asked for.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 
-use socket2::SockRef;
-use tokio::net::TcpStream;
-
+use super::runtime::Stream;
 use crate::tls::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received, TlsError, TlsSession};
+use crate::world::Socket;
 
 /// What a connection is made of. Nothing in here waits, but where it says so.
 #[derive(Debug)]
-pub(super) struct Transport {
-    stream: TcpStream,
+pub(super) struct Transport<S> {
+    pub(super) socket: S,
     tls: Option<Box<TlsSession>>,
 }
 
-impl Transport {
-    pub(super) const fn new(stream: TcpStream) -> Self {
-        Self { stream, tls: None }
-    }
-
-    /// Has the server speak TLS from now on, and waits until both ends are through with the handshake.
-    /// Returns what the server said right after it.
-    pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
-        let tls = self.tls.insert(Box::new(tls));
-        let mut buffer = vec![0; READ_LEN_MIN];
-        loop {
-            let flushed = tls.flush(&mut Nonblocking(&self.stream))?;
-            match tls.read(&mut Nonblocking(&self.stream), &mut buffer)? {
-                Received::Bytes(len) if !tls.is_handshaking() => {
-                    buffer.truncate(len);
-                    return Ok(buffer);
-                }
-                // An end before the handshake is over is a fault.
-                Received::Bytes(_) | Received::Closed | Received::Truncated => {}
-                Received::Nothing if flushed => self.stream.readable().await?,
-                Received::Nothing => tokio::select! {
-                    readable = self.stream.readable() => readable?,
-                    writable = self.stream.writable() => writable?,
-                },
-            }
-        }
+impl<S: Socket> Transport<S> {
+    pub(super) const fn new(socket: S) -> Self {
+        Self { socket, tls: None }
     }
 
     /// The shortest buffer for a read.
@@ -47,15 +23,14 @@ impl Transport {
         if self.tls.is_some() { READ_LEN_MIN } else { 1 }
     }
 
-    /// Reads if the runtime has seen bytes arrive.
-    pub(super) fn try_read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
-        Self::read_from(self.tls.as_deref_mut(), Nonblocking(&self.stream), buffer)
+    /// Reads what the socket is known to have.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+        Self::read_from(self.tls.as_deref_mut(), &mut self.socket, buffer)
     }
 
-    /// Reads whatever the kernel has: what the runtime knows of that is as old as its last turn.
-    pub(super) fn read_past_runtime(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
-        let socket = SockRef::from(&self.stream);
-        Self::read_from(self.tls.as_deref_mut(), &*socket, buffer)
+    /// Reads whatever the kernel has.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+        Self::read_from(self.tls.as_deref_mut(), Now(&mut self.socket), buffer)
     }
 
     fn read_from(
@@ -79,6 +54,12 @@ impl Transport {
         self.tls.as_ref().is_some_and(|tls| tls.has_ended())
     }
 
+    /// Whether a read would find anything, be it the end.
+    pub(super) fn has_something(&mut self) -> bool {
+        let is_empty = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
+        self.has_ended() || !self.socket.peek().is_err_and(is_empty)
+    }
+
     /// Whether the peer speaks TLS and has begun nothing that is not whole.
     pub(super) fn ends_between_records(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.has_partial())
@@ -86,20 +67,20 @@ impl Transport {
 
     /// Writes the beginning of this, as one record where there is TLS. Returns how much that was; what the
     /// kernel has not taken of it then is [flushed](Self::flush) later.
-    pub(super) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return self.stream.try_write_vectored(slices) };
+    pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else { return self.socket.write_vectored(slices) };
         let mut record = Vec::new();
         for slice in slices {
             let room = RECORD_MAX - record.len();
             record.extend_from_slice(slice.get(..room).unwrap_or(slice));
         }
-        tls.write(&mut Nonblocking(&self.stream), &record)
+        tls.write(&mut self.socket, &record)
     }
 
     /// Writes what TLS has made and the kernel has not taken yet.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
-            tls.flush(&mut Nonblocking(&self.stream))?;
+            tls.flush(&mut self.socket)?;
         }
         Ok(())
     }
@@ -126,27 +107,39 @@ impl Transport {
     pub(super) const fn overhead(&self) -> usize {
         if self.tls.is_some() { RECORD_OVERHEAD } else { 0 }
     }
+}
 
-    pub(super) const fn stream(&self) -> &TcpStream {
-        &self.stream
+impl Transport<Stream> {
+    /// Has the server speak TLS from now on, and waits until both ends are through with the handshake.
+    /// Returns what the server said right after it.
+    pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
+        let Self { socket, tls: slot } = self;
+        let tls = slot.insert(Box::new(tls));
+        let mut buffer = vec![0; READ_LEN_MIN];
+        loop {
+            let flushed = tls.flush(socket)?;
+            match tls.read(socket, &mut buffer)? {
+                Received::Bytes(len) if !tls.is_handshaking() => {
+                    buffer.truncate(len);
+                    return Ok(buffer);
+                }
+                // An end before the handshake is over is a fault.
+                Received::Bytes(_) | Received::Closed | Received::Truncated => {}
+                Received::Nothing if flushed => socket.readable().await?,
+                Received::Nothing => tokio::select! {
+                    readable = socket.readable() => readable?,
+                    writable = socket.writable() => writable?,
+                },
+            }
+        }
     }
 }
 
-/// A socket of the runtime, for whoever reads and writes in the ordinary way.
-struct Nonblocking<'a>(&'a TcpStream);
+/// A socket that is read for whatever the kernel has.
+struct Now<'a, S>(&'a mut S);
 
-impl Read for Nonblocking<'_> {
+impl<S: Socket> Read for Now<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-}
-
-impl Write for Nonblocking<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.read_now(buffer)
     }
 }

@@ -6,11 +6,12 @@ use std::net::TcpListener;
 use socket2::{Domain, Socket, Type};
 
 use super::{AddressError, ConnectError, Dialled, connect_within, prepare, race};
+use crate::client::runtime::Stream;
 use crate::kernel::KernelOptions;
 
 const SOON: Duration = Duration::from_secs(10);
 
-async fn connect_any(addresses: Vec<SocketAddr>) -> Result<Dialled, Vec<AddressError>> {
+async fn connect_any(addresses: Vec<SocketAddr>) -> Result<Dialled<Stream>, Vec<AddressError>> {
     let mut tried = Vec::new();
     let kernel = KernelOptions::default();
     let won = race(addresses, |address| connect_within(address, SOON, &kernel), &mut tried).await;

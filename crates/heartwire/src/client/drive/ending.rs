@@ -2,20 +2,18 @@
 
 use core::time::Duration;
 use std::io;
-use std::net::Shutdown;
 
 use heartwire_core::v1::{Bye, ByeCode, Retry};
 use heartwire_core::{Spoken, Violation};
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::consume_budget;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 
 use super::closing::{Closing, LINGER, Step};
-use super::{Driver, Inbox, Message};
-use crate::{Reason, clock, sys};
+use super::{App, Driver, Inbox};
+use crate::client::runtime::{Runtime, Stream};
+use crate::world::Socket as _;
+use crate::{Reason, clock};
 
 /// How often to look at what the server has acknowledged: nothing else tells.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -33,24 +31,26 @@ const ROOM_WITHIN: Duration = Duration::from_secs(1);
 const DISCARDS_AT_ONCE: u32 = 4;
 const DISCARD_PAUSE: Duration = Duration::from_millis(1);
 
-impl Driver<'_, '_> {
+impl Driver<Runtime> {
     /// Reports what had come before the connection was lost, and reads on as long as the application takes
     /// an event within [`ROOM_WITHIN`]. Returns why it was lost: the server may have said so where it was
     /// read only now.
-    pub(in crate::client) async fn deliver_rest(&mut self, reason: Reason) -> Reason {
-        self.read_rest(reason).await;
+    pub(in crate::client) async fn deliver_rest(
+        &mut self,
+        app: &mut App,
+        reason: Reason,
+    ) -> Reason {
+        self.read_rest(app, reason).await;
         match &self.farewell {
             Some(farewell) if self.write_failed => Reason::Bye(farewell.code),
             Some(_) | None => reason,
         }
     }
 
-    async fn read_rest(&mut self, reason: Reason) {
+    async fn read_rest(&mut self, app: &mut App, reason: Reason) {
         if matches!(reason, Reason::Dead(_) | Reason::NetworkChanged) {
-            // Else the kernel would go on sending to a dead peer, for a quarter of an hour. If this
-            // fails, it does.
-            let socket = SockRef::from(self.transport.stream());
-            socket.set_linger(Some(Duration::ZERO)).unwrap_or_default();
+            // Else the kernel would go on sending to a dead peer, for a quarter of an hour.
+            self.transport.socket.reset_when_closed();
         }
         let now = clock::now();
         if self.connection.has_ended() {
@@ -61,13 +61,13 @@ impl Driver<'_, '_> {
         // words were read.
         let mut reads_left = if self.write_failed { LAST_READS_MAX } else { 0 };
         loop {
-            match self.feed(now) {
+            match self.feed(app, now) {
                 Ok(true) if reads_left > 0 => {}
                 Ok(false) => {
-                    if !self.outlet.wait_for_room_within(ROOM_WITHIN).await {
+                    if !app.outlet.wait_for_room_within(ROOM_WITHIN).await {
                         // What has been read is kept, and the client goes on.
                         reads_left = 0;
-                        self.outlet.keep_data(true);
+                        app.outlet.keep_data(true);
                     }
                     continue;
                 }
@@ -75,28 +75,28 @@ impl Driver<'_, '_> {
             }
             reads_left -= 1;
             let space = self.inbox.space(self.transport.read_len_min());
-            let read = self.transport.read_past_runtime(space);
-            if !self.handle_read(read, now).unwrap_or(false) {
+            let read = self.transport.read_now(space);
+            if !self.handle_read(app, read, now).unwrap_or(false) {
                 break;
             }
         }
-        self.outlet.keep_data(false);
+        app.outlet.keep_data(false);
     }
 
     /// Takes leave of a server that broke the protocol, and says how, within [`LINGER`]. What waits to
     /// be written stays. Without a WELCOME nothing may be said.
-    pub(in crate::client) async fn say_why(&mut self, violation: Violation) {
+    pub(in crate::client) async fn say_why(&mut self, app: &mut App, violation: Violation) {
         if self.connection.contract().is_none() {
             return;
         }
         let is_too_fast = violation == Violation::TooFast;
         let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
         let detail = violation.to_string();
-        self.outbox.hold();
-        self.outbox.push_control(Bye::new(code, Retry::AtWill).detail(&detail).encode());
+        app.outbox.hold();
+        app.outbox.push_control(Bye::new(code, Retry::AtWill).detail(&detail).encode());
         let said = timeout(LINGER, async {
-            while self.has_unwritten() {
-                self.write_some().await?;
+            while self.has_unwritten(app) {
+                self.write_some(app).await?;
             }
             self.hang_up().await
         });
@@ -107,16 +107,13 @@ impl Driver<'_, '_> {
     /// Writes what was accepted, closes the connection, and waits until the server has everything, within
     /// the time that the application gave for it. Returns how that ended: [`Reason::Shutdown`] if the server
     /// has everything.
-    pub(in crate::client) async fn close(
-        &mut self,
-        messages: &mut UnboundedReceiver<Message>,
-    ) -> Reason {
+    pub(in crate::client) async fn close(&mut self, app: &mut App) -> Reason {
         // Before the server has answered, nothing of the application's is on its way.
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
         let mut closing = Closing::new(clock::now(), within);
         let mut bye_len = 0;
-        let closed = self.flush_and_close(messages, &mut closing, &mut bye_len).await;
+        let closed = self.flush_and_close(app, &mut closing, &mut bye_len).await;
         debug!(?closed, "closed");
         self.end_len = closing.end_len;
         match closed {
@@ -124,7 +121,7 @@ impl Driver<'_, '_> {
             _ if !is_online => Reason::Shutdown,
             Ok(Step::GiveUp) => Reason::Unacknowledged,
             // A server that closed as well, and has not read the BYE to the end.
-            Err(_) if !self.outbox.has_message() && self.unacknowledged() <= bye_len => {
+            Err(_) if !app.outbox.has_message() && self.unacknowledged() <= bye_len => {
                 Reason::Shutdown
             }
             Err(error) => self.reason_of(&error, clock::now()),
@@ -133,42 +130,42 @@ impl Driver<'_, '_> {
 
     async fn flush_and_close(
         &mut self,
-        messages: &mut UnboundedReceiver<Message>,
+        app: &mut App,
         closing: &mut Closing,
         bye_len: &mut usize,
     ) -> io::Result<Step> {
         loop {
             consume_budget().await;
-            self.take(messages);
+            self.take(app);
             let is_v1 = self.connection.spoken() == Spoken::V1;
-            if self.outbox.is_empty() && *bye_len == 0 && is_v1 {
+            if app.outbox.is_empty() && *bye_len == 0 && is_v1 {
                 let bye = Bye::new(ByeCode::Done, Retry::AtWill).encode();
                 *bye_len = bye.len() + self.transport.overhead();
-                self.outbox.push_control(bye);
+                app.outbox.push_control(bye);
             }
-            let is_all_taken = self.outbox.is_empty();
-            let took = self.outbox.write(&mut self.transport)? > 0;
-            if closing.said_all_at.is_none() && !self.has_unwritten() {
+            let is_all_taken = app.outbox.is_empty();
+            let took = app.outbox.write(&mut self.transport)? > 0;
+            if closing.said_all_at.is_none() && !self.has_unwritten(app) {
                 if !is_all_taken {
                     // There may be more messages than are written at a time, and the BYE comes then.
                     continue;
                 }
                 closing.end_len += self.transport.close()?;
-                if !self.has_unwritten() {
+                if !self.has_unwritten(app) {
                     closing.said_all_at = Some(clock::now());
-                    SockRef::from(self.transport.stream()).shutdown(Shutdown::Write)?;
+                    self.transport.socket.shut_down_writing()?;
                 }
             }
-            let stream = self.transport.stream();
-            closing.resends_after = sys::resends_after(stream).unwrap_or_default();
-            let step = closing.judge(clock::now(), took, sys::unacknowledged(stream));
+            let socket = &self.transport.socket;
+            closing.resends_after = socket.resends_after().unwrap_or_default();
+            let step = closing.judge(clock::now(), took, socket.unacknowledged());
             if step != Step::Wait {
                 return Ok(step);
             }
             tokio::select! {
-                writable = stream.writable(), if self.has_unwritten() => writable?,
+                writable = socket.writable(), if self.has_unwritten(app) => writable?,
                 // A server that is itself stuck in a write reads nothing until that has gone through.
-                ended = discard(stream, &mut self.inbox), if !closing.server_closed => {
+                ended = discard(socket, &mut self.inbox), if !closing.server_closed => {
                     ended?;
                     closing.server_closed = true;
                 }
@@ -179,18 +176,18 @@ impl Driver<'_, '_> {
 
     /// How many bytes the server has not acknowledged, but for those that only say that nothing more comes.
     pub(in crate::client) fn unacknowledged(&self) -> usize {
-        let all = sys::unacknowledged(self.transport.stream()).unwrap_or_default();
+        let all = self.transport.socket.unacknowledged().unwrap_or_default();
         all.saturating_sub(self.end_len)
     }
 
     /// Writes what the kernel takes, and waits until it takes more if that was not all.
-    async fn write_some(&mut self) -> io::Result<()> {
-        self.outbox.write(&mut self.transport)?;
-        if self.has_unwritten() {
+    async fn write_some(&mut self, app: &mut App) -> io::Result<()> {
+        app.outbox.write(&mut self.transport)?;
+        if self.has_unwritten(app) {
             // A peer that is itself stuck in a write reads nothing until that has gone through.
             tokio::select! {
-                writable = self.transport.stream().writable() => writable?,
-                discarded = discard(self.transport.stream(), &mut self.inbox) => discarded?,
+                writable = self.transport.socket.writable() => writable?,
+                discarded = discard(&self.transport.socket, &mut self.inbox) => discarded?,
             }
         }
         Ok(())
@@ -200,16 +197,15 @@ impl Driver<'_, '_> {
     async fn hang_up(&mut self) -> io::Result<()> {
         // It is short, and there is room for it where everything else has just been taken.
         self.transport.close()?;
-        let stream = self.transport.stream();
-        SockRef::from(stream).shutdown(Shutdown::Write)?;
+        self.transport.socket.shut_down_writing()?;
         // A socket that is closed with bytes unread, or that gets more, resets the connection, and
         // the peer may lose what was just written.
-        discard(stream, &mut self.inbox).await
+        discard(&self.transport.socket, &mut self.inbox).await
     }
 }
 
 /// Reads until the peer has closed its side.
-async fn discard(stream: &TcpStream, inbox: &mut Inbox) -> io::Result<()> {
+async fn discard(stream: &Stream, inbox: &mut Inbox) -> io::Result<()> {
     let mut reads_left = DISCARDS_AT_ONCE;
     loop {
         consume_budget().await;

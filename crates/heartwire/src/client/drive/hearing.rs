@@ -1,26 +1,23 @@
 //! What a driver reads, and what it takes for life.
 
-use core::mem::MaybeUninit;
 use core::time::Duration;
-use std::io;
 
 use heartwire_core::v1::{Bye, Health};
 use heartwire_core::{Event as FromPeer, Instant, Path, arrival};
-use socket2::SockRef;
 use tracing::{debug, trace};
 
-use super::Driver;
-use crate::client::{Event, Farewell};
+use super::{App, Driver, Event, Farewell};
+use crate::Reason;
 use crate::tls::{Received, TlsError, TlsFault};
-use crate::{Reason, clock, sys};
+use crate::world::{Socket as _, World};
 
-impl Driver<'_, '_> {
+impl<W: World> Driver<W> {
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
-    pub(super) fn read(&mut self, now: Instant) -> Result<(), Reason> {
-        if self.feed(now)? {
+    pub(super) fn read(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+        if self.feed(app, now)? {
             let space = self.inbox.space(self.transport.read_len_min());
-            let read = self.transport.try_read(space);
-            self.handle_read(read, now)?;
+            let read = self.transport.read(space);
+            self.handle_read(app, read, now)?;
         }
         Ok(())
     }
@@ -28,6 +25,7 @@ impl Driver<'_, '_> {
     /// Whether anything was read.
     pub(super) fn handle_read(
         &mut self,
+        app: &mut App,
         read: Result<Received, TlsError>,
         now: Instant,
     ) -> Result<bool, Reason> {
@@ -45,7 +43,7 @@ impl Driver<'_, '_> {
             Ok(Received::Bytes(len)) => {
                 self.inbox.filled(len);
                 self.handle_heard();
-                self.feed(clock::now())?;
+                self.feed(app, self.world.now())?;
                 Ok(true)
             }
             Ok(Received::Nothing) => Ok(false),
@@ -61,10 +59,10 @@ impl Driver<'_, '_> {
     /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
     fn handle_heard(&mut self) {
         // Not the time of this turn, which was before the read: a byte must not seem older than it is.
-        let now = clock::now();
+        let now = self.world.now();
         let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
         let since = if unread_for > arrival::SPAN_MAX {
-            sys::since_last_receive(self.transport.stream()).unwrap_or_default()
+            self.transport.socket.since_last_receive().unwrap_or_default()
         } else {
             Duration::ZERO
         };
@@ -80,16 +78,16 @@ impl Driver<'_, '_> {
 
     /// Decodes what was read, as long as the application has room. Returns whether it had room for
     /// everything. Only then may more be read: an end would overtake what is left.
-    pub(super) fn feed(&mut self, now: Instant) -> Result<bool, Reason> {
+    pub(super) fn feed(&mut self, app: &mut App, now: Instant) -> Result<bool, Reason> {
         // Before the WELCOME no data can come, and news need no room.
-        while !self.is_online() || self.outlet.has_room() {
+        while !self.is_online() || app.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
             let (mut was_beat, mut welcomed, mut needs_more) = (false, None, false);
             let received = self.connection.handle_received(now, &mut bytes);
             match received.map_err(Reason::Protocol)? {
                 Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
-                Some(FromPeer::Data(body)) => self.outlet.push_data(body),
+                Some(FromPeer::Data(body)) => app.outlet.push_data(body),
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
                     let Bye { code, retry, detail, .. } = bye;
@@ -107,46 +105,44 @@ impl Driver<'_, '_> {
                 return Ok(true);
             }
             if was_beat {
-                self.handle_beat(now);
+                self.handle_beat(app, now);
             }
             if welcomed.is_some() {
-                self.go_online(welcomed, now);
+                self.go_online(app, welcomed, now);
             }
         }
         Ok(false)
     }
 
-    fn handle_beat(&mut self, now: Instant) {
+    fn handle_beat(&mut self, app: &mut App, now: Instant) {
         self.beats += 1;
         let path = self.connection.path(now);
-        self.outlet.meter().handle_beat(path.and_then(|path| path.rtt));
+        app.outlet.meter().handle_beat(path.and_then(|path| path.rtt));
         let Some(path) = path else { return };
-        let before = self.link.wishes.path();
+        let before = app.wishes.path(now);
         let health = |path: Option<Path>| path.map_or(Health::Ok, |path| path.peer_health);
         if health(before) != path.peer_health {
-            self.outlet.push_news(Event::Health(path.peer_health));
+            app.outlet.push_news(Event::Health(path.peer_health));
         }
         if path.too_fast && !before.is_some_and(|before| before.too_fast) {
-            self.outlet.push_news(Event::TooFast);
+            app.outlet.push_news(Event::TooFast);
         }
-        self.link.wishes.set_path(Some(path));
+        app.wishes.set_path(Some(path), now);
     }
 
     /// Whether there was something in the socket that the runtime need not have seen.
-    pub(super) fn find_life(&mut self, now: Instant) -> Result<bool, Reason> {
-        if self.feed(now)? {
+    pub(super) fn find_life(&mut self, app: &mut App, now: Instant) -> Result<bool, Reason> {
+        if self.feed(app, now)? {
             let space = self.inbox.space(self.transport.read_len_min());
-            let read = self.transport.read_past_runtime(space);
-            return self.handle_read(read, now);
+            let read = self.transport.read_now(space);
+            return self.handle_read(app, read, now);
         }
         // Reading is paused. While anything waits there, be it an end, the peer cannot be judged, and
         // must not be told that it is silent.
-        let peeked = SockRef::from(self.transport.stream()).peek(&mut [MaybeUninit::uninit()]);
-        let waiting = self.transport.has_ended()
-            || !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        let waiting = self.transport.has_something();
         if waiting {
             trace!("the application is slow: what waits counts as life");
-            self.connection.handle_backpressure(clock::now());
+            self.connection.handle_backpressure(self.world.now());
         }
         Ok(waiting)
     }

@@ -22,7 +22,7 @@ fn taken(receiver: &mut UnboundedReceiver<Told>) -> Vec<String> {
     names
 }
 
-fn fail(outlet: &mut Outlet<'_>, attempt: u32) {
+fn fail(outlet: &mut Outlet, attempt: u32) {
     outlet.push_news(Event::Connecting { attempt });
     let error = ConnectError::NoAddress { target: String::new() };
     outlet.push_news(Event::Failed { error });
@@ -32,7 +32,7 @@ fn fail(outlet: &mut Outlet<'_>, attempt: u32) {
 #[test]
 fn attempts_that_fail_are_merged_and_the_last_one_is_told() {
     let (reports, mut events) = Reports::new(2);
-    let mut outlet = Outlet::new(&reports, "");
+    let mut outlet = Outlet::new(reports, "");
     for attempt in 1..=100_000 {
         fail(&mut outlet, attempt);
     }
@@ -48,7 +48,7 @@ fn attempts_that_fail_are_merged_and_the_last_one_is_told() {
 #[test]
 fn one_attempt_is_told_whole() {
     let (reports, mut events) = Reports::new(1);
-    let mut outlet = Outlet::new(&reports, "");
+    let mut outlet = Outlet::new(reports, "");
     outlet.push_news(Event::TooFast);
     outlet.push_news(Event::Waiting { wait: Duration::ZERO, attempt: 1 });
     fail(&mut outlet, 1);
@@ -62,7 +62,7 @@ fn one_attempt_is_told_whole() {
 #[test]
 fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
     let (reports, mut events) = Reports::new(1);
-    let mut outlet = Outlet::new(&reports, "");
+    let mut outlet = Outlet::new(reports, "");
     for _ in 0..KEPT_MAX + 8 {
         outlet.push_news(Event::TooFast);
     }
@@ -80,7 +80,7 @@ fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
 #[test]
 fn data_waits_for_room_unless_it_is_to_be_kept() {
     let (reports, mut events) = Reports::new(1);
-    let mut outlet = Outlet::new(&reports, "");
+    let mut outlet = Outlet::new(reports, "");
     assert!(outlet.has_room());
     outlet.push_data(&[0; 1]);
     assert!(!outlet.has_room());
@@ -98,7 +98,7 @@ fn data_waits_for_room_unless_it_is_to_be_kept() {
 #[tokio::test]
 async fn an_application_that_is_gone_has_room_for_everything() {
     let (reports, events) = Reports::new(1);
-    let mut outlet = Outlet::new(&reports, "");
+    let mut outlet = Outlet::new(reports, "");
     outlet.push_news(Event::TooFast);
     outlet.push_news(Event::TooFast);
     drop(events);

@@ -1,0 +1,164 @@
+//! What the task of a client has of its application, and what the handles share with it.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use heartwire_core::{Instant, Path};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, watch};
+
+use super::outbox::{Message, Outbox};
+use super::outlet::Outlet;
+use super::{SendError, WhileDisconnected};
+
+/// The application, as the client's task sees it: its messages and wishes, and the way of events to it. It
+/// outlives connections.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) gate: Arc<Gate>,
+    pub(super) wishes: Arc<Wishes>,
+    pub(super) messages: UnboundedReceiver<Message>,
+    pub(super) closing: watch::Receiver<bool>,
+    pub(super) outbox: Outbox,
+    pub(super) outlet: Outlet,
+}
+
+impl App {
+    /// Whether the client is to end: a handle says so, or there is none left.
+    pub(super) fn wants_close(&self) -> bool {
+        *self.closing.borrow() || self.messages.is_closed()
+    }
+
+    /// Drops every message that was accepted. Returns how many that were.
+    pub(super) fn drop_messages(&mut self) -> usize {
+        let mut dropped = self.outbox.clear();
+        while self.messages.try_recv().is_ok() {
+            dropped += 1;
+        }
+        dropped
+    }
+}
+
+/// Waits until [`App::wants_close`] is true.
+pub(super) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
+    // An error says that the last handle is gone.
+    let _ = closing.wait_for(|&asked| asked).await;
+}
+
+/// What the application has to say about its beats, and what they tell.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    /// How often to beat, if not as agreed.
+    promise: Mutex<Option<Duration>>,
+    /// When the application last checked in, in nanoseconds.
+    checked_in_at: AtomicU64,
+    /// The network may have changed.
+    look: AtomicBool,
+    /// As of the last beat, and when that was.
+    path: Mutex<Option<(Path, Instant)>>,
+    /// The application has changed something here.
+    pub(super) changed: Notify,
+}
+
+impl Wishes {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            promise: Mutex::default(),
+            checked_in_at: AtomicU64::new(now.as_nanos()),
+            look: AtomicBool::new(false),
+            path: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn promise(&self) -> Option<Duration> {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_promise(&self, promise: Option<Duration>) {
+        *self.promise.lock().unwrap_or_else(PoisonError::into_inner) = promise;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn checked_in_at(&self) -> Instant {
+        Instant::from_nanos(self.checked_in_at.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn check_in(&self, now: Instant) {
+        self.checked_in_at.store(now.as_nanos(), Ordering::Relaxed);
+        self.changed.notify_one();
+    }
+
+    /// Whether the client is to look now.
+    pub(super) fn wants_look(&self) -> bool {
+        self.look.load(Ordering::Acquire)
+    }
+
+    /// The same, once for each time that it was said.
+    pub(super) fn take_look(&self) -> bool {
+        self.look.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn look_now(&self) {
+        self.look.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// Time goes on, and the server is not known to have heard this client meanwhile.
+    pub(super) fn path(&self, now: Instant) -> Option<Path> {
+        let (mut path, at) = (*self.path.lock().unwrap_or_else(PoisonError::into_inner))?;
+        path.unheard = path.unheard.saturating_add(now.saturating_since(at));
+        Some(path)
+    }
+
+    pub(super) fn set_path(&self, path: Option<Path>, now: Instant) {
+        let path = path.map(|path| (path, now));
+        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    }
+}
+
+/// Whether messages are accepted.
+#[derive(Debug)]
+pub(super) struct Gate {
+    mode: WhileDisconnected,
+    link: Mutex<Link>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Link {
+    Down,
+    Up,
+    Closed,
+}
+
+impl Gate {
+    pub(super) const fn new(mode: WhileDisconnected) -> Self {
+        Self { mode, link: Mutex::new(Link::Down) }
+    }
+
+    /// Notes a change. A closed gate stays closed.
+    pub(super) fn set(&self, link: Link) {
+        let mut now = self.lock();
+        if *now != Link::Closed {
+            *now = link;
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Option<fn(Vec<u8>) -> SendError> {
+        self.refusal_of(&self.lock())
+    }
+
+    pub(super) fn refusal_of(&self, link: &Link) -> Option<fn(Vec<u8>) -> SendError> {
+        match (link, self.mode) {
+            (Link::Closed, _) => Some(SendError::Closed),
+            (Link::Down, WhileDisconnected::Refuse) => Some(SendError::NotConnected),
+            (Link::Down, WhileDisconnected::Queue) | (Link::Up, _) => None,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Link> {
+        // Nothing can panic while it is locked, and a link is valid whatever happened.
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,125 @@
+//! What a driver makes of time: stalls, deadlines, and a network that has changed.
+
+use core::time::Duration;
+
+use heartwire_core::{Instant, Spoken, Stall};
+
+use super::{App, Driver, Event};
+use crate::Reason;
+use crate::sys::Way;
+use crate::world::{Socket as _, World};
+
+/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
+/// not put off a verdict without end.
+const READS_BEFORE_JUDGING: usize = 64;
+
+/// How long a server's system has to acknowledge something after the network has changed: time for four
+/// retransmissions on a path of 200 ms.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// After a stall of this process so long, the network may have changed too: the machine may have been
+/// suspended, or moved.
+const LONG_STALL: Duration = Duration::from_secs(1);
+
+/// The network may have changed, and it is not known yet whether the connection has survived that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PathCheck {
+    asked_at: Instant,
+    /// Something was on its way to the server then that it has to acknowledge.
+    is_asking: bool,
+    /// It may have changed once more since.
+    asks_again: bool,
+}
+
+impl PathCheck {
+    pub(super) fn deadline(&self) -> Instant {
+        self.asked_at.saturating_add(ANSWER_WITHIN)
+    }
+}
+
+impl<W: World> Driver<W> {
+    /// What this process could not hear is not held against the server. The machine may have been suspended
+    /// since the step began too, and what is about to be judged by may have been on its way then.
+    pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
+        let (since, suspended) = self.world.now_and_suspended();
+        let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
+        self.connection.handle_stall(stall);
+        app.outlet.push_news(Event::Stalled(stall));
+        // What was asked may have had no time to be acknowledged; and nothing was heard of a network that
+        // has changed meanwhile.
+        let was_asked = self.path_check.take().is_some();
+        if was_asked || stall.gap >= LONG_STALL {
+            self.ask(now);
+        }
+    }
+
+    /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
+    /// itself is asked: what the runtime knows of the socket is as old as its last turn.
+    pub(super) fn judge(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+        let is_due = self.connection.poll_timeout().is_some_and(|at| at <= now);
+        if is_due && self.connection.spoken() == Spoken::V1 {
+            // A beat says what has been heard, and the server judges by that.
+            self.find_life(app, now)?;
+        }
+        for _ in 0..READS_BEFORE_JUDGING {
+            if !self.connection.would_end(now) || !self.find_life(app, now)? {
+                break;
+            }
+        }
+        match self.connection.handle_timeout(now) {
+            Ok(None) => {}
+            Ok(Some(verdict)) => return Err(Reason::Dead(verdict)),
+            Err(violation) => return Err(Reason::Protocol(violation)),
+        }
+        if self.has_unwritten(app) {
+            // What waits will be as good as a beat that asks for nothing.
+            self.connection.handle_sent(now);
+        }
+        Ok(())
+    }
+
+    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's
+    /// system has acknowledged it.
+    pub(super) fn ask(&mut self, now: Instant) {
+        if !self.is_online() {
+            // Another time runs for the handshake.
+            return;
+        }
+        if let Some(check) = &mut self.path_check {
+            check.asks_again = true;
+            return;
+        }
+        let agreed = self.connection.policy().beat();
+        let beats = agreed.is_some_and(|interval| self.pace.take(interval, now));
+        if beats {
+            self.connection.beat_now();
+        }
+        let unacknowledged = self.transport.socket.unacknowledged();
+        let is_asking = beats || unacknowledged.is_some_and(|bytes| bytes > 0);
+        self.path_check = Some(PathCheck { asked_at: now, is_asking, asks_again: false });
+    }
+
+    /// Gives the connection up if it is clear that the network has changed under it: the system tries to
+    /// reach the server's, and nothing at all has come from there since.
+    pub(super) fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
+        let Some(check) = self.path_check.take_if(|check| check.deadline() <= now) else {
+            return Ok(());
+        };
+        if let Some(Way { quiet, is_tried }) = self.transport.socket.way() {
+            if is_tried && check.is_asking && quiet >= now.saturating_since(check.asked_at) {
+                return Err(Reason::NetworkChanged);
+            }
+            if quiet >= ANSWER_WITHIN / 2 {
+                // What came may have been on its way when the network changed; or what is to be
+                // acknowledged was written just now.
+                let asks_again = check.asks_again;
+                self.path_check = Some(PathCheck { asked_at: now, is_asking: true, asks_again });
+                return Ok(());
+            }
+        }
+        if check.asks_again {
+            self.ask(now);
+        }
+        Ok(())
+    }
+}

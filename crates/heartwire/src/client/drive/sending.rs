@@ -1,0 +1,110 @@
+//! What a driver sends: beats, and messages of the application.
+
+use heartwire_core::Instant;
+use heartwire_core::frame::{self, Kind};
+use heartwire_core::v1::Health;
+
+use super::{App, Driver, Message};
+use crate::Reason;
+use crate::world::World;
+
+impl<W: World> Driver<W> {
+    pub(super) fn transmit(&mut self, app: &mut App, now: Instant) {
+        let has_unwritten = self.has_unwritten(app);
+        if has_unwritten && !self.connection.beat_due() {
+            // What waits shows as well as an answer that we live.
+            return;
+        }
+        while let Some(beat) = self.connection.poll_transmit(now) {
+            if has_unwritten {
+                // Data may wait for long, and does not say or ask what a beat does.
+                app.outbox.push_beat_first(beat);
+            } else {
+                app.outbox.push_beat(beat);
+            }
+            self.has_news |= beat.is_news();
+        }
+    }
+
+    /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
+    /// know that yet. What changes faster than the server may be told is told as it is in the end.
+    pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+        self.news_at = None;
+        let Some(contract) = self.connection.contract() else { return Ok(()) };
+        let (agreed, floor) = (contract.to_server.beat(), contract.floor);
+        let (promise, health) = (app.wishes.promise(), self.health_at(app, now));
+        if (promise, health) == (self.promised, self.health) {
+            return Ok(());
+        }
+        let interval = agreed.unwrap_or(floor);
+        if !self.pace.take(interval, now) {
+            self.news_at = Some(self.pace.next_at(interval));
+            return Ok(());
+        }
+        // The beat that tells it also says what has been heard.
+        self.find_life(app, now)?;
+        (self.promised, self.health) = (promise, health);
+        if let Some(interval) = promise.or(agreed) {
+            self.connection.promise(interval);
+        }
+        self.connection.set_health(health);
+        Ok(())
+    }
+
+    fn health_at(&self, app: &App, now: Instant) -> Health {
+        let idle = now.saturating_since(app.wishes.checked_in_at());
+        let is_late = self.progress.is_some_and(|within| idle >= within);
+        if is_late { Health::Degraded } else { Health::Ok }
+    }
+
+    /// When the application will have failed to check in.
+    pub(super) fn progress_deadline(&self, app: &App, now: Instant) -> Option<Instant> {
+        let at = app.wishes.checked_in_at().saturating_add(self.progress?);
+        (at > now).then_some(at)
+    }
+
+    /// Whether messages can be written: there is room, and the server has answered.
+    pub(super) fn takes_messages(&self, app: &App) -> bool {
+        app.outbox.has_room() && self.is_online()
+    }
+
+    pub(super) fn take(&mut self, app: &mut App) {
+        while self.takes_messages(app) {
+            let Ok(message) = app.messages.try_recv() else { return };
+            self.push(app, message);
+        }
+    }
+
+    pub(super) fn push(&self, app: &mut App, message: Message) {
+        // There is a head for every length that the handles let through.
+        if let Some(head) = self.connection.data_head(message.body.len()) {
+            app.outbox.push_message(head, message);
+        }
+    }
+
+    pub(super) fn write(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+        self.pad(app);
+        match app.outbox.write(&mut self.transport) {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                self.connection.handle_sent(self.world.now());
+                Ok(())
+            }
+            Err(error) => {
+                self.write_failed = true;
+                Err(self.reason_of(&error, now))
+            }
+        }
+    }
+
+    /// Makes what is about to be written long enough for the server to read it at once.
+    fn pad(&mut self, app: &mut App) {
+        let unpadded = app.outbox.unpadded_len(core::mem::take(&mut self.has_news));
+        let padding = unpadded.and_then(|len| self.connection.padding(len));
+        if let Some(len) = padding {
+            let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap_or_default());
+            pad.resize(pad.len() + len, 0);
+            app.outbox.push_control(pad);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The world that ships: the machine's clocks, and sockets of the runtime.
+
+use core::mem::MaybeUninit;
+use core::time::Duration;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use heartwire_core::Instant;
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::clock;
+use crate::sys::{self, Way};
+use crate::world::{Socket, World};
+
+/// The machine that the client runs on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Runtime;
+
+impl World for Runtime {
+    type Socket = Stream;
+
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn now_and_suspended(&self) -> (Instant, Duration) {
+        clock::now_and_suspended()
+    }
+
+    fn jiffy(&self) -> Duration {
+        clock::jiffy()
+    }
+}
+
+/// A socket of the runtime. It reads what the runtime has seen arrive.
+#[derive(Debug)]
+pub(super) struct Stream(TcpStream);
+
+impl Stream {
+    pub(super) const fn new(stream: TcpStream) -> Self {
+        Self(stream)
+    }
+
+    /// Waits until there may be something to read.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.0.readable().await
+    }
+
+    /// Waits until it may take bytes.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.0.writable().await
+    }
+}
+
+impl Stream {
+    /// As [`read`](Read::read), also while others wait for it.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Stream {
+    fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*SockRef::from(&self.0)).read(buffer)
+    }
+
+    fn peek(&mut self) -> io::Result<usize> {
+        SockRef::from(&self.0).peek(&mut [MaybeUninit::uninit()])
+    }
+
+    fn shut_down_writing(&mut self) -> io::Result<()> {
+        SockRef::from(&self.0).shutdown(Shutdown::Write)
+    }
+
+    fn reset_when_closed(&mut self) {
+        // If this fails, the kernel goes on sending what it has, and the end comes behind that.
+        let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
+    }
+
+    fn since_last_receive(&self) -> io::Result<Duration> {
+        sys::since_last_receive(&self.0)
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        sys::unacknowledged(&self.0)
+    }
+
+    fn set_receive_mark(&mut self, bytes: u32) -> io::Result<()> {
+        sys::set_receive_mark(&self.0, bytes)
+    }
+
+    fn way(&self) -> Option<Way> {
+        sys::way(&self.0)
+    }
+
+    fn resends_after(&self) -> Option<Duration> {
+        sys::resends_after(&self.0)
+    }
+}

@@ -7,11 +7,11 @@ use heartwire_core::{Backoff, Instant, Side, Spoken, Stall, StallWatch, Wire};
 
 use super::breach::Breach;
 use super::broken::Broken;
-use super::end::{End, Holder, Received};
+use super::end::{Holder, Received};
+use super::ended::End;
 use super::host::{Sign, Wake};
 use super::link::{Both, SocketError};
 use super::net::{Dialled, Net};
-use super::oracle::Grants;
 use super::queue::HostId;
 use super::terms::Terms;
 
@@ -112,8 +112,7 @@ impl Client {
         self.backoff.handle_connected(now);
         self.connections += 1;
         let names = (link, Side::Client, self.host);
-        let terms = (self.terms.client, &self.terms.server);
-        let mut holder = Holder::new(net, names, terms, Grants::AtOnce);
+        let mut holder = Holder::new(net, names, &self.terms);
         if self.terms.client.wire == Wire::V1 {
             holder.outbox.push(Hello::new(self.terms.client.offer()).encode());
         } else {
@@ -165,7 +164,7 @@ impl Online {
         let host = self.holder.host;
         let now = wake.at;
         let stall = self.notice_stall(wake);
-        let sign = net.host(host).handle_wake(wake);
+        let sign = net.compare_clocks(host, wake);
         if net.timer_rang(host) {
             self.timer_at = None;
         }
@@ -177,14 +176,13 @@ impl Online {
         if let Some(end) = self.read(net, now)? {
             return Ok(Some(end));
         }
-        self.holder.look(net);
         // The suspend may have come after the turn had begun.
         let before_judging = net.read_clocks(host);
-        let sign_since = net.host(host).handle_wake(before_judging);
+        let sign_since = net.compare_clocks(host, before_judging);
         if sign_since.is_some() {
-            self.holder.oracle.handle_stall(before_judging.at);
+            net.note_stall(host, before_judging);
         } else if sign.is_some() {
-            self.holder.oracle.handle_stall(now);
+            net.note_stall(host, wake);
         }
         let by_clocks_alone = sign.or(sign_since) == Some(Sign::Clocks);
         net.mishaps.suspended_in_time += u64::from(by_clocks_alone);
@@ -271,10 +269,9 @@ impl Online {
             self.timer_at = Some(at);
             net.set_timer(host, Some(at));
         } else {
-            net.keep_timer(host);
+            net.keep_timer(host, self.timer_at);
         }
         self.watch.handle_sleep(self.timer_at);
-        net.host(host).handle_sleep(self.timer_at);
         if !net.is_busy(host) && net.has_news(self.holder.link, Side::Client) {
             net.wake(host);
         }

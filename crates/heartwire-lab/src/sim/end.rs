@@ -6,55 +6,19 @@ mod outgoing;
 use core::fmt;
 use core::time::Duration;
 
-use heartwire_core::plan::Mechanism;
-use heartwire_core::v1::ByeCode;
-use heartwire_core::{Cause, Connection, Instant, Side, Spoken, Stall, Verdict, Violation, frame};
+use heartwire_core::{Cause, Connection, Instant, Side, Spoken, Stall};
 
 use super::breach::Breach;
 use super::broken::Broken;
-use super::ledger::{Ledger, begins_with_a_beat};
-use super::link::{LinkId, SocketError};
+use super::ended::End;
+use super::link::{Both, LinkId};
 use super::net::Net;
-use super::oracle::{Grants, Oracle};
 use super::outbox::Outbox;
 use super::queue::HostId;
-use super::terms::{InForce, Terms};
-use super::time::WorldTime;
-use super::unheard::Unheard;
+use super::terms::Terms;
 
 /// Bytes read at one go.
 pub(super) const READ_MAX: u64 = 4 * 1024;
-
-/// How a connection came to its end.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum End {
-    Dead(Verdict),
-    Violation(Violation),
-    /// The peer closed it; `truncated` if in the middle of a frame.
-    Closed {
-        truncated: bool,
-    },
-    Failed(SocketError),
-    /// The peer said why it leaves.
-    Bye(ByeCode),
-    /// The two ends could not agree.
-    TurnedAway,
-    /// Its own owner closed it.
-    Left,
-}
-
-impl End {
-    /// What found that the connection is over, in the words of a plan.
-    fn mechanism(&self) -> Option<Mechanism> {
-        match self {
-            Self::Dead(_) => Some(Mechanism::Silence),
-            Self::Closed { .. } => Some(Mechanism::EndOfStream),
-            Self::Failed(SocketError::Reset) => Some(Mechanism::Reset),
-            Self::Failed(SocketError::TimedOut) => Some(Mechanism::Retransmissions),
-            Self::Violation(_) | Self::Bye(_) | Self::TurnedAway | Self::Left => None,
-        }
-    }
-}
 
 /// What a read came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,17 +36,12 @@ pub(super) struct Holder {
     pub(super) host: HostId,
     pub(super) terms: Terms,
     pub(super) connection: Connection,
-    pub(super) in_force: InForce,
     pub(super) outbox: Outbox,
     /// Lengths of what the application wants to send.
     pub(super) messages: Vec<usize>,
-    pub(super) oracle: Oracle,
-    pub(super) ledger: Ledger,
-    /// When bytes of ours last reached the peer, as far as its last beat could tell.
-    pub(super) heard_by_peer_at: WorldTime,
-    pub(super) unheard: Unheard,
-    /// What its last beat of wire v1 promised.
-    pub(super) promised: Option<Duration>,
+    /// When it last sent anything, and a beat.
+    last_sent: Instant,
+    last_beat: Instant,
     inbound: Vec<u8>,
     /// What came may have moved the deadline forward.
     has_new_terms: bool,
@@ -92,32 +51,24 @@ impl Holder {
     pub(super) fn new(
         net: &mut Net,
         (link, side, host): (LinkId, Side, HostId),
-        (terms, peer): (Terms, &Terms),
-        grants: Grants,
+        terms: &Both<Terms>,
     ) -> Self {
         let now = net.clock(host);
-        let in_force = InForce::at_first(&terms, peer);
-        let mut ledger = Ledger::new(now);
-        ledger.note_interval(in_force.beat);
-        let holder = Self {
+        net.watch(link, side, terms);
+        let terms = *terms.of(side);
+        Self {
             link,
             side,
             host,
             terms,
             connection: Connection::new(terms.settings(), now),
-            in_force,
             outbox: Outbox::default(),
             messages: Vec::new(),
-            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), grants, now),
-            ledger,
-            heard_by_peer_at: net.now,
-            unheard: Unheard::new(now),
-            promised: None,
+            last_sent: now,
+            last_beat: now,
             inbound: Vec::new(),
             has_new_terms: false,
-        };
-        holder.log(net, format_args!("connected"));
-        holder
+        }
     }
 
     /// Writes a line about this end into the log.
@@ -136,10 +87,7 @@ impl Holder {
 
     /// The first beat of a connection, where there is one.
     pub(super) fn begin(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
-        if begins_with_a_beat(self.side) {
-            if !self.in_force.echo {
-                self.ledger.note_beat_now();
-            }
+        if self.side == Side::Client {
             self.connection.beat_now();
         }
         self.transmit_first(net, now)?;
@@ -147,22 +95,14 @@ impl Holder {
     }
 
     /// Says how often the next beats will come, on wire v1.
-    pub(super) fn promise(&mut self, net: &mut Net, times: u32) {
+    pub(super) fn promise(&mut self, times: u32) {
         let Some(contract) = self.connection.contract() else { return };
         let agreed = match self.side {
             Side::Client => contract.to_server.beat(),
             Side::Server => contract.to_client.beat(),
         };
         let Some(wish) = agreed.map(|beat| beat * times) else { return };
-        let promised = self.connection.promise(wish);
-        if promised != self.in_force.beat {
-            self.ledger.note_beat_now();
-            self.ledger.note_interval(promised);
-            self.in_force.beat = promised;
-            self.unheard.handle_promise();
-            self.ledger.restart(net.clock(self.host));
-            self.log(net, format_args!("promises a beat in {promised:?}"));
-        }
+        self.connection.promise(wish);
     }
 
     /// Whether what came may have moved the deadline forward. It is told once.
@@ -170,28 +110,13 @@ impl Holder {
         core::mem::replace(&mut self.has_new_terms, false)
     }
 
-    /// Lets the oracle take in what has arrived.
-    pub(super) fn look(&mut self, net: &Net) {
-        self.oracle.look(net.record(self.link, self.side));
-    }
-
     /// Whether a frame has begun that has not arrived whole.
     pub(super) fn has_partial(&self) -> bool {
         !self.inbound.is_empty()
     }
 
-    /// Whether what was read and not taken is a whole frame.
-    pub(super) fn has_whole_frame(&self) -> bool {
-        let Some((head, rest)) = self.inbound.split_first_chunk::<{ frame::HEAD_LEN }>() else {
-            return false;
-        };
-        let [_, _, _, _, l0, l1, l2, l3] = *head;
-        usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).is_ok_and(|len| rest.len() >= len)
-    }
-
     /// This end stood still.
     pub(super) fn handle_stall(&mut self, stall: Stall) {
-        self.unheard.excuse(stall.resumed_at);
         match self.terms.broken {
             Some(Broken::IgnoresStalls) => {}
             Some(Broken::TakesStallsForLife) => self.connection.handle_heard(stall.resumed_at),
@@ -206,19 +131,11 @@ impl Holder {
         }
         let now = net.clock(self.host);
         self.connection.handle_backpressure(now);
-        self.unheard.excuse(now);
-        if net.is_busy(self.host) && net.has_news(self.link, self.side) {
-            self.look(net);
-            self.oracle.handle_backpressure(now);
-        }
-        net.mishaps.postponed += 1;
-        self.log(net, format_args!("the owner is slow: no verdict"));
+        net.note_backpressure(self.link, self.side);
     }
 
     /// Looks at the deadlines.
     pub(super) fn judge(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
-        self.look(net);
-        self.oracle.handle_judgement();
         if self.connection.would_end(now) && self.lets_pass() {
             if self.is_lenient() && self.beats_at().is_some_and(|at| now >= at) {
                 self.connection.beat_now();
@@ -234,14 +151,14 @@ impl Holder {
                 if self.terms.is(Broken::TellsWrongFigures) {
                     verdict.late += Duration::from_millis(1);
                 }
-                self.account_for_verdict(net, verdict)?;
+                net.tell_verdict(self.link, self.side, &verdict);
                 if self.terms.is(Broken::TellsTwice) {
-                    self.account_for_verdict(net, verdict)?;
+                    net.tell_verdict(self.link, self.side, &verdict);
                 }
                 Ok(Some(End::Dead(verdict)))
             }
             Err(violation) => {
-                self.account_for_violation(net, now, violation)?;
+                net.tell_violation(self.link, self.side, violation);
                 Ok(Some(End::Violation(violation)))
             }
         }
@@ -249,7 +166,7 @@ impl Holder {
 
     /// The time by which deadlines are judged: now, unless this driver is too early.
     fn judges_at(&self, now: Instant) -> Instant {
-        let early = self.in_force.limit.unwrap_or_default() / 2;
+        let early = self.connection.policy().limit().unwrap_or_default() / 2;
         let then = now.saturating_add(early);
         let is_too_early =
             self.terms.is(Broken::JudgesUnheardEarly) && self.would_call_unheard(then);
@@ -267,13 +184,13 @@ impl Holder {
     }
 
     /// Whether this end leaves judging to the other.
-    pub(super) const fn is_lenient(&self) -> bool {
-        self.terms.is_lenient && self.in_force.contract.is_some()
+    pub(super) fn is_lenient(&self) -> bool {
+        self.terms.is_lenient && self.connection.contract().is_some()
     }
 
     /// When its next beat is due, whatever else it waits for.
     fn beats_at(&self) -> Option<Instant> {
-        Some(self.ledger.last_beat().saturating_add(self.in_force.beat?))
+        Some(self.last_beat.saturating_add(self.connection.policy().beat()?))
     }
 
     /// When the driver has to look at its deadlines next. One that it lets pass comes no more.
@@ -307,13 +224,9 @@ impl Holder {
 
     /// The last thing that an end says, and the end of its socket.
     pub(super) fn finish(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
-        self.say_farewell(net, end)?;
-        net.ends.note(end);
-        if let Some(mechanism) = end.mechanism() {
-            net.note_end(self.link, self.side, mechanism);
-        }
+        net.tell_end(self.link, self.side, end);
         if self.terms.is(Broken::SpeaksAfterOffline) {
-            self.speak()?;
+            net.tell_data(self.link, self.side, &[]);
         }
         match end {
             End::Dead(_) => net.abort(self.link, self.side),

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side};
 
+use super::observer::Observer;
 use super::outbox;
 use super::pipe::{CONGESTION_FIRST, Pipe};
 use super::queue::HostId;
@@ -81,6 +82,8 @@ pub(super) struct Socket {
     pub(super) is_ready: bool,
     /// The process waits until it can write.
     pub(super) is_blocked: bool,
+    /// Since when it need not.
+    pub(super) free_since: Instant,
     pub(super) record: Record,
 }
 
@@ -94,6 +97,7 @@ impl Socket {
             mark: 1,
             is_ready: false,
             is_blocked: false,
+            free_since: now,
             record: Record { arrivals: 0, last: now, last_at: now_at, turn: None },
         }
     }
@@ -107,6 +111,9 @@ pub(super) struct Told {
     /// Bytes of bodies that were sent and that came out.
     pub(super) sent: u64,
     pub(super) delivered: u64,
+    /// Frames of data that were written whole, and bodies that came out.
+    pub(super) written: u64,
+    pub(super) delivered_frames: u64,
     /// Beats that were sent because they were due, not because one was to be answered.
     pub(super) beats: u64,
     /// For each beat of wire v1 under way, what it tells of the other end.
@@ -145,6 +152,8 @@ pub(super) struct Link {
     pub(super) pipes: Both<Pipe>,
     /// Each by the side that told it.
     pub(super) told: Both<Told>,
+    /// Who watches each end, while a process holds it.
+    pub(super) observers: Both<Option<Box<Observer>>>,
     /// How the ends found out that it is over.
     pub(super) ends: Both<Option<Ended>>,
     /// When the middlebox last saw a packet of it.

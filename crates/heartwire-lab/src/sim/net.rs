@@ -3,6 +3,7 @@
 mod dialling;
 mod sockets;
 mod systems;
+mod watching;
 
 use core::fmt;
 use core::time::Duration;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 
 use heartwire_core::{Instant, STALL_MIN, Side};
 
+use super::breach::Breach;
 use super::host::{Host, State, Wake};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
 use super::queue::{Happening, HostId, Queue};
@@ -75,6 +77,10 @@ pub(super) struct Net {
     pub(super) sums: Sums,
     pub(super) mishaps: Mishaps,
     pub(super) ends: Ends,
+    /// The ends that somebody watches.
+    pub(super) watched: Vec<(LinkId, Side)>,
+    /// The first promise that was found broken.
+    pub(super) breach: Option<(Side, Breach)>,
 }
 
 #[expect(
@@ -135,6 +141,7 @@ impl Net {
         let late = self.draw(self.lateness.timer_max);
         let now = self.now;
         let machine = &mut self.hosts[host];
+        machine.handle_sleep(at);
         machine.timer_at = at.map(|at| machine.clock.world_time(at).max(now).after(late));
         if let Some(at) = machine.timer_at {
             self.plan_turn(host, at);
@@ -142,8 +149,10 @@ impl Net {
     }
 
     /// Leaves the timer as it is.
-    pub(super) fn keep_timer(&mut self, host: HostId) {
-        if let Some(at) = self.hosts[host].timer_at {
+    pub(super) fn keep_timer(&mut self, host: HostId, asked_for: Option<Instant>) {
+        let machine = &mut self.hosts[host];
+        machine.handle_sleep(asked_for);
+        if let Some(at) = machine.timer_at {
             self.plan_turn(host, at);
         }
     }

@@ -6,22 +6,13 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Instant, Verdict};
+use heartwire_core::{Instant, Side, Verdict};
 
 use super::breach::{Breach, Invariant};
 use super::link::Record;
 
 /// One silence gets at most this many further limits after stalls (ADR 2).
 const GRACES_MAX: u8 = 3;
-
-/// When a driver applies a stall to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grants {
-    /// Each one, when it is noticed.
-    AtOnce,
-    /// The last one, when a deadline comes.
-    AtDeadline,
-}
 
 /// The judge of one end's verdicts.
 #[derive(Clone, Debug)]
@@ -31,7 +22,8 @@ pub(super) struct Oracle {
     tick: Duration,
     /// What may be added to the time of bytes.
     rounding: Duration,
-    grants: Grants,
+    /// Its driver applies each stall when it notices it, not the last one when a deadline comes.
+    grants_at_once: bool,
     arrivals: u64,
     heard: Range,
     from: Range,
@@ -44,6 +36,7 @@ pub(super) struct Oracle {
     has_read: bool,
     /// The last stall that the driver can have noticed.
     noticed: Option<Instant>,
+    /// The last one that it must have applied.
     applied: Option<Instant>,
     /// The last time that the machine resumed from a suspend that counts as a stall.
     resumed: Option<Instant>,
@@ -68,7 +61,7 @@ impl Oracle {
         limit: Option<Duration>,
         tick: Duration,
         rounding: Duration,
-        grants: Grants,
+        side: Side,
         now: Instant,
     ) -> Self {
         let start = Range::exactly(now);
@@ -77,7 +70,7 @@ impl Oracle {
             limit_since: now,
             tick,
             rounding,
-            grants,
+            grants_at_once: matches!(side, Side::Client),
             arrivals: 0,
             heard: start,
             from: start,
@@ -123,9 +116,21 @@ impl Oracle {
     /// The driver can know of a stall that ended now.
     pub(super) fn handle_stall(&mut self, now: Instant) {
         self.noticed = Some(now);
-        match self.grants {
-            Grants::AtOnce => self.grant(),
-            Grants::AtDeadline => {}
+        if now <= self.heard.earliest {
+            if !self.has_read {
+                self.carried = self.carried.saturating_add(1);
+            }
+            self.applied = Some(now);
+            return;
+        }
+        self.graces.1 = self.graces.1.saturating_add(core::mem::take(&mut self.carried));
+        if self.graces.1 < GRACES_MAX {
+            let resumed = self.resumed.filter(|&resumed| resumed <= now).unwrap_or(now);
+            self.from.earliest = self.from.earliest.max(resumed);
+            self.graces.1 += 1;
+        }
+        if self.grants_at_once {
+            self.apply();
         }
     }
 
@@ -157,41 +162,47 @@ impl Oracle {
         self.carried = 0;
     }
 
-    /// The driver looks at its deadlines.
-    pub(super) fn handle_judgement(&mut self) {
-        self.grant();
-    }
-
-    fn grant(&mut self) {
-        let Some(stall) = self.noticed.filter(|&stall| Some(stall) != self.applied) else { return };
+    /// The driver has applied the last stall that it noticed. Returns whether that gave the silence
+    /// another limit.
+    fn apply(&mut self) -> bool {
+        let Some(stall) = self.noticed.filter(|&stall| Some(stall) != self.applied) else {
+            return false;
+        };
         self.applied = Some(stall);
-        if stall <= self.heard.earliest {
-            if !self.has_read {
-                self.carried = self.carried.saturating_add(1);
-            }
-            return;
+        if self.graces.0 >= GRACES_MAX {
+            return false;
         }
-        self.graces.1 = self.graces.1.saturating_add(core::mem::take(&mut self.carried));
-        if self.graces.0 < GRACES_MAX {
-            self.from.latest = self.from.latest.map(|latest| latest.max(stall));
-        }
-        if self.graces.1 < GRACES_MAX {
-            let resumed = self.resumed.filter(|&resumed| resumed <= stall).unwrap_or(stall);
-            self.from.earliest = self.from.earliest.max(resumed);
-            self.graces.1 += 1;
-        }
-        let is_after = self.heard.latest.is_some_and(|heard| stall > heard);
-        if is_after && self.has_read && self.graces.0 < GRACES_MAX {
+        self.from.latest = self.from.latest.map(|latest| latest.max(stall));
+        if self.has_read && self.heard.latest.is_some_and(|heard| stall > heard) {
             self.graces.0 += 1;
         }
+        true
     }
 
-    /// When a verdict is overdue, if the driver has been able to run since `runs_since`.
-    pub(super) fn overdue_after(&self, runs_since: Instant) -> Option<Instant> {
+    /// How long a verdict is overdue at `now`, if it is, and the driver has been able to run since
+    /// `runs_since`. A deadline that has passed without one was put off by a stall, if there was one.
+    pub(super) fn overdue_for(&mut self, now: Instant, runs_since: Instant) -> Option<Duration> {
+        loop {
+            let overdue = self.overdue_from(self.from.latest?, runs_since)?;
+            if now <= overdue {
+                return None;
+            }
+            if !self.apply() {
+                return Some(now.saturating_since(overdue));
+            }
+        }
+    }
+
+    /// When a verdict that was given is late.
+    fn late_after(&self, runs_since: Instant) -> Option<Instant> {
         let mut latest = self.from.latest?;
         if let Some(stall) = self.noticed.filter(|_| self.graces.0 < GRACES_MAX) {
             latest = latest.max(stall);
         }
+        self.overdue_from(latest, runs_since)
+    }
+
+    fn overdue_from(&self, latest: Instant, runs_since: Instant) -> Option<Instant> {
         let deadline = latest.saturating_add(self.limit?);
         Some(deadline.max(runs_since).max(self.limit_since).saturating_add(self.tick))
     }
@@ -228,7 +239,7 @@ impl Oracle {
             return Err(Breach::new(Invariant::NeverEarly, what));
         }
         // What is beyond the tick has to be time in which the process could not run.
-        if let Some(overdue) = self.overdue_after(runs_since).filter(|&overdue| now > overdue) {
+        if let Some(overdue) = self.late_after(runs_since).filter(|&overdue| now > overdue) {
             let late = now.saturating_since(overdue);
             let what = format!("a verdict {late:?} after its bound, without having been held up");
             return Err(Breach::new(Invariant::AlwaysByTheBound, what));

@@ -11,11 +11,11 @@ use heartwire_core::wheel::Wheel;
 use heartwire_core::{Instant, Side, Stall, StallWatch};
 
 use super::breach::Breach;
-use super::end::{End, Holder};
+use super::end::Holder;
+use super::ended::End;
 use super::host::Wake;
 use super::link::{Both, LinkId};
 use super::net::Net;
-use super::oracle::Grants;
 use super::queue::SERVER;
 use super::terms::Terms;
 
@@ -125,7 +125,6 @@ impl Server {
     fn sleep(&mut self, net: &mut Net) {
         let deadline = self.wheel.next_wake();
         self.watch.handle_sleep(deadline);
-        net.host(SERVER).handle_sleep(deadline);
         net.set_timer(SERVER, deadline);
         if !self.ending.is_empty() || (!net.is_busy(SERVER) && !self.unread.is_empty()) {
             net.wake(SERVER);
@@ -149,8 +148,7 @@ impl Server {
 
     fn adopt(&mut self, net: &mut Net, link: LinkId) {
         let names = (link, Side::Server, SERVER);
-        let terms = (self.terms.server, &self.terms.client);
-        let holder = Holder::new(net, names, terms, Grants::AtDeadline);
+        let holder = Holder::new(net, names, &self.terms);
         let session = Session {
             holder,
             wakes_for_all: true,

@@ -2,7 +2,7 @@
 
 use heartwire_core::{Cause, Verdict, Violation};
 
-use super::end::End;
+use super::ended::End;
 use super::link::SocketError;
 
 /// Declares counters that can be added up and listed by name.

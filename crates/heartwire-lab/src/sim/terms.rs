@@ -88,7 +88,7 @@ pub(super) struct InForce {
 }
 
 impl InForce {
-    const NOTHING: Self =
+    pub(super) const NOTHING: Self =
         Self { beat: None, limit: None, echo: false, peer_gap: None, contract: None };
 
     /// Before anything was said.
@@ -106,9 +106,9 @@ impl InForce {
         }
     }
 
-    /// A HELLO came, and is being decided about.
-    pub(super) const fn while_deciding() -> Self {
-        Self::NOTHING
+    /// Whether a client says at once that it is there.
+    pub(super) const fn begins_with_a_beat(&self, terms: &Terms) -> bool {
+        matches!(terms.wire, Wire::V0) && !self.echo
     }
 
     /// Under a contract.
@@ -123,15 +123,19 @@ impl InForce {
         }
     }
 
-    /// The peer promises its next beats in another interval.
-    pub(super) fn promised(&mut self, side: Side, promise: Option<Duration>) {
-        let Some((from_peer, promise)) =
-            self.contract.map(|contract| directions(&contract, side).0).zip(promise)
-        else {
-            return;
-        };
+    /// A beat of the peer says when the next one comes. Returns whether that is news.
+    pub(super) fn promised(&mut self, side: Side, promise: Option<Duration>) -> bool {
+        let Some((contract, promise)) = self.contract.zip(promise) else { return false };
+        let from_peer = directions(&contract, side).0;
+        // Whoever promises more than it may is held to what it may.
+        let least = contract.floor.min(from_peer.beat().unwrap_or(contract.floor));
+        let promise = promise.max(least);
+        if self.peer_gap == Some(promise) {
+            return false;
+        }
         self.limit = from_peer.limit_for(promise);
         self.peer_gap = Some(promise);
+        true
     }
 
     /// The silence that the peer calls death, given what this end promises.

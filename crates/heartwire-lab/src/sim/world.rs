@@ -99,6 +99,8 @@ impl World {
             sums: Sums::default(),
             mishaps: Mishaps::default(),
             ends: Ends::default(),
+            watched: Vec::new(),
+            breach: None,
         };
         let server = Server::new(&mut net, scenario.terms, scenario.wheel_tick);
         let clients = (1..count)
@@ -121,7 +123,9 @@ impl World {
             self.net.mishaps.simultaneous += u64::from(at == self.net.now);
             self.net.now = at;
             self.net.sums.steps += 1;
-            self.handle(happening).and_then(|()| self.check())?;
+            self.handle(happening)?;
+            self.net.check(None);
+            self.fail_if_broken()?;
         }
         Ok(self.summary())
     }
@@ -187,13 +191,14 @@ impl World {
     // Turns.
 
     fn begin_turn(&mut self, host: HostId, number: u32) -> Result<(), Failure> {
-        let now = self.net.now;
         let machine = self.net.host(host);
         if machine.number != number || machine.state != State::Runs {
             return Ok(());
         }
         machine.turn_at = None;
-        let wake = machine.read_clocks(now);
+        // What it should have done by now.
+        self.net.check(Some(host));
+        let wake = self.net.read_clocks(host);
         if let Some(wait) = self.net.held_up(host) {
             self.net.mishaps.held_up += u64::from(wait >= STALL_MIN);
             let at = self.net.now.after(wait);
@@ -238,21 +243,11 @@ impl World {
         Failure { seed: self.seed, at: self.net.now, side, invariant, what }
     }
 
-    /// What has to hold after every step.
-    fn check(&mut self) -> Result<(), Failure> {
-        let Self { net, clients, server, .. } = self;
-        let by_clients = clients.iter_mut().filter_map(Client::holder);
-        let mut by_all = by_clients.chain(server.holders());
-        let broken = by_all.find_map(|holder| {
-            let host = net.host(holder.host);
-            if host.state != State::Runs || host.in_turn.is_some() {
-                return None;
-            }
-            let runs_since = host.runs_since;
-            holder.check(net, runs_since).err().map(|breach| (holder.side, breach))
-        });
-        drop(by_all);
-        broken.map_or(Ok(()), |(side, breach)| Err(self.failure(side, breach)))
+    fn fail_if_broken(&mut self) -> Result<(), Failure> {
+        match self.net.breach.take() {
+            Some((side, breach)) => Err(self.failure(side, breach)),
+            None => Ok(()),
+        }
     }
 
     // Applications.
@@ -279,7 +274,7 @@ impl World {
         };
         if let Some(holder) = holder {
             if host != SERVER && self.rng.u8(..) < PROMISES {
-                holder.promise(&mut self.net, self.rng.u32(1..=4));
+                holder.promise(self.rng.u32(1..=4));
             }
             holder.messages.push(body_len);
             self.net.wake(host);

@@ -3,14 +3,13 @@
 use heartwire_core::v1::{Bye, ByeCode, Hello, Retry, Welcome};
 use heartwire_core::{Event, Instant, frame};
 
-use super::{End, Holder, READ_MAX, Received};
-use crate::sim::breach::{Breach, Invariant};
+use super::{Holder, READ_MAX, Received};
+use crate::sim::breach::Breach;
 use crate::sim::broken::Broken;
+use crate::sim::ended::End;
 use crate::sim::ledger::len_of;
 use crate::sim::link::other;
 use crate::sim::net::{Net, Read};
-use crate::sim::terms::InForce;
-use crate::sim::unheard::Unheard;
 
 impl Holder {
     /// Reads once. `stamp` is when the bytes came, as far as the driver knows, given the time now.
@@ -25,9 +24,6 @@ impl Holder {
             return Ok(Received::Ended(End::Closed { truncated: false }));
         }
         let read = net.read(self.link, self.side, &mut self.inbound, READ_MAX);
-        if net.readable(self.link, self.side) == 0 {
-            net.note_turn(self.link, self.side);
-        }
         let truncated = !self.inbound.is_empty();
         match read {
             Read::Nothing => return Ok(Received::Nothing),
@@ -40,9 +36,7 @@ impl Holder {
             let (earliest, latest) = self.misread(stamp(net, now));
             self.connection.handle_heard_between(earliest, latest);
         }
-        self.unheard.handle_read();
         let len = len_of(self.inbound.len() - had);
-        self.log(net, format_args!("reads {len} bytes"));
         Ok(match self.feed(net, now)? {
             Some(end) => Received::Ended(end),
             None => Received::Bytes { len },
@@ -54,7 +48,7 @@ impl Holder {
         if !self.terms.is(Broken::StampsVaguely) {
             return (earliest, latest);
         }
-        let late = self.in_force.limit.unwrap_or_default() / 10;
+        let late = self.connection.policy().limit().unwrap_or_default() / 10;
         (earliest.saturating_sub(late), latest)
     }
 
@@ -73,8 +67,8 @@ impl Holder {
                 }
                 Ok(None) => break,
                 Err(violation) => {
-                    let what = format!("valid bytes taken for {violation}");
-                    return Err(Breach::new(Invariant::NoFalseViolation, what));
+                    net.tell_violation(self.link, self.side, violation);
+                    end = Some(End::Violation(violation));
                 }
             }
         }
@@ -94,28 +88,29 @@ impl Holder {
     ) -> Result<Option<End>, Breach> {
         match event {
             Event::Beat => {
-                self.account_for_heard_beat(net, now)?;
+                self.tell_round_trip(net, now);
                 if self.terms.is(Broken::AnswersAnswers) {
-                    self.account_for_beat(net, now, &frame::BEAT)?;
                     self.outbox.push(frame::BEAT.to_vec());
                 }
             }
-            Event::Promise(promise) => {
-                self.account_for_heard_beat(net, now)?;
+            Event::Promise(_) => {
+                self.tell_round_trip(net, now);
                 self.has_new_terms = true;
-                self.in_force.promised(self.side, *promise);
-                self.oracle.set_limit(self.in_force.limit, now);
-                self.log(net, format_args!("which promises the next in {promise:?}"));
             }
-            Event::Data(data) => self.account_for_data(net, data)?,
+            Event::Data(data) => net.tell_data(self.link, self.side, data),
             Event::Hello(hello) => return self.handle_hello(net, now, hello),
             Event::Welcome(welcome) => self.handle_welcome(net, now, welcome)?,
             Event::Bye(bye) => {
-                self.speak()?;
                 return Ok(Some(End::Bye(bye.code)));
             }
         }
         Ok(None)
+    }
+
+    fn tell_round_trip(&self, net: &mut Net, now: Instant) {
+        if let Some(told) = self.connection.path(now).and_then(|path| path.rtt) {
+            net.tell_round_trip(self.link, self.side, told);
+        }
     }
 
     fn handle_hello(
@@ -124,8 +119,6 @@ impl Holder {
         now: Instant,
         hello: &Hello<'_>,
     ) -> Result<Option<End>, Breach> {
-        self.speak()?;
-        self.in_force = InForce::while_deciding();
         let contract = match self.terms.of_server().agree(&hello.offer) {
             Ok(contract) => contract,
             Err(conflict) => {
@@ -136,9 +129,7 @@ impl Holder {
         };
         self.connection.welcome(now, contract);
         self.outbox.push_first(Welcome::new(1, 0, contract).encode());
-        self.in_force = InForce::agreed(contract, self.side);
-        self.oracle.restart(self.in_force.limit, now);
-        self.begin_contract(net, now);
+        self.has_new_terms = true;
         Ok(None)
     }
 
@@ -146,22 +137,9 @@ impl Holder {
         &mut self,
         net: &mut Net,
         now: Instant,
-        welcome: &Welcome,
+        _welcome: &Welcome,
     ) -> Result<(), Breach> {
-        self.speak()?;
-        self.in_force = InForce::agreed(welcome.contract, self.side);
-        self.oracle.set_limit(self.in_force.limit, now);
-        self.begin_contract(net, now);
-        self.begin(net, now)
-    }
-
-    fn begin_contract(&mut self, net: &mut Net, now: Instant) {
-        self.unheard = Unheard::new(now);
         self.has_new_terms = true;
-        self.ledger.note_begun();
-        self.ledger.note_interval(self.in_force.beat);
-        self.ledger.note_beat_now();
-        self.ledger.restart(now);
-        self.log(net, format_args!("agreed: {:?}", self.in_force));
+        self.begin(net, now)
     }
 }

@@ -61,17 +61,23 @@ impl Holder {
         Ok(any)
     }
 
-    fn next_beat(&mut self, net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {
+    fn next_beat(&mut self, _net: &mut Net, now: Instant) -> Result<Option<Transmit>, Breach> {
         while let Some(beat) = self.connection.poll_transmit(now) {
             let forgets = self.terms.is(Broken::NeverBeats)
-                || (self.terms.is(Broken::NeverAnswers) && self.in_force.echo)
+                || (self.terms.is(Broken::NeverAnswers) && self.connection.policy().echo())
                 || (self.terms.is(Broken::AsksWithData) && self.has_just_sent(now));
             if !forgets {
-                self.account_for_beat(net, now, beat.as_ref())?;
+                self.last_beat = now;
                 return Ok(Some(beat));
             }
         }
         Ok(None)
+    }
+
+    /// Whether anything was sent within the beat interval.
+    fn has_just_sent(&self, now: Instant) -> bool {
+        let quiet = now.saturating_since(self.last_sent);
+        self.connection.policy().beat().is_some_and(|beat| quiet < beat)
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -79,7 +85,7 @@ impl Holder {
         if self.outbox.write(net, self.link, self.side)? {
             let now = net.clock(self.host);
             self.connection.handle_sent(now);
-            self.ledger.note_sent(now);
+            self.last_sent = now;
             if self.terms.is(Broken::HearsItself) {
                 self.connection.handle_heard(now);
             }

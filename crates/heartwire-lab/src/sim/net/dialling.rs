@@ -55,6 +55,7 @@ impl Net {
                     server: Pipe::new(path.send_buffer, path.gives_up_after),
                 },
                 told: Both::default(),
+                observers: Both::default(),
                 ends: Both::default(),
                 seen_at: self.now,
                 is_forgotten: false,

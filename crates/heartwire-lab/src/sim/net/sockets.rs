@@ -27,12 +27,24 @@ impl Net {
     ) -> Read {
         let Link { sockets, pipes, .. } = &mut self.links[link];
         let pipe = pipes.of_mut(other(side));
-        if pipe.take(buffer, most) > 0 {
-            if pipe.has_news_of_room() {
+        let had = buffer.len();
+        let has_taken = pipe.take(buffer, most) > 0;
+        let has_news_of_room = has_taken && pipe.has_news_of_room();
+        if pipe.readable() == 0 {
+            // The process can know of everything that is there.
+            let socket = sockets.of_mut(side);
+            let now = self.hosts[socket.host].clock.read(self.now);
+            socket.record.turn.get_or_insert(now);
+        }
+        if has_taken {
+            if has_news_of_room {
                 self.acknowledge(link, side);
             }
+            self.observe_read(link, side, buffer.get(had..).unwrap_or_default());
             return Read::Bytes;
         }
+        let Link { sockets, pipes, .. } = &self.links[link];
+        let pipe = pipes.of(other(side));
         match sockets.of(side).error {
             // The peer had closed before: this is only what its system says to late bytes.
             Some(SocketError::Reset) | None if pipe.has_ended() => Read::End,
@@ -67,8 +79,15 @@ impl Net {
         }
         let len = pipes.of_mut(side).write(bytes);
         socket.is_blocked = len < bytes.len();
+        self.observe_write(link, side, bytes, len);
         self.push_out(link, side);
         Ok(len)
+    }
+
+    /// Since when the process need not wait to write; `None` while it does.
+    pub(in crate::sim) fn free_since(&self, link: LinkId, side: Side) -> Option<Instant> {
+        let socket = self.links[link].sockets.of(side);
+        (!socket.is_blocked).then_some(socket.free_since)
     }
 
     /// Whether the process waits until it can write.
@@ -122,13 +141,6 @@ impl Net {
     /// Whether the process has to look at a socket. It is told once.
     pub(in crate::sim) fn take_ready(&mut self, link: LinkId, side: Side) -> bool {
         core::mem::take(&mut self.links[link].sockets.of_mut(side).is_ready)
-    }
-
-    /// The process can read what is in a socket now.
-    pub(in crate::sim) fn note_turn(&mut self, link: LinkId, side: Side) {
-        let host = self.links[link].sockets.of(side).host;
-        let now = self.clock(host);
-        self.links[link].sockets.of_mut(side).record.turn.get_or_insert(now);
     }
 
     /// The process closes its socket, or dies, which is the same for its peer. With bytes unread it

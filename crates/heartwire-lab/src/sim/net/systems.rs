@@ -217,6 +217,7 @@ impl Net {
                 let has_room = pipes.of_mut(to).handle_ack(until, room);
                 if has_room && core::mem::take(&mut socket.is_blocked) && socket.is_held {
                     let host = socket.host;
+                    socket.free_since = self.hosts[host].clock.read(self.now);
                     self.wake(host);
                 }
                 self.push_out(link, to);

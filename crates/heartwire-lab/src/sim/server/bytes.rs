@@ -5,7 +5,8 @@ use heartwire_core::{Side, Spoken, arrival};
 use super::{Arrival, Server};
 use crate::sim::breach::Breach;
 use crate::sim::broken::Broken;
-use crate::sim::end::{End, READ_MAX, Received};
+use crate::sim::end::{READ_MAX, Received};
+use crate::sim::ended::End;
 use crate::sim::net::Net;
 use crate::sim::queue::SERVER;
 

@@ -73,8 +73,8 @@ impl Server {
     }
 
     pub(super) fn notice_stall(&mut self, net: &mut Net, wake: Wake) {
-        if net.host(SERVER).handle_wake(wake).is_some() {
-            self.tell_oracles(net, wake.at);
+        if net.compare_clocks(SERVER, wake).is_some() {
+            net.note_stall(SERVER, wake);
         }
         let Wake { at, suspended } = self.terms.server.misread_clocks(wake);
         if let Some(stall) = self.watch.handle_wake(at, suspended) {
@@ -86,12 +86,5 @@ impl Server {
         self.is_late = true;
         self.last_stall = Some(stall);
         net.log(&"server", format_args!("stood still for {:?}", stall.gap));
-    }
-
-    fn tell_oracles(&mut self, net: &Net, now: Instant) {
-        for holder in self.holders() {
-            holder.look(net);
-            holder.oracle.handle_stall(now);
-        }
     }
 }

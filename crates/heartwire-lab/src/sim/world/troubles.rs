@@ -6,8 +6,6 @@ use heartwire_core::Side;
 
 use super::World;
 use crate::sim::breach::Failure;
-use crate::sim::client::Client;
-use crate::sim::end::Holder;
 use crate::sim::host::State;
 use crate::sim::link::Both;
 use crate::sim::queue::{Happening, HostId};
@@ -172,6 +170,7 @@ impl World {
                 self.net.backlog.clear();
             }
         }
+        self.net.unwatch(host);
         self.net.drop_sockets(host, state == State::Crashed);
     }
 
@@ -214,18 +213,9 @@ impl World {
             }
         }
         if machine.can_notice(stopped_for) {
-            let now = machine.clock.read(now);
-            for holder in self.holders_of(host) {
-                holder.oracle.handle_resume(now);
-            }
+            self.net.note_resume(host);
         }
         self.net.resume_system(host);
-    }
-
-    fn holders_of(&mut self, host: HostId) -> impl Iterator<Item = &mut Holder> {
-        let Self { clients, server, .. } = self;
-        let clients = clients.iter_mut().filter_map(Client::holder);
-        clients.chain(server.holders()).filter(move |holder| holder.host == host)
     }
 
     fn restart(&mut self, host: HostId) {

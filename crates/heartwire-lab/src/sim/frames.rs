@@ -1,0 +1,94 @@
+//! The bytes of one direction of a connection, cut into frames.
+
+use heartwire_core::frame::{self, HEAD_LEN, Head, Kind};
+use heartwire_core::v1::{BEAT_LEN, Beat, Contract};
+use heartwire_core::{Connection, Event, Instant, Settings};
+
+/// A frame that has gone by whole.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Frame {
+    /// A beat; of wire v1, with its body.
+    Beat(Option<Beat>),
+    /// A body for the application.
+    Data,
+    /// A client would like to come in.
+    Hello,
+    /// It is taken in: the whole frame.
+    Welcome(Vec<u8>),
+    /// The sender is about to close.
+    Bye,
+    /// One that means nothing.
+    Pad,
+}
+
+/// How far the bytes of one direction have come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frames {
+    /// The head of the frame that has begun, and its body where that is looked at.
+    held: Vec<u8>,
+    head: Option<Head>,
+    body_left: usize,
+    /// They make no sense any more.
+    is_broken: bool,
+}
+
+impl Frames {
+    /// Whether a frame has begun that is not whole.
+    pub(super) const fn has_begun(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Takes bytes off the front up to the end of the next frame. `None` if they end before it does.
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        if self.is_broken {
+            return None;
+        }
+        if self.head.is_none() {
+            let missing = HEAD_LEN.saturating_sub(self.held.len());
+            let (head, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+            self.held.extend_from_slice(head);
+            *bytes = rest;
+            let head = frame::read_head(*self.held.first_chunk()?);
+            self.is_broken = head.is_err();
+            let head = head.ok()?;
+            self.head = Some(head);
+            self.body_left = usize::try_from(head.body_len).unwrap_or(usize::MAX);
+        }
+        let head = self.head?;
+        let (body, rest) = bytes.split_at_checked(self.body_left).unwrap_or((bytes, &[]));
+        match head.kind {
+            Kind::Heart | Kind::Welcome => self.held.extend_from_slice(body),
+            Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad => {}
+        }
+        self.body_left -= body.len();
+        *bytes = rest;
+        (self.body_left == 0).then(|| self.end(head.kind))
+    }
+
+    fn end(&mut self, kind: Kind) -> Frame {
+        let body = self.held.get(HEAD_LEN..).unwrap_or_default();
+        let frame = match kind {
+            Kind::Heart => {
+                let body: Option<[u8; BEAT_LEN]> = body.try_into().ok();
+                Frame::Beat(body.map(|body| Beat::decode(&body)))
+            }
+            Kind::Data => Frame::Data,
+            Kind::Hello => Frame::Hello,
+            Kind::Welcome => Frame::Welcome(core::mem::take(&mut self.held)),
+            Kind::Bye => Frame::Bye,
+            Kind::Pad => Frame::Pad,
+        };
+        self.head = None;
+        self.held.clear();
+        frame
+    }
+}
+
+/// What a WELCOME says, to a client with these settings.
+pub(super) fn contract_of(welcome: &[u8], client: Settings) -> Option<Contract> {
+    let now = Instant::from_nanos(0);
+    match Connection::new(client, now).handle_received(now, &mut &*welcome) {
+        Ok(Some(Event::Welcome(welcome))) => Some(welcome.contract),
+        Ok(_) | Err(_) => None,
+    }
+}

@@ -1,0 +1,292 @@
+//! What one end of a connection does, as its socket and its application see it, and whether it may.
+//!
+//! It does not care who drives the end. It goes by what the link knows, by the bytes that are written and
+//! read, and by what is told to the application.
+
+mod check;
+mod told;
+
+use core::fmt;
+use core::time::Duration;
+
+use heartwire_core::v1::Beat;
+use heartwire_core::{Instant, Settings, Side, Wire};
+
+use super::breach::{Breach, Invariant};
+use super::frames::{Frame, Frames, contract_of};
+use super::ledger::Ledger;
+use super::link::{Heard, LinkId, other};
+use super::net::Net;
+use super::oracle::Oracle;
+use super::queue::HostId;
+use super::terms::{InForce, Terms};
+use super::time::WorldTime;
+use super::unheard::Unheard;
+
+/// Watches one end of a connection.
+#[derive(Debug)]
+pub(super) struct Observer {
+    link: LinkId,
+    side: Side,
+    host: HostId,
+    terms: Terms,
+    /// What the client of the two goes by.
+    client: Settings,
+    in_force: InForce,
+    oracle: Oracle,
+    ledger: Ledger,
+    unheard: Unheard,
+    /// When bytes of this end last reached the peer, as far as the peer's last beat could tell.
+    heard_by_peer_at: WorldTime,
+    /// What its last beat of wire v1 promised.
+    promised: Option<Duration>,
+    reads: Frames,
+    writes: Frames,
+    /// When bytes of the peer had last come as the frame began that is being written.
+    begun_at: WorldTime,
+    /// A beat that the socket had no room for, and the same for it.
+    offered: Option<(Beat, WorldTime)>,
+}
+
+impl Observer {
+    /// Watches an end whose connection is made now.
+    pub(super) fn new(
+        net: &mut Net,
+        (link, side, host): (LinkId, Side, HostId),
+        (terms, peer): (Terms, &Terms),
+    ) -> Self {
+        let now = net.clock(host);
+        let in_force = InForce::at_first(&terms, peer);
+        let mut ledger = Ledger::new(now);
+        ledger.note_interval(in_force.beat);
+        if side == Side::Client && in_force.begins_with_a_beat(&terms) {
+            ledger.note_beat_now();
+        }
+        let observer = Self {
+            link,
+            side,
+            host,
+            terms,
+            client: if side == Side::Client { terms.settings() } else { peer.settings() },
+            in_force,
+            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), side, now),
+            ledger,
+            unheard: Unheard::new(now),
+            heard_by_peer_at: net.now,
+            promised: None,
+            reads: Frames::default(),
+            writes: Frames::default(),
+            begun_at: net.now,
+            offered: None,
+        };
+        observer.log(net, format_args!("connected"));
+        observer
+    }
+
+    /// Writes a line about this end into the log.
+    fn log(&self, net: &mut Net, what: fmt::Arguments<'_>) {
+        let Self { link, side, host, .. } = *self;
+        match side {
+            Side::Client => net.log(&format_args!("client {host} #{link}"), what),
+            Side::Server => net.log(&format_args!("server   #{link}"), what),
+        }
+    }
+
+    /// Whether this end leaves judging to the other.
+    const fn is_lenient(&self) -> bool {
+        self.terms.is_lenient && self.in_force.contract.is_some()
+    }
+
+    /// Lets the oracle take in what has arrived.
+    fn look(&mut self, net: &Net) {
+        self.oracle.look(net.record(self.link, self.side));
+    }
+
+    /// Its process has noticed that it stood still.
+    pub(super) fn handle_stall(&mut self, net: &Net, now: Instant) {
+        self.look(net);
+        self.oracle.handle_stall(now);
+        self.unheard.excuse(now);
+    }
+
+    /// Its machine has resumed, from a suspend that must not be held against its peer.
+    pub(super) const fn handle_resume(&mut self, now: Instant) {
+        self.oracle.handle_resume(now);
+    }
+
+    /// Its process, whose owner is slow, found that there is something to read, and left it there: what
+    /// waits counts as life.
+    pub(super) fn handle_backpressure(&mut self, net: &mut Net, now: Instant) {
+        self.look(net);
+        self.oracle.handle_backpressure(now);
+        self.unheard.excuse(now);
+        self.log(net, format_args!("the owner is slow: what waits counts as life"));
+    }
+
+    // Bytes.
+
+    /// Its process has read these bytes.
+    pub(super) fn handle_read(&mut self, net: &mut Net, mut bytes: &[u8]) -> Result<(), Breach> {
+        self.unheard.handle_read();
+        self.log(net, format_args!("reads {} bytes", bytes.len()));
+        if self.terms.wire == Wire::Raw {
+            return Ok(());
+        }
+        let now = net.clock(self.host);
+        while let Some(frame) = self.reads.take(&mut bytes) {
+            match frame {
+                Frame::Beat(beat) => self.handle_heard_beat(net, now, beat),
+                Frame::Data => self.ledger.note_begun(),
+                Frame::Hello if self.side == Side::Server => {
+                    self.in_force = InForce::NOTHING;
+                    self.oracle.set_limit(None, now);
+                }
+                Frame::Welcome(welcome) if self.side == Side::Client => {
+                    self.begin_contract(net, now, &welcome);
+                    self.oracle.set_limit(self.in_force.limit, now);
+                }
+                Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_heard_beat(&mut self, net: &mut Net, now: Instant, beat: Option<Beat>) {
+        if self.terms.wire == Wire::V1 && self.in_force.contract.is_none() {
+            // A client that waits for its WELCOME passes over it.
+            return;
+        }
+        self.ledger.beats_heard += 1;
+        self.ledger.note_begun();
+        self.log(net, format_args!("a beat"));
+        let Some(beat) = beat.filter(|_| self.in_force.contract.is_some()) else { return };
+        if let Some(heard) = net.told(self.link, other(self.side)).heard.pop_front() {
+            self.heard_by_peer_at = heard.last_at;
+            let record = net.record(self.link, self.side);
+            let arrived_by = record.last.saturating_add(net.rounding()).min(now);
+            self.unheard.handle_beat(arrived_by, heard.silence);
+        }
+        if self.in_force.promised(self.side, beat.promise()) {
+            self.oracle.set_limit(self.in_force.limit, now);
+            self.log(net, format_args!("which promises the next in {:?}", beat.promise()));
+        }
+    }
+
+    /// Its process had these bytes to write, and the socket took the first `len` of them.
+    pub(super) fn handle_write(
+        &mut self,
+        net: &mut Net,
+        bytes: &[u8],
+        len: usize,
+    ) -> Result<(), Breach> {
+        let now = net.clock(self.host);
+        let last_at = net.record(self.link, self.side).last_at;
+        let (mut taken, mut rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
+        if !taken.is_empty() {
+            self.ledger.note_sent(now);
+        }
+        if self.terms.wire == Wire::Raw {
+            return Ok(());
+        }
+        let mut begun_at = if self.writes.has_begun() { self.begun_at } else { last_at };
+        while let Some(frame) = self.writes.take(&mut taken) {
+            self.handle_sent_frame(net, now, frame, begun_at)?;
+            begun_at = last_at;
+        }
+        self.begun_at = begun_at;
+        let mut waiting = self.writes.clone();
+        while let Some(frame) = waiting.take(&mut rest) {
+            let Frame::Beat(Some(beat)) = frame else { continue };
+            if self.offered.is_none_or(|(offered, _)| offered != beat) {
+                self.offered = Some((beat, last_at));
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    fn handle_sent_frame(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        frame: Frame,
+        begun_at: WorldTime,
+    ) -> Result<(), Breach> {
+        match frame {
+            Frame::Beat(beat) => {
+                if let Some(beat) = beat {
+                    let offered = self.offered.take_if(|(offered, _)| *offered == beat);
+                    let last_at = offered.map_or(begun_at, |(_, last_at)| last_at);
+                    let heard = Heard { last_at, silence: beat.silence() };
+                    net.told(self.link, self.side).heard.push_back(heard);
+                    self.handle_promise(net, now, &beat);
+                }
+                self.account_for_beat(net, now)
+            }
+            Frame::Welcome(welcome) if self.side == Side::Server => {
+                self.begin_contract(net, now, &welcome);
+                self.oracle.restart(self.in_force.limit, now);
+                Ok(())
+            }
+            Frame::Data => {
+                net.told(self.link, self.side).written += 1;
+                Ok(())
+            }
+            Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => Ok(()),
+        }
+    }
+
+    /// A beat was sent that says when the next one comes.
+    fn handle_promise(&mut self, net: &mut Net, now: Instant, beat: &Beat) {
+        let promise = beat.promise();
+        let before = core::mem::replace(&mut self.promised, promise);
+        if promise == before || promise.is_none() {
+            return;
+        }
+        if promise < before {
+            // Until now the peer had no reason to expect a beat so soon.
+            self.unheard.excuse(now);
+        }
+        self.in_force.beat = promise;
+        self.ledger.note_beat_now();
+        self.ledger.note_interval(promise);
+        self.ledger.restart(now);
+        self.unheard.handle_promise();
+        self.log(net, format_args!("promises a beat in {promise:?}"));
+    }
+
+    /// A beat was sent: it must be due, or answer one that was.
+    fn account_for_beat(&mut self, net: &mut Net, now: Instant) -> Result<(), Breach> {
+        net.sums.beats += 1;
+        let asked = net.told(self.link, other(self.side)).beats;
+        let (sent, due) = self.ledger.note_beat(now);
+        let answers = if self.in_force.echo { asked.min(self.ledger.beats_heard) } else { 0 };
+        if sent > due + answers {
+            let elapsed = now.saturating_since(self.ledger.started_at);
+            let what = format!(
+                "{sent} beats in {elapsed:?}, of which {due} were due and {answers} answers"
+            );
+            return Err(Breach::new(Invariant::NoEchoLoop, what));
+        }
+        net.told(self.link, self.side).beats = due.min(sent);
+        self.log(net, format_args!("sends a beat"));
+        Ok(())
+    }
+
+    /// A WELCOME has put its contract in force.
+    fn begin_contract(&mut self, net: &mut Net, now: Instant, welcome: &[u8]) {
+        let Some(contract) = contract_of(welcome, self.client) else { return };
+        self.in_force = InForce::agreed(contract, self.side);
+        self.promised = self.in_force.beat;
+        self.unheard = Unheard::new(now);
+        self.ledger.note_begun();
+        self.ledger.note_interval(self.in_force.beat);
+        // Each end begins with a beat, and a client says that it is there.
+        self.ledger.note_beat_now();
+        if self.side == Side::Client {
+            self.ledger.note_beat_now();
+        }
+        self.ledger.restart(now);
+        self.log(net, format_args!("agreed: {:?}", self.in_force));
+    }
+}

@@ -1,0 +1,54 @@
+//! What has to hold at any time.
+
+use heartwire_core::Instant;
+
+use super::Observer;
+use crate::sim::breach::{Breach, Invariant};
+use crate::sim::net::Net;
+
+impl Observer {
+    /// What has to hold now, with the host able to run since `runs_since`.
+    pub(in crate::sim) fn check(&mut self, net: &Net, runs_since: Instant) -> Result<(), Breach> {
+        if self.ledger.is_over {
+            return Ok(());
+        }
+        self.look(net);
+        let now = net.clock(self.host);
+        if !self.is_lenient()
+            && let Some(late) = self.oracle.overdue_for(now, runs_since)
+        {
+            let what = format!("no verdict {late:?} after its bound");
+            return Err(Breach::new(Invariant::AlwaysByTheBound, what));
+        }
+        self.check_unheard_in_time(now, runs_since)?;
+        self.check_beats(net, now, runs_since)
+    }
+
+    fn check_unheard_in_time(&self, now: Instant, runs_since: Instant) -> Result<(), Breach> {
+        let theirs = self.in_force.limit_of_peer(self.side);
+        let due = self.unheard.due(theirs, self.in_force.limit);
+        let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
+        let overdue = due.max(runs_since).saturating_add(self.terms.tick);
+        if now <= overdue {
+            return Ok(());
+        }
+        let late = now.saturating_since(overdue);
+        let what = format!("a peer that hears nothing is not called deaf, {late:?} later");
+        Err(Breach::new(Invariant::UnheardByTheBound, what))
+    }
+
+    fn check_beats(&self, net: &Net, now: Instant, runs_since: Instant) -> Result<(), Breach> {
+        let Some(free_since) = net.free_since(self.link, self.side) else { return Ok(()) };
+        // Somebody else's program promises nothing once it has let a deadline pass.
+        let Some(beat) = self.in_force.beat.filter(|_| !self.is_lenient()) else { return Ok(()) };
+        let is_v1 = self.in_force.contract.is_some();
+        let last = if is_v1 { self.ledger.last_beat() } else { self.ledger.last_sent() };
+        let due = last.saturating_add(beat);
+        let overdue = due.max(runs_since).max(free_since).saturating_add(self.terms.tick);
+        if now <= overdue {
+            return Ok(());
+        }
+        let what = format!("no beat {:?} after it was due", now.saturating_since(overdue));
+        Err(Breach::new(Invariant::BeatsOnTime, what))
+    }
+}

@@ -1,0 +1,155 @@
+//! What is told to an application, and whether it is so.
+
+use core::time::Duration;
+
+use heartwire_core::{Cause, Instant, Verdict, Violation, Wire};
+
+use super::Observer;
+use crate::sim::breach::{Breach, Invariant};
+use crate::sim::ended::End;
+use crate::sim::ledger::len_of;
+use crate::sim::link::{content, other};
+use crate::sim::net::Net;
+
+impl Observer {
+    /// Something is told.
+    pub(in crate::sim) fn speak(&self) -> Result<(), Breach> {
+        if self.ledger.is_over {
+            let what = "an event after the farewell".to_owned();
+            return Err(Breach::new(Invariant::NothingAfterOffline, what));
+        }
+        Ok(())
+    }
+
+    /// The round trip that beats have told must be that of the path.
+    pub(in crate::sim) fn tell_round_trip(
+        &self,
+        net: &mut Net,
+        told: Duration,
+    ) -> Result<(), Breach> {
+        let Some(off_max) = self.terms.round_trip_off else { return Ok(()) };
+        net.sums.round_trips += 1;
+        let path = net.link(self.link).path;
+        let is = net.path(path).delay * 2;
+        if told.abs_diff(is) <= off_max {
+            return Ok(());
+        }
+        let what = format!("beats tell a round trip of {told:?}, and it takes {is:?}");
+        Err(Breach::new(Invariant::TrueRoundTrip, what))
+    }
+
+    /// Data came: it must be what was sent.
+    pub(in crate::sim) fn tell_data(&mut self, net: &mut Net, data: &[u8]) -> Result<(), Breach> {
+        self.speak()?;
+        self.log(net, format_args!("data, {} bytes", data.len()));
+        let is_raw = self.terms.wire == Wire::Raw;
+        let told = net.told(self.link, other(self.side));
+        let expected = if is_raw { Some(data.len()) } else { told.bodies.pop_front() };
+        let is_same = expected == Some(data.len())
+            && (told.delivered..).zip(data).all(|(at, &byte)| content(at) == byte);
+        told.delivered += len_of(data.len());
+        told.delivered_frames += 1;
+        if !is_same || told.delivered > told.sent {
+            let what =
+                format!("{} bytes came out where {expected:?} other bytes went in", data.len());
+            return Err(Breach::new(Invariant::SameBytes, what));
+        }
+        Ok(())
+    }
+
+    /// A verdict was given: it must be the first, due, and true.
+    pub(in crate::sim) fn tell_verdict(
+        &mut self,
+        net: &mut Net,
+        verdict: &Verdict,
+    ) -> Result<(), Breach> {
+        self.speak()?;
+        self.log(net, format_args!("verdict: {verdict}"));
+        self.ledger.verdicts += 1;
+        net.sums.verdicts += 1;
+        if self.ledger.verdicts > 1 {
+            return Err(Breach::new(Invariant::NeverTwice, format!("{verdict}")));
+        }
+        if verdict.cause == Cause::Unheard {
+            self.check_unheard(net, verdict)?;
+        } else {
+            self.look(net);
+            let unread = net.readable(self.link, self.side);
+            let runs_since = net.host(self.host).runs_since;
+            self.oracle.check(net.clock(self.host), runs_since, verdict, unread)?;
+        }
+        let gap = self.in_force.peer_gap.map(|gap| gap + self.terms.slack);
+        let is_promised = gap.zip(self.in_force.limit).is_some_and(|(gap, limit)| gap < limit);
+        if is_promised && self.is_healthy(net) {
+            return Err(Breach::new(Invariant::HealthyLives, format!("{verdict}")));
+        }
+        Ok(())
+    }
+
+    /// That the peer does not hear this end has to be as old as both limits together, as far as the
+    /// peer's last beat could tell.
+    fn check_unheard(&self, net: &Net, verdict: &Verdict) -> Result<(), Breach> {
+        let theirs = self.in_force.limit_of_peer(self.side).unwrap_or_default();
+        let ours = self.in_force.limit.unwrap_or_default();
+        let unheard_for = net.now.since(self.heard_by_peer_at);
+        if unheard_for >= theirs + ours {
+            return Ok(());
+        }
+        let what = format!(
+            "{verdict}, but the peer was reached {unheard_for:?} ago; the limits are {theirs:?} \
+             and {ours:?}"
+        );
+        Err(Breach::new(Invariant::NeverEarly, what))
+    }
+
+    fn is_healthy(&self, net: &Net) -> bool {
+        let link = net.link(self.link);
+        link.is_calm && link.sockets.of(other(self.side)).is_held
+    }
+
+    /// A frame that is late must not be whole, and must have had its time.
+    pub(in crate::sim) fn tell_violation(
+        &mut self,
+        net: &mut Net,
+        now: Instant,
+        violation: Violation,
+    ) -> Result<(), Breach> {
+        self.speak()?;
+        self.log(net, format_args!("violation: {violation}"));
+        let unread = net.readable(self.link, self.side);
+        let (waited, cap) = if let Violation::NoFirstFrame { waited } = violation {
+            (waited, self.terms.first_frame.filter(|_| !self.ledger.has_begun()))
+        } else if let Violation::SlowFrame { waited } = violation {
+            (waited, self.terms.frame.filter(|_| self.reads.has_begun()))
+        } else {
+            let what = format!("valid bytes taken for {violation}");
+            return Err(Breach::new(Invariant::NoFalseViolation, what));
+        };
+        let had_its_time = cap.is_some_and(|cap| waited >= cap)
+            && now.saturating_since(self.ledger.started_at) >= waited;
+        if had_its_time && unread == 0 {
+            return Ok(());
+        }
+        let what = format!("{violation}, with {unread} bytes in the socket");
+        Err(Breach::new(Invariant::NoFalseViolation, what))
+    }
+
+    /// The last thing that is told: how the connection ended.
+    pub(in crate::sim) fn tell_end(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
+        self.speak()?;
+        self.log(net, format_args!("offline: {end:?}"));
+        if matches!(end, End::Closed { truncated: false }) {
+            let is_complete = net.link(self.link).pipes.of(other(self.side)).is_complete();
+            if !is_complete || self.reads.has_begun() {
+                let what = "an end before the last bytes".to_owned();
+                return Err(Breach::new(Invariant::NothingLost, what));
+            }
+        }
+        self.ledger.is_over = true;
+        net.ends.note(end);
+        if let Some(mechanism) = end.mechanism() {
+            net.note_end(self.link, self.side, mechanism);
+        }
+        Ok(())
+    }
+}

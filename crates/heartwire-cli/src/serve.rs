@@ -456,55 +456,9 @@ fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
 
 fn stopped(server: &Handle) -> Line {
     let stats = server.stats();
-    let counts = [
-        ("accepted", stats.accepted),
-        ("refused", stats.refused),
-        ("hellos", stats.hellos),
-        ("welcomed", stats.welcomed),
-        ("promises", stats.promises),
-        ("closed_by_peer", stats.closed_by_peer),
-        ("truncated", stats.truncated),
-        ("no_goodbye", stats.no_goodbye),
-        ("reset", stats.reset),
-        ("dead", stats.dead),
-        ("protocol_error", stats.protocol_error),
-        ("negative_length", stats.negative_length),
-        ("too_long", stats.too_long),
-        ("unknown_type", stats.unknown_type),
-        ("beat_with_body", stats.beat_with_body),
-        ("no_first_frame", stats.no_first_frame),
-        ("slow_frame", stats.slow_frame),
-        ("unexpected", stats.unexpected),
-        ("beat_length", stats.beat_length),
-        ("bad_hello", stats.bad_hello),
-        ("no_common_version", stats.no_common_version),
-        ("bad_bye", stats.bad_bye),
-        ("unknown_nonce", stats.unknown_nonce),
-        ("promise_too_long", stats.promise_too_long),
-        ("too_fast", stats.too_fast),
-        ("slow_reader", stats.slow_reader),
-        ("held_most", stats.held_most),
-        ("kicked", stats.kicked),
-        ("shutdown", stats.shutdown),
-        ("unacknowledged", stats.unacknowledged),
-        ("cut_off", stats.cut_off),
-        ("bye", stats.bye),
-        ("turned_away", stats.turned_away),
-        ("turned_away_conflict", stats.turned_away_conflict),
-        ("turned_away_unauthorized", stats.turned_away_unauthorized),
-        ("turned_away_taken_over", stats.turned_away_taken_over),
-        ("turned_away_name_in_use", stats.turned_away_name_in_use),
-        ("turned_away_fighting", stats.turned_away_fighting),
-        ("turned_away_protocol", stats.turned_away_protocol),
-        ("turned_away_full", stats.turned_away_full),
-        ("taken_over", stats.taken_over),
-        ("tls", stats.tls),
-        ("failed", stats.failed),
-        ("stalls", stats.stalls),
-    ];
-    let nonzero = counts.iter().filter(|(_, count)| *count > 0);
+    let nonzero = stats.counts().filter(|&(_, count)| count > 0);
     let text: Vec<String> = nonzero.map(|(name, count)| format!("{name} {count}")).collect();
     let text = if text.is_empty() { "nothing happened".to_owned() } else { text.join(", ") };
-    let fields = counts.iter().map(|(name, count)| ((*name).to_owned(), json!(count)));
+    let fields = stats.counts().map(|(name, count)| (name.to_owned(), json!(count)));
     Line { event: "stopped", text, fields: Value::Object(fields.collect()) }
 }

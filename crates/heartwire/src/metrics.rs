@@ -156,24 +156,7 @@ pub fn report_server(stats: &crate::server::Stats) {
     ] {
         ::metrics::counter!(name).absolute(count);
     }
-    for (reason, count) in [
-        ("closed_by_peer", stats.closed_by_peer),
-        ("truncated", stats.truncated),
-        ("no_goodbye", stats.no_goodbye),
-        ("reset", stats.reset),
-        ("dead", stats.dead),
-        ("protocol_error", stats.protocol_error),
-        ("slow_reader", stats.slow_reader),
-        ("held_most", stats.held_most),
-        ("kicked", stats.kicked),
-        ("shutdown", stats.shutdown),
-        ("unacknowledged", stats.unacknowledged),
-        ("bye", stats.bye),
-        ("turned_away", stats.turned_away),
-        ("taken_over", stats.taken_over),
-        ("tls", stats.tls),
-        ("failed", stats.failed),
-    ] {
+    for (reason, count) in stats.ends() {
         ::metrics::counter!(SERVER_ENDS, LABEL_REASON => reason).absolute(count);
     }
 }

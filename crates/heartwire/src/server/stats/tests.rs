@@ -1,0 +1,103 @@
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::io;
+
+use heartwire_core::Verdict;
+use heartwire_core::frame::Kind;
+
+use super::*;
+use crate::tls::TlsFault;
+
+/// What is counted of one end.
+fn counted(reason: &Reason) -> BTreeSet<&'static str> {
+    let counters = Counters::default();
+    counters.count_end(reason);
+    let stats = counters.read(&[]);
+    assert!(stats.counts().all(|(_, count)| count <= 1), "{stats:?}");
+    stats.counts().filter(|&(_, count)| count == 1).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn an_end_is_counted_under_the_name_of_its_reason() {
+    let (time, length) = (Duration::ZERO, 1);
+    let mut names = BTreeSet::new();
+    for reason in [
+        Reason::ClosedByPeer,
+        Reason::Truncated,
+        Reason::NoGoodbye,
+        Reason::Reset,
+        Reason::Dead(Verdict::kernel(time)),
+        Reason::SlowReader,
+        Reason::HeldMost,
+        Reason::Kicked,
+        Reason::Shutdown,
+        Reason::Unacknowledged,
+        Reason::Bye(ByeCode::Done),
+        Reason::TakenOver,
+        Reason::Tls(TlsFault::Local),
+        Reason::Failed(io::ErrorKind::Other),
+    ] {
+        assert_eq!(counted(&reason), BTreeSet::from([reason.name()]));
+        names.insert(reason.name());
+    }
+    for violation in [
+        Violation::NegativeLength { length: -1 },
+        Violation::TooLong { length, max: 0 },
+        Violation::UnknownType { head: [0; 8] },
+        Violation::BeatWithBody { length },
+        Violation::NoFirstFrame { waited: time },
+        Violation::SlowFrame { waited: time },
+        Violation::Unexpected { kind: Kind::Pad },
+        Violation::BeatLength { length },
+        Violation::BadHello,
+        Violation::NoCommonVersion { lowest: 2, highest: 3 },
+        Violation::BadBye,
+        Violation::UnknownNonce,
+        Violation::PromiseTooLong { promise: time, max: time },
+        Violation::TooFast,
+    ] {
+        let counted = counted(&Reason::Protocol(violation));
+        assert_eq!(counted, BTreeSet::from(["protocol_error", violation.name()]));
+        names.extend(counted);
+    }
+    for code in [
+        ByeCode::Conflict,
+        ByeCode::Unauthorized,
+        ByeCode::TakenOver,
+        ByeCode::NameInUse,
+        ByeCode::Fighting,
+        ByeCode::Protocol,
+        ByeCode::Full,
+    ] {
+        let counted = counted(&Reason::TurnedAway(code));
+        let name = format!("turned_away_{}", code.name());
+        assert_eq!(counted, BTreeSet::from(["turned_away", &name]));
+        names.extend(counted);
+    }
+    // What is left is not about ends.
+    let others = Stats::default().counts().map(|(name, _)| name);
+    let others: Vec<_> = others.filter(|name| !names.contains(name)).collect();
+    let expected = ["accepted", "refused", "hellos", "welcomed", "promises", "cut_off", "stalls"];
+    assert_eq!(others, expected);
+}
+
+#[test]
+fn what_has_no_counter_of_its_own_is_counted_all_the_same() {
+    let cases = [
+        (Reason::Protocol(Violation::BadWelcome), "protocol_error"),
+        (Reason::TurnedAway(ByeCode::Draining), "turned_away"),
+        (Reason::NetworkChanged, "failed"),
+    ];
+    for (reason, name) in cases {
+        assert_eq!(counted(&reason), BTreeSet::from([name]));
+    }
+}
+
+#[test]
+fn the_work_of_all_shards_is_summed_up() {
+    let shards = [TurnCounters::default(), TurnCounters::default()];
+    shards[0].publish(1, 10);
+    shards[1].publish(2, 20);
+    let stats = Counters::default().read(&shards);
+    assert_eq!((stats.turns, stats.timers), (3, 30));
+}

@@ -163,8 +163,7 @@ impl ClientRig {
         self.next_within(PATIENCE).expect("an event comes")
     }
 
-    /// Nothing happens for `time`. It shows little where nothing else has shown before that the client has come
-    /// to what it might have told.
+    /// Nothing happens for `time`, in which something might: it is what the test is about.
     #[track_caller]
     pub fn expect_quiet(&self, time: Duration) {
         let event = self.next_within(time);

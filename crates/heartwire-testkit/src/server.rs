@@ -189,8 +189,14 @@ impl ServerRig {
         self.next_within(PATIENCE).expect("an event comes")
     }
 
-    /// Nothing happens for `time`. It shows little where nothing else has shown before that the server has come
-    /// to what it might have told.
+    /// Nothing has happened once the server has come to all that was sent to it: after a [`turn`](Self::turn).
+    #[track_caller]
+    pub fn expect_nothing(&mut self) {
+        self.turn();
+        self.expect_quiet(Duration::ZERO);
+    }
+
+    /// Nothing happens for `time`, in which something might: it is what the test is about.
     #[track_caller]
     pub fn expect_quiet(&mut self, time: Duration) {
         let event = self.next_within(time);
@@ -294,6 +300,12 @@ impl ServerRig {
             }
         }
         assert!(self.live.is_empty(), "never offline: {:?}", self.live);
+        self.server.join().unwrap();
+    }
+
+    /// Waits until it has ended, whatever it still tells.
+    #[track_caller]
+    pub fn join(self) {
         self.server.join().unwrap();
     }
 

@@ -1,21 +1,23 @@
 //! Farewells, and what becomes of a client after each.
 
-use std::net::TcpListener;
 use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::client::{Event as ClientEvent, Retry};
 use heartwire::server::{Event, Server, ServerConfig, SharedTokens, Tokens};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry as Again, Terms};
+use heartwire_testkit::{
+    ClientRig, DATA, Gate, Got, Listener, PATIENCE, Peer, ServerRig, client_config, frame, hello,
+    hello_as, ms, pass, patient,
+};
 
-use crate::peer::{DATA, Got, Peer, frame, hello, hello_as};
-use crate::rig::{ClientRig, Hold, PATIENCE, Rig, client_config, config, ms, pass, patient};
+use crate::config;
 
 #[test]
 fn a_shutdown_sends_clients_away_and_they_come_back_spread_out() {
     const CLIENTS: usize = 20;
     let window = ms(1500);
-    let mut rig = Rig::start(config().drain(window));
+    let mut rig = ServerRig::start(config().drain(window));
     let addr = rig.addr();
     let clients: Vec<_> = (0..CLIENTS).map(|_| ClientRig::start(client_config(addr))).collect();
     for client in &clients {
@@ -49,7 +51,7 @@ fn restart(addr: core::net::SocketAddr) -> Server {
 
 #[test]
 fn a_client_that_is_kicked_comes_back() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()));
     client.online();
     let (id, _) = rig.online();
@@ -60,7 +62,7 @@ fn a_client_that_is_kicked_comes_back() {
     client.online();
     let (second, _) = rig.online();
     assert_ne!(id, second);
-    client.client.close();
+    client.client().close();
     assert_eq!(client.offline(), Reason::Shutdown);
     client.closed();
     assert_eq!(rig.offline(second), Reason::Bye(ByeCode::Done));
@@ -69,7 +71,7 @@ fn a_client_that_is_kicked_comes_back() {
 
 #[test]
 fn what_was_sent_before_a_farewell_arrives() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()).retry(Retry::Never));
     client.online();
     let (id, _) = rig.online();
@@ -90,7 +92,7 @@ fn what_was_sent_before_a_farewell_arrives() {
     for n in 0..50 {
         client.send(&[n; 1000]);
     }
-    client.client.close();
+    client.client().close();
     for n in 0..50 {
         assert_eq!(rig.data(id), [n; 1000]);
     }
@@ -101,13 +103,13 @@ fn what_was_sent_before_a_farewell_arrives() {
 /// The client is just writing when the server takes its leave and closes: what fails first is the write.
 #[test]
 fn a_farewell_is_heard_by_a_client_that_is_busy_writing() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     for round in 0..20 {
-        let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
-        let mut peer = Peer::accept(&listener);
+        let client = ClientRig::start(client_config(listener.addr()));
+        let mut peer = listener.accept();
         peer.welcome_by(&Terms::new(Offer::new(&patient())));
         client.online();
-        let sender = client.client.clone();
+        let sender = client.client().clone();
         let writing =
             client.runtime.spawn(async move { while sender.send(vec![0; 4096]).await.is_ok() {} });
         pass(ms(20));
@@ -122,14 +124,14 @@ fn a_farewell_is_heard_by_a_client_that_is_busy_writing() {
 
 #[test]
 fn a_client_does_as_it_is_told_about_coming_back() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let (earliest, latest) = (ms(300), ms(600));
     for code in [ByeCode::Done, ByeCode::Draining, ByeCode::Kicked, ByeCode::Other(4_000_000)] {
         for retry in [Again::Never, Again::AtWill, Again::Within { earliest, latest }] {
             for welcomed in [false, true] {
-                let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+                let client = ClientRig::start(client_config(listener.addr()));
                 client.connecting();
-                let mut peer = Peer::accept(&listener);
+                let mut peer = listener.accept();
                 if welcomed {
                     peer.welcome_by(&Terms::new(Offer::new(&patient())));
                     client.online();
@@ -158,10 +160,10 @@ fn a_client_does_as_it_is_told_about_coming_back() {
 
 #[test]
 fn a_client_that_never_comes_back_by_its_own_will_does_not_for_a_hint_either() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+    let listener = Listener::new();
+    let config = client_config(listener.addr()).retry(Retry::Never);
     let client = ClientRig::start(config);
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     client.online();
     let retry = Again::Within { earliest: ms(1), latest: ms(2) };
@@ -172,17 +174,17 @@ fn a_client_that_never_comes_back_by_its_own_will_does_not_for_a_hint_either() {
 
 #[test]
 fn nothing_after_a_farewell_is_looked_at() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     let bye = Bye::new(ByeCode::Done, Again::AtWill).encode();
     peer.send(&[bye, frame(DATA, b"late"), vec![0xff; 100]].concat());
     assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done));
     peer.expect_end();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+    let listener = Listener::new();
+    let config = client_config(listener.addr()).retry(Retry::Never);
     let client = ClientRig::start(config);
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     client.online();
     let bye = Bye::new(ByeCode::Done, Again::AtWill).encode();
@@ -194,7 +196,7 @@ fn nothing_after_a_farewell_is_looked_at() {
 
 #[test]
 fn a_farewell_to_a_client_that_does_not_read_holds_nobody_up() {
-    let mut rig = Rig::start(config().outbound_max(1 << 20));
+    let mut rig = ServerRig::start(config().outbound_max(1 << 20));
     let (_deaf, _) = Peer::welcomed(rig.addr(), &hello());
     let (deaf, _) = rig.online();
     // Until neither its kernel nor ours takes more.
@@ -212,7 +214,7 @@ fn a_farewell_to_a_client_that_does_not_read_holds_nobody_up() {
 
 #[test]
 fn a_client_that_does_not_read_is_reset_without_a_farewell() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut deaf, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     while rig.handle().count() > 0 {
@@ -225,49 +227,13 @@ fn a_client_that_does_not_read_is_reset_without_a_farewell() {
     rig.finish();
 }
 
-/// A session whose socket takes nothing beats again as soon as it does, with all its figures.
-#[test]
-fn beats_go_on_after_the_peer_has_not_read_for_a_while() {
-    let mut rig = Rig::start(config().outbound_max(1 << 20));
-    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
-    let (id, _) = rig.online();
-    while rig.info(id).queued == 0 {
-        rig.handle().send(id, &[0; 60_000]).unwrap();
-    }
-    let started = Instant::now();
-    while started.elapsed() < ms(600) {
-        peer.beat();
-        pass(ms(50));
-    }
-    let (before, watched) = (rig.handle().stats().turns, Instant::now());
-    pass(ms(300));
-    let turns = rig.handle().stats().turns - before;
-    let took = watched.elapsed();
-    assert!(u128::from(turns) < 5 + took.as_millis() / 20, "{turns} turns in {took:?} of waiting");
-    peer.beat();
-    let mut beats = 0;
-    while beats < 3 {
-        match peer.next() {
-            Got::Beat(beat) => {
-                beats += 1;
-                if beats == 3 {
-                    assert!(beat.silence_ms < 5000 && beat.echo > 0, "{beat:?}");
-                }
-            }
-            Got::Data(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    rig.finish();
-}
-
 #[test]
 fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
-    let hold = Hold::default();
+    let hold = Gate::default();
     let held = hold.clone();
-    let mut rig = Rig::acting(config().drain(ms(300)), move |event, _| {
+    let mut rig = ServerRig::acting(config().drain(ms(300)), move |event, _| {
         if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-            held.wait();
+            held.pass();
         }
     });
     let mut silent = Peer::connect(rig.addr());
@@ -280,7 +246,7 @@ fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
     assert_eq!(rig.offline(first), Reason::TakenOver);
     let asked = Instant::now();
     rig.handle().shut_down();
-    hold.release();
+    hold.open();
     // The one that waits is welcomed and sent away, or sent away while it waits: told in any case.
     let mut got = waiting.next_but_beats();
     if matches!(got, Got::Welcome(_)) {
@@ -289,14 +255,14 @@ fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
     assert!(matches!(got, Got::Bye(ByeCode::Draining, Again::Within { .. }, _)), "{got:?}");
     silent.expect_end();
     dribbling.expect_end();
-    rig.server.join().unwrap();
+    rig.join();
     assert!(asked.elapsed() < PATIENCE, "{:?}", asked.elapsed());
 }
 
 /// A write to a closed socket is answered with a reset, and whoever is busy writing loses the BYE to it.
 #[test]
 fn what_still_comes_after_a_farewell_is_discarded_and_does_not_reset_the_connection() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     let started = Instant::now();
@@ -323,7 +289,7 @@ fn what_still_comes_after_a_farewell_is_discarded_and_does_not_reset_the_connect
 #[test]
 fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa").unwrap();
-    let rig = Rig::start(config().tokens(SharedTokens::new(tokens)));
+    let rig = ServerRig::start(config().tokens(SharedTokens::new(tokens)));
     let mut peers: Vec<_> = (0..10).map(|_| Peer::connect(rig.addr())).collect();
     let started = Instant::now();
     for peer in &mut peers {
@@ -342,11 +308,11 @@ fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer(
 
 #[test]
 fn a_server_without_a_drain_spreads_the_return_of_its_clients_all_the_same() {
-    let rig = Rig::start(config().drain(ms(0)));
+    let rig = ServerRig::start(config().drain(ms(0)));
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     rig.handle().shut_down();
     let (code, retry, _) = peer.expect_bye();
     let (earliest, latest) = (ms(0), ms(1_000));
     assert_eq!((code, retry), (ByeCode::Draining, Again::Within { earliest, latest }));
-    rig.server.join().unwrap();
+    rig.join();
 }

@@ -1,15 +1,17 @@
 //! The client at servers that do not, or not yet, do their part.
 
-use std::net::TcpListener;
 use std::time::Instant;
 
 use heartwire::client::{ConnectError, Retry, SendError, WhileDisconnected};
 use heartwire::server::Wires;
 use heartwire::v1::{Offer, Terms};
-use heartwire::{BackoffPolicy, Reason, Violation, Wire};
+use heartwire::{BackoffPolicy, Reason, Violation};
+use heartwire_testkit::{
+    ClientRig, Got, Listener, PATIENCE, Peer, ServerRig, client_config, frame, hello, ms, pass,
+    patient,
+};
 
-use crate::peer::{Got, HEART, Peer, frame, hello};
-use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, patient, policy};
+use crate::config;
 
 #[track_caller]
 fn expect_no_welcome(client: &ClientRig) -> Reason {
@@ -25,7 +27,7 @@ fn expect_no_welcome(client: &ClientRig) -> Reason {
 
 #[test]
 fn a_server_of_v0_only_is_named_at_once_and_tried_again() {
-    let rig = Rig::start(config().wires(Wires::V0));
+    let rig = ServerRig::start(config().wires(Wires::V0));
     let client = ClientRig::start(client_config(rig.addr()));
     for attempt in 1..=3 {
         assert_eq!(client.connecting(), attempt);
@@ -37,9 +39,9 @@ fn a_server_of_v0_only_is_named_at_once_and_tried_again() {
 
 #[test]
 fn a_server_that_never_answers_is_given_up_in_time_and_the_waits_grow() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let backoff = BackoffPolicy::exponential(ms(50), ms(100_000), ms(60_000)).unwrap();
-    let config = client_config(listener.local_addr().unwrap())
+    let config = client_config(listener.addr())
         .retry(Retry::Backoff(backoff))
         .seed(7)
         .handshake_timeout(ms(200));
@@ -64,7 +66,7 @@ fn a_server_that_never_answers_is_given_up_in_time_and_the_waits_grow() {
 
 #[test]
 fn a_server_of_v1_that_answers_wrongly_is_not_taken_for_one_of_v0() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     // A WELCOME that is none, one with a version of later, a BYE that is none, and no frame at all.
     for (answer, said) in [
         (frame(3, b"\xa0"), "a WELCOME that is not as specified"),
@@ -72,10 +74,10 @@ fn a_server_of_v1_that_answers_wrongly_is_not_taken_for_one_of_v0() {
         (frame(4, b"\xa0"), "a BYE that is not as specified"),
         (b"HTTP/1.1".to_vec(), "unknown frame type"),
     ] {
-        let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+        let config = client_config(listener.addr()).retry(Retry::Never);
         let client = ClientRig::start(config);
         client.connecting();
-        let mut peer = Peer::accept(&listener);
+        let mut peer = listener.accept();
         peer.send(&answer);
         let text = client.failed().to_string();
         assert!(text.contains("did not answer HELLO as it should"), "{text}");
@@ -84,31 +86,16 @@ fn a_server_of_v1_that_answers_wrongly_is_not_taken_for_one_of_v0() {
 }
 
 #[test]
-fn a_server_that_sends_beats_of_v0_only_is_given_up_all_the_same() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = client_config(listener.local_addr().unwrap()).handshake_timeout(ms(400));
-    let started = Instant::now();
-    let client = ClientRig::start(config);
-    client.connecting();
-    let mut peer = Peer::accept(&listener);
-    while peer.try_send(&frame(HEART, b"")).is_ok() {
-        assert!(started.elapsed() < PATIENCE, "it takes them for an answer");
-        pass(ms(30));
-    }
-    assert!(started.elapsed() >= ms(400), "early: {:?}", started.elapsed());
-    let reason = expect_no_welcome(&client);
-    assert!(matches!(reason, Reason::Protocol(Violation::NoFirstFrame { .. })), "{reason}");
-    client.close();
-}
-
-#[test]
 fn nothing_is_sent_before_the_server_has_answered() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let refusing = ClientRig::start(client_config(listener.local_addr().unwrap()));
+    let listener = Listener::new();
+    let refusing = ClientRig::start(client_config(listener.addr()));
     refusing.connecting();
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     pass(ms(50));
-    assert!(matches!(refusing.client.try_send(b"early".to_vec()), Err(SendError::NotConnected(_))));
+    assert!(matches!(
+        refusing.client().try_send(b"early".to_vec()),
+        Err(SendError::NotConnected(_))
+    ));
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     refusing.online();
     refusing.send(b"late");
@@ -117,14 +104,14 @@ fn nothing_is_sent_before_the_server_has_answered() {
     drop(peer);
     refusing.close();
 
-    let config = client_config(listener.local_addr().unwrap());
+    let config = client_config(listener.addr());
     let queueing = ClientRig::start(config.while_disconnected(WhileDisconnected::Queue));
     queueing.send(b"one");
     queueing.connecting();
     // The first server says nothing, and the message waits for the second.
-    drop(Peer::accept(&listener));
+    drop(listener.accept());
     expect_no_welcome(&queueing);
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     queueing.send(b"two");
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     queueing.online();
@@ -136,34 +123,34 @@ fn nothing_is_sent_before_the_server_has_answered() {
 
 #[test]
 fn a_client_that_is_closed_during_the_handshake_ends_and_says_so() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     // Longer than a test waits.
-    let config = client_config(listener.local_addr().unwrap()).handshake_timeout(PATIENCE * 2);
+    let config = client_config(listener.addr()).handshake_timeout(PATIENCE * 2);
     let client = ClientRig::start(config);
     client.connecting();
-    let _peer = Peer::accept(&listener);
-    client.client.close();
+    let _peer = listener.accept();
+    client.client().close();
     client.closed();
 }
 
 /// A flood of wishes is not a flood of beats, or the server would have to send the client away.
 #[test]
 fn an_application_that_checks_in_all_the_time_sends_no_more_beats() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let config = client_config(rig.addr()).progress(ms(5000));
     let client = ClientRig::start(config);
     client.online();
     let (id, _) = rig.online();
     // More than the contract allows, which it is cut down to.
-    client.client.promise(Some(ms(100_000_000)));
+    client.client().promise(Some(ms(100_000_000)));
     match rig.next() {
         heartwire::server::Event::Promise { .. } => {}
         other => panic!("{other:?}"),
     }
     let before = rig.info(id).beats;
     for _ in 0..2000 {
-        client.client.check_in();
-        client.client.promise(Some(ms(100_000_000)));
+        client.client().check_in();
+        client.client().promise(Some(ms(100_000_000)));
         std::thread::yield_now();
     }
     rig.expect_quiet(ms(500));
@@ -174,7 +161,7 @@ fn an_application_that_checks_in_all_the_time_sends_no_more_beats() {
 
 #[test]
 fn the_timer_of_a_client_that_has_failed_to_check_in_does_not_spin() {
-    let rig = Rig::start(config());
+    let rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()).progress(ms(50)));
     client.online();
     pass(ms(200));
@@ -189,22 +176,10 @@ fn the_timer_of_a_client_that_has_failed_to_check_in_does_not_spin() {
 
 #[test]
 fn a_client_that_is_refused_for_want_of_room_is_not_told_a_tale() {
-    let rig = Rig::start(config().sessions_max(1));
+    let rig = ServerRig::start(config().sessions_max(1));
     let (_first, _) = Peer::welcomed(rig.addr(), &hello());
     let client = ClientRig::start(client_config(rig.addr()));
     client.connecting();
     assert!(matches!(expect_no_welcome(&client), Reason::ClosedByPeer | Reason::Reset));
-    client.close();
-}
-
-#[test]
-fn a_v0_client_of_a_server_of_both_wires_lives_by_the_old_rules() {
-    let mut rig = Rig::start(config().policy(policy(100, 1100)));
-    let v0 = client_config(rig.addr()).wire(Wire::V0).policy(policy(100, 1100));
-    let client = ClientRig::start(v0);
-    let (id, _) = rig.online();
-    client.client.promise(Some(ms(5000)));
-    rig.expect_quiet(ms(2500));
-    assert_eq!((client.client.path(), rig.info(id).path), (None, None));
     client.close();
 }

@@ -4,17 +4,19 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use heartwire::Reason;
-use heartwire::v1::Offer;
+use heartwire::v1::{Offer, Terms};
+use heartwire_testkit::{
+    ClientRig, Got, Listener, PAD, PATIENCE, Peer, ServerRig, client_config, hello, ms, patient,
+    policy,
+};
 
-use crate::peer::{Got, PAD, Peer, hello};
-use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms, pass, policy, verdict_of};
+use crate::config;
 
 #[test]
 fn data_of_any_length_wake_a_coalescing_server_at_once() {
     // The server itself beats so rarely that it would look into its sockets later than a test waits.
     let quiet = policy(30_000, 90_000);
-    let mut rig = Rig::start(config().coalesce(1000).policy(quiet));
+    let mut rig = ServerRig::start(config().coalesce(1000).policy(quiet));
     let client = ClientRig::start(client_config(rig.addr()).policy(quiet));
     let welcome = client.online();
     assert_eq!(welcome.contract.wake_bytes, 40 * 1000 + 1);
@@ -38,7 +40,7 @@ fn data_of_any_length_wake_a_coalescing_server_at_once() {
 
 #[test]
 fn nothing_is_padded_for_a_server_that_any_byte_wakes() {
-    let mut rig = Rig::start(config().coalesce(0));
+    let mut rig = ServerRig::start(config().coalesce(0));
     let client = ClientRig::start(client_config(rig.addr()));
     assert_eq!(client.online().contract.wake_bytes, 1);
     let (id, _) = rig.online();
@@ -46,39 +48,27 @@ fn nothing_is_padded_for_a_server_that_any_byte_wakes() {
     assert_eq!(rig.data(id), b"!");
     client.close();
 
-    // And how long padding is, where it is needed.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // And padding comes where it is needed, before anything else.
+    let listener = Listener::new();
     for (wake_bytes, pads) in [(1, false), (9, false), (161, true)] {
-        let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
-        let mut peer = Peer::accept(&listener);
-        let offer = Offer::new(&crate::rig::patient());
-        peer.welcome_by(&heartwire::v1::Terms::new(offer).wake_bytes(wake_bytes));
+        let client = ClientRig::start(client_config(listener.addr()));
+        let mut peer = listener.accept();
+        peer.welcome_by(&Terms::new(Offer::new(&patient())).wake_bytes(wake_bytes));
         client.online();
         client.send(b"!");
-        client.send(b"!");
-        assert_eq!(peer.next_but_beats(), Got::Data(b"!".to_vec()));
-        let mut seen = Vec::new();
-        while seen.iter().filter(|got| matches!(got, Got::Data(_))).count() < 1 {
-            seen.push(peer.next_but_beats());
-        }
-        let after = peer.stream.set_read_timeout(Some(ms(300)));
-        after.unwrap();
-        let padded = seen.contains(&Got::Other(PAD)) || next_is_pad(&mut peer);
-        assert_eq!(padded, pads, "{wake_bytes}");
+        peer.expect_beat();
+        peer.expect_data(b"!");
+        let follows = peer.next();
+        assert_eq!(follows == Got::Other(PAD), pads, "{wake_bytes}: {follows:?}");
         drop(peer);
         client.close();
     }
 }
 
-/// Whether a PAD comes before the next beat does.
-fn next_is_pad(peer: &mut Peer) -> bool {
-    matches!(peer.next(), Got::Other(PAD))
-}
-
 #[test]
 fn beats_below_the_mark_wake_nobody() {
     let rare = policy(20_000, 60_000);
-    let mut rig = Rig::start(config().coalesce(1000).policy(rare));
+    let mut rig = ServerRig::start(config().coalesce(1000).policy(rare));
     let hello = heartwire::v1::Hello::new(Offer::new(&rare)).encode();
     let mut peers: Vec<_> = (0..8).map(|_| Peer::welcomed(rig.addr(), &hello).0).collect();
     let ids: Vec<_> = peers.iter().map(|_| rig.online().0).collect();
@@ -104,7 +94,7 @@ fn beats_below_the_mark_wake_nobody() {
 /// The server reads what lies in a socket before it beats, so that its beats are up to date.
 #[test]
 fn beats_of_the_server_give_back_the_newest_beat() {
-    let mut rig = Rig::start(config().coalesce(1000).policy(policy(200, 60_000)));
+    let mut rig = ServerRig::start(config().coalesce(1000).policy(policy(200, 60_000)));
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     rig.online();
     let started = Instant::now();
@@ -126,40 +116,4 @@ fn beats_of_the_server_give_back_the_newest_beat() {
         assert!(ms(beat.silence_ms.into()) <= known, "{beat:?} after {known:?}");
     }
     rig.finish();
-}
-
-#[test]
-fn verdicts_are_never_early_though_the_last_beats_woke_nobody() {
-    let mut rig = Rig::start(config().coalesce(1000).policy(policy(150, 2000)));
-    let hello = heartwire::v1::Hello::new(Offer::new(&policy(40, 60_000))).encode();
-    let mut peers: Vec<_> = (0..10)
-        .map(|_| {
-            let (peer, _) = Peer::welcomed(rig.addr(), &hello);
-            (peer, rig.online().0, Instant::now())
-        })
-        .collect();
-    for round in 0..25_u64 {
-        for (peer, _, last) in &mut peers {
-            *last = Instant::now();
-            peer.beat_with(|beat| beat.promise_ms = 40);
-            pass(Duration::from_micros(300 + 70 * round));
-        }
-        pass(ms(30));
-    }
-    let mut verdicts = 0;
-    while verdicts < peers.len() {
-        match rig.next() {
-            heartwire::server::Event::Verdict { id, verdict, .. } => {
-                let (.., last) = peers.iter().find(|(_, of, _)| *of == id).unwrap();
-                let limit = verdict.bound.unwrap().earliest;
-                assert!(last.elapsed() >= limit, "early: {verdict} after {:?}", last.elapsed());
-                assert!(verdict.silence <= last.elapsed(), "older than it is: {verdict}");
-                verdict_of(Reason::Dead(verdict));
-                verdicts += 1;
-            }
-            heartwire::server::Event::Offline { reason: Reason::Dead(_), .. } => {}
-            heartwire::server::Event::Promise { .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }

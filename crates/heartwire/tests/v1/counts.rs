@@ -3,12 +3,14 @@
 use heartwire::Reason;
 use heartwire::server::{SharedTokens, Stats, Tokens};
 use heartwire::v1::{Beat, ByeCode, Hello, Offer};
+use heartwire_testkit::{
+    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, hello, hello_as, policy,
+};
 
-use crate::peer::{BYE, HEART, HELLO, Peer, beat_of, frame, hello, hello_as};
-use crate::rig::{Rig, config, policy};
+use crate::config;
 
 /// What was counted, less what depends on how the server went about it.
-fn counted(rig: &Rig) -> Stats {
+fn counted(rig: &ServerRig) -> Stats {
     let mut stats = rig.stats();
     (stats.turns, stats.timers, stats.stalls) = (0, 0, 0);
     // Whether a peer that goes away has taken its BYE is up to chance.
@@ -24,7 +26,7 @@ fn expected(count: impl FnOnce(&mut Stats)) -> Stats {
 
 #[test]
 fn those_that_come_in_and_what_they_promise_are_counted() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     for promise_ms in [200, 200, 300] {
@@ -46,7 +48,7 @@ fn those_that_come_in_and_what_they_promise_are_counted() {
 #[test]
 fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = Rig::start(config().tokens(SharedTokens::new(tokens)));
+    let mut rig = ServerRig::start(config().tokens(SharedTokens::new(tokens)));
     let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
     let _holder = Peer::welcomed(rig.addr(), &hello_as("holder", a));
     rig.online();
@@ -77,9 +79,9 @@ fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
 
 #[test]
 fn breaches_of_v1_are_counted_one_by_one() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let mut breaches = 0;
-    let mut breach = |rig: &mut Rig, bytes: &[u8]| {
+    let mut breach = |rig: &mut ServerRig, bytes: &[u8]| {
         let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
         let (id, _) = rig.online();
         peer.send(bytes);

@@ -7,9 +7,11 @@ use heartwire::Reason;
 use heartwire::client::ConnectError;
 use heartwire::server::{AddressCaps, Event, Rate, Refusal, SharedTokens, Tokens};
 use heartwire::v1::{ByeCode, Retry};
+use heartwire_testkit::{
+    ClientRig, DATA, Got, PATIENCE, Peer, ServerRig, client_config, frame, hello, hello_as, ms,
+};
 
-use crate::peer::{DATA, Got, Peer, frame, hello, hello_as};
-use crate::rig::{ClientRig, PATIENCE, Rig, client_config, config, ms};
+use crate::config;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
 
@@ -19,7 +21,7 @@ fn tokens() -> SharedTokens {
 
 #[test]
 fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
-    let mut rig = Rig::start(config().tokens(tokens()));
+    let mut rig = ServerRig::start(config().tokens(tokens()));
     for hello in [
         hello(),
         hello_as("bob", None),
@@ -33,7 +35,7 @@ fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
         assert_eq!((code, retry), (ByeCode::Unauthorized, Retry::Never));
         assert!(!detail.contains("aaa") && !detail.contains("bbb"), "{detail}");
     }
-    rig.expect_quiet(ms(100));
+    rig.expect_nothing();
     assert_eq!(rig.stats().turned_away, 5);
     let client = ClientRig::start(client_config(rig.addr()).name("bob").token(TOKEN));
     client.online();
@@ -47,7 +49,7 @@ fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
 
 #[test]
 fn whoever_is_not_in_is_neither_listed_nor_told() {
-    let mut rig = Rig::start(config().shards(1));
+    let mut rig = ServerRig::start(config().shards(1));
     let mut silent = Peer::connect(rig.addr());
     let (mut inside, welcome) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
@@ -68,7 +70,7 @@ fn whoever_is_not_in_is_neither_listed_nor_told() {
 #[test]
 fn an_address_has_only_so_many_sessions_at_a_time() {
     let caps = AddressCaps::default().sessions(NonZeroU32::new(3));
-    let mut rig = Rig::start(config().addresses(caps));
+    let mut rig = ServerRig::start(config().addresses(caps));
     let mut peers: Vec<_> = (0..3).map(|_| Peer::welcomed(rig.addr(), &hello()).0).collect();
     let ids: Vec<_> = (0..3).map(|_| rig.online().0).collect();
     // It may find out before it has done anything.
@@ -98,7 +100,7 @@ fn an_address_has_only_so_many_sessions_at_a_time() {
 fn an_address_whose_client_never_got_in_gives_its_place_back() {
     let caps = AddressCaps::default().sessions(NonZeroU32::new(2));
     let first_frame = heartwire::Caps::default().first_frame(Some(ms(2000)));
-    let mut rig = Rig::start(config().addresses(caps).caps(first_frame).tokens(tokens()));
+    let mut rig = ServerRig::start(config().addresses(caps).caps(first_frame).tokens(tokens()));
     for _ in 0..3 {
         let silent = [Peer::connect(rig.addr()), Peer::connect(rig.addr())];
         for mut peer in silent {
@@ -116,7 +118,7 @@ fn an_address_whose_client_never_got_in_gives_its_place_back() {
 fn an_address_comes_only_so_fast() {
     let rate = Rate::new(NonZeroU32::new(10).unwrap(), NonZeroU32::new(5).unwrap());
     let caps = AddressCaps::default().arrivals(Some(rate));
-    let rig = Rig::start(config().addresses(caps));
+    let rig = ServerRig::start(config().addresses(caps));
     let started = Instant::now();
     let mut taken_in = 0_u32;
     while started.elapsed() < ms(1000) || rig.stats().refused == 0 {
@@ -136,7 +138,7 @@ fn an_address_comes_only_so_fast() {
 #[test]
 fn a_new_file_of_tokens_holds_for_those_who_come_after_it() {
     let shared = tokens();
-    let mut rig = Rig::start(config().tokens(shared.clone()));
+    let mut rig = ServerRig::start(config().tokens(shared.clone()));
     let (mut inside, _) = Peer::welcomed(rig.addr(), &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
     shared.replace(Tokens::parse("cccccccccccccccccccc\n").unwrap());

@@ -6,29 +6,29 @@ use std::time::Instant;
 use heartwire::server::{Control, Event, ServerConfig, Wires};
 use heartwire::v1::{ByeCode, Retry};
 use heartwire::{Caps, Policy, Reason};
+use heartwire_testkit::{Gate, Got, HEART, Peer, ServerRig, frame, hello, hello_as, ms, pass};
 
-use crate::peer::{Got, HEART, Peer, frame, hello, hello_as};
-use crate::rig::{Hold, Rig, config, ms, pass};
+use crate::config;
 
 const STALE_AFTER: Duration = ms(2000);
 /// Longer than that.
 const LONG: Duration = ms(2400);
 
 /// A server whose only shard stands still, in its handler, from the first data on until it is released.
-fn held(config: ServerConfig) -> (Rig, Hold) {
-    let hold = Hold::default();
+fn held(config: ServerConfig) -> (ServerRig, Gate) {
+    let hold = Gate::default();
     let wait = hold.clone();
     let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
         if matches!(event, Event::Data { .. }) {
-            wait.wait();
+            wait.pass();
         }
     };
-    (Rig::acting(config, act), hold)
+    (ServerRig::acting(config, act), hold)
 }
 
 /// The client that makes it do so, and its epoch.
 #[track_caller]
-fn stand_still(rig: &mut Rig) -> (Peer, u64) {
+fn stand_still(rig: &mut ServerRig) -> (Peer, u64) {
     let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("holder", None));
     let (id, agreed) = rig.online();
     holder.data(b"stand still");
@@ -56,13 +56,13 @@ fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
     // Nor was its name claimed, which would have cost an epoch.
     let mut fresh = Peer::connect(rig.addr());
     fresh.send(&hello_as("half", None));
-    hold.release();
+    hold.open();
     half.expect_end();
     fresh.expect_welcome();
     let (_, agreed) = rig.online();
     let agreed = agreed.unwrap();
     assert_eq!((agreed.name.as_deref(), agreed.epoch), (Some("half"), epoch + 1));
-    rig.expect_quiet(ms(100));
+    rig.expect_nothing();
     let stats = rig.stats();
     assert_eq!((stats.closed_by_peer + stats.reset, stats.turned_away), (3, 0));
 }
@@ -79,7 +79,7 @@ fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
         pass(LONG);
         let mut fresh = Peer::connect(rig.addr());
         fresh.send(&hello_as("fresh", None));
-        hold.release();
+        hold.open();
         for peer in &mut old {
             let (code, retry, detail) = peer.expect_bye();
             assert_eq!((code, retry), (ByeCode::Full, Retry::AtWill));
@@ -88,7 +88,7 @@ fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
         fresh.expect_welcome();
         let (_, agreed) = rig.online();
         assert_eq!(agreed.unwrap().name.as_deref(), Some("fresh"));
-        rig.expect_quiet(ms(100));
+        rig.expect_nothing();
         assert_eq!(rig.stats().turned_away, crowd);
     }
 }
@@ -101,9 +101,9 @@ fn it_is_the_same_for_a_client_that_was_accepted_long_before_its_hello() {
     let _holder = stand_still(&mut rig);
     old.send(&hello());
     pass(LONG);
-    hold.release();
+    hold.open();
     assert_eq!(old.expect_bye().0, ByeCode::Full);
-    rig.expect_quiet(ms(100));
+    rig.expect_nothing();
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn whoever_speaks_v0_is_taken_in_however_long_it_has_waited() {
         let mut patient = Peer::connect(rig.addr());
         patient.send(&frame(HEART, b""));
         pass(LONG);
-        hold.release();
+        hold.open();
         let (_, agreed) = rig.online();
         assert!(agreed.is_none());
-        assert_eq!(patient.next(), Got::V0Beat);
+        assert_eq!(patient.next(), Got::Heart);
         assert_eq!(rig.stats().turned_away, 0);
     }
 }
@@ -139,7 +139,7 @@ fn a_client_whose_hello_came_slowly_is_served() {
     // The server is behind, but these have just come.
     silent.send(&hello);
     slow.send(rest);
-    hold.release();
+    hold.open();
     silent.expect_welcome();
     slow.expect_welcome();
     rig.online();
@@ -154,7 +154,7 @@ fn a_server_can_be_told_to_serve_everybody() {
     let mut late = Peer::connect(rig.addr());
     late.send(&hello());
     pass(LONG);
-    hold.release();
+    hold.open();
     late.expect_welcome();
     let (late_id, _) = rig.online();
     drop(late);
@@ -178,7 +178,7 @@ fn what_came_while_the_shard_was_held_up_counts_from_when_it_came() {
     let sent_at = Instant::now();
     pass(ms(300));
     let held_up = sent_at.elapsed();
-    hold.release();
+    hold.open();
     let silence = rig.info(second_id).silence;
     // The kernel tells it in jiffies: three, and a millisecond.
     assert!(silence + ms(31) >= held_up, "{silence:?} after {held_up:?}");

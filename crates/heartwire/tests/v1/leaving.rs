@@ -1,32 +1,33 @@
 //! What a client says and hears when it or its server leaves, and how much it may say before.
 
-use std::net::TcpListener;
 use std::time::Instant;
 
 use heartwire::client::{Event, WhileDisconnected};
-use heartwire::server::SessionId;
 use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
 use heartwire::{Caps, Reason, Violation};
+use heartwire_testkit::{
+    ClientRig, DATA, Got, Listener, PAD, Peer, ServerRig, beat_of, client_config, frame, ms, pass,
+    patient,
+};
 
-use crate::peer::{DATA, Got, PAD, Peer, frame};
-use crate::rig::{ClientRig, Rig, client_config, config, ms, pass, patient, policy};
+use crate::config;
 
 /// A client that is online with a server that the test plays.
-fn online(listener: &TcpListener) -> (ClientRig, Peer) {
-    let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
+fn online(listener: &Listener) -> (ClientRig, Peer) {
+    let client = ClientRig::start(client_config(listener.addr()));
     let peer = welcome(&client, listener);
     (client, peer)
 }
 
-fn welcome(client: &ClientRig, listener: &TcpListener) -> Peer {
-    let mut peer = Peer::accept(listener);
+fn welcome(client: &ClientRig, listener: &Listener) -> Peer {
+    let mut peer = listener.accept();
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     client.online();
     peer
 }
 
-fn listener() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").unwrap()
+fn listener() -> Listener {
+    Listener::new()
 }
 
 #[test]
@@ -92,7 +93,7 @@ fn a_server_that_beats_far_too_often_is_told_so() {
     let (client, mut peer) = online(&listener);
     for _ in 0..400 {
         // It goes away in the middle of it.
-        let beat = crate::peer::beat_of(1).encode();
+        let beat = beat_of(1).encode();
         if peer.try_send(&frame(0, &beat)).is_err() {
             break;
         }
@@ -109,7 +110,7 @@ fn a_server_that_beats_far_too_often_is_told_so() {
 #[test]
 fn a_frame_that_is_on_its_way_is_finished_before_the_farewell_and_what_waits_stays() {
     let listener = listener();
-    let config = client_config(listener.local_addr().unwrap()).outbound_max(64 << 20);
+    let config = client_config(listener.addr()).outbound_max(64 << 20);
     let client = ClientRig::start(config.while_disconnected(WhileDisconnected::Queue));
     let mut peer = welcome(&client, &listener);
     // More than the kernels take, and then something behind it.
@@ -129,7 +130,7 @@ fn a_frame_that_is_on_its_way_is_finished_before_the_farewell_and_what_waits_sta
         other => panic!("{other}"),
     }
     // It is not sent to somebody who has not said WELCOME.
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     assert_eq!(peer.next(), Got::Other(2));
     peer.stream.set_read_timeout(Some(ms(200))).unwrap();
     assert_eq!(peer.stream.peek(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
@@ -143,7 +144,7 @@ fn a_frame_that_is_on_its_way_is_finished_before_the_farewell_and_what_waits_sta
 #[test]
 fn a_hello_goes_before_what_was_kept() {
     let listener = listener();
-    let config = client_config(listener.local_addr().unwrap()).outbound_max(64 << 20);
+    let config = client_config(listener.addr()).outbound_max(64 << 20);
     let client = ClientRig::start(config.while_disconnected(WhileDisconnected::Queue));
     let peer = welcome(&client, &listener);
     client.send(&vec![7; 32 << 20]);
@@ -170,8 +171,8 @@ fn a_server_that_does_not_let_go_after_a_farewell_holds_nobody_up() {
 fn before_the_welcome_nothing_may_be_said() {
     let listener = listener();
     let caps = Caps::default().first_frame(None);
-    let client = ClientRig::start(client_config(listener.local_addr().unwrap()).caps(caps));
-    let mut peer = Peer::accept(&listener);
+    let client = ClientRig::start(client_config(listener.addr()).caps(caps));
+    let mut peer = listener.accept();
     // The HELLO, and then nothing.
     assert_eq!(peer.next(), Got::Other(2));
     peer.send(&frame(99, b""));
@@ -218,7 +219,7 @@ fn a_stall_of_its_own_is_in_no_round_trip() {
         let held = core::time::Duration::from_micros(last.held_us.into());
         let rest = ended_at.saturating_duration_since(sent_at);
         assert!(held + ms(20) >= rest, "{held:?} of {rest:?}");
-        let rtt = client.client.path().unwrap().rtt.unwrap();
+        let rtt = client.client().path().unwrap().rtt.unwrap();
         // upper bound: with the stall in it, it would be longer.
         assert!(rtt < rest, "a stall of {stall:?} made it {rtt:?}");
     }
@@ -228,53 +229,41 @@ fn a_stall_of_its_own_is_in_no_round_trip() {
 /// The agreed interval is 100 ms: a server sends away whoever beats more than twice as often for long.
 #[test]
 fn an_application_that_changes_its_mind_all_the_time_is_not_sent_away() {
-    let mut rig = Rig::start(config());
-    let client = ClientRig::start(client_config(rig.addr()));
-    client.online();
-    let (id, _) = rig.online();
-    let started = Instant::now();
-    let mut changes = 0_u64;
-    while changes <= 500 || started.elapsed() < ms(2500) {
-        changes += 1;
-        client.client.promise((changes % 2 == 0).then(|| ms(1000 + changes % 7)));
-        pass(ms(2));
-    }
-    // The last word counts.
-    client.client.promise(Some(ms(5000)));
-    let mut last = None;
-    while last != Some(ms(5000)) {
-        match rig.next() {
-            heartwire::server::Event::Promise { beat, .. } => last = Some(beat),
-            other => panic!("{other:?} after {changes} changes"),
+    for what in ["a promise", "its health"] {
+        let mut rig = ServerRig::start(config());
+        let config = client_config(rig.addr());
+        let is_promise = what == "a promise";
+        // Each check-in is too late for the one before it.
+        let client = ClientRig::start(if is_promise { config } else { config.progress(ms(1)) });
+        client.online();
+        let (id, _) = rig.online();
+        let (started, mut changes) = (Instant::now(), 0_u64);
+        while changes <= 500 || started.elapsed() < ms(2500) {
+            changes += 1;
+            if is_promise {
+                client.client().promise((changes % 2 == 0).then(|| ms(1000 + changes % 7)));
+            } else {
+                client.client().check_in();
+            }
+            pass(ms(3));
         }
+        if is_promise {
+            // The last word counts.
+            client.client().promise(Some(ms(5000)));
+            let mut last = None;
+            while last != Some(ms(5000)) {
+                match rig.next() {
+                    heartwire::server::Event::Promise { beat, .. } => last = Some(beat),
+                    other => panic!("{other:?} after {changes} changes"),
+                }
+            }
+        }
+        // No more than a server puts up with for ever: twice as many as were agreed, and a few for the start.
+        let (beats, took) = (u128::from(rig.info(id).beats), started.elapsed());
+        assert!(beats < 50 + took.as_millis() / 50, "{what}: {beats} beats in {took:?}");
+        client.expect_quiet(ms(0));
+        client.close();
     }
-    expect_few_beats(&rig, id, started);
-    client.expect_quiet(ms(300));
-    client.close();
-}
-
-#[test]
-fn an_application_that_is_well_and_unwell_all_the_time_is_not_sent_away() {
-    let mut rig = Rig::start(config().policy(policy(100, 60_000)));
-    let client = ClientRig::start(client_config(rig.addr()).progress(ms(1)));
-    client.online();
-    let (id, _) = rig.online();
-    let started = Instant::now();
-    while started.elapsed() < ms(2500) {
-        client.client.check_in();
-        pass(ms(3));
-    }
-    client.expect_quiet(ms(200));
-    expect_few_beats(&rig, id, started);
-    client.close();
-}
-
-/// No more than a server puts up with for ever: twice as many as were agreed, and a few for the start.
-#[track_caller]
-fn expect_few_beats(rig: &Rig, id: SessionId, started: Instant) {
-    let beats = u128::from(rig.info(id).beats);
-    let took = started.elapsed();
-    assert!(beats < 50 + took.as_millis() / 50, "{beats} beats in {took:?}");
 }
 
 #[test]

@@ -1,12 +1,8 @@
 //! Wire v1 over real loopback sockets: the library's server and client with each other, and each of
 //! them with peers that the tests play by hand.
-//!
-//! What takes time is checked exactly on the early side, and generously on the late one, because
-//! the machine may be busy with something else.
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
@@ -24,11 +20,19 @@ mod late;
 mod leaving;
 mod names;
 mod not_reading;
-mod peer;
 mod promise;
 mod proxy;
 mod rejected;
-mod rig;
 mod slow_application;
 mod states;
 mod waiting;
+
+use heartwire::server::ServerConfig;
+use heartwire_testkit::{ms, patient};
+
+/// One shard on the IPv4 loopback, for patient clients.
+fn config() -> ServerConfig {
+    // Peers stay open to the end of a test, and this is what its own end waits for them.
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).drain(ms(500));
+    config.shards(1).policy(patient())
+}

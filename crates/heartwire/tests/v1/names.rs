@@ -6,9 +6,9 @@ use heartwire::Reason;
 use heartwire::client::ConnectError;
 use heartwire::server::{Acceptor, Event, ServerConfig, SharedTokens, Tokens};
 use heartwire::v1::{ByeCode, Retry};
+use heartwire_testkit::{ClientRig, Gate, Got, Peer, ServerRig, client_config, hello_as, ms, pass};
 
-use crate::peer::{Got, Peer, hello_as};
-use crate::rig::{ClientRig, Hold, Rig, client_config, config, ms, pass};
+use crate::config;
 
 /// Clients in turn on one and the other.
 fn two_shards() -> ServerConfig {
@@ -17,7 +17,7 @@ fn two_shards() -> ServerConfig {
 
 #[test]
 fn the_newest_wins_and_the_older_one_ends_for_good() {
-    let mut rig = Rig::start(two_shards());
+    let mut rig = ServerRig::start(two_shards());
     let first = ClientRig::start(client_config(rig.addr()).name("a"));
     let epoch = first.online().epoch;
     let (id, _) = rig.online();
@@ -32,13 +32,13 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
     first.closed();
     assert_ne!(id, newer);
     assert_eq!(rig.stats().taken_over, 1);
-    rig.expect_quiet(ms(300));
+    rig.expect_nothing();
     second.close();
 }
 
 #[test]
 fn names_of_others_are_not_touched_and_a_name_is_free_again_after_its_session() {
-    let mut rig = Rig::start(two_shards());
+    let mut rig = ServerRig::start(two_shards());
     let (_b, _) = Peer::welcomed(rig.addr(), &hello_as("b", None));
     rig.online();
     for _ in 0..10 {
@@ -53,11 +53,11 @@ fn names_of_others_are_not_touched_and_a_name_is_free_again_after_its_session() 
 
 #[test]
 fn of_three_claimants_the_last_gets_the_name() {
-    let hold = Hold::default();
+    let hold = Gate::default();
     let held = hold.clone();
-    let mut rig = Rig::acting(config(), move |event, _| {
+    let mut rig = ServerRig::acting(config(), move |event, _| {
         if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-            held.wait();
+            held.pass();
         }
     });
     let (mut first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
@@ -73,7 +73,7 @@ fn of_three_claimants_the_last_gets_the_name() {
         .collect();
     assert_eq!(first.expect_bye().0, ByeCode::TakenOver);
     assert_eq!(rig.offline(id), Reason::TakenOver);
-    hold.release();
+    hold.open();
     let mut last = claimants.pop().unwrap();
     let welcome = last.expect_welcome();
     for mut peer in claimants {
@@ -97,11 +97,11 @@ fn of_three_claimants_the_last_gets_the_name() {
 #[test]
 fn a_claimant_that_leaves_while_it_waits_leaves_the_name_free() {
     for resets in [false, true] {
-        let hold = Hold::default();
+        let hold = Gate::default();
         let held = hold.clone();
-        let mut rig = Rig::acting(two_shards(), move |event, _| {
+        let mut rig = ServerRig::acting(two_shards(), move |event, _| {
             if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-                held.wait();
+                held.pass();
             }
         });
         let (_first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
@@ -115,7 +115,7 @@ fn a_claimant_that_leaves_while_it_waits_leaves_the_name_free() {
             drop(leaving);
         }
         pass(ms(50));
-        hold.release();
+        hold.open();
         let (mut next, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
         loop {
             match rig.next() {
@@ -132,13 +132,13 @@ fn a_claimant_that_leaves_while_it_waits_leaves_the_name_free() {
 
 #[test]
 fn whoever_waits_too_long_for_a_name_is_told_and_may_come_again() {
-    let hold = Hold::default();
+    let hold = Gate::default();
     let held = hold.clone();
     let caps = heartwire::Caps::default().first_frame(Some(ms(400)));
     // Each shard accepts for itself, so that one can stand still.
-    let mut rig = Rig::acting(config().shards(2).caps(caps), move |event, _| {
+    let mut rig = ServerRig::acting(config().shards(2).caps(caps), move |event, _| {
         if matches!(event, Event::Data { .. }) {
-            held.wait();
+            held.pass();
         }
     });
     let (mut first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
@@ -161,14 +161,14 @@ fn whoever_waits_too_long_for_a_name_is_told_and_may_come_again() {
     };
     assert_eq!((code, retry), (ByeCode::NameInUse, Retry::AtWill));
     assert!(detail.contains("older session"), "{detail}");
-    hold.release();
+    hold.open();
     // The holder ends after all.
     assert_eq!(rig.offline(id), Reason::TakenOver);
 }
 
 #[test]
 fn a_fight_is_noticed_named_and_slowed_down() {
-    let mut rig = Rig::start(two_shards());
+    let mut rig = ServerRig::start(two_shards());
     let mut peers = Vec::new();
     let mut last = None;
     let turned_away = loop {
@@ -210,7 +210,7 @@ fn a_fight_is_noticed_named_and_slowed_down() {
         other => panic!("{other}"),
     }
     assert!(client.waiting() > ms(50_000));
-    rig.expect_quiet(ms(100));
+    rig.expect_nothing();
     let mut holder = peers.pop().unwrap();
     holder.data(b"mine");
     assert_eq!(rig.data(last.unwrap()), b"mine");
@@ -223,7 +223,7 @@ fn a_fight_is_noticed_named_and_slowed_down() {
 #[test]
 fn a_name_is_nobody_elses_who_has_another_token() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = Rig::start(two_shards().tokens(SharedTokens::new(tokens)));
+    let mut rig = ServerRig::start(two_shards().tokens(SharedTokens::new(tokens)));
     let a = Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]);
     let b = Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]);
     let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
@@ -243,7 +243,7 @@ fn a_name_is_nobody_elses_who_has_another_token() {
 
 #[test]
 fn a_client_with_a_name_that_is_too_long_does_not_come_in_without_it() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()).name("n".repeat(256)));
     client.connecting();
     match client.failed() {
@@ -251,13 +251,13 @@ fn a_client_with_a_name_that_is_too_long_does_not_come_in_without_it() {
         other => panic!("{other}"),
     }
     client.closed();
-    rig.expect_quiet(ms(50));
+    rig.expect_nothing();
     rig.finish();
 }
 
 #[test]
 fn a_name_that_nobody_may_have_is_refused_for_good() {
-    let mut rig = Rig::start(config());
+    let mut rig = ServerRig::start(config());
     for name in ["", "a ", "a\nb", "\u{202e}", "a\0"] {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&hello_as(name, None));
@@ -265,14 +265,14 @@ fn a_name_that_nobody_may_have_is_refused_for_good() {
         assert_eq!((code, retry), (ByeCode::Protocol, Retry::Never), "{name:?}");
         assert!(!detail.contains(['\n', '\0']), "{detail:?}");
     }
-    rig.expect_quiet(ms(50));
+    rig.expect_nothing();
     rig.finish();
 }
 
 /// Clients that come and go on all shards under few names, in any order: the rig checks each event.
 #[test]
 fn many_sessions_under_few_names_are_heard_of_in_order() {
-    let mut rig = Rig::start(two_shards().shards(3));
+    let mut rig = ServerRig::start(two_shards().shards(3));
     let addr = rig.addr();
     let threads: Vec<_> = (0..6_u64)
         .map(|thread| {
@@ -306,7 +306,7 @@ fn many_sessions_under_few_names_are_heard_of_in_order() {
 fn epochs_grow_from_one_run_of_a_server_to_the_next() {
     let mut last = 0;
     for _ in 0..3 {
-        let mut rig = Rig::start(config());
+        let mut rig = ServerRig::start(config());
         for _ in 0..3 {
             let (peer, welcome) = Peer::welcomed(rig.addr(), &hello_as("a", None));
             let (id, _) = rig.online();
@@ -328,12 +328,12 @@ fn whoever_would_be_refused_has_the_name_if_its_holder_is_gone() {
     let tokens = SharedTokens::new(tokens);
     let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
     for (token, code) in [(a, ByeCode::Fighting), (b, ByeCode::NameInUse)] {
-        let hold = Hold::default();
+        let hold = Gate::default();
         let held = hold.clone();
         let config = two_shards().tokens(tokens.clone());
-        let mut rig = Rig::acting(config, move |event, _| {
+        let mut rig = ServerRig::acting(config, move |event, _| {
             if matches!(event, Event::Data { .. }) {
-                held.wait();
+                held.pass();
             }
         });
         // The sixth of them is on the second shard, and has taken the name over for the fifth time.
@@ -363,7 +363,7 @@ fn whoever_would_be_refused_has_the_name_if_its_holder_is_gone() {
         while rig.handle().stats().hellos == hellos {
             pass(ms(1));
         }
-        hold.release();
+        hold.open();
         newcomer.expect_welcome();
         assert!(matches!(rig.offline(holder_id), Reason::ClosedByPeer | Reason::Reset));
         rig.online();

@@ -3,18 +3,18 @@
 use std::time::Instant;
 
 use heartwire::server::{Control, Event};
+use heartwire_testkit::{Gate, Got, Peer, ServerRig, hello, ms, pass};
 
-use crate::peer::{Got, Peer, hello};
-use crate::rig::{Hold, Rig, config, ms, pass};
+use crate::config;
 
 /// More than the kernel takes from a server whose client does not read.
 const FRAMES: usize = 512;
 static FRAME: [u8; 64 * 1024] = [7; 64 * 1024];
 
 /// A server that answers data with `FRAMES` frames, all at once.
-fn lavish() -> Rig {
+fn lavish() -> ServerRig {
     let config = config().outbound_max(2 * FRAMES * FRAME.len());
-    Rig::acting(config, |event: &Event<&[u8]>, control: &mut Control<'_>| {
+    ServerRig::acting(config, |event: &Event<&[u8]>, control: &mut Control<'_>| {
         if let Event::Data { id, .. } = event {
             (0..FRAMES).for_each(|_| control.send(*id, &FRAME).unwrap());
         }
@@ -72,11 +72,11 @@ fn a_beat_does_not_wait_behind_data_that_was_queued_before_it() {
 /// that waits for this waits on.
 #[test]
 fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
-    let holds = [Hold::default(), Hold::default()];
+    let holds = [Gate::default(), Gate::default()];
     let [first, second] = holds.clone();
-    let mut rig = Rig::acting(config().outbound_max(64 << 20), move |event, _| match event {
-        Event::Data { data: b"first", .. } => first.wait(),
-        Event::Data { data: b"second", .. } => second.wait(),
+    let mut rig = ServerRig::acting(config().outbound_max(64 << 20), move |event, _| match event {
+        Event::Data { data: b"first", .. } => first.pass(),
+        Event::Data { data: b"second", .. } => second.pass(),
         _ => {}
     });
     let [first, second] = holds;
@@ -99,14 +99,14 @@ fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
     // The next turn of the shard has two things to do, and is held up between them.
     other.data(b"second");
     rig.handle().broadcast(b"to all").unwrap();
-    first.release();
+    first.open();
     rig.data(other_id);
     let in_the_kernel = sent - queued.div_ceil(FRAME.len());
     let mut frames = 0;
     while frames < in_the_kernel {
         frames += usize::from(matches!(slow.next(), Got::Data(_)));
     }
-    second.release();
+    second.open();
     while slow.next() != Got::Data(b"to all".to_vec()) {}
     assert!(matches!(slow.next(), Got::Beat(_)));
 }

@@ -1,21 +1,18 @@
 //! Clients that the server does not want: what they show, and whether they come back.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use heartwire::BackoffPolicy;
 use heartwire::client::{self, ConnectError, Event};
 use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
-
-use crate::peer::Peer;
-use crate::rig::{ClientRig, client_config, ms, patient};
+use heartwire_testkit::{ClientRig, Listener, client_config, ms, patient};
 
 /// The token that the client shows, which is not taken.
 #[track_caller]
-fn reject(listener: &TcpListener) -> Vec<u8> {
-    let mut peer = Peer::accept(listener);
+fn reject(listener: &Listener) -> Vec<u8> {
+    let mut peer = listener.accept();
     let token = peer.token();
     peer.send(&Bye::new(ByeCode::Unauthorized, Retry::AtWill).encode());
     token
@@ -23,7 +20,7 @@ fn reject(listener: &TcpListener) -> Vec<u8> {
 
 #[test]
 fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let next = Arc::new(Mutex::new(None));
     let source = Arc::clone(&next);
     let look_up = move || {
@@ -31,8 +28,7 @@ fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails
         token.map(Into::into).ok_or_else(|| io::Error::other("the file is not there"))
     };
     let set = |token| *next.lock().unwrap() = token;
-    let client =
-        ClientRig::start(client_config(listener.local_addr().unwrap()).token_source(look_up));
+    let client = ClientRig::start(client_config(listener.addr()).token_source(look_up));
     assert_eq!(client.connecting(), 1);
     let error = client.failed();
     assert!(error.is_retryable() && matches!(error, ConnectError::Token { .. }), "{error}");
@@ -55,9 +51,9 @@ fn never() -> Vec<u8> {
 
 #[test]
 fn a_client_that_is_never_to_come_back_ends() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = ClientRig::start(client_config(listener.local_addr().unwrap()));
-    let mut peer = Peer::accept(&listener);
+    let listener = Listener::new();
+    let client = ClientRig::start(client_config(listener.addr()));
+    let mut peer = listener.accept();
     peer.send(&never());
     client.connecting();
     assert!(!client.failed().is_retryable());
@@ -66,15 +62,15 @@ fn a_client_that_is_never_to_come_back_ends() {
 
 #[test]
 fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     // What a server may ask for is no limit to what the application has decided.
     let policy = BackoffPolicy::fixed(ms(10)).unwrap().hint_max(ms(10));
-    let config = client_config(listener.local_addr().unwrap())
+    let config = client_config(listener.addr())
         .retry(client::Retry::Backoff(policy))
         .retry_rejected(ms(1000));
     let client = ClientRig::start(config);
     // Before it was online, and after.
-    let mut peer = Peer::accept(&listener);
+    let mut peer = listener.accept();
     let rejected = Instant::now();
     peer.send(&never());
     assert_eq!(client.connecting(), 1);
@@ -83,8 +79,8 @@ fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
     assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
 
     // The server does not want it sooner, whatever happens to the network.
-    client.client.look_now();
-    let mut peer = Peer::accept(&listener);
+    client.client().look_now();
+    let mut peer = listener.accept();
     assert!(rejected.elapsed() >= ms(1000), "{:?}", rejected.elapsed());
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     peer.send(&never());
@@ -96,6 +92,6 @@ fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
     }
     let wait = client.waiting();
     assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
-    Peer::accept(&listener);
+    listener.accept();
     client.close();
 }

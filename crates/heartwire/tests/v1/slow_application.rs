@@ -1,15 +1,16 @@
 //! An application that takes its events late does not make its client say that the server is silent.
 
 use core::time::Duration;
-use std::net::TcpListener;
 use std::time::Instant;
 
-use heartwire::blocking;
-use heartwire::client::{ClientConfig, Event};
+use heartwire::client::Event;
 use heartwire::v1::{ByeCode, Offer, Terms};
+use heartwire_testkit::{
+    ClientRig, DATA, Got, Listener, ServerRig, client_config, fixed, frame, ms, pass, patient,
+    policy,
+};
 
-use crate::peer::{DATA, Got, Peer, frame};
-use crate::rig::{ClientRig, Rig, client_config, config, fixed, ms, pass, patient, policy};
+use crate::config;
 
 /// More than the events that wait for an application, and one read more.
 const MESSAGES: u16 = 1200;
@@ -17,10 +18,10 @@ const MESSAGES: u16 = 1200;
 /// Has a server answer each beat of a client whose application takes no events, with something `done` by
 /// that application each time. The client must not say that it hears nothing.
 #[track_caller]
-fn expect_heard<T>(start: impl FnOnce(ClientConfig) -> T, mut done: impl FnMut(&T)) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = start(client_config(listener.local_addr().unwrap()));
-    let mut peer = Peer::accept(&listener);
+fn expect_heard(mut done: impl FnMut(&ClientRig)) {
+    let listener = Listener::new();
+    let client = ClientRig::start(client_config(listener.addr()));
+    let mut peer = listener.accept();
     peer.welcome_by(&Terms::new(Offer::new(&patient())));
     let messages: Vec<u8> = (0..MESSAGES).flat_map(|n| frame(DATA, &n.to_le_bytes())).collect();
     peer.send(&messages);
@@ -46,28 +47,23 @@ fn expect_heard<T>(start: impl FnOnce(ClientConfig) -> T, mut done: impl FnMut(&
 
 #[test]
 fn a_client_with_a_slow_application_says_that_it_hears_the_server() {
-    expect_heard(ClientRig::unheeded, |_| {});
-}
-
-#[test]
-fn so_does_one_without_a_runtime_of_its_owner() {
-    expect_heard(|config| blocking::Client::start(config).unwrap(), |_| {});
+    expect_heard(|_| {});
 }
 
 /// Such beats come before any is due.
 #[test]
 fn so_do_beats_that_bring_news() {
     let mut promises = [ms(1000), ms(1100)].into_iter().cycle();
-    expect_heard(ClientRig::unheeded, |client| {
-        client.client.promise(promises.next());
+    expect_heard(|client| {
+        client.client().promise(promises.next());
     });
 }
 
 /// Each stall postpones the client's own verdict, and with it the look at what waits unread.
 #[test]
 fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
-    let mut rig = Rig::start(config().policy(policy(50, 2500)));
-    let client = ClientRig::unheeded(client_config(rig.addr()).policy(policy(100, 2500)));
+    let mut rig = ServerRig::start(config().policy(policy(50, 2500)));
+    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 2500)));
     let (id, _) = rig.online();
     for n in 0..MESSAGES {
         rig.handle().send(id, &n.to_le_bytes()).unwrap();
@@ -77,7 +73,6 @@ fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
         client.stand_still(ms(500));
         rig.expect_quiet(ms(500));
     }
-    client.heed();
     client.online();
     for n in 0..MESSAGES {
         match client.next() {
@@ -92,10 +87,10 @@ fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
 
 #[test]
 fn a_client_whose_application_takes_no_event_is_welcomed_again_and_says_goodbye() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = client_config(listener.local_addr().unwrap()).policy(policy(50, 60_000));
-    let client = ClientRig::unheeded(config.retry(fixed(ms(10))));
-    let mut peer = Peer::accept(&listener);
+    let listener = Listener::new();
+    let config = client_config(listener.addr()).policy(policy(50, 60_000));
+    let client = ClientRig::start(config.retry(fixed(ms(10))));
+    let mut peer = listener.accept();
     let terms = Terms::new(Offer::new(&policy(50, 60_000)));
     peer.welcome_by(&terms);
     let messages: Vec<u8> = (0..MESSAGES).flat_map(|n| frame(DATA, &n.to_le_bytes())).collect();
@@ -103,17 +98,16 @@ fn a_client_whose_application_takes_no_event_is_welcomed_again_and_says_goodbye(
     pass(ms(100));
     for _ in 0..2 {
         drop(peer);
-        peer = Peer::accept(&listener);
+        peer = listener.accept();
         peer.welcome_by(&terms);
         // It beats only when it has read the WELCOME.
         assert!(matches!(peer.next(), Got::Beat(_)));
     }
-    client.client.close();
+    client.client().close();
     match peer.next_but_beats() {
         Got::Bye(code, ..) => assert_eq!(code, ByeCode::Done),
         other => panic!("not a goodbye: {other:?}"),
     }
     drop(peer);
-    client.heed();
     while !matches!(client.next(), Event::Closed) {}
 }

@@ -1,14 +1,9 @@
 //! Every type of frame in every state: one clear reaction each.
 
-use std::net::TcpListener;
-
+use heartwire::Reason;
 use heartwire::client::{ConnectError, Event as ClientEvent, Retry};
 use heartwire::server::{Event, Wires};
 use heartwire::v1::{BEAT_LEN, Bye, ByeCode, Offer, Retry as Again, Terms};
-use heartwire::{Reason, Violation};
-
-use crate::peer::{BYE, DATA, Got, HEART, HELLO, PAD, Peer, WELCOME, beat_of, frame, hello};
-use crate::rig::{ClientRig, Rig, client_config, config, ms, patient};
 
 /// Every type, as such, with a body that fits it, and what is no type.
 fn frames() -> Vec<(&'static str, Vec<u8>)> {
@@ -46,6 +41,12 @@ enum Reaction {
     Over,
 }
 use Reaction::{Breach, Delivered, Ignored, InV0, InV1, Over};
+use heartwire_testkit::{
+    BYE, ClientRig, DATA, Gate, HEART, HELLO, Listener, PAD, Peer, ServerRig, WELCOME, beat_of,
+    client_config, frame, hello, hello_as, ms, patient,
+};
+
+use crate::config;
 
 /// The reaction of a server that has heard nothing yet.
 fn opening(name: &str, v0: bool) -> Reaction {
@@ -85,7 +86,7 @@ fn breach_of(reason: Reason) -> &'static str {
 fn of_a_server_before_the_first_frame() {
     for wires in [Wires::Any, Wires::V1] {
         for (name, bytes) in frames() {
-            let mut rig = Rig::start(config().wires(wires));
+            let mut rig = ServerRig::start(config().wires(wires));
             let mut peer = Peer::connect(rig.addr());
             peer.send(&bytes);
             let expected = opening(name, wires == Wires::Any);
@@ -95,7 +96,7 @@ fn of_a_server_before_the_first_frame() {
                 Breach(_, false) => {
                     // Beats of v0 are all it may say.
                     peer.expect_end();
-                    rig.expect_quiet(ms(20));
+                    rig.expect_nothing();
                     assert_eq!(rig.stats().protocol_error, 1, "{name} ({wires:?})");
                 }
                 other => panic!("{other:?}"),
@@ -108,7 +109,7 @@ fn of_a_server_before_the_first_frame() {
 #[test]
 fn of_a_server_after_the_handshake() {
     for (name, bytes) in frames() {
-        let mut rig = Rig::start(config());
+        let mut rig = ServerRig::start(config());
         let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
         let (id, _) = rig.online();
         peer.send(&bytes);
@@ -134,21 +135,20 @@ fn of_a_server_after_the_handshake() {
 #[test]
 fn of_a_server_while_it_decides() {
     for (name, bytes) in frames() {
-        let hold = crate::rig::Hold::default();
+        let hold = Gate::default();
         let held = hold.clone();
-        let mut rig = Rig::acting(config(), move |event, _| {
+        let mut rig = ServerRig::acting(config(), move |event, _| {
             if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-                held.wait();
+                held.pass();
             }
         });
-        let (_first, _) = Peer::welcomed(rig.addr(), &crate::peer::hello_as("a", None));
+        let (_first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
         let (first, _) = rig.online();
         // The second waits for the first one's end, and is not read meanwhile.
         let mut peer = Peer::connect(rig.addr());
-        peer.send(&[crate::peer::hello_as("a", None), bytes].concat());
+        peer.send(&[hello_as("a", None), bytes].concat());
         assert_eq!(rig.offline(first), Reason::TakenOver, "{name}");
-        rig.expect_quiet(ms(20));
-        hold.release();
+        hold.open();
         let (id, agreed) = rig.online();
         assert_eq!(agreed.unwrap().name.as_deref(), Some("a"));
         peer.expect_welcome();
@@ -181,12 +181,12 @@ fn awaiting(name: &str) -> Reaction {
 
 #[test]
 fn of_a_client_that_waits_for_its_welcome() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     for (name, bytes) in frames() {
-        let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+        let config = client_config(listener.addr()).retry(Retry::Never);
         let client = ClientRig::start(config.handshake_timeout(ms(700)));
         client.connecting();
-        let mut peer = Peer::accept(&listener);
+        let mut peer = listener.accept();
         peer.send(&bytes);
         match awaiting(name) {
             InV1 => {
@@ -213,11 +213,11 @@ fn of_a_client_that_waits_for_its_welcome() {
 
 #[test]
 fn of_a_client_after_the_handshake() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     for (name, bytes) in frames() {
-        let config = client_config(listener.local_addr().unwrap()).retry(Retry::Never);
+        let config = client_config(listener.addr()).retry(Retry::Never);
         let client = ClientRig::start(config);
-        let mut peer = Peer::accept(&listener);
+        let mut peer = listener.accept();
         peer.welcome_by(&Terms::new(Offer::new(&patient())));
         client.online();
         peer.send(&bytes);
@@ -244,15 +244,4 @@ fn of_a_client_after_the_handshake() {
         }
         drop(peer);
     }
-}
-
-#[test]
-fn a_farewell_that_cannot_be_read_is_a_breach() {
-    let mut rig = Rig::start(config());
-    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
-    let (id, _) = rig.online();
-    peer.send(&frame(BYE, b"\xff"));
-    assert_eq!(rig.offline(id), Reason::Protocol(Violation::BadBye));
-    assert!(matches!(peer.next_but_beats(), Got::Bye(ByeCode::Protocol, ..)));
-    rig.finish();
 }

@@ -3,15 +3,15 @@
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, ServerConfig, SessionId};
 use heartwire::v1::{ByeCode, Retry};
+use heartwire_testkit::{Gate, Got, Peer, ServerRig, hello, hello_as, ms};
 
-use crate::peer::{Got, Peer, hello, hello_as};
-use crate::rig::{Hold, Rig, config, ms};
+use crate::config;
 
 /// Clients in turn on the first and the second shard, of which the second stands still from its first
 /// data on until it is released. The first one accepts for both.
 struct Held {
-    rig: Rig,
-    hold: Hold,
+    rig: ServerRig,
+    hold: Gate,
     /// Who has the name.
     holder: SessionId,
     _peers: [Peer; 2],
@@ -20,12 +20,12 @@ struct Held {
 impl Held {
     #[track_caller]
     fn start(config: ServerConfig) -> Self {
-        let hold = Hold::default();
+        let hold = Gate::default();
         let held = hold.clone();
         let config = config.shards(2).acceptor(Acceptor::HandOver);
-        let mut rig = Rig::acting(config, move |event, _| {
+        let mut rig = ServerRig::acting(config, move |event, _| {
             if matches!(event, Event::Data { .. }) {
-                held.wait();
+                held.pass();
             }
         });
         let (first, _) = Peer::welcomed(rig.addr(), &hello());
@@ -67,7 +67,7 @@ fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
     assert_eq!(held.rig.handle().stats().turned_away_full, 1);
 
     // The name is not lost: the older session ends all the same, and then anybody can have it.
-    held.hold.release();
+    held.hold.open();
     assert_eq!(held.rig.offline(held.holder), Reason::TakenOver);
     let (_newest, _) = Peer::welcomed(held.rig.addr(), &hello_as("a", None));
     held.rig.online();
@@ -86,6 +86,6 @@ fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
         }
         other => panic!("{other:?}"),
     }
-    held.hold.release();
-    held.rig.server.join().unwrap();
+    held.hold.open();
+    held.rig.join();
 }

@@ -36,6 +36,7 @@
 //! | | |
 //! |---|---|
 //! | [`Policy`], [`Preset`], [`Bound`] | when to beat, what silence is death, and what that promises |
+//! | [`order`] | what a driver does next, and an example of one |
 //! | [`Connection`], [`Settings`], [`Caps`] | one connection: frames in, events and beats out, the verdict |
 //! | [`Liveness`] | the same for a protocol of your own, which has frames of another kind or none |
 //! | [`StallWatch`] | notices that the driver itself stood still, which is nobody else's silence |
@@ -62,6 +63,7 @@ mod connection;
 pub mod frame;
 pub mod kernel;
 mod liveness;
+pub mod order;
 pub mod plan;
 mod policy;
 mod stall;

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::order::{Found, Outbound, ReadFirst};
 use crate::policy::{Bound, Policy};
 use crate::stall::Stall;
 use crate::time::Instant;
@@ -115,23 +116,71 @@ impl Liveness {
     /// [`handle_heard`](Self::handle_heard): bytes that have arrived outrank a deadline.
     #[must_use]
     pub fn handle_timeout(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
-        if let Some(deadline) = self.verdict_at().filter(|&deadline| now >= deadline) {
-            let late = now.saturating_since(deadline);
-            let granted = self.judged_from.saturating_since(self.last_heard);
-            let verdict = Verdict {
-                cause: Cause::Silence,
-                silence: now.saturating_since(self.last_heard),
-                bound: self.policy.bound(tick),
-                stalled: granted.saturating_add(Verdict::beyond(late, tick)),
-                late,
-            };
-            self.is_dead = true;
-            return Some(verdict);
+        let verdict = self.verdict(now, tick);
+        if verdict.is_none() {
+            self.handle_beat_time(now);
         }
-        if self.beat_at().is_some_and(|deadline| now >= deadline) {
-            self.beat_due = true;
+        verdict
+    }
+
+    /// The verdict, if it is due.
+    pub(crate) fn verdict(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
+        let deadline = self.verdict_at().filter(|&deadline| now >= deadline)?;
+        let late = now.saturating_since(deadline);
+        let granted = self.judged_from.saturating_since(self.last_heard);
+        self.is_dead = true;
+        Some(Verdict {
+            cause: Cause::Silence,
+            silence: now.saturating_since(self.last_heard),
+            bound: self.policy.bound(tick),
+            stalled: granted.saturating_add(Verdict::beyond(late, tick)),
+            late,
+        })
+    }
+
+    /// Makes a beat due if the time for it has come.
+    pub(crate) fn handle_beat_time(&mut self, now: Instant) {
+        self.beat_due |= self.is_beat_time(now);
+    }
+
+    /// Whether the time for a beat has come that is not due yet.
+    pub(crate) fn is_beat_time(&self, now: Instant) -> bool {
+        self.beat_at().is_some_and(|deadline| now >= deadline)
+    }
+
+    /// Time passed, and a beat may be due. Early and repeated calls do nothing.
+    ///
+    /// Returns what a verdict takes, if one is due: whatever the socket holds is to be read first, and passed
+    /// to [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank a deadline.
+    pub fn poll(&mut self, now: Instant) -> Option<ReadFirst> {
+        if self.verdict_at().is_some_and(|deadline| now >= deadline) {
+            return Some(ReadFirst { now, outbound: Outbound::Clear });
         }
+        self.handle_beat_time(now);
         None
+    }
+
+    /// Judges as of `now` a peer whose socket has been read for that, which was `found` so, by a driver that
+    /// last stood still in `stall`, if it ever did. `tick` is how late the driver's timers may be: it goes
+    /// into the verdict's bound, and what is later than that into what does not count.
+    pub fn judge(
+        &mut self,
+        _read: ReadFirst,
+        now: Instant,
+        found: Found,
+        stall: Option<Stall>,
+        tick: Duration,
+    ) -> Option<Verdict> {
+        if let Found::NoRoom(at) = found {
+            self.handle_heard(at);
+        }
+        if let Some(stall) = stall {
+            self.handle_stall(stall);
+        }
+        match found {
+            Found::More => None,
+            Found::All | Found::NoRoom(_) => self.verdict(now, tick),
+        }
     }
 
     /// When the last byte from the peer arrived, or when judging began.

@@ -2,8 +2,12 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::connection::dialogue::Dialogue;
 use crate::liveness::Cause;
+use crate::order::{Found, Next, Outbound, Over};
 use crate::policy::{PolicyBuilder, Preset, Side};
+use crate::stall::Stall;
+use crate::violation::Violation;
 
 const fn at(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
@@ -65,7 +69,7 @@ impl Rig {
             assert!(seen.len() <= self.unread.len(), "more events than bytes: {seen:?}");
         }
         self.unread = rest.to_vec();
-        self.write(millis, &mut seen);
+        self.turn(millis, &mut seen);
         assert_eq!(seen, expected, "at {millis} ms");
         self
     }
@@ -73,23 +77,34 @@ impl Rig {
     #[track_caller]
     fn wake(mut self, millis: u64, expected: &[Seen]) -> Self {
         let mut seen = Vec::new();
-        loop {
-            match self.connection.handle_timeout(at(millis)) {
-                Ok(Some(verdict)) => seen.push(Dead { silence: verdict.silence.as_millis() }),
-                Ok(None) => break,
-                Err(violation) => seen.push(Refused(violation)),
-            }
-            assert!(seen.len() < 9, "it never stops: {seen:?}");
-        }
-        self.write(millis, &mut seen);
+        self.turn(millis, &mut seen);
         assert_eq!(seen, expected, "at {millis} ms");
         self
     }
 
-    fn write(&mut self, millis: u64, seen: &mut Vec<Seen>) {
-        while let Some(transmit) = self.connection.poll_transmit(at(millis)) {
-            assert_eq!(transmit.as_ref(), frame::BEAT);
-            seen.push(WroteBeat);
+    /// There is nothing in the socket.
+    fn turn(&mut self, millis: u64, seen: &mut Vec<Seen>) {
+        let mut next = self.connection.poll(at(millis), Outbound::Clear);
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => self.connection.judge(read, Found::All, None),
+                Next::Write(transmit) => {
+                    assert_eq!(transmit.as_ref(), frame::BEAT);
+                    seen.push(WroteBeat);
+                    self.connection.poll(at(millis), Outbound::Clear)
+                }
+                Next::Over(over) => {
+                    seen.push(match over {
+                        Over::Dead(verdict) => Dead { silence: verdict.silence.as_millis() },
+                        Over::Broken(violation) => Refused(violation),
+                    });
+                    self.connection.poll(at(millis), Outbound::Clear)
+                }
+                Next::SleepUntil(until) => {
+                    assert_eq!(until, self.connection.poll_timeout());
+                    return;
+                }
+            };
             assert!(seen.len() < 2_000, "it never stops");
         }
     }
@@ -212,12 +227,11 @@ fn a_full_send_buffer_asks_for_no_more_beats() {
 #[test]
 fn a_full_send_buffer_takes_the_place_of_no_question() {
     let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
-    assert_eq!(rig.connection.handle_timeout(at(3_000)), Ok(None));
-    let mut rig = rig.sent(3_000);
-    assert!(rig.connection.beat_due());
-    rig.write(3_001, &mut Vec::new());
-    assert!(!rig.connection.beat_due());
-    rig.next(6_001);
+    let next = rig.connection.poll(at(3_000), Outbound::Blocked);
+    assert!(matches!(next, Next::SleepUntil(Some(until)) if until == at(9_000)), "{next:?}");
+    let mut waiting = rig.connection.clone();
+    assert!(matches!(waiting.poll(at(3_001), Outbound::Waiting), Next::Write(_)), "in front");
+    rig.wake(3_001, &[WroteBeat]).next(6_001);
 }
 
 /// A peer that says nothing but answers to beats lives, whatever else it is sent, and is asked once in an
@@ -238,10 +252,10 @@ fn a_peer_that_only_answers_lives_while_data_flows() {
             if millis % between == 0 {
                 rig = rig.sent(millis);
             }
-            let handled = rig.connection.handle_timeout(at(millis));
-            assert_eq!(handled, Ok(None), "data each {between} ms: at {millis} ms");
             let mut beats = Vec::new();
-            rig.write(millis, &mut beats);
+            rig.turn(millis, &mut beats);
+            let lives = beats.iter().all(|seen| *seen == WroteBeat);
+            assert!(lives, "data each {between} ms: {beats:?} at {millis} ms");
             answers.extend(beats.iter().map(|_| millis + RTT));
             asked += beats.len();
         }

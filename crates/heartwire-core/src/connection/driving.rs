@@ -1,0 +1,237 @@
+//! What a driver does next: deadlines, verdicts and beats.
+
+use core::time::Duration;
+
+use super::{Connection, Stage, Transmit};
+use crate::frame;
+use crate::liveness::{Cause, Verdict};
+use crate::order::{Found, Next, Outbound, Over, ReadFirst};
+use crate::policy::Bound;
+use crate::stall::Stall;
+use crate::time::{Instant, millis};
+use crate::violation::Violation;
+
+impl Connection {
+    /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it wakes, when
+    /// it has handed over what had come, and again after it has queued what it was told to write, until it is
+    /// told to sleep. See [`order`](crate::order).
+    ///
+    /// Early and repeated calls do no harm.
+    pub fn poll(&mut self, now: Instant, outbound: Outbound) -> Next {
+        if self.would_end(now) || self.tells_silence(now, outbound) {
+            return Next::ReadFirst(ReadFirst { now, outbound });
+        }
+        self.write(now, outbound)
+    }
+
+    /// Judges a connection whose socket has been read, which was [found](Found) so, by a driver that last
+    /// stood still in `stall`, if it ever did. Stalls that lie before what has come since change nothing, so
+    /// that a driver may tell of its last one each time. It is judged as of the time of [`poll`](Self::poll).
+    pub fn judge(&mut self, read: ReadFirst, found: Found, stall: Option<Stall>) -> Next {
+        if let Found::NoRoom(at) = found {
+            self.handle_backpressure(at);
+        }
+        if let Some(stall) = stall {
+            self.handle_stall(stall);
+        }
+        let ReadFirst { now, outbound } = read;
+        if found == Found::More && self.would_end(now) {
+            return Next::ReadFirst(read);
+        }
+        match self.verdict(now) {
+            Some(over) => Next::Over(over),
+            None => self.write(now, outbound),
+        }
+    }
+
+    /// Whether a beat of v1 is to be written now that tells the peer how long it has not been heard. What
+    /// lies in the socket may make that shorter.
+    fn tells_silence(&self, now: Instant, outbound: Outbound) -> bool {
+        let is_due =
+            (self.beat_due() && outbound != Outbound::Blocked) || self.liveness.is_beat_time(now);
+        let silence = now.saturating_since(self.liveness.last_heard());
+        is_due && self.stage.dialogue().is_some() && millis(silence) > 0
+    }
+
+    /// The beats and answers that are due and can be written; then sleep.
+    fn write(&mut self, now: Instant, outbound: Outbound) -> Next {
+        self.liveness.handle_beat_time(now);
+        if outbound != Outbound::Clear {
+            self.handle_sent(now);
+        }
+        let writes = !self.has_ended()
+            && match outbound {
+                Outbound::Clear => self.stage.take_answer() || self.beat_due(),
+                Outbound::Waiting => self.beat_due(),
+                Outbound::Blocked => false,
+            };
+        if writes { Next::Write(self.beat(now)) } else { Next::SleepUntil(self.poll_timeout()) }
+    }
+
+    /// The end of this connection, if it is due.
+    fn verdict(&mut self, now: Instant) -> Option<Over> {
+        if self.has_ended() {
+            return None;
+        }
+        let is_slow = self.stage.deadline(&self.caps).is_some_and(|deadline| now >= deadline);
+        if let Some(violation) = self.stage.too_slow(now).filter(|_| is_slow) {
+            self.liveness.end();
+            return Some(Over::Broken(violation));
+        }
+        let tick = Duration::from_millis(u64::from(self.tick_ms));
+        let verdict = self.liveness.verdict(now, tick);
+        verdict.or_else(|| self.call_unheard(now, tick)).map(Over::Dead)
+    }
+
+    /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
+    /// or is waiting to be. It stands in for a beat where the peer is judged and was heard, or sent a
+    /// beat, within the beat interval. Else it does not: a peer that only answers is to be asked, and one
+    /// that alone judges may count nothing but beats.
+    ///
+    /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
+    pub fn handle_sent(&mut self, at: Instant) {
+        if self.stage.dialogue().is_none() {
+            self.liveness.handle_sent(at);
+        }
+    }
+
+    /// This end stood still: nobody is held responsible for what they could not show us. The
+    /// silence gets another limit (three times at most), a frame its whole time again.
+    pub fn handle_stall(&mut self, stall: Stall) {
+        self.liveness.handle_stall(stall);
+        self.stage.restart(stall.resumed_at);
+        if let Some(dialogue) = self.stage.dialogue_mut() {
+            dialogue.handle_stall(stall.resumed_at);
+        }
+    }
+
+    /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
+    /// is not death: they count as life, and a frame gets its whole time again.
+    pub fn handle_backpressure(&mut self, now: Instant) {
+        self.liveness.handle_heard(now);
+        self.stage.restart(now);
+        if let Some(dialogue) = self.stage.dialogue_mut() {
+            // What it says of us is among what waits.
+            dialogue.handle_stall(now);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
+    ///
+    /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
+    /// when it fires. It can move *earlier* in these cases only: after
+    /// [`handle_received`](Self::handle_received) left bytes over, or returned [`Event::Promise`](crate::Event::Promise) or
+    /// [`Event::Welcome`](crate::Event::Welcome); after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
+    /// [`handle_timeout`](Self::handle_timeout) with what follows it; and after
+    /// [`poll_transmit`](Self::poll_transmit) has returned a beat, or [`handle_sent`](Self::handle_sent)
+    /// stood in for one, however long after it fell due: one that waits to be sent is no deadline any
+    /// more, and the one after it is.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.has_ended() {
+            return None;
+        }
+        [self.liveness.poll_timeout(), self.stage.deadline(&self.caps), self.unheard_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn unheard_at(&self) -> Option<Instant> {
+        self.stage.dialogue()?.unheard_at(&self.liveness.policy())
+    }
+
+    /// Whether [`handle_timeout`](Self::handle_timeout) at `now` would end the connection. If so,
+    /// read what the socket holds before calling it. (If not, only a beat can be due, and reading
+    /// first would be wasted.)
+    #[must_use]
+    pub fn would_end(&self, now: Instant) -> bool {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
+        !self.has_ended()
+            && (passed(self.liveness.verdict_at())
+                || passed(self.stage.deadline(&self.caps))
+                || passed(self.unheard_at()))
+    }
+
+    /// Time passed. Early and repeated calls do nothing.
+    ///
+    /// # Errors
+    ///
+    /// The [`Violation`] of a frame that took too long, once. The connection has then ended.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<Option<Verdict>, Violation> {
+        match self.verdict(now) {
+            Some(Over::Dead(verdict)) => Ok(Some(verdict)),
+            Some(Over::Broken(violation)) => Err(violation),
+            None => {
+                self.liveness.handle_beat_time(now);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The verdict that the way to the peer is cut, if it is due.
+    fn call_unheard(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
+        let dialogue = self.stage.dialogue()?;
+        let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
+        let heard_at = dialogue.heard_by_peer_at();
+        let limit = deadline.saturating_since(heard_at);
+        self.liveness.end();
+        let late = now.saturating_since(deadline);
+        Some(Verdict {
+            cause: Cause::Unheard,
+            silence: now.saturating_since(heard_at),
+            bound: Some(Bound { earliest: limit, latest: limit.saturating_add(tick) }),
+            stalled: Verdict::beyond(late, tick),
+            late,
+        })
+    }
+
+    /// Makes a beat due at once. A client calls it at the start, so that its server knows early. An end
+    /// that echoes speaks only when it is asked, and does nothing: the other end may echo too, and two
+    /// such ends would answer each other for ever.
+    pub fn beat_now(&mut self) {
+        if self.liveness.policy().echo() {
+            return;
+        }
+        match self.stage {
+            Stage::V0 { .. } | Stage::V1(_) | Stage::Opening { v0: true, .. } => {
+                self.liveness.beat_now();
+            }
+            Stage::Raw
+            | Stage::Opening { v0: false, .. }
+            | Stage::Deciding { .. }
+            | Stage::Awaiting(_)
+            | Stage::V1Rest => {}
+        }
+    }
+
+    /// Whether a beat is due: [`poll_transmit`](Self::poll_transmit) has one. After
+    /// [`handle_sent`](Self::handle_sent), one that nothing else stands in for.
+    #[must_use]
+    pub fn beat_due(&self) -> bool {
+        self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
+    }
+
+    /// The next bytes to write: a beat, or the answer to one. They count as sent at `now`.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if self.has_ended() {
+            return None;
+        }
+        if !self.stage.take_answer() && !self.beat_due() {
+            return None;
+        }
+        Some(self.beat(now))
+    }
+
+    /// A beat, which counts as sent.
+    fn beat(&mut self, now: Instant) -> Transmit {
+        let due_at = self.liveness.beat_due_at();
+        self.liveness.handle_beat_sent(now);
+        let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());
+        let Some(dialogue) = self.stage.dialogue_mut() else {
+            return Transmit::head(frame::BEAT);
+        };
+        let (beat, is_news) = dialogue.beat(&policy, last_heard, due_at, now);
+        Transmit::beat(&beat, is_news)
+    }
+}

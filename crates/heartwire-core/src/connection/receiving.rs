@@ -1,0 +1,189 @@
+//! What comes from the peer: bytes in, events out.
+
+use super::dialogue::{Arrived, Dialogue};
+use super::stage::{Reading, Stage};
+use super::{Connection, Event};
+use crate::frame::{Head, Kind};
+use crate::policy::{Policy, Side};
+use crate::time::Instant;
+use crate::v1::{self, Bye, Hello, Welcome};
+use crate::violation::Violation;
+
+/// Result of taking one frame off the front of the bytes that came.
+enum Taken<'a> {
+    Event(Event<'a>),
+    /// A frame that means nothing to the owner.
+    Nothing,
+    /// The bytes end before the frame does.
+    Partial,
+}
+
+impl Connection {
+    /// At least one byte from the peer arrived at `at`, which may lie in the past.
+    pub fn handle_heard(&mut self, at: Instant) {
+        self.handle_heard_between(at, at);
+    }
+
+    /// The last byte from the peer arrived between these times: no verdict holds it for older than
+    /// `latest`, and a round trip is reckoned to the middle.
+    pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
+        let unread_since = self.liveness.last_heard();
+        self.liveness.handle_heard(latest);
+        let arrived = || Arrived::between(unread_since, earliest, latest);
+        if let Stage::Awaiting(awaiting) = &mut self.stage {
+            awaiting.arrived = arrived();
+        } else if let Some(dialogue) = self.stage.dialogue_mut() {
+            dialogue.handle_heard(arrived());
+        }
+    }
+
+    /// Takes the next whole frame off the front of `bytes`.
+    ///
+    /// `bytes` are all the bytes that came after the last frame taken. Returns `None`, and leaves
+    /// what does not make a frame, when they end before the frame does, after the end of the
+    /// connection, and while a HELLO is being decided about. An answer that is owed comes from
+    /// [`poll`](Self::poll).
+    ///
+    /// # Errors
+    ///
+    /// The [`Violation`], once. The connection has then ended.
+    pub fn handle_received<'a>(
+        &mut self,
+        now: Instant,
+        bytes: &mut &'a [u8],
+    ) -> Result<Option<Event<'a>>, Violation> {
+        loop {
+            if bytes.is_empty() || self.has_ended() {
+                return Ok(None);
+            }
+            if let Stage::Raw = self.stage {
+                return Ok(Some(Event::Data(core::mem::take(bytes))));
+            }
+            if let Stage::Deciding { .. } = self.stage {
+                return Ok(None);
+            }
+            let taken = self.take_frame(now, bytes).inspect_err(|_| self.liveness.end())?;
+            match taken {
+                Taken::Event(event) => return Ok(Some(event)),
+                Taken::Nothing => {}
+                Taken::Partial => return Ok(None),
+            }
+        }
+    }
+
+    fn take_frame<'a>(
+        &mut self,
+        now: Instant,
+        bytes: &mut &'a [u8],
+    ) -> Result<Taken<'a>, Violation> {
+        let Some((head, rest)) = bytes.split_first_chunk() else {
+            self.handle_partial(now, None);
+            return Ok(Taken::Partial);
+        };
+        let head = self.stage.admit(*head, self.caps.body_len_max)?;
+        let len = usize::try_from(head.body_len).unwrap_or(usize::MAX);
+        let Some((body, rest)) = rest.split_at_checked(len) else {
+            self.handle_partial(now, Some(head));
+            return Ok(Taken::Partial);
+        };
+        *bytes = rest;
+        self.handle_frame(now, head.kind, body, rest.is_empty())
+    }
+
+    fn handle_partial(&mut self, now: Instant, head: Option<Head>) {
+        let is_hello = head.is_some_and(|head| head.kind == Kind::Hello);
+        let reading = match &mut self.stage {
+            Stage::V0 { reading, .. } => reading,
+            Stage::Opening { reading, .. } if !is_hello => reading,
+            Stage::V1(dialogue) => &mut dialogue.reading,
+            // The handshake has one deadline for all of it.
+            Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => return,
+            Stage::Raw | Stage::V1Rest => return,
+        };
+        reading.handle_partial(now, head.map(|head| head.body_len));
+    }
+
+    fn handle_frame<'a>(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        body: &'a [u8],
+        is_last: bool,
+    ) -> Result<Taken<'a>, Violation> {
+        let event = match kind {
+            Kind::Heart if matches!(self.stage, Stage::Awaiting(_)) => return Ok(Taken::Nothing),
+            Kind::Heart => self.handle_beat(now, body, is_last)?,
+            Kind::Data => {
+                self.handle_whole();
+                Event::Data(body)
+            }
+            Kind::Hello => self.handle_hello(now, body)?,
+            Kind::Welcome => self.handle_welcome(now, body)?,
+            Kind::Bye => {
+                self.liveness.end();
+                Event::Bye(Bye::decode(body)?)
+            }
+            Kind::Pad => {
+                self.handle_whole();
+                return Ok(Taken::Nothing);
+            }
+        };
+        Ok(Taken::Event(event))
+    }
+
+    /// A whole frame of v0 or v1 came. A first one of v0 means v0.
+    fn handle_whole(&mut self) {
+        match &mut self.stage {
+            Stage::V0 { reading, .. } => *reading = Reading::Between,
+            Stage::V1(dialogue) => dialogue.reading = Reading::Between,
+            Stage::Opening { .. } => {
+                self.stage = Stage::V0 { reading: Reading::Between, answers_owed: 0 };
+            }
+            Stage::Raw | Stage::Deciding { .. } | Stage::Awaiting(_) | Stage::V1Rest => {}
+        }
+    }
+
+    fn handle_beat<'a>(
+        &mut self,
+        now: Instant,
+        body: &[u8],
+        is_last: bool,
+    ) -> Result<Event<'a>, Violation> {
+        self.handle_whole();
+        let (Some(dialogue), Ok(body)) = (self.stage.dialogue_mut(), body.try_into()) else {
+            if self.liveness.policy().echo() {
+                self.stage.owe_answer();
+            }
+            return Ok(Event::Beat);
+        };
+        let beat = v1::Beat::decode(body);
+        let arrived = (self.liveness.last_heard(), is_last);
+        let changed = dialogue.handle_beat(&beat, &self.liveness.policy(), arrived, now)?;
+        if dialogue.has_just_become_too_fast() {
+            self.liveness.beat_now();
+        }
+        Ok(changed.map_or(Event::Beat, |policy| {
+            self.liveness.set_policy(policy);
+            Event::Promise(policy.peer_beat())
+        }))
+    }
+
+    fn handle_hello<'a>(&mut self, now: Instant, body: &'a [u8]) -> Result<Event<'a>, Violation> {
+        let hello = Hello::decode(body)?;
+        // The time for the handshake runs until the welcome.
+        let since = self.stage.waits_since().unwrap_or(now);
+        self.stage = Stage::Deciding { since };
+        // A client that has to wait for an answer says nothing meanwhile, and is not judged by that.
+        self.liveness.set_policy(Policy::agreed(None, None, None));
+        Ok(Event::Hello(hello))
+    }
+
+    fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
+        let welcome = Welcome::decode(body)?;
+        let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };
+        awaiting.check(&welcome)?;
+        let (health, arrived) = (awaiting.health, awaiting.arrived);
+        self.begin(Dialogue::new(Side::Client, welcome.contract, health, arrived, now));
+        Ok(Event::Welcome(welcome))
+    }
+}

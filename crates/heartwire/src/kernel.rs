@@ -5,9 +5,26 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::io;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 
 pub use heartwire_core::kernel::{Keepalive, KernelError, KernelTimers};
+
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+))]
+#[path = "kernel/full.rs"]
+mod keepalive;
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_vendor = "apple"
+)))]
+#[path = "kernel/partial.rs"]
+mod keepalive;
 
 /// Kernel options for a TCP socket. The default sets `TCP_NODELAY` and nothing else.
 ///
@@ -68,21 +85,26 @@ impl KernelOptions {
         let mut missing = Vec::new();
         socket.set_tcp_nodelay(self.nodelay)?;
         if let Some(keepalive) = self.timers.keepalive() {
-            set_keepalive(socket, keepalive, &mut missing)?;
+            keepalive::set(socket, keepalive)?;
+            missing.extend(keepalive::MISSING);
         }
         if let Some(user_timeout) = self.timers.user_timeout() {
-            set_user_timeout(socket, user_timeout, &mut missing)?;
+            user_timeout::set(socket, user_timeout)?;
+            missing.extend(user_timeout::MISSING);
         }
-        let timers = KernelTimers::new(read_keepalive(socket)?, read_user_timeout(socket)?);
+        let timers = KernelTimers::new(keepalive::read(socket)?, user_timeout::read(socket)?);
         let timers = timers.map_err(io::Error::other)?;
-        if let Some(bytes) = self.buffers {
-            let bytes = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
-            socket.set_send_buffer_size(bytes)?;
-            socket.set_recv_buffer_size(bytes)?;
-        }
+        let buffers = self.buffers.map(|bytes| set_buffers(socket, bytes)).transpose()?;
         let in_force = Self { timers, nodelay: socket.tcp_nodelay()?, buffers: self.buffers };
-        Ok(KernelReport { in_force, missing })
+        Ok(KernelReport { in_force, buffers, missing })
     }
+}
+
+fn set_buffers(socket: &SockRef<'_>, bytes: NonZeroU32) -> io::Result<Buffers> {
+    let bytes = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
+    socket.set_send_buffer_size(bytes)?;
+    socket.set_recv_buffer_size(bytes)?;
+    Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
 }
 
 impl fmt::Display for KernelOptions {
@@ -99,8 +121,11 @@ impl fmt::Display for KernelOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelReport {
-    /// The options as they were read back.
+    /// The options as they were read back, but for [buffers](KernelOptions::buffers), which are as
+    /// they were asked for.
     pub in_force: KernelOptions,
+    /// What the system made of the buffers; `None` if it was left to choose them.
+    pub buffers: Option<Buffers>,
     /// Options that were asked for and that this system does not have.
     pub missing: Vec<&'static str>,
 }
@@ -108,6 +133,9 @@ pub struct KernelReport {
 impl fmt::Display for KernelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.in_force)?;
+        if let Some(Buffers { send, receive }) = self.buffers {
+            write!(f, " (in force: {send} B to send, {receive} B to receive)")?;
+        }
         if !self.missing.is_empty() {
             write!(f, "; this system has no {}", self.missing.join(" and no "))?;
         }
@@ -115,94 +143,50 @@ impl fmt::Display for KernelReport {
     }
 }
 
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_vendor = "apple"
-))]
-fn set_keepalive(
-    socket: &SockRef<'_>,
-    keepalive: Keepalive,
-    _missing: &mut Vec<&'static str>,
-) -> io::Result<()> {
-    let params = TcpKeepalive::new()
-        .with_time(keepalive.idle())
-        .with_interval(keepalive.interval())
-        .with_retries(keepalive.count());
-    socket.set_tcp_keepalive(&params)
+/// How many bytes the kernel holds for each direction of a connection, by its own count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Buffers {
+    /// Bytes to be sent (`SO_SNDBUF`).
+    pub send: usize,
+    /// Bytes that have come (`SO_RCVBUF`).
+    pub receive: usize,
 }
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_vendor = "apple"
-)))]
-fn set_keepalive(
-    socket: &SockRef<'_>,
-    keepalive: Keepalive,
-    missing: &mut Vec<&'static str>,
-) -> io::Result<()> {
-    missing.push("keepalive interval or count that could be read back");
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive.idle()))
-}
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod user_timeout {
+    use core::time::Duration;
+    use std::io;
 
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_vendor = "apple"
-))]
-fn read_keepalive(socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
-    if !socket.keepalive()? {
-        return Ok(None);
+    use socket2::SockRef;
+
+    pub(super) const MISSING: Option<&str> = None;
+
+    pub(super) fn set(socket: &SockRef<'_>, user_timeout: Duration) -> io::Result<()> {
+        socket.set_tcp_user_timeout(Some(user_timeout))
     }
-    let keepalive = Keepalive::new(
-        socket.tcp_keepalive_time()?,
-        socket.tcp_keepalive_interval()?,
-        socket.tcp_keepalive_retries()?,
-    );
-    keepalive.map(Some).map_err(io::Error::other)
-}
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_vendor = "apple"
-)))]
-fn read_keepalive(_socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
-    Ok(None)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn set_user_timeout(
-    socket: &SockRef<'_>,
-    user_timeout: Duration,
-    _missing: &mut Vec<&'static str>,
-) -> io::Result<()> {
-    socket.set_tcp_user_timeout(Some(user_timeout))
+    pub(super) fn read(socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
+        Ok(socket.tcp_user_timeout()?.filter(|timeout| !timeout.is_zero()))
+    }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn set_user_timeout(
-    _socket: &SockRef<'_>,
-    _user_timeout: Duration,
-    missing: &mut Vec<&'static str>,
-) -> io::Result<()> {
-    missing.push("TCP_USER_TIMEOUT");
-    Ok(())
-}
+mod user_timeout {
+    use core::time::Duration;
+    use std::io;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn read_user_timeout(socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
-    Ok(socket.tcp_user_timeout()?.filter(|timeout| !timeout.is_zero()))
-}
+    use socket2::SockRef;
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn read_user_timeout(_socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
-    Ok(None)
+    pub(super) const MISSING: Option<&str> = Some("TCP_USER_TIMEOUT");
+
+    pub(super) fn set(_socket: &SockRef<'_>, _user_timeout: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn read(_socket: &SockRef<'_>) -> io::Result<Option<Duration>> {
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -97,7 +97,11 @@ impl Toy {
             transport: Transport::new(self.clone()),
             said: Vec::new(),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            kernel: KernelReport { in_force: KernelOptions::default(), missing: Vec::new() },
+            kernel: KernelReport {
+                in_force: KernelOptions::default(),
+                buffers: None,
+                missing: Vec::new(),
+            },
         }
     }
 }

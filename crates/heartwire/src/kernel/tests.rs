@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 
 use socket2::SockRef;
 
-use super::{Keepalive, KernelOptions};
+use super::{Buffers, Keepalive, KernelOptions};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -30,18 +30,24 @@ fn buffers_are_as_long_as_was_asked_for() {
     let socket = SockRef::from(&stream);
     let options = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
     let report = options.apply(&socket).unwrap();
+    assert_eq!(report.in_force, options);
+    let Buffers { send, receive } = report.buffers.unwrap();
     assert_eq!(
-        report.to_string().split_once("on, "),
-        Some(("keepalive off, user timeout off, nodelay ", "buffers of 8192 B"))
+        [send, receive],
+        [socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()]
     );
     // Twice as much, on Linux.
-    let lens = [socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()];
-    assert!(lens.iter().all(|len| (8 * 1024..=16 * 1024).contains(len)), "{lens:?}");
+    assert!([send, receive].iter().all(|len| (8 * 1024..=16 * 1024).contains(len)), "{report:?}");
+    let text = "keepalive off, user timeout off, nodelay on, buffers of 8192 B \
+                (in force: SEND B to send, RECEIVE B to receive)";
+    let text = text.replace("SEND", &send.to_string()).replace("RECEIVE", &receive.to_string());
+    assert_eq!(report.to_string(), text);
 }
 
 #[test]
 fn the_default_leaves_the_kernels_timers_off() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let report = KernelOptions::default().apply(&SockRef::from(&listener)).unwrap();
+    assert_eq!(report.buffers, None);
     assert_eq!(report.to_string(), "keepalive off, user timeout off, nodelay on");
 }

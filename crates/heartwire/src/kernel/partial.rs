@@ -1,0 +1,19 @@
+//! Keepalive where only its beginning can be set, and none of it read back.
+
+use std::io;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use super::Keepalive;
+
+/// What of it this system cannot tell.
+pub(super) const MISSING: Option<&str> =
+    Some("keepalive interval or count that could be read back");
+
+pub(super) fn set(socket: &SockRef<'_>, keepalive: Keepalive) -> io::Result<()> {
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive.idle()))
+}
+
+pub(super) fn read(_socket: &SockRef<'_>) -> io::Result<Option<Keepalive>> {
+    Ok(None)
+}

@@ -44,6 +44,8 @@ pub struct ClientRig {
     events: RefCell<Option<Events>>,
     /// What it runs on.
     pub runtime: Runtime,
+    /// How long each stall was.
+    pub stalls: RefCell<Vec<Duration>>,
 }
 
 impl ClientRig {
@@ -54,7 +56,8 @@ impl ClientRig {
             let _inside = runtime.enter();
             Client::start(config)
         };
-        Self { client: Some(client), events: RefCell::new(Some(events)), runtime }
+        let (events, stalls) = (RefCell::new(Some(events)), RefCell::default());
+        Self { client: Some(client), events, runtime, stalls }
     }
 
     /// A client on v0 that is online, and the server that the test plays.
@@ -151,7 +154,7 @@ impl ClientRig {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.wait_within(left, events.recv())? {
-                Some(Event::Stalled(_)) => {}
+                Some(Event::Stalled(stall)) => self.stalls.borrow_mut().push(stall.gap),
                 event => return Some(event),
             }
         }

@@ -5,63 +5,56 @@ use std::time::Instant;
 
 use heartwire::client::{Event, Retry, SendError};
 use heartwire::{Caps, Reason, Violation};
-
-use super::rig::{GIVE_UP, Rig, Server, data_frame, fixed, idle, limit, ms, pass};
+use heartwire_testkit::{ClientRig, End, Listener, PATIENCE, data, fixed, idle, limit, ms, pass};
 
 #[test]
 fn a_server_that_closes_is_connected_to_again() {
-    let (mut rig, server, mut peer) = Rig::online(|config| config);
-    peer.expect_beat();
+    let (rig, server, mut peer) = ClientRig::online_with(|config| config);
+    peer.expect_heart();
     for _ in 0..3 {
         peer.stream.shutdown(Shutdown::Both).unwrap();
-        assert_eq!(rig.expect_offline().reason, Reason::ClosedByPeer);
-        assert_eq!(rig.expect_waiting(1), ms(10));
-        rig.expect_connecting(1);
+        assert_eq!(rig.offline(), Reason::ClosedByPeer);
+        assert_eq!(rig.waiting(), ms(10));
+        assert_eq!(rig.connecting(), 1);
         peer = server.accept();
-        assert_eq!(rig.expect_online(), server.address());
-        peer.expect_beat();
+        assert_eq!(rig.expect_online(), server.addr());
+        peer.expect_heart();
     }
 }
 
 #[test]
-fn a_server_that_closes_its_sending_half_is_offline() {
-    let (mut rig, _server, peer) = Rig::online(|config| config);
-    peer.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rig.expect_offline().reason, Reason::ClosedByPeer);
-}
-
-#[test]
 fn a_reset_is_told_from_a_close() {
-    let (mut rig, _server, peer) = Rig::online(|config| config);
+    let (rig, _server, peer) = ClientRig::online_with(|config| config);
     peer.reset();
-    assert_eq!(rig.expect_offline().reason, Reason::Reset);
-    rig.expect_waiting(1);
+    assert_eq!(rig.offline(), Reason::Reset);
+    rig.waiting();
 }
 
 #[test]
 fn a_close_within_a_frame_is_a_truncation() {
     for len in [1, 7, 8, 12] {
-        let (mut rig, _server, mut peer) = Rig::online(|config| config);
-        peer.expect_beat();
-        peer.write(&data_frame(b"whole"));
-        peer.write(&data_frame(b"not whole")[..len]);
+        let (rig, _server, mut peer) = ClientRig::online_with(|config| config);
+        peer.expect_heart();
+        peer.send(&data(b"whole"));
+        peer.send(&data(b"not whole")[..len]);
         drop(peer);
-        assert_eq!(rig.expect_data(), b"whole");
-        assert_eq!(rig.expect_offline().reason, Reason::Truncated, "{len} bytes");
+        assert_eq!(rig.data(), b"whole");
+        assert_eq!(rig.offline(), Reason::Truncated, "{len} bytes");
     }
 }
 
 #[test]
 fn the_last_words_of_a_server_are_heard_even_if_a_write_fails_first() {
     for _ in 0..20 {
-        let (mut rig, _server, mut peer) = Rig::online(|config| config.outbound_max(1 << 26));
-        peer.write(&data_frame(b"hello"));
-        assert_eq!(rig.expect_data(), b"hello");
+        let (rig, _server, mut peer) =
+            ClientRig::online_with(|config| config.outbound_max(1 << 26));
+        peer.send(&data(b"hello"));
+        assert_eq!(rig.data(), b"hello");
         // A socket that is full, so that the client will notice the reset by writing or by reading.
         let _ = rig.client().try_send(vec![0; 1 << 25]);
-        peer.write(&data_frame(b"good bye"));
+        peer.send(&data(b"good bye"));
         drop(peer);
-        assert_eq!(rig.expect_data(), b"good bye");
+        assert_eq!(rig.data(), b"good bye");
         rig.expect_offline();
     }
 }
@@ -69,14 +62,15 @@ fn the_last_words_of_a_server_are_heard_even_if_a_write_fails_first() {
 #[track_caller]
 fn violation(bytes: &[u8], caps: Caps) -> Violation {
     // The limit lies behind all of it, so that no timer of its own helps to find a breach.
-    let policy = limit(ms(60_000));
-    let (mut rig, _server, mut peer) = Rig::online(|config| config.caps(caps).policy(policy));
-    peer.expect_beat();
-    peer.write(&data_frame(b"good"));
-    peer.write(bytes);
-    assert_eq!(rig.expect_data(), b"good");
-    let reason = rig.expect_offline().reason;
-    rig.expect_waiting(1);
+    let policy = limit(60_000);
+    let (rig, _server, mut peer) =
+        ClientRig::online_with(|config| config.caps(caps).policy(policy));
+    peer.expect_heart();
+    peer.send(&data(b"good"));
+    peer.send(bytes);
+    assert_eq!(rig.data(), b"good");
+    let reason = rig.offline();
+    rig.waiting();
     match reason {
         Reason::Protocol(violation) => violation,
         other => panic!("expected a violation: {other}"),
@@ -85,7 +79,7 @@ fn violation(bytes: &[u8], caps: Caps) -> Violation {
 
 #[test]
 fn each_breach_of_the_protocol_has_its_own_reason() {
-    let caps = Caps::default().first_frame(None).body_len_max(100).frame(Some(ms(100)));
+    let caps = Caps::default().body_len_max(100).frame(Some(ms(100)));
     assert_eq!(
         violation(&[1, 0, 0, 0, 255, 255, 255, 255], caps),
         Violation::NegativeLength { length: -1 }
@@ -96,61 +90,50 @@ fn each_breach_of_the_protocol_has_its_own_reason() {
     );
     assert_eq!(violation(b"HTTP/1.1", caps), Violation::UnknownType { head: *b"HTTP/1.1" });
     assert_eq!(violation(&[0, 0, 0, 0, 5, 0, 0, 0], caps), Violation::BeatWithBody { length: 5 });
-    match violation(&data_frame(b"not whole")[..10], caps) {
+    match violation(&data(b"not whole")[..10], caps) {
         Violation::SlowFrame { waited } => assert!(waited >= ms(100) && waited < ms(5_000)),
         other => panic!("expected a slow frame: {other}"),
     }
 }
 
 #[test]
-fn a_server_that_must_speak_first_and_does_not_is_refused() {
-    let caps = Caps::default().first_frame(Some(ms(100)));
-    let (mut rig, _server, _peer) = Rig::online(|config| config.caps(caps));
-    let reason = rig.expect_offline().reason;
-    assert!(
-        matches!(reason, Reason::Protocol(Violation::NoFirstFrame { waited }) if waited >= ms(100)),
-        "{reason}"
-    );
-}
-
-#[test]
 fn closing_writes_what_was_accepted_first() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (rig, _server, mut peer) = ClientRig::online_with(|config| config);
     for n in 0..100_u8 {
         rig.send(&[n; 1000]);
     }
     rig.client().close();
-    peer.expect_beat();
+    peer.expect_heart();
     for n in 0..100_u8 {
         peer.expect_data(&[n; 1000]);
     }
-    peer.expect_end();
+    assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
     let offline = rig.expect_offline();
     assert_eq!((offline.reason, offline.unsent), (Reason::Shutdown, 0));
-    rig.expect_closed();
+    rig.closed();
 }
 
 #[test]
 fn dropping_the_last_handle_closes() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (mut rig, _server, mut peer) = ClientRig::online_with(|config| config);
     rig.send(b"last");
     let other = rig.client().clone();
-    rig.client = None;
-    other.send(b"really last".to_vec()).unwrap();
+    rig.drop_client();
+    rig.wait(other.send(b"really last".to_vec())).unwrap();
     drop(other);
-    peer.expect_beat();
+    peer.expect_heart();
     peer.expect_data(b"last");
     peer.expect_data(b"really last");
-    peer.expect_end();
+    assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
-    assert_eq!(rig.expect_offline().reason, Reason::Shutdown);
-    rig.expect_closed();
+    assert_eq!(rig.offline(), Reason::Shutdown);
+    rig.closed();
 }
 
 #[test]
 fn closing_does_not_wait_for_a_server_that_never_reads() {
-    let (mut rig, _server, _peer) = Rig::online(|config| config.outbound_max(1 << 26));
+    let (rig, _server, _peer) = ClientRig::online_with(|config| config.outbound_max(1 << 26));
     for _ in 0..32 {
         rig.client().try_send(vec![1; 1 << 20]).unwrap();
     }
@@ -158,16 +141,16 @@ fn closing_does_not_wait_for_a_server_that_never_reads() {
     let offline = rig.expect_offline();
     assert_eq!(offline.reason, Reason::Unacknowledged);
     assert!(offline.unsent > 0 && offline.unacknowledged > 0);
-    rig.expect_closed();
+    rig.closed();
 }
 
 /// The kernel has taken all of it, and the server's has not.
 #[test]
 fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
-    let server = Server::narrow();
+    let server = Listener::narrow();
     let config = server.config().policy(idle()).outbound_max(1 << 20).close_timeout(ms(1_500));
-    let mut rig = Rig::start(config);
-    rig.expect_connecting(1);
+    let rig = ClientRig::start(config);
+    assert_eq!(rig.connecting(), 1);
     let _peer = server.accept();
     rig.expect_online();
     rig.send(&[1; 60_000]);
@@ -178,102 +161,102 @@ fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
     // It has taken some: then that time began anew.
     assert!(closed_at.elapsed() >= ms(1_000), "{:?}", closed_at.elapsed());
     assert!((1..60_008).contains(&offline.unacknowledged), "{}", offline.unacknowledged);
-    rig.expect_closed();
+    rig.closed();
 }
 
 #[test]
 fn a_server_that_beats_while_it_reads_slowly_gets_everything_before_a_close_is_clean() {
-    let server = Server::narrow();
-    let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(GIVE_UP * 10);
-    let mut rig = Rig::start(config);
-    rig.expect_connecting(1);
+    let server = Listener::narrow();
+    let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(PATIENCE * 10);
+    let rig = ClientRig::start(config);
+    assert_eq!(rig.connecting(), 1);
     let mut peer = server.accept();
     rig.expect_online();
     for number in 0..5 {
         rig.send(&[number; 60_000]);
     }
     rig.client().close();
-    peer.expect_beat();
+    peer.expect_heart();
     // Longer than a server that has everything gets for closing.
     pass(ms(1_500));
     for number in 0..5 {
         // Each of these would be answered with a reset by a socket that is closed.
-        peer.write(&[0; 8]);
+        peer.send(&[0; 8]);
         peer.expect_data(&[number; 60_000]);
     }
-    peer.write(&[0; 8]);
-    peer.expect_end();
+    peer.send(&[0; 8]);
+    assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
     let offline = rig.expect_offline();
     assert_eq!((offline.reason, offline.unsent), (Reason::Shutdown, 0));
     assert_eq!(offline.unacknowledged, 0);
-    rig.expect_closed();
+    rig.closed();
 }
 
 #[test]
 fn a_server_that_resets_a_close_has_not_everything() {
-    let server = Server::narrow();
+    let server = Listener::narrow();
     let config = server.config().policy(idle()).outbound_max(1 << 20);
-    let mut rig = Rig::start(config);
-    rig.expect_connecting(1);
+    let rig = ClientRig::start(config);
+    assert_eq!(rig.connecting(), 1);
     let mut peer = server.accept();
     rig.expect_online();
     rig.send(&[1; 60_000]);
     rig.client().close();
-    peer.expect_beat();
+    peer.expect_heart();
     peer.read(1);
     peer.reset();
     let offline = rig.expect_offline();
     assert_eq!(offline.reason, Reason::Reset);
     assert!(offline.unacknowledged > 0);
-    rig.expect_closed();
+    rig.closed();
 }
 
 #[test]
 fn closing_does_not_wait_for_a_server_that_does_not_close() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
-    peer.expect_beat();
+    let (rig, _server, mut peer) = ClientRig::online_with(|config| config);
+    peer.expect_heart();
     rig.client().close();
-    peer.expect_end();
+    assert_eq!(peer.expect_end(), End::Closed);
     rig.expect_offline();
-    rig.expect_closed();
+    rig.closed();
 }
 
 #[test]
 fn what_comes_after_a_close_does_not_reset_the_connection() {
-    let (mut rig, _server, mut peer) =
-        Rig::online(|config| config.outbound_max(1 << 20).close_timeout(GIVE_UP * 10));
-    peer.expect_beat();
+    let (rig, _server, mut peer) =
+        ClientRig::online_with(|config| config.outbound_max(1 << 20).close_timeout(PATIENCE * 10));
+    peer.expect_heart();
     // More than the server's kernel has room for: the rest waits in the client's.
     rig.send(&[1; 500_000]);
     rig.client().close();
     // Unread by the application, and sent after it closed.
     for _ in 0..100 {
-        peer.write(&data_frame(&[2; 1000]));
+        peer.send(&data(&[2; 1000]));
     }
     peer.expect_data(&[1; 500_000]);
-    peer.expect_end();
+    assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
-    assert_eq!(rig.expect_offline().reason, Reason::Shutdown);
-    rig.expect_closed();
+    assert_eq!(rig.offline(), Reason::Shutdown);
+    rig.closed();
 }
 
 #[test]
 fn a_client_that_waits_closes_at_once() {
-    let server = Server::new();
-    let mut rig = Rig::start(server.config().retry(fixed(ms(1_000_000))));
-    rig.expect_connecting(1);
+    let server = Listener::new();
+    let mut rig = ClientRig::start(server.config().retry(fixed(ms(1_000_000))));
+    assert_eq!(rig.connecting(), 1);
     drop(server.accept());
     rig.expect_online();
     rig.expect_offline();
-    assert_eq!(rig.expect_waiting(1), ms(1_000_000));
-    rig.client = None;
-    rig.expect_closed();
+    assert_eq!(rig.waiting(), ms(1_000_000));
+    rig.drop_client();
+    rig.closed();
 }
 
 #[test]
 fn after_the_end_messages_are_refused_and_given_back() {
-    let (mut rig, _server, peer) = Rig::online(|config| config.retry(Retry::Never));
+    let (rig, _server, peer) = ClientRig::online_with(|config| config.retry(Retry::Never));
     rig.client().close();
     rig.client().close();
     let refused = rig.client().try_send(b"late".to_vec()).unwrap_err();
@@ -282,30 +265,30 @@ fn after_the_end_messages_are_refused_and_given_back() {
     assert_eq!(refused.into_data(), b"late");
     drop(peer);
     rig.expect_offline();
-    rig.expect_closed();
-    let refused = rig.client().send(b"later".to_vec()).unwrap_err();
+    rig.closed();
+    let refused = rig.wait(rig.client().send(b"later".to_vec())).unwrap_err();
     assert!(matches!(refused, SendError::Closed(_)));
 }
 
 #[test]
 fn without_retry_the_first_end_is_the_last() {
-    let (mut rig, _server, peer) = Rig::online(|config| config.retry(Retry::Never));
+    let (rig, _server, peer) = ClientRig::online_with(|config| config.retry(Retry::Never));
     drop(peer);
     assert!(matches!(rig.next(), Event::Offline { .. }));
-    rig.expect_closed();
+    rig.closed();
     assert!(matches!(rig.client().try_send(vec![1]), Err(SendError::Closed(_))));
 }
 
 #[test]
 fn a_client_that_nobody_listens_to_goes_on() {
-    let (mut rig, server, mut peer) = Rig::online(|config| config);
-    rig.events = None;
+    let (rig, server, mut peer) = ClientRig::online_with(|config| config);
+    rig.drop_events();
     for _ in 0..2000 {
-        peer.write(&data_frame(&[3; 1000]));
+        peer.send(&data(&[3; 1000]));
     }
     rig.send(b"still here");
-    peer.expect_beat();
+    peer.expect_heart();
     peer.expect_data(b"still here");
     drop(peer);
-    server.accept().expect_beat();
+    server.accept().expect_heart();
 }

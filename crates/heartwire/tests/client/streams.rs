@@ -7,17 +7,16 @@ use core::task::Poll;
 use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use heartwire::Reason;
 use heartwire::client::{ClientConfig, Duplex, Event, SendError, WhileDisconnected};
+use heartwire_testkit::{End, Got, Listener, PATIENCE, Peer, data, fixed, ms};
 use tokio::runtime::{Builder, Runtime};
 
-use super::rig::{Frame, GIVE_UP, Peer, Server, fixed, ms};
-
 /// A client on a runtime with a thread of its own.
-struct Rig {
+struct Stream {
     duplex: Duplex,
     runtime: Runtime,
 }
 
-impl Rig {
+impl Stream {
     fn start(config: ClientConfig) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let duplex = {
@@ -27,8 +26,8 @@ impl Rig {
         Self { duplex, runtime }
     }
 
-    fn online(config: impl FnOnce(ClientConfig) -> ClientConfig) -> (Self, Server, Peer) {
-        let server = Server::new();
+    fn online(config: impl FnOnce(ClientConfig) -> ClientConfig) -> (Self, Listener, Peer) {
+        let server = Listener::new();
         let mut rig = Self::start(config(server.config()));
         let peer = server.accept();
         rig.expect(|event| matches!(event, Event::Connecting { .. }));
@@ -39,7 +38,7 @@ impl Rig {
     fn block_on<T>(&mut self, future: impl AsyncFnOnce(&mut Duplex) -> T) -> T {
         let Self { duplex, runtime } = self;
         runtime
-            .block_on(async { tokio::time::timeout(GIVE_UP, future(duplex)).await })
+            .block_on(async { tokio::time::timeout(PATIENCE, future(duplex)).await })
             .expect("took too long")
     }
 
@@ -70,18 +69,18 @@ async fn fill(duplex: &mut Duplex, len: usize) -> u32 {
 
 #[test]
 fn items_go_out_in_order_and_events_come_in() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (mut rig, _server, mut peer) = Stream::online(|config| config);
     rig.block_on(async |duplex| {
         for n in 0..100 {
             duplex.feed(vec![n]).await.unwrap();
         }
         duplex.flush().await.unwrap();
     });
-    peer.expect_beat();
+    peer.expect_heart();
     for n in 0..100 {
         peer.expect_data(&[n]);
     }
-    peer.write(&super::rig::data_frame(b"back"));
+    peer.send(&data(b"back"));
     rig.expect(|event| matches!(event, Event::Data(data) if data == b"back"));
     rig.block_on(async |duplex| {
         duplex.feed(b"last".to_vec()).await.unwrap();
@@ -90,7 +89,7 @@ fn items_go_out_in_order_and_events_come_in() {
         assert!(matches!(duplex.send(b"late".to_vec()).await, Err(SendError::Closed(_))));
     });
     peer.expect_data(b"last");
-    peer.expect_end();
+    assert_eq!(peer.expect_end(), End::Closed);
     drop(peer);
     rig.expect(|event| matches!(event, Event::Offline { reason: Reason::Shutdown, .. }));
     rig.expect(|event| matches!(event, Event::Closed));
@@ -99,7 +98,7 @@ fn items_go_out_in_order_and_events_come_in() {
 
 #[test]
 fn a_server_that_does_not_read_holds_the_sink_up_and_nothing_is_lost() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (mut rig, _server, mut peer) = Stream::online(|config| config);
     let count = rig.block_on(async |duplex| fill(duplex, 60_000).await);
     assert!(count > 4, "{count}");
     // Neither flushed nor ready, until it reads.
@@ -107,7 +106,7 @@ fn a_server_that_does_not_read_holds_the_sink_up_and_nothing_is_lost() {
         rig.block_on(async |duplex| tokio::time::timeout(ms(100), duplex.flush()).await.is_ok());
     assert!(!flushed);
     let reader = std::thread::spawn(move || {
-        peer.expect_beat();
+        peer.expect_heart();
         for _ in 0..count {
             peer.expect_data(&[5; 60_000]);
         }
@@ -122,7 +121,7 @@ fn a_server_that_does_not_read_holds_the_sink_up_and_nothing_is_lost() {
 /// The flush that nobody polls any more would stand before every later message.
 #[test]
 fn a_flush_that_was_given_up_holds_up_nothing() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (mut rig, _server, mut peer) = Stream::online(|config| config);
     rig.block_on(async |duplex| {
         // Until the kernel takes no more.
         while let Ok(sent) =
@@ -137,11 +136,11 @@ fn a_flush_that_was_given_up_holds_up_nothing() {
         .await;
     });
     let reader = std::thread::spawn(move || {
-        peer.expect_beat();
+        peer.expect_heart();
         loop {
-            match peer.read_frame() {
-                Frame::Data(body) if body == b"after" => return,
-                Frame::Data(_) => {}
+            match peer.next() {
+                Got::Data(body) if body == b"after" => return,
+                Got::Data(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -153,7 +152,7 @@ fn a_flush_that_was_given_up_holds_up_nothing() {
 
 #[test]
 fn refused_items_come_back_and_the_sink_goes_on() {
-    let (mut rig, server, peer) = Rig::online(|config| config.retry(fixed(ms(100))));
+    let (mut rig, server, peer) = Stream::online(|config| config.retry(fixed(ms(100))));
     drop(peer);
     rig.expect(|event| matches!(event, Event::Offline { .. }));
     match rig.block_on(async |duplex| duplex.send(b"news".to_vec()).await) {
@@ -169,13 +168,13 @@ fn refused_items_come_back_and_the_sink_goes_on() {
         other => panic!("{other:?}"),
     }
     rig.block_on(async |duplex| duplex.send(b"fresh".to_vec()).await.unwrap());
-    peer.expect_beat();
+    peer.expect_heart();
     peer.expect_data(b"fresh");
 }
 
 #[test]
 fn an_item_that_waits_when_the_connection_is_lost_comes_back() {
-    let (mut rig, _server, peer) = Rig::online(|config| config.retry(fixed(ms(1_000_000))));
+    let (mut rig, _server, peer) = Stream::online(|config| config.retry(fixed(ms(1_000_000))));
     rig.block_on(async |duplex| fill(duplex, 60_000).await);
     peer.reset();
     rig.expect(|event| matches!(event, Event::Offline { .. }));
@@ -189,13 +188,13 @@ fn an_item_that_waits_when_the_connection_is_lost_comes_back() {
 #[test]
 fn queued_items_wait_for_the_next_connection() {
     let queue = WhileDisconnected::Queue;
-    let (mut rig, server, peer) = Rig::online(|config| config.while_disconnected(queue));
+    let (mut rig, server, peer) = Stream::online(|config| config.while_disconnected(queue));
     drop(peer);
     rig.expect(|event| matches!(event, Event::Offline { .. }));
     rig.block_on(async |duplex| duplex.feed(b"kept".to_vec()).await.unwrap());
     let reader = std::thread::spawn(move || {
         let mut peer = server.accept();
-        peer.expect_beat();
+        peer.expect_heart();
         peer.expect_data(b"kept");
     });
     rig.block_on(async |duplex| duplex.flush().await.unwrap());
@@ -205,7 +204,7 @@ fn queued_items_wait_for_the_next_connection() {
 #[test]
 fn it_can_be_spawned() {
     fn is_send<T: Future + Send>(_: T) {}
-    let (client, events) = Rig::start(Server::new().config()).duplex.into_parts();
+    let (client, events) = Stream::start(Listener::new().config()).duplex.into_parts();
     is_send(async move {
         let (mut client, mut events) = (client, events);
         let _ = client.feed(Vec::new()).await;

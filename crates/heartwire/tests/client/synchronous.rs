@@ -1,57 +1,116 @@
-//! What only the client without async has: waiting for a while, and not at all.
+//! The client without async: that it is the same one, and what only it has: waiting for a while, and not at all.
 
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::thread;
 use std::time::Instant;
 
-use heartwire::client::{Event, SendError};
+use heartwire::Reason;
+use heartwire::blocking::{Client, Events};
+use heartwire::client::{ClientConfig, Event, SendError, WhileDisconnected};
+use heartwire_testkit::{End, Listener, PATIENCE, Peer, data, ms, pass};
 
-use super::rig::{GIVE_UP, Rig, data_frame, ms};
-use super::subject::Ground;
+/// A client that is online, and its server.
+fn online(config: impl FnOnce(ClientConfig) -> ClientConfig) -> (Client, Events, Listener, Peer) {
+    let server = Listener::new();
+    let (client, mut events) = Client::start(config(server.config())).unwrap();
+    assert!(matches!(next(&mut events), Event::Connecting { attempt: 1 }));
+    let peer = server.accept();
+    assert!(matches!(next(&mut events), Event::Online { .. }));
+    (client, events, server, peer)
+}
+
+/// The next event, stalls of a busy machine apart.
+#[track_caller]
+fn next(events: &mut Events) -> Event {
+    loop {
+        match events.recv_timeout(PATIENCE).expect("an event comes") {
+            Event::Stalled(_) => {}
+            event => return event,
+        }
+    }
+}
+
+#[test]
+fn data_go_both_ways_and_closing_writes_what_was_accepted() {
+    let (client, mut events, _server, mut peer) = online(|config| config);
+    peer.expect_heart();
+    let sender = client.clone();
+    let sending =
+        thread::spawn(move || (0..100).for_each(|n| sender.send(vec![n; 10_000]).unwrap()));
+    (0..100).for_each(|n| peer.expect_data(&[n; 10_000]));
+    sending.join().unwrap();
+    client.flush();
+    peer.data(b"back");
+    assert!(matches!(next(&mut events), Event::Data(data) if data == b"back"));
+    client.send(b"last".to_vec()).unwrap();
+    drop(client);
+    peer.expect_data(b"last");
+    assert_eq!(peer.expect_end(), End::Closed);
+    drop(peer);
+    assert!(matches!(next(&mut events), Event::Offline { reason: Reason::Shutdown, .. }));
+    assert!(matches!(next(&mut events), Event::Closed));
+}
+
+#[test]
+fn what_is_queued_waits_for_the_next_connection() {
+    let queue = |config: ClientConfig| config.while_disconnected(WhileDisconnected::Queue);
+    let (client, mut events, server, peer) = online(queue);
+    drop(peer);
+    assert!(matches!(next(&mut events), Event::Offline { .. }));
+    client.send(b"kept".to_vec()).unwrap();
+    let mut peer = server.accept();
+    peer.expect_heart();
+    peer.expect_data(b"kept");
+}
+
+#[test]
+fn a_message_that_waits_for_room_is_given_back_in_time_or_when_the_client_is_closed() {
+    let (client, _events, _server, _peer) = online(|config| config.outbound_max(64 << 20));
+    while client.try_send(vec![1; 1 << 20]).is_ok() {}
+    let body = vec![2; 60 << 20];
+    match client.send_timeout(body, ms(50)) {
+        Err(SendError::Full(body)) => assert_eq!(body.len(), 60 << 20),
+        other => panic!("{other:?}"),
+    }
+    assert!(!client.flush_timeout(ms(50)));
+    let waiting = client.clone();
+    let sender = thread::spawn(move || waiting.send(vec![3; 60 << 20]));
+    client.close();
+    assert!(matches!(sender.join().unwrap(), Err(SendError::Closed(_))));
+}
 
 #[test]
 fn waiting_for_an_event_ends_in_time_and_loses_none() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
-    let events = rig.events.as_mut().unwrap();
+    let (_client, mut events, _server, mut peer) = online(|config| config);
     assert_eq!(events.try_recv().unwrap_err(), TryRecvError::Empty);
     for _ in 0..3 {
         let started = Instant::now();
         assert_eq!(events.recv_timeout(ms(50)).unwrap_err(), RecvTimeoutError::Timeout);
         assert!(started.elapsed() >= ms(50));
     }
-    peer.write(&data_frame(b"one"));
-    assert_eq!(rig.expect_data(), b"one");
-}
-
-#[test]
-fn an_event_ends_the_wait_for_it_at_once() {
-    let (rig, _server, mut peer) = Rig::online(|config| config);
-    let mut events = rig.events.unwrap();
-    let waiting = std::thread::spawn(move || {
-        let event = events.recv();
-        (event, Instant::now())
+    // It may wait already, and is woken.
+    let sending = thread::spawn(move || {
+        pass(ms(50));
+        peer.data(b"one");
+        peer
     });
-    super::rig::pass(ms(50));
-    let sent_at = Instant::now();
-    peer.write(&data_frame(b"now"));
-    let (event, at) = waiting.join().unwrap();
-    assert!(matches!(event, Some(Event::Data(data)) if data == b"now"));
-    assert!(at - sent_at < GIVE_UP);
+    assert!(matches!(events.recv(), Some(Event::Data(data)) if data == b"one"));
+    drop(sending.join().unwrap());
 }
 
 #[test]
 fn the_iterator_ends_after_the_last_event() {
-    let (mut rig, _server, mut peer) = Rig::online(|config| config);
+    let (client, mut events, _server, mut peer) = online(|config| config);
     for n in 0..10 {
-        peer.write(&data_frame(&[n]));
+        peer.data(&[n]);
     }
-    let mut events = rig.events.take().unwrap();
     let mut data: Vec<u8> = Vec::new();
     let mut last = None;
     for event in &mut events {
         if let Event::Data(body) = &event {
             data.extend(body);
             if data.len() == 10 {
-                rig.client().close();
+                client.close();
             }
         }
         last = Some(event);
@@ -59,36 +118,21 @@ fn the_iterator_ends_after_the_last_event() {
     assert_eq!(data, (0..10).collect::<Vec<_>>());
     assert!(matches!(last, Some(Event::Closed)), "{last:?}");
     assert_eq!(events.try_recv().unwrap_err(), TryRecvError::Disconnected);
-    assert_eq!(events.recv_timeout(GIVE_UP).unwrap_err(), RecvTimeoutError::Disconnected);
+    assert_eq!(events.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
     assert!(events.recv().is_none());
-}
-
-#[test]
-fn a_message_that_finds_no_room_in_time_is_given_back() {
-    let (rig, _server, peer) = Rig::online(|config| config.outbound_max(64 << 20));
-    while rig.client().try_send(vec![1; 1 << 20]).is_ok() {}
-    let body = vec![2; 60 << 20];
-    match rig.client().send_timeout(body, ms(50)) {
-        Err(SendError::Full(body)) => assert_eq!(body.len(), 60 << 20),
-        other => panic!("{other:?}"),
-    }
-    assert!(!rig.client().flush_timeout(ms(50)));
-    drop(peer);
 }
 
 /// Where a runtime's own way to wait panics.
 #[test]
 fn it_may_be_used_in_an_async_task() {
-    let (rig, _server, mut peer) = Rig::online(|config| config);
-    let Rig { client, events, ground: Ground } = rig;
-    let (client, mut events) = (client.unwrap(), events.unwrap());
+    let (client, mut events, _server, mut peer) = online(|config| config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    peer.write(&data_frame(b"hello"));
+    peer.send(&data(b"hello"));
     runtime.block_on(async {
         assert!(matches!(events.recv(), Some(Event::Data(_))));
         client.send(b"hello".to_vec()).unwrap();
         client.flush();
     });
-    peer.expect_beat();
+    peer.expect_heart();
     peer.expect_data(b"hello");
 }

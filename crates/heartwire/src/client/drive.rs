@@ -4,9 +4,11 @@
 //! the runtime nor the machine, only a [`World`]: the simulator runs it too. [`Driver::run`] only waits.
 
 mod closing;
+mod discard;
 mod ending;
 mod hearing;
 mod judging;
+mod leaving;
 mod run;
 mod sending;
 
@@ -15,10 +17,12 @@ use core::time::Duration;
 use std::io;
 
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Connection, Instant, StallWatch};
+use heartwire_core::{Connection, Instant, Stall, StallWatch};
 use tracing::{Span, debug};
 
+use self::ending::{Draining, Explaining};
 use self::judging::PathCheck;
+use self::leaving::Leaving;
 use super::app::{App, Link};
 use super::dial::Dialled;
 use super::inbox::Inbox;
@@ -64,6 +68,25 @@ pub(super) struct Driver<W: World> {
     /// When the socket was last read.
     read_at: Instant,
     jiffy: Duration,
+    phase: Phase,
+}
+
+/// What a driver is about.
+#[derive(Debug, Default)]
+enum Phase {
+    /// Keeping the connection.
+    #[default]
+    Keeping,
+    Explaining(Explaining),
+    Draining(Draining),
+    Leaving(Leaving),
+}
+
+/// What comes after what could be done in a phase.
+enum Next {
+    Wait(Phase, Wait),
+    Phase(Phase),
+    Over(End),
 }
 
 /// What a step came to.
@@ -90,16 +113,18 @@ pub(super) struct Wait {
     pub(super) room: bool,
     /// It has a message.
     pub(super) message: bool,
+    /// It wants the client to end.
+    pub(super) close: bool,
     /// This time.
     pub(super) until: Option<Instant>,
 }
 
 /// How a connection came to its end.
-#[derive(Debug)]
-pub(super) enum End {
-    Lost(Reason),
-    /// The application asked for it. The connection still stands.
-    Closing,
+#[derive(Debug, PartialEq)]
+pub(super) struct End {
+    pub(super) reason: Reason,
+    /// How long it was good; `None` if the application has ended it.
+    pub(super) lasted_until: Option<Instant>,
 }
 
 impl<W: World> Driver<W> {
@@ -135,6 +160,7 @@ impl<W: World> Driver<W> {
             path_check: None,
             read_at: now,
             jiffy: world.jiffy(),
+            phase: Phase::Keeping,
             world,
         };
         match config.hello() {
@@ -194,44 +220,53 @@ impl<W: World> Driver<W> {
         self.connection.last_heard() > self.made_at
     }
 
-    /// When the last byte came from the peer, or the connection was made.
-    pub(super) const fn last_heard(&self) -> Instant {
-        self.connection.last_heard()
-    }
-
-    /// Does everything that can be done without waiting, whatever it was woken by, in the order that the
-    /// core asks for.
+    /// Does everything that can be done without waiting, whatever it was woken by.
     pub(super) fn step(&mut self, app: &mut App) -> Step {
         let (now, suspended) = self.world.now_and_suspended();
-        let stall = self.watch.handle_wake(now, suspended);
+        let mut stall = self.watch.handle_wake(now, suspended);
         self.timer_at = self.timer_at.filter(|&at| at > now);
-        if app.wants_close() {
-            return Step::Over(End::Closing);
+        loop {
+            let next = match core::mem::take(&mut self.phase) {
+                Phase::Keeping if app.wants_close() => Next::Phase(self.begin_to_leave(app, now)),
+                Phase::Keeping => match self.keep(app, stall.take(), now) {
+                    Ok(wait) => Next::Wait(Phase::Keeping, wait),
+                    Err(reason) => Next::Phase(self.lose(app, reason, now)),
+                },
+                Phase::Explaining(explaining) => self.explain(app, explaining, now),
+                Phase::Draining(draining) => self.drain(app, draining, now),
+                Phase::Leaving(leaving) => self.leave(app, leaving, now),
+            };
+            match next {
+                Next::Wait(phase, mut wait) => {
+                    self.phase = phase;
+                    self.timer_at = [self.timer_at, wait.until].into_iter().flatten().min();
+                    self.watch.handle_sleep(self.timer_at);
+                    wait.until = self.timer_at;
+                    return Step::Wait(wait);
+                }
+                Next::Phase(phase) => self.phase = phase,
+                Next::Over(end) => return Step::Over(end),
+            }
         }
+    }
+
+    /// Keeps the connection, in the order that the core asks for.
+    fn keep(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) -> Result<Wait, Reason> {
         // Before the server has answered, another time runs. If it does not answer, the wait for the next
         // attempt is cut short.
         if self.is_online() && app.wishes.take_look() {
             self.ask(now);
         }
-        let mut turn = || {
-            self.read(app, now)?;
-            self.account_for_stalls(app, stall, now);
-            self.judge(app, now)?;
-            self.judge_path(now)?;
-            self.tell_news(app, now)?;
-            self.transmit(app, now);
-            self.take(app);
-            self.write(app, now)?;
-            self.feed(app, now)
-        };
-        match turn() {
-            Ok(has_room) => Step::Wait(self.wait(app, has_room, now)),
-            Err(reason) => Step::Over(End::Lost(reason)),
-        }
-    }
-
-    /// What to wait for. Reading pauses until the application has room.
-    fn wait(&mut self, app: &mut App, has_room: bool, now: Instant) -> Wait {
+        self.read(app, now)?;
+        self.account_for_stalls(app, stall, now);
+        self.judge(app, now)?;
+        self.judge_path(now)?;
+        self.tell_news(app, now)?;
+        self.transmit(app, now);
+        self.take(app);
+        self.write(app, now)?;
+        // Reading pauses until the application has room.
+        let has_room = self.feed(app, now)?;
         if has_room {
             app.outlet.rest();
         }
@@ -243,16 +278,14 @@ impl<W: World> Driver<W> {
             // What is known has only to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];
-        let deadline = deadlines.into_iter().flatten().min();
-        self.timer_at = [self.timer_at, deadline].into_iter().flatten().min();
-        self.watch.handle_sleep(self.timer_at);
-        Wait {
+        Ok(Wait {
             readable: has_room,
             writable: self.has_unwritten(app),
             room: !has_room,
             message: self.takes_messages(app),
-            until: self.timer_at,
-        }
+            close: true,
+            until: deadlines.into_iter().flatten().min(),
+        })
     }
 
     /// Whether something waits for the kernel to take it.

@@ -2,13 +2,11 @@
 
 use core::future::Future;
 use core::pin::pin;
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use heartwire_core::Stall;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
 use tracing::info;
 
 use super::Event;
@@ -171,12 +169,6 @@ impl Outlet {
             room = Arc::clone(&self.reports.room).acquire_owned() => self.room = room.ok(),
             () = self.reports.sender.closed() => self.deaf = true,
         }
-    }
-
-    /// As [`wait_for_room`](Self::wait_for_room), but not for longer than this. Returns whether there
-    /// is room.
-    pub(super) async fn wait_for_room_within(&mut self, within: Duration) -> bool {
-        timeout(within, self.wait_for_room()).await.is_ok()
     }
 
     /// Waits for something, and hands over meanwhile what is kept.

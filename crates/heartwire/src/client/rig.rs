@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) arrived_at: Instant,
     /// What the client has written.
     pub(super) written: Vec<u8>,
+    /// What a write comes to, if it does not go through.
+    pub(super) write_error: Option<io::ErrorKind>,
     /// How much more the kernel takes.
     pub(super) room: usize,
     pub(super) unacknowledged: Option<usize>,
@@ -56,6 +58,7 @@ impl Toy {
             end: None,
             arrived_at: now,
             written: Vec::new(),
+            write_error: None,
             room: usize::MAX,
             unacknowledged: Some(0),
             way: None,
@@ -137,6 +140,9 @@ impl Read for Toy {
 impl Write for Toy {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.state();
+        if let Some(error) = state.write_error {
+            return Err(error.into());
+        }
         let len = bytes.len().min(state.room);
         if len == 0 {
             return Err(io::ErrorKind::WouldBlock.into());

@@ -53,13 +53,6 @@ impl Stream {
     }
 }
 
-impl Stream {
-    /// As [`read`](Read::read), also while others wait for it.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(buffer)
-    }
-}
-
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buffer)

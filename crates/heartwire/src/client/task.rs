@@ -139,30 +139,15 @@ impl Task {
     async fn keep(&mut self, dialled: Dialled<Stream>) -> Kept {
         let peer = dialled.peer;
         let mut driver = Driver::new(Runtime, dialled, &self.config, &mut self.app);
-        let end = driver.run(&mut self.app).await;
+        let End { reason, lasted_until } = driver.run(&mut self.app).await;
         let was_online = driver.is_online();
-        let is_leaving = matches!(end, End::Closing);
-        let reason = match end {
-            End::Lost(reason) => {
-                self.app.gate.set(Link::Down);
-                if let Some((backoff, online_at)) = self.backoff.as_mut().zip(driver.online_at()) {
-                    backoff.handle_connected(online_at);
-                    // A dead server was stable for as long as it was heard. The kernel of a hung one
-                    // keeps up a connection in which nothing is, and waits must grow all the same.
-                    let is_dead = matches!(reason, Reason::Dead(_));
-                    let lasted_until = if is_dead { driver.last_heard() } else { clock::now() };
-                    backoff.handle_disconnected(lasted_until);
-                }
-                if let Reason::Protocol(violation) = reason {
-                    driver.say_why(&mut self.app, violation).await;
-                }
-                driver.deliver_rest(&mut self.app, reason).await
-            }
-            End::Closing => {
-                self.app.gate.set(Link::Closed);
-                driver.close(&mut self.app).await
-            }
-        };
+        let is_leaving = lasted_until.is_none();
+        if let (Some(backoff), Some(from), Some(until)) =
+            (&mut self.backoff, driver.online_at(), lasted_until)
+        {
+            backoff.handle_connected(from);
+            backoff.handle_disconnected(until);
+        }
         let has_worked = was_online && driver.has_heard() && !matches!(reason, Reason::Dead(_));
         let beats = driver.beats();
         let unacknowledged = driver.unacknowledged();

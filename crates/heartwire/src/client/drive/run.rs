@@ -33,7 +33,7 @@ impl Driver<Runtime> {
             let socket = &self.transport.socket;
             tokio::select! {
                 biased;
-                () = asked_to_close(&mut app.closing) => {}
+                () = asked_to_close(&mut app.closing), if wait.close => {}
                 () = app.outlet.wait_for_room(), if wait.room => {}
                 _ = socket.readable(), if wait.readable => {}
                 _ = socket.writable(), if wait.writable => {}

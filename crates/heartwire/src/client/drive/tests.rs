@@ -1,6 +1,9 @@
 use core::time::Duration;
+use std::io;
 
-use heartwire_core::{Policy, Wire};
+use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
+use heartwire_core::{Policy, Violation, Wire};
 
 use super::{Driver, End, Step, Wait};
 use crate::Reason;
@@ -23,15 +26,44 @@ struct Rig {
 }
 
 impl Rig {
-    /// One that judges, on wire v0, and sends nothing.
+    /// One that judges, on wire v0, and sends a beat at the start only.
     fn new() -> Self {
-        let toy = Toy::new();
         let policy = Policy::builder().limit(LIMIT).build().unwrap();
-        let config = ClientConfig::new("").policy(policy).wire(Wire::V0);
-        let (mut owner, mut app) = Owner::of(&config, &toy);
-        let driver = Driver::new(toy.clone(), toy.dialled(), &config, &mut app);
-        assert_eq!(owner.names(), ["online"]);
+        let mut rig = Self::of(&ClientConfig::new("").policy(policy).wire(Wire::V0));
+        assert_eq!(rig.owner.names(), ["online"]);
+        rig.wait();
+        assert_eq!(rig.toy.take_written(), [0; 8]);
+        rig
+    }
+
+    /// One on wire v1 that was welcomed.
+    fn welcomed() -> Self {
+        let mut rig = Self::of(&ClientConfig::new(""));
+        let offer = Offer::new(&Policy::default());
+        rig.toy.send(&Welcome::new(1, 0, Terms::new(offer).agree(&offer).unwrap()).encode());
+        rig.wait();
+        rig.wait();
+        assert_eq!(rig.owner.names(), ["online"]);
+        rig.toy.take_written();
+        rig
+    }
+
+    fn of(config: &ClientConfig) -> Self {
+        let toy = Toy::new();
+        let (owner, mut app) = Owner::of(config, &toy);
+        let driver = Driver::new(toy.clone(), toy.dialled(), config, &mut app);
         Self { toy, owner, app, driver }
+    }
+
+    /// How the connection ends, with time passing as its timer asks, within so many steps.
+    fn end(&mut self) -> End {
+        for _ in 0..10_000 {
+            match self.until_timer() {
+                Step::Over(end) => return end,
+                Step::Wait(_) => {}
+            }
+        }
+        panic!("it does not end")
     }
 
     fn wait(&mut self) -> Wait {
@@ -43,9 +75,12 @@ impl Rig {
 
     /// Time passes until the driver's timer rings, and it steps.
     fn until_timer(&mut self) -> Step {
-        let at = self.wait().until.expect("there is a deadline");
+        let wait = match self.driver.step(&mut self.app) {
+            Step::Wait(wait) => wait,
+            over @ Step::Over(_) => return over,
+        };
         let now = self.toy.state().now;
-        self.toy.pass(at.saturating_since(now));
+        self.toy.pass(wait.until.expect("there is a deadline").saturating_since(now));
         self.driver.step(&mut self.app)
     }
 }
@@ -60,9 +95,10 @@ fn a_suspend_that_made_nothing_late_gives_the_server_another_limit() {
     rig.wait();
     assert_eq!(rig.owner.names(), ["stalled"]);
     assert!(matches!(rig.until_timer(), Step::Wait(_)), "it rings, and the server has longer now");
-    let Step::Over(End::Lost(Reason::Dead(verdict))) = rig.until_timer() else {
+    let Step::Over(End { reason: Reason::Dead(verdict), .. }) = rig.until_timer() else {
         panic!("no verdict")
     };
+    assert!(rig.toy.state().resets, "its system is told to forget the peer");
     assert_eq!((verdict.stalled, verdict.silence), (SUSPENDED, SUSPENDED + LIMIT));
 }
 
@@ -132,7 +168,6 @@ fn a_message_is_written_by_the_next_step_and_what_the_kernel_does_not_take_waits
     let mut rig = Rig::new();
     let wait = rig.wait();
     assert!(wait.message && !wait.writable, "{wait:?}");
-    rig.toy.take_written();
     rig.toy.state().room = 5;
     rig.owner.client.try_send(vec![7]).unwrap();
     assert!(rig.wait().writable);
@@ -143,9 +178,89 @@ fn a_message_is_written_by_the_next_step_and_what_the_kernel_does_not_take_waits
 }
 
 #[test]
+fn a_close_is_over_when_the_server_has_everything_and_has_closed_too() {
+    let mut rig = Rig::new();
+    rig.owner.client.try_send(vec![7]).unwrap();
+    rig.owner.client.close();
+    rig.toy.state().unacknowledged = Some(10);
+    let wait = rig.wait();
+    assert!(wait.readable && !wait.close && !wait.message, "{wait:?}");
+    assert_eq!(rig.toy.take_written(), [1, 0, 0, 0, 1, 0, 0, 0, 7]);
+    assert!(rig.toy.state().is_shut_down);
+    rig.toy.state().unacknowledged = Some(1);
+    rig.toy.send(&[0; 100_000]);
+    assert!(rig.wait().until.is_some(), "it has not closed");
+    rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+    assert_eq!(rig.end(), End { reason: Reason::Shutdown, lasted_until: None });
+    assert_eq!(rig.owner.names(), [""; 0], "what the server still sends is not told");
+}
+
+#[test]
+fn a_close_without_an_acknowledgement_is_given_up_after_a_tenth_of_its_time() {
+    let mut rig = Rig::new();
+    let began = rig.toy.state().now;
+    rig.owner.client.try_send(vec![7]).unwrap();
+    rig.toy.state().unacknowledged = Some(10);
+    rig.owner.client.close();
+    assert_eq!(rig.end(), End { reason: Reason::Unacknowledged, lasted_until: None });
+    let took = rig.toy.state().now.saturating_since(began);
+    assert_eq!(took, ClientConfig::CLOSE_TIMEOUT / 10);
+}
+
+#[test]
 fn a_client_without_handles_closes() {
-    let Rig { toy: _toy, owner, mut app, mut driver } = Rig::new();
-    assert!(matches!(driver.step(&mut app), Step::Wait(_)));
+    let Rig { toy, owner, mut app, mut driver } = Rig::new();
     drop(owner);
-    assert!(matches!(driver.step(&mut app), Step::Over(End::Closing)));
+    toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+    let Step::Over(End { reason, .. }) = driver.step(&mut app) else { panic!("it goes on") };
+    assert_eq!(reason, Reason::Shutdown);
+}
+
+#[test]
+fn a_server_that_breaks_the_protocol_is_told_and_has_a_second_for_closing() {
+    let head = [77, 0, 0, 0, 0, 0, 0, 0];
+    let violation = Reason::Protocol(Violation::UnknownType { head });
+    for closes in [true, false] {
+        let mut rig = Rig::welcomed();
+        let began = rig.toy.state().now;
+        rig.toy.send(&head);
+        let wait = rig.wait();
+        assert!(wait.readable && !wait.close, "{wait:?}");
+        assert_eq!(
+            Bye::decode(&rig.toy.take_written()[HEAD_LEN..]).unwrap().code,
+            ByeCode::Protocol
+        );
+        assert!(rig.toy.state().is_shut_down);
+        if closes {
+            rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+        }
+        assert_eq!(rig.end(), End { reason: violation, lasted_until: Some(began) });
+        let took = rig.toy.state().now.saturating_since(began);
+        assert_eq!(took, if closes { ms(0) } else { ms(1_000) });
+    }
+}
+
+/// What had come before an end waits a second for an application that takes nothing.
+#[test]
+fn data_in_front_of_an_end_is_told_while_the_application_takes_it() {
+    let mut rig = Rig::new();
+    let began = rig.toy.state().now;
+    let room = rig.owner.leave_room(1);
+    rig.toy.send(&[1, 0, 0, 0, 0, 0, 0, 0].repeat(3));
+    let wait = rig.wait();
+    assert!(wait.room && !wait.readable, "{wait:?}");
+    rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+    rig.owner.client.try_send(vec![7]).unwrap();
+    rig.toy.state().write_error = Some(io::ErrorKind::BrokenPipe);
+    let wait = rig.wait();
+    assert!(wait.room && !wait.readable && !wait.close, "{wait:?}");
+    rig.toy.pass(ms(999));
+    assert_eq!(rig.owner.names(), ["data"]);
+    assert!(rig.wait().room, "another second, for it took one");
+    let end = rig.end();
+    assert_eq!(end, End { reason: Reason::Reset, lasted_until: Some(began) });
+    assert_eq!(rig.toy.state().now.saturating_since(began), ms(1_999));
+    drop(room);
+    rig.app.outlet.has_room();
+    assert_eq!(rig.owner.names(), ["data", "data"], "what was read is kept");
 }

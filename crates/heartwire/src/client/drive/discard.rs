@@ -1,0 +1,68 @@
+//! Reading what nothing is made of any more, slowly.
+
+use core::time::Duration;
+use std::io;
+
+use heartwire_core::Instant;
+
+use super::Inbox;
+use crate::world::Socket;
+
+/// Reads of 16 KiB between two pauses of [`PAUSE`] while what comes is thrown away. A server that
+/// sends as fast as it can gets 64 MB/s at the most then, and costs next to nothing; what is on the way to
+/// a client that leaves is less than that.
+const READS_AT_ONCE: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Reads until the peer has closed its side.
+#[derive(Debug, Default)]
+pub(super) struct Discard {
+    reads: u32,
+    pause_until: Option<Instant>,
+    has_ended: bool,
+}
+
+impl Discard {
+    /// Whether the peer has closed its side.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Whether it is to go on when there is something to read.
+    pub(super) const fn wants_read(&self) -> bool {
+        !self.has_ended && self.pause_until.is_none()
+    }
+
+    /// When its pause is over, if it makes one.
+    pub(super) const fn resumes_at(&self) -> Option<Instant> {
+        self.pause_until
+    }
+
+    /// Reads what is there, up to the next pause.
+    pub(super) fn run(
+        &mut self,
+        socket: &mut impl Socket,
+        inbox: &mut Inbox,
+        now: Instant,
+    ) -> io::Result<()> {
+        self.pause_until = self.pause_until.filter(|&at| now < at);
+        while self.wants_read() {
+            match socket.read(inbox.space(1)) {
+                Ok(0) => self.has_ended = true,
+                Ok(_) => {
+                    self.reads += 1;
+                    if self.reads >= READS_AT_ONCE {
+                        self.reads = 0;
+                        self.pause_until = Some(now.saturating_add(PAUSE));
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -214,8 +214,6 @@ impl State {
         if len == 0 {
             self.reading = Reading::Ended(None);
         } else {
-            // Some streams go on after their end.
-            self.reading = Reading::Open;
             self.pulse.handle_heard(self.pulse.now());
         }
     }

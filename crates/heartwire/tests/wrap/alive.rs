@@ -207,7 +207,10 @@ async fn an_error_that_came_while_a_write_waited_is_the_readers() {
     still.place(Err(ErrorKind::ConnectionReset.into()));
     assert_waits(near.write_all(b"x"), secs(100)).await;
     assert_eq!(near.read_u8().await.unwrap(), 7);
-    assert_eq!(near.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let told = near.read_u8().now_or_never().expect("at once");
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    // It was the end, after which nobody is judged.
+    assert_waits(near.read_u8(), secs(100)).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use heartwire::wrap::{Beat, Heartbeat, Lines};
 use tokio::io::duplex;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 use tokio_util::codec::{Framed, LinesCodec};
 
 use crate::rig::{
@@ -108,6 +108,12 @@ async fn an_answer_is_as_good_as_a_beat() {
     assert_waits(near.next(), secs(4)).await;
     let sent: Vec<_> = far.take().into_iter().map(|(at, _)| at - start).collect();
     assert_eq!(sent, [secs(2), secs(5)]);
+    // One that falls due together with a beat stands in for it.
+    far.take();
+    advance(secs(3)).await;
+    far.send(Message::Ask(8));
+    assert!(near.next().now_or_never().is_none());
+    assert_eq!(far.take_messages(), [Message::Answer(8)]);
 }
 
 /// Runs two wrapped ends against each other for a minute, and counts what each has sent.

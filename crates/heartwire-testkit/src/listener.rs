@@ -28,10 +28,10 @@ impl Listener {
         Self::default()
     }
 
-    /// Its connections have a kernel that takes in little before the peer reads.
-    pub fn narrow() -> Self {
+    /// The kernel of its connections takes in about so many bytes before the peer reads.
+    pub fn with_buffer(len: usize) -> Self {
         let server = Self::new();
-        SockRef::from(&server.0).set_recv_buffer_size(4096).unwrap();
+        SockRef::from(&server.0).set_recv_buffer_size(len).unwrap();
         server
     }
 

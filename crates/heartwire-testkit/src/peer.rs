@@ -292,8 +292,8 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Writes these bytes again and again, until the other end has taken none for a while. Returns how many
-    /// it took.
+    /// Writes these bytes again and again, until the other end has taken none for a while, or has gone. Returns
+    /// how many it took.
     #[track_caller]
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         self.stream.set_nonblocking(true).unwrap();
@@ -307,7 +307,7 @@ impl Peer {
                     last_progress = Instant::now();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(ms(1)),
-                Err(error) => panic!("could not write: {error}"),
+                Err(_) => break,
             }
         }
         self.stream.set_nonblocking(false).unwrap();

@@ -1,5 +1,6 @@
 //! What the program says to people: help, manuals, and settings that make no sense.
 
+use heartwire_testkit::Listener;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -63,9 +64,9 @@ fn a_port_that_is_in_use_is_explained() {
     assert!(!complaint_below.contains("range"), "{complaint_below}");
 
     // In it, where an outgoing connection is enough.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let outgoing = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    for addr in [listener.local_addr().unwrap(), outgoing.local_addr().unwrap()] {
+    let listener = Listener::new();
+    let outgoing = TcpStream::connect(listener.addr()).unwrap();
+    for addr in [listener.addr(), outgoing.local_addr().unwrap()] {
         assert!((32_768..=60_999).contains(&addr.port()), "this system has another range");
         let complaint = refusal_of(&addr.to_string());
         assert!(complaint.contains("an outgoing connection happens to use this port"));

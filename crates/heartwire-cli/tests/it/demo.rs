@@ -1,9 +1,9 @@
 //! The first thing that a newcomer runs.
 
+use heartwire_testkit::{Lines, Process};
 use std::process::Stdio;
 
-use crate::lines::Lines;
-use crate::program::{Process, heartwire};
+use crate::program::heartwire;
 
 #[test]
 fn the_demo_finds_the_frozen_client_and_draws_it() {

@@ -1,11 +1,10 @@
 //! Ends that stand still, as under a debugger, a suspended machine or a full swap.
 
-use std::net::TcpListener;
+use heartwire_testkit::{Beating, Listener, Peer, ms};
 use std::thread;
 
-use crate::peer::{Beating, Peer};
 use crate::program::{Client, Server};
-use crate::{ms, side_by_side};
+use crate::side_by_side;
 
 #[test]
 fn who_stands_still_is_found_and_blames_nobody_else() {
@@ -29,7 +28,7 @@ fn a_frozen_server() {
     // Long enough for any verdict that is in the making.
     thread::sleep(ms(2500));
     for client in clients {
-        let (peer, beats) = client.stop();
+        let (peer, beats) = client.stop_counted();
         let addr = peer.addr();
         drop(peer);
         let offline = server.event_of("offline", addr);
@@ -83,10 +82,10 @@ fn a_server_found_frozen() {
 }
 
 fn a_client_after_its_freeze() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--beat", "250ms", "--limit", "2s"];
-    let client = Client::start(listener.local_addr().unwrap(), &args);
-    let server = Peer::accept(&listener).beat_every(ms(250));
+    let client = Client::start(listener.addr(), &args);
+    let server = listener.accept().beat_every(ms(250));
     client.event("online");
     client.process.stand_still(ms(4000));
     client.event("stalled");

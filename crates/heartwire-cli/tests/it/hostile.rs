@@ -1,13 +1,12 @@
 //! Peers that mean harm, or know no better.
 
+use heartwire_testkit::{BEAT, Lines, Listener, Peer, Process, data};
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::process::Stdio;
 
-use crate::lines::Lines;
-use crate::peer::{HEART, Peer, other};
 use crate::printing::left_out;
-use crate::program::{Client, Process, Server, heartwire, lasting_address};
+use crate::program::{Client, Server, heartwire};
 
 /// Numbers that look random, and are the same each time (SplitMix64).
 struct Random(u64);
@@ -36,14 +35,14 @@ impl Random {
         let length: [u8; 4] = self.bytes(4).try_into().unwrap();
         match self.below(6) {
             0 => noise,
-            1 => [HEART.as_slice(), &noise].concat(),
-            2 => [&other(&noise), noise.as_slice()].concat(),
+            1 => [BEAT.as_slice(), &noise].concat(),
+            2 => [&data(&noise), noise.as_slice()].concat(),
             // A length of anything at all, and a body of something else.
             3 => [&[1, 0, 0, 0], length.as_slice(), &noise].concat(),
             4 => [&[0, 0, 0, 0], length.as_slice(), &noise].concat(),
             // Cut off anywhere.
             _ => {
-                let whole = other(&noise);
+                let whole = data(&noise);
                 let len = self.below(u64::try_from(whole.len()).unwrap());
                 whole[..len].to_vec()
             }
@@ -61,8 +60,8 @@ fn garbage_ends_its_own_session_and_is_logged_once() {
     for number in 0..PEERS {
         let mut peer = Peer::connect(server.addr);
         // The server may close while this is being written.
-        let _ = peer.0.write_all(&random.garbage());
-        let _ = peer.0.shutdown(Shutdown::Write);
+        let _ = peer.stream.write_all(&random.garbage());
+        let _ = peer.stream.shutdown(Shutdown::Write);
         peer.read_to_end();
         if number % 20 == 0 {
             healthy.expect_echo(b"still there");
@@ -118,7 +117,7 @@ fn what_a_peer_sends_reaches_no_terminal_as_it_is() {
         let first = output.line("listening").text;
         let addr = first.split(['"', ' ']).find(|word| word.starts_with("127.0.0.1:")).unwrap();
         let mut peer = Peer::connect(addr.parse().unwrap());
-        peer.send(&other(&raw));
+        peer.send(&data(&raw));
         peer.send(&raw);
         // It is shown, in a way that is safe.
         output.line("u{1b}[2J");
@@ -150,60 +149,12 @@ fn the_longest_lines_arrive_as_they_were_typed() {
 }
 
 #[test]
-fn a_frame_may_come_byte_by_byte() {
-    let server = Server::start(&["--on-data", "echo"]);
-    let mut peer = Peer::connect(server.addr);
-    for byte in [HEART.as_slice(), &other(b"in pieces"), &HEART].concat() {
-        peer.send(&[byte]);
-    }
-    assert_eq!(peer.receive_data(), b"in pieces");
-    drop(peer);
-    let offline = server.event("offline");
-    assert_eq!(offline["reason"], "closed_by_peer");
-    assert_eq!(offline["beats"], 2);
-    assert_eq!(server.events.events_so_far("data").len(), 1);
-}
-
-#[test]
-fn a_client_that_resets_or_leaves_in_the_middle_is_told_apart() {
-    let server = Server::start(&[]);
-    let mut peer = Peer::connect(server.addr);
-    peer.send(&HEART[..3]);
-    let addr = peer.addr();
-    drop(peer);
-    assert_eq!(server.event_of("offline", addr)["reason"], "truncated");
-    let peer = Peer::connect(server.addr);
-    let addr = peer.addr();
-    server.event_of("online", addr);
-    peer.reset();
-    assert_eq!(server.event_of("offline", addr)["reason"], "reset");
-}
-
-#[test]
-fn a_client_survives_a_server_that_is_killed() {
-    let addr = lasting_address();
-    let mut server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
-    let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
-    client.type_in("before\n");
-    client.output.line("before");
-    server.process.0.kill().unwrap();
-    let offline = client.event("offline");
-    assert!(["reset", "closed_by_peer"].contains(&offline.text("reason")), "{offline:?}");
-    drop(server);
-
-    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
-    client.type_in("after\n");
-    client.output.line("after");
-    assert_eq!(server.event("data")["preview"], "\"after\"");
-}
-
-#[test]
 fn a_server_that_sends_garbage_is_left() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = Client::start(listener.local_addr().unwrap(), &["--retry", "never"]);
-    let mut server = Peer::accept(&listener);
+    let listener = Listener::new();
+    let mut client = Client::start(listener.addr(), &["--retry", "never"]);
+    let mut server = listener.accept();
     // It may be gone before all of this is written.
-    if let Err(error) = server.0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n") {
+    if let Err(error) = server.stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n") {
         assert!([ErrorKind::BrokenPipe, ErrorKind::ConnectionReset].contains(&error.kind()));
     }
     assert_eq!(client.process.exit_code(), Some(4));

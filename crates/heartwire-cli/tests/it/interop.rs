@@ -1,16 +1,14 @@
 //! Our `connect` with our `serve`.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::thread;
 
 use heartwire::server::Stats;
+use heartwire_testkit::{Got, LineEvent as Event, Listener, Peer, data, ms};
 use serde_json::Value;
 
-use crate::lines::Event;
-use crate::peer::{Frame, Peer, other};
 use crate::program::{Client, Server, lasting_address};
-use crate::{ms, side_by_side};
+use crate::side_by_side;
 
 #[test]
 fn lines_go_both_ways() {
@@ -30,10 +28,10 @@ fn lines_go_both_ways() {
 
 #[test]
 fn a_client_can_answer_its_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Client::start(listener.local_addr().unwrap(), &["--on-data", "upper"]);
-    let mut server = Peer::accept(&listener);
-    server.send(&other(b"abc"));
+    let listener = Listener::new();
+    let client = Client::start(listener.addr(), &["--on-data", "upper"]);
+    let mut server = listener.accept();
+    server.send(&data(b"abc"));
     assert_eq!(server.receive_data(), b"ABC");
     drop(server);
     assert_eq!(client.event("offline")["reason"], "closed_by_peer");
@@ -51,13 +49,13 @@ fn the_end_of_input_ends_the_connection_only_when_told() {
     assert_eq!(server.event("offline")["reason"], "closed_by_peer");
     assert_eq!(names(&leaving.events.all_events()).last(), Some(&"closed"));
 
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--beat", "100ms", "--limit", "20s"];
-    let mut staying = Client::start(listener.local_addr().unwrap(), &args);
-    let mut server = Peer::accept(&listener);
+    let mut staying = Client::start(listener.addr(), &args);
+    let mut server = listener.accept();
     staying.end_input();
     for _ in 0..10 {
-        assert_eq!(server.receive(), Frame::Heart);
+        assert_eq!(server.next(), Got::Heart);
     }
     staying.stop();
 }
@@ -226,7 +224,7 @@ fn every_event_has_the_documented_fields_and_no_others() {
 fn events_of_serve() {
     let server = Server::start(&["--sessions", "1", "--beat", "250ms", "--limit", "20s"]);
     let mut talker = Peer::connect(server.addr);
-    talker.send(&other(b"hello"));
+    talker.send(&data(b"hello"));
     server.event("data");
     drop(talker);
     assert_eq!(server.event("offline")["violation"], Value::Null);
@@ -328,15 +326,4 @@ fn expect_keys(object: &Value, expected: &str) {
 /// Without the stalls of a busy machine.
 fn names(events: &[Event]) -> Vec<&str> {
     events.iter().map(Event::name).filter(|&name| name != "stalled").collect()
-}
-
-/// Each would answer the other's answers for ever, if one of them began.
-#[test]
-fn two_ends_that_echo_have_nothing_to_say() {
-    let server = Server::start(&["--no-beat", "--echo", "--limit", "20s"]);
-    let args = ["--no-beat", "--echo", "--limit", "1s", "--retry", "never"];
-    let mut client = Client::start(server.addr, &args);
-    assert_eq!(client.process.exit_code(), Some(5));
-    assert_eq!(client.event("offline").count("beats"), 0);
-    assert_eq!(server.event("offline").count("beats"), 0);
 }

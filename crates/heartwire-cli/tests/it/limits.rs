@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
+use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer, ms};
 use std::collections::HashSet;
 use std::io::Read;
 use std::net::TcpStream;
@@ -10,10 +11,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::lines::Event;
-use crate::peer::{HEART, Peer};
 use crate::program::{Client, Server, lasting_address};
-use crate::{PATIENCE, ms, side_by_side};
+use crate::side_by_side;
 
 /// A client that is accepted is sent a beat by then, and none that is refused is.
 const ARGS: &[&str] = &["--on-data", "echo", "--beat", "1s", "--limit", "60s"];
@@ -49,7 +48,7 @@ fn be_full(server: &Server, cause: &str) -> usize {
     let mut everybody: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(server.addr)).collect();
     assert_eq!(server.event("refusing")["cause"], cause);
     let start = Instant::now();
-    everybody.retain(|peer| !is_refused(&peer.0));
+    everybody.retain(|peer| !is_refused(&peer.stream));
     assert!(start.elapsed() < PATIENCE, "200 clients had to wait {:?}", start.elapsed());
     let online = server.events.first_events("online", everybody.len());
     let online: HashSet<_> = online.iter().map(|event| event.text("peer").to_owned()).collect();
@@ -101,7 +100,7 @@ fn be_full(server: &Server, cause: &str) -> usize {
 #[track_caller]
 fn expect_service(held: &mut [Peer]) {
     for (number, peer) in held.iter_mut().enumerate() {
-        peer.send(&HEART);
+        peer.send(&BEAT);
         peer.expect_echo(format!("for {number}").as_bytes());
     }
 }

@@ -1,10 +1,10 @@
 //! What a server says when it starts is what is in force.
 #![cfg(target_os = "linux")]
 
+use heartwire_testkit::{Lines, Process};
 use std::process::Stdio;
 
-use crate::lines::Lines;
-use crate::program::{Process, Server, heartwire};
+use crate::program::{Server, heartwire};
 use crate::tls::certificate;
 
 /// What it says about `tls`, `receive_mark`, and the shortest writes that wake it.

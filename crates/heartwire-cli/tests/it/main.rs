@@ -1,15 +1,13 @@
 //! The program `heartwire` as its users meet it: processes, signals, exit codes, pipes and sockets.
 //!
-//! Its peers are plain `TcpStream`s whose 8-byte heads are written by hand, so that no mistake of
-//! the crates' own encoder can hide in both ends. Tests wait for lines and events, never for a time
-//! in which something ought to have happened. Nothing may come early, by however little; upper
-//! limits only keep a test from hanging, unless lateness is what it is about.
+//! Tests wait for lines and events, never for a time in which something ought to have happened. Nothing may
+//! come early, by however little.
 
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
 )]
 
@@ -19,28 +17,16 @@ mod frozen;
 mod hostile;
 mod interop;
 mod limits;
-mod lines;
 mod listening;
-mod peer;
 mod plan;
 mod printing;
 mod program;
 mod reference;
-#[path = "../../../../tests/skip.rs"]
-mod skip;
 mod stop;
 mod tls;
 mod v1;
 
-use core::time::Duration;
 use std::thread;
-
-/// How long a test waits for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// A story to be told beside others.
 type Story = (&'static str, fn());

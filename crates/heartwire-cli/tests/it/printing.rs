@@ -6,14 +6,12 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
+use heartwire_testkit::{BEAT, Line, Lines, Listener, PATIENCE, Peer, Process, data, ms};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::PATIENCE;
-use crate::lines::{Line, Lines};
-use crate::peer::{HEART, Peer, other};
-use crate::program::{PROGRAM, Process, Server, heartwire, lasting_address};
+use crate::program::{PROGRAM, Server, heartwire, lasting_address};
 
 /// A pipe that takes nothing more, as long as its other end lives.
 fn full_pipe() -> (PipeReader, PipeWriter) {
@@ -58,7 +56,7 @@ fn a_client_whose_standard_error_takes_nothing_goes_on_and_stops_when_told() {
         writeln!(input, "{line}").unwrap();
         let preview = format!("\"{line}\"");
         server.events.event_where("data", |event| event["preview"] == *preview);
-        thread::sleep(crate::ms(1));
+        thread::sleep(ms(1));
     }
     client.signal(Signal::TERM);
     assert_eq!(client.exit_code(), Some(0));
@@ -125,17 +123,17 @@ fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counte
     let addr = listening_on(&mut reader);
 
     let mut stranger = Peer::connect(addr);
-    let sent = other(b"").repeat(MANY);
+    let sent = data(b"").repeat(MANY);
     let mut echo = vec![0; sent.len()];
-    let mut input = stranger.0.try_clone().unwrap();
+    let mut input = stranger.stream.try_clone().unwrap();
     thread::scope(|scope| {
         scope.spawn(|| input.write_all(&sent).unwrap());
-        stranger.0.read_exact(&mut echo).unwrap();
+        stranger.stream.read_exact(&mut echo).unwrap();
     });
     assert!(echo == sent);
     let mut newcomer = Peer::connect(addr);
     newcomer.expect_echo(b"let in");
-    stranger.0.shutdown(std::net::Shutdown::Both).unwrap();
+    stranger.stream.shutdown(std::net::Shutdown::Both).unwrap();
     // Once the events are read again, all is told but data, and of that how much.
     let events = Lines::of(reader);
     let of_newcomer = newcomer.addr().to_string();
@@ -167,12 +165,12 @@ fn a_server_that_holds_data_leaves_none_out() {
     let addr = listening_on(&mut reader);
 
     let mut stranger = Peer::connect(addr);
-    stranger.0.set_write_timeout(Some(crate::ms(500))).unwrap();
+    stranger.stream.set_write_timeout(Some(ms(500))).unwrap();
     // More than two kernels keep for a connection.
-    let frame = other(&[b'.'; 1016]);
+    let frame = data(&[b'.'; 1016]);
     let frames = frame.repeat(40_000);
     let mut sent = 0;
-    while let Ok(len @ 1..) = stranger.0.write(&frames[sent..]) {
+    while let Ok(len @ 1..) = stranger.stream.write(&frames[sent..]) {
         sent += len;
     }
     assert!(sent < frames.len(), "all of it was read");
@@ -207,22 +205,22 @@ fn an_output_that_does_not_wait_is_waited_for() {
 fn data_waits_for_an_output_that_does_not_and_all_of_it_is_printed() {
     let (reader, stdout) = std::io::pipe().unwrap();
     fcntl_setfl(&stdout, fcntl_getfl(&stdout).unwrap() | OFlags::NONBLOCK).unwrap();
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
-    command.arg(listener.local_addr().unwrap().to_string()).stdin(Stdio::piped());
+    command.arg(listener.addr().to_string()).stdin(Stdio::piped());
     let mut client = Process::spawn(command.stdout(stdout).stderr(Stdio::null()));
     // It has the pipe, too, whose end is to be seen.
     drop(command);
-    let mut server = Peer::accept(&listener);
+    let mut server = listener.accept();
     // More than a pipe and what waits in front of it hold, and less than sockets hold besides.
     const LINES: usize = 600;
     for number in 0..LINES {
-        server.send(&other(format!("{number:>999}").as_bytes()));
+        server.send(&data(format!("{number:>999}").as_bytes()));
     }
     // All of it has come as far as it can: what is sent now is answered.
     writeln!(client.0.stdin.as_ref().unwrap(), "a line").unwrap();
     assert_eq!(server.receive_data(), b"a line");
-    server.0.shutdown(std::net::Shutdown::Write).unwrap();
+    server.stream.shutdown(std::net::Shutdown::Write).unwrap();
     let lines = Lines::of(reader).all();
     assert_eq!(client.exit_code(), Some(4));
     assert_eq!(lines.len(), LINES);
@@ -318,13 +316,13 @@ fn terminal() -> (File, File) {
 fn data_is_escaped_where_a_terminal_would_obey_it() {
     let evil = "\u{1b}[31m\r\n\u{7f}\u{9b}31m\u{202e}é";
     let escaped = r"\u{1b}[31m\u{d}\u{a}\u{7f}\u{9b}31m\u{202e}é";
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let connect = |output: Stdio| {
         let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
-        command.arg(listener.local_addr().unwrap().to_string());
+        command.arg(listener.addr().to_string());
         let process = Process::spawn(command.stdout(output).stderr(Stdio::null()));
-        let mut peer = Peer::accept(&listener);
-        peer.send(&[&HEART[..], &other(evil.as_bytes())].concat());
+        let mut peer = listener.accept();
+        peer.send(&[&BEAT[..], &data(evil.as_bytes())].concat());
         (process, peer)
     };
     let (person, program) = terminal();

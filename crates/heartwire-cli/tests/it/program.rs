@@ -2,17 +2,12 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
-use core::time::Duration;
 use std::io::Write;
 use std::net::TcpListener;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
-use std::thread;
-use std::time::Instant;
+use std::process::{ChildStdin, Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::lines::{Event, Lines};
-use crate::{PATIENCE, ms};
+use heartwire_testkit::{LineEvent as Event, Lines, Process};
+use rustix::process::Signal;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_heartwire");
 
@@ -37,59 +32,6 @@ fn isolated(mut command: Command, args: &[&str]) -> Command {
 #[track_caller]
 pub(crate) fn run(args: &[&str]) -> Output {
     heartwire(args).output().unwrap()
-}
-
-/// A process that is killed at the end of its test, if it is still there.
-#[derive(Debug)]
-pub(crate) struct Process(pub(crate) Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    #[track_caller]
-    pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self(command.spawn().unwrap())
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.0), signal).unwrap();
-    }
-
-    pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Freezes it for `time`, in which it waits for something: only then it can tell that it stood still. So
-    /// it has a while before that to come to it.
-    pub(crate) fn stand_still(&self, time: Duration) {
-        thread::sleep(ms(600));
-        self.freeze();
-        thread::sleep(time);
-        self.thaw();
-    }
-
-    pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    /// Waits for its end.
-    #[track_caller]
-    pub(crate) fn exit_code(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "the process is still there after {PATIENCE:?}");
-            thread::sleep(ms(2));
-        }
-    }
 }
 
 /// `heartwire serve --format json`.

@@ -1,17 +1,15 @@
 //! The tutorial's programs, played by hand, with ours at the other end.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
+use heartwire_testkit::{BEAT, Got, LineEvent as Event, Listener, PATIENCE, Peer, data, ms};
 use serde_json::Value;
 
-use crate::lines::Event;
-use crate::peer::{Frame, HEART, Peer, other};
 use crate::program::{Client, Server};
-use crate::{PATIENCE, ms, side_by_side};
+use crate::side_by_side;
 
 #[test]
 fn the_tutorials_programs_work_with_ours() {
@@ -24,18 +22,18 @@ fn the_tutorials_programs_work_with_ours() {
     ]);
 }
 
-/// Connects, sends a HEART every 3 s from a thread of its own, and reads nothing. Data may travel on
+/// Connects, sends a BEAT every 3 s from a thread of its own, and reads nothing. Data may travel on
 /// the same connection.
 fn its_client() {
     let server = Server::start(&["--preset", "reference"]);
     let mut client = Peer::connect(server.addr);
     let addr = client.addr();
-    client.send(&HEART);
-    client.send(&other(b"between two beats"));
+    client.send(&BEAT);
+    client.send(&data(b"between two beats"));
     thread::sleep(ms(3000));
     // Noted before the write: the byte must not seem younger than it is.
     let last_byte_at = Instant::now();
-    client.send(&HEART);
+    client.send(&BEAT);
 
     let verdict = server.event_of("verdict", addr);
     let offline = server.event_of("offline", addr);
@@ -45,18 +43,18 @@ fn its_client() {
     assert_eq!(offline["reason"], "dead");
     assert_eq!(offline["beats"], 2);
     assert_eq!(server.event("data")["bytes"], 17);
-    assert_eq!(client.read_to_end(), b"", "the tutorial's client expects nothing");
+    assert_eq!(client.read_to_end().0, b"", "the tutorial's client expects nothing");
     assert_eq!(server.events.events_so_far("offline").len(), 1);
 }
 
 /// One thread, one client: receives heads of 8 bytes, counts a miss for each 3 s without one, closes
 /// at 5, and never sends.
 fn its_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
+    let listener = Listener::new();
+    let addr = listener.addr();
     let (hearts, seen) = mpsc::channel();
     let server = thread::spawn(move || {
-        let Peer(mut stream) = Peer::accept(&listener);
+        let Peer { mut stream, .. } = listener.accept();
         stream.set_read_timeout(Some(ms(3000))).unwrap();
         let mut missed = 0;
         while missed < 5 {
@@ -79,7 +77,7 @@ fn its_server() {
     let client = Client::start(addr, &["--preset", "reference"]);
     for sent_before in 0..3 {
         let (at, head) = seen.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(head, HEART);
+        assert_eq!(head, BEAT);
         assert!(at - started_at >= ms(3000) * sent_before, "beat {sent_before} came early");
     }
     let events = client.stop();
@@ -94,12 +92,12 @@ fn its_answering_client() {
     let server = Server::start(&["--beat", "300ms", "--limit", "3s"]);
     let mut client = Peer::connect(server.addr);
     for _ in 0..6 {
-        assert_eq!(client.receive(), Frame::Heart);
-        client.send(&HEART);
+        assert_eq!(client.next(), Got::Heart);
+        client.send(&BEAT);
     }
-    assert_eq!(client.receive(), Frame::Heart);
+    assert_eq!(client.next(), Got::Heart);
     let last_byte_at = Instant::now();
-    client.send(&HEART);
+    client.send(&BEAT);
 
     let verdict = server.event_of("verdict", client.addr());
     assert!(verdict.at - last_byte_at >= ms(3000), "called dead too early: {verdict:?}");
@@ -108,16 +106,16 @@ fn its_answering_client() {
     assert_eq!(offline["reason"], "dead");
     assert_eq!(offline["beats"], 7);
     // It was asked until the end, and only asked.
-    let asked = client.read_to_end();
+    let asked = client.read_to_end().0;
     assert_eq!(asked, vec![0; asked.len()]);
 }
 
 /// Sends the empty packet on a timer, and waits for the same packet as an answer.
 fn its_asking_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--no-beat", "--echo", "--limit", "3s", "--retry", "never"];
-    let mut client = Client::start(listener.local_addr().unwrap(), &args);
-    let mut server = Peer::accept(&listener);
+    let mut client = Client::start(listener.addr(), &args);
+    let mut server = listener.accept();
     // It answers, and does not begin.
     let mut last_byte_at = Instant::now();
     for beat in 0..6 {
@@ -125,8 +123,8 @@ fn its_asking_server() {
             thread::sleep(ms(300));
         }
         last_byte_at = Instant::now();
-        server.send(&HEART);
-        assert_eq!(server.receive(), Frame::Heart);
+        server.send(&BEAT);
+        assert_eq!(server.next(), Got::Heart);
     }
 
     let offline = client.event("offline");
@@ -136,29 +134,29 @@ fn its_asking_server() {
     offline.expect_silence_of(3000.0);
     assert_eq!(offline["beats"], 6);
     assert_eq!(client.process.exit_code(), Some(5));
-    assert_eq!(server.read_to_end(), b"", "each packet is answered once");
+    assert_eq!(server.read_to_end().0, b"", "each packet is answered once");
 }
 
 /// Keepalive of 3 s, 3 s and 3, no heads; reads, sends back in upper case, and starts over 100 ms
 /// after each end.
 fn its_kernel_variant() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--raw", "--on-data", "upper", "--keepalive", "3s,3s,3", "--retry", "fixed:100ms"];
-    let client = Client::start(listener.local_addr().unwrap(), &args);
+    let client = Client::start(listener.addr(), &args);
     // Its server may be silent for ever: what calls it dead is the keepalive.
     assert_eq!(client.event("starting")["policy"]["limit_ms"], Value::Null);
 
-    let sent = "straße 39002, HEART\n".as_bytes();
+    let sent = "straße 39002, BEAT\n".as_bytes();
     let mut closed_at = None;
     for _ in 0..4 {
-        let mut server = Peer::accept(&listener);
+        let mut server = listener.accept();
         if let Some(closed_at) = closed_at.replace(Instant::now()) {
             let waited = Instant::now() - closed_at;
             assert!(waited >= ms(100), "came back after {waited:?}");
         }
-        server.0.write_all(sent).unwrap();
+        server.stream.write_all(sent).unwrap();
         let mut answer = vec![0; sent.len()];
-        server.0.read_exact(&mut answer).unwrap();
+        server.stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, sent.to_ascii_uppercase(), "ASCII letters only, and no heads");
         closed_at = Some(Instant::now());
     }

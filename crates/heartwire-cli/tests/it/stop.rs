@@ -3,18 +3,19 @@
 use core::net::SocketAddr;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use heartwire_testkit::{
+    BEAT, LineEvent as Event, Lines, Listener, PATIENCE, Peer, Process, data, ms,
+};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
-use crate::lines::{Event, Lines};
-use crate::peer::{HEART, Peer, other};
-use crate::program::{Client, PROGRAM, Process, Server, address, heartwire, lasting_address};
-use crate::{PATIENCE, ms, side_by_side};
+use crate::program::{Client, PROGRAM, Server, address, heartwire, lasting_address};
+use crate::side_by_side;
 
 #[test]
 fn a_stop_takes_leave_of_everybody() {
@@ -22,7 +23,7 @@ fn a_stop_takes_leave_of_everybody() {
         let mut server = Server::start(&["--drain", "2s", "--on-data", "echo"]);
         let mut peers: Vec<Peer> = (0..20).map(|_| Peer::connect(server.addr)).collect();
         for peer in &mut peers[..10] {
-            peer.send(&HEART);
+            peer.send(&BEAT);
             peer.expect_echo(b"hello");
         }
         drop(peers.pop());
@@ -80,7 +81,7 @@ fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
             server.process.signal(Signal::TERM);
             wait_until_gone(server.addr);
             assert!(server.process.0.try_wait().unwrap().is_none(), "it did not wait");
-            let got = peer.read_to_end();
+            let got = peer.read_to_end().0;
             assert_eq!(got.len(), sent.len());
             assert!(got == sent, "what came is not what was sent");
             assert_eq!(server.process.exit_code(), Some(0));
@@ -118,7 +119,7 @@ fn slow_readers_server(drain: &str) -> Server {
 #[track_caller]
 fn with_much_queued(server: &Server) -> (Peer, Vec<u8>) {
     let mut peer = Peer::connect_narrow(server.addr);
-    let frame = other(&[b'x'; 60_000]);
+    let frame = data(&[b'x'; 60_000]);
     let frames = MUCH / frame.len();
     for _ in 0..frames {
         peer.send(&frame);
@@ -223,19 +224,19 @@ fn a_reader_that_does_not_read_cannot_delay_a_stop() {
                 server_with_output(command.args(["--drain", "500ms"]));
             // Events until nothing more is taken: the pipe is full, and so is what is before it.
             let mut peer = Peer::connect(address(&listening));
-            peer.write_until_stuck(&other(b"an event with a line of its own").repeat(1000));
+            peer.fill(&data(b"an event with a line of its own").repeat(1000));
             process.signal(Signal::TERM);
             assert_eq!(process.exit_code(), Some(0));
             drop(output);
         }),
         ("of connect", || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let addr = listener.local_addr().unwrap().to_string();
+            let listener = Listener::new();
+            let addr = listener.addr().to_string();
             let mut command = heartwire(&["connect", &addr]);
             let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut process = Process::spawn(command.stderr(Stdio::null()));
-            let mut server = Peer::accept(&listener);
-            server.write_until_stuck(&other(&[b'x'; 1000]).repeat(100));
+            let mut server = listener.accept();
+            server.fill(&data(&[b'x'; 1000]).repeat(100));
             process.signal(Signal::TERM);
             assert_eq!(process.exit_code(), Some(0));
         }),
@@ -327,11 +328,11 @@ const OPEN_LINES: usize = 1000;
 #[test]
 fn a_client_that_leaves_says_when_its_server_has_not_everything() {
     for by_signal in [false, true] {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = Listener::new();
         let args =
             ["--wire", "v0", "--until-eof", "--close-timeout", "1s", "--queue-max", "1000000"];
-        let mut client = Client::start(listener.local_addr().unwrap(), &args);
-        let _stuck = Peer::accept(&listener);
+        let mut client = Client::start(listener.addr(), &args);
+        let _stuck = listener.accept();
         client.event("online");
         let line = format!("{}\n", "x".repeat(599));
         client.type_in(&line.repeat(OPEN_LINES));
@@ -349,10 +350,10 @@ fn a_client_that_leaves_says_when_its_server_has_not_everything() {
 
 #[test]
 fn a_signal_while_a_client_closes_is_obeyed_at_once_and_is_no_clean_end() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--wire", "v0", "--until-eof", "--close-timeout", "1h", "--queue-max", "1000000"];
-    let mut client = Client::start(listener.local_addr().unwrap(), &args);
-    let _stuck = Peer::accept(&listener);
+    let mut client = Client::start(listener.addr(), &args);
+    let _stuck = listener.accept();
     client.event("online");
     let line = format!("{}\n", "x".repeat(599));
     client.type_in(&line.repeat(OPEN_LINES));
@@ -394,10 +395,10 @@ fn an_input_that_does_not_wait_is_waited_for() {
 
 #[test]
 fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::new();
     let args = ["--wire", "v0", "--until-eof", "--close-timeout", "5min", "--queue-max", "1000000"];
-    let mut client = Client::start(listener.local_addr().unwrap(), &args);
-    let mut slow = Peer::accept(&listener);
+    let mut client = Client::start(listener.addr(), &args);
+    let mut slow = listener.accept();
     client.event("online");
     let line = format!("{}\n", "x".repeat(599));
     client.type_in(&line.repeat(OPEN_LINES));
@@ -405,9 +406,9 @@ fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
     // Longer than a server that has everything gets for closing.
     thread::sleep(ms(1_500));
     // A socket that is closed would answer this with a reset.
-    slow.send(&HEART);
-    let got = slow.read_to_end();
-    assert_eq!(got.len(), OPEN_LINES * (8 + 599) + HEART.len());
+    slow.send(&BEAT);
+    let got = slow.read_to_end().0;
+    assert_eq!(got.len(), OPEN_LINES * (8 + 599) + BEAT.len());
     drop(slow);
     assert_eq!(client.process.exit_code(), Some(0));
     let offline = client.event("offline");

@@ -5,9 +5,9 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use heartwire_testkit::Peer;
 use rustix::process::Signal;
 
-use crate::peer::Peer;
 use crate::program::{Client, Server, run};
 
 /// A certificate for `localhost` that vouches for itself, and its key.
@@ -86,9 +86,9 @@ fn connections_without_a_word_are_counted_and_not_warned_of() {
         drop(Peer::connect(server.addr));
         Peer::connect(server.addr).reset();
         let mut half = Peer::connect(server.addr);
-        half.0.shutdown(Shutdown::Write).unwrap();
+        half.stream.shutdown(Shutdown::Write).unwrap();
         half.read_to_end();
-        assert_eq!(holds.read_to_end(), b"");
+        assert_eq!(holds.read_to_end().0, b"");
 
         let mut speaks = Peer::connect(server.addr);
         speaks.send(&[0xff; 8]);

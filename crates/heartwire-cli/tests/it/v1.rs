@@ -1,7 +1,6 @@
 //! Wire v1 as users of the two programs meet it: what they agree on, who comes in, who leaves and why.
 
 mod admission;
-mod drain;
 mod input;
 #[cfg(target_os = "linux")]
 mod late;
@@ -10,17 +9,17 @@ mod page;
 mod second;
 mod tokens;
 
-use std::net::TcpListener;
 use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
+use heartwire_testkit::{
+    BEAT, Got, HELLO, LineEvent as Event, Lines, Listener, PAD, Peer, Process, data, ms,
+};
 use serde_json::{Value, json};
 
-use crate::lines::{Event, Lines};
-use crate::peer::{HEART, Peer, other};
-use crate::program::{Client, Process, Server, heartwire, run};
-use crate::{ms, side_by_side};
+use crate::program::{Client, Server, heartwire, run};
+use crate::side_by_side;
 
 #[test]
 fn both_programs_speak_v1_by_default_and_show_the_same_contract() {
@@ -70,9 +69,9 @@ fn people_are_shown_the_contract_too() {
 fn one_port_takes_v1_and_the_tutorials_programs() {
     let server = Server::start_plain(&["--on-data", "echo", "--beat", "10s"]);
     let mut theirs = Peer::connect(server.addr);
-    theirs.send(&HEART);
+    theirs.send(&BEAT);
     let mut theirs_too = Peer::connect(server.addr);
-    theirs_too.send(&other(b"data first"));
+    theirs_too.send(&data(b"data first"));
     assert_eq!(theirs_too.receive_data(), b"data first");
     let mut ours = Client::start_plain(server.addr, &[]);
     let reference = Client::start_plain(server.addr, &["--preset", "reference"]);
@@ -99,8 +98,8 @@ fn a_server_can_insist_on_either_wire() {
         ("v1 only", || {
             let server = Server::start_plain(&["--require", "v1"]);
             let mut tutorials = Peer::connect(server.addr);
-            tutorials.send(&HEART);
-            assert_eq!(tutorials.read_to_end(), b"", "v0 knows no BYE");
+            tutorials.send(&BEAT);
+            assert_eq!(tutorials.read_to_end().0, b"", "v0 knows no BYE");
             server.log.line("violation=\"unexpected\"");
             let mut old = Client::start_plain(server.addr, &["--wire", "v0", "--retry", "never"]);
             assert_eq!(old.process.exit_code(), Some(4));
@@ -120,11 +119,11 @@ fn a_server_can_insist_on_either_wire() {
             assert_eq!(server.event("offline")["violation"], "unknown_type");
         }),
         ("the tutorial's own, which takes a HELLO for data and says nothing", || {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let listener = Listener::new();
             let args = ["--retry", "never", "--handshake-timeout", "500ms"];
             let started_at = Instant::now();
-            let mut client = Client::start_plain(listener.local_addr().unwrap(), &args);
-            let silent = Peer::accept(&listener);
+            let mut client = Client::start_plain(listener.addr(), &args);
+            let silent = listener.accept();
             let failed = client.event("failed");
             assert!(failed.at - started_at >= ms(500), "{failed:?}");
             // upper bound: without the option it would be 5 s, and this machine is not that late.
@@ -174,13 +173,11 @@ fn a_client_tells_its_round_trip_and_how_long_it_was_not_heard() {
 #[test]
 fn beats_go_on_beside_bulk_data() {
     const FRAMES: usize = 500;
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket2::SockRef::from(&listener).set_recv_buffer_size(16 * 1024).unwrap();
+    let listener = Listener::with_buffer(16 * 1024);
     let args = ["--beat", "100ms", "--limit", "20s", "--floor", "50ms", "--wire", "v1"];
-    let mut client = Client::start(listener.local_addr().unwrap(), &args);
-    let mut server = Peer::accept(&listener);
-    let (kind, _) = server.receive_any();
-    assert_eq!(kind, 2, "HELLO");
+    let mut client = Client::start(listener.addr(), &args);
+    let mut server = listener.accept();
+    assert_eq!(server.next(), Got::Other(HELLO));
     server.send(&WELCOME);
     let typing = thread::spawn(move || {
         for _ in 0..FRAMES {
@@ -191,14 +188,14 @@ fn beats_go_on_beside_bulk_data() {
     // At 10 MiB a second at most: what is typed fills every queue on the way.
     let (mut data, mut beats) = (0, 0);
     while data < FRAMES {
-        match server.receive_any() {
-            (0, _) => beats += 1,
-            (1, _) => {
+        match server.next() {
+            Got::Beat(_) => beats += 1,
+            Got::Data(_) => {
                 data += 1;
                 thread::sleep(ms(6));
             }
-            (5, _) => {}
-            (kind, _) => panic!("a frame of type {kind}"),
+            Got::Other(PAD) => {}
+            other => panic!("{other:?}"),
         }
     }
     // It took three seconds at least, which is 30 beats; the first 8 MiB may have been there before the second.

@@ -147,7 +147,7 @@ fn closing_does_not_wait_for_a_server_that_never_reads() {
 /// The kernel has taken all of it, and the server's has not.
 #[test]
 fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
-    let server = Listener::narrow();
+    let server = Listener::with_buffer(4096);
     let config = server.config().policy(idle()).outbound_max(1 << 20).close_timeout(ms(1_500));
     let rig = ClientRig::start(config);
     assert_eq!(rig.connecting(), 1);
@@ -166,7 +166,7 @@ fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
 
 #[test]
 fn a_server_that_beats_while_it_reads_slowly_gets_everything_before_a_close_is_clean() {
-    let server = Listener::narrow();
+    let server = Listener::with_buffer(4096);
     let config = server.config().policy(idle()).outbound_max(16 << 20).close_timeout(PATIENCE * 10);
     let rig = ClientRig::start(config);
     assert_eq!(rig.connecting(), 1);
@@ -195,7 +195,7 @@ fn a_server_that_beats_while_it_reads_slowly_gets_everything_before_a_close_is_c
 
 #[test]
 fn a_server_that_resets_a_close_has_not_everything() {
-    let server = Listener::narrow();
+    let server = Listener::with_buffer(4096);
     let config = server.config().policy(idle()).outbound_max(1 << 20);
     let rig = ClientRig::start(config);
     assert_eq!(rig.connecting(), 1);

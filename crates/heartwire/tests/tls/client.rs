@@ -1,80 +1,54 @@
 //! The library's client with TLS, against the library's server with TLS.
 
-use core::future::Future;
+use core::ops::Deref;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
-use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
 use heartwire::internal::tls::{READ_LEN_MIN, RECORD_OVERHEAD, Received, TlsSession};
 use heartwire::server::{self, ServerConfig, Wires};
 use heartwire::tls::{CertificateFault, SharedClientTls, TlsFault};
 use heartwire::{BackoffPolicy, Policy, Reason, Wire};
-use tokio::runtime::{Builder, Runtime};
+use heartwire_testkit::{ClientRig, DATA, HEART, frame, limit, ms};
 
-use crate::certificates::Authority;
-use crate::peer::{HEART, OTHER, Rig, frame, limit, ms};
-use crate::sockets::{PATIENCE, patient};
+use crate::certificates::{Authority, Serve as _, Trust as _};
+use crate::peer::Rig;
 
-/// A client with a runtime of its own, which has a thread of its own.
-struct Side {
-    runtime: Runtime,
-    client: Client,
-    events: Events,
+/// A client whose attempts are left out of its events.
+struct Side(ClientRig);
+
+impl Deref for Side {
+    type Target = ClientRig;
+
+    fn deref(&self) -> &ClientRig {
+        &self.0
+    }
 }
 
 impl Side {
     fn start(config: ClientConfig) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (client, events) = {
-            let _inside = runtime.enter();
-            Client::start(config)
-        };
-        Self { runtime, client, events }
+        Self(ClientRig::start(config))
     }
 
-    fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        let within = async { tokio::time::timeout(PATIENCE, future).await };
-        self.runtime.block_on(within).expect("took too long")
-    }
-
-    /// The next event, attempts and stalls apart.
     #[track_caller]
-    fn next(&mut self) -> Event {
+    fn next(&self) -> Event {
         loop {
-            let within = async { tokio::time::timeout(PATIENCE, self.events.recv()).await };
-            let event = self.runtime.block_on(within).expect("an event comes");
-            match event.expect("the client runs") {
-                Event::Connecting { .. } | Event::Waiting { .. } | Event::Stalled(_) => {}
+            match self.0.next() {
+                Event::Connecting { .. } | Event::Waiting { .. } => {}
                 event => return event,
             }
         }
     }
 
     #[track_caller]
-    fn expect_online(&mut self) {
+    fn expect_online(&self) {
         let event = self.next();
         assert!(matches!(event, Event::Online { .. }), "{event}");
     }
 
-    #[track_caller]
-    fn expect_data(&mut self, body: &[u8]) {
-        match self.next() {
-            Event::Data(data) if data == body => {}
-            other => panic!("not {} bytes, but {other}", body.len()),
-        }
-    }
-
-    #[track_caller]
-    fn expect_offline(&mut self) -> Reason {
-        match self.next() {
-            Event::Offline { reason, .. } => reason,
-            other => panic!("not offline, but {other}"),
-        }
-    }
-
     /// The attempt fails for a reason of TLS, which is shown like this.
     #[track_caller]
-    fn expect_no_tls(&mut self) -> (TlsFault, String) {
+    fn expect_no_tls(&self) -> (TlsFault, String) {
         match self.next() {
             Event::Failed { error: ConnectError::Tls { peer, error } } => {
                 let fault = error.fault().expect("not the socket");
@@ -82,10 +56,6 @@ impl Side {
             }
             other => panic!("no failure of TLS, but {other}"),
         }
-    }
-
-    fn send(&self, body: &[u8]) {
-        self.wait(self.client.send(body.to_vec())).unwrap();
     }
 }
 
@@ -101,29 +71,21 @@ fn any_wire(config: ServerConfig) -> ServerConfig {
     config.wires(Wires::Any)
 }
 
-#[track_caller]
-fn expect_someone(rig: &Rig) -> server::SessionId {
-    match rig.next() {
-        server::Event::Online { id, .. } => id,
-        other => panic!("nobody is online, but {other:?}"),
-    }
-}
-
 #[test]
 fn both_wires_work_over_tls() {
     for wire in [Wire::V0, Wire::V1] {
-        let rig = Rig::echo(any_wire);
-        let mut side = Side::start(config(&rig).wire(wire));
+        let mut rig = Rig::echo(any_wire);
+        let side = Side::start(config(&rig).wire(wire));
         side.expect_online();
-        let id = expect_someone(&rig);
+        let id = rig.online().0;
         for body in [&b"hello"[..], &[7; 60_000], b"x"] {
             side.send(body);
             rig.expect_data(id, body);
             side.expect_data(body);
         }
-        side.client.close();
-        assert_eq!(side.expect_offline(), Reason::Shutdown);
-        let reason = rig.expect_offline(id);
+        side.client().close();
+        assert_eq!(side.offline(), Reason::Shutdown);
+        let reason = rig.offline(id);
         let expected = if wire == Wire::V1 { "bye" } else { "closed_by_peer" };
         assert_eq!(reason.name(), expected);
         rig.finish();
@@ -133,30 +95,30 @@ fn both_wires_work_over_tls() {
 #[test]
 fn the_servers_goodbye_is_understood() {
     for wire in [Wire::V0, Wire::V1] {
-        let rig = Rig::start(any_wire);
-        let mut side = Side::start(config(&rig).wire(wire));
+        let mut rig = Rig::start(any_wire);
+        let side = Side::start(config(&rig).wire(wire));
         side.expect_online();
         if wire == Wire::V0 {
             side.send(b"here I am");
         }
-        let id = expect_someone(&rig);
+        let id = rig.online().0;
         if wire == Wire::V0 {
             rig.expect_data(id, b"here I am");
         }
-        rig.server.handle().kick(id).unwrap();
+        rig.handle().kick(id).unwrap();
         let expected = if wire == Wire::V1 { "bye" } else { "closed_by_peer" };
-        assert_eq!(side.expect_offline().name(), expected);
-        assert_eq!(rig.expect_offline(id), Reason::Kicked);
+        assert_eq!(side.offline().name(), expected);
+        assert_eq!(rig.offline(id), Reason::Kicked);
         rig.finish();
     }
 }
 
 #[test]
 fn a_long_message_arrives_whole_through_a_narrow_path() {
-    let rig = Rig::echo(any_wire);
-    let mut side = Side::start(config(&rig).outbound_max(4_000_000));
+    let mut rig = Rig::echo(any_wire);
+    let side = Side::start(config(&rig).outbound_max(4_000_000));
     side.expect_online();
-    let id = expect_someone(&rig);
+    let id = rig.online().0;
     let bodies: Vec<Vec<u8>> = (0..40_u8).map(|byte| vec![byte; 60_000]).collect();
     for body in &bodies {
         side.send(body);
@@ -171,24 +133,24 @@ fn a_long_message_arrives_whole_through_a_narrow_path() {
     for body in &bodies {
         side.send(body);
     }
-    side.client.close();
+    side.client().close();
     for body in &bodies {
         rig.expect_data(id, body);
     }
-    assert_eq!(rig.expect_offline(id).name(), "bye");
+    assert_eq!(rig.offline(id).name(), "bye");
     rig.finish();
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn data_wakes_a_server_that_lets_beats_lie() {
-    let rig = Rig::echo(|config| config.wires(Wires::V1).coalesce(8));
-    let mut side = Side::start(config(&rig));
+    let mut rig = Rig::echo(|config| config.wires(Wires::V1).coalesce(8));
+    let side = Side::start(config(&rig));
     let Event::Online { welcome: Some(welcome), .. } = side.next() else { panic!("not online") };
     // Eight beats of 40 bytes, each with its record, do not fill what this does with its own.
     let filled = welcome.contract.wake_bytes + 22;
     assert_eq!(filled, 8 * (40 + 22) + 1);
-    let id = expect_someone(&rig);
+    let id = rig.online().0;
     for _ in 0..20 {
         side.send(b"!");
         // The deadline, which would bring it too, is further away than a test waits.
@@ -201,9 +163,9 @@ fn data_wakes_a_server_that_lets_beats_lie() {
 #[test]
 fn an_address_of_ipv6_is_a_name_too() {
     let rig = Rig::start(|config| any_wire(config).also_listen("[::1]:0".parse().unwrap()));
-    let target = rig.server.local_addrs()[1].to_string();
+    let target = rig.server().local_addrs()[1].to_string();
     assert!(target.starts_with("[::1]:"));
-    let mut side = Side::start(ClientConfig::new(target).tls(rig.client.clone()));
+    let side = Side::start(ClientConfig::new(target).tls(rig.client.clone()));
     side.expect_online();
 }
 
@@ -228,8 +190,8 @@ impl ByHand {
             .policy(Policy::builder().build().unwrap())
             .wire(Wire::V0)
             .retry(Retry::Never);
-        let mut side = Side::start(change(config));
-        let mut stream = patient(listener.accept().unwrap().0);
+        let side = Side::start(change(config));
+        let mut stream = heartwire_testkit::Peer::of(listener.accept().unwrap().0).stream;
         let mut session = TlsSession::server(&tls).unwrap();
         let mut buffer = vec![0; READ_LEN_MIN];
         let mut heard = Vec::new();
@@ -260,12 +222,12 @@ impl ByHand {
 fn a_goodbye_is_heard_though_the_socket_stays_open() {
     let mut by_hand = ByHand::new(|config| config);
     let mut bytes = Vec::new();
-    by_hand.session.write(&mut bytes, &frame(OTHER, b"last words")).unwrap();
+    by_hand.session.write(&mut bytes, &frame(DATA, b"last words")).unwrap();
     by_hand.session.close();
     by_hand.session.flush(&mut bytes).unwrap();
     by_hand.stream.write_all(&bytes).unwrap();
     by_hand.side.expect_data(b"last words");
-    assert_eq!(by_hand.side.expect_offline(), Reason::ClosedByPeer);
+    assert_eq!(by_hand.side.offline(), Reason::ClosedByPeer);
 }
 
 #[test]
@@ -273,15 +235,15 @@ fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
     // Hello from a server that speaks first: it says so as soon as it may, which is before the client
     // has been told that the handshake is over.
     let mut by_hand = ByHand::new(|config| config);
-    by_hand.session.write(&mut by_hand.stream, &frame(OTHER, b"welcome")).unwrap();
+    by_hand.session.write(&mut by_hand.stream, &frame(DATA, b"welcome")).unwrap();
     by_hand.side.expect_data(b"welcome");
 }
 
 #[test]
 fn a_connection_that_is_cut_is_not_taken_for_one_that_was_closed() {
-    let mut by_hand = ByHand::new(|config| config);
+    let by_hand = ByHand::new(|config| config);
     by_hand.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(by_hand.side.expect_offline(), Reason::NoGoodbye);
+    assert_eq!(by_hand.side.offline(), Reason::NoGoodbye);
 }
 
 #[test]
@@ -293,7 +255,7 @@ fn a_message_costs_one_record() {
     let mut head = [0; 5];
     stream.read_exact(&mut head).unwrap();
     let len = usize::from(u16::from_be_bytes([head[3], head[4]]));
-    assert_eq!(head.len() + len, frame(OTHER, b"hello").len() + RECORD_OVERHEAD);
+    assert_eq!(head.len() + len, frame(DATA, b"hello").len() + RECORD_OVERHEAD);
 }
 
 #[test]
@@ -303,7 +265,7 @@ fn the_end_of_a_record_is_written_though_nothing_follows_it() {
     let fill = |by_hand: &ByHand, most: usize| {
         for message in 0..most {
             by_hand.side.send(&[7; LEN]);
-            let flush = by_hand.side.client.flush();
+            let flush = by_hand.side.client().flush();
             let flushed = async { tokio::time::timeout(ms(2_000), flush).await.is_ok() };
             if !by_hand.side.runtime.block_on(flushed) {
                 return message;
@@ -324,7 +286,7 @@ fn the_end_of_a_record_is_written_though_nothing_follows_it() {
 fn a_server_for_another_name_is_not_talked_to() {
     let rig = Rig::start(any_wire);
     let tls = rig.client_tls().server_name("gateway.example").load().unwrap();
-    let mut side = Side::start(to(&rig, &tls));
+    let side = Side::start(to(&rig, &tls));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Certificate(CertificateFault::WrongName));
     for words in ["no TLS with 127.0.0.1:", "is for another name", "gateway.example", "localhost"] {
@@ -335,45 +297,34 @@ fn a_server_for_another_name_is_not_talked_to() {
 }
 
 #[test]
-fn a_server_of_an_unknown_issuer_is_not_talked_to() {
-    let rig = Rig::start(any_wire);
-    let tls = Authority::new().client().load().unwrap();
-    let mut side = Side::start(to(&rig, &tls));
-    let (fault, _) = side.expect_no_tls();
-    assert_eq!(fault, TlsFault::Certificate(CertificateFault::UnknownIssuer));
-    rig.wait_for_faults(1);
-    rig.finish();
-}
-
-#[test]
 fn a_client_without_the_certificate_it_needs_learns_so() {
     let personnel = Authority::new();
-    let rig =
-        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire, false);
-    let mut side = Side::start(config(&rig));
+    let mut rig =
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
+    let side = Side::start(config(&rig));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Refused { alert: 116 });
     assert!(message.ends_with("the peer requires a certificate from us (alert 116)"), "{message}");
     let files = personnel.issue(&["device 7"]);
     let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
-    let mut side = Side::start(to(&rig, &tls));
+    let side = Side::start(to(&rig, &tls));
     side.expect_online();
-    expect_someone(&rig);
+    rig.online();
     rig.finish();
 }
 
 #[test]
 fn a_client_without_tls_learns_that_the_server_has_it() {
     let rig = Rig::start(any_wire);
-    let mut side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
+    let side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Expected);
     assert!(message.ends_with("the peer speaks TLS, and this side does not"), "{message}");
 
     let plain = ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).wire(Wire::V0);
-    let mut side = Side::start(plain);
+    let side = Side::start(plain);
     side.expect_online();
-    assert_eq!(side.expect_offline(), Reason::Tls(TlsFault::Expected));
+    assert_eq!(side.offline(), Reason::Tls(TlsFault::Expected));
     rig.wait_for_faults(2);
     rig.finish();
 }
@@ -386,7 +337,7 @@ fn a_client_with_tls_learns_that_the_server_has_none() {
     .unwrap();
     let tls = Authority::new().client().load().unwrap();
     let config = ClientConfig::new(plain.local_addrs()[0].to_string()).tls(tls);
-    let mut side = Side::start(config.retry(Retry::Never));
+    let side = Side::start(config.retry(Retry::Never));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Unfinished);
     assert!(message.contains("perhaps it does not speak TLS on this port"), "{message}");
@@ -401,7 +352,7 @@ fn a_handshake_that_does_not_come_about_ends_in_time() {
         .handshake_timeout(ms(300))
         .retry(Retry::Never);
     let started = std::time::Instant::now();
-    let mut side = Side::start(config);
+    let side = Side::start(config);
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::TooSlow);
     assert!(message.ends_with("nothing came of it in 300ms"), "{message}");
@@ -413,22 +364,22 @@ fn a_target_that_no_certificate_can_be_for_is_not_tried_again() {
     let rig = Rig::start(any_wire);
     // It is resolved to the loopback, but is neither an address as certificates have it, nor a name.
     let config = ClientConfig::new(format!("127.1:{}", rig.addr().port()));
-    let mut side = Side::start(config.tls(rig.client.clone()));
+    let side = Side::start(config.tls(rig.client.clone()));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Local);
     assert!(message.contains("\"127.1\" is not the name or the address of a server"), "{message}");
     let event = side.next();
     assert!(matches!(event, Event::Closed), "{event}");
-    rig.server.handle().shut_down();
+    rig.handle().shut_down();
 }
 
 #[test]
 fn a_client_comes_back_when_its_server_has_the_right_certificate() {
-    let rig = Rig::start(any_wire);
+    let mut rig = Rig::start(any_wire);
     let other = Authority::new();
     let tls = other.client().load().unwrap();
     let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
-    let mut side = Side::start(to(&rig, &tls).retry(retry));
+    let side = Side::start(to(&rig, &tls).retry(retry));
     let (fault, _) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Certificate(CertificateFault::UnknownIssuer));
     // The client's roots are what changes here. They are read again by themselves.
@@ -440,18 +391,18 @@ fn a_client_comes_back_when_its_server_has_the_right_certificate() {
             other => panic!("{other}"),
         }
     }
-    expect_someone(&rig);
+    rig.online();
 }
 
 #[test]
 fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
     let (personnel, others) = (Authority::new(), Authority::new());
-    let rig =
-        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire, false);
+    let mut rig =
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
     let files = others.issue(&["device 7"]);
     let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
     let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
-    let mut side = Side::start(to(&rig, &tls).retry(retry));
+    let side = Side::start(to(&rig, &tls).retry(retry));
     // With an alert, or with a reset where the server was faster.
     assert!(matches!(side.next(), Event::Failed { .. }));
     let renewed = personnel.issue(&["device 7"]);
@@ -461,19 +412,6 @@ fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
     std::fs::copy(&renewed.key, &files.key).unwrap();
     let comes_in = (0..20).any(|_| matches!(side.next(), Event::Online { .. }));
     assert!(comes_in, "it shows the old one");
-    expect_someone(&rig);
+    rig.online();
     rig.finish();
-}
-
-#[test]
-fn a_server_that_falls_silent_is_called_dead() {
-    let rig = Rig::start(any_wire);
-    let policy = Policy::builder().beat(ms(100)).limit(ms(2_000)).build().unwrap();
-    // On v0 this server sends nothing.
-    let mut side = Side::start(config(&rig).wire(Wire::V0).policy(policy));
-    side.expect_online();
-    let reason = side.expect_offline();
-    let Reason::Dead(verdict) = reason else { panic!("{reason}") };
-    assert_eq!(verdict.silence, ms(2_000) + verdict.stalled + verdict.late.min(heartwire::TICK));
-    assert!(verdict.late < ms(1_000), "{verdict}");
 }

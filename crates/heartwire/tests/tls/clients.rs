@@ -2,7 +2,7 @@
 
 use heartwire::tls::{CertificateFault, ClientTls, ServerTls, TlsFault};
 
-use crate::certificates::{Authority, Files};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 use crate::rig::Pair;
 
 struct World {

@@ -4,7 +4,7 @@ use std::fs;
 
 use heartwire::tls::{ServerTls, TlsConfigError};
 
-use crate::certificates::{Authority, Files};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 
 /// Loads a server with these, and gives the message with the directory cut out.
 #[track_caller]

@@ -13,7 +13,7 @@ use rustls::{
     ProtocolVersion, RootCertStore, version,
 };
 
-use crate::certificates::Authority;
+use crate::certificates::{Authority, Serve as _};
 use crate::pipe::Pipe;
 use crate::rig::Side;
 

@@ -7,7 +7,7 @@ use rustls::HandshakeKind;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::certificates::{Authority, Files};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 use crate::forger::Forger;
 use crate::pipe::Pipe;
 use crate::rig::{Pair, Side};

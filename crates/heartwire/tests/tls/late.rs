@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use heartwire::internal::tls::Received;
 use heartwire::server::{Control, Event, Server, ServerConfig, Wires};
 use heartwire::tls::SharedClientTls;
+use heartwire_testkit::{PATIENCE, limit, ms};
 
-use crate::certificates::Authority;
-use crate::peer::{Peer, limit, ms};
-use crate::sockets::PATIENCE;
+use crate::certificates::{Authority, Serve as _, Trust as _};
+use crate::peer::Peer;
 
 const STALE_AFTER: Duration = ms(2000);
 /// Longer than that.

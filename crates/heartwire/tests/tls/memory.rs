@@ -4,7 +4,7 @@ use allocation_counter::measure;
 use heartwire::internal::tls::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, TlsSession};
 use heartwire::tls::SharedServerTls;
 
-use crate::certificates::Authority;
+use crate::certificates::{Authority, Serve as _, Trust as _};
 use crate::pipe::Pipe;
 use crate::rig::Side;
 

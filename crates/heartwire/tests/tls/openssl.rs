@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use heartwire::internal::tls::TlsSession;
 use heartwire::tls::{SharedServerTls, TlsFault};
 
-use crate::certificates::{Authority, Files};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 use crate::skip::skip;
 use crate::sockets::{Outcome, serve, talk};
 

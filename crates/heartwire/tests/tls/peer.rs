@@ -1,118 +1,76 @@
 //! A running server with TLS, and clients of it made of a socket, a session and frames by hand.
 
 use core::net::SocketAddr;
-use core::time::Duration;
-use std::io::{self, Read, Write};
+use core::ops::{Deref, DerefMut};
+use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Instant;
 
 use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
-use heartwire::server::{Control, Event, Handler, Server, ServerConfig, SessionId, Stats, Wires};
-use heartwire::tls::{ClientTls, SharedClientTls, SharedServerTls, TlsError};
-use heartwire::{Policy, Reason};
+use heartwire::server::{Event, ServerConfig, SessionId, Wires};
+use heartwire::tls::{ClientTls, ServerTls, SharedClientTls, TlsError};
+use heartwire_testkit::{DATA, HEART, ServerRig, frame, limit};
 
-use crate::certificates::Authority;
-use crate::sockets::{PATIENCE, patient};
+use crate::certificates::{Authority, Serve as _, Trust as _};
 
-pub(crate) const HEART: i32 = 0;
-pub(crate) const OTHER: i32 = 1;
-
-pub(crate) const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-pub(crate) fn limit(millis: u64) -> Policy {
-    Policy::builder().limit(ms(millis)).build().unwrap()
-}
-
-/// A frame, as the tutorial writes it.
-pub(crate) fn frame(kind: i32, body: &[u8]) -> Vec<u8> {
-    let len = i32::try_from(body.len()).unwrap();
-    [&kind.to_le_bytes()[..], &len.to_le_bytes(), body].concat()
-}
-
-/// A server with TLS on the loopback, and its events.
+/// A server with TLS on the loopback.
 pub(crate) struct Rig {
     pub(crate) authority: Authority,
-    pub(crate) tls: SharedServerTls,
     pub(crate) client: SharedClientTls,
-    pub(crate) server: Server,
-    events: Receiver<Event<Vec<u8>>>,
+    rig: ServerRig,
 }
 
-struct Tell {
-    events: mpsc::Sender<Event<Vec<u8>>>,
-    echo: bool,
+impl Deref for Rig {
+    type Target = ServerRig;
+
+    fn deref(&self) -> &ServerRig {
+        &self.rig
+    }
 }
 
-impl Handler for Tell {
-    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
-        // The test may be over.
-        let _ = self.events.send(event.to_owned());
-        if let Event::Data { id, data } = event {
-            if self.echo {
-                control.send(id, data).unwrap();
-            }
-        }
+impl DerefMut for Rig {
+    fn deref_mut(&mut self) -> &mut ServerRig {
+        &mut self.rig
     }
 }
 
 impl Rig {
     /// For clients on wire v0, who are judged by nobody within a test's time.
     pub(crate) fn start(change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
-        Self::start_with(|server| server, change, false)
+        Self::of(ServerRig::start, |server| server, change)
     }
 
+    /// The same, which sends back what it is sent.
     pub(crate) fn echo(change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
-        Self::start_with(|server| server, change, true)
+        Self::of(ServerRig::echo, |server| server, change)
     }
 
+    /// The same, with settings of TLS.
     pub(crate) fn start_with(
-        tls: impl FnOnce(heartwire::tls::ServerTls) -> heartwire::tls::ServerTls,
+        tls: impl FnOnce(ServerTls) -> ServerTls,
         change: impl FnOnce(ServerConfig) -> ServerConfig,
-        echo: bool,
+    ) -> Self {
+        Self::of(ServerRig::start, tls, change)
+    }
+
+    fn of(
+        start: impl FnOnce(ServerConfig) -> ServerRig,
+        tls: impl FnOnce(ServerTls) -> ServerTls,
+        change: impl FnOnce(ServerConfig) -> ServerConfig,
     ) -> Self {
         let authority = Authority::new();
         let files = authority.issue(&["localhost", "127.0.0.1", "::1"]);
-        let tls = tls(files.server()).load().unwrap();
         let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
             .shards(1)
             .policy(limit(60_000))
             .wires(Wires::V0)
-            .tls(tls.clone());
-        let (sender, events) = mpsc::channel();
-        let server =
-            Server::start(change(config), |_| Tell { events: sender.clone(), echo }).unwrap();
+            .tls(tls(files.server()).load().unwrap());
+        let rig = start(change(config));
         let client = authority.client().load().unwrap();
-        Self { authority, tls, client, server, events }
+        Self { authority, client, rig }
     }
 
     pub(crate) fn client_tls(&self) -> ClientTls {
         self.authority.client()
-    }
-
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.server.local_addrs()[0]
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        self.server.handle().stats()
-    }
-
-    /// Has the shard do something.
-    pub(crate) fn turn(&self) {
-        drop(self.server.handle().list());
-    }
-
-    /// Waits until whatever the shard had to do is done. (The end of its last turn may be counted
-    /// later.)
-    pub(crate) fn settle(&self) {
-        let begun = self.stats().turns;
-        // Two more have ended: the one that was under way, and one that began after it.
-        while self.stats().turns < begun + 2 {
-            self.turn();
-        }
     }
 
     /// A client after its handshake.
@@ -123,79 +81,30 @@ impl Rig {
 
     /// A client on wire v0 that is online.
     #[track_caller]
-    pub(crate) fn online(&self) -> (Peer, SessionId) {
+    pub(crate) fn secured(&mut self) -> (Peer, SessionId) {
         let peer = self.connect();
         let id = self.expect_online(&peer);
         (peer, id)
     }
 
-    /// The next event, stalls of a busy machine apart.
     #[track_caller]
-    pub(crate) fn next(&self) -> Event<Vec<u8>> {
-        loop {
-            match self.events.recv_timeout(PATIENCE).expect("an event comes") {
-                Event::Stalled { .. } => {}
-                event => return event,
-            }
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_quiet(&self, time: Duration) {
-        match self.events.recv_timeout(time) {
-            Err(RecvTimeoutError::Timeout) | Ok(Event::Stalled { .. }) => {}
-            other => panic!("{other:?} came"),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_online(&self, of: &Peer) -> SessionId {
-        match self.next() {
+    pub(crate) fn expect_online(&mut self, of: &Peer) -> SessionId {
+        match self.rig.next() {
             Event::Online { id, peer, .. } if peer == of.stream.local_addr().unwrap() => id,
             other => panic!("not online, but {other:?}"),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_data(&self, of: SessionId, body: &[u8]) {
-        match self.next() {
-            Event::Data { id, data } if id == of && data == body => {}
-            other => panic!("not {} bytes, but {other:?} came", body.len()),
-        }
-    }
-
-    #[track_caller]
-    pub(crate) fn expect_offline(&self, of: SessionId) -> Reason {
-        match self.next() {
-            Event::Offline { id, reason, .. } if id == of => reason,
-            other => panic!("not offline, but {other:?} came"),
         }
     }
 
     /// Waits until so many connections have been ended by TLS.
     #[track_caller]
     pub(crate) fn wait_for_faults(&self, faults: u64) {
-        let started = Instant::now();
-        while self.stats().tls < faults {
-            assert!(started.elapsed() < PATIENCE, "{:?}", self.stats());
-            self.turn();
-        }
+        self.wait_for("faults", |stats| stats.tls >= faults);
         assert_eq!(self.stats().tls, faults);
     }
 
-    /// Shuts the server down. Nothing comes after that but what belongs to it.
     #[track_caller]
     pub(crate) fn finish(self) {
-        self.server.handle().shut_down();
-        self.server.join().unwrap();
-        while let Ok(event) = self.events.recv() {
-            let expected = Reason::Shutdown;
-            match event {
-                Event::Stalled { .. } => {}
-                Event::Offline { reason, .. } if reason == expected => {}
-                other => panic!("{other:?} came"),
-            }
-        }
+        self.rig.finish();
     }
 }
 
@@ -223,8 +132,7 @@ impl Peer {
     /// Connects, and has said nothing yet.
     #[track_caller]
     pub(crate) fn begin(addr: SocketAddr, tls: &SharedClientTls) -> Self {
-        let stream = patient(TcpStream::connect(addr).unwrap());
-        stream.set_nodelay(true).unwrap();
+        let stream = heartwire_testkit::Peer::connect(addr).stream;
         let session = TlsSession::client(tls, "localhost").unwrap();
         Self { stream, session, buffer: vec![0; READ_LEN_MIN], heard: Vec::new() }
     }
@@ -253,12 +161,12 @@ impl Peer {
 
     #[track_caller]
     pub(crate) fn data(&mut self, body: &[u8]) {
-        self.send(&frame(OTHER, body));
+        self.send(&frame(DATA, body));
     }
 
     #[track_caller]
     pub(crate) fn expect_data(&mut self, body: &[u8]) {
-        let expected = frame(OTHER, body);
+        let expected = frame(DATA, body);
         while self.heard.len() < expected.len() {
             let read = self.read();
             assert!(matches!(read, Ok(Received::Bytes(_))), "{read:?}");
@@ -292,17 +200,6 @@ impl Peer {
         let mut records = Vec::new();
         self.session.write(&mut records, plain).unwrap();
         records
-    }
-}
-
-/// What comes on a bare socket until it is closed.
-#[track_caller]
-pub(crate) fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    match stream.read_to_end(&mut bytes) {
-        Ok(_) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => bytes,
-        Err(error) => panic!("it was not closed: {error}"),
     }
 }
 

@@ -2,7 +2,7 @@ use std::fs;
 
 use heartwire::tls::{CertificateFault, SharedServerTls, TlsConfigError, TlsFault};
 
-use crate::certificates::{Authority, Files};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 use crate::rig::Pair;
 
 /// Puts other certificates where the server's are.

@@ -6,7 +6,7 @@ use std::io;
 use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
 use heartwire::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
 
-use crate::certificates::Authority;
+use crate::certificates::{Authority, Serve as _, Trust as _};
 use crate::pipe::Pipe;
 
 /// One end of a connection, and a driver that does what the documentation asks for.

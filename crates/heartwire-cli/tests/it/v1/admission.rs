@@ -1,9 +1,9 @@
 //! How many may come, from where, and how many may stand at the door.
 
+use heartwire_testkit::{BEAT, Peer};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use crate::peer::{HEART, Peer};
 use crate::program::{Client, Server};
 use crate::side_by_side;
 
@@ -42,7 +42,7 @@ fn an_address_has_so_many_sessions_and_arrivals() {
             let server = Server::start_plain(&["--arrivals", "off", "--all-arrivals", "off"]);
             let mut peers: Vec<_> = (0..200).map(|_| Peer::connect(server.addr)).collect();
             for peer in &mut peers {
-                peer.send(&HEART);
+                peer.send(&BEAT);
             }
             server.events.first_events("online", 200);
         }),
@@ -55,7 +55,7 @@ fn those_that_have_waited_longest_at_the_door_make_room() {
     let mut waiting: Vec<_> = (0..4).map(|_| Peer::connect(server.addr)).collect();
     let _youngest = waiting.split_off(2);
     for mut oldest in waiting {
-        assert_eq!(oldest.read_to_end(), b"");
+        assert_eq!(oldest.read_to_end().0, b"");
     }
     // And whoever says something is not kept out.
     let client = Client::start_plain(server.addr, &[]);

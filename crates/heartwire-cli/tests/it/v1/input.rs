@@ -1,8 +1,5 @@
 //! What an application says of itself through standard input.
 
-use std::thread;
-
-use crate::ms;
 use crate::program::{Client, Server};
 
 #[test]
@@ -61,23 +58,6 @@ fn commands_promise_and_anything_else_is_data() {
     assert_eq!(data[0]["preview"], "\"/etc\"");
     assert_eq!(data[2]["preview"], "\"/promise 2m\"");
     assert_eq!(client.events.events_so_far("promising").len(), 2);
-}
-
-#[test]
-fn whoever_changes_its_promise_all_the_time_is_not_sent_away() {
-    let server = Server::start_plain(&[]);
-    let mut client = Client::start_plain(server.addr, &["--commands", "--retry", "never"]);
-    client.event("online");
-    for _ in 0..200 {
-        for promise in ["1s", "2s"] {
-            client.type_in(&format!("/promise {promise}\n"));
-            thread::sleep(ms(5));
-        }
-    }
-    client.type_in("/promise 20s\n");
-    server.events.event_where("promise", |promise| promise["beat_ms"] == 20_000.0);
-    assert!(client.events.events_so_far("too_fast").is_empty());
-    assert!(server.events.events_so_far("offline").is_empty());
 }
 
 #[test]

@@ -5,13 +5,9 @@ use std::time::Instant;
 
 use heartwire::v1::{Hello, Offer};
 use heartwire::{Preset, Side};
+use heartwire_testkit::{BEAT, Got, PATIENCE, Peer, ms};
 
-use crate::peer::{HEART, Peer};
 use crate::program::Server;
-use crate::{PATIENCE, ms};
-
-const WELCOME: u8 = 3;
-const BYE: u8 = 4;
 
 /// Returns when all threads stand still: each stops for itself, a little later.
 fn freeze(server: &Server) {
@@ -36,23 +32,23 @@ fn those_who_waited_too_long_for_a_stopped_server_are_sent_away_and_others_serve
     let server = Server::start_plain(&["--shards", "1"]);
     let mut accepted = Peer::connect(server.addr);
     // Whoever connects after it is accepted after it.
-    Peer::connect(server.addr).send(&HEART);
+    Peer::connect(server.addr).send(&BEAT);
     server.event("online");
     freeze(&server);
     accepted.send(&hello);
     let mut old: Vec<Peer> = (0..300).map(|_| Peer::connect(server.addr)).collect();
     old.iter_mut().for_each(|peer| peer.send(&hello));
     let mut patient = Peer::connect(server.addr);
-    patient.send(&HEART);
+    patient.send(&BEAT);
     // More than 2.5 s.
     thread::sleep(ms(2700));
     let mut fresh = Peer::connect(server.addr);
     fresh.send(&hello);
     server.process.thaw();
     for peer in old.iter_mut().chain([&mut accepted]) {
-        assert_eq!(peer.receive_any().0, BYE);
+        assert!(matches!(peer.next(), Got::Bye(..)));
     }
-    assert_eq!(fresh.receive_any().0, WELCOME);
+    fresh.expect_welcome();
     server.event_of("online", patient.addr());
     let events = server.stop();
     let online = events.iter().filter(|event| event.name() == "online").count();

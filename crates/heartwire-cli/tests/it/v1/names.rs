@@ -1,7 +1,7 @@
 //! One session of a name: the newest.
 
-use crate::lines::Event;
 use crate::program::{Client, Server};
+use heartwire_testkit::LineEvent as Event;
 
 use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
 

@@ -4,13 +4,12 @@ use core::net::SocketAddr;
 use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
 
+use heartwire_testkit::{LineEvent as Event, Lines, Process, skip};
 use serde_json::{Value, json};
 
 use crate::interop::{OF_CONNECT_V1, OF_SERVE_V1, expect_documented};
-use crate::lines::{Event, Lines};
-use crate::program::{Client, Process, Server, heartwire};
+use crate::program::{Client, Server, heartwire};
 use crate::side_by_side;
-use crate::skip::skip;
 
 use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
 

@@ -7,13 +7,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 
+use heartwire_testkit::{BEAT, Lines, Peer, Process, ms};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::lines::Lines;
-use crate::ms;
-use crate::peer::{HEART, Peer};
-use crate::program::{Client, Process, Server, heartwire, run};
+use crate::program::{Client, Server, heartwire, run};
 use crate::tls::certificate;
 
 pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
@@ -69,8 +67,8 @@ fn only_those_with_a_token_come_in() {
     refused(&server, &["--token-file", &alice]);
     // Wire v0 has no tokens.
     let mut tutorials = Peer::connect(server.addr);
-    tutorials.send(&HEART);
-    assert_eq!(tutorials.read_to_end(), b"");
+    tutorials.send(&BEAT);
+    assert_eq!(tutorials.read_to_end().0, b"");
 
     // No token on anything that others can read.
     let processes = [&server.process, &clients[0].process, &clients[2].process];

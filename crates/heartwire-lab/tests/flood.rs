@@ -3,14 +3,12 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-#[path = "../../../tests/skip.rs"]
-mod skip;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use heartwire_testkit::skip;
 use serde_json::Value;
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
@@ -20,7 +18,7 @@ fn heartwire() -> Option<PathBuf> {
     let program = Path::new(LAB).with_file_name("heartwire");
     let is_there = program.is_file();
     if !is_there {
-        skip::skip(&format!("{} is not built", program.display()));
+        skip(&format!("{} is not built", program.display()));
     }
     is_there.then_some(program)
 }

@@ -5,9 +5,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-#[path = "../../../tests/skip.rs"]
-mod skip;
-
 use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -18,14 +15,11 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use heartwire_testkit::{PATIENCE, Process, skip};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::skip::skip;
-
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The least that makes a cell.
 const ONE_CELL: [&str; 4] = ["--only", "client-closes", "--detector", "none"];
@@ -70,7 +64,7 @@ const PROGRAM: &str = "the program";
 /// has everything.
 fn needs(mut command: Command) -> Vec<String> {
     command.arg("net").args(ONE_CELL).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut lab = Killed(command.spawn().unwrap());
+    let mut lab = Process::spawn(&mut command);
     let lines = BufReader::new(lab.0.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut lines = lines.skip_while(|line| !line.contains("the network lab cannot run here"));
     let Some(_) = lines.next() else { return Vec::new() };
@@ -99,7 +93,7 @@ fn what_a_killed_run_left_is_removed_by_the_next_and_nothing_else() {
         assert!(ip(&["netns", "add", name]).status.success());
     }
     let sleep = ["netns", "exec", &leftover, "sleep", "600"];
-    let mut sleeper = Killed(Command::new("ip").args(sleep).spawn().unwrap());
+    let mut sleeper = Process::spawn(Command::new("ip").args(sleep));
     wait_until("it sleeps", || !ip(&["netns", "pids", &leftover]).stdout.is_empty());
 
     let ran = run(&ONE_CELL);
@@ -116,7 +110,7 @@ fn a_run_that_is_interrupted_leaves_nothing_behind() {
         return;
     }
     let mut lab = start_long_run();
-    kill_process(Pid::from_child(&lab.0), Signal::INT).unwrap();
+    lab.signal(Signal::INT);
     // Without the signal it would go on for a minute, and end well.
     assert_eq!(lab.0.wait().unwrap().code(), Some(1));
     assert_eq!(namespaces_of(&lab.0), Vec::<String>::new());
@@ -128,7 +122,7 @@ fn a_run_that_is_killed_takes_its_programs_with_it() {
         return;
     }
     let mut lab = start_long_run();
-    kill_process(Pid::from_child(&lab.0), Signal::KILL).unwrap();
+    lab.signal(Signal::KILL);
     lab.0.wait().unwrap();
     // Another test may remove them before this one sees them.
     wait_until("its programs are gone", || {
@@ -202,16 +196,6 @@ fn find() -> Result<PathBuf, String> {
     Ok(heartwire)
 }
 
-/// Killed when the test is over, if it still runs.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn run(args: &[&str]) -> Output {
     Command::new(LAB).arg("net").args(args).output().unwrap()
 }
@@ -225,10 +209,10 @@ fn json(args: &[&str]) -> Value {
 
 /// A run whose programs are there, and that would go on for a minute.
 #[track_caller]
-fn start_long_run() -> Killed {
+fn start_long_run() -> Process {
     let args = ["net", "--only", "nothing", "--detector", "none", "--observe", "60s"];
     let mut command = Command::new(LAB);
-    let lab = Killed(command.args(args).stderr(Stdio::null()).spawn().unwrap());
+    let lab = Process::spawn(command.args(args).stderr(Stdio::null()));
     wait_until("it runs", || {
         let has_programs = |name: &String| !ip(&["netns", "pids", name]).stdout.is_empty();
         namespaces_of(&lab.0).iter().filter(|name| has_programs(name)).count() == 2

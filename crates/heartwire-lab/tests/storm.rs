@@ -2,10 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-#[cfg(target_os = "linux")]
-#[path = "../../../tests/skip.rs"]
-mod skip;
-
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -57,7 +53,7 @@ fn what_cannot_be_is_refused() {
 #[test]
 fn real_clients_come_back_to_a_real_server() {
     if !std::path::Path::new(LAB).with_file_name("heartwire").is_file() {
-        return skip::skip("heartwire is not built");
+        return heartwire_testkit::skip("heartwire is not built");
     }
     let args = ["--real", "--clients", "300", "--outage", "1s", "--format", "json"];
     let real = run(&[&args[..], &["--policy", "jitter,hint,fixed-100ms"]].concat());

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use heartwire_testkit::Process;
 
 /// The longest one takes 12 s; a busy machine has the rest.
 pub(crate) const fn limit() -> Duration {
@@ -17,7 +17,7 @@ pub(crate) const fn limit() -> Duration {
 #[derive(Debug)]
 pub(crate) struct Program {
     name: &'static str,
-    child: Child,
+    process: Process,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
     so_far: Vec<String>,
@@ -33,8 +33,8 @@ impl Program {
         assert!(path.exists(), "{path:?} is not built: `cargo build --examples` first");
         let mut command = Command::new(path);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut process = Process::spawn(&mut command);
+        let output = BufReader::new(process.0.stdout.take().expect("it is piped"));
         let (shown, lines) = channel();
         thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
@@ -42,8 +42,8 @@ impl Program {
                 let _ = shown.send(line);
             }
         });
-        let input = child.stdin.take();
-        Self { name, child, input, lines, so_far: Vec::new() }
+        let input = process.0.stdin.take();
+        Self { name, process, input, lines, so_far: Vec::new() }
     }
 
     /// What it has printed, as far as it was waited for.
@@ -80,7 +80,7 @@ impl Program {
                 }
             }
         }
-        let status = self.child.wait().unwrap();
+        let status = self.process.0.wait().unwrap();
         assert!(status.success(), "{}: {status} after\n{}", self.name, self.so_far.join("\n"));
         core::mem::take(&mut self.so_far)
     }
@@ -96,22 +96,10 @@ impl Program {
     }
 
     pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.process.freeze();
     }
 
     pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.process.thaw();
     }
 }

@@ -8,63 +8,22 @@
 )]
 
 use core::future::Future;
-use core::time::Duration;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
 use heartwire::client::{ClientConfig, Event, Retry, SendError};
 use heartwire::supervisor::{AddError, Events, Supervisor};
-use heartwire::{BackoffPolicy, Policy, Reason, Wire};
+use heartwire::{BackoffPolicy, Reason};
+use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, limit, ms, pass};
 use tokio::runtime::Runtime;
 
-const GIVE_UP: Duration = Duration::from_secs(20);
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
-
-fn fixed(wait: Duration) -> Retry {
-    Retry::Backoff(BackoffPolicy::fixed(wait).unwrap())
-}
-
-/// A server that a test plays, and clients for it that speak v0 and never beat but once.
-struct Server(TcpListener);
-
-impl Server {
-    fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
-    }
-
-    fn config(&self) -> ClientConfig {
-        ClientConfig::new(self.0.local_addr().unwrap().to_string())
-            .wire(Wire::V0)
-            .policy(Policy::builder().build().unwrap())
-            .retry(fixed(ms(10)))
-    }
-
-    /// The next client, whose first beat has been read.
-    fn accept(&self) -> TcpStream {
-        let mut stream = self.0.accept().unwrap().0;
-        stream.set_read_timeout(Some(GIVE_UP)).unwrap();
-        stream.read_exact(&mut [0; 8]).unwrap();
-        stream
-    }
-}
-
-fn data_frame(body: &[u8]) -> Vec<u8> {
-    let len = i32::try_from(body.len()).unwrap();
-    [&1_i32.to_le_bytes(), &len.to_le_bytes(), body].concat()
-}
-
+/// The next client, whose first beat has been read.
 #[track_caller]
-fn expect_data(peer: &mut TcpStream, body: &[u8]) {
-    let expected = data_frame(body);
-    let mut bytes = vec![0; expected.len()];
-    peer.read_exact(&mut bytes).unwrap();
-    assert_eq!(bytes, expected);
+fn accept(server: &Listener) -> Peer {
+    let mut peer = server.accept();
+    peer.expect_heart();
+    peer
 }
 
 /// A supervisor on a runtime with one thread of its own.
@@ -93,13 +52,13 @@ impl Rig {
 
     #[track_caller]
     fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
-        let within = async { tokio::time::timeout(GIVE_UP, future).await };
+        let within = async { tokio::time::timeout(PATIENCE, future).await };
         self.runtime.block_on(within).expect("took too long")
     }
 
     #[track_caller]
     fn try_next(&mut self) -> Option<(Arc<str>, Event)> {
-        let next = async { tokio::time::timeout(GIVE_UP, self.events.recv()).await };
+        let next = async { tokio::time::timeout(PATIENCE, self.events.recv()).await };
         self.runtime.block_on(next).expect("an event in time")
     }
 
@@ -139,11 +98,11 @@ impl Rig {
 #[test]
 fn each_name_has_its_own_server_messages_and_events() {
     let mut rig = Rig::new();
-    let servers: Vec<_> = (0..5).map(|_| Server::new()).collect();
+    let servers: Vec<_> = (0..5).map(|_| Listener::new()).collect();
     let mut peers = Vec::new();
     for (n, server) in servers.iter().enumerate() {
         rig.add(&format!("n{n}"), server.config()).unwrap();
-        peers.push(server.accept());
+        peers.push(accept(server));
         rig.online(&format!("n{n}"));
     }
     assert_eq!(rig.supervisor.names(), ["n0", "n1", "n2", "n3", "n4"].map(Arc::from));
@@ -151,9 +110,9 @@ fn each_name_has_its_own_server_messages_and_events() {
         let name = format!("n{n}");
         rig.block_on(rig.supervisor.send(&name, vec![u8::try_from(n).unwrap()])).unwrap();
         rig.supervisor.get(&name).unwrap().try_send(b"by its handle".to_vec()).unwrap();
-        expect_data(peer, &[u8::try_from(n).unwrap()]);
-        expect_data(peer, b"by its handle");
-        peer.write_all(&data_frame(name.as_bytes())).unwrap();
+        peer.expect_data(&[u8::try_from(n).unwrap()]);
+        peer.expect_data(b"by its handle");
+        peer.data(name.as_bytes());
         let (of, event) = rig.next();
         assert!(matches!(event, Event::Data(body) if body == name.as_bytes() && *of == *name));
     }
@@ -165,29 +124,29 @@ fn each_name_has_its_own_server_messages_and_events() {
 #[test]
 fn one_that_is_lost_comes_back_and_the_others_stay() {
     let mut rig = Rig::new();
-    let (here, there) = (Server::new(), Server::new());
+    let (here, there) = (Listener::new(), Listener::new());
     rig.add("here", here.config()).unwrap();
     rig.add("there", there.config()).unwrap();
-    let (lost, mut kept) = (here.accept(), there.accept());
+    let (lost, mut kept) = (accept(&here), accept(&there));
     rig.online("there");
     drop(lost);
     rig.next_of("here", |event| matches!(event, Event::Offline { .. }));
-    let _again = here.accept();
+    let _again = accept(&here);
     rig.online("here");
     rig.block_on(rig.supervisor.send("there", b"still".to_vec())).unwrap();
-    expect_data(&mut kept, b"still");
+    kept.expect_data(b"still");
 }
 
 #[test]
 fn a_name_is_taken_until_its_last_event() {
     let mut rig = Rig::new();
-    let server = Server::new();
+    let server = Listener::new();
     rig.add("one", server.config()).unwrap();
-    let mut peer = server.accept();
+    let mut peer = accept(&server);
     assert_eq!(rig.add("one", server.config()), Err(AddError::Taken("one".into())));
     rig.online("one");
     assert!(rig.supervisor.remove("one"));
-    peer.read_to_end(&mut Vec::new()).unwrap();
+    peer.read_to_end();
     // It waits until the server has closed as well.
     assert_eq!(rig.add("one", server.config()), Err(AddError::Taken("one".into())));
     drop(peer);
@@ -198,24 +157,24 @@ fn a_name_is_taken_until_its_last_event() {
     rig.closed("one");
     let started = Instant::now();
     while rig.supervisor.remove("one") {
-        assert!(started.elapsed() < GIVE_UP, "the name is never free");
+        assert!(started.elapsed() < PATIENCE, "the name is never free");
         std::thread::yield_now();
     }
     rig.add("one", server.config()).unwrap();
     assert!(matches!(rig.next().1, Event::Connecting { attempt: 1 }));
-    server.accept();
+    accept(&server);
 }
 
 #[test]
 fn one_that_ends_by_itself_leaves_its_name() {
     let mut rig = Rig::new();
-    let server = Server::new();
+    let server = Listener::new();
     rig.add("once", server.config().retry(Retry::Never)).unwrap();
-    drop(server.accept());
+    drop(accept(&server));
     rig.closed("once");
     let started = Instant::now();
     while !rig.supervisor.names().is_empty() {
-        assert!(started.elapsed() < GIVE_UP, "the name is never free");
+        assert!(started.elapsed() < PATIENCE, "the name is never free");
         std::thread::yield_now();
     }
 }
@@ -225,7 +184,7 @@ fn one_that_ends_by_itself_leaves_its_name() {
 fn there_may_be_more_connections_than_events_may_wait() {
     const COUNT: usize = 40;
     let mut rig = Rig::with_queue(2);
-    let server = Server::new();
+    let server = Listener::new();
     let runtime = rig.runtime.handle().clone();
     let supervisor = rig.supervisor.clone();
     let config = server.config();
@@ -234,10 +193,10 @@ fn there_may_be_more_connections_than_events_may_wait() {
         supervisor.add(format!("n{n}"), config.clone()).unwrap();
     }
     let peers = std::thread::spawn(move || {
-        let mut peers: Vec<_> = (0..COUNT).map(|_| server.accept()).collect();
+        let mut peers: Vec<_> = (0..COUNT).map(|_| accept(&server)).collect();
         for _ in 0..3 {
             for peer in &mut peers {
-                peer.write_all(&data_frame(b"hello")).unwrap();
+                peer.data(b"hello");
             }
         }
         peers
@@ -260,22 +219,21 @@ fn there_may_be_more_connections_than_events_may_wait() {
 #[test]
 fn a_full_queue_is_no_verdict_on_anybody() {
     let mut rig = Rig::with_queue(4);
-    let (loud, quiet) = (Server::new(), Server::new());
-    let limit = Policy::builder().limit(ms(2_000)).build().unwrap();
+    let (loud, quiet) = (Listener::new(), Listener::new());
     rig.add("loud", loud.config()).unwrap();
-    let mut flood = loud.accept();
+    let mut flood = accept(&loud);
     rig.online("loud");
-    rig.add("quiet", quiet.config().policy(limit)).unwrap();
-    let mut peer = quiet.accept();
+    rig.add("quiet", quiet.config().policy(limit(2_000))).unwrap();
+    let mut peer = accept(&quiet);
     rig.online("quiet");
-    flood.write_all(&data_frame(b"flood").repeat(100)).unwrap();
-    // Nobody takes events for three limits; what comes meanwhile lies in the kernel, and is life.
+    flood.send(&data(b"flood").repeat(100));
+    // Nobody takes events for two limits; what comes meanwhile lies in the kernel, and is life.
     let started = Instant::now();
-    while started.elapsed() < ms(6_300) {
-        peer.write_all(&[0; 8]).unwrap();
-        std::thread::sleep(ms(50));
+    while started.elapsed() < ms(4_300) {
+        peer.beat();
+        pass(ms(50));
     }
-    peer.write_all(&data_frame(b"alive")).unwrap();
+    peer.data(b"alive");
     let mut floods = 0;
     let mut is_alive = false;
     while floods < 100 || !is_alive {
@@ -290,11 +248,11 @@ fn a_full_queue_is_no_verdict_on_anybody() {
 #[test]
 fn a_connection_is_one_task() {
     let mut rig = Rig::new();
-    let server = Server::new();
+    let server = Listener::new();
     let mut peers = Vec::new();
     for n in 0..10 {
         rig.add(&format!("n{n}"), server.config()).unwrap();
-        peers.push(server.accept());
+        peers.push(accept(&server));
         rig.online(&format!("n{n}"));
     }
     assert_eq!(rig.runtime.metrics().num_alive_tasks(), 10);
@@ -306,7 +264,7 @@ fn connections_with_the_same_settings_do_not_come_back_in_step() {
     let mut rig = Rig::new();
     let backoff = BackoffPolicy::exponential(ms(1_000_000), ms(1_000_000), ms(1)).unwrap();
     // Nobody listens there any more.
-    let config = Server::new().config().retry(Retry::Backoff(backoff)).seed(7);
+    let config = Listener::new().config().retry(Retry::Backoff(backoff)).seed(7);
     let mut waits = Vec::new();
     for n in 0..8 {
         let name = format!("n{n}");
@@ -324,36 +282,34 @@ fn connections_with_the_same_settings_do_not_come_back_in_step() {
 #[test]
 fn all_look_when_the_network_has_changed() {
     let rig = Rig::new();
-    let (one, two) = (Server::new(), Server::new());
+    let (one, two) = (Listener::new(), Listener::new());
     for (name, server) in [("one", &one), ("two", &two)] {
-        let config = server.config().policy(Policy::builder().beat(ms(1_000_000)).build().unwrap());
+        let config = server.config().policy(beat(1_000_000));
         rig.add(name, config).unwrap();
     }
-    let mut peers = [one.accept(), two.accept()];
+    let mut peers = [accept(&one), accept(&two)];
     rig.supervisor.look_now();
-    peers.iter_mut().for_each(|peer| peer.read_exact(&mut [0; 8]).unwrap());
+    peers.iter_mut().for_each(|peer| peer.expect_heart());
 }
 
 #[test]
 fn closing_writes_what_was_accepted_and_waits_for_all() {
     let mut rig = Rig::new();
-    let server = Server::new();
+    let server = Listener::new();
     let mut peers = Vec::new();
     for n in 0..5 {
         let name = format!("n{n}");
         rig.add(&name, server.config()).unwrap();
-        peers.push(server.accept());
+        peers.push(accept(&server));
         rig.online(&name);
         rig.block_on(rig.supervisor.send(&name, vec![9; 100_000])).unwrap();
     }
     let readers = std::thread::spawn(move || {
         for mut peer in peers {
-            let mut rest = Vec::new();
-            peer.read_to_end(&mut rest).unwrap();
-            assert_eq!(rest.len(), 100_008);
+            assert_eq!(peer.read_to_end().0.len(), 100_008);
         }
     });
-    assert!(rig.block_on(rig.supervisor.close(GIVE_UP)).is_empty());
+    assert!(rig.block_on(rig.supervisor.close(PATIENCE)).is_empty());
     readers.join().unwrap();
     assert_eq!(rig.add("late", server.config()), Err(AddError::Closed));
     let mut closed = 0;
@@ -361,18 +317,18 @@ fn closing_writes_what_was_accepted_and_waits_for_all() {
         closed += u32::from(matches!(event, Event::Closed));
     }
     assert_eq!(closed, 5);
-    assert!(rig.block_on(rig.supervisor.close(GIVE_UP)).is_empty());
+    assert!(rig.block_on(rig.supervisor.close(PATIENCE)).is_empty());
 }
 
 #[test]
 fn what_is_not_closed_in_time_is_cut_off() {
     let mut rig = Rig::with_queue(1);
-    let server = Server::new();
+    let server = Listener::new();
     rig.add("stuck", server.config()).unwrap();
-    let mut peer = server.accept();
+    let mut peer = accept(&server);
     rig.online("stuck");
     // The queue is full of this, and the server does not close its end, for which it has a second.
-    peer.write_all(&data_frame(b"unread").repeat(10)).unwrap();
+    peer.send(&data(b"unread").repeat(10));
     let started = Instant::now();
     let within = ms(100);
     assert_eq!(rig.block_on(rig.supervisor.close(within)), ["stuck".into()]);
@@ -380,7 +336,7 @@ fn what_is_not_closed_in_time_is_cut_off() {
     assert!(rig.supervisor.names().is_empty());
     let started = Instant::now();
     while rig.runtime.metrics().num_alive_tasks() > 0 {
-        assert!(started.elapsed() < GIVE_UP, "it goes on");
+        assert!(started.elapsed() < PATIENCE, "it goes on");
         std::thread::yield_now();
     }
     // What was told before is still there, and then nothing.
@@ -392,13 +348,13 @@ fn what_is_not_closed_in_time_is_cut_off() {
 #[test]
 fn events_that_are_not_taken_do_not_hold_up_the_end() {
     let mut rig = Rig::with_queue(1);
-    let server = Server::new();
+    let server = Listener::new();
     rig.add("unread", server.config()).unwrap();
-    let mut peer = server.accept();
+    let mut peer = accept(&server);
     rig.online("unread");
-    peer.write_all(&data_frame(b"unread").repeat(10)).unwrap();
-    let reader = std::thread::spawn(move || peer.read_to_end(&mut Vec::new()).unwrap());
-    assert!(rig.block_on(rig.supervisor.close(GIVE_UP)).is_empty());
+    peer.send(&data(b"unread").repeat(10));
+    let reader = std::thread::spawn(move || peer.read_to_end());
+    assert!(rig.block_on(rig.supervisor.close(PATIENCE)).is_empty());
     reader.join().unwrap();
     while let Some((_, event)) = rig.try_next() {
         assert!(matches!(event, Event::Data(_) | Event::Offline { .. } | Event::Closed), "{event}");
@@ -408,21 +364,21 @@ fn events_that_are_not_taken_do_not_hold_up_the_end() {
 #[test]
 fn dropping_it_closes_what_nobody_else_holds() {
     let mut rig = Rig::new();
-    let (one, two) = (Server::new(), Server::new());
+    let (one, two) = (Listener::new(), Listener::new());
     rig.add("one", one.config()).unwrap();
     rig.add("two", two.config()).unwrap();
-    let (mut closed, mut held) = (one.accept(), two.accept());
+    let (mut closed, mut held) = (accept(&one), accept(&two));
     rig.online("one");
     let client = rig.supervisor.get("two").unwrap();
     let (other, _) = Supervisor::new();
     drop(core::mem::replace(&mut rig.supervisor, other));
-    closed.read_to_end(&mut Vec::new()).unwrap();
+    closed.read_to_end();
     drop(closed);
     rig.closed("one");
     client.try_send(b"mine".to_vec()).unwrap();
-    expect_data(&mut held, b"mine");
+    held.expect_data(b"mine");
     drop(client);
-    held.read_to_end(&mut Vec::new()).unwrap();
+    held.read_to_end();
     drop(held);
     rig.closed("two");
     assert!(rig.try_next().is_none());

@@ -24,7 +24,5 @@ mod pipe;
 mod reload;
 mod rig;
 mod server;
-#[path = "../../../../tests/skip.rs"]
-mod skip;
 mod sockets;
 mod traffic;

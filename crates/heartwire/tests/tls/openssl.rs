@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use heartwire::internal::tls::TlsSession;
 use heartwire::tls::{SharedServerTls, TlsFault};
+use heartwire_testkit::skip;
 
 use crate::certificates::{Authority, Files, Serve as _, Trust as _};
-use crate::skip::skip;
 use crate::sockets::{Outcome, serve, talk};
 
 fn openssl(arguments: &[&str]) -> Option<Command> {

@@ -142,6 +142,21 @@ fn bytes_that_have_arrived_outrank_a_deadline() {
     assert_eq!(rig.owner.names(), [""; 0]);
 }
 
+/// The time of the question is not the time of the read, or the byte would seem that much older.
+#[test]
+fn a_client_held_up_while_it_asks_when_bytes_came_is_not_early() {
+    let mut rig = Rig::new();
+    rig.wait();
+    rig.toy.pass(ms(1_000));
+    rig.toy.send(&[0; 8]);
+    let arrived_at = rig.toy.state().arrived_at;
+    rig.toy.state().held_up_asking = ms(200);
+    rig.wait();
+    rig.toy.state().held_up_asking = Duration::ZERO;
+    let Step::Wait(wait) = rig.until_timer() else { panic!("the server was heard") };
+    assert!(wait.until >= Some(arrived_at.saturating_add(LIMIT)), "{wait:?}");
+}
+
 #[test]
 fn reading_pauses_while_the_application_has_no_room_and_what_waits_counts_as_life() {
     let mut rig = Rig::new();

@@ -88,6 +88,12 @@ struct Told {
     health: Health,
 }
 
+impl Told {
+    fn promise(self) -> Duration {
+        Duration::from_millis(u64::from(self.promise_ms))
+    }
+}
+
 /// A v1 connection, from the handshake on.
 #[derive(Clone, Debug)]
 pub(super) struct Dialogue {
@@ -276,7 +282,9 @@ impl Dialogue {
     /// heard us for its own limit, there is nothing to judge by: they may be held up behind its data.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         let to_peer = self.outward();
-        let theirs = to_peer.limit_for(policy.beat().or(to_peer.beat())?)?;
+        // It goes by what our last beat promised.
+        let promised = Some(self.told.promise()).filter(|promise| !promise.is_zero());
+        let theirs = to_peer.limit_for(promised.or(to_peer.beat())?)?;
         let ours = policy.limit().filter(|_| self.said.silence() >= theirs)?;
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }

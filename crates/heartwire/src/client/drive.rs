@@ -16,6 +16,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::order::{self, Outbound};
 use heartwire_core::v1::{Health, Welcome};
 use heartwire_core::{Connection, Instant, Stall, StallWatch};
 use tracing::{Span, debug};
@@ -62,6 +63,7 @@ pub(super) struct Driver<W: World> {
     /// When it may be told of what has changed since.
     news_at: Option<Instant>,
     watch: StallWatch,
+    last_stall: Option<Stall>,
     /// When the timer rings. Deadlines mostly move later, so it stays as it is until then.
     timer_at: Option<Instant>,
     path_check: Option<PathCheck>,
@@ -156,6 +158,7 @@ impl<W: World> Driver<W> {
             pace: Pace::new(now),
             news_at: None,
             watch: StallWatch::new(now, suspended),
+            last_stall: None,
             timer_at: None,
             path_check: None,
             read_at: now,
@@ -189,9 +192,9 @@ impl<W: World> Driver<W> {
         if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
-        if let Some(beat) = self.connection.poll_transmit(now) {
-            app.outbox.push_beat_first(beat);
-            self.has_news = beat.is_news();
+        // What was kept from the last connection is no beat, and comes behind it.
+        if let order::Next::Write(beat) = self.connection.poll(now, Outbound::Clear) {
+            self.push_beat(app, beat, Outbound::Waiting);
         }
     }
 
@@ -259,10 +262,9 @@ impl<W: World> Driver<W> {
         }
         self.read(app, now)?;
         self.account_for_stalls(app, stall, now);
-        self.judge(app, now)?;
         self.judge_path(now)?;
-        self.tell_news(app, now)?;
-        self.transmit(app, now);
+        self.tell_news(app, now);
+        self.follow(app, now)?;
         self.take(app);
         self.write(app, now)?;
         // Reading pauses until the application has room.

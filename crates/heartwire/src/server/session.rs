@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::order::{self, Next};
 use heartwire_core::v1::{Contract, Health};
 use heartwire_core::{Connection, Instant, Spoken, Violation, arrival};
 
@@ -166,6 +167,12 @@ impl<S: Socket> Session<S> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What to do next with its connection.
+    pub(super) fn poll(&mut self, now: Instant) -> Next {
+        let outbound = if self.blocked { order::Outbound::Blocked } else { order::Outbound::Clear };
+        self.connection.poll(now, outbound)
     }
 
     /// Whether there may be more to read, after a read that found `len` bytes for a buffer of

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use heartwire_core::Instant;
+use heartwire_core::order::Next;
 use heartwire_core::wheel::Wheel;
 
 use super::handler::Commands;
@@ -228,26 +229,35 @@ impl<W: ServerWorld> ShardState<W> {
     /// Queues the beats and answers that are due, and sets the timer for the next beat: one that had to
     /// wait for the socket was due all the while, so that the timer is set for the verdict alone.
     pub(super) fn transmit(&mut self, slot: u32, now: Instant) {
-        let Some(session) = self.sessions.get_mut(slot) else { return };
-        if session.ending || session.is_handshaking() {
+        let Some(session) = self.live(slot) else { return };
+        if session.is_handshaking() {
             return;
         }
-        if session.blocked {
-            // What is queued will show that we live, as soon as the peer takes it. (A beat that says or
-            // asks what nothing else does stays due until then.)
-            session.connection.handle_sent(now);
+        let is_blocked = session.blocked;
+        let next = session.poll(now);
+        let writes = matches!(next, Next::Write(_));
+        if let Next::ReadFirst(_) = self.write_beats(slot, next, now) {
+            // A verdict, and a beat that says what has been heard, come in their turn.
+            self.arm_for(slot, now);
+        } else if writes || is_blocked {
             self.arm(slot);
-            return;
         }
-        let mut any = false;
-        while let Some(bytes) = session.connection.poll_transmit(now) {
+    }
+
+    /// Queues the beats and answers that a connection has to write. Returns what it has to do then.
+    pub(super) fn write_beats(&mut self, slot: u32, mut next: Next, now: Instant) -> Next {
+        while let Next::Write(bytes) = &next {
+            let Some(session) = self.live(slot) else { break };
             session.queue_first(bytes.as_ref());
-            any = true;
-        }
-        if any {
+            next = session.poll(now);
             self.flush_later(slot);
-            self.arm(slot);
         }
+        next
+    }
+
+    /// A session that has not ended.
+    pub(super) fn live(&mut self, slot: u32) -> Option<&mut Session<W::Socket>> {
+        self.sessions.get_mut(slot).filter(|session| !session.ending)
     }
 
     pub(super) fn flush_later(&mut self, slot: u32) {
@@ -282,10 +292,14 @@ impl<W: ServerWorld> ShardState<W> {
         let tls = session.tls_deadline(self.config.tls_within);
         let own = session.connection.poll_timeout().filter(|_| !session.is_handshaking());
         if let Some(deadline) = [tls, own].into_iter().flatten().min() {
-            if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
-                self.wheel.insert(slot, deadline);
-                self.timers += 1;
-            }
+            self.arm_for(slot, deadline);
+        }
+    }
+
+    fn arm_for(&mut self, slot: u32, deadline: Instant) {
+        if self.wheel.armed(slot).is_none_or(|armed| deadline < armed) {
+            self.wheel.insert(slot, deadline);
+            self.timers += 1;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use heartwire_core::order::Found;
 use heartwire_core::v1::{Bye, Health};
 use heartwire_core::{Event as FromPeer, Instant, Path, arrival};
 use tracing::{debug, trace};
@@ -131,21 +132,22 @@ impl<W: World> Driver<W> {
         app.wishes.set_path(Some(path), now);
     }
 
-    /// Whether there was something in the socket that the runtime need not have seen.
-    pub(super) fn find_life(&mut self, app: &mut App, now: Instant) -> Result<bool, Reason> {
+    /// Bytes that have arrived outrank a deadline. So the kernel itself is asked: what the runtime knows of the
+    /// socket is as old as its last turn.
+    pub(super) fn read_first(&mut self, app: &mut App, now: Instant) -> Result<Found, Reason> {
         if self.feed(app, now)? {
             let space = self.inbox.space(self.transport.read_len_min());
             let read = self.transport.read_now(space);
-            return self.handle_read(app, read, now);
+            let has_read = self.handle_read(app, read, now)?;
+            return Ok(if has_read { Found::More } else { Found::All });
         }
         // Reading is paused. While anything waits there, be it an end, the peer cannot be judged, and
         // must not be told that it is silent.
-        let waiting = self.transport.has_something();
-        if waiting {
-            trace!("the application is slow: what waits counts as life");
-            self.connection.handle_backpressure(self.world.now());
+        if !self.transport.has_something() {
+            return Ok(Found::All);
         }
-        Ok(waiting)
+        trace!("the application is slow: what waits counts as life");
+        Ok(Found::NoRoom(self.world.now()))
     }
 }
 

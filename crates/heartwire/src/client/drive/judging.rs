@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Instant, Spoken, Stall};
+use heartwire_core::order::{Found, Next, Outbound, Over};
+use heartwire_core::{Instant, Stall};
 
 use super::{App, Driver, Event};
 use crate::Reason;
@@ -43,7 +44,7 @@ impl<W: World> Driver<W> {
     pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
         let (since, suspended) = self.world.now_and_suspended();
         let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
-        self.connection.handle_stall(stall);
+        self.last_stall = Some(stall);
         app.outlet.push_news(Event::Stalled(stall));
         // What was asked may have had no time to be acknowledged; and nothing was heard of a network that
         // has changed meanwhile.
@@ -53,29 +54,33 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// Looks at the deadlines. Bytes that have arrived outrank them, so before a verdict the kernel
-    /// itself is asked: what the runtime knows of the socket is as old as its last turn.
-    pub(super) fn judge(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
-        let is_due = self.connection.poll_timeout().is_some_and(|at| at <= now);
-        if is_due && self.connection.spoken() == Spoken::V1 {
-            // A beat says what has been heard, and the server judges by that.
-            self.find_life(app, now)?;
+    /// Does what the connection asks for, until it wants to sleep: reads, judges, and queues its beats.
+    pub(super) fn follow(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+        let mut reads_left = READS_BEFORE_JUDGING;
+        let mut outbound = self.outbound(app);
+        let mut next = self.connection.poll(now, outbound);
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => {
+                    let found = self.read_first(app, now)?;
+                    outbound = self.outbound(app);
+                    reads_left = reads_left.saturating_sub(1);
+                    let found = if reads_left == 0 { Found::All } else { found };
+                    self.connection.judge(read, found, self.last_stall)
+                }
+                Next::Write(beat) => {
+                    self.push_beat(app, beat, outbound);
+                    self.connection.poll(now, outbound)
+                }
+                Next::SleepUntil(_) => return Ok(()),
+                Next::Over(Over::Dead(verdict)) => return Err(Reason::Dead(verdict)),
+                Next::Over(Over::Broken(violation)) => return Err(Reason::Protocol(violation)),
+            };
         }
-        for _ in 0..READS_BEFORE_JUDGING {
-            if !self.connection.would_end(now) || !self.find_life(app, now)? {
-                break;
-            }
-        }
-        match self.connection.handle_timeout(now) {
-            Ok(None) => {}
-            Ok(Some(verdict)) => return Err(Reason::Dead(verdict)),
-            Err(violation) => return Err(Reason::Protocol(violation)),
-        }
-        if self.has_unwritten(app) {
-            // What waits will be as good as a beat that asks for nothing.
-            self.connection.handle_sent(now);
-        }
-        Ok(())
+    }
+
+    fn outbound(&self, app: &App) -> Outbound {
+        if self.has_unwritten(app) { Outbound::Waiting } else { Outbound::Clear }
     }
 
     /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's

@@ -1,54 +1,44 @@
 //! What a driver sends: beats, and messages of the application.
 
-use heartwire_core::Instant;
 use heartwire_core::frame::{self, Kind};
+use heartwire_core::order::Outbound;
 use heartwire_core::v1::Health;
+use heartwire_core::{Instant, Transmit};
 
 use super::{App, Driver, Message};
 use crate::Reason;
 use crate::world::World;
 
 impl<W: World> Driver<W> {
-    pub(super) fn transmit(&mut self, app: &mut App, now: Instant) {
-        let has_unwritten = self.has_unwritten(app);
-        if has_unwritten && !self.connection.beat_due() {
-            // What waits shows as well as an answer that we live.
-            return;
+    /// Queues a beat, in front of what waits: data may wait for long, and does not say or ask what a beat does.
+    pub(super) fn push_beat(&mut self, app: &mut App, beat: Transmit, outbound: Outbound) {
+        match outbound {
+            Outbound::Clear => app.outbox.push_beat(beat),
+            Outbound::Waiting | Outbound::Blocked => app.outbox.push_beat_first(beat),
         }
-        while let Some(beat) = self.connection.poll_transmit(now) {
-            if has_unwritten {
-                // Data may wait for long, and does not say or ask what a beat does.
-                app.outbox.push_beat_first(beat);
-            } else {
-                app.outbox.push_beat(beat);
-            }
-            self.has_news |= beat.is_news();
-        }
+        self.has_news |= beat.is_news();
     }
 
     /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
     /// know that yet. What changes faster than the server may be told is told as it is in the end.
-    pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
+    pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) {
         self.news_at = None;
-        let Some(contract) = self.connection.contract() else { return Ok(()) };
+        let Some(contract) = self.connection.contract() else { return };
         let (agreed, floor) = (contract.to_server.beat(), contract.floor);
         let (promise, health) = (app.wishes.promise(), self.health_at(app, now));
         if (promise, health) == (self.promised, self.health) {
-            return Ok(());
+            return;
         }
         let interval = agreed.unwrap_or(floor);
         if !self.pace.take(interval, now) {
             self.news_at = Some(self.pace.next_at(interval));
-            return Ok(());
+            return;
         }
-        // The beat that tells it also says what has been heard.
-        self.find_life(app, now)?;
         (self.promised, self.health) = (promise, health);
         if let Some(interval) = promise.or(agreed) {
             self.connection.promise(interval);
         }
         self.connection.set_health(health);
-        Ok(())
     }
 
     fn health_at(&self, app: &App, now: Instant) -> Health {

@@ -94,6 +94,7 @@ fn a_suspend_that_made_nothing_late_gives_the_server_another_limit() {
     rig.toy.suspend(SUSPENDED);
     rig.wait();
     assert_eq!(rig.owner.names(), ["stalled"]);
+    assert!(matches!(rig.until_timer(), Step::Wait(_)), "it looks at the way to the server");
     assert!(matches!(rig.until_timer(), Step::Wait(_)), "it rings, and the server has longer now");
     let Step::Over(End { reason: Reason::Dead(verdict), .. }) = rig.until_timer() else {
         panic!("no verdict")

@@ -1,6 +1,7 @@
 //! Judging the sessions whose timer has fired.
 
-use heartwire_core::{Instant, Spoken, Verdict};
+use heartwire_core::order::{Found, Next, Over};
+use heartwire_core::{Instant, Verdict};
 
 use super::Shard;
 use super::traffic::Arrival;
@@ -26,48 +27,52 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let now = self.notice_stall();
             let Some(slot) = self.state.wheel.poll(until) else { return };
             self.judge(slot, now);
-            self.state.arm(slot);
         }
     }
 
     /// Bytes that are in the socket already outrank a deadline, and a beat tells of them.
-    pub(super) fn read_before_judging(&mut self, slot: u32) {
+    fn read_first(&mut self, slot: u32) -> Found {
         self.read(slot, false, Arrival::Earlier);
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.unread && !session.ending && session.has_news() {
-            // The owner is slow, so that something has to wait where it is.
-            session.connection.handle_backpressure(self.state.world.now());
+        // An owner that is slow lets something wait where it is.
+        let waits = |session: &mut Session<W::Socket>| session.unread && session.has_news();
+        if self.state.live(slot).is_some_and(waits) {
+            Found::NoRoom(self.state.world.now())
+        } else {
+            Found::All
         }
     }
 
-    /// Judges a session as of `now`. What it is judged by must have been read at `now` or later, so
-    /// the time is not taken again in between.
-    fn judge(&mut self, slot: u32, now: Instant) {
+    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right before, it must
+    /// have been looked whether this shard stood still.
+    pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         if self.state.sessions.get_mut(slot).is_some_and(|session| session.parting().is_some()) {
             self.go_on_parting(slot);
             return;
         }
         if !self.judge_tls(slot, now) {
-            return;
+            return self.state.arm(slot);
         }
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        // On v1 a beat says what has been heard, so that is looked at before one is sent.
-        let says_what_it_heard = session.connection.spoken() == Spoken::V1;
-        if says_what_it_heard || session.connection.would_end(now) {
-            self.read_before_judging(slot);
+        let Some(session) = self.state.live(slot) else { return };
+        let mut next = session.poll(now);
+        loop {
+            match self.state.write_beats(slot, next, now) {
+                Next::ReadFirst(read) => {
+                    let found = self.read_first(slot);
+                    let Some(session) = self.state.live(slot) else { return };
+                    next = session.connection.judge(read, found, self.last_stall);
+                }
+                Next::Over(over) => return self.end_connection(slot, over),
+                Next::Write(_) | Next::SleepUntil(_) => return self.state.arm(slot),
+            }
         }
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.ending {
-            return;
-        }
-        if let Some(stall) = self.last_stall {
-            session.connection.handle_stall(stall);
-        }
-        match session.connection.handle_timeout(now) {
-            Ok(None) => self.state.transmit(slot, now),
-            Ok(Some(verdict)) => self.call_dead(slot, verdict),
-            Err(_) if session.waits_for_name() => self.give_up_waiting(slot),
-            Err(violation) => self.state.end(slot, Reason::Protocol(violation)),
+    }
+
+    fn end_connection(&mut self, slot: u32, over: Over) {
+        let Some(session) = self.state.live(slot) else { return };
+        match over {
+            Over::Dead(verdict) => self.call_dead(slot, verdict),
+            Over::Broken(_) if session.waits_for_name() => self.give_up_waiting(slot),
+            Over::Broken(violation) => self.state.end(slot, Reason::Protocol(violation)),
         }
     }
 
@@ -79,7 +84,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             |session: &Session<W::Socket>| session.tls_deadline(within).is_some_and(|at| at <= now);
         let Some(session) = self.state.sessions.get_mut(slot) else { return false };
         if is_late(session) {
-            self.read_before_judging(slot);
+            self.read_first(slot);
         }
         let Some(session) = self.state.sessions.get_mut(slot) else { return false };
         if session.ending {

@@ -331,13 +331,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.go_on_parting(slot);
         } else if session.blocked {
             session.blocked = false;
-            let beat_due = session.connection.beat_due();
             self.state.flush_later(slot);
-            if beat_due {
-                // It says what has been heard, and beats of the client may lie in the socket.
-                self.read_before_judging(slot);
-            }
-            self.state.transmit(slot, self.state.world.now());
+            // A beat may have waited for this, and goes in front of what is queued.
+            let now = self.notice_stall();
+            self.judge(slot, now);
         }
     }
 

@@ -28,8 +28,8 @@ impl Alarm {
 
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Boottime, flags)?;
-        let mut source = mio::unix::SourceFd(&timer.as_raw_fd());
-        registry.register(&mut source, token, mio::Interest::READABLE)?;
+        let fd = timer.as_raw_fd();
+        registry.register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE)?;
         Ok(Self { timer, set_for: None })
     }
 

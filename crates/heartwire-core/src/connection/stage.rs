@@ -65,13 +65,10 @@ impl Stage {
 
     /// Whether an answer is owed. It is given now.
     pub(super) const fn take_answer(&mut self) -> bool {
-        if let Self::V0 { answers_owed, .. } = self
-            && *answers_owed > 0
-        {
-            *answers_owed -= 1;
-            return true;
-        }
-        false
+        let Self::V0 { answers_owed, .. } = self else { return false };
+        let owed = *answers_owed > 0;
+        *answers_owed = answers_owed.saturating_sub(1);
+        owed
     }
 
     /// The state of a connection that only reads on where this one ended.

@@ -81,9 +81,10 @@ pub use stall::{STALL_MIN, Stall, StallWatch};
 pub use time::Instant;
 pub use violation::Violation;
 
-/// What the crate `heartwire` shares with this one. It is no part of the stable interface, and can change
+/// What the crates of this workspace share. It is no part of the stable interface, and can change
 /// with any version.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::bucket::{Bucket, Gcra};
+    pub use crate::time::nanos;
 }

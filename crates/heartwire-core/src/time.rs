@@ -43,7 +43,8 @@ impl Instant {
 }
 
 /// A duration in nanoseconds, or `u64::MAX`, which is 584 years, if it is longer.
-pub(crate) fn nanos(duration: Duration) -> u64 {
+#[must_use]
+pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

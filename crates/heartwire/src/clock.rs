@@ -27,7 +27,7 @@ fn nanos_of(clock: rustix::time::ClockId) -> u64 {
 pub(crate) fn now() -> Instant {
     static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let elapsed = ORIGIN.get_or_init(std::time::Instant::now).elapsed();
-    Instant::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    Instant::from_nanos(heartwire_core::internal::nanos(elapsed))
 }
 
 /// Microseconds since 1970, on the clock that people set: for numbers that are to grow from one run to

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use heartwire_core::Instant;
+pub(super) use heartwire_core::internal::nanos;
 
 /// A point in time of the simulated world. Only hosts have an [`Instant`], and each has its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +26,6 @@ impl fmt::Display for WorldTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:06} s", self.0 / 1_000_000_000, self.0 / 1_000 % 1_000_000)
     }
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How a host's clock and timers take a suspend.

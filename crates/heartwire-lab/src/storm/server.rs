@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use heartwire_core::Instant;
-use heartwire_core::internal::Gcra;
+use heartwire_core::internal::{Gcra, nanos};
 
 use super::policy::CAP;
 
@@ -218,8 +218,4 @@ impl Server {
 
 fn interval(per_second: NonZeroU32) -> u64 {
     SECOND.div_ceil(u64::from(per_second.get()))
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -4,10 +4,12 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::time::Instant;
 
+use heartwire_core::internal::nanos;
+
 use super::calendar::{Calendar, DAY};
 use super::outcome::{Outcome, PerSecond};
 use super::policy::{CAP, Policy, Waits};
-use super::server::{Answer, Server, ServerModel, nanos};
+use super::server::{Answer, Server, ServerModel};
 use crate::output;
 
 /// When Linux sends a SYN again, after the first one.

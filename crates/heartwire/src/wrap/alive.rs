@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
+use heartwire_core::order::Found;
 use heartwire_core::{Bound, Policy, Settings, Verdict, Wire};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -176,13 +177,13 @@ impl State {
         true
     }
 
-    /// With everything read: the verdict, or a timer that wakes for it.
-    fn judge(&mut self, fanout: &Fanout) -> io::Result<()> {
+    /// After a reading that found this: the verdict, or a timer that wakes for it.
+    fn judge(&mut self, fanout: &Fanout, found: Found) -> io::Result<()> {
         if !matches!(self.reading, Reading::Open) {
             return Ok(());
         }
         // The timer that leads to a verdict wakes both halves.
-        if let Some(verdict) = self.pulse.poll(&mut fanout.context()) {
+        if let Some(verdict) = self.pulse.poll(&mut fanout.context(), found) {
             self.reading = Reading::Dead(verdict);
         }
         self.check()
@@ -196,7 +197,7 @@ impl State {
             let room = CHUNK_LEN.min(AHEAD_MAX - self.ahead.len());
             let mut buf = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
             match inner.as_mut().poll_read(&mut fanout.context(), &mut buf) {
-                Poll::Pending => return self.judge(fanout),
+                Poll::Pending => return self.judge(fanout, Found::All),
                 Poll::Ready(Ok(())) => {
                     self.handle_read(buf.filled().len());
                     self.ahead.extend_from_slice(buf.filled());
@@ -205,8 +206,7 @@ impl State {
             }
             fanout.wake_reader();
         }
-        self.pulse.handle_backpressure(self.pulse.now());
-        self.judge(fanout)
+        self.judge(fanout, Found::NoRoom(self.pulse.now()))
     }
 
     /// The reader had room for bytes, and this many came.
@@ -233,7 +233,7 @@ impl<T: AsyncRead> AsyncRead for Alive<T> {
         this.fanout.set_reader(cx.waker());
         let room = buf.remaining();
         let Poll::Ready(read) = this.inner.poll_read(&mut this.fanout.context(), buf) else {
-            this.state.judge(this.fanout)?;
+            this.state.judge(this.fanout, Found::All)?;
             return Poll::Pending;
         };
         if read.is_ok() && room > 0 {

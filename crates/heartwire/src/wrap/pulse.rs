@@ -5,6 +5,7 @@ use core::pin::Pin;
 use core::task::Context;
 use core::time::Duration;
 
+use heartwire_core::order::{Found, ReadFirst};
 use heartwire_core::{Instant, Liveness, Policy, StallWatch, Verdict};
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 use tracing::debug;
@@ -29,8 +30,15 @@ pub(super) struct Pulse {
     timer_at: Option<Instant>,
     /// Whether the timer knows whom to wake.
     timer_polled: bool,
-    /// Something ends the connection then, unless something to read comes first.
-    look_again_at: Option<Instant>,
+    look: Option<Look>,
+}
+
+/// Something ends the connection then, unless something to read comes first.
+#[derive(Debug)]
+struct Look {
+    at: Instant,
+    /// It is a verdict.
+    read_first: Option<ReadFirst>,
 }
 
 impl Pulse {
@@ -43,7 +51,7 @@ impl Pulse {
             timer: None,
             timer_at: None,
             timer_polled: false,
-            look_again_at: None,
+            look: None,
         }
     }
 
@@ -89,15 +97,6 @@ impl Pulse {
         self.liveness.handle_beat_sent(at);
     }
 
-    /// Something of the peer waits that there is no room for. If it would be dead otherwise, this
-    /// counts as life: backpressure is not death.
-    pub(super) fn handle_backpressure(&mut self, now: Instant) {
-        if self.would_end(now) {
-            debug!("the owner is slow: a verdict is postponed");
-            self.liveness.handle_heard(now);
-        }
-    }
-
     /// The owner is awake. If it should have been before, or was suspended, that is not held against the
     /// peer. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
     fn handle_wake(&mut self, now: Instant, suspended: Duration) {
@@ -122,23 +121,22 @@ impl Pulse {
     /// Wakes the owner a little later, to read before something other than silence ends the
     /// connection. Returns when.
     pub(super) fn look_again(&mut self, now: Instant) -> Instant {
-        let at = now.saturating_add(LOOK_AGAIN);
-        self.look_again_at = Some(at);
-        at
+        let read_first = self.look.take().and_then(|look| look.read_first);
+        self.look.insert(Look { at: now.saturating_add(LOOK_AGAIN), read_first }).at
     }
 
     /// The deadlines that passed while items kept coming. There is no verdict among them: something
     /// was heard just now.
     fn catch_up(&mut self, now: Instant) {
-        let _ = self.liveness.handle_timeout(now, TICK);
-        self.look_again_at = self.look_again_at.filter(|&at| now < at);
+        let _ = self.liveness.poll(now);
+        self.look = self.look.take().filter(|look| now < look.at);
         self.timer_at = None;
         self.arm();
     }
 
-    /// What comes of reading that found nothing more: a verdict, a beat that is due, or a timer that
-    /// will wake whom `cx` wakes.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Verdict> {
+    /// What comes of a reading that found this: a verdict, a beat that is due, or a timer that will
+    /// wake whom `cx` wakes.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, found: Found) -> Option<Verdict> {
         loop {
             self.arm();
             if self.timer_at.is_none() || self.is_asleep() || !self.poll_timer(cx) {
@@ -147,8 +145,14 @@ impl Pulse {
             let now = self.now();
             self.handle_wake(now, clock::suspended());
             self.timer_at = None;
-            if let Some(verdict) = self.handle_timer(now) {
-                return Some(verdict);
+            let verdict = self.handle_timer(now, found);
+            if verdict.is_some() {
+                return verdict;
+            }
+            if self.look.is_some() {
+                // By another reading.
+                self.rearm(cx);
+                return None;
             }
         }
     }
@@ -179,25 +183,25 @@ impl Pulse {
         fired
     }
 
-    fn handle_timer(&mut self, now: Instant) -> Option<Verdict> {
-        match self.look_again_at {
-            Some(at) if now < at => return None,
-            Some(_) => self.look_again_at = None,
-            None if self.would_end(now) => {
-                self.look_again(now);
-                return None;
-            }
-            None => {}
+    /// A deadline has passed, and reading found this.
+    fn handle_timer(&mut self, now: Instant, found: Found) -> Option<Verdict> {
+        if self.look.as_ref().is_some_and(|look| now < look.at) {
+            return None;
         }
-        self.liveness.handle_timeout(now, TICK)
-    }
-
-    fn would_end(&self, now: Instant) -> bool {
-        self.liveness.verdict_at().is_some_and(|at| now >= at)
+        if let Some(read) = self.look.take().and_then(|look| look.read_first) {
+            if let Found::NoRoom(_) = found {
+                debug!("the owner is slow: a verdict is postponed");
+            }
+            // A stall was told when it was noticed.
+            return self.liveness.judge(read, now, found, None, TICK);
+        }
+        let at = now.saturating_add(LOOK_AGAIN);
+        self.look = self.liveness.poll(now).map(|read| Look { at, read_first: Some(read) });
+        None
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.look_again_at.or_else(|| self.liveness.poll_timeout())
+        self.look.as_ref().map(|look| look.at).or_else(|| self.liveness.poll_timeout())
     }
 
     /// Deadlines mostly move later, so a timer that is set to an earlier time stays as it is.

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use futures_core::stream::TryStream;
 use futures_sink::Sink;
+use heartwire_core::order::Found;
 use heartwire_core::{Instant, Policy, Verdict};
 use tracing::debug;
 
@@ -255,7 +256,7 @@ where
         inner: Pin<&mut T>,
         fanout: &Fanout,
     ) -> Poll<Error<<T as TryStream>::Error>> {
-        if let Err(error) = self.settle(inner, fanout) {
+        if let Err(error) = self.settle(inner, fanout, Found::All) {
             return Poll::Ready(error);
         }
         let Writing::Failed { report_at, .. } = self.writing else { return Poll::Pending };
@@ -293,25 +294,25 @@ where
                     fanout.wake_reader();
                     return Ok(());
                 }
-                Read::Nothing => return self.settle(inner, fanout),
+                Read::Nothing => return self.settle(inner, fanout, Found::All),
                 Read::Paused => return Ok(()),
             }
         }
-        self.pulse.handle_backpressure(self.pulse.now());
-        self.settle(inner, fanout)
+        self.settle(inner, fanout, Found::NoRoom(self.pulse.now()))
     }
 
-    /// With everything read: the verdict, else whatever is to be written.
+    /// After a reading that found this: the verdict, else whatever is to be written.
     fn settle(
         &mut self,
         inner: Pin<&mut T>,
         fanout: &Fanout,
+        found: Found,
     ) -> Result<(), Error<<T as TryStream>::Error>> {
         if let Some(last_byte) = &self.last_byte {
             self.pulse.handle_byte(last_byte.at());
         }
         let cx = &mut fanout.context();
-        if let Some(verdict) = self.pulse.poll(cx) {
+        if let Some(verdict) = self.pulse.poll(cx, found) {
             self.reading = Reading::Dead { verdict, told: false };
             // The timer that led here has woken both halves.
             self.close();

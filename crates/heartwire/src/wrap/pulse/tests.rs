@@ -18,7 +18,7 @@ fn pulse() -> Pulse {
 fn look(pulse: &mut Pulse, now: Duration, suspended: Duration) -> Option<Verdict> {
     pulse.timer_at = Some(at(now));
     pulse.handle_wake(at(now), suspended);
-    pulse.handle_timer(at(now))
+    pulse.handle_timer(at(now), Found::All)
 }
 
 /// The verdict of a second look after one at `now`.
@@ -30,19 +30,19 @@ fn look_twice(pulse: &mut Pulse, now: Duration, suspended: Duration) -> Option<V
 #[test]
 fn a_verdict_takes_two_looks() {
     let mut pulse = pulse();
-    assert_eq!(pulse.handle_timer(at(secs(10))), None);
-    assert_eq!(pulse.handle_timer(at(secs(10))), None);
+    assert_eq!(pulse.handle_timer(at(secs(10)), Found::All), None);
+    assert_eq!(pulse.handle_timer(at(secs(10)), Found::All), None);
     let now = secs(10) + LOOK_AGAIN;
-    let verdict = pulse.handle_timer(at(now)).unwrap();
+    let verdict = pulse.handle_timer(at(now), Found::All).unwrap();
     assert_eq!((verdict.silence, verdict.late), (now, LOOK_AGAIN));
 }
 
 #[test]
 fn whoever_is_heard_between_the_two_looks_lives() {
     let mut pulse = pulse();
-    assert_eq!(pulse.handle_timer(at(secs(10))), None);
+    assert_eq!(pulse.handle_timer(at(secs(10)), Found::All), None);
     pulse.liveness.handle_heard(at(secs(10)));
-    assert_eq!(pulse.handle_timer(at(secs(11))), None);
+    assert_eq!(pulse.handle_timer(at(secs(11)), Found::All), None);
     assert_eq!(look_twice(&mut pulse, secs(19), clock::suspended()), None);
     assert!(look_twice(&mut pulse, secs(21), clock::suspended()).is_some());
 }

@@ -158,7 +158,7 @@ fn a_flood_of_handshakes_kills_nobody() {
             })
         })
         .collect();
-    pass(ms(4000));
+    pass(ms(2000));
     let (_peer, _) = Peer::welcomed(addr, &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
     stop.store(true, Ordering::Relaxed);
@@ -166,7 +166,7 @@ fn a_flood_of_handshakes_kills_nobody() {
         thread.join().unwrap();
     }
     let refused = refused.load(Ordering::Relaxed);
-    assert!(refused > 400, "only {refused} handshakes");
+    assert!(refused > 100, "only {refused} handshakes");
     // This one beats no more.
     assert!(matches!(rig.offline(id), Reason::Dead(_)));
     expect_nobody_noticed(&mut rig, &clients);

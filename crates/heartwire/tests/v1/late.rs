@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use heartwire::server::{Control, Event, ServerConfig, Wires};
+use heartwire::server::{Control, Event, ServerConfig};
 use heartwire::v1::{ByeCode, Retry};
 use heartwire::{Caps, Policy, Reason};
 use heartwire_testkit::{Gate, Got, HEART, Peer, ServerRig, frame, hello, hello_as, ms, pass};
@@ -70,59 +70,45 @@ fn whoever_has_said_hello_and_left_is_heard_of_by_nobody_and_not_welcome() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
-    for crowd in [1, 300] {
-        let (mut rig, hold) = held(soon());
-        let _holder = stand_still(&mut rig);
-        // More of them than are accepted in a turn.
-        let mut old: Vec<Peer> = (0..crowd).map(|_| Peer::connect(rig.addr())).collect();
-        old.iter_mut().for_each(|peer| peer.send(&hello()));
-        pass(LONG);
-        let mut fresh = Peer::connect(rig.addr());
-        fresh.send(&hello_as("fresh", None));
-        hold.open();
-        for peer in &mut old {
-            let (code, retry, detail) = peer.expect_bye();
-            assert_eq!((code, retry), (ByeCode::Full, Retry::AtWill));
-            assert!(detail.contains("too late"), "{detail}");
-        }
-        fresh.expect_welcome();
-        let (_, agreed) = rig.online();
-        assert_eq!(agreed.unwrap().name.as_deref(), Some("fresh"));
-        rig.expect_nothing();
-        assert_eq!(rig.stats().turned_away, crowd);
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn it_is_the_same_for_a_client_that_was_accepted_long_before_its_hello() {
+    /// More of them than are accepted in a turn.
+    const CROWD: u64 = 300;
     let (mut rig, hold) = held(soon());
-    let mut old = Peer::connect(rig.addr());
+    // One that was accepted long before, and those that the kernel has.
+    let mut old = vec![Peer::connect(rig.addr())];
     let _holder = stand_still(&mut rig);
-    old.send(&hello());
+    old.extend((1..CROWD).map(|_| Peer::connect(rig.addr())));
+    old.iter_mut().for_each(|peer| peer.send(&hello()));
     pass(LONG);
+    let mut fresh = Peer::connect(rig.addr());
+    fresh.send(&hello_as("fresh", None));
     hold.open();
-    assert_eq!(old.expect_bye().0, ByeCode::Full);
+    for peer in &mut old {
+        let (code, retry, detail) = peer.expect_bye();
+        assert_eq!((code, retry), (ByeCode::Full, Retry::AtWill));
+        assert!(detail.contains("too late"), "{detail}");
+    }
+    fresh.expect_welcome();
+    let (_, agreed) = rig.online();
+    assert_eq!(agreed.unwrap().name.as_deref(), Some("fresh"));
     rig.expect_nothing();
+    assert_eq!(rig.stats().turned_away, CROWD);
 }
 
 #[test]
 fn whoever_speaks_v0_is_taken_in_however_long_it_has_waited() {
-    for wires in [Wires::Any, Wires::V0] {
-        let (mut rig, hold) = held(soon().wires(wires));
-        let mut holder = Peer::connect(rig.addr());
-        holder.data(b"stand still");
-        let (id, _) = rig.online();
-        rig.data(id);
-        let mut patient = Peer::connect(rig.addr());
-        patient.send(&frame(HEART, b""));
-        pass(LONG);
-        hold.open();
-        let (_, agreed) = rig.online();
-        assert!(agreed.is_none());
-        assert_eq!(patient.next(), Got::Heart);
-        assert_eq!(rig.stats().turned_away, 0);
-    }
+    let (mut rig, hold) = held(soon());
+    let mut holder = Peer::connect(rig.addr());
+    holder.data(b"stand still");
+    let (id, _) = rig.online();
+    rig.data(id);
+    let mut patient = Peer::connect(rig.addr());
+    patient.send(&frame(HEART, b""));
+    pass(LONG);
+    hold.open();
+    let (_, agreed) = rig.online();
+    assert!(agreed.is_none());
+    assert_eq!(patient.next(), Got::Heart);
+    assert_eq!(rig.stats().turned_away, 0);
 }
 
 /// What counts is how long the HELLO has been here, not how long it took.

@@ -79,6 +79,7 @@ fn a_server_that_breaks_the_protocol_is_told_so() {
         breach(&mut peer);
         let (code, retry, detail) = peer.expect_bye();
         assert_eq!((code, retry), (ByeCode::Protocol, Retry::AtWill), "{detail}");
+        drop(peer);
         let reason = client.offline();
         let Reason::Protocol(violation) = reason else { panic!("{reason}") };
         assert_eq!(detail, violation.to_string());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use heartwire::server::{Event, SessionId};
 use heartwire::v1::{Beat, ByeCode, Health, Offer};
-use heartwire::{Policy, Reason, Violation};
+use heartwire::{Reason, Violation};
 use heartwire_testkit::{
     ClientRig, Listener, PATIENCE, Peer, ServerRig, client_config, hello, ms, patient, policy,
 };
@@ -54,25 +54,23 @@ fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
 /// of its own, and lets those of others lie.
 #[test]
 fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
-    for coalesce in [0, 1000] {
-        let judging = Policy::builder().limit(ms(1100)).build().unwrap();
-        let beating = Policy::builder().beat(ms(100)).build().unwrap();
-        let mut rig = ServerRig::start(config().policy(judging).coalesce(coalesce));
-        let proxy = Proxy::plain(rig.addr());
-        let client = ClientRig::start(client_config(proxy.addr).policy(beating));
-        assert_eq!(client.online().contract.to_client.beat(), None);
-        let (id, _) = rig.online();
-        client.client().promise(Some(ms(30_000)));
-        let limit = promised(&mut rig, id).1;
-        // Past the deadline that was set before, so that the next one is further away than a test waits.
-        assert!(limit >= PATIENCE + ms(10_000), "{limit:?}");
-        rig.expect_quiet(ms(1500));
-        client.client().promise(None);
-        let (beat, limit) = promised(&mut rig, id);
-        assert!(limit < ms(1500), "{beat:?} {limit:?}");
-        proxy.cut_to_server();
-        assert_eq!(rig.verdict(id).bound.unwrap().earliest, limit);
-    }
+    let judging = heartwire_testkit::limit(1100);
+    let beating = heartwire_testkit::beat(100);
+    let mut rig = ServerRig::start(config().policy(judging).coalesce(1000));
+    let proxy = Proxy::plain(rig.addr());
+    let client = ClientRig::start(client_config(proxy.addr).policy(beating));
+    assert_eq!(client.online().contract.to_client.beat(), None);
+    let (id, _) = rig.online();
+    client.client().promise(Some(ms(30_000)));
+    let limit = promised(&mut rig, id).1;
+    // Past the deadline that was set before, so that the next one is further away than a test waits.
+    assert!(limit >= PATIENCE + ms(10_000), "{limit:?}");
+    rig.expect_quiet(ms(1500));
+    client.client().promise(None);
+    let (beat, limit) = promised(&mut rig, id);
+    assert!(limit < ms(1500), "{beat:?} {limit:?}");
+    proxy.cut_to_server();
+    assert_eq!(rig.verdict(id).bound.unwrap().earliest, limit);
 }
 
 #[test]

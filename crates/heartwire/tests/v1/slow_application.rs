@@ -68,7 +68,7 @@ fn a_slow_application_and_stalls_do_not_have_the_server_call_the_client_dead() {
     for n in 0..MESSAGES {
         rig.handle().send(id, &n.to_le_bytes()).unwrap();
     }
-    for _ in 0..6 {
+    for _ in 0..4 {
         rig.expect_quiet(ms(900));
         client.stand_still(ms(500));
         rig.expect_quiet(ms(500));

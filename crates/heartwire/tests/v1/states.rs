@@ -42,8 +42,8 @@ enum Reaction {
 }
 use Reaction::{Breach, Delivered, Ignored, InV0, InV1, Over};
 use heartwire_testkit::{
-    BYE, ClientRig, DATA, Gate, HEART, HELLO, Listener, PAD, Peer, ServerRig, WELCOME, beat_of,
-    client_config, frame, hello, hello_as, ms, patient,
+    BYE, ClientRig, DATA, Gate, Got, HEART, HELLO, Listener, PAD, Peer, ServerRig, WELCOME,
+    beat_of, client_config, frame, hello, hello_as, ms, patient,
 };
 
 use crate::config;
@@ -128,6 +128,7 @@ fn of_a_server_after_the_handshake() {
             }
             other => panic!("{other:?}"),
         }
+        drop(peer);
         rig.finish();
     }
 }
@@ -162,6 +163,7 @@ fn of_a_server_while_it_decides() {
             Breach(breach, _) => assert_eq!(breach_of(rig.offline(id)), breach, "{name}"),
             other => panic!("{other:?}"),
         }
+        drop(peer);
         rig.finish();
     }
 }
@@ -236,12 +238,14 @@ fn of_a_client_after_the_handshake() {
                 assert_eq!(client.offline(), Reason::Bye(ByeCode::Done));
                 client.closed();
             }
-            Breach(breach, _) => {
+            Breach(breach, says_bye) => {
+                // Otherwise the client waits a while for its server to close as well.
+                assert_eq!(matches!(peer.next_but_beats(), Got::Bye(..)), says_bye, "{name}");
+                drop(peer);
                 assert_eq!(breach_of(client.offline()), breach, "{name}");
                 client.closed();
             }
             other => panic!("{other:?}"),
         }
-        drop(peer);
     }
 }

@@ -201,6 +201,10 @@ pub mod wrap;
 /// [`pending_max`](server::ServerConfig::pending_max), which depends on this process's limits otherwise.
 #[doc(hidden)]
 pub mod internal {
+    /// A client without a runtime: `client/internal.rs` says how it is driven.
+    pub mod client {
+        pub use crate::client::internal::*;
+    }
     pub use crate::server::internal::*;
     pub use crate::sys::Way;
     pub use crate::world::{Break, Listen, ServerWorld, Socket, World};

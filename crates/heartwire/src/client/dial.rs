@@ -9,9 +9,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
-use heartwire_core::Violation;
 use heartwire_core::frame::Kind;
 use heartwire_core::v1::{ByeCode, Retry as RetryHint};
+use heartwire_core::{Instant, Violation};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -69,14 +69,14 @@ impl Dialler {
         let mut tried = Vec::new();
         let connect = |address| connect_within(address, within, &config.kernel);
         let won = race(addresses, connect, &mut tried).await;
-        tried.iter().for_each(|tried| self.handle_failed(tried.address));
+        tried.iter().for_each(|tried| self.handle_failed(tried.address, clock::now()));
         let Some(mut dialled) = won else {
             return Err(ConnectError::NoAnswer { target: config.target.clone(), tried });
         };
         if let Some(tls) = &config.tls {
             let peer = dialled.peer;
             if let Err(error) = secure(&mut dialled, tls, config).await {
-                self.handle_failed(peer);
+                self.handle_failed(peer, clock::now());
                 return Err(ConnectError::Tls { peer, error });
             }
         }
@@ -84,8 +84,8 @@ impl Dialler {
     }
 
     /// What is at this address did not take the client in, or was called dead: it is tried last now.
-    pub(super) fn handle_failed(&mut self, address: SocketAddr) {
-        self.failures.insert(address, clock::now());
+    pub(super) fn handle_failed(&mut self, address: SocketAddr, now: Instant) {
+        self.failures.insert(address, now);
     }
 
     /// A connection to this address was as it should be.

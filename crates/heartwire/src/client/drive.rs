@@ -1,7 +1,7 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
 //!
 //! [`Driver::step`] does all that can be done without waiting, and says what to wait for. It knows neither
-//! the runtime nor the machine, only a [`World`]: the simulator runs it too. [`Driver::run`] only waits.
+//! the runtime nor the machine, only a [`World`]: the simulator runs it too.
 
 mod closing;
 mod discard;
@@ -9,7 +9,6 @@ mod ending;
 mod hearing;
 mod judging;
 mod leaving;
-mod run;
 mod sending;
 
 use core::net::SocketAddr;
@@ -70,6 +69,7 @@ pub(super) struct Driver<W: World> {
     /// When the socket was last read.
     read_at: Instant,
     jiffy: Duration,
+    span: Span,
     phase: Phase,
 }
 
@@ -106,19 +106,19 @@ pub(super) enum Step {
     clippy::struct_excessive_bools,
     reason = "each is one thing to wait for, in any combination"
 )]
-pub(super) struct Wait {
+pub struct Wait {
     /// The socket has something to read.
-    pub(super) readable: bool,
+    pub readable: bool,
     /// It takes bytes.
-    pub(super) writable: bool,
+    pub writable: bool,
     /// The application has room for an event.
-    pub(super) room: bool,
+    pub room: bool,
     /// It has a message.
-    pub(super) message: bool,
+    pub message: bool,
     /// It wants the client to end.
-    pub(super) close: bool,
-    /// This time.
-    pub(super) until: Option<Instant>,
+    pub close: bool,
+    /// This time. What drives a client sets its timer when this is another than before, and leaves it else.
+    pub until: Option<Instant>,
 }
 
 /// How a connection came to its end.
@@ -134,8 +134,10 @@ impl<W: World> Driver<W> {
         world: W,
         dialled: Dialled<W::Socket>,
         config: &ClientConfig,
+        span: Span,
         app: &mut App,
     ) -> Self {
+        let entered = span.clone().entered();
         let Dialled { transport, said, peer, kernel } = dialled;
         let (now, suspended) = world.now_and_suspended();
         let mut driver = Self {
@@ -163,6 +165,7 @@ impl<W: World> Driver<W> {
             path_check: None,
             read_at: now,
             jiffy: world.jiffy(),
+            span,
             phase: Phase::Keeping,
             world,
         };
@@ -175,6 +178,7 @@ impl<W: World> Driver<W> {
             None => driver.go_online(app, None, now),
         }
         driver.inbox.push(&said);
+        drop(entered);
         driver
     }
 
@@ -182,7 +186,7 @@ impl<W: World> Driver<W> {
         self.online_at = Some(now);
         app.gate.set(Link::Up);
         if let Some(welcome) = &welcome {
-            Span::current().record("session", welcome.session);
+            self.span.record("session", welcome.session);
         }
         let (peer, kernel) = (self.peer, self.kernel.clone());
         app.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
@@ -196,6 +200,22 @@ impl<W: World> Driver<W> {
         if let order::Next::Write(beat) = self.connection.poll(now, Outbound::Clear) {
             self.push_beat(app, beat, Outbound::Waiting);
         }
+    }
+
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) const fn span(&self) -> &Span {
+        &self.span
+    }
+
+    pub(super) const fn socket(&self) -> &W::Socket {
+        &self.transport.socket
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Whether the application was told that there is a connection.
@@ -225,6 +245,7 @@ impl<W: World> Driver<W> {
 
     /// Does everything that can be done without waiting, whatever it was woken by.
     pub(super) fn step(&mut self, app: &mut App) -> Step {
+        let _entered = self.span.clone().entered();
         let (now, suspended) = self.world.now_and_suspended();
         let mut stall = self.watch.handle_wake(now, suspended);
         self.timer_at = self.timer_at.filter(|&at| at > now);

@@ -36,6 +36,8 @@ mod dial;
 mod drive;
 mod event;
 mod inbox;
+pub(crate) mod internal;
+mod life;
 mod meter;
 mod network;
 mod outbox;
@@ -60,10 +62,11 @@ pub use config::{ClientConfig, Retry, WhileDisconnected};
 pub use dial::{AddressError, ConnectError};
 pub use event::{Event, Events, Farewell, SendError};
 pub(crate) use event::{Reports, Told};
+use life::Life;
 use outbox::{Message, Outbox};
 use outlet::Outlet;
+use runtime::Runtime;
 pub use sink::{Duplex, MessageSink};
-use task::Task;
 
 use crate::clock;
 
@@ -131,11 +134,11 @@ impl Client {
             name = config.name,
         );
         let watched = config.watch_network.then(|| Arc::clone(&app.wishes));
-        let task = Task::new(config, app);
+        let task = task::run(Life::new(Runtime, config, app));
         let life = async move {
             tokio::select! {
                 biased;
-                () = task.run() => {}
+                () = task => {}
                 () = network::watch(watched) => {}
             }
         };

@@ -1,7 +1,5 @@
 //! The way of events to the application, which may be slow or gone.
 
-use core::future::Future;
-use core::pin::pin;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -90,7 +88,7 @@ impl Outlet {
 
     /// Emits the last event, and everything before it, whether or not there is room: the client ends
     /// even if the application takes nothing.
-    pub(super) fn finish(mut self, event: Event) {
+    pub(super) fn finish(&mut self, event: Event) {
         self.push_news(event);
         while let Some(event) = self.next_kept() {
             self.send(event, None);
@@ -147,6 +145,13 @@ impl Outlet {
         self.deaf |= self.reports.sender.send(told).is_err();
     }
 
+    /// Hands over what is kept, as far as there is room. Returns whether that was all.
+    pub(super) fn deliver(&mut self) -> bool {
+        let is_done = self.flush();
+        self.rest();
+        is_done
+    }
+
     /// Nothing is to be emitted soon: others may have the room.
     pub(super) fn rest(&mut self) {
         self.room = None;
@@ -168,20 +173,6 @@ impl Outlet {
         tokio::select! {
             room = Arc::clone(&self.reports.room).acquire_owned() => self.room = room.ok(),
             () = self.reports.sender.closed() => self.deaf = true,
-        }
-    }
-
-    /// Waits for something, and hands over meanwhile what is kept.
-    pub(super) async fn deliver_during<T>(&mut self, what: impl Future<Output = T>) -> T {
-        let mut what = pin!(what);
-        loop {
-            let is_done = self.flush();
-            self.rest();
-            tokio::select! {
-                biased;
-                output = &mut what => return output,
-                () = self.wait_for_room(), if !is_done => {}
-            }
         }
     }
 }

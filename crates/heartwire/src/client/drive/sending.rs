@@ -65,7 +65,7 @@ impl<W: World> Driver<W> {
         }
     }
 
-    pub(super) fn push(&self, app: &mut App, message: Message) {
+    pub(in crate::client) fn push(&self, app: &mut App, message: Message) {
         // There is a head for every length that the handles let through.
         if let Some(head) = self.connection.data_head(message.body.len()) {
             app.outbox.push_message(head, message);

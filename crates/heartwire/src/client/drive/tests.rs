@@ -5,6 +5,8 @@ use heartwire_core::frame::HEAD_LEN;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
 use heartwire_core::{Policy, Violation, Wire};
 
+use tracing::Span;
+
 use super::{Driver, End, Step, Wait};
 use crate::Reason;
 use crate::client::app::App;
@@ -51,7 +53,7 @@ impl Rig {
     fn of(config: &ClientConfig) -> Self {
         let toy = Toy::new();
         let (owner, mut app) = Owner::of(config, &toy);
-        let driver = Driver::new(toy.clone(), toy.dialled(), config, &mut app);
+        let driver = Driver::new(toy.clone(), toy.dialled(), config, Span::none(), &mut app);
         Self { toy, owner, app, driver }
     }
 

@@ -2,6 +2,8 @@ use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{Policy, Wire};
 
+use tracing::Span;
+
 use super::*;
 use crate::client::ClientConfig;
 use crate::client::rig::{Owner, Toy};
@@ -12,7 +14,7 @@ fn kept_after(chunks: &[Vec<u8>]) -> Vec<usize> {
     let toy = Toy::new();
     let config = ClientConfig::new("").wire(Wire::V1);
     let (_owner, mut app) = Owner::of(&config, &toy);
-    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, &mut app);
+    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
     let mut kept = Vec::new();
     for chunk in chunks {
         driver.inbox.push(chunk);

@@ -1,0 +1,302 @@
+//! The life of a client: connect, keep, wait, and again.
+//!
+//! [`Life::step`] decides, and nothing in here waits: the runtime ([`task`](super::task)) and the simulator do
+//! what it says, which is to dial, or to wait.
+
+use core::time::Duration;
+
+use heartwire_core::v1::Retry as RetryHint;
+use heartwire_core::{Backoff, Connection, Instant};
+use tracing::field::Empty;
+use tracing::info_span;
+
+use super::app::{App, Link};
+use super::dial::{Dialled, Dialler};
+use super::drive::{self, Driver, End, Wait};
+use super::outbox::Message;
+use super::{ClientConfig, ConnectError, Event, Farewell, Retry, WhileDisconnected};
+use crate::Reason;
+use crate::tls::TlsError;
+use crate::world::World;
+
+/// How often waits are cut short: addresses come and go in bursts when a network changes.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// All that the one task of a client owns.
+#[derive(Debug)]
+pub struct Life<W: World> {
+    world: W,
+    pub(super) config: ClientConfig,
+    pub(super) dialler: Dialler,
+    pub(super) app: App,
+    backoff: Option<Backoff>,
+    /// The number of the last attempt; 0 after a connection.
+    attempt: u32,
+    /// When a wait was last cut short.
+    looked_at: Option<Instant>,
+    phase: Phase<W>,
+}
+
+/// What a client is about.
+#[derive(Debug)]
+enum Phase<W: World> {
+    /// An attempt is to begin.
+    Starting,
+    Dialling,
+    Keeping(Box<Driver<W>>),
+    /// `is_set`: the server, or the configuration where the server says never, has said when to come back.
+    Waiting {
+        until: Instant,
+        is_set: bool,
+    },
+    Over,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whatever drives a client has to do each")]
+pub enum Step {
+    /// An attempt begins: connect, and say what came of it. It is said once for each attempt.
+    Dial,
+    /// Nothing is left to do before one of these.
+    Wait(Wait),
+    /// The client has ended.
+    Over,
+}
+
+impl<W: World> Life<W> {
+    pub(super) fn new(world: W, config: ClientConfig, app: App) -> Self {
+        let backoff = match config.retry {
+            Retry::Never => None,
+            Retry::Backoff(policy) => Some(Backoff::new(policy, config.seed_or_random())),
+        };
+        Self {
+            world,
+            config,
+            dialler: Dialler::default(),
+            app,
+            backoff,
+            attempt: 0,
+            looked_at: None,
+            phase: Phase::Starting,
+        }
+    }
+
+    /// Does everything that can be done without waiting, whatever the caller was woken by.
+    pub fn step(&mut self) -> Step {
+        loop {
+            match &mut self.phase {
+                Phase::Starting => {
+                    self.attempt = self.attempt.saturating_add(1);
+                    self.app.outlet.push_news(Event::Connecting { attempt: self.attempt });
+                    self.phase = Phase::Dialling;
+                    return Step::Dial;
+                }
+                Phase::Keeping(driver) => match driver.step(&mut self.app) {
+                    drive::Step::Wait(wait) => return Step::Wait(wait),
+                    drive::Step::Over(end) => self.handle_end(end),
+                },
+                Phase::Dialling | Phase::Waiting { .. } if self.app.wants_close() => self.finish(),
+                Phase::Dialling => return Step::Wait(self.wait_and_deliver(None)),
+                &mut Phase::Waiting { until, is_set } => {
+                    let now = self.world.now();
+                    let wake_at = self.look_at(is_set, now).map_or(until, |at| at.min(until));
+                    if now < wake_at {
+                        return Step::Wait(self.wait_and_deliver(Some(wake_at)));
+                    }
+                    // The server may want its clients to come back one after another.
+                    if !is_set && self.app.wishes.take_look() && now < until {
+                        self.looked_at = Some(now);
+                    }
+                    self.phase = Phase::Starting;
+                }
+                Phase::Over => return Step::Over,
+            }
+        }
+    }
+
+    /// When the wait is to be cut short, if it is.
+    fn look_at(&self, is_set: bool, now: Instant) -> Option<Instant> {
+        let looks = !is_set && self.app.wishes.wants_look();
+        looks.then(|| self.looked_at.map_or(now, |at| at.saturating_add(LOOK_PAUSE)))
+    }
+
+    /// There is no connection: what is kept for the application is handed over as it makes room.
+    fn wait_and_deliver(&mut self, until: Option<Instant>) -> Wait {
+        let is_done = self.app.outlet.deliver();
+        Wait { room: !is_done, close: true, until, ..Wait::default() }
+    }
+
+    /// What came of an attempt.
+    pub(super) fn handle_dialled(&mut self, outcome: Result<Dialled<W::Socket>, ConnectError>)
+    where
+        W: Clone,
+    {
+        let Phase::Dialling = self.phase else { return };
+        match outcome {
+            Ok(dialled) => {
+                let span = info_span!("session", peer = %dialled.peer, session = Empty);
+                let (world, app) = (self.world.clone(), &mut self.app);
+                let driver = Driver::new(world, dialled, &self.config, span, app);
+                self.phase = Phase::Keeping(Box::new(driver));
+            }
+            Err(error) => {
+                let is_retryable = error.is_retryable();
+                self.app.outlet.push_news(Event::Failed { error });
+                if is_retryable { self.wait(false) } else { self.finish() }
+            }
+        }
+    }
+
+    /// The connection is over. Tells so, and decides how to go on.
+    fn handle_end(&mut self, end: End) {
+        let phase = core::mem::replace(&mut self.phase, Phase::Over);
+        let Phase::Keeping(mut driver) = phase else { return };
+        let span = driver.span().clone();
+        let _entered = span.enter();
+        let End { reason, lasted_until } = end;
+        let farewell = driver.take_farewell();
+        let hint = farewell.as_ref().map(|farewell| farewell.retry);
+        if let (Some(backoff), Some(from), Some(until)) =
+            (&mut self.backoff, driver.online_at(), lasted_until)
+        {
+            backoff.handle_connected(from);
+            backoff.handle_disconnected(until);
+        }
+        let now = self.world.now();
+        let is_dead = matches!(reason, Reason::Dead(_));
+        if driver.is_online() && driver.has_heard() && !is_dead {
+            self.dialler.handle_worked(driver.peer());
+        } else {
+            self.dialler.handle_failed(driver.peer(), now);
+        }
+        self.app.wishes.set_path(None, now);
+        let is_final = hint == Some(RetryHint::Never) && self.config.retry_rejected.is_none();
+        let goes_on = lasted_until.is_some() && !is_final;
+        if driver.is_online() {
+            self.attempt = 0;
+        }
+        self.tell_end(*driver, reason, farewell, goes_on);
+        if !goes_on {
+            self.finish();
+        } else if reason == Reason::NetworkChanged && self.backoff.is_some() {
+            // The way to the server was lost, and another one may be there.
+            self.phase = Phase::Starting;
+        } else {
+            let is_set = self.heed(hint);
+            self.wait(is_set);
+        }
+    }
+
+    fn tell_end(
+        &mut self,
+        driver: Driver<W>,
+        reason: Reason,
+        farewell: Option<Farewell>,
+        goes_on: bool,
+    ) {
+        let (peer, beats, was_online) = (driver.peer(), driver.beats(), driver.is_online());
+        let unacknowledged = driver.unacknowledged();
+        // The socket is closed before the application hears of it.
+        drop(driver);
+        let unsent = self.settle_messages(goes_on);
+        let event = if was_online {
+            let farewell = farewell.map(Box::new);
+            Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell }
+        } else if reason == Reason::Shutdown {
+            return;
+        } else {
+            let error = match (reason, farewell) {
+                (Reason::Bye(code), Some(Farewell { retry, detail, .. })) => {
+                    ConnectError::TurnedAway { peer, code, retry, detail }
+                }
+                (Reason::Tls(fault), _) => {
+                    let error = TlsError::Fault { fault, detail: String::new() };
+                    ConnectError::Tls { peer, error }
+                }
+                (reason, _) => ConnectError::NoWelcome { peer, reason },
+            };
+            Event::Failed { error }
+        };
+        self.app.outlet.push_news(event);
+    }
+
+    /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
+    fn settle_messages(&mut self, goes_on: bool) -> usize {
+        let goes_on = goes_on && self.backoff.is_some();
+        match self.config.while_disconnected {
+            WhileDisconnected::Queue if goes_on => self.app.outbox.handle_end(),
+            WhileDisconnected::Queue | WhileDisconnected::Refuse => {
+                // No message can slip in between: the gate is closed.
+                if !goes_on {
+                    self.app.gate.set(Link::Closed);
+                }
+                self.app.drop_messages()
+            }
+        }
+    }
+
+    /// Has the next wait go by what the server said about coming back. Returns whether it said when.
+    fn heed(&mut self, hint: Option<RetryHint>) -> bool {
+        let Some(backoff) = &mut self.backoff else { return false };
+        match (hint, self.config.retry_rejected) {
+            (Some(RetryHint::Within { earliest, latest }), _) => {
+                backoff.handle_hint(earliest, latest);
+            }
+            (Some(RetryHint::Never), Some(every)) => {
+                backoff.come_back_within(every, every.saturating_mul(2));
+            }
+            (Some(RetryHint::Never | RetryHint::AtWill) | None, _) => return false,
+        }
+        true
+    }
+
+    /// Waits before the next attempt, or ends where there is to be none.
+    fn wait(&mut self, is_set: bool) {
+        // The connection may have ended before its driver came to see that it is to close.
+        let closes = self.app.wants_close();
+        let Some(backoff) = self.backoff.as_mut().filter(|_| !closes) else { return self.finish() };
+        let wait = backoff.next_wait();
+        let attempt = self.attempt.saturating_add(1);
+        self.app.outlet.push_news(Event::Waiting { wait, attempt });
+        self.phase = Phase::Waiting { until: self.world.now().saturating_add(wait), is_set };
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Over;
+        self.app.gate.set(Link::Closed);
+        // A `send` that waits for room gets it from here, and then finds the gate closed.
+        self.app.drop_messages();
+        // `Client::closed` returns.
+        self.app.messages.close();
+        self.app.outlet.finish(Event::Closed);
+    }
+
+    /// A message that the caller took from the queue because a step [asked](Wait::message) for one.
+    pub(super) fn push(&mut self, message: Message) {
+        if let Phase::Keeping(driver) = &self.phase {
+            driver.push(&mut self.app, message);
+        }
+    }
+
+    /// The socket, while there is a connection, and the application.
+    pub(super) fn parts(&mut self) -> (Option<&W::Socket>, &mut App) {
+        let socket = match &self.phase {
+            Phase::Keeping(driver) => Some(driver.socket()),
+            Phase::Starting | Phase::Dialling | Phase::Waiting { .. } | Phase::Over => None,
+        };
+        (socket, &mut self.app)
+    }
+
+    /// What the core knows of the connection, while there is one.
+    #[must_use]
+    pub fn connection(&self) -> Option<&Connection> {
+        match &self.phase {
+            Phase::Keeping(driver) => Some(driver.connection()),
+            Phase::Starting | Phase::Dialling | Phase::Waiting { .. } | Phase::Over => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

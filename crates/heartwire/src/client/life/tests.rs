@@ -1,0 +1,239 @@
+use core::net::{Ipv4Addr, SocketAddr};
+use std::io;
+
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::v1::{Bye, ByeCode};
+use heartwire_core::{Policy, Wire};
+
+use super::*;
+use crate::client::internal::open;
+use crate::client::rig::Toy;
+use crate::client::{Client, Events, SendError};
+use crate::sys::Way;
+
+const SERVER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+const WAIT: Duration = Duration::from_secs(10);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client in a world of its own.
+struct Rig {
+    toy: Toy,
+    client: Client,
+    events: Events,
+    life: Life<Toy>,
+}
+
+impl Rig {
+    fn new(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
+        let toy = Toy::new();
+        let policy = Policy::builder().limit(SECOND * 60).build().unwrap();
+        let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
+        let config = ClientConfig::new("a:1").wire(Wire::V0).policy(policy).retry(retry);
+        let (client, events, life) = open(change(config), toy.clone(), 1024);
+        Self { toy, client, events, life }
+    }
+
+    /// One that has just connected.
+    fn online(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
+        let mut rig = Self::new(change);
+        rig.connects();
+        assert_eq!(rig.told(), ["connecting, attempt 1", "online"]);
+        rig
+    }
+
+    fn wait(&mut self) -> Wait {
+        match self.life.step() {
+            Step::Wait(wait) => wait,
+            other @ (Step::Dial | Step::Over) => panic!("{other:?}"),
+        }
+    }
+
+    /// The next step dials, and there is a new connection.
+    fn connects(&mut self) {
+        assert_eq!(self.life.step(), Step::Dial);
+        {
+            let mut state = self.toy.state();
+            (state.end, state.unacknowledged, state.way) = (None, Some(0), None);
+            state.inbound.clear();
+            state.written.clear();
+        }
+        self.life.connected(self.toy.clone(), SERVER);
+        self.wait();
+    }
+
+    /// The next step dials, and there is none.
+    fn fails(&mut self) -> Wait {
+        assert_eq!(self.life.step(), Step::Dial);
+        self.life.not_connected(SERVER, io::ErrorKind::ConnectionRefused.into());
+        self.wait()
+    }
+
+    /// The server says this, and is gone.
+    fn is_left(&mut self, words: &[u8]) -> Step {
+        self.toy.send(words);
+        self.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+        match self.life.step() {
+            Step::Wait(wait) if wait.readable => self.life.step(),
+            step @ (Step::Dial | Step::Wait(_) | Step::Over) => step,
+        }
+    }
+
+    fn pass_until(&self, wait: Wait) {
+        let until = wait.until.expect("there is a time to wait for");
+        self.toy.pass(until.saturating_since(self.toy.now()));
+    }
+
+    /// How long that is from now.
+    fn left(&self, wait: Wait) -> Duration {
+        wait.until.expect("there is a time to wait for").saturating_since(self.toy.now())
+    }
+
+    /// What was told, a failed attempt and its wait in short.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the name says enough of the others")]
+    fn told(&mut self) -> Vec<String> {
+        let events = core::iter::from_fn(|| self.events.try_recv().ok());
+        events
+            .map(|event| match event {
+                Event::Connecting { .. } | Event::Waiting { .. } => event.to_string(),
+                Event::Offline { reason, unsent, .. } => format!("{}, {unsent}", reason.name()),
+                other => other.name().to_owned(),
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn attempts_are_counted_until_one_comes_to_something() {
+    let mut rig = Rig::new(|config| config);
+    for attempt in [1, 2] {
+        let wait = rig.fails();
+        assert!(wait.close && !wait.readable && !wait.message, "{wait:?}");
+        let next = attempt + 1;
+        assert_eq!(
+            rig.told(),
+            [
+                format!("connecting, attempt {attempt}"),
+                "failed".to_owned(),
+                format!("waiting 10.000 s before attempt {next}")
+            ]
+        );
+        assert_eq!(rig.left(wait), WAIT);
+        rig.pass_until(wait);
+    }
+    rig.connects();
+    assert_eq!(rig.told(), ["connecting, attempt 3", "online"]);
+    let Step::Wait(_) = rig.is_left(&[]) else { panic!("it comes back") };
+    assert_eq!(rig.told(), ["closed_by_peer, 0", "waiting 10.000 s before attempt 1"]);
+}
+
+#[test]
+fn a_server_that_takes_connections_and_no_clients_is_no_new_start() {
+    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    rig.connects();
+    assert_eq!(rig.told(), ["connecting, attempt 1"]);
+    rig.is_left(&[]);
+    assert_eq!(rig.told(), ["failed", "waiting 10.000 s before attempt 2"]);
+}
+
+#[test]
+fn who_does_not_retry_ends_with_its_connection() {
+    let mut rig = Rig::online(|config| config.retry(Retry::Never));
+    assert_eq!(rig.is_left(&[]), Step::Over);
+    assert_eq!(rig.told(), ["closed_by_peer, 0", "closed"]);
+    assert!(matches!(rig.client.try_send(vec![1]), Err(SendError::Closed(_))));
+}
+
+#[test]
+fn a_wait_is_cut_short_once_a_second() {
+    let mut rig = Rig::new(|config| config);
+    rig.fails();
+    rig.client.look_now();
+    assert_eq!(rig.fails().until, Some(rig.toy.now().saturating_add(WAIT)), "at once");
+    rig.client.look_now();
+    let wait = rig.wait();
+    assert_eq!(rig.left(wait), SECOND, "not so soon again");
+    rig.pass_until(wait);
+    let wait = rig.fails();
+    assert_eq!(rig.left(wait), WAIT, "it was said once");
+}
+
+#[test]
+fn a_wait_that_the_server_asked_for_is_not_cut_short() {
+    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    rig.connects();
+    let (earliest, latest) = (SECOND * 20, SECOND * 30);
+    let bye = Bye::new(ByeCode::Draining, RetryHint::Within { earliest, latest }).encode();
+    let Step::Wait(wait) = rig.is_left(&bye) else { panic!("it comes back") };
+    assert!((earliest..=latest).contains(&rig.left(wait)), "{wait:?}");
+    rig.client.look_now();
+    assert_eq!(rig.wait(), wait);
+    rig.pass_until(wait);
+    assert_eq!(rig.life.step(), Step::Dial);
+    rig.life.not_connected(SERVER, io::ErrorKind::ConnectionRefused.into());
+    assert_eq!(rig.life.step(), Step::Dial, "but the next one is");
+}
+
+#[test]
+fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back() {
+    let never = Bye::new(ByeCode::Unauthorized, RetryHint::Never).encode();
+    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    rig.connects();
+    assert_eq!(rig.is_left(&never), Step::Over);
+    assert_eq!(rig.told(), ["connecting, attempt 1", "failed", "closed"]);
+    let mut rig = Rig::new(|config| config.wire(Wire::V1).retry_rejected(SECOND * 60));
+    rig.connects();
+    let Step::Wait(wait) = rig.is_left(&never) else { panic!("it comes back") };
+    assert!((SECOND * 60..=SECOND * 120).contains(&rig.left(wait)), "{wait:?}");
+}
+
+#[test]
+fn messages_that_are_not_written_are_lost_or_kept_as_configured() {
+    let [one, two] = [[1, 0, 0, 0, 1, 0, 0, 0, 11], [1, 0, 0, 0, 1, 0, 0, 0, 22]];
+    for (mode, unsent) in [(WhileDisconnected::Refuse, 2), (WhileDisconnected::Queue, 1)] {
+        let mut rig = Rig::online(|config| config.while_disconnected(mode));
+        rig.toy.take_written();
+        rig.toy.state().room = 3;
+        rig.client.try_send(vec![11]).unwrap();
+        rig.client.try_send(vec![22]).unwrap();
+        rig.wait();
+        assert_eq!(rig.toy.take_written(), one[..3], "it has begun, and is not sent again");
+        let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+        assert_eq!(rig.told()[0], format!("closed_by_peer, {unsent}"));
+        rig.pass_until(wait);
+        rig.toy.state().room = 100;
+        rig.connects();
+        let kept: &[u8] = if unsent == 1 { &two } else { &[] };
+        assert_eq!(rig.toy.take_written(), [&[0; 8], kept].concat());
+    }
+}
+
+#[test]
+fn a_client_whose_network_has_changed_dials_at_once() {
+    let mut rig = Rig::online(|config| config);
+    rig.toy.state().unacknowledged = Some(8);
+    rig.client.look_now();
+    let wait = rig.wait();
+    assert_eq!(rig.left(wait), SECOND * 3);
+    rig.pass_until(wait);
+    rig.toy.state().way = Some(Way { quiet: SECOND * 3, is_tried: true });
+    assert_eq!(rig.life.step(), Step::Dial);
+    assert_eq!(rig.told(), ["network_changed, 0", "connecting, attempt 1"]);
+}
+
+#[test]
+fn a_client_is_closed_while_it_dials_and_while_it_waits() {
+    let mut rig = Rig::new(|config| config);
+    assert_eq!(rig.life.step(), Step::Dial);
+    assert!(rig.wait().close);
+    rig.client.close();
+    assert_eq!(rig.life.step(), Step::Over);
+    assert_eq!(rig.told(), ["connecting, attempt 1", "closed"]);
+
+    let mut rig = Rig::new(|config| config);
+    rig.fails();
+    rig.told();
+    let Rig { toy: _toy, client, mut events, mut life } = rig;
+    drop(client);
+    assert_eq!(life.step(), Step::Over);
+    assert_eq!(events.try_recv().unwrap().name(), "closed");
+}

@@ -16,7 +16,7 @@ use program::{Program, limit};
 const README: &str = include_str!("../../examples/README.md");
 
 /// The examples that need no other program.
-const ALONE: [&str; 5] = ["game", "background", "keepalive", "framed", "websocket"];
+const ALONE: [&str; 6] = ["game", "background", "keepalive", "own_loop", "framed", "websocket"];
 
 /// The part of the README about one example.
 #[track_caller]

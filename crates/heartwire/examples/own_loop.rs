@@ -1,0 +1,177 @@
+//! Our protocol over a stream that is no TCP socket, in a loop of the program's own.
+//!
+//! ```text
+//! cargo run --example own_loop
+//! ```
+//!
+//! The core decides, and says what to do next; the loop reads, writes and sleeps. Client and server
+//! run the same one here, over a pipe in memory. The client says hello, and hangs when it is
+//! answered.
+
+#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+
+use core::error::Error;
+use core::time::Duration;
+
+use bytes::BytesMut;
+use heartwire::v1::{Hello, Offer, Terms, Welcome};
+use heartwire::{Policy, Settings, Stall, TICK, Wire};
+use heartwire_core::order::{Found, Next, Outbound};
+use heartwire_core::{Connection, Event, Instant, StallWatch};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
+use tokio::time::{Instant as Clock, sleep_until, timeout};
+
+/// What a runtime knows of a stream is as old as its last turn. This is time for another one.
+const TURN: Duration = Duration::from_millis(5);
+
+struct Link {
+    connection: Connection,
+    offer: Offer,
+    reader: ReadHalf<DuplexStream>,
+    writer: WriteHalf<DuplexStream>,
+    unread: BytesMut,
+    unwritten: BytesMut,
+    start: Clock,
+    watch: StallWatch,
+    stall: Option<Stall>,
+    greeted: bool,
+}
+
+impl Link {
+    fn new(wire: Wire, stream: DuplexStream, policy: Policy) -> Self {
+        let (offer, start) = (Offer::new(&policy), Instant::from_nanos(0));
+        let settings = Settings::new(policy).wire(wire).offer(offer).tick(TICK);
+        let (reader, writer) = tokio::io::split(stream);
+        Self {
+            connection: Connection::new(settings, start),
+            offer,
+            reader,
+            writer,
+            unread: BytesMut::new(),
+            unwritten: BytesMut::new(),
+            start: Clock::now(),
+            // This clock does not tell of suspends.
+            watch: StallWatch::new(start, Duration::ZERO),
+            stall: None,
+            greeted: false,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        let nanos = self.start.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn say(&self, text: &str) {
+        println!("{:5.1} s  {text}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// Runs until it is over, which is the error, or until it is greeted.
+    async fn run(&mut self) -> Result<(), Box<dyn Error>> {
+        while !self.greeted {
+            let wake_at = self.turn().await?;
+            self.watch.handle_sleep(wake_at);
+            let alarm = wake_at.map(|at| self.start + Duration::from_nanos(at.as_nanos()));
+            let unwritten = self.outbound() != Outbound::Clear;
+            tokio::select! {
+                read = self.reader.read_buf(&mut self.unread) => self.receive(read?)?,
+                written = self.writer.write_buf(&mut self.unwritten), if unwritten => {
+                    written?;
+                }
+                () = sleep_until(alarm.unwrap_or(self.start)), if alarm.is_some() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Does all that is to be done now. Returns when there is more to do.
+    async fn turn(&mut self) -> Result<Option<Instant>, Box<dyn Error>> {
+        let now = self.now();
+        self.stall = self.watch.handle_wake(now, Duration::ZERO).or(self.stall);
+        let mut next = self.connection.poll(now, self.outbound());
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => {
+                    let found = match timeout(TURN, self.reader.read_buf(&mut self.unread)).await {
+                        Ok(read) => {
+                            self.receive(read?)?;
+                            Found::More
+                        }
+                        Err(_) => Found::All,
+                    };
+                    self.connection.judge(read, found, self.stall)
+                }
+                Next::Write(bytes) => {
+                    self.unwritten.extend_from_slice(bytes.as_ref());
+                    self.connection.poll(now, self.outbound())
+                }
+                Next::SleepUntil(at) => return Ok(at),
+                Next::Over(over) => return Err(over.to_string().into()),
+            };
+        }
+    }
+
+    fn outbound(&self) -> Outbound {
+        // What waits may begin in the middle of a frame.
+        if self.unwritten.is_empty() { Outbound::Clear } else { Outbound::Blocked }
+    }
+
+    /// So many bytes have been read.
+    fn receive(&mut self, len: usize) -> Result<(), Box<dyn Error>> {
+        if len == 0 {
+            return Err("closed by the peer".into());
+        }
+        let now = self.now();
+        self.connection.handle_heard(now);
+        let read = self.unread.split().freeze();
+        let mut rest = &*read;
+        while let Some(event) = self.connection.handle_received(now, &mut rest)? {
+            match event {
+                Event::Hello(hello) => {
+                    let contract = Terms::new(self.offer).agree(&hello.offer)?;
+                    self.unwritten.extend(Welcome::new(1, 1, contract).encode());
+                    self.connection.welcome(now, contract);
+                }
+                Event::Welcome(welcome) => {
+                    self.say(&format!("client: {}", welcome.contract));
+                    self.send(b"hello")?;
+                }
+                Event::Data(b"hello") => {
+                    self.say("server: hello");
+                    self.send(b"welcome")?;
+                }
+                Event::Data(_) => {
+                    self.say("client: hangs from now on");
+                    self.greeted = true;
+                }
+                Event::Beat | Event::Promise(_) | Event::Bye(_) => {}
+            }
+        }
+        // A frame half arrived stays in front of what comes next.
+        self.unread.extend_from_slice(rest);
+        Ok(())
+    }
+
+    fn send(&mut self, body: &[u8]) -> Result<(), Box<dyn Error>> {
+        let head = self.connection.data_head(body.len()).ok_or("too long for a frame")?;
+        self.unwritten.extend_from_slice(head.as_ref());
+        self.unwritten.extend_from_slice(body);
+        Ok(())
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let policy =
+        Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_secs(2)).build()?;
+    let (near, far) = tokio::io::duplex(1024);
+    let mut client = Link::new(Wire::V1, near, policy);
+    client.unwritten.extend(Hello::new(client.offer).encode());
+    let mut server = Link::new(Wire::V1Only, far, policy);
+    let (served, talked) = tokio::join!(server.run(), client.run());
+    talked?;
+    if let Err(over) = served {
+        server.say(&format!("server: {over}"));
+    }
+    Ok(())
+}

@@ -90,13 +90,14 @@ impl Peer {
         Self::of(socket.into())
     }
 
-    /// A client with an address of its own.
+    /// A client with an address of its own, of a server that may refuse it.
     #[track_caller]
-    pub fn connect_from(own: Ipv4Addr, addr: SocketAddr) -> Self {
+    pub fn try_connect_from(own: Ipv4Addr, addr: SocketAddr) -> Option<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
-        socket.connect_timeout(&addr.into(), PATIENCE).unwrap();
-        Self::of(socket.into())
+        socket.connect_timeout(&addr.into(), PATIENCE).ok()?;
+        socket.set_read_timeout(Some(PATIENCE)).ok()?;
+        Some(Self { stream: socket.into(), is_v1: false, nonce: 0 })
     }
 
     /// A client on v1 that was taken in.

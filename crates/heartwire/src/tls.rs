@@ -16,6 +16,8 @@ mod files;
 mod machine;
 mod server;
 pub(crate) mod session;
+#[cfg(test)]
+mod tests;
 
 pub use client::{ClientTls, SharedClientTls};
 pub use config_error::TlsConfigError;

@@ -1,4 +1,5 @@
-//! TLS, between two sessions in memory, over real sockets, and against programs that are not ours.
+//! TLS over real sockets, and against programs that are not ours. What a session makes of what it reads, its
+//! unit tests hold.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,19 +11,8 @@
 
 mod certificates;
 mod client;
-mod clients;
-mod ends;
-mod files;
-mod forger;
-mod handshake;
-mod hostile;
 mod late;
-mod memory;
 mod openssl;
 mod peer;
-mod pipe;
-mod reload;
-mod rig;
 mod server;
 mod sockets;
-mod traffic;

@@ -2,10 +2,10 @@
 
 use std::io::ErrorKind;
 
-use heartwire::internal::tls::{READ_LEN_MIN, Received};
-use heartwire::tls::TlsFault;
+use crate::tls::TlsFault;
+use crate::tls::session::{READ_LEN_MIN, Received};
 
-use crate::rig::{Pair, Side};
+use super::rig::{Pair, Side};
 
 #[track_caller]
 fn expect_end(side: &Side, end: Received) {

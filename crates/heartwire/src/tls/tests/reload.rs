@@ -1,9 +1,9 @@
 use std::fs;
 
-use heartwire::tls::{CertificateFault, SharedServerTls, TlsConfigError, TlsFault};
+use crate::tls::{CertificateFault, SharedServerTls, TlsConfigError, TlsFault};
 
-use crate::certificates::{Authority, Files, Serve as _, Trust as _};
-use crate::rig::Pair;
+use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::rig::Pair;
 
 /// Puts other certificates where the server's are.
 fn replace(files: &Files, with: &Files) {

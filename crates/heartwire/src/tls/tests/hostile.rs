@@ -1,12 +1,12 @@
 //! Peers that are mistaken, or mean harm.
 
-use heartwire::internal::tls::{PENDING_MAX, RECORD_OVERHEAD, Received};
-use heartwire::tls::TlsFault;
+use crate::tls::TlsFault;
+use crate::tls::session::{PENDING_MAX, RECORD_OVERHEAD, Received};
 use rustls::ContentType;
 
-use crate::forger::Forger;
-use crate::pipe::Pipe;
-use crate::rig::Pair;
+use super::forger::Forger;
+use super::pipe::Pipe;
+use super::rig::Pair;
 
 /// A server that hears this before anything else.
 fn server_hears(bytes: &[u8]) -> Pair {

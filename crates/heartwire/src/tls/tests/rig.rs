@@ -3,30 +3,30 @@
 use core::mem;
 use std::io;
 
-use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
-use heartwire::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
+use crate::tls::session::{READ_LEN_MIN, Received, TlsSession};
+use crate::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
-use crate::pipe::Pipe;
+use super::certificates::{Authority, Serve as _, Trust as _};
+use super::pipe::Pipe;
 
 /// One end of a connection, and a driver that does what the documentation asks for.
 #[derive(Debug)]
-pub(crate) struct Side {
-    pub(crate) session: TlsSession,
+pub(super) struct Side {
+    pub(super) session: TlsSession,
     /// Plaintext that came.
-    pub(crate) heard: Vec<u8>,
+    pub(super) heard: Vec<u8>,
     /// How it ended.
-    pub(crate) end: Option<Result<Received, TlsError>>,
+    pub(super) end: Option<Result<Received, TlsError>>,
     buffer: Vec<u8>,
 }
 
 impl Side {
-    pub(crate) fn new(session: TlsSession) -> Self {
+    pub(super) fn new(session: TlsSession) -> Self {
         Self { session, heard: Vec::new(), end: None, buffer: vec![0; READ_LEN_MIN] }
     }
 
     /// Reads everything and writes everything. Returns whether anything came.
-    pub(crate) fn turn(&mut self, from: &mut Pipe, to: &mut Pipe) -> bool {
+    pub(super) fn turn(&mut self, from: &mut Pipe, to: &mut Pipe) -> bool {
         let mut came = false;
         while self.end.is_none() {
             match self.session.read(from, &mut self.buffer) {
@@ -43,12 +43,12 @@ impl Side {
         came || self.session.queued() < queued
     }
 
-    pub(crate) fn take_heard(&mut self) -> Vec<u8> {
+    pub(super) fn take_heard(&mut self) -> Vec<u8> {
         mem::take(&mut self.heard)
     }
 
     #[track_caller]
-    pub(crate) fn fault(&self) -> TlsFault {
+    pub(super) fn fault(&self) -> TlsFault {
         match &self.end {
             Some(Err(error)) => error.fault().expect("not the socket"),
             other => panic!("no fault, but {other:?}"),
@@ -57,7 +57,7 @@ impl Side {
 
     /// What is shown to a user.
     #[track_caller]
-    pub(crate) fn message(&self) -> String {
+    pub(super) fn message(&self) -> String {
         match &self.end {
             Some(Err(error)) => error.to_string(),
             other => panic!("no error, but {other:?}"),
@@ -66,16 +66,16 @@ impl Side {
 }
 
 #[derive(Debug)]
-pub(crate) struct Pair {
-    pub(crate) server: Side,
-    pub(crate) client: Side,
-    pub(crate) to_server: Pipe,
-    pub(crate) to_client: Pipe,
+pub(super) struct Pair {
+    pub(super) server: Side,
+    pub(super) client: Side,
+    pub(super) to_server: Pipe,
+    pub(super) to_client: Pipe,
 }
 
 impl Pair {
     /// Both ends, before their first word.
-    pub(crate) fn new(server: &SharedServerTls, client: &SharedClientTls, host: &str) -> Self {
+    pub(super) fn new(server: &SharedServerTls, client: &SharedClientTls, host: &str) -> Self {
         Self {
             server: Side::new(TlsSession::server(server).unwrap()),
             client: Side::new(TlsSession::client(client, host).unwrap()),
@@ -85,7 +85,7 @@ impl Pair {
     }
 
     /// A server for `localhost` and its client, who have shaken hands.
-    pub(crate) fn online() -> Self {
+    pub(super) fn online() -> Self {
         let mut pair = Self::fresh();
         pair.run();
         pair.expect_online();
@@ -93,7 +93,7 @@ impl Pair {
     }
 
     /// A server for `localhost` and its client.
-    pub(crate) fn fresh() -> Self {
+    pub(super) fn fresh() -> Self {
         let authority = Authority::new();
         let server = authority.issue(&["localhost"]).server().load().unwrap();
         let client = authority.client().load().unwrap();
@@ -101,7 +101,7 @@ impl Pair {
     }
 
     /// Until nothing happens any more.
-    pub(crate) fn run(&mut self) {
+    pub(super) fn run(&mut self) {
         loop {
             let server = self.server.turn(&mut self.to_server, &mut self.to_client);
             let client = self.client.turn(&mut self.to_client, &mut self.to_server);
@@ -112,7 +112,7 @@ impl Pair {
     }
 
     #[track_caller]
-    pub(crate) fn expect_online(&mut self) {
+    pub(super) fn expect_online(&mut self) {
         for (name, side) in [("server", &self.server), ("client", &self.client)] {
             assert!(side.end.is_none(), "{name}: {:?}", side.end);
             assert!(!side.session.is_handshaking(), "the {name} is still shaking hands");
@@ -122,7 +122,7 @@ impl Pair {
 
     /// Both hear what the other says.
     #[track_caller]
-    pub(crate) fn expect_talk(&mut self) {
+    pub(super) fn expect_talk(&mut self) {
         self.client_says(b"to the server");
         self.server_says(b"to the client");
         self.run();
@@ -131,17 +131,17 @@ impl Pair {
     }
 
     #[track_caller]
-    pub(crate) fn client_says(&mut self, bytes: &[u8]) {
+    pub(super) fn client_says(&mut self, bytes: &[u8]) {
         write_all(&mut self.client.session, &mut self.to_server, bytes).unwrap();
     }
 
     #[track_caller]
-    pub(crate) fn server_says(&mut self, bytes: &[u8]) {
+    pub(super) fn server_says(&mut self, bytes: &[u8]) {
         write_all(&mut self.server.session, &mut self.to_client, bytes).unwrap();
     }
 }
 
-pub(crate) fn write_all(session: &mut TlsSession, to: &mut Pipe, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_all(session: &mut TlsSession, to: &mut Pipe, bytes: &[u8]) -> io::Result<()> {
     let mut written = 0;
     while written < bytes.len() {
         written += session.write(to, &bytes[written..])?;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use heartwire::internal::tls::{Received, TlsSession};
+use crate::tls::session::{Received, TlsSession};
 use rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -13,24 +13,24 @@ use rustls::{
     ProtocolVersion, RootCertStore, version,
 };
 
-use crate::certificates::{Authority, Serve as _};
-use crate::pipe::Pipe;
-use crate::rig::Side;
+use super::certificates::{Authority, Serve as _};
+use super::pipe::Pipe;
+use super::rig::Side;
 
-pub(crate) struct Forger {
-    pub(crate) client: ClientConnection,
-    pub(crate) server: Side,
-    pub(crate) wire: Pipe,
+pub(super) struct Forger {
+    pub(super) client: ClientConnection,
+    pub(super) server: Side,
+    pub(super) wire: Pipe,
 }
 
 impl Forger {
     /// After the handshake.
-    pub(crate) fn online() -> Self {
+    pub(super) fn online() -> Self {
         Self::online_with(None)
     }
 
     /// After the handshake, with one cipher only.
-    pub(crate) fn online_with(suite: Option<CipherSuite>) -> Self {
+    pub(super) fn online_with(suite: Option<CipherSuite>) -> Self {
         let authority = Authority::new();
         let server = authority.issue(&["localhost"]).server().load().unwrap();
         let mut provider = ring::default_provider();
@@ -59,7 +59,7 @@ impl Forger {
     }
 
     /// The records for some plaintext.
-    pub(crate) fn say(&mut self, plain: &[u8]) -> Vec<u8> {
+    pub(super) fn say(&mut self, plain: &[u8]) -> Vec<u8> {
         self.client.writer().write_all(plain).unwrap();
         let mut records = Vec::new();
         while self.client.wants_write() {
@@ -70,7 +70,7 @@ impl Forger {
 
     /// What the server hears of it.
     #[track_caller]
-    pub(crate) fn expect_heard(&mut self, plain: &[u8]) {
+    pub(super) fn expect_heard(&mut self, plain: &[u8]) {
         let records = self.say(plain);
         self.send(&records);
         assert!(self.server.end.is_none(), "{:?}", self.server.end);
@@ -78,13 +78,13 @@ impl Forger {
     }
 
     /// Gives the server these bytes.
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         self.wire.bytes.extend(bytes);
         self.server.turn(&mut self.wire, &mut Pipe::default());
     }
 
     /// What the client hears of what the server has written.
-    pub(crate) fn hears(&mut self, mut wire: Pipe) -> Vec<u8> {
+    pub(super) fn hears(&mut self, mut wire: Pipe) -> Vec<u8> {
         let mut heard = Vec::new();
         while !wire.bytes.is_empty() {
             self.client.read_tls(&mut wire).unwrap();
@@ -96,7 +96,7 @@ impl Forger {
     }
 
     /// Goes on with the keys alone, with which any record can be made.
-    pub(crate) fn into_keys(self) -> Keys {
+    pub(super) fn into_keys(self) -> Keys {
         let suite = self.client.negotiated_cipher_suite().unwrap().tls13().unwrap();
         let (seq, secrets) = self.client.dangerous_extract_secrets().unwrap().tx;
         let (ConnectionTrafficSecrets::Aes128Gcm { key, iv }
@@ -110,16 +110,16 @@ impl Forger {
     }
 }
 
-pub(crate) struct Keys {
+pub(super) struct Keys {
     encrypter: Box<dyn MessageEncrypter>,
     seq: u64,
-    pub(crate) server: Side,
+    pub(super) server: Side,
     wire: Pipe,
 }
 
 impl Keys {
     /// A record as no client would make it.
-    pub(crate) fn record(&mut self, typ: ContentType, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn record(&mut self, typ: ContentType, payload: &[u8]) -> Vec<u8> {
         let payload = OutboundChunks::Single(payload);
         let message = OutboundPlainMessage { typ, version: ProtocolVersion::TLSv1_3, payload };
         let record = self.encrypter.encrypt(message, self.seq).unwrap().encode();
@@ -127,18 +127,18 @@ impl Keys {
         record
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub(super) fn send(&mut self, bytes: &[u8]) {
         self.wire.bytes.extend(bytes);
         self.server.turn(&mut self.wire, &mut Pipe::default());
     }
 
-    pub(crate) fn hang_up(&mut self) {
+    pub(super) fn hang_up(&mut self) {
         self.wire.closed = true;
         self.send(&[]);
     }
 
     #[track_caller]
-    pub(crate) fn expect_online(&mut self) {
+    pub(super) fn expect_online(&mut self) {
         let record = self.record(ContentType::ApplicationData, b"hello");
         self.send(&record);
         assert!(self.server.end.is_none(), "{:?}", self.server.end);
@@ -146,7 +146,7 @@ impl Keys {
     }
 
     #[track_caller]
-    pub(crate) fn expect_end(&self, end: Received) {
+    pub(super) fn expect_end(&self, end: Received) {
         assert_eq!(self.server.end.as_ref().unwrap().as_ref().unwrap(), &end);
     }
 }

@@ -5,14 +5,14 @@ use std::io::{self, Read, Write};
 
 /// Like a socket that does not block: it takes what it has room for, and gives what it has.
 #[derive(Debug)]
-pub(crate) struct Pipe {
-    pub(crate) bytes: VecDeque<u8>,
+pub(super) struct Pipe {
+    pub(super) bytes: VecDeque<u8>,
     /// How many bytes it holds at most.
-    pub(crate) capacity: usize,
+    pub(super) capacity: usize,
     /// How many bytes it takes or gives at a time.
-    pub(crate) portion: usize,
+    pub(super) portion: usize,
     /// The writer has closed it.
-    pub(crate) closed: bool,
+    pub(super) closed: bool,
 }
 
 impl Default for Pipe {

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use heartwire::tls::{ServerTls, TlsConfigError};
+use crate::tls::{ServerTls, TlsConfigError};
 
-use crate::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::certificates::{Authority, Files, Serve as _, Trust as _};
 
 /// Loads a server with these, and gives the message with the directory cut out.
 #[track_caller]

@@ -1,12 +1,12 @@
 //! What a session costs while it does nothing, and what it costs at most.
 
+use crate::tls::SharedServerTls;
+use crate::tls::session::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, TlsSession};
 use allocation_counter::measure;
-use heartwire::internal::tls::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, TlsSession};
-use heartwire::tls::SharedServerTls;
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
-use crate::pipe::Pipe;
-use crate::rig::Side;
+use super::certificates::{Authority, Serve as _, Trust as _};
+use super::pipe::Pipe;
+use super::rig::Side;
 
 /// Measured on a 64-bit machine: 3,345 bytes, with [`TlsSession`] itself.
 const IDLE_MAX: i64 = 3_400;

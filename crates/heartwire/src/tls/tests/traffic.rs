@@ -2,9 +2,9 @@
 
 use std::io::{self, ErrorKind};
 
-use heartwire::internal::tls::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received};
+use crate::tls::session::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received};
 
-use crate::rig::{Pair, write_all};
+use super::rig::{Pair, write_all};
 
 fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
@@ -30,7 +30,7 @@ fn a_write_costs_a_records_overhead_and_no_more() {
 #[test]
 fn the_overhead_is_the_same_with_every_cipher() {
     for suite in rustls::crypto::ring::default_provider().cipher_suites {
-        let mut forger = crate::forger::Forger::online_with(Some(suite.suite()));
+        let mut forger = super::forger::Forger::online_with(Some(suite.suite()));
         let record = forger.say(&[0; 40]);
         assert_eq!(record.len(), 40 + RECORD_OVERHEAD, "{suite:?}");
     }
@@ -143,7 +143,7 @@ fn a_buffer_that_is_too_short_is_refused() {
     let mut buffer = vec![0; READ_LEN_MIN - 1];
     let error = pair.server.session.read(&mut pair.to_server, &mut buffer).unwrap_err();
     let error = match error {
-        heartwire::tls::TlsError::Socket(error) => error,
+        crate::tls::TlsError::Socket(error) => error,
         other => panic!("{other:?}"),
     };
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -198,12 +198,12 @@ fn a_socket_that_fails_is_not_blamed_on_tls() {
 
 #[test]
 fn a_peer_that_changes_its_keys_is_followed_and_answered() {
-    let mut forger = crate::forger::Forger::online();
+    let mut forger = super::forger::Forger::online();
     for round in 0..10 {
         forger.client.refresh_traffic_keys().unwrap();
         forger.expect_heard(b"with a new key");
         // The answer to it goes out with what is said next.
-        let mut wire = crate::pipe::Pipe::default();
+        let mut wire = super::pipe::Pipe::default();
         write_all(&mut forger.server.session, &mut wire, b"me too").unwrap();
         let plain = b"me too".len() + RECORD_OVERHEAD;
         assert!(wire.bytes.len() > plain, "round {round}: no answer");

@@ -1,16 +1,16 @@
 use std::sync::Arc;
 
-use heartwire::internal::tls::{RECORD_OVERHEAD, TlsSession};
-use heartwire::tls::{CertificateFault, TlsConfigError, TlsFault};
+use crate::tls::session::{RECORD_OVERHEAD, TlsSession};
+use crate::tls::{CertificateFault, TlsConfigError, TlsFault};
 use rcgen::date_time_ymd;
 use rustls::HandshakeKind;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::certificates::{Authority, Files, Serve as _, Trust as _};
-use crate::forger::Forger;
-use crate::pipe::Pipe;
-use crate::rig::{Pair, Side};
+use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::forger::Forger;
+use super::pipe::Pipe;
+use super::rig::{Pair, Side};
 
 /// A client of `authority` that expects `localhost` meets a server with `files`.
 fn meet(authority: &Authority, files: &Files) -> Pair {

@@ -1,9 +1,9 @@
 //! Certificates of clients.
 
-use heartwire::tls::{CertificateFault, ClientTls, ServerTls, TlsFault};
+use crate::tls::{CertificateFault, ClientTls, ServerTls, TlsFault};
 
-use crate::certificates::{Authority, Files, Serve as _, Trust as _};
-use crate::rig::Pair;
+use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::rig::Pair;
 
 struct World {
     authority: Authority,

@@ -1,0 +1,19 @@
+//! TLS between two sessions in memory, and with clients that do what a well-behaved one would not.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test's helpers fail as the test does, at whatever they did not expect"
+)]
+
+mod certificates;
+mod clients;
+mod ends;
+mod files;
+mod forger;
+mod handshake;
+mod hostile;
+mod memory;
+mod pipe;
+mod reload;
+mod rig;
+mod traffic;

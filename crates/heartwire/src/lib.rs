@@ -208,14 +208,6 @@ pub mod internal {
     pub use crate::server::internal::*;
     pub use crate::sys::Way;
     pub use crate::world::{Break, Listen, ServerWorld, Socket, World};
-
-    /// For the tests of TLS.
-    #[cfg(feature = "tls")]
-    pub mod tls {
-        pub use crate::tls::session::{
-            PENDING_MAX, READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received, TlsSession,
-        };
-    }
 }
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};

@@ -11,19 +11,19 @@ use super::{SharedClientTls, SharedServerTls};
 
 /// Bytes that a record adds to its plaintext on the wire: a head of 5, a type of 1 and a tag of 16,
 /// with every cipher of TLS 1.3 (RFC 8446, section 5.2).
-pub const RECORD_OVERHEAD: usize = 22;
+pub(crate) const RECORD_OVERHEAD: usize = 22;
 
 /// The longest plaintext of one record (RFC 8446, section 5.1).
-pub const RECORD_MAX: usize = 16 * 1024;
+pub(crate) const RECORD_MAX: usize = 16 * 1024;
 
 /// The most that a peer can make a session keep: a record or a handshake message has to be whole
 /// before it can be understood. A certificate chain is the longest message there is, and chains of
 /// more than a few KiB are rare.
-pub const PENDING_MAX: usize = 32 * 1024;
+pub(crate) const PENDING_MAX: usize = 32 * 1024;
 
 /// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put behind
 /// room for the plaintext of one record.
-pub const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
+pub(crate) const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
 
 /// One side of a TLS connection, for a driver that must not wait.
 ///
@@ -39,7 +39,7 @@ pub const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
 ///
 /// An idle session keeps no bytes. What is kept is bounded: [`PENDING_MAX`] of ciphertext that is not
 /// whole yet, and of what the socket did not take, one record and a handshake.
-pub struct TlsSession {
+pub(crate) struct TlsSession {
     machine: Machine,
     /// Ciphertext that came and cannot be understood before more of it comes.
     inbound: Vec<u8>,
@@ -65,8 +65,7 @@ enum End {
 
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the drivers are the only ones to read it")]
-pub enum Received {
+pub(crate) enum Received {
     /// Nothing is there.
     Nothing,
     /// Bytes came from the peer, and so many bytes of plaintext out of them, which are at the front of
@@ -85,7 +84,7 @@ impl TlsSession {
     /// # Errors
     ///
     /// [`TlsFault::Local`], when the system has no random bytes.
-    pub fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
+    pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
         Self::start(Machine::Server(tls.connection()?))
     }
 
@@ -96,7 +95,7 @@ impl TlsSession {
     ///
     /// [`TlsFault::Local`], when the system has no random bytes or `host` does not pass
     /// [`SharedClientTls::check_host`].
-    pub fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsError> {
+    pub(crate) fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsError> {
         Self::start(Machine::Client(tls.connection(host)?))
     }
 
@@ -131,7 +130,7 @@ impl TlsSession {
     /// by each further call. An alert for the peer may be there to [`flush`](Self::flush).
     /// [`TlsError::Socket`] when the socket fails, and for a buffer that is too short
     /// ([`io::ErrorKind::InvalidInput`]).
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         socket: &mut impl Read,
         buffer: &mut [u8],
@@ -171,44 +170,44 @@ impl TlsSession {
     /// one was as long as its buffer, or found an end after plaintext. Meant for drivers that are told
     /// only once that a socket has something.
     #[must_use]
-    pub const fn has_more(&self) -> bool {
+    pub(crate) const fn has_more(&self) -> bool {
         self.filled || self.end.is_some()
     }
 
     /// Whether nothing more will come, though the end may not have been told yet.
     #[must_use]
-    pub const fn has_ended(&self) -> bool {
+    pub(crate) const fn has_ended(&self) -> bool {
         self.end.is_some()
     }
 
     /// Whether the peer has begun something that is not whole yet.
     #[must_use]
-    pub fn has_partial(&self) -> bool {
+    pub(crate) fn has_partial(&self) -> bool {
         !self.inbound.is_empty()
     }
 
     /// Changes when something that the peer had begun is whole: so a driver can tell a peer that goes on
     /// from one that does not get on.
     #[must_use]
-    pub const fn progress(&self) -> u32 {
+    pub(crate) const fn progress(&self) -> u32 {
         self.progress
     }
 
     /// Whether the handshake is not over. Nothing can be written before it is.
     #[must_use]
-    pub fn is_handshaking(&self) -> bool {
+    pub(crate) fn is_handshaking(&self) -> bool {
         self.machine.is_handshaking()
     }
 
     /// Whether ciphertext waits for the socket to take it.
     #[must_use]
-    pub fn wants_write(&self) -> bool {
+    pub(crate) fn wants_write(&self) -> bool {
         !self.outbound.is_empty()
     }
 
     /// How much ciphertext waits for the socket to take it.
     #[must_use]
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.outbound.len() - self.written
     }
 
@@ -227,7 +226,7 @@ impl TlsSession {
     /// [`io::ErrorKind::WouldBlock`] during the handshake, and while the socket has not taken what was
     /// encrypted before; nothing of `plain` was taken then. [`io::ErrorKind::BrokenPipe`] after a fault
     /// and after [`close`](Self::close). Otherwise what the socket said, and the connection is over.
-    pub fn write(&mut self, socket: &mut impl Write, plain: &[u8]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, socket: &mut impl Write, plain: &[u8]) -> io::Result<usize> {
         if !self.flush(socket)? || self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -247,7 +246,7 @@ impl TlsSession {
     /// # Errors
     ///
     /// What the socket said, other than that it takes no more for now.
-    pub fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
+    pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         while let Some(waiting) = self.outbound.get(self.written..).filter(|w| !w.is_empty()) {
             match socket.write(waiting) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -270,7 +269,7 @@ impl TlsSession {
     /// Tells the peer that nothing more will come (`close_notify`), with the next
     /// [`flush`](Self::flush). During a handshake, and after an end for which there was an alert, there
     /// is nothing to tell.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         // If it cannot be told, closing the connection tells it, though not as clearly.
         let _ = self.encrypt(Outgoing::CloseNotify);
         self.closed = true;

@@ -1,4 +1,4 @@
-//! TLS between two sessions in memory, and with clients that do what a well-behaved one would not.
+//! TLS between two sessions in memory, with clients that do what a well-behaved one would not, and with OpenSSL.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -13,7 +13,9 @@ mod forger;
 mod handshake;
 mod hostile;
 mod memory;
+mod openssl;
 mod pipe;
 mod reload;
 mod rig;
+mod sockets;
 mod traffic;

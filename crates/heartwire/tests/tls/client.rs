@@ -2,17 +2,16 @@
 
 use core::ops::Deref;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 
 use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
-use heartwire::internal::tls::{READ_LEN_MIN, RECORD_OVERHEAD, Received, TlsSession};
 use heartwire::server::{self, ServerConfig, Wires};
 use heartwire::tls::{CertificateFault, SharedClientTls, TlsFault};
-use heartwire::{BackoffPolicy, Policy, Reason, Wire};
-use heartwire_testkit::{ClientRig, DATA, HEART, frame, limit, ms};
+use heartwire::{BackoffPolicy, Reason, Wire};
+use heartwire_testkit::{ClientRig, DATA, HEART, Listener, frame, limit, ms};
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
-use crate::peer::Rig;
+use crate::certificates::{Authority, Trust as _};
+use crate::peer::{Peer, Rig};
 
 /// A client whose attempts are left out of its events.
 struct Side(ClientRig);
@@ -169,117 +168,75 @@ fn an_address_of_ipv6_is_a_name_too() {
     side.expect_online();
 }
 
-/// A server made by hand, with a client of the library that is through with the handshake and has
-/// said nothing yet but its first beat.
-struct ByHand {
-    stream: TcpStream,
-    session: TlsSession,
-    side: Side,
-    buffer: Vec<u8>,
-    /// What came and was not asked for yet.
-    heard: Vec<u8>,
-}
-
-impl ByHand {
-    fn new(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
-        let authority = Authority::new();
-        let tls = authority.issue(&["127.0.0.1"]).server().load().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let config = ClientConfig::new(listener.local_addr().unwrap().to_string())
-            .tls(authority.client().load().unwrap())
-            .policy(Policy::builder().build().unwrap())
-            .wire(Wire::V0)
-            .retry(Retry::Never);
-        let side = Side::start(change(config));
-        let mut stream = heartwire_testkit::Peer::of(listener.accept().unwrap().0).stream;
-        let mut session = TlsSession::server(&tls).unwrap();
-        let mut buffer = vec![0; READ_LEN_MIN];
-        let mut heard = Vec::new();
-        while session.is_handshaking() {
-            if let Received::Bytes(len) = session.read(&mut stream, &mut buffer).unwrap() {
-                heard.extend_from_slice(&buffer[..len]);
-            }
-            session.flush(&mut stream).unwrap();
-        }
-        side.expect_online();
-        Self { stream, session, side, buffer, heard }
-    }
-
-    /// The next bytes.
-    fn hear(&mut self, len: usize) -> Vec<u8> {
-        while self.heard.len() < len {
-            match self.session.read(&mut self.stream, &mut self.buffer).unwrap() {
-                Received::Bytes(len) => self.heard.extend_from_slice(&self.buffer[..len]),
-                end => panic!("{end:?} after {} bytes", self.heard.len()),
-            }
-        }
-        let rest = self.heard.split_off(len);
-        core::mem::replace(&mut self.heard, rest)
-    }
+/// A client of the library that is online with a server made by hand.
+fn by_hand(change: impl FnOnce(ClientConfig) -> ClientConfig) -> (Side, Peer) {
+    let authority = Authority::new();
+    let listener = Listener::new();
+    let tls = authority.client().load().unwrap();
+    let side = Side::start(change(listener.config().tls(tls).retry(Retry::Never)));
+    let mut peer = Peer::serve(listener.accept().stream, &authority.issue(&["127.0.0.1"]));
+    peer.shake_hands();
+    side.expect_online();
+    (side, peer)
 }
 
 #[test]
 fn a_goodbye_is_heard_though_the_socket_stays_open() {
-    let mut by_hand = ByHand::new(|config| config);
-    let mut bytes = Vec::new();
-    by_hand.session.write(&mut bytes, &frame(DATA, b"last words")).unwrap();
-    by_hand.session.close();
-    by_hand.session.flush(&mut bytes).unwrap();
-    by_hand.stream.write_all(&bytes).unwrap();
-    by_hand.side.expect_data(b"last words");
-    assert_eq!(by_hand.side.offline(), Reason::ClosedByPeer);
+    let (side, mut peer) = by_hand(|config| config);
+    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
+    peer.stream.write_all(&bytes).unwrap();
+    side.expect_data(b"last words");
+    assert_eq!(side.offline(), Reason::ClosedByPeer);
 }
 
 #[test]
 fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
     // Hello from a server that speaks first: it says so as soon as it may, which is before the client
     // has been told that the handshake is over.
-    let mut by_hand = ByHand::new(|config| config);
-    by_hand.session.write(&mut by_hand.stream, &frame(DATA, b"welcome")).unwrap();
-    by_hand.side.expect_data(b"welcome");
+    let (side, mut peer) = by_hand(|config| config);
+    peer.data(b"welcome");
+    side.expect_data(b"welcome");
 }
 
 #[test]
 fn a_connection_that_is_cut_is_not_taken_for_one_that_was_closed() {
-    let by_hand = ByHand::new(|config| config);
-    by_hand.stream.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(by_hand.side.offline(), Reason::NoGoodbye);
+    let (side, peer) = by_hand(|config| config);
+    peer.hang_up();
+    assert_eq!(side.offline(), Reason::NoGoodbye);
 }
 
 #[test]
 fn a_message_costs_one_record() {
-    let mut by_hand = ByHand::new(|config| config);
-    assert_eq!(by_hand.hear(8), frame(HEART, &[]), "a first beat, whatever the policy");
-    by_hand.side.send(b"hello");
-    let mut stream = &by_hand.stream;
+    let (side, mut peer) = by_hand(|config| config);
+    assert_eq!(peer.hear(8), frame(HEART, &[]), "a first beat, whatever the policy");
+    side.send(b"hello");
+    let mut stream = &peer.stream;
     let mut head = [0; 5];
     stream.read_exact(&mut head).unwrap();
     let len = usize::from(u16::from_be_bytes([head[3], head[4]]));
-    assert_eq!(head.len() + len, frame(DATA, b"hello").len() + RECORD_OVERHEAD);
+    assert_eq!(head.len() + len, frame(DATA, b"hello").len() + 22);
 }
 
 #[test]
 fn the_end_of_a_record_is_written_though_nothing_follows_it() {
     const LEN: usize = 16_000;
     // Messages until one is not taken, or so many; how many were taken.
-    let fill = |by_hand: &ByHand, most: usize| {
+    let fill = |side: &Side, most: usize| {
         for message in 0..most {
-            by_hand.side.send(&[7; LEN]);
-            let flush = by_hand.side.client().flush();
-            let flushed = async { tokio::time::timeout(ms(2_000), flush).await.is_ok() };
-            if !by_hand.side.runtime.block_on(flushed) {
+            side.send(&[7; LEN]);
+            if side.wait_within(ms(2_000), side.client().flush()).is_none() {
                 return message;
             }
         }
         most
     };
-    let by_hand = ByHand::new(|config| config.outbound_max(1_000_000));
+    let (side, _peer) = by_hand(|config| config.outbound_max(1_000_000));
     // TLS took the last of them, and the kernel most likely only a part of that.
-    let taken = fill(&by_hand, usize::MAX);
+    let taken = fill(&side, usize::MAX);
     assert!(taken > 2);
-    let mut by_hand = ByHand::new(|config| config.outbound_max(1_000_000));
-    let taken = fill(&by_hand, taken);
-    by_hand.hear(8 + taken * (8 + LEN));
+    let (side, mut peer) = by_hand(|config| config.outbound_max(1_000_000));
+    let taken = fill(&side, taken);
+    peer.hear(8 + taken * (8 + LEN));
 }
 
 #[test]

@@ -4,21 +4,19 @@ use core::time::Duration;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use heartwire::internal::tls::Received;
 use heartwire::server::{Control, Event, Server, ServerConfig, Wires};
-use heartwire::tls::SharedClientTls;
-use heartwire_testkit::{PATIENCE, limit, ms};
+use heartwire_testkit::{PATIENCE, limit, ms, pass};
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
-use crate::peer::Peer;
+use crate::certificates::{Authority, Serve as _};
+use crate::peer::{End, Peer};
 
 const STALE_AFTER: Duration = ms(2000);
 /// Longer than that.
 const LONG: Duration = ms(2400);
 
 /// A server whose only shard stands still, in its handler, from the first data on until something is sent
-/// to it; the clients' side of its TLS; and what tells that it does.
-fn held(wires: Wires) -> (Server, SharedClientTls, Sender<()>, Receiver<()>) {
+/// to it; the authority of its certificate; and what tells that it does.
+fn held(wires: Wires) -> (Server, Authority, Sender<()>, Receiver<()>) {
     let authority = Authority::new();
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
         .shards(1)
@@ -38,45 +36,36 @@ fn held(wires: Wires) -> (Server, SharedClientTls, Sender<()>, Receiver<()>) {
             }
         }
     });
-    (server.unwrap(), authority.client().load().unwrap(), release, stands)
+    (server.unwrap(), authority, release, stands)
 }
 
 /// Its ClientHello is on its way.
-fn begin(server: &Server, tls: &SharedClientTls) -> Peer {
-    let mut peer = Peer::begin(server.local_addrs()[0], tls);
-    peer.session.flush(&mut peer.stream).unwrap();
+fn begin(server: &Server, authority: &Authority) -> Peer {
+    let mut peer = Peer::begin(server.local_addrs()[0], authority);
+    peer.flush();
     peer
-}
-
-#[track_caller]
-fn shake_hands(peer: &mut Peer) {
-    while peer.session.is_handshaking() {
-        assert!(matches!(peer.read(), Ok(Received::Bytes(_) | Received::Nothing)));
-        peer.session.flush(&mut peer.stream).unwrap();
-    }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_handshake_that_has_waited_too_long_is_not_begun_and_a_fresh_one_is() {
-    let (server, tls, release, stands) = held(Wires::Any);
+    let (server, authority, release, stands) = held(Wires::Any);
     let addr = server.local_addrs()[0];
-    let mut before = Peer::begin(addr, &tls);
-    let mut holder = Peer::connect(addr, &tls);
+    let mut before = Peer::begin(addr, &authority);
+    let mut holder = Peer::connect(addr, &authority);
     holder.data(b"stand still");
     stands.recv_timeout(PATIENCE).unwrap();
     // One that was accepted before, and one that the kernel has.
-    before.session.flush(&mut before.stream).unwrap();
-    let mut after = begin(&server, &tls);
-    std::thread::sleep(LONG);
-    let mut fresh = begin(&server, &tls);
+    before.flush();
+    let mut after = begin(&server, &authority);
+    pass(LONG);
+    let mut fresh = begin(&server, &authority);
     release.send(()).unwrap();
     for old in [&mut before, &mut after] {
         // Not a byte of a handshake.
-        assert!(!matches!(old.read(), Ok(Received::Bytes(_))));
-        assert!(old.session.is_handshaking());
+        assert_eq!(old.read(), Err(End::Cut));
     }
-    shake_hands(&mut fresh);
+    fresh.shake_hands();
     // Once the turn is over.
     drop(server.handle().list());
     let stats = server.handle().stats();
@@ -87,14 +76,14 @@ fn a_handshake_that_has_waited_too_long_is_not_begun_and_a_fresh_one_is() {
 
 #[test]
 fn whoever_speaks_v0_alone_is_shaken_hands_with_however_late() {
-    let (server, tls, release, stands) = held(Wires::V0);
-    let mut holder = Peer::connect(server.local_addrs()[0], &tls);
+    let (server, authority, release, stands) = held(Wires::V0);
+    let mut holder = Peer::connect(server.local_addrs()[0], &authority);
     holder.data(b"stand still");
     stands.recv_timeout(PATIENCE).unwrap();
-    let mut old = begin(&server, &tls);
-    std::thread::sleep(LONG);
+    let mut old = begin(&server, &authority);
+    pass(LONG);
     release.send(()).unwrap();
-    shake_hands(&mut old);
+    old.shake_hands();
     server.handle().shut_down();
     server.join().unwrap();
 }

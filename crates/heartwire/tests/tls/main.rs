@@ -1,5 +1,5 @@
-//! TLS over real sockets, and against programs that are not ours. What a session makes of what it reads, its
-//! unit tests hold.
+//! TLS over real sockets, where the other end is one of ours or plain rustls. What a session makes of what it
+//! reads, its unit tests hold.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,7 +12,5 @@
 mod certificates;
 mod client;
 mod late;
-mod openssl;
 mod peer;
 mod server;
-mod sockets;

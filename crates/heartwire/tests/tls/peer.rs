@@ -1,16 +1,23 @@
-//! A running server with TLS, and clients of it made of a socket, a session and frames by hand.
+//! A running server with TLS, and the other ends of connections made of a socket, plain rustls and frames by
+//! hand, so that no mistake of ours can hide in both ends.
 
 use core::net::SocketAddr;
 use core::ops::{Deref, DerefMut};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 
-use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
 use heartwire::server::{Event, ServerConfig, SessionId, Wires};
-use heartwire::tls::{ClientTls, ServerTls, SharedClientTls, TlsError};
+use heartwire::tls::{ClientTls, ServerTls, SharedClientTls};
 use heartwire_testkit::{DATA, HEART, ServerRig, frame, limit};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConnection,
+};
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
+use crate::certificates::{Authority, Files, Serve as _, Trust as _};
 
 /// A server with TLS on the loopback.
 pub(crate) struct Rig {
@@ -73,10 +80,16 @@ impl Rig {
         self.authority.client()
     }
 
+    /// A client that has connected, and has said nothing yet.
+    #[track_caller]
+    pub(crate) fn begin(&self) -> Peer {
+        Peer::begin(self.addr(), &self.authority)
+    }
+
     /// A client after its handshake.
     #[track_caller]
     pub(crate) fn connect(&self) -> Peer {
-        Peer::connect(self.addr(), &self.client)
+        Peer::connect(self.addr(), &self.authority)
     }
 
     /// A client on wire v0 that is online.
@@ -108,50 +121,144 @@ impl Rig {
     }
 }
 
-/// A client of a server with TLS.
+/// An end of a connection with TLS that the test plays by hand.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
-    pub(crate) session: TlsSession,
-    buffer: Vec<u8>,
+    pub(crate) tls: Connection,
     heard: Vec<u8>,
+    has_ended: bool,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq)]
+pub(crate) enum End {
+    Goodbye,
+    /// Without a goodbye.
+    Cut,
+    Alert(AlertDescription),
 }
 
 impl Peer {
+    /// A client that trusts this authority, after its handshake.
     #[track_caller]
-    pub(crate) fn connect(addr: SocketAddr, tls: &SharedClientTls) -> Self {
-        let mut peer = Self::begin(addr, tls);
-        while peer.session.is_handshaking() {
-            peer.session.flush(&mut peer.stream).unwrap();
-            peer.read().unwrap();
-        }
-        peer.session.flush(&mut peer.stream).unwrap();
+    pub(crate) fn connect(addr: SocketAddr, authority: &Authority) -> Self {
+        let mut peer = Self::begin(addr, authority);
+        peer.shake_hands();
         peer
     }
 
-    /// Connects, and has said nothing yet.
+    /// The same, which has said nothing yet.
     #[track_caller]
-    pub(crate) fn begin(addr: SocketAddr, tls: &SharedClientTls) -> Self {
+    pub(crate) fn begin(addr: SocketAddr, authority: &Authority) -> Self {
+        Self::begin_as(addr, authority, None)
+    }
+
+    /// The same, with a certificate of its own.
+    #[track_caller]
+    pub(crate) fn begin_as(addr: SocketAddr, authority: &Authority, own: Option<&Files>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(authority.roots()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match own.map(pair) {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => config.with_client_auth_cert(certificate, key).unwrap(),
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(Arc::new(config), name).unwrap();
         let stream = heartwire_testkit::Peer::connect(addr).stream;
-        let session = TlsSession::client(tls, "localhost").unwrap();
-        Self { stream, session, buffer: vec![0; READ_LEN_MIN], heard: Vec::new() }
+        Self { stream, tls: Connection::Client(tls), heard: Vec::new(), has_ended: false }
     }
 
-    pub(crate) fn read(&mut self) -> Result<Received, TlsError> {
-        let read = self.session.read(&mut self.stream, &mut self.buffer);
-        if let Ok(Received::Bytes(len)) = read {
-            self.heard.extend_from_slice(&self.buffer[..len]);
+    /// A server for the client at the other end of this, which has said nothing yet.
+    #[track_caller]
+    pub(crate) fn serve(stream: TcpStream, files: &Files) -> Self {
+        let (certificate, key) = pair(files);
+        let provider = Arc::new(ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(certificate, key)
+            .unwrap();
+        let tls = ServerConnection::new(Arc::new(config)).unwrap();
+        Self { stream, tls: Connection::Server(tls), heard: Vec::new(), has_ended: false }
+    }
+
+    #[track_caller]
+    pub(crate) fn shake_hands(&mut self) {
+        while self.tls.is_handshaking() {
+            self.flush();
+            self.read().unwrap();
         }
-        read
+        self.flush();
     }
 
-    /// Writes this as one record.
+    /// Writes what TLS has to write.
+    #[track_caller]
+    pub(crate) fn flush(&mut self) {
+        let records = self.take_records();
+        self.stream.write_all(&records).unwrap();
+    }
+
+    /// Reads once, and keeps what was said.
+    pub(crate) fn read(&mut self) -> Result<(), End> {
+        if self.has_ended {
+            return Err(End::Goodbye);
+        }
+        match self.tls.read_tls(&mut self.stream) {
+            Ok(1..) => {}
+            Ok(0) => return Err(End::Cut),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(End::Cut),
+            Err(error) => panic!("nothing comes: {error}"),
+        }
+        match self.tls.process_new_packets() {
+            Ok(state) => {
+                let from = self.heard.len();
+                self.heard.resize(from + state.plaintext_bytes_to_read(), 0);
+                self.tls.reader().read_exact(&mut self.heard[from..]).unwrap();
+                self.has_ended = state.peer_has_closed();
+                if self.has_ended { Err(End::Goodbye) } else { Ok(()) }
+            }
+            Err(rustls::Error::AlertReceived(alert)) => Err(End::Alert(alert)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// So many bytes of what is said.
+    #[track_caller]
+    pub(crate) fn hear(&mut self, len: usize) -> Vec<u8> {
+        while self.heard.len() < len {
+            let read = self.read();
+            assert!(self.heard.len() >= len || read.is_ok(), "{read:?}");
+        }
+        let rest = self.heard.split_off(len);
+        core::mem::replace(&mut self.heard, rest)
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_data(&mut self, body: &[u8]) {
+        let expected = frame(DATA, body);
+        assert!(self.hear(expected.len()) == expected, "other bytes came");
+    }
+
+    /// How the connection ends.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> End {
+        loop {
+            if let Err(end) = self.read() {
+                return end;
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: &[u8]) {
-        let mut written = 0;
-        while written < bytes.len() {
-            written += self.session.write(&mut self.stream, &bytes[written..]).unwrap();
-        }
+        let records = self.records(bytes);
+        self.stream.write_all(&records).unwrap();
     }
 
     #[track_caller]
@@ -165,42 +272,40 @@ impl Peer {
     }
 
     #[track_caller]
-    pub(crate) fn expect_data(&mut self, body: &[u8]) {
-        let expected = frame(DATA, body);
-        while self.heard.len() < expected.len() {
-            let read = self.read();
-            assert!(matches!(read, Ok(Received::Bytes(_))), "{read:?}");
-        }
-        let rest = self.heard.split_off(expected.len());
-        assert_eq!(core::mem::replace(&mut self.heard, rest), expected);
-    }
-
-    /// How the connection ends.
-    pub(crate) fn end(&mut self) -> Result<Received, TlsError> {
-        loop {
-            match self.read() {
-                Ok(Received::Bytes(_)) => {}
-                end => return end,
-            }
-        }
-    }
-
-    #[track_caller]
     pub(crate) fn say_goodbye(&mut self) {
-        self.session.close();
-        self.session.flush(&mut self.stream).unwrap();
+        let records = self.goodbye();
+        self.stream.write_all(&records).unwrap();
     }
 
     pub(crate) fn hang_up(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The records for some plaintext, which are not sent.
+    /// The records for some plaintext, after those that TLS has to write, which are not sent.
     pub(crate) fn records(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.tls.writer().write_all(plain).unwrap();
+        self.take_records()
+    }
+
+    /// The records of a goodbye, which are not sent.
+    pub(crate) fn goodbye(&mut self) -> Vec<u8> {
+        self.tls.send_close_notify();
+        self.take_records()
+    }
+
+    fn take_records(&mut self) -> Vec<u8> {
         let mut records = Vec::new();
-        self.session.write(&mut records, plain).unwrap();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut records).unwrap();
+        }
         records
     }
+}
+
+/// A certificate and its key, as rustls takes them.
+fn pair(files: &Files) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
+    (vec![certificate], PrivateKeyDer::from_pem_file(&files.key).unwrap())
 }
 
 /// Writes bytes that the other end may not want any more.

@@ -5,17 +5,17 @@ use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use heartwire::internal::tls::{RECORD_OVERHEAD, Received};
 use heartwire::server::{Control, Event, Handler, Resumer, Server, ServerConfig, Wires};
 use heartwire::tls::TlsFault;
 use heartwire::{Caps, Reason};
 use heartwire_testkit::{DATA, HEART, PATIENCE, frame, limit, ms};
+use rustls::AlertDescription;
 
-use crate::certificates::{Authority, Serve as _, Trust as _};
-use crate::peer::{Peer, Rig, write_anyway};
+use crate::certificates::{Authority, Serve as _};
+use crate::peer::{End, Peer, Rig, write_anyway};
 
 /// What a beat of wire v0 comes to in a record.
-const BEAT_RECORD: usize = 8 + RECORD_OVERHEAD;
+const BEAT_RECORD: usize = 8 + 22;
 
 #[test]
 fn a_client_is_online_after_the_handshake_and_both_ends_talk() {
@@ -32,16 +32,16 @@ fn a_client_is_online_after_the_handshake_and_both_ends_talk() {
 #[test]
 fn a_client_is_not_online_before_the_handshake() {
     let mut rig = Rig::start(|config| config);
-    let mut peer = Peer::begin(rig.addr(), &rig.client);
+    let mut peer = rig.begin();
     rig.expect_nothing();
-    peer.session.flush(&mut peer.stream).unwrap();
-    while peer.session.is_handshaking() {
+    peer.flush();
+    while peer.tls.is_handshaking() {
         peer.read().unwrap();
     }
     // What is still missing is the client's last message.
     rig.expect_nothing();
     assert_eq!(rig.handle().list().len(), 0);
-    peer.session.flush(&mut peer.stream).unwrap();
+    peer.flush();
     rig.expect_online(&peer);
     rig.finish();
 }
@@ -49,15 +49,13 @@ fn a_client_is_not_online_before_the_handshake() {
 #[test]
 fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
     let mut rig = Rig::start(|config| config.wires(Wires::Any));
-    let mut peer = Peer::begin(rig.addr(), &rig.client);
-    while peer.session.is_handshaking() {
-        peer.session.flush(&mut peer.stream).unwrap();
+    let mut peer = rig.begin();
+    while peer.tls.is_handshaking() {
+        peer.flush();
         peer.read().unwrap();
     }
     // One write: the end of the handshake, and two frames.
-    let mut bytes = Vec::new();
-    peer.session.write(&mut bytes, &frame(HEART, &[])).unwrap();
-    peer.session.write(&mut bytes, &frame(DATA, b"early")).unwrap();
+    let bytes = [peer.records(&frame(HEART, &[])), peer.records(&frame(DATA, b"early"))].concat();
     assert!(write_anyway(&mut peer.stream, &bytes));
     let id = rig.expect_online(&peer);
     rig.expect_data(id, b"early");
@@ -73,7 +71,7 @@ fn a_goodbye_is_told_from_a_cut() {
     peer.hang_up();
     rig.expect_data(id, b"last words");
     assert_eq!(rig.offline(id), Reason::ClosedByPeer);
-    assert_eq!(peer.end().unwrap(), Received::Closed, "it is answered");
+    assert_eq!(peer.end(), End::Goodbye, "it is answered");
 
     let (mut peer, id) = rig.secured();
     peer.data(b"last words");
@@ -104,10 +102,10 @@ fn the_server_says_goodbye_when_it_shuts_down_or_ends_a_session() {
     let (mut kicked, id) = rig.secured();
     rig.handle().kick(id).unwrap();
     assert_eq!(rig.offline(id), Reason::Kicked);
-    assert_eq!(kicked.end().unwrap(), Received::Closed);
+    assert_eq!(kicked.end(), End::Goodbye);
     let (mut last, _) = rig.secured();
     rig.finish();
-    assert_eq!(last.end().unwrap(), Received::Closed);
+    assert_eq!(last.end(), End::Goodbye);
 }
 
 #[test]
@@ -118,7 +116,7 @@ fn what_is_queued_goes_out_before_the_end() {
     rig.handle().send(id, &long).unwrap();
     rig.handle().shut_down();
     peer.expect_data(&long);
-    assert_eq!(peer.end().unwrap(), Received::Closed);
+    assert_eq!(peer.end(), End::Goodbye);
     rig.finish();
 }
 
@@ -147,12 +145,11 @@ fn a_client_that_is_not_accepted_is_not_heard_of() {
     let mut rig =
         Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), |config| config);
     let mut stranger = rig.connect();
-    let error = stranger.end().unwrap_err();
-    assert_eq!(error.fault(), Some(TlsFault::Refused { alert: 116 }));
+    assert_eq!(stranger.end(), End::Alert(AlertDescription::CertificateRequired));
     rig.wait_for_faults(1);
     let files = personnel.issue(&["device 7"]);
-    let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
-    let peer = Peer::connect(rig.addr(), &tls);
+    let mut peer = Peer::begin_as(rig.addr(), &rig.authority, Some(&files));
+    peer.shake_hands();
     rig.expect_online(&peer);
     rig.finish();
 }
@@ -162,12 +159,11 @@ fn a_handshake_has_its_time_and_no_more() {
     let mut rig = Rig::start(|config| config.tls_within(ms(2_000)));
     let started = Instant::now();
     let silent = heartwire_testkit::Peer::of(TcpStream::connect(rig.addr()).unwrap()).stream;
-    let mut half = Peer::begin(rig.addr(), &rig.client);
-    half.session.flush(&mut half.stream).unwrap();
+    let mut half = rig.begin();
+    half.flush();
     // A byte now and then does not help.
-    let mut slow = Peer::begin(rig.addr(), &rig.client);
-    let mut hello = Vec::new();
-    slow.session.flush(&mut hello).unwrap();
+    let mut slow = rig.begin();
+    let hello = slow.records(&[]);
     for byte in hello.chunks(1) {
         if !write_anyway(&mut slow.stream, byte) {
             break;
@@ -188,15 +184,15 @@ fn a_handshake_has_its_time_and_no_more() {
 fn the_time_for_the_first_frame_begins_after_the_handshake() {
     let caps = Caps::default().first_frame(Some(ms(400)));
     let rig = Rig::start(|config| config.wires(Wires::Any).caps(caps));
-    let mut peer = Peer::begin(rig.addr(), &rig.client);
+    let mut peer = rig.begin();
     std::thread::park_timeout(ms(300));
-    while peer.session.is_handshaking() {
-        peer.session.flush(&mut peer.stream).unwrap();
+    while peer.tls.is_handshaking() {
+        peer.flush();
         peer.read().unwrap();
     }
     let secured_at = Instant::now();
-    peer.session.flush(&mut peer.stream).unwrap();
-    peer.end().unwrap();
+    peer.flush();
+    peer.end();
     assert!(secured_at.elapsed() >= ms(400), "{:?}", secured_at.elapsed());
     rig.finish();
 }
@@ -270,7 +266,7 @@ fn a_goodbye_is_answered_though_beats_may_lie_in_the_kernel() {
         let (mut peer, id) = with_a_mark(&mut rig);
         (0..beats).for_each(|_| peer.beat());
         peer.say_goodbye();
-        assert_eq!(peer.end().unwrap(), Received::Closed);
+        assert_eq!(peer.end(), End::Goodbye);
         drop(peer);
         assert_eq!(rig.offline(id), Reason::ClosedByPeer);
     }
@@ -344,17 +340,14 @@ fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
         .tls(tls);
     let handler = |_| Full { events: hold.clone(), busy: Arc::clone(&busy) };
     let server = Server::start(config, handler).unwrap();
-    let tls = authority.client().load().unwrap();
-    let mut peer = Peer::connect(server.local_addrs()[0], &tls);
+    let mut peer = Peer::connect(server.local_addrs()[0], &authority);
     let expect = |name: &str| {
         let event = held.recv_timeout(PATIENCE).unwrap();
         assert_eq!(event, name);
     };
     expect("online");
     // In one write, so that the end is known when the data is handed over. The socket stays open.
-    let mut bytes = peer.records(&frame(DATA, b"last words"));
-    peer.session.close();
-    peer.session.flush(&mut bytes).unwrap();
+    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
     assert!(write_anyway(&mut peer.stream, &bytes));
     expect("data");
     std::thread::park_timeout(ms(1_000));
@@ -409,24 +402,23 @@ fn many_clients_at_once_all_get_in_and_take_turns() {
     })
     .unwrap();
     let addr = server.local_addrs()[0];
-    let tls = authority.client().load().unwrap();
-    let mut peers: Vec<_> = (0..CLIENTS).map(|_| Peer::begin(addr, &tls)).collect();
-    let mut first = Peer::connect(addr, &tls);
+    let mut peers: Vec<_> = (0..CLIENTS).map(|_| Peer::begin(addr, &authority)).collect();
+    let mut first = Peer::connect(addr, &authority);
     first.data(b"hold it");
     for peer in &mut peers {
-        peer.session.flush(&mut peer.stream).unwrap();
+        peer.flush();
     }
     let before = server.handle().stats().turns;
     release.send(()).unwrap();
     for peer in &mut peers {
-        while peer.session.is_handshaking() {
+        while peer.tls.is_handshaking() {
             peer.read().unwrap();
         }
     }
     let turns = server.handle().stats().turns - before;
     assert!(turns >= 200 / 32, "{turns} turns");
     for peer in &mut peers {
-        peer.session.flush(&mut peer.stream).unwrap();
+        peer.flush();
     }
     server.handle().shut_down();
 }

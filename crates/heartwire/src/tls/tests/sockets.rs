@@ -5,24 +5,24 @@ use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-use heartwire::internal::tls::{READ_LEN_MIN, Received, TlsSession};
-use heartwire::tls::{TlsError, TlsFault};
+use crate::tls::session::{READ_LEN_MIN, Received, TlsSession};
+use crate::tls::{TlsError, TlsFault};
 
 /// How a connection went.
 #[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) heard: Vec<u8>,
-    pub(crate) end: Result<Received, TlsError>,
+pub(super) struct Outcome {
+    pub(super) heard: Vec<u8>,
+    pub(super) end: Result<Received, TlsError>,
 }
 
 impl Outcome {
     #[track_caller]
-    pub(crate) fn expect_closed(&self) {
+    pub(super) fn expect_closed(&self) {
         assert!(matches!(self.end, Ok(Received::Closed)), "{self:?}");
     }
 
     #[track_caller]
-    pub(crate) fn fault(&self) -> TlsFault {
+    pub(super) fn fault(&self) -> TlsFault {
         match &self.end {
             Err(error) => error.fault().unwrap_or_else(|| panic!("{error:?}")),
             Ok(_) => panic!("{self:?}"),
@@ -31,7 +31,7 @@ impl Outcome {
 }
 
 /// A TLS server for one connection, which says back what it hears, and goodbye at the end.
-pub(crate) fn serve(mut session: TlsSession) -> (SocketAddr, JoinHandle<Outcome>) {
+pub(super) fn serve(mut session: TlsSession) -> (SocketAddr, JoinHandle<Outcome>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let server = thread::spawn(move || {
@@ -60,7 +60,7 @@ pub(crate) fn serve(mut session: TlsSession) -> (SocketAddr, JoinHandle<Outcome>
 }
 
 /// Says something to a server, hears as much from it, says goodbye, and hears that too.
-pub(crate) fn talk(mut session: TlsSession, addr: SocketAddr, words: &[u8]) -> Outcome {
+pub(super) fn talk(mut session: TlsSession, addr: SocketAddr, words: &[u8]) -> Outcome {
     let mut stream = heartwire_testkit::Peer::of(TcpStream::connect(addr).unwrap()).stream;
     let mut heard = Vec::new();
     let mut buffer = vec![0; READ_LEN_MIN];

@@ -5,12 +5,12 @@ use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use heartwire::internal::tls::TlsSession;
-use heartwire::tls::{SharedServerTls, TlsFault};
+use crate::tls::session::TlsSession;
+use crate::tls::{SharedServerTls, TlsFault};
 use heartwire_testkit::skip;
 
-use crate::certificates::{Authority, Files, Serve as _, Trust as _};
-use crate::sockets::{Outcome, serve, talk};
+use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::sockets::{Outcome, serve, talk};
 
 fn openssl(arguments: &[&str]) -> Option<Command> {
     let found = Command::new("openssl").arg("version").output();
@@ -127,7 +127,7 @@ impl Theirs {
         Some(Self { child, addr })
     }
 
-    fn talk(mut self, client: &heartwire::tls::ClientTls) -> Outcome {
+    fn talk(mut self, client: &crate::tls::ClientTls) -> Outcome {
         let session = TlsSession::client(&client.clone().load().unwrap(), "localhost").unwrap();
         let outcome = talk(session, self.addr, b"hello\n");
         self.child.kill().unwrap();

@@ -1,8 +1,9 @@
-//! What the drivers need of the machine: time, a socket for each connection, and, on a server, a poller and
-//! listening sockets.
+//! What the drivers need of the machine: time, a socket for each connection, and, on a server, a
+//! poller and listening sockets.
 //!
-//! Behind traits, so that the simulator of `heartwire-lab` runs the drivers that ship in a world of its own. All of
-//! it is dispatched statically: what ships costs no more than calls of the system itself.
+//! Behind traits, so that the simulator of `heartwire-lab` runs the drivers that ship in a world of
+//! its own. All of it is dispatched statically: what ships costs no more than calls of the system
+//! itself.
 
 use core::fmt::Debug;
 use core::net::SocketAddr;
@@ -24,14 +25,16 @@ pub trait World: Debug + Send + Sync {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// The time now, and how long the machine has been suspended since it was started, of the same moment.
+    /// The time now, and how long the machine has been suspended since it was started, of the same
+    /// moment.
     fn now_and_suspended(&self) -> (Instant, Duration);
 
-    /// The length of a jiffy, in which the kernel counts [when data came](Socket::since_last_receive).
+    /// The length of a jiffy, in which the kernel counts [when data
+    /// came](Socket::since_last_receive).
     fn jiffy(&self) -> Duration;
 
-    /// Whether the driver is to break this rule, to show that the simulator sees it. The world that ships never
-    /// asks for it, and the compiler removes the question.
+    /// Whether the driver is to break this rule, to show that the simulator sees it. The world that
+    /// ships never asks for it, and the compiler removes the question.
     #[inline]
     fn breaks(&self, rule: Break) -> bool {
         let _ = rule;
@@ -39,9 +42,11 @@ pub trait World: Debug + Send + Sync {
     }
 }
 
-/// One end of a connection. No call waits: what cannot be done now is [`io::ErrorKind::WouldBlock`].
+/// One end of a connection. No call waits: what cannot be done now is
+/// [`io::ErrorKind::WouldBlock`].
 pub trait Socket: io::Read + io::Write + Debug + Send + Sync {
-    /// Reads whatever the kernel has. An asynchronous runtime may know of less: that is as old as its last turn.
+    /// Reads whatever the kernel has. An asynchronous runtime may know of less: that is as old as
+    /// its last turn.
     ///
     /// # Errors
     ///
@@ -67,16 +72,16 @@ pub trait Socket: io::Read + io::Write + Debug + Send + Sync {
     /// Has the close of the socket reset the connection and drop what was not sent.
     fn reset_when_closed(&mut self);
 
-    /// Since when the peer's last bytes have been here, whether or not they were read, as exact as a
-    /// [jiffy](World::jiffy).
+    /// Since when the peer's last bytes have been here, whether or not they were read, as exact as
+    /// a [jiffy](World::jiffy).
     ///
     /// # Errors
     ///
     /// Where the system does not tell.
     fn since_last_receive(&self) -> io::Result<Duration>;
 
-    /// How many bytes were written and are not acknowledged by the peer's system, the end of the sending half
-    /// counted as one; `None` where the system does not tell.
+    /// How many bytes were written and are not acknowledged by the peer's system, the end of the
+    /// sending half counted as one; `None` where the system does not tell.
     fn unacknowledged(&self) -> Option<usize>;
 
     /// Has the poller tell of bytes only when so many wait, or the end, or an error.
@@ -98,14 +103,16 @@ pub trait ServerWorld: World {
     /// One listening socket.
     type Listener: Listen<Socket = Self::Socket>;
 
-    /// Has the poller tell when there is something to read from the socket of the session in `slot`.
+    /// Has the poller tell when there is something to read from the socket of the session in
+    /// `slot`.
     ///
     /// # Errors
     ///
     /// What the poller says; it does not watch the socket then.
     fn register(&mut self, socket: &mut Self::Socket, slot: u32) -> io::Result<()>;
 
-    /// Has it tell too when this socket, which it watches already, takes bytes again; also if it does by now.
+    /// Has it tell too when this socket, which it watches already, takes bytes again; also if it
+    /// does by now.
     ///
     /// # Errors
     ///

@@ -28,10 +28,11 @@ pub struct Place<W: ServerWorld> {
     pub waker: Waker,
 }
 
-/// The shards of a server, one for each place, and its commands. There have to be as many as the configuration
-/// says.
+/// The shards of a server, one for each place, and its commands. There have to be as many as the
+/// configuration says.
 ///
-/// `can_coalesce`: the sockets have low-water marks. `epochs_from`: the epochs of names are greater.
+/// `can_coalesce`: the sockets have low-water marks. `epochs_from`: the epochs of names are
+/// greater.
 pub fn assemble<W: ServerWorld, H: Handler>(
     config: &ServerConfig,
     places: Vec<Place<W>>,

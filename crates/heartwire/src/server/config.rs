@@ -8,11 +8,11 @@ use std::thread;
 use heartwire_core::v1::{BEAT_LEN, Offer, PAD_LEN_MAX, Terms};
 use heartwire_core::{Caps, Policy, Preset, Settings, Side, Wire, frame};
 
+use super::agenda::{Account, Held};
 use super::descriptors;
 use super::gate::{AddressCaps, SharedTokens};
 use super::id::SHARDS_MAX;
-use super::session::TlsWithin;
-use super::state::{Account, Held};
+use super::link::TlsWithin;
 use crate::kernel::KernelOptions;
 use crate::tls::{RECORD_OVERHEAD, SharedServerTls};
 use crate::{TICK, sys};

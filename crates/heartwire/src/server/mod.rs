@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod agenda;
 mod alarm;
 mod assembly;
 mod channel;
@@ -34,6 +35,7 @@ mod event;
 mod gate;
 mod handler;
 mod id;
+mod link;
 mod listener;
 mod mailbox;
 mod outbound;
@@ -159,16 +161,17 @@ impl Server {
         &self.kernel
     }
 
-    /// The low-water mark of the socket of a session on wire v0 once its first frame has come: how many
-    /// bytes it takes to wake its shard before the deadline. 1 where [coalescing](ServerConfig::coalesce) is
-    /// off or this system cannot do it, and with TLS.
+    /// The low-water mark of the socket of a session on wire v0 once its first frame has come: how
+    /// many bytes it takes to wake its shard before the deadline. 1 where
+    /// [coalescing](ServerConfig::coalesce) is off or this system cannot do it, and with TLS.
     #[must_use]
     pub const fn receive_mark(&self) -> u32 {
         self.receive_mark
     }
 
-    /// The shortest write of a client on wire v0 that wakes its shard before the deadline whatever lies in
-    /// its socket, in bytes of frames with their heads, once its first frame has come. 1: any.
+    /// The shortest write of a client on wire v0 that wakes its shard before the deadline whatever
+    /// lies in its socket, in bytes of frames with their heads, once its first frame has come. 1:
+    /// any.
     #[must_use]
     pub const fn wake_bytes_v0(&self) -> u32 {
         self.wake_bytes_v0
@@ -230,13 +233,13 @@ struct Shared {
 }
 
 impl Handle {
-    /// Sends `data` to a session as one frame. It is copied and handed to the session's shard, which
-    /// drops it if the session has ended by then.
+    /// Sends `data` to a session as one frame. It is copied and handed to the session's shard,
+    /// which drops it if the session has ended by then.
     ///
     /// # Errors
     ///
-    /// [`CommandError::TooLong`], [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was sent
-    /// then.
+    /// [`CommandError::TooLong`], [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was
+    /// sent then.
     pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
         self.post(id, Command::Send { id, data: data.to_vec() })
@@ -275,8 +278,8 @@ impl Handle {
         self.0.admission.sessions()
     }
 
-    /// All sessions, in no particular order. It waits for every shard's next turn, so it must not be
-    /// called from a [`Handler`]. Shards that are too busy to take the command are left out.
+    /// All sessions, in no particular order. It waits for every shard's next turn, so it must not
+    /// be called from a [`Handler`]. Shards that are too busy to take the command are left out.
     #[must_use]
     pub fn list(&self) -> Vec<SessionInfo> {
         let (reply, replies) = mpsc::channel();
@@ -459,8 +462,8 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
     }
 }
 
-/// The ports that the system gives to outgoing connections: on Linux as it is set, elsewhere and where
-/// that cannot be read the widest of the usual ranges.
+/// The ports that the system gives to outgoing connections: on Linux as it is set, elsewhere and
+/// where that cannot be read the widest of the usual ranges.
 fn outgoing_ports() -> RangeInclusive<u16> {
     let read = || {
         let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;

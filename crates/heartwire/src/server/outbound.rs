@@ -22,6 +22,10 @@ impl Outbound {
         self.bytes.get(self.written..).unwrap_or_default()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+
     /// Bytes of memory that it takes.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -29,11 +33,13 @@ impl Outbound {
 
     /// Puts bytes behind all others. A frame may come in parts, with nothing in between.
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Puts a whole frame behind the one that has begun, and those that were put there before.
     pub(super) fn push_first(&mut self, frame: &[u8]) {
+        self.make_room(frame.len());
         let at = self.written.saturating_add(self.begun).saturating_add(self.first);
         let at = at.min(self.bytes.len());
         self.bytes.splice(at..at, frame.iter().copied());
@@ -52,10 +58,22 @@ impl Outbound {
         self.begun = end - self.written;
     }
 
-    /// Gives the memory of what was written to what will be.
-    pub(super) fn forget_written(&mut self) {
-        self.bytes.drain(..self.written);
-        self.written = 0;
+    /// Makes room for so many bytes more, for twice of what waits at the most. What waits is moved
+    /// only where that makes room for half as much again: a slow client, which takes little at a
+    /// time, is to cost no more.
+    fn make_room(&mut self, len: usize) {
+        let used = self.bytes.len();
+        if self.written == 0 || used.saturating_add(len) <= self.bytes.capacity() {
+            return;
+        }
+        let waiting = used - self.written;
+        if self.written >= waiting / 2 {
+            self.bytes.drain(..self.written);
+            self.written = 0;
+        } else {
+            let most = waiting.saturating_add(len).saturating_mul(2);
+            self.bytes.reserve_exact(most.saturating_sub(used));
+        }
     }
 }
 

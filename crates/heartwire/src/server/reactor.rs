@@ -1,4 +1,5 @@
-//! What a shard runs on where it ships: a thread that waits with a poller, and gives the shard its turns.
+//! What a shard runs on where it ships: a thread that waits with a poller, and gives the shard its
+//! turns.
 
 use core::task::Waker;
 use core::time::Duration;
@@ -73,8 +74,8 @@ impl Reactor {
             Ok(()) if events.iter().count() < EVENTS_PER_TURN => Told::All,
             Ok(()) => Told::Some,
             Err(error) => {
-                // Interrupted by a signal: an empty turn. The poller has no other errors in store for a
-                // descriptor that exists.
+                // Interrupted by a signal: an empty turn. The poller has no other errors in store
+                // for a descriptor that exists.
                 if error.kind() != io::ErrorKind::Interrupted {
                     tracing::error!(%error, "the poller failed");
                 }
@@ -160,7 +161,8 @@ impl ServerWorld for Machine {
         let _ = self.registry.deregister(socket);
     }
 
-    /// On Linux an accepted socket inherits them from its listener, so that accepting costs no further calls.
+    /// On Linux an accepted socket inherits them from its listener, so that accepting costs no
+    /// further calls.
     fn prepare(&self, socket: &mut TcpStream, options: &KernelOptions) -> io::Result<()> {
         if cfg!(not(any(target_os = "linux", target_os = "android"))) {
             options.apply(&SockRef::from(&*socket))?;

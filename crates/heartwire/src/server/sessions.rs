@@ -14,17 +14,16 @@ pub(super) struct Sessions<S> {
 }
 
 #[derive(Debug)]
-struct Slot<S> {
-    /// Which use of this slot it is; the current one if occupied, else the next.
-    generation: u32,
-    state: State<S>,
-}
-
-#[derive(Debug)]
-enum State<S> {
+enum Slot<S> {
     Occupied(Session<S>),
-    /// With the next free slot.
-    Vacant(Option<u32>),
+    Vacant {
+        /// Which use of the slot the next one will be.
+        generation: u32,
+        /// The next free slot.
+        next: Option<u32>,
+    },
+    /// The numbers of its uses are used up.
+    Retired,
 }
 
 impl<S> Sessions<S> {
@@ -32,69 +31,62 @@ impl<S> Sessions<S> {
         Self { shard, slots: Vec::new(), free: None, count: 0 }
     }
 
-    /// Puts a session in and returns its slot; drops it if there are too many.
-    pub(super) fn insert(&mut self, session: Session<S>) -> Option<u32> {
-        if let Some(index) = self.free {
-            if let Some(slot) = self.slots.get_mut(as_index(index)) {
-                if let State::Vacant(next) = slot.state {
-                    self.free = next;
-                    slot.state = State::Occupied(session);
-                    self.count += 1;
-                    return Some(index);
-                }
-            }
-        }
-        let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < SLOTS_MAX)?;
-        self.slots.push(Slot { generation: 0, state: State::Occupied(session) });
+    /// Puts in the session that `make` makes for its id; `None`, without making it, if there are
+    /// too many.
+    pub(super) fn insert(
+        &mut self,
+        make: impl FnOnce(SessionId) -> Session<S>,
+    ) -> Option<&mut Session<S>> {
+        let free = self.free.and_then(|index| match self.slots.get(as_index(index))? {
+            &Slot::Vacant { generation, next } => Some((index, generation, next)),
+            Slot::Occupied(_) | Slot::Retired => None,
+        });
+        let (index, generation) = if let Some((index, generation, next)) = free {
+            self.free = next;
+            (index, generation)
+        } else {
+            let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < SLOTS_MAX)?;
+            self.slots.push(Slot::Retired);
+            (index, 0)
+        };
+        let slot = self.slots.get_mut(as_index(index))?;
+        *slot = Slot::Occupied(make(SessionId::new(self.shard, index, generation)));
         self.count += 1;
-        Some(index)
+        self.get_mut(index)
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Session<S>> {
         let slot = self.slots.get_mut(as_index(index))?;
-        if matches!(slot.state, State::Vacant(_)) {
+        if !matches!(slot, Slot::Occupied(_)) {
             return None;
         }
-        let state = core::mem::replace(&mut slot.state, State::Vacant(None));
-        if let Some(generation) = slot.generation.checked_add(1) {
-            slot.generation = generation;
-            slot.state = State::Vacant(self.free.replace(index));
+        let Slot::Occupied(session) = core::mem::replace(slot, Slot::Retired) else { return None };
+        if let Some(generation) = session.id.generation().checked_add(1) {
+            *slot = Slot::Vacant { generation, next: self.free.replace(index) };
         }
         self.count -= 1;
-        match state {
-            State::Occupied(session) => Some(session),
-            State::Vacant(_) => None,
-        }
+        Some(session)
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session<S>> {
-        match &mut self.slots.get_mut(as_index(index))?.state {
-            State::Occupied(session) => Some(session),
-            State::Vacant(_) => None,
+        match self.slots.get_mut(as_index(index))? {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } | Slot::Retired => None,
         }
     }
 
-    /// The id of the session in a slot.
-    pub(super) fn id(&self, index: u32) -> Option<SessionId> {
-        let slot = self.slots.get(as_index(index))?;
-        match slot.state {
-            State::Occupied(_) => Some(SessionId::new(self.shard, index, slot.generation)),
-            State::Vacant(_) => None,
-        }
-    }
-
-    /// The slot of a session that has not ended.
-    pub(super) fn slot(&self, id: SessionId) -> Option<u32> {
-        (self.id(id.slot()) == Some(id)).then_some(id.slot())
+    /// The session of this id, if it has not been taken out.
+    pub(super) fn find(&mut self, id: SessionId) -> Option<&mut Session<S>> {
+        self.get_mut(id.slot()).filter(|session| session.id == id)
     }
 
     /// Takes all sessions out. Their slots are not used again.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Session<S>> + use<S> {
         self.free = None;
         self.count = 0;
-        core::mem::take(&mut self.slots).into_iter().filter_map(|slot| match slot.state {
-            State::Occupied(session) => Some(session),
-            State::Vacant(_) => None,
+        core::mem::take(&mut self.slots).into_iter().filter_map(|slot| match slot {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } | Slot::Retired => None,
         })
     }
 
@@ -102,13 +94,19 @@ impl<S> Sessions<S> {
         self.count
     }
 
-    /// All occupied slots. For commands about everybody; nothing periodic may call it.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Session<S>)> {
-        self.slots.iter().zip(0..).filter_map(|(slot, index)| match &slot.state {
-            State::Occupied(session) => {
-                Some((SessionId::new(self.shard, index, slot.generation), session))
-            }
-            State::Vacant(_) => None,
+    /// All sessions. For commands about everybody; nothing periodic may call it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Session<S>> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } | Slot::Retired => None,
+        })
+    }
+
+    /// The same, to change them.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session<S>> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            Slot::Occupied(session) => Some(session),
+            Slot::Vacant { .. } | Slot::Retired => None,
         })
     }
 }

@@ -1,11 +1,12 @@
 //! The sessions of one server thread, and a wheel with one deadline for each.
 //!
-//! A turn goes: read what came, carry out commands, accept, judge whose deadline has passed, write what was
-//! queued, and take leave of the sessions that ended. It waits for nothing: what waits between two turns is
-//! the [reactor](super::reactor), or the simulator, which has the shard run in a world of its own. Nothing looks at
-//! all sessions, and traffic moves no timer: a deadline that has moved is noticed when it fires.
-//! Where the kernel can hold beats back, most of them do not even wake the shard: when a deadline
-//! comes, the socket is emptied and the kernel is asked when the last byte came.
+//! A turn goes: read what came, carry out commands, accept, judge whose deadline has passed, write
+//! what was queued, and take leave of the sessions that ended. It waits for nothing: what waits
+//! between two turns is the [reactor](super::reactor), or the simulator, which has the shard run in
+//! a world of its own. Nothing looks at all sessions, and traffic moves no timer: a deadline that
+//! has moved is noticed when it fires. Where the kernel can hold beats back, most of them do not
+//! even wake the shard: when a deadline comes, the socket is emptied and the kernel is asked when
+//! the last byte came.
 
 mod clients;
 mod config;
@@ -21,26 +22,26 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use heartwire_core::wheel::Wheel;
 use heartwire_core::{Connection, Instant, Stall, StallWatch};
 
 pub(super) use self::clients::{Adoptee, HandOver};
 pub(super) use self::config::ShardConfig;
 use self::progress::Progress;
 use super::Handle;
+use super::agenda::{Agenda, Held};
 use super::event::Event;
 use super::handler::{Control, Handler, Resumer};
 use super::id::SessionId;
 use super::listener::Listener;
 use super::mailbox::Command;
 use super::sessions::Sessions;
-use super::state::{Held, ShardState};
+use super::state::ShardState;
 use crate::tls::READ_LEN_MIN;
 use crate::world::ServerWorld;
 
-/// How finely deadlines are told apart. A verdict is late by this at most for rounding, which leaves
-/// most of [`TICK`](crate::TICK) for getting round to it.
-const WHEEL_TICK: Duration = Duration::from_millis(4);
+/// How finely deadlines are told apart. A verdict is late by this at most for rounding, which
+/// leaves most of [`TICK`](crate::TICK) for getting round to it.
+pub(super) const WHEEL_TICK: Duration = Duration::from_millis(4);
 
 /// The buffer that all sessions of a shard are read through.
 const READ_LEN: usize = 64 * 1024;
@@ -48,15 +49,16 @@ const READ_LEN: usize = 64 * 1024;
 // TLS decrypts in it.
 const _: () = assert!(READ_LEN >= READ_LEN_MIN);
 
-/// Reads for handshakes of TLS in one turn. One takes 130 µs with a key for ECDSA, and a millisecond
-/// with one for RSA: however many clients come at once, beats are read in between.
+/// Reads for handshakes of TLS in one turn. One takes 130 µs with a key for ECDSA, and a
+/// millisecond with one for RSA: however many clients come at once, beats are read in between.
 const HANDSHAKES_PER_TURN: usize = 32;
 
 /// What a poller has to tell a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
 pub enum Ready {
-    /// The shard was woken by its waker: there are commands, it is to shut down, or to go on reading.
+    /// The shard was woken by its waker: there are commands, it is to shut down, or to go on
+    /// reading.
     Woken,
     /// Clients wait at a listening socket, by its place in the list.
     Listener(usize),
@@ -101,8 +103,7 @@ pub enum Wake {
 #[derive(Debug)]
 pub struct Shard<W: ServerWorld, H> {
     state: ShardState<W>,
-    handler: H,
-    resumer: Resumer,
+    owner: Owner<H>,
     /// `None` once the server is shutting down, and on shards that are handed their clients.
     listener: Option<Listener<W::Listener>>,
     /// `None` where each shard accepts for itself.
@@ -129,20 +130,37 @@ pub struct Shard<W: ServerWorld, H> {
     buffer: Box<[u8]>,
     /// How many reads of this turn may still go to handshakes of TLS.
     handshakes_left: usize,
-    /// Sessions that may have more to read than their turn allowed, or that could not be read for
-    /// want of room at the owner's. Those that wait longest come first.
-    unread: VecDeque<SessionId>,
-    /// The same of clients that were not online, for which there may be room when there is none for data.
-    unread_newcomers: VecDeque<SessionId>,
     /// Clients that were not in when this was last looked at, those that have waited longest first.
     pending: VecDeque<SessionId>,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
-    /// While shutting down, the sessions whose clients cannot be told when to come back, and when each may
-    /// end.
+    /// While shutting down, the sessions whose clients cannot be told when to come back, and when
+    /// each may end.
     one_by_one: VecDeque<(Instant, SessionId)>,
     /// Sessions that have ended and whose sockets wait for their clients, the oldest first.
     lingering: VecDeque<SessionId>,
+}
+
+/// The owner of a server, as one of its shards sees it.
+#[derive(Debug)]
+struct Owner<H> {
+    handler: H,
+    resumer: Resumer,
+}
+
+impl<H: Handler> Owner<H> {
+    fn has_room(&mut self) -> bool {
+        self.handler.has_room(&self.resumer)
+    }
+
+    fn has_room_for_newcomers(&mut self) -> bool {
+        self.handler.has_room_for_newcomers(&self.resumer)
+    }
+
+    /// The only place that calls the handler. Any session may have ended when it returns.
+    fn tell<W: ServerWorld>(&mut self, event: Event<&[u8]>, state: &mut ShardState<W>) {
+        self.handler.handle(event, &mut Control { state });
+    }
 }
 
 /// How clients and commands reach a shard.
@@ -168,21 +186,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let state = ShardState {
             index,
             handle,
-            pending: 0,
-            turns: 0,
-            timers: 0,
-            world,
             sessions: Sessions::new(index),
-            wheel: Wheel::new(WHEEL_TICK),
-            held: config.held,
-            config,
-            unflushed: Vec::new(),
-            ending: VecDeque::new(),
+            agenda: Agenda::new(world, config),
+            turns: 0,
         };
         Some(Self {
             state,
-            handler,
-            resumer,
+            owner: Owner { handler, resumer },
             listener: inlets.listener,
             hand_over: inlets.hand_over,
             commands: inlets.commands,
@@ -199,8 +209,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
-            unread: VecDeque::new(),
-            unread_newcomers: VecDeque::new(),
             pending: VecDeque::new(),
             drained_by: None,
             one_by_one: VecDeque::new(),
@@ -233,35 +241,36 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.state.count_turn();
         if self.drained_by.is_some() && self.state.sessions.len() == 0 {
             // What was counted for sessions has gone with them.
-            let Held { all, pending } = self.state.held;
-            debug_assert_eq!((all.bytes, pending.bytes, self.state.pending), (0, 0, 0));
+            let Held { all, pending } = self.state.agenda.held;
+            debug_assert_eq!((all.bytes, pending.bytes, self.state.agenda.pending), (0, 0, 0));
             return Wake::Over;
         }
         self.next_wake()
     }
 
-    /// When the next turn is to be. The poller must be asked after this, so that what it then tells has come
-    /// since.
+    /// When the next turn is to be. The poller must be asked after this, so that what it then tells
+    /// has come since.
     fn next_wake(&mut self) -> Wake {
-        let has_room = self.handler.has_room(&self.resumer);
-        let takes_newcomers = self.handler.has_room_for_newcomers(&self.resumer);
+        let has_room = self.owner.has_room();
+        let takes_newcomers = self.owner.has_room_for_newcomers();
+        let agenda = &self.state.agenda;
         // The time at which the turn began will do: what has come due since wakes it at once.
         let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
         let next_end = self.one_by_one.front().map(|&(at, _)| at);
         let next_accept = next_accept.filter(|_| takes_newcomers);
-        let deadline = [self.state.wheel.next_wake(), self.drained_by, next_end, next_accept];
+        let deadline = [agenda.wheel.next_wake(), self.drained_by, next_end, next_accept];
         let deadline = deadline.into_iter().flatten().min();
         // Bytes are queued after the flush of a turn by a handler that answers an `Offline`.
-        let has_work = !self.state.ending.is_empty()
-            || !self.state.unflushed.is_empty()
-            || (has_room && !self.unread.is_empty())
-            || (takes_newcomers && !self.unread_newcomers.is_empty());
+        let has_work = !agenda.ending.is_empty()
+            || !agenda.unflushed.is_empty()
+            || (has_room && !agenda.unread.is_empty())
+            || (takes_newcomers && !agenda.unread_newcomers.is_empty());
         self.watch.handle_sleep(deadline);
         if self.told == Told::All {
             self.unread_since = self.asked_at;
         }
-        self.asked_at = self.state.world.now();
+        self.asked_at = agenda.world.now();
         if has_work || deadline.is_some_and(|at| at <= now) {
             Wake::Now
         } else {
@@ -269,9 +278,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the time.
+    /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the
+    /// time.
     fn notice_stall(&mut self) -> Instant {
-        let (now, suspended) = self.state.world.now_and_suspended();
+        let (now, suspended) = self.state.agenda.world.now_and_suspended();
         if let Some(stall) = self.watch.handle_wake(now, suspended) {
             self.handle_stall(stall);
         }
@@ -288,7 +298,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn tell(&mut self, event: Event<&[u8]>) {
-        self.handler.handle(event, &mut Control { state: &mut self.state });
+        self.owner.tell(event, &mut self.state);
     }
 }
 
@@ -296,8 +306,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the simulator reads them")]
 pub struct SessionView<'a, S> {
-    /// Its id; the lower half of the number is the slot.
+    /// Its id.
     pub id: SessionId,
+    /// What the poller calls it.
+    pub slot: u32,
     /// Its liveness.
     pub connection: &'a Connection,
     /// Its socket, which is registered for as long as the session is there.
@@ -317,29 +329,30 @@ pub struct SessionView<'a, S> {
 impl<W: ServerWorld, H> Shard<W, H> {
     /// The world that it runs in.
     pub const fn world(&self) -> &W {
-        &self.state.world
+        &self.state.agenda.world
     }
 
     /// The same, to change it between two turns.
     pub const fn world_mut(&mut self) -> &mut W {
-        &mut self.state.world
+        &mut self.state.agenda.world
     }
 
     /// Its handler.
     pub const fn handler(&self) -> &H {
-        &self.handler
+        &self.owner.handler
     }
 
     /// Its sessions, in the order of their slots.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_, W::Socket>> {
-        self.state.sessions.iter().map(|(id, session)| SessionView {
-            id,
-            connection: &session.connection,
-            socket: &session.stream,
-            is_online: session.online,
-            is_ending: session.ending,
-            is_blocked: session.blocked,
-            is_unread: session.unread,
+        self.state.sessions.iter().map(|session| SessionView {
+            id: session.id,
+            slot: session.slot(),
+            connection: &session.link.connection,
+            socket: &session.link.stream,
+            is_online: session.phase.is_known(),
+            is_ending: session.phase.has_ended(),
+            is_blocked: session.link.blocked,
+            is_unread: session.is_unread,
             queued: session.queued(),
         })
     }

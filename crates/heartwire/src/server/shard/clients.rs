@@ -9,6 +9,7 @@ use heartwire_core::{Connection, Instant};
 
 use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::reason::Reason;
+use crate::server::agenda::Agenda;
 use crate::server::event::{Event, Refusal, SessionInfo};
 use crate::server::gate::addresses::{AddressRefusal, Entered};
 use crate::server::handler::{Commands as _, Handler};
@@ -26,9 +27,9 @@ const ACCEPTS_PER_TURN: usize = 128;
 /// through in one, with two reads each. Some, so that those who never get through shut out nobody.
 const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
 
-/// Who has said nothing for so long makes room where there is none for a newcomer. A client that says
-/// HELLO as soon as it can has done so by then, though a packet was lost on the way; and so many
-/// connections a second, as there are descriptors, are not let in by default.
+/// Who has said nothing for so long makes room where there is none for a newcomer. A client that
+/// says HELLO as soon as it can has done so by then, though a packet was lost on the way; and so
+/// many connections a second, as there are descriptors, are not let in by default.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
 /// A client that another shard accepted. Its place among the sessions is taken already.
@@ -88,7 +89,7 @@ impl<W: ServerWorld, H> Shard<W, H> {
     /// Clients that were handed over to this shard while it ended leave their places to others.
     fn give_back_handed_over(&self) {
         for Adoptee { peer, entered, .. } in self.adoptees.iter().flat_map(Receiver::try_iter) {
-            self.give_back(peer, entered, self.state.world.now());
+            self.give_back(peer, entered, self.state.agenda.world.now());
         }
     }
 }
@@ -97,12 +98,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn accept_clients(&mut self) {
         let now = self.awake_at;
         let next_try = self.listener.as_ref().and_then(|listener| listener.next_try(now));
-        if next_try.is_none_or(|at| at > now) || !self.handler.has_room_for_newcomers(&self.resumer)
-        {
+        if next_try.is_none_or(|at| at > now) || !self.owner.has_room_for_newcomers() {
             return;
         }
-        // Others wait for their handshake already. In the kernel waiting costs nothing, and there is an
-        // end to the places.
+        // Others wait for their handshake already. In the kernel waiting costs nothing, and there
+        // is an end to the places.
         let most = if self.handshakes_left == 0 { ACCEPTS_WHEN_BUSY } else { ACCEPTS_PER_TURN };
         let Some(mut listener) = self.listener.take() else { return };
         let handle = self.state.handle.clone();
@@ -116,8 +116,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.listener = Some(listener);
     }
 
-    /// A client has come, and there is no place for it, or no descriptor. Closes a session for it, if there
-    /// is one that has ended, or a client that has waited too long to be let in, or to close.
+    /// A client has come, and there is no place for it, or no descriptor. Closes a session for it,
+    /// if there is one that has ended, or a client that has waited too long to be let in, or to
+    /// close.
     fn make_room(&mut self, now: Instant) -> bool {
         let before = self.state.sessions.len();
         let has_room = |shard: &Self| shard.state.sessions.len() < before;
@@ -131,7 +132,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         has_room(self)
     }
 
-    /// Lets a client in that this shard accepted, unless too many have come from where it comes from.
+    /// Lets a client in that this shard accepted, unless too many have come from where it comes
+    /// from.
     fn admit(&mut self, mut stream: W::Socket, peer: SocketAddr, now: Instant) {
         let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
             Ok(entered) => entered,
@@ -206,19 +208,24 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Makes a session of a client.
     fn adopt(&mut self, mut stream: W::Socket, peer: SocketAddr, entered: Entered) {
-        let now = self.state.world.now();
+        let Agenda { world, config, .. } = &mut self.state.agenda;
+        let now = world.now();
         let options = self.state.handle.kernel();
-        if let Err(error) = self.state.world.prepare(&mut stream, options) {
+        if let Err(error) = world.prepare(&mut stream, options) {
             // The client is gone already, most likely.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
-        let connection = Connection::new(self.state.config.settings, now);
-        let mut session = Session::new(stream, peer, connection, now);
+        let connection = Connection::new(config.settings, now);
+        let make = |id| Session::new(id, stream, peer, connection, now);
+        let Some(session) = self.state.sessions.insert(make) else {
+            return self.give_back(peer, entered, now);
+        };
+        session.link.entered = Some(entered);
         let tls = self.state.handle.tls().map(TlsSession::server).transpose();
         let (speaks_tls, tls_failed) = match tls {
             Ok(None) => (false, false),
             Ok(Some(tls)) => {
-                session.secure(tls, now);
+                session.link.secure(tls, now);
                 (true, false)
             }
             Err(error) => {
@@ -226,25 +233,23 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 (true, true)
             }
         };
-        let Some(slot) = self.state.sessions.insert(session) else {
-            return self.give_back(peer, entered, now);
-        };
+        // A handler that hears of it may send more than the socket takes, so the poller comes
+        // first.
+        let (id, slot) = (session.id, session.slot());
+        let registered = world.register(&mut session.link.stream, slot);
+        let at_once = config.online_at_once && !speaks_tls;
         self.state.handle.counters().accepted.fetch_add(1, Relaxed);
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        session.entered = Some(entered);
-        // A handler that hears of it may send more than the socket takes, so the poller comes first.
-        let registered = self.state.world.register(&mut session.stream, slot);
-        if self.state.config.online_at_once && !speaks_tls {
-            self.state.pending += 1;
+        if at_once {
+            self.state.agenda.pending += 1;
             self.go_online(slot, None);
         } else {
             self.expect_first_frame(id);
         }
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         match registered {
-            Ok(()) if tls_failed => self.state.end(slot, Reason::Tls(TlsFault::Local)),
-            Ok(()) => self.state.arm(slot),
-            Err(error) => self.state.end(slot, Reason::Failed(error.kind())),
+            Ok(()) if tls_failed => agenda.end(session, Reason::Tls(TlsFault::Local)),
+            Ok(()) => agenda.arm(session),
+            Err(error) => agenda.end(session, Reason::Failed(error.kind())),
         }
     }
 
@@ -255,12 +260,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let Some(Adoptee { stream, peer, entered }) = adoptee else { return };
             self.adopt(stream, peer, entered);
         }
-        self.resumer.resume();
+        self.owner.resumer.resume();
     }
 
     pub(super) fn handle_commands(&mut self) {
-        // As many as there can be at one time, and one broadcast: those who send more must not keep the
-        // shard from its sessions.
+        // As many as there can be at one time, and one broadcast: those who send more must not keep
+        // the shard from its sessions.
         for _ in 0..COMMANDS_MAX {
             let Ok(command) = self.commands.try_recv() else { return };
             match command {
@@ -288,15 +293,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Command::ClaimAgain { id, principal } => self.claim_again(id, principal),
             }
         }
-        self.resumer.resume();
+        self.owner.resumer.resume();
     }
 
     fn broadcast(&mut self, data: &[u8]) {
-        let online = self.state.sessions.iter().filter(|(_, session)| session.online);
-        let all: Vec<SessionId> = online.map(|(id, _)| id).collect();
+        let online = self.state.sessions.iter().filter(|session| session.phase.is_known());
+        let all: Vec<SessionId> = online.map(|session| session.id).collect();
         for id in all {
-            // A slow reader is closed; the others get theirs, one by one: a copy for each of them at one time
-            // would be much memory.
+            // A slow reader is closed; the others get theirs, one by one: a copy for each of them
+            // at one time would be much memory.
             if self.state.send(id, data).is_ok() {
                 self.flush_one(id.slot());
             }
@@ -304,17 +309,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn list(&self) -> Vec<SessionInfo> {
-        let now = self.state.world.now();
-        let live =
-            self.state.sessions.iter().filter(|(_, session)| session.online && !session.ending);
-        live.map(|(id, session)| SessionInfo {
-            id,
-            peer: session.peer,
-            silence: session.silence(now),
+        let now = self.state.agenda.world.now();
+        let live = self.state.sessions.iter().filter(|session| session.phase.is_online());
+        live.map(|session| SessionInfo {
+            id: session.id,
+            peer: session.link.peer(),
+            silence: session.link.silence(now),
             beats: session.beats,
             queued: session.queued(),
             name: session.guest().map(|guest| guest.name.clone()),
-            path: session.connection.path(now),
+            path: session.link.connection.path(now),
         })
         .collect()
     }

@@ -5,9 +5,9 @@ use core::time::Duration;
 use heartwire_core::Settings;
 use heartwire_core::v1::Terms;
 
+use crate::server::agenda::Held;
 use crate::server::config::{ServerConfig, Wires};
-use crate::server::session::TlsWithin;
-use crate::server::state::Held;
+use crate::server::link::TlsWithin;
 
 /// The same for all shards, so that they share one.
 #[derive(Debug)]

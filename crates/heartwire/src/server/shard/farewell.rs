@@ -9,20 +9,23 @@ use super::Shard;
 use super::handshake::farewell;
 use super::traffic::READS_PER_TURN;
 use crate::reason::Reason;
+use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
+use crate::server::link::{LINGER, Parted};
 use crate::server::mailbox::Mailbox;
-use crate::server::session::{LINGER, Parted, Session};
+use crate::server::session::{Phase, Session};
+use crate::server::state::ShardState;
 use crate::world::{ServerWorld, Socket};
 
 /// Sessions closed before the others get their turn. Closing a socket is the dearest call here
 /// (about 20 µs on loopback, measured), and when thousands die at once their verdicts come first.
 const CLOSES_PER_TURN: usize = 256;
 
-/// Sockets of a shard that wait for their clients to close, but while it drains. Each has a descriptor and
-/// a session's place for [`LINGER`]: with as many, the thousand clients a second that one address may send
-/// have all of that, and a flood of clients to turn away takes no more.
+/// Sockets of a shard that wait for their clients to close, but while it drains. Each has a
+/// descriptor and a session's place for [`LINGER`]: with as many, the thousand clients a second
+/// that one address may send have all of that, and a flood of clients to turn away takes no more.
 const LINGERING_MAX: usize = 1024;
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
@@ -31,49 +34,46 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         mailbox.is_some_and(Mailbox::is_shut_down)
     }
 
-    /// Stops accepting. Sessions end once what is queued for them is sent. Clients to whom no BYE can name
-    /// a window go one after the other, or they would all come back in one instant.
+    /// Stops accepting. Sessions end once what is queued for them is sent. Clients to whom no BYE
+    /// can name a window go one after the other, or they would all come back in one instant.
     pub(super) fn begin_shutdown(&mut self) {
         self.listener = None;
-        let now = self.state.world.now();
-        self.drained_by = Some(now.saturating_add(self.state.config.drain));
-        let online = self.state.sessions.iter().filter(|(_, session)| session.online);
+        let Agenda { world, config, .. } = &self.state.agenda;
+        let (now, drain) = (world.now(), config.drain);
+        self.drained_by = Some(now.saturating_add(drain));
+        let online = self.state.sessions.iter().filter(|session| session.phase.is_known());
         let one_by_one: Vec<SessionId> =
-            online.filter(|(_, session)| !session.understands_bye()).map(|(id, _)| id).collect();
+            online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
         // The last one needs some of the drain for what is on its way to it.
-        let span = self.state.config.drain.saturating_sub(LINGER).max(self.state.config.drain / 2);
+        let span = drain.saturating_sub(LINGER).max(drain / 2);
         let count = u32::try_from(one_by_one.len()).unwrap_or(u32::MAX).max(1);
         let at = |n: u32| now.saturating_add(span.mul_f64(f64::from(n) / f64::from(count)));
         self.one_by_one = (0..count).map(at).zip(one_by_one).collect();
     }
 
     /// While shutting down, ends the sessions that have nothing left to send, or all when the time
-    /// is up. This looks at all sessions, once per turn of a server that does nothing else any more.
+    /// is up. This looks at all sessions, once per turn of a server that does nothing else any
+    /// more.
     pub(super) fn handle_drained(&mut self) {
         let Some(drained_by) = self.drained_by else { return };
-        let now = self.state.world.now();
+        let now = self.state.agenda.world.now();
         while self.one_by_one.front().is_some_and(|&(at, _)| at <= now) {
             let Some((_, id)) = self.one_by_one.pop_front() else { break };
-            let slot = self.state.sessions.slot(id);
-            if let Some(session) = slot.and_then(|slot| self.state.sessions.get_mut(slot)) {
-                session.may_leave = true;
+            if let Some((session, _)) = self.state.find(id) {
+                session.let_leave();
             }
         }
         let time_is_up = now >= drained_by;
-        let is_drained = |session: &Session<W::Socket>| {
-            let may_leave = session.may_leave || !session.online || session.understands_bye();
-            may_leave && session.queued() == 0
-        };
-        let (mut drained, mut parting) = (Vec::new(), Vec::new());
-        for (id, session) in self.state.sessions.iter() {
-            if !session.ending && (time_is_up || is_drained(session)) {
-                drained.push(id.slot());
-            } else if time_is_up && session.parting().is_some() {
-                parting.push(id.slot());
+        let mut parting = Vec::new();
+        let ShardState { sessions, agenda, .. } = &mut self.state;
+        for session in sessions.iter_mut() {
+            match session.phase {
+                Phase::Live(_) if time_is_up || session.is_drained() => {
+                    agenda.end(session, Reason::Shutdown);
+                }
+                Phase::Parting(_) if time_is_up => parting.push(session.slot()),
+                Phase::Live(_) | Phase::Ended(_) | Phase::Parting(_) => {}
             }
-        }
-        for slot in drained {
-            self.state.end(slot, Reason::Shutdown);
         }
         for slot in parting {
             if !self.go_on_parting(slot) {
@@ -86,16 +86,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Takes leave of sessions that have ended, and tells their owner.
     pub(super) fn take_leave(&mut self) {
         for _ in 0..CLOSES_PER_TURN {
-            let Some((slot, reason)) = self.state.ending.pop_front() else { return };
+            let Some((slot, reason)) = self.state.agenda.ending.pop_front() else { return };
             self.take_leave_of(slot, reason);
         }
     }
 
     fn take_leave_of(&mut self, slot: u32, reason: Reason) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let bye = farewell(&reason, self.state.config.drain)
-            .filter(|_| understands_bye(session, &reason));
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let bye = farewell(&reason, agenda.config.drain);
+        let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
         // Those who are turned away have been told, or never said anything and are told nothing.
         let says_bye =
             bye.is_some() || (matches!(reason, Reason::TurnedAway(_)) && session.queued() > 0);
@@ -105,23 +104,25 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if !says_bye && !is_worth_parting(&reason) {
             return self.close(slot, reason);
         }
-        let most = self.state.world.now().saturating_add(LINGER);
+        let most = agenda.world.now().saturating_add(LINGER);
         let is_shutdown = reason == Reason::Shutdown;
         let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
         session.begin_parting(until, reason);
+        let id = session.id;
         // Most are through with it at once: they have closed, and have everything.
         if self.go_on_parting(slot) || is_shutdown {
             return;
         }
-        self.tell_end(slot, reason);
+        self.tell_end(slot);
         self.linger(id);
     }
 
-    /// Keeps a socket that waits for its client, and no more of those than there may be: the oldest goes.
+    /// Keeps a socket that waits for its client, and no more of those than there may be: the oldest
+    /// goes.
     fn linger(&mut self, id: SessionId) {
         if self.lingering.len() >= LINGERING_MAX {
-            let sessions = &self.state.sessions;
-            self.lingering.retain(|&id| sessions.slot(id).is_some());
+            let sessions = &mut self.state.sessions;
+            self.lingering.retain(|&id| sessions.find(id).is_some());
         }
         if self.lingering.len() >= LINGERING_MAX {
             self.end_longest_lingering();
@@ -129,12 +130,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.lingering.push_back(id);
     }
 
-    /// Goes on with parting from a client. Closes its socket when that is over, and returns whether it is.
+    /// Goes on with parting from a client. Closes its socket when that is over, and returns whether
+    /// it is.
     pub(super) fn go_on_parting(&mut self, slot: u32) -> bool {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return true };
-        let Some(until) = session.parting().map(|parting| parting.until) else { return true };
-        let parted = session.part(&mut self.state.world, slot, &mut self.buffer, READS_PER_TURN);
-        let now = self.state.world.now();
+        let Some((session, agenda)) = self.state.at(slot) else { return true };
+        let Some(until) = session.link.parting().map(|parting| parting.until) else { return true };
+        let parted = session.part(&mut agenda.world, &mut self.buffer, READS_PER_TURN);
+        let now = agenda.world.now();
         // What is discarded takes time of the turn like everything that is read.
         self.read_at = now;
         let Parted::NotYet { unread } = parted else {
@@ -145,28 +147,27 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.end_parting(slot);
             return true;
         }
-        self.state.wheel.insert(slot, session.part_again_at(now).min(until));
-        self.state.timers += 1;
-        self.state.count_held(slot);
+        agenda.set_timer(session, session.link.part_again_at(now).min(until));
         if unread {
-            self.read_later(slot);
+            agenda.read_later(session);
         }
+        self.state.count_held(slot);
         false
     }
 
     /// Closes the socket that has waited longest for its client to close.
     pub(super) fn end_longest_lingering(&mut self) {
         while let Some(id) = self.lingering.pop_front() {
-            if let Some(slot) = self.state.sessions.slot(id) {
-                return self.end_parting(slot);
+            if self.state.find(id).is_some() {
+                return self.end_parting(id.slot());
             }
         }
     }
 
     fn end_parting(&mut self, slot: u32) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let acknowledged = session.is_acknowledged();
-        let Some(parting) = session.parting_mut() else { return };
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let acknowledged = session.link.is_acknowledged();
+        let Some(parting) = session.link.parting_mut() else { return };
         let untold = parting.untold.take();
         if !acknowledged && untold != Some(Reason::Shutdown) {
             self.state.handle.counters().cut_off.fetch_add(1, Relaxed);
@@ -187,41 +188,41 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Closes a session's socket: its place, its descriptor and its slot are free.
     fn close_socket(&mut self, slot: u32, untold: Option<&Reason>) -> Option<Gone> {
-        let id = self.state.sessions.id(slot)?;
         let mut session = self.state.remove(slot)?;
-        self.state.wheel.remove(slot);
         let is_reset =
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::HeldMost));
         if is_reset || session.queued() > 0 {
             // With a reset, so that a client that was called dead but can still hear us learns of
-            // it at once. Else the kernel would go on sending what is queued for minutes, and the end
-            // would wait behind that. If this fails, it does.
-            session.stream.reset_when_closed();
+            // it at once. Else the kernel would go on sending what is queued for minutes, and the
+            // end would wait behind that. If this fails, it does.
+            session.link.stream.reset_when_closed();
         }
-        self.state.world.deregister(&mut session.stream);
-        let gone = Gone::of(id, &mut session, untold);
-        let entered = session.entered.take();
+        let world = &mut self.state.agenda.world;
+        world.deregister(&mut session.link.stream);
+        let now = world.now();
+        let gone = Gone::of(&mut session, untold);
+        let entered = session.link.entered.take();
         drop(session);
         self.state.handle.admission().leave();
         if let Some(entered) = entered {
-            self.state.handle.addresses().leave(gone.peer.ip(), entered, self.state.world.now());
+            self.state.handle.addresses().leave(gone.peer.ip(), entered, now);
         }
         Some(gone)
     }
 
     /// Tells of the end of a session whose socket lingers.
-    fn tell_end(&mut self, slot: u32, reason: Reason) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if let Some(parting) = session.parting_mut() {
-            parting.untold = None;
-        }
-        let gone = Gone::of(id, session, Some(&reason));
+    fn tell_end(&mut self, slot: u32) {
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let Some(reason) = session.link.parting_mut().and_then(|parting| parting.untold.take())
+        else {
+            return;
+        };
+        let gone = Gone::of(session, Some(&reason));
         self.tell_gone(gone, reason);
     }
 
     fn tell_gone(&mut self, gone: Gone, reason: Reason) {
-        let Gone { id, peer, beats, online_at, online, name, without_a_word } = gone;
+        let Gone { id, peer, beats, since, is_known, name, without_a_word } = gone;
         self.state.handle.counters().count_end(&reason);
         if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
             let name = violation.name();
@@ -233,12 +234,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         if let Reason::Dead(verdict) = reason {
             // Ours was told when it was given; this one shows only here, as the socket's error.
-            if verdict.cause == Cause::Kernel && online {
+            if verdict.cause == Cause::Kernel && is_known {
                 self.tell(Event::Verdict { id, peer, verdict });
             }
         }
-        if online {
-            let lasted = self.state.world.now().saturating_since(online_at);
+        if is_known {
+            let lasted = self.state.agenda.world.now().saturating_since(since);
             self.tell(Event::Offline { id, peer, reason, beats, lasted });
         }
         // The next session of this name must not be heard of before.
@@ -253,22 +254,22 @@ struct Gone {
     id: SessionId,
     peer: SocketAddr,
     beats: u32,
-    online_at: Instant,
-    online: bool,
+    since: Instant,
+    is_known: bool,
     name: Option<Box<str>>,
     without_a_word: bool,
 }
 
 impl Gone {
     /// It takes the name along, so that it is given back once.
-    fn of<S: Socket>(id: SessionId, session: &mut Session<S>, reason: Option<&Reason>) -> Self {
+    fn of<S: Socket>(session: &mut Session<S>, reason: Option<&Reason>) -> Self {
         Self {
-            without_a_word: reason.is_some_and(|reason| session.ends_without_a_word(reason)),
-            id,
-            peer: session.peer,
+            without_a_word: reason.is_some_and(|reason| session.link.ends_without_a_word(reason)),
+            id: session.id,
+            peer: session.link.peer(),
             beats: session.beats,
-            online_at: session.online_at,
-            online: session.online,
+            since: session.since,
+            is_known: session.phase.is_known(),
             name: session.take_guest().map(|guest| guest.name),
         }
     }
@@ -286,8 +287,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Unacknowledged
         | Reason::TakenOver
         | Reason::Tls(_) => true,
-        // The first three are gone. A client of v0 that broke the protocol is told nothing, and nor is one that
-        // was turned away before it said anything.
+        // The first three are gone. A client of v0 that broke the protocol is told nothing, and nor
+        // is one that was turned away before it said anything.
         Reason::Reset
         | Reason::Dead(_)
         | Reason::NetworkChanged
@@ -299,9 +300,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
     }
 }
 
-/// Whether the client knows what a BYE is: it has said HELLO at least.
-fn understands_bye<S: Socket>(session: &Session<S>, reason: &Reason) -> bool {
-    let said_hello =
-        matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello));
-    said_hello || session.waits_for_name() || session.understands_bye()
+/// Whether the client has said HELLO, and ends because of what was in it. So it knows what a BYE
+/// is.
+const fn said_hello(reason: &Reason) -> bool {
+    matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello))
 }

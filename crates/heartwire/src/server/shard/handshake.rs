@@ -1,4 +1,5 @@
-//! Taking in a client that speaks v1, or turning it away; and telling the owner of anybody who is in.
+//! Taking in a client that speaks v1, or turning it away; and telling the owner of anybody who is
+//! in.
 
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -10,75 +11,72 @@ use heartwire_core::{Instant, Violation};
 use super::Shard;
 use super::traffic::Arrival;
 use crate::reason::Reason;
+use crate::server::agenda::Agenda;
 use crate::server::event::{Agreed, Event};
 use crate::server::gate::names::{Claim, Next};
-use crate::server::gate::{Principal, valid_name};
+use crate::server::gate::{Denied, Principal, valid_name};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
-use crate::server::session::{Guest, Session};
+use crate::server::session::{Guest, Session, Standing};
 use crate::world::ServerWorld;
 
 /// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
 /// tidied up then.
 const PENDING_SLACK: usize = 1024;
 
-/// The shortest window in which the clients of a server that shuts down come back. A server that does not
-/// wait for its clients has as many of them all the same, and they must not return in one instant.
+/// The shortest window in which the clients of a server that shuts down come back. A server that
+/// does not wait for its clients has as many of them all the same, and they must not return in one
+/// instant.
 const WINDOW_MIN: Duration = Duration::from_secs(1);
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
-    /// A client has connected, and is not in before it has said something. If too many wait, those go
-    /// that have waited longest.
+    /// A client has connected, and is not in before it has said something. If too many wait, those
+    /// go that have waited longest.
     pub(super) fn expect_first_frame(&mut self, id: SessionId) {
-        self.state.pending += 1;
+        self.state.agenda.pending += 1;
         self.pending.push_back(id);
-        while self.state.pending > self.state.config.pending_max
+        while self.state.agenda.pending > self.state.agenda.config.pending_max
             && self.turn_away_longest_waiting(self.awake_at, Duration::ZERO)
         {}
-        if self.pending.len() > 2 * self.state.pending + PENDING_SLACK {
-            let pending = core::mem::take(&mut self.pending);
-            self.pending =
-                pending.into_iter().filter(|&id| self.pending_slot(id).is_some()).collect();
+        if self.pending.len() > 2 * self.state.agenda.pending + PENDING_SLACK {
+            let sessions = &mut self.state.sessions;
+            self.pending
+                .retain(|&id| sessions.find(id).is_some_and(|session| session.phase.is_pending()));
         }
     }
 
     /// Turns away the client that has waited longest to be let in, if that is `least` or longer.
     pub(super) fn turn_away_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
         while let Some(oldest) = self.pending.pop_front() {
-            let Some(slot) = self.pending_slot(oldest) else { continue };
-            let Some(session) = self.state.sessions.get_mut(slot) else { continue };
-            if now.saturating_since(session.online_at) < least {
+            let Some((session, agenda)) = self.state.find(oldest) else { continue };
+            if !session.phase.is_pending() {
+                continue;
+            }
+            if now.saturating_since(session.since) < least {
                 self.pending.push_front(oldest);
                 return false;
             }
-            if session.waits_for_name() {
-                self.turn_away(slot, ByeCode::Full, Retry::AtWill, "too many clients wait");
+            if session.phase.standing() == Standing::Waiting {
+                let detail = "too many clients wait";
+                turn_away(session, agenda, ByeCode::Full, Retry::AtWill, detail);
             } else {
-                self.state.end(slot, Reason::TurnedAway(ByeCode::Full));
+                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
             }
             return true;
         }
         false
     }
 
-    fn pending_slot(&mut self, id: SessionId) -> Option<u32> {
-        let slot = self.state.sessions.slot(id)?;
-        let session = self.state.sessions.get_mut(slot)?;
-        (!session.online && !session.ending).then_some(slot)
-    }
-
     /// A client is in: the owner hears of it, and can talk to it.
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let peer = session.peer;
-        self.state.let_in(slot);
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let (id, peer) = (session.id, session.link.peer());
+        agenda.let_in(session);
         self.tell(Event::Online { id, peer, agreed });
     }
 
     pub(super) fn handle_hello(&mut self, slot: u32, hello: &Hello<'_>, now: Instant) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
         if self.is_in_vain(slot, now) {
             return;
         }
@@ -86,26 +84,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             None => Principal::ANYBODY,
             Some(tokens) => match tokens.get().check(hello.name, hello.token) {
                 Ok(principal) => principal,
-                Err(denied) => {
-                    let detail = denied.to_string();
-                    let count = self.state.handle.denials().count(now);
-                    let session = self.state.sessions.get_mut(slot);
-                    if let (Some(count), Some(Session { peer, .. })) = (count, session) {
-                        tracing::warn!(
-                            count,
-                            %peer,
-                            "clients without a good token were turned away; this is the last of them"
-                        );
-                    }
-                    return self.turn_away(slot, ByeCode::Unauthorized, Retry::Never, &detail);
-                }
+                Err(denied) => return self.deny(slot, denied, now),
             },
         };
-        let contract = match self.state.config.terms.agree(&hello.offer) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let id = session.id;
+        let contract = match agenda.config.terms.agree(&hello.offer) {
             Ok(contract) => contract,
             Err(conflict) => {
                 let detail = conflict.to_string();
-                return self.turn_away(slot, ByeCode::Conflict, Retry::Never, &detail);
+                return turn_away(session, agenda, ByeCode::Conflict, Retry::Never, &detail);
             }
         };
         let agent = hello.agent.map(Into::into);
@@ -114,27 +102,44 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return self.welcome_client(slot, agreed, now);
         };
         if let Err(error) = valid_name(name) {
-            return self.turn_away(slot, ByeCode::Protocol, Retry::Never, &error.to_string());
+            let detail = error.to_string();
+            return turn_away(session, agenda, ByeCode::Protocol, Retry::Never, &detail);
         }
-        let guest = Guest { name: name.into(), epoch: 0, agent, waits_for: None };
-        let claim = self.state.handle.names().claim(name, principal, id, now);
+        let guest = Guest { name: name.into(), epoch: 0, agent };
+        let names = self.state.handle.names();
+        let claim = names.claim(name, principal, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
-        let holder = is_refused.then(|| self.state.handle.names().holder(name)).flatten();
-        if let Some(holder) = holder {
-            if let Claim::Fighting { first, .. } = claim {
-                self.report_fight(slot, name, first);
-            }
-            self.set_guest(slot, Guest { waits_for: Some(Box::new(contract)), ..guest });
-            let command = Command::LookFor { id: holder, claimer: id, principal };
-            return self.post(command, holder);
+        let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {
+            return self.handle_claim(slot, claim, guest, contract, now);
+        };
+        if let Claim::Fighting { first, .. } = claim {
+            self.report_fight(slot, name, first);
         }
-        self.handle_claim(slot, claim, guest, contract, now);
+        if let Some((session, _)) = self.state.at(slot) {
+            session.wait_for_name(guest, contract);
+        }
+        self.post(Command::LookFor { id: holder, claimer: id, principal }, holder);
+    }
+
+    /// A client has shown no good token.
+    fn deny(&mut self, slot: u32, denied: Denied, now: Instant) {
+        let count = self.state.handle.denials().count(now);
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        if let Some(count) = count {
+            tracing::warn!(
+                count,
+                peer = %session.link.peer(),
+                "clients without a good token were turned away; this is the last of them"
+            );
+        }
+        let detail = denied.to_string();
+        turn_away(session, agenda, ByeCode::Unauthorized, Retry::Never, &detail);
     }
 
     /// A client would be refused a name because of a session of this shard.
     pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, principal: Principal) {
-        if let Some(slot) = self.state.sessions.slot(id) {
-            self.read(slot, true, Arrival::Earlier);
+        if self.state.find(id).is_some() {
+            self.read(id.slot(), true, Arrival::Earlier);
             self.take_leave();
         }
         self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
@@ -142,14 +147,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// A client was to be refused a name, and what there was to read of its holder has been read.
     pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
-        let Some(slot) = self.pending_slot(id) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let Some(mut guest) = session.take_guest() else { return };
-        let Some(contract) = guest.waits_for.take() else { return };
-        let now = self.state.world.now();
+        let Some((session, agenda)) = self.state.find(id) else { return };
+        let Some((guest, contract)) = session.wait_no_more() else { return };
+        let now = agenda.world.now();
         let claim = self.state.handle.names().claim(&guest.name, principal, id, now);
-        self.handle_claim(slot, claim, guest, *contract, now);
-        self.read_what_waited(slot);
+        self.handle_claim(id.slot(), claim, guest, contract, now);
+        self.read_what_waited(id.slot());
     }
 
     fn handle_claim(
@@ -160,18 +163,18 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         contract: Contract,
         now: Instant,
     ) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         match claim {
             Claim::Yours { epoch } => {
                 let name = Some(guest.name.clone());
                 let agreed = Agreed { name, epoch, agent: guest.agent.clone(), contract };
                 guest.epoch = epoch;
-                self.set_guest(slot, guest);
+                session.set_guest(guest);
                 self.welcome_client(slot, agreed, now);
             }
             Claim::After { holder, epoch, replaces } => {
                 guest.epoch = epoch;
-                guest.waits_for = Some(Box::new(contract));
-                self.set_guest(slot, guest);
+                session.wait_for_name(guest, contract);
                 self.post(Command::TakeOver { id: holder }, holder);
                 if let Some(replaced) = replaces {
                     self.post(Command::Replaced { id: replaced }, replaced);
@@ -179,7 +182,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             Claim::InUse => {
                 let detail = "another client has this name";
-                self.turn_away(slot, ByeCode::NameInUse, Retry::Never, detail);
+                turn_away(session, agenda, ByeCode::NameInUse, Retry::Never, detail);
             }
             Claim::Fighting { retry_after, first } => {
                 self.report_fight(slot, &guest.name, first);
@@ -192,58 +195,51 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn report_fight(&mut self, slot: u32, name: &str, first: bool) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let peer = session.peer;
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let peer = session.link.peer();
         if first {
             tracing::warn!(name, %peer, "two clients fight over one name; newcomers are slowed down");
             self.tell(Event::Fighting { name: name.into(), peer });
         }
     }
 
-    fn set_guest(&mut self, slot: u32, guest: Guest) {
-        if let Some(session) = self.state.sessions.get_mut(slot) {
-            session.set_guest(guest);
-        }
-    }
-
     fn welcome_client(&mut self, slot: u32, agreed: Agreed, now: Instant) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
-        session.connection.welcome(now, contract);
+        session.link.connection.welcome(now, contract);
+        // First of all, before whatever the owner may send when it hears of this client, and the
+        // first beat.
+        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract);
+        session.queue_first(&welcome.encode());
+        agenda.flush_later(session);
+        agenda.transmit(session, now);
+        agenda.arm(session);
         self.state.handle.counters().welcomed.fetch_add(1, Relaxed);
-        // First of all, before whatever the owner may send when it hears of this client, and the first beat.
-        session.queue_first(&Welcome::new(id.as_u64(), agreed.epoch, contract).encode());
-        self.state.flush_later(slot);
-        self.state.transmit(slot, now);
-        self.state.arm(slot);
         self.go_online(slot, Some(Box::new(agreed)));
     }
 
     /// The name that a client waits for is free.
     pub(super) fn welcome_waiting(&mut self, id: SessionId) {
-        let Some(slot) = self.pending_slot(id) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        let Some(guest) = session.guest_mut() else { return };
-        let Some(contract) = guest.waits_for.take() else { return };
-        let (name, agent) = (Some(guest.name.clone()), guest.agent.clone());
-        let agreed = Agreed { name, epoch: guest.epoch, agent, contract: *contract };
-        self.welcome_client(slot, agreed, self.state.world.now());
-        self.read_what_waited(slot);
+        let Some((session, agenda)) = self.state.find(id) else { return };
+        let Some((guest, contract)) = session.wait_no_more() else { return };
+        let now = agenda.world.now();
+        let epoch = guest.epoch;
+        self.handle_claim(id.slot(), Claim::Yours { epoch }, guest, contract, now);
+        self.read_what_waited(id.slot());
     }
 
     /// A client that waited for its name was not read in that time.
     fn read_what_waited(&mut self, slot: u32) {
-        if self.state.sessions.get_mut(slot).is_some_and(|session| session.online) {
+        if self.state.at(slot).is_some_and(|(session, _)| session.phase.is_known()) {
             self.receive_from(slot, &[], Arrival::Earlier);
             self.read(slot, true, Arrival::Earlier);
         }
     }
 
-    /// Somebody newer has the name that a client waits for.
+    /// A newer client has the name that this one waits for.
     pub(super) fn replace_waiting(&mut self, id: SessionId) {
-        if let Some(slot) = self.pending_slot(id) {
-            self.turn_away(slot, ByeCode::TakenOver, Retry::Never, "");
+        if self.state.find(id).is_some_and(|(session, _)| session.phase.is_pending()) {
+            self.turn_away(id.slot(), ByeCode::TakenOver, Retry::Never, "");
         }
     }
 
@@ -255,8 +251,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// A newer session has the name of this one.
     pub(super) fn take_over(&mut self, id: SessionId) {
-        if let Some(slot) = self.state.sessions.slot(id) {
-            self.state.end(slot, Reason::TakenOver);
+        if let Some((session, agenda)) = self.state.find(id) {
+            agenda.end(session, Reason::TakenOver);
         }
     }
 
@@ -267,8 +263,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Has the shard of a session carry out a command. One that is too busy for it, or gone, leaves a
-    /// client waiting whose time for the handshake will run out.
+    /// Has the shard of a session carry out a command. One that is too busy for it, or gone, leaves
+    /// a client waiting whose time for the handshake will run out.
     fn post(&mut self, command: Command, id: SessionId) {
         if let Some(mailbox) = self.state.handle.mailbox(id.shard()) {
             if let Err(error) = mailbox.post(command) {
@@ -278,15 +274,28 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn turn_away(&mut self, slot: u32, code: ByeCode, retry: Retry, detail: &str) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        tracing::info!(peer = %session.peer, code = code.name(), detail, "turned a client away");
-        session.queue(&Bye::new(code, retry).detail(detail).encode());
-        self.state.end(slot, Reason::TurnedAway(code));
+        if let Some((session, agenda)) = self.state.at(slot) {
+            turn_away(session, agenda, code, retry, detail);
+        }
     }
 }
 
-/// What a client is told when its session ends for `reason`; nothing where it can see for itself, or
-/// was told already.
+/// Ends the session of a client that has said HELLO, and tells it why.
+fn turn_away<W: ServerWorld>(
+    session: &mut Session<W::Socket>,
+    agenda: &mut Agenda<W>,
+    code: ByeCode,
+    retry: Retry,
+    detail: &str,
+) {
+    let peer = session.link.peer();
+    tracing::info!(%peer, code = code.name(), detail, "turned a client away");
+    session.queue(&Bye::new(code, retry).detail(detail).encode());
+    agenda.end(session, Reason::TurnedAway(code));
+}
+
+/// What a client is told when its session ends for `reason`; nothing where it can see for itself,
+/// or was told already.
 pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {

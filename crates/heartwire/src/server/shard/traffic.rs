@@ -3,35 +3,39 @@
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
+use std::collections::VecDeque;
 
-use heartwire_core::{Connection, Event as Input, Spoken, arrival};
+use heartwire_core::v1::ByeCode;
+use heartwire_core::{Connection, Event as Input, Instant, Spoken, arrival};
 use zeroize::Zeroize as _;
 
-use super::{Ready, Shard};
+use super::{Owner, Ready, Shard};
 use crate::reason::Reason;
+use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
-use crate::server::id::SessionId;
+use crate::server::session::{Phase, Session, Standing};
 use crate::tls::{Received, TlsError, TlsFault};
-use crate::world::ServerWorld;
+use crate::world::{ServerWorld, Socket};
 
 /// Reads from one session before the others get their turn. One that fills the buffer is the last.
 pub(super) const READS_PER_TURN: usize = 4;
 
-/// How long a shard reads in one turn: a fifth of [`TICK`](crate::TICK), so that deadlines, beats and
-/// newcomers wait for no longer than that however many bytes are there. Half of it is for sessions that
-/// had to wait in the turn before, and the rest for what has just come: so those that send more than their
-/// share wait for each other.
+/// How long a shard reads in one turn: a fifth of [`TICK`](crate::TICK), so that deadlines, beats
+/// and newcomers wait for no longer than that however many bytes are there. Half of it is for
+/// sessions that had to wait in the turn before, and the rest for what has just come: so those that
+/// send more than their share wait for each other.
 const READ_WITHIN: Duration = Duration::from_millis(20);
 
-/// What is read at once from a client that is not online while there is no room for data: a first frame
-/// that opens a session. What comes with it is told although there is no room.
+/// What is read at once from a client that is not online while there is no room for data: a first
+/// frame that opens a session. What comes with it is told although there is no room.
 const NEWCOMER_READ_LEN: usize = 4 * 1024;
 
 /// When bytes that are read came, as far as is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival {
-    /// They have woken the shard: they came since it looked before, which it may have been late to do.
+    /// They have woken the shard: they came since it looked before, which it may have been late to
+    /// do.
     Now,
     /// They were found in the socket. The kernel knows.
     Earlier,
@@ -60,11 +64,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn read_ready(&mut self, slot: u32, to_end: bool) {
+        let has_read_enough = self.has_read_for(READ_WITHIN);
         let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };
-        if self.state.sessions.get_mut(slot).is_none_or(|session| session.unread) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        if session.is_unread {
             // Its turn comes, and not sooner because there is more of it.
-        } else if self.has_read_for(READ_WITHIN) {
-            self.read_later(slot);
+        } else if has_read_enough {
+            agenda.read_later(session);
         } else {
             self.read(slot, to_end, arrival);
         }
@@ -75,151 +81,136 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read_at.saturating_since(self.awake_at) >= within
     }
 
-    /// Sessions whose turn was not enough, or that had to wait for the owner; of those that are online and
-    /// of the others in turn.
+    /// Sessions whose turn was not enough, or that had to wait for the owner; of those that are
+    /// online and of the others in turn.
     pub(super) fn read_unread(&mut self) {
-        for _ in 0..self.unread.len().max(self.unread_newcomers.len()) {
+        let Agenda { unread, unread_newcomers, .. } = &self.state.agenda;
+        for _ in 0..unread.len().max(unread_newcomers.len()) {
             if self.has_read_for(READ_WITHIN / 2) {
                 return;
             }
-            let newcomer = if self.handler.has_room_for_newcomers(&self.resumer) {
-                self.unread_newcomers.pop_front()
-            } else {
-                None
-            };
-            let other =
-                if self.handler.has_room(&self.resumer) { self.unread.pop_front() } else { None };
+            let Agenda { unread, unread_newcomers, .. } = &mut self.state.agenda;
+            let take =
+                |takes: bool, of: &mut VecDeque<_>| if takes { of.pop_front() } else { None };
+            let newcomer = take(self.owner.has_room_for_newcomers(), unread_newcomers);
+            let other = take(self.owner.has_room(), unread);
             if newcomer.is_none() && other.is_none() {
                 return;
             }
             for id in [newcomer, other].into_iter().flatten() {
-                let Some(slot) = self.state.sessions.slot(id) else { continue };
-                if let Some(session) = self.state.sessions.get_mut(slot) {
-                    session.unread = false;
+                if let Some((session, _)) = self.state.find(id) {
+                    session.is_unread = false;
+                    self.read(id.slot(), true, Arrival::Earlier);
                 }
-                self.read(slot, true, Arrival::Earlier);
             }
         }
-    }
-
-    pub(super) fn read_later(&mut self, slot: u32) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if !session.unread {
-            session.unread = true;
-            let unread = if session.online { &mut self.unread } else { &mut self.unread_newcomers };
-            unread.push_back(id);
-        }
-    }
-
-    /// How much may be read from a session now: of a newcomer little, where there is no room for data. (One
-    /// that speaks TLS is read record by record anyway, and needs the whole buffer for it.)
-    fn may_read(&mut self, is_online: bool, is_secure: bool) -> usize {
-        if self.handler.has_room(&self.resumer) {
-            return self.buffer.len();
-        }
-        if is_online || !self.handler.has_room_for_newcomers(&self.resumer) {
-            return 0;
-        }
-        if is_secure { self.buffer.len() } else { NEWCOMER_READ_LEN }
     }
 
     /// Reads what has come for a session. A read that does not fill the buffer has emptied the
     /// socket; `to_end` goes on nevertheless, to see whether the end or an error comes after it.
     pub(super) fn read(&mut self, slot: u32, to_end: bool, arrival: Arrival) {
         for _ in 0..READS_PER_TURN {
-            let Some(session) = self.state.sessions.get_mut(slot) else { return };
-            if session.parting().is_some() {
-                self.go_on_parting(slot);
-                return;
-            }
-            if session.ending || session.waits_for_name() {
-                return;
-            }
-            let was_handshaking = session.is_handshaking();
-            let (is_online, is_secure) = (session.online, session.is_secure());
-            let may_read = self.may_read(is_online, is_secure);
-            if may_read == 0 {
-                break;
-            }
-            if was_handshaking {
-                let Some(left) = self.handshakes_left.checked_sub(1) else { break };
-                self.handshakes_left = left;
-                if self.is_tls_in_vain(slot) {
-                    return;
-                }
-            }
-            let Some(session) = self.state.sessions.get_mut(slot) else { return };
-            let buffer = self.buffer.get_mut(..may_read).unwrap_or_default();
-            match session.read(buffer, &self.state.world) {
-                Ok(Received::Nothing) if !session.has_failed() => return,
-                Ok(Received::Bytes(len)) => {
-                    let has_more = session.has_more(len, may_read);
-                    if was_handshaking {
-                        self.go_on_with_handshake(slot);
-                    }
-                    // The first frame has not come with the end of the handshake, and is not to wait.
-                    if !was_handshaking || len > 0 {
-                        self.receive(slot, len, arrival);
-                    }
-                    self.state.count_held(slot);
-                    if has_more {
-                        break;
-                    }
-                    if !to_end {
-                        return;
-                    }
-                }
-                Ok(end) => {
-                    let cut = matches!(end, Received::Truncated);
-                    let reason = session.reason_to_end(self.state.world.now(), cut);
-                    return self.state.end(slot, reason);
-                }
-                Err(TlsError::Socket(error)) => {
-                    session.fail(error.kind());
-                    let reason = session.reason_to_end(self.state.world.now(), false);
-                    return self.state.end(slot, reason);
-                }
-                Err(error @ TlsError::Fault { fault, .. }) => {
-                    return self.end_by_tls(slot, fault, &error);
-                }
+            match self.read_once(slot, arrival) {
+                Read::Some { has_more: false } if to_end => {}
+                Read::Some { has_more: false } | Read::All => return,
+                Read::Some { has_more: true } | Read::Later => break,
             }
         }
-        self.read_later(slot);
+        if let Some((session, agenda)) = self.state.at(slot) {
+            agenda.read_later(session);
+        }
+    }
+
+    fn read_once(&mut self, slot: u32, arrival: Arrival) -> Read {
+        let Some((session, agenda)) = self.state.at(slot) else { return Read::All };
+        match session.phase {
+            Phase::Live(Standing::Unknown | Standing::Online | Standing::Leaving) => {}
+            Phase::Live(Standing::Waiting) | Phase::Ended(_) => return Read::All,
+            Phase::Parting(_) => {
+                self.go_on_parting(slot);
+                return Read::All;
+            }
+        }
+        let may_read = self.owner.may_read(session, self.buffer.len());
+        if may_read == 0 {
+            return Read::Later;
+        }
+        let was_handshaking = session.link.is_handshaking();
+        if was_handshaking {
+            let Some(left) = self.handshakes_left.checked_sub(1) else { return Read::Later };
+            self.handshakes_left = left;
+            // Clients that speak v0 wait without end, so they are all served where all are let in.
+            if !agenda.config.online_at_once && self.progress.is_tls_in_vain(session, agenda) {
+                self.progress.note_too_late(session.id.shard(), &agenda.config);
+                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
+                return Read::All;
+            }
+        }
+        let buffer = self.buffer.get_mut(..may_read).unwrap_or_default();
+        let reason = match session.link.read(buffer, &agenda.world) {
+            Ok(Received::Nothing) if !session.link.has_failed() => return Read::All,
+            Ok(Received::Bytes(len)) => {
+                let has_more = session.link.has_more(len, may_read);
+                if was_handshaking {
+                    self.go_on_with_handshake(slot);
+                }
+                // The first frame has not come with the end of the handshake, and is not to wait.
+                if !was_handshaking || len > 0 {
+                    self.receive(slot, len, arrival);
+                }
+                self.state.count_held(slot);
+                return Read::Some { has_more };
+            }
+            Ok(end) => {
+                let cut = matches!(end, Received::Truncated);
+                session.link.reason_to_end(agenda.world.now(), cut)
+            }
+            Err(TlsError::Socket(error)) => {
+                session.fail(error.kind());
+                session.link.reason_to_end(agenda.world.now(), false)
+            }
+            Err(error @ TlsError::Fault { fault, .. }) => {
+                self.end_by_tls(slot, fault, &error);
+                return Read::All;
+            }
+        };
+        agenda.end(session, reason);
+        Read::All
     }
 
     pub(super) fn end_by_tls(&mut self, slot: u32, fault: TlsFault, why: &dyn fmt::Display) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         let reason = Reason::Tls(fault);
-        if !session.ends_without_a_word(&reason) {
-            tracing::warn!(peer = %session.peer, "closed by TLS: {why}");
+        if !session.link.ends_without_a_word(&reason) {
+            tracing::warn!(peer = %session.link.peer(), "closed by TLS: {why}");
         }
-        self.state.end(slot, reason);
+        agenda.end(session, reason);
     }
 
     /// Bytes came for the handshake of TLS. Once that is over, the connection begins.
     fn go_on_with_handshake(&mut self, slot: u32) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.wants_write() {
-            self.state.flush_later(slot);
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        if session.link.wants_write() {
+            agenda.flush_later(session);
         }
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.is_handshaking() {
+        if session.link.is_handshaking() {
             return;
         }
-        session.connection = Connection::new(self.state.config.settings, self.state.world.now());
-        if self.state.config.online_at_once {
+        session.link.connection = Connection::new(agenda.config.settings, agenda.world.now());
+        if agenda.config.online_at_once {
             self.go_online(slot, None);
         }
-        self.state.flush_later(slot);
-        self.state.arm(slot);
+        if let Some((session, agenda)) = self.state.at(slot) {
+            agenda.flush_later(session);
+            agenda.arm(session);
+        }
     }
 
     /// Handles the first `len` bytes of the buffer, which came for a session.
     fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
-        // It is in nobody's way there, and nothing reads while this runs.
+        // Nothing reads while this runs, so that it is not missed there.
         let mut buffer = core::mem::take(&mut self.buffer);
-        let was_in = self.state.sessions.get_mut(slot).is_none_or(|session| session.online);
+        let was_in = self.state.at(slot).is_none_or(|(session, _)| session.phase.is_known());
         self.receive_from(slot, buffer.get(..len).unwrap_or_default(), arrival);
         if !was_in {
             // A token may have been in it; with TLS, twice.
@@ -230,20 +221,19 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     pub(super) fn receive_from(&mut self, slot: u32, fresh: &[u8], arrival: Arrival) {
-        let Some(id) = self.state.sessions.id(slot) else { return };
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         // After the read, not before: a byte must not seem older than it is.
-        let now = self.state.world.now();
+        let now = agenda.world.now();
         self.read_at = now;
         match arrival {
             Arrival::Now if now.saturating_since(self.unread_since) <= arrival::SPAN_MAX => {
-                session.connection.handle_heard(now);
+                session.link.connection.handle_heard(now);
             }
-            Arrival::Now => session.hear_from_kernel(true, &self.state.world),
-            Arrival::Earlier => session.hear_from_kernel(false, &self.state.world),
+            Arrival::Now => session.link.hear_from_kernel(true, &agenda.world),
+            Arrival::Earlier => session.link.hear_from_kernel(false, &agenda.world),
         }
-        let health = session.health(now);
-        let mut kept = session.take_inbound();
+        let health = session.link.health(now);
+        let mut kept = session.link.take_inbound();
         let had_partial = !kept.is_empty();
         let mut rest = if had_partial {
             kept.extend_from_slice(fresh);
@@ -251,44 +241,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         } else {
             fresh
         };
-        loop {
-            // The handler may have ended this session, and the slot is not reused before the leave.
-            let Some(session) = self.state.sessions.get_mut(slot) else { return };
-            if session.ending {
+        // The handler may end this session whenever it is told something, and the slot is not
+        // reused before the leave.
+        while let Some((session, agenda)) = self.state.at(slot) {
+            if session.phase.has_ended() {
                 return;
             }
-            let is_first = !session.online;
-            match session.connection.handle_received(now, &mut rest) {
-                Ok(Some(Input::Beat)) => {
-                    session.beats = session.beats.saturating_add(1);
-                    if is_first {
-                        self.go_online(slot, None);
-                    }
-                }
-                Ok(Some(Input::Data(data))) => {
-                    if is_first {
-                        self.go_online(slot, None);
-                    }
-                    self.deliver(slot, id, data);
-                }
-                Ok(Some(Input::Promise(beat))) => {
-                    session.beats = session.beats.saturating_add(1);
-                    let limit = session.connection.policy().limit();
-                    self.state.arm(slot);
-                    self.state.handle.counters().promises.fetch_add(1, Relaxed);
-                    if let Some(beat) = beat {
-                        self.tell(Event::Promise { id, beat, limit });
-                    }
-                }
-                Ok(Some(Input::Hello(hello))) => {
-                    self.state.handle.counters().hellos.fetch_add(1, Relaxed);
-                    self.handle_hello(slot, &hello, now);
-                }
-                // No client of ours gets that far: a server is not welcomed.
-                Ok(Some(Input::Welcome(_))) => {}
-                Ok(Some(Input::Bye(bye))) => return self.state.end(slot, Reason::Bye(bye.code)),
+            match session.next_input(now, &mut rest) {
+                Ok(Some(input)) => self.handle_input(slot, input, now),
                 Ok(None) => break,
-                Err(violation) => return self.state.end(slot, Reason::Protocol(violation)),
+                Err(violation) => return agenda.end(session, Reason::Protocol(violation)),
             }
         }
         let rest_len = rest.len();
@@ -296,42 +258,70 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // Exactly as much as there is: a long frame would leave its memory to the next one.
             kept = rest.to_vec();
         }
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        session.keep_inbound(kept);
-        let health_now = session.health(now);
-        let mark = match session.connection.spoken() {
-            Spoken::V1 if session.looks_often_enough() => self.state.config.wake_mark,
-            Spoken::V1 => 1,
-            Spoken::V0 | Spoken::Raw => self.state.config.receive_mark,
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        session.link.keep_inbound(kept);
+        let link = &mut session.link;
+        let mark = match link.connection.spoken() {
+            Spoken::V1 if link.looks_often_enough() => agenda.config.wake_mark,
+            Spoken::V0 | Spoken::Raw => agenda.config.receive_mark,
             // The handshake never waits.
-            Spoken::Unknown => 1,
+            Spoken::V1 | Spoken::Unknown => 1,
         };
-        let has_begun = rest_len > 0 || session.has_partial_record();
-        session.set_mark(mark, has_begun);
+        let has_begun = rest_len > 0 || link.has_partial_record();
+        link.set_mark(mark, has_begun);
         if has_begun {
-            self.state.arm(slot);
+            agenda.arm(session);
         }
-        self.state.transmit(slot, now);
+        agenda.transmit(session, now);
+        let (id, health_now) = (session.id, session.link.health(now));
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });
         }
     }
 
-    /// Hands over data, unless the handler has ended the session since it was read.
-    fn deliver(&mut self, slot: u32, id: SessionId, data: &[u8]) {
-        if self.state.sessions.get_mut(slot).is_some_and(|session| !session.ending) {
-            self.tell(Event::Data { id, data });
+    /// What a client said. Whatever it is, it is in with its first beat or its first data.
+    fn handle_input(&mut self, slot: u32, input: Input<'_>, now: Instant) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let id = session.id;
+        match input {
+            // It was the first one: the others are counted only.
+            Input::Beat => self.go_online(slot, None),
+            Input::Data(data) => {
+                if !session.phase.is_known() {
+                    self.go_online(slot, None);
+                    if self.state.at(slot).is_none_or(|(session, _)| session.phase.has_ended()) {
+                        return;
+                    }
+                }
+                self.tell(Event::Data { id, data });
+            }
+            Input::Promise(beat) => {
+                session.count_beat();
+                let limit = session.link.connection.policy().limit();
+                agenda.arm(session);
+                self.state.handle.counters().promises.fetch_add(1, Relaxed);
+                if let Some(beat) = beat {
+                    self.tell(Event::Promise { id, beat, limit });
+                }
+            }
+            Input::Hello(hello) => {
+                self.state.handle.counters().hellos.fetch_add(1, Relaxed);
+                self.handle_hello(slot, &hello, now);
+            }
+            // No client of ours gets that far: a server is not welcomed.
+            Input::Welcome(_) => {}
+            Input::Bye(bye) => agenda.end(session, Reason::Bye(bye.code)),
         }
     }
 
     /// The socket of a session takes bytes again.
     fn unblock(&mut self, slot: u32) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        if session.parting().is_some() {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        if matches!(session.phase, Phase::Parting(_)) {
             self.go_on_parting(slot);
-        } else if session.blocked {
-            session.blocked = false;
-            self.state.flush_later(slot);
+        } else if session.link.blocked {
+            session.link.blocked = false;
+            agenda.flush_later(session);
             // A beat may have waited for this, and goes in front of what is queued.
             let now = self.notice_stall();
             self.judge(slot, now);
@@ -340,24 +330,51 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Writes what was queued in this turn, each session's bytes together.
     pub(super) fn flush(&mut self) {
-        for slot in core::mem::take(&mut self.state.unflushed) {
+        for slot in core::mem::take(&mut self.state.agenda.unflushed) {
             self.flush_one(slot);
         }
     }
 
     pub(super) fn flush_one(&mut self, slot: u32) {
-        let Some(session) = self.state.sessions.get_mut(slot) else { return };
-        session.unflushed = false;
-        // One that is blocked waits for the poller, and so does a beat of its: there is no timer for that.
-        if session.ending || session.blocked {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        session.is_unflushed = false;
+        // One that is blocked waits for the poller, and so does a beat of its: there is no timer
+        // for that.
+        if session.phase.has_ended() || session.link.blocked {
             return;
         }
-        let now = self.state.world.now();
-        if let Err(error) = session.flush(&mut self.state.world, slot, now) {
+        let now = agenda.world.now();
+        if let Err(error) = session.flush(&mut agenda.world, now) {
             session.fail(error.kind());
             // What the client said before it went is still there to be read.
             self.read(slot, true, Arrival::Earlier);
         }
         self.state.count_held(slot);
+    }
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    /// Something was there, and handled. `has_more`: there is more, for its next turn.
+    Some { has_more: bool },
+    /// All has been read, or nothing more will be.
+    All,
+    /// It cannot be read now, and there may be something.
+    Later,
+}
+
+impl<H: Handler> Owner<H> {
+    /// How much may be read from a session now, of `most`: of a newcomer little, where there is no
+    /// room for data. (One that speaks TLS is read record by record anyway, and needs the whole
+    /// buffer for it.)
+    fn may_read<S: Socket>(&mut self, session: &Session<S>, most: usize) -> usize {
+        if self.has_room() {
+            return most;
+        }
+        if session.phase.is_known() || !self.has_room_for_newcomers() {
+            return 0;
+        }
+        if session.link.is_secure() { most } else { NEWCOMER_READ_LEN }
     }
 }

@@ -6,12 +6,12 @@ use std::net::{TcpListener, TcpStream};
 
 use heartwire_core::{Connection, Policy, Settings};
 
-use super::Session;
+use super::Link;
 use crate::clock;
 use crate::server::reactor::{Machine, Reactor};
 use crate::tls::Received;
 
-fn session() -> (TcpStream, Session<mio::net::TcpStream>, Machine) {
+fn link() -> (TcpStream, Link<mio::net::TcpStream>, Machine) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_nodelay(true).unwrap();
@@ -21,14 +21,14 @@ fn session() -> (TcpStream, Session<mio::net::TcpStream>, Machine) {
     let connection = Connection::new(Settings::new(Policy::default()), now);
     let stream = mio::net::TcpStream::from_std(stream);
     let (_, machine, _) = Reactor::new().unwrap();
-    (client, Session::new(stream, peer, connection, now), machine)
+    (client, Link::new(stream, peer, connection), machine)
 }
 
 /// The kernel counts arrivals in jiffies, so this must hold at every phase of its clock: that is
 /// what the many rounds and the odd waits are for. The waits are spun, to be exact.
 #[test]
 fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffies_late_at_most() {
-    let (mut client, mut session, machine) = session();
+    let (mut client, mut link, machine) = link();
     let jiffy = clock::jiffy();
     let mut lateness = Vec::new();
     for round in 0..300_u32 {
@@ -37,9 +37,9 @@ fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffie
         let arrived_by = clock::now();
         let wait = Duration::from_micros(u64::from(round) * 37 % 9_000);
         while clock::now().saturating_since(arrived_by) < wait {}
-        assert!(matches!(session.read(&mut [0; 64], &machine).unwrap(), Received::Bytes(8)));
-        session.hear_from_kernel(false, &machine);
-        let heard_at = session.connection.last_heard();
+        assert!(matches!(link.read(&mut [0; 64], &machine).unwrap(), Received::Bytes(8)));
+        link.hear_from_kernel(false, &machine);
+        let heard_at = link.connection.last_heard();
         assert!(heard_at >= sent_at, "{:?} too early", sent_at.saturating_since(heard_at));
         lateness.push(heard_at.saturating_since(arrived_by));
     }
@@ -53,17 +53,17 @@ fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffie
 #[test]
 fn what_was_read_late_counts_from_when_it_came() {
     const HELD_UP: Duration = Duration::from_millis(60);
-    let (mut client, mut session, machine) = session();
+    let (mut client, mut link, machine) = link();
     let jiffy = clock::jiffy();
     let mut younger = Vec::new();
     for _ in 0..16 {
         let sent_at = clock::now();
         client.write_all(&[0; 8]).unwrap();
         std::thread::sleep(HELD_UP);
-        assert!(matches!(session.read(&mut [0; 64], &machine).unwrap(), Received::Bytes(8)));
+        assert!(matches!(link.read(&mut [0; 64], &machine).unwrap(), Received::Bytes(8)));
         let read_at = clock::now();
-        session.hear_from_kernel(true, &machine);
-        let heard_at = session.connection.last_heard();
+        link.hear_from_kernel(true, &machine);
+        let heard_at = link.connection.last_heard();
         assert!(heard_at >= sent_at, "{:?} too early", sent_at.saturating_since(heard_at));
         younger.push(read_at.saturating_since(heard_at));
     }

@@ -1,0 +1,225 @@
+//! What a shard has to do for its sessions, and when; and what it holds for them.
+//!
+//! A session is fetched once and given to each of these calls, which note what is to be done with
+//! it later.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use heartwire_core::Instant;
+use heartwire_core::order::Next;
+use heartwire_core::wheel::Wheel;
+
+use super::id::SessionId;
+use super::session::{Phase, Session, Standing};
+use super::shard::{ShardConfig, WHEEL_TICK};
+use crate::reason::Reason;
+use crate::world::ServerWorld;
+
+#[derive(Debug)]
+pub(super) struct Agenda<W: ServerWorld> {
+    pub(super) config: Arc<ShardConfig>,
+    pub(super) world: W,
+    /// One deadline for each session.
+    pub(super) wheel: Wheel,
+    /// How many have been set.
+    pub(super) timers: u64,
+    /// Clients that have connected and are not in.
+    pub(super) pending: usize,
+    pub(super) held: Held,
+    /// Sessions with bytes queued in this turn.
+    pub(super) unflushed: Vec<u32>,
+    /// Sessions that may have more to read than their turn allowed, or that could not be read for
+    /// want of room at the owner's. Those that wait longest come first.
+    pub(super) unread: VecDeque<SessionId>,
+    /// The same of clients that were not online, for which there may be room when there is none for
+    /// data.
+    pub(super) unread_newcomers: VecDeque<SessionId>,
+    /// Sessions that have ended but for their `Offline`. Their slots stay taken until then.
+    pub(super) ending: VecDeque<(u32, Reason)>,
+}
+
+/// The bytes that a shard holds for its sessions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) all: Account,
+    /// Those for clients that are not in.
+    pub(super) pending: Account,
+}
+
+impl Held {
+    const fn is_over(self) -> bool {
+        self.all.is_over() || self.pending.is_over()
+    }
+}
+
+/// So many bytes, of so many that may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Account {
+    pub(super) bytes: usize,
+    pub(super) max: usize,
+}
+
+impl Account {
+    pub(super) const fn new(max: usize) -> Self {
+        Self { bytes: 0, max }
+    }
+
+    pub(super) const fn is_over(self) -> bool {
+        self.bytes > self.max
+    }
+
+    fn count(&mut self, before: u32, now: u32) {
+        let as_usize = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.bytes = self.bytes.saturating_sub(as_usize(before)).saturating_add(as_usize(now));
+    }
+}
+
+impl<W: ServerWorld> Agenda<W> {
+    pub(super) fn new(world: W, config: Arc<ShardConfig>) -> Self {
+        Self {
+            world,
+            wheel: Wheel::new(WHEEL_TICK),
+            timers: 0,
+            pending: 0,
+            held: config.held,
+            config,
+            unflushed: Vec::new(),
+            unread: VecDeque::new(),
+            unread_newcomers: VecDeque::new(),
+            ending: VecDeque::new(),
+        }
+    }
+
+    /// Sets the session's timer, unless it is set for an earlier time. (One that is set for the
+    /// same time is set again, because the wheel has rounded it up. That happens within frames
+    /// only.)
+    pub(super) fn arm(&mut self, session: &Session<W::Socket>) {
+        if session.phase.has_ended() {
+            return;
+        }
+        let tls = session.link.tls_deadline(self.config.tls_within);
+        let own = session.link.connection.poll_timeout().filter(|_| !session.link.is_handshaking());
+        if let Some(deadline) = [tls, own].into_iter().flatten().min() {
+            self.arm_for(session, deadline);
+        }
+    }
+
+    fn arm_for(&mut self, session: &Session<W::Socket>, deadline: Instant) {
+        if self.wheel.armed(session.slot()).is_none_or(|armed| deadline < armed) {
+            self.set_timer(session, deadline);
+        }
+    }
+
+    /// Sets the session's timer for this time.
+    pub(super) fn set_timer(&mut self, session: &Session<W::Socket>, at: Instant) {
+        self.wheel.insert(session.slot(), at);
+        self.timers += 1;
+    }
+
+    /// Whether TLS has waited for a client for longer than it may.
+    pub(super) fn is_tls_late(&self, session: &Session<W::Socket>, now: Instant) -> bool {
+        session.link.tls_deadline(self.config.tls_within).is_some_and(|at| at <= now)
+    }
+
+    /// Queues the beats and answers that are due, and sets the timer for the next beat: one that
+    /// had to wait for the socket was due all the while, so that the timer is set for the verdict
+    /// alone.
+    pub(super) fn transmit(&mut self, session: &mut Session<W::Socket>, now: Instant) {
+        if session.phase.has_ended() || session.link.is_handshaking() {
+            return;
+        }
+        let is_blocked = session.link.blocked;
+        let next = session.link.poll(now);
+        let writes = matches!(next, Next::Write(_));
+        if let Next::ReadFirst(_) = self.write_beats(session, next, now) {
+            // A verdict, and a beat that says what has been heard, come in their turn.
+            self.arm_for(session, now);
+        } else if writes || is_blocked {
+            self.arm(session);
+        }
+    }
+
+    /// Queues the beats and answers that a connection has to write. Returns what it has to do then.
+    pub(super) fn write_beats(
+        &mut self,
+        session: &mut Session<W::Socket>,
+        mut next: Next,
+        now: Instant,
+    ) -> Next {
+        while let Next::Write(bytes) = &next {
+            session.queue_first(bytes.as_ref());
+            self.flush_later(session);
+            next = session.link.poll(now);
+        }
+        next
+    }
+
+    pub(super) fn flush_later(&mut self, session: &mut Session<W::Socket>) {
+        if !session.is_unflushed && !session.link.blocked {
+            session.is_unflushed = true;
+            self.unflushed.push(session.slot());
+        }
+    }
+
+    pub(super) fn read_later(&mut self, session: &mut Session<W::Socket>) {
+        if !session.is_unread {
+            session.is_unread = true;
+            let is_known = session.phase.is_known();
+            let unread = if is_known { &mut self.unread } else { &mut self.unread_newcomers };
+            unread.push_back(session.id);
+        }
+    }
+
+    /// Ends a session: nothing more happens to it, and its `Offline` comes when its turn is over.
+    pub(super) fn end(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
+        let Phase::Live(standing) = session.phase else { return };
+        session.phase = Phase::Ended(standing);
+        if !standing.is_known() {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        self.wheel.remove(session.slot());
+        self.ending.push_back((session.slot(), reason));
+    }
+
+    /// A session that was pending is in.
+    pub(super) fn let_in(&mut self, session: &mut Session<W::Socket>) {
+        session.phase = Phase::Live(Standing::Online);
+        self.held.pending.count(session.held, 0);
+        self.pending = self.pending.saturating_sub(1);
+    }
+
+    /// Has the end of a session's parting come with its next timer.
+    pub(super) fn end_parting_now(&mut self, session: &mut Session<W::Socket>) {
+        let now = self.world.now();
+        if let Some(parting) = session.link.parting_mut() {
+            parting.until = now;
+            self.wheel.insert(session.slot(), now);
+        }
+    }
+
+    /// Counts the bytes that are held for a session, after a change. Whether there are more than
+    /// before, and too many.
+    #[must_use]
+    pub(super) fn count_held(&mut self, session: &mut Session<W::Socket>) -> bool {
+        let now = session.held_now();
+        let before = core::mem::replace(&mut session.held, now);
+        if now == before {
+            return false;
+        }
+        self.held.all.count(before, now);
+        if !session.phase.is_known() {
+            self.held.pending.count(before, now);
+        }
+        now > before && self.held.is_over()
+    }
+
+    /// A session has been taken out.
+    pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
+        self.wheel.remove(session.slot());
+        self.held.all.count(session.held, 0);
+        if !session.phase.is_known() {
+            self.held.pending.count(session.held, 0);
+        }
+    }
+}

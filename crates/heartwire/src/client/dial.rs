@@ -64,7 +64,7 @@ impl Dialler {
         }
         let config = &*config;
         let within = config.connect_timeout;
-        let addresses = self.failures.in_order(found.addresses, clock::now());
+        let addresses = self.in_order(found.addresses, clock::now());
         debug!(target = config.target, ?addresses, "looked up");
         let mut tried = Vec::new();
         let connect = |address| connect_within(address, within, &config.kernel);
@@ -81,6 +81,15 @@ impl Dialler {
             }
         }
         Ok(dialled)
+    }
+
+    /// These addresses in the order in which they are tried at `now`.
+    pub(super) fn in_order(
+        &mut self,
+        found: impl IntoIterator<Item = SocketAddr>,
+        now: Instant,
+    ) -> Vec<SocketAddr> {
+        self.failures.in_order(found, now)
     }
 
     /// What is at this address did not take the client in, or was called dead: it is tried last now.

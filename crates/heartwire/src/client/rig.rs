@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) inbound: VecDeque<u8>,
     /// What comes behind that, if it is over.
     pub(super) end: Option<io::ErrorKind>,
+    /// A read finds none of it, unless it asks for whatever the kernel has.
+    pub(super) is_unseen: bool,
     pub(super) arrived_at: Instant,
     /// What the client has written.
     pub(super) written: Vec<u8>,
@@ -58,6 +60,7 @@ impl Toy {
             suspended: Duration::ZERO,
             inbound: VecDeque::new(),
             end: None,
+            is_unseen: false,
             arrived_at: now,
             written: Vec::new(),
             write_error: None,
@@ -131,12 +134,10 @@ impl World for Toy {
 
 impl Read for Toy {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.state();
-        match (state.inbound.is_empty(), state.end) {
-            (false, _) => state.inbound.read(buffer),
-            (true, Some(io::ErrorKind::UnexpectedEof)) => Ok(0),
-            (true, end) => Err(end.unwrap_or(io::ErrorKind::WouldBlock).into()),
+        if self.state().is_unseen {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
+        self.read_now(buffer)
     }
 }
 
@@ -161,6 +162,15 @@ impl Write for Toy {
 }
 
 impl Socket for Toy {
+    fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        match (state.inbound.is_empty(), state.end) {
+            (false, _) => state.inbound.read(buffer),
+            (true, Some(io::ErrorKind::UnexpectedEof)) => Ok(0),
+            (true, end) => Err(end.unwrap_or(io::ErrorKind::WouldBlock).into()),
+        }
+    }
+
     fn peek(&mut self) -> io::Result<usize> {
         let state = self.state();
         match (state.inbound.is_empty(), state.end) {

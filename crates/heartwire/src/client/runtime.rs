@@ -111,3 +111,6 @@ impl Socket for Stream {
         sys::resends_after(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,9 @@
 use std::net::Shutdown;
 use std::time::Instant;
 
-use heartwire::client::{Event, Retry, SendError};
+use heartwire::client::{Retry, SendError};
 use heartwire::{Caps, Reason, Violation};
-use heartwire_testkit::{ClientRig, End, Listener, PATIENCE, data, fixed, idle, limit, ms, pass};
+use heartwire_testkit::{ClientRig, End, Listener, PATIENCE, data, idle, limit, ms, pass};
 
 #[test]
 fn a_server_that_closes_is_connected_to_again() {
@@ -131,19 +131,6 @@ fn dropping_the_last_handle_closes() {
     rig.closed();
 }
 
-#[test]
-fn closing_does_not_wait_for_a_server_that_never_reads() {
-    let (rig, _server, _peer) = ClientRig::online_with(|config| config.outbound_max(1 << 26));
-    for _ in 0..32 {
-        rig.client().try_send(vec![1; 1 << 20]).unwrap();
-    }
-    rig.client().close();
-    let offline = rig.expect_offline();
-    assert_eq!(offline.reason, Reason::Unacknowledged);
-    assert!(offline.unsent > 0 && offline.unacknowledged > 0);
-    rig.closed();
-}
-
 /// The kernel has taken all of it, and the server's has not.
 #[test]
 fn a_close_that_the_server_does_not_acknowledge_is_not_a_clean_one() {
@@ -213,16 +200,6 @@ fn a_server_that_resets_a_close_has_not_everything() {
 }
 
 #[test]
-fn closing_does_not_wait_for_a_server_that_does_not_close() {
-    let (rig, _server, mut peer) = ClientRig::online_with(|config| config);
-    peer.expect_heart();
-    rig.client().close();
-    assert_eq!(peer.expect_end(), End::Closed);
-    rig.expect_offline();
-    rig.closed();
-}
-
-#[test]
 fn what_comes_after_a_close_does_not_reset_the_connection() {
     let (rig, _server, mut peer) =
         ClientRig::online_with(|config| config.outbound_max(1 << 20).close_timeout(PATIENCE * 10));
@@ -242,19 +219,6 @@ fn what_comes_after_a_close_does_not_reset_the_connection() {
 }
 
 #[test]
-fn a_client_that_waits_closes_at_once() {
-    let server = Listener::new();
-    let mut rig = ClientRig::start(server.config().retry(fixed(ms(1_000_000))));
-    assert_eq!(rig.connecting(), 1);
-    drop(server.accept());
-    rig.expect_online();
-    rig.expect_offline();
-    assert_eq!(rig.waiting(), ms(1_000_000));
-    rig.drop_client();
-    rig.closed();
-}
-
-#[test]
 fn after_the_end_messages_are_refused_and_given_back() {
     let (rig, _server, peer) = ClientRig::online_with(|config| config.retry(Retry::Never));
     rig.client().close();
@@ -268,15 +232,6 @@ fn after_the_end_messages_are_refused_and_given_back() {
     rig.closed();
     let refused = rig.wait(rig.client().send(b"later".to_vec())).unwrap_err();
     assert!(matches!(refused, SendError::Closed(_)));
-}
-
-#[test]
-fn without_retry_the_first_end_is_the_last() {
-    let (rig, _server, peer) = ClientRig::online_with(|config| config.retry(Retry::Never));
-    drop(peer);
-    assert!(matches!(rig.next(), Event::Offline { .. }));
-    rig.closed();
-    assert!(matches!(rig.client().try_send(vec![1]), Err(SendError::Closed(_))));
 }
 
 #[test]

@@ -15,7 +15,6 @@ mod ends;
 mod looking;
 mod sending;
 mod slow_application;
-mod stalls;
 mod streams;
 mod synchronous;
 mod verdicts;

@@ -1,10 +1,13 @@
+mod looking;
+mod slow_application;
+mod stalls;
+
 use core::time::Duration;
 use std::io;
 
 use heartwire_core::frame::HEAD_LEN;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
 use heartwire_core::{Policy, Violation, Wire};
-
 use tracing::Span;
 
 use super::{Driver, End, Step, Wait};
@@ -210,7 +213,17 @@ fn a_close_is_over_when_the_server_has_everything_and_has_closed_too() {
     assert!(rig.wait().until.is_some(), "it has not closed");
     rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
     assert_eq!(rig.end(), End { reason: Reason::Shutdown, lasted_until: None });
+    assert_eq!(rig.driver.unacknowledged(), 0, "but for the end itself");
     assert_eq!(rig.owner.names(), [""; 0], "what the server still sends is not told");
+}
+
+#[test]
+fn a_server_that_has_everything_and_does_not_close_has_a_second() {
+    let mut rig = Rig::new();
+    let began = rig.toy.state().now;
+    rig.owner.client.close();
+    assert_eq!(rig.end(), End { reason: Reason::Shutdown, lasted_until: None });
+    assert_eq!(rig.toy.state().now.saturating_since(began), ms(1_000));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::sys::Way;
 const SERVER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const WAIT: Duration = Duration::from_secs(10);
 const SECOND: Duration = Duration::from_secs(1);
+const RESET: io::ErrorKind = io::ErrorKind::ConnectionReset;
 
 /// A client in a world of its own.
 struct Rig {
@@ -236,4 +237,113 @@ fn a_client_is_closed_while_it_dials_and_while_it_waits() {
     drop(client);
     assert_eq!(life.step(), Step::Over);
     assert_eq!(events.try_recv().unwrap().name(), "closed");
+}
+
+#[test]
+fn a_look_during_an_attempt_has_the_next_one_follow_at_once() {
+    let mut rig = Rig::new(|config| config);
+    assert_eq!(rig.life.step(), Step::Dial);
+    rig.client.look_now();
+    rig.wait();
+    rig.life.not_connected(SERVER, io::ErrorKind::TimedOut.into());
+    assert_eq!(rig.life.step(), Step::Dial);
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_given_up_and_what_it_did_not_take_is_counted() {
+    let mut rig = Rig::online(|config| config);
+    rig.toy.state().room = 0;
+    for n in 0..3 {
+        rig.client.try_send(vec![n]).unwrap();
+    }
+    rig.client.close();
+    let mut steps = 0;
+    while let Step::Wait(wait) = rig.life.step() {
+        rig.pass_until(wait);
+        steps += 1;
+        assert!(steps < 1000, "it does not end");
+    }
+    assert_eq!(rig.told(), ["unacknowledged, 3", "closed"]);
+}
+
+/// Which of two addresses comes first after this came of a connection to the first one.
+fn first_after(wire: Wire, what: impl FnOnce(&mut Rig)) -> SocketAddr {
+    let other = SocketAddr::new(SERVER.ip(), 2);
+    let mut rig = Rig::new(|config| config.wire(wire));
+    rig.connects();
+    what(&mut rig);
+    let now = rig.toy.now();
+    *rig.life.dialler.in_order([SERVER, other], now).first().unwrap()
+}
+
+#[test]
+fn an_address_where_nothing_good_came_of_a_connection_is_tried_last() {
+    let closes = |rig: &mut Rig| assert!(matches!(rig.is_left(&[]), Step::Wait(_)));
+    let is_silent = |rig: &mut Rig| {
+        while let Step::Wait(wait) = rig.life.step() {
+            if rig.life.connection().is_none() {
+                break;
+            }
+            rig.pass_until(wait);
+        }
+    };
+    let other = |address: SocketAddr| address.port() == 2;
+    assert!(other(first_after(Wire::V1, closes)), "it closes");
+    assert!(other(first_after(Wire::V0, closes)), "it closes without a byte");
+    assert!(other(first_after(Wire::V1, is_silent)), "it does not answer the HELLO");
+    assert!(other(first_after(Wire::V0, is_silent)), "it is called dead");
+    let speaks_http = |rig: &mut Rig| {
+        rig.is_left(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    };
+    assert!(other(first_after(Wire::V1, speaks_http)), "it is no server of ours");
+    let is_good = |rig: &mut Rig| {
+        rig.toy.pass(SECOND);
+        rig.is_left(&[0; 8]);
+    };
+    assert!(!other(first_after(Wire::V0, is_good)), "it beats, and then it closes");
+}
+
+#[test]
+fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
+    let toy = Toy::new();
+    let policy = Policy::builder().beat(SECOND).build().unwrap();
+    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
+    let config = ClientConfig::new("a:1").wire(Wire::V0).policy(policy).retry(retry);
+    let (client, events, life) = open(config, toy.clone(), 3);
+    let mut rig = Rig { toy, client, events, life };
+    rig.connects();
+    // The last event that there is room for is the first of these; an end behind the others is noticed when a
+    // beat cannot be written.
+    rig.toy.send(&[1, 0, 0, 0, 0, 0, 0, 0].repeat(5));
+    for _ in 0..3 {
+        rig.wait();
+        let mut state = rig.toy.state();
+        (state.end, state.write_error) = (Some(io::ErrorKind::UnexpectedEof), Some(RESET));
+        drop(state);
+        let mut steps = 0;
+        loop {
+            match rig.life.step() {
+                Step::Wait(wait) => rig.pass_until(wait),
+                Step::Dial => break,
+                Step::Over => panic!("it goes on"),
+            }
+            steps += 1;
+            assert!(steps < 100, "it is held up");
+        }
+        let mut state = rig.toy.state();
+        (state.end, state.write_error) = (None, None);
+        state.inbound.clear();
+        drop(state);
+        rig.life.connected(rig.toy.clone(), SERVER);
+    }
+    rig.client.close();
+    rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+    assert_eq!(rig.life.step(), Step::Over);
+    let again =
+        ["reset, 0", "waiting 10.000 s before attempt 1", "connecting, attempt 1", "online"];
+    let mut expected = vec!["connecting, attempt 1", "online"];
+    expected.extend(["data"; 5]);
+    expected.extend(again.repeat(3));
+    expected.extend(["shutdown, 0", "closed"]);
+    assert_eq!(rig.told(), expected);
 }

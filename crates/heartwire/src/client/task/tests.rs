@@ -3,16 +3,13 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
+use heartwire_core::Policy;
 use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::v1::{Offer, Terms, Welcome};
-use heartwire_core::{Policy, Wire};
 use tokio::time::timeout;
 
-use crate::Reason;
 use crate::client::dial::Resolver;
 use crate::client::{Client, ClientConfig, Event, Retry};
 use crate::server::{Server, ServerConfig};
@@ -82,69 +79,8 @@ fn expect_the_second(play: impl Fn(TcpStream) + Send + 'static) {
 }
 
 #[test]
-fn one_that_accepts_and_says_nothing_is_tried_last_the_next_time() {
-    let kept = std::sync::Mutex::new(Vec::new());
-    expect_the_second(move |stream| kept.lock().unwrap().push(stream));
-}
-
-#[test]
-fn so_is_one_that_accepts_and_closes() {
+fn one_that_accepts_and_closes_is_tried_last_the_next_time() {
     expect_the_second(drop);
-}
-
-#[test]
-fn so_is_one_that_speaks_http() {
-    expect_the_second(|mut stream| {
-        let _ = stream.read(&mut [0; 1024]);
-        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-    });
-}
-
-#[tokio::test]
-async fn so_is_a_frozen_one_whose_kernel_accepts() {
-    let (first, server) = two_hosts();
-    // Nothing accepts here, and nobody closes it.
-    let seen = until_online(config(first.local_addr().unwrap().port())).await;
-    let names: Vec<_> = seen.iter().map(Event::name).collect();
-    assert_eq!(names, ["connecting", "failed", "waiting", "connecting", "online"], "{seen:?}");
-    drop(server);
-}
-
-#[tokio::test]
-async fn so_is_one_that_was_called_dead() {
-    let (first, server) = two_hosts();
-    let port = first.local_addr().unwrap().port();
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        for mut stream in first.incoming().flatten() {
-            let offer = Offer::new(&policy());
-            let contract = Terms::new(offer).agree(&offer).unwrap();
-            stream.write_all(&Welcome::new(1, 0, contract).encode()).unwrap();
-            kept.push(stream);
-        }
-    });
-    let seen = until_online(config(port)).await;
-    let mut verdicts = Vec::new();
-    for event in &seen {
-        if let Event::Offline { peer, reason, .. } = event {
-            verdicts.push((peer.ip().to_string(), matches!(reason, Reason::Dead(_))));
-        }
-    }
-    assert_eq!(verdicts, [("127.0.0.2".to_owned(), true)], "{seen:?}");
-    let online = seen.iter().filter(|event| event.name() == "online").count();
-    assert_eq!(online, 2, "{seen:?}");
-    drop(server);
-}
-
-#[tokio::test]
-async fn on_v0_too_one_that_closes_without_a_byte_is_tried_last() {
-    let (first, server) = two_hosts();
-    let port = first.local_addr().unwrap().port();
-    thread::spawn(move || first.incoming().for_each(drop));
-    let seen = until_online(config(port).wire(Wire::V0)).await;
-    let online = seen.iter().filter(|event| event.name() == "online").count();
-    assert_eq!(online, 2, "{seen:?}");
-    drop(server);
 }
 
 #[tokio::test]

@@ -152,8 +152,6 @@ impl<W: World> Life<W> {
     fn handle_end(&mut self, end: End) {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Keeping(mut driver) = phase else { return };
-        let span = driver.span().clone();
-        let _entered = span.enter();
         let End { reason, lasted_until } = end;
         let farewell = driver.take_farewell();
         let hint = farewell.as_ref().map(|farewell| farewell.retry);
@@ -176,7 +174,8 @@ impl<W: World> Life<W> {
         if driver.is_online() {
             self.attempt = 0;
         }
-        self.tell_end(*driver, reason, farewell, goes_on);
+        let span = driver.span().clone();
+        span.in_scope(|| self.tell_end(*driver, reason, farewell, goes_on));
         if !goes_on {
             self.finish();
         } else if reason == Reason::NetworkChanged && self.backoff.is_some() {

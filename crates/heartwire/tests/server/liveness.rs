@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use heartwire::server::{Control, Event};
 use heartwire::{Cause, Reason, TICK};
-use heartwire_testkit::{Beating, End, Gate, Got, ServerRig, limit, ms, policy};
+use heartwire_testkit::{Beating, End, Gate, Got, Peer, ServerRig, limit, ms, policy};
 
 use crate::config;
 
@@ -154,6 +154,45 @@ fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second
     rig.expect_quiet(ms(LIMIT + 200));
     gate.let_one_pass();
     expect_alive(rig, vec![first, second, holder]);
+}
+
+/// A client reads at last what the server had queued for it, while a handler holds the shard up: that it is
+/// looked at for that does not make the stall go unnoticed.
+#[test]
+fn a_stall_is_noticed_although_a_blocked_socket_took_bytes_in_the_same_turn() {
+    const LIMIT: u64 = 1_500;
+    let gate = Gate::default();
+    let config = config().policy(limit(LIMIT)).outbound_max(16 << 20);
+    let mut rig = ServerRig::acting(config, hold(&gate));
+    let (mut first, first_id) = rig.connect();
+    let (mut second, second_id) = rig.connect();
+    let mut slow = Peer::connect_narrow(rig.addr());
+    let slow_id = rig.expect_online(&slow);
+    (0..200).for_each(|_| rig.handle().send(slow_id, &[0; 60_000]).unwrap());
+    rig.turn();
+    let queued = rig.info(slow_id).queued;
+    assert!(queued > 0, "the sockets took everything");
+    first.data(b"hold");
+    rig.expect_data(first_id, b"hold");
+    // The next turn finds both: first what will hold it up, then the socket that takes bytes again.
+    second.data(b"hold");
+    slow.read(200 * 60_008 - queued);
+    gate.let_one_pass();
+    rig.expect_data(second_id, b"hold");
+    rig.expect_quiet(ms(LIMIT + 500));
+    let resumed = Instant::now();
+    gate.let_one_pass();
+    let mut ended = 0;
+    while ended < 3 {
+        match rig.next() {
+            Event::Verdict { verdict, .. } => {
+                assert!(resumed.elapsed() >= ms(LIMIT), "no second chance: {verdict}");
+            }
+            Event::Offline { .. } => ended += 1,
+            event => panic!("{event:?}"),
+        }
+    }
+    rig.finish();
 }
 
 /// These, and no others, are there still, until they leave.

@@ -323,7 +323,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             session.link.blocked = false;
             agenda.flush_later(session);
             // A beat may have waited for this, and goes in front of what is queued.
-            let now = self.notice_stall();
+            let now = self.notice_hold_up();
             self.judge(slot, now);
         }
     }

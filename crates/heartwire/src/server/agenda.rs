@@ -132,8 +132,10 @@ impl<W: ServerWorld> Agenda<W> {
         let is_blocked = session.link.blocked;
         let next = session.link.poll(now);
         let writes = matches!(next, Next::Write(_));
-        if let Next::ReadFirst(_) = self.write_beats(session, next, now) {
-            // A verdict, and a beat that says what has been heard, come in their turn.
+        let next = self.write_beats(session, next, now);
+        if matches!(next, Next::ReadFirst(_)) && session.link.connection.beat_due() {
+            // The beat says what has been heard, and comes in its turn. (Of all else that is read for,
+            // the timer knows.)
             self.arm_for(session, now);
         } else if writes || is_blocked {
             self.arm(session);

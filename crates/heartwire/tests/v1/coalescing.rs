@@ -117,3 +117,21 @@ fn beats_of_the_server_give_back_the_newest_beat() {
     }
     rig.finish();
 }
+
+/// It reads what lies there, beats, and sets the session's timer for the next beat: once.
+#[test]
+fn a_beat_of_the_server_sets_one_timer() {
+    let mut rig = ServerRig::start(config().coalesce(1000).policy(policy(100, 60_000)));
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    rig.online();
+    peer.expect_beat();
+    let before = rig.stats().timers;
+    for _ in 0..10 {
+        peer.beat();
+        peer.expect_beat();
+    }
+    let timers = rig.stats().timers - before;
+    // One more may have been on its way at either end.
+    assert!(timers <= 12, "{timers} timers for 10 beats");
+    rig.finish();
+}

@@ -27,8 +27,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Looks, before a judgement, whether a handler has held this shard up since it woke, or since the last
-    /// judgement; or the machine was suspended. Returns the time.
+    /// Looks, before a judgement, whether a handler has held this shard up since it woke, or since the
+    /// last judgement; or the machine was suspended. Returns the time.
     pub(super) fn notice_hold_up(&mut self) -> Instant {
         self.watch.handle_sleep(self.state.agenda.wheel.next_wake());
         self.notice_stall()
@@ -46,8 +46,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right before, it must
-    /// have been [looked](Self::notice_hold_up) whether this shard stood still.
+    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right before,
+    /// it must have been [looked](Self::notice_hold_up) whether this shard stood still.
     pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         let Some((session, _)) = self.state.at(slot) else { return };
         if matches!(session.phase, Phase::Parting(_)) {

@@ -1,0 +1,13 @@
+//! The client on real sockets, against servers that each test plays by hand. The client for programs without
+//! async is the same one on a thread of its own: `synchronous` has what only that one can do.
+
+mod beats;
+mod connecting;
+mod ends;
+mod looking;
+mod sending;
+mod slow_application;
+mod streams;
+mod synchronous;
+mod verdicts;
+mod wire;

@@ -1,0 +1,169 @@
+//! Whatever a client sends ends that client's session at most, with a reason that has a name. What each
+//! head means, the core's tests hold.
+
+use std::time::Instant;
+
+use heartwire::server::{Event, SessionId, Stats};
+use heartwire::{Caps, Reason, Violation};
+use heartwire_testkit::{DATA, HEART, Peer, ServerRig, data, head, limit, ms};
+
+use super::config;
+
+/// A server that echoes, with a client that has nothing to do with what another one does.
+struct Bystander {
+    rig: ServerRig,
+    peer: Peer,
+    id: SessionId,
+}
+
+impl Bystander {
+    #[track_caller]
+    fn new(caps: Caps) -> Self {
+        // A head that is not a client's first would otherwise wait for its deadline.
+        let mut rig = ServerRig::echo(config().caps(caps).coalesce(0));
+        let (peer, id) = rig.connect();
+        Self { rig, peer, id }
+    }
+
+    #[track_caller]
+    fn finish(mut self) {
+        self.rig.expect_echo(&mut self.peer, self.id);
+        assert_eq!(self.rig.handle().count(), 1);
+        self.rig.finish();
+    }
+}
+
+/// What the server has counted under a violation's name.
+fn counted(stats: &Stats, violation: &Violation) -> u64 {
+    let count = stats.counts().find(|&(name, _)| name == violation.name());
+    count.unwrap_or_else(|| panic!("{violation} is not counted")).1
+}
+
+fn unknown_type(bytes: &[u8]) -> Violation {
+    Violation::UnknownType { head: bytes[..8].try_into().unwrap() }
+}
+
+#[test]
+fn each_breach_ends_its_session_and_is_counted_and_named() {
+    let mut world = Bystander::new(Caps::default().body_len_max(1_000));
+    let foreign: [&[u8]; 8] = [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /login HTTP/1.0\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n",
+        &[1_i32.to_be_bytes(), 5_i32.to_be_bytes()].concat(),
+        &head(2, i32::MAX),
+        &head(i32::MIN, -1),
+    ];
+    let foreign = foreign.map(|bytes| (bytes.to_vec(), unknown_type(bytes)));
+    let breaches = [
+        (head(DATA, -1), Violation::NegativeLength { length: -1 }),
+        (head(HEART, i32::MIN), Violation::NegativeLength { length: i32::MIN }),
+        // From the head alone.
+        (head(DATA, 1_001), Violation::TooLong { length: 1_001, max: 1_000 }),
+        (head(DATA, i32::MAX), Violation::TooLong { length: i32::MAX.unsigned_abs(), max: 1_000 }),
+        ([head(HEART, 8), vec![0; 8]].concat(), Violation::BeatWithBody { length: 8 }),
+    ];
+    for (bytes, violation) in breaches.into_iter().chain(foreign) {
+        let rig = &mut world.rig;
+        let before = rig.stats();
+        let (mut peer, id) = rig.connect();
+        peer.send(&bytes);
+        assert_eq!(rig.offline(id), Reason::Protocol(violation));
+        peer.expect_end();
+        let after = rig.stats();
+        assert_eq!(after.protocol_error, before.protocol_error + 1);
+        assert_eq!(counted(&after, &violation), counted(&before, &violation) + 1);
+        rig.expect_echo(&mut world.peer, world.id);
+    }
+    world.finish();
+}
+
+#[test]
+fn what_came_whole_before_a_breach_counts_and_what_comes_after_it_does_not() {
+    let mut world = Bystander::new(Caps::default());
+    let (mut peer, id) = world.rig.connect();
+    peer.send(&[head(HEART, 0), data(b"good"), head(7, 0), data(b"lost")].concat());
+    world.rig.expect_data(id, b"good");
+    let offline = world.rig.expect_offline(id);
+    assert_eq!(offline.reason, Reason::Protocol(unknown_type(&head(7, 0))));
+    assert_eq!(offline.beats, 1);
+    world.finish();
+}
+
+#[test]
+fn a_client_that_never_says_anything_is_refused_after_its_time() {
+    const WITHIN: u64 = 2_000;
+    let mut world = Bystander::new(Caps::default().first_frame(Some(ms(WITHIN))));
+    world.rig.expect_echo(&mut world.peer, world.id);
+    let connecting = Instant::now();
+    let (mut peer, id) = world.rig.connect();
+    // Part of a head is no frame.
+    peer.send(&head(DATA, 0)[..7]);
+    let reason = world.rig.offline(id);
+    assert!(connecting.elapsed() >= ms(WITHIN));
+    let Reason::Protocol(Violation::NoFirstFrame { waited }) = reason else { panic!("{reason}") };
+    assert!(waited >= ms(WITHIN) && waited <= connecting.elapsed(), "waited {waited:?}");
+    assert_eq!(world.rig.stats().no_first_frame, 1);
+    world.finish();
+}
+
+#[test]
+fn a_frame_that_trickles_is_life_for_its_time_and_then_slow() {
+    const FRAME: u64 = 4_000;
+    let caps = Caps::default().frame(Some(ms(FRAME)));
+    let mut rig = ServerRig::start(config().caps(caps).policy(limit(2_000)));
+    let (mut peer, id) = rig.connect();
+    peer.data(b"");
+    rig.expect_data(id, b"");
+    let beginning = Instant::now();
+    // The one after this byte would come too late, and so does the rest.
+    let mut bytes = data(b"a frame without an end").into_iter();
+    let reason = loop {
+        let _ = peer.try_send(&[bytes.next().expect("it ends before")]);
+        match rig.next_within(ms(250)) {
+            None => {}
+            Some(Event::Offline { reason, .. }) => break reason,
+            Some(other) => panic!("{other:?}"),
+        }
+    };
+    let Reason::Protocol(Violation::SlowFrame { waited }) = reason else { panic!("{reason}") };
+    assert!(waited >= ms(FRAME) && waited <= beginning.elapsed(), "waited {waited:?}");
+    peer.expect_end();
+    assert_eq!(rig.stats().slow_frame, 1);
+    rig.finish();
+}
+
+#[test]
+fn lengths_that_are_announced_take_no_memory() {
+    const CLIENTS: usize = 500;
+    // 1 TiB in all.
+    let mut rig = ServerRig::start(config().caps(Caps::default().body_len_max(u32::MAX)));
+    let (size, resident) = memory();
+    let clients: Vec<Peer> = (0..CLIENTS)
+        .map(|_| {
+            let (mut peer, _) = rig.connect();
+            peer.send(&[&head(DATA, i32::MAX)[..], b"and so it begins"].concat());
+            peer
+        })
+        .collect();
+    rig.turn();
+    let (size_after, resident_after) = memory();
+    // Other tests run in this process: the bounds are far below 1 TiB, and above what those take.
+    assert!(size_after.saturating_sub(size) < 32 << 30, "{size} to {size_after}");
+    assert!(resident_after.saturating_sub(resident) < 1 << 30, "{resident} to {resident_after}");
+    drop(clients);
+    for _ in 0..CLIENTS {
+        let event = rig.next();
+        assert!(matches!(event, Event::Offline { reason: Reason::Truncated, .. }), "{event:?}");
+    }
+    rig.finish();
+}
+
+/// The virtual and the resident size of this process in bytes.
+fn memory() -> (u64, u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let mut pages = statm.split(' ').map(|pages| pages.parse::<u64>().unwrap() * 4096);
+    (pages.next().unwrap(), pages.next().unwrap())
+}

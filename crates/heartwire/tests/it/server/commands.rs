@@ -1,0 +1,279 @@
+//! What an owner can do, from outside and from within a handler.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Instant;
+
+use heartwire::Reason;
+use heartwire::server::{Acceptor, CommandError, Event, SessionId};
+use heartwire_testkit::{End, HEART, PATIENCE, Peer, ServerRig, data, head, limit, ms};
+
+use super::config;
+
+#[test]
+fn a_message_reaches_its_session_and_no_other() {
+    let mut rig = ServerRig::start(config().shards(2).acceptor(Acceptor::HandOver));
+    let mut clients: Vec<(Peer, SessionId)> = (0..4).map(|_| rig.connect()).collect();
+    for (peer, id) in &mut clients {
+        let body = id.to_string();
+        rig.handle().send(*id, body.as_bytes()).unwrap();
+        peer.expect_data(body.as_bytes());
+    }
+    rig.handle().shut_down();
+    clients.iter_mut().for_each(|(peer, _)| assert_eq!(peer.expect_end(), End::Closed));
+    rig.finish();
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_on_all_shards() {
+    let mut rig = ServerRig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut clients: Vec<(Peer, SessionId)> = (0..9).map(|_| rig.connect()).collect();
+    rig.handle().broadcast(b"to all").unwrap();
+    rig.handle().broadcast(b"").unwrap();
+    for (peer, _) in &mut clients {
+        peer.expect_data(b"to all");
+        peer.expect_data(b"");
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_kick_ends_its_session_and_no_other() {
+    let mut rig = ServerRig::echo(config());
+    let (mut kicked, kicked_id) = rig.connect();
+    let (mut other, other_id) = rig.connect();
+    rig.handle().kick(kicked_id).unwrap();
+    assert_eq!(rig.offline(kicked_id), Reason::Kicked);
+    assert_eq!(kicked.expect_end(), End::Closed);
+    rig.expect_echo(&mut other, other_id);
+    assert_eq!(rig.stats().kicked, 1);
+    // Its place is free when it has closed its side.
+    drop(kicked);
+    let until = Instant::now() + PATIENCE;
+    while rig.handle().count() != 1 {
+        assert!(Instant::now() < until);
+    }
+    drop(other);
+    assert_eq!(rig.offline(other_id), Reason::ClosedByPeer);
+    rig.finish();
+}
+
+#[test]
+fn commands_to_a_session_that_has_ended_reach_nobody_even_when_its_slot_is_used_again() {
+    let mut rig = ServerRig::echo(config());
+    let (first, first_id) = rig.connect();
+    drop(first);
+    rig.expect_offline(first_id);
+    let (mut second, second_id) = rig.connect();
+    let slot = |id: SessionId| id.to_string().rsplit_once('-').unwrap().0.to_owned();
+    assert_eq!(slot(first_id), slot(second_id), "the test needs the same slot");
+    // The shard finds out; here it is only known that there is such a shard.
+    rig.handle().send(first_id, b"for the first").unwrap();
+    rig.handle().kick(first_id).unwrap();
+    // The next thing to come is this, and the session is still there.
+    rig.expect_echo(&mut second, second_id);
+    rig.finish();
+}
+
+#[test]
+fn a_shard_that_does_not_exist_has_no_sessions() {
+    let mut large = ServerRig::start(config().shards(2).acceptor(Acceptor::HandOver));
+    let (_first, _) = large.connect();
+    let (_second, elsewhere) = large.connect();
+    let rig = ServerRig::start(config());
+    assert_eq!(rig.handle().send(elsewhere, b""), Err(CommandError::Gone));
+    assert_eq!(rig.handle().kick(elsewhere), Err(CommandError::Gone));
+    rig.finish();
+    large.finish();
+}
+
+#[test]
+fn a_handle_outlives_its_server() {
+    let mut rig = ServerRig::start(config());
+    let (_peer, id) = rig.connect();
+    let handle = rig.handle().clone();
+    rig.finish();
+    assert_eq!(handle.send(id, b""), Err(CommandError::Gone));
+    assert_eq!(handle.kick(id), Err(CommandError::Gone));
+    assert_eq!(handle.broadcast(b""), Err(CommandError::Gone));
+    assert_eq!((handle.count(), handle.list()), (0, Vec::new()));
+    assert_eq!((handle.stats().accepted, handle.stats().shutdown), (1, 1));
+    handle.shut_down();
+}
+
+#[test]
+fn a_message_longer_than_a_queue_is_refused_and_ends_nobody() {
+    let results = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&results);
+    let mut rig = ServerRig::acting(config().outbound_max(100), move |event, control| {
+        if let Event::Data { id, .. } = event {
+            let mut send = |len: usize| control.send(*id, &vec![7; len]);
+            seen.lock().unwrap().extend([send(93), send(92)]);
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    peer.data(b"");
+    rig.expect_data(id, b"");
+    peer.expect_data(&[7; 92]);
+    assert_eq!(*results.lock().unwrap(), [Err(CommandError::TooLong), Ok(())]);
+    // A handle says so too, and does not leave it to the shard, which could tell nobody.
+    assert_eq!(rig.handle().send(id, &[8; 93]), Err(CommandError::TooLong));
+    assert_eq!(rig.handle().broadcast(&[8; 93]), Err(CommandError::TooLong));
+    rig.handle().send(id, &[9; 92]).unwrap();
+    peer.expect_data(&[9; 92]);
+    rig.finish();
+}
+
+#[test]
+fn the_list_says_how_long_each_client_is_silent() {
+    let mut rig = ServerRig::start(config().shards(2).acceptor(Acceptor::HandOver));
+    let (_silent, silent_id) = rig.connect();
+    let (speaking, speaking_id) = rig.connect();
+    let beating = speaking.beat_every(ms(20));
+    rig.expect_quiet(ms(300));
+    while rig.handle().list().iter().all(|info| info.beats == 0) {
+        rig.expect_quiet(ms(10));
+    }
+    let list = rig.handle().list();
+    let of = |id| list.iter().find(|info| info.id == id).unwrap();
+    assert_eq!(list.len(), 2);
+    assert!(of(silent_id).silence >= ms(300));
+    assert!(of(speaking_id).silence < of(silent_id).silence);
+    assert!(of(speaking_id).beats > 0);
+    let _peer = beating.stop();
+    rig.finish();
+}
+
+#[test]
+fn a_handler_that_kicks_a_session_hears_no_more_of_it_but_its_end() {
+    let mut rig = ServerRig::acting(config(), |event, control| {
+        if let Event::Data { id, data: b"kick me" } = event {
+            assert_eq!(control.kick(*id), Ok(()));
+            assert_eq!(control.kick(*id), Err(CommandError::Gone));
+            assert_eq!(control.send(*id, b"too late"), Err(CommandError::Gone));
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    // All in one read, and a breach of the protocol behind it.
+    peer.send(&[data(b"one"), data(b"kick me"), data(b"three"), head(HEART, 9)].concat());
+    rig.expect_data(id, b"one");
+    rig.expect_data(id, b"kick me");
+    assert_eq!(rig.offline(id), Reason::Kicked);
+    peer.expect_end();
+    rig.finish();
+}
+
+#[test]
+fn a_handler_can_kick_a_client_before_it_says_anything() {
+    let mut rig = ServerRig::acting(config(), |event, control| {
+        if let Event::Online { id, .. } = event {
+            control.kick(*id).unwrap();
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    assert_eq!(rig.offline(id), Reason::Kicked);
+    assert_eq!(peer.expect_end(), End::Closed);
+    rig.finish();
+}
+
+#[test]
+fn a_handler_that_kicks_a_dead_client_changes_nothing_about_its_end() {
+    let mut rig = ServerRig::acting(config().policy(limit(100)), |event, control| {
+        if let Event::Verdict { id, .. } = event {
+            assert_eq!(control.kick(*id), Err(CommandError::Gone));
+            assert_eq!(control.send(*id, b"anyone?"), Err(CommandError::Gone));
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    rig.verdict(id);
+    assert_eq!(peer.expect_end(), End::Reset);
+    assert_eq!((rig.stats().dead, rig.stats().kicked), (1, 0));
+    rig.finish();
+}
+
+#[test]
+fn what_a_handler_sends_when_somebody_leaves_goes_out_at_once() {
+    let everybody = Arc::new(Mutex::new(Vec::new()));
+    let mut rig = ServerRig::acting(config(), move |event, control| match event {
+        Event::Online { id, .. } => everybody.lock().unwrap().push(*id),
+        Event::Offline { id, .. } => {
+            let mut everybody = everybody.lock().unwrap();
+            everybody.retain(|other| other != id);
+            for other in everybody.iter() {
+                control.send(*other, format!("{id} left").as_bytes()).unwrap();
+            }
+        }
+        _ => {}
+    });
+    let (mut staying, _) = rig.connect();
+    for _ in 0..3 {
+        let (leaving, id) = rig.connect();
+        drop(leaving);
+        rig.expect_offline(id);
+        // Nothing else happens that would wake the shard.
+        staying.expect_data(format!("{id} left").as_bytes());
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_greeting_longer_than_a_socket_takes_arrives_whole() {
+    const PARTS: usize = 280;
+    // A little less than all of it, so that the queue is written early, when the session is so new
+    // that nothing has been read from it yet.
+    const QUEUE: usize = 16 << 20;
+    let mut rig = ServerRig::acting(config().outbound_max(QUEUE), |event, control| {
+        if let Event::Online { id, .. } = event {
+            (0..PARTS).for_each(|_| control.send(*id, &[5; 60_000]).unwrap());
+        }
+    });
+    const { assert!(PARTS * 60_008 > QUEUE) };
+    let (mut peer, _) = rig.connect();
+    (0..PARTS).for_each(|_| peer.expect_data(&[5; 60_000]));
+    rig.finish();
+}
+
+#[test]
+fn a_flood_of_commands_does_not_keep_a_shard_from_its_sessions() {
+    let mut rig = ServerRig::echo(config().outbound_max(1 << 30));
+    let (mut peer, id) = rig.connect();
+    // So many that a command takes longer to carry out than to give.
+    let _others: Vec<_> = (0..100).map(|_| rig.connect()).collect();
+    let flooding = Arc::new(AtomicBool::new(true));
+    let floods: Vec<_> = (0..2)
+        .map(|_| {
+            let (handle, flooding) = (rig.handle().clone(), Arc::clone(&flooding));
+            thread::spawn(move || {
+                while flooding.load(Ordering::Relaxed) {
+                    // Busy, most of the time.
+                    let _ = handle.broadcast(b"");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        peer.data(b"still there?");
+        rig.expect_data(id, b"still there?");
+        while peer.receive_data().is_empty() {}
+    }
+    flooding.store(false, Ordering::Relaxed);
+    floods.into_iter().for_each(|flood| flood.join().unwrap());
+    rig.finish();
+}
+
+#[test]
+fn a_handler_can_give_its_handle_away() {
+    let (give, given) = mpsc::channel();
+    let mut rig = ServerRig::acting(config(), move |event, control| {
+        if let Event::Online { .. } = event {
+            let _ = give.send(control.handle());
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    let handle = given.recv().unwrap();
+    handle.send(id, b"from another thread").unwrap();
+    peer.expect_data(b"from another thread");
+    drop(handle);
+    rig.finish();
+}

@@ -1,0 +1,83 @@
+//! What the owner gets of what clients send.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use heartwire::server::Event;
+use heartwire::{Caps, Reason};
+use heartwire_testkit::{HEART, ServerRig, data, head};
+
+use super::config;
+
+#[test]
+fn beats_are_counted_and_are_no_events() {
+    let mut rig = ServerRig::start(config());
+    let (mut peer, id) = rig.connect();
+    (0..5).for_each(|_| peer.beat());
+    peer.send(&head(HEART, 0).repeat(7));
+    peer.data(b"mark");
+    rig.expect_data(id, b"mark");
+    let list = rig.handle().list();
+    let [info] = &list[..] else { panic!("one session") };
+    assert_eq!((info.id, info.peer, info.beats, info.queued), (id, peer.addr(), 12, 0));
+    peer.beat();
+    drop(peer);
+    assert_eq!(rig.expect_offline(id).beats, 13);
+    rig.finish();
+}
+
+#[test]
+fn a_body_may_be_empty_and_as_long_as_allowed() {
+    const MOST: u32 = 300_000;
+    let mut rig = ServerRig::start(config().caps(Caps::default().body_len_max(MOST)));
+    let (mut peer, id) = rig.connect();
+    for len in [0, 1, 65_527, 65_528, 65_529, 65_536, 299_999, usize::try_from(MOST).unwrap()] {
+        let body: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
+        peer.data(&body);
+        rig.expect_data(id, &body);
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_frame_may_begin_in_one_write_and_end_in_another_one() {
+    let mut rig = ServerRig::echo(config());
+    let (mut peer, id) = rig.connect();
+    let (mut other, other_id) = rig.connect();
+    let wire = [data(b"first"), data(b"second"), data(b"third")].concat();
+    for cut in 1..wire.len() {
+        peer.send(&wire[..cut]);
+        // Whatever came until now has been read when the other session's echo is back.
+        let whole = [13, 27, 40].into_iter().filter(|&end| end <= cut).count();
+        let bodies = [&b"first"[..], b"second", b"third"];
+        bodies[..whole].iter().for_each(|body| rig.expect_data(id, body));
+        rig.expect_echo(&mut other, other_id);
+        peer.send(&wire[cut..]);
+        bodies[whole..].iter().for_each(|body| rig.expect_data(id, body));
+        bodies.iter().for_each(|body| peer.expect_data(body));
+    }
+    rig.finish();
+}
+
+#[test]
+fn a_handler_may_be_a_closure_and_runs_on_its_shards_thread() {
+    let threads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&threads);
+    let mut rig = ServerRig::acting(config(), move |event, control| {
+        let name = thread::current().name().unwrap_or_default().to_owned();
+        seen.lock().unwrap().push(name);
+        if let Event::Data { id, data } = event {
+            let answer: Vec<u8> = data.iter().rev().copied().collect();
+            control.send(*id, &answer).unwrap();
+            assert_eq!(control.count(), 1);
+        }
+    });
+    let (mut peer, id) = rig.connect();
+    peer.data(b"abc");
+    rig.expect_data(id, b"abc");
+    peer.expect_data(b"cba");
+    drop(peer);
+    assert_eq!(rig.offline(id), Reason::ClosedByPeer);
+    rig.finish();
+    assert_eq!(*threads.lock().unwrap(), ["heartwire-0"; 3]);
+}

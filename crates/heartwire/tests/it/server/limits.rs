@@ -1,0 +1,143 @@
+//! What happens when there is no room for another client.
+
+use std::time::Instant;
+
+use heartwire::Reason;
+use heartwire::server::{Acceptor, Event, Refusal};
+use heartwire_testkit::{End, Peer, ServerRig, ms};
+
+use super::{config, listening};
+
+#[test]
+fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
+    let mut rig = ServerRig::echo(config().sessions_max(2));
+    let (mut first, first_id) = rig.connect();
+    let (second, second_id) = rig.connect();
+    let mut refused_at = Instant::now();
+    for round in 0..40 {
+        refused_at = Instant::now();
+        let mut refused = Peer::connect(rig.addr());
+        assert_eq!(refused.expect_end(), End::Closed);
+        if round == 0 {
+            assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+        }
+    }
+    rig.turn();
+    assert_eq!((rig.stats().refused, rig.stats().accepted, rig.handle().count()), (40, 2, 2));
+    rig.expect_echo(&mut first, first_id);
+    // There is room again, and it is used at once; that it works again is said after a quiet second.
+    drop(second);
+    assert_eq!(rig.offline(second_id), Reason::ClosedByPeer);
+    let third = Peer::connect(rig.addr());
+    let mut next = rig.next();
+    // Only on a machine that was too busy for a third one within that second.
+    let is_said = next == Event::Accepting { refused: 40 };
+    if is_said {
+        assert!(refused_at.elapsed() >= ms(1_000), "{:?}", refused_at.elapsed());
+        next = rig.next();
+    }
+    let Event::Online { id: third_id, .. } = next else { panic!("{next:?}") };
+    drop(third);
+    rig.expect_offline(third_id);
+    rig.expect_quiet(ms(1_050));
+    let fourth = Peer::connect(rig.addr());
+    if !is_said {
+        assert_eq!(rig.next(), Event::Accepting { refused: 40 });
+    }
+    rig.expect_online(&fourth);
+    // And if it does not any more, that is said anew.
+    assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);
+    assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+    rig.finish();
+}
+
+#[test]
+fn the_most_sessions_are_those_of_all_shards_together() {
+    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
+        let mut rig = ServerRig::start(config().shards(3).acceptor(acceptor).sessions_max(5));
+        let clients: Vec<_> = (0..5).map(|_| rig.connect()).collect();
+        for round in 0..10 {
+            assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);
+            if round == 0 {
+                assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+            }
+        }
+        rig.turn();
+        assert_eq!((rig.handle().count(), rig.stats().refused), (5, 10));
+        drop(clients);
+        (0..5).for_each(|_| assert!(matches!(rig.next(), Event::Offline { .. })));
+        let clients: Vec<_> = (0..5).map(|_| rig.connect()).collect();
+        drop(clients);
+        (0..5).for_each(|_| assert!(matches!(rig.next(), Event::Offline { .. })));
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
+    const CROWD: usize = 600;
+    let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
+    let mut rig = ServerRig::start(config.shards(1).sessions_max(0));
+    let [quiet, crowded] = *rig.server().local_addrs() else { panic!("two addresses") };
+    for (quiet, crowded) in [(quiet, crowded), (crowded, quiet)] {
+        // Refused at 16 in 50 ms, which is two seconds for all of them.
+        let crowd: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(crowded)).collect();
+        let before = rig.handle().stats().refused;
+        assert_eq!(Peer::connect(quiet).expect_end(), End::Closed);
+        let meanwhile = rig.handle().stats().refused - before;
+        assert!(meanwhile < 200, "{meanwhile} of the crowd came first");
+        crowd.into_iter().for_each(|mut peer| assert_eq!(peer.expect_end(), End::Closed));
+    }
+    assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+    rig.finish();
+}
+
+/// In a process of its own, because others would miss the descriptors.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_gives_away_its_last_descriptor_has_refused_nobody() {
+    const INSIDE: &str = "HEARTWIRE_TEST_WITH_64_DESCRIPTORS";
+    if std::env::var_os(INSIDE).is_some() {
+        return with_few_descriptors();
+    }
+    let this = "server::limits::a_server_that_gives_away_its_last_descriptor_has_refused_nobody";
+    let output = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""])
+        .arg(std::env::current_exe().unwrap())
+        .args([this])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[cfg(target_os = "linux")]
+fn with_few_descriptors() {
+    let mut rig = ServerRig::echo(config());
+    let (mut first, first_id) = rig.connect();
+    let open = || std::fs::File::open("/dev/null");
+    let mut held: Vec<_> = core::iter::from_fn(|| open().ok()).collect();
+    // Room for one client, at both of its ends.
+    held.truncate(held.len() - 2);
+    let (second, second_id) = rig.connect();
+    // The shard tries its spare one for a moment.
+    rig.turn();
+    assert!(open().is_err());
+    rig.expect_quiet(ms(200));
+    assert_eq!(rig.stats().refused, 0);
+    // With room for its own end only, the next one is refused, once.
+    held.pop();
+    let mut refused = Peer::connect(rig.addr());
+    assert_eq!(refused.expect_end(), End::Closed);
+    assert_eq!(rig.next(), Event::Refusing { cause: Refusal::Descriptors });
+    rig.expect_quiet(ms(200));
+    assert_eq!(rig.stats().refused, 1);
+    rig.expect_echo(&mut first, first_id);
+    // What is free again is used again.
+    drop(second);
+    rig.expect_offline(second_id);
+    let (mut third, third_id) = rig.connect();
+    rig.expect_echo(&mut third, third_id);
+    rig.finish();
+}

@@ -1,0 +1,124 @@
+//! Where a server listens.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+use heartwire::server::{Acceptor, Server, ServerError};
+use heartwire_testkit::{Peer, ServerRig};
+
+use super::{config, listening};
+
+#[test]
+fn a_server_serves_ipv4_and_ipv6_at_once() {
+    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
+        let config = listening("127.0.0.1:0").also_listen("[::1]:0".parse().unwrap());
+        let mut rig = ServerRig::echo(config.shards(2).acceptor(acceptor));
+        let addrs = rig.server().local_addrs().to_vec();
+        assert!(matches!(addrs[..], [SocketAddr::V4(_), SocketAddr::V6(_)]), "{addrs:?}");
+        for addr in addrs.iter().cycle().take(8) {
+            let mut peer = Peer::connect(*addr);
+            let id = rig.expect_online(&peer);
+            assert_eq!(peer.addr().is_ipv6(), addr.is_ipv6());
+            rig.expect_echo(&mut peer, id);
+            drop(peer);
+            rig.expect_offline(id);
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn all_addresses_of_both_kinds_can_share_a_port() {
+    let rig = ServerRig::start(listening("0.0.0.0:0").shards(2));
+    let port = rig.addr().port();
+    let six = ServerRig::start(listening(&format!("[::]:{port}")).shards(2));
+    assert_eq!(six.addr().port(), port);
+    six.finish();
+    rig.finish();
+}
+
+#[track_caller]
+fn expect_refused(config: heartwire::server::ServerConfig, addr: SocketAddr) {
+    let error = Server::start_with_events(config).unwrap_err();
+    assert!(matches!(error, ServerError::Bind { addr: of, .. } if of == addr), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot listen on {addr}: ")), "{text}");
+    assert!(text.contains("Another program listens there"), "{text}");
+    assert!(text.contains("ss -t"), "{text}");
+    // A port that the system has chosen.
+    assert!(text.contains("an outgoing connection"), "{text}");
+}
+
+#[test]
+fn a_second_server_on_the_same_port_is_refused_and_told_why() {
+    for shards in [1, 2] {
+        let mut first = ServerRig::echo(config().shards(shards).acceptor(Acceptor::PerShard));
+        let addr = first.addr();
+        let again = listening(&addr.to_string());
+        for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
+            expect_refused(again.clone().shards(1).acceptor(acceptor), addr);
+            expect_refused(again.clone().shards(2).acceptor(acceptor), addr);
+        }
+        // The first one has lost none of its clients to the attempts.
+        for _ in 0..10 {
+            let (mut peer, id) = first.connect();
+            first.expect_echo(&mut peer, id);
+            drop(peer);
+            first.expect_offline(id);
+        }
+        first.finish();
+    }
+}
+
+#[test]
+fn a_port_that_another_program_listens_on_is_refused() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = other.local_addr().unwrap();
+    expect_refused(listening(&addr.to_string()).shards(1), addr);
+    expect_refused(listening(&addr.to_string()).shards(2), addr);
+}
+
+#[test]
+fn a_system_without_a_free_port_to_choose_has_no_other_program_blamed_for_it() {
+    let addr = "127.0.0.1:0".parse().unwrap();
+    let text = ServerError::Bind { addr, error: ErrorKind::AddrInUse.into() }.to_string();
+    assert!(text.contains("The system has no port left"), "{text}");
+    assert!(!text.contains("Another program"), "{text}");
+}
+
+#[test]
+fn one_address_that_cannot_be_had_leaves_none_taken() {
+    let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken = other.local_addr().unwrap();
+    let free = {
+        let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        probe.local_addr().unwrap()
+    };
+    expect_refused(listening(&free.to_string()).also_listen(taken).shards(2), taken);
+    drop(TcpListener::bind(free).expect("it is free again"));
+}
+
+#[test]
+fn an_address_that_this_machine_does_not_have_is_refused_with_the_remedy() {
+    let error = Server::start_with_events(listening("192.0.2.1:0")).unwrap_err();
+    assert!(error.to_string().contains("does not have that address"), "{error}");
+}
+
+#[test]
+fn a_port_can_be_taken_again_right_after_a_shutdown() {
+    let mut rig = ServerRig::start(config());
+    let addr = rig.addr();
+    // The server closes first, so its end is in TIME_WAIT.
+    let (mut peer, _) = rig.connect();
+    rig.finish();
+    peer.expect_end();
+    drop(peer);
+    for shards in [2, 1] {
+        let mut again = ServerRig::start(listening(&addr.to_string()).shards(shards));
+        assert_eq!(again.addr(), addr);
+        let (peer, _) = again.connect();
+        again.finish();
+        drop(peer);
+    }
+}

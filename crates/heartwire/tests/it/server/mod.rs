@@ -1,0 +1,30 @@
+//! The server over real loopback sockets. Its peers are plain sockets, whose frames the kit writes and reads
+//! by hand.
+
+mod arrivals;
+mod backpressure;
+mod bad_input;
+mod coalescing;
+mod commands;
+mod endings;
+mod floods;
+mod frames;
+mod held;
+mod limits;
+mod listen;
+mod liveness;
+mod sessions;
+mod shutdown;
+
+use heartwire::server::{ServerConfig, Wires};
+use heartwire_testkit::{limit, ms};
+
+/// One shard on the IPv4 loopback that judges nobody within a test's time.
+fn config() -> ServerConfig {
+    // Peers stay open to the end of a test, and this is what its own end waits for them.
+    listening("127.0.0.1:0").shards(1).policy(limit(60_000)).drain(ms(500))
+}
+
+fn listening(addr: &str) -> ServerConfig {
+    ServerConfig::new(addr.parse().unwrap()).wires(Wires::V0)
+}

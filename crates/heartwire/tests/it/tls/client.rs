@@ -1,0 +1,374 @@
+//! The library's client with TLS, against the library's server with TLS.
+
+use core::ops::Deref;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
+use heartwire::server::{self, ServerConfig, Wires};
+use heartwire::tls::{CertificateFault, SharedClientTls, TlsFault};
+use heartwire::{BackoffPolicy, Reason, Wire};
+use heartwire_testkit::{ClientRig, DATA, HEART, Listener, frame, limit, ms};
+
+use super::certificates::{Authority, Trust as _};
+use super::peer::{Peer, Rig};
+
+/// A client whose attempts are left out of its events.
+struct Side(ClientRig);
+
+impl Deref for Side {
+    type Target = ClientRig;
+
+    fn deref(&self) -> &ClientRig {
+        &self.0
+    }
+}
+
+impl Side {
+    fn start(config: ClientConfig) -> Self {
+        Self(ClientRig::start(config))
+    }
+
+    #[track_caller]
+    fn next(&self) -> Event {
+        loop {
+            match self.0.next() {
+                Event::Connecting { .. } | Event::Waiting { .. } => {}
+                event => return event,
+            }
+        }
+    }
+
+    #[track_caller]
+    fn expect_online(&self) {
+        let event = self.next();
+        assert!(matches!(event, Event::Online { .. }), "{event}");
+    }
+
+    /// The attempt fails for a reason of TLS, which is shown like this.
+    #[track_caller]
+    fn expect_no_tls(&self) -> (TlsFault, String) {
+        match self.next() {
+            Event::Failed { error: ConnectError::Tls { peer, error } } => {
+                let fault = error.fault().expect("not the socket");
+                (fault, ConnectError::Tls { peer, error }.to_string())
+            }
+            other => panic!("no failure of TLS, but {other}"),
+        }
+    }
+}
+
+fn config(rig: &Rig) -> ClientConfig {
+    to(rig, &rig.client)
+}
+
+fn to(rig: &Rig, tls: &SharedClientTls) -> ClientConfig {
+    ClientConfig::new(rig.addr().to_string()).tls(tls.clone()).retry(Retry::Never)
+}
+
+fn any_wire(config: ServerConfig) -> ServerConfig {
+    config.wires(Wires::Any)
+}
+
+#[test]
+fn both_wires_work_over_tls() {
+    for wire in [Wire::V0, Wire::V1] {
+        let mut rig = Rig::echo(any_wire);
+        let side = Side::start(config(&rig).wire(wire));
+        side.expect_online();
+        let id = rig.online().0;
+        for body in [&b"hello"[..], &[7; 60_000], b"x"] {
+            side.send(body);
+            rig.expect_data(id, body);
+            side.expect_data(body);
+        }
+        side.client().close();
+        assert_eq!(side.offline(), Reason::Shutdown);
+        let reason = rig.offline(id);
+        let expected = if wire == Wire::V1 { "bye" } else { "closed_by_peer" };
+        assert_eq!(reason.name(), expected);
+        rig.finish();
+    }
+}
+
+#[test]
+fn the_servers_goodbye_is_understood() {
+    for wire in [Wire::V0, Wire::V1] {
+        let mut rig = Rig::start(any_wire);
+        let side = Side::start(config(&rig).wire(wire));
+        side.expect_online();
+        if wire == Wire::V0 {
+            side.send(b"here I am");
+        }
+        let id = rig.online().0;
+        if wire == Wire::V0 {
+            rig.expect_data(id, b"here I am");
+        }
+        rig.handle().kick(id).unwrap();
+        let expected = if wire == Wire::V1 { "bye" } else { "closed_by_peer" };
+        assert_eq!(side.offline().name(), expected);
+        assert_eq!(rig.offline(id), Reason::Kicked);
+        rig.finish();
+    }
+}
+
+#[test]
+fn a_long_message_arrives_whole_through_a_narrow_path() {
+    let mut rig = Rig::echo(any_wire);
+    let side = Side::start(config(&rig).outbound_max(4_000_000));
+    side.expect_online();
+    let id = rig.online().0;
+    let bodies: Vec<Vec<u8>> = (0..40_u8).map(|byte| vec![byte; 60_000]).collect();
+    for body in &bodies {
+        side.send(body);
+    }
+    for body in &bodies {
+        rig.expect_data(id, body);
+    }
+    for body in &bodies {
+        side.expect_data(body);
+    }
+    // Written to the last byte before the end.
+    for body in &bodies {
+        side.send(body);
+    }
+    side.client().close();
+    for body in &bodies {
+        rig.expect_data(id, body);
+    }
+    assert_eq!(rig.offline(id).name(), "bye");
+    rig.finish();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn data_wakes_a_server_that_lets_beats_lie() {
+    let mut rig = Rig::echo(|config| config.wires(Wires::V1).coalesce(8));
+    let side = Side::start(config(&rig));
+    let Event::Online { welcome: Some(welcome), .. } = side.next() else { panic!("not online") };
+    // Eight beats of 40 bytes, each with its record, do not fill what this does with its own.
+    let filled = welcome.contract.wake_bytes + 22;
+    assert_eq!(filled, 8 * (40 + 22) + 1);
+    let id = rig.online().0;
+    for _ in 0..20 {
+        side.send(b"!");
+        // The deadline, which would bring it too, is further away than a test waits.
+        rig.expect_data(id, b"!");
+        side.expect_data(b"!");
+    }
+    rig.finish();
+}
+
+#[test]
+fn an_address_of_ipv6_is_a_name_too() {
+    let rig = Rig::start(|config| any_wire(config).also_listen("[::1]:0".parse().unwrap()));
+    let target = rig.server().local_addrs()[1].to_string();
+    assert!(target.starts_with("[::1]:"));
+    let side = Side::start(ClientConfig::new(target).tls(rig.client.clone()));
+    side.expect_online();
+}
+
+/// A client of the library that is online with a server made by hand.
+fn by_hand(change: impl FnOnce(ClientConfig) -> ClientConfig) -> (Side, Peer) {
+    let authority = Authority::new();
+    let listener = Listener::new();
+    let tls = authority.client().load().unwrap();
+    let side = Side::start(change(listener.config().tls(tls).retry(Retry::Never)));
+    let mut peer = Peer::serve(listener.accept().stream, &authority.issue(&["127.0.0.1"]));
+    peer.shake_hands();
+    side.expect_online();
+    (side, peer)
+}
+
+#[test]
+fn a_goodbye_is_heard_though_the_socket_stays_open() {
+    let (side, mut peer) = by_hand(|config| config);
+    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
+    peer.stream.write_all(&bytes).unwrap();
+    side.expect_data(b"last words");
+    assert_eq!(side.offline(), Reason::ClosedByPeer);
+}
+
+#[test]
+fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
+    // Hello from a server that speaks first: it says so as soon as it may, which is before the client
+    // has been told that the handshake is over.
+    let (side, mut peer) = by_hand(|config| config);
+    peer.data(b"welcome");
+    side.expect_data(b"welcome");
+}
+
+#[test]
+fn a_connection_that_is_cut_is_not_taken_for_one_that_was_closed() {
+    let (side, peer) = by_hand(|config| config);
+    peer.hang_up();
+    assert_eq!(side.offline(), Reason::NoGoodbye);
+}
+
+#[test]
+fn a_message_costs_one_record() {
+    let (side, mut peer) = by_hand(|config| config);
+    assert_eq!(peer.hear(8), frame(HEART, &[]), "a first beat, whatever the policy");
+    side.send(b"hello");
+    let mut stream = &peer.stream;
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).unwrap();
+    let len = usize::from(u16::from_be_bytes([head[3], head[4]]));
+    assert_eq!(head.len() + len, frame(DATA, b"hello").len() + 22);
+}
+
+#[test]
+fn the_end_of_a_record_is_written_though_nothing_follows_it() {
+    const LEN: usize = 16_000;
+    // Messages until one is not taken, or so many; how many were taken.
+    let fill = |side: &Side, most: usize| {
+        for message in 0..most {
+            side.send(&[7; LEN]);
+            if side.wait_within(ms(2_000), side.client().flush()).is_none() {
+                return message;
+            }
+        }
+        most
+    };
+    let (side, _peer) = by_hand(|config| config.outbound_max(1_000_000));
+    // TLS took the last of them, and the kernel most likely only a part of that.
+    let taken = fill(&side, usize::MAX);
+    assert!(taken > 2);
+    let (side, mut peer) = by_hand(|config| config.outbound_max(1_000_000));
+    let taken = fill(&side, taken);
+    peer.hear(8 + taken * (8 + LEN));
+}
+
+#[test]
+fn a_server_for_another_name_is_not_talked_to() {
+    let rig = Rig::start(any_wire);
+    let tls = rig.client_tls().server_name("gateway.example").load().unwrap();
+    let side = Side::start(to(&rig, &tls));
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Certificate(CertificateFault::WrongName));
+    for words in ["no TLS with 127.0.0.1:", "is for another name", "gateway.example", "localhost"] {
+        assert!(message.contains(words), "{words:?} is not in {message:?}");
+    }
+    rig.wait_for_faults(1);
+    rig.finish();
+}
+
+#[test]
+fn a_client_without_the_certificate_it_needs_learns_so() {
+    let personnel = Authority::new();
+    let mut rig =
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
+    let side = Side::start(config(&rig));
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Refused { alert: 116 });
+    assert!(message.ends_with("the peer requires a certificate from us (alert 116)"), "{message}");
+    let files = personnel.issue(&["device 7"]);
+    let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
+    let side = Side::start(to(&rig, &tls));
+    side.expect_online();
+    rig.online();
+    rig.finish();
+}
+
+#[test]
+fn a_client_without_tls_learns_that_the_server_has_it() {
+    let rig = Rig::start(any_wire);
+    let side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Expected);
+    assert!(message.ends_with("the peer speaks TLS, and this side does not"), "{message}");
+
+    let plain = ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).wire(Wire::V0);
+    let side = Side::start(plain);
+    side.expect_online();
+    assert_eq!(side.offline(), Reason::Tls(TlsFault::Expected));
+    rig.wait_for_faults(2);
+    rig.finish();
+}
+
+#[test]
+fn a_client_with_tls_learns_that_the_server_has_none() {
+    let (plain, _events) = server::Server::start_with_events(
+        ServerConfig::new("127.0.0.1:0".parse().unwrap()).policy(limit(60_000)),
+    )
+    .unwrap();
+    let tls = Authority::new().client().load().unwrap();
+    let config = ClientConfig::new(plain.local_addrs()[0].to_string()).tls(tls);
+    let side = Side::start(config.retry(Retry::Never));
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Unfinished);
+    assert!(message.contains("perhaps it does not speak TLS on this port"), "{message}");
+}
+
+#[test]
+fn a_handshake_that_does_not_come_about_ends_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = Authority::new().client().load().unwrap();
+    let config = ClientConfig::new(listener.local_addr().unwrap().to_string())
+        .tls(tls)
+        .handshake_timeout(ms(300))
+        .retry(Retry::Never);
+    let started = std::time::Instant::now();
+    let side = Side::start(config);
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::TooSlow);
+    assert!(message.ends_with("nothing came of it in 300ms"), "{message}");
+    assert!(started.elapsed() >= ms(300));
+}
+
+#[test]
+fn a_target_that_no_certificate_can_be_for_is_not_tried_again() {
+    let rig = Rig::start(any_wire);
+    // It is resolved to the loopback, but is neither an address as certificates have it, nor a name.
+    let config = ClientConfig::new(format!("127.1:{}", rig.addr().port()));
+    let side = Side::start(config.tls(rig.client.clone()));
+    let (fault, message) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Local);
+    assert!(message.contains("\"127.1\" is not the name or the address of a server"), "{message}");
+    let event = side.next();
+    assert!(matches!(event, Event::Closed), "{event}");
+    rig.handle().shut_down();
+}
+
+#[test]
+fn a_client_comes_back_when_its_server_has_the_right_certificate() {
+    let mut rig = Rig::start(any_wire);
+    let other = Authority::new();
+    let tls = other.client().load().unwrap();
+    let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
+    let side = Side::start(to(&rig, &tls).retry(retry));
+    let (fault, _) = side.expect_no_tls();
+    assert_eq!(fault, TlsFault::Certificate(CertificateFault::UnknownIssuer));
+    // The client's roots are what changes here. They are read again by themselves.
+    std::fs::copy(rig.authority.roots(), other.roots()).unwrap();
+    loop {
+        match side.next() {
+            Event::Failed { .. } => {}
+            Event::Online { .. } => break,
+            other => panic!("{other}"),
+        }
+    }
+    rig.online();
+}
+
+#[test]
+fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
+    let (personnel, others) = (Authority::new(), Authority::new());
+    let mut rig =
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
+    let files = others.issue(&["device 7"]);
+    let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
+    let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
+    let side = Side::start(to(&rig, &tls).retry(retry));
+    // With an alert, or with a reset where the server was faster.
+    assert!(matches!(side.next(), Event::Failed { .. }));
+    let renewed = personnel.issue(&["device 7"]);
+    // One after the other, so that an attempt can find the two apart, and goes on with the old ones.
+    std::fs::copy(&renewed.certificate, &files.certificate).unwrap();
+    assert!(matches!(side.next(), Event::Failed { .. }));
+    std::fs::copy(&renewed.key, &files.key).unwrap();
+    let comes_in = (0..20).any(|_| matches!(side.next(), Event::Online { .. }));
+    assert!(comes_in, "it shows the old one");
+    rig.online();
+    rig.finish();
+}

@@ -1,0 +1,125 @@
+//! What a server has counted of those that speak v1.
+
+use heartwire::Reason;
+use heartwire::server::{SharedTokens, Stats, Tokens};
+use heartwire::v1::{Beat, ByeCode, Hello, Offer};
+use heartwire_testkit::{
+    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, hello, hello_as, policy,
+};
+
+use super::config;
+
+/// What was counted, less what depends on how the server went about it.
+fn counted(rig: &ServerRig) -> Stats {
+    let mut stats = rig.stats();
+    (stats.turns, stats.timers, stats.stalls) = (0, 0, 0);
+    // Whether a peer that goes away has taken its BYE is up to chance.
+    stats.cut_off = 0;
+    stats
+}
+
+fn expected(count: impl FnOnce(&mut Stats)) -> Stats {
+    let mut stats = Stats::default();
+    count(&mut stats);
+    stats
+}
+
+#[test]
+fn those_that_come_in_and_what_they_promise_are_counted() {
+    let mut rig = ServerRig::start(config());
+    let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    for promise_ms in [200, 200, 300] {
+        peer.beat_with(|beat| beat.promise_ms = promise_ms);
+    }
+    rig.next();
+    rig.next();
+    assert_eq!(
+        counted(&rig),
+        expected(|stats| {
+            (stats.accepted, stats.hellos, stats.welcomed, stats.promises) = (1, 1, 1, 2);
+        })
+    );
+    rig.handle().kick(id).unwrap();
+    rig.offline(id);
+    rig.finish();
+}
+
+#[test]
+fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
+    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
+    let mut rig = ServerRig::start(config().tokens(SharedTokens::new(tokens)));
+    let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
+    let _holder = Peer::welcomed(rig.addr(), &hello_as("holder", a));
+    rig.online();
+    let mut contrary = Hello::new(Offer::new(&policy(100, 400)).floor(None));
+    contrary.token = a;
+    for (hello, code) in [
+        (hello(), ByeCode::Unauthorized),
+        (hello_as("holder", b), ByeCode::NameInUse),
+        (hello_as("no\tname", a), ByeCode::Protocol),
+        (contrary.encode(), ByeCode::Conflict),
+    ] {
+        let mut peer = Peer::connect(rig.addr());
+        peer.send(&hello);
+        assert_eq!(peer.expect_bye().0, code);
+    }
+    assert_eq!(
+        counted(&rig),
+        expected(|stats| {
+            (stats.accepted, stats.hellos, stats.welcomed, stats.turned_away) = (5, 5, 1, 4);
+            stats.turned_away_unauthorized = 1;
+            stats.turned_away_name_in_use = 1;
+            stats.turned_away_protocol = 1;
+            stats.turned_away_conflict = 1;
+        })
+    );
+    rig.finish();
+}
+
+#[test]
+fn breaches_of_v1_are_counted_one_by_one() {
+    let mut rig = ServerRig::start(config());
+    let mut breaches = 0;
+    let mut breach = |rig: &mut ServerRig, bytes: &[u8]| {
+        let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
+        let (id, _) = rig.online();
+        peer.send(bytes);
+        assert!(matches!(rig.offline(id), Reason::Protocol(_)), "{bytes:?}");
+        breaches += 1;
+    };
+    let beat = |change: fn(&mut Beat)| {
+        let mut beat = beat_of(1);
+        change(&mut beat);
+        frame(HEART, &beat.encode())
+    };
+    breach(&mut rig, &hello());
+    breach(&mut rig, &frame(HEART, &[0; 8]));
+    breach(&mut rig, &frame(BYE, &[0xff]));
+    breach(&mut rig, &beat(|beat| beat.echo = u64::MAX));
+    breach(&mut rig, &beat(|beat| beat.promise_ms = u32::MAX));
+    breach(&mut rig, &vec![beat(|_| {}); 200].concat());
+    for bad in [frame(HELLO, &[0xff]), frame(HELLO, &[0xa2, 0, 0x82, 2, 3, 7, 1])] {
+        let mut peer = Peer::connect(rig.addr());
+        peer.send(&bad);
+        peer.expect_bye();
+        breaches += 1;
+    }
+    let stats = counted(&rig);
+    assert_eq!(
+        stats,
+        expected(|stats| {
+            (stats.hellos, stats.welcomed, stats.accepted) = (6, 6, 8);
+            stats.protocol_error = breaches;
+            stats.unexpected = 1;
+            stats.beat_length = 1;
+            stats.bad_bye = 1;
+            stats.unknown_nonce = 1;
+            stats.promise_too_long = 1;
+            stats.too_fast = 1;
+            stats.bad_hello = 1;
+            stats.no_common_version = 1;
+        })
+    );
+    rig.finish();
+}

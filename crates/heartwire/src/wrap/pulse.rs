@@ -6,7 +6,7 @@ use core::task::Context;
 use core::time::Duration;
 
 use heartwire_core::order::{Found, ReadFirst};
-use heartwire_core::{Instant, Liveness, Policy, StallWatch, Verdict};
+use heartwire_core::{Instant, Liveness, Policy, STALL_MIN, StallWatch, Verdict};
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -25,6 +25,8 @@ pub(super) struct Pulse {
     origin: TokioInstant,
     liveness: Liveness,
     watch: StallWatch,
+    /// When an item had the suspends looked at, on the clock that goes on in them.
+    compared_at: Instant,
     /// Made when it is first needed, because it needs a runtime.
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
@@ -48,6 +50,7 @@ impl Pulse {
             origin: TokioInstant::now(),
             liveness: Liveness::new(policy, start),
             watch: StallWatch::new(start, clock::suspended()),
+            compared_at: clock::now(),
             timer: None,
             timer_at: None,
             timer_polled: false,
@@ -75,9 +78,20 @@ impl Pulse {
 
     /// Something from the peer was read, and this is being looked at `now`.
     pub(super) fn handle_heard(&mut self, now: Instant) {
+        self.hear(now, clock::now(), clock::suspended);
+    }
+
+    /// `at` is `now` on the clock that goes on in a suspend. A suspend before this is not to be found
+    /// later, and held for one in the silence that begins.
+    fn hear(&mut self, now: Instant, at: Instant, suspended: impl FnOnce() -> Duration) {
         self.liveness.handle_heard(now);
-        self.handle_wake(now, clock::suspended());
-        if self.timer_at.is_none_or(|at| now >= at) {
+        let is_overdue = self.timer_at.is_none_or(|at| now >= at);
+        // None that counts fits into less. It is a look at the clock more, which items are spared.
+        if is_overdue || at.saturating_since(self.compared_at) >= STALL_MIN {
+            self.compared_at = at;
+            self.handle_wake(now, suspended());
+        }
+        if is_overdue {
             self.catch_up(now);
         }
     }

@@ -1,5 +1,3 @@
-use heartwire_core::STALL_MIN;
-
 use super::*;
 
 fn secs(secs: u64) -> Duration {
@@ -63,4 +61,18 @@ fn clocks_that_drift_apart_a_little_are_no_suspend() {
     let mut pulse = pulse();
     let short = clock::suspended() + STALL_MIN / 2;
     assert!(look_twice(&mut pulse, secs(11), short).is_some());
+}
+
+#[test]
+fn a_suspend_before_an_item_is_none_in_the_silence_after_it() {
+    let mut pulse = pulse();
+    pulse.timer_at = Some(at(secs(10)));
+    let long = clock::suspended() + secs(300);
+    let compared_at = pulse.compared_at.saturating_add(secs(305));
+    pulse.hear(at(secs(5)), compared_at, || long);
+    // An item soon after it does not look at the clocks again.
+    let soon = compared_at.saturating_add(STALL_MIN / 2);
+    pulse.hear(at(secs(5)), soon, || panic!("there was no time for a suspend"));
+    let verdict = look_twice(&mut pulse, secs(15), long).unwrap();
+    assert_eq!(verdict.stalled, Duration::ZERO);
 }

@@ -1,6 +1,7 @@
 //! What a wrapper adds to the bare stream: time for each item, and memory for each connection.
 //!
-//! Nearly all of it is one look at the clock for each item that is received, and for each that is sent.
+//! Nearly all of it is looks at the clocks: two for each item that is received, one for each that
+//! is sent.
 
 #![expect(clippy::print_stdout, reason = "criterion does not measure memory")]
 

@@ -5,17 +5,14 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
-use core::time::Duration;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
-use std::thread;
-use std::time::Instant;
 
-use heartwire_testkit::{PATIENCE, Process, skip};
+use heartwire_testkit::{Process, skip, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -253,13 +250,4 @@ fn namespaces() -> Vec<String> {
 fn namespaces_of(lab: &Child) -> Vec<String> {
     let prefix = format!("hwlab-{}-", lab.id());
     namespaces().into_iter().filter(|name| name.starts_with(&prefix)).collect()
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

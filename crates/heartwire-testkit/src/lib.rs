@@ -26,6 +26,7 @@
 
 use core::time::Duration;
 use std::thread;
+use std::time::Instant;
 
 mod certificates;
 mod client;
@@ -68,6 +69,16 @@ pub const fn ms(millis: u64) -> Duration {
 /// Lets time pass that a test is about.
 pub fn pass(time: Duration) {
     thread::sleep(time);
+}
+
+/// Waits until this is so, where no event tells of it.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        pass(ms(1));
+    }
 }
 
 /// Neither beats nor judges.

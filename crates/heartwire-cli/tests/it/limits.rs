@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer, ms};
+use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer, ms, wait_until};
 use std::collections::HashSet;
 use std::io::Read;
 use std::net::TcpStream;
@@ -163,11 +163,7 @@ impl Knockers {
 
     #[track_caller]
     fn wait_until_refused(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.refused.load(Ordering::Relaxed) < count {
-            assert!(Instant::now() < deadline, "clients are left waiting");
-            thread::sleep(ms(5));
-        }
+        wait_until("nobody is left waiting", || self.refused.load(Ordering::Relaxed) >= count);
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
-use heartwire_testkit::{BEAT, Line, Lines, Listener, PATIENCE, Peer, Process, data, ms};
+use heartwire_testkit::{BEAT, Line, Lines, Listener, Peer, Process, data, ms, wait_until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -28,11 +28,7 @@ fn full_pipe() -> (PipeReader, PipeWriter) {
 /// Connects as soon as a server is there that says nothing.
 #[track_caller]
 fn connect_when_there(addr: core::net::SocketAddr) -> Peer {
-    let deadline = Instant::now() + PATIENCE;
-    while std::net::TcpStream::connect(addr).is_err() {
-        assert!(Instant::now() < deadline, "it does not listen");
-        thread::yield_now();
-    }
+    wait_until("it listens", || std::net::TcpStream::connect(addr).is_ok());
     Peer::connect(addr)
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use heartwire_testkit::{
-    BEAT, LineEvent as Event, Lines, Listener, PATIENCE, Peer, Process, data, ms,
+    BEAT, LineEvent as Event, Lines, Listener, Peer, Process, data, ms, wait_until,
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
@@ -131,10 +131,7 @@ fn with_much_queued(server: &Server) -> (Peer, Vec<u8>) {
 
 #[track_caller]
 fn wait_until_gone(server: SocketAddr) {
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(server).is_ok() {
-        assert!(Instant::now() < deadline, "it still listens");
-    }
+    wait_until("it listens no more", || TcpStream::connect(server).is_err());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use heartwire::client::{ClientConfig, Event, Retry, SendError};
 use heartwire::supervisor::{AddError, Events, Supervisor};
 use heartwire::{BackoffPolicy, Reason};
-use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, limit, ms, pass};
+use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, limit, ms, pass, wait_until};
 use tokio::runtime::Runtime;
 
 /// The next client, whose first beat has been read.
@@ -148,11 +148,7 @@ fn a_name_is_taken_until_its_last_event() {
         other => panic!("{other:?}"),
     }
     rig.closed("one");
-    let started = Instant::now();
-    while rig.supervisor.remove("one") {
-        assert!(started.elapsed() < PATIENCE, "the name is never free");
-        std::thread::yield_now();
-    }
+    wait_until("the name is free", || !rig.supervisor.remove("one"));
     rig.add("one", server.config()).unwrap();
     assert!(matches!(rig.next().1, Event::Connecting { attempt: 1 }));
     accept(&server);
@@ -165,11 +161,7 @@ fn one_that_ends_by_itself_leaves_its_name() {
     rig.add("once", server.config().retry(Retry::Never)).unwrap();
     drop(accept(&server));
     rig.closed("once");
-    let started = Instant::now();
-    while !rig.supervisor.names().is_empty() {
-        assert!(started.elapsed() < PATIENCE, "the name is never free");
-        std::thread::yield_now();
-    }
+    wait_until("the name is free", || rig.supervisor.names().is_empty());
 }
 
 /// An idle connection must not keep room that others need.
@@ -327,11 +319,7 @@ fn what_is_not_closed_in_time_is_cut_off() {
     assert_eq!(rig.block_on(rig.supervisor.close(within)), ["stuck".into()]);
     assert!(started.elapsed() >= within);
     assert!(rig.supervisor.names().is_empty());
-    let started = Instant::now();
-    while rig.runtime.metrics().num_alive_tasks() > 0 {
-        assert!(started.elapsed() < PATIENCE, "it goes on");
-        std::thread::yield_now();
-    }
+    wait_until("its task is over", || rig.runtime.metrics().num_alive_tasks() == 0);
     // What was told before is still there, and then nothing.
     while let Some((_, event)) = rig.try_next() {
         assert!(matches!(event, Event::Data(_) | Event::Offline { .. }), "{event}");

@@ -1,11 +1,10 @@
 //! A server that was stopped while clients came.
 
 use std::thread;
-use std::time::Instant;
 
 use heartwire::v1::{Hello, Offer};
 use heartwire::{Preset, Side};
-use heartwire_testkit::{BEAT, Got, PATIENCE, Peer, ms};
+use heartwire_testkit::{BEAT, Got, Peer, ms, wait_until};
 
 use crate::program::Server;
 
@@ -19,11 +18,7 @@ fn freeze(server: &Server) {
             stat.contains(") T ")
         })
     };
-    let deadline = Instant::now() + PATIENCE;
-    while !is_still() {
-        assert!(Instant::now() < deadline, "it runs on");
-        thread::yield_now();
-    }
+    wait_until("it stands still", is_still);
 }
 
 #[test]

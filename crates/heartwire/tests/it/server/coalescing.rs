@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use heartwire::server::{ServerConfig, SessionId};
 use heartwire::{Policy, Reason, Violation};
-use heartwire_testkit::{DATA, PATIENCE, Peer, ServerRig, data, head, idle, limit, ms, pass};
+use heartwire_testkit::{DATA, Peer, ServerRig, data, head, idle, limit, ms, pass, wait_until};
 
 use super::config;
 
@@ -25,10 +25,7 @@ fn connect(rig: &mut ServerRig) -> (Peer, SessionId) {
 
 #[track_caller]
 fn wait_for_beats(rig: &ServerRig, id: SessionId, beats: u32) {
-    let started = Instant::now();
-    while rig.info(id).beats != beats {
-        assert!(started.elapsed() < PATIENCE, "{:?} of {beats} beats", rig.info(id));
-    }
+    wait_until("the beats are seen", || rig.info(id).beats == beats);
 }
 
 fn coalesce(beats: u16) -> ServerConfig {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, Event, Server, ServerError};
-use heartwire_testkit::{End, Gate, PATIENCE, Peer, ServerRig, data, limit, ms};
+use heartwire_testkit::{End, Gate, PATIENCE, Peer, ServerRig, data, limit, ms, wait_until};
 
 use super::config;
 
@@ -178,10 +178,7 @@ fn an_owner_that_drops_the_events_wants_none_and_the_server_goes_on() {
     drop(events);
     peer.send(&data(b"x").repeat(3_000));
     // It is still served.
-    let until = Instant::now() + PATIENCE;
-    while server.handle().count() == 0 {
-        assert!(Instant::now() < until);
-    }
+    wait_until("it is online", || server.handle().count() != 0);
     server.handle().broadcast(b"served").unwrap();
     assert_eq!(peer.receive_data(), b"served");
     server.handle().shut_down();

@@ -8,7 +8,7 @@ use std::time::Instant;
 use heartwire::server::{Control, Event, Handler, Resumer, Server, ServerConfig, Wires};
 use heartwire::tls::TlsFault;
 use heartwire::{Caps, Reason};
-use heartwire_testkit::{DATA, HEART, PATIENCE, frame, limit, ms};
+use heartwire_testkit::{DATA, HEART, PATIENCE, frame, limit, ms, pass};
 use rustls::AlertDescription;
 
 use super::certificates::{Authority, Serve as _};
@@ -168,7 +168,7 @@ fn a_handshake_has_its_time_and_no_more() {
         if !write_anyway(&mut slow.stream, byte) {
             break;
         }
-        std::thread::park_timeout(ms(20));
+        pass(ms(20));
     }
     assert!(started.elapsed() >= ms(2_000), "never early");
     rig.wait_for_faults(3);
@@ -185,7 +185,7 @@ fn the_time_for_the_first_frame_begins_after_the_handshake() {
     let caps = Caps::default().first_frame(Some(ms(400)));
     let rig = Rig::start(|config| config.wires(Wires::Any).caps(caps));
     let mut peer = rig.begin();
-    std::thread::park_timeout(ms(300));
+    pass(ms(300));
     while peer.tls.is_handshaking() {
         peer.flush();
         peer.read().unwrap();
@@ -208,7 +208,7 @@ fn a_record_has_as_much_time_as_a_frame() {
         if !write_anyway(&mut peer.stream, byte) {
             break;
         }
-        std::thread::park_timeout(ms(20));
+        pass(ms(20));
     }
     assert!(started.elapsed() >= ms(2_000), "never early");
     assert_eq!(rig.offline(id), Reason::Tls(TlsFault::TooSlow));
@@ -225,7 +225,7 @@ fn one_record_after_another_may_take_longer_than_one() {
     // Each write ends in the middle of a record.
     for piece in bytes.chunks(BEAT_RECORD + 1) {
         assert!(write_anyway(&mut peer.stream, piece));
-        std::thread::park_timeout(ms(110));
+        pass(ms(110));
     }
     assert!(started.elapsed() > ms(4_000));
     peer.data(b"still here");
@@ -241,7 +241,7 @@ fn a_part_of_a_record_is_life() {
     let record = peer.records(&frame(DATA, b"slowly but surely"));
     for byte in record.chunks(4) {
         assert!(write_anyway(&mut peer.stream, byte));
-        std::thread::park_timeout(ms(300));
+        pass(ms(300));
     }
     rig.expect_data(id, b"slowly but surely");
     rig.finish();
@@ -350,7 +350,7 @@ fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
     let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
     assert!(write_anyway(&mut peer.stream, &bytes));
     expect("data");
-    std::thread::park_timeout(ms(1_000));
+    pass(ms(1_000));
     busy.store(false, Relaxed);
     // Anything that wakes the shard will do.
     drop(server.handle().list());

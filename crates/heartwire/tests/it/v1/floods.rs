@@ -2,13 +2,12 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
 
 use heartwire::server::{AddressCaps, Event, Refusal, ServerConfig, SharedTokens, Tokens, Wires};
 use heartwire::{Caps, Policy, Reason};
 use heartwire_testkit::{
-    ClientRig, Got, PATIENCE, Peer, ServerRig, client_config, frame, hello, hello_as, ms, pass,
-    policy,
+    ClientRig, Got, Peer, ServerRig, client_config, frame, hello, hello_as, ms, pass, policy,
+    wait_until,
 };
 
 use super::config;
@@ -69,11 +68,7 @@ fn a_crowd_that_says_nothing_keeps_nobody_out_and_kills_nobody() {
         }
     }
     // The oldest have gone again.
-    let started = Instant::now();
-    while rig.handle().count() > PENDING_MAX + clients.len() {
-        assert!(started.elapsed() < PATIENCE, "{} are held", rig.handle().count());
-        pass(ms(10));
-    }
+    wait_until("the oldest have gone", || rig.handle().count() <= PENDING_MAX + clients.len());
     assert_eq!(rig.handle().list().len(), clients.len());
     pass(ms(1600));
     expect_nobody_noticed(&mut rig, &clients);
@@ -89,11 +84,7 @@ fn silent_ones_have_no_place_that_a_newcomer_wants() {
     let mut rig = ServerRig::start(config().sessions_max(10));
     let addr = rig.addr();
     let mut silent: Vec<Peer> = (0..MOST).map(|_| Peer::connect(addr)).collect();
-    let started = Instant::now();
-    while rig.stats().accepted < MOST {
-        assert!(started.elapsed() < PATIENCE, "{} were accepted", rig.stats().accepted);
-        pass(ms(10));
-    }
+    wait_until("all are accepted", || rig.stats().accepted >= MOST);
     // More than a second, which anybody may take to say something.
     pass(ms(1500));
     let mut online = Vec::new();
@@ -182,10 +173,7 @@ fn whoever_writes_without_a_pause_and_says_no_hello_is_gone_at_the_first_head() 
     let (mut rig, clients) = with_clients(1);
     for bytes in [vec![0; 1 << 20], vec![0x41; 1 << 20], frame(5, &vec![0; 60_000])] {
         let mut peer = Peer::connect(rig.addr());
-        let started = Instant::now();
-        while peer.try_send(&bytes).is_ok() {
-            assert!(started.elapsed() < PATIENCE, "it is read for ever");
-        }
+        wait_until("it is read no more", || peer.try_send(&bytes).is_err());
     }
     expect_nobody_noticed(&mut rig, &clients);
     for client in clients {

@@ -117,7 +117,7 @@ is_found_out! {
     who_stamps_when_found: StampsWhenFound on Client, Server;
     who_stamps_vaguely: StampsVaguely on Client, Server;
     who_trusts_jiffies: TrustsJiffies on Client, Server;
-    who_tells_twice: TellsTwice on Client, Server;
+    who_tells_twice: TellsTwice on Server;
     who_tells_wrong_figures: TellsWrongFigures on Client, Server;
     who_speaks_after_offline: SpeaksAfterOffline on Client, Server;
     who_answers_answers: AnswersAnswers on Client, Server;
@@ -128,6 +128,9 @@ is_found_out! {
     who_repeats_partial_frames: RepeatsPartialFrames on Client, Server;
     who_loses_last_words: LosesLastWords on Client, Server;
     who_hurries_frames: HurriesFrames on Client, Server;
+    who_forgets_taken_over: ForgetsTakenOver on Server;
+    who_tells_offline_twice: TellsOfflineTwice on Client, Server;
+    who_drains_late: DrainsLate on Server;
 }
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");

@@ -24,6 +24,12 @@ pub enum Invariant {
     NeverTwice,
     /// Nothing follows the farewell.
     NothingAfterOffline,
+    /// For each connection that is told there is one farewell.
+    OncePerOnline,
+    /// No two sessions of a server have one name.
+    OnePerName,
+    /// A server that shuts down has ended all its sessions in the time for that.
+    DrainsInTime,
     /// Every beat is due, or answers one that was.
     NoEchoLoop,
     /// An end with a beat interval never sends nothing for longer.
@@ -46,13 +52,16 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
         Self::UnheardByTheBound,
         Self::NeverTwice,
         Self::NothingAfterOffline,
+        Self::OncePerOnline,
+        Self::OnePerName,
+        Self::DrainsInTime,
         Self::NoEchoLoop,
         Self::BeatsOnTime,
         Self::SameBytes,
@@ -74,6 +83,9 @@ impl Invariant {
             Self::UnheardByTheBound => "unheard-by-the-bound",
             Self::NeverTwice => "never-twice",
             Self::NothingAfterOffline => "nothing-after-offline",
+            Self::OncePerOnline => "once-per-online",
+            Self::OnePerName => "one-per-name",
+            Self::DrainsInTime => "drains-in-time",
             Self::NoEchoLoop => "no-echo-loop",
             Self::BeatsOnTime => "beats-on-time",
             Self::SameBytes => "same-bytes",

@@ -1,5 +1,7 @@
 //! Drivers that break a rule on purpose, to show that each rule is checked.
 
+use heartwire::internal::Break;
+
 use super::breach::Invariant;
 
 /// What a broken driver does.
@@ -62,11 +64,17 @@ pub enum Broken {
     LosesLastWords,
     /// It gives a frame half its time.
     HurriesFrames,
+    /// A takeover forgets the session that had the name.
+    ForgetsTakenOver,
+    /// It tells of the end of a session twice.
+    TellsOfflineTwice,
+    /// It takes twice as long to shut down as it was told.
+    DrainsLate,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 31] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -95,7 +103,68 @@ impl Broken {
         Self::RepeatsPartialFrames,
         Self::LosesLastWords,
         Self::HurriesFrames,
+        Self::ForgetsTakenOver,
+        Self::TellsOfflineTwice,
+        Self::DrainsLate,
     ];
+
+    /// The rule that the driver's own code breaks; `None` if its world or its settings lie to it.
+    pub(super) const fn in_the_code(self) -> Option<Break> {
+        match self {
+            Self::WaitsForWrites => Some(Break::WaitsForWrites),
+            Self::IgnoresStalls => Some(Break::IgnoresStalls),
+            Self::TakesStallsForLife => Some(Break::TakesStallsForLife),
+            Self::HearsItself => Some(Break::HearsItself),
+            Self::TellsTwice => Some(Break::TellsTwice),
+            Self::TellsWrongFigures => Some(Break::TellsWrongFigures),
+            Self::TellsOfflineTwice => Some(Break::TellsOfflineTwice),
+            Self::SpeaksAfterOffline => Some(Break::SpeaksAfterOffline),
+            Self::ForgetsTakenOver => Some(Break::ForgetsTakenOver),
+            Self::JudgesEarly
+            | Self::JudgesUnheardEarly
+            | Self::JudgesLate
+            | Self::NeverJudgesUnheard
+            | Self::NeverJudges
+            | Self::JudgesBeforeReading
+            | Self::TakesSlownessForDeath
+            | Self::IgnoresSuspends
+            | Self::HearsWholeFramesOnly
+            | Self::StampsBeforeReading
+            | Self::StampsWhenFound
+            | Self::StampsVaguely
+            | Self::TrustsJiffies
+            | Self::AnswersAnswers
+            | Self::NeverAnswers
+            | Self::NeverBeats
+            | Self::AsksWithData
+            | Self::LosesPartialFrames
+            | Self::RepeatsPartialFrames
+            | Self::LosesLastWords
+            | Self::HurriesFrames
+            | Self::DrainsLate => None,
+        }
+    }
+
+    /// Whether its socket lies about bytes.
+    pub(super) const fn is_of_the_socket(self) -> bool {
+        self.is_of_beats()
+            || matches!(
+                self,
+                Self::AnswersAnswers
+                    | Self::JudgesBeforeReading
+                    | Self::JudgesUnheardEarly
+                    | Self::NeverJudgesUnheard
+                    | Self::HearsWholeFramesOnly
+                    | Self::LosesPartialFrames
+                    | Self::RepeatsPartialFrames
+                    | Self::LosesLastWords
+            )
+    }
+
+    /// Whether its socket swallows beats.
+    pub(super) const fn is_of_beats(self) -> bool {
+        matches!(self, Self::NeverAnswers | Self::NeverBeats | Self::AsksWithData)
+    }
 
     /// The promise that it breaks.
     #[must_use]
@@ -126,6 +195,9 @@ impl Broken {
             Self::LosesLastWords => Invariant::NothingLost,
             Self::StampsVaguely => Invariant::TrueRoundTrip,
             Self::HurriesFrames => Invariant::NoFalseViolation,
+            Self::ForgetsTakenOver => Invariant::OnePerName,
+            Self::TellsOfflineTwice => Invariant::OncePerOnline,
+            Self::DrainsLate => Invariant::DrainsInTime,
         }
     }
 }

@@ -1,278 +1,263 @@
-//! The client's process: it connects, drives one connection in the order that the library's client
-//! does, and starts over.
+//! The client's process: the library's client, with an application that takes its events.
 
-use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::v1::Hello;
-use heartwire_core::{Backoff, Instant, Side, Spoken, Stall, StallWatch, Wire};
+use std::io;
 
-use super::breach::Breach;
-use super::broken::Broken;
-use super::end::{Holder, Received};
-use super::ended::End;
-use super::host::{Sign, Wake};
-use super::link::{Both, SocketError};
-use super::net::{Dialled, Net};
+use heartwire::client::{Client as Handle, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::internal::client::{Life, Step, Wait, open};
+use heartwire::{BackoffPolicy, Reason};
+use heartwire_core::{Instant, Side};
+
+use super::draw::MS;
+use super::link::{Both, LinkId, content};
+use super::machine::{Machine, Shared, address, link_of};
+use super::net::Dialled;
 use super::queue::HostId;
+use super::server::OUTBOUND_MAX;
 use super::terms::Terms;
+
+/// Events that may wait for the application.
+const EVENTS_MAX: usize = 4;
 
 /// The process of one client.
 #[derive(Debug)]
 pub(super) struct Client {
+    net: Shared,
     host: HostId,
     terms: Both<Terms>,
-    backoff: Backoff,
-    phase: Phase,
+    backoff: BackoffPolicy,
+    /// What the next process draws from.
+    seed: u64,
+    /// `None` while there is no process.
+    process: Option<Process>,
     /// Connections so far.
     pub(super) connections: u32,
 }
 
 #[derive(Debug)]
-enum Phase {
-    Waiting { until: Instant },
-    Dialling,
-    Online(Box<Online>),
-}
-
-#[derive(Debug)]
-struct Online {
-    holder: Holder,
-    watch: StallWatch,
-    timer_at: Option<Instant>,
+struct Process {
+    handle: Handle,
+    events: Events,
+    life: Life<Machine>,
+    /// When its timer rings.
+    timer: Option<Instant>,
+    /// The last link that there was, and the one that the application hears of.
+    link: Option<LinkId>,
+    heard: Option<LinkId>,
 }
 
 impl Client {
     pub(super) fn new(
-        net: &Net,
+        net: Shared,
         host: HostId,
         terms: Both<Terms>,
         backoff: BackoffPolicy,
         seed: u64,
     ) -> Self {
-        Self {
-            host,
-            terms,
-            backoff: Backoff::new(backoff, seed),
-            phase: Phase::Waiting { until: net.clock(host) },
-            connections: 0,
-        }
+        let process = None;
+        let mut client = Self { net, host, terms, backoff, seed, process, connections: 0 };
+        client.start();
+        client
     }
 
-    /// The process is started again after a crash, and remembers nothing.
-    pub(super) fn restart(&mut self, net: &mut Net, backoff: BackoffPolicy, seed: u64) {
-        self.backoff = Backoff::new(backoff, seed);
-        self.phase = Phase::Waiting { until: net.clock(self.host) };
+    /// The process is started, and remembers nothing.
+    pub(super) fn start(&mut self) {
+        self.seed = self.seed.wrapping_add(1);
+        let machine = Machine::new(self.net.clone(), self.host, self.terms);
+        let (handle, events, life) = open(self.config(), machine, EVENTS_MAX);
+        let (timer, link, heard) = (None, None, None);
+        self.process = Some(Process { handle, events, life, timer, link, heard });
     }
 
-    /// The connection, while there is one.
-    pub(super) fn holder(&mut self) -> Option<&mut Holder> {
-        match &mut self.phase {
-            Phase::Online(online) => Some(&mut online.holder),
-            Phase::Waiting { .. } | Phase::Dialling => None,
-        }
+    fn config(&self) -> ClientConfig {
+        let terms = &self.terms.client;
+        let config = ClientConfig::new("server:1")
+            .policy(terms.policy_in_force())
+            .wire(terms.wire)
+            .offer(terms.offer())
+            .caps(terms.caps())
+            .handshake_timeout(terms.first_frame.unwrap_or(MS * 10_000))
+            .retry(Retry::Backoff(self.backoff))
+            .retry_rejected(MS * 1_000)
+            .outbound_max(OUTBOUND_MAX)
+            .seed(self.seed);
+        if terms.has_name { config.name(format!("client-{}", self.host)) } else { config }
     }
 
     /// The process is gone, and what it held with it.
     pub(super) fn crash(&mut self) {
-        self.phase = Phase::Dialling;
+        self.process = None;
     }
 
-    /// The owner closes the connection, and connects again.
-    pub(super) fn leave(&mut self, net: &mut Net) -> Result<(), Breach> {
-        let Phase::Online(online) = &mut self.phase else { return Ok(()) };
-        online.holder.leave(net)?;
-        self.backoff.handle_disconnected(net.clock(self.host));
-        self.wait(net);
-        Ok(())
+    /// The application closes the client, and makes another one when that is through.
+    pub(super) fn leave(&self) {
+        if let Some(Process { handle, .. }) = &self.process {
+            handle.close();
+            self.net.lock().wake(self.host);
+        }
     }
 
-    /// The process runs: it woke at `wake`, and may have been held up since.
-    pub(super) fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<(), Breach> {
-        match &mut self.phase {
-            Phase::Waiting { until } if net.clock(self.host) >= *until => {
-                net.dial(self.host);
-                self.phase = Phase::Dialling;
-            }
-            Phase::Waiting { until } => net.set_timer(self.host, Some(*until)),
-            Phase::Dialling => match net.take_dialled(self.host) {
-                Some(Dialled::Connected(link)) => self.begin(net, link)?,
-                Some(Dialled::Refused | Dialled::TimedOut) => self.wait(net),
-                None => {}
-            },
-            Phase::Online(online) => {
-                if let Some(end) = online.turn(net, wake)? {
-                    self.finish(net, end)?;
+    /// The application sends data, if there is a connection and room for it.
+    pub(super) fn send(&self, len: usize) {
+        let Some(Process { handle, link: Some(link), .. }) = &self.process else { return };
+        let sent = self.net.lock().told(*link, Side::Client).sent;
+        let body: Vec<u8> = (sent..).take(len).map(content).collect();
+        if handle.try_send(body).is_ok() {
+            let mut net = self.net.lock();
+            net.tell_sent(*link, Side::Client, len);
+            net.wake(self.host);
+        }
+    }
+
+    /// The application promises beats so many times as seldom as agreed.
+    pub(super) fn promise(&self, times: u32) {
+        let Some(Process { handle, life, .. }) = &self.process else { return };
+        let contract = life.connection().and_then(|connection| connection.contract());
+        if let Some(beat) = contract.and_then(|contract| contract.to_server.beat()) {
+            handle.promise(Some(beat * times));
+            self.net.lock().wake(self.host);
+        }
+    }
+
+    /// Has a turn.
+    pub(super) fn turn(&mut self) {
+        self.connect();
+        let Some(process) = &mut self.process else { return };
+        if self.net.lock().timer_rang(self.host) {
+            process.timer = None;
+        }
+        let (net, host) = (&self.net, self.host);
+        let wait = loop {
+            match process.life.step() {
+                Step::Dial => {
+                    process.note_loss(net, None);
+                    net.lock().dial(host);
+                }
+                Step::Wait(wait) => break wait,
+                Step::Over => {
+                    process.note_loss(net, None);
+                    process.take_events(net, host, true);
+                    self.start();
+                    let mut net = self.net.lock();
+                    net.set_timer(host, None);
+                    net.wake(host);
+                    return;
                 }
             }
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, net: &mut Net, link: usize) -> Result<(), Breach> {
-        let now = net.clock(self.host);
-        self.backoff.handle_connected(now);
-        self.connections += 1;
-        let names = (link, Side::Client, self.host);
-        let mut holder = Holder::new(net, names, &self.terms);
-        if self.terms.client.wire == Wire::V1 {
-            holder.outbox.push(Hello::new(self.terms.client.offer()).encode());
-        } else {
-            holder.begin(net, now)?;
-        }
-        net.host(self.host).handle_start(now);
-        let wake = self.terms.client.misread_clocks(net.read_clocks(self.host));
-        let watch = StallWatch::new(now, wake.suspended);
-        let mut online = Box::new(Online { holder, watch, timer_at: None });
-        let end = online.turn(net, net.read_clocks(self.host))?;
-        self.phase = Phase::Online(online);
-        match end {
-            Some(end) => self.finish(net, end),
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&mut self, net: &mut Net, end: End) -> Result<(), Breach> {
-        let Phase::Online(online) = &mut self.phase else { return Ok(()) };
-        online.holder.finish(net, &end)?;
-        // A dead server was stable for as long as it was heard.
-        let lasted_until = match end {
-            End::Dead(_) => online.holder.connection.last_heard(),
-            End::Violation(_)
-            | End::Closed { .. }
-            | End::Failed(_)
-            | End::Bye(_)
-            | End::TurnedAway
-            | End::Left => net.clock(self.host),
         };
-        self.backoff.handle_disconnected(lasted_until);
-        self.wait(net);
-        Ok(())
+        process.note_loss(net, Some(wait));
+        process.tell_round_trip(net, host, &self.terms.client);
+        process.take_events(net, host, false);
+        process.sleep(net, host, wait);
     }
 
-    fn wait(&mut self, net: &mut Net) {
-        let wait = self.backoff.next_wait();
+    /// Hands over what came of an attempt to connect.
+    fn connect(&mut self) {
+        let Some(process) = &mut self.process else { return };
         let host = self.host;
-        net.log(&format_args!("client {host}"), format_args!("waits {wait:?}"));
-        let until = net.clock(self.host).saturating_add(wait);
-        self.phase = Phase::Waiting { until };
-        net.set_timer(self.host, Some(until));
+        let mut net = self.net.lock();
+        let Some(dialled) = net.take_dialled(host) else { return };
+        let failed = |kind: io::ErrorKind| io::Error::from(kind);
+        match dialled {
+            Dialled::Connected(link) => {
+                net.watch(link, Side::Client, &self.terms);
+                let now = net.clock(host);
+                net.host(host).handle_start(now);
+                drop(net);
+                self.connections += 1;
+                process.timer = None;
+                process.link = Some(link);
+                let machine = Machine::new(self.net.clone(), host, self.terms);
+                process.life.connected(machine.socket(link), address(0, link));
+                self.net.lock().host(host).handle_start(now);
+            }
+            Dialled::Refused => {
+                drop(net);
+                let error = failed(io::ErrorKind::ConnectionRefused);
+                process.life.not_connected(address(0, 0), error);
+            }
+            Dialled::TimedOut => {
+                drop(net);
+                process.life.not_connected(address(0, 0), failed(io::ErrorKind::TimedOut));
+            }
+        }
     }
 }
 
-impl Online {
-    /// Everything that can be done without waiting, in the order that the core asks for.
-    fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<Option<End>, Breach> {
-        let host = self.holder.host;
-        let now = wake.at;
-        let stall = self.notice_stall(wake);
-        let sign = net.compare_clocks(host, wake);
-        if net.timer_rang(host) {
-            self.timer_at = None;
+impl Process {
+    /// Looks whether the connection was lost in the last step: what is told of it later was so then.
+    fn note_loss(&self, net: &Shared, wait: Option<Wait>) {
+        let keeps = wait.is_some_and(|wait| wait.close) && self.life.connection().is_some();
+        if let Some(link) = self.link.filter(|_| !keeps) {
+            net.lock().note_loss(link, Side::Client);
         }
-        let judges_first = self.holder.terms.is(Broken::JudgesBeforeReading);
-        if judges_first && let Some(end) = self.holder.judge(net, now)? {
-            return Ok(Some(end));
+    }
+
+    fn tell_round_trip(&self, net: &Shared, host: HostId, terms: &Terms) {
+        let Some(link) = self.link.filter(|_| terms.round_trip_off.is_some()) else { return };
+        let Some(connection) = self.life.connection() else { return };
+        let mut net = net.lock();
+        let now = net.clock(host);
+        if let Some(told) = connection.path(now).and_then(|path| path.rtt) {
+            net.tell_round_trip(link, Side::Client, told);
         }
-        net.take_ready(self.holder.link, Side::Client);
-        if let Some(end) = self.read(net, now)? {
-            return Ok(Some(end));
+    }
+
+    /// The application takes what there is, unless it is busy.
+    fn take_events(&mut self, net: &Shared, host: HostId, is_last: bool) {
+        if net.lock().is_busy(host) && !is_last {
+            return;
         }
-        // The suspend may have come after the turn had begun.
-        let before_judging = net.read_clocks(host);
-        let sign_since = net.compare_clocks(host, before_judging);
-        if sign_since.is_some() {
-            net.note_stall(host, before_judging);
-        } else if sign.is_some() {
-            net.note_stall(host, wake);
+        let mut any = false;
+        while let Ok(event) = self.events.try_recv() {
+            any = true;
+            self.handle(net, &event);
         }
-        let by_clocks_alone = sign.or(sign_since) == Some(Sign::Clocks);
-        net.mishaps.suspended_in_time += u64::from(by_clocks_alone);
-        if let Some(stall) = self.notice_stall(before_judging).or(stall) {
-            self.holder.log(net, format_args!("stood still for {:?}", stall.gap));
-            self.holder.handle_stall(stall);
+        if any && !is_last {
+            // There is room for more.
+            net.lock().wake(host);
         }
-        let is_due = self.holder.connection.poll_timeout().is_some_and(|at| at <= now);
-        // A beat says what has been heard, and the server judges by that.
-        let mut looks = is_due && self.holder.connection.spoken() == Spoken::V1;
-        while !judges_first && (looks || self.holder.connection.would_end(now)) {
-            looks = false;
-            if net.is_busy(host) {
-                if net.has_news(self.holder.link, Side::Client) {
-                    self.holder.postpone(net);
-                }
-                break;
+    }
+
+    fn handle(&mut self, net: &Shared, event: &Event) {
+        let mut net = net.lock();
+        let side = Side::Client;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of events is open")]
+        match event {
+            Event::Online { peer, .. } => {
+                self.heard = Some(link_of(*peer));
+                net.tell_online(link_of(*peer), side);
             }
-            match self.read_once(net, now)? {
-                Received::Nothing => break,
-                Received::Bytes { .. } => {}
-                Received::Ended(end) => return Ok(Some(end)),
+            Event::Data(data) => {
+                self.heard.into_iter().for_each(|it| net.tell_data(it, side, data))
             }
-        }
-        if !judges_first && let Some(end) = self.holder.judge(net, now)? {
-            return Ok(Some(end));
-        }
-        if !self.holder.outbox.is_empty() {
-            self.holder.connection.handle_sent(now);
-        }
-        if self.holder.outbox.is_empty() {
-            self.holder.transmit(net, now)?;
-        } else if self.holder.connection.beat_due() {
-            // Data may wait for long, and does not say or ask what a beat does.
-            self.holder.transmit_first(net, now)?;
-        }
-        self.holder.take_messages(net);
-        if let Err(error) = self.holder.write(net) {
-            return self.read_last_words(net, error);
-        }
-        self.sleep(net);
-        Ok(None)
-    }
-
-    fn notice_stall(&mut self, wake: Wake) -> Option<Stall> {
-        let Wake { at, suspended } = self.holder.terms.misread_clocks(wake);
-        self.watch.handle_wake(at, suspended)
-    }
-
-    fn read(&mut self, net: &mut Net, now: Instant) -> Result<Option<End>, Breach> {
-        if net.is_busy(self.holder.host) {
-            return Ok(None);
-        }
-        match self.read_once(net, now)? {
-            Received::Ended(end) => Ok(Some(end)),
-            Received::Nothing | Received::Bytes { .. } => Ok(None),
+            Event::Offline { peer, reason, .. } => net.tell_reason(link_of(*peer), side, reason),
+            Event::Failed { error: ConnectError::NoWelcome { peer, reason } } => {
+                net.tell_reason(link_of(*peer), side, reason);
+            }
+            Event::Failed { error: ConnectError::TurnedAway { peer, code, .. } } => {
+                net.tell_reason(link_of(*peer), side, &Reason::Bye(*code));
+            }
+            Event::Health(_) | Event::TooFast => {
+                self.heard.into_iter().for_each(|it| net.tell_news(it, side));
+            }
+            _ => {}
         }
     }
 
-    fn read_once(&mut self, net: &mut Net, now: Instant) -> Result<Received, Breach> {
-        let (link, broken) = (self.holder.link, self.holder.terms.broken);
-        self.holder.read(net, |net, _| match broken {
-            Some(Broken::StampsBeforeReading) => (now, now),
-            Some(_) | None => net.arrival(link, Side::Client, true, broken),
-        })
-    }
-
-    /// A peer that sends its last words and goes makes the next write fail, often before those words
-    /// were read.
-    fn read_last_words(
-        &mut self,
-        net: &mut Net,
-        error: SocketError,
-    ) -> Result<Option<End>, Breach> {
-        while let Received::Bytes { .. } = self.holder.read(net, |_, now| (now, now))? {}
-        Ok(Some(End::Failed(error)))
-    }
-
-    fn sleep(&mut self, net: &mut Net) {
-        let host = self.holder.host;
-        let deadline = self.holder.deadline(net.clock(host));
-        // Deadlines mostly move later, so the timer stays as it is until it rings.
-        if let Some(at) = deadline.filter(|&at| self.timer_at.is_none_or(|set| at < set)) {
-            self.timer_at = Some(at);
-            net.set_timer(host, Some(at));
+    fn sleep(&mut self, net: &Shared, host: HostId, wait: Wait) {
+        let mut net = net.lock();
+        if wait.until == self.timer {
+            net.keep_timer(host, wait.until);
         } else {
-            net.keep_timer(host, self.timer_at);
+            net.set_timer(host, wait.until);
         }
-        self.watch.handle_sleep(self.timer_at);
-        if !net.is_busy(host) && net.has_news(self.holder.link, Side::Client) {
+        self.timer = wait.until;
+        let Some(link) = self.link.filter(|_| self.life.connection().is_some()) else { return };
+        // What has come by now is known to the runtime when the process runs next.
+        net.note_told(link, Side::Client);
+        let can_read = wait.readable && net.has_news(link, Side::Client);
+        let can_write = wait.writable && net.free_since(link, Side::Client).is_some();
+        if can_read || can_write {
             net.wake(host);
         }
     }

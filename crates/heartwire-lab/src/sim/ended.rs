@@ -1,8 +1,9 @@
 //! How an end of a connection comes to its end.
 
+use heartwire::Reason;
 use heartwire_core::plan::Mechanism;
 use heartwire_core::v1::ByeCode;
-use heartwire_core::{Verdict, Violation};
+use heartwire_core::{Cause, Verdict, Violation};
 
 use super::link::SocketError;
 
@@ -22,6 +23,14 @@ pub(super) enum End {
     TurnedAway,
     /// Its own owner closed it.
     Left,
+    /// A newer session has its name.
+    TakenOver,
+    /// Its peer read too little.
+    SlowReader,
+    /// The way to its peer was lost when the network changed.
+    NetworkChanged,
+    /// Anything else, which cannot be here.
+    Other(&'static str),
 }
 
 impl End {
@@ -29,10 +38,39 @@ impl End {
     pub(super) const fn mechanism(&self) -> Option<Mechanism> {
         match self {
             Self::Dead(_) => Some(Mechanism::Silence),
-            Self::Closed { .. } => Some(Mechanism::EndOfStream),
+            // What is said last comes just before the end.
+            Self::Closed { .. } | Self::Bye(_) => Some(Mechanism::EndOfStream),
             Self::Failed(SocketError::Reset) => Some(Mechanism::Reset),
             Self::Failed(SocketError::TimedOut) => Some(Mechanism::Retransmissions),
-            Self::Violation(_) | Self::Bye(_) | Self::TurnedAway | Self::Left => None,
+            Self::Violation(_)
+            | Self::TurnedAway
+            | Self::Left
+            | Self::TakenOver
+            | Self::SlowReader
+            | Self::NetworkChanged
+            | Self::Other(_) => None,
+        }
+    }
+
+    /// How the library calls it.
+    pub(super) fn of(reason: &Reason) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
+        match *reason {
+            Reason::ClosedByPeer => Self::Closed { truncated: false },
+            Reason::Truncated => Self::Closed { truncated: true },
+            Reason::Reset => Self::Failed(SocketError::Reset),
+            Reason::Dead(Verdict { cause: Cause::Kernel, .. }) => {
+                Self::Failed(SocketError::TimedOut)
+            }
+            Reason::Dead(verdict) => Self::Dead(verdict),
+            Reason::Protocol(violation) => Self::Violation(violation),
+            Reason::SlowReader => Self::SlowReader,
+            Reason::Kicked | Reason::Shutdown | Reason::Unacknowledged => Self::Left,
+            Reason::Bye(code) => Self::Bye(code),
+            Reason::TurnedAway(_) => Self::TurnedAway,
+            Reason::TakenOver => Self::TakenOver,
+            Reason::NetworkChanged => Self::NetworkChanged,
+            _ => Self::Other(reason.name()),
         }
     }
 }

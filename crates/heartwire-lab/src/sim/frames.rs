@@ -1,7 +1,7 @@
 //! The bytes of one direction of a connection, cut into frames.
 
 use heartwire_core::frame::{self, HEAD_LEN, Head, Kind};
-use heartwire_core::v1::{BEAT_LEN, Beat, Contract};
+use heartwire_core::v1::{BEAT_LEN, Beat, Welcome};
 use heartwire_core::{Connection, Event, Instant, Settings};
 
 /// A frame that has gone by whole.
@@ -85,10 +85,10 @@ impl Frames {
 }
 
 /// What a WELCOME says, to a client with these settings.
-pub(super) fn contract_of(welcome: &[u8], client: Settings) -> Option<Contract> {
+pub(super) fn welcome_of(frame: &[u8], client: Settings) -> Option<Welcome> {
     let now = Instant::from_nanos(0);
-    match Connection::new(client, now).handle_received(now, &mut &*welcome) {
-        Ok(Some(Event::Welcome(welcome))) => Some(welcome.contract),
+    match Connection::new(client, now).handle_received(now, &mut &*frame) {
+        Ok(Some(Event::Welcome(welcome))) => Some(welcome),
         Ok(_) | Err(_) => None,
     }
 }

@@ -54,6 +54,10 @@ pub(super) struct Host {
     pub(super) was_woken: bool,
     /// It was held up in the middle of a turn, which began then.
     pub(super) in_turn: Option<Wake>,
+    /// What its clocks said when the turn began that now goes on.
+    pub(super) woke: Option<Wake>,
+    /// How a client that has just woken can know that it stood still.
+    pub(super) sign: Option<(Sign, Instant)>,
     /// How long the machine has been suspended in all.
     pub(super) suspended: Duration,
     /// Since when it has been able to keep its deadlines.
@@ -88,6 +92,8 @@ struct Watch {
     asked_for: Option<Instant>,
     awake_at: Instant,
     suspended: Duration,
+    /// It is in a turn, and knows the time.
+    has_woken: bool,
 }
 
 impl Host {
@@ -102,11 +108,13 @@ impl Host {
             timer_at: None,
             was_woken: false,
             in_turn: None,
+            woke: None,
+            sign: None,
             suspended: Duration::ZERO,
             runs_since: awake_at,
             stutters: false,
             busy_until: now,
-            watch: Watch { asked_for: None, awake_at, suspended: Duration::ZERO },
+            watch: Watch { asked_for: None, awake_at, suspended: Duration::ZERO, has_woken: false },
         }
     }
 
@@ -117,12 +125,16 @@ impl Host {
         self.was_woken = false;
         self.in_turn = None;
         self.runs_since = now;
-        self.watch = Watch { asked_for: None, awake_at: now, suspended: self.suspended };
+        self.watch =
+            Watch { asked_for: None, awake_at: now, suspended: self.suspended, has_woken: false };
+        self.woke = None;
+        self.sign = None;
     }
 
     /// The process has nothing to do until then.
     pub(super) const fn handle_sleep(&mut self, until: Option<Instant>) {
         self.watch.asked_for = until;
+        self.watch.has_woken = false;
     }
 
     /// Whether a driver can know of a suspend of this length, and must not hold it against its peers.
@@ -138,9 +150,23 @@ impl Host {
         Wake { at: self.clock.read(now), suspended: self.suspended }
     }
 
+    /// When the process woke last.
+    pub(super) const fn awake_at(&self) -> Instant {
+        self.watch.awake_at
+    }
+
+    /// Whether the process has compared its clocks since it slept.
+    pub(super) const fn is_in_turn(&self) -> bool {
+        self.watch.has_woken
+    }
+
     /// The process runs, or is about to judge. Returns how it can know that it was stalled, if it was.
-    pub(super) fn handle_wake(&mut self, wake: Wake) -> Option<Sign> {
-        let asked_for = self.watch.asked_for.take().map(|at| at.max(self.watch.awake_at));
+    /// `asks_again`: within a turn it asks whether it is late for a deadline that has come.
+    pub(super) fn handle_wake(&mut self, wake: Wake, asks_again: bool) -> Option<Sign> {
+        let again = (asks_again && self.watch.has_woken).then_some(self.watch.awake_at);
+        self.watch.has_woken = true;
+        let asked_for = self.watch.asked_for.take().or(again);
+        let asked_for = asked_for.map(|at| at.max(self.watch.awake_at));
         self.watch.awake_at = wake.at;
         let is_late = asked_for.is_some_and(|at| wake.at.saturating_since(at) >= STALL_MIN);
         let gap = wake.suspended.saturating_sub(self.watch.suspended);

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side};
 
+use super::ledger::len_of;
 use super::observer::Observer;
-use super::outbox;
 use super::pipe::{CONGESTION_FIRST, Pipe};
 use super::queue::HostId;
+use super::server::OUTBOUND_MAX;
 use super::time::WorldTime;
 
 pub(super) type LinkId = usize;
@@ -80,6 +81,15 @@ pub(super) struct Socket {
     pub(super) mark: u64,
     /// Something has happened that the process has not looked at.
     pub(super) is_ready: bool,
+    /// It was told that there is something to read.
+    pub(super) was_told: bool,
+    /// What a server's poller calls it, if it watches it; whether it is to tell when it takes bytes again, and
+    /// has to tell that.
+    pub(super) slot: Option<u32>,
+    pub(super) waits_to_write: bool,
+    pub(super) is_writable: bool,
+    /// When anything last came, an acknowledgement too.
+    pub(super) last_packet: Instant,
     /// The process waits until it can write.
     pub(super) is_blocked: bool,
     /// Since when it need not.
@@ -96,6 +106,11 @@ impl Socket {
             error: None,
             mark: 1,
             is_ready: false,
+            was_told: false,
+            slot: None,
+            waits_to_write: false,
+            is_writable: false,
+            last_packet: now,
             is_blocked: false,
             free_since: now,
             record: Record { arrivals: 0, last: now, last_at: now_at, turn: None },
@@ -217,7 +232,7 @@ impl Path {
     /// queued has arrived.
     pub(super) fn round_trips_for_a_full_queue(&self) -> u32 {
         let at_a_time = self.send_buffer.min(CONGESTION_FIRST * self.segment_max);
-        let queued = outbox::LEN_MAX + 2 * self.send_buffer;
+        let queued = len_of(OUTBOUND_MAX) + 2 * self.send_buffer;
         u32::try_from(queued.div_ceil(at_a_time)).unwrap_or(u32::MAX).saturating_add(4)
     }
 }

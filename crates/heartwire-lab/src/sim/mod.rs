@@ -1,10 +1,10 @@
 //! Both ends of a connection over simulated links, on a virtual clock.
 //!
 //! A run is a life: a client connects, keeps its connection, loses it and connects again, while
-//! paths and processes fail in ways that the run's seed decides. The connections are the real ones
-//! of `heartwire-core`; everything below them is simulated: sockets and TCP, clocks, timers and
-//! stalls. The drivers do what those of the library do, in the same order. After every step the
-//! promises are checked ([`Invariant`]) against what the links know.
+//! paths and processes fail in ways that the run's seed decides. Both ends are what the library ships, a
+//! shard of its server and its client; everything below them is simulated: sockets and TCP, clocks,
+//! timers and stalls. After every step the promises are checked ([`Invariant`]) against what the links
+//! know, by what is written, read and told.
 //!
 //! Each seed is also one fault on a settled connection, whose verdicts are held against the plan, and
 //! a path on which nothing goes wrong, whose round trip the beats of wire v1 have to tell.
@@ -14,18 +14,18 @@ mod broken;
 mod client;
 mod command;
 mod draw;
-mod end;
 mod ended;
 mod frames;
 mod host;
 mod kept;
 mod ledger;
+mod lie;
 mod link;
+mod machine;
 mod many;
 mod net;
 mod observer;
 mod oracle;
-mod outbox;
 mod packet;
 mod pipe;
 mod planned;

@@ -1,6 +1,7 @@
 //! The systems of all hosts and the paths between them: everything below the processes.
 
 mod dialling;
+mod poller;
 mod sockets;
 mod systems;
 mod watching;
@@ -11,6 +12,7 @@ use std::collections::VecDeque;
 
 use heartwire_core::{Instant, STALL_MIN, Side};
 
+pub(super) use self::poller::Poller;
 use super::breach::Breach;
 use super::host::{Host, State, Wake};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
@@ -67,6 +69,10 @@ pub(super) struct Net {
     pub(super) links: Vec<Link>,
     /// What the server's system has accepted and its process has not.
     pub(super) backlog: VecDeque<LinkId>,
+    pub(super) poller: Poller,
+    pub(super) is_listening: bool,
+    /// Since when the server shuts down, if it does.
+    pub(super) drains_since: Option<Instant>,
     /// What the clients' last attempts came to.
     pub(super) dialled: Vec<Option<Dialled>>,
     pub(super) attempts: Vec<u32>,
@@ -138,6 +144,7 @@ impl Net {
 
     /// Sets the one timer of a process.
     pub(super) fn set_timer(&mut self, host: HostId, at: Option<Instant>) {
+        self.end_turn(host);
         let late = self.draw(self.lateness.timer_max);
         let now = self.now;
         let machine = &mut self.hosts[host];
@@ -150,6 +157,7 @@ impl Net {
 
     /// Leaves the timer as it is.
     pub(super) fn keep_timer(&mut self, host: HostId, asked_for: Option<Instant>) {
+        self.end_turn(host);
         let machine = &mut self.hosts[host];
         machine.handle_sleep(asked_for);
         if let Some(at) = machine.timer_at {

@@ -13,7 +13,7 @@ use heartwire_core::v1::Beat;
 use heartwire_core::{Instant, Settings, Side, Wire};
 
 use super::breach::{Breach, Invariant};
-use super::frames::{Frame, Frames, contract_of};
+use super::frames::{Frame, Frames, welcome_of};
 use super::ledger::Ledger;
 use super::link::{Heard, LinkId, other};
 use super::net::Net;
@@ -46,6 +46,27 @@ pub(super) struct Observer {
     begun_at: WorldTime,
     /// A beat that the socket had no room for, and the same for it.
     offered: Option<(Beat, WorldTime)>,
+    /// It has told its peer why it leaves.
+    has_said_bye: bool,
+    /// It has written all that it will, and judges no more.
+    is_leaving: bool,
+    /// What was so when its process lost the connection, if that is told later.
+    lost: Option<Loss>,
+    /// Its application knows of it.
+    is_online: bool,
+    /// Its socket is closed.
+    is_closed: bool,
+}
+
+/// What was so when a connection was lost.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    now: Instant,
+    at: WorldTime,
+    runs_since: Instant,
+    unread: u64,
+    has_begun: bool,
+    is_healthy: bool,
 }
 
 impl Observer {
@@ -78,6 +99,11 @@ impl Observer {
             writes: Frames::default(),
             begun_at: net.now,
             offered: None,
+            has_said_bye: false,
+            is_leaving: false,
+            lost: None,
+            is_online: false,
+            is_closed: false,
         };
         observer.log(net, format_args!("connected"));
         observer
@@ -97,6 +123,38 @@ impl Observer {
         self.terms.is_lenient && self.in_force.contract.is_some()
     }
 
+    /// Nothing more is to be seen of it.
+    pub(super) const fn is_over(&self) -> bool {
+        self.ledger.is_over
+    }
+
+    /// Its process has lost the connection.
+    pub(super) fn handle_loss(&mut self, net: &mut Net) {
+        if self.lost.is_none() && !self.ledger.is_over {
+            self.look(net);
+            self.lost = Some(self.loss(net));
+        }
+    }
+
+    /// What a verdict of now is judged by.
+    fn loss(&self, net: &mut Net) -> Loss {
+        let link = net.link(self.link);
+        let is_healthy = link.is_calm && link.sockets.of(other(self.side)).is_held;
+        Loss {
+            now: net.clock(self.host),
+            at: net.now,
+            runs_since: net.host(self.host).runs_since,
+            unread: net.readable(self.link, self.side),
+            has_begun: self.reads.has_begun(),
+            is_healthy,
+        }
+    }
+
+    /// It has written all that it will.
+    pub(super) const fn handle_last_word(&mut self) {
+        self.is_leaving = true;
+    }
+
     /// Lets the oracle take in what has arrived.
     fn look(&mut self, net: &Net) {
         self.oracle.look(net.record(self.link, self.side));
@@ -107,6 +165,10 @@ impl Observer {
         self.look(net);
         self.oracle.handle_stall(now);
         self.unheard.excuse(now);
+        if self.side == Side::Client {
+            // It may ask whether the server is still there.
+            self.ledger.note_beat_now();
+        }
     }
 
     /// Its machine has resumed, from a suspend that must not be held against its peer.
@@ -232,7 +294,11 @@ impl Observer {
                 net.told(self.link, self.side).written += 1;
                 Ok(())
             }
-            Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => Ok(()),
+            Frame::Bye => {
+                self.has_said_bye = true;
+                Ok(())
+            }
+            Frame::Hello | Frame::Welcome(_) | Frame::Pad => Ok(()),
         }
     }
 
@@ -275,8 +341,8 @@ impl Observer {
 
     /// A WELCOME has put its contract in force.
     fn begin_contract(&mut self, net: &mut Net, now: Instant, welcome: &[u8]) {
-        let Some(contract) = contract_of(welcome, self.client) else { return };
-        self.in_force = InForce::agreed(contract, self.side);
+        let Some(welcome) = welcome_of(welcome, self.client) else { return };
+        self.in_force = InForce::agreed(welcome.contract, self.side);
         self.promised = self.in_force.beat;
         self.unheard = Unheard::new(now);
         self.ledger.note_begun();

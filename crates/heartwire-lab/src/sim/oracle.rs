@@ -193,6 +193,11 @@ impl Oracle {
         }
     }
 
+    /// Whether a verdict may be given at `now`.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.limit.is_some_and(|limit| now >= self.from.earliest.saturating_add(limit))
+    }
+
     /// When a verdict that was given is late.
     fn late_after(&self, runs_since: Instant) -> Option<Instant> {
         let mut latest = self.from.latest?;

@@ -138,7 +138,7 @@ impl Pipe {
 
     /// When to send again, if nothing is acknowledged before.
     pub(super) fn retry_after(&self, round_trip: Duration) -> Duration {
-        let first = RETRY_FIRST + round_trip;
+        let first = first_retry_after(round_trip);
         first.saturating_mul(1 << self.retries.min(16)).min(RETRY_MAX)
     }
 
@@ -217,6 +217,16 @@ impl Pipe {
         believed < RECEIVE_BUFFER / 4 && self.receive_room() - self.arrived >= RECEIVE_BUFFER / 4
     }
 
+    /// Bytes that were written and are not acknowledged; an end counts as one.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.end() - self.acked
+    }
+
+    /// Whether something is under way that has not been acknowledged.
+    pub(super) const fn has_sent(&self) -> bool {
+        self.sent > self.acked
+    }
+
     /// Everything before this has been acknowledged.
     pub(super) const fn acked(&self) -> u64 {
         self.acked
@@ -254,6 +264,11 @@ impl Pipe {
         self.stream.drain(..count);
         self.base = self.base.max(until);
     }
+}
+
+/// When to send again for the first time.
+pub(super) fn first_retry_after(round_trip: Duration) -> Duration {
+    RETRY_FIRST + round_trip
 }
 
 fn offset(len: usize) -> u64 {

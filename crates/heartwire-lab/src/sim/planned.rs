@@ -116,6 +116,8 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     terms.client.data_ahead = Duration::ZERO;
     for terms in [&mut terms.client, &mut terms.server] {
         terms.is_strict = false;
+        // A client that comes back takes over from its older connection, before that is found dead.
+        terms.has_name = false;
         terms.is_lenient = false;
     }
     terms.server.data_ahead = Duration::ZERO;
@@ -127,7 +129,11 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
         terms.client.wire = Wire::V0;
         terms.server.wire = Wire::V0;
     }
-    terms.client.first_frame = None;
+    if terms.client.wire == Wire::V0 {
+        // Else a client that only answers, and is not asked, is never let in.
+        terms.server.wire = Wire::V0;
+        terms.client.first_frame = None;
+    }
     terms.server.first_frame = None;
     // What a server leaves in its kernel is judged by the kernel's jiffies.
     let rounding = if terms.server.mark > 1 { scenario.jiffy * 3 + MS } else { Duration::ZERO };

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use heartwire::TICK;
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::{Policy, PolicyBuilder, Preset, Side, Wire};
 
@@ -14,6 +15,9 @@ use super::terms::Terms;
 use super::time::Clockwork;
 use super::trouble::{Planned, troubles};
 
+/// What a server rounds its deadlines to; the rest of the tick is for being late.
+const WHEEL_TICK: Duration = Duration::from_millis(4);
+
 /// Everything that is decided before a run begins.
 #[derive(Clone, Debug)]
 pub(super) struct Scenario {
@@ -23,7 +27,6 @@ pub(super) struct Scenario {
     pub(super) path: Path,
     pub(super) lateness: Lateness,
     pub(super) jiffy: Duration,
-    pub(super) wheel_tick: Duration,
     pub(super) backoff: BackoffPolicy,
     /// Mean time between what an application sends, and the longest body.
     pub(super) writes: Both<Option<Duration>>,
@@ -52,10 +55,9 @@ impl Scenario {
             policy.server.beat(),
         ];
         let unit = times.into_iter().flatten().max().unwrap_or(MS * 1_000);
-        let tick = draw.one(&[MS * 5, MS * 20, MS * 100], MS * 100);
-        let wheel_tick = (MS * 4).min(tick / 2);
+        let tick = TICK;
         let path = path(draw, unit);
-        let lateness = lateness(draw, tick.saturating_sub(wheel_tick));
+        let lateness = lateness(draw, tick.saturating_sub(WHEEL_TICK));
         let may_write = draw.chance(60);
         let writes = Both {
             client: (may_write && draw.chance(70)).then(|| draw.time(unit / 32, unit * 2)),
@@ -71,6 +73,7 @@ impl Scenario {
         let data_ahead = (path.round_trip() + turns_max) * path.round_trips_for_a_full_queue();
         let lenient =
             draw.chance(20).then(|| draw.one(&[Side::Client, Side::Server], Side::Client));
+        let has_name = draw.chance(60);
         let mut terms = |side: Side| {
             let least = policy.of(side).limit().unwrap_or(unit);
             Terms {
@@ -81,9 +84,12 @@ impl Scenario {
                 frame: Some(if draw.chance(70) { least.max(MS * 30_000) } else { least }),
                 mark,
                 slack,
-                is_strict: draw.chance(20),
-                is_lenient: lenient == Some(side),
+                is_strict: draw.chance(20) && lenient != Some(side),
+                is_lenient: lenient == Some(side)
+                    && wire.client == Wire::V1
+                    && policy.of(side).limit().is_some(),
                 data_ahead: if writes.of(side).is_some() { data_ahead } else { Duration::ZERO },
+                has_name,
                 round_trip_off: None,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
             }
@@ -102,7 +108,6 @@ impl Scenario {
             path,
             lateness,
             jiffy: draw.one(&[MS, MS * 4, MS * 10, Duration::from_nanos(3_333_333)], MS * 10),
-            wheel_tick,
             backoff: backoff(draw, unit),
             writes,
             body_len_max: draw.one(&[0, 8, 40, 300, 4_000], 8),
@@ -144,8 +149,7 @@ fn policies(draw: &mut Draw<'_>) -> Policies {
             client: Wire::V1,
             server: if draw.chance(50) { Wire::Any } else { Wire::V1Only },
         },
-        4 => Both { client: Wire::Raw, server: Wire::Raw },
-        5 => Both { client: Wire::V0, server: Wire::Any },
+        4 | 5 => Both { client: Wire::V0, server: Wire::Any },
         _ => Both { client: Wire::V0, server: Wire::V0 },
     };
     Policies { policy, wire }

@@ -1,196 +1,248 @@
-//! The server's process: many sessions and one wheel, driven in the order that a shard of the
-//! library's server does.
+//! The server's process: a shard of the library's server, with an owner of its events.
 
-mod bytes;
-mod deadlines;
-
+use core::task::Waker;
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task;
 
-use heartwire_core::wheel::Wheel;
-use heartwire_core::{Instant, Side, Stall, StallWatch};
+use heartwire::internal::{Place, Shard, Told, Wake, assemble};
+use heartwire::server::{Control, Event, Handle, Handler, Resumer, ServerConfig, SessionId, Wires};
+use heartwire::{Cause, Wire};
+use heartwire_core::Side;
 
-use super::breach::Breach;
-use super::end::Holder;
-use super::ended::End;
-use super::host::Wake;
-use super::link::{Both, LinkId};
-use super::net::Net;
+use super::breach::{Breach, Invariant};
+use super::broken::Broken;
+use super::link::{Both, LinkId, content};
+use super::machine::{Listener, Machine, Shared, link_of};
+use super::net::Poller;
 use super::queue::SERVER;
-use super::terms::Terms;
+use super::terms::{LENIENT, Terms};
 
-/// When bytes that are read came, as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Arrival {
-    /// They have just woken the process.
-    Now,
-    /// They were found in the socket. The kernel knows.
-    Earlier,
-}
+/// Bytes that may wait for one client.
+pub(super) const OUTBOUND_MAX: usize = 8 * 1024;
+
+/// How long a server that shuts down waits for its clients.
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The process of the server.
 #[derive(Debug)]
 pub(super) struct Server {
+    net: Shared,
     terms: Both<Terms>,
-    wheel_tick: Duration,
-    sessions: Vec<Option<Session>>,
-    wheel: Wheel,
-    watch: StallWatch,
-    awake_at: Instant,
-    /// When it looked at its sockets last, and the time before.
-    looked_at: Instant,
-    unread_since: Instant,
-    is_late: bool,
-    last_stall: Option<Stall>,
-    unread: VecDeque<usize>,
-    ending: Vec<(usize, End)>,
+    /// `None` while there is no process.
+    process: Option<Process>,
+    /// How often it was started.
+    starts: u64,
 }
 
 #[derive(Debug)]
-struct Session {
-    holder: Holder,
-    wakes_for_all: bool,
-    is_unread: bool,
-    is_ending: bool,
-    is_blocked: bool,
+struct Process {
+    handle: Handle,
+    shard: Shard<Machine, Owner>,
 }
 
 impl Server {
-    pub(super) fn new(net: &mut Net, terms: Both<Terms>, wheel_tick: Duration) -> Self {
-        let now = net.clock(SERVER);
-        Self {
-            terms,
-            wheel_tick,
-            sessions: Vec::new(),
-            wheel: Wheel::new(wheel_tick),
-            watch: StallWatch::new(now, net.host(SERVER).suspended),
-            awake_at: now,
-            looked_at: now,
-            unread_since: now,
-            is_late: false,
-            last_stall: None,
-            unread: VecDeque::new(),
-            ending: Vec::new(),
-        }
+    pub(super) fn new(net: Shared, terms: Both<Terms>) -> Self {
+        let mut server = Self { net, terms, process: None, starts: 0 };
+        server.start();
+        server
     }
 
-    /// The process is started again after a crash, and remembers nothing.
-    pub(super) fn restart(&mut self, net: &mut Net) {
-        *self = Self::new(net, self.terms, self.wheel_tick);
+    /// The process is started, and remembers nothing.
+    pub(super) fn start(&mut self) {
+        self.starts += 1;
+        let machine = Machine::new(self.net.clone(), SERVER, self.terms);
+        let waker = Waker::from(Arc::new(Bell(self.net.clone())));
+        let listeners = vec![Listener::new(machine.clone())];
+        let places = vec![Place { world: machine, listeners, waker }];
+        let config = config(&self.terms.server);
+        let net = &self.net;
+        let (handle, shards) = assemble(&config, places, true, self.starts << 32, |_| Owner {
+            net: net.clone(),
+            sessions: Vec::new(),
+            links: BTreeMap::new(),
+        });
+        let shard = shards.into_iter().next();
+        self.process = shard.map(|shard| Process { handle, shard });
+        let mut net = self.net.lock();
+        let now = net.clock(SERVER);
+        net.host(SERVER).handle_start(now);
     }
 
     /// The process is gone, and what it held with it.
     pub(super) fn crash(&mut self) {
-        self.sessions.clear();
+        self.process = None;
+        self.net.lock().poller = Poller::default();
     }
 
-    /// The owner closes all connections, and goes on accepting.
-    pub(super) fn leave(&mut self, net: &mut Net) -> Result<(), Breach> {
-        for (slot, session) in self.sessions.iter_mut().enumerate() {
-            if let Some(mut session) = session.take() {
-                self.wheel.remove(key(slot));
-                session.holder.leave(net)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn holders(&mut self) -> impl Iterator<Item = &mut Holder> {
-        self.sessions.iter_mut().flatten().map(|session| &mut session.holder)
-    }
-
-    /// The process runs: it woke at `wake`, and may have been held up since.
-    pub(super) fn turn(&mut self, net: &mut Net, wake: Wake) -> Result<(), Breach> {
-        self.is_late = false;
-        self.notice_stall(net, wake);
-        self.awake_at = wake.at;
-        self.unread_since = core::mem::replace(&mut self.looked_at, net.clock(SERVER));
-        self.read_unread(net)?;
-        for slot in 0..self.sessions.len() {
-            self.unblock(net, slot)?;
-            let Some(session) = self.session(slot) else { continue };
-            if net.take_ready(session.holder.link, Side::Server) {
-                let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };
-                self.read(net, slot, true, arrival)?;
-            }
-        }
-        self.accept(net);
-        self.handle_timeouts(net)?;
-        self.flush(net)?;
-        self.take_leave(net)?;
-        self.sleep(net);
-        Ok(())
-    }
-
-    fn sleep(&mut self, net: &mut Net) {
-        let deadline = self.wheel.next_wake();
-        self.watch.handle_sleep(deadline);
-        net.set_timer(SERVER, deadline);
-        if !self.ending.is_empty() || (!net.is_busy(SERVER) && !self.unread.is_empty()) {
-            net.wake(SERVER);
-        }
-    }
-
-    fn session(&mut self, slot: usize) -> Option<&mut Session> {
-        self.sessions.get_mut(slot)?.as_mut().filter(|session| !session.is_ending)
-    }
-
-    // Clients.
-
-    fn accept(&mut self, net: &mut Net) {
-        if net.is_busy(SERVER) {
+    /// The owner ends all sessions, and goes on accepting; or shuts the server down.
+    pub(super) fn leave(&mut self, for_good: bool) {
+        let Some(Process { handle, shard }) = &self.process else { return };
+        if for_good {
+            let mut net = self.net.lock();
+            let now = net.clock(SERVER);
+            net.drains_since.get_or_insert(now);
+            drop(net);
+            handle.shut_down();
             return;
         }
-        while let Some(link) = net.backlog.pop_front() {
-            self.adopt(net, link);
+        for &(id, ..) in &shard.handler().sessions {
+            // One that has ended meanwhile is not there.
+            let _ = handle.kick(id);
         }
     }
 
-    fn adopt(&mut self, net: &mut Net, link: LinkId) {
-        let names = (link, Side::Server, SERVER);
-        let holder = Holder::new(net, names, &self.terms);
-        let session = Session {
-            holder,
-            wakes_for_all: true,
-            is_unread: false,
-            is_ending: false,
-            is_blocked: false,
-        };
-        let slot = match self.sessions.iter().position(Option::is_none) {
-            Some(slot) => slot,
-            None => {
-                self.sessions.push(None);
-                self.sessions.len() - 1
+    /// Has a turn.
+    pub(super) fn turn(&mut self) {
+        let Some(Process { shard, .. }) = &mut self.process else { return };
+        let ready = self.net.lock().poll();
+        match shard.turn(ready, Told::All) {
+            Wake::Now(deadline) => {
+                let mut net = self.net.lock();
+                net.set_timer(SERVER, deadline);
+                net.wake(SERVER);
             }
-        };
-        if let Some(place) = self.sessions.get_mut(slot) {
-            *place = Some(session);
+            Wake::By(deadline) => self.net.lock().set_timer(SERVER, deadline),
+            Wake::Over => self.start_over(),
         }
-        self.arm(net, slot);
-        // A poller reports what is there when a socket is registered.
-        if net.has_news(link, Side::Server) {
-            net.make_ready(link, Side::Server);
+        self.tell_round_trips();
+    }
+
+    /// The server has shut down, and another one takes its place.
+    fn start_over(&mut self) {
+        self.process = None;
+        self.start();
+        self.net.lock().wake(SERVER);
+    }
+
+    /// What beats tell of the path.
+    fn tell_round_trips(&self) {
+        let Some(Process { shard, .. }) = &self.process else { return };
+        if self.terms.server.round_trip_off.is_none() {
+            return;
+        }
+        let now = self.net.lock().clock(SERVER);
+        for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
+            if let Some(told) = session.connection.path(now).and_then(|path| path.rtt) {
+                let mut net = self.net.lock();
+                net.tell_round_trip(session.socket.link(), Side::Server, told);
+            }
         }
     }
 
-    fn end(&mut self, slot: usize, end: End) {
-        let Some(session) = self.session(slot) else { return };
-        session.is_ending = true;
-        self.wheel.remove(key(slot));
-        self.ending.push((slot, end));
-    }
-
-    fn take_leave(&mut self, net: &mut Net) -> Result<(), Breach> {
-        for (slot, end) in core::mem::take(&mut self.ending) {
-            let Some(mut session) = self.sessions.get_mut(slot).and_then(Option::take) else {
-                continue;
-            };
-            session.holder.finish(net, &end)?;
+    /// The application sends data to one of its sessions, if there is room for it.
+    pub(super) fn send(&self, rng: &mut fastrand::Rng, len: usize) {
+        let Some(Process { handle, shard }) = &self.process else { return };
+        let sessions = &shard.handler().sessions;
+        let chosen = sessions.get(rng.usize(0..sessions.len().max(1)));
+        let Some(&(id, link, _)) = chosen else { return };
+        let session = shard.sessions().find(|session| session.id == id);
+        let queued = session.map_or(0, |session| session.queued);
+        // Hardly ever it takes no notice of that.
+        if queued + len + 64 > OUTBOUND_MAX && rng.u8(..) > 4 {
+            return;
         }
-        Ok(())
+        let sent = self.net.lock().told(link, Side::Server).sent;
+        let body: Vec<u8> = (sent..).take(len).map(content).collect();
+        if handle.send(id, &body).is_ok() {
+            self.net.lock().tell_sent(link, Side::Server, len);
+        }
     }
 }
 
-fn key(slot: usize) -> u32 {
-    u32::try_from(slot).unwrap_or(u32::MAX - 1)
+fn config(terms: &Terms) -> ServerConfig {
+    let wires = if terms.wire == Wire::V0 {
+        Wires::V0
+    } else if terms.wire == Wire::V1Only {
+        Wires::V1
+    } else {
+        Wires::Any
+    };
+    // Its clients may promise what the contract that they know of allows.
+    let offer = if terms.is_lenient { terms.lenient_offer(LENIENT * 10) } else { terms.offer() };
+    ServerConfig::new(([127, 0, 0, 1], 0).into())
+        .shards(1)
+        .policy(terms.policy_in_force())
+        .wires(wires)
+        .caps(terms.caps())
+        .offer(offer)
+        .coalesce(terms.coalesce())
+        .outbound_max(OUTBOUND_MAX)
+        .pending_max(64)
+        .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN })
+}
+
+/// Wakes the server's process.
+#[derive(Debug)]
+struct Bell(Shared);
+
+impl task::Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.lock().note_woken();
+    }
+}
+
+/// The owner of the server's events.
+#[derive(Debug)]
+struct Owner {
+    net: Shared,
+    /// The sessions that it knows of, and their names.
+    sessions: Vec<(SessionId, LinkId, Option<Box<str>>)>,
+    /// The links of all sessions that there ever were.
+    links: BTreeMap<u64, LinkId>,
+}
+
+impl Owner {
+    fn link(&self, id: SessionId) -> Option<LinkId> {
+        self.links.get(&id.as_u64()).copied()
+    }
+
+    fn handle_online(&mut self, id: SessionId, link: LinkId, name: Option<Box<str>>) {
+        let mut net = self.net.lock();
+        net.tell_online(link, Side::Server);
+        let is_known = |known: &Option<Box<str>>| known.is_some() && *known == name;
+        if self.sessions.iter().any(|(_, _, known)| is_known(known)) {
+            let what = format!("two sessions are called {}", name.as_deref().unwrap_or_default());
+            let breach = Breach::new(Invariant::OnePerName, what);
+            net.breach.get_or_insert((Side::Server, breach));
+        }
+        drop(net);
+        self.links.insert(id.as_u64(), link);
+        self.sessions.push((id, link, name));
+    }
+}
+
+impl Handler for Owner {
+    fn handle(&mut self, event: Event<&[u8]>, _control: &mut Control<'_>) {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of events is open")]
+        match event {
+            Event::Online { id, peer, agreed } => {
+                let name = agreed.and_then(|agreed| agreed.name);
+                self.handle_online(id, link_of(peer), name);
+            }
+            Event::Data { id, data } => {
+                if let Some(link) = self.link(id) {
+                    self.net.lock().tell_data(link, Side::Server, data);
+                }
+            }
+            Event::Verdict { peer, verdict, .. } if verdict.cause != Cause::Kernel => {
+                self.net.lock().tell_verdict(link_of(peer), Side::Server, &verdict);
+            }
+            Event::Offline { id, peer, reason, .. } => {
+                self.net.lock().tell_reason(link_of(peer), Side::Server, &reason);
+                self.sessions.retain(|&(known, ..)| known != id);
+            }
+            Event::Promise { id, .. } | Event::Health { id, .. } => {
+                if let Some(link) = self.link(id) {
+                    self.net.lock().tell_news(link, Side::Server);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn has_room(&mut self, _resumer: &Resumer) -> bool {
+        !self.net.lock().is_busy(SERVER)
+    }
 }

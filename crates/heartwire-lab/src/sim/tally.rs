@@ -108,6 +108,10 @@ counters! {
         turned_away,
         /// This end's owner closed it.
         left,
+        /// A newer session of the same client took its place.
+        taken_over,
+        /// The peer read too little.
+        slow_reader,
     }
 }
 
@@ -127,6 +131,9 @@ impl Ends {
             End::Bye(_) => &mut self.bye,
             End::TurnedAway => &mut self.turned_away,
             End::Left => &mut self.left,
+            End::TakenOver => &mut self.taken_over,
+            End::SlowReader => &mut self.slow_reader,
+            End::NetworkChanged | End::Other(_) => return,
         };
         *count += 1;
     }

@@ -6,7 +6,9 @@ use heartwire_core::v1::{self, Contract, Direction, Offer};
 use heartwire_core::{Caps, Policy, Settings, Side, Wire};
 
 use super::broken::Broken;
-use super::host::Wake;
+
+/// The limit of an end that leaves judging to the other: longer than any run.
+pub(super) const LENIENT: Duration = v1::LIMIT_CEILING;
 
 /// What an end is told before it starts.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Terms {
     pub(super) is_lenient: bool,
     /// How long a beat can wait behind what its application sends.
     pub(super) data_ahead: Duration,
+    /// On wire v1 a client says who it is, so that its newer connection takes over from the older one.
+    pub(super) has_name: bool,
     /// What beats of wire v1 tell of the path is checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,
@@ -38,11 +42,16 @@ impl Terms {
         self.broken == Some(broken)
     }
 
-    /// What a driver makes of its clocks.
-    pub(super) fn misread_clocks(&self, wake: Wake) -> Wake {
-        let suspended =
-            if self.is(Broken::IgnoresSuspends) { Duration::ZERO } else { wake.suspended };
-        Wake { suspended, ..wake }
+    /// Time for a frame, or what a broken driver makes of it.
+    pub(super) fn frame_within(&self) -> Option<Duration> {
+        let hurries = self.is(Broken::HurriesFrames);
+        self.frame.map(|frame| if hurries { frame / 2 } else { frame })
+    }
+
+    /// How many beats may lie in the server's kernel.
+    pub(super) fn coalesce(&self) -> u16 {
+        let beat_len = if matches!(self.wire, Wire::V0) { 8 } else { 40 };
+        u16::try_from(self.mark.saturating_sub(1) / beat_len).unwrap_or(u16::MAX)
     }
 
     pub(super) fn offer(&self) -> Offer {
@@ -53,26 +62,43 @@ impl Terms {
         }
     }
 
-    pub(super) fn of_server(&self) -> v1::Terms {
+    /// What it offers that has all the time in the world to judge, up to a `ceiling`, and is otherwise the
+    /// same.
+    pub(super) fn lenient_offer(&self, ceiling: Duration) -> Offer {
+        let own = self.offer();
+        let want = own.want().unwrap_or(LENIENT / 3);
+        let policy = self.policy.to_builder().limit(LENIENT).peer_beat(want);
+        let policy = policy.build().unwrap_or(self.policy);
+        Offer::new(&policy).floor(own.beat_floor()).ceiling(ceiling)
+    }
+
+    pub(super) fn as_server(&self) -> v1::Terms {
         v1::Terms::new(self.offer()).wake_bytes(self.mark)
     }
 
-    /// The settings, or what a broken driver makes of them.
-    pub(super) fn settings(&self) -> Settings {
-        let limit = self.policy.limit();
-        let (limit, frame) = match self.broken {
-            Some(Broken::JudgesEarly) => (limit.map(|limit| limit / 20 * 19), self.frame),
-            Some(Broken::JudgesLate) => {
-                (limit.map(|limit| limit + limit / 10 + self.tick), self.frame)
-            }
-            Some(Broken::HurriesFrames) => (limit, self.frame.map(|frame| frame / 2)),
-            Some(_) | None => (limit, self.frame),
+    /// The policy, or what a broken driver makes of it.
+    pub(super) fn policy_in_force(&self) -> Policy {
+        let Some(limit) = self.policy.limit() else { return self.policy };
+        let limit = match self.broken {
+            Some(Broken::JudgesEarly) => limit / 20 * 19,
+            Some(Broken::JudgesLate) => limit + limit / 10 + self.tick,
+            Some(Broken::NeverJudges) => v1::LIMIT_CEILING,
+            Some(_) | None => return self.policy,
         };
-        let policy = limit.map_or(self.policy, |limit| {
-            self.policy.to_builder().limit(limit).build().unwrap_or(self.policy)
-        });
-        let caps = Caps::default().first_frame(self.first_frame).frame(frame);
-        Settings::new(policy).wire(self.wire).offer(self.offer()).caps(caps).tick(self.tick)
+        self.policy.to_builder().limit(limit).build().unwrap_or(self.policy)
+    }
+
+    pub(super) fn caps(&self) -> Caps {
+        Caps::default().first_frame(self.first_frame).frame(self.frame_within())
+    }
+
+    /// The settings of its connections.
+    pub(super) fn settings(&self) -> Settings {
+        Settings::new(self.policy_in_force())
+            .wire(self.wire)
+            .offer(self.offer())
+            .caps(self.caps())
+            .tick(self.tick)
     }
 }
 

@@ -10,9 +10,10 @@ use heartwire_core::{STALL_MIN, Side};
 use super::breach::{Breach, Failure};
 use super::broken::Broken;
 use super::client::Client;
-use super::host::{Host, State, Wake};
+use super::host::{Host, State};
 use super::link::{Both, Ended};
-use super::net::Net;
+use super::machine::Shared;
+use super::net::{Net, Poller};
 use super::queue::{Happening, HostId, Queue, SERVER};
 use super::scenario::Scenario;
 use super::server::Server;
@@ -55,7 +56,7 @@ impl Summary {
 pub(super) struct World {
     seed: u64,
     scenario: Scenario,
-    net: Net,
+    net: Shared,
     clients: Vec<Client>,
     server: Server,
     rng: fastrand::Rng,
@@ -83,7 +84,7 @@ impl World {
             })
             .collect();
         let count = hosts.len();
-        let mut net = Net {
+        let net = Net {
             now: WorldTime::START,
             queue: Queue::new(rng.fork()),
             rng: rng.fork(),
@@ -91,6 +92,9 @@ impl World {
             paths: vec![scenario.path; count],
             links: Vec::new(),
             backlog: VecDeque::new(),
+            poller: Poller::default(),
+            is_listening: false,
+            drains_since: None,
             dialled: vec![None; count],
             attempts: vec![0; count],
             lateness: scenario.lateness,
@@ -102,11 +106,12 @@ impl World {
             watched: Vec::new(),
             breach: None,
         };
-        let server = Server::new(&mut net, scenario.terms, scenario.wheel_tick);
+        let net = Shared::new(net);
+        let server = Server::new(net.clone(), scenario.terms);
         let clients = (1..count)
             .map(|host| {
-                let seed = rng.u64(..);
-                Client::new(&net, host, scenario.terms, scenario.backoff, seed)
+                let (net, seed) = (net.clone(), rng.u64(..));
+                Client::new(net, host, scenario.terms, scenario.backoff, seed)
             })
             .collect();
         let until = WorldTime::START.after(scenario.length);
@@ -116,33 +121,39 @@ impl World {
     /// Runs until its time is up, or a promise is broken.
     pub(super) fn run(&mut self) -> Result<Summary, Failure> {
         self.begin();
-        while let Some((at, happening)) = self.net.queue.pop() {
-            if at > self.until || self.net.sums.steps >= STEPS_MAX {
-                break;
-            }
-            self.net.mishaps.simultaneous += u64::from(at == self.net.now);
-            self.net.now = at;
-            self.net.sums.steps += 1;
-            self.handle(happening)?;
-            self.net.check(None);
+        while let Some(happening) = self.next() {
+            self.handle(happening);
+            self.net.lock().check(None);
             self.fail_if_broken()?;
         }
         Ok(self.summary())
     }
 
+    fn next(&self) -> Option<Happening> {
+        let mut net = self.net.lock();
+        let (at, happening) = net.queue.pop()?;
+        if at > self.until || net.sums.steps >= STEPS_MAX {
+            return None;
+        }
+        net.mishaps.simultaneous += u64::from(at == net.now);
+        net.now = at;
+        net.sums.steps += 1;
+        Some(happening)
+    }
+
     /// The log of the run.
     pub(super) fn into_lines(self) -> Vec<String> {
-        self.net.trace.into_lines()
+        core::mem::take(&mut self.net.lock().trace).into_lines()
     }
 
     /// What became of the ends of the first connection.
-    pub(super) fn ends(&self) -> Option<&Both<Option<Ended>>> {
-        self.net.links.first().map(|link| &link.ends)
+    pub(super) fn ends(&self) -> Option<Both<Option<Ended>>> {
+        self.net.lock().links.first().map(|link| link.ends)
     }
 
     /// Whether too much happened for its time to be up.
-    pub(super) const fn was_cut_short(&self) -> bool {
-        self.net.sums.steps >= STEPS_MAX
+    pub(super) fn was_cut_short(&self) -> bool {
+        self.net.lock().sums.steps >= STEPS_MAX
     }
 
     /// When the trouble began that waited for a quiet moment.
@@ -152,102 +163,106 @@ impl World {
 
     fn begin(&mut self) {
         let text = format!("{:#?}", self.scenario);
+        let mut net = self.net.lock();
         for line in text.lines() {
-            self.net.log(&"scenario", format_args!("{line}"));
-        }
-        for host in 0..self.net.hosts.len() {
-            self.net.wake(host);
-            self.plan_write(host);
+            net.log(&"scenario", format_args!("{line}"));
         }
         for (index, planned) in self.scenario.troubles.iter().enumerate() {
-            self.net.queue.push(planned.at, Happening::Fault { index });
+            net.queue.push(planned.at, Happening::Fault { index });
+        }
+        let count = net.hosts.len();
+        drop(net);
+        for host in 0..count {
+            self.net.lock().wake(host);
+            self.plan_write(host);
         }
     }
 
     fn summary(&self) -> Summary {
         let connections = self.clients.iter().map(|client| u64::from(client.connections)).sum();
+        let net = self.net.lock();
         Summary {
-            time: self.net.now.since(WorldTime::START),
-            sums: Sums { connections, ..self.net.sums },
-            mishaps: self.net.mishaps,
-            ends: self.net.ends,
+            time: net.now.since(WorldTime::START),
+            sums: Sums { connections, ..net.sums },
+            mishaps: net.mishaps,
+            ends: net.ends,
         }
     }
 
-    fn handle(&mut self, happening: Happening) -> Result<(), Failure> {
+    fn handle(&mut self, happening: Happening) {
         match happening {
-            Happening::Packet { link, to, packet } => self.net.handle_packet(link, to, packet),
-            Happening::Retransmit { link, from } => self.net.handle_retransmit(link, from),
-            Happening::Turn { host, number } => return self.begin_turn(host, number),
-            Happening::Rest { host, number } => return self.end_turn(host, number),
-            Happening::Dialled { host, attempt } => self.net.handle_dialled(host, attempt),
+            Happening::Packet { link, to, packet } => {
+                self.net.lock().handle_packet(link, to, packet);
+            }
+            Happening::Retransmit { link, from } => self.net.lock().handle_retransmit(link, from),
+            Happening::Turn { host, number } => self.begin_turn(host, number),
+            Happening::Rest { host, number } => self.end_turn(host, number),
+            Happening::Dialled { host, attempt } => self.net.lock().handle_dialled(host, attempt),
             Happening::Write { host } => self.write(host),
-            Happening::Fault { index } => return self.begin_trouble(index),
+            Happening::Fault { index } => self.begin_trouble(index),
             Happening::Mend { index } => self.end_trouble(index),
         }
-        Ok(())
     }
 
     // Turns.
 
-    fn begin_turn(&mut self, host: HostId, number: u32) -> Result<(), Failure> {
-        let machine = self.net.host(host);
+    fn begin_turn(&mut self, host: HostId, number: u32) {
+        let mut net = self.net.lock();
+        let machine = net.host(host);
         if machine.number != number || machine.state != State::Runs {
-            return Ok(());
+            return;
         }
         machine.turn_at = None;
         // What it should have done by now.
-        self.net.check(Some(host));
-        let wake = self.net.read_clocks(host);
-        if let Some(wait) = self.net.held_up(host) {
-            self.net.mishaps.held_up += u64::from(wait >= STALL_MIN);
-            let at = self.net.now.after(wait);
-            let machine = self.net.host(host);
+        net.check(Some(host));
+        if let Some(wait) = net.held_up(host) {
+            net.mishaps.held_up += u64::from(wait >= STALL_MIN);
+            let at = net.now.after(wait);
+            let wake = net.read_clocks(host);
+            let machine = net.host(host);
             machine.in_turn = Some(wake);
             machine.number += 1;
             let number = machine.number;
-            self.net.queue.push(at, Happening::Rest { host, number });
-            return Ok(());
+            net.queue.push(at, Happening::Rest { host, number });
+            return;
         }
-        self.turn(host, wake)
+        drop(net);
+        self.turn(host);
     }
 
-    fn end_turn(&mut self, host: HostId, number: u32) -> Result<(), Failure> {
-        let now = self.net.clock(host);
-        let machine = self.net.host(host);
+    fn end_turn(&mut self, host: HostId, number: u32) {
+        let mut net = self.net.lock();
+        let now = net.clock(host);
+        let machine = net.host(host);
         if machine.number != number || machine.state != State::Runs {
-            return Ok(());
+            return;
         }
-        let Some(wake) = machine.in_turn.take() else { return Ok(()) };
+        // It read its clocks before it was held up.
+        machine.woke = machine.in_turn.take();
+        if machine.woke.is_none() {
+            return;
+        }
         machine.runs_since = machine.runs_since.max(now);
         let was_woken = core::mem::take(&mut machine.was_woken);
-        self.turn(host, wake)?;
+        drop(net);
+        self.turn(host);
         if was_woken {
-            self.net.wake(host);
+            self.net.lock().wake(host);
         }
-        Ok(())
     }
 
-    fn turn(&mut self, host: HostId, wake: Wake) -> Result<(), Failure> {
-        let Self { net, clients, server, .. } = self;
-        let (side, outcome) = match clients.get_mut(host.wrapping_sub(1)) {
-            Some(client) => (Side::Client, client.turn(net, wake)),
-            None => (Side::Server, server.turn(net, wake)),
-        };
-        outcome.map_err(|breach| self.failure(side, breach))
-    }
-
-    fn failure(&mut self, side: Side, breach: Breach) -> Failure {
-        let Breach { invariant, what } = breach;
-        self.net.log(&"broken", format_args!("{}: {what}", invariant.name()));
-        Failure { seed: self.seed, at: self.net.now, side, invariant, what }
-    }
-
-    fn fail_if_broken(&mut self) -> Result<(), Failure> {
-        match self.net.breach.take() {
-            Some((side, breach)) => Err(self.failure(side, breach)),
-            None => Ok(()),
+    fn turn(&mut self, host: HostId) {
+        match self.clients.get_mut(host.wrapping_sub(1)) {
+            Some(client) => client.turn(),
+            None => self.server.turn(),
         }
+    }
+
+    fn fail_if_broken(&self) -> Result<(), Failure> {
+        let mut net = self.net.lock();
+        let Some((side, Breach { invariant, what })) = net.breach.take() else { return Ok(()) };
+        net.log(&"broken", format_args!("{}: {what}", invariant.name()));
+        Err(Failure { seed: self.seed, at: net.now, side, invariant, what })
     }
 
     // Applications.
@@ -256,28 +271,23 @@ impl World {
         let side = if host == SERVER { Side::Server } else { Side::Client };
         let Some(mean) = *self.scenario.writes.of(side) else { return };
         let wait = Duration::from_nanos(self.rng.u64(0..=nanos(mean) * 2));
-        self.net.queue.push(self.net.now.after(wait), Happening::Write { host });
+        let mut net = self.net.lock();
+        let at = net.now.after(wait);
+        net.queue.push(at, Happening::Write { host });
     }
 
     fn write(&mut self, host: HostId) {
         self.plan_write(host);
         let body_len = self.rng.usize(0..=self.scenario.body_len_max);
-        if self.net.host(host).state != State::Runs {
+        if self.net.lock().host(host).state != State::Runs {
             return;
         }
-        let holder = match self.clients.get_mut(host.wrapping_sub(1)) {
-            Some(client) => client.holder(),
-            None => {
-                let count = self.server.holders().count().max(1);
-                self.server.holders().nth(self.rng.usize(0..count))
-            }
+        let Some(client) = self.clients.get_mut(host.wrapping_sub(1)) else {
+            return self.server.send(&mut self.rng, body_len);
         };
-        if let Some(holder) = holder {
-            if host != SERVER && self.rng.u8(..) < PROMISES {
-                holder.promise(self.rng.u32(1..=4));
-            }
-            holder.messages.push(body_len);
-            self.net.wake(host);
+        if self.rng.u8(..) < PROMISES {
+            client.promise(self.rng.u32(1..=4));
         }
+        client.send(body_len);
     }
 }

@@ -17,7 +17,7 @@ use super::outbox::Message;
 use super::{ClientConfig, ConnectError, Event, Farewell, Retry, WhileDisconnected};
 use crate::Reason;
 use crate::tls::TlsError;
-use crate::world::World;
+use crate::world::{Break, World};
 
 /// How often waits are cut short: addresses come and go in bursts when a network changes.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -218,6 +218,14 @@ impl<W: World> Life<W> {
             Event::Failed { error }
         };
         self.app.outlet.push_news(event);
+        if was_online && self.world.breaks(Break::TellsOfflineTwice) {
+            let farewell = None;
+            let again = Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell };
+            self.app.outlet.push_news(again);
+        }
+        if was_online && self.world.breaks(Break::SpeaksAfterOffline) {
+            self.app.outlet.push_news(Event::TooFast);
+        }
     }
 
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.

@@ -57,10 +57,10 @@ impl Reactor {
     /// Runs a shard until its server has shut down and all sessions have ended.
     pub(super) fn run<H: Handler>(mut self, mut shard: Shard<Machine, H>) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
-        let mut wake = Wake::Now;
+        let mut wake = Wake::Now(None);
         loop {
             let timeout = match wake {
-                Wake::Now => Some(Duration::ZERO),
+                Wake::Now(_) => Some(Duration::ZERO),
                 Wake::By(deadline) => self.alarm.set(deadline),
                 Wake::Over => return,
             };

@@ -37,7 +37,7 @@ use super::mailbox::Command;
 use super::sessions::Sessions;
 use super::state::ShardState;
 use crate::tls::READ_LEN_MIN;
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 /// How finely deadlines are told apart. A verdict is late by this at most for rounding, which
 /// leaves most of [`TICK`](crate::TICK) for getting round to it.
@@ -91,8 +91,8 @@ pub enum Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator has to do as they say")]
 pub enum Wake {
-    /// At once: there is more to do.
-    Now,
+    /// At once: there is more to do. And by this time at the latest, if nothing were.
+    Now(Option<Instant>),
     /// As soon as something is ready, or it is woken; and by this time at the latest.
     By(Option<Instant>),
     /// Never: the server has shut down, and all sessions have ended.
@@ -272,7 +272,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         self.asked_at = agenda.world.now();
         if has_work || deadline.is_some_and(|at| at <= now) {
-            Wake::Now
+            Wake::Now(deadline)
         } else {
             Wake::By(deadline)
         }
@@ -290,7 +290,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     fn handle_stall(&mut self, stall: Stall) {
         self.is_late = true;
-        self.last_stall = Some(stall);
+        if !self.state.agenda.world.breaks(Break::IgnoresStalls) {
+            self.last_stall = Some(stall);
+        }
         self.state.handle.counters().stalls.fetch_add(1, Relaxed);
         let shard = usize::from(self.state.index);
         tracing::warn!(shard, gap = ?stall.gap, "stood still; everybody gets another chance");

@@ -38,7 +38,7 @@ impl Net {
         let server = self.hosts[SERVER].state;
         let outcome = if path.cut.client || path.cut.server || !server.has_system() {
             Dialled::TimedOut
-        } else if !server.has_process() || !self.hosts[host].state.has_system() {
+        } else if !server.has_process() || !self.is_listening {
             Dialled::Refused
         } else {
             let link = self.links.len();
@@ -62,7 +62,7 @@ impl Net {
                 is_calm: path.is_calm() && self.is_calm(client) && self.is_calm(SERVER),
             });
             self.backlog.push_back(link);
-            self.wake(SERVER);
+            self.note_client();
             Dialled::Connected(link)
         };
         self.dialled[host] = Some(outcome);

@@ -2,13 +2,15 @@
 
 use core::time::Duration;
 
+use heartwire::internal::Way;
 use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side, arrival};
 
 use super::{Net, Read};
-use crate::sim::broken::Broken;
+use crate::sim::ledger::len_of;
 use crate::sim::link::{Both, Ended, Link, LinkId, Nat, SocketError, other};
 use crate::sim::packet::Packet;
+use crate::sim::pipe::first_retry_after;
 use crate::sim::queue::{Happening, HostId};
 use crate::sim::time::nanos;
 
@@ -23,12 +25,12 @@ impl Net {
         link: LinkId,
         side: Side,
         buffer: &mut Vec<u8>,
-        most: u64,
+        most: usize,
     ) -> Read {
         let Link { sockets, pipes, .. } = &mut self.links[link];
         let pipe = pipes.of_mut(other(side));
         let had = buffer.len();
-        let has_taken = pipe.take(buffer, most) > 0;
+        let has_taken = pipe.take(buffer, len_of(most)) > 0;
         let has_news_of_room = has_taken && pipe.has_news_of_room();
         if pipe.readable() == 0 {
             // The process can know of everything that is there.
@@ -58,6 +60,11 @@ impl Net {
         self.links[link].pipes.of(other(side)).readable()
     }
 
+    /// Whether everything has come that the peer wrote before it closed, and its end.
+    pub(in crate::sim) fn has_ended(&self, link: LinkId, side: Side) -> bool {
+        self.links[link].pipes.of(other(side)).has_ended()
+    }
+
     /// Whether a read would find anything: bytes, an end or an error.
     pub(in crate::sim) fn has_news(&self, link: LinkId, side: Side) -> bool {
         let Link { sockets, pipes, .. } = &self.links[link];
@@ -84,15 +91,10 @@ impl Net {
         Ok(len)
     }
 
-    /// Since when the process need not wait to write; `None` while it does.
+    /// Since when the process need not wait to write; `None` while it does, or cannot at all.
     pub(in crate::sim) fn free_since(&self, link: LinkId, side: Side) -> Option<Instant> {
         let socket = self.links[link].sockets.of(side);
-        (!socket.is_blocked).then_some(socket.free_since)
-    }
-
-    /// Whether the process waits until it can write.
-    pub(in crate::sim) fn is_blocked(&self, link: LinkId, side: Side) -> bool {
-        self.links[link].sockets.of(side).is_blocked
+        (!socket.is_blocked && socket.error.is_none()).then_some(socket.free_since)
     }
 
     /// Lets the process sleep until there are `mark` bytes to read.
@@ -113,23 +115,10 @@ impl Net {
         Duration::from_millis((passed * jiffy).div_ceil(1_000_000))
     }
 
-    /// When the bytes came that have just been read, as nearly as the process can know. `has_woken`: they
-    /// woke it.
-    pub(in crate::sim) fn arrival(
-        &self,
-        link: LinkId,
-        side: Side,
-        has_woken: bool,
-        broken: Option<Broken>,
-    ) -> (Instant, Instant) {
-        let now = self.clock(self.links[link].sockets.of(side).host);
-        let since = self.since_last_arrival(link, side);
-        match broken {
-            Some(Broken::StampsWhenFound) => (now, now),
-            Some(Broken::TrustsJiffies) => (now.saturating_sub(since), now.saturating_sub(since)),
-            Some(_) | None if has_woken => arrival::of_news(now, since, self.jiffy),
-            Some(_) | None => arrival::of_found(now, since, self.jiffy),
-        }
+    /// How long the process that holds an end has been awake.
+    pub(in crate::sim) fn since_turn(&self, link: LinkId, side: Side) -> Duration {
+        let host = self.links[link].sockets.of(side).host;
+        self.clock(host).saturating_since(self.hosts[host].awake_at())
     }
 
     /// By how much the time of arrival can be off: what the kernel tells in jiffies, a jiffy and a
@@ -138,9 +127,15 @@ impl Net {
         (self.jiffy * 3 + Duration::from_millis(1)).max(arrival::SPAN_MAX)
     }
 
-    /// Whether the process has to look at a socket. It is told once.
-    pub(in crate::sim) fn take_ready(&mut self, link: LinkId, side: Side) -> bool {
-        core::mem::take(&mut self.links[link].sockets.of_mut(side).is_ready)
+    /// The process knows when it runs next whether there is something to read.
+    pub(in crate::sim) fn note_told(&mut self, link: LinkId, side: Side) {
+        let has_news = self.has_news(link, side);
+        self.links[link].sockets.of_mut(side).was_told = has_news;
+    }
+
+    /// Whether the process was told that there is something to read. It is told once.
+    pub(in crate::sim) fn was_told(&mut self, link: LinkId, side: Side) -> bool {
+        core::mem::take(&mut self.links[link].sockets.of_mut(side).was_told)
     }
 
     /// The process closes its socket, or dies, which is the same for its peer. With bytes unread it
@@ -154,10 +149,39 @@ impl Net {
         self.push_out(link, side);
     }
 
+    /// The process has written everything, and reads on.
+    pub(in crate::sim) fn shut_down_writing(&mut self, link: LinkId, side: Side) {
+        self.links[link].pipes.of_mut(side).close();
+        self.push_out(link, side);
+        self.note_last_word(link, side);
+    }
+
+    /// Bytes that were written and are not acknowledged; an end counts as one.
+    pub(in crate::sim) fn unacknowledged(&self, link: LinkId, side: Side) -> Option<usize> {
+        usize::try_from(self.links[link].pipes.of(side).unacknowledged()).ok()
+    }
+
+    /// The way to the peer, while something is not acknowledged.
+    pub(in crate::sim) fn way(&self, link: LinkId, side: Side) -> Option<Way> {
+        let Link { sockets, pipes, .. } = &self.links[link];
+        let (socket, pipe) = (sockets.of(side), pipes.of(side));
+        let quiet = self.clock(socket.host).saturating_since(socket.last_packet);
+        let way = Way { quiet, is_tried: pipe.has_sent() };
+        (pipe.unacknowledged() > 0).then_some(way)
+    }
+
+    /// How long the system waits for an acknowledgement before it sends again for the first time.
+    pub(in crate::sim) fn resends_after(&self, link: LinkId) -> Duration {
+        first_retry_after(self.paths[self.links[link].path].round_trip())
+    }
+
     /// The process closes its socket so that its system forgets it and says so.
     pub(in crate::sim) fn abort(&mut self, link: LinkId, side: Side) {
+        let was_gone = self.links[link].sockets.of(side).is_gone;
         self.vanish(link, side);
-        self.transit(link, side, Packet::Reset);
+        if !was_gone {
+            self.transit(link, side, Packet::Reset);
+        }
     }
 
     /// The system forgets a socket and says nothing.

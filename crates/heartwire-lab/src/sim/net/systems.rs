@@ -24,8 +24,12 @@ impl Net {
             return;
         }
         socket.is_ready = true;
-        let host = socket.host;
-        self.wake(host);
+        let (host, is_watched) = (socket.host, socket.slot.is_some());
+        match side {
+            Side::Client => self.wake(host),
+            Side::Server if is_watched => self.note_news(link),
+            Side::Server => {}
+        }
     }
 
     /// Sends what may be sent.
@@ -79,6 +83,9 @@ impl Net {
                 socket.error = Some(SocketError::TimedOut);
                 socket.is_gone = true;
                 self.make_ready(link, from);
+                if from == Side::Server {
+                    self.make_writable(link);
+                }
             }
             Retry::Again => {
                 self.mishaps.sent_again += 1;
@@ -211,6 +218,7 @@ impl Net {
             }
             return;
         }
+        socket.last_packet = self.hosts[socket.host].clock.read(self.now);
         match packet {
             Packet::Bytes { from, until } => self.handle_bytes(link, to, from, until),
             Packet::Ack { until, room } => {
@@ -218,7 +226,10 @@ impl Net {
                 if has_room && core::mem::take(&mut socket.is_blocked) && socket.is_held {
                     let host = socket.host;
                     socket.free_since = self.hosts[host].clock.read(self.now);
-                    self.wake(host);
+                    match to {
+                        Side::Client => self.wake(host),
+                        Side::Server => self.make_writable(link),
+                    }
                 }
                 self.push_out(link, to);
             }
@@ -227,6 +238,9 @@ impl Net {
                 socket.is_gone = true;
                 pipes.of_mut(to).retry_at = None;
                 self.make_ready(link, to);
+                if to == Side::Server {
+                    self.make_writable(link);
+                }
             }
         }
     }

@@ -2,15 +2,18 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Side, Verdict, Violation};
+use heartwire::{Cause, Reason, TICK};
+use heartwire_core::{Instant, Side, Verdict, Violation};
 
 use super::Net;
-use crate::sim::breach::Breach;
+use crate::sim::breach::{Breach, Invariant};
 use crate::sim::ended::End;
 use crate::sim::host::{Sign, State, Wake};
+use crate::sim::ledger::len_of;
 use crate::sim::link::{Both, LinkId};
 use crate::sim::observer::Observer;
-use crate::sim::queue::HostId;
+use crate::sim::queue::{HostId, SERVER};
+use crate::sim::server::DRAIN;
 use crate::sim::terms::Terms;
 
 #[expect(
@@ -73,16 +76,45 @@ impl Net {
         });
     }
 
-    /// A process compares its clocks with what it expected. Returns how it can know that it stood still.
-    pub(in crate::sim) fn compare_clocks(&mut self, host: HostId, wake: Wake) -> Option<Sign> {
-        self.hosts[host].handle_wake(wake)
+    /// A process reads its clocks, and compares them with what it expected. It may have been held up since
+    /// it read them.
+    pub(in crate::sim) fn compare_clocks(&mut self, host: HostId) -> Wake {
+        let now = self.now;
+        let machine = &mut self.hosts[host];
+        let wake = machine.woke.take().unwrap_or_else(|| machine.read_clocks(now));
+        if host == SERVER {
+            // It asks for every deadline whether it is late for it.
+            if machine.handle_wake(wake, true).is_some() {
+                self.note_stall(host, wake.at);
+            }
+            return wake;
+        }
+        // A client reads before it accounts for a stall, and compares its clocks once more then.
+        let is_first = !machine.is_in_turn();
+        let sign = machine.handle_wake(wake, false).map(|sign| (sign, wake.at));
+        let before = machine.sign.take();
+        if is_first {
+            machine.sign = sign;
+        } else if let Some((_, at)) = sign.or(before) {
+            let by_clocks_alone = before.or(sign).is_some_and(|(sign, _)| sign == Sign::Clocks);
+            self.mishaps.suspended_in_time += u64::from(by_clocks_alone);
+            self.note_stall(host, at);
+        }
+        wake
+    }
+
+    /// A process has nothing more to do, and has taken notice of a stall if there was one.
+    pub(super) fn end_turn(&mut self, host: HostId) {
+        if let Some((_, at)) = self.hosts[host].sign.take() {
+            self.note_stall(host, at);
+        }
     }
 
     /// A process knows that it stood still.
-    pub(in crate::sim) fn note_stall(&mut self, host: HostId, wake: Wake) {
+    pub(in crate::sim) fn note_stall(&mut self, host: HostId, now: Instant) {
         for (link, side) in self.watched_of(host) {
             self.observe(link, side, |observer, net| {
-                observer.handle_stall(net, wake.at);
+                observer.handle_stall(net, now);
                 Ok(())
             });
         }
@@ -105,7 +137,50 @@ impl Net {
         self.watched.iter().copied().filter(is_its).collect()
     }
 
+    /// A process has written all that it will.
+    pub(super) fn note_last_word(&mut self, link: LinkId, side: Side) {
+        self.observe(link, side, |observer, _| {
+            observer.handle_last_word();
+            Ok(())
+        });
+    }
+
+    /// A process has closed its socket, or is gone.
+    pub(in crate::sim) fn handle_closed(&mut self, link: LinkId, side: Side) {
+        if !self.hosts[self.links[link].sockets.of(side).host].state.has_process() {
+            return;
+        }
+        self.observe(link, side, Observer::handle_closed);
+    }
+
+    /// A process has lost its connection. What it tells of that later was so now.
+    pub(in crate::sim) fn note_loss(&mut self, link: LinkId, side: Side) {
+        self.observe(link, side, |observer, net| {
+            observer.handle_loss(net);
+            Ok(())
+        });
+    }
+
     // What applications are told.
+
+    pub(in crate::sim) fn tell_news(&mut self, link: LinkId, side: Side) {
+        self.observe(link, side, |observer, _| observer.speak());
+    }
+
+    /// An application sends a body of this length.
+    pub(in crate::sim) fn tell_sent(&mut self, link: LinkId, side: Side, len: usize) {
+        let told = self.links[link].told.of_mut(side);
+        told.sent += len_of(len);
+        told.bodies.push_back(len);
+        self.observe(link, side, |observer, net| {
+            observer.tell_sent(net, len);
+            Ok(())
+        });
+    }
+
+    pub(in crate::sim) fn tell_online(&mut self, link: LinkId, side: Side) {
+        self.observe(link, side, Observer::tell_online);
+    }
 
     pub(in crate::sim) fn tell_data(&mut self, link: LinkId, side: Side, data: &[u8]) {
         self.observe(link, side, |observer, net| observer.tell_data(net, data));
@@ -119,19 +194,56 @@ impl Net {
         self.observe(link, side, |observer, net| observer.tell_verdict(net, verdict));
     }
 
+    /// Why a connection ended, in the words of the library.
+    pub(in crate::sim) fn tell_reason(&mut self, link: LinkId, side: Side, reason: &Reason) {
+        let is_over = self.links[link].observers.of(side).as_ref().is_some_and(|it| it.is_over());
+        if is_over {
+            return self.tell_end(link, side, &End::of(reason));
+        }
+        if let Reason::Protocol(violation) = *reason {
+            self.tell_violation(link, side, violation);
+        }
+        // A server tells of a verdict when it gives it.
+        if let (Reason::Dead(verdict), Side::Client) = (reason, side)
+            && verdict.cause != Cause::Kernel
+        {
+            self.tell_verdict(link, side, verdict);
+        }
+        self.tell_end(link, side, &End::of(reason));
+    }
+
     pub(in crate::sim) fn tell_violation(&mut self, link: LinkId, side: Side, what: Violation) {
-        let host = self.links[link].sockets.of(side).host;
-        let now = self.clock(host);
-        self.observe(link, side, |observer, net| observer.tell_violation(net, now, what));
+        self.observe(link, side, |observer, net| observer.tell_violation(net, what));
     }
 
     pub(in crate::sim) fn tell_end(&mut self, link: LinkId, side: Side, end: &End) {
         self.observe(link, side, |observer, net| observer.tell_end(net, end));
-        self.watched.retain(|&watched| watched != (link, side));
+    }
+
+    /// A server that shuts down has ended all its sessions in the time for that.
+    fn check_drain(&mut self) {
+        let Some(since) = self.drains_since else { return };
+        let now = self.clock(SERVER);
+        let machine = &self.hosts[SERVER];
+        if machine.state != State::Runs || machine.in_turn.is_some() {
+            return;
+        }
+        let overdue = since.saturating_add(DRAIN).max(machine.runs_since).saturating_add(TICK);
+        if now > overdue {
+            let late = now.saturating_since(overdue);
+            let what = format!("a server has not shut down {late:?} after its time for that");
+            let breach = Breach::new(Invariant::DrainsInTime, what);
+            self.breach.get_or_insert((Side::Server, breach));
+        }
     }
 
     /// What has to hold at any time; with `only`, at the ends that a host has.
     pub(in crate::sim) fn check(&mut self, only: Option<HostId>) {
+        self.check_drain();
+        let links = &self.links;
+        self.watched.retain(|&(link, side)| {
+            links[link].observers.of(side).as_ref().is_some_and(|observer| !observer.is_over())
+        });
         for index in 0..self.watched.len() {
             let Some(&(link, side)) = self.watched.get(index) else { return };
             let host = self.links[link].sockets.of(side).host;

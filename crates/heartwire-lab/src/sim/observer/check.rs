@@ -12,6 +12,13 @@ impl Observer {
         if self.ledger.is_over {
             return Ok(());
         }
+        if self.is_leaving || self.lost.is_some() {
+            return Ok(());
+        }
+        if self.is_closed {
+            let what = "a connection was closed without a word".to_owned();
+            return Err(Breach::new(Invariant::OncePerOnline, what));
+        }
         self.look(net);
         let now = net.clock(self.host);
         if !self.is_lenient()

@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Cause, Instant, Verdict, Violation, Wire};
+use heartwire_core::plan::Mechanism;
+use heartwire_core::{Cause, Side, Verdict, Violation, Wire};
 
 use super::Observer;
 use crate::sim::breach::{Breach, Invariant};
@@ -10,6 +11,7 @@ use crate::sim::ended::End;
 use crate::sim::ledger::len_of;
 use crate::sim::link::{content, other};
 use crate::sim::net::Net;
+use crate::sim::time::WorldTime;
 
 impl Observer {
     /// Something is told.
@@ -19,6 +21,63 @@ impl Observer {
             return Err(Breach::new(Invariant::NothingAfterOffline, what));
         }
         Ok(())
+    }
+
+    pub(in crate::sim) fn tell_sent(&self, net: &mut Net, len: usize) {
+        self.log(net, format_args!("the application sends {len} bytes"));
+    }
+
+    /// The application hears of this end.
+    pub(in crate::sim) fn tell_online(&mut self, net: &mut Net) -> Result<(), Breach> {
+        self.speak()?;
+        self.log(net, format_args!("online"));
+        if core::mem::replace(&mut self.is_online, true) {
+            return Err(Breach::new(Invariant::OncePerOnline, "online twice".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// The socket of this end is closed. If its application knew of it, it hears of that now; if not,
+    /// there has to be a reason.
+    pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
+        self.is_closed = true;
+        if self.side == Side::Client || self.is_online || self.ledger.is_over {
+            return Ok(());
+        }
+        self.ledger.is_over = true;
+        self.log(net, format_args!("is not let in"));
+        let now = net.clock(self.host);
+        if net.drains_since.is_some() || self.has_said_bye {
+            let is_turned_away = net.drains_since.is_none();
+            net.ends.note(if is_turned_away { &End::TurnedAway } else { &End::Left });
+            return Ok(());
+        }
+        let error = net.link(self.link).sockets.of(self.side).error;
+        let left = match error {
+            Some(error) if !net.has_ended(self.link, self.side) => Some(End::Failed(error)),
+            None if !net.has_ended(self.link, self.side) => None,
+            Some(_) | None => Some(End::Closed { truncated: self.reads.has_begun() }),
+        };
+        if let Some(end) = left {
+            self.note_end(net, &end);
+            return Ok(());
+        }
+        let waited = now.saturating_since(self.ledger.started_at);
+        let had = |within: Option<Duration>| within.is_some_and(|within| waited >= within);
+        let is_silent = self.oracle.is_due(now) && net.readable(self.link, self.side) == 0;
+        let had_its_time = had(self.terms.first_frame) && !self.ledger.has_begun();
+        if had_its_time {
+            net.ends.note(&End::Violation(Violation::NoFirstFrame { waited }));
+        }
+        let is_slow = had(self.terms.frame) && self.reads.has_begun();
+        if is_silent {
+            net.note_end(self.link, self.side, Mechanism::Silence);
+        }
+        if is_silent || had_its_time || is_slow {
+            return Ok(());
+        }
+        let what = format!("a client is not let in after {waited:?}, and not told why");
+        Err(Breach::new(Invariant::NoFalseViolation, what))
     }
 
     /// The round trip that beats have told must be that of the path.
@@ -70,17 +129,16 @@ impl Observer {
         if self.ledger.verdicts > 1 {
             return Err(Breach::new(Invariant::NeverTwice, format!("{verdict}")));
         }
+        self.handle_loss(net);
+        let lost = self.lost.unwrap_or_else(|| self.loss(net));
         if verdict.cause == Cause::Unheard {
-            self.check_unheard(net, verdict)?;
+            self.check_unheard(lost.at, verdict)?;
         } else {
-            self.look(net);
-            let unread = net.readable(self.link, self.side);
-            let runs_since = net.host(self.host).runs_since;
-            self.oracle.check(net.clock(self.host), runs_since, verdict, unread)?;
+            self.oracle.check(lost.now, lost.runs_since, verdict, lost.unread)?;
         }
         let gap = self.in_force.peer_gap.map(|gap| gap + self.terms.slack);
         let is_promised = gap.zip(self.in_force.limit).is_some_and(|(gap, limit)| gap < limit);
-        if is_promised && self.is_healthy(net) {
+        if is_promised && lost.is_healthy {
             return Err(Breach::new(Invariant::HealthyLives, format!("{verdict}")));
         }
         Ok(())
@@ -88,10 +146,10 @@ impl Observer {
 
     /// That the peer does not hear this end has to be as old as both limits together, as far as the
     /// peer's last beat could tell.
-    fn check_unheard(&self, net: &Net, verdict: &Verdict) -> Result<(), Breach> {
+    fn check_unheard(&self, at: WorldTime, verdict: &Verdict) -> Result<(), Breach> {
         let theirs = self.in_force.limit_of_peer(self.side).unwrap_or_default();
         let ours = self.in_force.limit.unwrap_or_default();
-        let unheard_for = net.now.since(self.heard_by_peer_at);
+        let unheard_for = at.since(self.heard_by_peer_at);
         if unheard_for >= theirs + ours {
             return Ok(());
         }
@@ -102,25 +160,21 @@ impl Observer {
         Err(Breach::new(Invariant::NeverEarly, what))
     }
 
-    fn is_healthy(&self, net: &Net) -> bool {
-        let link = net.link(self.link);
-        link.is_calm && link.sockets.of(other(self.side)).is_held
-    }
-
     /// A frame that is late must not be whole, and must have had its time.
     pub(in crate::sim) fn tell_violation(
         &mut self,
         net: &mut Net,
-        now: Instant,
         violation: Violation,
     ) -> Result<(), Breach> {
         self.speak()?;
         self.log(net, format_args!("violation: {violation}"));
-        let unread = net.readable(self.link, self.side);
+        self.handle_loss(net);
+        let lost = self.lost.unwrap_or_else(|| self.loss(net));
+        let (now, unread) = (lost.now, lost.unread);
         let (waited, cap) = if let Violation::NoFirstFrame { waited } = violation {
             (waited, self.terms.first_frame.filter(|_| !self.ledger.has_begun()))
         } else if let Violation::SlowFrame { waited } = violation {
-            (waited, self.terms.frame.filter(|_| self.reads.has_begun()))
+            (waited, self.terms.frame.filter(|_| lost.has_begun))
         } else {
             let what = format!("valid bytes taken for {violation}");
             return Err(Breach::new(Invariant::NoFalseViolation, what));
@@ -136,20 +190,30 @@ impl Observer {
 
     /// The last thing that is told: how the connection ended.
     pub(in crate::sim) fn tell_end(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
-        self.speak()?;
         self.log(net, format_args!("offline: {end:?}"));
-        if matches!(end, End::Closed { truncated: false }) {
+        if self.ledger.is_over {
+            return Err(Breach::new(Invariant::OncePerOnline, "offline twice".to_owned()));
+        }
+        self.speak()?;
+        let is_closed = matches!(end, End::Closed { truncated: false });
+        if is_closed || matches!(end, End::Bye(_)) {
             let is_complete = net.link(self.link).pipes.of(other(self.side)).is_complete();
-            if !is_complete || self.reads.has_begun() {
+            let told = net.told(self.link, other(self.side));
+            let has_all = told.delivered_frames >= told.written;
+            if !has_all || (is_closed && (!is_complete || self.reads.has_begun())) {
                 let what = "an end before the last bytes".to_owned();
                 return Err(Breach::new(Invariant::NothingLost, what));
             }
         }
         self.ledger.is_over = true;
+        self.note_end(net, end);
+        Ok(())
+    }
+
+    fn note_end(&self, net: &mut Net, end: &End) {
         net.ends.note(end);
         if let Some(mechanism) = end.mechanism() {
             net.note_end(self.link, self.side, mechanism);
         }
-        Ok(())
     }
 }

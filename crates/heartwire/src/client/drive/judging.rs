@@ -8,7 +8,7 @@ use heartwire_core::{Instant, Stall};
 use super::{App, Driver, Event};
 use crate::Reason;
 use crate::sys::Way;
-use crate::world::{Socket as _, World};
+use crate::world::{Break, Socket as _, World};
 
 /// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
 /// not put off a verdict without end.
@@ -44,7 +44,9 @@ impl<W: World> Driver<W> {
     pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
         let (since, suspended) = self.world.now_and_suspended();
         let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
-        self.last_stall = Some(stall);
+        if !self.world.breaks(Break::IgnoresStalls) {
+            self.last_stall = Some(stall);
+        }
         app.outlet.push_news(Event::Stalled(stall));
         // What was asked may have had no time to be acknowledged; and nothing was heard of a network that
         // has changed meanwhile.
@@ -65,7 +67,10 @@ impl<W: World> Driver<W> {
                     let found = self.read_first(app, now)?;
                     outbound = self.outbound(app);
                     reads_left = reads_left.saturating_sub(1);
-                    let found = if reads_left == 0 { Found::All } else { found };
+                    let mut found = if reads_left == 0 { Found::All } else { found };
+                    if self.world.breaks(Break::WaitsForWrites) && outbound == Outbound::Waiting {
+                        found = Found::NoRoom(now);
+                    }
                     self.connection.judge(read, found, self.last_stall)
                 }
                 Next::Write(beat) => {
@@ -73,7 +78,12 @@ impl<W: World> Driver<W> {
                     self.connection.poll(now, outbound)
                 }
                 Next::SleepUntil(_) => return Ok(()),
-                Next::Over(Over::Dead(verdict)) => return Err(Reason::Dead(verdict)),
+                Next::Over(Over::Dead(mut verdict)) => {
+                    if self.world.breaks(Break::TellsWrongFigures) {
+                        verdict.late += Duration::from_millis(1);
+                    }
+                    return Err(Reason::Dead(verdict));
+                }
                 Next::Over(Over::Broken(violation)) => return Err(Reason::Protocol(violation)),
             };
         }

@@ -7,7 +7,7 @@ use heartwire_core::{Instant, Transmit};
 
 use super::{App, Driver, Message};
 use crate::Reason;
-use crate::world::World;
+use crate::world::{Break, World};
 
 impl<W: World> Driver<W> {
     /// Queues a beat, in front of what waits: data may wait for long, and does not say or ask what a beat does.
@@ -78,6 +78,9 @@ impl<W: World> Driver<W> {
             Ok(0) => Ok(()),
             Ok(_) => {
                 self.connection.handle_sent(self.world.now());
+                if self.world.breaks(Break::HearsItself) {
+                    self.connection.handle_heard(self.world.now());
+                }
                 Ok(())
             }
             Err(error) => {

@@ -1,5 +1,7 @@
 //! Judging the sessions whose timer has fired.
 
+use core::time::Duration;
+
 use heartwire_core::order::{Found, Next, Over};
 use heartwire_core::{Instant, Verdict};
 
@@ -10,7 +12,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::session::{Phase, Standing};
 use crate::tls::TlsFault;
-use crate::world::ServerWorld;
+use crate::world::{Break, ServerWorld};
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
@@ -63,8 +65,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         while let Some((session, agenda)) = self.state.live(slot) {
             match agenda.write_beats(session, next, now) {
                 Next::ReadFirst(read) => {
-                    let found = self.read_first(slot);
-                    let Some((session, _)) = self.state.live(slot) else { return };
+                    let mut found = self.read_first(slot);
+                    let Some((session, agenda)) = self.state.live(slot) else { return };
+                    if let Some(stall) = self.last_stall {
+                        if agenda.world.breaks(Break::TakesStallsForLife) {
+                            session.link.connection.handle_heard(stall.resumed_at);
+                        }
+                    }
+                    if session.link.blocked && agenda.world.breaks(Break::WaitsForWrites) {
+                        found = Found::NoRoom(now);
+                    }
                     next = session.link.connection.judge(read, found, self.last_stall);
                 }
                 Next::Over(over) => return self.end_connection(slot, over),
@@ -103,13 +113,19 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         !session.link.is_handshaking()
     }
 
-    fn call_dead(&mut self, slot: u32, verdict: Verdict) {
+    fn call_dead(&mut self, slot: u32, mut verdict: Verdict) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
+        if agenda.world.breaks(Break::TellsWrongFigures) {
+            verdict.late += Duration::from_millis(1);
+        }
         let (id, peer, is_known) = (session.id, session.link.peer(), session.phase.is_known());
         // First, so that nothing the handler does can give it another reason.
         agenda.end(session, Reason::Dead(verdict));
         if is_known {
             self.tell(Event::Verdict { id, peer, verdict });
+            if self.state.agenda.world.breaks(Break::TellsTwice) {
+                self.tell(Event::Verdict { id, peer, verdict });
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 
+use heartwire_core::v1::Health;
 use heartwire_core::{Cause, Instant, Violation};
 
 use super::Shard;
@@ -17,7 +18,7 @@ use crate::server::link::{LINGER, Parted};
 use crate::server::mailbox::Mailbox;
 use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
-use crate::world::{ServerWorld, Socket};
+use crate::world::{Break, ServerWorld, Socket};
 
 /// Sessions closed before the others get their turn. Closing a socket is the dearest call here
 /// (about 20 µs on loopback, measured), and when thousands die at once their verdicts come first.
@@ -241,6 +242,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if is_known {
             let lasted = self.state.agenda.world.now().saturating_since(since);
             self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            if self.state.agenda.world.breaks(Break::TellsOfflineTwice) {
+                self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            }
+            if self.state.agenda.world.breaks(Break::SpeaksAfterOffline) {
+                self.tell(Event::Health { id, health: Health::Ok });
+            }
         }
         // The next session of this name must not be heard of before.
         if let Some(name) = name {

@@ -16,7 +16,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::session::{Phase, Session, Standing};
 use crate::tls::{Received, TlsError, TlsFault};
-use crate::world::{ServerWorld, Socket};
+use crate::world::{Break, ServerWorld, Socket};
 
 /// Reads from one session before the others get their turn. One that fills the buffer is the last.
 pub(super) const READS_PER_TURN: usize = 4;
@@ -344,6 +344,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return;
         }
         let now = agenda.world.now();
+        if agenda.world.breaks(Break::HearsItself) && session.queued() > 0 {
+            session.link.connection.handle_heard(now);
+        }
         if let Err(error) = session.flush(&mut agenda.world, now) {
             session.fail(error.kind());
             // What the client said before it went is still there to be read.

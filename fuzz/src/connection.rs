@@ -3,6 +3,7 @@
 //! Everything happens to two connections, of which one gets the bytes in pieces. They must not differ.
 
 use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Health, Offer};
 use heartwire_core::{Cause, Connection, Event, Path, Stall, Transmit, Verdict, Violation, Wire};
 
@@ -88,6 +89,7 @@ pub fn run(bytes: &[u8]) {
         nonce: 0,
         offer: None,
         may_send: 0,
+        stall: None,
     };
     while !u.is_empty() {
         let Ok(op) = Op::arbitrary(&mut u) else { break };
@@ -204,6 +206,8 @@ struct Run {
     offer: Option<Offer>,
     /// How often there was reason to send something that was not sent yet.
     may_send: u64,
+    /// The last time that this end stood still.
+    stall: Option<Stall>,
 }
 
 impl Run {
@@ -222,10 +226,10 @@ impl Run {
             }
             Op::Wait(span) => {
                 self.now = self.now.saturating_add(span.nanos());
-                self.time_out();
+                self.turn(Found::All);
             }
             Op::WaitForDeadline { late } => self.wait_for_deadline(u64::from(*late) * 100_000),
-            Op::Write => self.write(),
+            Op::Write => self.turn(Found::All),
             Op::Wrote => {
                 let now = at(self.now);
                 self.both(|connection| connection.handle_sent(now));
@@ -246,15 +250,10 @@ impl Run {
             }
             Op::Stall(span) => {
                 self.now = self.now.saturating_add(span.nanos());
-                let stall = Stall::new(at(self.now), span.duration());
-                self.both(|connection| connection.handle_stall(stall));
-                self.time_out();
+                self.stall = Some(Stall::new(at(self.now), span.duration()));
+                self.turn(Found::All);
             }
-            Op::Backpressure => {
-                let now = self.now;
-                self.both(|connection| connection.handle_backpressure(at(now)));
-                self.heard = self.heard.max(now);
-            }
+            Op::Backpressure => self.turn(Found::NoRoom(at(self.now))),
             Op::Welcome => self.welcome(),
             // No clock should, but some do.
             Op::StepBack(span) => self.now = self.now.saturating_sub(span.nanos()),
@@ -357,55 +356,82 @@ impl Run {
         self.hear(&told);
     }
 
-    fn write(&mut self) {
-        let now = at(self.now);
-        let mut count = 0;
-        while let Some(bytes) = self.whole.connection.poll_transmit(now) {
-            let in_pieces = self.pieces.connection.poll_transmit(now);
-            assert_eq!(in_pieces.as_ref().map(unmeasured), Some(unmeasured(&bytes)));
-            assert_ne!(self.whole.judge.state, State::Ended, "{bytes:?} after the end");
-            count += 1;
-            assert!(count <= TRANSMITS_MAX, "{count} beats at once");
-            assert!(self.may_send > 0, "{bytes:?} for no reason");
-            self.may_send -= 1;
-            match (self.whole.judge.state, bytes.as_ref()) {
-                (State::V1, [0, 0, 0, 0, 32, 0, 0, 0, body @ ..]) => {
-                    assert_eq!(body.len(), 32);
-                    let nonce = body.first_chunk().map_or(0, |nonce| u64::from_le_bytes(*nonce));
-                    assert!(nonce >= self.nonce.max(1), "nonces grow");
-                    self.nonce = nonce;
-                }
-                (State::V0 | State::Opening { v0: true }, [0, 0, 0, 0, 0, 0, 0, 0]) => {}
-                (state, bytes) => panic!("{bytes:?} while {state:?}"),
-            }
-        }
-        assert_eq!(self.pieces.connection.poll_transmit(now), None);
-    }
-
-    /// What is said about time passing, at any time.
-    fn time_out(&mut self) {
+    /// Does what the connection asks for, which has `found` this in its socket.
+    fn turn(&mut self, found: Found) {
         let now = at(self.now);
         let due_at = self.whole.connection.poll_timeout();
-        let would_end = self.whole.connection.would_end(now);
-        let was_over = self.whole.connection.has_ended();
-        let outcome = self.whole.connection.handle_timeout(now);
-        assert_eq!(self.pieces.connection.handle_timeout(now), outcome);
-        if due_at.is_none_or(|due_at| now < due_at) {
-            assert_eq!(outcome, Ok(None), "before {due_at:?}");
-        } else {
-            self.may_send += 1;
+        let is_due = due_at.is_some_and(|due_at| now >= due_at);
+        // A beat of the time, if it is that.
+        self.may_send += u64::from(is_due);
+        let mut count = 0;
+        let mut next = self.poll();
+        loop {
+            next = match next {
+                (Next::ReadFirst(read), Next::ReadFirst(other)) => {
+                    // Or a beat is due that waits for nothing but a read.
+                    assert!(is_due || self.whole.judge.state == State::V1, "before {due_at:?}");
+                    if let Found::NoRoom(at) = found {
+                        self.heard = self.heard.max(at.as_nanos());
+                    }
+                    let stall = self.stall;
+                    let whole = self.whole.connection.judge(read, found, stall);
+                    (whole, self.pieces.connection.judge(other, found, stall))
+                }
+                (Next::Write(bytes), Next::Write(in_pieces)) => {
+                    assert_eq!(unmeasured(&bytes), unmeasured(&in_pieces));
+                    count += 1;
+                    assert!(count <= TRANSMITS_MAX, "{count} beats at once");
+                    self.check_written(&bytes);
+                    self.poll()
+                }
+                (Next::SleepUntil(until), Next::SleepUntil(in_pieces)) => {
+                    assert_eq!(until, in_pieces);
+                    assert_eq!(until, self.whole.connection.poll_timeout());
+                    return;
+                }
+                (Next::Over(over), Next::Over(in_pieces)) => {
+                    assert_eq!(over, in_pieces);
+                    assert_ne!(self.whole.judge.state, State::Ended, "{over} after the end");
+                    self.handle_over(over);
+                    self.poll()
+                }
+                (whole, pieces) => panic!("{whole:?} for the whole, {pieces:?} for the pieces"),
+            };
         }
-        assert_eq!(would_end, !was_over && self.whole.connection.has_ended());
-        match outcome {
-            Ok(None) => return,
-            Ok(Some(verdict)) => self.judge_verdict(&verdict),
-            Err(Violation::NoFirstFrame { waited }) => {
+    }
+
+    fn poll(&mut self) -> (Next, Next) {
+        let now = at(self.now);
+        let whole = self.whole.connection.poll(now, Outbound::Clear);
+        (whole, self.pieces.connection.poll(now, Outbound::Clear))
+    }
+
+    fn check_written(&mut self, bytes: &Transmit) {
+        assert_ne!(self.whole.judge.state, State::Ended, "{bytes:?} after the end");
+        assert!(self.may_send > 0, "{bytes:?} for no reason");
+        self.may_send -= 1;
+        match (self.whole.judge.state, bytes.as_ref()) {
+            (State::V1, [0, 0, 0, 0, 32, 0, 0, 0, body @ ..]) => {
+                assert_eq!(body.len(), 32);
+                let nonce = body.first_chunk().map_or(0, |nonce| u64::from_le_bytes(*nonce));
+                assert!(nonce >= self.nonce.max(1), "nonces grow");
+                self.nonce = nonce;
+            }
+            (State::V0 | State::Opening { v0: true }, [0, 0, 0, 0, 0, 0, 0, 0]) => {}
+            (state, bytes) => panic!("{bytes:?} while {state:?}"),
+        }
+    }
+
+    fn handle_over(&mut self, over: Over) {
+        match over {
+            Over::Dead(verdict) => self.judge_verdict(&verdict),
+            Over::Broken(Violation::NoFirstFrame { waited }) => {
                 assert!(Some(waited) >= self.setup.caps.caps().first_frame_within());
             }
-            Err(Violation::SlowFrame { waited }) => {
+            Over::Broken(Violation::SlowFrame { waited }) => {
                 assert!(Some(waited) >= self.setup.caps.caps().frame_within());
             }
-            Err(violation) => panic!("{violation} cannot come of waiting"),
+            Over::Broken(violation) => panic!("{violation} cannot come of waiting"),
         }
         self.whole.judge.end();
         self.pieces.judge.end();
@@ -435,19 +461,19 @@ impl Run {
 
     /// Wakes a little before a deadline, for nothing, and then when it has passed.
     fn wait_for_deadline(&mut self, late: u64) {
-        self.write();
+        self.turn(Found::All);
         let Some(deadline) = self.whole.connection.poll_timeout() else { return };
         let deadline = deadline.as_nanos();
         if deadline > self.now {
             self.now = deadline - 1;
-            self.time_out();
-            let now = at(self.now);
-            let mut clone = self.whole.connection.clone();
-            assert_eq!(clone.poll_transmit(now), None, "before the deadline");
+            let next = self.poll();
+            assert!(
+                matches!(next, (Next::SleepUntil(_), Next::SleepUntil(_))),
+                "{next:?} before the deadline"
+            );
         }
         self.now = self.now.max(deadline).saturating_add(late);
-        self.time_out();
-        self.write();
+        self.turn(Found::All);
         let next = self.whole.connection.poll_timeout();
         assert!(
             next.is_none_or(|next| next.as_nanos() > self.now),
@@ -485,14 +511,15 @@ impl Run {
     /// Whoever is not heard any more is called dead, or nobody judges; and what had come before can
     /// still be read.
     fn finish(&mut self) {
-        self.write();
+        self.turn(Found::All);
         for _ in 0..4 {
             self.wait_for_deadline(0);
             self.check();
         }
         self.compare();
         let mut rest = self.whole.connection.for_the_rest(at(self.now));
-        assert_eq!(rest.poll_transmit(at(self.now)), None);
+        let next = rest.poll(at(self.now), Outbound::Clear);
+        assert!(matches!(next, Next::SleepUntil(None)), "{next:?} when all is over");
         let mut bytes = self.whole.unread.as_slice();
         while let Ok(Some(event)) = rest.handle_received(at(self.now), &mut bytes) {
             assert!(!matches!(event, Event::Promise(_)), "nobody is judged by it");

@@ -1,6 +1,7 @@
 //! The first frames of a connection, and what two ends agree on.
 
 use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, PAD_LEN_MAX, Retry, Welcome};
 use heartwire_core::{Connection, Event, Settings, Violation, Wire};
 
@@ -167,25 +168,31 @@ impl<'a> End<'a> {
         let within = self.setup.caps.caps().first_frame_within();
         let is_open = !self.connection.has_ended();
         let now = at(START + self.setup.waited.nanos());
-        let would_end = self.connection.would_end(now);
-        let outcome = self.connection.handle_timeout(now);
-        assert_eq!(self.connection.has_ended(), would_end || !is_open);
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(verdict)) => {
+        let mut is_due = false;
+        let mut next = self.connection.poll(now, Outbound::Blocked);
+        if let Next::ReadFirst(read) = next {
+            is_due = true;
+            next = self.connection.judge(read, Found::All, None);
+        }
+        let over = if let Next::Over(over) = next { Some(over) } else { None };
+        assert_eq!(self.connection.has_ended(), over.is_some() || !is_open);
+        assert!(over.is_none() || is_due, "{over:?} without a read");
+        match over {
+            None => {}
+            Some(Over::Dead(verdict)) => {
                 assert!(
                     settings.policy().limit().is_some() || self.connection.contract().is_some()
                 );
                 assert!(verdict.silence.as_nanos() <= u128::from(self.setup.waited.nanos()));
                 self.judge.end();
             }
-            Err(Violation::NoFirstFrame { waited }) => {
+            Some(Over::Broken(Violation::NoFirstFrame { waited })) => {
                 assert!(Some(waited) >= within, "{waited:?}");
                 assert_ne!(within, None);
                 self.judge.end();
             }
-            Err(Violation::SlowFrame { .. }) => self.judge.end(),
-            Err(violation) => panic!("{violation} cannot come of waiting"),
+            Some(Over::Broken(Violation::SlowFrame { .. })) => self.judge.end(),
+            Some(Over::Broken(violation)) => panic!("{violation} cannot come of waiting"),
         }
         self.judge.check(&self.connection);
         // The handshake has one deadline for all of it.

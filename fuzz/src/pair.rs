@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Bye, ByeCode, Contract, Health, Hello, Retry, Terms, Welcome};
 use heartwire_core::{Cause, Connection, Event, Stall, Verdict, Wire};
 
@@ -118,6 +119,8 @@ struct End {
     stalled_until: u64,
     stalled_for: u64,
     resumed_at: u64,
+    /// The last time that it stood still.
+    stall: Option<Stall>,
     asked: u32,
     sent: u32,
     verdict: Option<(u64, Verdict)>,
@@ -132,6 +135,7 @@ impl End {
             stalled_until: START,
             stalled_for: 0,
             resumed_at: START,
+            stall: None,
             asked: 0,
             sent: 0,
             verdict: None,
@@ -184,25 +188,30 @@ impl End {
         next.map(|next| next.max(self.stalled_until))
     }
 
-    fn time_out(&mut self, now: u64) {
-        match self.connection.handle_timeout(at(now)) {
-            Ok(None) => {}
-            Ok(Some(verdict)) => {
-                self.verdict = Some((now, verdict));
-                self.judge.end();
-            }
-            Err(violation) => panic!("{violation}, between two honest ends"),
-        }
-    }
-
-    fn transmit(&mut self, now: u64) -> Vec<u8> {
+    /// Does what the connection asks for, which has read what had come. Returns what it writes.
+    fn turn(&mut self, now: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
-        while let Some(transmit) = self.connection.poll_transmit(at(now)) {
-            bytes.extend_from_slice(transmit.as_ref());
-            self.sent += 1;
-            assert!(bytes.len() <= 40, "one beat at a time");
+        let mut next = self.connection.poll(at(now), Outbound::Clear);
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => self.connection.judge(read, Found::All, self.stall),
+                Next::Write(transmit) => {
+                    bytes.extend_from_slice(transmit.as_ref());
+                    self.sent += 1;
+                    assert!(bytes.len() <= 40, "one beat at a time");
+                    self.connection.poll(at(now), Outbound::Clear)
+                }
+                Next::SleepUntil(_) => return bytes,
+                Next::Over(Over::Dead(verdict)) => {
+                    self.verdict = Some((now, verdict));
+                    self.judge.end();
+                    self.connection.poll(at(now), Outbound::Clear)
+                }
+                Next::Over(Over::Broken(violation)) => {
+                    panic!("{violation}, between two honest ends")
+                }
+            };
         }
-        bytes
     }
 }
 
@@ -321,10 +330,8 @@ impl Pair {
         if end.stalled_until <= now && end.asked < ASKED_MAX {
             end.asked += 1;
             ask(end);
-            // A timer may ring before what was asked for is written.
-            end.time_out(now);
         }
-        self.write();
+        self.wake_both();
     }
 
     fn promise(&mut self, server: bool, interval: Duration) {
@@ -364,7 +371,7 @@ impl Pair {
 
     fn run_for(&mut self, duration: u64) {
         let until = self.now.saturating_add(duration);
-        self.write();
+        self.wake_both();
         while self.wakes < WAKES_MAX {
             let client = self.client.wake_at(self.to_client.next(), self.late);
             let server = self.server.wake_at(self.to_server.next(), self.late);
@@ -374,16 +381,19 @@ impl Pair {
             };
             self.now = self.now.max(next);
             self.wakes += 1;
-            self.wake(true);
-            self.wake(false);
-            self.write();
+            self.wake_both();
         }
         if self.wakes < WAKES_MAX {
             self.now = until;
         }
     }
 
-    /// One end does what it would when it wakes: it reads, then it judges.
+    fn wake_both(&mut self) {
+        self.wake(true);
+        self.wake(false);
+    }
+
+    /// One end does what it would when it wakes: it reads, then it judges, then it writes.
     fn wake(&mut self, server: bool) {
         let (now, terms) = (self.now, self.terms);
         let (end, way) = if server {
@@ -401,26 +411,14 @@ impl Pair {
         if end.stalled_for > 0 {
             let gap = Duration::from_nanos(end.stalled_for);
             if gap >= heartwire_core::STALL_MIN {
-                end.connection.handle_stall(Stall::new(at(now), gap));
+                end.stall = Some(Stall::new(at(now), gap));
                 end.resumed_at = now;
             }
             end.stalled_for = 0;
         }
-        if end.wake_at(None, self.late).is_some_and(|wake| wake <= now) {
-            end.time_out(now);
-        }
-    }
-
-    fn write(&mut self) {
-        let now = self.now;
-        for server in [false, true] {
-            let end = self.end(server);
-            if end.stalled_until <= now {
-                let bytes = end.transmit(now);
-                if !bytes.is_empty() {
-                    self.way(!server).send(now, bytes);
-                }
-            }
+        let bytes = end.turn(now);
+        if !bytes.is_empty() {
+            self.way(!server).send(now, bytes);
         }
     }
 

@@ -4,6 +4,7 @@ use core::hint::black_box;
 use core::time::Duration;
 
 use criterion::Criterion;
+use heartwire_core::order::Outbound;
 use heartwire_core::{Connection, Instant, Policy, Preset, Settings, Side, frame};
 
 fn at(millis: u64) -> Instant {
@@ -30,7 +31,7 @@ fn beat_received(criterion: &mut Criterion) {
 fn timeout_early(criterion: &mut Criterion) {
     criterion.bench_function("connection/timeout, nothing due", |bencher| {
         let mut connection = Connection::new(server(), at(0));
-        bencher.iter(|| connection.handle_timeout(black_box(at(1))));
+        bencher.iter(|| connection.poll(black_box(at(1)), Outbound::Clear));
     });
 }
 
@@ -44,8 +45,8 @@ fn timeout_beat(criterion: &mut Criterion) {
         let mut millis = 0;
         bencher.iter(|| {
             millis += 1;
-            let timeout = connection.handle_timeout(black_box(at(millis)));
-            (timeout.is_ok(), connection.poll_transmit(at(millis)), connection.poll_timeout())
+            let writes = connection.poll(black_box(at(millis)), Outbound::Clear);
+            (writes, connection.poll(at(millis), Outbound::Clear))
         });
     });
 }

@@ -5,6 +5,7 @@ mod dialogue;
 mod driving;
 mod gate;
 mod handshake;
+mod parts;
 mod receiving;
 mod settings;
 mod stage;

@@ -1,14 +1,14 @@
 //! The part of Heartwire that decides: it reads no clock, opens no socket and spawns nothing.
 //!
 //! A *driver* owns a socket and a clock, and holds one [`Connection`] for it. It tells the
-//! connection what happened ([`Connection::handle_heard`], [`Connection::handle_received`],
-//! [`Connection::handle_sent`], [`Connection::handle_timeout`]), asks when to wake
-//! ([`Connection::poll_timeout`]) and what to write ([`Connection::poll_transmit`]). Everything
+//! connection what came ([`Connection::handle_heard`], [`Connection::handle_received`]), and asks it what to
+//! do next ([`Connection::poll`]): read first, write, sleep until then, close. Everything
 //! about life and death is decided in here, so that a server with a million sessions, a client and
 //! a simulator on a virtual clock all come to the same verdict at the same time.
 //!
 //! ```
 //! use core::time::Duration;
+//! use heartwire_core::order::{Found, Next, Outbound, Over};
 //! use heartwire_core::{Connection, Event, Instant, Policy, Settings};
 //!
 //! // A server that calls a client dead after 15 s of silence; its timers are at most 100 ms late.
@@ -25,8 +25,12 @@
 //!
 //! // Then nothing more. The verdict comes 15 s after the last byte, and not before.
 //! assert_eq!(connection.poll_timeout(), Some(at(18)));
-//! assert!(connection.handle_timeout(at(17))?.is_none());
-//! let verdict = connection.handle_timeout(at(18))?.expect("silent for 15 s");
+//! assert!(matches!(connection.poll(at(17), Outbound::Clear), Next::SleepUntil(_)));
+//! let Next::ReadFirst(read) = connection.poll(at(18), Outbound::Clear) else { panic!("not due") };
+//! // There is nothing in the socket.
+//! let Next::Over(Over::Dead(verdict)) = connection.judge(read, Found::All, None) else {
+//!     panic!("not silent")
+//! };
 //! assert_eq!(verdict.silence, Duration::from_secs(15));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```

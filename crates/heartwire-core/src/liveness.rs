@@ -99,7 +99,7 @@ impl Liveness {
         self.beat_due && !self.is_dead
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
+    /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline.
     /// Only the sending of a due beat, or of what stands in for it, can make this earlier.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -107,20 +107,6 @@ impl Liveness {
             (Some(verdict), Some(beat)) => Some(verdict.min(beat)),
             (verdict, beat) => verdict.or(beat),
         }
-    }
-
-    /// Time passed. Early and repeated calls do nothing. `tick` is how late the driver's timers
-    /// may be: it goes into the verdict's bound, and what is later than that into what does not count.
-    ///
-    /// The caller must have read whatever its socket holds and passed it to
-    /// [`handle_heard`](Self::handle_heard): bytes that have arrived outrank a deadline.
-    #[must_use]
-    pub fn handle_timeout(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
-        let verdict = self.verdict(now, tick);
-        if verdict.is_none() {
-            self.handle_beat_time(now);
-        }
-        verdict
     }
 
     /// The verdict, if it is due.

@@ -181,3 +181,6 @@ impl fmt::Display for Over {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

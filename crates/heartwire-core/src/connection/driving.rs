@@ -9,7 +9,6 @@ use crate::order::{Found, Next, Outbound, Over, ReadFirst};
 use crate::policy::Bound;
 use crate::stall::Stall;
 use crate::time::{Instant, millis};
-use crate::violation::Violation;
 
 impl Connection {
     /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it wakes, when
@@ -69,7 +68,7 @@ impl Connection {
     }
 
     /// The end of this connection, if it is due.
-    fn verdict(&mut self, now: Instant) -> Option<Over> {
+    pub(super) fn verdict(&mut self, now: Instant) -> Option<Over> {
         if self.has_ended() {
             return None;
         }
@@ -83,8 +82,7 @@ impl Connection {
         verdict.or_else(|| self.call_unheard(now, tick)).map(Over::Dead)
     }
 
-    /// Something other than what [`poll_transmit`](Self::poll_transmit) returned was sent at `at`,
-    /// or is waiting to be. It stands in for a beat where the peer is judged and was heard, or sent a
+    /// Something other than what [`poll`](Self::poll) told to write was written at `at`. It stands in for a beat where the peer is judged and was heard, or sent a
     /// beat, within the beat interval. Else it does not: a peer that only answers is to be asked, and one
     /// that alone judges may count nothing but beats.
     ///
@@ -97,6 +95,7 @@ impl Connection {
 
     /// This end stood still: nobody is held responsible for what they could not show us. The
     /// silence gets another limit (three times at most), a frame its whole time again.
+    #[doc(hidden)]
     pub fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
         self.stage.restart(stall.resumed_at);
@@ -107,6 +106,7 @@ impl Connection {
 
     /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
     /// is not death: they count as life, and a frame gets its whole time again.
+    #[doc(hidden)]
     pub fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.stage.restart(now);
@@ -116,16 +116,15 @@ impl Connection {
         }
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next; `None` if there is no deadline.
+    /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline.
     ///
     /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
     /// when it fires. It can move *earlier* in these cases only: after
-    /// [`handle_received`](Self::handle_received) left bytes over, or returned [`Event::Promise`](crate::Event::Promise) or
-    /// [`Event::Welcome`](crate::Event::Welcome); after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
-    /// [`handle_timeout`](Self::handle_timeout) with what follows it; and after
-    /// [`poll_transmit`](Self::poll_transmit) has returned a beat, or [`handle_sent`](Self::handle_sent)
-    /// stood in for one, however long after it fell due: one that waits to be sent is no deadline any
-    /// more, and the one after it is.
+    /// [`handle_received`](Self::handle_received) left bytes over, or returned
+    /// [`Event::Promise`](crate::Event::Promise) or [`Event::Welcome`](crate::Event::Welcome); after
+    /// [`welcome`](Self::welcome) and [`promise`](Self::promise); and after `poll` and
+    /// [`judge`](Self::judge), which tell. A beat that waits to be written is no deadline any more: the one
+    /// after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
@@ -141,32 +140,14 @@ impl Connection {
         self.stage.dialogue()?.unheard_at(&self.liveness.policy())
     }
 
-    /// Whether [`handle_timeout`](Self::handle_timeout) at `now` would end the connection. If so,
-    /// read what the socket holds before calling it. (If not, only a beat can be due, and reading
-    /// first would be wasted.)
-    #[must_use]
+    /// Whether a verdict is due, as far as is known before a read.
+    #[doc(hidden)]
     pub fn would_end(&self, now: Instant) -> bool {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         !self.has_ended()
             && (passed(self.liveness.verdict_at())
                 || passed(self.stage.deadline(&self.caps))
                 || passed(self.unheard_at()))
-    }
-
-    /// Time passed. Early and repeated calls do nothing.
-    ///
-    /// # Errors
-    ///
-    /// The [`Violation`] of a frame that took too long, once. The connection has then ended.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<Option<Verdict>, Violation> {
-        match self.verdict(now) {
-            Some(Over::Dead(verdict)) => Ok(Some(verdict)),
-            Some(Over::Broken(violation)) => Err(violation),
-            None => {
-                self.liveness.handle_beat_time(now);
-                Ok(None)
-            }
-        }
     }
 
     /// The verdict that the way to the peer is cut, if it is due.
@@ -205,26 +186,14 @@ impl Connection {
         }
     }
 
-    /// Whether a beat is due: [`poll_transmit`](Self::poll_transmit) has one. After
-    /// [`handle_sent`](Self::handle_sent), one that nothing else stands in for.
-    #[must_use]
+    /// Whether a beat is due: one that nothing else stands in for, after [`handle_sent`](Self::handle_sent).
+    #[doc(hidden)]
     pub fn beat_due(&self) -> bool {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// The next bytes to write: a beat, or the answer to one. They count as sent at `now`.
-    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
-        if self.has_ended() {
-            return None;
-        }
-        if !self.stage.take_answer() && !self.beat_due() {
-            return None;
-        }
-        Some(self.beat(now))
-    }
-
     /// A beat, which counts as sent.
-    fn beat(&mut self, now: Instant) -> Transmit {
+    pub(super) fn beat(&mut self, now: Instant) -> Transmit {
         let due_at = self.liveness.beat_due_at();
         self.liveness.handle_beat_sent(now);
         let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());

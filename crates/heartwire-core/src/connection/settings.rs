@@ -128,7 +128,7 @@ impl Settings {
         self
     }
 
-    /// How late the driver promises to call [`Connection::handle_timeout`](crate::Connection::handle_timeout) at most. It widens the
+    /// How late the driver promises to call [`Connection::poll`](crate::Connection::poll) at most. It widens the
     /// bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {

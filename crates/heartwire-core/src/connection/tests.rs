@@ -40,6 +40,35 @@ fn no_first_frame(millis: u64) -> Seen {
     Refused(Violation::NoFirstFrame { waited: ms(millis) })
 }
 
+/// What a driver writes, and comes to, that has nothing to read and last stood still in `stall`.
+pub(super) fn turn(
+    connection: &mut Connection,
+    now: Instant,
+    stall: Option<Stall>,
+) -> (Vec<Transmit>, Option<Over>) {
+    let (mut written, mut end) = (Vec::new(), None);
+    let mut next = connection.poll(now, Outbound::Clear);
+    loop {
+        next = match next {
+            Next::ReadFirst(read) => connection.judge(read, Found::All, stall),
+            Next::Write(transmit) => {
+                assert!(end.is_none(), "{transmit:?} after the end");
+                written.push(transmit);
+                assert!(written.len() < 2_000, "it never stops");
+                connection.poll(now, Outbound::Clear)
+            }
+            Next::Over(over) => {
+                assert_eq!(end.replace(over), None, "it ends twice");
+                connection.poll(now, Outbound::Clear)
+            }
+            Next::SleepUntil(until) => {
+                assert_eq!(until, connection.poll_timeout());
+                return (written, end);
+            }
+        };
+    }
+}
+
 /// A driver of one connection that starts at 0 ms. It keeps the bytes of unfinished frames, and
 /// writes whatever is to be written. Times are in milliseconds.
 struct Rig {
@@ -82,30 +111,18 @@ impl Rig {
         self
     }
 
-    /// There is nothing in the socket.
     fn turn(&mut self, millis: u64, seen: &mut Vec<Seen>) {
-        let mut next = self.connection.poll(at(millis), Outbound::Clear);
-        loop {
-            next = match next {
-                Next::ReadFirst(read) => self.connection.judge(read, Found::All, None),
-                Next::Write(transmit) => {
-                    assert_eq!(transmit.as_ref(), frame::BEAT);
-                    seen.push(WroteBeat);
-                    self.connection.poll(at(millis), Outbound::Clear)
-                }
-                Next::Over(over) => {
-                    seen.push(match over {
-                        Over::Dead(verdict) => Dead { silence: verdict.silence.as_millis() },
-                        Over::Broken(violation) => Refused(violation),
-                    });
-                    self.connection.poll(at(millis), Outbound::Clear)
-                }
-                Next::SleepUntil(until) => {
-                    assert_eq!(until, self.connection.poll_timeout());
-                    return;
-                }
-            };
-            assert!(seen.len() < 2_000, "it never stops");
+        let (written, over) = turn(&mut self.connection, at(millis), None);
+        for transmit in written {
+            assert_eq!(transmit.as_ref(), frame::BEAT);
+            seen.push(WroteBeat);
+        }
+        match over {
+            Some(Over::Dead(verdict)) => {
+                seen.push(Dead { silence: verdict.silence.as_millis() });
+            }
+            Some(Over::Broken(violation)) => seen.push(Refused(violation)),
+            None => {}
         }
     }
 
@@ -220,8 +237,9 @@ fn a_beat_is_written_in_each_interval_whatever_else_is_where_the_peer_alone_judg
 fn a_full_send_buffer_asks_for_no_more_beats() {
     let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
     rig.connection.handle_heard(at(2_000));
-    assert_eq!(rig.connection.handle_timeout(at(3_000)), Ok(None));
-    rig.sent(3_000).wake(3_001, &[]).next(5_000);
+    let next = rig.connection.poll(at(3_000), Outbound::Waiting);
+    assert!(matches!(next, Next::SleepUntil(Some(until)) if until == at(5_000)), "{next:?}");
+    rig.wake(3_001, &[]).next(5_000);
 }
 
 #[test]
@@ -316,17 +334,17 @@ fn two_ends_that_ask_and_answer_do_not_loop() {
     let (mut asked, mut answered) = (0, 0);
     for millis in 0..60_000 {
         let now = at(millis);
-        assert_eq!(asking.handle_timeout(now), Ok(None));
-        assert_eq!(answering.handle_timeout(now), Ok(None));
-        while let Some(beat) = asking.poll_transmit(now) {
+        let (beats, over) = turn(&mut asking, now, None);
+        assert_eq!(over, None);
+        for beat in beats {
             asked += 1;
-            assert!(asked < 100, "it never stops");
             answering.handle_heard(now);
             assert_eq!(answering.handle_received(now, &mut beat.as_ref()), Ok(Some(Event::Beat)));
         }
-        while let Some(beat) = answering.poll_transmit(now) {
+        let (beats, over) = turn(&mut answering, now, None);
+        assert_eq!(over, None);
+        for beat in beats {
             answered += 1;
-            assert!(answered < 100, "it never stops");
             asking.handle_heard(now);
             assert_eq!(asking.handle_received(now, &mut beat.as_ref()), Ok(Some(Event::Beat)));
         }
@@ -346,7 +364,9 @@ fn the_references_client_lives_by_its_beats_and_dies_15_s_after_the_last() {
 #[test]
 fn a_verdict_carries_the_drivers_tick_in_its_bound() {
     let mut connection = Connection::new(patient(limit(15_000)).tick(ms(8)), at(0));
-    let verdict = connection.handle_timeout(at(15_007)).unwrap().unwrap();
+    let (_, Some(Over::Dead(verdict))) = turn(&mut connection, at(15_007), None) else {
+        panic!("it lives")
+    };
     let bound = verdict.bound.unwrap();
     assert_eq!((bound.earliest, bound.latest), (ms(15_000), ms(15_008)));
     assert_eq!((verdict.cause, verdict.late), (Cause::Silence, ms(7)));
@@ -365,14 +385,14 @@ fn answers_still_owed_die_with_the_connection() {
     let mut connection = Connection::new(patient(echo().limit(ms(15_000))), at(0));
     let received = connection.handle_received(at(0), &mut frame::BEAT.as_slice());
     assert_eq!(received, Ok(Some(Event::Beat)));
-    assert!(connection.handle_timeout(at(15_000)).unwrap().is_some());
-    assert_eq!(connection.poll_transmit(at(15_000)), None);
+    let (written, over) = turn(&mut connection, at(15_000), None);
+    assert!(written.is_empty() && matches!(over, Some(Over::Dead(_))), "{written:?} {over:?}");
 }
 
 #[test]
 fn bytes_after_the_end_are_not_touched() {
     let mut connection = Connection::new(patient(limit(15_000)), at(0));
-    assert!(connection.handle_timeout(at(15_000)).unwrap().is_some());
+    assert!(matches!(turn(&mut connection, at(15_000), None), (_, Some(Over::Dead(_)))));
     let mut bytes: &[u8] = b"whatever";
     assert_eq!(connection.handle_received(at(15_001), &mut bytes), Ok(None));
     assert_eq!(bytes, b"whatever");

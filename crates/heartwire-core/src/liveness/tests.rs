@@ -65,7 +65,7 @@ impl Rig {
     #[track_caller]
     fn wake(mut self, millis: u64, expected: &[Seen]) -> Self {
         let mut seen = Vec::new();
-        while let Some(verdict) = self.liveness.handle_timeout(at(millis), TICK) {
+        while let Some(verdict) = judge(&mut self.liveness, at(millis)) {
             assert_eq!(verdict.cause, Cause::Silence);
             seen.push(Dead {
                 silence: verdict.silence.as_millis(),
@@ -86,6 +86,12 @@ impl Rig {
         assert_eq!(self.liveness.poll_timeout(), millis.into().map(at));
         self
     }
+}
+
+/// What a driver comes to that has nothing to read.
+fn judge(liveness: &mut Liveness, now: Instant) -> Option<Verdict> {
+    let read = liveness.poll(now)?;
+    liveness.judge(read, now, Found::All, None, TICK)
 }
 
 fn limit(millis: u64) -> PolicyBuilder {
@@ -109,8 +115,8 @@ fn a_verdict_comes_at_the_limit_and_never_before() {
 #[test]
 fn a_verdict_does_not_come_one_nanosecond_early() {
     let mut liveness = Liveness::new(limit(15_000).build().unwrap(), Instant::from_nanos(1));
-    assert_eq!(liveness.handle_timeout(at(15_000), TICK), None);
-    assert!(liveness.handle_timeout(Instant::from_nanos(15_000_000_001), TICK).is_some());
+    assert_eq!(judge(&mut liveness, at(15_000)), None);
+    assert!(judge(&mut liveness, Instant::from_nanos(15_000_000_001)).is_some());
 }
 
 #[test]
@@ -144,7 +150,7 @@ fn a_late_verdict_says_how_late() {
 fn a_verdict_later_than_the_tick_keeps_its_bound_without_the_time_that_this_end_was_held_up() {
     for late in [100, 101, 249, 10_000] {
         let mut liveness = Liveness::new(limit(15_000).build().unwrap(), at(0));
-        let verdict = liveness.handle_timeout(at(15_000 + late), TICK).unwrap();
+        let verdict = judge(&mut liveness, at(15_000 + late)).unwrap();
         assert_eq!((verdict.silence, verdict.late), (ms(15_000 + late), ms(late)));
         assert_eq!(verdict.stalled, ms(late - 100));
         assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
@@ -380,7 +386,7 @@ fn no_instant_is_too_late_to_count_from() {
 #[test]
 fn a_verdict_carries_the_bound_it_kept() {
     let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
-    let verdict = liveness.handle_timeout(at(15_073), TICK).unwrap();
+    let verdict = judge(&mut liveness, at(15_073)).unwrap();
     assert!(verdict.bound.unwrap().contains(verdict.silence));
     assert_eq!(verdict.to_string(), "silent for 15.073 s (bound 15.0 to 15.1 s, 73 ms late)");
 }
@@ -389,7 +395,7 @@ fn a_verdict_carries_the_bound_it_kept() {
 fn a_verdict_after_a_stall_says_what_was_not_counted() {
     let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
     liveness.handle_stall(Stall::new(at(60_000), ms(50_000)));
-    let verdict = liveness.handle_timeout(at(75_000), TICK).unwrap();
+    let verdict = judge(&mut liveness, at(75_000)).unwrap();
     assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
     assert_eq!(
         verdict.to_string(),

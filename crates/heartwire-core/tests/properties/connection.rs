@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::{Caps, Connection, Instant, Policy, Settings, Stall, Violation, Wire};
 use proptest::prelude::*;
 
@@ -98,6 +99,7 @@ struct Driver {
     unread: Vec<u8>,
     now: u64,
     ended: bool,
+    stall: Option<Stall>,
 }
 
 impl Driver {
@@ -125,22 +127,48 @@ impl Driver {
         self.unread = rest.to_vec();
     }
 
-    fn handle_timeout(&mut self) {
-        let deadline = self.connection.poll_timeout();
-        let outcome = self.connection.handle_timeout(at(self.now));
-        if deadline.is_none_or(|deadline| at(self.now) < deadline) {
-            assert_eq!(outcome, Ok(None), "before the deadline");
+    /// Does what the connection asks for; there is nothing in the socket.
+    fn turn(&mut self) {
+        let now = at(self.now);
+        let is_due = self.connection.poll_timeout().is_some_and(|deadline| now >= deadline);
+        let mut count = 0;
+        let mut next = self.connection.poll(now, Outbound::Clear);
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => {
+                    assert!(is_due, "before the deadline");
+                    self.connection.judge(read, Found::All, self.stall)
+                }
+                Next::Write(_) => {
+                    assert!(!self.ended, "bytes to write after the end");
+                    count += 1;
+                    assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
+                    self.connection.poll(now, Outbound::Clear)
+                }
+                Next::SleepUntil(until) => {
+                    assert_eq!(until, self.connection.poll_timeout());
+                    return;
+                }
+                Next::Over(over) => {
+                    self.handle_over(over);
+                    self.connection.poll(now, Outbound::Clear)
+                }
+            };
         }
-        match outcome {
-            Ok(None) => return,
-            Ok(Some(_)) => {}
-            Err(Violation::NoFirstFrame { waited }) => {
+    }
+
+    fn handle_over(&mut self, over: Over) {
+        match over {
+            Over::Dead(_) => {}
+            Over::Broken(Violation::NoFirstFrame { waited }) => {
                 self.waited(waited, self.knobs.first_frame, 0)
             }
-            Err(Violation::SlowFrame { waited }) => self.waited(waited, self.knobs.frame, FOR_BODY),
-            Err(violation) => panic!("{violation} cannot come of waiting"),
+            Over::Broken(Violation::SlowFrame { waited }) => {
+                self.waited(waited, self.knobs.frame, FOR_BODY)
+            }
+            Over::Broken(violation) => panic!("{violation} cannot come of waiting"),
         }
-        assert!(!self.ended, "{outcome:?} after the end");
+        assert!(!self.ended, "{over} after the end");
         self.ended = true;
     }
 
@@ -152,15 +180,6 @@ impl Driver {
         assert!(waited <= u128::from(cap + more + TICK), "gave up {waited} ms into {cap}");
     }
 
-    fn write(&mut self) {
-        let mut count = 0;
-        while self.connection.poll_transmit(at(self.now)).is_some() {
-            assert!(!self.ended, "bytes to write after the end");
-            count += 1;
-            assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
-        }
-    }
-
     fn sleep(&mut self, until: u64, late: u64) {
         while let Some(deadline) = self.connection.poll_timeout() {
             let wake = (deadline.as_nanos() / 1_000_000 + late).max(self.now);
@@ -168,11 +187,10 @@ impl Driver {
                 break;
             }
             let early = Instant::from_nanos(deadline.as_nanos() - 1);
-            assert_eq!(self.connection.handle_timeout(early), Ok(None), "before the deadline");
-            assert_eq!(self.connection.poll_transmit(early), None, "before the deadline");
+            let next = self.connection.poll(early, Outbound::Clear);
+            assert!(matches!(next, Next::SleepUntil(_)), "{next:?} before the deadline");
             self.now = wake;
-            self.handle_timeout();
-            self.write();
+            self.turn();
             let next = self.connection.poll_timeout();
             assert!(next.is_none_or(|next| next > deadline), "{deadline:?} passed to no avail");
         }
@@ -185,37 +203,43 @@ impl Driver {
         match step {
             Step::Receive(bytes) => {
                 self.receive(bytes);
-                self.write();
-                may_move = !self.unread.is_empty();
+                self.check_timer(timer, !self.unread.is_empty());
+                self.turn();
+                may_move = true;
             }
             Step::Sleep { millis, late } => {
                 self.sleep(self.now + millis, *late);
                 may_move = true;
             }
             Step::WakeForNothing => {
-                self.handle_timeout();
-                self.write();
+                self.turn();
                 may_move = true;
             }
             Step::Send => self.connection.handle_sent(at(self.now)),
             Step::BeatNow => {
                 self.connection.beat_now();
-                self.write();
+                self.check_timer(timer, false);
+                self.turn();
+                may_move = true;
             }
             Step::Stall { millis } => {
                 self.now += millis;
                 let gap = Duration::from_millis(*millis);
-                self.connection.handle_stall(Stall::new(at(self.now), gap));
-                self.handle_timeout();
-                self.write();
+                self.stall = Some(Stall::new(at(self.now), gap));
+                self.turn();
                 may_move = true;
             }
         }
+        self.check_timer(timer, may_move);
+        assert_eq!(self.connection.has_ended(), self.ended);
+        let next = self.connection.poll_timeout();
+        assert!(!self.ended || next.is_none(), "it would wake after the end");
+    }
+
+    fn check_timer(&self, timer: Option<Instant>, may_move: bool) {
         let moved = self.connection.poll_timeout();
         let earlier = moved.is_some_and(|moved| timer.is_none_or(|timer| moved < timer));
         assert!(may_move || !earlier, "the timer moved from {timer:?} to {moved:?}");
-        assert_eq!(self.connection.has_ended(), self.ended);
-        assert!(!self.ended || moved.is_none(), "it would wake after the end");
     }
 }
 
@@ -223,7 +247,7 @@ proptest! {
     #[test]
     fn a_connection_keeps_its_word(knobs in knobs(), steps in prop::collection::vec(step(), 1..80)) {
         let connection = knobs.connection();
-        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false };
+        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false, stall: None };
         for step in &steps {
             driver.apply(step);
         }

@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::{Caps, Connection, Event, Instant, Policy, Settings, Stall, Verdict};
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -43,9 +44,6 @@ struct Model {
     knobs: Knobs,
     now: u64,
     last_heard: u64,
-    /// The limit counts from here: the last byte, or the end of a stall after it.
-    judged_from: u64,
-    graces: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -63,10 +61,6 @@ enum Step {
 impl Model {
     fn hear(&mut self, at: u64) {
         self.last_heard = self.last_heard.max(at);
-        if at >= self.judged_from {
-            self.judged_from = at;
-            self.graces = 0;
-        }
     }
 }
 
@@ -84,7 +78,7 @@ impl ReferenceStateMachine for Model {
                     tick,
                 })
             })
-            .prop_map(|knobs| Self { knobs, now: 0, last_heard: 0, judged_from: 0, graces: 0 })
+            .prop_map(|knobs| Self { knobs, now: 0, last_heard: 0 })
             .boxed()
     }
 
@@ -115,9 +109,6 @@ impl ReferenceStateMachine for Model {
                 state.now += millis;
                 if heard {
                     state.hear(state.now);
-                } else if state.graces < GRACES_MAX {
-                    state.graces += 1;
-                    state.judged_from = state.now;
                 }
             }
         }
@@ -134,6 +125,11 @@ struct Driver {
     last_sent: u64,
     last_beat: u64,
     ended: bool,
+    /// The limit counts from here: the last byte, or the end of a stall after it.
+    judged_from: u64,
+    graces: u8,
+    /// It is told each time that the connection is judged.
+    stall: Option<Stall>,
 }
 
 impl Driver {
@@ -150,45 +146,71 @@ impl Driver {
                 break;
             }
             let early = Instant::from_nanos(deadline.as_nanos() - 1);
-            assert_eq!(self.connection.handle_timeout(early), Ok(None), "before the deadline");
-            assert_eq!(self.connection.poll_transmit(early), None, "before the deadline");
+            let next = self.connection.poll(early, Outbound::Clear);
+            assert!(matches!(next, Next::SleepUntil(_)), "{next:?} before the deadline");
             self.now = wake;
-            self.handle_timeout(model, model.knobs.tick);
+            self.turn(model, model.knobs.tick);
             let next = self.connection.poll_timeout();
             assert!(next.is_none_or(|next| next > deadline), "woken at {wake} ms for nothing");
         }
         self.now = until;
     }
 
-    fn handle_timeout(&mut self, model: &Model, late_max: u64) {
-        match self.connection.handle_timeout(at(self.now)) {
-            Ok(None) => {}
-            Ok(Some(verdict)) => self.check(verdict, model, late_max),
-            Err(violation) => panic!("zeros break no rule: {violation}"),
+    /// Does what the connection asks for; there is nothing in the socket. Returns how many answers it sent.
+    fn turn(&mut self, model: &Model, late_max: u64) -> usize {
+        let now = at(self.now);
+        let mut answers = 0;
+        let mut next = self.connection.poll(now, Outbound::Clear);
+        loop {
+            next = match next {
+                Next::ReadFirst(read) => {
+                    self.grant();
+                    self.connection.judge(read, Found::All, self.stall)
+                }
+                Next::Write(_) if model.knobs.echo => {
+                    answers += 1;
+                    self.connection.poll(now, Outbound::Clear)
+                }
+                Next::Write(_) => {
+                    let beat = model.knobs.beat.filter(|_| !self.ended);
+                    let Some(beat) = beat else { panic!("nothing was to be sent") };
+                    let due_at = self.quiet_since(model) + beat;
+                    assert!(due_at <= self.now, "a beat {} ms early", due_at - self.now);
+                    assert!(self.now <= due_at + late_max, "a beat {} ms late", self.now - due_at);
+                    self.last_sent = self.now;
+                    self.last_beat = self.now;
+                    self.connection.poll(now, Outbound::Clear)
+                }
+                Next::SleepUntil(_) => return answers,
+                Next::Over(Over::Dead(verdict)) => {
+                    self.check(verdict, model, late_max);
+                    self.connection.poll(now, Outbound::Clear)
+                }
+                Next::Over(Over::Broken(violation)) => panic!("zeros break no rule: {violation}"),
+            };
         }
-        assert_eq!(self.connection.handle_timeout(at(self.now)), Ok(None), "repeated");
-        let beat = model.knobs.beat.filter(|_| !self.ended);
-        if self.connection.poll_transmit(at(self.now)).is_some() {
-            let Some(beat) = beat else { panic!("nothing was to be sent") };
-            let due_at = self.quiet_since(model) + beat;
-            assert!(due_at <= self.now, "a beat {} ms early", due_at - self.now);
-            assert!(self.now <= due_at + late_max, "a beat {} ms late", self.now - due_at);
-            self.last_sent = self.now;
-            self.last_beat = self.now;
+    }
+
+    /// The last stall gives the silence another limit, if there was nothing since.
+    fn grant(&mut self) {
+        let Some(stall) = self.stall else { return };
+        let resumed_at = stall.resumed_at.as_nanos() / 1_000_000;
+        if resumed_at > self.judged_from && self.graces < GRACES_MAX {
+            self.graces += 1;
+            self.judged_from = resumed_at;
         }
-        assert_eq!(self.connection.poll_transmit(at(self.now)), None, "a second beat");
     }
 
     fn check(&mut self, verdict: Verdict, model: &Model, late_max: u64) {
         assert!(!self.ended, "a second verdict");
         self.ended = true;
-        let deadline = model.judged_from + model.knobs.limit;
+        let deadline = self.judged_from + model.knobs.limit;
         assert!(deadline <= self.now, "a verdict {} ms early", deadline - self.now);
         assert!(self.now <= deadline + late_max, "a verdict {} ms late", self.now - deadline);
         let figures = [verdict.silence, verdict.stalled, verdict.late].map(|d| d.as_millis());
         let expected = [
             self.now - model.last_heard,
-            model.judged_from - model.last_heard
+            self.judged_from - model.last_heard
                 + (self.now - deadline).saturating_sub(model.knobs.tick),
             self.now - deadline,
         ];
@@ -197,11 +219,15 @@ impl Driver {
         assert!(bound.contains(verdict.silence.saturating_sub(verdict.stalled)), "{verdict:?}");
     }
 
-    fn hear(&mut self, len: usize, heard_at: u64, model: &Model) {
+    fn hear(&mut self, len: usize, heard_at: u64, model: &Model, late_max: u64) {
         if len == 0 {
             return;
         }
         self.connection.handle_heard(at(heard_at));
+        if heard_at >= self.judged_from {
+            self.judged_from = heard_at;
+            self.graces = 0;
+        }
         let bytes = vec![0; self.unread_len + len];
         let mut rest = bytes.as_slice();
         let mut beats = 0;
@@ -211,8 +237,9 @@ impl Driver {
         }
         self.unread_len = rest.len();
         assert_eq!(beats, if self.ended { 0 } else { bytes.len() / 8 });
-        for _ in 0..if model.knobs.echo { beats } else { 0 } {
-            assert!(self.connection.poll_transmit(at(self.now)).is_some(), "no answer");
+        if model.knobs.echo {
+            let answers = self.turn(model, late_max);
+            assert!(self.ended || answers == beats, "{answers} answers to {beats} beats");
         }
     }
 }
@@ -223,7 +250,17 @@ impl StateMachineTest for Driver {
 
     fn init_test(model: &Model) -> Self {
         let connection = Connection::new(model.knobs.settings(), at(0));
-        Self { connection, unread_len: 0, now: 0, last_sent: 0, last_beat: 0, ended: false }
+        Self {
+            connection,
+            unread_len: 0,
+            now: 0,
+            last_sent: 0,
+            last_beat: 0,
+            ended: false,
+            judged_from: 0,
+            graces: 0,
+            stall: None,
+        }
     }
 
     fn apply(mut driver: Self, model: &Model, step: Step) -> Self {
@@ -233,24 +270,24 @@ impl StateMachineTest for Driver {
                 driver.sleep(model.now, late, model);
                 return driver;
             }
-            Step::Hear { len, ago } => driver.hear(len, driver.now.saturating_sub(ago), model),
+            Step::Hear { len, ago } => {
+                driver.hear(len, driver.now.saturating_sub(ago), model, model.knobs.tick);
+            }
             Step::Send => {
                 driver.connection.handle_sent(at(driver.now));
                 driver.last_sent = driver.now;
             }
             Step::Stall { millis, heard } => {
                 driver.now += millis;
-                driver.hear(heard.into(), driver.now, model);
+                driver.hear(heard.into(), driver.now, model, model.knobs.tick + millis);
                 let gap = Duration::from_millis(millis);
-                let stall = Stall::new(at(driver.now), gap);
-                driver.connection.handle_stall(stall);
-                driver.connection.handle_stall(stall);
+                driver.stall = Some(Stall::new(at(driver.now), gap));
             }
         }
         let moved = driver.connection.poll_timeout();
         assert!(driver.ended || moved >= timer, "the timer moved from {timer:?} to {moved:?}");
         if let Step::Stall { millis, .. } = step {
-            driver.handle_timeout(model, model.knobs.tick + millis);
+            driver.turn(model, model.knobs.tick + millis);
         }
         driver
     }
@@ -263,7 +300,7 @@ impl StateMachineTest for Driver {
             return;
         }
         assert_eq!(driver.connection.last_heard(), at(model.last_heard));
-        let overdue = driver.now.saturating_sub(model.judged_from + limit);
+        let overdue = driver.now.saturating_sub(driver.judged_from + limit);
         assert!(overdue < tick, "no verdict {overdue} ms after the limit");
         let overdue =
             driver.now.saturating_sub(driver.quiet_since(model) + beat.unwrap_or(u64::MAX / 2));

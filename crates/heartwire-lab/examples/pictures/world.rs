@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use anyhow::anyhow;
+use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Hello, Offer, Terms, Welcome};
 use heartwire_core::{
-    Caps, Connection, Event, Instant, Policy, Settings, Side, StallWatch, Verdict, Wire,
+    Caps, Connection, Event, Instant, Policy, Settings, Side, Stall, StallWatch, Verdict, Wire,
 };
 
 /// How often the world looks whether there is something to do.
@@ -81,6 +82,7 @@ struct End {
     side: Side,
     connection: Connection,
     watch: StallWatch,
+    last_stall: Option<Stall>,
     /// On its way to this end, with when it arrives; `None` is a reset.
     incoming: Vec<(Duration, Option<Vec<u8>>)>,
     /// Arrived and not read; the last byte came at that time.
@@ -107,11 +109,26 @@ impl End {
             side,
             connection: Connection::new(settings, now),
             watch: StallWatch::new(now, Duration::ZERO),
+            last_stall: None,
             incoming: Vec::new(),
             unread: Vec::new(),
             last_byte: Duration::ZERO,
             has_spoken: false,
             is_over: false,
+        }
+    }
+
+    /// Gives the peer another limit when the last one is over.
+    fn excuse(&mut self, now: Instant) {
+        let heard = self.connection.last_heard();
+        let since = self.last_stall.map_or(heard, |stall| stall.resumed_at.max(heard));
+        if self
+            .connection
+            .policy()
+            .limit()
+            .is_some_and(|limit| now.saturating_since(since) >= limit)
+        {
+            self.last_stall = Some(Stall::new(now, Duration::ZERO));
         }
     }
 }
@@ -180,32 +197,32 @@ fn turn(
         read(story, now, end, peer, marks)?;
     }
     if let Some(stall) = stall {
-        end.connection.handle_stall(stall);
+        end.last_stall = Some(stall);
         marks.push(Mark::Stalled { at: now });
     }
-    let is_lenient = end.side == Side::Server && story.server_is_lenient;
-    if !(is_lenient && end.connection.would_end(instant(now))) {
-        if let Some(verdict) = end.connection.handle_timeout(instant(now))? {
-            marks.push(Mark::Verdict { side: end.side, at: now, verdict });
-            end.is_over = true;
-            if story.passes(end.side, now) {
-                peer.incoming.push((now + WAY, None));
-            }
-            return Ok(());
-        }
-    } else if end.connection.policy().beat().is_some() {
-        // It is past its deadline, and beats all the same.
-        let sent = marks.iter().rev().find_map(|mark| {
-            let Mark::Beat { from, at, .. } = *mark else { return None };
-            (from == end.side).then_some(at)
-        });
-        let due = sent.zip(end.connection.policy().beat()).map(|(at, beat)| at + beat);
-        if due.is_some_and(|due| due <= now) {
-            end.connection.beat_now();
-        }
+    if end.side == Side::Server && story.server_is_lenient {
+        end.excuse(instant(now));
     }
-    while let Some(transmit) = end.connection.poll_transmit(instant(now)) {
-        send(story, now, end.side, transmit.as_ref().to_vec(), peer, marks);
+    // What is due has been read.
+    let mut next = end.connection.poll(instant(now), Outbound::Clear);
+    loop {
+        next = match next {
+            Next::ReadFirst(read) => end.connection.judge(read, Found::All, end.last_stall),
+            Next::Write(transmit) => {
+                send(story, now, end.side, transmit.as_ref().to_vec(), peer, marks);
+                end.connection.poll(instant(now), Outbound::Clear)
+            }
+            Next::SleepUntil(_) => break,
+            Next::Over(Over::Dead(verdict)) => {
+                marks.push(Mark::Verdict { side: end.side, at: now, verdict });
+                end.is_over = true;
+                if story.passes(end.side, now) {
+                    peer.incoming.push((now + WAY, None));
+                }
+                return Ok(());
+            }
+            Next::Over(Over::Broken(violation)) => return Err(violation.into()),
+        };
     }
     end.watch.handle_sleep(Some(instant(now + STEP)));
     Ok(())

@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 
 use super::*;
-use crate::connection::{Connection, Event, Settings, Spoken, Wire};
+use crate::connection::tests::turn;
+use crate::connection::{Connection, Event, Settings, Spoken, Transmit, Wire};
 use crate::liveness::{Cause, Verdict};
+use crate::order::Over;
 use crate::policy::Preset;
 use crate::stall::Stall;
 use crate::v1::{Hello, Offer, Terms, Welcome};
@@ -28,12 +30,14 @@ struct End {
     unread: Vec<u8>,
     beats: u32,
     outcome: Option<Result<Verdict, Violation>>,
+    /// The last time that it stood still.
+    stall: Option<Stall>,
 }
 
 impl End {
     fn new(settings: Settings, now: Instant) -> Self {
         let connection = Connection::new(settings, now);
-        Self { connection, unread: Vec::new(), beats: 0, outcome: None }
+        Self { connection, unread: Vec::new(), beats: 0, outcome: None, stall: None }
     }
 
     /// Takes what has arrived. Returns what is to be written at once.
@@ -60,12 +64,15 @@ impl End {
         answer
     }
 
-    fn wake(&mut self, now: Instant) {
-        match self.connection.handle_timeout(now) {
-            Ok(Some(verdict)) => self.outcome = Some(Ok(verdict)),
-            Ok(None) => {}
-            Err(violation) => self.outcome = Some(Err(violation)),
+    /// What it writes when there is nothing to read.
+    fn turn(&mut self, now: Instant) -> Vec<Transmit> {
+        let (written, over) = turn(&mut self.connection, now, self.stall);
+        match over {
+            Some(Over::Dead(verdict)) => self.outcome = Some(Ok(verdict)),
+            Some(Over::Broken(violation)) => self.outcome = Some(Err(violation)),
+            None => {}
         }
+        written
     }
 }
 
@@ -131,8 +138,6 @@ impl Pair {
             let Some(next) = next.filter(|&next| next <= until) else { break };
             self.now = self.now.max(next);
             self.deliver();
-            self.client.wake(self.now);
-            self.server.wake(self.now);
         }
         self.now = until;
     }
@@ -153,12 +158,12 @@ impl Pair {
 
     fn write(&mut self) {
         let arrives = self.now.saturating_add(self.delay);
-        while let Some(bytes) = self.client.connection.poll_transmit(self.now) {
+        for bytes in self.client.turn(self.now) {
             if !self.cut_to_server {
                 self.to_server.push_back((arrives, bytes.as_ref().to_vec()));
             }
         }
-        while let Some(bytes) = self.server.connection.poll_transmit(self.now) {
+        for bytes in self.server.turn(self.now) {
             if !self.cut_to_client {
                 self.to_client.push_back((arrives, bytes.as_ref().to_vec()));
             }
@@ -381,11 +386,13 @@ fn beats_that_come_all_at_once_after_a_long_stop_are_not_too_fast() {
     let mut held = Vec::new();
     for _ in 0..540 {
         pair.now = pair.at(s(10));
+        pair.client.connection.handle_heard(pair.now);
         pair.client.connection.beat_now();
-        while let Some(bytes) = pair.client.connection.poll_transmit(pair.now) {
+        for bytes in pair.client.turn(pair.now) {
             held.extend_from_slice(bytes.as_ref());
         }
     }
+    assert_eq!(held.len(), 540 * 40);
     pair.server.take(&held, &pair.terms, pair.now);
     assert_eq!(pair.server.outcome, None);
 }
@@ -398,8 +405,9 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
     let (mut held, mut handed_over) = (VecDeque::new(), 0);
     for beat in 0..220 {
         pair.now = pair.at(s(10));
+        pair.client.connection.handle_heard(pair.now);
         pair.client.connection.beat_now();
-        while let Some(bytes) = pair.client.connection.poll_transmit(pair.now) {
+        for bytes in pair.client.turn(pair.now) {
             held.push_back(bytes.as_ref().to_vec());
         }
         if beat % 3 == 0 {
@@ -411,9 +419,13 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
     assert!(held.len() > 128, "{handed_over} were handed over, and {} are left", held.len());
     for bytes in held {
         pair.server.take(&bytes, &pair.terms, pair.now);
-        assert!(!pair.server.connection.poll_transmit(pair.now).is_some_and(|bytes| {
-            Beat::decode(bytes.as_ref()[8..40].try_into().unwrap()).too_fast
-        }));
+        assert!(
+            !pair
+                .server
+                .turn(pair.now)
+                .iter()
+                .any(|bytes| { Beat::decode(bytes.as_ref()[8..40].try_into().unwrap()).too_fast })
+        );
     }
     assert_eq!(pair.server.outcome, None);
 }
@@ -511,7 +523,7 @@ fn a_beat_says_how_late_it_was() {
     // The client is stopped for 12 s: its beat was due at 10 s.
     let due = pair.client.connection.poll_timeout().unwrap();
     pair.now = due.saturating_add(s(7));
-    pair.client.wake(pair.now);
+    pair.write();
     pair.run_for(s(1));
     assert_eq!(pair.path(Side::Server).peer_late, s(7));
 }
@@ -527,8 +539,8 @@ fn a_stall_of_ours_is_not_held_against_the_way_to_the_peer() {
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
-    pair.client.connection.handle_stall(Stall::new(pair.now, s(480)));
-    pair.client.wake(pair.now);
+    pair.client.stall = Some(Stall::new(pair.now, s(480)));
+    pair.write();
     assert_eq!(pair.client.outcome, None);
 }
 
@@ -564,7 +576,7 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let before = pair.path(Side::Server).rtt.unwrap();
     let echoed = pair.server.connection.stage.dialogue().unwrap().heard.nonce;
     pair.client.connection.beat_now();
-    let mut held = pair.client.connection.poll_transmit(pair.now).unwrap().as_ref().to_vec();
+    let mut held = pair.client.turn(pair.now)[0].as_ref().to_vec();
     held.extend(crate::frame::data_head(0).unwrap());
     // The beat waits in the server's kernel until data wake it. When it came is not known.
     pair.run_for(s(4));
@@ -587,7 +599,7 @@ fn a_beat_right_before_data_is_measured() {
     pair.server.connection.handle_heard(pair.now);
     pair.now = pair.at(ms(8));
     pair.client.connection.beat_now();
-    let mut bytes = pair.client.connection.poll_transmit(pair.now).unwrap().as_ref().to_vec();
+    let mut bytes = pair.client.turn(pair.now)[0].as_ref().to_vec();
     bytes.extend(crate::frame::data_head(0).unwrap());
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
@@ -605,8 +617,7 @@ fn whoever_waits_for_an_answer_is_not_judged_by_its_silence() {
     assert!(matches!(server.handle_received(start, &mut &*hello), Ok(Some(Event::Hello(_)))));
     let later = start.saturating_add(s(5));
     assert!(!server.would_end(later));
-    assert_eq!(server.handle_timeout(later), Ok(None));
-    assert_eq!(server.poll_transmit(later), None);
+    assert_eq!(turn(&mut server, later, None), (Vec::new(), None));
     let contract = Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap();
     server.welcome(later, contract);
     // Its time begins now.
@@ -670,6 +681,6 @@ fn what_the_peer_says_of_us_may_wait_unread() {
     assert!(pair.client.connection.would_end(pair.now));
     pair.client.connection.handle_backpressure(pair.now);
     assert!(!pair.client.connection.would_end(pair.now));
-    pair.client.wake(pair.now);
+    pair.write();
     assert_eq!(pair.client.outcome, None);
 }

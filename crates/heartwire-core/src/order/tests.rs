@@ -1,0 +1,147 @@
+use core::time::Duration;
+
+use super::*;
+use crate::connection::{Connection, Settings, Wire};
+use crate::frame;
+use crate::policy::Policy;
+use crate::stall::Stall;
+use crate::v1::{Hello, Offer, Terms};
+
+const LIMIT: u64 = 10_000;
+
+const fn at(millis: u64) -> Instant {
+    Instant::from_nanos(millis * 1_000_000)
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// On wire v0, and the first beat of the peer is there.
+fn judging() -> Connection {
+    let policy = Policy::builder().limit(ms(LIMIT)).build().unwrap();
+    let mut connection = Connection::new(Settings::new(policy), at(0));
+    hear_beat(&mut connection, 0);
+    connection
+}
+
+fn hear_beat(connection: &mut Connection, millis: u64) {
+    connection.handle_heard(at(millis));
+    connection.handle_received(at(millis), &mut frame::BEAT.as_slice()).unwrap();
+}
+
+/// A server on wire v1 that beats every 5 s.
+fn beating() -> Connection {
+    let policy = Policy::builder().beat(ms(5_000)).limit(ms(LIMIT)).build().unwrap();
+    let mut server = Connection::new(Settings::new(policy).wire(Wire::V1Only), at(0));
+    let hello = Hello::new(Offer::new(&policy)).encode();
+    server.handle_heard(at(0));
+    server.handle_received(at(0), &mut hello.as_slice()).unwrap();
+    server.welcome(at(0), Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap());
+    server
+}
+
+#[track_caller]
+fn read_first(connection: &mut Connection, millis: u64) -> ReadFirst {
+    match connection.poll(at(millis), Outbound::Clear) {
+        Next::ReadFirst(read) => read,
+        next => panic!("{next:?}"),
+    }
+}
+
+#[track_caller]
+fn sleeps(next: Next, until: u64) {
+    assert!(matches!(next, Next::SleepUntil(Some(it)) if it == at(until)), "{next:?}");
+}
+
+#[test]
+fn a_driver_that_does_not_read_gets_no_verdict_and_loses_nothing() {
+    let mut connection = judging();
+    for _ in 0..3 {
+        drop(read_first(&mut connection, LIMIT));
+        assert!(!connection.has_ended());
+    }
+    let read = read_first(&mut connection, LIMIT + 1);
+    let next = connection.judge(read, Found::All, None);
+    assert!(matches!(next, Next::Over(Over::Dead(_))), "{next:?}");
+    assert!(matches!(connection.poll(at(LIMIT + 1), Outbound::Clear), Next::SleepUntil(None)));
+}
+
+#[test]
+fn what_is_read_outranks_the_deadline() {
+    let mut connection = judging();
+    let read = read_first(&mut connection, LIMIT);
+    hear_beat(&mut connection, LIMIT - 1);
+    sleeps(connection.judge(read, Found::All, None), 2 * LIMIT - 1);
+}
+
+#[test]
+fn what_there_is_no_room_for_counts_as_life() {
+    let mut connection = judging();
+    let read = read_first(&mut connection, LIMIT);
+    sleeps(connection.judge(read, Found::NoRoom(at(LIMIT + 1)), None), 2 * LIMIT + 1);
+}
+
+#[test]
+fn a_stall_that_lies_before_the_last_byte_changes_nothing() {
+    let mut connection = judging();
+    let stall = |millis| Some(Stall::new(at(millis), ms(1_000)));
+    let read = read_first(&mut connection, LIMIT);
+    sleeps(connection.judge(read, Found::All, stall(4_000)), LIMIT + 4_000);
+    hear_beat(&mut connection, 5_000);
+    let read = read_first(&mut connection, LIMIT + 5_000);
+    let next = connection.judge(read, Found::All, stall(4_000));
+    assert!(matches!(next, Next::Over(Over::Dead(_))), "{next:?}");
+}
+
+#[test]
+fn a_driver_reads_on_while_a_verdict_is_due_and_there_may_be_more() {
+    let mut connection = judging();
+    let read = read_first(&mut connection, LIMIT);
+    let Next::ReadFirst(read) = connection.judge(read, Found::More, None) else {
+        panic!("what was read was no life")
+    };
+    hear_beat(&mut connection, LIMIT);
+    sleeps(connection.judge(read, Found::More, None), 2 * LIMIT);
+}
+
+#[test]
+fn a_beat_of_v1_that_says_what_was_heard_waits_for_a_read_and_one_right_after_it_does_not() {
+    let mut server = beating();
+    assert!(matches!(server.poll(at(0), Outbound::Clear), Next::Write(_)), "right after the HELLO");
+    let read = read_first(&mut server, 5_000);
+    let next = server.judge(read, Found::All, None);
+    assert!(matches!(next, Next::Write(_)), "{next:?}");
+    sleeps(server.poll(at(5_000), Outbound::Clear), LIMIT);
+    server.handle_heard(at(7_000));
+    server.beat_now();
+    assert!(matches!(server.poll(at(7_000), Outbound::Clear), Next::Write(_)), "it was just heard");
+    server.beat_now();
+    drop(read_first(&mut server, 7_001));
+}
+
+#[test]
+fn a_beat_that_cannot_be_written_asks_for_one_read_and_then_waits() {
+    let mut server = beating();
+    assert!(matches!(server.poll(at(0), Outbound::Clear), Next::Write(_)));
+    let Next::ReadFirst(read) = server.poll(at(5_000), Outbound::Blocked) else {
+        panic!("not due")
+    };
+    sleeps(server.judge(read, Found::All, None), LIMIT);
+    sleeps(server.poll(at(5_001), Outbound::Blocked), LIMIT);
+    // It takes bytes again: what has come since is read before it is told.
+    let read = read_first(&mut server, 6_000);
+    let next = server.judge(read, Found::All, None);
+    assert!(matches!(next, Next::Write(_)), "{next:?}");
+}
+
+#[test]
+fn answers_wait_behind_what_waits() {
+    let policy = Policy::builder().echo(true).build().unwrap();
+    let mut connection = Connection::new(Settings::new(policy), at(0));
+    hear_beat(&mut connection, 0);
+    let next = connection.poll(at(0), Outbound::Waiting);
+    assert!(matches!(next, Next::SleepUntil(None)), "{next:?}");
+    assert!(matches!(connection.poll(at(1), Outbound::Clear), Next::Write(_)));
+    assert!(matches!(connection.poll(at(1), Outbound::Clear), Next::SleepUntil(None)));
+}

@@ -122,6 +122,11 @@ impl Outlet {
         (self.flush() && self.reserve()) || self.keeps_data
     }
 
+    /// How many events have found no room so far.
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len() + usize::from(self.missed > 0)
+    }
+
     /// Whether nothing is kept any more.
     fn flush(&mut self) -> bool {
         while (self.missed > 0 || !self.kept.is_empty()) && self.reserve() {

@@ -119,7 +119,9 @@ impl<W: World> Driver<W> {
     /// an event within [`ROOM_WITHIN`].
     pub(super) fn drain(&mut self, app: &mut App, mut it: Draining, now: Instant) -> Next {
         loop {
-            if app.outlet.has_room() {
+            let kept = app.outlet.kept();
+            if app.outlet.has_room() || app.outlet.kept() < kept {
+                // It takes events, be it news that were kept before the data.
                 it.room_until = None;
             }
             match self.feed(app, now) {

@@ -295,3 +295,30 @@ fn data_in_front_of_an_end_is_told_while_the_application_takes_it() {
     rig.app.outlet.has_room();
     assert_eq!(rig.owner.names(), ["data", "data"], "what was read is kept");
 }
+
+/// It takes them one by one, and slowly, but it takes them.
+#[test]
+fn an_application_that_takes_news_has_a_second_for_each_before_data_are_given_up() {
+    let mut rig = Rig::new();
+    let room = rig.owner.leave_room(1);
+    for _ in 0..4 {
+        rig.app.outlet.push_news(Event::TooFast);
+    }
+    rig.owner.client.try_send(vec![7]).unwrap();
+    rig.toy.state().write_error = Some(io::ErrorKind::BrokenPipe);
+    rig.wait();
+    // These lie in the kernel when the connection is lost.
+    rig.toy.send(&[1, 0, 0, 0, 0, 0, 0, 0].repeat(2));
+    rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
+    let mut names = Vec::new();
+    while names.len() < 5 {
+        rig.toy.pass(ms(600));
+        names.extend(rig.owner.names());
+        assert!(rig.wait().room, "{names:?}");
+    }
+    assert_eq!(names, ["too_fast", "too_fast", "too_fast", "too_fast", "data"]);
+    rig.toy.pass(ms(600));
+    assert_eq!(rig.owner.names(), ["data"]);
+    assert!(matches!(rig.driver.step(&mut rig.app), Step::Over(_)));
+    drop(room);
+}

@@ -124,8 +124,7 @@ fn its_client_works_with_our_server() {
 
 #[track_caller]
 fn expect_round_trips(beats: &[Event]) {
-    // The first beat of a server answers nothing.
-    assert_eq!(beats[0]["rtt_ms"], Value::Null);
+    // The first one of an end answers a beat only if that had come by then.
     let rtts: Vec<_> = beats[2..].iter().map(|beat| beat.number("rtt_ms")).collect();
     // Over loopback. What is not subtracted as held would be up to 300 ms. The least of them, because a
     // busy machine runs either end late.

@@ -5,7 +5,6 @@ mod dialogue;
 mod driving;
 mod gate;
 mod handshake;
-mod parts;
 mod receiving;
 mod settings;
 mod stage;

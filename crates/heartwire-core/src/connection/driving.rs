@@ -68,7 +68,7 @@ impl Connection {
     }
 
     /// The end of this connection, if it is due.
-    pub(super) fn verdict(&mut self, now: Instant) -> Option<Over> {
+    fn verdict(&mut self, now: Instant) -> Option<Over> {
         if self.has_ended() {
             return None;
         }
@@ -95,8 +95,7 @@ impl Connection {
 
     /// This end stood still: nobody is held responsible for what they could not show us. The
     /// silence gets another limit (three times at most), a frame its whole time again.
-    #[doc(hidden)]
-    pub fn handle_stall(&mut self, stall: Stall) {
+    pub(super) fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
         self.stage.restart(stall.resumed_at);
         if let Some(dialogue) = self.stage.dialogue_mut() {
@@ -106,8 +105,7 @@ impl Connection {
 
     /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
     /// is not death: they count as life, and a frame gets its whole time again.
-    #[doc(hidden)]
-    pub fn handle_backpressure(&mut self, now: Instant) {
+    pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.stage.restart(now);
         if let Some(dialogue) = self.stage.dialogue_mut() {
@@ -141,8 +139,7 @@ impl Connection {
     }
 
     /// Whether a verdict is due, as far as is known before a read.
-    #[doc(hidden)]
-    pub fn would_end(&self, now: Instant) -> bool {
+    pub(super) fn would_end(&self, now: Instant) -> bool {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         !self.has_ended()
             && (passed(self.liveness.verdict_at())
@@ -186,14 +183,15 @@ impl Connection {
         }
     }
 
-    /// Whether a beat is due: one that nothing else stands in for, after [`handle_sent`](Self::handle_sent).
-    #[doc(hidden)]
+    /// Whether a beat waits to be written: it was asked for, or could not be written when its time came, and
+    /// nothing else stands in for it. [`poll_timeout`](Self::poll_timeout) does not tell of it.
+    #[must_use]
     pub fn beat_due(&self) -> bool {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
     /// A beat, which counts as sent.
-    pub(super) fn beat(&mut self, now: Instant) -> Transmit {
+    fn beat(&mut self, now: Instant) -> Transmit {
         let due_at = self.liveness.beat_due_at();
         self.liveness.handle_beat_sent(now);
         let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());

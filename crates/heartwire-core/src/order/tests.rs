@@ -43,10 +43,10 @@ fn beating() -> Connection {
 
 #[track_caller]
 fn read_first(connection: &mut Connection, millis: u64) -> ReadFirst {
-    match connection.poll(at(millis), Outbound::Clear) {
-        Next::ReadFirst(read) => read,
-        next => panic!("{next:?}"),
-    }
+    let Next::ReadFirst(read) = connection.poll(at(millis), Outbound::Clear) else {
+        panic!("it does not ask for a read")
+    };
+    read
 }
 
 #[track_caller]

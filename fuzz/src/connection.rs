@@ -259,12 +259,12 @@ impl Run {
             Op::StepBack(span) => self.now = self.now.saturating_sub(span.nanos()),
             Op::Ask { len } => {
                 let len = usize::from(*len);
-                let padding = self.whole.connection.padding(len);
+                let pad = self.whole.connection.pad(len);
                 let contract = self.whole.connection.contract();
                 let wake = contract.map_or(0, |contract| contract.wake_bytes);
                 let wake = usize::try_from(wake).expect("this is no small machine");
-                assert_eq!(padding.is_some(), len < wake);
-                assert!(padding.is_none_or(|padding| len + 8 + padding >= wake));
+                assert_eq!(pad.is_some(), len < wake);
+                assert!(pad.is_none_or(|pad| pad.len() == (wake - len).max(8)));
                 let head = self.whole.connection.data_head(len);
                 assert!(head.is_some_and(|head| head.as_ref().len() <= 8));
             }

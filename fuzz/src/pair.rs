@@ -349,11 +349,7 @@ impl Pair {
         let head = end.connection.data_head(usize::from(len)).expect("it is short");
         let mut bytes = head.as_ref().to_vec();
         bytes.extend(core::iter::repeat_n(b'x', usize::from(len)));
-        if let Some(padding) = end.connection.padding(bytes.len()) {
-            bytes.extend([5, 0, 0, 0]);
-            bytes.extend(u32::try_from(padding).expect("it is short").to_le_bytes());
-            bytes.extend(core::iter::repeat_n(0, padding));
-        }
+        bytes.extend(end.connection.pad(bytes.len()).into_iter().flatten());
         end.connection.handle_sent(at(now));
         self.way(!server).send(now, bytes);
     }

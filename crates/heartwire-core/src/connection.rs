@@ -11,6 +11,7 @@ mod stage;
 mod transmit;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use dialogue::Path;
@@ -158,11 +159,11 @@ impl Connection {
         }
     }
 
-    /// How long the body of a [PAD](frame::Kind::Pad) must be that follows a write of `len` bytes, so that
-    /// the server reads them at once; `None` if it does anyway.
+    /// The [PAD](frame::Kind::Pad) that has to follow a write of `len` bytes, so that the server reads them at
+    /// once; `None` if it does anyway.
     #[must_use]
-    pub fn padding(&self, len: usize) -> Option<usize> {
-        self.stage.dialogue()?.padding(len)
+    pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
+        self.stage.dialogue()?.pad(len)
     }
 
     /// A connection that reads on where this one ended, and judges and sends nothing: for what had come

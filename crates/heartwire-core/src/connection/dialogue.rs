@@ -1,10 +1,12 @@
 //! What a v1 connection knows beyond v0: the contract, and how the other direction fares.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::budget::Budget;
 use super::stage::Reading;
 use crate::arrival;
+use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
 use crate::time::{Instant, micros, millis};
 use crate::v1::{Beat, Contract, Direction, Health};
@@ -323,11 +325,15 @@ impl Dialogue {
         self.heard_by_peer_at
     }
 
-    /// How long a PAD's body must be for `len` bytes before it to be read at once.
-    pub(super) fn padding(&self, len: usize) -> Option<usize> {
+    /// The PAD that makes a write of `len` bytes long enough to be read at once.
+    pub(super) fn pad(&self, len: usize) -> Option<Vec<u8>> {
         let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
-        Some(missing.saturating_sub(crate::frame::HEAD_LEN))
+        let head = frame::head(Kind::Pad, missing.saturating_sub(frame::HEAD_LEN))?;
+        let mut pad = Vec::with_capacity(missing.max(head.len()));
+        pad.extend_from_slice(&head);
+        pad.resize(missing.max(head.len()), 0);
+        Some(pad)
     }
 }
 

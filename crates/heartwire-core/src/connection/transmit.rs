@@ -35,7 +35,7 @@ impl Transmit {
     }
 
     /// Whether it says something new, such as another promise: the peer is to read it at once, see
-    /// [`Connection::padding`](crate::Connection::padding).
+    /// [`Connection::pad`](crate::Connection::pad).
     #[must_use]
     pub const fn is_news(&self) -> bool {
         self.is_news

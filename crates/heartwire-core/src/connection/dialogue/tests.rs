@@ -221,7 +221,7 @@ fn of_beats_that_are_read_together_the_last_says_when_the_peer_heard_this_end() 
 
 fn beat_of_silence(secs: u32) -> Vec<u8> {
     let beat = Beat { silence_ms: secs * 1_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     head.into_iter().chain(beat.encode()).collect()
 }
 
@@ -267,7 +267,7 @@ fn a_peer_that_beats_but_does_not_hear_us_is_found_by_its_own_account() {
         beat.nonce = nonce;
         beat.promise_ms = 10_000;
         beat.silence_ms = millis(pair.now.saturating_since(last_heard));
-        let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+        let head = frame::head(Kind::Heart, 32).unwrap();
         let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
         pair.client.take(&bytes, &pair.terms, pair.now);
         pair.run_for(s(5));
@@ -343,7 +343,7 @@ fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
 fn a_promise_beyond_the_contract_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, promise_ms: 1_800_001, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     pair.server.take(&bytes, &pair.terms, pair.now);
     let too_long = Violation::PromiseTooLong { promise: ms(1_800_001), max: s(1800) };
@@ -354,7 +354,7 @@ fn a_promise_beyond_the_contract_ends_the_connection() {
 fn an_echo_of_what_was_never_sent_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, echo: u64::MAX, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     pair.server.take(&bytes, &pair.terms, pair.now);
     assert_eq!(pair.server.outcome, Some(Err(Violation::UnknownNonce)));
@@ -535,7 +535,7 @@ fn a_stall_of_ours_is_not_held_against_the_way_to_the_peer() {
     pair.now = pair.at(s(500));
     // It reads first: the server's beats of that time, of which the last one has heard nothing for long.
     let beat = Beat { nonce: 5, silence_ms: 490_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
@@ -577,7 +577,7 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let echoed = pair.server.connection.stage.dialogue().unwrap().heard.nonce;
     pair.client.connection.beat_now();
     let mut held = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    held.extend(crate::frame::data_head(0).unwrap());
+    held.extend(frame::data_head(0).unwrap());
     // The beat waits in the server's kernel until data wake it. When it came is not known.
     pair.run_for(s(4));
     let terms = pair.terms;
@@ -600,7 +600,7 @@ fn a_beat_right_before_data_is_measured() {
     pair.now = pair.at(ms(8));
     pair.client.connection.beat_now();
     let mut bytes = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    bytes.extend(crate::frame::data_head(0).unwrap());
+    bytes.extend(frame::data_head(0).unwrap());
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
     let heard_at = pair.server.connection.stage.dialogue().unwrap().heard.at;
@@ -646,7 +646,7 @@ fn what_was_held_for_longer_than_can_be_said_is_no_measurement() {
     pair.run_for(s(60));
     let before = pair.path(Side::Server).rtt;
     let beat = Beat { nonce: 1, echo: 1, held_us: u32::MAX, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
@@ -660,11 +660,12 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
     let now = Instant::from_nanos(0);
     let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
-    // A head of 8 bytes, and so many more.
-    assert_eq!(dialogue.padding(10), Some(143));
-    assert_eq!(dialogue.padding(153), Some(0));
-    assert_eq!(dialogue.padding(160), Some(0));
-    assert_eq!(dialogue.padding(161), None);
+    let pad = |len| dialogue.pad(len).map(|pad| (pad[..8].to_vec(), pad.len()));
+    let head = |body_len| frame::head(Kind::Pad, body_len).unwrap().to_vec();
+    assert_eq!(pad(10), Some((head(143), 151)));
+    assert_eq!(pad(153), Some((head(0), 8)));
+    assert_eq!(pad(160), Some((head(0), 8)));
+    assert_eq!(pad(161), None);
 }
 
 #[test]
@@ -672,7 +673,7 @@ fn what_the_peer_says_of_us_may_wait_unread() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     let beat = Beat { nonce: 9, silence_ms: 40_000, ..Beat::decode(&[0; 32]) };
-    let head = crate::frame::head(crate::frame::Kind::Heart, 32).unwrap();
+    let head = frame::head(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);

@@ -1,6 +1,5 @@
 //! What a driver sends: beats, and messages of the application.
 
-use heartwire_core::frame::{self, Kind};
 use heartwire_core::order::Outbound;
 use heartwire_core::v1::Health;
 use heartwire_core::{Instant, Transmit};
@@ -93,10 +92,7 @@ impl<W: World> Driver<W> {
     /// Makes what is about to be written long enough for the server to read it at once.
     fn pad(&mut self, app: &mut App) {
         let unpadded = app.outbox.unpadded_len(core::mem::take(&mut self.has_news));
-        let padding = unpadded.and_then(|len| self.connection.padding(len));
-        if let Some(len) = padding {
-            let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap_or_default());
-            pad.resize(pad.len() + len, 0);
+        if let Some(pad) = unpadded.and_then(|len| self.connection.pad(len)) {
             app.outbox.push_control(pad);
         }
     }

@@ -129,6 +129,7 @@ is_found_out! {
     who_loses_last_words: LosesLastWords on Client, Server;
     who_hurries_frames: HurriesFrames on Client, Server;
     who_forgets_taken_over: ForgetsTakenOver on Server;
+    who_shares_names: SharesNames on Server;
     who_tells_offline_twice: TellsOfflineTwice on Client, Server;
     who_drains_late: DrainsLate on Server;
 }

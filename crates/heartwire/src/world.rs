@@ -205,6 +205,8 @@ pub enum Break {
     HurriesFrames,
     /// A takeover forgets the session that had the name.
     ForgetsTakenOver,
+    /// It lets a client in under a name that another session has.
+    SharesNames,
     /// It tells of the end of a session twice.
     TellsOfflineTwice,
 }

@@ -28,6 +28,8 @@ pub enum Invariant {
     OncePerOnline,
     /// No two sessions of a server have one name.
     OnePerName,
+    /// A client that comes again under its name ends its older session.
+    NewestWins,
     /// A server that shuts down has ended all its sessions in the time for that.
     DrainsInTime,
     /// Every beat is due, or answers one that was.
@@ -52,7 +54,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
@@ -61,6 +63,7 @@ impl Invariant {
         Self::NothingAfterOffline,
         Self::OncePerOnline,
         Self::OnePerName,
+        Self::NewestWins,
         Self::DrainsInTime,
         Self::NoEchoLoop,
         Self::BeatsOnTime,
@@ -85,6 +88,7 @@ impl Invariant {
             Self::NothingAfterOffline => "nothing-after-offline",
             Self::OncePerOnline => "once-per-online",
             Self::OnePerName => "one-per-name",
+            Self::NewestWins => "newest-wins",
             Self::DrainsInTime => "drains-in-time",
             Self::NoEchoLoop => "no-echo-loop",
             Self::BeatsOnTime => "beats-on-time",

@@ -66,6 +66,8 @@ pub enum Broken {
     HurriesFrames,
     /// A takeover forgets the session that had the name.
     ForgetsTakenOver,
+    /// It lets a client in under a name that another session has.
+    SharesNames,
     /// It tells of the end of a session twice.
     TellsOfflineTwice,
     /// It takes twice as long to shut down as it was told.
@@ -74,7 +76,7 @@ pub enum Broken {
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -104,6 +106,7 @@ impl Broken {
         Self::LosesLastWords,
         Self::HurriesFrames,
         Self::ForgetsTakenOver,
+        Self::SharesNames,
         Self::TellsOfflineTwice,
         Self::DrainsLate,
     ];
@@ -120,6 +123,7 @@ impl Broken {
             Self::TellsOfflineTwice => Some(Break::TellsOfflineTwice),
             Self::SpeaksAfterOffline => Some(Break::SpeaksAfterOffline),
             Self::ForgetsTakenOver => Some(Break::ForgetsTakenOver),
+            Self::SharesNames => Some(Break::SharesNames),
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
             | Self::JudgesLate
@@ -195,7 +199,8 @@ impl Broken {
             Self::LosesLastWords => Invariant::NothingLost,
             Self::StampsVaguely => Invariant::TrueRoundTrip,
             Self::HurriesFrames => Invariant::NoFalseViolation,
-            Self::ForgetsTakenOver => Invariant::OnePerName,
+            Self::ForgetsTakenOver => Invariant::NewestWins,
+            Self::SharesNames => Invariant::OnePerName,
             Self::TellsOfflineTwice => Invariant::OncePerOnline,
             Self::DrainsLate => Invariant::DrainsInTime,
         }

@@ -52,6 +52,9 @@ pub(super) struct Observer {
     is_leaving: bool,
     /// What was so when its process lost the connection, if that is told later.
     lost: Option<Loss>,
+    /// The client has a name; and has come again under it, on this link and at this time.
+    has_name: bool,
+    replaced: Option<(LinkId, Instant)>,
     /// Its application knows of it.
     is_online: bool,
     /// Its socket is closed.
@@ -102,6 +105,8 @@ impl Observer {
             has_said_bye: false,
             is_leaving: false,
             lost: None,
+            has_name: if side == Side::Client { terms.has_name } else { peer.has_name },
+            replaced: None,
             is_online: false,
             is_closed: false,
         };
@@ -126,6 +131,18 @@ impl Observer {
     /// Nothing more is to be seen of it.
     pub(super) const fn is_over(&self) -> bool {
         self.ledger.is_over
+    }
+
+    /// Its client has come again under the name that it has, on another link.
+    pub(super) const fn handle_claim(&mut self, by: LinkId, now: Instant) {
+        if self.is_online && !self.ledger.is_over {
+            self.replaced = Some((by, now));
+        }
+    }
+
+    /// Whether it has no claim to a name any more: it is over, or its peer was told why it is not let in.
+    pub(super) const fn has_given_up(&self) -> bool {
+        self.ledger.is_over || self.has_said_bye || self.is_leaving
     }
 
     /// Its process has lost the connection.
@@ -202,6 +219,9 @@ impl Observer {
                 Frame::Hello if self.side == Side::Server => {
                     self.in_force = InForce::NOTHING;
                     self.oracle.set_limit(None, now);
+                    if self.has_name {
+                        net.note_claim(self.link, now);
+                    }
                 }
                 Frame::Welcome(welcome) if self.side == Side::Client => {
                     self.begin_contract(net, now, &welcome);

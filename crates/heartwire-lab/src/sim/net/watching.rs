@@ -137,6 +137,18 @@ impl Net {
         self.watched.iter().copied().filter(is_its).collect()
     }
 
+    /// A client has come to the server on this link, under its name.
+    pub(in crate::sim) fn note_claim(&mut self, by: LinkId, now: Instant) {
+        let path = self.links[by].path;
+        for &(link, side) in &self.watched {
+            if side == Side::Server && link != by && self.links[link].path == path {
+                if let Some(observer) = &mut self.links[link].observers.server {
+                    observer.handle_claim(by, now);
+                }
+            }
+        }
+    }
+
     /// A process has written all that it will.
     pub(super) fn note_last_word(&mut self, link: LinkId, side: Side) {
         self.observe(link, side, |observer, _| {

@@ -21,6 +21,7 @@ impl Observer {
         }
         self.look(net);
         let now = net.clock(self.host);
+        self.check_takeover(net, now, runs_since)?;
         if !self.is_lenient()
             && let Some(late) = self.oracle.overdue_for(now, runs_since)
         {
@@ -29,6 +30,28 @@ impl Observer {
         }
         self.check_unheard_in_time(now, runs_since)?;
         self.check_beats(net, now, runs_since)
+    }
+
+    /// A session whose client has come again has ended when the server has had two turns for it.
+    fn check_takeover(
+        &mut self,
+        net: &Net,
+        now: Instant,
+        runs_since: Instant,
+    ) -> Result<(), Breach> {
+        let Some((by, at)) = self.replaced else { return Ok(()) };
+        let newer = net.link(by).observers.server.as_ref();
+        if newer.is_none_or(|newer| newer.has_given_up()) {
+            self.replaced = None;
+            return Ok(());
+        }
+        let overdue = at.max(runs_since).saturating_add(self.terms.tick * 3);
+        if now <= overdue {
+            return Ok(());
+        }
+        let late = now.saturating_since(overdue);
+        let what = format!("a session is still there {late:?} after link {by} took over its name");
+        Err(Breach::new(Invariant::NewestWins, what))
     }
 
     fn check_unheard_in_time(&self, now: Instant, runs_since: Instant) -> Result<(), Breach> {

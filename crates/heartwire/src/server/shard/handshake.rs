@@ -165,7 +165,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     ) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if let Claim::After { epoch, .. } = claim {
-            if agenda.world.breaks(Break::ForgetsTakenOver) {
+            if agenda.world.breaks(Break::SharesNames) {
                 claim = Claim::Yours { epoch };
             }
         }
@@ -257,7 +257,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A newer session has the name of this one.
     pub(super) fn take_over(&mut self, id: SessionId) {
         if let Some((session, agenda)) = self.state.find(id) {
-            agenda.end(session, Reason::TakenOver);
+            if !agenda.world.breaks(Break::ForgetsTakenOver) {
+                agenda.end(session, Reason::TakenOver);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{ChildStdin, Command, Stdio};
 
 use heartwire_testkit::{LineEvent as Event, Lines, Process, skip};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::interop::{OF_CONNECT_V1, OF_SERVE_V1, expect_documented};
 use crate::program::{Client, Server, heartwire};

@@ -53,8 +53,10 @@ fn a_client_that_only_answers_stays_while_it_is_sent_data() {
         rig.handle().send(id, b"news").unwrap();
         rig.expect_quiet(ms(50));
     }
+    // With news unread, perhaps.
     drop(answering.join().unwrap());
-    assert_eq!(rig.offline(id), Reason::ClosedByPeer);
+    let reason = rig.offline(id);
+    assert!(matches!(reason, Reason::ClosedByPeer | Reason::Reset), "{reason}");
     rig.finish();
 }
 

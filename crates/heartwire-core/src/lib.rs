@@ -46,12 +46,12 @@
 //! | [`StallWatch`] | notices that the driver itself stood still, which is nobody else's silence |
 //! | [`arrival`] | when bytes came that a driver was late to read |
 //! | [`Backoff`] | how long to wait before connecting again |
-//! | `wheel` (feature `alloc`) | deadlines of very many connections, one entry for each |
+//! | [`wheel`] | deadlines of very many connections, one entry for each |
 //! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
 //! | [`frame`], [`v1`] | how the two versions of the wire look |
 //!
-//! The crate is `no_std`. On wire v0 it allocates nothing, on [`v1`] a little for each connection, once;
-//! the feature `alloc` adds the timer `wheel`. No bytes from a peer make it panic.
+//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] for a little of each
+//! connection, once. On wire v0 a connection allocates nothing. No bytes from a peer make it panic.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -74,7 +74,6 @@ mod stall;
 mod time;
 pub mod v1;
 mod violation;
-#[cfg(feature = "alloc")]
 pub mod wheel;
 
 pub use backoff::Backoff;

@@ -11,7 +11,7 @@ use heartwire_core::order::Next;
 use heartwire_core::wheel::Wheel;
 
 use super::id::SessionId;
-use super::session::{Phase, Session, Standing};
+use super::session::Session;
 use super::shard::{ShardConfig, WHEEL_TICK};
 use crate::reason::Reason;
 use crate::world::ServerWorld;
@@ -95,7 +95,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// same time is set again, because the wheel has rounded it up. That happens within frames
     /// only.)
     pub(super) fn arm(&mut self, session: &Session<W::Socket>) {
-        if session.phase.has_ended() {
+        if session.phase().has_ended() {
             return;
         }
         let tls = session.link.tls_deadline(self.config.tls_within);
@@ -126,7 +126,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// had to wait for the socket was due all the while, so that the timer is set for the verdict
     /// alone.
     pub(super) fn transmit(&mut self, session: &mut Session<W::Socket>, now: Instant) {
-        if session.phase.has_ended() || session.link.is_handshaking() {
+        if session.phase().has_ended() || session.link.is_handshaking() {
             return;
         }
         let is_blocked = session.link.blocked;
@@ -168,7 +168,7 @@ impl<W: ServerWorld> Agenda<W> {
     pub(super) fn read_later(&mut self, session: &mut Session<W::Socket>) {
         if !session.is_unread {
             session.is_unread = true;
-            let is_known = session.phase.is_known();
+            let is_known = session.phase().is_known();
             let unread = if is_known { &mut self.unread } else { &mut self.unread_newcomers };
             unread.push_back(session.id);
         }
@@ -176,8 +176,7 @@ impl<W: ServerWorld> Agenda<W> {
 
     /// Ends a session: nothing more happens to it, and its `Offline` comes when its turn is over.
     pub(super) fn end(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
-        let Phase::Live(standing) = session.phase else { return };
-        session.phase = Phase::Ended(standing);
+        let Some(standing) = session.end() else { return };
         if !standing.is_known() {
             self.pending = self.pending.saturating_sub(1);
         }
@@ -187,7 +186,7 @@ impl<W: ServerWorld> Agenda<W> {
 
     /// A session that was pending is in.
     pub(super) fn let_in(&mut self, session: &mut Session<W::Socket>) {
-        session.phase = Phase::Live(Standing::Online);
+        session.go_online();
         self.held.pending.count(session.held, 0);
         self.pending = self.pending.saturating_sub(1);
     }
@@ -211,7 +210,7 @@ impl<W: ServerWorld> Agenda<W> {
             return false;
         }
         self.held.all.count(before, now);
-        if !session.phase.is_known() {
+        if !session.phase().is_known() {
             self.held.pending.count(before, now);
         }
         now > before && self.held.is_over()
@@ -221,7 +220,7 @@ impl<W: ServerWorld> Agenda<W> {
     pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
         self.wheel.remove(session.slot());
         self.held.all.count(session.held, 0);
-        if !session.phase.is_known() {
+        if !session.phase().is_known() {
             self.held.pending.count(session.held, 0);
         }
     }

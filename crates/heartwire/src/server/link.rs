@@ -316,33 +316,13 @@ impl<S: Socket> Link<S> {
     /// Whether the session ends for `reason` and its client has not said a word: a health check
     /// that connects and leaves, or only connects. That is no fault, with TLS or without.
     pub(super) fn ends_without_a_word(&self, reason: &Reason) -> bool {
-        match reason {
-            Reason::Protocol(Violation::NoFirstFrame { .. }) => {
-                self.extra.as_ref().is_none_or(|extra| extra.inbound.is_empty())
-            }
-            Reason::Tls(TlsFault::Unfinished | TlsFault::TooSlow) => {
-                self.tls().is_some_and(|tls| {
-                    tls.is_handshaking() && tls.progress() == 0 && !tls.has_partial()
-                })
-            }
-            Reason::ClosedByPeer
-            | Reason::Truncated
-            | Reason::NoGoodbye
-            | Reason::NetworkChanged
-            | Reason::Unacknowledged
-            | Reason::Reset
-            | Reason::Dead(_)
-            | Reason::Protocol(_)
-            | Reason::SlowReader
-            | Reason::HeldMost
-            | Reason::Bye(_)
-            | Reason::Kicked
-            | Reason::Shutdown
-            | Reason::TurnedAway(_)
-            | Reason::TakenOver
-            | Reason::Tls(_)
-            | Reason::Failed(_) => false,
+        if let Reason::Protocol(Violation::NoFirstFrame { .. }) = reason {
+            return self.extra.as_ref().is_none_or(|extra| extra.inbound.is_empty());
         }
+        let is_mute =
+            |tls: &TlsSession| tls.is_handshaking() && tls.progress() == 0 && !tls.has_partial();
+        matches!(reason, Reason::Tls(TlsFault::Unfinished | TlsFault::TooSlow))
+            && self.tls().is_some_and(is_mute)
     }
 
     /// Bytes that are held for it, room for more of them included: of a frame that is not whole,

@@ -23,7 +23,7 @@ pub(super) struct Session<S> {
     pub(super) beats: u32,
     /// How many bytes were held for it when that was last counted.
     pub(super) held: u32,
-    pub(super) phase: Phase,
+    phase: Phase,
     /// It is in the shard's list of sessions with bytes to read.
     pub(super) is_unread: bool,
     /// It is in the shard's list of sessions with bytes to write.
@@ -149,6 +149,29 @@ impl<S: Socket> Session<S> {
         self.beats = self.beats.saturating_add(1);
     }
 
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How far it has come in now. One that has ended stays where it was.
+    const fn stand(&mut self, standing: Standing) {
+        if !self.phase.has_ended() {
+            self.phase = Phase::Live(standing);
+        }
+    }
+
+    /// Its owner knows of it from now on.
+    pub(super) const fn go_online(&mut self) {
+        self.stand(Standing::Online);
+    }
+
+    /// Ends it, and returns how far it had come in; `None` if it has ended before.
+    pub(super) const fn end(&mut self) -> Option<Standing> {
+        let Phase::Live(standing) = self.phase else { return None };
+        self.phase = Phase::Ended(standing);
+        Some(standing)
+    }
+
     /// Where it is in its shard, and what the poller calls it.
     pub(super) fn slot(&self) -> u32 {
         self.id.slot()
@@ -172,7 +195,7 @@ impl<S: Socket> Session<S> {
     pub(super) fn wait_for_name(&mut self, guest: Guest, contract: Contract) {
         self.set_guest(guest);
         self.extra.get_or_insert_default().waits_for = Some(Box::new(contract));
-        self.phase = Phase::Live(Standing::Waiting);
+        self.stand(Standing::Waiting);
     }
 
     /// A client that has waited for its name waits no more; `None` if it has not, or has ended.
@@ -181,7 +204,7 @@ impl<S: Socket> Session<S> {
             return None;
         }
         let contract = self.extra.as_mut()?.waits_for.take()?;
-        self.phase = Phase::Live(Standing::Unknown);
+        self.stand(Standing::Unknown);
         Some((self.take_guest()?, *contract))
     }
 
@@ -192,8 +215,8 @@ impl<S: Socket> Session<S> {
 
     /// While the server drains: its turn to leave has come.
     pub(super) fn let_leave(&mut self) {
-        if self.phase == Phase::Live(Standing::Online) {
-            self.phase = Phase::Live(Standing::Leaving);
+        if self.phase.is_online() {
+            self.stand(Standing::Leaving);
         }
     }
 
@@ -293,3 +316,6 @@ impl<S: Socket> Session<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

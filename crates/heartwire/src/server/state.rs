@@ -52,7 +52,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
 
     fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         let Self { handle, sessions, agenda, .. } = self;
-        let session = sessions.find(id).filter(|session| session.phase.is_online());
+        let session = sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
         let len = handle.frame_len(data)?;
         let most = handle.outbound_max();
@@ -77,7 +77,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
             self.hold_less();
             // It may have been the one for which most was held.
             let session = self.sessions.find(id);
-            if session.is_none_or(|session| session.phase.has_ended()) {
+            if session.is_none_or(|session| session.phase().has_ended()) {
                 return Err(CommandError::SlowReader);
             }
         }
@@ -85,7 +85,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
     }
 
     fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
-        let session = self.sessions.find(id).filter(|session| session.phase.is_online());
+        let session = self.sessions.find(id).filter(|session| session.phase().is_online());
         self.agenda.end(session.ok_or(CommandError::Gone)?, Reason::Kicked);
         Ok(())
     }
@@ -99,7 +99,7 @@ impl<W: ServerWorld> ShardState<W> {
 
     /// A session that has not ended, and what there is to do with it.
     pub(super) fn live(&mut self, slot: u32) -> Option<(&mut Session<W::Socket>, &mut Agenda<W>)> {
-        self.at(slot).filter(|(session, _)| !session.phase.has_ended())
+        self.at(slot).filter(|(session, _)| !session.phase().has_ended())
     }
 
     /// A session that has not been closed, by its id.
@@ -126,7 +126,7 @@ impl<W: ServerWorld> ShardState<W> {
         let of_all = held.all.is_over();
         let Account { bytes, max } = if of_all { held.all } else { held.pending };
         let holds = |session: &&Session<W::Socket>| {
-            session.held > 0 && (of_all || !session.phase.is_known())
+            session.held > 0 && (of_all || !session.phase().is_known())
         };
         let holders = self.sessions.iter().filter(holds);
         let mut holders: Vec<_> = holders.map(|session| (session.held, session.slot())).collect();
@@ -138,7 +138,7 @@ impl<W: ServerWorld> ShardState<W> {
                 break;
             }
             let Some((session, agenda)) = self.at(slot) else { continue };
-            match session.phase {
+            match session.phase() {
                 Phase::Live(_) => {
                     session.drop_held();
                     agenda.end(session, Reason::HeldMost);

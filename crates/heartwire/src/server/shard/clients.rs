@@ -297,7 +297,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn broadcast(&mut self, data: &[u8]) {
-        let online = self.state.sessions.iter().filter(|session| session.phase.is_known());
+        let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
         let all: Vec<SessionId> = online.map(|session| session.id).collect();
         for id in all {
             // A slow reader is closed; the others get theirs, one by one: a copy for each of them
@@ -310,7 +310,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     fn list(&self) -> Vec<SessionInfo> {
         let now = self.state.agenda.world.now();
-        let live = self.state.sessions.iter().filter(|session| session.phase.is_online());
+        let live = self.state.sessions.iter().filter(|session| session.phase().is_online());
         live.map(|session| SessionInfo {
             id: session.id,
             peer: session.link.peer(),

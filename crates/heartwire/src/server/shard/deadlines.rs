@@ -52,7 +52,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// it must have been [looked](Self::notice_hold_up) whether this shard stood still.
     pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         let Some((session, _)) = self.state.at(slot) else { return };
-        if matches!(session.phase, Phase::Parting(_)) {
+        if matches!(session.phase(), Phase::Parting(_)) {
             self.go_on_parting(slot);
             return;
         }
@@ -87,7 +87,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.live(slot) else { return };
         match over {
             Over::Dead(verdict) => self.call_dead(slot, verdict),
-            Over::Broken(_) if session.phase.standing() == Standing::Waiting => {
+            Over::Broken(_) if session.phase().standing() == Standing::Waiting => {
                 self.give_up_waiting(slot);
             }
             Over::Broken(violation) => agenda.end(session, Reason::Protocol(violation)),
@@ -118,7 +118,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if agenda.world.breaks(Break::TellsWrongFigures) {
             verdict.late += Duration::from_millis(1);
         }
-        let (id, peer, is_known) = (session.id, session.link.peer(), session.phase.is_known());
+        let (id, peer, is_known) = (session.id, session.link.peer(), session.phase().is_known());
         // First, so that nothing the handler does can give it another reason.
         agenda.end(session, Reason::Dead(verdict));
         if is_known {

@@ -42,7 +42,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Agenda { world, config, .. } = &self.state.agenda;
         let (now, drain) = (world.now(), config.drain);
         self.drained_by = Some(now.saturating_add(drain));
-        let online = self.state.sessions.iter().filter(|session| session.phase.is_known());
+        let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
         let one_by_one: Vec<SessionId> =
             online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
         // The last one needs some of the drain for what is on its way to it.
@@ -68,7 +68,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let mut parting = Vec::new();
         let ShardState { sessions, agenda, .. } = &mut self.state;
         for session in sessions.iter_mut() {
-            match session.phase {
+            match session.phase() {
                 Phase::Live(_) if time_is_up || session.is_drained() => {
                     agenda.end(session, Reason::Shutdown);
                 }
@@ -276,7 +276,7 @@ impl Gone {
             peer: session.link.peer(),
             beats: session.beats,
             since: session.since,
-            is_known: session.phase.is_known(),
+            is_known: session.phase().is_known(),
             name: session.take_guest().map(|guest| guest.name),
         }
     }

@@ -41,8 +41,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         {}
         if self.pending.len() > 2 * self.state.agenda.pending + PENDING_SLACK {
             let sessions = &mut self.state.sessions;
-            self.pending
-                .retain(|&id| sessions.find(id).is_some_and(|session| session.phase.is_pending()));
+            self.pending.retain(|&id| {
+                sessions.find(id).is_some_and(|session| session.phase().is_pending())
+            });
         }
     }
 
@@ -50,14 +51,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn turn_away_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
         while let Some(oldest) = self.pending.pop_front() {
             let Some((session, agenda)) = self.state.find(oldest) else { continue };
-            if !session.phase.is_pending() {
+            if !session.phase().is_pending() {
                 continue;
             }
             if now.saturating_since(session.since) < least {
                 self.pending.push_front(oldest);
                 return false;
             }
-            if session.phase.standing() == Standing::Waiting {
+            if session.phase().standing() == Standing::Waiting {
                 let detail = "too many clients wait";
                 turn_away(session, agenda, ByeCode::Full, Retry::AtWill, detail);
             } else {
@@ -70,7 +71,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// A client is in: the owner hears of it, and can talk to it.
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
-        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let Some((session, agenda)) = self.state.live(slot) else { return };
         let (id, peer) = (session.id, session.link.peer());
         agenda.let_in(session);
         self.tell(Event::Online { id, peer, agreed });
@@ -235,7 +236,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// A client that waited for its name was not read in that time.
     fn read_what_waited(&mut self, slot: u32) {
-        if self.state.at(slot).is_some_and(|(session, _)| session.phase.is_known()) {
+        if self.state.at(slot).is_some_and(|(session, _)| session.phase().is_known()) {
             self.receive_from(slot, &[], Arrival::Earlier);
             self.read(slot, true, Arrival::Earlier);
         }
@@ -243,7 +244,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// A newer client has the name that this one waits for.
     pub(super) fn replace_waiting(&mut self, id: SessionId) {
-        if self.state.find(id).is_some_and(|(session, _)| session.phase.is_pending()) {
+        if self.state.find(id).is_some_and(|(session, _)| session.phase().is_pending()) {
             self.turn_away(id.slot(), ByeCode::TakenOver, Retry::Never, "");
         }
     }

@@ -123,7 +123,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     fn read_once(&mut self, slot: u32, arrival: Arrival) -> Read {
         let Some((session, agenda)) = self.state.at(slot) else { return Read::All };
-        match session.phase {
+        match session.phase() {
             Phase::Live(Standing::Unknown | Standing::Online | Standing::Leaving) => {}
             Phase::Live(Standing::Waiting) | Phase::Ended(_) => return Read::All,
             Phase::Parting(_) => {
@@ -210,7 +210,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
         // Nothing reads while this runs, so that it is not missed there.
         let mut buffer = core::mem::take(&mut self.buffer);
-        let was_in = self.state.at(slot).is_none_or(|(session, _)| session.phase.is_known());
+        let was_in = self.state.at(slot).is_none_or(|(session, _)| session.phase().is_known());
         self.receive_from(slot, buffer.get(..len).unwrap_or_default(), arrival);
         if !was_in {
             // A token may have been in it; with TLS, twice.
@@ -244,7 +244,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // The handler may end this session whenever it is told something, and the slot is not
         // reused before the leave.
         while let Some((session, agenda)) = self.state.at(slot) {
-            if session.phase.has_ended() {
+            if session.phase().has_ended() {
                 return;
             }
             match session.next_input(now, &mut rest) {
@@ -287,9 +287,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // It was the first one: the others are counted only.
             Input::Beat => self.go_online(slot, None),
             Input::Data(data) => {
-                if !session.phase.is_known() {
+                if !session.phase().is_known() {
                     self.go_online(slot, None);
-                    if self.state.at(slot).is_none_or(|(session, _)| session.phase.has_ended()) {
+                    if self.state.at(slot).is_none_or(|(session, _)| session.phase().has_ended()) {
                         return;
                     }
                 }
@@ -317,7 +317,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// The socket of a session takes bytes again.
     fn unblock(&mut self, slot: u32) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        if matches!(session.phase, Phase::Parting(_)) {
+        if matches!(session.phase(), Phase::Parting(_)) {
             self.go_on_parting(slot);
         } else if session.link.blocked {
             session.link.blocked = false;
@@ -340,7 +340,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         session.is_unflushed = false;
         // One that is blocked waits for the poller, and so does a beat of its: there is no timer
         // for that.
-        if session.phase.has_ended() || session.link.blocked {
+        if session.phase().has_ended() || session.link.blocked {
             return;
         }
         let now = agenda.world.now();
@@ -375,7 +375,7 @@ impl<H: Handler> Owner<H> {
         if self.has_room() {
             return most;
         }
-        if session.phase.is_known() || !self.has_room_for_newcomers() {
+        if session.phase().is_known() || !self.has_room_for_newcomers() {
             return 0;
         }
         if session.link.is_secure() { most } else { NEWCOMER_READ_LEN }

@@ -13,6 +13,7 @@ mod config;
 mod deadlines;
 mod farewell;
 mod handshake;
+mod pending;
 mod progress;
 mod traffic;
 

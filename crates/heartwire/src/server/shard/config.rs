@@ -16,8 +16,8 @@ pub(in crate::server) struct ShardConfig {
     /// What clients that speak v1 are agreed with.
     pub(in crate::server) terms: Terms,
     /// The low-water mark of sessions that speak v0, and of those that speak v1.
-    pub(in crate::server) receive_mark: u32,
-    pub(in crate::server) wake_mark: u32,
+    pub(in crate::server) mark_v0: u32,
+    pub(in crate::server) mark_v1: u32,
     pub(in crate::server) tls_within: TlsWithin,
     /// How many bytes a shard may hold.
     pub(in crate::server) held: Held,
@@ -36,8 +36,8 @@ impl ShardConfig {
         Self {
             settings: config.settings(),
             terms: config.terms(coalesces),
-            receive_mark: config.receive_mark(coalesces),
-            wake_mark: config.wake_mark(coalesces),
+            mark_v0: config.receive_mark(coalesces),
+            mark_v1: config.wake_mark(coalesces),
             tls_within: config.tls_times(),
             held: config.held_per_shard(),
             pending_max: config.pending_max_per_shard(),

@@ -262,8 +262,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         session.link.keep_inbound(kept);
         let link = &mut session.link;
         let mark = match link.connection.spoken() {
-            Spoken::V1 if link.looks_often_enough() => agenda.config.wake_mark,
-            Spoken::V0 | Spoken::Raw => agenda.config.receive_mark,
+            Spoken::V1 if link.looks_often_enough() => agenda.config.mark_v1,
+            Spoken::V0 | Spoken::Raw => agenda.config.mark_v0,
             // The handshake never waits.
             Spoken::V1 | Spoken::Unknown => 1,
         };

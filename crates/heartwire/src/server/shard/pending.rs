@@ -1,0 +1,67 @@
+//! Clients that have connected and are not in, until they are.
+
+use core::time::Duration;
+
+use heartwire_core::Instant;
+use heartwire_core::v1::{ByeCode, Retry};
+
+use super::Shard;
+use super::handshake::turn_away;
+use crate::reason::Reason;
+use crate::server::event::{Agreed, Event};
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
+use crate::server::session::Standing;
+use crate::world::ServerWorld;
+
+/// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
+/// tidied up then.
+const PENDING_SLACK: usize = 1024;
+
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
+    /// A client has connected, and is not in before it has said something. If too many wait, those
+    /// go that have waited longest.
+    pub(super) fn expect_first_frame(&mut self, id: SessionId) {
+        self.state.agenda.pending += 1;
+        self.pending.push_back(id);
+        while self.state.agenda.pending > self.state.agenda.config.pending_max
+            && self.turn_away_longest_waiting(self.awake_at, Duration::ZERO)
+        {}
+        if self.pending.len() > 2 * self.state.agenda.pending + PENDING_SLACK {
+            let sessions = &mut self.state.sessions;
+            self.pending.retain(|&id| {
+                sessions.find(id).is_some_and(|session| session.phase().is_pending())
+            });
+        }
+    }
+
+    /// Turns away the client that has waited longest to be let in, if that is `least` or longer.
+    pub(super) fn turn_away_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
+        while let Some(oldest) = self.pending.pop_front() {
+            let Some((session, agenda)) = self.state.find(oldest) else { continue };
+            if !session.phase().is_pending() {
+                continue;
+            }
+            if now.saturating_since(session.since) < least {
+                self.pending.push_front(oldest);
+                return false;
+            }
+            if session.phase().standing() == Standing::Waiting {
+                let detail = "too many clients wait";
+                turn_away(session, agenda, ByeCode::Full, Retry::AtWill, detail);
+            } else {
+                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
+            }
+            return true;
+        }
+        false
+    }
+
+    /// A client is in: the owner hears of it, and can talk to it.
+    pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
+        let Some((session, agenda)) = self.state.live(slot) else { return };
+        let (id, peer) = (session.id, session.link.peer());
+        agenda.let_in(session);
+        self.tell(Event::Online { id, peer, agreed });
+    }
+}

@@ -1,6 +1,7 @@
 mod looking;
 mod slow_application;
 mod stalls;
+mod v1;
 
 use core::time::Duration;
 use std::io;

@@ -2,7 +2,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 
 use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::v1::{Bye, ByeCode};
+use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
 use heartwire_core::{Policy, Wire};
 
 use super::*;
@@ -103,6 +103,11 @@ impl Rig {
     }
 }
 
+fn welcome() -> Vec<u8> {
+    let offer = Offer::new(&Policy::default());
+    Welcome::new(1, 0, Terms::new(offer).agree(&offer).unwrap()).encode()
+}
+
 #[test]
 fn attempts_are_counted_until_one_comes_to_something() {
     let mut rig = Rig::new(|config| config);
@@ -181,10 +186,23 @@ fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back()
     rig.connects();
     assert_eq!(rig.is_left(&never), Step::Over);
     assert_eq!(rig.told(), ["connecting, attempt 1", "failed", "closed"]);
-    let mut rig = Rig::new(|config| config.wire(Wire::V1).retry_rejected(SECOND * 60));
-    rig.connects();
-    let Step::Wait(wait) = rig.is_left(&never) else { panic!("it comes back") };
-    assert!((SECOND * 60..=SECOND * 120).contains(&rig.left(wait)), "{wait:?}");
+    // What a server may ask for is no limit to what the application has decided.
+    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap().hint_max(WAIT));
+    let change = |config: ClientConfig| {
+        config.retry(retry).retry_rejected(SECOND * 60).policy(Policy::default())
+    };
+    let mut rig = Rig::new(|config| change(config.wire(Wire::V1)));
+    for words in [never.clone(), [welcome(), never].concat()] {
+        rig.connects();
+        let Step::Wait(wait) = rig.is_left(&words) else { panic!("it comes back") };
+        assert!((SECOND * 60..=SECOND * 120).contains(&rig.left(wait)), "{wait:?}");
+        rig.client.look_now();
+        assert_eq!(rig.wait(), wait, "the server does not want it sooner");
+        rig.pass_until(wait);
+    }
+    let told = rig.told();
+    let [.., last, _] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(last, "bye, 0", "it was online");
 }
 
 #[test]

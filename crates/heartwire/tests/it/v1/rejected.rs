@@ -2,12 +2,10 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
-use heartwire::BackoffPolicy;
-use heartwire::client::{self, ConnectError, Event};
-use heartwire::v1::{Bye, ByeCode, Offer, Retry, Terms};
-use heartwire_testkit::{ClientRig, Listener, client_config, ms, patient};
+use heartwire::client::ConnectError;
+use heartwire::v1::{Bye, ByeCode, Retry};
+use heartwire_testkit::{ClientRig, Listener, client_config};
 
 /// The token that the client shows, which is not taken.
 #[track_caller]
@@ -58,40 +56,4 @@ fn a_client_that_is_never_to_come_back_ends() {
     client.connecting();
     assert!(!client.failed().is_retryable());
     client.closed();
-}
-
-#[test]
-fn one_that_is_told_to_comes_back_all_the_same_and_slowly() {
-    let listener = Listener::new();
-    // What a server may ask for is no limit to what the application has decided.
-    let policy = BackoffPolicy::fixed(ms(10)).unwrap().hint_max(ms(10));
-    let config = client_config(listener.addr())
-        .retry(client::Retry::Backoff(policy))
-        .retry_rejected(ms(1000));
-    let client = ClientRig::start(config);
-    // Before it was online, and after.
-    let mut peer = listener.accept();
-    let rejected = Instant::now();
-    peer.send(&never());
-    assert_eq!(client.connecting(), 1);
-    client.failed();
-    let wait = client.waiting();
-    assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
-
-    // The server does not want it sooner, whatever happens to the network.
-    client.client().look_now();
-    let mut peer = listener.accept();
-    assert!(rejected.elapsed() >= ms(1000), "{:?}", rejected.elapsed());
-    peer.welcome_by(&Terms::new(Offer::new(&patient())));
-    peer.send(&never());
-    assert_eq!(client.connecting(), 2);
-    client.online();
-    match client.next() {
-        Event::Offline { farewell, .. } => assert_eq!(farewell.unwrap().retry, Retry::Never),
-        other => panic!("{other}"),
-    }
-    let wait = client.waiting();
-    assert!((ms(1000)..=ms(2000)).contains(&wait), "{wait:?}");
-    listener.accept();
-    client.close();
 }

@@ -1,0 +1,168 @@
+//! What beats of wire v1 say. The server's are the test's.
+
+use heartwire_core::frame::{self, Kind};
+use heartwire_core::v1::{BEAT_LEN, Beat, Health};
+
+use super::*;
+
+const BEAT: Duration = Duration::from_millis(100);
+const SILENCE: Duration = Duration::from_millis(2_500);
+const MESSAGE: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
+
+/// One that was welcomed, and whose first beat was written.
+fn welcomed(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
+    let policy = Policy::builder().beat(BEAT).limit(SILENCE).build().unwrap();
+    let mut rig = Rig::of(&change(ClientConfig::new("").policy(policy)));
+    let offer = Offer::new(&policy);
+    rig.toy.send(&Welcome::new(1, 0, Terms::new(offer).agree(&offer).unwrap()).encode());
+    rig.wait();
+    rig.wait();
+    rig.owner.names();
+    rig.toy.take_written();
+    rig
+}
+
+/// Beats are all that was written since the last call.
+fn beats(rig: &Rig) -> Vec<Beat> {
+    let written = rig.toy.take_written();
+    let frames = written.chunks_exact(HEAD_LEN + BEAT_LEN);
+    assert_eq!(
+        frames.remainder(),
+        [0; 0],
+        "the server reads each byte at once, so that none needs padding"
+    );
+    frames.map(|frame| Beat::decode(frame[HEAD_LEN..].try_into().unwrap())).collect()
+}
+
+/// The next one that is like that, with time passing.
+fn next_beat(rig: &mut Rig, is_it: impl Fn(&Beat) -> bool) -> Beat {
+    for _ in 0..100 {
+        if let Some(beat) = beats(rig).into_iter().find(|beat| is_it(beat)) {
+            return beat;
+        }
+        rig.until_timer();
+    }
+    panic!("it does not come")
+}
+
+fn send(rig: &Rig, change: impl FnOnce(&mut Beat)) {
+    let mut beat = Beat { nonce: 1, promise_ms: 100, ..Beat::decode(&[0; BEAT_LEN]) };
+    change(&mut beat);
+    rig.toy.send(&[&frame::head(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
+}
+
+/// The server beats, and so does the client, whose application takes nothing: with this done each time. Returns the
+/// longest silence that the client tells of.
+fn longest_silence(mut done: impl FnMut(&mut Rig)) -> Duration {
+    let mut rig = welcomed(|config| config);
+    let _room = rig.owner.leave_room(0);
+    rig.toy.send(&MESSAGE);
+    let mut longest = 0;
+    for nonce in 1..100 {
+        send(&rig, |beat| beat.nonce = nonce);
+        done(&mut rig);
+        assert!(matches!(rig.until_timer(), Step::Wait(_)), "what waits is life");
+        longest = beats(&rig).iter().map(|beat| beat.silence_ms).max().unwrap_or(0).max(longest);
+    }
+    ms(longest.into())
+}
+
+#[test]
+fn a_client_with_a_slow_application_says_that_it_hears_the_server() {
+    assert!(longest_silence(|_| {}) <= BEAT);
+}
+
+/// Such beats come before any is due.
+#[test]
+fn so_do_beats_that_bring_news() {
+    let mut promises = [ms(1000), ms(1100)].into_iter().cycle();
+    let silence = longest_silence(|rig| {
+        rig.owner.client.promise(promises.next());
+        rig.wait();
+    });
+    assert!(silence <= BEAT * 11, "{silence:?}");
+}
+
+/// Each stall puts off the client's own verdict, and with it the look at what waits unread.
+#[test]
+fn so_do_those_after_a_stall() {
+    let silence = longest_silence(|rig| rig.toy.pass(ms(500)));
+    assert!(silence <= BEAT + ms(500), "{silence:?}");
+}
+
+#[test]
+fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
+    // Not when a beat is due anyway.
+    let within = BEAT * 20 + BEAT / 2;
+    let mut rig = welcomed(|config| config.progress(within));
+    rig.app.wishes.check_in(rig.toy.state().now);
+    let health = |rig: &mut Rig| {
+        let checked_in_at = rig.toy.state().now;
+        for _ in 0..100 {
+            send(rig, |_| {});
+            assert!(matches!(rig.until_timer(), Step::Wait(_)));
+            let is_degraded = beats(rig).iter().any(|beat| beat.health == Health::Degraded);
+            if is_degraded {
+                return rig.toy.state().now.saturating_since(checked_in_at);
+            }
+        }
+        panic!("it never says so")
+    };
+    assert_eq!(health(&mut rig), within);
+    rig.app.wishes.check_in(rig.toy.state().now);
+    rig.wait();
+    let told: Vec<Health> = beats(&rig).iter().map(|beat| beat.health).collect();
+    assert_eq!(told, [Health::Ok], "at once, and once");
+    assert_eq!(health(&mut rig), within, "and again");
+}
+
+/// A server sends away a client that beats more than twice as often as agreed for long.
+#[test]
+fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_beat_too_often() {
+    for what in ["a promise", "its health"] {
+        let is_promise = what == "a promise";
+        let mut rig = welcomed(|config| if is_promise { config } else { config.progress(ms(1)) });
+        let mut written = 0;
+        for change in 0..1_000_u64 {
+            if is_promise {
+                rig.owner.client.promise((change % 2 == 0).then(|| ms(1000 + change % 7)));
+            } else {
+                rig.app.wishes.check_in(rig.toy.state().now);
+            }
+            rig.wait();
+            rig.toy.pass(ms(3));
+            // A check-in is too late for the one before it.
+            rig.wait();
+            if change % 33 == 0 {
+                send(&rig, |_| {});
+            }
+            written += beats(&rig).len();
+        }
+        // 3 s: a beat for each 100 ms, a change for each, and 16 changes that may come at once.
+        assert!((40..=30 + 30 + 16).contains(&written), "{what}: {written} beats");
+        if is_promise {
+            rig.owner.client.promise(Some(ms(5_000)));
+            let last = next_beat(&mut rig, |_| true);
+            assert_eq!(last.promise_ms, 5_000, "the last word counts");
+        }
+    }
+}
+
+/// What arrived while this process stood still arrived then, and not when it was read.
+#[test]
+fn a_stall_of_its_own_is_in_no_round_trip() {
+    let mut rig = welcomed(|config| config);
+    for (nonce, stall) in [(1_000, ms(1_000)), (2_000, ms(2_000))] {
+        let last = next_beat(&mut rig, |_| true);
+        // The way there and back takes nothing.
+        send(&rig, |beat| (beat.nonce, beat.echo, beat.held_us) = (nonce, last.nonce, 0));
+        rig.toy.pass(stall);
+        rig.wait();
+        let rtt = rig.app.wishes.path(rig.toy.state().now).unwrap().rtt.unwrap();
+        assert!(rtt <= ms(20), "a stall of {stall:?} made it {rtt:?}");
+        let held_us = next_beat(&mut rig, |beat| beat.echo == nonce).held_us;
+        let held = Duration::from_micros(held_us.into());
+        // The kernel dates in jiffies.
+        assert!(held + ms(20) >= stall, "{held:?} of {stall:?}");
+    }
+}

@@ -143,66 +143,25 @@ pub trait Listen: Debug + Send {
     fn accept(&self) -> io::Result<(Self::Socket, SocketAddr)>;
 }
 
-/// A rule that a driver can be made to break.
+/// A rule that a driver can be made to break: those that no world and no configuration that lies
+/// would have it break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "it is for the simulator, which knows them all")]
 pub enum Break {
-    /// It calls a peer dead a twentieth before the limit.
-    JudgesEarly,
-    /// It gives the verdict that the peer does not hear it half a limit too early.
-    JudgesUnheardEarly,
-    /// It calls a peer dead a tenth, and a tick, after it should have.
-    JudgesLate,
-    /// It never gives the verdict that the peer does not hear it.
-    NeverJudgesUnheard,
-    /// It lets every deadline pass.
-    NeverJudges,
-    /// It looks at its deadlines before it reads.
-    JudgesBeforeReading,
     /// It looks at its deadlines only when nothing waits to be written.
     WaitsForWrites,
-    /// It takes an owner that is slow for a peer that is silent.
-    TakesSlownessForDeath,
     /// It holds its own stalls against its peers.
     IgnoresStalls,
-    /// It does not compare its clocks, so that a suspend that made nothing late goes unnoticed.
-    IgnoresSuspends,
     /// It takes each of its stalls for a byte of the peer.
     TakesStallsForLife,
-    /// It counts whole frames only.
-    HearsWholeFramesOnly,
     /// It takes its own writes for life.
     HearsItself,
-    /// It stamps bytes with the time at which its turn began.
-    StampsBeforeReading,
-    /// It stamps bytes that it found with the time of the read, not with the kernel's.
-    StampsWhenFound,
-    /// It believes to know the arrival of bytes a tenth of its limit less well than it does.
-    StampsVaguely,
-    /// It trusts the kernel's jiffies to the nanosecond.
-    TrustsJiffies,
     /// It tells a verdict twice.
     TellsTwice,
     /// It tells wrong figures.
     TellsWrongFigures,
     /// It goes on telling after the farewell.
     SpeaksAfterOffline,
-    /// It answers every beat, answers too.
-    AnswersAnswers,
-    /// It answers no beat.
-    NeverAnswers,
-    /// It forgets to beat.
-    NeverBeats,
-    /// It takes the data that it sends for questions.
-    AsksWithData,
-    /// It drops what is left of a read after the last whole frame.
-    LosesPartialFrames,
-    /// It decodes what is left of a read twice.
-    RepeatsPartialFrames,
-    /// It takes the end of a connection before the bytes in front of it.
-    LosesLastWords,
-    /// It gives a frame half its time.
-    HurriesFrames,
     /// A takeover forgets the session that had the name.
     ForgetsTakenOver,
     /// It lets a client in under a name that another session has.

@@ -3,11 +3,32 @@
 use heartwire::client::Event;
 use heartwire::v1::{ByeCode, Offer, Terms};
 use heartwire_testkit::{
-    ClientRig, DATA, Got, Listener, client_config, fixed, frame, ms, pass, policy,
+    ClientRig, DATA, Got, Listener, ServerRig, client_config, fixed, frame, ms, pass, policy,
 };
+
+use super::config;
 
 /// More than the events that wait for an application, and one read more.
 const MESSAGES: u16 = 1200;
+
+/// For two limits; what the other end says meanwhile lies in the kernel.
+#[test]
+fn an_application_that_takes_no_event_kills_neither_end() {
+    let mut rig = ServerRig::start(config().policy(policy(50, 2000)));
+    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 2000)));
+    let (id, _) = rig.online();
+    for n in 0..MESSAGES {
+        rig.handle().send(id, &n.to_le_bytes()).unwrap();
+    }
+    rig.expect_quiet(ms(4500));
+    client.online();
+    for n in 0..MESSAGES {
+        assert_eq!(client.data(), n.to_le_bytes());
+    }
+    client.send(b"alive");
+    assert_eq!(rig.data(id), b"alive");
+    client.close();
+}
 
 #[test]
 fn a_client_whose_application_takes_no_event_is_welcomed_again_and_says_goodbye() {

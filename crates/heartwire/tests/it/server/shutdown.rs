@@ -26,7 +26,7 @@ fn everybody_goes_offline_and_everything_ends() {
 fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     let gate = Gate::default();
     let held = gate.clone();
-    let config = config().policy(limit(100)).drain(PATIENCE);
+    let config = config().policy(limit(2_000)).drain(PATIENCE);
     let mut rig = ServerRig::acting(config, move |event, _| {
         if let Event::Verdict { .. } = event {
             held.pass();
@@ -34,7 +34,7 @@ fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     });
     let (_silent, silent_id) = rig.connect();
     let (peer, id) = rig.connect();
-    let peer = peer.beat_every(ms(20));
+    let peer = peer.beat_every(ms(40));
     let Event::Verdict { .. } = rig.next() else { panic!("one is silent") };
     // The shard is in the middle of a turn, past its commands.
     rig.handle().send(id, b"goodbye").unwrap();

@@ -336,7 +336,7 @@ fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
         .shards(1)
         .wires(Wires::V0)
-        .policy(limit(300))
+        .policy(limit(2_000))
         .tls(tls);
     let handler = |_| Full { events: hold.clone(), busy: Arc::clone(&busy) };
     let server = Server::start(config, handler).unwrap();
@@ -350,7 +350,7 @@ fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
     let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
     assert!(write_anyway(&mut peer.stream, &bytes));
     expect("data");
-    pass(ms(1_000));
+    pass(ms(2_500));
     busy.store(false, Relaxed);
     // Anything that wakes the shard will do.
     drop(server.handle().list());

@@ -17,7 +17,7 @@ const SILENT: usize = 2000;
 const PENDING_MAX: usize = 400;
 
 fn judging() -> Policy {
-    policy(100, 1500)
+    policy(100, 2500)
 }
 
 /// A server with tokens, and clients that judge and are judged.
@@ -70,7 +70,7 @@ fn a_crowd_that_says_nothing_keeps_nobody_out_and_kills_nobody() {
     // The oldest have gone again.
     wait_until("the oldest have gone", || rig.handle().count() <= PENDING_MAX + clients.len());
     assert_eq!(rig.handle().list().len(), clients.len());
-    pass(ms(1600));
+    pass(ms(2600));
     expect_nobody_noticed(&mut rig, &clients);
     assert_eq!(rig.stats().dead, 0);
     for client in clients {
@@ -149,7 +149,7 @@ fn a_flood_of_handshakes_kills_nobody() {
             })
         })
         .collect();
-    pass(ms(2000));
+    pass(ms(3000));
     let (_peer, _) = Peer::welcomed(addr, &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
     stop.store(true, Ordering::Relaxed);

@@ -15,8 +15,8 @@ use super::config;
 
 #[test]
 fn both_ends_are_told_the_same_contract() {
-    let mut rig = ServerRig::start(config().policy(policy(150, 900)));
-    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 600)).name("a"));
+    let mut rig = ServerRig::start(config().policy(policy(150, 9000)));
+    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 6000)).name("a"));
     let welcome = client.online();
     let (id, agreed) = rig.online();
     let agreed = agreed.unwrap();
@@ -26,8 +26,8 @@ fn both_ends_are_told_the_same_contract() {
     assert!(agreed.agent.unwrap().starts_with("heartwire/"));
     let (to_server, to_client) = (agreed.contract.to_server, agreed.contract.to_client);
     // The server beats every 150 ms itself, and puts up with no more of others.
-    assert_eq!((to_server.beat(), to_server.limit()), (Some(ms(150)), Some(ms(900))));
-    assert_eq!((to_client.beat(), to_client.limit()), (Some(ms(150)), Some(ms(600))));
+    assert_eq!((to_server.beat(), to_server.limit()), (Some(ms(150)), Some(ms(9000))));
+    assert_eq!((to_client.beat(), to_client.limit()), (Some(ms(150)), Some(ms(6000))));
     client.close();
     assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done));
     rig.finish();
@@ -215,15 +215,15 @@ fn the_welcome_comes_before_what_the_owner_says_when_it_hears_of_a_client() {
 
 #[test]
 fn a_server_of_both_wires_takes_in_both_kinds_of_client() {
-    let mut rig = ServerRig::start(config().policy(policy(100, 1000)));
-    let v0 = client_config(rig.addr()).wire(Wire::V0).policy(policy(100, 1000));
+    let mut rig = ServerRig::start(config().policy(policy(100, 2000)));
+    let v0 = client_config(rig.addr()).wire(Wire::V0).policy(policy(100, 2000));
     let old = ClientRig::start(v0);
     let (_, agreed) = rig.online();
     assert_eq!(agreed, None);
-    let new = ClientRig::start(client_config(rig.addr()).policy(policy(100, 1000)));
+    let new = ClientRig::start(client_config(rig.addr()).policy(policy(100, 2000)));
     new.online();
     assert!(rig.online().1.is_some());
-    rig.expect_quiet(ms(2000));
+    rig.expect_quiet(ms(2500));
     for client in [old, new] {
         client.close();
     }

@@ -31,30 +31,30 @@ fn health(rig: &mut ServerRig, of: SessionId) -> Health {
 
 #[test]
 fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
-    let mut rig = ServerRig::start(config().policy(policy(100, 1100)));
+    let mut rig = ServerRig::start(config().policy(policy(100, 2000)));
     let proxy = Proxy::plain(rig.addr());
     let client = ClientRig::start(client_config(proxy.addr).policy(policy(100, 60_000)));
     client.online();
     let (id, _) = rig.online();
     client.client().promise(Some(ms(10_000)));
     assert_eq!(promised(&mut rig, id), (ms(10_000), ms(20_000)));
-    // More than twice the limit that was agreed, with two beats at most.
+    // More than the limit that was agreed, with two beats at most.
     let before = rig.info(id).beats;
     rig.expect_quiet(ms(2500));
     assert!(rig.info(id).beats - before <= 2);
     client.client().promise(Some(ms(200)));
-    assert_eq!(promised(&mut rig, id), (ms(200), ms(1200)));
+    assert_eq!(promised(&mut rig, id), (ms(200), ms(2100)));
     // The deadline moved forward: by the one that was set before, the verdict would be far too late.
     proxy.cut_to_server();
     let verdict = rig.verdict(id);
-    assert_eq!(verdict.bound.unwrap().earliest, ms(1200));
+    assert_eq!(verdict.bound.unwrap().earliest, ms(2100));
 }
 
 /// Nothing else would have the server look at this session before the old deadline: it sends no beats
 /// of its own, and lets those of others lie.
 #[test]
 fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
-    let judging = heartwire_testkit::limit(1100);
+    let judging = heartwire_testkit::limit(2000);
     let beating = heartwire_testkit::beat(100);
     let mut rig = ServerRig::start(config().policy(judging).coalesce(1000));
     let proxy = Proxy::plain(rig.addr());
@@ -65,10 +65,10 @@ fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
     let limit = promised(&mut rig, id).1;
     // Past the deadline that was set before, so that the next one is further away than a test waits.
     assert!(limit >= PATIENCE + ms(10_000), "{limit:?}");
-    rig.expect_quiet(ms(1500));
+    rig.expect_quiet(ms(2500));
     client.client().promise(None);
     let (beat, limit) = promised(&mut rig, id);
-    assert!(limit < ms(1500), "{beat:?} {limit:?}");
+    assert!(limit < ms(2500), "{beat:?} {limit:?}");
     proxy.cut_to_server();
     assert_eq!(rig.verdict(id).bound.unwrap().earliest, limit);
 }

@@ -6,5 +6,4 @@ mod chunks;
 mod connection;
 mod plan;
 mod silence;
-#[cfg(feature = "alloc")]
 mod wheel;

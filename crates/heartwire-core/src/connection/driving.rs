@@ -17,6 +17,11 @@ impl Connection {
     ///
     /// Early and repeated calls do no harm.
     pub fn poll(&mut self, now: Instant, outbound: Outbound) -> Next {
+        let until = self.poll_timeout();
+        let is_early = until.is_none_or(|until| now < until);
+        if is_early && outbound == Outbound::Clear && !self.has_to_write() {
+            return Next::SleepUntil(until);
+        }
         if self.would_end(now) || self.tells_silence(now, outbound) {
             return Next::ReadFirst(ReadFirst { now, outbound });
         }
@@ -183,10 +188,15 @@ impl Connection {
         }
     }
 
-    /// Whether a beat waits to be written: it was asked for, or could not be written when its time came, and
-    /// nothing else stands in for it. [`poll_timeout`](Self::poll_timeout) does not tell of it.
+    /// Whether an answer is owed, or a beat waits to be written that was asked for, or could not be written
+    /// when its time came. [`poll_timeout`](Self::poll_timeout) does not tell of either. It is a cheaper
+    /// question than [`poll`](Self::poll), for a driver that has only read.
     #[must_use]
-    pub fn beat_due(&self) -> bool {
+    pub fn has_to_write(&self) -> bool {
+        self.stage.owes_answer() || self.beat_due()
+    }
+
+    fn beat_due(&self) -> bool {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 

@@ -63,6 +63,10 @@ impl Stage {
         }
     }
 
+    pub(super) const fn owes_answer(&self) -> bool {
+        matches!(self, Self::V0 { answers_owed: 1.., .. })
+    }
+
     /// Whether an answer is owed. It is given now.
     pub(super) const fn take_answer(&mut self) -> bool {
         let Self::V0 { answers_owed, .. } = self else { return false };

@@ -272,7 +272,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if has_begun {
             agenda.arm(session);
         }
-        agenda.transmit(session, now);
+        if session.link.blocked || session.link.connection.has_to_write() {
+            agenda.transmit(session, now);
+        }
         let (id, health_now) = (session.id, session.link.health(now));
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });

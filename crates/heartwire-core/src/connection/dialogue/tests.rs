@@ -379,6 +379,22 @@ fn whoever_is_far_too_fast_is_told_and_then_sent_away() {
 }
 
 #[test]
+fn a_promise_that_no_beat_has_told_yet_proves_nothing() {
+    let mut pair = Pair::usual(ms(40));
+    pair.client.connection.promise(s(300));
+    pair.run_for(s(290));
+    pair.client.connection.promise(s(10));
+    // Before that is told, a beat of the server is read: it goes by what it was promised.
+    let beat = Beat { nonce: 1, silence_ms: 280_000, ..Beat::decode(&[0; 32]) };
+    let head = frame::head(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let terms = pair.terms;
+    pair.client.take(&bytes, &terms, pair.now);
+    pair.run_for(s(100));
+    pair.nobody_died();
+}
+
+#[test]
 fn beats_that_come_all_at_once_after_a_long_stop_are_not_too_fast() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(5));

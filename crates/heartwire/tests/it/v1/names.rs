@@ -1,7 +1,5 @@
 //! One session for each name, the newest, on whatever shards they are.
 
-use std::time::Instant;
-
 use heartwire::Reason;
 use heartwire::client::ConnectError;
 use heartwire::server::{Acceptor, Event, ServerConfig, SharedTokens, Tokens};
@@ -128,42 +126,6 @@ fn a_claimant_that_leaves_while_it_waits_leaves_the_name_free() {
         assert!(matches!(rig.next(), Event::Data { .. }));
         rig.finish();
     }
-}
-
-#[test]
-fn whoever_waits_too_long_for_a_name_is_told_and_may_come_again() {
-    let hold = Gate::default();
-    let held = hold.clone();
-    let caps = heartwire::Caps::default().first_frame(Some(ms(400)));
-    // Each shard accepts for itself, so that one can stand still.
-    let mut rig = ServerRig::acting(config().shards(2).caps(caps), move |event, _| {
-        if matches!(event, Event::Data { .. }) {
-            held.pass();
-        }
-    });
-    let (mut first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-    let (id, _) = rig.online();
-    first.data(b"stop");
-    rig.data(id);
-    let mut tries = 0;
-    let (code, retry, detail) = loop {
-        tries += 1;
-        assert!(tries < 20, "all of them on one shard");
-        let mut peer = Peer::connect(rig.addr());
-        let started = Instant::now();
-        peer.send(&hello_as("a", None));
-        peer.stream.set_read_timeout(Some(ms(1500))).unwrap();
-        if peer.stream.peek(&mut [0]).is_ok() {
-            assert!(started.elapsed() >= ms(400), "early: {:?}", started.elapsed());
-            break peer.expect_bye();
-        }
-        // It is on the shard that stands still.
-    };
-    assert_eq!((code, retry), (ByeCode::NameInUse, Retry::AtWill));
-    assert!(detail.contains("older session"), "{detail}");
-    hold.open();
-    // The holder ends after all.
-    assert_eq!(rig.offline(id), Reason::TakenOver);
 }
 
 #[test]

@@ -186,7 +186,7 @@ fn of_a_client_that_waits_for_its_welcome() {
     let listener = Listener::new();
     for (name, bytes) in frames() {
         let config = client_config(listener.addr()).retry(Retry::Never);
-        let client = ClientRig::start(config.handshake_timeout(ms(700)));
+        let client = ClientRig::start(config.handshake_timeout(ms(3000)));
         client.connecting();
         let mut peer = listener.accept();
         peer.send(&bytes);

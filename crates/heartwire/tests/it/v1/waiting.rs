@@ -1,8 +1,10 @@
 //! Those that wait for a name whose older session does not end: its shard stands still.
 
-use heartwire::Reason;
+use std::time::Instant;
+
 use heartwire::server::{Acceptor, Event, ServerConfig, SessionId};
 use heartwire::v1::{ByeCode, Retry};
+use heartwire::{Caps, Reason};
 use heartwire_testkit::{Gate, Got, Peer, ServerRig, hello, hello_as, ms};
 
 use super::config;
@@ -88,4 +90,19 @@ fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
     }
     held.hold.open();
     held.rig.join();
+}
+
+#[test]
+fn who_waits_too_long_for_a_name_is_told_and_may_come_again() {
+    let caps = Caps::default().first_frame(Some(ms(1_500)));
+    let mut held = Held::start(config().caps(caps));
+    let started = Instant::now();
+    let mut waiting = held.waiting();
+    let (code, retry, detail) = waiting.expect_bye();
+    assert!(started.elapsed() >= ms(1_500), "early: {:?}", started.elapsed());
+    assert_eq!((code, retry), (ByeCode::NameInUse, Retry::AtWill));
+    assert!(detail.contains("older session"), "{detail}");
+    // The holder ends after all.
+    held.hold.open();
+    assert_eq!(held.rig.offline(held.holder), Reason::TakenOver);
 }

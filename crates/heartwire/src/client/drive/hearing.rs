@@ -59,15 +59,14 @@ impl<W: World> Driver<W> {
     /// Something was read. When it came is not when it was read, if this process was held up in between: a
     /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
     fn handle_heard(&mut self) {
-        let read_at = self.world.now();
-        let unread_for = read_at.saturating_since(core::mem::replace(&mut self.read_at, read_at));
-        let since = if unread_for > arrival::SPAN_MAX {
-            self.transport.socket.since_last_receive().unwrap_or_default()
-        } else {
-            Duration::ZERO
-        };
-        // After the read and the question, so that a byte does not seem older than it is.
-        let now = self.world.now();
+        let mut now = self.world.now();
+        let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
+        let mut since = Duration::ZERO;
+        if unread_for > arrival::SPAN_MAX {
+            since = self.transport.socket.since_last_receive().unwrap_or_default();
+            // After the question too, so that a byte does not seem older than it is.
+            now = self.world.now();
+        }
         let (earliest, latest) = arrival::of_news(now, since, self.jiffy);
         self.connection.handle_heard_between(earliest, latest);
     }

@@ -23,17 +23,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let until = self.state.agenda.world.now();
         loop {
-            let now = self.notice_hold_up();
+            // A handler may have held this shard up since it woke, or since the last judgement; or
+            // the machine was suspended.
+            self.watch.handle_sleep(self.state.agenda.wheel.next_wake());
+            let now = self.notice_stall();
             let Some(slot) = self.state.agenda.wheel.poll(until) else { return };
             self.judge(slot, now);
         }
-    }
-
-    /// Looks, before a judgement, whether a handler has held this shard up since it woke, or since the
-    /// last judgement; or the machine was suspended. Returns the time.
-    pub(super) fn notice_hold_up(&mut self) -> Instant {
-        self.watch.handle_sleep(self.state.agenda.wheel.next_wake());
-        self.notice_stall()
     }
 
     /// Bytes that are in the socket already outrank a deadline, and a beat tells of them.
@@ -49,7 +45,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right before,
-    /// it must have been [looked](Self::notice_hold_up) whether this shard stood still.
+    /// it must have been looked whether this shard stood still.
     pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         let Some((session, _)) = self.state.at(slot) else { return };
         if matches!(session.phase(), Phase::Parting(_)) {

@@ -324,8 +324,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         } else if session.link.blocked {
             session.link.blocked = false;
             agenda.flush_later(session);
+            // It is not meant to take long that a turn has come to this, whatever is due when.
+            self.watch.handle_sleep(Some(self.awake_at));
+            let now = self.notice_stall();
             // A beat may have waited for this, and goes in front of what is queued.
-            let now = self.notice_hold_up();
             self.judge(slot, now);
         }
     }

@@ -231,7 +231,11 @@ fn a_client_whose_reader_goes_takes_its_leave() {
     let mut client = Process::spawn(&mut command);
     drop(client.0.stdout.take());
     server.event("online");
-    writeln!(client.0.stdin.as_ref().unwrap(), "to be echoed").unwrap();
+    // Not noticed with the first echo, while a process that another test starts has the pipe too.
+    wait_until("it leaves", || {
+        let _ = writeln!(client.0.stdin.as_ref().unwrap(), "to be echoed");
+        client.0.try_wait().unwrap().is_some()
+    });
     assert_eq!(client.exit_code(), Some(0));
     assert_eq!(server.event("offline")["reason"], "bye");
 }

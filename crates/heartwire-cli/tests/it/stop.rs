@@ -171,23 +171,28 @@ const SERVE: &[&str] = &[
 fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
     let gone = |more: &[&str]| {
         let mut command = heartwire(SERVE);
-        let command = command.args(more).stderr(Stdio::piped());
-        let (mut process, output, listening) = server_with_output(command);
+        let command = command.args(["--arrivals", "off", "--all-arrivals", "off"]).args(more);
+        let (mut process, output, listening) = server_with_output(command.stderr(Stdio::piped()));
         let said = Lines::of(process.0.stderr.take().unwrap());
         drop(output);
-        // Noticed with the next event.
-        let peer = Peer::connect(address(&listening));
-        (process, said, peer, address(&listening))
+        (process, said, Peer::connect(address(&listening)), address(&listening))
+    };
+    // Noticed with an event: not the first, while a process that another test starts has the pipe too.
+    let noticed = |said: &Lines, addr, words: &str| {
+        wait_until(words, || {
+            drop(TcpStream::connect(addr));
+            said.so_far().iter().any(|line| line.text.contains(words))
+        });
     };
     let (mut process, said, mut peer, addr) = gone(&[]);
-    said.line("standard output cannot be written, and is tried again each second");
+    noticed(&said, addr, "standard output cannot be written, and is tried again each second");
     peer.expect_echo(b"still there");
     Peer::connect(addr).expect_echo(b"let in");
     process.signal(Signal::TERM);
     assert_eq!(process.exit_code(), Some(0));
 
-    let (mut process, said, mut peer, _) = gone(&["--exit-with-reader"]);
-    said.line("stopping, because the reader of the events has gone");
+    let (mut process, said, mut peer, addr) = gone(&["--exit-with-reader"]);
+    noticed(&said, addr, "stopping, because the reader of the events has gone");
     peer.read_to_end();
     assert_eq!(process.exit_code(), Some(1));
 }
@@ -208,7 +213,10 @@ fn a_reader_that_leaves_ends_the_other_commands_without_a_complaint() {
     let mut client = Process::spawn(command);
     drop(client.0.stdout.take());
     let mut stdin = client.0.stdin.take().unwrap();
-    stdin.write_all(b"to be echoed\n").unwrap();
+    wait_until("it leaves", || {
+        let _ = stdin.write_all(b"to be echoed\n");
+        client.0.try_wait().unwrap().is_some()
+    });
     assert_eq!(client.exit_code(), Some(0));
 }
 

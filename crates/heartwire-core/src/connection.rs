@@ -30,7 +30,8 @@ use crate::v1::{Bye, Contract, Health, Hello, Welcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every event")]
 pub enum Event<'a> {
-    /// A beat. Nothing needs to be done: an answer, if one is owed, comes from [`Connection::poll`].
+    /// A beat. Nothing needs to be done: an answer, if one is owed, comes from
+    /// [`Connection::poll`].
     Beat,
     /// A beat that promises the next ones in another interval than those before it (wire v1). The
     /// deadline has moved, perhaps forward.
@@ -63,8 +64,8 @@ pub enum Spoken {
 /// One connection without its socket and its clock.
 ///
 /// A driver hands over what it has read, once per read: [`handle_heard`](Self::handle_heard), then
-/// [`handle_received`](Self::handle_received) until it returns `None`. It keeps the bytes that are left, a
-/// frame half arrived, and puts them in front of the next ones. Whenever it wakes, it asks
+/// [`handle_received`](Self::handle_received) until it returns `None`. It keeps the bytes that are
+/// left, a frame half arrived, and puts them in front of the next ones. Whenever it wakes, it asks
 /// [what to do next](Self::poll): the module [`order`](crate::order) has an example.
 ///
 /// A verdict, a violation or a BYE ends the connection: no event follows it.
@@ -94,8 +95,8 @@ impl Connection {
         }
     }
 
-    /// Takes in the client whose HELLO came, under this contract. What it sent meanwhile can be handed
-    /// to [`handle_received`](Self::handle_received) from now on. The caller writes the
+    /// Takes in the client whose HELLO came, under this contract. What it sent meanwhile can be
+    /// handed to [`handle_received`](Self::handle_received) from now on. The caller writes the
     /// [`Welcome`] before anything else.
     ///
     /// Does nothing unless a HELLO waits for an answer.
@@ -114,9 +115,10 @@ impl Connection {
         self.stage = Stage::V1(Box::new(dialogue));
     }
 
-    /// Promises the peer a beat every `interval` from now on, as near to that as the contract allows,
-    /// and makes one due that says so, if that is news: longer before a device goes to sleep, shorter
-    /// when it is back. Returns the interval, or `None` where there is no contract or no beat.
+    /// Promises the peer a beat every `interval` from now on, as near to that as the contract
+    /// allows, and makes one due that says so, if that is news: longer before a device goes to
+    /// sleep, shorter when it is back. Returns the interval, or `None` where there is no contract
+    /// or no beat.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
         let before = self.liveness.policy();
         let policy = self.stage.dialogue_mut()?.promise(interval, &before)?;
@@ -127,7 +129,8 @@ impl Connection {
         policy.beat()
     }
 
-    /// What the next beats say of this end. A change makes one due at once. Only v1 has words for it.
+    /// What the next beats say of this end. A change makes one due at once. Only v1 has words for
+    /// it.
     pub fn set_health(&mut self, health: Health) {
         if let Stage::Awaiting(awaiting) = &mut self.stage {
             awaiting.health = health;
@@ -159,15 +162,15 @@ impl Connection {
         }
     }
 
-    /// The [PAD](frame::Kind::Pad) that has to follow a write of `len` bytes, so that the server reads them at
-    /// once; `None` if it does anyway.
+    /// The [PAD](frame::Kind::Pad) that has to follow a write of `len` bytes, so that the server
+    /// reads them at once; `None` if it does anyway.
     #[must_use]
     pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
         self.stage.dialogue()?.pad(len)
     }
 
-    /// A connection that reads on where this one ended, and judges and sends nothing: for what had come
-    /// before the end.
+    /// A connection that reads on where this one ended, and judges and sends nothing: for what had
+    /// come before the end.
     #[must_use]
     pub fn for_the_rest(&self, now: Instant) -> Self {
         Self {

@@ -62,10 +62,10 @@ impl Liveness {
         }
     }
 
-    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat where the policy
-    /// has a limit and the peer was heard, or sent a beat, within the beat interval. Else it does not: a
-    /// peer that only answers answers beats, and one that judges an end without a limit may count
-    /// nothing but beats.
+    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat where the
+    /// policy has a limit and the peer was heard, or sent a beat, within the beat interval. Else it
+    /// does not: a peer that only answers answers beats, and one that judges an end without a limit
+    /// may count nothing but beats.
     pub fn handle_sent(&mut self, at: Instant) {
         self.last_sent = self.last_sent.max(at);
         self.beat_due &= self.beat_due_at().is_some_and(|due_at| due_at <= at);
@@ -92,8 +92,9 @@ impl Liveness {
         self.beat_due = true;
     }
 
-    /// Whether a beat should be sent. Stays true until [`handle_beat_sent`](Self::handle_beat_sent),
-    /// until something that stands in for it was [sent](Self::handle_sent), or until the verdict.
+    /// Whether a beat should be sent. Stays true until
+    /// [`handle_beat_sent`](Self::handle_beat_sent), until something that stands in for it was
+    /// [sent](Self::handle_sent), or until the verdict.
     #[must_use]
     pub const fn beat_due(&self) -> bool {
         self.beat_due && !self.is_dead
@@ -136,8 +137,9 @@ impl Liveness {
 
     /// Time passed, and a beat may be due. Early and repeated calls do nothing.
     ///
-    /// Returns what a verdict takes, if one is due: whatever the socket holds is to be read first, and passed
-    /// to [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank a deadline.
+    /// Returns what a verdict takes, if one is due: whatever the socket holds is to be read first,
+    /// and passed to [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank
+    /// a deadline.
     pub fn poll(&mut self, now: Instant) -> Option<ReadFirst> {
         if self.verdict_at().is_some_and(|deadline| now >= deadline) {
             return Some(ReadFirst { now, outbound: Outbound::Clear });
@@ -146,9 +148,10 @@ impl Liveness {
         None
     }
 
-    /// Judges as of `now` a peer whose socket has been read for that, which was `found` so, by a driver that
-    /// last stood still in `stall`, if it ever did. `tick` is how late the driver's timers may be: it goes
-    /// into the verdict's bound, and what is later than that into what does not count.
+    /// Judges as of `now` a peer whose socket has been read for that, which was `found` so, by a
+    /// driver that last stood still in `stall`, if it ever did. `tick` is how late the driver's
+    /// timers may be: it goes into the verdict's bound, and what is later than that into what does
+    /// not count.
     pub fn judge(
         &mut self,
         _read: ReadFirst,
@@ -175,7 +178,8 @@ impl Liveness {
         self.last_heard
     }
 
-    /// From now on the peer is judged by another policy, and the interval to the next beat is that one's.
+    /// From now on the peer is judged by another policy, and the interval to the next beat is that
+    /// one's.
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
@@ -235,19 +239,21 @@ pub struct Verdict {
     pub cause: Cause,
     /// How long nothing had come from the peer.
     pub silence: Duration,
-    /// When the verdict had to come, counted from the peer's last byte, without the time in which this
-    /// end was stalled: `silence - stalled` lies in it, always. `None` where the cause has no bound here.
+    /// When the verdict had to come, counted from the peer's last byte, without the time in which
+    /// this end was stalled: `silence - stalled` lies in it, always. `None` where the cause has no
+    /// bound here.
     pub bound: Option<Bound>,
-    /// How much of the silence does not count, because this end was stalled in it: all up to the end of
-    /// its last stall, which gave the peer another limit; and by how much the verdict was late beyond the
-    /// tick of the bound, which is no time of the peer's either.
+    /// How much of the silence does not count, because this end was stalled in it: all up to the
+    /// end of its last stall, which gave the peer another limit; and by how much the verdict was
+    /// late beyond the tick of the bound, which is no time of the peer's either.
     pub stalled: Duration,
     /// How much later than its deadline this end gave the verdict, within the tick or beyond it.
     pub late: Duration,
 }
 
 impl Verdict {
-    /// How much of the lateness of a verdict its bound has no room for: in that time this end was held up.
+    /// How much of the lateness of a verdict its bound has no room for: in that time this end was
+    /// held up.
     pub(crate) const fn beyond(late: Duration, tick: Duration) -> Duration {
         late.saturating_sub(tick)
     }
@@ -298,8 +304,8 @@ impl fmt::Display for Verdict {
 pub enum Cause {
     /// Nothing came from it for the policy's limit.
     Silence,
-    /// By its own beats it has not heard this end for so long that the way there must be cut (wire v1
-    /// only). `silence` and `bound` count from when it last did.
+    /// By its own beats it has not heard this end for so long that the way there must be cut (wire
+    /// v1 only). `silence` and `bound` count from when it last did.
     Unheard,
     /// The operating system gave up on it (keepalive, user timeout, retransmissions, no route).
     Kernel,

@@ -1,11 +1,12 @@
 //! The order in which a driver does things, as types.
 //!
-//! A driver owns a socket and a clock, and asks its [`Connection`] what to do [next](Next). Two rules
-//! stand behind the answers. Bytes that have arrived outrank a deadline: before a verdict, and before a
-//! beat of wire v1, which tells the peer what has been heard of it, the socket is read. And this end's
-//! own trouble is not the peer's silence: what it had no room for, and a time in which it stood still, is
-//! reported when it has read, at the one place where that counts. So the answer before a verdict is always
-//! [`Next::ReadFirst`], and what it holds is all that [`Connection::judge`] takes for one:
+//! A driver owns a socket and a clock, and asks its [`Connection`] what to do [next](Next). Two
+//! rules stand behind the answers. Bytes that have arrived outrank a deadline: before a verdict,
+//! and before a beat of wire v1, which tells the peer what has been heard of it, the socket is
+//! read. And this end's own trouble is not the peer's silence: what it had no room for, and a time
+//! in which it stood still, is reported when it has read, at the one place where that counts. So
+//! the answer before a verdict is always [`Next::ReadFirst`], and what it holds is all that
+//! [`Connection::judge`] takes for one:
 //!
 //! ```
 //! use core::time::Duration;
@@ -59,7 +60,8 @@
 //! }
 //!
 //! let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
-//! let policy = Policy::builder().beat(Duration::from_secs(4)).limit(Duration::from_secs(10)).build()?;
+//! let (beat, limit) = (Duration::from_secs(4), Duration::from_secs(10));
+//! let policy = Policy::builder().beat(beat).limit(limit).build()?;
 //! let mut connection = Connection::new(Settings::new(policy), at(0));
 //! let mut socket = Socket::default();
 //! assert_eq!(turn(&mut connection, &mut socket, None, at(0)), Ok(Some(at(4))));
@@ -75,7 +77,7 @@
 //! let Err(Over::Dead(verdict)) = turn(&mut connection, &mut socket, Some(stall), at(30)) else {
 //!     panic!("still alive");
 //! };
-//! assert_eq!((verdict.silence, verdict.stalled), (Duration::from_secs(20), Duration::from_secs(10)));
+//! assert_eq!((verdict.silence, verdict.stalled), (2 * limit, limit));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
@@ -106,21 +108,22 @@ use crate::liveness::Liveness;
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each")]
 pub enum Next {
-    /// To read what the socket holds, hand it over, and then call [`Connection::judge`] with this. A
-    /// deadline has passed, or a beat is due that says what has been heard.
+    /// To read what the socket holds, hand it over, and then call [`Connection::judge`] with this.
+    /// A deadline has passed, or a beat is due that says what has been heard.
     ///
     /// A driver that cannot read just now drops it and asks again later: nothing is lost.
     ReadFirst(ReadFirst),
     /// To write these bytes, in front of others that wait, and to ask again. They count as sent.
     Write(Transmit),
-    /// To do nothing until then, unless something comes, or forever. See [`Connection::poll_timeout`].
+    /// To do nothing until then, unless something comes, or forever. See
+    /// [`Connection::poll_timeout`].
     SleepUntil(Option<Instant>),
     /// To close the connection: it has ended. This is said once.
     Over(Over),
 }
 
-/// That the socket has to be read before a verdict. It is given back when it has been: without it there is
-/// no verdict.
+/// That the socket has to be read before a verdict. It is given back when it has been: without it
+/// there is no verdict.
 #[must_use = "read what the socket holds, and give it back"]
 #[derive(Debug)]
 pub struct ReadFirst {
@@ -133,13 +136,13 @@ pub struct ReadFirst {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no other way to come back from a read")]
 pub enum Found {
-    /// All that had come, be it nothing; or as much as a driver takes at a time, so that a flood does not
-    /// hold up a verdict.
+    /// All that had come, be it nothing; or as much as a driver takes at a time, so that a flood
+    /// does not hold up a verdict.
     All,
     /// Something, and there may be more: if a verdict is still due, the answer is to read on.
     More,
-    /// Something waits there, as of this time, that the driver has no room for, because its owner is slow.
-    /// Backpressure is not death: this counts as life.
+    /// Something waits there, as of this time, that the driver has no room for, because its owner
+    /// is slow. Backpressure is not death: this counts as life.
     NoRoom(Instant),
 }
 
@@ -150,8 +153,8 @@ pub enum Outbound {
     /// Nothing.
     #[default]
     Clear,
-    /// Something that shows the peer as well as an answer that this end lives, and as a beat where data
-    /// stands in for it. A beat that says or asks more can be put in front of it.
+    /// Something that shows the peer as well as an answer that this end lives, and as a beat where
+    /// data stands in for it. A beat that says or asks more can be put in front of it.
     Waiting,
     /// The same, and nothing can be put in front of it: beats have to wait.
     Blocked,

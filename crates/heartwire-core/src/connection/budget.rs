@@ -8,9 +8,9 @@ use crate::time::Instant;
 /// Beats that may come at once, or too early, before anything is said about it.
 const CREDIT_MIN: i64 = 64;
 
-/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over all
-/// at once what it held. Nothing is held for longer than a kernel goes on sending it again (Linux: 938 to
-/// 940 s, docs/faults.md).
+/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over
+/// all at once what it held. Nothing is held for longer than a kernel goes on sending it again
+/// (Linux: 938 to 940 s, docs/faults.md).
 const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A peer's budget for beats: twice the agreed rate, and a burst.

@@ -24,14 +24,14 @@ const NOT_SAID: Beat = Beat {
     too_fast: false,
 };
 
-/// What both directions of a v1 connection are like. It is known from beats alone, so it is as old as
-/// the last one.
+/// What both directions of a v1 connection are like. It is known from beats alone, so it is as old
+/// as the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Path {
-    /// The time that a beat takes there and back, without the time that the peer held it; `None` until
-    /// one has come back. The server's own reading adds up to a jiffy either way where beats wait in
-    /// its kernel.
+    /// The time that a beat takes there and back, without the time that the peer held it; `None`
+    /// until one has come back. The server's own reading adds up to a jiffy either way where beats
+    /// wait in its kernel.
     pub rtt: Option<Duration>,
     /// How long it is since the peer heard us, as far as its last beat tells.
     pub unheard: Duration,
@@ -57,15 +57,16 @@ impl Arrived {
         Self { unread_since: at, about: at }
     }
 
-    /// Nothing had been read since `unread_since`; the last byte arrived between `earliest` and `latest`.
+    /// Nothing had been read since `unread_since`; the last byte arrived between `earliest` and
+    /// `latest`.
     pub(super) fn between(unread_since: Instant, earliest: Instant, latest: Instant) -> Self {
         let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
         Self { unread_since, about }
     }
 
-    /// When a frame arrived, the last byte having come at `latest` at the latest; `None` if that is not
-    /// known well enough to measure by. Bytes may have waited in the kernel: only the last of them is
-    /// known to have come when that one did.
+    /// When a frame arrived, the last byte having come at `latest` at the latest; `None` if that is
+    /// not known well enough to measure by. Bytes may have waited in the kernel: only the last of
+    /// them is known to have come when that one did.
     fn of_frame(self, latest: Instant, is_last: bool) -> Option<Instant> {
         let span = latest.saturating_since(self.unread_since);
         match is_last {
@@ -121,7 +122,8 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Begins under a contract. `arrived` are the bytes that it came with, and `health` is how this end is.
+    /// Begins under a contract. `arrived` are the bytes that it came with, and `health` is how this
+    /// end is.
     pub(super) fn new(
         side: Side,
         contract: Contract,
@@ -165,8 +167,8 @@ impl Dialogue {
         self.contract.directions(self.side).1
     }
 
-    /// The next beat, under `policy`, which became due at `due_at`; and whether it says something of this
-    /// end that the peer does not know.
+    /// The next beat, under `policy`, which became due at `due_at`; and whether it says something
+    /// of this end that the peer does not know.
     pub(super) fn beat(
         &mut self,
         policy: &Policy,
@@ -203,8 +205,8 @@ impl Dialogue {
         self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
-    /// A beat came, as the last of the bytes that were read or before others; the last of them had come by
-    /// `latest`. Returns the policy that holds from now on, if it is not what it was.
+    /// A beat came, as the last of the bytes that were read or before others; the last of them had
+    /// come by `latest`. Returns the policy that holds from now on, if it is not what it was.
     pub(super) fn handle_beat(
         &mut self,
         beat: &Beat,
@@ -219,8 +221,8 @@ impl Dialogue {
         if let Some(arrived_at) = self.arrived.of_frame(latest, is_last) {
             self.measure(beat, arrived_at);
         }
-        // Of beats that are read together only the last is known to have come by then: those before it
-        // are older than they look, and what the peer has heard never goes back.
+        // Of beats that are read together only the last is known to have come by then: those before
+        // it are older than they look, and what the peer has heard never goes back.
         let heard_by_peer_at = latest.saturating_sub(beat.silence());
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
         self.said = *beat;
@@ -279,9 +281,10 @@ impl Dialogue {
         self.heard_by_peer_before = self.heard_by_peer_before.max(at);
     }
 
-    /// When the peer has not heard us for so long that the way there must be cut. It says so with its
-    /// beats, which may be late by all that this end puts up with. As long as none says that it has not
-    /// heard us for its own limit, there is nothing to judge by: they may be held up behind its data.
+    /// When the peer has not heard us for so long that the way there must be cut. It says so with
+    /// its beats, which may be late by all that this end puts up with. As long as none says that it
+    /// has not heard us for its own limit, there is nothing to judge by: they may be held up behind
+    /// its data.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         let to_peer = self.outward();
         // It goes by what our last beat promised.
@@ -291,8 +294,8 @@ impl Dialogue {
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }
 
-    /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds from
-    /// now on.
+    /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds
+    /// from now on.
     pub(super) fn promise(&mut self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward();
         let least = self.contract.floor.min(to_peer.beat()?);

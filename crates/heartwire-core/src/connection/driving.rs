@@ -11,9 +11,9 @@ use crate::stall::Stall;
 use crate::time::{Instant, millis};
 
 impl Connection {
-    /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it wakes, when
-    /// it has handed over what had come, and again after it has queued what it was told to write, until it is
-    /// told to sleep. See [`order`](crate::order).
+    /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it
+    /// wakes, when it has handed over what had come, and again after it has queued what it was told
+    /// to write, until it is told to sleep. See [`order`](crate::order).
     ///
     /// Early and repeated calls do no harm.
     pub fn poll(&mut self, now: Instant, outbound: Outbound) -> Next {
@@ -28,9 +28,10 @@ impl Connection {
         self.write(now, outbound)
     }
 
-    /// Judges a connection whose socket has been read, which was [found](Found) so, by a driver that last
-    /// stood still in `stall`, if it ever did. Stalls that lie before what has come since change nothing, so
-    /// that a driver may tell of its last one each time. It is judged as of the time of [`poll`](Self::poll).
+    /// Judges a connection whose socket has been read, which was [found](Found) so, by a driver
+    /// that last stood still in `stall`, if it ever did. Stalls that lie before what has come since
+    /// change nothing, so that a driver may tell of its last one each time. It is judged as of the
+    /// time of [`poll`](Self::poll).
     pub fn judge(&mut self, read: ReadFirst, found: Found, stall: Option<Stall>) -> Next {
         if let Found::NoRoom(at) = found {
             self.handle_backpressure(at);
@@ -48,8 +49,8 @@ impl Connection {
         }
     }
 
-    /// Whether a beat of v1 is to be written now that tells the peer how long it has not been heard. What
-    /// lies in the socket may make that shorter.
+    /// Whether a beat of v1 is to be written now that tells the peer how long it has not been
+    /// heard. What lies in the socket may make that shorter.
     fn tells_silence(&self, now: Instant, outbound: Outbound) -> bool {
         let is_due =
             (self.beat_due() && outbound != Outbound::Blocked) || self.liveness.is_beat_time(now);
@@ -87,19 +88,21 @@ impl Connection {
         verdict.or_else(|| self.call_unheard(now, tick)).map(Over::Dead)
     }
 
-    /// Something other than what [`poll`](Self::poll) told to write was written at `at`. It stands in for a beat where the peer is judged and was heard, or sent a
-    /// beat, within the beat interval. Else it does not: a peer that only answers is to be asked, and one
-    /// that alone judges may count nothing but beats.
+    /// Something other than what [`poll`](Self::poll) told to write was written at `at`. It stands
+    /// in for a beat where the peer is judged and was heard, or sent a beat, within the beat
+    /// interval. Else it does not: a peer that only answers is to be asked, and one that alone
+    /// judges may count nothing but beats.
     ///
-    /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for them.
+    /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for
+    /// them.
     pub fn handle_sent(&mut self, at: Instant) {
         if self.stage.dialogue().is_none() {
             self.liveness.handle_sent(at);
         }
     }
 
-    /// This end stood still: nobody is held responsible for what they could not show us. The
-    /// silence gets another limit (three times at most), a frame its whole time again.
+    /// This end stood still, and may not have heard what the peer sent. The silence gets another
+    /// limit (three times at most), a frame its whole time again.
     pub(super) fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);
         self.stage.restart(stall.resumed_at);
@@ -108,8 +111,8 @@ impl Connection {
         }
     }
 
-    /// Bytes of the peer wait that this end has no room for, because its owner is slow. Backpressure
-    /// is not death: they count as life, and a frame gets its whole time again.
+    /// Bytes of the peer wait that this end has no room for, because its owner is slow.
+    /// Backpressure is not death: they count as life, and a frame gets its whole time again.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.stage.restart(now);
@@ -124,10 +127,11 @@ impl Connection {
     /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
     /// when it fires. It can move *earlier* in these cases only: after
     /// [`handle_received`](Self::handle_received) left bytes over, or returned
-    /// [`Event::Promise`](crate::Event::Promise) or [`Event::Welcome`](crate::Event::Welcome); after
-    /// [`welcome`](Self::welcome) and [`promise`](Self::promise); and after `poll` and
-    /// [`judge`](Self::judge), which tell. A beat that waits to be written is no deadline any more: the one
-    /// after it is.
+    /// [`Event::Promise`](crate::Event::Promise) or [`Event::Welcome`](crate::Event::Welcome);
+    /// after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
+    /// [`handle_sent`](Self::handle_sent) stood in for a beat that waited; and after `poll` and
+    /// [`judge`](Self::judge), which tell. A beat that waits to be written is no deadline any more:
+    /// the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
@@ -169,9 +173,9 @@ impl Connection {
         })
     }
 
-    /// Makes a beat due at once. A client calls it at the start, so that its server knows early. An end
-    /// that echoes speaks only when it is asked, and does nothing: the other end may echo too, and two
-    /// such ends would answer each other for ever.
+    /// Makes a beat due at once. A client calls it at the start, so that its server knows early. An
+    /// end that echoes speaks only when it is asked, and does nothing: the other end may echo too,
+    /// and two such ends would answer each other for ever.
     pub fn beat_now(&mut self) {
         if self.liveness.policy().echo() {
             return;
@@ -188,9 +192,9 @@ impl Connection {
         }
     }
 
-    /// Whether an answer is owed, or a beat waits to be written that was asked for, or could not be written
-    /// when its time came. [`poll_timeout`](Self::poll_timeout) does not tell of either. It is a cheaper
-    /// question than [`poll`](Self::poll), for a driver that has only read.
+    /// Whether an answer is owed, or a beat waits to be written that was asked for, or could not be
+    /// written when its time came. [`poll_timeout`](Self::poll_timeout) does not tell of either. It
+    /// is a cheaper question than [`poll`](Self::poll), for a driver that has only read.
     #[must_use]
     pub fn has_to_write(&self) -> bool {
         self.stage.owes_answer() || self.beat_due()

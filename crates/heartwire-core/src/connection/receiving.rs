@@ -173,7 +173,8 @@ impl Connection {
         // The time for the handshake runs until the welcome.
         let since = self.stage.waits_since().unwrap_or(now);
         self.stage = Stage::Deciding { since };
-        // A client that has to wait for an answer says nothing meanwhile, and is not judged by that.
+        // A client that has to wait for an answer says nothing meanwhile, and is not judged by
+        // that.
         self.liveness.set_policy(Policy::agreed(None, None, None));
         Ok(Event::Hello(hello))
     }

@@ -15,11 +15,11 @@ pub enum Wire {
     V0,
     /// Bytes without any head. There are no beats on it, so a policy's `beat` and `echo` are off.
     Raw,
-    /// [Version 1](crate::v1), for the end that connects: it says HELLO, and the server's WELCOME says
-    /// what both go by. The policy becomes that of the contract then, and is off until then.
+    /// [Version 1](crate::v1), for the end that connects: it says HELLO, and the server's WELCOME
+    /// says what both go by. The policy becomes that of the contract then, and is off until then.
     V1,
-    /// For the end that accepts: the peer's first frame decides between v0, by the policy as it is, and
-    /// v1, by the contract.
+    /// For the end that accepts: the peer's first frame decides between v0, by the policy as it is,
+    /// and v1, by the contract.
     Any,
     /// For the end that accepts: version 1, and nothing is heard from anybody who speaks v0.
     V1Only,
@@ -61,7 +61,8 @@ impl Caps {
         self.first_frame.map(Millis::duration)
     }
 
-    /// Time from the first byte of a frame to its last, if it is limited, without what its body adds.
+    /// Time from the first byte of a frame to its last, if it is limited, without what its body
+    /// adds.
     #[must_use]
     pub fn frame_within(&self) -> Option<Duration> {
         self.frame.map(Millis::duration)
@@ -128,16 +129,16 @@ impl Settings {
         self
     }
 
-    /// How late the driver promises to call [`Connection::poll`](crate::Connection::poll) at most. It widens the
-    /// bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
+    /// How late the driver promises to call [`Connection::poll`](crate::Connection::poll) at most.
+    /// It widens the bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
         self.tick_ms = u16::try_from(tick.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
         self
     }
 
-    /// The policy that will be in force at first: the one given, less its beats on a wire without beats,
-    /// and nothing where a handshake comes first.
+    /// The policy that will be in force at first: the one given, less its beats on a wire without
+    /// beats, and nothing where a handshake comes first.
     #[must_use]
     pub fn policy(&self) -> Policy {
         match self.wire {

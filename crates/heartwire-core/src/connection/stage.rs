@@ -89,7 +89,8 @@ impl Stage {
         }
     }
 
-    /// Where the peer is in sending what this end waits for. The handshake has one deadline for all of it.
+    /// Where the peer is in sending what this end waits for. The handshake has one deadline for all
+    /// of it.
     fn reading(&self) -> Reading {
         match self {
             Self::Raw | Self::V1Rest => Reading::Between,

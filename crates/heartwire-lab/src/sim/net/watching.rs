@@ -141,10 +141,10 @@ impl Net {
     pub(in crate::sim) fn note_claim(&mut self, by: LinkId, now: Instant) {
         let path = self.links[by].path;
         for &(link, side) in &self.watched {
-            if side == Side::Server && link != by && self.links[link].path == path {
-                if let Some(observer) = &mut self.links[link].observers.server {
-                    observer.handle_claim(by, now);
-                }
+            let is_older = side == Side::Server && link != by && self.links[link].path == path;
+            let observer = self.links[link].observers.server.as_mut();
+            if let Some(observer) = observer.filter(|_| is_older) {
+                observer.handle_claim(by, now);
             }
         }
     }

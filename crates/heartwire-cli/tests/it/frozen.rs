@@ -90,6 +90,7 @@ fn a_client_after_its_freeze() {
     client.process.stand_still(ms(4000));
     client.event("stalled");
     thread::sleep(ms(2500));
-    server.stop();
+    // Not closed before that is looked at.
+    let _server = server.stop();
     assert!(client.events.events_so_far("offline").is_empty());
 }

@@ -32,6 +32,8 @@ pub(super) struct Server {
     terms: Both<Terms>,
     /// `None` while there is no process.
     process: Option<Process>,
+    /// It was told to shut down, and hears of it in its next turn.
+    shuts_down: bool,
     /// How often it was started.
     starts: u64,
 }
@@ -44,7 +46,7 @@ struct Process {
 
 impl Server {
     pub(super) fn new(net: Shared, terms: Both<Terms>) -> Self {
-        let mut server = Self { net, terms, process: None, starts: 0 };
+        let mut server = Self { net, terms, process: None, shuts_down: false, starts: 0 };
         server.start();
         server
     }
@@ -52,6 +54,7 @@ impl Server {
     /// The process is started, and remembers nothing.
     pub(super) fn start(&mut self) {
         self.starts += 1;
+        self.shuts_down = false;
         let machine = Machine::new(self.net.clone(), SERVER, self.terms);
         let waker = Waker::from(Arc::new(Bell(self.net.clone())));
         let listeners = vec![Listener::new(machine.clone())];
@@ -80,10 +83,7 @@ impl Server {
     pub(super) fn leave(&mut self, for_good: bool) {
         let Some(Process { handle, shard }) = &self.process else { return };
         if for_good {
-            let mut net = self.net.lock();
-            let now = net.clock(SERVER);
-            net.drains_since.get_or_insert(now);
-            drop(net);
+            self.shuts_down = true;
             handle.shut_down();
             return;
         }
@@ -96,7 +96,13 @@ impl Server {
     /// Has a turn.
     pub(super) fn turn(&mut self) {
         let Some(Process { shard, .. }) = &mut self.process else { return };
-        let ready = self.net.lock().poll();
+        let mut net = self.net.lock();
+        if core::mem::take(&mut self.shuts_down) {
+            let now = net.clock(SERVER);
+            net.drains_since.get_or_insert(now);
+        }
+        let ready = net.poll();
+        drop(net);
         match shard.turn(ready, Told::All) {
             Wake::Now(deadline) => {
                 let mut net = self.net.lock();

@@ -240,9 +240,7 @@ impl Net {
         if machine.state != State::Runs || machine.in_turn.is_some() {
             return;
         }
-        // It may be a tick late when it hears of it, and when its time is up.
-        let overdue = since.saturating_add(TICK).saturating_add(DRAIN).max(machine.runs_since);
-        let overdue = overdue.saturating_add(TICK);
+        let overdue = since.saturating_add(DRAIN).max(machine.runs_since).saturating_add(TICK);
         if now > overdue {
             let late = now.saturating_since(overdue);
             let what = format!("a server has not shut down {late:?} after its time for that");

@@ -179,6 +179,9 @@ impl Observer {
 
     /// Its process has noticed that it stood still.
     pub(super) fn handle_stall(&mut self, net: &Net, now: Instant) {
+        if self.lost.is_some() {
+            return;
+        }
         self.look(net);
         self.oracle.handle_stall(now);
         self.unheard.excuse(now);
@@ -190,7 +193,9 @@ impl Observer {
 
     /// Its machine has resumed, from a suspend that must not be held against its peer.
     pub(super) const fn handle_resume(&mut self, now: Instant) {
-        self.oracle.handle_resume(now);
+        if self.lost.is_none() {
+            self.oracle.handle_resume(now);
+        }
     }
 
     /// Its process, whose owner is slow, found that there is something to read, and left it there: what

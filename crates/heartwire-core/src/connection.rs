@@ -121,7 +121,7 @@ impl Connection {
     /// or no beat.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
         let before = self.liveness.policy();
-        let policy = self.stage.dialogue_mut()?.promise(interval, &before)?;
+        let policy = self.stage.dialogue()?.promise(interval, &before)?;
         if policy != before {
             self.liveness.set_policy(policy);
             self.liveness.beat_now();

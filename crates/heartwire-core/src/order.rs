@@ -154,7 +154,8 @@ pub enum Outbound {
     #[default]
     Clear,
     /// Something that shows the peer as well as an answer that this end lives, and as a beat where
-    /// data stands in for it. A beat that says or asks more can be put in front of it.
+    /// data stands in for it. A beat that says or asks more can be put in front of it, and
+    /// [`Connection::handle_beat_written`] tells when it has been written.
     Waiting,
     /// The same, and nothing can be put in front of it: beats have to wait.
     Blocked,

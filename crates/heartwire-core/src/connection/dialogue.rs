@@ -84,17 +84,11 @@ struct Heard {
     at: Instant,
 }
 
-/// What our last beat told the peer of this end.
+/// What our last beat tells the peer of this end, even if it still waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
     promise_ms: u32,
     health: Health,
-}
-
-impl Told {
-    fn promise(self) -> Duration {
-        Duration::from_millis(u64::from(self.promise_ms))
-    }
 }
 
 /// A v1 connection, from the handshake on.
@@ -108,6 +102,8 @@ pub(super) struct Dialogue {
     /// Of our last beat.
     nonce: u64,
     told: Told,
+    /// What the last one that was written promised: this is in force.
+    promised_ms: u32,
     /// What our next beat tells.
     health: Health,
     heard: Heard,
@@ -140,6 +136,7 @@ impl Dialogue {
             started: now,
             nonce: 0,
             told: Told { promise_ms, health: Health::Ok },
+            promised_ms: promise_ms,
             health,
             heard: Heard { nonce: 0, at: now },
             rtt: None,
@@ -181,10 +178,6 @@ impl Dialogue {
         self.nonce = nonce.max(self.nonce);
         let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
         let tells = Told { promise_ms: policy.beat().map_or(0, millis), health: self.health };
-        if tells.promise_ms < self.told.promise_ms {
-            // Until now it had no reason to expect us so soon.
-            self.heard_by_peer_not_before(now);
-        }
         let is_news = tells != core::mem::replace(&mut self.told, tells);
         let beat = Beat {
             nonce: self.nonce,
@@ -197,6 +190,20 @@ impl Dialogue {
             too_fast: self.budget.credit() < 0,
         };
         (beat, is_news)
+    }
+
+    /// A beat of ours was written at `at`: from now on what it promises is in force.
+    pub(super) fn handle_written(&mut self, beat: &Beat, at: Instant) {
+        let before = core::mem::replace(&mut self.promised_ms, beat.promise_ms);
+        if beat.promise_ms == before {
+            return;
+        }
+        if beat.promise_ms < before {
+            // Until now it had no reason to expect us so soon.
+            self.heard_by_peer_not_before(at);
+        }
+        // What the peer said before was said under another promise.
+        self.said.silence_ms = 0;
     }
 
     /// Bytes of the peer were read. What they say comes now.
@@ -287,8 +294,9 @@ impl Dialogue {
     /// its data.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         let to_peer = self.outward();
-        // It goes by what our last beat promised.
-        let promised = Some(self.told.promise()).filter(|promise| !promise.is_zero());
+        // It goes by what our last beat promised that was written: it knows of no other.
+        let promised = Some(Duration::from_millis(self.promised_ms.into()));
+        let promised = promised.filter(|promise| !promise.is_zero());
         let theirs = to_peer.limit_for(promised.or(to_peer.beat())?)?;
         let ours = policy.limit().filter(|_| self.said.silence() >= theirs)?;
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
@@ -296,16 +304,11 @@ impl Dialogue {
 
     /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds
     /// from now on.
-    pub(super) fn promise(&mut self, interval: Duration, policy: &Policy) -> Option<Policy> {
+    pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward();
         let least = self.contract.floor.min(to_peer.beat()?);
         let interval = interval.min(to_peer.promise_max()).max(least);
-        let promised = Policy::agreed(Some(interval), policy.limit(), policy.peer_beat());
-        if promised != *policy {
-            // What the peer said before was said under another promise.
-            self.said.silence_ms = 0;
-        }
-        Some(promised)
+        Some(Policy::agreed(Some(interval), policy.limit(), policy.peer_beat()))
     }
 
     /// Returns whether the peer does not know.

@@ -70,7 +70,11 @@ impl Connection {
                 Outbound::Waiting => self.beat_due(),
                 Outbound::Blocked => false,
             };
-        if writes { Next::Write(self.beat(now)) } else { Next::SleepUntil(self.poll_timeout()) }
+        if writes {
+            Next::Write(self.beat(now, outbound))
+        } else {
+            Next::SleepUntil(self.poll_timeout())
+        }
     }
 
     /// The end of this connection, if it is due.
@@ -98,6 +102,16 @@ impl Connection {
     pub fn handle_sent(&mut self, at: Instant) {
         if self.stage.dialogue().is_none() {
             self.liveness.handle_sent(at);
+        }
+    }
+
+    /// A beat that [`poll`](Self::poll) told to write while something was
+    /// [`Waiting`](Outbound::Waiting) has been written, at `at`. What it promises on v1 is in force
+    /// from then on, and not before: the peer cannot know of it. Of a beat that gave way to a later
+    /// one nothing is told.
+    pub fn handle_beat_written(&mut self, beat: &Transmit, at: Instant) {
+        if let Some((dialogue, beat)) = self.stage.dialogue_mut().zip(beat.as_beat()) {
+            dialogue.handle_written(&beat, at);
         }
     }
 
@@ -204,8 +218,9 @@ impl Connection {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// A beat, which counts as sent.
-    fn beat(&mut self, now: Instant) -> Transmit {
+    /// A beat, which counts as sent. What it promises is in force if nothing keeps it from being
+    /// written.
+    fn beat(&mut self, now: Instant, outbound: Outbound) -> Transmit {
         let due_at = self.liveness.beat_due_at();
         self.liveness.handle_beat_sent(now);
         let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());
@@ -213,6 +228,9 @@ impl Connection {
             return Transmit::head(frame::BEAT);
         };
         let (beat, is_news) = dialogue.beat(&policy, last_heard, due_at, now);
+        if outbound == Outbound::Clear {
+            dialogue.handle_written(&beat, now);
+        }
         Transmit::beat(&beat, is_news)
     }
 }

@@ -34,6 +34,12 @@ impl Transmit {
         Self { bytes, len, is_news: false }
     }
 
+    /// What a beat of v1 says.
+    pub(super) fn as_beat(&self) -> Option<v1::Beat> {
+        let body = self.as_ref().get(frame::HEAD_LEN..)?.first_chunk()?;
+        Some(v1::Beat::decode(body))
+    }
+
     /// Whether it says something new, such as another promise: the peer is to read it at once, see
     /// [`Connection::pad`](crate::Connection::pad).
     #[must_use]

@@ -197,7 +197,9 @@ impl<W: World> Driver<W> {
             self.connection.promise(promise);
         }
         // What was kept from the last connection is no beat, and comes behind it.
-        if let order::Next::Write(beat) = self.connection.poll(now, Outbound::Clear) {
+        let is_v1 = self.connection.contract().is_some();
+        let outbound = if is_v1 { Outbound::Waiting } else { Outbound::Clear };
+        if let order::Next::Write(beat) = self.connection.poll(now, outbound) {
             self.push_beat(app, beat, Outbound::Waiting);
         }
     }

@@ -20,6 +20,14 @@ pub(super) struct Message {
     pub(super) room: OwnedSemaphorePermit,
 }
 
+/// What was written at a time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) len: usize,
+    /// The last beat of which it was the end.
+    pub(super) beat: Option<Transmit>,
+}
+
 /// The frames that are written next, in order.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -128,24 +136,23 @@ impl Outbox {
         self.frames.append(&mut self.held);
     }
 
-    /// Writes until everything is written or the kernel takes no more. Returns how many bytes it
-    /// took.
-    pub(super) fn write(&mut self, transport: &mut Transport<impl Socket>) -> io::Result<usize> {
-        let mut total = 0;
+    /// Writes until everything is written or the kernel takes no more. Returns what it took.
+    pub(super) fn write(&mut self, transport: &mut Transport<impl Socket>) -> io::Result<Written> {
+        let mut written = Written::default();
         transport.flush()?;
         while !self.frames.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * BATCH];
             let count = self.gather(&mut slices);
             match transport.write(slices.get(..count).unwrap_or_default()) {
                 Ok(len) => {
-                    self.advance(len);
-                    total += len;
+                    written.beat = self.advance(len).or(written.beat);
+                    written.len += len;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        Ok(total)
+        Ok(written)
     }
 
     fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
@@ -164,13 +171,18 @@ impl Outbox {
         count
     }
 
-    fn advance(&mut self, len: usize) {
+    /// Returns the last beat that is written now.
+    fn advance(&mut self, len: usize) -> Option<Transmit> {
         self.written += len;
-        while let Some(len) = self.frames.front().map(Frame::len).filter(|&len| len <= self.written)
-        {
-            self.written -= len;
+        let mut beat = None;
+        while let Some(frame) = self.frames.front().filter(|frame| frame.len() <= self.written) {
+            self.written -= frame.len();
+            if let Body::Beat = frame.body {
+                beat = Some(frame.head);
+            }
             self.frames.pop_front();
         }
+        beat
     }
 
     /// The connection ended. Beats are dropped; so is the frame whose writing had begun, because

@@ -7,7 +7,7 @@ use super::*;
 use crate::connection::tests::turn;
 use crate::connection::{Connection, Event, Settings, Spoken, Transmit, Wire};
 use crate::liveness::{Cause, Verdict};
-use crate::order::Over;
+use crate::order::{Found, Next, Outbound, Over};
 use crate::policy::Preset;
 use crate::stall::Stall;
 use crate::v1::{Hello, Offer, Terms, Welcome};
@@ -392,6 +392,70 @@ fn a_promise_that_no_beat_has_told_yet_proves_nothing() {
     pair.client.take(&bytes, &terms, pair.now);
     pair.run_for(s(100));
     pair.nobody_died();
+}
+
+#[test]
+fn a_promise_that_waits_for_the_socket_is_not_in_force() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    let (terms, client) = (pair.terms, &mut pair.client);
+    let (unheard_since, mut now) = (pair.now, pair.now);
+    let mut waiting = None;
+    // The server, which gives no verdicts, hears nothing any more, and says so each second.
+    for secs in 1.. {
+        now = now.saturating_add(s(1));
+        let silence_ms = millis(now.saturating_since(unheard_since));
+        let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
+        let head = frame::head(Kind::Heart, 32).unwrap();
+        client.take(&head.into_iter().chain(beat.encode()).collect::<Vec<u8>>(), &terms, now);
+        // The client's application cannot make up its mind.
+        client.connection.promise(if secs % 2 == 0 { s(300) } else { s(10) });
+        let mut next = client.connection.poll(now, Outbound::Waiting);
+        let over = loop {
+            next = match next {
+                Next::ReadFirst(read) => client.connection.judge(read, Found::All, None),
+                Next::Write(beat) => {
+                    waiting = Some(beat);
+                    client.connection.poll(now, Outbound::Waiting)
+                }
+                Next::SleepUntil(_) => break None,
+                Next::Over(over) => break Some(over),
+            };
+        };
+        if let Some(Over::Dead(verdict)) = over {
+            assert_eq!((verdict.cause, secs), (Cause::Unheard, 60), "{verdict}");
+            break;
+        }
+        assert!(secs < 60, "no verdict");
+    }
+    assert!(waiting.is_some_and(|beat| beat.is_news()));
+}
+
+#[test]
+fn a_promise_is_in_force_when_its_beat_has_been_written() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    let now = pair.now;
+    let connection = &mut pair.client.connection;
+    // The limits are 30 s each, and 600 s for a server that was promised a beat in 300 s.
+    connection.promise(s(300));
+    let Next::ReadFirst(read) = connection.poll(now, Outbound::Waiting) else { panic!("no beat") };
+    let Next::Write(beat) = connection.judge(read, Found::All, None) else { panic!("no beat") };
+    let unheard_for = |silence_ms, connection: &mut Connection| {
+        let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
+        let head = frame::head(Kind::Heart, 32).unwrap();
+        let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+        connection.handle_heard(now);
+        connection.handle_received(now, &mut bytes.as_slice()).unwrap();
+        let dialogue = connection.stage.dialogue().unwrap();
+        dialogue
+            .unheard_at(&connection.liveness.policy())
+            .map(|at| at.saturating_since(dialogue.heard_by_peer_at()))
+    };
+    assert_eq!(unheard_for(31_000, connection), Some(s(60)), "it waits");
+    connection.handle_beat_written(&beat, now);
+    assert_eq!(unheard_for(31_000, connection), None, "the server is not impatient");
+    assert_eq!(unheard_for(600_000, connection), Some(s(630)));
 }
 
 #[test]

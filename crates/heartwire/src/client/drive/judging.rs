@@ -68,7 +68,7 @@ impl<W: World> Driver<W> {
                     outbound = self.outbound(app);
                     reads_left = reads_left.saturating_sub(1);
                     let mut found = if reads_left == 0 { Found::All } else { found };
-                    if self.world.breaks(Break::WaitsForWrites) && outbound == Outbound::Waiting {
+                    if self.world.breaks(Break::WaitsForWrites) && self.has_unwritten(app) {
                         found = Found::NoRoom(now);
                     }
                     self.connection.judge(read, found, self.last_stall)
@@ -89,8 +89,10 @@ impl<W: World> Driver<W> {
         }
     }
 
+    /// A beat of v1 may have to wait even where nothing else does: the kernel is asked only then.
     fn outbound(&self, app: &App) -> Outbound {
-        if self.has_unwritten(app) { Outbound::Waiting } else { Outbound::Clear }
+        let may_wait = self.has_unwritten(app) || self.connection.contract().is_some();
+        if may_wait { Outbound::Waiting } else { Outbound::Clear }
     }
 
     /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's

@@ -83,7 +83,7 @@ impl<W: World> Driver<W> {
                 app.outbox.push_control(bye);
             }
             let is_all_taken = app.outbox.is_empty();
-            took |= app.outbox.write(&mut self.transport)? > 0;
+            took |= app.outbox.write(&mut self.transport)?.len > 0;
             if closing.said_all_at.is_some() || self.has_unwritten(app) {
                 break;
             }

@@ -6,6 +6,7 @@ use heartwire_core::{Instant, Transmit};
 
 use super::{App, Driver, Message};
 use crate::Reason;
+use crate::client::outbox::Written;
 use crate::world::{Break, World};
 
 impl<W: World> Driver<W> {
@@ -74,9 +75,13 @@ impl<W: World> Driver<W> {
     pub(super) fn write(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
         self.pad(app);
         match app.outbox.write(&mut self.transport) {
-            Ok(0) => Ok(()),
-            Ok(_) => {
-                self.connection.handle_sent(self.world.now());
+            Ok(Written { len: 0, .. }) => Ok(()),
+            Ok(Written { beat, .. }) => {
+                let written_at = self.world.now();
+                self.connection.handle_sent(written_at);
+                if let Some(beat) = beat {
+                    self.connection.handle_beat_written(&beat, written_at);
+                }
                 if self.world.breaks(Break::HearsItself) {
                     self.connection.handle_heard(self.world.now());
                 }

@@ -1,5 +1,6 @@
 //! What beats of wire v1 say. The server's are the test's.
 
+use heartwire_core::Cause;
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{BEAT_LEN, Beat, Health};
 
@@ -146,6 +147,42 @@ fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_be
             assert_eq!(last.promise_ms, 5_000, "the last word counts");
         }
     }
+}
+
+/// After how long a client calls a server deaf that says so and gives no verdict, if its application promises
+/// this in turn.
+fn called_deaf_after(rig: &mut Rig, promises: &[Duration]) -> Duration {
+    let unheard_since = rig.toy.state().now;
+    let mut promises = promises.iter().cycle();
+    for nonce in 1..1_000 {
+        rig.toy.pass(BEAT);
+        let unheard = rig.toy.state().now.saturating_since(unheard_since);
+        let silence_ms = unheard.as_millis().try_into().unwrap();
+        send(rig, |beat| (beat.nonce, beat.silence_ms) = (nonce, silence_ms));
+        rig.owner.client.promise(promises.next().copied());
+        if let Step::Over(end) = rig.driver.step(&mut rig.app) {
+            assert!(
+                matches!(&end.reason, Reason::Dead(verdict) if verdict.cause == Cause::Unheard),
+                "{end:?}"
+            );
+            return unheard;
+        }
+    }
+    panic!("no verdict")
+}
+
+#[test]
+fn a_promise_that_waits_for_the_socket_puts_no_verdict_off() {
+    let mut rig = welcomed(|config| config);
+    rig.toy.state().room = 0;
+    assert_eq!(called_deaf_after(&mut rig, &[ms(1_000), ms(200)]), SILENCE * 2);
+}
+
+#[test]
+fn one_that_was_written_does() {
+    let mut rig = welcomed(|config| config);
+    // The server waits for two beats then.
+    assert_eq!(called_deaf_after(&mut rig, &[ms(5_000)]), ms(10_000) + SILENCE);
 }
 
 /// What arrived while this process stood still arrived then, and not when it was read.

@@ -73,9 +73,7 @@ fn a_client_that_may_not_retry_says_why_it_left() {
         ("nobody listens, and the input has ended: 4", || {
             for _ in 0..10 {
                 let args = ["--retry", "never", "--until-eof"];
-                let mut client = Client::start(lasting_address(), &args);
-                client.type_in("to nobody\n");
-                client.end_input();
+                let mut client = Client::start_with_input(lasting_address(), &args, "to nobody\n");
                 assert_eq!(client.process.exit_code(), Some(4));
             }
         }),

@@ -133,19 +133,30 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn start_at(target: &str, args: &[&str]) -> Self {
-        Self::spawn(target, &[v0_unless(args, "--wire"), args.to_vec()].concat())
+        Self::spawn(target, &[v0_unless(args, "--wire"), args.to_vec()].concat(), Stdio::piped())
+    }
+
+    /// With an input that was typed and ended before. A client that may leave at once does not wait
+    /// until it is typed to.
+    #[track_caller]
+    pub(crate) fn start_with_input(target: SocketAddr, args: &[&str], text: &str) -> Self {
+        let (input, mut typist) = std::io::pipe().unwrap();
+        typist.write_all(text.as_bytes()).unwrap();
+        drop(typist);
+        let args = [v0_unless(args, "--wire"), args.to_vec()].concat();
+        Self::spawn(&target.to_string(), &args, input.into())
     }
 
     /// On whatever wire it speaks by default.
     #[track_caller]
     pub(crate) fn start_plain(target: SocketAddr, args: &[&str]) -> Self {
-        Self::spawn(&target.to_string(), args)
+        Self::spawn(&target.to_string(), args, Stdio::piped())
     }
 
     #[track_caller]
-    fn spawn(target: &str, args: &[&str]) -> Self {
+    fn spawn(target: &str, args: &[&str], input: Stdio) -> Self {
         let mut command = heartwire(&["connect", "--format", "json", target]);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = Process::spawn(&mut command);
         let output = Lines::of(process.0.stdout.take().unwrap());
         let events = Lines::of(process.0.stderr.take().unwrap());

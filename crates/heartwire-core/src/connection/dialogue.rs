@@ -108,8 +108,10 @@ pub(super) struct Dialogue {
     health: Health,
     heard: Heard,
     rtt: Option<Duration>,
-    /// The peer's last beat.
+    /// The peer's last beat, of those that were handed over.
     said: Beat,
+    /// More of the peer has been read than was handed over: the owner is slow.
+    pub(super) is_held_back: bool,
     /// When the peer last heard us, in its own view.
     heard_by_peer_at: Instant,
     /// The same before the bytes that are being handled.
@@ -141,6 +143,7 @@ impl Dialogue {
             heard: Heard { nonce: 0, at: now },
             rtt: None,
             said: NOT_SAID,
+            is_held_back: false,
             heard_by_peer_at: now,
             heard_by_peer_before: now,
             budget: Budget::new(now),
@@ -291,8 +294,11 @@ impl Dialogue {
     /// When the peer has not heard us for so long that the way there must be cut. It says so with
     /// its beats, which may be late by all that this end puts up with. As long as none says that it
     /// has not heard us for its own limit, there is nothing to judge by: they may be held up behind
-    /// its data.
+    /// its data. So may those that came last, behind data that the owner has no room for.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
+        if self.is_held_back {
+            return None;
+        }
         let to_peer = self.outward();
         // It goes by what our last beat promised that was written: it knows of no other.
         let promised = Some(Duration::from_millis(self.promised_ms.into()));

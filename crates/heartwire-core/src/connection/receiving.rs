@@ -44,10 +44,25 @@ impl Connection {
     /// connection, and while a HELLO is being decided about. An answer that is owed comes from
     /// [`poll`](Self::poll).
     ///
+    /// An owner that has no room for more may leave the rest for later. Until then the peer is not
+    /// judged by what its last beat said of this end, because a later one may lie in that rest.
+    ///
     /// # Errors
     ///
     /// The [`Violation`], once. The connection has then ended.
     pub fn handle_received<'a>(
+        &mut self,
+        now: Instant,
+        bytes: &mut &'a [u8],
+    ) -> Result<Option<Event<'a>>, Violation> {
+        let event = self.take_event(now, bytes)?;
+        if let Some(dialogue) = self.stage.dialogue_mut() {
+            dialogue.is_held_back = event.is_some() && !bytes.is_empty();
+        }
+        Ok(event)
+    }
+
+    fn take_event<'a>(
         &mut self,
         now: Instant,
         bytes: &mut &'a [u8],

@@ -16,7 +16,7 @@ use super::server::OUTBOUND_MAX;
 use super::terms::Terms;
 
 /// Events that may wait for the application.
-const EVENTS_MAX: usize = 4;
+pub(super) const EVENTS_MAX: u64 = 4;
 
 /// The process of one client.
 #[derive(Debug)]
@@ -63,7 +63,8 @@ impl Client {
     pub(super) fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
         let machine = Machine::new(self.net.clone(), self.host, self.terms);
-        let (handle, events, life) = open(self.config(), machine, EVENTS_MAX);
+        let (handle, events, life) =
+            open(self.config(), machine, usize::try_from(EVENTS_MAX).unwrap_or(1));
         let (timer, link, heard) = (None, None, None);
         self.process = Some(Process { handle, events, life, timer, link, heard });
     }

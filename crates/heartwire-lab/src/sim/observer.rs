@@ -13,6 +13,7 @@ use heartwire_core::v1::Beat;
 use heartwire_core::{Instant, Settings, Side, Wire};
 
 use super::breach::{Breach, Invariant};
+use super::client::EVENTS_MAX;
 use super::frames::{Frame, Frames, welcome_of};
 use super::ledger::Ledger;
 use super::link::{Heard, LinkId, other};
@@ -36,6 +37,10 @@ pub(super) struct Observer {
     oracle: Oracle,
     ledger: Ledger,
     unheard: Unheard,
+    /// Frames of data, or on a raw wire pieces, that its process has read.
+    data_read: u64,
+    /// Since when its application has had room for all that was read.
+    has_room_since: Instant,
     /// When bytes of this end last reached the peer, as far as the peer's last beat could tell.
     heard_by_peer_at: WorldTime,
     /// What its last beat of wire v1 promised.
@@ -96,6 +101,8 @@ impl Observer {
             oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), side, now),
             ledger,
             unheard: Unheard::new(now),
+            data_read: 0,
+            has_room_since: now,
             heard_by_peer_at: net.now,
             promised: None,
             reads: Frames::default(),
@@ -198,6 +205,14 @@ impl Observer {
         }
     }
 
+    /// Whether its application has as many events before it as may wait there, so that its process has to
+    /// keep the rest of what it has read, or leave it in the socket. A server's has room for everything,
+    /// unless it is [busy](Net::is_busy).
+    pub(super) fn lacks_room(&self, net: &Net) -> bool {
+        let told = net.link(self.link).told.of(other(self.side)).delivered_frames;
+        self.side == Side::Client && self.data_read.saturating_sub(told) >= EVENTS_MAX
+    }
+
     /// Its process, whose owner is slow, found that there is something to read, and left it there: what
     /// waits counts as life.
     pub(super) fn handle_backpressure(&mut self, net: &mut Net, now: Instant) {
@@ -214,13 +229,17 @@ impl Observer {
         self.unheard.handle_read();
         self.log(net, format_args!("reads {} bytes", bytes.len()));
         if self.terms.wire == Wire::Raw {
+            self.data_read += 1;
             return Ok(());
         }
         let now = net.clock(self.host);
         while let Some(frame) = self.reads.take(&mut bytes) {
             match frame {
                 Frame::Beat(beat) => self.handle_heard_beat(net, now, beat),
-                Frame::Data => self.ledger.note_begun(),
+                Frame::Data => {
+                    self.data_read += 1;
+                    self.ledger.note_begun();
+                }
                 Frame::Hello if self.side == Side::Server => {
                     self.in_force = InForce::NOTHING;
                     self.oracle.set_limit(None, now);

@@ -459,6 +459,27 @@ fn a_promise_is_in_force_when_its_beat_has_been_written() {
 }
 
 #[test]
+fn a_beat_behind_data_that_the_owner_has_no_room_for_may_say_that_the_peer_hears_us() {
+    let mut pair = Pair::usual(ms(40));
+    pair.run_for(s(5));
+    let heart = |silence_ms| {
+        let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
+        frame::head(Kind::Heart, 32).unwrap().into_iter().chain(beat.encode())
+    };
+    let now = pair.at(s(100));
+    let data = frame::head(Kind::Data, 0).unwrap();
+    let bytes: Vec<u8> = heart(100_000).chain(data).chain(heart(0)).collect();
+    let (client, mut rest) = (&mut pair.client.connection, bytes.as_slice());
+    client.handle_heard(now);
+    assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Beat)));
+    assert!(!client.would_end(now), "not all is known");
+    assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Data(&[]))));
+    assert!(!client.would_end(now), "not all is known");
+    assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Beat)));
+    assert!(!client.would_end(now), "it hears us");
+}
+
+#[test]
 fn beats_that_come_all_at_once_after_a_long_stop_are_not_too_fast() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(5));

@@ -28,7 +28,7 @@ impl Observer {
             let what = format!("no verdict {late:?} after its bound");
             return Err(Breach::new(Invariant::AlwaysByTheBound, what));
         }
-        self.check_unheard_in_time(now, runs_since)?;
+        self.check_unheard_in_time(net, now, runs_since)?;
         self.check_beats(net, now, runs_since)
     }
 
@@ -54,11 +54,23 @@ impl Observer {
         Err(Breach::new(Invariant::NewestWins, what))
     }
 
-    fn check_unheard_in_time(&self, now: Instant, runs_since: Instant) -> Result<(), Breach> {
+    fn check_unheard_in_time(
+        &self,
+        net: &Net,
+        now: Instant,
+        runs_since: Instant,
+    ) -> Result<(), Breach> {
+        if self.lacks_room(net) {
+            // What it has read says how the peer hears it, but lies behind what its application has no
+            // room for. That is over when this has taken all but what may wait, and hides nothing longer:
+            // the time of the verdict stays as it is.
+            return Ok(());
+        }
         let theirs = self.in_force.limit_of_peer(self.side);
         let due = self.unheard.due(theirs, self.in_force.limit);
         let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
-        let overdue = due.max(runs_since).saturating_add(self.terms.tick);
+        let can_judge_since = runs_since.max(self.has_room_since);
+        let overdue = due.max(can_judge_since).saturating_add(self.terms.tick);
         if now <= overdue {
             return Ok(());
         }

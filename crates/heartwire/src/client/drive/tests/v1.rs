@@ -185,6 +185,31 @@ fn one_that_was_written_does() {
     assert_eq!(called_deaf_after(&mut rig, &[ms(5_000)]), ms(10_000) + SILENCE);
 }
 
+/// What it said last waits for the application, and not in the socket.
+#[test]
+fn a_server_that_hears_its_client_behind_data_is_not_called_deaf() {
+    let mut rig = welcomed(|config| config);
+    let deaf_for = (1..).map(|beats| BEAT * beats).take_while(|&silence| silence < SILENCE * 2);
+    for (nonce, silence) in (1..).zip(deaf_for) {
+        rig.toy.pass(BEAT);
+        let silence_ms = silence.as_millis().try_into().unwrap();
+        send(&rig, |beat| (beat.nonce, beat.silence_ms) = (nonce, silence_ms));
+        rig.wait();
+    }
+    rig.toy.pass(BEAT);
+    let _room = rig.owner.leave_room(1);
+    rig.toy.send(&MESSAGE);
+    send(&rig, |beat| beat.nonce = 1_000);
+    assert!(rig.wait().room, "it is read, and waits");
+    let ended_by = |step| match step {
+        Step::Over(End { reason: Reason::Dead(verdict), .. }) => Some(verdict.cause),
+        Step::Over(end) => panic!("{end:?}"),
+        Step::Wait(_) => None,
+    };
+    let cause = (0..100).find_map(|_| ended_by(rig.until_timer()));
+    assert_eq!(cause, Some(Cause::Silence), "it has died then, and is judged in time");
+}
+
 /// What arrived while this process stood still arrived then, and not when it was read.
 #[test]
 fn a_stall_of_its_own_is_in_no_round_trip() {

@@ -66,8 +66,8 @@ pub(super) struct Driver<W: World> {
     /// When the timer rings. Deadlines mostly move later, so it stays as it is until then.
     timer_at: Option<Instant>,
     path_check: Option<PathCheck>,
-    /// When the socket was last read.
-    read_at: Instant,
+    /// What lies in the socket is no older.
+    unread_since: Instant,
     jiffy: Duration,
     span: Span,
     phase: Phase,
@@ -163,7 +163,7 @@ impl<W: World> Driver<W> {
             last_stall: None,
             timer_at: None,
             path_check: None,
-            read_at: now,
+            unread_since: now,
             jiffy: world.jiffy(),
             span,
             phase: Phase::Keeping,

@@ -53,6 +53,11 @@ impl Inbox {
         }
     }
 
+    /// Whether there is no room left that a read could have filled.
+    pub(super) fn is_full(&self) -> bool {
+        self.end == self.buffer.len()
+    }
+
     /// A read put `len` bytes into [`space`](Self::space).
     pub(super) fn filled(&mut self, len: usize) {
         self.end = self.end.saturating_add(len).min(self.buffer.len());

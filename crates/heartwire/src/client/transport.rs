@@ -49,6 +49,11 @@ impl<S: Socket> Transport<S> {
         }
     }
 
+    /// Whether there may be more to read, after a read that has filled its buffer or not.
+    pub(super) fn has_more(&self, is_full: bool) -> bool {
+        self.tls.as_deref().map_or(is_full, TlsSession::has_more)
+    }
+
     /// Whether the end is known, and only has to be read.
     pub(super) fn has_ended(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.has_ended())

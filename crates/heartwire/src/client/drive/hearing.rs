@@ -1,7 +1,5 @@
 //! What a driver reads, and what it takes for life.
 
-use core::time::Duration;
-
 use heartwire_core::order::Found;
 use heartwire_core::v1::{Bye, Health};
 use heartwire_core::{Event as FromPeer, Instant, Path, arrival};
@@ -59,15 +57,20 @@ impl<W: World> Driver<W> {
     /// Something was read. When it came is not when it was read, if this process was held up in between: a
     /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
     fn handle_heard(&mut self) {
-        let mut now = self.world.now();
-        let unread_for = now.saturating_since(core::mem::replace(&mut self.read_at, now));
-        let mut since = Duration::ZERO;
-        if unread_for > arrival::SPAN_MAX {
-            since = self.transport.socket.since_last_receive().unwrap_or_default();
+        let read_at = self.world.now();
+        let (mut earliest, mut latest) = (read_at, read_at);
+        let asks = read_at.saturating_since(self.unread_since) > arrival::SPAN_MAX;
+        if asks {
+            let since = self.transport.socket.since_last_receive().unwrap_or_default();
             // After the question too, so that a byte does not seem older than it is.
-            now = self.world.now();
+            (earliest, latest) = arrival::of_news(self.world.now(), since, self.jiffy);
         }
-        let (earliest, latest) = arrival::of_news(now, since, self.jiffy);
+        if !self.transport.has_more(self.inbox.is_full()) {
+            self.unread_since = read_at;
+        } else if asks {
+            // It is the last byte that came then, and that is one of those that are left.
+            self.unread_since = earliest;
+        }
         self.connection.handle_heard_between(earliest, latest);
     }
 

@@ -1,3 +1,5 @@
+use core::time::Duration;
+
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{Policy, Wire};
@@ -46,4 +48,24 @@ fn frames_that_mean_nothing_are_not_kept() {
 fn beats_of_v0_before_the_welcome_are_not_kept() {
     let hearts = vec![0; 8 * 1000];
     assert_eq!(kept_after(&[hearts.clone(), [hearts, vec![0; 3]].concat()]), [0, 3]);
+}
+
+/// What a read leaves in the socket has not just come because the socket was read just now.
+#[test]
+fn what_does_not_fit_into_one_read_is_as_old_as_the_rest() {
+    let toy = Toy::new();
+    let config = ClientConfig::new("").wire(Wire::V0);
+    let (_owner, mut app) = Owner::of(&config, &toy);
+    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
+    for hearts in [2_048, 2_049, 10_000] {
+        toy.send(&vec![0; 8 * hearts]);
+        let came_at = toy.state().arrived_at;
+        toy.pass(Duration::from_millis(90));
+        while !toy.state().inbound.is_empty() {
+            driver.read(&mut app, toy.now()).unwrap();
+            toy.pass(Duration::from_millis(9));
+        }
+        let off = driver.connection().last_heard().saturating_since(came_at);
+        assert!(off <= Duration::from_millis(13), "{hearts} beats seem {off:?} younger");
+    }
 }

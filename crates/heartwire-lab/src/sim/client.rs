@@ -208,6 +208,7 @@ impl Process {
         if net.lock().is_busy(host) && !is_last {
             return;
         }
+        net.lock().note_taken(host);
         let mut any = false;
         while let Ok(event) = self.events.try_recv() {
             any = true;

@@ -66,6 +66,8 @@ pub(super) struct Host {
     pub(super) stutters: bool,
     /// The process reads nothing before this.
     pub(super) busy_until: WorldTime,
+    /// When its application last took what there was for it.
+    pub(super) took_at: WorldTime,
     watch: Watch,
 }
 
@@ -114,6 +116,7 @@ impl Host {
             runs_since: awake_at,
             stutters: false,
             busy_until: now,
+            took_at: now,
             watch: Watch { asked_for: None, awake_at, suspended: Duration::ZERO, has_woken: false },
         }
     }

@@ -135,6 +135,16 @@ impl Net {
         self.now < self.hosts[host].busy_until
     }
 
+    /// The application of a client has taken what there was for it.
+    pub(super) fn note_taken(&mut self, host: HostId) {
+        self.hosts[host].took_at = self.now;
+    }
+
+    /// The application of a client has taken nothing since it was busy.
+    pub(super) fn is_behind(&self, host: HostId) -> bool {
+        self.hosts[host].took_at < self.hosts[host].busy_until
+    }
+
     /// Something happened that a process waits for.
     pub(super) fn wake(&mut self, host: HostId) {
         let late = self.draw(self.lateness.wake_max);

@@ -39,8 +39,8 @@ pub(super) struct Observer {
     unheard: Unheard,
     /// Frames of data, or on a raw wire pieces, that its process has read.
     data_read: u64,
-    /// Since when its application has had room for all that was read.
-    has_room_since: Instant,
+    /// When its application last had no room for what was read.
+    lacked_room_at: Instant,
     /// When bytes of this end last reached the peer, as far as the peer's last beat could tell.
     heard_by_peer_at: WorldTime,
     /// What its last beat of wire v1 promised.
@@ -98,11 +98,11 @@ impl Observer {
             terms,
             client: if side == Side::Client { terms.settings() } else { peer.settings() },
             in_force,
-            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), side, now),
+            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), now),
             ledger,
             unheard: Unheard::new(now),
             data_read: 0,
-            has_room_since: now,
+            lacked_room_at: now,
             heard_by_peer_at: net.now,
             promised: None,
             reads: Frames::default(),
@@ -205,12 +205,14 @@ impl Observer {
         }
     }
 
-    /// Whether its application has as many events before it as may wait there, so that its process has to
-    /// keep the rest of what it has read, or leave it in the socket. A server's has room for everything,
-    /// unless it is [busy](Net::is_busy).
+    /// Whether a client's application may have as many events before it as may wait there, so that its
+    /// process has to keep the rest of what it has read, or leave it in the socket: so much data was not
+    /// taken, or it was busy and has not had its turn since, and news count too. A server's application
+    /// has room for everything, unless it is [busy](Net::is_busy).
     pub(super) fn lacks_room(&self, net: &Net) -> bool {
         let told = net.link(self.link).told.of(other(self.side)).delivered_frames;
-        self.side == Side::Client && self.data_read.saturating_sub(told) >= EVENTS_MAX
+        let is_full = self.data_read.saturating_sub(told) >= EVENTS_MAX;
+        self.side == Side::Client && (is_full || net.is_behind(self.host))
     }
 
     /// Its process, whose owner is slow, found that there is something to read, and left it there: what

@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Instant, Side, Verdict};
+use heartwire_core::{Instant, Verdict};
 
 use super::breach::{Breach, Invariant};
 use super::link::Record;
@@ -22,8 +22,6 @@ pub(super) struct Oracle {
     tick: Duration,
     /// What may be added to the time of bytes.
     rounding: Duration,
-    /// Its driver applies each stall when it notices it, not the last one when a deadline comes.
-    grants_at_once: bool,
     arrivals: u64,
     heard: Range,
     from: Range,
@@ -61,7 +59,6 @@ impl Oracle {
         limit: Option<Duration>,
         tick: Duration,
         rounding: Duration,
-        side: Side,
         now: Instant,
     ) -> Self {
         let start = Range::exactly(now);
@@ -70,7 +67,6 @@ impl Oracle {
             limit_since: now,
             tick,
             rounding,
-            grants_at_once: matches!(side, Side::Client),
             arrivals: 0,
             heard: start,
             from: start,
@@ -113,7 +109,9 @@ impl Oracle {
         self.from.latest = latest.max(self.from.latest);
     }
 
-    /// The driver can know of a stall that ended now.
+    /// The driver can know of a stall that ended now. It applies the last one that it knows of when it
+    /// judges, so that those before it may count for nothing: how many limits there were is known only
+    /// between the two.
     pub(super) fn handle_stall(&mut self, now: Instant) {
         self.noticed = Some(now);
         if now <= self.heard.earliest {
@@ -128,9 +126,6 @@ impl Oracle {
             let resumed = self.resumed.filter(|&resumed| resumed <= now).unwrap_or(now);
             self.from.earliest = self.from.earliest.max(resumed);
             self.graces.1 += 1;
-        }
-        if self.grants_at_once {
-            self.apply();
         }
     }
 

@@ -55,7 +55,7 @@ impl Observer {
     }
 
     fn check_unheard_in_time(
-        &self,
+        &mut self,
         net: &Net,
         now: Instant,
         runs_since: Instant,
@@ -64,12 +64,13 @@ impl Observer {
             // What it has read says how the peer hears it, but lies behind what its application has no
             // room for. That is over when this has taken all but what may wait, and hides nothing longer:
             // the time of the verdict stays as it is.
+            self.lacked_room_at = now;
             return Ok(());
         }
         let theirs = self.in_force.limit_of_peer(self.side);
         let due = self.unheard.due(theirs, self.in_force.limit);
         let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
-        let can_judge_since = runs_since.max(self.has_room_since);
+        let can_judge_since = runs_since.max(self.lacked_room_at);
         let overdue = due.max(can_judge_since).saturating_add(self.terms.tick);
         if now <= overdue {
             return Ok(());

@@ -101,9 +101,6 @@ impl Observer {
     pub(in crate::sim) fn tell_data(&mut self, net: &mut Net, data: &[u8]) -> Result<(), Breach> {
         self.speak()?;
         self.log(net, format_args!("data, {} bytes", data.len()));
-        if self.lacks_room(net) {
-            self.has_room_since = net.clock(self.host);
-        }
         let is_raw = self.terms.wire == Wire::Raw;
         let told = net.told(self.link, other(self.side));
         let expected = if is_raw { Some(data.len()) } else { told.bodies.pop_front() };

@@ -140,12 +140,12 @@ impl Connection {
     ///
     /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
     /// when it fires. It can move *earlier* in these cases only: after
-    /// [`handle_received`](Self::handle_received) left bytes over, or returned
-    /// [`Event::Promise`](crate::Event::Promise) or [`Event::Welcome`](crate::Event::Welcome);
-    /// after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
-    /// [`handle_sent`](Self::handle_sent) stood in for a beat that waited; and after `poll` and
-    /// [`judge`](Self::judge), which tell. A beat that waits to be written is no deadline any more:
-    /// the one after it is.
+    /// [`handle_received`](Self::handle_received) left bytes over, took what had been left, or
+    /// returned [`Event::Promise`](crate::Event::Promise) or
+    /// [`Event::Welcome`](crate::Event::Welcome); after [`welcome`](Self::welcome) and
+    /// [`promise`](Self::promise); after [`handle_sent`](Self::handle_sent) stood in for a beat
+    /// that waited; and after `poll` and [`judge`](Self::judge), which tell. A beat that waits to be
+    /// written is no deadline any more: the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {

@@ -148,6 +148,11 @@ impl Oracle {
         self.limit_since = now;
     }
 
+    /// Since when the limit is what it is.
+    pub(super) const fn limit_since(&self) -> Instant {
+        self.limit_since
+    }
+
     /// The silence that counts begins now, with another limit.
     pub(super) fn restart(&mut self, limit: Option<Duration>, now: Instant) {
         self.set_limit(limit, now);

@@ -70,7 +70,10 @@ impl Observer {
         let theirs = self.in_force.limit_of_peer(self.side);
         let due = self.unheard.due(theirs, self.in_force.limit);
         let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
-        let can_judge_since = runs_since.max(self.lacked_room_at);
+        // A peer that promises its beats sooner has this end wait less for them, and what was not due yet
+        // may be so for long. But this end learns of it only now, as with a silence.
+        let limit_since = self.oracle.limit_since();
+        let can_judge_since = runs_since.max(self.lacked_room_at).max(limit_since);
         let overdue = due.max(can_judge_since).saturating_add(self.terms.tick);
         if now <= overdue {
             return Ok(());

@@ -241,6 +241,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         } else {
             fresh
         };
+        let mut has_promised = false;
         // The handler may end this session whenever it is told something, and the slot is not
         // reused before the leave.
         while let Some((session, agenda)) = self.state.at(slot) {
@@ -248,7 +249,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return;
             }
             match session.next_input(now, &mut rest) {
-                Ok(Some(input)) => self.handle_input(slot, input, now),
+                Ok(Some(input)) => {
+                    has_promised |= matches!(input, Input::Promise(_));
+                    self.handle_input(slot, input, now);
+                }
                 Ok(None) => break,
                 Err(violation) => return agenda.end(session, Reason::Protocol(violation)),
             }
@@ -269,7 +273,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         let has_begun = rest_len > 0 || link.has_partial_record();
         link.set_mark(mark, has_begun);
-        if has_begun {
+        if has_begun || has_promised {
+            // Only now, when all is handed over: till then the connection does not tell of every deadline.
             agenda.arm(session);
         }
         if session.link.blocked || session.link.connection.has_to_write() {
@@ -300,7 +305,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Input::Promise(beat) => {
                 session.count_beat();
                 let limit = session.link.connection.policy().limit();
-                agenda.arm(session);
                 self.state.handle.counters().promises.fetch_add(1, Relaxed);
                 if let Some(beat) = beat {
                     self.tell(Event::Promise { id, beat, limit });

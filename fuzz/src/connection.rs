@@ -206,7 +206,7 @@ struct Run {
     offer: Option<Offer>,
     /// How often there was reason to send something that was not sent yet.
     may_send: u64,
-    /// The last time that this end stood still.
+    /// The last stall of this end.
     stall: Option<Stall>,
 }
 

@@ -87,7 +87,7 @@ pub fn idle() -> Policy {
     Policy::builder().build().unwrap()
 }
 
-/// Beats each so many milliseconds, and judges nobody.
+/// Beats each so many milliseconds, and gives no verdicts.
 #[must_use]
 pub fn beat(interval: u64) -> Policy {
     Policy::builder().beat(ms(interval)).build().unwrap()
@@ -105,7 +105,7 @@ pub fn policy(interval: u64, silence: u64) -> Policy {
     Policy::builder().beat(ms(interval)).limit(ms(silence)).build().unwrap()
 }
 
-/// Beats every 100 ms, and calls nobody dead within a test's time.
+/// Beats every 100 ms, and gives no verdict within a test's time.
 #[must_use]
 pub fn patient() -> Policy {
     policy(100, 60_000)

@@ -100,7 +100,7 @@ impl Peer {
         Some(Self { stream: socket.into(), is_v1: false, nonce: 0 })
     }
 
-    /// A client on v1 that was taken in.
+    /// A client on v1 that was welcomed.
     #[track_caller]
     pub fn welcomed(addr: SocketAddr, hello: &[u8]) -> (Self, Welcome) {
         let mut peer = Self::connect(addr);

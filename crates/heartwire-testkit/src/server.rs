@@ -208,7 +208,7 @@ impl ServerRig {
     pub fn online(&mut self) -> (SessionId, Option<Agreed>) {
         match self.next() {
             Event::Online { id, agreed, .. } => (id, agreed.map(|agreed| *agreed)),
-            other => panic!("nobody is online, but {other:?} came"),
+            other => panic!("no client is online, but {other:?} came"),
         }
     }
 

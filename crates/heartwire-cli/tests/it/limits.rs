@@ -164,7 +164,7 @@ impl Knockers {
 
     #[track_caller]
     fn wait_until_refused(&self, count: usize) {
-        wait_until("nobody is left waiting", || self.refused.load(Ordering::Relaxed) >= count);
+        wait_until("no client is left waiting", || self.refused.load(Ordering::Relaxed) >= count);
     }
 }
 

@@ -115,7 +115,7 @@ impl Connection {
         }
     }
 
-    /// This end stood still, and may not have heard what the peer sent. The silence gets another
+    /// This end was stalled, and may not have heard what the peer sent. The silence gets another
     /// limit (three times at most), a frame its whole time again.
     pub(super) fn handle_stall(&mut self, stall: Stall) {
         self.liveness.handle_stall(stall);

@@ -13,7 +13,7 @@ pub(super) enum Frame {
     Data,
     /// A client would like to come in.
     Hello,
-    /// It is taken in: the whole frame.
+    /// It is accepted: the whole frame.
     Welcome(Vec<u8>),
     /// The sender is about to close.
     Bye,

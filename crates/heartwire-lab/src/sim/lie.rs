@@ -1,5 +1,5 @@
 //! Sockets that lie to the driver that holds them, so that it breaks a rule although its code does not; and
-//! those of somebody else's program, which leaves judging to the other end without saying so.
+//! those of another program, which leaves judging to the other end without saying so.
 
 use core::time::Duration;
 

@@ -83,7 +83,7 @@ pub(super) struct Net {
     pub(super) sums: Sums,
     pub(super) mishaps: Mishaps,
     pub(super) ends: Ends,
-    /// The ends that somebody watches.
+    /// The ends that are watched.
     pub(super) watched: Vec<(LinkId, Side)>,
     /// The first promise that was found broken.
     pub(super) breach: Option<(Side, Breach)>,

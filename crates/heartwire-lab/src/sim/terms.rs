@@ -153,7 +153,7 @@ impl InForce {
     pub(super) fn promised(&mut self, side: Side, promise: Option<Duration>) -> bool {
         let Some((contract, promise)) = self.contract.zip(promise) else { return false };
         let from_peer = directions(&contract, side).0;
-        // Whoever promises more than it may is held to what it may.
+        // An end that promises more than it may is held to what it may.
         let least = contract.floor.min(from_peer.beat().unwrap_or(contract.floor));
         let promise = promise.max(least);
         if self.peer_gap == Some(promise) {

@@ -31,7 +31,7 @@ pub(super) struct Toy(Arc<Mutex<State>>);
 pub(super) struct State {
     pub(super) now: Instant,
     pub(super) suspended: Duration,
-    /// What the peer has sent and nobody has read.
+    /// What the peer has sent and was not read.
     pub(super) inbound: VecDeque<u8>,
     /// What comes behind that, if it is over.
     pub(super) end: Option<io::ErrorKind>,

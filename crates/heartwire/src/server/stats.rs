@@ -169,7 +169,7 @@ counters! {
         unacknowledged: Reason::Unacknowledged,
         /// Sessions whose client took its leave.
         bye: Reason::Bye(_),
-        /// Clients that were turned away at the handshake.
+        /// Clients that were rejected at the handshake.
         turned_away: Reason::TurnedAway(code) => by code {
             /// How many of those because no contract suits both.
             turned_away_conflict: ByeCode::Conflict,
@@ -207,7 +207,7 @@ counters! {
         /// and whose clients had not acknowledged everything, what was said in leaving included, a
         /// second later. They are counted under their reason as well.
         cut_off,
-        /// Times that a shard stood still.
+        /// Stalls of a shard.
         stalls,
     }
 }

@@ -209,7 +209,7 @@ async fn an_error_that_came_while_a_write_waited_is_the_readers() {
     assert_eq!(near.read_u8().await.unwrap(), 7);
     let told = near.read_u8().now_or_never().expect("at once");
     assert_eq!(told.unwrap_err().kind(), ErrorKind::ConnectionReset);
-    // It was the end, after which nobody is judged.
+    // It was the end, after which no verdict comes.
     assert_waits(near.read_u8(), secs(100)).await;
 }
 

@@ -30,7 +30,7 @@ struct End {
     unread: Vec<u8>,
     beats: u32,
     outcome: Option<Result<Verdict, Violation>>,
-    /// The last time that it stood still.
+    /// Its last stall.
     stall: Option<Stall>,
 }
 

@@ -33,7 +33,7 @@ fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
         sent += usize::from(peer.stream.write_all(&all_but_a_byte(LEN)).is_ok());
     }
     assert!(sent >= 4);
-    wait_until("somebody is gone", || rig.stats().held_most != 0);
+    wait_until("a client is gone", || rig.stats().held_most != 0);
     // A quarter of the bound is free again, so two had to go: those for which most is held.
     rig.turn();
     let gone = rig.stats().held_most;

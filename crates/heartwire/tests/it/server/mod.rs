@@ -19,7 +19,7 @@ mod shutdown;
 use heartwire::server::{ServerConfig, Wires};
 use heartwire_testkit::{limit, ms};
 
-/// One shard on the IPv4 loopback that judges nobody within a test's time.
+/// One shard on the IPv4 loopback that gives no verdict within a test's time.
 fn config() -> ServerConfig {
     // Peers stay open to the end of a test, and this is what its own end waits for them.
     listening("127.0.0.1:0").shards(1).policy(limit(60_000)).drain(ms(500))

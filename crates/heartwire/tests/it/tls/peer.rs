@@ -41,7 +41,7 @@ impl DerefMut for Rig {
 }
 
 impl Rig {
-    /// For clients on wire v0, who are judged by nobody within a test's time.
+    /// For clients on wire v0, whom no end judges within a test's time.
     pub(crate) fn start(change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
         Self::of(ServerRig::start, |server| server, change)
     }

@@ -243,8 +243,9 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) exit_with_reader: bool,
 
-    /// Leave no `data` event out: while a thousand events wait to be printed, read nothing more from
-    /// clients that are online. What they send waits, and counts as life. Newcomers get in all the same.
+    /// Leave no `data` event out: while a thousand events wait to be printed, read nothing more
+    /// from clients that are online. What they send waits, and counts as life. Newcomers get in all
+    /// the same.
     #[arg(long)]
     pub(crate) hold_data: bool,
 

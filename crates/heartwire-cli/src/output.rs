@@ -18,8 +18,8 @@ use crate::args::Format;
 pub(crate) use sink::{Queue, Sink, Target};
 pub(crate) use text::Text;
 
-/// How long the last lines may take at the end of the program: a busy machine runs the thread that writes them
-/// late, and only where nothing reads them this is waited for.
+/// How long the last lines may take at the end of the program: a busy machine runs the thread that
+/// writes them late, and only where nothing reads them this is waited for.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// Standard error, once its thread runs.

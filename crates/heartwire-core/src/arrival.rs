@@ -6,8 +6,8 @@
 //! latest time that this allows, for [`Connection::handle_heard_between`](crate::Connection::handle_heard_between);
 //! the latest is never before the arrival, so that no verdict is early for it.
 //!
-//! `now` is a time after the kernel was asked: a driver that is held up between the two would otherwise
-//! have a byte seem that much older.
+//! `now` is a time after the kernel was asked: a driver that is held up between the two would
+//! otherwise have a byte seem that much older.
 
 use core::time::Duration;
 

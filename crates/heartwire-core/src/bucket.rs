@@ -1,7 +1,7 @@
 //! Token buckets: so many at once, and one more for each interval.
 //!
-//! [`Bucket`] counts its tokens, so that they stay when the interval changes. [`Gcra`] has one interval, so
-//! that one number is all there is to a bucket: when it will be full.
+//! [`Bucket`] counts its tokens, so that they stay when the interval changes. [`Gcra`] has one
+//! interval, so that one number is all there is to a bucket: when it will be full.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -30,8 +30,8 @@ impl Bucket {
         self.tokens
     }
 
-    /// Puts in a token for each `interval` since the last one came back, up to `most`, which is told how
-    /// many those are. Tokens beyond that which are in already stay.
+    /// Puts in a token for each `interval` since the last one came back, up to `most`, which is
+    /// told how many those are. Tokens beyond that which are in already stay.
     pub fn refill(&mut self, interval: Duration, most: impl FnOnce(i64) -> i64, now: Instant) {
         let gained = intervals(now.saturating_since(self.refilled_at), interval);
         self.refilled_at = self.refilled_at.saturating_add(interval.saturating_mul(gained));
@@ -61,8 +61,8 @@ pub(crate) fn intervals(time: Duration, interval: Duration) -> u32 {
     u32::try_from(time.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX)
 }
 
-/// Buckets with the same rate and burst. Each is only a time, at which it will be full; one that has passed
-/// is a full bucket (the generic cell rate algorithm).
+/// Buckets with the same rate and burst. Each is only a time, at which it will be full; one that
+/// has passed is a full bucket (the generic cell rate algorithm).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gcra {
     interval: u64,
@@ -85,7 +85,8 @@ impl Gcra {
         Duration::from_nanos(self.slack + self.interval)
     }
 
-    /// Takes a token out of a bucket that will be full at `full_at`. Returns when it will be full then.
+    /// Takes a token out of a bucket that will be full at `full_at`. Returns when it will be full
+    /// then.
     ///
     /// # Errors
     ///

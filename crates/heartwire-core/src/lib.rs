@@ -1,10 +1,10 @@
 //! The part of Heartwire that decides: it reads no clock, opens no socket and spawns nothing.
 //!
 //! A *driver* owns a socket and a clock, and holds one [`Connection`] for it. It tells the
-//! connection what came ([`Connection::handle_heard`], [`Connection::handle_received`]), and asks it what to
-//! do next ([`Connection::poll`]): read first, write, sleep until then, close. Everything
-//! about life and death is decided in here, so that a server with a million sessions, a client and
-//! a simulator on a virtual clock all come to the same verdict at the same time.
+//! connection what came ([`Connection::handle_heard`], [`Connection::handle_received`]), and asks
+//! it what to do next ([`Connection::poll`]): read first, write, sleep until then, close.
+//! Everything about life and death is decided in here, so that a server with a million sessions, a
+//! client and a simulator on a virtual clock all come to the same verdict at the same time.
 //!
 //! ```
 //! use core::time::Duration;
@@ -50,8 +50,9 @@
 //! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
 //! | [`frame`], [`v1`] | how the two versions of the wire look |
 //!
-//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] for a little of each
-//! connection, once. On wire v0 a connection allocates nothing. No bytes from a peer make it panic.
+//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] for a little of
+//! each connection, once. On wire v0 a connection allocates nothing. No bytes from a peer make it
+//! panic.
 
 #![no_std]
 #![forbid(unsafe_code)]

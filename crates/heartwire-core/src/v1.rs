@@ -8,8 +8,8 @@ mod beat;
 mod contract;
 mod handshake;
 
-/// Longest body of a PAD, and so the most that a server can ask to be woken with: one frame is as long as
-/// that.
+/// Longest body of a PAD, and so the most that a server can ask to be woken with: one frame is as
+/// long as that.
 pub const PAD_LEN_MAX: u32 = 64 * 1024;
 
 pub use beat::{BEAT_LEN, Beat, Health};

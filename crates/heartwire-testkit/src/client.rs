@@ -36,8 +36,9 @@ pub struct ClientOffline {
     pub beats: u64,
 }
 
-/// A client on a runtime with one thread of its own. Its events are taken when the test asks for them: as
-/// long as it does not, the client has a slow application. Stalls of a busy machine are left out.
+/// A client on a runtime with one thread of its own. Its events are taken when the test asks for
+/// them: as long as it does not, the client has a slow application. Stalls of a busy machine are
+/// left out.
 #[derive(Debug)]
 pub struct ClientRig {
     client: Option<Client>,
@@ -116,8 +117,8 @@ impl ClientRig {
             .unwrap_or_else(|| Err(SendError::Full(Vec::new())))
     }
 
-    /// Sends numbered messages of this length until the kernels of both ends, and the client, take no more.
-    /// Returns how many were accepted.
+    /// Sends numbered messages of this length until the kernels of both ends, and the client, take
+    /// no more. Returns how many were accepted.
     #[track_caller]
     pub fn fill(&self, len: usize) -> u32 {
         for n in 0.. {

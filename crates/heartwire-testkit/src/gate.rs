@@ -4,7 +4,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::PATIENCE;
 
-/// Where a handler, and with it its shard, waits until the test lets it go on. It is closed at first.
+/// Where a handler, and with it its shard, waits until the test lets it go on. It is closed at
+/// first.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<(Mutex<Passes>, Condvar)>);
 

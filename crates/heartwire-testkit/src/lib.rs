@@ -1,14 +1,15 @@
-//! What the tests over real sockets are made of: a [`Peer`] that a test plays by hand, a [`ServerRig`] and a
-//! [`ClientRig`] around the library's two ends, a [`Process`] with its [`Lines`] around a program, and one
-//! [`PATIENCE`].
+//! What the tests over real sockets are made of: a [`Peer`] that a test plays by hand, a
+//! [`ServerRig`] and a [`ClientRig`] around the library's two ends, a [`Process`] with its
+//! [`Lines`] around a program, and one [`PATIENCE`].
 //!
-//! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order of
-//! events, what a verdict says itself (its silence, lateness and bound), and elapsed time only as a lower
-//! bound, from an instant that its own thread took just before it wrote, or asked for, what it waits for.
-//! Everything else about *when* belongs into the unit tests of the core and into the simulator.
+//! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order
+//! of events, what a verdict says itself (its silence, lateness and bound), and elapsed time only
+//! as a lower bound, from an instant that its own thread took just before it wrote, or asked for,
+//! what it waits for. Everything else about *when* belongs into the unit tests of the core and into
+//! the simulator.
 //!
-//! The rigs leave out the stalls that a busy machine makes, and check each event against those before it, so
-//! that every test is also a test of their order.
+//! The rigs leave out the stalls that a busy machine makes, and check each event against those
+//! before it, so that every test is also a test of their order.
 
 #![expect(
     clippy::unwrap_used,
@@ -56,8 +57,8 @@ pub use skip::skip;
 
 use heartwire_core::Policy;
 
-/// How long a test waits for something that must come. It keeps a test from hanging, and is the only upper
-/// bound of time over real sockets: no machine that this runs on is late by so much.
+/// How long a test waits for something that must come. It keeps a test from hanging, and is the
+/// only upper bound of time over real sockets: no machine that this runs on is late by so much.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// So many milliseconds.

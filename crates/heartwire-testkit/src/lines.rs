@@ -87,8 +87,8 @@ struct Log {
 }
 
 impl Log {
-    /// The lines that came since the last call with this. Looking at all of them for each new one would
-    /// take the reader's time.
+    /// The lines that came since the last call with this. Looking at all of them for each new one
+    /// would take the reader's time.
     fn since(&self, seen: &mut usize) -> &[Line] {
         let from = core::mem::replace(seen, self.lines.len());
         self.lines.get(from..).unwrap_or_default()

@@ -9,7 +9,8 @@ use socket2::SockRef;
 
 use crate::{PATIENCE, Peer, fixed, idle, ms};
 
-/// Where a server listens that a test plays by hand: a port of the IPv4 loopback that the system chose.
+/// Where a server listens that a test plays by hand: a port of the IPv4 loopback that the system
+/// chose.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 

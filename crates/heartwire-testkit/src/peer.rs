@@ -48,8 +48,8 @@ pub enum End {
     Reset,
 }
 
-/// The other end of a connection of ours: a plain socket. It reads nothing and answers nothing unless it is
-/// told to. It speaks v0 until a WELCOME has gone either way.
+/// The other end of a connection of ours: a plain socket. It reads nothing and answers nothing
+/// unless it is told to. It speaks v0 until a WELCOME has gone either way.
 #[derive(Debug)]
 pub struct Peer {
     /// Reads and writes wait for [`PATIENCE`].
@@ -293,8 +293,8 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Writes these bytes again and again, until the other end has taken none for a while, or has gone. Returns
-    /// how many it took.
+    /// Writes these bytes again and again, until the other end has taken none for a while, or has
+    /// gone. Returns how many it took.
     #[track_caller]
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         self.stream.set_nonblocking(true).unwrap();

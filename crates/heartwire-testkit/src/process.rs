@@ -38,8 +38,8 @@ impl Process {
         self.signal(Signal::STOP);
     }
 
-    /// Freezes it for `time`, in which it waits for something: only then it can tell that it stood still. So
-    /// it has a while before that to come to it.
+    /// Freezes it for `time`, in which it waits for something: only then it can tell that it stood
+    /// still. So it has a while before that to come to it.
     pub fn stand_still(&self, time: Duration) {
         thread::sleep(ms(600));
         self.freeze();

@@ -24,10 +24,10 @@ pub struct Offline {
 
 /// A running server of one or more shards, and its events.
 ///
-/// Each event that it takes must be legal after the ones before: `Online` first, with an id never seen before,
-/// and under a name only when all with lower epochs are offline; then the rest; after a `Verdict` only the
-/// `Offline` with that verdict; nothing after the `Offline`. A `Stalled`, of which a busy machine adds any
-/// number, is left out, and kept in [`stalls`](Self::stalls).
+/// Each event that it takes must be legal after the ones before: `Online` first, with an id never
+/// seen before, and under a name only when all with lower epochs are offline; then the rest; after
+/// a `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. A `Stalled`, of
+/// which a busy machine adds any number, is left out, and kept in [`stalls`](Self::stalls).
 #[derive(Debug)]
 pub struct ServerRig {
     server: Server,
@@ -53,8 +53,8 @@ enum Source {
 }
 
 impl ServerRig {
-    /// A server whose events come through its channel, which the test empties event by event: as long as it
-    /// takes none, the server has a slow owner.
+    /// A server whose events come through its channel, which the test empties event by event: as
+    /// long as it takes none, the server has a slow owner.
     #[track_caller]
     pub fn start(config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -106,9 +106,9 @@ impl ServerRig {
         self.server.local_addrs()[0]
     }
 
-    /// Waits until all that its only shard had begun is over. A turn is counted when it has ended, and one that
-    /// was under way may not have seen what happened before: the one after it has. (A list is made in the middle
-    /// of a turn, before what was queued is written.)
+    /// Waits until all that its only shard had begun is over. A turn is counted when it has ended,
+    /// and one that was under way may not have seen what happened before: the one after it has. (A
+    /// list is made in the middle of a turn, before what was queued is written.)
     #[track_caller]
     pub fn turn(&self) {
         let (begun, started) = (self.handle().stats().turns, Instant::now());
@@ -141,8 +141,8 @@ impl ServerRig {
         self.handle().list().into_iter().find(|info| info.id == id).expect("it is listed")
     }
 
-    /// A peer that has connected, and its session. Only where a server hears nothing but v0 a session is online
-    /// before it says something.
+    /// A peer that has connected, and its session. Only where a server hears nothing but v0 a
+    /// session is online before it says something.
     #[track_caller]
     pub fn connect(&mut self) -> (Peer, SessionId) {
         let peer = Peer::connect(self.addr());
@@ -189,7 +189,8 @@ impl ServerRig {
         self.next_within(PATIENCE).expect("an event comes")
     }
 
-    /// Nothing has happened once the server has come to all that was sent to it: after a [`turn`](Self::turn).
+    /// Nothing has happened once the server has come to all that was sent to it: after a
+    /// [`turn`](Self::turn).
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.turn();
@@ -283,8 +284,8 @@ impl ServerRig {
         assert_eq!(peer.receive_data(), b"still there?");
     }
 
-    /// Shuts down: every session that is still online goes offline, on v0 with that reason and nothing before it,
-    /// nobody comes, the events end, and the threads do.
+    /// Shuts down: every session that is still online goes offline, on v0 with that reason and
+    /// nothing before it, nobody comes, the events end, and the threads do.
     #[track_caller]
     pub fn finish(mut self) {
         self.handle().shut_down();
@@ -351,8 +352,8 @@ impl ServerRig {
     }
 }
 
-/// A verdict that came as soon as the machine let it: the silence is what was allowed, what this end stood
-/// still in it, and how late its timer was, to the nanosecond.
+/// A verdict that came as soon as the machine let it: the silence is what was allowed, what this
+/// end stood still in it, and how late its timer was, to the nanosecond.
 #[track_caller]
 pub fn verdict_of(reason: Reason) -> Verdict {
     let Reason::Dead(verdict) = reason else { panic!("not dead: {reason}") };

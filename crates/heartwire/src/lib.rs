@@ -155,9 +155,9 @@
 //!
 //! None is on by default, and none changes what is there without it.
 //!
-//! Types of other crates appear here only from `tokio` and `bytes`, which are 1.x, and the traits of `futures-core`
-//! and `futures-sink`. `websocket` is the exception: it stays with the version above, and a newer one of theirs
-//! becomes a feature of its own.
+//! Types of other crates appear here only from `tokio` and `bytes`, which are 1.x, and the traits
+//! of `futures-core` and `futures-sink`. `websocket` is the exception: it stays with the version
+//! above, and a newer one of theirs becomes a feature of its own.
 
 pub mod blocking;
 #[cfg(doctest)]
@@ -178,13 +178,14 @@ mod tls;
 mod world;
 pub mod wrap;
 
-/// For the simulator of `heartwire-lab`, which runs the drivers in a world of its own. NOT part of the stable
-/// interface: anything in here may change or go with any release.
+/// For the simulator of `heartwire-lab`, which runs the drivers in a world of its own. NOT part of
+/// the stable interface: anything in here may change or go with any release.
 ///
-/// A server is put together by [`assemble`](internal::assemble), from the same [`ServerConfig`](server::ServerConfig)
-/// as any other, and a [`Place`](internal::Place) for each of its shards: a [`ServerWorld`](internal::ServerWorld),
-/// listening sockets, and a waker. What comes of it is a real [`Handle`](server::Handle) and the
-/// [`Shard`](internal::Shard)s, with a real [`Handler`](server::Handler) each. Then, for each shard:
+/// A server is put together by [`assemble`](internal::assemble), from the same
+/// [`ServerConfig`](server::ServerConfig) as any other, and a [`Place`](internal::Place) for each
+/// of its shards: a [`ServerWorld`](internal::ServerWorld), listening sockets, and a waker. What
+/// comes of it is a real [`Handle`](server::Handle) and the [`Shard`](internal::Shard)s, with a
+/// real [`Handler`](server::Handler) each. Then, for each shard:
 ///
 /// - Call [`turn`](internal::Shard::turn), first with nothing ready, and again when its
 ///   [`Wake`](internal::Wake) says: at once, at the deadline, or as soon as anything is ready. Drop it when that is
@@ -196,9 +197,10 @@ pub mod wrap;
 ///   gets [`Ready::Woken`](internal::Ready::Woken), at once.
 /// - A turn may be later than asked for: that is a stall.
 ///
-/// [`Handle::list`](server::Handle::list) waits for the shards, so that only another thread may call it: see
-/// [`Shard::sessions`](internal::Shard::sessions) instead. The configuration should name
-/// [`pending_max`](server::ServerConfig::pending_max), which depends on this process's limits otherwise.
+/// [`Handle::list`](server::Handle::list) waits for the shards, so that only another thread may
+/// call it: see [`Shard::sessions`](internal::Shard::sessions) instead. The configuration should
+/// name [`pending_max`](server::ServerConfig::pending_max), which depends on this process's limits
+/// otherwise.
 #[doc(hidden)]
 pub mod internal {
     /// A client without a runtime: `client/internal.rs` says how it is driven.

@@ -152,8 +152,8 @@ impl Knockers {
     fn knock_at_a_closed_door(&self, server: SocketAddr) {
         while !self.stop.load(Ordering::Relaxed) {
             if let Ok(stream) = TcpStream::connect_timeout(&server, ms(1000)) {
-                // Stays until it is closed. A client whose last step of connecting was dropped, as the
-                // queue was full, is never told that the server has gone.
+                // Stays until it is closed. A client whose last step of connecting was dropped, as
+                // the queue was full, is never told that the server has gone.
                 stream.set_read_timeout(Some(ms(1000))).unwrap();
                 while matches!((&stream).read(&mut [0; 8]), Ok(1..)) {}
             } else {

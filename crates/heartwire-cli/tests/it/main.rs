@@ -1,7 +1,7 @@
 //! The program `heartwire` as its users meet it: processes, signals, exit codes, pipes and sockets.
 //!
-//! Tests wait for lines and events, never for a time in which something ought to have happened. Nothing may
-//! come early, by however little.
+//! Tests wait for lines and events, never for a time in which something ought to have happened.
+//! Nothing may come early, by however little.
 
 #![cfg(unix)]
 #![expect(

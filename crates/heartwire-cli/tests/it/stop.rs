@@ -177,7 +177,8 @@ fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
         drop(output);
         (process, said, Peer::connect(address(&listening)), address(&listening))
     };
-    // Noticed with an event: not the first, while a process that another test starts has the pipe too.
+    // Noticed with an event: not the first, while a process that another test starts has the pipe
+    // too.
     let noticed = |said: &Lines, addr, words: &str| {
         wait_until(words, || {
             drop(TcpStream::connect(addr));

@@ -144,8 +144,8 @@ impl Connection {
     /// returned [`Event::Promise`](crate::Event::Promise) or
     /// [`Event::Welcome`](crate::Event::Welcome); after [`welcome`](Self::welcome) and
     /// [`promise`](Self::promise); after [`handle_sent`](Self::handle_sent) stood in for a beat
-    /// that waited; and after `poll` and [`judge`](Self::judge), which tell. A beat that waits to be
-    /// written is no deadline any more: the one after it is.
+    /// that waited; and after `poll` and [`judge`](Self::judge), which tell. A beat that waits to
+    /// be written is no deadline any more: the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {

@@ -156,7 +156,8 @@ impl Driver {
         self.now = until;
     }
 
-    /// Does what the connection asks for; there is nothing in the socket. Returns how many answers it sent.
+    /// Does what the connection asks for; there is nothing in the socket. Returns how many answers
+    /// it sent.
     fn turn(&mut self, model: &Model, late_max: u64) -> usize {
         let now = at(self.now);
         let mut answers = 0;

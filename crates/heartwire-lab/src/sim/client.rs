@@ -185,7 +185,8 @@ impl Client {
 }
 
 impl Process {
-    /// Looks whether the connection was lost in the last step: what is told of it later was so then.
+    /// Looks whether the connection was lost in the last step: what is told of it later was so
+    /// then.
     fn note_loss(&self, net: &Shared, wait: Option<Wait>) {
         let keeps = wait.is_some_and(|wait| wait.close) && self.life.connection().is_some();
         if let Some(link) = self.link.filter(|_| !keeps) {

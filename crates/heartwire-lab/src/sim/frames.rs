@@ -38,7 +38,8 @@ impl Frames {
         !self.held.is_empty()
     }
 
-    /// Takes bytes off the front up to the end of the next frame. `None` if they end before it does.
+    /// Takes bytes off the front up to the end of the next frame. `None` if they end before it
+    /// does.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         if self.is_broken {
             return None;

@@ -1,5 +1,5 @@
-//! Sockets that lie to the driver that holds them, so that it breaks a rule although its code does not; and
-//! those of another program, which leaves judging to the other end without saying so.
+//! Sockets that lie to the driver that holds them, so that it breaks a rule although its code does
+//! not; and those of another program, which leaves judging to the other end without saying so.
 
 use core::time::Duration;
 
@@ -171,8 +171,8 @@ impl Liar {
     }
 }
 
-/// What the WELCOME is made to say where one of the ends is to judge nothing: of a server, that it judges; to
-/// a client, that it has all the time in the world.
+/// What the WELCOME is made to say where one of the ends is to judge nothing: of a server, that it
+/// judges; to a client, that it has all the time in the world.
 fn pretended(side: Side, terms: &Terms, peer: &Terms) -> Option<(Contract, Settings)> {
     let (client, server) = match side {
         Side::Client => (terms, peer),

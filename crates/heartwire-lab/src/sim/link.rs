@@ -83,8 +83,8 @@ pub(super) struct Socket {
     pub(super) is_ready: bool,
     /// It was told that there is something to read.
     pub(super) was_told: bool,
-    /// What a server's poller calls it, if it watches it; whether it is to tell when it takes bytes again, and
-    /// has to tell that.
+    /// What a server's poller calls it, if it watches it; whether it is to tell when it takes bytes
+    /// again, and has to tell that.
     pub(super) slot: Option<u32>,
     pub(super) waits_to_write: bool,
     pub(super) is_writable: bool,

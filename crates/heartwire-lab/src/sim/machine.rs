@@ -1,5 +1,5 @@
-//! The machine that a driver of the library runs on here: its time, its sockets and its poller are those
-//! of the simulated world.
+//! The machine that a driver of the library runs on here: its time, its sockets and its poller are
+//! those of the simulated world.
 
 mod socket;
 
@@ -19,8 +19,8 @@ use super::net::Net;
 use super::queue::{HostId, SERVER};
 use super::terms::Terms;
 
-/// What lies under all processes, which each of them can reach. All of them run on one thread: the lock is
-/// there because a server's parts may be sent to others.
+/// What lies under all processes, which each of them can reach. All of them run on one thread: the
+/// lock is there because a server's parts may be sent to others.
 #[derive(Clone, Debug)]
 pub(super) struct Shared(Arc<Mutex<Net>>);
 
@@ -142,7 +142,8 @@ impl Listen for Listener {
     }
 }
 
-/// Where a client's end of a link is. Each client is a host of its own, and no two links have one port.
+/// Where a client's end of a link is. Each client is a host of its own, and no two links have one
+/// port.
 pub(super) fn address(client: HostId, link: LinkId) -> SocketAddr {
     let host = u8::try_from(client).unwrap_or(u8::MAX);
     let port = u16::try_from(link).unwrap_or(u16::MAX);

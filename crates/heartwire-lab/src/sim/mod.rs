@@ -1,10 +1,10 @@
 //! Both ends of a connection over simulated links, on a virtual clock.
 //!
 //! A run is a life: a client connects, keeps its connection, loses it and connects again, while
-//! paths and processes fail in ways that the run's seed decides. Both ends are what the library ships, a
-//! shard of its server and its client; everything below them is simulated: sockets and TCP, clocks,
-//! timers and stalls. After every step the promises are checked ([`Invariant`]) against what the links
-//! know, by what is written, read and told.
+//! paths and processes fail in ways that the run's seed decides. Both ends are what the library
+//! ships, a shard of its server and its client; everything below them is simulated: sockets and
+//! TCP, clocks, timers and stalls. After every step the promises are checked ([`Invariant`])
+//! against what the links know, by what is written, read and told.
 //!
 //! Each seed is also one fault on a settled connection, whose verdicts are held against the plan, and
 //! a path on which nothing goes wrong, whose round trip the beats of wire v1 have to tell.

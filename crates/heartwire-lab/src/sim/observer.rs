@@ -1,7 +1,7 @@
 //! What one end of a connection does, as its socket and its application see it, and whether it may.
 //!
-//! It does not care who drives the end. It goes by what the link knows, by the bytes that are written and
-//! read, and by what is told to the application.
+//! It does not care who drives the end. It goes by what the link knows, by the bytes that are
+//! written and read, and by what is told to the application.
 
 mod check;
 mod told;
@@ -147,7 +147,8 @@ impl Observer {
         }
     }
 
-    /// Whether it has no claim to a name any more: it is over, or its peer was told why it is not let in.
+    /// Whether it has no claim to a name any more: it is over, or its peer was told why it is not
+    /// let in.
     pub(super) const fn has_given_up(&self) -> bool {
         self.ledger.is_over || self.has_said_bye || self.is_leaving
     }
@@ -205,18 +206,18 @@ impl Observer {
         }
     }
 
-    /// Whether a client's application may have as many events before it as may wait there, so that its
-    /// process has to keep the rest of what it has read, or leave it in the socket: so much data was not
-    /// taken, or it was busy and has not had its turn since, and news count too. A server's application
-    /// has room for everything, unless it is [busy](Net::is_busy).
+    /// Whether a client's application may have as many events before it as may wait there, so that
+    /// its process has to keep the rest of what it has read, or leave it in the socket: so much
+    /// data was not taken, or it was busy and has not had its turn since, and news count too. A
+    /// server's application has room for everything, unless it is [busy](Net::is_busy).
     pub(super) fn lacks_room(&self, net: &Net) -> bool {
         let told = net.link(self.link).told.of(other(self.side)).delivered_frames;
         let is_full = self.data_read.saturating_sub(told) >= EVENTS_MAX;
         self.side == Side::Client && (is_full || net.is_behind(self.host))
     }
 
-    /// Its process, whose owner is slow, found that there is something to read, and left it there: what
-    /// waits counts as life.
+    /// Its process, whose owner is slow, found that there is something to read, and left it there:
+    /// what waits counts as life.
     pub(super) fn handle_backpressure(&mut self, net: &mut Net, now: Instant) {
         self.look(net);
         self.oracle.handle_backpressure(now);

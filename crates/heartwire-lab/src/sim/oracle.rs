@@ -109,9 +109,9 @@ impl Oracle {
         self.from.latest = latest.max(self.from.latest);
     }
 
-    /// The driver can know of a stall that ended now. It applies the last one that it knows of when it
-    /// judges, so that those before it may count for nothing: how many limits there were is known only
-    /// between the two.
+    /// The driver can know of a stall that ended now. It applies the last one that it knows of when
+    /// it judges, so that those before it may count for nothing: how many limits there were is
+    /// known only between the two.
     pub(super) fn handle_stall(&mut self, now: Instant) {
         self.noticed = Some(now);
         if now <= self.heard.earliest {
@@ -180,7 +180,8 @@ impl Oracle {
     }
 
     /// How long a verdict is overdue at `now`, if it is, and the driver has been able to run since
-    /// `runs_since`. A deadline that has passed without one was put off by a stall, if there was one.
+    /// `runs_since`. A deadline that has passed without one was put off by a stall, if there was
+    /// one.
     pub(super) fn overdue_for(&mut self, now: Instant, runs_since: Instant) -> Option<Duration> {
         loop {
             let overdue = self.overdue_from(self.from.latest?, runs_since)?;

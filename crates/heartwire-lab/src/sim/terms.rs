@@ -30,7 +30,8 @@ pub(super) struct Terms {
     pub(super) is_lenient: bool,
     /// How long a beat can wait behind what its application sends.
     pub(super) data_ahead: Duration,
-    /// On wire v1 a client says who it is, so that its newer connection takes over from the older one.
+    /// On wire v1 a client says who it is, so that its newer connection takes over from the older
+    /// one.
     pub(super) has_name: bool,
     /// What beats of wire v1 tell of the path is checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
@@ -62,8 +63,8 @@ impl Terms {
         }
     }
 
-    /// What it offers that has all the time in the world to judge, up to a `ceiling`, and is otherwise the
-    /// same.
+    /// What it offers that has all the time in the world to judge, up to a `ceiling`, and is
+    /// otherwise the same.
     pub(super) fn lenient_offer(&self, ceiling: Duration) -> Offer {
         let own = self.offer();
         let want = own.want().unwrap_or(LENIENT / 3);

@@ -12,8 +12,8 @@ use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
 use super::{SendError, WhileDisconnected};
 
-/// The application, as the client's task sees it: its messages and wishes, and the way of events to it. It
-/// outlives connections.
+/// The application, as the client's task sees it: its messages and wishes, and the way of events to
+/// it. It outlives connections.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) gate: Arc<Gate>,

@@ -1,7 +1,7 @@
 //! The driver of one connection: it moves bytes and time between a socket and the core.
 //!
-//! [`Driver::step`] does all that can be done without waiting, and says what to wait for. It knows neither
-//! the runtime nor the machine, only a [`World`]: the simulator runs it too.
+//! [`Driver::step`] does all that can be done without waiting, and says what to wait for. It knows
+//! neither the runtime nor the machine, only a [`World`]: the simulator runs it too.
 
 mod closing;
 mod discard;
@@ -117,7 +117,8 @@ pub struct Wait {
     pub message: bool,
     /// It wants the client to end.
     pub close: bool,
-    /// This time. What drives a client sets its timer when this is another than before, and leaves it else.
+    /// This time. What drives a client sets its timer when this is another than before, and leaves
+    /// it else.
     pub until: Option<Instant>,
 }
 
@@ -278,8 +279,8 @@ impl<W: World> Driver<W> {
 
     /// Keeps the connection, in the order that the core asks for.
     fn keep(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) -> Result<Wait, Reason> {
-        // Before the server has answered, another time runs. If it does not answer, the wait for the next
-        // attempt is cut short.
+        // Before the server has answered, another time runs. If it does not answer, the wait for
+        // the next attempt is cut short.
         if self.is_online() && app.wishes.take_look() {
             self.ask(now);
         }

@@ -1,7 +1,7 @@
 //! For the simulator: a client in a world of its own, without a runtime.
 //!
-//! [`open`] makes the handle and the events that an application has, and the [`Life`] that the task of a client
-//! runs. The caller is the task:
+//! [`open`] makes the handle and the events that an application has, and the [`Life`] that the task
+//! of a client runs. The caller is the task:
 //!
 //! - It calls [`Life::step`] at the start, and whenever something happens that the last [`Wait`] names: the
 //!   socket has something to read or takes bytes again, the application has sent or closed or dropped its
@@ -13,11 +13,11 @@
 //! - [`Step::Dial`] is said once for each attempt, and [`Life::connected`] or [`Life::not_connected`] is the
 //!   answer, then the next step. Until then, the application may close and take events.
 //!
-//! Nothing in a step waits, but the world's clock may go on meanwhile. A [`Life`] that is dropped closes its
-//! socket: that is a crash.
+//! Nothing in a step waits, but the world's clock may go on meanwhile. A [`Life`] that is dropped
+//! closes its socket: that is a crash.
 //!
-//! Messages go in with [`Client::try_send`] and events come out of [`Events::try_recv`], which need no runtime.
-//! A client is the server's judge in [`Life::connection`], for an oracle to look at.
+//! Messages go in with [`Client::try_send`] and events come out of [`Events::try_recv`], which need
+//! no runtime. A client is the server's judge in [`Life::connection`], for an oracle to look at.
 
 use core::net::SocketAddr;
 use std::io;
@@ -51,7 +51,8 @@ impl<W: World + Clone> Life<W> {
         self.handle_dialled(Ok(Dialled { transport, said, peer, kernel }));
     }
 
-    /// The attempt has failed: this is what the one address said. Does nothing unless one was begun.
+    /// The attempt has failed: this is what the one address said. Does nothing unless one was
+    /// begun.
     pub fn not_connected(&mut self, address: SocketAddr, error: io::Error) {
         let tried = vec![AddressError { address, error }];
         let target = self.config.target.clone();

@@ -1,7 +1,7 @@
 //! The life of a client: connect, keep, wait, and again.
 //!
-//! [`Life::step`] decides, and nothing in here waits: the runtime ([`task`](super::task)) and the simulator do
-//! what it says, which is to dial, or to wait.
+//! [`Life::step`] decides, and nothing in here waits: the runtime ([`task`](super::task)) and the
+//! simulator do what it says, which is to dial, or to wait.
 
 use core::time::Duration;
 
@@ -44,7 +44,8 @@ enum Phase<W: World> {
     Starting,
     Dialling,
     Keeping(Box<Driver<W>>),
-    /// `is_set`: the server, or the configuration where the server says never, has said when to come back.
+    /// `is_set`: the server, or the configuration where the server says never, has said when to
+    /// come back.
     Waiting {
         until: Instant,
         is_set: bool,
@@ -243,7 +244,8 @@ impl<W: World> Life<W> {
         }
     }
 
-    /// Has the next wait go by what the server said about coming back. Returns whether it said when.
+    /// Has the next wait go by what the server said about coming back. Returns whether it said
+    /// when.
     fn heed(&mut self, hint: Option<RetryHint>) -> bool {
         let Some(backoff) = &mut self.backoff else { return false };
         match (hint, self.config.retry_rejected) {

@@ -1,5 +1,5 @@
-//! A world for unit tests: a clock that stands until the test moves it on, and one socket, whose other end is
-//! the test.
+//! A world for unit tests: a clock that stands until the test moves it on, and one socket, whose
+//! other end is the test.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;

@@ -51,7 +51,8 @@ pub(super) async fn run(mut life: Life<Runtime>) {
     }
 }
 
-/// Makes one attempt, unless the client is to end meanwhile, and hands over what is kept for the application.
+/// Makes one attempt, unless the client is to end meanwhile, and hands over what is kept for the
+/// application.
 async fn dial(life: &mut Life<Runtime>) {
     let Life { config, dialler, app, .. } = life;
     let outcome = {

@@ -115,8 +115,8 @@ impl<S: Socket> Transport<S> {
 }
 
 impl Transport<Stream> {
-    /// Has the server speak TLS from now on, and waits until both ends are through with the handshake.
-    /// Returns what the server said right after it.
+    /// Has the server speak TLS from now on, and waits until both ends are through with the
+    /// handshake. Returns what the server said right after it.
     pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
         let Self { socket, tls: slot } = self;
         let tls = slot.insert(Box::new(tls));

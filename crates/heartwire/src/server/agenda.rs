@@ -135,8 +135,8 @@ impl<W: ServerWorld> Agenda<W> {
         let reads_first = matches!(self.write_beats(session, next, now), Next::ReadFirst(_));
         let has_deadline = session.link.connection.poll_timeout().is_some_and(|at| at <= now);
         if reads_first && !has_deadline {
-            // For a beat that was asked for: it says what has been heard, and comes in its turn. (Of
-            // a deadline that has passed the timer knows.)
+            // For a beat that was asked for: it says what has been heard, and comes in its turn.
+            // (Of a deadline that has passed the timer knows.)
             self.arm_for(session, now);
         } else if writes || is_blocked {
             self.arm(session);

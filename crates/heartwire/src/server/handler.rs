@@ -59,7 +59,8 @@ impl Resumer {
     }
 }
 
-/// What a handler's commands come to: a shard, in whatever world it runs. (So that [`Control`] need not name it.)
+/// What a handler's commands come to: a shard, in whatever world it runs. (So that [`Control`] need
+/// not name it.)
 pub(super) trait Commands: Send + Sync {
     fn handle(&self) -> &Handle;
     fn is_mine(&self, id: SessionId) -> bool;

@@ -21,8 +21,8 @@ pub(crate) const RECORD_MAX: usize = 16 * 1024;
 /// more than a few KiB are rare.
 pub(crate) const PENDING_MAX: usize = 32 * 1024;
 
-/// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put behind
-/// room for the plaintext of one record.
+/// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put
+/// behind room for the plaintext of one record.
 pub(crate) const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
 
 /// One side of a TLS connection, for a driver that must not wait.
@@ -88,8 +88,8 @@ impl TlsSession {
         Self::start(Machine::Server(tls.connection()?))
     }
 
-    /// The client's side of a connection to `host`: a name, or an address, in brackets or not. It has
-    /// something to write at once.
+    /// The client's side of a connection to `host`: a name, or an address, in brackets or not. It
+    /// has something to write at once.
     ///
     /// # Errors
     ///

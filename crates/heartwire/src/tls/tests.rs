@@ -1,4 +1,5 @@
-//! TLS between two sessions in memory, with clients that do what a well-behaved one would not, and with OpenSSL.
+//! TLS between two sessions in memory, with clients that do what a well-behaved one would not, and
+//! with OpenSSL.
 
 #![expect(
     clippy::wildcard_enum_match_arm,

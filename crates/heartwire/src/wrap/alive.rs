@@ -85,8 +85,8 @@ struct State {
 #[derive(Debug)]
 enum Reading {
     Open,
-    /// The peer has closed its side, or reading has failed: it is not judged any more. An error that
-    /// came while reading ahead is the reader's.
+    /// The peer has closed its side, or reading has failed: it is not judged any more. An error
+    /// that came while reading ahead is the reader's.
     Ended(Option<io::Error>),
     Dead(Verdict),
 }

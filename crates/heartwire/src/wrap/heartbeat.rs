@@ -188,9 +188,9 @@ where
         self.state.silence()
     }
 
-    /// From a beat to its answer, the last time that one came back with its
-    /// [`nonce`](Beat::nonce). Counted to when the answer was read, so a connection that is polled late
-    /// seems slow. `None` before that, and in protocols without nonces.
+    /// From a beat to its answer, the last time that one came back with its [`nonce`](Beat::nonce).
+    /// Counted to when the answer was read, so a connection that is polled late seems slow. `None`
+    /// before that, and in protocols without nonces.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
         self.state.rtt()
@@ -245,8 +245,8 @@ where
     T: TryStream + Sink<B::Out, Error = <T as TryStream>::Error>,
     B: Beat<T::Ok>,
 {
-    /// Lets `poll` write, and does what is to be done meanwhile. `handle_written` says whether a deadline
-    /// has passed.
+    /// Lets `poll` write, and does what is to be done meanwhile. `handle_written` says whether a
+    /// deadline has passed.
     fn poll_writing(
         self: Pin<&mut Self>,
         cx: &Context<'_>,

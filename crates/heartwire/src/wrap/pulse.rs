@@ -81,8 +81,8 @@ impl Pulse {
         self.hear(now, clock::now(), clock::suspended);
     }
 
-    /// `at` is `now` on the clock that goes on in a suspend. A suspend before this is not to be found
-    /// later, and held for one in the silence that begins.
+    /// `at` is `now` on the clock that goes on in a suspend. A suspend before this is not to be
+    /// found later, and held for one in the silence that begins.
     fn hear(&mut self, now: Instant, at: Instant, suspended: impl FnOnce() -> Duration) {
         self.liveness.handle_heard(now);
         let is_overdue = self.timer_at.is_none_or(|at| now >= at);

@@ -1,5 +1,6 @@
-//! The library over real loopback sockets. In one program, because linking takes longer than most of these
-//! tests; what a process has only once (its descriptors, what listens to its log, its own stop) is tested in others.
+//! The library over real loopback sockets. In one program, because linking takes longer than most
+//! of these tests; what a process has only once (its descriptors, what listens to its log, its own
+//! stop) is tested in others.
 
 #![expect(
     clippy::unwrap_used,

@@ -28,8 +28,8 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The tests run one at a time: what a thread without a subscriber does first can be taken for what nothing
-/// listens to, at the moment at which another thread begins to listen.
+/// The tests run one at a time: what a thread without a subscriber does first can be taken for what
+/// nothing listens to, at the moment at which another thread begins to listen.
 fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -42,8 +42,8 @@ fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
     runtime.block_on(within).expect("took too long")
 }
 
-/// A server of wire v0 that beats twice and then hangs, and again for each of `times`. It refuses those who
-/// come once the last has.
+/// A server of wire v0 that beats twice and then hangs, and again for each of `times`. It refuses
+/// those who come once the last has.
 fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

@@ -122,8 +122,8 @@ impl Sockets for Socket {
         if is_busy && self.broken == Some(Broken::TakesSlownessForDeath) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // A client looks without reading where its application has no room. It need not be busy for that:
-        // more may have come at once than it is told at a time.
+        // A client looks without reading where its application has no room. It need not be busy for
+        // that: more may have come at once than it is told at a time.
         let observer = net.link(link).observers.of(side).as_ref();
         let lacks_room = observer.is_some_and(|observer| observer.lacks_room(&net));
         if (is_busy || lacks_room) && net.has_news(link, side) {

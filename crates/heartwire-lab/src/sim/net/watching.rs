@@ -76,8 +76,8 @@ impl Net {
         });
     }
 
-    /// A process reads its clocks, and compares them with what it expected. It may have been held up since
-    /// it read them.
+    /// A process reads its clocks, and compares them with what it expected. It may have been held
+    /// up since it read them.
     pub(in crate::sim) fn compare_clocks(&mut self, host: HostId) -> Wake {
         let now = self.now;
         let machine = &mut self.hosts[host];

@@ -61,17 +61,17 @@ impl Observer {
         runs_since: Instant,
     ) -> Result<(), Breach> {
         if self.lacks_room(net) {
-            // What it has read says how the peer hears it, but lies behind what its application has no
-            // room for. That is over when this has taken all but what may wait, and hides nothing longer:
-            // the time of the verdict stays as it is.
+            // What it has read says how the peer hears it, but lies behind what its application has
+            // no room for. That is over when this has taken all but what may wait, and hides
+            // nothing longer: the time of the verdict stays as it is.
             self.lacked_room_at = now;
             return Ok(());
         }
         let theirs = self.in_force.limit_of_peer(self.side);
         let due = self.unheard.due(theirs, self.in_force.limit);
         let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
-        // A peer that promises its beats sooner has this end wait less for them, and what was not due yet
-        // may be so for long. But this end learns of it only now, as with a silence.
+        // A peer that promises its beats sooner has this end wait less for them, and what was not
+        // due yet may be so for long. But this end learns of it only now, as with a silence.
         let limit_since = self.oracle.limit_since();
         let can_judge_since = runs_since.max(self.lacked_room_at).max(limit_since);
         let overdue = due.max(can_judge_since).saturating_add(self.terms.tick);

@@ -37,8 +37,8 @@ impl Observer {
         Ok(())
     }
 
-    /// The socket of this end is closed. If its application knew of it, it hears of that now; if not,
-    /// there has to be a reason.
+    /// The socket of this end is closed. If its application knew of it, it hears of that now; if
+    /// not, there has to be a reason.
     pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.is_closed = true;
         if self.side == Side::Client || self.is_online || self.ledger.is_over {

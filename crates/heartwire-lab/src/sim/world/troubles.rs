@@ -118,8 +118,8 @@ impl World {
         }
     }
 
-    /// The process at a host closes its connections. A server goes on, or shuts down for good and is
-    /// started again.
+    /// The process at a host closes its connections. A server goes on, or shuts down for good and
+    /// is started again.
     fn leave(&mut self, host: HostId, may_shut_down: bool) {
         match self.clients.get_mut(host.wrapping_sub(1)) {
             Some(client) => client.leave(),

@@ -9,8 +9,8 @@ use super::Inbox;
 use crate::world::Socket;
 
 /// Reads of 16 KiB between two pauses of [`PAUSE`] while what comes is thrown away. A server that
-/// sends as fast as it can gets 64 MB/s at the most then, and costs next to nothing; what is on the way to
-/// a client that leaves is less than that.
+/// sends as fast as it can gets 64 MB/s at the most then, and costs next to nothing; what is on the
+/// way to a client that leaves is less than that.
 const READS_AT_ONCE: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 

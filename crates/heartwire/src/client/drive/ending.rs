@@ -61,8 +61,9 @@ impl<W: World> Driver<W> {
         Phase::Explaining(Explaining { reason, lasted_until, until, has_hung_up: false, discard })
     }
 
-    /// Writes the BYE, and waits until the server has closed too: a socket that is closed with bytes unread,
-    /// or that gets more, resets the connection, and the server may lose what was just written.
+    /// Writes the BYE, and waits until the server has closed too: a socket that is closed with
+    /// bytes unread, or that gets more, resets the connection, and the server may lose what was
+    /// just written.
     pub(super) fn explain(&mut self, app: &mut App, mut it: Explaining, now: Instant) -> Next {
         let said = self.explain_more(app, &mut it, now);
         let is_over = now >= it.until;
@@ -115,8 +116,8 @@ impl<W: World> Driver<W> {
         Phase::Draining(Draining { reason, lasted_until, reads_left, room_until: None })
     }
 
-    /// Reports what had come before the connection was lost, and reads on as long as the application takes
-    /// an event within [`ROOM_WITHIN`].
+    /// Reports what had come before the connection was lost, and reads on as long as the
+    /// application takes an event within [`ROOM_WITHIN`].
     pub(super) fn drain(&mut self, app: &mut App, mut it: Draining, now: Instant) -> Next {
         loop {
             let kept = app.outlet.kept();

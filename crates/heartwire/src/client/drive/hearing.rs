@@ -134,8 +134,8 @@ impl<W: World> Driver<W> {
         app.wishes.set_path(Some(path), now);
     }
 
-    /// Bytes that have arrived outrank a deadline. So the kernel itself is asked: what the runtime knows of the
-    /// socket is as old as its last turn.
+    /// Bytes that have arrived outrank a deadline. So the kernel itself is asked: what the runtime
+    /// knows of the socket is as old as its last turn.
     pub(super) fn read_first(&mut self, app: &mut App, now: Instant) -> Result<Found, Reason> {
         if self.feed(app, now)? {
             let space = self.inbox.space(self.transport.read_len_min());

@@ -10,16 +10,16 @@ use crate::Reason;
 use crate::sys::Way;
 use crate::world::{Break, Socket as _, World};
 
-/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A flood must
-/// not put off a verdict without end.
+/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A
+/// flood must not put off a verdict without end.
 const READS_BEFORE_JUDGING: usize = 64;
 
-/// How long a server's system has to acknowledge something after the network has changed: time for four
-/// retransmissions on a path of 200 ms.
+/// How long a server's system has to acknowledge something after the network has changed: time for
+/// four retransmissions on a path of 200 ms.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// After a stall of this process so long, the network may have changed too: the machine may have been
-/// suspended, or moved.
+/// After a stall of this process so long, the network may have changed too: the machine may have
+/// been suspended, or moved.
 const LONG_STALL: Duration = Duration::from_secs(1);
 
 /// The network may have changed, and it is not known yet whether the connection has survived that.
@@ -39,8 +39,9 @@ impl PathCheck {
 }
 
 impl<W: World> Driver<W> {
-    /// What this process could not hear is not held against the server. The machine may have been suspended
-    /// since the step began too, and what is about to be judged by may have been on its way then.
+    /// What this process could not hear is not held against the server. The machine may have been
+    /// suspended since the step began too, and what is about to be judged by may have been on its
+    /// way then.
     pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
         let (since, suspended) = self.world.now_and_suspended();
         let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
@@ -48,15 +49,16 @@ impl<W: World> Driver<W> {
             self.last_stall = Some(stall);
         }
         app.outlet.push_news(Event::Stalled(stall));
-        // What was asked may have had no time to be acknowledged; and nothing was heard of a network that
-        // has changed meanwhile.
+        // What was asked may have had no time to be acknowledged; and nothing was heard of a
+        // network that has changed meanwhile.
         let was_asked = self.path_check.take().is_some();
         if was_asked || stall.gap >= LONG_STALL {
             self.ask(now);
         }
     }
 
-    /// Does what the connection asks for, until it wants to sleep: reads, judges, and queues its beats.
+    /// Does what the connection asks for, until it wants to sleep: reads, judges, and queues its
+    /// beats.
     pub(super) fn follow(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
         let mut reads_left = READS_BEFORE_JUDGING;
         let mut outbound = self.outbound(app);
@@ -95,8 +97,8 @@ impl<W: World> Driver<W> {
         if may_wait { Outbound::Waiting } else { Outbound::Clear }
     }
 
-    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the server's
-    /// system has acknowledged it.
+    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the
+    /// server's system has acknowledged it.
     pub(super) fn ask(&mut self, now: Instant) {
         if !self.is_online() {
             // Another time runs for the handshake.
@@ -116,8 +118,8 @@ impl<W: World> Driver<W> {
         self.path_check = Some(PathCheck { asked_at: now, is_asking, asks_again: false });
     }
 
-    /// Gives the connection up if it is clear that the network has changed under it: the system tries to
-    /// reach the server's, and nothing at all has come from there since.
+    /// Gives the connection up if it is clear that the network has changed under it: the system
+    /// tries to reach the server's, and nothing at all has come from there since.
     pub(super) fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
         let Some(check) = self.path_check.take_if(|check| check.deadline() <= now) else {
             return Ok(());

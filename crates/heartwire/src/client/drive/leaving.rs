@@ -1,4 +1,5 @@
-//! The close of a connection by its owner: what was accepted is written, and the server has to have it.
+//! The close of a connection by its owner: what was accepted is written, and the server has to have
+//! it.
 
 use core::time::Duration;
 use std::io;
@@ -36,9 +37,9 @@ impl<W: World> Driver<W> {
         Phase::Leaving(Leaving { closing, bye_len: 0, discard })
     }
 
-    /// Writes what was accepted, closes the connection, and waits until the server has everything, within
-    /// the time that the application gave for it. The end is [`Reason::Shutdown`] if the server has
-    /// everything.
+    /// Writes what was accepted, closes the connection, and waits until the server has everything,
+    /// within the time that the application gave for it. The end is [`Reason::Shutdown`] if the
+    /// server has everything.
     pub(super) fn leave(&mut self, app: &mut App, mut it: Leaving, now: Instant) -> Next {
         let closed = self.flush_and_close(app, &mut it, now);
         if matches!(closed, Ok(closing::Step::Wait)) {
@@ -105,7 +106,8 @@ impl<W: World> Driver<W> {
         Ok(closing.judge(now, took, socket.unacknowledged()))
     }
 
-    /// How many bytes the server has not acknowledged, but for those that only say that nothing more comes.
+    /// How many bytes the server has not acknowledged, but for those that only say that nothing
+    /// more comes.
     pub(in crate::client) fn unacknowledged(&self) -> usize {
         let all = self.transport.socket.unacknowledged().unwrap_or_default();
         all.saturating_sub(self.end_len)

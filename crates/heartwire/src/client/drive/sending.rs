@@ -10,7 +10,8 @@ use crate::client::outbox::Written;
 use crate::world::{Break, World};
 
 impl<W: World> Driver<W> {
-    /// Queues a beat, in front of what waits: data may wait for long, and does not say or ask what a beat does.
+    /// Queues a beat, in front of what waits: data may wait for long, and does not say or ask what
+    /// a beat does.
     pub(super) fn push_beat(&mut self, app: &mut App, beat: Transmit, outbound: Outbound) {
         match outbound {
             Outbound::Clear => app.outbox.push_beat(beat),
@@ -19,8 +20,9 @@ impl<W: World> Driver<W> {
         self.has_news |= beat.is_news();
     }
 
-    /// Has the next beat say what the application wants of the beats, and how it is, if the server does not
-    /// know that yet. What changes faster than the server may be told is told as it is in the end.
+    /// Has the next beat say what the application wants of the beats, and how it is, if the server
+    /// does not know that yet. What changes faster than the server may be told is told as it is in
+    /// the end.
     pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) {
         self.news_at = None;
         let Some(contract) = self.connection.contract() else { return };

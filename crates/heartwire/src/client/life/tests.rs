@@ -330,8 +330,8 @@ fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
     let (client, events, life) = open(config, toy.clone(), 3);
     let mut rig = Rig { toy, client, events, life };
     rig.connects();
-    // The last event that there is room for is the first of these; an end behind the others is noticed when a
-    // beat cannot be written.
+    // The last event that there is room for is the first of these; an end behind the others is
+    // noticed when a beat cannot be written.
     rig.toy.send(&[1, 0, 0, 0, 0, 0, 0, 0].repeat(5));
     for _ in 0..3 {
         rig.wait();

@@ -329,8 +329,8 @@ impl Addresses {
     }
 }
 
-/// An arrival at a bucket that will be full at `full_at`, if there is a limit: when it will be full then, or
-/// how long that arrival has to wait.
+/// An arrival at a bucket that will be full at `full_at`, if there is a limit: when it will be full
+/// then, or how long that arrival has to wait.
 fn take(rate: Option<Rate>, full_at: u64, now: Instant) -> Result<u64, Duration> {
     let Some(rate) = rate else { return Ok(full_at) };
     rate.buckets().take(Instant::from_nanos(full_at), now).map(Instant::as_nanos)

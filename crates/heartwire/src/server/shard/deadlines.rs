@@ -44,8 +44,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right before,
-    /// it must have been looked whether this shard stood still.
+    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right
+    /// before, it must have been looked whether this shard stood still.
     pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         let Some((session, _)) = self.state.at(slot) else { return };
         if matches!(session.phase(), Phase::Parting(_)) {

@@ -274,7 +274,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let has_begun = rest_len > 0 || link.has_partial_record();
         link.set_mark(mark, has_begun);
         if has_begun || has_promised {
-            // Only now, when all is handed over: till then the connection does not tell of every deadline.
+            // Only now, when all is handed over: till then the connection does not tell of every
+            // deadline.
             agenda.arm(session);
         }
         if session.link.blocked || session.link.connection.has_to_write() {

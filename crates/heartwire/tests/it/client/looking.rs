@@ -1,5 +1,6 @@
-//! A client that is told that its network may have changed: what the kernel tells of the way. When the client looks,
-//! and what it makes of that, is tested by stepping (`src/client/drive/tests/looking.rs`).
+//! A client that is told that its network may have changed: what the kernel tells of the way. When
+//! the client looks, and what it makes of that, is tested by stepping
+//! (`src/client/drive/tests/looking.rs`).
 
 use core::net::SocketAddr;
 use std::net::TcpListener;
@@ -54,8 +55,8 @@ fn a_server_that_reads_nothing_is_left_alone() {
     }
 }
 
-/// Has the kernel drop all that comes for a socket, as if the way to it were cut. Returns whether it
-/// does; where it lets only root do that, the test is skipped.
+/// Has the kernel drop all that comes for a socket, as if the way to it were cut. Returns whether
+/// it does; where it lets only root do that, the test is skipped.
 #[cfg(target_os = "linux")]
 fn is_cut(stream: &std::net::TcpStream) -> bool {
     // A program of one instruction: take 0 bytes (`BPF_RET | BPF_K`).

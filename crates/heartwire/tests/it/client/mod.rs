@@ -1,5 +1,6 @@
-//! The client on real sockets, against servers that each test plays by hand. The client for programs without
-//! async is the same one on a thread of its own: `synchronous` has what only that one can do.
+//! The client on real sockets, against servers that each test plays by hand. The client for
+//! programs without async is the same one on a thread of its own: `synchronous` has what only that
+//! one can do.
 
 mod beats;
 mod connecting;

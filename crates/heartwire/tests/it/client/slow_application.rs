@@ -7,8 +7,8 @@ use heartwire_testkit::{ClientRig, data, ms, pass};
 fn whatever_came_before_an_end_is_reported_before_it() {
     let (rig, server, mut peer) = ClientRig::online_with(|config| config);
     let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data(&n.to_le_bytes())).collect();
-    // The application starts more and more late: at last the channel is full, and room comes and goes until
-    // the end.
+    // The application starts more and more late: at last the channel is full, and room comes and
+    // goes until the end.
     for round in 0..50 {
         peer.expect_heart();
         peer.send(&frames);

@@ -1,4 +1,5 @@
-//! The client without async: that it is the same one, and what only it has: waiting for a while, and not at all.
+//! The client without async: that it is the same one, and what only it has: waiting for a while,
+//! and not at all.
 
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::thread;

@@ -1,5 +1,5 @@
-//! When the client calls its server dead: that its timer and its sockets do what the core decides. Everything
-//! about *when* is in the simulator.
+//! When the client calls its server dead: that its timer and its sockets do what the core decides.
+//! Everything about *when* is in the simulator.
 
 use std::io::{ErrorKind, Read};
 use std::time::Instant;

@@ -75,7 +75,8 @@ fn clients_that_were_handed_to_a_shard_which_ends_leave_their_places() {
     count_is(CLIENTS / 2);
     drop(clients);
     count_is(0);
-    // The places of their address are free too. (Half of these are handed to the shard that is gone.)
+    // The places of their address are free too. (Half of these are handed to the shard that is
+    // gone.)
     let again: Vec<Peer> = (0..2 * CLIENTS - 2).map(|_| Peer::connect(addr)).collect();
     count_is(CLIENTS - 1);
     drop(again);

@@ -16,8 +16,8 @@ use heartwire_testkit::{
 
 use super::config;
 
-/// The owner takes nothing for several limits. Its slowness is not the clients': not their silence, and not the
-/// time for their frames, the first one or another.
+/// The owner takes nothing for several limits. Its slowness is not the clients': not their silence,
+/// and not the time for their frames, the first one or another.
 #[test]
 fn a_slow_owner_is_no_death_and_no_breach_and_loses_nothing() {
     const LIMIT: u64 = 3_000;

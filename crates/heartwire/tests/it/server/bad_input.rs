@@ -1,5 +1,5 @@
-//! Whatever a client sends ends that client's session at most, with a reason that has a name. What each
-//! head means, the core's tests hold.
+//! Whatever a client sends ends that client's session at most, with a reason that has a name. What
+//! each head means, the core's tests hold.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! When a client is called dead, and when it is not: that the shard, its poller and the kernel do what the
-//! core decides. Everything about *when* is in the simulator.
+//! When a client is called dead, and when it is not: that the shard, its poller and the kernel do
+//! what the core decides. Everything about *when* is in the simulator.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -70,8 +70,8 @@ fn hold(gate: &Gate) -> impl FnMut(&Event<&[u8]>, &mut Control<'_>) + Clone + Se
     }
 }
 
-/// The shard is busy over a client's deadline, but not for so long that it is a stall, and the client's beat
-/// comes meanwhile.
+/// The shard is busy over a client's deadline, but not for so long that it is a stall, and the
+/// client's beat comes meanwhile.
 #[test]
 fn bytes_that_are_in_the_socket_outrank_a_deadline() {
     const LIMIT: u64 = 2_000;
@@ -158,8 +158,8 @@ fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second
     expect_alive(rig, vec![first, second, holder]);
 }
 
-/// A client reads at last what the server had queued for it, while a handler holds the shard up: that it is
-/// looked at for that does not make the stall go unnoticed.
+/// A client reads at last what the server had queued for it, while a handler holds the shard up:
+/// that it is looked at for that does not make the stall go unnoticed.
 #[test]
 fn a_stall_is_noticed_although_a_blocked_socket_took_bytes_in_the_same_turn() {
     const LIMIT: u64 = 1_500;

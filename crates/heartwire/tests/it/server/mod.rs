@@ -1,5 +1,5 @@
-//! The server over real loopback sockets. Its peers are plain sockets, whose frames the kit writes and reads
-//! by hand.
+//! The server over real loopback sockets. Its peers are plain sockets, whose frames the kit writes
+//! and reads by hand.
 
 mod arrivals;
 mod backpressure;

@@ -1,5 +1,5 @@
-//! TLS over real sockets, where the other end is one of ours or plain rustls. What a session makes of what it
-//! reads, its unit tests hold.
+//! TLS over real sockets, where the other end is one of ours or plain rustls. What a session makes
+//! of what it reads, its unit tests hold.
 
 mod certificates;
 mod client;

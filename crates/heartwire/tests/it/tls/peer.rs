@@ -1,5 +1,5 @@
-//! A running server with TLS, and the other ends of connections made of a socket, plain rustls and frames by
-//! hand, so that no mistake of ours can hide in both ends.
+//! A running server with TLS, and the other ends of connections made of a socket, plain rustls and
+//! frames by hand, so that no mistake of ours can hide in both ends.
 
 use core::net::SocketAddr;
 use core::ops::{Deref, DerefMut};

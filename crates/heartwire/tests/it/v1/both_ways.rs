@@ -1,5 +1,5 @@
-//! What each end knows of both directions, from beats alone. How exact that is, and when it judges, the
-//! simulator holds.
+//! What each end knows of both directions, from beats alone. How exact that is, and when it judges,
+//! the simulator holds.
 
 use std::time::Instant;
 
@@ -74,7 +74,8 @@ fn beats_behind_bulk_data_kill_nobody() {
     client.expect_quiet(ms(0));
 }
 
-/// Both ends come to a verdict, or see what the other's came to, within what silence alone promises.
+/// Both ends come to a verdict, or see what the other's came to, within what silence alone
+/// promises.
 #[test]
 fn a_way_that_is_cut_is_found_by_both_ends() {
     let cut_off = |reason| {

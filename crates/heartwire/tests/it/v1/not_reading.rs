@@ -111,7 +111,8 @@ fn a_beat_that_waits_for_the_socket_is_sent_though_a_broadcast_comes_first() {
     assert!(matches!(slow.next(), Got::Beat(_)));
 }
 
-/// A beat says for how long nothing was heard. What came while it waited for the socket lies in there.
+/// A beat says for how long nothing was heard. What came while it waited for the socket lies in
+/// there.
 #[test]
 fn a_beat_that_had_to_wait_tells_of_what_came_meanwhile() {
     let mut rig = lavish();

@@ -44,14 +44,15 @@ fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
     assert!(rig.info(id).beats - before <= 2);
     client.client().promise(Some(ms(200)));
     assert_eq!(promised(&mut rig, id), (ms(200), ms(2100)));
-    // The deadline moved forward: by the one that was set before, the verdict would be far too late.
+    // The deadline moved forward: by the one that was set before, the verdict would be far too
+    // late.
     proxy.cut_to_server();
     let verdict = rig.verdict(id);
     assert_eq!(verdict.bound.unwrap().earliest, ms(2100));
 }
 
-/// Nothing else would have the server look at this session before the old deadline: it sends no beats
-/// of its own, and lets those of others lie.
+/// Nothing else would have the server look at this session before the old deadline: it sends no
+/// beats of its own, and lets those of others lie.
 #[test]
 fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
     let judging = heartwire_testkit::limit(2000);
@@ -63,7 +64,8 @@ fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
     let (id, _) = rig.online();
     client.client().promise(Some(ms(30_000)));
     let limit = promised(&mut rig, id).1;
-    // Past the deadline that was set before, so that the next one is further away than a test waits.
+    // Past the deadline that was set before, so that the next one is further away than a test
+    // waits.
     assert!(limit >= PATIENCE + ms(10_000), "{limit:?}");
     rig.expect_quiet(ms(2500));
     client.client().promise(None);

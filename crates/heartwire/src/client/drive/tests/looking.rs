@@ -7,7 +7,8 @@ use crate::sys::Way;
 const WITHIN: Duration = Duration::from_secs(3);
 const HEART: [u8; 8] = [0; 8];
 
-/// One that beats every hour and judges nothing, with its first beat written; or does not beat either.
+/// One that beats every hour and judges nothing, with its first beat written; or does not beat
+/// either.
 fn rig(beats: bool) -> Rig {
     let policy = if beats { Policy::builder().beat(LIMIT * 120) } else { Policy::builder() };
     let config = ClientConfig::new("").policy(policy.build().unwrap()).wire(Wire::V0);
@@ -78,7 +79,8 @@ fn one_that_was_just_heard_is_left_alone() {
     assert!(wait.until > Some(rig.toy.state().now.saturating_add(LIMIT)), "{wait:?}");
 }
 
-/// Without beats nothing was asked when the network changed, and what is written later has its own time.
+/// Without beats nothing was asked when the network changed, and what is written later has its own
+/// time.
 #[test]
 fn what_was_written_just_now_has_time_to_be_acknowledged() {
     let mut rig = rig(false);

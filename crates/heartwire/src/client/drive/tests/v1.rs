@@ -52,8 +52,8 @@ fn send(rig: &Rig, change: impl FnOnce(&mut Beat)) {
     rig.toy.send(&[&frame::head(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
 }
 
-/// The server beats, and so does the client, whose application takes nothing: with this done each time. Returns the
-/// longest silence that the client tells of.
+/// The server beats, and so does the client, whose application takes nothing: with this done each
+/// time. Returns the longest silence that the client tells of.
 fn longest_silence(mut done: impl FnMut(&mut Rig)) -> Duration {
     let mut rig = welcomed(|config| config);
     let _room = rig.owner.leave_room(0);
@@ -149,8 +149,8 @@ fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_be
     }
 }
 
-/// After how long a client calls a server deaf that says so and gives no verdict, if its application promises
-/// this in turn.
+/// After how long a client calls a server deaf that says so and gives no verdict, if its
+/// application promises this in turn.
 fn called_deaf_after(rig: &mut Rig, promises: &[Duration]) -> Duration {
     let unheard_since = rig.toy.state().now;
     let mut promises = promises.iter().cycle();

@@ -20,7 +20,7 @@ const LIMIT: &str = "4s";
 /// How long everybody is watched alive before one client is frozen, and the others after the verdict.
 const CALM: Duration = Duration::from_secs(4);
 /// By then everything has happened, or something is wrong.
-const PATIENCE: Duration = Duration::from_secs(19);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// One character of the picture.
 const CELL: Duration = Duration::from_millis(250);
 

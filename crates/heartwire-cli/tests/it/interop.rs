@@ -273,8 +273,9 @@ fn events_of_connect() {
     let _server = Server::start_on(&addr, &["--beat", "250ms", "--limit", "20s"]);
     client.events.first_events("online", 2);
     let events = client.stop();
+    // A frozen server's kernel accepts the client again, as often as the test is held up.
     let reasons: Vec<_> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
-    assert_eq!(reasons, ["dead", "shutdown"]);
+    assert_eq!((reasons[0], reasons[reasons.len() - 1]), ("dead", "shutdown"), "{reasons:?}");
     expect_documented(&events, OF_CONNECT);
 }
 

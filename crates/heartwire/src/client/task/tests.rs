@@ -14,7 +14,7 @@ use crate::client::dial::Resolver;
 use crate::client::{Client, ClientConfig, Event, Retry};
 use crate::server::{Server, ServerConfig};
 
-const GIVE_UP: Duration = Duration::from_secs(20);
+const GIVE_UP: Duration = Duration::from_secs(90);
 
 fn policy() -> Policy {
     Policy::builder().beat(Duration::from_secs(1)).limit(Duration::from_secs(3)).build().unwrap()

@@ -223,3 +223,6 @@ impl Sink<Vec<u8>> for Duplex {
         Pin::new(&mut self.sink).poll_close(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::{AddressError, ConnectError, Dialled, connect_within, prepare, race};
 use crate::client::runtime::Stream;
-use crate::kernel::KernelOptions;
+use crate::kernel::{Keepalive, KernelOptions};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -57,4 +57,15 @@ async fn a_connection_to_itself_is_refused() {
     // The port is free at once, even for a server that does not set `SO_REUSEADDR`.
     let server = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     server.bind(&address.into()).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_kernel_options_in_force_are_reported() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let seconds = Duration::from_secs;
+    let keepalive = Keepalive::new(seconds(3), seconds(3), 3).unwrap();
+    let options = KernelOptions::new(Some(keepalive), Some(seconds(12)), true).unwrap();
+    let dialled = connect_within(listener.local_addr().unwrap(), SOON, &options).await.unwrap();
+    assert_eq!(dialled.kernel.in_force, options);
 }

@@ -1,3 +1,4 @@
+mod ends;
 mod looking;
 mod slow_application;
 mod stalls;

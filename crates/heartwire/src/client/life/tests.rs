@@ -1,3 +1,6 @@
+mod handshake;
+mod sending;
+
 use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 

@@ -2,36 +2,17 @@
 //! the client looks, and what it makes of that, is tested by stepping
 //! (`src/client/drive/tests/looking.rs`).
 
-use core::net::SocketAddr;
-use std::net::TcpListener;
 use std::time::Instant;
 
+use heartwire::Reason;
 use heartwire::client::ClientConfig;
-use heartwire::{Reason, Wire};
 #[cfg(target_os = "linux")]
 use heartwire_testkit::skip;
 use heartwire_testkit::{ClientRig, Got, beat, fixed, ms, pass, policy};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::SockRef;
 
 /// Longer than any test.
 const LONG: u64 = 1_000_000;
-
-#[test]
-fn a_wait_is_cut_short() {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    let config = ClientConfig::new(address.to_string()).wire(Wire::V0).retry(fixed(ms(LONG)));
-    let rig = ClientRig::start(config);
-    assert_eq!(rig.connecting(), 1);
-    rig.failed();
-    rig.waiting();
-    socket.listen(1).unwrap();
-    let _listener: TcpListener = socket.into();
-    rig.client().look_now();
-    assert_eq!(rig.connecting(), 2);
-    rig.expect_online();
-}
 
 #[test]
 fn a_server_that_reads_nothing_is_left_alone() {

@@ -1,12 +1,10 @@
 //! The client on real sockets, against servers that each test plays by hand. The client for
 //! programs without async is the same one on a thread of its own: `synchronous` has what only that
-//! one can do.
+//! one can do. What a client does when, and in which order, is tested by stepping through it
+//! (`src/client/rig.rs`).
 
-mod beats;
-mod connecting;
 mod ends;
 mod looking;
-mod sending;
 mod slow_application;
 mod streams;
 mod synchronous;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::blocking::{Client, Events};
-use heartwire::client::{ClientConfig, Event, SendError, WhileDisconnected};
+use heartwire::client::{ClientConfig, Event, SendError};
 use heartwire_testkit::{End, Listener, PATIENCE, Peer, data, ms, pass};
 
 /// A client that is online, and its server.
@@ -50,18 +50,6 @@ fn data_go_both_ways_and_closing_writes_what_was_accepted() {
     drop(peer);
     assert!(matches!(next(&mut events), Event::Offline { reason: Reason::Shutdown, .. }));
     assert!(matches!(next(&mut events), Event::Closed));
-}
-
-#[test]
-fn what_is_queued_waits_for_the_next_connection() {
-    let queue = |config: ClientConfig| config.while_disconnected(WhileDisconnected::Queue);
-    let (client, mut events, server, peer) = online(queue);
-    drop(peer);
-    assert!(matches!(next(&mut events), Event::Offline { .. }));
-    client.send(b"kept".to_vec()).unwrap();
-    let mut peer = server.accept();
-    peer.expect_heart();
-    peer.expect_data(b"kept");
 }
 
 #[test]

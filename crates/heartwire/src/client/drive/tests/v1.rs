@@ -110,6 +110,8 @@ fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
         panic!("it never says so")
     };
     assert_eq!(health(&mut rig), within);
+    let wait = rig.wait();
+    assert!(wait.until > Some(rig.toy.state().now), "its timer does not spin: {wait:?}");
     rig.app.wishes.check_in(rig.toy.state().now);
     rig.wait();
     let told: Vec<Health> = beats(&rig).iter().map(|beat| beat.health).collect();
@@ -147,6 +149,16 @@ fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_be
             assert_eq!(last.promise_ms, 5_000, "the last word counts");
         }
     }
+}
+
+#[test]
+fn a_server_that_beats_far_too_often_is_told_so() {
+    let mut rig = welcomed(|config| config);
+    (1..400).for_each(|nonce| send(&rig, |beat| beat.nonce = nonce));
+    rig.wait();
+    let bye = rig.toy.take_written();
+    assert_eq!(Bye::decode(&bye[HEAD_LEN..]).unwrap().code, ByeCode::TooFast);
+    assert_eq!(rig.end().reason, Reason::Protocol(Violation::TooFast));
 }
 
 /// After how long a client calls a server deaf that says so and gives no verdict, if its
@@ -208,6 +220,18 @@ fn a_server_that_hears_its_client_behind_data_is_not_called_deaf() {
     };
     let cause = (0..100).find_map(|_| ended_by(rig.until_timer()));
     assert_eq!(cause, Some(Cause::Silence), "it has died then, and is judged in time");
+}
+
+#[test]
+fn what_the_server_has_not_heard_grows_with_time() {
+    let mut rig = welcomed(|config| config);
+    let last = next_beat(&mut rig, |_| true);
+    send(&rig, |beat| (beat.nonce, beat.echo) = (1_000, last.nonce));
+    rig.wait();
+    let unheard = |rig: &Rig| rig.app.wishes.path(rig.toy.state().now).unwrap().unheard;
+    let before = unheard(&rig);
+    rig.toy.pass(ms(800));
+    assert_eq!(unheard(&rig), before + ms(800));
 }
 
 /// What arrived while this process stood still arrived then, and not when it was read.

@@ -1,0 +1,204 @@
+//! Wire v1: until the server has answered, and what its farewells do.
+
+use core::iter;
+
+use heartwire_core::Violation;
+use heartwire_core::frame::Kind;
+use heartwire_core::v1::BEAT_LEN;
+
+use super::*;
+use crate::client::ConnectError;
+
+fn on_v1(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
+    let mut rig = Rig::new(|config| change(config.wire(Wire::V1).policy(Policy::default())));
+    rig.connects();
+    rig
+}
+
+/// The server answers, and the first beat goes out.
+fn is_welcomed(rig: &mut Rig) {
+    rig.toy.take_written();
+    rig.toy.send(&welcome());
+    rig.wait();
+    rig.wait();
+}
+
+fn events(rig: &mut Rig) -> Vec<Event> {
+    iter::from_fn(|| rig.events.try_recv().ok()).collect()
+}
+
+/// What the attempt came to that has just failed.
+fn failed(rig: &mut Rig) -> ConnectError {
+    let error = |event| if let Event::Failed { error } = event { Some(error) } else { None };
+    events(rig).into_iter().find_map(error).expect("an attempt has failed")
+}
+
+fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind, 0, 0, 0, u8::try_from(body.len()).unwrap(), 0, 0, 0], body].concat()
+}
+
+/// Nothing but a HELLO was written.
+fn assert_hello(written: &[u8]) {
+    assert_eq!(written[..8], frame(2, &written[8..])[..8]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_in_time_and_may_be_one_of_v0() {
+    let within = Duration::from_millis(200);
+    let mut silent = on_v1(|config| config.handshake_timeout(within));
+    let wait = silent.wait();
+    assert_eq!(silent.left(wait), within);
+    silent.pass_until(wait);
+    silent.wait();
+    let mut closing = on_v1(|config| config);
+    closing.is_left(&[]);
+    let mut talking = on_v1(|config| config);
+    talking.is_left(&frame(1, b"data"));
+    let data = Reason::Protocol(Violation::Unexpected { kind: Kind::Data });
+    let no_frame = Reason::Protocol(Violation::NoFirstFrame { waited: within });
+    let all = [(silent, no_frame), (closing, Reason::ClosedByPeer), (talking, data)];
+    for (mut rig, expected) in all {
+        let error = failed(&mut rig);
+        let text = error.to_string();
+        assert!(text.contains("--wire v0") && text.contains("Wire::V0"), "{text}");
+        assert!(error.is_retryable());
+        assert!(matches!(error, ConnectError::NoWelcome { reason, .. } if reason == expected));
+    }
+}
+
+#[test]
+fn a_server_that_answers_wrongly_is_told_nothing_and_not_taken_for_one_of_v0() {
+    let wrong_time = "at the wrong time";
+    for (answer, said) in [
+        (frame(3, b"\xa0"), "a WELCOME that is not as specified"),
+        (frame(3, b"\xa1\x00\x02"), "a WELCOME that is not as specified"),
+        (frame(4, b"\xa0"), "a BYE that is not as specified"),
+        (frame(0, &[0; BEAT_LEN]), wrong_time),
+        (frame(2, b""), wrong_time),
+        (frame(5, &[0; 10]), wrong_time),
+        (frame(6, b""), "unknown frame type"),
+        (b"HTTP/1.1".to_vec(), "unknown frame type"),
+    ] {
+        let mut rig = on_v1(|config| config);
+        assert_hello(&rig.toy.take_written());
+        rig.is_left(&answer);
+        let text = failed(&mut rig).to_string();
+        assert!(text.contains("did not answer HELLO as it should"), "{text}");
+        assert!(text.contains(said) && !text.contains("v0"), "{text}");
+        assert_eq!(rig.toy.take_written(), [0; 0], "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_sent_before_the_server_has_answered() {
+    let refusing = on_v1(|config| config);
+    assert!(matches!(refusing.client.try_send(vec![1]), Err(SendError::NotConnected(_))));
+
+    let mut rig = on_v1(|config| config.while_disconnected(WhileDisconnected::Queue));
+    rig.client.try_send(vec![11]).unwrap();
+    rig.wait();
+    assert_hello(&rig.toy.take_written());
+    let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+    rig.pass_until(wait);
+    rig.connects();
+    rig.client.try_send(vec![22]).unwrap();
+    rig.wait();
+    assert_hello(&rig.toy.state().written);
+    is_welcomed(&mut rig);
+    let written = rig.toy.take_written();
+    let (beat, data) = written.split_at(8 + BEAT_LEN);
+    assert_eq!(beat[..8], frame(0, &[0; BEAT_LEN])[..8], "the beat goes first");
+    assert_eq!(data, [frame(1, &[11]), frame(1, &[22])].concat());
+}
+
+#[test]
+fn a_client_that_is_closed_while_it_awaits_an_answer_ends() {
+    let mut rig = on_v1(|config| config);
+    rig.client.close();
+    while let Step::Wait(wait) = rig.life.step() {
+        rig.pass_until(wait);
+    }
+    assert_eq!(rig.told(), ["connecting, attempt 1", "closed"]);
+}
+
+#[test]
+fn a_frame_on_its_way_is_finished_before_the_clients_farewell_and_what_waits_stays() {
+    let [one, two] = [frame(1, &[11]), frame(1, &[22])];
+    let mut rig = on_v1(|config| config.while_disconnected(WhileDisconnected::Queue));
+    is_welcomed(&mut rig);
+    rig.toy.take_written();
+    rig.toy.state().room = 3;
+    rig.client.try_send(vec![11]).unwrap();
+    rig.client.try_send(vec![22]).unwrap();
+    rig.wait();
+    assert_eq!(rig.toy.take_written(), one[..3]);
+    rig.toy.send(&frame(99, b""));
+    rig.wait();
+    rig.toy.state().room = 1000;
+    rig.wait();
+    let written = rig.toy.take_written();
+    let (rest, bye) = written.split_at(one.len() - 3);
+    assert_eq!(rest, &one[3..]);
+    assert_eq!(Bye::decode(&bye[8..]).unwrap().code, ByeCode::Protocol);
+    let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+    assert_eq!(rig.told()[2], "protocol_error, 0");
+    rig.pass_until(wait);
+    rig.connects();
+    assert_hello(&rig.toy.state().written);
+    is_welcomed(&mut rig);
+    assert_eq!(rig.toy.take_written()[8 + BEAT_LEN..], two);
+}
+
+#[test]
+fn a_client_does_as_its_server_says_about_coming_back() {
+    let (earliest, latest) = (SECOND * 20, SECOND * 30);
+    let hints = [RetryHint::Never, RetryHint::AtWill, RetryHint::Within { earliest, latest }];
+    for code in [ByeCode::Done, ByeCode::Draining, ByeCode::Kicked, ByeCode::Other(4_000_000)] {
+        for (retry, is_in) in hints.into_iter().flat_map(|hint| [(hint, false), (hint, true)]) {
+            let bye = Bye::new(code, retry).detail("because\n\u{1b}[31m").encode();
+            let before = if is_in { welcome() } else { Vec::new() };
+            let words = [before, bye, frame(1, b"late")].concat();
+            // Its own will is asked first.
+            let mut unwilling = on_v1(|config| config.retry(Retry::Never));
+            assert_eq!(unwilling.is_left(&words), Step::Over);
+            let mut rig = on_v1(|config| config);
+            let step = rig.is_left(&words);
+            match (step, retry) {
+                (Step::Over, RetryHint::Never) => {}
+                (Step::Wait(wait), RetryHint::AtWill) => assert_eq!(rig.left(wait), WAIT),
+                (Step::Wait(wait), RetryHint::Within { .. }) => {
+                    assert!((earliest..=latest).contains(&rig.left(wait)), "{wait:?}");
+                }
+                (step, _) => panic!("{step:?} after {retry:?}"),
+            }
+            let told = events(&mut rig);
+            let name = if is_in { "offline" } else { "failed" };
+            let end = told.iter().find(|event| event.name() == name).unwrap();
+            let text = end.to_string();
+            assert!(text.contains("because") && !text.contains(['\n', '\u{1b}']), "{text}");
+            if let Event::Failed { error } = end {
+                assert_eq!(error.is_retryable(), retry != RetryHint::Never);
+            }
+            if let Event::Offline { reason, farewell, .. } = end {
+                assert_eq!(*reason, Reason::Bye(code));
+                let said = farewell.as_deref().unwrap();
+                assert_eq!((said.code, said.retry), (code, retry));
+                assert_eq!(said.detail, "because\n\u{1b}[31m");
+            }
+            assert!(told.iter().all(|event| event.name() != "data"), "nothing comes after a BYE");
+        }
+    }
+}
+
+#[test]
+fn a_farewell_is_not_remembered_for_the_next_connection() {
+    let mut rig = on_v1(|config| config);
+    let bye = Bye::new(ByeCode::Kicked, RetryHint::AtWill).encode();
+    for (words, is_said) in [([welcome(), bye].concat(), true), (welcome(), false)] {
+        let Step::Wait(wait) = rig.is_left(&words) else { panic!("it comes back") };
+        let is_end = |event: &Event| matches!(event, Event::Offline { farewell, .. } if farewell.is_some() == is_said);
+        assert!(events(&mut rig).iter().any(is_end), "{is_said}");
+        rig.pass_until(wait);
+        rig.connects();
+    }
+}

@@ -3,14 +3,12 @@
 
 mod both_ways;
 mod byes;
-mod client;
 mod coalescing;
 mod counts;
 mod floods;
 mod gate;
 mod handshake;
 mod late;
-mod leaving;
 mod names;
 mod not_reading;
 mod promise;

@@ -1,4 +1,4 @@
-//! A path between two ends that a test can delay, slow down and cut, one way at a time.
+//! A path between two ends that a test can delay, and cut on the way to the server.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,6 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use socket2::SockRef;
-
 /// What one way is like.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
@@ -19,17 +17,11 @@ pub(crate) struct Way {
     cut: AtomicBool,
     /// How long each byte is under way.
     delay: Duration,
-    /// Bytes per second.
-    rate: Option<u32>,
 }
 
 impl Way {
     pub(crate) fn delayed(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
-    }
-
-    pub(crate) fn slow(bytes_per_second: u32) -> Self {
-        Self { rate: Some(bytes_per_second), ..Self::default() }
     }
 }
 
@@ -37,15 +29,14 @@ impl Way {
 pub(crate) struct Proxy {
     pub(crate) addr: SocketAddr,
     to_server: Arc<Way>,
-    to_client: Arc<Way>,
 }
 
 impl Proxy {
     pub(crate) fn new(target: SocketAddr, to_server: Way, to_client: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
-        let (to_server, to_client) = (Arc::new(to_server), Arc::new(to_client));
-        let (there, back) = (Arc::clone(&to_server), Arc::clone(&to_client));
+        let to_server = Arc::new(to_server);
+        let (there, back) = (Arc::clone(&to_server), Arc::new(to_client));
         // It ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -53,18 +44,12 @@ impl Proxy {
                 let Ok(server) = TcpStream::connect(target) else { continue };
                 for stream in [&client, &server] {
                     stream.set_nodelay(true).unwrap();
-                    if there.rate.or(back.rate).is_some() {
-                        // What a slow path holds is the path's, not the proxy's.
-                        let socket = SockRef::from(stream);
-                        socket.set_recv_buffer_size(16 * 1024).unwrap();
-                        socket.set_send_buffer_size(16 * 1024).unwrap();
-                    }
                 }
                 pass_on(client.try_clone().unwrap(), server.try_clone().unwrap(), &there);
                 pass_on(server, client, &back);
             }
         });
-        Self { addr, to_server, to_client }
+        Self { addr, to_server }
     }
 
     pub(crate) fn plain(target: SocketAddr) -> Self {
@@ -73,10 +58,6 @@ impl Proxy {
 
     pub(crate) fn cut_to_server(&self) {
         self.to_server.cut.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn cut_to_client(&self) {
-        self.to_client.cut.store(true, Ordering::SeqCst);
     }
 }
 
@@ -96,10 +77,6 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => None,
             };
-            if let (Some(rate), Some(bytes)) = (way.rate, &bytes) {
-                let len = u32::try_from(bytes.len()).unwrap();
-                thread::sleep(Duration::from_secs(1) * len / rate);
-            }
             let is_end = bytes.is_none();
             sender.0.lock().unwrap().push_back((Instant::now() + way.delay, bytes));
             sender.1.notify_all();

@@ -1,141 +1,78 @@
-//! Every type of frame in every state: one clear reaction each.
+//! What a server makes of a frame, by how far its client has come: one frame for each reaction.
+//! Which type of frame may come in which state is a table of the core's, tested there
+//! (`connection/gate/tests.rs`), and a client's reactions are tested by stepping.
 
 use heartwire::Reason;
-use heartwire::client::{ConnectError, Event as ClientEvent, Retry};
 use heartwire::server::{Event, Wires};
-use heartwire::v1::{BEAT_LEN, Bye, ByeCode, Offer, Retry as Again, Terms};
-
-/// Every type, as such, with a body that fits it, and what is no type.
-fn frames() -> Vec<(&'static str, Vec<u8>)> {
-    let beat = beat_of(1).encode();
-    let contract = Terms::new(Offer::new(&patient())).agree(&Offer::new(&patient())).unwrap();
-    vec![
-        ("v0 beat", frame(HEART, b"")),
-        ("v1 beat", frame(HEART, &beat)),
-        ("beat of another length", frame(HEART, &beat[..BEAT_LEN - 1])),
-        ("data", frame(DATA, b"data")),
-        ("hello", hello()),
-        ("welcome", heartwire::v1::Welcome::new(7, 0, contract).encode()),
-        ("bye", Bye::new(ByeCode::Done, Again::AtWill).encode()),
-        ("pad", frame(PAD, &[0; 10])),
-        ("a type beyond those", frame(6, b"")),
-        ("a negative type", frame(-1, b"")),
-        ("a negative length", [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat()),
-        ("an endless pad", [PAD.to_le_bytes(), i32::MAX.to_le_bytes()].concat()),
-        ("an endless bye", [BYE.to_le_bytes(), 513_i32.to_le_bytes()].concat()),
-        ("an endless welcome", [WELCOME.to_le_bytes(), 2049_i32.to_le_bytes()].concat()),
-    ]
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Reaction {
-    /// It comes in, on v0.
-    InV0,
-    /// It comes in, on v1.
-    InV1,
-    /// The connection ends with this violation's name, and with a farewell or without.
-    Breach(&'static str, bool),
-    Delivered,
-    /// Nobody hears of it.
-    Ignored,
-    Over,
-}
-use Reaction::{Breach, Delivered, Ignored, InV0, InV1, Over};
+use heartwire::v1::{Bye, ByeCode, Retry};
 use heartwire_testkit::{
-    BYE, ClientRig, DATA, Gate, Got, HEART, HELLO, Listener, PAD, Peer, ServerRig, WELCOME,
-    beat_of, client_config, frame, hello, hello_as, ms, patient,
+    BEAT, Gate, HELLO, PAD, Peer, ServerRig, beat_of, data, frame, hello, hello_as,
 };
 
 use super::config;
 
-/// The reaction of a server that has heard nothing yet.
-fn opening(name: &str, v0: bool) -> Reaction {
-    match name {
-        "v0 beat" | "data" if v0 => InV0,
-        "v1 beat" | "beat of another length" if v0 => Breach("beat_with_body", false),
-        "hello" => InV1,
-        "a type beyond those" | "a negative type" => Breach("unknown_type", false),
-        "a negative length" => Breach("negative_length", false),
-        _ => Breach("unexpected", false),
-    }
-}
-
-/// The reaction of either end after the handshake.
-fn after(name: &str) -> Reaction {
-    match name {
-        "v1 beat" | "pad" => Ignored,
-        "data" => Delivered,
-        "bye" => Over,
-        "v0 beat" | "beat of another length" => Breach("beat_length", true),
-        "a type beyond those" | "a negative type" => Breach("unknown_type", true),
-        "a negative length" => Breach("negative_length", true),
-        "an endless pad" | "an endless bye" => Breach("too_long", true),
-        _ => Breach("unexpected", true),
-    }
-}
-
-#[track_caller]
-fn breach_of(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Protocol(violation) => violation.name(),
-        other => panic!("not a breach: {other}"),
-    }
-}
-
 #[test]
-fn of_a_server_before_the_first_frame() {
-    for wires in [Wires::Any, Wires::V1] {
-        for (name, bytes) in frames() {
-            let mut rig = ServerRig::start(config().wires(wires));
-            let mut peer = Peer::connect(rig.addr());
-            peer.send(&bytes);
-            let expected = opening(name, wires == Wires::Any);
-            match expected {
-                InV0 => assert_eq!(rig.online().1, None, "{name}"),
-                InV1 => assert!(rig.online().1.is_some(), "{name}"),
-                Breach(_, false) => {
-                    // Beats of v0 are all it may say.
-                    peer.expect_end();
-                    rig.expect_nothing();
-                    assert_eq!(rig.stats().protocol_error, 1, "{name} ({wires:?})");
-                }
-                other => panic!("{other:?}"),
-            }
-            rig.handle().shut_down();
+fn before_the_first_frame() {
+    let v0 = [BEAT.to_vec(), data(b"data")];
+    let breaches = [
+        frame(PAD, &[0; 10]),
+        Bye::new(ByeCode::Done, Retry::AtWill).encode(),
+        frame(6, b""),
+        [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat(),
+    ];
+    for (wires, takes_v0) in [(Wires::Any, true), (Wires::V1, false)] {
+        let mut rig = ServerRig::start(config().wires(wires));
+        let addr = rig.addr();
+        let say = |bytes: &[u8]| {
+            let mut peer = Peer::connect(addr);
+            peer.send(bytes);
+            peer
+        };
+        let _ours = say(&hello());
+        assert!(rig.online().1.is_some());
+        if takes_v0 {
+            let _beats = say(&v0[0]);
+            assert_eq!(rig.online().1, None);
+            let _talks = say(&v0[1]);
+            let (id, agreed) = rig.online();
+            assert_eq!(agreed, None);
+            rig.expect_data(id, b"data");
+        }
+        let refused = breaches.iter().chain(v0.iter().filter(|_| !takes_v0));
+        for (count, bytes) in (1..).zip(refused) {
+            // Beats of v0 are all it may say.
+            say(bytes).expect_end();
+            assert_eq!(rig.stats().protocol_error, count, "{bytes:?} ({wires:?})");
         }
     }
 }
 
-#[test]
-fn of_a_server_after_the_handshake() {
-    for (name, bytes) in frames() {
-        let mut rig = ServerRig::start(config());
-        let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
-        let (id, _) = rig.online();
-        peer.send(&bytes);
-        match after(name) {
-            Ignored => {
-                peer.data(b"still there");
-                assert_eq!(rig.data(id), b"still there", "{name}");
-            }
-            Delivered => assert_eq!(rig.data(id), b"data"),
-            Over => assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done)),
-            Breach(breach, says_bye) => {
-                assert_eq!(breach_of(rig.offline(id)), breach, "{name}");
-                if says_bye {
-                    assert_eq!(peer.expect_bye().0, ByeCode::Protocol, "{name}");
-                }
-            }
-            other => panic!("{other:?}"),
-        }
-        drop(peer);
-        rig.finish();
-    }
+/// What becomes of a frame once the client is in.
+enum Reaction {
+    Ignored,
+    Delivered,
+    Over,
+    Breach(&'static str),
 }
+use Reaction::{Breach, Delivered, Ignored, Over};
 
+/// After its HELLO a client waits until it is decided about, and is not read meanwhile, while
+/// another one of its name takes its leave. What it says then, it says after the handshake.
 #[test]
-fn of_a_server_while_it_decides() {
-    for (name, bytes) in frames() {
+fn after_the_handshake_and_while_the_server_decides() {
+    let frames = [
+        (frame(PAD, &[0; 10]), Ignored),
+        (frame(0, &beat_of(1).encode()), Ignored),
+        (data(b"data"), Delivered),
+        (Bye::new(ByeCode::Done, Retry::AtWill).encode(), Over),
+        (hello(), Breach("unexpected")),
+        (BEAT.to_vec(), Breach("beat_length")),
+        (frame(6, b""), Breach("unknown_type")),
+        ([PAD.to_le_bytes(), i32::MAX.to_le_bytes()].concat(), Breach("too_long")),
+    ];
+    for ((bytes, reaction), decides) in
+        frames.iter().flat_map(|frame| [(frame, false), (frame, true)])
+    {
         let hold = Gate::default();
         let held = hold.clone();
         let mut rig = ServerRig::acting(config(), move |event, _| {
@@ -143,109 +80,37 @@ fn of_a_server_while_it_decides() {
                 held.pass();
             }
         });
-        let (_first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-        let (first, _) = rig.online();
-        // The second waits for the first one's end, and is not read meanwhile.
-        let mut peer = Peer::connect(rig.addr());
-        peer.send(&[hello_as("a", None), bytes].concat());
-        assert_eq!(rig.offline(first), Reason::TakenOver, "{name}");
-        hold.open();
+        let (mut peer, _older) = if decides {
+            let (older, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
+            let (first, _) = rig.online();
+            let mut peer = Peer::connect(rig.addr());
+            peer.send(&[hello_as("a", None), bytes.clone()].concat());
+            assert_eq!(rig.offline(first), Reason::TakenOver);
+            hold.open();
+            peer.expect_welcome();
+            (peer, Some(older))
+        } else {
+            let (mut peer, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
+            peer.send(bytes);
+            (peer, None)
+        };
         let (id, agreed) = rig.online();
         assert_eq!(agreed.unwrap().name.as_deref(), Some("a"));
-        peer.expect_welcome();
-        match after(name) {
+        match reaction {
             Ignored => {
                 peer.data(b"still there");
-                assert_eq!(rig.data(id), b"still there", "{name}");
+                rig.expect_data(id, b"still there");
             }
-            Delivered => assert_eq!(rig.data(id), b"data"),
+            Delivered => rig.expect_data(id, b"data"),
             Over => assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done)),
-            Breach(breach, _) => assert_eq!(breach_of(rig.offline(id)), breach, "{name}"),
-            other => panic!("{other:?}"),
+            Breach(name) => {
+                let reason = rig.offline(id);
+                let Reason::Protocol(violation) = reason else { panic!("{bytes:?}: {reason}") };
+                assert_eq!(violation.name(), *name, "{bytes:?}");
+                assert_eq!(peer.expect_bye().0, ByeCode::Protocol, "{bytes:?}");
+            }
         }
         drop(peer);
         rig.finish();
-    }
-}
-
-/// The reaction of a client that waits for its WELCOME.
-fn awaiting(name: &str) -> Reaction {
-    match name {
-        "v0 beat" => Ignored,
-        "welcome" => InV1,
-        "bye" => Over,
-        "a type beyond those" | "a negative type" => Breach("unknown_type", false),
-        "a negative length" => Breach("negative_length", false),
-        "an endless bye" | "an endless welcome" => Breach("too_long", false),
-        _ => Breach("unexpected", false),
-    }
-}
-
-#[test]
-fn of_a_client_that_waits_for_its_welcome() {
-    let listener = Listener::new();
-    for (name, bytes) in frames() {
-        let config = client_config(listener.addr()).retry(Retry::Never);
-        let client = ClientRig::start(config.handshake_timeout(ms(3000)));
-        client.connecting();
-        let mut peer = listener.accept();
-        peer.send(&bytes);
-        match awaiting(name) {
-            InV1 => {
-                client.online();
-            }
-            Over => match client.failed() {
-                ConnectError::TurnedAway { code: ByeCode::Done, retry: Again::AtWill, .. } => {}
-                other => panic!("{name}: {other}"),
-            },
-            expected => {
-                let reason = match client.failed() {
-                    ConnectError::NoWelcome { reason, .. } => reason,
-                    other => panic!("{name}: {other}"),
-                };
-                let breach = match expected {
-                    Breach(breach, _) => breach,
-                    _ => "no_first_frame",
-                };
-                assert_eq!(breach_of(reason), breach, "{name}");
-            }
-        }
-    }
-}
-
-#[test]
-fn of_a_client_after_the_handshake() {
-    let listener = Listener::new();
-    for (name, bytes) in frames() {
-        let config = client_config(listener.addr()).retry(Retry::Never);
-        let client = ClientRig::start(config);
-        let mut peer = listener.accept();
-        peer.welcome_by(&Terms::new(Offer::new(&patient())));
-        client.online();
-        peer.send(&bytes);
-        match after(name) {
-            Ignored => {
-                peer.data(b"still there");
-                assert!(
-                    matches!(client.next(), ClientEvent::Data(data) if data == b"still there"),
-                    "{name}"
-                );
-            }
-            Delivered => {
-                assert!(matches!(client.next(), ClientEvent::Data(data) if data == b"data"));
-            }
-            Over => {
-                assert_eq!(client.offline(), Reason::Bye(ByeCode::Done));
-                client.closed();
-            }
-            Breach(breach, says_bye) => {
-                // Otherwise the client waits a while for its server to close as well.
-                assert_eq!(matches!(peer.next_but_beats(), Got::Bye(..)), says_bye, "{name}");
-                drop(peer);
-                assert_eq!(breach_of(client.offline()), breach, "{name}");
-                client.closed();
-            }
-            other => panic!("{other:?}"),
-        }
     }
 }

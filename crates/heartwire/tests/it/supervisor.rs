@@ -8,7 +8,7 @@ use std::time::Instant;
 use heartwire::client::{ClientConfig, Event, Retry, SendError};
 use heartwire::supervisor::{AddError, Events, Supervisor};
 use heartwire::{BackoffPolicy, Reason};
-use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, limit, ms, pass, wait_until};
+use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, ms, wait_until};
 use tokio::runtime::Runtime;
 
 /// The next client, whose first beat has been read.
@@ -89,7 +89,7 @@ impl Rig {
 }
 
 #[test]
-fn each_name_has_its_own_server_messages_and_events() {
+fn each_name_has_its_own_task_server_messages_and_events() {
     let mut rig = Rig::new();
     let servers: Vec<_> = (0..5).map(|_| Listener::new()).collect();
     let mut peers = Vec::new();
@@ -109,25 +109,14 @@ fn each_name_has_its_own_server_messages_and_events() {
         let (of, event) = rig.next();
         assert!(matches!(event, Event::Data(body) if body == name.as_bytes() && *of == *name));
     }
+    assert_eq!(rig.runtime.metrics().num_alive_tasks(), 5);
+    drop(peers.remove(0));
+    rig.next_of("n0", |event| matches!(event, Event::Offline { .. }));
+    let _again = accept(&servers[0]);
+    rig.online("n0");
     assert!(rig.supervisor.get("nobody").is_none());
     let refused = rig.block_on(rig.supervisor.send("nobody", b"x".to_vec())).unwrap_err();
     assert!(matches!(refused, SendError::Closed(data) if data == b"x"));
-}
-
-#[test]
-fn one_that_is_lost_comes_back_and_the_others_stay() {
-    let mut rig = Rig::new();
-    let (here, there) = (Listener::new(), Listener::new());
-    rig.add("here", here.config()).unwrap();
-    rig.add("there", there.config()).unwrap();
-    let (lost, mut kept) = (accept(&here), accept(&there));
-    rig.online("there");
-    drop(lost);
-    rig.next_of("here", |event| matches!(event, Event::Offline { .. }));
-    let _again = accept(&here);
-    rig.online("here");
-    rig.block_on(rig.supervisor.send("there", b"still".to_vec())).unwrap();
-    kept.expect_data(b"still");
 }
 
 #[test]
@@ -149,18 +138,11 @@ fn a_name_is_taken_until_its_last_event() {
     }
     rig.closed("one");
     wait_until("the name is free", || !rig.supervisor.remove("one"));
-    rig.add("one", server.config()).unwrap();
+    // So does one that ends by itself leave its name.
+    rig.add("one", server.config().retry(Retry::Never)).unwrap();
     assert!(matches!(rig.next().1, Event::Connecting { attempt: 1 }));
-    accept(&server);
-}
-
-#[test]
-fn one_that_ends_by_itself_leaves_its_name() {
-    let mut rig = Rig::new();
-    let server = Listener::new();
-    rig.add("once", server.config().retry(Retry::Never)).unwrap();
     drop(accept(&server));
-    rig.closed("once");
+    rig.closed("one");
     wait_until("the name is free", || rig.supervisor.names().is_empty());
 }
 
@@ -199,48 +181,6 @@ fn there_may_be_more_connections_than_events_may_wait() {
     assert_eq!(online, COUNT);
     assert!(data.len() == COUNT && data.values().all(|&count| count == 3), "{data:?}");
     drop(peers.join().unwrap());
-}
-
-#[test]
-fn a_full_queue_is_no_verdict_on_anybody() {
-    let mut rig = Rig::with_queue(4);
-    let (loud, quiet) = (Listener::new(), Listener::new());
-    rig.add("loud", loud.config()).unwrap();
-    let mut flood = accept(&loud);
-    rig.online("loud");
-    rig.add("quiet", quiet.config().policy(limit(2_000))).unwrap();
-    let mut peer = accept(&quiet);
-    rig.online("quiet");
-    flood.send(&data(b"flood").repeat(100));
-    // Nobody takes events for two limits; what comes meanwhile lies in the kernel, and is life.
-    let started = Instant::now();
-    while started.elapsed() < ms(4_300) {
-        peer.beat();
-        pass(ms(50));
-    }
-    peer.data(b"alive");
-    let mut floods = 0;
-    let mut is_alive = false;
-    while floods < 100 || !is_alive {
-        match rig.next() {
-            (name, Event::Data(_)) if *name == *"loud" => floods += 1,
-            (name, Event::Data(_)) if *name == *"quiet" => is_alive = true,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_connection_is_one_task() {
-    let mut rig = Rig::new();
-    let server = Listener::new();
-    let mut peers = Vec::new();
-    for n in 0..10 {
-        rig.add(&format!("n{n}"), server.config()).unwrap();
-        peers.push(accept(&server));
-        rig.online(&format!("n{n}"));
-    }
-    assert_eq!(rig.runtime.metrics().num_alive_tasks(), 10);
 }
 
 /// A seed is for tests: it must not bring all the connections back at the same moments.
@@ -305,40 +245,42 @@ fn closing_writes_what_was_accepted_and_waits_for_all() {
     assert!(rig.block_on(rig.supervisor.close(PATIENCE)).is_empty());
 }
 
+/// One event may wait, and none is taken.
 #[test]
-fn what_is_not_closed_in_time_is_cut_off() {
-    let mut rig = Rig::with_queue(1);
-    let server = Listener::new();
-    rig.add("stuck", server.config()).unwrap();
-    let mut peer = accept(&server);
-    rig.online("stuck");
-    // The queue is full of this, and the server does not close its end, for which it has a second.
-    peer.send(&data(b"unread").repeat(10));
-    let started = Instant::now();
-    let within = ms(100);
-    assert_eq!(rig.block_on(rig.supervisor.close(within)), ["stuck".into()]);
-    assert!(started.elapsed() >= within);
-    assert!(rig.supervisor.names().is_empty());
-    wait_until("its task is over", || rig.runtime.metrics().num_alive_tasks() == 0);
-    // What was told before is still there, and then nothing.
-    while let Some((_, event)) = rig.try_next() {
-        assert!(matches!(event, Event::Data(_) | Event::Offline { .. }), "{event}");
-    }
-}
-
-#[test]
-fn events_that_are_not_taken_do_not_hold_up_the_end() {
-    let mut rig = Rig::with_queue(1);
-    let server = Listener::new();
-    rig.add("unread", server.config()).unwrap();
-    let mut peer = accept(&server);
-    rig.online("unread");
-    peer.send(&data(b"unread").repeat(10));
-    let reader = std::thread::spawn(move || peer.read_to_end());
-    assert!(rig.block_on(rig.supervisor.close(PATIENCE)).is_empty());
-    reader.join().unwrap();
-    while let Some((_, event)) = rig.try_next() {
-        assert!(matches!(event, Event::Data(_) | Event::Offline { .. } | Event::Closed), "{event}");
+fn a_close_does_not_wait_for_the_application_and_cuts_off_a_server_that_does_not_close_in_time() {
+    for closes in [true, false] {
+        let mut rig = Rig::with_queue(1);
+        let server = Listener::new();
+        rig.add("unread", server.config()).unwrap();
+        let mut peer = accept(&server);
+        rig.online("unread");
+        peer.send(&data(b"unread").repeat(10));
+        // A server that does not close its end has a second for it.
+        let within = if closes { PATIENCE } else { ms(100) };
+        let reader = std::thread::spawn(move || {
+            if closes {
+                peer.read_to_end();
+                return None;
+            }
+            Some(peer)
+        });
+        let started = Instant::now();
+        let left = rig.block_on(rig.supervisor.close(within));
+        if closes {
+            assert!(left.is_empty(), "{left:?}");
+        } else {
+            assert_eq!(left, ["unread".into()]);
+            assert!(started.elapsed() >= within);
+        }
+        drop(reader.join().unwrap());
+        assert!(rig.supervisor.names().is_empty());
+        wait_until("its task is over", || rig.runtime.metrics().num_alive_tasks() == 0);
+        // What was told before is still there, and then nothing.
+        while let Some((_, event)) = rig.try_next() {
+            let is_told = matches!(event, Event::Data(_) | Event::Offline { .. })
+                || closes && matches!(event, Event::Closed);
+            assert!(is_told, "{event}");
+        }
     }
 }
 

@@ -90,3 +90,6 @@ pub use frames::EmptyFrame;
 pub use heartbeat::Heartbeat;
 pub use last_byte::{LastByte, WatchBytes};
 pub use lines::Lines;
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use tokio_util::codec::Framed;
 use super::peer::{Peer, free_address};
 use super::{CALM, freeze, policy};
 
-#[path = "../../../examples/mqtt/packet.rs"]
+#[path = "../../examples/mqtt/packet.rs"]
 mod packet;
 
 use packet::{Codec, Packet, PingRequest};

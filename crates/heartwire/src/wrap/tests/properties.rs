@@ -5,15 +5,15 @@ use core::time::Duration;
 
 use std::sync::{Arc, Mutex};
 
+use crate::wrap::{Error, Heartbeat};
+use crate::{Policy, TICK};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::wrap::{Error, Heartbeat};
-use heartwire::{Policy, TICK};
 use heartwire_core::STALL_MIN;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rig::{Far, Fault, Message, Near, Plain, ms, wire};
+use super::rig::{Far, Fault, Message, Near, Plain, ms, wire};
 
 /// Something that the peer does after some milliseconds.
 #[derive(Clone, Copy, Debug)]

@@ -2,13 +2,13 @@
 
 use core::task::Context;
 
+use crate::wrap::{Alive, Heartbeat};
 use allocation_counter::measure;
 use futures_util::task::noop_waker_ref;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::wrap::{Alive, Heartbeat};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, duplex};
 
-use crate::rig::{Asking, Message, Plain, both, connect, judge, wire};
+use super::rig::{Asking, Message, Plain, both, connect, judge, wire};
 
 #[tokio::test(start_paused = true)]
 async fn an_item_allocates_nothing() {

@@ -1,10 +1,10 @@
 //! Futures that are dropped half-way.
 
+use crate::wrap::Heartbeat;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::wrap::Heartbeat;
 use tokio::time::{Instant, advance, timeout};
 
-use crate::rig::{
+use super::rig::{
     Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge, ms, script, secs,
     verdict_of, wire,
 };

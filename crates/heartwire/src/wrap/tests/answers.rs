@@ -1,12 +1,12 @@
 //! Beats that are answered, and answers that are not.
 
+use crate::wrap::{Beat, Heartbeat, Lines};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::wrap::{Beat, Heartbeat, Lines};
 use tokio::io::duplex;
 use tokio::time::{Instant, advance};
 use tokio_util::codec::{Framed, LinesCodec};
 
-use crate::rig::{
+use super::rig::{
     Asking, Far, Message, Plain, assert_waits, beat, both, connect, echo, judge, ms, secs,
     verdict_of, wire,
 };
@@ -117,7 +117,7 @@ async fn an_answer_is_as_good_as_a_beat() {
 }
 
 /// Runs two wrapped ends against each other for a minute, and counts what each has sent.
-async fn minute<B>(one: (B, heartwire::Policy), other: (B, heartwire::Policy)) -> (usize, usize)
+async fn minute<B>(one: (B, crate::Policy), other: (B, crate::Policy)) -> (usize, usize)
 where
     B: Beat<Message, Out = Message> + Send + 'static,
 {
@@ -185,5 +185,5 @@ async fn lines_ask_and_answer() {
 #[test]
 fn lines_that_are_the_same_answer_nothing_by_themselves() {
     assert_eq!(Lines::new("PING", "PING"), Lines::same("PING"));
-    assert_eq!(Lines::same("").answer(&""), heartwire::wrap::Answer::Echo);
+    assert_eq!(Lines::same("").answer(&""), crate::wrap::Answer::Echo);
 }

@@ -1,11 +1,11 @@
 //! A writer that has to wait delays nothing.
 
+use crate::Policy;
+use crate::wrap::Heartbeat;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::Policy;
-use heartwire::wrap::Heartbeat;
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use crate::rig::{
+use super::rig::{
     Far, Message, Near, Plain, assert_in_bound, assert_waits, both, judge, ms, script, secs,
     verdict_of, wire,
 };

@@ -1,10 +1,10 @@
 //! Time in which nobody polls is this end's own, and not held against the peer.
 
+use crate::wrap::Heartbeat;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::wrap::Heartbeat;
 use tokio::time::{Instant, advance};
 
-use crate::rig::{
+use super::rig::{
     Message, Plain, assert_in_bound, assert_waits, both, connect, judge, ms, secs, verdict_of, wire,
 };
 
@@ -31,8 +31,8 @@ async fn a_short_delay_is_no_stall() {
     // Late, and with a second look, but in the bound that counts from when it could look. What is beyond
     // the tick was no time of the peer's.
     let verdict = verdict_of(near.next().await);
-    assert!(verdict.late > heartwire::TICK, "{verdict}");
-    assert_eq!(verdict.stalled, verdict.late - heartwire::TICK);
+    assert!(verdict.late > crate::TICK, "{verdict}");
+    assert_eq!(verdict.stalled, verdict.late - crate::TICK);
     // upper bound: the clock is paused.
     assert!(start.elapsed() <= ms(10_300), "{:?}", start.elapsed());
 }

@@ -6,9 +6,9 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::wrap::{Answer, Beat, Error, Heartbeat};
+use crate::{Policy, TICK, Verdict};
 use futures_util::{Sink, Stream};
-use heartwire::wrap::{Answer, Beat, Error, Heartbeat};
-use heartwire::{Policy, TICK, Verdict};
 pub(crate) use heartwire_testkit::ms;
 use tokio::time::{Instant, timeout};
 

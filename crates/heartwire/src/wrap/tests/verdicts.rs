@@ -1,13 +1,13 @@
 //! When a peer is called dead, and when it must not be.
 
+use crate::Cause;
+use crate::wrap::{EmptyFrame, Error, Heartbeat};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire::Cause;
-use heartwire::wrap::{EmptyFrame, Error, Heartbeat};
 use tokio::time::{Instant, advance, sleep};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::rig::{
+use super::rig::{
     Fault, Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge, ms, script,
     secs, verdict_of,
 };

@@ -1,7 +1,14 @@
-//! Against programs that nobody here wrote. Each is started on a port of its own, kept alive by beats
+//! The wrappers against programs that are not ours. Each is started on a port of its own, kept alive by beats
 //! alone, used for what it is there for, and then frozen.
 //!
 //! A test whose program is not installed says that it was skipped.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may panic, and says so of whatever it did not expect"
+)]
 
 mod mosquitto;
 mod nats;
@@ -14,7 +21,7 @@ use core::time::Duration;
 use heartwire::{Policy, TICK, Verdict};
 use heartwire_testkit::PATIENCE;
 
-use self::peer::Peer;
+use peer::Peer;
 
 const BEAT: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(2);

@@ -2,15 +2,15 @@
 
 use core::time::Duration;
 
+use crate::Policy;
+use crate::wrap::{EmptyFrame, Heartbeat};
 use bytes::{Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
-use heartwire::Policy;
-use heartwire::wrap::{EmptyFrame, Heartbeat};
 use tokio::io::duplex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::rig::{
+use super::rig::{
     Message, Plain, assert_in_bound, assert_waits, both, connect, ms, secs, verdict_of, wire,
 };
 

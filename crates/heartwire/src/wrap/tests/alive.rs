@@ -6,15 +6,15 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
+use crate::Policy;
+use crate::wrap::{Alive, Dead};
 use futures_util::{FutureExt as _, StreamExt as _};
-use heartwire::Policy;
-use heartwire::wrap::{Alive, Dead};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::io::{DuplexStream, duplex, split};
 use tokio::time::{Instant, advance, sleep, timeout};
 use tokio_util::codec::{Framed, LinesCodec};
 
-use crate::rig::{assert_in_bound, assert_waits, both, judge, ms, secs};
+use super::rig::{assert_in_bound, assert_waits, both, judge, ms, secs};
 
 fn connect() -> (Alive<DuplexStream>, DuplexStream) {
     let (near, far) = duplex(64);
@@ -22,7 +22,7 @@ fn connect() -> (Alive<DuplexStream>, DuplexStream) {
 }
 
 #[track_caller]
-fn assert_dead<T: core::fmt::Debug>(result: io::Result<T>) -> heartwire::Verdict {
+fn assert_dead<T: core::fmt::Debug>(result: io::Result<T>) -> crate::Verdict {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     Dead::in_error(&error).expect("a verdict").verdict

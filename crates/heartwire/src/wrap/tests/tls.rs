@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::wrap::{Alive, Dead, EmptyFrame, Error, Heartbeat, LastByte};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
-use heartwire::wrap::{Alive, Dead, EmptyFrame, Error, Heartbeat, LastByte};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, copy_bidirectional,
     duplex,
@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::rig::{assert_in_bound, assert_waits, both, judge, secs};
+use super::rig::{assert_in_bound, assert_waits, both, judge, secs};
 
 /// More than is ever on its way here.
 const LEN: usize = 64 * 1024;

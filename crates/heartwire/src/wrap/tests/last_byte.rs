@@ -1,13 +1,13 @@
 //! Bytes that are no whole item yet.
 
+use crate::wrap::{EmptyFrame, Heartbeat, LastByte};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
-use heartwire::wrap::{EmptyFrame, Heartbeat, LastByte};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::time::{Instant, sleep};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::rig::{assert_in_bound, judge, ms, secs};
+use super::rig::{assert_in_bound, judge, ms, secs};
 
 /// A frame of 20 bytes, one every 3 s.
 async fn dribble(mut far: tokio::io::DuplexStream) {

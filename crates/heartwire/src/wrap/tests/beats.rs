@@ -4,11 +4,11 @@ use core::future::poll_fn;
 use core::pin::Pin;
 use std::sync::{Arc, Mutex};
 
+use crate::wrap::{Error, Heartbeat};
 use futures_util::{FutureExt as _, Sink as _, SinkExt as _, Stream as _, StreamExt as _};
-use heartwire::wrap::{Error, Heartbeat};
 use tokio::time::{Instant, advance, sleep};
 
-use crate::rig::{
+use super::rig::{
     Asking, Far, Fault, Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge,
     ms, script, secs, verdict_of, wire,
 };

@@ -135,6 +135,8 @@ pub struct Shard<W: ServerWorld, H> {
     pending: VecDeque<SessionId>,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
+    /// While shutting down, how many commands may be left of those that were given before.
+    commands_left: usize,
     /// While shutting down, the sessions whose clients cannot be told when to come back, and when
     /// each may end.
     one_by_one: VecDeque<(Instant, SessionId)>,
@@ -212,6 +214,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             handshakes_left: HANDSHAKES_PER_TURN,
             pending: VecDeque::new(),
             drained_by: None,
+            commands_left: 0,
             one_by_one: VecDeque::new(),
             lingering: VecDeque::new(),
         })

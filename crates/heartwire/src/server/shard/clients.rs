@@ -267,7 +267,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // As many as there can be at one time, and one broadcast: those who send more must not keep
         // the shard from its sessions.
         for _ in 0..COMMANDS_MAX {
-            let Ok(command) = self.commands.try_recv() else { return };
+            let Ok(command) = self.commands.try_recv() else {
+                self.commands_left = 0;
+                return;
+            };
+            self.commands_left = self.commands_left.saturating_sub(1);
             match command {
                 // The session may have ended on the way; its owner has been told, or will be.
                 Command::Send { id, data } => {

@@ -15,7 +15,7 @@ use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::link::{LINGER, Parted};
-use crate::server::mailbox::Mailbox;
+use crate::server::mailbox::{COMMANDS_MAX, Mailbox};
 use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
 use crate::world::{Break, ServerWorld, Socket};
@@ -42,6 +42,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Agenda { world, config, .. } = &self.state.agenda;
         let (now, drain) = (world.now(), config.drain);
         self.drained_by = Some(now.saturating_add(drain));
+        self.commands_left = COMMANDS_MAX;
         let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
         let one_by_one: Vec<SessionId> =
             online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
@@ -65,11 +66,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
         }
         let time_is_up = now >= drained_by;
+        // A turn may leave some of the commands, and what they send is queued by another one.
+        let all_is_queued = self.commands_left == 0;
         let mut parting = Vec::new();
         let ShardState { sessions, agenda, .. } = &mut self.state;
         for session in sessions.iter_mut() {
             match session.phase() {
-                Phase::Live(_) if time_is_up || session.is_drained() => {
+                Phase::Live(_) if time_is_up || (all_is_queued && session.is_drained()) => {
                     agenda.end(session, Reason::Shutdown);
                 }
                 Phase::Parting(_) if time_is_up => parting.push(session.slot()),

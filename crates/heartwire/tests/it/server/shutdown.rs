@@ -37,11 +37,14 @@ fn what_was_sent_before_the_shutdown_is_sent_however_the_shard_was_busy() {
     let peer = peer.beat_every(ms(40));
     let Event::Verdict { .. } = rig.next() else { panic!("one is silent") };
     // The shard is in the middle of a turn, past its commands.
+    // Of broadcasts it carries out one in a turn.
     rig.handle().send(id, b"goodbye").unwrap();
+    rig.handle().broadcast(b"to all").unwrap();
+    rig.handle().broadcast(b"for good").unwrap();
     rig.handle().shut_down();
     gate.let_one_pass();
     let mut peer = peer.stop();
-    peer.expect_data(b"goodbye");
+    [&b"goodbye"[..], b"to all", b"for good"].into_iter().for_each(|body| peer.expect_data(body));
     peer.expect_end();
     rig.expect_offline(silent_id);
     rig.finish();

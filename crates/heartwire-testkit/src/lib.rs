@@ -1,6 +1,6 @@
 //! What the tests over real sockets are made of: a [`Peer`] that a test plays by hand, a
-//! [`ServerRig`] and a [`ClientRig`] around the library's two ends, a [`Process`] with its
-//! [`Lines`] around a program, and one [`PATIENCE`].
+//! [`ServerRig`] and a [`ClientRig`] around the library's two ends, a [`Proxy`] between them, a
+//! [`Process`] with its [`Lines`] around a program, and one [`PATIENCE`].
 //!
 //! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order
 //! of events, what a verdict says itself (its silence, lateness and bound), and elapsed time only
@@ -38,6 +38,7 @@ mod listener;
 mod peer;
 #[cfg(unix)]
 mod process;
+mod proxy;
 mod server;
 mod skip;
 
@@ -52,6 +53,7 @@ pub use listener::Listener;
 pub use peer::{Beating, End, Got, Peer};
 #[cfg(unix)]
 pub use process::Process;
+pub use proxy::{Proxy, Way};
 pub use server::{Offline, ServerRig, echo, verdict_of};
 pub use skip::skip;
 

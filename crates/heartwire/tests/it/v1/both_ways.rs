@@ -3,10 +3,9 @@
 
 use std::time::Instant;
 
-use heartwire_testkit::{ClientRig, PATIENCE, ServerRig, client_config, ms, pass};
+use heartwire_testkit::{ClientRig, PATIENCE, Proxy, ServerRig, Way, client_config, ms, pass};
 
 use super::config;
-use super::proxy::{Proxy, Way};
 
 #[test]
 fn both_ends_are_told_the_round_trip_of_both_ways() {

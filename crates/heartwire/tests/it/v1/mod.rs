@@ -12,7 +12,6 @@ mod late;
 mod names;
 mod not_reading;
 mod promise;
-mod proxy;
 mod rejected;
 mod slow_application;
 mod states;

@@ -6,12 +6,11 @@ use heartwire::server::{Event, SessionId};
 use heartwire::v1::{Beat, ByeCode, Health, Offer};
 use heartwire::{Reason, Violation};
 use heartwire_testkit::{
-    ClientRig, Listener, PATIENCE, Peer, ServerRig, client_config, hello, ms, patient, policy,
+    ClientRig, Listener, PATIENCE, Peer, Proxy, ServerRig, client_config, hello, ms, patient,
+    policy,
 };
 
 use super::config;
-
-use super::proxy::Proxy;
 
 #[track_caller]
 fn promised(rig: &mut ServerRig, of: SessionId) -> (core::time::Duration, core::time::Duration) {

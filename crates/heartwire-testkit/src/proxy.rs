@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// What one way is like.
 #[derive(Debug, Default)]
-pub(crate) struct Way {
+pub struct Way {
     /// Nothing is passed on any more, not even the end; what comes is acknowledged and dropped.
     cut: AtomicBool,
     /// How long each byte is under way.
@@ -20,19 +20,24 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    pub(crate) fn delayed(delay: Duration) -> Self {
+    /// Each byte is under way for so long.
+    #[must_use]
+    pub fn delayed(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
     }
 }
 
-/// Takes one connection after another and passes them on to `target`.
-pub(crate) struct Proxy {
-    pub(crate) addr: SocketAddr,
+/// Takes one connection after another and passes them on to a server.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Where it listens.
+    pub addr: SocketAddr,
     to_server: Arc<Way>,
 }
 
 impl Proxy {
-    pub(crate) fn new(target: SocketAddr, to_server: Way, to_client: Way) -> Self {
+    /// One for the server at `target`, whose two ways are like this.
+    pub fn new(target: SocketAddr, to_server: Way, to_client: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let to_server = Arc::new(to_server);
@@ -52,11 +57,13 @@ impl Proxy {
         Self { addr, to_server }
     }
 
-    pub(crate) fn plain(target: SocketAddr) -> Self {
+    /// One that passes on all at once.
+    pub fn plain(target: SocketAddr) -> Self {
         Self::new(target, Way::default(), Way::default())
     }
 
-    pub(crate) fn cut_to_server(&self) {
+    /// Nothing that the client says arrives any more.
+    pub fn cut_to_server(&self) {
         self.to_server.cut.store(true, Ordering::SeqCst);
     }
 }

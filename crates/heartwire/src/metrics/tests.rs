@@ -1,4 +1,6 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use super::*;
 
@@ -26,4 +28,36 @@ fn the_page_has_them_all_and_no_others() {
         })
         .collect();
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn a_servers_counts_are_reported_as_they_are() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let mut stats = crate::server::Stats::default();
+    (stats.accepted, stats.refused, stats.dead, stats.bye) = (7, 1, 2, 3);
+    ::metrics::with_local_recorder(&recorder, || {
+        report_server(&stats);
+        stats.dead = 4;
+        report_server(&stats);
+    });
+    let mut counts = BTreeMap::new();
+    for (key, _, _, value) in snapshotter.snapshot().into_vec() {
+        let (_, key) = key.into_parts();
+        let metric = ALL.iter().find(|metric| metric.name == key.name()).expect("described");
+        assert_eq!(metric.kind, Kind::Counter);
+        let labels: Vec<_> = key.labels().map(|label| label.key()).collect();
+        assert_eq!(labels, metric.labels, "{key}");
+        let label = key.labels().map(|label| label.value()).collect::<String>();
+        counts.insert((metric.name, label), value);
+    }
+    for (name, label, count) in [
+        (SERVER_ACCEPTED, "", 7),
+        (SERVER_REFUSED, "", 1),
+        (SERVER_ENDS, "dead", 4),
+        (SERVER_ENDS, "bye", 3),
+        (SERVER_ENDS, "reset", 0),
+    ] {
+        assert_eq!(counts[&(name, label.to_owned())], DebugValue::Counter(count), "{name} {label}");
+    }
 }

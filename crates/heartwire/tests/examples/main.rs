@@ -11,7 +11,7 @@ mod program;
 use std::collections::BTreeSet;
 use std::fs;
 
-use program::{Program, limit};
+use program::Program;
 
 const README: &str = include_str!("../../examples/README.md");
 
@@ -69,53 +69,56 @@ fn those_that_play_both_ends_print_what_the_readme_shows() {
     // They wait for most of their time, so they can do it side by side.
     let running = ALONE.map(|name| (name, Program::start(name, &[])));
     for (name, program) in running {
-        let output = program.output(limit());
+        let output = program.output();
         println!("{name}:\n{}", output.join("\n"));
         let [lines] = &shown(section(name))[..] else { panic!("{name} shows one thing") };
         assert_shows(&output, lines);
     }
 }
 
+/// The address at which a chat's server listens.
+fn listening(server: &Program) -> String {
+    server.wait_for("listening on ").rsplit(' ').next().unwrap().to_owned()
+}
+
 #[test]
 fn a_chat_shows_who_comes_and_leaves_and_is_lost() {
     let [servers, bobs] = &shown(section("chat"))[..] else { panic!("two things") };
-    let mut server = Program::start("chat", &["server", "127.0.0.1:0"]);
-    let listening = server.wait_for("listening on ");
-    let address = listening.rsplit(' ').next().unwrap();
-    let mut ann = Program::start("chat", &["client", "ann", address]);
+    let server = Program::start("chat", &["server", "127.0.0.1:0"]);
+    let address = listening(&server);
+    let mut ann = Program::start("chat", &["client", "ann", &address]);
     server.wait_for("* ann is here");
-    let mut bob = Program::start("chat", &["client", "bob", address]);
+    let mut bob = Program::start("chat", &["client", "bob", &address]);
     server.wait_for("* bob is here; now: ann, bob");
     ann.wait_for("* bob is here");
 
     ann.say("hi all");
     bob.wait_for("ann: hi all");
-    bob.freeze();
+    bob.process.freeze();
     ann.wait_for("* bob was lost: dead: silent for 3.");
-    ann.end_input();
+    ann.input = None;
     server.wait_for("* ann has left");
-    assert_shows(server.so_far(), servers);
-    ann.output(limit());
+    assert_shows(&server.so_far(), servers);
+    ann.output();
 
-    bob.thaw();
+    bob.process.thaw();
     server.wait_for("* bob is here; now: bob");
     bob.wait_for("* bob is here; now: bob");
-    assert_shows(bob.so_far(), bobs);
-    bob.end_input();
-    bob.output(limit());
+    assert_shows(&bob.so_far(), bobs);
+    bob.input = None;
+    bob.output();
 }
 
 #[test]
 fn a_second_client_of_a_name_takes_the_place_of_the_first() {
-    let mut server = Program::start("chat", &["server", "127.0.0.1:0"]);
-    let listening = server.wait_for("listening on ");
-    let address = listening.rsplit(' ').next().unwrap();
-    let mut first = Program::start("chat", &["client", "ann", address]);
+    let server = Program::start("chat", &["server", "127.0.0.1:0"]);
+    let address = listening(&server);
+    let first = Program::start("chat", &["client", "ann", &address]);
     first.wait_for("* ann is here");
-    let mut second = Program::start("chat", &["client", "ann", address]);
+    let second = Program::start("chat", &["client", "ann", &address]);
     second.wait_for("* ann is here; now: ann");
     // It does not come back, and so ends.
-    let output = first.output(limit());
+    let output = first.output();
     assert_shows(&output, &["* out of the room: the peer took its leave: taken_over"]);
 }
 

@@ -8,25 +8,21 @@
 )]
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::Wire;
+use heartwire::client::{Client, ClientConfig, Event};
 use heartwire::metrics::{self, Kind};
-use heartwire::server::{Server, ServerConfig, Stats};
+use heartwire::server::{Server, ServerConfig};
 use heartwire::supervisor::Supervisor;
-use heartwire::{BackoffPolicy, Policy, Wire};
+use heartwire_testkit::{PATIENCE, fixed, limit, ms, policy};
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tracing_subscriber::fmt::MakeWriter;
-
-const fn ms(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
 
 /// The tests run one at a time: what a thread without a subscriber does first can be taken for what
 /// nothing listens to, at the moment at which another thread begins to listen.
@@ -38,7 +34,7 @@ fn alone() -> MutexGuard<'static, ()> {
 /// Does all that a client does in a test on this thread, where its recorder and its subscriber are.
 fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let within = async { tokio::time::timeout(ms(20_000), life).await };
+    let within = async { tokio::time::timeout(PATIENCE, life).await };
     runtime.block_on(within).expect("took too long")
 }
 
@@ -63,10 +59,7 @@ fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
 }
 
 fn config(address: SocketAddr) -> ClientConfig {
-    ClientConfig::new(address.to_string())
-        .wire(Wire::V0)
-        .policy(Policy::builder().limit(ms(100)).build().unwrap())
-        .retry(Retry::Backoff(BackoffPolicy::fixed(ms(1)).unwrap()))
+    ClientConfig::new(address.to_string()).wire(Wire::V0).policy(limit(100)).retry(fixed(ms(1)))
 }
 
 /// What was reported: a counter's or gauge's value, and of a histogram how often.
@@ -152,7 +145,7 @@ fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
     let _alone = alone();
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let policy = Policy::builder().beat(ms(20)).limit(ms(10_000)).build().unwrap();
+    let policy = policy(20, 10_000);
     let server = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).policy(policy);
     let (server, events) = Server::start_with_events(server).unwrap();
     let target = server.local_addrs().first().unwrap().to_string();
@@ -174,26 +167,6 @@ fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
     assert!(trips.is_some_and(|&trips| trips >= 1.0), "{:?}", online.0);
     Reported::of(&snapshotter).expect(metrics::CLIENT_ONLINE, &target, 0.0);
     drop((server, events));
-}
-
-#[test]
-fn a_servers_counts_are_reported_as_they_are() {
-    let _alone = alone();
-    let recorder = DebuggingRecorder::new();
-    let snapshotter = recorder.snapshotter();
-    let mut stats = Stats::default();
-    (stats.accepted, stats.refused, stats.dead, stats.bye) = (7, 1, 2, 3);
-    ::metrics::with_local_recorder(&recorder, || {
-        metrics::report_server(&stats);
-        stats.dead = 4;
-        metrics::report_server(&stats);
-    });
-    let reported = Reported::of(&snapshotter);
-    reported.expect(metrics::SERVER_ACCEPTED, "", 7.0);
-    reported.expect(metrics::SERVER_REFUSED, "", 1.0);
-    reported.expect(metrics::SERVER_ENDS, "dead", 4.0);
-    reported.expect(metrics::SERVER_ENDS, "bye", 3.0);
-    reported.expect(metrics::SERVER_ENDS, "reset", 0.0);
 }
 
 /// A log in memory.

@@ -168,3 +168,11 @@ fn errors_about_one_client_are_no_lack_of_room() {
         assert!(!is_about_one_client(&kind.into()));
     }
 }
+
+#[test]
+fn a_system_without_a_free_port_to_choose_has_no_other_program_blamed_for_it() {
+    let (addr, error) = ("127.0.0.1:0".parse().unwrap(), io::ErrorKind::AddrInUse.into());
+    let text = crate::server::ServerError::Bind { addr, error }.to_string();
+    assert!(text.contains("The system has no port left"), "{text}");
+    assert!(!text.contains("Another program"), "{text}");
+}

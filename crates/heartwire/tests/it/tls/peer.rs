@@ -17,7 +17,18 @@ use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConnection,
 };
 
-use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::certificates::{Authority, Files, Trust as _};
+
+/// One shard on wire v0 with a certificate of this authority.
+pub(crate) fn secure(
+    authority: &Authority,
+    tls: impl FnOnce(ServerTls) -> ServerTls,
+) -> ServerConfig {
+    let files = authority.issue(&["localhost", "127.0.0.1", "::1"]);
+    let tls = tls(ServerTls::new(&files.certificate, &files.key)).load().unwrap();
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1);
+    config.policy(limit(60_000)).wires(Wires::V0).tls(tls)
+}
 
 /// A server with TLS on the loopback.
 pub(crate) struct Rig {
@@ -59,19 +70,14 @@ impl Rig {
         Self::of(ServerRig::start, tls, change)
     }
 
-    fn of(
+    /// The same, started like this.
+    pub(crate) fn of(
         start: impl FnOnce(ServerConfig) -> ServerRig,
         tls: impl FnOnce(ServerTls) -> ServerTls,
         change: impl FnOnce(ServerConfig) -> ServerConfig,
     ) -> Self {
         let authority = Authority::new();
-        let files = authority.issue(&["localhost", "127.0.0.1", "::1"]);
-        let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
-            .shards(1)
-            .policy(limit(60_000))
-            .wires(Wires::V0)
-            .tls(tls(files.server()).load().unwrap());
-        let rig = start(change(config));
+        let rig = start(change(secure(&authority, tls)));
         let client = authority.client().load().unwrap();
         Self { authority, client, rig }
     }
@@ -151,22 +157,13 @@ impl Peer {
     /// The same, which has said nothing yet.
     #[track_caller]
     pub(crate) fn begin(addr: SocketAddr, authority: &Authority) -> Self {
-        Self::begin_as(addr, authority, None)
-    }
-
-    /// The same, with a certificate of its own.
-    #[track_caller]
-    pub(crate) fn begin_as(addr: SocketAddr, authority: &Authority, own: Option<&Files>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(authority.roots()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
-            .with_root_certificates(roots);
-        let config = match own.map(pair) {
-            None => config.with_no_client_auth(),
-            Some((certificate, key)) => config.with_client_auth_cert(certificate, key).unwrap(),
-        };
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = ClientConnection::new(Arc::new(config), name).unwrap();
         let stream = heartwire_testkit::Peer::connect(addr).stream;
@@ -176,14 +173,17 @@ impl Peer {
     /// A server for the client at the other end of this, which has said nothing yet.
     #[track_caller]
     pub(crate) fn serve(stream: TcpStream, files: &Files) -> Self {
-        let (certificate, key) = pair(files);
+        let certificate = vec![CertificateDer::from_pem_file(&files.certificate).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
         let provider = Arc::new(ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(certificate, key)
             .unwrap();
+        // It may speak before the client has ended the handshake.
+        config.send_half_rtt_data = true;
         let tls = ServerConnection::new(Arc::new(config)).unwrap();
         Self { stream, tls: Connection::Server(tls), heard: Vec::new(), has_ended: false }
     }
@@ -300,12 +300,6 @@ impl Peer {
         }
         records
     }
-}
-
-/// A certificate and its key, as rustls takes them.
-fn pair(files: &Files) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let certificate = CertificateDer::from_pem_file(&files.certificate).unwrap();
-    (vec![certificate], PrivateKeyDer::from_pem_file(&files.key).unwrap())
 }
 
 /// Writes bytes that the other end may not want any more.

@@ -1,33 +1,20 @@
 //! The sharded server with TLS, over the loopback.
 
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::net::TcpStream;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use heartwire::server::{Control, Event, Handler, Resumer, Server, ServerConfig, Wires};
+use heartwire::server::{Control, Event, Handler, Resumer, Server, Wires};
 use heartwire::tls::TlsFault;
 use heartwire::{Caps, Reason};
-use heartwire_testkit::{DATA, HEART, PATIENCE, frame, limit, ms, pass};
-use rustls::AlertDescription;
+use heartwire_testkit::{
+    Authority, DATA, Gate, HEART, PATIENCE, Peer as Plain, ServerRig, frame, limit, ms, pass,
+};
 
-use super::certificates::{Authority, Serve as _};
-use super::peer::{End, Peer, Rig, write_anyway};
+use super::peer::{End, Peer, Rig, secure, write_anyway};
 
 /// What a beat of wire v0 comes to in a record.
 const BEAT_RECORD: usize = 8 + 22;
-
-#[test]
-fn a_client_is_online_after_the_handshake_and_both_ends_talk() {
-    let mut rig = Rig::echo(|config| config);
-    let (mut peer, id) = rig.secured();
-    for body in [&b"hello"[..], &[7; 60_000], b"!"] {
-        peer.data(body);
-        rig.expect_data(id, body);
-        peer.expect_data(body);
-    }
-    rig.finish();
-}
 
 #[test]
 fn a_client_is_not_online_before_the_handshake() {
@@ -97,26 +84,18 @@ fn a_goodbye_is_told_from_a_cut() {
 }
 
 #[test]
-fn the_server_says_goodbye_when_it_shuts_down_or_ends_a_session() {
+fn the_server_says_goodbye_after_what_is_queued_or_when_it_ends_a_session() {
     let mut rig = Rig::start(|config| config);
     let (mut kicked, id) = rig.secured();
     rig.handle().kick(id).unwrap();
     assert_eq!(rig.offline(id), Reason::Kicked);
     assert_eq!(kicked.end(), End::Goodbye);
-    let (mut last, _) = rig.secured();
-    rig.finish();
-    assert_eq!(last.end(), End::Goodbye);
-}
-
-#[test]
-fn what_is_queued_goes_out_before_the_end() {
-    let mut rig = Rig::start(|config| config);
-    let (mut peer, id) = rig.secured();
+    let (mut last, id) = rig.secured();
     let long = vec![7; 200_000];
     rig.handle().send(id, &long).unwrap();
     rig.handle().shut_down();
-    peer.expect_data(&long);
-    assert_eq!(peer.end(), End::Goodbye);
+    last.expect_data(&long);
+    assert_eq!(last.end(), End::Goodbye);
     rig.finish();
 }
 
@@ -127,10 +106,9 @@ fn a_client_without_tls_is_told_what_it_has_met() {
     let long = vec![0; 200_000];
     let http = b"GET / HTTP/1.1\r\n\r\n".to_vec();
     for first in [frame(HEART, &[]), frame(2, b"hello"), http, long] {
-        let mut stream =
-            heartwire_testkit::Peer::of(TcpStream::connect(rig.addr()).unwrap()).stream;
-        assert!(write_anyway(&mut stream, &first));
-        let answer = read_to_end(stream);
+        let mut peer = Plain::connect(rig.addr());
+        assert!(write_anyway(&mut peer.stream, &first));
+        let answer = peer.read_to_end().0;
         assert_eq!(answer[..2], [0x15, 3], "an alert, not {answer:?}");
     }
     rig.wait_for_faults(4);
@@ -139,40 +117,31 @@ fn a_client_without_tls_is_told_what_it_has_met() {
     rig.finish();
 }
 
-#[test]
-fn a_client_that_is_not_accepted_is_not_heard_of() {
-    let personnel = Authority::new();
-    let mut rig =
-        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), |config| config);
-    let mut stranger = rig.connect();
-    assert_eq!(stranger.end(), End::Alert(AlertDescription::CertificateRequired));
-    rig.wait_for_faults(1);
-    let files = personnel.issue(&["device 7"]);
-    let mut peer = Peer::begin_as(rig.addr(), &rig.authority, Some(&files));
-    peer.shake_hands();
-    rig.expect_online(&peer);
-    rig.finish();
+/// Writes so many bytes at a time, with a pause of so many milliseconds after each, until all are
+/// written or the server takes no more.
+fn trickle(peer: &mut Peer, bytes: &[u8], len: usize, pause: u64) {
+    for piece in bytes.chunks(len) {
+        if !write_anyway(&mut peer.stream, piece) {
+            break;
+        }
+        pass(ms(pause));
+    }
 }
 
 #[test]
 fn a_handshake_has_its_time_and_no_more() {
     let mut rig = Rig::start(|config| config.tls_within(ms(2_000)));
     let started = Instant::now();
-    let silent = heartwire_testkit::Peer::of(TcpStream::connect(rig.addr()).unwrap()).stream;
+    let mut silent = Plain::connect(rig.addr());
     let mut half = rig.begin();
     half.flush();
     // A byte now and then does not help.
     let mut slow = rig.begin();
     let hello = slow.records(&[]);
-    for byte in hello.chunks(1) {
-        if !write_anyway(&mut slow.stream, byte) {
-            break;
-        }
-        pass(ms(20));
-    }
+    trickle(&mut slow, &hello, 1, 20);
     assert!(started.elapsed() >= ms(2_000), "never early");
     rig.wait_for_faults(3);
-    assert!(read_to_end(silent).is_empty());
+    assert!(silent.read_to_end().0.is_empty());
     // Others are not concerned.
     let (mut peer, id) = rig.secured();
     peer.data(b"hello");
@@ -198,38 +167,22 @@ fn the_time_for_the_first_frame_begins_after_the_handshake() {
 }
 
 #[test]
-fn a_record_has_as_much_time_as_a_frame() {
-    let caps = Caps::default().frame(Some(ms(2_000)));
-    let mut rig = Rig::start(|config| config.caps(caps));
-    let (mut peer, id) = rig.secured();
-    let record = peer.records(&frame(DATA, &[0; 1000]));
-    let started = Instant::now();
-    for byte in record.chunks(1) {
-        if !write_anyway(&mut peer.stream, byte) {
-            break;
-        }
-        pass(ms(20));
-    }
-    assert!(started.elapsed() >= ms(2_000), "never early");
-    assert_eq!(rig.offline(id), Reason::Tls(TlsFault::TooSlow));
-    rig.finish();
-}
-
-#[test]
-fn one_record_after_another_may_take_longer_than_one() {
+fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
     let caps = Caps::default().frame(Some(ms(2_000)));
     let mut rig = Rig::start(|config| config.caps(caps));
     let (mut peer, id) = rig.secured();
     let bytes: Vec<u8> = (0..40).flat_map(|_| peer.records(&frame(HEART, &[]))).collect();
     let started = Instant::now();
     // Each write ends in the middle of a record.
-    for piece in bytes.chunks(BEAT_RECORD + 1) {
-        assert!(write_anyway(&mut peer.stream, piece));
-        pass(ms(110));
-    }
+    trickle(&mut peer, &bytes, BEAT_RECORD + 1, 110);
     assert!(started.elapsed() > ms(4_000));
     peer.data(b"still here");
     rig.expect_data(id, b"still here");
+    let record = peer.records(&frame(DATA, &[0; 1000]));
+    let started = Instant::now();
+    trickle(&mut peer, &record, 1, 20);
+    assert!(started.elapsed() >= ms(2_000), "never early");
+    assert_eq!(rig.offline(id), Reason::Tls(TlsFault::TooSlow));
     rig.finish();
 }
 
@@ -239,10 +192,7 @@ fn a_part_of_a_record_is_life() {
     let mut rig = Rig::start(|config| config.caps(caps).policy(limit(2_000)));
     let (mut peer, id) = rig.secured();
     let record = peer.records(&frame(DATA, b"slowly but surely"));
-    for byte in record.chunks(4) {
-        assert!(write_anyway(&mut peer.stream, byte));
-        pass(ms(300));
-    }
+    trickle(&mut peer, &record, 4, 300);
     rig.expect_data(id, b"slowly but surely");
     rig.finish();
 }
@@ -290,24 +240,6 @@ fn the_rest_of_a_record_that_has_begun_wakes_at_once() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_closed_when_its_queue_is_full() {
-    let mut rig = Rig::start(|config| config.outbound_max(100_000));
-    let (peer, id) = rig.secured();
-    let started = Instant::now();
-    let data = vec![0; 50_000];
-    while started.elapsed() < PATIENCE {
-        if rig.handle().count() == 0 {
-            break;
-        }
-        let _ = rig.handle().send(id, &data);
-        rig.turn();
-    }
-    assert_eq!(rig.offline(id), Reason::SlowReader);
-    drop(peer);
-    rig.finish();
-}
-
-#[test]
 fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
     let mut rig = Rig::start(|config| config.outbound_max(8_000_000));
     let (mut peer, id) = rig.secured();
@@ -327,104 +259,77 @@ fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
     rig.finish();
 }
 
-#[test]
-fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
-    let (hold, held) = mpsc::channel();
-    let busy = Arc::new(AtomicBool::new(false));
-    let authority = Authority::new();
-    let tls = authority.issue(&["localhost"]).server().load().unwrap();
-    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap())
-        .shards(1)
-        .wires(Wires::V0)
-        .policy(limit(2_000))
-        .tls(tls);
-    let handler = |_| Full { events: hold.clone(), busy: Arc::clone(&busy) };
-    let server = Server::start(config, handler).unwrap();
-    let mut peer = Peer::connect(server.local_addrs()[0], &authority);
-    let expect = |name: &str| {
-        let event = held.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(event, name);
-    };
-    expect("online");
-    // In one write, so that the end is known when the data is handed over. The socket stays open.
-    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
-    assert!(write_anyway(&mut peer.stream, &bytes));
-    expect("data");
-    pass(ms(2_500));
-    busy.store(false, Relaxed);
-    // Anything that wakes the shard will do.
-    drop(server.handle().list());
-    expect("closed_by_peer");
+/// An owner that is busy for a while after data.
+struct Busy {
+    events: mpsc::Sender<&'static str>,
+    is_busy: Arc<AtomicBool>,
 }
 
-/// An owner who is busy for a while after data.
-struct Full {
-    events: mpsc::Sender<String>,
-    busy: Arc<AtomicBool>,
-}
-
-impl Handler for Full {
+impl Handler for Busy {
     fn handle(&mut self, event: Event<&[u8]>, _: &mut Control<'_>) {
-        let name = match event {
-            Event::Online { .. } => "online",
-            Event::Data { .. } => {
-                self.busy.store(true, Relaxed);
-                "data"
-            }
-            Event::Offline { reason, .. } => reason.name(),
-            Event::Stalled { .. } => return,
-            other => panic!("{other:?} came"),
-        };
-        self.events.send(name.to_owned()).unwrap();
+        self.is_busy.fetch_or(matches!(event, Event::Data { .. }), Relaxed);
+        if let Event::Offline { reason, .. } = event {
+            self.events.send(reason.name()).unwrap();
+        } else if let Event::Data { .. } = event {
+            self.events.send("data").unwrap();
+        }
     }
 
     fn has_room(&mut self, _: &Resumer) -> bool {
-        !self.busy.load(Relaxed)
+        !self.is_busy.load(Relaxed)
     }
+}
+
+#[test]
+fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
+    let (events, told) = mpsc::channel();
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let authority = Authority::new();
+    let config = secure(&authority, |tls| tls).policy(limit(2_000));
+    let handler = |_| Busy { events: events.clone(), is_busy: Arc::clone(&is_busy) };
+    let server = Server::start(config, handler).unwrap();
+    let mut peer = Peer::connect(server.local_addrs()[0], &authority);
+    // In one write, so that the end is known when the data is handed over. The socket stays open.
+    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
+    assert!(write_anyway(&mut peer.stream, &bytes));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("data"));
+    pass(ms(2_500));
+    is_busy.store(false, Relaxed);
+    // Anything that wakes the shard will do.
+    drop(server.handle().list());
+    assert_eq!(told.recv_timeout(PATIENCE), Ok("closed_by_peer"));
 }
 
 #[test]
 fn many_clients_at_once_all_get_in_and_take_turns() {
-    const CLIENTS: usize = 200;
-    let (release, wait) = mpsc::channel::<()>();
-    let mut wait = Some(wait);
-    let authority = Authority::new();
-    let tls = authority.issue(&["localhost"]).server().load().unwrap();
-    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).tls(tls);
+    let gate = Gate::default();
+    let held = gate.clone();
     // Data keeps the shard busy until the test says otherwise.
-    let server = Server::start(config, |_| {
-        let wait = wait.take().unwrap();
-        move |event: Event<&[u8]>, _: &mut Control<'_>| {
-            if let Event::Data { .. } = event {
-                wait.recv().unwrap();
-            }
+    let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
+        if let Event::Data { .. } = event {
+            held.pass();
         }
-    })
-    .unwrap();
-    let addr = server.local_addrs()[0];
-    let mut peers: Vec<_> = (0..CLIENTS).map(|_| Peer::begin(addr, &authority)).collect();
-    let mut first = Peer::connect(addr, &authority);
+    };
+    let mut rig = Rig::of(|config| ServerRig::acting(config, act), |tls| tls, |config| config);
+    let mut peers: Vec<_> = (0..200).map(|_| rig.begin()).collect();
+    let (mut first, id) = rig.secured();
     first.data(b"hold it");
+    rig.expect_data(id, b"hold it");
     for peer in &mut peers {
         peer.flush();
     }
-    let before = server.handle().stats().turns;
-    release.send(()).unwrap();
+    let before = rig.handle().stats().turns;
+    gate.open();
     for peer in &mut peers {
         while peer.tls.is_handshaking() {
             peer.read().unwrap();
         }
     }
-    let turns = server.handle().stats().turns - before;
+    let turns = rig.handle().stats().turns - before;
     assert!(turns >= 200 / 32, "{turns} turns");
     for peer in &mut peers {
         peer.flush();
     }
-    server.handle().shut_down();
-}
-
-/// What comes on a bare socket until it is closed.
-#[track_caller]
-fn read_to_end(stream: TcpStream) -> Vec<u8> {
-    heartwire_testkit::Peer::of(stream).read_to_end().0
+    peers.iter().for_each(|_| drop(rig.online()));
+    rig.handle().shut_down();
 }

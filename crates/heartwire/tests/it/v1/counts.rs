@@ -2,9 +2,9 @@
 
 use heartwire::Reason;
 use heartwire::server::{SharedTokens, Stats, Tokens};
-use heartwire::v1::{Beat, ByeCode, Hello, Offer};
+use heartwire::v1::{Beat, ByeCode, Hello, Offer, Retry};
 use heartwire_testkit::{
-    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, hello, hello_as, policy,
+    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, head, hello, hello_as, policy,
 };
 
 use super::config;
@@ -62,8 +62,10 @@ fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
     ] {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&hello);
-        assert_eq!(peer.expect_bye().0, code);
+        let bye = peer.expect_bye();
+        assert_eq!((bye.0, bye.1), (code, Retry::Never), "{}", bye.2);
     }
+    rig.expect_nothing();
     assert_eq!(
         counted(&rig),
         expected(|stats| {
@@ -99,17 +101,33 @@ fn breaches_of_v1_are_counted_one_by_one() {
     breach(&mut rig, &beat(|beat| beat.echo = u64::MAX));
     breach(&mut rig, &beat(|beat| beat.promise_ms = u32::MAX));
     breach(&mut rig, &vec![beat(|_| {}); 200].concat());
-    for bad in [frame(HELLO, &[0xff]), frame(HELLO, &[0xa2, 0, 0x82, 2, 3, 7, 1])] {
+    // A later version is told so whatever else its HELLO holds: here a name that is none.
+    let later = [0xa2, 0, 0x82, 2, 2, 1, 0x60];
+    for (bad, expected) in [
+        (&[0xff][..], ByeCode::Protocol),
+        (&[0xa2, 0, 0x82, 2, 3, 7, 1], ByeCode::Version),
+        (&later, ByeCode::Version),
+    ] {
         let mut peer = Peer::connect(rig.addr());
-        peer.send(&bad);
-        peer.expect_bye();
+        peer.send(&frame(HELLO, bad));
+        let (code, retry, _) = peer.expect_bye();
+        assert_eq!((code, retry), (expected, Retry::Never), "{bad:?}");
         breaches += 1;
     }
+    // One is too long for anything, which its head tells, and one is cut off.
+    let mut long = Peer::connect(rig.addr());
+    long.send(&head(HELLO, 2049));
+    long.expect_end();
+    let mut partial = Peer::connect(rig.addr());
+    partial.send(&hello()[..20]);
+    partial.half_close();
+    partial.expect_end();
+    breaches += 1;
     let stats = counted(&rig);
     assert_eq!(
         stats,
         expected(|stats| {
-            (stats.hellos, stats.welcomed, stats.accepted) = (6, 6, 8);
+            (stats.hellos, stats.welcomed, stats.accepted) = (6, 6, 11);
             stats.protocol_error = breaches;
             stats.unexpected = 1;
             stats.beat_length = 1;
@@ -118,7 +136,9 @@ fn breaches_of_v1_are_counted_one_by_one() {
             stats.promise_too_long = 1;
             stats.too_fast = 1;
             stats.bad_hello = 1;
-            stats.no_common_version = 1;
+            stats.no_common_version = 2;
+            stats.too_long = 1;
+            stats.truncated = 1;
         })
     );
     rig.finish();

@@ -1,8 +1,7 @@
 //! One session for each name, the newest, on whatever shards they are.
 
 use heartwire::Reason;
-use heartwire::client::ConnectError;
-use heartwire::server::{Acceptor, Event, ServerConfig, SharedTokens, Tokens};
+use heartwire::server::{Acceptor, Control, Event, ServerConfig, SharedTokens, Tokens};
 use heartwire::v1::{ByeCode, Retry};
 use heartwire_testkit::{ClientRig, Gate, Got, Peer, ServerRig, client_config, hello_as, ms, pass};
 
@@ -34,30 +33,22 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
     second.close();
 }
 
-#[test]
-fn names_of_others_are_not_touched_and_a_name_is_free_again_after_its_session() {
-    let mut rig = ServerRig::start(two_shards());
-    let (_b, _) = Peer::welcomed(rig.addr(), &hello_as("b", None));
-    rig.online();
-    for _ in 0..10 {
-        let (peer, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-        let (id, _) = rig.online();
-        drop(peer);
-        assert!(matches!(rig.offline(id), Reason::ClosedByPeer | Reason::Reset));
-    }
-    assert_eq!(rig.handle().list().len(), 1);
-    rig.finish();
+/// A server that stands still when it has told such an event, until the gate is open.
+fn held(config: ServerConfig, at: fn(&Event<&[u8]>) -> bool) -> (ServerRig, Gate) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
+        if at(event) {
+            held.pass();
+        }
+    };
+    (ServerRig::acting(config, act), gate)
 }
 
 #[test]
 fn of_three_claimants_the_last_gets_the_name() {
-    let hold = Gate::default();
-    let held = hold.clone();
-    let mut rig = ServerRig::acting(config(), move |event, _| {
-        if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-            held.pass();
-        }
-    });
+    let (mut rig, hold) =
+        held(config(), |e| matches!(e, Event::Offline { reason: Reason::TakenOver, .. }));
     let (mut first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
     let (id, _) = rig.online();
     let mut claimants: Vec<_> = (0..3)
@@ -90,42 +81,6 @@ fn of_three_claimants_the_last_gets_the_name() {
         }
     }
     rig.finish();
-}
-
-#[test]
-fn a_claimant_that_leaves_while_it_waits_leaves_the_name_free() {
-    for resets in [false, true] {
-        let hold = Gate::default();
-        let held = hold.clone();
-        let mut rig = ServerRig::acting(two_shards(), move |event, _| {
-            if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
-                held.pass();
-            }
-        });
-        let (_first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-        let (id, _) = rig.online();
-        let mut leaving = Peer::connect(rig.addr());
-        leaving.send(&hello_as("a", None));
-        assert_eq!(rig.offline(id), Reason::TakenOver);
-        if resets {
-            leaving.reset();
-        } else {
-            drop(leaving);
-        }
-        pass(ms(50));
-        hold.open();
-        let (mut next, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-        loop {
-            match rig.next() {
-                Event::Online { peer, .. } if peer == next.addr() => break,
-                Event::Online { .. } | Event::Offline { .. } => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        next.data(b"in");
-        assert!(matches!(rig.next(), Event::Data { .. }));
-        rig.finish();
-    }
 }
 
 #[test]
@@ -165,69 +120,15 @@ fn a_fight_is_noticed_named_and_slowed_down() {
         other => panic!("{other:?}"),
     }
     // Said once; the holder is left alone, and so are other names.
-    let client = ClientRig::start(client_config(rig.addr()).name("prize"));
-    client.connecting();
-    match client.failed() {
-        ConnectError::TurnedAway { code: ByeCode::Fighting, .. } => {}
-        other => panic!("{other}"),
-    }
-    assert!(client.waiting() > ms(50_000));
+    let mut late = Peer::connect(rig.addr());
+    late.send(&hello_as("prize", None));
+    assert_eq!(late.expect_bye().0, ByeCode::Fighting);
     rig.expect_nothing();
     let mut holder = peers.pop().unwrap();
     holder.data(b"mine");
     assert_eq!(rig.data(last.unwrap()), b"mine");
     let (_other, _) = Peer::welcomed(rig.addr(), &hello_as("another", None));
     rig.online();
-    client.close();
-    rig.finish();
-}
-
-#[test]
-fn a_name_is_nobody_elses_who_has_another_token() {
-    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = ServerRig::start(two_shards().tokens(SharedTokens::new(tokens)));
-    let a = Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]);
-    let b = Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]);
-    let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
-    let (id, _) = rig.online();
-    let mut other = Peer::connect(rig.addr());
-    other.send(&hello_as("a", b));
-    let (code, retry, _) = other.expect_bye();
-    assert_eq!((code, retry), (ByeCode::NameInUse, Retry::Never));
-    holder.data(b"mine");
-    assert_eq!(rig.data(id), b"mine");
-    // Its own newer session takes over.
-    let (_newer, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
-    assert_eq!(rig.offline(id), Reason::TakenOver);
-    rig.online();
-    rig.finish();
-}
-
-#[test]
-fn a_client_with_a_name_that_is_too_long_does_not_come_in_without_it() {
-    let mut rig = ServerRig::start(config());
-    let client = ClientRig::start(client_config(rig.addr()).name("n".repeat(256)));
-    client.connecting();
-    match client.failed() {
-        ConnectError::TurnedAway { code: ByeCode::Protocol, retry: Retry::Never, .. } => {}
-        other => panic!("{other}"),
-    }
-    client.closed();
-    rig.expect_nothing();
-    rig.finish();
-}
-
-#[test]
-fn a_name_that_nobody_may_have_is_refused_for_good() {
-    let mut rig = ServerRig::start(config());
-    for name in ["", "a ", "a\nb", "\u{202e}", "a\0"] {
-        let mut peer = Peer::connect(rig.addr());
-        peer.send(&hello_as(name, None));
-        let (code, retry, detail) = peer.expect_bye();
-        assert_eq!((code, retry), (ByeCode::Protocol, Retry::Never), "{name:?}");
-        assert!(!detail.contains(['\n', '\0']), "{detail:?}");
-    }
-    rig.expect_nothing();
     rig.finish();
 }
 
@@ -267,9 +168,9 @@ fn many_sessions_under_few_names_are_heard_of_in_order() {
 #[test]
 fn epochs_grow_from_one_run_of_a_server_to_the_next() {
     let mut last = 0;
-    for _ in 0..3 {
+    for _ in 0..2 {
         let mut rig = ServerRig::start(config());
-        for _ in 0..3 {
+        for _ in 0..2 {
             let (peer, welcome) = Peer::welcomed(rig.addr(), &hello_as("a", None));
             let (id, _) = rig.online();
             assert!(welcome.epoch > last, "{} after {last}", welcome.epoch);
@@ -290,14 +191,8 @@ fn whoever_would_be_refused_has_the_name_if_its_holder_is_gone() {
     let tokens = SharedTokens::new(tokens);
     let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
     for (token, code) in [(a, ByeCode::Fighting), (b, ByeCode::NameInUse)] {
-        let hold = Gate::default();
-        let held = hold.clone();
         let config = two_shards().tokens(tokens.clone());
-        let mut rig = ServerRig::acting(config, move |event, _| {
-            if matches!(event, Event::Data { .. }) {
-                held.pass();
-            }
-        });
+        let (mut rig, hold) = held(config, |event| matches!(event, Event::Data { .. }));
         // The sixth of them is on the second shard, and has taken the name over for the fifth time.
         let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
         let (mut holder_id, _) = rig.online();

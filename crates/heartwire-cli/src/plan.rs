@@ -49,3 +49,6 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
 fn is_safe(setup: &Setup) -> bool {
     setup.plan().latest().is_some() && setup.warnings().next().is_none()
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,6 @@ fn next_bytes(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     input.consume(bytes.len());
     Ok((!bytes.is_empty()).then_some(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,6 @@ fn describe_coalescing(args: &ServeArgs, server: &Server, wires: Wires, policy: 
     let parts: Vec<String> = [v0, v1].into_iter().flatten().collect();
     parts.join(";\n         ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,15 +87,6 @@ fn a_client_that_may_not_retry_says_why_it_left() {
             let offline = client.event("offline");
             assert!(["closed_by_peer", "reset"].contains(&offline.text("reason")), "{offline:?}");
         }),
-        ("a server that is frozen: 5", || {
-            let server = Server::start(&["--beat", "200ms", "--limit", "20s"]);
-            let args = ["--beat", "200ms", "--limit", "1s", "--retry", "never"];
-            let mut client = Client::start(server.addr, &args);
-            client.event("online");
-            server.process.freeze();
-            assert_eq!(client.process.exit_code(), Some(5));
-            assert_eq!(client.event("offline")["reason"], "dead");
-        }),
         ("a target that makes no sense: 4, however often it may retry", || {
             let mut client = Client::start_at("nowhere:port", &[]);
             assert_eq!(client.process.exit_code(), Some(4));
@@ -137,26 +128,6 @@ fn input_without_a_connection_waits_or_is_dropped() {
             assert_eq!(dropped, 1, "it is said once");
         }),
     ]);
-}
-
-#[test]
-fn a_client_comes_back_after_its_server_was_restarted() {
-    let addr = lasting_address();
-    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
-    let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
-    client.type_in("before\n");
-    client.output.line("before");
-    server.stop();
-    client.event("waiting");
-
-    let server = Server::start_on(&addr.to_string(), &["--on-data", "echo"]);
-    client.events.first_events("online", 2);
-    client.type_in("after\n");
-    client.output.line("after");
-    assert_eq!(server.event("data")["preview"], "\"after\"");
-    for waiting in client.events.events_so_far("waiting") {
-        assert_eq!(waiting["wait_ms"], 100.0);
-    }
 }
 
 /// What docs/events.md says.

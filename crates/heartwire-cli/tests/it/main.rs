@@ -7,7 +7,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
 )]
 
@@ -17,8 +16,6 @@ mod frozen;
 mod hostile;
 mod interop;
 mod limits;
-mod listening;
-mod plan;
 mod printing;
 mod program;
 mod reference;

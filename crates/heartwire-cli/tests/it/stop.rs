@@ -206,63 +206,18 @@ fn a_reader_that_leaves_ends_the_other_commands_without_a_complaint() {
         drop(process.0.stdout.take());
         assert_eq!(process.exit_code(), Some(0), "{args:?}");
     }
-
-    let server = Server::start(&["--on-data", "echo"]);
-    let mut command =
-        heartwire(&["connect", "--wire", "v0", "--retry", "never", &server.addr.to_string()]);
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut client = Process::spawn(command);
-    drop(client.0.stdout.take());
-    let mut stdin = client.0.stdin.take().unwrap();
-    wait_until("it leaves", || {
-        let _ = stdin.write_all(b"to be echoed\n");
-        client.0.try_wait().unwrap().is_some()
-    });
-    assert_eq!(client.exit_code(), Some(0));
 }
-
 #[test]
-fn a_reader_that_does_not_read_cannot_delay_a_stop() {
-    side_by_side(&[
-        ("of serve", || {
-            let mut command = heartwire(SERVE);
-            let (mut process, output, listening) =
-                server_with_output(command.args(["--drain", "500ms"]));
-            // Events until nothing more is taken: the pipe is full, and so is what is before it.
-            let mut peer = Peer::connect(address(&listening));
-            peer.fill(&data(b"an event with a line of its own").repeat(1000));
-            process.signal(Signal::TERM);
-            assert_eq!(process.exit_code(), Some(0));
-            drop(output);
-        }),
-        ("of connect", || {
-            let listener = Listener::new();
-            let addr = listener.addr().to_string();
-            let mut command = heartwire(&["connect", &addr]);
-            let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut process = Process::spawn(command.stderr(Stdio::null()));
-            let mut server = listener.accept();
-            server.fill(&data(&[b'x'; 1000]).repeat(100));
-            process.signal(Signal::TERM);
-            assert_eq!(process.exit_code(), Some(0));
-        }),
-        ("of the log", || {
-            let mut command = heartwire(SERVE);
-            let command = command.args(["--drain", "500ms"]).stderr(Stdio::piped());
-            let (mut process, output, listening) = server_with_output(command);
-            let events = Lines::of(output);
-            // A line of the log for each, which makes more than a pipe holds.
-            const NONSENSE: usize = 1000;
-            for _ in 0..NONSENSE {
-                let mut peer = Peer::connect(address(&listening));
-                peer.send(b"GET / HTTP/1.1\r\n\r\n");
-            }
-            events.first_events("offline", NONSENSE);
-            Peer::connect(address(&listening)).expect_echo(b"still there");
-            process.signal(Signal::TERM);
-            assert_eq!(process.exit_code(), Some(0));
-        }),
-    ]);
+fn a_reader_that_does_not_read_cannot_delay_a_clients_stop() {
+    let listener = Listener::new();
+    let addr = listener.addr().to_string();
+    let mut command = heartwire(&["connect", &addr]);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = Process::spawn(command.stderr(Stdio::null()));
+    let mut server = listener.accept();
+    server.fill(&data(&[b'x'; 1000]).repeat(100));
+    process.signal(Signal::TERM);
+    assert_eq!(process.exit_code(), Some(0));
 }
 
 #[test]
@@ -331,17 +286,22 @@ fn a_signal_that_the_network_has_changed_cuts_a_wait_short() {
 /// More than the system of a server that does not read takes in, and less than that and the client's take.
 const OPEN_LINES: usize = 1000;
 
+/// A client that has been typed to, and its server, which has read none of it.
+#[track_caller]
+fn with_open_lines(close_timeout: &str) -> (Client, Peer) {
+    let listener = Listener::new();
+    let args = ["--until-eof", "--close-timeout", close_timeout, "--queue-max", "1000000"];
+    let mut client = Client::start(listener.addr(), &args);
+    let server = listener.accept();
+    client.event("online");
+    client.type_in(&format!("{}\n", "x".repeat(599)).repeat(OPEN_LINES));
+    (client, server)
+}
+
 #[test]
 fn a_client_that_leaves_says_when_its_server_has_not_everything() {
     for by_signal in [false, true] {
-        let listener = Listener::new();
-        let args =
-            ["--wire", "v0", "--until-eof", "--close-timeout", "1s", "--queue-max", "1000000"];
-        let mut client = Client::start(listener.addr(), &args);
-        let _stuck = listener.accept();
-        client.event("online");
-        let line = format!("{}\n", "x".repeat(599));
-        client.type_in(&line.repeat(OPEN_LINES));
+        let (mut client, _stuck) = with_open_lines("1s");
         if by_signal {
             client.process.signal(Signal::TERM);
         } else {
@@ -356,19 +316,29 @@ fn a_client_that_leaves_says_when_its_server_has_not_everything() {
 
 #[test]
 fn a_signal_while_a_client_closes_is_obeyed_at_once_and_is_no_clean_end() {
-    let listener = Listener::new();
-    let args = ["--wire", "v0", "--until-eof", "--close-timeout", "1h", "--queue-max", "1000000"];
-    let mut client = Client::start(listener.addr(), &args);
-    let _stuck = listener.accept();
-    client.event("online");
-    let line = format!("{}\n", "x".repeat(599));
-    client.type_in(&line.repeat(OPEN_LINES));
+    let (mut client, _stuck) = with_open_lines("1h");
     client.end_input();
     while client.process.0.try_wait().unwrap().is_none() {
         thread::sleep(ms(200));
         client.process.signal(Signal::TERM);
     }
     assert_eq!(client.process.exit_code(), Some(4));
+}
+
+#[test]
+fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
+    let (mut client, mut slow) = with_open_lines("5min");
+    client.end_input();
+    // Longer than a server that has everything gets for closing.
+    thread::sleep(ms(1_500));
+    // A socket that is closed would answer this with a reset.
+    slow.send(&BEAT);
+    let got = slow.read_to_end().0;
+    assert_eq!(got.len(), OPEN_LINES * (8 + 599) + BEAT.len());
+    drop(slow);
+    assert_eq!(client.process.exit_code(), Some(0));
+    let offline = client.event("offline");
+    assert_eq!((offline.text("reason"), offline.count("unacknowledged")), ("shutdown", 0));
 }
 
 #[test]
@@ -397,26 +367,4 @@ fn an_input_that_does_not_wait_is_waited_for() {
     }
     drop(typist);
     assert_eq!(client.exit_code(), Some(0));
-}
-
-#[test]
-fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
-    let listener = Listener::new();
-    let args = ["--wire", "v0", "--until-eof", "--close-timeout", "5min", "--queue-max", "1000000"];
-    let mut client = Client::start(listener.addr(), &args);
-    let mut slow = listener.accept();
-    client.event("online");
-    let line = format!("{}\n", "x".repeat(599));
-    client.type_in(&line.repeat(OPEN_LINES));
-    client.end_input();
-    // Longer than a server that has everything gets for closing.
-    thread::sleep(ms(1_500));
-    // A socket that is closed would answer this with a reset.
-    slow.send(&BEAT);
-    let got = slow.read_to_end().0;
-    assert_eq!(got.len(), OPEN_LINES * (8 + 599) + BEAT.len());
-    drop(slow);
-    assert_eq!(client.process.exit_code(), Some(0));
-    let offline = client.event("offline");
-    assert_eq!((offline.text("reason"), offline.count("unacknowledged")), ("shutdown", 0));
 }

@@ -1,6 +1,5 @@
-//! How many may come, from where, and how many may stand at the door.
+//! How many may come, and from where.
 
-use heartwire_testkit::{BEAT, Peer};
 use std::net::TcpStream;
 use std::time::Instant;
 
@@ -38,28 +37,5 @@ fn an_address_has_so_many_sessions_and_arrivals() {
             let accepted = stopped.count("accepted");
             assert!((20..=most).contains(&accepted), "{stopped:?}");
         }),
-        ("arrivals without a limit", || {
-            let server = Server::start_plain(&["--arrivals", "off", "--all-arrivals", "off"]);
-            let mut peers: Vec<_> = (0..200).map(|_| Peer::connect(server.addr)).collect();
-            for peer in &mut peers {
-                peer.send(&BEAT);
-            }
-            server.events.first_events("online", 200);
-        }),
     ]);
-}
-
-#[test]
-fn those_that_have_waited_longest_at_the_door_make_room() {
-    let server = Server::start_plain(&["--pending", "2", "--shards", "1"]);
-    let mut waiting: Vec<_> = (0..4).map(|_| Peer::connect(server.addr)).collect();
-    let _youngest = waiting.split_off(2);
-    for mut oldest in waiting {
-        assert_eq!(oldest.read_to_end().0, b"");
-    }
-    // And whoever says something is not kept out.
-    let client = Client::start_plain(server.addr, &[]);
-    client.event("online");
-    let events = server.stop();
-    assert!(events.last().unwrap().count("turned_away") >= 2);
 }

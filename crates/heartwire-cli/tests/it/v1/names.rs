@@ -3,7 +3,7 @@
 use crate::program::{Client, Server};
 use heartwire_testkit::LineEvent as Event;
 
-use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
+use super::tokens::{SOMEBODY, file};
 
 #[test]
 fn a_name_is_taken_over_by_the_newest_and_the_older_one_stays_away() {
@@ -31,46 +31,6 @@ fn of_bob(event: &Event) -> Option<String> {
         "online" => Some("online".to_owned()),
         "offline" => Some(format!("offline {}", event.text("reason"))),
         _ => None,
-    }
-}
-
-#[test]
-fn a_name_that_is_held_under_another_token_is_not_taken() {
-    let tokens = file("name-in-use", &format!("{SOMEBODY}\n{SOMEBODY_ELSE}\n"));
-    let (one, two) = (file("one", SOMEBODY), file("two", SOMEBODY_ELSE));
-    let server = Server::start_plain(&["--tokens", &tokens]);
-    let holder = Client::start_plain(server.addr, &["--name", "bob", "--token-file", &one]);
-    holder.event("online");
-    let mut thief = Client::start_plain(server.addr, &["--name", "bob", "--token-file", &two]);
-    assert_eq!(thief.process.exit_code(), Some(4));
-    assert!(thief.event("failed").text("error").contains("name_in_use"));
-    assert!(holder.events.events_so_far("offline").is_empty());
-    assert_eq!(server.events.events_so_far("online").len(), 1);
-}
-
-#[test]
-fn two_clients_that_fight_over_a_name_are_noticed_and_slowed_down() {
-    let server = Server::start_plain(&[]);
-    let mut holders: Vec<Client> = Vec::new();
-    // The first one holds it, and five may take it over within a minute.
-    for _ in 0..6 {
-        let client = Client::start_plain(server.addr, &["--name", "bob"]);
-        client.event("online");
-        holders.push(client);
-    }
-    let late = Client::start_plain(server.addr, &["--name", "bob"]);
-    let failed = late.event("failed");
-    assert!(failed.text("error").contains("fighting"), "{failed:?}");
-    assert_eq!(failed["retryable"], true);
-    let wait = late.event("waiting").number("wait_ms");
-    assert!((60_000.0..=120_000.0).contains(&wait), "{wait}");
-    let fighting = server.event("fighting");
-    assert_eq!(fighting["name"], "bob");
-    assert!(fighting.text("peer").starts_with("127.0.0.1:"));
-    let holder = holders.pop().unwrap();
-    assert!(holder.events.events_so_far("offline").is_empty());
-    for mut older in holders {
-        assert_eq!(older.process.exit_code(), Some(4));
     }
 }
 

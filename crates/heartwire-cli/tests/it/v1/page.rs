@@ -2,7 +2,7 @@
 
 use core::net::SocketAddr;
 
-use crate::program::{Client, Server};
+use crate::program::Server;
 
 use super::second::{Second, python_is_missing};
 use super::tokens::{SOMEBODY, file};
@@ -59,106 +59,6 @@ fn a_hello_is_decided_about_in_the_order_of_the_page() {
 }
 
 #[test]
-fn a_hello_that_is_not_as_specified_is_refused_for_good() {
-    if python_is_missing() {
-        return;
-    }
-    let server = Server::start_plain(&["--no-limit"]);
-    let long = [&[1, 0x79, 1, 0][..], &[b'n'; 256]].concat();
-    let bodies = [
-        ("versions from 2 to 1", "a200820201071903e8".to_owned()),
-        ("no ceiling", "a100820101".to_owned()),
-        ("a key twice", hello(1, &[7, 1])),
-        ("a key twice, which is not known", hello(2, &[20, 1, 20, 1])),
-        ("a name that is too long", hello(1, &long)),
-        ("a name that is not UTF-8", hello(1, &[1, 0x61, 0xff])),
-        ("a name that ends with a space", hello(1, &[1, 0x62, b'a', b' '])),
-        ("a text that is not UTF-8, in what is skipped", hello(1, &[20, 0x81, 0x61, 0xff])),
-        ("a simple value in two bytes", hello(1, &[20, 0xf8, 0x1f])),
-        ("an array of no definite length", hello(1, &[20, 0x9f, 0xff])),
-        ("a byte too many", hello(0, &[0])),
-    ];
-    for (what, body) in bodies {
-        assert_eq!(refused(&server, &body), (9, 0), "{what}");
-    }
-}
-
-#[test]
-fn what_need_not_be_short_or_known_is_taken() {
-    if python_is_missing() {
-        return;
-    }
-    let server = Server::start_plain(&["--no-limit"]);
-    let nested = [&[20][..], &[0x81; 800], &[0]].concat();
-    let name = [&[1, 0x78, 255][..], &[b'n'; 255]].concat();
-    for (what, body) in [
-        ("values 800 deep", hello(1, &nested)),
-        ("a simple value", hello(1, &[20, 0xf8, 0x20])),
-        ("a key twice in what is skipped", hello(1, &[20, 0xa2, 1, 1, 1, 1])),
-        ("lengths that could be shorter", "ba00000002009900020101071903e8".to_owned()),
-        ("keys in another order", "a2071903e800820101".to_owned()),
-        ("the longest name", hello(1, &name)),
-    ] {
-        let second = said(server.addr, &body);
-        assert_eq!(second.event("welcome")["version"], 1, "{what}");
-    }
-}
-
-#[test]
-fn our_client_refuses_what_it_cannot_go_by_and_says_so() {
-    if python_is_missing() {
-        return;
-    }
-    let quick = ["--beat", "300", "--limit", "3000"];
-    for (said, ours, violation) in [
-        (&["--said", "client_ceiling=3600001"][..], &["--no-limit"][..], "bad_welcome"),
-        (&["--said", "client_ceiling=3600001"], &[], "bad_welcome"),
-        (&["--said", "server_ceiling=2999"], &[], "bad_welcome"),
-        (&["--said", "version=2"], &[], "bad_welcome"),
-        (&["--first", "0000000020000000"], &[], "unexpected"),
-        (&["--first", "0400000001000000a0"], &[], "bad_bye"),
-    ] {
-        let (_second, addr) = Second::server(&[&quick, said].concat());
-        let client = Client::start_plain(addr, &[ours, &["--retry", "never"]].concat());
-        let failed = client.event("failed");
-        assert_eq!(failed["violation"], violation, "{said:?}: {failed:?}");
-        assert!(!failed.text("error").contains("v0"), "{failed:?}");
-    }
-}
-
-#[test]
-fn nonces_are_not_checked_but_for_an_echo_above_all_that_were_sent() {
-    if python_is_missing() {
-        return;
-    }
-    let server = Server::start_plain(&["--on-data", "upper"]);
-    let mut second = Second::client(server.addr, &["--beat", "10000"]);
-    second.event("welcome");
-    for (nonce, echo) in [(9, 0), (0, 0), (8, 1)] {
-        second.obey(&format!("raw {}", hex(&beat(nonce, echo))));
-    }
-    second.obey("data still there");
-    assert_eq!(second.event("data")["text"], "STILL THERE");
-    second.obey(&format!("raw {}", hex(&beat(9, u64::MAX))));
-    let bye = second.event("bye");
-    assert_eq!((bye.count("code"), bye.count("retry")), (9, 1));
-    assert_eq!(server.event("offline")["violation"], "unknown_nonce");
-}
-
-#[test]
-fn more_than_128_beats_at_once_are_too_fast_whether_or_not_a_notice_could_arrive() {
-    if python_is_missing() {
-        return;
-    }
-    let server = Server::start_plain(&[]);
-    let mut second = Second::client(server.addr, &["--beat", "10000"]);
-    second.event("welcome");
-    second.obey(&format!("raw {}", hex(&beat(1, 0).repeat(200))));
-    assert_eq!(second.event("bye").count("code"), 8);
-    assert_eq!(server.event("offline")["violation"], "too_fast");
-}
-
-#[test]
 fn a_bye_of_our_server_is_not_overtaken_by_a_reset_while_its_client_writes() {
     if python_is_missing() {
         return;
@@ -187,19 +87,6 @@ fn a_bye_of_our_server_is_not_overtaken_by_a_reset_while_its_client_writes() {
     server.stop();
     assert_eq!(newer.event("bye")["code"], 1);
     expect_patience(&newer);
-}
-
-#[test]
-fn a_pad_before_the_end_leaves_nothing_of_a_frame() {
-    if python_is_missing() {
-        return;
-    }
-    let (mut second, addr) = Second::server(&[]);
-    let client = Client::start_plain(addr, &["--retry", "never"]);
-    client.event("online");
-    second.obey("raw 0500000003000000000000");
-    second.obey("close");
-    assert_eq!(client.event("offline")["reason"], "closed_by_peer");
 }
 
 #[test]

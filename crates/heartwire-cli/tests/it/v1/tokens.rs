@@ -11,7 +11,7 @@ use heartwire_testkit::{BEAT, Lines, Peer, Process, ms};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::program::{Client, Server, heartwire, run};
+use crate::program::{Client, Server, heartwire};
 use crate::tls::certificate;
 
 pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
@@ -190,28 +190,6 @@ fn a_token_that_can_be_read_only_once_is_kept() {
 fn said_no(server: &Server) -> Vec<String> {
     let lines = server.log.so_far().into_iter().map(|line| line.text);
     lines.filter(|text| text.contains("and go on with the old tokens")).collect()
-}
-
-#[test]
-fn files_without_a_good_token_are_refused_at_the_start() {
-    let empty = file("empty", "# nothing\n");
-    let two = file("two-lines", &format!("{SOMEBODY}\n{SOMEBODY_ELSE}\n"));
-    let missing = format!("{empty}-missing");
-    for (args, says) in [
-        (&["serve", "--tokens", &missing, "--listen", "127.0.0.1:0"][..], missing.as_str()),
-        (
-            &["serve", "--tokens", &empty, "--listen", "127.0.0.1:0"],
-            "there is no token in the file",
-        ),
-        (&["connect", "--token-file", &missing, "localhost:1"], missing.as_str()),
-        (&["connect", "--token-file", &two, "localhost:1"], "must hold one token and nothing else"),
-    ] {
-        let output = run(args);
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {complaint}");
-        assert!(complaint.contains(says), "{args:?}: {complaint}");
-        assert!(!complaint.contains(SOMEBODY), "{complaint}");
-    }
 }
 
 #[test]

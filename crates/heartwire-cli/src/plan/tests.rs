@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use clap::Parser;
 use serde_json::Value;
 
-use crate::program::run;
+use super::*;
+use crate::args::{Cli, Command};
 
 /// What docs/events.md says of `plan`.
 fn section() -> &'static str {
@@ -14,10 +16,14 @@ fn section() -> &'static str {
 }
 
 #[track_caller]
+fn planned(args: &[&str]) -> Report {
+    let words = ["heartwire", "plan"].iter().chain(args);
+    let Command::Plan(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+    report(&args).unwrap()
+}
+
 fn plan(args: &[&str]) -> Value {
-    let output = run(&[&["plan", "--format", "json"], args].concat());
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    object::render(&planned(args))
 }
 
 /// What one side finds out about one fault.
@@ -125,9 +131,8 @@ fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
 #[test]
 fn the_readme_shows_what_is_printed() {
     let readme = include_str!("../../../../README.md");
-    let output = run(&["plan", "--preset", "reference", "--rtt", "20ms"]);
-    assert!(readme.contains(str::from_utf8(&output.stdout).unwrap()));
-    let output = run(&["plan", "--within", "9s"]);
-    let (settings, _) = str::from_utf8(&output.stdout).unwrap().split_once("\n\n").unwrap();
-    assert!(readme.contains(settings));
+    let text = |args: &[&str]| table::render(&planned(args));
+    assert!(readme.contains(&text(&["--preset", "reference", "--rtt", "20ms"])));
+    let proposed = text(&["--within", "9s"]);
+    assert!(readme.contains(proposed.split_once("\n\n").unwrap().0));
 }

@@ -1,0 +1,47 @@
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+/// The policy of `connect` with these arguments.
+fn policy_of(args: &[&str]) -> Policy {
+    let words = ["heartwire", "connect", "localhost:29002"].iter().chain(args);
+    let Command::Connect(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+    policy(&args).unwrap()
+}
+
+#[test]
+fn raw_has_no_beats_and_only_the_limit_that_was_typed() {
+    for preset in ["usual", "reference", "strict"] {
+        let raw = policy_of(&["--raw", "--preset", preset]);
+        assert_eq!(raw, Policy::builder().build().unwrap(), "{preset}");
+    }
+    let second = Duration::from_secs(1);
+    let raw = policy_of(&["--raw", "--limit", "1s", "--peer-beat", "300ms"]);
+    assert_eq!((raw.beat(), raw.limit()), (None, Some(second)));
+    assert_eq!(raw.peer_beat(), Some(second * 3 / 10));
+    // Less than twice the preset's beat, which nobody sends.
+    assert_eq!(policy_of(&["--raw", "--limit", "1s"]).limit(), Some(second));
+    assert_eq!(policy_of(&[]), Policy::default());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_holds_one_token_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    let read = |text: &str| {
+        fs::write(&path, text).unwrap();
+        read_token(&path).map_err(|Usage(error)| error)
+    };
+    assert_eq!(read(" a-token-of-20-letters\n").as_deref(), Ok("a-token-of-20-letters"));
+    let long = "x".repeat(TOKEN_LEN_MAX + 1);
+    for (text, says) in [
+        ("", "must hold one token and nothing else"),
+        ("a-token\nanother\n", "must hold one token and nothing else"),
+        (&long, "is longer than"),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(says) && !error.contains("a-token"), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+#![cfg(target_os = "linux")]
+
+use clap::Parser;
+use heartwire::server::{Control, Event};
+use heartwire_testkit::Authority;
+
+use super::*;
+use crate::args::{Cli, Command};
+use crate::serve::{config, load_tls};
+
+/// What a server says that was started with these.
+#[track_caller]
+fn said(args: &[&str]) -> Line {
+    let words = ["heartwire", "serve", "--listen", "127.0.0.1:0"].iter().chain(args);
+    let Command::Serve(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
+    let mut config = config(&args, None).unwrap();
+    if let Some(tls) = load_tls(&args).unwrap() {
+        config = config.tls(tls);
+    }
+    let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
+    let server = Server::start(config, |_| |_: Event<&[u8]>, _: &mut Control<'_>| {}).unwrap();
+    line(&args, &server, caps, Some(1024), pending, None).unwrap()
+}
+
+/// What it says about `tls`, `receive_mark`, and the shortest writes that wake it.
+#[track_caller]
+fn in_force(args: &[&str]) -> (bool, Option<u64>, Option<u64>, Option<u64>) {
+    let fields = said(args).fields;
+    let of = |field: &str| fields[field].as_u64();
+    (fields["tls"].as_bool().unwrap(), of("receive_mark"), of("wake_bytes_v0"), of("wake_bytes_v1"))
+}
+
+#[test]
+fn what_wakes_a_server_is_told_for_each_wire_that_it_speaks() {
+    assert_eq!(in_force(&[]), (false, Some(9), Some(9), Some(161)));
+    assert_eq!(in_force(&["--coalesce", "5"]), (false, Some(41), Some(41), Some(201)));
+    assert_eq!(in_force(&["--coalesce", "0"]), (false, Some(1), Some(1), Some(1)));
+    assert_eq!(in_force(&["--no-limit"]), (false, Some(1), Some(1), Some(1)));
+    assert_eq!(in_force(&["--require", "v0"]), (false, Some(9), Some(9), None));
+    assert_eq!(in_force(&["--require", "v1"]), (false, Some(9), None, Some(161)));
+    // A record of TLS is 22 bytes longer than what is in it.
+    let authority = Authority::new();
+    let own = authority.own();
+    let [cert, key] = [&own.certificate, &own.key].map(|path| path.to_str().unwrap());
+    let tls = ["--tls-cert", cert, "--tls-key", key, "--coalesce", "2"];
+    assert_eq!(in_force(&tls), (true, Some(1), Some(1), Some(2 * 62 + 1 - 22)));
+}
+
+#[test]
+fn people_are_told_which_data_can_wait() {
+    for (args, says) in [
+        (
+            &[][..],
+            &[
+                "beats: up to 1 of a client on v0 wait in the kernel, and a data frame without a body can wait",
+                "up to 4 of a client on v1 wait in the kernel, and no data: what is short is padded to 161 B",
+            ][..],
+        ),
+        (
+            &["--require", "v0", "--coalesce", "5"],
+            &["beats: up to 5 of a client wait in the kernel, and a data frame of less than 41 B"],
+        ),
+        (&["--require", "v1"], &["beats: up to 4 of a client wait in the kernel, and no data"]),
+        (&["--coalesce", "0"], &["beats: each is read as it comes: --coalesce is 0"]),
+        (&["--no-limit"], &["beats: each is read as it comes: no deadline would look for them"]),
+    ] {
+        let text = said(args).text;
+        let lines: Vec<_> = text.lines().collect();
+        // On v0 no client has a name.
+        let names = if args.contains(&"v0") {
+            None
+        } else {
+            Some("  names: there are no tokens, so a client that")
+        };
+        for part in says.iter().chain(&names).chain(&["  bounds: "]) {
+            assert!(lines.iter().any(|line| line.contains(part)), "{part}: {text}");
+        }
+        assert_eq!(lines.len(), 4 + names.iter().len() + says.len(), "{text}");
+    }
+}

@@ -39,6 +39,21 @@ pub enum Got {
     Reset,
 }
 
+impl Got {
+    /// A frame with this head and body.
+    #[track_caller]
+    #[must_use]
+    pub fn of_frame(head: [u8; 8], body: &[u8]) -> Self {
+        match i32::from_le_bytes(head[..4].try_into().unwrap()) {
+            HEART if body.is_empty() => Self::Heart,
+            HEART => Self::Beat(Beat::decode(body.try_into().expect("a beat's length"))),
+            DATA => Self::Data(body.to_vec()),
+            WELCOME | BYE => decode(&[&head, body].concat()),
+            other => Self::Other(other),
+        }
+    }
+}
+
 /// How a connection ended, as its peer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -167,19 +182,10 @@ impl Peer {
             Err(error) => panic!("nothing comes: {error}"),
         }
         self.stream.read_exact(&mut head[1..]).expect("a whole head");
-        let kind = i32::from_le_bytes(head[..4].try_into().unwrap());
         let len = i32::from_le_bytes(head[4..].try_into().unwrap());
-        let body = self.read(usize::try_from(len).expect("a length is not negative"));
-        match kind {
-            HEART if body.is_empty() => Got::Heart,
-            HEART => Got::Beat(Beat::decode(&body.try_into().expect("a beat's length"))),
-            DATA => Got::Data(body),
-            WELCOME | BYE => {
-                self.is_v1 |= kind == WELCOME;
-                decode(&[&head[..], &body].concat())
-            }
-            other => Got::Other(other),
-        }
+        let got = Got::of_frame(head, &self.read(usize::try_from(len).expect("not negative")));
+        self.is_v1 |= matches!(got, Got::Welcome(_));
+        got
     }
 
     /// So many bytes.

@@ -175,6 +175,8 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls/absent.rs"]
 mod tls;
+#[cfg(test)]
+mod toy;
 mod world;
 pub mod wrap;
 

@@ -40,6 +40,8 @@ mod listener;
 mod mailbox;
 mod outbound;
 mod reactor;
+#[cfg(test)]
+mod rig;
 mod session;
 mod sessions;
 mod shard;

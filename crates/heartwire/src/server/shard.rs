@@ -363,3 +363,6 @@ impl<W: ServerWorld, H> Shard<W, H> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

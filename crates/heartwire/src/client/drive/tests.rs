@@ -15,8 +15,9 @@ use tracing::Span;
 use super::{Driver, End, Step, Wait};
 use crate::Reason;
 use crate::client::app::App;
-use crate::client::rig::{Owner, Toy};
+use crate::client::rig::Owner;
 use crate::client::{ClientConfig, Event};
+use crate::toy::Toy;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -86,7 +87,7 @@ impl Rig {
             Step::Wait(wait) => wait,
             over @ Step::Over(_) => return over,
         };
-        let now = self.toy.state().now;
+        let now = self.toy.now();
         self.toy.pass(wait.until.expect("there is a deadline").saturating_since(now));
         self.driver.step(&mut self.app)
     }
@@ -222,21 +223,21 @@ fn a_close_is_over_when_the_server_has_everything_and_has_closed_too() {
 #[test]
 fn a_server_that_has_everything_and_does_not_close_has_a_second() {
     let mut rig = Rig::new();
-    let began = rig.toy.state().now;
+    let began = rig.toy.now();
     rig.owner.client.close();
     assert_eq!(rig.end(), End { reason: Reason::Shutdown, lasted_until: None });
-    assert_eq!(rig.toy.state().now.saturating_since(began), ms(1_000));
+    assert_eq!(rig.toy.now().saturating_since(began), ms(1_000));
 }
 
 #[test]
 fn a_close_without_an_acknowledgement_is_given_up_after_a_tenth_of_its_time() {
     let mut rig = Rig::new();
-    let began = rig.toy.state().now;
+    let began = rig.toy.now();
     rig.owner.client.try_send(vec![7]).unwrap();
     rig.toy.state().unacknowledged = Some(10);
     rig.owner.client.close();
     assert_eq!(rig.end(), End { reason: Reason::Unacknowledged, lasted_until: None });
-    let took = rig.toy.state().now.saturating_since(began);
+    let took = rig.toy.now().saturating_since(began);
     assert_eq!(took, ClientConfig::CLOSE_TIMEOUT / 10);
 }
 
@@ -255,7 +256,7 @@ fn a_server_that_breaks_the_protocol_is_told_and_has_a_second_for_closing() {
     let violation = Reason::Protocol(Violation::UnknownType { head });
     for closes in [true, false] {
         let mut rig = Rig::welcomed();
-        let began = rig.toy.state().now;
+        let began = rig.toy.now();
         rig.toy.send(&head);
         let wait = rig.wait();
         assert!(wait.readable && !wait.close, "{wait:?}");
@@ -268,7 +269,7 @@ fn a_server_that_breaks_the_protocol_is_told_and_has_a_second_for_closing() {
             rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
         }
         assert_eq!(rig.end(), End { reason: violation, lasted_until: Some(began) });
-        let took = rig.toy.state().now.saturating_since(began);
+        let took = rig.toy.now().saturating_since(began);
         assert_eq!(took, if closes { ms(0) } else { ms(1_000) });
     }
 }
@@ -277,7 +278,7 @@ fn a_server_that_breaks_the_protocol_is_told_and_has_a_second_for_closing() {
 #[test]
 fn data_in_front_of_an_end_is_told_while_the_application_takes_it() {
     let mut rig = Rig::new();
-    let began = rig.toy.state().now;
+    let began = rig.toy.now();
     let room = rig.owner.leave_room(1);
     rig.toy.send(&[1, 0, 0, 0, 0, 0, 0, 0].repeat(3));
     let wait = rig.wait();
@@ -292,7 +293,7 @@ fn data_in_front_of_an_end_is_told_while_the_application_takes_it() {
     assert!(rig.wait().room, "another second, for it took one");
     let end = rig.end();
     assert_eq!(end, End { reason: Reason::Reset, lasted_until: Some(began) });
-    assert_eq!(rig.toy.state().now.saturating_since(began), ms(1_999));
+    assert_eq!(rig.toy.now().saturating_since(began), ms(1_999));
     drop(room);
     rig.app.outlet.has_room();
     assert_eq!(rig.owner.names(), ["data", "data"], "what was read is kept");

@@ -10,9 +10,9 @@ use heartwire_core::{Policy, Wire};
 
 use super::*;
 use crate::client::internal::open;
-use crate::client::rig::Toy;
 use crate::client::{Client, Events, SendError};
 use crate::sys::Way;
+use crate::toy::Toy;
 
 const SERVER: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 const WAIT: Duration = Duration::from_secs(10);

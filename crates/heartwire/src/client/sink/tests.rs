@@ -7,8 +7,8 @@ use heartwire_core::backoff::BackoffPolicy;
 use super::*;
 use crate::client::internal::open;
 use crate::client::life::{Life, Step};
-use crate::client::rig::Toy;
 use crate::client::{Retry, WhileDisconnected};
+use crate::toy::Toy;
 
 /// Bytes of each message, and the room that it takes with its head.
 const LEN: u8 = 20;

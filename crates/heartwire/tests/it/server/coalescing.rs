@@ -5,9 +5,9 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::time::Instant;
 
+use heartwire::Reason;
 use heartwire::server::{ServerConfig, SessionId};
-use heartwire::{Policy, Reason, Violation};
-use heartwire_testkit::{DATA, Peer, ServerRig, data, head, idle, limit, ms, pass, wait_until};
+use heartwire_testkit::{Peer, ServerRig, limit, ms, pass, wait_until};
 
 use super::config;
 
@@ -55,18 +55,6 @@ fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
     rig.finish();
 }
 
-#[test]
-fn data_with_a_body_wakes_at_once_by_default() {
-    let mut rig = ServerRig::echo(config());
-    let (mut peer, id) = connect(&mut rig);
-    for _ in 0..10 {
-        peer.data(b"!");
-        rig.expect_data(id, b"!");
-        peer.expect_data(b"!");
-    }
-    rig.finish();
-}
-
 /// The simulator holds the arithmetic; this holds that the kernel tells what it rests on.
 #[test]
 fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
@@ -93,35 +81,6 @@ fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
 }
 
 #[test]
-fn a_breach_is_found_at_once_in_the_first_frame_and_at_the_deadline_after_it() {
-    let mut rig = ServerRig::start(coalesce(ALL).policy(limit(3_000)));
-    let (mut first, first_id) = rig.connect();
-    let (mut late, late_id) = connect(&mut rig);
-    for (peer, id) in [(&mut first, first_id), (&mut late, late_id)] {
-        peer.send(&head(DATA, -1));
-        let violation = Violation::NegativeLength { length: -1 };
-        assert_eq!(rig.offline(id), Reason::Protocol(violation));
-        peer.expect_end();
-    }
-    rig.finish();
-}
-
-#[test]
-fn the_rest_of_a_frame_that_has_begun_wakes_at_once() {
-    let mut rig = ServerRig::start(coalesce(4));
-    let (mut peer, id) = connect(&mut rig);
-    for _ in 0..3 {
-        let frame = data(b"?");
-        // The mark is 33: four beats and all of the head wake the shard, the body is one byte.
-        peer.send(&[&[0; 32], &frame[..8]].concat());
-        peer.send(&frame[8..]);
-        rig.expect_data(id, b"?");
-    }
-    wait_for_beats(&rig, id, 13);
-    rig.finish();
-}
-
-#[test]
 fn an_end_is_noticed_below_the_mark() {
     let mut rig = ServerRig::start(coalesce(ALL));
     let (mut peer, id) = connect(&mut rig);
@@ -133,26 +92,5 @@ fn an_end_is_noticed_below_the_mark() {
     peer.beat();
     peer.reset();
     assert_eq!(rig.offline(id), Reason::Reset);
-    rig.finish();
-}
-
-#[test]
-fn nothing_is_held_back_that_is_to_be_answered_or_that_no_deadline_would_look_for() {
-    let rig = ServerRig::start(coalesce(ALL).policy(idle()));
-    assert_eq!(rig.server().receive_mark(), 1);
-    rig.finish();
-    let policy = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
-    let mut rig = ServerRig::start(coalesce(ALL).policy(policy));
-    assert_eq!(rig.server().receive_mark(), 1);
-    let (mut peer, _) = rig.connect();
-    for _ in 0..3 {
-        peer.beat();
-        peer.expect_heart();
-    }
-    // All in one read, half a beat behind them.
-    peer.send(&[vec![0; 80], vec![0; 4]].concat());
-    (0..10).for_each(|_| peer.expect_heart());
-    peer.send(&[0; 4]);
-    peer.expect_heart();
     rig.finish();
 }

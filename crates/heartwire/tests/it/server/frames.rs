@@ -5,7 +5,7 @@ use std::thread;
 
 use heartwire::server::Event;
 use heartwire::{Caps, Reason};
-use heartwire_testkit::{HEART, ServerRig, head};
+use heartwire_testkit::{HEART, ServerRig, data, head};
 
 use super::config;
 
@@ -64,4 +64,21 @@ fn a_handler_may_be_a_closure_and_runs_on_its_shards_thread() {
     assert_eq!(rig.offline(id), Reason::ClosedByPeer);
     rig.finish();
     assert_eq!(*threads.lock().unwrap(), ["heartwire-0"; 3]);
+}
+
+#[test]
+fn a_mebibyte_of_the_smallest_data_frames_arrives_frame_by_frame() {
+    const FRAMES: usize = 131_072;
+    let mut rig = ServerRig::start(config());
+    let (mut peer, id) = rig.connect();
+    let writing = thread::spawn(move || {
+        peer.send(&data(b"").repeat(FRAMES));
+        peer
+    });
+    for _ in 0..FRAMES {
+        rig.expect_data(id, b"");
+    }
+    drop(writing.join().unwrap());
+    assert_eq!(rig.offline(id), Reason::ClosedByPeer);
+    rig.finish();
 }

@@ -5,17 +5,12 @@ mod both_ways;
 mod byes;
 mod coalescing;
 mod counts;
-mod floods;
 mod gate;
 mod handshake;
-mod late;
 mod names;
-mod not_reading;
 mod promise;
 mod rejected;
-mod slow_application;
 mod states;
-mod waiting;
 
 use heartwire::server::ServerConfig;
 use heartwire_testkit::{ms, patient};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::rig::Toy;
+use crate::toy::Toy;
 
 #[test]
 fn a_server_that_sends_as_fast_as_it_can_is_read_slowly() {
@@ -7,9 +7,9 @@ fn a_server_that_sends_as_fast_as_it_can_is_read_slowly() {
     let mut discard = Discard::default();
     toy.send(&vec![0; 100 * 16 * 1024]);
     toy.state().end = Some(io::ErrorKind::UnexpectedEof);
-    let began = toy.state().now;
+    let began = toy.now();
     while !discard.has_ended() {
-        let now = toy.state().now;
+        let now = toy.now();
         discard.run(&mut toy, &mut Inbox::default(), now).unwrap();
         match discard.resumes_at() {
             Some(at) => toy.pass(at.saturating_since(now)),
@@ -17,14 +17,14 @@ fn a_server_that_sends_as_fast_as_it_can_is_read_slowly() {
         }
     }
     // A pause after each fourth read.
-    assert_eq!(toy.state().now.saturating_since(began), 25 * PAUSE);
+    assert_eq!(toy.now().saturating_since(began), 25 * PAUSE);
 }
 
 #[test]
 fn one_that_has_sent_nothing_is_waited_for() {
     let mut toy = Toy::new();
     let mut discard = Discard::default();
-    let now = toy.state().now;
+    let now = toy.now();
     discard.run(&mut toy, &mut Inbox::default(), now).unwrap();
     assert!(discard.wants_read() && !discard.has_ended());
     toy.state().end = Some(io::ErrorKind::ConnectionReset);

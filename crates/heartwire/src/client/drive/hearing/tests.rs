@@ -8,7 +8,8 @@ use tracing::Span;
 
 use super::*;
 use crate::client::ClientConfig;
-use crate::client::rig::{Owner, Toy};
+use crate::client::rig::Owner;
+use crate::toy::Toy;
 use crate::v1::Welcome;
 
 /// How many bytes a client has kept after each of these chunks came from its server.

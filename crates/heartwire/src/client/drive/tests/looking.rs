@@ -23,7 +23,7 @@ fn rig(beats: bool) -> Rig {
 fn look(rig: &mut Rig, way: Way) -> Step {
     rig.owner.client.look_now();
     let wait = rig.wait();
-    let at = rig.toy.state().now.saturating_add(WITHIN);
+    let at = rig.toy.now().saturating_add(WITHIN);
     assert_eq!(wait.until, Some(at), "nothing else is to come so soon");
     rig.toy.state().way = Some(way);
     rig.until_timer()
@@ -42,7 +42,7 @@ fn a_beat_goes_out_at_once_and_a_server_that_never_answers_is_left_alone() {
     // Its system has acknowledged it.
     rig.toy.state().way = None;
     let Step::Wait(wait) = rig.until_timer() else { panic!("nothing is wrong") };
-    assert!(wait.until > Some(rig.toy.state().now.saturating_add(LIMIT)), "{wait:?}");
+    assert!(wait.until > Some(rig.toy.now().saturating_add(LIMIT)), "{wait:?}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn one_that_was_just_heard_is_left_alone() {
     let Step::Wait(wait) = look(&mut rig, Way { quiet: ms(100), is_tried: true }) else {
         panic!("nothing is wrong")
     };
-    assert!(wait.until > Some(rig.toy.state().now.saturating_add(LIMIT)), "{wait:?}");
+    assert!(wait.until > Some(rig.toy.now().saturating_add(LIMIT)), "{wait:?}");
 }
 
 /// Without beats nothing was asked when the network changed, and what is written later has its own
@@ -106,7 +106,7 @@ fn looks_without_end_do_not_make_beats_without_end() {
 fn a_look_before_the_server_has_answered_is_for_the_next_attempt() {
     let mut rig = Rig::of(&ClientConfig::new(""));
     rig.owner.client.look_now();
-    let within = rig.wait().until.map(|at| at.saturating_since(rig.toy.state().now));
+    let within = rig.wait().until.map(|at| at.saturating_since(rig.toy.now()));
     assert_eq!(within, Some(Duration::from_secs(5)), "the time of the handshake");
     assert!(rig.app.wishes.wants_look());
 }

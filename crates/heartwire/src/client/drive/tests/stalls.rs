@@ -9,11 +9,11 @@ fn bytes_that_the_runtime_has_not_seen_outrank_a_deadline_too() {
     rig.toy.state().is_unseen = true;
     for _ in 0..4 {
         let deadline = rig.wait().until.unwrap();
-        let now = rig.toy.state().now;
+        let now = rig.toy.now();
         rig.toy.pass(deadline.saturating_since(now));
         rig.toy.send(&[0; 8]);
         let later = rig.wait().until;
-        assert_eq!(later, Some(rig.toy.state().now.saturating_add(LIMIT)));
+        assert_eq!(later, Some(rig.toy.now().saturating_add(LIMIT)));
     }
     rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
     assert_eq!(rig.end().reason, Reason::ClosedByPeer, "so does an end");
@@ -24,7 +24,7 @@ fn bytes_that_the_runtime_has_not_seen_outrank_a_deadline_too() {
 fn a_stall_of_our_own_is_told_and_gives_the_server_another_limit() {
     let mut rig = Rig::new();
     let deadline = rig.wait().until.unwrap();
-    let now = rig.toy.state().now;
+    let now = rig.toy.now();
     let late = ms(2_500);
     rig.toy.pass(deadline.saturating_since(now).saturating_add(late));
     rig.wait();

@@ -96,23 +96,23 @@ fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
     // Not when a beat is due anyway.
     let within = BEAT * 20 + BEAT / 2;
     let mut rig = welcomed(|config| config.progress(within));
-    rig.app.wishes.check_in(rig.toy.state().now);
+    rig.app.wishes.check_in(rig.toy.now());
     let health = |rig: &mut Rig| {
-        let checked_in_at = rig.toy.state().now;
+        let checked_in_at = rig.toy.now();
         for _ in 0..100 {
             send(rig, |_| {});
             assert!(matches!(rig.until_timer(), Step::Wait(_)));
             let is_degraded = beats(rig).iter().any(|beat| beat.health == Health::Degraded);
             if is_degraded {
-                return rig.toy.state().now.saturating_since(checked_in_at);
+                return rig.toy.now().saturating_since(checked_in_at);
             }
         }
         panic!("it never says so")
     };
     assert_eq!(health(&mut rig), within);
     let wait = rig.wait();
-    assert!(wait.until > Some(rig.toy.state().now), "its timer does not spin: {wait:?}");
-    rig.app.wishes.check_in(rig.toy.state().now);
+    assert!(wait.until > Some(rig.toy.now()), "its timer does not spin: {wait:?}");
+    rig.app.wishes.check_in(rig.toy.now());
     rig.wait();
     let told: Vec<Health> = beats(&rig).iter().map(|beat| beat.health).collect();
     assert_eq!(told, [Health::Ok], "at once, and once");
@@ -130,7 +130,7 @@ fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_be
             if is_promise {
                 rig.owner.client.promise((change % 2 == 0).then(|| ms(1000 + change % 7)));
             } else {
-                rig.app.wishes.check_in(rig.toy.state().now);
+                rig.app.wishes.check_in(rig.toy.now());
             }
             rig.wait();
             rig.toy.pass(ms(3));
@@ -164,11 +164,11 @@ fn a_server_that_beats_far_too_often_is_told_so() {
 /// After how long a client calls a server deaf that says so and gives no verdict, if its
 /// application promises this in turn.
 fn called_deaf_after(rig: &mut Rig, promises: &[Duration]) -> Duration {
-    let unheard_since = rig.toy.state().now;
+    let unheard_since = rig.toy.now();
     let mut promises = promises.iter().cycle();
     for nonce in 1..1_000 {
         rig.toy.pass(BEAT);
-        let unheard = rig.toy.state().now.saturating_since(unheard_since);
+        let unheard = rig.toy.now().saturating_since(unheard_since);
         let silence_ms = unheard.as_millis().try_into().unwrap();
         send(rig, |beat| (beat.nonce, beat.silence_ms) = (nonce, silence_ms));
         rig.owner.client.promise(promises.next().copied());
@@ -228,7 +228,7 @@ fn what_the_server_has_not_heard_grows_with_time() {
     let last = next_beat(&mut rig, |_| true);
     send(&rig, |beat| (beat.nonce, beat.echo) = (1_000, last.nonce));
     rig.wait();
-    let unheard = |rig: &Rig| rig.app.wishes.path(rig.toy.state().now).unwrap().unheard;
+    let unheard = |rig: &Rig| rig.app.wishes.path(rig.toy.now()).unwrap().unheard;
     let before = unheard(&rig);
     rig.toy.pass(ms(800));
     assert_eq!(unheard(&rig), before + ms(800));
@@ -244,11 +244,24 @@ fn a_stall_of_its_own_is_in_no_round_trip() {
         send(&rig, |beat| (beat.nonce, beat.echo, beat.held_us) = (nonce, last.nonce, 0));
         rig.toy.pass(stall);
         rig.wait();
-        let rtt = rig.app.wishes.path(rig.toy.state().now).unwrap().rtt.unwrap();
+        let rtt = rig.app.wishes.path(rig.toy.now()).unwrap().rtt.unwrap();
         assert!(rtt <= ms(20), "a stall of {stall:?} made it {rtt:?}");
         let held_us = next_beat(&mut rig, |beat| beat.echo == nonce).held_us;
         let held = Duration::from_micros(held_us.into());
         // The kernel dates in jiffies.
         assert!(held + ms(20) >= stall, "{held:?} of {stall:?}");
     }
+}
+
+#[test]
+fn a_server_that_says_how_it_is_is_told_of_when_that_changes() {
+    let mut rig = welcomed(|config| config);
+    for told in [&["health"][..], &[]] {
+        send(&rig, |beat| beat.health = Health::Draining);
+        rig.wait();
+        assert_eq!(rig.owner.names(), told);
+    }
+    send(&rig, |beat| beat.too_fast = true);
+    rig.wait();
+    assert_eq!(rig.owner.names(), ["health", "too_fast"]);
 }

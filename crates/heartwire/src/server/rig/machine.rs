@@ -1,0 +1,144 @@
+//! The machine that a shard has in a toy world: its poller, and where clients come.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use heartwire_core::Instant;
+
+use crate::kernel::KernelOptions;
+use crate::server::shard::Ready;
+use crate::toy::Toy;
+use crate::world::{Listen, ServerWorld, World};
+
+/// The machine of one shard, with its poller.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Machine {
+    toy: Toy,
+    watched: Arc<Mutex<BTreeMap<u32, Watched>>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    socket: Toy,
+    /// It is to be told when the socket takes bytes again, or it takes some already.
+    for_writing: bool,
+    /// The socket took none when it was looked at last.
+    is_full: bool,
+}
+
+impl Machine {
+    pub(super) fn new(toy: &Toy) -> Self {
+        Self { toy: toy.clone(), watched: Arc::default() }
+    }
+
+    /// What is new at its sockets since the last call.
+    pub(super) fn ready(&self) -> Vec<Ready> {
+        let mut watched = self.watched.lock().unwrap();
+        let ready = watched.iter_mut().filter_map(|(&slot, watched)| {
+            let mut socket = watched.socket.state();
+            let readable = core::mem::take(&mut socket.has_news);
+            let is_full = socket.room == 0 && socket.write_error.is_none();
+            let was_full = core::mem::replace(&mut watched.is_full, is_full);
+            let writable = watched.for_writing && was_full && !is_full;
+            let closed = readable && socket.end.is_some();
+            (readable || writable).then_some(Ready::Session { slot, readable, closed, writable })
+        });
+        ready.collect()
+    }
+}
+
+impl World for Machine {
+    type Socket = Toy;
+
+    fn now(&self) -> Instant {
+        self.toy.now()
+    }
+
+    fn now_and_suspended(&self) -> (Instant, Duration) {
+        self.toy.now_and_suspended()
+    }
+
+    fn jiffy(&self) -> Duration {
+        self.toy.jiffy()
+    }
+}
+
+impl ServerWorld for Machine {
+    type Listener = Door;
+
+    fn register(&mut self, socket: &mut Toy, slot: u32) -> io::Result<()> {
+        let watched = Watched { socket: socket.clone(), for_writing: false, is_full: false };
+        self.watched.lock().unwrap().insert(slot, watched);
+        Ok(())
+    }
+
+    fn register_for_writing(&mut self, _socket: &mut Toy, slot: u32) -> io::Result<()> {
+        let mut watched = self.watched.lock().unwrap();
+        let watched = watched.get_mut(&slot).unwrap();
+        // Also if it does by now.
+        (watched.for_writing, watched.is_full) = (true, true);
+        Ok(())
+    }
+
+    fn deregister(&mut self, socket: &mut Toy) {
+        socket.state().is_closed = true;
+        self.watched.lock().unwrap().retain(|_, watched| !watched.socket.state().is_closed);
+    }
+
+    fn prepare(&self, _socket: &mut Toy, _options: &KernelOptions) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where clients come: the listening socket, and the test's hand on it.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Door {
+    toy: Toy,
+    clients: Arc<Mutex<Clients>>,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    waiting: VecDeque<(Toy, SocketAddr)>,
+    came: u16,
+    /// There is one of whom the poller has not told.
+    has_news: bool,
+}
+
+impl Door {
+    pub(super) fn new(toy: &Toy) -> Self {
+        Self { toy: toy.clone(), clients: Arc::default() }
+    }
+
+    /// Whether clients have come since the last call.
+    pub(super) fn is_ready(&self) -> bool {
+        core::mem::take(&mut self.clients.lock().unwrap().has_news)
+    }
+
+    /// A client comes. The server may not have accepted it yet.
+    pub(in crate::server) fn connect(&self) -> Toy {
+        self.connect_from(Ipv4Addr::LOCALHOST.into())
+    }
+
+    pub(in crate::server) fn connect_from(&self, address: IpAddr) -> Toy {
+        let client = self.toy.another();
+        let mut clients = self.clients.lock().unwrap();
+        clients.came += 1;
+        let peer = SocketAddr::new(address, clients.came);
+        clients.waiting.push_back((client.clone(), peer));
+        clients.has_news = true;
+        client
+    }
+}
+
+impl Listen for Door {
+    type Socket = Toy;
+
+    fn accept(&self) -> io::Result<(Toy, SocketAddr)> {
+        let next = self.clients.lock().unwrap().waiting.pop_front();
+        next.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    }
+}

@@ -1,0 +1,26 @@
+//! A shard in a toy world: when it does what, and what it makes of slow owners and slow clients.
+
+mod backpressure;
+mod coalescing;
+mod floods;
+mod full_sockets;
+mod held;
+mod late;
+mod liveness;
+mod names;
+mod promises;
+
+use heartwire_testkit::{limit, patient};
+
+use crate::server::{ServerConfig, Wires};
+
+/// One shard with clients of v0, which it judges after a minute.
+fn v0() -> ServerConfig {
+    v1().policy(limit(60_000)).wires(Wires::V0)
+}
+
+/// One shard with clients of either wire, to which it beats every 100 ms. It reads each beat.
+fn v1() -> ServerConfig {
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
+    config.shards(1).policy(patient()).coalesce(0)
+}

@@ -1,0 +1,103 @@
+//! Beats lie in the kernel below its mark, and the server knows as much as without.
+
+use heartwire_core::{Policy, Violation};
+use heartwire_testkit::{DATA, Got, data, head, hello, idle, limit, ms, policy};
+
+use super::{v0, v1};
+use crate::Reason;
+use crate::server::rig::Rig;
+
+/// Enough beats for a session's whole life.
+const ALL: u16 = 1_000;
+
+#[test]
+fn data_with_a_body_wakes_at_once_by_default_and_no_beat_does() {
+    let mut rig = Rig::start(v0().coalesce(1));
+    let (client, id) = rig.online();
+    client.beat();
+    rig.run();
+    let turns = rig.turns(0);
+    client.beat();
+    rig.expect_nothing();
+    assert_eq!(rig.turns(0), turns);
+    client.data(b"!");
+    rig.run();
+    rig.expect_data(id, b"!");
+    client.data(b"!");
+    rig.run();
+    rig.expect_data(id, b"!");
+}
+
+#[test]
+fn a_breach_is_found_at_once_in_the_first_frame_and_at_the_deadline_after_it() {
+    let mut rig = Rig::start(v0().coalesce(ALL).policy(limit(3_000)));
+    let ((first, first_id), (late, late_id)) = (rig.online(), rig.online());
+    late.beat();
+    rig.run();
+    let breach = Reason::Protocol(Violation::NegativeLength { length: -1 });
+    [&first, &late].iter().for_each(|client| client.send(&head(DATA, -1)));
+    rig.run();
+    assert_eq!(rig.offline(first_id).0, breach);
+    rig.pass(ms(2_999));
+    rig.expect_nothing();
+    rig.pass(ms(5));
+    assert_eq!(rig.offline(late_id).0, breach);
+}
+
+#[test]
+fn the_rest_of_a_frame_that_has_begun_wakes_at_once() {
+    let mut rig = Rig::start(v0().coalesce(4));
+    let (client, id) = rig.online();
+    client.beat();
+    rig.run();
+    for _ in 0..3 {
+        assert_eq!(client.state().receive_mark, 33);
+        // Four beats and all of the head wake the shard, the body is one byte.
+        client.send(&[&[0; 32], &data(b"?")[..8]].concat());
+        rig.run();
+        client.send(b"?");
+        rig.run();
+        rig.expect_data(id, b"?");
+    }
+}
+
+#[test]
+fn nothing_is_held_back_that_is_to_be_answered_or_that_no_deadline_would_look_for() {
+    let mut rig = Rig::start(v0().coalesce(ALL).policy(idle()));
+    let (client, _) = rig.online();
+    client.beat();
+    rig.run();
+    assert_eq!(client.state().receive_mark, 1);
+    let echo = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
+    let mut rig = Rig::start(v0().coalesce(ALL).policy(echo));
+    let (client, _) = rig.online();
+    // Half a beat behind them.
+    for (beats, answers) in [(vec![0; 8], 1), (vec![0; 84], 10), (vec![0; 4], 1)] {
+        client.send(&beats);
+        rig.run();
+        assert_eq!(client.got(), vec![Got::Heart; answers]);
+    }
+}
+
+/// The server reads what lies in a socket before it beats, so that its beats are up to date; and it
+/// sets the session's timer for the next one, once.
+#[test]
+fn a_beat_of_the_server_gives_back_the_newest_beat_and_sets_one_timer() {
+    let mut rig = Rig::start(v1().coalesce(ALL).policy(policy(200, 60_000)));
+    let (client, _) = rig.welcomed(&hello());
+    assert_eq!(client.state().receive_mark, 40 * usize::from(ALL) + 1);
+    client.got();
+    let timers = rig.handle.stats().timers;
+    for nonce in 1..=5 {
+        rig.pass(ms(50));
+        client.beat_with(|beat| beat.nonce = nonce);
+        rig.pass(ms(150));
+        let got = client.got();
+        let [Got::Beat(beat)] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(beat.echo, nonce);
+        // The kernel dates in jiffies, and the server's timer may be late by one of its own.
+        assert!(beat.held() <= ms(155) && beat.silence() <= ms(155), "{beat:?}");
+        assert!(beat.held() >= ms(135), "{beat:?}");
+    }
+    assert_eq!(rig.handle.stats().timers - timers, 5);
+}

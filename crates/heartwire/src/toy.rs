@@ -1,0 +1,229 @@
+//! A world for unit tests: a clock that stands until the test moves it on, and sockets whose other
+//! ends are the test.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use heartwire_core::Instant;
+
+use crate::sys::Way;
+use crate::world::{Socket, World};
+
+/// A jiffy of the toy's kernel.
+const JIFFY: Duration = Duration::from_millis(4);
+
+/// The world, one socket of it, and the test's hand on both: clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Toy {
+    clock: Arc<Mutex<Clock>>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct Clock {
+    now: Instant,
+    suspended: Duration,
+}
+
+/// A socket, as the test sees and decides it.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// What the peer has sent and was not read.
+    pub(crate) inbound: VecDeque<u8>,
+    /// What comes behind that, if it is over.
+    pub(crate) end: Option<io::ErrorKind>,
+    /// A read finds none of it, unless it asks for whatever the kernel has.
+    pub(crate) is_unseen: bool,
+    pub(crate) arrived_at: Instant,
+    /// The poller tells of bytes when so many wait.
+    pub(crate) receive_mark: usize,
+    /// There is something to read, of which the poller has not told.
+    pub(crate) has_news: bool,
+    /// What was written to the peer.
+    pub(crate) written: Vec<u8>,
+    /// What a write comes to, if it does not go through.
+    pub(crate) write_error: Option<io::ErrorKind>,
+    /// How much more the kernel takes.
+    pub(crate) room: usize,
+    pub(crate) unacknowledged: Option<usize>,
+    pub(crate) way: Option<Way>,
+    pub(crate) is_shut_down: bool,
+    pub(crate) resets: bool,
+    /// The driver's end is closed.
+    pub(crate) is_closed: bool,
+    /// How long the driver is held up when it asks when the last bytes came.
+    pub(crate) held_up_asking: Duration,
+}
+
+impl Toy {
+    pub(crate) fn new() -> Self {
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let clock = Arc::new(Mutex::new(Clock { now, suspended: Duration::ZERO }));
+        Self::of(clock, now)
+    }
+
+    /// Another socket of the same world.
+    pub(crate) fn another(&self) -> Self {
+        Self::of(Arc::clone(&self.clock), self.now())
+    }
+
+    fn of(clock: Arc<Mutex<Clock>>, now: Instant) -> Self {
+        let state = State {
+            inbound: VecDeque::new(),
+            end: None,
+            is_unseen: false,
+            arrived_at: now,
+            receive_mark: 1,
+            has_news: false,
+            written: Vec::new(),
+            write_error: None,
+            room: usize::MAX,
+            unacknowledged: Some(0),
+            way: None,
+            is_shut_down: false,
+            resets: false,
+            is_closed: false,
+            held_up_asking: Duration::ZERO,
+        };
+        Self { clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.lock().unwrap().now
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        let mut clock = self.clock.lock().unwrap();
+        clock.now = clock.now.saturating_add(time);
+    }
+
+    /// The machine is suspended for so long.
+    pub(crate) fn suspend(&self, time: Duration) {
+        self.pass(time);
+        self.clock.lock().unwrap().suspended += time;
+    }
+
+    /// The peer sends this.
+    pub(crate) fn send(&self, bytes: &[u8]) {
+        let now = self.now();
+        let mut state = self.state();
+        state.inbound.extend(bytes);
+        state.arrived_at = now;
+        state.has_news |= state.inbound.len() >= state.receive_mark;
+    }
+
+    /// What was written to the peer since the last call.
+    pub(crate) fn take_written(&self) -> Vec<u8> {
+        core::mem::take(&mut self.state().written)
+    }
+}
+
+impl World for Toy {
+    type Socket = Self;
+
+    fn now(&self) -> Instant {
+        self.now()
+    }
+
+    fn now_and_suspended(&self) -> (Instant, Duration) {
+        let clock = self.clock.lock().unwrap();
+        (clock.now, clock.suspended)
+    }
+
+    fn jiffy(&self) -> Duration {
+        JIFFY
+    }
+}
+
+impl Read for Toy {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.state().is_unseen {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.read_now(buffer)
+    }
+}
+
+impl Write for Toy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        if let Some(error) = state.write_error {
+            return Err(error.into());
+        }
+        let len = bytes.len().min(state.room);
+        if len == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.room -= len;
+        state.written.extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Socket for Toy {
+    fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        match (state.inbound.is_empty(), state.end) {
+            (false, _) => {
+                // All that fits, as a kernel.
+                state.inbound.make_contiguous();
+                state.inbound.read(buffer)
+            }
+            (true, Some(io::ErrorKind::UnexpectedEof)) => Ok(0),
+            (true, end) => Err(end.unwrap_or(io::ErrorKind::WouldBlock).into()),
+        }
+    }
+
+    fn peek(&mut self) -> io::Result<usize> {
+        let state = self.state();
+        match (state.inbound.is_empty(), state.end) {
+            (false, _) => Ok(1),
+            (true, Some(io::ErrorKind::UnexpectedEof)) => Ok(0),
+            (true, end) => Err(end.unwrap_or(io::ErrorKind::WouldBlock).into()),
+        }
+    }
+
+    fn shut_down_writing(&mut self) -> io::Result<()> {
+        self.state().is_shut_down = true;
+        Ok(())
+    }
+
+    fn reset_when_closed(&mut self) {
+        self.state().resets = true;
+    }
+
+    fn since_last_receive(&self) -> io::Result<Duration> {
+        let state = self.state();
+        self.pass(state.held_up_asking);
+        Ok(self.now().saturating_since(state.arrived_at))
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        self.state().unacknowledged
+    }
+
+    fn set_receive_mark(&mut self, bytes: u32) -> io::Result<()> {
+        let mut state = self.state();
+        state.receive_mark = bytes.try_into().unwrap();
+        state.has_news |= state.inbound.len() >= state.receive_mark;
+        Ok(())
+    }
+
+    fn way(&self) -> Option<Way> {
+        self.state().way
+    }
+
+    fn resends_after(&self) -> Option<Duration> {
+        None
+    }
+}

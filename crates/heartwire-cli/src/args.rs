@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use core::num::NonZeroU32;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 use core::time::Duration;
@@ -92,7 +92,8 @@ Examples:
       take in only those who show a token; when stopped, have them come back over half a minute
 
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session when its client has
-all of it, and exits within --drain plus one second; a second signal exits at once.
+all of it, and exits within --drain plus one second; a second signal exits at once,
+unless it comes within 250 ms of the first.
 
 Printing never holds up the server. While events come faster than they are read, or nothing
 reads them, `data` is left out, and so are sessions that end before anything of them is printed;
@@ -735,12 +736,31 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     parsed.or_else(|error| with_zone(text).unwrap_or(Err(error)))
 }
 
-/// Where to connect. The client says what is wrong with it, but for a zone: it would look that up again
-/// and again, because an interface may come.
+/// Where to connect. What no retry can mend is said before anything starts.
 fn target(text: &str) -> Result<String, String> {
-    let without_port = text.ends_with(']');
-    let zone = if without_port { with_zone(&format!("{text}:0")) } else { with_zone(text) };
-    if let Some(Err(error)) = zone { Err(error) } else { Ok(text.to_owned()) }
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let host = rest.split('/').next().unwrap_or(rest);
+        return Err(format!("write {host} without {scheme}://: heartwire speaks its own protocol"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    if host.contains(':') && !host.starts_with('[') {
+        return Err(format!(
+            "write an IPv6 address in brackets: [{text}], or with a port [{host}]:29002"
+        ));
+    }
+    if host.is_empty() || host == "[]" {
+        return Err("there is no host in it: write HOST or HOST:PORT".to_owned());
+    }
+    if let Some(port) = port.filter(|port| port.parse::<NonZeroU16>().is_err()) {
+        return Err(format!("{port:?} is no port: use a number from 1 to 65535"));
+    }
+    match with_zone(&format!("{host}:{}", port.unwrap_or("1"))) {
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(text.to_owned()),
+    }
 }
 
 /// An address whose zone is the name of an interface, such as `[fe80::1%eth0]:39002`, if it is written so.

@@ -43,6 +43,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     check_wire(args)?;
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let tls = load_tls(args)?;
+    let is_open = tokens.is_none() && args.tls.tls_client_roots.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.get().are_all_for_one_name());
     let mut config = config(args, tokens.clone())?;
     if let Some(tls) = &tls {
@@ -72,6 +73,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         _runs: runs.clone(),
     })?;
     drop(runs);
+    if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
+        say(warning);
+    }
     let listening = listening::line(args, &server, caps, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
 
@@ -111,6 +115,17 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     // A file that is being read again may never be.
     runtime.shutdown_background();
     exit
+}
+
+/// What to say where any client that reaches a server may connect, and more can than those of this
+/// machine.
+fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
+    let open: Vec<_> = addresses.iter().filter(|address| !address.ip().is_loopback()).collect();
+    let first = open.first()?;
+    Some(format!(
+        "heartwire: any client that reaches {first} may connect. --tokens lets in only clients with a \
+         token, --tls-client-roots only those with a certificate, and 127.0.0.1 only this machine's"
+    ))
 }
 
 fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
@@ -461,4 +476,21 @@ fn stopped(server: &Handle) -> Line {
     let text = if text.is_empty() { "nothing happened".to_owned() } else { text.join(", ") };
     let fields = stats.counts().map(|(name, count)| (name.to_owned(), json!(count)));
     Line { event: "stopped", text, fields: Value::Object(fields.collect()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_server_that_other_machines_reach_is_said_to_be_open_to_them() {
+        let warning = |addresses: &[&str]| {
+            let addresses: Vec<_> = addresses.iter().map(|at| at.parse().unwrap()).collect();
+            open_to_all(&addresses)
+        };
+        assert_eq!(warning(&["127.0.0.1:7", "[::1]:7"]), None);
+        let said = warning(&["127.0.0.1:7", "0.0.0.0:8"]).unwrap();
+        assert!(said.contains("reaches 0.0.0.0:8 may connect"), "{said}");
+        assert!(warning(&["[::]:7"]).is_some() && warning(&["192.0.2.1:7"]).is_some());
+    }
 }

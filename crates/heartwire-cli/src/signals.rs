@@ -1,11 +1,18 @@
 //! The signals that mean "stop".
 
+use core::time::Duration;
 use std::io;
+
+use tokio::time::Instant;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
+
+/// A signal that comes so soon after another one is the same: coreutils' `timeout` sends each to the
+/// process and to its group.
+const SAME_WITHIN: Duration = Duration::from_millis(250);
 
 /// SIGTERM and Ctrl-C. From the moment that this exists neither kills the process, and none that
 /// comes is missed.
@@ -17,6 +24,8 @@ pub(crate) struct Stop {
     interrupt: Signal,
     #[cfg(windows)]
     interrupt: CtrlC,
+    /// When a signal was obeyed last.
+    obeyed_at: Option<Instant>,
 }
 
 impl Stop {
@@ -26,24 +35,31 @@ impl Stop {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            obeyed_at: None,
         })
     }
 
     /// Must be called within a runtime.
     #[cfg(windows)]
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: ctrl_c()? })
+        Ok(Self { interrupt: ctrl_c()?, obeyed_at: None })
     }
 
     /// Waits for the next signal.
     pub(crate) async fn signal(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            #[cfg(unix)]
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            #[cfg(windows)]
+            self.interrupt.recv().await;
+            if self.obeyed_at.is_none_or(|at| at.elapsed() >= SAME_WITHIN) {
+                self.obeyed_at = Some(Instant::now());
+                return;
+            }
         }
-        #[cfg(windows)]
-        self.interrupt.recv().await;
     }
 }
 

@@ -87,10 +87,9 @@ fn a_client_that_may_not_retry_says_why_it_left() {
             let offline = client.event("offline");
             assert!(["closed_by_peer", "reset"].contains(&offline.text("reason")), "{offline:?}");
         }),
-        ("a target that makes no sense: 4, however often it may retry", || {
+        ("a target that makes no sense: 2, before anything starts", || {
             let mut client = Client::start_at("nowhere:port", &[]);
-            assert_eq!(client.process.exit_code(), Some(4));
-            assert_eq!(client.event("failed")["retryable"], false);
+            assert_eq!(client.process.exit_code(), Some(2));
         }),
     ]);
 }

@@ -6,8 +6,7 @@ say enough. It needs nothing but Python 3. It prints what happens as one JSON ob
 commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `mute` (write nothing any more),
 `deaf` (say in beats that nothing is heard), `pause` and `resume` (reading), `raw HEX` (write these bytes), `flood N` (write so many of the longest data frames), `close`
 (without a BYE), `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2). Options have it break rules:
-`--hello HEX` (the body of its HELLO), `--first HEX` (write these bytes before a WELCOME), `--said KEY=MS` (change the WELCOME),
-`--write-on` (go on writing after a BYE, for a moment).
+`--hello HEX` (the body of its HELLO), `--write-on` (go on writing after a BYE, for a moment).
 
     heartwire_v1.py client HOST PORT --name bob --beat 1000 --limit 3000
     heartwire_v1.py server PORT --beat 1000 --limit 3000
@@ -108,8 +107,6 @@ def server(args):
 def serve(connection, session, args, commands):
     if args.ask:
         connection.write(frame(HEART, b""))
-    if args.first:
-        connection.write(bytes.fromhex(args.first))
     _, body = connection.wait_for_frame({HELLO: (0, 2048)}, connection.start + LET_IN_WITHIN)
     lowest, highest = offered_versions(body) or (VERSION, VERSION)
     if not lowest <= VERSION <= highest:
@@ -133,8 +130,6 @@ def serve(connection, session, args, commands):
     welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
     welcome.update(version=VERSION, session=session, floor=mine["floor"], wake_bytes=args.wake_bytes)
     welcome["epoch"] = session if "name" in hello else 0
-    for key, ms in (said.split("=") for said in args.said):
-        welcome[key] = int(ms)
     connection.write(control(WELCOME, WELCOME_KEYS, **welcome))
     connection.begin(welcome, False)
     connection.run(commands)
@@ -179,8 +174,6 @@ def main():
         else:
             end.add_argument("--wake-bytes", type=int, default=1)
             end.add_argument("--ask", action="store_true", help="begin with a HEART of v0")
-            end.add_argument("--first")
-            end.add_argument("--said", action="append", default=[])
         end.add_argument("port", type=int)
         for knob in "beat", "floor", "want", "limit", "ceiling":
             end.add_argument(f"--{knob}", type=int, metavar="MS")

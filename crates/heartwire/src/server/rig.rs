@@ -153,6 +153,11 @@ impl Rig {
         self.seats[shard].stands_still = stands_still;
     }
 
+    /// The last shard's thread ends, as when its handler has panicked.
+    pub(super) fn end_last_shard(&mut self) {
+        self.seats.pop();
+    }
+
     /// Gives shards their turns, until none has anything left to do by now.
     #[track_caller]
     pub(super) fn run(&mut self) {

@@ -9,6 +9,7 @@ use heartwire_core::{Connection, Instant};
 
 use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::reason::Reason;
+use crate::server::Handle;
 use crate::server::agenda::Agenda;
 use crate::server::event::{Event, Refusal, SessionInfo};
 use crate::server::gate::addresses::{AddressRefusal, Entered};
@@ -32,12 +33,31 @@ const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
 /// many connections a second, as there are descriptors, are not let in by default.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
-/// A client that another shard accepted. Its place among the sessions is taken already.
+/// A client that a shard accepted, and perhaps another one takes in.
 #[derive(Debug)]
 pub(in crate::server) struct Adoptee<S> {
     stream: S,
+    place: HeldPlace,
+}
+
+/// A place among the sessions, and among those of an address, for a client that is not taken in
+/// yet. It is free again when this is dropped: also in the queue of a shard that has ended.
+#[derive(Debug)]
+struct HeldPlace {
+    handle: Handle,
     peer: SocketAddr,
-    entered: Entered,
+    accepted_at: Instant,
+    /// `None` once its session has it.
+    entered: Option<Entered>,
+}
+
+impl Drop for HeldPlace {
+    fn drop(&mut self) {
+        let Some(entered) = self.entered.take() else { return };
+        self.handle.admission().leave();
+        self.handle.addresses().leave(self.peer.ip(), entered, self.accepted_at);
+        self.handle.counters().refused.fetch_add(1, Relaxed);
+    }
 }
 
 /// Hands clients to all shards in turn.
@@ -68,29 +88,6 @@ impl<S> HandOver<S> {
         adoptees.try_send(adoptee).map_err(|error| match error {
             TrySendError::Full(adoptee) | TrySendError::Disconnected(adoptee) => adoptee,
         })
-    }
-}
-
-impl<W: ServerWorld, H> Drop for Shard<W, H> {
-    /// Also when the handler has panicked.
-    fn drop(&mut self) {
-        self.give_back_handed_over();
-    }
-}
-
-impl<W: ServerWorld, H> Shard<W, H> {
-    /// A client that had a place is not taken in.
-    fn give_back(&self, peer: SocketAddr, entered: Entered, now: Instant) {
-        self.state.handle.admission().leave();
-        self.state.handle.addresses().leave(peer.ip(), entered, now);
-        self.state.handle.counters().refused.fetch_add(1, Relaxed);
-    }
-
-    /// Clients that were handed over to this shard while it ended leave their places to others.
-    fn give_back_handed_over(&self) {
-        for Adoptee { peer, entered, .. } in self.adoptees.iter().flat_map(Receiver::try_iter) {
-            self.give_back(peer, entered, self.state.agenda.world.now());
-        }
     }
 }
 
@@ -153,11 +150,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return self.refused(cause, first);
             }
         };
-        self.distribute(stream, peer, entered);
+        let handle = self.state.handle.clone();
+        let place = HeldPlace { handle, peer, accepted_at: now, entered: Some(entered) };
+        self.distribute(Adoptee { stream, place });
     }
 
     /// Takes in a client, or hands it to the shard whose turn it is.
-    fn distribute(&mut self, stream: W::Socket, peer: SocketAddr, entered: Entered) {
+    fn distribute(&mut self, client: Adoptee<W::Socket>) {
         if self.state.handle.admission().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
             tracing::info!(refused, "accepting clients again");
@@ -166,16 +165,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let here = usize::from(self.state.index);
         let shard = self.hand_over.as_mut().map_or(here, HandOver::next);
         let Some(hand_over) = self.hand_over.as_ref().filter(|_| shard != here) else {
-            return self.adopt(stream, peer, entered);
+            return self.adopt(client);
         };
-        match hand_over.give(shard, Adoptee { stream, peer, entered }) {
-            Ok(()) => {
-                if let Some(mailbox) = self.state.handle.mailbox(shard) {
-                    mailbox.wake();
-                }
+        // One that cannot be given away is closed, and can come again.
+        if hand_over.give(shard, client).is_ok() {
+            if let Some(mailbox) = self.state.handle.mailbox(shard) {
+                mailbox.wake();
             }
-            // The client is closed and can come again.
-            Err(Adoptee { entered, .. }) => self.give_back(peer, entered, self.awake_at),
         }
     }
 
@@ -207,7 +203,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Makes a session of a client.
-    fn adopt(&mut self, mut stream: W::Socket, peer: SocketAddr, entered: Entered) {
+    fn adopt(&mut self, client: Adoptee<W::Socket>) {
+        let Adoptee { mut stream, mut place } = client;
+        let peer = place.peer;
         let Agenda { world, config, .. } = &mut self.state.agenda;
         let now = world.now();
         let options = self.state.handle.kernel();
@@ -217,10 +215,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let connection = Connection::new(config.settings, now);
         let make = |id| Session::new(id, stream, peer, connection, now);
-        let Some(session) = self.state.sessions.insert(make) else {
-            return self.give_back(peer, entered, now);
-        };
-        session.link.entered = Some(entered);
+        let Some(session) = self.state.sessions.insert(make) else { return };
+        session.link.entered = place.entered.take();
         let tls = self.state.handle.tls().map(TlsSession::server).transpose();
         let (speaks_tls, tls_failed) = match tls {
             Ok(None) => (false, false),
@@ -257,8 +253,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn adopt_handed_over(&mut self) {
         for _ in 0..COMMANDS_MAX {
             let adoptee = self.adoptees.as_ref().and_then(|adoptees| adoptees.try_recv().ok());
-            let Some(Adoptee { stream, peer, entered }) = adoptee else { return };
-            self.adopt(stream, peer, entered);
+            let Some(client) = adoptee else { return };
+            self.adopt(client);
         }
         self.owner.resumer.resume();
     }

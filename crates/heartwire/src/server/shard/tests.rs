@@ -1,5 +1,6 @@
 //! A shard in a toy world: when it does what, and what it makes of slow owners and slow clients.
 
+mod arrivals;
 mod backpressure;
 mod coalescing;
 mod floods;

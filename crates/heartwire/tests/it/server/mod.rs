@@ -1,7 +1,6 @@
 //! The server over real loopback sockets. Its peers are plain sockets, whose frames the kit writes
 //! and reads by hand.
 
-mod arrivals;
 mod backpressure;
 mod bad_input;
 mod coalescing;

@@ -6,7 +6,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use heartwire::client::{Client, ClientConfig, ConnectError, Event, Events, Retry, SendError};
+use heartwire::client::{
+    Client, ClientConfig, ConnectError, Event, Events, Farewell, Retry, SendError,
+};
 use heartwire::v1::Welcome;
 use heartwire::{BackoffPolicy, Reason};
 use tokio::runtime::{Builder, Runtime};
@@ -28,6 +30,8 @@ pub fn fixed(wait: Duration) -> Retry {
 pub struct ClientOffline {
     /// Why.
     pub reason: Reason,
+    /// What its server said in leaving.
+    pub farewell: Option<Box<Farewell>>,
     /// Messages that were not written.
     pub unsent: usize,
     /// Bytes that the server has not acknowledged.
@@ -224,8 +228,8 @@ impl ClientRig {
     #[track_caller]
     pub fn expect_offline(&self) -> ClientOffline {
         match self.next() {
-            Event::Offline { reason, unsent, unacknowledged, beats, .. } => {
-                ClientOffline { reason, unsent, unacknowledged, beats }
+            Event::Offline { reason, farewell, unsent, unacknowledged, beats, .. } => {
+                ClientOffline { reason, farewell, unsent, unacknowledged, beats }
             }
             other => panic!("it is not offline: {other}"),
         }

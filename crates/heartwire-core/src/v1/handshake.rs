@@ -327,7 +327,7 @@ impl<'a> Bye<'a> {
         map.put(1, |e| e.u8(retry).map(drop));
         if let Some((earliest, latest)) = window {
             map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
-            map.put(3, |e| e.u32(time::millis(latest)).map(drop));
+            map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
         }
         let detail = cut(self.detail, DETAIL_LEN_MAX);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));

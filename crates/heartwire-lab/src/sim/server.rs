@@ -8,6 +8,7 @@ use std::task;
 
 use heartwire::internal::{Place, Shard, Told, Wake, assemble};
 use heartwire::server::{Control, Event, Handle, Handler, Resumer, ServerConfig, SessionId, Wires};
+use heartwire::v1::Retry;
 use heartwire::{Cause, Wire};
 use heartwire_core::Side;
 
@@ -89,7 +90,7 @@ impl Server {
         }
         for &(id, ..) in &shard.handler().sessions {
             // One that has ended meanwhile is not there.
-            let _ = handle.kick(id);
+            let _ = handle.kick_with(id, Retry::AtWill, "");
         }
     }
 

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::task::Waker;
 
+use heartwire_core::v1::Retry;
+
 use super::event::Event;
 use super::id::SessionId;
 use super::{CommandError, Handle};
@@ -65,7 +67,7 @@ pub(super) trait Commands: Send + Sync {
     fn handle(&self) -> &Handle;
     fn is_mine(&self, id: SessionId) -> bool;
     fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError>;
-    fn kick(&mut self, id: SessionId) -> Result<(), CommandError>;
+    fn kick(&mut self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError>;
 }
 
 /// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
@@ -105,13 +107,33 @@ impl Control<'_> {
         self.handle().broadcast(data)
     }
 
-    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked).
+    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client not to
+    /// come back: see [`Handle::kick`].
     ///
     /// # Errors
     ///
     /// [`CommandError`]; the session is as it was.
     pub fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
-        if self.state.is_mine(id) { self.state.kick(id) } else { self.handle().kick(id) }
+        self.kick_with(id, Retry::Never, "")
+    }
+
+    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client when to
+    /// come back and why it had to go: see [`Handle::kick_with`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; the session is as it was.
+    pub fn kick_with(
+        &mut self,
+        id: SessionId,
+        retry: Retry,
+        detail: &str,
+    ) -> Result<(), CommandError> {
+        if self.state.is_mine(id) {
+            self.state.kick(id, retry, detail)
+        } else {
+            self.handle().kick_with(id, retry, detail)
+        }
     }
 
     /// Sessions of the whole server.

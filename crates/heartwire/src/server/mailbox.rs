@@ -5,6 +5,8 @@ use core::task::Waker;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 
+use heartwire_core::v1::Retry;
+
 use super::CommandError;
 use super::event::SessionInfo;
 use super::gate::Principal;
@@ -25,6 +27,8 @@ pub(super) enum Command {
     },
     Kick {
         id: SessionId,
+        retry: Retry,
+        detail: Box<str>,
     },
     /// Another session has this one's name now.
     TakeOver {

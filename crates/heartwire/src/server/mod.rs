@@ -77,6 +77,7 @@ use gate::addresses::AddressLimits;
 use gate::denials::Denials;
 use gate::names::Names;
 use heartwire_core::frame;
+use heartwire_core::v1::Retry;
 use listener::Admission;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
@@ -264,14 +265,32 @@ impl Handle {
         result
     }
 
-    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked). If it has ended by the time
-    /// that its shard sees the command, nothing happens.
+    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client not to
+    /// come back. If the session has ended by the time that its shard sees the command, nothing
+    /// happens.
+    ///
+    /// A client of Heartwire does as it is told and stays away until it is started again, unless it
+    /// was configured [to try all the
+    /// same](crate::client::ClientConfig::retry_rejected). One on wire v0 cannot be told and comes
+    /// back, and so may a hostile one: take away its [token](ServerConfig::tokens) first, and it
+    /// does not get in.
     ///
     /// # Errors
     ///
     /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
     pub fn kick(&self, id: SessionId) -> Result<(), CommandError> {
-        self.post(id, Command::Kick { id })
+        self.kick_with(id, Retry::Never, "")
+    }
+
+    /// Ends a session as [`kick`](Self::kick) does, and tells the client when to come back, and why
+    /// it had to go. Of `detail` the client gets the first
+    /// [`DETAIL_LEN_MAX`](crate::v1::DETAIL_LEN_MAX) bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn kick_with(&self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError> {
+        self.post(id, Command::Kick { id, retry, detail: detail.into() })
     }
 
     /// How many sessions there are now.

@@ -1,5 +1,7 @@
 //! What a shard holds, and what its handler can reach while it runs.
 
+use heartwire_core::v1::{Bye, ByeCode, Retry};
+
 use super::agenda::{Account, Agenda};
 use super::handler::Commands;
 use super::id::SessionId;
@@ -84,9 +86,13 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         Ok(())
     }
 
-    fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
+    fn kick(&mut self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError> {
         let session = self.sessions.find(id).filter(|session| session.phase().is_online());
-        self.agenda.end(session.ok_or(CommandError::Gone)?, Reason::Kicked);
+        let session = session.ok_or(CommandError::Gone)?;
+        if session.understands_bye() {
+            session.queue(&Bye::new(ByeCode::Kicked, retry).detail(detail).encode());
+        }
+        self.agenda.end(session, Reason::Kicked);
         Ok(())
     }
 }

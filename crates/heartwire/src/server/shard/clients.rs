@@ -273,8 +273,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Command::Send { id, data } => {
                     let _ = self.state.send(id, &data);
                 }
-                Command::Kick { id } => {
-                    let _ = self.state.kick(id);
+                Command::Kick { id, retry, detail } => {
+                    let _ = self.state.kick(id, retry, &detail);
                 }
                 Command::Broadcast { data } => {
                     self.broadcast(&data);

@@ -99,7 +99,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let bye = farewell(&reason, agenda.config.drain);
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
-        // Those who are turned away have been told, or never said anything and are told nothing.
+        // Those who are kicked or turned away have been told, or cannot be.
         let says_bye =
             bye.is_some() || (matches!(reason, Reason::TurnedAway(_)) && session.queued() > 0);
         if let Some(bye) = bye {

@@ -262,7 +262,6 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
             let retry = Retry::Within { earliest: Duration::ZERO, latest };
             Bye::new(ByeCode::Draining, retry)
         }
-        Reason::Kicked => Bye::new(ByeCode::Kicked, Retry::AtWill),
         Reason::TakenOver => Bye::new(ByeCode::TakenOver, Retry::Never),
         Reason::Protocol(violation) => {
             #[expect(clippy::wildcard_enum_match_arm, reason = "the list of violations is open")]
@@ -275,7 +274,9 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
             };
             return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
         }
-        Reason::ClosedByPeer
+        // A client that was kicked or turned away has been told by those who did it.
+        Reason::Kicked
+        | Reason::ClosedByPeer
         | Reason::Truncated
         | Reason::NoGoodbye
         | Reason::NetworkChanged

@@ -3,6 +3,7 @@
 mod arrivals;
 mod backpressure;
 mod coalescing;
+mod commands;
 mod floods;
 mod full_sockets;
 mod held;

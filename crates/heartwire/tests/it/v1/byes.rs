@@ -13,7 +13,7 @@ use heartwire_testkit::{
 use super::config;
 
 #[test]
-fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_comes_back() {
+fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_heeds_it() {
     let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()));
     client.online();
@@ -21,23 +21,25 @@ fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_comes_back() {
     for n in 0..50 {
         rig.handle().send(id, &[n; 1000]).unwrap();
     }
-    rig.handle().kick(id).unwrap();
+    let retry = Again::Within { earliest: ms(300), latest: ms(400) };
+    rig.handle().kick_with(id, retry, "too loud").unwrap();
     (0..50).for_each(|n| client.expect_data(&[n; 1000]));
-    assert_eq!(client.offline(), Reason::Bye(ByeCode::Kicked));
+    let farewell = client.expect_offline().farewell.expect("it was told");
+    assert_eq!((farewell.retry, &*farewell.detail), (retry, "too loud"));
     assert_eq!(rig.offline(id), Reason::Kicked);
 
-    client.waiting();
+    assert!(client.waiting() >= ms(300));
     client.online();
     let (second, _) = rig.online();
     assert_ne!(id, second);
     for n in 0..50 {
         client.send(&[n; 1000]);
     }
-    client.client().close();
     (0..50).for_each(|n| rig.expect_data(second, &[n; 1000]));
-    assert_eq!(client.offline(), Reason::Shutdown);
+    rig.handle().kick(second).unwrap();
+    assert_eq!(client.offline(), Reason::Bye(ByeCode::Kicked));
     client.closed();
-    assert_eq!(rig.offline(second), Reason::Bye(ByeCode::Done));
+    assert_eq!(rig.offline(second), Reason::Kicked);
     rig.finish();
 }
 

@@ -1,0 +1,65 @@
+//! What an owner tells a server to do with its sessions.
+
+use heartwire_core::v1::{ByeCode, Retry};
+use heartwire_testkit::{Got, hello, ms};
+
+use super::v1;
+use crate::Reason;
+use crate::server::Event;
+use crate::server::rig::Rig;
+
+#[test]
+fn a_client_that_is_kicked_is_told_not_to_come_back() {
+    let mut rig = Rig::start(v1());
+    let (client, id) = rig.welcomed(&hello());
+    rig.handle.kick(id).unwrap();
+    rig.run();
+    assert_eq!(rig.offline(id).0, Reason::Kicked);
+    let bye = Got::Bye(ByeCode::Kicked, Retry::Never, String::new());
+    assert_eq!(client.got_but_beats(), [bye]);
+}
+
+#[test]
+fn a_handler_that_kicks_keeps_the_client_out_too() {
+    let mut rig = Rig::acting(v1(), |event, control| {
+        if let Event::Online { id, .. } = event {
+            control.kick(*id).unwrap();
+        }
+    });
+    let client = rig.door.connect();
+    client.send(&hello());
+    rig.run();
+    let got = client.got_but_beats();
+    assert!(
+        matches!(&got[..], [Got::Welcome(_), Got::Bye(ByeCode::Kicked, Retry::Never, _)]),
+        "{got:?}"
+    );
+}
+
+#[test]
+fn a_client_that_is_kicked_for_a_while_is_told_why_and_for_how_long() {
+    let retry = Retry::Within { earliest: ms(300), latest: ms(400) };
+    let mut rig = Rig::acting(v1(), move |event, control| {
+        if let Event::Online { id, .. } = event {
+            control.kick_with(*id, retry, "too loud").unwrap();
+        }
+    });
+    let client = rig.door.connect();
+    client.send(&hello());
+    rig.run();
+    let bye = Got::Bye(ByeCode::Kicked, retry, "too loud".into());
+    assert_eq!(client.got_but_beats().pop(), Some(bye));
+}
+
+/// A client takes it for no BYE at all.
+#[test]
+fn a_window_that_ends_before_it_begins_is_not_said() {
+    let mut rig = Rig::start(v1());
+    let (client, id) = rig.welcomed(&hello());
+    let retry = Retry::Within { earliest: ms(300), latest: ms(200) };
+    rig.handle.kick_with(id, retry, "").unwrap();
+    rig.run();
+    let retry = Retry::Within { earliest: ms(300), latest: ms(300) };
+    let bye = Got::Bye(ByeCode::Kicked, retry, String::new());
+    assert_eq!(client.got_but_beats(), [bye]);
+}

@@ -112,7 +112,7 @@ Examples:
       answer a server that asks, and call it dead if it stops asking
   heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry fixed:100ms 192.0.2.7:39002
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
-  seq 3 | heartwire connect --retry never --until-eof localhost:29002
+  seq 3 | heartwire connect --retry never localhost:29002
       send three lines and leave
   heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:29002
       be known by a name, show a token, and tell the round trip
@@ -120,10 +120,11 @@ Examples:
       be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
       server expect a beat every 5 minutes only
 
-The end of standard input does not end the connection, unless --until-eof is given. Data waits
-for the program that reads standard output, and the server with it; when that program has gone,
-connect leaves with exit code 0. In the background (`heartwire connect HOST:PORT &`) it reads
-nothing from the terminal, and goes on with that in the foreground.
+connect leaves when standard input has ended and the server has acknowledged all of it, so a
+service, whose input is /dev/null, needs --stay. Data waits for the program that reads standard
+output, and the server with it; when that program has gone, connect leaves with exit code 0. In
+the background (`heartwire connect HOST:PORT &`) it reads nothing from the terminal, and goes on
+with that in the foreground.
 
 SIGUSR1 says that the network has changed: a wait is cut short, and a connection that did not
 survive is noticed in 3 to 6 s. On Linux that comes by itself when an address or an interface
@@ -364,13 +365,13 @@ pub(crate) struct ConnectArgs {
     pub(crate) queue_max: usize,
 
     /// Do not read standard input.
-    #[arg(long, conflicts_with_all = ["until_eof", "commands", "check_in"])]
+    #[arg(long, conflicts_with_all = ["stay", "commands", "check_in"])]
     pub(crate) no_input: bool,
 
-    /// Leave when standard input has ended and the server has acknowledged everything; see
-    /// --close-timeout.
+    /// Go on when standard input has ended. Without this, connect leaves when the server has
+    /// acknowledged everything; see --close-timeout.
     #[arg(long)]
-    pub(crate) until_eof: bool,
+    pub(crate) stay: bool,
 
     /// Longest time for closing the connection, after a signal too: until the server has acknowledged
     /// what was sent and has closed its side. A server that acknowledges nothing new for a tenth of

@@ -74,18 +74,19 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let thread = thread::Builder::new().name("events".to_owned());
     thread.spawn(move || ended.send(receiver.run(events)))?;
 
-    let until_eof = args.until_eof;
+    let stay = args.stay;
     let (sent, sent_all) = oneshot::channel();
     if !args.no_input {
         let input = Input::new(args, client.clone(), runtime.handle().clone());
         let thread = thread::Builder::new().name("input".to_owned());
         thread.spawn(move || {
             let sent_all = input.run();
-            // It ends the program where that waits for the end of the input, and is then told there.
-            if let Err(error) = &sent_all
-                && !until_eof
-            {
-                say(format_args!("heartwire: no more input: {error}"));
+            match &sent_all {
+                Ok(()) if stay => {}
+                Ok(()) => say("heartwire: leaving, because the input has ended (see --stay)"),
+                Err(error) if stay => say(format_args!("heartwire: no more input: {error}")),
+                // It ends the program, which then tells it.
+                Err(_) => {}
             }
             sent.send(sent_all)
         })?;
@@ -121,7 +122,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             () = stop.signal() => true,
             // There is nothing more to hold a connection for.
             () = output.reader_gone() => true,
-            sent = sent_all, if until_eof => {
+            sent = sent_all, if !stay => {
                 sent??;
                 false
             }

@@ -139,7 +139,17 @@ impl Stage {
     fn start_client(&mut self, address: &str) -> anyhow::Result<()> {
         let program = env::current_exe().context("cannot find this program")?;
         let child = Command::new(program)
-            .args(["connect", "--beat", BEAT, "--limit", LIMIT, "--retry", "never", address])
+            .args([
+                "connect",
+                "--beat",
+                BEAT,
+                "--limit",
+                LIMIT,
+                "--retry",
+                "never",
+                "--no-input",
+                address,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -39,9 +39,9 @@ fn a_client_can_answer_its_server() {
 }
 
 #[test]
-fn the_end_of_input_ends_the_connection_only_when_told() {
+fn the_end_of_input_ends_the_connection_unless_it_is_to_stay() {
     let server = Server::start(&[]);
-    let mut leaving = Client::start(server.addr, &["--until-eof"]);
+    let mut leaving = Client::start(server.addr, &[]);
     leaving.type_in("last words");
     leaving.end_input();
     assert_eq!(leaving.process.exit_code(), Some(0));
@@ -50,7 +50,7 @@ fn the_end_of_input_ends_the_connection_only_when_told() {
     assert_eq!(names(&leaving.events.all_events()).last(), Some(&"closed"));
 
     let listener = Listener::new();
-    let args = ["--beat", "100ms", "--limit", "20s"];
+    let args = ["--beat", "100ms", "--limit", "20s", "--stay"];
     let mut staying = Client::start(listener.addr(), &args);
     let mut server = listener.accept();
     staying.end_input();
@@ -72,7 +72,7 @@ fn a_client_that_may_not_retry_says_why_it_left() {
         }),
         ("nobody listens, and the input has ended: 4", || {
             for _ in 0..10 {
-                let args = ["--retry", "never", "--until-eof"];
+                let args = ["--retry", "never"];
                 let mut client = Client::start_with_input(lasting_address(), &args, "to nobody\n");
                 assert_eq!(client.process.exit_code(), Some(4));
             }

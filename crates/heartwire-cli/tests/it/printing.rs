@@ -245,7 +245,7 @@ fn a_client_whose_reader_goes_takes_its_leave() {
 fn a_client_whose_data_could_not_be_written_says_so_with_its_exit_code() {
     let server = Server::start(&["--on-data", "echo"]);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut command = heartwire(&["connect", "--wire", "v0", "--until-eof"]);
+    let mut command = heartwire(&["connect", "--wire", "v0"]);
     let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stdout(full);
     let mut client = Process::spawn(command.stderr(Stdio::piped()));
     let log = Lines::of(client.0.stderr.take().unwrap());
@@ -318,7 +318,7 @@ fn data_is_escaped_where_a_terminal_would_obey_it() {
     let escaped = r"\u{1b}[31m\u{d}\u{a}\u{7f}\u{9b}31m\u{202e}é";
     let listener = Listener::new();
     let connect = |output: Stdio| {
-        let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
+        let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never", "--no-input"]);
         command.arg(listener.addr().to_string());
         let process = Process::spawn(command.stdout(output).stderr(Stdio::null()));
         let mut peer = listener.accept();

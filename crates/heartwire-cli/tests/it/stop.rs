@@ -295,7 +295,7 @@ const OPEN_LINES: usize = 1000;
 #[track_caller]
 fn with_open_lines(close_timeout: &str) -> (Client, Peer) {
     let listener = Listener::new();
-    let args = ["--until-eof", "--close-timeout", close_timeout, "--queue-max", "1000000"];
+    let args = ["--close-timeout", close_timeout, "--queue-max", "1000000"];
     let mut client = Client::start(listener.addr(), &args);
     let server = listener.accept();
     client.event("online");
@@ -362,7 +362,7 @@ fn an_input_that_does_not_wait_is_waited_for() {
     let (input, mut typist) = std::io::pipe().unwrap();
     fcntl_setfl(&input, fcntl_getfl(&input).unwrap() | OFlags::NONBLOCK).unwrap();
     let addr = server.addr.to_string();
-    let mut command = heartwire(&["connect", "--wire", "v0", "--until-eof", &addr]);
+    let mut command = heartwire(&["connect", "--wire", "v0", &addr]);
     let command = command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
     let mut client = Process::spawn(command);
     server.event("online");

@@ -51,7 +51,8 @@ fn people_are_shown_the_contract_too() {
     let first = output.line("listening").text;
     let addr = first.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap();
     let mut client = Process::spawn(
-        heartwire(&["connect", addr, "--name", "bob", "--preset", "strict"]).stderr(Stdio::piped()),
+        heartwire(&["connect", addr, "--name", "bob", "--preset", "strict", "--stay"])
+            .stderr(Stdio::piped()),
     );
     let log = Lines::of(client.0.stderr.take().unwrap());
     let contract = "the client beats every 2.5s, the server calls 30s of silence death; \

@@ -6,7 +6,8 @@ use crate::program::{Client, Server};
 fn whoever_writes_nothing_for_too_long_is_degraded_until_it_does() {
     let server = Server::start_plain(&[]);
     // Long enough for a client that a busy machine runs late to say "ok" before the next one is over.
-    let mut client = Client::start_plain(server.addr, &["--check-in", "3s", "--commands"]);
+    let mut client =
+        Client::start_plain(server.addr, &["--check-in", "3s", "--commands", "--stay"]);
     for (line, number) in [("data\n", 1), ("/check-in\n", 2)] {
         let degraded = server.events.first_events("health", 2 * number - 1).pop().unwrap();
         assert_eq!(degraded["health"], "degraded");

@@ -45,8 +45,8 @@ pub struct ClientOffline {
 /// left out.
 #[derive(Debug)]
 pub struct ClientRig {
-    client: Option<Client>,
-    events: RefCell<Option<Events>>,
+    client: Client,
+    events: RefCell<Events>,
     /// What it runs on.
     pub runtime: Runtime,
     /// How long each stall was.
@@ -61,8 +61,7 @@ impl ClientRig {
             let _inside = runtime.enter();
             Client::start(config)
         };
-        let (events, stalls) = (RefCell::new(Some(events)), RefCell::default());
-        Self { client: Some(client), events, runtime, stalls }
+        Self { client, events: RefCell::new(events), runtime, stalls: RefCell::default() }
     }
 
     /// A client on v0 that is online, and the server that the test plays.
@@ -79,19 +78,8 @@ impl ClientRig {
     }
 
     /// The client's handle.
-    #[track_caller]
-    pub fn client(&self) -> &Client {
-        self.client.as_ref().unwrap()
-    }
-
-    /// Drops the client's handle.
-    pub fn drop_client(&mut self) {
-        self.client = None;
-    }
-
-    /// Drops the end at which its events come out.
-    pub fn drop_events(&self) {
-        self.events.take();
+    pub const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// What comes of a future on the client's runtime.
@@ -154,7 +142,6 @@ impl ClientRig {
     #[track_caller]
     fn take_within(&self, time: Duration) -> Option<Option<Event>> {
         let mut events = self.events.borrow_mut();
-        let events = events.as_mut().unwrap();
         let until = Instant::now() + time;
         loop {
             let left = until.saturating_duration_since(Instant::now());

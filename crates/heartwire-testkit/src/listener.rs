@@ -29,13 +29,6 @@ impl Listener {
         Self::default()
     }
 
-    /// The kernel of its connections takes in about so many bytes before the peer reads.
-    pub fn with_buffer(len: usize) -> Self {
-        let server = Self::new();
-        SockRef::from(&server.0).set_recv_buffer_size(len).unwrap();
-        server
-    }
-
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.0.local_addr().unwrap()

@@ -1,6 +1,6 @@
 //! An end of a connection that a test plays by hand.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -103,16 +103,6 @@ impl Peer {
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect_timeout(&addr.into(), PATIENCE).unwrap();
         Self::of(socket.into())
-    }
-
-    /// A client with an address of its own, of a server that may refuse it.
-    #[track_caller]
-    pub fn try_connect_from(own: Ipv4Addr, addr: SocketAddr) -> Option<Self> {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
-        socket.connect_timeout(&addr.into(), PATIENCE).ok()?;
-        socket.set_read_timeout(Some(PATIENCE)).ok()?;
-        Some(Self { stream: socket.into(), is_v1: false, nonce: 0 })
     }
 
     /// A client on v1 that was welcomed.

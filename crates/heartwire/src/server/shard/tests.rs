@@ -11,6 +11,8 @@ mod late;
 mod liveness;
 mod names;
 mod promises;
+#[cfg(feature = "tls")]
+mod tls;
 
 use heartwire_testkit::{limit, patient};
 

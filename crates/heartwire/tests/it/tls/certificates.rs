@@ -1,18 +1,7 @@
-//! What a server and a client of ours make of the kit's certificates.
+//! What a client of ours makes of the kit's certificates.
 
-use heartwire::tls::{ClientTls, ServerTls};
+use heartwire::tls::ClientTls;
 pub(crate) use heartwire_testkit::{Authority, Files};
-
-pub(crate) trait Serve {
-    /// A server that shows this certificate.
-    fn server(&self) -> ServerTls;
-}
-
-impl Serve for Files {
-    fn server(&self) -> ServerTls {
-        ServerTls::new(&self.certificate, &self.key)
-    }
-}
 
 pub(crate) trait Trust {
     /// A client that trusts only this authority.

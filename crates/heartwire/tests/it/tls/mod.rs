@@ -3,6 +3,5 @@
 
 mod certificates;
 mod client;
-mod late;
 mod peer;
 mod server;

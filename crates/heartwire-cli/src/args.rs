@@ -15,7 +15,6 @@ use heartwire::kernel::{Keepalive, KernelOptions};
 use heartwire::v1::Offer;
 use heartwire::{BackoffPolicy, Caps, Policy, Preset, Side};
 
-use crate::bench::{self, BenchArgs};
 use crate::exit::{HELP, Usage};
 use crate::plan::{self, PlanArgs};
 
@@ -54,9 +53,6 @@ pub(crate) enum Command {
     /// Say when each end finds each kind of fault, and by what; or which settings find all in time.
     #[command(after_help = plan::EXAMPLES)]
     Plan(PlanArgs),
-    /// Measure what a server costs, and how exact its verdicts are, under very many connections.
-    #[command(after_help = bench::EXAMPLES)]
-    Bench(BenchArgs),
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  heartwire completions bash > /etc/bash_completion.d/heartwire"

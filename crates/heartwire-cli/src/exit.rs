@@ -15,7 +15,6 @@ pub(crate) enum Exit {
     CannotListen,
     CannotConnect,
     PeerDead,
-    WrongVerdict,
     Impossible,
     Unsafe,
 }
@@ -30,9 +29,8 @@ Exit codes:
   4  connect could not connect, was turned away, or lost the connection, and was told not to retry;
      or it was stopped, and the server had not acknowledged all of the input
   5  connect found the server dead, and was told not to retry
-  6  bench saw a verdict that was early, or given on a connection that beat
-  7  plan knows no settings that meet the target of --within
-  8  plan --check: a fault is never found, or healthy connections are ended";
+  6  plan knows no settings that meet the target of --within
+  7  plan --check: a fault is never found, or healthy connections are ended";
 
 impl Exit {
     /// The code for an error that ended the program.
@@ -59,9 +57,8 @@ impl From<Exit> for ExitCode {
             Exit::CannotListen => 3,
             Exit::CannotConnect => 4,
             Exit::PeerDead => 5,
-            Exit::WrongVerdict => 6,
-            Exit::Impossible => 7,
-            Exit::Unsafe => 8,
+            Exit::Impossible => 6,
+            Exit::Unsafe => 7,
         })
     }
 }

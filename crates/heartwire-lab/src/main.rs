@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 #[cfg(target_os = "linux")]
-use heartwire_lab::flood;
+use heartwire_lab::{baseline, bench, flood, swarm};
 use heartwire_lab::{net, output, sim, storm};
 
 /// Breaks Heartwire on purpose, to see whether it keeps its word.
@@ -28,6 +28,16 @@ enum Command {
     Flood(flood::Args),
     /// Break the real programs between network namespaces.
     Net(Box<net::Args>),
+    /// Measure what a server costs, and how exact its verdicts are, under very many connections.
+    #[cfg(target_os = "linux")]
+    Bench(bench::Args),
+    /// Hold a server to its promises with very many connections: calm, stopped, and all silent.
+    #[cfg(target_os = "linux")]
+    Swarm(swarm::Args),
+    /// What `bench --compare` compares with.
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Baseline(baseline::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +47,12 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Command::Flood(args) => flood::run(&args),
         Command::Net(args) => net::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Bench(args) => bench::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Swarm(args) => swarm::run(&args),
+        #[cfg(target_os = "linux")]
+        Command::Baseline(args) => baseline::run(&args).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
         if output::is_broken_pipe(&error) {

@@ -30,7 +30,7 @@ name it sets that end alone, and wins over one that sets both.
 Times count from the fault and are rounded outwards. They hold on Linux with its default sysctls,
 for beats without other traffic, if the fault lasts and what it leaves intact is healthy.
 
-Exit codes: 0 done, 2 settings that contradict each other, 7 no settings meet --within, 8 with
+Exit codes: 0 done, 2 settings that contradict each other, 6 no settings meet --within, 7 with
 --check a fault is never found or healthy connections are ended, 1 other failures.";
 
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) within: Option<Duration>,
 
-    /// Exit with 8 if a fault is never found, or if healthy connections are ended.
+    /// Exit with 7 if a fault is never found, or if healthy connections are ended.
     #[arg(long)]
     pub(crate) check: bool,
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::args::Transport;
+use crate::process::{Memory, Usage};
 
 /// The token that lets in.
 pub(super) const TOKEN: &str = "honest-clients-have-this";
@@ -119,21 +120,12 @@ impl Server {
 
     /// Its own pages, in bytes.
     pub(super) fn memory(&self) -> anyhow::Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("no RssAnon in /proc/PID/status")?.parse::<u64>()? * 1024)
+        Ok(Memory::of(self.child.id())?.user)
     }
 
     /// The processor time that it has used.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        let mut nanos = 0_u64;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let schedstat = fs::read_to_string(task?.path().join("schedstat"))?;
-            let used = schedstat.split_whitespace().next().context("an empty schedstat")?;
-            nanos += used.parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanos))
+        Ok(Duration::from_nanos(Usage::of(self.child.id())?.cpu_ns))
     }
 
     /// Asks it to leave, and waits for its last word.

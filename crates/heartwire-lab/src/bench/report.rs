@@ -2,22 +2,42 @@
 
 use core::fmt::Write as _;
 use core::time::Duration;
+use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::json;
 
-use super::args::Spread;
+use super::args::{Format, Spread};
 use super::lateness::Lateness;
 use super::run::{Measured, Plan};
 use super::server::Contender;
-use crate::args::Format;
-use crate::exit::Exit;
-use crate::output::{millis, print_text};
+use crate::output;
 
 /// A generator that is later than this was the bottleneck.
 const LATE_MAX: Duration = Duration::from_millis(10);
 /// So was one that is busier.
 const BUSY_MAX: f64 = 0.9;
+
+/// What came of it, from the best to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Exit {
+    Fine,
+    /// A verdict never came.
+    Missing,
+    /// A verdict was early, or was given on a connection that beat.
+    Wrong,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Missing => Self::FAILURE,
+            // After 2, which clap has for wrong usage.
+            Exit::Wrong => Self::from(3),
+        }
+    }
+}
 
 /// The figures of one run, or the medians of several. Programs read these names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -107,21 +127,21 @@ impl Report {
         }
     }
 
-    /// What the program says with its exit code: wrong is worse than missing.
+    /// What the program says with its exit code.
     pub(super) fn exit(&self) -> Exit {
         if self.early > 0 || self.wrong > 0 {
-            Exit::WrongVerdict
+            Exit::Wrong
         } else if self.missing > 0 {
-            Exit::Failure
+            Exit::Missing
         } else {
-            Exit::Success
+            Exit::Fine
         }
     }
 
     pub(super) fn print(&self, format: Format) -> anyhow::Result<()> {
         match format {
-            Format::Text => print_text(self.render().trim_end()),
-            Format::Json => print_text(json!(self)),
+            Format::Text => output::print(self.render().trim_end()),
+            Format::Json => output::print(json!(self)),
         }
     }
 
@@ -212,7 +232,7 @@ fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
         Spread::Even => LATE_MAX,
         Spread::Burst => LATE_MAX.max(plan.beat / 10),
     };
-    if generator.late_p99_ms > millis(late_max) || generator.busy > BUSY_MAX {
+    if generator.late_p99_ms > late_max.as_secs_f64() * 1e3 || generator.busy > BUSY_MAX {
         warnings.push("the generator was itself the bottleneck".to_owned());
     }
     if stuck > 0 {

@@ -1,16 +1,8 @@
 //! Holds a server to its promises with very many connections: no verdict while all beat, none after
 //! the *server* stood still, and every verdict within its bound when all fall silent at once.
 //!
-//! ```text
-//! cargo build --release
-//! cargo run --release --example swarm
-//! cargo run --release --example swarm -- --connections 1000 --calm 5s
-//! ```
-//!
 //! It starts `heartwire serve` as a process of its own, because one process may not have enough
-//! descriptors for both ends. It needs a Unix system (it stops the server with SIGSTOP).
-
-#![expect(clippy::print_stdout, reason = "this is what the program is for")]
+//! descriptors for both ends, and stops it with SIGSTOP.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -18,26 +10,38 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::local::program;
+use crate::output;
+use crate::process::need_open_files;
 
 /// The tutorial's beat: a HEART without a body.
 const BEAT: [u8; 8] = [0; 8];
 /// How many parts the beats of one interval are spread over.
 const SLICES: u32 = 300;
 
-#[derive(Debug, Parser)]
-struct Args {
+const EXAMPLES: &str = "\
+Examples:
+  heartwire-lab swarm
+  heartwire-lab swarm --connections 1000 --calm 5s
+
+Exit codes: 0 every promise was kept, 1 not so, 2 usage.";
+
+/// What can be typed after `swarm`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
     /// How many connections.
     #[arg(long, default_value_t = 15_000)]
-    connections: usize,
+    connections: u32,
     /// How often each beats.
     #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
     beat: Duration,
@@ -51,23 +55,29 @@ struct Args {
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     stop: Duration,
     /// The program to test [default: the one built beside this one].
-    #[arg(long)]
-    server: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    bin: Option<PathBuf>,
 }
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let mut server = Server::start(&args)?;
-    println!("server on {}, pid {}", server.address, server.child.id());
+/// Runs it.
+///
+/// # Errors
+///
+/// When a promise was broken, or something failed that the command needs.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    need_open_files(args.connections)?;
+    let connections = usize::try_from(args.connections)?;
+    let mut server = Server::start(args)?;
+    output::print(format_args!("server on {}, pid {}", server.address, server.child.id()))?;
 
-    let mut swarm = Swarm::connect(server.address, args.connections)?;
+    let mut swarm = Swarm::connect(server.address, connections)?;
     swarm.beat_for(args.beat, args.beat)?;
-    server.expect_online(args.connections)?;
-    println!("{} connections", args.connections);
+    server.expect_online(connections)?;
+    output::print(format_args!("{} connections", args.connections))?;
 
     swarm.beat_for(args.calm, args.beat)?;
     server.expect_no_verdict("while all beat")?;
-    println!("no verdict in {:?} of beats every {:?}", args.calm, args.beat);
+    output::print(format_args!("no verdict in {:?} of beats every {:?}", args.calm, args.beat))?;
 
     server.signal(Signal::STOP)?;
     swarm.beat_for(args.stop, args.beat)?;
@@ -76,12 +86,15 @@ fn main() -> anyhow::Result<()> {
     server.expect_no_verdict("after the server stood still")?;
     let stalls = server.count("stalled");
     ensure!(stalls > 0, "the server did not notice that it stood still");
-    println!("no verdict after the server was stopped for {:?}; it noticed", args.stop);
+    output::print(format_args!(
+        "no verdict after the server was stopped for {:?}; it noticed",
+        args.stop
+    ))?;
 
-    println!("all fall silent");
-    let verdicts =
-        server.collect_verdicts(args.connections, args.limit + Duration::from_secs(10))?;
-    judge(&args, &swarm, &verdicts)
+    output::print(format_args!("all fall silent"))?;
+    let verdicts = server.collect_verdicts(connections, args.limit + Duration::from_secs(10))?;
+    judge(args, &swarm, &verdicts)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Compares the verdicts with the bound that the server stated, and with our own last beats.
@@ -94,7 +107,7 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
         let index = (part * (lateness.len() - 1) as f64) as usize;
         lateness.get(index).copied().unwrap_or(f64::NAN)
     };
-    println!(
+    output::print(format_args!(
         "{} verdicts, ms after the limit: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
         verdicts.len(),
         at(0.0),
@@ -102,7 +115,7 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
         at(0.99),
         at(0.999),
         at(1.0)
-    );
+    ))?;
     ensure!(at(0.0) >= 0.0, "a verdict was early");
     let early = verdicts.iter().filter(|verdict| {
         let last_beat = swarm.last_beat.get(&verdict.peer);
@@ -110,7 +123,7 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
     });
     ensure!(early.count() == 0, "a verdict was early by our own clock");
     ensure!(at(1.0) <= 100.0, "a verdict was later than the limit + 100 ms");
-    println!("all within the limit + 100 ms, none early");
+    output::print(format_args!("all within the limit + 100 ms, none early"))?;
     Ok(())
 }
 
@@ -180,11 +193,7 @@ impl Drop for Server {
 
 impl Server {
     fn start(args: &Args) -> anyhow::Result<Self> {
-        let program = match &args.server {
-            Some(program) => program.clone(),
-            // target/release/examples/swarm → target/release/heartwire
-            None => std::env::current_exe()?.with_file_name("../heartwire"),
-        };
+        let program = program(args.bin.as_deref())?;
         let limit = humantime::format_duration(args.limit).to_string();
         let beat = humantime::format_duration(args.beat).to_string();
         let mut child = Command::new(&program)
@@ -192,7 +201,7 @@ impl Server {
             .args(["--limit", &limit.replace(' ', ""), "--peer-beat", &beat.replace(' ', "")])
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start {}; build it first", program.display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         let first: Value = serde_json::from_str(&lines.next().context("no first line")??)?;
         let address =

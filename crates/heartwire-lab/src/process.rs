@@ -12,18 +12,18 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// Counters of a process; they only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Time on a processor, all threads.
-    pub(super) cpu_ns: u64,
+    pub(crate) cpu_ns: u64,
     /// The same in the kernel's ticks. They are coarse, so only their proportion is used.
-    pub(super) user_ticks: u64,
-    pub(super) system_ticks: u64,
+    pub(crate) user_ticks: u64,
+    pub(crate) system_ticks: u64,
     /// How often a thread of it went to sleep by itself, and so was woken again.
-    pub(super) wakeups: u64,
+    pub(crate) wakeups: u64,
 }
 
 impl Usage {
-    pub(super) fn of(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let mut usage = Self::default();
         let tasks = PathBuf::from(format!("/proc/{pid}/task"));
         for task in fs::read_dir(&tasks).with_context(|| format!("no process {pid}"))? {
@@ -43,7 +43,7 @@ impl Usage {
     }
 
     /// The user's part of the CPU time, in ns.
-    pub(super) fn user_ns(&self) -> u64 {
+    pub(crate) fn user_ns(&self) -> u64 {
         let ticks = self.user_ticks + self.system_ticks;
         let share = u128::from(self.cpu_ns) * u128::from(self.user_ticks);
         share.checked_div(u128::from(ticks)).and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
@@ -65,15 +65,15 @@ impl Sub for Usage {
 
 /// Memory now, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// The process's own pages, without files that it maps.
-    pub(super) user: u64,
+    pub(crate) user: u64,
     /// The kernel's small objects, of the whole machine.
-    pub(super) slab: u64,
+    pub(crate) slab: u64,
 }
 
 impl Memory {
-    pub(super) fn of(pid: u32) -> anyhow::Result<Self> {
+    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let meminfo = fs::read_to_string("/proc/meminfo")?;
         let user = parse_field(&status, "RssAnon:").context("no RssAnon in /proc/PID/status")?;
@@ -83,13 +83,13 @@ impl Memory {
 }
 
 /// CPU time of the calling thread, in ns.
-pub(super) fn own_thread_cpu_ns() -> anyhow::Result<u64> {
+pub(crate) fn own_thread_cpu_ns() -> anyhow::Result<u64> {
     let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
     parse_schedstat(&schedstat).context("cannot read /proc/thread-self/schedstat")
 }
 
 /// How many clients wait to be accepted on a port of this machine.
-pub(super) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
+pub(crate) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
     let mut waiting = None;
     // A listener on [::] takes IPv4 clients too.
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -106,7 +106,7 @@ pub(super) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
 }
 
 /// Raises the soft limit of open files to the hard one, and refuses what cannot work even so.
-pub(super) fn need_open_files(connections: u32) -> anyhow::Result<()> {
+pub(crate) fn need_open_files(connections: u32) -> anyhow::Result<()> {
     /// For standard streams, pipes, pollers and listeners, here and in a server of ours.
     const OTHER_FILES: u64 = 64;
     let mut limit = getrlimit(Resource::Nofile);
@@ -126,7 +126,7 @@ pub(super) fn need_open_files(connections: u32) -> anyhow::Result<()> {
 }
 
 /// The machine, for the foot of a table.
-pub(super) fn machine() -> String {
+pub(crate) fn machine() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let kernel = read("/proc/sys/kernel/osrelease");
     let cpuinfo = read("/proc/cpuinfo");
@@ -176,7 +176,7 @@ fn parse_listener(line: &str) -> Option<Listener> {
 }
 
 /// Most clients that may wait to be accepted, whatever a server asks for.
-pub(super) fn accept_queue_max() -> u32 {
+pub(crate) fn accept_queue_max() -> u32 {
     // What Linux had for decades, should it not say.
     const USUAL: u32 = 128;
     let text = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();

@@ -2,24 +2,22 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
 
-use super::args::{BenchArgs, Spread};
+use super::args::{Args, Spread};
 use super::lateness::{Judgement, judge, nanos};
 use super::load::{Beats, Load};
-use super::process::{
-    Memory, Usage, accept_queue, accept_queue_max, need_open_files, own_thread_cpu_ns,
-};
 use super::progress::Progress;
-use super::report::Report;
+use super::report::{Exit, Report};
 use super::schedule::Schedule;
 use super::server::{Contender, Own, Server};
 use super::tls::Identity;
-use crate::exit::{Exit, Usage as WrongUsage};
+use crate::process::{Memory, Usage, accept_queue, accept_queue_max, own_thread_cpu_ns};
 
 /// How many clients wait at the most while the server stands still, and for how long: well within the stall
 /// that ours would report and the time after which it does no handshake, and long enough to be timed.
@@ -43,10 +41,12 @@ pub(super) struct Plan {
     pub(super) time: Duration,
     pub(super) limit: Duration,
     pub(super) freeze: bool,
+    /// The program of `Contender::Own`; `None` is the one beside this one.
+    pub(super) bin: Option<PathBuf>,
 }
 
 impl Plan {
-    pub(super) fn new(args: &BenchArgs) -> Self {
+    pub(super) fn new(args: &Args) -> Self {
         Self {
             connections: args.connections,
             beat: args.beat,
@@ -54,6 +54,7 @@ impl Plan {
             time: args.time,
             limit: args.limit,
             freeze: !args.no_freeze,
+            bin: args.bin.clone(),
         }
     }
 }
@@ -83,19 +84,7 @@ pub(super) struct Accepting {
     pub(super) queued: bool,
 }
 
-/// Refuses what cannot work.
-pub(super) fn check(args: &BenchArgs) -> anyhow::Result<()> {
-    let usage = |text: &str| Err(WrongUsage(text.to_owned()).into());
-    if args.beat < Duration::from_millis(1) || args.time.is_zero() || args.limit.is_zero() {
-        return usage("--beat must be at least 1ms, --time and --limit more than nothing");
-    }
-    if args.target.is_some_and(|target| !target.ip().is_loopback()) {
-        return usage("--target must be a loopback address: the load never leaves this machine");
-    }
-    need_open_files(args.connections)
-}
-
-pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let plan = Plan::new(args);
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },

@@ -1,32 +1,33 @@
-//! The server under load: this program's, a baseline, or one that runs already.
+//! The server under load: `heartwire serve`, a baseline, or one that runs already.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::env;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use heartwire::server::ServerConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::args::Wire;
 use super::lateness::{VerdictLine, nanos};
 use super::load::Speech;
 use super::run::Plan;
 use super::tls::Identity;
-use crate::args::WireArg;
+use crate::baseline::Baseline;
+use crate::local::program;
 
 /// Which server to put the load on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Contender {
-    /// `serve` of this same program.
+    /// `heartwire serve`.
     Own(Own),
-    /// An example that lies beside it.
+    /// `heartwire-lab baseline`.
     Baseline(Baseline),
     /// A process that somebody else started.
     Running { pid: u32, target: SocketAddr },
@@ -38,27 +39,10 @@ pub(super) struct Own {
     pub(super) shards: Option<u16>,
     /// As `serve` does it, if nothing is said.
     pub(super) coalesce: Option<u16>,
-    pub(super) wire: WireArg,
+    pub(super) wire: Wire,
     /// The clients judge too.
     pub(super) both: bool,
     pub(super) tls: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Baseline {
-    Epoll,
-    Tokio,
-    Sweep,
-}
-
-impl Baseline {
-    fn program(self) -> &'static str {
-        match self {
-            Self::Epoll => "baseline_epoll",
-            Self::Tokio => "baseline_tokio",
-            Self::Sweep => "baseline_sweep",
-        }
-    }
 }
 
 impl Contender {
@@ -71,7 +55,7 @@ impl Contender {
                     Some(beats) => format!("heartwire, `--coalesce {beats}`"),
                     None => "heartwire, default".to_owned(),
                 };
-                if *wire == WireArg::V1 {
+                if *wire == Wire::V1 {
                     name.push_str(", wire v1");
                 }
                 if *tls {
@@ -102,18 +86,10 @@ impl Contender {
         *self != Self::Baseline(Baseline::Epoll)
     }
 
-    /// Complains about a program that is not there, before anything is measured.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
-        if let Self::Baseline(baseline) = self {
-            baseline_path(*baseline)?;
-        }
-        Ok(())
-    }
-
     /// What clients say to it.
     pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
-            Self::Own(Own { wire: WireArg::V1, both, .. }) => {
+            Self::Own(Own { wire: Wire::V1, both, .. }) => {
                 Speech::v1(plan.beat, both.then_some(plan.limit))
             }
             Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
@@ -127,14 +103,15 @@ impl Contender {
         Ok(match self {
             Self::Running { .. } => None,
             Self::Baseline(baseline) => {
-                let mut command = Command::new(baseline_path(*baseline)?);
-                command.args(["127.0.0.1:0", &limit]);
+                // A process of its own, as ours is.
+                let mut command = Command::new(env::current_exe()?);
+                command.args(["baseline", baseline.name(), "127.0.0.1:0", &limit]);
                 Some(command)
             }
             Self::Own(Own { shards, coalesce, .. }) => {
                 let connections = usize::try_from(plan.connections)?;
                 let sessions = connections.max(ServerConfig::SESSIONS_MAX).to_string();
-                let mut command = Command::new(env::current_exe()?);
+                let mut command = Command::new(program(plan.bin.as_deref())?);
                 command
                     .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
                     // Printing is not what is measured, and the baselines do not print either.
@@ -160,18 +137,6 @@ impl Contender {
             }
         })
     }
-}
-
-fn baseline_path(baseline: Baseline) -> anyhow::Result<PathBuf> {
-    let own = env::current_exe().context("cannot find this program")?;
-    let path = own.with_file_name("examples").join(baseline.program());
-    if !path.is_file() {
-        bail!(
-            "there is no {}; build it with: cargo build --release --examples -p heartwire-cli",
-            path.display()
-        );
-    }
-    Ok(path)
 }
 
 /// A server that runs. One that we started ends with it.

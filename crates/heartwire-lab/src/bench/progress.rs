@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io::{self, IsTerminal};
 use std::time::Instant;
 
-use crate::output::{print_stderr, say};
+use crate::output::{redraw, say};
 
 /// How often the line changes; drawing it is work for the generator's own thread.
 const REDRAW: Duration = Duration::from_millis(500);
@@ -41,8 +41,7 @@ impl Progress {
     }
 
     fn draw(&mut self, what: impl fmt::Display) {
-        // To the line's start, and whatever was longer is wiped.
-        print_stderr(format!("\r\x1b[K{}{what}", self.prefix).into_bytes());
+        redraw(format_args!("{}{what}", self.prefix));
         self.drawn_at = Some(Instant::now());
     }
 }
@@ -50,7 +49,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.drawn_at.is_some() {
-            print_stderr(b"\r\x1b[K".to_vec());
+            redraw("");
         }
     }
 }

@@ -5,15 +5,15 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::args::{BenchArgs, Spread};
-use super::process::machine;
+use super::args::{Args, Format, Spread, Wire};
 use super::progress::Progress;
-use super::report::{Generator, Late, Report};
+use super::report::{Exit, Generator, Late, Report};
 use super::run::{Plan, measure};
-use super::server::{Baseline, Contender, Own};
-use crate::args::{Format, WireArg};
-use crate::exit::Exit;
-use crate::output::print_text;
+use super::server::{Contender, Own};
+use crate::baseline::Baseline;
+use crate::local::program;
+use crate::output;
+use crate::process::machine;
 
 /// The first is what the others are compared with.
 fn contenders(shards: u16) -> [Contender; 10] {
@@ -24,23 +24,22 @@ fn contenders(shards: u16) -> [Contender; 10] {
         Contender::Baseline(Baseline::Epoll),
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
-        plain(Some(0), WireArg::V0, false),
-        plain(None, WireArg::V0, false),
-        plain(Some(5), WireArg::V0, false),
-        tls(WireArg::V0),
-        plain(None, WireArg::V1, false),
-        plain(None, WireArg::V1, true),
-        tls(WireArg::V1),
+        plain(Some(0), Wire::V0, false),
+        plain(None, Wire::V0, false),
+        plain(Some(5), Wire::V0, false),
+        tls(Wire::V0),
+        plain(None, Wire::V1, false),
+        plain(None, Wire::V1, true),
+        tls(Wire::V1),
     ]
 }
 
-pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
-    let plan = Plan::new(args);
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    // Looked for before the baselines are measured.
+    let program = program(args.bin.as_deref())?;
+    let plan = Plan { bin: Some(program), ..Plan::new(args) };
     let shards = args.shards.unwrap_or(1);
     let contenders = contenders(shards);
-    for contender in &contenders {
-        contender.check()?;
-    }
     let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
     // Round by round, so that a machine that is slow for a while is slow for everybody.
     for round in 1..=args.rounds {
@@ -52,7 +51,7 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
     }
     let reports: Vec<Report> = runs.iter().filter_map(|runs| median(runs)).collect();
     match args.format {
-        Format::Json => print_text(json!({
+        Format::Json => output::print(json!({
             "machine": machine(),
             "time": humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             "rounds": args.rounds,
@@ -61,16 +60,12 @@ pub(super) fn run(args: &BenchArgs) -> anyhow::Result<Exit> {
         }))?,
         Format::Text => {
             let load = describe(&plan, shards, args.rounds);
-            print_text(render(&reports, &load).trim_end())?;
+            output::print(render(&reports, &load).trim_end())?;
         }
     }
     // What a baseline does wrong is its own affair.
     let own = reports.iter().filter(|report| report.own).map(Report::exit);
-    Ok(own.fold(Exit::Success, |worst, exit| match (worst, exit) {
-        (Exit::WrongVerdict, _) | (_, Exit::WrongVerdict) => Exit::WrongVerdict,
-        (Exit::Success, exit) => exit,
-        (worst, _) => worst,
-    }))
+    Ok(own.max().unwrap_or(Exit::Fine))
 }
 
 /// What the table's foot says about how it was made.

@@ -1,22 +1,42 @@
-//! `heartwire bench` from end to end, with few connections. It asserts counts; times are the
-//! benchmark's business, not a test's.
+//! `heartwire-lab bench` and `swarm` from end to end, with few connections. They assert counts; times
+//! are the benchmark's business, not a test's.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
+use std::path::Path;
 use std::process::Command;
 
+use heartwire_testkit::skip;
 use serde_json::{Value, json};
 
+const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
+
+/// Whether the server's program was built too.
+fn is_built() -> bool {
+    let program = Path::new(LAB).with_file_name("heartwire");
+    let is_there = program.is_file();
+    if !is_there {
+        skip(&format!("{} is not built", program.display()));
+    }
+    is_there
+}
+
 fn bench(args: &[&str]) -> (Option<i32>, String, String) {
-    let program = env!("CARGO_BIN_EXE_heartwire");
-    let output = Command::new(program).arg("bench").args(args).output().unwrap();
+    lab(&[&["bench"], args].concat())
+}
+
+fn lab(args: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(LAB).args(args).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 #[test]
 fn every_beat_is_sent_and_every_verdict_is_right() {
+    if !is_built() {
+        return;
+    }
     let (code, report, progress) =
         bench(&["--connections=200", "--beat=500ms", "--time=2s", "--limit=3s", "--format=json"]);
     assert_eq!(code, Some(0), "{report}{progress}");
@@ -36,6 +56,9 @@ fn either_wire_is_loaded_in_the_open_and_over_tls() {
 
 #[track_caller]
 fn expect_no_wrong_verdict(args: &[&str]) {
+    if !is_built() {
+        return;
+    }
     let load = ["--connections=40", "--beat=500ms", "--time=1s", "--limit=3s", "--format=json"];
     let (code, report, progress) = bench(&[&load, args].concat());
     assert_eq!(code, Some(0), "{report}{progress}");
@@ -48,6 +71,9 @@ fn expect_no_wrong_verdict(args: &[&str]) {
 
 #[test]
 fn without_a_freeze_there_is_no_verdict() {
+    if !is_built() {
+        return;
+    }
     let (code, report, progress) = bench(&[
         "--connections=20",
         "--beat=100ms",
@@ -64,8 +90,7 @@ fn without_a_freeze_there_is_no_verdict() {
 #[test]
 fn more_connections_than_open_files_are_refused_with_the_reason() {
     // By way of a shell, because only it can lower its own limit.
-    let program = env!("CARGO_BIN_EXE_heartwire");
-    let script = format!("ulimit -n 100; exec '{program}' bench --connections 90");
+    let script = format!("ulimit -n 100; exec '{LAB}' bench --connections 90");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -77,4 +102,43 @@ fn the_load_never_leaves_this_machine() {
     let (code, _, said) = bench(&["--server=1", "--target=192.0.2.1:29002"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("loopback"), "{said}");
+}
+
+#[test]
+fn the_baselines_and_the_server_are_compared_in_one_object() {
+    if !is_built() {
+        return;
+    }
+    let load = ["--connections=10", "--beat=200ms", "--time=200ms", "--limit=3s", "--no-freeze"];
+    let (code, report, progress) =
+        bench(&[&load, ["--compare", "--format=json"].as_slice()].concat());
+    assert_eq!(code, Some(0), "{report}{progress}");
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let servers = report["servers"].as_array().unwrap();
+    assert_eq!(servers.len(), 10, "{report}");
+    for server in servers {
+        assert_eq!(
+            (&server["connections"], &server["beats"]),
+            (&json!(10), &json!(10)),
+            "{server}"
+        );
+    }
+}
+
+#[test]
+fn a_baseline_is_no_command_for_people() {
+    let (code, help, _) = lab(&["--help"]);
+    assert_eq!(code, Some(0));
+    assert!(help.contains("bench") && !help.contains("baseline"), "{help}");
+}
+
+#[test]
+fn a_swarm_sees_every_promise_kept() {
+    if !is_built() {
+        return;
+    }
+    let phases = ["--beat=300ms", "--limit=2s", "--calm=500ms", "--stop=2500ms"];
+    let (code, said, why) = lab(&[["swarm", "--connections=30"].as_slice(), &phases].concat());
+    assert_eq!(code, Some(0), "{said}{why}");
+    assert!(said.contains("30 verdicts"), "{said}");
 }

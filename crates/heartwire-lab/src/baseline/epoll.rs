@@ -1,0 +1,72 @@
+//! What looks like the limit: one thread, one epoll, one `recv` for each wake-up, and nothing else.
+//!
+//! It reads beats and forgets them. It has *no liveness*: a silent client is never closed.
+//! `heartwire-lab bench --compare` measures what liveness costs on top of it.
+//!
+//! Edge-triggered, because a level-triggered epoll looks at every socket once more after it was read.
+//! That took about an eighth more CPU for each beat when beats came in bursts; one by one, the two did
+//! not differ by more than the noise.
+
+use core::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, bind, getsockname, listen,
+    recv, socket_with, sockopt,
+};
+
+use crate::output;
+
+/// The data of the listening socket's events; no descriptor is that large.
+const LISTENER: u64 = u64::MAX;
+
+pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&listener, true)?;
+    bind(&listener, &addr)?;
+    listen(&listener, 4096)?;
+    let local = SocketAddr::try_from(getsockname(&listener)?)?;
+    output::print(format_args!("listening on {local}"))?;
+
+    let poll = epoll::create(CreateFlags::CLOEXEC)?;
+    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    // By descriptor: 4 bytes for each connection is all that this server holds.
+    let mut connections: Vec<Option<OwnedFd>> = Vec::new();
+    let mut events = Vec::with_capacity(1024);
+    let mut buffer = [0_u8; 4096];
+    loop {
+        events.clear();
+        match epoll::wait(&poll, rustix::buffer::spare_capacity(&mut events), None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &events {
+            let data = event.data.u64();
+            if data == LISTENER {
+                while let Ok(connection) = accept_with(&listener, flags) {
+                    let fd = usize::try_from(connection.as_raw_fd())?;
+                    let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
+                    let data = EventData::new_u64(u64::try_from(fd)?);
+                    epoll::add(&poll, &connection, data, interest)?;
+                    if connections.len() <= fd {
+                        connections.resize_with(fd + 1, || None);
+                    }
+                    if let Some(slot) = connections.get_mut(fd) {
+                        *slot = Some(connection);
+                    }
+                }
+            } else if let Some(slot) = connections.get_mut(usize::try_from(data)?)
+                && let Some(connection) = slot
+            {
+                // A beat is far shorter than the buffer, so one read takes all that is there.
+                match recv(&*connection, &mut buffer, RecvFlags::empty()) {
+                    Ok((_, 1..)) | Err(Errno::AGAIN | Errno::INTR) => {}
+                    Ok((_, 0)) | Err(_) => *slot = None,
+                }
+            }
+        }
+    }
+}

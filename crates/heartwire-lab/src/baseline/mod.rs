@@ -1,0 +1,61 @@
+//! What `heartwire-lab bench --compare` compares with: servers of a hundred lines each, which only take
+//! connections and read beats.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use clap::ValueEnum;
+
+mod epoll;
+mod sweep;
+mod tokio;
+
+/// What can be typed after `baseline`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Which one.
+    #[arg(value_enum)]
+    baseline: Baseline,
+
+    /// Where to listen; the first line on standard output says where that is.
+    #[arg(value_name = "ADDR")]
+    listen: SocketAddr,
+
+    /// The silence after which a connection is closed.
+    #[arg(value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
+    limit: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Baseline {
+    /// One thread, one epoll, one `recv` for each wake-up, and no liveness.
+    Epoll,
+    /// A tokio task and a timeout for each connection.
+    Tokio,
+    /// A map from connection to missed beats, which is swept.
+    Sweep,
+}
+
+impl Baseline {
+    /// As it is typed.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Epoll => "epoll",
+            Self::Tokio => "tokio",
+            Self::Sweep => "sweep",
+        }
+    }
+}
+
+/// Serves until it is killed.
+///
+/// # Errors
+///
+/// When a system call fails that the server needs.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match args.baseline {
+        Baseline::Epoll => epoll::run(args.listen),
+        Baseline::Tokio => tokio::run(args.listen, args.limit),
+        Baseline::Sweep => sweep::run(args.listen, args.limit),
+    }
+}

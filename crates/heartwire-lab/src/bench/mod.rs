@@ -1,0 +1,31 @@
+//! What a server costs, measured from outside.
+//!
+//! One thread plays all clients ([`load`]), `/proc` says what that cost the server
+//! ([`crate::process`]), and the clients' notes of their last beats are the judge of its verdicts
+//! ([`lateness`]).
+
+use std::process::ExitCode;
+
+mod args;
+mod compare;
+mod lateness;
+mod load;
+mod progress;
+mod report;
+mod run;
+mod schedule;
+mod server;
+mod tls;
+
+pub use self::args::Args;
+
+/// Runs it.
+///
+/// # Errors
+///
+/// When something failed that the command needs.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    crate::process::need_open_files(args.connections)?;
+    let outcome = if args.compare { compare::run(args) } else { run::run(args) };
+    Ok(outcome?.into())
+}

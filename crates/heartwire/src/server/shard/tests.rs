@@ -4,6 +4,7 @@ mod arrivals;
 mod backpressure;
 mod coalescing;
 mod commands;
+mod deadlines;
 mod floods;
 mod full_sockets;
 mod held;
@@ -11,6 +12,7 @@ mod late;
 mod liveness;
 mod names;
 mod promises;
+mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
 

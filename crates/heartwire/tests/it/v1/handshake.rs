@@ -1,10 +1,8 @@
 //! How two ends come to a contract, or not.
 
-use std::time::Instant;
-
+use heartwire::Reason;
 use heartwire::server::{Event, Wires};
 use heartwire::v1::ByeCode;
-use heartwire::{Caps, Reason};
 use heartwire_testkit::{
     BEAT, ClientRig, Got, Peer, ServerRig, client_config, data, hello, ms, pass, policy,
 };
@@ -29,35 +27,6 @@ fn both_ends_are_told_the_same_contract() {
     client.close();
     assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done));
     rig.finish();
-}
-
-#[test]
-fn the_handshake_has_one_deadline_however_busy_it_looks() {
-    let caps = Caps::default().first_frame(Some(ms(400))).frame(Some(ms(60_000)));
-    let hello = hello();
-    for (wires, sent, dribbled) in [
-        (Wires::Any, 0, 0),
-        (Wires::V1, 0, 0),
-        (Wires::Any, 4, 0),
-        (Wires::V1, 12, 0),
-        (Wires::Any, 0, 30),
-        (Wires::V1, 9, 20),
-    ] {
-        let mut rig = ServerRig::start(config().wires(wires).caps(caps));
-        let started = Instant::now();
-        let mut peer = Peer::connect(rig.addr());
-        peer.send(&hello[..sent]);
-        for byte in &hello[sent..sent + dribbled] {
-            pass(ms(15));
-            let _ = peer.try_send(&[*byte]);
-        }
-        peer.expect_end();
-        let waited = started.elapsed();
-        assert!(waited >= ms(400), "early: {waited:?}");
-        assert_eq!(rig.stats().no_first_frame, 1);
-        rig.expect_nothing();
-        rig.finish();
-    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! One session for each name, the newest, on whatever shards they are.
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, Control, Event, ServerConfig, SharedTokens, Tokens};
-use heartwire::v1::{ByeCode, Retry};
-use heartwire_testkit::{ClientRig, Gate, Got, Peer, ServerRig, client_config, hello_as, ms, pass};
+use heartwire::server::{Acceptor, ServerConfig};
+use heartwire::v1::ByeCode;
+use heartwire_testkit::{ClientRig, Peer, ServerRig, client_config, hello_as, ms};
 
 use super::config;
 
@@ -31,105 +31,6 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
     assert_eq!(rig.stats().taken_over, 1);
     rig.expect_nothing();
     second.close();
-}
-
-/// A server that stands still when it has told such an event, until the gate is open.
-fn held(config: ServerConfig, at: fn(&Event<&[u8]>) -> bool) -> (ServerRig, Gate) {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
-        if at(event) {
-            held.pass();
-        }
-    };
-    (ServerRig::acting(config, act), gate)
-}
-
-#[test]
-fn of_three_claimants_the_last_gets_the_name() {
-    let (mut rig, hold) =
-        held(config(), |e| matches!(e, Event::Offline { reason: Reason::TakenOver, .. }));
-    let (mut first, _) = Peer::welcomed(rig.addr(), &hello_as("a", None));
-    let (id, _) = rig.online();
-    let mut claimants: Vec<_> = (0..3)
-        .map(|_| {
-            let mut peer = Peer::connect(rig.addr());
-            peer.send(&hello_as("a", None));
-            // They come in this order.
-            pass(ms(50));
-            peer
-        })
-        .collect();
-    assert_eq!(first.expect_bye().0, ByeCode::TakenOver);
-    assert_eq!(rig.offline(id), Reason::TakenOver);
-    hold.open();
-    let mut last = claimants.pop().unwrap();
-    let welcome = last.expect_welcome();
-    for mut peer in claimants {
-        let mut got = peer.next_but_beats();
-        // It may have been in for a moment, when the server was held up.
-        if matches!(got, Got::Welcome(_)) {
-            got = peer.next_but_beats();
-        }
-        assert!(matches!(got, Got::Bye(ByeCode::TakenOver, Retry::Never, _)), "{got:?}");
-    }
-    loop {
-        match rig.next() {
-            Event::Online { id, .. } if id.as_u64() == welcome.session => break,
-            Event::Online { .. } | Event::Offline { reason: Reason::TakenOver, .. } => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    rig.finish();
-}
-
-#[test]
-fn a_fight_is_noticed_named_and_slowed_down() {
-    let mut rig = ServerRig::start(two_shards());
-    let mut peers = Vec::new();
-    let mut last = None;
-    let turned_away = loop {
-        let mut peer = Peer::connect(rig.addr());
-        peer.send(&hello_as("prize", None));
-        match peer.next_but_beats() {
-            Got::Welcome(_) => {
-                if let Some(last) = last {
-                    assert_eq!(rig.offline(last), Reason::TakenOver);
-                }
-                last = Some(rig.online().0);
-                peers.push(peer);
-            }
-            Got::Bye(code, retry, detail) => break (code, retry, detail),
-            other => panic!("{other:?}"),
-        }
-        assert!(peers.len() < 20, "nobody notices");
-    };
-    // Five takeovers in a minute are put down to a bad path.
-    assert_eq!(peers.len(), 6);
-    let (code, retry, detail) = turned_away;
-    assert_eq!(code, ByeCode::Fighting);
-    match retry {
-        Retry::Within { earliest, latest } => {
-            assert!(earliest > ms(50_000) && latest + ms(1) >= earliest * 2, "{retry:?}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert!(!detail.is_empty());
-    match rig.next() {
-        Event::Fighting { name, .. } => assert_eq!(&*name, "prize"),
-        other => panic!("{other:?}"),
-    }
-    // Said once; the holder is left alone, and so are other names.
-    let mut late = Peer::connect(rig.addr());
-    late.send(&hello_as("prize", None));
-    assert_eq!(late.expect_bye().0, ByeCode::Fighting);
-    rig.expect_nothing();
-    let mut holder = peers.pop().unwrap();
-    holder.data(b"mine");
-    assert_eq!(rig.data(last.unwrap()), b"mine");
-    let (_other, _) = Peer::welcomed(rig.addr(), &hello_as("another", None));
-    rig.online();
-    rig.finish();
 }
 
 /// Clients that come and go on all shards under few names, in any order: the rig checks each event.
@@ -182,48 +83,4 @@ fn epochs_grow_from_one_run_of_a_server_to_the_next() {
     }
     // A number that every reader of JSON holds exactly.
     assert!(last < 1 << 53);
-}
-
-/// Nobody is refused because of a session whose client has closed, though its shard has not come to read that.
-#[test]
-fn whoever_would_be_refused_has_the_name_if_its_holder_is_gone() {
-    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let tokens = SharedTokens::new(tokens);
-    let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
-    for (token, code) in [(a, ByeCode::Fighting), (b, ByeCode::NameInUse)] {
-        let config = two_shards().tokens(tokens.clone());
-        let (mut rig, hold) = held(config, |event| matches!(event, Event::Data { .. }));
-        // The sixth of them is on the second shard, and has taken the name over for the fifth time.
-        let (mut holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
-        let (mut holder_id, _) = rig.online();
-        for _ in 0..5 {
-            (holder, _) = Peer::welcomed(rig.addr(), &hello_as("a", a));
-            assert_eq!(rig.offline(holder_id), Reason::TakenOver);
-            (holder_id, _) = rig.online();
-        }
-        let mut refused = Peer::connect(rig.addr());
-        refused.send(&hello_as("a", token));
-        assert_eq!(refused.expect_bye().0, code);
-        if code == ByeCode::Fighting {
-            assert!(matches!(rig.next(), Event::Fighting { .. }));
-        }
-        // The second shard stands still, and its client closes.
-        let (mut other, _) = Peer::welcomed(rig.addr(), &hello_as("other", a));
-        let (other_id, _) = rig.online();
-        other.data(b"stand still");
-        rig.data(other_id);
-        drop(holder);
-        // Without a list, which would wait for the second shard.
-        let hellos = rig.handle().stats().hellos;
-        let mut newcomer = Peer::connect(rig.addr());
-        newcomer.send(&hello_as("a", token));
-        while rig.handle().stats().hellos == hellos {
-            pass(ms(1));
-        }
-        hold.open();
-        newcomer.expect_welcome();
-        assert!(matches!(rig.offline(holder_id), Reason::ClosedByPeer | Reason::Reset));
-        rig.online();
-        rig.finish();
-    }
 }

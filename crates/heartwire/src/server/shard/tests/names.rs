@@ -1,13 +1,14 @@
-//! Those that wait for a name whose older session does not end: its shard stands still.
+//! One session for each name, and those that wait for one whose older session does not end: its
+//! shard stands still.
 
 use heartwire_core::Caps;
 use heartwire_core::v1::{ByeCode, Retry};
-use heartwire_testkit::{Got, hello, hello_as, ms};
+use heartwire_testkit::{Got, data, hello, hello_as, ms};
 
 use super::v1;
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{ServerConfig, SessionId};
+use crate::server::{Event, ServerConfig, SessionId, SharedTokens, Tokens};
 use crate::toy::Toy;
 
 /// Clients come in turn to the first and to the second shard, which stands still. One of its
@@ -69,4 +70,101 @@ fn who_waits_too_long_for_a_name_is_told_and_may_come_again() {
     rig.stand_still(1, false);
     rig.run();
     assert_eq!(rig.offline(holder).0, Reason::TakenOver);
+}
+
+#[test]
+fn of_three_who_wait_for_a_name_the_last_gets_it() {
+    let (mut rig, holder, first) = waits(v1());
+    let claim = |rig: &mut Rig| {
+        // This one is handed to the shard that stands still, the next one is not.
+        let (_handed_over, claimer) = (rig.door.connect(), rig.door.connect());
+        claimer.send(&hello_as("a", None));
+        rig.run();
+        claimer
+    };
+    let (second, last) = (claim(&mut rig), claim(&mut rig));
+    for older in [first, second] {
+        let got = older.got_but_beats();
+        assert!(matches!(got[..], [Got::Bye(ByeCode::TakenOver, Retry::Never, _)]), "{got:?}");
+    }
+    rig.stand_still(1, false);
+    rig.run();
+    assert_eq!(rig.offline(holder).0, Reason::TakenOver);
+    rig.told_online();
+    assert!(matches!(last.got_but_beats()[..], [Got::Welcome(_)]));
+    rig.expect_nothing();
+}
+
+const A: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
+const B: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
+
+/// A server of two shards, and the sixth client of this name, on the second of them: one more
+/// takeover within a minute is a fight.
+#[track_caller]
+fn six_in_a_row(name: &str) -> (Rig, Toy, SessionId) {
+    let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
+    let mut rig = Rig::start(v1().shards(2).tokens(SharedTokens::new(tokens)));
+    let (mut holder, mut id) = rig.welcomed(&hello_as(name, Some(A)));
+    for _ in 0..5 {
+        holder = rig.door.connect();
+        holder.send(&hello_as(name, Some(A)));
+        rig.run();
+        assert_eq!(rig.offline(id).0, Reason::TakenOver);
+        (id, _) = rig.told_online();
+    }
+    assert_eq!(id.shard(), 1);
+    (rig, holder, id)
+}
+
+/// Another one with this token is refused.
+#[track_caller]
+fn refused(rig: &mut Rig, name: &str, token: &[u8]) -> (ByeCode, Retry, String) {
+    let client = rig.door.connect();
+    client.send(&hello_as(name, Some(token)));
+    rig.run();
+    match &client.got_but_beats()[..] {
+        [Got::Bye(code, retry, detail)] => (*code, *retry, detail.clone()),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_fight_is_noticed_named_and_slowed_down() {
+    let (mut rig, holder, id) = six_in_a_row("prize");
+    let (code, retry, detail) = refused(&mut rig, "prize", A);
+    assert_eq!((code, detail.is_empty()), (ByeCode::Fighting, false));
+    assert_eq!(retry, Retry::Within { earliest: ms(60_000), latest: ms(120_000) });
+    let Event::Fighting { name, .. } = rig.next() else { panic!("the owner is not told") };
+    assert_eq!(&*name, "prize");
+    // Said once; the holder is left alone, and so are other names.
+    assert_eq!(refused(&mut rig, "prize", A).0, ByeCode::Fighting);
+    rig.expect_nothing();
+    holder.send(&data(b"mine"));
+    rig.run();
+    rig.expect_data(id, b"mine");
+    rig.welcomed(&hello_as("another", Some(A)));
+}
+
+/// No client is refused because of a session whose client has closed, though its shard has not come
+/// to read that.
+#[test]
+fn a_client_that_would_be_refused_has_the_name_if_its_holder_is_gone() {
+    for (token, code) in [(A, ByeCode::Fighting), (B, ByeCode::NameInUse)] {
+        let (mut rig, holder, id) = six_in_a_row("a");
+        assert_eq!(refused(&mut rig, "a", token).0, code);
+        if code == ByeCode::Fighting {
+            assert!(matches!(rig.next(), Event::Fighting { .. }));
+        }
+        rig.stand_still(1, true);
+        holder.close();
+        let (_handed_over, newcomer) = (rig.door.connect(), rig.door.connect());
+        newcomer.send(&hello_as("a", Some(token)));
+        rig.expect_nothing();
+        assert_eq!(newcomer.got_but_beats(), []);
+        rig.stand_still(1, false);
+        rig.run();
+        assert!(matches!(newcomer.got_but_beats()[..], [Got::Welcome(_)]));
+        assert_eq!(rig.offline(id).0, Reason::ClosedByPeer);
+        rig.told_online();
+    }
 }

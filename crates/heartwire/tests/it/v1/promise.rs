@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire::Reason;
 use heartwire::server::{Event, SessionId};
-use heartwire::v1::ByeCode;
+use heartwire::v1::{ByeCode, Retry};
 use heartwire_testkit::{ClientRig, PATIENCE, Proxy, ServerRig, client_config, ms};
 
 use super::config;
@@ -49,7 +49,7 @@ fn a_promise_is_kept_over_a_new_connection() {
     let (first, _) = rig.online();
     client.client().promise(Some(ms(5000)));
     promised(&mut rig, first);
-    rig.handle().kick(first).unwrap();
+    rig.handle().kick_with(first, Retry::AtWill, "").unwrap();
     assert_eq!(rig.offline(first), Reason::Kicked);
     assert_eq!(client.offline(), Reason::Bye(ByeCode::Kicked));
     client.online();

@@ -19,7 +19,9 @@ Examples:
   heartwire-lab net --smoke
       a small part of it, in less than a minute
   heartwire-lab net --runs 3 --sections matrix,far,links,herds,long --write docs
-      everything there is, and docs/faults.md, faults.svg and faults.json made from it
+      everything there is, and docs/faults.md, faults.json and the charts made from it
+  heartwire-lab net --draw docs
+      the charts alone, faults.svg and faults-summary.svg, from docs/faults.json
 
 It needs root, iproute2, nftables, conntrack and procps. Everything happens in network namespaces that
 it makes and removes, and that have no way out; what a run left behind that was killed is removed by the
@@ -94,9 +96,13 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 
-    /// Write faults.md, faults.svg and faults.json into this directory.
+    /// Write faults.md, faults.json and the charts into this directory.
     #[arg(long, value_name = "DIR")]
     pub(super) write: Option<PathBuf>,
+
+    /// Draw the charts in this directory again, from its faults.json, and do nothing else.
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    pub(super) draw: Option<PathBuf>,
 
     /// The program to break [default: the `heartwire` beside this program].
     #[arg(long, value_name = "PATH")]

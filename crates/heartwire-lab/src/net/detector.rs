@@ -72,11 +72,11 @@ impl Detector {
             Self::KeepaliveDefault => ["keepalive", "7200 s, 75 s, 9"],
             Self::KeepaliveTuned => ["keepalive", "1 s, 1 s, 3"],
             Self::UserTimeout => ["user timeout", "5 s"],
-            Self::OneWay => ["beats one way", "1 s, limit 3 s"],
-            Self::Asking => ["asking", "every 1 s, limit 3 s"],
-            Self::BothWays => ["beats both ways", "1 s, limit 3 s"],
+            Self::OneWay => ["heartbeats one way", "1 s, timeout 3 s"],
+            Self::Asking => ["asking", "every 1 s, timeout 3 s"],
+            Self::BothWays => ["heartbeats both ways", "1 s, timeout 3 s"],
             Self::Everything => ["everything", "both ways and kernel"],
-            Self::WireV1 => ["wire v1", "both ways, the same"],
+            Self::WireV1 => ["protocol v1", "both ways, the same"],
         }
     }
 

@@ -78,6 +78,30 @@ pub(super) enum Fault {
     ServerStalled,
 }
 
+/// What a fault is like to the other end: the groups of the chart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A kernel says so, with a FIN or a reset.
+    Loud,
+    /// No packet says so.
+    Silent,
+    /// Nothing is broken, or no longer.
+    Healthy,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Loud, Self::Silent, Self::Healthy];
+
+    /// A few words for people.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Loud => "Loud: TCP itself says so",
+            Self::Silent => "Silent: no packet says so",
+            Self::Healthy => "Healthy, or soon again",
+        }
+    }
+}
+
 /// What the plan is asked about one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
@@ -197,8 +221,44 @@ impl Fault {
             Self::ClientNotReading => "client does not read",
             Self::BlackoutShort => "blackout of 0.8 s",
             Self::BlackoutLong => "blackout of 8 s",
-            Self::ClientStalled => "client stalled for 10 s",
-            Self::ServerStalled => "server stalled for 10 s",
+            Self::ClientStalled => "client paused for 10 s",
+            Self::ServerStalled => "server paused for 10 s",
+        }
+    }
+
+    pub(super) const fn kind(self) -> Kind {
+        match self {
+            Self::ClientCloses
+            | Self::ServerCloses
+            | Self::SocketKilled
+            | Self::ClientKilled
+            | Self::ServerKilled
+            | Self::ServerKilledUnread => Kind::Loud,
+            Self::ClientFrozen
+            | Self::ServerFrozen
+            | Self::GoneIdle
+            | Self::GoneUnacked
+            | Self::ClientLinkDown
+            | Self::ServerLinkDown
+            | Self::AddressChanged
+            | Self::CutToServer
+            | Self::CutToClient
+            | Self::FirewallDrop
+            | Self::RejectReset
+            | Self::RejectIcmp
+            | Self::NatFlushLoose
+            | Self::NatFlushDrop
+            | Self::NatFlushReset
+            | Self::NatExpiry
+            | Self::MtuHole
+            | Self::BlackHole
+            | Self::ServerNotReading
+            | Self::ClientNotReading => Kind::Silent,
+            Self::Nothing
+            | Self::BlackoutShort
+            | Self::BlackoutLong
+            | Self::ClientStalled
+            | Self::ServerStalled => Kind::Healthy,
         }
     }
 

@@ -127,6 +127,19 @@ pub(super) enum Judgement {
 }
 
 impl Judgement {
+    pub(super) const ALL: [Self; 10] = [
+        Self::NotAsked,
+        Self::Inside,
+        Self::AsPlanned,
+        Self::NotYet,
+        Self::Early,
+        Self::Late,
+        Self::Missed,
+        Self::Unplanned,
+        Self::OtherMechanism,
+        Self::Repeated,
+    ];
+
     /// Whether the plan had said so.
     pub(super) const fn is_right(self) -> bool {
         match self {

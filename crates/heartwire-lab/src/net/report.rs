@@ -3,6 +3,8 @@
 mod chart;
 mod json;
 mod markdown;
+mod read;
+mod summary;
 mod text;
 
 use core::time::Duration;
@@ -91,17 +93,39 @@ impl Report {
 
     /// Writes the page, its chart and the figures into a directory.
     pub(super) fn write(&self, directory: &Path) -> anyhow::Result<()> {
-        let files = [
-            ("faults.md", markdown(self)),
-            ("faults.svg", chart::chart(&self.near)),
-            ("faults.json", json(self)),
-        ];
-        for (name, text) in files {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        }
-        Ok(())
+        let files = [("faults.md", markdown(self)), ("faults.json", json(self))];
+        write_files(directory, files)?;
+        draw(directory)
     }
+}
+
+/// Draws the charts from the figures in a directory.
+pub(super) fn draw(directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("faults.json");
+    let json = fs::read_to_string(&path);
+    let json = json.with_context(|| format!("cannot read {}", path.display()))?;
+    let charts = charts(&json).with_context(|| format!("cannot use {}", path.display()))?;
+    write_files(directory, charts)
+}
+
+/// Each chart with its name.
+fn charts(json: &str) -> anyhow::Result<[(&'static str, String); 2]> {
+    let figures = read::figures(json)?;
+    Ok([
+        ("faults.svg", chart::chart(&figures.near)),
+        ("faults-summary.svg", summary::summary(&figures)),
+    ])
+}
+
+fn write_files<const N: usize>(
+    directory: &Path,
+    files: [(&'static str, String); N],
+) -> anyhow::Result<()> {
+    for (name, text) in files {
+        let path = directory.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 impl Matrix {

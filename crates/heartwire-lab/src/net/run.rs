@@ -95,6 +95,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         list()?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(directory) = &args.draw {
+        report::draw(directory)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let owner = Owner::this()?;
     let missing = missing::find(owner);
     if !missing.is_empty() {

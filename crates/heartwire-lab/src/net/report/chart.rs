@@ -8,15 +8,19 @@ use heartwire_core::Side;
 
 use super::{Matrix, Summary};
 use crate::net::expect::Expected;
-use crate::net::fault::Fault;
+use crate::net::fault::{Fault, Kind};
 
 /// Where the columns begin, and how wide and high a cell is.
 const LEFT: f64 = 196.0;
 const TOP: f64 = 108.0;
-const WIDTH: f64 = 120.0;
+const WIDTH: f64 = 170.0;
 const HEIGHT: f64 = 30.0;
-/// What is left free at both sides of a cell.
+/// How high the title of a group of faults is.
+const GROUP: f64 = 26.0;
+/// What is left free at the left side of a cell, and how wide its axis is. To the right of it is room
+/// for a sign or a few words.
 const MARGIN: f64 = 9.0;
+const AXIS: f64 = 102.0;
 /// What the scale ends with and is marked with, in seconds. What comes later has no place of its own,
 /// and is written.
 const LONGEST: f64 = 8.0;
@@ -27,12 +31,13 @@ const MARKS: [f64; 5] = [0.0, 2.0, 4.0, 6.0, 8.0];
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
 fill:#1f2328}\
-.quiet{fill:#6e7781;font-size:10px}.sign{font-size:13px}.head{font-weight:600}.title{font-size:17px;font-weight:600}\
+.quiet{fill:#59636e;font-size:10px}.sign{font-size:13px}.head{font-weight:600}.title{font-size:17px;font-weight:600}\
 .page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d8dee4;stroke-width:1}\
 .client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.22}.dot{stroke:#ffffff;stroke-width:1}\
-.wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:11px}\
+.wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:12px}\
+.row{font-size:14px}.figure{font-size:13px}.small{fill:#59636e}\
 @media(prefers-color-scheme:dark){\
-text{fill:#e6edf3}.quiet{fill:#8d96a0}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#30363d}\
+text{fill:#e6edf3}.quiet,.small{fill:#9198a1}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#30363d}\
 .client{fill:#58a6ff}.server{fill:#f0883e}.dot{stroke:#0d1117}.bound{fill-opacity:.3}\
 .wrong{fill:#ff7b72}.kept{fill:#3fb950}}";
 
@@ -45,25 +50,29 @@ pub(super) fn chart(matrix: &Matrix) -> String {
 }
 
 fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
-    let faults: Vec<Fault> = matrix.faults().collect();
-    let rows = f64::from(u32::try_from(faults.len()).unwrap_or_default());
     let columns = f64::from(u32::try_from(matrix.detectors().count()).unwrap_or_default());
-    let (width, bottom) = (LEFT + columns * WIDTH + 6.0, TOP + rows * HEIGHT);
-    let height = bottom + 24.0;
-    writeln!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"When each end finds each fault: \
-         the planned bound and what was measured\">\n<style>{STYLE}</style>\n\
-         <rect class=\"page\" width=\"{width}\" height=\"{height}\"/>"
-    )?;
+    let width = LEFT + columns * WIDTH + 6.0;
+    let mut rows: Vec<(Fault, f64)> = Vec::new();
+    let mut groups: Vec<(Kind, f64)> = Vec::new();
+    let mut bottom = TOP;
+    for kind in Kind::ALL {
+        let of_kind: Vec<Fault> = matrix.faults().filter(|fault| fault.kind() == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        groups.push((kind, bottom));
+        bottom += GROUP;
+        for fault in of_kind {
+            rows.push((fault, bottom));
+            bottom += HEIGHT;
+        }
+    }
+    let label = "When each end finds each fault: the planned bound and what was measured";
+    open(svg, width, bottom + 24.0, label)?;
     legend(svg)?;
-    for ((row, &fault), top) in (0_u32..).zip(&faults).zip(places(TOP, HEIGHT)) {
+    for (&(fault, top), row) in rows.iter().zip(0_u32..) {
         if row % 2 == 0 {
-            writeln!(
-                svg,
-                "<rect class=\"band\" x=\"0\" y=\"{top}\" width=\"{width}\" height=\"{HEIGHT}\"/>"
-            )?;
+            band(svg, top, width, HEIGHT)?;
         }
         text(svg, 10.0, top + HEIGHT / 2.0 + 4.0, "", fault.title())?;
     }
@@ -72,7 +81,7 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
         text(svg, left + MARGIN, TOP - 34.0, "head", first)?;
         text(svg, left + MARGIN, TOP - 20.0, "quiet", second)?;
         scale(svg, left, bottom)?;
-        for (&fault, top) in faults.iter().zip(places(TOP, HEIGHT)) {
+        for &(fault, top) in &rows {
             for (side, middle) in [(Side::Client, top + 9.5), (Side::Server, top + HEIGHT - 9.5)] {
                 if let Some(summary) = matrix.summary(fault, detector, side) {
                     cell(svg, &summary, side, left, middle)?;
@@ -80,7 +89,16 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
             }
         }
     }
-    writeln!(svg, "</svg>")
+    for (kind, top) in groups {
+        writeln!(
+            svg,
+            "<rect class=\"page\" x=\"0\" y=\"{}\" width=\"{width}\" height=\"{}\"/>",
+            top + 1.0,
+            GROUP - 1.0
+        )?;
+        text(svg, 10.0, top + GROUP - 8.0, "head", kind.title())?;
+    }
+    close(svg)
 }
 
 /// What the signs mean.
@@ -108,10 +126,7 @@ fn legend(svg: &mut String) -> core::fmt::Result {
 fn scale(svg: &mut String, left: f64, bottom: f64) -> core::fmt::Result {
     for mark in MARKS {
         let x = x_of(Duration::from_secs_f64(mark), left);
-        writeln!(
-            svg,
-            "<line class=\"line\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>"
-        )?;
+        line(svg, x, TOP, bottom)?;
         for y in [TOP - 5.0, bottom + 13.0] {
             text(svg, x, y, "quiet\" text-anchor=\"middle", &mark.to_string())?;
         }
@@ -136,25 +151,17 @@ fn cell(
     };
     if let Some(promise) = summary.expected.promise() {
         let (from, to) = (x_of(promise.earliest, left), x_of(promise.latest, left));
-        let wide = (to - from).max(3.0);
         // One that begins beyond the scale has only its sign.
         if promise.earliest.as_secs_f64() < LONGEST {
-            writeln!(
-                svg,
-                "<rect class=\"{class} bound\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" \
-                 height=\"9\" rx=\"4\"/>",
-                middle - 4.5,
-            )?;
+            bound(svg, class, from, to, middle)?;
         }
     }
     let dot = if summary.judgement.is_right() { class } else { "wrong" };
     let (is_beyond, times): (Vec<Duration>, Vec<Duration>) =
         summary.times.iter().partition(|time| time.as_secs_f64() > LONGEST);
     for time in times {
-        let x = x_of(time, left);
-        writeln!(svg, "<circle class=\"{dot} dot\" cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/>")?;
+        self::dot(svg, dot, x_of(time, left), middle)?;
     }
-    let right = left + WIDTH - MARGIN;
     let beyond = is_beyond.iter().max().map(|time| format!("{:.1} s", time.as_secs_f64()));
     let (class, sign) = match (summary.expected, beyond) {
         _ if !summary.judgement.is_right() => ("note wrong", summary.judgement.name().to_owned()),
@@ -165,20 +172,69 @@ fn cell(
         (Expected::Found(_), None) if summary.nothing.is_some() => ("sign quiet", "›".to_owned()),
         (Expected::NotAsked | Expected::Found(_) | Expected::FoundOrKept(_), None) => return Ok(()),
     };
-    text(svg, right, middle + 3.5, &format!("{class}\" text-anchor=\"end"), &sign)
+    text(svg, left + MARGIN + AXIS + 9.0, middle + 3.5, class, &sign)
 }
 
-fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> core::fmt::Result {
+/// Begins a chart.
+pub(super) fn open(svg: &mut String, width: f64, height: f64, label: &str) -> core::fmt::Result {
+    writeln!(
+        svg,
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{label}\">\n\
+         <style>{STYLE}</style>\n<rect class=\"page\" width=\"{width}\" height=\"{height}\"/>"
+    )
+}
+
+pub(super) fn close(svg: &mut String) -> core::fmt::Result {
+    writeln!(svg, "</svg>")
+}
+
+/// The ground of every second row.
+pub(super) fn band(svg: &mut String, top: f64, width: f64, height: f64) -> core::fmt::Result {
+    writeln!(
+        svg,
+        "<rect class=\"band\" x=\"0\" y=\"{top}\" width=\"{width}\" height=\"{height}\"/>"
+    )
+}
+
+/// A line of a scale.
+pub(super) fn line(svg: &mut String, x: f64, top: f64, bottom: f64) -> core::fmt::Result {
+    writeln!(svg, "<line class=\"line\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>")
+}
+
+/// What the plan states.
+pub(super) fn bound(
+    svg: &mut String,
+    class: &str,
+    from: f64,
+    to: f64,
+    middle: f64,
+) -> core::fmt::Result {
+    writeln!(
+        svg,
+        "<rect class=\"{class} bound\" x=\"{from:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"9\" \
+         rx=\"4\"/>",
+        middle - 4.5,
+        (to - from).max(3.0)
+    )
+}
+
+/// What was measured.
+pub(super) fn dot(svg: &mut String, class: &str, x: f64, middle: f64) -> core::fmt::Result {
+    writeln!(svg, "<circle class=\"{class} dot\" cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/>")
+}
+
+pub(super) fn text(svg: &mut String, x: f64, y: f64, class: &str, what: &str) -> core::fmt::Result {
     let what = what.replace('&', "&amp;").replace('<', "&lt;");
     writeln!(svg, "<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\">{what}</text>")
 }
 
 /// Places one after the other.
-fn places(first: f64, each: f64) -> impl Iterator<Item = f64> {
+pub(super) fn places(first: f64, each: f64) -> impl Iterator<Item = f64> {
     (0_u32..).map(move |number| first + f64::from(number) * each)
 }
 
 /// Where a time is in the column that begins at `left`.
 fn x_of(time: Duration, left: f64) -> f64 {
-    left + MARGIN + (time.as_secs_f64() / LONGEST).min(1.0) * (WIDTH - 2.0 * MARGIN)
+    left + MARGIN + (time.as_secs_f64() / LONGEST).min(1.0) * AXIS
 }

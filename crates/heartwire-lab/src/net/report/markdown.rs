@@ -23,7 +23,8 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     if !report.near.records.is_empty() {
         writeln!(
             page,
-            "\n## Every fault with every detector\n\n![{CHART}](faults.svg)\n\n{CELLS}\n"
+            "\n![{SUMMARY}](faults-summary.svg)\n\n## Every fault with every detector\n\n\
+             ![{CHART}](faults.svg)\n\n{CELLS}\n"
         )?;
         matrix(page, &report.near)?;
         findings(page, &report.near)?;
@@ -51,6 +52,9 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     recipes(page)?;
     details(page, report)
 }
+
+const SUMMARY: &str = "A summary of the chart below: six faults, and how long it took to detect them \
+                       with keepalive, with the user timeout, and with heartbeats";
 
 const CHART: &str = "A chart of the bounds that the plan states and the times that were measured, for \
                      each fault and each detector, at the client and at the server";

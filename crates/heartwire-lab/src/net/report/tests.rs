@@ -84,7 +84,8 @@ fn one_wrong_run_makes_the_whole_report_wrong() {
     let late = record(found(3200, Judgement::Late), never());
     let wrong = report(vec![right(), late, right()]);
     assert!(!wrong.is_right());
-    for told in [text(&wrong), markdown(&wrong), json(&wrong), chart::chart(&wrong.near)] {
+    let [(_, chart), (_, summary)] = charts(&json(&wrong)).unwrap();
+    for told in [text(&wrong), markdown(&wrong), json(&wrong), chart, summary] {
         assert!(told.contains("LATE"), "{told}");
     }
     let mut unmeasured = report(vec![right()]);
@@ -95,6 +96,31 @@ fn one_wrong_run_makes_the_whole_report_wrong() {
         markdown(&unmeasured)
             .contains("**All that was measured was as planned; not all could be.**")
     );
+}
+
+#[test]
+fn the_charts_in_the_repository_show_its_figures() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let figures = fs::read_to_string(docs.join("faults.json")).unwrap();
+    for (name, drawn) in charts(&figures).unwrap() {
+        let kept = fs::read_to_string(docs.join(name)).unwrap_or_default();
+        // They are long: what differs is for `git diff` to say.
+        assert!(
+            kept == drawn,
+            "docs/{name} is not what would be drawn now: run \
+             `cargo run -p heartwire-lab -- net --draw docs`, and look at it"
+        );
+    }
+}
+
+#[test]
+fn a_chart_of_the_data_is_the_chart_of_the_report() {
+    let report = report(vec![
+        record(found(2500, Judgement::Inside), never()),
+        record(found(3200, Judgement::Late), never()),
+    ]);
+    let figures = read::figures(&json(&report)).unwrap();
+    assert_eq!(chart::chart(&figures.near), chart::chart(&report.near));
 }
 
 #[test]

@@ -5,6 +5,13 @@ use std::process::Stdio;
 
 use crate::program::heartwire;
 
+/// What `heartwire demo > docs/demo.txt` wrote; a picture is drawn from it.
+const RECORDED: &str = include_str!("../../../../docs/demo.txt");
+
+fn without_figures(text: &str) -> String {
+    text.replace(|c: char| c.is_ascii_digit(), "#")
+}
+
 #[test]
 fn the_demo_finds_the_frozen_client_and_draws_it() {
     let mut command = heartwire(&["demo", "--clients", "2"]);
@@ -29,4 +36,11 @@ fn the_demo_finds_the_frozen_client_and_draws_it() {
     assert!(text.contains("client 2 called dead: silent for "), "{text}");
     assert!(text.contains("from the freeze to the verdict: "), "{text}");
     assert!(text.contains("verdicts on healthy clients: 0"), "{text}");
+
+    let (_, key_and_figures) = text.split_once("\n  | ").unwrap();
+    assert!(
+        without_figures(RECORDED).contains(&without_figures(key_and_figures.trim_end())),
+        "docs/demo.txt is not what the demo prints now: run `heartwire demo > docs/demo.txt`, and \
+         `cargo run -p heartwire-lab --example pictures`"
+    );
 }

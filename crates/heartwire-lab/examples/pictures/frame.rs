@@ -42,6 +42,10 @@ impl Frame {
         let aside = if both { ASIDE } else { 0.0 };
         for mark in marks {
             let Mark::Beat { from, at, arrives } = *mark else { continue };
+            // The cross of a verdict would lie on it.
+            if !arrives && marks.iter().any(|mark| mark.is_verdict_of(from, at)) {
+                continue;
+            }
             let (class, from_y, to_y, aside) = match from {
                 Side::Client => ("client", client_y, server_y, -aside),
                 Side::Server => ("server", server_y, client_y, aside),
@@ -76,7 +80,7 @@ impl Frame {
         }
     }
 
-    /// How long nothing has come to `side`, and its limit. Returns where the curve ends.
+    /// How long nothing has come to `side`, and its timeout.
     pub(crate) fn silence(
         &mut self,
         marks: &[Mark],
@@ -112,7 +116,7 @@ impl Frame {
         }
         points.push((self.x(end), y(end.saturating_sub(last))));
         self.svg.line("bad dash thin", (LEFT, top), (RIGHT, top));
-        let text = format!("limit {} s", limit.as_secs());
+        let text = format!("timeout {} s", limit.as_secs());
         self.svg.text(RIGHT + 8.0, top + 4.0, "bad", Anchor::Start, &text);
         self.svg.curve(class, &points);
         let x = LEFT - 14.0;

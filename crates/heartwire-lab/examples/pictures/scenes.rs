@@ -63,13 +63,14 @@ fn ends(marks: &[Mark], of: Side) -> Option<Duration> {
 fn healthy() -> anyhow::Result<String> {
     let story = usual(secs(45));
     let marks = play(&story)?;
-    let mut frame = Frame::new("A healthy connection: each end beats every 10 s", story.until);
+    let mut frame =
+        Frame::new("A healthy connection: each end sends a heartbeat every 10 s", story.until);
     frame.lane(CLIENT_Y, "client", "client", None);
     frame.lane(SERVER_Y, "server", "server", None);
     frame.beats(&marks, CLIENT_Y, SERVER_Y);
     frame.silence(&marks, Side::Server, limit(story.server)?, (172.0, 250.0));
     frame.axis(258.0, 10);
-    Ok(frame.finish(290.0, "A healthy connection with beats both ways"))
+    Ok(frame.finish(290.0, "A healthy connection with heartbeats both ways"))
 }
 
 fn cable() -> anyhow::Result<String> {
@@ -78,7 +79,7 @@ fn cable() -> anyhow::Result<String> {
     story.cut = [Some((fault, story.until)); 2];
     let marks = play(&story)?;
     let bound = story.server.bound_after_fault(TICK).context("no limit")?;
-    let mut frame = Frame::new("The cable is pulled: silence, limit, verdict", story.until);
+    let mut frame = Frame::new("The cable is pulled: silence, timeout, verdict", story.until);
     let (from, to) = (frame.x(fault + bound.earliest), frame.x(fault + bound.latest));
     frame.svg.rect("window", (from, CLIENT_Y - 14.0), (to, 258.0));
     frame.lane(CLIENT_Y, "client", "client", ends(&marks, Side::Client));
@@ -99,7 +100,10 @@ fn cable() -> anyhow::Result<String> {
     frame.axis(258.0, 10);
     let text = format!("the verdict comes in here: {bound} after the cut");
     frame.svg.text(f64::midpoint(from, to), 298.0, "bad", Anchor::Middle, &text);
-    Ok(frame.finish(314.0, "A pulled cable: beats get lost, silence grows to the limit, a verdict"))
+    Ok(frame.finish(
+        314.0,
+        "A pulled cable: heartbeats get lost, silence grows to the timeout, a verdict",
+    ))
 }
 
 /// What each beat of the server that arrives after the cut says.
@@ -156,7 +160,7 @@ fn one_way() -> anyhow::Result<String> {
 
     story.server_is_lenient = true;
     let marks = play(&story)?;
-    let text = "a server that goes on beating and never judges:";
+    let text = "a server that goes on sending heartbeats and never judges:";
     frame.svg.text(18.0, 222.0, "quiet", Anchor::Start, text);
     let (client_y, server_y) = (264.0, 332.0);
     frame.lane(client_y, "client", "client", ends(&marks, Side::Client));
@@ -185,7 +189,7 @@ fn stall() -> anyhow::Result<String> {
     let unlucky = play(&story)?;
     let limit = limit(story.server)?;
     let dead = |marks: &[Mark]| marks.iter().any(|mark| matches!(mark, Mark::Verdict { .. }));
-    anyhow::ensure!(!dead(&healthy) && !dead(&unlucky), "somebody is blamed");
+    anyhow::ensure!(!dead(&healthy) && !dead(&unlucky), "a client is blamed");
     let resumed = healthy.iter().find_map(|mark| {
         let Mark::Stalled { at } = *mark else { return None };
         Some(at)
@@ -193,7 +197,7 @@ fn stall() -> anyhow::Result<String> {
     let resumed = resumed.context("the stall is not noticed")?;
 
     let mut frame =
-        Frame::new("The server itself stands still for 20 s, and nobody is blamed", story.until);
+        Frame::new("The server is paused for 20 s, and no client is blamed", story.until);
     let (a_y, server_y, b_y) = (66.0, 150.0, 234.0);
     let (x_from, x_to) = (frame.x(from), frame.x(to));
     frame.svg.rect("still", (x_from, server_y - 15.0), (x_to, server_y + 15.0));
@@ -204,23 +208,23 @@ fn stall() -> anyhow::Result<String> {
     frame.beats(&healthy, a_y, server_y - 15.0);
     frame.beats(&unlucky, b_y, server_y + 15.0);
     let middle = f64::midpoint(x_from, x_to);
-    frame.svg.text(middle, server_y - 1.0 + 5.0, "quiet", Anchor::Middle, "stopped (SIGSTOP)");
+    frame.svg.text(middle, server_y - 1.0 + 5.0, "quiet", Anchor::Middle, "paused (SIGSTOP)");
     let x = frame.x(resumed);
     frame.svg.line("server thin", (x, server_y - 15.0), (x, server_y + 15.0));
-    let text = "these wait in the kernel, and are read before anybody is judged";
+    let text = "these wait in the kernel, and the server reads them before it judges";
     frame.svg.text(middle, a_y - 14.0, "quiet", Anchor::Middle, text);
 
     // B's chance, and what ends it.
     let y = b_y + 28.0;
     frame.svg.rect("held", (x, y - 7.0), (frame.x(resumed + limit), y + 7.0));
-    let text = "B gets a whole limit again, from here:";
+    let text = "B gets a whole timeout again, from here:";
     frame.svg.text(x - 8.0, y + 4.0, "quiet", Anchor::End, text);
     let text = format!("{} s", limit.as_secs());
     frame.svg.text(frame.x(resumed + limit) + 8.0, y + 4.0, "server", Anchor::Start, &text);
     frame.axis(288.0, 10);
     Ok(frame.finish(
         318.0,
-        "A stall of the server itself: beats wait in the kernel, nobody is called dead",
+        "A paused server: heartbeats wait in the kernel, and no client is called dead",
     ))
 }
 
@@ -230,8 +234,7 @@ fn coalesced() -> anyhow::Result<String> {
     let cut = Duration::from_millis(31_500);
     story.cut = [Some((cut, story.until)), None];
     let marks = play(&story)?;
-    let mut frame =
-        Frame::new("Beats lie in the kernel until the deadline asks for them", story.until);
+    let mut frame = Frame::new("Heartbeats stay in the kernel until the deadline", story.until);
     let (client_y, top, bottom, server_y) = (66.0, 104.0, 154.0, 196.0);
     frame.lane(client_y, "client", "client", None);
     frame.svg.text(104.0, 126.0, "quiet", Anchor::End, "bytes in");
@@ -251,7 +254,8 @@ fn coalesced() -> anyhow::Result<String> {
     let text = format!("{:.1} s", given.silence.as_secs_f64());
     frame.svg.text(x + 12.0, server_y + 12.0, "bad", Anchor::Start, &text);
     frame.axis(252.0, 5);
-    Ok(frame.finish(282.0, "Beats that wait in the kernel: the server wakes at the deadline only"))
+    Ok(frame
+        .finish(282.0, "Heartbeats that wait in the kernel: the server wakes at the deadline only"))
 }
 
 /// What lies in the socket, as steps, and what the server takes out of it when it wakes.
@@ -292,40 +296,49 @@ fn lying(frame: &mut Frame, marks: &[Mark], area: (f64, f64), server_y: f64) {
 }
 
 fn bound() -> anyhow::Result<String> {
+    // Just after the last byte, and just before the next heartbeat: this far from them, in the picture.
+    const JUST: f64 = 7.0;
     let policy = Preset::Usual.policy(Side::Server);
     let of_byte = policy.bound(TICK).context("no limit")?;
     let of_fault = policy.bound_after_fault(TICK).context("no limit")?;
     let beat = policy.peer_beat().context("no beat")?;
     let last = secs(3);
-    let mut frame = Frame::new("When the verdict comes, counted from what", secs(37));
-    let (lane_y, first_y, second_y, third_y) = (78.0, 150.0, 238.0, 194.0);
-    let x = |frame: &Frame, after: Duration| frame.x(last + after);
-    let (x_last, x_next) = (x(&frame, Duration::ZERO), x(&frame, beat));
-    let (x_earliest, x_latest) = (x(&frame, of_byte.earliest), x(&frame, of_byte.latest));
-    frame.lane(lane_y, "this end", "server", Some(last + of_byte.latest));
-    frame.svg.rect("window", (x_last, lane_y - 12.0), (x_next, lane_y + 12.0));
-    frame.svg.arrow("client", x_last, lane_y - 32.0, lane_y);
-    frame.svg.text(x_last + 8.0, lane_y - 20.0, "client", Anchor::Start, "last byte");
-    let text = "the fault happens in here";
-    frame.svg.text(f64::midpoint(x_last, x_next), lane_y + 29.0, "bad", Anchor::Middle, text);
-    frame.svg.cross(x_latest, lane_y, 6.0);
-    frame.svg.text(x_latest + 14.0, lane_y + 4.0, "bad", Anchor::Start, "verdict");
+    let mut frame = Frame::new("How long until a dead peer is detected", secs(37));
+    let (first_y, beat_y, lane_y, second_y) = (72.0, 98.0, 134.0, 198.0);
+    let (x_last, x_next) = (frame.x(last), frame.x(last + beat));
+    let x_verdict = frame.x(last + of_byte.latest);
+    let (x_first, x_second) = (x_last + JUST, x_next - JUST);
 
-    let mut span = |y: f64, from: f64, to: f64, text: &str| {
-        for (x, top, bottom) in [(from, y - 6.0, y + 6.0), (to, y - 6.0, y + 6.0)] {
-            frame.svg.line("line", (x, top), (x, bottom));
-        }
-        frame.svg.line("line", (from, y), (to, y));
-        frame.svg.text(f64::midpoint(from, to), y - 8.0, "", Anchor::Middle, text);
+    frame.lane(lane_y, "this end", "server", Some(last + of_byte.latest));
+    frame.svg.rect("window", (x_first, lane_y - 9.0), (x_second, lane_y + 9.0));
+    let middle = f64::midpoint(x_first, x_second);
+    frame.svg.text(middle, lane_y + 28.0, "bad", Anchor::Middle, "the fault is in here");
+    frame.svg.arrow("client", x_last, beat_y, lane_y);
+    frame.svg.text(x_last + 16.0, beat_y + 13.0, "client", Anchor::Start, "last heartbeat");
+    frame.svg.line("client thin lost", (x_next, beat_y), (x_next, beat_y + 16.0));
+    frame.svg.cross(x_next, beat_y + 16.0, 3.5);
+    frame.svg.text(x_next + 12.0, beat_y + 13.0, "client", Anchor::Start, "the next one is lost");
+    frame.svg.cross(x_verdict, lane_y, 6.0);
+    let text = format!("verdict, {of_byte}");
+    frame.svg.text(x_verdict + 13.0, lane_y - 3.0, "bad", Anchor::Start, &text);
+    let text = "after the last byte";
+    frame.svg.text(x_verdict + 13.0, lane_y + 14.0, "bad", Anchor::Start, text);
+
+    let mut bracket = |x: f64, y: f64, text: &str| {
+        frame.svg.line("bad dash thin", (x, y), (x, lane_y));
+        let foot = if y < lane_y { y + 6.0 } else { y - 6.0 };
+        frame.svg.line("line", (x, y), (x_verdict, y));
+        frame.svg.line("line", (x, y), (x, foot));
+        frame.svg.line("line", (x_verdict, y), (x_verdict, foot));
+        frame.svg.text(f64::midpoint(x, x_verdict), y - 9.0, "", Anchor::Middle, text);
     };
-    let text = format!("from the last byte: {of_byte}");
-    span(first_y, x_last, x_latest, &text);
-    let earliest = of_fault.earliest.as_secs_f64();
-    let text = format!("{earliest:.1} s, if it came just before the next beat");
-    span(second_y, x_next, x_earliest, &text);
     let latest = of_fault.latest.as_secs_f64();
-    let text = format!("from the fault: {latest:.1} s, if it came just after the last byte");
-    span(third_y, x_last, x_latest, &text);
-    frame.axis(262.0, 5);
-    Ok(frame.finish(292.0, "The bound from the last byte and from the fault"))
+    let text = format!("fault just after a heartbeat: detected after {latest:.1} s");
+    bracket(x_first, first_y, &text);
+    let earliest = of_fault.earliest.as_secs_f64();
+    let text = format!("fault just before the next one: after {earliest:.1} s");
+    bracket(x_second, second_y, &text);
+    frame.axis(220.0, 5);
+    let label = format!("A time line: a dead peer is detected {of_fault} after the fault");
+    Ok(frame.finish(250.0, &label))
 }

@@ -7,7 +7,7 @@ const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu
     sans-serif;font-size:13px;fill:#1f2328}.quiet{fill:#59636e;font-size:12px}.title{font-size:15px;\
     font-weight:600}.page{fill:#ffffff;stroke:#d1d9e0}.line{stroke:#8c959f;stroke-width:1.5}\
     .grid{stroke:#d8dee4;stroke-width:1}.client{stroke:#0969da;fill:#0969da}.server{stroke:#bc4c00;\
-    fill:#bc4c00}.thin{stroke-width:1.6}.lost{stroke-dasharray:3 3}.curve{fill:none;stroke-width:1.8}\
+    fill:#bc4c00}.thin{stroke-width:1.6}.bar{stroke-width:3}.lost{stroke-dasharray:3 3}.curve{fill:none;stroke-width:1.8}\
     .bad{stroke:#cf222e;fill:#cf222e}.cross{stroke:#cf222e;stroke-width:2.6;fill:none}\
     .dash{stroke-dasharray:5 4}.window{fill:#cf222e;fill-opacity:.16}.still{fill:#59636e;\
     fill-opacity:.18}.held{fill:#bc4c00;fill-opacity:.3}text.client,text.server,text.bad{stroke:none}\

@@ -78,6 +78,14 @@ pub(crate) enum Mark {
     Stalled { at: Duration },
 }
 
+impl Mark {
+    /// Whether `of` gives its verdict then, or within a second.
+    pub(crate) fn is_verdict_of(&self, of: Side, then: Duration) -> bool {
+        let Self::Verdict { side, at, .. } = *self else { return false };
+        side == of && at.abs_diff(then) < Duration::from_secs(1)
+    }
+}
+
 struct End {
     side: Side,
     connection: Connection,

@@ -2,9 +2,7 @@
 
 use core::time::Duration;
 
-use heartwire::Reason;
 use heartwire::server::{Event, SessionId};
-use heartwire::v1::{ByeCode, Retry};
 use heartwire_testkit::{ClientRig, PATIENCE, Proxy, ServerRig, client_config, ms};
 
 use super::config;
@@ -39,23 +37,4 @@ fn a_server_that_does_not_beat_hears_of_a_shorter_promise_at_once() {
     assert!(limit < ms(2500), "{beat:?} {limit:?}");
     proxy.cut_to_server();
     assert_eq!(rig.verdict(id).bound.unwrap().earliest, limit);
-}
-
-#[test]
-fn a_promise_is_kept_over_a_new_connection() {
-    let mut rig = ServerRig::start(config());
-    let client = ClientRig::start(client_config(rig.addr()));
-    client.online();
-    let (first, _) = rig.online();
-    client.client().promise(Some(ms(5000)));
-    promised(&mut rig, first);
-    rig.handle().kick_with(first, Retry::AtWill, "").unwrap();
-    assert_eq!(rig.offline(first), Reason::Kicked);
-    assert_eq!(client.offline(), Reason::Bye(ByeCode::Kicked));
-    client.online();
-    let (second, _) = rig.online();
-    assert_eq!(promised(&mut rig, second).0, ms(5000));
-    client.client().promise(None);
-    assert_eq!(promised(&mut rig, second).0, ms(100));
-    client.close();
 }

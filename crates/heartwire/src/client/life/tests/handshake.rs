@@ -4,7 +4,7 @@ use core::iter;
 
 use heartwire_core::Violation;
 use heartwire_core::frame::Kind;
-use heartwire_core::v1::BEAT_LEN;
+use heartwire_core::v1::{BEAT_LEN, Beat};
 
 use super::*;
 use crate::client::ConnectError;
@@ -200,5 +200,22 @@ fn a_farewell_is_not_remembered_for_the_next_connection() {
         assert!(events(&mut rig).iter().any(is_end), "{is_said}");
         rig.pass_until(wait);
         rig.connects();
+    }
+}
+
+#[test]
+fn a_promise_is_kept_over_a_new_connection_until_it_is_taken_back() {
+    let mut rig = on_v1(|config| config);
+    for promise in [Some(SECOND * 20), None] {
+        rig.client.promise(promise);
+        for _ in 0..2 {
+            is_welcomed(&mut rig);
+            let written = rig.toy.take_written();
+            let beat = Beat::decode(written[written.len() - BEAT_LEN..].try_into().unwrap());
+            assert_eq!(beat.promise() == Some(SECOND * 20), promise.is_some(), "{beat:?}");
+            let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+            rig.pass_until(wait);
+            rig.connects();
+        }
     }
 }

@@ -51,7 +51,8 @@ pub(crate) enum Command {
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
     /// Say when each end finds each kind of fault, and by what; or which settings find all in time.
-    #[command(after_help = plan::EXAMPLES)]
+    // No fault is found sooner or later for --no-nodelay; it is taken where `serve` takes it.
+    #[command(after_help = plan::EXAMPLES, mut_arg("no_nodelay", |arg| arg.hide(true)))]
     Plan(PlanArgs),
     /// Print completions for a shell.
     #[command(
@@ -650,7 +651,7 @@ pub(crate) enum WireArg {
     V1,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Kernel")]
 pub(crate) struct KernelArgs {
     /// `SO_KEEPALIVE`: idle time, interval and count, such as 3s,3s,3. A dead idle peer is found

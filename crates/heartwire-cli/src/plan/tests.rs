@@ -62,7 +62,7 @@ fn plans() -> [Value; 4] {
             "--user-timeout",
             "4s",
         ]),
-        plan(&["--wire", "v0", "--client-limit", "25s", "--server-beat", "15s"]),
+        plan(&["--wire", "v0", "--client", "--limit 25s", "--server", "--beat 15s"]),
     ]
 }
 
@@ -97,16 +97,9 @@ fn every_name_that_occurs_is_documented() {
 #[test]
 fn what_is_proposed_is_planned_alike_when_it_is_typed() {
     let proposed = plan(&["--within", "20s"]);
-    let flags = |side: &str| {
-        let flags = proposed[side]["flags"].as_str().unwrap().split(' ');
-        let own = |flag: &str| match flag {
-            "--wire" => flag.to_owned(),
-            flag => flag.replacen("--", &format!("--{side}-"), 1),
-        };
-        flags.map(own).collect::<Vec<_>>()
-    };
-    let typed = [flags("client"), flags("server")].concat();
-    let typed = plan(&typed.iter().map(String::as_str).collect::<Vec<_>>());
+    let [client, server] =
+        ["client", "server"].map(|side| proposed[side]["flags"].as_str().unwrap());
+    let typed = plan(&["--client", client, "--server", server]);
     assert_eq!(typed["faults"], proposed["faults"]);
     assert_eq!(typed["traffic"], proposed["traffic"]);
     assert!(typed["latest_ms"].as_f64().unwrap() <= 20_000.0);

@@ -18,7 +18,7 @@ fn parse(args: &[&str]) -> Result<PlanArgs, clap::Error> {
 
 #[track_caller]
 fn ends(args: &[&str]) -> [End; 2] {
-    parse(args).unwrap().ends.both().unwrap_or_else(|usage| panic!("{usage}"))
+    parse(args).unwrap().ends().unwrap_or_else(|usage| panic!("{usage}"))
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn both_ends_have_the_default_preset() {
 }
 
 #[test]
-fn an_option_without_a_prefix_sets_both_ends() {
+fn an_option_by_itself_sets_both_ends() {
     let [client, server] = ends(&["--preset", "strict", "--keepalive", "3s,3s,3", "--limit=9s"]);
     for end in [client, server] {
         assert_eq!(end.policy.limit(), Some(secs(9)));
@@ -44,43 +44,57 @@ fn an_option_without_a_prefix_sets_both_ends() {
 }
 
 #[test]
-fn an_option_with_a_prefix_sets_one_end_and_wins() {
-    let args = ["--beat", "3s", "--client-beat", "5s", "--server-limit", "40s"];
+fn the_options_of_one_end_replace_those_for_both() {
+    let [client, server] = ends(&["--beat", "3s", "--client", "--limit 40s --user-timeout 50s"]);
+    assert_eq!((client.policy.beat(), server.policy.beat()), (Some(secs(10)), Some(secs(3))));
+    assert_eq!((client.policy.limit(), server.policy.limit()), (Some(secs(40)), Some(secs(30))));
+    assert_eq!(client.kernel.user_timeout(), Some(secs(50)));
+    assert_eq!(server.kernel.user_timeout(), None);
+
+    let args = ["--client", "--preset reference", "--server=--no-beat --echo"];
     let [client, server] = ends(&args);
-    assert_eq!((client.policy.beat(), server.policy.beat()), (Some(secs(5)), Some(secs(3))));
-    assert_eq!((client.policy.limit(), server.policy.limit()), (Some(secs(30)), Some(secs(40))));
-
-    let [client, server] = ends(&["--client-preset", "reference", "--server-user-timeout", "7s"]);
     assert_eq!((client.policy.limit(), server.policy.limit()), (None, Some(secs(30))));
-    assert_eq!(server.kernel.user_timeout(), Some(secs(7)));
-    assert_eq!(client.kernel.user_timeout(), None);
-}
-
-#[test]
-fn an_option_with_a_prefix_wins_over_its_contrary() {
-    let [client, server] = ends(&["--beat", "3s", "--server-no-beat", "--server-echo"]);
-    assert_eq!((client.policy.beat(), server.policy.beat()), (Some(secs(3)), None));
     assert!(server.policy.echo() && !client.policy.echo());
-    let [client, server] = ends(&["--no-limit", "--client-limit", "40s"]);
-    assert_eq!((client.policy.limit(), server.policy.limit()), (Some(secs(40)), None));
+    assert!(!parse(&args).unwrap().is_v1().unwrap());
 }
 
 #[test]
-fn contraries_for_one_end_are_refused_by_their_names() {
-    let error = parse(&["--client-beat", "3s", "--client-no-beat"]).unwrap_err().to_string();
-    assert!(error.contains("'--client-beat <TIME>' cannot be used with '--client-no-beat'"));
-    assert!(parse(&["--client-beat", "3s", "--server-no-beat"]).is_ok());
-    let error = parse(&["--server-beat", "3"]).unwrap_err().to_string();
-    assert!(error.contains("'--server-beat <TIME>'"), "{error}");
+fn what_is_wrong_with_one_end_is_said_with_its_name() {
+    let error = parse(&["--client", "--beat 3s --no-beat"]).unwrap_err().to_string();
+    assert!(error.contains("for '--client <OPTIONS>'"), "{error}");
+    assert!(error.contains("'--beat <TIME>' cannot be used with '--no-beat'"), "{error}");
+    assert!(!error.contains("Usage: "), "{error}");
+    let error = parse(&["--server", "--listen 1"]).unwrap_err().to_string();
+    assert!(error.contains("for '--server <OPTIONS>'") && error.contains("--listen"), "{error}");
+    let Usage(error) = parse(&["--server", "--beat 5s --limit 6s"]).unwrap().ends().unwrap_err();
+    assert!(error.starts_with("--server: a limit of 6s"), "{error}");
+    let Usage(error) = parse(&["--beat=5s", "--limit=6s"]).unwrap().ends().unwrap_err();
+    assert!(error.starts_with("a limit of 6s"), "{error}");
+}
+
+#[test]
+fn both_ends_speak_one_wire() {
+    let is_v1 = |args: &[&str]| parse(args).unwrap().is_v1().ok();
+    assert_eq!(is_v1(&[]), Some(true));
+    assert_eq!(is_v1(&["--client", "--wire v0"]), Some(false));
+    assert_eq!(
+        is_v1(&["--wire", "v0", "--client", "--beat 3s", "--server", "--no-beat"]),
+        Some(false)
+    );
+    assert_eq!(is_v1(&["--wire", "v1", "--client", "--wire v0"]), None);
 }
 
 #[test]
 fn a_proposal_takes_no_settings() {
-    for setting in ["--beat=3s", "--preset=usual", "--server-limit=9s", "--client-echo"] {
+    for option in OneEnd::command().get_arguments() {
+        let id = option.get_id().as_str();
+        assert!(id == "wire" || SETTINGS.contains(&id), "{id}");
+    }
+    for setting in ["--beat=3s", "--preset=usual", "--server=--limit 9s", "--keepalive=3s,3s,3"] {
         let error = parse(&["--within", "9s", setting]).unwrap_err().to_string();
         assert!(error.contains("cannot be used with"), "{setting}: {error}");
     }
-    assert!(parse(&["--within", "9s", "--rtt", "20ms", "--nat", "60s"]).is_ok());
+    assert!(parse(&["--within", "9s", "--rtt", "20ms", "--nat", "60s", "--wire", "v1"]).is_ok());
 }
 
 #[test]

@@ -20,10 +20,7 @@ use rustls::{
 use super::certificates::{Authority, Files, Trust as _};
 
 /// One shard on wire v0 with a certificate of this authority.
-pub(crate) fn secure(
-    authority: &Authority,
-    tls: impl FnOnce(ServerTls) -> ServerTls,
-) -> ServerConfig {
+fn secure(authority: &Authority, tls: impl FnOnce(ServerTls) -> ServerTls) -> ServerConfig {
     let files = authority.issue(&["localhost", "127.0.0.1", "::1"]);
     let tls = tls(ServerTls::new(&files.certificate, &files.key)).load().unwrap();
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1);

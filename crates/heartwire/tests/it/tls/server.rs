@@ -1,20 +1,10 @@
 //! The sharded server with TLS, over the loopback.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use heartwire::Reason;
+use heartwire::server::{Control, Event, Wires};
+use heartwire_testkit::{DATA, Gate, HEART, Peer as Plain, ServerRig, frame};
 
-use heartwire::server::{Control, Event, Handler, Resumer, Server, Wires};
-use heartwire::tls::TlsFault;
-use heartwire::{Caps, Reason};
-use heartwire_testkit::{
-    Authority, DATA, Gate, HEART, PATIENCE, Peer as Plain, ServerRig, frame, limit, ms, pass,
-};
-
-use super::peer::{End, Peer, Rig, secure, write_anyway};
-
-/// What a beat of wire v0 comes to in a record.
-const BEAT_RECORD: usize = 8 + 22;
+use super::peer::{End, Peer, Rig, write_anyway};
 
 #[test]
 fn a_client_is_not_online_before_the_handshake() {
@@ -117,86 +107,6 @@ fn a_client_without_tls_is_told_what_it_has_met() {
     rig.finish();
 }
 
-/// Writes so many bytes at a time, with a pause of so many milliseconds after each, until all are
-/// written or the server takes no more.
-fn trickle(peer: &mut Peer, bytes: &[u8], len: usize, pause: u64) {
-    for piece in bytes.chunks(len) {
-        if !write_anyway(&mut peer.stream, piece) {
-            break;
-        }
-        pass(ms(pause));
-    }
-}
-
-#[test]
-fn a_handshake_has_its_time_and_no_more() {
-    let mut rig = Rig::start(|config| config.tls_within(ms(2_000)));
-    let started = Instant::now();
-    let mut silent = Plain::connect(rig.addr());
-    let mut half = rig.begin();
-    half.flush();
-    // A byte now and then does not help.
-    let mut slow = rig.begin();
-    let hello = slow.records(&[]);
-    trickle(&mut slow, &hello, 1, 20);
-    assert!(started.elapsed() >= ms(2_000), "never early");
-    rig.wait_for_faults(3);
-    assert!(silent.read_to_end().0.is_empty());
-    // Others are not concerned.
-    let (mut peer, id) = rig.secured();
-    peer.data(b"hello");
-    rig.expect_data(id, b"hello");
-    rig.finish();
-}
-
-#[test]
-fn the_time_for_the_first_frame_begins_after_the_handshake() {
-    let caps = Caps::default().first_frame(Some(ms(400)));
-    let rig = Rig::start(|config| config.wires(Wires::Any).caps(caps));
-    let mut peer = rig.begin();
-    pass(ms(300));
-    while peer.tls.is_handshaking() {
-        peer.flush();
-        peer.read().unwrap();
-    }
-    let secured_at = Instant::now();
-    peer.flush();
-    peer.end();
-    assert!(secured_at.elapsed() >= ms(400), "{:?}", secured_at.elapsed());
-    rig.finish();
-}
-
-#[test]
-fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
-    let caps = Caps::default().frame(Some(ms(2_000)));
-    let mut rig = Rig::start(|config| config.caps(caps));
-    let (mut peer, id) = rig.secured();
-    let bytes: Vec<u8> = (0..40).flat_map(|_| peer.records(&frame(HEART, &[]))).collect();
-    let started = Instant::now();
-    // Each write ends in the middle of a record.
-    trickle(&mut peer, &bytes, BEAT_RECORD + 1, 110);
-    assert!(started.elapsed() > ms(4_000));
-    peer.data(b"still here");
-    rig.expect_data(id, b"still here");
-    let record = peer.records(&frame(DATA, &[0; 1000]));
-    let started = Instant::now();
-    trickle(&mut peer, &record, 1, 20);
-    assert!(started.elapsed() >= ms(2_000), "never early");
-    assert_eq!(rig.offline(id), Reason::Tls(TlsFault::TooSlow));
-    rig.finish();
-}
-
-#[test]
-fn a_part_of_a_record_is_life() {
-    let caps = Caps::default().frame(None);
-    let mut rig = Rig::start(|config| config.caps(caps).policy(limit(2_000)));
-    let (mut peer, id) = rig.secured();
-    let record = peer.records(&frame(DATA, b"slowly but surely"));
-    trickle(&mut peer, &record, 4, 300);
-    rig.expect_data(id, b"slowly but surely");
-    rig.finish();
-}
-
 /// A peer whose first beat has come, so that its socket has its mark.
 #[cfg(target_os = "linux")]
 fn with_a_mark(rig: &mut Rig) -> (Peer, heartwire::server::SessionId) {
@@ -257,47 +167,6 @@ fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
         peer.expect_data(&body);
     }
     rig.finish();
-}
-
-/// An owner that is busy for a while after data.
-struct Busy {
-    events: mpsc::Sender<&'static str>,
-    is_busy: Arc<AtomicBool>,
-}
-
-impl Handler for Busy {
-    fn handle(&mut self, event: Event<&[u8]>, _: &mut Control<'_>) {
-        self.is_busy.fetch_or(matches!(event, Event::Data { .. }), Relaxed);
-        if let Event::Offline { reason, .. } = event {
-            self.events.send(reason.name()).unwrap();
-        } else if let Event::Data { .. } = event {
-            self.events.send("data").unwrap();
-        }
-    }
-
-    fn has_room(&mut self, _: &Resumer) -> bool {
-        !self.is_busy.load(Relaxed)
-    }
-}
-
-#[test]
-fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
-    let (events, told) = mpsc::channel();
-    let is_busy = Arc::new(AtomicBool::new(false));
-    let authority = Authority::new();
-    let config = secure(&authority, |tls| tls).policy(limit(2_000));
-    let handler = |_| Busy { events: events.clone(), is_busy: Arc::clone(&is_busy) };
-    let server = Server::start(config, handler).unwrap();
-    let mut peer = Peer::connect(server.local_addrs()[0], &authority);
-    // In one write, so that the end is known when the data is handed over. The socket stays open.
-    let bytes = [peer.records(&frame(DATA, b"last words")), peer.goodbye()].concat();
-    assert!(write_anyway(&mut peer.stream, &bytes));
-    assert_eq!(told.recv_timeout(PATIENCE), Ok("data"));
-    pass(ms(2_500));
-    is_busy.store(false, Relaxed);
-    // Anything that wakes the shard will do.
-    drop(server.handle().list());
-    assert_eq!(told.recv_timeout(PATIENCE), Ok("closed_by_peer"));
 }
 
 #[test]

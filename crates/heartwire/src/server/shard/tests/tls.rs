@@ -1,28 +1,87 @@
-//! Clients that speak TLS, and have waited for so long that they are about to leave.
+//! Clients that speak TLS: those that have waited for so long that they are about to leave, and how
+//! much time each has for what.
 
 use core::time::Duration;
 
-use heartwire_testkit::{Authority, ms};
+use heartwire_core::Caps;
+use heartwire_testkit::{Authority, BEAT, data, limit, ms};
 
-use super::v1;
-use crate::server::Wires;
+use super::{v0, v1};
+use crate::Reason;
 use crate::server::rig::Rig;
-use crate::tls::{ClientTls, ServerTls, TlsSession};
+use crate::server::{ServerConfig, SessionId, Wires};
+use crate::tls::{ClientTls, READ_LEN_MIN, Received, ServerTls, TlsFault, TlsSession};
 use crate::toy::Toy;
 
 /// Longer than they may have waited.
 const LONG: Duration = ms(2_400);
 
-/// A server, and the first word of a client.
-fn start(wires: Wires) -> (Rig, Vec<u8>) {
+/// A server, and the session of a client that has said nothing yet.
+fn secured(config: ServerConfig) -> (Rig, impl Fn() -> TlsSession) {
     let authority = Authority::new();
     let files = authority.issue(&["localhost"]);
     let server = ServerTls::new(&files.certificate, &files.key).load().unwrap();
     let client = ClientTls::new().roots(authority.roots()).load().unwrap();
-    let mut toy = Toy::new();
-    TlsSession::client(&client, "localhost").unwrap().flush(&mut toy).unwrap();
-    let hello = toy.take_written();
-    (Rig::start(v1().wires(wires).tls(server).stale_after(ms(2_000))), hello)
+    let session = move || TlsSession::client(&client, "localhost").unwrap();
+    (Rig::start(config.tls(server)), session)
+}
+
+/// A server, and the first word of a client.
+fn start(wires: Wires) -> (Rig, Vec<u8>) {
+    let (rig, session) = secured(v1().wires(wires).stale_after(ms(2_000)));
+    (rig, Client::new(&Toy::new(), session()).records(b""))
+}
+
+struct Client {
+    socket: Toy,
+    tls: TlsSession,
+    /// Between its end of the socket and TLS.
+    wire: Toy,
+}
+
+impl Client {
+    fn new(socket: &Toy, tls: TlsSession) -> Self {
+        Self { socket: socket.clone(), tls, wire: socket.another() }
+    }
+
+    /// What it has to say: this, and what TLS says first.
+    fn records(&mut self, plain: &[u8]) -> Vec<u8> {
+        self.tls.flush(&mut self.wire).unwrap();
+        if !plain.is_empty() {
+            assert_eq!(self.tls.write(&mut self.wire, plain).unwrap(), plain.len());
+        }
+        self.wire.take_written()
+    }
+
+    /// It has shaken hands, and the end of that is returned.
+    fn shaken_hands(&mut self, rig: &mut Rig) -> Vec<u8> {
+        while self.tls.is_handshaking() {
+            let records = self.records(b"");
+            self.socket.send(&records);
+            rig.run();
+            self.wire.send(&self.socket.take_written());
+            let received = self.tls.read(&mut self.wire, &mut vec![0; READ_LEN_MIN]).unwrap();
+            assert!(matches!(received, Received::Bytes(_)), "{received:?}");
+        }
+        self.records(b"")
+    }
+
+    /// A client of v0 that is online.
+    fn online(rig: &mut Rig, tls: TlsSession) -> (Self, SessionId) {
+        let mut client = Self::new(&rig.door.connect(), tls);
+        let last = client.shaken_hands(rig);
+        client.socket.send(&last);
+        rig.run();
+        (client, rig.told_online().0)
+    }
+
+    /// So many bytes come at a time, and so much time passes after each.
+    fn trickle(&self, rig: &mut Rig, bytes: &[u8], len: usize, pause: Duration) {
+        for piece in bytes.chunks(len) {
+            self.socket.send(piece);
+            rig.pass(pause);
+        }
+    }
 }
 
 #[test]
@@ -54,4 +113,84 @@ fn a_client_that_speaks_v0_alone_is_shaken_hands_with_however_late() {
     rig.run();
     assert!(!old.take_written().is_empty());
     assert_eq!(rig.handle.stats().turned_away, 0);
+}
+
+#[test]
+fn a_handshake_has_its_time_and_no_more() {
+    let (mut rig, session) = secured(v0().tls_within(ms(2_000)));
+    let silent = rig.door.connect();
+    let mut half = Client::new(&rig.door.connect(), session());
+    let hello = half.records(b"");
+    half.socket.send(&hello);
+    // A byte now and then does not help.
+    let mut slow = Client::new(&rig.door.connect(), session());
+    let hello = slow.records(b"");
+    slow.trickle(&mut rig, &hello[..100], 1, Duration::from_micros(19_990));
+    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shut_down);
+    assert_eq!((left, rig.handle.stats().tls), ([false; 3], 0));
+    rig.pass(ms(6));
+    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shut_down);
+    assert_eq!((left, rig.handle.stats().tls), ([true; 3], 3));
+    rig.expect_nothing();
+    // Others are not concerned.
+    Client::online(&mut rig, session());
+}
+
+#[test]
+fn the_time_for_the_first_frame_begins_after_the_handshake() {
+    let caps = Caps::default().first_frame(Some(ms(400)));
+    let (mut rig, session) = secured(v1().caps(caps));
+    let mut client = Client::new(&rig.door.connect(), session());
+    rig.pass(ms(300));
+    let last = client.shaken_hands(&mut rig);
+    client.socket.send(&last);
+    rig.pass(ms(399));
+    assert!(!client.socket.state().is_closed);
+    rig.pass(ms(5));
+    assert!(client.socket.state().is_closed);
+    assert_eq!(rig.handle.stats().no_first_frame, 1);
+}
+
+#[test]
+fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
+    let (mut rig, session) = secured(v0().caps(Caps::default().frame(Some(ms(2_000)))));
+    let (mut client, id) = Client::online(&mut rig, session());
+    let beats: Vec<u8> = (0..40).flat_map(|_| client.records(&BEAT)).collect();
+    // Each piece ends in the middle of a record.
+    client.trickle(&mut rig, &beats, beats.len() / 40 + 1, ms(110));
+    rig.expect_nothing();
+    let record = client.records(&data(&[0; 1_000]));
+    client.trickle(&mut rig, &record[..100], 1, ms(19));
+    rig.expect_nothing();
+    rig.pass(ms(105));
+    assert_eq!(rig.offline(id), (Reason::Tls(TlsFault::TooSlow), 40));
+}
+
+#[test]
+fn a_part_of_a_record_is_life() {
+    let caps = Caps::default().frame(None);
+    let (mut rig, session) = secured(v0().caps(caps).policy(limit(2_000)));
+    let (mut client, id) = Client::online(&mut rig, session());
+    let record = client.records(&data(b"slowly but surely"));
+    client.trickle(&mut rig, &record, 4, ms(700));
+    rig.expect_data(id, b"slowly but surely");
+    rig.expect_nothing();
+}
+
+#[test]
+fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
+    let (mut rig, session) = secured(v0().policy(limit(2_000)));
+    let (mut client, id) = Client::online(&mut rig, session());
+    // Together, so that the end is known when the data is handed over. The socket stays open.
+    let last_words = client.records(&data(b"last words"));
+    client.tls.close();
+    let goodbye = client.records(b"");
+    client.socket.send(&[last_words, goodbye].concat());
+    rig.leave_room(1);
+    rig.pass(ms(2_500));
+    rig.expect_data(id, b"last words");
+    rig.expect_nothing();
+    rig.leave_room(usize::MAX);
+    rig.run();
+    assert_eq!(rig.offline(id).0, Reason::ClosedByPeer);
 }

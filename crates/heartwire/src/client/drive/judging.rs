@@ -39,10 +39,12 @@ impl PathCheck {
 }
 
 impl<W: World> Driver<W> {
-    /// What this process could not hear is not held against the server. The machine may have been
-    /// suspended since the step began too, and what is about to be judged by may have been on its
-    /// way then.
+    /// What this process could not hear is not held against the server. It may have been held up
+    /// since the step began too, or suspended with its machine, and what is about to be judged by
+    /// may have been on its way then.
     pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
+        // It is not meant to take long that a step has come to this.
+        self.watch.handle_sleep(Some(now));
         let (since, suspended) = self.world.now_and_suspended();
         let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
         if !self.world.breaks(Break::IgnoresStalls) {

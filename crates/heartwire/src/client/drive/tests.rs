@@ -9,7 +9,7 @@ use std::io;
 
 use heartwire_core::frame::HEAD_LEN;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
-use heartwire_core::{Policy, Violation, Wire};
+use heartwire_core::{Policy, STALL_MIN, Violation, Wire};
 use tracing::Span;
 
 use super::{Driver, End, Step, Wait};
@@ -164,6 +164,20 @@ fn a_client_held_up_while_it_asks_when_bytes_came_is_not_early() {
     rig.toy.state().held_up_asking = Duration::ZERO;
     let Step::Wait(wait) = rig.until_timer() else { panic!("the server was heard") };
     assert!(wait.until >= Some(arrived_at.saturating_add(LIMIT)), "{wait:?}");
+}
+
+/// A step that takes long is no silence of the server's, either.
+#[test]
+fn a_client_held_up_between_waking_and_judging_knows_that_it_stood_still() {
+    for (held_up, told) in [(STALL_MIN, &["stalled"][..]), (STALL_MIN.saturating_sub(ms(1)), &[])] {
+        let mut rig = Rig::new();
+        rig.wait();
+        rig.toy.pass(ms(1_000));
+        rig.toy.send(&[0; 8]);
+        rig.toy.state().held_up_asking = held_up;
+        rig.wait();
+        assert_eq!(rig.owner.names(), told);
+    }
 }
 
 #[test]

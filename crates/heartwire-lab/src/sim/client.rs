@@ -2,13 +2,15 @@
 
 use std::io;
 
-use heartwire::client::{Client as Handle, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::client::{
+    Client as Handle, ClientConfig, ConnectError, Event, Events, Retry, WhileDisconnected,
+};
 use heartwire::internal::client::{Life, Step, Wait, open};
 use heartwire::{BackoffPolicy, Reason};
 use heartwire_core::{Instant, Side};
 
 use super::draw::MS;
-use super::link::{Both, LinkId, content};
+use super::link::{Body, Both, LinkId};
 use super::machine::{Machine, Shared, address, link_of};
 use super::net::Dialled;
 use super::queue::HostId;
@@ -62,6 +64,7 @@ impl Client {
     /// The process is started, and remembers nothing.
     pub(super) fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
+        self.net.lock().outbox(self.host).clear();
         let machine = Machine::new(self.net.clone(), self.host, self.terms);
         let (handle, events, life) =
             open(self.config(), machine, usize::try_from(EVENTS_MAX).unwrap_or(1));
@@ -81,6 +84,11 @@ impl Client {
             .retry_rejected(MS * 1_000)
             .outbound_max(OUTBOUND_MAX)
             .seed(self.seed);
+        let config = if terms.keeps_messages {
+            config.while_disconnected(WhileDisconnected::Queue)
+        } else {
+            config
+        };
         if terms.has_name { config.name(format!("client-{}", self.host)) } else { config }
     }
 
@@ -93,18 +101,19 @@ impl Client {
     pub(super) fn leave(&self) {
         if let Some(Process { handle, .. }) = &self.process {
             handle.close();
-            self.net.lock().wake(self.host);
+            let mut net = self.net.lock();
+            net.outbox(self.host).is_closing = true;
+            net.wake(self.host);
         }
     }
 
-    /// The application sends data, if there is a connection and room for it.
+    /// The application sends data, if it is accepted.
     pub(super) fn send(&self, len: usize) {
-        let Some(Process { handle, link: Some(link), .. }) = &self.process else { return };
-        let sent = self.net.lock().told(*link, Side::Client).sent;
-        let body: Vec<u8> = (sent..).take(len).map(content).collect();
-        if handle.try_send(body).is_ok() {
+        let Some(Process { handle, .. }) = &self.process else { return };
+        let body = Body { at: self.net.lock().outbox(self.host).sent, len };
+        if handle.try_send(body.bytes()).is_ok() {
             let mut net = self.net.lock();
-            net.tell_sent(*link, Side::Client, len);
+            net.outbox(self.host).push(body);
             net.wake(self.host);
         }
     }
@@ -169,7 +178,9 @@ impl Client {
                 process.link = Some(link);
                 let machine = Machine::new(self.net.clone(), host, self.terms);
                 process.life.connected(machine.socket(link), address(0, link));
-                self.net.lock().host(host).handle_start(now);
+                let mut net = self.net.lock();
+                let now = net.clock(host);
+                net.host(host).handle_start(now);
             }
             Dialled::Refused => {
                 drop(net);
@@ -233,7 +244,10 @@ impl Process {
             Event::Data(data) => {
                 self.heard.into_iter().for_each(|it| net.tell_data(it, side, data))
             }
-            Event::Offline { peer, reason, .. } => net.tell_reason(link_of(*peer), side, reason),
+            Event::Offline { peer, reason, unsent, .. } => {
+                net.tell_unsent(link_of(*peer), *unsent);
+                net.tell_reason(link_of(*peer), side, reason);
+            }
             Event::Failed { error: ConnectError::NoWelcome { peer, reason } } => {
                 net.tell_reason(link_of(*peer), side, reason);
             }

@@ -38,6 +38,13 @@ impl Frames {
         !self.held.is_empty()
     }
 
+    /// Whether that is one of data.
+    pub(super) fn has_begun_data(&self) -> bool {
+        // The head may have been cut itself.
+        let has_begun_with = |kind: u8| self.held.first() == Some(&kind);
+        self.head.map_or_else(|| has_begun_with(1), |head| head.kind == Kind::Data)
+    }
+
     /// Takes bytes off the front up to the end of the next frame. `None` if they end before it
     /// does.
     pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Frame> {

@@ -56,6 +56,11 @@ pub(super) struct Host {
     pub(super) in_turn: Option<Wake>,
     /// What its clocks said when the turn began that now goes on.
     pub(super) woke: Option<Wake>,
+    /// It is in its turn; and how it was held up between two things that it does in it.
+    pub(super) is_in_a_turn: bool,
+    pub(super) interruption: Option<Interruption>,
+    /// When a server that was held up so can have noticed that it stood still.
+    pub(super) may_know_of_stall: Option<Instant>,
     /// How a client that has just woken can know that it stood still.
     pub(super) sign: Option<(Sign, Instant)>,
     /// How long the machine has been suspended in all.
@@ -77,6 +82,13 @@ pub(super) struct Wake {
     pub(super) at: Instant,
     /// How long its machine had been suspended in all.
     pub(super) suspended: Duration,
+}
+
+/// How a process was held up in its turn, by its clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interruption {
+    pub(super) from: Instant,
+    pub(super) until: Instant,
 }
 
 /// How a process can know that it was stalled.
@@ -111,6 +123,9 @@ impl Host {
             was_woken: false,
             in_turn: None,
             woke: None,
+            is_in_a_turn: false,
+            interruption: None,
+            may_know_of_stall: None,
             sign: None,
             suspended: Duration::ZERO,
             runs_since: awake_at,
@@ -132,6 +147,14 @@ impl Host {
             Watch { asked_for: None, awake_at: now, suspended: self.suspended, has_woken: false };
         self.woke = None;
         self.sign = None;
+        self.may_know_of_stall = None;
+    }
+
+    /// Its turn begins, or ends.
+    pub(super) const fn set_in_a_turn(&mut self, is_in_a_turn: bool) {
+        self.is_in_a_turn = is_in_a_turn;
+        self.interruption = None;
+        self.may_know_of_stall = None;
     }
 
     /// The process has nothing to do until then.

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
+use super::host::Interruption;
+
 /// What an end has done so far.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -74,6 +76,15 @@ impl Ledger {
     pub(super) fn restart(&mut self, now: Instant) {
         self.last_sent = self.last_sent.max(now);
         self.last_beat = self.last_beat.max(now);
+    }
+
+    /// What it did in this turn, it may have done after it was held up.
+    pub(super) fn handle_interruption(&mut self, it: Interruption) {
+        for done_at in [&mut self.last_sent, &mut self.last_beat] {
+            if *done_at >= it.from {
+                *done_at = it.until;
+            }
+        }
     }
 
     pub(super) const fn note_begun(&mut self) {

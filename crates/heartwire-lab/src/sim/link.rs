@@ -121,11 +121,11 @@ impl Socket {
 /// What an application was told to send, as a measure for what comes out at the other end.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Lengths of bodies that have not come out.
-    pub(super) bodies: VecDeque<usize>,
-    /// Bytes of bodies that were sent and that came out.
+    /// Bodies that have not come out: those of a server's application when they were sent, those
+    /// of a client's when they were written.
+    pub(super) bodies: VecDeque<Body>,
+    /// Bytes of bodies that were sent.
     pub(super) sent: u64,
-    pub(super) delivered: u64,
     /// Frames of data that were written whole, and bodies that came out.
     pub(super) written: u64,
     pub(super) delivered_frames: u64,
@@ -133,6 +133,19 @@ pub(super) struct Told {
     pub(super) beats: u64,
     /// For each beat of wire v1 under way, what it tells of the other end.
     pub(super) heard: VecDeque<Heard>,
+}
+
+/// The body of a message: its length, and where its content begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) at: u64,
+    pub(super) len: usize,
+}
+
+impl Body {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        (self.at..).take(self.len).map(content).collect()
+    }
 }
 
 /// What a beat of wire v1 tells of the end that it goes to.
@@ -145,7 +158,7 @@ pub(super) struct Heard {
 }
 
 /// The byte at an offset of all the bodies in one direction.
-pub(super) fn content(offset: u64) -> u8 {
+fn content(offset: u64) -> u8 {
     let [byte, ..] = offset.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
     byte
 }

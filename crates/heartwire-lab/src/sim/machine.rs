@@ -33,6 +33,14 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Net> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The same for a process that asks something of its end of a link, and may have to wait.
+    fn ask(&self, link: LinkId, side: Side) -> MutexGuard<'_, Net> {
+        let mut net = self.lock();
+        let host = net.link(link).sockets.of(side).host;
+        net.may_interrupt(host);
+        net
+    }
 }
 
 /// A machine, as the driver that runs on it sees it.
@@ -66,11 +74,16 @@ impl World for Machine {
     type Socket = Socket;
 
     fn now(&self) -> Instant {
-        self.net.lock().clock(self.host)
+        let mut net = self.net.lock();
+        net.may_interrupt(self.host);
+        net.clock(self.host)
     }
 
     fn now_and_suspended(&self) -> (Instant, Duration) {
-        let wake = self.net.lock().compare_clocks(self.host);
+        let mut net = self.net.lock();
+        net.may_interrupt(self.host);
+        let wake = net.compare_clocks(self.host);
+        drop(net);
         match self.broken() {
             Some(Broken::IgnoresSuspends) => (wake.at, Duration::ZERO),
             Some(_) | None => (wake.at, wake.suspended),

@@ -26,6 +26,7 @@ mod many;
 mod net;
 mod observer;
 mod oracle;
+mod outbox;
 mod packet;
 mod pipe;
 mod planned;

@@ -1,6 +1,7 @@
 //! The systems of all hosts and the paths between them: everything below the processes.
 
 mod dialling;
+mod interrupting;
 mod poller;
 mod sockets;
 mod systems;
@@ -16,6 +17,7 @@ pub(super) use self::poller::Poller;
 use super::breach::Breach;
 use super::host::{Host, State, Wake};
 use super::link::{Link, LinkId, Path, Record, SocketError, Told};
+use super::outbox::Outbox;
 use super::queue::{Happening, HostId, Queue};
 use super::tally::{Ends, Mishaps, Sums};
 use super::time::{WorldTime, nanos};
@@ -55,6 +57,10 @@ pub(super) struct Lateness {
     pub(super) held_up: u32,
     /// For this long at most.
     pub(super) held_up_max: Duration,
+    /// Of 2^32 things that a process asks of its system in its turn, so many take their time.
+    pub(super) interrupted: u32,
+    /// This long at most.
+    pub(super) interrupted_max: Duration,
 }
 
 /// What lies under the processes.
@@ -73,6 +79,8 @@ pub(super) struct Net {
     pub(super) is_listening: bool,
     /// Since when the server shuts down, if it does.
     pub(super) drains_since: Option<Instant>,
+    /// By host: what clients have to send.
+    pub(super) outboxes: Vec<Outbox>,
     /// What the clients' last attempts came to.
     pub(super) dialled: Vec<Option<Dialled>>,
     pub(super) attempts: Vec<u32>,
@@ -104,6 +112,10 @@ impl Net {
 
     pub(super) fn link(&self, link: LinkId) -> &Link {
         &self.links[link]
+    }
+
+    pub(super) fn outbox(&mut self, client: HostId) -> &mut Outbox {
+        &mut self.outboxes[client]
     }
 
     pub(super) fn path(&mut self, client: HostId) -> &mut Path {

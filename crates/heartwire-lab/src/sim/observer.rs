@@ -4,6 +4,7 @@
 //! written and read, and by what is told to the application.
 
 mod check;
+mod interrupted;
 mod told;
 
 use core::fmt;
@@ -19,6 +20,7 @@ use super::ledger::Ledger;
 use super::link::{Heard, LinkId, other};
 use super::net::Net;
 use super::oracle::Oracle;
+use super::outbox::Unsent;
 use super::queue::HostId;
 use super::terms::{InForce, Terms};
 use super::time::WorldTime;
@@ -51,6 +53,12 @@ pub(super) struct Observer {
     begun_at: WorldTime,
     /// A beat that the socket had no room for, and the same for it.
     offered: Option<(Beat, WorldTime)>,
+    /// What was so when its process was last held up in its turn, and when bytes of the peer had
+    /// last come then.
+    before: Option<Box<(Oracle, Loss)>>,
+    known_at: WorldTime,
+    /// What a client has lost with it.
+    unsent: Option<Unsent>,
     /// It has told its peer why it leaves.
     has_said_bye: bool,
     /// It has written all that it will, and judges no more.
@@ -109,6 +117,9 @@ impl Observer {
             writes: Frames::default(),
             begun_at: net.now,
             offered: None,
+            before: None,
+            unsent: None,
+            known_at: net.now,
             has_said_bye: false,
             is_leaving: false,
             lost: None,
@@ -158,6 +169,7 @@ impl Observer {
         if self.lost.is_none() && !self.ledger.is_over {
             self.look(net);
             self.lost = Some(self.loss(net));
+            self.forget_before(net);
         }
     }
 
@@ -289,7 +301,10 @@ impl Observer {
         len: usize,
     ) -> Result<(), Breach> {
         let now = net.clock(self.host);
+        // What came as it was held up, a beat need not tell.
+        let interruption = net.interruption(self.link, self.side);
         let last_at = net.record(self.link, self.side).last_at;
+        let last_at = interruption.map_or(last_at, |_| self.known_at);
         let (mut taken, mut rest) = bytes.split_at_checked(len).unwrap_or((bytes, &[]));
         if !taken.is_empty() {
             self.ledger.note_sent(now);
@@ -334,10 +349,15 @@ impl Observer {
             }
             Frame::Welcome(welcome) if self.side == Side::Server => {
                 self.begin_contract(net, now, &welcome);
-                self.oracle.restart(self.in_force.limit, now);
+                let begun = net.interruption(self.link, self.side).map_or(now, |it| it.from);
+                self.oracle.restart(self.in_force.limit, begun, now);
                 Ok(())
             }
             Frame::Data => {
+                if self.side == Side::Client {
+                    let body = net.outbox(self.host).pop();
+                    net.told(self.link, self.side).bodies.extend(body);
+                }
                 net.told(self.link, self.side).written += 1;
                 Ok(())
             }

@@ -9,6 +9,7 @@ use core::time::Duration;
 use heartwire_core::{Instant, Verdict};
 
 use super::breach::{Breach, Invariant};
+use super::host::Interruption;
 use super::link::Record;
 
 /// One silence gets at most this many further limits after stalls (ADR 2).
@@ -22,6 +23,8 @@ pub(super) struct Oracle {
     tick: Duration,
     /// What may be added to the time of bytes.
     rounding: Duration,
+    /// And to that of the last ones, because the process was held up when it had read them.
+    interrupted_for: Duration,
     arrivals: u64,
     heard: Range,
     from: Range,
@@ -67,6 +70,7 @@ impl Oracle {
             limit_since: now,
             tick,
             rounding,
+            interrupted_for: Duration::ZERO,
             arrivals: 0,
             heard: start,
             from: start,
@@ -90,9 +94,13 @@ impl Oracle {
             return;
         }
         self.arrivals = record.arrivals;
+        if is_new {
+            self.interrupted_for = Duration::ZERO;
+        }
         let earliest = self.heard.earliest.max(record.last);
         // What came before the connection was accepted counts from then.
-        let latest = Some(earliest.saturating_add(self.rounding));
+        let latest = earliest.saturating_add(self.rounding).saturating_add(self.interrupted_for);
+        let latest = Some(latest);
         self.heard = Range { earliest, latest };
         if record.turn.is_some() {
             self.carried = 0;
@@ -134,10 +142,23 @@ impl Oracle {
         self.resumed = Some(now);
     }
 
+    /// Its process was held up in its turn. When what it had read in that turn came, or that its
+    /// connection began, it may know so much less well: but never that it was sooner.
+    pub(super) fn handle_interruption(&mut self, it: Interruption, has_read: bool) {
+        if !has_read && self.heard.latest.is_some() && self.heard.earliest < it.from {
+            return;
+        }
+        let lasted = it.until.saturating_since(it.from);
+        self.interrupted_for = self.interrupted_for.saturating_add(lasted);
+        self.heard.latest = self.heard.latest.map(|latest| latest.saturating_add(lasted));
+        self.from.latest = self.from.latest.max(self.heard.latest);
+    }
+
     /// A deadline has come while there are bytes that the driver cannot read, because its owner is
     /// slow. They count as life now, and may again when they are read.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.heard = Range { earliest: now, latest: None };
+        self.interrupted_for = Duration::ZERO;
         self.from = self.heard;
         self.graces = (0, 0);
     }
@@ -153,10 +174,11 @@ impl Oracle {
         self.limit_since
     }
 
-    /// The silence that counts begins now, with another limit.
-    pub(super) fn restart(&mut self, limit: Option<Duration>, now: Instant) {
+    /// The silence that counts begins now, or has since then, with another limit.
+    pub(super) fn restart(&mut self, limit: Option<Duration>, begun: Instant, now: Instant) {
         self.set_limit(limit, now);
-        self.heard = Range::exactly(self.heard.earliest.max(now));
+        let earliest = self.heard.earliest;
+        self.heard = Range { earliest: earliest.max(begun), latest: Some(earliest.max(now)) };
         self.from = self.heard;
         self.graces = (0, 0);
         self.carried = 0;

@@ -89,6 +89,17 @@ impl Queue {
         self.heap.push(Reverse(Entry { at, tie, happening }));
     }
 
+    /// Time has gone on, and nothing that is left happens before `now`.
+    pub(super) fn set_now(&mut self, now: WorldTime) {
+        self.now = self.now.max(now);
+    }
+
+    /// What is next, if it happens by then.
+    pub(super) fn pop_by(&mut self, until: WorldTime) -> Option<(WorldTime, Happening)> {
+        let Reverse(next) = self.heap.peek()?;
+        if next.at > until { None } else { self.pop() }
+    }
+
     pub(super) fn pop(&mut self) -> Option<(WorldTime, Happening)> {
         let Reverse(Entry { at, happening, .. }) = self.heap.pop()?;
         self.now = at;

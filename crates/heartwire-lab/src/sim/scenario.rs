@@ -90,6 +90,7 @@ impl Scenario {
                     && policy.of(side).limit().is_some(),
                 data_ahead: if writes.of(side).is_some() { data_ahead } else { Duration::ZERO },
                 has_name,
+                keeps_messages: false,
                 round_trip_off: None,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
             }
@@ -113,6 +114,31 @@ impl Scenario {
             body_len_max: draw.one(&[0, 8, 40, 300, 4_000], 8),
             troubles: troubles(draw, clients, unit, length),
             length,
+        }
+    }
+}
+
+impl Scenario {
+    /// What few lives have. It has a source of its own, so that the others stay what they are.
+    pub(super) fn draw_more(&mut self, rng: &mut fastrand::Rng) {
+        let draw = &mut Draw { rng, grain: Duration::from_nanos(1) };
+        if draw.chance(6) {
+            self.interrupt(draw);
+        }
+        self.terms.client.keeps_messages = draw.chance(20);
+    }
+
+    /// Processes are held up between two things that they do in one turn.
+    fn interrupt(&mut self, draw: &mut Draw<'_>) {
+        let most = draw.time(MS * 2, MS * 2_000);
+        self.lateness.interrupted_max = most;
+        self.lateness.interrupted = percent(draw.one(&[1, 3, 10], 1)) / 2;
+        let ahead = most * 2 * self.path.round_trips_for_a_full_queue();
+        for terms in [&mut self.terms.client, &mut self.terms.server] {
+            terms.slack += most * 4;
+            if !terms.data_ahead.is_zero() {
+                terms.data_ahead += ahead;
+            }
         }
     }
 }
@@ -256,6 +282,8 @@ fn lateness(draw: &mut Draw<'_>, timer_max: Duration) -> Lateness {
         wake_max: if is_punctual { Duration::ZERO } else { draw.time(MS / 100, timer_max) },
         held_up: if draw.chance(30) { percent(3) } else { 0 },
         held_up_max: draw.time(MS, MS * 2_000),
+        interrupted: 0,
+        interrupted_max: Duration::ZERO,
     }
 }
 

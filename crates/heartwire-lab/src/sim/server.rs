@@ -14,7 +14,7 @@ use heartwire_core::Side;
 
 use super::breach::{Breach, Invariant};
 use super::broken::Broken;
-use super::link::{Both, LinkId, content};
+use super::link::{Body, Both, LinkId};
 use super::machine::{Listener, Machine, Shared, link_of};
 use super::net::Poller;
 use super::queue::SERVER;
@@ -150,10 +150,10 @@ impl Server {
         if queued + len + 64 > OUTBOUND_MAX && rng.u8(..) > 4 {
             return;
         }
-        let sent = self.net.lock().told(link, Side::Server).sent;
-        let body: Vec<u8> = (sent..).take(len).map(content).collect();
-        if handle.send(id, &body).is_ok() {
-            self.net.lock().tell_sent(link, Side::Server, len);
+        let at = self.net.lock().told(link, Side::Server).sent;
+        let body = Body { at, len };
+        if handle.send(id, &body.bytes()).is_ok() {
+            self.net.lock().tell_sent(link, body);
         }
     }
 }
@@ -240,6 +240,7 @@ impl Handler for Owner {
                 self.net.lock().tell_reason(link_of(peer), Side::Server, &reason);
                 self.sessions.retain(|&(known, ..)| known != id);
             }
+            Event::Stalled { .. } => self.net.lock().note_told_stall(),
             Event::Promise { id, .. } | Event::Health { id, .. } => {
                 if let Some(link) = self.link(id) {
                     self.net.lock().tell_news(link, Side::Server);

@@ -63,6 +63,8 @@ counters! {
         frozen,
         /// Turns that were held up in the middle for long enough to be a stall.
         held_up,
+        /// Things that a process asked of its system in a turn and had to wait for.
+        interrupted,
         /// Machines that were suspended with a clock that goes on.
         suspended,
         /// Machines that were suspended with a clock that does not count it.

@@ -33,6 +33,8 @@ pub(super) struct Terms {
     /// On wire v1 a client says who it is, so that its newer connection takes over from the older
     /// one.
     pub(super) has_name: bool,
+    /// What its application sends while there is no connection waits for the next one.
+    pub(super) keeps_messages: bool,
     /// What beats of wire v1 tell of the path is checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,

@@ -7,6 +7,8 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
+use super::host::Interruption;
+
 /// What the beats of a peer on wire v1 tell of the way to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unheard {
@@ -40,6 +42,13 @@ impl Unheard {
     pub(super) fn excuse(&mut self, now: Instant) {
         self.heard_by = self.heard_by.max(now);
         self.before = self.before.max(now);
+    }
+
+    /// Its process was held up after it had read, and may take what it read for so much younger.
+    pub(super) fn handle_interruption(&mut self, it: Interruption) {
+        let lasted = it.until.saturating_since(it.from);
+        self.heard_by = self.heard_by.saturating_add(lasted);
+        self.before = self.before.saturating_add(lasted);
     }
 
     /// This end promises its beats in another interval: what was said before was said under another.

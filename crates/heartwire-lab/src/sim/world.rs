@@ -14,6 +14,7 @@ use super::host::{Host, State};
 use super::link::{Both, Ended};
 use super::machine::Shared;
 use super::net::{Net, Poller};
+use super::outbox::Outbox;
 use super::queue::{Happening, HostId, Queue, SERVER};
 use super::scenario::Scenario;
 use super::server::Server;
@@ -69,7 +70,8 @@ impl World {
     pub(super) fn new(seed: u64, broken: Option<(Side, Broken)>, trace: Trace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         // Each part has its own source, so that what one draws does not change the others.
-        let scenario = Scenario::draw(&mut rng.fork(), broken);
+        let mut scenario = Scenario::draw(&mut rng.fork(), broken);
+        scenario.draw_more(&mut fastrand::Rng::with_seed(!seed));
         Self::of(seed, scenario, rng, trace)
     }
 
@@ -95,6 +97,7 @@ impl World {
             poller: Poller::default(),
             is_listening: false,
             drains_since: None,
+            outboxes: (0..count).map(|_| Outbox::default()).collect(),
             dialled: vec![None; count],
             attempts: vec![0; count],
             lateness: scenario.lateness,
@@ -252,10 +255,12 @@ impl World {
     }
 
     fn turn(&mut self, host: HostId) {
+        self.net.lock().host(host).set_in_a_turn(true);
         match self.clients.get_mut(host.wrapping_sub(1)) {
             Some(client) => client.turn(),
             None => self.server.turn(),
         }
+        self.net.lock().host(host).set_in_a_turn(false);
     }
 
     fn fail_if_broken(&self) -> Result<(), Failure> {

@@ -68,7 +68,7 @@ impl Drop for Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut net = self.net.lock();
+        let mut net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let mut kept = Vec::new();
         let read = match &mut self.liar {
@@ -91,7 +91,7 @@ impl Read for Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut net = self.net.lock();
+        let mut net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let written = match &mut self.liar {
             Some(liar) => liar.write(&mut net, bytes),
@@ -116,7 +116,7 @@ impl Write for Socket {
 
 impl Sockets for Socket {
     fn peek(&mut self) -> io::Result<usize> {
-        let mut net = self.net.lock();
+        let mut net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let is_busy = net.is_busy(net.link(link).sockets.of(side).host);
         if is_busy && self.broken == Some(Broken::TakesSlownessForDeath) {
@@ -151,7 +151,7 @@ impl Sockets for Socket {
     }
 
     fn since_last_receive(&self) -> io::Result<Duration> {
-        let net = self.net.lock();
+        let net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let since = net.since_last_arrival(link, side);
         Ok(match self.broken {

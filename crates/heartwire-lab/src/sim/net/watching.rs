@@ -10,7 +10,7 @@ use crate::sim::breach::{Breach, Invariant};
 use crate::sim::ended::End;
 use crate::sim::host::{Sign, State, Wake};
 use crate::sim::ledger::len_of;
-use crate::sim::link::{Both, LinkId};
+use crate::sim::link::{Body, Both, LinkId};
 use crate::sim::observer::Observer;
 use crate::sim::queue::{HostId, SERVER};
 use crate::sim::server::DRAIN;
@@ -43,7 +43,7 @@ impl Net {
     }
 
     /// Has the observer of an end look at something. What it finds broken is kept for the world.
-    fn observe(
+    pub(super) fn observe(
         &mut self,
         link: LinkId,
         side: Side,
@@ -84,14 +84,21 @@ impl Net {
         let wake = machine.woke.take().unwrap_or_else(|| machine.read_clocks(now));
         if host == SERVER {
             // It asks for every deadline whether it is late for it.
-            if machine.handle_wake(wake, true).is_some() {
+            if machine.handle_wake(wake, true).is_none() {
+                return wake;
+            }
+            if machine.interruption.is_some() {
+                // What is due next, and when, only it knows: its handler will be told, or not.
+                machine.may_know_of_stall = Some(wake.at);
+            } else {
                 self.note_stall(host, wake.at);
             }
             return wake;
         }
         // A client reads before it accounts for a stall, and compares its clocks once more then.
+        // Nothing that it does in between is meant to take long.
         let is_first = !machine.is_in_turn();
-        let sign = machine.handle_wake(wake, false).map(|sign| (sign, wake.at));
+        let sign = machine.handle_wake(wake, true).map(|sign| (sign, wake.at));
         let before = machine.sign.take();
         if is_first {
             machine.sign = sign;
@@ -131,7 +138,7 @@ impl Net {
         }
     }
 
-    fn watched_of(&self, host: HostId) -> Vec<(LinkId, Side)> {
+    pub(super) fn watched_of(&self, host: HostId) -> Vec<(LinkId, Side)> {
         let is_its =
             |&(link, side): &(LinkId, Side)| self.links[link].sockets.of(side).host == host;
         self.watched.iter().copied().filter(is_its).collect()
@@ -179,15 +186,20 @@ impl Net {
         self.observe(link, side, |observer, _| observer.speak());
     }
 
-    /// An application sends a body of this length.
-    pub(in crate::sim) fn tell_sent(&mut self, link: LinkId, side: Side, len: usize) {
-        let told = self.links[link].told.of_mut(side);
-        told.sent += len_of(len);
-        told.bodies.push_back(len);
-        self.observe(link, side, |observer, net| {
-            observer.tell_sent(net, len);
+    /// The application of a server sends this.
+    pub(in crate::sim) fn tell_sent(&mut self, link: LinkId, body: Body) {
+        let told = &mut self.links[link].told.server;
+        told.sent += len_of(body.len);
+        told.bodies.push_back(body);
+        self.observe(link, Side::Server, |observer, net| {
+            observer.tell_sent(net, body.len);
             Ok(())
         });
+    }
+
+    /// So many messages of a client are lost with its connection.
+    pub(in crate::sim) fn tell_unsent(&mut self, link: LinkId, unsent: usize) {
+        self.observe(link, Side::Client, |observer, _| observer.tell_unsent(unsent));
     }
 
     pub(in crate::sim) fn tell_online(&mut self, link: LinkId, side: Side) {

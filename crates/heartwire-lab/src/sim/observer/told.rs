@@ -3,14 +3,15 @@
 use core::time::Duration;
 
 use heartwire_core::plan::Mechanism;
-use heartwire_core::{Cause, Side, Verdict, Violation, Wire};
+use heartwire_core::{Cause, Side, Verdict, Violation};
 
-use super::Observer;
+use super::{Loss, Observer};
 use crate::sim::breach::{Breach, Invariant};
 use crate::sim::ended::End;
-use crate::sim::ledger::len_of;
-use crate::sim::link::{content, other};
+use crate::sim::link::other;
 use crate::sim::net::Net;
+use crate::sim::oracle::Oracle;
+use crate::sim::terms::InForce;
 use crate::sim::time::WorldTime;
 
 impl Observer {
@@ -27,6 +28,13 @@ impl Observer {
         self.log(net, format_args!("the application sends {len} bytes"));
     }
 
+    /// The client's application hears how many messages are lost with the connection.
+    pub(in crate::sim) fn tell_unsent(&self, unsent: usize) -> Result<(), Breach> {
+        let Some(lost) = self.unsent.filter(|lost| !lost.allows(unsent)) else { return Ok(()) };
+        let what = format!("{unsent} messages are said to be lost, but {lost:?}");
+        Err(Breach::new(Invariant::NothingLost, what))
+    }
+
     /// The application hears of this end.
     pub(in crate::sim) fn tell_online(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.speak()?;
@@ -41,6 +49,11 @@ impl Observer {
     /// not, there has to be a reason.
     pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.is_closed = true;
+        if self.side == Side::Client && !self.ledger.is_over && self.unsent.is_none() {
+            let has_begun = self.writes.has_begun_data();
+            let kept = self.terms.keeps_messages;
+            self.unsent = Some(net.outbox(self.host).handle_end(has_begun, kept));
+        }
         if self.side == Side::Client || self.is_online || self.ledger.is_over {
             return Ok(());
         }
@@ -65,6 +78,10 @@ impl Observer {
         let waited = now.saturating_since(self.ledger.started_at);
         let had = |within: Option<Duration>| within.is_some_and(|within| waited >= within);
         let is_silent = self.oracle.is_due(now) && net.readable(self.link, self.side) == 0;
+        self.forget_before(net);
+        let was_silent =
+            |(oracle, lost): &(Oracle, Loss)| oracle.is_due(lost.now) && lost.unread == 0;
+        let is_silent = is_silent || self.before.as_deref().is_some_and(was_silent);
         let had_its_time = had(self.terms.first_frame) && !self.ledger.has_begun();
         if had_its_time {
             net.ends.note(&End::Violation(Violation::NoFirstFrame { waited }));
@@ -101,16 +118,11 @@ impl Observer {
     pub(in crate::sim) fn tell_data(&mut self, net: &mut Net, data: &[u8]) -> Result<(), Breach> {
         self.speak()?;
         self.log(net, format_args!("data, {} bytes", data.len()));
-        let is_raw = self.terms.wire == Wire::Raw;
         let told = net.told(self.link, other(self.side));
-        let expected = if is_raw { Some(data.len()) } else { told.bodies.pop_front() };
-        let is_same = expected == Some(data.len())
-            && (told.delivered..).zip(data).all(|(at, &byte)| content(at) == byte);
-        told.delivered += len_of(data.len());
+        let expected = told.bodies.pop_front();
         told.delivered_frames += 1;
-        if !is_same || told.delivered > told.sent {
-            let what =
-                format!("{} bytes came out where {expected:?} other bytes went in", data.len());
+        if expected.is_none_or(|body| body.bytes() != data) {
+            let what = format!("{} bytes came out where {expected:?} went in", data.len());
             return Err(Breach::new(Invariant::SameBytes, what));
         }
         Ok(())
@@ -131,10 +143,15 @@ impl Observer {
         }
         self.handle_loss(net);
         let lost = self.lost.unwrap_or_else(|| self.loss(net));
-        if verdict.cause == Cause::Unheard {
-            self.check_unheard(lost.at, verdict)?;
-        } else {
-            self.oracle.check(lost.now, lost.runs_since, verdict, lost.unread)?;
+        if self.in_force == InForce::NOTHING && net.interruption(self.link, self.side).is_some() {
+            // It was let in and called dead in one turn: nothing is known of its limit.
+            return Ok(());
+        }
+        // It may have been judged before its process was held up.
+        let before = self.before.as_deref();
+        let check = |(oracle, lost): &(Oracle, Loss)| self.check_verdict(oracle, lost, verdict);
+        if before.is_none_or(|before| check(before).is_err()) {
+            self.check_verdict(&self.oracle, &lost, verdict)?;
         }
         let gap = self.in_force.peer_gap.map(|gap| gap + self.terms.slack);
         let is_promised = gap.zip(self.in_force.limit).is_some_and(|(gap, limit)| gap < limit);
@@ -142,6 +159,13 @@ impl Observer {
             return Err(Breach::new(Invariant::HealthyLives, format!("{verdict}")));
         }
         Ok(())
+    }
+
+    fn check_verdict(&self, oracle: &Oracle, lost: &Loss, verdict: &Verdict) -> Result<(), Breach> {
+        if verdict.cause == Cause::Unheard {
+            return self.check_unheard(lost.at, verdict);
+        }
+        oracle.check(lost.now, lost.runs_since, verdict, lost.unread)
     }
 
     /// That the peer does not hear this end has to be as old as both limits together, as far as the
@@ -170,7 +194,8 @@ impl Observer {
         self.log(net, format_args!("violation: {violation}"));
         self.handle_loss(net);
         let lost = self.lost.unwrap_or_else(|| self.loss(net));
-        let (now, unread) = (lost.now, lost.unread);
+        let before = self.before.as_deref().map_or(lost.unread, |(_, before)| before.unread);
+        let (now, unread) = (lost.now, lost.unread.min(before));
         let (waited, cap) = if let Violation::NoFirstFrame { waited } = violation {
             (waited, self.terms.first_frame.filter(|_| !self.ledger.has_begun()))
         } else if let Violation::SlowFrame { waited } = violation {

@@ -52,13 +52,11 @@ fn an_owner_with_room_for_newcomers_alone_shuts_out_none() {
             control.send(*id, data).unwrap();
         }
     });
-    let (stranger, _) = {
-        let stranger = rig.door.connect();
-        stranger.data(b"first");
-        rig.run();
-        (stranger, rig.told_online())
-    };
-    rig.next();
+    let stranger = rig.door.connect();
+    stranger.data(b"first");
+    rig.run();
+    let (id, _) = rig.told_online();
+    rig.expect_data(id, b"first");
     rig.inbox().room = 0;
     (0..1_000).for_each(|_| stranger.data(b""));
     for _ in 0..100 {

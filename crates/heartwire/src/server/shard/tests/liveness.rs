@@ -80,7 +80,7 @@ fn bytes_that_are_in_the_socket_outrank_a_deadline() {
 }
 
 #[test]
-fn a_shard_that_stood_still_says_so_and_calls_no_beating_client_dead() {
+fn a_shard_that_was_held_up_says_so_and_calls_no_beating_client_dead() {
     let mut rig = Rig::start(v0().policy(limit(2_000)));
     let beating: Vec<Toy> = (0..20).map(|_| rig.online().0).collect();
     let (_silent, silent_id) = rig.online();

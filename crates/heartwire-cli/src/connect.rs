@@ -1,5 +1,6 @@
 //! `heartwire connect`.
 
+mod args;
 mod input;
 mod lines;
 mod stdin;
@@ -23,14 +24,16 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use crate::args::{
-    ConnectArgs, ConnectData, ConnectTlsArgs, Disconnected, Format, PolicyArgs, PresetArg, WireArg,
-};
 use crate::exit::{Exit, Usage};
+use crate::options::{PolicyArgs, PresetArg};
 use crate::output::{
     Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
 };
 use crate::signals::{Hangup, Look, Stop};
+use crate::values::{Format, WireArg};
+
+pub(crate) use args::{ConnectArgs, EXAMPLES};
+use args::{ConnectData, ConnectTlsArgs, Disconnected};
 
 use input::{Input, promising};
 use lines::{line, path_line};

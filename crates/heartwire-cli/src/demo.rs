@@ -7,13 +7,27 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use heartwire::server::{Event, Server, ServerConfig, SessionId};
 use heartwire::{Policy, TICK, Verdict};
 
-use crate::args::DemoArgs;
 use crate::exit::Exit;
 use crate::output::{Sink, Target, Text, describe_policy};
 use crate::signals::Stop;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  heartwire demo
+  heartwire demo --clients 8
+
+Exit codes: 0 the verdict came within its bound, 1 it did not, or something failed.";
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many clients.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) clients: u16,
+}
 
 const BEAT: &str = "1s";
 const LIMIT: &str = "4s";

@@ -7,11 +7,13 @@ mod connect;
 mod demo;
 mod exit;
 mod log;
+mod options;
 mod output;
 mod plan;
 mod serve;
 mod shell;
 mod signals;
+mod values;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

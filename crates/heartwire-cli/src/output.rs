@@ -13,7 +13,7 @@ use heartwire::v1::{Contract, Direction};
 use heartwire::{Bound, Policy, Reason, TICK, Verdict};
 use serde_json::{Value, json};
 
-use crate::args::Format;
+use crate::values::Format;
 
 pub(crate) use sink::{Queue, Sink, Target};
 pub(crate) use text::Text;

@@ -8,9 +8,9 @@ use heartwire::plan::{Proposal, ProposeError, Setup, SetupError, Target, propose
 
 pub(crate) use args::{EXAMPLES, PlanArgs};
 
-use crate::args::Format;
 use crate::exit::{Exit, Impossible, Usage};
 use crate::output::print_text;
+use crate::values::Format;
 
 /// What is printed: a setup, and what it is for if it was proposed.
 struct Report {

@@ -1,5 +1,6 @@
 //! `heartwire serve`.
 
+mod args;
 mod feed;
 mod listening;
 
@@ -20,12 +21,15 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
-use crate::args::{EventKind, RateOrOff, ServeArgs, ServeData, ServeTlsArgs, TimeOrOff, WireArg};
 use crate::exit::{Exit, Usage};
 use crate::output::{
     Line, Sink, Target, contract_fields, millis, preview, say, verdict_fields, violation, with,
 };
 use crate::signals::{Hangup, Look, Stop};
+use crate::values::{RateOrOff, TimeOrOff, WireArg};
+
+pub(crate) use args::{EXAMPLES, ServeArgs};
+use args::{EventKind, ServeData, ServeTlsArgs};
 
 use feed::Feed;
 

@@ -9,9 +9,10 @@ use heartwire::client::Client;
 use serde_json::json;
 use tokio::runtime::Handle;
 
+use super::args::ConnectArgs;
 use super::stdin::Stdin;
-use crate::args::{ConnectArgs, Format, duration};
 use crate::output::{Line, millis, say};
+use crate::values::{Format, duration};
 
 /// A line of input longer than this is sent in several frames: the longest body that a server takes
 /// by default.

@@ -6,8 +6,9 @@ use clap::{Args, Parser};
 use heartwire::Side;
 use heartwire::plan::End;
 
-use crate::args::{Format, KernelArgs, PolicyArgs, PresetArg, WireArg, duration};
 use crate::exit::Usage;
+use crate::options::{KernelArgs, PolicyArgs, PresetArg};
+use crate::values::{Format, WireArg, duration};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:

@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use heartwire::server::{Event, Resumer};
 use serde_json::json;
 
+use super::args::EventKind;
 use super::line;
-use crate::args::{EventKind, Format};
 use crate::output::{Line, PREVIEW_LEN, Queue, grouped};
+use crate::values::Format;
 
 /// While more than this waits, data is not printed: it is what a client can send without end. Some
 /// 15 MB, and more than the frames of the largest read, or a burst of small ones would not be printed though

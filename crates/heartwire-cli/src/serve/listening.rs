@@ -6,8 +6,9 @@ use heartwire::server::{Server, ServerConfig};
 use heartwire::{Caps, Policy, Side};
 use serde_json::json;
 
-use crate::args::{ServeArgs, WireArg};
+use super::args::ServeArgs;
 use crate::output::{Line, describe_policy, millis, policy_fields};
+use crate::values::WireArg;
 
 pub(super) fn line(
     args: &ServeArgs,

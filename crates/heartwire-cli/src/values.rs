@@ -1,0 +1,138 @@
+//! Values that options of several commands have, as they are typed.
+
+use core::net::{Ipv6Addr, SocketAddr};
+use core::num::{NonZeroU16, NonZeroU32};
+use core::ops::RangeInclusive;
+use core::str::FromStr;
+use core::time::Duration;
+use std::net::ToSocketAddrs;
+
+use clap::ValueEnum;
+use heartwire::BackoffPolicy;
+use heartwire::client::Retry;
+use heartwire::kernel::Keepalive;
+
+/// What a head can announce. The library would take less for more, and the program then say what is
+/// not so; the same goes for the other ranges here.
+pub(crate) const FRAME_MAX: RangeInclusive<i64> = 0..=0x7fff_ffff;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One object a line, for programs; docs/events.md describes the fields.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WireArg {
+    /// The tutorial's frames: no handshake, no names, no tokens.
+    V0,
+    /// A handshake that agrees on beats and limits, and beats that tell how both directions fare.
+    V1,
+}
+
+/// A number a second, or no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RateOrOff(pub(crate) Option<NonZeroU32>);
+
+pub(crate) fn rate(text: &str) -> Result<RateOrOff, String> {
+    if text == "off" {
+        return Ok(RateOrOff(None));
+    }
+    let rate = text.parse().map_err(|error| format!("{error}; write a number from 1, or off"))?;
+    Ok(RateOrOff(Some(rate)))
+}
+
+/// A time, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeOrOff(pub(crate) Option<Duration>);
+
+pub(crate) fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
+    if text == "off" { Ok(TimeOrOff(None)) } else { duration(text).map(|d| TimeOrOff(Some(d))) }
+}
+
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
+}
+
+/// A time in which something is done again and again, or waited for: none at all would spin, or never do.
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
+    let interval = duration(text)?;
+    if interval < Duration::from_millis(1) {
+        return Err("that is too short; write 1ms or more".to_owned());
+    }
+    Ok(interval)
+}
+
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let help = "write an address and a port, such as 127.0.0.1:29002, 0.0.0.0:29002 or [::1]:29002";
+    let parsed = text.parse().map_err(|error| format!("{error}; {help}"));
+    parsed.or_else(|error| with_zone(text).unwrap_or(Err(error)))
+}
+
+/// Where to connect. What no retry can mend is said before anything starts.
+pub(crate) fn target(text: &str) -> Result<String, String> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let host = rest.split('/').next().unwrap_or(rest);
+        return Err(format!("write {host} without {scheme}://: heartwire speaks its own protocol"));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !text.ends_with(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    if host.contains(':') && !host.starts_with('[') {
+        return Err(format!(
+            "write an IPv6 address in brackets: [{text}], or with a port [{host}]:29002"
+        ));
+    }
+    if host.is_empty() || host == "[]" {
+        return Err("there is no host in it: write HOST or HOST:PORT".to_owned());
+    }
+    if let Some(port) = port.filter(|port| port.parse::<NonZeroU16>().is_err()) {
+        return Err(format!("{port:?} is no port: use a number from 1 to 65535"));
+    }
+    match with_zone(&format!("{host}:{}", port.unwrap_or("1"))) {
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Ok(text.to_owned()),
+    }
+}
+
+/// An address whose zone is the name of an interface, such as `[fe80::1%eth0]:39002`, if it is written so.
+pub(crate) fn with_zone(text: &str) -> Option<Result<SocketAddr, String>> {
+    let (host, port) = text.strip_prefix('[')?.rsplit_once("]:")?;
+    let (address, zone) = host.split_once('%')?;
+    let (Ok(_), Ok(port)) = (address.parse::<Ipv6Addr>(), port.parse::<u16>()) else {
+        return Some(Err(format!("{text} is not an IPv6 address with a zone and a port")));
+    };
+    // Numbers all of it, so that this asks no resolver: the system knows the interface or it does not.
+    let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    Some(found.ok_or_else(|| {
+        format!("{address} has no zone {zone:?} here: write the name or number of an interface")
+    }))
+}
+
+pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let [idle, interval, count] = parts.as_slice() else {
+        return Err("write idle time, interval and count, such as 3s,3s,3".to_owned());
+    };
+    let count = u32::from_str(count).map_err(|error| format!("count {count}: {error}"))?;
+    Keepalive::new(duration(idle)?, duration(interval)?, count).map_err(|error| error.to_string())
+}
+
+pub(crate) fn retry(text: &str) -> Result<Retry, String> {
+    match text {
+        "never" => Ok(Retry::Never),
+        "usual" => Ok(Retry::Backoff(BackoffPolicy::default())),
+        _ => {
+            let interval = text.strip_prefix("fixed:").ok_or("write usual, fixed:TIME or never")?;
+            let policy = BackoffPolicy::fixed(duration(interval)?);
+            policy.map(Retry::Backoff).map_err(|error| error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

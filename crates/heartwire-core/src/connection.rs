@@ -97,16 +97,19 @@ impl Connection {
 
     /// Takes in the client whose HELLO came, under this contract. What it sent meanwhile can be
     /// handed to [`handle_received`](Self::handle_received) from now on. The caller writes the
-    /// [`Welcome`] before anything else.
+    /// [`Welcome`] before anything else. Returns how long the HELLO has been there, which the
+    /// welcome should [say](crate::v1::Welcome::held).
     ///
     /// Does nothing unless a HELLO waits for an answer.
-    pub fn welcome(&mut self, now: Instant, contract: Contract) {
+    pub fn welcome(&mut self, now: Instant, contract: Contract) -> Duration {
+        let held = now.saturating_since(self.liveness.last_heard());
         if matches!(self.stage, Stage::Deciding { .. }) && !self.has_ended() {
             // The silence that counts begins here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
             let arrived = Arrived::at(now);
             self.begin(Dialogue::new(Side::Server, contract, Health::Ok, arrived, now));
         }
+        held
     }
 
     fn begin(&mut self, dialogue: Dialogue) {

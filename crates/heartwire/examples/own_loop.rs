@@ -129,8 +129,8 @@ impl Link {
             match event {
                 Event::Hello(hello) => {
                     let contract = Terms::new(self.offer).agree(&hello.offer)?;
-                    self.unwritten.extend(Welcome::new(1, 1, contract).encode());
-                    self.connection.welcome(now, contract);
+                    let held = self.connection.welcome(now, contract);
+                    self.unwritten.extend(Welcome::new(1, 1, contract).held(held).encode());
                 }
                 Event::Welcome(welcome) => {
                     self.say(&format!("client: {}", welcome.contract));

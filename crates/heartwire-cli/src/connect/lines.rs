@@ -156,7 +156,11 @@ fn farewell_fields(farewell: &Farewell) -> Value {
 
 /// How both directions fare.
 pub(super) fn path_line(path: &heartwire::Path) -> Line {
-    let rtt = path.rtt.map_or_else(|| "not known".to_owned(), |rtt| format!("{rtt:.1?}"));
+    let rtt = match (path.rtt, path.rtt_below) {
+        (Some(rtt), _) => format!("{rtt:.1?}"),
+        (None, Some(below)) => format!("under {below:?}"),
+        (None, None) => "not known".to_owned(),
+    };
     Line {
         event: "path",
         text: format!(

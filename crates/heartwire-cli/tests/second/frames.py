@@ -122,6 +122,7 @@ WELCOME_KEYS = {
     8: ("client_ceiling", DURATION, True),
     9: ("floor", DURATION, True),
     10: ("wake_bytes", is_unsigned(65_536), True),
+    11: ("held", is_unsigned(U32), False),
 }
 BYE_KEYS = {
     0: ("code", is_unsigned(U32), True),

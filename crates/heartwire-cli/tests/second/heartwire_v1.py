@@ -130,6 +130,8 @@ def serve(connection, session, args, commands):
     welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
     welcome.update(version=VERSION, session=session, floor=mine["floor"], wake_bytes=args.wake_bytes)
     welcome["epoch"] = session if "name" in hello else 0
+    # It answers at once.
+    welcome["held"] = 0
     connection.write(control(WELCOME, WELCOME_KEYS, **welcome))
     connection.begin(welcome, False)
     connection.run(commands)
@@ -147,7 +149,7 @@ def golden(args):
     assert read_control(hello[8:], HELLO_KEYS, "") == said
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("beat", "limit", "ceiling")]
     agreed = dict(zip(names, agree(said, usual, 1_000) + agree(usual, said, 1_000)))
-    agreed.update(version=1, session=99, epoch=7, floor=1_000, wake_bytes=161)
+    agreed.update(version=1, session=99, epoch=7, floor=1_000, wake_bytes=161, held=300)
     assert welcome == control(WELCOME, WELCOME_KEYS, **agreed)
     assert read_control(welcome[8:], WELCOME_KEYS, "") == agreed and suits(agreed, said)
     fields = 0x0102030405060708, 0x1112131415161718, 0x21222324, 0x31323334, 10_000, 0x4142, 2, 1

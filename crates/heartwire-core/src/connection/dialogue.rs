@@ -29,10 +29,14 @@ const NOT_SAID: Beat = Beat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Path {
-    /// The time that a beat takes there and back, without the time that the peer held it; `None`
-    /// until one has come back. The server's own reading adds up to a jiffy either way where beats
-    /// wait in its kernel.
+    /// The time that a beat takes there and back, without the time that the peer held it, where it
+    /// is known: on a client from the handshake on, where its server says how long it held the
+    /// HELLO, and on a server from the client's first beat on. Never 0. Where beats wait in the
+    /// server's kernel, later ones tell it to 10 ms either way, and one that could be nothing at all
+    /// leaves what was known before, if it can be so.
     pub rtt: Option<Duration>,
+    /// Where `rtt` is not known: it is less than this, if that is known.
+    pub rtt_below: Option<Duration>,
     /// How long it is since the peer heard us, as far as its last beat tells.
     pub unheard: Duration,
     /// How late the peer's last beat was sent, by the peer's own account.
@@ -62,6 +66,11 @@ impl Arrived {
     pub(super) fn between(unread_since: Instant, earliest: Instant, latest: Instant) -> Self {
         let about = earliest.saturating_add(latest.saturating_since(earliest) / 2);
         Self { unread_since, about }
+    }
+
+    /// When the last byte arrived, as nearly as is known.
+    pub(super) const fn about(self) -> Instant {
+        self.about
     }
 
     /// When a frame arrived, the last byte having come at `latest` at the latest; `None` if that is
@@ -107,6 +116,7 @@ pub(super) struct Dialogue {
     /// What our next beat tells.
     health: Health,
     heard: Heard,
+    /// 0 if it is too short to be told.
     rtt: Option<Duration>,
     /// The peer's last beat, of those that were handed over.
     said: Beat,
@@ -137,7 +147,12 @@ impl Dialogue {
             arrived,
             started: now,
             nonce: 0,
-            told: Told { promise_ms, health: Health::Ok },
+            told: Told {
+                // The first beat of a client is news, so that it wakes its server: when it came
+                // tells the round trip.
+                promise_ms: if side == Side::Client { u32::MAX } else { promise_ms },
+                health: Health::Ok,
+            },
             promised_ms: promise_ms,
             health,
             heard: Heard { nonce: 0, at: now },
@@ -148,6 +163,12 @@ impl Dialogue {
             heard_by_peer_before: now,
             budget: Budget::new(now),
         }
+    }
+
+    /// With a round trip that is known from the handshake.
+    pub(super) const fn with_rtt(mut self, rtt: Option<Duration>) -> Self {
+        self.rtt = rtt;
+        self
     }
 
     pub(super) const fn contract(&self) -> &Contract {
@@ -244,8 +265,21 @@ impl Dialogue {
         if beat.echo > 0 && beat.held_us < u32::MAX {
             let sent_at = self.started.saturating_add(Duration::from_nanos(beat.echo - 1));
             let away = arrived_at.saturating_since(sent_at);
-            self.rtt = Some(away.saturating_sub(beat.held()));
+            self.handle_rtt(away.saturating_sub(beat.held()));
         }
+    }
+
+    fn handle_rtt(&mut self, rtt: Duration) {
+        // A server that lets beats wait in its kernel knows about when they came, but for a client's
+        // first one, which wakes it.
+        let is_rough =
+            self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt.is_some());
+        let is_short = |rtt: &Duration| *rtt < arrival::SPAN_MAX;
+        self.rtt = if is_rough && is_short(&rtt) {
+            Some(self.rtt.filter(is_short).unwrap_or_default())
+        } else {
+            Some(rtt)
+        };
     }
 
     fn promised(
@@ -325,7 +359,8 @@ impl Dialogue {
 
     pub(super) fn path(&self, now: Instant) -> Path {
         Path {
-            rtt: self.rtt,
+            rtt: self.rtt.filter(|rtt| !rtt.is_zero()),
+            rtt_below: self.rtt.filter(Duration::is_zero).map(|_| arrival::SPAN_MAX),
             unheard: now.saturating_since(self.heard_by_peer_at),
             peer_late: Duration::from_millis(u64::from(self.said.late_ms)),
             peer_health: self.said.health,

@@ -1,5 +1,7 @@
 //! A client that has said HELLO.
 
+use core::time::Duration;
+
 use super::dialogue::Arrived;
 use crate::time::Instant;
 use crate::v1::{Contract, Direction, Health, Offer, PAD_LEN_MAX, Welcome};
@@ -8,8 +10,10 @@ use crate::violation::Violation;
 /// What a client knows while it waits for its WELCOME.
 #[derive(Clone, Debug)]
 pub(super) struct Awaiting {
-    /// Since when it waits.
+    /// Since when it waits, but for the time that this end stood still.
     pub(super) since: Instant,
+    /// When it said HELLO.
+    said_at: Instant,
     /// When the last bytes came.
     pub(super) arrived: Arrived,
     /// What its first beat is to say of it.
@@ -20,7 +24,14 @@ pub(super) struct Awaiting {
 
 impl Awaiting {
     pub(super) const fn new(offer: Offer, now: Instant) -> Self {
-        Self { since: now, arrived: Arrived::at(now), health: Health::Ok, offer }
+        Self { since: now, said_at: now, arrived: Arrived::at(now), health: Health::Ok, offer }
+    }
+
+    /// The time from the HELLO to this WELCOME, without what the server held it, if it says so.
+    pub(super) fn rtt(&self, welcome: &Welcome) -> Option<Duration> {
+        let held_us = welcome.held_us.filter(|&held_us| held_us < u32::MAX)?;
+        let away = self.arrived.about().saturating_since(self.said_at);
+        Some(away.saturating_sub(Duration::from_micros(held_us.into())))
     }
 
     /// Whether a WELCOME is to something that was offered.

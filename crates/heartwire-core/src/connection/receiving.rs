@@ -198,8 +198,9 @@ impl Connection {
         let welcome = Welcome::decode(body)?;
         let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };
         awaiting.check(&welcome)?;
-        let (health, arrived) = (awaiting.health, awaiting.arrived);
-        self.begin(Dialogue::new(Side::Client, welcome.contract, health, arrived, now));
+        let (health, arrived, rtt) = (awaiting.health, awaiting.arrived, awaiting.rtt(&welcome));
+        let dialogue = Dialogue::new(Side::Client, welcome.contract, health, arrived, now);
+        self.begin(dialogue.with_rtt(rtt));
         Ok(Event::Welcome(welcome))
     }
 }

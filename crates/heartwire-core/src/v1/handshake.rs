@@ -138,13 +138,23 @@ pub struct Welcome {
     pub epoch: u64,
     /// What both ends go by from now on.
     pub contract: Contract,
+    /// How long the HELLO had been there when the server wrote this, in µs, as far as it says so: so
+    /// the client knows the round trip at once. [`u32::MAX`] stands for that and more.
+    pub held_us: Option<u32>,
 }
 
 impl Welcome {
-    /// A welcome to a nameless client.
+    /// A welcome that does not say how long the HELLO was held.
     #[must_use]
     pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
-        Self { session, epoch, contract }
+        Self { session, epoch, contract, held_us: None }
+    }
+
+    /// Says how long the HELLO was held.
+    #[must_use]
+    pub fn held(mut self, held: Duration) -> Self {
+        self.held_us = Some(time::micros(held));
+        self
     }
 
     /// The whole frame.
@@ -163,6 +173,9 @@ impl Welcome {
         map.duration(8, Some(to_client.ceiling()));
         map.duration(9, Some(*floor));
         map.put(10, |e| e.u32(*wake_bytes).map(drop));
+        if let Some(held_us) = self.held_us {
+            map.put(11, |e| e.u32(held_us).map(drop));
+        }
         map.frame(Kind::Welcome)
     }
 
@@ -172,6 +185,7 @@ impl Welcome {
 
     fn read(body: &[u8]) -> Option<Self> {
         let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
+        let mut held_us = None;
         let mut durations = [None; 7];
         entries(body, |key, d| {
             match key {
@@ -183,6 +197,7 @@ impl Welcome {
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
                 10 => wake_bytes = Some(d.u32().ok()?),
+                11 => held_us = Some(d.u32().ok()?),
                 _ => skip(d)?,
             }
             Some(())
@@ -195,7 +210,7 @@ impl Welcome {
             floor?.duration(),
             wake_bytes?,
         );
-        Some(Self { session: session?, epoch: epoch?, contract })
+        Some(Self { session: session?, epoch: epoch?, contract, held_us })
     }
 }
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use heartwire_core::frame::{BEAT, HEAD_LEN};
-use heartwire_core::v1::{BEAT_LEN, Beat, Contract, Welcome};
+use heartwire_core::v1::{BEAT_LEN, Beat, Contract};
 use heartwire_core::{Instant, Settings, Side, Wire};
 
 use super::broken::Broken;
@@ -231,9 +231,9 @@ fn edit_welcome(bytes: &mut Vec<u8>, contract: Contract, settings: Settings) -> 
         let at = bytes.len() - rest.len();
         match Frames::default().take(&mut rest) {
             Some(Frame::Welcome(frame)) => {
-                let Some(welcome) = welcome_of(&frame, settings) else { return false };
-                let edited = Welcome::new(welcome.session, welcome.epoch, contract).encode();
-                bytes.splice(at..at + frame.len(), edited);
+                let Some(mut welcome) = welcome_of(&frame, settings) else { return false };
+                welcome.contract = contract;
+                bytes.splice(at..at + frame.len(), welcome.encode());
                 return true;
             }
             Some(_) => {}

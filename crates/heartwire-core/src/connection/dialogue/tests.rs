@@ -51,8 +51,8 @@ impl End {
             match self.connection.handle_received(now, &mut rest) {
                 Ok(Some(Event::Hello(hello))) => {
                     let contract = terms.agree(&hello.offer).unwrap();
-                    self.connection.welcome(now, contract);
-                    answer.extend(Welcome::new(1, 0, contract).encode());
+                    let held = self.connection.welcome(now, contract);
+                    answer.extend(Welcome::new(1, 0, contract).held(held).encode());
                 }
                 Ok(Some(Event::Beat | Event::Promise(_))) => self.beats += 1,
                 Ok(Some(_)) => {}
@@ -190,6 +190,42 @@ fn both_ends_beat_as_agreed_and_nobody_dies() {
     // One at once, and one every 10 s.
     assert_eq!((pair.client.beats, pair.server.beats), (11, 10));
     pair.nobody_died();
+}
+
+#[test]
+fn both_ends_know_the_round_trip_from_their_first_words_on() {
+    // The client has the WELCOME, and its first beat is on its way.
+    let mut pair = Pair::usual(ms(40));
+    assert_eq!(pair.path(Side::Client).rtt, Some(ms(80)));
+    assert_eq!(pair.path(Side::Server).rtt, None);
+    pair.run_for(ms(40));
+    assert_eq!(pair.path(Side::Server).rtt, Some(ms(80)));
+}
+
+/// The server lets beats wait in its kernel and knows about when they came.
+#[test]
+fn a_round_trip_that_looks_like_nothing_is_not_told_as_nothing() {
+    let rough = |rtt| {
+        let server = Offer::new(&usual(Side::Server));
+        let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&usual(Side::Client)));
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let (contract, arrived) = (contract.unwrap(), Arrived::at(now));
+        let client = Dialogue::new(Side::Client, contract, Health::Ok, arrived, now);
+        let mut client = client.with_rtt(rtt);
+        move |reading| {
+            client.handle_rtt(reading);
+            let path = client.path(now);
+            (path.rtt, path.rtt_below)
+        }
+    };
+    let below = Some(crate::arrival::SPAN_MAX);
+    let mut of_handshake = rough(Some(ms(1)));
+    assert_eq!(of_handshake(ms(0)), (Some(ms(1)), None), "it can be so");
+    assert_eq!(of_handshake(ms(9)), (Some(ms(1)), None), "it can be so");
+    assert_eq!(of_handshake(ms(50)), (Some(ms(50)), None), "it cannot");
+    assert_eq!(of_handshake(ms(0)), (None, below), "it has become short again");
+    let mut unknown = rough(None);
+    assert_eq!(unknown(ms(2)), (None, below));
 }
 
 #[test]

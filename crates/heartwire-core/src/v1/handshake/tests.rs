@@ -25,8 +25,8 @@ const HELLO: &[u8] = &[
     8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
 ];
 const WELCOME: &[u8] = &[
-    3, 0, 0, 0, 43, 0, 0, 0,    // WELCOME, 43 bytes
-    0xab, // a map of 11
+    3, 0, 0, 0, 47, 0, 0, 0,    // WELCOME, 47 bytes
+    0xac, // a map of 12
     0, 1, // version
     1, 0x18, 99, // session
     2, 7, // epoch
@@ -38,6 +38,7 @@ const WELCOME: &[u8] = &[
     8, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling
     9, 0x19, 0x03, 0xe8, // floor
     10, 0x18, 161, // wake bytes
+    11, 0x19, 0x01, 0x2c, // held 300 µs
 ];
 const BYE: &[u8] = &[
     4, 0, 0, 0, 17, 0, 0, 0,    // BYE, 17 bytes
@@ -61,7 +62,7 @@ fn hello() -> Hello<'static> {
 fn welcome() -> Welcome {
     let server = Offer::new(&Preset::Usual.policy(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&offer()).unwrap();
-    Welcome::new(99, 7, contract)
+    Welcome::new(99, 7, contract).held(Duration::from_micros(300))
 }
 
 fn bye() -> Bye<'static> {

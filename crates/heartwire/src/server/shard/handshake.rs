@@ -162,10 +162,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn welcome_client(&mut self, slot: u32, agreed: Agreed, now: Instant) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
-        session.link.connection.welcome(now, contract);
+        let held = session.link.connection.welcome(now, contract);
         // First of all, before whatever the owner may send when it hears of this client, and the
         // first beat.
-        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract);
+        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract).held(held);
         session.queue_first(&welcome.encode());
         agenda.flush_later(session);
         agenda.transmit(session, now);

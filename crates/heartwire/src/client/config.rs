@@ -240,7 +240,7 @@ impl ClientConfig {
     }
 
     /// Comes back even where the server says never to (`unauthorized`, `conflict`, `taken_over` and the
-    /// like): after a time that is drawn from once to twice `every`, each time, and not before
+    /// like) or shows a certificate that is not accepted: after a time that is drawn from once to twice `every`, each time, and not before
     /// [`retry`](Self::retry) would. Default: such an answer is final, and the client ends; at least 1 s.
     ///
     /// For clients that no person starts anew: else a wrong token file on the server, for a minute, empties

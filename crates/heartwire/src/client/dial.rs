@@ -240,13 +240,18 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
     /// server may recover; a target that cannot be understood does not. Where the server says never to come
-    /// back, this is false, though a client with [`ClientConfig::retry_rejected`] does.
+    /// back, or shows a certificate that is not accepted, this is false, though a client with
+    /// [`ClientConfig::retry_rejected`] does.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            // With these, the name of the server cannot be one.
+            // With these, the name of the server cannot be one. A certificate stays as it is until a
+            // person makes another one, or trusts another root.
             Self::BadTarget { .. }
-            | Self::Tls { error: TlsError::Fault { fault: TlsFault::Local, .. }, .. } => false,
+            | Self::Tls {
+                error: TlsError::Fault { fault: TlsFault::Local | TlsFault::Certificate(_), .. },
+                ..
+            } => false,
             Self::TurnedAway { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
@@ -256,6 +261,14 @@ impl ConnectError {
             | Self::NoWelcome { .. }
             | Self::NoAnswer { .. } => true,
         }
+    }
+}
+
+impl ConnectError {
+    /// Whether this client would not have the server, for its certificate.
+    pub(super) const fn is_rejection(&self) -> bool {
+        let fault = if let Self::Tls { error, .. } = self { error.fault() } else { None };
+        matches!(fault, Some(TlsFault::Certificate(_)))
     }
 }
 

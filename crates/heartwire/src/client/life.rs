@@ -142,9 +142,11 @@ impl<W: World> Life<W> {
                 self.phase = Phase::Keeping(Box::new(driver));
             }
             Err(error) => {
-                let is_retryable = error.is_retryable();
+                let (is_retryable, is_rejection) = (error.is_retryable(), error.is_rejection());
                 self.app.outlet.push_news(Event::Failed { error });
-                if is_retryable { self.wait(false) } else { self.finish() }
+                // What the client rejects is as final as what the server does.
+                let is_set = is_rejection && self.heed(Some(RetryHint::Never));
+                if is_retryable || is_set { self.wait(is_set) } else { self.finish() }
             }
         }
     }

@@ -25,12 +25,22 @@ impl<S: Socket> Transport<S> {
 
     /// Reads what the socket is known to have.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
-        Self::read_from(self.tls.as_deref_mut(), &mut self.socket, buffer)
+        let read = Self::read_from(self.tls.as_deref_mut(), &mut self.socket, buffer);
+        self.say_why(read)
     }
 
     /// Reads whatever the kernel has.
     pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
-        Self::read_from(self.tls.as_deref_mut(), Now(&mut self.socket), buffer)
+        let read = Self::read_from(self.tls.as_deref_mut(), Now(&mut self.socket), buffer);
+        self.say_why(read)
+    }
+
+    /// The server learns from an alert why a connection ends here, if its socket takes that now.
+    fn say_why(&mut self, read: Result<Received, TlsError>) -> Result<Received, TlsError> {
+        if let Err(TlsError::Fault { .. }) = read {
+            let _ = self.flush();
+        }
+        read
     }
 
     fn read_from(
@@ -118,13 +128,16 @@ impl Transport<Stream> {
     /// Has the server speak TLS from now on, and waits until both ends are through with the
     /// handshake. Returns what the server said right after it.
     pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
-        let Self { socket, tls: slot } = self;
-        let tls = slot.insert(Box::new(tls));
+        self.tls = Some(Box::new(tls));
         let mut buffer = vec![0; READ_LEN_MIN];
         loop {
-            let flushed = tls.flush(socket)?;
-            match tls.read(socket, &mut buffer)? {
-                Received::Bytes(len) if !tls.is_handshaking() => {
+            self.flush()?;
+            let flushed = !self.wants_write();
+            let read = self.read(&mut buffer)?;
+            let is_handshaking = self.tls.as_ref().is_some_and(|tls| tls.is_handshaking());
+            let socket = &self.socket;
+            match read {
+                Received::Bytes(len) if !is_handshaking => {
                     buffer.truncate(len);
                     return Ok(buffer);
                 }

@@ -5,7 +5,21 @@ use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisb
 use super::{CertificateFault, TlsError, TlsFault};
 
 pub(super) fn error(error: &Error) -> TlsError {
-    TlsError::Fault { fault: fault(error), detail: error.to_string() }
+    TlsError::Fault { fault: fault(error), detail: detail(error) }
+}
+
+/// The particulars that are put into words; of a certificate all else is names of rustls's own, and
+/// the fault says it.
+pub(super) fn detail(error: &Error) -> String {
+    let Error::InvalidCertificate(certificate) = error else { return error.to_string() };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+    match certificate {
+        CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYetContext { .. }
+        | CertificateError::NotValidForNameContext { .. }
+        | CertificateError::InvalidPurposeContext { .. } => certificate.to_string(),
+        _ => String::new(),
+    }
 }
 
 pub(super) fn fault(error: &Error) -> TlsFault {
@@ -66,6 +80,25 @@ fn certificate_fault(error: &CertificateError) -> CertificateFault {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             CertificateFault::WrongPurpose
         }
+        CertificateError::BadEncoding | CertificateError::UnhandledCriticalExtension => {
+            CertificateFault::Malformed
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            CertificateFault::Algorithm
+        }
+        CertificateError::Revoked => CertificateFault::Revoked,
+        // What webpki says, which rustls has no name for.
+        CertificateError::Other(error) => match error.0.to_string().as_str() {
+            "CaUsedAsEndEntity" => CertificateFault::IsAuthority,
+            "UnsupportedCertVersion"
+            | "MalformedExtensions"
+            | "ExtensionValueInvalid"
+            | "EmptyEkuExtension"
+            | "InvalidSerialNumber"
+            | "MalformedDnsIdentifier" => CertificateFault::Malformed,
+            _ => CertificateFault::Other,
+        },
         _ => CertificateFault::Other,
     }
 }

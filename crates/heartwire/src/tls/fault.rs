@@ -59,6 +59,16 @@ pub enum CertificateFault {
     WrongName,
     /// It is not for this side of a connection.
     WrongPurpose,
+    /// It may issue certificates, and is none of a server or a client: what `openssl req -x509` makes
+    /// if it is not told otherwise.
+    IsAuthority,
+    /// It, or one between it and the root, is signed in a way, or has a key of a kind, that is not
+    /// used here.
+    Algorithm,
+    /// It is not as certificates have to be, or demands what is not known here.
+    Malformed,
+    /// Its issuer has taken it back.
+    Revoked,
     /// Anything else.
     Other,
 }
@@ -140,6 +150,16 @@ impl fmt::Display for CertificateFault {
             Self::WrongIssuer => "was not issued by the root we trust, but by one of the same name",
             Self::WrongName => "is for another name",
             Self::WrongPurpose => "is not for this side of a connection",
+            Self::IsAuthority => {
+                "is a CA certificate: make one with basicConstraints CA:FALSE, or sign a second one \
+                 with it"
+            }
+            Self::Algorithm => {
+                "is signed in a way that is not used here: make one with an ECDSA P-256 key, and \
+                 SHA-256"
+            }
+            Self::Malformed => "is malformed, or demands what is not known here: make it anew",
+            Self::Revoked => "has been revoked: get a new one",
             Self::Other => "was not accepted",
         })
     }

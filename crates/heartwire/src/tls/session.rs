@@ -361,7 +361,7 @@ impl TlsSession {
     fn failed(&self, error: &rustls::Error, unknown: &[u8]) -> End {
         match diagnose::not_tls(unknown) {
             Some(fault) if self.progress == 0 => End::Failed { fault, detail: String::new() },
-            _ => End::Failed { fault: diagnose::fault(error), detail: error.to_string() },
+            _ => End::Failed { fault: diagnose::fault(error), detail: diagnose::detail(error) },
         }
     }
 }

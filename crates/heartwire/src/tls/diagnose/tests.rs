@@ -1,4 +1,8 @@
-use super::not_tls;
+use std::sync::Arc;
+
+use rustls::{CertificateError, Error, OtherError};
+
+use super::{error, not_tls};
 use crate::TlsFault;
 
 fn looks_like(first: &[u8]) -> Option<Option<&'static str>> {
@@ -23,5 +27,27 @@ fn a_protocol_is_known_by_its_first_bytes() {
         (&[], None),
     ] {
         assert_eq!(looks_like(first), expected, "{first:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_told_in_words() {
+    let other = OtherError(Arc::new(std::io::Error::other("PathLenConstraintViolated")));
+    for fault in [
+        CertificateError::BadEncoding,
+        CertificateError::Revoked,
+        CertificateError::UnhandledCriticalExtension,
+        CertificateError::UnknownIssuer,
+        CertificateError::BadSignature,
+        CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 8, 42],
+            supported_algorithms: Vec::new(),
+        },
+        CertificateError::ApplicationVerificationFailure,
+        CertificateError::Other(other),
+    ] {
+        let text = error(&Error::InvalidCertificate(fault.clone())).to_string();
+        assert!(!text.contains(&format!("{fault:?}")), "{text}");
+        assert!(text.starts_with("the peer's certificate "), "{text}");
     }
 }

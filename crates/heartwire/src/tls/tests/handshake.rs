@@ -128,7 +128,11 @@ fn a_certificate_for_clients_is_not_accepted_from_a_server() {
 fn a_server_does_not_show_the_certificate_of_an_issuer() {
     let authority = Authority::new();
     let pair = meet(&authority, &authority.own());
-    expect_not_accepted(&pair, CertificateFault::Other, &["CaUsedAsEndEntity"]);
+    expect_not_accepted(
+        &pair,
+        CertificateFault::IsAuthority,
+        &["make one with basicConstraints CA:FALSE"],
+    );
 }
 
 #[test]

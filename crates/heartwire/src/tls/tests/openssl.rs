@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 
 use crate::tls::session::TlsSession;
-use crate::tls::{SharedServerTls, TlsFault};
+use crate::tls::{ClientTls, ServerTls, SharedServerTls, TlsFault};
 use heartwire_testkit::skip;
 
 use super::certificates::{Authority, Files, Serve as _, Trust as _};
+use super::rig::Pair;
 use super::sockets::{Outcome, serve, talk};
 
 fn openssl(arguments: &[&str]) -> Option<Command> {
@@ -103,6 +104,46 @@ fn their_client_for_another_protocol_is_refused() {
     assert_eq!(ours.server.heard, b"hello\n", "{}", ours.stderr);
 }
 
+/// The first commands of the operator's chapter that make a certificate.
+fn recipe() -> &'static str {
+    let chapter = include_str!("../../../../../docs/book/src/operating.md");
+    let from = chapter.find("openssl req -x509").expect("the recipe is there");
+    let recipe = &chapter[from..];
+    &recipe[..recipe.find("```").expect("the recipe ends")]
+}
+
+/// A server with a certificate that these commands make, and a client that trusts just that.
+fn meet_by(recipe: &str) -> Option<Pair> {
+    openssl(&[])?;
+    let directory = tempfile::tempdir().unwrap();
+    let made = Command::new("sh").args(["-c", recipe]).current_dir(&directory).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let path = |name| directory.path().join(name);
+    let server = ServerTls::new(path("server.pem"), path("server.key")).load().unwrap();
+    let client = ClientTls::new().roots(path("server.pem")).load().unwrap();
+    let mut pair = Pair::new(&server, &client, "localhost");
+    pair.run();
+    Some(pair)
+}
+
+#[test]
+fn the_recipe_in_the_book_makes_a_certificate_that_works() {
+    let Some(mut pair) = meet_by(recipe()) else { return };
+    pair.expect_online();
+}
+
+#[test]
+fn the_certificate_that_openssl_makes_by_default_is_refused_with_what_to_do() {
+    let default = recipe().replace("-addext basicConstraints=critical,CA:FALSE", "");
+    assert_ne!(default, recipe());
+    let Some(pair) = meet_by(&default) else { return };
+    assert_eq!(
+        pair.client.message(),
+        "the peer's certificate is a CA certificate: make one with basicConstraints CA:FALSE, or \
+         sign a second one with it"
+    );
+}
+
 /// A server of theirs, which says each line backwards.
 struct Theirs {
     child: Child,
@@ -127,7 +168,7 @@ impl Theirs {
         Some(Self { child, addr })
     }
 
-    fn talk(mut self, client: &crate::tls::ClientTls) -> Outcome {
+    fn talk(mut self, client: &ClientTls) -> Outcome {
         let session = TlsSession::client(&client.clone().load().unwrap(), "localhost").unwrap();
         let outcome = talk(session, self.addr, b"hello\n");
         self.child.kill().unwrap();

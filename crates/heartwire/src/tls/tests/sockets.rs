@@ -5,8 +5,12 @@ use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
+use crate::blocking::Client;
+use crate::client::{ClientConfig, Event};
 use crate::tls::session::{READ_LEN_MIN, Received, TlsSession};
 use crate::tls::{TlsError, TlsFault};
+
+use super::certificates::{Authority, Serve as _, Trust as _};
 
 /// How a connection went.
 #[derive(Debug)]
@@ -87,4 +91,24 @@ fn write_all(session: &mut TlsSession, stream: &mut TcpStream, bytes: &[u8]) {
     while written < bytes.len() {
         written += session.write(stream, &bytes[written..]).unwrap();
     }
+}
+
+/// So that the log of the server tells the cause.
+#[test]
+fn a_client_that_refuses_a_certificate_says_so_before_it_leaves() {
+    let server = Authority::new().issue(&["localhost"]).server().load().unwrap();
+    let (addr, server) = serve(TlsSession::server(&server).unwrap());
+    let tls = Authority::new().client().load().unwrap();
+    let config = ClientConfig::new(format!("localhost:{}", addr.port())).tls(tls);
+    let (_client, mut events) = Client::start(config).unwrap();
+    let is_final = loop {
+        match events.recv().unwrap() {
+            Event::Failed { error } => break !error.is_retryable(),
+            Event::Connecting { .. } => {}
+            other => panic!("{other}"),
+        }
+    };
+    assert!(is_final, "a certificate is not another one for being asked for again");
+    assert_eq!(server.join().unwrap().fault(), TlsFault::Refused { alert: 48 });
+    assert!(matches!(events.recv(), Some(Event::Closed)));
 }

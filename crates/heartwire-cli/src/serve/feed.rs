@@ -8,7 +8,7 @@ use heartwire::server::{Event, Resumer};
 use serde_json::json;
 
 use super::args::EventKind;
-use super::line;
+use super::lines::line;
 use crate::output::{Line, PREVIEW_LEN, Queue, grouped};
 use crate::values::Format;
 

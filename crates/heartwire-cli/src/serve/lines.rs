@@ -1,0 +1,123 @@
+//! What `serve` prints: a line for each event of a session, and a last one.
+
+use core::net::SocketAddr;
+
+use heartwire::server::{Agreed, Event, Handle, SessionId};
+use serde_json::{Value, json};
+
+use crate::output::{Line, contract_fields, millis, preview, verdict_fields, violation, with};
+
+/// What is printed of an event; of data it has the beginning, and `bytes` is the length of all of it.
+pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
+    match event {
+        Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
+        Event::Promise { id, beat, limit } => Line {
+            event: "promise",
+            text: format!("{id} beats every {beat:?} from now on"),
+            fields: json!({
+                "session": id.to_string(),
+                "beat_ms": millis(*beat),
+                "limit_ms": limit.map(millis),
+            }),
+        },
+        Event::Health { id, health } => Line {
+            event: "health",
+            text: format!("{id} says that it is {}", health.name()),
+            fields: json!({ "session": id.to_string(), "health": health.name() }),
+        },
+        Event::Fighting { name, peer } => Line {
+            event: "fighting",
+            text: format!("two clients take the name {name:?} from each other, one from {peer}"),
+            fields: json!({ "name": name, "peer": peer.to_string() }),
+        },
+        Event::Data { id, data } => Line {
+            event: "data",
+            text: format!("{id} {bytes} B {}", preview(data, bytes)),
+            fields: json!({
+                "session": id.to_string(),
+                "bytes": bytes,
+                "preview": preview(data, bytes),
+            }),
+        },
+        Event::Verdict { id, peer, verdict } => Line {
+            event: "verdict",
+            text: format!("{id} {peer} dead: {verdict}"),
+            fields: with(
+                json!({ "session": id.to_string(), "peer": peer.to_string() }),
+                verdict_fields(verdict),
+            ),
+        },
+        Event::Offline { id, peer, reason, beats, lasted } => Line {
+            event: "offline",
+            text: format!("{id} {peer} {reason}; {beats} beats in {:.1} s", lasted.as_secs_f64()),
+            fields: json!({
+                "session": id.to_string(),
+                "peer": peer.to_string(),
+                "reason": reason.name(),
+                "detail": reason.to_string(),
+                "violation": violation(*reason),
+                "beats": beats,
+                "lasted_ms": millis(*lasted),
+            }),
+        },
+        Event::Stalled { shard, stall } => Line {
+            event: "stalled",
+            text: format!(
+                "shard {shard} stood still for {:.3} s; everybody gets another chance",
+                stall.gap.as_secs_f64()
+            ),
+            fields: json!({ "shard": shard, "gap_ms": millis(stall.gap) }),
+        },
+        Event::Refusing { cause } => Line {
+            event: "refusing",
+            text: format!("new clients: {}", cause.name()),
+            fields: json!({ "cause": cause.name() }),
+        },
+        Event::Accepting { refused } => Line {
+            event: "accepting",
+            text: format!("again; {refused} clients were refused so far"),
+            fields: json!({ "refused": refused }),
+        },
+        // The library may learn new events; they are shown as they are until there is a line for
+        // them.
+        other => Line {
+            event: "other",
+            text: format!("{other:?}"),
+            fields: json!({ "detail": format!("{other:?}") }),
+        },
+    }
+}
+
+fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
+    let fields = json!({ "session": id.to_string(), "peer": peer.to_string() });
+    let Some(agreed) = agreed else {
+        let fields = with(fields, json!({ "wire": "v0" }));
+        return Line { event: "online", text: format!("{id} {peer}"), fields };
+    };
+    let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
+    Line {
+        event: "online",
+        text: format!("{id} {peer}{name}: {}", agreed.contract),
+        fields: with(
+            with(
+                fields,
+                json!({
+                    "wire": "v1",
+                    "name": agreed.name,
+                    "epoch": agreed.epoch,
+                    "agent": agreed.agent,
+                }),
+            ),
+            contract_fields(&agreed.contract),
+        ),
+    }
+}
+
+pub(super) fn stopped(server: &Handle) -> Line {
+    let stats = server.stats();
+    let nonzero = stats.counts().filter(|&(_, count)| count > 0);
+    let text: Vec<String> = nonzero.map(|(name, count)| format!("{name} {count}")).collect();
+    let text = if text.is_empty() { "nothing happened".to_owned() } else { text.join(", ") };
+    let fields = stats.counts().map(|(name, count)| (name.to_owned(), json!(count)));
+    Line { event: "stopped", text, fields: Value::Object(fields.collect()) }
+}

@@ -218,7 +218,7 @@ fn a_round_trip_that_looks_like_nothing_is_not_told_as_nothing() {
             (path.rtt, path.rtt_below)
         }
     };
-    let below = Some(crate::arrival::SPAN_MAX);
+    let below = Some(arrival::SPAN_MAX);
     let mut of_handshake = rough(Some(ms(1)));
     assert_eq!(of_handshake(ms(0)), (Some(ms(1)), None), "it can be so");
     assert_eq!(of_handshake(ms(9)), (Some(ms(1)), None), "it can be so");

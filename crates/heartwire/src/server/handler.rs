@@ -102,7 +102,8 @@ impl Control<'_> {
     /// # Errors
     ///
     /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
-    /// had no room for the command, whose sessions then get nothing.
+    /// had no room for the command, whose sessions then get nothing. A server that has shut down has
+    /// no session to send to, which is no error.
     pub fn broadcast(&mut self, data: &[u8]) -> Result<(), CommandError> {
         self.handle().broadcast(data)
     }

@@ -253,14 +253,19 @@ impl Handle {
     /// # Errors
     ///
     /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
-    /// had no room for the command, whose sessions then get nothing.
+    /// had no room for the command, whose sessions then get nothing. A server that has shut down has
+    /// no session to send to, which is no error.
     pub fn broadcast(&self, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
         let data: Arc<[u8]> = data.into();
         let mut result = Ok(());
         for mailbox in &self.0.mailboxes {
             let posted = mailbox.post(Command::Broadcast { data: Arc::clone(&data) });
-            result = result.and(posted);
+            // A shard that has ended has no session to send to.
+            result = result.and(posted.or_else(|error| match error {
+                CommandError::Gone => Ok(()),
+                CommandError::Busy | CommandError::TooLong | CommandError::SlowReader => Err(error),
+            }));
         }
         result
     }

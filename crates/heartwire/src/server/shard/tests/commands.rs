@@ -5,8 +5,8 @@ use heartwire_testkit::{Got, hello, ms};
 
 use super::v1;
 use crate::Reason;
-use crate::server::Event;
 use crate::server::rig::Rig;
+use crate::server::{CommandError, Event};
 
 #[test]
 fn a_client_that_is_kicked_is_told_not_to_come_back() {
@@ -49,6 +49,18 @@ fn a_client_that_is_kicked_for_a_while_is_told_why_and_for_how_long() {
     rig.run();
     let bye = Got::Bye(ByeCode::Kicked, retry, "too loud".into());
     assert_eq!(client.got_but_beats().pop(), Some(bye));
+}
+
+/// An owner that still hears of the last clients has no need to know that they were the last.
+#[test]
+fn a_server_that_has_shut_down_has_no_one_to_broadcast_to() {
+    let mut rig = Rig::start(v1());
+    let (_client, id) = rig.welcomed(&hello());
+    let handle = rig.handle.clone();
+    handle.shut_down();
+    drop(rig);
+    assert_eq!(handle.send(id, b"bye"), Err(CommandError::Gone));
+    assert_eq!(handle.broadcast(b"bye"), Ok(()));
 }
 
 /// A client takes it for no BYE at all.

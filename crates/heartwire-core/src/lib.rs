@@ -90,5 +90,5 @@ pub use violation::Violation;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::bucket::{Bucket, Gcra};
-    pub use crate::time::nanos;
+    pub use crate::time::{Typed, nanos};
 }

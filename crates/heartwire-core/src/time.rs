@@ -1,5 +1,6 @@
 //! A point in time, as a driver tells it.
 
+use core::fmt;
 use core::time::Duration;
 
 /// Nanoseconds since an origin that the driver chose.
@@ -56,4 +57,44 @@ pub(crate) fn micros(duration: Duration) -> u32 {
 /// A duration in milliseconds, or `u32::MAX`, which is 49 days, if it is longer.
 pub(crate) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// A duration in a text, as people type it: `0s`, `250ms`, `2.5s`, `30s`, `5m`, `1h`.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed(pub Duration);
+
+impl fmt::Display for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        match (self.0.subsec_nanos(), seconds) {
+            (0, 0) => f.write_str("0s"),
+            (0, _) if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
+            (0, _) if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
+            _ => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::{Duration, Typed};
+
+    #[test]
+    fn a_duration_is_shown_as_people_type_it() {
+        for (millis, text) in [
+            (0, "0s"),
+            (250, "250ms"),
+            (2_500, "2.5s"),
+            (30_000, "30s"),
+            (90_000, "90s"),
+            (300_000, "5m"),
+            (3_600_000, "1h"),
+            (5_400_000, "90m"),
+            (3_601_000, "3601s"),
+        ] {
+            assert_eq!(Typed(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
 }

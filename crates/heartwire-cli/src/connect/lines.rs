@@ -64,15 +64,19 @@ pub(super) fn line(event: &Event) -> Line {
             text: format!("{:.3} s before attempt {attempt}", wait.as_secs_f64()),
             fields: json!({ "wait_ms": millis(*wait), "attempt": attempt }),
         },
-        Event::Failed { error } => Line {
-            event: "failed",
-            text: error.to_string(),
-            fields: json!({
-                "error": error.to_string(),
-                "violation": broken_rule(error),
-                "retryable": error.is_retryable(),
-            }),
-        },
+        Event::Failed { error } => {
+            let text = error.to_string();
+            let hint = if error.may_speak_v0() { "; for v0: --wire v0" } else { "" };
+            Line {
+                event: "failed",
+                text: format!("{text}{hint}"),
+                fields: json!({
+                    "error": text,
+                    "violation": broken_rule(error),
+                    "retryable": error.is_retryable(),
+                }),
+            }
+        }
         Event::Stalled(stall) => Line {
             event: "stalled",
             text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),

@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::io;
 
 use heartwire_core::frame::Kind;
+use heartwire_core::internal::Typed;
 use heartwire_core::v1::{ByeCode, Retry as RetryHint};
 use heartwire_core::{Instant, Violation};
 use socket2::SockRef;
@@ -132,7 +133,8 @@ async fn connect_within(
     kernel: &KernelOptions,
 ) -> io::Result<Dialled<Stream>> {
     timeout(within, connect(address, kernel)).await.unwrap_or_else(|_| {
-        Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {within:?}")))
+        let error = format!("no answer within {}", Typed(within));
+        Err(io::Error::new(io::ErrorKind::TimedOut, error))
     })
 }
 
@@ -152,8 +154,7 @@ fn prepare(
     if stream.local_addr()? == stream.peer_addr()? {
         // Closed with a reset, so that the port is free at once for the server.
         socket.set_linger(Some(Duration::ZERO))?;
-        let error = "nobody listens (connected to itself)";
-        return Err(io::Error::new(io::ErrorKind::ConnectionRefused, error));
+        return Err(io::ErrorKind::ConnectionRefused.into());
     }
     let kernel = kernel.apply(&socket)?;
     Ok(Dialled { transport: Transport::new(Stream::new(stream)), said: Vec::new(), peer, kernel })
@@ -172,7 +173,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The name was not found, or the resolver failed.
-    #[error("looking up {target} failed: {error}")]
+    #[error("cannot find the host {}: {}", host_of(target), Plain(error))]
     LookUp {
         /// The target.
         target: String,
@@ -180,7 +181,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The resolver did not answer in time.
-    #[error("looking up {target} took more than {within:?}")]
+    #[error("cannot find the host {}: no answer within {}", host_of(target), Typed(*within))]
     LookUpTimedOut {
         /// The target.
         target: String,
@@ -194,7 +195,7 @@ pub enum ConnectError {
         error: io::Error,
     },
     /// The name exists, without any address.
-    #[error("{target} has no address")]
+    #[error("the host {} has no address", host_of(target))]
     NoAddress {
         /// The target.
         target: String,
@@ -208,7 +209,8 @@ pub enum ConnectError {
         error: TlsError,
     },
     /// The server took the connection and did not answer the HELLO of wire v1, or not as it should.
-    #[error("{peer} {}", NoWelcome(reason))]
+    /// See [`may_speak_v0`](Self::may_speak_v0).
+    #[error("{}", NoWelcome(*peer, reason))]
     NoWelcome {
         /// The address.
         peer: SocketAddr,
@@ -216,7 +218,7 @@ pub enum ConnectError {
         reason: Reason,
     },
     /// The server answered the HELLO of wire v1 by turning this client away.
-    #[error("{peer} turned this client away: {}{}", code.name(), Detail(detail))]
+    #[error("{peer} rejected this client: {}{}", Code(*code), Detail(detail))]
     TurnedAway {
         /// The address.
         peer: SocketAddr,
@@ -228,7 +230,7 @@ pub enum ConnectError {
         detail: String,
     },
     /// No address could be connected to.
-    #[error("{target} does not answer: {}", List(tried))]
+    #[error("cannot connect to {target}: {}", List(tried))]
     NoAnswer {
         /// The target.
         target: String,
@@ -262,6 +264,30 @@ impl ConnectError {
             | Self::NoAnswer { .. } => true,
         }
     }
+
+    /// Whether a server that speaks [wire v0](crate::Wire::V0) only does what this one did: it sends
+    /// no WELCOME. So does one that is full, and one of another service.
+    #[must_use]
+    pub const fn may_speak_v0(&self) -> bool {
+        // After anything else it is a server of v1, or of another service.
+        matches!(self, Self::NoWelcome { reason, .. } if !is_wrong_answer(reason))
+    }
+}
+
+/// Whether the server has answered HELLO, and not as a server of wire v1 does. Neither does one of
+/// wire v0, which has said nothing, or only data.
+const fn is_wrong_answer(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Protocol(
+            Violation::BadWelcome
+                | Violation::BadBye
+                | Violation::TooLong { .. }
+                | Violation::NegativeLength { .. }
+                | Violation::UnknownType { .. }
+                | Violation::Unexpected { kind: Kind::Hello | Kind::Pad | Kind::Heart }
+        )
+    )
 }
 
 impl ConnectError {
@@ -275,7 +301,7 @@ impl ConnectError {
 /// Why one address could not be connected to.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[error("{address}: {error}")]
+#[error("{address}: {}", Plain(error))]
 pub struct AddressError {
     /// The address.
     pub address: SocketAddr,
@@ -293,36 +319,66 @@ impl fmt::Display for Detail<'_> {
     }
 }
 
-/// What a server did instead of welcoming a client or turning it away.
-struct NoWelcome<'a>(&'a Reason);
+/// Why a server rejected a client.
+struct Code(ByeCode);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = self.0 == ByeCode::Full;
+        f.write_str(if full { "the server is full" } else { self.0.name() })
+    }
+}
+
+/// What a server did instead of welcoming a client or rejecting it.
+struct NoWelcome<'a>(SocketAddr, &'a Reason);
 
 impl fmt::Display for NoWelcome<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(peer, reason) = self;
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
-        match self.0 {
-            // This is no server of wire v0, which knows no WELCOME and has said nothing, or only data.
-            Reason::Protocol(
-                violation @ (Violation::BadWelcome
-                | Violation::BadBye
-                | Violation::TooLong { .. }
-                | Violation::NegativeLength { .. }
-                | Violation::UnknownType { .. }
-                | Violation::Unexpected { kind: Kind::Hello | Kind::Pad | Kind::Heart }),
-            ) => write!(f, "did not answer HELLO as it should: {violation}"),
-            // Silence, an end, or data.
+        match reason {
+            Reason::Protocol(violation) if is_wrong_answer(reason) => {
+                write!(f, "connected to {peer}, but its answer is not Heartwire's: {violation}")
+            }
+            Reason::Protocol(Violation::NoFirstFrame { waited }) => {
+                // To a tenth of a second.
+                let tenths = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX) / 100 * 100;
+                let waited = if tenths == 0 { *waited } else { Duration::from_millis(tenths) };
+                write!(
+                    f,
+                    "connected to {peer}, but no Heartwire server answered within {} (another \
+                     service, or one that speaks v0 only)",
+                    Typed(waited)
+                )
+            }
+            Reason::ClosedByPeer | Reason::NoGoodbye | Reason::Truncated | Reason::Reset => {
+                write!(
+                    f,
+                    "{peer} closed the connection without an answer (a full server, another \
+                     service, or one that speaks v0 only)"
+                )
+            }
             reason => write!(
                 f,
-                "did not answer HELLO ({reason}). A server that speaks wire v0 only does that: use \
-                 Wire::V0, or --wire v0, with it. So does one that has no room"
+                "connected to {peer}, but no Heartwire server answered: {reason} (another service, \
+                 or one that speaks v0 only)"
             ),
         }
     }
 }
 
+/// What each address said: once, where all said the same.
 struct List<'a>(&'a [AddressError]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.0.first().map(|tried| Plain(&tried.error).to_string());
+        let mut others = self.0.iter().skip(1);
+        if let Some(first) = first {
+            if others.all(|tried| Plain(&tried.error).to_string() == first) {
+                return f.write_str(&first);
+            }
+        }
         for (index, tried) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
@@ -330,6 +386,20 @@ impl fmt::Display for List<'_> {
             write!(f, "{tried}")?;
         }
         Ok(())
+    }
+}
+
+/// What the system said, without its number for it, and without what the resolver puts before it.
+struct Plain<'a>(&'a io::Error);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.kind() == io::ErrorKind::ConnectionRefused {
+            return f.write_str("connection refused (is a server running there?)");
+        }
+        let text = self.0.to_string();
+        let text = text.split(" (os error ").next().unwrap_or_default();
+        f.write_str(text.strip_prefix("failed to lookup address information: ").unwrap_or(text))
     }
 }
 

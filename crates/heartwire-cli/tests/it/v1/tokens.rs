@@ -36,8 +36,8 @@ fn refused(server: &Server, args: &[&str]) {
     assert_eq!(client.process.exit_code(), Some(4), "{args:?}");
     let failed = client.event("failed");
     let error = failed.text("error");
-    assert!(error.contains("turned this client away: unauthorized"), "{error}");
-    assert!(error.contains("the token is not good for this name, or there is none"), "{error}");
+    assert!(error.contains("rejected this client: unauthorized"), "{error}");
+    assert!(error.contains("invalid or missing token for this name"), "{error}");
     assert_eq!(failed["retryable"], false);
 }
 

@@ -5,7 +5,11 @@ use std::net::TcpListener;
 
 use socket2::{Domain, Socket, Type};
 
-use super::{AddressError, ConnectError, Dialled, connect_within, prepare, race};
+use super::{
+    AddressError, ByeCode, ConnectError, Dialled, RetryHint, Violation, connect_within, prepare,
+    race,
+};
+use crate::Reason;
 use crate::client::runtime::Stream;
 use crate::kernel::{Keepalive, KernelOptions};
 
@@ -42,8 +46,64 @@ async fn every_address_that_was_tried_is_named_with_its_own_error() {
     assert!(tried.iter().all(|tried| tried.error.kind() == io::ErrorKind::ConnectionRefused));
     let error = ConnectError::NoAnswer { target: "gateway:1".to_owned(), tried };
     let text = error.to_string();
-    assert!(text.starts_with("gateway:1 does not answer: 127.0.0.1:"), "{text}");
-    assert!(text.contains(&second.to_string()), "{text}");
+    let refused = "connection refused (is a server running there?)";
+    assert_eq!(text, format!("cannot connect to gateway:1: {refused}"));
+
+    let ConnectError::NoAnswer { target, mut tried } = error else { panic!("{error}") };
+    tried[1].error = io::Error::from_raw_os_error(113);
+    let text = ConnectError::NoAnswer { target, tried }.to_string();
+    assert!(text.ends_with(&format!("{first}: {refused}; {second}: No route to host")), "{text}");
+}
+
+/// The texts of errors that a program cannot make happen at will.
+#[test]
+fn each_error_is_one_sentence() {
+    let peer: SocketAddr = "192.0.2.7:1".parse().unwrap();
+    let target = || "gateway.invalid:1".to_owned();
+    let no_name = "failed to lookup address information: Name or service not known";
+    let after = |reason| ConnectError::NoWelcome { peer, reason };
+    let rejected = |code, detail: &str| ConnectError::TurnedAway {
+        peer,
+        code,
+        retry: RetryHint::AtWill,
+        detail: detail.to_owned(),
+    };
+    let waited = Duration::from_millis(5_004);
+    let http = Violation::UnknownType { head: *b"HTTP/1.1" };
+    for (error, text) in [
+        (
+            ConnectError::LookUp { target: target(), error: io::Error::other(no_name) },
+            "cannot find the host gateway.invalid: Name or service not known",
+        ),
+        (
+            ConnectError::LookUpTimedOut { target: target(), within: Duration::from_secs(60) },
+            "cannot find the host gateway.invalid: no answer within 1m",
+        ),
+        (ConnectError::NoAddress { target: target() }, "the host gateway.invalid has no address"),
+        (
+            after(Reason::Protocol(Violation::NoFirstFrame { waited })),
+            "connected to 192.0.2.7:1, but no Heartwire server answered within 5s (another service, \
+             or one that speaks v0 only)",
+        ),
+        (
+            after(Reason::Reset),
+            "192.0.2.7:1 closed the connection without an answer (a full server, another service, or \
+             one that speaks v0 only)",
+        ),
+        (
+            after(Reason::Protocol(http)),
+            "connected to 192.0.2.7:1, but its answer is not Heartwire's: unknown frame type \
+             1347703880 (this looks like HTTP)",
+        ),
+        (
+            rejected(ByeCode::Full, "too many clients wait"),
+            "192.0.2.7:1 rejected this client: the server is full: too many clients wait",
+        ),
+        (rejected(ByeCode::Unauthorized, ""), "192.0.2.7:1 rejected this client: unauthorized"),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.may_speak_v0(), text.contains("v0"), "{text}");
+    }
 }
 
 #[tokio::test]

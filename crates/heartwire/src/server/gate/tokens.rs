@@ -260,7 +260,7 @@ impl fmt::Debug for Principal {
 /// A client may not come in: it brought no token, or none that is good for its name. Which of these
 /// it was is not said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token is not good for this name, or there is none")]
+#[error("invalid or missing token for this name")]
 #[non_exhaustive]
 pub struct Denied;
 

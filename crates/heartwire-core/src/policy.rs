@@ -4,6 +4,8 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use crate::time::Typed;
+
 /// The heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
 /// - **beat**: send a beat this often. At an end with a limit, data stands in for beats while the peer is
@@ -250,12 +252,15 @@ impl fmt::Display for PolicyError {
             ),
             Self::LimitTooShort { limit, peer_beat } => write!(
                 f,
-                "a limit of {limit:?} is less than twice the peer's beat of {peer_beat:?}: one \
-                 late beat would look like death. Use a limit of at least {:?}, or a shorter beat",
-                peer_beat.saturating_mul(2)
+                "a limit of {} is less than twice the peer's beat of {}: one late beat would look \
+                 like death. Use a limit of at least {}, or a shorter beat",
+                Typed(*limit),
+                Typed(*peer_beat),
+                Typed(peer_beat.saturating_mul(2))
             ),
             Self::OutOfRange { knob, value } => {
-                write!(f, "a {knob} of {value:?} is out of range: it must be 1 ms to 49 days")
+                let value = Typed(*value);
+                write!(f, "a {knob} of {value} is out of range: it must be 1 ms to 49 days")
             }
         }
     }

@@ -108,7 +108,8 @@ fn guess(head: [u8; 8]) -> Option<&'static str> {
         [0x16, 0x03, ..] => Some("a TLS handshake"),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
         [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
-        [b'G', b'E', b'T', b' ', ..]
+        [b'H', b'T', b'T', b'P', ..]
+        | [b'G', b'E', b'T', b' ', ..]
         | [b'P', b'O', b'S', b'T', b' ', ..]
         | [b'H', b'E', b'A', b'D', b' ', ..]
         | [b'P', b'U', b'T', b' ', ..]

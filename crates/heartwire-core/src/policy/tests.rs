@@ -189,7 +189,7 @@ fn a_refusal_says_what_would_work() {
     let text = Policy::builder().beat(secs(3)).echo(true).build().unwrap_err().to_string();
     assert!(text.contains("Beat on one end, echo on the other"), "{text}");
     let text = Policy::builder().limit(ms(0)).build().unwrap_err().to_string();
-    assert_eq!(text, "a limit of 0ns is out of range: it must be 1 ms to 49 days");
+    assert_eq!(text, "a limit of 0s is out of range: it must be 1 ms to 49 days");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::policy::{Millis, Policy, Side};
+use crate::time::Typed;
 
 /// Default for the shortest beat that an end sends or puts up with. A beat a second is 4 MB a day; who
 /// needs less silence than that can afford to ask for it.
@@ -213,11 +214,11 @@ impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |f: &mut fmt::Formatter<'_>, who, judge, direction: &Direction| {
             match direction.beat() {
-                Some(beat) => write!(f, "{who} beats every {beat:?}")?,
+                Some(beat) => write!(f, "{who} beats every {}", Typed(beat))?,
                 None => write!(f, "{who} does not beat")?,
             }
             match direction.limit() {
-                Some(limit) => write!(f, ", {judge} calls {limit:?} of silence death"),
+                Some(limit) => write!(f, ", {judge} calls {} of silence death", Typed(limit)),
                 None => write!(f, ", {judge} calls nobody dead"),
             }
         };
@@ -330,12 +331,19 @@ impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoBeats { limit } => {
-                write!(f, "one end calls {limit:?} of silence death, and the other sends no beats")
+                write!(
+                    f,
+                    "one end calls {} of silence death, and the other sends no beats",
+                    Typed(*limit)
+                )
             }
             Self::BeatTooSlow { beat, needed, ceiling } => write!(
                 f,
-                "one end beats every {beat:?} at most, which needs a limit of {needed:?}, and the \
-                 other agrees to {ceiling:?} at most"
+                "one end beats every {} at most, which needs a limit of {}, and the other agrees to \
+                 {} at most",
+                Typed(*beat),
+                Typed(*needed),
+                Typed(*ceiling)
             ),
         }
     }

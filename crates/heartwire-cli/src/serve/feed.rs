@@ -24,6 +24,9 @@ const ALL_MAX: usize = 2 * DATA_MAX;
 /// With `--hold-data`: while as many wait, nothing is read from clients that are online.
 const HOLD_FROM: usize = 1024;
 
+/// So many rejected clients are printed a second. Clients that guess tokens may come faster.
+const REJECTED_MAX: u32 = 10;
+
 /// Events taken at one go.
 const BATCH: usize = 256;
 
@@ -51,6 +54,8 @@ pub(super) struct Feed {
     /// What waits of each session, and of the server itself, in order.
     by_owner: HashMap<Owner, VecDeque<(u64, Kind)>>,
     hold_data: bool,
+    /// The second of the last rejected client, and how many were printed in it.
+    rejected: (u64, u32),
     /// Shards that read on when less than [`HOLD_FROM`] waits.
     held: BTreeMap<usize, Resumer>,
 }
@@ -81,6 +86,7 @@ struct LeftOut {
     data: u64,
     sessions: u64,
     outdated: u64,
+    rejected: u64,
 }
 
 /// What an event is to the rules of the queue.
@@ -107,6 +113,7 @@ impl Feed {
             left_out: LeftOut::default(),
             by_owner: HashMap::new(),
             hold_data,
+            rejected: (0, 0),
             held: BTreeMap::new(),
         }
     }
@@ -123,11 +130,23 @@ impl Feed {
     /// Adds what a server told; of data, the beginning.
     pub(super) fn push(&mut self, time: SystemTime, event: &Event<&[u8]>) {
         let (owner, kind) = sort(event);
+        if matches!(event, Event::Rejected { .. }) && !self.has_room_for_rejected(time) {
+            return self.leave_out(time, LeftOut { rejected: 1, ..LeftOut::default() });
+        }
         self.add(time, owner, kind, || {
             let Event::Data { id, data } = *event else { return What::Event(event.to_owned(), 0) };
             let shown = data.get(..PREVIEW_LEN).unwrap_or(data);
             What::Event(Event::Data { id, data: shown.to_vec() }, data.len())
         });
+    }
+
+    fn has_room_for_rejected(&mut self, time: SystemTime) -> bool {
+        let second = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.rejected.0 != second {
+            self.rejected = (second, 0);
+        }
+        self.rejected.1 += 1;
+        self.rejected.1 <= REJECTED_MAX
     }
 
     /// Adds a line that is not about an event.
@@ -174,6 +193,7 @@ impl Feed {
         self.left_out.data += more.data;
         self.left_out.sessions += more.sessions;
         self.left_out.outdated += more.outdated;
+        self.left_out.rejected += more.rejected;
         if self.gap.is_none() {
             self.gap = Some(self.insert(time, None, What::Gap(LeftOut::default())));
         }
@@ -267,11 +287,12 @@ impl Feed {
 
 impl LeftOut {
     fn line(self) -> Line {
-        let Self { data, sessions, outdated } = self;
+        let Self { data, sessions, outdated, rejected } = self;
         let counts = [
             (data, "data events"),
             (sessions, "sessions that came and went"),
             (outdated, "events that newer ones replace"),
+            (rejected, "rejected clients"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         let text: Vec<_> =
@@ -279,7 +300,9 @@ impl LeftOut {
         Line {
             event: "unprinted",
             text: format!("{}: they came faster than this is read", text.join(", ")),
-            fields: json!({ "data": data, "sessions": sessions, "outdated": outdated }),
+            fields: json!({
+                "data": data, "sessions": sessions, "outdated": outdated, "rejected": rejected
+            }),
         }
     }
 }
@@ -320,6 +343,7 @@ pub(super) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {
 mod tests {
     use clap::ValueEnum;
     use heartwire::server::Refusal;
+    use heartwire::v1::ByeCode;
 
     use super::*;
 
@@ -479,6 +503,26 @@ mod tests {
             rig.take(usize::MAX);
             assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty(), "{printed:?}");
         }
+    }
+
+    #[test]
+    fn ten_rejected_clients_are_printed_a_second_and_the_others_counted() {
+        let mut rig = Rig::new();
+        let event = Event::<&[u8]>::Rejected {
+            peer: "192.0.2.1:5".parse().unwrap(),
+            name: Some("a".into()),
+            code: ByeCode::Unauthorized,
+        };
+        for second in [1, 2] {
+            let time = SystemTime::UNIX_EPOCH + core::time::Duration::from_secs(second);
+            for _ in 0..REJECTED_MAX + 5 {
+                rig.0.push(time, &event);
+            }
+        }
+        let lines = rig.rest(0);
+        assert_eq!(lines.len(), 2 * 10 + 1);
+        assert!(lines[..10].iter().all(|line| line.starts_with("Rejected")), "{lines:?}");
+        assert_eq!(lines[10], format!("10 rejected clients: {FASTER}"));
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
             text: format!("{id} says that it is {}", health.name()),
             fields: json!({ "session": id.to_string(), "health": health.name() }),
         },
+        Event::Rejected { peer, name, code } => {
+            let who = name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
+            Line {
+                event: "rejected",
+                text: format!("{peer}{who}: {}", code.name()),
+                fields: json!({ "peer": peer.to_string(), "name": name, "code": code.name() }),
+            }
+        }
         Event::Fighting { name, peer } => Line {
             event: "fighting",
             text: format!("two clients take the name {name:?} from each other, one from {peer}"),

@@ -165,6 +165,7 @@ pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
     ("online", "session peer wire name epoch agent to_server to_client wake_bytes"),
     ("promise", "session beat_ms limit_ms"),
     ("health", "session health"),
+    ("rejected", "peer name code"),
     ("fighting", "name peer"),
     ("offline", OF_SERVE[4].1),
     ("stopped", ""),

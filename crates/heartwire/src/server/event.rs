@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use heartwire_core::v1::{Contract, Health};
+use heartwire_core::v1::{ByeCode, Contract, Health};
 use heartwire_core::{Path, Stall, Verdict};
 
 use super::id::SessionId;
@@ -50,6 +50,16 @@ pub enum Event<D> {
         name: Box<str>,
         /// The address of the client that was turned away.
         peer: SocketAddr,
+    },
+    /// A client was rejected at the handshake: its token is wrong, its name is taken, or it wants what this
+    /// server does not agree to. It never was a session. (One for which there is no room is only counted.)
+    Rejected {
+        /// The client's address.
+        peer: SocketAddr,
+        /// The name that it gave, if it gave one that is valid.
+        name: Option<Box<str>>,
+        /// What it was told.
+        code: ByeCode,
     },
     /// The whole body of a data frame.
     Data {
@@ -176,6 +186,9 @@ impl<D: AsRef<[u8]>> Event<D> {
                 Event::Promise { id: *id, beat: *beat, limit: *limit }
             }
             Self::Health { id, health } => Event::Health { id: *id, health: *health },
+            Self::Rejected { peer, name, code } => {
+                Event::Rejected { peer: *peer, name: name.clone(), code: *code }
+            }
             Self::Fighting { name, peer } => Event::Fighting { name: name.clone(), peer: *peer },
             Self::Verdict { id, peer, verdict } => {
                 Event::Verdict { id: *id, peer: *peer, verdict: *verdict }

@@ -34,6 +34,8 @@ const TURNS_MAX: usize = 100_000;
 pub(super) struct Inbox {
     pub(super) events: VecDeque<Event<Vec<u8>>>,
     pub(super) stalls: Vec<Stall>,
+    /// What was told of rejected clients, most of which a test knows from what they got.
+    pub(super) rejected: Vec<Event<Vec<u8>>>,
     /// For so many events there is room, and for those of newcomers.
     pub(super) room: usize,
     pub(super) has_room_for_newcomers: bool,
@@ -56,6 +58,9 @@ impl Handler for Owner {
         let mut inbox = self.inbox.lock().unwrap();
         if let Event::Stalled { stall, .. } = event {
             return inbox.stalls.push(stall);
+        }
+        if matches!(event, Event::Rejected { .. }) {
+            return inbox.rejected.push(event.to_owned());
         }
         inbox.events.push_back(event.to_owned());
         inbox.room = inbox.room.saturating_sub(1);
@@ -128,6 +133,7 @@ impl Rig {
         let inbox = Inbox {
             events: VecDeque::new(),
             stalls: Vec::new(),
+            rejected: Vec::new(),
             room: usize::MAX,
             has_room_for_newcomers: true,
         };

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 
-use heartwire_core::v1::Health;
+use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Cause, Instant, Violation};
 
 use super::Shard;
@@ -250,6 +250,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             if self.state.agenda.world.breaks(Break::SpeaksAfterOffline) {
                 self.tell(Event::Health { id, health: Health::Ok });
+            }
+        }
+        // A crowd for which there is no room is counted: none of it did anything wrong.
+        if let Reason::TurnedAway(code) = reason {
+            if !is_known && code != ByeCode::Full {
+                self.tell(Event::Rejected { peer, name: name.clone(), code });
             }
         }
         // The next session of this name must not be heard of before.

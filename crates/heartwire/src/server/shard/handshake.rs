@@ -35,7 +35,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             None => Principal::ANYBODY,
             Some(tokens) => match tokens.get().check(hello.name, hello.token) {
                 Ok(principal) => principal,
-                Err(denied) => return self.deny(slot, denied, now),
+                Err(denied) => return self.deny(slot, hello, denied, now),
             },
         };
         let Some((session, agenda)) = self.state.at(slot) else { return };
@@ -73,9 +73,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// A client has shown no good token.
-    fn deny(&mut self, slot: u32, denied: Denied, now: Instant) {
+    fn deny(&mut self, slot: u32, hello: &Hello<'_>, denied: Denied, now: Instant) {
         let count = self.state.handle.denials().count(now);
         let Some((session, agenda)) = self.state.at(slot) else { return };
+        if let Some(name) = hello.name.filter(|name| valid_name(name).is_ok()) {
+            // It does not hold the name: this is for the event.
+            session.set_guest(Guest { name: name.into(), epoch: 0, agent: None });
+        }
         if let Some(count) = count {
             tracing::warn!(
                 count,

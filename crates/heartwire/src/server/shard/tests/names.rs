@@ -168,3 +168,20 @@ fn a_client_that_would_be_refused_has_the_name_if_its_holder_is_gone() {
         rig.told_online();
     }
 }
+
+#[test]
+fn a_client_that_is_not_let_in_is_told_of_with_the_name_that_it_gave() {
+    let tokens = SharedTokens::new(Tokens::parse("a 0123456789abcdef0123456789abcdef").unwrap());
+    let mut rig = Rig::start(v1().tokens(tokens));
+    for (name, valid) in [("a", Some("a")), (" a", None)] {
+        let client = rig.door.connect();
+        client.send(&hello_as(name, Some(b"not the token that was agreed on")));
+        rig.run();
+        let told = rig.inbox().rejected.pop().unwrap();
+        let Event::Rejected { peer, name, code } = told else { panic!("{told:?}") };
+        assert_eq!((name.as_deref(), code), (valid, ByeCode::Unauthorized));
+        assert!(peer.ip().is_loopback());
+    }
+    assert_eq!(rig.inbox().rejected, []);
+    rig.expect_nothing();
+}

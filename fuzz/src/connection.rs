@@ -5,16 +5,18 @@
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Health, Offer};
-use heartwire_core::{Cause, Connection, Event, Path, Stall, Transmit, Verdict, Violation, Wire};
+use heartwire_core::{
+    Cause, Connection, Event, LinkState, Pause, Protocol, Transmit, Verdict, Violation,
+};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at, nanos};
-use crate::wire::Frame;
+use crate::protocol::Frame;
 
 /// Beats that wait for their answers at most, and one that is due.
-const TRANSMITS_MAX: usize = 65;
+const MAX_TRANSMITS: usize = 65;
 /// Bytes that may wait to be read. A driver stops reading sooner.
-const UNREAD_MAX: usize = 16 * 1024;
+const MAX_UNREAD: usize = 16 * 1024;
 
 #[derive(Arbitrary, Debug)]
 struct Setup {
@@ -23,7 +25,7 @@ struct Setup {
     /// What the server goes by that a HELLO comes to.
     server: Knobs,
     wake_bytes: u16,
-    caps: CapKnobs,
+    limits: CapKnobs,
     tick: u8,
 }
 
@@ -52,7 +54,7 @@ enum Op<'a> {
     BeatNow,
     Promise(Span),
     Health(u8),
-    Stall(Span),
+    Pause(Span),
     Backpressure,
     Welcome,
     StepBack(Span),
@@ -73,15 +75,15 @@ enum Stamp {
 pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
-    let wire = setup.ear.wire();
-    let Some(settings) = setup.knobs.settings(wire) else { return };
+    let protocol = setup.ear.protocol();
+    let Some(settings) = setup.knobs.settings(protocol) else { return };
     let settings = settings
-        .caps(setup.caps.caps())
+        .limits(setup.limits.limits())
         .tick(core::time::Duration::from_millis(u64::from(setup.tick)));
     let connection = Connection::new(settings, at(START));
     let mut run = Run {
-        pieces: Half::new(connection.clone(), wire),
-        whole: Half::new(connection, wire),
+        pieces: Half::new(connection.clone(), protocol),
+        whole: Half::new(connection, protocol),
         setup,
         under_way: Vec::new(),
         now: START,
@@ -89,7 +91,7 @@ pub fn run(bytes: &[u8]) {
         nonce: 0,
         offer: None,
         may_send: 0,
-        stall: None,
+        pause: None,
     };
     while !u.is_empty() {
         let Ok(op) = Op::arbitrary(&mut u) else { break };
@@ -109,8 +111,8 @@ struct Half {
 }
 
 impl Half {
-    const fn new(connection: Connection, wire: Wire) -> Self {
-        Self { connection, judge: Judge::new(wire), unread: Vec::new(), told: 0 }
+    const fn new(connection: Connection, protocol: Protocol) -> Self {
+        Self { connection, judge: Judge::new(protocol), unread: Vec::new(), told: 0 }
     }
 
     /// Hands over what has come. Returns how many beats there were, and the offer of a HELLO.
@@ -206,8 +208,8 @@ struct Run {
     offer: Option<Offer>,
     /// How often there was reason to send something that was not sent yet.
     may_send: u64,
-    /// The last stall of this end.
-    stall: Option<Stall>,
+    /// The last pause of this end.
+    pause: Option<Pause>,
 }
 
 impl Run {
@@ -248,9 +250,9 @@ impl Run {
                 };
                 self.both(|connection| connection.set_health(health));
             }
-            Op::Stall(span) => {
+            Op::Pause(span) => {
                 self.now = self.now.saturating_add(span.nanos());
-                self.stall = Some(Stall::new(at(self.now), span.duration()));
+                self.pause = Some(Pause::new(at(self.now), span.duration()));
                 self.turn(Found::All);
             }
             Op::Backpressure => self.turn(Found::NoRoom(at(self.now))),
@@ -265,14 +267,14 @@ impl Run {
                 let wake = usize::try_from(wake).expect("this is no small machine");
                 assert_eq!(pad.is_some(), len < wake);
                 assert!(pad.is_none_or(|pad| pad.len() == (wake - len).max(8)));
-                let head = self.whole.connection.data_head(len);
-                assert!(head.is_some_and(|head| head.as_ref().len() <= 8));
+                let header = self.whole.connection.data_header(len);
+                assert!(header.is_some_and(|header| header.as_ref().len() <= 8));
             }
         }
     }
 
     fn send(&mut self, frame: &Frame<'_>) {
-        if self.under_way.len() + self.whole.unread.len() < UNREAD_MAX {
+        if self.under_way.len() + self.whole.unread.len() < MAX_UNREAD {
             frame.put(self.nonce, &mut self.under_way);
         }
     }
@@ -324,15 +326,18 @@ impl Run {
         let Some(promised) = promised else { return };
         self.may_send += 1;
         let after = self.whole.connection.policy();
-        assert_eq!(after.beat(), Some(promised));
-        assert_eq!((before.limit(), before.peer_beat()), (after.limit(), after.peer_beat()));
+        assert_eq!(after.interval(), Some(promised));
+        assert_eq!(
+            (before.timeout(), before.peer_interval()),
+            (after.timeout(), after.peer_interval())
+        );
         let contract = self.whole.connection.contract().expect("it was promised under one");
         let direction = match self.setup.ear {
             Ear::Client => contract.to_server,
             _ => contract.to_client,
         };
-        assert!(promised <= direction.promise_max(), "{promised:?} {direction:?}");
-        assert!(promised >= contract.floor.min(direction.beat().expect("it beats")));
+        assert!(promised <= direction.max_promise(), "{promised:?} {direction:?}");
+        assert!(promised >= contract.min_interval.min(direction.interval().expect("it beats")));
     }
 
     /// The server makes up its mind. What came meanwhile is read.
@@ -343,7 +348,9 @@ impl Run {
         let Some(terms) = self.setup.server.terms(self.setup.wake_bytes) else { return };
         let Ok(contract) = terms.agree(&offer) else { return };
         let now = self.now;
-        self.both(|connection| connection.welcome(at(now), contract));
+        self.both(|connection| {
+            connection.welcome(at(now), contract);
+        });
         self.may_send += 1;
         // Its silence counts from here.
         self.heard = now;
@@ -373,14 +380,14 @@ impl Run {
                     if let Found::NoRoom(at) = found {
                         self.heard = self.heard.max(at.as_nanos());
                     }
-                    let stall = self.stall;
-                    let whole = self.whole.connection.judge(read, found, stall);
-                    (whole, self.pieces.connection.judge(other, found, stall))
+                    let pause = self.pause;
+                    let whole = self.whole.connection.judge(read, found, pause);
+                    (whole, self.pieces.connection.judge(other, found, pause))
                 }
                 (Next::Write(bytes), Next::Write(in_pieces)) => {
                     assert_eq!(unmeasured(&bytes), unmeasured(&in_pieces));
                     count += 1;
-                    assert!(count <= TRANSMITS_MAX, "{count} beats at once");
+                    assert!(count <= MAX_TRANSMITS, "{count} beats at once");
                     self.check_written(&bytes);
                     self.poll()
                 }
@@ -426,10 +433,10 @@ impl Run {
         match over {
             Over::Dead(verdict) => self.judge_verdict(&verdict),
             Over::Broken(Violation::NoFirstFrame { waited }) => {
-                assert!(Some(waited) >= self.setup.caps.caps().first_frame_within());
+                assert!(Some(waited) >= self.setup.limits.limits().handshake_within());
             }
             Over::Broken(Violation::SlowFrame { waited }) => {
-                assert!(Some(waited) >= self.setup.caps.caps().frame_within());
+                assert!(Some(waited) >= self.setup.limits.limits().frame_within());
             }
             Over::Broken(violation) => panic!("{violation} cannot come of waiting"),
         }
@@ -438,22 +445,23 @@ impl Run {
     }
 
     fn judge_verdict(&self, verdict: &Verdict) {
-        let limit = nanos(self.whole.connection.policy().limit().expect("it was judged by one"));
+        let timeout =
+            nanos(self.whole.connection.policy().timeout().expect("it was judged by one"));
         let silence = nanos(verdict.silence);
-        let bound = verdict.bound.expect("every limit has one");
+        let bound = verdict.bound.expect("every timeout has one");
         assert!(silence >= nanos(bound.earliest), "{verdict:?}");
         assert_eq!(nanos(bound.latest - bound.earliest), u64::from(self.setup.tick) * 1_000_000);
         match verdict.cause {
             Cause::Silence => {
                 assert_eq!(silence, self.now - self.heard, "{verdict:?}");
-                assert!(silence >= limit, "early: {verdict:?}");
+                assert!(silence >= timeout, "early: {verdict:?}");
                 let late = nanos(verdict.late).min(nanos(bound.latest - bound.earliest));
-                let sum = limit + late + nanos(verdict.stalled);
+                let sum = timeout + late + nanos(verdict.paused);
                 assert_eq!(silence, sum, "{verdict:?} does not add up");
             }
             Cause::Unheard => {
                 assert_eq!(self.whole.judge.state, State::V1);
-                assert!(silence > limit, "early: {verdict:?}");
+                assert!(silence > timeout, "early: {verdict:?}");
             }
             cause => panic!("{cause:?} is not for a connection to say"),
         }
@@ -494,14 +502,15 @@ impl Run {
         assert_eq!(whole.told, pieces.told, "the pieces told another story");
         assert_eq!(whole.unread, pieces.unread);
         let now = at(self.now);
-        let unmeasured =
-            |path: Path| (path.unheard, path.peer_late, path.peer_health, path.too_fast);
+        let unmeasured = |link_state: LinkState| {
+            (link_state.unheard, link_state.peer_late, link_state.peer_health, link_state.too_fast)
+        };
         let view = |connection: &Connection| {
             (
                 connection.poll_timeout(),
                 connection.last_heard(),
                 connection.policy(),
-                connection.path(now).map(unmeasured),
+                connection.link_state(now).map(unmeasured),
                 connection.contract().copied(),
             )
         };
@@ -517,7 +526,7 @@ impl Run {
             self.check();
         }
         self.compare();
-        let mut rest = self.whole.connection.for_the_rest(at(self.now));
+        let mut rest = self.whole.connection.without_output(at(self.now));
         let next = rest.poll(at(self.now), Outbound::Clear);
         assert!(matches!(next, Next::SleepUntil(None)), "{next:?} when all is over");
         let mut bytes = self.whole.unread.as_slice();

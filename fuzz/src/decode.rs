@@ -1,12 +1,12 @@
-//! Heads, frames of v0, and the bodies of v1, one at a time.
+//! Headers, frames of v0, and the bodies of v1, one at a time.
 
 use core::time::Duration;
 
 use heartwire_core::frame::{self, Decoded, Frame, Kind};
 use heartwire_core::v1::{
-    BEAT_LEN, Beat, Bye, DETAIL_LEN_MAX, HELLO_LEN_MAX, Hello, Offer, Retry, Terms, Welcome,
+    BEAT_LEN, Beat, Bye, Hello, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint, Terms, Welcome,
 };
-use heartwire_core::{Caps, Connection, Event, Policy, Settings, Violation, Wire};
+use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
 
 use crate::knobs::{START, at};
 
@@ -26,52 +26,52 @@ fn policy() -> Policy {
     Policy::builder().build().expect("every knob is off")
 }
 
-fn v0(bytes: &[u8], body_len_max: u32) {
-    if let Some(head) = bytes.first_chunk() {
-        match frame::read_head(*head) {
+fn v0(bytes: &[u8], max_frame: u32) {
+    if let Some(header) = bytes.first_chunk() {
+        match frame::read_header(*header) {
             Ok(read) => {
                 let len = usize::try_from(read.body_len).expect("this is no small machine");
-                assert_eq!(frame::head(read.kind, len), Some(*head));
+                assert_eq!(frame::header(read.kind, len), Some(*header));
             }
-            Err(Violation::UnknownType { head: refused }) => assert_eq!(refused, *head),
+            Err(Violation::UnknownType { header: refused }) => assert_eq!(refused, *header),
             Err(Violation::NegativeLength { length }) => assert!(length < 0),
-            Err(violation) => panic!("a head alone cannot be {violation}"),
+            Err(violation) => panic!("a header alone cannot be {violation}"),
         }
     }
-    let decoded = frame::decode(bytes, body_len_max);
-    let caps = Caps::default().body_len_max(body_len_max);
-    let mut connection = Connection::new(Settings::new(policy()).caps(caps), at(START));
+    let decoded = frame::decode(bytes, max_frame);
+    let limits = FrameLimits::default().max_frame(max_frame);
+    let mut connection = Connection::new(Settings::new(policy()).limits(limits), at(START));
     let mut rest = bytes;
     let received = connection.handle_received(at(START), &mut rest);
     match decoded {
         Ok(Decoded::Whole { frame, len }) => {
-            let (head, body) = bytes.split_at(frame::HEAD_LEN);
+            let (header, body) = bytes.split_at(frame::HEADER_LEN);
             assert_eq!(rest, &bytes[len..]);
             match frame {
                 Frame::Beat => {
-                    assert_eq!((head, len), (frame::BEAT.as_slice(), frame::HEAD_LEN));
+                    assert_eq!((header, len), (frame::BEAT.as_slice(), frame::HEADER_LEN));
                     assert_eq!(received, Ok(Some(Event::Beat)));
                 }
                 Frame::Data(data) => {
                     assert_eq!(
-                        frame::data_head(data.len()).as_ref().map(<[u8; 8]>::as_slice),
-                        Some(head)
+                        frame::data_header(data.len()).as_ref().map(<[u8; 8]>::as_slice),
+                        Some(header)
                     );
-                    assert_eq!(data, &body[..len - frame::HEAD_LEN]);
+                    assert_eq!(data, &body[..len - frame::HEADER_LEN]);
                     assert_eq!(received, Ok(Some(Event::Data(data))));
                 }
             }
         }
         Ok(Decoded::Partial { body_len }) => {
-            assert_eq!(body_len.is_some(), bytes.len() >= frame::HEAD_LEN);
-            assert!(body_len.is_none_or(|len| len <= body_len_max));
+            assert_eq!(body_len.is_some(), bytes.len() >= frame::HEADER_LEN);
+            assert!(body_len.is_none_or(|len| len <= max_frame));
             assert_eq!((received, rest), (Ok(None), bytes));
         }
         Err(violation) => {
             assert_eq!(received, Err(violation));
-            // The head alone shows it.
-            let head = &bytes[..frame::HEAD_LEN];
-            assert_eq!(frame::decode(head, body_len_max), Err(violation));
+            // The header alone shows it.
+            let header = &bytes[..frame::HEADER_LEN];
+            assert_eq!(frame::decode(header, max_frame), Err(violation));
         }
     }
 }
@@ -85,7 +85,7 @@ fn receive<'a, T>(
     take: impl FnOnce(Event<'a>) -> Option<T>,
 ) -> Option<T> {
     frame.clear();
-    frame.extend(frame::head(kind, body.len())?);
+    frame.extend(frame::header(kind, body.len())?);
     frame.extend_from_slice(body);
     let mut connection = Connection::new(settings, at(START));
     let mut rest = frame.as_slice();
@@ -109,28 +109,28 @@ fn receive<'a, T>(
 }
 
 fn server() -> Settings {
-    Settings::new(policy()).wire(Wire::V1Only)
+    Settings::new(policy()).protocol(Protocol::V1Only)
 }
 
 fn hello(body: &[u8]) {
     // Of a HELLO that begins with its versions, these alone tell whether there is one in common.
     if let [0xa1..=0xb7, 0, 0x82, lowest @ 0..24, highest @ 0..24, ..] = *body {
         let is_later = lowest <= highest && !(lowest..=highest).contains(&1);
-        let is_short = body.len() <= HELLO_LEN_MAX as usize;
+        let is_short = body.len() <= MAX_HELLO_LEN as usize;
         assert_eq!(refused_for_its_versions(body), is_later && is_short);
     }
     let (mut frame, mut again) = (Vec::new(), Vec::new());
     let of = |event| if let Event::Hello(hello) = event { Some(hello) } else { None };
     let Some(hello) = receive(server(), Kind::Hello, body, &mut frame, of) else { return };
     let encoded = hello.encode();
-    let back = receive(server(), Kind::Hello, &encoded[frame::HEAD_LEN..], &mut again, of);
+    let back = receive(server(), Kind::Hello, &encoded[frame::HEADER_LEN..], &mut again, of);
     assert_eq!(back, Some(hello), "what was written is read");
     assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded), "and written alike");
 }
 
 fn refused_for_its_versions(body: &[u8]) -> bool {
-    let Some(head) = frame::head(Kind::Hello, body.len()) else { return false };
-    let frame = [&head, body].concat();
+    let Some(header) = frame::header(Kind::Hello, body.len()) else { return false };
+    let frame = [&header, body].concat();
     let mut connection = Connection::new(server(), at(START));
     let received = connection.handle_received(at(START), &mut frame.as_slice());
     matches!(received, Err(Violation::NoCommonVersion { .. }))
@@ -139,13 +139,13 @@ fn refused_for_its_versions(body: &[u8]) -> bool {
 /// A client that takes any contract there can be.
 fn client(judges: bool) -> Settings {
     let least = Duration::from_millis(1);
-    let mut policy = Policy::builder().beat(least);
+    let mut policy = Policy::builder().interval(least);
     if judges {
-        policy = policy.limit(least * 2);
+        policy = policy.timeout(least * 2);
     }
     let policy = policy.build().expect("two beats fit in");
-    let offer = Offer::new(&policy).ceiling(Duration::MAX);
-    Settings::new(policy).wire(Wire::V1).offer(offer)
+    let offer = Offer::new(&policy).max_timeout(Duration::MAX);
+    Settings::new(policy).protocol(Protocol::V1).offer(offer)
 }
 
 fn welcome(body: &[u8], judges: bool) {
@@ -158,7 +158,7 @@ fn welcome(body: &[u8], judges: bool) {
         return;
     };
     let encoded = welcome.encode();
-    let body = &encoded[frame::HEAD_LEN..];
+    let body = &encoded[frame::HEADER_LEN..];
     let back = receive(client(judges), Kind::Welcome, body, &mut again, of);
     assert_eq!(back, Some(welcome), "what was written is read");
     assert_eq!(back.map(|welcome: Welcome| welcome.encode()), Some(encoded), "and written alike");
@@ -171,12 +171,12 @@ fn bye(body: &[u8]) {
         event => panic!("{event:?} of a BYE"),
     };
     let Some(bye) = receive(client(false), Kind::Bye, body, &mut frame, of) else { return };
-    if let Retry::Within { earliest, latest } = bye.retry {
+    if let RetryHint::Within { earliest, latest } = bye.retry {
         assert!(earliest <= latest, "{bye:?}");
     }
-    assert!(bye.detail.len() <= DETAIL_LEN_MAX);
+    assert!(bye.detail.len() <= MAX_DETAIL_LEN);
     let encoded = bye.encode();
-    let body = &encoded[frame::HEAD_LEN..];
+    let body = &encoded[frame::HEADER_LEN..];
     let back = receive(client(false), Kind::Bye, body, &mut again, of);
     assert_eq!(back, Some(bye), "what was written is read");
     assert_eq!(back.map(|bye: Bye<'_>| bye.encode()), Some(encoded), "and written alike");
@@ -199,10 +199,10 @@ fn beat(bytes: &[u8]) {
         if *health <= 2 && *notices <= 1 {
             assert_eq!(beat.encode(), *body, "and written alike");
         }
-        let mut frame = [0; frame::HEAD_LEN + BEAT_LEN];
-        frame[..frame::HEAD_LEN]
-            .copy_from_slice(&frame::head(Kind::Heart, BEAT_LEN).expect("it is short"));
-        frame[frame::HEAD_LEN..].copy_from_slice(body);
+        let mut frame = [0; frame::HEADER_LEN + BEAT_LEN];
+        frame[..frame::HEADER_LEN]
+            .copy_from_slice(&frame::header(Kind::Heart, BEAT_LEN).expect("it is short"));
+        frame[frame::HEADER_LEN..].copy_from_slice(body);
         let received = connection.handle_received(now, &mut frame.as_slice());
         match received {
             Ok(Some(Event::Beat | Event::Promise(_))) => {}

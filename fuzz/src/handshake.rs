@@ -2,13 +2,13 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, PAD_LEN_MAX, Retry, Welcome};
-use heartwire_core::{Connection, Event, Settings, Violation, Wire};
+use heartwire_core::v1::{Bye, ByeCode, Contract, MAX_PAD_LEN, Offer, RetryHint, Welcome};
+use heartwire_core::{Connection, Event, Protocol, Settings, Violation};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at};
 use crate::model;
-use crate::wire::{Frame, Hello};
+use crate::protocol::{Frame, Hello};
 
 /// How the others frames come.
 #[derive(Arbitrary, Debug)]
@@ -26,7 +26,7 @@ enum Opening<'a> {
 struct Setup<'a> {
     knobs: Knobs,
     wake_bytes: u16,
-    caps: CapKnobs,
+    limits: CapKnobs,
     waited: Span,
     opening: Opening<'a>,
 }
@@ -36,27 +36,27 @@ pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
     let mut bytes = Vec::new();
-    let wire = match &setup.opening {
+    let protocol = match &setup.opening {
         Opening::Hello { v1_only, hello } => {
             Frame::Hello(hello.v1()).put(0, &mut bytes);
-            if *v1_only { Wire::V1Only } else { Wire::Any }
+            if *v1_only { Protocol::V1Only } else { Protocol::Any }
         }
         Opening::Ours(client) => {
             let Some(offer) = client.offer() else { return };
             bytes.extend(heartwire_core::v1::Hello::new(offer).encode());
-            Wire::V1Only
+            Protocol::V1Only
         }
         Opening::Frames { ear, first } => {
             first.put(0, &mut bytes);
-            ear.wire()
+            ear.protocol()
         }
     };
     while !u.is_empty() {
         let Ok(frame) = Frame::arbitrary(&mut u) else { break };
         frame.put(0, &mut bytes);
     }
-    let Some(settings) = setup.knobs.settings(wire) else { return };
-    let mut end = End::new(&setup, settings.caps(setup.caps.caps()), wire);
+    let Some(settings) = setup.knobs.settings(protocol) else { return };
+    let mut end = End::new(&setup, settings.limits(setup.limits.limits()), protocol);
     end.receive(&bytes);
     end.time_out(settings);
 }
@@ -68,8 +68,12 @@ struct End<'a> {
 }
 
 impl<'a> End<'a> {
-    fn new(setup: &'a Setup<'a>, settings: Settings, wire: Wire) -> Self {
-        Self { setup, connection: Connection::new(settings, at(START)), judge: Judge::new(wire) }
+    fn new(setup: &'a Setup<'a>, settings: Settings, protocol: Protocol) -> Self {
+        Self {
+            setup,
+            connection: Connection::new(settings, at(START)),
+            judge: Judge::new(protocol),
+        }
     }
 
     fn receive(&mut self, mut bytes: &[u8]) {
@@ -115,7 +119,7 @@ impl<'a> End<'a> {
         let agreed = terms.agree(offer);
         model::check_agreement(&terms, offer, &agreed);
         let policy = self.connection.policy();
-        let settings = Settings::new(policy).wire(Wire::V1).offer(*offer);
+        let settings = Settings::new(policy).protocol(Protocol::V1).offer(*offer);
         let mut client = Connection::new(settings, at(START));
         match agreed {
             Ok(contract) => {
@@ -130,7 +134,7 @@ impl<'a> End<'a> {
             }
             Err(conflict) => {
                 let detail = conflict.to_string();
-                let bye = Bye::new(ByeCode::Conflict, Retry::Never).detail(&detail);
+                let bye = Bye::new(ByeCode::Conflict, RetryHint::Never).detail(&detail);
                 let answer = bye.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
                 assert_eq!(received, Ok(Some(Event::Bye(bye))));
@@ -142,30 +146,33 @@ impl<'a> End<'a> {
     fn accept(&self, welcome: &Welcome) {
         let offer = self.setup.knobs.offer().expect("the connection was made with one");
         let Contract { to_server, to_client, wake_bytes, .. } = welcome.contract;
-        assert_eq!(to_client.limit().is_some(), offer.limit().is_some());
-        assert!(to_client.limit() >= offer.limit());
-        if let Some(limit) = to_client.limit() {
-            let longest = to_client.limit_for(to_client.promise_max()).max(Some(limit));
-            assert!(longest <= Some(offer.limit_ceiling()), "{to_client:?}");
+        assert_eq!(to_client.timeout().is_some(), offer.timeout().is_some());
+        assert!(to_client.timeout() >= offer.timeout());
+        if let Some(timeout) = to_client.timeout() {
+            let longest = to_client.timeout_for(to_client.max_promise()).max(Some(timeout));
+            assert!(longest <= Some(offer.longest_timeout()), "{to_client:?}");
         }
-        assert!(to_client.ceiling() <= offer.limit_ceiling(), "{to_client:?}");
-        assert!(wake_bytes <= PAD_LEN_MAX);
+        assert!(to_client.max_timeout() <= offer.longest_timeout(), "{to_client:?}");
+        assert!(wake_bytes <= MAX_PAD_LEN);
         for direction in [to_server, to_client] {
-            if let Some(limit) = direction.limit() {
-                assert!(limit <= direction.ceiling(), "{direction:?}");
-                assert!(limit >= direction.beat().expect("it is judged") * 2, "{direction:?}");
+            if let Some(timeout) = direction.timeout() {
+                assert!(timeout <= direction.max_timeout(), "{direction:?}");
+                assert!(
+                    timeout >= direction.interval().expect("it is judged") * 2,
+                    "{direction:?}"
+                );
             }
         }
-        if let Some(beat) = to_server.beat() {
-            assert!(beat >= offer.beat_floor().expect("it is to beat"));
+        if let Some(beat) = to_server.interval() {
+            assert!(beat >= offer.shortest_interval().expect("it is to beat"));
         }
-        assert_eq!(self.connection.policy().limit(), to_client.limit());
-        assert_eq!(self.connection.policy().beat(), to_server.beat());
+        assert_eq!(self.connection.policy().timeout(), to_client.timeout());
+        assert_eq!(self.connection.policy().interval(), to_server.interval());
     }
 
     /// Who does not come to the point has its time, and no more.
     fn time_out(&mut self, settings: Settings) {
-        let within = self.setup.caps.caps().first_frame_within();
+        let within = self.setup.limits.limits().handshake_within();
         let is_open = !self.connection.has_ended();
         let now = at(START + self.setup.waited.nanos());
         let mut is_due = false;
@@ -181,7 +188,7 @@ impl<'a> End<'a> {
             None => {}
             Some(Over::Dead(verdict)) => {
                 assert!(
-                    settings.policy().limit().is_some() || self.connection.contract().is_some()
+                    settings.policy().timeout().is_some() || self.connection.contract().is_some()
                 );
                 assert!(verdict.silence.as_nanos() <= u128::from(self.setup.waited.nanos()));
                 self.judge.end();
@@ -206,12 +213,15 @@ impl<'a> End<'a> {
 fn check_policies(client: &Connection, server: &Connection, contract: &Contract) {
     let (client, server) = (client.policy(), server.policy());
     assert_eq!(
-        (client.beat(), client.limit()),
-        (contract.to_server.beat(), contract.to_client.limit())
+        (client.interval(), client.timeout()),
+        (contract.to_server.interval(), contract.to_client.timeout())
     );
     assert_eq!(
-        (server.beat(), server.limit()),
-        (contract.to_client.beat(), contract.to_server.limit())
+        (server.interval(), server.timeout()),
+        (contract.to_client.interval(), contract.to_server.timeout())
     );
-    assert_eq!((client.beat(), server.beat()), (server.peer_beat(), client.peer_beat()));
+    assert_eq!(
+        (client.interval(), server.interval()),
+        (server.peer_interval(), client.peer_interval())
+    );
 }

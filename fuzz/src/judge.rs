@@ -1,6 +1,6 @@
 //! Which events may come when: the table of states, kept from outside.
 
-use heartwire_core::{Connection, Event, Spoken, Wire};
+use heartwire_core::{Connection, Event, Protocol, Spoken};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -20,12 +20,12 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    pub(crate) const fn new(wire: Wire) -> Self {
-        let state = match wire {
-            Wire::V0 => State::V0,
-            Wire::Raw => State::Raw,
-            Wire::V1 => State::AwaitingWelcome,
-            Wire::Any => State::Opening { v0: true },
+    pub(crate) const fn new(protocol: Protocol) -> Self {
+        let state = match protocol {
+            Protocol::V0 => State::V0,
+            Protocol::Raw => State::Raw,
+            Protocol::V1 => State::AwaitingWelcome,
+            Protocol::Any => State::Opening { v0: true },
             _ => State::Opening { v0: false },
         };
         Self { state }

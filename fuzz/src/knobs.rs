@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use heartwire_core::v1::{Offer, Terms};
-use heartwire_core::{Caps, Instant, Policy, Settings, Wire};
+use heartwire_core::{FrameLimits, Instant, Policy, Protocol, Settings};
 
 /// When every run starts. Times before it can be told, too.
 pub(crate) const START: u64 = 1_000_000_000_000_000;
@@ -47,17 +47,17 @@ impl<'a> Arbitrary<'a> for Span {
 /// What one end is told.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct Knobs {
-    beat: Option<Span>,
-    limit: Option<Span>,
-    peer_beat: Option<Span>,
-    floor: Floor,
-    ceiling: Option<Span>,
+    interval: Option<Span>,
+    timeout: Option<Span>,
+    peer_interval: Option<Span>,
+    min_interval: MinInterval,
+    max_timeout: Option<Span>,
     echo: bool,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-enum Floor {
-    Usual,
+enum MinInterval {
+    Default,
     Mute,
     Of(Span),
 }
@@ -65,29 +65,32 @@ enum Floor {
 impl Knobs {
     /// `None` where these make no policy. That is for the tests of the policy.
     pub(crate) fn policy(&self) -> Option<Policy> {
-        let mut policy = Policy::builder().echo(self.echo && self.beat.is_none());
-        if let Some(beat) = self.beat {
-            policy = policy.beat(beat.duration());
+        let mut policy = Policy::builder().echo(self.echo && self.interval.is_none());
+        if let Some(interval) = self.interval {
+            policy = policy.interval(interval.duration());
         }
-        if let Some(beat) = self.peer_beat {
-            policy = policy.peer_beat(beat.duration());
+        if let Some(interval) = self.peer_interval {
+            policy = policy.peer_interval(interval.duration());
         }
-        if let Some(limit) = self.limit {
-            let least = self.peer_beat.or(self.beat).map_or(Duration::ZERO, |b| b.duration() * 2);
-            policy = policy.limit(limit.duration().max(least));
+        if let Some(timeout) = self.timeout {
+            let least =
+                self.peer_interval.or(self.interval).map_or(Duration::ZERO, |b| b.duration() * 2);
+            policy = policy.timeout(timeout.duration().max(least));
         }
         policy.build().ok()
     }
 
     pub(crate) fn offer(&self) -> Option<Offer> {
         let mut offer = Offer::new(&self.policy()?);
-        match self.floor {
-            Floor::Usual => {}
-            Floor::Mute => offer = offer.floor(None),
-            Floor::Of(floor) => offer = offer.floor(Some(floor.duration())),
+        match self.min_interval {
+            MinInterval::Default => {}
+            MinInterval::Mute => offer = offer.min_interval(None),
+            MinInterval::Of(min_interval) => {
+                offer = offer.min_interval(Some(min_interval.duration()))
+            }
         }
-        if let Some(ceiling) = self.ceiling {
-            offer = offer.ceiling(ceiling.duration());
+        if let Some(max_timeout) = self.max_timeout {
+            offer = offer.max_timeout(max_timeout.duration());
         }
         Some(offer)
     }
@@ -96,25 +99,25 @@ impl Knobs {
         Some(Terms::new(self.offer()?).wake_bytes(u32::from(wake_bytes)))
     }
 
-    pub(crate) fn settings(&self, wire: Wire) -> Option<Settings> {
-        let settings = Settings::new(self.policy()?).wire(wire);
-        Some(if wire == Wire::V1 { settings.offer(self.offer()?) } else { settings })
+    pub(crate) fn settings(&self, protocol: Protocol) -> Option<Settings> {
+        let settings = Settings::new(self.policy()?).protocol(protocol);
+        Some(if protocol == Protocol::V1 { settings.offer(self.offer()?) } else { settings })
     }
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct CapKnobs {
     body_len: u16,
-    first_frame: Option<Span>,
+    handshake_timeout: Option<Span>,
     frame: Option<Span>,
 }
 
 impl CapKnobs {
-    pub(crate) fn caps(&self) -> Caps {
-        Caps::default()
-            .body_len_max(u32::from(self.body_len))
-            .first_frame(self.first_frame.map(Span::duration))
-            .frame(self.frame.map(Span::duration))
+    pub(crate) fn limits(&self) -> FrameLimits {
+        FrameLimits::default()
+            .max_frame(u32::from(self.body_len))
+            .handshake_timeout(self.handshake_timeout.map(Span::duration))
+            .frame_timeout(self.frame.map(Span::duration))
     }
 }
 
@@ -129,13 +132,13 @@ pub(crate) enum Ear {
 }
 
 impl Ear {
-    pub(crate) const fn wire(self) -> Wire {
+    pub(crate) const fn protocol(self) -> Protocol {
         match self {
-            Self::Any => Wire::Any,
-            Self::V1Only => Wire::V1Only,
-            Self::Client => Wire::V1,
-            Self::V0 => Wire::V0,
-            Self::Raw => Wire::Raw,
+            Self::Any => Protocol::Any,
+            Self::V1Only => Protocol::V1Only,
+            Self::Client => Protocol::V1,
+            Self::V0 => Protocol::V0,
+            Self::Raw => Protocol::Raw,
         }
     }
 }

@@ -12,4 +12,4 @@ mod judge;
 mod knobs;
 mod model;
 pub mod pair;
-mod wire;
+mod protocol;

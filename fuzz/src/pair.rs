@@ -5,18 +5,18 @@ use std::collections::VecDeque;
 
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::v1::{Bye, ByeCode, Contract, Health, Hello, Retry, Terms, Welcome};
-use heartwire_core::{Cause, Connection, Event, Stall, Verdict, Wire};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Health, Hello, RetryHint, Terms, Welcome};
+use heartwire_core::{Cause, Connection, Event, Pause, Protocol, Verdict};
 
 use crate::judge::{Judge, State};
 use crate::knobs::{Knobs, START, Span, at, nanos};
 use crate::model;
 
 /// Wakes of both ends in one run, so that a run ends in time.
-const WAKES_MAX: u32 = 60;
-/// Beats that an owner may ask for on top of those that are due. More of them at once than these are
+const MAX_WAKES: u32 = 60;
+/// Beats that an application may ask for on top of those that are due. More of them at once than these are
 /// its own fault: it is told, and then sent away.
-const ASKED_MAX: u32 = 40;
+const MAX_ASKED: u32 = 40;
 
 #[derive(Arbitrary, Debug)]
 struct Setup {
@@ -26,7 +26,7 @@ struct Setup {
     wake_bytes: u8,
     /// Shares of what the contract leaves for delay and loss, in 256ths.
     delay: u8,
-    stall: u8,
+    pause: u8,
     late: u8,
 }
 
@@ -41,7 +41,7 @@ enum Op {
         to_server: bool,
         share: u8,
     },
-    Stall {
+    Pause {
         server: bool,
         share: u8,
     },
@@ -79,7 +79,7 @@ pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
     let Some(mut pair) = Pair::new(&setup) else { return };
-    while !u.is_empty() && pair.wakes < WAKES_MAX {
+    while !u.is_empty() && pair.wakes < MAX_WAKES {
         let Ok(op) = Op::arbitrary(&mut u) else { break };
         if !pair.apply(op) {
             return;
@@ -116,26 +116,26 @@ struct End {
     judge: Judge,
     unread: Vec<u8>,
     /// It stands still until then.
-    stalled_until: u64,
-    stalled_for: u64,
+    paused_until: u64,
+    paused_for: u64,
     resumed_at: u64,
     /// The last time that it stood still.
-    stall: Option<Stall>,
+    pause: Option<Pause>,
     asked: u32,
     sent: u32,
     verdict: Option<(u64, Verdict)>,
 }
 
 impl End {
-    fn new(connection: Connection, wire: Wire) -> Self {
+    fn new(connection: Connection, protocol: Protocol) -> Self {
         Self {
             connection,
-            judge: Judge::new(wire),
+            judge: Judge::new(protocol),
             unread: Vec::new(),
-            stalled_until: START,
-            stalled_for: 0,
+            paused_until: START,
+            paused_for: 0,
             resumed_at: START,
-            stall: None,
+            pause: None,
             asked: 0,
             sent: 0,
             verdict: None,
@@ -164,7 +164,7 @@ impl End {
                             self.judge.welcomed();
                             answer = Welcome::new(1, 1, contract).encode();
                         }
-                        Err(_) => answer = Bye::new(ByeCode::Conflict, Retry::Never).encode(),
+                        Err(_) => answer = Bye::new(ByeCode::Conflict, RetryHint::Never).encode(),
                     }
                 }
                 Event::Beat
@@ -183,9 +183,9 @@ impl End {
     fn wake_at(&self, arrival: Option<u64>, late: u64) -> Option<u64> {
         let timeout = self.connection.poll_timeout();
         let timeout = timeout.map(|at| at.as_nanos().saturating_add(late));
-        let resumes = (self.stalled_for > 0).then_some(self.stalled_until);
+        let resumes = (self.paused_for > 0).then_some(self.paused_until);
         let next = timeout.into_iter().chain(arrival).chain(resumes).min();
-        next.map(|next| next.max(self.stalled_until))
+        next.map(|next| next.max(self.paused_until))
     }
 
     /// Does what the connection asks for, which has read what had come. Returns what it writes.
@@ -194,7 +194,7 @@ impl End {
         let mut next = self.connection.poll(at(now), Outbound::Clear);
         loop {
             next = match next {
-                Next::ReadFirst(read) => self.connection.judge(read, Found::All, self.stall),
+                Next::ReadFirst(read) => self.connection.judge(read, Found::All, self.pause),
                 Next::Write(transmit) => {
                     bytes.extend_from_slice(transmit.as_ref());
                     self.sent += 1;
@@ -225,12 +225,12 @@ struct Pair {
     now: u64,
     began: u64,
     wakes: u32,
-    /// The longest delay, the longest stall, and how late timers are.
-    delay_max: u64,
-    stall_max: u64,
+    /// The longest delay, the longest pause, and how late timers are.
+    max_delay: u64,
+    max_pause: u64,
     late: u64,
-    beat_min: u64,
-    beat_max: u64,
+    min_interval: u64,
+    max_interval: u64,
 }
 
 impl Pair {
@@ -238,11 +238,11 @@ impl Pair {
     fn new(setup: &Setup) -> Option<Self> {
         let offer = setup.client.offer()?;
         let terms = setup.server.terms(u16::from(setup.wake_bytes))?;
-        let wire = if setup.v1_only { Wire::V1Only } else { Wire::Any };
-        let client = Connection::new(setup.client.settings(Wire::V1)?, at(START));
-        let server = Connection::new(setup.server.settings(wire)?, at(START));
-        let mut client = End::new(client, Wire::V1);
-        let mut server = End::new(server, wire);
+        let protocol = if setup.v1_only { Protocol::V1Only } else { Protocol::Any };
+        let client = Connection::new(setup.client.settings(Protocol::V1)?, at(START));
+        let server = Connection::new(setup.server.settings(protocol)?, at(START));
+        let mut client = End::new(client, Protocol::V1);
+        let mut server = End::new(server, protocol);
         let answer = server.receive(START, &Hello::new(offer).encode(), &terms);
         client.receive(START, &answer, &terms);
         if client.judge.state == State::Ended {
@@ -254,13 +254,13 @@ impl Pair {
         let contract = *client.connection.contract()?;
         let directions = [contract.to_server, contract.to_client];
         // What silence of a peer that lives leaves until its verdict.
-        let allowance = directions.iter().filter_map(|d| Some(d.limit()? - d.beat()?)).min();
+        let allowance = directions.iter().filter_map(|d| Some(d.timeout()? - d.interval()?)).min();
         let allowance = nanos(allowance.unwrap_or(Duration::from_secs(30)));
-        let shares = [setup.delay, setup.stall, setup.late].map(u64::from);
+        let shares = [setup.delay, setup.pause, setup.late].map(u64::from);
         let all = shares.iter().sum::<u64>().max(256);
-        let [delay_max, stall_max, late] = shares.map(|share| (allowance - 1) / all * share);
-        let beats = || directions.iter().filter_map(|d| d.beat()).map(nanos);
-        let (beat_min, beat_max) = (beats().min()?, beats().max()?);
+        let [max_delay, max_pause, late] = shares.map(|share| (allowance - 1) / all * share);
+        let beats = || directions.iter().filter_map(|d| d.interval()).map(nanos);
+        let (min_interval, max_interval) = (beats().min()?, beats().max()?);
         Some(Self {
             client,
             server,
@@ -271,11 +271,11 @@ impl Pair {
             now: START,
             began: START,
             wakes: 0,
-            delay_max,
-            stall_max,
+            max_delay,
+            max_pause,
             late,
-            beat_min,
-            beat_max,
+            min_interval,
+            max_interval,
         })
     }
 
@@ -290,27 +290,27 @@ impl Pair {
     /// Whether the run goes on.
     fn apply(&mut self, op: Op) -> bool {
         match op {
-            Op::Wait(sixteenths) => self.run_for(self.beat_min / 16 * u64::from(sixteenths)),
-            Op::WaitLong(beats) => self.run_for(self.beat_max.saturating_mul(u64::from(beats))),
+            Op::Wait(sixteenths) => self.run_for(self.min_interval / 16 * u64::from(sixteenths)),
+            Op::WaitLong(beats) => self.run_for(self.max_interval.saturating_mul(u64::from(beats))),
             Op::Delay { to_server, share } => {
-                self.way(to_server).delay = self.delay_max / 256 * u64::from(share);
+                self.way(to_server).delay = self.max_delay / 256 * u64::from(share);
             }
-            Op::Stall { server, share } => {
-                self.stall(server, self.stall_max / 256 * u64::from(share))
+            Op::Pause { server, share } => {
+                self.pause(server, self.max_pause / 256 * u64::from(share))
             }
             Op::Promise { server, span } => self.promise(server, span.duration()),
             Op::PromiseNear { server, sixteenths } => {
                 let direction =
                     if server { self.contract.to_client } else { self.contract.to_server };
-                let beat = direction.beat().unwrap_or_default();
+                let beat = direction.interval().unwrap_or_default();
                 self.promise(server, beat / 16 * u32::from(sixteenths));
             }
             Op::Health { server, health } => {
                 let health = [Health::Ok, Health::Degraded][usize::from(health % 2)];
-                self.owner(server, |end| end.connection.set_health(health));
+                self.application(server, |end| end.connection.set_health(health));
             }
             Op::Data { server, len } => self.send_data(server, len),
-            Op::Beat { server } => self.owner(server, |end| end.connection.beat_now()),
+            Op::Beat { server } => self.application(server, |end| end.connection.beat_now()),
             Op::Bye { server } => {
                 self.leave(server);
                 return false;
@@ -323,11 +323,11 @@ impl Pair {
         true
     }
 
-    /// Something that an owner asks for, which makes a beat due; not too often.
-    fn owner(&mut self, server: bool, ask: impl FnOnce(&mut End)) {
+    /// Something that an application asks for, which makes a beat due; not too often.
+    fn application(&mut self, server: bool, ask: impl FnOnce(&mut End)) {
         let now = self.now;
         let end = self.end(server);
-        if end.stalled_until <= now && end.asked < ASKED_MAX {
+        if end.paused_until <= now && end.asked < MAX_ASKED {
             end.asked += 1;
             ask(end);
         }
@@ -335,7 +335,7 @@ impl Pair {
     }
 
     fn promise(&mut self, server: bool, interval: Duration) {
-        self.owner(server, |end| {
+        self.application(server, |end| {
             end.connection.promise(interval);
         });
     }
@@ -343,11 +343,11 @@ impl Pair {
     fn send_data(&mut self, server: bool, len: u8) {
         let now = self.now;
         let end = self.end(server);
-        if end.stalled_until > now {
+        if end.paused_until > now {
             return;
         }
-        let head = end.connection.data_head(usize::from(len)).expect("it is short");
-        let mut bytes = head.as_ref().to_vec();
+        let header = end.connection.data_header(usize::from(len)).expect("it is short");
+        let mut bytes = header.as_ref().to_vec();
         bytes.extend(core::iter::repeat_n(b'x', usize::from(len)));
         bytes.extend(end.connection.pad(bytes.len()).into_iter().flatten());
         end.connection.handle_sent(at(now));
@@ -356,19 +356,19 @@ impl Pair {
 
     /// It stands still, and the other does not: what the other has sent meanwhile it finds when it is
     /// back.
-    fn stall(&mut self, server: bool, duration: u64) {
+    fn pause(&mut self, server: bool, duration: u64) {
         let now = self.now;
         let end = self.end(server);
-        if end.stalled_until <= now && duration > 0 {
-            end.stalled_until = now + duration;
-            end.stalled_for = duration;
+        if end.paused_until <= now && duration > 0 {
+            end.paused_until = now + duration;
+            end.paused_for = duration;
         }
     }
 
     fn run_for(&mut self, duration: u64) {
         let until = self.now.saturating_add(duration);
         self.wake_both();
-        while self.wakes < WAKES_MAX {
+        while self.wakes < MAX_WAKES {
             let client = self.client.wake_at(self.to_client.next(), self.late);
             let server = self.server.wake_at(self.to_server.next(), self.late);
             let Some(next) = client.into_iter().chain(server).min().filter(|&next| next <= until)
@@ -379,7 +379,7 @@ impl Pair {
             self.wakes += 1;
             self.wake_both();
         }
-        if self.wakes < WAKES_MAX {
+        if self.wakes < MAX_WAKES {
             self.now = until;
         }
     }
@@ -397,20 +397,20 @@ impl Pair {
         } else {
             (&mut self.client, &mut self.to_client)
         };
-        if end.stalled_until > now {
+        if end.paused_until > now {
             return;
         }
         while way.next().is_some_and(|arrival| arrival <= now) {
             let Some((_, bytes)) = way.under_way.pop_front() else { break };
             end.receive(now, &bytes, &terms);
         }
-        if end.stalled_for > 0 {
-            let gap = Duration::from_nanos(end.stalled_for);
-            if gap >= heartwire_core::STALL_MIN {
-                end.stall = Some(Stall::new(at(now), gap));
+        if end.paused_for > 0 {
+            let gap = Duration::from_nanos(end.paused_for);
+            if gap >= heartwire_core::MIN_PAUSE {
+                end.pause = Some(Pause::new(at(now), gap));
                 end.resumed_at = now;
             }
-            end.stalled_for = 0;
+            end.paused_for = 0;
         }
         let bytes = end.turn(now);
         if !bytes.is_empty() {
@@ -423,18 +423,18 @@ impl Pair {
             assert_eq!(end.verdict, None, "both ends live");
             end.judge.check(&end.connection);
             // The first one, those that were asked for, and those that were due by a promise.
-            let floor = nanos(self.contract.floor).min(self.beat_min).max(1);
-            let due = (self.now - self.began) / floor + 2;
+            let min_interval = nanos(self.contract.min_interval).min(self.min_interval).max(1);
+            let due = (self.now - self.began) / min_interval + 2;
             assert!(u64::from(end.sent) <= due + u64::from(end.asked), "{} beats", end.sent);
         }
         if self.to_server.under_way.is_empty() && self.to_client.under_way.is_empty() {
             let (client, server) =
                 (self.client.connection.policy(), self.server.connection.policy());
-            if self.contract.to_server.limit().is_some() {
-                assert_eq!(client.beat(), server.peer_beat());
+            if self.contract.to_server.timeout().is_some() {
+                assert_eq!(client.interval(), server.peer_interval());
             }
-            if self.contract.to_client.limit().is_some() {
-                assert_eq!(server.beat(), client.peer_beat());
+            if self.contract.to_client.timeout().is_some() {
+                assert_eq!(server.interval(), client.peer_interval());
             }
         }
     }
@@ -442,10 +442,10 @@ impl Pair {
     /// One end leaves in an orderly way: the other ends, too, and neither says anything afterwards.
     fn leave(&mut self, server: bool) {
         let now = self.now;
-        self.way(!server).send(now, Bye::new(ByeCode::Done, Retry::AtWill).encode());
+        self.way(!server).send(now, Bye::new(ByeCode::Done, RetryHint::AtWill).encode());
         let arrival = self.way(!server).last_arrival;
         let stays = self.end(!server);
-        self.now = arrival.max(stays.stalled_until).max(now);
+        self.now = arrival.max(stays.paused_until).max(now);
         self.wake(!server);
         let stays = self.end(!server);
         assert_eq!((stays.judge.state, stays.verdict), (State::Ended, None));
@@ -461,11 +461,11 @@ impl Pair {
                 way.under_way.clear();
             }
         }
-        let server_judges = self.server.connection.policy().limit().is_some();
+        let server_judges = self.server.connection.policy().timeout().is_some();
         if to_server && server_judges {
             self.find(true);
         }
-        let client_judges = self.client.connection.policy().limit().is_some();
+        let client_judges = self.client.connection.policy().timeout().is_some();
         // A server that has come to a verdict falls silent.
         if (to_client || (to_server && server_judges)) && client_judges {
             self.find(false);
@@ -481,20 +481,20 @@ impl Pair {
             let due = end.wake_at(None, late).expect("it judges");
             self.run_for(due.saturating_sub(now).max(1));
             assert!(self.wakes > wakes || self.now > now, "it waits for ever");
-            if self.wakes >= WAKES_MAX {
+            if self.wakes >= MAX_WAKES {
                 return;
             }
         }
         let end = self.end(server);
         end.judge.check(&end.connection);
         let Some((given_at, verdict)) = end.verdict else { return };
-        let limit = nanos(end.connection.policy().limit().expect("it judged by one"));
+        let timeout = nanos(end.connection.policy().timeout().expect("it judged by one"));
         let heard = end.connection.last_heard().as_nanos();
         let silence = nanos(verdict.silence);
-        assert!(silence >= limit, "early: {verdict:?}");
+        assert!(silence >= timeout, "early: {verdict:?}");
         if verdict.cause == Cause::Silence {
             let from = heard.max(end.resumed_at);
-            let latest = (from + limit + late).max(end.stalled_until);
+            let latest = (from + timeout + late).max(end.paused_until);
             let too_late = given_at.saturating_sub(latest);
             assert_eq!(too_late, 0, "{verdict:?}");
         }

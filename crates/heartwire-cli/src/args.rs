@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand};
 
 use crate::connect::{self, ConnectArgs};
 use crate::demo::{self, DemoArgs};
@@ -24,10 +24,31 @@ pub(crate) struct Cli {
         long,
         global = true,
         default_value = "warn",
-        env = "HEARTWIRE_LOG",
+        env = "HEARTWIRE_LOG_LEVEL",
         value_name = "FILTER"
     )]
-    pub(crate) log: String,
+    log_level: String,
+
+    /// Log more: `-v` is --log-level info, `-vv` is debug.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+
+    /// Log errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+impl Cli {
+    /// What to log.
+    pub(crate) fn log_level(&self) -> &str {
+        match self.verbose {
+            _ if self.quiet => "error",
+            0 => &self.log_level,
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -43,8 +64,8 @@ pub(crate) enum Command {
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
     /// Say when each end finds each kind of fault, and by what; or which settings find all in time.
-    // No fault is found sooner or later for --no-nodelay; it is taken where `serve` takes it.
-    #[command(after_help = plan::EXAMPLES, mut_arg("no_nodelay", |arg| arg.hide(true)))]
+    // No fault is found sooner or later for --nagle; it is taken where `serve` takes it.
+    #[command(after_help = plan::EXAMPLES, mut_arg("nagle", |arg| arg.hide(true)))]
     Plan(PlanArgs),
     /// Print completions for a shell.
     #[command(

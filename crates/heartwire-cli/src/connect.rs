@@ -14,11 +14,12 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use heartwire::client::{Client, ClientConfig, Event, Events, Retry, WhileDisconnected};
+use heartwire::client::Protocol;
+use heartwire::client::{Client, ClientConfig, Event, Events, Retry};
 use heartwire::server::{Tokens, valid_name};
 use heartwire::tls::{ClientTls, SharedClientTls};
-use heartwire::v1::TOKEN_LEN_MAX;
-use heartwire::{Caps, Policy, Reason, Side, Wire};
+use heartwire::v1::MAX_TOKEN_LEN;
+use heartwire::{FrameLimits, Policy, Reason, Side};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -30,13 +31,13 @@ use crate::output::{
     Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
 };
 use crate::signals::{Hangup, Look, Stop};
-use crate::values::{Format, WireArg};
+use crate::values::{Format, ProtocolArg, TimeOrOff};
 
 pub(crate) use args::{ConnectArgs, EXAMPLES};
-use args::{ConnectData, ConnectTlsArgs, Disconnected};
+use args::{ConnectData, ConnectTlsArgs, Offline};
 
 use input::{Input, promising};
-use lines::{line, path_line};
+use lines::{line, rtt_line};
 
 /// After a signal, when the connection is closed: for printing what came.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
@@ -99,11 +100,11 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     runtime.spawn(async move {
         loop {
             look.signal().await;
-            looking.look_now();
+            looking.network_changed();
         }
     });
-    if let Some(interval) = args.path {
-        runtime.spawn(print_path(client.clone(), interval, args.format));
+    if let Some(interval) = args.rtt {
+        runtime.spawn(print_rtt(client.clone(), interval, args.format));
     }
     let exit = runtime.block_on(async {
         let how = Cell::new(None);
@@ -172,12 +173,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     exit
 }
 
-async fn print_path(client: Client, interval: Duration, format: Format) {
+async fn print_rtt(client: Client, interval: Duration, format: Format) {
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
-        if let Some(path) = client.path() {
-            say(path_line(&path).render(SystemTime::now(), format));
+        if let Some(path) = client.link_state() {
+            say(rtt_line(&path).render(SystemTime::now(), format));
         }
     }
 }
@@ -214,28 +215,28 @@ fn read_again(token_file: Option<&Path>, tls: Option<&SharedClientTls>) {
 fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConfig, Usage> {
     check_answers_fit(args)?;
     let policy = policy(args)?;
-    let caps = Caps::default().body_len_max(args.frame_max).first_frame(None);
-    let while_disconnected = match args.while_disconnected {
-        Disconnected::Queue => WhileDisconnected::Queue,
-        Disconnected::Refuse => WhileDisconnected::Refuse,
+    let limits = FrameLimits::default().max_frame(args.max_frame).handshake_timeout(None);
+    let offline_queue = match args.offline {
+        Offline::Queue => true,
+        Offline::Drop => false,
     };
     let mut config = ClientConfig::new(args.target())
         .watch_network()
-        .wire(wire(args)?)
+        .protocol(protocol(args)?)
         .offer(args.offer.offer(&policy)?)
         .policy(policy)
-        .caps(caps)
+        .limits(limits)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
         .connect_timeout(args.connect_timeout)
         .retry(retry(args))
-        .while_disconnected(while_disconnected)
+        .offline_queue(offline_queue)
         .close_timeout(args.close_timeout)
-        .outbound_max(args.queue_max);
+        .max_queue(args.max_queue);
     if let Some(within) = args.handshake_timeout {
         config = config.handshake_timeout(within);
     }
-    if let Some(within) = args.check_in {
-        config = config.progress(within);
+    if let Some(within) = args.watchdog {
+        config = config.watchdog(within);
     }
     if let Some(name) = &args.name {
         valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
@@ -267,24 +268,24 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
 
 fn retry(args: &ConnectArgs) -> Retry {
     if let Retry::Backoff(policy) = args.retry {
-        Retry::Backoff(policy.hint_max(args.hint_max))
+        Retry::Backoff(policy.max_hint(args.max_hint))
     } else {
         args.retry
     }
 }
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
-    let ConnectTlsArgs { tls_roots, tls_name, tls_cert, tls_key, .. } = &args.tls;
+    let ConnectTlsArgs { tls_ca, tls_server_name, tls_cert, tls_key, .. } = &args.tls;
     if let Some(key) = tls_key
         && Tokens::is_world_readable(key).unwrap_or(false)
     {
         tracing::warn!(path = %key.display(), "every user of this machine can read the key of our certificate");
     }
     let mut tls = ClientTls::new();
-    if let Some(roots) = tls_roots {
+    if let Some(roots) = tls_ca {
         tls = tls.roots(roots);
     }
-    if let Some(name) = tls_name {
+    if let Some(name) = tls_server_name {
         tls = tls.server_name(name);
     }
     if let (Some(certificate), Some(key)) = (tls_cert, tls_key) {
@@ -293,41 +294,44 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     tls.load().map_err(|error| Usage(error.to_string()))
 }
 
-fn wire(args: &ConnectArgs) -> Result<Wire, Usage> {
-    let needs_v0 = args.policy.preset == PresetArg::Reference || args.policy.echo;
-    let wire = match args.wire {
+fn protocol(args: &ConnectArgs) -> Result<Protocol, Usage> {
+    let needs_v0 = args.policy.preset == PresetArg::Tutorial || args.policy.echo;
+    let protocol = match args.protocol {
         _ if args.raw && args.offer.is_given() => {
             return Err(Usage(
-                "--raw has no handshake, so --floor and --ceiling cannot go with it".to_owned(),
+                "--raw has no handshake, so --min-interval and --max-timeout cannot go with it"
+                    .to_owned(),
             ));
         }
-        _ if args.raw => return Ok(Wire::Raw),
-        Some(WireArg::V1) if args.policy.echo => {
-            return Err(Usage("--echo answers beats of wire v0; on v1 both ends beat".to_owned()));
+        _ if args.raw => return Ok(Protocol::Raw),
+        Some(ProtocolArg::V1) if args.policy.echo => {
+            return Err(Usage(
+                "--echo answers beats of protocol v0; on v1 both ends beat".to_owned(),
+            ));
         }
-        Some(WireArg::V0) => Wire::V0,
-        Some(WireArg::V1) => Wire::V1,
-        None if needs_v0 => Wire::V0,
-        None => Wire::V1,
+        Some(ProtocolArg::V0) => Protocol::V0,
+        Some(ProtocolArg::V1) => Protocol::V1,
+        None if needs_v0 => Protocol::V0,
+        None => Protocol::V1,
     };
     match lacking_on_v0(args) {
-        Some(what) if wire == Wire::V0 => Err(Usage(what.to_owned())),
-        Some(_) | None => Ok(wire),
+        Some(what) if protocol == Protocol::V0 => Err(Usage(what.to_owned())),
+        Some(_) | None => Ok(protocol),
     }
 }
 
-/// What was typed that wire v0 has no words for.
+/// What was typed that protocol v0 has no words for.
 const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
     Some(if args.name.is_some() || args.token_file.is_some() {
-        "wire v0 has neither names nor tokens: --name and --token-file need v1"
+        "protocol v0 has neither names nor tokens: --name and --token-file need v1"
     } else if args.retry_rejected.is_some() {
-        "a server of wire v0 cannot say never to come back: --retry-rejected needs v1"
-    } else if args.path.is_some() {
-        "beats of wire v0 tell nothing of the path: --path needs v1"
+        "a server of protocol v0 cannot say never to come back: --retry-rejected needs v1"
+    } else if args.rtt.is_some() {
+        "beats of protocol v0 tell nothing of the path: --rtt needs v1"
     } else if args.handshake_timeout.is_some() || args.offer.is_given() {
-        "wire v0 has no handshake: --handshake-timeout, --floor and --ceiling need v1"
-    } else if args.promise.is_some() || args.check_in.is_some() || args.commands {
-        "beats of wire v0 say nothing: --promise, --check-in and --commands need v1"
+        "protocol v0 has no handshake: --handshake-timeout, --min-interval and --max-timeout need v1"
+    } else if args.promise.is_some() || args.watchdog.is_some() || args.commands {
+        "beats of protocol v0 say nothing: --promise, --watchdog and --commands need v1"
     } else {
         return None;
     })
@@ -340,9 +344,9 @@ fn read_token(path: &Path) -> Result<String, Usage> {
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Usage(format!("{} must hold one token and nothing else", path.display())));
     }
-    if token.len() > TOKEN_LEN_MAX {
+    if token.len() > MAX_TOKEN_LEN {
         return Err(Usage(format!(
-            "the token in {} is longer than {TOKEN_LEN_MAX} bytes",
+            "the token in {} is longer than {MAX_TOKEN_LEN} bytes",
             path.display()
         )));
     }
@@ -354,13 +358,16 @@ fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
         return args.policy.policy(Side::Client);
     }
     // First, because a policy would be refused for another reason, which misleads here.
-    if args.policy.echo || args.policy.beat.is_some() {
-        return Err(Usage("--raw has no beats, so --beat and --echo cannot go with it".to_owned()));
+    if args.policy.echo || matches!(args.policy.interval, Some(TimeOrOff(Some(_)))) {
+        return Err(Usage(
+            "--raw has no beats, so --interval and --echo cannot go with it".to_owned(),
+        ));
     }
     // Nothing makes a server of raw bytes send any, so its silence means nothing by itself: a
-    // preset's limit would call healthy servers dead.
-    let no_limit = args.policy.limit.is_none();
-    PolicyArgs { no_beat: true, no_limit, ..args.policy.clone() }.policy(Side::Client)
+    // preset's timeout would call healthy servers dead.
+    let off = Some(TimeOrOff(None));
+    let timeout = args.policy.timeout.or(off);
+    PolicyArgs { interval: off, timeout, ..args.policy.clone() }.policy(Side::Client)
 }
 
 fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
@@ -376,16 +383,16 @@ fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
 /// What comes must fit into the queue to be sent back, or it would be lost.
 fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
     let sends_back = matches!(args.on_data, ConnectData::Echo | ConnectData::Upper);
-    let needed = u64::from(args.frame_max) + 8;
-    let queue_max = u64::try_from(args.queue_max).unwrap_or(u64::MAX);
-    if !sends_back || args.raw || queue_max >= needed {
+    let needed = u64::from(args.max_frame) + 8;
+    let max_queue = u64::try_from(args.max_queue).unwrap_or(u64::MAX);
+    if !sends_back || args.raw || max_queue >= needed {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {} B (--frame-max) and a head of 8 B, which do not fit into a queue \
-         of {queue_max} B. Use a --queue-max of at least {needed}, or a --frame-max of at most {}",
-        args.frame_max,
-        queue_max.saturating_sub(8)
+        "--on-data sends back up to {} B (--max-frame) and a header of 8 B, which do not fit into a queue \
+         of {max_queue} B. Use a --max-queue of at least {needed}, or a --max-frame of at most {}",
+        args.max_frame,
+        max_queue.saturating_sub(8)
     )))
 }
 
@@ -407,7 +414,7 @@ struct Receiver {
 
 impl Receiver {
     fn run(mut self, mut events: Events) -> (Exit, Option<bool>) {
-        while let Some(event) = events.recv_blocking() {
+        while let Some(event) = events.blocking_recv() {
             if let Event::Data(data) = event {
                 self.handle_data(data);
                 continue;

@@ -30,7 +30,7 @@ pub(crate) struct DemoArgs {
 }
 
 const BEAT: &str = "1s";
-const LIMIT: &str = "4s";
+const TIMEOUT: &str = "4s";
 /// How long everybody is watched alive before one client is frozen, and the others after the verdict.
 const CALM: Duration = Duration::from_secs(4);
 /// By then everything has happened, or something is wrong.
@@ -58,8 +58,8 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
 
 async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
     let policy = Policy::builder()
-        .beat(humantime::parse_duration(BEAT)?)
-        .limit(humantime::parse_duration(LIMIT)?)
+        .interval(humantime::parse_duration(BEAT)?)
+        .timeout(humantime::parse_duration(TIMEOUT)?)
         .build()?;
     // Without coalescing, for the picture: each beat is to be seen when it comes.
     let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0);
@@ -155,10 +155,10 @@ impl Stage {
         let child = Command::new(program)
             .args([
                 "connect",
-                "--beat",
+                "--interval",
                 BEAT,
-                "--limit",
-                LIMIT,
+                "--timeout",
+                TIMEOUT,
                 "--retry",
                 "never",
                 "--no-input",
@@ -184,8 +184,8 @@ impl Stage {
             Event::Offline { id, reason, .. } => {
                 self.say(format_args!("{} offline: {}", self.name(id), reason.name()));
             }
-            Event::Stalled { stall, .. } => {
-                self.say(format_args!("this machine was paused for {:?}", stall.gap));
+            Event::Paused { pause, .. } => {
+                self.say(format_args!("this machine was paused for {:?}", pause.gap));
             }
             _ => {}
         }
@@ -265,7 +265,7 @@ impl Stage {
         let (_, verdict, at) = self.verdict.context("no verdict")?;
         let frozen = self.frozen.as_ref().context("nobody was frozen")?;
         let measured = at.duration_since(frozen.at);
-        let stated = policy.bound_after_fault(TICK).context("the policy has no limit")?;
+        let stated = policy.bound_after_fault(TICK).context("the policy has no timeout")?;
         let in_bound = verdict.bound.is_some_and(|bound| bound.contains(verdict.silence));
         let good = in_bound && stated.contains(measured) && self.false_verdicts == 0;
         self.print(format_args!(

@@ -26,7 +26,7 @@ Exit codes:
   1  something else failed
   2  the command line makes no sense, or its settings contradict each other
   3  serve could not listen on an address
-  4  connect could not connect, was turned away, or lost the connection, and was told not to retry;
+  4  connect could not connect, was rejected, or lost the connection, and was told not to retry;
      or it was stopped, and the server had not acknowledged all of the input
   5  connect found the server dead, and was told not to retry
   6  plan knows no settings that meet the target of --within

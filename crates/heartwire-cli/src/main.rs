@@ -39,11 +39,12 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Exit {
-    let filter = match EnvFilter::try_new(&cli.log) {
+    let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
             // It may come from the environment, so it is said what it was.
-            let why = format!("--log (or HEARTWIRE_LOG) is `{}`: {error}", cli.log);
+            let why =
+                format!("--log-level (or HEARTWIRE_LOG_LEVEL) is `{}`: {error}", cli.log_level());
             output::complain(&Usage(why).into());
             return Exit::Usage;
         }

@@ -8,16 +8,16 @@ use heartwire::v1::Offer;
 use heartwire::{Policy, Preset, Side};
 
 use crate::exit::Usage;
-use crate::values::{duration, keepalive};
+use crate::values::{TimeOrOff, duration, keepalive, time_or_off};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetArg {
     /// Both ends beat every 10 s and call 30 s of silence death.
-    Usual,
+    Default,
     /// The tutorial's numbers: the client beats every 3 s, the server calls 15 s of silence death.
-    Reference,
+    Tutorial,
     /// Both ends beat every 2.5 s; the verdict comes 6.0 to 8.6 s after the fault.
-    Strict,
+    Fast,
 }
 
 impl PresetArg {
@@ -27,8 +27,8 @@ impl PresetArg {
     /// is the tutorial's.
     pub(crate) const fn port(self) -> u16 {
         match self {
-            Self::Usual | Self::Strict => 29_002,
-            Self::Reference => 39_002,
+            Self::Default | Self::Fast => 29_002,
+            Self::Tutorial => 39_002,
         }
     }
 }
@@ -37,96 +37,86 @@ impl PresetArg {
 #[command(next_help_heading = "Heartbeat")]
 pub(crate) struct PolicyArgs {
     /// Settings to start from.
-    #[arg(long, value_enum, default_value_t = PresetArg::Usual)]
+    #[arg(long, value_enum, default_value_t = PresetArg::Default)]
     pub(crate) preset: PresetArg,
 
-    /// Send a beat this often. With a limit, data will do instead while the peer is heard.
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_beat")]
-    pub(crate) beat: Option<Duration>,
+    /// Send a heartbeat this often, or `off`. With a timeout, data will do instead while the peer is heard.
+    #[arg(short, long, value_name = "TIME", value_parser = time_or_off)]
+    pub(crate) interval: Option<TimeOrOff>,
 
-    /// Send no beats of one's own.
-    #[arg(long)]
-    pub(crate) no_beat: bool,
+    /// Declare the peer dead after this much silence, or `off`: never.
+    #[arg(short, long, value_name = "TIME", value_parser = time_or_off)]
+    pub(crate) timeout: Option<TimeOrOff>,
 
-    /// Call the peer dead after this much silence.
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "no_limit")]
-    pub(crate) limit: Option<Duration>,
-
-    /// Never call the peer dead.
-    #[arg(long)]
-    pub(crate) no_limit: bool,
-
-    /// Answer each beat of the peer; excludes beats of one's own (use --no-beat).
+    /// Answer each beat of the peer; excludes beats of one's own (use --interval off).
     #[arg(long)]
     pub(crate) echo: bool,
 
-    /// How often the peer sends something. It changes no timer: it checks the limit and narrows the
+    /// How often the peer sends something. It changes no timer: it checks the timeout and narrows the
     /// printed bound [default: as often as this end beats].
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) peer_beat: Option<Duration>,
+    pub(crate) peer_interval: Option<Duration>,
 }
 
 impl PolicyArgs {
     pub(crate) fn policy(&self, side: Side) -> Result<Policy, Usage> {
         let preset = match self.preset {
-            PresetArg::Usual => Preset::Usual,
-            PresetArg::Reference => Preset::Reference,
-            PresetArg::Strict => Preset::Strict,
+            PresetArg::Default => Preset::Default,
+            PresetArg::Tutorial => Preset::Tutorial,
+            PresetArg::Fast => Preset::Fast,
         };
         let mut policy = preset.policy(side).to_builder().echo(self.echo);
-        if let Some(beat) = self.beat {
-            policy = policy.beat(beat);
-        }
-        if self.no_beat {
-            policy = policy.no_beat();
-        }
-        if let Some(limit) = self.limit {
-            policy = policy.limit(limit);
-        }
-        if self.no_limit {
-            policy = policy.no_limit();
-        }
-        if let Some(peer_beat) = self.peer_beat {
-            policy = policy.peer_beat(peer_beat);
+        policy = match self.interval {
+            None => policy,
+            Some(TimeOrOff(None)) => policy.no_interval(),
+            Some(TimeOrOff(Some(interval))) => policy.interval(interval),
+        };
+        policy = match self.timeout {
+            None => policy,
+            Some(TimeOrOff(None)) => policy.no_timeout(),
+            Some(TimeOrOff(Some(timeout))) => policy.timeout(timeout),
+        };
+        if let Some(peer_interval) = self.peer_interval {
+            policy = policy.peer_interval(peer_interval);
         }
         policy.build().map_err(|error| Usage(error.to_string()))
     }
 }
 
-/// What this end agrees to at the handshake of wire v1, besides its policy.
+/// What this end agrees to at the handshake of protocol v1, besides its policy.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Handshake (wire v1)")]
+#[command(next_help_heading = "Handshake (protocol v1)")]
 pub(crate) struct OfferArgs {
     /// The shortest interval in which this end beats; a server allows nobody to beat more often
     /// [default: 1s, or the shortest beat of the policy].
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) floor: Option<Duration>,
+    pub(crate) min_interval: Option<Duration>,
 
-    /// The longest limit for the other end's silence that this end agrees to [default: 1h, or the limit
+    /// The longest timeout for the other end's silence that this end agrees to [default: 1h, or the timeout
     /// where that is longer].
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) ceiling: Option<Duration>,
+    pub(crate) max_timeout: Option<Duration>,
 }
 
 impl OfferArgs {
     /// Whether anything of it was typed.
     pub(crate) const fn is_given(&self) -> bool {
-        self.floor.is_some() || self.ceiling.is_some()
+        self.min_interval.is_some() || self.max_timeout.is_some()
     }
 
     pub(crate) fn offer(&self, policy: &Policy) -> Result<Offer, Usage> {
         let mut offer = Offer::new(policy);
-        if self.floor.is_some() {
-            offer = offer.floor(self.floor);
+        if self.min_interval.is_some() {
+            offer = offer.min_interval(self.min_interval);
         }
-        if let Some(ceiling) = self.ceiling {
-            if let Some(limit) = policy.limit().filter(|&limit| limit > ceiling) {
+        if let Some(max_timeout) = self.max_timeout {
+            if let Some(timeout) = policy.timeout().filter(|&timeout| timeout > max_timeout) {
                 return Err(Usage(format!(
-                    "a --ceiling of {ceiling:?} is below the limit of {limit:?}, which this end waits \
-                     for anyway. Use a --limit of at most {ceiling:?}, or a longer --ceiling"
+                    "a --max-timeout of {max_timeout:?} is below the timeout of {timeout:?}, which this end waits \
+                     for anyway. Use a --timeout of at most {max_timeout:?}, or a longer --max-timeout"
                 )));
             }
-            offer = offer.ceiling(ceiling);
+            offer = offer.max_timeout(max_timeout);
         }
         Ok(offer)
     }
@@ -147,12 +137,12 @@ pub(crate) struct KernelArgs {
 
     /// Let the kernel gather small writes (leaves `TCP_NODELAY` off).
     #[arg(long)]
-    pub(crate) no_nodelay: bool,
+    pub(crate) nagle: bool,
 }
 
 impl KernelArgs {
     pub(crate) fn options(&self) -> Result<KernelOptions, Usage> {
-        KernelOptions::new(self.keepalive, self.user_timeout, !self.no_nodelay)
+        KernelOptions::new(self.keepalive, self.user_timeout, !self.nagle)
             .map_err(|error| Usage(error.to_string()))
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn verdict_fields(verdict: &Verdict) -> Value {
         "silence_ms": millis(verdict.silence),
         "earliest_ms": verdict.bound.map(|bound| millis(bound.earliest)),
         "latest_ms": verdict.bound.map(|bound| millis(bound.latest)),
-        "stalled_ms": millis(verdict.stalled),
+        "paused_ms": millis(verdict.paused),
         "late_ms": millis(verdict.late),
     })
 }
@@ -132,9 +132,9 @@ pub(crate) fn with(mut object: Value, more: Value) -> Value {
 
 /// What a policy promises, in a sentence or two; `peer` is "client" or "server".
 pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
-    let beats = match (policy.beat(), policy.echo()) {
-        (Some(beat), _) if policy.limit().is_none() => format!("beats every {beat:?}"),
-        (Some(beat), _) => format!("beats when nothing was sent for {beat:?}"),
+    let beats = match (policy.interval(), policy.echo()) {
+        (Some(interval), _) if policy.timeout().is_none() => format!("beats every {interval:?}"),
+        (Some(interval), _) => format!("beats when nothing was sent for {interval:?}"),
         (None, true) => format!("answers each beat of the {peer}"),
         (None, false) => "sends no beats".to_owned(),
     };
@@ -142,9 +142,9 @@ pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
     else {
         return format!("{beats}; a silent {peer} is never called dead");
     };
-    let after_fault = match policy.peer_beat() {
-        Some(peer_beat) => {
-            format!(" ({after_fault} after the fault, if it beats every {peer_beat:?})")
+    let after_fault = match policy.peer_interval() {
+        Some(peer_interval) => {
+            format!(" ({after_fault} after the fault, if it beats every {peer_interval:?})")
         }
         None => String::new(),
     };
@@ -160,8 +160,8 @@ pub(crate) fn violation(reason: Reason) -> Option<&'static str> {
 pub(crate) fn contract_fields(contract: &Contract) -> Value {
     let direction = |direction: &Direction| {
         json!({
-            "beat_ms": direction.beat().map(millis),
-            "limit_ms": direction.limit().map(millis),
+            "interval_ms": direction.interval().map(millis),
+            "timeout_ms": direction.timeout().map(millis),
         })
     };
     json!({
@@ -177,9 +177,9 @@ pub(crate) fn policy_fields(policy: &Policy) -> Value {
         bound.map(|bound| json!([millis(bound.earliest), millis(bound.latest)]))
     };
     json!({
-        "beat_ms": policy.beat().map(millis),
-        "limit_ms": policy.limit().map(millis),
-        "peer_beat_ms": policy.peer_beat().map(millis),
+        "interval_ms": policy.interval().map(millis),
+        "timeout_ms": policy.timeout().map(millis),
+        "peer_interval_ms": policy.peer_interval().map(millis),
         "echo": policy.echo(),
         "bound_ms": fields(policy.bound(TICK)),
         "bound_after_fault_ms": fields(policy.bound_after_fault(TICK)),

@@ -29,14 +29,19 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
 
 fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     let Some(within) = args.within else {
-        let [client, server] = args.ends()?.map(|end| end.tick(args.tick));
-        let setup = Setup::builder(client, server).rtt(args.rtt).nat(args.nat);
+        let [client, server] = args.ends()?.map(|end| end.timer_slack(args.timer_slack));
+        let setup = Setup::builder(client, server).rtt(args.rtt).nat_timeout(args.nat_timeout);
         let setup = if args.is_v1()? { setup.v1() } else { setup };
         let setup = setup.build().map_err(|error: SetupError| Usage(error.to_string()))?;
         return Ok(Report { setup, proposed_for: None });
     };
-    let target =
-        Target { within, rtt: args.rtt, tick: args.tick, nat: args.nat, v1: args.is_v1()? };
+    let target = Target {
+        within,
+        rtt: args.rtt,
+        timer_slack: args.timer_slack,
+        nat_timeout: args.nat_timeout,
+        v1: args.is_v1()?,
+    };
     match propose(&target) {
         Ok(Proposal { setup, .. }) => Ok(Report { setup, proposed_for: Some(target) }),
         Err(error @ (ProposeError::TooShort { .. } | ProposeError::NatTooShort { .. })) => {

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::{
-    AddressCaps, Control, Event, Handler, Rate, Resumer, Server, ServerConfig, SharedTokens,
-    Tokens, TokensError, Wires,
+    AddressLimits, Control, Event, Handler, Protocols, Rate, Resumer, Server, ServerConfig,
+    SharedTokens, Tokens, TokensError,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::exit::{Exit, Usage};
 use crate::output::{Sink, Target, say};
 use crate::signals::{Hangup, Look, Stop};
-use crate::values::{RateOrOff, TimeOrOff, WireArg};
+use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
 pub(crate) use args::{EXAMPLES, ServeArgs};
 use args::{EventKind, ServeData, ServeTlsArgs};
@@ -33,7 +33,7 @@ use feed::Feed;
 use lines::stopped;
 
 /// What the wire puts before each body.
-const HEAD_LEN: u64 = 8;
+const HEADER_LEN: u64 = 8;
 
 /// On top of `--drain`: for closing the sockets and printing what happened.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -43,10 +43,10 @@ const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let open_files = raise_open_files();
-    check_wire(args)?;
+    check_protocol(args)?;
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let tls = load_tls(args)?;
-    let is_open = tokens.is_none() && args.tls.tls_client_roots.is_none();
+    let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
     let own_tokens = tokens.as_ref().map(|tokens| tokens.get().are_all_for_one_name());
     let mut config = config(args, tokens.clone())?;
     if let Some(tls) = &tls {
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     };
     let output =
         Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone(), args.hold_data))?;
-    let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
+    let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let on_data = args.on_data;
     // Each shard holds one of these, and nothing comes through it but their end.
     let (runs, mut ended) = mpsc::channel::<()>(1);
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
         say(warning);
     }
-    let listening = listening::line(args, &server, caps, open_files, pending, own_tokens)?;
+    let listening = listening::line(args, &server, limits, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
 
     let exit = runtime.block_on(async {
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             }
         };
         let by = Instant::now() + args.drain.saturating_add(CLOSE_WITHIN);
-        server.handle().shut_down();
+        server.handle().shutdown();
         tokio::select! {
             _ = ended.recv() => {}
             () = stop.signal() => {
@@ -127,7 +127,7 @@ fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
     let first = open.first()?;
     Some(format!(
         "heartwire: any client that reaches {first} may connect. --tokens lets in only clients with a \
-         token, --tls-client-roots only those with a certificate, and 127.0.0.1 only this machine's"
+         token, --tls-client-ca only those with a certificate, and 127.0.0.1 only this machine's"
     ))
 }
 
@@ -139,67 +139,69 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
     let mut config = ServerConfig::new(first)
         .policy(policy)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
-        .sessions_max(args.sessions)
-        .outbound_max(args.queue_max)
-        .held_max(args.held_max)
-        .pending_held_max(args.pending_held_max)
+        .max_sessions(args.max_sessions)
+        .max_queue(args.max_queue)
+        .max_buffered(args.max_buffered)
+        .max_pending_buffered(args.max_pending_buffered)
         .offer(args.offer.offer(&policy)?)
         .addresses(addresses(args))
         .drain(args.drain);
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }
-    if let Some(clients) = args.pending {
-        config = config.pending_max(clients);
+    if let Some(clients) = args.max_pending {
+        config = config.max_pending(clients);
     }
     if let Some(tokens) = tokens {
         config = config.tokens(tokens);
     }
-    config = config.wires(match args.require {
-        None => Wires::Any,
-        Some(WireArg::V0) => Wires::V0,
-        Some(WireArg::V1) => Wires::V1,
+    config = config.protocols(match args.protocol {
+        None => Protocols::Any,
+        Some(ProtocolArg::V0) => Protocols::V0,
+        Some(ProtocolArg::V1) => Protocols::V1,
     });
     for address in listen {
         config = config.also_listen(address);
     }
-    if let Some(shards) = args.shards {
-        config = config.shards(usize::from(shards));
+    if let Some(shards) = args.threads {
+        config = config.threads(usize::from(shards));
     }
-    let mut caps = config.caps_in_force().body_len_max(args.caps.frame_max);
-    if let Some(TimeOrOff(within)) = args.caps.first_frame {
-        caps = caps.first_frame(within);
+    let mut limits = config.limits_in_force().max_frame(args.limits.max_frame);
+    if let Some(TimeOrOff(within)) = args.limits.handshake_timeout {
+        limits = limits.handshake_timeout(within);
     }
-    if let Some(TimeOrOff(within)) = args.caps.frame_time {
-        caps = caps.frame(within);
+    if let Some(TimeOrOff(within)) = args.limits.frame_timeout {
+        limits = limits.frame_timeout(within);
     }
-    Ok(config.caps(caps))
+    Ok(config.limits(limits))
 }
 
 /// Nothing that was typed may be without effect.
-fn check_wire(args: &ServeArgs) -> Result<(), Usage> {
-    if args.require != Some(WireArg::V0) {
+fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
+    if args.protocol != Some(ProtocolArg::V0) {
         return Ok(());
     }
     if args.tokens.is_some() {
-        return Err(Usage("wire v0 has no tokens: --tokens needs v1".to_owned()));
+        return Err(Usage("protocol v0 has no tokens: --tokens needs v1".to_owned()));
     }
     if args.offer.is_given() {
-        return Err(Usage("wire v0 agrees on nothing: --floor and --ceiling need v1".to_owned()));
+        return Err(Usage(
+            "protocol v0 agrees on nothing: --min-interval and --max-timeout need v1".to_owned(),
+        ));
     }
     Ok(())
 }
 
-fn addresses(args: &ServeArgs) -> AddressCaps {
+fn addresses(args: &ServeArgs) -> AddressLimits {
     let rate = |most: RateOrOff, bursts: u32| {
         most.0.map(|most| {
             Rate::new(most, most.saturating_mul(NonZeroU32::MIN.saturating_add(bursts - 1)))
         })
     };
-    AddressCaps::default()
-        .sessions(args.per_address)
-        .arrivals(rate(args.arrivals, 20))
-        .all_arrivals(rate(args.all_arrivals, 2))
+    AddressLimits::default()
+        .max_per_address(args.max_per_address)
+        .accept_rate_per_address(rate(args.accept_rate_per_address, 20))
+        .accept_rate(rate(args.accept_rate, 2))
 }
 
 fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
@@ -218,13 +220,13 @@ fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
 }
 
 fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
-    let ServeTlsArgs { tls_cert, tls_key, tls_client_roots } = &args.tls;
+    let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = &args.tls;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
     if Tokens::is_world_readable(key).unwrap_or(false) {
         tracing::warn!(path = %key.display(), "every user of this machine can read the key of the certificate");
     }
     let mut tls = ServerTls::new(certificate, key);
-    if let Some(roots) = tls_client_roots {
+    if let Some(roots) = tls_client_ca {
         tls = tls.require_client_certificates(roots);
     }
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
@@ -289,22 +291,22 @@ fn reload_tokens(tokens: &SharedTokens, path: &Path) {
 
 /// What comes must fit into the queue as a whole to be sent back, or it would be lost.
 fn check_answers_fit(args: &ServeArgs) -> Result<(), Usage> {
-    let body_max = u64::from(args.caps.frame_max);
-    let queue_max = u64::try_from(args.queue_max).unwrap_or(u64::MAX);
-    let needed = body_max + HEAD_LEN;
-    if args.on_data == ServeData::Discard || queue_max >= needed {
+    let max_body = u64::from(args.limits.max_frame);
+    let max_queue = u64::try_from(args.max_queue).unwrap_or(u64::MAX);
+    let needed = max_body + HEADER_LEN;
+    if args.on_data == ServeData::Discard || max_queue >= needed {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {body_max} B (--frame-max) and a head of {HEAD_LEN} B, which do \
-         not fit into a queue of {queue_max} B. Use a --queue-max of at least {needed}, or a \
-         --frame-max of at most {}",
-        queue_max.saturating_sub(HEAD_LEN)
+        "--on-data sends back up to {max_body} B (--max-frame) and a header of {HEADER_LEN} B, which do \
+         not fit into a queue of {max_queue} B. Use a --max-queue of at least {needed}, or a \
+         --max-frame of at most {}",
+        max_queue.saturating_sub(HEADER_LEN)
     )))
 }
 
 /// Raises the soft limit of open files to the hard one, and returns what is in force. The soft
-/// limit is kept low for programs that use `select(2)`, which this one does not.
+/// timeout is kept low for programs that use `select(2)`, which this one does not.
 #[cfg(unix)]
 fn raise_open_files() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};

@@ -1,6 +1,6 @@
 //! Values that options of several commands have, as they are typed.
 
-use core::net::{Ipv6Addr, SocketAddr};
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::RangeInclusive;
 use core::str::FromStr;
@@ -12,9 +12,9 @@ use heartwire::BackoffPolicy;
 use heartwire::client::Retry;
 use heartwire::kernel::Keepalive;
 
-/// What a head can announce. The library would take less for more, and the program then say what is
+/// What a header can announce. The library would take less for more, and the program then say what is
 /// not so; the same goes for the other ranges here.
-pub(crate) const FRAME_MAX: RangeInclusive<i64> = 0..=0x7fff_ffff;
+pub(crate) const MAX_FRAME: RangeInclusive<i64> = 0..=0x7fff_ffff;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -25,10 +25,10 @@ pub(crate) enum Format {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum WireArg {
+pub(crate) enum ProtocolArg {
     /// The tutorial's frames: no handshake, no names, no tokens.
     V0,
-    /// A handshake that agrees on beats and limits, and beats that tell how both directions fare.
+    /// A handshake that agrees on beats and timeouts, and beats that tell how both directions fare.
     V1,
 }
 
@@ -53,8 +53,12 @@ pub(crate) fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
 }
 
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write a number with its unit, such as 3s or 250ms"))
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    humantime::parse_duration(text).map_err(|error| {
+        format!("{error}; write seconds, or a number with its unit, such as 250ms")
+    })
 }
 
 /// A time in which something is done again and again, or waited for: none at all would spin, or never do.
@@ -66,10 +70,25 @@ pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
+/// Where to listen: an address and a port, a host and a port, or a port alone.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let help = "write an address and a port, such as 127.0.0.1:29002, 0.0.0.0:29002 or [::1]:29002";
-    let parsed = text.parse().map_err(|error| format!("{error}; {help}"));
-    parsed.or_else(|error| with_zone(text).unwrap_or(Err(error)))
+    let help = "write a port, or an address and a port, such as 127.0.0.1:29002 or [::1]:29002";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    if let Some(found) = with_zone(text) {
+        return found;
+    }
+    if let Ok(port) = text.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(help)?;
+    let port = port.parse::<u16>().map_err(|error| format!("port {port:?}: {error}; {help}"))?;
+    if host.is_empty() {
+        return Ok((Ipv4Addr::UNSPECIFIED, port).into());
+    }
+    let found = (host, port).to_socket_addrs().map_err(|error| format!("{error}; {help}"))?.next();
+    found.ok_or_else(|| format!("{host} has no address; {help}"))
 }
 
 /// Where to connect. What no retry can mend is said before anything starts.
@@ -125,10 +144,10 @@ pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
 pub(crate) fn retry(text: &str) -> Result<Retry, String> {
     match text {
         "never" => Ok(Retry::Never),
-        "usual" => Ok(Retry::Backoff(BackoffPolicy::default())),
+        "backoff" => Ok(Retry::Backoff(BackoffPolicy::default())),
         _ => {
-            let interval = text.strip_prefix("fixed:").ok_or("write usual, fixed:TIME or never")?;
-            let policy = BackoffPolicy::fixed(duration(interval)?);
+            let wait = duration(text).map_err(|_| "write backoff, never, or a time such as 5s")?;
+            let policy = BackoffPolicy::fixed(wait);
             policy.map(Retry::Backoff).map_err(|error| error.to_string())
         }
     }

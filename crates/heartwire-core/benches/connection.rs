@@ -12,7 +12,7 @@ fn at(millis: u64) -> Instant {
 }
 
 fn server() -> Settings {
-    Settings::new(Preset::Reference.policy(Side::Server))
+    Settings::new(Preset::Tutorial.policy(Side::Server))
 }
 
 fn beat_received(criterion: &mut Criterion) {
@@ -37,7 +37,7 @@ fn timeout_early(criterion: &mut Criterion) {
 
 fn timeout_beat(criterion: &mut Criterion) {
     criterion.bench_function("connection/timeout, beat due and written", |bencher| {
-        let policy = Policy::builder().beat(Duration::from_millis(1)).build();
+        let policy = Policy::builder().interval(Duration::from_millis(1)).build();
         let mut connection = Connection::new(Settings::new(policy.unwrap_or_default()), at(0));
         // A first beat from the peer, so that no frame is waited for.
         let first = connection.handle_received(at(0), &mut frame::BEAT.as_slice());

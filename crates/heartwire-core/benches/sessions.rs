@@ -1,7 +1,7 @@
 //! What a beat and an expired deadline cost a server with 10 thousand and with 10 million sessions.
 //!
 //! Each session is what a shard keeps of one: a [`Connection`] and its entry in the [`Wheel`]. All of
-//! them beat every 3 s and are judged after 15 s, so five beats lie between two expiries. `beat` is what
+//! them beat every 3 s and are judged after 15 s, so five beats lie between two expiries. `interval` is what
 //! a beat that is read costs: it is heard and decoded, and no timer moves. `expiry` is what a deadline
 //! costs that has moved since it was set: the wheel wakes for it, the connection says that nobody is
 //! dead, and the wheel is set again.
@@ -51,7 +51,7 @@ struct Server {
 impl Server {
     /// All sessions accepted within one beat, so that beats and deadlines lie evenly in time.
     fn new(size: u32, shuffled: bool) -> Self {
-        let settings = Settings::new(Preset::Reference.policy(Side::Server));
+        let settings = Settings::new(Preset::Tutorial.policy(Side::Server));
         let mut order: Vec<u32> = (0..size).collect();
         if shuffled {
             fastrand::Rng::with_seed(1).shuffle(&mut order);
@@ -66,7 +66,7 @@ impl Server {
         server.beat_all();
         for &key in &server.order {
             let deadline = session(&mut server.sessions, key).poll_timeout();
-            server.wheel.insert(key, deadline.expect("it has a limit"));
+            server.wheel.insert(key, deadline.expect("it has a timeout"));
         }
         server
     }
@@ -92,7 +92,7 @@ impl Server {
                 expired += 1;
                 let session = session(&mut self.sessions, key);
                 let Next::SleepUntil(Some(until)) = session.poll(now, Outbound::Clear) else {
-                    panic!("all of them beat, and have a limit")
+                    panic!("all of them beat, and have a timeout")
                 };
                 self.wheel.insert(key, until);
             }

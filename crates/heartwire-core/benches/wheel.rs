@@ -151,7 +151,7 @@ impl Population {
         expiring
     }
 
-    /// Arms each key again as soon as it expires, as an owner does whose peer was heard meanwhile.
+    /// Arms each key again as soon as it expires, as an application does whose peer was heard meanwhile.
     fn expire_and_arm_again(&mut self, count: u64) -> Duration {
         timed(|| {
             for _ in 0..count {

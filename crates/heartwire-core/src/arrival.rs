@@ -15,7 +15,7 @@ use crate::time::Instant;
 
 /// An arrival that is known to within this is known well enough: to judge by, and to measure a round trip
 /// by. A driver that has looked at a socket so recently need not ask when its bytes came.
-pub const SPAN_MAX: Duration = Duration::from_millis(10);
+pub const MAX_SPAN: Duration = Duration::from_millis(10);
 
 /// The kernel rounds to milliseconds, and not always down.
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -12,7 +12,7 @@ pub struct BackoffPolicy {
     cap: Duration,
     stable: Duration,
     jitter: bool,
-    hint_max: Duration,
+    max_hint: Duration,
 }
 
 /// Up to 0.5 s before the first attempt, doubling up to 30 s; a connection that lasted 30 s counts
@@ -25,39 +25,39 @@ impl Default for BackoffPolicy {
             cap: Duration::from_secs(30),
             stable: Duration::from_secs(30),
             jitter: true,
-            hint_max: Self::HINT_MAX,
+            max_hint: Self::MAX_HINT,
         }
     }
 }
 
 impl BackoffPolicy {
     /// The shortest first wait, 1 ms: with less than that a client spins.
-    pub const WAIT_MIN: Duration = Duration::from_millis(1);
+    pub const MIN_WAIT: Duration = Duration::from_millis(1);
 
-    /// Default for [`hint_max`](Self::hint_max): a day. A server that is down for maintenance is back by
+    /// Default for [`max_hint`](Self::max_hint): a day. A server that is down for maintenance is back by
     /// then, and a client that was told nonsense too.
-    pub const HINT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+    pub const MAX_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Waits drawn evenly from zero to a ceiling that starts at `first` and doubles with each
+    /// Waits drawn evenly from zero to a maximum timeout that starts at `first` and doubles with each
     /// attempt up to `cap`. The draw comes after the cap ("full jitter"), so that clients stay
-    /// apart at the cap too. The ceiling falls back to `first` only after a connection has lasted
+    /// apart at the cap too. The maximum timeout falls back to `first` only after a connection has lasted
     /// `stable`: otherwise a server that accepts and drops would be hammered.
     ///
     /// # Errors
     ///
-    /// [`BackoffError`] if `first` is less than [`WAIT_MIN`](Self::WAIT_MIN), or `cap` less than `first`.
+    /// [`BackoffError`] if `first` is less than [`MIN_WAIT`](Self::MIN_WAIT), or `cap` less than `first`.
     pub fn exponential(
         first: Duration,
         cap: Duration,
         stable: Duration,
     ) -> Result<Self, BackoffError> {
-        if first < Self::WAIT_MIN {
+        if first < Self::MIN_WAIT {
             return Err(BackoffError::NoWait);
         }
         if cap < first {
             return Err(BackoffError::CapBelowFirst { first, cap });
         }
-        Ok(Self { first, cap, stable, jitter: true, hint_max: Self::HINT_MAX })
+        Ok(Self { first, cap, stable, jitter: true, max_hint: Self::MAX_HINT })
     }
 
     /// The same wait each time, as the tutorial does it with 100 ms. Many such clients can keep a
@@ -65,9 +65,9 @@ impl BackoffPolicy {
     ///
     /// # Errors
     ///
-    /// [`BackoffError::NoWait`] if `interval` is less than [`WAIT_MIN`](Self::WAIT_MIN).
+    /// [`BackoffError::NoWait`] if `interval` is less than [`MIN_WAIT`](Self::MIN_WAIT).
     pub fn fixed(interval: Duration) -> Result<Self, BackoffError> {
-        if interval < Self::WAIT_MIN {
+        if interval < Self::MIN_WAIT {
             return Err(BackoffError::NoWait);
         }
         Ok(Self {
@@ -75,16 +75,16 @@ impl BackoffPolicy {
             cap: interval,
             stable: Duration::ZERO,
             jitter: false,
-            hint_max: Self::HINT_MAX,
+            max_hint: Self::MAX_HINT,
         })
     }
 
     /// The longest wait that a server may ask for with a [hint](Backoff::handle_hint). Default
-    /// [`HINT_MAX`](Self::HINT_MAX). A window that ends later is cut: it then lasts from half of this, or
+    /// [`MAX_HINT`](Self::MAX_HINT). A window that ends later is cut: it then lasts from half of this, or
     /// from its own beginning if that is earlier, to this. Waits of the policy's own are not affected.
     #[must_use]
-    pub const fn hint_max(mut self, longest: Duration) -> Self {
-        self.hint_max = longest;
+    pub const fn max_hint(mut self, longest: Duration) -> Self {
+        self.max_hint = longest;
         self
     }
 }
@@ -93,7 +93,7 @@ impl BackoffPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackoffError {
-    /// A wait of less than [`WAIT_MIN`](BackoffPolicy::WAIT_MIN) would spin.
+    /// A wait of less than [`MIN_WAIT`](BackoffPolicy::MIN_WAIT) would spin.
     NoWait,
     /// The cap is less than the first wait.
     CapBelowFirst {
@@ -156,14 +156,14 @@ impl Backoff {
     }
 
     fn own_wait(&mut self) -> Duration {
-        let ceiling = self.ceiling();
+        let max_wait = self.max_wait();
         self.attempts = self.attempts.saturating_add(1);
-        if self.policy.jitter { self.draw(Duration::ZERO, ceiling) } else { ceiling }
+        if self.policy.jitter { self.draw(Duration::ZERO, max_wait) } else { max_wait }
     }
 
     /// The longest that [`next_wait`](Self::next_wait) could return now, hints apart.
     #[must_use]
-    pub fn ceiling(&self) -> Duration {
+    pub fn max_wait(&self) -> Duration {
         // A wait of 1 ns that has doubled 64 times is longer than any cap that a duration can hold
         // in nanoseconds, so further attempts need no further doublings.
         (0..self.attempts.min(64))
@@ -174,7 +174,7 @@ impl Backoff {
     }
 
     /// The server said when to come back: between `earliest` and `latest` from now, at most
-    /// [`hint_max`](BackoffPolicy::hint_max).
+    /// [`max_hint`](BackoffPolicy::max_hint).
     ///
     /// After a connection that had been stable, the next wait is drawn from there, whatever the policy
     /// says, and does not count as an attempt. Otherwise the next wait is the longer of that and the
@@ -182,14 +182,14 @@ impl Backoff {
     /// without a pause. A [fixed](BackoffPolicy::fixed) wait knows no stable connection, so the longer of
     /// both is taken there.
     pub fn handle_hint(&mut self, earliest: Duration, latest: Duration) {
-        let most = self.policy.hint_max;
+        let most = self.policy.max_hint;
         let latest = latest.max(earliest);
         let earliest = if latest > most { earliest.min(most / 2) } else { earliest };
         self.come_back_within(earliest, latest.min(most));
     }
 
     /// As [`handle_hint`](Self::handle_hint), where this end itself has decided on the window: it is not
-    /// cut to [`hint_max`](BackoffPolicy::hint_max), which is for what servers say.
+    /// cut to [`max_hint`](BackoffPolicy::max_hint), which is for what servers say.
     pub fn come_back_within(&mut self, earliest: Duration, latest: Duration) {
         self.hint = Some((earliest, latest.max(earliest)));
     }

@@ -3,7 +3,7 @@
 mod budget;
 mod dialogue;
 mod driving;
-mod gate;
+mod expected;
 mod handshake;
 mod receiving;
 mod settings;
@@ -14,9 +14,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use dialogue::Path;
+pub use dialogue::LinkState;
 use dialogue::{Arrived, Dialogue};
-pub use settings::{Caps, Settings, Wire};
+pub use settings::{FrameLimits, Protocol, Settings};
 use stage::Stage;
 pub use transmit::Transmit;
 
@@ -33,7 +33,7 @@ pub enum Event<'a> {
     /// A beat. Nothing needs to be done: an answer, if one is owed, comes from
     /// [`Connection::poll`].
     Beat,
-    /// A beat that promises the next ones in another interval than those before it (wire v1). The
+    /// A beat that promises the next ones in another interval than those before it (protocol v1). The
     /// deadline has moved, perhaps forward.
     Promise(Option<Duration>),
     /// A whole body for the application, borrowed from the bytes it came in.
@@ -55,9 +55,9 @@ pub enum Spoken {
     Unknown,
     /// Bytes without heads.
     Raw,
-    /// Wire v0.
+    /// Protocol v0.
     V0,
-    /// Wire v1, after the handshake.
+    /// Protocol v1, after the handshake.
     V1,
 }
 
@@ -70,14 +70,14 @@ pub enum Spoken {
 ///
 /// A verdict, a violation or a BYE ends the connection: no event follows it.
 ///
-/// On [`Wire::V1`] a client first writes a [`Hello`]; a server that gets one decides with
+/// On [`Protocol::V1`] a client first writes a [`Hello`]; a server that gets one decides with
 /// [`Terms::agree`](crate::v1::Terms::agree) and whatever else it goes by, and calls
 /// [`welcome`](Self::welcome).
 #[derive(Clone, Debug)]
 pub struct Connection {
     /// Whether the peer lives. That it is over is known here, whatever the reason.
     liveness: Liveness,
-    caps: Caps,
+    limits: FrameLimits,
     tick_ms: u16,
     stage: Stage,
 }
@@ -89,7 +89,7 @@ impl Connection {
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
             liveness: Liveness::new(settings.policy(), now),
-            caps: settings.caps,
+            limits: settings.limits,
             tick_ms: settings.tick_ms,
             stage: Stage::new(&settings, now),
         }
@@ -129,7 +129,7 @@ impl Connection {
             self.liveness.set_policy(policy);
             self.liveness.beat_now();
         }
-        policy.beat()
+        policy.interval()
     }
 
     /// What the next beats say of this end. A change makes one due at once. Only v1 has words for
@@ -150,8 +150,8 @@ impl Connection {
 
     /// How both directions fare; `None` but on v1.
     #[must_use]
-    pub fn path(&self, now: Instant) -> Option<Path> {
-        self.stage.dialogue().map(|dialogue| dialogue.path(now))
+    pub fn link_state(&self, now: Instant) -> Option<LinkState> {
+        self.stage.dialogue().map(|dialogue| dialogue.link_state(now))
     }
 
     /// What the peer has turned out to speak.
@@ -175,22 +175,22 @@ impl Connection {
     /// A connection that reads on where this one ended, and judges and sends nothing: for what had
     /// come before the end.
     #[must_use]
-    pub fn for_the_rest(&self, now: Instant) -> Self {
+    pub fn without_output(&self, now: Instant) -> Self {
         Self {
             liveness: Liveness::new(Policy::agreed(None, None, None), now),
-            caps: self.caps,
+            limits: self.limits,
             tick_ms: self.tick_ms,
-            stage: self.stage.for_the_rest(),
+            stage: self.stage.without_output(),
         }
     }
 
     /// What goes before a body of `body_len` bytes; `None` if no frame can be that long.
     #[must_use]
-    pub fn data_head(&self, body_len: usize) -> Option<Transmit> {
+    pub fn data_header(&self, body_len: usize) -> Option<Transmit> {
         if let Stage::Raw = self.stage {
             return Some(Transmit::NOTHING);
         }
-        frame::data_head(body_len).map(Transmit::head)
+        frame::data_header(body_len).map(Transmit::header)
     }
 
     /// When the last byte from the peer arrived, or when the connection started.

@@ -1,23 +1,26 @@
-//! Frames: an 8-byte head, two little-endian `i32` (type, length), then the body. [`decode`] reads those
-//! of wire v0.
+//! Frames: an 8-byte header, two little-endian `i32` (type, length), then the body. [`decode`] reads those
+//! of protocol v0.
 //!
 //! Decoding borrows from the bytes it is given, allocates nothing and takes constant time, so a
 //! caller may try again with more bytes as often as it likes.
 
 use crate::violation::Violation;
 
-/// Length of a head in bytes.
-pub const HEAD_LEN: usize = 8;
+/// Length of a header in bytes.
+pub const HEADER_LEN: usize = 8;
 
-/// The longest body that a head can announce: its length is a signed 32-bit integer.
-pub const BODY_LEN_MAX: u32 = i32::MAX.unsigned_abs();
+/// The longest body that a header can announce: its length is a signed 32-bit integer.
+pub const MAX_FRAME: u32 = i32::MAX.unsigned_abs();
 
-/// A whole HEART of wire v0, as it lies on the wire.
-pub const BEAT: [u8; HEAD_LEN] = [0; HEAD_LEN];
+/// A whole HEART of protocol v0, as it lies on the wire.
+pub const BEAT: [u8; HEADER_LEN] = [0; HEADER_LEN];
 
-/// The types of frames, with their numbers on the wire. Wire v0 has the first two.
+/// The types of frames, with their numbers on the wire. Protocol v0 has the first two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "another type would be another version of the wire")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "another type would be another version of the protocol"
+)]
 pub enum Kind {
     /// 0, HEART: a beat. Without a body on v0, with [one of 32 bytes](crate::v1::Beat) on v1.
     Heart,
@@ -63,38 +66,38 @@ impl Kind {
     }
 }
 
-/// What a head says.
+/// What a header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a head has these two fields")]
-pub struct Head {
+#[expect(clippy::exhaustive_structs, reason = "a header has these two fields")]
+pub struct Header {
     /// The type.
     pub kind: Kind,
     /// Bytes of body that follow.
     pub body_len: u32,
 }
 
-/// Reads a head of any version.
+/// Reads a header of any version.
 ///
 /// # Errors
 ///
 /// [`Violation::UnknownType`] or [`Violation::NegativeLength`]. What lengths a type may have depends on
 /// the version and is for the caller to check.
-pub fn read_head(head: [u8; HEAD_LEN]) -> Result<Head, Violation> {
-    let [t0, t1, t2, t3, l0, l1, l2, l3] = head;
+pub fn read_header(header: [u8; HEADER_LEN]) -> Result<Header, Violation> {
+    let [t0, t1, t2, t3, l0, l1, l2, l3] = header;
     let number = i32::from_le_bytes([t0, t1, t2, t3]);
     let length = i32::from_le_bytes([l0, l1, l2, l3]);
     // The type comes first: with an unknown type the length means nothing.
     let kind = Kind::ALL.into_iter().find(|kind| kind.number() == number);
-    let kind = kind.ok_or(Violation::UnknownType { head })?;
+    let kind = kind.ok_or(Violation::UnknownType { header })?;
     match u32::try_from(length) {
-        Ok(body_len) => Ok(Head { kind, body_len }),
+        Ok(body_len) => Ok(Header { kind, body_len }),
         Err(_) => Err(Violation::NegativeLength { length }),
     }
 }
 
-/// The head of a frame whose body has `body_len` bytes; `None` above [`BODY_LEN_MAX`].
+/// The header of a frame whose body has `body_len` bytes; `None` above [`MAX_FRAME`].
 #[must_use]
-pub fn head(kind: Kind, body_len: usize) -> Option<[u8; HEAD_LEN]> {
+pub fn header(kind: Kind, body_len: usize) -> Option<[u8; HEADER_LEN]> {
     let [t0, t1, t2, t3] = kind.number().to_le_bytes();
     let [l0, l1, l2, l3] = i32::try_from(body_len).ok()?.to_le_bytes();
     Some([t0, t1, t2, t3, l0, l1, l2, l3])
@@ -102,7 +105,7 @@ pub fn head(kind: Kind, body_len: usize) -> Option<[u8; HEAD_LEN]> {
 
 /// One whole frame; its body is borrowed from the bytes it was decoded from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "wire v0 has these two frames and gets no others")]
+#[expect(clippy::exhaustive_enums, reason = "protocol v0 has these two frames and gets no others")]
 pub enum Frame<'a> {
     /// HEART: a beat. It has no body.
     Beat,
@@ -121,54 +124,56 @@ pub enum Decoded<'a> {
         /// Bytes of head and body.
         len: usize,
     },
-    /// The bytes end before the frame does; `body_len` is known once the head is whole.
+    /// The bytes end before the frame does; `body_len` is known once the header is whole.
     Partial {
-        /// What the head announces, in bytes, if the head is there.
+        /// What the header announces, in bytes, if the header is there.
         body_len: Option<u32>,
     },
 }
 
-/// Decodes the frame that `bytes` begin with; its body may have at most `body_len_max` bytes.
+/// Decodes the frame that `bytes` begin with; its body may have at most `max_frame` bytes.
 ///
 /// # Errors
 ///
-/// Any [`Violation`] that a head alone can show, as soon as the head is whole and before any of
+/// Any [`Violation`] that a header alone can show, as soon as the header is whole and before any of
 /// the body has come.
-pub fn decode(bytes: &[u8], body_len_max: u32) -> Result<Decoded<'_>, Violation> {
-    let Some((head, rest)) = bytes.split_first_chunk::<HEAD_LEN>() else {
+pub fn decode(bytes: &[u8], max_frame: u32) -> Result<Decoded<'_>, Violation> {
+    let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         return Ok(Decoded::Partial { body_len: None });
     };
-    let body_len = match v0_head(*head, body_len_max)? {
-        Head { kind: Kind::Heart, .. } => {
-            return Ok(Decoded::Whole { frame: Frame::Beat, len: HEAD_LEN });
+    let body_len = match v0_header(*header, max_frame)? {
+        Header { kind: Kind::Heart, .. } => {
+            return Ok(Decoded::Whole { frame: Frame::Beat, len: HEADER_LEN });
         }
-        Head { body_len, .. } => body_len,
+        Header { body_len, .. } => body_len,
     };
     let len = usize::try_from(body_len).unwrap_or(usize::MAX);
     match rest.get(..len) {
-        Some(body) => Ok(Decoded::Whole { frame: Frame::Data(body), len: HEAD_LEN + len }),
+        Some(body) => Ok(Decoded::Whole { frame: Frame::Data(body), len: HEADER_LEN + len }),
         None => Ok(Decoded::Partial { body_len: Some(body_len) }),
     }
 }
 
-/// Reads a head that can only be one of wire v0.
-pub(crate) fn v0_head(head: [u8; HEAD_LEN], body_len_max: u32) -> Result<Head, Violation> {
-    let [t0, t1, t2, t3, ..] = head;
+/// Reads a header that can only be one of protocol v0.
+pub(crate) fn v0_header(header: [u8; HEADER_LEN], max_frame: u32) -> Result<Header, Violation> {
+    let [t0, t1, t2, t3, ..] = header;
     if i32::from_le_bytes([t0, t1, t2, t3]) > Kind::Data.number() {
-        return Err(Violation::UnknownType { head });
+        return Err(Violation::UnknownType { header });
     }
-    let read = read_head(head)?;
-    check_v0(read, body_len_max)?;
+    let read = read_header(header)?;
+    check_v0(read, max_frame)?;
     Ok(read)
 }
 
-/// What wire v0 says about lengths.
-pub(crate) fn check_v0(head: Head, body_len_max: u32) -> Result<(), Violation> {
-    match head.kind {
-        Kind::Heart if head.body_len > 0 => Err(Violation::BeatWithBody { length: head.body_len }),
+/// What protocol v0 says about lengths.
+pub(crate) fn check_v0(header: Header, max_frame: u32) -> Result<(), Violation> {
+    match header.kind {
+        Kind::Heart if header.body_len > 0 => {
+            Err(Violation::BeatWithBody { length: header.body_len })
+        }
         Kind::Heart => Ok(()),
         Kind::Data | Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad => {
-            check_len(head.body_len, body_len_max)
+            check_len(header.body_len, max_frame)
         }
     }
 }
@@ -177,10 +182,10 @@ pub(crate) fn check_len(length: u32, max: u32) -> Result<(), Violation> {
     if length > max { Err(Violation::TooLong { length, max }) } else { Ok(()) }
 }
 
-/// The head of a data frame whose body has `body_len` bytes; `None` above [`BODY_LEN_MAX`].
+/// The header of a data frame whose body has `body_len` bytes; `None` above [`MAX_FRAME`].
 #[must_use]
-pub fn data_head(body_len: usize) -> Option<[u8; HEAD_LEN]> {
-    head(Kind::Data, body_len)
+pub fn data_header(body_len: usize) -> Option<[u8; HEADER_LEN]> {
+    header(Kind::Data, body_len)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 //! use heartwire_core::{Connection, Event, Instant, Policy, Settings};
 //!
 //! // A server that calls a client dead after 15 s of silence; its timers are at most 100 ms late.
-//! let policy = Policy::builder().limit(Duration::from_secs(15)).build()?;
+//! let policy = Policy::builder().timeout(Duration::from_secs(15)).build()?;
 //! let settings = Settings::new(policy).tick(Duration::from_millis(100));
 //! let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
 //! let mut connection = Connection::new(settings, at(0));
@@ -41,17 +41,17 @@
 //! |---|---|
 //! | [`Policy`], [`Preset`], [`Bound`] | when to beat, what silence is death, and what that promises |
 //! | [`order`] | what a driver does next, and an example of one |
-//! | [`Connection`], [`Settings`], [`Caps`] | one connection: frames in, events and beats out, the verdict |
+//! | [`Connection`], [`Settings`], [`FrameLimits`] | one connection: frames in, events and beats out, the verdict |
 //! | [`Liveness`] | the same for a protocol of your own, which has frames of another kind or none |
-//! | [`StallWatch`] | notices that the driver itself stood still, which is nobody else's silence |
+//! | [`PauseWatch`] | notices that the driver itself stood still, which is nobody else's silence |
 //! | [`arrival`] | when bytes came that a driver was late to read |
 //! | [`Backoff`] | how long to wait before connecting again |
 //! | [`wheel`] | deadlines of very many connections, one entry for each |
 //! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
-//! | [`frame`], [`v1`] | how the two versions of the wire look |
+//! | [`frame`], [`v1`] | how the two versions of the protocol look |
 //!
 //! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] for a little of
-//! each connection, once. On wire v0 a connection allocates nothing. No bytes from a peer make it
+//! each connection, once. On protocol v0 a connection allocates nothing. No bytes from a peer make it
 //! panic.
 
 #![no_std]
@@ -69,19 +69,21 @@ pub mod frame;
 pub mod kernel;
 mod liveness;
 pub mod order;
+mod pause;
 pub mod plan;
 mod policy;
-mod stall;
 mod time;
 pub mod v1;
 mod violation;
 pub mod wheel;
 
 pub use backoff::Backoff;
-pub use connection::{Caps, Connection, Event, Path, Settings, Spoken, Transmit, Wire};
+pub use connection::{
+    Connection, Event, FrameLimits, LinkState, Protocol, Settings, Spoken, Transmit,
+};
 pub use liveness::{Cause, Liveness, Verdict};
+pub use pause::{MIN_PAUSE, Pause, PauseWatch};
 pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
-pub use stall::{STALL_MIN, Stall, StallWatch};
 pub use time::Instant;
 pub use violation::Violation;
 

@@ -4,13 +4,13 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::order::{Found, Outbound, ReadFirst};
+use crate::pause::Pause;
 use crate::policy::{Bound, Policy};
-use crate::stall::Stall;
 use crate::time::Instant;
 
-/// One silence gets at most this many restarts after stalls of our own, so that even a host that
-/// stalls all the time reports a death after `(GRACES_MAX + 1) × limit` awake.
-const GRACES_MAX: u8 = 3;
+/// One silence gets at most this many restarts after pauses of our own, so that even a host that
+/// pauses all the time reports a death after `(MAX_GRACES + 1) × timeout` awake.
+const MAX_GRACES: u8 = 3;
 
 /// Judges one peer by its silence, and says when to beat.
 ///
@@ -20,13 +20,13 @@ const GRACES_MAX: u8 = 3;
 pub struct Liveness {
     policy: Policy,
     last_heard: Instant,
-    /// When the limit began to count: at the last byte, or at the end of a stall of ours since.
+    /// When the timeout began to count: at the last byte, or at the end of a pause of ours since.
     judged_from: Instant,
     /// When anything was sent.
     last_sent: Instant,
     /// When a beat was sent: something that the peer answers, if it answers anything.
     last_beat: Instant,
-    /// Stalls of ours in this silence that it was given another limit for.
+    /// Pauses of ours in this silence that it was given another timeout for.
     graces: u8,
     beat_due: bool,
     /// It is over: the verdict was given, here or by another rule. Nothing follows.
@@ -63,8 +63,8 @@ impl Liveness {
     }
 
     /// Something other than a beat was sent to the peer at `at`. It stands in for a beat where the
-    /// policy has a limit and the peer was heard, or sent a beat, within the beat interval. Else it
-    /// does not: a peer that only answers answers beats, and one that judges an end without a limit
+    /// policy has a timeout and the peer was heard, or sent a beat, within the beat interval. Else it
+    /// does not: a peer that only answers answers beats, and one that judges an end without a timeout
     /// may count nothing but beats.
     pub fn handle_sent(&mut self, at: Instant) {
         self.last_sent = self.last_sent.max(at);
@@ -78,11 +78,11 @@ impl Liveness {
         self.beat_due = false;
     }
 
-    /// This end stood still. A peer that has not been heard since gets a full limit from
-    /// `resumed_at`; three times in one silence at most. Repeated calls with one stall do nothing.
-    pub fn handle_stall(&mut self, stall: Stall) {
-        if stall.resumed_at > self.judged_from && self.graces < GRACES_MAX {
-            self.judged_from = stall.resumed_at;
+    /// This end stood still. A peer that has not been heard since gets a full timeout from
+    /// `resumed_at`; three times in one silence at most. Repeated calls with one pause do nothing.
+    pub fn handle_pause(&mut self, pause: Pause) {
+        if pause.resumed_at > self.judged_from && self.graces < MAX_GRACES {
+            self.judged_from = pause.resumed_at;
             self.graces += 1;
         }
     }
@@ -120,7 +120,7 @@ impl Liveness {
             cause: Cause::Silence,
             silence: now.saturating_since(self.last_heard),
             bound: self.policy.bound(tick),
-            stalled: granted.saturating_add(Verdict::beyond(late, tick)),
+            paused: granted.saturating_add(Verdict::beyond(late, tick)),
             late,
         })
     }
@@ -149,7 +149,7 @@ impl Liveness {
     }
 
     /// Judges as of `now` a peer whose socket has been read for that, which was `found` so, by a
-    /// driver that last stood still in `stall`, if it ever did. `tick` is how late the driver's
+    /// driver that last stood still in `pause`, if it ever did. `tick` is how late the driver's
     /// timers may be: it goes into the verdict's bound, and what is later than that into what does
     /// not count.
     pub fn judge(
@@ -157,14 +157,14 @@ impl Liveness {
         _read: ReadFirst,
         now: Instant,
         found: Found,
-        stall: Option<Stall>,
+        pause: Option<Pause>,
         tick: Duration,
     ) -> Option<Verdict> {
         if let Found::NoRoom(at) = found {
             self.handle_heard(at);
         }
-        if let Some(stall) = stall {
-            self.handle_stall(stall);
+        if let Some(pause) = pause {
+            self.handle_pause(pause);
         }
         match found {
             Found::More => None,
@@ -191,8 +191,8 @@ impl Liveness {
 
     /// When the beat that is due, or the next one, is due by the policy. It only ever moves later.
     pub(crate) fn beat_due_at(&self) -> Option<Instant> {
-        let beat = self.policy.beat()?;
-        let since = match self.policy.limit() {
+        let beat = self.policy.interval()?;
+        let since = match self.policy.timeout() {
             // The peer may speak only when it is asked, so what else was sent is not enough.
             Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
             // The peer alone judges, and the tutorial's server counts nothing but beats.
@@ -219,7 +219,7 @@ impl Liveness {
         if self.is_dead {
             return None;
         }
-        self.policy.limit().map(|limit| self.judged_from.saturating_add(limit))
+        self.policy.timeout().map(|timeout| self.judged_from.saturating_add(timeout))
     }
 
     fn beat_at(&self) -> Option<Instant> {
@@ -240,13 +240,13 @@ pub struct Verdict {
     /// How long nothing had come from the peer.
     pub silence: Duration,
     /// When the verdict had to come, counted from the peer's last byte, without the time in which
-    /// this end was stalled: `silence - stalled` lies in it, always. `None` where the cause has no
+    /// this end was paused: `silence - paused` lies in it, always. `None` where the cause has no
     /// bound here.
     pub bound: Option<Bound>,
-    /// How much of the silence does not count, because this end was stalled in it: all up to the
-    /// end of its last stall, which gave the peer another limit; and by how much the verdict was
+    /// How much of the silence does not count, because this end was paused in it: all up to the
+    /// end of its last pause, which gave the peer another timeout; and by how much the verdict was
     /// late beyond the tick of the bound, which is no time of the peer's either.
-    pub stalled: Duration,
+    pub paused: Duration,
     /// How much later than its deadline this end gave the verdict, within the tick or beyond it.
     pub late: Duration,
 }
@@ -266,7 +266,7 @@ impl Verdict {
             cause: Cause::Kernel,
             silence,
             bound: None,
-            stalled: Duration::ZERO,
+            paused: Duration::ZERO,
             late: Duration::ZERO,
         }
     }
@@ -289,8 +289,8 @@ impl fmt::Display for Verdict {
         }
         if let Some(bound) = self.bound {
             write!(f, " (bound {bound}, {} ms late", self.late.as_millis())?;
-            if !self.stalled.is_zero() {
-                write!(f, ", {:.3} s not counted: we stood still", self.stalled.as_secs_f64())?;
+            if !self.paused.is_zero() {
+                write!(f, ", {:.3} s not counted: we stood still", self.paused.as_secs_f64())?;
             }
             f.write_str(")")?;
         }
@@ -302,7 +302,7 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Nothing came from it for the policy's limit.
+    /// Nothing came from it for the policy's timeout.
     Silence,
     /// By its own beats it has not heard this end for so long that the way there must be cut (wire
     /// v1 only). `silence` and `bound` count from when it last did.

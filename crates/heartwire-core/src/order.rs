@@ -2,7 +2,7 @@
 //!
 //! A driver owns a socket and a clock, and asks its [`Connection`] what to do [next](Next). Two
 //! rules stand behind the answers. Bytes that have arrived outrank a deadline: before a verdict,
-//! and before a beat of wire v1, which tells the peer what has been heard of it, the socket is
+//! and before a beat of protocol v1, which tells the peer what has been heard of it, the socket is
 //! read. And this end's own trouble is not the peer's silence: what it had no room for, and a time
 //! in which it stood still, is reported when it has read, at the one place where that counts. So
 //! the answer before a verdict is always [`Next::ReadFirst`], and what it holds is all that
@@ -11,13 +11,13 @@
 //! ```
 //! use core::time::Duration;
 //! use heartwire_core::order::{Found, Next, Outbound, Over};
-//! use heartwire_core::{Connection, Event, Instant, Policy, Settings, Stall};
+//! use heartwire_core::{Connection, Event, Instant, Policy, Settings, Pause};
 //!
 //! /// Everything that can be done at `now`. Returns when to call this again if nothing comes.
 //! fn turn(
 //!     connection: &mut Connection,
 //!     socket: &mut Socket,
-//!     stall: Option<Stall>,
+//!     pause: Option<Pause>,
 //!     now: Instant,
 //! ) -> Result<Option<Instant>, Over> {
 //!     let mut next = connection.poll(now, Outbound::Clear);
@@ -25,7 +25,7 @@
 //!         next = match next {
 //!             Next::ReadFirst(read) => {
 //!                 socket.read(connection, now)?;
-//!                 connection.judge(read, Found::All, stall)
+//!                 connection.judge(read, Found::All, pause)
 //!             }
 //!             Next::Write(bytes) => {
 //!                 socket.written.extend_from_slice(bytes.as_ref());
@@ -60,24 +60,24 @@
 //! }
 //!
 //! let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
-//! let (beat, limit) = (Duration::from_secs(4), Duration::from_secs(10));
-//! let policy = Policy::builder().beat(beat).limit(limit).build()?;
+//! let (beat, timeout) = (Duration::from_secs(4), Duration::from_secs(10));
+//! let policy = Policy::builder().interval(beat).timeout(timeout).build()?;
 //! let mut connection = Connection::new(Settings::new(policy), at(0));
 //! let mut socket = Socket::default();
 //! assert_eq!(turn(&mut connection, &mut socket, None, at(0)), Ok(Some(at(4))));
 //! assert_eq!(turn(&mut connection, &mut socket, None, at(4)), Ok(Some(at(8))));
-//! assert_eq!(socket.written, [0; 8], "a beat of wire v0");
-//! // The limit has passed. But a beat of the peer lies in the socket.
+//! assert_eq!(socket.written, [0; 8], "a beat of protocol v0");
+//! // The timeout has passed. But a beat of the peer lies in the socket.
 //! socket.arrived.extend([0; 8]);
 //! assert_eq!(turn(&mut connection, &mut socket, None, at(10)), Ok(Some(at(14))));
 //! // Then it is silent, and the process stands still until that has been so for 10 s.
-//! let stall = Stall::new(at(20), Duration::from_secs(8));
-//! assert!(turn(&mut connection, &mut socket, Some(stall), at(20)).is_ok());
-//! // It has another limit from there.
-//! let Err(Over::Dead(verdict)) = turn(&mut connection, &mut socket, Some(stall), at(30)) else {
+//! let pause = Pause::new(at(20), Duration::from_secs(8));
+//! assert!(turn(&mut connection, &mut socket, Some(pause), at(20)).is_ok());
+//! // It has another timeout from there.
+//! let Err(Over::Dead(verdict)) = turn(&mut connection, &mut socket, Some(pause), at(30)) else {
 //!     panic!("still alive");
 //! };
-//! assert_eq!((verdict.silence, verdict.stalled), (2 * limit, limit));
+//! assert_eq!((verdict.silence, verdict.paused), (2 * timeout, timeout));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
@@ -141,7 +141,7 @@ pub enum Found {
     All,
     /// Something, and there may be more: if a verdict is still due, the answer is to read on.
     More,
-    /// Something waits there, as of this time, that the driver has no room for, because its owner
+    /// Something waits there, as of this time, that the driver has no room for, because its application
     /// is slow. Backpressure is not death: this counts as life.
     NoRoom(Instant),
 }

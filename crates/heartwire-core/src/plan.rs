@@ -6,10 +6,10 @@
 //! use heartwire_core::plan::{End, Fault, Setup};
 //! use heartwire_core::{Preset, Side};
 //!
-//! let end = |side| End::new(Preset::Strict.policy(side));
+//! let end = |side| End::new(Preset::Fast.policy(side));
 //! let setup = Setup::builder(end(Side::Client), end(Side::Server)).rtt(Duration::ZERO).build()?;
 //! let row = setup.plan().row(Fault::PeerFrozen);
-//! let finding = row.server.finding().expect("the server has a limit");
+//! let finding = row.server.finding().expect("the server has a timeout");
 //! assert_eq!(finding.bound.to_string(), "5.9 to 8.6 s");
 //! assert_eq!(finding.by.name(), "silence");
 //! # Ok::<(), heartwire_core::plan::SetupError>(())
@@ -24,7 +24,7 @@
 //!   strikes, except in [`Fault::MachineGoneUnacked`]. Application data only makes silences shorter; or
 //!   up to a round trip longer where it goes to a peer that only answers, which the bounds allow for.
 //! - The fault lasts, and what it leaves intact is healthy: a round trip takes `rtt` at most, no
-//!   packet is lost, and whoever is not stopped wakes within its `tick`.
+//!   packet is lost, and whoever is not stopped wakes within its `timer_slack`.
 //!
 //! Times count from the fault: from when the packet that would have shown life could have left, or
 //! would have got through. A bound is as wide as these assumptions leave it, and no wider.
@@ -65,7 +65,7 @@ pub struct Plan {
 #[non_exhaustive]
 pub struct Row {
     /// The fault. Where it befalls one end, `client` is what the client finds out when the *server*
-    /// has it, and the other way round; [`Fault::OwnStall`] alone is each end's own.
+    /// has it, and the other way round; [`Fault::OwnPause`] alone is each end's own.
     pub fault: Fault,
     /// What the client finds out.
     pub client: Outcome,

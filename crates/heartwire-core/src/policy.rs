@@ -8,10 +8,10 @@ use crate::time::Typed;
 
 /// The heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
-/// - **beat**: send a beat this often. At an end with a limit, data stands in for beats while the peer is
-///   heard; not while it is silent, because it may be one that only answers. At an end without a limit
+/// - **beat**: send a beat this often. At an end with a timeout, data stands in for beats while the peer is
+///   heard; not while it is silent, because it may be one that only answers. At an end without a timeout
 ///   nothing does: the peer alone judges, and may count nothing but beats.
-/// - **limit**: the silence of the peer that means death. Any byte from the peer ends a silence.
+/// - **timeout**: the silence of the peer that means death. Any byte from the peer ends a silence.
 /// - **echo**: answer each of the peer's beats with one beat.
 ///
 /// A policy that exists is valid. It is 16 bytes, because a server keeps one per session.
@@ -20,54 +20,56 @@ use crate::time::Typed;
 /// use core::time::Duration;
 /// use heartwire_core::Policy;
 ///
-/// let policy = Policy::builder().limit(Duration::from_secs(15)).build()?;
-/// let bound = policy.bound(Duration::from_millis(100)).expect("it has a limit");
+/// let policy = Policy::builder().timeout(Duration::from_secs(15)).build()?;
+/// let bound = policy.bound(Duration::from_millis(100)).expect("it has a timeout");
 /// assert_eq!(bound.to_string(), "15.0 to 15.1 s");
 /// # Ok::<(), heartwire_core::PolicyError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    beat: Option<Millis>,
-    limit: Option<Millis>,
-    peer_beat: Option<Millis>,
+    interval: Option<Millis>,
+    timeout: Option<Millis>,
+    peer_interval: Option<Millis>,
     echo: bool,
 }
 
-/// The default policy is [`Preset::Usual`], which is the same at both ends.
+/// The default policy is [`Preset::Default`], which is the same at both ends.
 impl Default for Policy {
     fn default() -> Self {
-        Preset::Usual.policy(Side::Client)
+        Preset::Default.policy(Side::Client)
     }
 }
 
 impl Policy {
     /// A builder with every knob off.
     pub const fn builder() -> PolicyBuilder {
-        PolicyBuilder { beat: None, limit: None, peer_beat: None, echo: false }
+        PolicyBuilder { interval: None, timeout: None, peer_interval: None, echo: false }
     }
 
     /// A builder that starts from this policy.
     pub fn to_builder(self) -> PolicyBuilder {
         PolicyBuilder {
-            beat: self.beat(),
-            limit: self.limit(),
+            interval: self.interval(),
+            timeout: self.timeout(),
             // An assumed promise is not carried over: it follows the knobs it was assumed from.
-            peer_beat: self.peer_beat().filter(|&beat| Some(beat) != self.beat()),
+            peer_interval: self
+                .peer_interval()
+                .filter(|&interval| Some(interval) != self.interval()),
             echo: self.echo,
         }
     }
 
-    /// A beat is due when none was sent for this long; at an end with a limit, data will do instead while
+    /// A beat is due when none was sent for this long; at an end with a timeout, data will do instead while
     /// the peer is heard. `None`: this end sends none of its own.
     #[must_use]
-    pub fn beat(&self) -> Option<Duration> {
-        self.beat.map(Millis::duration)
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval.map(Millis::duration)
     }
 
     /// The peer's silence that means death; `None`: this end never calls the peer dead.
     #[must_use]
-    pub fn limit(&self) -> Option<Duration> {
-        self.limit.map(Millis::duration)
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Millis::duration)
     }
 
     /// Whether this end answers each beat of the peer with a beat.
@@ -78,56 +80,56 @@ impl Policy {
 
     /// How often the peer is expected to send something, if that is known.
     #[must_use]
-    pub fn peer_beat(&self) -> Option<Duration> {
-        self.peer_beat.map(Millis::duration)
+    pub fn peer_interval(&self) -> Option<Duration> {
+        self.peer_interval.map(Millis::duration)
     }
 
-    /// When the verdict on a silent peer comes, counted from its **last byte**: from `limit` to
-    /// `limit + tick`, where `tick` is how late the driver's timers may be. `None` without a limit.
+    /// When the verdict on a silent peer comes, counted from its **last byte**: from `timeout` to
+    /// `timeout + tick`, where `tick` is how late the driver's timers may be. `None` without a timeout.
     #[must_use]
     pub fn bound(&self, tick: Duration) -> Option<Bound> {
-        let limit = self.limit()?;
-        Some(Bound { earliest: limit, latest: limit.saturating_add(tick) })
+        let timeout = self.timeout()?;
+        Some(Bound { earliest: timeout, latest: timeout.saturating_add(tick) })
     }
 
     /// When the verdict comes, counted from the **fault** that silenced the peer: its last byte may
-    /// have come up to one of its beats earlier, so the range starts at `limit - peer_beat`, and at
+    /// have come up to one of its beats earlier, so the range starts at `timeout - peer_interval`, and at
     /// zero where the peer's beat is not known. The time that bytes spend under way comes on top of
-    /// the end of the range. `None` without a limit.
+    /// the end of the range. `None` without a timeout.
     #[must_use]
     pub fn bound_after_fault(&self, tick: Duration) -> Option<Bound> {
         let Bound { earliest, latest } = self.bound(tick)?;
-        let peer_beat = self.peer_beat().unwrap_or(earliest);
-        Some(Bound { earliest: earliest.saturating_sub(peer_beat), latest })
+        let peer_interval = self.peer_interval().unwrap_or(earliest);
+        Some(Bound { earliest: earliest.saturating_sub(peer_interval), latest })
     }
 
     /// The policy of one end of a contract. Its relations were checked when that was made.
     pub(crate) fn agreed(
-        beat: Option<Duration>,
-        limit: Option<Duration>,
-        peer_beat: Option<Duration>,
+        interval: Option<Duration>,
+        timeout: Option<Duration>,
+        peer_interval: Option<Duration>,
     ) -> Self {
         Self {
-            beat: beat.map(Millis::clamp),
-            limit: limit.map(Millis::clamp),
-            peer_beat: peer_beat.map(Millis::clamp),
+            interval: interval.map(Millis::clamp),
+            timeout: timeout.map(Millis::clamp),
+            peer_interval: peer_interval.map(Millis::clamp),
             echo: false,
         }
     }
 
     pub(crate) fn without_beats(mut self) -> Self {
         // A promise that was assumed from this end's own beat goes with it.
-        self.peer_beat = self.peer_beat.filter(|&beat| Some(beat) != self.beat);
-        self.beat = None;
+        self.peer_interval = self.peer_interval.filter(|&interval| Some(interval) != self.interval);
+        self.interval = None;
         self.echo = false;
         self
     }
 
-    const fn symmetric(beat_ms: u32, limit_ms: u32) -> Self {
+    const fn symmetric(interval_ms: u32, timeout_ms: u32) -> Self {
         Self {
-            beat: Millis::new(beat_ms),
-            limit: Millis::new(limit_ms),
-            peer_beat: Millis::new(beat_ms),
+            interval: Millis::new(interval_ms),
+            timeout: Millis::new(timeout_ms),
+            peer_interval: Millis::new(interval_ms),
             echo: false,
         }
     }
@@ -137,21 +139,21 @@ impl Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct PolicyBuilder {
-    beat: Option<Duration>,
-    limit: Option<Duration>,
-    peer_beat: Option<Duration>,
+    interval: Option<Duration>,
+    timeout: Option<Duration>,
+    peer_interval: Option<Duration>,
     echo: bool,
 }
 
 impl PolicyBuilder {
-    /// Beat when no beat was sent for `interval`. With a [`limit`](Self::limit), data will do instead while
+    /// Beat when no beat was sent for `interval`. With a [`timeout`](Self::timeout), data will do instead while
     /// something came from the peer within `interval`; a silent peer may be one that only answers.
     ///
     /// Default: off. Bounds: 1 ms to 49 days; fractions of a millisecond are dropped. Keep it under
-    /// half the limit of the peer. Too long shows as verdicts on healthy connections, too short as
+    /// half the timeout of the peer. Too long shows as verdicts on healthy connections, too short as
     /// traffic that does nothing.
-    pub const fn beat(mut self, interval: Duration) -> Self {
-        self.beat = Some(interval);
+    pub const fn interval(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval);
         self
     }
 
@@ -161,12 +163,12 @@ impl PolicyBuilder {
     /// known; a fraction of a millisecond is rounded up. Too short shows as verdicts while packets
     /// are lost (a blackout of 2 s is up to 4.3 s of silence, because TCP backs off), too long as
     /// peers that are dead and still listed.
-    pub const fn limit(mut self, silence: Duration) -> Self {
-        self.limit = Some(silence);
+    pub const fn timeout(mut self, silence: Duration) -> Self {
+        self.timeout = Some(silence);
         self
     }
 
-    /// Answer each of the peer's beats. Default: off. Excludes [`beat`](Self::beat): two ends that
+    /// Answer each of the peer's beats. Default: off. Excludes [`interval`](Self::interval): two ends that
     /// answer answers would never stop.
     pub const fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
@@ -174,25 +176,25 @@ impl PolicyBuilder {
     }
 
     /// What the peer promised: it sends something at least this often. It changes no timer; it
-    /// checks `limit`, and narrows [`Policy::bound_after_fault`].
+    /// checks `timeout`, and narrows [`Policy::bound_after_fault`].
     ///
-    /// Default: this end's own `beat` where there is one (a symmetric peer beats as often; an
+    /// Default: this end's own `interval` where there is one (a symmetric peer beats as often; an
     /// answering peer answers as often), else unknown. Bounds: 1 ms to 49 days; a fraction of a
     /// millisecond is rounded up.
-    pub const fn peer_beat(mut self, interval: Duration) -> Self {
-        self.peer_beat = Some(interval);
+    pub const fn peer_interval(mut self, interval: Duration) -> Self {
+        self.peer_interval = Some(interval);
         self
     }
 
     /// No beats of one's own (to change a preset).
-    pub const fn no_beat(mut self) -> Self {
-        self.beat = None;
+    pub const fn no_interval(mut self) -> Self {
+        self.interval = None;
         self
     }
 
     /// No verdicts (to change a preset).
-    pub const fn no_limit(mut self) -> Self {
-        self.limit = None;
+    pub const fn no_timeout(mut self) -> Self {
+        self.timeout = None;
         self
     }
 
@@ -202,22 +204,22 @@ impl PolicyBuilder {
     ///
     /// [`PolicyError`] says which relation is broken. The builder can be changed and tried again.
     pub fn build(self) -> Result<Policy, PolicyError> {
-        let beat = Millis::floor("beat", self.beat)?;
-        let limit = Millis::ceil("limit", self.limit)?;
-        let peer_beat = Millis::ceil("peer's beat", self.peer_beat)?.or(beat);
-        if beat.is_some() && self.echo {
+        let interval = Millis::floor("beat", self.interval)?;
+        let timeout = Millis::ceil("timeout", self.timeout)?;
+        let peer_interval = Millis::ceil("peer's beat", self.peer_interval)?.or(interval);
+        if interval.is_some() && self.echo {
             return Err(PolicyError::BeatAndEcho);
         }
-        if let (Some(limit), Some(peer_beat)) = (limit, peer_beat) {
+        if let (Some(timeout), Some(peer_interval)) = (timeout, peer_interval) {
             // One beat may be lost to a retransmission without the peer being dead.
-            if limit.duration() < peer_beat.duration().saturating_mul(2) {
-                return Err(PolicyError::LimitTooShort {
-                    limit: limit.duration(),
-                    peer_beat: peer_beat.duration(),
+            if timeout.duration() < peer_interval.duration().saturating_mul(2) {
+                return Err(PolicyError::TimeoutTooShort {
+                    timeout: timeout.duration(),
+                    peer_interval: peer_interval.duration(),
                 });
             }
         }
-        Ok(Policy { beat, limit, peer_beat, echo: self.echo })
+        Ok(Policy { interval, timeout, peer_interval, echo: self.echo })
     }
 }
 
@@ -225,14 +227,14 @@ impl PolicyBuilder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// `beat` and `echo` on one end: an answer would be answered, for ever.
+    /// `interval` and `echo` on one end: an answer would be answered, for ever.
     BeatAndEcho,
-    /// `limit` is less than twice the peer's beat, so one late beat would look like death.
-    LimitTooShort {
-        /// The limit that was asked for.
-        limit: Duration,
+    /// `timeout` is less than twice the peer's beat, so one late beat would look like death.
+    TimeoutTooShort {
+        /// The timeout that was asked for.
+        timeout: Duration,
         /// How often the peer sends something.
-        peer_beat: Duration,
+        peer_interval: Duration,
     },
     /// A duration under 1 ms or over 49 days.
     OutOfRange {
@@ -250,13 +252,13 @@ impl fmt::Display for PolicyError {
                 "one end cannot both beat and echo: two such ends would answer each other for \
                  ever. Beat on one end, echo on the other, or beat on both",
             ),
-            Self::LimitTooShort { limit, peer_beat } => write!(
+            Self::TimeoutTooShort { timeout, peer_interval } => write!(
                 f,
-                "a limit of {} is less than twice the peer's beat of {}: one late beat would look \
-                 like death. Use a limit of at least {}, or a shorter beat",
-                Typed(*limit),
-                Typed(*peer_beat),
-                Typed(peer_beat.saturating_mul(2))
+                "a timeout of {} is less than twice the peer's beat of {}: one late beat would look \
+                 like death. Use a timeout of at least {}, or a shorter beat",
+                Typed(*timeout),
+                Typed(*peer_interval),
+                Typed(peer_interval.saturating_mul(2))
             ),
             Self::OutOfRange { knob, value } => {
                 let value = Typed(*value);
@@ -273,16 +275,16 @@ impl core::error::Error for PolicyError {}
 #[non_exhaustive]
 pub enum Preset {
     /// Both ends beat every 10 s and call 30 s of silence death. The default: 10 s is under every
-    /// idle limit found in middleboxes, and 30 s outlives a blackout of 15 s.
+    /// idle timeout found in middleboxes, and 30 s outlives a blackout of 15 s.
     #[default]
-    Usual,
+    Default,
     /// The tutorial's numbers: the client beats every 3 s and judges nobody, because its server
     /// sends nothing; the server sends nothing and calls 15 s of silence death.
-    Reference,
+    Tutorial,
     /// Both ends beat every 2.5 s and call 8.5 s of silence death: the verdict comes 6.0 to 8.6 s
     /// after the fault with timers that are at most 100 ms late. For good networks: a blackout of
     /// 4 s can be up to 7.9 s of silence.
-    Strict,
+    Fast,
 }
 
 /// Which end of a connection a policy is for.
@@ -300,15 +302,18 @@ impl Preset {
     #[must_use]
     pub const fn policy(self, side: Side) -> Policy {
         match (self, side) {
-            (Self::Usual, Side::Client | Side::Server) => Policy::symmetric(10_000, 30_000),
-            (Self::Strict, Side::Client | Side::Server) => Policy::symmetric(2_500, 8_500),
-            (Self::Reference, Side::Client) => {
-                Policy { beat: Millis::new(3_000), limit: None, peer_beat: None, echo: false }
-            }
-            (Self::Reference, Side::Server) => Policy {
-                beat: None,
-                limit: Millis::new(15_000),
-                peer_beat: Millis::new(3_000),
+            (Self::Default, Side::Client | Side::Server) => Policy::symmetric(10_000, 30_000),
+            (Self::Fast, Side::Client | Side::Server) => Policy::symmetric(2_500, 8_500),
+            (Self::Tutorial, Side::Client) => Policy {
+                interval: Millis::new(3_000),
+                timeout: None,
+                peer_interval: None,
+                echo: false,
+            },
+            (Self::Tutorial, Side::Server) => Policy {
+                interval: None,
+                timeout: Millis::new(15_000),
+                peer_interval: Millis::new(3_000),
                 echo: false,
             },
         }

@@ -9,35 +9,35 @@ use crate::frame::Kind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// A head announced a body of negative length.
+    /// A header announced a body of negative length.
     NegativeLength {
-        /// The length in the head, in bytes.
+        /// The length in the header, in bytes.
         length: i32,
     },
-    /// A head announced a body longer than [`Caps::body_len_max`](crate::Caps::body_len_max).
-    /// Found from the head alone: nothing was allocated for the body.
+    /// A header announced a body longer than [`FrameLimits::max_frame`](crate::FrameLimits::max_frame).
+    /// Found from the header alone: nothing was allocated for the body.
     TooLong {
-        /// The length in the head, in bytes.
+        /// The length in the header, in bytes.
         length: u32,
         /// The longest body allowed, in bytes.
         max: u32,
     },
-    /// A head carried a type that this version of the wire does not have.
+    /// A header carried a type that this version of the protocol does not have.
     UnknownType {
-        /// The 8 bytes of the head as they came.
-        head: [u8; 8],
+        /// The 8 bytes of the header as they came.
+        header: [u8; 8],
     },
     /// A HEART announced a body, which it never has.
     BeatWithBody {
-        /// The length in the head, in bytes.
+        /// The length in the header, in bytes.
         length: u32,
     },
-    /// No whole head came within [`Caps::first_frame`](crate::Caps::first_frame) of the start.
+    /// No whole header came within [`FrameLimits::handshake_timeout`](crate::FrameLimits::handshake_timeout) of the start.
     NoFirstFrame {
         /// How long the connection waited for it.
         waited: Duration,
     },
-    /// A frame that had begun was not whole within the time that [`Caps`](crate::Caps) allows.
+    /// A frame that had begun was not whole within the time that [`FrameLimits`](crate::FrameLimits) allows.
     SlowFrame {
         /// How long the connection waited, from the first of the frame's bytes that it saw.
         waited: Duration,
@@ -47,9 +47,9 @@ pub enum Violation {
         /// Its type.
         kind: Kind,
     },
-    /// A beat of wire v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes long.
+    /// A beat of protocol v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes long.
     BeatLength {
-        /// The length in the head, in bytes.
+        /// The length in the header, in bytes.
         length: u32,
     },
     /// A HELLO that is not as specified.
@@ -102,9 +102,9 @@ impl Violation {
     }
 }
 
-/// What the bytes of a refused head look like, to help whoever pointed the wrong program here.
-fn guess(head: [u8; 8]) -> Option<&'static str> {
-    match head {
+/// What the bytes of a refused header look like, to help whoever pointed the wrong program here.
+fn guess(header: [u8; 8]) -> Option<&'static str> {
+    match header {
         [0x16, 0x03, ..] => Some("a TLS handshake"),
         [b'S', b'S', b'H', b'-', ..] => Some("SSH"),
         [b'P', b'R', b'O', b'X', b'Y', b' ', ..] => Some("a PROXY protocol header"),
@@ -127,10 +127,10 @@ impl fmt::Display for Violation {
             Self::TooLong { length, max } => {
                 write!(f, "a frame announced {length} bytes, more than the {max} allowed")
             }
-            Self::UnknownType { head } => {
-                let [a, b, c, d, ..] = head;
+            Self::UnknownType { header } => {
+                let [a, b, c, d, ..] = header;
                 write!(f, "unknown frame type {}", i32::from_le_bytes([a, b, c, d]))?;
-                match guess(head) {
+                match guess(header) {
                     Some(kind) => write!(f, " (this looks like {kind})"),
                     None => Ok(()),
                 }
@@ -138,7 +138,7 @@ impl fmt::Display for Violation {
             Self::BeatWithBody { length } => {
                 write!(f, "a beat announced a body of {length} bytes, but beats have none")
             }
-            Self::NoFirstFrame { waited } => write!(f, "no whole head in the first {waited:.1?}"),
+            Self::NoFirstFrame { waited } => write!(f, "no whole header in the first {waited:.1?}"),
             Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
             Self::Unexpected { kind } => write!(f, "a {} at the wrong time", kind.name()),
             Self::BeatLength { length } => {

@@ -18,13 +18,13 @@ const SLOTS: u8 = 1 << SLOT_BITS;
 /// placed anew when that slot is reached. 8 years with ticks of 4 ms.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
 /// The shortest tick. With it any time that a driver can tell fits into an entry, in ticks.
-const TICK_NANOS_MIN: u64 = 1_000;
+const MIN_TICK_NANOS: u64 = 1_000;
 /// No entry: the end of a list.
 const NONE: u32 = u32::MAX;
 
 /// Deadlines for many keys, at most one for each.
 ///
-/// Keys are small integers that the owner chooses, such as the indexes of a slab: the wheel keeps
+/// Keys are small integers that the application chooses, such as the indexes of a slab: the wheel keeps
 /// 16 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next tick.
 ///
 /// Arm a key once and leave it alone while its deadline moves later: when it expires, look up the
@@ -52,7 +52,7 @@ pub struct Wheel {
     /// is due.
     occupied: [u64; 6],
     /// For each level, the first entry of each slot.
-    heads: [[u32; 64]; 6],
+    headers: [[u32; 64]; 6],
     entries: Vec<Entry>,
 }
 
@@ -105,10 +105,10 @@ impl Wheel {
     #[must_use]
     pub fn new(tick: Duration) -> Self {
         Self {
-            tick_nanos: nanos(tick).max(TICK_NANOS_MIN),
+            tick_nanos: nanos(tick).max(MIN_TICK_NANOS),
             elapsed: 0,
             occupied: [0; 6],
-            heads: [[NONE; 64]; 6],
+            headers: [[NONE; 64]; 6],
             entries: Vec::new(),
         }
     }
@@ -156,7 +156,7 @@ impl Wheel {
         }
         loop {
             let place = Place { level: 0, slot: digit(self.elapsed, 0) };
-            let key = self.head(place);
+            let key = self.header(place);
             if key != NONE {
                 self.unlink(key, place);
                 return Some(key);
@@ -207,9 +207,9 @@ impl Wheel {
                 continue;
             }
             let place = Place { level, slot: digit(to, level) };
-            let mut key = self.head(place);
+            let mut key = self.header(place);
             self.occupied[usize::from(level)] &= !(1 << place.slot);
-            self.heads[usize::from(level)][usize::from(place.slot)] = NONE;
+            self.headers[usize::from(level)][usize::from(place.slot)] = NONE;
             while key != NONE {
                 let entry = self.entries[index(key)];
                 self.link(key, entry.at());
@@ -229,12 +229,12 @@ impl Wheel {
 
     fn link(&mut self, key: u32, at: u64) {
         let place = self.place(at);
-        let next = self.head(place);
+        let next = self.header(place);
         if next != NONE {
             self.entries[index(next)].prev = key;
         }
         self.entries[index(key)] = Entry::new(at, place, next);
-        self.heads[usize::from(place.level)][usize::from(place.slot)] = key;
+        self.headers[usize::from(place.level)][usize::from(place.slot)] = key;
         self.occupied[usize::from(place.level)] |= 1 << place.slot;
     }
 
@@ -248,14 +248,14 @@ impl Wheel {
             self.entries[index(prev)].next = next;
             return;
         }
-        self.heads[usize::from(place.level)][usize::from(place.slot)] = next;
+        self.headers[usize::from(place.level)][usize::from(place.slot)] = next;
         if next == NONE {
             self.occupied[usize::from(place.level)] &= !(1 << place.slot);
         }
     }
 
-    fn head(&self, place: Place) -> u32 {
-        self.heads[usize::from(place.level)][usize::from(place.slot)]
+    fn header(&self, place: Place) -> u32 {
+        self.headers[usize::from(place.level)][usize::from(place.slot)]
     }
 
     fn instant(&self, tick: u64) -> Instant {

@@ -40,12 +40,12 @@ mod linux {
 
     pub(super) fn main() -> anyhow::Result<()> {
         println!("{CLIENTS} clients at a time, {ROUNDS} times: µs of processor time for each");
-        let open = ["--all-arrivals", "off", "--arrivals", "off"];
+        let open = ["--accept-rate", "off", "--accept-rate-per-address", "off"];
         run("welcomed, and gone again", &open, |server| {
             let clients = server.hellos()?;
             read_all(clients, 3)
         })?;
-        run("turned away for its age", &open, |server| {
+        run("rejected for its age", &open, |server| {
             server.freeze()?;
             let clients = server.hellos()?;
             thread::sleep(TOO_LONG);
@@ -57,16 +57,20 @@ mod linux {
             drop(server.hellos()?);
             server.signal(Signal::CONT)
         })?;
-        run("closed for coming too fast", &["--all-arrivals", "1", "--arrivals", "off"], |server| {
-            server.freeze()?;
-            let clients = server.hellos()?;
-            server.signal(Signal::CONT)?;
-            for mut client in clients {
-                // Whether it is reset while it is read from does not matter.
-                let _ = client.read(&mut [0; 64]);
-            }
-            Ok(())
-        })
+        run(
+            "closed for coming too fast",
+            &["--accept-rate", "1", "--accept-rate-per-address", "off"],
+            |server| {
+                server.freeze()?;
+                let clients = server.hellos()?;
+                server.signal(Signal::CONT)?;
+                for mut client in clients {
+                    // Whether it is reset while it is read from does not matter.
+                    let _ = client.read(&mut [0; 64]);
+                }
+                Ok(())
+            },
+        )
     }
 
     fn run(
@@ -102,9 +106,9 @@ mod linux {
     /// Reads the first frame of each, which is to be of that kind.
     fn read_all(clients: Vec<TcpStream>, kind: u8) -> anyhow::Result<()> {
         for mut client in clients {
-            let mut head = [0; 8];
-            client.read_exact(&mut head).context("no answer")?;
-            anyhow::ensure!(head.first() == Some(&kind), "{head:?} came");
+            let mut header = [0; 8];
+            client.read_exact(&mut header).context("no answer")?;
+            anyhow::ensure!(header.first() == Some(&kind), "{header:?} came");
         }
         Ok(())
     }
@@ -117,7 +121,7 @@ mod linux {
             let program = program.ancestors().nth(2).context("no directory")?.join("heartwire");
             let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
             let mut command = Command::new(&program);
-            command.args(["serve", "--shards", "1", "--listen", &address.to_string()]);
+            command.args(["serve", "--threads", "1", "--listen", &address.to_string()]);
             command.args(flags).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
             let child = command.spawn();
             let mut this = Self(
@@ -137,7 +141,7 @@ mod linux {
 
         /// Clients that have said HELLO.
         fn hellos(&self) -> anyhow::Result<Vec<TcpStream>> {
-            let hello = Hello::new(Offer::new(&Preset::Usual.policy(Side::Client))).encode();
+            let hello = Hello::new(Offer::new(&Preset::Default.policy(Side::Client))).encode();
             let connect = |_| -> anyhow::Result<TcpStream> {
                 let mut stream = TcpStream::connect(self.1)?;
                 stream.write_all(&hello)?;

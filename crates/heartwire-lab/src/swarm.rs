@@ -44,10 +44,10 @@ pub struct Args {
     connections: u32,
     /// How often each beats.
     #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
-    beat: Duration,
+    interval: Duration,
     /// The silence that the server calls death.
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
-    limit: Duration,
+    timeout: Duration,
     /// How long all beat in peace.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     calm: Duration,
@@ -71,36 +71,39 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::print(format_args!("server on {}, pid {}", server.address, server.child.id()))?;
 
     let mut swarm = Swarm::connect(server.address, connections)?;
-    swarm.beat_for(args.beat, args.beat)?;
+    swarm.beat_for(args.interval, args.interval)?;
     server.expect_online(connections)?;
     output::print(format_args!("{} connections", args.connections))?;
 
-    swarm.beat_for(args.calm, args.beat)?;
+    swarm.beat_for(args.calm, args.interval)?;
     server.expect_no_verdict("while all beat")?;
-    output::print(format_args!("no verdict in {:?} of beats every {:?}", args.calm, args.beat))?;
+    output::print(format_args!(
+        "no verdict in {:?} of beats every {:?}",
+        args.calm, args.interval
+    ))?;
 
     server.signal(Signal::STOP)?;
-    swarm.beat_for(args.stop, args.beat)?;
+    swarm.beat_for(args.stop, args.interval)?;
     server.signal(Signal::CONT)?;
-    swarm.beat_for(args.limit + args.beat, args.beat)?;
+    swarm.beat_for(args.timeout + args.interval, args.interval)?;
     server.expect_no_verdict("after the server stood still")?;
-    let stalls = server.count("stalled");
-    ensure!(stalls > 0, "the server did not notice that it stood still");
+    let pauses = server.count("paused");
+    ensure!(pauses > 0, "the server did not notice that it stood still");
     output::print(format_args!(
         "no verdict after the server was stopped for {:?}; it noticed",
         args.stop
     ))?;
 
     output::print(format_args!("all fall silent"))?;
-    let verdicts = server.collect_verdicts(connections, args.limit + Duration::from_secs(10))?;
+    let verdicts = server.collect_verdicts(connections, args.timeout + Duration::from_secs(10))?;
     judge(args, &swarm, &verdicts)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Compares the verdicts with the bound that the server stated, and with our own last beats.
 fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()> {
-    let limit_ms = args.limit.as_secs_f64() * 1e3;
-    let mut lateness: Vec<f64> = verdicts.iter().map(|v| v.silence_ms - limit_ms).collect();
+    let timeout_ms = args.timeout.as_secs_f64() * 1e3;
+    let mut lateness: Vec<f64> = verdicts.iter().map(|v| v.silence_ms - timeout_ms).collect();
     lateness.sort_by(f64::total_cmp);
     let at = |part: f64| {
         #[expect(clippy::as_conversions, reason = "a fraction of a length is a length")]
@@ -108,7 +111,7 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
         lateness.get(index).copied().unwrap_or(f64::NAN)
     };
     output::print(format_args!(
-        "{} verdicts, ms after the limit: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+        "{} verdicts, ms after the timeout: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
         verdicts.len(),
         at(0.0),
         at(0.5),
@@ -119,11 +122,11 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
     ensure!(at(0.0) >= 0.0, "a verdict was early");
     let early = verdicts.iter().filter(|verdict| {
         let last_beat = swarm.last_beat.get(&verdict.peer);
-        last_beat.is_none_or(|&at| verdict.seen_at.duration_since(at) < args.limit)
+        last_beat.is_none_or(|&at| verdict.seen_at.duration_since(at) < args.timeout)
     });
     ensure!(early.count() == 0, "a verdict was early by our own clock");
-    ensure!(at(1.0) <= 100.0, "a verdict was later than the limit + 100 ms");
-    output::print(format_args!("all within the limit + 100 ms, none early"))?;
+    ensure!(at(1.0) <= 100.0, "a verdict was later than the timeout + 100 ms");
+    output::print(format_args!("all within the timeout + 100 ms, none early"))?;
     Ok(())
 }
 
@@ -194,11 +197,16 @@ impl Drop for Server {
 impl Server {
     fn start(args: &Args) -> anyhow::Result<Self> {
         let program = program(args.bin.as_deref())?;
-        let limit = humantime::format_duration(args.limit).to_string();
-        let beat = humantime::format_duration(args.beat).to_string();
+        let timeout = humantime::format_duration(args.timeout).to_string();
+        let interval = humantime::format_duration(args.interval).to_string();
         let mut child = Command::new(&program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
-            .args(["--limit", &limit.replace(' ', ""), "--peer-beat", &beat.replace(' ', "")])
+            .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--interval=off"])
+            .args([
+                "--timeout",
+                &timeout.replace(' ', ""),
+                "--peer-interval",
+                &interval.replace(' ', ""),
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;

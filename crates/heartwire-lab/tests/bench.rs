@@ -37,8 +37,13 @@ fn every_beat_is_sent_and_every_verdict_is_right() {
     if !is_built() {
         return;
     }
-    let (code, report, progress) =
-        bench(&["--connections=200", "--beat=500ms", "--time=2s", "--limit=3s", "--format=json"]);
+    let (code, report, progress) = bench(&[
+        "--connections=200",
+        "--interval=500ms",
+        "--time=2s",
+        "--timeout=3s",
+        "--format=json",
+    ]);
     assert_eq!(code, Some(0), "{report}{progress}");
     let report: Value = serde_json::from_str(&report).unwrap();
     let counts = ["connections", "beats", "early", "false", "missing"].map(|name| &report[name]);
@@ -48,8 +53,8 @@ fn every_beat_is_sent_and_every_verdict_is_right() {
 }
 
 #[test]
-fn either_wire_is_loaded_in_the_open_and_over_tls() {
-    for args in [&["--tls"][..], &["--wire=v1", "--both"], &["--wire=v1", "--tls"]] {
+fn either_protocol_is_loaded_in_the_open_and_over_tls() {
+    for args in [&["--tls"][..], &["--protocol=v1", "--both"], &["--protocol=v1", "--tls"]] {
         expect_no_wrong_verdict(args);
     }
 }
@@ -59,7 +64,8 @@ fn expect_no_wrong_verdict(args: &[&str]) {
     if !is_built() {
         return;
     }
-    let load = ["--connections=40", "--beat=500ms", "--time=1s", "--limit=3s", "--format=json"];
+    let load =
+        ["--connections=40", "--interval=500ms", "--time=1s", "--timeout=3s", "--format=json"];
     let (code, report, progress) = bench(&[&load, args].concat());
     assert_eq!(code, Some(0), "{report}{progress}");
     let report: Value = serde_json::from_str(&report).unwrap();
@@ -76,7 +82,7 @@ fn without_a_freeze_there_is_no_verdict() {
     }
     let (code, report, progress) = bench(&[
         "--connections=20",
-        "--beat=100ms",
+        "--interval=100ms",
         "--spread=burst",
         "--time=300ms",
         "--no-freeze",
@@ -89,7 +95,7 @@ fn without_a_freeze_there_is_no_verdict() {
 
 #[test]
 fn more_connections_than_open_files_are_refused_with_the_reason() {
-    // By way of a shell, because only it can lower its own limit.
+    // By way of a shell, because only it can lower its own timeout.
     let script = format!("ulimit -n 100; exec '{LAB}' bench --connections 90");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -109,7 +115,8 @@ fn the_baselines_and_the_server_are_compared_in_one_object() {
     if !is_built() {
         return;
     }
-    let load = ["--connections=10", "--beat=200ms", "--time=200ms", "--limit=3s", "--no-freeze"];
+    let load =
+        ["--connections=10", "--interval=200ms", "--time=200ms", "--timeout=3s", "--no-freeze"];
     let (code, report, progress) =
         bench(&[&load, ["--compare", "--format=json"].as_slice()].concat());
     assert_eq!(code, Some(0), "{report}{progress}");
@@ -137,7 +144,7 @@ fn a_swarm_sees_every_promise_kept() {
     if !is_built() {
         return;
     }
-    let phases = ["--beat=300ms", "--limit=2s", "--calm=500ms", "--stop=2500ms"];
+    let phases = ["--interval=300ms", "--timeout=2s", "--calm=500ms", "--stop=2500ms"];
     let (code, said, why) = lab(&[["swarm", "--connections=30"].as_slice(), &phases].concat());
     assert_eq!(code, Some(0), "{said}{why}");
     assert!(said.contains("30 verdicts"), "{said}");

@@ -45,11 +45,11 @@ fn a_flood_harms_nobody_in_plain_text_and_over_tls() {
     assert_eq!(floods.as_array().unwrap().len(), 2);
     for flood in floods.as_array().unwrap() {
         let count = |name: &str| flood[name].as_u64().unwrap();
-        assert_eq!(count("silent_max"), 300, "{flood}");
+        assert_eq!(count("max_silent"), 300, "{flood}");
         assert!(count("handshakes_refused") > 100, "{flood}");
         assert!(count("newcomers") > 2, "{flood}");
         // The server has counted the same crowd.
-        let unauthorized = flood["stopped"]["turned_away_unauthorized"].as_u64().unwrap();
+        let unauthorized = flood["stopped"]["rejected_unauthorized"].as_u64().unwrap();
         assert!(unauthorized >= count("handshakes_refused"), "{flood}");
     }
 }
@@ -59,7 +59,7 @@ fn a_server_without_room_for_the_honest_fails() {
     let Some(server) = heartwire() else { return };
     let folder = tempfile::tempdir().unwrap();
     let cramped = folder.path().join("cramped");
-    let script = format!("#!/bin/sh\nexec '{}' \"$@\" --sessions 4\n", server.display());
+    let script = format!("#!/bin/sh\nexec '{}' \"$@\" --max-sessions 4\n", server.display());
     fs::write(&cramped, script).unwrap();
     fs::set_permissions(&cramped, PermissionsExt::from_mode(0o755)).unwrap();
     let (code, floods) = flood(&cramped, &["--only", "plain"]);

@@ -144,7 +144,7 @@ fn a_fault_is_found_as_planned() {
 #[test]
 fn a_program_that_judges_too_soon_is_noticed() {
     let Some(heartwire) = heartwire() else { return };
-    let hasty = liar("hasty", heartwire, "--limit=3000ms", "--limit=2000ms");
+    let hasty = liar("hasty", heartwire, "--timeout=3000ms", "--timeout=2000ms");
     // At first once a beat, so that a fault right after a beat finds it out as well.
     let args = ["--only", "gone-idle", "--detector", "one-way", "--runs", "5", "--observe", "4s"];
     let report = json(&[args.as_slice(), &["--bin", text(&hasty)]].concat());
@@ -156,7 +156,7 @@ fn a_program_that_judges_too_soon_is_noticed() {
 #[test]
 fn a_program_that_never_judges_is_noticed() {
     let Some(heartwire) = heartwire() else { return };
-    let blind = liar("blind", heartwire, "--limit=3000ms", "--no-limit");
+    let blind = liar("blind", heartwire, "--timeout=3000ms", "--timeout=off");
     let args = ["--only", "server-frozen", "--detector", "both-ways", "--observe", "4s"];
     let report = json(&[args.as_slice(), &["--bin", text(&blind)]].concat());
     assert_eq!(report["right"], false, "{report}");
@@ -166,7 +166,7 @@ fn a_program_that_never_judges_is_noticed() {
 #[test]
 fn a_program_that_does_not_start_is_not_measured() {
     let Some(heartwire) = heartwire() else { return };
-    let broken = liar("broken", heartwire, "--no-beat", "--no-such-flag");
+    let broken = liar("broken", heartwire, "--interval=off", "--no-such-flag");
     let args = ["--only", "gone-idle", "--detector", "none", "--bin", text(&broken)];
     let report = json(&args);
     assert_eq!(report["right"], false);

@@ -108,9 +108,9 @@ is_found_out! {
     who_judges_before_reading: JudgesBeforeReading on Client, Server;
     who_waits_for_writes: WaitsForWrites on Client, Server;
     who_takes_slowness_for_death: TakesSlownessForDeath on Client, Server;
-    who_ignores_stalls: IgnoresStalls on Client, Server;
+    who_ignores_pauses: IgnoresPauses on Client, Server;
     who_ignores_suspends: IgnoresSuspends on Client, Server;
-    who_takes_stalls_for_life: TakesStallsForLife on Server;
+    who_takes_pauses_for_life: TakesPausesForLife on Server;
     who_hears_whole_frames_only: HearsWholeFramesOnly on Client, Server;
     who_hears_itself: HearsItself on Client, Server;
     who_stamps_before_reading: StampsBeforeReading on Client, Server;

@@ -6,9 +6,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use heartwire::client::{
-    Client, ClientConfig, ConnectError, Event, Events, Farewell, Retry, SendError,
-};
+use heartwire::client::{Bye, Client, ClientConfig, ConnectError, Event, Events, Retry, SendError};
 use heartwire::v1::Welcome;
 use heartwire::{BackoffPolicy, Reason};
 use tokio::runtime::{Builder, Runtime};
@@ -31,7 +29,7 @@ pub struct ClientOffline {
     /// Why.
     pub reason: Reason,
     /// What its server said in leaving.
-    pub farewell: Option<Box<Farewell>>,
+    pub bye: Option<Box<Bye>>,
     /// Messages that were not written.
     pub unsent: usize,
     /// Bytes that the server has not acknowledged.
@@ -41,7 +39,7 @@ pub struct ClientOffline {
 }
 
 /// A client on a runtime with one thread of its own. Its events are taken when the test asks for
-/// them: as long as it does not, the client has a slow application. Stalls of a busy machine are
+/// them: as long as it does not, the client has a slow application. Pauses of a busy machine are
 /// left out.
 #[derive(Debug)]
 pub struct ClientRig {
@@ -49,8 +47,8 @@ pub struct ClientRig {
     events: RefCell<Events>,
     /// What it runs on.
     pub runtime: Runtime,
-    /// How long each stall was.
-    pub stalls: RefCell<Vec<Duration>>,
+    /// How long each pause was.
+    pub pauses: RefCell<Vec<Duration>>,
 }
 
 impl ClientRig {
@@ -61,7 +59,7 @@ impl ClientRig {
             let _inside = runtime.enter();
             Client::start(config)
         };
-        Self { client, events: RefCell::new(events), runtime, stalls: RefCell::default() }
+        Self { client, events: RefCell::new(events), runtime, pauses: RefCell::default() }
     }
 
     /// A client on v0 that is online, and the server that the test plays.
@@ -146,7 +144,7 @@ impl ClientRig {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.wait_within(left, events.recv())? {
-                Some(Event::Stalled(stall)) => self.stalls.borrow_mut().push(stall.gap),
+                Some(Event::Paused(pause)) => self.pauses.borrow_mut().push(pause.gap),
                 event => return Some(event),
             }
         }
@@ -215,8 +213,8 @@ impl ClientRig {
     #[track_caller]
     pub fn expect_offline(&self) -> ClientOffline {
         match self.next() {
-            Event::Offline { reason, farewell, unsent, unacknowledged, beats, .. } => {
-                ClientOffline { reason, farewell, unsent, unacknowledged, beats }
+            Event::Offline { reason, bye, unsent, unacknowledged, beats, .. } => {
+                ClientOffline { reason, bye, unsent, unacknowledged, beats }
             }
             other => panic!("it is not offline: {other}"),
         }

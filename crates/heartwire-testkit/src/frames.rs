@@ -21,16 +21,16 @@ pub const PAD: i32 = 5;
 /// The tutorial's empty packet: type 0, length 0.
 pub const BEAT: [u8; 8] = [0; 8];
 
-/// The head of a frame, as the tutorial writes it.
+/// The header of a frame, as the tutorial writes it.
 #[must_use]
-pub fn head(kind: i32, length: i32) -> Vec<u8> {
+pub fn header(kind: i32, length: i32) -> Vec<u8> {
     [kind.to_le_bytes(), length.to_le_bytes()].concat()
 }
 
 /// A frame of any type.
 #[must_use]
 pub fn frame(kind: i32, body: &[u8]) -> Vec<u8> {
-    [&head(kind, i32::try_from(body.len()).unwrap())[..], body].concat()
+    [&header(kind, i32::try_from(body.len()).unwrap())[..], body].concat()
 }
 
 /// The tutorial's data packet.

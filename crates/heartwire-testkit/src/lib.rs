@@ -8,7 +8,7 @@
 //! what it waits for. Everything else about *when* belongs into the unit tests of the core and into
 //! the simulator.
 //!
-//! The rigs leave out the stalls that a busy machine makes, and check each event against those
+//! The rigs leave out the pauses that a busy machine makes, and check each event against those
 //! before it, so that every test is also a test of their order.
 
 #![expect(
@@ -32,7 +32,7 @@ use std::time::Instant;
 mod certificates;
 mod client;
 mod frames;
-mod gate;
+mod latch;
 mod lines;
 mod listener;
 mod peer;
@@ -45,9 +45,9 @@ mod skip;
 pub use certificates::{Authority, Files};
 pub use client::{ClientOffline, ClientRig, client_config, fixed};
 pub use frames::{
-    BEAT, BYE, DATA, HEART, HELLO, PAD, WELCOME, beat_of, data, frame, head, hello, hello_as,
+    BEAT, BYE, DATA, HEART, HELLO, PAD, WELCOME, beat_of, data, frame, header, hello, hello_as,
 };
-pub use gate::Gate;
+pub use latch::Latch;
 pub use lines::{Line, LineEvent, Lines};
 pub use listener::Listener;
 pub use peer::{Beating, End, Got, Peer};
@@ -94,19 +94,19 @@ pub fn idle() -> Policy {
 /// Beats each so many milliseconds, and gives no verdicts.
 #[must_use]
 pub fn beat(interval: u64) -> Policy {
-    Policy::builder().beat(ms(interval)).build().unwrap()
+    Policy::builder().interval(ms(interval)).build().unwrap()
 }
 
 /// Calls so many milliseconds of silence death, and beats never.
 #[must_use]
-pub fn limit(silence: u64) -> Policy {
-    Policy::builder().limit(ms(silence)).build().unwrap()
+pub fn timeout(silence: u64) -> Policy {
+    Policy::builder().timeout(ms(silence)).build().unwrap()
 }
 
 /// Beats each so many milliseconds, and calls so many of silence death.
 #[must_use]
 pub fn policy(interval: u64, silence: u64) -> Policy {
-    Policy::builder().beat(ms(interval)).limit(ms(silence)).build().unwrap()
+    Policy::builder().interval(ms(interval)).timeout(ms(silence)).build().unwrap()
 }
 
 /// Beats every 100 ms, and gives no verdict within a test's time.

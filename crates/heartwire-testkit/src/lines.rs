@@ -53,15 +53,15 @@ impl LineEvent {
         self[field].as_u64().unwrap_or_else(|| panic!("{field} of {self:?} is no count"))
     }
 
-    /// A verdict came as soon as the machine let it: the silence is the limit, what the program stood
+    /// A verdict came as soon as the machine let it: the silence is the timeout, what the program stood
     /// still in it, and how late its timer was.
     #[track_caller]
-    pub fn expect_silence_of(&self, limit_ms: f64) {
-        let [silence, stalled, late] =
-            ["silence_ms", "stalled_ms", "late_ms"].map(|field| self.number(field));
+    pub fn expect_silence_of(&self, timeout_ms: f64) {
+        let [silence, paused, late] =
+            ["silence_ms", "paused_ms", "late_ms"].map(|field| self.number(field));
         // What it was late beyond 100 ms is in what it stood still.
-        assert!((silence - stalled - late.min(100.0) - limit_ms).abs() < 0.01, "{self:?}");
-        // What is later than this is a stall, and is not held against the peer.
+        assert!((silence - paused - late.min(100.0) - timeout_ms).abs() < 0.01, "{self:?}");
+        // What is later than this is a pause, and is not held against the peer.
         assert!(late < 1000.0, "{self:?}");
     }
 }
@@ -199,7 +199,7 @@ impl Lines {
 
     /// All events, once the process has closed the stream.
     ///
-    /// Among them may be any number of `stalled`, on a machine that is busy with something else.
+    /// Among them may be any number of `paused`, on a machine that is busy with something else.
     #[track_caller]
     pub fn all_events(&self) -> Vec<LineEvent> {
         events_of(&self.all()).collect()

@@ -3,8 +3,8 @@
 use core::net::SocketAddr;
 use std::net::TcpListener;
 
-use heartwire::Wire;
 use heartwire::client::ClientConfig;
+use heartwire::client::Protocol;
 use socket2::SockRef;
 
 use crate::{PATIENCE, Peer, fixed, idle, ms};
@@ -37,7 +37,7 @@ impl Listener {
     /// A client for it that speaks v0, neither beats nor judges, and comes back after 10 ms.
     pub fn config(&self) -> ClientConfig {
         ClientConfig::new(self.addr().to_string())
-            .wire(Wire::V0)
+            .protocol(Protocol::V0)
             .policy(idle())
             .retry(fixed(ms(10)))
     }

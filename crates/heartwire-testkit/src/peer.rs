@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use heartwire::Wire;
-use heartwire::v1::{Beat, ByeCode, Retry, Terms, Welcome};
+use heartwire::v1::{Beat, ByeCode, RetryHint, Terms, Welcome};
+use heartwire_core::Protocol;
 use heartwire_core::{Connection, Event, Instant as CoreInstant, Settings};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -30,7 +30,7 @@ pub enum Got {
     /// A server's answer to a HELLO.
     Welcome(Welcome),
     /// A farewell.
-    Bye(ByeCode, Retry, String),
+    Bye(ByeCode, RetryHint, String),
     /// A frame of another type.
     Other(i32),
     /// The other end has closed.
@@ -43,12 +43,12 @@ impl Got {
     /// A frame with this head and body.
     #[track_caller]
     #[must_use]
-    pub fn of_frame(head: [u8; 8], body: &[u8]) -> Self {
-        match i32::from_le_bytes(head[..4].try_into().unwrap()) {
+    pub fn of_frame(header: [u8; 8], body: &[u8]) -> Self {
+        match i32::from_le_bytes(header[..4].try_into().unwrap()) {
             HEART if body.is_empty() => Self::Heart,
             HEART => Self::Beat(Beat::decode(body.try_into().expect("a beat's length"))),
             DATA => Self::Data(body.to_vec()),
-            WELCOME | BYE => decode(&[&head, body].concat()),
+            WELCOME | BYE => decode(&[&header, body].concat()),
             other => Self::Other(other),
         }
     }
@@ -142,7 +142,7 @@ impl Peer {
         self.send(&data(body));
     }
 
-    /// Sends a beat of the wire that it speaks.
+    /// Sends a beat of the protocol that it speaks.
     #[track_caller]
     pub fn beat(&mut self) {
         if self.is_v1 {
@@ -164,16 +164,16 @@ impl Peer {
     /// The next frame, or the end.
     #[track_caller]
     pub fn next(&mut self) -> Got {
-        let mut head = [0; 8];
-        match self.stream.read(&mut head[..1]) {
+        let mut header = [0; 8];
+        match self.stream.read(&mut header[..1]) {
             Ok(0) => return Got::Closed,
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Got::Reset,
             Err(error) => panic!("nothing comes: {error}"),
         }
-        self.stream.read_exact(&mut head[1..]).expect("a whole head");
-        let len = i32::from_le_bytes(head[4..].try_into().unwrap());
-        let got = Got::of_frame(head, &self.read(usize::try_from(len).expect("not negative")));
+        self.stream.read_exact(&mut header[1..]).expect("a whole header");
+        let len = i32::from_le_bytes(header[4..].try_into().unwrap());
+        let got = Got::of_frame(header, &self.read(usize::try_from(len).expect("not negative")));
         self.is_v1 |= matches!(got, Got::Welcome(_));
         got
     }
@@ -242,7 +242,7 @@ impl Peer {
 
     /// A BYE, and the end after it; beats before them are skipped.
     #[track_caller]
-    pub fn expect_bye(&mut self) -> (ByeCode, Retry, String) {
+    pub fn expect_bye(&mut self) -> (ByeCode, RetryHint, String) {
         let bye = match self.next_but_beats() {
             Got::Bye(code, retry, detail) => (code, retry, detail),
             other => panic!("no farewell: {other:?}"),
@@ -328,10 +328,10 @@ impl Peer {
 
     #[track_caller]
     fn read_hello(&mut self) -> Vec<u8> {
-        let head = self.read(8);
-        assert_eq!(head[..4], HELLO.to_le_bytes());
-        let body = self.read(usize::from(u16::from_le_bytes([head[4], head[5]])));
-        [head, body].concat()
+        let header = self.read(8);
+        assert_eq!(header[..4], HELLO.to_le_bytes());
+        let body = self.read(usize::from(u16::from_le_bytes([header[4], header[5]])));
+        [header, body].concat()
     }
 
     /// Reads a HELLO, and returns the token in it.
@@ -383,7 +383,7 @@ impl Beating {
 
 /// What reads a HELLO.
 fn server() -> Connection {
-    Connection::new(Settings::new(patient()).wire(Wire::V1Only), CoreInstant::from_nanos(0))
+    Connection::new(Settings::new(patient()).protocol(Protocol::V1Only), CoreInstant::from_nanos(0))
 }
 
 /// A WELCOME or a BYE, as a client that expects one reads it.
@@ -392,7 +392,7 @@ fn decode(bytes: &[u8]) -> Got {
     let now = CoreInstant::from_nanos(0);
     // A welcome is held against the offer, so it is decoded under several.
     for policy in [policy(1, 2), idle()] {
-        let mut client = Connection::new(Settings::new(policy).wire(Wire::V1), now);
+        let mut client = Connection::new(Settings::new(policy).protocol(Protocol::V1), now);
         match client.handle_received(now, &mut &*bytes) {
             Ok(Some(Event::Welcome(welcome))) => return Got::Welcome(welcome),
             Ok(Some(Event::Bye(bye))) => return Got::Bye(bye.code, bye.retry, bye.detail.into()),

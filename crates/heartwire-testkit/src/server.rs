@@ -26,8 +26,8 @@ pub struct Offline {
 ///
 /// Each event that it takes must be legal after the ones before: `Online` first, with an id never
 /// seen before, and under a name only when all with lower epochs are offline; then the rest; after
-/// a `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. A `Stalled`, of
-/// which a busy machine adds any number, is left out, and kept in [`stalls`](Self::stalls).
+/// a `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. A `Paused`, of
+/// which a busy machine adds any number, is left out, and kept in [`pauses`](Self::pauses).
 #[derive(Debug)]
 pub struct ServerRig {
     server: Server,
@@ -35,8 +35,8 @@ pub struct ServerRig {
     seen: HashSet<SessionId>,
     live: HashMap<SessionId, Live>,
     names: HashMap<Box<str>, (u64, Option<SessionId>)>,
-    /// How long each stall was.
-    pub stalls: Vec<Duration>,
+    /// How long each pause was.
+    pub pauses: Vec<Duration>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ enum Source {
 
 impl ServerRig {
     /// A server whose events come through its channel, which the test empties event by event: as
-    /// long as it takes none, the server has a slow owner.
+    /// long as it takes none, the server has a slow application.
     #[track_caller]
     pub fn start(config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -88,7 +88,7 @@ impl ServerRig {
 
     fn of(server: Server, source: Source) -> Self {
         let (seen, live, names) = Default::default();
-        Self { server, source, seen, live, names, stalls: Vec::new() }
+        Self { server, source, seen, live, names, pauses: Vec::new() }
     }
 
     /// The server itself.
@@ -172,7 +172,7 @@ impl ServerRig {
                 Source::Tap(events) => events.recv_timeout(left),
             };
             match next {
-                Ok(Event::Stalled { stall, .. }) => self.stalls.push(stall.gap),
+                Ok(Event::Paused { pause, .. }) => self.pauses.push(pause.gap),
                 // The tests of those ask the peer what it was told.
                 Ok(Event::Rejected { .. }) => {}
                 Ok(event) => {
@@ -268,13 +268,18 @@ impl ServerRig {
 
     /// The verdict on a session whose last byte left after `silent_since` comes, and never early.
     #[track_caller]
-    pub fn expect_verdict(&mut self, of: SessionId, limit: u64, silent_since: Instant) -> Verdict {
+    pub fn expect_verdict(
+        &mut self,
+        of: SessionId,
+        timeout: u64,
+        silent_since: Instant,
+    ) -> Verdict {
         let verdict = self.verdict(of);
         let silence = silent_since.elapsed();
-        assert!(silence >= ms(limit), "early: {verdict} after {silence:?}");
+        assert!(silence >= ms(timeout), "early: {verdict} after {silence:?}");
         assert!(verdict.silence <= silence, "a byte seems older than it is: {verdict}");
         let bound = verdict.bound.unwrap();
-        assert_eq!((bound.earliest, bound.latest), (ms(limit), ms(limit) + TICK));
+        assert_eq!((bound.earliest, bound.latest), (ms(timeout), ms(timeout) + TICK));
         verdict
     }
 
@@ -290,7 +295,7 @@ impl ServerRig {
     /// nothing before it, nobody comes, the events end, and the threads do.
     #[track_caller]
     pub fn finish(mut self) {
-        self.handle().shut_down();
+        self.handle().shutdown();
         loop {
             let on_v1: Vec<_> =
                 self.live.iter().filter(|(_, l)| l.is_v1).map(|(id, _)| *id).collect();
@@ -360,8 +365,8 @@ impl ServerRig {
 pub fn verdict_of(reason: Reason) -> Verdict {
     let Reason::Dead(verdict) = reason else { panic!("not dead: {reason}") };
     let allowed = verdict.bound.unwrap().earliest;
-    assert_eq!(verdict.silence, allowed + verdict.stalled + verdict.late.min(TICK), "{verdict}");
-    // What is later than this is a stall, and is not held against the peer.
+    assert_eq!(verdict.silence, allowed + verdict.paused + verdict.late.min(TICK), "{verdict}");
+    // What is later than this is a pause, and is not held against the peer.
     assert!(verdict.late < ms(1000), "late: {verdict}");
     verdict
 }

@@ -4,7 +4,7 @@
 //! cargo run --example background
 //! ```
 //!
-//! It plays both ends. The device promises fewer beats before it sleeps; with the promise, the limit
+//! It plays both ends. The device promises fewer beats before it sleeps; with the promise, the timeout
 //! moves at the server. Then it dies in its sleep, and is found out by what it promised last.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
@@ -23,15 +23,18 @@ use tokio::time::sleep;
 
 /// In the field: 10 s and 30 s awake, and up to half an hour in the background.
 fn policy() -> Result<Policy, heartwire::PolicyError> {
-    Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_millis(1500)).build()
+    Policy::builder()
+        .interval(Duration::from_millis(500))
+        .timeout(Duration::from_millis(1500))
+        .build()
 }
 
 fn say(start: Instant, who: &str, what: &str) {
     println!("{:5.1} s  {who}: {what}", start.elapsed().as_secs_f64());
 }
 
-fn seconds(limit: Option<Duration>) -> String {
-    limit.map_or("no amount".to_owned(), |limit| format!("{limit:?}"))
+fn seconds(timeout: Option<Duration>) -> String {
+    timeout.map_or("no amount".to_owned(), |timeout| format!("{timeout:?}"))
 }
 
 async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
@@ -49,10 +52,10 @@ async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
 
     let rarely = Duration::from_secs(2);
     say(&format!("in the background: a beat every {rarely:?}, so {} of silence will be death", {
-        seconds(to_server.limit_for(rarely))
+        seconds(to_server.timeout_for(rarely))
     }));
     device.promise(Some(rarely));
-    // Well over the limit that was agreed.
+    // Well over the timeout that was agreed.
     sleep(Duration::from_secs(4)).await;
 
     say("in the foreground: beats as agreed");
@@ -85,15 +88,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
 
     let say = |what: &str| say(start, "server", what);
-    while let Some(event) = events.recv_blocking() {
+    while let Some(event) = events.blocking_recv() {
         match event {
             Event::Online { agreed: Some(agreed), .. } => {
-                let limit = seconds(agreed.contract.to_server.limit());
+                let timeout = seconds(agreed.contract.to_server.timeout());
                 let name = agreed.name.unwrap_or_default();
-                say(&format!("{name} is here; {limit} of silence are death"));
+                say(&format!("{name} is here; {timeout} of silence are death"));
             }
-            Event::Promise { beat, limit: Some(limit), .. } => {
-                say(&format!("promised a beat every {beat:?}; {limit:?} of silence are death now"));
+            Event::Promise { interval, timeout: Some(timeout), .. } => {
+                say(&format!(
+                    "promised a beat every {interval:?}; {timeout:?} of silence are death now"
+                ));
             }
             Event::Offline { reason, .. } => {
                 say(&format!("gone: {reason}"));

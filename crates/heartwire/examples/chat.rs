@@ -19,15 +19,15 @@ use std::io::stdin;
 use std::thread;
 
 use heartwire::client::{self, Client, ClientConfig};
-use heartwire::server::{Event, Server, ServerConfig, SessionId, Wires};
+use heartwire::server::{Event, Protocols, Server, ServerConfig, SessionId};
 use heartwire::v1::ByeCode;
 use heartwire::{Policy, Reason};
 use tokio::sync::mpsc;
 
 /// Both ends use it. So short that there is something to see; in the field, begin with
-/// `Preset::Usual`.
+/// `Preset::Default`.
 fn policy() -> Result<Policy, heartwire::PolicyError> {
-    Policy::builder().beat(Duration::from_secs(1)).limit(Duration::from_secs(3)).build()
+    Policy::builder().interval(Duration::from_secs(1)).timeout(Duration::from_secs(3)).build()
 }
 
 /// Somebody else's text, without what a terminal might obey.
@@ -81,8 +81,8 @@ impl Room {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
-    // Names are a matter of wire v1.
-    let config = ServerConfig::new(address.parse()?).policy(policy()?).wires(Wires::V1);
+    // Names are a matter of protocol v1.
+    let config = ServerConfig::new(address.parse()?).policy(policy()?).protocols(Protocols::V1);
     let (server, mut events) = Server::start_with_events(config)?;
     println!("listening on {}", server.local_addrs().first().ok_or("no address")?);
     let mut room = Room { server, names: HashMap::new() };

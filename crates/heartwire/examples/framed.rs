@@ -24,8 +24,10 @@ type Connection = Heartbeat<Framed<TcpStream, LengthDelimitedCodec>, EmptyFrame>
 
 /// Both ends use it: beats every 500 ms, and 2 s of silence are death.
 fn wrap(stream: TcpStream) -> Result<Connection, Box<dyn Error>> {
-    let policy =
-        Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_secs(2)).build()?;
+    let policy = Policy::builder()
+        .interval(Duration::from_millis(500))
+        .timeout(Duration::from_secs(2))
+        .build()?;
     let codec = LengthDelimitedCodec::builder().max_frame_length(64 * 1024).new_codec();
     Ok(Heartbeat::new(Framed::new(stream, codec), EmptyFrame, policy))
 }

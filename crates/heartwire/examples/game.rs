@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(50);
 const GAME: Duration = Duration::from_secs(5);
 
 fn policy() -> Result<Policy, heartwire::PolicyError> {
-    Policy::builder().beat(Duration::from_millis(250)).limit(Duration::from_secs(1)).build()
+    Policy::builder().interval(Duration::from_millis(250)).timeout(Duration::from_secs(1)).build()
 }
 
 /// Where everybody is, in a world of 256 by 256 without an edge. The shard writes it and the ticker
@@ -131,7 +131,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let world = World::default();
     // More shards would share the world's lock, so one thread it is.
-    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy()?).shards(1);
+    let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy()?).threads(1);
     let server = Server::start(config, |_shard| Game { world: Arc::clone(&world), start })?;
     let address = server.local_addrs().first().ok_or("no address")?.to_string();
 
@@ -151,7 +151,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for player in players {
         player.join().map_err(|_| "a player panicked")??;
     }
-    server.handle().shut_down();
+    server.handle().shutdown();
     server.join()?;
     Ok(())
 }

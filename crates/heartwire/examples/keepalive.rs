@@ -20,9 +20,10 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
+use heartwire::client::Protocol;
 use heartwire::client::{Client, ClientConfig, Event, Retry};
 use heartwire::kernel::{Keepalive, KernelOptions};
-use heartwire::{BackoffPolicy, Policy, Wire};
+use heartwire::{BackoffPolicy, Policy};
 
 /// Somebody to talk to. Ends the program when it has heard two words.
 fn serve(listener: &TcpListener) -> io::Result<()> {
@@ -46,7 +47,7 @@ async fn echo(address: String) -> Result<(), Box<dyn Error>> {
     println!("a silent path is dead after {:?}, by the kernel alone", probes.bound());
 
     let config = ClientConfig::new(address)
-        .wire(Wire::Raw)
+        .protocol(Protocol::Raw)
         .policy(Policy::builder().build()?)
         .kernel(kernel)
         .retry(Retry::Backoff(BackoffPolicy::fixed(Duration::from_millis(100))?));

@@ -26,8 +26,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let subject = args.next().unwrap_or_else(|| "pulse".to_owned());
 
     let stream = TcpStream::connect(address).await?;
-    let policy =
-        Policy::builder().beat(Duration::from_secs(3)).limit(Duration::from_secs(10)).build()?;
+    let policy = Policy::builder()
+        .interval(Duration::from_secs(3))
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let lines = Framed::new(stream, LinesCodec::new_with_max_length(64 * 1024));
     let mut nats = Heartbeat::new(lines, Lines::new("PING", "PONG"), policy);
     nats.send(r#"CONNECT {"verbose":false}"#.to_owned()).await?;

@@ -15,9 +15,10 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use heartwire::v1::{Hello, Offer, Terms, Welcome};
-use heartwire::{Policy, Settings, Stall, TICK, Wire};
+use heartwire::{Pause, Policy, Settings, TICK};
+use heartwire_core::Protocol;
 use heartwire_core::order::{Found, Next, Outbound};
-use heartwire_core::{Connection, Event, Instant, StallWatch};
+use heartwire_core::{Connection, Event, Instant, PauseWatch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
@@ -32,15 +33,15 @@ struct Link {
     unread: BytesMut,
     unwritten: BytesMut,
     start: Clock,
-    watch: StallWatch,
-    stall: Option<Stall>,
+    watch: PauseWatch,
+    pause: Option<Pause>,
     greeted: bool,
 }
 
 impl Link {
-    fn new(wire: Wire, stream: DuplexStream, policy: Policy) -> Self {
+    fn new(protocol: Protocol, stream: DuplexStream, policy: Policy) -> Self {
         let (offer, start) = (Offer::new(&policy), Instant::from_nanos(0));
-        let settings = Settings::new(policy).wire(wire).offer(offer).tick(TICK);
+        let settings = Settings::new(policy).protocol(protocol).offer(offer).tick(TICK);
         let (reader, writer) = tokio::io::split(stream);
         Self {
             connection: Connection::new(settings, start),
@@ -51,8 +52,8 @@ impl Link {
             unwritten: BytesMut::new(),
             start: Clock::now(),
             // This clock does not tell of suspends.
-            watch: StallWatch::new(start, Duration::ZERO),
-            stall: None,
+            watch: PauseWatch::new(start, Duration::ZERO),
+            pause: None,
             greeted: false,
         }
     }
@@ -87,7 +88,7 @@ impl Link {
     /// Does all that is to be done now. Returns when there is more to do.
     async fn turn(&mut self) -> Result<Option<Instant>, Box<dyn Error>> {
         let now = self.now();
-        self.stall = self.watch.handle_wake(now, Duration::ZERO).or(self.stall);
+        self.pause = self.watch.handle_wake(now, Duration::ZERO).or(self.pause);
         let mut next = self.connection.poll(now, self.outbound());
         loop {
             next = match next {
@@ -99,7 +100,7 @@ impl Link {
                         }
                         Err(_) => Found::All,
                     };
-                    self.connection.judge(read, found, self.stall)
+                    self.connection.judge(read, found, self.pause)
                 }
                 Next::Write(bytes) => {
                     self.unwritten.extend_from_slice(bytes.as_ref());
@@ -153,8 +154,8 @@ impl Link {
     }
 
     fn send(&mut self, body: &[u8]) -> Result<(), Box<dyn Error>> {
-        let head = self.connection.data_head(body.len()).ok_or("too long for a frame")?;
-        self.unwritten.extend_from_slice(head.as_ref());
+        let header = self.connection.data_header(body.len()).ok_or("too long for a frame")?;
+        self.unwritten.extend_from_slice(header.as_ref());
         self.unwritten.extend_from_slice(body);
         Ok(())
     }
@@ -162,12 +163,14 @@ impl Link {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let policy =
-        Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_secs(2)).build()?;
+    let policy = Policy::builder()
+        .interval(Duration::from_millis(500))
+        .timeout(Duration::from_secs(2))
+        .build()?;
     let (near, far) = tokio::io::duplex(1024);
-    let mut client = Link::new(Wire::V1, near, policy);
+    let mut client = Link::new(Protocol::V1, near, policy);
     client.unwritten.extend(Hello::new(client.offer).encode());
-    let mut server = Link::new(Wire::V1Only, far, policy);
+    let mut server = Link::new(Protocol::V1Only, far, policy);
     let (served, talked) = tokio::join!(server.run(), client.run());
     talked?;
     if let Err(over) = served {

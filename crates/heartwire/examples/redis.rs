@@ -40,8 +40,10 @@ fn typed() -> mpsc::Receiver<String> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:6379".to_owned());
     let stream = TcpStream::connect(address).await?;
-    let policy =
-        Policy::builder().beat(Duration::from_secs(3)).limit(Duration::from_secs(10)).build()?;
+    let policy = Policy::builder()
+        .interval(Duration::from_secs(3))
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let lines = Framed::new(stream, LinesCodec::new_with_max_length(64 * 1024));
     let mut redis = Heartbeat::new(lines, Lines::new("PING", "+PONG"), policy);
 

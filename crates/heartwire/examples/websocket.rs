@@ -35,7 +35,7 @@ fn small() -> WebSocketConfig {
 }
 
 fn policy() -> Result<Policy, heartwire::PolicyError> {
-    Policy::builder().beat(Duration::from_millis(500)).limit(Duration::from_secs(2)).build()
+    Policy::builder().interval(Duration::from_millis(500)).timeout(Duration::from_secs(2)).build()
 }
 
 /// Prints what comes and sends it back, until the end.

@@ -38,7 +38,7 @@ use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::task::Wake;
 use std::thread::{self, Thread};
 
-use heartwire_core::{Instant, Path};
+use heartwire_core::{Instant, LinkState};
 use tokio::runtime::Builder;
 
 use crate::client::{self, ClientConfig, Event, SendError};
@@ -75,7 +75,7 @@ impl Client {
     }
 
     /// Hands a message over for sending, and waits while there is no room for it: for as long as the server
-    /// does not read, or, with [`Queue`](client::WhileDisconnected::Queue), until there is a connection again.
+    /// does not read, or, with [`offline_queue`](client::ClientConfig::offline_queue), until there is a connection again.
     /// Otherwise as [`client::Client::send`].
     ///
     /// # Errors
@@ -129,20 +129,20 @@ impl Client {
         self.inner.promise(interval);
     }
 
-    /// The application works. See [`ClientConfig::progress`].
-    pub fn check_in(&self) {
-        self.inner.check_in();
+    /// The application works. See [`ClientConfig::watchdog`].
+    pub fn feed_watchdog(&self) {
+        self.inner.feed_watchdog();
     }
 
-    /// How both directions of the connection fare; see [`client::Client::path`].
+    /// How both directions of the connection fare; see [`client::Client::link_state`].
     #[must_use]
-    pub fn path(&self) -> Option<Path> {
-        self.inner.path()
+    pub fn link_state(&self) -> Option<LinkState> {
+        self.inner.link_state()
     }
 
-    /// The network may have changed: looks at once how things are; see [`client::Client::look_now`].
-    pub fn look_now(&self) {
-        self.inner.look_now();
+    /// The network may have changed: looks at once how things are; see [`client::Client::network_changed`].
+    pub fn network_changed(&self) {
+        self.inner.network_changed();
     }
 
     /// Ends the client, without waiting for that. Messages are refused from now on, and what the server still

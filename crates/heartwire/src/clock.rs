@@ -5,7 +5,7 @@ use core::time::Duration;
 use heartwire_core::Instant;
 
 /// The time now, on a clock that never steps and, on Linux and Android, goes on while the machine
-/// is suspended: there a suspend looks like what it is, a stall of our own. The standard library's
+/// is suspended: there a suspend looks like what it is, a pause of our own. The standard library's
 /// clock leaves suspended time out, so that after a resume the first wake-up would look punctual.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn now() -> Instant {

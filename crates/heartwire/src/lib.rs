@@ -1,8 +1,8 @@
 //! Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
 //!
 //! A peer that is gone and a peer that has nothing to say look alike: nothing comes. So each end says
-//! something at least every *beat*, and calls the other one dead when nothing has come for the *limit*. That
-//! decision, the *verdict*, comes from limit to limit + [`TICK`] after the last byte that has arrived, and never
+//! something at least every *beat*, and calls the other one dead when nothing has come for the *timeout*. That
+//! decision, the *verdict*, comes from timeout to timeout + [`TICK`] after the last byte that has arrived, and never
 //! earlier: bytes in the socket outrank a deadline, and the time in which this process itself stood still
 //! is not held against anybody.
 //!
@@ -31,27 +31,27 @@
 //! use heartwire::Policy;
 //! use heartwire::server::{Event, Server, ServerConfig};
 //!
-//! let limit = Duration::from_millis(200);
-//! let policy = Policy::builder().beat(Duration::from_millis(50)).limit(limit).build()?;
+//! let timeout = Duration::from_millis(200);
+//! let policy = Policy::builder().interval(Duration::from_millis(50)).timeout(timeout).build()?;
 //! let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy);
 //! let (server, mut events) = Server::start_with_events(config)?;
 //!
-//! // Wire v0: an empty frame of type 0 is a beat.
+//! // Protocol v0: an empty frame of type 0 is a beat.
 //! let mut client = TcpStream::connect(server.local_addrs()[0])?;
 //! client.write_all(&[0; 8])?;
 //!
-//! while let Some(event) = events.recv_blocking() {
+//! while let Some(event) = events.blocking_recv() {
 //!     match event {
 //!         Event::Online { id, peer, .. } => println!("{id} {peer} is here"),
 //!         Event::Data { id, data } => server.handle().send(id, &data)?,
 //!         Event::Verdict { verdict, .. } => {
 //!             println!("{verdict}"); // silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
-//!             assert!(verdict.silence >= limit);
+//!             assert!(verdict.silence >= timeout);
 //!         }
 //!         Event::Offline { id, reason, .. } => {
 //!             println!("{id} is gone: {reason}");
 //!             assert_eq!(reason.name(), "dead");
-//!             server.handle().shut_down();
+//!             server.handle().shutdown();
 //!         }
 //!         _ => {}
 //!     }
@@ -62,7 +62,7 @@
 //! # A client
 //!
 //! It connects, beats whatever the application does, and connects again when it has to. Both ends
-//! speak wire v1 here, on which they agree on beats and limits.
+//! speak protocol v1 here, on which they agree on beats and timeouts.
 //!
 //! ```
 //! use heartwire::client::{Client, ClientConfig, Event};
@@ -71,7 +71,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Something to talk to: a server that sends back what comes in.
-//! let config = ServerConfig::new("127.0.0.1:0".parse()?).shards(1);
+//! let config = ServerConfig::new("127.0.0.1:0".parse()?).threads(1);
 //! let server = Server::start(config, |_shard| {
 //!     |event: server::Event<&[u8]>, control: &mut Control<'_>| {
 //!         if let server::Event::Data { id, data } = event {
@@ -124,8 +124,8 @@
 //! peer.write_all(b"hello\n").await?;
 //!
 //! let policy = Policy::builder()
-//!     .beat(Duration::from_millis(50))
-//!     .limit(Duration::from_millis(200))
+//!     .interval(Duration::from_millis(50))
+//!     .timeout(Duration::from_millis(200))
 //!     .build()?;
 //! // Without a maximum, a peer that never ends its line fills the memory.
 //! let lines = Framed::new(stream, LinesCodec::new_with_max_length(8192));
@@ -197,11 +197,11 @@ pub mod wrap;
 ///   since. Registering for writing tells once more what is so already. A listening socket is ready when a client comes.
 /// - When its waker is used, by a command of the handle, a [`Resumer`](server::Resumer) or another shard, the next turn
 ///   gets [`Ready::Woken`](internal::Ready::Woken), at once.
-/// - A turn may be later than asked for: that is a stall.
+/// - A turn may be later than asked for: that is a pause.
 ///
 /// [`Handle::list`](server::Handle::list) waits for the shards, so that only another thread may
 /// call it: see [`Shard::sessions`](internal::Shard::sessions) instead. The configuration should
-/// name [`pending_max`](server::ServerConfig::pending_max), which depends on this process's limits
+/// name [`max_pending`](server::ServerConfig::max_pending), which depends on this process's timeouts
 /// otherwise.
 #[doc(hidden)]
 pub mod internal {
@@ -216,8 +216,8 @@ pub mod internal {
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
 pub use heartwire_core::{
-    Bound, Caps, Cause, Path, Policy, PolicyBuilder, PolicyError, Preset, Settings, Side, Stall,
-    Verdict, Violation, Wire,
+    Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset,
+    Settings, Side, Verdict, Violation,
 };
 pub use heartwire_core::{frame, plan, v1};
 pub use reason::Reason;
@@ -228,7 +228,7 @@ pub use tls::{CertificateFault, TlsError, TlsFault};
 /// verdict says how late it was.
 ///
 /// A loop that is later than this was held up, and says so: what is beyond it is in
-/// [`Verdict::stalled`], so that `silence - stalled` lies in the verdict's bound, always. One that was late
-/// by [`STALL_MIN`](heartwire_core::STALL_MIN) has stood still, and gives everybody who is silent another
+/// [`Verdict::paused`], so that `silence - paused` lies in the verdict's bound, always. One that was late
+/// by [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) has stood still, and gives everybody who is silent another
 /// chance.
 pub const TICK: core::time::Duration = core::time::Duration::from_millis(100);

@@ -9,7 +9,7 @@
 
 use core::fmt;
 
-/// Connections of a client that stand and, on wire v1, whose server has answered: 1 or 0.
+/// Connections of a client that stand and, on protocol v1, whose server has answered: 1 or 0.
 pub const CLIENT_ONLINE: &str = "heartwire_client_online";
 /// Attempts of a client to connect.
 pub const CLIENT_ATTEMPTS: &str = "heartwire_client_attempts_total";
@@ -23,12 +23,12 @@ pub const CLIENT_ENDS: &str = "heartwire_client_ends_total";
 pub const CLIENT_UNSENT: &str = "heartwire_client_unsent_messages_total";
 /// Beats that came from a client's server.
 pub const CLIENT_BEATS: &str = "heartwire_client_beats_total";
-/// The round trip, measured by each beat of wire v1 that says it.
+/// The round trip, measured by each beat of protocol v1 that says it.
 pub const CLIENT_ROUND_TRIP: &str = "heartwire_client_round_trip_seconds";
 /// How late a client's verdicts were.
 pub const CLIENT_VERDICT_LATE: &str = "heartwire_client_verdict_late_seconds";
 /// How long a client's own process stood still, each time that it noticed.
-pub const CLIENT_STALL: &str = "heartwire_client_stall_seconds";
+pub const CLIENT_PAUSE: &str = "heartwire_client_pause_seconds";
 /// Clients that became sessions of a server.
 pub const SERVER_ACCEPTED: &str = "heartwire_server_accepted_total";
 /// Clients that a server refused for want of room.
@@ -36,7 +36,7 @@ pub const SERVER_REFUSED: &str = "heartwire_server_refused_total";
 /// Sessions of a server that ended.
 pub const SERVER_ENDS: &str = "heartwire_server_ends_total";
 /// Times that a shard of a server stood still.
-pub const SERVER_STALLS: &str = "heartwire_server_stalls_total";
+pub const SERVER_PAUSES: &str = "heartwire_server_pauses_total";
 /// Turns of a server's loops: each is one wake-up.
 pub const SERVER_TURNS: &str = "heartwire_server_turns_total";
 /// Deadlines that a server set.
@@ -116,11 +116,11 @@ pub const ALL: &[Metric] = &[
     metric(CLIENT_BEATS, Kind::Counter, "beats", OF_ONE, "beats that came from the server"),
     metric(CLIENT_ROUND_TRIP, Kind::Histogram, "seconds", OF_ONE, "round trips by beats (v1)"),
     metric(CLIENT_VERDICT_LATE, Kind::Histogram, "seconds", OF_ONE, "how late verdicts were"),
-    metric(CLIENT_STALL, Kind::Histogram, "seconds", OF_ONE, "times the process stood still"),
+    metric(CLIENT_PAUSE, Kind::Histogram, "seconds", OF_ONE, "times the process stood still"),
     metric(SERVER_ACCEPTED, Kind::Counter, "clients", &[], "clients that became sessions"),
     metric(SERVER_REFUSED, Kind::Counter, "clients", &[], "clients refused for want of room"),
     metric(SERVER_ENDS, Kind::Counter, "sessions", &[LABEL_REASON], "sessions that ended"),
-    metric(SERVER_STALLS, Kind::Counter, "stalls", &[], "times that a shard stood still"),
+    metric(SERVER_PAUSES, Kind::Counter, "pauses", &[], "times that a shard stood still"),
     metric(SERVER_TURNS, Kind::Counter, "turns", &[], "turns of the shards' loops"),
     metric(SERVER_TIMERS, Kind::Counter, "deadlines", &[], "deadlines that were set"),
 ];
@@ -150,7 +150,7 @@ pub fn report_server(stats: &crate::server::Stats) {
     for (name, count) in [
         (SERVER_ACCEPTED, stats.accepted),
         (SERVER_REFUSED, stats.refused),
-        (SERVER_STALLS, stats.stalls),
+        (SERVER_PAUSES, stats.pauses),
         (SERVER_TURNS, stats.turns),
         (SERVER_TIMERS, stats.timers),
     ] {

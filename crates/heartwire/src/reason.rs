@@ -29,24 +29,24 @@ pub enum Reason {
     Protocol(Violation),
     /// The peer did not read, and the queue of bytes for it was full.
     SlowReader,
-    /// What is held for all peers had reached its bound ([`held_max`](crate::server::ServerConfig::held_max)), and this
+    /// What is held for all peers had reached its bound ([`max_buffered`](crate::server::ServerConfig::max_buffered)), and this
     /// one was among those for which most was held.
-    HeldMost,
-    /// The owner ended it.
+    MostBuffered,
+    /// The application ended it.
     Kicked,
-    /// The owner shut everything down.
+    /// The application shut everything down.
     Shutdown,
     /// This end closed it, and the peer had not acknowledged everything in the time for that: the last of
     /// what was sent may be lost. So is it called where the system cannot tell (only Linux can) and the peer
     /// did not close its side in time.
     Unacknowledged,
-    /// The peer took its leave, and said why (wire v1).
+    /// The peer took its leave, and said why (protocol v1).
     Bye(ByeCode),
-    /// This end would not talk to the peer, and said why (wire v1).
-    TurnedAway(ByeCode),
-    /// The client has a newer session under its name (wire v1).
+    /// This end would not talk to the peer, and said why (protocol v1).
+    Rejected(ByeCode),
+    /// The client has a newer session under its name (protocol v1).
     TakenOver,
-    /// This end had been told that its [network changed](crate::client::Client::look_now), and the peer's
+    /// This end had been told that its [network changed](crate::client::Client::network_changed), and the peer's
     /// system acknowledged nothing that was sent since: the way to it is lost. It is no verdict on the
     /// peer.
     NetworkChanged,
@@ -68,12 +68,12 @@ impl Reason {
             Self::Dead(_) => "dead",
             Self::Protocol(_) => "protocol_error",
             Self::SlowReader => "slow_reader",
-            Self::HeldMost => "held_most",
+            Self::MostBuffered => "most_buffered",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
             Self::Unacknowledged => "unacknowledged",
             Self::Bye(_) => "bye",
-            Self::TurnedAway(_) => "turned_away",
+            Self::Rejected(_) => "rejected",
             Self::TakenOver => "taken_over",
             Self::NetworkChanged => "network_changed",
             Self::Tls(_) => "tls",
@@ -109,16 +109,16 @@ impl fmt::Display for Reason {
             Self::Dead(verdict) => write!(f, "dead: {verdict}"),
             Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
             Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
-            Self::HeldMost => f.write_str(
+            Self::MostBuffered => f.write_str(
                 "the bytes held for all sessions had reached their bound, and most were held for this one",
             ),
-            Self::Kicked => f.write_str("ended by the owner"),
+            Self::Kicked => f.write_str("ended by the application"),
             Self::Shutdown => f.write_str("shut down"),
             Self::Unacknowledged => {
                 f.write_str("closed before the peer had acknowledged everything")
             }
             Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
-            Self::TurnedAway(code) => write!(f, "turned away: {}", code.name()),
+            Self::Rejected(code) => write!(f, "rejected: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
             Self::NetworkChanged => {
                 f.write_str("the network has changed, and nothing sent since was acknowledged")

@@ -12,7 +12,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use heartwire::server::{Server, ServerConfig};
-//! # let config = || ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1);
+//! # let config = || ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1);
 //! # let (here, _) = Server::start_with_events(config())?;
 //! # let (there, _) = Server::start_with_events(config())?;
 //! # let (here, there) = (here.local_addrs()[0].to_string(), there.local_addrs()[0].to_string());
@@ -48,7 +48,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use crate::client::{Client, ClientConfig, Event, Reports, SendError, Told};
+use crate::client::{Client, ClientConfig, Delivery, Event, Reports, SendError};
 
 /// Holds connections by name. Clones share them.
 ///
@@ -76,7 +76,7 @@ struct Connections {
 /// The way to [`Events`], and room in it.
 #[derive(Clone, Debug)]
 struct Queue {
-    sender: mpsc::UnboundedSender<Told>,
+    sender: mpsc::UnboundedSender<Delivery>,
     room: Arc<Semaphore>,
 }
 
@@ -95,22 +95,22 @@ impl Shared {
 
 impl Supervisor {
     /// Default for [`with_queue`](Self::with_queue): as many as a single client's.
-    pub const EVENTS_MAX: usize = 1024;
+    pub const MAX_EVENTS: usize = 1024;
 
     /// A supervisor without connections, and the events of those it will have.
     #[must_use]
     pub fn new() -> (Self, Events) {
-        Self::with_queue(Self::EVENTS_MAX)
+        Self::with_queue(Self::MAX_EVENTS)
     }
 
     /// As [`new`](Self::new), with as many events waiting to be taken as this, of all connections together; at
     /// least 1. An event of data takes the memory of the data: with the default of 64 KiB for the longest frame,
     /// 1,024 take 64 MiB at the most.
     #[must_use]
-    pub fn with_queue(events_max: usize) -> (Self, Events) {
-        let events_max = events_max.clamp(1, Semaphore::MAX_PERMITS);
+    pub fn with_queue(max_events: usize) -> (Self, Events) {
+        let max_events = max_events.clamp(1, Semaphore::MAX_PERMITS);
         let (sender, receiver) = mpsc::unbounded_channel();
-        let queue = Queue { sender, room: Arc::new(Semaphore::new(events_max)) };
+        let queue = Queue { sender, room: Arc::new(Semaphore::new(max_events)) };
         let connections = Connections { events: Some(queue), by_name: BTreeMap::new() };
         let shared = Shared { connections: Mutex::new(connections), count: watch::Sender::new(0) };
         (Self { shared: Arc::new(shared) }, Events { receiver })
@@ -189,10 +189,10 @@ impl Supervisor {
         }
     }
 
-    /// The network may have changed: has every connection look how things are, as [`Client::look_now`] does.
-    pub fn look_now(&self) {
+    /// The network may have changed: has every connection look how things are, as [`Client::network_changed`] does.
+    pub fn network_changed(&self) {
         for connection in self.shared.lock().by_name.values() {
-            connection.client.look_now();
+            connection.client.network_changed();
         }
     }
 
@@ -255,7 +255,7 @@ impl Drop for Entry {
 /// connections go on, and what the servers send is read and discarded.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::UnboundedReceiver<Told>,
+    receiver: mpsc::UnboundedReceiver<Delivery>,
 }
 
 impl Events {
@@ -275,7 +275,7 @@ impl Stream for Events {
     }
 }
 
-fn named(told: Told) -> (Arc<str>, Event) {
+fn named(told: Delivery) -> (Arc<str>, Event) {
     // There is always one: every connection was started under a name.
     (told.by.unwrap_or_default(), told.event)
 }

@@ -24,7 +24,7 @@ pub use config_error::TlsConfigError;
 pub use error::TlsError;
 pub use fault::{CertificateFault, TlsFault};
 pub use server::{ServerTls, SharedServerTls};
-pub(crate) use session::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received, TlsSession};
+pub(crate) use session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
 
 /// Tells a server apart that was reached by way of another protocol's port (RFC 7301). A peer without
 /// it is accepted.

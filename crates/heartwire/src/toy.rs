@@ -49,7 +49,7 @@ pub(crate) struct State {
     pub(crate) room: usize,
     pub(crate) unacknowledged: Option<usize>,
     pub(crate) way: Option<Way>,
-    pub(crate) is_shut_down: bool,
+    pub(crate) is_shutdown: bool,
     pub(crate) resets: bool,
     /// The driver's end is closed.
     pub(crate) is_closed: bool,
@@ -82,7 +82,7 @@ impl Toy {
             room: usize::MAX,
             unacknowledged: Some(0),
             way: None,
-            is_shut_down: false,
+            is_shutdown: false,
             resets: false,
             is_closed: false,
             held_up_asking: Duration::ZERO,
@@ -193,8 +193,8 @@ impl Socket for Toy {
         }
     }
 
-    fn shut_down_writing(&mut self) -> io::Result<()> {
-        self.state().is_shut_down = true;
+    fn shutdown_writing(&mut self) -> io::Result<()> {
+        self.state().is_shutdown = true;
         Ok(())
     }
 

@@ -67,7 +67,7 @@ pub trait Socket: io::Read + io::Write + Debug + Send + Sync {
     /// # Errors
     ///
     /// What the system says; the connection is gone then.
-    fn shut_down_writing(&mut self) -> io::Result<()>;
+    fn shutdown_writing(&mut self) -> io::Result<()>;
 
     /// Has the close of the socket reset the connection and drop what was not sent.
     fn reset_when_closed(&mut self);
@@ -150,10 +150,10 @@ pub trait Listen: Debug + Send {
 pub enum Break {
     /// It looks at its deadlines only when nothing waits to be written.
     WaitsForWrites,
-    /// It holds its own stalls against its peers.
-    IgnoresStalls,
-    /// It takes each of its stalls for a byte of the peer.
-    TakesStallsForLife,
+    /// It holds its own pauses against its peers.
+    IgnoresPauses,
+    /// It takes each of its pauses for a byte of the peer.
+    TakesPausesForLife,
     /// It takes its own writes for life.
     HearsItself,
     /// It tells a verdict twice.
@@ -176,7 +176,7 @@ impl Socket for mio::net::TcpStream {
         Self::peek(self, &mut [0])
     }
 
-    fn shut_down_writing(&mut self) -> io::Result<()> {
+    fn shutdown_writing(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 

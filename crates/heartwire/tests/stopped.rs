@@ -26,8 +26,8 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 const CONNECTIONS: usize = 500;
 const BEAT: Duration = Duration::from_millis(500);
-const LIMIT: Duration = Duration::from_secs(3);
-/// Three times the limit: whoever judges by the clock alone calls everybody dead.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Three times the timeout: whoever judges by the clock alone calls everybody dead.
 const STOP: Duration = Duration::from_secs(9);
 
 type Fault = Box<dyn Error + Send + Sync>;
@@ -55,7 +55,7 @@ async fn beat_for_ever() -> Result<(), Fault> {
 /// Waits for the verdict on one connection.
 async fn watch(address: SocketAddr) -> Result<Verdict, Fault> {
     let stream = TcpStream::connect(address).await?;
-    let policy = Policy::builder().beat(BEAT).limit(LIMIT).build()?;
+    let policy = Policy::builder().interval(BEAT).timeout(TIMEOUT).build()?;
     let framed = Framed::new(stream, LengthDelimitedCodec::new());
     let mut connection = Heartbeat::new(framed, EmptyFrame, policy);
     match connection.next().await {
@@ -77,7 +77,7 @@ async fn judge() -> Result<(), Fault> {
     for _ in 0..CONNECTIONS {
         watching.spawn(watch(address));
     }
-    if let Ok(ended) = timeout(LIMIT * 2, watching.join_next()).await {
+    if let Ok(ended) = timeout(TIMEOUT * 2, watching.join_next()).await {
         return Err(format!("dead though it beats: {ended:?}").into());
     }
 
@@ -85,7 +85,7 @@ async fn judge() -> Result<(), Fault> {
         format!("kill -STOP {0}; sleep {1}; kill -CONT {0}", std::process::id(), STOP.as_secs());
     let stopped_at = Instant::now();
     let mut stopper = Command::new("sh").arg("-c").arg(stop).spawn()?;
-    let after = LIMIT * 2;
+    let after = TIMEOUT * 2;
     let ended = timeout(STOP + after, watching.join_next()).await;
     stopper.wait()?;
     if stopped_at.elapsed() < STOP {
@@ -100,15 +100,15 @@ async fn judge() -> Result<(), Fault> {
     sleep(BEAT).await;
     peers.freeze();
     let mut latest = Duration::ZERO;
-    while let Some(ended) = timeout(LIMIT * 20, watching.join_next()).await? {
+    while let Some(ended) = timeout(TIMEOUT * 20, watching.join_next()).await? {
         let verdict = ended??;
-        if verdict.silence != LIMIT + verdict.stalled + verdict.late.min(heartwire::TICK) {
-            return Err(format!("not at its limit: {verdict}").into());
+        if verdict.silence != TIMEOUT + verdict.paused + verdict.late.min(heartwire::TICK) {
+            return Err(format!("not at its timeout: {verdict}").into());
         }
         latest = latest.max(verdict.late);
     }
     println!(
-        "{CONNECTIONS} peers frozen: {CONNECTIONS} verdicts, none early, the latest {:.1} ms after its limit",
+        "{CONNECTIONS} peers frozen: {CONNECTIONS} verdicts, none early, the latest {:.1} ms after its timeout",
         latest.as_secs_f64() * 1e3
     );
     Ok(())

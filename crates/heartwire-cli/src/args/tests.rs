@@ -16,9 +16,9 @@ fn connect(args: &[&str]) -> ConnectArgs {
 fn a_server_listens_on_our_port_and_with_the_tutorials_preset_on_the_tutorials() {
     let listens = |args: &[&str]| serve(args).listen();
     assert_eq!(listens(&[]), ["127.0.0.1:29002".parse().unwrap()]);
-    assert_eq!(listens(&["--preset=strict"]), ["127.0.0.1:29002".parse().unwrap()]);
-    assert_eq!(listens(&["--preset=reference"]), ["127.0.0.1:39002".parse().unwrap()]);
-    let named = ["--preset=reference", "--listen=[::1]:7", "--listen=0.0.0.0:0"];
+    assert_eq!(listens(&["--preset=fast"]), ["127.0.0.1:29002".parse().unwrap()]);
+    assert_eq!(listens(&["--preset=tutorial"]), ["127.0.0.1:39002".parse().unwrap()]);
+    let named = ["--preset=tutorial", "--listen=[::1]:7", "--listen=0.0.0.0:0"];
     assert_eq!(listens(&named), ["[::1]:7".parse().unwrap(), "0.0.0.0:0".parse().unwrap()]);
 }
 
@@ -27,7 +27,7 @@ fn a_client_goes_to_our_port_and_with_the_tutorials_preset_to_the_tutorials() {
     let target = |args: &[&str]| connect(args).target();
     assert_eq!(target(&["gateway.example"]), "gateway.example:29002");
     assert_eq!(target(&["[::1]"]), "[::1]:29002");
-    assert_eq!(target(&["192.0.2.7", "--preset=reference"]), "192.0.2.7:39002");
-    assert_eq!(target(&["[::1]:7", "--preset=reference"]), "[::1]:7");
+    assert_eq!(target(&["192.0.2.7", "--preset=tutorial"]), "192.0.2.7:39002");
+    assert_eq!(target(&["[::1]:7", "--preset=tutorial"]), "[::1]:7");
     assert_eq!(target(&["localhost:7"]), "localhost:7");
 }

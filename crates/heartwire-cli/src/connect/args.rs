@@ -6,27 +6,27 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use heartwire::Caps;
+use heartwire::FrameLimits;
 use heartwire::client::Retry;
 
 use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
-use crate::values::{FRAME_MAX, Format, WireArg, duration, interval, retry, target};
+use crate::values::{Format, MAX_FRAME, ProtocolArg, duration, interval, retry, target};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire connect localhost
       beat every 10 s, call the server dead after 30 s of silence, connect again for ever
-  heartwire connect --preset reference 192.0.2.7:39002
+  heartwire connect --preset tutorial 192.0.2.7:39002
       the tutorial's client: beat every 3 s and judge nobody (its server never sends anything)
-  heartwire connect --no-beat --echo --limit 15s localhost:39002
+  heartwire connect --interval off --echo --timeout 15s localhost:39002
       answer a server that asks, and call it dead if it stops asking
-  heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry fixed:100ms 192.0.2.7:39002
+  heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry 100ms 192.0.2.7:39002
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
   seq 3 | heartwire connect --retry never localhost:29002
       send three lines and leave
-  heartwire connect --name hall/door-3 --token-file door.token --path 10s gateway.example:29002
+  heartwire connect --name hall/door-3 --token-file door.token --rtt 10s gateway.example:29002
       be known by a name, show a token, and tell the round trip
-  sensor | heartwire connect --check-in 1m --commands gateway.example:29002
+  sensor | heartwire connect --watchdog 1m --commands gateway.example:29002
       be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
       server expect a beat every 5 minutes only
 
@@ -46,14 +46,14 @@ signal ends it at once.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, and
 the server is not known to have all of the input; and when it is not to try again (--retry never,
-or the server said so): 4 cannot connect, was turned away, or lost the connection, 5 the server
+or the server said so): 4 cannot connect, was rejected, or lost the connection, 5 the server
 was called dead.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
     /// Where to connect: a name or address, and a port, such as gateway.example:29002 or
     /// [fe80::1%eth0]:29002 [default of the port: 29002; 39002, which is the tutorial's, with --preset
-    /// reference].
+    /// tutorial].
     ///
     /// Names are looked up anew at each try. Several addresses are tried in the resolver's order, 250 ms
     /// apart, and the first that answers is taken; one that failed comes last.
@@ -61,48 +61,48 @@ pub(crate) struct ConnectArgs {
     pub(crate) target: String,
 
     /// Longest body that the server may send, up to 2147483647.
-    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX, value_parser = clap::value_parser!(u32).range(FRAME_MAX))]
-    pub(crate) frame_max: u32,
+    #[arg(long, value_name = "BYTES", default_value_t = FrameLimits::MAX_FRAME, value_parser = clap::value_parser!(u32).range(MAX_FRAME))]
+    pub(crate) max_frame: u32,
 
-    /// Which version of the wire to speak. Where the server speaks v0 only, as the tutorial's does, v1
-    /// fails within --handshake-timeout [default: v1; v0 with --preset reference and with --echo].
+    /// Which version of the protocol to speak. Where the server speaks v0 only, as the tutorial's does, v1
+    /// fails within --handshake-timeout [default: v1; v0 with --preset tutorial and with --echo].
     #[arg(long, value_enum, conflicts_with = "raw")]
-    pub(crate) wire: Option<WireArg>,
+    pub(crate) protocol: Option<ProtocolArg>,
 
-    /// What to call oneself, in at most 255 bytes (wire v1): the server keeps one session of that name,
+    /// What to call oneself, in at most 255 bytes (protocol v1): the server keeps one session of that name,
     /// the newest.
-    #[arg(long, conflicts_with = "raw")]
+    #[arg(short, long, conflicts_with = "raw")]
     pub(crate) name: Option<String>,
 
-    /// A file whose only line is the token that lets this client in (wire v1), read anew at each try. A
+    /// A file whose only line is the token that lets this client in (protocol v1), read anew at each try. A
     /// token on the command line could be read by others.
     #[arg(long, value_name = "FILE", conflicts_with = "raw")]
     pub(crate) token_file: Option<PathBuf>,
 
-    /// Longest time for the server to answer the handshake (wire v1) [default: 5s].
+    /// Longest time for the server to answer the handshake (protocol v1) [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) handshake_timeout: Option<Duration>,
 
-    /// Print the round trip and what the server says of itself, at this interval (wire v1).
+    /// Print the round trip and what the server says of itself, at this interval (protocol v1).
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
-    pub(crate) path: Option<Duration>,
+    pub(crate) rtt: Option<Duration>,
 
     /// Promise the server a beat this often instead of as agreed, as near to that as it allows; it
-    /// judges accordingly (wire v1).
+    /// judges accordingly (protocol v1).
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
     pub(crate) promise: Option<Duration>,
 
     /// Say `degraded` in beats when standard input has brought nothing for this long: then whoever writes
-    /// it hangs, though this process does not (wire v1).
+    /// it hangs, though this process does not (protocol v1).
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
-    pub(crate) check_in: Option<Duration>,
+    pub(crate) watchdog: Option<Duration>,
 
     /// Take lines of standard input that begin with a slash for commands: `/promise TIME`, `/promise
-    /// agreed`, and `/check-in`, which sends nothing. `//` begins a line of data with one slash (wire v1).
+    /// agreed`, and `/feed`, which sends nothing. `//` begins a line of data with one slash (protocol v1).
     #[arg(long, conflicts_with = "raw")]
     pub(crate) commands: bool,
 
-    /// Speak bytes without the 8-byte heads. There are no beats then, and no limit unless --limit
+    /// Speak bytes without the 8-byte heads. There are no beats then, and no timeout unless --timeout
     /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
     #[arg(long)]
     pub(crate) raw: bool,
@@ -111,15 +111,15 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_enum, default_value_t = ConnectData::Print)]
     pub(crate) on_data: ConnectData,
 
-    /// How to wait before connecting again: `usual` (up to 0.5 s, doubling up to 30 s, drawn at
-    /// random), `fixed:TIME`, or `never`.
-    #[arg(long, value_name = "HOW", default_value = "usual", value_parser = retry)]
+    /// How to wait before connecting again: `backoff` (up to 0.5 s, doubling up to 30 s, drawn at
+    /// random), `TIME`, or `never`.
+    #[arg(long, value_name = "HOW", default_value = "backoff", value_parser = retry)]
     pub(crate) retry: Retry,
 
     /// Longest time that a server may tell this client to stay away for: a longer window is cut to
     /// the second half of this. (`retry 0`, which says never to come back, is not a window.)
     #[arg(long, value_name = "TIME", default_value = "1day", value_parser = duration)]
-    pub(crate) hint_max: Duration,
+    pub(crate) max_hint: Duration,
 
     /// Come back even where the server says never to (unauthorized, conflict, taken_over): after once to
     /// twice this time, drawn at random, 1s or more [default: leave with exit code 4].
@@ -132,16 +132,16 @@ pub(crate) struct ConnectArgs {
     pub(crate) connect_timeout: Duration,
 
     /// What to do with input while there is no connection.
-    #[arg(long, value_enum, default_value_t = Disconnected::Queue)]
-    pub(crate) while_disconnected: Disconnected,
+    #[arg(long, value_enum, default_value_t = Offline::Queue)]
+    pub(crate) offline: Offline,
 
     /// Most bytes of input that may wait to be sent, 64 to 2147483647; then no more is read until
     /// there is room.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff))]
-    pub(crate) queue_max: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::MAX_QUEUE, value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff))]
+    pub(crate) max_queue: usize,
 
     /// Do not read standard input.
-    #[arg(long, conflicts_with_all = ["stay", "commands", "check_in"])]
+    #[arg(long, conflicts_with_all = ["stay", "commands", "watchdog"])]
     pub(crate) no_input: bool,
 
     /// Go on when standard input has ended. Without this, connect leaves when the server has
@@ -157,8 +157,12 @@ pub(crate) struct ConnectArgs {
     pub(crate) close_timeout: Duration,
 
     /// How to print changes of state on standard error.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
     pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 
     // Last, because options after them would be shown under their headings.
     #[command(flatten)]
@@ -204,11 +208,11 @@ pub(crate) enum ConnectData {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Disconnected {
-    /// Keep it, up to --queue-max, and send it on the next connection.
+pub(crate) enum Offline {
+    /// Keep it, up to --max-queue, and send it on the next connection.
     Queue,
     /// Drop it, and say so once.
-    Refuse,
+    Drop,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -220,13 +224,13 @@ pub(crate) struct ConnectTlsArgs {
 
     /// Who may vouch for the server (PEM) [default: whom the system trusts].
     #[arg(long, value_name = "FILE", requires = "tls")]
-    pub(crate) tls_roots: Option<PathBuf>,
+    pub(crate) tls_ca: Option<PathBuf>,
 
     /// The name that the server's certificate must have [default: the host].
     #[arg(long, value_name = "NAME", requires = "tls")]
-    pub(crate) tls_name: Option<String>,
+    pub(crate) tls_server_name: Option<String>,
 
-    /// A certificate for servers that ask for one (PEM). It, its key and --tls-roots are read again at
+    /// A certificate for servers that ask for one (PEM). It, its key and --tls-ca are read again at
     /// each try where they have changed.
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,

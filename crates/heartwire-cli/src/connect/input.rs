@@ -16,7 +16,7 @@ use crate::values::{Format, duration};
 
 /// A line of input longer than this is sent in several frames: the longest body that a server takes
 /// by default.
-const LINE_MAX: u64 = 64 * 1024;
+const MAX_LINE: u64 = 64 * 1024;
 
 /// Sends what comes from standard input.
 pub(super) struct Input {
@@ -25,7 +25,7 @@ pub(super) struct Input {
     raw: bool,
     commands: bool,
     /// Whatever comes shows that the application works.
-    checks_in: bool,
+    feeds: bool,
     format: Format,
     /// Messages dropped since one was accepted.
     refused: u64,
@@ -36,7 +36,7 @@ pub(super) struct Input {
 enum Command {
     /// `None`: as was agreed.
     Promise(Option<Duration>),
-    CheckIn,
+    Feed,
 }
 
 impl Input {
@@ -46,7 +46,7 @@ impl Input {
             runtime,
             raw: args.raw,
             commands: args.commands,
-            checks_in: args.check_in.is_some(),
+            feeds: args.watchdog.is_some(),
             format: args.format,
             refused: 0,
         }
@@ -62,8 +62,8 @@ impl Input {
         } else {
             let mut begins = true;
             while let Some((line, ended)) = next_line(&mut input)? {
-                if self.checks_in {
-                    self.client.check_in();
+                if self.feeds {
+                    self.client.feed_watchdog();
                 }
                 if begins && self.commands && line.first() == Some(&b'/') {
                     self.obey(line);
@@ -100,7 +100,7 @@ impl Input {
             return self.send(line);
         }
         match command(&String::from_utf8_lossy(&line)) {
-            Ok(Command::CheckIn) => self.client.check_in(),
+            Ok(Command::Feed) => self.client.feed_watchdog(),
             Ok(Command::Promise(interval)) => {
                 self.client.promise(interval);
                 say(promising(interval).render(SystemTime::now(), self.format));
@@ -112,11 +112,12 @@ impl Input {
 
 /// What is asked for; the contract may allow less.
 pub(super) fn promising(interval: Option<Duration>) -> Line {
-    let often = interval.map_or_else(|| "as agreed".to_owned(), |beat| format!("every {beat:?}"));
+    let often =
+        interval.map_or_else(|| "as agreed".to_owned(), |interval| format!("every {interval:?}"));
     Line {
         event: "promising",
         text: format!("a beat {often}"),
-        fields: json!({ "beat_ms": interval.map(millis) }),
+        fields: json!({ "interval_ms": interval.map(millis) }),
     }
 }
 
@@ -124,24 +125,24 @@ pub(super) fn promising(interval: Option<Duration>) -> Line {
 fn command(text: &str) -> Result<Command, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        ["check-in"] => Ok(Command::CheckIn),
+        ["check-in"] => Ok(Command::Feed),
         ["promise", "agreed"] => Ok(Command::Promise(None)),
         ["promise", time] => duration(time)
             .map(|interval| Command::Promise(Some(interval)))
             .map_err(|error| format!("/promise {}: {error}", time.escape_debug())),
         _ => Err(format!(
-            "/{} is no command: there are /promise TIME, /promise agreed and /check-in, and // begins a \
+            "/{} is no command: there are /promise TIME, /promise agreed and /feed, and // begins a \
              line of data",
             text.escape_debug()
         )),
     }
 }
 
-/// The next line without its end and `true`; or the next [`LINE_MAX`] bytes of a longer one and, unless its
+/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and, unless its
 /// end comes after them, `false`.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
     let mut line = Vec::new();
-    if input.by_ref().take(LINE_MAX).read_until(b'\n', &mut line)? == 0 {
+    if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
         return Ok(None);
     }
     let mut ended = line.last() == Some(&b'\n');

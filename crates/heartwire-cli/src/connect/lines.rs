@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 
 use heartwire::Reason;
-use heartwire::client::{ConnectError, Event, Farewell};
+use heartwire::client::{Bye, ConnectError, Event};
 use heartwire::kernel::KernelReport;
-use heartwire::v1::{Retry, Welcome};
+use heartwire::v1::{RetryHint, Welcome};
 use serde_json::{Value, json};
 
 use crate::output::{Line, contract_fields, millis, verdict_fields, violation, with};
@@ -30,8 +30,8 @@ pub(super) fn line(event: &Event) -> Line {
             text: "the server says that this client beats far more often than agreed".to_owned(),
             fields: json!({}),
         },
-        Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell, .. } => {
-            let farewell = farewell.as_deref();
+        Event::Offline { peer, reason, unsent, unacknowledged, beats, bye, .. } => {
+            let bye = bye.as_deref();
             let fields = json!({
                 "peer": peer.to_string(),
                 "reason": reason.name(),
@@ -40,9 +40,9 @@ pub(super) fn line(event: &Event) -> Line {
                 "unsent": unsent,
                 "unacknowledged": unacknowledged,
                 "beats": beats,
-                "farewell": farewell.map(farewell_fields),
+                "bye": bye.map(bye_fields),
             });
-            let said = farewell.map(describe_farewell).unwrap_or_default();
+            let said = bye.map(describe_bye).unwrap_or_default();
             let open = match unacknowledged {
                 0 => String::new(),
                 bytes => format!(", {bytes} bytes not acknowledged"),
@@ -66,7 +66,7 @@ pub(super) fn line(event: &Event) -> Line {
         },
         Event::Failed { error } => {
             let text = error.to_string();
-            let hint = if error.may_speak_v0() { "; for v0: --wire v0" } else { "" };
+            let hint = if error.may_speak_v0() { "; for v0: --protocol v0" } else { "" };
             Line {
                 event: "failed",
                 text: format!("{text}{hint}"),
@@ -77,13 +77,13 @@ pub(super) fn line(event: &Event) -> Line {
                 }),
             }
         }
-        Event::Stalled(stall) => Line {
-            event: "stalled",
-            text: format!("this process stood still for {:.3} s", stall.gap.as_secs_f64()),
-            fields: json!({ "gap_ms": millis(stall.gap) }),
+        Event::Paused(pause) => Line {
+            event: "paused",
+            text: format!("this process stood still for {:.3} s", pause.gap.as_secs_f64()),
+            fields: json!({ "gap_ms": millis(pause.gap) }),
         },
-        Event::Missed { count } => Line {
-            event: "missed",
+        Event::Lagged { count } => Line {
+            event: "lagged",
             text: format!("{count} events were dropped, because they were not taken in time"),
             fields: json!({ "count": count }),
         },
@@ -104,7 +104,7 @@ fn broken_rule(error: &ConnectError) -> Option<&'static str> {
 fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {
     let fields = json!({ "peer": peer.to_string(), "kernel": kernel.to_string() });
     let Some(welcome) = welcome else {
-        let fields = with(fields, json!({ "wire": "v0" }));
+        let fields = with(fields, json!({ "protocol": "v0" }));
         return Line { event: "online", text: format!("{peer} ({kernel})"), fields };
     };
     Line {
@@ -114,7 +114,7 @@ fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) ->
             with(
                 fields,
                 json!({
-                    "wire": "v1",
+                    "protocol": "v1",
                     "session": welcome.session,
                     "epoch": welcome.epoch,
                 }),
@@ -125,16 +125,16 @@ fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) ->
 }
 
 /// What a server said in leaving, after its code.
-fn describe_farewell(farewell: &Farewell) -> String {
-    let detail = match farewell.detail.as_str() {
+fn describe_bye(bye: &Bye) -> String {
+    let detail = match bye.detail.as_str() {
         "" => String::new(),
         // A peer cannot write control characters to a terminal.
         detail => format!(": \"{}\"", detail.escape_debug()),
     };
-    let retry = match farewell.retry {
-        Retry::Never => "not to come back".to_owned(),
-        Retry::AtWill => "to come back at will".to_owned(),
-        Retry::Within { earliest, latest } => {
+    let retry = match bye.retry {
+        RetryHint::Never => "not to come back".to_owned(),
+        RetryHint::AtWill => "to come back at will".to_owned(),
+        RetryHint::Within { earliest, latest } => {
             let (earliest, latest) = (earliest.as_secs_f64(), latest.as_secs_f64());
             format!("to come back in {earliest:.3} to {latest:.3} s")
         }
@@ -142,16 +142,16 @@ fn describe_farewell(farewell: &Farewell) -> String {
     format!("{detail} ({retry})")
 }
 
-fn farewell_fields(farewell: &Farewell) -> Value {
-    let (retry, window) = match farewell.retry {
-        Retry::Never => ("never", None),
-        Retry::AtWill => ("at_will", None),
-        Retry::Within { earliest, latest } => ("within", Some((earliest, latest))),
+fn bye_fields(bye: &Bye) -> Value {
+    let (retry, window) = match bye.retry {
+        RetryHint::Never => ("never", None),
+        RetryHint::AtWill => ("at_will", None),
+        RetryHint::Within { earliest, latest } => ("within", Some((earliest, latest))),
     };
     json!({
-        "code": farewell.code.name(),
-        "number": farewell.code.number(),
-        "detail": farewell.detail,
+        "code": bye.code.name(),
+        "number": bye.code.number(),
+        "detail": bye.detail,
         "retry": retry,
         "earliest_ms": window.map(|(earliest, _)| millis(earliest)),
         "latest_ms": window.map(|(_, latest)| millis(latest)),
@@ -159,24 +159,24 @@ fn farewell_fields(farewell: &Farewell) -> Value {
 }
 
 /// How both directions fare.
-pub(super) fn path_line(path: &heartwire::Path) -> Line {
-    let rtt = match (path.rtt, path.rtt_below) {
+pub(super) fn rtt_line(link: &heartwire::LinkState) -> Line {
+    let rtt = match (link.rtt, link.rtt_below) {
         (Some(rtt), _) => format!("{rtt:.1?}"),
         (None, Some(below)) => format!("under {below:?}"),
         (None, None) => "not known".to_owned(),
     };
     Line {
-        event: "path",
+        event: "rtt",
         text: format!(
             "round trip {rtt}; the server heard us {:.1} s ago and is {}",
-            path.unheard.as_secs_f64(),
-            path.peer_health.name()
+            link.unheard.as_secs_f64(),
+            link.peer_health.name()
         ),
         fields: json!({
-            "rtt_ms": path.rtt.map(millis),
-            "unheard_ms": millis(path.unheard),
-            "peer_late_ms": millis(path.peer_late),
-            "peer_health": path.peer_health.name(),
+            "rtt_ms": link.rtt.map(millis),
+            "unheard_ms": millis(link.unheard),
+            "peer_late_ms": millis(link.peer_late),
+            "peer_health": link.peer_health.name(),
         }),
     }
 }

@@ -11,17 +11,17 @@ fn policy_of(args: &[&str]) -> Policy {
 }
 
 #[test]
-fn raw_has_no_beats_and_only_the_limit_that_was_typed() {
-    for preset in ["usual", "reference", "strict"] {
+fn raw_has_no_beats_and_only_the_timeout_that_was_typed() {
+    for preset in ["default", "tutorial", "fast"] {
         let raw = policy_of(&["--raw", "--preset", preset]);
         assert_eq!(raw, Policy::builder().build().unwrap(), "{preset}");
     }
     let second = Duration::from_secs(1);
-    let raw = policy_of(&["--raw", "--limit", "1s", "--peer-beat", "300ms"]);
-    assert_eq!((raw.beat(), raw.limit()), (None, Some(second)));
-    assert_eq!(raw.peer_beat(), Some(second * 3 / 10));
+    let raw = policy_of(&["--raw", "--timeout", "1s", "--peer-interval", "300ms"]);
+    assert_eq!((raw.interval(), raw.timeout()), (None, Some(second)));
+    assert_eq!(raw.peer_interval(), Some(second * 3 / 10));
     // Less than twice the preset's beat, which nobody sends.
-    assert_eq!(policy_of(&["--raw", "--limit", "1s"]).limit(), Some(second));
+    assert_eq!(policy_of(&["--raw", "--timeout", "1s"]).timeout(), Some(second));
     assert_eq!(policy_of(&[]), Policy::default());
 }
 
@@ -35,7 +35,7 @@ fn a_file_holds_one_token_and_nothing_else() {
         read_token(&path).map_err(|Usage(error)| error)
     };
     assert_eq!(read(" a-token-of-20-letters\n").as_deref(), Ok("a-token-of-20-letters"));
-    let long = "x".repeat(TOKEN_LEN_MAX + 1);
+    let long = "x".repeat(MAX_TOKEN_LEN + 1);
     for (text, says) in [
         ("", "must hold one token and nothing else"),
         ("a-token\nanother\n", "must hold one token and nothing else"),

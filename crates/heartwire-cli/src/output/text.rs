@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::sink::Queue;
 
 /// Bytes that may wait: what a pipe holds four times over.
-const BYTES_MAX: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Bytes that are written at one go, unless one line is longer.
 const AT_ONE_GO: usize = 16 * 1024;
@@ -22,7 +22,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn has_room(&self) -> bool {
-        self.len < BYTES_MAX
+        self.len < MAX_BYTES
     }
 
     /// Adds something whole. The oldest lines make room for it.
@@ -90,7 +90,7 @@ mod tests {
         for n in 0..300 {
             text.push(line(n).into_bytes());
         }
-        assert_eq!(text.len, BYTES_MAX);
+        assert_eq!(text.len, MAX_BYTES);
         let mut all = "heartwire: 44 lines were dropped here\n".to_owned();
         (44..300).for_each(|n| all.push_str(&line(n)));
         assert_eq!(printed(&mut text), all);

@@ -8,19 +8,19 @@ use heartwire::plan::End;
 
 use crate::exit::Usage;
 use crate::options::{KernelArgs, PolicyArgs, PresetArg};
-use crate::values::{Format, WireArg, duration};
+use crate::values::{Format, ProtocolArg, duration};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire plan
       the default settings on both ends: who finds what, when, and by what
-  heartwire plan --preset strict --keepalive 3s,3s,3 --user-timeout 12s --rtt 20ms
+  heartwire plan --preset fast --keepalive 3s,3s,3 --user-timeout 12s --rtt 20ms
       other settings on both ends, on a path with a round trip of 20 ms
-  heartwire plan --client '--beat 3s --no-limit' --server '--no-beat --limit 15s' --nat 350s
+  heartwire plan --client '--interval 3s --timeout off' --server '--interval off --timeout 15s' --nat-timeout 350s
       different settings on each end, behind a NAT that forgets idle connections after 350 s
   heartwire plan --within 9s
       the cheapest settings that find every fault within 9 s on both ends, and what they cost
-  heartwire plan --preset reference --check > /dev/null || echo 'some fault is never found'
+  heartwire plan --preset tutorial --check > /dev/null || echo 'some fault is never found'
       the same as a check
 
 Each option under Heartbeat and Kernel is for both ends. --client or --server gives the options of
@@ -40,12 +40,12 @@ pub(crate) struct PlanArgs {
 
     /// How late the timers of either end may be.
     #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
-    pub(crate) tick: Duration,
+    pub(crate) timer_slack: Duration,
 
     /// How long a NAT, firewall or load balancer on the path remembers a connection on which nothing
     /// passes [default: not known, it may forget at any time].
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(crate) nat: Option<Duration>,
+    pub(crate) nat_timeout: Option<Duration>,
 
     /// Propose the cheapest settings that find every fault within this time on both ends.
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = SETTINGS)]
@@ -56,14 +56,18 @@ pub(crate) struct PlanArgs {
     pub(crate) check: bool,
 
     /// How to print the plan.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
     pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 
     // Last, because options after them would be shown under their headings.
     #[command(flatten)]
     both: EndArgs,
 
-    /// The client's options, such as '--beat 3s --no-limit', in place of those for both ends.
+    /// The client's options, such as '--interval 3s --timeout off', in place of those for both ends.
     #[arg(
         long,
         value_name = "OPTIONS",
@@ -73,7 +77,7 @@ pub(crate) struct PlanArgs {
     )]
     client: Option<EndArgs>,
 
-    /// The server's options, such as '--no-beat --limit 15s', in place of those for both ends.
+    /// The server's options, such as '--interval off --timeout 15s', in place of those for both ends.
     #[arg(
         long,
         value_name = "OPTIONS",
@@ -85,17 +89,15 @@ pub(crate) struct PlanArgs {
 }
 
 /// `--within` proposes settings, so there is no place for any.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 10] = [
     "preset",
-    "beat",
-    "no_beat",
-    "limit",
-    "no_limit",
+    "interval",
+    "timeout",
     "echo",
-    "peer_beat",
+    "peer_interval",
     "keepalive",
     "user_timeout",
-    "no_nodelay",
+    "nagle",
     "client",
     "server",
 ];
@@ -113,14 +115,16 @@ impl PlanArgs {
 
     pub(crate) fn is_v1(&self) -> Result<bool, Usage> {
         let ends = [&self.client, &self.server].map(|own| own.as_ref().unwrap_or(&self.both));
-        let mut wires = [&self.both].into_iter().chain(ends).filter_map(|end| end.wire);
-        if let Some(wire) = wires.next() {
-            if wires.any(|other| other != wire) {
-                return Err(Usage("both ends speak the same wire: give one --wire".to_owned()));
+        let mut protocols = [&self.both].into_iter().chain(ends).filter_map(|end| end.protocol);
+        if let Some(protocol) = protocols.next() {
+            if protocols.any(|other| other != protocol) {
+                return Err(Usage(
+                    "both ends speak the same protocol: give one --protocol".to_owned(),
+                ));
             }
-            return Ok(wire == WireArg::V1);
+            return Ok(protocol == ProtocolArg::V1);
         }
-        let is_of_v0 = |end: &EndArgs| end.policy.preset == PresetArg::Reference || end.policy.echo;
+        let is_of_v0 = |end: &EndArgs| end.policy.preset == PresetArg::Tutorial || end.policy.echo;
         Ok(self.within.is_none() && !ends.into_iter().any(is_of_v0))
     }
 }
@@ -128,10 +132,10 @@ impl PlanArgs {
 /// The settings of one end, as `serve` and `connect` take them.
 #[derive(Clone, Debug, Args)]
 struct EndArgs {
-    /// Which version of the wire both ends speak. On v1 the settings are what each end offers, and the
-    /// plan is for what they agree on [default: v1; v0 with --preset reference, --echo or --within].
+    /// Which version of the protocol both ends speak. On v1 the settings are what each end offers, and the
+    /// plan is for what they agree on [default: v1; v0 with --preset tutorial, --echo or --within].
     #[arg(long, value_enum)]
-    wire: Option<WireArg>,
+    protocol: Option<ProtocolArg>,
 
     #[command(flatten)]
     policy: PolicyArgs,

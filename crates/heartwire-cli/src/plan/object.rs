@@ -19,12 +19,12 @@ pub(super) fn render(report: &Report) -> Value {
         })
     });
     json!({
-        "wire": table::wire(setup),
+        "protocol": table::protocol(setup),
         "client": end(&client, Side::Client, setup),
         "server": end(&server, Side::Server, setup),
         "rtt_ms": millis(setup.rtt()),
-        "tick_ms": millis(client.tick.max(server.tick)),
-        "nat_ms": setup.nat().map(millis),
+        "timer_slack_ms": millis(client.timer_slack.max(server.timer_slack)),
+        "nat_timeout_ms": setup.nat_timeout().map(millis),
         "faults": faults.collect::<Vec<_>>(),
         "latest_ms": setup.plan().latest().map(millis),
         "warnings": warnings(setup),
@@ -42,8 +42,8 @@ fn end(end: &End, side: Side, setup: &Setup) -> Value {
         })
     });
     json!({
-        "beat_ms": end.policy.beat().map(millis),
-        "limit_ms": end.policy.limit().map(millis),
+        "interval_ms": end.policy.interval().map(millis),
+        "timeout_ms": end.policy.timeout().map(millis),
         "echo": end.policy.echo(),
         "keepalive": keepalive,
         "user_timeout_ms": end.kernel.user_timeout().map(millis),

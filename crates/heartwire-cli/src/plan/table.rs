@@ -35,8 +35,8 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "client: {}", describe(&setup.end(Side::Client)))?;
     writeln!(out, "server: {}", describe(&setup.end(Side::Server)))?;
     let agreed = if setup.contract().is_some() { ", as agreed" } else { "" };
-    writeln!(out, "wire:   {}{agreed}", wire(setup))?;
-    writeln!(out, "path:   {}\n", describe_path(setup))?;
+    writeln!(out, "protocol: {}{agreed}", protocol(setup))?;
+    writeln!(out, "path:     {}\n", describe_rtt(setup))?;
     write_faults(out, setup)?;
     write_never(out, setup)?;
     write_warnings(out, setup)?;
@@ -56,21 +56,23 @@ pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
     let policy = &end.policy;
     let mut flags = Vec::new();
     if side == Side::Client && setup.contract().is_none() {
-        flags.push("--wire v0".to_owned());
+        flags.push("--protocol v0".to_owned());
     }
-    match policy.beat() {
-        Some(beat) => flags.push(format!("--beat {beat:?}")),
-        None => flags.push("--no-beat".to_owned()),
+    match policy.interval() {
+        Some(interval) => flags.push(format!("--interval {interval:?}")),
+        None => flags.push("--interval off".to_owned()),
     }
     if policy.echo() {
         flags.push("--echo".to_owned());
     }
-    if let Some(peer_beat) = policy.peer_beat().filter(|&beat| Some(beat) != policy.beat()) {
-        flags.push(format!("--peer-beat {peer_beat:?}"));
+    if let Some(peer_interval) =
+        policy.peer_interval().filter(|&interval| Some(interval) != policy.interval())
+    {
+        flags.push(format!("--peer-interval {peer_interval:?}"));
     }
-    match policy.limit() {
-        Some(limit) => flags.push(format!("--limit {limit:?}")),
-        None => flags.push("--no-limit".to_owned()),
+    match policy.timeout() {
+        Some(timeout) => flags.push(format!("--timeout {timeout:?}")),
+        None => flags.push("--timeout off".to_owned()),
     }
     if let Some(keepalive) = end.kernel.keepalive() {
         let (idle, interval) = (keepalive.idle(), keepalive.interval());
@@ -82,31 +84,31 @@ pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
     flags.join(" ")
 }
 
-pub(super) fn wire(setup: &Setup) -> &'static str {
+pub(super) fn protocol(setup: &Setup) -> &'static str {
     if setup.contract().is_some() { "v1" } else { "v0" }
 }
 
 fn describe(end: &End) -> String {
     let policy = &end.policy;
-    let beat = match (policy.beat(), policy.echo()) {
-        (Some(beat), _) => format!("beat {beat:?}"),
+    let interval = match (policy.interval(), policy.echo()) {
+        (Some(interval), _) => format!("beat {interval:?}"),
         (None, true) => "answers beats".to_owned(),
         (None, false) => "no beat".to_owned(),
     };
-    let limit = match policy.limit() {
-        Some(limit) => format!("limit {limit:?}"),
-        None => "no limit".to_owned(),
+    let timeout = match policy.timeout() {
+        Some(timeout) => format!("timeout {timeout:?}"),
+        None => "no timeout".to_owned(),
     };
-    format!("{beat}, {limit}, {}", end.kernel)
+    format!("{interval}, {timeout}, {}", end.kernel)
 }
 
-fn describe_path(setup: &Setup) -> String {
-    let tick = setup.end(Side::Client).tick.max(setup.end(Side::Server).tick);
-    let nat = match setup.nat() {
-        Some(nat) => format!("forgets a connection after {nat:?} without a packet"),
+fn describe_rtt(setup: &Setup) -> String {
+    let timer_slack = setup.end(Side::Client).timer_slack.max(setup.end(Side::Server).timer_slack);
+    let nat_timeout = match setup.nat_timeout() {
+        Some(nat_timeout) => format!("forgets a connection after {nat_timeout:?} without a packet"),
         None => "not known to forget connections".to_owned(),
     };
-    format!("round trip up to {:?}, timers up to {tick:?} late, {nat}", setup.rtt())
+    format!("round trip up to {:?}, timers up to {timer_slack:?} late, {nat_timeout}", setup.rtt())
 }
 
 fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {

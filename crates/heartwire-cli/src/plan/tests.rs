@@ -49,20 +49,27 @@ fn names(value: &Value, found: &mut BTreeSet<String>) {
 /// Plans in which everything occurs.
 fn plans() -> [Value; 4] {
     [
-        plan(&["--within", "9s", "--nat", "60s"]),
-        plan(&["--no-beat", "--no-limit", "--keepalive", "3s,3s,3", "--user-timeout", "20s"]),
+        plan(&["--within", "9s", "--nat-timeout", "60s"]),
         plan(&[
-            "--wire",
+            "--interval=off",
+            "--timeout=off",
+            "--keepalive",
+            "3s,3s,3",
+            "--user-timeout",
+            "20s",
+        ]),
+        plan(&[
+            "--protocol",
             "v0",
-            "--no-beat",
-            "--limit",
+            "--interval=off",
+            "--timeout",
             "5s",
-            "--nat",
+            "--nat-timeout",
             "5s",
             "--user-timeout",
             "4s",
         ]),
-        plan(&["--wire", "v0", "--client", "--limit 25s", "--server", "--beat 15s"]),
+        plan(&["--protocol", "v0", "--client", "--timeout 25s", "--server", "--interval 15s"]),
     ]
 }
 
@@ -111,7 +118,7 @@ fn what_is_proposed_is_planned_alike_when_it_is_typed() {
 
 #[test]
 fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
-    let plan = plan(&["--preset", "strict", "--rtt", "0s", "--tick", "100ms"]);
+    let plan = plan(&["--preset", "fast", "--rtt", "0s", "--timer-slack", "100ms"]);
     let frozen = outcome(&plan, "peer_frozen", "server");
     assert_eq!((&frozen["outcome"], &frozen["by"]), (&"found".into(), &"silence".into()));
     // `serve` prints 6.0 to 8.6 s; the last beat may also have been a tick late.
@@ -125,7 +132,7 @@ fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
 fn the_readme_shows_what_is_printed() {
     let readme = include_str!("../../../../README.md");
     let text = |args: &[&str]| table::render(&planned(args));
-    assert!(readme.contains(&text(&["--preset", "reference", "--rtt", "20ms"])));
+    assert!(readme.contains(&text(&["--preset", "tutorial", "--rtt", "20ms"])));
     let proposed = text(&["--within", "9s"]);
     assert!(readme.contains(proposed.split_once("\n\n").unwrap().0));
 }

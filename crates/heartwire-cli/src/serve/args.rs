@@ -7,26 +7,26 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use heartwire::Caps;
+use heartwire::FrameLimits;
 
 use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{
-    FRAME_MAX, Format, RateOrOff, TimeOrOff, WireArg, address, duration, rate, time_or_off,
+    Format, MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, address, duration, rate, time_or_off,
 };
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire serve
       clients that beat every 10 s; a silent one is called dead after 30 s
-  heartwire serve --preset reference --listen 0.0.0.0:39002
+  heartwire serve --preset tutorial --listen 0.0.0.0:39002
       the tutorial's server: its clients beat every 3 s, 15 s of silence is death
-  heartwire serve --limit 6s --beat 2s --format json | jq .
+  heartwire serve --timeout 6s --interval 2s --format json | jq .
       judge faster, and feed the events to a program
   heartwire serve --coalesce 5
       let the kernel hold five beats of each client back, so that most cost the server nothing
   heartwire serve --on-data echo --listen 127.0.0.1:0 --listen '[::1]:0'
       send data back; IPv4 and IPv6, ports chosen by the system
-  heartwire serve --tokens clients.tokens --per-address 50 --drain 30s
+  heartwire serve --tokens clients.tokens --max-per-address 50 --drain 30s
       take in only those who show a token; when stopped, have them come back over half a minute
 
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session when its client has
@@ -43,9 +43,10 @@ Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be given several times.
-    /// Port 0 lets the system choose [default: 127.0.0.1:29002; port 39002, which is the tutorial's, with
-    /// --preset reference].
-    #[arg(long, value_name = "ADDR", value_parser = address)]
+    /// A port alone is one of 127.0.0.1, and :PORT is one of every IPv4 address. Port 0 lets the
+    /// system choose [default: 127.0.0.1:29002; port 39002, which is the tutorial's, with
+    /// --preset tutorial].
+    #[arg(short, long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// What to do with data from clients, besides reporting it.
@@ -54,37 +55,37 @@ pub(crate) struct ServeArgs {
 
     /// Threads, each with sessions of its own [default: the number of processors].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) shards: Option<u16>,
+    pub(crate) threads: Option<u16>,
 
     /// Most sessions at one time, 1 or more; further clients are closed at once.
-    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::SESSIONS_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub(crate) sessions: usize,
+    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::MAX_SESSIONS, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) max_sessions: usize,
 
     /// Most bytes that may wait for one client, 64 or more; one that does not read is closed when
     /// they are full.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::OUTBOUND_MAX, value_parser = RangedU64ValueParser::<usize>::new().range(64..))]
-    pub(crate) queue_max: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_QUEUE, value_parser = RangedU64ValueParser::<usize>::new().range(64..))]
+    pub(crate) max_queue: usize,
 
     /// Most bytes held for all clients together: queued for them, or of frames that are not whole. Beyond it
     /// those are closed for which most is held.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::HELD_MAX)]
-    pub(crate) held_max: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_BUFFERED)]
+    pub(crate) max_buffered: usize,
 
     /// The same for clients that have not been taken in.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::PENDING_HELD_MAX)]
-    pub(crate) pending_held_max: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_PENDING_BUFFERED)]
+    pub(crate) max_pending_buffered: usize,
 
     /// How many beats of a client may lie in the kernel without waking this process, which sees them
-    /// when the client's deadline comes; verdicts are as exact as without. On wire v0 more than 1
+    /// when the client's deadline comes; verdicts are as exact as without. On protocol v0 more than 1
     /// costs less, and lets short data frames wait; on v1 no data waits. 0 is off. Linux only
     /// [default: 1 on v0, 4 on v1].
     #[arg(long, value_name = "BEATS")]
     pub(crate) coalesce: Option<u16>,
 
-    /// Take only clients that speak this version of the wire [default: any, as the client's first
+    /// Take only clients that speak this version of the protocol [default: any, as the client's first
     /// frame decides; v1 with --tokens].
     #[arg(long, value_enum)]
-    pub(crate) require: Option<WireArg>,
+    pub(crate) protocol: Option<ProtocolArg>,
 
     /// Take only clients that show a token from this file: one a line, TOKEN or NAME TOKEN (which lets
     /// in the client of that name only; "NAME" in quotation marks if there are spaces in it), # begins a
@@ -93,26 +94,26 @@ pub(crate) struct ServeArgs {
     pub(crate) tokens: Option<PathBuf>,
 
     /// Most clients at one time that have connected and not been taken in; those that have waited
-    /// longest go first [default: 4096, or half of what --sessions and open files allow if that is less;
+    /// longest go first [default: 4096, or half of what --max-sessions and open files allow if that is less;
     /// where v0 is taken without TLS, as many as they allow].
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub(crate) pending: Option<usize>,
+    pub(crate) max_pending: Option<usize>,
 
     /// Most sessions from one address (IPv6: from one /64) at a time [default: no limit, because many
     /// clients can share an address].
     #[arg(long, value_name = "N")]
-    pub(crate) per_address: Option<NonZeroU32>,
+    pub(crate) max_per_address: Option<NonZeroU32>,
 
     /// Most new connections a second from one address, or `off`; twenty times as many may come at once.
     #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
-    pub(crate) arrivals: RateOrOff,
+    pub(crate) accept_rate_per_address: RateOrOff,
 
     /// Most new connections a second from all addresses, or `off`; twice as many may come at once.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
-    pub(crate) all_arrivals: RateOrOff,
+    pub(crate) accept_rate: RateOrOff,
 
     /// How long a stop waits for clients to acknowledge what is queued for them, and the time over which
-    /// it asks them to come back (wire v1; 1 s at least) or closes them one by one (v0).
+    /// it asks them to come back (protocol v1; 1 s at least) or closes them one by one (v0).
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
@@ -127,8 +128,12 @@ pub(crate) struct ServeArgs {
     pub(crate) events: Vec<EventKind>,
 
     /// How to print events.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
     pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 
     /// Stop when the program that reads the events through a pipe has gone, as on SIGTERM but with exit
     /// code 1; it is noticed with the next event. Without this the server goes on, and prints nothing.
@@ -160,7 +165,7 @@ pub(crate) struct ServeArgs {
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
     #[command(flatten)]
-    pub(crate) caps: CapsArgs,
+    pub(crate) limits: LimitArgs,
 }
 
 impl ServeArgs {
@@ -209,23 +214,23 @@ pub(crate) struct ServeTlsArgs {
 
     /// Take only clients with a certificate that one of these vouches for (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(crate) tls_client_roots: Option<PathBuf>,
+    pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What a client may make the server hold, or wait for")]
-pub(crate) struct CapsArgs {
+pub(crate) struct LimitArgs {
     /// Longest body of a frame, up to 2147483647.
-    #[arg(long, value_name = "BYTES", default_value_t = Caps::BODY_LEN_MAX, value_parser = clap::value_parser!(u32).range(FRAME_MAX))]
-    pub(crate) frame_max: u32,
+    #[arg(long, value_name = "BYTES", default_value_t = FrameLimits::MAX_FRAME, value_parser = clap::value_parser!(u32).range(MAX_FRAME))]
+    pub(crate) max_frame: u32,
 
-    /// Time from connecting to the first frame's head, or `off` [default: 10s, or twice the
+    /// Time from connecting to the first frame's header, or `off` [default: 10s, or twice the
     /// client's beat where that is longer].
     #[arg(long, value_name = "TIME", value_parser = time_or_off)]
-    pub(crate) first_frame: Option<TimeOrOff>,
+    pub(crate) handshake_timeout: Option<TimeOrOff>,
 
     /// Time from the first byte of a frame to its last, plus 1 s per KiB of its body, or `off`
-    /// [default: 30s, or the limit where that is longer].
+    /// [default: 30s, or the timeout where that is longer].
     #[arg(long, value_name = "TIME", value_parser = time_or_off)]
-    pub(crate) frame_time: Option<TimeOrOff>,
+    pub(crate) frame_timeout: Option<TimeOrOff>,
 }

@@ -15,26 +15,26 @@ use crate::values::Format;
 /// While more than this waits, data is not printed: it is what a client can send without end. Some
 /// 15 MB, and more than the frames of the largest read, or a burst of small ones would not be printed though
 /// printing is fast enough.
-const DATA_MAX: usize = 32 * 1024;
+const MAX_DATA: usize = 32 * 1024;
 
-/// While more than this waits, what is outdated is left out: see [`Feed`]. More than [`DATA_MAX`], so that
+/// While more than this waits, what is outdated is left out: see [`Feed`]. More than [`MAX_DATA`], so that
 /// all of a session is told where only data comes too fast.
-const ALL_MAX: usize = 2 * DATA_MAX;
+const MAX_ALL: usize = 2 * MAX_DATA;
 
 /// With `--hold-data`: while as many wait, nothing is read from clients that are online.
 const HOLD_FROM: usize = 1024;
 
 /// So many rejected clients are printed a second. Clients that guess tokens may come faster.
-const REJECTED_MAX: u32 = 10;
+const MAX_REJECTED: u32 = 10;
 
 /// Events taken at one go.
 const BATCH: usize = 256;
 
 /// The queue in front of standard output. It takes whatever comes, and is bounded all the same:
 ///
-/// - beyond [`DATA_MAX`] events, data is left out; or with `--hold-data`, beyond [`HOLD_FROM`], no more is
+/// - beyond [`MAX_DATA`] events, data is left out; or with `--hold-data`, beyond [`HOLD_FROM`], no more is
 ///   read, so that what one read of each shard brings is the most that comes on top;
-/// - beyond [`ALL_MAX`] events, so is a session that comes and goes without any of it being printed; and
+/// - beyond [`MAX_ALL`] events, so is a session that comes and goes without any of it being printed; and
 ///   of what a session says of itself, and of what concerns the server, the newest replaces what waits.
 ///
 /// So each session that is there, or was printed, has a few events that wait, and their number is bounded by
@@ -52,7 +52,7 @@ pub(super) struct Feed {
     gap: Option<u64>,
     left_out: LeftOut,
     /// What waits of each session, and of the server itself, in order.
-    by_owner: HashMap<Owner, VecDeque<(u64, Kind)>>,
+    by_source: HashMap<Source, VecDeque<(u64, Kind)>>,
     hold_data: bool,
     /// The second of the last rejected client, and how many were printed in it.
     rejected: (u64, u32),
@@ -61,12 +61,12 @@ pub(super) struct Feed {
 }
 
 /// The number of a session; `None` for the server itself.
-type Owner = Option<u64>;
+type Source = Option<u64>;
 
 /// Something to be printed.
 #[derive(Debug)]
 pub(super) struct News {
-    owner: Owner,
+    source: Source,
     time: SystemTime,
     format: Format,
     what: What,
@@ -111,7 +111,7 @@ impl Feed {
             next: 0,
             gap: None,
             left_out: LeftOut::default(),
-            by_owner: HashMap::new(),
+            by_source: HashMap::new(),
             hold_data,
             rejected: (0, 0),
             held: BTreeMap::new(),
@@ -129,11 +129,11 @@ impl Feed {
 
     /// Adds what a server told; of data, the beginning.
     pub(super) fn push(&mut self, time: SystemTime, event: &Event<&[u8]>) {
-        let (owner, kind) = sort(event);
+        let (source, kind) = sort(event);
         if matches!(event, Event::Rejected { .. }) && !self.has_room_for_rejected(time) {
             return self.leave_out(time, LeftOut { rejected: 1, ..LeftOut::default() });
         }
-        self.add(time, owner, kind, || {
+        self.add(time, source, kind, || {
             let Event::Data { id, data } = *event else { return What::Event(event.to_owned(), 0) };
             let shown = data.get(..PREVIEW_LEN).unwrap_or(data);
             What::Event(Event::Data { id, data: shown.to_vec() }, data.len())
@@ -146,7 +146,7 @@ impl Feed {
             self.rejected = (second, 0);
         }
         self.rejected.1 += 1;
-        self.rejected.1 <= REJECTED_MAX
+        self.rejected.1 <= MAX_REJECTED
     }
 
     /// Adds a line that is not about an event.
@@ -154,15 +154,15 @@ impl Feed {
         self.insert(SystemTime::now(), None, What::Line(line));
     }
 
-    fn add(&mut self, time: SystemTime, owner: Owner, kind: Kind, what: impl FnOnce() -> What) {
-        if kind == Kind::Data && !self.hold_data && self.waiting.len() >= DATA_MAX {
+    fn add(&mut self, time: SystemTime, source: Source, kind: Kind, what: impl FnOnce() -> What) {
+        if kind == Kind::Data && !self.hold_data && self.waiting.len() >= MAX_DATA {
             return self.leave_out(time, LeftOut { data: 1, ..LeftOut::default() });
         }
-        if self.waiting.len() >= ALL_MAX {
+        if self.waiting.len() >= MAX_ALL {
             let left_out = match kind {
-                Kind::Offline => self.take_back_unseen(owner),
+                Kind::Offline => self.take_back_unseen(source),
                 Kind::Promise | Kind::Health | Kind::Server(_) => {
-                    self.take_back_outdated(owner, kind)
+                    self.take_back_outdated(source, kind)
                 }
                 Kind::Online | Kind::Data | Kind::Verdict => LeftOut::default(),
             };
@@ -174,14 +174,14 @@ impl Feed {
         if kind == Kind::Offline && !self.prints(EventKind::Offline) {
             return;
         }
-        let place = self.insert(time, owner, what());
-        self.by_owner.entry(owner).or_default().push_back((place, kind));
+        let place = self.insert(time, source, what());
+        self.by_source.entry(source).or_default().push_back((place, kind));
     }
 
-    fn insert(&mut self, time: SystemTime, owner: Owner, what: What) -> u64 {
+    fn insert(&mut self, time: SystemTime, source: Source, what: What) -> u64 {
         let place = self.next;
         self.next += 1;
-        self.waiting.insert(place, News { owner, time, format: self.format, what });
+        self.waiting.insert(place, News { source, time, format: self.format, what });
         place
     }
 
@@ -204,8 +204,8 @@ impl Feed {
     }
 
     /// Removes all of a session that has ended and of which nothing was printed; says what that was.
-    fn take_back_unseen(&mut self, owner: Owner) -> LeftOut {
-        let places = self.by_owner.get(&owner);
+    fn take_back_unseen(&mut self, source: Source) -> LeftOut {
+        let places = self.by_source.get(&source);
         let first = places.and_then(|places| places.front()).map(|&(_, kind)| kind);
         let is_unseen = if self.prints(EventKind::Online) {
             first == Some(Kind::Online)
@@ -216,7 +216,7 @@ impl Feed {
             return LeftOut::default();
         }
         let mut left_out = LeftOut { sessions: 1, ..LeftOut::default() };
-        for (place, kind) in self.by_owner.remove(&owner).unwrap_or_default() {
+        for (place, kind) in self.by_source.remove(&source).unwrap_or_default() {
             self.waiting.remove(&place);
             left_out.data += u64::from(kind == Kind::Data);
         }
@@ -224,8 +224,8 @@ impl Feed {
     }
 
     /// Removes what waits of that kind, which something newer replaces; says how much that was.
-    fn take_back_outdated(&mut self, owner: Owner, kind: Kind) -> LeftOut {
-        let Some(places) = self.by_owner.get_mut(&owner) else { return LeftOut::default() };
+    fn take_back_outdated(&mut self, source: Source, kind: Kind) -> LeftOut {
+        let Some(places) = self.by_source.get_mut(&source) else { return LeftOut::default() };
         let mut left_out = LeftOut::default();
         places.retain(|&(place, other)| {
             if other == kind {
@@ -249,7 +249,7 @@ impl Queue for Feed {
                     *left_out = mem::take(&mut self.left_out);
                     self.gap = None;
                 }
-                What::Event(..) | What::Line(_) => self.forget(news.owner, place),
+                What::Event(..) | What::Line(_) => self.forget(news.source, place),
             }
             items.push(news);
         }
@@ -274,13 +274,13 @@ impl Queue for Feed {
 
 impl Feed {
     /// The first event that waited of this session has been taken.
-    fn forget(&mut self, owner: Owner, place: u64) {
-        let Some(places) = self.by_owner.get_mut(&owner) else { return };
+    fn forget(&mut self, source: Source, place: u64) {
+        let Some(places) = self.by_source.get_mut(&source) else { return };
         if places.front().is_some_and(|&(first, _)| first == place) {
             places.pop_front();
         }
         if places.is_empty() {
-            self.by_owner.remove(&owner);
+            self.by_source.remove(&source);
         }
     }
 }
@@ -309,7 +309,7 @@ impl LeftOut {
 
 /// Whose event it is, and what the queue does with such.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not of a session is of the server")]
-fn sort(event: &Event<&[u8]>) -> (Owner, Kind) {
+fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
     let (id, kind) = match *event {
         Event::Online { id, .. } => (id, Kind::Online),
         Event::Data { id, .. } => (id, Kind::Data),
@@ -359,13 +359,13 @@ mod tests {
             Self(Feed::new(Format::Json, printed.to_vec(), false))
         }
 
-        fn add(&mut self, owner: u64, kind: Kind) {
+        fn add(&mut self, source: u64, kind: Kind) {
             let line = Line {
                 event: "event",
                 text: String::new(),
-                fields: json!([owner, kind_name(kind)]),
+                fields: json!([source, kind_name(kind)]),
             };
-            self.0.add(SystemTime::UNIX_EPOCH, Some(owner), kind, || What::Line(line));
+            self.0.add(SystemTime::UNIX_EPOCH, Some(source), kind, || What::Line(line));
         }
 
         fn fill(&mut self, count: usize) {
@@ -412,14 +412,14 @@ mod tests {
     #[test]
     fn data_that_comes_faster_than_it_is_printed_is_counted_where_it_would_be() {
         let mut rig = Rig::new();
-        rig.fill(DATA_MAX - 1);
+        rig.fill(MAX_DATA - 1);
         for _ in 0..1235 {
             rig.add(1, Kind::Data);
         }
         rig.add(1, Kind::Offline);
         rig.add(1, Kind::Data);
         let gap = format!("1,235 data events: {FASTER}");
-        assert_eq!(rig.rest(DATA_MAX - 1), ["[1,\"data\"]", &gap, "[1,\"offline\"]"]);
+        assert_eq!(rig.rest(MAX_DATA - 1), ["[1,\"data\"]", &gap, "[1,\"offline\"]"]);
         // Once there is room it is printed again.
         rig.add(1, Kind::Data);
         assert_eq!(rig.rest(0), ["[1,\"data\"]"]);
@@ -433,20 +433,20 @@ mod tests {
         rig.add(2, Kind::Online);
         rig.add(2, Kind::Offline);
         rig.add(3, Kind::Online);
-        rig.fill(ALL_MAX - 3);
+        rig.fill(MAX_ALL - 3);
         for kind in [Kind::Online, Kind::Promise, Kind::Health, Kind::Verdict, Kind::Offline] {
             rig.add(4, kind);
         }
-        for owner in [1, 3] {
-            rig.add(owner, Kind::Verdict);
-            rig.add(owner, Kind::Offline);
+        for source in [1, 3] {
+            rig.add(source, Kind::Verdict);
+            rig.add(source, Kind::Offline);
         }
         rig.add(5, Kind::Online);
         let all = rig.rest(0);
         assert_eq!(all[..2], ["[2,\"online\"]", "[2,\"offline\"]"]);
         let gap = format!("2 sessions that came and went: {FASTER}");
         let last = [&gap, "[1,\"verdict\"]", "[1,\"offline\"]", "[5,\"online\"]"];
-        assert_eq!(all[2 + ALL_MAX - 3..], last);
+        assert_eq!(all[2 + MAX_ALL - 3..], last);
     }
 
     #[test]
@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(rig.take(10).len(), 10);
         // Beside ALL_MAX: what the ten, and the last to come, say of themselves; of the server; and
         // the count.
-        let most = ALL_MAX + 2 * 10 + 3 + 2;
+        let most = MAX_ALL + 2 * 10 + 3 + 2;
         for n in 10..200_000 {
             rig.add(n, Kind::Online);
             rig.add(n, Kind::Data);
@@ -472,7 +472,7 @@ mod tests {
             assert!(rig.0.waiting.len() <= most, "{}", rig.0.waiting.len());
         }
         rig.take(usize::MAX);
-        assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty());
+        assert!(rig.0.by_source.is_empty() && rig.0.waiting.is_empty());
     }
 
     #[test]
@@ -498,10 +498,10 @@ mod tests {
                 rig.add(n, Kind::Offline);
                 // What the last to come says, and the count.
                 let waiting = rig.0.waiting.len();
-                assert!(waiting <= ALL_MAX + 2, "{printed:?}: {waiting} wait after {n}");
+                assert!(waiting <= MAX_ALL + 2, "{printed:?}: {waiting} wait after {n}");
             }
             rig.take(usize::MAX);
-            assert!(rig.0.by_owner.is_empty() && rig.0.waiting.is_empty(), "{printed:?}");
+            assert!(rig.0.by_source.is_empty() && rig.0.waiting.is_empty(), "{printed:?}");
         }
     }
 
@@ -515,7 +515,7 @@ mod tests {
         };
         for second in [1, 2] {
             let time = SystemTime::UNIX_EPOCH + core::time::Duration::from_secs(second);
-            for _ in 0..REJECTED_MAX + 5 {
+            for _ in 0..MAX_REJECTED + 5 {
                 rig.0.push(time, &event);
             }
         }
@@ -529,11 +529,11 @@ mod tests {
     fn of_what_a_session_says_of_itself_the_newest_is_kept() {
         let mut rig = Rig::new();
         rig.add(1, Kind::Health);
-        rig.fill(ALL_MAX - 1);
+        rig.fill(MAX_ALL - 1);
         rig.add(1, Kind::Promise);
         rig.add(1, Kind::Health);
         rig.add(1, Kind::Health);
         let gap = format!("2 events that newer ones replace: {FASTER}");
-        assert_eq!(rig.rest(ALL_MAX - 1), ["[1,\"promise\"]", &gap, "[1,\"health\"]"]);
+        assert_eq!(rig.rest(MAX_ALL - 1), ["[1,\"promise\"]", &gap, "[1,\"health\"]"]);
     }
 }

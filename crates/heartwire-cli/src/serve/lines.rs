@@ -11,13 +11,13 @@ use crate::output::{Line, contract_fields, millis, preview, verdict_fields, viol
 pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
     match event {
         Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
-        Event::Promise { id, beat, limit } => Line {
+        Event::Promise { id, interval, timeout } => Line {
             event: "promise",
-            text: format!("{id} beats every {beat:?} from now on"),
+            text: format!("{id} beats every {interval:?} from now on"),
             fields: json!({
                 "session": id.to_string(),
-                "beat_ms": millis(*beat),
-                "limit_ms": limit.map(millis),
+                "interval_ms": millis(*interval),
+                "timeout_ms": timeout.map(millis),
             }),
         },
         Event::Health { id, health } => Line {
@@ -68,13 +68,13 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
                 "lasted_ms": millis(*lasted),
             }),
         },
-        Event::Stalled { shard, stall } => Line {
-            event: "stalled",
+        Event::Paused { shard, pause } => Line {
+            event: "paused",
             text: format!(
                 "shard {shard} stood still for {:.3} s; everybody gets another chance",
-                stall.gap.as_secs_f64()
+                pause.gap.as_secs_f64()
             ),
-            fields: json!({ "shard": shard, "gap_ms": millis(stall.gap) }),
+            fields: json!({ "shard": shard, "gap_ms": millis(pause.gap) }),
         },
         Event::Refusing { cause } => Line {
             event: "refusing",
@@ -99,7 +99,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
 fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
     let fields = json!({ "session": id.to_string(), "peer": peer.to_string() });
     let Some(agreed) = agreed else {
-        let fields = with(fields, json!({ "wire": "v0" }));
+        let fields = with(fields, json!({ "protocol": "v0" }));
         return Line { event: "online", text: format!("{id} {peer}"), fields };
     };
     let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
@@ -110,7 +110,7 @@ fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
             with(
                 fields,
                 json!({
-                    "wire": "v1",
+                    "protocol": "v1",
                     "name": agreed.name,
                     "epoch": agreed.epoch,
                     "agent": agreed.agent,

@@ -16,14 +16,14 @@ fn who_stands_still_is_found_and_blames_nobody_else() {
 }
 
 fn a_frozen_server() {
-    let server = Server::start(&["--no-beat", "--limit", "2s", "--peer-beat", "250ms"]);
+    let server = Server::start(&["--interval=off", "--timeout", "2s", "--peer-interval", "250ms"]);
     let clients: Vec<Beating> =
         (0..8).map(|_| Peer::connect(server.addr).beat_every(ms(250))).collect();
     server.events.first_events("online", 8);
     server.process.stand_still(ms(4000));
-    let stalled = server.event("stalled");
+    let paused = server.event("paused");
     // It was stopped for so long at least, from its first deadline in that time.
-    assert!(stalled.number("gap_ms") >= 1000.0, "{stalled:?}");
+    assert!(paused.number("gap_ms") >= 1000.0, "{paused:?}");
     // Long enough for any verdict that is in the making.
     thread::sleep(ms(2500));
     for client in clients {
@@ -38,8 +38,8 @@ fn a_frozen_server() {
 }
 
 fn a_frozen_client() {
-    let server = Server::start(&["--beat", "250ms", "--limit", "3s"]);
-    let args = ["--beat", "250ms", "--limit", "20s", "--retry", "fixed:100ms"];
+    let server = Server::start(&["--interval", "250ms", "--timeout", "3s"]);
+    let args = ["--interval", "250ms", "--timeout", "20s", "--retry", "100ms"];
     let clients: Vec<Client> = (1..=4)
         .map(|count| {
             let client = Client::start(server.addr, &args);
@@ -71,12 +71,12 @@ fn a_frozen_client() {
 
 fn a_client_after_its_freeze() {
     let listener = Listener::new();
-    let args = ["--beat", "250ms", "--limit", "2s"];
+    let args = ["--interval", "250ms", "--timeout", "2s"];
     let client = Client::start(listener.addr(), &args);
     let server = listener.accept().beat_every(ms(250));
     client.event("online");
     client.process.stand_still(ms(4000));
-    client.event("stalled");
+    client.event("paused");
     thread::sleep(ms(2500));
     // Not closed before that is looked at.
     let _server = server.stop();

@@ -92,8 +92,15 @@ fn what_a_peer_sends_reaches_no_terminal_as_it_is() {
     let mut raw = evil.as_bytes().to_vec();
     raw.extend([0x9b, 0xff, 0xc2]);
     for format in ["text", "json"] {
-        let mut command =
-            heartwire(&["serve", "--require", "v0", "--listen", "127.0.0.1:0", "--format", format]);
+        let mut command = heartwire(&[
+            "serve",
+            "--protocol",
+            "v0",
+            "--listen",
+            "127.0.0.1:0",
+            "--format",
+            format,
+        ]);
         let mut server = Process::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let output = Lines::of(server.0.stdout.take().unwrap());
         let log = Lines::of(server.0.stderr.take().unwrap());

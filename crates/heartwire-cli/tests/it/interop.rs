@@ -50,7 +50,7 @@ fn the_end_of_input_ends_the_connection_unless_it_is_to_stay() {
     assert_eq!(names(&leaving.events.all_events()).last(), Some(&"closed"));
 
     let listener = Listener::new();
-    let args = ["--beat", "100ms", "--limit", "20s", "--stay"];
+    let args = ["--interval", "100ms", "--timeout", "20s", "--stay"];
     let mut staying = Client::start(listener.addr(), &args);
     let mut server = listener.accept();
     staying.end_input();
@@ -99,7 +99,7 @@ fn input_without_a_connection_waits_or_is_dropped() {
     side_by_side(&[
         ("queue", || {
             let addr = lasting_address();
-            let mut client = Client::start(addr, &["--retry", "fixed:100ms"]);
+            let mut client = Client::start(addr, &["--retry", "100ms"]);
             client.event("failed");
             client.type_in("one\ntwo\n");
             client.events.first_events("failed", 3);
@@ -111,7 +111,7 @@ fn input_without_a_connection_waits_or_is_dropped() {
         }),
         ("refuse", || {
             let addr = lasting_address();
-            let args = ["--retry", "fixed:100ms", "--while-disconnected", "refuse"];
+            let args = ["--retry", "100ms", "--offline", "drop"];
             let mut client = Client::start(addr, &args);
             client.event("failed");
             client.type_in("one\ntwo\n");
@@ -136,14 +136,14 @@ const DOCUMENT: &str = include_str!("../../../../docs/events.md");
 const OF_SERVE: &[(&str, &str)] = &[
     (
         "listening",
-        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel names_have_tokens sessions_max open_files \
-         pending_max frame_max queue_max held_max pending_held_max first_frame_ms drain_ms",
+        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel names_have_tokens max_sessions open_files \
+         max_pending max_frame max_queue max_buffered max_pending_buffered handshake_timeout_ms drain_ms",
     ),
-    ("online", "session peer wire"),
+    ("online", "session peer protocol"),
     ("data", "session bytes preview"),
     ("verdict", "session peer"),
     ("offline", "session peer reason detail violation beats lasted_ms"),
-    ("stalled", "shard gap_ms"),
+    ("paused", "shard gap_ms"),
     ("refusing", "cause"),
     ("accepting", "refused"),
     // What `Stats::counts` has.
@@ -152,18 +152,18 @@ const OF_SERVE: &[(&str, &str)] = &[
 const OF_CONNECT: &[(&str, &str)] = &[
     ("starting", "target policy"),
     ("connecting", "attempt"),
-    ("online", "peer kernel wire"),
-    ("offline", "peer reason detail violation unsent unacknowledged beats farewell"),
+    ("online", "peer kernel protocol"),
+    ("offline", "peer reason detail violation unsent unacknowledged beats bye"),
     ("failed", "error violation retryable"),
     ("waiting", "wait_ms attempt"),
-    ("stalled", "gap_ms"),
+    ("paused", "gap_ms"),
     ("closed", ""),
 ];
 /// The same for clients and servers that speak v1.
 pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
     ("listening", OF_SERVE[0].1),
-    ("online", "session peer wire name epoch agent to_server to_client wake_bytes"),
-    ("promise", "session beat_ms limit_ms"),
+    ("online", "session peer protocol name epoch agent to_server to_client wake_bytes"),
+    ("promise", "session interval_ms timeout_ms"),
     ("health", "session health"),
     ("rejected", "peer name code"),
     ("fighting", "name peer"),
@@ -172,18 +172,19 @@ pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
 ];
 pub(crate) const OF_CONNECT_V1: &[(&str, &str)] = &[
     ("starting", "target policy"),
-    ("promising", "beat_ms"),
+    ("promising", "interval_ms"),
     ("connecting", "attempt"),
-    ("online", "peer kernel wire session epoch to_server to_client wake_bytes"),
-    ("path", "rtt_ms unheard_ms peer_late_ms peer_health"),
+    ("online", "peer kernel protocol session epoch to_server to_client wake_bytes"),
+    ("rtt", "rtt_ms unheard_ms peer_late_ms peer_health"),
     ("health", "health"),
     ("too_fast", ""),
     ("offline", OF_CONNECT[3].1),
     ("waiting", "wait_ms attempt"),
     ("closed", ""),
 ];
-const OF_VERDICT: &str = "cause silence_ms earliest_ms latest_ms stalled_ms late_ms";
-const OF_POLICY: &str = "beat_ms limit_ms peer_beat_ms echo bound_ms bound_after_fault_ms";
+const OF_VERDICT: &str = "cause silence_ms earliest_ms latest_ms paused_ms late_ms";
+const OF_POLICY: &str =
+    "interval_ms timeout_ms peer_interval_ms echo bound_ms bound_after_fault_ms";
 
 #[test]
 fn every_event_has_the_documented_fields_and_no_others() {
@@ -191,7 +192,7 @@ fn every_event_has_the_documented_fields_and_no_others() {
 }
 
 fn events_of_serve() {
-    let server = Server::start(&["--sessions", "1", "--beat", "250ms", "--limit", "20s"]);
+    let server = Server::start(&["--max-sessions", "1", "--interval", "250ms", "--timeout", "20s"]);
     let mut talker = Peer::connect(server.addr);
     talker.send(&data(b"hello"));
     server.event("data");
@@ -217,10 +218,10 @@ fn events_of_serve() {
     let _accepted = Peer::connect(server.addr);
     server.event("accepting");
     server.process.stand_still(ms(1500));
-    server.event("stalled");
+    server.event("paused");
 
     // On another server, because the one place of this one was held for as long as it took.
-    let hasty = Server::start(&["--beat", "250ms", "--limit", "1s"]);
+    let hasty = Server::start(&["--interval", "250ms", "--timeout", "1s"]);
     let silent = Peer::connect(hasty.addr);
     hasty.event_of("verdict", silent.addr());
     hasty.event_of("offline", silent.addr());
@@ -229,19 +230,19 @@ fn events_of_serve() {
 
 fn events_of_connect() {
     let addr = lasting_address().to_string();
-    let server = Server::start_on(&addr, &["--beat", "250ms", "--limit", "20s"]);
-    let args = ["--beat", "250ms", "--limit", "3s", "--retry", "fixed:100ms"];
+    let server = Server::start_on(&addr, &["--interval", "250ms", "--timeout", "20s"]);
+    let args = ["--interval", "250ms", "--timeout", "3s", "--retry", "100ms"];
     let client = Client::start(server.addr, &args);
     client.event("online");
     client.process.stand_still(ms(1500));
-    client.event("stalled");
+    client.event("paused");
     server.process.freeze();
     client.events.event_where("offline", |event| event["reason"] == "dead");
     drop(server);
     client.event("failed");
     client.event("waiting");
 
-    let _server = Server::start_on(&addr, &["--beat", "250ms", "--limit", "20s"]);
+    let _server = Server::start_on(&addr, &["--interval", "250ms", "--timeout", "20s"]);
     client.events.first_events("online", 2);
     let events = client.stop();
     // A frozen server's kernel accepts the client again, as often as the test is held up.
@@ -271,14 +272,14 @@ pub(crate) fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
         }
         assert!(seen, "no {name} came");
     }
-    // A busy machine adds stalls, also where none are asked for.
+    // A busy machine adds pauses, also where none are asked for.
     let known = |event: &Event| {
-        event.name() == "stalled" || documented.iter().any(|(name, _)| event.name() == *name)
+        event.name() == "paused" || documented.iter().any(|(name, _)| event.name() == *name)
     };
     assert!(events.iter().all(known), "undocumented: {events:#?}");
-    for online in events.iter().filter(|event| event["wire"] == "v1") {
-        expect_keys(&online["to_server"], "beat_ms limit_ms");
-        expect_keys(&online["to_client"], "beat_ms limit_ms");
+    for online in events.iter().filter(|event| event["protocol"] == "v1") {
+        expect_keys(&online["to_server"], "interval_ms timeout_ms");
+        expect_keys(&online["to_client"], "interval_ms timeout_ms");
     }
     expect_keys(&events[0]["policy"], OF_POLICY);
     let sentences = DOCUMENT.split_once("## Policy, contract and verdict").unwrap().1;
@@ -293,7 +294,7 @@ fn expect_keys(object: &Value, expected: &str) {
     assert_eq!(keys, expected.split_whitespace().collect(), "{object}");
 }
 
-/// Without the stalls of a busy machine.
+/// Without the pauses of a busy machine.
 fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(Event::name).filter(|&name| name != "stalled").collect()
+    events.iter().map(Event::name).filter(|&name| name != "paused").collect()
 }

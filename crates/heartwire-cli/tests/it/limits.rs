@@ -15,15 +15,15 @@ use crate::program::{Client, Server, lasting_address};
 use crate::side_by_side;
 
 /// A client that is accepted is sent a beat by then, and none that is refused is.
-const ARGS: &[&str] = &["--on-data", "echo", "--beat", "1s", "--limit", "60s"];
+const ARGS: &[&str] = &["--on-data", "echo", "--interval", "1s", "--timeout", "60s"];
 
 #[test]
 fn a_full_server_serves_whom_it_has_and_turns_others_away() {
     side_by_side(&[
         ("out of descriptors", || be_out_of_descriptors("1")),
-        ("at the limit of sessions", || {
-            let server = Server::start(&[ARGS, &["--sessions", "10"]].concat());
-            assert_eq!(be_full(&server, "session_limit"), 10);
+        ("at the timeout of sessions", || {
+            let server = Server::start(&[ARGS, &["--max-sessions", "10"]].concat());
+            assert_eq!(be_full(&server, "max_sessions"), 10);
         }),
     ]);
 }
@@ -34,7 +34,7 @@ fn a_full_server_of_two_shards_turns_others_away() {
 }
 
 fn be_out_of_descriptors(shards: &str) {
-    let args = [ARGS, &["--shards", shards]].concat();
+    let args = [ARGS, &["--threads", shards]].concat();
     let server = Server::start_with_files("127.0.0.1:0", 64, &args);
     assert_eq!(server.event("listening")["open_files"], 64);
     let accepted = be_full(&server, "descriptors");
@@ -220,12 +220,21 @@ fn a_server_that_is_full_from_its_first_moment_starts_all_the_same() {
 /// However many may wait by the settings: there are not so many descriptors.
 #[test]
 fn silent_connections_leave_their_descriptors_to_newcomers() {
-    let args = ["--require", "v1", "--pending", "1000", "--first-frame", "60s", "--shards", "1"];
+    let args = [
+        "--protocol",
+        "v1",
+        "--max-pending",
+        "1000",
+        "--handshake-timeout",
+        "60s",
+        "--threads",
+        "1",
+    ];
     let server = Server::start_with_files("127.0.0.1:0", 64, &args);
     let _silent: Vec<Peer> = (0..80).map(|_| Peer::connect(server.addr)).collect();
     assert_eq!(server.event("refusing")["cause"], "descriptors");
     thread::sleep(ms(1100));
     for _ in 0..3 {
-        Client::start(server.addr, &["--wire", "v1", "--retry", "never"]).event("online");
+        Client::start(server.addr, &["--protocol", "v1", "--retry", "never"]).event("online");
     }
 }

@@ -32,9 +32,10 @@ fn connect_when_there(addr: core::net::SocketAddr) -> Peer {
     Peer::connect(addr)
 }
 
-/// `serve` on wire v0, which sends back what it gets.
+/// `serve` on protocol v0, which sends back what it gets.
 fn serve(addr: &str, more: &[&str]) -> std::process::Command {
-    let mut command = heartwire(&["serve", "--require", "v0", "--on-data", "echo", "--no-beat"]);
+    let mut command =
+        heartwire(&["serve", "--protocol", "v0", "--on-data", "echo", "--interval=off"]);
     command.args(["--format", "json", "--listen", addr]).args(more);
     command
 }
@@ -43,7 +44,7 @@ fn serve(addr: &str, more: &[&str]) -> std::process::Command {
 fn a_client_whose_standard_error_takes_nothing_goes_on_and_stops_when_told() {
     let server = Server::start_plain(&[]);
     let (_reader, stderr) = full_pipe();
-    let mut command = heartwire(&["connect", "--path", "1ms", "--log", "trace"]);
+    let mut command = heartwire(&["connect", "--rtt", "1ms", "--log-level", "trace"]);
     let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stderr(stderr);
     let mut client = Process::spawn(command.stdout(Stdio::null()));
     server.event("online");
@@ -114,7 +115,7 @@ const MANY: usize = 100_000;
 fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counted() {
     let (reader, stdout) = std::io::pipe().unwrap();
     let mut server =
-        Process::spawn(serve("127.0.0.1:0", &["--queue-max", "16777216"]).stdout(stdout));
+        Process::spawn(serve("127.0.0.1:0", &["--max-queue", "16777216"]).stdout(stdout));
     let mut reader = std::io::BufReader::new(reader);
     let addr = listening_on(&mut reader);
 
@@ -152,7 +153,8 @@ fn events_that_nothing_reads_shut_out_no_newcomers_and_what_is_missing_is_counte
 #[test]
 fn a_server_that_holds_data_leaves_none_out() {
     let (reader, stdout) = std::io::pipe().unwrap();
-    let options = ["serve", "--require", "v0", "--no-beat", "--hold-data", "--format", "json"];
+    let options =
+        ["serve", "--protocol", "v0", "--interval=off", "--hold-data", "--format", "json"];
     let mut command = heartwire(&options);
     let mut server = Process::spawn(command.args(["--listen", "127.0.0.1:0"]).stdout(stdout));
     // It has the pipe's other end.
@@ -202,7 +204,7 @@ fn data_waits_for_an_output_that_does_not_and_all_of_it_is_printed() {
     let (reader, stdout) = std::io::pipe().unwrap();
     fcntl_setfl(&stdout, fcntl_getfl(&stdout).unwrap() | OFlags::NONBLOCK).unwrap();
     let listener = Listener::new();
-    let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never"]);
+    let mut command = heartwire(&["connect", "--protocol", "v0", "--retry", "never"]);
     command.arg(listener.addr().to_string()).stdin(Stdio::piped());
     let mut client = Process::spawn(command.stdout(stdout).stderr(Stdio::null()));
     // It has the pipe, too, whose end is to be seen.
@@ -245,7 +247,7 @@ fn a_client_whose_reader_goes_takes_its_leave() {
 fn a_client_whose_data_could_not_be_written_says_so_with_its_exit_code() {
     let server = Server::start(&["--on-data", "echo"]);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut command = heartwire(&["connect", "--wire", "v0"]);
+    let mut command = heartwire(&["connect", "--protocol", "v0"]);
     let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stdout(full);
     let mut client = Process::spawn(command.stderr(Stdio::piped()));
     let log = Lines::of(client.0.stderr.take().unwrap());
@@ -318,7 +320,8 @@ fn data_is_escaped_where_a_terminal_would_obey_it() {
     let escaped = r"\u{1b}[31m\u{d}\u{a}\u{7f}\u{9b}31m\u{202e}é";
     let listener = Listener::new();
     let connect = |output: Stdio| {
-        let mut command = heartwire(&["connect", "--wire", "v0", "--retry", "never", "--no-input"]);
+        let mut command =
+            heartwire(&["connect", "--protocol", "v0", "--retry", "never", "--no-input"]);
         command.arg(listener.addr().to_string());
         let process = Process::spawn(command.stdout(output).stderr(Stdio::null()));
         let mut peer = listener.accept();

@@ -24,7 +24,7 @@ fn v0_unless<'a>(args: &[&str], flag: &'a str) -> Vec<&'a str> {
 }
 
 fn isolated(mut command: Command, args: &[&str]) -> Command {
-    command.args(args).stdin(Stdio::null()).env_remove("HEARTWIRE_LOG").env_remove("COLUMNS");
+    command.args(args).stdin(Stdio::null()).env_remove("HEARTWIRE_LOG_LEVEL").env_remove("COLUMNS");
     command
 }
 
@@ -53,9 +53,9 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn start_on(addr: &str, args: &[&str]) -> Self {
-        let wire = v0_unless(args, "--require");
+        let protocol = v0_unless(args, "--protocol");
         let program = ["serve", "--listen", addr, "--format", "json"];
-        Self::spawn(heartwire(&program).args(wire).args(args))
+        Self::spawn(heartwire(&program).args(protocol).args(args))
     }
 
     /// On whatever wire it takes by default.
@@ -75,8 +75,8 @@ impl Server {
     pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {
         let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
         let shell = ["-c", &script, PROGRAM, "serve", "--listen", addr, "--format", "json"];
-        let wire = v0_unless(args, "--require");
-        Self::spawn(isolated(Command::new("sh"), &shell).args(wire).args(args))
+        let protocol = v0_unless(args, "--protocol");
+        Self::spawn(isolated(Command::new("sh"), &shell).args(protocol).args(args))
     }
 
     #[track_caller]
@@ -133,7 +133,11 @@ impl Client {
 
     #[track_caller]
     pub(crate) fn start_at(target: &str, args: &[&str]) -> Self {
-        Self::spawn(target, &[v0_unless(args, "--wire"), args.to_vec()].concat(), Stdio::piped())
+        Self::spawn(
+            target,
+            &[v0_unless(args, "--protocol"), args.to_vec()].concat(),
+            Stdio::piped(),
+        )
     }
 
     /// With an input that was typed and ended before. A client that may leave at once does not wait
@@ -143,7 +147,7 @@ impl Client {
         let (input, mut typist) = std::io::pipe().unwrap();
         typist.write_all(text.as_bytes()).unwrap();
         drop(typist);
-        let args = [v0_unless(args, "--wire"), args.to_vec()].concat();
+        let args = [v0_unless(args, "--protocol"), args.to_vec()].concat();
         Self::spawn(&target.to_string(), &args, input.into())
     }
 

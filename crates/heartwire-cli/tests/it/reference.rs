@@ -25,7 +25,7 @@ fn the_tutorials_programs_work_with_ours() {
 /// Connects, sends a BEAT every 3 s from a thread of its own, and reads nothing. Data may travel on
 /// the same connection.
 fn its_client() {
-    let server = Server::start(&["--preset", "reference"]);
+    let server = Server::start(&["--preset", "tutorial"]);
     let mut client = Peer::connect(server.addr);
     let addr = client.addr();
     client.send(&BEAT);
@@ -58,14 +58,14 @@ fn its_server() {
         stream.set_read_timeout(Some(ms(3000))).unwrap();
         let mut missed = 0;
         while missed < 5 {
-            let mut head = [0xff; 8];
-            match stream.read(&mut head) {
+            let mut header = [0xff; 8];
+            match stream.read(&mut header) {
                 Ok(0) => return "the client closed",
                 Ok(8) => {
                     missed = 0;
-                    hearts.send((Instant::now(), head)).unwrap();
+                    hearts.send((Instant::now(), header)).unwrap();
                 }
-                Ok(len) => panic!("{len} bytes came, not a head"),
+                Ok(len) => panic!("{len} bytes came, not a header"),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => missed += 1,
                 Err(error) => panic!("{error}"),
             }
@@ -74,10 +74,10 @@ fn its_server() {
     });
 
     let started_at = Instant::now();
-    let client = Client::start(addr, &["--preset", "reference"]);
+    let client = Client::start(addr, &["--preset", "tutorial"]);
     for sent_before in 0..3 {
-        let (at, head) = seen.recv_timeout(PATIENCE).unwrap();
-        assert_eq!(head, BEAT);
+        let (at, header) = seen.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(header, BEAT);
         assert!(at - started_at >= ms(3000) * sent_before, "beat {sent_before} came early");
     }
     let events = client.stop();
@@ -89,7 +89,7 @@ fn its_server() {
 
 /// Answers each empty packet with the same packet.
 fn its_answering_client() {
-    let server = Server::start(&["--beat", "300ms", "--limit", "3s"]);
+    let server = Server::start(&["--interval", "300ms", "--timeout", "3s"]);
     let mut client = Peer::connect(server.addr);
     for _ in 0..6 {
         assert_eq!(client.next(), Got::Heart);
@@ -113,7 +113,7 @@ fn its_answering_client() {
 /// Sends the empty packet on a timer, and waits for the same packet as an answer.
 fn its_asking_server() {
     let listener = Listener::new();
-    let args = ["--no-beat", "--echo", "--limit", "3s", "--retry", "never"];
+    let args = ["--interval=off", "--echo", "--timeout", "3s", "--retry", "never"];
     let mut client = Client::start(listener.addr(), &args);
     let mut server = listener.accept();
     // It answers, and does not begin.
@@ -141,10 +141,10 @@ fn its_asking_server() {
 /// after each end.
 fn its_kernel_variant() {
     let listener = Listener::new();
-    let args = ["--raw", "--on-data", "upper", "--keepalive", "3s,3s,3", "--retry", "fixed:100ms"];
+    let args = ["--raw", "--on-data", "upper", "--keepalive", "3s,3s,3", "--retry", "100ms"];
     let client = Client::start(listener.addr(), &args);
     // Its server may be silent for ever: what calls it dead is the keepalive.
-    assert_eq!(client.event("starting")["policy"]["limit_ms"], Value::Null);
+    assert_eq!(client.event("starting")["policy"]["timeout_ms"], Value::Null);
 
     let sent = "straße 39002, BEAT\n".as_bytes();
     let mut closed_at = None;
@@ -170,7 +170,7 @@ fn its_kernel_variant() {
     }
 }
 
-/// Without the stalls of a busy machine.
+/// Without the pauses of a busy machine.
 fn names(events: &[Event]) -> Vec<&str> {
-    events.iter().map(Event::name).filter(|&name| name != "stalled").collect()
+    events.iter().map(Event::name).filter(|&name| name != "paused").collect()
 }

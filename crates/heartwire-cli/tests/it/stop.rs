@@ -116,8 +116,8 @@ fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
 }
 
 fn slow_readers_server(drain: &str) -> Server {
-    let queue_max = (2 * MUCH).to_string();
-    Server::start(&["--on-data", "echo", "--queue-max", &queue_max, "--drain", drain])
+    let max_queue = (2 * MUCH).to_string();
+    Server::start(&["--on-data", "echo", "--max-queue", &max_queue, "--drain", drain])
 }
 
 /// A client that had much to say, has read none of the echo, and what that is.
@@ -162,7 +162,7 @@ fn server_with_output(command: &mut Command) -> (Process, BufReader<ChildStdout>
 
 const SERVE: &[&str] = &[
     "serve",
-    "--require",
+    "--protocol",
     "v0",
     "--listen",
     "127.0.0.1:0",
@@ -176,7 +176,8 @@ const SERVE: &[&str] = &[
 fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
     let gone = |more: &[&str]| {
         let mut command = heartwire(SERVE);
-        let command = command.args(["--arrivals", "off", "--all-arrivals", "off"]).args(more);
+        let command =
+            command.args(["--accept-rate-per-address", "off", "--accept-rate", "off"]).args(more);
         let (mut process, output, listening) = server_with_output(command.stderr(Stdio::piped()));
         let said = Lines::of(process.0.stderr.take().unwrap());
         drop(output);
@@ -206,7 +207,7 @@ fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
 #[test]
 fn a_reader_that_leaves_ends_the_other_commands_without_a_complaint() {
     // A man page and completions end with their reader, too.
-    for args in [["completions", "zsh"], ["man", "--log=warn"], ["help", "serve"]] {
+    for args in [["completions", "zsh"], ["man", "--log-level=warn"], ["help", "serve"]] {
         let mut process = Process::spawn(heartwire(&args).stdout(Stdio::piped()));
         drop(process.0.stdout.take());
         assert_eq!(process.exit_code(), Some(0), "{args:?}");
@@ -281,7 +282,7 @@ fn a_client_stops_when_told() {
 
 #[test]
 fn a_signal_that_the_network_has_changed_cuts_a_wait_short() {
-    let client = Client::start(lasting_address(), &["--retry", "fixed:1h"]);
+    let client = Client::start(lasting_address(), &["--retry", "1h"]);
     client.events.event_where("waiting", |event| event["attempt"] == 2);
     client.process.signal(Signal::USR1);
     client.events.event_where("connecting", |event| event["attempt"] == 2);
@@ -295,7 +296,7 @@ const OPEN_LINES: usize = 1000;
 #[track_caller]
 fn with_open_lines(close_timeout: &str) -> (Client, Peer) {
     let listener = Listener::new();
-    let args = ["--close-timeout", close_timeout, "--queue-max", "1000000"];
+    let args = ["--close-timeout", close_timeout, "--max-queue", "1000000"];
     let mut client = Client::start(listener.addr(), &args);
     let server = listener.accept();
     client.event("online");
@@ -348,7 +349,7 @@ fn a_client_that_leaves_waits_until_a_slow_server_has_everything() {
 
 #[test]
 fn a_signal_while_input_waits_for_a_connection_is_no_clean_end() {
-    let mut client = Client::start(lasting_address(), &["--retry", "fixed:1h"]);
+    let mut client = Client::start(lasting_address(), &["--retry", "1h"]);
     client.event("waiting");
     // More than the pipe holds, so some of it has been taken for sending.
     client.type_in(&"to nobody\n".repeat(15_000));
@@ -362,7 +363,7 @@ fn an_input_that_does_not_wait_is_waited_for() {
     let (input, mut typist) = std::io::pipe().unwrap();
     fcntl_setfl(&input, fcntl_getfl(&input).unwrap() | OFlags::NONBLOCK).unwrap();
     let addr = server.addr.to_string();
-    let mut command = heartwire(&["connect", "--wire", "v0", &addr]);
+    let mut command = heartwire(&["connect", "--protocol", "v0", &addr]);
     let command = command.stdin(input).stdout(Stdio::null()).stderr(Stdio::null());
     let mut client = Process::spawn(command);
     server.event("online");

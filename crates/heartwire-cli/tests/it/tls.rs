@@ -27,19 +27,20 @@ pub(crate) fn certificate(name: &str) -> (String, String) {
 #[test]
 fn both_ends_speak_tls_and_certificates_are_read_again() {
     let (cert, key) = certificate("own");
-    let server = Server::start(&["--require", "v1", "--tls-cert", &cert, "--tls-key", &key]);
-    let trusting = ["--wire", "v1", "--tls", "--tls-name", "localhost", "--tls-roots", &cert];
+    let server = Server::start(&["--protocol", "v1", "--tls-cert", &cert, "--tls-key", &key]);
+    let trusting =
+        ["--protocol", "v1", "--tls", "--tls-server-name", "localhost", "--tls-ca", &cert];
     let mut client = Client::start(server.addr, &trusting);
     client.event("online");
     client.type_in("hello\n");
     assert_eq!(server.event("data")["bytes"], 5);
 
     // Whoever speaks no TLS, or trusts somebody else, does not get in and hears why.
-    let plain = Client::start(server.addr, &["--wire", "v1", "--retry", "never"]);
+    let plain = Client::start(server.addr, &["--protocol", "v1", "--retry", "never"]);
     assert!(plain.event("failed").text("error").contains("the peer speaks TLS"));
     let (other, other_key) = certificate("other");
-    let args = ["--wire", "v1", "--tls", "--tls-name", "localhost", "--retry", "never"];
-    let distrusting = [&args[..], &["--tls-roots", &other]].concat();
+    let args = ["--protocol", "v1", "--tls", "--tls-server-name", "localhost", "--retry", "never"];
+    let distrusting = [&args[..], &["--tls-ca", &other]].concat();
     let distrusting = Client::start(server.addr, &distrusting);
     let failed = distrusting.event("failed");
     let error = failed.text("error");
@@ -50,7 +51,7 @@ fn both_ends_speak_tls_and_certificates_are_read_again() {
     fs::copy(&other_key, &key).unwrap();
     server.process.signal(Signal::HUP);
     server.log.line("read the certificates again");
-    let trusting_other = [&args[..], &["--tls-roots", &other]].concat();
+    let trusting_other = [&args[..], &["--tls-ca", &other]].concat();
     Client::start(server.addr, &trusting_other).event("online");
     client.type_in("still here\n");
     server.events.event_where("data", |event| event["bytes"] == 10);
@@ -78,9 +79,9 @@ fn connections_without_a_word_are_counted_and_not_warned_of() {
     let tls = ["--tls-cert", &cert, "--tls-key", &key];
     for (tls, count, words) in [
         (&tls[..], "tls", "the peer does not speak TLS"),
-        (&["--first-frame", "50ms"], "no_first_frame", "closed for a protocol error"),
+        (&["--handshake-timeout", "50ms"], "no_first_frame", "closed for a protocol error"),
     ] {
-        let args = ["--require", "v1", "--shards", "1"];
+        let args = ["--protocol", "v1", "--threads", "1"];
         let server = Server::start(&[&args, tls].concat());
         let mut holds = Peer::connect(server.addr);
         drop(Peer::connect(server.addr));

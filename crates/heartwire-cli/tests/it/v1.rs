@@ -1,4 +1,4 @@
-//! Wire v1 as users of the two programs meet it: what they agree on, who comes in, who leaves and why.
+//! Protocol v1 as users of the two programs meet it: what they agree on, who comes in, who leaves and why.
 
 mod admission;
 mod input;
@@ -18,14 +18,14 @@ use crate::side_by_side;
 
 #[test]
 fn both_programs_speak_v1_by_default_and_show_the_same_contract() {
-    let server = Server::start_plain(&["--limit", "20s", "--peer-beat", "5s"]);
+    let server = Server::start_plain(&["--timeout", "20s", "--peer-interval", "5s"]);
     let client = Client::start_plain(server.addr, &[]);
     let (here, there) = (client.event("online"), server.event("online"));
-    // The server wants a beat each 5 s, and would send one each 10 s; its floor is 1 s.
-    let to_server = json!({ "beat_ms": 5000.0, "limit_ms": 20_000.0 });
-    let to_client = json!({ "beat_ms": 10_000.0, "limit_ms": 30_000.0 });
+    // The server wants a beat each 5 s, and would send one each 10 s; its minimum interval is 1 s.
+    let to_server = json!({ "interval_ms": 5000.0, "timeout_ms": 20_000.0 });
+    let to_client = json!({ "interval_ms": 10_000.0, "timeout_ms": 30_000.0 });
     for online in [&here, &there] {
-        assert_eq!(online["wire"], "v1");
+        assert_eq!(online["protocol"], "v1");
         assert_eq!(online["to_server"], to_server);
         assert_eq!(online["to_client"], to_client);
         assert_eq!(online["epoch"], 0);
@@ -51,7 +51,7 @@ fn people_are_shown_the_contract_too() {
     let first = output.line("listening").text;
     let addr = first.split(' ').find(|word| word.starts_with("127.0.0.1:")).unwrap();
     let mut client = Process::spawn(
-        heartwire(&["connect", addr, "--name", "bob", "--preset", "strict", "--stay"])
+        heartwire(&["connect", addr, "--name", "bob", "--preset", "fast", "--stay"])
             .stderr(Stdio::piped()),
     );
     let log = Lines::of(client.0.stderr.take().unwrap());
@@ -63,41 +63,42 @@ fn people_are_shown_the_contract_too() {
 
 #[test]
 fn one_port_takes_v1_and_the_tutorials_programs() {
-    let server = Server::start_plain(&["--on-data", "echo", "--beat", "10s"]);
+    let server = Server::start_plain(&["--on-data", "echo", "--interval", "10s"]);
     let mut theirs = Peer::connect(server.addr);
     theirs.send(&BEAT);
     let mut theirs_too = Peer::connect(server.addr);
     theirs_too.send(&data(b"data first"));
     assert_eq!(theirs_too.receive_data(), b"data first");
     let mut ours = Client::start_plain(server.addr, &[]);
-    let reference = Client::start_plain(server.addr, &["--preset", "reference"]);
-    let plain = Client::start_plain(server.addr, &["--wire", "v0"]);
+    let reference = Client::start_plain(server.addr, &["--preset", "tutorial"]);
+    let plain = Client::start_plain(server.addr, &["--protocol", "v0"]);
     ours.type_in("hello\n");
     ours.output.line("hello");
     theirs.expect_echo(b"still v0");
     for client in [&reference, &plain] {
-        assert_eq!(client.event("online")["wire"], "v0");
+        assert_eq!(client.event("online")["protocol"], "v0");
     }
-    let mut wires: Vec<_> = server
+    let mut protocols: Vec<_> = server
         .events
         .first_events("online", 5)
         .iter()
-        .map(|online| online.text("wire").to_owned())
+        .map(|online| online.text("protocol").to_owned())
         .collect();
-    wires.sort_unstable();
-    assert_eq!(wires, ["v0", "v0", "v0", "v0", "v1"]);
+    protocols.sort_unstable();
+    assert_eq!(protocols, ["v0", "v0", "v0", "v0", "v1"]);
 }
 
 #[test]
-fn a_server_can_insist_on_either_wire() {
+fn a_server_can_insist_on_either_protocol() {
     side_by_side(&[
         ("v1 only", || {
-            let server = Server::start_plain(&["--require", "v1"]);
+            let server = Server::start_plain(&["--protocol", "v1"]);
             let mut tutorials = Peer::connect(server.addr);
             tutorials.send(&BEAT);
             assert_eq!(tutorials.read_to_end().0, b"", "v0 knows no BYE");
             server.log.line("violation=\"unexpected\"");
-            let mut old = Client::start_plain(server.addr, &["--wire", "v0", "--retry", "never"]);
+            let mut old =
+                Client::start_plain(server.addr, &["--protocol", "v0", "--retry", "never"]);
             assert_eq!(old.process.exit_code(), Some(4));
             let client = Client::start_plain(server.addr, &[]);
             client.event("online");
@@ -106,11 +107,11 @@ fn a_server_can_insist_on_either_wire() {
             assert_eq!(events.last().unwrap()["protocol_error"], 2);
         }),
         ("v0 only", || {
-            let server = Server::start_plain(&["--require", "v0"]);
+            let server = Server::start_plain(&["--protocol", "v0"]);
             let mut client = Client::start_plain(server.addr, &["--retry", "never"]);
             assert_eq!(client.process.exit_code(), Some(4));
             let failed = client.event("failed");
-            assert!(failed.text("error").contains("--wire v0"), "{failed:?}");
+            assert!(failed.text("error").contains("v0 only"), "{failed:?}");
             assert_eq!(failed["retryable"], true, "the server may be updated");
             assert_eq!(server.event("offline")["violation"], "unknown_type");
         }),
@@ -124,7 +125,7 @@ fn a_server_can_insist_on_either_wire() {
             assert!(failed.at - started_at >= ms(500), "{failed:?}");
             // upper bound: without the option it would be 5 s, and this machine is not that late.
             assert!(failed.at - started_at < ms(5000), "{failed:?}");
-            assert!(failed.text("error").contains("--wire v0"), "{failed:?}");
+            assert!(failed.text("error").contains("v0 only"), "{failed:?}");
             assert_eq!(client.process.exit_code(), Some(4));
             drop(silent);
         }),
@@ -133,16 +134,17 @@ fn a_server_can_insist_on_either_wire() {
 
 #[test]
 fn ends_that_cannot_agree_part_with_both_figures() {
-    let server = Server::start_plain(&["--no-beat", "--limit", "6s", "--ceiling", "20s"]);
+    let server =
+        Server::start_plain(&["--interval=off", "--timeout", "6s", "--max-timeout", "20s"]);
     // However often it may retry: it would be refused again.
-    let mut client = Client::start_plain(server.addr, &["--floor", "10s"]);
+    let mut client = Client::start_plain(server.addr, &["--min-interval", "10s"]);
     assert_eq!(client.process.exit_code(), Some(4));
     let failed = client.event("failed");
     assert_eq!(failed["retryable"], false);
     let error = failed.text("error");
     assert!(error.contains("conflict: one end beats every 10s at most"), "{error}");
-    assert!(error.contains("a limit of 30s, and the other agrees to 20s"), "{error}");
+    assert!(error.contains("a timeout of 30s, and the other agrees to 20s"), "{error}");
     let events = server.stop();
-    assert_eq!(events.last().unwrap()["turned_away"], 1);
+    assert_eq!(events.last().unwrap()["rejected"], 1);
     assert!(events.iter().all(|event| event.name() != "online"), "{events:?}");
 }

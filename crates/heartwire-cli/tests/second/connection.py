@@ -101,13 +101,13 @@ class Connection:
     # After the WELCOME.
 
     def begin(self, welcome, is_client):
-        floor = welcome["floor"]
-        to_server = Direction(*(welcome.get(f"server_{key}") for key in ("beat", "limit", "ceiling")), floor)
-        to_client = Direction(*(welcome.get(f"client_{key}") for key in ("beat", "limit", "ceiling")), floor)
+        min_interval = welcome["min_interval"]
+        to_server = Direction(*(welcome.get(f"server_{key}") for key in ("interval", "timeout", "max_timeout")), min_interval)
+        to_client = Direction(*(welcome.get(f"client_{key}") for key in ("interval", "timeout", "max_timeout")), min_interval)
         self.inward, self.outward = (to_client, to_server) if is_client else (to_server, to_client)
         self.wake_bytes = welcome["wake_bytes"] if is_client else 0
         self.is_client = is_client
-        self.limit, self.promise = self.inward.limit, self.outward.beat
+        self.timeout, self.promise = self.inward.timeout, self.outward.interval
         self.promised_to_us = None
         self.nonce, self.heard_nonce, self.heard_nonce_at = 0, 0, self.start
         self.peer_heard_at = self.credited_at = time.monotonic()
@@ -163,12 +163,12 @@ class Connection:
             if promise > self.inward.promise_max():
                 raise Wrong("promise_too_long")
             self.promised_to_us = self.inward.counted(promise)
-            self.limit = self.inward.limit_for(self.promised_to_us)
+            self.timeout = self.inward.timeout_for(self.promised_to_us)
         say("beat", rtt_ms=rtt, silence_ms=silence, promise_ms=promise, late_ms=late, health=health, notices=notices)
 
     def charge(self):
-        intervals = [ms for ms in (self.inward.beat, self.promised_to_us) if ms is not None]
-        half = min(intervals, default=self.inward.floor) / 2e3
+        intervals = [ms for ms in (self.inward.interval, self.promised_to_us) if ms is not None]
+        half = min(intervals, default=self.inward.min_interval) / 2e3
         gained = int((time.monotonic() - self.credited_at) / half)
         self.credited_at += gained * half
         most = max(CREDIT, int(CREDIT_TIME / half), gained)
@@ -180,11 +180,11 @@ class Connection:
 
     def deadlines(self):
         """When to look again, and why: the verdicts that may be due then."""
-        if self.limit is not None:
-            yield self.heard_at + self.limit / 1e3, "silence"
-        theirs = self.outward.limit_for(self.promise)
-        if self.limit is not None and theirs is not None and self.peer_silence >= theirs:
-            yield self.peer_heard_at + (theirs + self.limit) / 1e3, "unheard"
+        if self.timeout is not None:
+            yield self.heard_at + self.timeout / 1e3, "silence"
+        theirs = self.outward.timeout_for(self.promise)
+        if self.timeout is not None and theirs is not None and self.peer_silence >= theirs:
+            yield self.peer_heard_at + (theirs + self.timeout) / 1e3, "unheard"
         if self.frame_begun_at is not None:
             length = HEAD.unpack_from(self.inbound)[1] if len(self.inbound) >= HEAD.size else 0
             yield self.frame_begun_at + FRAME_TIME + length // 1024, "slow_frame"
@@ -318,7 +318,7 @@ def finish(connection, outcome):
             code = 8 if str(wrong) == "too_fast" else 9
             connection.leave(code, 1, detail=str(wrong))
     except Ended as ended:
-        if connection.write_on and str(ended) in ("bye", "turned_away"):
+        if connection.write_on and str(ended) in ("bye", "rejected"):
             write_on(connection.sock)
         say("end", reason=str(ended))
     connection.sock.close()

@@ -28,17 +28,17 @@ class Odd:
 
 def cbor(value):
     if isinstance(value, int):
-        return cbor_head(0, value)
+        return cbor_header(0, value)
     if isinstance(value, bytes):
-        return cbor_head(2, len(value)) + value
+        return cbor_header(2, len(value)) + value
     if isinstance(value, str):
-        return cbor_head(3, len(value.encode())) + value.encode()
+        return cbor_header(3, len(value.encode())) + value.encode()
     if isinstance(value, list):
-        return cbor_head(4, len(value)) + b"".join(map(cbor, value))
-    return cbor_head(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
+        return cbor_header(4, len(value)) + b"".join(map(cbor, value))
+    return cbor_header(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
 
 
-def cbor_head(major, number):
+def cbor_header(major, number):
     if number < 24:
         return bytes([major << 5 | number])
     for code, size in (24, 1), (25, 2), (26, 4), (27, 8):
@@ -103,24 +103,24 @@ HELLO_KEYS = {
     0: ("versions", is_versions, True),
     1: ("name", is_text(255), False),
     2: ("token", is_bytes(256), False),
-    3: ("beat", DURATION, False),
-    4: ("floor", DURATION, False),
+    3: ("interval", DURATION, False),
+    4: ("min_interval", DURATION, False),
     5: ("want", DURATION, False),
-    6: ("limit", DURATION, False),
-    7: ("ceiling", DURATION, True),
+    6: ("timeout", DURATION, False),
+    7: ("max_timeout", DURATION, True),
     8: ("agent", is_text(64), False),
 }
 WELCOME_KEYS = {
     0: ("version", is_unsigned(255), True),
     1: ("session", is_unsigned(U64), True),
     2: ("epoch", is_unsigned(U64), True),
-    3: ("server_beat", DURATION, False),
-    4: ("server_limit", DURATION, False),
-    5: ("server_ceiling", DURATION, True),
-    6: ("client_beat", DURATION, False),
-    7: ("client_limit", DURATION, False),
-    8: ("client_ceiling", DURATION, True),
-    9: ("floor", DURATION, True),
+    3: ("server_interval", DURATION, False),
+    4: ("server_timeout", DURATION, False),
+    5: ("server_max_timeout", DURATION, True),
+    6: ("client_interval", DURATION, False),
+    7: ("client_timeout", DURATION, False),
+    8: ("client_max_timeout", DURATION, True),
+    9: ("min_interval", DURATION, True),
     10: ("wake_bytes", is_unsigned(65_536), True),
     11: ("held", is_unsigned(U32), False),
 }
@@ -143,19 +143,19 @@ def control(kind, keys, **values):
     return frame(kind, cbor(pairs))
 
 
-def map_head(body):
+def map_header(body):
     """How many entries there are, and where the first one begins."""
     major, code = body[0] >> 5, body[0] & 31
     if major != 5 or code == 31:
         raise ValueError("not a map of definite length")
-    # A head of an integer is a head of a map but for its major type.
+    # A header of an integer is a header of a map but for its major type.
     return uncbor(bytes([code]) + body[1:], 0)
 
 
 def offered_versions(body):
     """The versions in a HELLO, whatever else is in it; None if they are not to be found."""
     try:
-        count, at = map_head(body)
+        count, at = map_header(body)
         for _ in range(count):
             key, at = uncbor(body, at)
             value, at = uncbor(body, at)
@@ -169,7 +169,7 @@ def offered_versions(body):
 def read_control(body, keys, wrong):
     values, seen = {}, set()
     try:
-        count, at = map_head(body)
+        count, at = map_header(body)
         for _ in range(count):
             key, at = uncbor(body, at)
             value, at = uncbor(body, at)
@@ -198,58 +198,58 @@ def read_bye(body):
 # The agreement.
 
 
-def ceiling_of(offer):
-    return max(offer["ceiling"], offer.get("limit", 0))
+def max_timeout_of(offer):
+    return max(offer["max_timeout"], offer.get("timeout", 0))
 
 
-def agree(sender, receiver, floor):
-    """Beat, limit and ceiling of one direction, in ms. Raises Ended if there is none."""
-    limit, ceiling = receiver.get("limit"), ceiling_of(receiver)
-    wanted = None if limit is None else receiver.get("want", -(-limit // 3))
-    if "floor" not in sender:
-        if limit is not None:
-            raise Ended(f"{limit} ms of silence is death, and the other end sends no beats")
-        return None, None, ceiling
-    meant = [beat for beat in (sender.get("beat"), wanted) if beat is not None]
-    beat = max(min(meant), sender["floor"], floor) if meant else None
-    if limit is not None and limit < 2 * beat:
-        if 3 * beat > ceiling:
-            raise Ended(f"{beat} ms needs {3 * beat} ms, and {ceiling} is the most")
-        limit = 3 * beat
-    return beat, limit, ceiling
+def agree(sender, receiver, min_interval):
+    """Beat, timeout and max_timeout of one direction, in ms. Raises Ended if there is none."""
+    timeout, max_timeout = receiver.get("timeout"), max_timeout_of(receiver)
+    wanted = None if timeout is None else receiver.get("want", -(-timeout // 3))
+    if "min_interval" not in sender:
+        if timeout is not None:
+            raise Ended(f"{timeout} ms of silence is death, and the other end sends no beats")
+        return None, None, max_timeout
+    meant = [beat for beat in (sender.get("interval"), wanted) if beat is not None]
+    beat = max(min(meant), sender["min_interval"], min_interval) if meant else None
+    if timeout is not None and timeout < 2 * beat:
+        if 3 * beat > max_timeout:
+            raise Ended(f"{beat} ms needs {3 * beat} ms, and {max_timeout} is the most")
+        timeout = 3 * beat
+    return beat, timeout, max_timeout
 
 
 def suits(welcome, hello):
     """Whether a client can live with a WELCOME."""
     for side in ("server", "client"):
-        beat, limit = welcome.get(f"{side}_beat"), welcome.get(f"{side}_limit")
-        if limit is not None and (beat is None or not 2 * beat <= limit <= welcome[f"{side}_ceiling"]):
+        beat, timeout = welcome.get(f"{side}_interval"), welcome.get(f"{side}_timeout")
+        if timeout is not None and (beat is None or not 2 * beat <= timeout <= welcome[f"{side}_max_timeout"]):
             return False
-    beat, limit = welcome.get("server_beat"), welcome.get("client_limit")
-    if beat is not None and beat < hello.get("floor", U32 + 1):
+    beat, timeout = welcome.get("server_interval"), welcome.get("client_timeout")
+    if beat is not None and beat < hello.get("min_interval", U32 + 1):
         return False
-    if (limit is None) != ("limit" not in hello):
+    if (timeout is None) != ("timeout" not in hello):
         return False
-    if limit is not None and limit < hello["limit"]:
+    if timeout is not None and timeout < hello["timeout"]:
         return False
-    return welcome["client_ceiling"] <= ceiling_of(hello) and welcome["version"] == VERSION
+    return welcome["client_max_timeout"] <= max_timeout_of(hello) and welcome["version"] == VERSION
 
 
 class Direction:
     """From who beats to who judges, in ms."""
 
-    def __init__(self, beat, limit, ceiling, floor):
-        self.beat, self.limit, self.ceiling, self.floor = beat, limit, ceiling, floor
+    def __init__(self, beat, timeout, max_timeout, min_interval):
+        self.interval, self.timeout, self.max_timeout, self.min_interval = beat, timeout, max_timeout, min_interval
 
-    def limit_for(self, promise):
-        if self.limit is None or promise is None:
-            return self.limit
-        return promise + max(self.limit - self.beat, promise)
+    def timeout_for(self, promise):
+        if self.timeout is None or promise is None:
+            return self.timeout
+        return promise + max(self.timeout - self.interval, promise)
 
     def promise_max(self):
-        if self.limit is None:
-            return max(self.ceiling, self.beat or 0)
-        return max(self.beat, min(self.ceiling - (self.limit - self.beat), self.ceiling // 2))
+        if self.timeout is None:
+            return max(self.max_timeout, self.interval or 0)
+        return max(self.interval, min(self.max_timeout - (self.timeout - self.interval), self.max_timeout // 2))
 
     def counted(self, promise):
-        return max(promise, min(self.floor, self.beat or self.floor))
+        return max(promise, min(self.min_interval, self.interval or self.min_interval))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A second implementation of wire v1, a client and a server for one client at a time.
+"""A second implementation of protocol v1, a client and a server for one client at a time.
 
 It is written from PROTOCOL.md alone and shares no code with the first one, so that the page is known to
 say enough. It needs nothing but Python 3. It prints what happens as one JSON object a line, and takes
@@ -8,8 +8,8 @@ commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BIT
 (without a BYE), `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2). Options have it break rules:
 `--hello HEX` (the body of its HELLO), `--write-on` (go on writing after a BYE, for a moment).
 
-    heartwire_v1.py client HOST PORT --name bob --beat 1000 --limit 3000
-    heartwire_v1.py server PORT --beat 1000 --limit 3000
+    heartwire_v1.py client HOST PORT --name bob --interval 1000 --timeout 3000
+    heartwire_v1.py server PORT --interval 1000 --timeout 3000
     heartwire_v1.py golden PROTOCOL.md
 """
 
@@ -44,21 +44,21 @@ from frames import (  # noqa: E402
     suits,
 )
 
-CEILING_MS = 3_600_000
-FLOOR_MS = 1_000
+MAX_TIMEOUT_MS = 3_600_000
+MIN_INTERVAL_MS = 1_000
 LET_IN_WITHIN = 10.0
 # Without a buffer, in which a command could hide from select.
 COMMANDS = open(0, "rb", buffering=0, closefd=False)
 
 
 def offer(args):
-    beats = [ms for ms in (args.beat, args.want) if ms is not None]
+    beats = [ms for ms in (args.interval, args.want) if ms is not None]
     values = {
-        "beat": args.beat,
-        "floor": args.floor or min([FLOOR_MS, *beats]),
+        "interval": args.interval,
+        "min_interval": args.min_interval or min([MIN_INTERVAL_MS, *beats]),
         "want": args.want,
-        "limit": args.limit,
-        "ceiling": args.ceiling or max(CEILING_MS, args.limit or 0),
+        "timeout": args.timeout,
+        "max_timeout": args.max_timeout or max(MAX_TIMEOUT_MS, args.timeout or 0),
     }
     return {name: value for name, value in values.items() if value is not None}
 
@@ -82,7 +82,7 @@ def client(args):
             kind, body = connection.wait_for_frame(lengths, connection.start + args.handshake / 1e3)
         if kind == BYE:
             say("bye", **read_bye(body))
-            raise Ended("turned_away")
+            raise Ended("rejected")
         welcome = read_control(body, WELCOME_KEYS, "bad_welcome")
         if not suits(welcome, hello):
             raise Wrong("bad_welcome")
@@ -119,16 +119,16 @@ def serve(connection, session, args, commands):
         raise
     mine = offer(args)
     try:
-        to_server = agree(hello, mine, mine["floor"])
-        to_client = agree(mine, hello, mine["floor"])
+        to_server = agree(hello, mine, mine["min_interval"])
+        to_client = agree(mine, hello, mine["min_interval"])
     except Ended as conflict:
         connection.leave(2, 0, detail=str(conflict))
-        raise Ended("turned_away") from conflict
+        raise Ended("rejected") from conflict
     hello["token"] = "(not shown)" if "token" in hello else None
     say("hello", **hello)
-    names = [f"{side}_{key}" for side in ("server", "client") for key in ("beat", "limit", "ceiling")]
+    names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
-    welcome.update(version=VERSION, session=session, floor=mine["floor"], wake_bytes=args.wake_bytes)
+    welcome.update(version=VERSION, session=session, min_interval=mine["min_interval"], wake_bytes=args.wake_bytes)
     welcome["epoch"] = session if "name" in hello else 0
     # It answers at once.
     welcome["held"] = 0
@@ -143,13 +143,13 @@ def golden(args):
     hello, welcome, beat, bye, data = (
         bytes.fromhex(" ".join(line[:40] for line in block.splitlines())) for block in blocks
     )
-    usual = {"beat": 10_000, "floor": 1_000, "want": 10_000, "limit": 30_000, "ceiling": CEILING_MS}
+    usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
     said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
     assert hello == control(HELLO, HELLO_KEYS, **said)
     assert read_control(hello[8:], HELLO_KEYS, "") == said
-    names = [f"{side}_{key}" for side in ("server", "client") for key in ("beat", "limit", "ceiling")]
+    names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     agreed = dict(zip(names, agree(said, usual, 1_000) + agree(usual, said, 1_000)))
-    agreed.update(version=1, session=99, epoch=7, floor=1_000, wake_bytes=161, held=300)
+    agreed.update(version=1, session=99, epoch=7, min_interval=1_000, wake_bytes=161, held=300)
     assert welcome == control(WELCOME, WELCOME_KEYS, **agreed)
     assert read_control(welcome[8:], WELCOME_KEYS, "") == agreed and suits(agreed, said)
     fields = 0x0102030405060708, 0x1112131415161718, 0x21222324, 0x31323334, 10_000, 0x4142, 2, 1
@@ -177,8 +177,8 @@ def main():
             end.add_argument("--wake-bytes", type=int, default=1)
             end.add_argument("--ask", action="store_true", help="begin with a HEART of v0")
         end.add_argument("port", type=int)
-        for knob in "beat", "floor", "want", "limit", "ceiling":
-            end.add_argument(f"--{knob}", type=int, metavar="MS")
+        for knob in "interval", "min_interval", "want", "timeout", "max_timeout":
+            end.add_argument("--" + knob.replace("_", "-"), type=int, metavar="MS")
     page = ends.add_parser("golden")
     page.add_argument("protocol")
     page.set_defaults(run=golden)

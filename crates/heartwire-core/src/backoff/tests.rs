@@ -35,12 +35,12 @@ fn the_default_is_half_a_second_doubling_to_30_s() {
 #[test]
 fn ceilings_double_up_to_the_cap() {
     let mut backoff = usual(1);
-    let mut ceilings = Vec::new();
+    let mut max_waits = Vec::new();
     for _ in 0..9 {
-        ceilings.push(backoff.ceiling().as_millis());
+        max_waits.push(backoff.max_wait().as_millis());
         assert!(backoff.next_wait() <= ms(30_000));
     }
-    assert_eq!(ceilings, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+    assert_eq!(max_waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
 }
 
 #[test]
@@ -74,9 +74,9 @@ fn only_a_connection_that_lasted_starts_over() {
     let mut backoff = usual(3);
     waits(&mut backoff, 5);
     live(&mut backoff, 1_000, 30_999);
-    assert_eq!(backoff.ceiling(), ms(16_000), "accepted and dropped after 29.999 s");
+    assert_eq!(backoff.max_wait(), ms(16_000), "accepted and dropped after 29.999 s");
     live(&mut backoff, 31_000, 61_000);
-    assert_eq!(backoff.ceiling(), ms(500), "stable for 30 s");
+    assert_eq!(backoff.max_wait(), ms(500), "stable for 30 s");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn an_attempt_that_never_connected_was_not_stable() {
     let mut backoff = usual(4);
     waits(&mut backoff, 3);
     backoff.handle_disconnected(at(1_000_000));
-    assert_eq!(backoff.ceiling(), ms(4_000));
+    assert_eq!(backoff.max_wait(), ms(4_000));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn one_connection_is_counted_once() {
     live(&mut backoff, 0, 30_000);
     waits(&mut backoff, 3);
     backoff.handle_disconnected(at(90_000));
-    assert_eq!(backoff.ceiling(), ms(4_000));
+    assert_eq!(backoff.max_wait(), ms(4_000));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_clock_that_steps_back_shows_no_stability() {
     let mut backoff = usual(6);
     waits(&mut backoff, 3);
     live(&mut backoff, 100_000, 10_000);
-    assert_eq!(backoff.ceiling(), ms(4_000));
+    assert_eq!(backoff.max_wait(), ms(4_000));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn after_a_stable_connection_the_servers_hint_wins_once_and_is_no_attempt() {
         backoff.handle_hint(ms(60_000), ms(90_000));
         assert!((ms(60_000)..=ms(90_000)).contains(&backoff.next_wait()));
     }
-    assert_eq!(backoff.ceiling(), ms(500));
+    assert_eq!(backoff.max_wait(), ms(500));
     assert!(backoff.next_wait() <= ms(500));
     live(&mut backoff, 100_000_000, 100_030_000);
     backoff.handle_hint(ms(0), ms(0));
@@ -126,9 +126,9 @@ fn a_hint_without_a_stable_connection_never_shortens_a_wait() {
     for n in 0..20 {
         live(&mut hinted, n * 1_000, n * 1_000 + 100);
         hinted.handle_hint(ms(0), ms(0));
-        let before = hinted.ceiling();
+        let before = hinted.max_wait();
         waited += hinted.next_wait();
-        assert_eq!(before, own.ceiling(), "it counts as an attempt");
+        assert_eq!(before, own.max_wait(), "it counts as an attempt");
         own.next_wait();
     }
     // A server that says "at once" each time is asked 20 times in minutes, not in an instant.
@@ -178,7 +178,7 @@ fn with_a_fixed_wait_a_hint_makes_it_longer_and_never_shorter() {
 
 #[test]
 fn a_hint_keeps_nobody_away_for_longer_than_its_cap() {
-    let day = BackoffPolicy::HINT_MAX;
+    let day = BackoffPolicy::MAX_HINT;
     assert_eq!(day, ms(86_400_000));
     let mut drawn: Vec<_> = (0..1_000)
         .map(|seed| {
@@ -192,7 +192,7 @@ fn a_hint_keeps_nobody_away_for_longer_than_its_cap() {
     assert!(drawn[0] >= day / 2 && drawn[0] < day * 51 / 100, "{:?}", drawn[0]);
     assert!(drawn[999] > day * 99 / 100 && drawn[999] <= day, "{:?}", drawn[999]);
 
-    let policy = BackoffPolicy::default().hint_max(ms(60_000));
+    let policy = BackoffPolicy::default().max_hint(ms(60_000));
     let mut backoff = Backoff::new(policy, 1);
     backoff.handle_hint(ms(50_000), ms(60_000));
     assert!((ms(50_000)..=ms(60_000)).contains(&backoff.next_wait()), "it fits");
@@ -206,9 +206,9 @@ fn a_nonsensical_hint_is_harmless() {
     backoff.handle_hint(ms(5_000), ms(1_000));
     assert_eq!(backoff.next_wait(), ms(5_000), "its end lies before its start");
     backoff.handle_hint(Duration::MAX, Duration::MAX);
-    assert!(backoff.next_wait() <= BackoffPolicy::HINT_MAX);
+    assert!(backoff.next_wait() <= BackoffPolicy::MAX_HINT);
     backoff.handle_hint(Duration::ZERO, Duration::MAX);
-    assert!(backoff.next_wait() <= BackoffPolicy::HINT_MAX);
+    assert!(backoff.next_wait() <= BackoffPolicy::MAX_HINT);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn no_number_of_attempts_is_too_many() {
     let mut backoff = usual(10);
     for attempts in [31, 32, 33, 64, u32::MAX - 1, u32::MAX] {
         backoff.attempts = attempts;
-        assert_eq!(backoff.ceiling(), ms(30_000));
+        assert_eq!(backoff.max_wait(), ms(30_000));
         assert!(backoff.next_wait() <= ms(30_000));
     }
     assert_eq!(backoff.attempts, u32::MAX);
@@ -236,7 +236,7 @@ fn no_wait_is_too_long_to_draw() {
     let longest = BackoffPolicy::exponential(Duration::MAX, Duration::MAX, Duration::MAX).unwrap();
     let mut backoff = Backoff::new(longest, 11);
     waits(&mut backoff, 40);
-    assert_eq!(backoff.ceiling(), Duration::MAX);
+    assert_eq!(backoff.max_wait(), Duration::MAX);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_wait_of_zero_is_refused() {
         let refused = BackoffPolicy::exponential(short, ms(1), ms(1));
         assert_eq!(refused, Err(BackoffError::NoWait), "{short:?}");
     }
-    BackoffPolicy::fixed(BackoffPolicy::WAIT_MIN).unwrap();
+    BackoffPolicy::fixed(BackoffPolicy::MIN_WAIT).unwrap();
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_cap_below_the_first_wait_is_refused() {
 
 #[test]
 fn a_window_of_this_ends_own_is_not_cut() {
-    let policy = BackoffPolicy::default().hint_max(ms(1_000));
+    let policy = BackoffPolicy::default().max_hint(ms(1_000));
     let mut backoff = Backoff::new(policy, 21);
     backoff.come_back_within(ms(60_000), ms(120_000));
     let wait = backoff.next_wait();

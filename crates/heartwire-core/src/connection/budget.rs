@@ -6,7 +6,7 @@ use crate::bucket::{self, Bucket};
 use crate::time::Instant;
 
 /// Beats that may come at once, or too early, before anything is said about it.
-const CREDIT_MIN: i64 = 64;
+const MIN_CREDIT: i64 = 64;
 
 /// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over
 /// all at once what it held. Nothing is held for longer than a kernel goes on sending it again
@@ -19,16 +19,16 @@ pub(super) struct Budget(Bucket);
 
 impl Budget {
     pub(super) const fn new(now: Instant) -> Self {
-        Self(Bucket::new(CREDIT_MIN, now))
+        Self(Bucket::new(MIN_CREDIT, now))
     }
 
     /// Charges one beat, of a peer that agreed to one per `interval`. Returns whether it may go on.
     pub(super) fn charge(&mut self, interval: Duration, now: Instant) -> bool {
         let half = (interval / 2).max(Duration::from_micros(1));
-        let most = CREDIT_MIN.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
+        let most = MIN_CREDIT.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
         // A peer that was not read for long may have sent all that was due meanwhile.
         self.0.refill(half, |gained| gained.max(most), now);
-        self.0.take(-CREDIT_MIN)
+        self.0.take(-MIN_CREDIT)
     }
 
     /// Beats that the peer may still send; below 0 it is too fast.

@@ -28,7 +28,7 @@ const NOT_SAID: Beat = Beat {
 /// as the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Path {
+pub struct LinkState {
     /// The time that a beat takes there and back, without the time that the peer held it, where it
     /// is known: on a client from the handshake on, where its server says how long it held the
     /// HELLO, and on a server from the client's first beat on. Never 0. Where beats wait in the
@@ -80,7 +80,7 @@ impl Arrived {
         let span = latest.saturating_since(self.unread_since);
         match is_last {
             true => Some(self.about),
-            false if span <= arrival::SPAN_MAX => Some(self.unread_since.saturating_add(span / 2)),
+            false if span <= arrival::MAX_SPAN => Some(self.unread_since.saturating_add(span / 2)),
             false => None,
         }
     }
@@ -95,7 +95,7 @@ struct Heard {
 
 /// What our last beat tells the peer of this end, even if it still waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Told {
+struct LastSent {
     promise_ms: u32,
     health: Health,
 }
@@ -110,7 +110,7 @@ pub(super) struct Dialogue {
     started: Instant,
     /// Of our last beat.
     nonce: u64,
-    told: Told,
+    told: LastSent,
     /// What the last one that was written promised: this is in force.
     promised_ms: u32,
     /// What our next beat tells.
@@ -120,7 +120,7 @@ pub(super) struct Dialogue {
     rtt: Option<Duration>,
     /// The peer's last beat, of those that were handed over.
     said: Beat,
-    /// More of the peer has been read than was handed over: the owner is slow.
+    /// More of the peer has been read than was handed over: the application is slow.
     pub(super) is_held_back: bool,
     /// When the peer last heard us, in its own view.
     heard_by_peer_at: Instant,
@@ -139,7 +139,7 @@ impl Dialogue {
         arrived: Arrived,
         now: Instant,
     ) -> Self {
-        let promise_ms = contract.policy(side).beat().map_or(0, millis);
+        let promise_ms = contract.policy(side).interval().map_or(0, millis);
         Self {
             side,
             contract,
@@ -147,7 +147,7 @@ impl Dialogue {
             arrived,
             started: now,
             nonce: 0,
-            told: Told {
+            told: LastSent {
                 // The first beat of a client is news, so that it wakes its server: when it came
                 // tells the round trip.
                 promise_ms: if side == Side::Client { u32::MAX } else { promise_ms },
@@ -201,7 +201,8 @@ impl Dialogue {
         let nonce = u64::try_from(since_start).unwrap_or(u64::MAX).saturating_add(1);
         self.nonce = nonce.max(self.nonce);
         let late = due_at.map_or(Duration::ZERO, |due_at| now.saturating_since(due_at));
-        let tells = Told { promise_ms: policy.beat().map_or(0, millis), health: self.health };
+        let tells =
+            LastSent { promise_ms: policy.interval().map_or(0, millis), health: self.health };
         let is_news = tells != core::mem::replace(&mut self.told, tells);
         let beat = Beat {
             nonce: self.nonce,
@@ -274,7 +275,7 @@ impl Dialogue {
         // first one, which wakes it.
         let is_rough =
             self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt.is_some());
-        let is_short = |rtt: &Duration| *rtt < arrival::SPAN_MAX;
+        let is_short = |rtt: &Duration| *rtt < arrival::MAX_SPAN;
         self.rtt = if is_rough && is_short(&rtt) {
             Some(self.rtt.filter(is_short).unwrap_or_default())
         } else {
@@ -289,23 +290,23 @@ impl Dialogue {
     ) -> Result<Option<Policy>, Violation> {
         let Some(promise) = promise else { return Ok(None) };
         let from_peer = self.inward();
-        let max = from_peer.promise_max();
+        let max = from_peer.max_promise();
         if promise > max {
             return Err(Violation::PromiseTooLong { promise, max });
         }
-        let floor = self.contract.floor;
-        let promise = promise.max(floor.min(from_peer.beat().unwrap_or(floor)));
-        if policy.peer_beat() == Some(promise) {
+        let min_interval = self.contract.min_interval;
+        let promise = promise.max(min_interval.min(from_peer.interval().unwrap_or(min_interval)));
+        if policy.peer_interval() == Some(promise) {
             return Ok(None);
         }
-        Ok(Some(Policy::agreed(policy.beat(), from_peer.limit_for(promise), Some(promise))))
+        Ok(Some(Policy::agreed(policy.interval(), from_peer.timeout_for(promise), Some(promise))))
     }
 
     /// Charges one beat to the peer's budget.
     fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
-        let agreed = self.inward().beat().into_iter().chain(policy.peer_beat()).min();
+        let agreed = self.inward().interval().into_iter().chain(policy.peer_interval()).min();
         // Where no beats are asked for, none need to come more often than anybody may ask for.
-        let interval = agreed.unwrap_or(self.contract.floor);
+        let interval = agreed.unwrap_or(self.contract.min_interval);
         if self.budget.charge(interval, now) { Ok(()) } else { Err(Violation::TooFast) }
     }
 
@@ -314,7 +315,7 @@ impl Dialogue {
         self.budget.credit() == -1
     }
 
-    pub(super) fn handle_stall(&mut self, resumed_at: Instant) {
+    pub(super) fn handle_pause(&mut self, resumed_at: Instant) {
         // We said nothing meanwhile.
         self.heard_by_peer_not_before(resumed_at);
     }
@@ -327,8 +328,8 @@ impl Dialogue {
 
     /// When the peer has not heard us for so long that the way there must be cut. It says so with
     /// its beats, which may be late by all that this end puts up with. As long as none says that it
-    /// has not heard us for its own limit, there is nothing to judge by: they may be held up behind
-    /// its data. So may those that came last, behind data that the owner has no room for.
+    /// has not heard us for its own timeout, there is nothing to judge by: they may be held up behind
+    /// its data. So may those that came last, behind data that the application has no room for.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         if self.is_held_back {
             return None;
@@ -337,8 +338,8 @@ impl Dialogue {
         // It goes by what our last beat promised that was written: it knows of no other.
         let promised = Some(Duration::from_millis(self.promised_ms.into()));
         let promised = promised.filter(|promise| !promise.is_zero());
-        let theirs = to_peer.limit_for(promised.or(to_peer.beat())?)?;
-        let ours = policy.limit().filter(|_| self.said.silence() >= theirs)?;
+        let theirs = to_peer.timeout_for(promised.or(to_peer.interval())?)?;
+        let ours = policy.timeout().filter(|_| self.said.silence() >= theirs)?;
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }
 
@@ -346,9 +347,9 @@ impl Dialogue {
     /// from now on.
     pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward();
-        let least = self.contract.floor.min(to_peer.beat()?);
-        let interval = interval.min(to_peer.promise_max()).max(least);
-        Some(Policy::agreed(Some(interval), policy.limit(), policy.peer_beat()))
+        let least = self.contract.min_interval.min(to_peer.interval()?);
+        let interval = interval.min(to_peer.max_promise()).max(least);
+        Some(Policy::agreed(Some(interval), policy.timeout(), policy.peer_interval()))
     }
 
     /// Returns whether the peer does not know.
@@ -357,10 +358,10 @@ impl Dialogue {
         self.told.health != health
     }
 
-    pub(super) fn path(&self, now: Instant) -> Path {
-        Path {
+    pub(super) fn link_state(&self, now: Instant) -> LinkState {
+        LinkState {
             rtt: self.rtt.filter(|rtt| !rtt.is_zero()),
-            rtt_below: self.rtt.filter(Duration::is_zero).map(|_| arrival::SPAN_MAX),
+            rtt_below: self.rtt.filter(Duration::is_zero).map(|_| arrival::MAX_SPAN),
             unheard: now.saturating_since(self.heard_by_peer_at),
             peer_late: Duration::from_millis(u64::from(self.said.late_ms)),
             peer_health: self.said.health,
@@ -376,10 +377,10 @@ impl Dialogue {
     pub(super) fn pad(&self, len: usize) -> Option<Vec<u8>> {
         let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
-        let head = frame::head(Kind::Pad, missing.saturating_sub(frame::HEAD_LEN))?;
-        let mut pad = Vec::with_capacity(missing.max(head.len()));
-        pad.extend_from_slice(&head);
-        pad.resize(missing.max(head.len()), 0);
+        let header = frame::header(Kind::Pad, missing.saturating_sub(frame::HEADER_LEN))?;
+        let mut pad = Vec::with_capacity(missing.max(header.len()));
+        pad.extend_from_slice(&header);
+        pad.resize(missing.max(header.len()), 0);
         Some(pad)
     }
 }

@@ -6,8 +6,8 @@ use super::{Connection, Stage, Transmit};
 use crate::frame;
 use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over, ReadFirst};
+use crate::pause::Pause;
 use crate::policy::Bound;
-use crate::stall::Stall;
 use crate::time::{Instant, millis};
 
 impl Connection {
@@ -22,25 +22,25 @@ impl Connection {
         if is_early && outbound == Outbound::Clear && !self.has_to_write() {
             return Next::SleepUntil(until);
         }
-        if self.would_end(now) || self.tells_silence(now, outbound) {
+        if self.is_over(now) || self.tells_silence(now, outbound) {
             return Next::ReadFirst(ReadFirst { now, outbound });
         }
         self.write(now, outbound)
     }
 
     /// Judges a connection whose socket has been read, which was [found](Found) so, by a driver
-    /// that last stood still in `stall`, if it ever did. Stalls that lie before what has come since
+    /// that last stood still in `pause`, if it ever did. Pauses that lie before what has come since
     /// change nothing, so that a driver may tell of its last one each time. It is judged as of the
     /// time of [`poll`](Self::poll).
-    pub fn judge(&mut self, read: ReadFirst, found: Found, stall: Option<Stall>) -> Next {
+    pub fn judge(&mut self, read: ReadFirst, found: Found, pause: Option<Pause>) -> Next {
         if let Found::NoRoom(at) = found {
             self.handle_backpressure(at);
         }
-        if let Some(stall) = stall {
-            self.handle_stall(stall);
+        if let Some(pause) = pause {
+            self.handle_pause(pause);
         }
         let ReadFirst { now, outbound } = read;
-        if found == Found::More && self.would_end(now) {
+        if found == Found::More && self.is_over(now) {
             return Next::ReadFirst(read);
         }
         match self.verdict(now) {
@@ -82,7 +82,7 @@ impl Connection {
         if self.has_ended() {
             return None;
         }
-        let is_slow = self.stage.deadline(&self.caps).is_some_and(|deadline| now >= deadline);
+        let is_slow = self.stage.deadline(&self.limits).is_some_and(|deadline| now >= deadline);
         if let Some(violation) = self.stage.too_slow(now).filter(|_| is_slow) {
             self.liveness.end();
             return Some(Over::Broken(violation));
@@ -115,24 +115,24 @@ impl Connection {
         }
     }
 
-    /// This end was stalled, and may not have heard what the peer sent. The silence gets another
-    /// limit (three times at most), a frame its whole time again.
-    pub(super) fn handle_stall(&mut self, stall: Stall) {
-        self.liveness.handle_stall(stall);
-        self.stage.restart(stall.resumed_at);
+    /// This end was paused, and may not have heard what the peer sent. The silence gets another
+    /// timeout (three times at most), a frame its whole time again.
+    pub(super) fn handle_pause(&mut self, pause: Pause) {
+        self.liveness.handle_pause(pause);
+        self.stage.restart(pause.resumed_at);
         if let Some(dialogue) = self.stage.dialogue_mut() {
-            dialogue.handle_stall(stall.resumed_at);
+            dialogue.handle_pause(pause.resumed_at);
         }
     }
 
-    /// Bytes of the peer wait that this end has no room for, because its owner is slow.
+    /// Bytes of the peer wait that this end has no room for, because its application is slow.
     /// Backpressure is not death: they count as life, and a frame gets its whole time again.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.stage.restart(now);
         if let Some(dialogue) = self.stage.dialogue_mut() {
             // What it says of us is among what waits.
-            dialogue.handle_stall(now);
+            dialogue.handle_pause(now);
         }
     }
 
@@ -151,7 +151,7 @@ impl Connection {
         if self.has_ended() {
             return None;
         }
-        [self.liveness.poll_timeout(), self.stage.deadline(&self.caps), self.unheard_at()]
+        [self.liveness.poll_timeout(), self.stage.deadline(&self.limits), self.unheard_at()]
             .into_iter()
             .flatten()
             .min()
@@ -162,11 +162,11 @@ impl Connection {
     }
 
     /// Whether a verdict is due, as far as is known before a read.
-    pub(super) fn would_end(&self, now: Instant) -> bool {
+    pub(super) fn is_over(&self, now: Instant) -> bool {
         let passed = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
         !self.has_ended()
             && (passed(self.liveness.verdict_at())
-                || passed(self.stage.deadline(&self.caps))
+                || passed(self.stage.deadline(&self.limits))
                 || passed(self.unheard_at()))
     }
 
@@ -175,14 +175,14 @@ impl Connection {
         let dialogue = self.stage.dialogue()?;
         let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
         let heard_at = dialogue.heard_by_peer_at();
-        let limit = deadline.saturating_since(heard_at);
+        let timeout = deadline.saturating_since(heard_at);
         self.liveness.end();
         let late = now.saturating_since(deadline);
         Some(Verdict {
             cause: Cause::Unheard,
             silence: now.saturating_since(heard_at),
-            bound: Some(Bound { earliest: limit, latest: limit.saturating_add(tick) }),
-            stalled: Verdict::beyond(late, tick),
+            bound: Some(Bound { earliest: timeout, latest: timeout.saturating_add(tick) }),
+            paused: Verdict::beyond(late, tick),
             late,
         })
     }
@@ -225,7 +225,7 @@ impl Connection {
         self.liveness.handle_beat_sent(now);
         let (policy, last_heard) = (self.liveness.policy(), self.liveness.last_heard());
         let Some(dialogue) = self.stage.dialogue_mut() else {
-            return Transmit::head(frame::BEAT);
+            return Transmit::header(frame::BEAT);
         };
         let (beat, is_news) = dialogue.beat(&policy, last_heard, due_at, now);
         if outbound == Outbound::Clear {

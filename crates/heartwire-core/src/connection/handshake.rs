@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::dialogue::Arrived;
 use crate::time::Instant;
-use crate::v1::{Contract, Direction, Health, Offer, PAD_LEN_MAX, Welcome};
+use crate::v1::{Contract, Direction, Health, MAX_PAD_LEN, Offer, Welcome};
 use crate::violation::Violation;
 
 /// What a client knows while it waits for its WELCOME.
@@ -38,25 +38,25 @@ impl Awaiting {
     pub(super) fn check(&self, welcome: &Welcome) -> Result<(), Violation> {
         let offer = &self.offer;
         let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
-        let fits = |direction: &Direction| match (direction.limit(), direction.beat()) {
-            (Some(limit), Some(beat)) => {
-                (beat.saturating_mul(2)..=direction.ceiling()).contains(&limit)
+        let fits = |direction: &Direction| match (direction.timeout(), direction.interval()) {
+            (Some(timeout), Some(interval)) => {
+                (interval.saturating_mul(2)..=direction.max_timeout()).contains(&timeout)
             }
             (Some(_), None) => false,
             (None, _) => true,
         };
-        let can_beat = to_server
-            .beat()
-            .is_none_or(|beat| offer.beat_floor().is_some_and(|floor| beat >= floor));
-        let judges_as_offered = match (offer.limit(), to_client.limit()) {
-            (Some(least), Some(limit)) => limit >= least,
+        let can_beat = to_server.interval().is_none_or(|interval| {
+            offer.shortest_interval().is_some_and(|min_interval| interval >= min_interval)
+        });
+        let judges_as_offered = match (offer.timeout(), to_client.timeout()) {
+            (Some(least), Some(timeout)) => timeout >= least,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        // What the server may promise stretches the limit to the ceiling.
-        let can_wait = to_client.ceiling() <= offer.limit_ceiling();
+        // What the server may promise stretches the timeout to the maximum timeout.
+        let can_wait = to_client.max_timeout() <= offer.longest_timeout();
         // What it takes to wake a server fits into one frame.
-        let can_wake = *wake_bytes <= PAD_LEN_MAX;
+        let can_wake = *wake_bytes <= MAX_PAD_LEN;
         if fits(to_server)
             && fits(to_client)
             && can_beat

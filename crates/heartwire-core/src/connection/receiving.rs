@@ -3,7 +3,7 @@
 use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
 use super::{Connection, Event};
-use crate::frame::{Head, Kind};
+use crate::frame::{Header, Kind};
 use crate::policy::{Policy, Side};
 use crate::time::Instant;
 use crate::v1::{self, Bye, Hello, Welcome};
@@ -12,7 +12,7 @@ use crate::violation::Violation;
 /// Result of taking one frame off the front of the bytes that came.
 enum Taken<'a> {
     Event(Event<'a>),
-    /// A frame that means nothing to the owner.
+    /// A frame that means nothing to the application.
     Nothing,
     /// The bytes end before the frame does.
     Partial,
@@ -44,7 +44,7 @@ impl Connection {
     /// connection, and while a HELLO is being decided about. An answer that is owed comes from
     /// [`poll`](Self::poll).
     ///
-    /// An owner that has no room for more may leave the rest for later. Until then the peer is not
+    /// An application that has no room for more may leave the rest for later. Until then the peer is not
     /// judged by what its last beat said of this end, because a later one may lie in that rest.
     ///
     /// # Errors
@@ -91,22 +91,22 @@ impl Connection {
         now: Instant,
         bytes: &mut &'a [u8],
     ) -> Result<Taken<'a>, Violation> {
-        let Some((head, rest)) = bytes.split_first_chunk() else {
+        let Some((header, rest)) = bytes.split_first_chunk() else {
             self.handle_partial(now, None);
             return Ok(Taken::Partial);
         };
-        let head = self.stage.admit(*head, self.caps.body_len_max)?;
-        let len = usize::try_from(head.body_len).unwrap_or(usize::MAX);
+        let header = self.stage.admit(*header, self.limits.max_frame)?;
+        let len = usize::try_from(header.body_len).unwrap_or(usize::MAX);
         let Some((body, rest)) = rest.split_at_checked(len) else {
-            self.handle_partial(now, Some(head));
+            self.handle_partial(now, Some(header));
             return Ok(Taken::Partial);
         };
         *bytes = rest;
-        self.handle_frame(now, head.kind, body, rest.is_empty())
+        self.handle_frame(now, header.kind, body, rest.is_empty())
     }
 
-    fn handle_partial(&mut self, now: Instant, head: Option<Head>) {
-        let is_hello = head.is_some_and(|head| head.kind == Kind::Hello);
+    fn handle_partial(&mut self, now: Instant, header: Option<Header>) {
+        let is_hello = header.is_some_and(|header| header.kind == Kind::Hello);
         let reading = match &mut self.stage {
             Stage::V0 { reading, .. } => reading,
             Stage::Opening { reading, .. } if !is_hello => reading,
@@ -115,7 +115,7 @@ impl Connection {
             Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => return,
             Stage::Raw | Stage::V1Rest => return,
         };
-        reading.handle_partial(now, head.map(|head| head.body_len));
+        reading.handle_partial(now, header.map(|header| header.body_len));
     }
 
     fn handle_frame<'a>(
@@ -179,7 +179,7 @@ impl Connection {
         }
         Ok(changed.map_or(Event::Beat, |policy| {
             self.liveness.set_policy(policy);
-            Event::Promise(policy.peer_beat())
+            Event::Promise(policy.peer_interval())
         }))
     }
 

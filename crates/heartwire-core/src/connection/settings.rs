@@ -9,11 +9,11 @@ use crate::v1::Offer;
 /// How the bytes of a connection are to be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Wire {
+pub enum Protocol {
     /// The tutorial's frames, see [`frame`].
     #[default]
     V0,
-    /// Bytes without any head. There are no beats on it, so a policy's `beat` and `echo` are off.
+    /// Bytes without any head. There are no beats on it, so a policy's `interval` and `echo` are off.
     Raw,
     /// [Version 1](crate::v1), for the end that connects: it says HELLO, and the server's WELCOME
     /// says what both go by. The policy becomes that of the contract then, and is off until then.
@@ -27,38 +27,38 @@ pub enum Wire {
 
 /// What a peer may make this end hold, or wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    pub(super) body_len_max: u32,
-    first_frame: Option<Millis>,
+pub struct FrameLimits {
+    pub(super) max_frame: u32,
+    handshake_timeout: Option<Millis>,
     frame: Option<Millis>,
 }
 
-impl Default for Caps {
+impl Default for FrameLimits {
     fn default() -> Self {
         Self {
-            body_len_max: Self::BODY_LEN_MAX,
-            first_frame: Millis::new(10_000),
+            max_frame: Self::MAX_FRAME,
+            handshake_timeout: Millis::new(10_000),
             frame: Millis::new(30_000),
         }
     }
 }
 
-impl Caps {
-    /// Default for [`body_len_max`](Self::body_len_max): 64 KiB, chosen so that 1,000 peers with a
+impl FrameLimits {
+    /// Default for [`max_frame`](Self::max_frame): 64 KiB, chosen so that 1,000 peers with a
     /// frame half sent hold 64 MiB at most.
-    pub const BODY_LEN_MAX: u32 = 64 * 1024;
+    pub const MAX_FRAME: u32 = 64 * 1024;
 
-    /// The longest body that the peer may send, in bytes; capped at [`frame::BODY_LEN_MAX`].
+    /// The longest body that the peer may send, in bytes; capped at [`frame::MAX_FRAME`].
     #[must_use]
-    pub fn body_len_max(mut self, bytes: u32) -> Self {
-        self.body_len_max = bytes.min(frame::BODY_LEN_MAX);
+    pub fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = bytes.min(frame::MAX_FRAME);
         self
     }
 
-    /// Time from the start to the peer's first whole head, if it is limited.
+    /// Time from the start to the peer's first whole header, if it is limited.
     #[must_use]
-    pub fn first_frame_within(&self) -> Option<Duration> {
-        self.first_frame.map(Millis::duration)
+    pub fn handshake_within(&self) -> Option<Duration> {
+        self.handshake_timeout.map(Millis::duration)
     }
 
     /// Time from the first byte of a frame to its last, if it is limited, without what its body
@@ -71,16 +71,16 @@ impl Caps {
     /// Time from the start to the peer's first whole head. Default 10 s; `None`: any time.
     /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
     #[must_use]
-    pub fn first_frame(mut self, within: Option<Duration>) -> Self {
-        self.first_frame = within.map(Millis::clamp);
+    pub fn handshake_timeout(mut self, within: Option<Duration>) -> Self {
+        self.handshake_timeout = within.map(Millis::clamp);
         self
     }
 
     /// Time from the first byte of a frame to its last, plus one second per KiB of its body.
-    /// Default 30 s, the limit of the usual policy: a blackout that a connection outlives between
+    /// Default 30 s, the timeout of the usual policy: a blackout that a connection outlives between
     /// frames should not end it within one. `None`: any time. Clamped to 1 ms to 49 days.
     #[must_use]
-    pub fn frame(mut self, within: Option<Duration>) -> Self {
+    pub fn frame_timeout(mut self, within: Option<Duration>) -> Self {
         self.frame = within.map(Millis::clamp);
         self
     }
@@ -89,24 +89,30 @@ impl Caps {
 /// Everything a [`Connection`](crate::Connection) is told when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    pub(super) wire: Wire,
+    pub(super) protocol: Protocol,
     policy: Policy,
     offer: Option<Offer>,
-    pub(super) caps: Caps,
+    pub(super) limits: FrameLimits,
     pub(super) tick_ms: u16,
 }
 
 impl Settings {
-    /// Wire v0, default [`Caps`], and a tick of 100 ms.
+    /// Protocol v0, default [`FrameLimits`], and a tick of 100 ms.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { wire: Wire::V0, policy, offer: None, caps: Caps::default(), tick_ms: 100 }
+        Self {
+            protocol: Protocol::V0,
+            policy,
+            offer: None,
+            limits: FrameLimits::default(),
+            tick_ms: 100,
+        }
     }
 
     /// How the bytes are to be read.
     #[must_use]
-    pub const fn wire(mut self, wire: Wire) -> Self {
-        self.wire = wire;
+    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -124,8 +130,8 @@ impl Settings {
 
     /// What the peer may make this end hold, or wait for.
     #[must_use]
-    pub const fn caps(mut self, caps: Caps) -> Self {
-        self.caps = caps;
+    pub const fn limits(mut self, limits: FrameLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -137,14 +143,14 @@ impl Settings {
         self
     }
 
-    /// The policy that will be in force at first: the one given, less its beats on a wire without
+    /// The policy that will be in force at first: the one given, less its beats on a protocol without
     /// beats, and nothing where a handshake comes first.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        match self.wire {
-            Wire::V0 | Wire::Any => self.policy,
-            Wire::Raw => self.policy.without_beats(),
-            Wire::V1 | Wire::V1Only => Policy::agreed(None, None, None),
+        match self.protocol {
+            Protocol::V0 | Protocol::Any => self.policy,
+            Protocol::Raw => self.policy.without_beats(),
+            Protocol::V1 | Protocol::V1Only => Policy::agreed(None, None, None),
         }
     }
 }

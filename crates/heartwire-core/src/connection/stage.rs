@@ -5,46 +5,46 @@ use core::time::Duration;
 
 use super::dialogue::Dialogue;
 use super::handshake::Awaiting;
-use super::settings::{Caps, Settings, Wire};
+use super::settings::{FrameLimits, Protocol, Settings};
 use crate::time::Instant;
 use crate::violation::Violation;
 
-/// A frame may take this long per KiB of its body on top of [`Caps::frame`]: 1 KiB/s is slower than
+/// A frame may take this long per KiB of its body on top of [`FrameLimits::frame`]: 1 KiB/s is slower than
 /// any link that could carry a beat in time, and still ends a peer that dribbles on purpose.
 const TIME_PER_KIB: Duration = Duration::from_secs(1);
 
 /// Beats of the peer that can wait for their answers. An answer proves life and carries nothing, so
 /// what a flood asks beyond this is answered by the ones before it.
-const ANSWERS_OWED_MAX: u8 = 64;
+const MAX_ANSWERS_OWED: u8 = 64;
 
 /// How far a connection has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// Bytes without heads.
     Raw,
-    /// Wire v0, from the start or since the first frame.
+    /// Protocol v0, from the start or since the first frame.
     V0 { reading: Reading, answers_owed: u8 },
     /// The peer's first frame decides what it speaks.
     Opening { reading: Reading, v0: bool },
-    /// A HELLO came, to a connection that began then. Nothing is read until the owner has decided.
+    /// A HELLO came, to a connection that began then. Nothing is read until the application has decided.
     Deciding { since: Instant },
     /// HELLO was said, and nothing came back yet.
     Awaiting(Box<Awaiting>),
-    /// Wire v1, after the handshake.
+    /// Protocol v1, after the handshake.
     V1(Box<Dialogue>),
-    /// Wire v1, when all is over: what had come before is read to its end.
+    /// Protocol v1, when all is over: what had come before is read to its end.
     V1Rest,
 }
 
 impl Stage {
     pub(super) fn new(settings: &Settings, now: Instant) -> Self {
         let reading = Reading::First { since: now };
-        match settings.wire {
-            Wire::V0 => Self::V0 { reading, answers_owed: 0 },
-            Wire::Raw => Self::Raw,
-            Wire::V1 => Self::Awaiting(Box::new(Awaiting::new(settings.offer_in_force(), now))),
-            Wire::Any => Self::Opening { reading, v0: true },
-            Wire::V1Only => Self::Opening { reading, v0: false },
+        match settings.protocol {
+            Protocol::V0 => Self::V0 { reading, answers_owed: 0 },
+            Protocol::Raw => Self::Raw,
+            Protocol::V1 => Self::Awaiting(Box::new(Awaiting::new(settings.offer_in_force(), now))),
+            Protocol::Any => Self::Opening { reading, v0: true },
+            Protocol::V1Only => Self::Opening { reading, v0: false },
         }
     }
 
@@ -59,7 +59,7 @@ impl Stage {
     /// A beat of v0 came that is to be answered.
     pub(super) fn owe_answer(&mut self) {
         if let Self::V0 { answers_owed, .. } = self {
-            *answers_owed = (*answers_owed + 1).min(ANSWERS_OWED_MAX);
+            *answers_owed = (*answers_owed + 1).min(MAX_ANSWERS_OWED);
         }
     }
 
@@ -76,7 +76,7 @@ impl Stage {
     }
 
     /// The state of a connection that only reads on where this one ended.
-    pub(super) fn for_the_rest(&self) -> Self {
+    pub(super) fn without_output(&self) -> Self {
         match self {
             Self::V0 { .. } => Self::V0 { reading: Reading::Between, answers_owed: 0 },
             Self::V1(_) | Self::V1Rest => Self::V1Rest,
@@ -110,12 +110,12 @@ impl Stage {
     }
 
     /// When the peer's frame, or its part of the handshake, will have taken too long.
-    pub(super) fn deadline(&self, caps: &Caps) -> Option<Instant> {
+    pub(super) fn deadline(&self, limits: &FrameLimits) -> Option<Instant> {
         match self.reading() {
-            Reading::First { since } => Some(since.saturating_add(caps.first_frame_within()?)),
+            Reading::First { since } => Some(since.saturating_add(limits.handshake_within()?)),
             Reading::Frame { since, body_len } => {
                 let for_body = TIME_PER_KIB.saturating_mul(body_len / 1024);
-                Some(since.saturating_add(caps.frame_within()?).saturating_add(for_body))
+                Some(since.saturating_add(limits.frame_within()?).saturating_add(for_body))
             }
             Reading::Between => None,
         }
@@ -152,16 +152,16 @@ impl Stage {
 /// Where the peer is in sending a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// It has not sent a whole head yet.
+    /// It has not sent a whole header yet.
     First { since: Instant },
     /// It is between frames.
     Between,
-    /// It is within a frame; `body_len` is 0 until the head is whole.
+    /// It is within a frame; `body_len` is 0 until the header is whole.
     Frame { since: Instant, body_len: u32 },
 }
 
 impl Reading {
-    /// Bytes of a frame came, but not all of it; `body_len` if its head is whole.
+    /// Bytes of a frame came, but not all of it; `body_len` if its header is whole.
     pub(super) const fn handle_partial(&mut self, now: Instant, body_len: Option<u32>) {
         *self = match (*self, body_len) {
             (Self::First { since }, None) => Self::First { since },

@@ -5,8 +5,8 @@ use super::*;
 use crate::connection::dialogue::Dialogue;
 use crate::liveness::Cause;
 use crate::order::{Found, Next, Outbound, Over};
+use crate::pause::Pause;
 use crate::policy::{PolicyBuilder, Preset, Side};
-use crate::stall::Stall;
 use crate::violation::Violation;
 
 const fn at(millis: u64) -> Instant {
@@ -40,17 +40,17 @@ fn no_first_frame(millis: u64) -> Seen {
     Refused(Violation::NoFirstFrame { waited: ms(millis) })
 }
 
-/// What a driver writes, and comes to, that has nothing to read and last stood still in `stall`.
+/// What a driver writes, and comes to, that has nothing to read and last stood still in `pause`.
 pub(super) fn turn(
     connection: &mut Connection,
     now: Instant,
-    stall: Option<Stall>,
+    pause: Option<Pause>,
 ) -> (Vec<Transmit>, Option<Over>) {
     let (mut written, mut end) = (Vec::new(), None);
     let mut next = connection.poll(now, Outbound::Clear);
     loop {
         next = match next {
-            Next::ReadFirst(read) => connection.judge(read, Found::All, stall),
+            Next::ReadFirst(read) => connection.judge(read, Found::All, pause),
             Next::Write(transmit) => {
                 assert!(end.is_none(), "{transmit:?} after the end");
                 written.push(transmit);
@@ -137,7 +137,7 @@ impl Rig {
     }
 
     fn resumed(mut self, millis: u64) -> Self {
-        self.connection.handle_stall(Stall::new(at(millis), ms(1_000)));
+        self.connection.handle_pause(Pause::new(at(millis), ms(1_000)));
         self
     }
 
@@ -168,8 +168,8 @@ impl Rig {
     }
 }
 
-fn limit(millis: u64) -> PolicyBuilder {
-    Policy::builder().limit(ms(millis))
+fn timeout(millis: u64) -> PolicyBuilder {
+    Policy::builder().timeout(ms(millis))
 }
 
 fn echo() -> PolicyBuilder {
@@ -178,27 +178,32 @@ fn echo() -> PolicyBuilder {
 
 /// Settings under which a frame may take any time, so that only liveness has deadlines.
 fn patient(policy: PolicyBuilder) -> Settings {
-    settings(policy).caps(Caps::default().first_frame(None).frame(None))
+    settings(policy).limits(FrameLimits::default().handshake_timeout(None).frame_timeout(None))
 }
 
-/// With 10 s for a frame, which is told apart from the limits.
+/// With 10 s for a frame, which is told apart from the timeouts.
 fn settings(policy: PolicyBuilder) -> Settings {
-    Settings::new(policy.build().unwrap()).caps(Caps::default().frame(Some(ms(10_000))))
+    Settings::new(policy.build().unwrap())
+        .limits(FrameLimits::default().frame_timeout(Some(ms(10_000))))
 }
 
 fn packet(body: &[u8]) -> Vec<u8> {
-    [&frame::data_head(body.len()).unwrap(), body].concat()
+    [&frame::data_header(body.len()).unwrap(), body].concat()
 }
 
 #[test]
 fn frames_of_one_read_come_one_by_one() {
     let bytes = [frame::BEAT.to_vec(), packet(b"a"), packet(b""), frame::BEAT.to_vec()].concat();
-    Rig::new(settings(limit(15_000))).receive(1_000, &bytes, &[Beat, data(b"a"), data(b""), Beat]);
+    Rig::new(settings(timeout(15_000))).receive(
+        1_000,
+        &bytes,
+        &[Beat, data(b"a"), data(b""), Beat],
+    );
 }
 
 #[test]
 fn bytes_of_a_frame_half_arrived_are_left_alone() {
-    let mut connection = Connection::new(settings(limit(15_000)), at(0));
+    let mut connection = Connection::new(settings(timeout(15_000)), at(0));
     let bytes = packet(b"hello");
     let mut rest = &bytes[..12];
     assert_eq!(connection.handle_received(at(1), &mut rest), Ok(None));
@@ -207,7 +212,7 @@ fn bytes_of_a_frame_half_arrived_are_left_alone() {
 
 #[test]
 fn any_byte_is_life_even_of_a_frame_that_never_ends() {
-    Rig::new(patient(limit(15_000)))
+    Rig::new(patient(timeout(15_000)))
         .receive(14_000, &[0], &[])
         .next(29_000)
         .receive(28_000, &[0, 0], &[])
@@ -218,12 +223,12 @@ fn any_byte_is_life_even_of_a_frame_that_never_ends() {
 
 #[test]
 fn what_this_end_sends_is_no_sign_of_life() {
-    Rig::new(patient(limit(15_000))).sent(14_999).wake(15_000, &[Dead { silence: 15_000 }]);
+    Rig::new(patient(timeout(15_000))).sent(14_999).wake(15_000, &[Dead { silence: 15_000 }]);
 }
 
 #[test]
 fn a_beat_is_written_in_each_interval_whatever_else_is_where_the_peer_alone_judges() {
-    Rig::new(patient(Policy::builder().beat(ms(3_000))))
+    Rig::new(patient(Policy::builder().interval(ms(3_000))))
         .wake(2_999, &[])
         .wake(3_000, &[WroteBeat])
         .wake(3_000, &[])
@@ -235,7 +240,7 @@ fn a_beat_is_written_in_each_interval_whatever_else_is_where_the_peer_alone_judg
 
 #[test]
 fn a_full_send_buffer_asks_for_no_more_beats() {
-    let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
+    let mut rig = Rig::new(patient(Policy::builder().interval(ms(3_000)).timeout(ms(9_000))));
     rig.connection.handle_heard(at(2_000));
     let next = rig.connection.poll(at(3_000), Outbound::Waiting);
     assert!(matches!(next, Next::SleepUntil(Some(until)) if until == at(5_000)), "{next:?}");
@@ -244,7 +249,7 @@ fn a_full_send_buffer_asks_for_no_more_beats() {
 
 #[test]
 fn a_full_send_buffer_takes_the_place_of_no_question() {
-    let mut rig = Rig::new(patient(Policy::builder().beat(ms(3_000)).limit(ms(9_000))));
+    let mut rig = Rig::new(patient(Policy::builder().interval(ms(3_000)).timeout(ms(9_000))));
     let next = rig.connection.poll(at(3_000), Outbound::Blocked);
     assert!(matches!(next, Next::SleepUntil(Some(until)) if until == at(9_000)), "{next:?}");
     let mut waiting = rig.connection.clone();
@@ -259,7 +264,7 @@ fn a_peer_that_only_answers_lives_while_data_flows() {
     const BEAT: u64 = 1_000;
     const RTT: u64 = 20;
     for between in [1, 3, 250, 500, 999, 1_000, 1_001, 1_500, 2_500, 2_999, 3_000] {
-        let asks = Policy::builder().beat(ms(BEAT)).limit(ms(3 * BEAT));
+        let asks = Policy::builder().interval(ms(BEAT)).timeout(ms(3 * BEAT));
         let mut rig = Rig::new(patient(asks));
         let (mut asked, mut answers) = (0, Vec::new());
         for millis in 1..100 * BEAT {
@@ -283,7 +288,7 @@ fn a_peer_that_only_answers_lives_while_data_flows() {
 
 #[test]
 fn a_client_can_beat_at_the_start() {
-    Rig::new(patient(Policy::builder().beat(ms(3_000))))
+    Rig::new(patient(Policy::builder().interval(ms(3_000))))
         .beat_now()
         .wake(0, &[WroteBeat])
         .next(3_000);
@@ -310,7 +315,7 @@ fn each_beat_is_answered_once_and_data_is_not() {
 
 #[test]
 fn an_end_that_does_not_echo_answers_nothing() {
-    Rig::new(settings(limit(15_000))).receive(1_000, &frame::BEAT, &[Beat]);
+    Rig::new(settings(timeout(15_000))).receive(1_000, &frame::BEAT, &[Beat]);
 }
 
 #[test]
@@ -327,8 +332,8 @@ fn a_flood_of_beats_is_owed_64_answers_at_most() {
 /// What two ends exchange when the server asks and the client answers, both judging.
 #[test]
 fn two_ends_that_ask_and_answer_do_not_loop() {
-    let asks = settings(Policy::builder().beat(ms(3_000)).limit(ms(9_000)));
-    let answers = settings(echo().peer_beat(ms(3_000)).limit(ms(9_000)));
+    let asks = settings(Policy::builder().interval(ms(3_000)).timeout(ms(9_000)));
+    let answers = settings(echo().peer_interval(ms(3_000)).timeout(ms(9_000)));
     let mut asking = Connection::new(asks, at(0));
     let mut answering = Connection::new(answers, at(0));
     let (mut asked, mut answered) = (0, 0);
@@ -354,7 +359,7 @@ fn two_ends_that_ask_and_answer_do_not_loop() {
 
 #[test]
 fn the_references_client_lives_by_its_beats_and_dies_15_s_after_the_last() {
-    let mut rig = Rig::new(Settings::new(Preset::Reference.policy(Side::Server)));
+    let mut rig = Rig::new(Settings::new(Preset::Tutorial.policy(Side::Server)));
     for beat in 0..100 {
         rig = rig.wake(beat * 3_000, &[]).receive(beat * 3_000, &frame::BEAT, &[Beat]);
     }
@@ -363,7 +368,7 @@ fn the_references_client_lives_by_its_beats_and_dies_15_s_after_the_last() {
 
 #[test]
 fn a_verdict_carries_the_drivers_tick_in_its_bound() {
-    let mut connection = Connection::new(patient(limit(15_000)).tick(ms(8)), at(0));
+    let mut connection = Connection::new(patient(timeout(15_000)).tick(ms(8)), at(0));
     let (_, Some(Over::Dead(verdict))) = turn(&mut connection, at(15_007), None) else {
         panic!("it lives")
     };
@@ -374,7 +379,7 @@ fn a_verdict_carries_the_drivers_tick_in_its_bound() {
 
 #[test]
 fn nothing_follows_a_verdict() {
-    Rig::new(patient(echo().limit(ms(15_000))))
+    Rig::new(patient(echo().timeout(ms(15_000))))
         .wake(15_000, &[Dead { silence: 15_000 }])
         .receive(15_000, &frame::BEAT, &[])
         .ended();
@@ -382,7 +387,7 @@ fn nothing_follows_a_verdict() {
 
 #[test]
 fn answers_still_owed_die_with_the_connection() {
-    let mut connection = Connection::new(patient(echo().limit(ms(15_000))), at(0));
+    let mut connection = Connection::new(patient(echo().timeout(ms(15_000))), at(0));
     let received = connection.handle_received(at(0), &mut frame::BEAT.as_slice());
     assert_eq!(received, Ok(Some(Event::Beat)));
     let (written, over) = turn(&mut connection, at(15_000), None);
@@ -391,7 +396,7 @@ fn answers_still_owed_die_with_the_connection() {
 
 #[test]
 fn bytes_after_the_end_are_not_touched() {
-    let mut connection = Connection::new(patient(limit(15_000)), at(0));
+    let mut connection = Connection::new(patient(timeout(15_000)), at(0));
     assert!(matches!(turn(&mut connection, at(15_000), None), (_, Some(Over::Dead(_)))));
     let mut bytes: &[u8] = b"whatever";
     assert_eq!(connection.handle_received(at(15_001), &mut bytes), Ok(None));
@@ -399,8 +404,8 @@ fn bytes_after_the_end_are_not_touched() {
 }
 
 #[test]
-fn every_bad_head_ends_the_connection_once() {
-    for (head, violation) in [
+fn every_bad_header_ends_the_connection_once() {
+    for (header, violation) in [
         ([1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], Violation::NegativeLength { length: -1 }),
         ([1, 0, 0, 0, 0, 0, 0, 0x80], Violation::NegativeLength { length: i32::MIN }),
         ([0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], Violation::NegativeLength { length: -1 }),
@@ -411,27 +416,27 @@ fn every_bad_head_ends_the_connection_once() {
         (*b"GET / HT", unknown(*b"GET / HT")),
         ([0x16, 3, 1, 2, 0, 1, 0, 1], unknown([0x16, 3, 1, 2, 0, 1, 0, 1])),
     ] {
-        Rig::new(settings(echo().limit(ms(15_000))))
-            .receive(1_000, &head, &[Refused(violation)])
+        Rig::new(settings(echo().timeout(ms(15_000))))
+            .receive(1_000, &header, &[Refused(violation)])
             .ended();
     }
 }
 
-fn unknown(head: [u8; 8]) -> Violation {
-    Violation::UnknownType { head }
+fn unknown(header: [u8; 8]) -> Violation {
+    Violation::UnknownType { header }
 }
 
 #[test]
-fn frames_before_a_bad_head_still_count() {
+fn frames_before_a_bad_header_still_count() {
     let bytes = [packet(b"last words"), b"GET / HTTP/1.1\r\n".to_vec()].concat();
-    Rig::new(settings(limit(15_000)))
+    Rig::new(settings(timeout(15_000)))
         .receive(1_000, &bytes, &[data(b"last words"), Refused(unknown(*b"GET / HT"))])
         .ended();
 }
 
 #[test]
-fn a_bad_head_is_refused_as_soon_as_it_is_whole() {
-    Rig::new(settings(limit(15_000))).receive(1_000, b"GET / H", &[]).receive(
+fn a_bad_header_is_refused_as_soon_as_it_is_whole() {
+    Rig::new(settings(timeout(15_000))).receive(1_000, b"GET / H", &[]).receive(
         1_001,
         b"T",
         &[Refused(unknown(*b"GET / HT"))],
@@ -439,20 +444,20 @@ fn a_bad_head_is_refused_as_soon_as_it_is_whole() {
 }
 
 #[test]
-fn the_longest_body_is_the_owners_choice() {
-    let capped = |bytes| settings(limit(15_000)).caps(Caps::default().body_len_max(bytes));
+fn the_longest_body_is_the_applications_choice() {
+    let capped = |bytes| settings(timeout(15_000)).limits(FrameLimits::default().max_frame(bytes));
     Rig::new(capped(4)).receive(0, &packet(b"four"), &[data(b"four")]);
     let too_long = Violation::TooLong { length: 5, max: 4 };
     Rig::new(capped(4)).receive(0, &packet(b"fives")[..8], &[Refused(too_long)]);
     assert_eq!(
-        Caps::default().body_len_max(u32::MAX),
-        Caps::default().body_len_max(frame::BODY_LEN_MAX)
+        FrameLimits::default().max_frame(u32::MAX),
+        FrameLimits::default().max_frame(frame::MAX_FRAME)
     );
 }
 
 #[test]
 fn a_peer_that_sends_no_frame_is_refused_after_10_s() {
-    Rig::new(settings(limit(15_000)))
+    Rig::new(settings(timeout(15_000)))
         .next(10_000)
         .wake(9_999, &[])
         .wake(10_000, &[no_first_frame(10_000)])
@@ -460,16 +465,16 @@ fn a_peer_that_sends_no_frame_is_refused_after_10_s() {
 }
 
 #[test]
-fn part_of_a_head_is_no_first_frame() {
-    Rig::new(settings(limit(15_000)))
+fn part_of_a_header_is_no_first_frame() {
+    Rig::new(settings(timeout(15_000)))
         .receive(9_000, &[0; 7], &[])
         .next(10_000)
         .wake(10_020, &[no_first_frame(10_020)]);
 }
 
 #[test]
-fn a_first_head_trickled_byte_by_byte_is_tolerated_within_its_time() {
-    let mut rig = Rig::new(settings(limit(15_000)));
+fn a_first_header_trickled_byte_by_byte_is_tolerated_within_its_time() {
+    let mut rig = Rig::new(settings(timeout(15_000)));
     for second in 1..8 {
         rig = rig.receive(second * 1_000, &[0], &[]).wake(second * 1_000, &[]);
     }
@@ -477,8 +482,8 @@ fn a_first_head_trickled_byte_by_byte_is_tolerated_within_its_time() {
 }
 
 #[test]
-fn a_whole_head_ends_the_wait_for_the_first_frame_and_starts_the_wait_for_its_body() {
-    Rig::new(settings(limit(60_000)))
+fn a_whole_header_ends_the_wait_for_the_first_frame_and_starts_the_wait_for_its_body() {
+    Rig::new(settings(timeout(60_000)))
         .receive(4_000, &packet(b"hello")[..7], &[])
         .receive(9_000, &packet(b"hello")[7..8], &[])
         .next(19_000)
@@ -488,15 +493,15 @@ fn a_whole_head_ends_the_wait_for_the_first_frame_and_starts_the_wait_for_its_bo
 
 #[test]
 fn a_frame_has_as_long_as_a_usual_silence_by_default() {
-    let usual = Preset::Usual.policy(Side::Server).limit();
-    assert_eq!(Caps::default().frame_within(), usual);
+    let usual = Preset::Default.policy(Side::Server).timeout();
+    assert_eq!(FrameLimits::default().frame_within(), usual);
 }
 
 #[test]
 fn a_frame_has_10_s_from_its_first_byte_however_its_bytes_trickle() {
     let bytes = packet(b"hello");
     let mut rig =
-        Rig::new(settings(limit(60_000))).receive(1_000, &frame::BEAT, &[Beat]).next(61_000);
+        Rig::new(settings(timeout(60_000))).receive(1_000, &frame::BEAT, &[Beat]).next(61_000);
     for (millis, byte) in (20_000..30_000).step_by(1_000).zip(bytes) {
         rig = rig.receive(millis, &[byte], &[]).next(30_000);
     }
@@ -506,7 +511,7 @@ fn a_frame_has_10_s_from_its_first_byte_however_its_bytes_trickle() {
 #[test]
 fn a_trickled_frame_that_is_whole_in_time_is_a_frame() {
     let bytes = packet(b"hello");
-    let mut rig = Rig::new(settings(limit(60_000))).receive(1_000, &frame::BEAT, &[Beat]);
+    let mut rig = Rig::new(settings(timeout(60_000))).receive(1_000, &frame::BEAT, &[Beat]);
     for (millis, byte) in (20_000..).step_by(800).zip(&bytes[..12]) {
         rig = rig.receive(millis, &[*byte], &[]).wake(millis, &[]);
     }
@@ -516,7 +521,7 @@ fn a_trickled_frame_that_is_whole_in_time_is_a_frame() {
 #[test]
 fn a_long_body_gets_a_second_more_for_each_kib() {
     let bytes = packet(&[7; 4_096]);
-    let rig = || Rig::new(settings(limit(60_000))).receive(0, &frame::BEAT, &[Beat]);
+    let rig = || Rig::new(settings(timeout(60_000))).receive(0, &frame::BEAT, &[Beat]);
     rig().receive(1_000, &bytes[..9], &[]).next(15_000);
     rig().receive(1_000, &packet(&[7; 1_023])[..9], &[]).next(11_000);
     rig()
@@ -531,7 +536,7 @@ fn a_long_body_gets_a_second_more_for_each_kib() {
 #[test]
 fn the_next_frame_has_its_whole_time_again() {
     let bytes = [packet(b"one"), packet(b"two")].concat();
-    Rig::new(settings(limit(60_000)))
+    Rig::new(settings(timeout(60_000)))
         .receive(1_000, &bytes[..10], &[])
         .next(11_000)
         .receive(9_000, &bytes[10..12], &[data(b"one")])
@@ -541,17 +546,19 @@ fn the_next_frame_has_its_whole_time_again() {
 
 #[test]
 fn bytes_that_complete_a_frame_outrank_its_deadline() {
-    Rig::new(settings(limit(60_000)))
+    Rig::new(settings(timeout(60_000)))
         .receive(1_000, &[0; 5], &[])
         .receive(30_000, &[0; 3], &[Beat])
         .wake(30_000, &[]);
 }
 
 #[test]
-fn times_for_frames_are_the_owners_choice() {
-    let capped = |first_frame: Option<u64>, frame: Option<u64>| {
-        let caps = Caps::default().first_frame(first_frame.map(ms)).frame(frame.map(ms));
-        Rig::new(settings(limit(60_000)).caps(caps))
+fn times_for_frames_are_the_applications_choice() {
+    let capped = |handshake_timeout: Option<u64>, frame: Option<u64>| {
+        let limits = FrameLimits::default()
+            .handshake_timeout(handshake_timeout.map(ms))
+            .frame_timeout(frame.map(ms));
+        Rig::new(settings(timeout(60_000)).limits(limits))
     };
     capped(Some(200), None).next(200).receive(100, &packet(b"a")[..8], &[]).next(60_100);
     capped(None, Some(200)).next(60_000).receive(100, &packet(b"a")[..8], &[]).next(300);
@@ -559,9 +566,9 @@ fn times_for_frames_are_the_owners_choice() {
 }
 
 #[test]
-fn a_stall_gives_a_frame_its_whole_time_again() {
-    Rig::new(settings(limit(60_000))).resumed(9_000).next(19_000).wake(10_000, &[]);
-    Rig::new(settings(limit(60_000)))
+fn a_pause_gives_a_frame_its_whole_time_again() {
+    Rig::new(settings(timeout(60_000))).resumed(9_000).next(19_000).wake(10_000, &[]);
+    Rig::new(settings(timeout(60_000)))
         .receive(1_000, &frame::BEAT, &[Beat])
         .receive(2_000, &[0], &[])
         .resumed(1_500)
@@ -573,8 +580,8 @@ fn a_stall_gives_a_frame_its_whole_time_again() {
 }
 
 #[test]
-fn a_stall_gives_the_silence_its_whole_limit_again() {
-    Rig::new(patient(limit(15_000)))
+fn a_pause_gives_the_silence_its_whole_timeout_again() {
+    Rig::new(patient(timeout(15_000)))
         .resumed(20_000)
         .wake(20_000, &[])
         .next(35_000)
@@ -582,13 +589,16 @@ fn a_stall_gives_the_silence_its_whole_limit_again() {
 }
 
 #[test]
-fn a_stall_between_frames_sets_no_deadline_for_one() {
-    Rig::new(settings(limit(60_000))).receive(0, &frame::BEAT, &[Beat]).resumed(5_000).next(65_000);
+fn a_pause_between_frames_sets_no_deadline_for_one() {
+    Rig::new(settings(timeout(60_000)))
+        .receive(0, &frame::BEAT, &[Beat])
+        .resumed(5_000)
+        .next(65_000);
 }
 
 #[test]
-fn bytes_that_wait_for_a_slow_owner_are_life_and_take_no_time_from_a_frame() {
-    Rig::new(settings(limit(15_000)))
+fn bytes_that_wait_for_a_slow_application_are_life_and_take_no_time_from_a_frame() {
+    Rig::new(settings(timeout(15_000)))
         .receive(1_000, &frame::BEAT, &[Beat])
         .receive(2_000, &[0], &[])
         .next(12_000)
@@ -597,7 +607,7 @@ fn bytes_that_wait_for_a_slow_owner_are_life_and_take_no_time_from_a_frame() {
         .next(21_999)
         .wake(21_999, &[slow(10_000)])
         .ended();
-    Rig::new(settings(limit(15_000)))
+    Rig::new(settings(timeout(15_000)))
         .receive(1_000, &frame::BEAT, &[Beat])
         .no_room(14_000)
         .next(29_000)
@@ -605,8 +615,8 @@ fn bytes_that_wait_for_a_slow_owner_are_life_and_take_no_time_from_a_frame() {
 }
 
 #[test]
-fn on_a_raw_wire_all_bytes_are_data_and_life() {
-    Rig::new(settings(limit(15_000)).wire(Wire::Raw))
+fn on_a_raw_protocol_all_bytes_are_data_and_life() {
+    Rig::new(settings(timeout(15_000)).protocol(Protocol::Raw))
         .next(15_000)
         .receive(14_000, b"GET / HTTP/1.1", &[data(b"GET / HTTP/1.1")])
         .receive(14_500, &frame::BEAT, &[data(&frame::BEAT)])
@@ -616,41 +626,41 @@ fn on_a_raw_wire_all_bytes_are_data_and_life() {
 }
 
 #[test]
-fn on_a_raw_wire_there_are_no_beats() {
-    let settings = Settings::new(Policy::default()).wire(Wire::Raw);
-    assert_eq!(settings.policy().beat(), None);
+fn on_a_raw_protocol_there_are_no_beats() {
+    let settings = Settings::new(Policy::default()).protocol(Protocol::Raw);
+    assert_eq!(settings.policy().interval(), None);
     Rig::new(settings).beat_now().wake(10_000, &[]).next(30_000);
-    let echoing = Settings::new(echo().build().unwrap()).wire(Wire::Raw);
+    let echoing = Settings::new(echo().build().unwrap()).protocol(Protocol::Raw);
     Rig::new(echoing).receive(1_000, &[0; 8], &[data(&[0; 8])]).next(None);
 }
 
 #[test]
-fn on_a_raw_wire_the_peer_promised_no_beats() {
-    let settings = Settings::new(Policy::default()).wire(Wire::Raw);
+fn on_a_raw_protocol_the_peer_promised_no_beats() {
+    let settings = Settings::new(Policy::default()).protocol(Protocol::Raw);
     let bound = settings.policy().bound_after_fault(ms(100)).unwrap();
     assert_eq!((bound.earliest, bound.latest), (ms(0), ms(30_100)));
 }
 
 #[test]
-fn a_body_is_sent_behind_its_head_and_raw_bytes_behind_nothing() {
-    let head = |wire, body_len| {
-        let connection = Connection::new(settings(limit(15_000)).wire(wire), at(0));
-        connection.data_head(body_len).map(|head| head.as_ref().to_vec())
+fn a_body_is_sent_behind_its_header_and_raw_bytes_behind_nothing() {
+    let header = |protocol, body_len| {
+        let connection = Connection::new(settings(timeout(15_000)).protocol(protocol), at(0));
+        connection.data_header(body_len).map(|header| header.as_ref().to_vec())
     };
-    assert_eq!(head(Wire::V0, 5), Some(vec![1, 0, 0, 0, 5, 0, 0, 0]));
-    assert_eq!(head(Wire::V0, usize::MAX), None);
-    assert_eq!(head(Wire::Raw, usize::MAX), Some(vec![]));
+    assert_eq!(header(Protocol::V0, 5), Some(vec![1, 0, 0, 0, 5, 0, 0, 0]));
+    assert_eq!(header(Protocol::V0, usize::MAX), None);
+    assert_eq!(header(Protocol::Raw, usize::MAX), Some(vec![]));
 }
 
 #[test]
 fn no_bytes_are_no_frame() {
-    Rig::new(settings(limit(15_000))).receive(1_000, b"", &[]).next(10_000);
-    Rig::new(settings(limit(15_000)).wire(Wire::Raw)).receive(1_000, b"", &[]);
+    Rig::new(settings(timeout(15_000))).receive(1_000, b"", &[]).next(10_000);
+    Rig::new(settings(timeout(15_000)).protocol(Protocol::Raw)).receive(1_000, b"", &[]);
 }
 
 #[test]
 fn the_last_byte_is_remembered_after_the_end() {
-    let rig = Rig::new(settings(limit(15_000))).receive(1_234, &frame::BEAT, &[Beat]);
+    let rig = Rig::new(settings(timeout(15_000))).receive(1_234, &frame::BEAT, &[Beat]);
     assert_eq!(rig.connection.last_heard(), at(1_234));
     let rig = rig.wake(20_000, &[Dead { silence: 18_766 }]);
     assert_eq!(rig.connection.last_heard(), at(1_234));
@@ -659,7 +669,7 @@ fn the_last_byte_is_remembered_after_the_end() {
 #[test]
 fn a_connection_is_small_enough_for_a_million() {
     assert!(size_of::<Connection>() <= 96, "{} bytes", size_of::<Connection>());
-    // On wire v1, in one box each.
+    // On protocol v1, in one box each.
     assert!(size_of::<Dialogue>() <= 208, "{} bytes", size_of::<Dialogue>());
     assert!(size_of::<handshake::Awaiting>() <= 64, "{} bytes", size_of::<handshake::Awaiting>());
 }

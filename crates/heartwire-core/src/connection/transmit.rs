@@ -6,28 +6,28 @@ use crate::v1;
 /// A few bytes to write, held in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    bytes: [u8; Self::LEN_MAX],
+    bytes: [u8; Self::MAX_LEN],
     len: u8,
     is_news: bool,
 }
 
 impl Transmit {
     /// A head and the body of a v1 beat.
-    const LEN_MAX: usize = frame::HEAD_LEN + v1::BEAT_LEN;
-    pub(super) const NOTHING: Self = Self { bytes: [0; Self::LEN_MAX], len: 0, is_news: false };
+    const MAX_LEN: usize = frame::HEADER_LEN + v1::BEAT_LEN;
+    pub(super) const NOTHING: Self = Self { bytes: [0; Self::MAX_LEN], len: 0, is_news: false };
 
-    pub(super) fn head(head: [u8; frame::HEAD_LEN]) -> Self {
-        Self::of([&head, &[]], 8)
+    pub(super) fn header(header: [u8; frame::HEADER_LEN]) -> Self {
+        Self::of([&header, &[]], 8)
     }
 
     pub(super) fn beat(beat: &v1::Beat, is_news: bool) -> Self {
         let body = beat.encode();
-        let head = frame::head(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
-        Self { is_news, ..Self::of([&head, &body], 40) }
+        let header = frame::header(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
+        Self { is_news, ..Self::of([&header, &body], 40) }
     }
 
     fn of(parts: [&[u8]; 2], len: u8) -> Self {
-        let mut bytes = [0; Self::LEN_MAX];
+        let mut bytes = [0; Self::MAX_LEN];
         for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
         }
@@ -36,7 +36,7 @@ impl Transmit {
 
     /// What a beat of v1 says.
     pub(super) fn as_beat(&self) -> Option<v1::Beat> {
-        let body = self.as_ref().get(frame::HEAD_LEN..)?.first_chunk()?;
+        let body = self.as_ref().get(frame::HEADER_LEN..)?.first_chunk()?;
         Some(v1::Beat::decode(body))
     }
 

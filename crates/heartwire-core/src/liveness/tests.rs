@@ -18,13 +18,13 @@ const fn ms(millis: u64) -> Duration {
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     BeatDue,
-    Dead { silence: u128, stalled: u128, late: u128 },
+    Dead { silence: u128, paused: u128, late: u128 },
 }
 use Seen::{BeatDue, Dead};
 
 /// Dead after a silence in which nothing else was remarkable.
 const fn silent(silence: u128) -> Seen {
-    Dead { silence, stalled: 0, late: 0 }
+    Dead { silence, paused: 0, late: 0 }
 }
 
 /// One peer, judged from 0 ms on. Times are in milliseconds.
@@ -58,7 +58,7 @@ impl Rig {
     }
 
     fn resumed(mut self, millis: u64) -> Self {
-        self.liveness.handle_stall(Stall::new(at(millis), ms(1_000)));
+        self.liveness.handle_pause(Pause::new(at(millis), ms(1_000)));
         self
     }
 
@@ -69,7 +69,7 @@ impl Rig {
             assert_eq!(verdict.cause, Cause::Silence);
             seen.push(Dead {
                 silence: verdict.silence.as_millis(),
-                stalled: verdict.stalled.as_millis(),
+                paused: verdict.paused.as_millis(),
                 late: verdict.late.as_millis(),
             });
             assert!(seen.len() < 9, "it never stops: {seen:?}");
@@ -94,17 +94,17 @@ fn judge(liveness: &mut Liveness, now: Instant) -> Option<Verdict> {
     liveness.judge(read, now, Found::All, None, TICK)
 }
 
-fn limit(millis: u64) -> PolicyBuilder {
-    Policy::builder().limit(ms(millis))
+fn timeout(millis: u64) -> PolicyBuilder {
+    Policy::builder().timeout(ms(millis))
 }
 
 fn beat(millis: u64) -> PolicyBuilder {
-    Policy::builder().beat(ms(millis))
+    Policy::builder().interval(ms(millis))
 }
 
 #[test]
-fn a_verdict_comes_at_the_limit_and_never_before() {
-    Rig::new(limit(15_000))
+fn a_verdict_comes_at_the_timeout_and_never_before() {
+    Rig::new(timeout(15_000))
         .next(15_000)
         .wake(0, &[])
         .wake(14_999, &[])
@@ -114,14 +114,14 @@ fn a_verdict_comes_at_the_limit_and_never_before() {
 
 #[test]
 fn a_verdict_does_not_come_one_nanosecond_early() {
-    let mut liveness = Liveness::new(limit(15_000).build().unwrap(), Instant::from_nanos(1));
+    let mut liveness = Liveness::new(timeout(15_000).build().unwrap(), Instant::from_nanos(1));
     assert_eq!(judge(&mut liveness, at(15_000)), None);
     assert!(judge(&mut liveness, Instant::from_nanos(15_000_000_001)).is_some());
 }
 
 #[test]
-fn the_limit_counts_from_the_last_byte() {
-    Rig::new(limit(15_000))
+fn the_timeout_counts_from_the_last_byte() {
+    Rig::new(timeout(15_000))
         .heard(3_000)
         .next(18_000)
         .heard(9_500)
@@ -132,7 +132,7 @@ fn the_limit_counts_from_the_last_byte() {
 
 #[test]
 fn bytes_that_arrived_in_the_past_count_from_then() {
-    Rig::new(limit(15_000))
+    Rig::new(timeout(15_000))
         .wake(20, &[])
         .heard(8_000)
         .heard(5_000)
@@ -142,29 +142,29 @@ fn bytes_that_arrived_in_the_past_count_from_then() {
 
 #[test]
 fn a_late_verdict_says_how_late() {
-    Rig::new(limit(15_000)).wake(15_073, &[Dead { silence: 15_073, stalled: 0, late: 73 }]);
+    Rig::new(timeout(15_000)).wake(15_073, &[Dead { silence: 15_073, paused: 0, late: 73 }]);
 }
 
-/// 250 ms late would be a stall, and the peer would have another limit.
+/// 250 ms late would be a pause, and the peer would have another timeout.
 #[test]
 fn a_verdict_later_than_the_tick_keeps_its_bound_without_the_time_that_this_end_was_held_up() {
     for late in [100, 101, 249, 10_000] {
-        let mut liveness = Liveness::new(limit(15_000).build().unwrap(), at(0));
+        let mut liveness = Liveness::new(timeout(15_000).build().unwrap(), at(0));
         let verdict = judge(&mut liveness, at(15_000 + late)).unwrap();
         assert_eq!((verdict.silence, verdict.late), (ms(15_000 + late), ms(late)));
-        assert_eq!(verdict.stalled, ms(late - 100));
-        assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
+        assert_eq!(verdict.paused, ms(late - 100));
+        assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.paused)));
     }
 }
 
 #[test]
 fn what_this_end_sends_is_no_sign_of_life() {
-    Rig::new(limit(15_000)).sent(5_000).sent(14_999).next(15_000).wake(15_000, &[silent(15_000)]);
+    Rig::new(timeout(15_000)).sent(5_000).sent(14_999).next(15_000).wake(15_000, &[silent(15_000)]);
 }
 
 #[test]
 fn nothing_follows_a_verdict() {
-    Rig::new(beat(5_000).limit(ms(15_000)))
+    Rig::new(beat(5_000).timeout(ms(15_000)))
         .wake(10_000, &[BeatDue])
         .wake(15_000, &[silent(15_000)])
         .next(None)
@@ -178,7 +178,7 @@ fn nothing_follows_a_verdict() {
 }
 
 #[test]
-fn without_a_limit_nobody_is_dead() {
+fn without_a_timeout_nobody_is_dead() {
     Rig::new(Policy::builder()).next(None).wake(u64::MAX / 1_000_000, &[]).next(None);
 }
 
@@ -213,17 +213,17 @@ fn data_takes_the_place_of_no_beat_to_a_peer_that_alone_judges() {
 
 #[test]
 fn an_old_write_reported_late_makes_no_beat_sooner() {
-    Rig::new(beat(3_000).limit(ms(9_000))).heard(6_000).sent(5_000).sent(2_000).next(8_000);
+    Rig::new(beat(3_000).timeout(ms(9_000))).heard(6_000).sent(5_000).sent(2_000).next(8_000);
 }
 
 #[test]
 fn bytes_from_the_peer_suppress_no_beat() {
-    Rig::new(beat(3_000).limit(ms(9_000))).heard(2_999).next(3_000).wake(3_000, &[BeatDue]);
+    Rig::new(beat(3_000).timeout(ms(9_000))).heard(2_999).next(3_000).wake(3_000, &[BeatDue]);
 }
 
 #[test]
 fn data_takes_the_place_of_no_question_to_a_silent_peer_that_is_judged() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .sent(1_000)
         .sent(2_000)
         .next(3_000)
@@ -238,7 +238,7 @@ fn data_takes_the_place_of_no_question_to_a_silent_peer_that_is_judged() {
 
 #[test]
 fn a_silent_peer_is_asked_once_in_an_interval_and_again_in_the_next() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .wake(3_000, &[BeatDue])
         .beat_sent(3_000)
         .sent(4_000)
@@ -250,7 +250,7 @@ fn a_silent_peer_is_asked_once_in_an_interval_and_again_in_the_next() {
 
 #[test]
 fn data_takes_the_place_of_beats_to_a_peer_that_is_heard() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .sent(2_000)
         .heard(2_500)
         .next(5_000)
@@ -263,7 +263,7 @@ fn data_takes_the_place_of_beats_to_a_peer_that_is_heard() {
 
 #[test]
 fn data_that_comes_before_the_peer_has_been_silent_for_long_stands_in_for_a_due_beat() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .heard(2_000)
         .wake(3_000, &[BeatDue])
         .sent(3_001)
@@ -273,7 +273,7 @@ fn data_that_comes_before_the_peer_has_been_silent_for_long_stands_in_for_a_due_
 
 #[test]
 fn an_answer_that_is_noticed_late_brings_no_question_forward() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .beat_sent(3_000)
         .sent(5_000)
         .heard(1_000)
@@ -284,31 +284,31 @@ fn an_answer_that_is_noticed_late_brings_no_question_forward() {
 
 #[test]
 fn a_beat_can_be_made_due_at_once_even_without_an_interval() {
-    Rig::new(limit(15_000)).beat_now().wake(0, &[BeatDue]).sent(0).wake(1, &[]);
+    Rig::new(timeout(15_000)).beat_now().wake(0, &[BeatDue]).sent(0).wake(1, &[]);
 }
 
 #[test]
 fn a_due_beat_does_not_hide_the_verdict() {
-    Rig::new(beat(3_000).limit(ms(9_000)))
+    Rig::new(beat(3_000).timeout(ms(9_000)))
         .wake(3_000, &[BeatDue])
         .next(9_000)
         .wake(9_000, &[silent(9_000)]);
 }
 
 #[test]
-fn after_a_stall_the_peer_gets_a_full_limit() {
-    Rig::new(limit(15_000))
+fn after_a_pause_the_peer_gets_a_full_timeout() {
+    Rig::new(timeout(15_000))
         .heard(2_000)
         .resumed(60_000)
         .next(75_000)
         .wake(60_000, &[])
         .wake(74_999, &[])
-        .wake(75_000, &[Dead { silence: 73_000, stalled: 58_000, late: 0 }]);
+        .wake(75_000, &[Dead { silence: 73_000, paused: 58_000, late: 0 }]);
 }
 
 #[test]
-fn a_stall_before_the_last_byte_changes_nothing() {
-    Rig::new(limit(15_000))
+fn a_pause_before_the_last_byte_changes_nothing() {
+    Rig::new(timeout(15_000))
         .heard(10_000)
         .resumed(4_000)
         .resumed(10_000)
@@ -320,8 +320,8 @@ fn a_stall_before_the_last_byte_changes_nothing() {
 }
 
 #[test]
-fn one_stall_reported_twice_is_one_grace() {
-    Rig::new(limit(15_000))
+fn one_pause_reported_twice_is_one_grace() {
+    Rig::new(timeout(15_000))
         .resumed(10_000)
         .resumed(10_000)
         .resumed(20_000)
@@ -331,19 +331,19 @@ fn one_stall_reported_twice_is_one_grace() {
 
 #[test]
 fn one_silence_gets_three_graces_and_no_more() {
-    Rig::new(limit(15_000))
+    Rig::new(timeout(15_000))
         .resumed(10_000)
         .resumed(20_000)
         .resumed(30_000)
         .next(45_000)
         .resumed(40_000)
         .next(45_000)
-        .wake(45_000, &[Dead { silence: 45_000, stalled: 30_000, late: 0 }]);
+        .wake(45_000, &[Dead { silence: 45_000, paused: 30_000, late: 0 }]);
 }
 
 #[test]
-fn a_byte_after_the_stall_ends_the_silence_and_its_graces() {
-    Rig::new(limit(15_000))
+fn a_byte_after_the_pause_ends_the_silence_and_its_graces() {
+    Rig::new(timeout(15_000))
         .resumed(10_000)
         .resumed(20_000)
         .resumed(30_000)
@@ -353,50 +353,50 @@ fn a_byte_after_the_stall_ends_the_silence_and_its_graces() {
         .resumed(32_000)
         .resumed(33_000)
         .next(48_000)
-        .wake(48_000, &[Dead { silence: 18_000, stalled: 3_000, late: 0 }]);
+        .wake(48_000, &[Dead { silence: 18_000, paused: 3_000, late: 0 }]);
 }
 
 #[test]
-fn a_byte_that_came_during_the_stall_takes_no_grace_away() {
-    Rig::new(limit(15_000))
+fn a_byte_that_came_during_the_pause_takes_no_grace_away() {
+    Rig::new(timeout(15_000))
         .resumed(60_000)
         .heard(40_000)
         .next(75_000)
-        .wake(75_000, &[Dead { silence: 35_000, stalled: 20_000, late: 0 }]);
+        .wake(75_000, &[Dead { silence: 35_000, paused: 20_000, late: 0 }]);
 }
 
 #[test]
-fn a_stall_makes_no_beat_later() {
+fn a_pause_makes_no_beat_later() {
     Rig::new(beat(3_000)).resumed(60_000).next(3_000).wake(60_000, &[BeatDue]);
 }
 
 #[test]
 fn a_clock_that_steps_back_makes_the_verdict_late_and_not_early() {
-    Rig::new(limit(15_000)).heard(20_000).heard(1_000).wake(1_000, &[]).next(35_000);
+    Rig::new(timeout(15_000)).heard(20_000).heard(1_000).wake(1_000, &[]).next(35_000);
 }
 
 #[test]
 fn no_instant_is_too_late_to_count_from() {
     let last = Instant::from_nanos(u64::MAX);
-    let mut liveness = Liveness::new(limit(15_000).build().unwrap(), at(0));
+    let mut liveness = Liveness::new(timeout(15_000).build().unwrap(), at(0));
     liveness.handle_heard(last);
     assert_eq!(liveness.poll_timeout(), Some(last));
 }
 
 #[test]
 fn a_verdict_carries_the_bound_it_kept() {
-    let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
+    let mut liveness = Liveness::new(Preset::Tutorial.policy(Side::Server), at(0));
     let verdict = judge(&mut liveness, at(15_073)).unwrap();
     assert!(verdict.bound.unwrap().contains(verdict.silence));
     assert_eq!(verdict.to_string(), "silent for 15.073 s (bound 15.0 to 15.1 s, 73 ms late)");
 }
 
 #[test]
-fn a_verdict_after_a_stall_says_what_was_not_counted() {
-    let mut liveness = Liveness::new(Preset::Reference.policy(Side::Server), at(0));
-    liveness.handle_stall(Stall::new(at(60_000), ms(50_000)));
+fn a_verdict_after_a_pause_says_what_was_not_counted() {
+    let mut liveness = Liveness::new(Preset::Tutorial.policy(Side::Server), at(0));
+    liveness.handle_pause(Pause::new(at(60_000), ms(50_000)));
     let verdict = judge(&mut liveness, at(75_000)).unwrap();
-    assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.stalled)));
+    assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.paused)));
     assert_eq!(
         verdict.to_string(),
         "silent for 75.000 s (bound 15.0 to 15.1 s, 0 ms late, 60.000 s not counted: we stood \

@@ -1,13 +1,13 @@
 use core::time::Duration;
 
 use super::*;
-use crate::connection::{Connection, Settings, Wire};
+use crate::connection::{Connection, Protocol, Settings};
 use crate::frame;
+use crate::pause::Pause;
 use crate::policy::Policy;
-use crate::stall::Stall;
 use crate::v1::{Hello, Offer, Terms};
 
-const LIMIT: u64 = 10_000;
+const TIMEOUT: u64 = 10_000;
 
 const fn at(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
@@ -17,9 +17,9 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// On wire v0, and the first beat of the peer is there.
+/// On protocol v0, and the first beat of the peer is there.
 fn judging() -> Connection {
-    let policy = Policy::builder().limit(ms(LIMIT)).build().unwrap();
+    let policy = Policy::builder().timeout(ms(TIMEOUT)).build().unwrap();
     let mut connection = Connection::new(Settings::new(policy), at(0));
     hear_beat(&mut connection, 0);
     connection
@@ -30,10 +30,10 @@ fn hear_beat(connection: &mut Connection, millis: u64) {
     connection.handle_received(at(millis), &mut frame::BEAT.as_slice()).unwrap();
 }
 
-/// A server on wire v1 that beats every 5 s.
+/// A server on protocol v1 that beats every 5 s.
 fn beating() -> Connection {
-    let policy = Policy::builder().beat(ms(5_000)).limit(ms(LIMIT)).build().unwrap();
-    let mut server = Connection::new(Settings::new(policy).wire(Wire::V1Only), at(0));
+    let policy = Policy::builder().interval(ms(5_000)).timeout(ms(TIMEOUT)).build().unwrap();
+    let mut server = Connection::new(Settings::new(policy).protocol(Protocol::V1Only), at(0));
     let hello = Hello::new(Offer::new(&policy)).encode();
     server.handle_heard(at(0));
     server.handle_received(at(0), &mut hello.as_slice()).unwrap();
@@ -58,51 +58,51 @@ fn sleeps(next: Next, until: u64) {
 fn a_driver_that_does_not_read_gets_no_verdict_and_loses_nothing() {
     let mut connection = judging();
     for _ in 0..3 {
-        drop(read_first(&mut connection, LIMIT));
+        drop(read_first(&mut connection, TIMEOUT));
         assert!(!connection.has_ended());
     }
-    let read = read_first(&mut connection, LIMIT + 1);
+    let read = read_first(&mut connection, TIMEOUT + 1);
     let next = connection.judge(read, Found::All, None);
     assert!(matches!(next, Next::Over(Over::Dead(_))), "{next:?}");
-    assert!(matches!(connection.poll(at(LIMIT + 1), Outbound::Clear), Next::SleepUntil(None)));
+    assert!(matches!(connection.poll(at(TIMEOUT + 1), Outbound::Clear), Next::SleepUntil(None)));
 }
 
 #[test]
 fn what_is_read_outranks_the_deadline() {
     let mut connection = judging();
-    let read = read_first(&mut connection, LIMIT);
-    hear_beat(&mut connection, LIMIT - 1);
-    sleeps(connection.judge(read, Found::All, None), 2 * LIMIT - 1);
+    let read = read_first(&mut connection, TIMEOUT);
+    hear_beat(&mut connection, TIMEOUT - 1);
+    sleeps(connection.judge(read, Found::All, None), 2 * TIMEOUT - 1);
 }
 
 #[test]
 fn what_there_is_no_room_for_counts_as_life() {
     let mut connection = judging();
-    let read = read_first(&mut connection, LIMIT);
-    sleeps(connection.judge(read, Found::NoRoom(at(LIMIT + 1)), None), 2 * LIMIT + 1);
+    let read = read_first(&mut connection, TIMEOUT);
+    sleeps(connection.judge(read, Found::NoRoom(at(TIMEOUT + 1)), None), 2 * TIMEOUT + 1);
 }
 
 #[test]
-fn a_stall_that_lies_before_the_last_byte_changes_nothing() {
+fn a_pause_that_lies_before_the_last_byte_changes_nothing() {
     let mut connection = judging();
-    let stall = |millis| Some(Stall::new(at(millis), ms(1_000)));
-    let read = read_first(&mut connection, LIMIT);
-    sleeps(connection.judge(read, Found::All, stall(4_000)), LIMIT + 4_000);
+    let pause = |millis| Some(Pause::new(at(millis), ms(1_000)));
+    let read = read_first(&mut connection, TIMEOUT);
+    sleeps(connection.judge(read, Found::All, pause(4_000)), TIMEOUT + 4_000);
     hear_beat(&mut connection, 5_000);
-    let read = read_first(&mut connection, LIMIT + 5_000);
-    let next = connection.judge(read, Found::All, stall(4_000));
+    let read = read_first(&mut connection, TIMEOUT + 5_000);
+    let next = connection.judge(read, Found::All, pause(4_000));
     assert!(matches!(next, Next::Over(Over::Dead(_))), "{next:?}");
 }
 
 #[test]
 fn a_driver_reads_on_while_a_verdict_is_due_and_there_may_be_more() {
     let mut connection = judging();
-    let read = read_first(&mut connection, LIMIT);
+    let read = read_first(&mut connection, TIMEOUT);
     let Next::ReadFirst(read) = connection.judge(read, Found::More, None) else {
         panic!("what was read was no life")
     };
-    hear_beat(&mut connection, LIMIT);
-    sleeps(connection.judge(read, Found::More, None), 2 * LIMIT);
+    hear_beat(&mut connection, TIMEOUT);
+    sleeps(connection.judge(read, Found::More, None), 2 * TIMEOUT);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_beat_of_v1_that_says_what_was_heard_waits_for_a_read_and_one_right_after_it
     let read = read_first(&mut server, 5_000);
     let next = server.judge(read, Found::All, None);
     assert!(matches!(next, Next::Write(_)), "{next:?}");
-    sleeps(server.poll(at(5_000), Outbound::Clear), LIMIT);
+    sleeps(server.poll(at(5_000), Outbound::Clear), TIMEOUT);
     server.handle_heard(at(7_000));
     server.beat_now();
     assert!(matches!(server.poll(at(7_000), Outbound::Clear), Next::Write(_)), "it was just heard");
@@ -127,8 +127,8 @@ fn a_beat_that_cannot_be_written_asks_for_one_read_and_then_waits() {
     let Next::ReadFirst(read) = server.poll(at(5_000), Outbound::Blocked) else {
         panic!("not due")
     };
-    sleeps(server.judge(read, Found::All, None), LIMIT);
-    sleeps(server.poll(at(5_001), Outbound::Blocked), LIMIT);
+    sleeps(server.judge(read, Found::All, None), TIMEOUT);
+    sleeps(server.poll(at(5_001), Outbound::Blocked), TIMEOUT);
     // It takes bytes again: what has come since is read before it is told.
     let read = read_first(&mut server, 6_000);
     let next = server.judge(read, Found::All, None);

@@ -9,13 +9,13 @@ use crate::policy::Side;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// This end hears its peer regularly, and needs a limit.
-    Limit {
+    /// This end hears its peer regularly, and needs a timeout.
+    Timeout {
         /// The end that does not find it.
         on: Side,
     },
-    /// This end needs a limit, and its peer something to send: a beat, or an echo of this end's.
-    LimitAndTraffic {
+    /// This end needs a timeout, and its peer something to send: a beat, or an echo of this end's.
+    TimeoutAndTraffic {
         /// The end that does not find it.
         on: Side,
     },
@@ -29,10 +29,10 @@ pub enum Advice {
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Limit { on } => write!(f, "set a limit on the {}", name_of(on)),
-            Self::LimitAndTraffic { on } => write!(
+            Self::Timeout { on } => write!(f, "set a timeout on the {}", name_of(on)),
+            Self::TimeoutAndTraffic { on } => write!(
                 f,
-                "set a limit on the {}, and a beat or an echo on the {}",
+                "set a timeout on the {}, and a beat or an echo on the {}",
                 name_of(on),
                 name_of(peer_of(on))
             ),

@@ -33,11 +33,11 @@ fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
         (Fault::CutToServer, Side::Client) | (Fault::CutToClient, Side::Server) => unheard(view),
         (Fault::NatForgotten, _) => forgotten(setup, view),
         (Fault::PeerNotReading, _) => not_read(view),
-        (Fault::OwnStall, _) => stalled(view),
+        (Fault::OwnPause, _) => paused(view),
     }
 }
 
-/// The peer's kernel says so. Where a limit hardly leaves room for the peer's beats, a silence that had
+/// The peer's kernel says so. Where a timeout hardly leaves room for the peer's beats, a silence that had
 /// begun before the fault can be over first.
 fn told(view: &View, by: Mechanism, or_by: Option<Mechanism>) -> Outcome {
     let detectors = [Some(view.told(by)), or_by.map(|by| view.told(by)), view.silence()];
@@ -46,8 +46,8 @@ fn told(view: &View, by: Mechanism, or_by: Option<Mechanism>) -> Outcome {
 
 /// Nothing of the peer comes any more, nor is anything acknowledged.
 fn unreachable(view: &View, told: Option<Detector>) -> Outcome {
-    let kernel = view.own_beat().map(|within| view.unacked(within));
-    let detectors = [view.silence(), kernel, view.keepalive(view.own_beat()), told];
+    let kernel = view.own_interval().map(|within| view.unacked(within));
+    let detectors = [view.silence(), kernel, view.keepalive(view.own_interval()), told];
     first_of(detectors, silence_advice(view))
 }
 
@@ -59,12 +59,12 @@ fn unheard(view: &View) -> Outcome {
         View { side: super::view::peer_of(view.side), own: view.peer, peer: view.own, ..*view };
     let delay = view.delivery();
     let verdict = peer.silence().map(|detector| detector.heard_as_reset(delay));
-    let probed = peer.keepalive(peer.own_beat()).map(|detector| detector.heard_as_reset(delay));
+    let probed = peer.keepalive(peer.own_interval()).map(|detector| detector.heard_as_reset(delay));
 
     let sends_within = view.own_beat_or_answer();
     let kernel = sends_within.map(|within| view.unacked(within));
-    let keepalive = match (sends_within, view.peer.policy.beat()) {
-        (None, Some(beat)) => view.keepalive_between_retransmissions(beat),
+    let keepalive = match (sends_within, view.peer.policy.interval()) {
+        (None, Some(interval)) => view.keepalive_between_retransmissions(interval),
         (sends_within, _) => view.keepalive(sends_within),
     };
     let detectors = [verdict, probed, view.silence_of_unheard_peer(), kernel, keepalive];
@@ -73,13 +73,13 @@ fn unheard(view: &View) -> Outcome {
 
 /// A middlebox forgets the connection, unless something keeps reminding it.
 fn forgotten(setup: &Setup, view: &View) -> Outcome {
-    if let (Some(nat), Some(quiet)) = (setup.nat(), setup.quiet()) {
-        if quiet < nat {
+    if let (Some(nat_timeout), Some(quiet)) = (setup.nat_timeout(), setup.quiet()) {
+        if quiet < nat_timeout {
             return Outcome::NotLost(NotLost::KeptOpen { quiet });
         }
     }
     // What this end sends may be answered with a reset, or not.
-    let sent = view.own.policy.beat().map(|_| Duration::ZERO).or(view.next_probe());
+    let sent = view.own.policy.interval().map(|_| Duration::ZERO).or(view.next_probe());
     let reset = sent.map(|earliest| Detector { by: Mechanism::Reset, earliest, latest: None });
     unreachable(view, reset)
 }
@@ -89,24 +89,24 @@ fn forgotten(setup: &Setup, view: &View) -> Outcome {
 fn not_read(view: &View) -> Outcome {
     let kernel = view.own.kernel.user_timeout().map(|_| view.unacked(Duration::ZERO));
     // It may have stopped reading long before its window was closed.
-    let silence = view.silence().filter(|_| view.peer.policy.beat().is_none());
+    let silence = view.silence().filter(|_| view.peer.policy.interval().is_none());
     let silence = silence.map(|detector| Detector { earliest: Duration::ZERO, ..detector });
     first_of([kernel, silence], Advice::UserTimeout { on: view.side })
 }
 
 /// This end stood still, and runs again.
-fn stalled(view: &View) -> Outcome {
-    if view.own.policy.beat().is_none() && view.own.policy.limit().is_none() {
+fn paused(view: &View) -> Outcome {
+    if view.own.policy.interval().is_none() && view.own.policy.timeout().is_none() {
         return Outcome::NotLost(NotLost::NothingDue);
     }
-    let noticed = Detector::new(Mechanism::StallWatch, Duration::ZERO, view.own.tick);
+    let noticed = Detector::new(Mechanism::PauseWatch, Duration::ZERO, view.own.timer_slack);
     first_of([Some(noticed)], silence_advice(view))
 }
 
 fn silence_advice(view: &View) -> Advice {
     match view.hears_every() {
-        Some(_) => Advice::Limit { on: view.side },
-        None => Advice::LimitAndTraffic { on: view.side },
+        Some(_) => Advice::Timeout { on: view.side },
+        None => Advice::TimeoutAndTraffic { on: view.side },
     }
 }
 
@@ -116,9 +116,10 @@ impl Setup {
     pub(super) fn quiet(&self) -> Option<Duration> {
         let passes = |side| {
             let end = self.end(side);
-            let beat = end.policy.beat().map(|beat| beat.saturating_add(end.tick));
+            let interval =
+                end.policy.interval().map(|interval| interval.saturating_add(end.timer_slack));
             let probe = end.kernel.keepalive().map(tcp::first_probe);
-            [beat, probe]
+            [interval, probe]
         };
         let every = [passes(Side::Client), passes(Side::Server)];
         let shortest = every.into_iter().flatten().flatten().min()?;

@@ -35,10 +35,10 @@ pub enum Fault {
     /// server also ends a session whose queue is full; when that is depends on what is sent, so it
     /// is in no plan.
     PeerNotReading,
-    /// This end's own process stands still until [`STALL_MIN`](crate::STALL_MIN) past its next
+    /// This end's own process stands still until [`MIN_PAUSE`](crate::MIN_PAUSE) past its next
     /// deadline or longer, and runs again. Counted from when it runs again. The connection is not
     /// lost, unless it took so long that the other end found a [`PeerFrozen`](Self::PeerFrozen).
-    OwnStall,
+    OwnPause,
 }
 
 impl Fault {
@@ -55,7 +55,7 @@ impl Fault {
         Self::FirewallDrop,
         Self::NatForgotten,
         Self::PeerNotReading,
-        Self::OwnStall,
+        Self::OwnPause,
     ];
 
     /// A short name that does not change between versions, for JSON and file names.
@@ -73,7 +73,7 @@ impl Fault {
             Self::FirewallDrop => "firewall_drop",
             Self::NatForgotten => "nat_forgotten",
             Self::PeerNotReading => "peer_not_reading",
-            Self::OwnStall => "own_stall",
+            Self::OwnPause => "own_pause",
         }
     }
 }
@@ -93,7 +93,7 @@ impl fmt::Display for Fault {
             Self::FirewallDrop => "firewall drops both ways",
             Self::NatForgotten => "NAT entry forgotten",
             Self::PeerNotReading => "peer not reading",
-            Self::OwnStall => "own process stalled",
+            Self::OwnPause => "own process paused",
         })
     }
 }

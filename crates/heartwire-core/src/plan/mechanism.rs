@@ -10,7 +10,7 @@ pub enum Mechanism {
     EndOfStream,
     /// A RST arrives: from the peer's kernel, from a middlebox, or because the peer gave a verdict.
     Reset,
-    /// This end's limit: no byte for that long.
+    /// This end's timeout: no byte for that long.
     Silence,
     /// The kernel's keepalive probes go unanswered.
     Keepalive,
@@ -19,7 +19,7 @@ pub enum Mechanism {
     /// The kernel has sent the same bytes again and again in vain (`tcp_retries2`).
     Retransmissions,
     /// This end notices that it stood still itself.
-    StallWatch,
+    PauseWatch,
 }
 
 impl Mechanism {
@@ -31,7 +31,7 @@ impl Mechanism {
         Self::Keepalive,
         Self::UserTimeout,
         Self::Retransmissions,
-        Self::StallWatch,
+        Self::PauseWatch,
     ];
 
     /// A short name that does not change between versions, for JSON.
@@ -44,7 +44,7 @@ impl Mechanism {
             Self::Keepalive => "keepalive",
             Self::UserTimeout => "user_timeout",
             Self::Retransmissions => "retransmissions",
-            Self::StallWatch => "stall_watch",
+            Self::PauseWatch => "pause_watch",
         }
     }
 
@@ -56,7 +56,7 @@ impl Mechanism {
             Self::Keepalive => 1 << 3,
             Self::UserTimeout => 1 << 4,
             Self::Retransmissions => 1 << 5,
-            Self::StallWatch => 1 << 6,
+            Self::PauseWatch => 1 << 6,
         }
     }
 }
@@ -71,7 +71,7 @@ impl fmt::Display for Mechanism {
             Self::Keepalive => "keepalive",
             Self::UserTimeout => "user timeout",
             Self::Retransmissions => "retransmissions",
-            Self::StallWatch => "stall watch",
+            Self::PauseWatch => "pause watch",
         })
     }
 }

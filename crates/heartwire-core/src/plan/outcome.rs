@@ -64,7 +64,7 @@ pub enum NotLost {
         /// The longest time in which nothing passes it.
         quiet: Duration,
     },
-    /// This end has neither a beat nor a limit, so nothing was due while it stood still.
+    /// This end has neither a beat nor a timeout, so nothing was due while it stood still.
     NothingDue,
 }
 

@@ -20,10 +20,10 @@ pub struct Target {
     /// As for [`SetupBuilder::rtt`](super::SetupBuilder::rtt).
     pub rtt: Duration,
     /// How late the timers of either end may be.
-    pub tick: Duration,
-    /// As for [`SetupBuilder::nat`](super::SetupBuilder::nat).
-    pub nat: Option<Duration>,
-    /// Whether both ends speak wire v1. On v0 it takes less: one end answers the other's beats.
+    pub timer_slack: Duration,
+    /// As for [`SetupBuilder::nat_timeout`](super::SetupBuilder::nat_timeout).
+    pub nat_timeout: Option<Duration>,
+    /// Whether both ends speak protocol v1. On v0 it takes less: one end answers the other's beats.
     pub v1: bool,
 }
 
@@ -31,7 +31,13 @@ impl Target {
     /// A target for the default round trip and tick.
     #[must_use]
     pub const fn new(within: Duration) -> Self {
-        Self { within, rtt: Setup::RTT, tick: Duration::from_millis(100), nat: None, v1: false }
+        Self {
+            within,
+            rtt: Setup::RTT,
+            timer_slack: Duration::from_millis(100),
+            nat_timeout: None,
+            v1: false,
+        }
     }
 }
 
@@ -48,45 +54,47 @@ pub struct Proposal {
 /// The settings that find every fault on both ends within a time, at the least traffic.
 ///
 /// The client beats, the server answers each beat, and both judge: three packets an interval, where
-/// two ends that beat on their own, as on wire v1, need four. The limit leaves room for two beats, a round trip and
+/// two ends that beat on their own, as on protocol v1, need four. The timeout leaves room for two beats, a round trip and
 /// the retransmission of a lost packet; within that the beat is as long as can be. The kernel's user
-/// timeout, for a peer that does not read, is as long as the limit, so that it hardly ever speaks
-/// before the limit does. All times are multiples of 100 ms.
+/// timeout, for a peer that does not read, is as long as the timeout, so that it hardly ever speaks
+/// before the timeout does. All times are multiples of 100 ms.
 ///
 /// # Errors
 ///
 /// [`ProposeError`] says why the target cannot be met, and what the least possible one is.
 pub fn propose(target: &Target) -> Result<Proposal, ProposeError> {
-    let shortest_beat = step_up(target.tick.max(Duration::from_millis(1)));
-    let longest_beat = match target.nat {
+    let shortest_interval = step_up(target.timer_slack.max(Duration::from_millis(1)));
+    let longest_interval = match target.nat_timeout {
         // One millisecond less, because what lasts exactly as long is forgotten.
-        Some(nat) => {
-            let slack =
-                target.tick.saturating_add(target.rtt).saturating_add(Duration::from_millis(1));
-            step_down(nat.saturating_sub(slack))
+        Some(nat_timeout) => {
+            let slack = target
+                .timer_slack
+                .saturating_add(target.rtt)
+                .saturating_add(Duration::from_millis(1));
+            step_down(nat_timeout.saturating_sub(slack))
         }
         None => Duration::MAX,
     };
-    if longest_beat < shortest_beat {
-        return Err(ProposeError::NatTooShort { beat: shortest_beat });
+    if longest_interval < shortest_interval {
+        return Err(ProposeError::NatTooShort { interval: shortest_interval });
     }
-    let with_limit = |limit| proposal(target, limit, longest_beat);
-    let shortest_limit = step_up(limit_for(shortest_beat, target.rtt));
-    let least = with_limit(shortest_limit)?;
+    let with_timeout = |timeout| proposal(target, timeout, longest_interval);
+    let shortest_timeout = step_up(timeout_for(shortest_interval, target.rtt));
+    let least = with_timeout(shortest_timeout)?;
     if least.latest > target.within {
         return Err(ProposeError::TooShort {
             within: target.within,
             least: least.latest,
-            beat: shortest_beat,
-            limit: shortest_limit,
+            interval: shortest_interval,
+            timeout: shortest_timeout,
         });
     }
-    // The longest limit that meets the target, by halving: a longer limit is found later.
+    // The longest timeout that meets the target, by halving: a longer timeout is found later.
     let mut best = least;
-    let (mut met, mut missed) = (steps(shortest_limit), steps(target.within).saturating_add(1));
+    let (mut met, mut missed) = (steps(shortest_timeout), steps(target.within).saturating_add(1));
     while missed.saturating_sub(met) > 1 {
         let middle = met + (missed - met) / 2;
-        match with_limit(Duration::from_millis(u64::from(STEP_MS)).saturating_mul(middle)) {
+        match with_timeout(Duration::from_millis(u64::from(STEP_MS)).saturating_mul(middle)) {
             Ok(proposal) if proposal.latest <= target.within => (best, met) = (proposal, middle),
             Ok(_) | Err(_) => missed = middle,
         }
@@ -94,28 +102,29 @@ pub fn propose(target: &Target) -> Result<Proposal, ProposeError> {
     Ok(best)
 }
 
-/// The least limit for a beat: two of them, a round trip, and the second try of a packet that was
+/// The least timeout for a beat: two of them, a round trip, and the second try of a packet that was
 /// lost. With less, one lost packet is a verdict.
-fn limit_for(beat: Duration, rtt: Duration) -> Duration {
-    beat.saturating_mul(2).saturating_add(rtt).saturating_add(tcp::second_try(rtt))
+fn timeout_for(interval: Duration, rtt: Duration) -> Duration {
+    interval.saturating_mul(2).saturating_add(rtt).saturating_add(tcp::second_try(rtt))
 }
 
 fn proposal(
     target: &Target,
-    limit: Duration,
-    beat_max: Duration,
+    timeout: Duration,
+    max_interval: Duration,
 ) -> Result<Proposal, ProposeError> {
-    let spare = limit.saturating_sub(limit_for(Duration::ZERO, target.rtt));
-    let beat = step_down(spare / 2).min(beat_max);
-    let client = Policy::builder().beat(beat).limit(limit).build()?;
+    let spare = timeout.saturating_sub(timeout_for(Duration::ZERO, target.rtt));
+    let interval = step_down(spare / 2).min(max_interval);
+    let client = Policy::builder().interval(interval).timeout(timeout).build()?;
     let server = if target.v1 {
         client
     } else {
-        Policy::builder().echo(true).peer_beat(beat).limit(limit).build()?
+        Policy::builder().echo(true).peer_interval(interval).timeout(timeout).build()?
     };
-    let kernel = KernelTimers::new(None, Some(limit))?;
-    let end = |policy| End::new(policy).kernel(kernel).tick(target.tick);
-    let setup = Setup::builder(end(client), end(server)).rtt(target.rtt).nat(target.nat);
+    let kernel = KernelTimers::new(None, Some(timeout))?;
+    let end = |policy| End::new(policy).kernel(kernel).timer_slack(target.timer_slack);
+    let setup =
+        Setup::builder(end(client), end(server)).rtt(target.rtt).nat_timeout(target.nat_timeout);
     let setup = if target.v1 { setup.v1() } else { setup }.build()?;
     let latest = setup.plan().latest().unwrap_or(Duration::MAX);
     Ok(Proposal { setup, latest })
@@ -147,14 +156,14 @@ pub enum ProposeError {
         /// The least target that can be met.
         least: Duration,
         /// The shortest beat, for these timers.
-        beat: Duration,
-        /// The shortest limit, for that beat and this path.
-        limit: Duration,
+        interval: Duration,
+        /// The shortest timeout, for that beat and this path.
+        timeout: Duration,
     },
     /// The middlebox forgets a connection faster than anything could beat.
     NatTooShort {
         /// The shortest beat, for these timers.
-        beat: Duration,
+        interval: Duration,
     },
     /// The target's path or tick make no setup.
     Setup(SetupError),
@@ -185,16 +194,16 @@ impl From<KernelError> for ProposeError {
 impl fmt::Display for ProposeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort { within, least, beat, limit } => write!(
+            Self::TooShort { within, least, interval, timeout } => write!(
                 f,
-                "no settings find every fault within {within:?}. Two beats of {beat:?}, a round \
-                 trip and one retransmission need a limit of {limit:?}, and the kernel is sure that \
+                "no settings find every fault within {within:?}. Two beats of {interval:?}, a round \
+                 trip and one retransmission need a timeout of {timeout:?}, and the kernel is sure that \
                  a peer does not read only some time after a user timeout as long: ask for {least:?} \
                  or more"
             ),
-            Self::NatTooShort { beat } => write!(
+            Self::NatTooShort { interval } => write!(
                 f,
-                "the middlebox forgets a connection before a beat every {beat:?}, the shortest for \
+                "the middlebox forgets a connection before a beat every {interval:?}, the shortest for \
                  these timers, would pass it again"
             ),
             Self::Setup(error) => error.fmt(f),

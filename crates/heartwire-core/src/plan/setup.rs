@@ -10,12 +10,12 @@ use crate::v1::{Conflict, Contract, Offer, Terms};
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Its beat, limit and echo, as they are in force.
+    /// Its beat, timeout and echo, as they are in force.
     pub policy: Policy,
     /// Its kernel's timers.
     pub kernel: KernelTimers,
     /// How late its driver's timers may be.
-    pub tick: Duration,
+    pub timer_slack: Duration,
 }
 
 impl End {
@@ -23,7 +23,7 @@ impl End {
     /// promise.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, kernel: KernelTimers::default(), tick: Duration::from_millis(100) }
+        Self { policy, kernel: KernelTimers::default(), timer_slack: Duration::from_millis(100) }
     }
 
     /// The same end with these timers in its kernel.
@@ -35,8 +35,8 @@ impl End {
 
     /// The same end with timers that are this late at most.
     #[must_use]
-    pub const fn tick(mut self, tick: Duration) -> Self {
-        self.tick = tick;
+    pub const fn timer_slack(mut self, timer_slack: Duration) -> Self {
+        self.timer_slack = timer_slack;
         self
     }
 }
@@ -48,7 +48,7 @@ pub struct Setup {
     client: End,
     server: End,
     rtt: Duration,
-    nat: Option<Duration>,
+    nat_timeout: Option<Duration>,
     contract: Option<Contract>,
 }
 
@@ -57,17 +57,17 @@ impl Setup {
     /// continent.
     pub const RTT: Duration = Duration::from_millis(100);
     /// The longest round trip. Beyond it the formulas for retransmissions no longer hold: their
-    /// first timer would come near the kernel's ceiling of 120 s.
-    pub const RTT_MAX: Duration = Duration::from_secs(10);
+    /// first timer would come near the kernel's maximum timeout of 120 s.
+    pub const MAX_RTT: Duration = Duration::from_secs(10);
     /// The longest tick: what [`Settings::tick`](crate::Settings::tick) can hold.
-    pub const TICK_MAX: Duration = Duration::from_millis(65_535);
+    pub const MAX_TICK: Duration = Duration::from_millis(65_535);
 
     /// A builder for a connection between these ends.
     pub const fn builder(client: End, server: End) -> SetupBuilder {
-        SetupBuilder { client, server, rtt: Self::RTT, nat: None, v1: false }
+        SetupBuilder { client, server, rtt: Self::RTT, nat_timeout: None, v1: false }
     }
 
-    /// One of the ends. On wire v1 its policy is that of the contract.
+    /// One of the ends. On protocol v1 its policy is that of the contract.
     #[must_use]
     pub const fn end(&self, side: Side) -> End {
         match side {
@@ -76,7 +76,7 @@ impl Setup {
         }
     }
 
-    /// What both ends go by on wire v1; `None` on v0.
+    /// What both ends go by on protocol v1; `None` on v0.
     #[must_use]
     pub const fn contract(&self) -> Option<&Contract> {
         self.contract.as_ref()
@@ -91,8 +91,8 @@ impl Setup {
     /// How long a middlebox on the path remembers a connection on which nothing passes, if there
     /// is one.
     #[must_use]
-    pub const fn nat(&self) -> Option<Duration> {
-        self.nat
+    pub const fn nat_timeout(&self) -> Option<Duration> {
+        self.nat_timeout
     }
 }
 
@@ -103,12 +103,12 @@ pub struct SetupBuilder {
     client: End,
     server: End,
     rtt: Duration,
-    nat: Option<Duration>,
+    nat_timeout: Option<Duration>,
     v1: bool,
 }
 
 impl SetupBuilder {
-    /// Both ends speak wire v1: the policies are what they offer ([`Offer::new`]), and the plan is for
+    /// Both ends speak protocol v1: the policies are what they offer ([`Offer::new`]), and the plan is for
     /// what they agree on. Default: v0, where each end goes by its own policy.
     pub const fn v1(mut self) -> Self {
         self.v1 = true;
@@ -116,7 +116,7 @@ impl SetupBuilder {
     }
 
     /// The longest round trip while all is well. Default [`Setup::RTT`], at most
-    /// [`Setup::RTT_MAX`].
+    /// [`Setup::MAX_RTT`].
     pub const fn rtt(mut self, rtt: Duration) -> Self {
         self.rtt = rtt;
         self
@@ -124,8 +124,8 @@ impl SetupBuilder {
 
     /// How long a middlebox on the path remembers a connection on which nothing passes. Default
     /// `None`: not known, so that it may forget the connection at any time.
-    pub const fn nat(mut self, lifetime: Option<Duration>) -> Self {
-        self.nat = lifetime;
+    pub const fn nat_timeout(mut self, lifetime: Option<Duration>) -> Self {
+        self.nat_timeout = lifetime;
         self
     }
 
@@ -135,19 +135,19 @@ impl SetupBuilder {
     ///
     /// [`SetupError`] says what cannot be.
     pub fn build(self) -> Result<Setup, SetupError> {
-        let Self { mut client, mut server, rtt, nat, v1 } = self;
+        let Self { mut client, mut server, rtt, nat_timeout, v1 } = self;
         if v1 && (client.policy.echo() || server.policy.echo()) {
             return Err(SetupError::EchoOnV1);
         }
         if client.policy.echo() && server.policy.echo() {
             return Err(SetupError::EchoAtBothEnds);
         }
-        if rtt > Setup::RTT_MAX {
+        if rtt > Setup::MAX_RTT {
             return Err(SetupError::RttTooLong { rtt });
         }
-        let tick = client.tick.max(server.tick);
-        if tick > Setup::TICK_MAX {
-            return Err(SetupError::TickTooLong { tick });
+        let timer_slack = client.timer_slack.max(server.timer_slack);
+        if timer_slack > Setup::MAX_TICK {
+            return Err(SetupError::TickTooLong { timer_slack });
         }
         let mut contract = None;
         if v1 {
@@ -157,7 +157,7 @@ impl SetupBuilder {
             server.policy = agreed.policy(Side::Server);
             contract = Some(agreed);
         }
-        Ok(Setup { client, server, rtt, nat, contract })
+        Ok(Setup { client, server, rtt, nat_timeout, contract })
     }
 }
 
@@ -168,19 +168,19 @@ pub enum SetupError {
     /// Both ends answer beats, so one beat would be answered for ever. A client always sends one
     /// when it connects.
     EchoAtBothEnds,
-    /// An end answers beats, which there is no such thing as on wire v1.
+    /// An end answers beats, which there is no such thing as on protocol v1.
     EchoOnV1,
     /// The ends cannot agree on a contract.
     Conflict(Conflict),
-    /// The round trip is longer than [`Setup::RTT_MAX`].
+    /// The round trip is longer than [`Setup::MAX_RTT`].
     RttTooLong {
         /// What was asked for.
         rtt: Duration,
     },
-    /// A tick is longer than [`Setup::TICK_MAX`].
+    /// A tick is longer than [`Setup::MAX_TICK`].
     TickTooLong {
         /// What was asked for.
-        tick: Duration,
+        timer_slack: Duration,
     },
 }
 
@@ -192,18 +192,18 @@ impl fmt::Display for SetupError {
                  answered for ever. Echo on one end, and beat on the other",
             ),
             Self::EchoOnV1 => f.write_str(
-                "an end echoes: on wire v1 no beat is answered, because each one says what was heard. \
-                 Beat on both ends, or use wire v0",
+                "an end echoes: on protocol v1 no beat is answered, because each one says what was heard. \
+                 Beat on both ends, or use protocol v0",
             ),
             Self::Conflict(conflict) => write!(f, "the ends cannot agree: {conflict}"),
             Self::RttTooLong { rtt } => write!(
                 f,
                 "a round trip of {rtt:?} is longer than {:?}, beyond which the kernel's \
                  retransmissions no longer follow these formulas",
-                Setup::RTT_MAX
+                Setup::MAX_RTT
             ),
-            Self::TickTooLong { tick } => {
-                write!(f, "a tick of {tick:?} is longer than {:?}", Setup::TICK_MAX)
+            Self::TickTooLong { timer_slack } => {
+                write!(f, "a tick of {timer_slack:?} is longer than {:?}", Setup::MAX_TICK)
             }
         }
     }

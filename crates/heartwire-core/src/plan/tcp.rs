@@ -11,7 +11,7 @@ use crate::policy::Bound;
 /// The coarsest jiffy in use (`HZ` = 100): every kernel timer is rounded up to one at least.
 const JIFFY: Duration = Duration::from_millis(10);
 
-/// The longest that a receiver puts an acknowledgement off (`TCP_DELACK_MAX`).
+/// The longest that a receiver puts an acknowledgement off (`MAX_TCP_DELACK`).
 pub(super) const DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// The longest time between retransmissions (`TCP_RTO_MAX`; `tcp_rto_max_ms` lowers it).

@@ -12,7 +12,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The detectors of the measurements: beats of 1 s, a limit of 3 s, a user timeout of 10 s,
+/// The detectors of the measurements: beats of 1 s, a timeout of 3 s, a user timeout of 10 s,
 /// keepalive 3 s, 3 s, 3.
 fn end(
     policy: PolicyBuilder,
@@ -54,13 +54,13 @@ fn user_timeout() -> Setup {
 }
 
 fn beats_one_way() -> Setup {
-    let client = end(off().beat(secs(1.0)), None, None);
-    setup(client, end(off().limit(secs(3.0)).peer_beat(secs(1.0)), None, None))
+    let client = end(off().interval(secs(1.0)), None, None);
+    setup(client, end(off().timeout(secs(3.0)).peer_interval(secs(1.0)), None, None))
 }
 
 fn asking(keepalive: Option<(u64, u64, u32)>, user_timeout: Option<u64>) -> Setup {
-    let client = end(off().beat(secs(1.0)).limit(secs(3.0)), keepalive, user_timeout);
-    let server = off().echo(true).limit(secs(3.0)).peer_beat(secs(1.0));
+    let client = end(off().interval(secs(1.0)).timeout(secs(3.0)), keepalive, user_timeout);
+    let server = off().echo(true).timeout(secs(3.0)).peer_interval(secs(1.0));
     setup(client, end(server, keepalive, user_timeout))
 }
 
@@ -73,7 +73,7 @@ fn everything() -> Setup {
 }
 
 fn beats_both_ways() -> Setup {
-    both(end(off().beat(secs(1.0)).limit(secs(3.0)), None, None))
+    both(end(off().interval(secs(1.0)).timeout(secs(3.0)), None, None))
 }
 
 use Side::{Client, Server};
@@ -104,7 +104,7 @@ fn a_killed_peer_was_noticed_at_once_with_any_detector() {
 }
 
 #[test]
-fn a_frozen_peer_was_found_by_a_limit_and_by_nothing_else() {
+fn a_frozen_peer_was_found_by_a_timeout_and_by_nothing_else() {
     for setup in [none(), default_keepalive(), tuned_keepalive(), user_timeout()] {
         assert_never(setup, Fault::PeerFrozen, Client);
         assert_never(setup, Fault::PeerFrozen, Server);
@@ -146,7 +146,7 @@ fn unacknowledged_data_was_given_up_by_the_user_timeout_or_after_15_minutes() {
 
 #[test]
 fn a_user_timeout_with_beats_counts_from_the_first_beat_that_is_lost() {
-    let beating = end(off().beat(secs(1.0)), None, Some(10));
+    let beating = end(off().interval(secs(1.0)), None, Some(10));
     for measured in [11.0, 11.6, 12.8] {
         let fault = Fault::FirewallDrop;
         assert_measured(both(beating), fault, Client, Mechanism::UserTimeout, measured);
@@ -176,7 +176,7 @@ fn a_reset_follows_a_verdict_where_the_path_is_up() {
     assert_eq!(client.bound.earliest, server.bound.earliest);
     assert_eq!(client.bound.latest, server.bound.latest + ms(100));
     // Keepalive resets too (12.3 s measured on the other end).
-    let beating = end(off().beat(secs(1.0)), None, None);
+    let beating = end(off().interval(secs(1.0)), None, None);
     let probing = end(off(), Some((3, 3, 3)), None);
     let fault = Fault::CutToServer;
     assert_measured(setup(beating, probing), fault, Client, Mechanism::Reset, 12.3);
@@ -187,7 +187,7 @@ fn a_reset_follows_a_verdict_where_the_path_is_up() {
 
 #[test]
 fn retransmissions_of_the_other_end_put_keepalive_off() {
-    let beating = end(off().beat(secs(1.0)), None, None);
+    let beating = end(off().interval(secs(1.0)), None, None);
     let probing = end(off(), Some((3, 3, 3)), None);
     let fault = Fault::CutToClient;
     assert_measured(setup(beating, probing), fault, Server, Mechanism::Keepalive, 26.7);
@@ -227,11 +227,12 @@ fn a_forgotten_entry_is_found_by_a_reset_or_like_a_drop() {
 
 #[test]
 fn an_entry_is_not_forgotten_while_beats_or_probes_pass() {
-    let with_nat = |end: End, nat| {
-        let setup = Setup::builder(end, end).rtt(Duration::ZERO).nat(Some(secs(nat)));
+    let with_nat = |end: End, nat_timeout| {
+        let setup =
+            Setup::builder(end, end).rtt(Duration::ZERO).nat_timeout(Some(secs(nat_timeout)));
         setup.build().unwrap().plan().row(Fault::NatForgotten).client
     };
-    let beating = |beat| end(off().beat(secs(beat)), None, None);
+    let beating = |interval| end(off().interval(secs(interval)), None, None);
     assert!(matches!(with_nat(beating(2.0), 5.0), Outcome::NotLost(NotLost::KeptOpen { .. })));
     assert!(!matches!(with_nat(beating(10.0), 5.0), Outcome::NotLost(_)));
     let probing = end(off(), Some((3, 3, 3)), None);
@@ -242,11 +243,11 @@ fn an_entry_is_not_forgotten_while_beats_or_probes_pass() {
 }
 
 #[test]
-fn a_stall_of_its_own_is_noticed_when_it_ends_and_costs_nothing() {
-    let row = beats_both_ways().plan().row(Fault::OwnStall);
+fn a_pause_of_its_own_is_noticed_when_it_ends_and_costs_nothing() {
+    let row = beats_both_ways().plan().row(Fault::OwnPause);
     let finding = row.client.finding().unwrap();
-    assert_eq!((finding.by, finding.bound.latest), (Mechanism::StallWatch, ms(100)));
-    let row = none().plan().row(Fault::OwnStall);
+    assert_eq!((finding.by, finding.bound.latest), (Mechanism::PauseWatch, ms(100)));
+    let row = none().plan().row(Fault::OwnPause);
     assert_eq!(row.client, Outcome::NotLost(NotLost::NothingDue));
 }
 
@@ -259,10 +260,11 @@ fn never_comes_with_advice_that_works() {
     };
     assert_eq!(
         never(none(), Fault::PeerFrozen, Client),
-        "set a limit on the client, and a beat or an echo on the server"
+        "set a timeout on the client, and a beat or an echo on the server"
     );
-    let answered = setup(end(off().beat(secs(1.0)), None, None), end(off().echo(true), None, None));
-    assert_eq!(never(answered, Fault::PeerFrozen, Client), "set a limit on the client");
+    let answered =
+        setup(end(off().interval(secs(1.0)), None, None), end(off().echo(true), None, None));
+    assert_eq!(never(answered, Fault::PeerFrozen, Client), "set a timeout on the client");
     assert_eq!(
         never(beats_both_ways(), Fault::PeerNotReading, Server),
         "set a user timeout on the server"
@@ -271,9 +273,9 @@ fn never_comes_with_advice_that_works() {
 
 #[test]
 fn presets_agree_with_what_serve_and_connect_print() {
-    for preset in [Preset::Usual, Preset::Strict] {
+    for preset in [Preset::Default, Preset::Fast] {
         let [client, server] =
-            [Client, Server].map(|side| End::new(preset.policy(side)).tick(Duration::ZERO));
+            [Client, Server].map(|side| End::new(preset.policy(side)).timer_slack(Duration::ZERO));
         let row = setup(client, server).plan().row(Fault::PeerFrozen);
         let printed = preset.policy(Client).bound_after_fault(Duration::ZERO).unwrap();
         assert_eq!(row.client.finding().unwrap().bound, printed);
@@ -301,24 +303,24 @@ fn what_cannot_be_a_setup_is_refused_with_the_reason() {
     let refused = |builder: SetupBuilder| builder.build().unwrap_err();
     assert_eq!(refused(Setup::builder(echoing, echoing)), SetupError::EchoAtBothEnds);
     let quiet = end(off(), None, None);
-    let rtt = Setup::RTT_MAX + ms(1);
+    let rtt = Setup::MAX_RTT + ms(1);
     let too_far = refused(Setup::builder(quiet, quiet).rtt(rtt));
     assert_eq!(too_far, SetupError::RttTooLong { rtt });
-    let tick = Setup::TICK_MAX + ms(1);
-    let too_late = refused(Setup::builder(quiet, quiet.tick(tick)));
-    assert_eq!(too_late, SetupError::TickTooLong { tick });
+    let timer_slack = Setup::MAX_TICK + ms(1);
+    let too_late = refused(Setup::builder(quiet, quiet.timer_slack(timer_slack)));
+    assert_eq!(too_late, SetupError::TickTooLong { timer_slack });
     assert!(too_late.to_string().contains("65.535s"), "{too_late}");
 }
 
 #[test]
-fn on_wire_v1_a_plan_is_for_what_is_agreed() {
-    let [usual, strict] = [Preset::Usual, Preset::Strict].map(|p| End::new(p.policy(Client)));
+fn on_protocol_v1_a_plan_is_for_what_is_agreed() {
+    let [usual, strict] = [Preset::Default, Preset::Fast].map(|p| End::new(p.policy(Client)));
     let agreed = Setup::builder(usual, strict).v1().build().unwrap();
     let client = agreed.end(Client).policy;
-    assert_eq!((client.beat(), client.limit()), (Some(secs(2.5)), Some(secs(30.0))));
+    assert_eq!((client.interval(), client.timeout()), (Some(secs(2.5)), Some(secs(30.0))));
     let server = agreed.end(Server).policy;
-    assert_eq!((server.beat(), server.limit()), (Some(secs(2.5)), Some(secs(8.5))));
-    assert_eq!(agreed.contract().unwrap().to_server.limit(), Some(secs(8.5)));
+    assert_eq!((server.interval(), server.timeout()), (Some(secs(2.5)), Some(secs(8.5))));
+    assert_eq!(agreed.contract().unwrap().to_server.timeout(), Some(secs(8.5)));
     // The same plan as on v0 for two ends that were told so.
     let told = Setup::builder(End::new(client), End::new(server)).build().unwrap();
     assert_eq!(told.contract(), None);
@@ -327,18 +329,18 @@ fn on_wire_v1_a_plan_is_for_what_is_agreed() {
         assert_eq!(agreed, told, "{fault}");
     }
     // 92 bytes for a beat where v0 takes 60, and 52 for what acknowledges it.
-    let a_day = |beat: u64| 86_400 * 10 / 25 * (beat + 52);
+    let a_day = |interval: u64| 86_400 * 10 / 25 * (interval + 52);
     let [agreed, told] = [agreed, told].map(|setup| setup.traffic().to_server);
     assert_eq!((agreed, told), (a_day(92), a_day(60)));
 }
 
 #[test]
-fn what_cannot_be_on_wire_v1_is_refused() {
-    let echoing = End::new(off().echo(true).limit(secs(9.0)).build().unwrap());
-    let usual = End::new(Preset::Usual.policy(Client));
+fn what_cannot_be_on_protocol_v1_is_refused() {
+    let echoing = End::new(off().echo(true).timeout(secs(9.0)).build().unwrap());
+    let usual = End::new(Preset::Default.policy(Client));
     let refused = Setup::builder(usual, echoing).v1().build();
     assert_eq!(refused, Err(SetupError::EchoOnV1));
-    let days = End::new(off().beat(secs(80_000.0)).limit(secs(200_000.0)).build().unwrap());
+    let days = End::new(off().interval(secs(80_000.0)).timeout(secs(200_000.0)).build().unwrap());
     // It beats as often as it is asked to.
     assert!(Setup::builder(days, usual).v1().build().is_ok());
 }

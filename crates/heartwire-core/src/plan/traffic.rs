@@ -10,7 +10,7 @@ use crate::policy::Side;
 /// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
 const PACKET_LEN: u64 = 52;
 
-/// A beat of wire v0 is a packet with 8 bytes in it, one of v1 has 32 more.
+/// A beat of protocol v0 is a packet with 8 bytes in it, one of v1 has 32 more.
 const BEAT_LEN: u64 = PACKET_LEN + 8;
 const BEAT_LEN_V1: u64 = BEAT_LEN + 32;
 
@@ -61,7 +61,7 @@ impl Setup {
 
 /// Bytes a day that an end sends of its own accord, with what that entails; and what comes back.
 fn started_by(view: &View, beat_len: u64) -> (u64, u64) {
-    let beats = view.own.policy.beat().map_or(0, |beat| times_in(DAY, beat));
+    let beats = view.own.policy.interval().map_or(0, |interval| times_in(DAY, interval));
     let probes = probes_a_day(view);
     let (own, back) = if view.peer.policy.echo() {
         (beat_len.saturating_add(PACKET_LEN), beat_len)

@@ -40,23 +40,23 @@ impl View {
 
     /// How often bytes of the peer come while all is well: its beats, or its answers to ours.
     pub(super) fn hears_every(&self) -> Option<Duration> {
-        let answered = self.own.policy.beat().filter(|_| self.peer.policy.echo());
-        self.peer.policy.beat().or(answered)
+        let answered = self.own.policy.interval().filter(|_| self.peer.policy.echo());
+        self.peer.policy.interval().or(answered)
     }
 
     /// How often packets of the peer come while all is well: bytes, or acknowledgements of ours.
     pub(super) fn packet_every(&self) -> Option<Duration> {
-        [self.hears_every(), self.own.policy.beat()].into_iter().flatten().min()
+        [self.hears_every(), self.own.policy.interval()].into_iter().flatten().min()
     }
 
     /// How late the timers of both ends and the path can make something, together.
     fn slack(&self) -> Duration {
-        self.own.tick.saturating_add(self.peer.tick).saturating_add(self.rtt)
+        self.own.timer_slack.saturating_add(self.peer.timer_slack).saturating_add(self.rtt)
     }
 
     /// How long a packet of the peer that was under way takes to be seen.
     pub(super) fn delivery(&self) -> Duration {
-        self.rtt.saturating_add(self.own.tick)
+        self.rtt.saturating_add(self.own.timer_slack)
     }
 
     /// News that the peer's kernel, or something on the path, sends at once.
@@ -64,43 +64,43 @@ impl View {
         Detector::new(by, Duration::ZERO, self.delivery())
     }
 
-    /// This end's limit, where the fault takes the peer's bytes away. The last one came up to one
+    /// This end's timeout, where the fault takes the peer's bytes away. The last one came up to one
     /// of the peer's intervals before the fault, if the next was sent late and was still under way,
     /// and up to a round trip after it.
     pub(super) fn silence(&self) -> Option<Detector> {
-        let limit = self.own.policy.limit()?;
+        let timeout = self.own.policy.timeout()?;
         let late = self.late_beat().saturating_add(self.rtt);
-        let age = self.hears_every().map_or(limit, |every| every.saturating_add(late));
-        let latest = limit.saturating_add(self.delivery());
-        Some(Detector::new(Mechanism::Silence, limit.saturating_sub(age), latest))
+        let age = self.hears_every().map_or(timeout, |every| every.saturating_add(late));
+        let latest = timeout.saturating_add(self.delivery());
+        Some(Detector::new(Mechanism::Silence, timeout.saturating_sub(age), latest))
     }
 
     /// How late something of the peer can be sent: its beats wait for its own timers, its answers
     /// for our beats too.
     fn late_beat(&self) -> Duration {
-        if self.peer.policy.beat().is_some() {
-            self.peer.tick
+        if self.peer.policy.interval().is_some() {
+            self.peer.timer_slack
         } else {
-            self.peer.tick.saturating_add(self.own.tick)
+            self.peer.timer_slack.saturating_add(self.own.timer_slack)
         }
     }
 
     /// The same where the peer's bytes still come, but our acknowledgements no longer reach it. Its
     /// next beat arrives; that one is not acknowledged, the peer's kernel retransmits it with a
     /// congestion window of one packet, and no later byte is sent any more (measured: a verdict
-    /// 3.98 s after the fault with beats of 1 s and a limit of 3 s). Beats that are sent before the
+    /// 3.98 s after the fault with beats of 1 s and a timeout of 3 s). Beats that are sent before the
     /// first retransmission arrive as well.
     pub(super) fn silence_of_unheard_peer(&self) -> Option<Detector> {
-        let Some(beat) = self.peer.policy.beat() else { return self.silence() };
-        let limit = self.own.policy.limit()?;
+        let Some(interval) = self.peer.policy.interval() else { return self.silence() };
+        let timeout = self.own.policy.timeout()?;
         let window = tcp::second_try(self.rtt);
-        let before_frozen = if beat < window { window } else { Duration::ZERO };
-        let last_byte = beat
-            .saturating_add(self.peer.tick)
+        let before_frozen = if interval < window { window } else { Duration::ZERO };
+        let last_byte = interval
+            .saturating_add(self.peer.timer_slack)
             .saturating_add(before_frozen)
             .saturating_add(self.rtt);
-        let earliest = limit.saturating_sub(self.unheard_before());
-        let latest = limit.saturating_add(last_byte).saturating_add(self.own.tick);
+        let earliest = timeout.saturating_sub(self.unheard_before());
+        let latest = timeout.saturating_add(last_byte).saturating_add(self.own.timer_slack);
         Some(Detector::new(Mechanism::Silence, earliest, latest))
     }
 
@@ -119,19 +119,19 @@ impl View {
             Some(_) => Mechanism::UserTimeout,
             None => Mechanism::Retransmissions,
         };
-        let latest = bound.latest.saturating_add(sends_within).saturating_add(self.own.tick);
+        let latest = bound.latest.saturating_add(sends_within).saturating_add(self.own.timer_slack);
         Detector::new(by, bound.earliest, latest)
     }
 
     /// When this end sends its next beat.
-    pub(super) fn own_beat(&self) -> Option<Duration> {
-        self.own.policy.beat().map(|beat| beat.saturating_add(self.own.tick))
+    pub(super) fn own_interval(&self) -> Option<Duration> {
+        self.own.policy.interval().map(|interval| interval.saturating_add(self.own.timer_slack))
     }
 
     /// When this end sends something next while the peer's beats still come.
     pub(super) fn own_beat_or_answer(&self) -> Option<Duration> {
-        let asked = self.peer.policy.beat().filter(|_| self.own.policy.echo());
-        self.own_beat().or(asked.map(|beat| beat.saturating_add(self.slack())))
+        let asked = self.peer.policy.interval().filter(|_| self.own.policy.echo());
+        self.own_interval().or(asked.map(|interval| interval.saturating_add(self.slack())))
     }
 
     /// How long before the fault the peer's last packet came, at most. An end that probes after
@@ -169,14 +169,14 @@ impl View {
     /// The same where the peer still sends, is not acknowledged, and retransmits: each of its
     /// packets is life to the keepalive, until there is a long enough gap between them (measured:
     /// 26.0 to 26.7 s with 3 s, 3 s, 3). This end sends nothing.
-    pub(super) fn keepalive_between_retransmissions(&self, beat: Duration) -> Option<Detector> {
+    pub(super) fn keepalive_between_retransmissions(&self, interval: Duration) -> Option<Detector> {
         let keepalive = self.own.kernel.keepalive()?;
         let from_last = tcp::keepalive(keepalive, self.own.kernel.user_timeout()).earliest;
         let undisturbed = self.keepalive(None)?;
         let gap = Bound { earliest: from_last, latest: undisturbed.latest? };
         let given_up = tcp::unacked(self.peer.kernel.user_timeout(), self.rtt);
         let begins = tcp::gap_begins(gap, given_up, self.rtt);
-        let next_beat = beat.saturating_add(self.slack());
+        let next_beat = interval.saturating_add(self.slack());
         let earliest = if from_last <= next_beat {
             // It can be over before the peer sends anything.
             undisturbed.earliest

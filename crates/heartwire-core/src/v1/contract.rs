@@ -8,79 +8,85 @@ use crate::time::Typed;
 
 /// Default for the shortest beat that an end sends or puts up with. A beat a second is 4 MB a day; who
 /// needs less silence than that can afford to ask for it.
-pub const BEAT_FLOOR: Duration = Duration::from_secs(1);
+pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Default for the longest limit that an end agrees to: an hour. A phone in the background beats every
+/// Default for the longest timeout that an end agrees to: an hour. A phone in the background beats every
 /// 15 to 30 minutes at the longest, because mobile networks forget a connection after that.
-pub const LIMIT_CEILING: Duration = Duration::from_secs(3600);
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// What one end can do, and wants, in the words of its own [`Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    beat: Option<Millis>,
-    floor: Option<Millis>,
+    interval: Option<Millis>,
+    min_interval: Option<Millis>,
     want: Option<Millis>,
-    limit: Option<Millis>,
-    ceiling: Millis,
+    timeout: Option<Millis>,
+    max_timeout: Millis,
 }
 
 impl Offer {
     /// An end that works by `policy`: it means to beat as often as that says, wants to hear from the
-    /// other as often as that assumes, and calls `limit` of silence death. It beats every
-    /// [`BEAT_FLOOR`] at most, or as often as its own policy says if that is more often, and agrees
-    /// to limits of [`LIMIT_CEILING`] at most, or its own if that is longer.
+    /// other as often as that assumes, and calls `timeout` of silence death. It beats every
+    /// [`MIN_INTERVAL`] at most, or as often as its own policy says if that is more often, and agrees
+    /// to timeouts of [`MAX_TIMEOUT`] at most, or its own if that is longer.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let third = policy.limit().map(|limit| limit / 3);
-        let want = policy.peer_beat().or(third);
-        let floor = [policy.beat(), want].into_iter().flatten().min();
-        let floor = floor.map_or(BEAT_FLOOR, |beat| beat.min(BEAT_FLOOR));
-        let ceiling = policy.limit().map_or(LIMIT_CEILING, |limit| limit.max(LIMIT_CEILING));
+        let third = policy.timeout().map(|timeout| timeout / 3);
+        let want = policy.peer_interval().or(third);
+        let min_interval = [policy.interval(), want].into_iter().flatten().min();
+        let min_interval = min_interval.map_or(MIN_INTERVAL, |interval| interval.min(MIN_INTERVAL));
+        let max_timeout = policy.timeout().map_or(MAX_TIMEOUT, |timeout| timeout.max(MAX_TIMEOUT));
         Self {
-            beat: policy.beat().map(Millis::clamp),
-            floor: Some(Millis::clamp(floor)),
+            interval: policy.interval().map(Millis::clamp),
+            min_interval: Some(Millis::clamp(min_interval)),
             want: want.map(Millis::clamp),
-            limit: policy.limit().map(Millis::clamp),
-            ceiling: Millis::clamp(ceiling),
+            timeout: policy.timeout().map(Millis::clamp),
+            max_timeout: Millis::clamp(max_timeout),
         }
     }
 
     pub(super) fn of_parts(
-        beat: Option<Millis>,
-        floor: Option<Millis>,
+        interval: Option<Millis>,
+        min_interval: Option<Millis>,
         want: Option<Millis>,
-        limit: Option<Millis>,
-        ceiling: Millis,
+        timeout: Option<Millis>,
+        max_timeout: Millis,
     ) -> Self {
-        Self { beat, floor, want, limit, ceiling: ceiling_over(limit, ceiling) }
+        Self {
+            interval,
+            min_interval,
+            want,
+            timeout,
+            max_timeout: max_timeout_over(timeout, max_timeout),
+        }
     }
 
     /// The shortest interval in which this end can beat; `None`: it cannot beat at all, and refuses a
-    /// peer that has a limit. Clamped to 1 ms to 49 days.
+    /// peer that has a timeout. Clamped to 1 ms to 49 days.
     #[must_use]
-    pub fn floor(mut self, floor: Option<Duration>) -> Self {
-        self.floor = floor.map(Millis::clamp);
+    pub fn min_interval(mut self, min_interval: Option<Duration>) -> Self {
+        self.min_interval = min_interval.map(Millis::clamp);
         self
     }
 
-    /// The longest limit that this end agrees to for the other's silence. Clamped to 1 ms to 49 days;
-    /// under this end's own limit, it is that.
+    /// The longest timeout that this end agrees to for the other's silence. Clamped to 1 ms to 49 days;
+    /// under this end's own timeout, it is that.
     #[must_use]
-    pub fn ceiling(mut self, ceiling: Duration) -> Self {
-        self.ceiling = ceiling_over(self.limit, Millis::clamp(ceiling));
+    pub fn max_timeout(mut self, max_timeout: Duration) -> Self {
+        self.max_timeout = max_timeout_over(self.timeout, Millis::clamp(max_timeout));
         self
     }
 
     /// How often this end means to beat.
     #[must_use]
-    pub fn beat(&self) -> Option<Duration> {
-        self.beat.map(Millis::duration)
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval.map(Millis::duration)
     }
 
     /// How often this end can beat.
     #[must_use]
-    pub fn beat_floor(&self) -> Option<Duration> {
-        self.floor.map(Millis::duration)
+    pub fn shortest_interval(&self) -> Option<Duration> {
+        self.min_interval.map(Millis::duration)
     }
 
     /// How often this end wants to hear from the other.
@@ -91,78 +97,80 @@ impl Offer {
 
     /// The silence that this end would call death.
     #[must_use]
-    pub fn limit(&self) -> Option<Duration> {
-        self.limit.map(Millis::duration)
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Millis::duration)
     }
 
     /// The longest silence that this end agrees to wait for.
     #[must_use]
-    pub fn limit_ceiling(&self) -> Duration {
-        self.ceiling.duration()
+    pub fn longest_timeout(&self) -> Duration {
+        self.max_timeout.duration()
     }
 }
 
-/// Whoever waits for its own limit agrees to wait for so long.
-fn ceiling_over(limit: Option<Millis>, ceiling: Millis) -> Millis {
-    limit.map_or(ceiling, |limit| limit.max(ceiling))
+/// Whoever waits for its own timeout agrees to wait for so long.
+fn max_timeout_over(timeout: Option<Millis>, max_timeout: Millis) -> Millis {
+    timeout.map_or(max_timeout, |timeout| timeout.max(max_timeout))
 }
 
 /// What one direction of a connection promises: from who beats to who judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction {
-    beat: Option<Millis>,
-    limit: Option<Millis>,
-    ceiling: Millis,
+    interval: Option<Millis>,
+    timeout: Option<Millis>,
+    max_timeout: Millis,
 }
 
 impl Direction {
     pub(super) const fn of_parts(
-        beat: Option<Millis>,
-        limit: Option<Millis>,
-        ceiling: Millis,
+        interval: Option<Millis>,
+        timeout: Option<Millis>,
+        max_timeout: Millis,
     ) -> Self {
-        Self { beat, limit, ceiling }
+        Self { interval, timeout, max_timeout }
     }
 
     /// How often the sender beats; `None`: it does not.
     #[must_use]
-    pub fn beat(&self) -> Option<Duration> {
-        self.beat.map(Millis::duration)
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval.map(Millis::duration)
     }
 
     /// The silence that the receiver calls death; `None`: none.
     #[must_use]
-    pub fn limit(&self) -> Option<Duration> {
-        self.limit.map(Millis::duration)
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Millis::duration)
     }
 
-    /// The longest limit that a promise can stretch this direction to.
+    /// The longest timeout that a promise can stretch this direction to.
     #[must_use]
-    pub fn ceiling(&self) -> Duration {
-        self.ceiling.duration()
+    pub fn max_timeout(&self) -> Duration {
+        self.max_timeout.duration()
     }
 
-    /// The receiver's limit when the sender promises a beat within `promise`: what it leaves for delay
+    /// The receiver's timeout when the sender promises a beat within `promise`: what it leaves for delay
     /// and loss stays what it was, and two beats fit in. `None` where nobody judges.
     #[must_use]
-    pub fn limit_for(&self, promise: Duration) -> Option<Duration> {
-        let (limit, beat) = (self.limit()?, self.beat()?);
-        let allowance = limit.saturating_sub(beat);
+    pub fn timeout_for(&self, promise: Duration) -> Option<Duration> {
+        let (timeout, interval) = (self.timeout()?, self.interval()?);
+        let allowance = timeout.saturating_sub(interval);
         Some(promise.saturating_add(allowance.max(promise)))
     }
 
-    /// The longest promise that the receiver accepts: its limit stays under the ceiling. A whole number
+    /// The longest promise that the receiver accepts: its timeout stays under the maximum timeout. A whole number
     /// of milliseconds, as beats promise.
     #[must_use]
-    pub fn promise_max(&self) -> Duration {
-        let ceiling = self.ceiling();
-        match (self.limit(), self.beat()) {
-            (Some(limit), Some(beat)) => {
-                let half = Duration::from_millis(u64::from(self.ceiling.get() / 2));
-                (ceiling.saturating_sub(limit.saturating_sub(beat))).min(half).max(beat)
+    pub fn max_promise(&self) -> Duration {
+        let max_timeout = self.max_timeout();
+        match (self.timeout(), self.interval()) {
+            (Some(timeout), Some(interval)) => {
+                let half = Duration::from_millis(u64::from(self.max_timeout.get() / 2));
+                (max_timeout.saturating_sub(timeout.saturating_sub(interval)))
+                    .min(half)
+                    .max(interval)
             }
             // What was agreed can be promised, whether or not anybody judges by it.
-            (Some(_), None) | (None, _) => ceiling.max(self.beat().unwrap_or_default()),
+            (Some(_), None) | (None, _) => max_timeout.max(self.interval().unwrap_or_default()),
         }
     }
 }
@@ -176,7 +184,7 @@ pub struct Contract {
     /// The server beats, the client judges.
     pub to_client: Direction,
     /// The shortest beat that the server puts up with.
-    pub floor: Duration,
+    pub min_interval: Duration,
     /// How many bytes it takes to wake the server: a client that wants its data read at once pads a
     /// shorter write with a PAD frame. 1: any byte does.
     pub wake_bytes: u32,
@@ -186,10 +194,10 @@ impl Contract {
     pub(super) const fn of_parts(
         to_server: Direction,
         to_client: Direction,
-        floor: Duration,
+        min_interval: Duration,
         wake_bytes: u32,
     ) -> Self {
-        Self { to_server, to_client, floor, wake_bytes }
+        Self { to_server, to_client, min_interval, wake_bytes }
     }
 }
 
@@ -198,7 +206,7 @@ impl Contract {
     #[must_use]
     pub fn policy(&self, side: Side) -> Policy {
         let (from_peer, to_peer) = self.directions(side);
-        Policy::agreed(to_peer.beat(), from_peer.limit(), from_peer.beat())
+        Policy::agreed(to_peer.interval(), from_peer.timeout(), from_peer.interval())
     }
 
     /// The direction to an end, and the one from it.
@@ -213,12 +221,12 @@ impl Contract {
 impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = |f: &mut fmt::Formatter<'_>, who, judge, direction: &Direction| {
-            match direction.beat() {
-                Some(beat) => write!(f, "{who} beats every {}", Typed(beat))?,
+            match direction.interval() {
+                Some(interval) => write!(f, "{who} beats every {}", Typed(interval))?,
                 None => write!(f, "{who} does not beat")?,
             }
-            match direction.limit() {
-                Some(limit) => write!(f, ", {judge} calls {} of silence death", Typed(limit)),
+            match direction.timeout() {
+                Some(timeout) => write!(f, ", {judge} calls {} of silence death", Typed(timeout)),
                 None => write!(f, ", {judge} calls nobody dead"),
             }
         };
@@ -255,53 +263,62 @@ impl Terms {
     /// Agrees with a client, or says what stands in the way.
     ///
     /// In each direction the beat is what the sender means to send, or what the receiver wants if that
-    /// is more often, but never more often than the sender can and the server's floor allows. The limit
+    /// is more often, but never more often than the sender can and the server's minimum interval allows. The timeout
     /// is the receiver's own, or three beats if two would not fit into that.
     ///
     /// # Errors
     ///
     /// [`Conflict`] with both figures. Nothing is agreed then.
     pub fn agree(&self, client: &Offer) -> Result<Contract, Conflict> {
-        let floor = self.offer.floor.unwrap_or(Millis::clamp(BEAT_FLOOR));
-        let to_server = direction(client, &self.offer, floor)?;
-        let to_client = direction(&self.offer, client, floor)?;
-        Ok(Contract { to_server, to_client, floor: floor.duration(), wake_bytes: self.wake_bytes })
+        let min_interval = self.offer.min_interval.unwrap_or(Millis::clamp(MIN_INTERVAL));
+        let to_server = direction(client, &self.offer, min_interval)?;
+        let to_client = direction(&self.offer, client, min_interval)?;
+        Ok(Contract {
+            to_server,
+            to_client,
+            min_interval: min_interval.duration(),
+            wake_bytes: self.wake_bytes,
+        })
     }
 }
 
-fn direction(sender: &Offer, receiver: &Offer, floor: Millis) -> Result<Direction, Conflict> {
-    let ceiling = receiver.ceiling;
-    let third = |limit: Millis| Millis::clamp(limit.duration() / 3);
-    let wanted = receiver.limit.map(|limit| receiver.want.unwrap_or(third(limit)));
-    let Some(sender_floor) = sender.floor else {
-        return match receiver.limit {
-            Some(limit) => Err(Conflict::NoBeats { limit: limit.duration() }),
-            None => Ok(Direction { beat: None, limit: None, ceiling }),
+fn direction(
+    sender: &Offer,
+    receiver: &Offer,
+    min_interval: Millis,
+) -> Result<Direction, Conflict> {
+    let max_timeout = receiver.max_timeout;
+    let third = |timeout: Millis| Millis::clamp(timeout.duration() / 3);
+    let wanted = receiver.timeout.map(|timeout| receiver.want.unwrap_or(third(timeout)));
+    let Some(sender_min_interval) = sender.min_interval else {
+        return match receiver.timeout {
+            Some(timeout) => Err(Conflict::NoBeats { timeout: timeout.duration() }),
+            None => Ok(Direction { interval: None, timeout: None, max_timeout }),
         };
     };
-    let beat = match (sender.beat, wanted) {
+    let interval = match (sender.interval, wanted) {
         (Some(meant), Some(wanted)) => Some(meant.min(wanted)),
         (meant, wanted) => meant.or(wanted),
     };
-    let beat = beat.map(|beat| beat.max(sender_floor).max(floor));
-    let limit = match (receiver.limit, beat) {
-        (Some(limit), Some(beat)) => Some(limit_for(limit, beat, ceiling)?),
-        (Some(limit), None) => return Err(Conflict::NoBeats { limit: limit.duration() }),
+    let interval = interval.map(|interval| interval.max(sender_min_interval).max(min_interval));
+    let timeout = match (receiver.timeout, interval) {
+        (Some(timeout), Some(interval)) => Some(timeout_for(timeout, interval, max_timeout)?),
+        (Some(timeout), None) => return Err(Conflict::NoBeats { timeout: timeout.duration() }),
         (None, _) => None,
     };
-    Ok(Direction { beat, limit, ceiling })
+    Ok(Direction { interval, timeout, max_timeout })
 }
 
-fn limit_for(limit: Millis, beat: Millis, ceiling: Millis) -> Result<Millis, Conflict> {
-    if limit.duration() >= beat.duration().saturating_mul(2) {
-        return Ok(limit);
+fn timeout_for(timeout: Millis, interval: Millis, max_timeout: Millis) -> Result<Millis, Conflict> {
+    if timeout.duration() >= interval.duration().saturating_mul(2) {
+        return Ok(timeout);
     }
-    let needed = beat.duration().saturating_mul(3);
-    if needed > ceiling.duration() {
+    let needed = interval.duration().saturating_mul(3);
+    if needed > max_timeout.duration() {
         return Err(Conflict::BeatTooSlow {
-            beat: beat.duration(),
+            interval: interval.duration(),
             needed,
-            ceiling: ceiling.duration(),
+            max_timeout: max_timeout.duration(),
         });
     }
     Ok(Millis::clamp(needed))
@@ -314,36 +331,36 @@ pub enum Conflict {
     /// One end judges silence, and the other cannot beat.
     NoBeats {
         /// The silence that would be called death.
-        limit: Duration,
+        timeout: Duration,
     },
     /// One end cannot beat as often as the other needs it to.
     BeatTooSlow {
         /// How often it can beat.
-        beat: Duration,
-        /// The limit that this needs.
+        interval: Duration,
+        /// The timeout that this needs.
         needed: Duration,
-        /// The longest limit that the other agrees to.
-        ceiling: Duration,
+        /// The longest timeout that the other agrees to.
+        max_timeout: Duration,
     },
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBeats { limit } => {
+            Self::NoBeats { timeout } => {
                 write!(
                     f,
                     "one end calls {} of silence death, and the other sends no beats",
-                    Typed(*limit)
+                    Typed(*timeout)
                 )
             }
-            Self::BeatTooSlow { beat, needed, ceiling } => write!(
+            Self::BeatTooSlow { interval, needed, max_timeout } => write!(
                 f,
-                "one end beats every {} at most, which needs a limit of {}, and the other agrees to \
+                "one end beats every {} at most, which needs a timeout of {}, and the other agrees to \
                  {} at most",
-                Typed(*beat),
+                Typed(*interval),
                 Typed(*needed),
-                Typed(*ceiling)
+                Typed(*max_timeout)
             ),
         }
     }

@@ -17,22 +17,22 @@ use crate::policy::Millis;
 use crate::time;
 use crate::violation::Violation;
 
-/// The version of the wire that this crate speaks besides 0.
+/// The version of the protocol that this crate speaks besides 0.
 pub const VERSION: u8 = 1;
 /// Longest body of a HELLO, and of a WELCOME: room for every field at its longest, three times over.
-/// Checked on the head alone, before anything is known of the peer.
-pub const HELLO_LEN_MAX: u32 = 2048;
+/// Checked on the header alone, before anything is known of the peer.
+pub const MAX_HELLO_LEN: u32 = 2048;
 /// Longest body of a BYE.
-pub const BYE_LEN_MAX: u32 = 512;
+pub const MAX_BYE_LEN: u32 = 512;
 /// Longest name of a client, in bytes: the longest host name fits (RFC 1035), and what such names are
 /// made of elsewhere.
-pub const NAME_LEN_MAX: usize = 255;
-/// Longest token, in bytes, so that a HELLO with one stays far below [`HELLO_LEN_MAX`].
-pub const TOKEN_LEN_MAX: usize = 256;
+pub const MAX_NAME_LEN: usize = 255;
+/// Longest token, in bytes, so that a HELLO with one stays far below [`MAX_HELLO_LEN`].
+pub const MAX_TOKEN_LEN: usize = 256;
 /// Longest description of a program, in bytes.
-pub const AGENT_LEN_MAX: usize = 64;
+pub const MAX_AGENT_LEN: usize = 64;
 /// Longest explanation in a BYE, in bytes. Longer ones are cut when they are encoded.
-pub const DETAIL_LEN_MAX: usize = 256;
+pub const MAX_DETAIL_LEN: usize = 256;
 
 /// What a client says first.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,16 +81,16 @@ impl<'a> Hello<'a> {
             Ok(())
         });
         // It need not be whole to be refused, and the frame stays as long as one may be.
-        map.text(1, self.name.map(|name| cut(name, 4 * NAME_LEN_MAX)));
-        if let Some(token) = self.token.filter(|token| token.len() <= TOKEN_LEN_MAX) {
+        map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
+        if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
             map.put(2, |e| e.bytes(token).map(drop));
         }
-        map.duration(3, self.offer.beat());
-        map.duration(4, self.offer.beat_floor());
+        map.duration(3, self.offer.interval());
+        map.duration(4, self.offer.shortest_interval());
         map.duration(5, self.offer.want());
-        map.duration(6, self.offer.limit());
-        map.duration(7, Some(self.offer.limit_ceiling()));
-        map.text(8, self.agent.filter(|agent| agent.len() <= AGENT_LEN_MAX));
+        map.duration(6, self.offer.timeout());
+        map.duration(7, Some(self.offer.longest_timeout()));
+        map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
         map.frame(Kind::Hello)
     }
 
@@ -110,19 +110,19 @@ impl<'a> Hello<'a> {
         entries(body, |key, d| {
             match key {
                 0 => versions = Some(version_range(d)?),
-                1 => name = Some(text(d, NAME_LEN_MAX)?),
-                2 => token = Some(d.bytes().ok().filter(|token| token.len() <= TOKEN_LEN_MAX)?),
+                1 => name = Some(text(d, MAX_NAME_LEN)?),
+                2 => token = Some(d.bytes().ok().filter(|token| token.len() <= MAX_TOKEN_LEN)?),
                 3..=7 => {
                     let slot = usize::try_from(key).ok()?.checked_sub(3)?;
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
-                8 => agent = Some(text(d, AGENT_LEN_MAX)?),
+                8 => agent = Some(text(d, MAX_AGENT_LEN)?),
                 _ => skip(d)?,
             }
             Some(())
         })?;
-        let [beat, floor, want, limit, ceiling] = durations;
-        let offer = Offer::of_parts(beat, floor, want, limit, ceiling?);
+        let [interval, min_interval, want, timeout, max_timeout] = durations;
+        let offer = Offer::of_parts(interval, min_interval, want, timeout, max_timeout?);
         Some(Self { versions: versions?, name, token, offer, agent })
     }
 }
@@ -160,18 +160,18 @@ impl Welcome {
     /// The whole frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Contract { to_server, to_client, floor, wake_bytes } = &self.contract;
+        let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
         let mut map = Map::default();
         map.put(0, |e| e.u8(VERSION).map(drop));
         map.put(1, |e| e.u64(self.session).map(drop));
         map.put(2, |e| e.u64(self.epoch).map(drop));
-        map.duration(3, to_server.beat());
-        map.duration(4, to_server.limit());
-        map.duration(5, Some(to_server.ceiling()));
-        map.duration(6, to_client.beat());
-        map.duration(7, to_client.limit());
-        map.duration(8, Some(to_client.ceiling()));
-        map.duration(9, Some(*floor));
+        map.duration(3, to_server.interval());
+        map.duration(4, to_server.timeout());
+        map.duration(5, Some(to_server.max_timeout()));
+        map.duration(6, to_client.interval());
+        map.duration(7, to_client.timeout());
+        map.duration(8, Some(to_client.max_timeout()));
+        map.duration(9, Some(*min_interval));
         map.put(10, |e| e.u32(*wake_bytes).map(drop));
         if let Some(held_us) = self.held_us {
             map.put(11, |e| e.u32(held_us).map(drop));
@@ -203,11 +203,19 @@ impl Welcome {
             Some(())
         })?;
         version.filter(|&version| version == VERSION)?;
-        let [beat, limit, ceiling, client_beat, client_limit, client_ceiling, floor] = durations;
+        let [
+            interval,
+            timeout,
+            max_timeout,
+            client_interval,
+            client_timeout,
+            client_max_timeout,
+            min_interval,
+        ] = durations;
         let contract = Contract::of_parts(
-            Direction::of_parts(beat, limit, ceiling?),
-            Direction::of_parts(client_beat, client_limit, client_ceiling?),
-            floor?.duration(),
+            Direction::of_parts(interval, timeout, max_timeout?),
+            Direction::of_parts(client_interval, client_timeout, client_max_timeout?),
+            min_interval?.duration(),
             wake_bytes?,
         );
         Some(Self { session: session?, epoch: epoch?, contract, held_us })
@@ -221,7 +229,7 @@ pub struct Bye<'a> {
     /// Why.
     pub code: ByeCode,
     /// Whether the other end is to come back.
-    pub retry: Retry,
+    pub retry: RetryHint,
     /// An explanation for people; empty if there is none.
     pub detail: &'a str,
 }
@@ -254,7 +262,7 @@ pub enum ByeCode {
     Full,
     /// 11: the other end does not read.
     SlowReader,
-    /// 12: its owner ended the session.
+    /// 12: its application ended the session.
     Kicked,
     /// Any other number: a later version's reason.
     Other(u32),
@@ -301,7 +309,7 @@ impl ByeCode {
 /// Whether and when to connect again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a client must know what to do with each")]
-pub enum Retry {
+pub enum RetryHint {
     /// It would be refused again.
     Never,
     /// As the client's own backoff says.
@@ -318,7 +326,7 @@ pub enum Retry {
 impl<'a> Bye<'a> {
     /// A BYE without an explanation.
     #[must_use]
-    pub const fn new(code: ByeCode, retry: Retry) -> Self {
+    pub const fn new(code: ByeCode, retry: RetryHint) -> Self {
         Self { code, retry, detail: "" }
     }
 
@@ -335,22 +343,22 @@ impl<'a> Bye<'a> {
         let mut map = Map::default();
         map.put(0, |e| e.u32(self.code.number()).map(drop));
         let (retry, window) = match self.retry {
-            Retry::Never => (0, None),
-            Retry::AtWill => (1, None),
-            Retry::Within { earliest, latest } => (2, Some((earliest, latest))),
+            RetryHint::Never => (0, None),
+            RetryHint::AtWill => (1, None),
+            RetryHint::Within { earliest, latest } => (2, Some((earliest, latest))),
         };
         map.put(1, |e| e.u8(retry).map(drop));
         if let Some((earliest, latest)) = window {
             map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
             map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
         }
-        let detail = cut(self.detail, DETAIL_LEN_MAX);
+        let detail = cut(self.detail, MAX_DETAIL_LEN);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
         map.frame(Kind::Bye)
     }
 
-    /// Reads the body of a frame. Whoever does so has seen from its head that it is not longer than
-    /// [`BYE_LEN_MAX`].
+    /// Reads the body of a frame. Whoever does so has seen from its header that it is not longer than
+    /// [`MAX_BYE_LEN`].
     ///
     /// # Errors
     ///
@@ -368,18 +376,18 @@ impl<'a> Bye<'a> {
                 1 => retry = Some(d.u8().ok()?),
                 2 => earliest = Some(millis(d)?),
                 3 => latest = Some(millis(d)?),
-                4 => detail = text(d, DETAIL_LEN_MAX)?,
+                4 => detail = text(d, MAX_DETAIL_LEN)?,
                 _ => skip(d)?,
             }
             Some(())
         })?;
         let retry = match (retry?, earliest, latest) {
-            (0, _, _) => Retry::Never,
+            (0, _, _) => RetryHint::Never,
             (2, Some(earliest), Some(latest)) if earliest <= latest => {
-                Retry::Within { earliest, latest }
+                RetryHint::Within { earliest, latest }
             }
             (2, _, _) => return None,
-            _ => Retry::AtWill,
+            _ => RetryHint::AtWill,
         };
         Some(Self { code: code?, retry, detail })
     }
@@ -425,7 +433,7 @@ impl Map {
         let _ = Encoder::new(&mut map).map(self.entries).map(drop);
         map.extend(self.body);
         let mut frame = Vec::new();
-        frame.extend(frame::head(kind, map.len()).unwrap_or_default());
+        frame.extend(frame::header(kind, map.len()).unwrap_or_default());
         frame.extend(map);
         frame
     }
@@ -524,8 +532,8 @@ fn skip(d: &mut Decoder<'_>) -> Option<()> {
     Some(())
 }
 
-fn text<'a>(d: &mut Decoder<'a>, len_max: usize) -> Option<&'a str> {
-    d.str().ok().filter(|text| text.len() <= len_max)
+fn text<'a>(d: &mut Decoder<'a>, max_len: usize) -> Option<&'a str> {
+    d.str().ok().filter(|text| text.len() <= max_len)
 }
 
 fn millis(d: &mut Decoder<'_>) -> Option<Duration> {

@@ -41,7 +41,7 @@ fn a_key_takes_16_bytes() {
 
 #[test]
 fn every_place_and_every_time_fit_into_an_entry() {
-    let latest = u64::MAX / TICK_NANOS_MIN + 1;
+    let latest = u64::MAX / MIN_TICK_NANOS + 1;
     for level in 0..LEVELS {
         for slot in 0..SLOTS {
             let place = Place { level, slot };

@@ -35,9 +35,9 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The exact ceiling after this many attempts.
-fn ceiling(first: u64, cap: u64, attempts: u32) -> u64 {
-    first.checked_mul(1 << attempts.min(40)).map_or(cap, |ceiling| ceiling.min(cap))
+/// The exact maximum timeout after this many attempts.
+fn max_wait(first: u64, cap: u64, attempts: u32) -> u64 {
+    first.checked_mul(1 << attempts.min(40)).map_or(cap, |max_wait| max_wait.min(cap))
 }
 
 proptest! {
@@ -55,7 +55,7 @@ proptest! {
         let (mut attempts, mut hint, mut now) = (0, None, 0);
         let mut was_stable = false;
         for step in steps {
-            prop_assert_eq!(backoff.ceiling(), ms(ceiling(first, cap, attempts)));
+            prop_assert_eq!(backoff.max_wait(), ms(max_wait(first, cap, attempts)));
             match step {
                 Step::Wait => {
                     let wait = backoff.next_wait();
@@ -64,7 +64,7 @@ proptest! {
                         (hint, _) => {
                             attempts += 1;
                             let (earliest, latest) = hint.unwrap_or((0, 0));
-                            (earliest, ceiling(first, cap, attempts - 1).max(latest))
+                            (earliest, max_wait(first, cap, attempts - 1).max(latest))
                         }
                     };
                     was_stable = false;

@@ -35,7 +35,7 @@ impl Model {
 }
 
 proptest! {
-    /// Intervals and limits change from one token to the next.
+    /// Intervals and timeouts change from one token to the next.
     #[test]
     fn a_bucket_is_filled_as_if_token_by_token(
         tokens in -20_i64..20,
@@ -57,7 +57,7 @@ proptest! {
         }
     }
 
-    /// What came in since the last time may be allowed whatever the limit is.
+    /// What came in since the last time may be allowed whatever the timeout is.
     #[test]
     fn a_bucket_tells_how_many_tokens_have_come_in(
         interval in 1_u64..60,

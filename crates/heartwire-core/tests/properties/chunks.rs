@@ -1,11 +1,11 @@
 //! Bytes come in any pieces and with any content: the frames are the same, and nothing panics.
 
 use heartwire_core::frame::{self, Decoded, Frame};
-use heartwire_core::{Caps, Connection, Event, Instant, Policy, Settings, Violation};
+use heartwire_core::{Connection, Event, FrameLimits, Instant, Policy, Settings, Violation};
 use proptest::prelude::*;
 
 const START: Instant = Instant::from_nanos(0);
-const BODY_LEN_MAX: u32 = 100;
+const MAX_FRAME: u32 = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Packet {
@@ -18,8 +18,8 @@ impl Packet {
         match self {
             Self::Beat => frame::BEAT.to_vec(),
             Self::Data(body) => {
-                let Some(head) = frame::data_head(body.len()) else { panic!("too long") };
-                [&head, body.as_slice()].concat()
+                let Some(header) = frame::data_header(body.len()) else { panic!("too long") };
+                [&header, body.as_slice()].concat()
             }
         }
     }
@@ -27,7 +27,10 @@ impl Packet {
 
 fn connection() -> Connection {
     let Ok(policy) = Policy::builder().build() else { panic!("every knob is off") };
-    Connection::new(Settings::new(policy).caps(Caps::default().body_len_max(BODY_LEN_MAX)), START)
+    Connection::new(
+        Settings::new(policy).limits(FrameLimits::default().max_frame(MAX_FRAME)),
+        START,
+    )
 }
 
 /// Feeds a connection in pieces of these lengths, the last one again and again.
@@ -61,7 +64,7 @@ fn feed(bytes: &[u8], lens: &[usize]) -> (Vec<Packet>, Option<Violation>) {
 fn model(mut bytes: &[u8]) -> (Vec<Packet>, Option<Violation>) {
     let mut packets = Vec::new();
     while let [a, b, c, d, e, f, g, h, rest @ ..] = bytes {
-        let head = [*a, *b, *c, *d, *e, *f, *g, *h];
+        let header = [*a, *b, *c, *d, *e, *f, *g, *h];
         let length = i32::from_le_bytes([*e, *f, *g, *h]);
         let body_len = u32::try_from(length);
         let violation = match (i32::from_le_bytes([*a, *b, *c, *d]), body_len) {
@@ -72,9 +75,7 @@ fn model(mut bytes: &[u8]) -> (Vec<Packet>, Option<Violation>) {
                 continue;
             }
             (0, Ok(length)) => Violation::BeatWithBody { length },
-            (1, Ok(length)) if length > BODY_LEN_MAX => {
-                Violation::TooLong { length, max: BODY_LEN_MAX }
-            }
+            (1, Ok(length)) if length > MAX_FRAME => Violation::TooLong { length, max: MAX_FRAME },
             (1, Ok(length)) => {
                 let Some((body, after)) =
                     rest.split_at_checked(usize::try_from(length).unwrap_or(0))
@@ -85,7 +86,7 @@ fn model(mut bytes: &[u8]) -> (Vec<Packet>, Option<Violation>) {
                 bytes = after;
                 continue;
             }
-            _ => Violation::UnknownType { head },
+            _ => Violation::UnknownType { header },
         };
         return (packets, Some(violation));
     }
@@ -99,8 +100,8 @@ fn packet() -> impl Strategy<Value = Packet> {
     ]
 }
 
-/// Heads in which each integer is likely to be near one that means something.
-fn head() -> impl Strategy<Value = Vec<u8>> {
+/// Headers in which each integer is likely to be near one that means something.
+fn header() -> impl Strategy<Value = Vec<u8>> {
     let integer = || {
         prop_oneof![
             4 => -1..3_i32,
@@ -113,10 +114,10 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(kind, length)| [kind.to_le_bytes(), length.to_le_bytes()].concat())
 }
 
-/// Whole packets, then anything: often a bad head, sometimes nothing.
+/// Whole packets, then anything: often a bad header, sometimes nothing.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let end = prop_oneof![
-        head(),
+        header(),
         prop::collection::vec(any::<u8>(), 0..40),
         packet().prop_map(|packet| packet.encode()),
     ];
@@ -153,11 +154,11 @@ proptest! {
             Packet::Data(body) => Frame::Data(body),
         };
         let whole = Decoded::Whole { frame, len: encoded.len() };
-        prop_assert_eq!(frame::decode(&bytes, BODY_LEN_MAX), Ok(whole));
+        prop_assert_eq!(frame::decode(&bytes, MAX_FRAME), Ok(whole));
         for len in 0..encoded.len() {
-            let partial = frame::decode(&bytes[..len], BODY_LEN_MAX);
-            let body_len = u32::try_from(encoded.len() - frame::HEAD_LEN).ok();
-            let body_len = body_len.filter(|_| len >= frame::HEAD_LEN);
+            let partial = frame::decode(&bytes[..len], MAX_FRAME);
+            let body_len = u32::try_from(encoded.len() - frame::HEADER_LEN).ok();
+            let body_len = body_len.filter(|_| len >= frame::HEADER_LEN);
             prop_assert_eq!(partial, Ok(Decoded::Partial { body_len }));
         }
     }
@@ -166,15 +167,15 @@ proptest! {
     fn no_bytes_make_a_decoder_panic_or_take_more_than_there_is(
         bytes in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..64),
-            (head(), any::<Vec<u8>>()).prop_map(|(head, rest)| [head, rest].concat()),
+            (header(), any::<Vec<u8>>()).prop_map(|(header, rest)| [header, rest].concat()),
         ],
-        body_len_max: u32,
+        max_frame: u32,
     ) {
-        match frame::decode(&bytes, body_len_max) {
+        match frame::decode(&bytes, max_frame) {
             Ok(Decoded::Whole { len, .. }) => prop_assert!((8..=bytes.len()).contains(&len)),
             Ok(Decoded::Partial { body_len }) => {
                 prop_assert_eq!(body_len.is_some(), bytes.len() >= 8);
-                prop_assert!(body_len.is_none_or(|body_len| body_len <= body_len_max));
+                prop_assert!(body_len.is_none_or(|body_len| body_len <= max_frame));
             }
             Err(_) => prop_assert!(bytes.len() >= 8),
         }

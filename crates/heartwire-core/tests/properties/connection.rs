@@ -1,16 +1,18 @@
-//! Whatever a peer, a clock and an owner do to a connection, it keeps its word to the driver.
+//! Whatever a peer, a clock and an application do to a connection, it keeps its word to the driver.
 
 use core::time::Duration;
 
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::{Caps, Connection, Instant, Policy, Settings, Stall, Violation, Wire};
+use heartwire_core::{
+    Connection, FrameLimits, Instant, Pause, Policy, Protocol, Settings, Violation,
+};
 use proptest::prelude::*;
 
-const BODY_LEN_MAX: u32 = 3_000;
+const MAX_FRAME: u32 = 3_000;
 /// What the longest body is given on top of the cap for a frame, in milliseconds.
 const FOR_BODY: u64 = 2_000;
 const TICK: u64 = 20;
-const ANSWERS_OWED_MAX: usize = 64;
+const MAX_ANSWERS_OWED: usize = 64;
 
 const fn at(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
@@ -19,44 +21,44 @@ const fn at(millis: u64) -> Instant {
 /// The settings of one run, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Knobs {
-    wire: Wire,
-    beat: Option<u64>,
-    limit: Option<u64>,
+    protocol: Protocol,
+    interval: Option<u64>,
+    timeout: Option<u64>,
     echo: bool,
-    first_frame: Option<u64>,
+    handshake_timeout: Option<u64>,
     frame: Option<u64>,
 }
 
 impl Knobs {
     fn connection(self) -> Connection {
         let ms = Duration::from_millis;
-        let mut policy = Policy::builder().echo(self.echo && self.beat.is_none());
-        if let Some(beat) = self.beat {
-            policy = policy.beat(ms(beat));
+        let mut policy = Policy::builder().echo(self.echo && self.interval.is_none());
+        if let Some(interval) = self.interval {
+            policy = policy.interval(ms(interval));
         }
-        if let Some(limit) = self.limit {
-            policy = policy.limit(ms(limit + 2 * self.beat.unwrap_or(0)));
+        if let Some(timeout) = self.timeout {
+            policy = policy.timeout(ms(timeout + 2 * self.interval.unwrap_or(0)));
         }
-        let caps = Caps::default()
-            .body_len_max(BODY_LEN_MAX)
-            .first_frame(self.first_frame.map(ms))
-            .frame(self.frame.map(ms));
+        let limits = FrameLimits::default()
+            .max_frame(MAX_FRAME)
+            .handshake_timeout(self.handshake_timeout.map(ms))
+            .frame_timeout(self.frame.map(ms));
         let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
-        let settings = Settings::new(policy).wire(self.wire).caps(caps).tick(ms(TICK));
+        let settings = Settings::new(policy).protocol(self.protocol).limits(limits).tick(ms(TICK));
         Connection::new(settings, at(0))
     }
 }
 
 fn knobs() -> impl Strategy<Value = Knobs> {
     let millis = || prop::option::weighted(0.7, 1_u64..2_000);
-    let wire = prop_oneof![4 => Just(Wire::V0), 1 => Just(Wire::Raw)];
-    (wire, millis(), millis(), any::<bool>(), millis(), millis()).prop_map(
-        |(wire, beat, limit, echo, first_frame, frame)| Knobs {
-            wire,
-            beat,
-            limit,
+    let protocol = prop_oneof![4 => Just(Protocol::V0), 1 => Just(Protocol::Raw)];
+    (protocol, millis(), millis(), any::<bool>(), millis(), millis()).prop_map(
+        |(protocol, interval, timeout, echo, handshake_timeout, frame)| Knobs {
+            protocol,
+            interval,
+            timeout,
             echo,
-            first_frame,
+            handshake_timeout,
             frame,
         },
     )
@@ -70,15 +72,15 @@ enum Step {
     WakeForNothing,
     Send,
     BeatNow,
-    Stall { millis: u64 },
+    Pause { millis: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let bytes = prop_oneof![
         6 => (0_usize..20).prop_map(|len| vec![0; len]),
         2 => (0_usize..=3_000, 0_usize..3_100).prop_map(|(body_len, len)| {
-            let head = heartwire_core::frame::data_head(body_len).into_iter().flatten();
-            head.chain(core::iter::repeat_n(7, body_len)).take(len).collect()
+            let header = heartwire_core::frame::data_header(body_len).into_iter().flatten();
+            header.chain(core::iter::repeat_n(7, body_len)).take(len).collect()
         }),
         1 => prop::collection::vec(any::<u8>(), 0..20),
         1 => Just(vec![0; 8 * 100]),
@@ -89,7 +91,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::WakeForNothing),
         1 => Just(Step::Send),
         1 => Just(Step::BeatNow),
-        1 => (250_u64..5_000).prop_map(|millis| Step::Stall { millis }),
+        1 => (250_u64..5_000).prop_map(|millis| Step::Pause { millis }),
     ]
 }
 
@@ -99,7 +101,7 @@ struct Driver {
     unread: Vec<u8>,
     now: u64,
     ended: bool,
-    stall: Option<Stall>,
+    pause: Option<Pause>,
 }
 
 impl Driver {
@@ -137,12 +139,12 @@ impl Driver {
             next = match next {
                 Next::ReadFirst(read) => {
                     assert!(is_due, "before the deadline");
-                    self.connection.judge(read, Found::All, self.stall)
+                    self.connection.judge(read, Found::All, self.pause)
                 }
                 Next::Write(_) => {
                     assert!(!self.ended, "bytes to write after the end");
                     count += 1;
-                    assert!(count <= ANSWERS_OWED_MAX + 1, "{count} beats at once");
+                    assert!(count <= MAX_ANSWERS_OWED + 1, "{count} beats at once");
                     self.connection.poll(now, Outbound::Clear)
                 }
                 Next::SleepUntil(until) => {
@@ -161,7 +163,7 @@ impl Driver {
         match over {
             Over::Dead(_) => {}
             Over::Broken(Violation::NoFirstFrame { waited }) => {
-                self.waited(waited, self.knobs.first_frame, 0)
+                self.waited(waited, self.knobs.handshake_timeout, 0)
             }
             Over::Broken(Violation::SlowFrame { waited }) => {
                 self.waited(waited, self.knobs.frame, FOR_BODY)
@@ -222,10 +224,10 @@ impl Driver {
                 self.turn();
                 may_move = true;
             }
-            Step::Stall { millis } => {
+            Step::Pause { millis } => {
                 self.now += millis;
                 let gap = Duration::from_millis(*millis);
-                self.stall = Some(Stall::new(at(self.now), gap));
+                self.pause = Some(Pause::new(at(self.now), gap));
                 self.turn();
                 may_move = true;
             }
@@ -247,7 +249,7 @@ proptest! {
     #[test]
     fn a_connection_keeps_its_word(knobs in knobs(), steps in prop::collection::vec(step(), 1..80)) {
         let connection = knobs.connection();
-        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false, stall: None };
+        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false, pause: None };
         for step in &steps {
             driver.apply(step);
         }

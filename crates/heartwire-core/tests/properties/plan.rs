@@ -17,24 +17,24 @@ const fn ms(millis: u64) -> Duration {
 /// The settings of one end, in milliseconds, and seconds for keepalive.
 #[derive(Clone, Copy, Debug)]
 struct Knobs {
-    beat: Option<u64>,
-    limit: Option<u64>,
+    interval: Option<u64>,
+    timeout: Option<u64>,
     echo: bool,
     keepalive: Option<(u64, u64, u32)>,
     /// On top of the least that goes with the keepalive.
     user_timeout: Option<u64>,
-    tick: u64,
+    timer_slack: u64,
 }
 
 impl Knobs {
     fn end(self) -> End {
-        // So short a promise that no limit is refused: a plan goes by what the peer really does.
-        let mut policy = Policy::builder().peer_beat(ms(1)).echo(self.echo);
-        if let Some(beat) = self.beat {
-            policy = policy.beat(ms(beat));
+        // So short a promise that no timeout is refused: a plan goes by what the peer really does.
+        let mut policy = Policy::builder().peer_interval(ms(1)).echo(self.echo);
+        if let Some(interval) = self.interval {
+            policy = policy.interval(ms(interval));
         }
-        if let Some(limit) = self.limit {
-            policy = policy.limit(ms(limit));
+        if let Some(timeout) = self.timeout {
+            policy = policy.timeout(ms(timeout));
         }
         let keepalive = self.keepalive();
         let least = keepalive.map_or(Duration::ZERO, |keepalive| keepalive.bound());
@@ -42,7 +42,7 @@ impl Knobs {
         let timers = KernelTimers::new(keepalive, user_timeout);
         let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
         let Ok(timers) = timers else { panic!("{self:?} make no timers") };
-        End::new(policy).kernel(timers).tick(ms(self.tick))
+        End::new(policy).kernel(timers).timer_slack(ms(self.timer_slack))
     }
 
     fn keepalive(self) -> Option<Keepalive> {
@@ -58,13 +58,14 @@ struct World {
     client: Knobs,
     server: Knobs,
     rtt: u64,
-    nat: Option<u64>,
+    nat_timeout: Option<u64>,
 }
 
 impl World {
     fn setup(self) -> Setup {
         let builder = Setup::builder(self.client.end(), self.server.end());
-        let Ok(setup) = builder.rtt(ms(self.rtt)).nat(self.nat.map(ms)).build() else {
+        let Ok(setup) = builder.rtt(ms(self.rtt)).nat_timeout(self.nat_timeout.map(ms)).build()
+        else {
             panic!("{self:?} make no setup")
         };
         setup
@@ -101,21 +102,21 @@ fn knobs() -> impl Strategy<Value = Knobs> {
         prop::option::of(1_u64..100_000),
         0_u64..500,
     )
-        .prop_map(|(beat, limit, echo, keepalive, user_timeout, tick)| Knobs {
-            beat,
-            limit,
-            echo: echo && beat.is_none(),
+        .prop_map(|(interval, timeout, echo, keepalive, user_timeout, timer_slack)| Knobs {
+            interval,
+            timeout,
+            echo: echo && interval.is_none(),
             keepalive,
             user_timeout,
-            tick,
+            timer_slack,
         })
 }
 
 fn world() -> impl Strategy<Value = World> {
     (knobs(), knobs(), 0_u64..2_000, prop::option::of(1_u64..100_000)).prop_map(
-        |(client, mut server, rtt, nat)| {
+        |(client, mut server, rtt, nat_timeout)| {
             server.echo = server.echo && !client.echo;
-            World { client, server, rtt, nat }
+            World { client, server, rtt, nat_timeout }
         },
     )
 }
@@ -143,19 +144,21 @@ fn latest(outcome: Outcome) -> Duration {
 /// Whether anything can find it, said without any time.
 fn can_be_found(world: World, fault: Fault, side: Side) -> bool {
     let (own, peer) = world.ends(side);
-    let limit = own.limit.is_some();
-    let cut_off = limit || own.beat.is_some() || own.keepalive.is_some();
+    let timeout = own.timeout.is_some();
+    let cut_off = timeout || own.interval.is_some() || own.keepalive.is_some();
     let unheard = cut_off
-        || (own.echo && peer.beat.is_some())
-        || peer.limit.is_some()
-        || (peer.keepalive.is_some() && peer.beat.is_none());
+        || (own.echo && peer.interval.is_some())
+        || peer.timeout.is_some()
+        || (peer.keepalive.is_some() && peer.interval.is_none());
     match (fault, side) {
-        (Fault::PeerFrozen, _) => limit,
+        (Fault::PeerFrozen, _) => timeout,
         (Fault::MachineGoneIdle | Fault::FirewallDrop | Fault::NatForgotten, _)
         | (Fault::CutToServer, Side::Server)
         | (Fault::CutToClient, Side::Client) => cut_off,
         (Fault::CutToServer, Side::Client) | (Fault::CutToClient, Side::Server) => unheard,
-        (Fault::PeerNotReading, _) => own.user_timeout.is_some() || (limit && peer.beat.is_none()),
+        (Fault::PeerNotReading, _) => {
+            own.user_timeout.is_some() || (timeout && peer.interval.is_none())
+        }
         _ => true,
     }
 }
@@ -186,21 +189,21 @@ proptest! {
     fn a_connection_is_kept_where_something_passes_the_middlebox_in_time(world in world()) {
         let passes = [world.client, world.server].map(|end| {
             let probe = end.keepalive.map(|(idle, ..)| idle * 1_000);
-            [end.beat, probe]
+            [end.interval, probe]
         });
         let shortest = passes.into_iter().flatten().flatten().min();
         for (fault, side, outcome) in outcomes(world.plan()) {
             match outcome {
                 Outcome::NotLost(NotLost::KeptOpen { quiet }) => {
                     prop_assert_eq!(fault, Fault::NatForgotten);
-                    let nat = world.nat.map(ms);
-                    prop_assert!(nat.is_some_and(|nat| quiet < nat), "{:?}", quiet);
+                    let nat_timeout = world.nat_timeout.map(ms);
+                    prop_assert!(nat_timeout.is_some_and(|nat_timeout| quiet < nat_timeout), "{:?}", quiet);
                     prop_assert!(shortest.is_some_and(|shortest| ms(shortest) <= quiet));
                 }
                 Outcome::NotLost(_) => {
                     let (own, _) = world.ends(side);
-                    prop_assert_eq!(fault, Fault::OwnStall);
-                    prop_assert!(own.beat.is_none() && own.limit.is_none());
+                    prop_assert_eq!(fault, Fault::OwnPause);
+                    prop_assert!(own.interval.is_none() && own.timeout.is_none());
                 }
                 Outcome::Found(_) | Outcome::Never(_) => {}
             }
@@ -208,18 +211,18 @@ proptest! {
     }
 
     #[test]
-    fn a_shorter_limit_or_any_at_all_is_never_found_later(
+    fn a_shorter_timeout_or_any_at_all_is_never_found_later(
         world in world(),
         side in side(),
         shorter in 2_u64..180_000,
     ) {
         let mut changed = world;
-        let limit = world.ends(side).0.limit.map_or(shorter, |limit| limit.min(shorter));
-        changed.end_mut(side).limit = Some(limit);
+        let timeout = world.ends(side).0.timeout.map_or(shorter, |timeout| timeout.min(shorter));
+        changed.end_mut(side).timeout = Some(timeout);
         for ((fault, side, before), (_, _, after)) in
             outcomes(world.plan()).zip(outcomes(changed.plan()))
         {
-            if fault != Fault::OwnStall {
+            if fault != Fault::OwnPause {
                 prop_assert!(latest(after) <= latest(before), "{} on the {:?}", fault, side);
             }
         }
@@ -237,7 +240,7 @@ proptest! {
         changed.rtt = world.rtt.min(faster);
         let end = changed.end_mut(side);
         end.user_timeout = end.user_timeout.map(|user_timeout| user_timeout.min(shorter));
-        end.tick = end.tick.min(sooner);
+        end.timer_slack = end.timer_slack.min(sooner);
         for ((fault, side, before), (_, _, after)) in
             outcomes(world.plan()).zip(outcomes(changed.plan()))
         {
@@ -247,14 +250,14 @@ proptest! {
 
     #[test]
     fn silence_agrees_with_the_policy_of_an_end_that_knows_its_peer(
-        beat in 1_u64..60_000,
+        interval in 1_u64..60_000,
         more in 0_u64..60_000,
         side in side(),
     ) {
-        let policy = Policy::builder().limit(ms(2 * beat + more)).peer_beat(ms(beat)).build();
-        let judge = End::new(policy.unwrap()).tick(Duration::ZERO);
-        let beating = Policy::builder().beat(ms(beat)).build();
-        let beating = End::new(beating.unwrap()).tick(Duration::ZERO);
+        let policy = Policy::builder().timeout(ms(2 * interval + more)).peer_interval(ms(interval)).build();
+        let judge = End::new(policy.unwrap()).timer_slack(Duration::ZERO);
+        let beating = Policy::builder().interval(ms(interval)).build();
+        let beating = End::new(beating.unwrap()).timer_slack(Duration::ZERO);
         let (client, server) = match side {
             Side::Client => (judge, beating),
             Side::Server => (beating, judge),
@@ -288,15 +291,15 @@ proptest! {
     }
 
     #[test]
-    fn what_is_proposed_meets_its_target_and_a_longer_limit_does_not(
+    fn what_is_proposed_meets_its_target_and_a_longer_timeout_does_not(
         within in 1_u64..600_000,
         rtt in 0_u64..2_000,
-        tick in 0_u64..500,
-        nat in prop::option::of(1_u64..600_000),
+        timer_slack in 0_u64..500,
+        nat_timeout in prop::option::of(1_u64..600_000),
         v1: bool,
     ) {
         let mut target = Target {
-            within: ms(within), rtt: ms(rtt), tick: ms(tick), nat: nat.map(ms), v1,
+            within: ms(within), rtt: ms(rtt), timer_slack: ms(timer_slack), nat_timeout: nat_timeout.map(ms), v1,
         };
         let proposal = match propose(&target) {
             Ok(proposal) => proposal,
@@ -308,8 +311,8 @@ proptest! {
                 target.within = least;
                 propose(&target).unwrap()
             }
-            Err(ProposeError::NatTooShort { beat }) => {
-                prop_assert!(ms(nat.unwrap()) <= beat + ms(rtt) + ms(tick));
+            Err(ProposeError::NatTooShort { interval }) => {
+                prop_assert!(ms(nat_timeout.unwrap()) <= interval + ms(rtt) + ms(timer_slack));
                 return Ok(());
             }
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
@@ -320,14 +323,14 @@ proptest! {
         prop_assert_eq!(setup.warnings().count(), 0);
 
         let longer = |end: End| {
-            let limit = end.policy.limit().unwrap() + ms(100);
-            let kernel = KernelTimers::new(None, Some(limit)).unwrap();
-            let policy = end.policy.to_builder().limit(limit);
-            let policy = if v1 { policy } else { policy.peer_beat(ms(1)) }.build().unwrap();
+            let timeout = end.policy.timeout().unwrap() + ms(100);
+            let kernel = KernelTimers::new(None, Some(timeout)).unwrap();
+            let policy = end.policy.to_builder().timeout(timeout);
+            let policy = if v1 { policy } else { policy.peer_interval(ms(1)) }.build().unwrap();
             End { policy, kernel, ..end }
         };
         let [client, server] = SIDES.map(|side| longer(setup.end(side)));
-        let longer = Setup::builder(client, server).rtt(target.rtt).nat(target.nat);
+        let longer = Setup::builder(client, server).rtt(target.rtt).nat_timeout(target.nat_timeout);
         let longer = if v1 { longer.v1() } else { longer }.build();
         prop_assert!(longer.unwrap().plan().latest() > Some(target.within));
     }
@@ -336,17 +339,17 @@ proptest! {
     fn a_beat_costs_something_and_a_longer_one_never_more(
         mut world in world(),
         side in side(),
-        beat in 1_u64..60_000,
+        interval in 1_u64..60_000,
         more in 1_u64..60_000,
     ) {
         // Probes would take the place of beats.
         (world.client.keepalive, world.server.keepalive) = (None, None);
         world.end_mut(side).echo = false;
-        let mut total = |beat| {
-            world.end_mut(side).beat = beat;
+        let mut total = |interval| {
+            world.end_mut(side).interval = interval;
             world.setup().traffic().total()
         };
-        let (none, shorter, longer) = (total(None), total(Some(beat)), total(Some(beat + more)));
+        let (none, shorter, longer) = (total(None), total(Some(interval)), total(Some(interval + more)));
         prop_assert!(none < longer && longer <= shorter, "{} {} {}", none, longer, shorter);
     }
 

@@ -1,14 +1,14 @@
 //! Verdicts and beats against a model of silence: never early, never after their bound, and
-//! nothing after a verdict, however this end stalls.
+//! nothing after a verdict, however this end pauses.
 
 use core::time::Duration;
 
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::{Caps, Connection, Event, Instant, Policy, Settings, Stall, Verdict};
+use heartwire_core::{Connection, Event, FrameLimits, Instant, Pause, Policy, Settings, Verdict};
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
-const GRACES_MAX: u8 = 3;
+const MAX_GRACES: u8 = 3;
 
 const fn at(millis: u64) -> Instant {
     Instant::from_nanos(millis * 1_000_000)
@@ -17,8 +17,8 @@ const fn at(millis: u64) -> Instant {
 /// The settings of one run, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Knobs {
-    beat: Option<u64>,
-    limit: u64,
+    interval: Option<u64>,
+    timeout: u64,
     echo: bool,
     /// How late the driver wakes at most.
     tick: u64,
@@ -26,14 +26,15 @@ struct Knobs {
 
 impl Knobs {
     fn settings(self) -> Settings {
-        let mut policy = Policy::builder().limit(Duration::from_millis(self.limit)).echo(self.echo);
-        if let Some(beat) = self.beat {
-            policy = policy.beat(Duration::from_millis(beat));
+        let mut policy =
+            Policy::builder().timeout(Duration::from_millis(self.timeout)).echo(self.echo);
+        if let Some(interval) = self.interval {
+            policy = policy.interval(Duration::from_millis(interval));
         }
         let Ok(policy) = policy.build() else { panic!("{self:?} make no policy") };
         Settings::new(policy)
             .tick(Duration::from_millis(self.tick))
-            .caps(Caps::default().first_frame(None).frame(None))
+            .limits(FrameLimits::default().handshake_timeout(None).frame_timeout(None))
     }
 }
 
@@ -52,10 +53,10 @@ enum Step {
     Sleep { millis: u64, late: u64 },
     /// This many bytes are read, which arrived some time ago.
     Hear { len: usize, ago: u64 },
-    /// The owner sends something.
+    /// The application sends something.
     Send,
     /// The driver stands still, and may find a byte when it runs again.
-    Stall { millis: u64, heard: bool },
+    Pause { millis: u64, heard: bool },
 }
 
 impl Model {
@@ -70,11 +71,11 @@ impl ReferenceStateMachine for Model {
 
     fn init_state() -> BoxedStrategy<Self> {
         (20_u64..1_000, 0_u8..3, 1_u64..50)
-            .prop_flat_map(|(limit, kind, tick)| {
-                (5..=limit / 2).prop_map(move |beat| Knobs {
-                    beat: (kind == 0).then_some(beat),
+            .prop_flat_map(|(timeout, kind, tick)| {
+                (5..=timeout / 2).prop_map(move |interval| Knobs {
+                    interval: (kind == 0).then_some(interval),
                     echo: kind == 1,
-                    limit,
+                    timeout,
                     tick,
                 })
             })
@@ -83,19 +84,19 @@ impl ReferenceStateMachine for Model {
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
-        let Knobs { limit, tick, .. } = state.knobs;
+        let Knobs { timeout, tick, .. } = state.knobs;
         let millis = prop_oneof![
-            6 => 0..=limit / 2,
-            1 => limit - 1..=limit,
-            1 => 0..=2 * limit,
+            6 => 0..=timeout / 2,
+            1 => timeout - 1..=timeout,
+            1 => 0..=2 * timeout,
         ];
         let late = prop_oneof![Just(0), Just(tick), 0..=tick];
         prop_oneof![
             6 => (millis, late).prop_map(|(millis, late)| Step::Sleep { millis, late }),
-            4 => (0_usize..20, 0..=limit / 4).prop_map(|(len, ago)| Step::Hear { len, ago }),
+            4 => (0_usize..20, 0..=timeout / 4).prop_map(|(len, ago)| Step::Hear { len, ago }),
             1 => Just(Step::Send),
-            3 => (1..=2 * limit, prop::bool::weighted(0.2))
-                .prop_map(|(millis, heard)| Step::Stall { millis, heard }),
+            3 => (1..=2 * timeout, prop::bool::weighted(0.2))
+                .prop_map(|(millis, heard)| Step::Pause { millis, heard }),
         ]
         .boxed()
     }
@@ -105,7 +106,7 @@ impl ReferenceStateMachine for Model {
             Step::Sleep { millis, .. } => state.now += millis,
             Step::Hear { len, ago } if len > 0 => state.hear(state.now.saturating_sub(ago)),
             Step::Hear { .. } | Step::Send => {}
-            Step::Stall { millis, heard } => {
+            Step::Pause { millis, heard } => {
                 state.now += millis;
                 if heard {
                     state.hear(state.now);
@@ -125,11 +126,11 @@ struct Driver {
     last_sent: u64,
     last_beat: u64,
     ended: bool,
-    /// The limit counts from here: the last byte, or the end of a stall after it.
+    /// The timeout counts from here: the last byte, or the end of a pause after it.
     judged_from: u64,
     graces: u8,
     /// It is told each time that the connection is judged.
-    stall: Option<Stall>,
+    pause: Option<Pause>,
 }
 
 impl Driver {
@@ -158,7 +159,7 @@ impl Driver {
 
     /// Does what the connection asks for; there is nothing in the socket. Returns how many answers
     /// it sent.
-    fn turn(&mut self, model: &Model, late_max: u64) -> usize {
+    fn turn(&mut self, model: &Model, max_late: u64) -> usize {
         let now = at(self.now);
         let mut answers = 0;
         let mut next = self.connection.poll(now, Outbound::Clear);
@@ -166,25 +167,25 @@ impl Driver {
             next = match next {
                 Next::ReadFirst(read) => {
                     self.grant();
-                    self.connection.judge(read, Found::All, self.stall)
+                    self.connection.judge(read, Found::All, self.pause)
                 }
                 Next::Write(_) if model.knobs.echo => {
                     answers += 1;
                     self.connection.poll(now, Outbound::Clear)
                 }
                 Next::Write(_) => {
-                    let beat = model.knobs.beat.filter(|_| !self.ended);
-                    let Some(beat) = beat else { panic!("nothing was to be sent") };
-                    let due_at = self.quiet_since(model) + beat;
+                    let interval = model.knobs.interval.filter(|_| !self.ended);
+                    let Some(interval) = interval else { panic!("nothing was to be sent") };
+                    let due_at = self.quiet_since(model) + interval;
                     assert!(due_at <= self.now, "a beat {} ms early", due_at - self.now);
-                    assert!(self.now <= due_at + late_max, "a beat {} ms late", self.now - due_at);
+                    assert!(self.now <= due_at + max_late, "a beat {} ms late", self.now - due_at);
                     self.last_sent = self.now;
                     self.last_beat = self.now;
                     self.connection.poll(now, Outbound::Clear)
                 }
                 Next::SleepUntil(_) => return answers,
                 Next::Over(Over::Dead(verdict)) => {
-                    self.check(verdict, model, late_max);
+                    self.check(verdict, model, max_late);
                     self.connection.poll(now, Outbound::Clear)
                 }
                 Next::Over(Over::Broken(violation)) => panic!("zeros break no rule: {violation}"),
@@ -192,35 +193,35 @@ impl Driver {
         }
     }
 
-    /// The last stall gives the silence another limit, if there was nothing since.
+    /// The last pause gives the silence another timeout, if there was nothing since.
     fn grant(&mut self) {
-        let Some(stall) = self.stall else { return };
-        let resumed_at = stall.resumed_at.as_nanos() / 1_000_000;
-        if resumed_at > self.judged_from && self.graces < GRACES_MAX {
+        let Some(pause) = self.pause else { return };
+        let resumed_at = pause.resumed_at.as_nanos() / 1_000_000;
+        if resumed_at > self.judged_from && self.graces < MAX_GRACES {
             self.graces += 1;
             self.judged_from = resumed_at;
         }
     }
 
-    fn check(&mut self, verdict: Verdict, model: &Model, late_max: u64) {
+    fn check(&mut self, verdict: Verdict, model: &Model, max_late: u64) {
         assert!(!self.ended, "a second verdict");
         self.ended = true;
-        let deadline = self.judged_from + model.knobs.limit;
+        let deadline = self.judged_from + model.knobs.timeout;
         assert!(deadline <= self.now, "a verdict {} ms early", deadline - self.now);
-        assert!(self.now <= deadline + late_max, "a verdict {} ms late", self.now - deadline);
-        let figures = [verdict.silence, verdict.stalled, verdict.late].map(|d| d.as_millis());
+        assert!(self.now <= deadline + max_late, "a verdict {} ms late", self.now - deadline);
+        let figures = [verdict.silence, verdict.paused, verdict.late].map(|d| d.as_millis());
         let expected = [
             self.now - model.last_heard,
             self.judged_from - model.last_heard
                 + (self.now - deadline).saturating_sub(model.knobs.tick),
             self.now - deadline,
         ];
-        assert_eq!(figures, expected.map(u128::from), "silence, stalled, late");
+        assert_eq!(figures, expected.map(u128::from), "silence, paused, late");
         let Some(bound) = verdict.bound else { panic!("a silence has a bound") };
-        assert!(bound.contains(verdict.silence.saturating_sub(verdict.stalled)), "{verdict:?}");
+        assert!(bound.contains(verdict.silence.saturating_sub(verdict.paused)), "{verdict:?}");
     }
 
-    fn hear(&mut self, len: usize, heard_at: u64, model: &Model, late_max: u64) {
+    fn hear(&mut self, len: usize, heard_at: u64, model: &Model, max_late: u64) {
         if len == 0 {
             return;
         }
@@ -239,7 +240,7 @@ impl Driver {
         self.unread_len = rest.len();
         assert_eq!(beats, if self.ended { 0 } else { bytes.len() / 8 });
         if model.knobs.echo {
-            let answers = self.turn(model, late_max);
+            let answers = self.turn(model, max_late);
             assert!(self.ended || answers == beats, "{answers} answers to {beats} beats");
         }
     }
@@ -260,7 +261,7 @@ impl StateMachineTest for Driver {
             ended: false,
             judged_from: 0,
             graces: 0,
-            stall: None,
+            pause: None,
         }
     }
 
@@ -278,33 +279,33 @@ impl StateMachineTest for Driver {
                 driver.connection.handle_sent(at(driver.now));
                 driver.last_sent = driver.now;
             }
-            Step::Stall { millis, heard } => {
+            Step::Pause { millis, heard } => {
                 driver.now += millis;
                 driver.hear(heard.into(), driver.now, model, model.knobs.tick + millis);
                 let gap = Duration::from_millis(millis);
-                driver.stall = Some(Stall::new(at(driver.now), gap));
+                driver.pause = Some(Pause::new(at(driver.now), gap));
             }
         }
         let moved = driver.connection.poll_timeout();
         assert!(driver.ended || moved >= timer, "the timer moved from {timer:?} to {moved:?}");
-        if let Step::Stall { millis, .. } = step {
+        if let Step::Pause { millis, .. } = step {
             driver.turn(model, model.knobs.tick + millis);
         }
         driver
     }
 
     fn check_invariants(driver: &Self, model: &Model) {
-        let Knobs { beat, limit, tick, .. } = model.knobs;
+        let Knobs { interval, timeout, tick, .. } = model.knobs;
         assert_eq!(driver.connection.has_ended(), driver.ended);
         if driver.ended {
             assert_eq!(driver.connection.poll_timeout(), None);
             return;
         }
         assert_eq!(driver.connection.last_heard(), at(model.last_heard));
-        let overdue = driver.now.saturating_sub(driver.judged_from + limit);
-        assert!(overdue < tick, "no verdict {overdue} ms after the limit");
+        let overdue = driver.now.saturating_sub(driver.judged_from + timeout);
+        assert!(overdue < tick, "no verdict {overdue} ms after the timeout");
         let overdue =
-            driver.now.saturating_sub(driver.quiet_since(model) + beat.unwrap_or(u64::MAX / 2));
+            driver.now.saturating_sub(driver.quiet_since(model) + interval.unwrap_or(u64::MAX / 2));
         assert!(overdue < tick, "no beat {overdue} ms after it was due");
     }
 }

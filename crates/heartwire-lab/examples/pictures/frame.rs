@@ -85,7 +85,7 @@ impl Frame {
         &mut self,
         marks: &[Mark],
         side: Side,
-        limit: Duration,
+        timeout: Duration,
         area: (f64, f64),
     ) {
         let (top, bottom) = area;
@@ -94,7 +94,7 @@ impl Frame {
             Side::Server => "server",
         };
         let y = |silence: Duration| {
-            bottom - silence.as_secs_f64() / limit.as_secs_f64() * (bottom - top)
+            bottom - silence.as_secs_f64() / timeout.as_secs_f64() * (bottom - top)
         };
         let mut last = Duration::ZERO;
         let mut end = self.until;
@@ -111,12 +111,12 @@ impl Frame {
                 | Mark::Read { .. }
                 | Mark::Verdict { .. }
                 | Mark::Reset { .. }
-                | Mark::Stalled { .. } => {}
+                | Mark::Paused { .. } => {}
             }
         }
         points.push((self.x(end), y(end.saturating_sub(last))));
         self.svg.line("bad dash thin", (LEFT, top), (RIGHT, top));
-        let text = format!("timeout {} s", limit.as_secs());
+        let text = format!("timeout {} s", timeout.as_secs());
         self.svg.text(RIGHT + 8.0, top + 4.0, "bad", Anchor::Start, &text);
         self.svg.curve(class, &points);
         let x = LEFT - 14.0;

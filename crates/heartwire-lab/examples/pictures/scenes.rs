@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use anyhow::Context as _;
-use heartwire_core::{Policy, Preset, Side, Verdict, Wire};
+use heartwire_core::{Policy, Preset, Protocol, Side, Verdict};
 
 use crate::frame::Frame;
 use crate::svg::Anchor;
@@ -24,24 +24,24 @@ pub(crate) fn all() -> anyhow::Result<Vec<(&'static str, String)>> {
         ("healthy", healthy()?),
         ("cable", cable()?),
         ("one-way", one_way()?),
-        ("stall", stall()?),
+        ("pause", pause()?),
         ("coalesced", coalesced()?),
         ("bound", bound()?),
     ])
 }
 
 fn usual(until: Duration) -> Story {
-    let policy = |side| Preset::Usual.policy(side);
-    Story::new(Wire::V1, policy(Side::Client), policy(Side::Server), until)
+    let policy = |side| Preset::Default.policy(side);
+    Story::new(Protocol::V1, policy(Side::Client), policy(Side::Server), until)
 }
 
 fn reference(until: Duration) -> Story {
-    let policy = |side| Preset::Reference.policy(side);
-    Story::new(Wire::V0, policy(Side::Client), policy(Side::Server), until)
+    let policy = |side| Preset::Tutorial.policy(side);
+    Story::new(Protocol::V0, policy(Side::Client), policy(Side::Server), until)
 }
 
-fn limit(policy: Policy) -> anyhow::Result<Duration> {
-    policy.limit().context("it has no limit")
+fn timeout(policy: Policy) -> anyhow::Result<Duration> {
+    policy.timeout().context("it has no timeout")
 }
 
 fn verdict(marks: &[Mark], of: Side) -> Option<(Duration, Verdict)> {
@@ -68,7 +68,7 @@ fn healthy() -> anyhow::Result<String> {
     frame.lane(CLIENT_Y, "client", "client", None);
     frame.lane(SERVER_Y, "server", "server", None);
     frame.beats(&marks, CLIENT_Y, SERVER_Y);
-    frame.silence(&marks, Side::Server, limit(story.server)?, (172.0, 250.0));
+    frame.silence(&marks, Side::Server, timeout(story.server)?, (172.0, 250.0));
     frame.axis(258.0, 10);
     Ok(frame.finish(290.0, "A healthy connection with heartbeats both ways"))
 }
@@ -78,7 +78,7 @@ fn cable() -> anyhow::Result<String> {
     let fault = secs(24);
     story.cut = [Some((fault, story.until)); 2];
     let marks = play(&story)?;
-    let bound = story.server.bound_after_fault(TICK).context("no limit")?;
+    let bound = story.server.bound_after_fault(TICK).context("no timeout")?;
     let mut frame = Frame::new("The cable is pulled: silence, timeout, verdict", story.until);
     let (from, to) = (frame.x(fault + bound.earliest), frame.x(fault + bound.latest));
     frame.svg.rect("window", (from, CLIENT_Y - 14.0), (to, 258.0));
@@ -86,7 +86,7 @@ fn cable() -> anyhow::Result<String> {
     frame.lane(SERVER_Y, "server", "server", ends(&marks, Side::Server));
     frame.beats(&marks, CLIENT_Y, SERVER_Y);
     frame.fault(fault, CLIENT_Y - 26.0, 258.0, "cable pulled");
-    frame.silence(&marks, Side::Server, limit(story.server)?, (172.0, 250.0));
+    frame.silence(&marks, Side::Server, timeout(story.server)?, (172.0, 250.0));
     for (side, y) in [(Side::Client, CLIENT_Y), (Side::Server, SERVER_Y)] {
         let (at, verdict) = verdict(&marks, side).context("no verdict")?;
         let x = frame.x(at);
@@ -179,22 +179,22 @@ fn one_way() -> anyhow::Result<String> {
     Ok(frame.finish(404.0, "A path cut in one direction, as both ends see it"))
 }
 
-fn stall() -> anyhow::Result<String> {
+fn pause() -> anyhow::Result<String> {
     let mut story = reference(secs(48));
     let (from, to) = (secs(10), secs(30));
-    story.stall = Some((from, to));
+    story.pause = Some((from, to));
     let healthy = play(&story)?;
-    // A blackout that ends just after the stall does.
+    // A blackout that ends just after the pause does.
     story.cut = [Some((Duration::from_millis(9_500), secs(31))), None];
     let unlucky = play(&story)?;
-    let limit = limit(story.server)?;
+    let timeout = timeout(story.server)?;
     let dead = |marks: &[Mark]| marks.iter().any(|mark| matches!(mark, Mark::Verdict { .. }));
     anyhow::ensure!(!dead(&healthy) && !dead(&unlucky), "a client is blamed");
     let resumed = healthy.iter().find_map(|mark| {
-        let Mark::Stalled { at } = *mark else { return None };
+        let Mark::Paused { at } = *mark else { return None };
         Some(at)
     });
-    let resumed = resumed.context("the stall is not noticed")?;
+    let resumed = resumed.context("the pause is not noticed")?;
 
     let mut frame =
         Frame::new("The server is paused for 20 s, and no client is blamed", story.until);
@@ -216,11 +216,11 @@ fn stall() -> anyhow::Result<String> {
 
     // B's chance, and what ends it.
     let y = b_y + 28.0;
-    frame.svg.rect("held", (x, y - 7.0), (frame.x(resumed + limit), y + 7.0));
+    frame.svg.rect("held", (x, y - 7.0), (frame.x(resumed + timeout), y + 7.0));
     let text = "B gets a whole timeout again, from here:";
     frame.svg.text(x - 8.0, y + 4.0, "quiet", Anchor::End, text);
-    let text = format!("{} s", limit.as_secs());
-    frame.svg.text(frame.x(resumed + limit) + 8.0, y + 4.0, "server", Anchor::Start, &text);
+    let text = format!("{} s", timeout.as_secs());
+    frame.svg.text(frame.x(resumed + timeout) + 8.0, y + 4.0, "server", Anchor::Start, &text);
     frame.axis(288.0, 10);
     Ok(frame.finish(
         318.0,
@@ -287,10 +287,8 @@ fn lying(frame: &mut Frame, marks: &[Mark], area: (f64, f64), server_y: f64) {
                 frame.svg.text(frame.x(at), server_y + 22.0, "server", Anchor::Middle, &text);
                 reads += 1;
             }
-            Mark::Beat { .. }
-            | Mark::Verdict { .. }
-            | Mark::Reset { .. }
-            | Mark::Stalled { .. } => {}
+            Mark::Beat { .. } | Mark::Verdict { .. } | Mark::Reset { .. } | Mark::Paused { .. } => {
+            }
         }
     }
 }
@@ -298,10 +296,10 @@ fn lying(frame: &mut Frame, marks: &[Mark], area: (f64, f64), server_y: f64) {
 fn bound() -> anyhow::Result<String> {
     // Just after the last byte, and just before the next heartbeat: this far from them, in the picture.
     const JUST: f64 = 7.0;
-    let policy = Preset::Usual.policy(Side::Server);
-    let of_byte = policy.bound(TICK).context("no limit")?;
-    let of_fault = policy.bound_after_fault(TICK).context("no limit")?;
-    let beat = policy.peer_beat().context("no beat")?;
+    let policy = Preset::Default.policy(Side::Server);
+    let of_byte = policy.bound(TICK).context("no timeout")?;
+    let of_fault = policy.bound_after_fault(TICK).context("no timeout")?;
+    let beat = policy.peer_interval().context("no beat")?;
     let last = secs(3);
     let mut frame = Frame::new("How long until a dead peer is detected", secs(37));
     let (first_y, beat_y, lane_y, second_y) = (72.0, 98.0, 134.0, 198.0);

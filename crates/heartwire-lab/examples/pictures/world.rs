@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use heartwire_core::order::{Found, Next, Outbound, Over};
 use heartwire_core::v1::{Hello, Offer, Terms, Welcome};
 use heartwire_core::{
-    Caps, Connection, Event, Instant, Policy, Settings, Side, Stall, StallWatch, Verdict, Wire,
+    Connection, Event, FrameLimits, Instant, Pause, PauseWatch, Policy, Protocol, Settings, Side,
+    Verdict,
 };
 
 /// How often the world looks whether there is something to do.
@@ -19,14 +20,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// What comes to pass, and who is how.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Story {
-    pub(crate) wire: Wire,
+    pub(crate) protocol: Protocol,
     pub(crate) client: Policy,
     pub(crate) server: Policy,
     pub(crate) until: Duration,
     /// Nothing passes from this side in this time.
     pub(crate) cut: [Option<Span>; 2],
     /// The server stands still.
-    pub(crate) stall: Option<Span>,
+    pub(crate) pause: Option<Span>,
     /// How many bytes it takes to wake the server before its deadline.
     pub(crate) receive_mark: usize,
     /// The server gives no verdicts.
@@ -36,14 +37,14 @@ pub(crate) struct Story {
 pub(crate) type Span = (Duration, Duration);
 
 impl Story {
-    pub(crate) fn new(wire: Wire, client: Policy, server: Policy, until: Duration) -> Self {
+    pub(crate) fn new(protocol: Protocol, client: Policy, server: Policy, until: Duration) -> Self {
         Self {
-            wire,
+            protocol,
             client,
             server,
             until,
             cut: [None; 2],
-            stall: None,
+            pause: None,
             receive_mark: 1,
             server_is_lenient: false,
         }
@@ -75,7 +76,7 @@ pub(crate) enum Mark {
     /// An end hears of a reset.
     Reset { side: Side, at: Duration },
     /// An end notices that it stood still.
-    Stalled { at: Duration },
+    Paused { at: Duration },
 }
 
 impl Mark {
@@ -89,8 +90,8 @@ impl Mark {
 struct End {
     side: Side,
     connection: Connection,
-    watch: StallWatch,
-    last_stall: Option<Stall>,
+    watch: PauseWatch,
+    last_pause: Option<Pause>,
     /// On its way to this end, with when it arrives; `None` is a reset.
     incoming: Vec<(Duration, Option<Vec<u8>>)>,
     /// Arrived and not read; the last byte came at that time.
@@ -102,22 +103,22 @@ struct End {
 
 impl End {
     fn new(side: Side, story: &Story) -> Self {
-        let (policy, wire) = match (side, story.wire) {
-            (Side::Client, wire) => (story.client, wire),
-            (Side::Server, Wire::V1) => (story.server, Wire::V1Only),
-            (Side::Server, wire) => (story.server, wire),
+        let (policy, protocol) = match (side, story.protocol) {
+            (Side::Client, protocol) => (story.client, protocol),
+            (Side::Server, Protocol::V1) => (story.server, Protocol::V1Only),
+            (Side::Server, protocol) => (story.server, protocol),
         };
-        let mut settings = Settings::new(policy).wire(wire).tick(TICK);
+        let mut settings = Settings::new(policy).protocol(protocol).tick(TICK);
         if side == Side::Client {
             // As the client's driver has it: a server of v0 may be silent for as long as it likes.
-            settings = settings.caps(Caps::default().first_frame(None));
+            settings = settings.limits(FrameLimits::default().handshake_timeout(None));
         }
         let now = Instant::from_nanos(0);
         Self {
             side,
             connection: Connection::new(settings, now),
-            watch: StallWatch::new(now, Duration::ZERO),
-            last_stall: None,
+            watch: PauseWatch::new(now, Duration::ZERO),
+            last_pause: None,
             incoming: Vec::new(),
             unread: Vec::new(),
             last_byte: Duration::ZERO,
@@ -126,17 +127,17 @@ impl End {
         }
     }
 
-    /// Gives the peer another limit when the last one is over.
+    /// Gives the peer another timeout when the last one is over.
     fn excuse(&mut self, now: Instant) {
         let heard = self.connection.last_heard();
-        let since = self.last_stall.map_or(heard, |stall| stall.resumed_at.max(heard));
+        let since = self.last_pause.map_or(heard, |pause| pause.resumed_at.max(heard));
         if self
             .connection
             .policy()
-            .limit()
-            .is_some_and(|limit| now.saturating_since(since) >= limit)
+            .timeout()
+            .is_some_and(|timeout| now.saturating_since(since) >= timeout)
         {
-            self.last_stall = Some(Stall::new(now, Duration::ZERO));
+            self.last_pause = Some(Pause::new(now, Duration::ZERO));
         }
     }
 }
@@ -150,7 +151,7 @@ pub(crate) fn play(story: &Story) -> anyhow::Result<Vec<Mark>> {
     let mut marks = Vec::new();
     let mut client = End::new(Side::Client, story);
     let mut server = End::new(Side::Server, story);
-    if story.wire == Wire::V1 {
+    if story.protocol == Protocol::V1 {
         let hello = Hello::new(Offer::new(&story.client)).encode();
         server.incoming.push((WAY, Some(hello)));
     } else {
@@ -159,7 +160,7 @@ pub(crate) fn play(story: &Story) -> anyhow::Result<Vec<Mark>> {
     let mut now = Duration::ZERO;
     while now <= story.until {
         turn(story, now, &mut client, &mut server, &mut marks)?;
-        if within(story.stall, now) {
+        if within(story.pause, now) {
             receive(now, &mut server, &mut marks);
         } else {
             turn(story, now, &mut server, &mut client, &mut marks)?;
@@ -197,16 +198,16 @@ fn turn(
     if end.is_over {
         return Ok(());
     }
-    let stall = end.watch.handle_wake(instant(now), Duration::ZERO);
+    let pause = end.watch.handle_wake(instant(now), Duration::ZERO);
     let is_due = end.connection.poll_timeout().is_some_and(|at| at <= instant(now));
     // The first frame never waits.
     let mark = if end.side == Side::Server && end.has_spoken { story.receive_mark } else { 1 };
     if !end.unread.is_empty() && (is_due || end.unread.len() >= mark) {
         read(story, now, end, peer, marks)?;
     }
-    if let Some(stall) = stall {
-        end.last_stall = Some(stall);
-        marks.push(Mark::Stalled { at: now });
+    if let Some(pause) = pause {
+        end.last_pause = Some(pause);
+        marks.push(Mark::Paused { at: now });
     }
     if end.side == Side::Server && story.server_is_lenient {
         end.excuse(instant(now));
@@ -215,7 +216,7 @@ fn turn(
     let mut next = end.connection.poll(instant(now), Outbound::Clear);
     loop {
         next = match next {
-            Next::ReadFirst(read) => end.connection.judge(read, Found::All, end.last_stall),
+            Next::ReadFirst(read) => end.connection.judge(read, Found::All, end.last_pause),
             Next::Write(transmit) => {
                 send(story, now, end.side, transmit.as_ref().to_vec(), peer, marks);
                 end.connection.poll(instant(now), Outbound::Clear)

@@ -1,4 +1,4 @@
-//! What looks like the limit: one thread, one epoll, one `recv` for each wake-up, and nothing else.
+//! What looks like the timeout: one thread, one epoll, one `recv` for each wake-up, and nothing else.
 //!
 //! It reads beats and forgets them. It has *no liveness*: a silent client is never closed.
 //! `heartwire-lab bench --compare` measures what liveness costs on top of it.

@@ -23,7 +23,7 @@ pub struct Args {
 
     /// The silence after which a connection is closed.
     #[arg(value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
-    limit: Duration,
+    timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,7 +55,7 @@ impl Baseline {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.baseline {
         Baseline::Epoll => epoll::run(args.listen),
-        Baseline::Tokio => tokio::run(args.listen, args.limit),
-        Baseline::Sweep => sweep::run(args.listen, args.limit),
+        Baseline::Tokio => tokio::run(args.listen, args.timeout),
+        Baseline::Sweep => sweep::run(args.listen, args.timeout),
     }
 }

@@ -1,7 +1,7 @@
 //! The reference's way, without its bugs: a map from connection to missed beats, which a sweep walks
 //! every 3 s, adding 1 to each; a connection with 5 of them is closed.
 //!
-//! The sweep comes every fifth of the limit. It tests before it adds, as the reference does, so a
+//! The sweep comes every fifth of the timeout. It tests before it adds, as the reference does, so a
 //! silent connection is closed after 15 to 18 s, not after 15.
 
 use core::net::SocketAddr;
@@ -22,15 +22,15 @@ use crate::output;
 
 /// The data of the listening socket's events; no descriptor is that large.
 const LISTENER: u64 = u64::MAX;
-const MISSED_MAX: u32 = 5;
+const MAX_MISSED: u32 = 5;
 
 struct Connection {
     fd: OwnedFd,
     missed: u32,
 }
 
-pub(super) fn run(addr: SocketAddr, limit: Duration) -> anyhow::Result<()> {
-    let sweep_every = limit / MISSED_MAX;
+pub(super) fn run(addr: SocketAddr, timeout: Duration) -> anyhow::Result<()> {
+    let sweep_every = timeout / MAX_MISSED;
 
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
@@ -78,7 +78,7 @@ pub(super) fn run(addr: SocketAddr, limit: Duration) -> anyhow::Result<()> {
         if Instant::now() >= sweep_at {
             sweep_at += sweep_every;
             connections.retain(|_, connection| {
-                if connection.missed >= MISSED_MAX {
+                if connection.missed >= MAX_MISSED {
                     return false;
                 }
                 connection.missed += 1;

@@ -1,6 +1,6 @@
 //! What a Rust user writes today: a tokio task and a `timeout` around each `read`, per connection.
 //!
-//! A connection that sends nothing for the limit is closed. One worker thread, as every server in
+//! A connection that sends nothing for the timeout is closed. One worker thread, as every server in
 //! `heartwire-lab bench --compare` has one thread for its connections.
 
 use core::net::SocketAddr;
@@ -12,7 +12,7 @@ use ::tokio::time::timeout;
 
 use crate::output;
 
-pub(super) fn run(addr: SocketAddr, limit: Duration) -> anyhow::Result<()> {
+pub(super) fn run(addr: SocketAddr, silence: Duration) -> anyhow::Result<()> {
     let runtime =
         ::tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
@@ -22,19 +22,19 @@ pub(super) fn run(addr: SocketAddr, limit: Duration) -> anyhow::Result<()> {
         let listener = socket.listen(4096)?;
         output::print(format_args!("listening on {}", listener.local_addr()?))?;
         // As a task, so that it runs on the worker and not on the main thread.
-        ::tokio::spawn(accept(listener, limit)).await?
+        ::tokio::spawn(accept(listener, silence)).await?
     })
 }
 
-async fn accept(listener: TcpListener, limit: Duration) -> anyhow::Result<()> {
+async fn accept(listener: TcpListener, silence: Duration) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
-        ::tokio::spawn(hold(stream, limit));
+        ::tokio::spawn(hold(stream, silence));
     }
 }
 
 /// Reads until the client leaves, or is silent for too long. Either way the stream is dropped.
-async fn hold(mut stream: TcpStream, limit: Duration) {
+async fn hold(mut stream: TcpStream, silence: Duration) {
     let mut buffer = [0_u8; 64];
-    while let Ok(Ok(1..)) = timeout(limit, stream.read(&mut buffer)).await {}
+    while let Ok(Ok(1..)) = timeout(silence, stream.read(&mut buffer)).await {}
 }

@@ -12,16 +12,16 @@ Examples:
       start a server, hold 10,000 connections that beat every 3 s for 30 s, freeze them all
   heartwire-lab bench --connections 15000 --coalesce 5 --time 60s --format json
       more of them, with up to 5 beats left lying in the kernel; the report as one object
-  heartwire-lab bench --connections 5000 --wire v1 --tls
+  heartwire-lab bench --connections 5000 --protocol v1 --tls
       what TLS adds: run it without --tls as well, and compare
-  heartwire-lab bench --server $(pidof my-server) --target 127.0.0.1:29002 --limit 30s --no-freeze
+  heartwire-lab bench --server $(pidof my-server) --target 127.0.0.1:29002 --timeout 30s --no-freeze
       put the load on a server that runs already, and watch its process
   heartwire-lab bench --compare --connections 15000
       the same load on three baselines and on this server, as a Markdown table with ratios
 
 The load is open-loop: each beat has its time, and one that is late is sent late, never left out. The
 report says how late the generator was, and warns when it was itself the bottleneck. Give --time as
-a multiple of --limit: deadlines come once a limit, and a part of a round would count too little or
+a multiple of --timeout: deadlines come once a timeout, and a part of a round would count too little or
 too much of them. Everything runs on this machine and stays on its loopback interface.
 
 Exit codes: 0 done, 1 something failed or a verdict never came, 2 usage, 3 a verdict was early, or
@@ -37,7 +37,7 @@ pub struct Args {
 
     /// How often each connection beats.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = interval)]
-    pub(super) beat: Duration,
+    pub(super) interval: Duration,
 
     /// How the connections' beats lie in an interval.
     #[arg(long, value_enum, default_value_t = Spread::Even)]
@@ -49,29 +49,29 @@ pub struct Args {
 
     /// The silence that the server calls death.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = interval)]
-    pub(super) limit: Duration,
+    pub(super) timeout: Duration,
 
     /// How many beats the server leaves in the kernel before it reads; 0 reads each one. See
     /// `heartwire serve --help` for what it costs [default: as `serve`].
     #[arg(long, value_name = "BEATS", conflicts_with_all = ["server", "compare"])]
     pub(super) coalesce: Option<u16>,
 
-    /// Which version of the wire the clients speak.
-    #[arg(long, value_enum, default_value_t = Wire::V0, conflicts_with_all = ["server", "compare"])]
-    pub(super) wire: Wire,
+    /// Which version of the protocol the clients speak.
+    #[arg(long, value_enum, default_value_t = Protocol::V0, conflicts_with_all = ["server", "compare"])]
+    pub(super) protocol: Protocol,
 
     /// Everything over TLS 1.3, with a certificate made for this run. What the server spends while
     /// clients come is then a whole handshake each.
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) tls: bool,
 
-    /// The clients judge the server too, so that it beats as often as they do (wire v1).
+    /// The clients judge the server too, so that it beats as often as they do (protocol v1).
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) both: bool,
 
     /// The server's threads [default: as `serve`; with --compare 1, as the baselines have].
     #[arg(long, value_name = "N", conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(super) shards: Option<u16>,
+    pub(super) threads: Option<u16>,
 
     /// The process of a server that runs already, instead of starting one.
     #[arg(long, value_name = "PID", requires = "target", conflicts_with = "compare")]
@@ -110,9 +110,9 @@ pub(super) enum Spread {
     Burst,
 }
 
-/// Which version of the wire the clients speak.
+/// Which version of the protocol the clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Wire {
+pub(super) enum Protocol {
     V0,
     V1,
 }

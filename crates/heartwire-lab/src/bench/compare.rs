@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::args::{Args, Format, Spread, Wire};
+use super::args::{Args, Format, Protocol, Spread};
 use super::progress::Progress;
 use super::report::{Exit, Generator, Late, Report};
 use super::run::{Plan, measure};
@@ -17,20 +17,26 @@ use crate::process::machine;
 
 /// The first is what the others are compared with.
 fn contenders(shards: u16) -> [Contender; 10] {
-    let own = |coalesce, wire, both| Own { shards: Some(shards), coalesce, wire, both, tls: false };
-    let plain = |coalesce, wire, both| Contender::Own(own(coalesce, wire, both));
-    let tls = |wire| Contender::Own(Own { tls: true, ..own(None, wire, false) });
+    let own = |coalesce, protocol, both| Own {
+        shards: Some(shards),
+        coalesce,
+        protocol,
+        both,
+        tls: false,
+    };
+    let plain = |coalesce, protocol, both| Contender::Own(own(coalesce, protocol, both));
+    let tls = |protocol| Contender::Own(Own { tls: true, ..own(None, protocol, false) });
     [
         Contender::Baseline(Baseline::Epoll),
         Contender::Baseline(Baseline::Tokio),
         Contender::Baseline(Baseline::Sweep),
-        plain(Some(0), Wire::V0, false),
-        plain(None, Wire::V0, false),
-        plain(Some(5), Wire::V0, false),
-        tls(Wire::V0),
-        plain(None, Wire::V1, false),
-        plain(None, Wire::V1, true),
-        tls(Wire::V1),
+        plain(Some(0), Protocol::V0, false),
+        plain(None, Protocol::V0, false),
+        plain(Some(5), Protocol::V0, false),
+        tls(Protocol::V0),
+        plain(None, Protocol::V1, false),
+        plain(None, Protocol::V1, true),
+        tls(Protocol::V1),
     ]
 }
 
@@ -38,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     // Looked for before the baselines are measured.
     let program = program(args.bin.as_deref())?;
     let plan = Plan { bin: Some(program), ..Plan::new(args) };
-    let shards = args.shards.unwrap_or(1);
+    let shards = args.threads.unwrap_or(1);
     let contenders = contenders(shards);
     let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
     // Round by round, so that a machine that is slow for a while is slow for everybody.
@@ -77,13 +83,13 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
     format!(
-        "{} connections, a beat of 8 bytes (40 on wire v1) every {:?} each, {spread}, for {:?}, limit {:?}{rounds}. The \
-         baselines have one thread for all connections; heartwire has {threads} (`--shards {shards}`), \
+        "{} connections, a beat of 8 bytes (40 on protocol v1) every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. The \
+         baselines have one thread for all connections; heartwire has {threads} (`--threads {shards}`), \
          and prints its verdicts as JSON besides. {}, {}.",
         plan.connections,
-        plan.beat,
+        plan.interval,
         plan.time,
-        plan.limit,
+        plan.timeout,
         machine(),
         humantime::format_rfc3339_seconds(SystemTime::now()),
     )
@@ -93,7 +99,7 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
 fn render(reports: &[Report], foot: &str) -> String {
     let mut text = String::from(
         "| server | CPU per beat (user + system) | ratio | wake-ups per beat | memory per connection \
-         | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after the limit: p50 / \
+         | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after the timeout: p50 / \
          p99.9 / max | closed, as the clients saw it | early | false |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );

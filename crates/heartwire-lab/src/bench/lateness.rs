@@ -26,7 +26,7 @@ pub(super) struct Note {
     pub(super) closed_ns: Option<u64>,
 }
 
-/// How late, in µs after last byte + limit.
+/// How late, in µs after last byte + timeout.
 #[derive(Clone, Debug)]
 pub(super) struct Lateness {
     histogram: Histogram<u64>,
@@ -70,7 +70,7 @@ pub(super) struct Judgement {
     pub(super) verdicts: Lateness,
     /// By the times at which the clients saw their connections closed.
     pub(super) seen: Lateness,
-    /// Verdicts, or closed connections where a server prints none, before last byte + limit.
+    /// Verdicts, or closed connections where a server prints none, before last byte + timeout.
     pub(super) early: u64,
     /// Verdicts and closed connections before the freeze.
     pub(super) wrong: u64,
@@ -82,10 +82,10 @@ pub(super) struct Judgement {
 pub(super) fn judge(
     notes: &[Note],
     verdicts: &[VerdictLine],
-    limit: Duration,
+    timeout: Duration,
     freeze_ns: Option<u64>,
 ) -> anyhow::Result<Judgement> {
-    let limit_ns = u64::try_from(limit.as_nanos())?;
+    let timeout_ns = u64::try_from(timeout.as_nanos())?;
     let by_peer: HashMap<SocketAddr, &VerdictLine> =
         verdicts.iter().map(|verdict| (verdict.peer, verdict)).collect();
     let mut judgement = Judgement {
@@ -106,7 +106,7 @@ pub(super) fn judge(
             judgement.wrong += 1;
             continue;
         }
-        let due_ns = note.last_sent_ns.saturating_add(limit_ns);
+        let due_ns = note.last_sent_ns.saturating_add(timeout_ns);
         if let Some(verdict) = verdict {
             judgement.verdicts.record(verdict.at_ns, due_ns);
         }
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     const MS: u64 = 1_000_000;
-    const LIMIT: Duration = Duration::from_secs(1);
+    const TIMEOUT: Duration = Duration::from_secs(1);
 
     fn peer(port: u16) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], port))
@@ -158,10 +158,10 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_late_from_our_last_byte_and_the_limit() {
+    fn a_verdict_is_late_from_our_last_byte_and_the_timeout() {
         let notes = [note(1, 100 * MS, Some(1_107 * MS)), note(2, 150 * MS, Some(1_160 * MS))];
         let verdicts = [verdict(1, 1_105 * MS, 1000), verdict(2, 1_152 * MS, 1000)];
-        let judgement = judge(&notes, &verdicts, LIMIT, Some(200 * MS)).unwrap();
+        let judgement = judge(&notes, &verdicts, TIMEOUT, Some(200 * MS)).unwrap();
         assert_eq!(counts(&judgement), (0, 0, 0));
         assert_eq!((judgement.verdicts.count(), judgement.verdicts.min_us()), (2, 2_000));
         assert!(judgement.verdicts.max_us().abs_diff(5_000) <= 5);
@@ -169,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_before_the_limit_is_early() {
+    fn a_verdict_before_the_timeout_is_early() {
         let verdicts = [verdict(1, 1_099 * MS, 1000)];
-        let judgement = judge(&[note(1, 100 * MS, None)], &verdicts, LIMIT, Some(200 * MS));
+        let judgement = judge(&[note(1, 100 * MS, None)], &verdicts, TIMEOUT, Some(200 * MS));
         let judgement = judgement.unwrap();
         assert_eq!(counts(&judgement), (1, 0, 0));
         assert_eq!(judgement.verdicts.min_us(), -1_000);
@@ -181,14 +181,14 @@ mod tests {
     fn digits_that_were_cut_off_make_no_verdict_early() {
         // Given at 1100.4 ms, printed as 1100 ms; due at 1100.3 ms.
         let notes = [note(1, 100 * MS + 300_000, None)];
-        let judgement = judge(&notes, &[verdict(1, 1_100 * MS, MS)], LIMIT, Some(200 * MS));
+        let judgement = judge(&notes, &[verdict(1, 1_100 * MS, MS)], TIMEOUT, Some(200 * MS));
         assert_eq!(counts(&judgement.unwrap()), (0, 0, 0));
     }
 
     #[test]
     fn a_close_is_judged_where_a_server_prints_no_verdicts() {
         let notes = [note(1, 100 * MS, Some(1_050 * MS)), note(2, 100 * MS, Some(1_101 * MS))];
-        let judgement = judge(&notes, &[], LIMIT, Some(200 * MS)).unwrap();
+        let judgement = judge(&notes, &[], TIMEOUT, Some(200 * MS)).unwrap();
         assert_eq!(counts(&judgement), (1, 0, 0));
     }
 
@@ -196,20 +196,20 @@ mod tests {
     fn what_ends_before_the_freeze_is_false() {
         let notes = [note(1, 100 * MS, Some(150 * MS)), note(2, 100 * MS, None)];
         let verdicts = [verdict(2, 160 * MS, 1000)];
-        let judgement = judge(&notes, &verdicts, LIMIT, Some(200 * MS)).unwrap();
+        let judgement = judge(&notes, &verdicts, TIMEOUT, Some(200 * MS)).unwrap();
         assert_eq!(counts(&judgement), (0, 2, 0));
     }
 
     #[test]
     fn without_a_freeze_every_end_is_false() {
         let notes = [note(1, 100 * MS, Some(5_000 * MS)), note(2, 100 * MS, None)];
-        let judgement = judge(&notes, &[], LIMIT, None).unwrap();
+        let judgement = judge(&notes, &[], TIMEOUT, None).unwrap();
         assert_eq!(counts(&judgement), (0, 1, 0));
     }
 
     #[test]
     fn who_is_never_called_dead_is_missing() {
-        let judgement = judge(&[note(1, 100 * MS, None)], &[], LIMIT, Some(200 * MS)).unwrap();
+        let judgement = judge(&[note(1, 100 * MS, None)], &[], TIMEOUT, Some(200 * MS)).unwrap();
         assert_eq!(counts(&judgement), (0, 0, 1));
     }
 }

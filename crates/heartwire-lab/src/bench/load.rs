@@ -75,15 +75,15 @@ impl Speech {
 
     /// A HELLO, and beats that give nothing back. If it judges its server, that beats as often.
     pub(super) fn v1(interval: Duration, judges: Option<Duration>) -> anyhow::Result<Self> {
-        let mut policy = Policy::builder().beat(interval);
-        if let Some(limit) = judges {
-            policy = policy.limit(limit);
+        let mut policy = Policy::builder().interval(interval);
+        if let Some(timeout) = judges {
+            policy = policy.timeout(timeout);
         }
         let hello = Hello::new(Offer::new(&policy.build()?)).encode();
         let promise_ms = u32::try_from(interval.as_millis())?;
         let body = Beat { nonce: 1, promise_ms, ..Beat::decode(&[0; BEAT_LEN]) }.encode();
-        let head = frame::head(Kind::Heart, body.len()).context("a beat is short")?;
-        Ok(Self { hello, beat: [head.as_slice(), &body].concat() })
+        let header = frame::header(Kind::Heart, body.len()).context("a beat is short")?;
+        Ok(Self { hello, beat: [header.as_slice(), &body].concat() })
     }
 }
 
@@ -156,7 +156,7 @@ impl Load {
     }
 
     /// Sends every beat that is due before `end`, counted from `start`.
-    pub(super) fn beat(
+    pub(super) fn send_beats(
         &mut self,
         schedule: &mut Schedule,
         start: Instant,

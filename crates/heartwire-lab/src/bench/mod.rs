@@ -1,8 +1,8 @@
 //! What a server costs, measured from outside.
 //!
-//! One thread plays all clients ([`load`]), `/proc` says what that cost the server
-//! ([`crate::process`]), and the clients' notes of their last beats are the judge of its verdicts
-//! ([`lateness`]).
+//! One thread plays all clients (`load`), `/proc` says what that cost the server
+//! (`crate::process`), and the clients' notes of their last beats are the judge of its verdicts
+//! (`lateness`).
 
 use std::process::ExitCode;
 

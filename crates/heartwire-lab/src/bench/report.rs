@@ -14,9 +14,9 @@ use super::server::Contender;
 use crate::output;
 
 /// A generator that is later than this was the bottleneck.
-const LATE_MAX: Duration = Duration::from_millis(10);
+const MAX_LATE: Duration = Duration::from_millis(10);
 /// So was one that is busier.
-const BUSY_MAX: f64 = 0.9;
+const MAX_BUSY: f64 = 0.9;
 
 /// What came of it, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +69,7 @@ pub(super) struct Report {
     pub(super) warnings: Vec<String>,
 }
 
-/// How long after the last byte and the limit, in ms.
+/// How long after the last byte and the timeout, in ms.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Late {
     pub(super) count: u64,
@@ -220,7 +220,7 @@ impl Late {
     fn render(&self) -> String {
         let Self { count, min, p50, p99, p999, max } = self;
         format!(
-            "{count}, ms after the limit: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2}"
+            "{count}, ms after the timeout: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2}"
         )
     }
 }
@@ -228,11 +228,11 @@ impl Late {
 fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
     let mut warnings = Vec::new();
     // A burst takes as long as it takes; it must only not spill over its interval's beginning.
-    let late_max = match plan.spread {
-        Spread::Even => LATE_MAX,
-        Spread::Burst => LATE_MAX.max(plan.beat / 10),
+    let max_late = match plan.spread {
+        Spread::Even => MAX_LATE,
+        Spread::Burst => MAX_LATE.max(plan.interval / 10),
     };
-    if generator.late_p99_ms > late_max.as_secs_f64() * 1e3 || generator.busy > BUSY_MAX {
+    if generator.late_p99_ms > max_late.as_secs_f64() * 1e3 || generator.busy > MAX_BUSY {
         warnings.push("the generator was itself the bottleneck".to_owned());
     }
     if stuck > 0 {
@@ -240,8 +240,9 @@ fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
             "{stuck} beats found no room in their sockets: the server does not read"
         ));
     }
-    if plan.time < plan.limit {
-        warnings.push("--time is shorter than --limit, so not every deadline came once".to_owned());
+    if plan.time < plan.timeout {
+        warnings
+            .push("--time is shorter than --timeout, so not every deadline came once".to_owned());
     }
     if cfg!(debug_assertions) {
         warnings.push("this is a debug build; its figures say nothing".to_owned());

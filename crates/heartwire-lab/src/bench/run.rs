@@ -19,7 +19,7 @@ use super::server::{Contender, Own, Server};
 use super::tls::Identity;
 use crate::process::{Memory, Usage, accept_queue, accept_queue_max, own_thread_cpu_ns};
 
-/// How many clients wait at the most while the server stands still, and for how long: well within the stall
+/// How many clients wait at the most while the server stands still, and for how long: well within the pause
 /// that ours would report and the time after which it does no handshake, and long enough to be timed.
 const ACCEPT_BURST: u32 = 2000;
 const ACCEPT_BURST_WITHIN: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ const ACCEPT_BURST_WITHIN: Duration = Duration::from_millis(500);
 const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
 /// So are TLS handshakes that are not done.
 const HANDSHAKES_WITHIN: Duration = Duration::from_secs(60);
-/// For the last verdicts, after the limit. The sweep needs a fifth of the limit more.
+/// For the last verdicts, after the timeout. The sweep needs a fifth of the timeout more.
 const FREEZE_GRACE: Duration = Duration::from_secs(5);
 /// For the server's output to get here, after it has closed the connections.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
@@ -36,10 +36,10 @@ const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) connections: u32,
-    pub(super) beat: Duration,
+    pub(super) interval: Duration,
     pub(super) spread: Spread,
     pub(super) time: Duration,
-    pub(super) limit: Duration,
+    pub(super) timeout: Duration,
     pub(super) freeze: bool,
     /// The program of `Contender::Own`; `None` is the one beside this one.
     pub(super) bin: Option<PathBuf>,
@@ -49,10 +49,10 @@ impl Plan {
     pub(super) fn new(args: &Args) -> Self {
         Self {
             connections: args.connections,
-            beat: args.beat,
+            interval: args.interval,
             spread: args.spread,
             time: args.time,
-            limit: args.limit,
+            timeout: args.timeout,
             freeze: !args.no_freeze,
             bin: args.bin.clone(),
         }
@@ -89,9 +89,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let contender = match (args.server, args.target) {
         (Some(pid), Some(target)) => Contender::Running { pid, target },
         _ => Contender::Own(Own {
-            shards: args.shards,
+            shards: args.threads,
             coalesce: args.coalesce,
-            wire: args.wire,
+            protocol: args.protocol,
             both: args.both,
             tls: args.tls,
         }),
@@ -116,15 +116,15 @@ pub(super) fn measure(
     let accepting = connect_all(&mut load, &server, plan.connections, &mut progress)?;
 
     progress.phase("one interval to settle");
-    let mut schedule = Schedule::new(plan.connections, plan.beat, plan.spread);
+    let mut schedule = Schedule::new(plan.connections, plan.interval, plan.spread);
     let start = Instant::now();
-    load.beat(&mut schedule, start, plan.beat, |_| ())?;
+    load.send_beats(&mut schedule, start, plan.interval, |_| ())?;
 
     progress.phase(format_args!("measuring beats for {:?}", plan.time));
     let (usage_before, own_before) = (Usage::of(server.pid)?, own_thread_cpu_ns()?);
     let measured_at = Instant::now();
-    let end = plan.beat.saturating_add(plan.time);
-    let beats = load.beat(&mut schedule, start, end, |now| {
+    let end = plan.interval.saturating_add(plan.time);
+    let beats = load.send_beats(&mut schedule, start, end, |now| {
         let left = end.saturating_sub(now).as_secs();
         progress.update(format_args!("measuring beats, {left} s left"));
     })?;
@@ -150,7 +150,7 @@ pub(super) fn measure(
         own_cpu_ns,
         user_bytes: memory.user.saturating_sub(memory_before.user),
         kernel_bytes: memory.slab.saturating_sub(memory_before.slab),
-        judgement: judge(&notes, &verdicts, plan.limit, freeze_ns)?,
+        judgement: judge(&notes, &verdicts, plan.timeout, freeze_ns)?,
     })
 }
 
@@ -206,8 +206,8 @@ fn wait_until_accepted(target: SocketAddr) -> anyhow::Result<()> {
 
 /// Sends no more, and waits until the server has closed every connection.
 fn freeze(load: &mut Load, plan: &Plan, progress: &mut Progress) -> anyhow::Result<()> {
-    progress.phase(format_args!("all frozen; verdicts within {:?}", plan.limit));
-    let deadline = Instant::now() + plan.limit + plan.limit / 4 + FREEZE_GRACE;
+    progress.phase(format_args!("all frozen; verdicts within {:?}", plan.timeout));
+    let deadline = Instant::now() + plan.timeout + plan.timeout / 4 + FREEZE_GRACE;
     while load.open() > 0 && Instant::now() < deadline {
         load.look(Duration::from_millis(250))?;
         progress.update(format_args!("all frozen, {} not called dead yet", load.open()));

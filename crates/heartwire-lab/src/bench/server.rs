@@ -14,7 +14,7 @@ use heartwire::server::ServerConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::args::Wire;
+use super::args::Protocol;
 use super::lateness::{VerdictLine, nanos};
 use super::load::Speech;
 use super::run::Plan;
@@ -39,7 +39,7 @@ pub(super) struct Own {
     pub(super) shards: Option<u16>,
     /// As `serve` does it, if nothing is said.
     pub(super) coalesce: Option<u16>,
-    pub(super) wire: Wire,
+    pub(super) protocol: Protocol,
     /// The clients judge too.
     pub(super) both: bool,
     pub(super) tls: bool,
@@ -49,14 +49,14 @@ impl Contender {
     /// What a table calls it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Own(Own { coalesce, wire, both, tls, .. }) => {
+            Self::Own(Own { coalesce, protocol, both, tls, .. }) => {
                 let mut name = match coalesce {
                     Some(0) => "heartwire, coalescing off".to_owned(),
                     Some(beats) => format!("heartwire, `--coalesce {beats}`"),
                     None => "heartwire, default".to_owned(),
                 };
-                if *wire == Wire::V1 {
-                    name.push_str(", wire v1");
+                if *protocol == Protocol::V1 {
+                    name.push_str(", protocol v1");
                 }
                 if *tls {
                     name.push_str(", TLS");
@@ -68,7 +68,7 @@ impl Contender {
             }
             Self::Baseline(Baseline::Epoll) => "bare epoll + recv, no liveness".to_owned(),
             Self::Baseline(Baseline::Tokio) => "tokio, a task and a timeout each".to_owned(),
-            Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the limit".to_owned(),
+            Self::Baseline(Baseline::Sweep) => "a map, swept every fifth of the timeout".to_owned(),
             Self::Running { pid, target } => format!("process {pid} on {target}"),
         }
     }
@@ -89,8 +89,8 @@ impl Contender {
     /// What clients say to it.
     pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
-            Self::Own(Own { wire: Wire::V1, both, .. }) => {
-                Speech::v1(plan.beat, both.then_some(plan.limit))
+            Self::Own(Own { protocol: Protocol::V1, both, .. }) => {
+                Speech::v1(plan.interval, both.then_some(plan.timeout))
             }
             Self::Own(_) | Self::Baseline(_) | Self::Running { .. } => Ok(Speech::v0()),
         }
@@ -98,32 +98,46 @@ impl Contender {
 
     fn command(&self, plan: &Plan, identity: Option<&Identity>) -> anyhow::Result<Option<Command>> {
         // One word each, for the programs' command lines.
-        let [limit, beat] = [plan.limit, plan.beat]
+        let [timeout, interval] = [plan.timeout, plan.interval]
             .map(|time| humantime::format_duration(time).to_string().replace(' ', ""));
         Ok(match self {
             Self::Running { .. } => None,
             Self::Baseline(baseline) => {
                 // A process of its own, as ours is.
                 let mut command = Command::new(env::current_exe()?);
-                command.args(["baseline", baseline.name(), "127.0.0.1:0", &limit]);
+                command.args(["baseline", baseline.name(), "127.0.0.1:0", &timeout]);
                 Some(command)
             }
             Self::Own(Own { shards, coalesce, .. }) => {
                 let connections = usize::try_from(plan.connections)?;
-                let sessions = connections.max(ServerConfig::SESSIONS_MAX).to_string();
+                let sessions = connections.max(ServerConfig::MAX_SESSIONS).to_string();
                 let mut command = Command::new(program(plan.bin.as_deref())?);
                 command
-                    .args(["serve", "--listen", "127.0.0.1:0", "--format", "json", "--no-beat"])
+                    .args([
+                        "serve",
+                        "--listen",
+                        "127.0.0.1:0",
+                        "--format",
+                        "json",
+                        "--interval=off",
+                    ])
                     // Printing is not what is measured, and the baselines do not print either.
                     .args(["--events", "verdict"])
                     // All connect before any beats, which may take longer than a client may.
-                    .args(["--first-frame", "off"])
+                    .args(["--handshake-timeout", "off"])
                     // And from few addresses, all at once.
-                    .args(["--arrivals", "off", "--all-arrivals", "off"])
-                    .args(["--limit", &limit, "--peer-beat", &beat, "--sessions", &sessions]);
+                    .args(["--accept-rate-per-address", "off", "--accept-rate", "off"])
+                    .args([
+                        "--timeout",
+                        &timeout,
+                        "--peer-interval",
+                        &interval,
+                        "--max-sessions",
+                        &sessions,
+                    ]);
                 if let Some(identity) = identity {
                     // With TLS a client is in with its first beat only.
-                    command.args(["--pending", &sessions]);
+                    command.args(["--max-pending", &sessions]);
                     command.arg("--tls-cert").arg(identity.certificate());
                     command.arg("--tls-key").arg(identity.key());
                 }
@@ -131,7 +145,7 @@ impl Contender {
                     command.args(["--coalesce", &beats.to_string()]);
                 }
                 if let Some(shards) = shards {
-                    command.args(["--shards", &shards.to_string()]);
+                    command.args(["--threads", &shards.to_string()]);
                 }
                 Some(command)
             }

@@ -12,7 +12,7 @@ Examples:
   heartwire-lab flood --only tls --silent 2000 --handshakes 200 --time 10s --format json
       a smaller one, over TLS alone, as one object
 
-The server is `heartwire serve` with its defaults, a file of tokens, and beats every second with a limit
+The server is `heartwire serve` with its defaults, a file of tokens, and beats every second with a timeout
 of 3 s both ways. The silent come from 127.0.1.0 to 127.0.1.199; who of them is closed comes back after 10 s. Over TLS every second
 silent connection begins a handshake and leaves it at that.
 

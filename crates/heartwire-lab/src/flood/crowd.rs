@@ -27,7 +27,7 @@ const ROUNDS_APART: Duration = Duration::from_millis(100);
 /// Handshakes are begun in groups, this far apart.
 const GROUPS_APART: Duration = Duration::from_millis(20);
 
-/// How a TLS record begins that holds a ClientHello, and the ClientHello's own head (RFC 8446, 5.1 and 4).
+/// How a TLS record begins that holds a ClientHello, and the ClientHello's own header (RFC 8446, 5.1 and 4).
 const BEGUN: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 
 /// What became of the crowd.
@@ -35,7 +35,7 @@ const BEGUN: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 pub(super) struct Tally {
     /// Connections of the silent, now and at most.
     pub(super) silent: Cell<u64>,
-    pub(super) silent_max: Cell<u64>,
+    pub(super) max_silent: Cell<u64>,
     /// Made, and closed by the server.
     pub(super) connected: Cell<u64>,
     pub(super) closed: Cell<u64>,
@@ -71,7 +71,7 @@ async fn stay(target: SocketAddr, number: u32, transport: Transport, tally: Rc<T
         if let Ok(mut stream) = connect(target, number).await {
             add(&tally.connected);
             add(&tally.silent);
-            tally.silent_max.set(tally.silent_max.get().max(tally.silent.get()));
+            tally.max_silent.set(tally.max_silent.get().max(tally.silent.get()));
             if transport == Transport::Tls && number % 2 == 1 {
                 // If it is closed by now, the read finds out.
                 let _ = stream.write_all(&BEGUN).await;
@@ -119,7 +119,7 @@ async fn shake_hand(config: ClientConfig, tally: Rc<Tally>) {
         if let Event::Failed { error } = event {
             let refused = ByeCode::Unauthorized;
             let is_refused =
-                matches!(error, ConnectError::TurnedAway { code, .. } if code == refused);
+                matches!(error, ConnectError::Rejected { code, .. } if code == refused);
             add(if is_refused { &tally.refused } else { &tally.failed });
         } else if matches!(event, Event::Online { .. }) {
             add(&tally.let_in);

@@ -25,7 +25,7 @@ pub(super) struct Tally {
     pub(super) verdicts: Cell<u64>,
     /// Connections that were lost otherwise.
     pub(super) lost: Cell<u64>,
-    pub(super) stalls: Cell<u64>,
+    pub(super) pauses: Cell<u64>,
     pub(super) newcomers: Cell<u64>,
     pub(super) shut_out: Cell<u64>,
     pub(super) slowest: Cell<Duration>,
@@ -56,8 +56,8 @@ pub(super) async fn start(
                     }
                 } else if matches!(event, Event::Online { .. }) {
                     online.send_modify(|count| *count += 1);
-                } else if matches!(event, Event::Stalled(_)) {
-                    add(&tally.stalls);
+                } else if matches!(event, Event::Paused(_)) {
+                    add(&tally.pauses);
                 }
             }
         });

@@ -58,13 +58,13 @@ impl Outcome {
             "clients": self.clients,
             "false_verdicts": self.false_verdicts(),
             "lost": honest.lost.get(),
-            "client_stalls": honest.stalls.get(),
-            "server_stalls": self.told.stalls,
+            "client_pauses": honest.pauses.get(),
+            "server_pauses": self.told.pauses,
             "newcomers": honest.newcomers.get(),
             "shut_out": honest.shut_out.get(),
             "slowest_newcomer_ms": honest.slowest.get().as_secs_f64() * 1e3,
             "silent_asked": self.silent,
-            "silent_max": crowd.silent_max.get(),
+            "max_silent": crowd.max_silent.get(),
             "silent_connected": crowd.connected.get(),
             "silent_closed": crowd.closed.get(),
             "handshakes": crowd.begun.get(),
@@ -98,7 +98,7 @@ impl Outcome {
                 "silent",
                 format!(
                     "{} at a time, {} connected, {} closed",
-                    crowd.silent_max.get(),
+                    crowd.max_silent.get(),
                     crowd.connected.get(),
                     crowd.closed.get()
                 ),
@@ -116,12 +116,12 @@ impl Outcome {
             (
                 "server",
                 format!(
-                    "{:.0} % of a processor, {} to {} MB of memory (bound {} MB), {} stalls",
+                    "{:.0} % of a processor, {} to {} MB of memory (bound {} MB), {} pauses",
                     100.0 * self.cpu.as_secs_f64() / self.time.as_secs_f64(),
                     megabytes(self.memory_before),
                     megabytes(self.memory_most),
                     megabytes(self.memory_bound),
-                    self.told.stalls
+                    self.told.pauses
                 ),
             ),
         ]

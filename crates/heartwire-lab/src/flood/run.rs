@@ -18,7 +18,7 @@ use super::args::{Args, Transport};
 use super::crowd;
 use super::honest;
 use super::report::{self, Outcome};
-use super::server::{BEAT, Files, LIMIT, Server, TOKEN};
+use super::server::{BEAT, Files, Server, TIMEOUT, TOKEN};
 use crate::local::{descriptors, program};
 use crate::output;
 
@@ -29,7 +29,7 @@ const SPARE: u64 = 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The server's memory may grow by so much for each client that is not in, of whom there are
-/// `ServerConfig::PENDING_MAX` at most. In plain text it is what one may have sent of its first frame; over TLS
+/// `ServerConfig::MAX_PENDING` at most. In plain text it is what one may have sent of its first frame; over TLS
 /// a whole record both ways besides (RFC 8446, 5.2: 16 KiB and what encrypting adds).
 const PENDING_BYTES_PLAIN: u64 = 8 * 1024;
 const PENDING_BYTES_TLS: u64 = 48 * 1024;
@@ -59,7 +59,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
     let files = Files::new(transport)?;
     let mut server = Server::start(program, &files)?;
     let mut config = ClientConfig::new(server.address.to_string())
-        .policy(Policy::builder().beat(BEAT).limit(LIMIT).build()?)
+        .policy(Policy::builder().interval(BEAT).timeout(TIMEOUT).build()?)
         .token(TOKEN);
     if let Some(roots) = files.roots() {
         let tls = ClientTls::new().roots(roots).server_name("localhost").load()?;
@@ -106,7 +106,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
         Transport::Plain => PENDING_BYTES_PLAIN,
         Transport::Tls => PENDING_BYTES_TLS,
     };
-    let pending_max = u64::try_from(ServerConfig::PENDING_MAX)?;
+    let max_pending = u64::try_from(ServerConfig::MAX_PENDING)?;
     Ok(Outcome {
         transport,
         clients: args.clients,
@@ -115,7 +115,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
         cpu,
         memory_before: before,
         memory_most: most,
-        memory_bound: before + pending_max * pending + GROWTH_ANYHOW,
+        memory_bound: before + max_pending * pending + GROWTH_ANYHOW,
         honest,
         crowd: tally,
         told,

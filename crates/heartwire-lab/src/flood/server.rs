@@ -22,7 +22,7 @@ pub(super) const TOKEN: &str = "honest-clients-have-this";
 
 /// Times of the policy, both ways.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
-pub(super) const LIMIT: Duration = Duration::from_secs(3);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Files for one server: its tokens, and over TLS its certificate.
 pub(super) struct Files {
@@ -64,7 +64,7 @@ pub(super) struct Server {
 pub(super) struct Told {
     pub(super) verdicts: u64,
     pub(super) online: u64,
-    pub(super) stalls: u64,
+    pub(super) pauses: u64,
     /// Its last word: the counts.
     pub(super) stopped: Option<Value>,
 }
@@ -74,14 +74,14 @@ impl Server {
     pub(super) fn start(program: &Path, files: &Files) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--format", "json"]);
-        command.args(["--beat", &seconds(BEAT), "--limit", &seconds(LIMIT)]);
+        command.args(["--interval", &seconds(BEAT), "--timeout", &seconds(TIMEOUT)]);
         command.arg("--tokens").arg(files.path("tokens"));
         if files.transport == Transport::Tls {
             command.arg("--tls-cert").arg(files.path("cert.pem"));
             command.arg("--tls-key").arg(files.path("key.pem"));
         }
-        // Whoever it turns away is a line of its log otherwise.
-        command.env("HEARTWIRE_LOG", "error").stdin(Stdio::null()).stdout(Stdio::piped());
+        // Whoever it rejects is a line of its log otherwise.
+        command.env("HEARTWIRE_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = child.stdout.take().context("no output")?;
@@ -105,7 +105,7 @@ impl Server {
                 match event.get("event").and_then(Value::as_str) {
                     Some("verdict") => told.verdicts += 1,
                     Some("online") => told.online += 1,
-                    Some("stalled") => told.stalls += 1,
+                    Some("paused") => told.pauses += 1,
                     Some("stopped") => told.stopped = Some(event),
                     Some(_) | None => {}
                 }

@@ -26,7 +26,7 @@ const SETTLE: Duration = Duration::from_millis(1500);
 const LINGER: Duration = Duration::from_millis(500);
 
 /// The longest bound that is waited for. Beyond it are the kernel's quarter of an hour and two.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// A fault, and who looks for it.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Cell {
         let expected = Both::each(|side| Expected::of(&setup, self.fault, side));
         let conditions = Conditions {
             setup,
-            wire: self.detector.wire(),
+            protocol: self.detector.protocol(),
             fault: self.fault,
             profile: self.profile.as_ref(),
         };
@@ -128,8 +128,8 @@ impl Cell {
                 Seen::Nothing { during }
             }
         };
-        let stalls = self.fault.stalls() == Some(side);
-        let judgement = judge(side, stalls, expected, &seen, told);
+        let pauses = self.fault.pauses() == Some(side);
+        let judgement = judge(side, pauses, expected, &seen, told);
         SideRecord { expected: expected.clone(), seen, judgement }
     }
 
@@ -143,7 +143,7 @@ impl Cell {
     ) -> anyhow::Result<Moments> {
         let start = Instant::now();
         let promised = expected.iter().filter_map(|(_, expected)| expected.promise());
-        let latest = promised.map(|promise| promise.latest).filter(|&latest| latest < WAIT_MAX);
+        let latest = promised.map(|promise| promise.latest).filter(|&latest| latest < MAX_WAIT);
         let lasts = self.fault.lasts().unwrap_or_default();
         let deadline = start + observe.max(lasts + latest.max().unwrap_or_default() + BEAT);
         if self.fault.lasts().is_some() {
@@ -154,7 +154,7 @@ impl Cell {
         let asked = || expected.iter().filter(|(_, expected)| **expected != Expected::NotAsked);
         let all_said = experiment.telling.listen_until(deadline, |told| {
             // Who stood still may yet say something wrong.
-            self.fault.stalls().is_none()
+            self.fault.pauses().is_none()
                 && asked()
                     .all(|(side, expected)| sight(side, expected, moments.of(side), told).is_some())
         })?;

@@ -9,8 +9,8 @@ use heartwire_core::{Policy, PolicyBuilder, Side};
 /// How often an end beats.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 /// The silence that an end calls death.
-pub(super) const LIMIT: Duration = Duration::from_secs(3);
-/// At least the limit, so that the limit speaks first, and the keepalive's bound, see
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
+/// At least the timeout, so that the timeout speaks first, and the keepalive's bound, see
 /// [`KernelTimers::new`].
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -33,8 +33,8 @@ pub(super) enum Detector {
     BothWays,
     /// Both ways, with the tuned keepalive and the user timeout.
     Everything,
-    /// Both ways on wire v1; all others speak v0, as the tutorial does.
-    WireV1,
+    /// Both ways on protocol v1; all others speak v0, as the tutorial does.
+    ProtocolV1,
 }
 
 impl Detector {
@@ -47,7 +47,7 @@ impl Detector {
         Self::Asking,
         Self::BothWays,
         Self::Everything,
-        Self::WireV1,
+        Self::ProtocolV1,
     ];
 
     /// As it is typed.
@@ -61,11 +61,11 @@ impl Detector {
             Self::Asking => "asking",
             Self::BothWays => "both-ways",
             Self::Everything => "everything",
-            Self::WireV1 => "wire-v1",
+            Self::ProtocolV1 => "protocol-v1",
         }
     }
 
-    /// The head of its column, in two lines.
+    /// The header of its column, in two lines.
     pub(super) const fn title(self) -> [&'static str; 2] {
         match self {
             Self::None => ["nothing", "set"],
@@ -76,12 +76,12 @@ impl Detector {
             Self::Asking => ["asking", "every 1 s, timeout 3 s"],
             Self::BothWays => ["heartbeats both ways", "1 s, timeout 3 s"],
             Self::Everything => ["everything", "both ways and kernel"],
-            Self::WireV1 => ["protocol v1", "both ways, the same"],
+            Self::ProtocolV1 => ["protocol v1", "both ways, the same"],
         }
     }
 
-    /// The version of the wire that both ends speak, as it is typed.
-    pub(super) const fn wire(self) -> &'static str {
+    /// The version of the protocol that both ends speak, as it is typed.
+    pub(super) const fn protocol(self) -> &'static str {
         match self {
             Self::None
             | Self::KeepaliveDefault
@@ -91,22 +91,24 @@ impl Detector {
             | Self::Asking
             | Self::BothWays
             | Self::Everything => "v0",
-            Self::WireV1 => "v1",
+            Self::ProtocolV1 => "v1",
         }
     }
 
     /// The settings of both ends, over a path whose round trip takes `rtt` at most.
     pub(super) fn setup(self, rtt: Duration, nat: Option<Duration>) -> anyhow::Result<Setup> {
         let end = |side| anyhow::Ok(End::new(self.policy(side)?).kernel(self.timers()?));
-        let setup = Setup::builder(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat(nat);
-        let setup = if self.wire() == "v1" { setup.v1() } else { setup };
+        let setup =
+            Setup::builder(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat_timeout(nat);
+        let setup = if self.protocol() == "v1" { setup.v1() } else { setup };
         Ok(setup.build()?)
     }
 
     fn policy(self, side: Side) -> anyhow::Result<Policy> {
         let nothing = Policy::builder();
-        let (beats, judges) = (nothing.beat(BEAT), nothing.limit(LIMIT).peer_beat(BEAT));
-        let both: PolicyBuilder = beats.limit(LIMIT);
+        let (beats, judges) =
+            (nothing.interval(BEAT), nothing.timeout(TIMEOUT).peer_interval(BEAT));
+        let both: PolicyBuilder = beats.timeout(TIMEOUT);
         let policy = match (self, side) {
             (
                 Self::None | Self::KeepaliveDefault | Self::KeepaliveTuned | Self::UserTimeout,
@@ -116,7 +118,7 @@ impl Detector {
             (Self::OneWay, Side::Server) => judges,
             (Self::Asking, Side::Client) => judges.echo(true),
             (Self::Asking, Side::Server)
-            | (Self::BothWays | Self::Everything | Self::WireV1, Side::Client | Side::Server) => {
+            | (Self::BothWays | Self::Everything | Self::ProtocolV1, Side::Client | Side::Server) => {
                 both
             }
         };
@@ -133,7 +135,7 @@ impl Detector {
             Self::KeepaliveTuned => (keepalive(1, 1, 3)?, None),
             Self::UserTimeout => (None, Some(USER_TIMEOUT)),
             Self::Everything => (keepalive(1, 1, 3)?, Some(USER_TIMEOUT)),
-            Self::None | Self::OneWay | Self::Asking | Self::BothWays | Self::WireV1 => {
+            Self::None | Self::OneWay | Self::Asking | Self::BothWays | Self::ProtocolV1 => {
                 (None, None)
             }
         };
@@ -145,19 +147,19 @@ impl Detector {
 pub(super) fn flags(end: &End) -> Vec<String> {
     let ms = |time: Duration| format!("{}ms", time.as_millis());
     let mut flags = Vec::new();
-    match end.policy.beat() {
-        Some(beat) => flags.push(format!("--beat={}", ms(beat))),
-        None => flags.push("--no-beat".to_owned()),
+    match end.policy.interval() {
+        Some(interval) => flags.push(format!("--interval={}", ms(interval))),
+        None => flags.push("--interval=off".to_owned()),
     }
-    match end.policy.limit() {
-        Some(limit) => flags.push(format!("--limit={}", ms(limit))),
-        None => flags.push("--no-limit".to_owned()),
+    match end.policy.timeout() {
+        Some(timeout) => flags.push(format!("--timeout={}", ms(timeout))),
+        None => flags.push("--timeout=off".to_owned()),
     }
     if end.policy.echo() {
         flags.push("--echo".to_owned());
     }
-    if let Some(peer_beat) = end.policy.peer_beat() {
-        flags.push(format!("--peer-beat={}", ms(peer_beat)));
+    if let Some(peer_interval) = end.policy.peer_interval() {
+        flags.push(format!("--peer-interval={}", ms(peer_interval)));
     }
     if let Some(keepalive) = end.kernel.keepalive() {
         let (idle, interval) = (keepalive.idle().as_secs(), keepalive.interval().as_secs());

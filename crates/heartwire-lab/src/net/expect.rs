@@ -7,7 +7,7 @@ use heartwire_core::plan::{Fault as Class, Finding, Mechanism, Outcome, Setup};
 
 use super::both::other;
 use super::detector::BEAT;
-use super::fault::{Fault, Question, STALL};
+use super::fault::{Fault, PAUSE, Question};
 
 /// How much longer a silence can be than twice the blackout that caused it: a beat before, and
 /// TCP's first tries. Measured: 2.7 to 4.3 s of silence for a blackout of 2 s, beats of 1 s.
@@ -51,7 +51,7 @@ impl Expected {
         match fault.question(side) {
             Question::Broken => Self::NotAsked,
             Question::Healthy => Self::Kept,
-            Question::Found(Class::OwnStall) => own_stall(setup, side),
+            Question::Found(Class::OwnPause) => own_pause(setup, side),
             Question::Found(Class::NatForgotten) if fault == Fault::NatExpiry => {
                 nat_expiry(setup, side)
             }
@@ -80,14 +80,14 @@ impl Expected {
 
 /// An end that stood still notices it; unless the other end has found it dead meanwhile, rightly,
 /// and the reset is what it sees first.
-fn own_stall(setup: &Setup, side: Side) -> Expected {
+fn own_pause(setup: &Setup, side: Side) -> Expected {
     let row = |class, side| setup.plan().row(class).side(side);
-    let mut expected = Expected::planned(row(Class::OwnStall, side));
+    let mut expected = Expected::planned(row(Class::OwnPause, side));
     let given_up = row(Class::PeerFrozen, other(side)).finding();
-    if given_up.is_some_and(|finding| finding.bound.latest < STALL) {
+    if given_up.is_some_and(|finding| finding.bound.latest < PAUSE) {
         let reset = Promise {
             earliest: Duration::ZERO,
-            latest: setup.end(side).tick.saturating_add(setup.rtt()),
+            latest: setup.end(side).timer_slack.saturating_add(setup.rtt()),
             by: vec![Mechanism::Reset],
         };
         match &mut expected {
@@ -105,7 +105,7 @@ fn own_stall(setup: &Setup, side: Side) -> Expected {
 /// that sends the line again and again.
 fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
     let row = |class| Expected::planned(setup.plan().row(class).side(side));
-    match (setup.end(Side::Server).policy.limit(), side) {
+    match (setup.end(Side::Server).policy.timeout(), side) {
         (Some(_), _) => row(cut),
         (None, Side::Client) => row(Class::MachineGoneUnacked),
         (None, Side::Server) => Expected::Never,
@@ -116,7 +116,7 @@ fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
 /// before that, a beat or a probe, meets a router that knows nothing of it.
 fn found_or_kept(setup: &Setup, planned: Expected) -> Expected {
     let server = setup.end(Side::Server);
-    let server_sends = server.policy.beat().is_some() || server.kernel.keepalive().is_some();
+    let server_sends = server.policy.interval().is_some() || server.kernel.keepalive().is_some();
     match planned {
         Expected::Found(promise) if server_sends => Expected::FoundOrKept(promise),
         Expected::Never => Expected::Never,
@@ -151,7 +151,7 @@ fn blackout(setup: &Setup, side: Side, lasts: Duration) -> Expected {
     }
     // The other end has given up. Whatever this one still has to send tells it so.
     let end = setup.end(side);
-    if end.policy.beat().is_none() {
+    if end.policy.interval().is_none() {
         return Expected::Never;
     }
     let latest = lasts.saturating_mul(2).saturating_add(BACK_WITHIN);

@@ -23,7 +23,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// More than a client can make the server echo before it stops reading, see
 /// [`flood`](Program::flood): then nothing but the window is full.
-const QUEUE_MAX: usize = 64 * 1024 * 1024;
+const MAX_QUEUE: usize = 64 * 1024 * 1024;
 
 /// What all experiments share.
 #[derive(Clone, Debug)]
@@ -38,8 +38,8 @@ pub(super) struct Lab {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions<'a> {
     pub(super) setup: Setup,
-    /// The version of the wire, as it is typed.
-    pub(super) wire: &'static str,
+    /// The version of the protocol, as it is typed.
+    pub(super) protocol: &'static str,
     /// What it has to be prepared for.
     pub(super) fault: Fault,
     /// What the path is like; `None` where nothing is done to it.
@@ -63,20 +63,20 @@ impl Experiment {
         number: usize,
         conditions: Conditions<'_>,
     ) -> anyhow::Result<Self> {
-        let Conditions { setup, wire, fault, profile } = conditions;
+        let Conditions { setup, protocol, fault, profile } = conditions;
         let topology = Topology::make(lab.owner, number, profile)?;
         prepare(&topology, fault)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
 
         let mut args = flags(&setup.end(Side::Server));
-        args.extend(["--shards=1".to_owned(), format!("--listen={SERVER}")]);
-        args.push(format!("--require={wire}"));
+        args.extend(["--threads=1".to_owned(), format!("--listen={SERVER}")]);
+        args.push(format!("--protocol={protocol}"));
         if matches!(fault, Fault::GoneUnacked | Fault::ClientNotReading) {
             args.push("--on-data=echo".to_owned());
         }
         if fault == Fault::ClientNotReading {
-            args.push(format!("--queue-max={QUEUE_MAX}"));
+            args.push(format!("--max-queue={MAX_QUEUE}"));
         }
         if fault == Fault::ServerNotReading {
             args.push("--hold-data".to_owned());
@@ -94,7 +94,7 @@ impl Experiment {
         let target = if middlebox.is_some() { MIDDLEBOX } else { SERVER };
         let mut args = flags(&setup.end(Side::Client));
         args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
-        args.push(format!("--wire={wire}"));
+        args.push(format!("--protocol={protocol}"));
         let client = Program::connect(&topology.client, &lab.heartwire, &args, &tell)?;
         telling
             .expect(Side::Client, "online", STARTED_WITHIN)

@@ -9,7 +9,7 @@ use heartwire_core::plan::Fault as Class;
 pub(super) const NAT_LIFETIME: Duration = Duration::from_secs(3);
 
 /// How long an end stands still.
-pub(super) const STALL: Duration = Duration::from_secs(10);
+pub(super) const PAUSE: Duration = Duration::from_secs(10);
 
 /// Something that breaks, made on purpose. Each belongs to a [class](Class) of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -73,9 +73,9 @@ pub(super) enum Fault {
     /// Nothing gets through for 8 s.
     BlackoutLong,
     /// SIGSTOP to the client, and SIGCONT after 10 s.
-    ClientStalled,
+    ClientPaused,
     /// SIGSTOP to the server, and SIGCONT after 10 s.
-    ServerStalled,
+    ServerPaused,
 }
 
 /// What a fault is like to the other end: the groups of the chart.
@@ -148,8 +148,8 @@ impl Fault {
         Self::ClientNotReading,
         Self::BlackoutShort,
         Self::BlackoutLong,
-        Self::ClientStalled,
-        Self::ServerStalled,
+        Self::ClientPaused,
+        Self::ServerPaused,
     ];
 
     /// As it is typed.
@@ -184,8 +184,8 @@ impl Fault {
             Self::ClientNotReading => "client-not-reading",
             Self::BlackoutShort => "blackout-short",
             Self::BlackoutLong => "blackout-long",
-            Self::ClientStalled => "client-stalled",
-            Self::ServerStalled => "server-stalled",
+            Self::ClientPaused => "client-paused",
+            Self::ServerPaused => "server-paused",
         }
     }
 
@@ -221,8 +221,8 @@ impl Fault {
             Self::ClientNotReading => "client does not read",
             Self::BlackoutShort => "blackout of 0.8 s",
             Self::BlackoutLong => "blackout of 8 s",
-            Self::ClientStalled => "client paused for 10 s",
-            Self::ServerStalled => "server paused for 10 s",
+            Self::ClientPaused => "client paused for 10 s",
+            Self::ServerPaused => "server paused for 10 s",
         }
     }
 
@@ -257,8 +257,8 @@ impl Fault {
             Self::Nothing
             | Self::BlackoutShort
             | Self::BlackoutLong
-            | Self::ClientStalled
-            | Self::ServerStalled => Kind::Healthy,
+            | Self::ClientPaused
+            | Self::ServerPaused => Kind::Healthy,
         }
     }
 
@@ -314,8 +314,8 @@ impl Fault {
             }
             Self::BlackoutShort => "as a machine that is gone, for 0.8 s",
             Self::BlackoutLong => "as a machine that is gone, for 8 s",
-            Self::ClientStalled => "`kill -STOP` the client, `kill -CONT` after 10 s",
-            Self::ServerStalled => "`kill -STOP` the server, `kill -CONT` after 10 s",
+            Self::ClientPaused => "`kill -STOP` the client, `kill -CONT` after 10 s",
+            Self::ServerPaused => "`kill -STOP` the server, `kill -CONT` after 10 s",
         }
     }
 
@@ -354,9 +354,9 @@ impl Fault {
             Self::ClientNotReading => peer_of(true, Class::PeerNotReading),
             Self::BlackoutShort => Question::Blackout(Duration::from_millis(800)),
             Self::BlackoutLong => Question::Blackout(Duration::from_secs(8)),
-            Self::ClientStalled if of_client => Question::Found(Class::OwnStall),
-            Self::ServerStalled if !of_client => Question::Found(Class::OwnStall),
-            Self::ClientStalled | Self::ServerStalled => Question::Found(Class::PeerFrozen),
+            Self::ClientPaused if of_client => Question::Found(Class::OwnPause),
+            Self::ServerPaused if !of_client => Question::Found(Class::OwnPause),
+            Self::ClientPaused | Self::ServerPaused => Question::Found(Class::PeerFrozen),
         }
     }
 
@@ -365,14 +365,14 @@ impl Fault {
         if let Question::Blackout(lasts) = self.question(Side::Client) {
             return Some(lasts);
         }
-        if self.stalls().is_some() { Some(STALL) } else { None }
+        if self.pauses().is_some() { Some(PAUSE) } else { None }
     }
 
     /// The end that stands still for a while and goes on.
-    pub(super) const fn stalls(self) -> Option<Side> {
-        if matches!(self, Self::ClientStalled) {
+    pub(super) const fn pauses(self) -> Option<Side> {
+        if matches!(self, Self::ClientPaused) {
             Some(Side::Client)
-        } else if matches!(self, Self::ServerStalled) {
+        } else if matches!(self, Self::ServerPaused) {
             Some(Side::Server)
         } else {
             None

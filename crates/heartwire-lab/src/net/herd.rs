@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::SystemTime;
 
+use heartwire::client::Protocol;
 use heartwire::client::{Client, ClientConfig, Event};
-use heartwire::{Policy, Reason, Wire};
+use heartwire::{Policy, Reason};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -17,9 +18,9 @@ use tokio::time::sleep;
 pub(super) struct Args {
     /// Where to connect.
     target: String,
-    /// The version of the wire, v0 or v1.
+    /// The version of the protocol, v0 or v1.
     #[arg(long)]
-    wire: String,
+    protocol: String,
     /// How many clients.
     #[arg(long)]
     connections: u32,
@@ -28,25 +29,27 @@ pub(super) struct Args {
     spread: Duration,
     /// How often each beats.
     #[arg(long, value_parser = humantime::parse_duration)]
-    beat: Option<Duration>,
+    interval: Option<Duration>,
     /// The silence of the server that each calls death.
     #[arg(long, value_parser = humantime::parse_duration)]
-    limit: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl Args {
     /// What makes [`Part::Herd`](super::Part::Herd) do this.
     pub(super) fn typed(
         target: &str,
-        wire: &str,
+        protocol: &str,
         connections: u32,
         policy: &Policy,
     ) -> Vec<String> {
         let mut args = vec![target.to_owned(), format!("--connections={connections}")];
-        args.push(format!("--wire={wire}"));
-        let beat = policy.beat();
-        let spread = beat.unwrap_or(Duration::from_secs(1));
-        for (flag, time) in [("spread", Some(spread)), ("beat", beat), ("limit", policy.limit())] {
+        args.push(format!("--protocol={protocol}"));
+        let interval = policy.interval();
+        let spread = interval.unwrap_or(Duration::from_secs(1));
+        for (flag, time) in
+            [("spread", Some(spread)), ("beat", interval), ("timeout", policy.timeout())]
+        {
             args.extend(time.map(|time| format!("--{flag}={}ms", time.as_millis())));
         }
         args
@@ -56,11 +59,11 @@ impl Args {
 /// Keeps the herd until the input ends; then lets them go, and tells how many beats each side heard.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut policy = Policy::builder();
-    if let Some(beat) = args.beat {
-        policy = policy.beat(beat);
+    if let Some(interval) = args.interval {
+        policy = policy.interval(interval);
     }
-    if let Some(limit) = args.limit {
-        policy = policy.limit(limit);
+    if let Some(timeout) = args.timeout {
+        policy = policy.timeout(timeout);
     }
     let policy = policy.build()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,8 +79,8 @@ async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
     });
     let (tell, mut told) = mpsc::unbounded_channel();
     for number in 0..args.connections {
-        let wire = if args.wire == "v0" { Wire::V0 } else { Wire::V1 };
-        let config = ClientConfig::new(args.target.clone()).policy(policy).wire(wire);
+        let protocol = if args.protocol == "v0" { Protocol::V0 } else { Protocol::V1 };
+        let config = ClientConfig::new(args.target.clone()).policy(policy).protocol(protocol);
         let config = config.seed(number.into());
         let wait = args.spread.mul_f64(f64::from(number) / f64::from(args.connections));
         tokio::spawn(one(config, wait, stopped.clone(), tell.clone()));
@@ -95,8 +98,8 @@ async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
             beats += heard;
             offline(&reason)?;
         }
-        if let Event::Stalled(stall) = event {
-            print("stalled", json!({ "gap_ms": stall.gap.as_secs_f64() * 1e3 }))?;
+        if let Event::Paused(pause) = event {
+            print("paused", json!({ "gap_ms": pause.gap.as_secs_f64() * 1e3 }))?;
         }
     }
     print("done", json!({ "beats": beats, "online": online }))

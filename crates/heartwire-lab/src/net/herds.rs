@@ -9,9 +9,9 @@ use heartwire_core::plan::End;
 use heartwire_core::{Policy, Preset, Side};
 use rustix::process::Signal;
 
-use super::detector::{BEAT, LIMIT, flags};
+use super::detector::{BEAT, TIMEOUT, flags};
 use super::experiment::Lab;
-use super::fault::STALL;
+use super::fault::PAUSE;
 use super::herd;
 use super::namespace::this_program;
 use super::program::{Program, Telling, Told};
@@ -34,7 +34,7 @@ pub(super) enum Trial {
     /// So many of a hundred packets are lost, in each direction.
     Loss { percent: u32, preset: Preset },
     /// The server is stopped for a while, and all clients go on beating.
-    Stall,
+    Pause,
 }
 
 /// What came of it.
@@ -49,19 +49,19 @@ pub(super) struct HerdRecord {
     pub(super) dead: [u64; 2],
     /// Connections that ended for another reason.
     pub(super) otherwise: u64,
-    /// Stalls that the server noticed.
-    pub(super) stalls: u64,
+    /// Pauses that the server noticed.
+    pub(super) pauses: u64,
 }
 
 impl HerdRecord {
     /// Whether it is as promised. What is not promised is published as it is.
     pub(super) fn is_right(&self) -> bool {
         match self.herd.trial {
-            Trial::Loss { percent, preset: Preset::Usual } if percent <= 5 => {
+            Trial::Loss { percent, preset: Preset::Default } if percent <= 5 => {
                 self.false_verdicts() == 0
             }
             Trial::Loss { .. } => true,
-            Trial::Stall => self.false_verdicts() == 0 && self.otherwise == 0 && self.stalls > 0,
+            Trial::Pause => self.false_verdicts() == 0 && self.otherwise == 0 && self.pauses > 0,
         }
     }
 
@@ -74,21 +74,21 @@ impl HerdRecord {
 impl Trial {
     /// What the lab tries.
     pub(super) const ALL: [Self; 7] = [
-        Self::Stall,
-        Self::Loss { percent: 1, preset: Preset::Usual },
-        Self::Loss { percent: 5, preset: Preset::Usual },
-        Self::Loss { percent: 20, preset: Preset::Usual },
-        Self::Loss { percent: 1, preset: Preset::Strict },
-        Self::Loss { percent: 5, preset: Preset::Strict },
-        Self::Loss { percent: 20, preset: Preset::Strict },
+        Self::Pause,
+        Self::Loss { percent: 1, preset: Preset::Default },
+        Self::Loss { percent: 5, preset: Preset::Default },
+        Self::Loss { percent: 20, preset: Preset::Default },
+        Self::Loss { percent: 1, preset: Preset::Fast },
+        Self::Loss { percent: 5, preset: Preset::Fast },
+        Self::Loss { percent: 20, preset: Preset::Fast },
     ];
 
-    /// The version of the wire: that of programs to which nothing is said, and the tutorial's where one
+    /// The version of the protocol: that of programs to which nothing is said, and the tutorial's where one
     /// end only beats.
-    const fn wire(self) -> &'static str {
+    const fn protocol(self) -> &'static str {
         match self {
             Self::Loss { .. } => "v1",
-            Self::Stall => "v0",
+            Self::Pause => "v0",
         }
     }
 
@@ -96,8 +96,8 @@ impl Trial {
         let policy = match (self, side) {
             (Self::Loss { preset, .. }, _) => return Ok(preset.policy(side)),
             // The clients must not be the ones that give up.
-            (Self::Stall, Side::Client) => Policy::builder().beat(BEAT),
-            (Self::Stall, Side::Server) => Policy::builder().limit(LIMIT).peer_beat(BEAT),
+            (Self::Pause, Side::Client) => Policy::builder().interval(BEAT),
+            (Self::Pause, Side::Server) => Policy::builder().timeout(TIMEOUT).peer_interval(BEAT),
         };
         Ok(policy.build()?)
     }
@@ -113,13 +113,14 @@ impl Herd {
         let topology = Topology::make(lab.owner, number, None)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
-        let wire = self.trial.wire();
+        let protocol = self.trial.protocol();
         let mut args = flags(&End::new(self.trial.policy(Side::Server)?));
-        args.push(format!("--require={wire}"));
+        args.push(format!("--protocol={protocol}"));
         args.extend([format!("--listen={SERVER}"), "--events=verdict,offline".to_owned()]);
         let server = Program::serve(&topology.server, &lab.heartwire, &args, &tell)?;
         telling.expect(Side::Server, "listening", PATIENCE)?;
-        let args = herd::Args::typed(SERVER, wire, self.clients, &self.trial.policy(Side::Client)?);
+        let args =
+            herd::Args::typed(SERVER, protocol, self.clients, &self.trial.policy(Side::Client)?);
         let mut clients = Program::herd(&topology.client, &this_program()?, &args, &tell)?;
         telling.expect(Side::Client, "all_online", PATIENCE)?;
 
@@ -131,12 +132,12 @@ impl Herd {
                 telling.listen_for(self.time)?;
                 topology.clear_rules()?;
             }
-            Trial::Stall => {
+            Trial::Pause => {
                 telling.listen_for(BEAT * 2)?;
                 server.signal(Signal::STOP)?;
-                telling.listen_for(STALL)?;
+                telling.listen_for(PAUSE)?;
                 server.signal(Signal::CONT)?;
-                telling.listen_for(LIMIT + BEAT * 2)?;
+                telling.listen_for(TIMEOUT + BEAT * 2)?;
             }
         }
         // What is retransmitted still arrives, before the goodbyes.
@@ -170,14 +171,14 @@ impl Herd {
         };
         let beats = [beats(Side::Server, "offline"), beats(Side::Client, "done")];
         ensure!(beats != [0, 0], "no beat was heard");
-        let stalled = all.filter(|told| told.side == Side::Server && told.event == "stalled");
+        let paused = all.filter(|told| told.side == Side::Server && told.event == "paused");
         Ok(HerdRecord {
             herd: *self,
             took,
             beats,
             dead: [dead(Side::Server)?, dead(Side::Client)?],
             otherwise,
-            stalls: u64::try_from(stalled.count())?,
+            pauses: u64::try_from(paused.count())?,
         })
     }
 }

@@ -19,7 +19,7 @@ use self::way::Way;
 use super::namespace::{Namespace, this_program};
 
 /// Longer than the longest packet: TUN interfaces take 1500 B.
-const PACKET_MAX: usize = 2048;
+const MAX_PACKET: usize = 2048;
 
 /// What the process prints when its interfaces are there.
 const READY: &str = "ready";
@@ -173,7 +173,7 @@ fn forward(from: &Arc<Tun>, to: &Arc<Tun>, mut way: Way) -> [thread::JoinHandle<
     let sender = Arc::clone(&under_way);
     let take = thread::spawn(move || {
         let start = Instant::now();
-        let mut buffer = vec![0; PACKET_MAX];
+        let mut buffer = vec![0; MAX_PACKET];
         let mut number = 0;
         loop {
             let Ok(len) = from.recv(&mut buffer) else {

@@ -60,8 +60,8 @@ impl Experiment {
             Fault::ServerCloses => self.close(Side::Server),
             Fault::ClientKilled => Moment::of(|| self.client.kill()),
             Fault::ServerKilled => Moment::of(|| self.server.kill()),
-            Fault::ClientFrozen | Fault::ClientStalled => Moment::of(|| self.client.freeze()),
-            Fault::ServerFrozen | Fault::ServerStalled => Moment::of(|| self.server.freeze()),
+            Fault::ClientFrozen | Fault::ClientPaused => Moment::of(|| self.client.freeze()),
+            Fault::ServerFrozen | Fault::ServerPaused => Moment::of(|| self.server.freeze()),
             Fault::ServerKilledUnread => self.kill_unread(),
             Fault::SocketKilled => Moment::of(|| {
                 // Found by where it leads, with one connection there is no other.
@@ -112,9 +112,9 @@ impl Experiment {
     /// Takes a fault back that lasts for a while only. Returns when that was as each end sees it, if
     /// its time counts from then.
     pub(super) fn heal(&mut self, fault: Fault, mut moments: Moments) -> anyhow::Result<Moments> {
-        if fault == Fault::ClientStalled {
+        if fault == Fault::ClientPaused {
             moments.client = Moment::of(|| self.client.signal(Signal::CONT))?;
-        } else if fault == Fault::ServerStalled {
+        } else if fault == Fault::ServerPaused {
             moments.server = Moment::of(|| self.server.signal(Signal::CONT))?;
         } else {
             self.topology.clear_rules()?;

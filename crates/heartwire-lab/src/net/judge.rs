@@ -49,7 +49,7 @@ pub(super) enum How {
     Silence,
     /// The kernel gave up; it does not say which of its timers it was.
     Kernel,
-    Stalled,
+    Paused,
     /// The peer said that it heard nothing. The plan does not know this: it takes longer than the
     /// peer's own verdict, whose reset comes the same way.
     Unheard,
@@ -60,8 +60,8 @@ pub(super) enum How {
 impl How {
     /// `cause` is that of the verdict, if there was one.
     fn of(told: &Told, cause: &str) -> Self {
-        if told.event == "stalled" {
-            return Self::Stalled;
+        if told.event == "paused" {
+            return Self::Paused;
         }
         match (told.text("reason"), cause) {
             ("closed_by_peer" | "truncated" | "bye", _) => Self::EndOfStream,
@@ -82,7 +82,7 @@ impl How {
                 mechanism,
                 Mechanism::Keepalive | Mechanism::UserTimeout | Mechanism::Retransmissions
             ),
-            Self::Stalled => matches!(mechanism, Mechanism::StallWatch),
+            Self::Paused => matches!(mechanism, Mechanism::PauseWatch),
             Self::Unheard | Self::Otherwise => false,
         }
     }
@@ -94,7 +94,7 @@ impl How {
             Self::Reset => "reset",
             Self::Silence => "silence",
             Self::Kernel => "kernel",
-            Self::Stalled => "stall watch",
+            Self::Paused => "pause watch",
             Self::Unheard => "unheard",
             Self::Otherwise => "otherwise",
         }
@@ -211,10 +211,9 @@ pub(super) fn sight(
     told: &[Told],
 ) -> Option<Sight> {
     // That it stood still is news where it did; elsewhere the machine was busy.
-    let stall_counts =
-        expected.promise().is_some_and(|promise| promise.by.contains(&Mechanism::StallWatch));
-    let counts =
-        |told: &&Told| told.event == "offline" || (told.event == "stalled" && stall_counts);
+    let pause_counts =
+        expected.promise().is_some_and(|promise| promise.by.contains(&Mechanism::PauseWatch));
+    let counts = |told: &&Told| told.event == "offline" || (told.event == "paused" && pause_counts);
     let of_side = || told.iter().filter(|told| told.side == side);
     let first = of_side().find(counts)?;
     // The server tells a verdict before it tells the end, the client tells both in one.
@@ -223,7 +222,7 @@ pub(super) fn sight(
         after: fault.until(first.at),
         how: How::of(first, cause.unwrap_or_default()),
         detail: match first.event.as_str() {
-            "stalled" => format!("stood still for {:.3} s", first.number("gap_ms") / 1e3),
+            "paused" => format!("stood still for {:.3} s", first.number("gap_ms") / 1e3),
             _ => first.text("detail").to_owned(),
         },
     })
@@ -232,7 +231,7 @@ pub(super) fn sight(
 /// Judges all that an end told of a fault.
 pub(super) fn judge(
     side: Side,
-    stalls: bool,
+    pauses: bool,
     expected: &Expected,
     seen: &Seen,
     told: &[Told],
@@ -243,7 +242,7 @@ pub(super) fn judge(
         Judgement::NotAsked
     } else if count("offline") > 1 || count("verdict") > 1 {
         Judgement::Repeated
-    } else if stalls && of_side().any(|told| told.text("reason") == "dead") {
+    } else if pauses && of_side().any(|told| told.text("reason") == "dead") {
         // The silence was its own doing.
         Judgement::Unplanned
     } else {

@@ -71,10 +71,10 @@ impl Link {
 
     fn try_run(&self, lab: &Lab, number: usize) -> anyhow::Result<LinkRecord> {
         let profile = &self.profile;
-        let detector = Detector::WireV1;
+        let detector = Detector::ProtocolV1;
         let conditions = Conditions {
             setup: detector.setup(profile.round_trip(), None)?,
-            wire: detector.wire(),
+            protocol: detector.protocol(),
             fault: Fault::Nothing,
             profile: Some(profile),
         };

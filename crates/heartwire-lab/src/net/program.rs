@@ -78,7 +78,7 @@ impl Told {
 pub(super) struct Program {
     process: Child,
     stdin: Option<ChildStdin>,
-    events: Arc<Gate>,
+    events: Arc<Latch>,
     /// What it printed that was no event: complaints.
     said: Arc<Mutex<String>>,
     /// Who reads complaints that come by a way of their own.
@@ -94,7 +94,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["serve", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.args(["serve", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG_LEVEL");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
@@ -112,7 +112,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["connect", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG");
+        command.args(["connect", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG_LEVEL");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let events = this.process.stderr.take().context("no errors")?;
@@ -146,11 +146,11 @@ impl Program {
 
     /// Passes on what is an event in that output, and keeps the rest.
     fn listen(&self, side: Side, output: impl Read + Send + 'static, tell: &Sender<Told>) {
-        let (gate, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
+        let (latch, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
         thread::spawn(move || {
             let mut lines = BufReader::new(output).lines();
             loop {
-                gate.wait_until_open();
+                latch.wait_until_open();
                 let Some(Ok(line)) = lines.next() else { break };
                 match Told::parse(side, &line) {
                     // Nobody listens any more when the experiment is over.
@@ -266,18 +266,18 @@ fn keep(said: &Mutex<String>, line: &str) {
 
 /// Whether output is read.
 #[derive(Debug)]
-struct Gate {
+struct Latch {
     is_open: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Default for Gate {
+impl Default for Latch {
     fn default() -> Self {
         Self { is_open: Mutex::new(true), changed: Condvar::new() }
     }
 }
 
-impl Gate {
+impl Latch {
     fn set(&self, is_open: bool) {
         *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = is_open;
         self.changed.notify_all();

@@ -229,9 +229,9 @@ impl Work {
         let time = Duration::from_secs(10);
         let worst = profiles(self.seed).pop().into_iter();
         self.links = worst.map(|profile| Link { profile, time }).collect();
-        let loss = Trial::Loss { percent: 5, preset: Preset::Usual };
+        let loss = Trial::Loss { percent: 5, preset: Preset::Default };
         let herd = |trial| Herd { trial, clients: 100, time };
-        self.herds = [Trial::Stall, loss].map(herd).to_vec();
+        self.herds = [Trial::Pause, loss].map(herd).to_vec();
     }
 
     fn run(self, lab: &Lab) -> Report {

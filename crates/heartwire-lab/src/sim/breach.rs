@@ -10,14 +10,14 @@ use super::time::WorldTime;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
 pub enum Invariant {
-    /// A verdict comes no sooner than a limit after the last byte reached the end, or after the end
-    /// of a stall that grants another.
+    /// A verdict comes no sooner than a timeout after the last byte reached the end, or after the end
+    /// of a pause that grants another.
     NeverEarly,
     /// Bytes that have arrived outrank a deadline.
     ReadFirst,
-    /// A verdict has come a limit and a tick after the last byte reached the end.
+    /// A verdict has come a timeout and a tick after the last byte reached the end.
     AlwaysByTheBound,
-    /// A peer that does not hear the end, by its own beats, is called dead both limits and a tick after
+    /// A peer that does not hear the end, by its own beats, is called dead both timeouts and a tick after
     /// it last did.
     UnheardByTheBound,
     /// There is one verdict, and one farewell.
@@ -48,7 +48,7 @@ pub enum Invariant {
     TrueFigures,
     /// A fault is found when the plan says.
     AsPlanned,
-    /// The round trip that beats of wire v1 tell is that of the path.
+    /// The round trip that beats of protocol v1 tell is that of the path.
     TrueRoundTrip,
 }
 

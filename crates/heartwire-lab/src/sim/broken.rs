@@ -8,9 +8,9 @@ use super::breach::Invariant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
 pub enum Broken {
-    /// It calls a peer dead a twentieth before the limit.
+    /// It calls a peer dead a twentieth before the timeout.
     JudgesEarly,
-    /// It gives the verdict that the peer does not hear it half a limit too early.
+    /// It gives the verdict that the peer does not hear it half a timeout too early.
     JudgesUnheardEarly,
     /// It calls a peer dead a tenth, and a tick, after it should have.
     JudgesLate,
@@ -22,14 +22,14 @@ pub enum Broken {
     JudgesBeforeReading,
     /// It looks at its deadlines only when nothing waits to be written.
     WaitsForWrites,
-    /// It takes an owner that is slow for a peer that is silent.
+    /// It takes an application that is slow for a peer that is silent.
     TakesSlownessForDeath,
-    /// It holds its own stalls against its peers.
-    IgnoresStalls,
+    /// It holds its own pauses against its peers.
+    IgnoresPauses,
     /// It does not compare its clocks, so that a suspend that made nothing late goes unnoticed.
     IgnoresSuspends,
-    /// It takes each of its stalls for a byte of the peer.
-    TakesStallsForLife,
+    /// It takes each of its pauses for a byte of the peer.
+    TakesPausesForLife,
     /// It counts whole frames only.
     HearsWholeFramesOnly,
     /// It takes its own writes for life.
@@ -38,7 +38,7 @@ pub enum Broken {
     StampsBeforeReading,
     /// It stamps bytes that it found with the time of the read, not with the kernel's.
     StampsWhenFound,
-    /// It believes to know the arrival of bytes a tenth of its limit less well than it does.
+    /// It believes to know the arrival of bytes a tenth of its timeout less well than it does.
     StampsVaguely,
     /// It trusts the kernel's jiffies to the nanosecond.
     TrustsJiffies,
@@ -85,9 +85,9 @@ impl Broken {
         Self::JudgesBeforeReading,
         Self::WaitsForWrites,
         Self::TakesSlownessForDeath,
-        Self::IgnoresStalls,
+        Self::IgnoresPauses,
         Self::IgnoresSuspends,
-        Self::TakesStallsForLife,
+        Self::TakesPausesForLife,
         Self::HearsWholeFramesOnly,
         Self::HearsItself,
         Self::StampsBeforeReading,
@@ -115,8 +115,8 @@ impl Broken {
     pub(super) const fn in_the_code(self) -> Option<Break> {
         match self {
             Self::WaitsForWrites => Some(Break::WaitsForWrites),
-            Self::IgnoresStalls => Some(Break::IgnoresStalls),
-            Self::TakesStallsForLife => Some(Break::TakesStallsForLife),
+            Self::IgnoresPauses => Some(Break::IgnoresPauses),
+            Self::TakesPausesForLife => Some(Break::TakesPausesForLife),
             Self::HearsItself => Some(Break::HearsItself),
             Self::TellsTwice => Some(Break::TellsTwice),
             Self::TellsWrongFigures => Some(Break::TellsWrongFigures),
@@ -176,7 +176,7 @@ impl Broken {
         match self {
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
-            | Self::IgnoresStalls
+            | Self::IgnoresPauses
             | Self::IgnoresSuspends
             | Self::HearsWholeFramesOnly
             | Self::StampsBeforeReading
@@ -184,7 +184,7 @@ impl Broken {
             Self::JudgesLate
             | Self::NeverJudges
             | Self::WaitsForWrites
-            | Self::TakesStallsForLife
+            | Self::TakesPausesForLife
             | Self::HearsItself
             | Self::StampsWhenFound => Invariant::AlwaysByTheBound,
             Self::NeverJudgesUnheard => Invariant::UnheardByTheBound,

@@ -2,9 +2,7 @@
 
 use std::io;
 
-use heartwire::client::{
-    Client as Handle, ClientConfig, ConnectError, Event, Events, Retry, WhileDisconnected,
-};
+use heartwire::client::{Client as Handle, ClientConfig, ConnectError, Event, Events, Retry};
 use heartwire::internal::client::{Life, Step, Wait, open};
 use heartwire::{BackoffPolicy, Reason};
 use heartwire_core::{Instant, Side};
@@ -14,11 +12,11 @@ use super::link::{Body, Both, LinkId};
 use super::machine::{Machine, Shared, address, link_of};
 use super::net::Dialled;
 use super::queue::HostId;
-use super::server::OUTBOUND_MAX;
+use super::server::MAX_QUEUE;
 use super::terms::Terms;
 
 /// Events that may wait for the application.
-pub(super) const EVENTS_MAX: u64 = 4;
+pub(super) const MAX_EVENTS: u64 = 4;
 
 /// The process of one client.
 #[derive(Debug)]
@@ -67,7 +65,7 @@ impl Client {
         self.net.lock().outbox(self.host).clear();
         let machine = Machine::new(self.net.clone(), self.host, self.terms);
         let (handle, events, life) =
-            open(self.config(), machine, usize::try_from(EVENTS_MAX).unwrap_or(1));
+            open(self.config(), machine, usize::try_from(MAX_EVENTS).unwrap_or(1));
         let (timer, link, heard) = (None, None, None);
         self.process = Some(Process { handle, events, life, timer, link, heard });
     }
@@ -76,19 +74,15 @@ impl Client {
         let terms = &self.terms.client;
         let config = ClientConfig::new("server:1")
             .policy(terms.policy_in_force())
-            .wire(terms.wire)
+            .protocol(terms.client_protocol())
             .offer(terms.offer())
-            .caps(terms.caps())
-            .handshake_timeout(terms.first_frame.unwrap_or(MS * 10_000))
+            .limits(terms.limits())
+            .handshake_timeout(terms.handshake_timeout.unwrap_or(MS * 10_000))
             .retry(Retry::Backoff(self.backoff))
             .retry_rejected(MS * 1_000)
-            .outbound_max(OUTBOUND_MAX)
+            .max_queue(MAX_QUEUE)
             .seed(self.seed);
-        let config = if terms.keeps_messages {
-            config.while_disconnected(WhileDisconnected::Queue)
-        } else {
-            config
-        };
+        let config = if terms.keeps_messages { config.offline_queue(true) } else { config };
         if terms.has_name { config.name(format!("client-{}", self.host)) } else { config }
     }
 
@@ -122,7 +116,7 @@ impl Client {
     pub(super) fn promise(&self, times: u32) {
         let Some(Process { handle, life, .. }) = &self.process else { return };
         let contract = life.connection().and_then(|connection| connection.contract());
-        if let Some(beat) = contract.and_then(|contract| contract.to_server.beat()) {
+        if let Some(beat) = contract.and_then(|contract| contract.to_server.interval()) {
             handle.promise(Some(beat * times));
             self.net.lock().wake(self.host);
         }
@@ -210,7 +204,7 @@ impl Process {
         let Some(connection) = self.life.connection() else { return };
         let mut net = net.lock();
         let now = net.clock(host);
-        if let Some(told) = connection.path(now).and_then(|path| path.rtt) {
+        if let Some(told) = connection.link_state(now).and_then(|path| path.rtt) {
             net.tell_round_trip(link, Side::Client, told);
         }
     }
@@ -251,7 +245,7 @@ impl Process {
             Event::Failed { error: ConnectError::NoWelcome { peer, reason } } => {
                 net.tell_reason(link_of(*peer), side, reason);
             }
-            Event::Failed { error: ConnectError::TurnedAway { peer, code, .. } } => {
+            Event::Failed { error: ConnectError::Rejected { peer, code, .. } } => {
                 net.tell_reason(link_of(*peer), side, &Reason::Bye(*code));
             }
             Event::Health(_) | Event::TooFast => {

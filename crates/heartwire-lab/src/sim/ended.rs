@@ -20,8 +20,8 @@ pub(super) enum End {
     /// The peer said why it leaves.
     Bye(ByeCode),
     /// The two ends could not agree.
-    TurnedAway,
-    /// Its own owner closed it.
+    Rejected,
+    /// Its own application closed it.
     Left,
     /// A newer session has its name.
     TakenOver,
@@ -43,7 +43,7 @@ impl End {
             Self::Failed(SocketError::Reset) => Some(Mechanism::Reset),
             Self::Failed(SocketError::TimedOut) => Some(Mechanism::Retransmissions),
             Self::Violation(_)
-            | Self::TurnedAway
+            | Self::Rejected
             | Self::Left
             | Self::TakenOver
             | Self::SlowReader
@@ -67,7 +67,7 @@ impl End {
             Reason::SlowReader => Self::SlowReader,
             Reason::Kicked | Reason::Shutdown | Reason::Unacknowledged => Self::Left,
             Reason::Bye(code) => Self::Bye(code),
-            Reason::TurnedAway(_) => Self::TurnedAway,
+            Reason::Rejected(_) => Self::Rejected,
             Reason::TakenOver => Self::TakenOver,
             Reason::NetworkChanged => Self::NetworkChanged,
             _ => Self::Other(reason.name()),

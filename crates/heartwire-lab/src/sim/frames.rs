@@ -1,13 +1,13 @@
 //! The bytes of one direction of a connection, cut into frames.
 
-use heartwire_core::frame::{self, HEAD_LEN, Head, Kind};
+use heartwire_core::frame::{self, HEADER_LEN, Header, Kind};
 use heartwire_core::v1::{BEAT_LEN, Beat, Welcome};
 use heartwire_core::{Connection, Event, Instant, Settings};
 
 /// A frame that has gone by whole.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Frame {
-    /// A beat; of wire v1, with its body.
+    /// A beat; of protocol v1, with its body.
     Beat(Option<Beat>),
     /// A body for the application.
     Data,
@@ -26,7 +26,7 @@ pub(super) enum Frame {
 pub(super) struct Frames {
     /// The head of the frame that has begun, and its body where that is looked at.
     held: Vec<u8>,
-    head: Option<Head>,
+    header: Option<Header>,
     body_left: usize,
     /// They make no sense any more.
     is_broken: bool,
@@ -40,9 +40,9 @@ impl Frames {
 
     /// Whether that is one of data.
     pub(super) fn has_begun_data(&self) -> bool {
-        // The head may have been cut itself.
+        // The header may have been cut itself.
         let has_begun_with = |kind: u8| self.held.first() == Some(&kind);
-        self.head.map_or_else(|| has_begun_with(1), |head| head.kind == Kind::Data)
+        self.header.map_or_else(|| has_begun_with(1), |header| header.kind == Kind::Data)
     }
 
     /// Takes bytes off the front up to the end of the next frame. `None` if they end before it
@@ -51,30 +51,30 @@ impl Frames {
         if self.is_broken {
             return None;
         }
-        if self.head.is_none() {
-            let missing = HEAD_LEN.saturating_sub(self.held.len());
-            let (head, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
-            self.held.extend_from_slice(head);
+        if self.header.is_none() {
+            let missing = HEADER_LEN.saturating_sub(self.held.len());
+            let (header, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
+            self.held.extend_from_slice(header);
             *bytes = rest;
-            let head = frame::read_head(*self.held.first_chunk()?);
-            self.is_broken = head.is_err();
-            let head = head.ok()?;
-            self.head = Some(head);
-            self.body_left = usize::try_from(head.body_len).unwrap_or(usize::MAX);
+            let header = frame::read_header(*self.held.first_chunk()?);
+            self.is_broken = header.is_err();
+            let header = header.ok()?;
+            self.header = Some(header);
+            self.body_left = usize::try_from(header.body_len).unwrap_or(usize::MAX);
         }
-        let head = self.head?;
+        let header = self.header?;
         let (body, rest) = bytes.split_at_checked(self.body_left).unwrap_or((bytes, &[]));
-        match head.kind {
+        match header.kind {
             Kind::Heart | Kind::Welcome => self.held.extend_from_slice(body),
             Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad => {}
         }
         self.body_left -= body.len();
         *bytes = rest;
-        (self.body_left == 0).then(|| self.end(head.kind))
+        (self.body_left == 0).then(|| self.end(header.kind))
     }
 
     fn end(&mut self, kind: Kind) -> Frame {
-        let body = self.held.get(HEAD_LEN..).unwrap_or_default();
+        let body = self.held.get(HEADER_LEN..).unwrap_or_default();
         let frame = match kind {
             Kind::Heart => {
                 let body: Option<[u8; BEAT_LEN]> = body.try_into().ok();
@@ -86,7 +86,7 @@ impl Frames {
             Kind::Bye => Frame::Bye,
             Kind::Pad => Frame::Pad,
         };
-        self.head = None;
+        self.header = None;
         self.held.clear();
         frame
     }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use heartwire_core::{Instant, STALL_MIN};
+use heartwire_core::{Instant, MIN_PAUSE};
 
 use super::time::{Clock, Clockwork, WorldTime};
 
@@ -60,7 +60,7 @@ pub(super) struct Host {
     pub(super) is_in_a_turn: bool,
     pub(super) interruption: Option<Interruption>,
     /// When a server that was held up so can have noticed that it stood still.
-    pub(super) may_know_of_stall: Option<Instant>,
+    pub(super) may_know_of_pause: Option<Instant>,
     /// How a client that has just woken can know that it stood still.
     pub(super) sign: Option<(Sign, Instant)>,
     /// How long the machine has been suspended in all.
@@ -91,7 +91,7 @@ pub(super) struct Interruption {
     pub(super) until: Instant,
 }
 
-/// How a process can know that it was stalled.
+/// How a process can know that it was paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sign {
     /// It was woken late.
@@ -100,7 +100,7 @@ pub(super) enum Sign {
     Clocks,
 }
 
-/// Finds out when a process was stalled, from the time it wanted to be woken and from two clocks.
+/// Finds out when a process was paused, from the time it wanted to be woken and from two clocks.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     asked_for: Option<Instant>,
@@ -125,7 +125,7 @@ impl Host {
             woke: None,
             is_in_a_turn: false,
             interruption: None,
-            may_know_of_stall: None,
+            may_know_of_pause: None,
             sign: None,
             suspended: Duration::ZERO,
             runs_since: awake_at,
@@ -147,14 +147,14 @@ impl Host {
             Watch { asked_for: None, awake_at: now, suspended: self.suspended, has_woken: false };
         self.woke = None;
         self.sign = None;
-        self.may_know_of_stall = None;
+        self.may_know_of_pause = None;
     }
 
     /// Its turn begins, or ends.
     pub(super) const fn set_in_a_turn(&mut self, is_in_a_turn: bool) {
         self.is_in_a_turn = is_in_a_turn;
         self.interruption = None;
-        self.may_know_of_stall = None;
+        self.may_know_of_pause = None;
     }
 
     /// The process has nothing to do until then.
@@ -166,7 +166,7 @@ impl Host {
     /// Whether a driver can know of a suspend of this length, and must not hold it against its peers.
     pub(super) fn can_notice(&self, suspended_for: Duration) -> bool {
         match self.clock.clockwork {
-            Clockwork::AllCount | Clockwork::ClockCounts => suspended_for >= STALL_MIN,
+            Clockwork::AllCount | Clockwork::ClockCounts => suspended_for >= MIN_PAUSE,
             Clockwork::NothingCounts => false,
         }
     }
@@ -186,7 +186,7 @@ impl Host {
         self.watch.has_woken
     }
 
-    /// The process runs, or is about to judge. Returns how it can know that it was stalled, if it was.
+    /// The process runs, or is about to judge. Returns how it can know that it was paused, if it was.
     /// `asks_again`: within a turn it asks whether it is late for a deadline that has come.
     pub(super) fn handle_wake(&mut self, wake: Wake, asks_again: bool) -> Option<Sign> {
         let again = (asks_again && self.watch.has_woken).then_some(self.watch.awake_at);
@@ -194,10 +194,10 @@ impl Host {
         let asked_for = self.watch.asked_for.take().or(again);
         let asked_for = asked_for.map(|at| at.max(self.watch.awake_at));
         self.watch.awake_at = wake.at;
-        let is_late = asked_for.is_some_and(|at| wake.at.saturating_since(at) >= STALL_MIN);
+        let is_late = asked_for.is_some_and(|at| wake.at.saturating_since(at) >= MIN_PAUSE);
         let gap = wake.suspended.saturating_sub(self.watch.suspended);
         self.watch.suspended = wake.suspended;
-        let by_clocks = (gap >= STALL_MIN).then_some(Sign::Clocks);
+        let by_clocks = (gap >= MIN_PAUSE).then_some(Sign::Clocks);
         if is_late { Some(Sign::Late) } else { by_clocks }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Ledger {
     /// Beats that were due for another reason than an interval.
     beats_extra: u64,
     /// The shortest interval that ever was in force.
-    shortest_beat: Option<Duration>,
+    shortest_interval: Option<Duration>,
     /// It has heard what comes first.
     has_begun: bool,
     pub(super) verdicts: u32,
@@ -35,7 +35,7 @@ impl Ledger {
             beats_sent: 0,
             beats_heard: 0,
             beats_extra: 0,
-            shortest_beat: None,
+            shortest_interval: None,
             has_begun: false,
             verdicts: 0,
             is_over: false,
@@ -43,7 +43,7 @@ impl Ledger {
     }
 
     pub(super) fn note_interval(&mut self, beat: Option<Duration>) {
-        self.shortest_beat = [self.shortest_beat, beat].into_iter().flatten().min();
+        self.shortest_interval = [self.shortest_interval, beat].into_iter().flatten().min();
     }
 
     /// A beat is due now, whatever the interval.
@@ -56,7 +56,7 @@ impl Ledger {
         self.beats_sent += 1;
         self.last_beat = now;
         let elapsed = now.saturating_since(self.started_at);
-        let intervals = self.shortest_beat.map_or(0, |beat| whole(elapsed, beat));
+        let intervals = self.shortest_interval.map_or(0, |beat| whole(elapsed, beat));
         (self.beats_sent, self.beats_extra + intervals)
     }
 

@@ -3,9 +3,9 @@
 
 use core::time::Duration;
 
-use heartwire_core::frame::{BEAT, HEAD_LEN};
+use heartwire_core::frame::{BEAT, HEADER_LEN};
 use heartwire_core::v1::{BEAT_LEN, Beat, Contract};
-use heartwire_core::{Instant, Settings, Side, Wire};
+use heartwire_core::{Instant, Protocol, Settings, Side};
 
 use super::broken::Broken;
 use super::frames::{Frame, Frames, welcome_of};
@@ -77,7 +77,7 @@ impl Liar {
 
     fn garble(&mut self, bytes: &mut Vec<u8>) {
         let until = whole(bytes);
-        let limit = self.terms.policy.limit().unwrap_or_default();
+        let timeout = self.terms.policy.timeout().unwrap_or_default();
         match self.broken {
             Some(Broken::LosesPartialFrames) => self.lose_partial_frames(bytes),
             Some(Broken::RepeatsPartialFrames) => {
@@ -86,7 +86,7 @@ impl Liar {
             }
             Some(Broken::JudgesUnheardEarly) => edit_silence(bytes, |silence| {
                 // Only one that shows that nothing is heard is held against the peer.
-                if silence.is_zero() { silence } else { silence + limit / 2 }
+                if silence.is_zero() { silence } else { silence + timeout / 2 }
             }),
             Some(Broken::NeverJudgesUnheard) => edit_silence(bytes, |_| Duration::ZERO),
             Some(_) | None => {}
@@ -160,10 +160,10 @@ impl Liar {
     fn drops_beat(&self, now: Instant) -> bool {
         let policy = self.terms.policy;
         match self.broken {
-            Some(Broken::NeverBeats) => policy.beat().is_some(),
+            Some(Broken::NeverBeats) => policy.interval().is_some(),
             Some(Broken::NeverAnswers) => policy.echo(),
             Some(Broken::AsksWithData) => policy
-                .beat()
+                .interval()
                 .zip(self.sent_at)
                 .is_some_and(|(beat, at)| now.saturating_since(at) < beat),
             Some(_) | None => false,
@@ -178,7 +178,7 @@ fn pretended(side: Side, terms: &Terms, peer: &Terms) -> Option<(Contract, Setti
         Side::Client => (terms, peer),
         Side::Server => (peer, terms),
     };
-    if !terms.is_lenient || client.wire != Wire::V1 {
+    if !terms.is_lenient || client.protocol != Protocol::V1 {
         return None;
     }
     let agreed = server.as_server().agree(&client.offer()).ok()?;
@@ -204,7 +204,7 @@ fn whole(bytes: &[u8]) -> usize {
     until
 }
 
-/// Changes what each whole beat of wire v1 says of the silence.
+/// Changes what each whole beat of protocol v1 says of the silence.
 fn edit_silence(bytes: &mut [u8], edit: impl Fn(Duration) -> Duration) {
     let mut at = 0;
     while at < bytes.len() {
@@ -215,7 +215,7 @@ fn edit_silence(bytes: &mut [u8], edit: impl Fn(Duration) -> Duration) {
         if let Frame::Beat(Some(beat)) = frame {
             let silence_ms = u32::try_from(edit(beat.silence()).as_millis()).unwrap_or(u32::MAX);
             let body = Beat { silence_ms, ..beat }.encode();
-            let from = at + HEAD_LEN;
+            let from = at + HEADER_LEN;
             if let Some(place) = bytes.get_mut(from..from + BEAT_LEN) {
                 place.copy_from_slice(&body);
             }

@@ -10,7 +10,7 @@ use super::ledger::len_of;
 use super::observer::Observer;
 use super::pipe::{CONGESTION_FIRST, Pipe};
 use super::queue::HostId;
-use super::server::OUTBOUND_MAX;
+use super::server::MAX_QUEUE;
 use super::time::WorldTime;
 
 pub(super) type LinkId = usize;
@@ -131,7 +131,7 @@ pub(super) struct Told {
     pub(super) delivered_frames: u64,
     /// Beats that were sent because they were due, not because one was to be answered.
     pub(super) beats: u64,
-    /// For each beat of wire v1 under way, what it tells of the other end.
+    /// For each beat of protocol v1 under way, what it tells of the other end.
     pub(super) heard: VecDeque<Heard>,
 }
 
@@ -148,7 +148,7 @@ impl Body {
     }
 }
 
-/// What a beat of wire v1 tells of the end that it goes to.
+/// What a beat of protocol v1 tells of the end that it goes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     /// When bytes of it had last come, which the beat need not know.
@@ -214,7 +214,7 @@ pub(super) struct Path {
     /// Something on the way takes bytes, says so, and drops them.
     pub(super) swallowed: Both<bool>,
     /// Segments have this many bytes at most.
-    pub(super) segment_max: u64,
+    pub(super) max_segment: u64,
     /// Bytes that the systems at both ends take before they are acknowledged.
     pub(super) send_buffer: u64,
     /// When the systems at both ends give up what nobody acknowledges.
@@ -244,8 +244,8 @@ impl Path {
     /// How many round trips it takes at most until what is queued behind everything that an end can have
     /// queued has arrived.
     pub(super) fn round_trips_for_a_full_queue(&self) -> u32 {
-        let at_a_time = self.send_buffer.min(CONGESTION_FIRST * self.segment_max);
-        let queued = len_of(OUTBOUND_MAX) + 2 * self.send_buffer;
+        let at_a_time = self.send_buffer.min(CONGESTION_FIRST * self.max_segment);
+        let queued = len_of(MAX_QUEUE) + 2 * self.send_buffer;
         u32::try_from(queued.div_ceil(at_a_time)).unwrap_or(u32::MAX).saturating_add(4)
     }
 }

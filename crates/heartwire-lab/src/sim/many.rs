@@ -16,10 +16,10 @@ use super::world::Summary;
 const CHUNK: u64 = 64;
 
 /// Failures after which there is no point in looking for more.
-const FAILURES_MAX: usize = 20;
+const MAX_FAILURES: usize = 20;
 
-/// The wires that plans are made for, by name.
-const WIRES: [&str; 2] = ["v0", "v1"];
+/// The protocols that plans are made for, by name.
+const PROTOCOLS: [&str; 2] = ["v0", "v1"];
 
 /// What many seeds came to.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +37,7 @@ pub struct Totals {
     pub failures: Vec<Failure>,
 }
 
-/// Runs all seeds of a range on so many threads; `progress` hears now and then how many are done.
+/// Runs all seeds of a range on so many threads; `watchdog` hears now and then how many are done.
 pub fn run_many(seeds: Range<u64>, jobs: usize, progress: impl Fn(u64) + Sync) -> Totals {
     let next = AtomicU64::new(seeds.start);
     let done = AtomicU64::new(0);
@@ -56,7 +56,7 @@ pub fn run_many(seeds: Range<u64>, jobs: usize, progress: impl Fn(u64) + Sync) -
                     let found = run_chunk(chunk);
                     let Ok(mut totals) = totals.lock() else { return };
                     totals.add(found);
-                    is_enough.store(totals.failures.len() >= FAILURES_MAX, Relaxed);
+                    is_enough.store(totals.failures.len() >= MAX_FAILURES, Relaxed);
                     drop(totals);
                     progress(done.fetch_add(len, Relaxed) + len);
                 }
@@ -85,9 +85,9 @@ impl Totals {
         self.lives.add(&summary.life);
         self.round_trips += summary.round_trips;
         if let Some(held) = summary.plan {
-            let [v0, v1] = WIRES;
-            let wire = if held.is_v1 { v1 } else { v0 };
-            self.plans.entry((held.fault.name(), wire)).or_default().add(&held.plans);
+            let [v0, v1] = PROTOCOLS;
+            let protocol = if held.is_v1 { v1 } else { v0 };
+            self.plans.entry((held.fault.name(), protocol)).or_default().add(&held.plans);
         }
     }
 
@@ -106,10 +106,11 @@ impl Totals {
     pub fn never_happened(&self) -> Vec<String> {
         let Summary { mishaps, ends, .. } = &self.lives;
         let counted = mishaps.iter().chain(ends.iter()).map(|(name, count)| (name.into(), count));
-        let pairs = all_faults().into_iter().flat_map(|fault| WIRES.map(|wire| (fault, wire)));
-        let planned = pairs.map(|(fault, wire)| {
-            let plans = self.plans.get(&(fault.name(), wire)).copied().unwrap_or_default();
-            (format!("a plan for {} on {wire}", fault.name()), plans.found + plans.never)
+        let pairs =
+            all_faults().into_iter().flat_map(|fault| PROTOCOLS.map(|protocol| (fault, protocol)));
+        let planned = pairs.map(|(fault, protocol)| {
+            let plans = self.plans.get(&(fault.name(), protocol)).copied().unwrap_or_default();
+            (format!("a plan for {} on {protocol}", fault.name()), plans.found + plans.never)
         });
         let told = ("a round trip told".to_owned(), self.round_trips);
         let all = counted.chain(planned).chain([told]);

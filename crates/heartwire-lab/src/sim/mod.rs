@@ -3,11 +3,11 @@
 //! A run is a life: a client connects, keeps its connection, loses it and connects again, while
 //! paths and processes fail in ways that the run's seed decides. Both ends are what the library
 //! ships, a shard of its server and its client; everything below them is simulated: sockets and
-//! TCP, clocks, timers and stalls. After every step the promises are checked ([`Invariant`])
+//! TCP, clocks, timers and pauses. After every step the promises are checked ([`Invariant`])
 //! against what the links know, by what is written, read and told.
 //!
 //! Each seed is also one fault on a settled connection, whose verdicts are held against the plan, and
-//! a path on which nothing goes wrong, whose round trip the beats of wire v1 have to tell.
+//! a path on which nothing goes wrong, whose round trip the beats of protocol v1 have to tell.
 
 mod breach;
 mod broken;

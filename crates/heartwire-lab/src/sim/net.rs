@@ -11,7 +11,7 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use heartwire_core::{Instant, STALL_MIN, Side};
+use heartwire_core::{Instant, MIN_PAUSE, Side};
 
 pub(super) use self::poller::Poller;
 use super::breach::Breach;
@@ -44,23 +44,23 @@ pub(super) enum Dialled {
 const STUTTERS: u32 = u32::MAX / 4 * 3;
 
 /// Longest time that a client waits for an answer to its attempt to connect.
-pub(super) const DIAL_MAX: Duration = Duration::from_secs(5);
+pub(super) const MAX_DIAL: Duration = Duration::from_secs(5);
 
 /// How late processes run, besides what faults do to them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lateness {
     /// A timer rings this late at most.
-    pub(super) timer_max: Duration,
+    pub(super) max_timer: Duration,
     /// A process runs this long after its wake-up at most.
-    pub(super) wake_max: Duration,
+    pub(super) max_wake: Duration,
     /// Of 2^32 turns, so many are held up in the middle.
     pub(super) held_up: u32,
     /// For this long at most.
-    pub(super) held_up_max: Duration,
+    pub(super) max_held_up: Duration,
     /// Of 2^32 things that a process asks of its system in its turn, so many take their time.
     pub(super) interrupted: u32,
     /// This long at most.
-    pub(super) interrupted_max: Duration,
+    pub(super) max_interrupted: Duration,
 }
 
 /// What lies under the processes.
@@ -142,7 +142,7 @@ impl Net {
 
     // Processes and their turns.
 
-    /// The owner of a process takes nothing at the moment.
+    /// The application of a process takes nothing at the moment.
     pub(super) fn is_busy(&self, host: HostId) -> bool {
         self.now < self.hosts[host].busy_until
     }
@@ -159,7 +159,7 @@ impl Net {
 
     /// Something happened that a process waits for.
     pub(super) fn wake(&mut self, host: HostId) {
-        let late = self.draw(self.lateness.wake_max);
+        let late = self.draw(self.lateness.max_wake);
         let at = self.now.after(late);
         self.plan_turn(host, at);
     }
@@ -167,7 +167,7 @@ impl Net {
     /// Sets the one timer of a process.
     pub(super) fn set_timer(&mut self, host: HostId, at: Option<Instant>) {
         self.end_turn(host);
-        let late = self.draw(self.lateness.timer_max);
+        let late = self.draw(self.lateness.max_timer);
         let now = self.now;
         let machine = &mut self.hosts[host];
         machine.handle_sleep(at);
@@ -239,9 +239,9 @@ impl Net {
     /// Whether the turn that begins now is held up in the middle, and for how long.
     pub(super) fn held_up(&mut self, host: HostId) -> Option<Duration> {
         if self.hosts[host].stutters && self.chance(STUTTERS) {
-            return Some(STALL_MIN + self.draw(STALL_MIN));
+            return Some(MIN_PAUSE + self.draw(MIN_PAUSE));
         }
-        let Lateness { held_up, held_up_max, .. } = self.lateness;
-        self.chance(held_up).then(|| self.draw(held_up_max))
+        let Lateness { held_up, max_held_up, .. } = self.lateness;
+        self.chance(held_up).then(|| self.draw(max_held_up))
     }
 }

@@ -11,10 +11,10 @@ use core::fmt;
 use core::time::Duration;
 
 use heartwire_core::v1::Beat;
-use heartwire_core::{Instant, Settings, Side, Wire};
+use heartwire_core::{Instant, Protocol, Settings, Side};
 
 use super::breach::{Breach, Invariant};
-use super::client::EVENTS_MAX;
+use super::client::MAX_EVENTS;
 use super::frames::{Frame, Frames, welcome_of};
 use super::ledger::Ledger;
 use super::link::{Heard, LinkId, other};
@@ -39,13 +39,13 @@ pub(super) struct Observer {
     oracle: Oracle,
     ledger: Ledger,
     unheard: Unheard,
-    /// Frames of data, or on a raw wire pieces, that its process has read.
+    /// Frames of data, or on a raw protocol pieces, that its process has read.
     data_read: u64,
     /// When its application last had no room for what was read.
     lacked_room_at: Instant,
     /// When bytes of this end last reached the peer, as far as the peer's last beat could tell.
     heard_by_peer_at: WorldTime,
-    /// What its last beat of wire v1 promised.
+    /// What its last beat of protocol v1 promised.
     promised: Option<Duration>,
     reads: Frames,
     writes: Frames,
@@ -95,7 +95,7 @@ impl Observer {
         let now = net.clock(host);
         let in_force = InForce::at_first(&terms, peer);
         let mut ledger = Ledger::new(now);
-        ledger.note_interval(in_force.beat);
+        ledger.note_interval(in_force.interval);
         if side == Side::Client && in_force.begins_with_a_beat(&terms) {
             ledger.note_beat_now();
         }
@@ -106,7 +106,7 @@ impl Observer {
             terms,
             client: if side == Side::Client { terms.settings() } else { peer.settings() },
             in_force,
-            oracle: Oracle::new(in_force.limit, terms.tick, net.rounding(), now),
+            oracle: Oracle::new(in_force.timeout, terms.tick, net.rounding(), now),
             ledger,
             unheard: Unheard::new(now),
             data_read: 0,
@@ -198,12 +198,12 @@ impl Observer {
     }
 
     /// Its process has noticed that it stood still.
-    pub(super) fn handle_stall(&mut self, net: &Net, now: Instant) {
+    pub(super) fn handle_pause(&mut self, net: &Net, now: Instant) {
         if self.lost.is_some() {
             return;
         }
         self.look(net);
-        self.oracle.handle_stall(now);
+        self.oracle.handle_pause(now);
         self.unheard.excuse(now);
         if self.side == Side::Client {
             // It may ask whether the server is still there.
@@ -224,17 +224,17 @@ impl Observer {
     /// server's application has room for everything, unless it is [busy](Net::is_busy).
     pub(super) fn lacks_room(&self, net: &Net) -> bool {
         let told = net.link(self.link).told.of(other(self.side)).delivered_frames;
-        let is_full = self.data_read.saturating_sub(told) >= EVENTS_MAX;
+        let is_full = self.data_read.saturating_sub(told) >= MAX_EVENTS;
         self.side == Side::Client && (is_full || net.is_behind(self.host))
     }
 
-    /// Its process, whose owner is slow, found that there is something to read, and left it there:
+    /// Its process, whose application is slow, found that there is something to read, and left it there:
     /// what waits counts as life.
     pub(super) fn handle_backpressure(&mut self, net: &mut Net, now: Instant) {
         self.look(net);
         self.oracle.handle_backpressure(now);
         self.unheard.excuse(now);
-        self.log(net, format_args!("the owner is slow: what waits counts as life"));
+        self.log(net, format_args!("the application is slow: what waits counts as life"));
     }
 
     // Bytes.
@@ -243,7 +243,7 @@ impl Observer {
     pub(super) fn handle_read(&mut self, net: &mut Net, mut bytes: &[u8]) -> Result<(), Breach> {
         self.unheard.handle_read();
         self.log(net, format_args!("reads {} bytes", bytes.len()));
-        if self.terms.wire == Wire::Raw {
+        if self.terms.protocol == Protocol::Raw {
             self.data_read += 1;
             return Ok(());
         }
@@ -257,14 +257,14 @@ impl Observer {
                 }
                 Frame::Hello if self.side == Side::Server => {
                     self.in_force = InForce::NOTHING;
-                    self.oracle.set_limit(None, now);
+                    self.oracle.set_timeout(None, now);
                     if self.has_name {
                         net.note_claim(self.link, now);
                     }
                 }
                 Frame::Welcome(welcome) if self.side == Side::Client => {
                     self.begin_contract(net, now, &welcome);
-                    self.oracle.set_limit(self.in_force.limit, now);
+                    self.oracle.set_timeout(self.in_force.timeout, now);
                 }
                 Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => {}
             }
@@ -273,7 +273,7 @@ impl Observer {
     }
 
     fn handle_heard_beat(&mut self, net: &mut Net, now: Instant, beat: Option<Beat>) {
-        if self.terms.wire == Wire::V1 && self.in_force.contract.is_none() {
+        if self.terms.protocol == Protocol::V1 && self.in_force.contract.is_none() {
             // A client that waits for its WELCOME passes over it.
             return;
         }
@@ -288,7 +288,7 @@ impl Observer {
             self.unheard.handle_beat(arrived_by, heard.silence);
         }
         if self.in_force.promised(self.side, beat.promise()) {
-            self.oracle.set_limit(self.in_force.limit, now);
+            self.oracle.set_timeout(self.in_force.timeout, now);
             self.log(net, format_args!("which promises the next in {:?}", beat.promise()));
         }
     }
@@ -309,7 +309,7 @@ impl Observer {
         if !taken.is_empty() {
             self.ledger.note_sent(now);
         }
-        if self.terms.wire == Wire::Raw {
+        if self.terms.protocol == Protocol::Raw {
             return Ok(());
         }
         let mut begun_at = if self.writes.has_begun() { self.begun_at } else { last_at };
@@ -350,7 +350,7 @@ impl Observer {
             Frame::Welcome(welcome) if self.side == Side::Server => {
                 self.begin_contract(net, now, &welcome);
                 let begun = net.interruption(self.link, self.side).map_or(now, |it| it.from);
-                self.oracle.restart(self.in_force.limit, begun, now);
+                self.oracle.restart(self.in_force.timeout, begun, now);
                 Ok(())
             }
             Frame::Data => {
@@ -380,7 +380,7 @@ impl Observer {
             // Until now the peer had no reason to expect a beat so soon.
             self.unheard.excuse(now);
         }
-        self.in_force.beat = promise;
+        self.in_force.interval = promise;
         self.ledger.note_beat_now();
         self.ledger.note_interval(promise);
         self.ledger.restart(now);
@@ -410,10 +410,10 @@ impl Observer {
     fn begin_contract(&mut self, net: &mut Net, now: Instant, welcome: &[u8]) {
         let Some(welcome) = welcome_of(welcome, self.client) else { return };
         self.in_force = InForce::agreed(welcome.contract, self.side);
-        self.promised = self.in_force.beat;
+        self.promised = self.in_force.interval;
         self.unheard = Unheard::new(now);
         self.ledger.note_begun();
-        self.ledger.note_interval(self.in_force.beat);
+        self.ledger.note_interval(self.in_force.interval);
         // Each end begins with a beat, and a client says that it is there.
         self.ledger.note_beat_now();
         if self.side == Side::Client {

@@ -12,14 +12,14 @@ use super::breach::{Breach, Invariant};
 use super::host::Interruption;
 use super::link::Record;
 
-/// One silence gets at most this many further limits after stalls (ADR 2).
-const GRACES_MAX: u8 = 3;
+/// One silence gets at most this many further timeouts after pauses (ADR 2).
+const MAX_GRACES: u8 = 3;
 
 /// The judge of one end's verdicts.
 #[derive(Clone, Debug)]
 pub(super) struct Oracle {
-    limit: Option<Duration>,
-    limit_since: Instant,
+    timeout: Option<Duration>,
+    timeout_since: Instant,
     tick: Duration,
     /// What may be added to the time of bytes.
     rounding: Duration,
@@ -28,18 +28,18 @@ pub(super) struct Oracle {
     arrivals: u64,
     heard: Range,
     from: Range,
-    /// The limit has begun anew this often in this silence, at least and at most.
+    /// The timeout has begun anew this often in this silence, at least and at most.
     graces: (u8, u8),
-    /// Graces of the silence before, which may go on counting: a driver that is told of a stall
+    /// Graces of the silence before, which may go on counting: a driver that is told of a pause
     /// before it has read the byte in between cannot tell the two silences apart.
     carried: u8,
     /// The driver has read what arrived, so that it knows of this silence.
     has_read: bool,
-    /// The last stall that the driver can have noticed.
+    /// The last pause that the driver can have noticed.
     noticed: Option<Instant>,
     /// The last one that it must have applied.
     applied: Option<Instant>,
-    /// The last time that the machine resumed from a suspend that counts as a stall.
+    /// The last time that the machine resumed from a suspend that counts as a pause.
     resumed: Option<Instant>,
 }
 
@@ -59,15 +59,15 @@ impl Range {
 
 impl Oracle {
     pub(super) const fn new(
-        limit: Option<Duration>,
+        timeout: Option<Duration>,
         tick: Duration,
         rounding: Duration,
         now: Instant,
     ) -> Self {
         let start = Range::exactly(now);
         Self {
-            limit,
-            limit_since: now,
+            timeout,
+            timeout_since: now,
             tick,
             rounding,
             interrupted_for: Duration::ZERO,
@@ -113,14 +113,14 @@ impl Oracle {
             self.graces = (0, 0);
             return;
         }
-        // A process that did not have its turn may have stalled, and then that counts.
+        // A process that did not have its turn may have paused, and then that counts.
         self.from.latest = latest.max(self.from.latest);
     }
 
-    /// The driver can know of a stall that ended now. It applies the last one that it knows of when
-    /// it judges, so that those before it may count for nothing: how many limits there were is
+    /// The driver can know of a pause that ended now. It applies the last one that it knows of when
+    /// it judges, so that those before it may count for nothing: how many timeouts there were is
     /// known only between the two.
-    pub(super) fn handle_stall(&mut self, now: Instant) {
+    pub(super) fn handle_pause(&mut self, now: Instant) {
         self.noticed = Some(now);
         if now <= self.heard.earliest {
             if !self.has_read {
@@ -130,7 +130,7 @@ impl Oracle {
             return;
         }
         self.graces.1 = self.graces.1.saturating_add(core::mem::take(&mut self.carried));
-        if self.graces.1 < GRACES_MAX {
+        if self.graces.1 < MAX_GRACES {
             let resumed = self.resumed.filter(|&resumed| resumed <= now).unwrap_or(now);
             self.from.earliest = self.from.earliest.max(resumed);
             self.graces.1 += 1;
@@ -154,7 +154,7 @@ impl Oracle {
         self.from.latest = self.from.latest.max(self.heard.latest);
     }
 
-    /// A deadline has come while there are bytes that the driver cannot read, because its owner is
+    /// A deadline has come while there are bytes that the driver cannot read, because its application is
     /// slow. They count as life now, and may again when they are read.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.heard = Range { earliest: now, latest: None };
@@ -163,20 +163,20 @@ impl Oracle {
         self.graces = (0, 0);
     }
 
-    /// The peer is judged by another limit from now on.
-    pub(super) fn set_limit(&mut self, limit: Option<Duration>, now: Instant) {
-        self.limit = limit;
-        self.limit_since = now;
+    /// The peer is judged by another timeout from now on.
+    pub(super) fn set_timeout(&mut self, timeout: Option<Duration>, now: Instant) {
+        self.timeout = timeout;
+        self.timeout_since = now;
     }
 
-    /// Since when the limit is what it is.
-    pub(super) const fn limit_since(&self) -> Instant {
-        self.limit_since
+    /// Since when the timeout is what it is.
+    pub(super) const fn timeout_since(&self) -> Instant {
+        self.timeout_since
     }
 
-    /// The silence that counts begins now, or has since then, with another limit.
-    pub(super) fn restart(&mut self, limit: Option<Duration>, begun: Instant, now: Instant) {
-        self.set_limit(limit, now);
+    /// The silence that counts begins now, or has since then, with another timeout.
+    pub(super) fn restart(&mut self, timeout: Option<Duration>, begun: Instant, now: Instant) {
+        self.set_timeout(timeout, now);
         let earliest = self.heard.earliest;
         self.heard = Range { earliest: earliest.max(begun), latest: Some(earliest.max(now)) };
         self.from = self.heard;
@@ -184,25 +184,25 @@ impl Oracle {
         self.carried = 0;
     }
 
-    /// The driver has applied the last stall that it noticed. Returns whether that gave the silence
-    /// another limit.
+    /// The driver has applied the last pause that it noticed. Returns whether that gave the silence
+    /// another timeout.
     fn apply(&mut self) -> bool {
-        let Some(stall) = self.noticed.filter(|&stall| Some(stall) != self.applied) else {
+        let Some(pause) = self.noticed.filter(|&pause| Some(pause) != self.applied) else {
             return false;
         };
-        self.applied = Some(stall);
-        if self.graces.0 >= GRACES_MAX {
+        self.applied = Some(pause);
+        if self.graces.0 >= MAX_GRACES {
             return false;
         }
-        self.from.latest = self.from.latest.map(|latest| latest.max(stall));
-        if self.has_read && self.heard.latest.is_some_and(|heard| stall > heard) {
+        self.from.latest = self.from.latest.map(|latest| latest.max(pause));
+        if self.has_read && self.heard.latest.is_some_and(|heard| pause > heard) {
             self.graces.0 += 1;
         }
         true
     }
 
     /// How long a verdict is overdue at `now`, if it is, and the driver has been able to run since
-    /// `runs_since`. A deadline that has passed without one was put off by a stall, if there was
+    /// `runs_since`. A deadline that has passed without one was put off by a pause, if there was
     /// one.
     pub(super) fn overdue_for(&mut self, now: Instant, runs_since: Instant) -> Option<Duration> {
         loop {
@@ -218,21 +218,21 @@ impl Oracle {
 
     /// Whether a verdict may be given at `now`.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.limit.is_some_and(|limit| now >= self.from.earliest.saturating_add(limit))
+        self.timeout.is_some_and(|timeout| now >= self.from.earliest.saturating_add(timeout))
     }
 
     /// When a verdict that was given is late.
     fn late_after(&self, runs_since: Instant) -> Option<Instant> {
         let mut latest = self.from.latest?;
-        if let Some(stall) = self.noticed.filter(|_| self.graces.0 < GRACES_MAX) {
-            latest = latest.max(stall);
+        if let Some(pause) = self.noticed.filter(|_| self.graces.0 < MAX_GRACES) {
+            latest = latest.max(pause);
         }
         self.overdue_from(latest, runs_since)
     }
 
     fn overdue_from(&self, latest: Instant, runs_since: Instant) -> Option<Instant> {
-        let deadline = latest.saturating_add(self.limit?);
-        Some(deadline.max(runs_since).max(self.limit_since).saturating_add(self.tick))
+        let deadline = latest.saturating_add(self.timeout?);
+        Some(deadline.max(runs_since).max(self.timeout_since).saturating_add(self.tick))
     }
 
     /// Whether a verdict given now is right.
@@ -243,8 +243,8 @@ impl Oracle {
         verdict: &Verdict,
         unread: u64,
     ) -> Result<(), Breach> {
-        let Some(limit) = self.limit else {
-            let what = "a verdict without a limit".to_owned();
+        let Some(timeout) = self.timeout else {
+            let what = "a verdict without a timeout".to_owned();
             return Err(Breach::new(Invariant::NeverEarly, what));
         };
         if unread > 0 {
@@ -252,17 +252,17 @@ impl Oracle {
             return Err(Breach::new(Invariant::ReadFirst, what));
         }
         let mut from = self.from.earliest;
-        if let Some(resumed) = self.resumed.filter(|_| self.graces.1 < GRACES_MAX) {
+        if let Some(resumed) = self.resumed.filter(|_| self.graces.1 < MAX_GRACES) {
             from = from.max(resumed);
         }
-        let due = from.saturating_add(limit);
+        let due = from.saturating_add(timeout);
         if now < due {
             let early = due.saturating_since(now);
             let silent = now.saturating_since(self.heard.earliest);
             let granted = from.saturating_since(self.heard.earliest);
             let what = format!(
                 "a verdict {early:?} early: the last byte came {silent:?} ago, of which {granted:?} \
-                 do not count; the limit is {limit:?}"
+                 do not count; the timeout is {timeout:?}"
             );
             return Err(Breach::new(Invariant::NeverEarly, what));
         }
@@ -272,29 +272,29 @@ impl Oracle {
             let what = format!("a verdict {late:?} after its bound, without having been held up");
             return Err(Breach::new(Invariant::AlwaysByTheBound, what));
         }
-        self.check_figures(now, verdict, limit)
+        self.check_figures(now, verdict, timeout)
     }
 
     fn check_figures(
         &self,
         now: Instant,
         verdict: &Verdict,
-        limit: Duration,
+        timeout: Duration,
     ) -> Result<(), Breach> {
         let silent = now.saturating_since(self.heard.earliest);
-        let counted = verdict.silence.saturating_sub(verdict.stalled);
-        let is_right = verdict.silence >= limit
+        let counted = verdict.silence.saturating_sub(verdict.paused);
+        let is_right = verdict.silence >= timeout
             && verdict.silence <= silent
-            && counted == limit + verdict.late.min(self.tick)
+            && counted == timeout + verdict.late.min(self.tick)
             && verdict.bound.is_some_and(|bound| {
-                bound.earliest == limit
-                    && bound.latest == limit + self.tick
+                bound.earliest == timeout
+                    && bound.latest == timeout + self.tick
                     && bound.contains(counted)
             });
         if is_right {
             return Ok(());
         }
-        let what = format!("{verdict:?} for a limit of {limit:?} after {silent:?}");
+        let what = format!("{verdict:?} for a timeout of {timeout:?} after {silent:?}");
         Err(Breach::new(Invariant::TrueFigures, what))
     }
 }

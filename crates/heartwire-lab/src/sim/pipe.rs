@@ -15,7 +15,7 @@ const RECEIVE_BUFFER: u64 = 16 * 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 
 /// The longest.
-const RETRY_MAX: Duration = Duration::from_secs(120);
+const MAX_RETRY: Duration = Duration::from_secs(120);
 
 /// Segments that may be under way before any was acknowledged.
 pub(super) const CONGESTION_FIRST: u64 = 10;
@@ -112,16 +112,16 @@ impl Pipe {
         self.written + u64::from(self.closed)
     }
 
-    /// The next segment to send, of `segment_max` bytes at most.
-    pub(super) fn next_segment(&mut self, segment_max: u64) -> Option<(u64, u64)> {
-        let may = self.acked.saturating_add(self.congestion.saturating_mul(segment_max));
+    /// The next segment to send, of `max_segment` bytes at most.
+    pub(super) fn next_segment(&mut self, max_segment: u64) -> Option<(u64, u64)> {
+        let may = self.acked.saturating_add(self.congestion.saturating_mul(max_segment));
         let limit = self.end().min(self.room).min(may);
         let limit = self.recovers_until.map_or(limit, |until| limit.min(until));
         if self.next >= limit {
             return None;
         }
         let from = self.next;
-        self.next = limit.min(from + segment_max);
+        self.next = limit.min(from + max_segment);
         self.sent = self.sent.max(self.next);
         Some((from, self.next))
     }
@@ -139,7 +139,7 @@ impl Pipe {
     /// When to send again, if nothing is acknowledged before.
     pub(super) fn retry_after(&self, round_trip: Duration) -> Duration {
         let first = first_retry_after(round_trip);
-        first.saturating_mul(1 << self.retries.min(16)).min(RETRY_MAX)
+        first.saturating_mul(1 << self.retries.min(16)).min(MAX_RETRY)
     }
 
     /// The retransmission timer rang.

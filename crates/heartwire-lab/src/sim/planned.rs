@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::plan::{self, Fault, Outcome, Setup};
-use heartwire_core::{Side, Wire};
+use heartwire_core::{Protocol, Side};
 
 use super::breach::{Failure, Invariant};
 use super::broken::Broken;
@@ -33,7 +33,7 @@ const CLIENT: usize = 1;
 pub struct Held {
     /// The fault that struck.
     pub fault: Fault,
-    /// Whether both ends spoke wire v1.
+    /// Whether both ends spoke protocol v1.
     pub is_v1: bool,
     /// What the ends were to find.
     pub plans: Plans,
@@ -71,7 +71,7 @@ pub(super) fn all_faults() -> [Fault; 9] {
 }
 
 /// Lets one fault strike a connection on which nothing but beats travels. A plan that is made
-/// `wrongly` is for limits that are a tenth shorter.
+/// `wrongly` is for timeouts that are a tenth shorter.
 pub(super) fn run(
     seed: u64,
     broken: Option<(Side, Broken)>,
@@ -109,13 +109,13 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     lateness.held_up = 0;
     // A plan has one tick for all that makes a process late.
     let tick = terms.client.tick.min(terms.server.tick);
-    lateness.wake_max = lateness.wake_max.min(tick / 10);
-    lateness.timer_max = lateness.timer_max.saturating_sub(lateness.wake_max);
+    lateness.max_wake = lateness.max_wake.min(tick / 10);
+    lateness.max_timer = lateness.max_timer.saturating_sub(lateness.max_wake);
     scenario.writes.client = None;
     scenario.writes.server = None;
     terms.client.data_ahead = Duration::ZERO;
     for terms in [&mut terms.client, &mut terms.server] {
-        terms.is_strict = false;
+        terms.is_fast = false;
         // A client that comes back takes over from its older connection, before that is found dead.
         terms.has_name = false;
         terms.is_lenient = false;
@@ -125,28 +125,28 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     scenario.clockworks = vec![Clockwork::AllCount, Clockwork::AllCount];
     scenario.backoff = BackoffPolicy::default();
     // There is no plan for bytes without heads.
-    if terms.client.wire == Wire::Raw || draw.chance(10) {
-        terms.client.wire = Wire::V0;
-        terms.server.wire = Wire::V0;
+    if terms.client.protocol == Protocol::Raw || draw.chance(10) {
+        terms.client.protocol = Protocol::V0;
+        terms.server.protocol = Protocol::V0;
     }
-    if terms.client.wire == Wire::V0 {
+    if terms.client.protocol == Protocol::V0 {
         // Else a client that only answers, and is not asked, is never let in.
-        terms.server.wire = Wire::V0;
-        terms.client.first_frame = None;
+        terms.server.protocol = Protocol::V0;
+        terms.client.handshake_timeout = None;
     }
-    terms.server.first_frame = None;
+    terms.server.handshake_timeout = None;
     // What a server leaves in its kernel is judged by the kernel's jiffies.
     let rounding = if terms.server.mark > 1 { scenario.jiffy * 3 + MS } else { Duration::ZERO };
     let end = |side| {
         let terms = terms.of(side);
         let rounding = if side == Side::Server { rounding } else { Duration::ZERO };
-        let policy = terms.policy.limit().filter(|_| wrongly).map_or(terms.policy, |limit| {
-            terms.policy.to_builder().limit(limit / 10 * 9).build().unwrap_or(terms.policy)
+        let policy = terms.policy.timeout().filter(|_| wrongly).map_or(terms.policy, |timeout| {
+            terms.policy.to_builder().timeout(timeout / 10 * 9).build().unwrap_or(terms.policy)
         });
-        plan::End::new(policy).tick(terms.tick + rounding)
+        plan::End::new(policy).timer_slack(terms.tick + rounding)
     };
     let setup = Setup::builder(end(Side::Client), end(Side::Server)).rtt(path.round_trip());
-    let setup = if terms.client.wire == Wire::V1 { setup.v1() } else { setup };
+    let setup = if terms.client.protocol == Protocol::V1 { setup.v1() } else { setup };
     // Settings that end healthy connections do so before the fault strikes, or after.
     setup.build().ok().filter(|setup| setup.warnings().next().is_none())
 }
@@ -178,7 +178,7 @@ impl Experiment {
         match self.setup.plan().row(self.fault).side(side) {
             Outcome::Found(finding) => Some(finding.bound.latest),
             Outcome::Never(_) | Outcome::NotLost(_) => {
-                Some([policy.beat(), policy.limit()].into_iter().flatten().max()? * NEVER)
+                Some([policy.interval(), policy.timeout()].into_iter().flatten().max()? * NEVER)
             }
         }
     }

@@ -15,7 +15,9 @@ pub(super) fn text(from: u64, totals: &Totals, took: Duration) -> Vec<String> {
     let mishaps = lives.mishaps.iter().map(|(name, count)| (name.to_owned(), count)).collect();
     let plans = plans
         .iter()
-        .map(|((fault, wire), plans)| (format!("{fault} {wire}"), plans.found + plans.never))
+        .map(|((fault, protocol), plans)| {
+            (format!("{fault} {protocol}"), plans.found + plans.never)
+        })
         .collect();
     lines.extend(columns("went wrong", mishaps));
     lines.extend(columns("ended", ends));
@@ -48,8 +50,8 @@ fn columns(title: &str, counts: Vec<(String, u64)>) -> Vec<String> {
 /// The same as one object.
 pub(super) fn object(from: u64, totals: &Totals, took: Duration) -> Value {
     let Totals { seeds, lives, plans, round_trips, failures } = totals;
-    let plans = plans.iter().map(|((fault, wire), plans)| {
-        json!({ "fault": fault, "wire": wire, "found": plans.found, "never": plans.never })
+    let plans = plans.iter().map(|((fault, protocol), plans)| {
+        json!({ "fault": fault, "protocol": protocol, "found": plans.found, "never": plans.never })
     });
     json!({
         "from": from,

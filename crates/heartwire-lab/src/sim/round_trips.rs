@@ -1,8 +1,8 @@
-//! The round trips that beats of wire v1 tell, over a path that is known.
+//! The round trips that beats of protocol v1 tell, over a path that is known.
 
 use core::time::Duration;
 
-use heartwire_core::{Policy, Side, Wire};
+use heartwire_core::{Policy, Protocol, Side};
 
 use super::breach::Failure;
 use super::broken::Broken;
@@ -14,17 +14,17 @@ use super::trace::Trace;
 use super::world::World;
 
 /// What beats tell may be off by this much.
-const OFF_MAX: Duration = Duration::from_millis(5);
+const MAX_OFF: Duration = Duration::from_millis(5);
 
 /// Both ends stamp what they read when they read it, so that each adds the time that it took to wake up.
-const WAKE_MAX: Duration = Duration::from_millis(2);
+const MAX_WAKE: Duration = Duration::from_millis(2);
 
 /// A beat that data follow is known to have come within so long, and is reckoned to the middle. So each
 /// end may be off by half of it.
 const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
 
 /// Longer data than these would take their time on the way themselves.
-const BODY_LEN_MAX: usize = 300;
+const MAX_FRAME: usize = 300;
 
 /// Two ends that beat and send data over a path that always takes the same time, however long that is.
 /// Returns how often a beat told it.
@@ -45,16 +45,16 @@ pub(super) fn run(
 }
 
 fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario) {
-    let limit = draw.time(MS * 1_000, MS * 60_000);
-    let beat = limit / draw.rng.u32(2..=10);
-    let policy = Policy::builder().beat(beat).limit(limit).build().unwrap_or_default();
-    let delay = draw.part(limit.min(MS * 4_000), 25);
+    let timeout = draw.time(MS * 1_000, MS * 60_000);
+    let interval = timeout / draw.rng.u32(2..=10);
+    let policy = Policy::builder().interval(interval).timeout(timeout).build().unwrap_or_default();
+    let delay = draw.part(timeout.min(MS * 4_000), 25);
     let mark = draw.one(&[1, 41, 121], 1);
     let sends_data = scenario.writes.client.is_some() || scenario.writes.server.is_some();
     let of_data = if sends_data { ARRIVAL_SPAN } else { Duration::ZERO };
     // A server that leaves beats in its kernel has the time of their arrival from there.
     let of_jiffies = if mark > 1 { scenario.jiffy * 3 / 2 } else { Duration::ZERO };
-    let off_max = OFF_MAX + of_data + of_jiffies;
+    let max_off = MAX_OFF + of_data + of_jiffies;
     let Scenario { terms, path, lateness, .. } = scenario;
     *path = Path {
         delay,
@@ -65,25 +65,25 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario) {
         ..*path
     };
     lateness.held_up = 0;
-    lateness.wake_max = lateness.wake_max.min(WAKE_MAX);
+    lateness.max_wake = lateness.max_wake.min(MAX_WAKE);
     for terms in [&mut terms.client, &mut terms.server] {
         terms.policy = policy;
-        terms.wire = Wire::V1;
-        terms.first_frame = Some(MS * 10_000);
+        terms.protocol = Protocol::V1;
+        terms.handshake_timeout = Some(MS * 10_000);
         terms.frame = Some(MS * 30_000);
         terms.mark = mark;
-        terms.is_strict = false;
+        terms.is_fast = false;
         terms.is_lenient = false;
-        terms.slack = (path.round_trip() + terms.tick + lateness.wake_max) * 2;
-        terms.round_trip_off = Some(off_max);
+        terms.slack = (path.round_trip() + terms.tick + lateness.max_wake) * 2;
+        terms.round_trip_off = Some(max_off);
     }
-    terms.server.wire = Wire::Any;
+    terms.server.protocol = Protocol::Any;
     scenario.clockworks = vec![Clockwork::AllCount; 2];
     scenario.writes = Both {
-        client: scenario.writes.client.map(|mean| mean.max(limit / 32)),
-        server: scenario.writes.server.map(|mean| mean.max(limit / 32)),
+        client: scenario.writes.client.map(|mean| mean.max(timeout / 32)),
+        server: scenario.writes.server.map(|mean| mean.max(timeout / 32)),
     };
-    scenario.body_len_max = scenario.body_len_max.min(BODY_LEN_MAX);
+    scenario.max_frame = scenario.max_frame.min(MAX_FRAME);
     scenario.troubles.clear();
-    scenario.length = limit * 6;
+    scenario.length = timeout * 6;
 }

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire::TICK;
 use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::{Policy, PolicyBuilder, Preset, Side, Wire};
+use heartwire_core::{Policy, PolicyBuilder, Preset, Protocol, Side};
 
 use super::broken::Broken;
 use super::draw::{Draw, MS, percent};
@@ -30,16 +30,16 @@ pub(super) struct Scenario {
     pub(super) backoff: BackoffPolicy,
     /// Mean time between what an application sends, and the longest body.
     pub(super) writes: Both<Option<Duration>>,
-    pub(super) body_len_max: usize,
+    pub(super) max_frame: usize,
     pub(super) troubles: Vec<Planned>,
     pub(super) length: Duration,
 }
 
-/// Beats, limits and echoes of both ends.
+/// Beats, timeouts and echoes of both ends.
 #[derive(Clone, Copy, Debug)]
 struct Policies {
     policy: Both<Policy>,
-    wire: Both<Wire>,
+    protocol: Both<Protocol>,
 }
 
 impl Scenario {
@@ -47,12 +47,12 @@ impl Scenario {
     pub(super) fn draw(rng: &mut fastrand::Rng, broken: Option<(Side, Broken)>) -> Self {
         let grain = if rng.bool() { MS } else { Duration::from_nanos(1) };
         let draw = &mut Draw { rng, grain };
-        let Policies { policy, wire } = policies(draw);
+        let Policies { policy, protocol } = policies(draw);
         let times = [
-            policy.client.limit(),
-            policy.server.limit(),
-            policy.client.beat(),
-            policy.server.beat(),
+            policy.client.timeout(),
+            policy.server.timeout(),
+            policy.client.interval(),
+            policy.server.interval(),
         ];
         let unit = times.into_iter().flatten().max().unwrap_or(MS * 1_000);
         let tick = TICK;
@@ -65,29 +65,29 @@ impl Scenario {
         };
         let clients = if draw.chance(75) { 1 } else { draw.rng.usize(2..=3) };
         let length = unit * draw.rng.u32(4..=12);
-        let mark = mark(draw, &policy.server, wire.client);
-        let slack = (path.round_trip() + tick + lateness.wake_max) * 2
-            + if lateness.held_up > 0 { lateness.held_up_max * 2 } else { Duration::ZERO };
-        let turns_max = lateness.wake_max * 2
-            + if lateness.held_up > 0 { lateness.held_up_max } else { Duration::ZERO };
-        let data_ahead = (path.round_trip() + turns_max) * path.round_trips_for_a_full_queue();
+        let mark = mark(draw, &policy.server, protocol.client);
+        let slack = (path.round_trip() + tick + lateness.max_wake) * 2
+            + if lateness.held_up > 0 { lateness.max_held_up * 2 } else { Duration::ZERO };
+        let max_turns = lateness.max_wake * 2
+            + if lateness.held_up > 0 { lateness.max_held_up } else { Duration::ZERO };
+        let data_ahead = (path.round_trip() + max_turns) * path.round_trips_for_a_full_queue();
         let lenient =
             draw.chance(20).then(|| draw.one(&[Side::Client, Side::Server], Side::Client));
         let has_name = draw.chance(60);
         let mut terms = |side: Side| {
-            let least = policy.of(side).limit().unwrap_or(unit);
+            let least = policy.of(side).timeout().unwrap_or(unit);
             Terms {
                 policy: *policy.of(side),
-                wire: *wire.of(side),
+                protocol: *protocol.of(side),
                 tick,
-                first_frame: first_frame(draw, side, &policy, wire.client),
+                handshake_timeout: handshake_timeout(draw, side, &policy, protocol.client),
                 frame: Some(if draw.chance(70) { least.max(MS * 30_000) } else { least }),
                 mark,
                 slack,
-                is_strict: draw.chance(20) && lenient != Some(side),
+                is_fast: draw.chance(20) && lenient != Some(side),
                 is_lenient: lenient == Some(side)
-                    && wire.client == Wire::V1
-                    && policy.of(side).limit().is_some(),
+                    && protocol.client == Protocol::V1
+                    && policy.of(side).timeout().is_some(),
                 data_ahead: if writes.of(side).is_some() { data_ahead } else { Duration::ZERO },
                 has_name,
                 keeps_messages: false,
@@ -111,7 +111,7 @@ impl Scenario {
             jiffy: draw.one(&[MS, MS * 4, MS * 10, Duration::from_nanos(3_333_333)], MS * 10),
             backoff: backoff(draw, unit),
             writes,
-            body_len_max: draw.one(&[0, 8, 40, 300, 4_000], 8),
+            max_frame: draw.one(&[0, 8, 40, 300, 4_000], 8),
             troubles: troubles(draw, clients, unit, length),
             length,
         }
@@ -131,7 +131,7 @@ impl Scenario {
     /// Processes are held up between two things that they do in one turn.
     fn interrupt(&mut self, draw: &mut Draw<'_>) {
         let most = draw.time(MS * 2, MS * 2_000);
-        self.lateness.interrupted_max = most;
+        self.lateness.max_interrupted = most;
         self.lateness.interrupted = percent(draw.one(&[1, 3, 10], 1)) / 2;
         let ahead = most * 2 * self.path.round_trips_for_a_full_queue();
         for terms in [&mut self.terms.client, &mut self.terms.server] {
@@ -145,8 +145,8 @@ impl Scenario {
 
 /// Presets, and what people make of the three knobs.
 fn policies(draw: &mut Draw<'_>) -> Policies {
-    let limit = draw.time(MS * 60, MS * 60_000).max(MS * 20);
-    let beat = limit / draw.rng.u32(2..=10);
+    let timeout = draw.time(MS * 60, MS * 60_000).max(MS * 20);
+    let interval = timeout / draw.rng.u32(2..=10);
     let on = |builder: PolicyBuilder| builder.build().unwrap_or_default();
     let off = Policy::builder();
     let both = |client: PolicyBuilder, server: PolicyBuilder| Both {
@@ -157,28 +157,28 @@ fn policies(draw: &mut Draw<'_>) -> Policies {
         client: preset.policy(Side::Client),
         server: preset.policy(Side::Server),
     };
-    let alike = off.beat(beat).limit(limit);
+    let alike = off.interval(interval).timeout(timeout);
     let policy = match draw.rng.u32(0..20) {
-        0 => preset(Preset::Usual),
-        1 => preset(Preset::Reference),
-        2 => preset(Preset::Strict),
+        0 => preset(Preset::Default),
+        1 => preset(Preset::Tutorial),
+        2 => preset(Preset::Fast),
         3..=6 => both(alike, alike),
-        7 | 8 => both(off.beat(beat), off.limit(limit).peer_beat(beat)),
-        9..=11 => both(off.echo(true).limit(limit), alike),
-        12..=14 => both(alike, off.echo(true).limit(limit)),
-        15 => both(off.limit(limit), off.limit(limit * 2)),
-        _ => any_two(draw, limit),
+        7 | 8 => both(off.interval(interval), off.timeout(timeout).peer_interval(interval)),
+        9..=11 => both(off.echo(true).timeout(timeout), alike),
+        12..=14 => both(alike, off.echo(true).timeout(timeout)),
+        15 => both(off.timeout(timeout), off.timeout(timeout * 2)),
+        _ => any_two(draw, timeout),
     };
     let may_agree = !policy.client.echo() && !policy.server.echo();
-    let wire = match draw.rng.u32(0..10) {
+    let protocol = match draw.rng.u32(0..10) {
         0..=3 if may_agree => Both {
-            client: Wire::V1,
-            server: if draw.chance(50) { Wire::Any } else { Wire::V1Only },
+            client: Protocol::V1,
+            server: if draw.chance(50) { Protocol::Any } else { Protocol::V1Only },
         },
-        4 | 5 => Both { client: Wire::V0, server: Wire::Any },
-        _ => Both { client: Wire::V0, server: Wire::V0 },
+        4 | 5 => Both { client: Protocol::V0, server: Protocol::Any },
+        _ => Both { client: Protocol::V0, server: Protocol::V0 },
     };
-    Policies { policy, wire }
+    Policies { policy, protocol }
 }
 
 /// Any valid policies at all, whether or not they suit each other.
@@ -188,30 +188,30 @@ fn any_two(draw: &mut Draw<'_>, around: Duration) -> Both<Policy> {
 
 fn any(draw: &mut Draw<'_>, around: Duration) -> Policy {
     let mut policy = Policy::builder();
-    let mut beat = MS;
+    let mut interval = MS;
     match draw.rng.u32(0..4) {
         0 => {}
         1 => policy = policy.echo(true),
         _ => {
-            beat = draw.time(around / 8, around * 2).max(MS * 2);
-            policy = policy.beat(beat);
+            interval = draw.time(around / 8, around * 2).max(MS * 2);
+            policy = policy.interval(interval);
         }
     }
     if draw.chance(75) {
-        policy = policy.limit(draw.time(around / 2, around * 2).max(beat * 2).max(MS * 20));
+        policy = policy.timeout(draw.time(around / 2, around * 2).max(interval * 2).max(MS * 20));
     }
     policy.build().unwrap_or_default()
 }
 
 /// How many bytes wake the server: a few beats fewer may lie in its kernel, where a deadline will
 /// look for them.
-fn mark(draw: &mut Draw<'_>, policy: &Policy, wire: Wire) -> u32 {
-    if policy.limit().is_none() || policy.echo() {
+fn mark(draw: &mut Draw<'_>, policy: &Policy, protocol: Protocol) -> u32 {
+    if policy.timeout().is_none() || policy.echo() {
         return 1;
     }
-    if wire == Wire::V1 {
+    if protocol == Protocol::V1 {
         draw.one(&[1, 41, 41, 121], 1)
-    } else if wire == Wire::V0 {
+    } else if protocol == Protocol::V0 {
         draw.one(&[1, 9, 9, 41], 1)
     } else {
         1
@@ -219,19 +219,19 @@ fn mark(draw: &mut Draw<'_>, policy: &Policy, wire: Wire) -> u32 {
 }
 
 /// As the library sets it, or without.
-fn first_frame(
+fn handshake_timeout(
     draw: &mut Draw<'_>,
     side: Side,
     policy: &Both<Policy>,
-    wire: Wire,
+    protocol: Protocol,
 ) -> Option<Duration> {
-    let is_limited = match (side, wire) {
-        (_, Wire::V1) => true,
-        (Side::Server, Wire::V0) => draw.chance(70),
+    let is_limited = match (side, protocol) {
+        (_, Protocol::V1) => true,
+        (Side::Server, Protocol::V0) => draw.chance(70),
         _ => false,
     };
-    let beat = policy.client.beat().unwrap_or_default();
-    is_limited.then(|| (MS * 10_000).max(beat * 2))
+    let interval = policy.client.interval().unwrap_or_default();
+    is_limited.then(|| (MS * 10_000).max(interval * 2))
 }
 
 /// A connection is given up at the first retry after so long without an answer: what 15 retries come
@@ -262,7 +262,7 @@ fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
         loss: percent(loss),
         cut: Both::default(),
         swallowed: Both::default(),
-        segment_max: draw.one(&[1_400, 1_400, 536], 1_400),
+        max_segment: draw.one(&[1_400, 1_400, 536], 1_400),
         // 15 retries, as Linux has them by default, or 5: `tcp_retries2`.
         gives_up_after: if draw.chance(80) { GIVES_UP_AFTER } else { MS * 12_600 },
         send_buffer: if draw.chance(80) { SEND_BUFFER } else { SEND_BUFFER_SMALL },
@@ -275,15 +275,15 @@ fn path(draw: &mut Draw<'_>, unit: Duration) -> Path {
     }
 }
 
-fn lateness(draw: &mut Draw<'_>, timer_max: Duration) -> Lateness {
+fn lateness(draw: &mut Draw<'_>, max_timer: Duration) -> Lateness {
     let is_punctual = draw.chance(30);
     Lateness {
-        timer_max: if is_punctual { Duration::ZERO } else { timer_max },
-        wake_max: if is_punctual { Duration::ZERO } else { draw.time(MS / 100, timer_max) },
+        max_timer: if is_punctual { Duration::ZERO } else { max_timer },
+        max_wake: if is_punctual { Duration::ZERO } else { draw.time(MS / 100, max_timer) },
         held_up: if draw.chance(30) { percent(3) } else { 0 },
-        held_up_max: draw.time(MS, MS * 2_000),
+        max_held_up: draw.time(MS, MS * 2_000),
         interrupted: 0,
-        interrupted_max: Duration::ZERO,
+        max_interrupted: Duration::ZERO,
     }
 }
 

@@ -77,7 +77,7 @@ pub fn run_planned(seed: u64, broken: Option<(Side, Broken)>) -> Result<Option<H
     planned::run(seed, broken, false, Trace::default()).0
 }
 
-/// The same with a plan for limits that are a tenth shorter, to show that it is looked at.
+/// The same with a plan for timeouts that are a tenth shorter, to show that it is looked at.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub fn run_misplanned(seed: u64) -> Result<Option<Held>, Failure> {
     planned::run(seed, None, true, Trace::default()).0
 }
 
-/// Lets beats of wire v1 tell the round trip of a path, as the seed decides, and holds what they tell
+/// Lets beats of protocol v1 tell the round trip of a path, as the seed decides, and holds what they tell
 /// against what it is. Returns how often they did.
 ///
 /// # Errors

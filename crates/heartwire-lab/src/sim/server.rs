@@ -1,4 +1,4 @@
-//! The server's process: a shard of the library's server, with an owner of its events.
+//! The server's process: a shard of the library's server, with an application of its events.
 
 use core::task::Waker;
 use core::time::Duration;
@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task;
 
-use heartwire::internal::{Place, Shard, Told, Wake, assemble};
-use heartwire::server::{Control, Event, Handle, Handler, Resumer, ServerConfig, SessionId, Wires};
-use heartwire::v1::Retry;
-use heartwire::{Cause, Wire};
+use heartwire::Cause;
+use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
+use heartwire::server::{
+    Control, Event, Handle, Handler, Protocols, Resumer, ServerConfig, SessionId,
+};
+use heartwire::v1::RetryHint;
+use heartwire_core::Protocol;
 use heartwire_core::Side;
 
 use super::breach::{Breach, Invariant};
@@ -21,7 +24,7 @@ use super::queue::SERVER;
 use super::terms::{LENIENT, Terms};
 
 /// Bytes that may wait for one client.
-pub(super) const OUTBOUND_MAX: usize = 8 * 1024;
+pub(super) const MAX_QUEUE: usize = 8 * 1024;
 
 /// How long a server that shuts down waits for its clients.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
@@ -42,7 +45,7 @@ pub(super) struct Server {
 #[derive(Debug)]
 struct Process {
     handle: Handle,
-    shard: Shard<Machine, Owner>,
+    shard: Shard<Machine, Application>,
 }
 
 impl Server {
@@ -62,10 +65,8 @@ impl Server {
         let places = vec![Place { world: machine, listeners, waker }];
         let config = config(&self.terms.server);
         let net = &self.net;
-        let (handle, shards) = assemble(&config, places, true, self.starts << 32, |_| Owner {
-            net: net.clone(),
-            sessions: Vec::new(),
-            links: BTreeMap::new(),
+        let (handle, shards) = assemble(&config, places, true, self.starts << 32, |_| {
+            Application { net: net.clone(), sessions: Vec::new(), links: BTreeMap::new() }
         });
         let shard = shards.into_iter().next();
         self.process = shard.map(|shard| Process { handle, shard });
@@ -80,17 +81,17 @@ impl Server {
         self.net.lock().poller = Poller::default();
     }
 
-    /// The owner ends all sessions, and goes on accepting; or shuts the server down.
+    /// The application ends all sessions, and goes on accepting; or shuts the server down.
     pub(super) fn leave(&mut self, for_good: bool) {
         let Some(Process { handle, shard }) = &self.process else { return };
         if for_good {
             self.shuts_down = true;
-            handle.shut_down();
+            handle.shutdown();
             return;
         }
         for &(id, ..) in &shard.handler().sessions {
             // One that has ended meanwhile is not there.
-            let _ = handle.kick_with(id, Retry::AtWill, "");
+            let _ = handle.kick_with(id, RetryHint::AtWill, "");
         }
     }
 
@@ -104,7 +105,7 @@ impl Server {
         }
         let ready = net.poll();
         drop(net);
-        match shard.turn(ready, Told::All) {
+        match shard.turn(ready, Reported::All) {
             Wake::Now(deadline) => {
                 let mut net = self.net.lock();
                 net.set_timer(SERVER, deadline);
@@ -131,7 +132,7 @@ impl Server {
         }
         let now = self.net.lock().clock(SERVER);
         for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
-            if let Some(told) = session.connection.path(now).and_then(|path| path.rtt) {
+            if let Some(told) = session.connection.link_state(now).and_then(|path| path.rtt) {
                 let mut net = self.net.lock();
                 net.tell_round_trip(session.socket.link(), Side::Server, told);
             }
@@ -147,7 +148,7 @@ impl Server {
         let session = shard.sessions().find(|session| session.id == id);
         let queued = session.map_or(0, |session| session.queued);
         // Hardly ever it takes no notice of that.
-        if queued + len + 64 > OUTBOUND_MAX && rng.u8(..) > 4 {
+        if queued + len + 64 > MAX_QUEUE && rng.u8(..) > 4 {
             return;
         }
         let at = self.net.lock().told(link, Side::Server).sent;
@@ -159,24 +160,24 @@ impl Server {
 }
 
 fn config(terms: &Terms) -> ServerConfig {
-    let wires = if terms.wire == Wire::V0 {
-        Wires::V0
-    } else if terms.wire == Wire::V1Only {
-        Wires::V1
+    let protocols = if terms.protocol == Protocol::V0 {
+        Protocols::V0
+    } else if terms.protocol == Protocol::V1Only {
+        Protocols::V1
     } else {
-        Wires::Any
+        Protocols::Any
     };
     // Its clients may promise what the contract that they know of allows.
     let offer = if terms.is_lenient { terms.lenient_offer(LENIENT * 10) } else { terms.offer() };
     ServerConfig::new(([127, 0, 0, 1], 0).into())
-        .shards(1)
+        .threads(1)
         .policy(terms.policy_in_force())
-        .wires(wires)
-        .caps(terms.caps())
+        .protocols(protocols)
+        .limits(terms.limits())
         .offer(offer)
         .coalesce(terms.coalesce())
-        .outbound_max(OUTBOUND_MAX)
-        .pending_max(64)
+        .max_queue(MAX_QUEUE)
+        .max_pending(64)
         .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN })
 }
 
@@ -190,9 +191,9 @@ impl task::Wake for Bell {
     }
 }
 
-/// The owner of the server's events.
+/// The application of the server's events.
 #[derive(Debug)]
-struct Owner {
+struct Application {
     net: Shared,
     /// The sessions that it knows of, and their names.
     sessions: Vec<(SessionId, LinkId, Option<Box<str>>)>,
@@ -200,7 +201,7 @@ struct Owner {
     links: BTreeMap<u64, LinkId>,
 }
 
-impl Owner {
+impl Application {
     fn link(&self, id: SessionId) -> Option<LinkId> {
         self.links.get(&id.as_u64()).copied()
     }
@@ -220,7 +221,7 @@ impl Owner {
     }
 }
 
-impl Handler for Owner {
+impl Handler for Application {
     fn handle(&mut self, event: Event<&[u8]>, _control: &mut Control<'_>) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of events is open")]
         match event {
@@ -240,7 +241,7 @@ impl Handler for Owner {
                 self.net.lock().tell_reason(link_of(peer), Side::Server, &reason);
                 self.sessions.retain(|&(known, ..)| known != id);
             }
-            Event::Stalled { .. } => self.net.lock().note_told_stall(),
+            Event::Paused { .. } => self.net.lock().note_told_pause(),
             Event::Promise { id, .. } | Event::Health { id, .. } => {
                 if let Some(link) = self.link(id) {
                     self.net.lock().tell_news(link, Side::Server);

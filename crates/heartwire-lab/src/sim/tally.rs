@@ -61,7 +61,7 @@ counters! {
         nat_expired,
         /// Processes that were stopped while their systems went on.
         frozen,
-        /// Turns that were held up in the middle for long enough to be a stall.
+        /// Turns that were held up in the middle for long enough to be a pause.
         held_up,
         /// Things that a process asked of its system in a turn and had to wait for.
         interrupted,
@@ -69,7 +69,7 @@ counters! {
         suspended,
         /// Machines that were suspended with a clock that does not count it.
         suspended_uncounted,
-        /// Stalls of a client that only its clocks, compared, could tell of: it was suspended, and something
+        /// Pauses of a client that only its clocks, compared, could tell of: it was suspended, and something
         /// else than its timer, which stands still in a suspend, woke it before that.
         suspended_in_time,
         /// Processes that were killed while their systems went on.
@@ -78,9 +78,9 @@ counters! {
         power_lost,
         /// Processes that were started again.
         restarted,
-        /// Owners that took nothing for a while.
-        slow_owner,
-        /// Deadlines put off because of bytes that a slow owner had no room for.
+        /// Applications that took nothing for a while.
+        slow_application,
+        /// Deadlines put off because of bytes that a slow application had no room for.
         postponed,
     }
 }
@@ -88,7 +88,7 @@ counters! {
 counters! {
     /// How ends of connections came to their end.
     Ends {
-        /// A verdict: nothing came from the peer for the limit.
+        /// A verdict: nothing came from the peer for the timeout.
         silence,
         /// A verdict: the peer did not hear this end.
         unheard,
@@ -107,8 +107,8 @@ counters! {
         /// The peer said that it leaves.
         bye,
         /// This end could not agree with the peer.
-        turned_away,
-        /// This end's owner closed it.
+        rejected,
+        /// This end's application closed it.
         left,
         /// A newer session of the same client took its place.
         taken_over,
@@ -131,7 +131,7 @@ impl Ends {
             End::Failed(SocketError::Reset) => &mut self.reset,
             End::Failed(SocketError::TimedOut) => &mut self.timed_out,
             End::Bye(_) => &mut self.bye,
-            End::TurnedAway => &mut self.turned_away,
+            End::Rejected => &mut self.rejected,
             End::Left => &mut self.left,
             End::TakenOver => &mut self.taken_over,
             End::SlowReader => &mut self.slow_reader,
@@ -162,7 +162,7 @@ counters! {
         verdicts,
         /// Beats and their answers.
         beats,
-        /// Round trips that beats of wire v1 told.
+        /// Round trips that beats of protocol v1 told.
         round_trips,
     }
 }

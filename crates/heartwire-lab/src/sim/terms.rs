@@ -3,39 +3,39 @@
 use core::time::Duration;
 
 use heartwire_core::v1::{self, Contract, Direction, Offer};
-use heartwire_core::{Caps, Policy, Settings, Side, Wire};
+use heartwire_core::{FrameLimits, Policy, Protocol, Settings, Side};
 
 use super::broken::Broken;
 
-/// The limit of an end that leaves judging to the other: longer than any run.
-pub(super) const LENIENT: Duration = v1::LIMIT_CEILING;
+/// The timeout of an end that leaves judging to the other: longer than any run.
+pub(super) const LENIENT: Duration = v1::MAX_TIMEOUT;
 
 /// What an end is told before it starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) policy: Policy,
-    pub(super) wire: Wire,
+    pub(super) protocol: Protocol,
     pub(super) tick: Duration,
     /// Time from the start to the first frame.
-    pub(super) first_frame: Option<Duration>,
+    pub(super) handshake_timeout: Option<Duration>,
     /// Time for a frame.
     pub(super) frame: Option<Duration>,
     /// How many bytes wake a server.
     pub(super) mark: u32,
     /// How much longer than promised a peer can be silent on a path on which nothing is wrong.
     pub(super) slack: Duration,
-    /// On wire v1 it agrees to no longer limit than its own.
-    pub(super) is_strict: bool,
-    /// On wire v1 it leaves all judging to the other end, as somebody else's program might.
+    /// On protocol v1 it agrees to no longer timeout than its own.
+    pub(super) is_fast: bool,
+    /// On protocol v1 it leaves all judging to the other end, as somebody else's program might.
     pub(super) is_lenient: bool,
     /// How long a beat can wait behind what its application sends.
     pub(super) data_ahead: Duration,
-    /// On wire v1 a client says who it is, so that its newer connection takes over from the older
+    /// On protocol v1 a client says who it is, so that its newer connection takes over from the older
     /// one.
     pub(super) has_name: bool,
     /// What its application sends while there is no connection waits for the next one.
     pub(super) keeps_messages: bool,
-    /// What beats of wire v1 tell of the path is checked, and may be off by this much.
+    /// What beats of protocol v1 tell of the path is checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,
 }
@@ -53,26 +53,26 @@ impl Terms {
 
     /// How many beats may lie in the server's kernel.
     pub(super) fn coalesce(&self) -> u16 {
-        let beat_len = if matches!(self.wire, Wire::V0) { 8 } else { 40 };
+        let beat_len = if matches!(self.protocol, Protocol::V0) { 8 } else { 40 };
         u16::try_from(self.mark.saturating_sub(1) / beat_len).unwrap_or(u16::MAX)
     }
 
     pub(super) fn offer(&self) -> Offer {
         let offer = Offer::new(&self.policy);
-        match self.policy.limit().filter(|_| self.is_strict) {
-            Some(limit) => offer.ceiling(limit),
+        match self.policy.timeout().filter(|_| self.is_fast) {
+            Some(timeout) => offer.max_timeout(timeout),
             None => offer,
         }
     }
 
-    /// What it offers that has all the time in the world to judge, up to a `ceiling`, and is
+    /// What it offers that has all the time in the world to judge, up to a `max_timeout`, and is
     /// otherwise the same.
-    pub(super) fn lenient_offer(&self, ceiling: Duration) -> Offer {
+    pub(super) fn lenient_offer(&self, max_timeout: Duration) -> Offer {
         let own = self.offer();
         let want = own.want().unwrap_or(LENIENT / 3);
-        let policy = self.policy.to_builder().limit(LENIENT).peer_beat(want);
+        let policy = self.policy.to_builder().timeout(LENIENT).peer_interval(want);
         let policy = policy.build().unwrap_or(self.policy);
-        Offer::new(&policy).floor(own.beat_floor()).ceiling(ceiling)
+        Offer::new(&policy).min_interval(own.shortest_interval()).max_timeout(max_timeout)
     }
 
     pub(super) fn as_server(&self) -> v1::Terms {
@@ -81,26 +81,37 @@ impl Terms {
 
     /// The policy, or what a broken driver makes of it.
     pub(super) fn policy_in_force(&self) -> Policy {
-        let Some(limit) = self.policy.limit() else { return self.policy };
-        let limit = match self.broken {
-            Some(Broken::JudgesEarly) => limit / 20 * 19,
-            Some(Broken::JudgesLate) => limit + limit / 10 + self.tick,
-            Some(Broken::NeverJudges) => v1::LIMIT_CEILING,
+        let Some(timeout) = self.policy.timeout() else { return self.policy };
+        let timeout = match self.broken {
+            Some(Broken::JudgesEarly) => timeout / 20 * 19,
+            Some(Broken::JudgesLate) => timeout + timeout / 10 + self.tick,
+            Some(Broken::NeverJudges) => v1::MAX_TIMEOUT,
             Some(_) | None => return self.policy,
         };
-        self.policy.to_builder().limit(limit).build().unwrap_or(self.policy)
+        self.policy.to_builder().timeout(timeout).build().unwrap_or(self.policy)
     }
 
-    pub(super) fn caps(&self) -> Caps {
-        Caps::default().first_frame(self.first_frame).frame(self.frame_within())
+    /// What a client's configuration says.
+    pub(super) const fn client_protocol(&self) -> heartwire::client::Protocol {
+        match self.protocol {
+            Protocol::V0 => heartwire::client::Protocol::V0,
+            Protocol::Raw => heartwire::client::Protocol::Raw,
+            Protocol::V1 | Protocol::Any | Protocol::V1Only | _ => heartwire::client::Protocol::V1,
+        }
+    }
+
+    pub(super) fn limits(&self) -> FrameLimits {
+        FrameLimits::default()
+            .handshake_timeout(self.handshake_timeout)
+            .frame_timeout(self.frame_within())
     }
 
     /// The settings of its connections.
     pub(super) fn settings(&self) -> Settings {
         Settings::new(self.policy_in_force())
-            .wire(self.wire)
+            .protocol(self.protocol)
             .offer(self.offer())
-            .caps(self.caps())
+            .limits(self.limits())
             .tick(self.tick)
     }
 }
@@ -108,8 +119,8 @@ impl Terms {
 /// What an end has promised and may expect at the moment, worked out beside its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InForce {
-    pub(super) beat: Option<Duration>,
-    pub(super) limit: Option<Duration>,
+    pub(super) interval: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     pub(super) echo: bool,
     /// How long a peer that keeps its promises may be silent, on a path without delay.
     pub(super) peer_gap: Option<Duration>,
@@ -118,17 +129,17 @@ pub(super) struct InForce {
 
 impl InForce {
     pub(super) const NOTHING: Self =
-        Self { beat: None, limit: None, echo: false, peer_gap: None, contract: None };
+        Self { interval: None, timeout: None, echo: false, peer_gap: None, contract: None };
 
     /// Before anything was said.
     pub(super) fn at_first(terms: &Terms, peer: &Terms) -> Self {
         let policy = terms.settings_policy();
-        if matches!(terms.wire, Wire::V1 | Wire::V1Only) {
+        if matches!(terms.protocol, Protocol::V1 | Protocol::V1Only) {
             return Self::NOTHING;
         }
         Self {
-            beat: policy.beat(),
-            limit: terms.policy.limit(),
+            interval: policy.interval(),
+            timeout: terms.policy.timeout(),
             echo: policy.echo(),
             peer_gap: gap(terms, peer),
             contract: None,
@@ -137,17 +148,17 @@ impl InForce {
 
     /// Whether a client says at once that it is there.
     pub(super) const fn begins_with_a_beat(&self, terms: &Terms) -> bool {
-        matches!(terms.wire, Wire::V0) && !self.echo
+        matches!(terms.protocol, Protocol::V0) && !self.echo
     }
 
     /// Under a contract.
     pub(super) fn agreed(contract: Contract, side: Side) -> Self {
         let (from_peer, to_peer) = directions(&contract, side);
         Self {
-            beat: to_peer.beat(),
-            limit: from_peer.limit(),
+            interval: to_peer.interval(),
+            timeout: from_peer.timeout(),
             echo: false,
-            peer_gap: from_peer.beat(),
+            peer_gap: from_peer.interval(),
             contract: Some(contract),
         }
     }
@@ -157,20 +168,21 @@ impl InForce {
         let Some((contract, promise)) = self.contract.zip(promise) else { return false };
         let from_peer = directions(&contract, side).0;
         // An end that promises more than it may is held to what it may.
-        let least = contract.floor.min(from_peer.beat().unwrap_or(contract.floor));
+        let least =
+            contract.min_interval.min(from_peer.interval().unwrap_or(contract.min_interval));
         let promise = promise.max(least);
         if self.peer_gap == Some(promise) {
             return false;
         }
-        self.limit = from_peer.limit_for(promise);
+        self.timeout = from_peer.timeout_for(promise);
         self.peer_gap = Some(promise);
         true
     }
 
     /// The silence that the peer calls death, given what this end promises.
-    pub(super) fn limit_of_peer(&self, side: Side) -> Option<Duration> {
+    pub(super) fn timeout_of_peer(&self, side: Side) -> Option<Duration> {
         let to_peer = directions(&self.contract?, side).1;
-        to_peer.limit_for(self.beat.or(to_peer.beat())?)
+        to_peer.timeout_for(self.interval.or(to_peer.interval())?)
     }
 }
 
@@ -184,14 +196,14 @@ const fn directions(contract: &Contract, side: Side) -> (Direction, Direction) {
 
 impl Terms {
     fn settings_policy(&self) -> Policy {
-        Settings::new(self.policy).wire(self.wire).policy()
+        Settings::new(self.policy).protocol(self.protocol).policy()
     }
 }
 
-/// How long the peer may be silent on wire v0. One that only answers is asked so often, whatever else is
+/// How long the peer may be silent on protocol v0. One that only answers is asked so often, whatever else is
 /// sent, though the question may have to wait behind that.
 fn gap(own: &Terms, peer: &Terms) -> Option<Duration> {
     let (own_policy, peer_policy) = (own.settings_policy(), peer.settings_policy());
-    let asked = own_policy.beat().filter(|_| peer_policy.echo());
-    peer_policy.beat().or_else(|| Some(asked? + own.data_ahead))
+    let asked = own_policy.interval().filter(|_| peer_policy.echo());
+    peer_policy.interval().or_else(|| Some(asked? + own.data_ahead))
 }

@@ -9,7 +9,7 @@ use super::queue::{HostId, SERVER};
 use super::time::WorldTime;
 
 /// Bytes of a segment on a path that dribbles, at most.
-pub(super) const DRIBBLE_MAX: u64 = 9;
+pub(super) const MAX_DRIBBLE: u64 = 9;
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) enum Trouble {
     /// A client's path becomes slower by this much.
     Delay { client: HostId, more: Duration },
     /// Segments on a client's path become tiny, and take their time.
-    Dribble { client: HostId, segment_max: u64, pace: Duration },
+    Dribble { client: HostId, max_segment: u64, pace: Duration },
     /// The process at a host closes its connections, and goes on.
     Leave { host: HostId },
     /// A middlebox on a client's path forgets its connections; it answers for them or not.
@@ -38,10 +38,10 @@ pub(super) enum Trouble {
     Crash { host: HostId },
     /// A machine is gone, and says nothing.
     PowerLoss { host: HostId },
-    /// A process is held up in the middle of most of its turns, long enough to be a stall.
+    /// A process is held up in the middle of most of its turns, long enough to be a pause.
     Stutter { host: HostId },
-    /// The owner of a process takes nothing.
-    SlowOwner { host: HostId },
+    /// The application of a process takes nothing.
+    SlowApplication { host: HostId },
 }
 
 impl Trouble {
@@ -51,7 +51,7 @@ impl Trouble {
             Self::Freeze { host }
             | Self::Suspend { host }
             | Self::Stutter { host }
-            | Self::SlowOwner { host } => Some(host),
+            | Self::SlowApplication { host } => Some(host),
             Self::Cut { .. }
             | Self::Swallow { .. }
             | Self::Loss { .. }
@@ -81,7 +81,7 @@ impl Trouble {
             | Self::PowerLoss { host }
             | Self::Leave { host }
             | Self::Stutter { host }
-            | Self::SlowOwner { host } => host == path || host == SERVER,
+            | Self::SlowApplication { host } => host == path || host == SERVER,
         }
     }
 }
@@ -149,13 +149,13 @@ fn trouble(draw: &mut Draw<'_>, kind: u32, clients: usize, unit: Duration) -> Tr
         4 => Trouble::Delay { client, more: draw.part(unit, 80) },
         5 => Trouble::Dribble {
             client,
-            segment_max: draw.rng.u64(1..=DRIBBLE_MAX),
+            max_segment: draw.rng.u64(1..=MAX_DRIBBLE),
             pace: draw.part(unit, 2),
         },
         6 => Trouble::Reset { client },
         7 => Trouble::Freeze { host },
         8 => Trouble::Suspend { host },
-        9 => Trouble::SlowOwner { host },
+        9 => Trouble::SlowApplication { host },
         10 => Trouble::Stutter { host },
         11 => Trouble::Crash { host },
         12 => Trouble::PowerLoss { host },

@@ -9,7 +9,7 @@ use heartwire_core::Instant;
 
 use super::host::Interruption;
 
-/// What the beats of a peer on wire v1 tell of the way to it.
+/// What the beats of a peer on protocol v1 tell of the way to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unheard {
     /// When the peer last heard this end, at the latest.
@@ -38,7 +38,7 @@ impl Unheard {
     }
 
     /// Nothing that was not heard before `now` is held against the way: the contract began, this end
-    /// was stalled or could not read, or it has promised its beats sooner.
+    /// was paused or could not read, or it has promised its beats sooner.
     pub(super) fn excuse(&mut self, now: Instant) {
         self.heard_by = self.heard_by.max(now);
         self.before = self.before.max(now);
@@ -56,7 +56,7 @@ impl Unheard {
         self.silence = Duration::ZERO;
     }
 
-    /// When the verdict is due, for a peer with a limit of `theirs` and an end with one of `ours`.
+    /// When the verdict is due, for a peer with a timeout of `theirs` and an end with one of `ours`.
     pub(super) fn due(&self, theirs: Option<Duration>, ours: Option<Duration>) -> Option<Instant> {
         let theirs = theirs.filter(|&theirs| self.silence >= theirs)?;
         Some(self.heard_by.saturating_add(theirs).saturating_add(ours?))

@@ -5,7 +5,7 @@ mod troubles;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use heartwire_core::{STALL_MIN, Side};
+use heartwire_core::{MIN_PAUSE, Side};
 
 use super::breach::{Breach, Failure};
 use super::broken::Broken;
@@ -23,9 +23,9 @@ use super::time::{Clock, WorldTime, nanos};
 use super::trace::Trace;
 
 /// Things that happen in one run at most, so that no scenario takes for ever.
-const STEPS_MAX: u64 = 40_000;
+const MAX_STEPS: u64 = 40_000;
 
-/// Of 256 writes of a client that speaks wire v1, so many come with a promise.
+/// Of 256 writes of a client that speaks protocol v1, so many come with a promise.
 const PROMISES: u8 = 16;
 
 /// What a run came to, if it broke no promise.
@@ -135,7 +135,7 @@ impl World {
     fn next(&self) -> Option<Happening> {
         let mut net = self.net.lock();
         let (at, happening) = net.queue.pop()?;
-        if at > self.until || net.sums.steps >= STEPS_MAX {
+        if at > self.until || net.sums.steps >= MAX_STEPS {
             return None;
         }
         net.mishaps.simultaneous += u64::from(at == net.now);
@@ -156,7 +156,7 @@ impl World {
 
     /// Whether too much happened for its time to be up.
     pub(super) fn was_cut_short(&self) -> bool {
-        self.net.lock().sums.steps >= STEPS_MAX
+        self.net.lock().sums.steps >= MAX_STEPS
     }
 
     /// When the trouble began that waited for a quiet moment.
@@ -219,7 +219,7 @@ impl World {
         // What it should have done by now.
         net.check(Some(host));
         if let Some(wait) = net.held_up(host) {
-            net.mishaps.held_up += u64::from(wait >= STALL_MIN);
+            net.mishaps.held_up += u64::from(wait >= MIN_PAUSE);
             let at = net.now.after(wait);
             let wake = net.read_clocks(host);
             let machine = net.host(host);
@@ -283,7 +283,7 @@ impl World {
 
     fn write(&mut self, host: HostId) {
         self.plan_write(host);
-        let body_len = self.rng.usize(0..=self.scenario.body_len_max);
+        let body_len = self.rng.usize(0..=self.scenario.max_frame);
         if self.net.lock().host(host).state != State::Runs {
             return;
         }

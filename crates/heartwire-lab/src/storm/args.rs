@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   heartwire-lab storm
       100,000 clients and a server that does 10,000 handshakes a second
-  heartwire-lab storm --clients 60000 --capacity 1000 --arrivals off --in-flight off --stale-after off
+  heartwire-lab storm --clients 60000 --capacity 1000 --accept-rate off --in-flight off --stale-after off
       a slow server that serves everybody, however late: it is kept down
   heartwire-lab storm --random 1000
       many storms, each held against the time that is promised for it
@@ -60,13 +60,13 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = time_or_off, conflicts_with = "real")]
     stale_after: TimeOrOff,
 
-    /// How long it takes to turn somebody away, or to close it because of --arrivals.
+    /// How long it takes to turn somebody away, or to close it because of --accept-rate.
     #[arg(long, value_name = "TIME", default_value = "60us", value_parser = short_time, conflicts_with = "real")]
-    turn_away: Duration,
+    reject: Duration,
 
     /// Most arrivals a second, or `off`; twice as many may come at once. Default as in `serve`.
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate, conflicts_with = "real")]
-    arrivals: RateOrOff,
+    accept_rate: RateOrOff,
 
     /// How long the server is down.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
@@ -152,9 +152,9 @@ impl Args {
             capacity: self.capacity,
             backlog: self.backlog,
             in_flight: self.in_flight.0,
-            arrivals: self.arrivals.0,
+            accept_rate: self.accept_rate.0,
             stale_after: self.stale_after.0,
-            turn_away: self.turn_away,
+            reject: self.reject,
         };
         let enough = server.work(clients.get()).saturating_mul(5).max(Duration::from_secs(300));
         Storm {

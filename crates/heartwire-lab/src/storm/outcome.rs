@@ -23,9 +23,9 @@ pub struct Outcome {
     ///
     /// A real server does not tell.
     pub wasted: Option<u64>,
-    /// Connections that were turned away because it was too late for a handshake. A real server's clients
+    /// Connections that were rejected because it was too late for a handshake. A real server's clients
     /// do not tell these from other failures.
-    pub turned_away: Option<u64>,
+    pub rejected: Option<u64>,
     /// SYNs that found no room. A real server does not tell.
     pub dropped: Option<u64>,
     /// Most attempts in a second after the server was back.
@@ -48,7 +48,7 @@ impl Outcome {
             refused: 0,
             failed: 0,
             wasted: None,
-            turned_away: None,
+            rejected: None,
             dropped: None,
             peak: 0,
             watch,

@@ -18,7 +18,7 @@ pub enum Policy {
     Jitter,
     /// The default after a BYE: the first wait is drawn from the window that the server named.
     Hint,
-    /// The default's ceilings without the draw. Nobody can choose that; it is here to compare.
+    /// The default's maximum timeout without the draw. Nobody can choose that; it is here to compare.
     #[value(name = "exponential")]
     NoJitter,
     /// Always 1 s.
@@ -76,8 +76,8 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn next_wait(&mut self) -> Duration {
-        let ceiling = self.backoff.ceiling();
+        let max_wait = self.backoff.max_wait();
         let wait = self.backoff.next_wait();
-        if self.draws { wait } else { ceiling }
+        if self.draws { wait } else { max_wait }
     }
 }

@@ -182,7 +182,7 @@ impl Serve {
     async fn start(program: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--format", "json", "--listen", &address.to_string()]);
-        command.env_remove("HEARTWIRE_LOG").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env_remove("HEARTWIRE_LOG_LEVEL").stdin(Stdio::null()).stdout(Stdio::piped());
         let spawned = command.spawn();
         let mut this =
             Self(spawned.with_context(|| format!("cannot start {}", program.display()))?);

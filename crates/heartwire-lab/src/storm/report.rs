@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::outcome::Outcome;
 
-const HEADS: [&str; 10] = [
+const HEADERS: [&str; 10] = [
     "policy",
     "50 % back",
     "90 % back",
@@ -15,24 +15,24 @@ const HEADS: [&str; 10] = [
     "attempts",
     "failed",
     "wasted",
-    "turned away",
+    "rejected",
     "verdict",
 ];
 
 /// A line for each policy, with heads.
 pub(super) fn text(outcomes: &[Outcome]) -> String {
     let rows: Vec<_> =
-        core::iter::once(HEADS.map(str::to_owned)).chain(outcomes.iter().map(cells)).collect();
-    let mut widths = [0; HEADS.len()];
+        core::iter::once(HEADERS.map(str::to_owned)).chain(outcomes.iter().map(cells)).collect();
+    let mut widths = [0; HEADERS.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
         }
     }
-    let line = |row: &[String; HEADS.len()]| {
+    let line = |row: &[String; HEADERS.len()]| {
         let mut line = String::new();
         for (number, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let is_word = number == 0 || number + 1 == HEADS.len();
+            let is_word = number == 0 || number + 1 == HEADERS.len();
             line += &if is_word { format!("{cell:width$}  ") } else { format!("{cell:>width$}  ") };
         }
         line.trim_end().to_owned()
@@ -43,7 +43,8 @@ pub(super) fn text(outcomes: &[Outcome]) -> String {
 /// The same for a page.
 pub(super) fn markdown(outcomes: &[Outcome]) -> String {
     let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
-    let mut lines = vec![line(&HEADS.map(str::to_owned)), line(&HEADS.map(|_| "---".to_owned()))];
+    let mut lines =
+        vec![line(&HEADERS.map(str::to_owned)), line(&HEADERS.map(|_| "---".to_owned()))];
     lines.extend(outcomes.iter().map(|outcome| line(&cells(outcome))));
     lines.join("\n")
 }
@@ -63,14 +64,14 @@ pub(super) fn object(outcome: &Outcome) -> Value {
         "refused_in_outage": outcome.refused,
         "failed": outcome.failed,
         "wasted_handshakes": outcome.wasted,
-        "turned_away": outcome.turned_away,
+        "rejected": outcome.rejected,
         "dropped_syns": outcome.dropped,
         "verdict": verdict(outcome),
         "took_s": outcome.took.as_secs_f64(),
     })
 }
 
-fn cells(outcome: &Outcome) -> [String; HEADS.len()] {
+fn cells(outcome: &Outcome) -> [String; HEADERS.len()] {
     let back_at = |percent| outcome.back_at(percent).map_or_else(|| "never".to_owned(), seconds);
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), grouped);
     [
@@ -82,7 +83,7 @@ fn cells(outcome: &Outcome) -> [String; HEADS.len()] {
         grouped(outcome.attempts),
         grouped(outcome.failed),
         number(outcome.wasted),
-        number(outcome.turned_away),
+        number(outcome.rejected),
         verdict(outcome),
     ]
 }

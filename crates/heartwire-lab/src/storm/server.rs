@@ -26,12 +26,12 @@ pub struct ServerModel {
     pub in_flight: Option<NonZeroU32>,
     /// Arrivals per second, with a burst of two seconds' worth: whoever comes faster is closed at
     /// once.
-    pub arrivals: Option<NonZeroU32>,
-    /// Whoever has waited so long when its turn comes, or has left, is turned away. Without it everybody
+    pub accept_rate: Option<NonZeroU32>,
+    /// Whoever has waited so long when its turn comes, or has left, is rejected. Without it everybody
     /// is served.
     pub stale_after: Option<Duration>,
     /// How long it takes to turn somebody away, or to close it at once: accepting included.
-    pub turn_away: Duration,
+    pub reject: Duration,
 }
 
 impl ServerModel {
@@ -40,12 +40,12 @@ impl ServerModel {
     pub const BACKLOG: u32 = 4096;
     /// How many a shard of `heartwire serve` accepts in a turn of its loop.
     pub const IN_FLIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
-    /// `AddressCaps::ALL_ARRIVALS` of the library.
-    pub const ARRIVALS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
+    /// `AddressLimits::ACCEPT_RATE` of the library.
+    pub const ACCEPT_RATE_PER_ADDRESS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
     /// `ServerConfig::STALE_AFTER` of the library.
     pub const STALE_AFTER: Duration = Duration::from_millis(2500);
     /// More than was measured on a real one (`docs/lab.md`).
-    pub const TURN_AWAY: Duration = Duration::from_micros(60);
+    pub const REJECT: Duration = Duration::from_micros(60);
 
     /// As `heartwire serve` is by default, with one shard.
     #[must_use]
@@ -54,31 +54,31 @@ impl ServerModel {
             capacity,
             backlog: Self::BACKLOG,
             in_flight: Some(Self::IN_FLIGHT),
-            arrivals: Some(Self::ARRIVALS),
+            accept_rate: Some(Self::ACCEPT_RATE_PER_ADDRESS),
             stale_after: Some(Self::STALE_AFTER),
-            turn_away: Self::TURN_AWAY,
+            reject: Self::REJECT,
         }
     }
 
-    /// Accepts everybody at once, limits nothing, and serves everybody in turn, however late.
+    /// Accepts everybody at once, timeouts nothing, and serves everybody in turn, however late.
     #[must_use]
     pub const fn unlimited(capacity: NonZeroU32) -> Self {
-        Self { in_flight: None, arrivals: None, stale_after: None, ..Self::like_serve(capacity) }
+        Self { in_flight: None, accept_rate: None, stale_after: None, ..Self::like_serve(capacity) }
     }
 
     /// How long it takes to serve so many clients if nothing is wasted.
     #[must_use]
     pub fn work(&self, clients: u32) -> Duration {
-        let slowest = self.arrivals.map_or(self.capacity, |rate| rate.min(self.capacity));
+        let slowest = self.accept_rate.map_or(self.capacity, |rate| rate.min(self.capacity));
         Duration::from_nanos(interval(slowest)).saturating_mul(clients)
     }
 
     /// By when so many clients with the default policy are to be back, if this server promises that.
     ///
-    /// With a limit on the handshakes at a time there are B places before the handshake, and whoever is
-    /// turned away has held one for [`stale_after`](Self::stale_after) θ: B / θ of them a second at
+    /// With a timeout on the handshakes at a time there are B places before the handshake, and whoever is
+    /// rejected has held one for [`stale_after`](Self::stale_after) θ: B / θ of them a second at
     /// most. So at least 1 - B d / θ of the time goes to handshakes, where d is
-    /// [`turn_away`](Self::turn_away), and no handshake is in vain. Those who are closed at once only
+    /// [`reject`](Self::reject), and no handshake is in vain. Those who are closed at once only
     /// take the time that is left by as many as may come.
     ///
     /// Without it everybody who comes costs d. Once the waits are at their cap C a client comes every
@@ -97,19 +97,19 @@ impl ServerModel {
             return None;
         }
         let work = self.work(clients).as_secs_f64();
-        let turn_away = self.turn_away.as_secs_f64();
+        let reject = self.reject.as_secs_f64();
         let (work, lost) = match self.in_flight {
             Some(in_flight) => {
                 let places = f64::from(self.backlog) + f64::from(in_flight.get());
                 let per_second = places / stale_after.as_secs_f64();
-                // With fewer arrivals than that, those who are turned away would use them up.
-                if self.arrivals.is_some_and(|rate| f64::from(rate.get()) < 2.0 * per_second) {
+                // With fewer arrivals than that, those who are rejected would use them up.
+                if self.accept_rate.is_some_and(|rate| f64::from(rate.get()) < 2.0 * per_second) {
                     return None;
                 }
-                (work, per_second * turn_away)
+                (work, per_second * reject)
             }
             None => {
-                let all = f64::from(clients) * turn_away;
+                let all = f64::from(clients) * reject;
                 (work + f64::from(ATTEMPTS_BEFORE_CAP) * all, all / (CAP / 2).as_secs_f64())
             }
         };
@@ -127,8 +127,8 @@ pub(super) enum Answer {
     Dropped,
     /// Accepted, and closed at this time because too many have come.
     Closed { at: u64 },
-    /// Turned away at this time: it was too late for a handshake.
-    TurnedAway { at: u64 },
+    /// Rejected at this time: it was too late for a handshake.
+    Rejected { at: u64 },
     /// The handshake will be done at this time, whether or not anybody still waits for it.
     Done { at: u64 },
 }
@@ -140,7 +140,7 @@ pub(super) struct Server {
     up_at: u64,
     /// The time of one handshake.
     handshake: u64,
-    turn_away: u64,
+    reject: u64,
     stale_after: Option<u64>,
     /// When those who have come will be done with, for as long as that matters.
     waiting: VecDeque<u64>,
@@ -157,7 +157,7 @@ impl Server {
             model,
             up_at,
             handshake: interval(model.capacity),
-            turn_away: nanos(model.turn_away),
+            reject: nanos(model.reject),
             stale_after: model.stale_after.map(nanos),
             waiting: VecDeque::new(),
             busy_until: 0,
@@ -180,10 +180,10 @@ impl Server {
         let is_late =
             self.stale_after.is_some_and(|after| begins_at - now >= after || begins_at >= gone_at);
         if !self.take_arrival(accepted_at) {
-            return Answer::Closed { at: self.work(begins_at, self.turn_away) };
+            return Answer::Closed { at: self.work(begins_at, self.reject) };
         }
         if is_late {
-            return Answer::TurnedAway { at: self.work(begins_at, self.turn_away) };
+            return Answer::Rejected { at: self.work(begins_at, self.reject) };
         }
         Answer::Done { at: self.work(begins_at, self.handshake) }
     }
@@ -205,10 +205,10 @@ impl Server {
         u64::try_from(self.waiting.len()).is_ok_and(|waiting| waiting < places)
     }
 
-    /// The rule of `AddressCaps::all_arrivals`: a bucket of two seconds' worth. Those who come in
+    /// The rule of `AddressLimits::accept_rate`: a bucket of two seconds' worth. Those who come in
     /// vain do not count.
     fn take_arrival(&mut self, now: u64) -> bool {
-        let Some(rate) = self.model.arrivals else { return true };
+        let Some(rate) = self.model.accept_rate else { return true };
         let buckets = Gcra::new(rate, rate.saturating_add(rate.get()));
         let taken = buckets.take(self.full_at, Instant::from_nanos(now));
         self.full_at = taken.unwrap_or(self.full_at);

@@ -59,13 +59,13 @@ impl Storm {
     /// 100,000 handshakes a second; half of them without its limits on the handshakes at a time and on
     /// arrivals. The same seed draws the same one.
     #[must_use]
-    pub fn draw(seed: u64, clients_max: NonZeroU32) -> Self {
+    pub fn draw(seed: u64, max_clients: NonZeroU32) -> Self {
         let mut draw = fastrand::Rng::with_seed(seed);
-        let clients = log_uniform(&mut draw, 1, clients_max.get());
+        let clients = log_uniform(&mut draw, 1, max_clients.get());
         let capacity = log_uniform(&mut draw, 200, 100_000);
         let mut server = ServerModel::like_serve(capacity);
         server.in_flight = server.in_flight.filter(|_| draw.bool());
-        server.arrivals = server.arrivals.filter(|_| draw.bool());
+        server.accept_rate = server.accept_rate.filter(|_| draw.bool());
         let timeout = Duration::from_secs(5);
         let bound = server.bound(clients.get(), timeout);
         Self {
@@ -121,7 +121,7 @@ struct Run<'a> {
     outcome: Outcome,
     attempts: PerSecond,
     wasted: u64,
-    turned_away: u64,
+    rejected: u64,
     dropped: u64,
 }
 
@@ -139,7 +139,7 @@ impl<'a> Run<'a> {
             outcome: Outcome::new(storm.policy, clients, storm.watch),
             attempts: PerSecond::default(),
             wasted: 0,
-            turned_away: 0,
+            rejected: 0,
             dropped: 0,
         };
         // The reset of the server that is gone has reached them.
@@ -169,7 +169,7 @@ impl<'a> Run<'a> {
         }
         let mut outcome = self.outcome;
         outcome.wasted = Some(self.wasted);
-        outcome.turned_away = Some(self.turned_away);
+        outcome.rejected = Some(self.rejected);
         outcome.dropped = Some(self.dropped);
         outcome.peak = self.attempts.peak();
         outcome.close(started.elapsed());
@@ -195,8 +195,8 @@ impl<'a> Run<'a> {
                 self.outcome.failed += 1;
                 self.wait(client, gives_up_at.min(at + self.half));
             }
-            Answer::TurnedAway { at } => {
-                self.turned_away += 1;
+            Answer::Rejected { at } => {
+                self.rejected += 1;
                 self.outcome.failed += 1;
                 self.wait(client, gives_up_at.min(at + self.half));
             }

@@ -90,12 +90,12 @@ fn a_server_that_serves_everybody_however_late_is_kept_down_and_ours_is_not() {
     assert!(kept_down.is_stuck, "{} are back", kept_down.back.len());
     let outcome = assert_back_in_time(&storm(20_000, Policy::Jitter, ours));
     assert_eq!(outcome.wasted, Some(0));
-    assert!(outcome.turned_away > Some(0));
+    assert!(outcome.rejected > Some(0));
 }
 
 /// Only to notice who has left is not enough: those who are found still there have a moment left.
 #[test]
-fn turning_away_only_those_who_have_left_keeps_a_server_down_too() {
+fn rejecting_only_those_who_have_left_keeps_a_server_down_too() {
     let server = ServerModel {
         in_flight: None,
         stale_after: Some(Duration::from_secs(3600)),
@@ -103,20 +103,20 @@ fn turning_away_only_those_who_have_left_keeps_a_server_down_too() {
     };
     let outcome = storm(60_000, Policy::Jitter, server).run();
     assert!(outcome.is_stuck, "{} are back", outcome.back.len());
-    assert!(outcome.turned_away > Some(0) && outcome.wasted > Some(0));
+    assert!(outcome.rejected > Some(0) && outcome.wasted > Some(0));
 }
 
 /// The derivation of the bound is at [`ServerModel::bound`].
 #[test]
 fn the_default_is_never_metastable() {
-    let (mut turned_away, mut dropped) = (0, 0);
+    let (mut rejected, mut dropped) = (0, 0);
     for seed in 0..STORMS {
         let outcome = assert_back_in_time(&Storm::draw(seed, count(100_000)));
-        turned_away += outcome.turned_away.unwrap();
+        rejected += outcome.rejected.unwrap();
         dropped += outcome.dropped.unwrap();
     }
     // They were no summer breezes.
-    assert!(turned_away > 0 && dropped > 0, "{turned_away} and {dropped}");
+    assert!(rejected > 0 && dropped > 0, "{rejected} and {dropped}");
     for (clients, capacity) in [(100_000, 2_000), (100_000, 100_000), (20_000, 200)] {
         let server = ServerModel::like_serve(count(capacity));
         assert_back_in_time(&storm(clients, Policy::Jitter, server));
@@ -141,9 +141,9 @@ fn what_cannot_be_kept_is_not_promised() {
         // So late that there is no time left for the handshake.
         ServerModel { stale_after: Some(TIMEOUT), ..ours },
         // Turning away takes all the time there is.
-        ServerModel { turn_away: Duration::from_millis(2), ..ours },
-        // Those who are turned away use up the arrivals.
-        ServerModel { arrivals: Some(count(1_000)), ..ours },
+        ServerModel { reject: Duration::from_millis(2), ..ours },
+        // Those who are rejected use up the arrivals.
+        ServerModel { accept_rate: Some(count(1_000)), ..ours },
         // A million who knock every 15 s.
         ServerModel { in_flight: None, ..ours },
     ] {
@@ -157,20 +157,20 @@ fn what_cannot_be_kept_is_not_promised() {
 
 /// Whoever is less patient than ours is not served either once it has left.
 #[test]
-fn whoever_has_left_is_turned_away_however_young() {
+fn whoever_has_left_is_rejected_however_young() {
     let mut server = super::server::Server::new(ServerModel::like_serve(count(1)), 0);
     assert_eq!(server.handle_syn(0, 900_000_000), super::server::Answer::Done { at: SECOND });
-    let turned_away = super::server::Answer::TurnedAway { at: SECOND + 60_000 };
-    assert_eq!(server.handle_syn(1, 900_000_000), turned_away);
+    let rejected = super::server::Answer::Rejected { at: SECOND + 60_000 };
+    assert_eq!(server.handle_syn(1, 900_000_000), rejected);
     let done = super::server::Answer::Done { at: 2 * SECOND + 60_000 };
     assert_eq!(server.handle_syn(2, 3 * SECOND), done);
     // And this one will be too old.
-    let turned_away = super::server::Answer::TurnedAway { at: 3 * SECOND + 120_000 };
+    let rejected = super::server::Answer::Rejected { at: 3 * SECOND + 120_000 };
     assert_eq!(
         server.handle_syn(3, 9 * SECOND),
         super::server::Answer::Done { at: 3 * SECOND + 60_000 }
     );
-    assert_eq!(server.handle_syn(4, 9 * SECOND), turned_away);
+    assert_eq!(server.handle_syn(4, 9 * SECOND), rejected);
 }
 
 #[test]
@@ -218,18 +218,20 @@ fn dropped_syns_come_again_as_linux_sends_them() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_model_is_the_server_that_we_have() {
-    use heartwire::server::{AddressCaps, ServerConfig};
+    use heartwire::server::{AddressLimits, ServerConfig};
     let model = ServerModel::like_serve(count(1_000));
-    let rate = AddressCaps::ALL_ARRIVALS;
-    assert_eq!(model.arrivals, Some(rate.per_second()));
+    let rate = AddressLimits::ACCEPT_RATE;
+    assert_eq!(model.accept_rate, Some(rate.per_second()));
     assert_eq!(rate.burst().get(), 2 * rate.per_second().get());
     assert_eq!(model.stale_after, Some(ServerConfig::STALE_AFTER));
 }
 
 #[test]
 fn arrivals_are_limited_with_a_burst_of_two_seconds() {
-    let limited =
-        ServerModel { arrivals: Some(count(10_000)), ..ServerModel::unlimited(count(1_000_000)) };
+    let limited = ServerModel {
+        accept_rate: Some(count(10_000)),
+        ..ServerModel::unlimited(count(1_000_000))
+    };
     let mut server = super::server::Server::new(limited, 0);
     let served = (0..50_000)
         .filter(|_| matches!(server.handle_syn(0, u64::MAX), super::server::Answer::Done { .. }))
@@ -246,5 +248,5 @@ fn the_waits_are_those_of_the_product() {
     for _ in 0..20 {
         assert_eq!(waits.next_wait(), backoff.next_wait());
     }
-    assert_eq!(backoff.ceiling(), CAP);
+    assert_eq!(backoff.max_wait(), CAP);
 }

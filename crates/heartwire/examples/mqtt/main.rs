@@ -30,8 +30,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let topic = args.next().unwrap_or_else(|| "pulse".to_owned());
 
     let stream = TcpStream::connect(address).await?;
-    let policy =
-        Policy::builder().beat(Duration::from_secs(3)).limit(Duration::from_secs(10)).build()?;
+    let policy = Policy::builder()
+        .interval(Duration::from_secs(3))
+        .timeout(Duration::from_secs(10))
+        .build()?;
     let mut mqtt = Heartbeat::new(Framed::new(stream, Codec), PingRequest, policy);
     mqtt.send(Packet::connect("heartwire-example", 10)).await?;
     mqtt.send(Packet::subscribe(1, &topic)).await?;

@@ -15,7 +15,7 @@ pub(crate) const PINGREQ: u8 = 0xc0;
 pub(crate) const PINGRESP: u8 = 0xd0;
 
 /// The longest packet that a peer may send.
-const BODY_LEN_MAX: usize = 64 * 1024;
+const MAX_FRAME: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
@@ -94,15 +94,15 @@ impl Decoder for Codec {
         let mut len = 0;
         for (n, &byte) in rest.iter().take(4).enumerate() {
             len |= usize::from(byte & 0x7f) << (7 * n);
-            if len > BODY_LEN_MAX {
+            if len > MAX_FRAME {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the packet is too long"));
             }
             if byte & 0x80 == 0 {
-                let head_len = n + 2;
-                if bytes.len() < head_len + len {
+                let header_len = n + 2;
+                if bytes.len() < header_len + len {
                     return Ok(None);
                 }
-                bytes.advance(head_len);
+                bytes.advance(header_len);
                 return Ok(Some(Packet { kind, body: bytes.split_to(len).freeze() }));
             }
         }

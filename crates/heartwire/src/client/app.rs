@@ -4,20 +4,20 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use heartwire_core::{Instant, Path};
+use heartwire_core::{Instant, LinkState};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 
+use super::SendError;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
-use super::{SendError, WhileDisconnected};
 
-/// The application, as the client's task sees it: its messages and wishes, and the way of events to
+/// The application, as the client's task sees it: its messages and controls, and the way of events to
 /// it. It outlives connections.
 #[derive(Debug)]
 pub(super) struct App {
-    pub(super) gate: Arc<Gate>,
-    pub(super) wishes: Arc<Wishes>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) controls: Arc<Controls>,
     pub(super) messages: UnboundedReceiver<Message>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) outbox: Outbox,
@@ -48,26 +48,26 @@ pub(super) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
 
 /// What the application has to say about its beats, and what they tell.
 #[derive(Debug)]
-pub(super) struct Wishes {
+pub(super) struct Controls {
     /// How often to beat, if not as agreed.
     promise: Mutex<Option<Duration>>,
     /// When the application last checked in, in nanoseconds.
-    checked_in_at: AtomicU64,
+    fed_at: AtomicU64,
     /// The network may have changed.
     look: AtomicBool,
     /// As of the last beat, and when that was.
-    path: Mutex<Option<(Path, Instant)>>,
+    link_state: Mutex<Option<(LinkState, Instant)>>,
     /// The application has changed something here.
     pub(super) changed: Notify,
 }
 
-impl Wishes {
+impl Controls {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             promise: Mutex::default(),
-            checked_in_at: AtomicU64::new(now.as_nanos()),
+            fed_at: AtomicU64::new(now.as_nanos()),
             look: AtomicBool::new(false),
-            path: Mutex::default(),
+            link_state: Mutex::default(),
             changed: Notify::new(),
         }
     }
@@ -81,12 +81,12 @@ impl Wishes {
         self.changed.notify_one();
     }
 
-    pub(super) fn checked_in_at(&self) -> Instant {
-        Instant::from_nanos(self.checked_in_at.load(Ordering::Relaxed))
+    pub(super) fn fed_at(&self) -> Instant {
+        Instant::from_nanos(self.fed_at.load(Ordering::Relaxed))
     }
 
-    pub(super) fn check_in(&self, now: Instant) {
-        self.checked_in_at.store(now.as_nanos(), Ordering::Relaxed);
+    pub(super) fn feed_watchdog(&self, now: Instant) {
+        self.fed_at.store(now.as_nanos(), Ordering::Relaxed);
         self.changed.notify_one();
     }
 
@@ -100,28 +100,29 @@ impl Wishes {
         self.look.swap(false, Ordering::AcqRel)
     }
 
-    pub(super) fn look_now(&self) {
+    pub(super) fn network_changed(&self) {
         self.look.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
     /// Time goes on, and the server is not known to have heard this client meanwhile.
-    pub(super) fn path(&self, now: Instant) -> Option<Path> {
-        let (mut path, at) = (*self.path.lock().unwrap_or_else(PoisonError::into_inner))?;
-        path.unheard = path.unheard.saturating_add(now.saturating_since(at));
-        Some(path)
+    pub(super) fn link_state(&self, now: Instant) -> Option<LinkState> {
+        let (mut link_state, at) =
+            (*self.link_state.lock().unwrap_or_else(PoisonError::into_inner))?;
+        link_state.unheard = link_state.unheard.saturating_add(now.saturating_since(at));
+        Some(link_state)
     }
 
-    pub(super) fn set_path(&self, path: Option<Path>, now: Instant) {
-        let path = path.map(|path| (path, now));
-        *self.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+    pub(super) fn set_link_state(&self, link_state: Option<LinkState>, now: Instant) {
+        let link_state = link_state.map(|link_state| (link_state, now));
+        *self.link_state.lock().unwrap_or_else(PoisonError::into_inner) = link_state;
     }
 }
 
 /// Whether messages are accepted.
 #[derive(Debug)]
-pub(super) struct Gate {
-    mode: WhileDisconnected,
+pub(super) struct Intake {
+    queues: bool,
     link: Mutex<Link>,
 }
 
@@ -132,9 +133,9 @@ pub(super) enum Link {
     Closed,
 }
 
-impl Gate {
-    pub(super) const fn new(mode: WhileDisconnected) -> Self {
-        Self { mode, link: Mutex::new(Link::Down) }
+impl Intake {
+    pub(super) const fn new(queues: bool) -> Self {
+        Self { queues, link: Mutex::new(Link::Down) }
     }
 
     /// Notes a change. A closed gate stays closed.
@@ -150,10 +151,10 @@ impl Gate {
     }
 
     pub(super) fn refusal_of(&self, link: &Link) -> Option<fn(Vec<u8>) -> SendError> {
-        match (link, self.mode) {
+        match (link, self.queues) {
             (Link::Closed, _) => Some(SendError::Closed),
-            (Link::Down, WhileDisconnected::Refuse) => Some(SendError::NotConnected),
-            (Link::Down, WhileDisconnected::Queue) | (Link::Up, _) => None,
+            (Link::Down, false) => Some(SendError::NotConnected),
+            (Link::Down, true) | (Link::Up, _) => None,
         }
     }
 

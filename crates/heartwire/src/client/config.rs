@@ -8,9 +8,9 @@ use std::io;
 use std::sync::Arc;
 
 use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::v1::{Hello, Offer};
-use heartwire_core::{Caps, Policy, Settings, Wire};
+use heartwire_core::{FrameLimits, Policy, Settings};
 
 use super::dial::Resolver;
 use crate::TICK;
@@ -21,21 +21,21 @@ use crate::tls::SharedClientTls;
 ///
 /// ```
 /// use core::time::Duration;
-/// use heartwire::client::{ClientConfig, WhileDisconnected};
+/// use heartwire::client::{ClientConfig};
 /// use heartwire::{Preset, Side};
 ///
 /// let config = ClientConfig::new("gateway.example:29002")
-///     .policy(Preset::Strict.policy(Side::Client))
+///     .policy(Preset::Fast.policy(Side::Client))
 ///     .connect_timeout(Duration::from_secs(2))
-///     .while_disconnected(WhileDisconnected::Queue);
+///     .offline_queue(true);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientConfig {
     pub(super) target: String,
     pub(super) policy: Policy,
-    pub(super) wire: Wire,
-    pub(super) caps: Caps,
+    pub(super) protocol: Protocol,
+    pub(super) limits: FrameLimits,
     pub(super) kernel: KernelOptions,
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
@@ -45,21 +45,21 @@ pub struct ClientConfig {
     pub(super) token_source: Option<TokenSource>,
     pub(super) offer: Option<Offer>,
     pub(super) tls: Option<SharedClientTls>,
-    pub(super) progress: Option<Duration>,
+    pub(super) watchdog: Option<Duration>,
     pub(super) close_timeout: Duration,
     pub(super) retry: Retry,
     pub(super) retry_rejected: Option<Duration>,
-    pub(super) while_disconnected: WhileDisconnected,
-    pub(super) outbound_max: usize,
+    pub(super) offline_queue: bool,
+    pub(super) max_queue: usize,
     pub(super) seed: Option<u64>,
     pub(super) watch_network: bool,
     pub(super) resolver: Resolver,
 }
 
 impl ClientConfig {
-    /// Default for [`outbound_max`](Self::outbound_max): 256 KiB, chosen so that four bodies of the
+    /// Default for [`max_queue`](Self::max_queue): 256 KiB, chosen so that four bodies of the
     /// longest default length fit, and a thousand clients in one process hold 256 MiB at most.
-    pub const OUTBOUND_MAX: usize = 256 * 1024;
+    pub const MAX_QUEUE: usize = 256 * 1024;
 
     /// Default for [`close_timeout`](Self::close_timeout): 30 s, in which 256 KiB pass through a line of
     /// 70 kbit/s.
@@ -74,8 +74,8 @@ impl ClientConfig {
         Self {
             target: target.into(),
             policy: Policy::default(),
-            wire: Wire::V1,
-            caps: Caps::default().first_frame(None),
+            protocol: Protocol::V1,
+            limits: FrameLimits::default().handshake_timeout(None),
             kernel: KernelOptions::default(),
             connect_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(5),
@@ -84,12 +84,12 @@ impl ClientConfig {
             token_source: None,
             offer: None,
             tls: None,
-            progress: None,
+            watchdog: None,
             close_timeout: Self::CLOSE_TIMEOUT,
             retry: Retry::default(),
             retry_rejected: None,
-            while_disconnected: WhileDisconnected::default(),
-            outbound_max: Self::OUTBOUND_MAX,
+            offline_queue: false,
+            max_queue: Self::MAX_QUEUE,
             seed: None,
             watch_network: false,
             resolver: Resolver::system(),
@@ -98,23 +98,21 @@ impl ClientConfig {
 
     /// When to beat and what silence to call death.
     ///
-    /// Default: [`Preset::Usual`](crate::Preset::Usual) (beat every 10 s, limit 30 s). On wire v1 it is what
+    /// Default: [`Preset::Default`](crate::Preset::Default) (beat every 10 s, timeout 30 s). On protocol v1 it is what
     /// this end offers, and the [contract](super::Event::Online) says what came of it; `echo` has no
     /// meaning there. On v0 it must fit the server's: with a server that sends nothing of its own (the
-    /// tutorial's), any limit ends healthy connections; use
-    /// [`Preset::Reference`](crate::Preset::Reference) there.
+    /// tutorial's), any timeout ends healthy connections; use
+    /// [`Preset::Tutorial`](crate::Preset::Tutorial) there.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Which wire to speak. Default: [`Wire::V1`]. A server that speaks v0 only, such as the tutorial's,
-    /// needs [`Wire::V0`]. On [`Wire::Raw`] there are no beats: bytes are reported as they come, and a
-    /// limit judges by them alone. [`Wire::Any`] and [`Wire::V1Only`] are for servers; a client takes
-    /// them for v1.
-    pub fn wire(mut self, wire: Wire) -> Self {
-        let is_for_servers = matches!(wire, Wire::Any | Wire::V1Only);
-        self.wire = if is_for_servers { Wire::V1 } else { wire };
+    /// Which protocol to speak. Default: [`Protocol::V1`]. A server that speaks v0 only, such as the tutorial's,
+    /// needs [`Protocol::V0`]. On [`Protocol::Raw`] there are no beats: bytes are reported as they come, and a
+    /// timeout judges by them alone.
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
         self
     }
 
@@ -125,7 +123,7 @@ impl ClientConfig {
         self
     }
 
-    /// What this client calls itself on wire v1: one of the server's sessions at most has that name, and the
+    /// What this client calls itself on protocol v1: one of the server's sessions at most has that name, and the
     /// newest wins. Default: nothing. Which names there can be is the server's business; one of ours
     /// turns a client away whose name is not a [`valid_name`](crate::server::valid_name).
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -133,7 +131,7 @@ impl ClientConfig {
         self
     }
 
-    /// What shows on wire v1 that this client may come in. It is never logged. Default: nothing. Without
+    /// What shows on protocol v1 that this client may come in. It is never logged. Default: nothing. Without
     /// TLS anybody on the path can read it.
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.token = Some(Token(token.into()));
@@ -163,7 +161,7 @@ impl ClientConfig {
         self
     }
 
-    /// What this end can do and wants on wire v1. Default: [`Offer::new`] with the policy.
+    /// What this end can do and wants on protocol v1. Default: [`Offer::new`] with the policy.
     pub fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
         self
@@ -177,21 +175,21 @@ impl ClientConfig {
         self
     }
 
-    /// How often the application has to [check in](super::Client::check_in) on wire v1. When it has not
+    /// How often the application has to [check in](super::Client::feed_watchdog) on protocol v1. When it has not
     /// for so long, beats go on, and say that this client is
     /// [degraded](crate::v1::Health::Degraded): else a heartbeat would outlive a deadlock. Default: never;
     /// at least 1 ms.
-    pub fn progress(mut self, within: Duration) -> Self {
-        self.progress = Some(within.max(Duration::from_millis(1)));
+    pub fn watchdog(mut self, within: Duration) -> Self {
+        self.watchdog = Some(within.max(Duration::from_millis(1)));
         self
     }
 
     /// What the server may make this client hold, or wait for.
     ///
-    /// Default: [`Caps::default`] without a time for the first frame, since a server of wire v0 may
+    /// Default: [`FrameLimits::default`] without a time for the first frame, since a server of protocol v0 may
     /// stay silent for as long as it likes.
-    pub fn caps(mut self, caps: Caps) -> Self {
-        self.caps = caps;
+    pub fn limits(mut self, limits: FrameLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -251,25 +249,30 @@ impl ClientConfig {
         self
     }
 
-    /// What becomes of messages while there is no connection. Default:
-    /// [`WhileDisconnected::Refuse`].
-    pub fn while_disconnected(mut self, mode: WhileDisconnected) -> Self {
-        self.while_disconnected = mode;
+    /// Whether messages wait for the next connection while there is none: in order, up to
+    /// [`max_queue`](Self::max_queue). A message whose writing had begun is not sent again, because
+    /// the server may have it already.
+    ///
+    /// Default: no. Messages are refused with
+    /// [`SendError::NotConnected`](super::SendError::NotConnected), and those that were waiting when
+    /// the connection ended are dropped and counted.
+    pub fn offline_queue(mut self, queues: bool) -> Self {
+        self.offline_queue = queues;
         self
     }
 
-    /// How many bytes may wait to be written, heads included. Default
-    /// [`OUTBOUND_MAX`](Self::OUTBOUND_MAX); clamped to 64 bytes to 2 GiB.
+    /// How many bytes may wait to be written, headers included. Default
+    /// [`MAX_QUEUE`](Self::MAX_QUEUE); clamped to 64 bytes to 2 GiB.
     ///
     /// It is also the longest frame that can be sent. When it is used up,
     /// [`send`](super::Client::send) waits and [`try_send`](super::Client::try_send) refuses.
-    pub fn outbound_max(mut self, bytes: usize) -> Self {
+    pub fn max_queue(mut self, bytes: usize) -> Self {
         // The upper end is what a frame's length and a count of permits can hold.
-        self.outbound_max = bytes.clamp(64, 0x7fff_ffff);
+        self.max_queue = bytes.clamp(64, 0x7fff_ffff);
         self
     }
 
-    /// Has the client [look now](super::Client::look_now) by itself within a second after an address or a
+    /// Has the client [look now](super::Client::network_changed) by itself within a second after an address or a
     /// network interface of this machine has changed, or the machine was suspended. Default: it does not. On
     /// other systems than Linux it makes no difference.
     ///
@@ -287,14 +290,14 @@ impl ClientConfig {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        let mut caps = self.caps;
-        if self.wire == Wire::V1 {
-            caps = caps.first_frame(Some(self.handshake_timeout));
+        let mut limits = self.limits;
+        if self.protocol == Protocol::V1 {
+            limits = limits.handshake_timeout(Some(self.handshake_timeout));
         }
         Settings::new(self.policy)
-            .wire(self.wire)
+            .protocol(self.protocol.into())
             .offer(self.offer_in_force())
-            .caps(caps)
+            .limits(limits)
             .tick(TICK)
     }
 
@@ -308,16 +311,16 @@ impl ClientConfig {
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
-        (self.wire == Wire::V1).then(|| hello.encode())
+        (self.protocol == Protocol::V1).then(|| hello.encode())
     }
 
-    /// The longest body that [`outbound_max`](Self::outbound_max) leaves room for.
-    pub(super) fn body_len_max(&self) -> usize {
-        self.outbound_max - self.head_len()
+    /// The longest body that [`max_queue`](Self::max_queue) leaves room for.
+    pub(super) fn max_frame(&self) -> usize {
+        self.max_queue - self.header_len()
     }
 
-    pub(super) fn head_len(&self) -> usize {
-        if self.wire == Wire::Raw { 0 } else { HEAD_LEN }
+    pub(super) fn header_len(&self) -> usize {
+        if self.protocol == Protocol::Raw { 0 } else { HEADER_LEN }
     }
 
     /// Another seed, if there is one, for one of several that were given the same.
@@ -374,17 +377,25 @@ impl Default for Retry {
     }
 }
 
-/// What becomes of messages while there is no connection.
+/// Which protocol a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum WhileDisconnected {
-    /// They are refused with [`SendError::NotConnected`](super::SendError::NotConnected), and those
-    /// that were waiting when the connection ended are dropped and counted. For news that is stale
-    /// by the time the connection is back.
+pub enum Protocol {
+    /// Version 0, the tutorial's frames.
+    V0,
+    /// [Version 1](crate::v1). The default.
     #[default]
-    Refuse,
-    /// They wait for the next connection, in order, up to
-    /// [`ClientConfig::outbound_max`]. A message whose writing had begun is not sent again, because
-    /// the server may have it already.
-    Queue,
+    V1,
+    /// Bytes without any header. There are no heartbeats.
+    Raw,
+}
+
+impl From<Protocol> for heartwire_core::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::V0 => Self::V0,
+            Protocol::V1 => Self::V1,
+            Protocol::Raw => Self::Raw,
+        }
+    }
 }

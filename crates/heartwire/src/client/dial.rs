@@ -11,7 +11,7 @@ use std::io;
 
 use heartwire_core::frame::Kind;
 use heartwire_core::internal::Typed;
-use heartwire_core::v1::{ByeCode, Retry as RetryHint};
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_core::{Instant, Violation};
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -208,7 +208,7 @@ pub enum ConnectError {
         /// Why.
         error: TlsError,
     },
-    /// The server took the connection and did not answer the HELLO of wire v1, or not as it should.
+    /// The server took the connection and did not answer the HELLO of protocol v1, or not as it should.
     /// See [`may_speak_v0`](Self::may_speak_v0).
     #[error("{}", NoWelcome(*peer, reason))]
     NoWelcome {
@@ -217,9 +217,9 @@ pub enum ConnectError {
         /// How the connection ended.
         reason: Reason,
     },
-    /// The server answered the HELLO of wire v1 by turning this client away.
+    /// The server answered the HELLO of protocol v1 by turning this client away.
     #[error("{peer} rejected this client: {}{}", Code(*code), Detail(detail))]
-    TurnedAway {
+    Rejected {
         /// The address.
         peer: SocketAddr,
         /// Why.
@@ -254,7 +254,7 @@ impl ConnectError {
                 error: TlsError::Fault { fault: TlsFault::Local | TlsFault::Certificate(_), .. },
                 ..
             } => false,
-            Self::TurnedAway { retry, .. } => !matches!(retry, RetryHint::Never),
+            Self::Rejected { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
             | Self::Token { .. }
@@ -265,7 +265,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether a server that speaks [wire v0](crate::Wire::V0) only does what this one did: it sends
+    /// Whether a server that speaks [protocol v0](crate::client::Protocol::V0) only does what this one did: it sends
     /// no WELCOME. So does one that is full, and one of another service.
     #[must_use]
     pub const fn may_speak_v0(&self) -> bool {
@@ -274,8 +274,8 @@ impl ConnectError {
     }
 }
 
-/// Whether the server has answered HELLO, and not as a server of wire v1 does. Neither does one of
-/// wire v0, which has said nothing, or only data.
+/// Whether the server has answered HELLO, and not as a server of protocol v1 does. Neither does one of
+/// protocol v0, which has said nothing, or only data.
 const fn is_wrong_answer(reason: &Reason) -> bool {
     matches!(
         reason,

@@ -17,7 +17,7 @@ use std::io;
 
 use heartwire_core::order::{self, Outbound};
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Connection, Instant, Stall, StallWatch};
+use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 use tracing::{Span, debug};
 
 use self::ending::{Draining, Explaining};
@@ -29,7 +29,7 @@ use super::inbox::Inbox;
 use super::outbox::Message;
 use super::pace::Pace;
 use super::transport::Transport;
-use super::{ClientConfig, Event, Farewell};
+use super::{Bye, ClientConfig, Event};
 use crate::Reason;
 use crate::kernel::KernelReport;
 use crate::world::World;
@@ -42,14 +42,14 @@ pub(super) struct Driver<W: World> {
     connection: Connection,
     peer: SocketAddr,
     kernel: KernelReport,
-    progress: Option<Duration>,
+    watchdog: Option<Duration>,
     close_timeout: Duration,
     /// How many of the last bytes only say that nothing more comes.
     end_len: usize,
     made_at: Instant,
     online_at: Option<Instant>,
     /// What the server said when it took its leave.
-    farewell: Option<Farewell>,
+    bye: Option<Bye>,
     inbox: Inbox,
     beats: u64,
     write_failed: bool,
@@ -61,8 +61,8 @@ pub(super) struct Driver<W: World> {
     pace: Pace,
     /// When it may be told of what has changed since.
     news_at: Option<Instant>,
-    watch: StallWatch,
-    last_stall: Option<Stall>,
+    watch: PauseWatch,
+    last_pause: Option<Pause>,
     /// When the timer rings. Deadlines mostly move later, so it stays as it is until then.
     timer_at: Option<Instant>,
     path_check: Option<PathCheck>,
@@ -146,12 +146,12 @@ impl<W: World> Driver<W> {
             connection: Connection::new(config.settings(), now),
             peer,
             kernel,
-            progress: config.progress,
+            watchdog: config.watchdog,
             close_timeout: config.close_timeout,
             end_len: 0,
             made_at: now,
             online_at: None,
-            farewell: None,
+            bye: None,
             inbox: Inbox::default(),
             beats: 0,
             write_failed: false,
@@ -160,8 +160,8 @@ impl<W: World> Driver<W> {
             health: Health::Ok,
             pace: Pace::new(now),
             news_at: None,
-            watch: StallWatch::new(now, suspended),
-            last_stall: None,
+            watch: PauseWatch::new(now, suspended),
+            last_pause: None,
             timer_at: None,
             path_check: None,
             unread_since: now,
@@ -185,7 +185,7 @@ impl<W: World> Driver<W> {
 
     fn go_online(&mut self, app: &mut App, welcome: Option<Welcome>, now: Instant) {
         self.online_at = Some(now);
-        app.gate.set(Link::Up);
+        app.intake.set(Link::Up);
         if let Some(welcome) = &welcome {
             self.span.record("session", welcome.session);
         }
@@ -193,7 +193,7 @@ impl<W: World> Driver<W> {
         app.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
         app.outbox.release();
         self.connection.beat_now();
-        self.promised = app.wishes.promise();
+        self.promised = app.controls.promise();
         if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
@@ -232,8 +232,8 @@ impl<W: World> Driver<W> {
     }
 
     /// What the server said about coming back, and why it left.
-    pub(super) const fn take_farewell(&mut self) -> Option<Farewell> {
-        self.farewell.take()
+    pub(super) const fn take_bye(&mut self) -> Option<Bye> {
+        self.bye.take()
     }
 
     /// Beats that came from the peer.
@@ -250,12 +250,12 @@ impl<W: World> Driver<W> {
     pub(super) fn step(&mut self, app: &mut App) -> Step {
         let _entered = self.span.clone().entered();
         let (now, suspended) = self.world.now_and_suspended();
-        let mut stall = self.watch.handle_wake(now, suspended);
+        let mut pause = self.watch.handle_wake(now, suspended);
         self.timer_at = self.timer_at.filter(|&at| at > now);
         loop {
             let next = match core::mem::take(&mut self.phase) {
                 Phase::Keeping if app.wants_close() => Next::Phase(self.begin_to_leave(app, now)),
-                Phase::Keeping => match self.keep(app, stall.take(), now) {
+                Phase::Keeping => match self.keep(app, pause.take(), now) {
                     Ok(wait) => Next::Wait(Phase::Keeping, wait),
                     Err(reason) => Next::Phase(self.lose(app, reason, now)),
                 },
@@ -278,14 +278,14 @@ impl<W: World> Driver<W> {
     }
 
     /// Keeps the connection, in the order that the core asks for.
-    fn keep(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) -> Result<Wait, Reason> {
+    fn keep(&mut self, app: &mut App, pause: Option<Pause>, now: Instant) -> Result<Wait, Reason> {
         // Before the server has answered, another time runs. If it does not answer, the wait for
         // the next attempt is cut short.
-        if self.is_online() && app.wishes.take_look() {
+        if self.is_online() && app.controls.take_look() {
             self.ask(now);
         }
         self.read(app, now)?;
-        self.account_for_stalls(app, stall, now);
+        self.account_for_pauses(app, pause, now);
         self.judge_path(now)?;
         self.tell_news(app, now);
         self.follow(app, now)?;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 
 use futures_core::Stream;
-use heartwire_core::Stall;
-use heartwire_core::v1::{ByeCode, Health, Retry, Welcome};
+use heartwire_core::Pause;
+use heartwire_core::v1::{ByeCode, Health, RetryHint, Welcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::dial::{ConnectError, Detail};
@@ -19,7 +19,7 @@ use crate::kernel::KernelReport;
 
 /// Events that may wait to be taken, [`Event::Data`] included: enough for a burst of small frames,
 /// and with the default of 64 KiB for the longest frame never more than 64 MiB.
-pub(super) const EVENTS_MAX: usize = 1024;
+pub(super) const MAX_EVENTS: usize = 1024;
 
 /// Something that happened to a client. They come in the order in which they happened.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub enum Event {
         /// Its number, from 1; a connection starts the count anew.
         attempt: u32,
     },
-    /// The connection is made, and messages are accepted. On wire v1 the server has answered. On v0 it does
+    /// The connection is made, and messages are accepted. On protocol v1 the server has answered. On v0 it does
     /// *not* mean that the server program runs: the kernel of a hung server makes connections too. The first
     /// beat of a server that sends any, or its silence, will tell.
     Online {
@@ -38,42 +38,42 @@ pub enum Event {
         peer: SocketAddr,
         /// The kernel options in force.
         kernel: KernelReport,
-        /// What was agreed, on wire v1.
+        /// What was agreed, on protocol v1.
         welcome: Option<Box<Welcome>>,
     },
-    /// The server says that it is otherwise than it said before (wire v1).
+    /// The server says that it is otherwise than it said before (protocol v1).
     Health(Health),
     /// The server says that this client beats far more often than was agreed, and will be sent away if it
-    /// goes on (wire v1).
+    /// goes on (protocol v1).
     TooFast,
-    /// A message from the server; on [`Wire::Raw`](crate::Wire::Raw) the bytes of one read.
+    /// A message from the server; on [`Protocol::Raw`](crate::client::Protocol::Raw) the bytes of one read.
     Data(Vec<u8>),
     /// This process stood still and could neither beat nor listen. The server got another chance;
-    /// it may itself have given up on this client. Stalls that follow each other before the
+    /// it may itself have given up on this client. Pauses that follow each other before the
     /// application takes this event are added up.
-    Stalled(Stall),
+    Paused(Pause),
     /// The connection ended.
     #[non_exhaustive]
     Offline {
         /// The address it was made to.
         peer: SocketAddr,
         /// Why it ended. A dead server is [`Reason::Dead`] with the verdict; the end of a client
-        /// by its owner is [`Reason::Shutdown`] if the server's system has acknowledged everything, and
+        /// by its application is [`Reason::Shutdown`] if the server's system has acknowledged everything, and
         /// [`Reason::Unacknowledged`] or what the socket said if it has not.
         reason: Reason,
         /// Messages that were accepted, were not written whole, and never will be. While
-        /// [`Queue`](super::WhileDisconnected::Queue) is chosen, it is the one whose writing had
+        /// [`offline_queue`](super::ClientConfig::offline_queue) is chosen, it is the one whose writing had
         /// begun, if any. What was written is not known to have arrived; see `unacknowledged`.
         unsent: usize,
         /// Bytes that were written and that the server's system had not acknowledged. All that was written
-        /// counts: heads, beats, and what TLS adds. 0 where the system cannot tell (only Linux can). What was
+        /// counts: headers, beats, and what TLS adds. 0 where the system cannot tell (only Linux can). What was
         /// acknowledged need not have been read by the server program.
         unacknowledged: usize,
         /// Beats that came from the server on this connection.
         beats: u64,
-        /// What the server said in taking its leave, on wire v1. It can be there with another reason than
+        /// What the server said in taking its leave, on protocol v1. It can be there with another reason than
         /// [`Reason::Bye`] too, if this end had given up on the connection before it read that.
-        farewell: Option<Box<Farewell>>,
+        bye: Option<Box<Bye>>,
     },
     /// The next attempt begins after a wait.
     Waiting {
@@ -91,7 +91,7 @@ pub enum Event {
     },
     /// The application took no events for so long that some were dropped, all of which belong here.
     /// See [`Events`].
-    Missed {
+    Lagged {
         /// How many, without those that were merged.
         count: u64,
     },
@@ -109,11 +109,11 @@ impl Event {
             Self::Health(_) => "health",
             Self::TooFast => "too_fast",
             Self::Data(_) => "data",
-            Self::Stalled(_) => "stalled",
+            Self::Paused(_) => "paused",
             Self::Offline { .. } => "offline",
             Self::Waiting { .. } => "waiting",
             Self::Failed { .. } => "failed",
-            Self::Missed { .. } => "missed",
+            Self::Lagged { .. } => "lagged",
             Self::Closed => "closed",
         }
     }
@@ -133,13 +133,13 @@ impl fmt::Display for Event {
             Self::Health(health) => write!(f, "the server says that it is {}", health.name()),
             Self::TooFast => f.write_str("the server says that this client beats far too often"),
             Self::Data(data) => write!(f, "{} bytes of data", data.len()),
-            Self::Stalled(stall) => {
-                write!(f, "this process stood still for {:.3} s", stall.gap.as_secs_f64())
+            Self::Paused(pause) => {
+                write!(f, "this process stood still for {:.3} s", pause.gap.as_secs_f64())
             }
-            Self::Offline { peer, reason, unsent, beats, farewell, .. } => {
+            Self::Offline { peer, reason, unsent, beats, bye, .. } => {
                 write!(f, "offline from {peer}: {reason}")?;
-                if let Some(farewell) = farewell {
-                    write!(f, "{}", Detail(&farewell.detail))?;
+                if let Some(bye) = bye {
+                    write!(f, "{}", Detail(&bye.detail))?;
                 }
                 write!(f, " ({beats} beats received")?;
                 if *unsent > 0 {
@@ -151,7 +151,7 @@ impl fmt::Display for Event {
                 write!(f, "waiting {:.3} s before attempt {attempt}", wait.as_secs_f64())
             }
             Self::Failed { error } => write!(f, "not connected: {error}"),
-            Self::Missed { count } => {
+            Self::Lagged { count } => {
                 write!(f, "{count} events were dropped, because they were not taken")
             }
             Self::Closed => f.write_str("closed"),
@@ -162,13 +162,13 @@ impl fmt::Display for Event {
 /// What a server says in taking its leave: the contents of its BYE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Farewell {
+pub struct Bye {
     /// Why it leaves.
     pub code: ByeCode,
     /// Whether to come back, and when. The client acts on it by itself: it ends (but see
     /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected)), or waits for a moment in
     /// that window instead of what its backoff would have drawn.
-    pub retry: Retry,
+    pub retry: RetryHint,
     /// The server's explanation, at most 256 bytes; empty if there is none. It is somebody else's text:
     /// escape it before it is shown.
     pub detail: String,
@@ -176,7 +176,7 @@ pub struct Farewell {
 
 /// An event, and which of a supervisor's connections it is about.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Delivery {
     pub(crate) by: Option<Arc<str>>,
     pub(crate) event: Event,
     /// Its place in the queue, free again when the application has taken it.
@@ -187,7 +187,7 @@ pub(crate) struct Told {
 /// Where a client's events go.
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
-    pub(crate) sender: mpsc::UnboundedSender<Told>,
+    pub(crate) sender: mpsc::UnboundedSender<Delivery>,
     /// One permit for each event that may wait. The channel itself has no bound, so that a client's last
     /// events go through without room.
     pub(crate) room: Arc<Semaphore>,
@@ -196,9 +196,9 @@ pub(crate) struct Reports {
 
 impl Reports {
     /// A queue in which so many events may wait.
-    pub(super) fn new(events_max: usize) -> (Self, mpsc::UnboundedReceiver<Told>) {
+    pub(super) fn new(max_events: usize) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { sender, room: Arc::new(Semaphore::new(events_max)), by: None }, receiver)
+        (Self { sender, room: Arc::new(Semaphore::new(max_events)), by: None }, receiver)
     }
 }
 
@@ -208,7 +208,7 @@ impl Reports {
 /// waits in the kernel; beats and messages go on, and unread bytes are not held against the
 /// server. The client comes back and can be closed even if no event is taken at all. It keeps up to
 /// 4,096 more events meanwhile: of attempts that fail one after another only the last one's, and when
-/// there are more than that, the oldest are dropped and counted by an [`Event::Missed`] in their place.
+/// there are more than that, the oldest are dropped and counted by an [`Event::Lagged`] in their place.
 /// Of data that came before a connection was lost, the client reads on for as long as the application
 /// takes an event each second.
 ///
@@ -216,11 +216,11 @@ impl Reports {
 /// sends is read and discarded.
 #[derive(Debug)]
 pub struct Events {
-    receiver: mpsc::UnboundedReceiver<Told>,
+    receiver: mpsc::UnboundedReceiver<Delivery>,
 }
 
 impl Events {
-    pub(super) const fn new(receiver: mpsc::UnboundedReceiver<Told>) -> Self {
+    pub(super) const fn new(receiver: mpsc::UnboundedReceiver<Delivery>) -> Self {
         Self { receiver }
     }
 
@@ -236,7 +236,7 @@ impl Events {
     /// # Panics
     ///
     /// Within an async task, where it would block the runtime.
-    pub fn recv_blocking(&mut self) -> Option<Event> {
+    pub fn blocking_recv(&mut self) -> Option<Event> {
         self.receiver.blocking_recv().map(|told| told.event)
     }
 
@@ -266,11 +266,11 @@ impl Stream for Events {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no connection, and [`Refuse`](super::WhileDisconnected::Refuse) is chosen.
+    /// There is no connection, and [`offline_queue`](super::ClientConfig::offline_queue) is chosen.
     #[error("not connected")]
     NotConnected(Vec<u8>),
     /// The message can never fit into
-    /// [`ClientConfig::outbound_max`](super::ClientConfig::outbound_max).
+    /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue).
     #[error("a message of {} bytes is longer than the {max} bytes that can be sent", data.len())]
     TooLong {
         /// The message.

@@ -3,7 +3,7 @@
 /// How much is read at a time, and kept by an idle client. It holds 2,048 beats.
 const READ_LEN: usize = 16 * 1024;
 
-/// A buffer that grows only with the bytes that came, never with what a head announces.
+/// A buffer that grows only with the bytes that came, never with what a header announces.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     buffer: Vec<u8>,

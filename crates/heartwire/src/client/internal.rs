@@ -6,7 +6,7 @@
 //! - It calls [`Life::step`] at the start, and whenever something happens that the last [`Wait`] names: the
 //!   socket has something to read or takes bytes again, the application has sent or closed or dropped its
 //!   handles or taken events, the time has come. What changes what the client wants of its beats
-//!   ([`Client::promise`], [`Client::check_in`], [`Client::look_now`]) is followed by a step in any case. A step
+//!   ([`Client::promise`], [`Client::feed_watchdog`], [`Client::network_changed`]) is followed by a step in any case. A step
 //!   too many does no harm.
 //! - The timer is set when [`Wait::until`] is another time than the last one, and left alone else: that it is set
 //!   so seldom is the client's doing, and what it makes of a timer that rings late is what is to be seen.
@@ -35,9 +35,9 @@ use crate::world::World;
 pub fn open<W: World + Clone>(
     config: ClientConfig,
     world: W,
-    events_max: usize,
+    max_events: usize,
 ) -> (Client, Events, Life<W>) {
-    let (reports, receiver) = Reports::new(events_max);
+    let (reports, receiver) = Reports::new(max_events);
     let (client, app) = Client::open(&config, reports, world.now());
     (client, Events::new(receiver), Life::new(world, config, app))
 }

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use heartwire_core::v1::Retry as RetryHint;
+use heartwire_core::v1::RetryHint;
 use heartwire_core::{Backoff, Connection, Instant};
 use tracing::field::Empty;
 use tracing::info_span;
@@ -14,7 +14,7 @@ use super::app::{App, Link};
 use super::dial::{Dialled, Dialler};
 use super::drive::{self, Driver, End, Wait};
 use super::outbox::Message;
-use super::{ClientConfig, ConnectError, Event, Farewell, Retry, WhileDisconnected};
+use super::{Bye, ClientConfig, ConnectError, Event, Retry};
 use crate::Reason;
 use crate::tls::TlsError;
 use crate::world::{Break, World};
@@ -106,7 +106,7 @@ impl<W: World> Life<W> {
                         return Step::Wait(self.wait_and_deliver(Some(wake_at)));
                     }
                     // The server may want its clients to come back one after another.
-                    if !is_set && self.app.wishes.take_look() && now < until {
+                    if !is_set && self.app.controls.take_look() && now < until {
                         self.looked_at = Some(now);
                     }
                     self.phase = Phase::Starting;
@@ -118,7 +118,7 @@ impl<W: World> Life<W> {
 
     /// When the wait is to be cut short, if it is.
     fn look_at(&self, is_set: bool, now: Instant) -> Option<Instant> {
-        let looks = !is_set && self.app.wishes.wants_look();
+        let looks = !is_set && self.app.controls.wants_look();
         looks.then(|| self.looked_at.map_or(now, |at| at.saturating_add(LOOK_PAUSE)))
     }
 
@@ -156,8 +156,8 @@ impl<W: World> Life<W> {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Keeping(mut driver) = phase else { return };
         let End { reason, lasted_until } = end;
-        let farewell = driver.take_farewell();
-        let hint = farewell.as_ref().map(|farewell| farewell.retry);
+        let bye = driver.take_bye();
+        let hint = bye.as_ref().map(|bye| bye.retry);
         if let (Some(backoff), Some(from), Some(until)) =
             (&mut self.backoff, driver.online_at(), lasted_until)
         {
@@ -171,14 +171,14 @@ impl<W: World> Life<W> {
         } else {
             self.dialler.handle_failed(driver.peer(), now);
         }
-        self.app.wishes.set_path(None, now);
+        self.app.controls.set_link_state(None, now);
         let is_final = hint == Some(RetryHint::Never) && self.config.retry_rejected.is_none();
         let goes_on = lasted_until.is_some() && !is_final;
         if driver.is_online() {
             self.attempt = 0;
         }
         let span = driver.span().clone();
-        span.in_scope(|| self.tell_end(*driver, reason, farewell, goes_on));
+        span.in_scope(|| self.tell_end(*driver, reason, bye, goes_on));
         if !goes_on {
             self.finish();
         } else if reason == Reason::NetworkChanged && self.backoff.is_some() {
@@ -190,27 +190,21 @@ impl<W: World> Life<W> {
         }
     }
 
-    fn tell_end(
-        &mut self,
-        driver: Driver<W>,
-        reason: Reason,
-        farewell: Option<Farewell>,
-        goes_on: bool,
-    ) {
+    fn tell_end(&mut self, driver: Driver<W>, reason: Reason, bye: Option<Bye>, goes_on: bool) {
         let (peer, beats, was_online) = (driver.peer(), driver.beats(), driver.is_online());
         let unacknowledged = driver.unacknowledged();
         // The socket is closed before the application hears of it.
         drop(driver);
         let unsent = self.settle_messages(goes_on);
         let event = if was_online {
-            let farewell = farewell.map(Box::new);
-            Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell }
+            let bye = bye.map(Box::new);
+            Event::Offline { peer, reason, unsent, unacknowledged, beats, bye }
         } else if reason == Reason::Shutdown {
             return;
         } else {
-            let error = match (reason, farewell) {
-                (Reason::Bye(code), Some(Farewell { retry, detail, .. })) => {
-                    ConnectError::TurnedAway { peer, code, retry, detail }
+            let error = match (reason, bye) {
+                (Reason::Bye(code), Some(Bye { retry, detail, .. })) => {
+                    ConnectError::Rejected { peer, code, retry, detail }
                 }
                 (Reason::Tls(fault), _) => {
                     let error = TlsError::Fault { fault, detail: String::new() };
@@ -222,8 +216,8 @@ impl<W: World> Life<W> {
         };
         self.app.outlet.push_news(event);
         if was_online && self.world.breaks(Break::TellsOfflineTwice) {
-            let farewell = None;
-            let again = Event::Offline { peer, reason, unsent, unacknowledged, beats, farewell };
+            let bye = None;
+            let again = Event::Offline { peer, reason, unsent, unacknowledged, beats, bye };
             self.app.outlet.push_news(again);
         }
         if was_online && self.world.breaks(Break::SpeaksAfterOffline) {
@@ -234,16 +228,14 @@ impl<W: World> Life<W> {
     /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
     fn settle_messages(&mut self, goes_on: bool) -> usize {
         let goes_on = goes_on && self.backoff.is_some();
-        match self.config.while_disconnected {
-            WhileDisconnected::Queue if goes_on => self.app.outbox.handle_end(),
-            WhileDisconnected::Queue | WhileDisconnected::Refuse => {
-                // No message can slip in between: the gate is closed.
-                if !goes_on {
-                    self.app.gate.set(Link::Closed);
-                }
-                self.app.drop_messages()
-            }
+        if goes_on && self.config.offline_queue {
+            return self.app.outbox.handle_end();
         }
+        // No message can slip in between: the intake is closed.
+        if !goes_on {
+            self.app.intake.set(Link::Closed);
+        }
+        self.app.drop_messages()
     }
 
     /// Has the next wait go by what the server said about coming back. Returns whether it said
@@ -275,7 +267,7 @@ impl<W: World> Life<W> {
 
     fn finish(&mut self) {
         self.phase = Phase::Over;
-        self.app.gate.set(Link::Closed);
+        self.app.intake.set(Link::Closed);
         // A `send` that waits for room gets it from here, and then finds the gate closed.
         self.app.drop_messages();
         // `Client::closed` returns.

@@ -36,7 +36,7 @@ mod reporting {
     use crate::Reason;
     use crate::metrics::{
         CLIENT_ATTEMPTS, CLIENT_BEATS, CLIENT_CONNECTIONS, CLIENT_ENDS, CLIENT_FAILURES,
-        CLIENT_ONLINE, CLIENT_ROUND_TRIP, CLIENT_STALL, CLIENT_UNSENT, CLIENT_VERDICT_LATE,
+        CLIENT_ONLINE, CLIENT_PAUSE, CLIENT_ROUND_TRIP, CLIENT_UNSENT, CLIENT_VERDICT_LATE,
         LABEL_CONNECTION, LABEL_REASON,
     };
 
@@ -65,12 +65,12 @@ mod reporting {
                         self.histogram(CLIENT_VERDICT_LATE).record(verdict.late);
                     }
                 }
-                Event::Stalled(stall) => self.histogram(CLIENT_STALL).record(stall.gap),
+                Event::Paused(pause) => self.histogram(CLIENT_PAUSE).record(pause.gap),
                 Event::Health(_)
                 | Event::TooFast
                 | Event::Data(_)
                 | Event::Waiting { .. }
-                | Event::Missed { .. }
+                | Event::Lagged { .. }
                 | Event::Closed => {}
             }
         }

@@ -53,15 +53,15 @@ mod transport;
 use core::time::Duration;
 use std::sync::Arc;
 
-use heartwire_core::{Instant, Path};
+use heartwire_core::{Instant, LinkState};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
 use tracing::{Instrument, info_span};
 
-use app::{App, Gate, Link, Wishes};
-pub use config::{ClientConfig, Retry, WhileDisconnected};
+use app::{App, Controls, Intake, Link};
+pub use config::{ClientConfig, Protocol, Retry};
 pub use dial::{AddressError, ConnectError};
-pub use event::{Event, Events, Farewell, SendError};
-pub(crate) use event::{Reports, Told};
+pub use event::{Bye, Event, Events, SendError};
+pub(crate) use event::{Delivery, Reports};
 use life::Life;
 use outbox::{Message, Outbox};
 use outlet::Outlet;
@@ -84,16 +84,16 @@ pub struct Client {
 /// last handle go.
 #[derive(Debug)]
 struct Shared {
-    head_len: usize,
-    body_len_max: usize,
+    header_len: usize,
+    max_frame: usize,
     /// One permit for each byte that may wait.
     room: Arc<Semaphore>,
-    room_max: u32,
-    gate: Arc<Gate>,
+    max_room: u32,
+    intake: Arc<Intake>,
     messages: mpsc::UnboundedSender<Message>,
     /// True once somebody called [`Client::close`].
     close: watch::Sender<bool>,
-    wishes: Arc<Wishes>,
+    controls: Arc<Controls>,
 }
 
 impl Client {
@@ -101,7 +101,7 @@ impl Client {
     ///
     /// The task beats whatever else the application's tasks do, as long as the runtime gets round
     /// to it: a runtime whose threads are all blocked cannot beat. The client notices that
-    /// afterwards and says so with [`Event::Stalled`], but the server may have given up on it by
+    /// afterwards and says so with [`Event::Paused`], but the server may have given up on it by
     /// then.
     ///
     /// # Panics
@@ -115,7 +115,7 @@ impl Client {
 
     /// A client, its events, and all that it does, for whoever runs that.
     pub(crate) fn prepare(config: ClientConfig) -> (Self, Events, impl Future<Output = ()>) {
-        let (reports, receiver) = Reports::new(event::EVENTS_MAX);
+        let (reports, receiver) = Reports::new(event::MAX_EVENTS);
         let (client, life) = Self::prepare_for(config, reports);
         (client, Events::new(receiver), life)
     }
@@ -133,7 +133,7 @@ impl Client {
             connection = by.as_deref(),
             name = config.name,
         );
-        let watched = config.watch_network.then(|| Arc::clone(&app.wishes));
+        let watched = config.watch_network.then(|| Arc::clone(&app.controls));
         let task = task::run(Life::new(Runtime, config, app));
         let life = async move {
             tokio::select! {
@@ -149,20 +149,21 @@ impl Client {
     fn open(config: &ClientConfig, reports: Reports, now: Instant) -> (Self, App) {
         let (messages, queue) = mpsc::unbounded_channel();
         let (close, closing) = watch::channel(false);
-        let gate = Arc::new(Gate::new(config.while_disconnected));
-        let wishes = Arc::new(Wishes::new(now));
+        let intake = Arc::new(Intake::new(config.offline_queue));
+        let controls = Arc::new(Controls::new(now));
         let shared = Shared {
-            head_len: config.head_len(),
-            body_len_max: config.body_len_max(),
-            room: Arc::new(Semaphore::new(config.outbound_max)),
-            room_max: u32::try_from(config.outbound_max).unwrap_or(u32::MAX),
-            gate: Arc::clone(&gate),
+            header_len: config.header_len(),
+            max_frame: config.max_frame(),
+            room: Arc::new(Semaphore::new(config.max_queue)),
+            max_room: u32::try_from(config.max_queue).unwrap_or(u32::MAX),
+            intake: Arc::clone(&intake),
             messages,
             close,
-            wishes: Arc::clone(&wishes),
+            controls: Arc::clone(&controls),
         };
         let outlet = Outlet::new(reports, &config.target);
-        let app = App { gate, wishes, messages: queue, closing, outbox: Outbox::default(), outlet };
+        let app =
+            App { intake, controls, messages: queue, closing, outbox: Outbox::default(), outlet };
         (Self { shared: Arc::new(shared) }, app)
     }
 
@@ -170,8 +171,8 @@ impl Client {
     /// in the order in which they were accepted, each at most once.
     ///
     /// `Ok` means accepted, not sent: if the connection ends first, the message is lost or kept as
-    /// [`WhileDisconnected`] says. If the future is dropped before it is ready, the message was not
-    /// accepted. An empty message is a frame without a body; on [`Wire::Raw`](crate::Wire::Raw) it
+    /// [`offline_queue`](ClientConfig::offline_queue) says. If the future is dropped before it is ready, the message was not
+    /// accepted. An empty message is a frame without a body; on [`Protocol::Raw`] it
     /// is nothing.
     ///
     /// # Errors
@@ -212,7 +213,7 @@ impl Client {
     /// waiting. Messages sent meanwhile wait for it in turn.
     pub async fn flush(&self) {
         // All the room is free when nothing waits; an error says that the client has ended.
-        let _ = self.shared.room.acquire_many(self.shared.room_max).await;
+        let _ = self.shared.room.acquire_many(self.shared.max_room).await;
     }
 
     /// Promises the server a beat every `interval` from now on, on this connection and the next ones: a longer
@@ -220,24 +221,24 @@ impl Client {
     /// back to what is agreed. The server judges accordingly as soon as it has read the beat that says so,
     /// which goes out at once.
     ///
-    /// It is clamped to what the contract allows. On wire v0, which has no words for it, nothing happens.
+    /// It is clamped to what the contract allows. On protocol v0, which has no words for it, nothing happens.
     ///
     /// May be called as often as you like: a server sends away who beats far too often, so after 16 changes
     /// in a row the client tells it one for each agreed interval, and of those in between the last.
     pub fn promise(&self, interval: Option<Duration>) {
-        self.shared.wishes.set_promise(interval);
+        self.shared.controls.set_promise(interval);
     }
 
-    /// The application works. See [`ClientConfig::progress`].
-    pub fn check_in(&self) {
-        self.shared.wishes.check_in(clock::now());
+    /// The application works. See [`ClientConfig::watchdog`].
+    pub fn feed_watchdog(&self) {
+        self.shared.controls.feed_watchdog(clock::now());
     }
 
     /// How both directions of the connection fare, as far as the last beat of the server tells; `None`
-    /// without a connection, and on wire v0.
+    /// without a connection, and on protocol v0.
     #[must_use]
-    pub fn path(&self) -> Option<Path> {
-        self.shared.wishes.path(clock::now())
+    pub fn link_state(&self) -> Option<LinkState> {
+        self.shared.controls.link_state(clock::now())
     }
 
     /// Waits until the client has ended: its connection is closed, and what that came to is among the events.
@@ -257,29 +258,29 @@ impl Client {
     ///   acknowledgement, the connection ends with
     ///   [`Reason::NetworkChanged`](crate::Reason::NetworkChanged), and the client dials at once. (It takes
     ///   6 s where something had still been on its way.) Nothing is asked of the server's program: one that
-    ///   never answers, as on wire v0, or is slow, is judged by its limit as always. Of such beats 16 may go
+    ///   never answers, as on protocol v0, or is slow, is judged by its timeout as always. Of such beats 16 may go
     ///   out in a row, and then one for each agreed interval.
     ///
     /// May be called as often as you like. [`ClientConfig::watch_network`] calls it by itself.
-    pub fn look_now(&self) {
-        self.shared.wishes.look_now();
+    pub fn network_changed(&self) {
+        self.shared.controls.network_changed();
     }
 
     /// Ends the client. Messages are refused from now on, and what the server still sends is not
     /// reported; the last event is [`Event::Closed`]. Repeated calls do nothing.
     pub fn close(&self) {
-        self.shared.gate.set(Link::Closed);
+        self.shared.intake.set(Link::Closed);
         self.shared.room.close();
         self.shared.close.send_replace(true);
     }
 
     /// The message and how many bytes of room it takes, unless it is clear that it cannot be sent.
     pub(crate) fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
-        let max = self.shared.body_len_max;
+        let max = self.shared.max_frame;
         // One at least, so that the number of empty messages is limited too.
-        let cost = (data.len().saturating_add(self.shared.head_len)).max(1);
+        let cost = (data.len().saturating_add(self.shared.header_len)).max(1);
         match u32::try_from(cost) {
-            Ok(cost) if data.len() <= max => match self.shared.gate.refusal() {
+            Ok(cost) if data.len() <= max => match self.shared.intake.refusal() {
                 Some(refusal) => Err(refusal(data)),
                 None => Ok((data, cost)),
             },
@@ -294,8 +295,8 @@ impl Client {
     ) -> Result<(), SendError> {
         // The gate stays locked while the message goes through, so that none is left behind in
         // the queue when the task closes the gate and clears it.
-        let link = self.shared.gate.lock();
-        if let Some(refusal) = self.shared.gate.refusal_of(&link) {
+        let link = self.shared.intake.lock();
+        if let Some(refusal) = self.shared.intake.refusal_of(&link) {
             return Err(refusal(data));
         }
         self.shared

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::app::Wishes;
+use super::app::Controls;
 
 /// Has the client look whenever something changes, if there is one. Never returns.
-pub(super) async fn watch(client: Option<Arc<Wishes>>) {
+pub(super) async fn watch(client: Option<Arc<Controls>>) {
     match client {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        Some(wishes) => linux::watch(&wishes).await,
+        Some(controls) => linux::watch(&controls).await,
         _ => core::future::pending().await,
     }
 }
@@ -26,7 +26,7 @@ mod linux {
     use tokio::time::sleep;
     use tracing::debug;
 
-    use crate::client::app::Wishes;
+    use crate::client::app::Controls;
     use crate::clock;
 
     /// Interfaces, and addresses of IPv4 and IPv6 (`RTMGRP_*` in `linux/rtnetlink.h`).
@@ -36,8 +36,8 @@ mod linux {
     const LINKS: [u16; 2] = [16, 17];
     const ADDRESSES: [u16; 2] = [20, 21];
 
-    /// Lengths of a message's head, and of what comes before the attributes of an interface.
-    const HEAD_LEN: usize = 16;
+    /// Lengths of a message's header, and of what comes before the attributes of an interface.
+    const HEADER_LEN: usize = 16;
     const LINK_LEN: usize = 16;
 
     /// The attribute of messages that only tell how a wireless network fares, again and again.
@@ -47,12 +47,12 @@ mod linux {
     const TICK: Duration = Duration::from_secs(1);
 
     /// Messages that are read each time.
-    const READS_MAX: usize = 64;
+    const MAX_READS: usize = 64;
 
     /// A suspend shorter than this breaks no connection.
-    const SUSPENDED_MIN: Duration = Duration::from_secs(1);
+    const MIN_SUSPENDED: Duration = Duration::from_secs(1);
 
-    pub(super) async fn watch(wishes: &Wishes) {
+    pub(super) async fn watch(controls: &Controls) {
         let socket = listen();
         if let Err(error) = &socket {
             debug!(%error, "changes of the network are not told, only suspends are");
@@ -62,9 +62,9 @@ mod linux {
             sleep(TICK).await;
             let was_suspended = core::mem::replace(&mut suspended, clock::suspended());
             let has_changed = socket.as_ref().is_ok_and(has_changed);
-            if has_changed || suspended.saturating_sub(was_suspended) >= SUSPENDED_MIN {
+            if has_changed || suspended.saturating_sub(was_suspended) >= MIN_SUSPENDED {
                 debug!(has_changed, "the network may have changed");
-                wishes.look_now();
+                controls.network_changed();
             }
         }
     }
@@ -82,7 +82,7 @@ mod linux {
         let mut buffer = vec![0; 16 * 1024];
         let mut has_changed = false;
         // Bounded, because messages may go on coming.
-        for _ in 0..READS_MAX {
+        for _ in 0..MAX_READS {
             match recv(socket, buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((len, _)) => has_changed |= tells_change(buffer.get(..len).unwrap_or_default()),
                 // More has changed than the socket could hold.
@@ -96,7 +96,7 @@ mod linux {
     /// Whether one of these messages is about an address, or about an interface and not about its radio.
     fn tells_change(mut bytes: &[u8]) -> bool {
         while let (Some(len), Some(kind)) = (number(bytes, 0), short(bytes, 4)) {
-            let len = usize::try_from(len).unwrap_or(usize::MAX).max(HEAD_LEN);
+            let len = usize::try_from(len).unwrap_or(usize::MAX).max(HEADER_LEN);
             let message = bytes.get(..len).unwrap_or(bytes);
             if ADDRESSES.contains(&kind) || (LINKS.contains(&kind) && !is_of_radio(message)) {
                 return true;
@@ -107,7 +107,7 @@ mod linux {
     }
 
     fn is_of_radio(message: &[u8]) -> bool {
-        let mut attributes = message.get(HEAD_LEN + LINK_LEN..).unwrap_or_default();
+        let mut attributes = message.get(HEADER_LEN + LINK_LEN..).unwrap_or_default();
         while let (Some(len), Some(kind)) = (short(attributes, 0), short(attributes, 2)) {
             if kind == IFLA_WIRELESS {
                 return true;

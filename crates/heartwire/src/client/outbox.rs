@@ -40,7 +40,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct Frame {
-    head: Transmit,
+    header: Transmit,
     body: Body,
 }
 
@@ -67,7 +67,7 @@ impl Frame {
     }
 
     fn len(&self) -> usize {
-        self.head.as_ref().len() + self.body().len()
+        self.header.as_ref().len() + self.body().len()
     }
 }
 
@@ -90,18 +90,18 @@ impl Outbox {
     pub(super) fn push_beat_first(&mut self, beat: Transmit) {
         let begun = usize::from(self.written > 0);
         match self.frames.get_mut(begun) {
-            Some(Frame { head, body: Body::Beat }) => *head = beat,
-            Some(_) | None => self.frames.insert(begun, Frame { head: beat, body: Body::Beat }),
+            Some(Frame { header, body: Body::Beat }) => *header = beat,
+            Some(_) | None => self.frames.insert(begun, Frame { header: beat, body: Body::Beat }),
         }
     }
 
     pub(super) fn push_beat(&mut self, beat: Transmit) {
-        self.frames.push_back(Frame { head: beat, body: Body::Beat });
+        self.frames.push_back(Frame { header: beat, body: Body::Beat });
     }
 
     /// Puts frames of the wire's own behind everything.
     pub(super) fn push_control(&mut self, bytes: Vec<u8>) {
-        self.frames.push_back(Frame { head: Transmit::default(), body: Body::Control(bytes) });
+        self.frames.push_back(Frame { header: Transmit::default(), body: Body::Control(bytes) });
     }
 
     /// The length of the last frame that is to be written, if it should wake the server: a message
@@ -116,8 +116,8 @@ impl Outbox {
         self.frames.back().filter(|frame| should_wake(frame)).map(Frame::len)
     }
 
-    pub(super) fn push_message(&mut self, head: Transmit, message: Message) {
-        let frame = Frame { head, body: Body::Message(message) };
+    pub(super) fn push_message(&mut self, header: Transmit, message: Message) {
+        let frame = Frame { header, body: Body::Message(message) };
         if frame.len() > 0 {
             self.frames.push_back(frame);
         }
@@ -158,7 +158,7 @@ impl Outbox {
     fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut skip = self.written;
         let mut count = 0;
-        for part in self.frames.iter().flat_map(|frame| [frame.head.as_ref(), frame.body()]) {
+        for part in self.frames.iter().flat_map(|frame| [frame.header.as_ref(), frame.body()]) {
             let Some(rest) = part.get(skip..).filter(|rest| !rest.is_empty()) else {
                 skip -= part.len();
                 continue;
@@ -178,7 +178,7 @@ impl Outbox {
         while let Some(frame) = self.frames.front().filter(|frame| frame.len() <= self.written) {
             self.written -= frame.len();
             if let Body::Beat = frame.body {
-                beat = Some(frame.head);
+                beat = Some(frame.header);
             }
             self.frames.pop_front();
         }

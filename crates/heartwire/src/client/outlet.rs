@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use heartwire_core::Stall;
+use heartwire_core::Pause;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::info;
 
 use super::Event;
-use super::event::{Reports, Told};
+use super::event::{Delivery, Reports};
 use super::meter::Meter;
 
 /// Events that are kept here while the application takes none. As many as one read can bring (16 KiB
 /// of empty frames, 2,048), and the news of several hundred connections besides.
-const KEPT_MAX: usize = 4096;
+const MAX_KEPT: usize = 4096;
 
 /// Hands events over when there is room for them. Data in a socket can wait there, so the driver asks
 /// for room first. News cannot wait: they are kept here, and never hold up the client.
@@ -26,7 +26,7 @@ pub(super) struct Outlet {
     /// Events without room. They go before anything else.
     kept: VecDeque<Event>,
     /// Events that were dropped before those.
-    missed: u64,
+    lagged: u64,
     /// Data is kept too, as news are.
     keeps_data: bool,
     /// The application dropped its end: there is room for anything, and nothing goes anywhere.
@@ -41,7 +41,7 @@ impl Outlet {
             meter,
             room: None,
             kept: VecDeque::new(),
-            missed: 0,
+            lagged: 0,
             keeps_data: false,
             deaf: false,
         }
@@ -52,8 +52,8 @@ impl Outlet {
         info!(event = event.name(), "{event}");
         self.meter.handle_event(&event);
         match (self.kept.back_mut(), event) {
-            (Some(Event::Stalled(first)), Event::Stalled(second)) => {
-                *first = Stall::new(second.resumed_at, first.gap.saturating_add(second.gap));
+            (Some(Event::Paused(first)), Event::Paused(second)) => {
+                *first = Pause::new(second.resumed_at, first.gap.saturating_add(second.gap));
             }
             (_, event) => {
                 if matches!(event, Event::Connecting { .. }) {
@@ -79,9 +79,9 @@ impl Outlet {
     }
 
     fn keep(&mut self, event: Event) {
-        if self.kept.len() >= KEPT_MAX {
+        if self.kept.len() >= MAX_KEPT {
             self.kept.pop_front();
-            self.missed = self.missed.saturating_add(1);
+            self.lagged = self.lagged.saturating_add(1);
         }
         self.kept.push_back(event);
     }
@@ -124,29 +124,29 @@ impl Outlet {
 
     /// How many events have found no room so far.
     pub(super) fn kept(&self) -> usize {
-        self.kept.len() + usize::from(self.missed > 0)
+        self.kept.len() + usize::from(self.lagged > 0)
     }
 
     /// Whether nothing is kept any more.
     fn flush(&mut self) -> bool {
-        while (self.missed > 0 || !self.kept.is_empty()) && self.reserve() {
+        while (self.lagged > 0 || !self.kept.is_empty()) && self.reserve() {
             let room = self.room.take();
             if let Some(event) = self.next_kept() {
                 self.send(event, room);
             }
         }
-        self.missed == 0 && self.kept.is_empty()
+        self.lagged == 0 && self.kept.is_empty()
     }
 
     fn next_kept(&mut self) -> Option<Event> {
-        match core::mem::take(&mut self.missed) {
+        match core::mem::take(&mut self.lagged) {
             0 => self.kept.pop_front(),
-            count => Some(Event::Missed { count }),
+            count => Some(Event::Lagged { count }),
         }
     }
 
     fn send(&mut self, event: Event, room: Option<OwnedSemaphorePermit>) {
-        let told = Told { by: self.reports.by.clone(), event, room };
+        let told = Delivery { by: self.reports.by.clone(), event, room };
         self.deaf |= self.reports.sender.send(told).is_err();
     }
 

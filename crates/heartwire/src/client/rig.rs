@@ -7,7 +7,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::dial::Dialled;
-use super::event::{EVENTS_MAX, Reports, Told};
+use super::event::{Delivery, MAX_EVENTS, Reports};
 use super::transport::Transport;
 use super::{App, Client, ClientConfig, Event};
 use crate::kernel::{KernelOptions, KernelReport};
@@ -31,15 +31,15 @@ impl Toy {
 
 /// The application's side: its handle, and what it is told.
 #[derive(Debug)]
-pub(super) struct Owner {
+pub(super) struct Application {
     pub(super) client: Client,
     room: Arc<Semaphore>,
-    events: UnboundedReceiver<Told>,
+    events: UnboundedReceiver<Delivery>,
 }
 
-impl Owner {
+impl Application {
     pub(super) fn of(config: &ClientConfig, toy: &Toy) -> (Self, App) {
-        let (reports, events) = Reports::new(EVENTS_MAX);
+        let (reports, events) = Reports::new(MAX_EVENTS);
         let room = Arc::clone(&reports.room);
         let (client, app) = Client::open(config, reports, toy.now());
         (Self { client, room, events }, app)

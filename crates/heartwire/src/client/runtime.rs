@@ -82,7 +82,7 @@ impl Socket for Stream {
         SockRef::from(&self.0).peek(&mut [MaybeUninit::uninit()])
     }
 
-    fn shut_down_writing(&mut self) -> io::Result<()> {
+    fn shutdown_writing(&mut self) -> io::Result<()> {
         SockRef::from(&self.0).shutdown(Shutdown::Write)
     }
 

@@ -17,7 +17,7 @@ type Room = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 ///
 /// - *Ready* when the last item was accepted, as by [`Client::send`]. One item can wait here for
 ///   room, without bound if the server does not read, or, with
-///   [`Queue`](super::WhileDisconnected::Queue), while there is no connection. It is checked before: too long,
+///   [`offline_queue`](super::ClientConfig::offline_queue), while there is no connection. It is checked before: too long,
 ///   refused for want of a connection, or to a client that has ended, it comes back at once as a
 ///   [`SendError`]. One that was refused while it waited comes back from the next call.
 /// - *Flushed* when everything that was accepted is written to a connection or dropped with one, as by
@@ -26,7 +26,7 @@ type Room = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 ///   whose end the events tell.
 ///
 /// An error leaves the sink as it was before the item: later ones may be accepted. `forward` and `send_all` end
-/// at the first error; with [`Refuse`](super::WhileDisconnected::Refuse) that is the first outage.
+/// at the first error; with [`offline_queue`](super::ClientConfig::offline_queue) that is the first outage.
 ///
 /// Dropping it drops an item that still waits here, and nothing that was accepted. A `send` or `feed` that is
 /// dropped before it is ready may or may not have handed its item over; [`Client::send`] is exact about that.
@@ -95,7 +95,7 @@ impl Sink<Vec<u8>> for MessageSink {
     ) -> Poll<Result<(), SendError>> {
         ready!(self.poll_accepted(context))?;
         let Self { client, flushing, .. } = &mut *self;
-        let all = flushing.get_or_insert_with(|| Box::pin(client.room(client.shared.room_max)));
+        let all = flushing.get_or_insert_with(|| Box::pin(client.room(client.shared.max_room)));
         // An error says that the client has ended: nothing waits any more.
         let _ = ready!(all.as_mut().poll(context));
         self.flushing = None;
@@ -126,19 +126,19 @@ impl fmt::Debug for MessageSink {
 /// such. The stream ends after [`Event::Closed`]; what the sink does is with [`MessageSink`].
 ///
 /// `next()` and `recv()` may be dropped before they are ready; no event is lost. The stream goes on over every
-/// reconnection, and so does the sink: what becomes of messages meanwhile, [`WhileDisconnected`] says.
+/// reconnection, and so does the sink: what becomes of messages meanwhile, [`offline_queue`] says.
 /// Dropping it is dropping the client and its events: the client writes what was accepted, and ends.
 ///
 /// ```
 /// use futures_util::{SinkExt as _, StreamExt as _};
-/// use heartwire::client::{ClientConfig, Duplex, Event, WhileDisconnected};
+/// use heartwire::client::{ClientConfig, Duplex, Event};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use heartwire::server::{Server, ServerConfig};
 /// # let (server, _) = Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse()?))?;
 /// # let address = server.local_addrs()[0];
-/// let config = ClientConfig::new(address.to_string()).while_disconnected(WhileDisconnected::Queue);
+/// let config = ClientConfig::new(address.to_string()).offline_queue(true);
 /// let mut client = Duplex::start(config);
 /// client.send(b"written when there is a connection".to_vec()).await?;
 /// client.close().await?;
@@ -149,7 +149,7 @@ impl fmt::Debug for MessageSink {
 /// # }
 /// ```
 ///
-/// [`WhileDisconnected`]: super::WhileDisconnected
+/// [`offline_queue`]: super::ClientConfig::offline_queue
 #[derive(Debug)]
 pub struct Duplex {
     sink: MessageSink,

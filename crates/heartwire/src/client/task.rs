@@ -38,7 +38,7 @@ pub(super) async fn run(mut life: Life<Runtime>) {
             () = app.outlet.wait_for_room(), if wait.room => None,
             () = readable(socket), if wait.readable => None,
             () = writable(socket), if wait.writable => None,
-            () = app.wishes.changed.notified() => None,
+            () = app.controls.changed.notified() => None,
             message = app.messages.recv(), if wait.message => message,
             () = &mut timer, if timer_at.is_some() => {
                 timer_at = None;

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read};
 
 use super::runtime::Stream;
-use crate::tls::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received, TlsError, TlsSession};
+use crate::tls::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsError, TlsSession};
 use crate::world::Socket;
 
 /// What a connection is made of. Nothing in here waits, but where it says so.
@@ -19,8 +19,8 @@ impl<S: Socket> Transport<S> {
     }
 
     /// The shortest buffer for a read.
-    pub(super) const fn read_len_min(&self) -> usize {
-        if self.tls.is_some() { READ_LEN_MIN } else { 1 }
+    pub(super) const fn min_read_len(&self) -> usize {
+        if self.tls.is_some() { MIN_READ_LEN } else { 1 }
     }
 
     /// Reads what the socket is known to have.
@@ -86,7 +86,7 @@ impl<S: Socket> Transport<S> {
         let Some(tls) = &mut self.tls else { return self.socket.write_vectored(slices) };
         let mut record = Vec::new();
         for slice in slices {
-            let room = RECORD_MAX - record.len();
+            let room = MAX_RECORD - record.len();
             record.extend_from_slice(slice.get(..room).unwrap_or(slice));
         }
         tls.write(&mut self.socket, &record)
@@ -129,7 +129,7 @@ impl Transport<Stream> {
     /// handshake. Returns what the server said right after it.
     pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
         self.tls = Some(Box::new(tls));
-        let mut buffer = vec![0; READ_LEN_MIN];
+        let mut buffer = vec![0; MIN_READ_LEN];
         loop {
             self.flush()?;
             let flushed = !self.wants_write();

@@ -30,7 +30,7 @@ pub(super) struct Agenda<W: ServerWorld> {
     /// Sessions with bytes queued in this turn.
     pub(super) unflushed: Vec<u32>,
     /// Sessions that may have more to read than their turn allowed, or that could not be read for
-    /// want of room at the owner's. Those that wait longest come first.
+    /// want of room at the application's. Those that wait longest come first.
     pub(super) unread: VecDeque<SessionId>,
     /// The same of clients that were not online, for which there may be room when there is none for
     /// data.
@@ -98,7 +98,7 @@ impl<W: ServerWorld> Agenda<W> {
         if session.phase().has_ended() {
             return;
         }
-        let tls = session.link.tls_deadline(self.config.tls_within);
+        let tls = session.link.tls_deadline(self.config.tls_handshake_timeout);
         let own = session.link.connection.poll_timeout().filter(|_| !session.link.is_handshaking());
         if let Some(deadline) = [tls, own].into_iter().flatten().min() {
             self.arm_for(session, deadline);
@@ -119,7 +119,7 @@ impl<W: ServerWorld> Agenda<W> {
 
     /// Whether TLS has waited for a client for longer than it may.
     pub(super) fn is_tls_late(&self, session: &Session<W::Socket>, now: Instant) -> bool {
-        session.link.tls_deadline(self.config.tls_within).is_some_and(|at| at <= now)
+        session.link.tls_deadline(self.config.tls_handshake_timeout).is_some_and(|at| at <= now)
     }
 
     /// Queues the beats and answers that are due, and sets the timer for the next beat: one that

@@ -4,10 +4,10 @@ use core::iter::repeat_with;
 use core::task::Waker;
 use std::sync::Arc;
 
+use super::admission::addresses::AddressCounts;
+use super::admission::denials::Denials;
+use super::admission::names::Names;
 use super::config::{Acceptor, ServerConfig};
-use super::gate::addresses::AddressLimits;
-use super::gate::denials::Denials;
-use super::gate::names::Names;
 use super::handler::Handler;
 use super::listener::{Admission, Listener};
 use super::mailbox::Mailbox;
@@ -46,14 +46,14 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.map(Mailbox::new).unzip();
     let handle = Handle(Arc::new(Shared {
         mailboxes,
-        admission: Admission::new(config.sessions_max),
+        admission: Admission::new(config.max_sessions),
         counters: Counters::default(),
         turns: places.iter().map(|_| TurnCounters::default()).collect(),
         kernel: config.kernel,
-        outbound_max: config.outbound_max,
+        max_queue: config.max_queue,
         tokens: config.tokens.clone(),
         tls: config.tls.clone(),
-        addresses: AddressLimits::new(config.addresses),
+        addresses: AddressCounts::new(config.addresses),
         names: Names::new(epochs_from),
         denials: Denials::new(),
     }));

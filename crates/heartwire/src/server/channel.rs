@@ -1,4 +1,4 @@
-//! The owner's side of a server, on any thread or task: events through a channel.
+//! The application's side of a server, on any thread or task: events through a channel.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,15 @@ use tokio::sync::Notify;
 use super::event::Event;
 use super::handler::{Control, Handler, Resumer};
 
-/// Events that wait for the owner before shards stop reading.
-pub const EVENTS_MAX: usize = 1024;
+/// Events that wait for the application before shards stop reading.
+pub const MAX_EVENTS: usize = 1024;
 
-/// Events that wait before newcomers have to wait, too. An owner that is slow because of one client's data
+/// Events that wait before newcomers have to wait, too. An application that is slow because of one client's data
 /// is not to shut out others; one that takes nothing at all has this many events, and the data that
 /// newcomers send with their first frame, in memory.
-const NEWCOMERS_MAX: usize = 8 * EVENTS_MAX;
+const MAX_NEWCOMERS: usize = 8 * MAX_EVENTS;
 
-/// A channel for the events of all shards of one server, for owners that would rather not run on
+/// A channel for the events of all shards of one server, for applications that would rather not run on
 /// the shards' threads. [`ChannelSender::handler`] makes the handler for each shard.
 ///
 /// It carries [`Event`]s, or whatever `T` a handler of your own makes of them: such a handler keeps
@@ -30,7 +30,7 @@ const NEWCOMERS_MAX: usize = 8 * EVENTS_MAX;
 /// let config = ServerConfig::new("127.0.0.1:39002".parse().unwrap());
 /// let server = Server::start(config, |_shard| sender.handler())?;
 /// drop(sender);
-/// while let Some(event) = events.recv_blocking() {
+/// while let Some(event) = events.blocking_recv() {
 ///     println!("{event:?}");
 /// }
 /// # Ok::<(), heartwire::server::ServerError>(())
@@ -56,7 +56,7 @@ impl<T> ChannelSender<T> {
 /// The receiving end of a [`channel`]: the events of all shards in the order in which they were told. So
 /// those of one session are in order, and so are the sessions that had one name.
 ///
-/// An owner that falls more than [`EVENTS_MAX`] events behind makes the shards stop reading, and one that
+/// An application that falls more than [`MAX_EVENTS`] events behind makes the shards stop reading, and one that
 /// falls eight times as far behind makes them stop accepting; no event is dropped. Dropping this
 /// discards all further events.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl<T> Events<T> {
 
     /// The next event, for threads without a runtime, whose tasks would all wait with it. `None` as for
     /// [`recv`](Self::recv).
-    pub fn recv_blocking(&mut self) -> Option<T> {
+    pub fn blocking_recv(&mut self) -> Option<T> {
         let mut queue = self.0.lock();
         loop {
             if let Some(next) = queue.next() {
@@ -100,7 +100,7 @@ impl<T> Drop for Events<T> {
         queue.is_closed = true;
         queue.resume();
         let events = core::mem::take(&mut queue.events);
-        // Without the lock, because this drops what the owner made of them.
+        // Without the lock, because this drops what the application made of them.
         drop(queue);
         drop(events);
     }
@@ -139,7 +139,7 @@ struct Queue<T> {
     events: VecDeque<T>,
     /// Handlers, and the sender that makes them. Without any there will be no more events.
     senders: usize,
-    /// The owner wants no more events.
+    /// The application wants no more events.
     is_closed: bool,
     /// Shards that wait for room.
     parked: Vec<Resumer>,
@@ -151,8 +151,8 @@ impl<T> Queue<T> {
         let Some(event) = self.events.pop_front() else {
             return (self.senders == 0).then_some(None);
         };
-        // Half of the room, so that a slow owner does not wake the shards for each event.
-        if [EVENTS_MAX / 2, NEWCOMERS_MAX / 2].contains(&self.events.len()) {
+        // Half of the room, so that a slow application does not wake the shards for each event.
+        if [MAX_EVENTS / 2, MAX_NEWCOMERS / 2].contains(&self.events.len()) {
             self.resume();
         }
         Some(Some(event))
@@ -173,7 +173,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Something that can tell events. When the last of them is dropped, the owner learns that.
+/// Something that can tell events. When the last of them is dropped, the application learns that.
 #[derive(Debug)]
 struct Sending<T>(Arc<Shared<T>>);
 
@@ -210,16 +210,16 @@ impl<T> ChannelHandler<T> {
     }
 
     /// Whether the channel has room for data; what a handler of your own returns from
-    /// [`Handler::has_room`]. The shard is resumed when the owner has made some.
+    /// [`Handler::has_room`]. The shard is resumed when the application has made some.
     pub fn has_room(&mut self, resumer: &Resumer) -> bool {
-        self.0.0.lock().has_room(EVENTS_MAX, resumer)
+        self.0.0.lock().has_room(MAX_EVENTS, resumer)
     }
 
     /// Whether the channel has room for newcomers, which is until eight times as much waits; what a handler
-    /// of your own returns from [`Handler::has_room_for_newcomers`]. The shard is resumed when the owner
+    /// of your own returns from [`Handler::has_room_for_newcomers`]. The shard is resumed when the application
     /// has made some.
     pub fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
-        self.0.0.lock().has_room(NEWCOMERS_MAX, resumer)
+        self.0.0.lock().has_room(MAX_NEWCOMERS, resumer)
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
     fn what_one_shard_tells_first_is_received_first_however_full_the_channel_is() {
         let (sender, mut events) = channel();
         let (mut one, mut other) = (sender.handler(), sender.handler());
-        let before = u32::try_from(EVENTS_MAX).unwrap() + 10;
+        let before = u32::try_from(MAX_EVENTS).unwrap() + 10;
         (0..before).for_each(|number| one.forward(number));
         assert_eq!(events.try_recv(), Some(0));
         // A name passes from a session of the one shard to a session of the other.
@@ -254,11 +254,11 @@ mod tests {
         let rest: Vec<u32> = core::iter::from_fn(|| events.try_recv()).collect();
         assert_eq!(rest, (1..before + 2).collect::<Vec<_>>());
         drop((one, other, sender));
-        assert_eq!(events.recv_blocking(), None);
+        assert_eq!(events.blocking_recv(), None);
     }
 
     #[test]
-    fn an_owner_that_has_left_keeps_nothing() {
+    fn an_application_that_has_left_keeps_nothing() {
         let (sender, events) = channel();
         let mut handler = sender.handler();
         let event = Arc::new(());

@@ -2,11 +2,11 @@
 
 /// Room for more descriptors than this is not made beforehand: at 8 bytes each it takes 8 MiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const ROOM_MAX: u64 = 1 << 20;
+const MAX_ROOM: u64 = 1 << 20;
 
 /// How many descriptors this process may have, if there is an end to it.
 #[cfg(unix)]
-pub(super) fn limit() -> usize {
+pub(super) fn most() -> usize {
     use rustix::process::{Resource, getrlimit};
 
     let limit = getrlimit(Resource::Nofile).current;
@@ -14,7 +14,7 @@ pub(super) fn limit() -> usize {
 }
 
 #[cfg(not(unix))]
-pub(super) fn limit() -> usize {
+pub(super) fn most() -> usize {
     usize::MAX
 }
 
@@ -24,10 +24,10 @@ pub(super) fn limit() -> usize {
 /// every processor has passed through the scheduler: 5 to 27 ms, measured, in which the shard that
 /// accepted a client stands still. The table takes 8 bytes for each descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn make_room(sessions_max: usize) {
+pub(super) fn make_room(max_sessions: usize) {
     use rustix::io::fcntl_dupfd_cloexec;
 
-    let wanted = u64::try_from(sessions_max.min(limit())).unwrap_or(u64::MAX).min(ROOM_MAX);
+    let wanted = u64::try_from(max_sessions.min(most())).unwrap_or(u64::MAX).min(MAX_ROOM);
     let Some(highest) = wanted.checked_sub(1).and_then(|highest| i32::try_from(highest).ok())
     else {
         return;
@@ -41,4 +41,4 @@ pub(super) fn make_room(sessions_max: usize) {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn make_room(_sessions_max: usize) {}
+pub(super) fn make_room(_max_sessions: usize) {}

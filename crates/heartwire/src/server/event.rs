@@ -1,10 +1,10 @@
-//! What a server tells its owner.
+//! What a server tells its application.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use heartwire_core::v1::{ByeCode, Contract, Health};
-use heartwire_core::{Path, Stall, Verdict};
+use heartwire_core::{LinkState, Pause, Verdict};
 
 use super::id::SessionId;
 use crate::reason::Reason;
@@ -17,38 +17,38 @@ use crate::reason::Reason;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<D> {
-    /// A client is there: it has said its first frame, and on wire v1 it was taken in. (On a server that
-    /// speaks [v0 only](super::Wires::V0), where a client need not say anything: it connected.)
+    /// A client is there: it has said its first frame, and on protocol v1 it was taken in. (On a server that
+    /// speaks [v0 only](super::Protocols::V0), where a client need not say anything: it connected.)
     Online {
         /// The new session.
         id: SessionId,
         /// The client's address.
         peer: SocketAddr,
-        /// Who it is and what was agreed, on wire v1.
+        /// Who it is and what was agreed, on protocol v1.
         agreed: Option<Box<Agreed>>,
     },
-    /// The client will beat in another interval from now on, and is judged accordingly (wire v1).
+    /// The client will beat in another interval from now on, and is judged accordingly (protocol v1).
     Promise {
         /// The session.
         id: SessionId,
         /// The client promises a beat this often.
-        beat: Duration,
-        /// The silence that is called death now; `None` without a limit.
-        limit: Option<Duration>,
+        interval: Duration,
+        /// The silence that is called death now; `None` without a timeout.
+        timeout: Option<Duration>,
     },
-    /// The client says that it is otherwise than it said before (wire v1).
+    /// The client says that it is otherwise than it said before (protocol v1).
     Health {
         /// The session.
         id: SessionId,
         /// How it says it is.
         health: Health,
     },
-    /// Two clients take one name from each other again and again. Newcomers are turned away for longer
+    /// Two clients take one name from each other again and again. Newcomers are rejected for longer
     /// and longer times. Said once, until it has been quiet for a while.
     Fighting {
         /// The name.
         name: Box<str>,
-        /// The address of the client that was turned away.
+        /// The address of the client that was rejected.
         peer: SocketAddr,
     },
     /// A client was rejected at the handshake: its token is wrong, its name is taken, or it wants what this
@@ -77,7 +77,7 @@ pub enum Event<D> {
         /// The cause, the silence, its bound, and how late this end was.
         verdict: Verdict,
     },
-    /// The session has ended. This is where an owner cleans up. Its socket is closed, or waits up to 1 s for
+    /// The session has ended. This is where an application cleans up. Its socket is closed, or waits up to 1 s for
     /// its client to take the last words and close; until then it has its place among the sessions.
     Offline {
         /// The session that ended.
@@ -92,11 +92,11 @@ pub enum Event<D> {
         lasted: Duration,
     },
     /// A shard stood still, and gives all its sessions another chance before any verdict.
-    Stalled {
+    Paused {
         /// The number of the shard.
         shard: usize,
         /// When it ran again and how long it stood still.
-        stall: Stall,
+        pause: Pause,
     },
     /// New clients are being refused: their connections are closed at once. Said once, until
     /// `Accepting`.
@@ -146,9 +146,9 @@ impl Refusal {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::SessionLimit => "session_limit",
-            Self::AddressSessions => "address_sessions",
-            Self::ArrivalRate => "arrival_rate",
+            Self::SessionLimit => "max_sessions",
+            Self::AddressSessions => "max_per_address",
+            Self::ArrivalRate => "accept_rate",
             Self::Descriptors => "descriptors",
         }
     }
@@ -168,10 +168,10 @@ pub struct SessionInfo {
     pub beats: u32,
     /// Bytes that wait to be sent to the client.
     pub queued: usize,
-    /// What the client calls itself, if it does (wire v1).
+    /// What the client calls itself, if it does (protocol v1).
     pub name: Option<Box<str>>,
-    /// How both directions fare (wire v1).
-    pub path: Option<Path>,
+    /// How both directions fare (protocol v1).
+    pub link_state: Option<LinkState>,
 }
 
 impl<D: AsRef<[u8]>> Event<D> {
@@ -182,8 +182,8 @@ impl<D: AsRef<[u8]>> Event<D> {
             Self::Online { id, peer, agreed } => {
                 Event::Online { id: *id, peer: *peer, agreed: agreed.clone() }
             }
-            Self::Promise { id, beat, limit } => {
-                Event::Promise { id: *id, beat: *beat, limit: *limit }
+            Self::Promise { id, interval, timeout } => {
+                Event::Promise { id: *id, interval: *interval, timeout: *timeout }
             }
             Self::Health { id, health } => Event::Health { id: *id, health: *health },
             Self::Rejected { peer, name, code } => {
@@ -200,7 +200,7 @@ impl<D: AsRef<[u8]>> Event<D> {
                 beats: *beats,
                 lasted: *lasted,
             },
-            Self::Stalled { shard, stall } => Event::Stalled { shard: *shard, stall: *stall },
+            Self::Paused { shard, pause } => Event::Paused { shard: *shard, pause: *pause },
             Self::Refusing { cause } => Event::Refusing { cause: *cause },
             Self::Accepting { refused } => Event::Accepting { refused: *refused },
         }

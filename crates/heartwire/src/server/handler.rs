@@ -1,9 +1,9 @@
-//! The owner's side of a shard, on the shard's own thread.
+//! The application's side of a shard, on the shard's own thread.
 
 use core::fmt;
 use core::task::Waker;
 
-use heartwire_core::v1::Retry;
+use heartwire_core::v1::RetryHint;
 
 use super::event::Event;
 use super::id::SessionId;
@@ -12,7 +12,7 @@ use super::{CommandError, Handle};
 /// Receives the events of one shard, on its thread and in order.
 ///
 /// Data is borrowed from the shard's buffer: nothing is copied. While a handler runs, its shard
-/// does nothing else; one that takes longer than 250 ms is reported as a stall, and delays beats and
+/// does nothing else; one that takes longer than 250 ms is reported as a pause, and delays beats and
 /// verdicts of its shard. For long work use [`channel`](super::channel()).
 pub trait Handler: Send {
     /// Something happened.
@@ -67,7 +67,7 @@ pub(super) trait Commands: Send + Sync {
     fn handle(&self) -> &Handle;
     fn is_mine(&self, id: SessionId) -> bool;
     fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError>;
-    fn kick(&mut self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError>;
+    fn kick(&mut self, id: SessionId, retry: RetryHint, detail: &str) -> Result<(), CommandError>;
 }
 
 /// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
@@ -115,7 +115,7 @@ impl Control<'_> {
     ///
     /// [`CommandError`]; the session is as it was.
     pub fn kick(&mut self, id: SessionId) -> Result<(), CommandError> {
-        self.kick_with(id, Retry::Never, "")
+        self.kick_with(id, RetryHint::Never, "")
     }
 
     /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client when to
@@ -127,7 +127,7 @@ impl Control<'_> {
     pub fn kick_with(
         &mut self,
         id: SessionId,
-        retry: Retry,
+        retry: RetryHint,
         detail: &str,
     ) -> Result<(), CommandError> {
         if self.state.is_mine(id) {

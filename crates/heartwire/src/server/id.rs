@@ -3,9 +3,9 @@
 use core::fmt;
 
 /// Most shards of one server.
-pub(super) const SHARDS_MAX: usize = 1 << 8;
+pub(super) const MAX_SHARDS: usize = 1 << 8;
 /// Most sessions of one shard.
-pub(super) const SLOTS_MAX: u32 = 1 << 24;
+pub(super) const MAX_SLOTS: u32 = 1 << 24;
 
 /// A session of one server. It is never used again for another, so a command or an event that
 /// comes late about a session that has ended reaches nobody else.
@@ -17,7 +17,7 @@ pub struct SessionId(u64);
 
 impl SessionId {
     pub(super) fn new(shard: u8, slot: u32, generation: u32) -> Self {
-        Self(u64::from(generation) << 32 | u64::from(shard) << 24 | u64::from(slot % SLOTS_MAX))
+        Self(u64::from(generation) << 32 | u64::from(shard) << 24 | u64::from(slot % MAX_SLOTS))
     }
 
     pub(super) fn shard(self) -> usize {
@@ -25,7 +25,7 @@ impl SessionId {
     }
 
     pub(super) fn slot(self) -> u32 {
-        u32::try_from(self.0 & u64::from(SLOTS_MAX - 1)).unwrap_or(u32::MAX)
+        u32::try_from(self.0 & u64::from(MAX_SLOTS - 1)).unwrap_or(u32::MAX)
     }
 
     pub(super) fn generation(self) -> u32 {

@@ -14,7 +14,7 @@ use heartwire_core::{Connection, Instant, Spoken, Violation, arrival};
 
 pub(super) use self::parting::{LINGER, Parted, Parting};
 use self::peer::Peer;
-use super::gate::addresses::Entered;
+use super::admission::addresses::Entered;
 use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::tls::{Received, TlsError, TlsFault, TlsSession};
@@ -38,7 +38,7 @@ pub(super) struct Link<S> {
 
 /// How long TLS waits for a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TlsWithin {
+pub(super) struct TlsTimeouts {
     pub(super) handshake: Duration,
     /// For a record to arrive whole.
     pub(super) record: Option<Duration>,
@@ -156,7 +156,7 @@ impl<S: Socket> Link<S> {
     }
 
     /// When TLS will have waited too long for the client.
-    pub(super) fn tls_deadline(&self, within: TlsWithin) -> Option<Instant> {
+    pub(super) fn tls_deadline(&self, within: TlsTimeouts) -> Option<Instant> {
         let since = self.extra.as_ref()?.tls_since?;
         let within = if self.is_handshaking() { Some(within.handshake) } else { within.record };
         Some(since.saturating_add(within?))
@@ -185,18 +185,19 @@ impl<S: Socket> Link<S> {
 
     /// How the client said it is; what it is taken for where it cannot say.
     pub(super) fn health(&self, now: Instant) -> Health {
-        self.connection.path(now).map_or(Health::Ok, |path| path.peer_health)
+        self.connection.link_state(now).map_or(Health::Ok, |link_state| link_state.peer_health)
     }
 
     pub(super) fn speaks_v1(&self) -> bool {
         self.connection.spoken() == Spoken::V1
     }
 
-    /// Whether its socket is looked at as often as TLS needs it on wire v1: TLS's goodbye does not
+    /// Whether its socket is looked at as often as TLS needs it on protocol v1: TLS's goodbye does not
     /// fill a mark, and is found before the next beat of ours, if there are any.
     pub(super) fn looks_often_enough(&self) -> bool {
         let contract = self.connection.contract();
-        self.tls().is_none() || contract.is_some_and(|contract| contract.to_client.beat().is_some())
+        self.tls().is_none()
+            || contract.is_some_and(|contract| contract.to_client.interval().is_some())
     }
 
     /// Has the socket wake for every byte while a frame has begun, and at `mark` bytes else.

@@ -72,7 +72,7 @@ fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {
 #[derive(Debug)]
 pub(super) struct Admission {
     sessions: AtomicUsize,
-    sessions_max: usize,
+    max_sessions: usize,
     refusing: AtomicBool,
     /// When a client was last refused, in nanoseconds.
     refused_at: AtomicU64,
@@ -84,10 +84,10 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(sessions_max: usize) -> Self {
+    pub(super) fn new(max_sessions: usize) -> Self {
         Self {
             sessions: AtomicUsize::new(0),
-            sessions_max,
+            max_sessions,
             refusing: AtomicBool::new(false),
             refused_at: AtomicU64::new(0),
             spare: Mutex::new(open_spare().ok()),
@@ -128,7 +128,7 @@ impl Admission {
 
     /// Takes a place for one more session.
     pub(super) fn enter(&self) -> bool {
-        let enter = |sessions| (sessions < self.sessions_max).then_some(sessions + 1);
+        let enter = |sessions| (sessions < self.max_sessions).then_some(sessions + 1);
         self.sessions.fetch_update(Relaxed, Relaxed, enter).is_ok()
     }
 
@@ -143,7 +143,7 @@ impl Admission {
     }
 
     /// Notes that a client was accepted; true if it should be said that this works again. At the
-    /// limit, clients come and go and are refused in turn, so it takes a quiet second.
+    /// timeout, clients come and go and are refused in turn, so it takes a quiet second.
     pub(super) fn accept(&self, now: Instant) -> bool {
         if !self.refusing.load(Relaxed) {
             return false;
@@ -245,7 +245,7 @@ impl<L: Listen> Listener<L> {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.ready.pop();
                         }
-                        // Nobody can even be turned away, so they wait where they are.
+                        // Nobody can even be rejected, so they wait where they are.
                         Err(_) => {
                             self.rest(now);
                             return Accepted::Nobody;

@@ -5,16 +5,16 @@ use core::task::Waker;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
 
-use heartwire_core::v1::Retry;
+use heartwire_core::v1::RetryHint;
 
 use super::CommandError;
+use super::admission::Principal;
 use super::event::SessionInfo;
-use super::gate::Principal;
 use super::id::SessionId;
 
 /// Commands that can wait for one shard. A shard takes as many once per turn, so the queue is full
-/// only while a shard is stalled or flooded.
-pub(super) const COMMANDS_MAX: usize = 4096;
+/// only while a shard is paused or flooded.
+pub(super) const MAX_COMMANDS: usize = 4096;
 
 #[derive(Debug)]
 pub(super) enum Command {
@@ -27,7 +27,7 @@ pub(super) enum Command {
     },
     Kick {
         id: SessionId,
-        retry: Retry,
+        retry: RetryHint,
         detail: Box<str>,
     },
     /// Another session has this one's name now.
@@ -70,7 +70,7 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(waker: Waker) -> (Self, Receiver<Command>) {
-        let (commands, receiver) = sync_channel(COMMANDS_MAX);
+        let (commands, receiver) = sync_channel(MAX_COMMANDS);
         (Self { commands, waker, shutdown: AtomicBool::new(false) }, receiver)
     }
 
@@ -83,12 +83,12 @@ impl Mailbox {
         Ok(())
     }
 
-    pub(super) fn shut_down(&self) {
+    pub(super) fn shutdown(&self) {
         self.shutdown.store(true, Ordering::Release);
         self.wake();
     }
 
-    pub(super) fn is_shut_down(&self) -> bool {
+    pub(super) fn is_shutdown(&self) -> bool {
         self.shutdown.load(Ordering::Acquire)
     }
 

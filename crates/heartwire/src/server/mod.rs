@@ -9,7 +9,7 @@
 //! use std::net::TcpStream;
 //! use heartwire::server::{Control, Event, Server, ServerConfig};
 //!
-//! let config = ServerConfig::new("127.0.0.1:0".parse()?).shards(1);
+//! let config = ServerConfig::new("127.0.0.1:0".parse()?).threads(1);
 //! // An echo server: what comes in goes out again.
 //! let server = Server::start(config, |_shard| {
 //!     |event: Event<&[u8]>, control: &mut Control<'_>| {
@@ -20,11 +20,12 @@
 //! })?;
 //! let client = TcpStream::connect(server.local_addrs()[0])?;
 //! # drop(client);
-//! server.handle().shut_down();
+//! server.handle().shutdown();
 //! server.join()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod admission;
 mod agenda;
 mod alarm;
 mod assembly;
@@ -32,7 +33,6 @@ mod channel;
 mod config;
 mod descriptors;
 mod event;
-mod gate;
 mod handler;
 mod id;
 mod link;
@@ -58,26 +58,26 @@ use std::{fs, io};
 /// What the simulator needs to run shards.
 pub(crate) mod internal {
     pub use super::assembly::{Place, assemble};
-    pub use super::shard::{Ready, SessionView, Shard, Told, Wake};
+    pub use super::shard::{Ready, Reported, SessionView, Shard, Wake};
 }
 
-pub use channel::{ChannelHandler, ChannelSender, EVENTS_MAX, Events, channel};
-pub use config::{Acceptor, ServerConfig, Wires};
-pub use event::{Agreed, Event, Refusal, SessionInfo};
-pub use gate::{
-    AddressCaps, Denied, LineFault, NameError, Principal, Rate, SharedTokens, TOKEN_LEN_MIN,
-    TOKENS_MAX, Tokens, TokensError, valid_name,
+pub use admission::{
+    AddressLimits, Denied, LineFault, MAX_TOKENS, MIN_TOKEN_LEN, NameError, Principal, Rate,
+    SharedTokens, Tokens, TokensError, valid_name,
 };
+pub use channel::{ChannelHandler, ChannelSender, Events, MAX_EVENTS, channel};
+pub use config::{Acceptor, Protocols, ServerConfig};
+pub use event::{Agreed, Event, Refusal, SessionInfo};
 pub use handler::{Control, Handler, Resumer};
 pub use id::SessionId;
 pub use stats::Stats;
 
+use admission::addresses::AddressCounts;
+use admission::denials::Denials;
+use admission::names::Names;
 use assembly::{Place, assemble};
-use gate::addresses::AddressLimits;
-use gate::denials::Denials;
-use gate::names::Names;
 use heartwire_core::frame;
-use heartwire_core::v1::Retry;
+use heartwire_core::v1::RetryHint;
 use listener::Admission;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
@@ -111,10 +111,10 @@ impl Server {
         handler: impl FnMut(usize) -> H,
     ) -> Result<Self, ServerError> {
         let mut bound = Bound::bind(&config)?;
-        descriptors::make_room(config.sessions_max);
+        descriptors::make_room(config.max_sessions);
         let mut reactors = Vec::new();
         let mut places = Vec::new();
-        bound.listeners.resize_with(config.shards, Vec::new);
+        bound.listeners.resize_with(config.threads, Vec::new);
         for mut listeners in bound.listeners {
             let (reactor, world, waker) = Reactor::new().map_err(ServerError::System)?;
             reactor.listen(&mut listeners).map_err(ServerError::System)?;
@@ -164,7 +164,7 @@ impl Server {
         &self.kernel
     }
 
-    /// The low-water mark of the socket of a session on wire v0 once its first frame has come: how
+    /// The low-water mark of the socket of a session on protocol v0 once its first frame has come: how
     /// many bytes it takes to wake its shard before the deadline. 1 where
     /// [coalescing](ServerConfig::coalesce) is off or this system cannot do it, and with TLS.
     #[must_use]
@@ -172,7 +172,7 @@ impl Server {
         self.receive_mark
     }
 
-    /// The shortest write of a client on wire v0 that wakes its shard before the deadline whatever
+    /// The shortest write of a client on protocol v0 that wakes its shard before the deadline whatever
     /// lies in its socket, in bytes of frames with their heads, once its first frame has come. 1:
     /// any.
     #[must_use]
@@ -180,7 +180,7 @@ impl Server {
         self.wake_bytes_v0
     }
 
-    /// The same on wire v1, where clients are told, and pad what is shorter and not to wait.
+    /// The same on protocol v1, where clients are told, and pad what is shorter and not to wait.
     #[must_use]
     pub const fn wake_bytes_v1(&self) -> u32 {
         self.wake_bytes_v1
@@ -192,7 +192,7 @@ impl Server {
         &self.handle
     }
 
-    /// Waits until the server has shut down (see [`Handle::shut_down`]) and every event was given
+    /// Waits until the server has shut down (see [`Handle::shutdown`]) and every event was given
     /// to its handler.
     ///
     /// # Errors
@@ -212,7 +212,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.handle.shut_down();
+        self.handle.shutdown();
     }
 }
 
@@ -227,10 +227,10 @@ struct Shared {
     counters: Counters,
     turns: Vec<TurnCounters>,
     kernel: KernelOptions,
-    outbound_max: usize,
+    max_queue: usize,
     tokens: Option<SharedTokens>,
     tls: Option<SharedServerTls>,
-    addresses: AddressLimits,
+    addresses: AddressCounts,
     names: Names,
     denials: Denials,
 }
@@ -276,7 +276,7 @@ impl Handle {
     ///
     /// A client of Heartwire does as it is told and stays away until it is started again, unless it
     /// was configured [to try all the
-    /// same](crate::client::ClientConfig::retry_rejected). One on wire v0 cannot be told and comes
+    /// same](crate::client::ClientConfig::retry_rejected). One on protocol v0 cannot be told and comes
     /// back, and so may a hostile one: take away its [token](ServerConfig::tokens) first, and it
     /// does not get in.
     ///
@@ -284,17 +284,22 @@ impl Handle {
     ///
     /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
     pub fn kick(&self, id: SessionId) -> Result<(), CommandError> {
-        self.kick_with(id, Retry::Never, "")
+        self.kick_with(id, RetryHint::Never, "")
     }
 
     /// Ends a session as [`kick`](Self::kick) does, and tells the client when to come back, and why
     /// it had to go. Of `detail` the client gets the first
-    /// [`DETAIL_LEN_MAX`](crate::v1::DETAIL_LEN_MAX) bytes.
+    /// [`MAX_DETAIL_LEN`](crate::v1::MAX_DETAIL_LEN) bytes.
     ///
     /// # Errors
     ///
     /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
-    pub fn kick_with(&self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError> {
+    pub fn kick_with(
+        &self,
+        id: SessionId,
+        retry: RetryHint,
+        detail: &str,
+    ) -> Result<(), CommandError> {
         self.post(id, Command::Kick { id, retry, detail: detail.into() })
     }
 
@@ -326,20 +331,20 @@ impl Handle {
     /// Shuts the server down: it stops accepting at once, sends what is queued for at most
     /// [`ServerConfig::drain`], and ends every session with
     /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
-    pub fn shut_down(&self) {
-        self.0.mailboxes.iter().for_each(Mailbox::shut_down);
+    pub fn shutdown(&self) {
+        self.0.mailboxes.iter().for_each(Mailbox::shutdown);
     }
 
     /// The length of `data` as one frame, if that fits into a session's queue.
     fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
-        let head = frame::data_head(data.len()).ok_or(CommandError::TooLong)?;
-        Some(head.len() + data.len())
-            .filter(|&len| len <= self.0.outbound_max)
+        let header = frame::data_header(data.len()).ok_or(CommandError::TooLong)?;
+        Some(header.len() + data.len())
+            .filter(|&len| len <= self.0.max_queue)
             .ok_or(CommandError::TooLong)
     }
 
-    fn outbound_max(&self) -> usize {
-        self.0.outbound_max
+    fn max_queue(&self) -> usize {
+        self.0.max_queue
     }
 
     fn post(&self, id: SessionId, command: Command) -> Result<(), CommandError> {
@@ -358,7 +363,7 @@ impl Handle {
         self.0.tls.as_ref()
     }
 
-    fn addresses(&self) -> &AddressLimits {
+    fn addresses(&self) -> &AddressCounts {
         &self.0.addresses
     }
 
@@ -400,8 +405,8 @@ struct Bound {
 
 impl Bound {
     fn bind(config: &ServerConfig) -> Result<Self, ServerError> {
-        let share_port = config.acceptor == Acceptor::PerShard && config.shards > 1;
-        let sets = if share_port { config.shards } else { 1 };
+        let share_port = config.acceptor == Acceptor::PerShard && config.threads > 1;
+        let sets = if share_port { config.threads } else { 1 };
         let mut listeners: Vec<Vec<mio::net::TcpListener>> = Vec::new();
         listeners.resize_with(sets, Vec::new);
         let mut local_addrs = Vec::new();

@@ -1,6 +1,6 @@
 //! What waits to be written to one client, and where in it a beat can go.
 
-use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::frame::HEADER_LEN;
 
 /// Frames in the order in which they are written.
 ///
@@ -51,7 +51,7 @@ impl Outbound {
         let mut end = self.written.saturating_add(self.begun);
         self.written += len;
         while end < self.written {
-            let frame_len = self.bytes.get(end..).map_or(0, frame_len).max(HEAD_LEN);
+            let frame_len = self.bytes.get(end..).map_or(0, frame_len).max(HEADER_LEN);
             end = end.saturating_add(frame_len);
             self.first = self.first.saturating_sub(frame_len);
         }
@@ -79,9 +79,9 @@ impl Outbound {
 
 /// How long the frame is that begins here, by its head.
 fn frame_len(bytes: &[u8]) -> usize {
-    let Some(&[_, _, _, _, l0, l1, l2, l3]) = bytes.first_chunk::<HEAD_LEN>() else { return 0 };
+    let Some(&[_, _, _, _, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>() else { return 0 };
     let body_len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
-    HEAD_LEN.saturating_add(body_len)
+    HEADER_LEN.saturating_add(body_len)
 }
 
 #[cfg(test)]

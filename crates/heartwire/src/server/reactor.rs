@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use super::alarm::Alarm;
 use super::handler::Handler;
-use super::shard::{Ready, Shard, Told, Wake};
+use super::shard::{Ready, Reported, Shard, Wake};
 use crate::clock;
 use crate::kernel::KernelOptions;
 use crate::world::{ServerWorld, World};
@@ -69,17 +69,17 @@ impl Reactor {
         }
     }
 
-    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Told {
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> Reported {
         match self.poll.poll(events, timeout) {
-            Ok(()) if events.iter().count() < EVENTS_PER_TURN => Told::All,
-            Ok(()) => Told::Some,
+            Ok(()) if events.iter().count() < EVENTS_PER_TURN => Reported::All,
+            Ok(()) => Reported::Some,
             Err(error) => {
                 // Interrupted by a signal: an empty turn. The poller has no other errors in store
                 // for a descriptor that exists.
                 if error.kind() != io::ErrorKind::Interrupted {
                     tracing::error!(%error, "the poller failed");
                 }
-                Told::Nothing
+                Reported::Nothing
             }
         }
     }

@@ -14,26 +14,26 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Wake as WakeShard;
 
-use heartwire_core::{Stall, Verdict};
+use heartwire_core::{Pause, Verdict};
 use heartwire_testkit::Got;
 
 pub(super) use self::machine::Door;
 use self::machine::Machine;
 use super::assembly::{Place, assemble};
 use super::handler::{Control, Handler, Resumer};
-use super::shard::{Ready, SessionView, Shard, Told, Wake};
+use super::shard::{Ready, Reported, SessionView, Shard, Wake};
 use super::{Acceptor, Agreed, Event, Handle, ServerConfig, SessionId};
 use crate::Reason;
 use crate::toy::Toy;
 
 /// Turns in which a server must have done all that there is to do.
-const TURNS_MAX: usize = 100_000;
+const MAX_TURNS: usize = 100_000;
 
-/// What the owner was told and has not taken, and how much it takes.
+/// What the application was told and has not taken, and how much it takes.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) events: VecDeque<Event<Vec<u8>>>,
-    pub(super) stalls: Vec<Stall>,
+    pub(super) pauses: Vec<Pause>,
     /// What was told of rejected clients, most of which a test knows from what they got.
     pub(super) rejected: Vec<Event<Vec<u8>>>,
     /// For so many events there is room, and for those of newcomers.
@@ -44,20 +44,20 @@ pub(super) struct Inbox {
 type Act = Box<dyn FnMut(&Event<&[u8]>, &mut Control<'_>) + Send>;
 type Meanwhile = Box<dyn FnOnce() + Send>;
 
-/// The owner of all shards.
+/// The application of all shards.
 #[derive(Clone)]
-pub(super) struct Owner {
+pub(super) struct Application {
     inbox: Arc<Mutex<Inbox>>,
     act: Arc<Mutex<Act>>,
     /// What happens while it is told of data, one after the other.
     meanwhile: Arc<Mutex<VecDeque<Meanwhile>>>,
 }
 
-impl Handler for Owner {
+impl Handler for Application {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         let mut inbox = self.inbox.lock().unwrap();
-        if let Event::Stalled { stall, .. } = event {
-            return inbox.stalls.push(stall);
+        if let Event::Paused { pause, .. } = event {
+            return inbox.pauses.push(pause);
         }
         if matches!(event, Event::Rejected { .. }) {
             return inbox.rejected.push(event.to_owned());
@@ -92,7 +92,7 @@ impl WakeShard for Woken {
 
 /// A shard, and when it wants its next turn.
 struct Seat {
-    shard: Shard<Machine, Owner>,
+    shard: Shard<Machine, Application>,
     machine: Machine,
     woken: Arc<Woken>,
     wake: Wake,
@@ -101,12 +101,12 @@ struct Seat {
     stands_still: bool,
 }
 
-/// The server, its owner and the door to it.
+/// The server, its application and the door to it.
 pub(super) struct Rig {
     pub(super) toy: Toy,
     pub(super) door: Door,
     pub(super) handle: Handle,
-    owner: Owner,
+    application: Application,
     seats: Vec<Seat>,
 }
 
@@ -124,7 +124,7 @@ impl Rig {
         let toy = Toy::new();
         let door = Door::new(&toy);
         let machines: Vec<(Machine, Arc<Woken>)> =
-            (0..config.shards).map(|_| (Machine::new(&toy), Arc::default())).collect();
+            (0..config.threads).map(|_| (Machine::new(&toy), Arc::default())).collect();
         let places = machines.iter().zip(0..).map(|((machine, woken), index)| Place {
             world: machine.clone(),
             listeners: Vec::from_iter((index == 0).then(|| door.clone())),
@@ -132,17 +132,18 @@ impl Rig {
         });
         let inbox = Inbox {
             events: VecDeque::new(),
-            stalls: Vec::new(),
+            pauses: Vec::new(),
             rejected: Vec::new(),
             room: usize::MAX,
             has_room_for_newcomers: true,
         };
-        let owner = Owner {
+        let application = Application {
             inbox: Arc::new(Mutex::new(inbox)),
             act: Arc::new(Mutex::new(Box::new(act))),
             meanwhile: Arc::default(),
         };
-        let (handle, shards) = assemble(&config, places.collect(), true, 0, |_| owner.clone());
+        let (handle, shards) =
+            assemble(&config, places.collect(), true, 0, |_| application.clone());
         let seats = shards.into_iter().zip(machines).map(|(shard, (machine, woken))| Seat {
             shard,
             machine,
@@ -151,7 +152,7 @@ impl Rig {
             turns: 0,
             stands_still: false,
         });
-        Self { toy, door, handle, owner, seats: seats.collect() }
+        Self { toy, door, handle, application, seats: seats.collect() }
     }
 
     /// A shard has no turns until this is taken back.
@@ -167,7 +168,7 @@ impl Rig {
     /// Gives shards their turns, until none has anything left to do by now.
     #[track_caller]
     pub(super) fn run(&mut self) {
-        for _ in 0..TURNS_MAX {
+        for _ in 0..MAX_TURNS {
             if !self.turn() {
                 return;
             }
@@ -196,7 +197,7 @@ impl Rig {
                 Wake::Over => false,
             };
             if is_due || !ready.is_empty() {
-                seat.wake = seat.shard.turn(ready, Told::All);
+                seat.wake = seat.shard.turn(ready, Reported::All);
                 seat.turns += 1;
                 any = true;
             }
@@ -240,16 +241,16 @@ impl Rig {
         }
     }
 
-    /// This happens while the owner is told of the next data: its shard stands still for it.
+    /// This happens while the application is told of the next data: its shard stands still for it.
     pub(super) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
-        self.owner.meanwhile.lock().unwrap().push_back(Box::new(act));
+        self.application.meanwhile.lock().unwrap().push_back(Box::new(act));
     }
 
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.owner.inbox.lock().unwrap()
+        self.application.inbox.lock().unwrap()
     }
 
-    /// The owner has room for so many events, and for newcomers if there is any.
+    /// The application has room for so many events, and for newcomers if there is any.
     pub(super) fn leave_room(&mut self, for_events: usize) {
         let mut inbox = self.inbox();
         (inbox.room, inbox.has_room_for_newcomers) = (for_events, for_events > 0);
@@ -279,10 +280,10 @@ impl Rig {
     /// The next event.
     #[track_caller]
     pub(super) fn next(&mut self) -> Event<Vec<u8>> {
-        self.inbox().events.pop_front().expect("the owner is told something")
+        self.inbox().events.pop_front().expect("the application is told something")
     }
 
-    /// The owner was told nothing more.
+    /// The application was told nothing more.
     #[track_caller]
     pub(super) fn expect_nothing(&mut self) {
         self.run();

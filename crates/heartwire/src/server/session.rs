@@ -1,4 +1,4 @@
-//! A client, as its owner knows it; and the [link](Link) that carries it.
+//! A client, as its application knows it; and the [link](Link) that carries it.
 
 use core::net::SocketAddr;
 use std::io;
@@ -34,7 +34,7 @@ pub(super) struct Session<S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Live(Standing),
-    /// Nothing more is read from it or told about it, but `Offline`, if its owner knows of it.
+    /// Nothing more is read from it or told about it, but `Offline`, if its application knows of it.
     Ended(Standing),
     /// Its link [parts](super::link::Parting) from the client. Its `Offline` may have been told.
     Parting(Standing),
@@ -47,14 +47,14 @@ pub(super) enum Standing {
     Unknown,
     /// It has said HELLO, and has to wait for its name.
     Waiting,
-    /// Its owner knows of it.
+    /// Its application knows of it.
     Online,
     /// And while the server drains, its turn to leave has come.
     Leaving,
 }
 
 impl Standing {
-    /// Whether its owner knows of it.
+    /// Whether its application knows of it.
     pub(super) const fn is_known(self) -> bool {
         matches!(self, Self::Online | Self::Leaving)
     }
@@ -67,7 +67,7 @@ impl Phase {
         }
     }
 
-    /// Whether its owner knows of it, or did.
+    /// Whether its application knows of it, or did.
     pub(super) const fn is_known(self) -> bool {
         self.standing().is_known()
     }
@@ -76,7 +76,7 @@ impl Phase {
         !matches!(self, Self::Live(_))
     }
 
-    /// Whether its owner can talk to it.
+    /// Whether its application can talk to it.
     pub(super) const fn is_online(self) -> bool {
         self.is_known() && !self.has_ended()
     }
@@ -89,7 +89,7 @@ impl Phase {
 
 /// A client that gave a name.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct Identity {
     pub(super) name: Box<str>,
     pub(super) epoch: u64,
     pub(super) agent: Option<Box<str>>,
@@ -99,7 +99,7 @@ pub(super) struct Guest {
 #[derive(Debug, Default)]
 struct Extra {
     /// What the client called itself at the handshake.
-    guest: Option<Guest>,
+    identity: Option<Identity>,
     /// What it will be welcomed to when no other session has its name any more.
     waits_for: Option<Box<Contract>>,
     outbound: Outbound,
@@ -126,7 +126,7 @@ impl<S: Socket> Session<S> {
         }
     }
 
-    /// What the client says next. The beats of one whose owner knows of it are counted, and nothing
+    /// What the client says next. The beats of one whose application knows of it are counted, and nothing
     /// else.
     pub(super) fn next_input<'a>(
         &mut self,
@@ -160,7 +160,7 @@ impl<S: Socket> Session<S> {
         }
     }
 
-    /// Its owner knows of it from now on.
+    /// Its application knows of it from now on.
     pub(super) const fn go_online(&mut self) {
         self.stand(Standing::Online);
     }
@@ -177,35 +177,35 @@ impl<S: Socket> Session<S> {
         self.id.slot()
     }
 
-    pub(super) fn guest(&self) -> Option<&Guest> {
-        self.extra.as_ref()?.guest.as_ref()
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.extra.as_ref()?.identity.as_ref()
     }
 
-    pub(super) fn take_guest(&mut self) -> Option<Guest> {
-        let guest = self.extra.as_mut()?.guest.take();
+    pub(super) fn take_identity(&mut self) -> Option<Identity> {
+        let identity = self.extra.as_mut()?.identity.take();
         self.drop_empty();
-        guest
+        identity
     }
 
-    pub(super) fn set_guest(&mut self, guest: Guest) {
-        self.extra.get_or_insert_default().guest = Some(guest);
+    pub(super) fn set_identity(&mut self, identity: Identity) {
+        self.extra.get_or_insert_default().identity = Some(identity);
     }
 
     /// The client has to wait for its name.
-    pub(super) fn wait_for_name(&mut self, guest: Guest, contract: Contract) {
-        self.set_guest(guest);
+    pub(super) fn wait_for_name(&mut self, identity: Identity, contract: Contract) {
+        self.set_identity(identity);
         self.extra.get_or_insert_default().waits_for = Some(Box::new(contract));
         self.stand(Standing::Waiting);
     }
 
     /// A client that has waited for its name waits no more; `None` if it has not, or has ended.
-    pub(super) fn wait_no_more(&mut self) -> Option<(Guest, Contract)> {
+    pub(super) fn wait_no_more(&mut self) -> Option<(Identity, Contract)> {
         if self.phase != Phase::Live(Standing::Waiting) {
             return None;
         }
         let contract = self.extra.as_mut()?.waits_for.take()?;
         self.stand(Standing::Unknown);
-        Some((self.take_guest()?, *contract))
+        Some((self.take_identity()?, *contract))
     }
 
     /// Whether the client understands a BYE.
@@ -309,7 +309,7 @@ impl<S: Socket> Session<S> {
 
     fn drop_empty(&mut self) {
         let is_empty = |extra: &Extra| {
-            extra.guest.is_none() && extra.waits_for.is_none() && extra.outbound.is_empty()
+            extra.identity.is_none() && extra.waits_for.is_none() && extra.outbound.is_empty()
         };
         if self.extra.as_deref().is_some_and(is_empty) {
             self.extra = None;

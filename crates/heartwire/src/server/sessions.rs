@@ -1,6 +1,6 @@
 //! The sessions of one shard, by slot.
 
-use super::id::{SLOTS_MAX, SessionId};
+use super::id::{MAX_SLOTS, SessionId};
 use super::session::Session;
 
 /// A slab whose slots count their uses, so that an id names one session for ever.
@@ -45,7 +45,7 @@ impl<S> Sessions<S> {
             self.free = next;
             (index, generation)
         } else {
-            let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < SLOTS_MAX)?;
+            let index = u32::try_from(self.slots.len()).ok().filter(|&index| index < MAX_SLOTS)?;
             self.slots.push(Slot::Retired);
             (index, 0)
         };

@@ -8,10 +8,10 @@
 //! even wake the shard: when a deadline comes, the socket is emptied and the kernel is asked when
 //! the last byte came.
 
+mod bye;
 mod clients;
 mod config;
 mod deadlines;
-mod farewell;
 mod handshake;
 mod pending;
 mod progress;
@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use heartwire_core::{Connection, Instant, Stall, StallWatch};
+use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 
 pub(super) use self::clients::{Adoptee, HandOver};
 pub(super) use self::config::ShardConfig;
@@ -37,7 +37,7 @@ use super::listener::Listener;
 use super::mailbox::Command;
 use super::sessions::Sessions;
 use super::state::ShardState;
-use crate::tls::READ_LEN_MIN;
+use crate::tls::MIN_READ_LEN;
 use crate::world::{Break, ServerWorld};
 
 /// How finely deadlines are told apart. A verdict is late by this at most for rounding, which
@@ -48,7 +48,7 @@ pub(super) const WHEEL_TICK: Duration = Duration::from_millis(4);
 const READ_LEN: usize = 64 * 1024;
 
 // TLS decrypts in it.
-const _: () = assert!(READ_LEN >= READ_LEN_MIN);
+const _: () = assert!(READ_LEN >= MIN_READ_LEN);
 
 /// Reads for handshakes of TLS in one turn. One takes 130 µs with a key for ECDSA, and a
 /// millisecond with one for RSA: however many clients come at once, beats are read in between.
@@ -79,7 +79,7 @@ pub enum Ready {
 /// How much of what had come by then the poller told of, when it was asked before a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
-pub enum Told {
+pub enum Reported {
     /// All of it.
     All,
     /// Its list was full, and may leave something out.
@@ -104,7 +104,7 @@ pub enum Wake {
 #[derive(Debug)]
 pub struct Shard<W: ServerWorld, H> {
     state: ShardState<W>,
-    owner: Owner<H>,
+    application: Application<H>,
     /// `None` once the server is shutting down, and on shards that are handed their clients.
     listener: Option<Listener<W::Listener>>,
     /// `None` where each shard accepts for itself.
@@ -112,12 +112,12 @@ pub struct Shard<W: ServerWorld, H> {
     commands: Receiver<Command>,
     /// Clients that another shard has accepted.
     adoptees: Option<Receiver<Adoptee<W::Socket>>>,
-    watch: StallWatch,
+    watch: PauseWatch,
     /// When this turn began.
     awake_at: Instant,
     /// When the poller was asked last, and what it told then.
     asked_at: Instant,
-    told: Told,
+    told: Reported,
     /// What woke this turn has come since then: what had come before was told to a turn before.
     unread_since: Instant,
     /// When bytes were last read.
@@ -125,7 +125,7 @@ pub struct Shard<W: ServerWorld, H> {
     progress: Progress,
     /// Whether this turn began late: what is in the sockets may have come long before.
     is_late: bool,
-    last_stall: Option<Stall>,
+    last_pause: Option<Pause>,
     /// This shard was woken, to carry out a command, to shut down or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
@@ -144,14 +144,14 @@ pub struct Shard<W: ServerWorld, H> {
     lingering: VecDeque<SessionId>,
 }
 
-/// The owner of a server, as one of its shards sees it.
+/// The application of a server, as one of its shards sees it.
 #[derive(Debug)]
-struct Owner<H> {
+struct Application<H> {
     handler: H,
     resumer: Resumer,
 }
 
-impl<H: Handler> Owner<H> {
+impl<H: Handler> Application<H> {
     fn has_room(&mut self) -> bool {
         self.handler.has_room(&self.resumer)
     }
@@ -195,20 +195,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         Some(Self {
             state,
-            owner: Owner { handler, resumer },
+            application: Application { handler, resumer },
             listener: inlets.listener,
             hand_over: inlets.hand_over,
             commands: inlets.commands,
             adoptees: inlets.adoptees,
-            watch: StallWatch::new(now, suspended),
+            watch: PauseWatch::new(now, suspended),
             awake_at: now,
             asked_at: now,
-            told: Told::Nothing,
+            told: Reported::Nothing,
             unread_since: now,
             read_at: now,
             progress: Progress::new(now),
             is_late: false,
-            last_stall: None,
+            last_pause: None,
             woken: true,
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
@@ -221,16 +221,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// One turn, for what the poller says is `ready`. The first one can be had at once.
-    pub fn turn(&mut self, ready: impl IntoIterator<Item = Ready>, told: Told) -> Wake {
+    pub fn turn(&mut self, ready: impl IntoIterator<Item = Ready>, told: Reported) -> Wake {
         self.told = told;
         self.is_late = false;
-        self.awake_at = self.notice_stall();
+        self.awake_at = self.notice_pause();
         self.handshakes_left = HANDSHAKES_PER_TURN;
         self.read_unread();
         self.handle_ready(ready);
         if core::mem::take(&mut self.woken) {
             // Before the commands: those that were given before the shutdown are carried out.
-            if self.mailbox_is_shut_down() && self.drained_by.is_none() {
+            if self.mailbox_is_shutdown() && self.drained_by.is_none() {
                 self.begin_shutdown();
             }
             self.adopt_handed_over();
@@ -240,7 +240,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.handle_timeouts();
         self.flush();
         self.handle_drained();
-        self.take_leave();
+        self.close_ended();
         self.end_progress();
         self.state.count_turn();
         if self.drained_by.is_some() && self.state.sessions.len() == 0 {
@@ -255,8 +255,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// When the next turn is to be. The poller must be asked after this, so that what it then tells
     /// has come since.
     fn next_wake(&mut self) -> Wake {
-        let has_room = self.owner.has_room();
-        let takes_newcomers = self.owner.has_room_for_newcomers();
+        let has_room = self.application.has_room();
+        let takes_newcomers = self.application.has_room_for_newcomers();
         let agenda = &self.state.agenda;
         // The time at which the turn began will do: what has come due since wakes it at once.
         let now = self.awake_at;
@@ -271,7 +271,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             || (has_room && !agenda.unread.is_empty())
             || (takes_newcomers && !agenda.unread_newcomers.is_empty());
         self.watch.handle_sleep(deadline);
-        if self.told == Told::All {
+        if self.told == Reported::All {
             self.unread_since = self.asked_at;
         }
         self.asked_at = agenda.world.now();
@@ -284,27 +284,27 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the
     /// time.
-    fn notice_stall(&mut self) -> Instant {
+    fn notice_pause(&mut self) -> Instant {
         let (now, suspended) = self.state.agenda.world.now_and_suspended();
-        if let Some(stall) = self.watch.handle_wake(now, suspended) {
-            self.handle_stall(stall);
+        if let Some(pause) = self.watch.handle_wake(now, suspended) {
+            self.handle_pause(pause);
         }
         now
     }
 
-    fn handle_stall(&mut self, stall: Stall) {
+    fn handle_pause(&mut self, pause: Pause) {
         self.is_late = true;
-        if !self.state.agenda.world.breaks(Break::IgnoresStalls) {
-            self.last_stall = Some(stall);
+        if !self.state.agenda.world.breaks(Break::IgnoresPauses) {
+            self.last_pause = Some(pause);
         }
-        self.state.handle.counters().stalls.fetch_add(1, Relaxed);
+        self.state.handle.counters().pauses.fetch_add(1, Relaxed);
         let shard = usize::from(self.state.index);
-        tracing::warn!(shard, gap = ?stall.gap, "stood still; everybody gets another chance");
-        self.tell(Event::Stalled { shard, stall });
+        tracing::warn!(shard, gap = ?pause.gap, "stood still; everybody gets another chance");
+        self.tell(Event::Paused { shard, pause });
     }
 
     fn tell(&mut self, event: Event<&[u8]>) {
-        self.owner.tell(event, &mut self.state);
+        self.application.tell(event, &mut self.state);
     }
 }
 
@@ -320,13 +320,13 @@ pub struct SessionView<'a, S> {
     pub connection: &'a Connection,
     /// Its socket, which is registered for as long as the session is there.
     pub socket: &'a S,
-    /// Its owner has been told of it.
+    /// Its application has been told of it.
     pub is_online: bool,
-    /// It has ended; its owner may not have been told yet, and its socket may wait for the client.
+    /// It has ended; its application may not have been told yet, and its socket may wait for the client.
     pub is_ending: bool,
     /// Its socket took no more bytes, and the poller is asked to tell when it does.
     pub is_blocked: bool,
-    /// It waits for its turn to be read, or for room at its owner's.
+    /// It waits for its turn to be read, or for room at its application's.
     pub is_unread: bool,
     /// Bytes that wait to be written.
     pub queued: usize,
@@ -345,7 +345,7 @@ impl<W: ServerWorld, H> Shard<W, H> {
 
     /// Its handler.
     pub const fn handler(&self) -> &H {
-        &self.owner.handler
+        &self.application.handler
     }
 
     /// Its sessions, in the order of their slots.

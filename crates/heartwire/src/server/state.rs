@@ -1,6 +1,6 @@
 //! What a shard holds, and what its handler can reach while it runs.
 
-use heartwire_core::v1::{Bye, ByeCode, Retry};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
 use super::agenda::{Account, Agenda};
 use super::handler::Commands;
@@ -57,8 +57,9 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         let session = sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
         let len = handle.frame_len(data)?;
-        let most = handle.outbound_max();
-        let head = session.link.connection.data_head(data.len()).ok_or(CommandError::TooLong)?;
+        let most = handle.max_queue();
+        let header =
+            session.link.connection.data_header(data.len()).ok_or(CommandError::TooLong)?;
         if session.queued() + len > most && !session.link.blocked {
             // The queue may have grown within this turn only.
             let now = agenda.world.now();
@@ -72,7 +73,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
             agenda.end(session, Reason::SlowReader);
             return Err(CommandError::SlowReader);
         }
-        session.queue(head.as_ref());
+        session.queue(header.as_ref());
         session.queue(data);
         agenda.flush_later(session);
         if agenda.count_held(session) {
@@ -86,7 +87,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         Ok(())
     }
 
-    fn kick(&mut self, id: SessionId, retry: Retry, detail: &str) -> Result<(), CommandError> {
+    fn kick(&mut self, id: SessionId, retry: RetryHint, detail: &str) -> Result<(), CommandError> {
         let session = self.sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
         if session.understands_bye() {
@@ -147,7 +148,7 @@ impl<W: ServerWorld> ShardState<W> {
             match session.phase() {
                 Phase::Live(_) => {
                     session.drop_held();
-                    agenda.end(session, Reason::HeldMost);
+                    agenda.end(session, Reason::MostBuffered);
                     // There are fewer than before, so that nothing follows from it.
                     let _ = agenda.count_held(session);
                 }

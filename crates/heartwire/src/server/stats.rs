@@ -107,11 +107,11 @@ counters! {
         accepted,
         /// Clients that were refused for want of room.
         refused,
-        /// Clients that said a good HELLO, which is wire v1.
+        /// Clients that said a good HELLO, which is protocol v1.
         hellos,
         /// How many of those were let in.
         welcomed,
-        /// Times that a client promised its beats in another interval (wire v1).
+        /// Times that a client promised its beats in another interval (protocol v1).
         promises,
     }
     ends {
@@ -135,17 +135,17 @@ counters! {
             unknown_type: Violation::UnknownType { .. },
             /// How many of those announced a beat with a body.
             beat_with_body: Violation::BeatWithBody { .. },
-            /// How many of those sent no whole head in time.
+            /// How many of those sent no whole header in time.
             no_first_frame: Violation::NoFirstFrame { .. },
             /// How many of those took too long for a frame.
             slow_frame: Violation::SlowFrame { .. },
             /// How many of those sent a frame that may not come then.
             unexpected: Violation::Unexpected { .. },
-            /// How many of those announced a beat of another length than wire v1 has.
+            /// How many of those announced a beat of another length than protocol v1 has.
             beat_length: Violation::BeatLength { .. },
             /// How many of those sent a HELLO that is not as specified.
             bad_hello: Violation::BadHello,
-            /// How many of those speak no version of the wire that this server speaks.
+            /// How many of those speak no version of the protocol that this server speaks.
             no_common_version: Violation::NoCommonVersion { .. },
             /// How many of those sent a BYE that is not as specified.
             bad_bye: Violation::BadBye,
@@ -159,8 +159,8 @@ counters! {
         /// Sessions that ended because the client did not read.
         slow_reader: Reason::SlowReader,
         /// Sessions that ended because too much was held for all, and most of it for them.
-        held_most: Reason::HeldMost,
-        /// Sessions that the owner ended.
+        most_buffered: Reason::MostBuffered,
+        /// Sessions that the application ended.
         kicked: Reason::Kicked,
         /// Sessions that ended with the server, whose clients have all that was sent to them.
         shutdown: Reason::Shutdown,
@@ -170,21 +170,21 @@ counters! {
         /// Sessions whose client took its leave.
         bye: Reason::Bye(_),
         /// Clients that were rejected at the handshake.
-        turned_away: Reason::TurnedAway(code) => by code {
+        rejected: Reason::Rejected(code) => by code {
             /// How many of those because no contract suits both.
-            turned_away_conflict: ByeCode::Conflict,
+            rejected_conflict: ByeCode::Conflict,
             /// How many of those because it has no good token.
-            turned_away_unauthorized: ByeCode::Unauthorized,
+            rejected_unauthorized: ByeCode::Unauthorized,
             /// How many of those because a newer one came for the name it waited for.
-            turned_away_taken_over: ByeCode::TakenOver,
+            rejected_taken_over: ByeCode::TakenOver,
             /// How many of those because another session has its name.
-            turned_away_name_in_use: ByeCode::NameInUse,
+            rejected_name_in_use: ByeCode::NameInUse,
             /// How many of those because its name is taken over too often.
-            turned_away_fighting: ByeCode::Fighting,
+            rejected_fighting: ByeCode::Fighting,
             /// How many of those because no client may have its name.
-            turned_away_protocol: ByeCode::Protocol,
+            rejected_protocol: ByeCode::Protocol,
             /// How many of those because too many wait.
-            turned_away_full: ByeCode::Full,
+            rejected_full: ByeCode::Full,
         } else ByeCode::Done
             | ByeCode::Draining
             | ByeCode::Version
@@ -207,8 +207,8 @@ counters! {
         /// and whose clients had not acknowledged everything, what was said in leaving included, a
         /// second later. They are counted under their reason as well.
         cut_off,
-        /// Stalls of a shard.
-        stalls,
+        /// Pauses of a shard.
+        pauses,
     }
 }
 

@@ -9,8 +9,8 @@ pub use error::TlsError;
 pub use fault::{CertificateFault, TlsFault};
 
 pub(crate) const RECORD_OVERHEAD: usize = 0;
-pub(crate) const RECORD_MAX: usize = 0;
-pub(crate) const READ_LEN_MIN: usize = 1;
+pub(crate) const MAX_RECORD: usize = 0;
+pub(crate) const MIN_READ_LEN: usize = 1;
 
 #[derive(Clone, Debug)]
 pub(crate) enum SharedServerTls {}

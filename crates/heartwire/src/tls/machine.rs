@@ -10,7 +10,7 @@ use rustls::{CommonState, Error};
 
 use super::session::RECORD_OVERHEAD;
 
-/// A head, a close_notify of two bytes, and what encrypting adds.
+/// A header, a close_notify of two bytes, and what encrypting adds.
 const CLOSE_NOTIFY_LEN: usize = 2 + RECORD_OVERHEAD;
 
 /// The TLS state of one side of a connection. It keeps no bytes that came, and none to be sent.

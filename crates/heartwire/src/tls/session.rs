@@ -9,21 +9,21 @@ use super::fault::TlsFault;
 use super::machine::{Machine, Next, Outgoing};
 use super::{SharedClientTls, SharedServerTls};
 
-/// Bytes that a record adds to its plaintext on the wire: a head of 5, a type of 1 and a tag of 16,
+/// Bytes that a record adds to its plaintext on the wire: a header of 5, a type of 1 and a tag of 16,
 /// with every cipher of TLS 1.3 (RFC 8446, section 5.2).
 pub(crate) const RECORD_OVERHEAD: usize = 22;
 
 /// The longest plaintext of one record (RFC 8446, section 5.1).
-pub(crate) const RECORD_MAX: usize = 16 * 1024;
+pub(crate) const MAX_RECORD: usize = 16 * 1024;
 
 /// The most that a peer can make a session keep: a record or a handshake message has to be whole
 /// before it can be understood. A certificate chain is the longest message there is, and chains of
 /// more than a few KiB are rare.
-pub(crate) const PENDING_MAX: usize = 32 * 1024;
+pub(crate) const MAX_PENDING: usize = 32 * 1024;
 
 /// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put
 /// behind room for the plaintext of one record.
-pub(crate) const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
+pub(crate) const MIN_READ_LEN: usize = MAX_RECORD + MAX_PENDING;
 
 /// One side of a TLS connection, for a driver that must not wait.
 ///
@@ -37,7 +37,7 @@ pub(crate) const READ_LEN_MIN: usize = RECORD_MAX + PENDING_MAX;
 /// - [`write`](Self::write) what is to be sent, a frame at a time, so that each costs one record.
 /// - At the end, [`close`](Self::close) and flush, so that the peer can tell it from a cut.
 ///
-/// An idle session keeps no bytes. What is kept is bounded: [`PENDING_MAX`] of ciphertext that is not
+/// An idle session keeps no bytes. What is kept is bounded: [`MAX_PENDING`] of ciphertext that is not
 /// whole yet, and of what the socket did not take, one record and a handshake.
 pub(crate) struct TlsSession {
     machine: Machine,
@@ -119,7 +119,7 @@ impl TlsSession {
     }
 
     /// Reads once from the socket, and takes in everything that came. Plaintext ends up at the front
-    /// of `buffer`, whose other bytes are used too; it has to have [`READ_LEN_MIN`] at least.
+    /// of `buffer`, whose other bytes are used too; it has to have [`MIN_READ_LEN`] at least.
     ///
     /// Plaintext that came before an end is told first, and the end by the next call, which does not
     /// touch the socket then.
@@ -139,12 +139,12 @@ impl TlsSession {
             self.filled = false;
             return end.tell();
         }
-        if buffer.len() < READ_LEN_MIN {
+        if buffer.len() < MIN_READ_LEN {
             return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         }
         // The ciphertext begins behind room for a record's plaintext. What comes out of a record is
         // shorter than the record, so from then on there is always room in front of what is left.
-        let kept = RECORD_MAX + self.inbound.len();
+        let kept = MAX_RECORD + self.inbound.len();
         let space = buffer.get_mut(kept..).unwrap_or_default();
         let room = space.len();
         let len = match self.read_socket(socket, space)? {
@@ -156,10 +156,10 @@ impl TlsSession {
             Some(len) => len,
         };
         self.filled = len == room;
-        if let Some(front) = buffer.get_mut(RECORD_MAX..kept) {
+        if let Some(front) = buffer.get_mut(MAX_RECORD..kept) {
             front.copy_from_slice(&self.inbound);
         }
-        let plain = self.take_in(buffer, RECORD_MAX, kept + len);
+        let plain = self.take_in(buffer, MAX_RECORD, kept + len);
         match &self.end {
             Some(end) if plain == 0 => end.tell(),
             _ => Ok(Received::Bytes(plain)),
@@ -216,7 +216,7 @@ impl TlsSession {
         self.inbound.capacity() + self.outbound.capacity()
     }
 
-    /// Encrypts the beginning of `plain`, up to [`RECORD_MAX`] bytes, as one record, and writes as much
+    /// Encrypts the beginning of `plain`, up to [`MAX_RECORD`] bytes, as one record, and writes as much
     /// of it as the socket takes. The rest is kept, and is written first by the next call.
     ///
     /// Returns how many bytes of `plain` that was; they are not to be written again.
@@ -230,7 +230,7 @@ impl TlsSession {
         if !self.flush(socket)? || self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let record = plain.get(..RECORD_MAX).unwrap_or(plain);
+        let record = plain.get(..MAX_RECORD).unwrap_or(plain);
         if record.is_empty() {
             return Ok(0);
         }
@@ -345,7 +345,7 @@ impl TlsSession {
             }
         };
         let rest = buffer.get(start..end).unwrap_or_default();
-        if self.end.is_none() && rest.len() >= PENDING_MAX {
+        if self.end.is_none() && rest.len() >= MAX_PENDING {
             let detail = format!("{} bytes and still not a whole message", rest.len());
             self.end = Some(Box::new(End::Failed { fault: TlsFault::TooMuch, detail }));
         }

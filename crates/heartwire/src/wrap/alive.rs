@@ -7,7 +7,7 @@ use std::io::{self, IoSlice};
 
 use bytes::BytesMut;
 use heartwire_core::order::Found;
-use heartwire_core::{Bound, Policy, Settings, Verdict, Wire};
+use heartwire_core::{Bound, Policy, Protocol, Settings, Verdict};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -17,17 +17,17 @@ use super::pulse::Pulse;
 use crate::TICK;
 
 /// How much is read ahead while a write waits, in bytes: as much as the buffers of most codecs hold.
-const AHEAD_MAX: usize = 8 * 1024;
+const MAX_AHEAD: usize = 8 * 1024;
 
 /// How much of it is read at once. It lies on the stack.
 const CHUNK_LEN: usize = 1024;
 
 pin_project! {
-    /// Calls the peer of a byte stream dead when no byte has come from it for the policy's limit.
+    /// Calls the peer of a byte stream dead when no byte has come from it for the policy's timeout.
     ///
     /// For a protocol whose peer sends something often enough by itself. It sends nothing of its own:
-    /// bytes have no frames between which a beat could be put, so of the policy only the limit
-    /// counts, as on [`Wire::Raw`]. To send beats as well, wrap the codec above the bytes in a
+    /// bytes have no frames between which a beat could be put, so of the policy only the timeout
+    /// counts, as on [`Protocol::Raw`]. To send beats as well, wrap the codec above the bytes in a
     /// [`Heartbeat`](super::Heartbeat).
     ///
     /// At the verdict, reads fail with an [`io::Error`] of the kind `TimedOut` that
@@ -51,7 +51,7 @@ pin_project! {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (near, mut far) = tokio::io::duplex(1024);
-    /// let policy = Policy::builder().limit(Duration::from_millis(50)).build()?;
+    /// let policy = Policy::builder().timeout(Duration::from_millis(50)).build()?;
     /// let mut near = Alive::new(near, policy);
     ///
     /// far.write_all(b"hello").await?;
@@ -92,11 +92,11 @@ enum Reading {
 }
 
 impl<T> Alive<T> {
-    /// Wraps a connection. The first silence begins here. Without a limit in the policy there are no
+    /// Wraps a connection. The first silence begins here. Without a timeout in the policy there are no
     /// verdicts; its beat and echo are off.
     #[must_use]
     pub fn new(inner: T, policy: Policy) -> Self {
-        let policy = Settings::new(policy).wire(Wire::Raw).policy();
+        let policy = Settings::new(policy).protocol(Protocol::Raw).policy();
         let pulse = Pulse::new(policy);
         let state = State { pulse, ahead: BytesMut::new(), reading: Reading::Open };
         Self { inner, fanout: Fanout::new(), state }
@@ -108,7 +108,7 @@ impl<T> Alive<T> {
         self.state.pulse.policy()
     }
 
-    /// When the verdict comes, counted from the peer's last byte. `None` without a limit.
+    /// When the verdict comes, counted from the peer's last byte. `None` without a timeout.
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
         self.policy().bound(TICK)
@@ -192,9 +192,9 @@ impl State {
     /// A poll of the write half that has to wait, or comes after a deadline: reads until there is
     /// nothing more, or no room, and judges.
     fn drive<T: AsyncRead>(&mut self, mut inner: Pin<&mut T>, fanout: &Fanout) -> io::Result<()> {
-        while matches!(self.reading, Reading::Open) && self.ahead.len() < AHEAD_MAX {
+        while matches!(self.reading, Reading::Open) && self.ahead.len() < MAX_AHEAD {
             let mut bytes = [0; CHUNK_LEN];
-            let room = CHUNK_LEN.min(AHEAD_MAX - self.ahead.len());
+            let room = CHUNK_LEN.min(MAX_AHEAD - self.ahead.len());
             let mut buf = ReadBuf::new(bytes.get_mut(..room).unwrap_or_default());
             match inner.as_mut().poll_read(&mut fanout.context(), &mut buf) {
                 Poll::Pending => return self.judge(fanout, Found::All),

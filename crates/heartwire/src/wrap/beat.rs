@@ -40,7 +40,7 @@ pub trait Beat<In> {
     /// A beat to send. `nonce` is another number for each beat; it may be left out.
     fn beat(&mut self, nonce: u64) -> Self::Out;
 
-    /// What the peer is owed for `beat`, for which [`is_beat`](Self::is_beat) was true.
+    /// What the peer is owed for `interval`, for which [`is_beat`](Self::is_beat) was true.
     ///
     /// Default: [`Answer::Echo`]. An answer must not be answered, or two ends would never stop: for
     /// those say [`Answer::Never`].
@@ -49,7 +49,7 @@ pub trait Beat<In> {
         Answer::Echo
     }
 
-    /// The nonce that `beat` brings back, if it answers a beat of ours. It gives
+    /// The nonce that `interval` brings back, if it answers a beat of ours. It gives
     /// [`Heartbeat::rtt`](super::Heartbeat::rtt), and decides nothing. Default: `None`.
     fn nonce(&self, beat: &In) -> Option<u64> {
         let _ = beat;

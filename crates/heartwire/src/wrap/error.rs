@@ -40,7 +40,7 @@ impl Dead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error<E> {
-    /// The verdict: nothing came from the peer for the policy's limit. Connect again; a server may
+    /// The verdict: nothing came from the peer for the policy's timeout. Connect again; a server may
     /// forget the peer.
     ///
     /// Afterwards the stream has ended, and whatever is sent fails with this error. The inner stream

@@ -30,15 +30,15 @@ pin_project! {
     /// `T` is any `Stream<Item = Result<In, E>> + Sink<Out, Error = E>`: a `Framed` of tokio-util, a
     /// WebSocket, a pair of channels. `B` says how a beat looks in it. The wrapper is a `Stream` of
     /// the same items, less the beats, and a `Sink` of whatever `T` takes; both end with
-    /// [`Error::Dead`] when nothing came from the peer for the policy's limit.
+    /// [`Error::Dead`] when nothing came from the peer for the policy's timeout.
     ///
     /// # What has to be polled
     ///
     /// Either half; it has no task of its own. Whichever half is polled, and waits, also reads,
     /// judges and beats: `next()` does while it waits for an item, and `send()` while it waits for
     /// room, so a peer that does not read holds up no verdict. While nothing is polled, nothing
-    /// happens: no beats, and no verdict. That time is a stall of this end and is not held against
-    /// the peer, which gets a whole limit again (three times in one silence at most).
+    /// happens: no beats, and no verdict. That time is a pause of this end and is not held against
+    /// the peer, which gets a whole timeout again (three times in one silence at most).
     ///
     /// So a connection is to be waited on in one task,
     ///
@@ -89,7 +89,7 @@ pin_project! {
     /// flushed is flushed instead, and while something waits to be written no beat joins it.
     ///
     /// While nothing comes from the peer for the policy's beat, items do not stand in for beats: the peer
-    /// may be one that only answers. Nor do they where the policy has no limit: the peer alone judges, and
+    /// may be one that only answers. Nor do they where the policy has no timeout: the peer alone judges, and
     /// may count nothing but beats. Such a beat joins what waits, unless a beat does already.
     ///
     /// At most 64 answers wait to be written; what
@@ -108,10 +108,10 @@ pin_project! {
     ///
     /// # Time
     ///
-    /// Times are those of tokio's clock, which a test may pause. A verdict comes from limit to limit +
+    /// Times are those of tokio's clock, which a test may pause. A verdict comes from timeout to timeout +
     /// [`TICK`](crate::TICK) after the last item; before it the stream is read once more, 5 ms after
-    /// the limit. On Linux tokio's clock stops while the machine is suspended; the wrapper compares it
-    /// with one that does not before it judges, and a suspend is a stall. There is one timer, on the
+    /// the timeout. On Linux tokio's clock stops while the machine is suspended; the wrapper compares it
+    /// with one that does not before it judges, and a suspend is a pause. There is one timer, on the
     /// heap; an item stores a timestamp and touches neither the timer nor the allocator.
     ///
     /// # Cancelling
@@ -145,7 +145,7 @@ where
 
     /// Wraps a connection. The first silence begins here, and so does the first beat interval.
     ///
-    /// Both ends of the connection need a policy, each its own; see [`Policy`]. Without a limit there
+    /// Both ends of the connection need a policy, each its own; see [`Policy`]. Without a timeout there
     /// are no verdicts, without a beat nothing is sent.
     #[must_use]
     pub fn new(inner: T, beat: B, policy: Policy) -> Self {
@@ -158,7 +158,7 @@ where
     /// They take as much memory as items do. With 0 a peer is judged only while the stream is polled.
     #[must_use]
     pub fn read_ahead(mut self, items: usize) -> Self {
-        self.state.set_ahead_max(items);
+        self.state.set_max_ahead(items);
         self
     }
 
@@ -176,7 +176,7 @@ where
     }
 
     /// When the verdict comes, counted from the peer's last item (or byte, with
-    /// [`last_byte`](Self::last_byte)). `None` without a limit.
+    /// [`last_byte`](Self::last_byte)). `None` without a timeout.
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
         self.policy().bound(TICK)

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 /// [`Heartbeat::last_byte`](super::Heartbeat::last_byte), and every byte is life.
 ///
 /// The price: a peer that dribbles one item for ever stays alive. Without it, an item has to be whole
-/// within the policy's limit.
+/// within the policy's timeout.
 #[derive(Clone, Debug)]
 pub struct LastByte(Arc<Heard>);
 

@@ -5,7 +5,7 @@
 //! decision to [`heartwire_core`], as the [`client`](crate::client) and the
 //! [`server`](crate::server) do: any sign from the peer is life, one's own writes are not, data
 //! suppresses beats while the peer is heard, what has arrived is read before anything is judged, and
-//! the time in which this end itself was stalled is not held against the peer.
+//! the time in which this end itself was paused is not held against the peer.
 //!
 //! # Quickstart
 //!
@@ -32,8 +32,8 @@
 //! let codec = LengthDelimitedCodec::builder().max_frame_length(64 * 1024).new_codec();
 //! let framed = Framed::new(stream, codec);
 //! let policy = Policy::builder()
-//!     .beat(Duration::from_millis(50))
-//!     .limit(Duration::from_millis(200))
+//!     .interval(Duration::from_millis(50))
+//!     .timeout(Duration::from_millis(200))
 //!     .build()?;
 //! let mut connection = Heartbeat::new(framed, EmptyFrame, policy);
 //!

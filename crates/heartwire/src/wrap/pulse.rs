@@ -6,7 +6,7 @@ use core::task::Context;
 use core::time::Duration;
 
 use heartwire_core::order::{Found, ReadFirst};
-use heartwire_core::{Instant, Liveness, Policy, STALL_MIN, StallWatch, Verdict};
+use heartwire_core::{Instant, Liveness, MIN_PAUSE, PauseWatch, Policy, Verdict};
 use tokio::time::{Instant as TokioInstant, Sleep, sleep_until};
 use tracing::debug;
 
@@ -16,7 +16,7 @@ use crate::{TICK, clock};
 /// socket is as old as its last turn; this is room for another one, well within [`TICK`].
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Judges, says when to beat, and owns the timer. Its owner moves the bytes.
+/// Judges, says when to beat, and owns the timer. Its application moves the bytes.
 ///
 /// Traffic stores a timestamp; the timer stays as it is until it fires.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Pulse {
     /// The origin of the core's instants. This file alone maps one clock to the other.
     origin: TokioInstant,
     liveness: Liveness,
-    watch: StallWatch,
+    watch: PauseWatch,
     /// When an item had the suspends looked at, on the clock that goes on in them.
     compared_at: Instant,
     /// Made when it is first needed, because it needs a runtime.
@@ -49,7 +49,7 @@ impl Pulse {
         Self {
             origin: TokioInstant::now(),
             liveness: Liveness::new(policy, start),
-            watch: StallWatch::new(start, clock::suspended()),
+            watch: PauseWatch::new(start, clock::suspended()),
             compared_at: clock::now(),
             timer: None,
             timer_at: None,
@@ -87,7 +87,7 @@ impl Pulse {
         self.liveness.handle_heard(now);
         let is_overdue = self.timer_at.is_none_or(|at| now >= at);
         // None that counts fits into less. It is a look at the clock more, which items are spared.
-        if is_overdue || at.saturating_since(self.compared_at) >= STALL_MIN {
+        if is_overdue || at.saturating_since(self.compared_at) >= MIN_PAUSE {
             self.compared_at = at;
             self.handle_wake(now, suspended());
         }
@@ -111,13 +111,13 @@ impl Pulse {
         self.liveness.handle_beat_sent(at);
     }
 
-    /// The owner is awake. If it should have been before, or was suspended, that is not held against the
+    /// The application is awake. If it should have been before, or was suspended, that is not held against the
     /// peer. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
     fn handle_wake(&mut self, now: Instant, suspended: Duration) {
         self.watch.handle_sleep(self.timer_at);
-        if let Some(stall) = self.watch.handle_wake(now, suspended) {
-            debug!(gap = ?stall.gap, "this end stood still");
-            self.liveness.handle_stall(stall);
+        if let Some(pause) = self.watch.handle_wake(now, suspended) {
+            debug!(gap = ?pause.gap, "this end stood still");
+            self.liveness.handle_pause(pause);
         }
     }
 
@@ -132,7 +132,7 @@ impl Pulse {
         self.timer_at.or_else(|| self.deadline().map(|_| now)).is_some_and(|at| now >= at)
     }
 
-    /// Wakes the owner a little later, to read before something other than silence ends the
+    /// Wakes the application a little later, to read before something other than silence ends the
     /// connection. Returns when.
     pub(super) fn look_again(&mut self, now: Instant) -> Instant {
         let read_first = self.look.take().and_then(|look| look.read_first);
@@ -204,9 +204,9 @@ impl Pulse {
         }
         if let Some(read) = self.look.take().and_then(|look| look.read_first) {
             if let Found::NoRoom(_) = found {
-                debug!("the owner is slow: a verdict is postponed");
+                debug!("the application is slow: a verdict is postponed");
             }
-            // A stall was told when it was noticed.
+            // A pause was told when it was noticed.
             return self.liveness.judge(read, now, found, None, TICK);
         }
         let at = now.saturating_add(LOOK_AGAIN);

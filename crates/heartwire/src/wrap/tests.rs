@@ -1,4 +1,4 @@
-//! Mostly on a paused clock: time passes only when everything waits for it, so that upper limits can
+//! Mostly on a paused clock: time passes only when everything waits for it, so that upper timeouts can
 //! be exact too.
 
 #![expect(
@@ -14,9 +14,9 @@ mod beats;
 mod cancelling;
 mod halves;
 mod last_byte;
+mod pauses;
 mod properties;
 mod rig;
-mod stalls;
 mod tls;
 mod verdicts;
 mod writers;

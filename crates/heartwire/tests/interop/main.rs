@@ -24,13 +24,13 @@ use heartwire_testkit::PATIENCE;
 use peer::Peer;
 
 const BEAT: Duration = Duration::from_millis(200);
-const LIMIT: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Long enough for two verdicts, if the peer's beats were not seen.
 const CALM: Duration = Duration::from_millis(4_500);
 
 fn policy() -> Policy {
-    Policy::builder().beat(BEAT).limit(LIMIT).build().unwrap()
+    Policy::builder().interval(BEAT).timeout(TIMEOUT).build().unwrap()
 }
 
 /// Freezes the peer, and checks the verdict that `wait` waits for.
@@ -39,6 +39,6 @@ async fn freeze(peer: &Peer, wait: impl Future<Output = Option<Verdict>>) {
     let verdict = tokio::time::timeout(PATIENCE, wait).await.expect("frozen, and never dead");
     let verdict = verdict.expect("a verdict, not another error");
     println!("{}: {verdict}", peer.name());
-    assert_eq!(verdict.silence, LIMIT + verdict.stalled + verdict.late.min(TICK));
-    assert_eq!(verdict.bound.unwrap().latest, LIMIT + TICK);
+    assert_eq!(verdict.silence, TIMEOUT + verdict.paused + verdict.late.min(TICK));
+    assert_eq!(verdict.bound.unwrap().latest, TIMEOUT + TICK);
 }

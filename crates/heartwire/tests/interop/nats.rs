@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 
 use super::peer::{Peer, free_address};
-use super::{CALM, LIMIT, freeze, policy};
+use super::{CALM, TIMEOUT, freeze, policy};
 
 type Nats = Heartbeat<Framed<TcpStream, LinesCodec>, Lines>;
 
@@ -46,7 +46,7 @@ async fn a_nats_that_is_frozen_is_dead() {
 
 #[tokio::test]
 async fn the_beats_of_a_nats_are_answered_by_an_end_that_has_none() {
-    let judge = Policy::builder().limit(LIMIT).build().unwrap();
+    let judge = Policy::builder().timeout(TIMEOUT).build().unwrap();
     let Some((_peer, mut nats)) = connect(judge).await else { return };
     // Lines end with a line feed here, and a payload has to end with both.
     // It would be gone after 3 s without answers.

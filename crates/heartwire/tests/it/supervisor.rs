@@ -28,13 +28,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        Self::with_queue(Supervisor::EVENTS_MAX)
+        Self::with_queue(Supervisor::MAX_EVENTS)
     }
 
-    fn with_queue(events_max: usize) -> Self {
+    fn with_queue(max_events: usize) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let (supervisor, events) = Supervisor::with_queue(events_max);
+        let (supervisor, events) = Supervisor::with_queue(max_events);
         Self { supervisor, events, runtime: runtime.unwrap() }
     }
 
@@ -55,12 +55,12 @@ impl Rig {
         self.runtime.block_on(next).expect("an event in time")
     }
 
-    /// The next event, stalls of a busy machine apart.
+    /// The next event, pauses of a busy machine apart.
     #[track_caller]
     fn next(&mut self) -> (Arc<str>, Event) {
         loop {
             match self.try_next().expect("it goes on") {
-                (_, Event::Stalled(_)) => {}
+                (_, Event::Paused(_)) => {}
                 next => return next,
             }
         }
@@ -213,7 +213,7 @@ fn all_look_when_the_network_has_changed() {
         rig.add(name, config).unwrap();
     }
     let mut peers = [accept(&one), accept(&two)];
-    rig.supervisor.look_now();
+    rig.supervisor.network_changed();
     peers.iter_mut().for_each(|peer| peer.expect_heart());
 }
 

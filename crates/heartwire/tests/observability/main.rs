@@ -14,12 +14,12 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use heartwire::Wire;
+use heartwire::client::Protocol;
 use heartwire::client::{Client, ClientConfig, Event};
 use heartwire::metrics::{self, Kind};
 use heartwire::server::{Server, ServerConfig};
 use heartwire::supervisor::Supervisor;
-use heartwire_testkit::{PATIENCE, fixed, limit, ms, policy};
+use heartwire_testkit::{PATIENCE, fixed, ms, policy, timeout};
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use tracing_subscriber::fmt::MakeWriter;
@@ -38,7 +38,7 @@ fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
     runtime.block_on(within).expect("took too long")
 }
 
-/// A server of wire v0 that beats twice and then hangs, and again for each of `times`. It refuses
+/// A server of protocol v0 that beats twice and then hangs, and again for each of `times`. It refuses
 /// those who come once the last has.
 fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -59,7 +59,10 @@ fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
 }
 
 fn config(address: SocketAddr) -> ClientConfig {
-    ClientConfig::new(address.to_string()).wire(Wire::V0).policy(limit(100)).retry(fixed(ms(1)))
+    ClientConfig::new(address.to_string())
+        .protocol(Protocol::V0)
+        .policy(timeout(100))
+        .retry(fixed(ms(1)))
 }
 
 /// What was reported: a counter's or gauge's value, and of a histogram how often.
@@ -146,14 +149,14 @@ fn a_client_that_is_online_is_one_and_measures_its_round_trip() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let policy = policy(20, 10_000);
-    let server = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1).policy(policy);
+    let server = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1).policy(policy);
     let (server, events) = Server::start_with_events(server).unwrap();
     let target = server.local_addrs().first().unwrap().to_string();
     let online = ::metrics::with_local_recorder(&recorder, || {
         on_this_thread(async {
             let (client, mut events) = Client::start(ClientConfig::new(&target).policy(policy));
             while !matches!(events.recv().await, Some(Event::Online { .. })) {}
-            while client.path().is_none_or(|path| path.rtt.is_none()) {
+            while client.link_state().is_none_or(|path| path.rtt.is_none()) {
                 tokio::time::sleep(ms(5)).await;
             }
             let online = Reported::of(&snapshotter);

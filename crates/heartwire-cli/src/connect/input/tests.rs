@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn a_command_is_a_promise_or_a_check_in_and_anything_else_is_explained() {
     let minute = Duration::from_secs(60);
-    assert_eq!(command("check-in"), Ok(Command::CheckIn));
+    assert_eq!(command("check-in"), Ok(Command::Feed));
     assert_eq!(command("promise agreed"), Ok(Command::Promise(None)));
     assert_eq!(command(" promise  1m "), Ok(Command::Promise(Some(minute))));
     for (line, says) in [
@@ -26,7 +26,7 @@ fn lines(input: &[u8]) -> Vec<(usize, bool)> {
 
 #[test]
 fn a_line_that_is_too_long_for_a_frame_goes_in_two() {
-    let max = usize::try_from(LINE_MAX).unwrap();
+    let max = usize::try_from(MAX_LINE).unwrap();
     let line = |len: usize| [vec![b'x'; len], b"\n".to_vec()].concat();
     assert_eq!(lines(&line(max - 1)), [(max - 1, true)]);
     assert_eq!(lines(&line(max)), [(max, true)]);

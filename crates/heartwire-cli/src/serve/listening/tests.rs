@@ -17,9 +17,9 @@ fn said(args: &[&str]) -> Line {
     if let Some(tls) = load_tls(&args).unwrap() {
         config = config.tls(tls);
     }
-    let (caps, pending) = (config.caps_in_force(), config.pending_max_in_force());
+    let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let server = Server::start(config, |_| |_: Event<&[u8]>, _: &mut Control<'_>| {}).unwrap();
-    line(&args, &server, caps, Some(1024), pending, None).unwrap()
+    line(&args, &server, limits, Some(1024), pending, None).unwrap()
 }
 
 /// What it says about `tls`, `receive_mark`, and the shortest writes that wake it.
@@ -31,13 +31,13 @@ fn in_force(args: &[&str]) -> (bool, Option<u64>, Option<u64>, Option<u64>) {
 }
 
 #[test]
-fn what_wakes_a_server_is_told_for_each_wire_that_it_speaks() {
+fn what_wakes_a_server_is_told_for_each_protocol_that_it_speaks() {
     assert_eq!(in_force(&[]), (false, Some(9), Some(9), Some(161)));
     assert_eq!(in_force(&["--coalesce", "5"]), (false, Some(41), Some(41), Some(201)));
     assert_eq!(in_force(&["--coalesce", "0"]), (false, Some(1), Some(1), Some(1)));
-    assert_eq!(in_force(&["--no-limit"]), (false, Some(1), Some(1), Some(1)));
-    assert_eq!(in_force(&["--require", "v0"]), (false, Some(9), Some(9), None));
-    assert_eq!(in_force(&["--require", "v1"]), (false, Some(9), None, Some(161)));
+    assert_eq!(in_force(&["--timeout=off"]), (false, Some(1), Some(1), Some(1)));
+    assert_eq!(in_force(&["--protocol", "v0"]), (false, Some(9), Some(9), None));
+    assert_eq!(in_force(&["--protocol", "v1"]), (false, Some(9), None, Some(161)));
     // A record of TLS is 22 bytes longer than what is in it.
     let authority = Authority::new();
     let own = authority.own();
@@ -57,12 +57,12 @@ fn people_are_told_which_data_can_wait() {
             ][..],
         ),
         (
-            &["--require", "v0", "--coalesce", "5"],
+            &["--protocol", "v0", "--coalesce", "5"],
             &["beats: up to 5 of a client wait in the kernel, and a data frame of less than 41 B"],
         ),
-        (&["--require", "v1"], &["beats: up to 4 of a client wait in the kernel, and no data"]),
+        (&["--protocol", "v1"], &["beats: up to 4 of a client wait in the kernel, and no data"]),
         (&["--coalesce", "0"], &["beats: each is read as it comes: --coalesce is 0"]),
-        (&["--no-limit"], &["beats: each is read as it comes: no deadline would look for them"]),
+        (&["--timeout=off"], &["beats: each is read as it comes: no deadline would look for them"]),
     ] {
         let text = said(args).text;
         let lines: Vec<_> = text.lines().collect();

@@ -10,13 +10,13 @@ use crate::side_by_side;
 fn an_address_has_so_many_sessions_and_arrivals() {
     side_by_side(&[
         ("sessions", || {
-            let server = Server::start_plain(&["--per-address", "2"]);
+            let server = Server::start_plain(&["--max-per-address", "2"]);
             let one = Client::start_plain(server.addr, &[]);
             let two = Client::start_plain(server.addr, &[]);
             server.events.first_events("online", 2);
             let mut third = Client::start_plain(server.addr, &["--retry", "never"]);
             assert_eq!(third.process.exit_code(), Some(4));
-            assert_eq!(server.event("refusing")["cause"], "address_sessions");
+            assert_eq!(server.event("refusing")["cause"], "max_per_address");
             // Room again.
             one.stop();
             server.event("offline");
@@ -25,11 +25,11 @@ fn an_address_has_so_many_sessions_and_arrivals() {
             assert!(two.events.events_so_far("offline").is_empty());
         }),
         ("arrivals", || {
-            let server = Server::start_plain(&["--arrivals", "1"]);
+            let server = Server::start_plain(&["--accept-rate-per-address", "1"]);
             let start = Instant::now();
             // Whoever is refused may learn it before it is connected.
             let peers: Vec<_> = (0..60).map(|_| TcpStream::connect(server.addr)).collect();
-            assert_eq!(server.event("refusing")["cause"], "arrival_rate");
+            assert_eq!(server.event("refusing")["cause"], "accept_rate");
             drop(peers);
             let stopped = server.stop().pop().unwrap();
             // Twenty at once, and one more for each second that this took.

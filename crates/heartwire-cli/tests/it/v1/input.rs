@@ -7,8 +7,8 @@ fn whoever_writes_nothing_for_too_long_is_degraded_until_it_does() {
     let server = Server::start_plain(&[]);
     // Long enough for a client that a busy machine runs late to say "ok" before the next one is over.
     let mut client =
-        Client::start_plain(server.addr, &["--check-in", "3s", "--commands", "--stay"]);
-    for (line, number) in [("data\n", 1), ("/check-in\n", 2)] {
+        Client::start_plain(server.addr, &["--watchdog", "3s", "--commands", "--stay"]);
+    for (line, number) in [("data\n", 1), ("/feed\n", 2)] {
         let degraded = server.events.first_events("health", 2 * number - 1).pop().unwrap();
         assert_eq!(degraded["health"], "degraded");
         client.type_in(line);
@@ -27,12 +27,15 @@ fn whoever_writes_nothing_for_too_long_is_degraded_until_it_does() {
 fn commands_promise_and_anything_else_is_data() {
     let server = Server::start_plain(&[]);
     let mut client = Client::start_plain(server.addr, &["--commands", "--promise", "1m"]);
-    assert_eq!(client.event("promising")["beat_ms"], 60_000.0);
+    assert_eq!(client.event("promising")["interval_ms"], 60_000.0);
     let promise = server.event("promise");
-    assert_eq!((promise.number("beat_ms"), promise.number("limit_ms")), (60_000.0, 120_000.0));
+    assert_eq!(
+        (promise.number("interval_ms"), promise.number("timeout_ms")),
+        (60_000.0, 120_000.0)
+    );
     client.type_in("/promise agreed\n");
-    assert!(client.events.first_events("promising", 2)[1]["beat_ms"].is_null());
-    assert_eq!(server.events.first_events("promise", 2)[1]["beat_ms"], 10_000.0);
+    assert!(client.events.first_events("promising", 2)[1]["interval_ms"].is_null());
+    assert_eq!(server.events.first_events("promise", 2)[1]["interval_ms"], 10_000.0);
     client.type_in("/promise soon\n");
     client.events.line("/promise soon: expected number at 0");
     // Neither what begins with two slashes nor the middle of a long line is a command.

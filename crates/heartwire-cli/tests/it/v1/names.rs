@@ -8,7 +8,7 @@ use super::tokens::{SOMEBODY, file};
 #[test]
 fn a_name_is_taken_over_by_the_newest_and_the_older_one_stays_away() {
     let server = Server::start_plain(&[]);
-    let mut older = Client::start_plain(server.addr, &["--name", "bob", "--retry", "fixed:100ms"]);
+    let mut older = Client::start_plain(server.addr, &["--name", "bob", "--retry", "100ms"]);
     let first = older.event("online");
     let newer = Client::start_plain(server.addr, &["--name", "bob"]);
     let second = newer.event("online");

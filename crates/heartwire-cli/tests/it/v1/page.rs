@@ -11,7 +11,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A HELLO of versions 1 to 1 with a ceiling of 1 s, and `more` entries.
+/// A HELLO of versions 1 to 1 with a maximum timeout of 1 s, and `more` entries.
 fn hello(entries: u8, more: &[u8]) -> String {
     hex(&[&[0xa2 + entries, 0, 0x82, 1, 1, 7, 0x19, 3, 0xe8], more].concat())
 }
@@ -25,14 +25,14 @@ fn said(server: SocketAddr, hello: &str) -> Second {
 fn refused(server: &Server, hello: &str) -> (u64, u64) {
     let second = said(server.addr, hello);
     let bye = second.event("bye");
-    assert_eq!(second.event("end")["reason"], "turned_away", "{hello}");
+    assert_eq!(second.event("end")["reason"], "rejected", "{hello}");
     (bye.count("code"), bye.count("retry"))
 }
 
 /// A beat that promises nothing and hears all.
 fn beat(nonce: u64, echo: u64) -> Vec<u8> {
-    let head = [&[0; 4][..], &32_u32.to_le_bytes()].concat();
-    [&head, &nonce.to_le_bytes()[..], &echo.to_le_bytes(), &[0; 16]].concat()
+    let header = [&[0; 4][..], &32_u32.to_le_bytes()].concat();
+    [&header, &nonce.to_le_bytes()[..], &echo.to_le_bytes(), &[0; 16]].concat()
 }
 
 #[test]
@@ -42,11 +42,12 @@ fn a_hello_is_decided_about_in_the_order_of_the_page() {
     }
     let tokens = file("page", SOMEBODY);
     let locked = Server::start_plain(&["--tokens", &tokens]);
-    let strict = Server::start_plain(&["--limit", "6s", "--beat", "2s", "--ceiling", "20s"]);
-    let open = Server::start_plain(&["--no-limit"]);
-    // A floor of 10 s, which suits no limit of 6 s; and a name that is none.
-    let floor = [4, 0x19, 0x27, 0x10];
-    let all_wrong = hello(2, &[&floor[..], &[1, 0x60]].concat());
+    let strict =
+        Server::start_plain(&["--timeout", "6s", "--interval", "2s", "--max-timeout", "20s"]);
+    let open = Server::start_plain(&["--timeout=off"]);
+    // A minimum interval of 10 s, which suits no timeout of 6 s; and a name that is none.
+    let min_interval = [4, 0x19, 0x27, 0x10];
+    let all_wrong = hello(2, &[&min_interval[..], &[1, 0x60]].concat());
     assert_eq!(refused(&locked, &all_wrong), (4, 0));
     assert_eq!(refused(&strict, &all_wrong), (2, 0));
     assert_eq!(refused(&open, &all_wrong), (9, 0));
@@ -95,16 +96,18 @@ fn a_peer_that_says_it_hears_nothing_and_gives_no_verdict_is_unheard_for_both_li
         return;
     }
     // The server reads before its own beats only, and so four of the client's at once.
-    let args = ["--beat", "1s", "--limit", "3s", "--floor", "100ms", "--coalesce", "8"];
+    let args =
+        ["--interval", "1s", "--timeout", "3s", "--min-interval", "100ms", "--coalesce", "8"];
     let server = Server::start_plain(&args);
-    let beats = ["--beat", "250", "--floor", "100", "--want", "1000", "--limit", "3000"];
+    let beats =
+        ["--interval", "250", "--min-interval", "100", "--want", "1000", "--timeout", "3000"];
     let mut second = Second::client(server.addr, &beats);
     second.event("welcome");
     second.events.first_events("beat", 2);
     second.obey("deaf");
     let verdict = server.event("verdict");
     assert_eq!(verdict["cause"], "unheard");
-    // Both limits after this end was last heard.
+    // Both timeouts after this end was last heard.
     let since = verdict.number("silence_ms") - verdict.number("late_ms");
     assert!((6000.0..6100.0).contains(&since), "{verdict:?}");
 }

@@ -66,9 +66,10 @@ pub(super) fn python_is_missing() -> bool {
     is_missing
 }
 
-/// Beats of 300 ms, and a limit that leaves room for a busy machine.
-const QUICK: [&str; 6] = ["--beat", "300ms", "--limit", "3s", "--floor", "100ms"];
-const QUICK_MS: [&str; 8] = ["--beat", "300", "--want", "300", "--limit", "3000", "--floor", "100"];
+/// Beats of 300 ms, and a timeout that leaves room for a busy machine.
+const QUICK: [&str; 6] = ["--interval", "300ms", "--timeout", "3s", "--min-interval", "100ms"];
+const QUICK_MS: [&str; 8] =
+    ["--interval", "300", "--want", "300", "--timeout", "3000", "--min-interval", "100"];
 
 #[test]
 fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it() {
@@ -88,15 +89,15 @@ fn its_client_works_with_our_server() {
     let server = Server::start_plain(&[&QUICK[..], &["--on-data", "upper"]].concat());
     let mut second = Second::client(server.addr, &[&["--name", "bob"], &QUICK_MS[..]].concat());
     let (welcome, online) = (second.event("welcome"), server.event("online"));
-    assert_eq!(online["wire"], "v1");
+    assert_eq!(online["protocol"], "v1");
     assert_eq!((&online["name"], &online["agent"]), (&"bob".into(), &"second".into()));
     assert_eq!(welcome["epoch"], online["epoch"]);
     assert_eq!(welcome["wake_bytes"], online["wake_bytes"]);
     for (key, direction, field) in [
-        ("server_beat", "to_server", "beat_ms"),
-        ("server_limit", "to_server", "limit_ms"),
-        ("client_beat", "to_client", "beat_ms"),
-        ("client_limit", "to_client", "limit_ms"),
+        ("server_interval", "to_server", "interval_ms"),
+        ("server_timeout", "to_server", "timeout_ms"),
+        ("client_interval", "to_client", "interval_ms"),
+        ("client_timeout", "to_client", "timeout_ms"),
     ] {
         assert_eq!(welcome.number(key), online[direction][field].as_f64().unwrap(), "{key}");
     }
@@ -105,13 +106,13 @@ fn its_client_works_with_our_server() {
     assert_eq!(server.event("data")["preview"], "\"straight away\"");
     expect_round_trips(&second.events.first_events("beat", 8));
 
-    // The limit moves with the promise: 1,000 ms and what was left beside 300 of 3,000.
+    // The timeout moves with the promise: 1,000 ms and what was left beside 300 of 3,000.
     second.obey("promise 1000");
     let promise = server.event("promise");
-    assert_eq!((promise.number("beat_ms"), promise.number("limit_ms")), (1000.0, 3700.0));
+    assert_eq!((promise.number("interval_ms"), promise.number("timeout_ms")), (1000.0, 3700.0));
     second.obey("promise 100");
     let promise = &server.events.first_events("promise", 2)[1];
-    assert_eq!((promise.number("beat_ms"), promise.number("limit_ms")), (100.0, 2800.0));
+    assert_eq!((promise.number("interval_ms"), promise.number("timeout_ms")), (100.0, 2800.0));
     second.obey("health 1");
     assert_eq!(server.event("health")["health"], "degraded");
 
@@ -142,24 +143,24 @@ fn our_client_works_with_its_server() {
     }
     let args = [&["--wake-bytes", "161", "--ask"], &QUICK_MS[..]].concat();
     let (mut second, addr) = Second::server(&args);
-    let mut ours = [&QUICK[..], &["--name", "bob", "--path", "300ms"]].concat();
-    ours.extend(["--retry", "fixed:100ms"]);
+    let mut ours = [&QUICK[..], &["--name", "bob", "--rtt", "300ms"]].concat();
+    ours.extend(["--retry", "100ms"]);
     let mut client = Client::start_plain(addr, &ours);
     let (hello, online) = (second.event("hello"), client.event("online"));
     assert_eq!(hello["name"], "bob");
-    for (key, ms) in [("beat", 300), ("want", 300), ("limit", 3000), ("floor", 100)] {
+    for (key, ms) in [("interval", 300), ("want", 300), ("timeout", 3000), ("min_interval", 100)] {
         assert_eq!(hello[key], ms, "{key}");
     }
     assert_eq!(online["epoch"], 1);
     assert_eq!(online["wake_bytes"], 161);
-    assert_eq!(online["to_server"]["beat_ms"], 300.0);
+    assert_eq!(online["to_server"]["interval_ms"], 300.0);
     client.type_in("hello\n");
     assert_eq!(second.event("data")["text"], "hello");
     second.obey("data and back");
     client.output.line("and back");
     expect_round_trips(&second.events.first_events("beat", 8));
     let is_short = |path: &Event| path["rtt_ms"].as_f64().is_some_and(|rtt| rtt < 300.0);
-    client.events.event_where("path", is_short);
+    client.events.event_where("rtt", is_short);
     second.obey("health 2");
     assert_eq!(client.event("health")["health"], "draining");
 
@@ -171,7 +172,7 @@ fn our_client_works_with_its_server() {
         "code": "draining", "number": 1, "detail": "back \u{1b}[31msoon",
         "retry": "within", "earliest_ms": 300.0, "latest_ms": 600.0,
     });
-    assert_eq!(offline["farewell"], said);
+    assert_eq!(offline["bye"], said);
     let wait = client.event("waiting").number("wait_ms");
     assert!((300.0..=600.0).contains(&wait), "{wait}");
     client.events.first_events("online", 2);
@@ -184,7 +185,7 @@ fn our_client_works_with_its_server() {
         "code": "other", "number": 1234, "detail": "",
         "retry": "never", "earliest_ms": null, "latest_ms": null,
     });
-    assert_eq!(last["farewell"], said);
+    assert_eq!(last["bye"], said);
 }
 
 #[test]
@@ -267,7 +268,7 @@ fn either_implementation_calls_the_other_dead_in_time() {
 }
 
 #[test]
-fn its_client_is_turned_away_for_the_same_reasons() {
+fn its_client_is_rejected_for_the_same_reasons() {
     if python_is_missing() {
         return;
     }
@@ -280,15 +281,21 @@ fn its_client_is_turned_away_for_the_same_reasons() {
                 let second = Second::client(server.addr, args);
                 let bye = second.event("bye");
                 assert_eq!((bye.count("code"), bye.count("retry")), (4, 0));
-                assert_eq!(second.event("end")["reason"], "turned_away");
+                assert_eq!(second.event("end")["reason"], "rejected");
             }
             let good = file("second-good", SOMEBODY);
             Second::client(server.addr, &["--token-file", &good]).event("welcome");
         }),
         ("no contract", || {
-            let server =
-                Server::start_plain(&["--limit", "6s", "--beat", "2s", "--ceiling", "20s"]);
-            let second = Second::client(server.addr, &["--floor", "10000"]);
+            let server = Server::start_plain(&[
+                "--timeout",
+                "6s",
+                "--interval",
+                "2s",
+                "--max-timeout",
+                "20s",
+            ]);
+            let second = Second::client(server.addr, &["--min-interval", "10000"]);
             let bye = second.event("bye");
             assert_eq!((bye.count("code"), bye.count("retry")), (2, 0));
             assert!(bye.text("detail").contains("30s"), "{bye:?}");
@@ -311,14 +318,14 @@ fn its_client_is_turned_away_for_the_same_reasons() {
             assert_eq!((bye.count("code"), bye.count("retry")), (1, 2));
             assert_eq!((bye.count("earliest"), bye.count("latest")), (0, 4000));
         }),
-        ("a promise over the ceiling", || {
-            let args = ["--limit", "6s", "--beat", "2s", "--ceiling", "20s"];
+        ("a promise over the maximum timeout", || {
+            let args = ["--timeout", "6s", "--interval", "2s", "--max-timeout", "20s"];
             let server = Server::start_plain(&args);
-            let mut second = Second::client(server.addr, &["--beat", "2000"]);
+            let mut second = Second::client(server.addr, &["--interval", "2000"]);
             second.event("welcome");
             // At most 20 s less 4 s, and half of 20 s.
             second.obey("promise 10000");
-            assert_eq!(server.event("promise").number("limit_ms"), 20_000.0);
+            assert_eq!(server.event("promise").number("timeout_ms"), 20_000.0);
             second.obey("promise 10001");
             let bye = second.event("bye");
             assert_eq!((bye.count("code"), bye.count("retry")), (9, 1));
@@ -332,8 +339,8 @@ fn a_client_that_beats_far_too_often_is_told_and_then_sent_away() {
     if python_is_missing() {
         return;
     }
-    let server = Server::start_plain(&["--beat", "1s", "--limit", "3s"]);
-    let mut second = Second::client(server.addr, &["--beat", "1000"]);
+    let server = Server::start_plain(&["--interval", "1s", "--timeout", "3s"]);
+    let mut second = Second::client(server.addr, &["--interval", "1000"]);
     second.event("welcome");
     // Each change of health is a beat: 64 are free, 64 more are not.
     for number in 0..90 {
@@ -358,7 +365,7 @@ fn every_event_of_v1_has_the_documented_fields_and_no_others() {
     side_by_side(&[
         ("serve", || {
             let server = Server::start_plain(&[]);
-            let mut second = Second::client(server.addr, &["--beat", "10000"]);
+            let mut second = Second::client(server.addr, &["--interval", "10000"]);
             second.event("welcome");
             second.obey("promise 20000");
             second.obey("health 1");
@@ -377,10 +384,10 @@ fn every_event_of_v1_has_the_documented_fields_and_no_others() {
         }),
         ("connect", || {
             let (mut second, addr) = Second::server(&QUICK_MS);
-            let own = ["--path", "200ms", "--promise", "1s", "--retry", "fixed:100ms"];
+            let own = ["--rtt", "200ms", "--promise", "1s", "--retry", "100ms"];
             let args = [&QUICK[..], &own].concat();
             let client = Client::start_plain(addr, &args);
-            client.event("path");
+            client.event("rtt");
             second.obey("health 1");
             client.event("health");
             second.obey("notice 1");

@@ -46,11 +46,11 @@ fn only_those_with_a_token_come_in() {
     let tokens = file("server", &format!("# all but alice\n{SOMEBODY}\n\nalice {ALICE}\n"));
     let (good, alice) = (file("good", SOMEBODY), file("alice", ALICE));
     let wrong = file("wrong", SOMEBODY_ELSE);
-    let server = Server::start_plain(&["--tokens", &tokens, "--log", "trace"]);
+    let server = Server::start_plain(&["--tokens", &tokens, "--log-level", "trace"]);
     let clients = [
         &["--token-file", &good][..],
         &["--token-file", &good, "--name", "bob"],
-        &["--token-file", &alice, "--name", "alice", "--log", "trace"],
+        &["--token-file", &alice, "--name", "alice", "--log-level", "trace"],
     ]
     .map(|args| {
         let client = Client::start_plain(server.addr, args);
@@ -65,7 +65,7 @@ fn only_those_with_a_token_come_in() {
     refused(&server, &["--token-file", &good, "--name", "alice"]);
     refused(&server, &["--token-file", &alice, "--name", "bob"]);
     refused(&server, &["--token-file", &alice]);
-    // Wire v0 has no tokens.
+    // Protocol v0 has no tokens.
     let mut tutorials = Peer::connect(server.addr);
     tutorials.send(&BEAT);
     assert_eq!(tutorials.read_to_end().0, b"");
@@ -81,10 +81,7 @@ fn only_those_with_a_token_come_in() {
     });
     let (log, events) = (server.log.clone(), server.events.clone());
     let stopped = server.stop().pop().unwrap();
-    assert_eq!(
-        (&stopped["turned_away"], &stopped["turned_away_unauthorized"]),
-        (&json!(7), &json!(7))
-    );
+    assert_eq!((&stopped["rejected"], &stopped["rejected_unauthorized"]), (&json!(7), &json!(7)));
     assert_eq!((stopped.count("hellos"), stopped.count("welcomed")), (10, 3));
     assert_eq!(stopped["protocol_error"], 1);
     let all = |lines: &Lines| lines.all().into_iter().map(|line| line.text).collect::<String>();
@@ -140,7 +137,7 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
     let tokens = file("renewed-server", SOMEBODY);
     let own = file("renewed-client", SOMEBODY_ELSE);
     let server = Server::start_plain(&["--tokens", &tokens]);
-    let args = ["--token-file", &own, "--retry", "fixed:10ms", "--retry-rejected", "1s"];
+    let args = ["--token-file", &own, "--retry", "10ms", "--retry-rejected", "1s"];
     let client = Client::start_plain(server.addr, &args);
     assert_eq!(client.event("failed")["retryable"], false);
     assert!(client.event("waiting").number("wait_ms") >= 1000.0);
@@ -202,7 +199,7 @@ fn a_file_that_everybody_can_read_is_no_secret() {
     let server = Server::start_plain(&[&["--tokens", &tokens], &tls[..]].concat());
     server.log.line("every user of this machine can read the tokens");
     server.log.line("every user of this machine can read the key of the certificate");
-    let roots = ["--tls", "--tls-roots", &cert, "--token-file", &tokens];
+    let roots = ["--tls", "--tls-ca", &cert, "--token-file", &tokens];
     let client = Client::start_plain(server.addr, &[&roots, &tls[..]].concat());
     client.events.line("every user of this machine can read the token");
     client.events.line("every user of this machine can read the key of our certificate");

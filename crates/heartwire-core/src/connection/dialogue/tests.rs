@@ -5,11 +5,11 @@ use std::vec::Vec;
 
 use super::*;
 use crate::connection::tests::turn;
-use crate::connection::{Connection, Event, Settings, Spoken, Transmit, Wire};
+use crate::connection::{Connection, Event, Protocol, Settings, Spoken, Transmit};
 use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over};
+use crate::pause::Pause;
 use crate::policy::Preset;
-use crate::stall::Stall;
 use crate::v1::{Hello, Offer, Terms, Welcome};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -30,14 +30,14 @@ struct End {
     unread: Vec<u8>,
     beats: u32,
     outcome: Option<Result<Verdict, Violation>>,
-    /// Its last stall.
-    stall: Option<Stall>,
+    /// Its last pause.
+    pause: Option<Pause>,
 }
 
 impl End {
     fn new(settings: Settings, now: Instant) -> Self {
         let connection = Connection::new(settings, now);
-        Self { connection, unread: Vec::new(), beats: 0, outcome: None, stall: None }
+        Self { connection, unread: Vec::new(), beats: 0, outcome: None, pause: None }
     }
 
     /// Takes what has arrived. Returns what is to be written at once.
@@ -66,7 +66,7 @@ impl End {
 
     /// What it writes when there is nothing to read.
     fn turn(&mut self, now: Instant) -> Vec<Transmit> {
-        let (written, over) = turn(&mut self.connection, now, self.stall);
+        let (written, over) = turn(&mut self.connection, now, self.pause);
         match over {
             Some(Over::Dead(verdict)) => self.outcome = Some(Ok(verdict)),
             Some(Over::Broken(violation)) => self.outcome = Some(Err(violation)),
@@ -90,7 +90,7 @@ struct Pair {
 }
 
 fn usual(side: Side) -> Policy {
-    Preset::Usual.policy(side)
+    Preset::Default.policy(side)
 }
 
 impl Pair {
@@ -102,8 +102,8 @@ impl Pair {
     fn new(client: Policy, server: Policy, delay: Duration) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let offer = Offer::new(&client);
-        let settings = Settings::new(client).wire(Wire::V1).offer(offer).tick(TICK);
-        let server_settings = Settings::new(server).wire(Wire::Any).tick(TICK);
+        let settings = Settings::new(client).protocol(Protocol::V1).offer(offer).tick(TICK);
+        let server_settings = Settings::new(server).protocol(Protocol::Any).tick(TICK);
         let mut pair = Self {
             now,
             delay,
@@ -170,12 +170,12 @@ impl Pair {
         }
     }
 
-    fn path(&self, side: Side) -> Path {
+    fn link_state(&self, side: Side) -> LinkState {
         let end = match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
         };
-        end.connection.path(self.now).unwrap()
+        end.connection.link_state(self.now).unwrap()
     }
 
     fn nobody_died(&self) {
@@ -196,10 +196,10 @@ fn both_ends_beat_as_agreed_and_nobody_dies() {
 fn both_ends_know_the_round_trip_from_their_first_words_on() {
     // The client has the WELCOME, and its first beat is on its way.
     let mut pair = Pair::usual(ms(40));
-    assert_eq!(pair.path(Side::Client).rtt, Some(ms(80)));
-    assert_eq!(pair.path(Side::Server).rtt, None);
+    assert_eq!(pair.link_state(Side::Client).rtt, Some(ms(80)));
+    assert_eq!(pair.link_state(Side::Server).rtt, None);
     pair.run_for(ms(40));
-    assert_eq!(pair.path(Side::Server).rtt, Some(ms(80)));
+    assert_eq!(pair.link_state(Side::Server).rtt, Some(ms(80)));
 }
 
 /// The server lets beats wait in its kernel and knows about when they came.
@@ -214,11 +214,11 @@ fn a_round_trip_that_looks_like_nothing_is_not_told_as_nothing() {
         let mut client = client.with_rtt(rtt);
         move |reading| {
             client.handle_rtt(reading);
-            let path = client.path(now);
-            (path.rtt, path.rtt_below)
+            let link_state = client.link_state(now);
+            (link_state.rtt, link_state.rtt_below)
         }
     };
-    let below = Some(arrival::SPAN_MAX);
+    let below = Some(arrival::MAX_SPAN);
     let mut of_handshake = rough(Some(ms(1)));
     assert_eq!(of_handshake(ms(0)), (Some(ms(1)), None), "it can be so");
     assert_eq!(of_handshake(ms(9)), (Some(ms(1)), None), "it can be so");
@@ -233,11 +233,11 @@ fn beats_tell_both_ends_the_round_trip() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(30));
     for side in [Side::Client, Side::Server] {
-        let path = pair.path(side);
+        let link_state = pair.link_state(side);
         // What was held is told in whole microseconds.
-        let rtt = path.rtt.unwrap();
+        let rtt = link_state.rtt.unwrap();
         assert!((ms(80)..ms(80) + Duration::from_micros(2)).contains(&rtt), "{rtt:?}");
-        assert_eq!((path.peer_health, path.too_fast), (Health::Ok, false));
+        assert_eq!((link_state.peer_health, link_state.too_fast), (Health::Ok, false));
     }
 }
 
@@ -248,28 +248,28 @@ fn of_beats_that_are_read_together_the_last_says_when_the_peer_heard_this_end() 
     pair.now = pair.at(s(40));
     let beats: Vec<u8> = [5, 15, 25].into_iter().flat_map(beat_of_silence).collect();
     pair.server.take(&beats, &pair.terms, pair.now);
-    assert_eq!(pair.path(Side::Server).unheard, s(25));
+    assert_eq!(pair.link_state(Side::Server).unheard, s(25));
     // Read later, a smaller silence is news, and a larger one has nothing to take back.
     pair.server.take(&beat_of_silence(1), &pair.terms, pair.now);
     pair.server.take(&beat_of_silence(2), &pair.terms, pair.now);
-    assert_eq!(pair.path(Side::Server).unheard, s(1));
+    assert_eq!(pair.link_state(Side::Server).unheard, s(1));
 }
 
 fn beat_of_silence(secs: u32) -> Vec<u8> {
     let beat = Beat { silence_ms: secs * 1_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    head.into_iter().chain(beat.encode()).collect()
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    header.into_iter().chain(beat.encode()).collect()
 }
 
 #[test]
 fn each_end_knows_when_the_other_last_heard_it() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(60));
-    let before = pair.path(Side::Client).unheard;
+    let before = pair.link_state(Side::Client).unheard;
     assert!(before <= s(20), "{before:?}");
     pair.cut_to_server = true;
     pair.run_for(s(25));
-    let unheard = pair.path(Side::Client).unheard;
+    let unheard = pair.link_state(Side::Client).unheard;
     assert!((s(20)..=s(45)).contains(&unheard), "{unheard:?}");
     assert_eq!(pair.client.outcome, None);
 }
@@ -280,7 +280,7 @@ fn a_way_that_is_cut_is_found_by_both_ends() {
     pair.run_for(s(60));
     pair.cut_to_server = true;
     pair.run_for(s(31));
-    // The server has not heard its client for its limit.
+    // The server has not heard its client for its timeout.
     let Some(Ok(verdict)) = pair.server.outcome else { panic!("{:?}", pair.server.outcome) };
     assert_eq!((verdict.cause, verdict.silence), (Cause::Silence, s(30)));
     // It judges and falls silent, so the client can tell by that alone.
@@ -303,8 +303,8 @@ fn a_peer_that_beats_but_does_not_hear_us_is_found_by_its_own_account() {
         beat.nonce = nonce;
         beat.promise_ms = 10_000;
         beat.silence_ms = millis(pair.now.saturating_since(last_heard));
-        let head = frame::head(Kind::Heart, 32).unwrap();
-        let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+        let header = frame::header(Kind::Heart, 32).unwrap();
+        let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
         pair.client.take(&bytes, &pair.terms, pair.now);
         pair.run_for(s(5));
         if pair.client.outcome.is_some() {
@@ -313,18 +313,18 @@ fn a_peer_that_beats_but_does_not_hear_us_is_found_by_its_own_account() {
     }
     let Some(Ok(verdict)) = pair.client.outcome else { panic!("{:?}", pair.client.outcome) };
     assert_eq!(verdict.cause, Cause::Unheard);
-    // Two limits of 30 s since the server last heard its client.
+    // Two timeouts of 30 s since the server last heard its client.
     assert_eq!(verdict.silence, s(60));
     assert_eq!(verdict.bound.unwrap().earliest, s(60));
 }
 
 #[test]
-fn a_promise_is_kept_and_moves_the_limit_of_the_other_end() {
+fn a_promise_is_kept_and_moves_the_timeout_of_the_other_end() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     assert_eq!(pair.client.connection.promise(s(300)), Some(s(300)));
     pair.run_for(s(1));
-    assert_eq!(pair.server.connection.policy().limit(), Some(s(600)));
+    assert_eq!(pair.server.connection.policy().timeout(), Some(s(600)));
     let beats = pair.server.beats;
     pair.run_for(s(1500));
     assert_eq!(pair.server.beats - beats, 5);
@@ -332,7 +332,7 @@ fn a_promise_is_kept_and_moves_the_limit_of_the_other_end() {
     // And back.
     assert_eq!(pair.client.connection.promise(s(10)), Some(s(10)));
     pair.run_for(s(1));
-    assert_eq!(pair.server.connection.policy().limit(), Some(s(30)));
+    assert_eq!(pair.server.connection.policy().timeout(), Some(s(30)));
     pair.cut_to_server = true;
     pair.run_for(s(31));
     assert!(matches!(pair.server.outcome, Some(Ok(_))), "{:?}", pair.server.outcome);
@@ -366,9 +366,9 @@ fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
     pair.client.connection.promise(s(300));
     // The server has heard nothing for 290 s, as its beats say, and rightly so.
     pair.run_for(s(290));
-    assert!(pair.path(Side::Client).unheard > s(280));
+    assert!(pair.link_state(Side::Client).unheard > s(280));
     pair.client.connection.promise(s(10));
-    assert!(!pair.client.connection.would_end(pair.now));
+    assert!(!pair.client.connection.is_over(pair.now));
     // A beat that was under way meanwhile says so too.
     pair.server.connection.beat_now();
     pair.run_for(s(100));
@@ -379,8 +379,8 @@ fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
 fn a_promise_beyond_the_contract_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, promise_ms: 1_800_001, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     pair.server.take(&bytes, &pair.terms, pair.now);
     let too_long = Violation::PromiseTooLong { promise: ms(1_800_001), max: s(1800) };
     assert_eq!(pair.server.outcome, Some(Err(too_long)));
@@ -390,8 +390,8 @@ fn a_promise_beyond_the_contract_ends_the_connection() {
 fn an_echo_of_what_was_never_sent_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, echo: u64::MAX, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     pair.server.take(&bytes, &pair.terms, pair.now);
     assert_eq!(pair.server.outcome, Some(Err(Violation::UnknownNonce)));
 }
@@ -407,7 +407,7 @@ fn whoever_is_far_too_fast_is_told_and_then_sent_away() {
         sent += 1;
         assert!(sent < 1000, "it is never too much");
         if sent == 80 {
-            assert!(pair.path(Side::Client).too_fast, "it was told");
+            assert!(pair.link_state(Side::Client).too_fast, "it was told");
         }
     }
     assert_eq!(pair.server.outcome, Some(Err(Violation::TooFast)));
@@ -422,8 +422,8 @@ fn a_promise_that_no_beat_has_told_yet_proves_nothing() {
     pair.client.connection.promise(s(10));
     // Before that is told, a beat of the server is read: it goes by what it was promised.
     let beat = Beat { nonce: 1, silence_ms: 280_000, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
     pair.run_for(s(100));
@@ -442,8 +442,8 @@ fn a_promise_that_waits_for_the_socket_is_not_in_force() {
         now = now.saturating_add(s(1));
         let silence_ms = millis(now.saturating_since(unheard_since));
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        let head = frame::head(Kind::Heart, 32).unwrap();
-        client.take(&head.into_iter().chain(beat.encode()).collect::<Vec<u8>>(), &terms, now);
+        let header = frame::header(Kind::Heart, 32).unwrap();
+        client.take(&header.into_iter().chain(beat.encode()).collect::<Vec<u8>>(), &terms, now);
         // The client's application cannot make up its mind.
         client.connection.promise(if secs % 2 == 0 { s(300) } else { s(10) });
         let mut next = client.connection.poll(now, Outbound::Waiting);
@@ -473,14 +473,14 @@ fn a_promise_is_in_force_when_its_beat_has_been_written() {
     pair.run_for(s(5));
     let now = pair.now;
     let connection = &mut pair.client.connection;
-    // The limits are 30 s each, and 600 s for a server that was promised a beat in 300 s.
+    // The timeouts are 30 s each, and 600 s for a server that was promised a beat in 300 s.
     connection.promise(s(300));
     let Next::ReadFirst(read) = connection.poll(now, Outbound::Waiting) else { panic!("no beat") };
     let Next::Write(beat) = connection.judge(read, Found::All, None) else { panic!("no beat") };
     let unheard_for = |silence_ms, connection: &mut Connection| {
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        let head = frame::head(Kind::Heart, 32).unwrap();
-        let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+        let header = frame::header(Kind::Heart, 32).unwrap();
+        let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
         connection.handle_heard(now);
         connection.handle_received(now, &mut bytes.as_slice()).unwrap();
         let dialogue = connection.stage.dialogue().unwrap();
@@ -495,24 +495,24 @@ fn a_promise_is_in_force_when_its_beat_has_been_written() {
 }
 
 #[test]
-fn a_beat_behind_data_that_the_owner_has_no_room_for_may_say_that_the_peer_hears_us() {
+fn a_beat_behind_data_that_the_application_has_no_room_for_may_say_that_the_peer_hears_us() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(5));
     let heart = |silence_ms| {
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        frame::head(Kind::Heart, 32).unwrap().into_iter().chain(beat.encode())
+        frame::header(Kind::Heart, 32).unwrap().into_iter().chain(beat.encode())
     };
     let now = pair.at(s(100));
-    let data = frame::head(Kind::Data, 0).unwrap();
+    let data = frame::header(Kind::Data, 0).unwrap();
     let bytes: Vec<u8> = heart(100_000).chain(data).chain(heart(0)).collect();
     let (client, mut rest) = (&mut pair.client.connection, bytes.as_slice());
     client.handle_heard(now);
     assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Beat)));
-    assert!(!client.would_end(now), "not all is known");
+    assert!(!client.is_over(now), "not all is known");
     assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Data(&[]))));
-    assert!(!client.would_end(now), "not all is known");
+    assert!(!client.is_over(now), "not all is known");
     assert_eq!(client.handle_received(now, &mut rest), Ok(Some(Event::Beat)));
-    assert!(!client.would_end(now), "it hears us");
+    assert!(!client.is_over(now), "it hears us");
 }
 
 #[test]
@@ -637,7 +637,7 @@ fn twice_as_many_beats_as_agreed_are_nobodys_business() {
         pair.run_for(s(5));
     }
     pair.nobody_died();
-    assert!(!pair.path(Side::Client).too_fast);
+    assert!(!pair.link_state(Side::Client).too_fast);
 }
 
 #[test]
@@ -646,7 +646,7 @@ fn health_is_told_at_once() {
     pair.run_for(s(5));
     pair.client.connection.set_health(Health::Degraded);
     pair.run_for(ms(50));
-    assert_eq!(pair.path(Side::Server).peer_health, Health::Degraded);
+    assert_eq!(pair.link_state(Side::Server).peer_health, Health::Degraded);
     let beats = pair.server.beats;
     pair.client.connection.set_health(Health::Degraded);
     pair.run_for(ms(50));
@@ -662,21 +662,21 @@ fn a_beat_says_how_late_it_was() {
     pair.now = due.saturating_add(s(7));
     pair.write();
     pair.run_for(s(1));
-    assert_eq!(pair.path(Side::Server).peer_late, s(7));
+    assert_eq!(pair.link_state(Side::Server).peer_late, s(7));
 }
 
 #[test]
-fn a_stall_of_ours_is_not_held_against_the_way_to_the_peer() {
+fn a_pause_of_ours_is_not_held_against_the_way_to_the_peer() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     pair.now = pair.at(s(500));
     // It reads first: the server's beats of that time, of which the last one has heard nothing for long.
     let beat = Beat { nonce: 5, silence_ms: 490_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
-    pair.client.stall = Some(Stall::new(pair.now, s(480)));
+    pair.client.pause = Some(Pause::new(pair.now, s(480)));
     pair.write();
     assert_eq!(pair.client.outcome, None);
 }
@@ -710,21 +710,21 @@ fn beats_that_are_held_up_behind_data_kill_nobody() {
 fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(62));
-    let before = pair.path(Side::Server).rtt.unwrap();
+    let before = pair.link_state(Side::Server).rtt.unwrap();
     let echoed = pair.server.connection.stage.dialogue().unwrap().heard.nonce;
     pair.client.connection.beat_now();
     let mut held = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    held.extend(frame::data_head(0).unwrap());
+    held.extend(frame::data_header(0).unwrap());
     // The beat waits in the server's kernel until data wake it. When it came is not known.
     pair.run_for(s(4));
     let terms = pair.terms;
     pair.server.take(&held, &terms, pair.now);
-    assert_eq!(pair.path(Side::Server).rtt, Some(before));
+    assert_eq!(pair.link_state(Side::Server).rtt, Some(before));
     assert_eq!(pair.server.connection.stage.dialogue().unwrap().heard.nonce, echoed);
     // The client's own reading is as good as before.
     pair.run_for(s(30));
     for side in [Side::Client, Side::Server] {
-        let rtt = pair.path(side).rtt.unwrap();
+        let rtt = pair.link_state(side).rtt.unwrap();
         assert!((ms(80)..ms(81)).contains(&rtt), "{side:?}: {rtt:?}");
     }
 }
@@ -737,7 +737,7 @@ fn a_beat_right_before_data_is_measured() {
     pair.now = pair.at(ms(8));
     pair.client.connection.beat_now();
     let mut bytes = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    bytes.extend(frame::data_head(0).unwrap());
+    bytes.extend(frame::data_header(0).unwrap());
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
     let heard_at = pair.server.connection.stage.dialogue().unwrap().heard.at;
@@ -748,25 +748,26 @@ fn a_beat_right_before_data_is_measured() {
 #[test]
 fn whoever_waits_for_an_answer_is_not_judged_by_its_silence() {
     let start = Instant::from_nanos(1_000_000_000_000);
-    let policy = Policy::builder().beat(ms(100)).limit(ms(300)).build().unwrap();
-    let mut server = Connection::new(Settings::new(policy).wire(Wire::Any).tick(TICK), start);
+    let policy = Policy::builder().interval(ms(100)).timeout(ms(300)).build().unwrap();
+    let mut server =
+        Connection::new(Settings::new(policy).protocol(Protocol::Any).tick(TICK), start);
     let hello = Hello::new(Offer::new(&policy)).encode();
     assert!(matches!(server.handle_received(start, &mut &*hello), Ok(Some(Event::Hello(_)))));
     let later = start.saturating_add(s(5));
-    assert!(!server.would_end(later));
+    assert!(!server.is_over(later));
     assert_eq!(turn(&mut server, later, None), (Vec::new(), None));
     let contract = Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap();
     server.welcome(later, contract);
     // Its time begins now.
-    assert!(!server.would_end(later.saturating_add(ms(299))));
-    assert!(server.would_end(later.saturating_add(ms(300))));
+    assert!(!server.is_over(later.saturating_add(ms(299))));
+    assert!(server.is_over(later.saturating_add(ms(300))));
 }
 
 #[test]
 fn a_flood_of_beats_that_nobody_asked_for_is_too_fast() {
     let nobody = Policy::builder().build().unwrap();
     let mut pair = Pair::new(nobody, nobody, ms(40));
-    assert_eq!(pair.server.connection.contract().unwrap().to_server.beat(), None);
+    assert_eq!(pair.server.connection.contract().unwrap().to_server.interval(), None);
     let mut sent = 0;
     while pair.server.outcome.is_none() {
         pair.client.connection.beat_now();
@@ -781,13 +782,13 @@ fn a_flood_of_beats_that_nobody_asked_for_is_too_fast() {
 fn what_was_held_for_longer_than_can_be_said_is_no_measurement() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(60));
-    let before = pair.path(Side::Server).rtt;
+    let before = pair.link_state(Side::Server).rtt;
     let beat = Beat { nonce: 1, echo: 1, held_us: u32::MAX, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
-    assert_eq!((pair.path(Side::Server).rtt, pair.server.outcome), (before, None));
+    assert_eq!((pair.link_state(Side::Server).rtt, pair.server.outcome), (before, None));
 }
 
 #[test]
@@ -798,10 +799,10 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let now = Instant::from_nanos(0);
     let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
     let pad = |len| dialogue.pad(len).map(|pad| (pad[..8].to_vec(), pad.len()));
-    let head = |body_len| frame::head(Kind::Pad, body_len).unwrap().to_vec();
-    assert_eq!(pad(10), Some((head(143), 151)));
-    assert_eq!(pad(153), Some((head(0), 8)));
-    assert_eq!(pad(160), Some((head(0), 8)));
+    let header = |body_len| frame::header(Kind::Pad, body_len).unwrap().to_vec();
+    assert_eq!(pad(10), Some((header(143), 151)));
+    assert_eq!(pad(153), Some((header(0), 8)));
+    assert_eq!(pad(160), Some((header(0), 8)));
     assert_eq!(pad(161), None);
 }
 
@@ -810,15 +811,15 @@ fn what_the_peer_says_of_us_may_wait_unread() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     let beat = Beat { nonce: 9, silence_ms: 40_000, ..Beat::decode(&[0; 32]) };
-    let head = frame::head(Kind::Heart, 32).unwrap();
-    let bytes: Vec<u8> = head.into_iter().chain(beat.encode()).collect();
+    let header = frame::header(Kind::Heart, 32).unwrap();
+    let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
-    // Its owner does not let the client read any more, and the server's next beats wait.
+    // Its application does not let the client read any more, and the server's next beats wait.
     pair.now = pair.at(s(100));
-    assert!(pair.client.connection.would_end(pair.now));
+    assert!(pair.client.connection.is_over(pair.now));
     pair.client.connection.handle_backpressure(pair.now);
-    assert!(!pair.client.connection.would_end(pair.now));
+    assert!(!pair.client.connection.is_over(pair.now));
     pair.write();
     assert_eq!(pair.client.outcome, None);
 }

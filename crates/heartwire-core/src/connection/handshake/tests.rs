@@ -13,12 +13,12 @@ const fn s(secs: u64) -> Duration {
 }
 
 fn usual(side: Side) -> Policy {
-    Preset::Usual.policy(side)
+    Preset::Default.policy(side)
 }
 
 #[test]
 fn a_welcome_to_something_else_than_was_offered_is_refused() {
-    let client = Offer::new(&usual(Side::Client)).ceiling(s(60));
+    let client = Offer::new(&usual(Side::Client)).max_timeout(s(60));
     let awaiting = Awaiting::new(client, Instant::from_nanos(0));
     let check = |offer: &Offer, server: Policy| {
         let contract = Terms::new(Offer::new(&server)).agree(offer).unwrap();
@@ -26,18 +26,18 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
     };
     assert_eq!(check(&client, usual(Side::Server)), Ok(()));
     // It calls the server dead sooner than it meant to, never, or later than it agrees to.
-    let strict = Offer::new(&Preset::Strict.policy(Side::Client));
+    let strict = Offer::new(&Preset::Fast.policy(Side::Client));
     assert_eq!(check(&strict, usual(Side::Server)), Err(Violation::BadWelcome));
-    let reference = Offer::new(&Preset::Reference.policy(Side::Client));
+    let reference = Offer::new(&Preset::Tutorial.policy(Side::Client));
     assert_eq!(check(&reference, usual(Side::Server)), Err(Violation::BadWelcome));
-    let late = Offer::new(&Policy::builder().limit(s(61)).build().unwrap());
+    let late = Offer::new(&Policy::builder().timeout(s(61)).build().unwrap());
     assert_eq!(check(&late, usual(Side::Server)), Err(Violation::BadWelcome));
     // It would have to beat more often than it can.
-    let eager = Offer::new(&Policy::builder().beat(ms(10)).limit(s(30)).build().unwrap());
-    let hasty = Policy::builder().beat(ms(10)).limit(ms(40)).build().unwrap();
+    let eager = Offer::new(&Policy::builder().interval(ms(10)).timeout(s(30)).build().unwrap());
+    let hasty = Policy::builder().interval(ms(10)).timeout(ms(40)).build().unwrap();
     assert_eq!(check(&eager, hasty), Err(Violation::BadWelcome));
     // Its server could promise it to be silent for longer than it agrees to.
-    let patient = Offer::new(&usual(Side::Client)).ceiling(s(61));
+    let patient = Offer::new(&usual(Side::Client)).max_timeout(s(61));
     assert_eq!(check(&patient, usual(Side::Server)), Err(Violation::BadWelcome));
     // Nothing that could wake the server would fit into a frame.
     let contract = Terms::new(Offer::new(&usual(Side::Server))).wake_bytes(100_000).agree(&client);
@@ -46,29 +46,29 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
 }
 
 #[test]
-fn a_client_without_a_limit_refuses_a_ceiling_above_its_own_too() {
+fn a_client_without_a_timeout_refuses_a_max_timeout_above_its_own_too() {
     let nobody = Policy::builder().build().unwrap();
-    let client = Offer::new(&nobody).ceiling(s(60));
+    let client = Offer::new(&nobody).max_timeout(s(60));
     let awaiting = Awaiting::new(client, Instant::from_nanos(0));
-    for (ceiling, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
+    for (max_timeout, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
         let terms = Terms::new(Offer::new(&nobody));
-        let contract = terms.agree(&client.ceiling(ceiling)).unwrap();
-        assert_eq!(awaiting.check(&Welcome::new(1, 0, contract)), checked, "{ceiling:?}");
+        let contract = terms.agree(&client.max_timeout(max_timeout)).unwrap();
+        assert_eq!(awaiting.check(&Welcome::new(1, 0, contract)), checked, "{max_timeout:?}");
     }
 }
 
 #[test]
-fn a_welcome_with_a_limit_of_the_server_above_its_ceiling_is_refused() {
+fn a_welcome_with_a_timeout_of_the_server_above_its_max_timeout_is_refused() {
     let client = Offer::new(&usual(Side::Client));
     let awaiting = Awaiting::new(client, Instant::from_nanos(0));
     let contract = Terms::new(Offer::new(&usual(Side::Server))).agree(&client).unwrap();
     let frame = Welcome::new(1, 0, contract).encode();
-    // Key 5, an hour at first; the limit is 30 s.
+    // Key 5, an hour at first; the timeout is 30 s.
     let at = frame.windows(6).position(|bytes| bytes == [5, 0x1a, 0, 0x36, 0xee, 0x80]).unwrap();
-    for (ceiling_ms, checked) in [(30_000_u32, Ok(())), (29_999, Err(Violation::BadWelcome))] {
+    for (max_timeout_ms, checked) in [(30_000_u32, Ok(())), (29_999, Err(Violation::BadWelcome))] {
         let mut frame = frame.clone();
-        frame[at + 2..at + 6].copy_from_slice(&ceiling_ms.to_be_bytes());
-        let welcome = Welcome::decode(&frame[crate::frame::HEAD_LEN..]).unwrap();
-        assert_eq!(awaiting.check(&welcome), checked, "{ceiling_ms}");
+        frame[at + 2..at + 6].copy_from_slice(&max_timeout_ms.to_be_bytes());
+        let welcome = Welcome::decode(&frame[crate::frame::HEADER_LEN..]).unwrap();
+        assert_eq!(awaiting.check(&welcome), checked, "{max_timeout_ms}");
     }
 }

@@ -26,12 +26,12 @@ fn quiet() -> End {
     end(Policy::builder())
 }
 
-fn beating(beat: Duration) -> End {
-    end(Policy::builder().beat(beat))
+fn beating(interval: Duration) -> End {
+    end(Policy::builder().interval(interval))
 }
 
 fn judging() -> End {
-    end(Policy::builder().limit(secs(30)))
+    end(Policy::builder().timeout(secs(30)))
 }
 
 #[track_caller]
@@ -56,10 +56,10 @@ fn news_takes_a_round_trip_and_a_tick_at_most() {
 }
 
 #[test]
-fn news_comes_first_unless_a_limit_hardly_leaves_room_for_beats() {
-    let by_silence = |beat, limit| {
-        let judging = end(Policy::builder().limit(ms(limit)));
-        let killed = found(beating(ms(beat)), judging, Fault::PeerKilled, Side::Server);
+fn news_comes_first_unless_a_timeout_hardly_leaves_room_for_beats() {
+    let by_silence = |interval, timeout| {
+        let judging = end(Policy::builder().timeout(ms(timeout)));
+        let killed = found(beating(ms(interval)), judging, Fault::PeerKilled, Side::Server);
         assert_bound(killed, 0, 300);
         killed.can_be_by(Mechanism::Silence)
     };
@@ -73,8 +73,10 @@ fn a_silence_began_with_a_beat_that_may_have_been_late() {
     let frozen = found(beating(secs(10)), judging(), Fault::PeerFrozen, Side::Server);
     assert_bound(frozen, 19_700, 30_300);
     // An answer waits for two timers.
-    let (asking, answering) =
-        (end(Policy::builder().beat(secs(10)).limit(secs(30))), end(Policy::builder().echo(true)));
+    let (asking, answering) = (
+        end(Policy::builder().interval(secs(10)).timeout(secs(30))),
+        end(Policy::builder().echo(true)),
+    );
     assert_bound(found(asking, answering, Fault::PeerFrozen, Side::Client), 19_600, 30_300);
     // Nothing is known of when the last byte came.
     assert_bound(found(quiet(), judging(), Fault::PeerFrozen, Side::Server), 0, 30_300);
@@ -89,7 +91,7 @@ fn a_peer_that_is_not_acknowledged_sends_one_beat_more() {
     let finding = found(beating(ms(500)), judging(), fault, Side::Server);
     assert_bound(finding, 29_600, 32_600);
     // One that only answers has nothing to answer any more.
-    let asking = end(Policy::builder().beat(secs(10)).limit(secs(30)));
+    let asking = end(Policy::builder().interval(secs(10)).timeout(secs(30)));
     let answering = end(Policy::builder().echo(true));
     let finding = found(asking, answering, Fault::CutToServer, Side::Client);
     assert_bound(finding, 19_600, 30_300);
@@ -154,10 +156,10 @@ fn keepalive_is_no_promise_where_a_beat_can_be_in_its_way() {
 #[test]
 fn keepalive_waits_for_a_gap_between_retransmissions() {
     let fault = Fault::CutToClient;
-    let bound = |beat, keepalive: (u64, u64, u32)| {
-        let (idle, interval, count) = keepalive;
-        let server = with_keepalive(quiet(), idle, interval, count);
-        found(beating(beat), server, fault, Side::Server).bound
+    let bound = |interval, keepalive: (u64, u64, u32)| {
+        let (idle, every, count) = keepalive;
+        let server = with_keepalive(quiet(), idle, every, count);
+        found(beating(interval), server, fault, Side::Server).bound
     };
     // Twice 12 s, less the lateness of a timer, the first retransmission, and what was under way;
     // a beat, two tries, gaps of twice keepalive's 13.9 s and then one that is long enough.
@@ -192,7 +194,7 @@ fn what_is_sent_through_a_forgotten_entry_may_come_back_as_a_reset() {
 
 #[test]
 fn who_cannot_be_first_is_not_named() {
-    let policy = Policy::builder().beat(secs(1)).limit(secs(3));
+    let policy = Policy::builder().interval(secs(1)).timeout(secs(3));
     let timers = |secs_| KernelTimers::new(None, Some(secs(secs_))).unwrap();
     let late = end(policy).kernel(timers(12));
     let fault = Fault::MachineGoneUnacked;

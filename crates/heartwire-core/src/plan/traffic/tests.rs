@@ -20,7 +20,7 @@ fn assert_traffic(client: End, server: End, to_server: u64, to_client: u64) {
 
 #[test]
 fn each_beat_is_acknowledged() {
-    let (quiet, beating) = (Policy::builder(), Policy::builder().beat(secs(10)));
+    let (quiet, beating) = (Policy::builder(), Policy::builder().interval(secs(10)));
     assert_traffic(end(quiet, None), end(quiet, None), 0, 0);
     assert_traffic(end(beating, None), end(quiet, None), 8_640 * 60, 8_640 * 52);
     assert_traffic(end(beating, None), end(beating, None), 8_640 * 112, 8_640 * 112);
@@ -28,7 +28,7 @@ fn each_beat_is_acknowledged() {
 
 #[test]
 fn an_answer_acknowledges_what_it_answers() {
-    let asking = end(Policy::builder().beat(secs(10)), None);
+    let asking = end(Policy::builder().interval(secs(10)), None);
     let answering = end(Policy::builder().echo(true), None);
     assert_traffic(asking, answering, 8_640 * 112, 8_640 * 60);
     assert_traffic(answering, asking, 8_640 * 60, 8_640 * 112);
@@ -36,7 +36,7 @@ fn an_answer_acknowledges_what_it_answers() {
 
 #[test]
 fn keepalive_probes_only_while_nothing_else_comes() {
-    let (quiet, beating) = (Policy::builder(), Policy::builder().beat(secs(10)));
+    let (quiet, beating) = (Policy::builder(), Policy::builder().interval(secs(10)));
     assert_traffic(end(quiet, Some(3)), end(quiet, None), 28_800 * 52, 28_800 * 52);
     // Three probes fit between two beats, and none if it waits as long as a beat.
     let three_each = 8_640 * 3 * 52;

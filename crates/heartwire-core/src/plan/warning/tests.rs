@@ -14,8 +14,8 @@ fn end(policy: PolicyBuilder) -> End {
     End::new(policy.build().unwrap())
 }
 
-fn warnings(client: End, server: End, nat: Option<Duration>) -> Vec<Warning> {
-    Setup::builder(client, server).nat(nat).build().unwrap().warnings().collect()
+fn warnings(client: End, server: End, nat_timeout: Option<Duration>) -> Vec<Warning> {
+    Setup::builder(client, server).nat_timeout(nat_timeout).build().unwrap().warnings().collect()
 }
 
 fn only(warnings: &[Warning]) -> (&'static str, String) {
@@ -25,7 +25,7 @@ fn only(warnings: &[Warning]) -> (&'static str, String) {
 
 #[test]
 fn presets_end_no_healthy_connection() {
-    for preset in [Preset::Usual, Preset::Reference, Preset::Strict] {
+    for preset in [Preset::Default, Preset::Tutorial, Preset::Fast] {
         let [client, server] =
             [Side::Client, Side::Server].map(|side| End::new(preset.policy(side)));
         assert_eq!(warnings(client, server, Some(secs(20))), []);
@@ -34,42 +34,42 @@ fn presets_end_no_healthy_connection() {
 
 #[test]
 fn the_usual_client_at_a_server_that_never_sends_is_warned_of() {
-    let client = End::new(Preset::Usual.policy(Side::Client));
-    let server = End::new(Preset::Reference.policy(Side::Server));
+    let client = End::new(Preset::Default.policy(Side::Client));
+    let server = End::new(Preset::Tutorial.policy(Side::Server));
     let warnings = warnings(client, server, None);
     let (silent, slow) = match warnings.as_slice() {
         [silent, slow] => (silent.to_string(), slow.to_string()),
         _ => panic!("{warnings:?}"),
     };
     assert!(silent.contains("the client calls 30s of silence death, but the server sends nothing"));
-    // Its limit of 15 s was made for beats of 3 s.
+    // Its timeout of 15 s was made for beats of 3 s.
     assert!(slow.contains("the server calls 15s") && slow.contains("at least 20s"), "{slow}");
 }
 
 #[test]
 fn an_echo_is_only_traffic_if_the_other_end_beats() {
-    let judging = end(Policy::builder().limit(secs(9)).peer_beat(secs(3)));
+    let judging = end(Policy::builder().timeout(secs(9)).peer_interval(secs(3)));
     let echoing = end(Policy::builder().echo(true));
-    assert_eq!(only(&warnings(judging, echoing, None)).0, "limit_without_traffic");
+    assert_eq!(only(&warnings(judging, echoing, None)).0, "timeout_without_traffic");
     // Twice the beat is enough.
-    let asking = end(Policy::builder().beat(secs(3)).limit(secs(6)));
+    let asking = end(Policy::builder().interval(secs(3)).timeout(secs(6)));
     assert_eq!(warnings(asking, echoing, None), []);
 }
 
 #[test]
-fn a_user_timeout_below_the_limit_speaks_before_it() {
-    let policy = Policy::builder().beat(secs(3)).limit(secs(9));
+fn a_user_timeout_below_the_timeout_speaks_before_it() {
+    let policy = Policy::builder().interval(secs(3)).timeout(secs(9));
     let kernel = |secs_| KernelTimers::new(None, Some(secs(secs_))).unwrap();
     let hasty = end(policy).kernel(kernel(8));
     let (name, text) = only(&warnings(hasty, end(policy), None));
-    assert_eq!(name, "user_timeout_below_limit");
-    assert!(text.contains("the client's user timeout of 8s is shorter than its limit of 9s"));
+    assert_eq!(name, "user_timeout_too_short");
+    assert!(text.contains("the client's user timeout of 8s is shorter than its timeout of 9s"));
     assert_eq!(warnings(end(policy).kernel(kernel(9)), end(policy), None), []);
 }
 
 #[test]
 fn a_beat_must_pass_before_the_middlebox_forgets() {
-    let beating = end(Policy::builder().beat(secs(10)));
+    let beating = end(Policy::builder().interval(secs(10)));
     let (name, text) = only(&warnings(beating, beating, Some(secs(10))));
     assert_eq!(name, "nat_forgets");
     assert!(text.contains("10.2s go by") && text.contains("after 10s"), "{text}");

@@ -25,7 +25,7 @@ const BODY: [u8; BEAT_LEN] = [
 ];
 
 #[test]
-fn a_beat_lies_on_the_wire_as_specified() {
+fn a_beat_lies_on_the_protocol_as_specified() {
     assert_eq!(BEAT.encode(), BODY);
     assert_eq!(Beat::decode(&BODY), BEAT);
 }

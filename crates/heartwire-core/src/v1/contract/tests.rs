@@ -11,33 +11,33 @@ fn offer(preset: Preset, side: Side) -> Offer {
     Offer::new(&preset.policy(side))
 }
 
-/// Beat and limit of each direction, to the server first.
+/// Beat and timeout of each direction, to the server first.
 fn agreed(client: Offer, server: Offer) -> [(Option<Duration>, Option<Duration>); 2] {
     let contract = Terms::new(server).agree(&client).unwrap();
-    [contract.to_server, contract.to_client].map(|d| (d.beat(), d.limit()))
+    [contract.to_server, contract.to_client].map(|d| (d.interval(), d.timeout()))
 }
 
 #[test]
 fn two_ends_with_one_preset_get_that_preset() {
-    for preset in [Preset::Usual, Preset::Strict] {
+    for preset in [Preset::Default, Preset::Fast] {
         let policy = preset.policy(Side::Client);
         let both = agreed(offer(preset, Side::Client), offer(preset, Side::Server));
-        assert_eq!(both, [(policy.beat(), policy.limit()); 2]);
+        assert_eq!(both, [(policy.interval(), policy.timeout()); 2]);
     }
 }
 
 #[test]
 fn whoever_judges_sooner_is_beaten_to_more_often() {
-    let both = agreed(offer(Preset::Usual, Side::Client), offer(Preset::Strict, Side::Server));
-    let strict = Preset::Strict.policy(Side::Server);
-    assert_eq!(both[0], (strict.beat(), strict.limit()));
+    let both = agreed(offer(Preset::Default, Side::Client), offer(Preset::Fast, Side::Server));
+    let strict = Preset::Fast.policy(Side::Server);
+    assert_eq!(both[0], (strict.interval(), strict.timeout()));
     // The server would beat as often as it means to, and the client waits as long as it means to.
-    assert_eq!(both[1], (strict.beat(), Some(s(30))));
+    assert_eq!(both[1], (strict.interval(), Some(s(30))));
 }
 
 #[test]
 fn a_server_that_would_send_nothing_beats_for_a_client_that_judges() {
-    let both = agreed(offer(Preset::Usual, Side::Client), offer(Preset::Reference, Side::Server));
+    let both = agreed(offer(Preset::Default, Side::Client), offer(Preset::Tutorial, Side::Server));
     assert_eq!(both, [(Some(s(3)), Some(s(15))), (Some(s(10)), Some(s(30)))]);
 }
 
@@ -45,103 +45,103 @@ fn a_server_that_would_send_nothing_beats_for_a_client_that_judges() {
 fn nobody_beats_for_nobody_unless_it_means_to() {
     let silent = Offer::new(&Policy::builder().build().unwrap());
     assert_eq!(agreed(silent, silent), [(None, None); 2]);
-    let beating = Offer::new(&Policy::builder().beat(s(10)).build().unwrap());
+    let beating = Offer::new(&Policy::builder().interval(s(10)).build().unwrap());
     assert_eq!(agreed(beating, silent), [(Some(s(10)), None), (None, None)]);
 }
 
 #[test]
-fn a_limit_that_two_beats_do_not_fit_into_becomes_three_beats() {
-    let hasty = Offer::new(&Policy::builder().limit(s(6)).build().unwrap());
-    let slow = offer(Preset::Usual, Side::Client).floor(Some(s(10)));
+fn a_timeout_that_two_beats_do_not_fit_into_becomes_three_beats() {
+    let hasty = Offer::new(&Policy::builder().timeout(s(6)).build().unwrap());
+    let slow = offer(Preset::Default, Side::Client).min_interval(Some(s(10)));
     let [to_server, _] = agreed(slow, hasty);
     assert_eq!(to_server, (Some(s(10)), Some(s(30))));
 }
 
 #[test]
 fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
-    let hasty = Offer::new(&Policy::builder().limit(s(6)).build().unwrap()).ceiling(s(20));
-    let slow = offer(Preset::Usual, Side::Client).floor(Some(s(10)));
+    let hasty = Offer::new(&Policy::builder().timeout(s(6)).build().unwrap()).max_timeout(s(20));
+    let slow = offer(Preset::Default, Side::Client).min_interval(Some(s(10)));
     let conflict = Terms::new(hasty).agree(&slow).unwrap_err();
     assert_eq!(
         conflict.to_string(),
-        "one end beats every 10s at most, which needs a limit of 30s, and the other agrees to 20s \
+        "one end beats every 10s at most, which needs a timeout of 30s, and the other agrees to 20s \
          at most"
     );
-    let mute = slow.floor(None);
+    let mute = slow.min_interval(None);
     let conflict = Terms::new(hasty).agree(&mute).unwrap_err();
     assert_eq!(
         conflict.to_string(),
         "one end calls 6s of silence death, and the other sends no beats"
     );
     // And the other way round.
-    assert_eq!(Terms::new(mute).agree(&hasty), Err(Conflict::NoBeats { limit: s(6) }));
+    assert_eq!(Terms::new(mute).agree(&hasty), Err(Conflict::NoBeats { timeout: s(6) }));
 }
 
 #[test]
 fn nobody_beats_more_often_than_the_server_allows() {
-    let eager = Offer::new(&Policy::builder().beat(s(2)).limit(s(5)).build().unwrap());
-    let server = offer(Preset::Usual, Side::Server).floor(Some(s(4)));
+    let eager = Offer::new(&Policy::builder().interval(s(2)).timeout(s(5)).build().unwrap());
+    let server = offer(Preset::Default, Side::Server).min_interval(Some(s(4)));
     let both = agreed(eager, server);
     assert_eq!(both, [(Some(s(4)), Some(s(30))), (Some(s(4)), Some(s(12)))]);
 }
 
 #[test]
-fn a_promise_moves_the_limit_and_leaves_room_for_two_beats() {
-    let usual = offer(Preset::Usual, Side::Server);
-    let contract = Terms::new(usual).agree(&offer(Preset::Usual, Side::Client)).unwrap();
+fn a_promise_moves_the_timeout_and_leaves_room_for_two_beats() {
+    let usual = offer(Preset::Default, Side::Server);
+    let contract = Terms::new(usual).agree(&offer(Preset::Default, Side::Client)).unwrap();
     let direction = contract.to_server;
-    assert_eq!(direction.limit_for(s(10)), Some(s(30)));
-    assert_eq!(direction.limit_for(s(15)), Some(s(35)));
-    assert_eq!(direction.limit_for(s(60)), Some(s(120)));
-    assert_eq!(direction.limit_for(s(5)), Some(s(25)));
+    assert_eq!(direction.timeout_for(s(10)), Some(s(30)));
+    assert_eq!(direction.timeout_for(s(15)), Some(s(35)));
+    assert_eq!(direction.timeout_for(s(60)), Some(s(120)));
+    assert_eq!(direction.timeout_for(s(5)), Some(s(25)));
     // An hour at most.
-    assert_eq!(direction.promise_max(), s(1800));
-    assert_eq!(direction.limit_for(s(1800)), Some(s(3600)));
+    assert_eq!(direction.max_promise(), s(1800));
+    assert_eq!(direction.timeout_for(s(1800)), Some(s(3600)));
 }
 
 #[test]
-fn a_ceiling_is_no_lower_than_the_limit_under_it() {
+fn a_max_timeout_is_no_lower_than_the_timeout_under_it() {
     // A client that said so could not accept its own contract.
-    let low = offer(Preset::Usual, Side::Client).ceiling(s(20));
-    assert_eq!((low.limit(), low.limit_ceiling()), (Some(s(30)), s(30)));
-    let contract = Terms::new(offer(Preset::Usual, Side::Server)).agree(&low).unwrap();
-    assert_eq!(contract.to_client.limit(), Some(s(30)));
+    let low = offer(Preset::Default, Side::Client).max_timeout(s(20));
+    assert_eq!((low.timeout(), low.longest_timeout()), (Some(s(30)), s(30)));
+    let contract = Terms::new(offer(Preset::Default, Side::Server)).agree(&low).unwrap();
+    assert_eq!(contract.to_client.timeout(), Some(s(30)));
     // Nor does anybody believe one who says so.
     let ms = |millis| Millis::new(millis);
     let told = Offer::of_parts(None, None, None, ms(5_000), ms(10).unwrap());
-    assert_eq!(told.limit_ceiling(), s(5));
+    assert_eq!(told.longest_timeout(), s(5));
 }
 
 #[test]
-fn what_three_beats_need_is_reckoned_beyond_the_longest_limit() {
+fn what_three_beats_need_is_reckoned_beyond_the_longest_timeout() {
     let longest = Duration::from_millis(u64::from(u32::MAX));
-    let slow = offer(Preset::Usual, Side::Client).floor(Some(longest));
-    let patient = offer(Preset::Usual, Side::Server).ceiling(longest);
+    let slow = offer(Preset::Default, Side::Client).min_interval(Some(longest));
+    let patient = offer(Preset::Default, Side::Server).max_timeout(longest);
     let needed = longest * 3;
-    let too_slow = Conflict::BeatTooSlow { beat: longest, needed, ceiling: longest };
+    let too_slow = Conflict::BeatTooSlow { interval: longest, needed, max_timeout: longest };
     assert_eq!(Terms::new(patient).agree(&slow), Err(too_slow));
 }
 
 #[test]
 fn the_longest_promise_can_be_kept_in_whole_milliseconds() {
-    let odd = offer(Preset::Usual, Side::Server).ceiling(Duration::from_millis(3_600_001));
-    let contract = Terms::new(odd).agree(&offer(Preset::Usual, Side::Client)).unwrap();
-    assert_eq!(contract.to_server.promise_max(), s(1800));
+    let odd = offer(Preset::Default, Side::Server).max_timeout(Duration::from_millis(3_600_001));
+    let contract = Terms::new(odd).agree(&offer(Preset::Default, Side::Client)).unwrap();
+    assert_eq!(contract.to_server.max_promise(), s(1800));
 }
 
 #[test]
 fn a_beat_that_nobody_judges_by_can_be_promised() {
-    let seldom = Offer::new(&Policy::builder().beat(s(7200)).build().unwrap());
+    let seldom = Offer::new(&Policy::builder().interval(s(7200)).build().unwrap());
     let silent = Offer::new(&Policy::builder().build().unwrap());
-    assert_eq!(silent.limit_ceiling(), s(3600));
+    assert_eq!(silent.longest_timeout(), s(3600));
     let contract = Terms::new(silent).agree(&seldom).unwrap();
-    assert_eq!(contract.to_server.promise_max(), s(7200));
+    assert_eq!(contract.to_server.max_promise(), s(7200));
 }
 
 #[test]
 fn a_contract_says_who_does_what() {
-    let usual = offer(Preset::Usual, Side::Server);
-    let contract = Terms::new(usual).agree(&offer(Preset::Reference, Side::Client)).unwrap();
+    let usual = offer(Preset::Default, Side::Server);
+    let contract = Terms::new(usual).agree(&offer(Preset::Tutorial, Side::Client)).unwrap();
     assert_eq!(
         contract.to_string(),
         "the client beats every 3s, the server calls 30s of silence death; the server beats every \
@@ -151,9 +151,9 @@ fn a_contract_says_who_does_what() {
 
 #[test]
 fn whoever_judges_sooner_than_most_puts_up_with_the_beats_that_takes() {
-    let judging = Policy::builder().limit(Duration::from_millis(450)).build().unwrap();
-    let beating = Policy::builder().beat(Duration::from_millis(100)).build().unwrap();
+    let judging = Policy::builder().timeout(Duration::from_millis(450)).build().unwrap();
+    let beating = Policy::builder().interval(Duration::from_millis(100)).build().unwrap();
     let contract = Terms::new(Offer::new(&judging)).agree(&Offer::new(&beating)).unwrap();
-    assert_eq!(contract.to_server.beat(), Some(Duration::from_millis(150)));
-    assert_eq!(contract.to_server.limit(), judging.limit());
+    assert_eq!(contract.to_server.interval(), Some(Duration::from_millis(150)));
+    assert_eq!(contract.to_server.timeout(), judging.timeout());
 }

@@ -3,11 +3,11 @@ use crate::policy::{Preset, Side};
 use crate::v1::Terms;
 
 fn offer() -> Offer {
-    Offer::new(&Preset::Usual.policy(Side::Client))
+    Offer::new(&Preset::Default.policy(Side::Client))
 }
 
 fn body(frame: &[u8]) -> &[u8] {
-    frame.get(frame::HEAD_LEN..).unwrap()
+    frame.get(frame::HEADER_LEN..).unwrap()
 }
 
 /// The golden frames of `PROTOCOL.md`.
@@ -18,10 +18,10 @@ const HELLO: &[u8] = &[
     1, 0x63, b'b', b'o', b'b', // name
     2, 0x44, 1, 2, 3, 4, // token
     3, 0x19, 0x27, 0x10, // beat 10,000 ms
-    4, 0x19, 0x03, 0xe8, // floor 1,000 ms
+    4, 0x19, 0x03, 0xe8, // minimum interval 1,000 ms
     5, 0x19, 0x27, 0x10, // want 10,000 ms
-    6, 0x19, 0x75, 0x30, // limit 30,000 ms
-    7, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling 3,600,000 ms
+    6, 0x19, 0x75, 0x30, // timeout 30,000 ms
+    7, 0x1a, 0x00, 0x36, 0xee, 0x80, // maximum timeout 3,600,000 ms
     8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
 ];
 const WELCOME: &[u8] = &[
@@ -31,12 +31,12 @@ const WELCOME: &[u8] = &[
     1, 0x18, 99, // session
     2, 7, // epoch
     3, 0x19, 0x27, 0x10, // to the server: beat,
-    4, 0x19, 0x75, 0x30, // limit,
-    5, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling
+    4, 0x19, 0x75, 0x30, // timeout,
+    5, 0x1a, 0x00, 0x36, 0xee, 0x80, // maximum timeout
     6, 0x19, 0x27, 0x10, // to the client: beat,
-    7, 0x19, 0x75, 0x30, // limit,
-    8, 0x1a, 0x00, 0x36, 0xee, 0x80, // ceiling
-    9, 0x19, 0x03, 0xe8, // floor
+    7, 0x19, 0x75, 0x30, // timeout,
+    8, 0x1a, 0x00, 0x36, 0xee, 0x80, // maximum timeout
+    9, 0x19, 0x03, 0xe8, // minimum interval
     10, 0x18, 161, // wake bytes
     11, 0x19, 0x01, 0x2c, // held 300 µs
 ];
@@ -60,18 +60,18 @@ fn hello() -> Hello<'static> {
 }
 
 fn welcome() -> Welcome {
-    let server = Offer::new(&Preset::Usual.policy(Side::Server));
+    let server = Offer::new(&Preset::Default.policy(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&offer()).unwrap();
     Welcome::new(99, 7, contract).held(Duration::from_micros(300))
 }
 
 fn bye() -> Bye<'static> {
-    let retry = Retry::Within { earliest: Duration::ZERO, latest: Duration::from_secs(5) };
+    let retry = RetryHint::Within { earliest: Duration::ZERO, latest: Duration::from_secs(5) };
     Bye::new(ByeCode::Draining, retry).detail("nigh")
 }
 
 #[test]
-fn frames_lie_on_the_wire_as_specified() {
+fn frames_lie_on_the_protocol_as_specified() {
     assert_eq!(hello().encode(), HELLO);
     assert_eq!(Hello::decode(body(HELLO)), Ok(hello()));
     assert_eq!(welcome().encode(), WELCOME);
@@ -93,8 +93,8 @@ fn keys_that_are_not_known_are_skipped() {
     body.extend(b"nested");
     body.extend([0x82, 1, 2]);
     let hello = Hello::decode(&body).unwrap();
-    assert_eq!(hello.offer.limit_ceiling(), Duration::from_secs(1));
-    assert_eq!((hello.name, hello.token, hello.offer.beat()), (None, None, None));
+    assert_eq!(hello.offer.longest_timeout(), Duration::from_secs(1));
+    assert_eq!((hello.name, hello.token, hello.offer.interval()), (None, None, None));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn what_is_not_as_specified_is_refused() {
         &[0x80],                                                 // not a map
         &[0xa0],                                                 // nothing in it
         &[0xbf, 0, 0x82, 1, 1, 7, 1, 0xff],                      // a map of no definite length
-        &[0xa2, 0, 0x82, 1, 1, 7, 0],                            // a ceiling of nothing
+        &[0xa2, 0, 0x82, 1, 1, 7, 0],                            // a maximum timeout of nothing
         &[0xa2, 0, 0x82, 2, 1, 7, 1],                            // versions from 2 to 1
         &[0xa2, 0, 0x83, 1, 1, 1, 7, 1],                         // three versions
         &[0xa2, 0, 0x82, 1, 1, 7, 1, 0],                         // a byte too many
@@ -136,7 +136,7 @@ fn what_is_not_as_specified_is_refused() {
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 7, 2],                      // a key twice
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x62, 0xff, 0xfe],       // a name that is not UTF-8
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x44, 1, 2, 3, 4],       // a name of bytes
-        &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a ceiling of millions of years
+        &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a maximum timeout of millions of years
         &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // more entries than bytes
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x9f, 0xff],            // an array of no definite length
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x81, 0x7f, 0xff],      // a text of no definite length
@@ -157,8 +157,8 @@ fn what_is_not_as_specified_is_refused() {
 fn the_versions_come_before_all_else() {
     let of_later_versions: [&[u8]; 9] = [
         &[0xa2, 0, 0x82, 2, 2, 7, 1],
-        &[0xa1, 0, 0x82, 2, 2],                          // no ceiling
-        &[0xa2, 0, 0x82, 2, 2, 7, 0x61, b'x'],           // a ceiling of text
+        &[0xa1, 0, 0x82, 2, 2],                          // no maximum timeout
+        &[0xa2, 0, 0x82, 2, 2, 7, 0x61, b'x'],           // a maximum timeout of text
         &[0xa2, 7, 0x61, b'x', 0, 0x82, 2, 2],           // the same, before the versions
         &[0xa2, 0, 0x82, 2, 2, 1, 0x44, 1, 2, 3, 4],     // a name of bytes
         &[0xa2, 0x61, b'x', 0xf6, 0, 0x82, 2, 2],        // a key of text
@@ -178,14 +178,14 @@ fn the_versions_come_before_all_else() {
 
 #[test]
 fn texts_have_a_longest_length() {
-    let name = "n".repeat(NAME_LEN_MAX + 1);
+    let name = "n".repeat(MAX_NAME_LEN + 1);
     let mut body = std::vec![0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x79, 1, 0];
     body.extend(name.bytes());
     assert_eq!(Hello::decode(&body), Err(Violation::BadHello));
     let longest = "ä".repeat(127) + "!";
-    assert_eq!(longest.len(), NAME_LEN_MAX);
-    let token = [7; TOKEN_LEN_MAX];
-    let agent = "a".repeat(AGENT_LEN_MAX);
+    assert_eq!(longest.len(), MAX_NAME_LEN);
+    let token = [7; MAX_TOKEN_LEN];
+    let agent = "a".repeat(MAX_AGENT_LEN);
     let hello = Hello {
         name: Some(&longest),
         token: Some(&token),
@@ -194,23 +194,23 @@ fn texts_have_a_longest_length() {
     };
     let frame = hello.encode();
     assert_eq!(Hello::decode(self::body(&frame)), Ok(hello));
-    assert!(3 * frame.len() <= usize::try_from(HELLO_LEN_MAX).unwrap());
+    assert!(3 * frame.len() <= usize::try_from(MAX_HELLO_LEN).unwrap());
     // Ours is refused as well, however long it is.
-    for len in [NAME_LEN_MAX + 1, 100_000] {
+    for len in [MAX_NAME_LEN + 1, 100_000] {
         let name = "n".repeat(len);
         let frame = Hello { name: Some(&name), ..self::hello() }.encode();
         assert_eq!(Hello::decode(self::body(&frame)), Err(Violation::BadHello));
-        assert!(frame.len() <= usize::try_from(HELLO_LEN_MAX).unwrap());
+        assert!(frame.len() <= usize::try_from(MAX_HELLO_LEN).unwrap());
     }
 }
 
 #[test]
 fn a_long_explanation_is_cut_between_characters() {
     let detail = "ä".repeat(200);
-    let frame = Bye::new(ByeCode::Protocol, Retry::Never).detail(&detail).encode();
+    let frame = Bye::new(ByeCode::Protocol, RetryHint::Never).detail(&detail).encode();
     let bye = Bye::decode(body(&frame)).unwrap();
     assert_eq!(bye.detail, "ä".repeat(128));
-    assert!(frame.len() <= usize::try_from(BYE_LEN_MAX).unwrap());
+    assert!(frame.len() <= usize::try_from(MAX_BYE_LEN).unwrap());
 }
 
 #[test]
@@ -231,13 +231,13 @@ fn a_window_is_one_or_the_bye_is_refused() {
         body.extend(window);
         Bye::decode(&body).map(|bye| bye.retry)
     };
-    assert_eq!(with(0, &[]), Ok(Retry::Never));
-    assert_eq!(with(1, &[]), Ok(Retry::AtWill));
+    assert_eq!(with(0, &[]), Ok(RetryHint::Never));
+    assert_eq!(with(1, &[]), Ok(RetryHint::AtWill));
     // A later version's way to come back.
-    assert_eq!(with(9, &[]), Ok(Retry::AtWill));
+    assert_eq!(with(9, &[]), Ok(RetryHint::AtWill));
     assert_eq!(with(2, &[]), Err(Violation::BadBye));
     assert_eq!(with(2, &[2, 9, 3, 5]), Err(Violation::BadBye));
     let window =
-        Retry::Within { earliest: Duration::from_millis(5), latest: Duration::from_millis(9) };
+        RetryHint::Within { earliest: Duration::from_millis(5), latest: Duration::from_millis(9) };
     assert_eq!(with(2, &[2, 5, 3, 9]), Ok(window));
 }

@@ -4,10 +4,10 @@ fn plan() -> Plan {
     let second = Duration::from_secs(1);
     Plan {
         connections: 10,
-        beat: second,
+        interval: second,
         spread: Spread::Even,
         time: second * 15,
-        limit: second * 15,
+        timeout: second * 15,
         freeze: true,
         bin: None,
     }
@@ -46,7 +46,7 @@ server     ours, 1000 connections
 accepting  150000 a second, 6.21 µs of CPU each
 beats      10000, each 2.25 µs of CPU (0.50 user, 1.75 system) and 0.250 wake-ups
 memory     171 B a connection, and 4612 B in the kernel
-verdicts   1000, ms after the limit: min 0.20, p50 4.00, p99 9.00, p99.9 10.00, max 11.00
+verdicts   1000, ms after the timeout: min 0.20, p50 4.00, p99 9.00, p99.9 10.00, max 11.00
 wrong      0 early, 0 false, 0 missing
 generator  late by p99 0.10, max 2.00 ms; 20 % of a processor
 ";

@@ -7,7 +7,7 @@ fn every_detector_is_a_setup_that_makes_sense() {
     for detector in Detector::ALL {
         let setup = detector.setup(Duration::ZERO, None).unwrap();
         let user_timeout = setup.end(Side::Client).kernel.user_timeout();
-        assert!(user_timeout.is_none_or(|timeout| timeout >= LIMIT), "{detector:?}");
+        assert!(user_timeout.is_none_or(|timeout| timeout >= TIMEOUT), "{detector:?}");
     }
 }
 
@@ -24,21 +24,21 @@ fn settings_are_typed_as_the_program_reads_them() {
     let typed = |detector: Detector, side| {
         flags(&detector.setup(Duration::ZERO, None).unwrap().end(side)).join(" ")
     };
-    assert_eq!(typed(Detector::None, Side::Client), "--no-beat --no-limit");
+    assert_eq!(typed(Detector::None, Side::Client), "--interval=off --timeout=off");
     assert_eq!(
         typed(Detector::OneWay, Side::Client),
-        "--beat=1000ms --no-limit --peer-beat=1000ms"
+        "--interval=1000ms --timeout=off --peer-interval=1000ms"
     );
     assert_eq!(
         typed(Detector::OneWay, Side::Server),
-        "--no-beat --limit=3000ms --peer-beat=1000ms"
+        "--interval=off --timeout=3000ms --peer-interval=1000ms"
     );
     assert_eq!(
         typed(Detector::Asking, Side::Client),
-        "--no-beat --limit=3000ms --echo --peer-beat=1000ms"
+        "--interval=off --timeout=3000ms --echo --peer-interval=1000ms"
     );
     assert_eq!(
         typed(Detector::Everything, Side::Server),
-        "--beat=1000ms --limit=3000ms --peer-beat=1000ms --keepalive=1s,1s,3 --user-timeout=5000ms"
+        "--interval=1000ms --timeout=3000ms --peer-interval=1000ms --keepalive=1s,1s,3 --user-timeout=5000ms"
     );
 }

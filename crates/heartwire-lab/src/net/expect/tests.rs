@@ -61,13 +61,13 @@ fn a_short_blackout_is_outlived_and_a_long_one_is_a_fault() {
 
 #[test]
 fn who_stood_still_may_have_been_given_up_meanwhile() {
-    let stalled = |detector, side| expected(Fault::ServerStalled, detector, side);
-    assert_eq!(stalled(Detector::None, Side::Server), Expected::Kept);
-    let one_way = promised(Fault::ServerStalled, Detector::OneWay, Side::Server);
-    assert_eq!(one_way.by, [Mechanism::StallWatch]);
-    let both_ways = promised(Fault::ServerStalled, Detector::BothWays, Side::Server);
-    assert_eq!(both_ways.by, [Mechanism::StallWatch, Mechanism::Reset]);
-    assert_eq!(stalled(Detector::OneWay, Side::Client), Expected::Never);
+    let paused = |detector, side| expected(Fault::ServerPaused, detector, side);
+    assert_eq!(paused(Detector::None, Side::Server), Expected::Kept);
+    let one_way = promised(Fault::ServerPaused, Detector::OneWay, Side::Server);
+    assert_eq!(one_way.by, [Mechanism::PauseWatch]);
+    let both_ways = promised(Fault::ServerPaused, Detector::BothWays, Side::Server);
+    assert_eq!(both_ways.by, [Mechanism::PauseWatch, Mechanism::Reset]);
+    assert_eq!(paused(Detector::OneWay, Side::Client), Expected::Never);
 }
 
 #[test]

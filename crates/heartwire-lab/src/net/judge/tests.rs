@@ -78,22 +78,22 @@ fn the_cause_of_a_verdict_is_told_before_its_end_or_with_it() {
 }
 
 #[test]
-fn a_stall_is_a_sight_only_where_one_was_made() {
-    let stalled = [told(Side::Server, 20, r#""event":"stalled","gap_ms":9000"#)];
-    assert_eq!(sight(Side::Server, &Expected::Found(promise()), &fault(), &stalled), None);
-    let stall = Promise { by: vec![Mechanism::StallWatch], ..promise() };
-    let sight = sight(Side::Server, &Expected::Found(stall), &fault(), &stalled).unwrap();
-    assert_eq!((sight.how, sight.detail.as_str()), (How::Stalled, "stood still for 9.000 s"));
+fn a_pause_is_a_sight_only_where_one_was_made() {
+    let paused = [told(Side::Server, 20, r#""event":"paused","gap_ms":9000"#)];
+    assert_eq!(sight(Side::Server, &Expected::Found(promise()), &fault(), &paused), None);
+    let pause = Promise { by: vec![Mechanism::PauseWatch], ..promise() };
+    let sight = sight(Side::Server, &Expected::Found(pause), &fault(), &paused).unwrap();
+    assert_eq!((sight.how, sight.detail.as_str()), (How::Paused, "stood still for 9.000 s"));
 }
 
 #[test]
-fn nobody_says_it_twice_or_blames_others_for_a_stall() {
+fn nobody_says_it_twice_or_blames_others_for_a_pause() {
     let offline = |reason: &str| {
         let text = format!(r#""event":"offline","reason":"{reason}""#);
         told(Side::Server, 2500, &text)
     };
     let (found, seen) = (Expected::Found(promise()), seen([2500, 2500], How::Silence));
-    let judged = |stalls, told: &[Told]| judge(Side::Server, stalls, &found, &seen, told);
+    let judged = |pauses, told: &[Told]| judge(Side::Server, pauses, &found, &seen, told);
     assert_eq!(judged(false, &[offline("dead")]), Judgement::Inside);
     assert_eq!(judged(false, &[offline("dead"), offline("dead")]), Judgement::Repeated);
     assert_eq!(judged(true, &[offline("dead")]), Judgement::Unplanned);

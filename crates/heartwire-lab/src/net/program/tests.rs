@@ -19,13 +19,13 @@ fn an_event_is_what_has_a_time_and_a_name() {
 
 #[test]
 fn a_closed_gate_is_waited_for() {
-    let gate = Arc::new(Gate::default());
-    gate.wait_until_open();
-    gate.set(false);
+    let latch = Arc::new(Latch::default());
+    latch.wait_until_open();
+    latch.set(false);
     let waiting = thread::spawn({
-        let gate = Arc::clone(&gate);
-        move || gate.wait_until_open()
+        let latch = Arc::clone(&latch);
+        move || latch.wait_until_open()
     });
-    gate.set(true);
+    latch.set(true);
     waiting.join().unwrap();
 }

@@ -31,7 +31,7 @@ const MARKS: [f64; 5] = [0.0, 2.0, 4.0, 6.0, 8.0];
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
 fill:#1f2328}\
-.quiet{fill:#59636e;font-size:10px}.sign{font-size:13px}.head{font-weight:600}.title{font-size:17px;font-weight:600}\
+.quiet{fill:#59636e;font-size:10px}.sign{font-size:13px}.header{font-weight:600}.title{font-size:17px;font-weight:600}\
 .page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d8dee4;stroke-width:1}\
 .client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.22}.dot{stroke:#ffffff;stroke-width:1}\
 .wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:12px}\
@@ -78,7 +78,7 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
     }
     for (detector, left) in matrix.detectors().zip(places(LEFT, WIDTH)) {
         let [first, second] = detector.title();
-        text(svg, left + MARGIN, TOP - 34.0, "head", first)?;
+        text(svg, left + MARGIN, TOP - 34.0, "header", first)?;
         text(svg, left + MARGIN, TOP - 20.0, "quiet", second)?;
         scale(svg, left, bottom)?;
         for &(fault, top) in &rows {
@@ -96,7 +96,7 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
             top + 1.0,
             GROUP - 1.0
         )?;
-        text(svg, 10.0, top + GROUP - 8.0, "head", kind.title())?;
+        text(svg, 10.0, top + GROUP - 8.0, "header", kind.title())?;
     }
     close(svg)
 }

@@ -117,7 +117,7 @@ fn herd(record: &HerdRecord) -> Value {
         Trial::Loss { percent, preset } => {
             ("loss", Some(percent), Some(format!("{preset:?}").to_lowercase()))
         }
-        Trial::Stall => ("stall", None, None),
+        Trial::Pause => ("pause", None, None),
     };
     let ([server, clients], [by_server, by_clients]) = (record.beats, record.dead);
     object!({
@@ -129,6 +129,6 @@ fn herd(record: &HerdRecord) -> Value {
         "beats_heard": { "server": server, "clients": clients },
         "false_verdicts": { "server": by_server, "clients": by_clients },
         "other_ends": record.otherwise,
-        "stalls_noticed": record.stalls,
+        "pauses_noticed": record.pauses,
     })
 }

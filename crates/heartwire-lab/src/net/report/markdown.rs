@@ -7,7 +7,7 @@ use heartwire_core::Side;
 use super::{Matrix, Report, bound, end_of, mechanisms};
 use crate::net::detector::Detector;
 use crate::net::expect::Expected;
-use crate::net::fault::{Fault, NAT_LIFETIME, STALL};
+use crate::net::fault::{Fault, NAT_LIFETIME, PAUSE};
 use crate::net::herds::Trial;
 
 /// The whole page.
@@ -85,7 +85,7 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
          compares what both ends say with\nwhat [`heartwire plan`](plan.md) says they will. Each fault \
          is one line to make by hand ([recipes](#recipes)).\n\n\
          **{}** {cells} connections broken, {asked} ends asked, {wrong} outside of the plan.\n\n\
-         Linux {}, {} processors, {}, seed {}; {:.0} s in all. Beats every 1 s, limit 3 s, keepalive \
+         Linux {}, {} processors, {}, seed {}; {:.0} s in all. Beats every 1 s, timeout 3 s, keepalive \
          1 s, 1 s, 3\n(default: 7200 s, 75 s, 9), user timeout 5 s; what is never found was watched \
          for {:.0} s. A fault takes a\nmoment to make, mostly {} ms and {} ms at most here: a time is \
          early or late only if it is so by either end\nof that moment. Events are stamped by the program that tells \
@@ -228,12 +228,12 @@ fn herds(page: &mut String, report: &Report) -> core::fmt::Result {
     writeln!(
         page,
         "\n## Healthy connections that have a hard time\n\nNobody here is dead, so every verdict is \
-         false. `usual` (beats every 10 s, limit 30 s) promises none at 1 and\n5 % of packets lost in \
+         false. `default` (beats every 10 s, timeout 30 s) promises none at 1 and\n5 % of packets lost in \
          each direction; the rest is published as it was measured. One server was\nstopped \
          for {} s while all clients went on beating.\n\n\
          | trial | connections | time | beats heard | false verdicts | per million beats | other ends |\n\
          |---|---|---|---|---|---|---|",
-        STALL.as_secs()
+        PAUSE.as_secs()
     )?;
     for record in &report.herds {
         let what = match record.herd.trial {
@@ -241,7 +241,7 @@ fn herds(page: &mut String, report: &Report) -> core::fmt::Result {
                 let preset = format!("{preset:?}").to_lowercase();
                 format!("{percent} % loss each way, `{preset}`")
             }
-            Trial::Stall => "server stopped, beats 1 s, limit 3 s".to_owned(),
+            Trial::Pause => "server stopped, beats 1 s, timeout 3 s".to_owned(),
         };
         let beats: u64 = record.beats.iter().sum();
         let [by_server, by_clients] = record.dead;

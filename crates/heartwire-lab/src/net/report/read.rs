@@ -27,7 +27,7 @@ pub(super) fn figures(json: &str) -> anyhow::Result<Figures> {
     let records = list("cells").map(record).collect::<anyhow::Result<_>>()?;
     let paused = list("herds").find_map(|herd| {
         let dead = herd.pointer("/false_verdicts/server")?.as_u64()?;
-        (herd.get("trial")? == "stall").then_some([herd.get("clients")?.as_u64()?, dead])
+        (herd.get("trial")? == "pause").then_some([herd.get("clients")?.as_u64()?, dead])
     });
     Ok(Figures { near: Matrix { profile: None, records }, paused })
 }

@@ -63,7 +63,7 @@ fn draw(svg: &mut String, figures: &Figures) -> core::fmt::Result {
     }
     title(svg, bottom, "server paused for 10 s,", "then resumed")?;
     for ((detector, first, second), left) in COLUMNS.into_iter().zip(places(LEFT, COLUMN)) {
-        text(svg, left, 74.0, "head", first)?;
+        text(svg, left, 74.0, "header", first)?;
         text(svg, left, 90.0, "small", second)?;
         for mark in MARKS {
             let x = x_of(Duration::from_secs_f64(mark), left);
@@ -147,7 +147,7 @@ fn blamed(figures: &Figures, detector: Detector) -> (&'static str, String) {
             (class, format!("✓ {dead} of {clients} clients blamed"))
         });
     }
-    let end = figures.near.summary(Fault::ServerStalled, detector, Side::Server);
+    let end = figures.near.summary(Fault::ServerPaused, detector, Side::Server);
     match end {
         Some(end) if end.judgement.is_right() && *end.expected == Expected::Kept => {
             ("kept", "✓ no client blamed".to_owned())

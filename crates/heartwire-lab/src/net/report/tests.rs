@@ -35,7 +35,7 @@ fn record(client: SideRecord, server: SideRecord) -> Record {
 
 fn report(records: Vec<Record>) -> Report {
     let herd = Herd {
-        trial: Trial::Loss { percent: 20, preset: Preset::Strict },
+        trial: Trial::Loss { percent: 20, preset: Preset::Fast },
         clients: 10,
         time: ms(9000),
     };
@@ -60,7 +60,7 @@ fn report(records: Vec<Record>) -> Report {
             beats: [1_500_000, 500_000],
             dead: [3, 2],
             otherwise: 5,
-            stalls: 0,
+            pauses: 0,
         }],
         errors: Vec::new(),
     }
@@ -140,7 +140,7 @@ fn the_data_is_one_object() {
 #[test]
 fn a_rate_is_told_with_its_number_of_beats() {
     let page = markdown(&report(Vec::new()));
-    let row = "| 20 % loss each way, `strict` | 10 | 9 s | 2000000 | 5 (3 by the server, 2 by clients) \
+    let row = "| 20 % loss each way, `fast` | 10 | 9 s | 2000000 | 5 (3 by the server, 2 by clients) \
                | 2.5 | 5 |";
     assert!(page.contains(row), "{page}");
 }
@@ -149,7 +149,7 @@ fn a_rate_is_told_with_its_number_of_beats() {
 fn promises_about_herds_are_kept_or_the_report_is_wrong() {
     let usual = |percent| {
         let mut report = report(Vec::new());
-        let trial = Trial::Loss { percent, preset: Preset::Usual };
+        let trial = Trial::Loss { percent, preset: Preset::Default };
         report.herds = report
             .herds
             .into_iter()

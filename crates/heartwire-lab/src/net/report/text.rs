@@ -42,7 +42,7 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
         let [by_server, by_clients] = record.beats;
         let what = match record.herd.trial {
             Trial::Loss { percent, preset } => format!("{percent} % loss, {preset:?}"),
-            Trial::Stall => "the server stood still".to_owned(),
+            Trial::Pause => "the server stood still".to_owned(),
         };
         writeln!(
             text,

@@ -30,7 +30,7 @@ impl Socket {
     pub(super) fn new(net: Shared, link: LinkId, side: Side, terms: &Both<Terms>) -> Self {
         let (terms, peer) = (terms.of(side), terms.of(other(side)));
         let liar = Liar::of(link, side, terms, peer).map(Box::new);
-        let vague = terms.policy.limit().unwrap_or_default() / 10;
+        let vague = terms.policy.timeout().unwrap_or_default() / 10;
         let broken = terms.broken;
         Self { net, link, side, broken, liar, is_reset_when_closed: false, vague }
     }
@@ -141,8 +141,8 @@ impl Sockets for Socket {
         }
     }
 
-    fn shut_down_writing(&mut self) -> io::Result<()> {
-        self.net.lock().shut_down_writing(self.link, self.side);
+    fn shutdown_writing(&mut self) -> io::Result<()> {
+        self.net.lock().shutdown_writing(self.link, self.side);
         Ok(())
     }
 

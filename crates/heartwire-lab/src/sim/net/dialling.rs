@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::{DIAL_MAX, Dialled, Net};
+use super::{Dialled, MAX_DIAL, Net};
 use crate::sim::host::State;
 use crate::sim::link::{Both, Link, Socket};
 use crate::sim::pipe::Pipe;
@@ -22,12 +22,12 @@ impl Net {
         let lost = self.chance(path.loss);
         let takes = if path.cut.client || path.cut.server || !self.hosts[SERVER].state.has_system()
         {
-            DIAL_MAX
+            MAX_DIAL
         } else {
             // A lost SYN is sent again after a second.
             path.delay * 2 + jitter + Duration::from_secs(lost.into())
         };
-        self.queue.push(self.now.after(takes.min(DIAL_MAX)), Happening::Dialled { host, attempt });
+        self.queue.push(self.now.after(takes.min(MAX_DIAL)), Happening::Dialled { host, attempt });
     }
 
     pub(in crate::sim) fn handle_dialled(&mut self, host: HostId, attempt: u32) {

@@ -29,7 +29,7 @@ impl Net {
     /// Systems and paths go on meanwhile. Other processes have to wait too, as on one machine, and
     /// can run again from then on.
     fn interrupt(&mut self, host: HostId) {
-        let lasts = self.draw(self.lateness.interrupted_max);
+        let lasts = self.draw(self.lateness.max_interrupted);
         let (from, until_at) = (self.clock(host), self.now.after(lasts));
         self.mishaps.interrupted += 1;
         self.log(&format_args!("host {host}"), format_args!("is held up for {lasts:?}"));
@@ -81,9 +81,9 @@ impl Net {
     }
 
     /// The handler of a server was told that its shard stood still.
-    pub(in crate::sim) fn note_told_stall(&mut self) {
-        if let Some(at) = self.hosts[SERVER].may_know_of_stall.take() {
-            self.note_stall(SERVER, at);
+    pub(in crate::sim) fn note_told_pause(&mut self) {
+        if let Some(at) = self.hosts[SERVER].may_know_of_pause.take() {
+            self.note_pause(SERVER, at);
         }
     }
 

@@ -124,7 +124,7 @@ impl Net {
     /// By how much the time of arrival can be off: what the kernel tells in jiffies, a jiffy and a
     /// millisecond for how it rounds, and a jiffy for how it counts; and what need not be asked.
     pub(in crate::sim) fn rounding(&self) -> Duration {
-        (self.jiffy * 3 + Duration::from_millis(1)).max(arrival::SPAN_MAX)
+        (self.jiffy * 3 + Duration::from_millis(1)).max(arrival::MAX_SPAN)
     }
 
     /// The process knows when it runs next whether there is something to read.
@@ -150,7 +150,7 @@ impl Net {
     }
 
     /// The process has written everything, and reads on.
-    pub(in crate::sim) fn shut_down_writing(&mut self, link: LinkId, side: Side) {
+    pub(in crate::sim) fn shutdown_writing(&mut self, link: LinkId, side: Side) {
         self.links[link].pipes.of_mut(side).close();
         self.push_out(link, side);
         self.note_last_word(link, side);

@@ -11,7 +11,7 @@ use crate::sim::link::{Both, Link, LinkId, Path, Record, SocketError, other};
 use crate::sim::packet::Packet;
 use crate::sim::pipe::Retry;
 use crate::sim::queue::{Happening, HostId};
-use crate::sim::trouble::DRIBBLE_MAX;
+use crate::sim::trouble::MAX_DRIBBLE;
 
 #[expect(
     clippy::indexing_slicing,
@@ -39,9 +39,9 @@ impl Net {
         if socket.is_gone || !self.hosts[socket.host].state.has_system() {
             return;
         }
-        let segment_max = self.paths[*path].segment_max;
+        let max_segment = self.paths[*path].max_segment;
         while let Some((start, until)) =
-            self.links[link].pipes.of_mut(from).next_segment(segment_max)
+            self.links[link].pipes.of_mut(from).next_segment(max_segment)
         {
             self.transit(link, from, Packet::Bytes { from: start, until });
         }
@@ -147,7 +147,7 @@ impl Net {
         *last = at.max(*last);
         self.mishaps.delayed += u64::from(under_way >= MS);
         self.mishaps.jittered += u64::from(under_way > path.delay);
-        self.mishaps.dribbled += u64::from(path.segment_max <= DRIBBLE_MAX);
+        self.mishaps.dribbled += u64::from(path.max_segment <= MAX_DRIBBLE);
         self.queue.push(at, Happening::Packet { link, to: other(from), packet });
     }
 

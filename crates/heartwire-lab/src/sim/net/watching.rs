@@ -65,7 +65,7 @@ impl Net {
         self.observe(link, side, |observer, net| observer.handle_write(net, bytes, len));
     }
 
-    /// A process whose owner is slow has looked whether there is something in a socket.
+    /// A process whose application is slow has looked whether there is something in a socket.
     pub(in crate::sim) fn note_backpressure(&mut self, link: LinkId, side: Side) {
         let host = self.links[link].sockets.of(side).host;
         let now = self.clock(host);
@@ -89,13 +89,13 @@ impl Net {
             }
             if machine.interruption.is_some() {
                 // What is due next, and when, only it knows: its handler will be told, or not.
-                machine.may_know_of_stall = Some(wake.at);
+                machine.may_know_of_pause = Some(wake.at);
             } else {
-                self.note_stall(host, wake.at);
+                self.note_pause(host, wake.at);
             }
             return wake;
         }
-        // A client reads before it accounts for a stall, and compares its clocks once more then.
+        // A client reads before it accounts for a pause, and compares its clocks once more then.
         // Nothing that it does in between is meant to take long.
         let is_first = !machine.is_in_turn();
         let sign = machine.handle_wake(wake, true).map(|sign| (sign, wake.at));
@@ -105,23 +105,23 @@ impl Net {
         } else if let Some((_, at)) = sign.or(before) {
             let by_clocks_alone = before.or(sign).is_some_and(|(sign, _)| sign == Sign::Clocks);
             self.mishaps.suspended_in_time += u64::from(by_clocks_alone);
-            self.note_stall(host, at);
+            self.note_pause(host, at);
         }
         wake
     }
 
-    /// A process has nothing more to do, and has taken notice of a stall if there was one.
+    /// A process has nothing more to do, and has taken notice of a pause if there was one.
     pub(super) fn end_turn(&mut self, host: HostId) {
         if let Some((_, at)) = self.hosts[host].sign.take() {
-            self.note_stall(host, at);
+            self.note_pause(host, at);
         }
     }
 
     /// A process knows that it stood still.
-    pub(in crate::sim) fn note_stall(&mut self, host: HostId, now: Instant) {
+    pub(in crate::sim) fn note_pause(&mut self, host: HostId, now: Instant) {
         for (link, side) in self.watched_of(host) {
             self.observe(link, side, |observer, net| {
-                observer.handle_stall(net, now);
+                observer.handle_pause(net, now);
                 Ok(())
             });
         }

@@ -67,13 +67,13 @@ impl Observer {
             self.lacked_room_at = now;
             return Ok(());
         }
-        let theirs = self.in_force.limit_of_peer(self.side);
-        let due = self.unheard.due(theirs, self.in_force.limit);
+        let theirs = self.in_force.timeout_of_peer(self.side);
+        let due = self.unheard.due(theirs, self.in_force.timeout);
         let Some(due) = due.filter(|_| !self.is_lenient()) else { return Ok(()) };
         // A peer that promises its beats sooner has this end wait less for them, and what was not
         // due yet may be so for long. But this end learns of it only now, as with a silence.
-        let limit_since = self.oracle.limit_since();
-        let can_judge_since = runs_since.max(self.lacked_room_at).max(limit_since);
+        let timeout_since = self.oracle.timeout_since();
+        let can_judge_since = runs_since.max(self.lacked_room_at).max(timeout_since);
         let overdue = due.max(can_judge_since).saturating_add(self.terms.tick);
         if now <= overdue {
             return Ok(());
@@ -86,7 +86,9 @@ impl Observer {
     fn check_beats(&self, net: &Net, now: Instant, runs_since: Instant) -> Result<(), Breach> {
         let Some(free_since) = net.free_since(self.link, self.side) else { return Ok(()) };
         // Somebody else's program promises nothing once it has let a deadline pass.
-        let Some(beat) = self.in_force.beat.filter(|_| !self.is_lenient()) else { return Ok(()) };
+        let Some(beat) = self.in_force.interval.filter(|_| !self.is_lenient()) else {
+            return Ok(());
+        };
         let is_v1 = self.in_force.contract.is_some();
         let last = if is_v1 { self.ledger.last_beat() } else { self.ledger.last_sent() };
         let due = last.saturating_add(beat);

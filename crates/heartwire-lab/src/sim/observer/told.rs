@@ -61,8 +61,8 @@ impl Observer {
         self.log(net, format_args!("is not let in"));
         let now = net.clock(self.host);
         if net.drains_since.is_some() || self.has_said_bye {
-            let is_turned_away = net.drains_since.is_none();
-            net.ends.note(if is_turned_away { &End::TurnedAway } else { &End::Left });
+            let is_rejected = net.drains_since.is_none();
+            net.ends.note(if is_rejected { &End::Rejected } else { &End::Left });
             return Ok(());
         }
         let error = net.link(self.link).sockets.of(self.side).error;
@@ -82,7 +82,7 @@ impl Observer {
         let was_silent =
             |(oracle, lost): &(Oracle, Loss)| oracle.is_due(lost.now) && lost.unread == 0;
         let is_silent = is_silent || self.before.as_deref().is_some_and(was_silent);
-        let had_its_time = had(self.terms.first_frame) && !self.ledger.has_begun();
+        let had_its_time = had(self.terms.handshake_timeout) && !self.ledger.has_begun();
         if had_its_time {
             net.ends.note(&End::Violation(Violation::NoFirstFrame { waited }));
         }
@@ -103,11 +103,11 @@ impl Observer {
         net: &mut Net,
         told: Duration,
     ) -> Result<(), Breach> {
-        let Some(off_max) = self.terms.round_trip_off else { return Ok(()) };
+        let Some(max_off) = self.terms.round_trip_off else { return Ok(()) };
         net.sums.round_trips += 1;
         let path = net.link(self.link).path;
         let is = net.path(path).delay * 2;
-        if told.abs_diff(is) <= off_max {
+        if told.abs_diff(is) <= max_off {
             return Ok(());
         }
         let what = format!("beats tell a round trip of {told:?}, and it takes {is:?}");
@@ -144,7 +144,7 @@ impl Observer {
         self.handle_loss(net);
         let lost = self.lost.unwrap_or_else(|| self.loss(net));
         if self.in_force == InForce::NOTHING && net.interruption(self.link, self.side).is_some() {
-            // It was let in and called dead in one turn: nothing is known of its limit.
+            // It was let in and called dead in one turn: nothing is known of its timeout.
             return Ok(());
         }
         // It may have been judged before its process was held up.
@@ -154,7 +154,8 @@ impl Observer {
             self.check_verdict(&self.oracle, &lost, verdict)?;
         }
         let gap = self.in_force.peer_gap.map(|gap| gap + self.terms.slack);
-        let is_promised = gap.zip(self.in_force.limit).is_some_and(|(gap, limit)| gap < limit);
+        let is_promised =
+            gap.zip(self.in_force.timeout).is_some_and(|(gap, timeout)| gap < timeout);
         if is_promised && lost.is_healthy {
             return Err(Breach::new(Invariant::HealthyLives, format!("{verdict}")));
         }
@@ -168,17 +169,17 @@ impl Observer {
         oracle.check(lost.now, lost.runs_since, verdict, lost.unread)
     }
 
-    /// That the peer does not hear this end has to be as old as both limits together, as far as the
+    /// That the peer does not hear this end has to be as old as both timeouts together, as far as the
     /// peer's last beat could tell.
     fn check_unheard(&self, at: WorldTime, verdict: &Verdict) -> Result<(), Breach> {
-        let theirs = self.in_force.limit_of_peer(self.side).unwrap_or_default();
-        let ours = self.in_force.limit.unwrap_or_default();
+        let theirs = self.in_force.timeout_of_peer(self.side).unwrap_or_default();
+        let ours = self.in_force.timeout.unwrap_or_default();
         let unheard_for = at.since(self.heard_by_peer_at);
         if unheard_for >= theirs + ours {
             return Ok(());
         }
         let what = format!(
-            "{verdict}, but the peer was reached {unheard_for:?} ago; the limits are {theirs:?} \
+            "{verdict}, but the peer was reached {unheard_for:?} ago; the timeouts are {theirs:?} \
              and {ours:?}"
         );
         Err(Breach::new(Invariant::NeverEarly, what))
@@ -197,7 +198,7 @@ impl Observer {
         let before = self.before.as_deref().map_or(lost.unread, |(_, before)| before.unread);
         let (now, unread) = (lost.now, lost.unread.min(before));
         let (waited, cap) = if let Violation::NoFirstFrame { waited } = violation {
-            (waited, self.terms.first_frame.filter(|_| !self.ledger.has_begun()))
+            (waited, self.terms.handshake_timeout.filter(|_| !self.ledger.has_begun()))
         } else if let Violation::SlowFrame { waited } = violation {
             (waited, self.terms.frame.filter(|_| lost.has_begun))
         } else {

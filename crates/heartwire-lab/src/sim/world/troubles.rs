@@ -42,10 +42,10 @@ impl World {
             }
             Trouble::Loss { client, of_2_32 } => self.net.lock().path(client).loss = of_2_32,
             Trouble::Delay { client, more } => self.net.lock().path(client).delay += more,
-            Trouble::Dribble { client, segment_max, pace } => {
+            Trouble::Dribble { client, max_segment, pace } => {
                 let mut net = self.net.lock();
                 let path = net.path(client);
-                path.segment_max = segment_max;
+                path.max_segment = max_segment;
                 path.pace = pace;
             }
             Trouble::Leave { host } => self.leave(host, !planned.when_quiet),
@@ -56,9 +56,9 @@ impl World {
             Trouble::Crash { host } => self.stop(host, State::Crashed),
             Trouble::PowerLoss { host } => self.stop(host, State::Off),
             Trouble::Stutter { host } => self.net.lock().host(host).stutters = true,
-            Trouble::SlowOwner { host } => {
+            Trouble::SlowApplication { host } => {
                 let mut net = self.net.lock();
-                net.mishaps.slow_owner += 1;
+                net.mishaps.slow_application += 1;
                 let machine = net.host(host);
                 machine.busy_until = machine.busy_until.max(until);
             }
@@ -91,7 +91,7 @@ impl World {
             Trouble::Dribble { client, .. } => {
                 let mut net = self.net.lock();
                 let path = net.path(client);
-                path.segment_max = self.scenario.path.segment_max;
+                path.max_segment = self.scenario.path.max_segment;
                 path.pace = Duration::ZERO;
                 path.busy_until = Both::default();
             }
@@ -100,7 +100,7 @@ impl World {
             Trouble::Crash { host } => self.resume(host, State::Crashed),
             Trouble::PowerLoss { host } => self.resume(host, State::Off),
             Trouble::Stutter { host } => self.net.lock().host(host).stutters = false,
-            Trouble::SlowOwner { host } => self.net.lock().wake(host),
+            Trouble::SlowApplication { host } => self.net.lock().wake(host),
         }
     }
 
@@ -120,10 +120,10 @@ impl World {
 
     /// The process at a host closes its connections. A server goes on, or shuts down for good and
     /// is started again.
-    fn leave(&mut self, host: HostId, may_shut_down: bool) {
+    fn leave(&mut self, host: HostId, may_shutdown: bool) {
         match self.clients.get_mut(host.wrapping_sub(1)) {
             Some(client) => client.leave(),
-            None => self.server.leave(may_shut_down && self.rng.bool()),
+            None => self.server.leave(may_shutdown && self.rng.bool()),
         }
     }
 

@@ -7,10 +7,10 @@ use heartwire_core::Instant;
 
 /// Addresses tried in one attempt: enough for a few hosts of both families, and the last one begins
 /// 1.75 s after the first.
-pub(super) const ADDRESSES_MAX: usize = 8;
+pub(super) const MAX_ADDRESSES: usize = 8;
 
 /// Failures that are remembered: several attempts' worth.
-const FAILURES_MAX: usize = 64;
+const MAX_FAILURES: usize = 64;
 
 /// How long a failure counts: longer than trying all the others takes, and short enough for the
 /// resolver's first address to be the first again after an outage.
@@ -25,7 +25,7 @@ pub(super) struct Failures {
 impl Failures {
     pub(super) fn insert(&mut self, address: SocketAddr, now: Instant) {
         self.remove(address);
-        if self.failed.len() >= FAILURES_MAX {
+        if self.failed.len() >= MAX_FAILURES {
             self.failed.remove(0);
         }
         self.failed.push((address, now));
@@ -49,7 +49,7 @@ impl Failures {
         addresses.sort_by_key(|address| {
             self.failed.iter().position(|(failed, _)| failed == address).map_or(0, |at| at + 1)
         });
-        addresses.truncate(ADDRESSES_MAX);
+        addresses.truncate(MAX_ADDRESSES);
         addresses
     }
 }

@@ -62,14 +62,14 @@ fn each_error_is_one_sentence() {
     let target = || "gateway.invalid:1".to_owned();
     let no_name = "failed to lookup address information: Name or service not known";
     let after = |reason| ConnectError::NoWelcome { peer, reason };
-    let rejected = |code, detail: &str| ConnectError::TurnedAway {
+    let rejected = |code, detail: &str| ConnectError::Rejected {
         peer,
         code,
         retry: RetryHint::AtWill,
         detail: detail.to_owned(),
     };
     let waited = Duration::from_millis(5_004);
-    let http = Violation::UnknownType { head: *b"HTTP/1.1" };
+    let http = Violation::UnknownType { header: *b"HTTP/1.1" };
     for (error, text) in [
         (
             ConnectError::LookUp { target: target(), error: io::Error::other(no_name) },

@@ -10,7 +10,7 @@ use heartwire_core::Instant;
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// The part of the whole time after which a server that acknowledges nothing is given up.
-const STALLS: u32 = 10;
+const PAUSES: u32 = 10;
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Closing {
     until: Instant,
-    stall_max: Duration,
+    max_pause: Duration,
     /// How long the system waits for an acknowledgement before it sends again, which it reckons from
     /// the round trips. Zero where it does not tell.
     pub(super) resends_after: Duration,
@@ -46,7 +46,7 @@ impl Closing {
     pub(super) fn new(now: Instant, within: Duration) -> Self {
         Self {
             until: now.saturating_add(within),
-            stall_max: (within / STALLS).max(LINGER),
+            max_pause: (within / PAUSES).max(LINGER),
             resends_after: Duration::ZERO,
             moved_at: now,
             left: None,
@@ -73,10 +73,10 @@ impl Closing {
             let has_lingered = now.saturating_since(since) >= LINGER || now >= self.until;
             return if self.server_closed || has_lingered { Step::Done } else { Step::Wait };
         }
-        let stalled = now.saturating_since(self.moved_at);
+        let paused = now.saturating_since(self.moved_at);
         // One packet that is lost, and is lost again, holds back what acknowledges all behind it.
-        let stall_max = self.stall_max.max(self.resends_after.saturating_mul(2));
-        if now >= self.until || stalled >= stall_max { Step::GiveUp } else { Step::Wait }
+        let max_pause = self.max_pause.max(self.resends_after.saturating_mul(2));
+        if now >= self.until || paused >= max_pause { Step::GiveUp } else { Step::Wait }
     }
 
     /// Whether the server has all that was said. Where the system cannot tell, its own end says so.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io;
 
-use heartwire_core::v1::{Bye, ByeCode, Retry};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_core::{Instant, Violation};
 use tracing::debug;
 
@@ -15,7 +15,7 @@ use crate::client::app::Link;
 use crate::world::{Socket as _, World};
 
 /// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
-const LAST_READS_MAX: usize = 1024;
+const MAX_LAST_READS: usize = 1024;
 
 /// How long an application that takes no event keeps the client from going on, when a connection was
 /// lost and data of it has been read: a moment, so that an application that is only slow loses nothing.
@@ -45,7 +45,7 @@ pub(super) struct Draining {
 impl<W: World> Driver<W> {
     /// The connection was lost. Without a WELCOME nothing may be said about it.
     pub(super) fn lose(&mut self, app: &mut App, reason: Reason, now: Instant) -> Phase {
-        app.gate.set(Link::Down);
+        app.intake.set(Link::Down);
         // A dead server was stable for as long as it was heard. The kernel of a hung one keeps up a
         // connection in which nothing is, and waits must grow all the same.
         let is_dead = matches!(reason, Reason::Dead(_));
@@ -93,7 +93,7 @@ impl<W: World> Driver<W> {
         if !it.has_hung_up && !self.has_unwritten(app) {
             // It is short, and there is room for it where everything else has just been taken.
             self.transport.close()?;
-            self.transport.socket.shut_down_writing()?;
+            self.transport.socket.shutdown_writing()?;
             it.has_hung_up = true;
         }
         // A server that is itself stuck in a write reads nothing until that has gone through.
@@ -108,11 +108,11 @@ impl<W: World> Driver<W> {
         }
         if self.connection.has_ended() {
             // It decodes no more. What is left begins with a frame, so another one can.
-            self.connection = self.connection.for_the_rest(now);
+            self.connection = self.connection.without_output(now);
         }
         // A peer that sends its last words and goes makes the next write fail, often before those
         // words were read.
-        let reads_left = if self.write_failed { LAST_READS_MAX } else { 0 };
+        let reads_left = if self.write_failed { MAX_LAST_READS } else { 0 };
         Phase::Draining(Draining { reason, lasted_until, reads_left, room_until: None })
     }
 
@@ -141,7 +141,7 @@ impl<W: World> Driver<W> {
                 }
             }
             it.reads_left -= 1;
-            let space = self.inbox.space(self.transport.read_len_min());
+            let space = self.inbox.space(self.transport.min_read_len());
             let read = self.transport.read_now(space);
             if !self.handle_read(app, read, now).unwrap_or(false) {
                 break;
@@ -150,8 +150,8 @@ impl<W: World> Driver<W> {
         app.outlet.keep_data(false);
         app.outlet.rest();
         // The server may have said why where it was read only now.
-        let reason = match &self.farewell {
-            Some(farewell) if self.write_failed => Reason::Bye(farewell.code),
+        let reason = match &self.bye {
+            Some(bye) if self.write_failed => Reason::Bye(bye.code),
             Some(_) | None => it.reason,
         };
         Next::Over(End { reason, lasted_until: Some(it.lasted_until) })
@@ -164,5 +164,5 @@ fn say_bye(app: &mut App, violation: Violation) {
     let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
     let detail = violation.to_string();
     app.outbox.hold();
-    app.outbox.push_control(Bye::new(code, Retry::AtWill).detail(&detail).encode());
+    app.outbox.push_control(Bye::new(code, RetryHint::AtWill).detail(&detail).encode());
 }

@@ -2,10 +2,10 @@
 
 use heartwire_core::order::Found;
 use heartwire_core::v1::{Bye, Health};
-use heartwire_core::{Event as FromPeer, Instant, Path, arrival};
+use heartwire_core::{Event as FromPeer, Instant, LinkState, arrival};
 use tracing::{debug, trace};
 
-use super::{App, Driver, Event, Farewell};
+use super::{App, Driver, Event};
 use crate::Reason;
 use crate::tls::{Received, TlsError, TlsFault};
 use crate::world::{Socket as _, World};
@@ -14,7 +14,7 @@ impl<W: World> Driver<W> {
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
     pub(super) fn read(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
         if self.feed(app, now)? {
-            let space = self.inbox.space(self.transport.read_len_min());
+            let space = self.inbox.space(self.transport.min_read_len());
             let read = self.transport.read(space);
             self.handle_read(app, read, now)?;
         }
@@ -59,7 +59,7 @@ impl<W: World> Driver<W> {
     fn handle_heard(&mut self) {
         let read_at = self.world.now();
         let (mut earliest, mut latest) = (read_at, read_at);
-        let asks = read_at.saturating_since(self.unread_since) > arrival::SPAN_MAX;
+        let asks = read_at.saturating_since(self.unread_since) > arrival::MAX_SPAN;
         if asks {
             let since = self.transport.socket.since_last_receive().unwrap_or_default();
             // After the question too, so that a byte does not seem older than it is.
@@ -95,7 +95,7 @@ impl<W: World> Driver<W> {
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
                     let Bye { code, retry, detail, .. } = bye;
-                    self.farewell = Some(Farewell { code, retry, detail: detail.to_owned() });
+                    self.bye = Some(crate::client::Bye { code, retry, detail: detail.to_owned() });
                     return Err(Reason::Bye(code));
                 }
                 // No server of ours says so: it comes from clients.
@@ -120,25 +120,27 @@ impl<W: World> Driver<W> {
 
     fn handle_beat(&mut self, app: &mut App, now: Instant) {
         self.beats += 1;
-        let path = self.connection.path(now);
-        app.outlet.meter().handle_beat(path.and_then(|path| path.rtt));
-        let Some(path) = path else { return };
-        let before = app.wishes.path(now);
-        let health = |path: Option<Path>| path.map_or(Health::Ok, |path| path.peer_health);
-        if health(before) != path.peer_health {
-            app.outlet.push_news(Event::Health(path.peer_health));
+        let link_state = self.connection.link_state(now);
+        app.outlet.meter().handle_beat(link_state.and_then(|link_state| link_state.rtt));
+        let Some(link_state) = link_state else { return };
+        let before = app.controls.link_state(now);
+        let health = |link_state: Option<LinkState>| {
+            link_state.map_or(Health::Ok, |link_state| link_state.peer_health)
+        };
+        if health(before) != link_state.peer_health {
+            app.outlet.push_news(Event::Health(link_state.peer_health));
         }
-        if path.too_fast && !before.is_some_and(|before| before.too_fast) {
+        if link_state.too_fast && !before.is_some_and(|before| before.too_fast) {
             app.outlet.push_news(Event::TooFast);
         }
-        app.wishes.set_path(Some(path), now);
+        app.controls.set_link_state(Some(link_state), now);
     }
 
     /// Bytes that have arrived outrank a deadline. So the kernel itself is asked: what the runtime
     /// knows of the socket is as old as its last turn.
     pub(super) fn read_first(&mut self, app: &mut App, now: Instant) -> Result<Found, Reason> {
         if self.feed(app, now)? {
-            let space = self.inbox.space(self.transport.read_len_min());
+            let space = self.inbox.space(self.transport.min_read_len());
             let read = self.transport.read_now(space);
             let has_read = self.handle_read(app, read, now)?;
             return Ok(if has_read { Found::More } else { Found::All });

@@ -1,9 +1,9 @@
-//! What a driver makes of time: stalls, deadlines, and a network that has changed.
+//! What a driver makes of time: pauses, deadlines, and a network that has changed.
 
 use core::time::Duration;
 
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::{Instant, Stall};
+use heartwire_core::{Instant, Pause};
 
 use super::{App, Driver, Event};
 use crate::Reason;
@@ -18,9 +18,9 @@ const READS_BEFORE_JUDGING: usize = 64;
 /// four retransmissions on a path of 200 ms.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// After a stall of this process so long, the network may have changed too: the machine may have
+/// After a pause of this process so long, the network may have changed too: the machine may have
 /// been suspended, or moved.
-const LONG_STALL: Duration = Duration::from_secs(1);
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 
 /// The network may have changed, and it is not known yet whether the connection has survived that.
 #[derive(Clone, Copy, Debug)]
@@ -42,19 +42,19 @@ impl<W: World> Driver<W> {
     /// What this process could not hear is not held against the server. It may have been held up
     /// since the step began too, or suspended with its machine, and what is about to be judged by
     /// may have been on its way then.
-    pub(super) fn account_for_stalls(&mut self, app: &mut App, stall: Option<Stall>, now: Instant) {
+    pub(super) fn account_for_pauses(&mut self, app: &mut App, pause: Option<Pause>, now: Instant) {
         // It is not meant to take long that a step has come to this.
         self.watch.handle_sleep(Some(now));
         let (since, suspended) = self.world.now_and_suspended();
-        let Some(stall) = self.watch.handle_wake(since, suspended).or(stall) else { return };
-        if !self.world.breaks(Break::IgnoresStalls) {
-            self.last_stall = Some(stall);
+        let Some(pause) = self.watch.handle_wake(since, suspended).or(pause) else { return };
+        if !self.world.breaks(Break::IgnoresPauses) {
+            self.last_pause = Some(pause);
         }
-        app.outlet.push_news(Event::Stalled(stall));
+        app.outlet.push_news(Event::Paused(pause));
         // What was asked may have had no time to be acknowledged; and nothing was heard of a
         // network that has changed meanwhile.
         let was_asked = self.path_check.take().is_some();
-        if was_asked || stall.gap >= LONG_STALL {
+        if was_asked || pause.gap >= LONG_PAUSE {
             self.ask(now);
         }
     }
@@ -75,7 +75,7 @@ impl<W: World> Driver<W> {
                     if self.world.breaks(Break::WaitsForWrites) && self.has_unwritten(app) {
                         found = Found::NoRoom(now);
                     }
-                    self.connection.judge(read, found, self.last_stall)
+                    self.connection.judge(read, found, self.last_pause)
                 }
                 Next::Write(beat) => {
                     self.push_beat(app, beat, outbound);
@@ -110,7 +110,7 @@ impl<W: World> Driver<W> {
             check.asks_again = true;
             return;
         }
-        let agreed = self.connection.policy().beat();
+        let agreed = self.connection.policy().interval();
         let beats = agreed.is_some_and(|interval| self.pace.take(interval, now));
         if beats {
             self.connection.beat_now();

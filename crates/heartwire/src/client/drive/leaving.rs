@@ -1,10 +1,10 @@
-//! The close of a connection by its owner: what was accepted is written, and the server has to have
+//! The close of a connection by its application: what was accepted is written, and the server has to have
 //! it.
 
 use core::time::Duration;
 use std::io;
 
-use heartwire_core::v1::{Bye, ByeCode, Retry};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_core::{Instant, Spoken};
 use tracing::debug;
 
@@ -29,7 +29,7 @@ pub(super) struct Leaving {
 impl<W: World> Driver<W> {
     /// The application asks for the end.
     pub(super) fn begin_to_leave(&self, app: &App, now: Instant) -> Phase {
-        app.gate.set(Link::Closed);
+        app.intake.set(Link::Closed);
         // Before the server has answered, nothing of the application's is on its way.
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
@@ -79,7 +79,7 @@ impl<W: World> Driver<W> {
             self.take(app);
             let is_v1 = self.connection.spoken() == Spoken::V1;
             if app.outbox.is_empty() && *bye_len == 0 && is_v1 {
-                let bye = Bye::new(ByeCode::Done, Retry::AtWill).encode();
+                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).encode();
                 *bye_len = bye.len() + self.transport.overhead();
                 app.outbox.push_control(bye);
             }
@@ -92,7 +92,7 @@ impl<W: World> Driver<W> {
                 closing.end_len += self.transport.close()?;
                 if !self.has_unwritten(app) {
                     closing.said_all_at = Some(now);
-                    self.transport.socket.shut_down_writing()?;
+                    self.transport.socket.shutdown_writing()?;
                 }
                 break;
             }

@@ -26,12 +26,12 @@ impl<W: World> Driver<W> {
     pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) {
         self.news_at = None;
         let Some(contract) = self.connection.contract() else { return };
-        let (agreed, floor) = (contract.to_server.beat(), contract.floor);
-        let (promise, health) = (app.wishes.promise(), self.health_at(app, now));
+        let (agreed, min_interval) = (contract.to_server.interval(), contract.min_interval);
+        let (promise, health) = (app.controls.promise(), self.health_at(app, now));
         if (promise, health) == (self.promised, self.health) {
             return;
         }
-        let interval = agreed.unwrap_or(floor);
+        let interval = agreed.unwrap_or(min_interval);
         if !self.pace.take(interval, now) {
             self.news_at = Some(self.pace.next_at(interval));
             return;
@@ -44,14 +44,14 @@ impl<W: World> Driver<W> {
     }
 
     fn health_at(&self, app: &App, now: Instant) -> Health {
-        let idle = now.saturating_since(app.wishes.checked_in_at());
-        let is_late = self.progress.is_some_and(|within| idle >= within);
+        let idle = now.saturating_since(app.controls.fed_at());
+        let is_late = self.watchdog.is_some_and(|within| idle >= within);
         if is_late { Health::Degraded } else { Health::Ok }
     }
 
     /// When the application will have failed to check in.
     pub(super) fn progress_deadline(&self, app: &App, now: Instant) -> Option<Instant> {
-        let at = app.wishes.checked_in_at().saturating_add(self.progress?);
+        let at = app.controls.fed_at().saturating_add(self.watchdog?);
         (at > now).then_some(at)
     }
 
@@ -68,9 +68,9 @@ impl<W: World> Driver<W> {
     }
 
     pub(in crate::client) fn push(&self, app: &mut App, message: Message) {
-        // There is a head for every length that the handles let through.
-        if let Some(head) = self.connection.data_head(message.body.len()) {
-            app.outbox.push_message(head, message);
+        // There is a header for every length that the handles let through.
+        if let Some(header) = self.connection.data_header(message.body.len()) {
+            app.outbox.push_message(header, message);
         }
     }
 

@@ -4,9 +4,10 @@ mod sending;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 
+use crate::client::Protocol;
+use heartwire_core::Policy;
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
-use heartwire_core::{Policy, Wire};
 
 use super::*;
 use crate::client::internal::open;
@@ -30,9 +31,9 @@ struct Rig {
 impl Rig {
     fn new(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
         let toy = Toy::new();
-        let policy = Policy::builder().limit(SECOND * 60).build().unwrap();
+        let policy = Policy::builder().timeout(SECOND * 60).build().unwrap();
         let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
-        let config = ClientConfig::new("a:1").wire(Wire::V0).policy(policy).retry(retry);
+        let config = ClientConfig::new("a:1").protocol(Protocol::V0).policy(policy).retry(retry);
         let (client, events, life) = open(change(config), toy.clone(), 1024);
         Self { toy, client, events, life }
     }
@@ -137,7 +138,7 @@ fn attempts_are_counted_until_one_comes_to_something() {
 
 #[test]
 fn a_server_that_takes_connections_and_no_clients_is_no_new_start() {
-    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
     rig.connects();
     assert_eq!(rig.told(), ["connecting, attempt 1"]);
     rig.is_left(&[]);
@@ -156,9 +157,9 @@ fn who_does_not_retry_ends_with_its_connection() {
 fn a_wait_is_cut_short_once_a_second() {
     let mut rig = Rig::new(|config| config);
     rig.fails();
-    rig.client.look_now();
+    rig.client.network_changed();
     assert_eq!(rig.fails().until, Some(rig.toy.now().saturating_add(WAIT)), "at once");
-    rig.client.look_now();
+    rig.client.network_changed();
     let wait = rig.wait();
     assert_eq!(rig.left(wait), SECOND, "not so soon again");
     rig.pass_until(wait);
@@ -168,13 +169,13 @@ fn a_wait_is_cut_short_once_a_second() {
 
 #[test]
 fn a_wait_that_the_server_asked_for_is_not_cut_short() {
-    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
     rig.connects();
     let (earliest, latest) = (SECOND * 20, SECOND * 30);
     let bye = Bye::new(ByeCode::Draining, RetryHint::Within { earliest, latest }).encode();
     let Step::Wait(wait) = rig.is_left(&bye) else { panic!("it comes back") };
     assert!((earliest..=latest).contains(&rig.left(wait)), "{wait:?}");
-    rig.client.look_now();
+    rig.client.network_changed();
     assert_eq!(rig.wait(), wait);
     rig.pass_until(wait);
     assert_eq!(rig.life.step(), Step::Dial);
@@ -185,21 +186,21 @@ fn a_wait_that_the_server_asked_for_is_not_cut_short() {
 #[test]
 fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back() {
     let never = Bye::new(ByeCode::Unauthorized, RetryHint::Never).encode();
-    let mut rig = Rig::new(|config| config.wire(Wire::V1));
+    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
     rig.connects();
     assert_eq!(rig.is_left(&never), Step::Over);
     assert_eq!(rig.told(), ["connecting, attempt 1", "failed", "closed"]);
     // What a server may ask for is no limit to what the application has decided.
-    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap().hint_max(WAIT));
+    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap().max_hint(WAIT));
     let change = |config: ClientConfig| {
         config.retry(retry).retry_rejected(SECOND * 60).policy(Policy::default())
     };
-    let mut rig = Rig::new(|config| change(config.wire(Wire::V1)));
+    let mut rig = Rig::new(|config| change(config.protocol(Protocol::V1)));
     for words in [never.clone(), [welcome(), never].concat()] {
         rig.connects();
         let Step::Wait(wait) = rig.is_left(&words) else { panic!("it comes back") };
         assert!((SECOND * 60..=SECOND * 120).contains(&rig.left(wait)), "{wait:?}");
-        rig.client.look_now();
+        rig.client.network_changed();
         assert_eq!(rig.wait(), wait, "the server does not want it sooner");
         rig.pass_until(wait);
     }
@@ -211,8 +212,8 @@ fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back()
 #[test]
 fn messages_that_are_not_written_are_lost_or_kept_as_configured() {
     let [one, two] = [[1, 0, 0, 0, 1, 0, 0, 0, 11], [1, 0, 0, 0, 1, 0, 0, 0, 22]];
-    for (mode, unsent) in [(WhileDisconnected::Refuse, 2), (WhileDisconnected::Queue, 1)] {
-        let mut rig = Rig::online(|config| config.while_disconnected(mode));
+    for (mode, unsent) in [(false, 2), (true, 1)] {
+        let mut rig = Rig::online(|config| config.offline_queue(mode));
         rig.toy.take_written();
         rig.toy.state().room = 3;
         rig.client.try_send(vec![11]).unwrap();
@@ -233,7 +234,7 @@ fn messages_that_are_not_written_are_lost_or_kept_as_configured() {
 fn a_client_whose_network_has_changed_dials_at_once() {
     let mut rig = Rig::online(|config| config);
     rig.toy.state().unacknowledged = Some(8);
-    rig.client.look_now();
+    rig.client.network_changed();
     let wait = rig.wait();
     assert_eq!(rig.left(wait), SECOND * 3);
     rig.pass_until(wait);
@@ -264,7 +265,7 @@ fn a_client_is_closed_while_it_dials_and_while_it_waits() {
 fn a_look_during_an_attempt_has_the_next_one_follow_at_once() {
     let mut rig = Rig::new(|config| config);
     assert_eq!(rig.life.step(), Step::Dial);
-    rig.client.look_now();
+    rig.client.network_changed();
     rig.wait();
     rig.life.not_connected(SERVER, io::ErrorKind::TimedOut.into());
     assert_eq!(rig.life.step(), Step::Dial);
@@ -288,9 +289,9 @@ fn a_server_that_takes_nothing_is_given_up_and_what_it_did_not_take_is_counted()
 }
 
 /// Which of two addresses comes first after this came of a connection to the first one.
-fn first_after(wire: Wire, what: impl FnOnce(&mut Rig)) -> SocketAddr {
+fn first_after(protocol: Protocol, what: impl FnOnce(&mut Rig)) -> SocketAddr {
     let other = SocketAddr::new(SERVER.ip(), 2);
-    let mut rig = Rig::new(|config| config.wire(wire));
+    let mut rig = Rig::new(|config| config.protocol(protocol));
     rig.connects();
     what(&mut rig);
     let now = rig.toy.now();
@@ -309,27 +310,27 @@ fn an_address_where_nothing_good_came_of_a_connection_is_tried_last() {
         }
     };
     let other = |address: SocketAddr| address.port() == 2;
-    assert!(other(first_after(Wire::V1, closes)), "it closes");
-    assert!(other(first_after(Wire::V0, closes)), "it closes without a byte");
-    assert!(other(first_after(Wire::V1, is_silent)), "it does not answer the HELLO");
-    assert!(other(first_after(Wire::V0, is_silent)), "it is called dead");
+    assert!(other(first_after(Protocol::V1, closes)), "it closes");
+    assert!(other(first_after(Protocol::V0, closes)), "it closes without a byte");
+    assert!(other(first_after(Protocol::V1, is_silent)), "it does not answer the HELLO");
+    assert!(other(first_after(Protocol::V0, is_silent)), "it is called dead");
     let speaks_http = |rig: &mut Rig| {
         rig.is_left(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     };
-    assert!(other(first_after(Wire::V1, speaks_http)), "it is no server of ours");
+    assert!(other(first_after(Protocol::V1, speaks_http)), "it is no server of ours");
     let is_good = |rig: &mut Rig| {
         rig.toy.pass(SECOND);
         rig.is_left(&[0; 8]);
     };
-    assert!(!other(first_after(Wire::V0, is_good)), "it beats, and then it closes");
+    assert!(!other(first_after(Protocol::V0, is_good)), "it beats, and then it closes");
 }
 
 #[test]
 fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
     let toy = Toy::new();
-    let policy = Policy::builder().beat(SECOND).build().unwrap();
+    let policy = Policy::builder().interval(SECOND).build().unwrap();
     let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
-    let config = ClientConfig::new("a:1").wire(Wire::V0).policy(policy).retry(retry);
+    let config = ClientConfig::new("a:1").protocol(Protocol::V0).policy(policy).retry(retry);
     let (client, events, life) = open(config, toy.clone(), 3);
     let mut rig = Rig { toy, client, events, life };
     rig.connects();

@@ -2,19 +2,19 @@ use core::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{KEPT_MAX, Outlet};
-use crate::client::event::{Reports, Told};
+use super::{MAX_KEPT, Outlet};
+use crate::client::event::{Delivery, Reports};
 use crate::client::{ConnectError, Event};
 
 /// The short names of what can be taken now, and what tells them apart.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the name says enough of the others")]
-fn taken(receiver: &mut UnboundedReceiver<Told>) -> Vec<String> {
+fn taken(receiver: &mut UnboundedReceiver<Delivery>) -> Vec<String> {
     let mut names = Vec::new();
     while let Ok(told) = receiver.try_recv() {
         names.push(match told.event {
             Event::Connecting { attempt } => format!("connecting {attempt}"),
             Event::Waiting { attempt, .. } => format!("waiting {attempt}"),
-            Event::Missed { count } => format!("missed {count}"),
+            Event::Lagged { count } => format!("missed {count}"),
             Event::Data(body) => format!("data {}", body.len()),
             event => event.name().to_owned(),
         });
@@ -63,7 +63,7 @@ fn one_attempt_is_told_whole() {
 fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
     let (reports, mut events) = Reports::new(1);
     let mut outlet = Outlet::new(reports, "");
-    for _ in 0..KEPT_MAX + 8 {
+    for _ in 0..MAX_KEPT + 8 {
         outlet.push_news(Event::TooFast);
     }
     outlet.push_news(Event::Connecting { attempt: 1 });
@@ -73,8 +73,8 @@ fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
     assert_eq!(taken(&mut events), ["missed 8"]);
     outlet.finish(Event::Closed);
     let rest = taken(&mut events);
-    assert_eq!(rest.len(), KEPT_MAX + 1, "the last one had room of its own");
-    assert_eq!(rest[KEPT_MAX - 1..], ["connecting 1", "closed"]);
+    assert_eq!(rest.len(), MAX_KEPT + 1, "the last one had room of its own");
+    assert_eq!(rest[MAX_KEPT - 1..], ["connecting 1", "closed"]);
 }
 
 #[test]

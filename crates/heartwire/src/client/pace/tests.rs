@@ -9,7 +9,7 @@ fn at(millis: u64) -> Instant {
 #[test]
 fn a_few_may_go_at_once_and_then_one_each_interval() {
     let mut pace = Pace::new(at(0));
-    for n in 0..CREDIT_MAX {
+    for n in 0..MAX_CREDIT {
         assert!(pace.take(SECOND, at(0)), "number {n}");
     }
     assert!(!pace.take(SECOND, at(0)));
@@ -25,7 +25,7 @@ fn a_few_may_go_at_once_and_then_one_each_interval() {
 fn a_pause_gives_back_no_more_than_there_was() {
     let mut pace = Pace::new(at(0));
     let taken = (0..1000).filter(|_| pace.take(SECOND, at(1_000_000))).count();
-    assert_eq!(i64::try_from(taken), Ok(CREDIT_MAX));
+    assert_eq!(i64::try_from(taken), Ok(MAX_CREDIT));
 }
 
 #[test]

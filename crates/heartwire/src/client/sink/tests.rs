@@ -1,13 +1,13 @@
 use std::io;
 
+use crate::client::Protocol;
 use futures_util::{FutureExt as _, SinkExt as _};
-use heartwire_core::Wire;
 use heartwire_core::backoff::BackoffPolicy;
 
 use super::*;
+use crate::client::Retry;
 use crate::client::internal::open;
 use crate::client::life::{Life, Step};
-use crate::client::{Retry, WhileDisconnected};
 use crate::toy::Toy;
 
 /// Bytes of each message, and the room that it takes with its head.
@@ -24,12 +24,12 @@ struct Rig {
 
 impl Rig {
     /// One that is online, has room for three messages, and whose server takes nothing yet.
-    fn online(mode: WhileDisconnected) -> Self {
+    fn online(mode: bool) -> Self {
         let toy = Toy::new();
         let retry =
             Retry::Backoff(BackoffPolicy::fixed(core::time::Duration::from_secs(1)).unwrap());
-        let config = ClientConfig::new("a:1").wire(Wire::V0).retry(retry);
-        let config = config.while_disconnected(mode).outbound_max(3 * COST);
+        let config = ClientConfig::new("a:1").protocol(Protocol::V0).retry(retry);
+        let config = config.offline_queue(mode).max_queue(3 * COST);
         let (client, events, life) = open(config, toy.clone(), 1024);
         let mut rig = Self { toy, sink: client.into(), life, _events: events };
         rig.connects();
@@ -85,7 +85,7 @@ fn frames(numbers: impl IntoIterator<Item = u8>) -> Vec<u8> {
 
 #[test]
 fn a_server_that_does_not_read_holds_the_sink_up_and_nothing_is_lost() {
-    let mut rig = Rig::online(WhileDisconnected::Refuse);
+    let mut rig = Rig::online(false);
     for n in 0..4 {
         assert!(matches!(rig.feed(n), Some(Ok(()))), "the fourth waits in the sink");
     }
@@ -101,7 +101,7 @@ fn a_server_that_does_not_read_holds_the_sink_up_and_nothing_is_lost() {
 /// The flush that is polled no more would stand before every later message.
 #[test]
 fn a_flush_that_was_given_up_holds_up_nothing() {
-    let mut rig = Rig::online(WhileDisconnected::Refuse);
+    let mut rig = Rig::online(false);
     assert!(matches!(rig.feed(0), Some(Ok(()))));
     assert!(rig.flush().is_none());
     assert!(matches!(rig.sink.client().try_send(vec![9]), Err(SendError::Full(_))));
@@ -113,7 +113,7 @@ fn a_flush_that_was_given_up_holds_up_nothing() {
 
 #[test]
 fn refused_items_come_back_and_the_sink_goes_on() {
-    let mut rig = Rig::online(WhileDisconnected::Refuse);
+    let mut rig = Rig::online(false);
     rig.is_left();
     assert!(matches!(rig.feed(7), Some(Err(SendError::NotConnected(data))) if data == body(7)));
     rig.connects();
@@ -129,7 +129,7 @@ fn refused_items_come_back_and_the_sink_goes_on() {
 
 #[test]
 fn an_item_that_waits_when_the_connection_is_lost_comes_back() {
-    let mut rig = Rig::online(WhileDisconnected::Refuse);
+    let mut rig = Rig::online(false);
     for n in 0..4 {
         assert!(matches!(rig.feed(n), Some(Ok(()))));
     }
@@ -141,7 +141,7 @@ fn an_item_that_waits_when_the_connection_is_lost_comes_back() {
 
 #[test]
 fn queued_items_wait_for_the_next_connection() {
-    let mut rig = Rig::online(WhileDisconnected::Queue);
+    let mut rig = Rig::online(true);
     rig.is_left();
     assert!(matches!(rig.feed(7), Some(Ok(()))));
     assert!(rig.flush().is_none());

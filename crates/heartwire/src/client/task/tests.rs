@@ -17,7 +17,11 @@ use crate::server::{Server, ServerConfig};
 const GIVE_UP: Duration = Duration::from_secs(90);
 
 fn policy() -> Policy {
-    Policy::builder().beat(Duration::from_secs(1)).limit(Duration::from_secs(3)).build().unwrap()
+    Policy::builder()
+        .interval(Duration::from_secs(1))
+        .timeout(Duration::from_secs(3))
+        .build()
+        .unwrap()
 }
 
 /// A listener at the first address, a server at the second, on one port.
@@ -25,7 +29,7 @@ fn two_hosts() -> (TcpListener, Server) {
     loop {
         let first = TcpListener::bind("127.0.0.2:0").unwrap();
         let port = first.local_addr().unwrap().port();
-        let config = ServerConfig::new(SocketAddr::from(([127, 0, 0, 3], port))).shards(1);
+        let config = ServerConfig::new(SocketAddr::from(([127, 0, 0, 3], port))).threads(1);
         // Another program may have that port there.
         if let Ok((server, _)) = Server::start_with_events(config.policy(policy())) {
             return (first, server);

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 
 const SHARDS: [u8; 4] = [0, 1, 254, 255];
-const SLOTS: [u32; 5] = [0, 1, 255, 256, SLOTS_MAX - 1];
+const SLOTS: [u32; 5] = [0, 1, 255, 256, MAX_SLOTS - 1];
 const GENERATIONS: [u32; 5] = [0, 1, 1 << 24, u32::MAX - 1, u32::MAX];
 
 fn all() -> impl Iterator<Item = (u8, u32, u32)> {
@@ -37,5 +37,5 @@ fn an_id_reads_as_shard_slot_and_use() {
 
 #[test]
 fn every_shard_has_an_id_of_its_own() {
-    assert_eq!(SessionId::new(u8::MAX, 0, 0).shard(), SHARDS_MAX - 1);
+    assert_eq!(SessionId::new(u8::MAX, 0, 0).shard(), MAX_SHARDS - 1);
 }

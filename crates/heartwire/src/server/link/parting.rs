@@ -17,7 +17,7 @@ use crate::world::{Socket, World};
 pub(in crate::server) struct Parting {
     /// When it is over at the latest.
     pub(in crate::server) until: Instant,
-    /// Why the session ended, while the owner has not been told.
+    /// Why the session ended, while the application has not been told.
     pub(in crate::server) untold: Option<Reason>,
     /// When the last word was written, and the sending half closed behind it.
     said_all_at: Option<Instant>,
@@ -79,7 +79,7 @@ impl<S: Socket> Link<S> {
             let parting = self.parting_mut();
             if let Some(parting) = parting.filter(|parting| parting.said_all_at.is_none()) {
                 parting.said_all_at = Some(now);
-                self.stream.shut_down_writing()?;
+                self.stream.shutdown_writing()?;
             }
         }
         for _ in 0..reads {

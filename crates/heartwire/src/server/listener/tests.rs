@@ -83,12 +83,12 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(sessions_max: usize) -> Self {
+    fn new(max_sessions: usize) -> Self {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let (socket, _) = bind(any, &KernelOptions::default(), false).unwrap();
         let addr = socket.local_addr().unwrap();
         let listener = Listener::new(vec![TcpListener::from_std(socket)]);
-        Self { listener, addr, admission: Admission::new(sessions_max) }
+        Self { listener, addr, admission: Admission::new(max_sessions) }
     }
 
     fn connect(&self) -> std::net::TcpStream {

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn frame(kind: Kind, body_len: usize) -> Vec<u8> {
-    let mut frame = frame::head(kind, body_len).unwrap().to_vec();
-    frame.resize(HEAD_LEN + body_len, 0);
+    let mut frame = frame::header(kind, body_len).unwrap().to_vec();
+    frame.resize(HEADER_LEN + body_len, 0);
     frame
 }
 
@@ -90,15 +90,15 @@ proptest! {
         let (mut data, mut beats, mut most) = (0_u32, 0_u32, 0);
         let numbered = |kind, number: u32, len: usize| {
             let mut frame = frame(kind, len + 4);
-            frame[HEAD_LEN..HEAD_LEN + 4].copy_from_slice(&number.to_le_bytes());
+            frame[HEADER_LEN..HEADER_LEN + 4].copy_from_slice(&number.to_le_bytes());
             frame
         };
         for (step, len) in steps {
             match step {
                 0 => {
                     let frame = numbered(Kind::Data, data, len);
-                    let (head, body) = frame.split_at(HEAD_LEN);
-                    outbound.push(head);
+                    let (header, body) = frame.split_at(HEADER_LEN);
+                    outbound.push(header);
                     outbound.push(body);
                     data += 1;
                 }
@@ -121,7 +121,7 @@ proptest! {
         let mut rest = written.as_slice();
         while !rest.is_empty() {
             let (frame, after) = rest.split_at(frame_len(rest));
-            let number = u32::from_le_bytes(frame[HEAD_LEN..HEAD_LEN + 4].try_into().unwrap());
+            let number = u32::from_le_bytes(frame[HEADER_LEN..HEADER_LEN + 4].try_into().unwrap());
             let next = if frame[0] == 0 { &mut next_beat } else { &mut next_data };
             prop_assert_eq!(number, *next);
             *next += 1;

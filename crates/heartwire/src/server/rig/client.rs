@@ -2,7 +2,7 @@
 
 use std::io;
 
-use heartwire_core::frame::HEAD_LEN;
+use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::v1::Beat;
 use heartwire_testkit::{BEAT, Got, HEART, beat_of, frame};
 
@@ -45,11 +45,11 @@ impl Toy {
     pub(in crate::server) fn got(&self) -> Vec<Got> {
         let written = &mut self.state().written;
         let (mut got, mut used) = (Vec::new(), 0);
-        while let Some((&head, rest)) = written[used..].split_first_chunk::<HEAD_LEN>() {
-            let len = i32::from_le_bytes(head[4..].try_into().unwrap());
+        while let Some((&header, rest)) = written[used..].split_first_chunk::<HEADER_LEN>() {
+            let len = i32::from_le_bytes(header[4..].try_into().unwrap());
             let Some(body) = rest.get(..usize::try_from(len).unwrap()) else { break };
-            got.push(Got::of_frame(head, body));
-            used += HEAD_LEN + body.len();
+            got.push(Got::of_frame(header, body));
+            used += HEADER_LEN + body.len();
         }
         written.drain(..used);
         got

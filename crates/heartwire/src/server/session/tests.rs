@@ -14,8 +14,8 @@ fn session() -> Session<mio::net::TcpStream> {
     Session::new(SessionId::new(0, 0, 0), stream, peer, connection, now)
 }
 
-fn guest() -> Guest {
-    Guest { name: "hall/door-3".into(), epoch: 7, agent: None }
+fn identity() -> Identity {
+    Identity { name: "hall/door-3".into(), epoch: 7, agent: None }
 }
 
 fn contract() -> Contract {
@@ -27,29 +27,29 @@ fn contract() -> Contract {
 fn a_client_comes_in_once_its_name_is_free() {
     let mut session = session();
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
-    session.wait_for_name(guest(), contract());
+    session.wait_for_name(identity(), contract());
     assert_eq!(session.phase(), Phase::Live(Standing::Waiting));
-    let (guest, agreed) = session.wait_no_more().unwrap();
-    assert_eq!((&*guest.name, guest.epoch, agreed), ("hall/door-3", 7, contract()));
+    let (identity, agreed) = session.wait_no_more().unwrap();
+    assert_eq!((&*identity.name, identity.epoch, agreed), ("hall/door-3", 7, contract()));
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
     session.go_online();
     assert!(session.phase().is_online() && !session.phase().is_pending());
 }
 
-/// While an owner is told of something it may send so much that a client has to go for it which is
+/// While an application is told of something it may send so much that a client has to go for it which is
 /// just about to come in.
 #[test]
 fn one_that_has_ended_comes_in_no_more() {
     let mut session = session();
     assert_eq!((session.end(), session.end()), (Some(Standing::Unknown), None));
-    session.wait_for_name(guest(), contract());
+    session.wait_for_name(identity(), contract());
     session.go_online();
     session.let_leave();
     assert_eq!(session.phase(), Phase::Ended(Standing::Unknown));
     assert!(session.wait_no_more().is_none());
     // The name is there, to be given back.
-    assert!(session.take_guest().is_some());
-    session.begin_parting(session.since, Reason::HeldMost);
+    assert!(session.take_identity().is_some());
+    session.begin_parting(session.since, Reason::MostBuffered);
     session.go_online();
     assert_eq!(session.phase(), Phase::Parting(Standing::Unknown));
 }

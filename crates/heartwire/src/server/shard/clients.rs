@@ -1,4 +1,4 @@
-//! Taking clients in, and carrying out what the owner says about them.
+//! Taking clients in, and carrying out what the application says about them.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -10,13 +10,13 @@ use heartwire_core::{Connection, Instant};
 use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::reason::Reason;
 use crate::server::Handle;
+use crate::server::admission::addresses::{AddressRefusal, Entered};
 use crate::server::agenda::Agenda;
 use crate::server::event::{Event, Refusal, SessionInfo};
-use crate::server::gate::addresses::{AddressRefusal, Entered};
 use crate::server::handler::{Commands as _, Handler};
 use crate::server::id::SessionId;
 use crate::server::listener::Accepted;
-use crate::server::mailbox::{COMMANDS_MAX, Command};
+use crate::server::mailbox::{Command, MAX_COMMANDS};
 use crate::server::session::Session;
 use crate::tls::{TlsFault, TlsSession};
 use crate::world::{ServerWorld, Socket as _};
@@ -70,8 +70,8 @@ pub(in crate::server) struct HandOver<S> {
 impl<S> HandOver<S> {
     /// The end that hands clients over to so many shards, and theirs.
     pub(in crate::server) fn to(shards: usize) -> (Self, Vec<Receiver<Adoptee<S>>>) {
-        // No more than commands: a shard that does not take them in is stalled.
-        let (shards, adoptees) = (0..shards).map(|_| sync_channel(COMMANDS_MAX)).unzip();
+        // No more than commands: a shard that does not take them in is paused.
+        let (shards, adoptees) = (0..shards).map(|_| sync_channel(MAX_COMMANDS)).unzip();
         (Self { shards, next: 0 }, adoptees)
     }
 
@@ -82,7 +82,7 @@ impl<S> HandOver<S> {
         shard
     }
 
-    /// Gives a client to a shard, or back if that is stalled or gone.
+    /// Gives a client to a shard, or back if that is paused or gone.
     fn give(&self, shard: usize, adoptee: Adoptee<S>) -> Result<(), Adoptee<S>> {
         let Some(adoptees) = self.shards.get(shard) else { return Err(adoptee) };
         adoptees.try_send(adoptee).map_err(|error| match error {
@@ -95,7 +95,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn accept_clients(&mut self) {
         let now = self.awake_at;
         let next_try = self.listener.as_ref().and_then(|listener| listener.next_try(now));
-        if next_try.is_none_or(|at| at > now) || !self.owner.has_room_for_newcomers() {
+        if next_try.is_none_or(|at| at > now) || !self.application.has_room_for_newcomers() {
             return;
         }
         // Others wait for their handshake already. In the kernel waiting costs nothing, and there
@@ -119,9 +119,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn make_room(&mut self, now: Instant) -> bool {
         let before = self.state.sessions.len();
         let has_room = |shard: &Self| shard.state.sessions.len() < before;
-        self.take_leave();
-        if !has_room(self) && self.turn_away_longest_waiting(now, ROOM_AFTER) {
-            self.take_leave();
+        self.close_ended();
+        if !has_room(self) && self.reject_longest_waiting(now, ROOM_AFTER) {
+            self.close_ended();
         }
         if !has_room(self) {
             self.end_longest_lingering();
@@ -137,9 +137,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Err(refusal) => {
                 let cause = match refusal {
                     AddressRefusal::Sessions => Refusal::AddressSessions,
-                    AddressRefusal::Arrivals { .. } | AddressRefusal::AllArrivals { .. } => {
-                        Refusal::ArrivalRate
-                    }
+                    AddressRefusal::AcceptRatePerAddress { .. }
+                    | AddressRefusal::AcceptRate { .. } => Refusal::ArrivalRate,
                 };
                 // With a reset, so that nothing of it is left here.
                 stream.reset_when_closed();
@@ -181,7 +180,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let sessions = self.state.handle.count();
             match cause {
                 Refusal::SessionLimit => {
-                    tracing::warn!(sessions, "at the limit of sessions: refusing new clients");
+                    tracing::warn!(sessions, "at the timeout of sessions: refusing new clients");
                 }
                 Refusal::AddressSessions => {
                     tracing::warn!(
@@ -251,25 +250,25 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Takes in the clients that another shard has accepted.
     pub(super) fn adopt_handed_over(&mut self) {
-        for _ in 0..COMMANDS_MAX {
+        for _ in 0..MAX_COMMANDS {
             let adoptee = self.adoptees.as_ref().and_then(|adoptees| adoptees.try_recv().ok());
             let Some(client) = adoptee else { return };
             self.adopt(client);
         }
-        self.owner.resumer.resume();
+        self.application.resumer.resume();
     }
 
     pub(super) fn handle_commands(&mut self) {
         // As many as there can be at one time, and one broadcast: those who send more must not keep
         // the shard from its sessions.
-        for _ in 0..COMMANDS_MAX {
+        for _ in 0..MAX_COMMANDS {
             let Ok(command) = self.commands.try_recv() else {
                 self.commands_left = 0;
                 return;
             };
             self.commands_left = self.commands_left.saturating_sub(1);
             match command {
-                // The session may have ended on the way; its owner has been told, or will be.
+                // The session may have ended on the way; its application has been told, or will be.
                 Command::Send { id, data } => {
                     let _ = self.state.send(id, &data);
                 }
@@ -293,7 +292,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Command::ClaimAgain { id, principal } => self.claim_again(id, principal),
             }
         }
-        self.owner.resumer.resume();
+        self.application.resumer.resume();
     }
 
     fn broadcast(&mut self, data: &[u8]) {
@@ -317,8 +316,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             silence: session.link.silence(now),
             beats: session.beats,
             queued: session.queued(),
-            name: session.guest().map(|guest| guest.name.clone()),
-            path: session.link.connection.path(now),
+            name: session.identity().map(|identity| identity.name.clone()),
+            link_state: session.link.connection.link_state(now),
         })
         .collect()
     }

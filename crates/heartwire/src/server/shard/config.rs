@@ -6,8 +6,8 @@ use heartwire_core::Settings;
 use heartwire_core::v1::Terms;
 
 use crate::server::agenda::Held;
-use crate::server::config::{ServerConfig, Wires};
-use crate::server::link::TlsWithin;
+use crate::server::config::{Protocols, ServerConfig};
+use crate::server::link::TlsTimeouts;
 
 /// The same for all shards, so that they share one.
 #[derive(Debug)]
@@ -18,11 +18,11 @@ pub(in crate::server) struct ShardConfig {
     /// The low-water mark of sessions that speak v0, and of those that speak v1.
     pub(in crate::server) mark_v0: u32,
     pub(in crate::server) mark_v1: u32,
-    pub(in crate::server) tls_within: TlsWithin,
+    pub(in crate::server) tls_handshake_timeout: TlsTimeouts,
     /// How many bytes a shard may hold.
     pub(in crate::server) held: Held,
     /// How many clients may wait for one to be let in.
-    pub(in crate::server) pending_max: usize,
+    pub(in crate::server) max_pending: usize,
     /// Clients need not say anything to be online.
     pub(in crate::server) online_at_once: bool,
     /// How long a client may have waited to be shaken hands with.
@@ -38,10 +38,10 @@ impl ShardConfig {
             terms: config.terms(coalesces),
             mark_v0: config.receive_mark(coalesces),
             mark_v1: config.wake_mark(coalesces),
-            tls_within: config.tls_times(),
+            tls_handshake_timeout: config.tls_timeouts(),
             held: config.held_per_shard(),
-            pending_max: config.pending_max_per_shard(),
-            online_at_once: config.wires == Wires::V0 && config.tokens.is_none(),
+            max_pending: config.max_pending_per_shard(),
+            online_at_once: config.protocols == Protocols::V0 && config.tokens.is_none(),
             stale_after: config.stale_after,
             drain: config.drain,
         }

@@ -26,7 +26,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // A handler may have held this shard up since it woke, or since the last judgement; or
             // the machine was suspended.
             self.watch.handle_sleep(self.state.agenda.wheel.next_wake());
-            let now = self.notice_stall();
+            let now = self.notice_pause();
             let Some(slot) = self.state.agenda.wheel.poll(until) else { return };
             self.judge(slot, now);
         }
@@ -37,7 +37,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read(slot, false, Arrival::Earlier);
         let Some((session, agenda)) = self.state.live(slot) else { return Found::All };
         if session.is_unread && session.link.has_news() {
-            // The owner is slow, so that something has to wait where it is.
+            // The application is slow, so that something has to wait where it is.
             Found::NoRoom(agenda.world.now())
         } else {
             Found::All
@@ -63,15 +63,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Next::ReadFirst(read) => {
                     let mut found = self.read_first(slot);
                     let Some((session, agenda)) = self.state.live(slot) else { return };
-                    if let Some(stall) = self.last_stall {
-                        if agenda.world.breaks(Break::TakesStallsForLife) {
-                            session.link.connection.handle_heard(stall.resumed_at);
+                    if let Some(pause) = self.last_pause {
+                        if agenda.world.breaks(Break::TakesPausesForLife) {
+                            session.link.connection.handle_heard(pause.resumed_at);
                         }
                     }
                     if session.link.blocked && agenda.world.breaks(Break::WaitsForWrites) {
                         found = Found::NoRoom(now);
                     }
-                    next = session.link.connection.judge(read, found, self.last_stall);
+                    next = session.link.connection.judge(read, found, self.last_pause);
                 }
                 Next::Over(over) => return self.end_connection(slot, over),
                 Next::Write(_) | Next::SleepUntil(_) => return agenda.arm(session),

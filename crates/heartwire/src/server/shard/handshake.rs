@@ -1,34 +1,34 @@
-//! Taking in a client that speaks v1, or turning it away; and telling the owner of anybody who is
+//! Taking in a client that speaks v1, or turning it away; and telling the application of anybody who is
 //! in.
 
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::string::ToString;
 
-use heartwire_core::v1::{Bye, ByeCode, Contract, Hello, Retry, Welcome};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Hello, RetryHint, Welcome};
 use heartwire_core::{Instant, Violation};
 
 use super::Shard;
 use super::traffic::Arrival;
 use crate::reason::Reason;
+use crate::server::admission::names::{Claim, Next};
+use crate::server::admission::{Denied, Principal, valid_name};
 use crate::server::agenda::Agenda;
 use crate::server::event::{Agreed, Event};
-use crate::server::gate::names::{Claim, Next};
-use crate::server::gate::{Denied, Principal, valid_name};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
-use crate::server::session::{Guest, Session};
+use crate::server::session::{Identity, Session};
 use crate::world::{Break, ServerWorld};
 
 /// The shortest window in which the clients of a server that shuts down come back. A server that
 /// does not wait for its clients has as many of them all the same, and they must not return in one
 /// instant.
-const WINDOW_MIN: Duration = Duration::from_secs(1);
+const MIN_WINDOW: Duration = Duration::from_secs(1);
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn handle_hello(&mut self, slot: u32, hello: &Hello<'_>, now: Instant) {
-        if self.is_in_vain(slot, now) {
+        if self.has_left(slot, now) {
             return;
         }
         let principal = match self.state.handle.tokens() {
@@ -44,7 +44,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             Ok(contract) => contract,
             Err(conflict) => {
                 let detail = conflict.to_string();
-                return turn_away(session, agenda, ByeCode::Conflict, Retry::Never, &detail);
+                return reject(session, agenda, ByeCode::Conflict, RetryHint::Never, &detail);
             }
         };
         let agent = hello.agent.map(Into::into);
@@ -54,20 +54,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         if let Err(error) = valid_name(name) {
             let detail = error.to_string();
-            return turn_away(session, agenda, ByeCode::Protocol, Retry::Never, &detail);
+            return reject(session, agenda, ByeCode::Protocol, RetryHint::Never, &detail);
         }
-        let guest = Guest { name: name.into(), epoch: 0, agent };
+        let identity = Identity { name: name.into(), epoch: 0, agent };
         let names = self.state.handle.names();
         let claim = names.claim(name, principal, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
         let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {
-            return self.handle_claim(slot, claim, guest, contract, now);
+            return self.handle_claim(slot, claim, identity, contract, now);
         };
         if let Claim::Fighting { first, .. } = claim {
             self.report_fight(slot, name, first);
         }
         if let Some((session, _)) = self.state.at(slot) {
-            session.wait_for_name(guest, contract);
+            session.wait_for_name(identity, contract);
         }
         self.post(Command::LookFor { id: holder, claimer: id, principal }, holder);
     }
@@ -78,24 +78,24 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if let Some(name) = hello.name.filter(|name| valid_name(name).is_ok()) {
             // It does not hold the name: this is for the event.
-            session.set_guest(Guest { name: name.into(), epoch: 0, agent: None });
+            session.set_identity(Identity { name: name.into(), epoch: 0, agent: None });
         }
         if let Some(count) = count {
             tracing::warn!(
                 count,
                 peer = %session.link.peer(),
-                "clients without a good token were turned away; this is the last of them"
+                "clients without a good token were rejected; this is the last of them"
             );
         }
         let detail = denied.to_string();
-        turn_away(session, agenda, ByeCode::Unauthorized, Retry::Never, &detail);
+        reject(session, agenda, ByeCode::Unauthorized, RetryHint::Never, &detail);
     }
 
     /// A client would be refused a name because of a session of this shard.
     pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, principal: Principal) {
         if self.state.find(id).is_some() {
             self.read(id.slot(), true, Arrival::Earlier);
-            self.take_leave();
+            self.close_ended();
         }
         self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
     }
@@ -103,10 +103,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A client was to be refused a name, and what there was to read of its holder has been read.
     pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((guest, contract)) = session.wait_no_more() else { return };
+        let Some((identity, contract)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
-        let claim = self.state.handle.names().claim(&guest.name, principal, id, now);
-        self.handle_claim(id.slot(), claim, guest, contract, now);
+        let claim = self.state.handle.names().claim(&identity.name, principal, id, now);
+        self.handle_claim(id.slot(), claim, identity, contract, now);
         self.read_what_waited(id.slot());
     }
 
@@ -114,7 +114,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         &mut self,
         slot: u32,
         mut claim: Claim,
-        mut guest: Guest,
+        mut identity: Identity,
         contract: Contract,
         now: Instant,
     ) {
@@ -126,15 +126,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         match claim {
             Claim::Yours { epoch } => {
-                let name = Some(guest.name.clone());
-                let agreed = Agreed { name, epoch, agent: guest.agent.clone(), contract };
-                guest.epoch = epoch;
-                session.set_guest(guest);
+                let name = Some(identity.name.clone());
+                let agreed = Agreed { name, epoch, agent: identity.agent.clone(), contract };
+                identity.epoch = epoch;
+                session.set_identity(identity);
                 self.welcome_client(slot, agreed, now);
             }
             Claim::After { holder, epoch, replaces } => {
-                guest.epoch = epoch;
-                session.wait_for_name(guest, contract);
+                identity.epoch = epoch;
+                session.wait_for_name(identity, contract);
                 self.post(Command::TakeOver { id: holder }, holder);
                 if let Some(replaced) = replaces {
                     self.post(Command::Replaced { id: replaced }, replaced);
@@ -142,14 +142,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             Claim::InUse => {
                 let detail = "another client has this name";
-                turn_away(session, agenda, ByeCode::NameInUse, Retry::Never, detail);
+                reject(session, agenda, ByeCode::NameInUse, RetryHint::Never, detail);
             }
             Claim::Fighting { retry_after, first } => {
-                self.report_fight(slot, &guest.name, first);
+                self.report_fight(slot, &identity.name, first);
                 let latest = retry_after.saturating_mul(2);
-                let retry = Retry::Within { earliest: retry_after, latest };
+                let retry = RetryHint::Within { earliest: retry_after, latest };
                 let detail = "two clients take this name from each other again and again";
-                self.turn_away(slot, ByeCode::Fighting, retry, detail);
+                self.reject(slot, ByeCode::Fighting, retry, detail);
             }
         }
     }
@@ -167,7 +167,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let held = session.link.connection.welcome(now, contract);
-        // First of all, before whatever the owner may send when it hears of this client, and the
+        // First of all, before whatever the application may send when it hears of this client, and the
         // first beat.
         let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract).held(held);
         session.queue_first(&welcome.encode());
@@ -181,10 +181,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// The name that a client waits for is free.
     pub(super) fn welcome_waiting(&mut self, id: SessionId) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((guest, contract)) = session.wait_no_more() else { return };
+        let Some((identity, contract)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
-        let epoch = guest.epoch;
-        self.handle_claim(id.slot(), Claim::Yours { epoch }, guest, contract, now);
+        let epoch = identity.epoch;
+        self.handle_claim(id.slot(), Claim::Yours { epoch }, identity, contract, now);
         self.read_what_waited(id.slot());
     }
 
@@ -199,14 +199,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A newer client has the name that this one waits for.
     pub(super) fn replace_waiting(&mut self, id: SessionId) {
         if self.state.find(id).is_some_and(|(session, _)| session.phase().is_pending()) {
-            self.turn_away(id.slot(), ByeCode::TakenOver, Retry::Never, "");
+            self.reject(id.slot(), ByeCode::TakenOver, RetryHint::Never, "");
         }
     }
 
     /// The time for the handshake is over, and the name that a client waits for is not free.
     pub(super) fn give_up_waiting(&mut self, slot: u32) {
         let detail = "an older session has this name, and has not ended in time";
-        self.turn_away(slot, ByeCode::NameInUse, Retry::AtWill, detail);
+        self.reject(slot, ByeCode::NameInUse, RetryHint::AtWill, detail);
     }
 
     /// A newer session has the name of this one.
@@ -218,7 +218,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// A session that had a name, or waited for one, has ended and its owner knows.
+    /// A session that had a name, or waited for one, has ended and its application knows.
     pub(super) fn release_name(&mut self, name: &str, id: SessionId) {
         if let Some(Next { id, .. }) = self.state.handle.names().release(name, id) {
             self.post(Command::Welcome { id }, id);
@@ -235,50 +235,50 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn turn_away(&mut self, slot: u32, code: ByeCode, retry: Retry, detail: &str) {
+    fn reject(&mut self, slot: u32, code: ByeCode, retry: RetryHint, detail: &str) {
         if let Some((session, agenda)) = self.state.at(slot) {
-            turn_away(session, agenda, code, retry, detail);
+            reject(session, agenda, code, retry, detail);
         }
     }
 }
 
 /// Ends the session of a client that has said HELLO, and tells it why.
-pub(super) fn turn_away<W: ServerWorld>(
+pub(super) fn reject<W: ServerWorld>(
     session: &mut Session<W::Socket>,
     agenda: &mut Agenda<W>,
     code: ByeCode,
-    retry: Retry,
+    retry: RetryHint,
     detail: &str,
 ) {
     let peer = session.link.peer();
     tracing::info!(%peer, code = code.name(), detail, "turned a client away");
     session.queue(&Bye::new(code, retry).detail(detail).encode());
-    agenda.end(session, Reason::TurnedAway(code));
+    agenda.end(session, Reason::Rejected(code));
 }
 
 /// What a client is told when its session ends for `reason`; nothing where it can see for itself,
 /// or was told already.
-pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
+pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
             // Spread out, so that they do not all come back at once.
-            let latest = drain.max(WINDOW_MIN);
-            let retry = Retry::Within { earliest: Duration::ZERO, latest };
+            let latest = drain.max(MIN_WINDOW);
+            let retry = RetryHint::Within { earliest: Duration::ZERO, latest };
             Bye::new(ByeCode::Draining, retry)
         }
-        Reason::TakenOver => Bye::new(ByeCode::TakenOver, Retry::Never),
+        Reason::TakenOver => Bye::new(ByeCode::TakenOver, RetryHint::Never),
         Reason::Protocol(violation) => {
             #[expect(clippy::wildcard_enum_match_arm, reason = "the list of violations is open")]
             let (code, retry) = match violation {
-                Violation::TooFast => (ByeCode::TooFast, Retry::AtWill),
-                Violation::NoCommonVersion { .. } => (ByeCode::Version, Retry::Never),
+                Violation::TooFast => (ByeCode::TooFast, RetryHint::AtWill),
+                Violation::NoCommonVersion { .. } => (ByeCode::Version, RetryHint::Never),
                 // A client that comes back says the same again.
-                Violation::BadHello => (ByeCode::Protocol, Retry::Never),
-                _ => (ByeCode::Protocol, Retry::AtWill),
+                Violation::BadHello => (ByeCode::Protocol, RetryHint::Never),
+                _ => (ByeCode::Protocol, RetryHint::AtWill),
             };
             return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
         }
-        // A client that was kicked or turned away has been told by those who did it.
+        // A client that was kicked or rejected has been told by those who did it.
         Reason::Kicked
         | Reason::ClosedByPeer
         | Reason::Truncated
@@ -288,9 +288,9 @@ pub(super) fn farewell(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         | Reason::Reset
         | Reason::Dead(_)
         | Reason::SlowReader
-        | Reason::HeldMost
+        | Reason::MostBuffered
         | Reason::Bye(_)
-        | Reason::TurnedAway(_)
+        | Reason::Rejected(_)
         | Reason::Tls(_)
         | Reason::Failed(_) => return None,
     };

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use heartwire_core::Instant;
-use heartwire_core::v1::{ByeCode, Retry};
+use heartwire_core::v1::{ByeCode, RetryHint};
 
 use super::Shard;
-use super::handshake::turn_away;
+use super::handshake::reject;
 use crate::reason::Reason;
 use crate::server::event::{Agreed, Event};
 use crate::server::handler::Handler;
@@ -24,8 +24,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn expect_first_frame(&mut self, id: SessionId) {
         self.state.agenda.pending += 1;
         self.pending.push_back(id);
-        while self.state.agenda.pending > self.state.agenda.config.pending_max
-            && self.turn_away_longest_waiting(self.awake_at, Duration::ZERO)
+        while self.state.agenda.pending > self.state.agenda.config.max_pending
+            && self.reject_longest_waiting(self.awake_at, Duration::ZERO)
         {}
         if self.pending.len() > 2 * self.state.agenda.pending + PENDING_SLACK {
             let sessions = &mut self.state.sessions;
@@ -36,7 +36,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Turns away the client that has waited longest to be let in, if that is `least` or longer.
-    pub(super) fn turn_away_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
+    pub(super) fn reject_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
         while let Some(oldest) = self.pending.pop_front() {
             let Some((session, agenda)) = self.state.find(oldest) else { continue };
             if !session.phase().is_pending() {
@@ -48,16 +48,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             if session.phase().standing() == Standing::Waiting {
                 let detail = "too many clients wait";
-                turn_away(session, agenda, ByeCode::Full, Retry::AtWill, detail);
+                reject(session, agenda, ByeCode::Full, RetryHint::AtWill, detail);
             } else {
-                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
+                agenda.end(session, Reason::Rejected(ByeCode::Full));
             }
             return true;
         }
         false
     }
 
-    /// A client is in: the owner hears of it, and can talk to it.
+    /// A client is in: the application hears of it, and can talk to it.
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let (id, peer) = (session.id, session.link.peer());

@@ -9,9 +9,9 @@ use core::time::Duration;
 use std::io;
 
 use heartwire_core::Instant;
-use heartwire_core::v1::{Bye, ByeCode, Retry};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
-use super::{Shard, ShardConfig, Told};
+use super::{Reported, Shard, ShardConfig};
 use crate::reason::Reason;
 use crate::server::agenda::Agenda;
 use crate::server::handler::Handler;
@@ -25,7 +25,7 @@ pub(super) struct Progress {
     accepted: Instant,
     /// What they had said by then has been read too.
     read: Instant,
-    /// The log says that some are turned away.
+    /// The log says that some are rejected.
     said: bool,
 }
 
@@ -67,7 +67,7 @@ impl Progress {
 
     /// Whether a client that has begun a handshake of TLS has waited too long for it, before what
     /// came is read: no cipher is computed for nothing.
-    pub(super) fn is_tls_in_vain<W: ServerWorld>(
+    pub(super) fn client_has_left<W: ServerWorld>(
         &self,
         session: &mut Session<W::Socket>,
         agenda: &Agenda<W>,
@@ -80,11 +80,11 @@ impl Progress {
             && self.is_stale(&session.link.stream, now, &agenda.config)
     }
 
-    /// Says, once, that some are turned away.
+    /// Says, once, that some are rejected.
     pub(super) fn note_too_late(&mut self, shard: usize, config: &ShardConfig) {
         if !core::mem::replace(&mut self.said, true) {
             let after = config.stale_after;
-            tracing::warn!(shard, ?after, "behind: turning away those who have waited too long");
+            tracing::warn!(shard, ?after, "behind: rejecting those who have waited too long");
         }
     }
 }
@@ -92,7 +92,7 @@ impl Progress {
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// A HELLO has come. Whether its client has left, or has waited too long for this; if so, it is
     /// gone.
-    pub(super) fn is_in_vain(&mut self, slot: u32, now: Instant) -> bool {
+    pub(super) fn has_left(&mut self, slot: u32, now: Instant) -> bool {
         let Some((session, agenda)) = self.state.at(slot) else { return true };
         match session.link.stream.peek() {
             Ok(0) => {}
@@ -104,8 +104,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.progress.note_too_late(session.id.shard(), &agenda.config);
                 // Not before its own backoff says so: that grows, and is spread already.
                 let detail = "the server is behind, and got round to this too late";
-                session.queue(&Bye::new(ByeCode::Full, Retry::AtWill).detail(detail).encode());
-                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
+                session.queue(&Bye::new(ByeCode::Full, RetryHint::AtWill).detail(detail).encode());
+                agenda.end(session, Reason::Rejected(ByeCode::Full));
                 return true;
             }
         }
@@ -114,11 +114,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     pub(super) fn end_progress(&mut self) {
-        if self.told == Told::Nothing {
+        if self.told == Reported::Nothing {
             return;
         }
         let Agenda { unread, unread_newcomers, config, .. } = &self.state.agenda;
-        let read_all = self.told == Told::All && unread.is_empty() && unread_newcomers.is_empty();
+        let read_all =
+            self.told == Reported::All && unread.is_empty() && unread_newcomers.is_empty();
         // A shard that is handed its clients does not know when they came.
         let accepted_all = self
             .listener

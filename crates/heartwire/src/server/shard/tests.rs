@@ -1,6 +1,6 @@
-//! A shard in a toy world: when it does what, and what it makes of slow owners and slow clients.
+//! A shard in a toy world: when it does what, and what it makes of slow applications and slow clients.
 
-mod arrivals;
+mod accept_rate;
 mod backpressure;
 mod coalescing;
 mod commands;
@@ -16,17 +16,17 @@ mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;
 
-use heartwire_testkit::{limit, patient};
+use heartwire_testkit::{patient, timeout};
 
-use crate::server::{ServerConfig, Wires};
+use crate::server::{Protocols, ServerConfig};
 
 /// One shard with clients of v0, which it judges after a minute.
 fn v0() -> ServerConfig {
-    v1().policy(limit(60_000)).wires(Wires::V0)
+    v1().policy(timeout(60_000)).protocols(Protocols::V0)
 }
 
-/// One shard with clients of either wire, to which it beats every 100 ms. It reads each beat.
+/// One shard with clients of either protocol, to which it beats every 100 ms. It reads each beat.
 fn v1() -> ServerConfig {
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap());
-    config.shards(1).policy(patient()).coalesce(0)
+    config.threads(1).policy(patient()).coalesce(0)
 }

@@ -9,7 +9,7 @@ use heartwire_core::v1::ByeCode;
 use heartwire_core::{Connection, Event as Input, Instant, Spoken, arrival};
 use zeroize::Zeroize as _;
 
-use super::{Owner, Ready, Shard};
+use super::{Application, Ready, Shard};
 use crate::reason::Reason;
 use crate::server::agenda::Agenda;
 use crate::server::event::Event;
@@ -81,7 +81,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read_at.saturating_since(self.awake_at) >= within
     }
 
-    /// Sessions whose turn was not enough, or that had to wait for the owner; of those that are
+    /// Sessions whose turn was not enough, or that had to wait for the application; of those that are
     /// online and of the others in turn.
     pub(super) fn read_unread(&mut self) {
         let Agenda { unread, unread_newcomers, .. } = &self.state.agenda;
@@ -92,8 +92,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let Agenda { unread, unread_newcomers, .. } = &mut self.state.agenda;
             let take =
                 |takes: bool, of: &mut VecDeque<_>| if takes { of.pop_front() } else { None };
-            let newcomer = take(self.owner.has_room_for_newcomers(), unread_newcomers);
-            let other = take(self.owner.has_room(), unread);
+            let newcomer = take(self.application.has_room_for_newcomers(), unread_newcomers);
+            let other = take(self.application.has_room(), unread);
             if newcomer.is_none() && other.is_none() {
                 return;
             }
@@ -131,7 +131,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return Read::All;
             }
         }
-        let may_read = self.owner.may_read(session, self.buffer.len());
+        let may_read = self.application.may_read(session, self.buffer.len());
         if may_read == 0 {
             return Read::Later;
         }
@@ -140,9 +140,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let Some(left) = self.handshakes_left.checked_sub(1) else { return Read::Later };
             self.handshakes_left = left;
             // Clients that speak v0 wait without end, so they are all served where all are let in.
-            if !agenda.config.online_at_once && self.progress.is_tls_in_vain(session, agenda) {
+            if !agenda.config.online_at_once && self.progress.client_has_left(session, agenda) {
                 self.progress.note_too_late(session.id.shard(), &agenda.config);
-                agenda.end(session, Reason::TurnedAway(ByeCode::Full));
+                agenda.end(session, Reason::Rejected(ByeCode::Full));
                 return Read::All;
             }
         }
@@ -226,7 +226,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let now = agenda.world.now();
         self.read_at = now;
         match arrival {
-            Arrival::Now if now.saturating_since(self.unread_since) <= arrival::SPAN_MAX => {
+            Arrival::Now if now.saturating_since(self.unread_since) <= arrival::MAX_SPAN => {
                 session.link.connection.handle_heard(now);
             }
             Arrival::Now => session.link.hear_from_kernel(true, &agenda.world),
@@ -303,12 +303,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 }
                 self.tell(Event::Data { id, data });
             }
-            Input::Promise(beat) => {
+            Input::Promise(interval) => {
                 session.count_beat();
-                let limit = session.link.connection.policy().limit();
+                let timeout = session.link.connection.policy().timeout();
                 self.state.handle.counters().promises.fetch_add(1, Relaxed);
-                if let Some(beat) = beat {
-                    self.tell(Event::Promise { id, beat, limit });
+                if let Some(interval) = interval {
+                    self.tell(Event::Promise { id, interval, timeout });
                 }
             }
             Input::Hello(hello) => {
@@ -331,7 +331,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             agenda.flush_later(session);
             // It is not meant to take long that a turn has come to this, whatever is due when.
             self.watch.handle_sleep(Some(self.awake_at));
-            let now = self.notice_stall();
+            let now = self.notice_pause();
             // A beat may have waited for this, and goes in front of what is queued.
             self.judge(slot, now);
         }
@@ -376,7 +376,7 @@ enum Read {
     Later,
 }
 
-impl<H: Handler> Owner<H> {
+impl<H: Handler> Application<H> {
     /// How much may be read from a session now, of `most`: of a newcomer little, where there is no
     /// room for data. (One that speaks TLS is read record by record anyway, and needs the whole
     /// buffer for it.)

@@ -28,7 +28,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::Reset,
         Reason::Dead(Verdict::kernel(time)),
         Reason::SlowReader,
-        Reason::HeldMost,
+        Reason::MostBuffered,
         Reason::Kicked,
         Reason::Shutdown,
         Reason::Unacknowledged,
@@ -43,7 +43,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
     for violation in [
         Violation::NegativeLength { length: -1 },
         Violation::TooLong { length, max: 0 },
-        Violation::UnknownType { head: [0; 8] },
+        Violation::UnknownType { header: [0; 8] },
         Violation::BeatWithBody { length },
         Violation::NoFirstFrame { waited: time },
         Violation::SlowFrame { waited: time },
@@ -69,15 +69,15 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         ByeCode::Protocol,
         ByeCode::Full,
     ] {
-        let counted = counted(&Reason::TurnedAway(code));
-        let name = format!("turned_away_{}", code.name());
-        assert_eq!(counted, BTreeSet::from(["turned_away", &name]));
+        let counted = counted(&Reason::Rejected(code));
+        let name = format!("rejected_{}", code.name());
+        assert_eq!(counted, BTreeSet::from(["rejected", &name]));
         names.extend(counted);
     }
     // What is left is not about ends.
     let others = Stats::default().counts().map(|(name, _)| name);
     let others: Vec<_> = others.filter(|name| !names.contains(name)).collect();
-    let expected = ["accepted", "refused", "hellos", "welcomed", "promises", "cut_off", "stalls"];
+    let expected = ["accepted", "refused", "hellos", "welcomed", "promises", "cut_off", "pauses"];
     assert_eq!(others, expected);
 }
 
@@ -85,7 +85,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
 fn what_has_no_counter_of_its_own_is_counted_all_the_same() {
     let cases = [
         (Reason::Protocol(Violation::BadWelcome), "protocol_error"),
-        (Reason::TurnedAway(ByeCode::Draining), "turned_away"),
+        (Reason::Rejected(ByeCode::Draining), "rejected"),
         (Reason::NetworkChanged, "failed"),
     ];
     for (reason, name) in cases {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use crate::tls::TlsFault;
-use crate::tls::session::{READ_LEN_MIN, Received};
+use crate::tls::session::{MIN_READ_LEN, Received};
 
 use super::rig::{Pair, Side};
 
@@ -80,7 +80,7 @@ fn the_end_comes_after_what_was_said_before_it_and_stays() {
     pair.client_says(b"last words");
     pair.client.session.close();
     pair.client.turn(&mut pair.to_client, &mut pair.to_server);
-    let mut buffer = vec![0; READ_LEN_MIN];
+    let mut buffer = vec![0; MIN_READ_LEN];
     let session = &mut pair.server.session;
     let read = session.read(&mut pair.to_server, &mut buffer).unwrap();
     assert_eq!(read, Received::Bytes(10));
@@ -98,7 +98,7 @@ fn a_fault_comes_after_what_was_said_before_it_and_stays() {
     pair.client_says(b"last words");
     pair.client_says(b"changed on the way");
     *pair.to_server.bytes.back_mut().unwrap() ^= 1;
-    let mut buffer = vec![0; READ_LEN_MIN];
+    let mut buffer = vec![0; MIN_READ_LEN];
     let session = &mut pair.server.session;
     let read = session.read(&mut pair.to_server, &mut buffer).unwrap();
     assert_eq!(read, Received::Bytes(10));

@@ -20,7 +20,7 @@ use super::rig::Side;
 pub(super) struct Forger {
     pub(super) client: ClientConnection,
     pub(super) server: Side,
-    pub(super) wire: Pipe,
+    pub(super) pipe: Pipe,
 }
 
 impl Forger {
@@ -47,12 +47,12 @@ impl Forger {
         let mut forger = Self {
             client: ClientConnection::new(Arc::new(config), name).unwrap(),
             server: Side::new(TlsSession::server(&server).unwrap()),
-            wire: Pipe::default(),
+            pipe: Pipe::default(),
         };
         while forger.server.session.is_handshaking() {
             let mut back = Pipe::default();
-            forger.client.write_tls(&mut forger.wire).unwrap();
-            forger.server.turn(&mut forger.wire, &mut back);
+            forger.client.write_tls(&mut forger.pipe).unwrap();
+            forger.server.turn(&mut forger.pipe, &mut back);
             assert!(forger.hears(back).is_empty());
         }
         forger
@@ -79,15 +79,15 @@ impl Forger {
 
     /// Gives the server these bytes.
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        self.wire.bytes.extend(bytes);
-        self.server.turn(&mut self.wire, &mut Pipe::default());
+        self.pipe.bytes.extend(bytes);
+        self.server.turn(&mut self.pipe, &mut Pipe::default());
     }
 
     /// What the client hears of what the server has written.
-    pub(super) fn hears(&mut self, mut wire: Pipe) -> Vec<u8> {
+    pub(super) fn hears(&mut self, mut pipe: Pipe) -> Vec<u8> {
         let mut heard = Vec::new();
-        while !wire.bytes.is_empty() {
-            self.client.read_tls(&mut wire).unwrap();
+        while !pipe.bytes.is_empty() {
+            self.client.read_tls(&mut pipe).unwrap();
             self.client.process_new_packets().unwrap();
             // It is told that there is nothing more for now.
             let _ = self.client.reader().read_to_end(&mut heard);
@@ -106,7 +106,7 @@ impl Forger {
             panic!("an unknown cipher");
         };
         let encrypter = suite.aead_alg.encrypter(key, iv);
-        Keys { encrypter, seq, server: self.server, wire: self.wire }
+        Keys { encrypter, seq, server: self.server, pipe: self.pipe }
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Keys {
     encrypter: Box<dyn MessageEncrypter>,
     seq: u64,
     pub(super) server: Side,
-    wire: Pipe,
+    pipe: Pipe,
 }
 
 impl Keys {
@@ -128,12 +128,12 @@ impl Keys {
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
-        self.wire.bytes.extend(bytes);
-        self.server.turn(&mut self.wire, &mut Pipe::default());
+        self.pipe.bytes.extend(bytes);
+        self.server.turn(&mut self.pipe, &mut Pipe::default());
     }
 
     pub(super) fn hang_up(&mut self) {
-        self.wire.closed = true;
+        self.pipe.closed = true;
         self.send(&[]);
     }
 

@@ -187,9 +187,9 @@ fn a_client_takes_no_ticket_from_a_server_that_has_some() {
 fn a_server_gives_no_tickets_to_a_client_that_would_take_some() {
     let mut forger = Forger::online();
     // A ticket would come at once, and before what is said.
-    let mut wire = Pipe::default();
-    forger.server.session.write(&mut wire, b"welcome").unwrap();
-    assert_eq!(wire.bytes.len(), 7 + RECORD_OVERHEAD);
-    assert_eq!(forger.hears(wire), b"welcome");
+    let mut pipe = Pipe::default();
+    forger.server.session.write(&mut pipe, b"welcome").unwrap();
+    assert_eq!(pipe.bytes.len(), 7 + RECORD_OVERHEAD);
+    assert_eq!(forger.hears(pipe), b"welcome");
     assert_eq!(forger.client.tls13_tickets_received(), 0);
 }

@@ -1,7 +1,7 @@
 //! Peers that are mistaken, or mean harm.
 
 use crate::tls::TlsFault;
-use crate::tls::session::{PENDING_MAX, RECORD_OVERHEAD, Received};
+use crate::tls::session::{MAX_PENDING, RECORD_OVERHEAD, Received};
 use rustls::ContentType;
 
 use super::forger::Forger;
@@ -105,7 +105,7 @@ fn a_handshake_message_that_does_not_end_is_given_up() {
     pair.run();
     assert_eq!(pair.server.fault(), TlsFault::TooMuch);
     let left = pair.to_server.bytes.len();
-    assert!(left > 0 && 2 * record.len() - left <= PENDING_MAX + 1000, "{left} bytes were left");
+    assert!(left > 0 && 2 * record.len() - left <= MAX_PENDING + 1000, "{left} bytes were left");
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_handshake_message_may_come_in_many_records() {
 }
 
 #[test]
-fn a_message_longer_than_any_is_refused_by_its_head() {
+fn a_message_longer_than_any_is_refused_by_its_header() {
     // 16 MiB announced, 11 bytes sent.
     let pair = server_hears(&[0x16, 3, 1, 0, 6, 1, 0xff, 0xff, 0xff, 3, 3]);
     assert_eq!(pair.server.fault(), TlsFault::TooMuch);
@@ -217,8 +217,8 @@ fn a_partial_message_within_the_session_does_not_hinder_writing() {
     let record = keys.record(ContentType::Handshake, &[24, 0, 0]);
     keys.send(&record);
     assert!(keys.server.session.has_partial());
-    let mut wire = Pipe::default();
-    assert_eq!(keys.server.session.write(&mut wire, b"still here").unwrap(), 10);
+    let mut pipe = Pipe::default();
+    assert_eq!(keys.server.session.write(&mut pipe, b"still here").unwrap(), 10);
     let record = keys.record(ContentType::Handshake, &[1, 0]);
     keys.send(&record);
     assert!(keys.server.end.is_none(), "{:?}", keys.server.end);

@@ -1,7 +1,7 @@
 //! What a session costs while it does nothing, and what it costs at most.
 
 use crate::tls::SharedServerTls;
-use crate::tls::session::{PENDING_MAX, READ_LEN_MIN, RECORD_MAX, Received, TlsSession};
+use crate::tls::session::{MAX_PENDING, MAX_RECORD, MIN_READ_LEN, Received, TlsSession};
 use allocation_counter::measure;
 
 use super::certificates::{Authority, Serve as _, Trust as _};
@@ -9,7 +9,7 @@ use super::pipe::Pipe;
 use super::rig::Side;
 
 /// Measured on a 64-bit machine: 3,345 bytes, with [`TlsSession`] itself.
-const IDLE_MAX: i64 = 3_400;
+const MAX_IDLE: i64 = 3_400;
 
 /// A server's session whose allocations are counted, and a client whose are not.
 struct Metered {
@@ -40,7 +40,7 @@ impl Metered {
             client: Side::new(client),
             to_server: roomy(),
             to_client: roomy(),
-            buffer: vec![0; READ_LEN_MIN],
+            buffer: vec![0; MIN_READ_LEN],
             held,
             peak: held,
         }
@@ -75,14 +75,14 @@ impl Metered {
     }
 
     fn client_says(&mut self, bytes: &[u8]) {
-        for record in bytes.chunks(RECORD_MAX) {
+        for record in bytes.chunks(MAX_RECORD) {
             self.client.session.write(&mut self.to_server, record).unwrap();
             self.server_turn();
         }
     }
 
     fn server_says(&mut self, bytes: &[u8]) {
-        for record in bytes.chunks(RECORD_MAX) {
+        for record in bytes.chunks(MAX_RECORD) {
             self.count(|this| {
                 this.server.write(&mut this.to_client, record).unwrap();
             });
@@ -111,7 +111,7 @@ fn an_idle_session_is_small() {
         metered.all(),
         size_of::<TlsSession>()
     );
-    assert!(metered.all() <= IDLE_MAX, "{}", metered.all());
+    assert!(metered.all() <= MAX_IDLE, "{}", metered.all());
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_session_that_has_been_busy_is_as_small_as_before() {
     // Queues that have been used once keep their room for a few entries.
     let used = metered.held;
     println!("an idle session that has talked: {} bytes", metered.all());
-    assert!(metered.all() <= IDLE_MAX, "{idle} and {}", metered.all());
+    assert!(metered.all() <= MAX_IDLE, "{idle} and {}", metered.all());
     for _ in 0..1000 {
         metered.client_says(&[0; 40]);
         metered.server_says(&[0; 40]);
@@ -143,7 +143,7 @@ fn a_handshake_takes_little() {
 #[test]
 fn a_record_that_trickles_in_takes_no_more_than_twice_its_length() {
     let mut metered = Metered::online();
-    metered.client.session.write(&mut metered.to_server, &[0; RECORD_MAX]).unwrap();
+    metered.client.session.write(&mut metered.to_server, &[0; MAX_RECORD]).unwrap();
     let (idle, len) = (metered.held, i64::try_from(metered.to_server.bytes.len()).unwrap());
     metered.to_server.portion = 100;
     metered.to_server.bytes.pop_back();
@@ -158,13 +158,13 @@ fn a_record_that_trickles_in_takes_no_more_than_twice_its_length() {
 fn a_handshake_without_end_takes_no_more_than_the_bound_says() {
     let mut metered = Metered::new();
     let mut record = vec![0x16, 3, 1, 0x40, 0, 1, 0, 0xea, 0x60, 3, 3];
-    record.resize(5 + RECORD_MAX, 0);
+    record.resize(5 + MAX_RECORD, 0);
     for _ in 0..3 {
         metered.to_server.bytes.extend(&record);
     }
     metered.to_server.portion = 100;
     metered.server_turn();
-    let bound = i64::try_from(3 * PENDING_MAX + 4096).unwrap();
+    let bound = i64::try_from(3 * MAX_PENDING + 4096).unwrap();
     assert!(metered.peak <= bound, "{}", metered.peak);
     // Nothing of it is kept once it has been given up.
     metered.server.read(&mut metered.to_server, &mut metered.buffer).unwrap_err();
@@ -176,7 +176,7 @@ fn what_a_full_socket_leaves_behind_is_a_record_at_most() {
     let mut metered = Metered::online();
     let idle = metered.held;
     metered.to_client.capacity = metered.to_client.bytes.len() + 10;
-    let record = i64::try_from(RECORD_MAX).unwrap();
+    let record = i64::try_from(MAX_RECORD).unwrap();
     let mut taken = 0;
     for _ in 0..100 {
         metered.count(|this| {
@@ -184,5 +184,5 @@ fn what_a_full_socket_leaves_behind_is_a_record_at_most() {
         });
         assert!(metered.held <= idle + record + 1024, "{}", metered.held - idle);
     }
-    assert_eq!(taken, RECORD_MAX);
+    assert_eq!(taken, MAX_RECORD);
 }

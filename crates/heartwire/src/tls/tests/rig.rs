@@ -3,7 +3,7 @@
 use core::mem;
 use std::io;
 
-use crate::tls::session::{READ_LEN_MIN, Received, TlsSession};
+use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
 use crate::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
 
 use super::certificates::{Authority, Serve as _, Trust as _};
@@ -22,7 +22,7 @@ pub(super) struct Side {
 
 impl Side {
     pub(super) fn new(session: TlsSession) -> Self {
-        Self { session, heard: Vec::new(), end: None, buffer: vec![0; READ_LEN_MIN] }
+        Self { session, heard: Vec::new(), end: None, buffer: vec![0; MIN_READ_LEN] }
     }
 
     /// Reads everything and writes everything. Returns whether anything came.

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::blocking::Client;
 use crate::client::{ClientConfig, Event};
-use crate::tls::session::{READ_LEN_MIN, Received, TlsSession};
+use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
 use crate::tls::{TlsError, TlsFault};
 
 use super::certificates::{Authority, Serve as _, Trust as _};
@@ -41,7 +41,7 @@ pub(super) fn serve(mut session: TlsSession) -> (SocketAddr, JoinHandle<Outcome>
     let server = thread::spawn(move || {
         let mut stream = heartwire_testkit::Peer::of(listener.accept().unwrap().0).stream;
         let mut heard = Vec::new();
-        let mut buffer = vec![0; READ_LEN_MIN];
+        let mut buffer = vec![0; MIN_READ_LEN];
         let end = loop {
             let read = session.read(&mut stream, &mut buffer);
             match read {
@@ -67,7 +67,7 @@ pub(super) fn serve(mut session: TlsSession) -> (SocketAddr, JoinHandle<Outcome>
 pub(super) fn talk(mut session: TlsSession, addr: SocketAddr, words: &[u8]) -> Outcome {
     let mut stream = heartwire_testkit::Peer::of(TcpStream::connect(addr).unwrap()).stream;
     let mut heard = Vec::new();
-    let mut buffer = vec![0; READ_LEN_MIN];
+    let mut buffer = vec![0; MIN_READ_LEN];
     let mut said = false;
     let end = loop {
         session.flush(&mut stream).unwrap();

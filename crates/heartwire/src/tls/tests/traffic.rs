@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use crate::tls::session::{READ_LEN_MIN, RECORD_MAX, RECORD_OVERHEAD, Received};
+use crate::tls::session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received};
 
 use super::rig::{Pair, write_all};
 
@@ -13,13 +13,13 @@ fn pattern(len: usize) -> Vec<u8> {
 #[test]
 fn a_write_costs_a_records_overhead_and_no_more() {
     let mut pair = Pair::online();
-    for len in [1, 8, 40, 1000, RECORD_MAX] {
+    for len in [1, 8, 40, 1000, MAX_RECORD] {
         pair.client_says(&pattern(len));
         assert_eq!(pair.to_server.bytes.len(), len + RECORD_OVERHEAD, "{len}");
         pair.run();
         assert_eq!(pair.server.take_heard(), pattern(len));
     }
-    for (len, records) in [(RECORD_MAX + 1, 2), (3 * RECORD_MAX, 3), (100_000, 7)] {
+    for (len, records) in [(MAX_RECORD + 1, 2), (3 * MAX_RECORD, 3), (100_000, 7)] {
         pair.client_says(&pattern(len));
         assert_eq!(pair.to_server.bytes.len(), len + records * RECORD_OVERHEAD, "{len}");
         pair.run();
@@ -53,13 +53,13 @@ fn a_byte_at_a_time_is_enough() {
 fn a_narrow_socket_loses_nothing_and_leaves_little_waiting() {
     let mut pair = Pair::online();
     let long = pattern(1_000_000);
-    for capacity in [1, 7, 100, RECORD_MAX + RECORD_OVERHEAD, 50_000] {
+    for capacity in [1, 7, 100, MAX_RECORD + RECORD_OVERHEAD, 50_000] {
         pair.to_server.capacity = capacity;
         let mut written = 0;
         while written < long.len() {
             match pair.client.session.write(&mut pair.to_server, &long[written..]) {
                 Ok(len) => {
-                    assert!(len > 0 && len <= RECORD_MAX);
+                    assert!(len > 0 && len <= MAX_RECORD);
                     written += len;
                 }
                 Err(error) => {
@@ -68,7 +68,7 @@ fn a_narrow_socket_loses_nothing_and_leaves_little_waiting() {
                     pair.server.turn(&mut pair.to_server, &mut pair.to_client);
                 }
             }
-            assert!(pair.client.session.queued() <= RECORD_MAX + RECORD_OVERHEAD);
+            assert!(pair.client.session.queued() <= MAX_RECORD + RECORD_OVERHEAD);
             if capacity < 100 && written > 40_000 {
                 break;
             }
@@ -83,7 +83,7 @@ fn a_narrow_socket_loses_nothing_and_leaves_little_waiting() {
 fn reads_of_any_length_give_the_same_bytes() {
     let mut pair = Pair::online();
     let long = pattern(60_000);
-    for portion in [2, 5, 21, 22, 23, 1000, RECORD_MAX + RECORD_OVERHEAD - 1, 17_000] {
+    for portion in [2, 5, 21, 22, 23, 1000, MAX_RECORD + RECORD_OVERHEAD - 1, 17_000] {
         pair.to_server.portion = usize::MAX;
         // Records of all lengths, some of them smaller than the portion and some larger.
         for piece in long.chunks(portion * 3 / 2) {
@@ -101,7 +101,7 @@ fn everything_that_fits_in_the_buffer_comes_with_one_read() {
     for byte in 0..100 {
         pair.client_says(&[byte; 40]);
     }
-    let mut buffer = vec![0; READ_LEN_MIN];
+    let mut buffer = vec![0; MIN_READ_LEN];
     let read = pair.server.session.read(&mut pair.to_server, &mut buffer);
     assert_eq!(read.unwrap(), Received::Bytes(4000));
     assert!(!pair.server.session.has_more());
@@ -113,8 +113,8 @@ fn everything_that_fits_in_the_buffer_comes_with_one_read() {
 #[test]
 fn a_read_that_fills_the_buffer_says_that_there_may_be_more() {
     let mut pair = Pair::online();
-    pair.client_says(&pattern(READ_LEN_MIN));
-    let mut buffer = vec![0; READ_LEN_MIN];
+    pair.client_says(&pattern(MIN_READ_LEN));
+    let mut buffer = vec![0; MIN_READ_LEN];
     let read = pair.server.session.read(&mut pair.to_server, &mut buffer);
     assert!(matches!(read.unwrap(), Received::Bytes(len) if len > 0));
     assert!(pair.server.session.has_more());
@@ -126,7 +126,7 @@ fn a_part_of_a_record_is_a_sign_of_life_without_plaintext() {
     let mut pair = Pair::online();
     pair.client_says(b"whole");
     let last = pair.to_server.bytes.pop_back().unwrap();
-    let mut buffer = vec![0; READ_LEN_MIN];
+    let mut buffer = vec![0; MIN_READ_LEN];
     let read = pair.server.session.read(&mut pair.to_server, &mut buffer);
     assert_eq!(read.unwrap(), Received::Bytes(0));
     assert!(pair.server.session.has_partial());
@@ -140,7 +140,7 @@ fn a_part_of_a_record_is_a_sign_of_life_without_plaintext() {
 fn a_buffer_that_is_too_short_is_refused() {
     let mut pair = Pair::online();
     pair.client_says(b"hello");
-    let mut buffer = vec![0; READ_LEN_MIN - 1];
+    let mut buffer = vec![0; MIN_READ_LEN - 1];
     let error = pair.server.session.read(&mut pair.to_server, &mut buffer).unwrap_err();
     let error = match error {
         crate::tls::TlsError::Socket(error) => error,
@@ -190,7 +190,7 @@ fn a_socket_that_fails_is_not_blamed_on_tls() {
         }
     }
     let mut pair = Pair::online();
-    let error = pair.client.session.read(&mut Failing, &mut vec![0; READ_LEN_MIN]).unwrap_err();
+    let error = pair.client.session.read(&mut Failing, &mut vec![0; MIN_READ_LEN]).unwrap_err();
     assert_eq!(error.fault(), None);
     let error = pair.client.session.write(&mut Failing, b"x").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
@@ -203,10 +203,10 @@ fn a_peer_that_changes_its_keys_is_followed_and_answered() {
         forger.client.refresh_traffic_keys().unwrap();
         forger.expect_heard(b"with a new key");
         // The answer to it goes out with what is said next.
-        let mut wire = super::pipe::Pipe::default();
-        write_all(&mut forger.server.session, &mut wire, b"me too").unwrap();
+        let mut pipe = super::pipe::Pipe::default();
+        write_all(&mut forger.server.session, &mut pipe, b"me too").unwrap();
         let plain = b"me too".len() + RECORD_OVERHEAD;
-        assert!(wire.bytes.len() > plain, "round {round}: no answer");
-        assert_eq!(forger.hears(wire), b"me too");
+        assert!(pipe.bytes.len() > plain, "round {round}: no answer");
+        assert_eq!(forger.hears(pipe), b"me too");
     }
 }

@@ -14,7 +14,7 @@ use crate::wrap::pulse::Pulse;
 
 /// Answers that can wait to be written. An answer proves life and carries nothing, so what a flood
 /// asks beyond this is answered by the ones before it.
-const ANSWERS_OWED_MAX: usize = 64;
+const MAX_ANSWERS_OWED: usize = 64;
 
 /// What is to be written, and what was handed over and may not be on its way yet.
 pub(super) struct Outbox<Out> {
@@ -72,7 +72,7 @@ impl<Out> Outbox<Out> {
 
     /// Owes the peer an `answer`, unless too many wait already.
     pub(super) fn owe(&mut self, answer: impl FnOnce() -> Option<Out>) {
-        if self.owed.len() < ANSWERS_OWED_MAX {
+        if self.owed.len() < MAX_ANSWERS_OWED {
             self.owed.extend(answer());
         }
     }

@@ -21,7 +21,7 @@ use crate::wrap::last_byte::LastByte;
 use crate::wrap::pulse::Pulse;
 
 /// Beats taken in one poll, so that a flood of them lets other tasks run.
-const BEATS_PER_POLL_MAX: usize = 32;
+const MAX_BEATS_PER_POLL: usize = 32;
 
 /// Everything about a wrapped stream but the stream.
 pub(super) struct State<T, B>
@@ -33,7 +33,7 @@ where
     last_byte: Option<LastByte>,
     reading: Reading,
     ahead: Items<T>,
-    ahead_max: usize,
+    max_ahead: usize,
     writing: Writing<T::Error, B::Out>,
     beats: Beats<B>,
 }
@@ -81,20 +81,20 @@ where
     T: TryStream,
     B: Beat<T::Ok>,
 {
-    pub(super) fn new(beat: B, policy: Policy, ahead_max: usize) -> Self {
+    pub(super) fn new(beat: B, policy: Policy, max_ahead: usize) -> Self {
         Self {
             pulse: Pulse::new(policy),
             last_byte: None,
             reading: Reading::Open,
             ahead: VecDeque::new(),
-            ahead_max,
+            max_ahead,
             writing: Writing::Open(Outbox::default()),
             beats: Beats::new(beat),
         }
     }
 
-    pub(super) fn set_ahead_max(&mut self, items: usize) {
-        self.ahead_max = items;
+    pub(super) fn set_max_ahead(&mut self, items: usize) {
+        self.max_ahead = items;
     }
 
     pub(super) fn set_last_byte(&mut self, last_byte: LastByte) {
@@ -183,7 +183,7 @@ where
     }
 
     fn read(&mut self, mut inner: Pin<&mut T>, cx: &mut Context<'_>) -> Read<T> {
-        for _ in 0..BEATS_PER_POLL_MAX {
+        for _ in 0..MAX_BEATS_PER_POLL {
             match inner.as_mut().try_poll_next(cx) {
                 Poll::Ready(Some(Ok(item))) => {
                     if let Some(item) = self.receive(item) {
@@ -283,7 +283,7 @@ where
             return Ok(());
         }
         let cx = &mut fanout.context();
-        while self.ahead.len() < self.ahead_max {
+        while self.ahead.len() < self.max_ahead {
             match self.read(inner.as_mut(), cx) {
                 Read::Item(item) => {
                     self.ahead.push_back(item);

@@ -9,7 +9,7 @@ fn at(nanos: Duration) -> Instant {
 }
 
 fn pulse() -> Pulse {
-    Pulse::new(Policy::builder().limit(secs(10)).build().unwrap())
+    Pulse::new(Policy::builder().timeout(secs(10)).build().unwrap())
 }
 
 /// One look, punctually, on a machine that was suspended for `suspended` in all.
@@ -46,20 +46,20 @@ fn whoever_is_heard_between_the_two_looks_lives() {
 }
 
 #[test]
-fn a_suspend_is_a_stall_though_the_timer_is_punctual() {
+fn a_suspend_is_a_pause_though_the_timer_is_punctual() {
     let mut pulse = pulse();
-    let long = clock::suspended() + STALL_MIN * 2;
+    let long = clock::suspended() + MIN_PAUSE * 2;
     assert_eq!(look_twice(&mut pulse, secs(11), long), None);
-    // A whole limit from when it was noticed, and no more for the same one.
+    // A whole timeout from when it was noticed, and no more for the same one.
     assert_eq!(look_twice(&mut pulse, secs(20), long), None);
     let verdict = look_twice(&mut pulse, secs(21), long).unwrap();
-    assert_eq!(verdict.stalled, secs(11));
+    assert_eq!(verdict.paused, secs(11));
 }
 
 #[test]
 fn clocks_that_drift_apart_a_little_are_no_suspend() {
     let mut pulse = pulse();
-    let short = clock::suspended() + STALL_MIN / 2;
+    let short = clock::suspended() + MIN_PAUSE / 2;
     assert!(look_twice(&mut pulse, secs(11), short).is_some());
 }
 
@@ -71,8 +71,8 @@ fn a_suspend_before_an_item_is_none_in_the_silence_after_it() {
     let compared_at = pulse.compared_at.saturating_add(secs(305));
     pulse.hear(at(secs(5)), compared_at, || long);
     // An item soon after it does not look at the clocks again.
-    let soon = compared_at.saturating_add(STALL_MIN / 2);
+    let soon = compared_at.saturating_add(MIN_PAUSE / 2);
     pulse.hear(at(secs(5)), soon, || panic!("there was no time for a suspend"));
     let verdict = look_twice(&mut pulse, secs(15), long).unwrap();
-    assert_eq!(verdict.stalled, Duration::ZERO);
+    assert_eq!(verdict.paused, Duration::ZERO);
 }

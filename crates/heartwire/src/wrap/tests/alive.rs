@@ -29,7 +29,7 @@ fn assert_dead<T: core::fmt::Debug>(result: io::Result<T>) -> crate::Verdict {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_peer_is_dead_after_the_limit() {
+async fn a_silent_peer_is_dead_after_the_timeout() {
     let (mut near, _far) = connect();
     let start = Instant::now();
     let verdict = assert_dead(near.read_u8().await);
@@ -226,25 +226,25 @@ async fn the_reader_is_woken_for_what_the_writer_has_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_the_policy_only_the_limit_counts() {
+async fn of_the_policy_only_the_timeout_counts() {
     let (near, mut far) = duplex(64);
     let mut near = Alive::new(near, both());
-    assert_eq!(near.policy().beat(), None);
-    assert_eq!(near.policy().limit(), Some(secs(10)));
+    assert_eq!(near.policy().interval(), None);
+    assert_eq!(near.policy().timeout(), Some(secs(10)));
     assert_dead(near.read_u8().await);
     drop(near);
     assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stall_is_not_held_against_the_peer() {
+async fn a_pause_is_not_held_against_the_peer() {
     let (mut near, _far) = connect();
     assert!(near.read_u8().now_or_never().is_none());
     advance(secs(100)).await;
     let resumed_at = Instant::now();
     let verdict = assert_dead(near.read_u8().await);
     assert_in_bound(resumed_at, secs(10));
-    assert_eq!(verdict.stalled, secs(100));
+    assert_eq!(verdict.paused, secs(100));
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +285,7 @@ async fn a_codec_passes_the_verdict_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_limit_nobody_is_judged() {
+async fn without_a_timeout_nobody_is_judged() {
     let (near, _far) = duplex(64);
     let mut near = Alive::new(near, Policy::builder().build().unwrap());
     assert_waits(near.read_u8(), secs(10_000)).await;

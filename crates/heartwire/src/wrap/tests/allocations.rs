@@ -8,7 +8,7 @@ use futures_util::task::noop_waker_ref;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, duplex};
 
-use super::rig::{Asking, Message, Plain, both, connect, judge, wire};
+use super::rig::{Asking, Message, Plain, both, connect, judge, pipe};
 
 #[tokio::test(start_paused = true)]
 async fn an_item_allocates_nothing() {
@@ -63,7 +63,7 @@ async fn bytes_allocate_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_allocates_its_timer_and_its_waker() {
-    let (near, _far) = wire(0);
+    let (near, _far) = pipe(0);
     let mut near = Some(near);
     let mut wrapped = None;
     let info = measure(|| {

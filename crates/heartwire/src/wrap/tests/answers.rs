@@ -7,8 +7,8 @@ use tokio::time::{Instant, advance};
 use tokio_util::codec::{Framed, LinesCodec};
 
 use super::rig::{
-    Asking, Far, Message, Plain, assert_waits, beat, both, connect, echo, judge, ms, secs,
-    verdict_of, wire,
+    Asking, Far, Message, Plain, assert_waits, beat, both, connect, echo, judge, ms, pipe, secs,
+    verdict_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +74,7 @@ async fn the_answer_to_the_latest_beat_tells_the_round_trip() {
 
 #[tokio::test(start_paused = true)]
 async fn answers_wait_for_room_and_only_so_many() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Asking, judge());
     for n in 0..1_000 {
         far.send(Message::Ask(n));

@@ -10,7 +10,7 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::rig::{
     Asking, Far, Fault, Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge,
-    ms, script, secs, verdict_of, wire,
+    ms, pipe, script, secs, verdict_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn a_peer_that_only_answers_is_asked_once_in_an_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_joins_what_waits_and_no_other_joins_it() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Plain, both());
     near.feed(Message::Data(1)).await.unwrap();
     assert_waits(near.next(), ms(9_900)).await;
@@ -149,7 +149,7 @@ async fn an_item_that_was_fed_is_flushed_instead_of_a_beat() {
 
 #[tokio::test(start_paused = true)]
 async fn no_beats_pile_up_behind_a_peer_that_does_not_read() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Plain, beat());
     assert_waits(near.next(), secs(1_000)).await;
     assert_eq!(far.take_messages(), []);

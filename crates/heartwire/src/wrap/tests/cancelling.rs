@@ -5,8 +5,8 @@ use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, advance, timeout};
 
 use super::rig::{
-    Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge, ms, script, secs,
-    verdict_of, wire,
+    Message, Plain, assert_in_bound, assert_waits, beat, both, connect, judge, ms, pipe, script,
+    secs, verdict_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -32,14 +32,14 @@ async fn a_dropped_next_puts_off_no_verdict_and_no_beat() {
         }
     };
     assert_in_bound(start, secs(10));
-    assert_eq!(verdict.stalled, ms(0));
+    assert_eq!(verdict.paused, ms(0));
     let sent: Vec<_> = far.take().into_iter().map(|(at, _)| at - start).collect();
     assert_eq!(sent, [secs(3), secs(6), secs(9)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_dropped_send_has_handed_over_is_flushed_by_the_next_beat() {
-    let (near, far) = wire(1);
+    let (near, far) = pipe(1);
     let mut near = Heartbeat::new(near, Plain, beat());
     near.send(Message::Data(1)).await.unwrap();
     assert!(near.send(Message::Data(2)).now_or_never().is_none());
@@ -53,7 +53,7 @@ async fn what_a_dropped_send_has_handed_over_is_flushed_by_the_next_beat() {
 
 #[tokio::test(start_paused = true)]
 async fn a_send_that_was_dropped_before_there_was_room_sends_nothing() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Plain, judge());
     assert!(near.send(Message::Data(1)).now_or_never().is_none());
     // The wire holds one message, and this is another one.

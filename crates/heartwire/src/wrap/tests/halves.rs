@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use super::rig::{
-    Message, Plain, assert_in_bound, assert_waits, both, connect, ms, secs, verdict_of, wire,
+    Message, Plain, assert_in_bound, assert_waits, both, connect, ms, pipe, secs, verdict_of,
 };
 
 #[tokio::test(start_paused = true)]
@@ -28,7 +28,7 @@ async fn without_its_sink_half_a_stream_beats_and_judges_as_before() {
 
 #[tokio::test(start_paused = true)]
 async fn without_its_stream_half_a_sink_judges_while_it_waits() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let (mut sink, stream) = Heartbeat::new(near, Plain, both()).split();
     drop(stream);
     sink.feed(Message::Data(0)).await.unwrap();
@@ -70,7 +70,8 @@ async fn both_halves_dropped_close_the_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_half_takes_the_wakeups_of_the_other() {
     const ITEMS: u32 = 20_000;
-    let policy = Policy::builder().beat(ms(1)).limit(Duration::from_secs(600)).build().unwrap();
+    let policy =
+        Policy::builder().interval(ms(1)).timeout(Duration::from_secs(600)).build().unwrap();
     let (near, far) = duplex(40);
     let mut tasks = tokio::task::JoinSet::new();
     for io in [near, far] {

@@ -49,7 +49,7 @@ async fn a_frame_that_stops_half_way_is_silence_from_its_last_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn elsewhere_a_frame_has_to_be_whole_within_the_limit() {
+async fn elsewhere_a_frame_has_to_be_whole_within_the_timeout() {
     let (near, far) = duplex(64);
     tokio::spawn(dribble(far));
     let framed = Framed::new(near, LengthDelimitedCodec::new());

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex};
 use crate::wrap::{Error, Heartbeat};
 use crate::{Policy, TICK};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use heartwire_core::STALL_MIN;
+use heartwire_core::MIN_PAUSE;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::rig::{Far, Fault, Message, Near, Plain, ms, wire};
+use super::rig::{Far, Fault, Message, Near, Plain, ms, pipe};
 
 /// Something that the peer does after some milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ enum Deed {
     Read(usize),
 }
 
-/// Something that the owner does next.
+/// Something that the application does next.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     /// Waits for an item for so many milliseconds.
@@ -38,7 +38,7 @@ enum Step {
 
 #[derive(Clone, Debug)]
 struct Schedule {
-    limit: u64,
+    timeout: u64,
     beat: Option<u64>,
     room: usize,
     deeds: Vec<(u64, Deed)>,
@@ -47,25 +47,25 @@ struct Schedule {
 
 fn schedules() -> impl Strategy<Value = Schedule> {
     (500_u64..20_000, any::<bool>(), prop_oneof![0_usize..8, Just(1_000_000)]).prop_flat_map(
-        |(limit, beats, room)| {
+        |(timeout, beats, room)| {
             let wait =
-                prop_oneof![4 => 0..=limit / 2, 1 => limit - 2..=limit + 2, 1 => 0..=limit * 2];
+                prop_oneof![4 => 0..=timeout / 2, 1 => timeout - 2..=timeout + 2, 1 => 0..=timeout * 2];
             let deed = prop_oneof![
                 4 => Just(Deed::Beat),
                 3 => Just(Deed::Item),
                 2 => (1_usize..5).prop_map(Deed::Read),
             ];
             let step = prop_oneof![
-                6 => (1..=limit * 2).prop_map(Step::Next),
-                3 => (1..=limit * 2).prop_map(Step::Send),
+                6 => (1..=timeout * 2).prop_map(Step::Next),
+                3 => (1..=timeout * 2).prop_map(Step::Send),
                 1 => Just(Step::Feed),
-                2 => prop_oneof![0_u64..250, 250..=limit * 2].prop_map(Step::Away),
+                2 => prop_oneof![0_u64..250, 250..=timeout * 2].prop_map(Step::Away),
             ];
-            let beat = (1..=limit / 2).prop_map(move |beat| beats.then_some(beat));
+            let beat = (1..=timeout / 2).prop_map(move |beat| beats.then_some(beat));
             let deeds = prop::collection::vec((wait, deed), 0..12);
             let steps = prop::collection::vec(step, 1..20);
-            (Just(limit), beat, Just(room), deeds, steps).prop_map(
-                |(limit, beat, room, deeds, steps)| Schedule { limit, beat, room, deeds, steps },
+            (Just(timeout), beat, Just(room), deeds, steps).prop_map(
+                |(timeout, beat, room, deeds, steps)| Schedule { timeout, beat, room, deeds, steps },
             )
         },
     )
@@ -90,12 +90,12 @@ async fn play(far: Far, deeds: Vec<(u64, Deed)>, log: Log) {
     }
 }
 
-/// The owner, and what it knows to hold.
+/// The application, and what it knows to hold.
 struct Run {
     near: Heartbeat<Near, Plain>,
     far: Far,
     log: Log,
-    limit: Duration,
+    timeout: Duration,
     /// The beat, where the wire has room for every one.
     beat: Option<Duration>,
     /// When it started, or polled again after it had been away.
@@ -103,9 +103,9 @@ struct Run {
     /// When it last waited for something: until then the timer was looked after.
     waited_until: Instant,
     /// When it polled again after nobody had looked after the timer for long enough to make that a
-    /// stall. Sending where there is room does not look after it, nor does taking an item that is
+    /// pause. Sending where there is room does not look after it, nor does taking an item that is
     /// there.
-    stalled_until: Option<Instant>,
+    paused_until: Option<Instant>,
     last_beat_at: Instant,
     received: Vec<Message>,
 }
@@ -147,8 +147,8 @@ impl Run {
             Step::Away(time) => {
                 sleep(ms(time)).await;
                 self.back_at = Instant::now();
-                if self.waited_until.elapsed() >= STALL_MIN {
-                    self.stalled_until = Some(self.back_at);
+                if self.waited_until.elapsed() >= MIN_PAUSE {
+                    self.paused_until = Some(self.back_at);
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Run {
     fn check_wait(&mut self) {
         let judged_from = self.heard_at().unwrap_or(self.back_at).max(self.back_at);
         let silence = judged_from.elapsed();
-        assert!(silence <= self.limit + TICK, "no verdict after {silence:?}");
+        assert!(silence <= self.timeout + TICK, "no verdict after {silence:?}");
         let Some(beat) = self.beat else { return };
         let last = self.far.take().last().map_or(self.last_beat_at, |(at, _)| *at);
         self.last_beat_at = last;
@@ -172,15 +172,15 @@ impl Run {
         let now = Instant::now();
         let heard_at = self.heard_at();
         let silence = heard_at.map(|at| now - at);
-        assert!(silence.is_none_or(|silence| silence >= self.limit), "early: {silence:?}");
-        assert!(verdict.silence >= self.limit, "{verdict}");
+        assert!(silence.is_none_or(|silence| silence >= self.timeout), "early: {silence:?}");
+        assert!(verdict.silence >= self.timeout, "{verdict}");
         // The wrapper knows of it when it reads it, and not before it came.
         assert!(silence.is_none_or(|silence| verdict.silence <= silence), "{verdict}");
         let judged_from = heard_at.unwrap_or(self.back_at).max(self.back_at);
-        assert!(now - judged_from <= self.limit + TICK, "late: {:?}", now - judged_from);
-        let stalled = self.stalled_until.is_some_and(|at| heard_at.is_none_or(|heard| at >= heard));
-        // A pause too short for a stall leaves only what it made the verdict late beyond the tick.
-        assert!(stalled || verdict.stalled == verdict.late.saturating_sub(TICK), "{verdict}");
+        assert!(now - judged_from <= self.timeout + TICK, "late: {:?}", now - judged_from);
+        let paused = self.paused_until.is_some_and(|at| heard_at.is_none_or(|heard| at >= heard));
+        // A pause too short for a pause leaves only what it made the verdict late beyond the tick.
+        assert!(paused || verdict.paused == verdict.late.saturating_sub(TICK), "{verdict}");
         true
     }
 
@@ -202,26 +202,26 @@ impl Run {
 }
 
 async fn run(schedule: Schedule) {
-    let mut policy = Policy::builder().limit(ms(schedule.limit));
+    let mut policy = Policy::builder().timeout(ms(schedule.timeout));
     if let Some(beat) = schedule.beat {
-        policy = policy.beat(ms(beat));
+        policy = policy.interval(ms(beat));
     }
-    let (near, far) = wire(schedule.room);
+    let (near, far) = pipe(schedule.room);
     let log = Log::default();
     let mut run = Run {
         near: Heartbeat::new(near, Plain, policy.build().unwrap()),
         far: far.clone(),
         log: Arc::clone(&log),
-        limit: ms(schedule.limit),
+        timeout: ms(schedule.timeout),
         beat: schedule.beat.map(ms).filter(|_| schedule.room > 100),
         back_at: Instant::now(),
         waited_until: Instant::now(),
-        stalled_until: None,
+        paused_until: None,
         last_beat_at: Instant::now(),
         received: vec![],
     };
     let peer = tokio::spawn(play(far, schedule.deeds, log));
-    let last = core::iter::repeat(Step::Next(schedule.limit));
+    let last = core::iter::repeat(Step::Next(schedule.timeout));
     for step in schedule.steps.into_iter().chain(last) {
         if run.step(step).await {
             break;

@@ -18,22 +18,22 @@ pub(crate) fn secs(secs: u64) -> Duration {
 
 /// Calls 10 s of silence death, and sends nothing.
 pub(crate) fn judge() -> Policy {
-    Policy::builder().limit(secs(10)).build().unwrap()
+    Policy::builder().timeout(secs(10)).build().unwrap()
 }
 
 /// Beats every 3 s, and judges nobody.
 pub(crate) fn beat() -> Policy {
-    Policy::builder().beat(secs(3)).build().unwrap()
+    Policy::builder().interval(secs(3)).build().unwrap()
 }
 
 /// Beats every 3 s, and calls 10 s of silence death.
 pub(crate) fn both() -> Policy {
-    Policy::builder().beat(secs(3)).limit(secs(10)).build().unwrap()
+    Policy::builder().interval(secs(3)).timeout(secs(10)).build().unwrap()
 }
 
 /// Answers beats, and calls 10 s of silence death.
 pub(crate) fn echo() -> Policy {
-    Policy::builder().echo(true).limit(secs(10)).build().unwrap()
+    Policy::builder().echo(true).timeout(secs(10)).build().unwrap()
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +96,14 @@ pub(crate) struct Fault;
 
 /// This end's half, which is wrapped. It breaks when it is not used as the traits demand.
 #[derive(Debug)]
-pub(crate) struct Near(Arc<Mutex<Wire>>);
+pub(crate) struct Near(Arc<Mutex<Pipe>>);
 
 /// The other end.
 #[derive(Clone, Debug)]
-pub(crate) struct Far(Arc<Mutex<Wire>>);
+pub(crate) struct Far(Arc<Mutex<Pipe>>);
 
 #[derive(Debug, Default)]
-struct Wire {
+struct Pipe {
     to_near: VecDeque<Result<Message, Fault>>,
     ended: bool,
     told_end: bool,
@@ -119,20 +119,20 @@ struct Wire {
     closed: bool,
 }
 
-/// A wire that takes `room` messages before the far end takes some off it.
-pub(crate) fn wire(room: usize) -> (Near, Far) {
-    let wire = Arc::new(Mutex::new(Wire { room, ..Wire::default() }));
-    (Near(Arc::clone(&wire)), Far(wire))
+/// A protocol that takes `room` messages before the far end takes some off it.
+pub(crate) fn pipe(room: usize) -> (Near, Far) {
+    let pipe = Arc::new(Mutex::new(Pipe { room, ..Pipe::default() }));
+    (Near(Arc::clone(&pipe)), Far(pipe))
 }
 
 /// A wrapped connection, and its other end.
 pub(crate) fn connect<B: Beat<Message>>(beat: B, policy: Policy) -> (Heartbeat<Near, B>, Far) {
-    let (near, far) = wire(100);
+    let (near, far) = pipe(100);
     (Heartbeat::new(near, beat, policy), far)
 }
 
 impl Near {
-    fn lock(&self) -> MutexGuard<'_, Wire> {
+    fn lock(&self) -> MutexGuard<'_, Pipe> {
         self.0.lock().unwrap()
     }
 }
@@ -141,21 +141,21 @@ impl Stream for Near {
     type Item = Result<Message, Fault>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut wire = self.lock();
-        assert!(!wire.told_end, "polled after its end");
-        if let Some(item) = wire.to_near.pop_front() {
+        let mut pipe = self.lock();
+        assert!(!pipe.told_end, "polled after its end");
+        if let Some(item) = pipe.to_near.pop_front() {
             return Poll::Ready(Some(item));
         }
-        if wire.ended {
-            wire.told_end = true;
+        if pipe.ended {
+            pipe.told_end = true;
             return Poll::Ready(None);
         }
-        wire.reader = Some(cx.waker().clone());
+        pipe.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 }
 
-impl Wire {
+impl Pipe {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         if self.write_fault {
             return Poll::Ready(Err(Fault));
@@ -176,24 +176,24 @@ impl Sink<Message> for Near {
     type Error = Fault;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let mut wire = self.lock();
-        if wire.write_fault {
+        let mut pipe = self.lock();
+        if pipe.write_fault {
             return Poll::Ready(Err(Fault));
         }
         // It holds one message that is not written yet.
-        if !wire.pending.is_empty() && wire.poll_write(cx)?.is_pending() {
+        if !pipe.pending.is_empty() && pipe.poll_write(cx)?.is_pending() {
             return Poll::Pending;
         }
-        wire.ready = true;
+        pipe.ready = true;
         Poll::Ready(Ok(()))
     }
 
     fn start_send(self: Pin<&mut Self>, item: Message) -> Result<(), Fault> {
-        let mut wire = self.lock();
-        assert!(wire.ready, "{item:?} was sent without asking for room");
-        assert!(!wire.closed, "{item:?} was sent after closing");
-        wire.ready = false;
-        wire.pending.push(item);
+        let mut pipe = self.lock();
+        assert!(pipe.ready, "{item:?} was sent without asking for room");
+        assert!(!pipe.closed, "{item:?} was sent after closing");
+        pipe.ready = false;
+        pipe.pending.push(item);
         Ok(())
     }
 
@@ -202,14 +202,14 @@ impl Sink<Message> for Near {
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let mut wire = self.lock();
-        wire.closed = true;
-        wire.poll_write(cx)
+        let mut pipe = self.lock();
+        pipe.closed = true;
+        pipe.poll_write(cx)
     }
 }
 
 impl Far {
-    fn lock(&self) -> MutexGuard<'_, Wire> {
+    fn lock(&self) -> MutexGuard<'_, Pipe> {
         self.0.lock().unwrap()
     }
 
@@ -302,10 +302,10 @@ pub(crate) fn verdict_of<T: core::fmt::Debug>(item: Option<Result<T, Error<Fault
 
 /// A verdict came at a time that its bound allows, if the last sign of life came at `heard_at`.
 #[track_caller]
-pub(crate) fn assert_in_bound(heard_at: Instant, limit: Duration) {
+pub(crate) fn assert_in_bound(heard_at: Instant, timeout: Duration) {
     let silence = heard_at.elapsed();
-    assert!(silence >= limit, "{:?} early", limit - silence);
-    assert!(silence <= limit + TICK, "{:?} late", silence - limit - TICK);
+    assert!(silence >= timeout, "{:?} early", timeout - silence);
+    assert!(silence <= timeout + TICK, "{:?} late", silence - timeout - TICK);
 }
 
 /// Nothing comes of `future` within `time`.

@@ -60,7 +60,7 @@ async fn beats_keep_a_connection_within_tls_and_their_absence_ends_it() {
     let (mut near, mut far) = connected().await;
     near.send(Bytes::from_static(b"hello")).await.unwrap();
     assert_eq!(far.next().await.unwrap().unwrap()[..], b"hello"[..]);
-    // Ten limits of nothing but beats.
+    // Ten timeouts of nothing but beats.
     tokio::join!(assert_waits(near.next(), secs(100)), assert_waits(far.next(), secs(100)));
     far.send(Bytes::from_static(b"still here")).await.unwrap();
     assert_eq!(near.next().await.unwrap().unwrap()[..], b"still here"[..]);

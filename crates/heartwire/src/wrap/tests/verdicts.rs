@@ -13,7 +13,7 @@ use super::rig::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_says_anything_is_dead_after_the_limit() {
+async fn a_peer_that_never_says_anything_is_dead_after_the_timeout() {
     let (mut near, _far) = connect(Plain, judge());
     let start = Instant::now();
     let verdict = verdict_of(near.next().await);
@@ -22,7 +22,7 @@ async fn a_peer_that_never_says_anything_is_dead_after_the_limit() {
     assert_eq!(verdict.silence, start.elapsed());
     assert_eq!(verdict.bound, near.bound());
     assert_eq!(verdict.bound.unwrap().to_string(), "10.0 to 10.1 s");
-    assert_eq!(verdict.stalled, ms(0));
+    assert_eq!(verdict.paused, ms(0));
     assert_eq!(near.verdict(), Some(verdict));
 }
 
@@ -75,7 +75,7 @@ async fn what_has_arrived_is_read_before_anybody_is_judged() {
     let (mut near, far) = connect(Plain, judge());
     assert_waits(near.next(), secs(9)).await;
     far.send(Message::Data(1));
-    // Too short for a stall, and past the limit, and past a second look.
+    // Too short for a pause, and past the timeout, and past a second look.
     advance(ms(1_100)).await;
     assert_eq!(near.next().await, Some(Ok(Message::Data(1))));
     let heard_at = Instant::now();
@@ -145,7 +145,7 @@ async fn a_task_without_budget_judges_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_limit_nobody_is_judged() {
+async fn without_a_timeout_nobody_is_judged() {
     let (mut near, _far) = connect(Plain, beat());
     assert_waits(near.next(), secs(10_000)).await;
     assert_eq!(near.bound(), None);

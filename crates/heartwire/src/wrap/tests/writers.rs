@@ -6,13 +6,13 @@ use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::rig::{
-    Far, Message, Near, Plain, assert_in_bound, assert_waits, both, judge, ms, script, secs,
-    verdict_of, wire,
+    Far, Message, Near, Plain, assert_in_bound, assert_waits, both, judge, ms, pipe, script, secs,
+    verdict_of,
 };
 
 /// A connection whose writer waits: the wire is full.
 async fn full() -> (Heartbeat<Near, Plain>, Far) {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Plain, both());
     near.feed(Message::Data(0)).await.unwrap();
     (near, far)
@@ -107,7 +107,7 @@ async fn so_are_the_end_and_an_error() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_without_deadlines_reads_nothing_ahead_of_a_send_that_does_not_wait() {
-    let (near, far) = wire(100);
+    let (near, far) = pipe(100);
     let mut near = Heartbeat::new(near, Plain, Policy::builder().build().unwrap());
     far.send(Message::Data(1));
     for _ in 0..3 {
@@ -135,7 +135,7 @@ async fn no_more_is_read_ahead_than_there_is_room_for() {
 
 #[tokio::test(start_paused = true)]
 async fn with_no_room_to_read_ahead_only_the_stream_judges() {
-    let (near, far) = wire(0);
+    let (near, far) = pipe(0);
     let mut near = Heartbeat::new(near, Plain, judge()).read_ahead(0);
     far.send(Message::Data(1));
     near.feed(Message::Data(0)).await.unwrap();
@@ -194,7 +194,7 @@ async fn the_writer_is_woken_though_the_reader_has_tried_to_beat_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_only_sends_hears_of_the_verdict_at_the_next_send() {
-    let (near, far) = wire(10_000);
+    let (near, far) = pipe(10_000);
     let mut near = Heartbeat::new(near, Plain, judge());
     let start = Instant::now();
     while near.send(Message::Data(1)).await.is_ok() {

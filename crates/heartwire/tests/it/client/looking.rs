@@ -24,7 +24,7 @@ fn a_server_that_reads_nothing_is_left_alone() {
     while rig.send_within(ms(200), body.clone()).is_ok() {
         sent += 1;
     }
-    rig.client().look_now();
+    rig.client().network_changed();
     pass(ms(4000));
     let mut read = 0;
     while read < sent {
@@ -65,7 +65,7 @@ fn a_connection_that_did_not_survive_is_replaced_at_once() {
         return;
     }
     let looked = Instant::now();
-    rig.client().look_now();
+    rig.client().network_changed();
     assert_eq!(rig.offline(), Reason::NetworkChanged);
     assert!(looked.elapsed() >= ms(3000), "{:?}", looked.elapsed());
     assert_eq!(rig.connecting(), 1);

@@ -5,8 +5,8 @@
 
 mod ends;
 mod looking;
+mod protocol;
 mod slow_application;
 mod streams;
 mod synchronous;
 mod verdicts;
-mod wire;

@@ -7,11 +7,11 @@ use heartwire::client::{Duplex, Event};
 use heartwire_testkit::{End, Listener, PATIENCE, data};
 use tokio::runtime::Builder;
 
-/// The next event, stalls of a busy machine apart.
+/// The next event, pauses of a busy machine apart.
 async fn next(duplex: &mut Duplex) -> Option<Event> {
     loop {
         match tokio::time::timeout(PATIENCE, duplex.next()).await.expect("an event comes") {
-            Some(Event::Stalled(_)) => {}
+            Some(Event::Paused(_)) => {}
             event => return event,
         }
     }

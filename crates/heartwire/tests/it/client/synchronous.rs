@@ -20,12 +20,12 @@ fn online(config: impl FnOnce(ClientConfig) -> ClientConfig) -> (Client, Events,
     (client, events, server, peer)
 }
 
-/// The next event, stalls of a busy machine apart.
+/// The next event, pauses of a busy machine apart.
 #[track_caller]
 fn next(events: &mut Events) -> Event {
     loop {
         match events.recv_timeout(PATIENCE).expect("an event comes") {
-            Event::Stalled(_) => {}
+            Event::Paused(_) => {}
             event => return event,
         }
     }
@@ -54,7 +54,7 @@ fn data_go_both_ways_and_closing_writes_what_was_accepted() {
 
 #[test]
 fn a_message_that_waits_for_room_is_given_back_in_time_or_when_the_client_is_closed() {
-    let (client, _events, _server, _peer) = online(|config| config.outbound_max(64 << 20));
+    let (client, _events, _server, _peer) = online(|config| config.max_queue(64 << 20));
     while client.try_send(vec![1; 1 << 20]).is_ok() {}
     let body = vec![2; 60 << 20];
     match client.send_timeout(body, ms(50)) {

@@ -5,11 +5,11 @@ use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
 use heartwire::Cause;
-use heartwire_testkit::{BEAT, ClientRig, limit, ms, verdict_of};
+use heartwire_testkit::{BEAT, ClientRig, ms, timeout, verdict_of};
 
 #[test]
-fn a_silent_server_is_dead_after_the_limit_and_not_before() {
-    let (rig, _server, mut peer) = ClientRig::online_with(|config| config.policy(limit(2_345)));
+fn a_silent_server_is_dead_after_the_timeout_and_not_before() {
+    let (rig, _server, mut peer) = ClientRig::online_with(|config| config.policy(timeout(2_345)));
     let last_byte_at = Instant::now();
     peer.send(&BEAT);
     let offline = rig.expect_offline();
@@ -24,7 +24,7 @@ fn a_silent_server_is_dead_after_the_limit_and_not_before() {
 #[test]
 fn a_server_that_wakes_after_its_verdict_finds_the_connection_reset() {
     // So nothing of it stays in the kernel, which would go on sending for a quarter of an hour.
-    let (rig, _server, mut peer) = ClientRig::online_with(|config| config.policy(limit(100)));
+    let (rig, _server, mut peer) = ClientRig::online_with(|config| config.policy(timeout(100)));
     peer.expect_heart();
     verdict_of(rig.offline());
     let error = peer.stream.read(&mut [0]).unwrap_err();

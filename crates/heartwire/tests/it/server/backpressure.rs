@@ -1,21 +1,21 @@
-//! Slow owners, and clients that do not read. Neither is a death, and neither costs without bound.
+//! Slow applications, and clients that do not read. Neither is a death, and neither costs without bound.
 
 use core::num::NonZeroU32;
 
 use heartwire::Reason;
 use heartwire::kernel::KernelOptions;
-use heartwire::server::EVENTS_MAX;
-use heartwire_testkit::{Peer, ServerRig, limit, ms, pass};
+use heartwire::server::MAX_EVENTS;
+use heartwire_testkit::{Peer, ServerRig, ms, pass, timeout};
 use socket2::SockRef;
 
 use super::config;
 
-/// What it has not taken lies in the channel and in the kernel, for two limits.
+/// What it has not taken lies in the channel and in the kernel, for two timeouts.
 #[test]
-fn a_slow_owner_is_no_death_and_loses_nothing() {
-    let mut rig = ServerRig::start(config().policy(limit(2_000)));
+fn a_slow_application_is_no_death_and_loses_nothing() {
+    let mut rig = ServerRig::start(config().policy(timeout(2_000)));
     let (mut peer, id) = rig.connect();
-    let frames = u32::try_from(EVENTS_MAX).unwrap() * 2;
+    let frames = u32::try_from(MAX_EVENTS).unwrap() * 2;
     (0..frames).for_each(|number| peer.data(&number.to_le_bytes()));
     let beating = peer.beat_every(ms(40));
     pass(ms(4_500));
@@ -28,7 +28,7 @@ fn a_slow_owner_is_no_death_and_loses_nothing() {
 #[test]
 fn a_slow_reader_is_closed_and_the_others_get_everything() {
     const PARTS: u32 = 400;
-    let mut rig = ServerRig::start(config().outbound_max(128 * 1024));
+    let mut rig = ServerRig::start(config().max_queue(128 * 1024));
     let slow = Peer::connect_narrow(rig.addr());
     let slow_id = rig.expect_online(&slow);
     let (mut peer, _) = rig.connect();
@@ -45,7 +45,7 @@ fn a_slow_reader_is_closed_and_the_others_get_everything() {
 
 #[test]
 fn what_was_queued_arrives_when_a_blocked_client_reads_again() {
-    let mut rig = ServerRig::start(config().outbound_max(16 << 20));
+    let mut rig = ServerRig::start(config().max_queue(16 << 20));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..200_u8 {
@@ -67,7 +67,7 @@ fn what_was_queued_arrives_when_a_blocked_client_reads_again() {
 #[test]
 fn sockets_have_the_buffers_that_were_asked_for() {
     let kernel = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
-    let mut rig = ServerRig::start(config().kernel(kernel).outbound_max(10_000));
+    let mut rig = ServerRig::start(config().kernel(kernel).max_queue(10_000));
     let peer = Peer::connect(rig.addr());
     let id = rig.expect_online(&peer);
     peer.stream.set_nonblocking(true).unwrap();

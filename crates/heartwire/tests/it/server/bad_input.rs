@@ -1,9 +1,9 @@
 //! Whatever a client sends ends that client's session at most, with a reason that has a name. What
-//! each head means, the core's tests hold.
+//! each header means, the core's tests hold.
 
 use heartwire::server::{Event, SessionId, Stats};
-use heartwire::{Caps, Reason, Violation};
-use heartwire_testkit::{DATA, HEART, Peer, ServerRig, data, head};
+use heartwire::{FrameLimits, Reason, Violation};
+use heartwire_testkit::{DATA, HEART, Peer, ServerRig, data, header};
 
 use super::config;
 
@@ -16,9 +16,9 @@ struct Bystander {
 
 impl Bystander {
     #[track_caller]
-    fn new(caps: Caps) -> Self {
-        // A head that is not a client's first would otherwise wait for its deadline.
-        let mut rig = ServerRig::echo(config().caps(caps).coalesce(0));
+    fn new(limits: FrameLimits) -> Self {
+        // A header that is not a client's first would otherwise wait for its deadline.
+        let mut rig = ServerRig::echo(config().limits(limits).coalesce(0));
         let (peer, id) = rig.connect();
         Self { rig, peer, id }
     }
@@ -38,20 +38,20 @@ fn counted(stats: &Stats, violation: &Violation) -> u64 {
 }
 
 fn unknown_type(bytes: &[u8]) -> Violation {
-    Violation::UnknownType { head: bytes[..8].try_into().unwrap() }
+    Violation::UnknownType { header: bytes[..8].try_into().unwrap() }
 }
 
 #[test]
 fn each_breach_ends_its_session_and_is_counted_and_named() {
-    let mut world = Bystander::new(Caps::default().body_len_max(1_000));
+    let mut world = Bystander::new(FrameLimits::default().max_frame(1_000));
     let http = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
     let breaches = [
-        (head(DATA, -1), Violation::NegativeLength { length: -1 }),
-        // From the head alone.
-        (head(DATA, 1_001), Violation::TooLong { length: 1_001, max: 1_000 }),
-        ([head(HEART, 8), vec![0; 8]].concat(), Violation::BeatWithBody { length: 8 }),
+        (header(DATA, -1), Violation::NegativeLength { length: -1 }),
+        // From the header alone.
+        (header(DATA, 1_001), Violation::TooLong { length: 1_001, max: 1_000 }),
+        ([header(HEART, 8), vec![0; 8]].concat(), Violation::BeatWithBody { length: 8 }),
         (http.clone(), unknown_type(&http)),
-        (head(2, i32::MAX), unknown_type(&head(2, i32::MAX))),
+        (header(2, i32::MAX), unknown_type(&header(2, i32::MAX))),
     ];
     for (bytes, violation) in breaches {
         let rig = &mut world.rig;
@@ -70,12 +70,12 @@ fn each_breach_ends_its_session_and_is_counted_and_named() {
 
 #[test]
 fn what_came_whole_before_a_breach_counts_and_what_comes_after_it_does_not() {
-    let mut world = Bystander::new(Caps::default());
+    let mut world = Bystander::new(FrameLimits::default());
     let (mut peer, id) = world.rig.connect();
-    peer.send(&[head(HEART, 0), data(b"good"), head(7, 0), data(b"lost")].concat());
+    peer.send(&[header(HEART, 0), data(b"good"), header(7, 0), data(b"lost")].concat());
     world.rig.expect_data(id, b"good");
     let offline = world.rig.expect_offline(id);
-    assert_eq!(offline.reason, Reason::Protocol(unknown_type(&head(7, 0))));
+    assert_eq!(offline.reason, Reason::Protocol(unknown_type(&header(7, 0))));
     assert_eq!(offline.beats, 1);
     world.finish();
 }
@@ -84,12 +84,12 @@ fn what_came_whole_before_a_breach_counts_and_what_comes_after_it_does_not() {
 fn lengths_that_are_announced_take_no_memory() {
     const CLIENTS: usize = 500;
     // 1 TiB in all.
-    let mut rig = ServerRig::start(config().caps(Caps::default().body_len_max(u32::MAX)));
+    let mut rig = ServerRig::start(config().limits(FrameLimits::default().max_frame(u32::MAX)));
     let (size, resident) = memory();
     let clients: Vec<Peer> = (0..CLIENTS)
         .map(|_| {
             let (mut peer, _) = rig.connect();
-            peer.send(&[&head(DATA, i32::MAX)[..], b"and so it begins"].concat());
+            peer.send(&[&header(DATA, i32::MAX)[..], b"and so it begins"].concat());
             peer
         })
         .collect();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{ServerConfig, SessionId};
-use heartwire_testkit::{Peer, ServerRig, limit, ms, pass, wait_until};
+use heartwire_testkit::{Peer, ServerRig, ms, pass, timeout, wait_until};
 
 use super::config;
 
@@ -58,8 +58,8 @@ fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
 /// The simulator holds the arithmetic; this holds that the kernel tells what it rests on.
 #[test]
 fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
-    const LIMIT: u64 = 2_000;
-    let mut rig = ServerRig::start(coalesce(ALL).policy(limit(LIMIT)));
+    const TIMEOUT: u64 = 2_000;
+    let mut rig = ServerRig::start(coalesce(ALL).policy(timeout(TIMEOUT)));
     let mut peers: Vec<_> = (0..20).map(|_| connect(&mut rig)).collect();
     let mut last_beat = HashMap::new();
     // They beat past their first deadlines, at all phases of the kernel's clock.
@@ -74,7 +74,7 @@ fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
         if let heartwire::server::Event::Offline { id, reason, .. } = rig.next() {
             let silence = last_beat[&id].elapsed();
             let verdict = heartwire_testkit::verdict_of(reason);
-            assert!(silence >= ms(LIMIT), "early: {verdict}, {silence:?} after the last beat");
+            assert!(silence >= ms(TIMEOUT), "early: {verdict}, {silence:?} after the last beat");
             assert!(verdict.silence <= silence, "a byte seems older than it is: {verdict}");
         }
     }

@@ -1,4 +1,4 @@
-//! What an owner can do, from outside and from within a handler.
+//! What an application can do, from outside and from within a handler.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -6,18 +6,18 @@ use std::thread;
 
 use heartwire::Reason;
 use heartwire::server::{Acceptor, CommandError, Event, SessionId};
-use heartwire_testkit::{End, HEART, Peer, ServerRig, data, head, limit, ms, wait_until};
+use heartwire_testkit::{End, HEART, Peer, ServerRig, data, header, ms, timeout, wait_until};
 
 use super::config;
 
 #[test]
 fn a_message_reaches_its_session_and_no_other_and_a_broadcast_everybody() {
-    let mut rig = ServerRig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
     let mut clients: Vec<(Peer, SessionId)> = (0..9).map(|_| rig.connect()).collect();
     clients.iter().for_each(|(_, id)| rig.handle().send(*id, id.to_string().as_bytes()).unwrap());
     rig.handle().broadcast(b"to all").unwrap();
     rig.handle().broadcast(b"").unwrap();
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     for (peer, id) in &mut clients {
         for body in [id.to_string().as_bytes(), b"to all", b""] {
             peer.expect_data(body);
@@ -47,7 +47,7 @@ fn a_kick_ends_its_session_and_no_other() {
 
 #[test]
 fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
-    let mut rig = ServerRig::start(config().shards(2).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(2).acceptor(Acceptor::HandOver));
     let (_first, _) = rig.connect();
     let (_second, id) = rig.connect();
     let other = ServerRig::start(config());
@@ -61,14 +61,14 @@ fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
     assert_eq!(handle.broadcast(b""), Ok(()));
     assert_eq!((handle.count(), handle.list()), (0, Vec::new()));
     assert_eq!((handle.stats().accepted, handle.stats().shutdown), (2, 2));
-    handle.shut_down();
+    handle.shutdown();
 }
 
 #[test]
 fn a_message_longer_than_a_queue_is_refused_and_ends_nobody() {
     let results = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&results);
-    let mut rig = ServerRig::acting(config().outbound_max(100), move |event, control| {
+    let mut rig = ServerRig::acting(config().max_queue(100), move |event, control| {
         if let Event::Data { id, .. } = event {
             let mut send = |len: usize| control.send(*id, &vec![7; len]);
             seen.lock().unwrap().extend([send(93), send(92)]);
@@ -89,7 +89,7 @@ fn a_message_longer_than_a_queue_is_refused_and_ends_nobody() {
 
 #[test]
 fn the_list_says_how_long_each_client_is_silent() {
-    let mut rig = ServerRig::start(config().shards(2).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(2).acceptor(Acceptor::HandOver));
     let (_silent, silent_id) = rig.connect();
     let (speaking, speaking_id) = rig.connect();
     let beating = speaking.beat_every(ms(20));
@@ -125,7 +125,7 @@ fn a_handler_that_kicks_a_session_hears_no_more_of_it_but_its_end() {
     });
     let (mut peer, id) = rig.connect();
     // All in one read, and a breach of the protocol behind it.
-    peer.send(&[data(b"one"), data(b"kick me"), data(b"three"), head(HEART, 9)].concat());
+    peer.send(&[data(b"one"), data(b"kick me"), data(b"three"), header(HEART, 9)].concat());
     rig.expect_data(id, b"one");
     rig.expect_data(id, b"kick me");
     assert_eq!(rig.offline(id), Reason::Kicked);
@@ -138,7 +138,7 @@ fn a_handler_that_kicks_a_session_hears_no_more_of_it_but_its_end() {
 
 #[test]
 fn a_handler_that_kicks_a_dead_client_changes_nothing_about_its_end() {
-    let mut rig = ServerRig::acting(config().policy(limit(100)), |event, control| {
+    let mut rig = ServerRig::acting(config().policy(timeout(100)), |event, control| {
         if let Event::Verdict { id, .. } = event {
             assert_eq!(control.kick(*id), Err(CommandError::Gone));
             assert_eq!(control.send(*id, b"anyone?"), Err(CommandError::Gone));
@@ -182,7 +182,7 @@ fn a_greeting_longer_than_a_socket_takes_arrives_whole() {
     // A little less than all of it, so that the queue is written early, when the session is so new
     // that nothing has been read from it yet.
     const QUEUE: usize = 16 << 20;
-    let mut rig = ServerRig::acting(config().outbound_max(QUEUE), |event, control| {
+    let mut rig = ServerRig::acting(config().max_queue(QUEUE), |event, control| {
         if let Event::Online { id, .. } = event {
             (0..PARTS).for_each(|_| control.send(*id, &[5; 60_000]).unwrap());
         }
@@ -195,7 +195,7 @@ fn a_greeting_longer_than_a_socket_takes_arrives_whole() {
 
 #[test]
 fn a_flood_of_commands_does_not_keep_a_shard_from_its_sessions() {
-    let mut rig = ServerRig::echo(config().outbound_max(1 << 30));
+    let mut rig = ServerRig::echo(config().max_queue(1 << 30));
     let (mut peer, id) = rig.connect();
     // So many that a command takes longer to carry out than to give.
     let _others: Vec<_> = (0..100).map(|_| rig.connect()).collect();
@@ -219,6 +219,6 @@ fn a_flood_of_commands_does_not_keep_a_shard_from_its_sessions() {
     flooding.store(false, Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     // Those that read nothing may have been sent more than they take.
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     rig.join();
 }

@@ -2,7 +2,7 @@
 
 use heartwire::Reason;
 use heartwire::server::Event;
-use heartwire_testkit::{DATA, End, Gate, HEART, Peer, ServerRig, data, head};
+use heartwire_testkit::{DATA, End, HEART, Latch, Peer, ServerRig, data, header};
 
 use super::config;
 
@@ -25,7 +25,9 @@ fn a_client_that_closes_only_its_sending_half_still_gets_the_answers_to_what_it_
 #[test]
 fn a_close_within_a_frame_is_a_truncation() {
     let mut rig = ServerRig::start(config());
-    for part in [&head(DATA, 5)[..1], &head(DATA, 5), &data(b"12345")[..12], &head(HEART, 0)[..7]] {
+    for part in
+        [&header(DATA, 5)[..1], &header(DATA, 5), &data(b"12345")[..12], &header(HEART, 0)[..7]]
+    {
         let (mut peer, id) = rig.connect();
         peer.data(b"whole");
         peer.send(part);
@@ -42,7 +44,7 @@ fn a_reset_within_a_body_is_a_reset() {
     let mut rig = ServerRig::start(config());
     for _ in 0..20 {
         let (mut peer, id) = rig.connect();
-        peer.send(&[data(b"whole"), head(DATA, 1_000), vec![0; 10]].concat());
+        peer.send(&[data(b"whole"), header(DATA, 1_000), vec![0; 10]].concat());
         rig.expect_data(id, b"whole");
         peer.reset();
         assert_eq!(rig.offline(id), Reason::Reset);
@@ -73,8 +75,8 @@ fn a_reset_right_after_the_connect_ends_that_session_and_no_other() {
 
 #[test]
 fn a_reset_that_shows_while_the_server_writes_is_a_reset_too() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     let mut rig = ServerRig::acting(config(), move |event, control| {
         if let Event::Data { id, .. } = event {
             held.pass();
@@ -86,7 +88,7 @@ fn a_reset_that_shows_while_the_server_writes_is_a_reset_too() {
         peer.data(b"question");
         rig.expect_data(id, b"question");
         peer.reset();
-        gate.let_one_pass();
+        latch.let_one_pass();
         assert_eq!(rig.offline(id), Reason::Reset);
     }
     rig.finish();

@@ -1,11 +1,11 @@
-//! What the owner gets of what clients send.
+//! What the application gets of what clients send.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use heartwire::server::Event;
-use heartwire::{Caps, Reason};
-use heartwire_testkit::{HEART, ServerRig, data, head};
+use heartwire::{FrameLimits, Reason};
+use heartwire_testkit::{HEART, ServerRig, data, header};
 
 use super::config;
 
@@ -14,7 +14,7 @@ fn beats_are_counted_and_are_no_events() {
     let mut rig = ServerRig::start(config());
     let (mut peer, id) = rig.connect();
     (0..5).for_each(|_| peer.beat());
-    peer.send(&head(HEART, 0).repeat(7));
+    peer.send(&header(HEART, 0).repeat(7));
     peer.data(b"mark");
     rig.expect_data(id, b"mark");
     let list = rig.handle().list();
@@ -29,7 +29,7 @@ fn beats_are_counted_and_are_no_events() {
 #[test]
 fn a_body_may_be_empty_and_as_long_as_allowed() {
     const MOST: u32 = 300_000;
-    let mut rig = ServerRig::start(config().caps(Caps::default().body_len_max(MOST)));
+    let mut rig = ServerRig::start(config().limits(FrameLimits::default().max_frame(MOST)));
     let (mut peer, id) = rig.connect();
     for len in [0, 1, 65_527, 65_528, 65_529, 65_536, 299_999, usize::try_from(MOST).unwrap()] {
         let body: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();

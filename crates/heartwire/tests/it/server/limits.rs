@@ -8,7 +8,7 @@ use super::{config, listening};
 
 #[test]
 fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
-    let mut rig = ServerRig::echo(config().sessions_max(2));
+    let mut rig = ServerRig::echo(config().max_sessions(2));
     let (mut first, first_id) = rig.connect();
     let (second, second_id) = rig.connect();
     for round in 0..40 {
@@ -43,7 +43,7 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
 #[test]
 fn the_most_sessions_are_those_of_all_shards_together() {
     for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = ServerRig::start(config().shards(3).acceptor(acceptor).sessions_max(5));
+        let mut rig = ServerRig::start(config().threads(3).acceptor(acceptor).max_sessions(5));
         let clients: Vec<_> = (0..5).map(|_| rig.connect()).collect();
         for round in 0..10 {
             assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);
@@ -64,7 +64,7 @@ fn the_most_sessions_are_those_of_all_shards_together() {
 fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
     const CROWD: usize = 600;
     let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
-    let mut rig = ServerRig::start(config.shards(1).sessions_max(0));
+    let mut rig = ServerRig::start(config.threads(1).max_sessions(0));
     let [quiet, crowded] = *rig.server().local_addrs() else { panic!("two addresses") };
     for (quiet, crowded) in [(quiet, crowded), (crowded, quiet)] {
         // Refused at 16 in 50 ms, which is two seconds for all of them.

@@ -12,7 +12,7 @@ use super::{config, listening};
 fn a_server_serves_ipv4_and_ipv6_at_once() {
     for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
         let config = listening("127.0.0.1:0").also_listen("[::1]:0".parse().unwrap());
-        let mut rig = ServerRig::echo(config.shards(2).acceptor(acceptor));
+        let mut rig = ServerRig::echo(config.threads(2).acceptor(acceptor));
         let addrs = rig.server().local_addrs().to_vec();
         assert!(matches!(addrs[..], [SocketAddr::V4(_), SocketAddr::V6(_)]), "{addrs:?}");
         for addr in addrs.iter().cycle().take(8) {
@@ -29,9 +29,9 @@ fn a_server_serves_ipv4_and_ipv6_at_once() {
 
 #[test]
 fn all_addresses_of_both_kinds_can_share_a_port() {
-    let rig = ServerRig::start(listening("0.0.0.0:0").shards(2));
+    let rig = ServerRig::start(listening("0.0.0.0:0").threads(2));
     let port = rig.addr().port();
-    let six = ServerRig::start(listening(&format!("[::]:{port}")).shards(2));
+    let six = ServerRig::start(listening(&format!("[::]:{port}")).threads(2));
     assert_eq!(six.addr().port(), port);
     six.finish();
     rig.finish();
@@ -52,12 +52,12 @@ fn expect_refused(config: heartwire::server::ServerConfig, addr: SocketAddr) {
 #[test]
 fn a_second_server_on_the_same_port_is_refused_and_told_why() {
     for shards in [1, 2] {
-        let mut first = ServerRig::echo(config().shards(shards).acceptor(Acceptor::PerShard));
+        let mut first = ServerRig::echo(config().threads(shards).acceptor(Acceptor::PerShard));
         let addr = first.addr();
         let again = listening(&addr.to_string());
         for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-            expect_refused(again.clone().shards(1).acceptor(acceptor), addr);
-            expect_refused(again.clone().shards(2).acceptor(acceptor), addr);
+            expect_refused(again.clone().threads(1).acceptor(acceptor), addr);
+            expect_refused(again.clone().threads(2).acceptor(acceptor), addr);
         }
         // The first one has lost none of its clients to the attempts.
         for _ in 0..10 {
@@ -78,8 +78,8 @@ fn an_address_that_another_program_has_is_refused_and_leaves_none_taken() {
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         probe.local_addr().unwrap()
     };
-    expect_refused(listening(&taken.to_string()).shards(1), taken);
-    expect_refused(listening(&free.to_string()).also_listen(taken).shards(2), taken);
+    expect_refused(listening(&taken.to_string()).threads(1), taken);
+    expect_refused(listening(&free.to_string()).also_listen(taken).threads(2), taken);
     drop(TcpListener::bind(free).expect("it is free again"));
 }
 
@@ -99,7 +99,7 @@ fn a_port_can_be_taken_again_right_after_a_shutdown() {
     peer.expect_end();
     drop(peer);
     for shards in [2, 1] {
-        let mut again = ServerRig::start(listening(&addr.to_string()).shards(shards));
+        let mut again = ServerRig::start(listening(&addr.to_string()).threads(shards));
         assert_eq!(again.addr(), addr);
         let (peer, _) = again.connect();
         again.finish();

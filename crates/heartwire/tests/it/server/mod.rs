@@ -13,15 +13,15 @@ mod liveness;
 mod sessions;
 mod shutdown;
 
-use heartwire::server::{ServerConfig, Wires};
-use heartwire_testkit::{limit, ms};
+use heartwire::server::{Protocols, ServerConfig};
+use heartwire_testkit::{ms, timeout};
 
 /// One shard on the IPv4 loopback that gives no verdict within a test's time.
 fn config() -> ServerConfig {
     // Peers stay open to the end of a test, and this is what its own end waits for them.
-    listening("127.0.0.1:0").shards(1).policy(limit(60_000)).drain(ms(500))
+    listening("127.0.0.1:0").threads(1).policy(timeout(60_000)).drain(ms(500))
 }
 
 fn listening(addr: &str) -> ServerConfig {
-    ServerConfig::new(addr.parse().unwrap()).wires(Wires::V0)
+    ServerConfig::new(addr.parse().unwrap()).protocols(Protocols::V0)
 }

@@ -17,7 +17,7 @@ fn shard(id: SessionId) -> String {
 fn each_client_is_online_once_and_offline_once() {
     const CLIENTS: usize = 300;
     for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = ServerRig::start(config().shards(3).acceptor(acceptor));
+        let mut rig = ServerRig::start(config().threads(3).acceptor(acceptor));
         let addr = rig.addr();
         let clients: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(addr)).collect();
         let mut expected: HashSet<_> = clients.iter().map(Peer::addr).collect();
@@ -44,7 +44,7 @@ fn each_client_is_online_once_and_offline_once() {
 #[test]
 fn one_shard_hands_clients_to_all_in_turn_and_the_kernel_spreads_them() {
     let shards = |acceptor, shards, clients| -> Vec<String> {
-        let mut rig = ServerRig::start(config().shards(shards).acceptor(acceptor));
+        let mut rig = ServerRig::start(config().threads(shards).acceptor(acceptor));
         let clients: Vec<_> = (0..clients).map(|_| rig.connect()).collect();
         rig.finish();
         clients.iter().map(|(_, id)| shard(*id)).collect()

@@ -10,7 +10,7 @@ use super::config;
 
 #[test]
 fn everybody_goes_offline_and_everything_ends() {
-    let mut rig = ServerRig::start(config().shards(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
     let mut clients: Vec<_> = (0..30).map(|_| rig.connect()).collect();
     let handle = rig.handle().clone();
     let addr = rig.addr();
@@ -27,7 +27,7 @@ fn a_goodbye_is_sent_before_the_end_every_time() {
         let mut rig = ServerRig::start(config());
         let (mut peer, id) = rig.connect();
         rig.handle().send(id, b"goodbye").unwrap();
-        rig.handle().shut_down();
+        rig.handle().shutdown();
         assert_eq!(peer.read_to_end(), (data(b"goodbye"), End::Closed));
         drop(peer);
         rig.finish();
@@ -36,13 +36,13 @@ fn a_goodbye_is_sent_before_the_end_every_time() {
 
 #[test]
 fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_drains() {
-    let mut rig = ServerRig::start(config().outbound_max(16 << 20).drain(PATIENCE));
+    let mut rig = ServerRig::start(config().max_queue(16 << 20).drain(PATIENCE));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..50_u8 {
         rig.handle().send(id, &[number; 60_000]).unwrap();
     }
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     for number in 0..50_u8 {
         // Each of these would be answered with a reset by a socket that is closed.
         peer.beat();
@@ -60,8 +60,8 @@ fn dropping_the_server_shuts_it_down() {
     let (server, mut events) = Server::start_with_events(config()).unwrap();
     let mut next = || loop {
         // A busy machine makes a shard stand still.
-        match events.recv_blocking() {
-            Some(Event::Stalled { .. }) => {}
+        match events.blocking_recv() {
+            Some(Event::Paused { .. }) => {}
             event => return event,
         }
     };
@@ -74,7 +74,7 @@ fn dropping_the_server_shuts_it_down() {
 }
 
 #[test]
-fn an_owner_that_drops_the_events_wants_none_and_the_server_goes_on() {
+fn an_application_that_drops_the_events_wants_none_and_the_server_goes_on() {
     let (server, events) = Server::start_with_events(config()).unwrap();
     let mut peer = Peer::connect(server.local_addrs()[0]);
     // More than the channel holds, before and after.
@@ -85,14 +85,14 @@ fn an_owner_that_drops_the_events_wants_none_and_the_server_goes_on() {
     wait_until("it is online", || server.handle().count() != 0);
     server.handle().broadcast(b"served").unwrap();
     assert_eq!(peer.receive_data(), b"served");
-    server.handle().shut_down();
+    server.handle().shutdown();
     server.join().unwrap();
 }
 
 #[test]
 fn a_handler_that_panics_ends_its_shard_and_join_says_so() {
     let (panicking, panicked) = mpsc::channel();
-    let server = Server::start(config().shards(2).acceptor(Acceptor::HandOver), move |shard| {
+    let server = Server::start(config().threads(2).acceptor(Acceptor::HandOver), move |shard| {
         let panicking = panicking.clone();
         move |event: Event<&[u8]>, control: &mut heartwire::server::Control<'_>| match event {
             Event::Data { data: b"panic", .. } if shard == 1 => {
@@ -112,7 +112,7 @@ fn a_handler_that_panics_ends_its_shard_and_join_says_so() {
     on_second.expect_end();
     on_first.data(b"the other shard lives");
     on_first.expect_data(b"the other shard lives");
-    server.handle().shut_down();
+    server.handle().shutdown();
     assert_eq!(on_first.expect_end(), End::Closed);
     let error = server.join().unwrap_err();
     assert!(matches!(error, ServerError::Panicked), "{error:?}");

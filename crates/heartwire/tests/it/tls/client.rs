@@ -4,11 +4,12 @@ use core::ops::Deref;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use heartwire::client::Protocol;
 use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
-use heartwire::server::{self, ServerConfig, Wires};
+use heartwire::server::{self, Protocols, ServerConfig};
 use heartwire::tls::{SharedClientTls, TlsFault};
-use heartwire::{BackoffPolicy, Reason, Wire};
-use heartwire_testkit::{ClientRig, DATA, HEART, Listener, frame, limit, ms};
+use heartwire::{BackoffPolicy, Reason};
+use heartwire_testkit::{ClientRig, DATA, HEART, Listener, frame, ms, timeout};
 
 use super::certificates::{Authority, Trust as _};
 use super::peer::{Peer, Rig};
@@ -66,16 +67,16 @@ fn to(rig: &Rig, tls: &SharedClientTls) -> ClientConfig {
     ClientConfig::new(rig.addr().to_string()).tls(tls.clone()).retry(Retry::Never)
 }
 
-fn any_wire(config: ServerConfig) -> ServerConfig {
-    config.wires(Wires::Any)
+fn any_protocol(config: ServerConfig) -> ServerConfig {
+    config.protocols(Protocols::Any)
 }
 
 #[test]
-fn both_wires_work_over_tls_and_each_end_hears_the_others_goodbye() {
-    for (wire, goodbye) in [(Wire::V0, "closed_by_peer"), (Wire::V1, "bye")] {
+fn both_protocols_work_over_tls_and_each_end_hears_the_others_goodbye() {
+    for (protocol, goodbye) in [(Protocol::V0, "closed_by_peer"), (Protocol::V1, "bye")] {
         for is_kicked in [false, true] {
-            let mut rig = Rig::echo(any_wire);
-            let side = Side::start(config(&rig).wire(wire));
+            let mut rig = Rig::echo(any_protocol);
+            let side = Side::start(config(&rig).protocol(protocol));
             side.expect_online();
             let id = rig.online().0;
             for body in [&b"hello"[..], &[7; 60_000], b"x"] {
@@ -99,8 +100,8 @@ fn both_wires_work_over_tls_and_each_end_hears_the_others_goodbye() {
 
 #[test]
 fn a_long_message_arrives_whole_through_a_narrow_path() {
-    let mut rig = Rig::echo(any_wire);
-    let side = Side::start(config(&rig).outbound_max(4_000_000));
+    let mut rig = Rig::echo(any_protocol);
+    let side = Side::start(config(&rig).max_queue(4_000_000));
     side.expect_online();
     let id = rig.online().0;
     let bodies: Vec<Vec<u8>> = (0..40_u8).map(|byte| vec![byte; 60_000]).collect();
@@ -128,7 +129,7 @@ fn a_long_message_arrives_whole_through_a_narrow_path() {
 #[cfg(target_os = "linux")]
 #[test]
 fn data_wakes_a_server_that_lets_beats_lie() {
-    let mut rig = Rig::echo(|config| config.wires(Wires::V1).coalesce(8));
+    let mut rig = Rig::echo(|config| config.protocols(Protocols::V1).coalesce(8));
     let side = Side::start(config(&rig));
     let Event::Online { welcome: Some(welcome), .. } = side.next() else { panic!("not online") };
     // Eight beats of 40 bytes, each with its record, do not fill what this does with its own.
@@ -146,7 +147,7 @@ fn data_wakes_a_server_that_lets_beats_lie() {
 
 #[test]
 fn an_address_of_ipv6_is_a_name_too() {
-    let rig = Rig::start(|config| any_wire(config).also_listen("[::1]:0".parse().unwrap()));
+    let rig = Rig::start(|config| any_protocol(config).also_listen("[::1]:0".parse().unwrap()));
     let target = rig.server().local_addrs()[1].to_string();
     assert!(target.starts_with("[::1]:"));
     let side = Side::start(ClientConfig::new(target).tls(rig.client.clone()));
@@ -203,10 +204,10 @@ fn a_message_costs_one_record() {
     assert_eq!(peer.hear(8), frame(HEART, &[]), "a first beat, whatever the policy");
     side.send(b"hello");
     let mut stream = &peer.stream;
-    let mut head = [0; 5];
-    stream.read_exact(&mut head).unwrap();
-    let len = usize::from(u16::from_be_bytes([head[3], head[4]]));
-    assert_eq!(head.len() + len, frame(DATA, b"hello").len() + 22);
+    let mut header = [0; 5];
+    stream.read_exact(&mut header).unwrap();
+    let len = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    assert_eq!(header.len() + len, frame(DATA, b"hello").len() + 22);
 }
 
 #[test]
@@ -222,11 +223,11 @@ fn the_end_of_a_record_is_written_though_nothing_follows_it() {
         }
         most
     };
-    let (side, _peer) = by_hand(|config| config.outbound_max(1_000_000));
+    let (side, _peer) = by_hand(|config| config.max_queue(1_000_000));
     // TLS took the last of them, and the kernel most likely only a part of that.
     let taken = fill(&side, usize::MAX);
     assert!(taken > 2);
-    let (side, mut peer) = by_hand(|config| config.outbound_max(1_000_000));
+    let (side, mut peer) = by_hand(|config| config.max_queue(1_000_000));
     let taken = fill(&side, taken);
     peer.hear(8 + taken * (8 + LEN));
 }
@@ -235,13 +236,13 @@ fn the_end_of_a_record_is_written_though_nothing_follows_it() {
 fn a_client_without_the_certificate_it_needs_learns_so() {
     let personnel = Authority::new();
     let mut rig =
-        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_protocol);
     let side = Side::start(config(&rig));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Refused { alert: 116 });
     assert!(message.starts_with("no TLS with 127.0.0.1:"), "{message}");
     assert!(message.ends_with("the peer requires a certificate from us (alert 116)"), "{message}");
-    // The owner did not hear of it.
+    // The application did not hear of it.
     rig.wait_for_faults(1);
     rig.expect_nothing();
     let files = personnel.issue(&["device 7"]);
@@ -254,13 +255,14 @@ fn a_client_without_the_certificate_it_needs_learns_so() {
 
 #[test]
 fn a_client_without_tls_learns_that_the_server_has_it() {
-    let rig = Rig::start(any_wire);
+    let rig = Rig::start(any_protocol);
     let side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Expected);
     assert!(message.ends_with("the peer speaks TLS, and this side does not"), "{message}");
 
-    let plain = ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).wire(Wire::V0);
+    let plain =
+        ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).protocol(Protocol::V0);
     let side = Side::start(plain);
     side.expect_online();
     assert_eq!(side.offline(), Reason::Tls(TlsFault::Expected));
@@ -271,7 +273,7 @@ fn a_client_without_tls_learns_that_the_server_has_it() {
 #[test]
 fn a_client_with_tls_learns_that_the_server_has_none() {
     let (plain, _events) = server::Server::start_with_events(
-        ServerConfig::new("127.0.0.1:0".parse().unwrap()).policy(limit(60_000)),
+        ServerConfig::new("127.0.0.1:0".parse().unwrap()).policy(timeout(60_000)),
     )
     .unwrap();
     let tls = Authority::new().client().load().unwrap();
@@ -300,7 +302,7 @@ fn a_handshake_that_does_not_come_about_ends_in_time() {
 
 #[test]
 fn a_target_that_no_certificate_can_be_for_is_not_tried_again() {
-    let rig = Rig::start(any_wire);
+    let rig = Rig::start(any_protocol);
     // It is resolved to the loopback, but is neither an address as certificates have it, nor a name.
     let config = ClientConfig::new(format!("127.1:{}", rig.addr().port()));
     let side = Side::start(config.tls(rig.client.clone()));
@@ -309,14 +311,14 @@ fn a_target_that_no_certificate_can_be_for_is_not_tried_again() {
     assert!(message.contains("\"127.1\" is not the name or the address of a server"), "{message}");
     let event = side.next();
     assert!(matches!(event, Event::Closed), "{event}");
-    rig.handle().shut_down();
+    rig.handle().shutdown();
 }
 
 #[test]
 fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
     let (personnel, others) = (Authority::new(), Authority::new());
     let mut rig =
-        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_wire);
+        Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_protocol);
     let files = others.issue(&["device 7"]);
     let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
     let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());

@@ -7,9 +7,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
-use heartwire::server::{Event, ServerConfig, SessionId, Wires};
+use heartwire::server::{Event, Protocols, ServerConfig, SessionId};
 use heartwire::tls::{ClientTls, ServerTls, SharedClientTls};
-use heartwire_testkit::{DATA, HEART, ServerRig, frame, limit};
+use heartwire_testkit::{DATA, HEART, ServerRig, frame, timeout};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -19,12 +19,12 @@ use rustls::{
 
 use super::certificates::{Authority, Files, Trust as _};
 
-/// One shard on wire v0 with a certificate of this authority.
+/// One shard on protocol v0 with a certificate of this authority.
 fn secure(authority: &Authority, tls: impl FnOnce(ServerTls) -> ServerTls) -> ServerConfig {
     let files = authority.issue(&["localhost", "127.0.0.1", "::1"]);
     let tls = tls(ServerTls::new(&files.certificate, &files.key)).load().unwrap();
-    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).shards(1);
-    config.policy(limit(60_000)).wires(Wires::V0).tls(tls)
+    let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1);
+    config.policy(timeout(60_000)).protocols(Protocols::V0).tls(tls)
 }
 
 /// A server with TLS on the loopback.
@@ -49,7 +49,7 @@ impl DerefMut for Rig {
 }
 
 impl Rig {
-    /// For clients on wire v0, whom no end judges within a test's time.
+    /// For clients on protocol v0, whom no end judges within a test's time.
     pub(crate) fn start(change: impl FnOnce(ServerConfig) -> ServerConfig) -> Self {
         Self::of(ServerRig::start, |server| server, change)
     }
@@ -95,7 +95,7 @@ impl Rig {
         Peer::connect(self.addr(), &self.authority)
     }
 
-    /// A client on wire v0 that is online.
+    /// A client on protocol v0 that is online.
     #[track_caller]
     pub(crate) fn secured(&mut self) -> (Peer, SessionId) {
         let peer = self.connect();

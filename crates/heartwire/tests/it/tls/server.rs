@@ -1,8 +1,8 @@
 //! The sharded server with TLS, over the loopback.
 
 use heartwire::Reason;
-use heartwire::server::{Control, Event, Wires};
-use heartwire_testkit::{DATA, Gate, HEART, Peer as Plain, ServerRig, frame};
+use heartwire::server::{Control, Event, Protocols};
+use heartwire_testkit::{DATA, HEART, Latch, Peer as Plain, ServerRig, frame};
 
 use super::peer::{End, Peer, Rig, write_anyway};
 
@@ -25,7 +25,7 @@ fn a_client_is_not_online_before_the_handshake() {
 
 #[test]
 fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
-    let mut rig = Rig::start(|config| config.wires(Wires::Any));
+    let mut rig = Rig::start(|config| config.protocols(Protocols::Any));
     let mut peer = rig.begin();
     while peer.tls.is_handshaking() {
         peer.flush();
@@ -83,7 +83,7 @@ fn the_server_says_goodbye_after_what_is_queued_or_when_it_ends_a_session() {
     let (mut last, id) = rig.secured();
     let long = vec![7; 200_000];
     rig.handle().send(id, &long).unwrap();
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     last.expect_data(&long);
     assert_eq!(last.end(), End::Goodbye);
     rig.finish();
@@ -151,7 +151,7 @@ fn the_rest_of_a_record_that_has_begun_wakes_at_once() {
 
 #[test]
 fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
-    let mut rig = Rig::start(|config| config.outbound_max(8_000_000));
+    let mut rig = Rig::start(|config| config.max_queue(8_000_000));
     let (mut peer, id) = rig.secured();
     let body = [7; 16_000];
     let mut sent = 0;
@@ -171,8 +171,8 @@ fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
 
 #[test]
 fn many_clients_at_once_all_get_in_and_take_turns() {
-    let gate = Gate::default();
-    let held = gate.clone();
+    let latch = Latch::default();
+    let held = latch.clone();
     // Data keeps the shard busy until the test says otherwise.
     let act = move |event: &Event<&[u8]>, _: &mut Control<'_>| {
         if let Event::Data { .. } = event {
@@ -188,7 +188,7 @@ fn many_clients_at_once_all_get_in_and_take_turns() {
         peer.flush();
     }
     let before = rig.handle().stats().turns;
-    gate.open();
+    latch.open();
     for peer in &mut peers {
         while peer.tls.is_handshaking() {
             peer.read().unwrap();
@@ -200,5 +200,5 @@ fn many_clients_at_once_all_get_in_and_take_turns() {
         peer.flush();
     }
     peers.iter().for_each(|_| drop(rig.online()));
-    rig.handle().shut_down();
+    rig.handle().shutdown();
 }

@@ -21,8 +21,8 @@ fn both_ends_are_told_the_round_trip_of_both_ways() {
     while !is_told(at_client) || !is_told(at_server) {
         assert!(started.elapsed() < PATIENCE, "{at_client:?} {at_server:?}");
         pass(ms(50));
-        at_client = client.client().path().and_then(|path| path.rtt);
-        at_server = rig.info(id).path.and_then(|path| path.rtt);
+        at_client = client.client().link_state().and_then(|path| path.rtt);
+        at_server = rig.info(id).link_state.and_then(|path| path.rtt);
         let least = [at_client, at_server].into_iter().flatten().min();
         assert!(least.is_none_or(|least| least >= ms(75)), "{at_client:?} {at_server:?}");
     }

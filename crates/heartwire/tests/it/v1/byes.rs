@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use heartwire::Reason;
 use heartwire::server::{Event, SharedTokens, Tokens};
-use heartwire::v1::{Bye, ByeCode, Offer, Retry as Again, Terms};
+use heartwire::v1::{Bye, ByeCode, Offer, RetryHint as Again, Terms};
 use heartwire_testkit::{
-    ClientRig, End, Gate, Got, Listener, PATIENCE, Peer, ServerRig, client_config, hello, hello_as,
-    ms, pass, patient,
+    ClientRig, End, Got, Latch, Listener, PATIENCE, Peer, ServerRig, client_config, hello,
+    hello_as, ms, pass, patient,
 };
 
 use super::config;
 
 #[test]
-fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_heeds_it() {
+fn what_was_sent_before_a_bye_arrives_and_one_that_is_kicked_heeds_it() {
     let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()));
     client.online();
@@ -24,8 +24,8 @@ fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_heeds_it() {
     let retry = Again::Within { earliest: ms(300), latest: ms(400) };
     rig.handle().kick_with(id, retry, "too loud").unwrap();
     (0..50).for_each(|n| client.expect_data(&[n; 1000]));
-    let farewell = client.expect_offline().farewell.expect("it was told");
-    assert_eq!((farewell.retry, &*farewell.detail), (retry, "too loud"));
+    let bye = client.expect_offline().bye.expect("it was told");
+    assert_eq!((bye.retry, &*bye.detail), (retry, "too loud"));
     assert_eq!(rig.offline(id), Reason::Kicked);
 
     assert!(client.waiting() >= ms(300));
@@ -45,7 +45,7 @@ fn what_was_sent_before_a_farewell_arrives_and_one_that_is_kicked_heeds_it() {
 
 /// The client is just writing when the server takes its leave and closes: what fails first is the write.
 #[test]
-fn a_farewell_is_heard_by_a_client_that_is_busy_writing() {
+fn a_bye_is_heard_by_a_client_that_is_busy_writing() {
     let listener = Listener::new();
     for round in 0..20 {
         let client = ClientRig::start(client_config(listener.addr()));
@@ -66,8 +66,8 @@ fn a_farewell_is_heard_by_a_client_that_is_busy_writing() {
 }
 
 #[test]
-fn a_farewell_to_a_client_that_does_not_read_holds_up_no_other() {
-    let mut rig = ServerRig::start(config().outbound_max(1 << 20));
+fn a_bye_to_a_client_that_does_not_read_holds_up_no_other() {
+    let mut rig = ServerRig::start(config().max_queue(1 << 20));
     let (_deaf, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     // Until neither its kernel nor ours takes more.
@@ -84,7 +84,7 @@ fn a_farewell_to_a_client_that_does_not_read_holds_up_no_other() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_reset_without_a_farewell() {
+fn a_client_that_does_not_read_is_reset_without_a_bye() {
     let mut rig = ServerRig::start(config());
     let (mut deaf, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
@@ -98,7 +98,7 @@ fn a_client_that_does_not_read_is_reset_without_a_farewell() {
 
 #[test]
 fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
-    let hold = Gate::default();
+    let hold = Latch::default();
     let held = hold.clone();
     let mut rig = ServerRig::acting(config().drain(ms(300)), move |event, _| {
         if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {
@@ -114,7 +114,7 @@ fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
     waiting.send(&hello_as("a", None));
     assert_eq!(rig.offline(first), Reason::TakenOver);
     let asked = Instant::now();
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     hold.open();
     // The one that waits is welcomed and sent away, or sent away while it waits: told in any case.
     let mut got = waiting.next_but_beats();
@@ -152,7 +152,7 @@ fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer(
 fn a_server_without_a_drain_spreads_the_return_of_its_clients_all_the_same() {
     let rig = ServerRig::start(config().drain(ms(0)));
     let (mut peer, _) = Peer::welcomed(rig.addr(), &hello());
-    rig.handle().shut_down();
+    rig.handle().shutdown();
     let (code, retry, _) = peer.expect_bye();
     let (earliest, latest) = (ms(0), ms(1_000));
     assert_eq!((code, retry), (ByeCode::Draining, Again::Within { earliest, latest }));

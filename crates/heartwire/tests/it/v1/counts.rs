@@ -2,9 +2,9 @@
 
 use heartwire::Reason;
 use heartwire::server::{SharedTokens, Stats, Tokens};
-use heartwire::v1::{Beat, ByeCode, Hello, Offer, Retry};
+use heartwire::v1::{Beat, ByeCode, Hello, Offer, RetryHint};
 use heartwire_testkit::{
-    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, head, hello, hello_as, policy,
+    BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, header, hello, hello_as, policy,
 };
 
 use super::config;
@@ -12,7 +12,7 @@ use super::config;
 /// What was counted, less what depends on how the server went about it.
 fn counted(rig: &ServerRig) -> Stats {
     let mut stats = rig.stats();
-    (stats.turns, stats.timers, stats.stalls) = (0, 0, 0);
+    (stats.turns, stats.timers, stats.pauses) = (0, 0, 0);
     // Whether a peer that goes away has taken its BYE is up to chance.
     stats.cut_off = 0;
     stats
@@ -46,13 +46,13 @@ fn those_that_come_in_and_what_they_promise_are_counted() {
 }
 
 #[test]
-fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
+fn those_that_are_rejected_are_counted_by_what_they_are_told() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
     let mut rig = ServerRig::start(config().tokens(SharedTokens::new(tokens)));
     let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
     let _holder = Peer::welcomed(rig.addr(), &hello_as("holder", a));
     rig.online();
-    let mut contrary = Hello::new(Offer::new(&policy(100, 400)).floor(None));
+    let mut contrary = Hello::new(Offer::new(&policy(100, 400)).min_interval(None));
     contrary.token = a;
     for (hello, code) in [
         (hello(), ByeCode::Unauthorized),
@@ -63,17 +63,17 @@ fn those_that_are_turned_away_are_counted_by_what_they_are_told() {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&hello);
         let bye = peer.expect_bye();
-        assert_eq!((bye.0, bye.1), (code, Retry::Never), "{}", bye.2);
+        assert_eq!((bye.0, bye.1), (code, RetryHint::Never), "{}", bye.2);
     }
     rig.expect_nothing();
     assert_eq!(
         counted(&rig),
         expected(|stats| {
-            (stats.accepted, stats.hellos, stats.welcomed, stats.turned_away) = (5, 5, 1, 4);
-            stats.turned_away_unauthorized = 1;
-            stats.turned_away_name_in_use = 1;
-            stats.turned_away_protocol = 1;
-            stats.turned_away_conflict = 1;
+            (stats.accepted, stats.hellos, stats.welcomed, stats.rejected) = (5, 5, 1, 4);
+            stats.rejected_unauthorized = 1;
+            stats.rejected_name_in_use = 1;
+            stats.rejected_protocol = 1;
+            stats.rejected_conflict = 1;
         })
     );
     rig.finish();
@@ -111,12 +111,12 @@ fn breaches_of_v1_are_counted_one_by_one() {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&frame(HELLO, bad));
         let (code, retry, _) = peer.expect_bye();
-        assert_eq!((code, retry), (expected, Retry::Never), "{bad:?}");
+        assert_eq!((code, retry), (expected, RetryHint::Never), "{bad:?}");
         breaches += 1;
     }
-    // One is too long for anything, which its head tells, and one is cut off.
+    // One is too long for anything, which its header tells, and one is cut off.
     let mut long = Peer::connect(rig.addr());
-    long.send(&head(HELLO, 2049));
+    long.send(&header(HELLO, 2049));
     long.expect_end();
     let mut partial = Peer::connect(rig.addr());
     partial.send(&hello()[..20]);

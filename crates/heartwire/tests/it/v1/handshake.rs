@@ -1,7 +1,7 @@
 //! How two ends come to a contract, or not.
 
 use heartwire::Reason;
-use heartwire::server::{Event, Wires};
+use heartwire::server::{Event, Protocols};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{
     BEAT, ClientRig, Got, Peer, ServerRig, client_config, data, hello, ms, pass, policy,
@@ -22,8 +22,8 @@ fn both_ends_are_told_the_same_contract() {
     assert!(agreed.agent.unwrap().starts_with("heartwire/"));
     let (to_server, to_client) = (agreed.contract.to_server, agreed.contract.to_client);
     // The server beats every 150 ms itself, and puts up with no more of others.
-    assert_eq!((to_server.beat(), to_server.limit()), (Some(ms(150)), Some(ms(9000))));
-    assert_eq!((to_client.beat(), to_client.limit()), (Some(ms(150)), Some(ms(6000))));
+    assert_eq!((to_server.interval(), to_server.timeout()), (Some(ms(150)), Some(ms(9000))));
+    assert_eq!((to_client.interval(), to_client.timeout()), (Some(ms(150)), Some(ms(6000))));
     client.close();
     assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done));
     rig.finish();
@@ -50,7 +50,7 @@ fn a_hello_may_come_byte_by_byte_and_what_follows_it_at_once() {
 }
 
 #[test]
-fn the_welcome_comes_before_what_the_owner_says_when_it_hears_of_a_client() {
+fn the_welcome_comes_before_what_the_application_says_when_it_hears_of_a_client() {
     let mut rig = ServerRig::acting(config(), |event, control| {
         if let Event::Online { id, .. } = event {
             control.send(*id, b"at once").unwrap();
@@ -65,7 +65,7 @@ fn the_welcome_comes_before_what_the_owner_says_when_it_hears_of_a_client() {
 }
 
 #[test]
-fn a_server_of_both_wires_beats_on_v0_until_a_client_says_hello() {
+fn a_server_of_both_protocols_beats_on_v0_until_a_client_says_hello() {
     let mut rig = ServerRig::start(config());
     let mut old = Peer::connect(rig.addr());
     old.beat();
@@ -87,7 +87,7 @@ fn a_server_of_both_wires_beats_on_v0_until_a_client_says_hello() {
 
 #[test]
 fn a_v0_client_of_a_v1_only_server_is_refused_and_never_heard_of() {
-    let mut rig = ServerRig::start(config().wires(Wires::V1));
+    let mut rig = ServerRig::start(config().protocols(Protocols::V1));
     for first in [BEAT.to_vec(), data(b"data")] {
         let mut peer = Peer::connect(rig.addr());
         peer.send(&first);

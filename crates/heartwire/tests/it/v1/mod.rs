@@ -1,11 +1,11 @@
-//! Wire v1 over real loopback sockets: the library's server and client with each other, and each of
+//! Protocol v1 over real loopback sockets: the library's server and client with each other, and each of
 //! them with peers that the tests play by hand.
 
+mod admission;
 mod both_ways;
 mod byes;
 mod coalescing;
 mod counts;
-mod gate;
 mod handshake;
 mod names;
 mod promise;
@@ -19,5 +19,5 @@ use heartwire_testkit::{ms, patient};
 fn config() -> ServerConfig {
     // Peers stay open to the end of a test, and this is what its own end waits for them.
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).drain(ms(500));
-    config.shards(1).policy(patient())
+    config.threads(1).policy(patient())
 }

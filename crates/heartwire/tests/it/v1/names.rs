@@ -9,7 +9,7 @@ use super::config;
 
 /// Clients in turn on one and the other.
 fn two_shards() -> ServerConfig {
-    config().shards(2).acceptor(Acceptor::HandOver)
+    config().threads(2).acceptor(Acceptor::HandOver)
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
 /// Clients that come and go on all shards under few names, in any order: the rig checks each event.
 #[test]
 fn many_sessions_under_few_names_are_heard_of_in_order() {
-    let mut rig = ServerRig::start(two_shards().shards(3));
+    let mut rig = ServerRig::start(two_shards().threads(3));
     let addr = rig.addr();
     let threads: Vec<_> = (0..6_u64)
         .map(|thread| {

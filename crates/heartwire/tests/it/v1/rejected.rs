@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use heartwire::client::ConnectError;
-use heartwire::v1::{Bye, ByeCode, Retry};
+use heartwire::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{ClientRig, Listener, client_config};
 
 /// The token that the client shows, which is not taken.
@@ -12,7 +12,7 @@ use heartwire_testkit::{ClientRig, Listener, client_config};
 fn reject(listener: &Listener) -> Vec<u8> {
     let mut peer = listener.accept();
     let token = peer.token();
-    peer.send(&Bye::new(ByeCode::Unauthorized, Retry::AtWill).encode());
+    peer.send(&Bye::new(ByeCode::Unauthorized, RetryHint::AtWill).encode());
     token
 }
 
@@ -44,7 +44,7 @@ fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails
 }
 
 fn never() -> Vec<u8> {
-    Bye::new(ByeCode::TakenOver, Retry::Never).encode()
+    Bye::new(ByeCode::TakenOver, RetryHint::Never).encode()
 }
 
 #[test]

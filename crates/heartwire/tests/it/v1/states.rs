@@ -3,10 +3,10 @@
 //! (`connection/gate/tests.rs`), and a client's reactions are tested by stepping.
 
 use heartwire::Reason;
-use heartwire::server::{Event, Wires};
-use heartwire::v1::{Bye, ByeCode, Retry};
+use heartwire::server::{Event, Protocols};
+use heartwire::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{
-    BEAT, Gate, HELLO, PAD, Peer, ServerRig, beat_of, data, frame, hello, hello_as,
+    BEAT, HELLO, Latch, PAD, Peer, ServerRig, beat_of, data, frame, hello, hello_as,
 };
 
 use super::config;
@@ -16,12 +16,12 @@ fn before_the_first_frame() {
     let v0 = [BEAT.to_vec(), data(b"data")];
     let breaches = [
         frame(PAD, &[0; 10]),
-        Bye::new(ByeCode::Done, Retry::AtWill).encode(),
+        Bye::new(ByeCode::Done, RetryHint::AtWill).encode(),
         frame(6, b""),
         [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat(),
     ];
-    for (wires, takes_v0) in [(Wires::Any, true), (Wires::V1, false)] {
-        let mut rig = ServerRig::start(config().wires(wires));
+    for (protocols, takes_v0) in [(Protocols::Any, true), (Protocols::V1, false)] {
+        let mut rig = ServerRig::start(config().protocols(protocols));
         let addr = rig.addr();
         let say = |bytes: &[u8]| {
             let mut peer = Peer::connect(addr);
@@ -42,7 +42,7 @@ fn before_the_first_frame() {
         for (count, bytes) in (1..).zip(refused) {
             // Beats of v0 are all it may say.
             say(bytes).expect_end();
-            assert_eq!(rig.stats().protocol_error, count, "{bytes:?} ({wires:?})");
+            assert_eq!(rig.stats().protocol_error, count, "{bytes:?} ({protocols:?})");
         }
     }
 }
@@ -64,7 +64,7 @@ fn after_the_handshake_and_while_the_server_decides() {
         (frame(PAD, &[0; 10]), Ignored),
         (frame(0, &beat_of(1).encode()), Ignored),
         (data(b"data"), Delivered),
-        (Bye::new(ByeCode::Done, Retry::AtWill).encode(), Over),
+        (Bye::new(ByeCode::Done, RetryHint::AtWill).encode(), Over),
         (hello(), Breach("unexpected")),
         (BEAT.to_vec(), Breach("beat_length")),
         (frame(6, b""), Breach("unknown_type")),
@@ -73,7 +73,7 @@ fn after_the_handshake_and_while_the_server_decides() {
     for ((bytes, reaction), decides) in
         frames.iter().flat_map(|frame| [(frame, false), (frame, true)])
     {
-        let hold = Gate::default();
+        let hold = Latch::default();
         let held = hold.clone();
         let mut rig = ServerRig::acting(config(), move |event, _| {
             if matches!(event, Event::Offline { reason: Reason::TakenOver, .. }) {

@@ -2,7 +2,7 @@ use core::net::SocketAddr;
 
 use heartwire_core::Instant;
 
-use super::{ADDRESSES_MAX, FAILURES_MAX, Failures, REMEMBERED_FOR};
+use super::{Failures, MAX_ADDRESSES, MAX_FAILURES, REMEMBERED_FOR};
 
 fn parse(address: &&str) -> SocketAddr {
     address.parse().unwrap()
@@ -40,7 +40,7 @@ fn repeated_addresses_are_tried_once_and_eight_at_most() {
     );
     let many: Vec<String> = (1..=20).map(|n| format!("10.0.0.{n}:1")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    assert_eq!(order(&many), many[..ADDRESSES_MAX]);
+    assert_eq!(order(&many), many[..MAX_ADDRESSES]);
 }
 
 #[test]
@@ -81,6 +81,6 @@ fn every_one_of_many_addresses_has_its_turn_and_the_memory_is_bounded() {
     assert_eq!(tried[..50], many);
     for n in 0..200 {
         failures.insert(SocketAddr::from(([10, 0, 1, n], 1)), at(9));
-        assert!(failures.failed.len() <= FAILURES_MAX);
+        assert!(failures.failed.len() <= MAX_FAILURES);
     }
 }

@@ -1,22 +1,23 @@
 use core::time::Duration;
 
+use crate::client::Protocol;
+use heartwire_core::Policy;
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Offer, Terms};
-use heartwire_core::{Policy, Wire};
 
 use tracing::Span;
 
 use super::*;
 use crate::client::ClientConfig;
-use crate::client::rig::Owner;
+use crate::client::rig::Application;
 use crate::toy::Toy;
 use crate::v1::Welcome;
 
 /// How many bytes a client has kept after each of these chunks came from its server.
 fn kept_after(chunks: &[Vec<u8>]) -> Vec<usize> {
     let toy = Toy::new();
-    let config = ClientConfig::new("").wire(Wire::V1);
-    let (_owner, mut app) = Owner::of(&config, &toy);
+    let config = ClientConfig::new("").protocol(Protocol::V1);
+    let (_application, mut app) = Application::of(&config, &toy);
     let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
     let mut kept = Vec::new();
     for chunk in chunks {
@@ -33,7 +34,7 @@ fn welcome() -> Vec<u8> {
 }
 
 fn pad(len: usize) -> Vec<u8> {
-    let mut pad = Vec::from(frame::head(Kind::Pad, len).unwrap());
+    let mut pad = Vec::from(frame::header(Kind::Pad, len).unwrap());
     pad.resize(pad.len() + len, 0);
     pad
 }
@@ -55,8 +56,8 @@ fn beats_of_v0_before_the_welcome_are_not_kept() {
 #[test]
 fn what_does_not_fit_into_one_read_is_as_old_as_the_rest() {
     let toy = Toy::new();
-    let config = ClientConfig::new("").wire(Wire::V0);
-    let (_owner, mut app) = Owner::of(&config, &toy);
+    let config = ClientConfig::new("").protocol(Protocol::V0);
+    let (_application, mut app) = Application::of(&config, &toy);
     let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
     for hearts in [2_048, 2_049, 10_000] {
         toy.send(&vec![0; 8 * hearts]);

@@ -1,6 +1,6 @@
 //! Ends that a server makes of a connection, and frames that it must not send.
 
-use heartwire_core::v1::{BEAT_LEN, Beat, Hello, Retry};
+use heartwire_core::v1::{BEAT_LEN, Beat, Hello, RetryHint};
 
 use super::*;
 
@@ -47,7 +47,7 @@ fn every_frame_of_a_server_of_v1_has_one_clear_reaction() {
         let written = rig.toy.take_written();
         match reaction {
             Ok(told) => {
-                assert_eq!((&rig.owner.names()[..], written.len()), (told, 0), "{bytes:?}");
+                assert_eq!((&rig.application.names()[..], written.len()), (told, 0), "{bytes:?}");
             }
             Err(name) => {
                 rig.toy.state().end = Some(io::ErrorKind::UnexpectedEof);
@@ -55,8 +55,8 @@ fn every_frame_of_a_server_of_v1_has_one_clear_reaction() {
                     panic!("{bytes:?} is no breach")
                 };
                 assert_eq!(violation.name(), name, "{bytes:?}");
-                let bye = Bye::decode(&written[HEAD_LEN..]).unwrap();
-                assert_eq!((bye.code, bye.retry), (ByeCode::Protocol, Retry::AtWill));
+                let bye = Bye::decode(&written[HEADER_LEN..]).unwrap();
+                assert_eq!((bye.code, bye.retry), (ByeCode::Protocol, RetryHint::AtWill));
                 assert_eq!(bye.detail, violation.to_string());
             }
         }
@@ -80,15 +80,15 @@ fn an_end_within_a_frame_is_a_truncation_and_a_reset_is_no_close() {
         rig.toy.send(&bytes);
         rig.toy.state().end = Some(end);
         assert_eq!(rig.end().reason, reason, "{} bytes", bytes.len());
-        assert_eq!(rig.owner.names(), ["data"]);
+        assert_eq!(rig.application.names(), ["data"]);
     }
 }
 
 #[test]
 fn a_server_that_resets_a_close_has_not_everything() {
     let mut rig = Rig::new();
-    rig.owner.client.try_send(vec![7]).unwrap();
-    rig.owner.client.close();
+    rig.application.client.try_send(vec![7]).unwrap();
+    rig.application.client.close();
     rig.toy.state().unacknowledged = Some(10);
     rig.wait();
     rig.toy.state().end = Some(io::ErrorKind::ConnectionReset);
@@ -99,18 +99,18 @@ fn a_server_that_resets_a_close_has_not_everything() {
 /// A socket that takes nothing: neither is the verdict late, nor does the question wait behind data.
 #[test]
 fn a_write_delays_no_verdict_and_data_no_question() {
-    let policy = Policy::builder().beat(LIMIT / 3).limit(LIMIT).build().unwrap();
+    let policy = Policy::builder().interval(TIMEOUT / 3).timeout(TIMEOUT).build().unwrap();
     let rig = || {
-        let mut rig = Rig::of(&ClientConfig::new("").policy(policy).wire(Wire::V0));
+        let mut rig = Rig::of(&ClientConfig::new("").policy(policy).protocol(Protocol::V0));
         rig.wait();
         rig.toy.take_written();
         rig.toy.state().room = 5;
-        (11..14).for_each(|n| rig.owner.client.try_send(vec![n]).unwrap());
+        (11..14).for_each(|n| rig.application.client.try_send(vec![n]).unwrap());
         assert!(rig.wait().writable);
         rig
     };
     let End { reason: Reason::Dead(verdict), .. } = rig().end() else { panic!("no verdict") };
-    assert_eq!((verdict.silence, verdict.late), (LIMIT, ms(0)));
+    assert_eq!((verdict.silence, verdict.late), (TIMEOUT, ms(0)));
 
     let mut rig = rig();
     assert!(matches!(rig.until_timer(), Step::Wait(_)), "a beat is due");

@@ -10,18 +10,18 @@ const HEART: [u8; 8] = [0; 8];
 /// One that beats every hour and judges nothing, with its first beat written; or does not beat
 /// either.
 fn rig(beats: bool) -> Rig {
-    let policy = if beats { Policy::builder().beat(LIMIT * 120) } else { Policy::builder() };
-    let config = ClientConfig::new("").policy(policy.build().unwrap()).wire(Wire::V0);
+    let policy = if beats { Policy::builder().interval(TIMEOUT * 120) } else { Policy::builder() };
+    let config = ClientConfig::new("").policy(policy.build().unwrap()).protocol(Protocol::V0);
     let mut rig = Rig::of(&config);
     rig.wait();
     assert_eq!(rig.toy.take_written(), HEART);
-    rig.owner.names();
+    rig.application.names();
     rig
 }
 
 /// It is told to look, and all that it has written is on its way `WITHIN` later.
 fn look(rig: &mut Rig, way: Way) -> Step {
-    rig.owner.client.look_now();
+    rig.application.client.network_changed();
     let wait = rig.wait();
     let at = rig.toy.now().saturating_add(WITHIN);
     assert_eq!(wait.until, Some(at), "nothing else is to come so soon");
@@ -36,13 +36,13 @@ fn is_given_up(step: &Step) -> bool {
 #[test]
 fn a_beat_goes_out_at_once_and_a_server_that_never_answers_is_left_alone() {
     let mut rig = rig(true);
-    rig.owner.client.look_now();
+    rig.application.client.network_changed();
     rig.wait();
     assert_eq!(rig.toy.take_written(), HEART);
     // Its system has acknowledged it.
     rig.toy.state().way = None;
     let Step::Wait(wait) = rig.until_timer() else { panic!("nothing is wrong") };
-    assert!(wait.until > Some(rig.toy.now().saturating_add(LIMIT)), "{wait:?}");
+    assert!(wait.until > Some(rig.toy.now().saturating_add(TIMEOUT)), "{wait:?}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn one_that_was_just_heard_is_left_alone() {
     let Step::Wait(wait) = look(&mut rig, Way { quiet: ms(100), is_tried: true }) else {
         panic!("nothing is wrong")
     };
-    assert!(wait.until > Some(rig.toy.now().saturating_add(LIMIT)), "{wait:?}");
+    assert!(wait.until > Some(rig.toy.now().saturating_add(TIMEOUT)), "{wait:?}");
 }
 
 /// Without beats nothing was asked when the network changed, and what is written later has its own
@@ -94,7 +94,7 @@ fn what_was_written_just_now_has_time_to_be_acknowledged() {
 fn looks_without_end_do_not_make_beats_without_end() {
     let mut rig = rig(true);
     for _ in 0..1000 {
-        rig.owner.client.look_now();
+        rig.application.client.network_changed();
         rig.wait();
         rig.toy.pass(WITHIN);
     }
@@ -105,8 +105,8 @@ fn looks_without_end_do_not_make_beats_without_end() {
 #[test]
 fn a_look_before_the_server_has_answered_is_for_the_next_attempt() {
     let mut rig = Rig::of(&ClientConfig::new(""));
-    rig.owner.client.look_now();
+    rig.application.client.network_changed();
     let within = rig.wait().until.map(|at| at.saturating_since(rig.toy.now()));
     assert_eq!(within, Some(Duration::from_secs(5)), "the time of the handshake");
-    assert!(rig.app.wishes.wants_look());
+    assert!(rig.app.controls.wants_look());
 }

@@ -1,6 +1,6 @@
 //! An application that takes its events late is not a server that is dead.
 
-use heartwire_core::Caps;
+use heartwire_core::FrameLimits;
 
 use super::*;
 
@@ -9,30 +9,30 @@ const MESSAGE: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
 #[test]
 fn a_server_that_died_with_nothing_left_unread_is_judged_in_time_and_told_of_after_its_data() {
     let mut rig = Rig::new();
-    let room = rig.owner.leave_room(1);
+    let room = rig.application.leave_room(1);
     rig.toy.send(&MESSAGE.repeat(3));
     assert!(rig.wait().room);
     let Step::Wait(wait) = rig.until_timer() else { panic!("its data comes first") };
     assert!(wait.room && !wait.close, "{wait:?}");
-    assert_eq!(rig.owner.names(), ["data"]);
+    assert_eq!(rig.application.names(), ["data"]);
     drop(room);
     let Step::Over(End { reason: Reason::Dead(verdict), .. }) = rig.driver.step(&mut rig.app)
     else {
         panic!("no verdict")
     };
     // Had it been put off until the application listened, it would be late.
-    assert_eq!((verdict.silence, verdict.late), (LIMIT, ms(0)));
-    assert_eq!(rig.owner.names(), ["data", "data"]);
+    assert_eq!((verdict.silence, verdict.late), (TIMEOUT, ms(0)));
+    assert_eq!(rig.application.names(), ["data", "data"]);
 }
 
 #[test]
 fn a_first_frame_has_its_time_again_while_the_application_has_no_room() {
-    let caps = Caps::default().first_frame(Some(ms(2_000)));
+    let limits = FrameLimits::default().handshake_timeout(Some(ms(2_000)));
     let policy = Policy::builder().build().unwrap();
-    let config = ClientConfig::new("").policy(policy).wire(Wire::V0).caps(caps);
+    let config = ClientConfig::new("").policy(policy).protocol(Protocol::V0).limits(limits);
     let mut rig = Rig::of(&config);
-    assert_eq!(rig.owner.names(), ["online"]);
-    let room = rig.owner.leave_room(0);
+    assert_eq!(rig.application.names(), ["online"]);
+    let room = rig.application.leave_room(0);
     rig.toy.send(&MESSAGE);
     for _ in 0..5 {
         assert!(matches!(rig.until_timer(), Step::Wait(_)), "it is here, and cannot be taken");
@@ -40,24 +40,24 @@ fn a_first_frame_has_its_time_again_while_the_application_has_no_room() {
     drop(room);
     rig.wait();
     rig.wait();
-    assert_eq!(rig.owner.names(), ["data"]);
+    assert_eq!(rig.application.names(), ["data"]);
 }
 
 #[test]
 fn beats_go_on_and_messages_are_written() {
-    let beat = LIMIT / 3;
-    let policy = Policy::builder().beat(beat).limit(LIMIT).build().unwrap();
-    let mut rig = Rig::of(&ClientConfig::new("").policy(policy).wire(Wire::V0));
+    let beat = TIMEOUT / 3;
+    let policy = Policy::builder().interval(beat).timeout(TIMEOUT).build().unwrap();
+    let mut rig = Rig::of(&ClientConfig::new("").policy(policy).protocol(Protocol::V0));
     rig.wait();
     rig.toy.take_written();
-    let _room = rig.owner.leave_room(0);
+    let _room = rig.application.leave_room(0);
     rig.toy.send(&MESSAGE);
     let began = rig.toy.now();
-    while rig.toy.now() < began.saturating_add(LIMIT * 3) {
+    while rig.toy.now() < began.saturating_add(TIMEOUT * 3) {
         assert!(matches!(rig.until_timer(), Step::Wait(_)), "what waits is life");
     }
     assert_eq!(rig.toy.take_written(), [0; 8].repeat(9));
-    rig.owner.client.try_send(vec![7]).unwrap();
+    rig.application.client.try_send(vec![7]).unwrap();
     rig.wait();
     assert_eq!(rig.toy.take_written(), [1, 0, 0, 0, 1, 0, 0, 0, 7]);
 }

@@ -1,4 +1,4 @@
-//! What beats of wire v1 say. The server's are the test's.
+//! What beats of protocol v1 say. The server's are the test's.
 
 use heartwire_core::Cause;
 use heartwire_core::frame::{self, Kind};
@@ -12,13 +12,13 @@ const MESSAGE: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
 
 /// One that was welcomed, and whose first beat was written.
 fn welcomed(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
-    let policy = Policy::builder().beat(BEAT).limit(SILENCE).build().unwrap();
+    let policy = Policy::builder().interval(BEAT).timeout(SILENCE).build().unwrap();
     let mut rig = Rig::of(&change(ClientConfig::new("").policy(policy)));
     let offer = Offer::new(&policy);
     rig.toy.send(&Welcome::new(1, 0, Terms::new(offer).agree(&offer).unwrap()).encode());
     rig.wait();
     rig.wait();
-    rig.owner.names();
+    rig.application.names();
     rig.toy.take_written();
     rig
 }
@@ -26,13 +26,13 @@ fn welcomed(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
 /// Beats are all that was written since the last call.
 fn beats(rig: &Rig) -> Vec<Beat> {
     let written = rig.toy.take_written();
-    let frames = written.chunks_exact(HEAD_LEN + BEAT_LEN);
+    let frames = written.chunks_exact(HEADER_LEN + BEAT_LEN);
     assert_eq!(
         frames.remainder(),
         [0; 0],
         "the server reads each byte at once, so that none needs padding"
     );
-    frames.map(|frame| Beat::decode(frame[HEAD_LEN..].try_into().unwrap())).collect()
+    frames.map(|frame| Beat::decode(frame[HEADER_LEN..].try_into().unwrap())).collect()
 }
 
 /// The next one that is like that, with time passing.
@@ -49,14 +49,14 @@ fn next_beat(rig: &mut Rig, is_it: impl Fn(&Beat) -> bool) -> Beat {
 fn send(rig: &Rig, change: impl FnOnce(&mut Beat)) {
     let mut beat = Beat { nonce: 1, promise_ms: 100, ..Beat::decode(&[0; BEAT_LEN]) };
     change(&mut beat);
-    rig.toy.send(&[&frame::head(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
+    rig.toy.send(&[&frame::header(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
 }
 
 /// The server beats, and so does the client, whose application takes nothing: with this done each
 /// time. Returns the longest silence that the client tells of.
 fn longest_silence(mut done: impl FnMut(&mut Rig)) -> Duration {
     let mut rig = welcomed(|config| config);
-    let _room = rig.owner.leave_room(0);
+    let _room = rig.application.leave_room(0);
     rig.toy.send(&MESSAGE);
     let mut longest = 0;
     for nonce in 1..100 {
@@ -78,15 +78,15 @@ fn a_client_with_a_slow_application_says_that_it_hears_the_server() {
 fn so_do_beats_that_bring_news() {
     let mut promises = [ms(1000), ms(1100)].into_iter().cycle();
     let silence = longest_silence(|rig| {
-        rig.owner.client.promise(promises.next());
+        rig.application.client.promise(promises.next());
         rig.wait();
     });
     assert!(silence <= BEAT * 11, "{silence:?}");
 }
 
-/// Each stall puts off the client's own verdict, and with it the look at what waits unread.
+/// Each pause puts off the client's own verdict, and with it the look at what waits unread.
 #[test]
-fn so_do_those_after_a_stall() {
+fn so_do_those_after_a_pause() {
     let silence = longest_silence(|rig| rig.toy.pass(ms(500)));
     assert!(silence <= BEAT + ms(500), "{silence:?}");
 }
@@ -95,16 +95,16 @@ fn so_do_those_after_a_stall() {
 fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
     // Not when a beat is due anyway.
     let within = BEAT * 20 + BEAT / 2;
-    let mut rig = welcomed(|config| config.progress(within));
-    rig.app.wishes.check_in(rig.toy.now());
+    let mut rig = welcomed(|config| config.watchdog(within));
+    rig.app.controls.feed_watchdog(rig.toy.now());
     let health = |rig: &mut Rig| {
-        let checked_in_at = rig.toy.now();
+        let fed_at = rig.toy.now();
         for _ in 0..100 {
             send(rig, |_| {});
             assert!(matches!(rig.until_timer(), Step::Wait(_)));
             let is_degraded = beats(rig).iter().any(|beat| beat.health == Health::Degraded);
             if is_degraded {
-                return rig.toy.now().saturating_since(checked_in_at);
+                return rig.toy.now().saturating_since(fed_at);
             }
         }
         panic!("it never says so")
@@ -112,7 +112,7 @@ fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
     assert_eq!(health(&mut rig), within);
     let wait = rig.wait();
     assert!(wait.until > Some(rig.toy.now()), "its timer does not spin: {wait:?}");
-    rig.app.wishes.check_in(rig.toy.now());
+    rig.app.controls.feed_watchdog(rig.toy.now());
     rig.wait();
     let told: Vec<Health> = beats(&rig).iter().map(|beat| beat.health).collect();
     assert_eq!(told, [Health::Ok], "at once, and once");
@@ -124,13 +124,13 @@ fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
 fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_beat_too_often() {
     for what in ["a promise", "its health"] {
         let is_promise = what == "a promise";
-        let mut rig = welcomed(|config| if is_promise { config } else { config.progress(ms(1)) });
+        let mut rig = welcomed(|config| if is_promise { config } else { config.watchdog(ms(1)) });
         let mut written = 0;
         for change in 0..1_000_u64 {
             if is_promise {
-                rig.owner.client.promise((change % 2 == 0).then(|| ms(1000 + change % 7)));
+                rig.application.client.promise((change % 2 == 0).then(|| ms(1000 + change % 7)));
             } else {
-                rig.app.wishes.check_in(rig.toy.now());
+                rig.app.controls.feed_watchdog(rig.toy.now());
             }
             rig.wait();
             rig.toy.pass(ms(3));
@@ -144,7 +144,7 @@ fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_be
         // 3 s: a beat for each 100 ms, a change for each, and 16 changes that may come at once.
         assert!((40..=30 + 30 + 16).contains(&written), "{what}: {written} beats");
         if is_promise {
-            rig.owner.client.promise(Some(ms(5_000)));
+            rig.application.client.promise(Some(ms(5_000)));
             let last = next_beat(&mut rig, |_| true);
             assert_eq!(last.promise_ms, 5_000, "the last word counts");
         }
@@ -157,7 +157,7 @@ fn a_server_that_beats_far_too_often_is_told_so() {
     (1..400).for_each(|nonce| send(&rig, |beat| beat.nonce = nonce));
     rig.wait();
     let bye = rig.toy.take_written();
-    assert_eq!(Bye::decode(&bye[HEAD_LEN..]).unwrap().code, ByeCode::TooFast);
+    assert_eq!(Bye::decode(&bye[HEADER_LEN..]).unwrap().code, ByeCode::TooFast);
     assert_eq!(rig.end().reason, Reason::Protocol(Violation::TooFast));
 }
 
@@ -171,7 +171,7 @@ fn called_deaf_after(rig: &mut Rig, promises: &[Duration]) -> Duration {
         let unheard = rig.toy.now().saturating_since(unheard_since);
         let silence_ms = unheard.as_millis().try_into().unwrap();
         send(rig, |beat| (beat.nonce, beat.silence_ms) = (nonce, silence_ms));
-        rig.owner.client.promise(promises.next().copied());
+        rig.application.client.promise(promises.next().copied());
         if let Step::Over(end) = rig.driver.step(&mut rig.app) {
             assert!(
                 matches!(&end.reason, Reason::Dead(verdict) if verdict.cause == Cause::Unheard),
@@ -209,7 +209,7 @@ fn a_server_that_hears_its_client_behind_data_is_not_called_deaf() {
         rig.wait();
     }
     rig.toy.pass(BEAT);
-    let _room = rig.owner.leave_room(1);
+    let _room = rig.application.leave_room(1);
     rig.toy.send(&MESSAGE);
     send(&rig, |beat| beat.nonce = 1_000);
     assert!(rig.wait().room, "it is read, and waits");
@@ -228,7 +228,7 @@ fn what_the_server_has_not_heard_grows_with_time() {
     let last = next_beat(&mut rig, |_| true);
     send(&rig, |beat| (beat.nonce, beat.echo) = (1_000, last.nonce));
     rig.wait();
-    let unheard = |rig: &Rig| rig.app.wishes.path(rig.toy.now()).unwrap().unheard;
+    let unheard = |rig: &Rig| rig.app.controls.link_state(rig.toy.now()).unwrap().unheard;
     let before = unheard(&rig);
     rig.toy.pass(ms(800));
     assert_eq!(unheard(&rig), before + ms(800));
@@ -236,20 +236,20 @@ fn what_the_server_has_not_heard_grows_with_time() {
 
 /// What arrived while this process stood still arrived then, and not when it was read.
 #[test]
-fn a_stall_of_its_own_is_in_no_round_trip() {
+fn a_pause_of_its_own_is_in_no_round_trip() {
     let mut rig = welcomed(|config| config);
-    for (nonce, stall) in [(1_000, ms(1_000)), (2_000, ms(2_000))] {
+    for (nonce, pause) in [(1_000, ms(1_000)), (2_000, ms(2_000))] {
         let last = next_beat(&mut rig, |_| true);
         // The way there and back takes nothing.
         send(&rig, |beat| (beat.nonce, beat.echo, beat.held_us) = (nonce, last.nonce, 0));
-        rig.toy.pass(stall);
+        rig.toy.pass(pause);
         rig.wait();
-        let rtt = rig.app.wishes.path(rig.toy.now()).unwrap().rtt.unwrap();
-        assert!(rtt <= ms(20), "a stall of {stall:?} made it {rtt:?}");
+        let rtt = rig.app.controls.link_state(rig.toy.now()).unwrap().rtt.unwrap();
+        assert!(rtt <= ms(20), "a pause of {pause:?} made it {rtt:?}");
         let held_us = next_beat(&mut rig, |beat| beat.echo == nonce).held_us;
         let held = Duration::from_micros(held_us.into());
         // The kernel dates in jiffies.
-        assert!(held + ms(20) >= stall, "{held:?} of {stall:?}");
+        assert!(held + ms(20) >= pause, "{held:?} of {pause:?}");
     }
 }
 
@@ -259,9 +259,9 @@ fn a_server_that_says_how_it_is_is_told_of_when_that_changes() {
     for told in [&["health"][..], &[]] {
         send(&rig, |beat| beat.health = Health::Draining);
         rig.wait();
-        assert_eq!(rig.owner.names(), told);
+        assert_eq!(rig.application.names(), told);
     }
     send(&rig, |beat| beat.too_fast = true);
     rig.wait();
-    assert_eq!(rig.owner.names(), ["health", "too_fast"]);
+    assert_eq!(rig.application.names(), ["health", "too_fast"]);
 }

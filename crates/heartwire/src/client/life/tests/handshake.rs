@@ -1,4 +1,4 @@
-//! Wire v1: until the server has answered, and what its farewells do.
+//! Protocol v1: until the server has answered, and what its farewells do.
 
 use core::iter;
 
@@ -10,7 +10,8 @@ use super::*;
 use crate::client::ConnectError;
 
 fn on_v1(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
-    let mut rig = Rig::new(|config| change(config.wire(Wire::V1).policy(Policy::default())));
+    let mut rig =
+        Rig::new(|config| change(config.protocol(Protocol::V1).policy(Policy::default())));
     rig.connects();
     rig
 }
@@ -94,7 +95,7 @@ fn nothing_is_sent_before_the_server_has_answered() {
     let refusing = on_v1(|config| config);
     assert!(matches!(refusing.client.try_send(vec![1]), Err(SendError::NotConnected(_))));
 
-    let mut rig = on_v1(|config| config.while_disconnected(WhileDisconnected::Queue));
+    let mut rig = on_v1(|config| config.offline_queue(true));
     rig.client.try_send(vec![11]).unwrap();
     rig.wait();
     assert_hello(&rig.toy.take_written());
@@ -122,9 +123,9 @@ fn a_client_that_is_closed_while_it_awaits_an_answer_ends() {
 }
 
 #[test]
-fn a_frame_on_its_way_is_finished_before_the_clients_farewell_and_what_waits_stays() {
+fn a_frame_on_its_way_is_finished_before_the_clients_bye_and_what_waits_stays() {
     let [one, two] = [frame(1, &[11]), frame(1, &[22])];
-    let mut rig = on_v1(|config| config.while_disconnected(WhileDisconnected::Queue));
+    let mut rig = on_v1(|config| config.offline_queue(true));
     is_welcomed(&mut rig);
     rig.toy.take_written();
     rig.toy.state().room = 3;
@@ -179,9 +180,9 @@ fn a_client_does_as_its_server_says_about_coming_back() {
             if let Event::Failed { error } = end {
                 assert_eq!(error.is_retryable(), retry != RetryHint::Never);
             }
-            if let Event::Offline { reason, farewell, .. } = end {
+            if let Event::Offline { reason, bye, .. } = end {
                 assert_eq!(*reason, Reason::Bye(code));
-                let said = farewell.as_deref().unwrap();
+                let said = bye.as_deref().unwrap();
                 assert_eq!((said.code, said.retry), (code, retry));
                 assert_eq!(said.detail, "because\n\u{1b}[31m");
             }
@@ -191,12 +192,13 @@ fn a_client_does_as_its_server_says_about_coming_back() {
 }
 
 #[test]
-fn a_farewell_is_not_remembered_for_the_next_connection() {
+fn a_bye_is_not_remembered_for_the_next_connection() {
     let mut rig = on_v1(|config| config);
     let bye = Bye::new(ByeCode::Kicked, RetryHint::AtWill).encode();
     for (words, is_said) in [([welcome(), bye].concat(), true), (welcome(), false)] {
         let Step::Wait(wait) = rig.is_left(&words) else { panic!("it comes back") };
-        let is_end = |event: &Event| matches!(event, Event::Offline { farewell, .. } if farewell.is_some() == is_said);
+        let is_end =
+            |event: &Event| matches!(event, Event::Offline { bye, .. } if bye.is_some() == is_said);
         assert!(events(&mut rig).iter().any(is_end), "{is_said}");
         rig.pass_until(wait);
         rig.connects();

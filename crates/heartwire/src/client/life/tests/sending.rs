@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_message_that_is_not_accepted_is_given_back() {
-    let mut rig = Rig::online(|config| config.outbound_max(100));
+    let mut rig = Rig::online(|config| config.max_queue(100));
     rig.toy.state().room = 0;
     let refusal = |rig: &Rig, len: usize| rig.client.try_send(vec![5; len]).unwrap_err();
     let too_long = refusal(&rig, 93);
@@ -72,7 +72,7 @@ fn waits_start_small_again_only_after_a_connection_that_lasted() {
         rig.pass_until(wait);
         left
     };
-    // This seed draws something over 10 ms from the sixth ceiling of 320 ms.
+    // This seed draws something over 10 ms from the sixth maximum timeout of 320 ms.
     let waits: Vec<Duration> = (0..6).map(|_| wait_after(ms(0))).collect();
     assert!(waits[5] > ms(10), "{waits:?}");
     assert!(wait_after(ms(2_000)) <= ms(10));

@@ -1,22 +1,24 @@
-//! Slow owners. Their slowness is no client's death, and what they have not taken has its bound.
+//! Slow applications. Their slowness is no client's death, and what they have not taken has its bound.
 
 use std::io;
 
-use heartwire_core::Caps;
-use heartwire_testkit::{Got, data, limit, ms, policy};
+use heartwire_core::FrameLimits;
+use heartwire_testkit::{Got, data, ms, policy, timeout};
 
 use super::v0;
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{Event, Wires};
+use crate::server::{Event, Protocols};
 use crate::toy::Toy;
 
 /// Not the clients' silence, and not the time for their frames, the first one or another.
 #[test]
-fn a_slow_owner_is_no_death_and_no_breach_and_loses_nothing() {
-    const LIMIT: u64 = 3_000;
-    let caps = Caps::default().first_frame(Some(ms(LIMIT))).frame(Some(ms(LIMIT)));
-    let mut rig = Rig::start(v0().policy(limit(LIMIT)).caps(caps));
+fn a_slow_application_is_no_death_and_no_breach_and_loses_nothing() {
+    const TIMEOUT: u64 = 3_000;
+    let limits = FrameLimits::default()
+        .handshake_timeout(Some(ms(TIMEOUT)))
+        .frame_timeout(Some(ms(TIMEOUT)));
+    let mut rig = Rig::start(v0().policy(timeout(TIMEOUT)).limits(limits));
     let ((partial, partial_id), (new, new_id)) = (rig.online(), rig.online());
     let ((peer, id), (silent, silent_id)) = (rig.online(), rig.online());
     silent.beat();
@@ -29,8 +31,8 @@ fn a_slow_owner_is_no_death_and_no_breach_and_loses_nothing() {
     new.data(b"the first");
     peer.data(b"1");
     peer.data(b"2");
-    rig.pass_beating(ms(LIMIT * 2), &[&partial, &new, &peer]);
-    // Found while the owner was slow, not afterwards.
+    rig.pass_beating(ms(TIMEOUT * 2), &[&partial, &new, &peer]);
+    // Found while the application was slow, not afterwards.
     assert!(rig.verdict(silent_id).late <= ms(8));
     rig.expect_nothing();
     rig.leave_room(usize::MAX);
@@ -45,9 +47,9 @@ fn a_slow_owner_is_no_death_and_no_breach_and_loses_nothing() {
 }
 
 #[test]
-fn an_owner_with_room_for_newcomers_alone_shuts_out_none() {
+fn an_application_with_room_for_newcomers_alone_shuts_out_none() {
     // Where the first frame decides what a client speaks, it has to be read.
-    let mut rig = Rig::acting(v0().wires(Wires::Any), |event, control| {
+    let mut rig = Rig::acting(v0().protocols(Protocols::Any), |event, control| {
         if let Event::Data { id, data } = event {
             control.send(*id, data).unwrap();
         }
@@ -66,7 +68,7 @@ fn an_owner_with_room_for_newcomers_alone_shuts_out_none() {
         let (id, _) = rig.told_online();
         rig.expect_data(id, b"hello");
         assert_eq!(newcomer.got(), [Got::Data(b"hello".to_vec())]);
-        // What those that are in send now waits for the owner.
+        // What those that are in send now waits for the application.
         newcomer.data(b"later");
     }
     rig.expect_nothing();
@@ -96,10 +98,10 @@ fn a_shard_that_waits_for_room_reads_nothing_accepts_no_client_and_does_not_spin
     rig.told_online();
 }
 
-/// The shard asks before each read, so that what an owner gets after it has said that there is no
+/// The shard asks before each read, so that what an application gets after it has said that there is no
 /// room is bounded by one read, and not by the number of clients.
 #[test]
-fn an_owner_without_room_gets_the_rest_of_one_read_at_most() {
+fn an_application_without_room_gets_the_rest_of_one_read_at_most() {
     const CLIENTS: usize = 50;
     const FRAMES: usize = 20;
     let mut rig = Rig::start(v0());
@@ -115,9 +117,9 @@ fn an_owner_without_room_gets_the_rest_of_one_read_at_most() {
 }
 
 #[test]
-fn a_reset_that_comes_while_the_owner_is_slow_is_a_reset_and_loses_nothing() {
+fn a_reset_that_comes_while_the_application_is_slow_is_a_reset_and_loses_nothing() {
     // Found by a beat that is written, or by a look for bytes when the deadline comes.
-    for (policy, found_within) in [(policy(40, 60_000), 400), (limit(2_000), 2_500)] {
+    for (policy, found_within) in [(policy(40, 60_000), 400), (timeout(2_000), 2_500)] {
         let mut rig = Rig::start(v0().policy(policy));
         let ((speaking, speaking_id), (silent, silent_id)) = (rig.online(), rig.online());
         rig.leave_room(0);

@@ -1,7 +1,7 @@
 //! Beats lie in the kernel below its mark, and the server knows as much as without.
 
 use heartwire_core::{Policy, Violation};
-use heartwire_testkit::{DATA, Got, data, head, hello, idle, limit, ms, policy};
+use heartwire_testkit::{DATA, Got, data, header, hello, idle, ms, policy, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
@@ -30,12 +30,12 @@ fn data_with_a_body_wakes_at_once_by_default_and_no_beat_does() {
 
 #[test]
 fn a_breach_is_found_at_once_in_the_first_frame_and_at_the_deadline_after_it() {
-    let mut rig = Rig::start(v0().coalesce(ALL).policy(limit(3_000)));
+    let mut rig = Rig::start(v0().coalesce(ALL).policy(timeout(3_000)));
     let ((first, first_id), (late, late_id)) = (rig.online(), rig.online());
     late.beat();
     rig.run();
     let breach = Reason::Protocol(Violation::NegativeLength { length: -1 });
-    [&first, &late].iter().for_each(|client| client.send(&head(DATA, -1)));
+    [&first, &late].iter().for_each(|client| client.send(&header(DATA, -1)));
     rig.run();
     assert_eq!(rig.offline(first_id).0, breach);
     rig.pass(ms(2_999));
@@ -52,7 +52,7 @@ fn the_rest_of_a_frame_that_has_begun_wakes_at_once() {
     rig.run();
     for _ in 0..3 {
         assert_eq!(client.state().receive_mark, 33);
-        // Four beats and all of the head wake the shard, the body is one byte.
+        // Four beats and all of the header wake the shard, the body is one byte.
         client.send(&[&[0; 32], &data(b"?")[..8]].concat());
         rig.run();
         client.send(b"?");
@@ -68,7 +68,7 @@ fn nothing_is_held_back_that_is_to_be_answered_or_that_no_deadline_would_look_fo
     client.beat();
     rig.run();
     assert_eq!(client.state().receive_mark, 1);
-    let echo = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
+    let echo = Policy::builder().timeout(ms(60_000)).echo(true).build().unwrap();
     let mut rig = Rig::start(v0().coalesce(ALL).policy(echo));
     let (client, _) = rig.online();
     // Half a beat behind them.

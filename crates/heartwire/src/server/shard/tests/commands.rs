@@ -1,6 +1,6 @@
-//! What an owner tells a server to do with its sessions.
+//! What an application tells a server to do with its sessions.
 
-use heartwire_core::v1::{ByeCode, Retry};
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, hello, ms};
 
 use super::v1;
@@ -15,7 +15,7 @@ fn a_client_that_is_kicked_is_told_not_to_come_back() {
     rig.handle.kick(id).unwrap();
     rig.run();
     assert_eq!(rig.offline(id).0, Reason::Kicked);
-    let bye = Got::Bye(ByeCode::Kicked, Retry::Never, String::new());
+    let bye = Got::Bye(ByeCode::Kicked, RetryHint::Never, String::new());
     assert_eq!(client.got_but_beats(), [bye]);
 }
 
@@ -31,14 +31,14 @@ fn a_handler_that_kicks_keeps_the_client_out_too() {
     rig.run();
     let got = client.got_but_beats();
     assert!(
-        matches!(&got[..], [Got::Welcome(_), Got::Bye(ByeCode::Kicked, Retry::Never, _)]),
+        matches!(&got[..], [Got::Welcome(_), Got::Bye(ByeCode::Kicked, RetryHint::Never, _)]),
         "{got:?}"
     );
 }
 
 #[test]
 fn a_client_that_is_kicked_for_a_while_is_told_why_and_for_how_long() {
-    let retry = Retry::Within { earliest: ms(300), latest: ms(400) };
+    let retry = RetryHint::Within { earliest: ms(300), latest: ms(400) };
     let mut rig = Rig::acting(v1(), move |event, control| {
         if let Event::Online { id, .. } = event {
             control.kick_with(*id, retry, "too loud").unwrap();
@@ -51,13 +51,13 @@ fn a_client_that_is_kicked_for_a_while_is_told_why_and_for_how_long() {
     assert_eq!(client.got_but_beats().pop(), Some(bye));
 }
 
-/// An owner that still hears of the last clients has no need to know that they were the last.
+/// An application that still hears of the last clients has no need to know that they were the last.
 #[test]
-fn a_server_that_has_shut_down_has_no_one_to_broadcast_to() {
+fn a_server_that_has_shutdown_has_no_one_to_broadcast_to() {
     let mut rig = Rig::start(v1());
     let (_client, id) = rig.welcomed(&hello());
     let handle = rig.handle.clone();
-    handle.shut_down();
+    handle.shutdown();
     drop(rig);
     assert_eq!(handle.send(id, b"bye"), Err(CommandError::Gone));
     assert_eq!(handle.broadcast(b"bye"), Ok(()));
@@ -68,10 +68,10 @@ fn a_server_that_has_shut_down_has_no_one_to_broadcast_to() {
 fn a_window_that_ends_before_it_begins_is_not_said() {
     let mut rig = Rig::start(v1());
     let (client, id) = rig.welcomed(&hello());
-    let retry = Retry::Within { earliest: ms(300), latest: ms(200) };
+    let retry = RetryHint::Within { earliest: ms(300), latest: ms(200) };
     rig.handle.kick_with(id, retry, "").unwrap();
     rig.run();
-    let retry = Retry::Within { earliest: ms(300), latest: ms(300) };
+    let retry = RetryHint::Within { earliest: ms(300), latest: ms(300) };
     let bye = Got::Bye(ByeCode::Kicked, retry, String::new());
     assert_eq!(client.got_but_beats(), [bye]);
 }

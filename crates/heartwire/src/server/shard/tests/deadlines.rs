@@ -1,20 +1,21 @@
 //! Frames, and first frames, that do not come in time.
 
-use heartwire_core::Caps;
-use heartwire_testkit::{data, hello, limit, ms};
+use heartwire_core::FrameLimits;
+use heartwire_testkit::{data, hello, ms, timeout};
 
 use super::{v0, v1};
-use crate::server::Wires;
+use crate::server::Protocols;
 use crate::server::rig::Rig;
 use crate::{Reason, Violation};
 
 #[test]
 fn the_handshake_has_one_deadline_however_busy_it_looks() {
-    let caps = Caps::default().first_frame(Some(ms(400))).frame(Some(ms(60_000)));
+    let limits =
+        FrameLimits::default().handshake_timeout(Some(ms(400))).frame_timeout(Some(ms(60_000)));
     let hello = hello();
-    for wires in [Wires::Any, Wires::V1] {
+    for protocols in [Protocols::Any, Protocols::V1] {
         for (sent, dribbled) in [(0, 0), (4, 0), (12, 0), (0, 30), (9, 20)] {
-            let mut rig = Rig::start(v1().wires(wires).caps(caps));
+            let mut rig = Rig::start(v1().protocols(protocols).limits(limits));
             let client = rig.door.connect();
             client.send(&hello[..sent]);
             rig.run();
@@ -25,7 +26,7 @@ fn the_handshake_has_one_deadline_however_busy_it_looks() {
             rig.pass(ms(399 - 10 * dribbled));
             assert!(!client.state().is_closed);
             rig.pass(ms(5));
-            assert!(client.state().is_closed, "{wires:?}, {sent} and {dribbled}");
+            assert!(client.state().is_closed, "{protocols:?}, {sent} and {dribbled}");
             assert_eq!(rig.handle.stats().no_first_frame, 1);
             rig.expect_nothing();
         }
@@ -34,8 +35,8 @@ fn the_handshake_has_one_deadline_however_busy_it_looks() {
 
 #[test]
 fn a_frame_that_trickles_is_life_for_its_time_and_then_slow() {
-    let caps = Caps::default().frame(Some(ms(4_000)));
-    let mut rig = Rig::start(v0().caps(caps).policy(limit(2_000)));
+    let limits = FrameLimits::default().frame_timeout(Some(ms(4_000)));
+    let mut rig = Rig::start(v0().limits(limits).policy(timeout(2_000)));
     let (client, id) = rig.online();
     client.data(b"");
     rig.run();

@@ -1,12 +1,12 @@
 //! Crowds, and clients that send without a pause: others notice nothing of them.
 
-use heartwire_core::{Caps, Policy};
-use heartwire_testkit::{Got, HEART, frame, head, hello, hello_as, limit, ms, policy};
+use heartwire_core::{FrameLimits, Policy};
+use heartwire_testkit::{Got, HEART, frame, header, hello, hello_as, ms, policy, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{AddressCaps, Event, Refusal, ServerConfig, SharedTokens, Tokens, Wires};
+use crate::server::{AddressLimits, Event, Protocols, Refusal, ServerConfig, SharedTokens, Tokens};
 use crate::toy::Toy;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
@@ -16,7 +16,12 @@ fn tokens() -> SharedTokens {
 }
 
 fn any_number(config: ServerConfig) -> ServerConfig {
-    config.addresses(AddressCaps::default().sessions(None).arrivals(None).all_arrivals(None))
+    config.addresses(
+        AddressLimits::default()
+            .max_per_address(None)
+            .accept_rate_per_address(None)
+            .accept_rate(None),
+    )
 }
 
 /// A turn reads for 20 ms, and then it is the turn of deadlines and newcomers, however much is
@@ -44,10 +49,10 @@ fn a_newcomer_does_not_wait_until_everything_is_read() {
 /// More than is read of one session in a turn, each turn.
 #[test]
 fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
-    let mut rig = Rig::start(v0().policy(limit(2_000)));
+    let mut rig = Rig::start(v0().policy(timeout(2_000)));
     let ((flooder, flooder_id), (client, id)) = (rig.online(), rig.online());
     let (_silent, silent_id) = rig.online();
-    let flood = head(HEART, 0).repeat(5 * 8_192);
+    let flood = header(HEART, 0).repeat(5 * 8_192);
     let mut flooded = 0;
     for _ in 0..25 {
         flooder.send(&flood);
@@ -70,12 +75,12 @@ fn a_flood_of_beats_delays_neither_echoes_nor_verdicts() {
 
 #[test]
 fn a_flood_of_beats_that_asks_for_answers_it_does_not_read_takes_no_memory() {
-    let echo = Policy::builder().limit(ms(60_000)).echo(true).build().unwrap();
+    let echo = Policy::builder().timeout(ms(60_000)).echo(true).build().unwrap();
     let mut rig = Rig::start(v0().policy(echo));
     let (flooder, id) = rig.online();
     flooder.state().room = 0;
     for _ in 0..10 {
-        flooder.send(&head(HEART, 0).repeat(8_192));
+        flooder.send(&header(HEART, 0).repeat(8_192));
         rig.run();
         // The answers that a read can ask for.
         assert!(rig.session(id).queued <= 64 * 8, "{}", rig.session(id).queued);
@@ -102,8 +107,8 @@ fn clients_that_come_and_go_as_fast_as_they_can_delay_no_others() {
 /// A server with tokens that judges, and clients that are in.
 fn judging() -> (Rig, Vec<Toy>) {
     // None goes because of the first frame.
-    let caps = Caps::default().first_frame(Some(ms(60_000)));
-    let config = v1().policy(policy(100, 2_500)).tokens(tokens()).pending_max(400).caps(caps);
+    let limits = FrameLimits::default().handshake_timeout(Some(ms(60_000)));
+    let config = v1().policy(policy(100, 2_500)).tokens(tokens()).max_pending(400).limits(limits);
     let mut rig = Rig::start(any_number(config));
     let clients = ["a", "b", "c", "d"].map(|name| rig.welcomed(&hello_as(name, Some(TOKEN))).0);
     (rig, clients.into())
@@ -160,7 +165,7 @@ fn clients_that_may_not_come_in_or_say_no_hello_are_gone_at_once_and_none_is_tol
 #[test]
 fn silent_ones_have_no_place_that_a_newcomer_wants() {
     const MOST: usize = 10;
-    let mut rig = Rig::start(v1().sessions_max(MOST));
+    let mut rig = Rig::start(v1().max_sessions(MOST));
     let silent: Vec<Toy> = (0..MOST).map(|_| rig.door.connect()).collect();
     // More than a second, which each may take to say something.
     rig.pass(ms(1_500));
@@ -173,16 +178,18 @@ fn silent_ones_have_no_place_that_a_newcomer_wants() {
     rig.run();
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
     let stats = rig.handle.stats();
-    assert_eq!((stats.turned_away_full, stats.refused), (10, 1));
+    assert_eq!((stats.rejected_full, stats.refused), (10, 1));
 }
 
 #[test]
 fn as_many_wait_by_default_as_leave_room_for_others() {
-    let most = |config: ServerConfig| config.pending_max_in_force();
-    assert_eq!(most(v1().sessions_max(100)), 100);
-    assert_eq!(most(v1().sessions_max(100).wires(Wires::V1)), 50);
-    assert_eq!(most(v1().sessions_max(100).tokens(tokens())), 50);
-    assert_eq!(most(v1().sessions_max(100).tokens(tokens()).pending_max(70)), 70);
-    assert_eq!(most(v1().sessions_max(1).wires(Wires::V1).shards(3)), 3);
-    assert!(most(v1().sessions_max(1_000_000).wires(Wires::V1)) <= ServerConfig::PENDING_MAX);
+    let most = |config: ServerConfig| config.max_pending_in_force();
+    assert_eq!(most(v1().max_sessions(100)), 100);
+    assert_eq!(most(v1().max_sessions(100).protocols(Protocols::V1)), 50);
+    assert_eq!(most(v1().max_sessions(100).tokens(tokens())), 50);
+    assert_eq!(most(v1().max_sessions(100).tokens(tokens()).max_pending(70)), 70);
+    assert_eq!(most(v1().max_sessions(1).protocols(Protocols::V1).threads(3)), 3);
+    assert!(
+        most(v1().max_sessions(1_000_000).protocols(Protocols::V1)) <= ServerConfig::MAX_PENDING
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use heartwire_testkit::{DATA, Got, head, hello, ms, policy};
+use heartwire_testkit::{DATA, Got, header, hello, ms, policy};
 
 use super::{v0, v1};
 use crate::Reason;
@@ -32,7 +32,7 @@ fn read_all(rig: &mut Rig, client: &Toy) -> Vec<Got> {
 #[test]
 fn a_handler_is_told_that_its_reader_is_slow() {
     let (result, results) = mpsc::channel();
-    let mut rig = Rig::acting(v0().outbound_max(64 * 1024), move |event, control| {
+    let mut rig = Rig::acting(v0().max_queue(64 * 1024), move |event, control| {
         if let Event::Data { id, .. } = event {
             while control.send(*id, &[1; 8_192]).is_ok() {}
             let _ = result.send(control.send(*id, b""));
@@ -46,7 +46,7 @@ fn a_handler_is_told_that_its_reader_is_slow() {
     assert_eq!(rig.offline(id).0, Reason::SlowReader);
     assert_eq!(results.recv().unwrap(), Err(CommandError::Gone));
     // What it was sent before is whole frames, cut where the connection ended.
-    assert!(client.take_written().starts_with(&head(DATA, 8_192)));
+    assert!(client.take_written().starts_with(&header(DATA, 8_192)));
     assert!(client.state().resets);
 }
 

@@ -1,23 +1,23 @@
 //! What is held for all sessions together.
 
-use heartwire_core::frame::HEAD_LEN;
-use heartwire_testkit::{DATA, head};
+use heartwire_core::frame::HEADER_LEN;
+use heartwire_testkit::{DATA, header};
 
 use super::v0;
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{Event, Wires};
+use crate::server::{Event, Protocols};
 use crate::toy::Toy;
 
 /// Of a frame of data.
 fn all_but_a_byte(len: usize) -> Vec<u8> {
-    [head(DATA, i32::try_from(len).unwrap()), vec![0; len - 1]].concat()
+    [header(DATA, i32::try_from(len).unwrap()), vec![0; len - 1]].concat()
 }
 
 #[test]
 fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
     const LEN: usize = 40_000;
-    let config = v0().wires(Wires::Any).outbound_max(64).pending_held_max(4 * LEN);
+    let config = v0().protocols(Protocols::Any).max_queue(64).max_pending_buffered(4 * LEN);
     let mut rig = Rig::start(config);
     let modest = rig.door.connect();
     modest.send(&all_but_a_byte(100));
@@ -28,7 +28,7 @@ fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
         rig.run();
     }
     // A quarter of the bound is free again, so two had to go: those for which most is held.
-    assert_eq!(rig.handle.stats().held_most, 2);
+    assert_eq!(rig.handle.stats().most_buffered, 2);
     assert_eq!(greedy.iter().filter(|client| client.state().is_closed).count(), 2);
     modest.send(&[0]);
     rig.run();
@@ -38,7 +38,7 @@ fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
 
 #[test]
 fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
-    let mut rig = Rig::start(v0().outbound_max(100_000).held_max(200_000));
+    let mut rig = Rig::start(v0().max_queue(100_000).max_buffered(200_000));
     let clients: Vec<_> = (0..3).map(|_| rig.online()).collect();
     for (client, room) in clients.iter().zip([50_000, 0, 30_000]) {
         client.0.state().room = room;
@@ -48,27 +48,27 @@ fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
         rig.handle.broadcast(&[1; 1_000]).unwrap();
         rig.run();
     }
-    assert_eq!(rig.offline(clients[1].1).0, Reason::HeldMost);
+    assert_eq!(rig.offline(clients[1].1).0, Reason::MostBuffered);
     rig.expect_nothing();
-    assert_eq!((rig.handle.stats().held_most, rig.handle.stats().slow_reader), (1, 0));
+    assert_eq!((rig.handle.stats().most_buffered, rig.handle.stats().slow_reader), (1, 0));
 }
 
 /// One copy is held at a time, and not one for each.
 #[test]
 fn a_broadcast_to_those_who_read_holds_little() {
     const LEN: usize = 20_000;
-    let mut rig = Rig::start(v0().outbound_max(2 * LEN).held_max(10 * LEN));
+    let mut rig = Rig::start(v0().max_queue(2 * LEN).max_buffered(10 * LEN));
     let clients: Vec<Toy> = (0..40).map(|_| rig.online().0).collect();
     rig.handle.broadcast(&[3; LEN]).unwrap();
     rig.expect_nothing();
-    clients.iter().for_each(|client| assert_eq!(client.take_written().len(), HEAD_LEN + LEN));
+    clients.iter().for_each(|client| assert_eq!(client.take_written().len(), HEADER_LEN + LEN));
 }
 
 /// The memory of a frame that was long is free when it is over.
 #[test]
 fn what_was_held_and_is_no_longer_does_not_count() {
     const LEN: usize = 40_000;
-    let mut rig = Rig::start(v0().outbound_max(64).held_max(2 * LEN));
+    let mut rig = Rig::start(v0().max_queue(64).max_buffered(2 * LEN));
     let (client, id) = rig.online();
     for _ in 0..5 {
         client.send(&all_but_a_byte(LEN));
@@ -85,13 +85,13 @@ fn what_was_held_and_is_no_longer_does_not_count() {
         rig.run();
         assert_eq!(rig.offline(id).0, Reason::Truncated);
     }
-    assert_eq!(rig.handle.stats().held_most, 0);
+    assert_eq!(rig.handle.stats().most_buffered, 0);
 }
 
 /// Nor does that of a client that has ended and takes its time to close.
 #[test]
 fn what_was_held_for_one_that_has_ended_does_not_count() {
-    let mut rig = Rig::start(v0().outbound_max(64).held_max(200_000));
+    let mut rig = Rig::start(v0().max_queue(64).max_buffered(200_000));
     let (largest, largest_id) = rig.online();
     largest.send(&all_but_a_byte(60_000));
     for _ in 0..10 {
@@ -106,5 +106,5 @@ fn what_was_held_for_one_that_has_ended_does_not_count() {
     largest.send(&[0]);
     rig.run();
     assert!(matches!(rig.next(), Event::Data { id, .. } if id == largest_id));
-    assert_eq!(rig.handle.stats().held_most, 0);
+    assert_eq!(rig.handle.stats().most_buffered, 0);
 }

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use heartwire_core::Caps;
-use heartwire_core::v1::{ByeCode, Retry};
-use heartwire_testkit::{Got, hello, hello_as, limit, ms};
+use heartwire_core::FrameLimits;
+use heartwire_core::v1::{ByeCode, RetryHint};
+use heartwire_testkit::{Got, hello, hello_as, ms, timeout};
 
 use super::{v0, v1};
 use crate::server::ServerConfig;
@@ -37,7 +37,7 @@ fn a_client_that_has_said_hello_and_left_is_not_told_of_and_claims_no_name() {
     }
     rig.expect_nothing();
     let stats = rig.handle.stats();
-    assert_eq!((stats.closed_by_peer, stats.reset, stats.turned_away), (1, 1, 0));
+    assert_eq!((stats.closed_by_peer, stats.reset, stats.rejected), (1, 1, 0));
     let client = rig.door.connect();
     client.send(&hello_as("gone", None));
     rig.run();
@@ -45,7 +45,7 @@ fn a_client_that_has_said_hello_and_left_is_not_told_of_and_claims_no_name() {
 }
 
 #[test]
-fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
+fn a_hello_that_has_waited_too_long_is_rejected_and_a_fresh_one_is_not() {
     /// More of them than are accepted in a turn.
     const CROWD: u64 = 300;
     let mut rig = Rig::start(soon());
@@ -60,12 +60,14 @@ fn a_hello_that_has_waited_too_long_is_turned_away_and_a_fresh_one_is_not() {
     rig.run();
     for client in old {
         let got = client.got_but_beats();
-        let [Got::Bye(ByeCode::Full, Retry::AtWill, detail)] = &got[..] else { panic!("{got:?}") };
+        let [Got::Bye(ByeCode::Full, RetryHint::AtWill, detail)] = &got[..] else {
+            panic!("{got:?}")
+        };
         assert!(detail.contains("too late"), "{detail}");
     }
     assert_eq!(rig.told_online().1.unwrap().name.as_deref(), Some("fresh"));
     rig.expect_nothing();
-    assert_eq!(rig.handle.stats().turned_away, CROWD);
+    assert_eq!(rig.handle.stats().rejected, CROWD);
 }
 
 #[test]
@@ -76,13 +78,14 @@ fn a_client_of_v0_is_taken_in_however_long_it_has_waited() {
     rig.toy.pass(LONG);
     rig.run();
     assert!(rig.told_online().1.is_none());
-    assert_eq!(rig.handle.stats().turned_away, 0);
+    assert_eq!(rig.handle.stats().rejected, 0);
 }
 
 /// What counts is how long the HELLO has been here, not how long it took.
 #[test]
 fn a_client_whose_hello_came_slowly_is_served() {
-    let mut rig = Rig::start(soon().caps(Caps::default().first_frame(Some(ms(60_000)))));
+    let mut rig =
+        Rig::start(soon().limits(FrameLimits::default().handshake_timeout(Some(ms(60_000)))));
     let (silent, slow) = (rig.door.connect(), rig.door.connect());
     let hello = hello();
     slow.send(&hello[..20]);
@@ -94,7 +97,7 @@ fn a_client_whose_hello_came_slowly_is_served() {
     rig.run();
     rig.told_online();
     rig.told_online();
-    assert_eq!(rig.handle.stats().turned_away, 0);
+    assert_eq!(rig.handle.stats().rejected, 0);
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn a_server_can_be_told_to_serve_everybody() {
 /// The shard waits for no deadline meanwhile, so that nothing tells it that it was held up.
 #[test]
 fn what_came_while_the_shard_was_held_up_counts_from_when_it_came() {
-    let mut rig = Rig::start(v0().policy(limit(60_000)));
+    let mut rig = Rig::start(v0().policy(timeout(60_000)));
     let ((first, first_id), (second, second_id)) = (rig.online(), rig.online());
     first.data(b"hold");
     let toy = rig.toy.clone();
@@ -120,7 +123,7 @@ fn what_came_while_the_shard_was_held_up_counts_from_when_it_came() {
     });
     rig.run();
     rig.expect_data(first_id, b"hold");
-    assert!(rig.inbox().stalls.is_empty());
+    assert!(rig.inbox().pauses.is_empty());
     let silence = rig.silence(second_id);
     // The kernel tells it in jiffies: three.
     assert!(silence >= ms(300 - 3 * 4) && silence <= ms(300), "{silence:?}");

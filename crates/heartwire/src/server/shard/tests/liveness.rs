@@ -1,7 +1,7 @@
 //! When a client is called dead, and what a shard that was held up makes of it.
 
 use heartwire_core::Cause;
-use heartwire_testkit::{Got, limit, ms, policy};
+use heartwire_testkit::{Got, ms, policy, timeout};
 
 use super::v0;
 use crate::server::rig::Rig;
@@ -23,10 +23,10 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sen
     assert_eq!(rig.handle.stats().dead, 1);
 }
 
-/// Several limits: the deadline has to be set anew each time. The beats lie in the kernel.
+/// Several timeouts: the deadline has to be set anew each time. The beats lie in the kernel.
 #[test]
 fn a_client_that_falls_silent_is_called_dead_within_its_bound_of_its_last_byte() {
-    let mut rig = Rig::start(v0().policy(limit(2_000)).coalesce(1_000));
+    let mut rig = Rig::start(v0().policy(timeout(2_000)).coalesce(1_000));
     let (client, id) = rig.online();
     rig.pass_beating(ms(4_550), &[&client]);
     client.beat();
@@ -55,11 +55,11 @@ fn a_client_that_only_answers_stays_while_it_is_sent_data() {
     rig.expect_nothing();
 }
 
-/// The shard is busy over a client's deadline, but not for so long that it is a stall, and the
+/// The shard is busy over a client's deadline, but not for so long that it is a pause, and the
 /// client's beat comes meanwhile.
 #[test]
 fn bytes_that_are_in_the_socket_outrank_a_deadline() {
-    let mut rig = Rig::start(v0().policy(limit(2_000)));
+    let mut rig = Rig::start(v0().policy(timeout(2_000)));
     let ((other, other_id), (holder, holder_id)) = (rig.online(), rig.online());
     rig.pass(ms(1_900));
     holder.data(b"hold");
@@ -71,7 +71,7 @@ fn bytes_that_are_in_the_socket_outrank_a_deadline() {
     rig.run();
     rig.expect_data(holder_id, b"hold");
     rig.expect_nothing();
-    assert!(rig.inbox().stalls.is_empty());
+    assert!(rig.inbox().pauses.is_empty());
     rig.pass_beating(ms(1_999), &[&holder]);
     rig.expect_nothing();
     rig.pass_beating(ms(101), &[&holder]);
@@ -81,22 +81,22 @@ fn bytes_that_are_in_the_socket_outrank_a_deadline() {
 
 #[test]
 fn a_shard_that_was_held_up_says_so_and_calls_no_beating_client_dead() {
-    let mut rig = Rig::start(v0().policy(limit(2_000)));
+    let mut rig = Rig::start(v0().policy(timeout(2_000)));
     let beating: Vec<Toy> = (0..20).map(|_| rig.online().0).collect();
     let (_silent, silent_id) = rig.online();
     let beating: Vec<&Toy> = beating.iter().collect();
-    // More than two limits, in which the shard does not run.
+    // More than two timeouts, in which the shard does not run.
     for _ in 0..45 {
         beating.iter().for_each(|client| client.beat());
         rig.toy.pass(ms(100));
     }
     rig.pass_beating(ms(1_999), &beating);
     rig.expect_nothing();
-    // The one that is silent still is dead, a full limit after the stall.
+    // The one that is silent still is dead, a full timeout after the pause.
     rig.pass_beating(ms(101), &beating);
     let verdict = rig.verdict(silent_id);
-    assert!(verdict.stalled >= ms(4_400), "{verdict}");
-    assert!(rig.inbox().stalls.iter().any(|stall| stall.gap >= ms(2_000)));
+    assert!(verdict.paused >= ms(4_400), "{verdict}");
+    assert!(rig.inbox().pauses.iter().any(|pause| pause.gap >= ms(2_000)));
     rig.pass_beating(ms(3_000), &beating);
     rig.expect_nothing();
 }
@@ -105,7 +105,7 @@ fn a_shard_that_was_held_up_says_so_and_calls_no_beating_client_dead() {
 /// which it began to look is then no longer the time at which it judges the second.
 #[test]
 fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second_client() {
-    let mut rig = Rig::start(v0().policy(limit(2_500)).coalesce(1_000));
+    let mut rig = Rig::start(v0().policy(timeout(2_500)).coalesce(1_000));
     let ((first, first_id), (second, second_id)) = (rig.online(), rig.online());
     [&first, &second].iter().for_each(|client| client.beat());
     rig.run();
@@ -121,14 +121,14 @@ fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second
     rig.pass_beating(ms(2_400), &[&first]);
     rig.expect_nothing();
     rig.pass_beating(ms(201), &[&first]);
-    assert!(rig.verdict(second_id).stalled > ms(2_000));
+    assert!(rig.verdict(second_id).paused > ms(2_000));
 }
 
 /// A client reads at last what the server had queued for it, while a handler holds the shard up:
-/// that it is looked at for that does not make the stall go unnoticed.
+/// that it is looked at for that does not make the pause go unnoticed.
 #[test]
-fn a_stall_is_noticed_although_a_blocked_socket_took_bytes_in_the_same_turn() {
-    let mut rig = Rig::start(v0().policy(limit(1_500)));
+fn a_pause_is_noticed_although_a_blocked_socket_took_bytes_in_the_same_turn() {
+    let mut rig = Rig::start(v0().policy(timeout(1_500)));
     let ((holder, holder_id), (slow, slow_id)) = (rig.online(), rig.online());
     slow.state().room = 0;
     rig.handle.send(slow_id, b"news").unwrap();

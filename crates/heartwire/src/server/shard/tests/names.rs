@@ -1,8 +1,8 @@
 //! One session for each name, and those that wait for one whose older session does not end: its
 //! shard stands still.
 
-use heartwire_core::Caps;
-use heartwire_core::v1::{ByeCode, Retry};
+use heartwire_core::FrameLimits;
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, data, hello, hello_as, ms};
 
 use super::v1;
@@ -15,7 +15,7 @@ use crate::toy::Toy;
 /// clients has a name, and one that is returned waits for that, on the shard that runs.
 #[track_caller]
 fn waits(config: ServerConfig) -> (Rig, SessionId, Toy) {
-    let mut rig = Rig::start(config.shards(2));
+    let mut rig = Rig::start(config.threads(2));
     rig.welcomed(&hello());
     let (_, holder) = rig.welcomed(&hello_as("a", None));
     rig.stand_still(1, true);
@@ -29,16 +29,16 @@ fn waits(config: ServerConfig) -> (Rig, SessionId, Toy) {
 #[test]
 fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
     // One for each shard.
-    let (mut rig, holder, waiting) = waits(v1().pending_max(2));
+    let (mut rig, holder, waiting) = waits(v1().max_pending(2));
     // This one is handed to the shard that stands still, the next one is not.
     let (_handed_over, next) = (rig.door.connect(), rig.door.connect());
     rig.run();
     let got = waiting.got();
-    assert!(matches!(got[..], [Got::Bye(ByeCode::Full, Retry::AtWill, _)]), "{got:?}");
+    assert!(matches!(got[..], [Got::Bye(ByeCode::Full, RetryHint::AtWill, _)]), "{got:?}");
     next.send(&hello());
     rig.run();
     rig.told_online();
-    assert_eq!(rig.handle.stats().turned_away_full, 1);
+    assert_eq!(rig.handle.stats().rejected_full, 1);
     // The name is not lost: the older session ends all the same, and then it is free.
     rig.stand_still(1, false);
     rig.run();
@@ -49,22 +49,24 @@ fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
 #[test]
 fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
     let (mut rig, _, waiting) = waits(v1().drain(ms(1_700)));
-    rig.handle.shut_down();
+    rig.handle.shutdown();
     rig.run();
     let got = waiting.got();
     let [Got::Bye(ByeCode::Draining, retry, _)] = got[..] else { panic!("{got:?}") };
-    assert_eq!(retry, Retry::Within { earliest: ms(0), latest: ms(1_700) });
+    assert_eq!(retry, RetryHint::Within { earliest: ms(0), latest: ms(1_700) });
 }
 
 #[test]
 fn who_waits_too_long_for_a_name_is_told_and_may_come_again() {
-    let caps = Caps::default().first_frame(Some(ms(1_500)));
-    let (mut rig, holder, waiting) = waits(v1().caps(caps));
+    let limits = FrameLimits::default().handshake_timeout(Some(ms(1_500)));
+    let (mut rig, holder, waiting) = waits(v1().limits(limits));
     rig.pass(ms(1_499));
     assert_eq!(waiting.got(), []);
     rig.pass(ms(5));
     let got = waiting.got();
-    let [Got::Bye(ByeCode::NameInUse, Retry::AtWill, detail)] = &got[..] else { panic!("{got:?}") };
+    let [Got::Bye(ByeCode::NameInUse, RetryHint::AtWill, detail)] = &got[..] else {
+        panic!("{got:?}")
+    };
     assert!(detail.contains("older session"), "{detail}");
     // The holder ends after all.
     rig.stand_still(1, false);
@@ -85,7 +87,7 @@ fn of_three_who_wait_for_a_name_the_last_gets_it() {
     let (second, last) = (claim(&mut rig), claim(&mut rig));
     for older in [first, second] {
         let got = older.got_but_beats();
-        assert!(matches!(got[..], [Got::Bye(ByeCode::TakenOver, Retry::Never, _)]), "{got:?}");
+        assert!(matches!(got[..], [Got::Bye(ByeCode::TakenOver, RetryHint::Never, _)]), "{got:?}");
     }
     rig.stand_still(1, false);
     rig.run();
@@ -103,7 +105,7 @@ const B: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
 #[track_caller]
 fn six_in_a_row(name: &str) -> (Rig, Toy, SessionId) {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = Rig::start(v1().shards(2).tokens(SharedTokens::new(tokens)));
+    let mut rig = Rig::start(v1().threads(2).tokens(SharedTokens::new(tokens)));
     let (mut holder, mut id) = rig.welcomed(&hello_as(name, Some(A)));
     for _ in 0..5 {
         holder = rig.door.connect();
@@ -118,7 +120,7 @@ fn six_in_a_row(name: &str) -> (Rig, Toy, SessionId) {
 
 /// Another one with this token is refused.
 #[track_caller]
-fn refused(rig: &mut Rig, name: &str, token: &[u8]) -> (ByeCode, Retry, String) {
+fn refused(rig: &mut Rig, name: &str, token: &[u8]) -> (ByeCode, RetryHint, String) {
     let client = rig.door.connect();
     client.send(&hello_as(name, Some(token)));
     rig.run();
@@ -133,8 +135,8 @@ fn a_fight_is_noticed_named_and_slowed_down() {
     let (mut rig, holder, id) = six_in_a_row("prize");
     let (code, retry, detail) = refused(&mut rig, "prize", A);
     assert_eq!((code, detail.is_empty()), (ByeCode::Fighting, false));
-    assert_eq!(retry, Retry::Within { earliest: ms(60_000), latest: ms(120_000) });
-    let Event::Fighting { name, .. } = rig.next() else { panic!("the owner is not told") };
+    assert_eq!(retry, RetryHint::Within { earliest: ms(60_000), latest: ms(120_000) });
+    let Event::Fighting { name, .. } = rig.next() else { panic!("the application is not told") };
     assert_eq!(&*name, "prize");
     // Said once; the holder is left alone, and so are other names.
     assert_eq!(refused(&mut rig, "prize", A).0, ByeCode::Fighting);

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire_core::v1::{ByeCode, Health, Offer};
 use heartwire_core::{Cause, Violation};
-use heartwire_testkit::{Got, HEART, beat_of, data, frame, hello, limit, ms, policy};
+use heartwire_testkit::{Got, HEART, beat_of, data, frame, hello, ms, policy, timeout};
 
 use super::v1;
 use crate::Reason;
@@ -17,8 +17,10 @@ fn promised(rig: &mut Rig, client: &Toy, promise_ms: u32) -> (Duration, Duration
     client.beat_with(|beat| beat.promise_ms = promise_ms);
     rig.run();
     let event = rig.next();
-    let Event::Promise { beat, limit: Some(limit), .. } = event else { panic!("{event:?}") };
-    (beat, limit)
+    let Event::Promise { interval: beat, timeout: Some(timeout), .. } = event else {
+        panic!("{event:?}")
+    };
+    (beat, timeout)
 }
 
 #[track_caller]
@@ -29,7 +31,7 @@ fn expect_health(rig: &mut Rig, of: SessionId, as_told: Health) {
 /// The server sends no beats of its own, so that nothing else has it look at this session.
 #[test]
 fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
-    let mut rig = Rig::start(v1().policy(limit(2_000)));
+    let mut rig = Rig::start(v1().policy(timeout(2_000)));
     let (client, id) = rig.welcomed(&hello());
     assert_eq!(promised(&mut rig, &client, 10_000), (ms(10_000), ms(20_000)));
     rig.pass(ms(19_999));
@@ -41,7 +43,7 @@ fn a_longer_promise_moves_the_verdict_back_and_a_shorter_one_forward() {
     assert_eq!(rig.verdict(id).bound.unwrap().earliest, ms(2_000));
 }
 
-/// A promise that shortens the limit of a server can make a client deaf at once. While data that
+/// A promise that shortens the timeout of a server can make a client deaf at once. While data that
 /// came with it are handed over, its connection does not tell of that.
 #[test]
 fn a_promise_in_front_of_data_can_make_a_client_deaf_at_once() {
@@ -66,9 +68,9 @@ fn a_promise_in_front_of_data_can_make_a_client_deaf_at_once() {
 }
 
 #[test]
-fn a_promise_beyond_the_ceiling_is_a_breach_and_one_below_the_floor_is_not() {
+fn a_promise_beyond_the_max_timeout_is_a_breach_and_one_below_the_min_interval_is_not() {
     let ours = policy(100, 400);
-    let offer = Offer::new(&ours).ceiling(ms(10_000));
+    let offer = Offer::new(&ours).max_timeout(ms(10_000));
     let mut rig = Rig::start(v1().policy(ours).offer(offer));
     let (client, id) = rig.welcomed(&hello());
     client.beat_with(|beat| beat.promise_ms = 1);

@@ -14,7 +14,7 @@ fn what_was_sent_before_the_shutdown_is_sent() {
     rig.handle.send(id, b"goodbye").unwrap();
     rig.handle.broadcast(b"to all").unwrap();
     rig.handle.broadcast(b"for good").unwrap();
-    rig.handle.shut_down();
+    rig.handle.shutdown();
     rig.run();
     let said = [&b"goodbye"[..], b"to all", b"for good"];
     assert_eq!(client.got(), said.map(|body| Got::Data(body.to_vec())));
@@ -35,11 +35,11 @@ fn a_client_that_never_reads_holds_it_up_for_the_drain_and_no_longer() {
         }
         rig.handle.send(stuck_id, b"news").unwrap();
         rig.run();
-        rig.handle.shut_down();
+        rig.handle.shutdown();
         // Two clients that cannot be told when to come back, one after the other.
         rig.pass(ms(700));
         // The others do not wait for it.
-        assert!(idle.state().is_shut_down);
+        assert!(idle.state().is_shutdown);
         idle.close();
         rig.run();
         assert_eq!(rig.offline(idle_id).0, Reason::Shutdown);
@@ -62,7 +62,7 @@ fn one_that_has_ended_and_does_not_close_holds_it_up_for_the_drain_and_no_longer
     rig.run();
     assert_eq!(rig.offline(id).0, Reason::Kicked);
     let before = rig.turns(0);
-    rig.handle.shut_down();
+    rig.handle.shutdown();
     rig.pass(ms(5));
     assert!(stays.state().is_closed);
     let turns = rig.turns(0) - before;
@@ -73,10 +73,10 @@ fn one_that_has_ended_and_does_not_close_holds_it_up_for_the_drain_and_no_longer
 fn clients_that_cannot_be_told_when_to_come_back_are_closed_one_by_one() {
     let mut rig = Rig::start(v0().drain(ms(3_000)));
     let clients: Vec<_> = (0..5).map(|_| rig.online()).collect();
-    rig.handle.shut_down();
+    rig.handle.shutdown();
     for (client, id) in clients {
         rig.run();
-        assert!(client.state().is_shut_down);
+        assert!(client.state().is_shutdown);
         client.close();
         rig.run();
         assert_eq!(rig.offline(id).0, Reason::Shutdown);

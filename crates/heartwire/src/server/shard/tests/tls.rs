@@ -3,14 +3,14 @@
 
 use core::time::Duration;
 
-use heartwire_core::Caps;
-use heartwire_testkit::{Authority, BEAT, data, limit, ms};
+use heartwire_core::FrameLimits;
+use heartwire_testkit::{Authority, BEAT, data, ms, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{ServerConfig, SessionId, Wires};
-use crate::tls::{ClientTls, READ_LEN_MIN, Received, ServerTls, TlsFault, TlsSession};
+use crate::server::{Protocols, ServerConfig, SessionId};
+use crate::tls::{ClientTls, MIN_READ_LEN, Received, ServerTls, TlsFault, TlsSession};
 use crate::toy::Toy;
 
 /// Longer than they may have waited.
@@ -27,8 +27,8 @@ fn secured(config: ServerConfig) -> (Rig, impl Fn() -> TlsSession) {
 }
 
 /// A server, and the first word of a client.
-fn start(wires: Wires) -> (Rig, Vec<u8>) {
-    let (rig, session) = secured(v1().wires(wires).stale_after(ms(2_000)));
+fn start(protocols: Protocols) -> (Rig, Vec<u8>) {
+    let (rig, session) = secured(v1().protocols(protocols).stale_after(ms(2_000)));
     (rig, Client::new(&Toy::new(), session()).records(b""))
 }
 
@@ -36,21 +36,21 @@ struct Client {
     socket: Toy,
     tls: TlsSession,
     /// Between its end of the socket and TLS.
-    wire: Toy,
+    protocol: Toy,
 }
 
 impl Client {
     fn new(socket: &Toy, tls: TlsSession) -> Self {
-        Self { socket: socket.clone(), tls, wire: socket.another() }
+        Self { socket: socket.clone(), tls, protocol: socket.another() }
     }
 
     /// What it has to say: this, and what TLS says first.
     fn records(&mut self, plain: &[u8]) -> Vec<u8> {
-        self.tls.flush(&mut self.wire).unwrap();
+        self.tls.flush(&mut self.protocol).unwrap();
         if !plain.is_empty() {
-            assert_eq!(self.tls.write(&mut self.wire, plain).unwrap(), plain.len());
+            assert_eq!(self.tls.write(&mut self.protocol, plain).unwrap(), plain.len());
         }
-        self.wire.take_written()
+        self.protocol.take_written()
     }
 
     /// It has shaken hands, and the end of that is returned.
@@ -59,8 +59,8 @@ impl Client {
             let records = self.records(b"");
             self.socket.send(&records);
             rig.run();
-            self.wire.send(&self.socket.take_written());
-            let received = self.tls.read(&mut self.wire, &mut vec![0; READ_LEN_MIN]).unwrap();
+            self.protocol.send(&self.socket.take_written());
+            let received = self.tls.read(&mut self.protocol, &mut vec![0; MIN_READ_LEN]).unwrap();
             assert!(matches!(received, Received::Bytes(_)), "{received:?}");
         }
         self.records(b"")
@@ -86,7 +86,7 @@ impl Client {
 
 #[test]
 fn a_handshake_that_has_waited_too_long_is_not_begun_and_a_fresh_one_is() {
-    let (mut rig, hello) = start(Wires::Any);
+    let (mut rig, hello) = start(Protocols::Any);
     // One that was accepted before, and one that the kernel has.
     let before = rig.door.connect();
     rig.run();
@@ -101,23 +101,23 @@ fn a_handshake_that_has_waited_too_long_is_not_begun_and_a_fresh_one_is() {
         assert!(old.take_written().is_empty(), "not a byte of a handshake");
     }
     assert!(!fresh.take_written().is_empty());
-    assert_eq!(rig.handle.stats().turned_away, 2);
+    assert_eq!(rig.handle.stats().rejected, 2);
 }
 
 #[test]
 fn a_client_that_speaks_v0_alone_is_shaken_hands_with_however_late() {
-    let (mut rig, hello) = start(Wires::V0);
+    let (mut rig, hello) = start(Protocols::V0);
     let old = rig.door.connect();
     old.send(&hello);
     rig.toy.pass(LONG);
     rig.run();
     assert!(!old.take_written().is_empty());
-    assert_eq!(rig.handle.stats().turned_away, 0);
+    assert_eq!(rig.handle.stats().rejected, 0);
 }
 
 #[test]
 fn a_handshake_has_its_time_and_no_more() {
-    let (mut rig, session) = secured(v0().tls_within(ms(2_000)));
+    let (mut rig, session) = secured(v0().tls_handshake_timeout(ms(2_000)));
     let silent = rig.door.connect();
     let mut half = Client::new(&rig.door.connect(), session());
     let hello = half.records(b"");
@@ -126,10 +126,10 @@ fn a_handshake_has_its_time_and_no_more() {
     let mut slow = Client::new(&rig.door.connect(), session());
     let hello = slow.records(b"");
     slow.trickle(&mut rig, &hello[..100], 1, Duration::from_micros(19_990));
-    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shut_down);
+    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shutdown);
     assert_eq!((left, rig.handle.stats().tls), ([false; 3], 0));
     rig.pass(ms(6));
-    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shut_down);
+    let left = [&silent, &half.socket, &slow.socket].map(|socket| socket.state().is_shutdown);
     assert_eq!((left, rig.handle.stats().tls), ([true; 3], 3));
     rig.expect_nothing();
     // Others are not concerned.
@@ -138,8 +138,8 @@ fn a_handshake_has_its_time_and_no_more() {
 
 #[test]
 fn the_time_for_the_first_frame_begins_after_the_handshake() {
-    let caps = Caps::default().first_frame(Some(ms(400)));
-    let (mut rig, session) = secured(v1().caps(caps));
+    let limits = FrameLimits::default().handshake_timeout(Some(ms(400)));
+    let (mut rig, session) = secured(v1().limits(limits));
     let mut client = Client::new(&rig.door.connect(), session());
     rig.pass(ms(300));
     let last = client.shaken_hands(&mut rig);
@@ -153,7 +153,8 @@ fn the_time_for_the_first_frame_begins_after_the_handshake() {
 
 #[test]
 fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
-    let (mut rig, session) = secured(v0().caps(Caps::default().frame(Some(ms(2_000)))));
+    let (mut rig, session) =
+        secured(v0().limits(FrameLimits::default().frame_timeout(Some(ms(2_000)))));
     let (mut client, id) = Client::online(&mut rig, session());
     let beats: Vec<u8> = (0..40).flat_map(|_| client.records(&BEAT)).collect();
     // Each piece ends in the middle of a record.
@@ -168,8 +169,8 @@ fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
 
 #[test]
 fn a_part_of_a_record_is_life() {
-    let caps = Caps::default().frame(None);
-    let (mut rig, session) = secured(v0().caps(caps).policy(limit(2_000)));
+    let limits = FrameLimits::default().frame_timeout(None);
+    let (mut rig, session) = secured(v0().limits(limits).policy(timeout(2_000)));
     let (mut client, id) = Client::online(&mut rig, session());
     let record = client.records(&data(b"slowly but surely"));
     client.trickle(&mut rig, &record, 4, ms(700));
@@ -178,8 +179,8 @@ fn a_part_of_a_record_is_life() {
 }
 
 #[test]
-fn an_end_that_waits_for_a_slow_owner_is_no_silence() {
-    let (mut rig, session) = secured(v0().policy(limit(2_000)));
+fn an_end_that_waits_for_a_slow_application_is_no_silence() {
+    let (mut rig, session) = secured(v0().policy(timeout(2_000)));
     let (mut client, id) = Client::online(&mut rig, session());
     // Together, so that the end is known when the data is handed over. The socket stays open.
     let last_words = client.records(&data(b"last words"));

@@ -1,0 +1,52 @@
+//! Which frames may come when, decided on the header alone.
+
+use super::stage::Stage;
+use crate::frame::{self, Header, Kind};
+use crate::v1::{BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
+use crate::violation::Violation;
+
+impl Stage {
+    /// Reads a head and says whether such a frame may come now, and may be that long. Everything that
+    /// is not allowed is refused.
+    pub(super) fn admit(
+        &self,
+        header: [u8; frame::HEADER_LEN],
+        max_frame: u32,
+    ) -> Result<Header, Violation> {
+        if matches!(self, Self::V0 { .. }) {
+            return frame::v0_header(header, max_frame);
+        }
+        let header = frame::read_header(header)?;
+        let Header { kind, body_len } = header;
+        let unexpected = Err(Violation::Unexpected { kind });
+        match (self, kind) {
+            (Self::Opening { v0: true, .. }, Kind::Heart | Kind::Data) => {
+                frame::check_v0(header, max_frame)?;
+            }
+            (Self::Opening { .. }, Kind::Hello) | (Self::Awaiting(_), Kind::Welcome) => {
+                frame::check_len(body_len, MAX_HELLO_LEN)?
+            }
+            // A server that speaks v0 too asks a client that has not spoken yet. It is no answer.
+            (Self::Awaiting(_), Kind::Heart) if body_len == 0 => {}
+            (Self::Awaiting(_) | Self::V1(_) | Self::V1Rest, Kind::Bye) => {
+                frame::check_len(body_len, MAX_BYE_LEN)?;
+            }
+            (Self::V1(_) | Self::V1Rest, Kind::Heart) => {
+                if usize::try_from(body_len) != Ok(BEAT_LEN) {
+                    return Err(Violation::BeatLength { length: body_len });
+                }
+            }
+            (Self::V1(_) | Self::V1Rest, Kind::Data) => frame::check_len(body_len, max_frame)?,
+            (Self::V1(_) | Self::V1Rest, Kind::Pad) => frame::check_len(body_len, MAX_PAD_LEN)?,
+            (Self::Opening { .. }, Kind::Heart | Kind::Data) => return unexpected,
+            (Self::Opening { .. }, Kind::Welcome | Kind::Bye | Kind::Pad)
+            | (Self::Awaiting(_), Kind::Heart | Kind::Data | Kind::Hello | Kind::Pad)
+            | (Self::V1(_) | Self::V1Rest, Kind::Hello | Kind::Welcome)
+            | (Self::Deciding { .. } | Self::Raw | Self::V0 { .. }, _) => return unexpected,
+        }
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests;

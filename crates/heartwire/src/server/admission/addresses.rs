@@ -1,0 +1,343 @@
+//! How many clients may come from one address, and how fast.
+
+use core::net::IpAddr;
+use core::num::NonZeroU32;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use std::collections::{HashMap, VecDeque, hash_map};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use heartwire_core::Instant;
+use heartwire_core::internal::Gcra;
+
+/// A rate with a burst: a bucket that holds `burst` arrivals, and is refilled with `per_second` of
+/// them each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    per_second: NonZeroU32,
+    burst: NonZeroU32,
+}
+
+impl Rate {
+    /// At most `burst` at once, and `per_second` in the long run.
+    #[must_use]
+    pub const fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        Self { per_second, burst }
+    }
+
+    /// The long run.
+    #[must_use]
+    pub const fn per_second(self) -> NonZeroU32 {
+        self.per_second
+    }
+
+    /// At once.
+    #[must_use]
+    pub const fn burst(self) -> NonZeroU32 {
+        self.burst
+    }
+
+    fn buckets(self) -> Gcra {
+        Gcra::new(self.per_second, self.burst)
+    }
+}
+
+/// What clients may ask of a server before it knows anything of them but their addresses. `None` is
+/// no timeout.
+///
+/// An address is an IPv4 address, or the first 64 bits of an IPv6 address, because whoever has one
+/// of those has all; an IPv4 address written as IPv6 counts as IPv4. Many clients can share one:
+/// behind a carrier's or a company's NAT, behind a load balancer, or on a link whose addresses
+/// begin with `fe80::`. The machine's own addresses are no exception, because a proxy or a tunnel
+/// may be behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct AddressLimits {
+    sessions: Option<NonZeroU32>,
+    accept_rate_per_address: Option<Rate>,
+    accept_rate: Option<Rate>,
+    max_addresses: usize,
+}
+
+impl AddressLimits {
+    /// Default for [`accept_rate_per_address`](Self::accept_rate_per_address): high enough for a NAT with all the clients that it
+    /// can have, which is one for each port, some 64,500. Coming back over the 30 s of the usual
+    /// backoff after an outage, they are all in after 45 s. One address that does nothing but
+    /// connect costs 1,000 handshakes a second.
+    pub const ACCEPT_RATE_PER_ADDRESS: Rate = rate(1_000, 20_000);
+    /// Default for [`accept_rate`](Self::accept_rate): without it, connecting and leaving again
+    /// could take up all of a server's time. Accepting and closing come to about 25 µs, so that
+    /// this is a quarter of one processor. The burst lets a fifth of
+    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS) in at once after a restart.
+    pub const ACCEPT_RATE: Rate = rate(10_000, 20_000);
+    /// Default for [`max_addresses`](Self::max_addresses): more than twice
+    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS), so that each session can have
+    /// an address of its own and as many have just left. They take about 25 MB then.
+    pub const MAX_ADDRESSES: usize = 1 << 18;
+
+    /// Most sessions from one address at a time. Default: `None`, because a number that is safe
+    /// behind a NAT protects nobody, and one that protects refuses whole companies in silence; the
+    /// total is limited in any case. Who knows that clients do not share addresses should set it,
+    /// to twice what one needs at least: a client that comes back on a new connection counts twice
+    /// until the old one is known to be dead.
+    pub const fn max_per_address(mut self, most: Option<NonZeroU32>) -> Self {
+        self.sessions = most;
+        self
+    }
+
+    /// New connections from one address. Default: [`ACCEPT_RATE_PER_ADDRESS`](Self::ACCEPT_RATE_PER_ADDRESS).
+    pub const fn accept_rate_per_address(mut self, most: Option<Rate>) -> Self {
+        self.accept_rate_per_address = most;
+        self
+    }
+
+    /// New connections from all addresses together. Connections that are refused for what their own
+    /// address did are not counted, so that one address cannot use up what is for all. Default:
+    /// [`ACCEPT_RATE`](Self::ACCEPT_RATE).
+    pub const fn accept_rate(mut self, most: Option<Rate>) -> Self {
+        self.accept_rate = most;
+        self
+    }
+
+    /// Most addresses to keep count of at a time. Clients from further ones are let in under the
+    /// limits for all alone, and the log says so: whoever has that many addresses is not held up by
+    /// limits for one, and refusing strangers would let him shut out everybody else. Default:
+    /// [`MAX_ADDRESSES`](Self::MAX_ADDRESSES).
+    pub const fn max_addresses(mut self, most: usize) -> Self {
+        self.max_addresses = most;
+        self
+    }
+}
+
+impl Default for AddressLimits {
+    fn default() -> Self {
+        Self {
+            sessions: None,
+            accept_rate_per_address: Some(Self::ACCEPT_RATE_PER_ADDRESS),
+            accept_rate: Some(Self::ACCEPT_RATE),
+            max_addresses: Self::MAX_ADDRESSES,
+        }
+    }
+}
+
+const fn rate(per_second: u32, burst: u32) -> Rate {
+    match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+        (Some(per_second), Some(burst)) => Rate { per_second, burst },
+        (_, _) => Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+    }
+}
+
+/// Why a client from some address may not come in now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AddressRefusal {
+    /// Its address has as many sessions as it may have.
+    Sessions,
+    /// Too many clients have come from its address lately. One could come in after this time.
+    AcceptRatePerAddress { retry_after: Duration },
+    /// Too many clients have come lately, from all addresses together. One could come in after this
+    /// time.
+    AcceptRate { retry_after: Duration },
+}
+
+/// A place among the clients of an address; it is to be given back when its client has gone.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct Entered {
+    /// False if its address was not kept count of; it may be by now, because of others.
+    counted: bool,
+}
+
+/// What stands for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Prefix {
+    V4(u32),
+    V6(u64),
+}
+
+impl Prefix {
+    fn of(addr: IpAddr) -> Self {
+        match addr.to_canonical() {
+            IpAddr::V4(addr) => Self::V4(addr.to_bits()),
+            IpAddr::V6(addr) => {
+                let [a, b, c, d, ..] = addr.segments();
+                let words = [a, b, c, d].map(u64::from);
+                Self::V6(words.into_iter().fold(0, |prefix, word| prefix << 16 | word))
+            }
+        }
+    }
+}
+
+/// Keeps count of the clients of each address; shared by all shards. Entering and leaving take the
+/// same short time however many addresses there are.
+#[derive(Debug)]
+pub(crate) struct AddressCounts {
+    limits: AddressLimits,
+    /// When the bucket for all is full.
+    full_at: AtomicU64,
+    addresses: Mutex<Addresses>,
+}
+
+#[derive(Debug, Default)]
+struct Addresses {
+    entries: HashMap<Prefix, Entry>,
+    /// Addresses without sessions, and when their buckets are full at the latest. Each is here
+    /// once.
+    left: VecDeque<(Instant, Prefix)>,
+    /// Clients were let in without being counted, and the log says so.
+    is_full: bool,
+}
+
+/// An address with sessions, or whose bucket is not full.
+#[derive(Debug, Default)]
+struct Entry {
+    /// When its bucket is full.
+    full_at: u64,
+    sessions: u32,
+    /// It is among those that have `left`, though its clients may have come back.
+    has_left: bool,
+}
+
+impl AddressCounts {
+    /// Nobody has come yet.
+    pub(crate) fn new(limits: AddressLimits) -> Self {
+        Self { limits, full_at: AtomicU64::new(0), addresses: Mutex::default() }
+    }
+
+    /// A client has come from `addr`. What is returned is for [`leave`](Self::leave).
+    ///
+    /// # Errors
+    ///
+    /// [`AddressRefusal`]; it is as if the client had not come, so that those who knock in vain
+    /// keep nobody out.
+    pub(crate) fn enter(&self, addr: IpAddr, now: Instant) -> Result<Entered, AddressRefusal> {
+        let AddressLimits { sessions, accept_rate_per_address, max_addresses, .. } = self.limits;
+        if sessions.is_none() && accept_rate_per_address.is_none() {
+            self.take_of_all(now)?;
+            return Ok(Entered { counted: false });
+        }
+        let mut addresses = self.lock();
+        addresses.forget_idle(now);
+        let has_room = addresses.has_room(max_addresses);
+        match addresses.entries.entry(Prefix::of(addr)) {
+            hash_map::Entry::Occupied(mut entry) => {
+                let entry = entry.get_mut();
+                if sessions.is_some_and(|most| entry.sessions >= most.get()) {
+                    return Err(AddressRefusal::Sessions);
+                }
+                let full_at = take(accept_rate_per_address, entry.full_at, now)
+                    .map_err(|retry_after| AddressRefusal::AcceptRatePerAddress { retry_after })?;
+                self.take_of_all(now)?;
+                entry.full_at = full_at;
+                entry.sessions += 1;
+            }
+            // The first one is within any timeout.
+            hash_map::Entry::Vacant(entry) => {
+                self.take_of_all(now)?;
+                if !has_room {
+                    addresses.say_full(max_addresses);
+                    return Ok(Entered { counted: false });
+                }
+                let full_at = take(accept_rate_per_address, 0, now).unwrap_or_default();
+                entry.insert(Entry { full_at, sessions: 1, has_left: false });
+            }
+        }
+        Ok(Entered { counted: true })
+    }
+
+    /// A client that had entered from `addr` has gone.
+    pub(crate) fn leave(&self, addr: IpAddr, entered: Entered, now: Instant) {
+        if !entered.counted {
+            return;
+        }
+        let mut addresses = self.lock();
+        addresses.forget_idle(now);
+        let Addresses { entries, left, .. } = &mut *addresses;
+        let prefix = Prefix::of(addr);
+        let Some(entry) = entries.get_mut(&prefix) else { return };
+        entry.sessions = entry.sessions.saturating_sub(1);
+        if entry.sessions > 0 || entry.has_left {
+            return;
+        }
+        if entry.full_at <= now.as_nanos() {
+            entries.remove(&prefix);
+            return;
+        }
+        entry.has_left = true;
+        let refill = self
+            .limits
+            .accept_rate_per_address
+            .map_or(Duration::ZERO, |rate| rate.buckets().refill());
+        left.push_back((now.saturating_add(refill), prefix));
+    }
+
+    /// Counts an arrival among those from all addresses.
+    fn take_of_all(&self, now: Instant) -> Result<(), AddressRefusal> {
+        let mut wait = Duration::ZERO;
+        let take = |full_at| match take(self.limits.accept_rate, full_at, now) {
+            Ok(full_at) => Some(full_at),
+            Err(retry_after) => {
+                wait = retry_after;
+                None
+            }
+        };
+        match self.full_at.fetch_update(Relaxed, Relaxed, take) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AddressRefusal::AcceptRate { retry_after: wait }),
+        }
+    }
+
+    /// Nothing is left half done by a panic while it is locked, because nothing in here panics.
+    fn lock(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Addresses {
+    /// Looks at two of the addresses that have left, so that there are ever fewer of those whose
+    /// time has come: at most one is added for each call.
+    fn forget_idle(&mut self, now: Instant) {
+        for _ in 0..2 {
+            let Some(&(_, prefix)) = self.left.front().filter(|&&(at, _)| at <= now) else {
+                return;
+            };
+            self.left.pop_front();
+            let hash_map::Entry::Occupied(mut entry) = self.entries.entry(prefix) else { continue };
+            if entry.get().sessions > 0 {
+                entry.get_mut().has_left = false;
+            } else if entry.get().full_at <= now.as_nanos() {
+                entry.remove();
+            } else {
+                let full_at = Instant::from_nanos(entry.get().full_at);
+                self.left.push_back((full_at, prefix));
+            }
+        }
+    }
+
+    fn has_room(&mut self, most: usize) -> bool {
+        // Half of the room, so that it is not said again and again.
+        self.is_full &= self.entries.len() > most / 2;
+        self.entries.len() < most
+    }
+
+    fn say_full(&mut self, most: usize) {
+        if !self.is_full {
+            self.is_full = true;
+            tracing::warn!(
+                addresses = most,
+                "clients come from more addresses than are kept count of: further ones are let in \
+                 under the limits for all alone"
+            );
+        }
+    }
+}
+
+/// An arrival at a bucket that will be full at `full_at`, if there is a timeout: when it will be full
+/// then, or how long that arrival has to wait.
+fn take(rate: Option<Rate>, full_at: u64, now: Instant) -> Result<u64, Duration> {
+    let Some(rate) = rate else { return Ok(full_at) };
+    rate.buckets().take(Instant::from_nanos(full_at), now).map(Instant::as_nanos)
+}
+
+#[cfg(test)]
+mod tests;

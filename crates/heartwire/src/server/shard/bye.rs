@@ -1,0 +1,323 @@
+//! Ending sessions, one or all.
+
+use core::net::SocketAddr;
+use core::sync::atomic::Ordering::Relaxed;
+
+use heartwire_core::v1::{ByeCode, Health};
+use heartwire_core::{Cause, Instant, Violation};
+
+use super::Shard;
+use super::handshake::bye;
+use super::traffic::READS_PER_TURN;
+use crate::reason::Reason;
+use crate::server::agenda::Agenda;
+use crate::server::event::Event;
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
+use crate::server::link::{LINGER, Parted};
+use crate::server::mailbox::{MAX_COMMANDS, Mailbox};
+use crate::server::session::{Phase, Session};
+use crate::server::state::ShardState;
+use crate::world::{Break, ServerWorld, Socket};
+
+/// Sessions closed before the others get their turn. Closing a socket is the dearest call here
+/// (about 20 µs on loopback, measured), and when thousands die at once their verdicts come first.
+const CLOSES_PER_TURN: usize = 256;
+
+/// Sockets of a shard that wait for their clients to close, but while it drains. Each has a
+/// descriptor and a session's place for [`LINGER`]: with as many, the thousand clients a second
+/// that one address may send have all of that, and a flood of clients to reject takes no more.
+const MAX_LINGERING: usize = 1024;
+
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
+    pub(super) fn mailbox_is_shutdown(&self) -> bool {
+        let mailbox = self.state.handle.mailbox(usize::from(self.state.index));
+        mailbox.is_some_and(Mailbox::is_shutdown)
+    }
+
+    /// Stops accepting. Sessions end once what is queued for them is sent. Clients to whom no BYE
+    /// can name a window go one after the other, or they would all come back in one instant.
+    pub(super) fn begin_shutdown(&mut self) {
+        self.listener = None;
+        let Agenda { world, config, .. } = &self.state.agenda;
+        let (now, drain) = (world.now(), config.drain);
+        self.drained_by = Some(now.saturating_add(drain));
+        self.commands_left = MAX_COMMANDS;
+        let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
+        let one_by_one: Vec<SessionId> =
+            online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
+        // The last one needs some of the drain for what is on its way to it.
+        let span = drain.saturating_sub(LINGER).max(drain / 2);
+        let count = u32::try_from(one_by_one.len()).unwrap_or(u32::MAX).max(1);
+        let at = |n: u32| now.saturating_add(span.mul_f64(f64::from(n) / f64::from(count)));
+        self.one_by_one = (0..count).map(at).zip(one_by_one).collect();
+    }
+
+    /// While shutting down, ends the sessions that have nothing left to send, or all when the time
+    /// is up. This looks at all sessions, once per turn of a server that does nothing else any
+    /// more.
+    pub(super) fn handle_drained(&mut self) {
+        let Some(drained_by) = self.drained_by else { return };
+        let now = self.state.agenda.world.now();
+        while self.one_by_one.front().is_some_and(|&(at, _)| at <= now) {
+            let Some((_, id)) = self.one_by_one.pop_front() else { break };
+            if let Some((session, _)) = self.state.find(id) {
+                session.let_leave();
+            }
+        }
+        let time_is_up = now >= drained_by;
+        // A turn may leave some of the commands, and what they send is queued by another one.
+        let all_is_queued = self.commands_left == 0;
+        let mut parting = Vec::new();
+        let ShardState { sessions, agenda, .. } = &mut self.state;
+        for session in sessions.iter_mut() {
+            match session.phase() {
+                Phase::Live(_) if time_is_up || (all_is_queued && session.is_drained()) => {
+                    agenda.end(session, Reason::Shutdown);
+                }
+                Phase::Parting(_) if time_is_up => parting.push(session.slot()),
+                Phase::Live(_) | Phase::Ended(_) | Phase::Parting(_) => {}
+            }
+        }
+        for slot in parting {
+            if !self.go_on_parting(slot) {
+                // It had begun before the shutdown, with a second of its own.
+                self.end_parting(slot);
+            }
+        }
+    }
+
+    /// Takes leave of sessions that have ended, and tells their application.
+    pub(super) fn close_ended(&mut self) {
+        for _ in 0..CLOSES_PER_TURN {
+            let Some((slot, reason)) = self.state.agenda.ending.pop_front() else { return };
+            self.close_gently(slot, reason);
+        }
+    }
+
+    fn close_gently(&mut self, slot: u32, reason: Reason) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let bye = bye(&reason, agenda.config.drain);
+        let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
+        // Those who are kicked or rejected have been told, or cannot be.
+        let says_bye =
+            bye.is_some() || (matches!(reason, Reason::Rejected(_)) && session.queued() > 0);
+        if let Some(bye) = bye {
+            session.queue(&bye);
+        }
+        if !says_bye && !is_worth_parting(&reason) {
+            return self.close(slot, reason);
+        }
+        let most = agenda.world.now().saturating_add(LINGER);
+        let is_shutdown = reason == Reason::Shutdown;
+        let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
+        session.begin_parting(until, reason);
+        let id = session.id;
+        // Most are through with it at once: they have closed, and have everything.
+        if self.go_on_parting(slot) || is_shutdown {
+            return;
+        }
+        self.tell_end(slot);
+        self.linger(id);
+    }
+
+    /// Keeps a socket that waits for its client, and no more of those than there may be: the oldest
+    /// goes.
+    fn linger(&mut self, id: SessionId) {
+        if self.lingering.len() >= MAX_LINGERING {
+            let sessions = &mut self.state.sessions;
+            self.lingering.retain(|&id| sessions.find(id).is_some());
+        }
+        if self.lingering.len() >= MAX_LINGERING {
+            self.end_longest_lingering();
+        }
+        self.lingering.push_back(id);
+    }
+
+    /// Goes on with parting from a client. Closes its socket when that is over, and returns whether
+    /// it is.
+    pub(super) fn go_on_parting(&mut self, slot: u32) -> bool {
+        let Some((session, agenda)) = self.state.at(slot) else { return true };
+        let Some(until) = session.link.parting().map(|parting| parting.until) else { return true };
+        let parted = session.part(&mut agenda.world, &mut self.buffer, READS_PER_TURN);
+        let now = agenda.world.now();
+        // What is discarded takes time of the turn like everything that is read.
+        self.read_at = now;
+        let Parted::NotYet { unread } = parted else {
+            self.end_parting(slot);
+            return true;
+        };
+        if now >= until {
+            self.end_parting(slot);
+            return true;
+        }
+        agenda.set_timer(session, session.link.part_again_at(now).min(until));
+        if unread {
+            agenda.read_later(session);
+        }
+        self.state.count_held(slot);
+        false
+    }
+
+    /// Closes the socket that has waited longest for its client to close.
+    pub(super) fn end_longest_lingering(&mut self) {
+        while let Some(id) = self.lingering.pop_front() {
+            if self.state.find(id).is_some() {
+                return self.end_parting(id.slot());
+            }
+        }
+    }
+
+    fn end_parting(&mut self, slot: u32) {
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let acknowledged = session.link.is_acknowledged();
+        let Some(parting) = session.link.parting_mut() else { return };
+        let untold = parting.untold.take();
+        if !acknowledged && untold != Some(Reason::Shutdown) {
+            self.state.handle.counters().cut_off.fetch_add(1, Relaxed);
+        }
+        match untold {
+            Some(Reason::Shutdown) if !acknowledged => self.close(slot, Reason::Unacknowledged),
+            Some(reason) => self.close(slot, reason),
+            None => drop(self.close_socket(slot, None)),
+        }
+    }
+
+    /// Closes a session's socket and tells its application, who has not been told.
+    fn close(&mut self, slot: u32, reason: Reason) {
+        if let Some(gone) = self.close_socket(slot, Some(&reason)) {
+            self.tell_gone(gone, reason);
+        }
+    }
+
+    /// Closes a session's socket: its place, its descriptor and its slot are free.
+    fn close_socket(&mut self, slot: u32, untold: Option<&Reason>) -> Option<Gone> {
+        let mut session = self.state.remove(slot)?;
+        let is_reset =
+            matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::MostBuffered));
+        if is_reset || session.queued() > 0 {
+            // With a reset, so that a client that was called dead but can still hear us learns of
+            // it at once. Else the kernel would go on sending what is queued for minutes, and the
+            // end would wait behind that. If this fails, it does.
+            session.link.stream.reset_when_closed();
+        }
+        let world = &mut self.state.agenda.world;
+        world.deregister(&mut session.link.stream);
+        let now = world.now();
+        let gone = Gone::of(&mut session, untold);
+        let entered = session.link.entered.take();
+        drop(session);
+        self.state.handle.admission().leave();
+        if let Some(entered) = entered {
+            self.state.handle.addresses().leave(gone.peer.ip(), entered, now);
+        }
+        Some(gone)
+    }
+
+    /// Tells of the end of a session whose socket lingers.
+    fn tell_end(&mut self, slot: u32) {
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let Some(reason) = session.link.parting_mut().and_then(|parting| parting.untold.take())
+        else {
+            return;
+        };
+        let gone = Gone::of(session, Some(&reason));
+        self.tell_gone(gone, reason);
+    }
+
+    fn tell_gone(&mut self, gone: Gone, reason: Reason) {
+        let Gone { id, peer, beats, since, is_known, name, without_a_word } = gone;
+        self.state.handle.counters().count_end(&reason);
+        if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
+            let name = violation.name();
+            tracing::warn!(
+                session = %id, %peer, violation = name, "closed for a protocol error: {violation}"
+            );
+        } else {
+            tracing::debug!(session = %id, %peer, "offline: {reason}");
+        }
+        if let Reason::Dead(verdict) = reason {
+            // Ours was told when it was given; this one shows only here, as the socket's error.
+            if verdict.cause == Cause::Kernel && is_known {
+                self.tell(Event::Verdict { id, peer, verdict });
+            }
+        }
+        if is_known {
+            let lasted = self.state.agenda.world.now().saturating_since(since);
+            self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            if self.state.agenda.world.breaks(Break::TellsOfflineTwice) {
+                self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            }
+            if self.state.agenda.world.breaks(Break::SpeaksAfterOffline) {
+                self.tell(Event::Health { id, health: Health::Ok });
+            }
+        }
+        // A crowd for which there is no room is counted: none of it did anything wrong.
+        if let Reason::Rejected(code) = reason {
+            if !is_known && code != ByeCode::Full {
+                self.tell(Event::Rejected { peer, name: name.clone(), code });
+            }
+        }
+        // The next session of this name must not be heard of before.
+        if let Some(name) = name {
+            self.release_name(&name, id);
+        }
+    }
+}
+
+/// What there is to tell of a session that has ended.
+struct Gone {
+    id: SessionId,
+    peer: SocketAddr,
+    beats: u32,
+    since: Instant,
+    is_known: bool,
+    name: Option<Box<str>>,
+    without_a_word: bool,
+}
+
+impl Gone {
+    /// It takes the name along, so that it is given back once.
+    fn of<S: Socket>(session: &mut Session<S>, reason: Option<&Reason>) -> Self {
+        Self {
+            without_a_word: reason.is_some_and(|reason| session.link.ends_without_a_word(reason)),
+            id: session.id,
+            peer: session.link.peer(),
+            beats: session.beats,
+            since: session.since,
+            is_known: session.phase().is_known(),
+            name: session.take_identity().map(|identity| identity.name),
+        }
+    }
+}
+
+/// Whether the client may still be there, and something on its way to it.
+const fn is_worth_parting(reason: &Reason) -> bool {
+    match reason {
+        Reason::ClosedByPeer
+        | Reason::NoGoodbye
+        | Reason::Truncated
+        | Reason::Bye(_)
+        | Reason::Kicked
+        | Reason::Shutdown
+        | Reason::Unacknowledged
+        | Reason::TakenOver
+        | Reason::Tls(_) => true,
+        // The first three are gone. A client of v0 that broke the protocol is told nothing, and nor
+        // is one that was rejected before it said anything.
+        Reason::Reset
+        | Reason::Dead(_)
+        | Reason::NetworkChanged
+        | Reason::Failed(_)
+        | Reason::SlowReader
+        | Reason::MostBuffered
+        | Reason::Rejected(_)
+        | Reason::Protocol(_) => false,
+    }
+}
+
+/// Whether the client has said HELLO, and ends because of what was in it. So it knows what a BYE
+/// is.
+const fn said_hello(reason: &Reason) -> bool {
+    matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello))
+}

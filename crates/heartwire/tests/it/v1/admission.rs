@@ -1,0 +1,102 @@
+//! Who may come in, and what those get who are not in.
+
+use core::num::NonZeroU32;
+
+use heartwire::server::{AddressLimits, Event, Refusal, SharedTokens, Tokens};
+use heartwire::v1::{ByeCode, RetryHint};
+use heartwire::{FrameLimits, Reason};
+use heartwire_testkit::{DATA, Got, Peer, ServerRig, frame, hello, hello_as, ms};
+
+use super::config;
+
+const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
+
+fn tokens() -> SharedTokens {
+    SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nalice bbbbbbbbbbbbbbbbbbbb\n").unwrap())
+}
+
+#[test]
+fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
+    let tokens = tokens();
+    let mut rig = ServerRig::start(config().tokens(tokens.clone()));
+    for hello in [
+        hello(),
+        hello_as("bob", None),
+        hello_as("bob", Some(b"aaaaaaaaaaaaaaaaaaab")),
+        hello_as("alice", Some(TOKEN)),
+        hello_as("bob", Some(b"bbbbbbbbbbbbbbbbbbbb")),
+    ] {
+        let mut peer = Peer::connect(rig.addr());
+        peer.send(&[hello, frame(DATA, b"sneaked in")].concat());
+        let (code, retry, detail) = peer.expect_bye();
+        assert_eq!((code, retry), (ByeCode::Unauthorized, RetryHint::Never));
+        assert!(!detail.contains("aaa") && !detail.contains("bbb"), "{detail}");
+    }
+    rig.expect_nothing();
+    assert_eq!(rig.stats().rejected, 5);
+    let (mut inside, _) = Peer::welcomed(rig.addr(), &hello_as("bob", Some(TOKEN)));
+    let (id, _) = rig.online();
+    // A new file holds for those who come after it.
+    tokens.replace(Tokens::parse("cccccccccccccccccccc\n").unwrap());
+    let mut late = Peer::connect(rig.addr());
+    late.send(&hello_as("eve", Some(TOKEN)));
+    assert_eq!(late.expect_bye().0, ByeCode::Unauthorized);
+    inside.data(b"still in");
+    assert_eq!(rig.data(id), b"still in");
+    let (_new, _) = Peer::welcomed(rig.addr(), &hello_as("eve", Some(b"cccccccccccccccccccc")));
+    rig.online();
+    rig.finish();
+}
+
+#[test]
+fn whoever_is_not_in_is_neither_listed_nor_told() {
+    let mut rig = ServerRig::start(config().threads(1));
+    let mut silent = Peer::connect(rig.addr());
+    let (mut inside, welcome) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    assert_eq!(id.as_u64(), welcome.session);
+    assert_eq!(rig.handle().list().len(), 1);
+    rig.handle().broadcast(b"to all").unwrap();
+    assert_eq!(inside.next_but_beats(), Got::Data(b"to all".to_vec()));
+    silent.send(&hello());
+    // Beats of v0 apart, the welcome is the first thing it gets.
+    silent.expect_welcome();
+    let (second, _) = rig.online();
+    assert_eq!(rig.handle().list().len(), 2);
+    drop(silent);
+    assert!(matches!(rig.offline(second), Reason::ClosedByPeer | Reason::Reset));
+    rig.finish();
+}
+
+#[test]
+fn an_address_has_only_so_many_sessions_at_a_time_and_those_who_never_got_in_are_none() {
+    let addresses = AddressLimits::default().max_per_address(NonZeroU32::new(2));
+    let limits = FrameLimits::default().handshake_timeout(Some(ms(2000)));
+    let config = config().addresses(addresses).limits(limits).tokens(tokens());
+    let mut rig = ServerRig::start(config);
+    for mut silent in [Peer::connect(rig.addr()), Peer::connect(rig.addr())] {
+        silent.expect_end();
+    }
+    for _ in 0..2 {
+        let mut denied = Peer::connect(rig.addr());
+        denied.send(&hello());
+        assert_eq!(denied.expect_bye().0, ByeCode::Unauthorized);
+    }
+    let hello = hello_as("bob", Some(TOKEN));
+    let _stays = Peer::welcomed(rig.addr(), &hello_as("ann", Some(TOKEN)));
+    rig.online();
+    let (leaves, _) = Peer::welcomed(rig.addr(), &hello);
+    let (id, _) = rig.online();
+    // It may find out before it has done anything.
+    if let Some(mut refused) = Peer::try_connect(rig.addr()) {
+        let _ = refused.try_send(&hello);
+        assert!(matches!(refused.next(), Got::Reset | Got::Closed));
+    }
+    let event = rig.next();
+    assert_eq!(event, Event::Refusing { cause: Refusal::AddressSessions });
+    drop(leaves);
+    assert!(matches!(rig.offline(id), Reason::ClosedByPeer | Reason::Reset));
+    let _again = Peer::welcomed(rig.addr(), &hello);
+    // Whether it says already that it accepts again depends on how quiet it has been.
+    while !matches!(rig.next(), Event::Online { .. }) {}
+}

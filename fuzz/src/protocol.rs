@@ -1,0 +1,212 @@
+//! Frames written by the book, not by the code that is being tested, so that they may say anything.
+
+use arbitrary::Arbitrary;
+
+use crate::knobs::Span;
+
+/// A frame that means to be one.
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) enum Frame<'a> {
+    V0Beat,
+    Data(&'a [u8]),
+    Beat(Beat),
+    Hello(Hello),
+    Welcome(Welcome),
+    Bye(Bye),
+    Pad(u8),
+    /// A header with nothing behind it yet.
+    Header {
+        kind: i8,
+        len: i32,
+    },
+    Bytes(&'a [u8]),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct Beat {
+    nonce: u64,
+    echo: Echo,
+    held_us: u32,
+    silence: u32,
+    promise: Option<Span>,
+    late_ms: u16,
+    health: u8,
+    notices: u8,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+enum Echo {
+    Nothing,
+    /// The last nonce that was sent.
+    Last,
+    Older(u32),
+    NeverSent,
+    Any(u64),
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct Hello {
+    versions: (u8, u8),
+    pub(crate) durations: [Option<Span>; 5],
+    unknown: bool,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct Welcome {
+    session: u64,
+    epoch: u64,
+    durations: [Option<Span>; 7],
+    wake_bytes: u32,
+    unknown: bool,
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub(crate) struct Bye {
+    code: u32,
+    retry: u8,
+    window: Option<(Span, Span)>,
+}
+
+impl Hello {
+    /// What a client of version 1 says.
+    pub(crate) const fn v1(mut self) -> Self {
+        self.versions = (1, 1);
+        self
+    }
+}
+
+impl Frame<'_> {
+    /// Appends the frame. `nonce` is the last one that the other end sent.
+    pub(crate) fn put(&self, nonce: u64, to: &mut Vec<u8>) {
+        let header = to.len();
+        let kind = match self {
+            Self::V0Beat | Self::Beat(_) => 0,
+            Self::Data(_) => 1,
+            Self::Hello(_) => 2,
+            Self::Welcome(_) => 3,
+            Self::Bye(_) => 4,
+            Self::Pad(_) => 5,
+            Self::Header { kind, len } => {
+                to.extend(i32::from(*kind).to_le_bytes());
+                to.extend(len.to_le_bytes());
+                return;
+            }
+            Self::Bytes(bytes) => {
+                to.extend_from_slice(bytes);
+                return;
+            }
+        };
+        to.extend(i32::to_le_bytes(kind));
+        to.extend([0; 4]);
+        match self {
+            Self::V0Beat | Self::Header { .. } | Self::Bytes(_) => {}
+            Self::Data(body) => to.extend_from_slice(body),
+            Self::Beat(beat) => beat.put(nonce, to),
+            Self::Hello(hello) => hello.put(to),
+            Self::Welcome(welcome) => welcome.put(to),
+            Self::Bye(bye) => bye.put(to),
+            Self::Pad(len) => to.extend(core::iter::repeat_n(0, usize::from(*len))),
+        }
+        let len = i32::try_from(to.len() - header - 8).expect("frames in here are short");
+        to[header + 4..header + 8].copy_from_slice(&len.to_le_bytes());
+    }
+}
+
+impl Beat {
+    fn put(&self, nonce: u64, to: &mut Vec<u8>) {
+        let echo = match self.echo {
+            Echo::Nothing => 0,
+            Echo::Last => nonce,
+            Echo::Older(by) => nonce.saturating_sub(u64::from(by)),
+            Echo::NeverSent => nonce.saturating_add(1),
+            Echo::Any(echo) => echo,
+        };
+        to.extend(self.nonce.to_le_bytes());
+        to.extend(echo.to_le_bytes());
+        to.extend(self.held_us.to_le_bytes());
+        to.extend(self.silence.to_le_bytes());
+        to.extend(self.promise.map_or(0, |span| span.0).to_le_bytes());
+        to.extend(self.late_ms.to_le_bytes());
+        to.extend([self.health, self.notices]);
+    }
+}
+
+impl Hello {
+    fn put(&self, to: &mut Vec<u8>) {
+        let mut map = Map::new(to);
+        map.key(0).to.extend([0x82, self.versions.0 & 0x17, self.versions.1 & 0x17]);
+        for (key, span) in (3..).zip(self.durations) {
+            map.span(key, span);
+        }
+        map.unknown(self.unknown);
+    }
+}
+
+impl Welcome {
+    fn put(&self, to: &mut Vec<u8>) {
+        let mut map = Map::new(to);
+        map.key(0).to.push(1);
+        map.key(1).u64(self.session);
+        map.key(2).u64(self.epoch);
+        for (key, span) in (3..).zip(self.durations) {
+            map.span(key, span);
+        }
+        map.key(10).u32(self.wake_bytes);
+        map.unknown(self.unknown);
+    }
+}
+
+impl Bye {
+    fn put(&self, to: &mut Vec<u8>) {
+        let mut map = Map::new(to);
+        map.key(0).u32(self.code);
+        map.key(1).to.push(self.retry & 0x17);
+        if let Some((earliest, latest)) = self.window {
+            map.span(2, Some(earliest));
+            map.span(3, Some(latest));
+        }
+    }
+}
+
+/// A CBOR map of fewer than 24 entries.
+struct Map<'a> {
+    to: &'a mut Vec<u8>,
+    header: usize,
+}
+
+impl<'a> Map<'a> {
+    fn new(to: &'a mut Vec<u8>) -> Self {
+        let header = to.len();
+        to.push(0xa0);
+        Self { to, header }
+    }
+
+    fn key(&mut self, key: u8) -> &mut Self {
+        self.to[self.header] += 1;
+        self.to.push(key);
+        self
+    }
+
+    fn u32(&mut self, value: u32) {
+        self.to.push(0x1a);
+        self.to.extend(value.to_be_bytes());
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.to.push(0x1b);
+        self.to.extend(value.to_be_bytes());
+    }
+
+    fn span(&mut self, key: u8, span: Option<Span>) {
+        if let Some(span) = span {
+            self.key(key).u32(span.0);
+        }
+    }
+
+    /// An entry of a later version: an array of a text and nothing.
+    fn unknown(&mut self, yes: bool) {
+        if yes {
+            self.key(20).to.extend([0x82, 0x61, b'x', 0xf6]);
+        }
+    }
+}

@@ -38,9 +38,9 @@ impl BackoffPolicy {
     /// then, and a client that was told nonsense too.
     pub const MAX_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Waits drawn evenly from zero to a maximum timeout that starts at `first` and doubles with each
+    /// Waits drawn evenly from zero to a ceiling that starts at `first` and doubles with each
     /// attempt up to `cap`. The draw comes after the cap ("full jitter"), so that clients stay
-    /// apart at the cap too. The maximum timeout falls back to `first` only after a connection has lasted
+    /// apart at the cap too. The ceiling falls back to `first` only after a connection has lasted
     /// `stable`: otherwise a server that accepts and drops would be hammered.
     ///
     /// # Errors

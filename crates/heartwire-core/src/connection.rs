@@ -53,7 +53,7 @@ pub enum Event<'a> {
 pub enum Spoken {
     /// Nothing is known yet: no frame came, or no WELCOME.
     Unknown,
-    /// Bytes without heads.
+    /// Bytes without headers.
     Raw,
     /// Protocol v0.
     V0,

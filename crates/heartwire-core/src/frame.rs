@@ -121,7 +121,7 @@ pub enum Decoded<'a> {
     Whole {
         /// The frame.
         frame: Frame<'a>,
-        /// Bytes of head and body.
+        /// Bytes of header and body.
         len: usize,
     },
     /// The bytes end before the frame does; `body_len` is known once the header is whole.

@@ -1,4 +1,4 @@
-//! Frames, whose heads are written by hand, so that no mistake of the crates' own encoder can hide
+//! Frames, whose headers are written by hand, so that no mistake of the crates' own encoder can hide
 //! in both ends.
 
 use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};

@@ -40,7 +40,7 @@ pub enum Got {
 }
 
 impl Got {
-    /// A frame with this head and body.
+    /// A frame with this header and body.
     #[track_caller]
     #[must_use]
     pub fn of_frame(header: [u8; 8], body: &[u8]) -> Self {

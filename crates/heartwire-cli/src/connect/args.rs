@@ -102,7 +102,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, conflicts_with = "raw")]
     pub(crate) commands: bool,
 
-    /// Speak bytes without the 8-byte heads. There are no beats then, and no timeout unless --timeout
+    /// Speak bytes without the 8-byte headers. There are no beats then, and no timeout unless --timeout
     /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
     #[arg(long)]
     pub(crate) raw: bool,

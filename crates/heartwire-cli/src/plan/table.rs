@@ -44,7 +44,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     write!(
         out,
         "\ntraffic to keep watch, a day and connection: {} B to the server, {} B to the client\n  \
-         (a beat is {} B with its IPv4 and TCP heads, what acknowledges it 52 B)",
+         (a beat is {} B with its IPv4 and TCP headers, what acknowledges it 52 B)",
         grouped(traffic.to_server),
         grouped(traffic.to_client),
         setup.beat_len()

@@ -47,7 +47,7 @@ fn its_client() {
     assert_eq!(server.events.events_so_far("offline").len(), 1);
 }
 
-/// One thread, one client: receives heads of 8 bytes, counts a miss for each 3 s without one, closes
+/// One thread, one client: receives headers of 8 bytes, counts a miss for each 3 s without one, closes
 /// at 5, and never sends.
 fn its_server() {
     let listener = Listener::new();
@@ -137,7 +137,7 @@ fn its_asking_server() {
     assert_eq!(server.read_to_end().0, b"", "each packet is answered once");
 }
 
-/// Keepalive of 3 s, 3 s and 3, no heads; reads, sends back in upper case, and starts over 100 ms
+/// Keepalive of 3 s, 3 s and 3, no headers; reads, sends back in upper case, and starts over 100 ms
 /// after each end.
 fn its_kernel_variant() {
     let listener = Listener::new();
@@ -157,7 +157,7 @@ fn its_kernel_variant() {
         server.stream.write_all(sent).unwrap();
         let mut answer = vec![0; sent.len()];
         server.stream.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, sent.to_ascii_uppercase(), "ASCII letters only, and no heads");
+        assert_eq!(answer, sent.to_ascii_uppercase(), "ASCII letters only, and no headers");
         closed_at = Some(Instant::now());
     }
 

@@ -6,7 +6,7 @@ use crate::v1::{BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
 use crate::violation::Violation;
 
 impl Stage {
-    /// Reads a head and says whether such a frame may come now, and may be that long. Everything that
+    /// Reads a header and says whether such a frame may come now, and may be that long. Everything that
     /// is not allowed is refused.
     pub(super) fn admit(
         &self,

@@ -13,7 +13,7 @@ pub enum Protocol {
     /// The tutorial's frames, see [`frame`].
     #[default]
     V0,
-    /// Bytes without any head. There are no beats on it, so a policy's `interval` and `echo` are off.
+    /// Bytes without any header. There are no beats on it, so a policy's `interval` and `echo` are off.
     Raw,
     /// [Version 1](crate::v1), for the end that connects: it says HELLO, and the server's WELCOME
     /// says what both go by. The policy becomes that of the contract then, and is off until then.
@@ -68,7 +68,7 @@ impl FrameLimits {
         self.frame.map(Millis::duration)
     }
 
-    /// Time from the start to the peer's first whole head. Default 10 s; `None`: any time.
+    /// Time from the start to the peer's first whole header. Default 10 s; `None`: any time.
     /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
     #[must_use]
     pub fn handshake_timeout(mut self, within: Option<Duration>) -> Self {

@@ -20,7 +20,7 @@ const MAX_ANSWERS_OWED: u8 = 64;
 /// How far a connection has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// Bytes without heads.
+    /// Bytes without headers.
     Raw,
     /// Protocol v0, from the start or since the first frame.
     V0 { reading: Reading, answers_owed: u8 },

@@ -12,7 +12,7 @@ pub struct Transmit {
 }
 
 impl Transmit {
-    /// A head and the body of a v1 beat.
+    /// A header and the body of a v1 beat.
     const MAX_LEN: usize = frame::HEADER_LEN + v1::BEAT_LEN;
     pub(super) const NOTHING: Self = Self { bytes: [0; Self::MAX_LEN], len: 0, is_news: false };
 

@@ -57,7 +57,7 @@ impl Setup {
     /// continent.
     pub const RTT: Duration = Duration::from_millis(100);
     /// The longest round trip. Beyond it the formulas for retransmissions no longer hold: their
-    /// first timer would come near the kernel's maximum timeout of 120 s.
+    /// first timer would come near the kernel's ceiling of 120 s.
     pub const MAX_RTT: Duration = Duration::from_secs(10);
     /// The longest tick: what [`Settings::tick`](crate::Settings::tick) can hold.
     pub const MAX_TICK: Duration = Duration::from_millis(65_535);

@@ -6,7 +6,7 @@ use super::setup::Setup;
 use super::view::View;
 use crate::policy::Side;
 
-/// A packet without data: IPv4 and TCP heads of 20 bytes each, and 12 bytes for timestamps, which
+/// A packet without data: IPv4 and TCP headers of 20 bytes each, and 12 bytes for timestamps, which
 /// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
 const PACKET_LEN: u64 = 52;
 

@@ -35,7 +35,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The exact maximum timeout after this many attempts.
+/// The exact ceiling after this many attempts.
 fn max_wait(first: u64, cap: u64, attempts: u32) -> u64 {
     first.checked_mul(1 << attempts.min(40)).map_or(cap, |max_wait| max_wait.min(cap))
 }

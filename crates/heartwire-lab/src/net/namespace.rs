@@ -1,4 +1,4 @@
-//! Network namespaces: made, named so that their application can be told, and removed.
+//! Network namespaces: made, named so that their owner can be told, and removed.
 
 use core::time::Duration;
 use std::fs;

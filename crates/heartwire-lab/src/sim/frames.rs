@@ -24,7 +24,7 @@ pub(super) enum Frame {
 /// How far the bytes of one direction have come.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Frames {
-    /// The head of the frame that has begun, and its body where that is looked at.
+    /// The header of the frame that has begun, and its body where that is looked at.
     held: Vec<u8>,
     header: Option<Header>,
     body_left: usize,

@@ -124,7 +124,7 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     scenario.troubles.clear();
     scenario.clockworks = vec![Clockwork::AllCount, Clockwork::AllCount];
     scenario.backoff = BackoffPolicy::default();
-    // There is no plan for bytes without heads.
+    // There is no plan for bytes without headers.
     if terms.client.protocol == Protocol::Raw || draw.chance(10) {
         terms.client.protocol = Protocol::V0;
         terms.server.protocol = Protocol::V0;

@@ -18,7 +18,7 @@ pub enum Policy {
     Jitter,
     /// The default after a BYE: the first wait is drawn from the window that the server named.
     Hint,
-    /// The default's maximum timeout without the draw. Nobody can choose that; it is here to compare.
+    /// The default's ceiling without the draw. Nobody can choose that; it is here to compare.
     #[value(name = "exponential")]
     NoJitter,
     /// Always 1 s.

@@ -19,7 +19,7 @@ const HEADERS: [&str; 10] = [
     "verdict",
 ];
 
-/// A line for each policy, with heads.
+/// A line for each policy, with headers.
 pub(super) fn text(outcomes: &[Outcome]) -> String {
     let rows: Vec<_> =
         core::iter::once(HEADERS.map(str::to_owned)).chain(outcomes.iter().map(cells)).collect();

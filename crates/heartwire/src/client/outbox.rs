@@ -46,7 +46,7 @@ struct Frame {
 
 #[derive(Debug)]
 enum Body {
-    /// A beat is all head.
+    /// A beat is all header.
     Beat,
     Message(Message),
     /// Frames of the wire's own: a HELLO, a BYE, or a PAD.

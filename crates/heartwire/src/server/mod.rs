@@ -173,7 +173,7 @@ impl Server {
     }
 
     /// The shortest write of a client on protocol v0 that wakes its shard before the deadline whatever
-    /// lies in its socket, in bytes of frames with their heads, once its first frame has come. 1:
+    /// lies in its socket, in bytes of frames with their headers, once its first frame has come. 1:
     /// any.
     #[must_use]
     pub const fn wake_bytes_v0(&self) -> u32 {

@@ -4,7 +4,7 @@ use heartwire_core::frame::HEADER_LEN;
 
 /// Frames in the order in which they are written.
 ///
-/// Their heads say where they end, so that nothing is remembered for each.
+/// Their headers say where they end, so that nothing is remembered for each.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     /// Of these the first `written` have been.
@@ -77,7 +77,7 @@ impl Outbound {
     }
 }
 
-/// How long the frame is that begins here, by its head.
+/// How long the frame is that begins here, by its header.
 fn frame_len(bytes: &[u8]) -> usize {
     let Some(&[_, _, _, _, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>() else { return 0 };
     let body_len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);

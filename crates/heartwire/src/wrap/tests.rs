@@ -1,4 +1,4 @@
-//! Mostly on a paused clock: time passes only when everything waits for it, so that upper timeouts can
+//! Mostly on a paused clock: time passes only when everything waits for it, so that upper bounds can
 //! be exact too.
 
 #![expect(

@@ -10,7 +10,7 @@ use crate::client::internal::open;
 use crate::client::life::{Life, Step};
 use crate::toy::Toy;
 
-/// Bytes of each message, and the room that it takes with its head.
+/// Bytes of each message, and the room that it takes with its header.
 const LEN: u8 = 20;
 const COST: usize = 28;
 

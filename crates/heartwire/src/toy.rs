@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) resets: bool,
     /// The driver's end is closed.
     pub(crate) is_closed: bool,
+    /// How long the driver is held up after its next read, and what comes as that begins.
+    pub(crate) held_up_reading: Option<(Duration, Vec<u8>)>,
     /// How long the driver is held up when it asks when the last bytes came.
     pub(crate) held_up_asking: Duration,
 }
@@ -85,6 +87,7 @@ impl Toy {
             is_shutdown: false,
             resets: false,
             is_closed: false,
+            held_up_reading: None,
             held_up_asking: Duration::ZERO,
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
@@ -177,7 +180,14 @@ impl Socket for Toy {
             (false, _) => {
                 // All that fits, as a kernel.
                 state.inbound.make_contiguous();
-                state.inbound.read(buffer)
+                let read = state.inbound.read(buffer);
+                let held_up = state.held_up_reading.take();
+                drop(state);
+                if let Some((time, bytes)) = held_up {
+                    self.send(&bytes);
+                    self.pass(time);
+                }
+                read
             }
             (true, Some(io::ErrorKind::UnexpectedEof)) => Ok(0),
             (true, end) => Err(end.unwrap_or(io::ErrorKind::WouldBlock).into()),

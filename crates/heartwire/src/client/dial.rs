@@ -27,7 +27,7 @@ use super::config::Token;
 use super::runtime::Stream;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
-use crate::tls::{SharedClientTls, TlsError, TlsFault, TlsSession};
+use crate::tls::{CertificateFault, SharedClientTls, TlsError, TlsFault, TlsSession};
 use crate::{Reason, clock};
 
 /// A connection that was just made.
@@ -242,18 +242,20 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
     /// server may recover; a target that cannot be understood does not. Where the server says never to come
-    /// back, or shows a certificate that is not accepted, this is false, though a client with
-    /// [`ClientConfig::retry_rejected`] does.
+    /// back, or shows a certificate that is not accepted for another reason than its time, this is false,
+    /// though a client with [`ClientConfig::retry_rejected`] does.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            // With these, the name of the server cannot be one. A certificate stays as it is until a
-            // person makes another one, or trusts another root.
+            // With these, the name of the server cannot be one.
             Self::BadTarget { .. }
-            | Self::Tls {
-                error: TlsError::Fault { fault: TlsFault::Local | TlsFault::Certificate(_), .. },
+            | Self::Tls { error: TlsError::Fault { fault: TlsFault::Local, .. }, .. } => false,
+            // A certificate stays as it is until a person makes another one, or trusts another root.
+            // But servers renew one that has expired, and this machine's clock may not be set yet.
+            Self::Tls {
+                error: TlsError::Fault { fault: TlsFault::Certificate(fault), .. },
                 ..
-            } => false,
+            } => matches!(fault, CertificateFault::Expired | CertificateFault::NotYetValid),
             Self::Rejected { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }

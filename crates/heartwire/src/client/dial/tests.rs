@@ -12,6 +12,7 @@ use super::{
 use crate::Reason;
 use crate::client::runtime::Stream;
 use crate::kernel::{Keepalive, KernelOptions};
+use crate::tls::{CertificateFault, TlsError, TlsFault};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -128,4 +129,21 @@ async fn the_kernel_options_in_force_are_reported() {
     let options = KernelOptions::new(Some(keepalive), Some(seconds(12)), true).unwrap();
     let dialled = connect_within(listener.local_addr().unwrap(), SOON, &options).await.unwrap();
     assert_eq!(dialled.kernel.in_force, options);
+}
+
+#[test]
+fn only_a_certificate_whose_time_is_wrong_may_be_accepted_later() {
+    let retryable = |fault| {
+        let error = TlsError::Fault { fault: TlsFault::Certificate(fault), detail: "".into() };
+        ConnectError::Tls { peer: "192.0.2.1:1".parse().unwrap(), error }.is_retryable()
+    };
+    assert!(retryable(CertificateFault::Expired) && retryable(CertificateFault::NotYetValid));
+    for fault in [
+        CertificateFault::UnknownIssuer,
+        CertificateFault::WrongName,
+        CertificateFault::IsAuthority,
+        CertificateFault::Revoked,
+    ] {
+        assert!(!retryable(fault), "{fault:?}");
+    }
 }

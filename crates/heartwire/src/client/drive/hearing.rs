@@ -41,7 +41,7 @@ impl<W: World> Driver<W> {
             Ok(Received::Closed | Received::Truncated) => Err(Reason::Truncated),
             Ok(Received::Bytes(len)) => {
                 self.inbox.filled(len);
-                self.handle_heard();
+                self.handle_heard(now);
                 self.feed(app, self.world.now())?;
                 Ok(true)
             }
@@ -56,7 +56,8 @@ impl<W: World> Driver<W> {
 
     /// Something was read. When it came is not when it was read, if this process was held up in between: a
     /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
-    fn handle_heard(&mut self) {
+    /// `now` is from before the read.
+    fn handle_heard(&mut self, now: Instant) {
         let read_at = self.world.now();
         let (mut earliest, mut latest) = (read_at, read_at);
         let asks = read_at.saturating_since(self.unread_since) > arrival::MAX_SPAN;
@@ -66,7 +67,7 @@ impl<W: World> Driver<W> {
             (earliest, latest) = arrival::of_news(self.world.now(), since, self.jiffy);
         }
         if !self.transport.has_more(self.inbox.is_full()) {
-            self.unread_since = read_at;
+            self.unread_since = now;
         } else if asks {
             // It is the last byte that came then, and that is one of those that are left.
             self.unread_since = earliest;

@@ -167,6 +167,21 @@ fn a_client_held_up_while_it_asks_when_bytes_came_is_not_early() {
     assert!(wait.until >= Some(arrived_at.saturating_add(TIMEOUT)), "{wait:?}");
 }
 
+/// What comes between a read and a look at the clock is as old as it is.
+#[test]
+fn a_client_held_up_after_a_read_does_not_take_what_came_meanwhile_for_new() {
+    let mut rig = Rig::new();
+    rig.wait();
+    rig.toy.pass(ms(1_000));
+    rig.toy.send(&[0; 8]);
+    rig.toy.state().held_up_reading = Some((ms(200), vec![0; 8]));
+    let arrived_at = rig.toy.now();
+    rig.wait();
+    rig.wait();
+    let late = rig.driver.connection().last_heard().saturating_since(arrived_at);
+    assert!(late <= ms(10), "{late:?}");
+}
+
 /// A step that takes long is no silence of the server's, either.
 #[test]
 fn a_client_held_up_between_waking_and_judging_knows_that_it_stood_still() {

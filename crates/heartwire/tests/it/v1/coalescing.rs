@@ -51,7 +51,12 @@ fn nothing_is_padded_for_a_server_that_any_byte_wakes() {
         client.online();
         client.send(b"!");
         peer.expect_beat();
-        peer.expect_data(b"!");
+        let mut got = peer.next();
+        // The first beat is to wake the server too, unless the data comes with it.
+        if pads && got == Got::Other(PAD) {
+            got = peer.next();
+        }
+        assert_eq!(got, Got::Data(b"!".to_vec()));
         let follows = peer.next();
         assert_eq!(follows == Got::Other(PAD), pads, "{wake_bytes}: {follows:?}");
         drop(peer);

@@ -31,3 +31,22 @@ fn a_client_goes_to_our_port_and_with_the_tutorials_preset_to_the_tutorials() {
     assert_eq!(target(&["[::1]:7", "--preset=tutorial"]), "[::1]:7");
     assert_eq!(target(&["localhost:7"]), "localhost:7");
 }
+
+#[test]
+fn short_options_are_those_that_people_know() {
+    let short = serve(&["-l", "7", "-t", "30", "-i", "off", "--json"]);
+    let long = serve(&["--listen=127.0.0.1:7", "--timeout=30s", "--interval=off", "--format=json"]);
+    assert_eq!(short.listen(), long.listen());
+    assert_eq!(
+        (short.policy.timeout, short.policy.interval),
+        (long.policy.timeout, long.policy.interval)
+    );
+    assert_eq!(short.format, long.format);
+    assert_eq!(connect(&["-n", "bob", "localhost"]).name.as_deref(), Some("bob"));
+    let level = |args: &[&str]| {
+        let words = ["heartwire", "serve"].iter().chain(args);
+        Cli::parse_from(words).log_level().to_owned()
+    };
+    assert_eq!([level(&["-v"]), level(&["-vv"]), level(&["-q"])], ["info", "debug", "error"]);
+    assert_eq!(level(&["--log-level", "trace"]), "trace");
+}

@@ -41,3 +41,28 @@ fn targets_without_a_zone_are_left_to_the_client() {
         assert_eq!(target(text).unwrap(), text);
     }
 }
+
+#[test]
+fn a_time_without_a_unit_is_in_seconds() {
+    assert_eq!(duration("30"), Ok(Duration::from_secs(30)));
+    assert_eq!(time_or_off("0"), Ok(TimeOrOff(Some(Duration::ZERO))));
+    assert_eq!(duration("1500ms"), Ok(Duration::from_millis(1_500)));
+    for text in ["", "-1", "30x", "99999999999999999999"] {
+        assert!(duration(text).is_err(), "{text}");
+    }
+    assert!(matches!(retry("5"), Ok(Retry::Backoff(_))) && retry("usual").is_err());
+}
+
+#[test]
+fn a_server_listens_on_a_port_a_host_or_everywhere() {
+    for (text, listens) in
+        [("7", "127.0.0.1:7"), (":7", "0.0.0.0:7"), ("127.0.0.1:7", "127.0.0.1:7")]
+    {
+        assert_eq!(address(text), Ok(listens.parse().unwrap()), "{text}");
+    }
+    assert!(address("localhost:7").is_ok_and(|found| found.ip().is_loopback()));
+    for text in ["", "nowhere", "localhost:", "localhost:70000", "70000", "no-such-host.invalid:7"]
+    {
+        assert!(address(text).is_err(), "{text}");
+    }
+}

@@ -108,8 +108,11 @@ impl Namespace {
     /// The same for a program that stays: it is killed when the thread that spawns it ends, however
     /// that comes about.
     pub(super) fn lasting_command(&self, program: impl AsRef<Path>) -> Command {
+        // This one may have been killed before the kernel is asked for that.
+        const UNLESS_ALONE: &str = "test $PPID = $0 && exec \"$@\"";
         let mut command = self.command("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(program.as_ref());
+        command.args(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ALONE]);
+        command.arg(std::process::id().to_string()).arg(program.as_ref());
         command
     }
 }

@@ -151,7 +151,7 @@
 //! |---|---|
 //! | `metrics` | reports through the `metrics` facade, see [`metrics`](mod@metrics) |
 //! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
-//! | `websocket` | `wrap::websocket`: the beat of WebSockets for tokio-tungstenite 0.30 |
+//! | `websocket` | `wrap::websocket`: beats of WebSockets for tokio-tungstenite 0.30 |
 //!
 //! None is on by default, and none changes what is there without it.
 //!

@@ -169,6 +169,19 @@ where
         self
     }
 
+    /// Sends and expects heartbeats only once the peer has sent one. Until then there is no verdict, and
+    /// the connection is as it would be without the wrapper. The first silence begins with that beat.
+    ///
+    /// This is for rolling heartbeats out to clients that do not all know them yet: servers first, with
+    /// this, then clients, without it. Two ends that both wait would wait forever. A client that is gone
+    /// before its first beat is not found, so keep what found it before (the kernel's timers, say) until
+    /// no old client is left.
+    #[must_use]
+    pub fn after_first_beat(mut self) -> Self {
+        self.state.wait_for_beat();
+        self
+    }
+
     /// The policy that the peer is judged by.
     #[must_use]
     pub const fn policy(&self) -> Policy {

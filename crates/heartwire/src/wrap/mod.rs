@@ -59,7 +59,7 @@
 //! |---|---|---|
 //! | frames of bytes with a length | [`EmptyFrame`] | |
 //! | lines | [`Lines`]: `PING` and `PONG`, or what you say | |
-//! | WebSocket, through tokio-tungstenite | `websocket::Ping` | `websocket` |
+//! | WebSocket, through tokio-tungstenite | `websocket::Ping`; for browsers `websocket::Text` | `websocket` |
 //! | yours | implement [`Beat`] | |
 //!
 //! `examples/` has one of most, against real servers.

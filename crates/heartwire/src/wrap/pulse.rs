@@ -25,6 +25,8 @@ pub(super) struct Pulse {
     origin: TokioInstant,
     liveness: Liveness,
     watch: PauseWatch,
+    /// Nothing is expected of the peer, nor sent to it, until its first beat.
+    waits: bool,
     /// When an item had the suspends looked at, on the clock that goes on in them.
     compared_at: Instant,
     /// Made when it is first needed, because it needs a runtime.
@@ -50,6 +52,7 @@ impl Pulse {
             origin: TokioInstant::now(),
             liveness: Liveness::new(policy, start),
             watch: PauseWatch::new(start, clock::suspended()),
+            waits: false,
             compared_at: clock::now(),
             timer: None,
             timer_at: None,
@@ -65,6 +68,19 @@ impl Pulse {
     fn instant(&self, at: TokioInstant) -> Instant {
         let nanos = at.saturating_duration_since(self.origin).as_nanos();
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// Does nothing until the peer's first beat.
+    pub(super) fn wait_for_beat(&mut self) {
+        self.waits = true;
+    }
+
+    /// The peer has sent a beat. If it was the first, the first silence begins at `now`.
+    pub(super) fn handle_beat(&mut self, now: Instant) {
+        if self.waits {
+            self.waits = false;
+            self.liveness = Liveness::new(self.policy(), now);
+        }
     }
 
     pub(super) const fn policy(&self) -> Policy {
@@ -123,7 +139,7 @@ impl Pulse {
 
     /// Whether a beat is due. See [`Liveness::beat_due`].
     pub(super) fn beat_due(&self) -> bool {
-        self.liveness.beat_due()
+        !self.waits && self.liveness.beat_due()
     }
 
     /// Whether [`poll`](Self::poll) has something to do: a deadline has passed, or the timer is not
@@ -215,6 +231,9 @@ impl Pulse {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if self.waits {
+            return None;
+        }
         self.look.as_ref().map(|look| look.at).or_else(|| self.liveness.poll_timeout())
     }
 

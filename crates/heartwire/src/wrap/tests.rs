@@ -12,6 +12,7 @@ mod allocations;
 mod answers;
 mod beats;
 mod cancelling;
+mod first_beat;
 mod halves;
 mod last_byte;
 mod pauses;

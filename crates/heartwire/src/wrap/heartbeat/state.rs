@@ -97,6 +97,10 @@ where
         self.max_ahead = items;
     }
 
+    pub(super) fn wait_for_beat(&mut self) {
+        self.pulse.wait_for_beat();
+    }
+
     pub(super) fn set_last_byte(&mut self, last_byte: LastByte) {
         self.last_byte = Some(last_byte);
     }
@@ -171,6 +175,7 @@ where
         if !self.beats.look.is_beat(&item) {
             return Some(item);
         }
+        self.pulse.handle_beat(now);
         self.beats.handle_nonce(self.beats.look.nonce(&item), now);
         if let Writing::Open(outbox) = &mut self.writing {
             outbox.owe(|| match self.beats.look.answer(&item) {

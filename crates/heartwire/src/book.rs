@@ -13,4 +13,4 @@ macro_rules! chapters {
     };
 }
 
-chapters!(bound, client, kernel, numbers, operating, protocol, server, why);
+chapters!(bound, client, devices, kernel, numbers, operating, protocol, server, why);

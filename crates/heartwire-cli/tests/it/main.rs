@@ -12,6 +12,7 @@
 
 mod bad_usage;
 mod demo;
+mod devices;
 mod frozen;
 mod hostile;
 mod interop;

@@ -57,6 +57,13 @@ impl Peer {
         }
     }
 
+    /// Waits for its end.
+    pub(super) async fn ended(&mut self) {
+        while self.process.0.try_wait().unwrap().is_none() {
+            sleep(ms(20)).await;
+        }
+    }
+
     pub(super) fn freeze(&self) {
         self.process.freeze();
     }

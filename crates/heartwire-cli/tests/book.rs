@@ -12,22 +12,27 @@ use heartwire_testkit::skip;
 
 const CHAPTERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/book/src");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_heartwire");
+/// Pages beside the book, seen from its chapters.
+const PAGES: [&str; 2] = ["../../../README.md", "../../tutorial.md"];
 
 /// `TRYCMD=overwrite cargo test` writes anew what the program says; read the difference.
 #[test]
-fn commands_with_their_output_say_what_the_book_says() {
-    trycmd::TestCases::new()
-        .register_bin("heartwire", PathBuf::from(PROGRAM))
-        .case(Path::new(CHAPTERS).join("*.md"));
+fn commands_with_their_output_say_what_is_written() {
+    let cases = trycmd::TestCases::new();
+    cases.register_bin("heartwire", PathBuf::from(PROGRAM)).case(Path::new(CHAPTERS).join("*.md"));
+    for page in PAGES {
+        cases.case(Path::new(CHAPTERS).join(page));
+    }
 }
 
-/// Servers and clients run until they are stopped, so the book's are not run. Behind options that the
+/// Servers and clients run until they are stopped, so they are not run. Behind options that the
 /// program does not know, it would complain of those instead of printing help.
 #[test]
 fn commands_that_do_not_end_have_options_that_exist() {
+    let chapters = fs::read_dir(CHAPTERS).unwrap().map(|chapter| chapter.unwrap().path());
+    let pages = PAGES.map(|page| Path::new(CHAPTERS).join(page));
     let mut commands = 0;
-    for chapter in fs::read_dir(CHAPTERS).unwrap() {
-        let chapter = chapter.unwrap().path();
+    for chapter in chapters.chain(pages) {
         if chapter.extension().is_none_or(|extension| extension != "md") {
             continue;
         }

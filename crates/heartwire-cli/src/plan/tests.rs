@@ -127,12 +127,3 @@ fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
     assert_eq!(plan["latest_ms"], Value::Null, "a peer that does not read is never found");
     assert_eq!(outcome(&plan, "peer_not_reading", "server")["outcome"], "never");
 }
-
-#[test]
-fn the_readme_shows_what_is_printed() {
-    let readme = include_str!("../../../../README.md");
-    let text = |args: &[&str]| table::render(&planned(args));
-    assert!(readme.contains(&text(&["--preset", "tutorial", "--rtt", "20ms"])));
-    let proposed = text(&["--within", "9s"]);
-    assert!(readme.contains(proposed.split_once("\n\n").unwrap().0));
-}

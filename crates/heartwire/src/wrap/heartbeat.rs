@@ -170,7 +170,8 @@ where
     }
 
     /// Sends and expects heartbeats only once the peer has sent one. Until then there is no verdict, and
-    /// the connection is as it would be without the wrapper. The first silence begins with that beat.
+    /// the connection is as it would be without the wrapper. The first silence begins with that beat, and
+    /// the first beat of this end follows at once.
     ///
     /// This is for rolling heartbeats out to clients that do not all know them yet: servers first, with
     /// this, then clients, without it. Two ends that both wait would wait forever. A client that is gone

@@ -75,11 +75,15 @@ impl Pulse {
         self.waits = true;
     }
 
-    /// The peer has sent a beat. If it was the first, the first silence begins at `now`.
+    /// The peer has sent a beat. If this end waited for it, the first silence begins at `now`, and a beat
+    /// is due: the peer has had none yet.
     pub(super) fn handle_beat(&mut self, now: Instant) {
         if self.waits {
             self.waits = false;
             self.liveness = Liveness::new(self.policy(), now);
+            if self.policy().interval().is_some() {
+                self.liveness.beat_now();
+            }
         }
     }
 

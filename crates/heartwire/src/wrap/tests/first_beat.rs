@@ -5,7 +5,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::Instant;
 
 use super::rig::{
-    Asking, Message, Plain, assert_in_bound, assert_waits, both, connect, ms, pipe, secs,
+    Asking, Message, Plain, assert_in_bound, assert_waits, both, connect, judge, ms, pipe, secs,
     verdict_of,
 };
 
@@ -30,7 +30,7 @@ async fn with_the_first_heartbeat_of_the_peer_the_policy_is_in_force() {
     far.send(Message::Beat);
     let start = Instant::now();
     assert_waits(near.next(), ms(9_999)).await;
-    assert_eq!(far.take(), [3, 6, 9].map(|at| (start + secs(at), Message::Beat)));
+    assert_eq!(far.take(), [0, 3, 6, 9].map(|at| (start + secs(at), Message::Beat)));
     verdict_of(near.next().await);
     assert_in_bound(start, secs(10));
 }
@@ -49,12 +49,23 @@ async fn later_heartbeats_are_as_usual() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_heartbeat_is_answered() {
+async fn an_answer_to_the_first_heartbeat_does_for_one() {
     let (near, far) = connect(Asking, both());
     let mut near = near.after_first_beat();
     far.send(Message::Ask(7));
     assert_waits(near.next(), ms(1)).await;
     assert_eq!(far.take_messages(), [Message::Answer(7)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_sends_no_heartbeats_does_not_send_a_first_one() {
+    let (near, far) = connect(Plain, judge());
+    let mut near = near.after_first_beat();
+    far.send(Message::Beat);
+    let start = Instant::now();
+    verdict_of(near.next().await);
+    assert_in_bound(start, secs(10));
+    assert_eq!(far.take_messages(), []);
 }
 
 #[tokio::test(start_paused = true)]

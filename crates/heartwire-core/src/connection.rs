@@ -30,28 +30,27 @@ use crate::v1::{Bye, Contract, Health, Hello, Welcome};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every event")]
 pub enum Event<'a> {
-    /// A beat. Nothing needs to be done: an answer, if one is owed, comes from
-    /// [`Connection::poll`].
+    /// A beat. Nothing needs to be done: [`Connection::poll`] returns the answer, if one is owed.
     Beat,
-    /// A beat that promises the next ones in another interval than those before it (protocol v1). The
-    /// deadline has moved, perhaps forward.
+    /// A beat that promises another interval than those before it (protocol v1). The deadline has
+    /// moved, perhaps earlier.
     Promise(Option<Duration>),
     /// A whole body for the application, borrowed from the bytes it came in.
     Data(&'a [u8]),
-    /// A client would like to come in. Nothing more is taken from it until
-    /// [`Connection::welcome`] is called, or the connection is closed.
+    /// A client wants to connect. Nothing more is taken from it until [`Connection::welcome`] is
+    /// called, or the connection is closed.
     Hello(Hello<'a>),
-    /// The server has taken this client in; the contract is in force.
+    /// The server has accepted this client; the contract is in force.
     Welcome(Welcome),
     /// The peer is about to close the connection. The connection has ended.
     Bye(Bye<'a>),
 }
 
-/// What a connection has turned out to speak.
+/// The protocol that a connection turned out to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle each")]
 pub enum Spoken {
-    /// Nothing is known yet: no frame came, or no WELCOME.
+    /// Not known yet: no frame came, or no WELCOME.
     Unknown,
     /// Bytes without headers.
     Raw,
@@ -63,19 +62,19 @@ pub enum Spoken {
 
 /// One connection without its socket and its clock.
 ///
-/// A driver hands over what it has read, once per read: [`handle_heard`](Self::handle_heard), then
+/// After each read a driver calls [`handle_heard`](Self::handle_heard), then
 /// [`handle_received`](Self::handle_received) until it returns `None`. It keeps the bytes that are
-/// left, a frame half arrived, and puts them in front of the next ones. Whenever it wakes, it asks
-/// [what to do next](Self::poll): the module [`order`](crate::order) has an example.
+/// left, a partial frame, and puts them in front of the next ones. Whenever it wakes, it asks [what
+/// to do next](Self::poll): the module [`order`](crate::order) has an example.
 ///
 /// A verdict, a violation or a BYE ends the connection: no event follows it.
 ///
-/// On [`Protocol::V1`] a client first writes a [`Hello`]; a server that gets one decides with
-/// [`Terms::agree`](crate::v1::Terms::agree) and whatever else it goes by, and calls
+/// On [`Protocol::V1`] a client first writes a [`Hello`]; the server negotiates with
+/// [`Terms::agree`](crate::v1::Terms::agree), decides whether to accept the client, and calls
 /// [`welcome`](Self::welcome).
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Whether the peer lives. That it is over is known here, whatever the reason.
+    /// Also knows whether the connection has ended, for whatever reason.
     liveness: Liveness,
     limits: FrameLimits,
     tick_ms: u16,
@@ -83,8 +82,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that starts at `now`: silence, the first beat interval and the time for the
-    /// first frame count from here.
+    /// A connection that starts at `now`: the silence, the first beat interval and the handshake
+    /// timeout count from here.
     #[must_use]
     pub fn new(settings: Settings, now: Instant) -> Self {
         Self {
@@ -95,16 +94,16 @@ impl Connection {
         }
     }
 
-    /// Takes in the client whose HELLO came, under this contract. What it sent meanwhile can be
-    /// handed to [`handle_received`](Self::handle_received) from now on. The caller writes the
-    /// [`Welcome`] before anything else. Returns how long the HELLO has been there, which the
-    /// welcome should [say](crate::v1::Welcome::held).
+    /// Accepts the client whose HELLO came, with this contract. From now on
+    /// [`handle_received`](Self::handle_received) takes what the client sent meanwhile. The caller
+    /// writes the [`Welcome`] before anything else. Returns how long the HELLO was held, for
+    /// [`Welcome::held`](crate::v1::Welcome::held).
     ///
     /// Does nothing unless a HELLO waits for an answer.
     pub fn welcome(&mut self, now: Instant, contract: Contract) -> Duration {
         let held = now.saturating_since(self.liveness.last_heard());
         if matches!(self.stage, Stage::Deciding { .. }) && !self.has_ended() {
-            // The silence that counts begins here.
+            // The timeout counts from here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
             let arrived = Arrived::at(now);
             self.begin(Dialogue::new(Side::Server, contract, Health::Ok, arrived, now));
@@ -118,10 +117,9 @@ impl Connection {
         self.stage = Stage::V1(Box::new(dialogue));
     }
 
-    /// Promises the peer a beat every `interval` from now on, as near to that as the contract
-    /// allows, and makes one due that says so, if that is news: longer before a device goes to
-    /// sleep, shorter when it is back. Returns the interval, or `None` where there is no contract
-    /// or no beat.
+    /// Changes this end's interval, as far as the contract allows, and makes a beat due that tells
+    /// the peer: longer before a device goes to sleep, shorter when it is back. Returns the
+    /// interval, or `None` without a contract or without beats.
     pub fn promise(&mut self, interval: Duration) -> Option<Duration> {
         let before = self.liveness.policy();
         let policy = self.stage.dialogue()?.promise(interval, &before)?;
@@ -132,8 +130,7 @@ impl Connection {
         policy.interval()
     }
 
-    /// What the next beats say of this end. A change makes one due at once. Only v1 has words for
-    /// it.
+    /// Sets the health that the next beats report (v1 only). A change makes one due at once.
     pub fn set_health(&mut self, health: Health) {
         if let Stage::Awaiting(awaiting) = &mut self.stage {
             awaiting.health = health;
@@ -142,19 +139,19 @@ impl Connection {
         }
     }
 
-    /// What both ends go by, once a handshake has said so.
+    /// The negotiated settings, after the handshake of v1.
     #[must_use]
     pub fn contract(&self) -> Option<&Contract> {
         self.stage.dialogue().map(Dialogue::contract)
     }
 
-    /// How both directions fare; `None` but on v1.
+    /// State of both directions of the connection; `None` except on v1.
     #[must_use]
     pub fn link_state(&self, now: Instant) -> Option<LinkState> {
         self.stage.dialogue().map(|dialogue| dialogue.link_state(now))
     }
 
-    /// What the peer has turned out to speak.
+    /// The protocol that the peer turned out to speak.
     #[must_use]
     pub const fn spoken(&self) -> Spoken {
         match self.stage {
@@ -165,15 +162,15 @@ impl Connection {
         }
     }
 
-    /// The [PAD](frame::Kind::Pad) that has to follow a write of `len` bytes, so that the server
-    /// reads them at once; `None` if it does anyway.
+    /// The [PAD](frame::Kind::Pad) that must follow a write of `len` bytes so that the server reads
+    /// them at once; `None` if none is needed.
     #[must_use]
     pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
         self.stage.dialogue()?.pad(len)
     }
 
-    /// A connection that reads on where this one ended, and judges and sends nothing: for what had
-    /// come before the end.
+    /// A connection that reads on where this one ended, without timeouts and output: for bytes that
+    /// arrived before the end.
     #[must_use]
     pub fn without_output(&self, now: Instant) -> Self {
         Self {
@@ -184,7 +181,8 @@ impl Connection {
         }
     }
 
-    /// What goes before a body of `body_len` bytes; `None` if no frame can be that long.
+    /// The header of a DATA frame with a body of `body_len` bytes; `None` if no frame can be that
+    /// long.
     #[must_use]
     pub fn data_header(&self, body_len: usize) -> Option<Transmit> {
         if let Stage::Raw = self.stage {
@@ -199,7 +197,7 @@ impl Connection {
         self.liveness.last_heard()
     }
 
-    /// The policy in force: that of the contract on v1.
+    /// The policy in force: on v1 that of the contract.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.liveness.policy()

@@ -1,5 +1,5 @@
-//! Frames: an 8-byte header, two little-endian `i32` (type, length), then the body. [`decode`] reads those
-//! of protocol v0.
+//! Frames: an 8-byte header, two little-endian `i32` (type, length), then the body. [`decode`]
+//! reads those of protocol v0.
 //!
 //! Decoding borrows from the bytes it is given, allocates nothing and takes constant time, so a
 //! caller may try again with more bytes as often as it likes.
@@ -12,7 +12,7 @@ pub const HEADER_LEN: usize = 8;
 /// The longest body that a header can announce: its length is a signed 32-bit integer.
 pub const MAX_FRAME: u32 = i32::MAX.unsigned_abs();
 
-/// A whole HEART of protocol v0, as it lies on the wire.
+/// A whole HEART of protocol v0.
 pub const BEAT: [u8; HEADER_LEN] = [0; HEADER_LEN];
 
 /// The types of frames, with their numbers on the wire. Protocol v0 has the first two.
@@ -26,13 +26,13 @@ pub enum Kind {
     Heart,
     /// 1, DATA (v0 calls it OTHER): a body for the application, possibly empty.
     Data,
-    /// 2, HELLO: who a client is, and what it wants.
+    /// 2, HELLO: a client's name and the settings it wants.
     Hello,
-    /// 3, WELCOME: what was agreed.
+    /// 3, WELCOME: the negotiated settings.
     Welcome,
     /// 4, BYE: the sender is about to close the connection.
     Bye,
-    /// 5, PAD: nothing, at some length.
+    /// 5, PAD: padding, ignored.
     Pad,
 }
 
@@ -41,7 +41,7 @@ impl Kind {
     pub const ALL: [Self; 6] =
         [Self::Heart, Self::Data, Self::Hello, Self::Welcome, Self::Bye, Self::Pad];
 
-    /// What the wire calls it.
+    /// Its name in `PROTOCOL.md`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl Kind {
     }
 }
 
-/// What a header says.
+/// A header: type and length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a header has these two fields")]
 pub struct Header {
@@ -76,12 +76,12 @@ pub struct Header {
     pub body_len: u32,
 }
 
-/// Reads a header of any version.
+/// Decodes a header of any version.
 ///
 /// # Errors
 ///
-/// [`Violation::UnknownType`] or [`Violation::NegativeLength`]. What lengths a type may have depends on
-/// the version and is for the caller to check.
+/// [`Violation::UnknownType`] or [`Violation::NegativeLength`]. The caller checks the length, whose
+/// limit depends on type and version.
 pub fn read_header(header: [u8; HEADER_LEN]) -> Result<Header, Violation> {
     let [t0, t1, t2, t3, l0, l1, l2, l3] = header;
     let number = i32::from_le_bytes([t0, t1, t2, t3]);
@@ -154,7 +154,7 @@ pub fn decode(bytes: &[u8], max_frame: u32) -> Result<Decoded<'_>, Violation> {
     }
 }
 
-/// Reads a header that can only be one of protocol v0.
+/// Decodes a header of protocol v0.
 pub(crate) fn v0_header(header: [u8; HEADER_LEN], max_frame: u32) -> Result<Header, Violation> {
     let [t0, t1, t2, t3, ..] = header;
     if i32::from_le_bytes([t0, t1, t2, t3]) > Kind::Data.number() {
@@ -165,7 +165,7 @@ pub(crate) fn v0_header(header: [u8; HEADER_LEN], max_frame: u32) -> Result<Head
     Ok(read)
 }
 
-/// What protocol v0 says about lengths.
+/// Checks a length by the rules of protocol v0.
 pub(crate) fn check_v0(header: Header, max_frame: u32) -> Result<(), Violation> {
     match header.kind {
         Kind::Heart if header.body_len > 0 => {

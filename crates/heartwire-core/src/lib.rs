@@ -1,17 +1,17 @@
-//! The part of Heartwire that decides: it reads no clock, opens no socket and spawns nothing.
+//! The protocol and liveness logic of Heartwire, without I/O: no clock, no sockets, no threads.
 //!
-//! A *driver* owns a socket and a clock, and holds one [`Connection`] for it. It tells the
-//! connection what came ([`Connection::handle_heard`], [`Connection::handle_received`]), and asks
-//! it what to do next ([`Connection::poll`]): read first, write, sleep until then, close.
-//! Everything about life and death is decided in here, so that a server with a million sessions, a
-//! client and a simulator on a virtual clock all come to the same verdict at the same time.
+//! A *driver* owns a socket, a clock and one [`Connection`]. It reports what arrived
+//! ([`Connection::handle_heard`], [`Connection::handle_received`]) and asks what to do next
+//! ([`Connection::poll`]): read first, write, sleep until a time, or close. Because only this crate
+//! decides when a peer is dead, a server with a million sessions, a client and a simulator on a
+//! virtual clock all give the same verdict at the same time.
 //!
 //! ```
 //! use core::time::Duration;
 //! use heartwire_core::order::{Found, Next, Outbound, Over};
 //! use heartwire_core::{Connection, Event, Instant, Policy, Settings};
 //!
-//! // A server that calls a client dead after 15 s of silence; its timers are at most 100 ms late.
+//! // A server with a timeout of 15 s, whose timers are at most 100 ms late.
 //! let policy = Policy::builder().timeout(Duration::from_secs(15)).build()?;
 //! let settings = Settings::new(policy).tick(Duration::from_millis(100));
 //! let at = |secs: u64| Instant::from_nanos(secs * 1_000_000_000);
@@ -39,19 +39,19 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Policy`], [`Preset`], [`Bound`] | when to beat, what silence is death, and what that promises |
-//! | [`order`] | what a driver does next, and an example of one |
-//! | [`Connection`], [`Settings`], [`FrameLimits`] | one connection: frames in, events and beats out, the verdict |
-//! | [`Liveness`] | the same for a protocol of your own, which has frames of another kind or none |
-//! | [`PauseWatch`] | notices that the driver itself stood still, which is nobody else's silence |
-//! | [`arrival`] | when bytes came that a driver was late to read |
+//! | [`Policy`], [`Preset`], [`Bound`] | interval and timeout, and when the verdict comes with them |
+//! | [`order`] | what a driver does next, with an example driver |
+//! | [`Connection`], [`Settings`], [`FrameLimits`] | one connection: frames in; events, beats and the verdict out |
+//! | [`Liveness`] | heartbeats and timeout for your own protocol, without our frames |
+//! | [`PauseWatch`] | detects that this process was paused, so that no peer is blamed |
+//! | [`arrival`] | when bytes arrived that were read late |
 //! | [`Backoff`] | how long to wait before connecting again |
-//! | [`wheel`] | deadlines of very many connections, one entry for each |
-//! | [`plan`] | when each end finds each kind of fault, computed from the settings of both |
-//! | [`frame`], [`v1`] | how the two versions of the protocol look |
+//! | [`wheel`] | timer wheel: the deadlines of very many connections |
+//! | [`plan`] | predicts how fast each end detects each fault, from both ends' settings |
+//! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
 //!
-//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] for a little of
-//! each connection, once. On protocol v0 a connection allocates nothing. No bytes from a peer make it
+//! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] once per
+//! connection. On protocol v0 a connection allocates nothing. No input from a peer makes the crate
 //! panic.
 
 #![no_std]
@@ -87,8 +87,7 @@ pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
 pub use time::Instant;
 pub use violation::Violation;
 
-/// What the crates of this workspace share. It is no part of the stable interface, and can change
-/// with any version.
+/// Shared by the crates of this workspace. Not part of the stable API; can change in any version.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::bucket::{Bucket, Gcra};

@@ -8,33 +8,33 @@ use crate::pause::Pause;
 use crate::policy::{Bound, Policy};
 use crate::time::Instant;
 
-/// One silence gets at most this many restarts after pauses of our own, so that even a host that
-/// pauses all the time reports a death after `(MAX_GRACES + 1) × timeout` awake.
+/// A silence is restarted at most this often after pauses of this process, so that even a host that
+/// is paused all the time declares a dead peer dead after `(MAX_GRACES + 1) × timeout` awake.
 const MAX_GRACES: u8 = 3;
 
-/// Judges one peer by its silence, and says when to beat.
+/// Heartbeat and timeout of one peer: says when a beat is due and when the peer is dead.
 ///
 /// It knows nothing of frames: [`Connection`](crate::Connection) adds those. Traffic only stores a
-/// timestamp; deadlines are computed when somebody asks for them.
+/// timestamp; deadlines are computed when asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Liveness {
     policy: Policy,
     last_heard: Instant,
-    /// When the timeout began to count: at the last byte, or at the end of a pause of ours since.
+    /// When the timeout began to count: at the last byte, or at the end of our last pause after it.
     judged_from: Instant,
     /// When anything was sent.
     last_sent: Instant,
-    /// When a beat was sent: something that the peer answers, if it answers anything.
+    /// When a beat was sent, which is what a peer answers if it answers anything.
     last_beat: Instant,
-    /// Pauses of ours in this silence that it was given another timeout for.
+    /// How often this silence was restarted after a pause of ours.
     graces: u8,
     beat_due: bool,
-    /// It is over: the verdict was given, here or by another rule. Nothing follows.
+    /// The connection has ended, by this verdict or for another reason. Nothing follows.
     is_dead: bool,
 }
 
 impl Liveness {
-    /// Starts judging at `now`: the first silence begins here, and so does the first beat interval.
+    /// Starts at `now`: the first silence and the first beat interval begin here.
     #[must_use]
     pub const fn new(policy: Policy, now: Instant) -> Self {
         Self {
@@ -62,10 +62,10 @@ impl Liveness {
         }
     }
 
-    /// Something other than a beat was sent to the peer at `at`. It stands in for a beat where the
-    /// policy has a timeout and the peer was heard, or sent a beat, within the beat interval. Else it
-    /// does not: a peer that only answers answers beats, and one that judges an end without a timeout
-    /// may count nothing but beats.
+    /// Something other than a beat was sent to the peer at `at`. It replaces a beat if the policy
+    /// has a timeout and the peer was heard, or sent a beat, within the beat interval. Otherwise it
+    /// does not: a peer that only answers, answers beats, and the peer of an end without a timeout
+    /// may count only beats.
     pub fn handle_sent(&mut self, at: Instant) {
         self.last_sent = self.last_sent.max(at);
         self.beat_due &= self.beat_due_at().is_some_and(|due_at| due_at <= at);
@@ -78,8 +78,9 @@ impl Liveness {
         self.beat_due = false;
     }
 
-    /// This end stood still. A peer that has not been heard since gets a full timeout from
-    /// `resumed_at`; three times in one silence at most. Repeated calls with one pause do nothing.
+    /// This process was paused. A peer that has not been heard since gets a full timeout from
+    /// `resumed_at`, three times in one silence at most. Repeated calls with the same pause do
+    /// nothing.
     pub fn handle_pause(&mut self, pause: Pause) {
         if pause.resumed_at > self.judged_from && self.graces < MAX_GRACES {
             self.judged_from = pause.resumed_at;
@@ -93,15 +94,15 @@ impl Liveness {
     }
 
     /// Whether a beat should be sent. Stays true until
-    /// [`handle_beat_sent`](Self::handle_beat_sent), until something that stands in for it was
+    /// [`handle_beat_sent`](Self::handle_beat_sent), until something that replaces it was
     /// [sent](Self::handle_sent), or until the verdict.
     #[must_use]
     pub const fn beat_due(&self) -> bool {
         self.beat_due && !self.is_dead
     }
 
-    /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline.
-    /// Only the sending of a due beat, or of what stands in for it, can make this earlier.
+    /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline. Only
+    /// sending a due beat, or what replaces it, can make this earlier.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         match (self.verdict_at(), self.beat_at()) {
@@ -130,16 +131,16 @@ impl Liveness {
         self.beat_due |= self.is_beat_time(now);
     }
 
-    /// Whether the time for a beat has come that is not due yet.
+    /// Whether it is time for a beat that has not been made due yet.
     pub(crate) fn is_beat_time(&self, now: Instant) -> bool {
         self.beat_at().is_some_and(|deadline| now >= deadline)
     }
 
     /// Time passed, and a beat may be due. Early and repeated calls do nothing.
     ///
-    /// Returns what a verdict takes, if one is due: whatever the socket holds is to be read first,
-    /// and passed to [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank
-    /// a deadline.
+    /// If a verdict is due, returns what [`judge`](Self::judge) takes: read the socket first and
+    /// call [`handle_heard`](Self::handle_heard), because bytes that have arrived outrank a
+    /// deadline.
     pub fn poll(&mut self, now: Instant) -> Option<ReadFirst> {
         if self.verdict_at().is_some_and(|deadline| now >= deadline) {
             return Some(ReadFirst { now, outbound: Outbound::Clear });
@@ -148,10 +149,10 @@ impl Liveness {
         None
     }
 
-    /// Judges as of `now` a peer whose socket has been read for that, which was `found` so, by a
-    /// driver that last stood still in `pause`, if it ever did. `tick` is how late the driver's
-    /// timers may be: it goes into the verdict's bound, and what is later than that into what does
-    /// not count.
+    /// Gives the verdict as of `now`, if it is still due after the socket was read. `found` is the
+    /// result of that read, `pause` the last pause of this process, and `tick` how late the
+    /// driver's timers may be: the bound of the verdict includes it, and lateness beyond it counts
+    /// as [paused](Verdict::paused).
     pub fn judge(
         &mut self,
         _read: ReadFirst,
@@ -172,42 +173,41 @@ impl Liveness {
         }
     }
 
-    /// When the last byte from the peer arrived, or when judging began.
+    /// When the last byte from the peer arrived, or the start if none did.
     #[must_use]
     pub const fn last_heard(&self) -> Instant {
         self.last_heard
     }
 
-    /// From now on the peer is judged by another policy, and the interval to the next beat is that
-    /// one's.
+    /// Replaces the policy: timeout and interval change from now on.
     pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 
-    /// It is over for another reason than silence.
+    /// Ends it for another reason than silence.
     pub(crate) const fn end(&mut self) {
         self.is_dead = true;
     }
 
-    /// When the beat that is due, or the next one, is due by the policy. It only ever moves later.
+    /// When the due or next beat is due by the policy. It only moves later.
     pub(crate) fn beat_due_at(&self) -> Option<Instant> {
         let beat = self.policy.interval()?;
         let since = match self.policy.timeout() {
-            // The peer may speak only when it is asked, so what else was sent is not enough.
+            // The peer may only answer beats, so other traffic is not enough.
             Some(_) => self.last_sent.min(self.last_beat.max(self.last_heard)),
-            // The peer alone judges, and the tutorial's server counts nothing but beats.
+            // Only the peer has a timeout, and the tutorial's server counts only beats.
             None => self.last_beat,
         };
         Some(since.saturating_add(beat))
     }
 
-    /// The policy that this peer is judged by.
+    /// The policy in force.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.policy
     }
 
-    /// Whether the verdict was given.
+    /// Whether the peer was declared dead, or the connection ended otherwise.
     #[must_use]
     pub const fn is_dead(&self) -> bool {
         self.is_dead
@@ -230,8 +230,8 @@ impl Liveness {
     }
 }
 
-/// The decision that a peer is dead, with the figures it rests on. It is an event, not an error:
-/// finding a dead peer is what this crate is for.
+/// The decision that a peer is dead, with its cause and numbers. It is an event, not an error:
+/// detecting dead peers is what this crate is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -240,26 +240,25 @@ pub struct Verdict {
     /// How long nothing had come from the peer.
     pub silence: Duration,
     /// When the verdict had to come, counted from the peer's last byte, without the time in which
-    /// this end was paused: `silence - paused` lies in it, always. `None` where the cause has no
-    /// bound here.
+    /// this process was paused: `silence - paused` always lies within it. `None` where the cause
+    /// has no bound.
     pub bound: Option<Bound>,
-    /// How much of the silence does not count, because this end was paused in it: all up to the
-    /// end of its last pause, which gave the peer another timeout; and by how much the verdict was
-    /// late beyond the tick of the bound, which is no time of the peer's either.
+    /// How much of the silence does not count, because this process was paused: everything up to
+    /// the end of its last pause, which restarted the timeout, and how much the verdict was late
+    /// beyond the tick of the bound.
     pub paused: Duration,
-    /// How much later than its deadline this end gave the verdict, within the tick or beyond it.
+    /// How long after its deadline the verdict was given, within the tick or beyond it.
     pub late: Duration,
 }
 
 impl Verdict {
-    /// How much of the lateness of a verdict its bound has no room for: in that time this end was
-    /// held up.
+    /// How much of a verdict's lateness exceeds the tick: in that time this process was held up.
     pub(crate) const fn beyond(late: Duration, tick: Duration) -> Duration {
         late.saturating_sub(tick)
     }
 
-    /// The verdict that the operating system's own timers came to (keepalive, user timeout,
-    /// retransmissions), after `silence`.
+    /// The verdict of the kernel's own timers (keepalive, user timeout, retransmissions) after
+    /// `silence`.
     #[must_use]
     pub const fn kernel(silence: Duration) -> Self {
         Self {
@@ -278,19 +277,23 @@ impl fmt::Display for Verdict {
             Cause::Silence => write!(f, "silent for {:.3} s", self.silence.as_secs_f64())?,
             Cause::Unheard => write!(
                 f,
-                "it has not heard us for {:.3} s, by its own account",
+                "it reports that it has not heard us for {:.3} s",
                 self.silence.as_secs_f64()
             )?,
             Cause::Kernel => write!(
                 f,
-                "given up by the system's own timers after {:.3} s of silence",
+                "the kernel gave up after {:.3} s of silence",
                 self.silence.as_secs_f64()
             )?,
         }
         if let Some(bound) = self.bound {
             write!(f, " (bound {bound}, {} ms late", self.late.as_millis())?;
             if !self.paused.is_zero() {
-                write!(f, ", {:.3} s not counted: we stood still", self.paused.as_secs_f64())?;
+                write!(
+                    f,
+                    ", {:.3} s not counted: this process was paused",
+                    self.paused.as_secs_f64()
+                )?;
             }
             f.write_str(")")?;
         }
@@ -302,12 +305,12 @@ impl fmt::Display for Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Nothing came from it for the policy's timeout.
+    /// No byte came from the peer for the policy's timeout.
     Silence,
-    /// By its own beats it has not heard this end for so long that the way there must be cut (wire
-    /// v1 only). `silence` and `bound` count from when it last did.
+    /// The peer's beats say that it has not heard this end for so long that the path to it must be
+    /// cut (protocol v1 only). `silence` and `bound` count from when it last heard this end.
     Unheard,
-    /// The operating system gave up on it (keepalive, user timeout, retransmissions, no route).
+    /// The kernel gave up on the connection (keepalive, user timeout, retransmissions, no route).
     Kernel,
 }
 

@@ -1,12 +1,11 @@
-//! The order in which a driver does things, as types.
+//! What a driver does next, in which order: an order that the types enforce.
 //!
 //! A driver owns a socket and a clock, and asks its [`Connection`] what to do [next](Next). Two
-//! rules stand behind the answers. Bytes that have arrived outrank a deadline: before a verdict,
-//! and before a beat of protocol v1, which tells the peer what has been heard of it, the socket is
-//! read. And this end's own trouble is not the peer's silence: what it had no room for, and a time
-//! in which it stood still, is reported when it has read, at the one place where that counts. So
-//! the answer before a verdict is always [`Next::ReadFirst`], and what it holds is all that
-//! [`Connection::judge`] takes for one:
+//! rules decide the answers. Bytes that have arrived outrank a deadline: the socket is read before
+//! a verdict, and before a beat of protocol v1, which tells the peer when it was last heard. And
+//! this end's own trouble is not the peer's silence: the driver reports bytes that it had no room
+//! for, and pauses of its process, after that read. So the answer before a verdict is always
+//! [`Next::ReadFirst`], and [`Connection::judge`] takes what it holds:
 //!
 //! ```
 //! use core::time::Duration;
@@ -70,10 +69,10 @@
 //! // The timeout has passed. But a beat of the peer lies in the socket.
 //! socket.arrived.extend([0; 8]);
 //! assert_eq!(turn(&mut connection, &mut socket, None, at(10)), Ok(Some(at(14))));
-//! // Then it is silent, and the process stands still until that has been so for 10 s.
+//! // Then the peer is silent, and this process is paused until that has lasted for 10 s.
 //! let pause = Pause::new(at(20), Duration::from_secs(8));
 //! assert!(turn(&mut connection, &mut socket, Some(pause), at(20)).is_ok());
-//! // It has another timeout from there.
+//! // The peer has another timeout from there.
 //! let Err(Over::Dead(verdict)) = turn(&mut connection, &mut socket, Some(pause), at(30)) else {
 //!     panic!("still alive");
 //! };
@@ -81,7 +80,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! A driver that does not read cannot judge: there is nothing to call.
+//! A driver cannot give a verdict without a read: this does not compile.
 //!
 //! ```compile_fail,E0451
 //! # use heartwire_core::order::{Found, ReadFirst};
@@ -108,41 +107,42 @@ use crate::liveness::Liveness;
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must do each")]
 pub enum Next {
-    /// To read what the socket holds, hand it over, and then call [`Connection::judge`] with this.
-    /// A deadline has passed, or a beat is due that says what has been heard.
+    /// Read what the socket holds, hand it over, then call [`Connection::judge`] with this. A
+    /// deadline has passed, or a beat of v1 is due.
     ///
-    /// A driver that cannot read just now drops it and asks again later: nothing is lost.
+    /// A driver that cannot read now drops it and asks again later: nothing is lost.
     ReadFirst(ReadFirst),
-    /// To write these bytes, in front of others that wait, and to ask again. They count as sent.
+    /// Write these bytes, in front of others that wait, and ask again. They count as sent.
     Write(Transmit),
-    /// To do nothing until then, unless something comes, or forever. See
+    /// Sleep until then, or until bytes arrive; `None`: there is no deadline. See
     /// [`Connection::poll_timeout`].
     SleepUntil(Option<Instant>),
-    /// To close the connection: it has ended. This is said once.
+    /// Close the connection: it has ended. Returned once.
     Over(Over),
 }
 
-/// That the socket has to be read before a verdict. It is given back when it has been: without it
-/// there is no verdict.
+/// Demands a read of the socket before a verdict. Give it back after the read: without it there is
+/// no verdict.
 #[must_use = "read what the socket holds, and give it back"]
 #[derive(Debug)]
 pub struct ReadFirst {
-    /// What is read is all that had come by then.
+    /// The read covers what had arrived by then.
     pub(crate) now: Instant,
     pub(crate) outbound: Outbound,
 }
 
-/// What a driver has found that was told to [read first](ReadFirst).
+/// Result of the read that [`ReadFirst`] demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no other way to come back from a read")]
 pub enum Found {
-    /// All that had come, be it nothing; or as much as a driver takes at a time, so that a flood
-    /// does not hold up a verdict.
+    /// Everything that had arrived was read, perhaps nothing; or as much as the driver takes at a
+    /// time, so that a flood does not delay a verdict.
     All,
-    /// Something, and there may be more: if a verdict is still due, the answer is to read on.
+    /// Something was read and there may be more: if a verdict is still due, the answer is to read
+    /// on.
     More,
-    /// Something waits there, as of this time, that the driver has no room for, because its application
-    /// is slow. Backpressure is not death: this counts as life.
+    /// Bytes waited at this time that the driver has no room for, because its application is slow.
+    /// Backpressure is not death: they count as life.
     NoRoom(Instant),
 }
 
@@ -153,11 +153,11 @@ pub enum Outbound {
     /// Nothing.
     #[default]
     Clear,
-    /// Something that shows the peer as well as an answer that this end lives, and as a beat where
-    /// data stands in for it. A beat that says or asks more can be put in front of it, and
-    /// [`Connection::handle_beat_written`] tells when it has been written.
+    /// Data, which shows the peer that this end lives as well as an answer does, and as well as a
+    /// beat where data replaces beats. Other beats can be put in front of it; report with
+    /// [`Connection::handle_beat_written`] when one has been written.
     Waiting,
-    /// The same, and nothing can be put in front of it: beats have to wait.
+    /// Data that nothing can be put in front of: beats have to wait.
     Blocked,
 }
 

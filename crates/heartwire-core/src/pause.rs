@@ -1,21 +1,22 @@
-//! Noticing that this process itself stood still.
+//! Detects that this process itself was paused.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A wake-up this late, or later, is a pause of our own. Measured on a sketch: with it, 0 of 10,000
-/// healthy sessions were called dead after a stop of 10 s; scheduling noise stays well below it.
+/// A wake-up this late or later is a pause of this process. Measured on a sketch: with it, 0 of
+/// 10,000 healthy sessions were declared dead after a stop of 10 s; scheduling noise stays well
+/// below it.
 pub const MIN_PAUSE: Duration = Duration::from_millis(250);
 
-/// A stretch of time in which this process could not run: stopped, swapped out, paused with its
-/// machine, suspended, or kept busy by its own application.
+/// A time in which this process could not run: stopped, swapped out, paused with its machine,
+/// suspended, or kept busy by its own application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pause {
     /// When it ran again.
     pub resumed_at: Instant,
-    /// How long it stood still, at least. Time in which it would have slept anyway is not counted.
+    /// How long it was paused, at least. Time in which it would have slept anyway is not counted.
     pub gap: Duration,
 }
 
@@ -27,10 +28,10 @@ impl Pause {
     }
 }
 
-/// Notices both ways in which a driver stands still: it is woken later than it asked for, or its
-/// machine was suspended. The second need not show in the first: a timer that counts suspended time
-/// rings punctually when the machine is back before it, and one that does not is overtaken by whatever
-/// else wakes the driver.
+/// Detects both kinds of pause: the driver woke later than it asked for, or its machine was
+/// suspended. A suspend need not make a wake-up late: a timer that counts suspended time fires on
+/// time when the machine resumes before it, and with one that does not, something else may wake the
+/// driver first.
 #[derive(Clone, Copy, Debug)]
 pub struct PauseWatch {
     awake_at: Instant,
@@ -39,8 +40,8 @@ pub struct PauseWatch {
 }
 
 impl PauseWatch {
-    /// A watch for a driver that starts at `now`, on a machine that has been suspended for `suspended`
-    /// in all; zero where the system does not tell.
+    /// A watch for a driver that starts at `now`, on a machine that has been suspended for
+    /// `suspended` in all; zero where the system does not tell.
     #[must_use]
     pub const fn new(now: Instant, suspended: Duration) -> Self {
         Self { awake_at: now, wake_by: None, suspended }
@@ -51,13 +52,13 @@ impl PauseWatch {
         self.wake_by = until;
     }
 
-    /// The driver is awake at `now`, and its machine has been suspended for `suspended` in all. Returns
-    /// the pause if it woke [`MIN_PAUSE`] late or more, or was suspended for so long since the last call:
-    /// the longer of the two, once.
+    /// The driver is awake at `now`, and its machine has been suspended for `suspended` in all.
+    /// Returns the pause if it woke at least [`MIN_PAUSE`] late, or was suspended for that long
+    /// since the last call: the longer of the two, once.
     ///
-    /// A driver calls this when it wakes, and again before it judges: it may have been suspended in
-    /// between. Without [`handle_sleep`](Self::handle_sleep) since the last call nothing is late. Both
-    /// times must be of the same moment, or `suspended` of a later one.
+    /// A driver calls this when it wakes, and again before a verdict: it may have been suspended in
+    /// between. Without [`handle_sleep`](Self::handle_sleep) since the last call nothing is late.
+    /// Both times must be of the same moment, or `suspended` of a later one.
     #[must_use]
     pub fn handle_wake(&mut self, now: Instant, suspended: Duration) -> Option<Pause> {
         let expected = self.wake_by.take().map(|wake_by| wake_by.max(self.awake_at));

@@ -1,4 +1,4 @@
-//! When one end beats, what silence it calls death, and what that promises.
+//! Heartbeat settings of one end: interval, timeout and echo, and when a verdict comes with them.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -6,15 +6,16 @@ use core::time::Duration;
 
 use crate::time::Typed;
 
-/// The heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
+/// Heartbeat settings of *one* end of a connection: three independent knobs, all off at first.
 ///
-/// - **beat**: send a beat this often. At an end with a timeout, data stands in for beats while the peer is
-///   heard; not while it is silent, because it may be one that only answers. At an end without a timeout
-///   nothing does: the peer alone judges, and may count nothing but beats.
-/// - **timeout**: the silence of the peer that means death. Any byte from the peer ends a silence.
+/// - **interval**: send a beat this often. At an end with a timeout, data replaces beats while the
+///   peer is heard, but not while it is silent: it may be a peer that sends nothing but answers to
+///   beats. At an end without a timeout nothing replaces them: only the peer has a timeout then,
+///   and it may count only beats.
+/// - **timeout**: declare the peer dead after this silence. Any byte from the peer ends a silence.
 /// - **echo**: answer each of the peer's beats with one beat.
 ///
-/// A policy that exists is valid. It is 16 bytes, because a server keeps one per session.
+/// Every policy is valid. It is 16 bytes, because a server keeps one per session.
 ///
 /// ```
 /// use core::time::Duration;
@@ -33,7 +34,7 @@ pub struct Policy {
     echo: bool,
 }
 
-/// The default policy is [`Preset::Default`], which is the same at both ends.
+/// [`Preset::Default`], which is the same at both ends.
 impl Default for Policy {
     fn default() -> Self {
         Preset::Default.policy(Side::Client)
@@ -41,7 +42,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// A builder with every knob off.
+    /// A builder with all settings off.
     pub const fn builder() -> PolicyBuilder {
         PolicyBuilder { interval: None, timeout: None, peer_interval: None, echo: false }
     }
@@ -51,7 +52,7 @@ impl Policy {
         PolicyBuilder {
             interval: self.interval(),
             timeout: self.timeout(),
-            // An assumed promise is not carried over: it follows the knobs it was assumed from.
+            // An assumed interval of the peer is not copied: `build` assumes it again.
             peer_interval: self
                 .peer_interval()
                 .filter(|&interval| Some(interval) != self.interval()),
@@ -59,14 +60,14 @@ impl Policy {
         }
     }
 
-    /// A beat is due when none was sent for this long; at an end with a timeout, data will do instead while
-    /// the peer is heard. `None`: this end sends none of its own.
+    /// How often this end sends a beat; with a timeout, data replaces beats while the peer is
+    /// heard. `None`: this end sends none by itself.
     #[must_use]
     pub fn interval(&self) -> Option<Duration> {
         self.interval.map(Millis::duration)
     }
 
-    /// The peer's silence that means death; `None`: this end never calls the peer dead.
+    /// The silence after which this end declares the peer dead; `None`: never.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.map(Millis::duration)
@@ -85,7 +86,8 @@ impl Policy {
     }
 
     /// When the verdict on a silent peer comes, counted from its **last byte**: from `timeout` to
-    /// `timeout + tick`, where `tick` is how late the driver's timers may be. `None` without a timeout.
+    /// `timeout + tick`, where `tick` is how late the driver's timers may be. `None` without a
+    /// timeout.
     #[must_use]
     pub fn bound(&self, tick: Duration) -> Option<Bound> {
         let timeout = self.timeout()?;
@@ -93,9 +95,9 @@ impl Policy {
     }
 
     /// When the verdict comes, counted from the **fault** that silenced the peer: its last byte may
-    /// have come up to one of its beats earlier, so the range starts at `timeout - peer_interval`, and at
-    /// zero where the peer's beat is not known. The time that bytes spend under way comes on top of
-    /// the end of the range. `None` without a timeout.
+    /// have come up to one of its beats earlier, so the range starts at `timeout - peer_interval`,
+    /// and at zero where the peer's beat is not known. The time that bytes spend under way comes on
+    /// top of the end of the range. `None` without a timeout.
     #[must_use]
     pub fn bound_after_fault(&self, tick: Duration) -> Option<Bound> {
         let Bound { earliest, latest } = self.bound(tick)?;
@@ -103,7 +105,7 @@ impl Policy {
         Some(Bound { earliest: earliest.saturating_sub(peer_interval), latest })
     }
 
-    /// The policy of one end of a contract. Its relations were checked when that was made.
+    /// The policy of one end of a contract, which was checked when the ends agreed.
     pub(crate) fn agreed(
         interval: Option<Duration>,
         timeout: Option<Duration>,
@@ -118,7 +120,7 @@ impl Policy {
     }
 
     pub(crate) fn without_beats(mut self) -> Self {
-        // A promise that was assumed from this end's own beat goes with it.
+        // An interval of the peer that was assumed from this end's own goes too.
         self.peer_interval = self.peer_interval.filter(|&interval| Some(interval) != self.interval);
         self.interval = None;
         self.echo = false;
@@ -146,63 +148,64 @@ pub struct PolicyBuilder {
 }
 
 impl PolicyBuilder {
-    /// Beat when no beat was sent for `interval`. With a [`timeout`](Self::timeout), data will do instead while
-    /// something came from the peer within `interval`; a silent peer may be one that only answers.
+    /// Sends a beat every `interval`. With a [`timeout`](Self::timeout), data replaces a beat while
+    /// something came from the peer within `interval`; a silent peer may be one that only answers
+    /// beats.
     ///
     /// Default: off. Bounds: 1 ms to 49 days; fractions of a millisecond are dropped. Keep it under
-    /// half the timeout of the peer. Too long shows as verdicts on healthy connections, too short as
-    /// traffic that does nothing.
+    /// half the timeout of the peer. Too long: healthy connections time out. Too short: needless
+    /// traffic.
     pub const fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
         self
     }
 
-    /// Call the peer dead after `silence`.
+    /// Declares the peer dead after `silence`.
     ///
-    /// Default: off. Bounds: 1 ms to 49 days, and at least twice the peer's beat where that is
-    /// known; a fraction of a millisecond is rounded up. Too short shows as verdicts while packets
-    /// are lost (a blackout of 2 s is up to 4.3 s of silence, because TCP backs off), too long as
-    /// peers that are dead and still listed.
+    /// Default: off. Bounds: 1 ms to 49 days, and at least twice the peer's interval where that is
+    /// known; a fraction of a millisecond is rounded up. Too short: healthy connections time out
+    /// while packets are lost (a blackout of 2 s is up to 4.3 s of silence, because TCP backs off).
+    /// Too long: dead peers stay listed.
     pub const fn timeout(mut self, silence: Duration) -> Self {
         self.timeout = Some(silence);
         self
     }
 
-    /// Answer each of the peer's beats. Default: off. Excludes [`interval`](Self::interval): two ends that
-    /// answer answers would never stop.
+    /// Answers each of the peer's beats. Default: off. Excludes [`interval`](Self::interval): two
+    /// ends that answer answers would never stop.
     pub const fn echo(mut self, echo: bool) -> Self {
         self.echo = echo;
         self
     }
 
-    /// What the peer promised: it sends something at least this often. It changes no timer; it
-    /// checks `timeout`, and narrows [`Policy::bound_after_fault`].
+    /// How often the peer sends something, at least. It changes no timer: it checks `timeout`, and
+    /// narrows [`Policy::bound_after_fault`].
     ///
-    /// Default: this end's own `interval` where there is one (a symmetric peer beats as often; an
-    /// answering peer answers as often), else unknown. Bounds: 1 ms to 49 days; a fraction of a
-    /// millisecond is rounded up.
+    /// Default: this end's own `interval` where there is one (a symmetric peer sends beats as
+    /// often; an answering peer answers as often), else unknown. Bounds: 1 ms to 49 days; a
+    /// fraction of a millisecond is rounded up.
     pub const fn peer_interval(mut self, interval: Duration) -> Self {
         self.peer_interval = Some(interval);
         self
     }
 
-    /// No beats of one's own (to change a preset).
+    /// Sends no beats (to override a preset).
     pub const fn no_interval(mut self) -> Self {
         self.interval = None;
         self
     }
 
-    /// No verdicts (to change a preset).
+    /// Never declares the peer dead (to override a preset).
     pub const fn no_timeout(mut self) -> Self {
         self.timeout = None;
         self
     }
 
-    /// The policy, if its knobs fit together.
+    /// The policy, if its settings fit together.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] says which relation is broken. The builder can be changed and tried again.
+    /// [`PolicyError`] says which settings do not fit together. Change the builder and try again.
     pub fn build(self) -> Result<Policy, PolicyError> {
         let interval = Millis::floor("beat", self.interval)?;
         let timeout = Millis::ceil("timeout", self.timeout)?;
@@ -211,7 +214,7 @@ impl PolicyBuilder {
             return Err(PolicyError::BeatAndEcho);
         }
         if let (Some(timeout), Some(peer_interval)) = (timeout, peer_interval) {
-            // One beat may be lost to a retransmission without the peer being dead.
+            // One beat may be late because of a retransmission.
             if timeout.duration() < peer_interval.duration().saturating_mul(2) {
                 return Err(PolicyError::TimeoutTooShort {
                     timeout: timeout.duration(),
@@ -223,13 +226,14 @@ impl PolicyBuilder {
     }
 }
 
-/// Why some settings are no [`Policy`].
+/// Why settings are not a valid [`Policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// `interval` and `echo` on one end: an answer would be answered, for ever.
+    /// `interval` and `echo` on one end: two such ends would answer each other forever.
     BeatAndEcho,
-    /// `timeout` is less than twice the peer's beat, so one late beat would look like death.
+    /// `timeout` is less than twice the peer's interval, so one late beat would end a healthy
+    /// connection.
     TimeoutTooShort {
         /// The timeout that was asked for.
         timeout: Duration,
@@ -249,8 +253,8 @@ impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BeatAndEcho => f.write_str(
-                "one end cannot both beat and echo: two such ends would answer each other for \
-                 ever. Beat on one end, echo on the other, or beat on both",
+                "one end cannot both send beats and echo: two such ends would answer each other \
+                 forever. Send beats on one end and echo on the other, or send beats on both",
             ),
             Self::TimeoutTooShort { timeout, peer_interval } => write!(
                 f,
@@ -274,16 +278,16 @@ impl core::error::Error for PolicyError {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
-    /// Both ends beat every 10 s and call 30 s of silence death. The default: 10 s is under every
-    /// idle timeout found in middleboxes, and 30 s outlives a blackout of 15 s.
+    /// Interval 10 s and timeout 30 s at both ends. The default: 10 s is under every idle timeout
+    /// found in middleboxes, and 30 s outlives a blackout of 15 s.
     #[default]
     Default,
-    /// The tutorial's numbers: the client beats every 3 s and judges nobody, because its server
-    /// sends nothing; the server sends nothing and calls 15 s of silence death.
+    /// The tutorial's numbers: the client sends a beat every 3 s and has no timeout, because its
+    /// server sends nothing; the server sends nothing and has a timeout of 15 s.
     Tutorial,
-    /// Both ends beat every 2.5 s and call 8.5 s of silence death: the verdict comes 6.0 to 8.6 s
-    /// after the fault with timers that are at most 100 ms late. For good networks: a blackout of
-    /// 4 s can be up to 7.9 s of silence.
+    /// Interval 2.5 s and timeout 8.5 s at both ends: the verdict comes 6.0 to 8.6 s after the
+    /// fault with timers that are at most 100 ms late. For good networks: a blackout of 4 s can be
+    /// up to 7.9 s of silence.
     Fast,
 }
 

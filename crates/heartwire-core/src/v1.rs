@@ -1,15 +1,15 @@
-//! What protocol v1 adds to v0: a handshake that agrees on a contract, and beats that carry both
-//! directions. `PROTOCOL.md` is the specification.
+//! Protocol v1: a handshake that negotiates a contract, and beats that report on both directions.
+//! `PROTOCOL.md` is the specification.
 //!
-//! The server's and the client's driver use the types in here; [`Connection`](crate::Connection) speaks
-//! the wire.
+//! The server's and the client's driver use these types; [`Connection`](crate::Connection) speaks
+//! the protocol.
 
 mod beat;
 mod contract;
 mod handshake;
 
-/// Longest body of a PAD, and so the most that a server can ask to be woken with: one frame is as
-/// long as that.
+/// Longest body of a PAD, and so the largest number of bytes that a server can ask to be woken
+/// with.
 pub const MAX_PAD_LEN: u32 = 64 * 1024;
 
 pub use beat::{BEAT_LEN, Beat, Health};

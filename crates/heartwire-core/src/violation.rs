@@ -1,11 +1,11 @@
-//! What a peer can do wrong on the wire.
+//! Protocol violations by the peer.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::frame::Kind;
 
-/// A breach of the wire protocol by the peer. It ends the connection it came from, and no other.
+/// A protocol violation by the peer. It ends this connection and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
@@ -14,8 +14,9 @@ pub enum Violation {
         /// The length in the header, in bytes.
         length: i32,
     },
-    /// A header announced a body longer than [`FrameLimits::max_frame`](crate::FrameLimits::max_frame).
-    /// Found from the header alone: nothing was allocated for the body.
+    /// A header announced a body longer than
+    /// [`FrameLimits::max_frame`](crate::FrameLimits::max_frame). Found from the header alone:
+    /// nothing was allocated for the body.
     TooLong {
         /// The length in the header, in bytes.
         length: u32,
@@ -32,40 +33,42 @@ pub enum Violation {
         /// The length in the header, in bytes.
         length: u32,
     },
-    /// No whole header came within [`FrameLimits::handshake_timeout`](crate::FrameLimits::handshake_timeout) of the start.
+    /// No whole header came within
+    /// [`FrameLimits::handshake_timeout`](crate::FrameLimits::handshake_timeout) of the start.
     NoFirstFrame {
         /// How long the connection waited for it.
         waited: Duration,
     },
-    /// A frame that had begun was not whole within the time that [`FrameLimits`](crate::FrameLimits) allows.
+    /// A frame was not complete within the time that [`FrameLimits`](crate::FrameLimits) allows.
     SlowFrame {
         /// How long the connection waited, from the first of the frame's bytes that it saw.
         waited: Duration,
     },
-    /// A frame of a type that this end must not send, or not now.
+    /// A frame of a type that the peer must not send, or not now.
     Unexpected {
         /// Its type.
         kind: Kind,
     },
-    /// A beat of protocol v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes long.
+    /// A beat of protocol v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes
+    /// long.
     BeatLength {
         /// The length in the header, in bytes.
         length: u32,
     },
     /// A HELLO that is not as specified.
     BadHello,
-    /// A HELLO without a version that this end speaks.
+    /// A HELLO without a protocol version that this end speaks.
     NoCommonVersion {
         /// The lowest version of the client.
         lowest: u8,
         /// The highest version of the client.
         highest: u8,
     },
-    /// A WELCOME that is not as specified, or to a contract that the client did not offer.
+    /// A WELCOME that is not as specified, or with a contract that the client did not offer.
     BadWelcome,
     /// A BYE that is not as specified.
     BadBye,
-    /// A beat gave back a nonce that was never sent.
+    /// A beat echoed a nonce that was never sent.
     UnknownNonce,
     /// A beat promised the next one later than the contract allows.
     PromiseTooLong {
@@ -74,7 +77,7 @@ pub enum Violation {
         /// The longest promise that is accepted.
         max: Duration,
     },
-    /// The peer beats far more often than agreed.
+    /// The peer sends beats far more often than agreed.
     TooFast,
 }
 
@@ -102,7 +105,7 @@ impl Violation {
     }
 }
 
-/// What the bytes of a refused header look like, to help whoever pointed the wrong program here.
+/// Guesses the protocol of a rejected header, to help a user who connected the wrong program.
 fn guess(header: [u8; 8]) -> Option<&'static str> {
     match header {
         [0x16, 0x03, ..] => Some("a TLS handshake"),
@@ -147,15 +150,15 @@ impl fmt::Display for Violation {
             Self::BadHello => f.write_str("a HELLO that is not as specified"),
             Self::NoCommonVersion { lowest, highest } => write!(
                 f,
-                "the client speaks versions {lowest} to {highest} of the wire, and this end 0 and 1"
+                "the client speaks protocol versions {lowest} to {highest}, and this end 0 and 1"
             ),
             Self::BadWelcome => {
                 f.write_str("a WELCOME that is not as specified, or not what was offered")
             }
             Self::BadBye => f.write_str("a BYE that is not as specified"),
-            Self::UnknownNonce => f.write_str("a beat gave back a nonce that was never sent"),
+            Self::UnknownNonce => f.write_str("a beat echoed a nonce that was never sent"),
             Self::PromiseTooLong { promise, max } => {
-                write!(f, "a beat promised the next one in {promise:?}, and {max:?} is the most")
+                write!(f, "a beat promised the next one in {promise:?}; at most {max:?} is allowed")
             }
             Self::TooFast => f.write_str("beats came far more often than agreed"),
         }

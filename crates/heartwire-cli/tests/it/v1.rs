@@ -55,8 +55,8 @@ fn people_are_shown_the_contract_too() {
             .stderr(Stdio::piped()),
     );
     let log = Lines::of(client.0.stderr.take().unwrap());
-    let contract = "the client beats every 2.5s, the server calls 30s of silence death; \
-                    the server beats every 2.5s, the client calls 8.5s of silence death";
+    let contract = "client interval 2.5s, server timeout 30s; \
+                    server interval 2.5s, client timeout 8.5s";
     log.line(contract);
     assert!(output.line(contract).text.contains(" \"bob\": "));
 }

@@ -12,7 +12,7 @@ use crate::time::{Instant, millis};
 
 impl Connection {
     /// What to do next, at `now`, with `outbound` waiting to be written. A driver asks whenever it
-    /// wakes, when it has handed over what had come, and again after it has queued what it was told
+    /// wakes, after it has handed over what arrived, and again after it has queued what it was told
     /// to write, until it is told to sleep. See [`order`](crate::order).
     ///
     /// Early and repeated calls do no harm.
@@ -28,10 +28,10 @@ impl Connection {
         self.write(now, outbound)
     }
 
-    /// Judges a connection whose socket has been read, which was [found](Found) so, by a driver
-    /// that last stood still in `pause`, if it ever did. Pauses that lie before what has come since
-    /// change nothing, so that a driver may tell of its last one each time. It is judged as of the
-    /// time of [`poll`](Self::poll).
+    /// Continues after the read that [`Next::ReadFirst`] demands: gives the verdict if it is still
+    /// due. `found` is the result of that read, `pause` the last pause of this process: a driver
+    /// may pass the same one each time, because pauses before the peer's last byte change nothing.
+    /// The time is that of [`poll`](Self::poll).
     pub fn judge(&mut self, read: ReadFirst, found: Found, pause: Option<Pause>) -> Next {
         if let Found::NoRoom(at) = found {
             self.handle_backpressure(at);
@@ -49,8 +49,8 @@ impl Connection {
         }
     }
 
-    /// Whether a beat of v1 is to be written now that tells the peer how long it has not been
-    /// heard. What lies in the socket may make that shorter.
+    /// Whether a beat of v1 is to be written now, which tells the peer how long it has been silent.
+    /// Bytes in the socket may make that shorter.
     fn tells_silence(&self, now: Instant, outbound: Outbound) -> bool {
         let is_due =
             (self.beat_due() && outbound != Outbound::Blocked) || self.liveness.is_beat_time(now);
@@ -77,7 +77,7 @@ impl Connection {
         }
     }
 
-    /// The end of this connection, if it is due.
+    /// The verdict or violation that ends this connection, if it is due.
     fn verdict(&mut self, now: Instant) -> Option<Over> {
         if self.has_ended() {
             return None;
@@ -92,31 +92,29 @@ impl Connection {
         verdict.or_else(|| self.call_unheard(now, tick)).map(Over::Dead)
     }
 
-    /// Something other than what [`poll`](Self::poll) told to write was written at `at`. It stands
-    /// in for a beat where the peer is judged and was heard, or sent a beat, within the beat
-    /// interval. Else it does not: a peer that only answers is to be asked, and one that alone
-    /// judges may count nothing but beats.
+    /// Something other than the bytes from [`poll`](Self::poll) was written at `at`. It replaces a
+    /// beat if this end has a timeout and the peer was heard, or sent a beat, within the beat
+    /// interval. Otherwise it does not: a peer may only answer beats, and the peer of an end
+    /// without a timeout may count only beats.
     ///
-    /// On v1 it changes nothing: beats carry what data does not, so data does not stand in for
-    /// them.
+    /// On v1 it changes nothing: data does not carry what beats do, so it does not replace them.
     pub fn handle_sent(&mut self, at: Instant) {
         if self.stage.dialogue().is_none() {
             self.liveness.handle_sent(at);
         }
     }
 
-    /// A beat that [`poll`](Self::poll) told to write while something was
-    /// [`Waiting`](Outbound::Waiting) has been written, at `at`. What it promises on v1 is in force
-    /// from then on, and not before: the peer cannot know of it. Of a beat that gave way to a later
-    /// one nothing is told.
+    /// A beat from a [`poll`](Self::poll) with [`Outbound::Waiting`] was written at `at`. What it
+    /// promises on v1 is in force from then on: the peer could not know of it before. Do not call
+    /// this for a beat that a later one replaced.
     pub fn handle_beat_written(&mut self, beat: &Transmit, at: Instant) {
         if let Some((dialogue, beat)) = self.stage.dialogue_mut().zip(beat.as_beat()) {
             dialogue.handle_written(&beat, at);
         }
     }
 
-    /// This end was paused, and may not have heard what the peer sent. The silence gets another
-    /// timeout (three times at most), a frame its whole time again.
+    /// This process was paused, and may not have heard what the peer sent. The silence restarts
+    /// (three times at most), and so does the frame timeout.
     pub(super) fn handle_pause(&mut self, pause: Pause) {
         self.liveness.handle_pause(pause);
         self.stage.restart(pause.resumed_at);
@@ -126,26 +124,26 @@ impl Connection {
     }
 
     /// Bytes of the peer wait that this end has no room for, because its application is slow.
-    /// Backpressure is not death: they count as life, and a frame gets its whole time again.
+    /// Backpressure is not death: they count as life, and the frame timeout restarts.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.liveness.handle_heard(now);
         self.stage.restart(now);
         if let Some(dialogue) = self.stage.dialogue_mut() {
-            // What it says of us is among what waits.
+            // Its newer beats are among those bytes.
             dialogue.handle_pause(now);
         }
     }
 
     /// When to [`poll`](Self::poll) next, if nothing comes; `None` if there is no deadline.
     ///
-    /// It moves later as bytes come and go, so a driver may leave its timer as it is and look here
-    /// when it fires. It can move *earlier* in these cases only: after
-    /// [`handle_received`](Self::handle_received) left bytes over, took what had been left, or
-    /// returned [`Event::Promise`](crate::Event::Promise) or
-    /// [`Event::Welcome`](crate::Event::Welcome); after [`welcome`](Self::welcome) and
-    /// [`promise`](Self::promise); after [`handle_sent`](Self::handle_sent) stood in for a beat
-    /// that waited; and after `poll` and [`judge`](Self::judge), which tell. A beat that waits to
-    /// be written is no deadline any more: the one after it is.
+    /// It moves later as bytes come and go, so a driver may leave its timer alone and ask again
+    /// when it fires. It can move *earlier* only: after [`handle_received`](Self::handle_received)
+    /// left bytes over, took what had been left, or returned
+    /// [`Event::Promise`](crate::Event::Promise) or [`Event::Welcome`](crate::Event::Welcome);
+    /// after [`welcome`](Self::welcome) and [`promise`](Self::promise); after
+    /// [`handle_sent`](Self::handle_sent) replaced a beat that waited; and after `poll` and
+    /// [`judge`](Self::judge), which return the new time. A beat that waits to be written is no
+    /// deadline any more: the one after it is.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
@@ -170,7 +168,7 @@ impl Connection {
                 || passed(self.unheard_at()))
     }
 
-    /// The verdict that the way to the peer is cut, if it is due.
+    /// The verdict that the path to the peer is cut, if it is due.
     fn call_unheard(&mut self, now: Instant, tick: Duration) -> Option<Verdict> {
         let dialogue = self.stage.dialogue()?;
         let deadline = self.unheard_at().filter(|&deadline| now >= deadline)?;
@@ -187,9 +185,9 @@ impl Connection {
         })
     }
 
-    /// Makes a beat due at once. A client calls it at the start, so that its server knows early. An
-    /// end that echoes speaks only when it is asked, and does nothing: the other end may echo too,
-    /// and two such ends would answer each other for ever.
+    /// Makes a beat due at once. A client calls it at the start, so that its server knows early.
+    /// Does nothing on an end that echoes: if the other end echoed too, they would answer each
+    /// other forever.
     pub fn beat_now(&mut self) {
         if self.liveness.policy().echo() {
             return;
@@ -206,9 +204,9 @@ impl Connection {
         }
     }
 
-    /// Whether an answer is owed, or a beat waits to be written that was asked for, or could not be
-    /// written when its time came. [`poll_timeout`](Self::poll_timeout) does not tell of either. It
-    /// is a cheaper question than [`poll`](Self::poll), for a driver that has only read.
+    /// Whether an answer is owed, or a beat waits to be written, which
+    /// [`poll_timeout`](Self::poll_timeout) does not include. Cheaper than [`poll`](Self::poll),
+    /// for a driver that has only read.
     #[must_use]
     pub fn has_to_write(&self) -> bool {
         self.stage.owes_answer() || self.beat_due()
@@ -218,8 +216,7 @@ impl Connection {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
     }
 
-    /// A beat, which counts as sent. What it promises is in force if nothing keeps it from being
-    /// written.
+    /// A beat, which counts as sent. Its promise is in force if nothing is in front of it.
     fn beat(&mut self, now: Instant, outbound: Outbound) -> Transmit {
         let due_at = self.liveness.beat_due_at();
         self.liveness.handle_beat_sent(now);

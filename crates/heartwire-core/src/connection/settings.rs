@@ -1,4 +1,4 @@
-//! What a connection is told when it starts.
+//! Settings of a connection.
 
 use core::time::Duration;
 
@@ -6,26 +6,27 @@ use crate::frame;
 use crate::policy::{Millis, Policy};
 use crate::v1::Offer;
 
-/// How the bytes of a connection are to be read.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
     /// The tutorial's frames, see [`frame`].
     #[default]
     V0,
-    /// Bytes without any header. There are no beats on it, so a policy's `interval` and `echo` are off.
+    /// Bytes without any header. There are no beats on it, so a policy's `interval` and `echo` are
+    /// off.
     Raw,
-    /// [Version 1](crate::v1), for the end that connects: it says HELLO, and the server's WELCOME
-    /// says what both go by. The policy becomes that of the contract then, and is off until then.
+    /// [Version 1](crate::v1), for the end that connects: it sends HELLO, and the server's WELCOME
+    /// carries the contract. The policy is off until then, and that of the contract afterwards.
     V1,
-    /// For the end that accepts: the peer's first frame decides between v0, by the policy as it is,
-    /// and v1, by the contract.
+    /// For the end that accepts: the peer's first frame decides between v0, with the policy as it
+    /// is, and v1, with that of the contract.
     Any,
-    /// For the end that accepts: version 1, and nothing is heard from anybody who speaks v0.
+    /// For the end that accepts: version 1 only. A client that speaks v0 is rejected.
     V1Only,
 }
 
-/// What a peer may make this end hold, or wait for.
+/// Frame limits: the longest frame, and how long a peer may take to send one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
     pub(super) max_frame: u32,
@@ -55,21 +56,20 @@ impl FrameLimits {
         self
     }
 
-    /// Time from the start to the peer's first whole header, if it is limited.
+    /// The handshake timeout, if there is one.
     #[must_use]
     pub fn handshake_within(&self) -> Option<Duration> {
         self.handshake_timeout.map(Millis::duration)
     }
 
-    /// Time from the first byte of a frame to its last, if it is limited, without what its body
-    /// adds.
+    /// The frame timeout without the time for the body, if there is one.
     #[must_use]
     pub fn frame_within(&self) -> Option<Duration> {
         self.frame.map(Millis::duration)
     }
 
-    /// Time from the start to the peer's first whole header. Default 10 s; `None`: any time.
-    /// Clamped to 1 ms to 49 days. Must leave room for the peer's first beat.
+    /// Time from the start to the peer's first whole header. Default 10 s; `None`: no limit.
+    /// Clamped to 1 ms to 49 days. Must leave time for the peer's first beat.
     #[must_use]
     pub fn handshake_timeout(mut self, within: Option<Duration>) -> Self {
         self.handshake_timeout = within.map(Millis::clamp);
@@ -77,8 +77,8 @@ impl FrameLimits {
     }
 
     /// Time from the first byte of a frame to its last, plus one second per KiB of its body.
-    /// Default 30 s, the timeout of the usual policy: a blackout that a connection outlives between
-    /// frames should not end it within one. `None`: any time. Clamped to 1 ms to 49 days.
+    /// Default 30 s, the timeout of the default preset: a blackout that a connection survives
+    /// between frames should not end it within one. `None`: no limit. Clamped to 1 ms to 49 days.
     #[must_use]
     pub fn frame_timeout(mut self, within: Option<Duration>) -> Self {
         self.frame = within.map(Millis::clamp);
@@ -86,7 +86,7 @@ impl FrameLimits {
     }
 }
 
-/// Everything a [`Connection`](crate::Connection) is told when it starts.
+/// Settings of a [`Connection`](crate::Connection).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub(super) protocol: Protocol,
@@ -109,15 +109,15 @@ impl Settings {
         }
     }
 
-    /// How the bytes are to be read.
+    /// Sets the protocol.
     #[must_use]
     pub const fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// What a client offers in its HELLO, and holds the WELCOME against. Default:
-    /// [`Offer::new`] with the policy.
+    /// What a client offers in its HELLO, and checks the WELCOME against. Default: [`Offer::new`]
+    /// with the policy.
     #[must_use]
     pub const fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
@@ -128,23 +128,23 @@ impl Settings {
         self.offer.unwrap_or_else(|| Offer::new(&self.policy))
     }
 
-    /// What the peer may make this end hold, or wait for.
+    /// Sets the frame limits.
     #[must_use]
     pub const fn limits(mut self, limits: FrameLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How late the driver promises to call [`Connection::poll`](crate::Connection::poll) at most.
-    /// It widens the bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
+    /// How late the driver calls [`Connection::poll`](crate::Connection::poll) at most. It widens
+    /// the bound that verdicts carry. Rounded up to a millisecond; 65 s at most.
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
         self.tick_ms = u16::try_from(tick.as_nanos().div_ceil(1_000_000)).unwrap_or(u16::MAX);
         self
     }
 
-    /// The policy that will be in force at first: the one given, less its beats on a protocol without
-    /// beats, and nothing where a handshake comes first.
+    /// The policy at the start: the given one, without beats on a protocol that has none, and off
+    /// if a handshake comes first.
     #[must_use]
     pub fn policy(&self) -> Policy {
         match self.protocol {

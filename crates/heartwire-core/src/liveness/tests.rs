@@ -399,8 +399,8 @@ fn a_verdict_after_a_pause_says_what_was_not_counted() {
     assert!(verdict.bound.unwrap().contains(verdict.silence.saturating_sub(verdict.paused)));
     assert_eq!(
         verdict.to_string(),
-        "silent for 75.000 s (bound 15.0 to 15.1 s, 0 ms late, 60.000 s not counted: we stood \
-         still)"
+        "silent for 75.000 s (bound 15.0 to 15.1 s, 0 ms late, 60.000 s not counted: this \
+         process was paused)"
     );
 }
 
@@ -408,9 +408,6 @@ fn a_verdict_after_a_pause_says_what_was_not_counted() {
 fn a_verdict_of_the_system_says_so() {
     let verdict = Verdict::kernel(ms(12_400));
     assert_eq!((verdict.cause.name(), verdict.bound), ("kernel", None));
-    assert_eq!(
-        verdict.to_string(),
-        "given up by the system's own timers after 12.400 s of silence"
-    );
+    assert_eq!(verdict.to_string(), "the kernel gave up after 12.400 s of silence");
     assert_eq!(Cause::Silence.name(), "silence");
 }

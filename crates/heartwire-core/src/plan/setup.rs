@@ -189,11 +189,11 @@ impl fmt::Display for SetupError {
         match self {
             Self::EchoAtBothEnds => f.write_str(
                 "both ends echo: the first beat, which a client sends when it connects, would be \
-                 answered for ever. Echo on one end, and beat on the other",
+                 answered forever. Echo on one end, and send beats on the other",
             ),
             Self::EchoOnV1 => f.write_str(
-                "an end echoes: on protocol v1 no beat is answered, because each one says what was heard. \
-                 Beat on both ends, or use protocol v0",
+                "an end echoes, but protocol v1 has no echo. Send beats on both ends, or use protocol \
+                 v0",
             ),
             Self::Conflict(conflict) => write!(f, "the ends cannot agree: {conflict}"),
             Self::RttTooLong { rtt } => write!(

@@ -67,15 +67,15 @@ impl fmt::Display for Warning {
                 let (own, peer) = (name_of(on), name_of(peer_of(on)));
                 write!(
                     f,
-                    "the {own} calls {timeout:?} of silence death, but the {peer} sends nothing of \
-                     its own accord: healthy connections end. Give the {peer} a beat, or an echo \
-                     of the {own}'s beats"
+                    "the {own} has a timeout of {timeout:?}, but the {peer} sends nothing by itself: \
+                     healthy connections end. Give the {peer} a beat, or an echo of the {own}'s \
+                     beats"
                 )
             }
             Self::TimeoutTooShort { on, timeout, every } => write!(
                 f,
-                "the {} calls {timeout:?} of silence death, but bytes come only every {every:?}: one \
-                 late beat would look like death. Use a timeout of at least {:?}, or a shorter beat",
+                "the {} has a timeout of {timeout:?}, but bytes come only every {every:?}: one late \
+                 beat would look like death. Use a timeout of at least {:?}, or a shorter beat",
                 name_of(on),
                 every.saturating_mul(2)
             ),

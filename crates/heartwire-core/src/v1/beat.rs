@@ -5,40 +5,40 @@ use core::time::Duration;
 /// Bytes of a beat's body.
 pub const BEAT_LEN: usize = 32;
 
-/// What one end tells the other with each beat.
+/// A beat of protocol v1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "it is what lies on the wire")]
+#[expect(clippy::exhaustive_structs, reason = "it is the frame as sent")]
 pub struct Beat {
-    /// When this beat was sent, on a clock of the sender's own; never 0, and growing. To the receiver
-    /// it is only a number to give back.
+    /// When this beat was sent, on the sender's own clock; never 0, and growing. To the receiver it
+    /// is only a number to echo.
     pub nonce: u64,
     /// The nonce of the last beat that the sender has read from the receiver; 0 before the first.
     pub echo: u64,
-    /// How long ago that one had arrived, in microseconds; [`u32::MAX`] stands for anything longer.
+    /// How long ago that beat arrived, in microseconds; [`u32::MAX`] stands for anything longer.
     pub held_us: u32,
-    /// How long ago the last byte of the receiver had arrived, in milliseconds.
+    /// How long ago the last byte of the receiver arrived, in milliseconds.
     pub silence_ms: u32,
     /// The next beat comes within this, in milliseconds; 0: there may be no further beat.
     pub promise_ms: u32,
-    /// How much later than it was due this beat was sent, in milliseconds; 65,535 stands for anything
-    /// longer.
+    /// How much later than it was due this beat was sent, in milliseconds; 65,535 stands for
+    /// anything longer.
     pub late_ms: u16,
-    /// How the sender is.
+    /// The sender's health.
     pub health: Health,
-    /// The receiver beats far more often than agreed, and will be sent away if it goes on.
+    /// The receiver sends beats far more often than agreed, and will be disconnected if it goes on.
     pub too_fast: bool,
 }
 
-/// How an end says it is. It has no influence on whether it is called dead.
+/// Health of an end, by its own report. It never makes an end dead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
     /// It works.
     #[default]
     Ok,
-    /// It is connected, but its application has not checked in for longer than it should.
+    /// Its application has not fed the watchdog in time.
     Degraded,
-    /// It is about to leave.
+    /// It is about to shut down.
     Draining,
 }
 
@@ -61,7 +61,7 @@ impl Health {
         }
     }
 
-    /// What is not known is a later version's way of not being well.
+    /// An unknown code is a later version's kind of degraded.
     const fn of_code(code: u8) -> Self {
         match code {
             0 => Self::Ok,
@@ -74,8 +74,8 @@ impl Health {
 const TOO_FAST: u8 = 1;
 
 impl Beat {
-    /// The body as it lies on the wire: little-endian integers in the order of the fields, `health` and
-    /// the notices in a byte each.
+    /// Encodes the body: little-endian integers in the order of the fields, `health` and the
+    /// notices in a byte each.
     #[must_use]
     pub fn encode(&self) -> [u8; BEAT_LEN] {
         let mut body = [0; BEAT_LEN];
@@ -96,8 +96,8 @@ impl Beat {
         body
     }
 
-    /// Reads a body. Every 32 bytes are one: whether its numbers make sense is for the connection to
-    /// say. Notices that are not known are ignored.
+    /// Decodes a body. Any 32 bytes are valid: the connection checks the numbers. Unknown notices
+    /// are ignored.
     #[must_use]
     pub fn decode(body: &[u8; BEAT_LEN]) -> Self {
         let [

@@ -1,4 +1,4 @@
-//! What two ends agree on before they judge each other.
+//! Negotiation of interval and timeout between client and server.
 
 use core::fmt;
 use core::time::Duration;
@@ -6,15 +6,15 @@ use core::time::Duration;
 use crate::policy::{Millis, Policy, Side};
 use crate::time::Typed;
 
-/// Default for the shortest beat that an end sends or puts up with. A beat a second is 4 MB a day; who
-/// needs less silence than that can afford to ask for it.
+/// Default minimum interval, for beats sent and received. A beat a second is 4 MB a day; faster
+/// ones have to be asked for.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Default for the longest timeout that an end agrees to: an hour. A phone in the background beats every
-/// 15 to 30 minutes at the longest, because mobile networks forget a connection after that.
+/// Default maximum timeout: an hour. A phone in the background sends a beat every 15 to 30 minutes
+/// at the longest, because mobile networks forget a connection after that.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What one end can do, and wants, in the words of its own [`Policy`].
+/// Settings that one end offers in the negotiation: what it wants, and the limits it agrees to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     interval: Option<Millis>,
@@ -25,10 +25,9 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// An end that works by `policy`: it means to beat as often as that says, wants to hear from the
-    /// other as often as that assumes, and calls `timeout` of silence death. It beats every
-    /// [`MIN_INTERVAL`] at most, or as often as its own policy says if that is more often, and agrees
-    /// to timeouts of [`MAX_TIMEOUT`] at most, or its own if that is longer.
+    /// The offer of an end with this `policy`: it wants the policy's interval, peer interval and
+    /// timeout. Its minimum interval is [`MIN_INTERVAL`], or one of the policy's intervals if that
+    /// is shorter; its maximum timeout is [`MAX_TIMEOUT`], or its own timeout if that is longer.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         let third = policy.timeout().map(|timeout| timeout / 3);
@@ -61,59 +60,59 @@ impl Offer {
         }
     }
 
-    /// The shortest interval in which this end can beat; `None`: it cannot beat at all, and refuses a
-    /// peer that has a timeout. Clamped to 1 ms to 49 days.
+    /// Minimum interval of this end's beats; `None`: it sends none, and refuses a peer that has a
+    /// timeout. Clamped to 1 ms to 49 days.
     #[must_use]
     pub fn min_interval(mut self, min_interval: Option<Duration>) -> Self {
         self.min_interval = min_interval.map(Millis::clamp);
         self
     }
 
-    /// The longest timeout that this end agrees to for the other's silence. Clamped to 1 ms to 49 days;
-    /// under this end's own timeout, it is that.
+    /// The longest timeout for the peer's silence that this end agrees to. Clamped to 1 ms to 49
+    /// days, and never less than this end's own timeout.
     #[must_use]
     pub fn max_timeout(mut self, max_timeout: Duration) -> Self {
         self.max_timeout = max_timeout_over(self.timeout, Millis::clamp(max_timeout));
         self
     }
 
-    /// How often this end means to beat.
+    /// How often this end wants to send a beat.
     #[must_use]
     pub fn interval(&self) -> Option<Duration> {
         self.interval.map(Millis::duration)
     }
 
-    /// How often this end can beat.
+    /// Minimum interval of this end's beats.
     #[must_use]
     pub fn shortest_interval(&self) -> Option<Duration> {
         self.min_interval.map(Millis::duration)
     }
 
-    /// How often this end wants to hear from the other.
+    /// How often this end wants to hear from the peer.
     #[must_use]
     pub fn want(&self) -> Option<Duration> {
         self.want.map(Millis::duration)
     }
 
-    /// The silence that this end would call death.
+    /// This end's timeout.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.map(Millis::duration)
     }
 
-    /// The longest silence that this end agrees to wait for.
+    /// The longest timeout that this end agrees to.
     #[must_use]
     pub fn longest_timeout(&self) -> Duration {
         self.max_timeout.duration()
     }
 }
 
-/// Whoever waits for its own timeout agrees to wait for so long.
+/// A maximum timeout below an end's own timeout counts as the timeout.
 fn max_timeout_over(timeout: Option<Millis>, max_timeout: Millis) -> Millis {
     timeout.map_or(max_timeout, |timeout| timeout.max(max_timeout))
 }
 
-/// What one direction of a connection promises: from who beats to who judges.
+/// One direction of a connection: the sender's interval and the receiver's timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Direction {
     interval: Option<Millis>,
@@ -130,13 +129,13 @@ impl Direction {
         Self { interval, timeout, max_timeout }
     }
 
-    /// How often the sender beats; `None`: it does not.
+    /// How often the sender sends a beat; `None`: never.
     #[must_use]
     pub fn interval(&self) -> Option<Duration> {
         self.interval.map(Millis::duration)
     }
 
-    /// The silence that the receiver calls death; `None`: none.
+    /// The receiver's timeout; `None`: it never declares the sender dead.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout.map(Millis::duration)
@@ -148,8 +147,8 @@ impl Direction {
         self.max_timeout.duration()
     }
 
-    /// The receiver's timeout when the sender promises a beat within `promise`: what it leaves for delay
-    /// and loss stays what it was, and two beats fit in. `None` where nobody judges.
+    /// The receiver's timeout when the sender promises a beat within `promise`: the time for delay
+    /// and loss stays the same, and two beats fit in. `None` without a timeout.
     #[must_use]
     pub fn timeout_for(&self, promise: Duration) -> Option<Duration> {
         let (timeout, interval) = (self.timeout()?, self.interval()?);
@@ -157,8 +156,8 @@ impl Direction {
         Some(promise.saturating_add(allowance.max(promise)))
     }
 
-    /// The longest promise that the receiver accepts: its timeout stays under the maximum timeout. A whole number
-    /// of milliseconds, as beats promise.
+    /// The longest promise that the receiver accepts: its timeout stays under the maximum timeout.
+    /// A whole number of milliseconds, as beats promise.
     #[must_use]
     pub fn max_promise(&self) -> Duration {
         let max_timeout = self.max_timeout();
@@ -169,24 +168,24 @@ impl Direction {
                     .min(half)
                     .max(interval)
             }
-            // What was agreed can be promised, whether or not anybody judges by it.
+            // What was agreed can be promised, also without a timeout.
             (Some(_), None) | (None, _) => max_timeout.max(self.interval().unwrap_or_default()),
         }
     }
 }
 
-/// What the two ends of a connection agreed on.
+/// The negotiated settings of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Contract {
-    /// The client beats, the server judges.
+    /// The client's interval and the server's timeout.
     pub to_server: Direction,
-    /// The server beats, the client judges.
+    /// The server's interval and the client's timeout.
     pub to_client: Direction,
-    /// The shortest beat that the server puts up with.
+    /// The shortest interval that the server accepts.
     pub min_interval: Duration,
-    /// How many bytes it takes to wake the server: a client that wants its data read at once pads a
-    /// shorter write with a PAD frame. 1: any byte does.
+    /// How many bytes wake the server: a client that wants its data read at once pads a shorter
+    /// write with a PAD frame. 1: any byte does.
     pub wake_bytes: u32,
 }
 
@@ -202,7 +201,7 @@ impl Contract {
 }
 
 impl Contract {
-    /// The policy that one end goes by: it beats in its own direction and judges the other.
+    /// The policy of one end: the interval of the direction from it, the timeout of the one to it.
     #[must_use]
     pub fn policy(&self, side: Side) -> Policy {
         let (from_peer, to_peer) = self.directions(side);
@@ -220,19 +219,19 @@ impl Contract {
 
 impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = |f: &mut fmt::Formatter<'_>, who, judge, direction: &Direction| {
+        let side = |f: &mut fmt::Formatter<'_>, sender, receiver, direction: &Direction| {
             match direction.interval() {
-                Some(interval) => write!(f, "{who} beats every {}", Typed(interval))?,
-                None => write!(f, "{who} does not beat")?,
+                Some(interval) => write!(f, "{sender} interval {}", Typed(interval))?,
+                None => write!(f, "{sender} interval off")?,
             }
             match direction.timeout() {
-                Some(timeout) => write!(f, ", {judge} calls {} of silence death", Typed(timeout)),
-                None => write!(f, ", {judge} calls nobody dead"),
+                Some(timeout) => write!(f, ", {receiver} timeout {}", Typed(timeout)),
+                None => write!(f, ", {receiver} timeout off"),
             }
         };
-        side(f, "the client", "the server", &self.to_server)?;
+        side(f, "client", "server", &self.to_server)?;
         f.write_str("; ")?;
-        side(f, "the server", "the client", &self.to_client)
+        side(f, "server", "client", &self.to_client)
     }
 }
 
@@ -262,9 +261,10 @@ impl Terms {
 
     /// Agrees with a client, or says what stands in the way.
     ///
-    /// In each direction the beat is what the sender means to send, or what the receiver wants if that
-    /// is more often, but never more often than the sender can and the server's minimum interval allows. The timeout
-    /// is the receiver's own, or three beats if two would not fit into that.
+    /// In each direction the beat is what the sender means to send, or what the receiver wants if
+    /// that is more often, but never more often than the sender can and the server's minimum
+    /// interval allows. The timeout is the receiver's own, or three beats if two would not fit into
+    /// that.
     ///
     /// # Errors
     ///
@@ -324,18 +324,18 @@ fn timeout_for(timeout: Millis, interval: Millis, max_timeout: Millis) -> Result
     Ok(Millis::clamp(needed))
 }
 
-/// Why two ends cannot agree.
+/// Why a negotiation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conflict {
-    /// One end judges silence, and the other cannot beat.
+    /// One end has a timeout, and the other sends no beats.
     NoBeats {
-        /// The silence that would be called death.
+        /// That timeout.
         timeout: Duration,
     },
-    /// One end cannot beat as often as the other needs it to.
+    /// One end cannot send beats as often as the other needs.
     BeatTooSlow {
-        /// How often it can beat.
+        /// Its shortest interval.
         interval: Duration,
         /// The timeout that this needs.
         needed: Duration,
@@ -350,7 +350,7 @@ impl fmt::Display for Conflict {
             Self::NoBeats { timeout } => {
                 write!(
                     f,
-                    "one end calls {} of silence death, and the other sends no beats",
+                    "one end has a timeout of {}, and the other sends no beats",
                     Typed(*timeout)
                 )
             }

@@ -1,8 +1,8 @@
 //! HELLO, WELCOME and BYE: frames whose bodies are CBOR maps with small integer keys.
 //!
-//! Keys that are not known are skipped, so that later versions can add some. Anything else that is not as
-//! specified is refused: a key twice, bytes after the map, a text too long, a duration of nothing, anything
-//! of indefinite length.
+//! Unknown keys are skipped, so that later versions can add some. Anything else that is not as
+//! specified is refused: a repeated key, bytes after the map, a text too long, a duration of zero,
+//! anything of indefinite length.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -19,13 +19,12 @@ use crate::violation::Violation;
 
 /// The version of the protocol that this crate speaks besides 0.
 pub const VERSION: u8 = 1;
-/// Longest body of a HELLO, and of a WELCOME: room for every field at its longest, three times over.
-/// Checked on the header alone, before anything is known of the peer.
+/// Longest body of a HELLO, and of a WELCOME: three times the size of all fields at their longest.
+/// Checked on the header alone.
 pub const MAX_HELLO_LEN: u32 = 2048;
 /// Longest body of a BYE.
 pub const MAX_BYE_LEN: u32 = 512;
-/// Longest name of a client, in bytes: the longest host name fits (RFC 1035), and what such names are
-/// made of elsewhere.
+/// Longest name of a client, in bytes: the longest host name fits (RFC 1035).
 pub const MAX_NAME_LEN: usize = 255;
 /// Longest token, in bytes, so that a HELLO with one stays far below [`MAX_HELLO_LEN`].
 pub const MAX_TOKEN_LEN: usize = 256;
@@ -34,23 +33,23 @@ pub const MAX_AGENT_LEN: usize = 64;
 /// Longest explanation in a BYE, in bytes. Longer ones are cut when they are encoded.
 pub const MAX_DETAIL_LEN: usize = 256;
 
-/// What a client says first.
+/// HELLO: the first frame of a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hello<'a> {
-    /// The lowest and the highest version that the client speaks.
+    /// The lowest and the highest protocol version that the client speaks.
     pub versions: (u8, u8),
-    /// Who it is, if it says so.
+    /// The client's name, if it has one.
     pub name: Option<&'a str>,
-    /// What shows that it may come in. Never printed.
+    /// The client's token, for authentication. Never printed.
     pub token: Option<&'a [u8]>,
-    /// What it can do, and wants.
+    /// The heartbeat settings that the client can keep to, and wants.
     pub offer: Offer,
-    /// Which program it is, for logs.
+    /// The client's program, for logs.
     pub agent: Option<&'a str>,
 }
 
-/// Without the token.
+/// Debug output omits the token.
 impl fmt::Debug for Hello<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hello")
@@ -64,14 +63,14 @@ impl fmt::Debug for Hello<'_> {
 }
 
 impl<'a> Hello<'a> {
-    /// A nameless client with this offer.
+    /// A HELLO with this offer and no name.
     #[must_use]
     pub const fn new(offer: Offer) -> Self {
         Self { versions: (VERSION, VERSION), name: None, token: None, offer, agent: None }
     }
 
-    /// The whole frame. A name over its longest is sent all the same, so that the server refuses it: a
-    /// client must not come in without the name that it was given. A token or an agent over its longest is
+    /// Encodes the frame. A name that is too long is sent all the same, so that the server rejects
+    /// the client: it must not connect without its name. A token or an agent that is too long is
     /// left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -80,7 +79,7 @@ impl<'a> Hello<'a> {
             e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
             Ok(())
         });
-        // It need not be whole to be refused, and the frame stays as long as one may be.
+        // A part is enough to be rejected, and keeps the frame within its length.
         map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
         if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
             map.put(2, |e| e.bytes(token).map(drop));
@@ -95,7 +94,7 @@ impl<'a> Hello<'a> {
     }
 
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
-        // A client of a later version need not keep to what this one says of the other keys.
+        // The other keys of a client of a later version may be different.
         if let Some((lowest, highest)) = offered_versions(body) {
             if !(lowest..=highest).contains(&VERSION) {
                 return Err(Violation::NoCommonVersion { lowest, highest });
@@ -127,30 +126,30 @@ impl<'a> Hello<'a> {
     }
 }
 
-/// What a server answers when it takes a client in.
+/// WELCOME: a server's answer to a client that it accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Welcome {
-    /// What the server calls this connection.
+    /// The server's id of this session.
     pub session: u64,
-    /// Which one of the sessions under this client's name it is: later ones have higher numbers. 0
+    /// Number of this session among those with the client's name: later ones have higher numbers. 0
     /// without a name.
     pub epoch: u64,
-    /// What both ends go by from now on.
+    /// The settings in force from now on.
     pub contract: Contract,
-    /// How long the HELLO had been there when the server wrote this, in µs, as far as it says so: so
-    /// the client knows the round trip at once. [`u32::MAX`] stands for that and more.
+    /// How long the server held the HELLO before it wrote this, in µs, if it says so: the client
+    /// then knows the round trip at once. [`u32::MAX`] stands for that and more.
     pub held_us: Option<u32>,
 }
 
 impl Welcome {
-    /// A welcome that does not say how long the HELLO was held.
+    /// A WELCOME that does not say how long the HELLO was held.
     #[must_use]
     pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
         Self { session, epoch, contract, held_us: None }
     }
 
-    /// Says how long the HELLO was held.
+    /// Adds how long the HELLO was held.
     #[must_use]
     pub fn held(mut self, held: Duration) -> Self {
         self.held_us = Some(time::micros(held));
@@ -222,39 +221,39 @@ impl Welcome {
     }
 }
 
-/// What an end says before it closes a connection on purpose.
+/// BYE: the last frame of an end, before it closes a connection on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bye<'a> {
     /// Why.
     pub code: ByeCode,
-    /// Whether the other end is to come back.
+    /// Whether and when the other end should connect again.
     pub retry: RetryHint,
-    /// An explanation for people; empty if there is none.
+    /// A human-readable explanation; empty if there is none.
     pub detail: &'a str,
 }
 
-/// Why an end leaves. The numbers are those on the wire.
+/// Why an end closes the connection. The numbers are those in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ByeCode {
-    /// 0: it has nothing more to say.
+    /// 0: it has nothing more to send.
     Done,
     /// 1: it is being shut down.
     Draining,
     /// 2: the two ends cannot agree on a contract.
     Conflict,
-    /// 3: they have no version in common.
+    /// 3: the two ends have no protocol version in common.
     Version,
-    /// 4: the name and the token are not those of anybody who may come in.
+    /// 4: the token is missing, or not valid for this name.
     Unauthorized,
     /// 5: a newer session has this client's name.
     TakenOver,
-    /// 6: somebody else has that name.
+    /// 6: another client has that name.
     NameInUse,
-    /// 7: two clients take one name from each other again and again.
+    /// 7: two clients take the same name from each other again and again.
     Fighting,
-    /// 8: the other end beats far more often than agreed.
+    /// 8: the other end sends beats far more often than agreed.
     TooFast,
     /// 9: the other end broke the protocol.
     Protocol,
@@ -262,7 +261,7 @@ pub enum ByeCode {
     Full,
     /// 11: the other end does not read.
     SlowReader,
-    /// 12: its application ended the session.
+    /// 12: the application ended the session.
     Kicked,
     /// Any other number: a later version's reason.
     Other(u32),
@@ -291,7 +290,7 @@ impl ByeCode {
         Self::ALL.iter().find(|(code, ..)| *code == self).map_or("other", |&(_, _, name)| name)
     }
 
-    /// The number on the wire.
+    /// The number in the frame.
     #[must_use]
     pub fn number(self) -> u32 {
         if let Self::Other(number) = self {
@@ -310,15 +309,15 @@ impl ByeCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a client must know what to do with each")]
 pub enum RetryHint {
-    /// It would be refused again.
+    /// Do not connect again: it would be rejected.
     Never,
-    /// As the client's own backoff says.
+    /// When the client's own backoff says so.
     AtWill,
-    /// At some time between these, drawn at random.
+    /// At a random time between these.
     Within {
-        /// Not before this much time.
+        /// The shortest wait.
         earliest: Duration,
-        /// Not after this much time.
+        /// The longest wait.
         latest: Duration,
     },
 }
@@ -330,7 +329,7 @@ impl<'a> Bye<'a> {
         Self { code, retry, detail: "" }
     }
 
-    /// Explains.
+    /// Adds an explanation, cut to [`MAX_DETAIL_LEN`] bytes.
     #[must_use]
     pub const fn detail(mut self, detail: &'a str) -> Self {
         self.detail = detail;
@@ -357,7 +356,7 @@ impl<'a> Bye<'a> {
         map.frame(Kind::Bye)
     }
 
-    /// Reads the body of a frame. Whoever does so has seen from its header that it is not longer than
+    /// Decodes the body of a frame. The caller has checked in its header that it is not longer than
     /// [`MAX_BYE_LEN`].
     ///
     /// # Errors
@@ -398,7 +397,7 @@ fn cut(text: &str, len: usize) -> &str {
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
-/// A CBOR map in the making.
+/// A CBOR map that is being built.
 #[derive(Default)]
 struct Map {
     entries: u64,
@@ -439,8 +438,8 @@ impl Map {
     }
 }
 
-/// The versions in a HELLO, whatever else is in it: before them any keys and values that can be
-/// skipped, behind them anything. `None` if there are none to be found.
+/// The versions in a HELLO: before them any keys and values that can be skipped, after them
+/// anything. `None` if there are none.
 fn offered_versions(body: &[u8]) -> Option<(u8, u8)> {
     let mut decoder = Decoder::new(body);
     for _ in 0..decoder.map().ok()?? {
@@ -460,8 +459,8 @@ fn version_range(d: &mut Decoder<'_>) -> Option<(u8, u8)> {
     (lowest <= highest).then_some((lowest, highest))
 }
 
-/// Calls `take` for each entry of a map with the key and what stands before its value. `None` if the
-/// body is not exactly one map of definite length, or has a key twice.
+/// Calls `take` for each entry of a map with its key and a decoder at its value. `None` if the body
+/// is not exactly one map of definite length, or has a key twice.
 fn entries<'a>(
     body: &'a [u8],
     mut take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
@@ -481,9 +480,8 @@ fn entries<'a>(
     (decoder.position() == body.len()).then_some(())
 }
 
-/// Skips the value of a key that is not known, which has to be well-formed CBOR with texts in UTF-8.
-/// Whatever is in it has a definite length, so that it can be counted down, and nothing is held for
-/// its nesting.
+/// Skips the value of an unknown key, which must be well-formed CBOR with texts in UTF-8.
+/// Everything in it has a definite length, so a counter is enough, however deep it is nested.
 fn skip(d: &mut Decoder<'_>) -> Option<()> {
     let mut items = 1_u64;
     while let Some(rest) = items.checked_sub(1) {

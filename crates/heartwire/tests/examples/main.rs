@@ -51,7 +51,7 @@ fn without_figures(line: &str) -> String {
         }
     }
     out.push_str(rest);
-    out.replace(", # s not counted: we stood still", "")
+    out.replace(", # s not counted: this process was paused", "")
 }
 
 #[track_caller]
@@ -141,7 +141,7 @@ fn figures_and_nothing_else_may_differ() {
     let same = |one, other| without_figures(one) == without_figures(other);
     assert!(same("  0.0 s  a: 500ms of 1 thing", " 12.5 s  a: 1.5s of 20 thing"));
     assert!(same("took 76.4µs)", "took 1ms)"));
-    assert!(same("3 ms late)", "9 ms late, 0.481 s not counted: we stood still)"));
+    assert!(same("3 ms late)", "9 ms late, 0.481 s not counted: this process was paused)"));
     assert!(!same("in 3 s", "in 3 steps"));
     assert!(!same("bound 3.0 to 3.1 s", "bound 3.0 to 3.1 s, on time"));
 }

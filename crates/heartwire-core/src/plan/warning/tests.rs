@@ -41,9 +41,12 @@ fn the_usual_client_at_a_server_that_never_sends_is_warned_of() {
         [silent, slow] => (silent.to_string(), slow.to_string()),
         _ => panic!("{warnings:?}"),
     };
-    assert!(silent.contains("the client calls 30s of silence death, but the server sends nothing"));
+    assert!(silent.contains("the client has a timeout of 30s, but the server sends nothing"));
     // Its timeout of 15 s was made for beats of 3 s.
-    assert!(slow.contains("the server calls 15s") && slow.contains("at least 20s"), "{slow}");
+    assert!(
+        slow.contains("the server has a timeout of 15s") && slow.contains("at least 20s"),
+        "{slow}"
+    );
 }
 
 #[test]

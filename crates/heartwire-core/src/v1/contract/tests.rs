@@ -69,10 +69,7 @@ fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
     );
     let mute = slow.min_interval(None);
     let conflict = Terms::new(hasty).agree(&mute).unwrap_err();
-    assert_eq!(
-        conflict.to_string(),
-        "one end calls 6s of silence death, and the other sends no beats"
-    );
+    assert_eq!(conflict.to_string(), "one end has a timeout of 6s, and the other sends no beats");
     // And the other way round.
     assert_eq!(Terms::new(mute).agree(&hasty), Err(Conflict::NoBeats { timeout: s(6) }));
 }
@@ -144,8 +141,7 @@ fn a_contract_says_who_does_what() {
     let contract = Terms::new(usual).agree(&offer(Preset::Tutorial, Side::Client)).unwrap();
     assert_eq!(
         contract.to_string(),
-        "the client beats every 3s, the server calls 30s of silence death; the server beats every \
-         10s, the client calls nobody dead"
+        "client interval 3s, server timeout 30s; server interval 10s, client timeout off"
     );
 }
 

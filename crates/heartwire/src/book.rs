@@ -1,5 +1,4 @@
-//! The README and the chapters of the book in `docs/book`, here only so that their snippets are compiled
-//! and run.
+//! Compiles and runs the snippets of the README and of the book in `docs/book`.
 
 #[doc = include_str!("../../../README.md")]
 mod readme {}

@@ -1,27 +1,29 @@
 //! Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
 //!
-//! A peer that is gone and a peer that has nothing to say look alike: nothing comes. So each end says
-//! something at least every *beat*, and calls the other one dead when nothing has come for the *timeout*. That
-//! decision, the *verdict*, comes from timeout to timeout + [`TICK`] after the last byte that has arrived, and never
-//! earlier: bytes in the socket outrank a deadline, and the time in which this process itself stood still
-//! is not held against anybody.
+//! TCP cannot tell a dead peer from an idle one. So each end sends a heartbeat, a *beat*, when it
+//! has sent nothing else for its *interval*, and declares the peer dead when nothing has arrived
+//! for its *timeout*. This decision, the *verdict*, comes between timeout and timeout + [`TICK`]
+//! after the last byte that has arrived, and never earlier: bytes that wait in the socket count,
+//! and a process that was paused itself never blames its peer.
 //!
 //! | you have | use |
 //! |---|---|
-//! | many clients | [`server`]: sessions on a few threads, without a task, timer or lock for each |
-//! | one server | [`client`]: a tokio task that beats, judges, and connects again; [`blocking`]: the same without async |
+//! | many clients | [`server`]: many connections on a few threads; no task, timer or lock per connection |
+//! | one server | [`client`]: a tokio task that sends heartbeats, detects a dead server and reconnects; [`blocking`]: the same without async |
 //! | several servers | [`supervisor`]: a client for each name, one queue of events |
 //! | a protocol of your own | [`wrap`]: liveness for any `Stream + Sink`, or any `AsyncRead + AsyncWrite` |
 //! | sockets whose kernel should help | [`kernel`]: keepalive and user timeout, checked as one set |
-//! | settings, and doubts | [`plan`]: when each end finds each kind of fault |
+//! | settings to check | [`plan`]: how fast each end detects each kind of fault |
 //! | a driver of your own | [`heartwire_core`]: the decisions alone, without clock or I/O |
 //!
-//! The book in `docs/book` teaches how to choose numbers, and what each of these can and cannot see.
+//! The book in `docs/book` explains how to choose the settings, and which faults each of these can
+//! detect.
 //!
 //! # A server
 //!
-//! Clients that beat every 50 ms are dead after 200 ms of silence. This one beats once, and hangs: its
-//! connection stays open, and its kernel goes on answering.
+//! Clients send a heartbeat every 50 ms and are declared dead after 200 ms of silence. This client
+//! sends one heartbeat and then hangs: its connection stays open, and its kernel still
+//! acknowledges.
 //!
 //! ```
 //! use core::time::Duration;
@@ -36,7 +38,7 @@
 //! let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy);
 //! let (server, mut events) = Server::start_with_events(config)?;
 //!
-//! // Protocol v0: an empty frame of type 0 is a beat.
+//! // Protocol v0: an empty frame of type 0 is a heartbeat.
 //! let mut client = TcpStream::connect(server.local_addrs()[0])?;
 //! client.write_all(&[0; 8])?;
 //!
@@ -61,8 +63,8 @@
 //!
 //! # A client
 //!
-//! It connects, beats whatever the application does, and connects again when it has to. Both ends
-//! speak protocol v1 here, on which they agree on beats and timeouts.
+//! A client connects, sends heartbeats whatever the application does, and reconnects when the
+//! connection ends. Both ends speak protocol v1 here, which negotiates intervals and timeouts.
 //!
 //! ```
 //! use heartwire::client::{Client, ClientConfig, Event};
@@ -70,7 +72,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Something to talk to: a server that sends back what comes in.
+//! // An echo server to talk to.
 //! let config = ServerConfig::new("127.0.0.1:0".parse()?).threads(1);
 //! let server = Server::start(config, |_shard| {
 //!     |event: server::Event<&[u8]>, control: &mut Control<'_>| {
@@ -103,8 +105,8 @@
 //!
 //! # Your own protocol
 //!
-//! Lines of text, in which `PING` and `PONG` become the beats. The peer says one line, answers nothing, and
-//! ends the stream with a verdict.
+//! A protocol of text lines, with `PING` and `PONG` as its heartbeats. The peer sends one line,
+//! never answers, and is declared dead.
 //!
 //! ```
 //! use core::time::Duration;
@@ -149,15 +151,15 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `metrics` | reports through the `metrics` facade, see [`metrics`](mod@metrics) |
+//! | `metrics` | metrics through the `metrics` crate, see [`metrics`](mod@metrics) |
 //! | `tls` | TLS 1.3 for the server and the client (needs a C compiler) |
-//! | `websocket` | `wrap::websocket`: beats of WebSockets for tokio-tungstenite 0.30 |
+//! | `websocket` | `wrap::websocket`: heartbeats over WebSockets, for tokio-tungstenite 0.30 |
 //!
-//! None is on by default, and none changes what is there without it.
+//! No feature is on by default, and none changes what works without it.
 //!
-//! Types of other crates appear here only from `tokio` and `bytes`, which are 1.x, and the traits
-//! of `futures-core` and `futures-sink`. `websocket` is the exception: it stays with the version
-//! above, and a newer one of theirs becomes a feature of its own.
+//! The public API uses types of `tokio` 1.x and `bytes` 1.x and the traits of `futures-core` and
+//! `futures-sink`, and of no other crate. `websocket` is the exception: it stays with the version
+//! above, and support for a newer one becomes a feature of its own.
 
 pub mod blocking;
 #[cfg(doctest)]
@@ -180,29 +182,32 @@ mod toy;
 mod world;
 pub mod wrap;
 
-/// For the simulator of `heartwire-lab`, which runs the drivers in a world of its own. NOT part of
-/// the stable interface: anything in here may change or go with any release.
+/// Internals for the simulator of `heartwire-lab`, which runs the drivers on simulated machines.
+/// NOT part of the stable API: anything in here may change or disappear in any release.
 ///
-/// A server is put together by [`assemble`](internal::assemble), from the same
-/// [`ServerConfig`](server::ServerConfig) as any other, and a [`Place`](internal::Place) for each
-/// of its shards: a [`ServerWorld`](internal::ServerWorld), listening sockets, and a waker. What
-/// comes of it is a real [`Handle`](server::Handle) and the [`Shard`](internal::Shard)s, with a
-/// real [`Handler`](server::Handler) each. Then, for each shard:
+/// [`assemble`](internal::assemble) builds a server from a [`ServerConfig`](server::ServerConfig)
+/// and a [`Place`](internal::Place) for each of its shards: a
+/// [`ServerWorld`](internal::ServerWorld), listening sockets, and a waker. It returns a real
+/// [`Handle`](server::Handle) and the [`Shard`](internal::Shard)s, each with a real
+/// [`Handler`](server::Handler). Then, for each shard:
 ///
 /// - Call [`turn`](internal::Shard::turn), first with nothing ready, and again when its
-///   [`Wake`](internal::Wake) says: at once, at the deadline, or as soon as anything is ready. Drop it when that is
-///   [`Over`](internal::Wake::Over). A turn reads no clock but its world's, waits for nothing, and calls no system.
-/// - What is ready goes by edges, as with epoll: the world notes what [`register`](internal::ServerWorld::register) and
-///   [`register_for_writing`](internal::ServerWorld::register_for_writing) say, and the turn is told once of what is new
-///   since. Registering for writing tells once more what is so already. A listening socket is ready when a client comes.
-/// - When its waker is used, by a command of the handle, a [`Resumer`](server::Resumer) or another shard, the next turn
-///   gets [`Ready::Woken`](internal::Ready::Woken), at once.
-/// - A turn may be later than asked for: that is a pause.
+///   [`Wake`](internal::Wake) says: at once, at the deadline, or as soon as anything is ready. Drop
+///   the shard when that is [`Over`](internal::Wake::Over). A turn reads its world's clock only,
+///   never blocks, and makes no system call.
+/// - Readiness is edge-triggered, as with epoll: the world records what
+///   [`register`](internal::ServerWorld::register) and
+///   [`register_for_writing`](internal::ServerWorld::register_for_writing) ask for, and tells the
+///   turn of each change once. Registering for writing reports the present state once more. A
+///   listening socket is ready when a client connects.
+/// - When its waker is used (by the handle, a [`Resumer`](server::Resumer) or another shard), the
+///   next turn comes at once and gets [`Ready::Woken`](internal::Ready::Woken).
+/// - A turn that is later than asked for is a pause.
 ///
-/// [`Handle::list`](server::Handle::list) waits for the shards, so that only another thread may
-/// call it: see [`Shard::sessions`](internal::Shard::sessions) instead. The configuration should
-/// name [`max_pending`](server::ServerConfig::max_pending), which depends on this process's timeouts
-/// otherwise.
+/// [`Handle::list`](server::Handle::list) waits for the shards, so only another thread may call it;
+/// use [`Shard::sessions`](internal::Shard::sessions) instead. Set
+/// [`max_pending`](server::ServerConfig::max_pending): its default depends on this process's
+/// limits.
 #[doc(hidden)]
 pub mod internal {
     /// A client without a runtime: `client/internal.rs` says how it is driven.
@@ -223,12 +228,12 @@ pub use heartwire_core::{frame, plan, v1};
 pub use reason::Reason;
 pub use tls::{CertificateFault, TlsError, TlsFault};
 
-/// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's wheel
-/// (4 ms), the kernel's own (two jiffies), and the time that a loop takes to get round under load. Each
+/// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's
+/// timer wheel (4 ms) and of the kernel (two jiffies), and one turn of a loaded event loop. Each
 /// verdict says how late it was.
 ///
-/// A loop that is later than this was held up, and says so: what is beyond it is in
-/// [`Verdict::paused`], so that `silence - paused` lies in the verdict's bound, always. One that was late
-/// by [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) has stood still, and gives everybody who is silent another
-/// chance.
+/// A loop that is later than this was held up: the excess is in [`Verdict::paused`], so `silence -
+/// paused` always lies in the verdict's bound. A loop that was late by
+/// [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) was paused, and restarts the timeout of every silent
+/// peer.
 pub const TICK: core::time::Duration = core::time::Duration::from_millis(100);

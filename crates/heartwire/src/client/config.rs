@@ -1,4 +1,4 @@
-//! What a client is told when it starts.
+//! The configuration of a client.
 
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
@@ -40,7 +40,7 @@ pub struct ClientConfig {
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
     pub(super) name: Option<String>,
-    /// Given, or what its source told last.
+    /// The configured token, or the last one from `token_source`.
     pub(super) token: Option<Token>,
     pub(super) token_source: Option<TokenSource>,
     pub(super) offer: Option<Offer>,
@@ -61,14 +61,14 @@ impl ClientConfig {
     /// longest default length fit, and a thousand clients in one process hold 256 MiB at most.
     pub const MAX_QUEUE: usize = 256 * 1024;
 
-    /// Default for [`close_timeout`](Self::close_timeout): 30 s, in which 256 KiB pass through a line of
-    /// 70 kbit/s.
+    /// Default for [`close_timeout`](Self::close_timeout): 30 s, in which a line of 70 kbit/s
+    /// carries 256 KiB.
     pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
     /// A configuration with every default, for the server at `target`: a `host:port`, where the
     /// host is a name or an address (IPv6 in brackets, with the zone of a link-local one, such as
-    /// `[fe80::1%eth0]:39002`). A name is looked up anew for each attempt, so that a server may move, on a
-    /// thread that nothing waits for. What is wrong with a target shows as
+    /// `[fe80::1%eth0]:39002`). A name is looked up again for each attempt, so that a server may
+    /// move; the lookup runs on a thread of its own. An invalid target is reported as
     /// [`Event::Failed`](super::Event::Failed).
     pub fn new(target: impl Into<String>) -> Self {
         Self {
@@ -96,53 +96,53 @@ impl ClientConfig {
         }
     }
 
-    /// When to beat and what silence to call death.
+    /// When to send heartbeats, and the timeout after which a silent server is declared dead.
     ///
-    /// Default: [`Preset::Default`](crate::Preset::Default) (beat every 10 s, timeout 30 s). On protocol v1 it is what
-    /// this end offers, and the [contract](super::Event::Online) says what came of it; `echo` has no
-    /// meaning there. On v0 it must fit the server's: with a server that sends nothing of its own (the
-    /// tutorial's), any timeout ends healthy connections; use
-    /// [`Preset::Tutorial`](crate::Preset::Tutorial) there.
+    /// Default: [`Preset::Default`](crate::Preset::Default) (interval 10 s, timeout 30 s). On
+    /// protocol v1 the client offers it, the [contract](super::Event::Online) says what was
+    /// negotiated, and `echo` has no meaning. On v0 it must fit the server's policy: with a server
+    /// that sends no heartbeats (the tutorial's), any timeout ends healthy connections; use
+    /// [`Preset::Tutorial`](crate::Preset::Tutorial) with it.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Which protocol to speak. Default: [`Protocol::V1`]. A server that speaks v0 only, such as the tutorial's,
-    /// needs [`Protocol::V0`]. On [`Protocol::Raw`] there are no beats: bytes are reported as they come, and a
-    /// timeout judges by them alone.
+    /// Which protocol to speak. Default: [`Protocol::V1`]. A server that speaks v0 only, such as
+    /// the tutorial's, needs [`Protocol::V0`]. [`Protocol::Raw`] has no heartbeats: bytes are
+    /// reported as they come, and only they hold off the timeout.
     pub fn protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
         self
     }
 
-    /// How long the server has for the handshake of TLS, if there is one, and then for its WELCOME on wire
-    /// v1. Default 5 s; at least 1 ms.
+    /// How long the server may take for the TLS handshake, if there is one, and then again for its
+    /// WELCOME on protocol v1. Default 5 s; at least 1 ms.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// What this client calls itself on protocol v1: one of the server's sessions at most has that name, and the
-    /// newest wins. Default: nothing. Which names there can be is the server's business; one of ours
-    /// turns a client away whose name is not a [`valid_name`](crate::server::valid_name).
+    /// The client's name on protocol v1. A server keeps only the newest session of each name.
+    /// Default: no name. A Heartwire server rejects a name that is not a
+    /// [`valid_name`](crate::server::valid_name).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// What shows on protocol v1 that this client may come in. It is never logged. Default: nothing. Without
-    /// TLS anybody on the path can read it.
+    /// The token that authenticates this client on protocol v1. It is never logged. Default: none.
+    /// Without TLS it can be read on the path.
     pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.token = Some(Token(token.into()));
         self
     }
 
-    /// As [`token`](Self::token), looked up anew for each attempt: for tokens that are renewed while the
-    /// client runs. It is called on a thread of its own, within
-    /// [`connect_timeout`](Self::connect_timeout), so it may read a file or ask another program. If it
-    /// fails, the client goes on with the last token that it told, or that [`token`](Self::token) was
-    /// given; without one, the attempt fails with
+    /// As [`token`](Self::token), read again for each attempt: for tokens that are renewed while
+    /// the client runs. `source` is called on a thread of its own, within
+    /// [`connect_timeout`](Self::connect_timeout), so it may read a file or ask another program. If
+    /// it fails, the client uses the last token that it returned, or the one from
+    /// [`token`](Self::token); without one, the attempt fails with
     /// [`ConnectError::Token`](super::ConnectError::Token).
     ///
     /// ```
@@ -161,70 +161,73 @@ impl ClientConfig {
         self
     }
 
-    /// What this end can do and wants on protocol v1. Default: [`Offer::new`] with the policy.
+    /// The settings and capabilities that the client offers on protocol v1. Default: [`Offer::new`]
+    /// with the policy.
     pub fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
         self
     }
 
-    /// Speaks TLS with the server, and makes sure that it is the right one. Default: it does not. Files
-    /// that have changed are read again for each attempt.
+    /// Connects with TLS and verifies the server's certificate. Default: no TLS. Changed files are
+    /// read again for each attempt.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: SharedClientTls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// How often the application has to [check in](super::Client::feed_watchdog) on protocol v1. When it has not
-    /// for so long, beats go on, and say that this client is
-    /// [degraded](crate::v1::Health::Degraded): else a heartbeat would outlive a deadlock. Default: never;
-    /// at least 1 ms.
+    /// How often the application has to [feed the watchdog](super::Client::feed_watchdog) on
+    /// protocol v1. When it is late, beats go on but report this client as
+    /// [degraded](crate::v1::Health::Degraded): otherwise a heartbeat would hide a deadlock.
+    /// Default: no watchdog; at least 1 ms.
     pub fn watchdog(mut self, within: Duration) -> Self {
         self.watchdog = Some(within.max(Duration::from_millis(1)));
         self
     }
 
-    /// What the server may make this client hold, or wait for.
+    /// Limits on the frames that the server sends: their size, and how long they may take.
     ///
-    /// Default: [`FrameLimits::default`] without a time for the first frame, since a server of protocol v0 may
-    /// stay silent for as long as it likes.
+    /// Default: [`FrameLimits::default`] without a handshake timeout, because a server of protocol
+    /// v0 may stay silent. (On v1 [`handshake_timeout`](Self::handshake_timeout) applies.)
     pub fn limits(mut self, limits: FrameLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The kernel's own timers for the connection. Default: `TCP_NODELAY` and nothing else. What is
-    /// in force afterwards is in [`Event::Online`](super::Event::Online).
+    /// Kernel options of the connection, such as keepalive. Default: `TCP_NODELAY` and nothing
+    /// else. [`Event::Online`](super::Event::Online) says which are in force.
     pub fn kernel(mut self, kernel: KernelOptions) -> Self {
         self.kernel = kernel;
         self
     }
 
-    /// How long the name look-up may take, and then each address. Default 5 s; at least 1 ms.
+    /// How long the name lookup may take, and then the connection to each address. Default 5 s; at
+    /// least 1 ms.
     ///
-    /// Up to 8 addresses are raced (RFC 8305): in the resolver's order, IPv6 and IPv4 in turn, the next one
-    /// after 250 ms, or at once when one fails; the first that answers is taken. So with several addresses an
-    /// attempt takes 1.75 s more at most. An address that failed comes last for ten minutes, or until a
-    /// connection to it was good again: one that refused or did not answer, where the server did not take the
-    /// client in, or was called dead.
+    /// Up to 8 addresses are raced (RFC 8305): in the resolver's order, IPv6 and IPv4 in turn, each
+    /// one 250 ms after the one before, or at once when that fails; the first that answers is used.
+    /// So with several addresses an attempt takes at most 1.75 s more. An address that failed is
+    /// tried last for ten minutes, or until a connection to it works again. Failed means: it
+    /// refused or did not answer, its server did not accept the client, or was declared dead.
     ///
-    /// Without it a path that drops packets blocks for 135 s (measured). Too short shows as
-    /// failures over slow or distant links: leave room for one lost packet, 1 s and more.
+    /// Without this timeout a path that drops packets blocks for 135 s (measured). If it is too
+    /// short, attempts over slow or distant links fail: leave room for one lost packet, at least 1
+    /// s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout.max(Duration::from_millis(1));
         self
     }
 
-    /// How long closing may take, from [`close`](super::Client::close) on: until the server has acknowledged
-    /// all that was accepted before, and has closed its side. Default
-    /// [`CLOSE_TIMEOUT`](Self::CLOSE_TIMEOUT); any time will do.
+    /// How long [`close`](super::Client::close) may take: until the server has acknowledged every
+    /// accepted message and has closed its side. Default [`CLOSE_TIMEOUT`](Self::CLOSE_TIMEOUT);
+    /// any duration is valid.
     ///
-    /// All of it is used only while the server acknowledges more and more. A server that acknowledges
-    /// nothing new for a tenth of it, for 1 s at least, and for twice the time in which the system sends
-    /// again what was lost (Linux; it grows with the round trip), is given up before; and one that has
-    /// acknowledged everything, and does not close, is waited for for 1 s. If the server is not known to
-    /// have everything, the end is [`Unacknowledged`](crate::Reason::Unacknowledged). What was written may
-    /// still arrive then.
+    /// The client waits that long only while the server acknowledges more and more. It gives up
+    /// earlier on a server that acknowledges nothing new for a tenth of this time, at least for 1 s
+    /// and for twice the retransmission timeout (Linux; it grows with the round trip). It waits 1 s
+    /// for a server that has acknowledged everything to close. Unless the server is known to have
+    /// everything, the connection ends as [`Unacknowledged`](crate::Reason::Unacknowledged); what
+    /// was written may still arrive then.
     pub fn close_timeout(mut self, within: Duration) -> Self {
         self.close_timeout = within;
         self
@@ -237,25 +240,25 @@ impl ClientConfig {
         self
     }
 
-    /// Comes back even where the server says never to (`unauthorized`, `conflict`, `taken_over` and the
-    /// like) or shows a certificate that is not accepted: after a time that is drawn from once to twice `every`, each time, and not before
-    /// [`retry`](Self::retry) would. Default: such an answer is final, and the client ends; at least 1 s.
+    /// Reconnects even if the server says not to (`unauthorized`, `conflict`, `taken_over` and the
+    /// like) or its certificate is not accepted: after a random time of one to two times `every`,
+    /// and not before [`retry`](Self::retry) would. Default: the client ends. At least 1 s.
     ///
-    /// For clients that no person starts anew: else a wrong token file on the server, for a minute, empties
-    /// a fleet. Minutes are a good choice. Where two clients have one name, they take it from each other at
-    /// this pace, until the server has enough of it.
+    /// For unattended clients: without it, one minute with a wrong token file on the server ends a
+    /// whole fleet. Minutes are a good choice. Two clients with the same name take it over from
+    /// each other at this pace, until the server rejects the newer one.
     pub fn retry_rejected(mut self, every: Duration) -> Self {
         self.retry_rejected = Some(every.max(Duration::from_secs(1)));
         self
     }
 
-    /// Whether messages wait for the next connection while there is none: in order, up to
-    /// [`max_queue`](Self::max_queue). A message whose writing had begun is not sent again, because
-    /// the server may have it already.
+    /// Whether messages wait for the next connection while the client is offline: in order, up to
+    /// [`max_queue`](Self::max_queue). A message that was partly written is not sent again, because
+    /// the server may have received it.
     ///
     /// Default: no. Messages are refused with
-    /// [`SendError::NotConnected`](super::SendError::NotConnected), and those that were waiting when
-    /// the connection ended are dropped and counted.
+    /// [`SendError::NotConnected`](super::SendError::NotConnected), and those that were waiting
+    /// when the connection ended are dropped and counted.
     pub fn offline_queue(mut self, queues: bool) -> Self {
         self.offline_queue = queues;
         self
@@ -264,26 +267,26 @@ impl ClientConfig {
     /// How many bytes may wait to be written, headers included. Default
     /// [`MAX_QUEUE`](Self::MAX_QUEUE); clamped to 64 bytes to 2 GiB.
     ///
-    /// It is also the longest frame that can be sent. When it is used up,
-    /// [`send`](super::Client::send) waits and [`try_send`](super::Client::try_send) refuses.
+    /// It is also the longest frame that can be sent. When the queue is full,
+    /// [`send`](super::Client::send) waits and [`try_send`](super::Client::try_send) fails.
     pub fn max_queue(mut self, bytes: usize) -> Self {
-        // The upper end is what a frame's length and a count of permits can hold.
+        // The maximum fits a frame's length and a count of permits.
         self.max_queue = bytes.clamp(64, 0x7fff_ffff);
         self
     }
 
-    /// Has the client [look now](super::Client::network_changed) by itself within a second after an address or a
-    /// network interface of this machine has changed, or the machine was suspended. Default: it does not. On
-    /// other systems than Linux it makes no difference.
+    /// Watches this machine's network (Linux only): calls
+    /// [`network_changed`](super::Client::network_changed) within a second after an address or an
+    /// interface has changed, or the machine was suspended. Default: off.
     ///
-    /// It costs one descriptor for each client, which is woken each second to see.
+    /// It costs one file descriptor per client, and wakes the client every second.
     pub fn watch_network(mut self) -> Self {
         self.watch_network = true;
         self
     }
 
-    /// Fixes the draws of the waits between attempts, so that a test can repeat them. Default: a
-    /// new seed for each client. Clients that share a seed come back in step after an outage.
+    /// Seed of the random back-off delays, so that a test can repeat them. Default: a random seed
+    /// for each client. Clients that share a seed reconnect in step after an outage.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -305,7 +308,7 @@ impl ClientConfig {
         self.offer.unwrap_or_else(|| Offer::new(&self.policy))
     }
 
-    /// What is to be written first.
+    /// The HELLO frame, on protocol v1.
     pub(super) fn hello(&self) -> Option<Vec<u8>> {
         let mut hello = Hello::new(self.offer_in_force());
         hello.name = self.name.as_deref();
@@ -323,19 +326,20 @@ impl ClientConfig {
         if self.protocol == Protocol::Raw { 0 } else { HEADER_LEN }
     }
 
-    /// Another seed, if there is one, for one of several that were given the same.
+    /// Mixes `other` into the seed, if one is set, so that clients with the same configuration
+    /// differ.
     pub(crate) fn seed_mixed_with(mut self, other: u64) -> Self {
         self.seed = self.seed.map(|seed| seed ^ other);
         self
     }
 
     pub(super) fn seed_or_random(&self) -> u64 {
-        // The keys of a hasher are drawn from the system's randomness, and differ for each one.
+        // `RandomState` takes its keys from the system's randomness; each one differs.
         self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
     }
 }
 
-/// Never printed.
+/// A token. `Debug` does not show it.
 #[derive(Clone)]
 pub(super) struct Token(pub(super) Vec<u8>);
 
@@ -345,7 +349,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Tells a token, and may block.
+/// A function that returns a token, and may block.
 #[derive(Clone)]
 pub(super) struct TokenSource(Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>);
 
@@ -361,13 +365,13 @@ impl fmt::Debug for TokenSource {
     }
 }
 
-/// What a client does when a connection ends or cannot be made.
+/// Whether a client reconnects when a connection ends or cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// It ends. The last event is [`Closed`](super::Event::Closed).
+    /// The client ends. Its last event is [`Closed`](super::Event::Closed).
     Never,
-    /// It waits and tries again, for ever.
+    /// The client waits and tries again, without end.
     Backoff(BackoffPolicy),
 }
 

@@ -1,4 +1,4 @@
-//! What a client tells its application.
+//! The events of a client.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -17,85 +17,88 @@ use super::dial::{ConnectError, Detail};
 use crate::Reason;
 use crate::kernel::KernelReport;
 
-/// Events that may wait to be taken, [`Event::Data`] included: enough for a burst of small frames,
-/// and with the default of 64 KiB for the longest frame never more than 64 MiB.
+/// Maximum number of waiting events, [`Event::Data`] included: enough for a burst of small frames,
+/// and at most 64 MiB with the default maximum frame of 64 KiB.
 pub(super) const MAX_EVENTS: usize = 1024;
 
-/// Something that happened to a client. They come in the order in which they happened.
+/// An event of a client. Events come in the order in which they happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// An attempt begins: the name is looked up, then each address is tried.
     Connecting {
-        /// Its number, from 1; a connection starts the count anew.
+        /// Its number, from 1; a connection resets the count.
         attempt: u32,
     },
-    /// The connection is made, and messages are accepted. On protocol v1 the server has answered. On v0 it does
-    /// *not* mean that the server program runs: the kernel of a hung server makes connections too. The first
-    /// beat of a server that sends any, or its silence, will tell.
+    /// The client is connected and accepts messages. On protocol v1 the server program has
+    /// answered. On v0 it may *not* be running: the kernel of a hung server accepts connections
+    /// too. The server's first beat, if it sends any, shows that it runs.
     Online {
         /// The address that answered.
         peer: SocketAddr,
         /// The kernel options in force.
         kernel: KernelReport,
-        /// What was agreed, on protocol v1.
+        /// The server's WELCOME with the negotiated settings, on protocol v1.
         welcome: Option<Box<Welcome>>,
     },
-    /// The server says that it is otherwise than it said before (protocol v1).
+    /// The server's health changed (protocol v1).
     Health(Health),
-    /// The server says that this client beats far more often than was agreed, and will be sent away if it
-    /// goes on (protocol v1).
+    /// The server warns that this client sends far more beats than agreed, and will disconnect it
+    /// if that goes on (protocol v1).
     TooFast,
-    /// A message from the server; on [`Protocol::Raw`](crate::client::Protocol::Raw) the bytes of one read.
+    /// A message from the server; on [`Protocol::Raw`](crate::client::Protocol::Raw) the bytes of
+    /// one read.
     Data(Vec<u8>),
-    /// This process stood still and could neither beat nor listen. The server got another chance;
-    /// it may itself have given up on this client. Pauses that follow each other before the
-    /// application takes this event are added up.
+    /// This process was paused and could neither send nor receive. The server's timeout was
+    /// restarted; the server may have declared this client dead meanwhile. Pauses in a row are
+    /// added up until the application takes this event.
     Paused(Pause),
     /// The connection ended.
     #[non_exhaustive]
     Offline {
-        /// The address it was made to.
+        /// The server's address.
         peer: SocketAddr,
-        /// Why it ended. A dead server is [`Reason::Dead`] with the verdict; the end of a client
-        /// by its application is [`Reason::Shutdown`] if the server's system has acknowledged everything, and
-        /// [`Reason::Unacknowledged`] or what the socket said if it has not.
+        /// Why it ended. A dead server is [`Reason::Dead`] with the verdict. A client that its
+        /// application closes ends with [`Reason::Shutdown`] if the server's kernel has
+        /// acknowledged everything, and otherwise with [`Reason::Unacknowledged`] or the socket's
+        /// error.
         reason: Reason,
-        /// Messages that were accepted, were not written whole, and never will be. While
-        /// [`offline_queue`](super::ClientConfig::offline_queue) is chosen, it is the one whose writing had
-        /// begun, if any. What was written is not known to have arrived; see `unacknowledged`.
+        /// Accepted messages that were not written completely and are lost. With
+        /// [`offline_queue`](super::ClientConfig::offline_queue) only the message that was partly
+        /// written is lost, if any. Messages that were written may not have arrived; see
+        /// `unacknowledged`.
         unsent: usize,
-        /// Bytes that were written and that the server's system had not acknowledged. All that was written
-        /// counts: headers, beats, and what TLS adds. 0 where the system cannot tell (only Linux can). What was
-        /// acknowledged need not have been read by the server program.
+        /// Bytes that were written and not acknowledged by the server's kernel, including headers,
+        /// beats and TLS overhead. 0 where the system cannot tell (only Linux can). The server
+        /// program need not have read what its kernel acknowledged.
         unacknowledged: usize,
-        /// Beats that came from the server on this connection.
+        /// Beats received from the server on this connection.
         beats: u64,
-        /// What the server said in taking its leave, on protocol v1. It can be there with another reason than
-        /// [`Reason::Bye`] too, if this end had given up on the connection before it read that.
+        /// The server's BYE, on protocol v1. It can be present with another reason than
+        /// [`Reason::Bye`], if this end had ended the connection before it read the BYE.
         bye: Option<Box<Bye>>,
     },
-    /// The next attempt begins after a wait.
+    /// The client waits before its next attempt.
     Waiting {
-        /// How long.
+        /// How long it waits.
         wait: Duration,
         /// The number of the attempt that follows.
         attempt: u32,
     },
-    /// An attempt failed. If the error [cannot be retried](ConnectError::is_retryable), the client
-    /// ends, unless the server said so and
+    /// An attempt failed. If the error is not [retryable](ConnectError::is_retryable), the client
+    /// ends, unless the server rejected it and
     /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected) is set.
     Failed {
-        /// What was tried, and what came of it.
+        /// What failed.
         error: ConnectError,
     },
-    /// The application took no events for so long that some were dropped, all of which belong here.
-    /// See [`Events`].
+    /// Events were dropped at this place, because the application did not take them in time. See
+    /// [`Events`].
     Lagged {
-        /// How many, without those that were merged.
+        /// How many, not counting merged ones.
         count: u64,
     },
-    /// The client has ended. Nothing follows, and messages are refused.
+    /// The client has ended. This is the last event, and messages are refused.
     Closed,
 }
 
@@ -130,11 +133,11 @@ impl fmt::Display for Event {
                     None => Ok(()),
                 }
             }
-            Self::Health(health) => write!(f, "the server says that it is {}", health.name()),
-            Self::TooFast => f.write_str("the server says that this client beats far too often"),
+            Self::Health(health) => write!(f, "the server reports health {}", health.name()),
+            Self::TooFast => f.write_str("the server warns: too many beats"),
             Self::Data(data) => write!(f, "{} bytes of data", data.len()),
             Self::Paused(pause) => {
-                write!(f, "this process stood still for {:.3} s", pause.gap.as_secs_f64())
+                write!(f, "this process was paused for {:.3} s", pause.gap.as_secs_f64())
             }
             Self::Offline { peer, reason, unsent, beats, bye, .. } => {
                 write!(f, "offline from {peer}: {reason}")?;
@@ -152,29 +155,29 @@ impl fmt::Display for Event {
             }
             Self::Failed { error } => write!(f, "not connected: {error}"),
             Self::Lagged { count } => {
-                write!(f, "{count} events were dropped, because they were not taken")
+                write!(f, "{count} events dropped: not taken in time")
             }
             Self::Closed => f.write_str("closed"),
         }
     }
 }
 
-/// What a server says in taking its leave: the contents of its BYE.
+/// The contents of a server's BYE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bye {
-    /// Why it leaves.
+    /// Why it disconnects.
     pub code: ByeCode,
-    /// Whether to come back, and when. The client acts on it by itself: it ends (but see
-    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected)), or waits for a moment in
-    /// that window instead of what its backoff would have drawn.
+    /// Whether to reconnect, and when. The client follows it: it ends (but see
+    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected)), or reconnects at a
+    /// random time in that window instead of after its backoff delay.
     pub retry: RetryHint,
-    /// The server's explanation, at most 256 bytes; empty if there is none. It is somebody else's text:
-    /// escape it before it is shown.
+    /// The server's explanation, at most 256 bytes; empty if there is none. Escape it before you
+    /// show it: the peer chose the text.
     pub detail: String,
 }
 
-/// An event, and which of a supervisor's connections it is about.
+/// An event, and the name of its connection in a supervisor.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) by: Option<Arc<str>>,
@@ -188,14 +191,14 @@ pub(crate) struct Delivery {
 #[derive(Clone, Debug)]
 pub(crate) struct Reports {
     pub(crate) sender: mpsc::UnboundedSender<Delivery>,
-    /// One permit for each event that may wait. The channel itself has no bound, so that a client's last
-    /// events go through without room.
+    /// One permit for each event that may wait. The channel itself is unbounded, so that a client's
+    /// last events need no permit.
     pub(crate) room: Arc<Semaphore>,
     pub(crate) by: Option<Arc<str>>,
 }
 
 impl Reports {
-    /// A queue in which so many events may wait.
+    /// A queue in which `max_events` events may wait.
     pub(super) fn new(max_events: usize) -> (Self, mpsc::UnboundedReceiver<Delivery>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         (Self { sender, room: Arc::new(Semaphore::new(max_events)), by: None }, receiver)
@@ -205,15 +208,14 @@ impl Reports {
 /// The [`Stream`] of a client's events.
 ///
 /// Take them promptly. When 1,024 events wait, the client stops reading, and what the server sends
-/// waits in the kernel; beats and messages go on, and unread bytes are not held against the
-/// server. The client comes back and can be closed even if no event is taken at all. It keeps up to
-/// 4,096 more events meanwhile: of attempts that fail one after another only the last one's, and when
-/// there are more than that, the oldest are dropped and counted by an [`Event::Lagged`] in their place.
-/// Of data that came before a connection was lost, the client reads on for as long as the application
-/// takes an event each second.
+/// waits in the kernel. The client still sends beats and messages, and does not declare a server
+/// dead whose bytes it has not read. It can reconnect and be closed even if no event is taken at
+/// all. Meanwhile it keeps up to 4,096 more events: of several failed attempts in a row only the
+/// last one's; beyond that the oldest are dropped, and an [`Event::Lagged`] in their place counts
+/// them. After a connection is lost, the client goes on reading what had arrived on it while the
+/// application takes at least one event per second.
 ///
-/// Dropping this means that the application wants no news: the client goes on, and what the server
-/// sends is read and discarded.
+/// After this is dropped, the client goes on, and reads and discards what the server sends.
 #[derive(Debug)]
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<Delivery>,
@@ -262,11 +264,11 @@ impl Stream for Events {
     }
 }
 
-/// Why a message was not accepted. It was not sent, will not be, and is given back.
+/// Why a message was not accepted. The message is given back and will not be sent.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no connection, and [`offline_queue`](super::ClientConfig::offline_queue) is chosen.
+    /// There is no connection, and [`offline_queue`](super::ClientConfig::offline_queue) is off.
     #[error("not connected")]
     NotConnected(Vec<u8>),
     /// The message can never fit into
@@ -308,7 +310,7 @@ impl SendError {
     }
 }
 
-/// Without the message, which may be long and nobody else's business.
+/// Omits the message, which may be long or confidential.
 impl fmt::Debug for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, data) = match self {

@@ -1,9 +1,10 @@
-//! One connection to a server that is kept alive, judged, and made again when it ends.
+//! A client: keeps one connection to a server alive, detects a dead server, and reconnects.
 //!
-//! [`Client::start`] spawns one task, which beats whatever the application does, and reports what
-//! happens as a stream of [`Event`]s. The [`Client`] sends. [`Duplex`] is both in one, and
-//! [`MessageSink`] sends as a `Sink`. For many servers there is a [`Supervisor`](crate::supervisor::Supervisor),
-//! for programs without async [`blocking`](crate::blocking).
+//! [`Client::start`] spawns one task, which sends heartbeats whatever the application does and
+//! reports what happens as a stream of [`Event`]s. [`Client`] sends messages, [`MessageSink`] sends
+//! them as a `Sink`, and [`Duplex`] both sends and receives. For many servers use a
+//! [`Supervisor`](crate::supervisor::Supervisor), for programs without async
+//! [`blocking`](crate::blocking).
 //!
 //! ```
 //! use heartwire::client::{Client, ClientConfig, Event, Retry};
@@ -20,7 +21,7 @@
 //!     match event {
 //!         Event::Online { .. } => {
 //!             client.send(b"hello".to_vec()).await?;
-//!             client.close(); // what was sent is written first
+//!             client.close(); // after writing what was sent
 //!         }
 //!         Event::Offline { reason, .. } => assert_eq!(reason.name(), "shutdown"),
 //!         _ => {}
@@ -70,18 +71,19 @@ pub use sink::{Duplex, MessageSink};
 
 use crate::clock;
 
-/// A handle to a running client, for sending and for ending it. Clones share one client.
+/// A handle to a running client: sends messages and closes it. Clones share one client.
 ///
 /// The client ends when [`close`](Self::close) is called or the last handle is dropped. It then
-/// writes what was accepted, closes the connection, waits until the server has acknowledged everything, and
-/// emits [`Event::Closed`]. [`ClientConfig::close_timeout`] says how long it gives the server for all of that.
+/// writes the accepted messages, closes the connection, waits until the server has acknowledged
+/// everything, and emits [`Event::Closed`]. [`ClientConfig::close_timeout`] limits how long all of
+/// that may take.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
-/// What the handles share with each other, and only in part with the task: the task must see the
-/// last handle go.
+/// State that the handles share. The task holds only parts of it, so that it notices when the last
+/// handle is dropped.
 #[derive(Debug)]
 struct Shared {
     header_len: usize,
@@ -91,7 +93,7 @@ struct Shared {
     max_room: u32,
     intake: Arc<Intake>,
     messages: mpsc::UnboundedSender<Message>,
-    /// True once somebody called [`Client::close`].
+    /// True once [`Client::close`] was called.
     close: watch::Sender<bool>,
     controls: Arc<Controls>,
 }
@@ -99,10 +101,9 @@ struct Shared {
 impl Client {
     /// Starts a client on the current runtime, in one task and with one timer. It connects at once.
     ///
-    /// The task beats whatever else the application's tasks do, as long as the runtime gets round
-    /// to it: a runtime whose threads are all blocked cannot beat. The client notices that
-    /// afterwards and says so with [`Event::Paused`], but the server may have given up on it by
-    /// then.
+    /// The task sends heartbeats whatever the application's other tasks do, as long as the runtime
+    /// polls it: a runtime whose threads are all blocked sends none. The client notices that
+    /// afterwards and reports [`Event::Paused`], but the server may have declared it dead by then.
     ///
     /// # Panics
     ///
@@ -113,14 +114,14 @@ impl Client {
         (client, events)
     }
 
-    /// A client, its events, and all that it does, for whoever runs that.
+    /// A client, its events, and the future that runs it.
     pub(crate) fn prepare(config: ClientConfig) -> (Self, Events, impl Future<Output = ()>) {
         let (reports, receiver) = Reports::new(event::MAX_EVENTS);
         let (client, life) = Self::prepare_for(config, reports);
         (client, Events::new(receiver), life)
     }
 
-    /// As [`prepare`](Self::prepare), with somewhere else for its events to go.
+    /// As [`prepare`](Self::prepare), with its events going to `reports`.
     pub(crate) fn prepare_for(
         config: ClientConfig,
         reports: Reports,
@@ -145,7 +146,7 @@ impl Client {
         (client, life.instrument(span))
     }
 
-    /// A client as of `now`, and what its task has of it.
+    /// A client that starts at `now`, and its task's side of it.
     fn open(config: &ClientConfig, reports: Reports, now: Instant) -> (Self, App) {
         let (messages, queue) = mpsc::unbounded_channel();
         let (close, closing) = watch::channel(false);
@@ -167,13 +168,13 @@ impl Client {
         (Self { shared: Arc::new(shared) }, app)
     }
 
-    /// Hands a message over for sending, and waits while there is no room for it. Messages go out
-    /// in the order in which they were accepted, each at most once.
+    /// Queues a message for sending, and waits while the queue is full. Messages are sent in the
+    /// order in which they were accepted, each at most once.
     ///
     /// `Ok` means accepted, not sent: if the connection ends first, the message is lost or kept as
-    /// [`offline_queue`](ClientConfig::offline_queue) says. If the future is dropped before it is ready, the message was not
-    /// accepted. An empty message is a frame without a body; on [`Protocol::Raw`] it
-    /// is nothing.
+    /// [`offline_queue`](ClientConfig::offline_queue) says. If the future is dropped before it is
+    /// ready, the message was not accepted. An empty message is a frame without a body; on
+    /// [`Protocol::Raw`] it sends nothing.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Waits for room for as many bytes.
+    /// Waits for room for `cost` bytes in the queue.
     pub(crate) fn room(
         &self,
         cost: u32,
@@ -194,7 +195,7 @@ impl Client {
         Arc::clone(&self.shared.room).acquire_many_owned(cost)
     }
 
-    /// Hands a message over for sending if there is room for it now; see [`send`](Self::send).
+    /// Queues a message for sending if the queue has room for it now; see [`send`](Self::send).
     ///
     /// # Errors
     ///
@@ -208,76 +209,76 @@ impl Client {
         }
     }
 
-    /// Waits until every message that was accepted is written to a connection, or dropped with one,
-    /// or the client has ended. While there is no connection, messages that are kept keep it
-    /// waiting. Messages sent meanwhile wait for it in turn.
+    /// Waits until every accepted message was written to a connection, or dropped with one, or the
+    /// client has ended. It also waits for messages that are kept while there is no connection.
+    /// Messages sent meanwhile wait until it is done.
     pub async fn flush(&self) {
-        // All the room is free when nothing waits; an error says that the client has ended.
+        // The whole queue is free when nothing waits; an error means that the client has ended.
         let _ = self.shared.room.acquire_many(self.shared.max_room).await;
     }
 
-    /// Promises the server a beat every `interval` from now on, on this connection and the next ones: a longer
-    /// one before a device goes to sleep, a shorter one when there is something to hurry for. `None` goes
-    /// back to what is agreed. The server judges accordingly as soon as it has read the beat that says so,
-    /// which goes out at once.
+    /// Promises the server a heartbeat every `interval` from now on, on this connection and the
+    /// next ones: a longer interval before a device goes to sleep, a shorter one for faster
+    /// detection. `None` returns to the negotiated interval. The client sends a beat with the
+    /// promise at once, and the server applies it when it reads that beat.
     ///
-    /// It is clamped to what the contract allows. On protocol v0, which has no words for it, nothing happens.
+    /// The interval is clamped to what the contract allows. On protocol v0 this does nothing.
     ///
-    /// May be called as often as you like: a server sends away who beats far too often, so after 16 changes
-    /// in a row the client tells it one for each agreed interval, and of those in between the last.
+    /// May be called as often as you like. Because a server disconnects clients that send too many
+    /// beats, after 16 changes in a row the client sends one change per negotiated interval, the
+    /// latest.
     pub fn promise(&self, interval: Option<Duration>) {
         self.shared.controls.set_promise(interval);
     }
 
-    /// The application works. See [`ClientConfig::watchdog`].
+    /// Reports that the application works. See [`ClientConfig::watchdog`].
     pub fn feed_watchdog(&self) {
         self.shared.controls.feed_watchdog(clock::now());
     }
 
-    /// How both directions of the connection fare, as far as the last beat of the server tells; `None`
-    /// without a connection, and on protocol v0.
+    /// The state of both directions of the connection, as of the server's last beat; `None` without
+    /// a connection, and on protocol v0.
     #[must_use]
     pub fn link_state(&self) -> Option<LinkState> {
         self.shared.controls.link_state(clock::now())
     }
 
-    /// Waits until the client has ended: its connection is closed, and what that came to is among the events.
-    /// It does not end the client; [`close`](Self::close) does.
+    /// Waits until the client has ended: its connection is closed, and the events tell how. It does
+    /// not end the client; [`close`](Self::close) does.
     pub async fn closed(&self) {
         self.shared.messages.closed().await;
     }
 
-    /// The network may have changed, or the machine has woken up: looks at once how things are, instead of
-    /// when its time has come.
+    /// Checks the connection now: the network may have changed, or the machine has woken up.
     ///
-    /// - A client that waits before its next attempt begins it now. It cuts one wait short each second at
-    ///   most, and none that the server asked for. An attempt that is under way goes on; if it fails, the
-    ///   next one follows at once.
-    /// - A client that is online sends a beat, unless its policy sends none. On Linux, if 3 s later its
-    ///   system tries to reach the server's and nothing at all has come from there in that time, data or
-    ///   acknowledgement, the connection ends with
-    ///   [`Reason::NetworkChanged`](crate::Reason::NetworkChanged), and the client dials at once. (It takes
-    ///   6 s where something had still been on its way.) Nothing is asked of the server's program: one that
-    ///   never answers, as on protocol v0, or is slow, is judged by its timeout as always. Of such beats 16 may go
-    ///   out in a row, and then one for each agreed interval.
+    /// - A client that waits before its next attempt starts it now. It cuts short at most one wait
+    ///   per second, and none that the server asked for. An attempt that is under way goes on; if
+    ///   it fails, the next one follows at once.
+    /// - A client that is online sends a beat, unless its policy sends none. On Linux, if its
+    ///   kernel is still retransmitting 3 s later and has received nothing from the server in that
+    ///   time, neither data nor acknowledgement, the connection ends with
+    ///   [`Reason::NetworkChanged`](crate::Reason::NetworkChanged), and the client reconnects at
+    ///   once. (It takes 6 s where data had still been in flight.) The server program need not
+    ///   answer: one that never does, as on protocol v0, or is slow, still has its full timeout. At
+    ///   most 16 such beats are sent in a row, then one per negotiated interval.
     ///
-    /// May be called as often as you like. [`ClientConfig::watch_network`] calls it by itself.
+    /// May be called as often as you like. [`ClientConfig::watch_network`] calls it automatically.
     pub fn network_changed(&self) {
         self.shared.controls.network_changed();
     }
 
-    /// Ends the client. Messages are refused from now on, and what the server still sends is not
-    /// reported; the last event is [`Event::Closed`]. Repeated calls do nothing.
+    /// Closes the client. From now on it refuses messages and discards what the server sends; its
+    /// last event is [`Event::Closed`]. Repeated calls do nothing.
     pub fn close(&self) {
         self.shared.intake.set(Link::Closed);
         self.shared.room.close();
         self.shared.close.send_replace(true);
     }
 
-    /// The message and how many bytes of room it takes, unless it is clear that it cannot be sent.
+    /// The message and how many bytes of room it takes, or why it cannot be sent.
     pub(crate) fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
         let max = self.shared.max_frame;
-        // One at least, so that the number of empty messages is limited too.
+        // At least 1, so that the number of empty messages is limited too.
         let cost = (data.len().saturating_add(self.shared.header_len)).max(1);
         match u32::try_from(cost) {
             Ok(cost) if data.len() <= max => match self.shared.intake.refusal() {
@@ -293,8 +294,8 @@ impl Client {
         data: Vec<u8>,
         room: OwnedSemaphorePermit,
     ) -> Result<(), SendError> {
-        // The gate stays locked while the message goes through, so that none is left behind in
-        // the queue when the task closes the gate and clears it.
+        // `intake` stays locked during the send, so that no message enters the queue after the task
+        // has closed `intake` and cleared the queue.
         let link = self.shared.intake.lock();
         if let Some(refusal) = self.shared.intake.refusal_of(&link) {
             return Err(refusal(data));

@@ -1,4 +1,4 @@
-//! What a server is told when it starts.
+//! The configuration of a server.
 
 use core::net::SocketAddr;
 use core::num::NonZeroUsize;
@@ -21,8 +21,8 @@ use crate::{TICK, sys};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acceptor {
-    /// Each shard accepts for itself, from a listener of its own on the same port
-    /// (`SO_REUSEPORT`); the kernel spreads the clients. The default on Linux and Android.
+    /// Each shard accepts from its own listener on the same port (`SO_REUSEPORT`), and the kernel
+    /// distributes the clients. The default on Linux and Android.
     PerShard,
     /// The first shard accepts, and hands clients to all shards in turn. The default elsewhere,
     /// where `SO_REUSEPORT` is missing or does not spread.
@@ -48,14 +48,13 @@ pub enum Protocols {
     /// Each client's first frame decides. The default.
     #[default]
     Any,
-    /// v0 only. A client is online as soon as it has connected, because it need not say anything.
+    /// v0 only. A client is online as soon as it has connected, because it need not send anything.
     V0,
-    /// v1 only. Whoever begins with anything but a HELLO is sent away.
+    /// v1 only. A client whose first frame is not a HELLO is disconnected.
     V1,
 }
 
-/// Everything a [`Server`](super::Server) is told when it starts. The methods take and return it,
-/// so that they can be chained.
+/// The configuration of a [`Server`](super::Server). Methods can be chained.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerConfig {
@@ -82,38 +81,39 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
-    /// Default for [`max_sessions`](Self::max_sessions): chosen so that the kernel's share alone,
-    /// about 4.6 KB a socket, stays under half a gigabyte.
+    /// Default for [`max_sessions`](Self::max_sessions): chosen so that kernel memory, about 4.6 KB
+    /// per socket, stays under half a gigabyte.
     pub const MAX_SESSIONS: usize = 100_000;
     /// Default for [`max_queue`](Self::max_queue): four of the longest frames at the default
     /// [`FrameLimits`].
     pub const MAX_QUEUE: usize = 256 * 1024;
-    /// Default for [`max_buffered`](Self::max_buffered): a thousand sessions whose queue is full, and half of what the
-    /// kernel takes for as many sessions as there may be.
+    /// Default for [`max_buffered`](Self::max_buffered): a thousand sessions with full queues, and
+    /// about half of the kernel's memory for the default maximum of sessions.
     pub const MAX_BUFFERED: usize = 256 * 1024 * 1024;
-    /// Default for [`max_pending_buffered`](Self::max_pending_buffered): five hundred of the longest first frames, or a
-    /// thousand of the longest messages of TLS. A HELLO is far shorter, and is whole when it comes.
+    /// Default for [`max_pending_buffered`](Self::max_pending_buffered): five hundred of the
+    /// longest first frames, or a thousand of the longest TLS messages. A HELLO is far shorter, and
+    /// usually arrives whole.
     pub const MAX_PENDING_BUFFERED: usize = 32 * 1024 * 1024;
     /// Default for [`coalesce`](Self::coalesce).
     pub const COALESCE: u16 = 1;
-    /// Default for [`coalesce`](Self::coalesce) on protocol v1, where data wakes the server however many beats
-    /// lie before it.
+    /// Default for [`coalesce`](Self::coalesce) on protocol v1, where data wakes the server however
+    /// many beats wait before it.
     pub const COALESCE_V1: u16 = 4;
-    /// Default for [`max_pending`](Self::max_pending) where clients speak first and at once: with tokens, with
-    /// TLS, and on protocol v1 alone. Of those who are honest each waits for a round trip or two: so many for
-    /// 200 ms are 20,000 a second.
+    /// Default for [`max_pending`](Self::max_pending) where clients send first and at once: with
+    /// tokens, with TLS, and on protocol v1 only. An honest client waits for a round trip or two;
+    /// 4,096 that wait 200 ms each are 20,000 per second.
     pub const MAX_PENDING: usize = 4096;
-    /// Default for `tls_handshake_timeout`, which the feature `tls` adds: two round trips on any path, with a lost
-    /// packet in each.
+    /// Default for `tls_handshake_timeout`, which the feature `tls` adds: two round trips on any
+    /// path, with one packet lost in each.
     pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
     /// Default for [`drain`](Self::drain).
     pub const DRAIN: Duration = Duration::from_secs(5);
-    /// Default for [`stale_after`](Self::stale_after): half of what our clients wait for a WELCOME. The other
-    /// half is for the way, and for the handshake itself.
+    /// Default for [`stale_after`](Self::stale_after): half of a client's default handshake
+    /// timeout. The other half is left for the network and the handshake.
     pub const STALE_AFTER: Duration = Duration::from_millis(2500);
 
-    /// A server on `listen`, with one shard for each processor and [`Preset::Default`]. Port 0 lets
-    /// the system choose.
+    /// A server that listens on `listen`, with one shard per processor and [`Preset::Default`].
+    /// With port 0 the system chooses a port.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen: vec![listen],
@@ -139,15 +139,15 @@ impl ServerConfig {
         }
     }
 
-    /// Listens on one more address. An IPv6 address takes IPv6 clients only; give both to have
-    /// both.
+    /// Listens on one more address. An IPv6 address accepts IPv6 clients only: for both, listen on
+    /// an IPv4 address too.
     pub fn also_listen(mut self, listen: SocketAddr) -> Self {
         self.listen.push(listen);
         self
     }
 
-    /// How many shards, each a thread with its own sessions. Default: the number of processors.
-    /// Clamped to 1 to 256.
+    /// Number of shards: threads that each serve their own sessions. Default: the number of
+    /// processors. Clamped to 1 to 256.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.clamp(1, MAX_SHARDS);
         self
@@ -159,16 +159,18 @@ impl ServerConfig {
         self
     }
 
-    /// When to beat, when to call a client dead, whether to answer. Default: [`Preset::Default`].
+    /// When to send heartbeats, when to declare a client dead, and whether to echo. Default:
+    /// [`Preset::Default`].
     pub const fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// What a client may make a session hold, or wait for. Default: [`FrameLimits::default`], with the
-    /// time for the first frame stretched to twice the client's beat where that is longer, so that
-    /// a client that waits one beat before its first is never refused, and the time for a frame to
-    /// the timeout, so that a blackout within a frame is outlived where one between frames is.
+    /// Limits on the frames that a client sends: their size, and how long they may take. Default:
+    /// [`FrameLimits::default`] with two changes. The handshake timeout is at least twice the
+    /// client's interval, so that a client that waits one interval before its first beat is never
+    /// refused. The frame timeout is at least the timeout, so that an outage within a frame is
+    /// survived if one between frames is.
     pub const fn limits(mut self, limits: FrameLimits) -> Self {
         self.limits = Some(limits);
         self
@@ -180,133 +182,143 @@ impl ServerConfig {
         self
     }
 
-    /// Most sessions at one time. Further clients are closed at once. Default
+    /// Maximum number of sessions. The server refuses further clients. Default
     /// [`MAX_SESSIONS`](Self::MAX_SESSIONS).
     pub const fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;
         self
     }
 
-    /// Most bytes that may wait for one client, headers included, beyond what its socket holds. A
-    /// client whose queue would grow past it is closed as a slow reader. Default
+    /// Maximum bytes queued for one client, headers included, not counting its socket's send
+    /// buffer. A client whose queue would grow past it is disconnected as a slow reader. Default
     /// [`MAX_QUEUE`](Self::MAX_QUEUE); at least 64.
     pub fn max_queue(mut self, bytes: usize) -> Self {
         self.max_queue = bytes.max(64);
         self
     }
 
-    /// Most bytes held for all sessions together: queued for them, or of frames that are not whole. What the
-    /// kernel holds, about 4.6 KB for a socket and more for one that does not read, is not among them. Each shard
-    /// has an equal share of it, or room for one full queue where that is more. When it is reached, those
-    /// sessions end for which most is held, with [`Reason::MostBuffered`](crate::Reason::MostBuffered), until a quarter is free
-    /// again. Default [`MAX_BUFFERED`](Self::MAX_BUFFERED).
+    /// Maximum bytes buffered for all sessions together: queues and incomplete frames. Kernel
+    /// memory does not count (about 4.6 KB per socket, more for a client that does not read). Each
+    /// shard has an equal share, at least enough for one full queue. When it is used up, the
+    /// sessions that hold most of it end with
+    /// [`Reason::MostBuffered`](crate::Reason::MostBuffered), until a quarter is free again.
+    /// Default [`MAX_BUFFERED`](Self::MAX_BUFFERED).
     pub const fn max_buffered(mut self, bytes: usize) -> Self {
         self.max_buffered = bytes;
         self
     }
 
-    /// The same for clients that have connected and not been taken in. It is a part of the above. Default
+    /// Maximum bytes buffered for pending clients, which have connected and are not accepted yet.
+    /// They count toward [`max_buffered`](Self::max_buffered) too. Default
     /// [`MAX_PENDING_BUFFERED`](Self::MAX_PENDING_BUFFERED).
     pub const fn max_pending_buffered(mut self, bytes: usize) -> Self {
         self.max_pending_buffered = bytes;
         self
     }
 
-    /// How long a shutdown waits for clients to acknowledge what is queued for them, and to close. Default
+    /// How long a shutdown waits for clients to acknowledge their queued data and to close. Default
     /// [`DRAIN`](Self::DRAIN).
     ///
-    /// Clients that speak v1 are told at once to come back within it, or within 1 s if it is shorter; those
-    /// that speak v0 are closed one after the other, spread over it but for its last second. A session is
-    /// over ([`Shutdown`](crate::Reason::Shutdown)) when its client has acknowledged everything and has
-    /// closed its side, or had 1 s to do that. One whose client has not acknowledged everything in this time
-    /// ends as [`Unacknowledged`](crate::Reason::Unacknowledged). Zero waits for nothing.
+    /// Clients on v1 are told at once to reconnect within this time, or within 1 s if it is
+    /// shorter; clients on v0 are closed one after another, spread over this time except its last
+    /// second. A session ends as [`Shutdown`](crate::Reason::Shutdown) when its client has
+    /// acknowledged everything and has closed its side, or had 1 s to do so. A session whose client
+    /// has not acknowledged everything in time ends as
+    /// [`Unacknowledged`](crate::Reason::Unacknowledged). Zero does not wait.
     pub const fn drain(mut self, within: Duration) -> Self {
         self.drain = within;
         self
     }
 
-    /// How long a HELLO, or what begins the handshake of TLS, may have been here when the server gets
-    /// round to it. A client that has waited longer has left or is about to: it is told to come back (BYE
-    /// [`Full`](heartwire_core::v1::ByeCode::Full); with TLS its connection is only closed), which costs little,
-    /// and others are served in time. It counts from when the last byte arrived, in the kernel, not from
-    /// when the client connected. Clients of protocol v0 wait for ever, and are always taken in.
+    /// The oldest HELLO, or start of a TLS handshake, that is still answered. A client that has
+    /// waited longer has left or is about to: the server tells it to come back (BYE
+    /// [`Full`](heartwire_core::v1::ByeCode::Full); with TLS it only closes the connection), which
+    /// costs little, and has time for others. The age counts from when the last byte arrived in the
+    /// kernel, not from when the client connected. Clients on protocol v0 wait without end and are
+    /// always accepted.
     ///
-    /// Default [`STALE_AFTER`](Self::STALE_AFTER); set it to half of what your clients wait. Only Linux can
-    /// tell; elsewhere everybody is served. [`Duration::MAX`]: always served.
+    /// Default [`STALE_AFTER`](Self::STALE_AFTER); set it to half of your clients' handshake
+    /// timeout. Only Linux knows the age; elsewhere, and with [`Duration::MAX`], every HELLO is
+    /// answered.
     pub const fn stale_after(mut self, waited: Duration) -> Self {
         self.stale_after = waited;
         self
     }
 
-    /// How many beats of a client may lie in its socket without waking its shard, which sees them
-    /// when the client's deadline comes, or with the next bytes that do wake it. Verdicts are as exact
-    /// as without. Linux only (`SO_RCVLOWAT` and `TCP_INFO`); elsewhere every beat is read at once.
+    /// How many beats of a client may wait in its socket without waking its shard, which reads them
+    /// at the client's deadline, or with the next bytes that do wake it. Verdicts stay as exact.
+    /// Linux only (`SO_RCVLOWAT` and `TCP_INFO`); elsewhere every beat is read at once.
     ///
-    /// Default: 1, which halves the work and delays nothing but data frames without a body. More beats
-    /// cost less, and a data frame of up to `8 × beats` bytes, header included, can then wait until as
-    /// many bytes have gathered, at worst until the deadline; so can a header of 8 bytes that breaks the
-    /// protocol. A session's first frame never waits. 0: off. It is off too without a timeout, because
-    /// there is no deadline to wait for, and with echo, because beats are to be answered.
+    /// Default: 1, which halves the work and delays only data frames without a body. More beats
+    /// cost less CPU, but then a data frame of up to `8 × beats` bytes, header included, can wait
+    /// until more bytes have arrived, at worst until the deadline; so can an 8-byte header that
+    /// breaks the protocol. A session's first frame never waits. 0: off. It is also off without a
+    /// timeout, because there is no deadline to wait for, and with echo, because beats must be
+    /// answered.
     ///
-    /// On protocol v1 the default is [`COALESCE_V1`](Self::COALESCE_V1), and no data waits: the client pads what
-    /// is too short to wake the server.
+    /// On protocol v1 the default is [`COALESCE_V1`](Self::COALESCE_V1), and no data waits: the
+    /// client pads data that is too short to wake the server.
     ///
-    /// With TLS no beat of v0 is held back, because its goodbye (close_notify) would be too. On v1 the server
-    /// looks before each of its own beats, so that one waits for a beat at most; where it sends none, nothing
-    /// is held back with TLS either.
+    /// With TLS, v0 does not coalesce, because `close_notify` would wait too. On v1 the server
+    /// reads before it sends each of its own beats, so `close_notify` waits for at most one
+    /// interval; a server that sends no beats does not coalesce with TLS.
     pub const fn coalesce(mut self, beats: u16) -> Self {
         self.coalesce = Some(beats);
         self
     }
 
-    /// Which versions of the protocol to speak. Default: [`Protocols::Any`]. With [tokens](Self::tokens) it is v1
-    /// only, because nobody can show a token on v0.
+    /// Which versions of the protocol to speak. Default: [`Protocols::Any`]. With
+    /// [tokens](Self::tokens) it is v1 only, because v0 has no tokens.
     pub const fn protocols(mut self, protocols: Protocols) -> Self {
         self.protocols = protocols;
         self
     }
 
-    /// What the server can do and wants of clients that speak v1. Default: [`Offer::new`] with the policy.
+    /// The settings and capabilities that the server offers to clients on v1. Default:
+    /// [`Offer::new`] with the policy.
     pub const fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
         self
     }
 
-    /// Who may come in. Default: anybody.
+    /// Authentication: which clients the server accepts. Default: all.
     pub fn tokens(mut self, tokens: SharedTokens) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// How many clients may come from one address, and how fast. Default: [`AddressLimits::default`].
+    /// How many clients may connect from one address, and how fast. Default:
+    /// [`AddressLimits::default`].
     pub const fn addresses(mut self, limits: AddressLimits) -> Self {
         self.addresses = limits;
         self
     }
 
-    /// Most clients at one time that have connected and not been taken in. When there are more, those go
-    /// that have waited longest, so that a flood of silent ones cannot keep others out. Default:
-    /// [`MAX_PENDING`](Self::MAX_PENDING), or half of what [sessions](Self::max_sessions) and descriptors
-    /// allow if that is less, with [tokens](Self::tokens), with TLS, and on v1 alone. Where v0 is taken too it
-    /// is as many as sessions, because a whole population of such clients, come back after an outage, may say
-    /// nothing for one beat. At least one for each shard.
+    /// Maximum number of pending clients, which have connected and are not accepted yet. Beyond it
+    /// the server drops those that have waited longest, so that a flood of silent clients cannot
+    /// lock others out. Default with [tokens](Self::tokens), with TLS, and on v1 only:
+    /// [`MAX_PENDING`](Self::MAX_PENDING), or half of what [sessions](Self::max_sessions) and
+    /// descriptors allow if that is less. Default where v0 is accepted: as many as sessions,
+    /// because all v0 clients that reconnect after an outage may stay silent for one interval. At
+    /// least one per shard.
     ///
-    /// Where there is no place or no descriptor for a newcomer, the client that has waited longest goes as
-    /// well, if it has waited for longer than a second, whatever this says.
+    /// When there is no room or no descriptor for a new client, the server also drops the pending
+    /// client that has waited longest, if it has waited for more than a second.
     pub const fn max_pending(mut self, clients: usize) -> Self {
         self.max_pending = Some(clients);
         self
     }
 
-    /// Has clients speak TLS. Default: they do not.
+    /// Requires TLS of all clients. Default: no TLS.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: SharedServerTls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// How long the handshake of [TLS](Self::tls) may take, from the connection on; the time for the first
-    /// frame begins after it. Default [`TLS_HANDSHAKE_TIMEOUT`](Self::TLS_HANDSHAKE_TIMEOUT).
+    /// How long the [TLS](Self::tls) handshake may take, counted from the connection. The handshake
+    /// timeout of the protocol begins after it. Default
+    /// [`TLS_HANDSHAKE_TIMEOUT`](Self::TLS_HANDSHAKE_TIMEOUT).
     #[cfg(feature = "tls")]
     pub const fn tls_handshake_timeout(mut self, within: Duration) -> Self {
         self.tls_handshake_timeout = within;
@@ -320,7 +332,7 @@ impl ServerConfig {
         }
     }
 
-    /// The most clients that will wait at one time to be taken in.
+    /// The maximum number of pending clients in force.
     #[must_use]
     pub fn max_pending_in_force(&self) -> usize {
         let allowed = self.max_sessions.min(descriptors::most());
@@ -335,33 +347,33 @@ impl ServerConfig {
     }
 
     pub(super) fn held_per_shard(&self) -> Held {
-        // A buffer that grows has room for twice of what is in it at most.
+        // A growing buffer's capacity is at most twice its length.
         let one = self.max_queue.saturating_mul(2);
         let share = |max: usize| Account::new((max / self.threads).max(one));
         Held { all: share(self.max_buffered), pending: share(self.max_pending_buffered) }
     }
 
-    /// Whether beats are to lie in the kernel unread, where the system can do that.
+    /// Whether the configuration asks for coalescing.
     pub(super) fn wants_to_coalesce(&self) -> bool {
         self.coalesce != Some(0) && self.policy.timeout().is_some() && !self.policy.echo()
     }
 
-    /// Whether they do.
+    /// Whether the server coalesces: the configuration asks for it, and this system can.
     pub(super) fn coalesces(&self) -> bool {
         if !self.wants_to_coalesce() {
             return false;
         }
         let tried = sys::try_coalescing();
         if let Err(error) = &tried {
-            tracing::info!(%error, "this system cannot hold beats back: each is read as it comes");
+            tracing::info!(%error, "this system cannot coalesce beats: each is read as it comes");
         }
         tried.is_ok()
     }
 
-    /// How many bytes it takes to wake a shard: its sockets' low-water mark.
+    /// The receive low-water mark of v0 sockets: how many bytes wake a shard.
     pub(super) fn receive_mark(&self, coalesces: bool) -> u32 {
-        // TLS's goodbye is shorter than the record of a beat, and nothing comes after it: behind any mark
-        // that holds a beat back it would lie until the deadline.
+        // `close_notify` is shorter than a beat's TLS record, and nothing follows it: any mark that
+        // coalesces a beat would delay it until the deadline.
         if !coalesces || self.tls.is_some() {
             return 1;
         }
@@ -370,12 +382,12 @@ impl ServerConfig {
         u32::from(coalesce) * beat_len + 1
     }
 
-    /// What comes on top of whatever a client writes at a time.
+    /// Bytes that TLS adds to each write of a client.
     pub(super) fn overhead(&self) -> u32 {
         if self.tls.is_some() { u32::try_from(RECORD_OVERHEAD).unwrap_or(u32::MAX) } else { 0 }
     }
 
-    /// The same for sessions that speak v1, where `receive_mark` is what it is for others.
+    /// Bytes of plaintext in one write that wake a shard, for sessions on v1.
     pub(super) fn wake_bytes(&self, coalesces: bool) -> u32 {
         if !coalesces {
             return 1;
@@ -383,12 +395,11 @@ impl ServerConfig {
         let beats = self.coalesce.unwrap_or(Self::COALESCE_V1);
         let beat_len = u32::try_from(frame::HEADER_LEN + BEAT_LEN).unwrap_or(u32::MAX);
         let mark = u32::from(beats).saturating_mul(beat_len + self.overhead()).saturating_add(1);
-        // A client pads up to this, with one frame at most. TLS adds its own to that.
+        // A client pads up to this with at most one frame. TLS adds its overhead to that.
         mark.saturating_sub(self.overhead()).clamp(1, MAX_PAD_LEN)
     }
 
-    /// The low-water mark of sessions that speak v1: what is as long as they are told, and no less, fills
-    /// it.
+    /// The receive low-water mark of v1 sockets, which a write of `wake_bytes` just reaches.
     pub(super) fn wake_mark(&self, coalesces: bool) -> u32 {
         match self.wake_bytes(coalesces) {
             1 => 1,
@@ -401,7 +412,7 @@ impl ServerConfig {
         Terms::new(offer).wake_bytes(self.wake_bytes(coalesces))
     }
 
-    /// The timeouts that will be in force.
+    /// The frame limits in force.
     #[must_use]
     pub fn limits_in_force(&self) -> FrameLimits {
         self.limits.unwrap_or_else(|| {

@@ -1,9 +1,8 @@
-//! The [`client`] for programs without async.
+//! A blocking [`client`], for programs without async.
 //!
-//! [`Client::start`] starts a thread, and on it the very same client: what it does, and when, is in the
-//! documentation of the other one. It takes one thread and one socket, and needs no runtime of the
-//! application's. Everything here may be called from any thread, from an async task too, which it then
-//! blocks; nothing panics.
+//! [`Client::start`] runs the async client on a thread of its own; see there for what it does. It
+//! takes one thread and one socket, and needs no async runtime. Any thread may call everything
+//! here; an async task may too, but then blocks its thread. Nothing panics.
 //!
 //! ```
 //! use core::time::Duration;
@@ -20,7 +19,7 @@
 //!     match event {
 //!         Event::Online { .. } => {
 //!             client.send(b"hello".to_vec())?;
-//!             client.close(); // what was sent is written first
+//!             client.close(); // after writing what was sent
 //!         }
 //!         Event::Offline { reason, .. } => assert_eq!(reason.name(), "shutdown"),
 //!         _ => {}
@@ -44,39 +43,41 @@ use tokio::runtime::Builder;
 use crate::client::{self, ClientConfig, Event, SendError};
 use crate::clock;
 
-/// A handle to a running client, for sending and for ending it. Clones share one client.
+/// A handle to a running client: sends messages and closes it. Clones share one client.
 ///
-/// The client ends when [`close`](Self::close) is called or the last handle is dropped: on its own thread it
-/// writes what was accepted, closes the connection and emits [`Event::Closed`], for which it gives the
-/// server [`ClientConfig::close_timeout`]. Neither waits for that. A program that leaves right afterwards cuts
-/// it short; to be sure that everything has arrived, take [`Events`] to their end: the last
-/// [`Offline`](Event::Offline) says so with [`Reason::Shutdown`](crate::Reason::Shutdown).
+/// The client ends when [`close`](Self::close) is called or the last handle is dropped: on its own
+/// thread it writes the accepted messages, closes the connection and emits [`Event::Closed`],
+/// within [`ClientConfig::close_timeout`]. The call does not wait for that, and a program that
+/// exits right afterwards cuts it short. To be sure that everything has arrived, take [`Events`] to
+/// their end: the last [`Offline`](Event::Offline) then has
+/// [`Reason::Shutdown`](crate::Reason::Shutdown).
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: client::Client,
 }
 
 impl Client {
-    /// Starts a client on a thread of its own, `heartwire-client`. It connects at once. The thread ends
+    /// Starts a client on a new thread, `heartwire-client`. It connects at once. The thread ends
     /// after [`Event::Closed`].
     ///
     /// # Errors
     ///
-    /// The system has no room for another thread, or no descriptor for its poller. Nothing was started.
+    /// The system cannot start another thread, or has no descriptor for its poller. Nothing was
+    /// started.
     pub fn start(config: ClientConfig) -> io::Result<(Self, Events)> {
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
         let (inner, events, life) = client::Client::prepare(config);
         thread::Builder::new().name("heartwire-client".to_owned()).spawn(move || {
             runtime.block_on(life);
-            // A name that is still being looked up must not hold up the end.
+            // A name lookup that is still running must not delay the end.
             runtime.shutdown_background();
         })?;
         Ok((Self { inner }, Events { inner: events }))
     }
 
-    /// Hands a message over for sending, and waits while there is no room for it: for as long as the server
-    /// does not read, or, with [`offline_queue`](client::ClientConfig::offline_queue), until there is a connection again.
-    /// Otherwise as [`client::Client::send`].
+    /// Queues a message for sending, and waits while the queue is full: as long as the server does
+    /// not read, or, with [`offline_queue`](client::ClientConfig::offline_queue), until there is a
+    /// connection again. Otherwise as [`client::Client::send`].
     ///
     /// # Errors
     ///
@@ -85,11 +86,12 @@ impl Client {
         self.send_by(data, None)
     }
 
-    /// As [`send`](Self::send), for `timeout` at the longest.
+    /// As [`send`](Self::send), but waits for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if there was no room within that time; the others as in [`send`](Self::send).
+    /// [`SendError::Full`] if the queue stayed full that long; the others as in
+    /// [`send`](Self::send).
     pub fn send_timeout(&self, data: Vec<u8>, timeout: Duration) -> Result<(), SendError> {
         self.send_by(data, Some(deadline(timeout)))
     }
@@ -103,7 +105,7 @@ impl Client {
         }
     }
 
-    /// Hands a message over for sending if there is room for it now; see [`send`](Self::send).
+    /// Queues a message for sending if the queue has room for it now; see [`send`](Self::send).
     ///
     /// # Errors
     ///
@@ -112,51 +114,52 @@ impl Client {
         self.inner.try_send(data)
     }
 
-    /// Waits as [`client::Client::flush`] does, until every message that was accepted is written to a
-    /// connection, or dropped with one, or the client has ended.
+    /// Waits until every accepted message was written to a connection, or dropped with one, or the
+    /// client has ended; see [`client::Client::flush`].
     pub fn flush(&self) {
         wait(self.inner.flush(), None);
     }
 
-    /// As [`flush`](Self::flush), for `timeout` at the longest. Returns whether nothing waits any more.
+    /// As [`flush`](Self::flush), but waits for at most `timeout`. Returns whether it finished.
     #[must_use]
     pub fn flush_timeout(&self, timeout: Duration) -> bool {
         wait(self.inner.flush(), Some(deadline(timeout))).is_some()
     }
 
-    /// Promises the server a beat every `interval` from now on; see [`client::Client::promise`].
+    /// Promises the server a heartbeat every `interval` from now on; see
+    /// [`client::Client::promise`].
     pub fn promise(&self, interval: Option<Duration>) {
         self.inner.promise(interval);
     }
 
-    /// The application works. See [`ClientConfig::watchdog`].
+    /// Reports that the application works. See [`ClientConfig::watchdog`].
     pub fn feed_watchdog(&self) {
         self.inner.feed_watchdog();
     }
 
-    /// How both directions of the connection fare; see [`client::Client::link_state`].
+    /// The state of both directions of the connection; see [`client::Client::link_state`].
     #[must_use]
     pub fn link_state(&self) -> Option<LinkState> {
         self.inner.link_state()
     }
 
-    /// The network may have changed: looks at once how things are; see [`client::Client::network_changed`].
+    /// Checks the connection now, because the network may have changed; see
+    /// [`client::Client::network_changed`].
     pub fn network_changed(&self) {
         self.inner.network_changed();
     }
 
-    /// Ends the client, without waiting for that. Messages are refused from now on, and what the server still
-    /// sends is not reported; the last event is [`Event::Closed`]. Repeated calls do nothing.
+    /// Closes the client, and does not wait. From now on it refuses messages and discards what the
+    /// server sends; its last event is [`Event::Closed`]. Repeated calls do nothing.
     pub fn close(&self) {
         self.inner.close();
     }
 }
 
-/// The events of a client, as an iterator that waits for each, and ends after [`Event::Closed`].
+/// A blocking iterator over the events of a client. It ends after [`Event::Closed`].
 ///
-/// Take them promptly: as with [`client::Events`], 1,024 of them may wait before the client stops reading,
-/// and what becomes of the others is said there.
-/// Dropping this means that the application wants no news: the client goes on.
+/// Take them promptly: when 1,024 events wait, the client stops reading; see [`client::Events`].
+/// After this is dropped, the client goes on, and reads and discards what the server sends.
 #[derive(Debug)]
 pub struct Events {
     inner: client::Events,
@@ -168,12 +171,12 @@ impl Events {
         wait(self.inner.recv(), None).flatten()
     }
 
-    /// Waits for the next event for `timeout` at the longest. No event is lost when that passes.
+    /// Waits for the next event for at most `timeout`. No event is lost when that passes.
     ///
     /// # Errors
     ///
-    /// [`RecvTimeoutError::Timeout`] if none came within that time, [`RecvTimeoutError::Disconnected`] after
-    /// [`Event::Closed`].
+    /// [`RecvTimeoutError::Timeout`] if none came within that time,
+    /// [`RecvTimeoutError::Disconnected`] after [`Event::Closed`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Event, RecvTimeoutError> {
         match wait(self.inner.recv(), Some(deadline(timeout))) {
             Some(event) => event.ok_or(RecvTimeoutError::Disconnected),
@@ -185,7 +188,8 @@ impl Events {
     ///
     /// # Errors
     ///
-    /// [`TryRecvError::Empty`] if there is none yet, [`TryRecvError::Disconnected`] after [`Event::Closed`].
+    /// [`TryRecvError::Empty`] if there is none yet, [`TryRecvError::Disconnected`] after
+    /// [`Event::Closed`].
     pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
         self.inner.try_recv()
     }
@@ -203,8 +207,8 @@ fn deadline(timeout: Duration) -> Instant {
     clock::now().saturating_add(timeout)
 }
 
-/// Waits for a future on this thread; `None` if it is not ready by `until`. Unlike a runtime's, it may be
-/// called within another one, where it blocks a thread but does not panic.
+/// Waits for a future on this thread; `None` if it is not ready by `until`. Unlike a runtime's
+/// `block_on`, it does not panic inside another runtime, but blocks its thread.
 fn wait<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -213,7 +217,7 @@ fn wait<F: Future>(future: F, until: Option<Instant>) -> Option<F::Output> {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Some(output);
         }
-        // A wake-up from now on ends the next call at once; one without a reason costs a look.
+        // A wake-up from now on ends the next call at once; a spurious one only polls once more.
         match until {
             None => thread::park(),
             Some(until) => match until.saturating_since(clock::now()) {

@@ -1,4 +1,5 @@
-//! The kernel's own timers and options for a connection, set and checked as one.
+//! Kernel options for a connection: keepalive, user timeout, `TCP_NODELAY` and buffers, checked as
+//! one set.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -28,8 +29,8 @@ mod keepalive;
 
 /// Kernel options for a TCP socket. The default sets `TCP_NODELAY` and nothing else.
 ///
-/// A value that exists is consistent. The kernel's timers complement beats: they see a machine or a
-/// path that is gone, but answer for a hung process themselves.
+/// Every value is consistent. The kernel's timers complement heartbeats: they detect a machine or a
+/// path that is gone, but not a hung process, for which its kernel still answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelOptions {
     timers: KernelTimers,
@@ -44,8 +45,7 @@ impl Default for KernelOptions {
 }
 
 impl KernelOptions {
-    /// Options that fit together: the timers as [`KernelTimers::new`] takes them, and
-    /// `TCP_NODELAY`.
+    /// Options with the timers as in [`KernelTimers::new`], and with `TCP_NODELAY` or without.
     ///
     /// # Errors
     ///
@@ -58,29 +58,29 @@ impl KernelOptions {
         Ok(Self { timers: KernelTimers::new(keepalive, user_timeout)?, nodelay, buffers: None })
     }
 
-    /// How many bytes the kernel may hold for each direction of a connection (`SO_SNDBUF`, `SO_RCVBUF`). Default:
-    /// `None`, the system decides, which on Linux means up to several MB for a peer that does not read. For a link
-    /// that carries little more than beats 8 KiB is plenty, but data takes a round trip for each buffer. Linux takes
-    /// twice as much, for its own records, and a few KB at least.
+    /// The kernel's buffer sizes in bytes, for each direction of a connection (`SO_SNDBUF`,
+    /// `SO_RCVBUF`). Default: `None`, the system decides: on Linux up to several MB for a peer that
+    /// does not read. For a connection that carries little more than heartbeats 8 KiB is plenty,
+    /// but data then takes a round trip per buffer. Linux doubles the value for its own
+    /// bookkeeping, and has a minimum of a few KB.
     #[must_use]
     pub const fn buffers(mut self, bytes: Option<NonZeroU32>) -> Self {
         self.buffers = bytes;
         self
     }
 
-    /// The timers among them.
+    /// The kernel's timers.
     #[must_use]
     pub const fn timers(&self) -> KernelTimers {
         self.timers
     }
 
-    /// Sets the options on a socket and reads back what is in force. What this system lacks is in
-    /// [`KernelReport::missing`]; it is not an error.
+    /// Sets the options on a socket and reads back what is in force. Options that this system lacks
+    /// are in [`KernelReport::missing`], and are not an error.
     ///
     /// # Errors
     ///
-    /// Whatever the system says to an option that it does have; also if what it then has in force
-    /// does not fit together.
+    /// The system refused an option that it does have, or the options in force do not fit together.
     pub(crate) fn apply(&self, socket: &SockRef<'_>) -> io::Result<KernelReport> {
         let mut missing = Vec::new();
         socket.set_tcp_nodelay(self.nodelay)?;
@@ -117,16 +117,15 @@ impl fmt::Display for KernelOptions {
     }
 }
 
-/// What the kernel made of some [`KernelOptions`].
+/// The [`KernelOptions`] in force on a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelReport {
-    /// The options as they were read back, but for [buffers](KernelOptions::buffers), which are as
-    /// they were asked for.
+    /// The options as read back, except [buffers](KernelOptions::buffers), which are as requested.
     pub in_force: KernelOptions,
-    /// What the system made of the buffers; `None` if it was left to choose them.
+    /// The buffer sizes as read back; `None` if the system chose them.
     pub buffers: Option<Buffers>,
-    /// Options that were asked for and that this system does not have.
+    /// Requested options that this system does not have.
     pub missing: Vec<&'static str>,
 }
 
@@ -143,13 +142,13 @@ impl fmt::Display for KernelReport {
     }
 }
 
-/// How many bytes the kernel holds for each direction of a connection, by its own count.
+/// The kernel's buffer sizes, by its own count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Buffers {
-    /// Bytes to be sent (`SO_SNDBUF`).
+    /// Send buffer (`SO_SNDBUF`), in bytes.
     pub send: usize,
-    /// Bytes that have come (`SO_RCVBUF`).
+    /// Receive buffer (`SO_RCVBUF`), in bytes.
     pub receive: usize,
 }
 

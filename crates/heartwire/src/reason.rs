@@ -9,50 +9,50 @@ use heartwire_core::{Verdict, Violation};
 
 use crate::tls::TlsFault;
 
-/// Why a connection ended. Each ends for exactly one reason.
+/// Why a connection ended. Each connection has exactly one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The peer closed it, between two frames. A peer that closes only its sending half counts as
-    /// closed too.
+    /// The peer closed it between two frames. Closing only the sending half counts too.
     ClosedByPeer,
     /// The peer closed it in the middle of a frame.
     Truncated,
-    /// It ended between two frames, but without the goodbye that TLS has for it (`close_notify`): the peer
-    /// left it out, or the path cut off what came last.
+    /// It ended between two frames but without TLS's `close_notify`: the peer left it out, or the
+    /// connection was cut off before the last bytes.
     NoGoodbye,
-    /// The peer, or something on the path, reset it.
+    /// The peer or the path reset it.
     Reset,
     /// The peer is dead.
     Dead(Verdict),
     /// The peer broke the protocol.
     Protocol(Violation),
-    /// The peer did not read, and the queue of bytes for it was full.
+    /// The peer did not read, and its queue was full.
     SlowReader,
-    /// What is held for all peers had reached its bound ([`max_buffered`](crate::server::ServerConfig::max_buffered)), and this
-    /// one was among those for which most was held.
+    /// All sessions together had reached
+    /// [`max_buffered`](crate::server::ServerConfig::max_buffered), and this one was among those
+    /// that held most of it.
     MostBuffered,
-    /// The application ended it.
+    /// The application disconnected the client.
     Kicked,
-    /// The application shut everything down.
+    /// The application closed the client or shut the server down.
     Shutdown,
-    /// This end closed it, and the peer had not acknowledged everything in the time for that: the last of
-    /// what was sent may be lost. So is it called where the system cannot tell (only Linux can) and the peer
-    /// did not close its side in time.
+    /// This end closed it, and the peer did not acknowledge everything in time: the last bytes sent
+    /// may be lost. Where the system cannot tell (only Linux can), the peer did not close its side
+    /// in time.
     Unacknowledged,
-    /// The peer took its leave, and said why (protocol v1).
+    /// The peer disconnected with a BYE, which says why (protocol v1).
     Bye(ByeCode),
-    /// This end would not talk to the peer, and said why (protocol v1).
+    /// This end rejected the peer with a BYE, which says why (protocol v1).
     Rejected(ByeCode),
-    /// The client has a newer session under its name (protocol v1).
+    /// A newer session of the same name replaced it (protocol v1).
     TakenOver,
-    /// This end had been told that its [network changed](crate::client::Client::network_changed), and the peer's
-    /// system acknowledged nothing that was sent since: the way to it is lost. It is no verdict on the
+    /// The [network changed](crate::client::Client::network_changed), and the peer's kernel
+    /// acknowledged nothing that was sent since: the path is lost. This is not a verdict on the
     /// peer.
     NetworkChanged,
-    /// TLS ended it.
+    /// TLS failed.
     Tls(TlsFault),
-    /// The system reported an error that means none of the above.
+    /// Another error of the system.
     Failed(io::ErrorKind),
 }
 
@@ -81,16 +81,16 @@ impl Reason {
         }
     }
 
-    /// What an error of a socket means, on a connection that has been silent for `silence`.
+    /// The reason for a socket error, on a connection that has been silent for `silence`.
     pub(crate) fn of_error(error: &io::Error, silence: Duration) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
         match error.kind() {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe
-            // A connection that there was, and is not there any more.
+            // The connection existed, and is gone.
             | io::ErrorKind::NotConnected => Self::Reset,
-            // The kernel reports these on an established connection only when it gives up on it.
+            // On an established connection these mean that the kernel has given up on it.
             io::ErrorKind::TimedOut
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable => Self::Dead(Verdict::kernel(silence)),
@@ -104,24 +104,24 @@ impl fmt::Display for Reason {
         match self {
             Self::ClosedByPeer => f.write_str("closed by the peer"),
             Self::Truncated => f.write_str("closed by the peer in the middle of a frame"),
-            Self::NoGoodbye => f.write_str("ended without TLS's goodbye (close_notify)"),
+            Self::NoGoodbye => f.write_str("ended without TLS's close_notify"),
             Self::Reset => f.write_str("reset by the peer or on the path"),
             Self::Dead(verdict) => write!(f, "dead: {verdict}"),
             Self::Protocol(violation) => write!(f, "protocol error: {violation}"),
-            Self::SlowReader => f.write_str("the peer did not read and its queue was full"),
+            Self::SlowReader => f.write_str("the peer did not read, and its queue was full"),
             Self::MostBuffered => f.write_str(
-                "the bytes held for all sessions had reached their bound, and most were held for this one",
+                "all sessions together had buffered too much, and this one was among the largest",
             ),
-            Self::Kicked => f.write_str("ended by the application"),
+            Self::Kicked => f.write_str("disconnected by the application"),
             Self::Shutdown => f.write_str("shut down"),
             Self::Unacknowledged => {
                 f.write_str("closed before the peer had acknowledged everything")
             }
-            Self::Bye(code) => write!(f, "the peer took its leave: {}", code.name()),
+            Self::Bye(code) => write!(f, "the peer disconnected: {}", code.name()),
             Self::Rejected(code) => write!(f, "rejected: {}", code.name()),
             Self::TakenOver => f.write_str("taken over by a newer session of the same name"),
             Self::NetworkChanged => {
-                f.write_str("the network has changed, and nothing sent since was acknowledged")
+                f.write_str("the network changed, and nothing sent since was acknowledged")
             }
             Self::Tls(fault) => write!(f, "TLS: {fault}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),

@@ -1,8 +1,8 @@
-//! Connections to many servers, each under a name.
+//! A supervisor: connections to many servers, each with a name.
 //!
-//! A [`Supervisor`] holds one [`Client`] for each name, and puts their events into one bounded queue. It
-//! does nothing else: what a connection does, when it comes back and what becomes of its messages is its own
-//! [`ClientConfig`]'s business.
+//! A [`Supervisor`] runs one [`Client`] for each name and puts their events into one bounded queue.
+//! Everything else, such as reconnecting and queueing, is configured per connection by its
+//! [`ClientConfig`].
 //!
 //! ```
 //! use core::time::Duration;
@@ -50,10 +50,10 @@ use tokio::time::timeout;
 
 use crate::client::{Client, ClientConfig, Delivery, Event, Reports, SendError};
 
-/// Holds connections by name. Clones share them.
+/// Runs named connections. Clones share them.
 ///
-/// When the last clone is dropped, every connection is closed as [`Client::close`] does it, except those
-/// that somebody else holds a [`Client`] of.
+/// When the last clone is dropped, every connection is closed as by [`Client::close`], except those
+/// that still have another [`Client`] handle.
 #[derive(Clone, Debug)]
 pub struct Supervisor {
     shared: Arc<Shared>,
@@ -62,7 +62,7 @@ pub struct Supervisor {
 #[derive(Debug)]
 struct Shared {
     connections: Mutex<Connections>,
-    /// How many there are.
+    /// Number of connections.
     count: watch::Sender<usize>,
 }
 
@@ -73,7 +73,7 @@ struct Connections {
     by_name: BTreeMap<Arc<str>, Connection>,
 }
 
-/// The way to [`Events`], and room in it.
+/// The sending end of [`Events`], and permits for it.
 #[derive(Clone, Debug)]
 struct Queue {
     sender: mpsc::UnboundedSender<Delivery>,
@@ -88,24 +88,24 @@ struct Connection {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Connections> {
-        // Whatever happened, each connection is in there or not.
+        // The map stays consistent even if a thread panicked while it held the lock.
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Supervisor {
-    /// Default for [`with_queue`](Self::with_queue): as many as a single client's.
+    /// Default for [`with_queue`](Self::with_queue): as many as for a single client.
     pub const MAX_EVENTS: usize = 1024;
 
-    /// A supervisor without connections, and the events of those it will have.
+    /// Creates a supervisor without connections, and the stream of their events.
     #[must_use]
     pub fn new() -> (Self, Events) {
         Self::with_queue(Self::MAX_EVENTS)
     }
 
-    /// As [`new`](Self::new), with as many events waiting to be taken as this, of all connections together; at
-    /// least 1. An event of data takes the memory of the data: with the default of 64 KiB for the longest frame,
-    /// 1,024 take 64 MiB at the most.
+    /// As [`new`](Self::new), with at most `max_events` waiting events of all connections together;
+    /// at least 1. Data events keep their data in memory: with the default maximum frame of 64 KiB,
+    /// 1,024 events take at most 64 MiB.
     #[must_use]
     pub fn with_queue(max_events: usize) -> (Self, Events) {
         let max_events = max_events.clamp(1, Semaphore::MAX_PERMITS);
@@ -116,14 +116,14 @@ impl Supervisor {
         (Self { shared: Arc::new(shared) }, Events { receiver })
     }
 
-    /// Starts a connection under a name that nobody has, in one task on the current runtime.
+    /// Starts a connection with a new name, in one task on the current runtime.
     ///
-    /// The name is this program's own: what it calls itself to the server is [`ClientConfig::name`]. It is
-    /// taken until the connection's [`Event::Closed`] is in the queue, which comes by itself where the client
-    /// [ends by itself](crate::client::Retry::Never); so events under one name never mix.
+    /// The name is local to this program; the server sees [`ClientConfig::name`]. The name is in
+    /// use until the connection's [`Event::Closed`] is in the queue, also where the client [ends by
+    /// itself](crate::client::Retry::Never); so events of two connections never mix under one name.
     ///
-    /// Connections wait by their own backoff, each with draws of its own, so that they do not come back in step:
-    /// where [`ClientConfig::seed`] is set, the name makes it another for each.
+    /// Each connection has its own random back-off delays, so that they do not reconnect in step: a
+    /// [`ClientConfig::seed`] is mixed with the name.
     ///
     /// # Errors
     ///
@@ -145,7 +145,8 @@ impl Supervisor {
         let (client, life) = Client::prepare_for(config, reports);
         let shared = Arc::downgrade(&self.shared);
         let entry = Entry { shared, name: Arc::clone(&name) };
-        // When it ends or is dropped, it finds itself in the map, which is locked until it is there.
+        // The map is locked until the connection is in it, so `entry` always finds it there to
+        // remove.
         let task = tokio::spawn(async move {
             life.await;
             drop(entry);
@@ -156,7 +157,8 @@ impl Supervisor {
         Ok(client)
     }
 
-    /// Closes a connection as [`Client::close`] does, without waiting for that. Returns whether there is one.
+    /// Closes a connection as [`Client::close`] does, and does not wait. Returns whether the name
+    /// was in use.
     pub fn remove(&self, name: &str) -> bool {
         let client = self.get(name);
         if let Some(client) = &client {
@@ -165,23 +167,23 @@ impl Supervisor {
         client.is_some()
     }
 
-    /// A handle to a connection, be it online or not. It stays good when the connection ends, and refuses then.
+    /// A handle to a connection, online or not. After the connection has ended it refuses messages.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Client> {
         self.shared.lock().by_name.get(name).map(|connection| connection.client.clone())
     }
 
-    /// The names that are taken, in order.
+    /// The names in use, sorted.
     #[must_use]
     pub fn names(&self) -> Vec<Arc<str>> {
         self.shared.lock().by_name.keys().cloned().collect()
     }
 
-    /// Hands a message over to a connection, as [`Client::send`] does.
+    /// Queues a message on a connection, as [`Client::send`] does.
     ///
     /// # Errors
     ///
-    /// As for [`Client::send`]; [`SendError::Closed`] too where nobody has this name.
+    /// As for [`Client::send`]; also [`SendError::Closed`] if no connection has this name.
     pub async fn send(&self, name: &str, data: Vec<u8>) -> Result<(), SendError> {
         match self.get(name) {
             Some(client) => client.send(data).await,
@@ -189,19 +191,21 @@ impl Supervisor {
         }
     }
 
-    /// The network may have changed: has every connection look how things are, as [`Client::network_changed`] does.
+    /// Checks every connection now, because the network may have changed; see
+    /// [`Client::network_changed`].
     pub fn network_changed(&self) {
         for connection in self.shared.lock().by_name.values() {
             connection.client.network_changed();
         }
     }
 
-    /// Closes every connection and adds no more. Each writes what was accepted, and takes its leave, for which
-    /// it gives its server [`ClientConfig::close_timeout`]; what then is not over `within` the given time is cut off. Returns the
-    /// names of those, which have had no [`Event::Closed`]; nothing else is left behind.
+    /// Closes every connection; no more can be added. Each writes its accepted messages and
+    /// disconnects, within its [`ClientConfig::close_timeout`]. Connections that have not ended
+    /// `within` the given time are aborted, and their names are returned; they emit no
+    /// [`Event::Closed`].
     ///
-    /// [`Events`] that are not taken meanwhile do not hold it up. If this is dropped before it is ready, the
-    /// connections go on closing, and none is cut off.
+    /// [`Events`] that are not taken meanwhile do not delay it. If the future is dropped before it
+    /// is ready, the connections go on closing, and none is aborted.
     pub async fn close(&self, within: Duration) -> Vec<Arc<str>> {
         {
             let mut connections = self.shared.lock();
@@ -228,7 +232,7 @@ fn hash_of(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// The place of a connection among the others. It leaves when this is dropped.
+/// Removes a connection from the supervisor when dropped.
 struct Entry {
     shared: Weak<Shared>,
     name: Arc<str>,
@@ -245,21 +249,22 @@ impl Drop for Entry {
     }
 }
 
-/// The events of all connections, each with the name of the one it is about; those under one name come in
-/// the order in which they happened.
+/// The events of all connections, each with the name of its connection. Events of one connection
+/// come in the order in which they happened.
 ///
-/// Take them promptly: when the queue is full, *every* connection stops reading, and what the servers send waits
-/// in the kernel. Beats and messages go on, unread bytes are not held against the servers, and connections come
-/// back and can be closed. What each of them keeps of its news meanwhile is with
-/// [`client::Events`](crate::client::Events). Dropping this means that the application wants no news: the
-/// connections go on, and what the servers send is read and discarded.
+/// Take them promptly: when the queue is full, *every* connection stops reading, and what the
+/// servers send waits in the kernel. The connections still send beats and messages, do not declare
+/// a server dead whose bytes they have not read, and can reconnect and be closed.
+/// [`client::Events`](crate::client::Events) says which events each connection keeps meanwhile.
+/// After this is dropped, the connections go on, and read and discard what the servers send.
 #[derive(Debug)]
 pub struct Events {
     receiver: mpsc::UnboundedReceiver<Delivery>,
 }
 
 impl Events {
-    /// The next event; `None` when every connection has ended and the [`Supervisor`] is closed or dropped.
+    /// The next event; `None` when every connection has ended and the [`Supervisor`] is closed or
+    /// dropped.
     ///
     /// If the future is dropped before it is ready, no event is lost.
     pub async fn recv(&mut self) -> Option<(Arc<str>, Event)> {
@@ -276,7 +281,7 @@ impl Stream for Events {
 }
 
 fn named(told: Delivery) -> (Arc<str>, Event) {
-    // There is always one: every connection was started under a name.
+    // Every connection has a name, so this never falls back to the default.
     (told.by.unwrap_or_default(), told.event)
 }
 
@@ -284,9 +289,9 @@ fn named(told: Delivery) -> (Arc<str>, Event) {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
-    /// There is a connection of this name, or one that has not closed yet: wait for its
-    /// [`Event::Closed`], or take another name.
-    #[error("there is a connection {0:?} already, or it has not closed yet")]
+    /// A connection has this name, or had it and has not closed yet: wait for its
+    /// [`Event::Closed`], or use another name.
+    #[error("the name {0:?} is in use by a connection that has not closed yet")]
     Taken(Arc<str>),
     /// [`Supervisor::close`] was called.
     #[error("the supervisor is closed")]

@@ -1,4 +1,5 @@
-//! Protocol v1 as users of the two programs meet it: what they agree on, who comes in, who leaves and why.
+//! Protocol v1 as users of the two programs meet it: what they agree on, who comes in, who leaves
+//! and why.
 
 mod admission;
 mod input;
@@ -39,7 +40,7 @@ fn both_programs_speak_v1_by_default_and_show_the_same_contract() {
         (offline.text("reason").to_owned(), offline.count("beats"))
     };
     assert_eq!(beats(&client.stop()), ("shutdown".to_owned(), 1));
-    assert_eq!(server.event("offline")["detail"], "the peer took its leave: done");
+    assert_eq!(server.event("offline")["detail"], "the peer disconnected: done");
     assert_eq!(beats(&server.stop()), ("bye".to_owned(), 1));
 }
 

@@ -1,4 +1,4 @@
-//! From a name to a connection.
+//! Connects to a server: name lookup, racing addresses, TLS handshake.
 
 mod failures;
 mod look_up;
@@ -30,17 +30,17 @@ use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::{CertificateFault, SharedClientTls, TlsError, TlsFault, TlsSession};
 use crate::{Reason, clock};
 
-/// A connection that was just made.
+/// A new connection.
 #[derive(Debug)]
 pub(super) struct Dialled<S> {
     pub(super) transport: Transport<S>,
-    /// What the server said while the connection was made.
+    /// Data that came from the server with the TLS handshake.
     pub(super) said: Vec<u8>,
     pub(super) peer: SocketAddr,
     pub(super) kernel: KernelReport,
 }
 
-/// What a client remembers from one attempt to the next.
+/// Connects, and remembers lookups and failed addresses from one attempt to the next.
 #[derive(Debug, Default)]
 pub(super) struct Dialler {
     look_up: LookUp,
@@ -48,8 +48,8 @@ pub(super) struct Dialler {
 }
 
 impl Dialler {
-    /// Looks up the target and the credentials, which stay in the configuration, and connects to the first
-    /// of the target's addresses that answers.
+    /// Looks up the target and the token, which it stores in the configuration, and connects to the
+    /// first of the target's addresses that answers.
     pub(super) async fn dial(
         &mut self,
         config: &mut ClientConfig,
@@ -60,7 +60,7 @@ impl Dialler {
             Some(Err(error)) if config.token.is_none() => {
                 return Err(ConnectError::Token { error });
             }
-            Some(Err(error)) => warn!(%error, "no token was told, and the last one stays in use"),
+            Some(Err(error)) => warn!(%error, "cannot read the token; using the last one"),
             None => {}
         }
         let config = &*config;
@@ -84,7 +84,7 @@ impl Dialler {
         Ok(dialled)
     }
 
-    /// These addresses in the order in which they are tried at `now`.
+    /// Sorts addresses into the order in which to try them.
     pub(super) fn in_order(
         &mut self,
         found: impl IntoIterator<Item = SocketAddr>,
@@ -93,18 +93,19 @@ impl Dialler {
         self.failures.in_order(found, now)
     }
 
-    /// What is at this address did not take the client in, or was called dead: it is tried last now.
+    /// Remembers that this address failed, or that its server did not accept the client or was
+    /// declared dead: it is tried last from now on.
     pub(super) fn handle_failed(&mut self, address: SocketAddr, now: Instant) {
         self.failures.insert(address, now);
     }
 
-    /// A connection to this address was as it should be.
+    /// Forgets that this address had failed: a connection to it worked.
     pub(super) fn handle_worked(&mut self, address: SocketAddr) {
         self.failures.remove(address);
     }
 }
 
-/// The handshake of TLS. It has as much time as the one of the wire, which comes after it.
+/// The TLS handshake. Its timeout is the same as for the protocol's handshake, which follows it.
 async fn secure(
     dialled: &mut Dialled<Stream>,
     tls: &SharedClientTls,
@@ -115,7 +116,7 @@ async fn secure(
     match timeout(within, dialled.transport.secure(session)).await {
         Ok(secured) => dialled.said = secured?,
         Err(_) => {
-            let detail = format!("nothing came of it in {within:?}");
+            let detail = format!("not finished within {within:?}");
             return Err(TlsError::Fault { fault: TlsFault::TooSlow, detail });
         }
     }
@@ -148,11 +149,11 @@ fn prepare(
     kernel: &KernelOptions,
 ) -> io::Result<Dialled<Stream>> {
     let socket = SockRef::from(&stream);
-    // A client that tries a local port again and again while nobody listens there is given that
-    // very port as its own some day, and TCP then connects the socket to itself: it would read its
-    // own beats, call them life, and keep the port from its server.
+    // Self-connection: a client that retries a local port without a listener eventually gets that
+    // port as its own, and TCP connects the socket to itself. It would take its own beats for the
+    // server's, and keep the port from its server.
     if stream.local_addr()? == stream.peer_addr()? {
-        // Closed with a reset, so that the port is free at once for the server.
+        // Close with a reset, so that the port is free for the server at once.
         socket.set_linger(Some(Duration::ZERO))?;
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
@@ -160,7 +161,7 @@ fn prepare(
     Ok(Dialled { transport: Transport::new(Stream::new(stream)), said: Vec::new(), peer, kernel })
 }
 
-/// Why no connection was made. The client's state is as before the attempt.
+/// Why an attempt to connect failed. The client's state is as before the attempt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -169,7 +170,7 @@ pub enum ConnectError {
     BadTarget {
         /// The target.
         target: String,
-        /// What the look-up said.
+        /// The lookup's error.
         error: io::Error,
     },
     /// The name was not found, or the resolver failed.
@@ -177,7 +178,7 @@ pub enum ConnectError {
     LookUp {
         /// The target.
         target: String,
-        /// What the resolver said.
+        /// The resolver's error.
         error: io::Error,
     },
     /// The resolver did not answer in time.
@@ -185,22 +186,22 @@ pub enum ConnectError {
     LookUpTimedOut {
         /// The target.
         target: String,
-        /// The time it had.
+        /// The time it was given.
         within: Duration,
     },
-    /// [`ClientConfig::token_source`] failed, and has told no token before.
-    #[error("there is no token: {error}")]
+    /// [`ClientConfig::token_source`] failed, and there is no earlier token.
+    #[error("cannot read the token: {error}")]
     Token {
-        /// What it said.
+        /// Its error.
         error: io::Error,
     },
-    /// The name exists, without any address.
+    /// The name exists but has no address.
     #[error("the host {} has no address", host_of(target))]
     NoAddress {
         /// The target.
         target: String,
     },
-    /// TLS did not come about with the server.
+    /// The TLS handshake failed.
     #[error("no TLS with {peer}: {error}")]
     Tls {
         /// The address.
@@ -208,8 +209,8 @@ pub enum ConnectError {
         /// Why.
         error: TlsError,
     },
-    /// The server took the connection and did not answer the HELLO of protocol v1, or not as it should.
-    /// See [`may_speak_v0`](Self::may_speak_v0).
+    /// The connection was made, but the server did not answer the HELLO of protocol v1, or not
+    /// correctly. See [`may_speak_v0`](Self::may_speak_v0).
     #[error("{}", NoWelcome(*peer, reason))]
     NoWelcome {
         /// The address.
@@ -217,7 +218,7 @@ pub enum ConnectError {
         /// How the connection ended.
         reason: Reason,
     },
-    /// The server answered the HELLO of protocol v1 by turning this client away.
+    /// The server rejected this client's HELLO (protocol v1).
     #[error("{peer} rejected this client: {}{}", Code(*code), Detail(detail))]
     Rejected {
         /// The address.
@@ -241,17 +242,17 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
-    /// server may recover; a target that cannot be understood does not. Where the server says never to come
-    /// back, or shows a certificate that is not accepted for another reason than its time, this is false,
-    /// though a client with [`ClientConfig::retry_rejected`] does.
+    /// server may recover; an invalid target does not. False also if the server says not to
+    /// reconnect, or if its certificate is not accepted for another reason than its validity
+    /// period; a client with [`ClientConfig::retry_rejected`] reconnects even then.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            // With these, the name of the server cannot be one.
+            // The target or the server name is invalid.
             Self::BadTarget { .. }
             | Self::Tls { error: TlsError::Fault { fault: TlsFault::Local, .. }, .. } => false,
-            // A certificate stays as it is until a person makes another one, or trusts another root.
-            // But servers renew one that has expired, and this machine's clock may not be set yet.
+            // A certificate stays invalid until a person replaces it or trusts another CA. But
+            // servers renew expired ones, and this machine's clock may not be set yet.
             Self::Tls {
                 error: TlsError::Fault { fault: TlsFault::Certificate(fault), .. },
                 ..
@@ -267,17 +268,17 @@ impl ConnectError {
         }
     }
 
-    /// Whether a server that speaks [protocol v0](crate::client::Protocol::V0) only does what this one did: it sends
-    /// no WELCOME. So does one that is full, and one of another service.
+    /// Whether the server may speak [protocol v0](crate::client::Protocol::V0) only: it sent no
+    /// WELCOME. A full server and one of another service behave the same.
     #[must_use]
     pub const fn may_speak_v0(&self) -> bool {
-        // After anything else it is a server of v1, or of another service.
+        // A wrong answer comes from a v1 server or from another service.
         matches!(self, Self::NoWelcome { reason, .. } if !is_wrong_answer(reason))
     }
 }
 
-/// Whether the server has answered HELLO, and not as a server of protocol v1 does. Neither does one of
-/// protocol v0, which has said nothing, or only data.
+/// Whether the server answered HELLO in a way that neither protocol allows. (A v0 server sends
+/// nothing, or only data.)
 const fn is_wrong_answer(reason: &Reason) -> bool {
     matches!(
         reason,
@@ -293,7 +294,7 @@ const fn is_wrong_answer(reason: &Reason) -> bool {
 }
 
 impl ConnectError {
-    /// Whether this client would not have the server, for its certificate.
+    /// Whether this client rejected the server's certificate.
     pub(super) const fn is_rejection(&self) -> bool {
         let fault = if let Self::Tls { error, .. } = self { error.fault() } else { None };
         matches!(fault, Some(TlsFault::Certificate(_)))
@@ -307,12 +308,12 @@ impl ConnectError {
 pub struct AddressError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system said. [`io::ErrorKind::TimedOut`] where nothing came back within
+    /// The system's error; [`io::ErrorKind::TimedOut`] if there was no answer within
     /// [`ClientConfig::connect_timeout`].
     pub error: io::Error,
 }
 
-/// An explanation after a colon, if there is one. It comes from elsewhere, so it cannot end the line.
+/// An explanation after a colon, if there is one. The peer chose its text, so it is escaped.
 pub(super) struct Detail<'a>(pub(super) &'a str);
 
 impl fmt::Display for Detail<'_> {
@@ -331,7 +332,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// What a server did instead of welcoming a client or rejecting it.
+/// The text of [`ConnectError::NoWelcome`].
 struct NoWelcome<'a>(SocketAddr, &'a Reason);
 
 impl fmt::Display for NoWelcome<'_> {
@@ -369,7 +370,7 @@ impl fmt::Display for NoWelcome<'_> {
     }
 }
 
-/// What each address said: once, where all said the same.
+/// The errors of all addresses, or one error if all are the same.
 struct List<'a>(&'a [AddressError]);
 
 impl fmt::Display for List<'_> {
@@ -391,7 +392,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// What the system said, without its number for it, and without what the resolver puts before it.
+/// The system's error, without its number and the resolver's prefix.
 struct Plain<'a>(&'a io::Error);
 
 impl fmt::Display for Plain<'_> {

@@ -1,4 +1,4 @@
-//! A client as a sink of messages, and as a stream and a sink in one.
+//! A client as a `Sink` of messages, and as a `Stream` and `Sink` in one.
 
 use core::fmt;
 use core::future::Future;
@@ -17,29 +17,31 @@ type Room = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireErro
 ///
 /// - *Ready* when the last item was accepted, as by [`Client::send`]. One item can wait here for
 ///   room, without bound if the server does not read, or, with
-///   [`offline_queue`](super::ClientConfig::offline_queue), while there is no connection. It is checked before: too long,
-///   refused for want of a connection, or to a client that has ended, it comes back at once as a
-///   [`SendError`]. One that was refused while it waited comes back from the next call.
-/// - *Flushed* when everything that was accepted is written to a connection or dropped with one, as by
-///   [`Client::flush`]; so `SinkExt::send` takes as long as the connection does, and `feed` does not.
-/// - *Closed* when the last item was accepted: it calls [`Client::close`], which writes what was accepted, and
-///   whose end the events tell.
+///   [`offline_queue`](super::ClientConfig::offline_queue), while there is no connection. An item
+///   that is too long, or that the client refuses because it is offline or has ended, comes back at
+///   once as a [`SendError`]; an item that is refused while it waits comes back from the next call.
+/// - *Flushed* when everything accepted was written to a connection or dropped with one, as by
+///   [`Client::flush`]; so `SinkExt::send` waits for the connection, and `feed` does not.
+/// - *Closed* when the last item was accepted: it then calls [`Client::close`], which writes what
+///   was accepted. The events tell when the client has ended.
 ///
-/// An error leaves the sink as it was before the item: later ones may be accepted. `forward` and `send_all` end
-/// at the first error; with [`offline_queue`](super::ClientConfig::offline_queue) that is the first outage.
+/// After an error the sink can still be used: later items may be accepted. `forward` and `send_all`
+/// end at the first error; without [`offline_queue`](super::ClientConfig::offline_queue) that is
+/// the first outage.
 ///
-/// Dropping it drops an item that still waits here, and nothing that was accepted. A `send` or `feed` that is
-/// dropped before it is ready may or may not have handed its item over; [`Client::send`] is exact about that.
-/// While a flush waits, messages that come by other handles wait behind it: poll it, or drop the sink.
+/// Dropping the sink drops an item that still waits here, and nothing that was accepted. A `send`
+/// or `feed` that is dropped before it is ready may or may not have queued its item; use
+/// [`Client::send`] to be sure. While a flush waits, messages from other handles wait behind it:
+/// poll the flush, or drop the sink.
 pub struct MessageSink {
     client: Client,
-    /// An item that was not accepted yet.
+    /// An item that is not accepted yet.
     waiting: Option<(Vec<u8>, Room)>,
     flushing: Option<Room>,
 }
 
 impl MessageSink {
-    /// The client that it sends with.
+    /// The client that sends the messages.
     #[must_use]
     pub const fn client(&self) -> &Client {
         &self.client
@@ -74,10 +76,10 @@ impl Sink<Vec<u8>> for MessageSink {
 
     fn start_send(mut self: Pin<&mut Self>, data: Vec<u8>) -> Result<(), SendError> {
         if self.waiting.is_some() {
-            // Whoever calls this without asking first.
+            // The caller did not wait for `poll_ready`.
             return Err(SendError::Full(data));
         }
-        // It would stand before this item, and nobody may poll it any more.
+        // An unfinished flush would block this item, and may never be polled again.
         self.flushing = None;
         match self.client.try_send(data) {
             Err(SendError::Full(data)) => {
@@ -96,7 +98,7 @@ impl Sink<Vec<u8>> for MessageSink {
         ready!(self.poll_accepted(context))?;
         let Self { client, flushing, .. } = &mut *self;
         let all = flushing.get_or_insert_with(|| Box::pin(client.room(client.shared.max_room)));
-        // An error says that the client has ended: nothing waits any more.
+        // An error means that the client has ended: nothing waits any more.
         let _ = ready!(all.as_mut().poll(context));
         self.flushing = None;
         Poll::Ready(Ok(()))
@@ -122,12 +124,12 @@ impl fmt::Debug for MessageSink {
     }
 }
 
-/// A client as one value: a [`Stream`] of its [events](Event), and a [`Sink`] of messages, for code that takes
-/// such. The stream ends after [`Event::Closed`]; what the sink does is with [`MessageSink`].
+/// A client as one value: a [`Stream`] of its [events](Event) and a [`Sink`] of messages. The
+/// stream ends after [`Event::Closed`]; [`MessageSink`] describes the sink.
 ///
-/// `next()` and `recv()` may be dropped before they are ready; no event is lost. The stream goes on over every
-/// reconnection, and so does the sink: what becomes of messages meanwhile, [`offline_queue`] says.
-/// Dropping it is dropping the client and its events: the client writes what was accepted, and ends.
+/// No event is lost if `next()` is dropped before it is ready. Stream and sink survive
+/// reconnections; [`offline_queue`] says whether messages wait meanwhile. Dropping it drops the
+/// client and its events: the client writes what was accepted, and ends.
 ///
 /// ```
 /// use futures_util::{SinkExt as _, StreamExt as _};
@@ -168,19 +170,19 @@ impl Duplex {
         Self::new(client, events)
     }
 
-    /// A handle to a client and its events, together.
+    /// Joins a client and its events.
     #[must_use]
     pub fn new(client: Client, events: Events) -> Self {
         Self { sink: client.into(), events }
     }
 
-    /// The client, for what a sink has no words for.
+    /// The client, for everything but sending and receiving.
     #[must_use]
     pub const fn client(&self) -> &Client {
         self.sink.client()
     }
 
-    /// Apart again, without polling both in turn. An item that waits for room goes with the sink.
+    /// Splits into sink and events. An item that waits for room stays with the sink.
     #[must_use]
     pub fn into_parts(self) -> (MessageSink, Events) {
         (self.sink, self.events)

@@ -1,4 +1,4 @@
-//! The application's side of a server, on any thread or task: events through a channel.
+//! A channel that carries a server's events to another thread or task.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,20 +8,21 @@ use tokio::sync::Notify;
 use super::event::Event;
 use super::handler::{Control, Handler, Resumer};
 
-/// Events that wait for the application before shards stop reading.
+/// Number of waiting events at which shards stop reading.
 pub const MAX_EVENTS: usize = 1024;
 
-/// Events that wait before newcomers have to wait, too. An application that is slow because of one client's data
-/// is not to shut out others; one that takes nothing at all has this many events, and the data that
-/// newcomers send with their first frame, in memory.
+/// Number of waiting events at which shards stop accepting clients. It is higher, so that one
+/// client's data that slows the application does not lock out other clients. An application that
+/// takes nothing at all has at most this many events in memory, and the data that new clients send
+/// with their first frame.
 const MAX_NEWCOMERS: usize = 8 * MAX_EVENTS;
 
-/// A channel for the events of all shards of one server, for applications that would rather not run on
+/// Creates a channel for the events of all shards of a server, for applications that do not run on
 /// the shards' threads. [`ChannelSender::handler`] makes the handler for each shard.
 ///
-/// It carries [`Event`]s, or whatever `T` a handler of your own makes of them: such a handler keeps
-/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it for room
-/// [for data](ChannelHandler::has_room) and [for newcomers](ChannelHandler::has_room_for_newcomers).
+/// It carries [`Event`]s, or any type `T` that your own handler makes of them: such a handler keeps
+/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it for room [for
+/// data](ChannelHandler::has_room) and [for new clients](ChannelHandler::has_room_for_newcomers).
 ///
 /// ```no_run
 /// use heartwire::server::{self, Event, Server, ServerConfig};
@@ -46,19 +47,19 @@ pub fn channel<T>() -> (ChannelSender<T>, Events<T>) {
 pub struct ChannelSender<T = Event<Vec<u8>>>(Sending<T>);
 
 impl<T> ChannelSender<T> {
-    /// The handler for one shard.
+    /// Makes the handler for one shard.
     #[must_use]
     pub fn handler(&self) -> ChannelHandler<T> {
         ChannelHandler(Sending::new(&self.0.0))
     }
 }
 
-/// The receiving end of a [`channel`]: the events of all shards in the order in which they were told. So
-/// those of one session are in order, and so are the sessions that had one name.
+/// The receiving end of a [`channel`]: the events of all shards in the order in which they were
+/// sent. So the events of one session are in order, and so are the sessions of one name.
 ///
-/// An application that falls more than [`MAX_EVENTS`] events behind makes the shards stop reading, and one that
-/// falls eight times as far behind makes them stop accepting; no event is dropped. Dropping this
-/// discards all further events.
+/// When more than [`MAX_EVENTS`] events wait, the shards stop reading; when eight times as many
+/// wait, they stop accepting clients. No event is dropped. Dropping this discards all further
+/// events.
 #[derive(Debug)]
 pub struct Events<T = Event<Vec<u8>>>(Arc<Shared<T>>);
 
@@ -71,12 +72,12 @@ impl<T> Events<T> {
             if let Some(next) = self.0.lock().next() {
                 return next;
             }
-            // What has come meanwhile is notified already.
+            // An event that has come meanwhile has already stored a notification.
             self.0.told.notified().await;
         }
     }
 
-    /// The next event, for threads without a runtime, whose tasks would all wait with it. `None` as for
+    /// The next event, for threads without an async runtime: it blocks the thread. `None` as for
     /// [`recv`](Self::recv).
     pub fn blocking_recv(&mut self) -> Option<T> {
         let mut queue = self.0.lock();
@@ -100,17 +101,17 @@ impl<T> Drop for Events<T> {
         queue.is_closed = true;
         queue.resume();
         let events = core::mem::take(&mut queue.events);
-        // Without the lock, because this drops what the application made of them.
+        // Without the lock, because this runs the application's `Drop` code.
         drop(queue);
         drop(events);
     }
 }
 
-/// One queue for all shards: what is told first is received first, whichever shard tells it.
+/// One queue for all shards: events are received in the order sent, from whichever shard.
 #[derive(Debug)]
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
-    /// For a thread that waits, and for a task.
+    /// Wakes a thread that waits.
     changed: Condvar,
     told: Notify,
 }
@@ -137,9 +138,9 @@ impl<T> Shared<T> {
 #[derive(Debug)]
 struct Queue<T> {
     events: VecDeque<T>,
-    /// Handlers, and the sender that makes them. Without any there will be no more events.
+    /// Number of handlers and senders. At 0 there will be no more events.
     senders: usize,
-    /// The application wants no more events.
+    /// The application has dropped its [`Events`].
     is_closed: bool,
     /// Shards that wait for room.
     parked: Vec<Resumer>,
@@ -151,7 +152,7 @@ impl<T> Queue<T> {
         let Some(event) = self.events.pop_front() else {
             return (self.senders == 0).then_some(None);
         };
-        // Half of the room, so that a slow application does not wake the shards for each event.
+        // At half of the room, so that a slow application does not wake the shards for each event.
         if [MAX_EVENTS / 2, MAX_NEWCOMERS / 2].contains(&self.events.len()) {
             self.resume();
         }
@@ -173,7 +174,7 @@ impl<T> Queue<T> {
     }
 }
 
-/// Something that can tell events. When the last of them is dropped, the application learns that.
+/// A reference that keeps the channel open. When the last one is dropped, the events end.
 #[derive(Debug)]
 struct Sending<T>(Arc<Shared<T>>);
 
@@ -196,8 +197,8 @@ impl<T> Drop for Sending<T> {
 pub struct ChannelHandler<T = Event<Vec<u8>>>(Sending<T>);
 
 impl<T> ChannelHandler<T> {
-    /// Puts an event into the channel, whether there is room or not. Shards that ask for room first
-    /// exceed it only by the ends of sessions, two events each, and the rest of one read.
+    /// Puts an event into the channel, even if it is full. Shards that ask for room first exceed
+    /// the limit only by the ends of sessions, two events each, and the rest of one read.
     pub fn forward(&mut self, event: T) {
         let Sending(shared) = &self.0;
         let mut queue = shared.lock();
@@ -209,15 +210,15 @@ impl<T> ChannelHandler<T> {
         shared.notify();
     }
 
-    /// Whether the channel has room for data; what a handler of your own returns from
-    /// [`Handler::has_room`]. The shard is resumed when the application has made some.
+    /// Whether the channel has room for data. Your own handler returns it from
+    /// [`Handler::has_room`]. The channel resumes the shard when there is room again.
     pub fn has_room(&mut self, resumer: &Resumer) -> bool {
         self.0.0.lock().has_room(MAX_EVENTS, resumer)
     }
 
-    /// Whether the channel has room for newcomers, which is until eight times as much waits; what a handler
-    /// of your own returns from [`Handler::has_room_for_newcomers`]. The shard is resumed when the application
-    /// has made some.
+    /// Whether the channel has room for new clients: up to eight times as many events. Your own
+    /// handler returns it from [`Handler::has_room_for_newcomers`]. The channel resumes the shard
+    /// when there is room again.
     pub fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
         self.0.0.lock().has_room(MAX_NEWCOMERS, resumer)
     }
@@ -248,7 +249,7 @@ mod tests {
         let before = u32::try_from(MAX_EVENTS).unwrap() + 10;
         (0..before).for_each(|number| one.forward(number));
         assert_eq!(events.try_recv(), Some(0));
-        // A name passes from a session of the one shard to a session of the other.
+        // A name passes from a session of one shard to a session of the other.
         one.forward(before);
         other.forward(before + 1);
         let rest: Vec<u32> = core::iter::from_fn(|| events.try_recv()).collect();

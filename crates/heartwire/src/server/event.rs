@@ -1,4 +1,4 @@
-//! What a server tells its application.
+//! The events of a server.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,59 +9,62 @@ use heartwire_core::{LinkState, Pause, Verdict};
 use super::id::SessionId;
 use crate::reason::Reason;
 
-/// Something that happened on a server. `D` is how it holds data: `&[u8]` for a
-/// [`Handler`](super::Handler), `Vec<u8>` where it was copied.
+/// An event of a server. `D` is the type of its data: `&[u8]` in a [`Handler`](super::Handler),
+/// `Vec<u8>` where it was copied.
 ///
-/// The events of one session come in order: `Online`, any number of `Data`, at most one `Verdict`,
-/// and exactly one `Offline`, after which nothing follows.
+/// The events of one session come in order: first `Online`, then others such as `Data`, at most one
+/// `Verdict`, and last exactly one `Offline`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<D> {
-    /// A client is there: it has said its first frame, and on protocol v1 it was taken in. (On a server that
-    /// speaks [v0 only](super::Protocols::V0), where a client need not say anything: it connected.)
+    /// A client is online: its first frame has arrived, and on protocol v1 the server has accepted
+    /// it. (A server that speaks [v0 only](super::Protocols::V0) reports it as soon as the client
+    /// has connected.)
     Online {
         /// The new session.
         id: SessionId,
         /// The client's address.
         peer: SocketAddr,
-        /// Who it is and what was agreed, on protocol v1.
+        /// The client's identity and the negotiated settings, on protocol v1.
         agreed: Option<Box<Agreed>>,
     },
-    /// The client will beat in another interval from now on, and is judged accordingly (protocol v1).
+    /// The client changed its heartbeat interval, and its timeout changes with it (protocol v1).
     Promise {
         /// The session.
         id: SessionId,
-        /// The client promises a beat this often.
+        /// The interval of the client's beats from now on.
         interval: Duration,
-        /// The silence that is called death now; `None` without a timeout.
+        /// The client's timeout from now on; `None` without one.
         timeout: Option<Duration>,
     },
-    /// The client says that it is otherwise than it said before (protocol v1).
+    /// The client's health changed (protocol v1).
     Health {
         /// The session.
         id: SessionId,
-        /// How it says it is.
+        /// The health that it reports.
         health: Health,
     },
-    /// Two clients take one name from each other again and again. Newcomers are rejected for longer
-    /// and longer times. Said once, until it has been quiet for a while.
+    /// Clients with the same name take it over from each other again and again. The newer ones are
+    /// rejected, for longer and longer times. Reported once, until the name has been quiet for a
+    /// while.
     Fighting {
         /// The name.
         name: Box<str>,
         /// The address of the client that was rejected.
         peer: SocketAddr,
     },
-    /// A client was rejected at the handshake: its token is wrong, its name is taken, or it wants what this
-    /// server does not agree to. It never was a session. (One for which there is no room is only counted.)
+    /// A client was rejected at the handshake: its token is wrong, its name is taken, or its
+    /// settings conflict with the server's. It never became a session. (A client that is rejected
+    /// for lack of room is only counted.)
     Rejected {
         /// The client's address.
         peer: SocketAddr,
-        /// The name that it gave, if it gave one that is valid.
+        /// The client's name, if it gave a valid one.
         name: Option<Box<str>>,
-        /// What it was told.
+        /// The reason that the client was told.
         code: ByeCode,
     },
-    /// The whole body of a data frame.
+    /// A data frame arrived.
     Data {
         /// The session it came from.
         id: SessionId,
@@ -74,11 +77,11 @@ pub enum Event<D> {
         id: SessionId,
         /// The client's address.
         peer: SocketAddr,
-        /// The cause, the silence, its bound, and how late this end was.
+        /// The cause, the silence, its bound, and how late the verdict was.
         verdict: Verdict,
     },
-    /// The session has ended. This is where an application cleans up. Its socket is closed, or waits up to 1 s for
-    /// its client to take the last words and close; until then it has its place among the sessions.
+    /// The session has ended: clean up here. Its socket is closed, or waits up to 1 s for the
+    /// client to receive the last bytes and close; until then it still counts as a session.
     Offline {
         /// The session that ended.
         id: SessionId,
@@ -86,44 +89,44 @@ pub enum Event<D> {
         peer: SocketAddr,
         /// Why it ended.
         reason: Reason,
-        /// Beats that came from the client.
+        /// Beats received from the client.
         beats: u32,
         /// How long the session lasted.
         lasted: Duration,
     },
-    /// A shard stood still, and gives all its sessions another chance before any verdict.
+    /// A shard was paused. It restarts the timeouts of all its sessions before any verdict.
     Paused {
         /// The number of the shard.
         shard: usize,
-        /// When it ran again and how long it stood still.
+        /// When it ran again and how long it was paused.
         pause: Pause,
     },
-    /// New clients are being refused: their connections are closed at once. Said once, until
+    /// The server refuses new clients: it closes their connections at once. Reported once, until
     /// `Accepting`.
     Refusing {
-        /// What there is no room in.
+        /// Why it refuses them.
         cause: Refusal,
     },
-    /// New clients are accepted again, after `refused` had been refused since the start.
+    /// The server accepts new clients again.
     Accepting {
         /// Clients refused since the server started.
         refused: u64,
     },
 }
 
-/// What a handshake came to.
+/// The result of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreed {
-    /// What the client calls itself, if it does.
+    /// The client's name, if it gave one.
     pub name: Option<Box<str>>,
-    /// Which one of the sessions under that name this is: later ones have higher numbers. 0 without a
-    /// name. A server begins with the microseconds since 1970, so that later runs have higher numbers too,
-    /// unless the clock was set back by more than the earlier run had lasted.
+    /// Orders the sessions of one name: later ones have higher epochs. 0 without a name. A server
+    /// starts with the microseconds since 1970, so later runs have higher epochs too, unless the
+    /// clock was set back by more than the earlier run had lasted.
     pub epoch: u64,
-    /// Which program the client says it is.
+    /// The client's program and version, as the client reports them.
     pub agent: Option<Box<str>>,
-    /// What both ends go by.
+    /// The negotiated settings of both ends.
     pub contract: Contract,
 }
 
@@ -131,13 +134,13 @@ pub struct Agreed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The server has as many sessions as it may have.
+    /// The server has reached its maximum number of sessions.
     SessionLimit,
-    /// The client's address has as many sessions as it may have.
+    /// The client's address has reached its maximum number of sessions.
     AddressSessions,
-    /// Too many clients have come from that address lately, or from all.
+    /// Too many clients have connected lately, from that address or from all.
     ArrivalRate,
-    /// The process, or the system, has no file descriptor or no memory left for a socket.
+    /// The process or the system has no file descriptor or memory left for a socket.
     Descriptors,
 }
 
@@ -154,7 +157,7 @@ impl Refusal {
     }
 }
 
-/// One line of a [list](super::Handle::list) of sessions.
+/// One session in a [list](super::Handle::list).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionInfo {
@@ -162,20 +165,20 @@ pub struct SessionInfo {
     pub id: SessionId,
     /// The client's address.
     pub peer: SocketAddr,
-    /// How long nothing has come from the client.
+    /// Time since the last byte from the client.
     pub silence: Duration,
-    /// Beats that came from the client.
+    /// Beats received from the client.
     pub beats: u32,
-    /// Bytes that wait to be sent to the client.
+    /// Bytes queued for the client.
     pub queued: usize,
-    /// What the client calls itself, if it does (protocol v1).
+    /// The client's name, if it gave one (protocol v1).
     pub name: Option<Box<str>>,
-    /// How both directions fare (protocol v1).
+    /// The state of both directions (protocol v1).
     pub link_state: Option<LinkState>,
 }
 
 impl<D: AsRef<[u8]>> Event<D> {
-    /// The same event with its data copied.
+    /// Copies the event, with its data.
     pub fn to_owned(&self) -> Event<Vec<u8>> {
         match self {
             Self::Data { id, data } => Event::Data { id: *id, data: data.as_ref().to_vec() },

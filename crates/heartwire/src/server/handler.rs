@@ -1,4 +1,4 @@
-//! The application's side of a shard, on the shard's own thread.
+//! Handlers: the application's code on a shard's thread.
 
 use core::fmt;
 use core::task::Waker;
@@ -9,31 +9,32 @@ use super::event::Event;
 use super::id::SessionId;
 use super::{CommandError, Handle};
 
-/// Receives the events of one shard, on its thread and in order.
+/// Receives the events of one shard, in order, on the shard's thread.
 ///
 /// Data is borrowed from the shard's buffer: nothing is copied. While a handler runs, its shard
-/// does nothing else; one that takes longer than 250 ms is reported as a pause, and delays beats and
-/// verdicts of its shard. For long work use [`channel`](super::channel()).
+/// does nothing else. A handler that takes longer than 250 ms delays the shard's beats and
+/// verdicts, and is reported as a pause. For slow work use [`channel`](super::channel()).
 pub trait Handler: Send {
-    /// Something happened.
+    /// Handles one event.
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>);
 
     /// Whether this handler can take data now. The shard asks before it reads from a session.
     ///
-    /// While the answer is `false`, the shard reads nothing from sessions: data waits in the kernel, and holds
-    /// off verdicts on those it came from. It goes on beating, and it still reports the deaths of others.
-    /// The code that makes room must call [`Resumer::resume`]; `resumer` is for this shard and can be kept.
+    /// While the answer is `false`, the shard does not read from sessions: data waits in the
+    /// kernel, and its senders are not declared dead. The shard still sends beats, and still
+    /// declares silent clients dead. The code that makes room must call [`Resumer::resume`];
+    /// `resumer` is for this shard and can be kept.
     fn has_room(&mut self, resumer: &Resumer) -> bool {
         let _ = resumer;
         true
     }
 
-    /// Whether this handler can take a newcomer now: its `Online`, what it sent with its first frame, and its
-    /// `Offline`. The shard asks before it accepts clients, and before it reads from one that is not
-    /// online yet. By default the same as [`has_room`](Self::has_room).
+    /// Whether this handler can take a new client now: its `Online`, the data that comes with its
+    /// first frame, and its `Offline`. The shard asks before it accepts clients, and before it
+    /// reads from a client that is not online yet. Default: [`has_room`](Self::has_room).
     ///
-    /// A handler that has no room because clients send much should have room for newcomers for longer, or
-    /// one client that sends without end shuts out all others.
+    /// A handler that runs out of room for data should still have room for new clients, or one
+    /// client that sends without end locks out all others.
     fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
         self.has_room(resumer)
     }
@@ -45,24 +46,23 @@ impl<F: FnMut(Event<&[u8]>, &mut Control<'_>) + Send> Handler for F {
     }
 }
 
-/// Wakes a shard whose [`Handler::has_room`] or [`Handler::has_room_for_newcomers`] was false.
+/// Wakes a shard whose handler [had no room](Handler::has_room) for data or for new clients.
 #[derive(Clone, Debug)]
 pub struct Resumer(pub(super) Waker);
 
 impl Resumer {
-    /// Has the shard ask both again, soon. Any thread may call it.
+    /// Makes the shard ask its handler again soon. Any thread may call this.
     pub fn resume(&self) {
         self.0.wake_by_ref();
     }
 
-    /// Whether both are for one shard.
+    /// Whether both wake the same shard.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.0.data() == other.0.data()
     }
 }
 
-/// What a handler's commands come to: a shard, in whatever world it runs. (So that [`Control`] need
-/// not name it.)
+/// The commands of a shard, as a trait so that [`Control`] need not name the shard's world.
 pub(super) trait Commands: Send + Sync {
     fn handle(&self) -> &Handle;
     fn is_mine(&self, id: SessionId) -> bool;
@@ -70,8 +70,8 @@ pub(super) trait Commands: Send + Sync {
     fn kick(&mut self, id: SessionId, retry: RetryHint, detail: &str) -> Result<(), CommandError>;
 }
 
-/// What a [`Handler`] can do on its server. Commands to sessions of its own shard are carried out
-/// at once, others by their shard.
+/// Commands for a [`Handler`]. Those to sessions of its own shard run at once; other shards run
+/// theirs later.
 pub struct Control<'a> {
     pub(super) state: &'a mut dyn Commands,
 }
@@ -83,12 +83,12 @@ impl fmt::Debug for Control<'_> {
 }
 
 impl Control<'_> {
-    /// Sends `data` as one frame. It is copied, and written when this shard's turn ends.
+    /// Sends `data` as one frame. The data is copied, and written when this shard's turn ends.
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing was sent then. A slow reader, whose queue has no room for it, is
-    /// closed with that reason.
+    /// [`CommandError`]; nothing was sent then. A slow reader, whose queue has no room for the
+    /// frame, is disconnected.
     pub fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         if self.state.is_mine(id) {
             self.state.send(id, data)
@@ -97,19 +97,19 @@ impl Control<'_> {
         }
     }
 
-    /// Sends `data` as one frame to every session of this server. Slow readers are closed.
+    /// Sends `data` as one frame to every session of this server. Slow readers are disconnected.
     ///
     /// # Errors
     ///
-    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
-    /// had no room for the command, whose sessions then get nothing. A server that has shut down has
-    /// no session to send to, which is no error.
+    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if a shard had no
+    /// room for the command: its sessions get nothing. After a shutdown there is no session to send
+    /// to, which is not an error.
     pub fn broadcast(&mut self, data: &[u8]) -> Result<(), CommandError> {
         self.handle().broadcast(data)
     }
 
-    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client not to
-    /// come back: see [`Handle::kick`].
+    /// Disconnects a client ([`Reason::Kicked`](crate::Reason::Kicked)) and tells it not to
+    /// reconnect: see [`Handle::kick`].
     ///
     /// # Errors
     ///
@@ -118,8 +118,8 @@ impl Control<'_> {
         self.kick_with(id, RetryHint::Never, "")
     }
 
-    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client when to
-    /// come back and why it had to go: see [`Handle::kick_with`].
+    /// Disconnects a client ([`Reason::Kicked`](crate::Reason::Kicked)) and tells it when to
+    /// reconnect and why: see [`Handle::kick_with`].
     ///
     /// # Errors
     ///
@@ -137,14 +137,14 @@ impl Control<'_> {
         }
     }
 
-    /// Sessions of the whole server.
+    /// The number of sessions of the whole server.
     #[must_use]
     pub fn count(&self) -> usize {
         self.state.handle().count()
     }
 
-    /// The server, for other threads. (Its [`Handle::list`] waits for this shard, so calling that
-    /// from a handler would wait for itself.)
+    /// A handle to the server, for other threads. Do not call its [`Handle::list`] from a handler:
+    /// it would wait for its own shard.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.state.handle().clone()

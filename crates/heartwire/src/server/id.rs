@@ -1,17 +1,17 @@
-//! Names for sessions that are never used twice.
+//! Session ids, which are never reused.
 
 use core::fmt;
 
-/// Most shards of one server.
+/// Maximum number of shards of one server.
 pub(super) const MAX_SHARDS: usize = 1 << 8;
-/// Most sessions of one shard.
+/// Maximum number of sessions of one shard.
 pub(super) const MAX_SLOTS: u32 = 1 << 24;
 
-/// A session of one server. It is never used again for another, so a command or an event that
-/// comes late about a session that has ended reaches nobody else.
+/// The id of a session, unique in its server. It is never reused, so a late command to a session
+/// that has ended cannot reach another one.
 ///
-/// It is a shard, a slot in that shard, and the number of the slot's use. A slot whose numbers are
-/// used up is retired.
+/// It consists of a shard, a slot in that shard, and a generation that counts the uses of the slot.
+/// A slot whose generations are used up is retired.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
@@ -39,7 +39,7 @@ impl SessionId {
     }
 }
 
-/// `shard-slot-use`, such as `0-17-3`.
+/// `shard-slot-generation`, such as `0-17-3`.
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}-{}", self.shard(), self.slot(), self.generation())

@@ -1,16 +1,16 @@
-//! A server that holds many sessions on a few threads, and reports each as online, offline or dead.
+//! A server: serves many clients on a few threads and reports each one as online, offline or dead.
 //!
 //! [`Server::start`] takes a [`ServerConfig`] and a [`Handler`] for each shard. A handler runs on
-//! its shard's thread and borrows the data it is given; [`channel`](channel()) makes one that
-//! passes all events to another thread or task instead. Commands go through a [`Handle`], or, from
-//! within a handler, through its [`Control`].
+//! its shard's thread and borrows the data it receives; [`channel`](channel()) passes all events to
+//! another thread or task instead. Send commands with a [`Handle`] or, inside a handler, with its
+//! [`Control`].
 //!
 //! ```
 //! use std::net::TcpStream;
 //! use heartwire::server::{Control, Event, Server, ServerConfig};
 //!
 //! let config = ServerConfig::new("127.0.0.1:0".parse()?).threads(1);
-//! // An echo server: what comes in goes out again.
+//! // An echo server.
 //! let server = Server::start(config, |_shard| {
 //!     |event: Event<&[u8]>, control: &mut Control<'_>| {
 //!         if let Event::Data { id, data } = event {
@@ -105,7 +105,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError`]; nothing runs or listens then, or is just about to stop.
+    /// [`ServerError`]. Nothing stays running or listening then.
     pub fn start<H: Handler + 'static>(
         config: ServerConfig,
         handler: impl FnMut(usize) -> H,
@@ -122,7 +122,8 @@ impl Server {
             places.push(Place { world, listeners, waker });
         }
         let coalesces = config.coalesces();
-        // Fewer than one epoch a microsecond are given, so those of the next run are higher.
+        // A server uses less than one epoch per microsecond, so the epochs of the next run are
+        // higher.
         let (handle, shards) = assemble(&config, places, coalesces, clock::wall_micros(), handler);
         let receive_mark = config.receive_mark(coalesces);
         let mut server = Self {
@@ -152,53 +153,52 @@ impl Server {
         Ok((Self::start(config, |_| sender.handler())?, events))
     }
 
-    /// The addresses that the server listens on, with the ports that the system chose.
+    /// The addresses that the server listens on, with the ports that the system chose for port 0.
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
     }
 
-    /// What the kernel made of the [options](ServerConfig::kernel) for each session.
+    /// The [kernel options](ServerConfig::kernel) in force for each session.
     #[must_use]
     pub const fn kernel(&self) -> &KernelReport {
         &self.kernel
     }
 
-    /// The low-water mark of the socket of a session on protocol v0 once its first frame has come: how
-    /// many bytes it takes to wake its shard before the deadline. 1 where
-    /// [coalescing](ServerConfig::coalesce) is off or this system cannot do it, and with TLS.
+    /// The receive low-water mark of a v0 session after its first frame: how many bytes wake its
+    /// shard before the deadline. 1 without [coalescing](ServerConfig::coalesce), and with TLS.
     #[must_use]
     pub const fn receive_mark(&self) -> u32 {
         self.receive_mark
     }
 
-    /// The shortest write of a client on protocol v0 that wakes its shard before the deadline whatever
-    /// lies in its socket, in bytes of frames with their headers, once its first frame has come. 1:
-    /// any.
+    /// The shortest write of a v0 client, headers included, that wakes its shard before the
+    /// deadline, after the first frame. 1: any write does.
     #[must_use]
     pub const fn wake_bytes_v0(&self) -> u32 {
         self.wake_bytes_v0
     }
 
-    /// The same on protocol v1, where clients are told, and pad what is shorter and not to wait.
+    /// The same on protocol v1. Clients know it from the WELCOME, and pad shorter data that must
+    /// not wait.
     #[must_use]
     pub const fn wake_bytes_v1(&self) -> u32 {
         self.wake_bytes_v1
     }
 
-    /// The server's commands, for any thread.
+    /// The handle that sends commands to this server.
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Waits until the server has shut down (see [`Handle::shutdown`]) and every event was given
-    /// to its handler.
+    /// Waits until the server has shut down (see [`Handle::shutdown`]) and its handlers have
+    /// received every event.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Panicked`] if a handler panicked; its shard ended then and there, without
-    /// further events.
+    /// [`ServerError::Panicked`] if a handler panicked; its shard ended at once, without further
+    /// events.
     pub fn join(mut self) -> Result<(), ServerError> {
         let mut result = Ok(());
         for thread in self.threads.drain(..) {
@@ -216,7 +216,7 @@ impl Drop for Server {
     }
 }
 
-/// Commands to a server. Any thread may hold one; it does not keep the server running.
+/// A handle that sends commands to a server from any thread. It does not keep the server running.
 #[derive(Clone, Debug)]
 pub struct Handle(Arc<Shared>);
 
@@ -236,8 +236,8 @@ struct Shared {
 }
 
 impl Handle {
-    /// Sends `data` to a session as one frame. It is copied and handed to the session's shard,
-    /// which drops it if the session has ended by then.
+    /// Sends `data` to a session as one frame. The data is copied and passed to the session's
+    /// shard, which drops it if the session has ended by then.
     ///
     /// # Errors
     ///
@@ -248,20 +248,20 @@ impl Handle {
         self.post(id, Command::Send { id, data: data.to_vec() })
     }
 
-    /// Sends `data` to every session as one frame. Slow readers are closed.
+    /// Sends `data` to every session as one frame. Slow readers are disconnected.
     ///
     /// # Errors
     ///
-    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if some shard
-    /// had no room for the command, whose sessions then get nothing. A server that has shut down has
-    /// no session to send to, which is no error.
+    /// [`CommandError::TooLong`] before anything was sent; [`CommandError::Busy`] if a shard had no
+    /// room for the command: its sessions get nothing. After a shutdown there is no session to send
+    /// to, which is not an error.
     pub fn broadcast(&self, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
         let data: Arc<[u8]> = data.into();
         let mut result = Ok(());
         for mailbox in &self.0.mailboxes {
             let posted = mailbox.post(Command::Broadcast { data: Arc::clone(&data) });
-            // A shard that has ended has no session to send to.
+            // A shard that has ended has no sessions.
             result = result.and(posted.or_else(|error| match error {
                 CommandError::Gone => Ok(()),
                 CommandError::Busy | CommandError::TooLong | CommandError::SlowReader => Err(error),
@@ -270,15 +270,13 @@ impl Handle {
         result
     }
 
-    /// Ends a session with [`Reason::Kicked`](crate::Reason::Kicked), and tells the client not to
-    /// come back. If the session has ended by the time that its shard sees the command, nothing
-    /// happens.
+    /// Disconnects a client ([`Reason::Kicked`](crate::Reason::Kicked)) and tells it not to
+    /// reconnect. Does nothing if the session has ended by the time its shard sees the command.
     ///
-    /// A client of Heartwire does as it is told and stays away until it is started again, unless it
-    /// was configured [to try all the
-    /// same](crate::client::ClientConfig::retry_rejected). One on protocol v0 cannot be told and comes
-    /// back, and so may a hostile one: take away its [token](ServerConfig::tokens) first, and it
-    /// does not get in.
+    /// A Heartwire client obeys and ends, unless
+    /// [`retry_rejected`](crate::client::ClientConfig::retry_rejected) is set. A client on protocol
+    /// v0 cannot be told and reconnects, and so may a hostile one: remove its
+    /// [token](ServerConfig::tokens) first, then it is rejected.
     ///
     /// # Errors
     ///
@@ -287,9 +285,8 @@ impl Handle {
         self.kick_with(id, RetryHint::Never, "")
     }
 
-    /// Ends a session as [`kick`](Self::kick) does, and tells the client when to come back, and why
-    /// it had to go. Of `detail` the client gets the first
-    /// [`MAX_DETAIL_LEN`](crate::v1::MAX_DETAIL_LEN) bytes.
+    /// Disconnects a client as [`kick`](Self::kick) does, and tells it when to reconnect and why it
+    /// was disconnected. `detail` is cut to [`MAX_DETAIL_LEN`](crate::v1::MAX_DETAIL_LEN) bytes.
     ///
     /// # Errors
     ///
@@ -303,14 +300,14 @@ impl Handle {
         self.post(id, Command::Kick { id, retry, detail: detail.into() })
     }
 
-    /// How many sessions there are now.
+    /// The number of sessions now.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.admission.sessions()
     }
 
-    /// All sessions, in no particular order. It waits for every shard's next turn, so it must not
-    /// be called from a [`Handler`]. Shards that are too busy to take the command are left out.
+    /// All sessions, in no particular order. This waits for every shard's next turn: do not call it
+    /// from a [`Handler`]. Shards that are too busy to take the command are left out.
     #[must_use]
     pub fn list(&self) -> Vec<SessionInfo> {
         let (reply, replies) = mpsc::channel();
@@ -322,13 +319,13 @@ impl Handle {
         replies.into_iter().flatten().collect()
     }
 
-    /// What the server has counted since it started.
+    /// The server's counters since it started.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.0.counters.read(&self.0.turns)
     }
 
-    /// Shuts the server down: it stops accepting at once, sends what is queued for at most
+    /// Shuts the server down: it stops accepting at once, sends queued data for at most
     /// [`ServerConfig::drain`], and ends every session with
     /// [`Reason::Shutdown`](crate::Reason::Shutdown). Repeated calls do nothing.
     pub fn shutdown(&self) {
@@ -390,7 +387,7 @@ impl Handle {
         &self.0.counters
     }
 
-    /// What the sockets of sessions are to be like.
+    /// Kernel options for the sockets of sessions.
     fn kernel(&self) -> &KernelOptions {
         &self.0.kernel
     }
@@ -420,7 +417,7 @@ impl Bound {
             for set in &mut listeners {
                 let (socket, report) =
                     listener::bind(addr, &config.kernel, share_port).map_err(error)?;
-                // The system may have chosen the port, which the others are to share.
+                // The system may have chosen the port; the other listeners share it.
                 addr = socket.local_addr().map_err(error)?;
                 set.push(mio::net::TcpListener::from_std(socket));
                 kernel = Some(report);
@@ -436,14 +433,14 @@ impl Bound {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// An address could not be listened on.
+    /// The server could not listen on an address.
     Bind {
         /// The address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// The configuration names no address.
+    /// The configuration has no address.
     NoAddress,
     /// The system refused a poller or a thread.
     System(io::Error),
@@ -475,8 +472,8 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
         }
         io::ErrorKind::AddrInUse if outgoing_ports().contains(&addr.port()) => {
             ". Another program listens there, or an outgoing connection happens to use this port: \
-             it is in the range that the system takes such ports from. Stop the other program or choose \
-             another port; `ss -tanp` shows who has it"
+             it is in the range of ports that the system uses for these. Stop the other program, or \
+             choose another port; `ss -tanp` shows who has it"
         }
         io::ErrorKind::AddrInUse => {
             ". Another program listens there: stop it, or choose another port; `ss -tlnp` shows \
@@ -493,8 +490,8 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
     }
 }
 
-/// The ports that the system gives to outgoing connections: on Linux as it is set, elsewhere and
-/// where that cannot be read the widest of the usual ranges.
+/// The ports that the system uses for outgoing connections: on Linux the configured range,
+/// elsewhere, or if it cannot be read, the widest usual range.
 fn outgoing_ports() -> RangeInclusive<u16> {
     let read = || {
         let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
@@ -504,10 +501,10 @@ fn outgoing_ports() -> RangeInclusive<u16> {
     read().unwrap_or(32_768..=u16::MAX)
 }
 
-/// The system's own error is part of the text, so it is not repeated as a source.
+/// `Display` includes the system's error, so `source` does not repeat it.
 impl core::error::Error for ServerError {}
 
-/// Why a command was not carried out.
+/// Why a command failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -520,7 +517,7 @@ pub enum CommandError {
     /// The data is longer than a frame, or than the queue for one session. Send it in parts.
     #[error("the data is longer than a frame may be, or than a session's queue")]
     TooLong,
-    /// The session's queue was full, and the session was ended. Do not try again.
-    #[error("the client does not read; its session was ended")]
+    /// The session's queue was full, so the client was disconnected. Do not try again.
+    #[error("the client does not read, and was disconnected")]
     SlowReader,
 }

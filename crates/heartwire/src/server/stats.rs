@@ -7,8 +7,8 @@ use heartwire_core::v1::ByeCode;
 
 use crate::reason::Reason;
 
-/// Writes each counter once: its name, and of an end, what is counted there. Some ends are counted
-/// by kind as well, under a second name; a server has no ends of the kinds behind `else`.
+/// Defines each counter once: its name and, for an end, the reason that it counts. Some reasons
+/// have further counters by kind; a server has no ends of the kinds after `else`.
 macro_rules! counters {
     (
         first { $($(#[$first_doc:meta])* $first:ident,)* }
@@ -21,7 +21,7 @@ macro_rules! counters {
         }
         last { $($(#[$last_doc:meta])* $last:ident,)* }
     ) => {
-        /// What a server has counted since it started.
+        /// The counters of a server since it started.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
@@ -31,15 +31,15 @@ macro_rules! counters {
                 $($($(#[$part_doc])* pub $part: u64,)*)?
             )*
             $($(#[$last_doc])* pub $last: u64,)*
-            /// Turns of the shards' loops: each is one wake-up.
+            /// Turns of the shards' event loops: one per wake-up.
             pub turns: u64,
-            /// Deadlines put into the shards' wheels.
+            /// Deadlines put into the shards' timer wheels.
             pub timers: u64,
         }
 
         impl Stats {
             /// Each counter with its name, without [`turns`](Self::turns) and
-            /// [`timers`](Self::timers), which count work and not what became of clients.
+            /// [`timers`](Self::timers), which count work and not clients.
             pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [
                     $((stringify!($first), self.$first),)*
@@ -52,7 +52,7 @@ macro_rules! counters {
                 .into_iter()
             }
 
-            /// Those that count the ends of sessions, each under the name of its reason.
+            /// The counters of ended sessions, each under the name of its reason.
             #[cfg(feature = "metrics")]
             pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$((stringify!($end), self.$end),)*].into_iter()
@@ -105,13 +105,13 @@ counters! {
     first {
         /// Clients that became sessions.
         accepted,
-        /// Clients that were refused for want of room.
+        /// Clients that were refused for lack of room.
         refused,
-        /// Clients that said a good HELLO, which is protocol v1.
+        /// Clients that sent a valid HELLO (protocol v1).
         hellos,
-        /// How many of those were let in.
+        /// How many of those were accepted.
         welcomed,
-        /// Times that a client promised its beats in another interval (protocol v1).
+        /// Times that a client changed its interval (protocol v1).
         promises,
     }
     ends {
@@ -119,7 +119,7 @@ counters! {
         closed_by_peer: Reason::ClosedByPeer,
         /// Sessions that ended because the client closed in the middle of a frame.
         truncated: Reason::Truncated,
-        /// Sessions that ended between frames, without TLS's goodbye.
+        /// Sessions that ended between frames, without TLS's `close_notify`.
         no_goodbye: Reason::NoGoodbye,
         /// Sessions that ended with a reset.
         reset: Reason::Reset,
@@ -129,61 +129,61 @@ counters! {
         protocol_error: Reason::Protocol(violation) => by violation {
             /// How many of those announced a negative length.
             negative_length: Violation::NegativeLength { .. },
-            /// How many of those announced a body over the cap.
+            /// How many of those announced a body over the maximum.
             too_long: Violation::TooLong { .. },
-            /// How many of those sent a type that the wire does not have.
+            /// How many of those sent an unknown frame type.
             unknown_type: Violation::UnknownType { .. },
             /// How many of those announced a beat with a body.
             beat_with_body: Violation::BeatWithBody { .. },
-            /// How many of those sent no whole header in time.
+            /// How many of those sent no complete header in time.
             no_first_frame: Violation::NoFirstFrame { .. },
             /// How many of those took too long for a frame.
             slow_frame: Violation::SlowFrame { .. },
-            /// How many of those sent a frame that may not come then.
+            /// How many of those sent a frame that is not allowed at that point.
             unexpected: Violation::Unexpected { .. },
             /// How many of those announced a beat of another length than protocol v1 has.
             beat_length: Violation::BeatLength { .. },
-            /// How many of those sent a HELLO that is not as specified.
+            /// How many of those sent an invalid HELLO.
             bad_hello: Violation::BadHello,
             /// How many of those speak no version of the protocol that this server speaks.
             no_common_version: Violation::NoCommonVersion { .. },
-            /// How many of those sent a BYE that is not as specified.
+            /// How many of those sent an invalid BYE.
             bad_bye: Violation::BadBye,
-            /// How many of those gave back a number that no beat had.
+            /// How many of those echoed a nonce that no beat had.
             unknown_nonce: Violation::UnknownNonce,
-            /// How many of those promised a beat later than was agreed.
+            /// How many of those promised a longer interval than was agreed.
             promise_too_long: Violation::PromiseTooLong { .. },
-            /// How many of those beat far too often, though they were told.
+            /// How many of those sent far too many beats in spite of a warning.
             too_fast: Violation::TooFast,
         } else Violation::BadWelcome | _,
         /// Sessions that ended because the client did not read.
         slow_reader: Reason::SlowReader,
-        /// Sessions that ended because too much was held for all, and most of it for them.
+        /// Sessions that ended because all together buffered too much, and they most of it.
         most_buffered: Reason::MostBuffered,
-        /// Sessions that the application ended.
+        /// Sessions that the application disconnected.
         kicked: Reason::Kicked,
-        /// Sessions that ended with the server, whose clients have all that was sent to them.
+        /// Sessions that ended with the server, and whose clients had acknowledged everything.
         shutdown: Reason::Shutdown,
-        /// Sessions that ended with the server, though their clients had not acknowledged
-        /// everything in the time for that.
+        /// Sessions that ended with the server, and whose clients had not acknowledged everything
+        /// in time.
         unacknowledged: Reason::Unacknowledged,
-        /// Sessions whose client took its leave.
+        /// Sessions whose client disconnected with a BYE.
         bye: Reason::Bye(_),
         /// Clients that were rejected at the handshake.
         rejected: Reason::Rejected(code) => by code {
-            /// How many of those because no contract suits both.
+            /// How many of those because the settings of both ends conflict.
             rejected_conflict: ByeCode::Conflict,
-            /// How many of those because it has no good token.
+            /// How many of those because of a missing or invalid token.
             rejected_unauthorized: ByeCode::Unauthorized,
-            /// How many of those because a newer one came for the name it waited for.
+            /// How many of those because a newer client came for the name that they waited for.
             rejected_taken_over: ByeCode::TakenOver,
-            /// How many of those because another session has its name.
+            /// How many of those because another session has their name.
             rejected_name_in_use: ByeCode::NameInUse,
-            /// How many of those because its name is taken over too often.
+            /// How many of those because their name is taken over too often.
             rejected_fighting: ByeCode::Fighting,
-            /// How many of those because no client may have its name.
+            /// How many of those because their name is invalid.
             rejected_protocol: ByeCode::Protocol,
-            /// How many of those because too many wait.
+            /// How many of those because the server is full.
             rejected_full: ByeCode::Full,
         } else ByeCode::Done
             | ByeCode::Draining
@@ -195,25 +195,25 @@ counters! {
             | _,
         /// Sessions that a newer one of the same name took over.
         taken_over: Reason::TakenOver,
-        /// Connections that TLS ended: clients without it, or without a certificate that is
-        /// accepted, or that took too long.
+        /// Connections on which TLS failed: clients that do not speak it, have no accepted
+        /// certificate, or took too long.
         tls: Reason::Tls(_),
         /// Sessions that ended with another error of the system.
-        // No session of a server ends for a network that changed.
+        // No session of a server ends with `NetworkChanged`.
         failed: Reason::Failed(_) | Reason::NetworkChanged,
     }
     last {
         /// Connections that this server ended for another reason than [`shutdown`](Self::shutdown),
-        /// and whose clients had not acknowledged everything, what was said in leaving included, a
-        /// second later. They are counted under their reason as well.
+        /// and whose clients had not acknowledged everything, the BYE included, a second later.
+        /// They are also counted under their reason.
         cut_off,
         /// Pauses of a shard.
         pauses,
     }
 }
 
-/// What one shard counts in every turn. On cache lines of its own, or the shards would slow each
-/// other down.
+/// The counters of one shard that change every turn. On separate cache lines, or the shards would
+/// slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(super) struct TurnCounters {

@@ -32,8 +32,8 @@ fn shown(section: &'static str) -> Vec<Vec<&'static str>> {
     blocks.map(|block| block.split_once("```").expect("it ends").0.lines().collect()).collect()
 }
 
-/// The line with each figure, and its unit if that follows at once, replaced: they differ from run to run.
-/// So does whether the machine held the program up.
+/// The line with each figure, and its unit if that follows at once, replaced: they differ from run
+/// to run. So does whether the machine held the program up.
 fn without_figures(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line.trim_start();
@@ -119,7 +119,7 @@ fn a_second_client_of_a_name_takes_the_place_of_the_first() {
     second.wait_for("* ann is here; now: ann");
     // It does not come back, and so ends.
     let output = first.output();
-    assert_shows(&output, &["* out of the room: the peer took its leave: taken_over"]);
+    assert_shows(&output, &["* out of the room: the peer disconnected: taken_over"]);
 }
 
 #[test]

@@ -5,18 +5,18 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
-/// Addresses tried in one attempt: enough for a few hosts of both families, and the last one begins
-/// 1.75 s after the first.
+/// Maximum number of addresses tried in one attempt: enough for a few hosts of both families; the
+/// last one starts 1.75 s after the first.
 pub(super) const MAX_ADDRESSES: usize = 8;
 
-/// Failures that are remembered: several attempts' worth.
+/// Maximum number of remembered failures: enough for several attempts.
 const MAX_FAILURES: usize = 64;
 
 /// How long a failure counts: longer than trying all the others takes, and short enough for the
 /// resolver's first address to be the first again after an outage.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
-/// Addresses that failed, the one that failed last at the end.
+/// Addresses that failed, the latest at the end.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     failed: Vec<(SocketAddr, Instant)>,
@@ -35,9 +35,9 @@ impl Failures {
         self.failed.retain(|&(failed, _)| failed != address);
     }
 
-    /// The addresses in the order in which they are to be tried, some of them if there are very many:
-    /// those that have not failed lately as [`alternating`] has them, then the others, beginning with
-    /// the one whose failure was longest ago.
+    /// Sorts addresses into the order in which to try them, at most [`MAX_ADDRESSES`]: first those
+    /// that have not failed lately, in [`alternating`] order, then the others, the oldest failure
+    /// first.
     pub(super) fn in_order(
         &mut self,
         found: impl IntoIterator<Item = SocketAddr>,
@@ -45,7 +45,7 @@ impl Failures {
     ) -> Vec<SocketAddr> {
         self.failed.retain(|&(_, at)| now.saturating_since(at) < REMEMBERED_FOR);
         let mut addresses = alternating(found);
-        // 0 for those that did not fail. The sort is stable.
+        // 0 for addresses that have not failed. The sort is stable.
         addresses.sort_by_key(|address| {
             self.failed.iter().position(|(failed, _)| failed == address).map_or(0, |at| at + 1)
         });
@@ -54,9 +54,9 @@ impl Failures {
     }
 }
 
-/// Each address once, IPv6 and IPv4 in turn, as the resolver ordered them, which knows what the system
-/// prefers: its first address is the first, and begins the turns (RFC 8305, section 4). So a family
-/// without a route costs one address and not all.
+/// Removes duplicates and alternates IPv6 and IPv4 in the resolver's order, which reflects the
+/// system's preference: its first address stays first (RFC 8305, section 4). So a family without a
+/// route costs one attempt and not all.
 fn alternating(found: impl IntoIterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let mut unique = Vec::new();
     for address in found {

@@ -1,4 +1,4 @@
-//! What is looked up anew for each attempt: addresses, and what shows who the client is.
+//! Lookups before each attempt: the target's addresses and the client's token.
 
 use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
@@ -13,14 +13,14 @@ use tokio::time::timeout;
 use super::ConnectError;
 use crate::client::ClientConfig;
 
-/// Looks up the addresses of a host, and blocks while it does.
+/// A blocking resolver of host names.
 #[derive(Clone)]
 pub(in crate::client) struct Resolver(Arc<Resolve>);
 
 type Resolve = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
 impl Resolver {
-    /// The system's.
+    /// The system's resolver.
     pub(in crate::client) fn system() -> Self {
         Self(Arc::new(|host, port| Ok((host, port).to_socket_addrs()?.collect())))
     }
@@ -39,18 +39,18 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// What is looked up for an attempt.
+/// The result of a lookup.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) addresses: Vec<SocketAddr>,
-    /// What the source of tokens said, if there is one.
+    /// The result of the token source, if there is one.
     pub(super) token: Option<io::Result<Vec<u8>>>,
 }
 
 type Answer = (io::Result<Vec<SocketAddr>>, Option<io::Result<Vec<u8>>>);
 
-/// The look-up that is under way, if there is one: where no answer comes, nothing is asked again before it
-/// does.
+/// Runs lookups, at most one at a time: a lookup without an answer is awaited again instead of
+/// repeated.
 #[derive(Debug, Default)]
 pub(super) struct LookUp {
     pending: Option<oneshot::Receiver<Answer>>,
@@ -122,8 +122,9 @@ fn start(
     }
 }
 
-/// The host, without brackets, and the port of a `host:port`. In brackets there is an IPv6 address, if
-/// need be with the zone in which it is one, such as `[fe80::1%eth0]:39002`, which the system looks up.
+/// The host, without brackets, and the port of a `host:port`. In brackets there is an IPv6 address,
+/// if need be with the zone in which it is one, such as `[fe80::1%eth0]:39002`, which the system
+/// looks up.
 fn parse(target: &str) -> io::Result<(&str, u16)> {
     let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
     let (host, port) = target.rsplit_once(':').ok_or_else(|| invalid("there is no port"))?;

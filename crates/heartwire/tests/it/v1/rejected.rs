@@ -30,7 +30,7 @@ fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails
     assert_eq!(client.connecting(), 1);
     let error = client.failed();
     assert!(error.is_retryable() && matches!(error, ConnectError::Token { .. }), "{error}");
-    assert_eq!(error.to_string(), "there is no token: the file is not there");
+    assert_eq!(error.to_string(), "cannot read the token: the file is not there");
     set(Some("first"));
     assert_eq!(reject(&listener), b"first");
     // The next attempt may have begun.

@@ -472,7 +472,7 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
         }
         io::ErrorKind::AddrInUse if outgoing_ports().contains(&addr.port()) => {
             ". Another program listens there, or an outgoing connection happens to use this port: \
-             it is in the range of ports that the system uses for these. Stop the other program, or \
+             it is in the range that the system takes such ports from. Stop the other program, or \
              choose another port; `ss -tanp` shows who has it"
         }
         io::ErrorKind::AddrInUse => {

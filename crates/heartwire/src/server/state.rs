@@ -65,7 +65,8 @@ impl<W: ServerWorld> Commands for ShardState<W> {
             let now = agenda.world.now();
             if let Err(error) = session.flush(&mut agenda.world, now) {
                 session.fail(error.kind());
-                agenda.end(session, session.link.reason_to_end(now, false));
+                // What the client said before it went is still there to be read.
+                agenda.read_later(session);
                 return Err(CommandError::Gone);
             }
         }

@@ -137,3 +137,23 @@ fn a_reset_that_comes_while_the_application_is_slow_is_a_reset_and_loses_nothing
         assert_eq!(rig.offline(speaking_id).0, Reason::Reset);
     }
 }
+
+/// The application sends more than the queue takes, so that the socket's failure shows at once. What
+/// the client said before it went is told all the same.
+#[test]
+fn a_client_that_has_gone_is_read_to_its_end_though_a_full_queue_tells_of_it_first() {
+    let mut rig = Rig::start(v0().max_queue(100));
+    let (client, id) = rig.online();
+    rig.leave_room(0);
+    client.data(b"last words");
+    client.state().write_error = Some(io::ErrorKind::BrokenPipe);
+    client.close();
+    rig.run();
+    rig.handle.send(id, &[0; 60]).unwrap();
+    rig.handle.send(id, &[0; 60]).unwrap();
+    rig.expect_nothing();
+    rig.leave_room(usize::MAX);
+    rig.run();
+    rig.expect_data(id, b"last words");
+    assert_eq!(rig.offline(id).0, Reason::ClosedByPeer);
+}

@@ -114,7 +114,17 @@ impl Server {
             Wake::By(deadline) => self.net.lock().set_timer(SERVER, deadline),
             Wake::Over => self.start_over(),
         }
+        self.note_last_words();
         self.tell_round_trips();
+    }
+
+    /// A session that the server has ended is judged no more, also while its last word waits for a
+    /// full socket.
+    fn note_last_words(&self) {
+        let Some(Process { shard, .. }) = &self.process else { return };
+        for session in shard.sessions().filter(|session| session.is_online && session.is_ending) {
+            self.net.lock().note_last_word(session.socket.link(), Side::Server);
+        }
     }
 
     /// The server has shut down, and another one takes its place.

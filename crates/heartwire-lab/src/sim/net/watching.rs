@@ -157,7 +157,7 @@ impl Net {
     }
 
     /// A process has written all that it will.
-    pub(super) fn note_last_word(&mut self, link: LinkId, side: Side) {
+    pub(in crate::sim) fn note_last_word(&mut self, link: LinkId, side: Side) {
         self.observe(link, side, |observer, _| {
             observer.handle_last_word();
             Ok(())

@@ -1,11 +1,11 @@
-//! How long to wait before connecting again.
+//! Reconnect back-off: how long to wait before connecting again.
 
 use core::fmt;
 use core::time::Duration;
 
 use crate::time::{Instant, nanos};
 
-/// How the waits between attempts grow. Valid by construction.
+/// How the delays between attempts grow. Every value is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffPolicy {
     first: Duration,
@@ -16,8 +16,8 @@ pub struct BackoffPolicy {
 }
 
 /// Up to 0.5 s before the first attempt, doubling up to 30 s; a connection that lasted 30 s counts
-/// as stable. With these numbers 18,000 clients were back after an outage without one collapse,
-/// where a fixed second left two thirds of them outside (measured).
+/// as stable. With these numbers 18,000 clients reconnected after an outage without a collapse;
+/// with a fixed second two thirds of them did not (measured).
 impl Default for BackoffPolicy {
     fn default() -> Self {
         Self {
@@ -31,21 +31,22 @@ impl Default for BackoffPolicy {
 }
 
 impl BackoffPolicy {
-    /// The shortest first wait, 1 ms: with less than that a client spins.
+    /// The shortest first delay, 1 ms: with less a client spins.
     pub const MIN_WAIT: Duration = Duration::from_millis(1);
 
-    /// Default for [`max_hint`](Self::max_hint): a day. A server that is down for maintenance is back by
-    /// then, and a client that was told nonsense too.
+    /// Default for [`max_hint`](Self::max_hint): a day. Maintenance of a server is over by then,
+    /// and a nonsensical hint ends too.
     pub const MAX_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Waits drawn evenly from zero to a ceiling that starts at `first` and doubles with each
-    /// attempt up to `cap`. The draw comes after the cap ("full jitter"), so that clients stay
-    /// apart at the cap too. The ceiling falls back to `first` only after a connection has lasted
-    /// `stable`: otherwise a server that accepts and drops would be hammered.
+    /// Exponential back-off with full jitter: each delay is random, from zero to a maximum that
+    /// starts at `first` and doubles with each attempt up to `cap`. The jitter is applied after the
+    /// cap, so that clients stay apart at the cap too. The maximum is reset to `first` only after a
+    /// connection has lasted `stable`: otherwise a server that accepts and drops would be hammered.
     ///
     /// # Errors
     ///
-    /// [`BackoffError`] if `first` is less than [`MIN_WAIT`](Self::MIN_WAIT), or `cap` less than `first`.
+    /// [`BackoffError`] if `first` is less than [`MIN_WAIT`](Self::MIN_WAIT), or `cap` less than
+    /// `first`.
     pub fn exponential(
         first: Duration,
         cap: Duration,
@@ -60,8 +61,8 @@ impl BackoffPolicy {
         Ok(Self { first, cap, stable, jitter: true, max_hint: Self::MAX_HINT })
     }
 
-    /// The same wait each time, as the tutorial does it with 100 ms. Many such clients can keep a
-    /// server down that they have brought down; see [`exponential`](Self::exponential).
+    /// The same delay each time, as the tutorial does with 100 ms. Many such clients can keep down
+    /// a server that they have brought down; see [`exponential`](Self::exponential).
     ///
     /// # Errors
     ///
@@ -79,9 +80,10 @@ impl BackoffPolicy {
         })
     }
 
-    /// The longest wait that a server may ask for with a [hint](Backoff::handle_hint). Default
-    /// [`MAX_HINT`](Self::MAX_HINT). A window that ends later is cut: it then lasts from half of this, or
-    /// from its own beginning if that is earlier, to this. Waits of the policy's own are not affected.
+    /// The longest delay that a server may ask for with a [hint](Backoff::handle_hint). Default
+    /// [`MAX_HINT`](Self::MAX_HINT). A window that ends later is cut: it then lasts from half of
+    /// this, or from its own beginning if that is earlier, to this. The policy's own delays are not
+    /// affected.
     #[must_use]
     pub const fn max_hint(mut self, longest: Duration) -> Self {
         self.max_hint = longest;
@@ -89,15 +91,15 @@ impl BackoffPolicy {
     }
 }
 
-/// Why some numbers are no [`BackoffPolicy`].
+/// Why numbers are not a valid [`BackoffPolicy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackoffError {
-    /// A wait of less than [`MIN_WAIT`](BackoffPolicy::MIN_WAIT) would spin.
+    /// With a delay of less than [`MIN_WAIT`](BackoffPolicy::MIN_WAIT) a client would spin.
     NoWait,
-    /// The cap is less than the first wait.
+    /// The cap is less than the first delay.
     CapBelowFirst {
-        /// The first wait.
+        /// The first delay.
         first: Duration,
         /// The cap.
         cap: Duration,
@@ -117,14 +119,15 @@ impl fmt::Display for BackoffError {
 
 impl core::error::Error for BackoffError {}
 
-/// Draws the waits for one client. The same seed gives the same waits; give each client its own.
+/// The reconnect delays of one client. The same seed gives the same delays; give each client its
+/// own.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     policy: BackoffPolicy,
     rng: fastrand::Rng,
     attempts: u32,
     connected_at: Option<Instant>,
-    /// The last connection had been stable, and no wait came after it.
+    /// The last connection was stable, and no delay came after it.
     was_stable: bool,
     hint: Option<(Duration, Duration)>,
 }
@@ -143,8 +146,8 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before the next attempt. Each call counts as one attempt, but for one that goes
-    /// by a hint alone.
+    /// How long to wait before the next attempt. Each call counts as an attempt, except one that
+    /// uses only a hint.
     pub fn next_wait(&mut self) -> Duration {
         let was_stable = core::mem::take(&mut self.was_stable);
         let hinted = self.hint.take().map(|(earliest, latest)| self.draw(earliest, latest));
@@ -176,11 +179,11 @@ impl Backoff {
     /// The server said when to come back: between `earliest` and `latest` from now, at most
     /// [`max_hint`](BackoffPolicy::max_hint).
     ///
-    /// After a connection that had been stable, the next wait is drawn from there, whatever the policy
-    /// says, and does not count as an attempt. Otherwise the next wait is the longer of that and the
-    /// policy's own, which grows: or a server that says "at once" at each connection would be asked
-    /// without a pause. A [fixed](BackoffPolicy::fixed) wait knows no stable connection, so the longer of
-    /// both is taken there.
+    /// After a stable connection the next delay is random within this window, whatever the policy
+    /// says, and does not count as an attempt. Otherwise it is the longer of that and the policy's
+    /// own growing delay: a server that says "at once" at each connection would be hammered
+    /// otherwise. A [fixed](BackoffPolicy::fixed) policy has no stable connections, so the longer
+    /// one is used.
     pub fn handle_hint(&mut self, earliest: Duration, latest: Duration) {
         let most = self.policy.max_hint;
         let latest = latest.max(earliest);
@@ -188,8 +191,8 @@ impl Backoff {
         self.come_back_within(earliest, latest.min(most));
     }
 
-    /// As [`handle_hint`](Self::handle_hint), where this end itself has decided on the window: it is not
-    /// cut to [`max_hint`](BackoffPolicy::max_hint), which is for what servers say.
+    /// As [`handle_hint`](Self::handle_hint), for a window that this end chose itself: it is not
+    /// cut to [`max_hint`](BackoffPolicy::max_hint).
     pub fn come_back_within(&mut self, earliest: Duration, latest: Duration) {
         self.hint = Some((earliest, latest.max(earliest)));
     }
@@ -200,7 +203,7 @@ impl Backoff {
         self.was_stable = false;
     }
 
-    /// The connection ended at `now`. If it had been stable, waits start small again.
+    /// The connection ended at `now`. If it was stable, the delays are reset.
     pub fn handle_disconnected(&mut self, now: Instant) {
         if let Some(connected_at) = self.connected_at.take() {
             if now.saturating_since(connected_at) >= self.policy.stable {

@@ -1,24 +1,24 @@
-//! Token buckets: so many at once, and one more for each interval.
+//! Token buckets: a burst at once, and one token per interval.
 //!
-//! [`Bucket`] counts its tokens, so that they stay when the interval changes. [`Gcra`] has one
-//! interval, so that one number is all there is to a bucket: when it will be full.
+//! [`Bucket`] counts its tokens, so that they stay when the interval changes. [`Gcra`] has a fixed
+//! interval, so that a bucket is only one number: when it will be full.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// A bucket that gets a token back for each interval, which may be another one each time.
+/// A token bucket whose interval may change.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket {
     /// Below zero it is a debt.
     tokens: i64,
-    /// When the last token came back: what has passed of the next interval is not lost.
+    /// When the last token came back, so that the part of the interval since then counts.
     refilled_at: Instant,
 }
 
 impl Bucket {
-    /// A bucket with so many tokens.
+    /// A bucket with `tokens` tokens.
     #[must_use]
     pub const fn new(tokens: i64, now: Instant) -> Self {
         Self { tokens, refilled_at: now }
@@ -30,8 +30,8 @@ impl Bucket {
         self.tokens
     }
 
-    /// Puts in a token for each `interval` since the last one came back, up to `most`, which is
-    /// told how many those are. Tokens beyond that which are in already stay.
+    /// Adds a token for each `interval` since the last one came back, up to `most`, which gets
+    /// their number. Tokens beyond that stay.
     pub fn refill(&mut self, interval: Duration, most: impl FnOnce(i64) -> i64, now: Instant) {
         let gained = intervals(now.saturating_since(self.refilled_at), interval);
         self.refilled_at = self.refilled_at.saturating_add(interval.saturating_mul(gained));
@@ -40,7 +40,7 @@ impl Bucket {
         self.tokens = self.tokens.max(refilled);
     }
 
-    /// Takes a token, if no fewer than `least` are left then. Returns whether it did.
+    /// Takes a token if at least `least` are left then. Returns whether it did.
     pub const fn take(&mut self, least: i64) -> bool {
         let takes = self.tokens > least;
         if takes {
@@ -56,13 +56,13 @@ impl Bucket {
     }
 }
 
-/// How many whole intervals there are in a time; at most `u32::MAX`.
+/// How many whole intervals fit into `time`; at most `u32::MAX`.
 pub(crate) fn intervals(time: Duration, interval: Duration) -> u32 {
     u32::try_from(time.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX)
 }
 
-/// Buckets with the same rate and burst. Each is only a time, at which it will be full; one that
-/// has passed is a full bucket (the generic cell rate algorithm).
+/// Token buckets with the same rate and burst (generic cell rate algorithm). Each bucket is one
+/// time, at which it will be full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gcra {
     interval: u64,
@@ -74,12 +74,12 @@ impl Gcra {
     /// At most `burst` tokens at once, and `per_second` of them in the long run.
     #[must_use]
     pub fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        // Rounded up, so that it is never more than was asked for.
+        // Rounded up, so that the rate is never exceeded.
         let interval = 1_000_000_000_u64.div_ceil(u64::from(per_second.get()));
         Self { interval, slack: interval * u64::from(burst.get() - 1) }
     }
 
-    /// The time in which an empty bucket is refilled.
+    /// How long it takes to refill an empty bucket.
     #[must_use]
     pub const fn refill(self) -> Duration {
         Duration::from_nanos(self.slack + self.interval)
@@ -90,7 +90,7 @@ impl Gcra {
     ///
     /// # Errors
     ///
-    /// How long it is until there is a token.
+    /// How long it takes until there is a token.
     pub fn take(self, full_at: Instant, now: Instant) -> Result<Instant, Duration> {
         let earliest = full_at.saturating_sub(Duration::from_nanos(self.slack));
         if earliest > now {

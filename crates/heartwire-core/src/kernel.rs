@@ -28,7 +28,7 @@ impl Keepalive {
         Ok(Self { idle, interval, count })
     }
 
-    /// The time without anything from the peer before the first probe.
+    /// The idle time before the first probe.
     #[must_use]
     pub const fn idle(&self) -> Duration {
         self.idle
@@ -40,13 +40,13 @@ impl Keepalive {
         self.interval
     }
 
-    /// Probes without an answer that mean death, where no user timeout is set: that replaces it.
+    /// Unanswered probes after which the connection is dead; a user timeout replaces this count.
     #[must_use]
     pub const fn count(&self) -> u32 {
         self.count
     }
 
-    /// How long after its last byte an idle connection is given up.
+    /// How long after its last byte an idle connection is dead.
     #[must_use]
     pub const fn bound(&self) -> Duration {
         self.idle.saturating_add(self.interval.saturating_mul(self.count))
@@ -122,7 +122,7 @@ impl fmt::Display for KernelTimers {
     }
 }
 
-/// Why some timers do not fit together.
+/// Why timers do not fit together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KernelError {

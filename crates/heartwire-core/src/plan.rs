@@ -1,5 +1,5 @@
-//! When each end of a connection finds out about each kind of fault, computed from the settings of
-//! both ends.
+//! Predicts how fast each end of a connection detects each kind of fault, from the settings of both
+//! ends.
 //!
 //! ```
 //! use core::time::Duration;
@@ -18,13 +18,13 @@
 //! # What the bounds rest on
 //!
 //! - Both ends are the drivers of this project on Linux with its default `sysctl`s. An end that
-//!   gives a verdict resets the connection, so the other end hears of it at once where the path to
+//!   gives a verdict resets the connection, so the other end learns of it at once where the path to
 //!   it is up.
-//! - Nothing travels but beats and their answers, and nothing is unacknowledged when the fault
-//!   strikes, except in [`Fault::MachineGoneUnacked`]. Application data only makes silences shorter; or
-//!   up to a round trip longer where it goes to a peer that only answers, which the bounds allow for.
+//! - Only beats and their answers are sent, and nothing is unacknowledged when the fault occurs,
+//!   except in [`Fault::MachineGoneUnacked`]. Application data only makes silences shorter; or up
+//!   to a round trip longer where it goes to a peer that only answers, which the bounds allow for.
 //! - The fault lasts, and what it leaves intact is healthy: a round trip takes `rtt` at most, no
-//!   packet is lost, and whoever is not stopped wakes within its `timer_slack`.
+//!   packet is lost, and an end that is not stopped wakes within its `timer_slack`.
 //!
 //! Times count from the fault: from when the packet that would have shown life could have left, or
 //! would have got through. A bound is as wide as these assumptions leave it, and no wider.
@@ -54,27 +54,27 @@ use core::time::Duration;
 
 use crate::policy::Side;
 
-/// What both ends of a [`Setup`] find out about each fault, and when.
+/// When each end of a [`Setup`] detects each fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     setup: Setup,
 }
 
-/// What both ends find out about one fault.
+/// When both ends detect one fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Row {
-    /// The fault. Where it befalls one end, `client` is what the client finds out when the *server*
-    /// has it, and the other way round; [`Fault::OwnPause`] alone is each end's own.
+    /// The fault. If it is a fault of one end, `client` is what the client detects when the
+    /// *server* has it, and the other way round; only [`Fault::OwnPause`] is each end's own.
     pub fault: Fault,
-    /// What the client finds out.
+    /// What the client detects.
     pub client: Outcome,
-    /// What the server finds out.
+    /// What the server detects.
     pub server: Outcome,
 }
 
 impl Row {
-    /// What one end finds out.
+    /// What one end detects.
     #[must_use]
     pub const fn side(&self, side: Side) -> Outcome {
         match side {
@@ -96,8 +96,8 @@ impl Plan {
         cells::row(&self.setup, fault)
     }
 
-    /// When the last of all faults is found on both ends, at the latest; `None` if one is never
-    /// found on an end.
+    /// The latest time at which all faults are detected on both ends; `None` if one is never
+    /// detected on an end.
     #[must_use]
     pub fn latest(&self) -> Option<Duration> {
         let mut latest = Duration::ZERO;
@@ -113,7 +113,7 @@ impl Plan {
 }
 
 impl Setup {
-    /// When each end finds out about each fault.
+    /// When each end detects each fault.
     #[must_use]
     pub const fn plan(&self) -> Plan {
         Plan { setup: *self }

@@ -1,4 +1,4 @@
-//! A point in time, as a driver tells it.
+//! Points in time, as a driver counts them.
 
 use core::fmt;
 use core::time::Duration;
@@ -59,7 +59,7 @@ pub(crate) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// A duration in a text, as people type it: `0s`, `250ms`, `2.5s`, `30s`, `5m`, `1h`.
+/// Displays a duration as people type it: `0s`, `250ms`, `2.5s`, `30s`, `5m`, `1h`.
 #[derive(Clone, Copy, Debug)]
 pub struct Typed(pub Duration);
 

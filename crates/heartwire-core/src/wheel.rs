@@ -1,8 +1,8 @@
 //! A hierarchical timer wheel: insert, cancel and expire in constant time.
 //!
 //! Six levels of 64 slots. A slot of level 0 is one tick wide, a slot of each further level as wide
-//! as the whole level below it. An entry goes to the level that its *distance* calls for, and moves
-//! down when its slot is reached: five moves at most, each shared by the few entries of one slot.
+//! as the whole level below it. An entry's level follows from its *distance*, and it moves down
+//! when its slot is reached: five moves at most, each shared by the few entries of one slot.
 //! (Choosing the level by the highest differing bit instead is a little shorter, but then whole
 //! populations move at once whenever a high digit turns.)
 
@@ -14,22 +14,23 @@ use crate::time::{Instant, nanos};
 const LEVELS: u8 = 6;
 const SLOT_BITS: u8 = 6;
 const SLOTS: u8 = 1 << SLOT_BITS;
-/// The farthest that an entry can be placed, in ticks. One that is due later is placed there, and
-/// placed anew when that slot is reached. 8 years with ticks of 4 ms.
+/// The farthest place for an entry, in ticks. One that is due later is placed there, and again when
+/// that slot is reached. 8 years with ticks of 4 ms.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
-/// The shortest tick. With it any time that a driver can tell fits into an entry, in ticks.
+/// The shortest tick. With it any `Instant` fits into an entry, in ticks.
 const MIN_TICK_NANOS: u64 = 1_000;
 /// No entry: the end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Deadlines for many keys, at most one for each.
+/// A timer wheel: deadlines for many keys, at most one per key.
 ///
-/// Keys are small integers that the application chooses, such as the indexes of a slab: the wheel keeps
-/// 16 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next tick.
+/// Keys are small integers that the application chooses, such as the indexes of a slab: the wheel
+/// keeps 16 bytes for each key up to the largest one used. Deadlines are rounded *up* to the next
+/// tick.
 ///
 /// Arm a key once and leave it alone while its deadline moves later: when it expires, look up the
-/// real deadline and insert it again if that has not passed. So traffic costs no timer work. A
-/// deadline that moves *earlier* has to be inserted again by whoever moved it.
+/// real deadline and insert it again if that has not passed. So traffic costs no timer work. If a
+/// deadline moves *earlier*, insert it again.
 ///
 /// ```
 /// use core::time::Duration;
@@ -48,7 +49,7 @@ pub struct Wheel {
     /// The tick up to which everything has expired. No occupied slot of a level above 0 starts at
     /// or before it.
     elapsed: u64,
-    /// For each level, one bit for each slot that has entries: all that is looked at while nothing
+    /// For each level, one bit for each slot that has entries: nothing else is read while nothing
     /// is due.
     occupied: [u64; 6],
     /// For each level, the first entry of each slot.
@@ -66,7 +67,7 @@ struct Entry {
     prev: u32,
 }
 
-/// Enough for all places and for none, which is 0.
+/// Enough for all places, and 0 for none.
 const PLACE_BITS: u8 = 9;
 
 impl Entry {
@@ -100,8 +101,8 @@ struct Place {
     reason = "levels and slots are digits of fixed width, and links only name entries that exist"
 )]
 impl Wheel {
-    /// An empty wheel whose deadlines are rounded up to whole ticks of this length (at least 1 µs), at
-    /// the origin of its driver's clock.
+    /// An empty wheel whose deadlines are rounded up to whole ticks of this length (at least 1 µs),
+    /// at the origin of its driver's clock.
     #[must_use]
     pub fn new(tick: Duration) -> Self {
         Self {

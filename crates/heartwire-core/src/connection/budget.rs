@@ -1,16 +1,16 @@
-//! How many beats a peer may send.
+//! Rate limit for a peer's beats.
 
 use core::time::Duration;
 
 use crate::bucket::{self, Bucket};
 use crate::time::Instant;
 
-/// Beats that may come at once, or too early, before anything is said about it.
+/// Burst of beats that may come at once, or too early, without a warning.
 const MIN_CREDIT: i64 = 64;
 
-/// A peer may send at once what was due in this time: a path that was down, or dribbled, hands over
-/// all at once what it held. Nothing is held for longer than a kernel goes on sending it again
-/// (Linux: 938 to 940 s, docs/faults.md).
+/// A peer may send at once the beats of this time, because a path that was down delivers them all
+/// at once. No beat is delayed for longer than a kernel retransmits (Linux: 938 to 940 s,
+/// docs/faults.md).
 const CREDIT_TIME: Duration = Duration::from_secs(15 * 60);
 
 /// A peer's budget for beats: twice the agreed rate, and a burst.
@@ -22,11 +22,12 @@ impl Budget {
         Self(Bucket::new(MIN_CREDIT, now))
     }
 
-    /// Charges one beat, of a peer that agreed to one per `interval`. Returns whether it may go on.
+    /// Charges one beat of a peer that agreed to one per `interval`. Returns `false` if the budget
+    /// is exhausted.
     pub(super) fn charge(&mut self, interval: Duration, now: Instant) -> bool {
         let half = (interval / 2).max(Duration::from_micros(1));
         let most = MIN_CREDIT.max(i64::from(bucket::intervals(CREDIT_TIME, half)));
-        // A peer that was not read for long may have sent all that was due meanwhile.
+        // A peer that was not read for long may have sent all its beats meanwhile.
         self.0.refill(half, |gained| gained.max(most), now);
         self.0.take(-MIN_CREDIT)
     }

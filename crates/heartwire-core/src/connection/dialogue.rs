@@ -1,4 +1,4 @@
-//! What a v1 connection knows beyond v0: the contract, and how the other direction fares.
+//! A v1 connection after the handshake: the contract, and the state of both directions.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -12,7 +12,7 @@ use crate::time::{Instant, micros, millis};
 use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
 
-/// What stands for the peer's last beat before it has sent one.
+/// Placeholder for the peer's last beat before its first one.
 const NOT_SAID: Beat = Beat {
     nonce: 0,
     echo: 0,
@@ -24,35 +24,35 @@ const NOT_SAID: Beat = Beat {
     too_fast: false,
 };
 
-/// What both directions of a v1 connection are like. It is known from beats alone, so it is as old
-/// as the last one.
+/// State of both directions of a v1 connection: round trip, silence and health. It comes from
+/// beats, so it is as old as the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkState {
-    /// The time that a beat takes there and back, without the time that the peer held it, where it
-    /// is known: on a client from the handshake on, where its server says how long it held the
-    /// HELLO, and on a server from the client's first beat on. Never 0. Where beats wait in the
-    /// server's kernel, later ones tell it to 10 ms either way, and one that could be nothing at all
-    /// leaves what was known before, if it can be so.
+    /// Round-trip time, without the time that the peer held the beat, if known: on a client from
+    /// the handshake on if its server says how long it held the HELLO, and on a server from the
+    /// client's first beat on. Never 0. Where beats wait in the server's kernel, later ones measure
+    /// it to within 10 ms either way; one that measures less than 10 ms keeps an earlier value that
+    /// is less than that too.
     pub rtt: Option<Duration>,
-    /// Where `rtt` is not known: it is less than this, if that is known.
+    /// Where `rtt` is not known: an upper limit of it, if there is one.
     pub rtt_below: Option<Duration>,
-    /// How long it is since the peer heard us, as far as its last beat tells.
+    /// How long ago the peer last heard us, according to its last beat.
     pub unheard: Duration,
-    /// How late the peer's last beat was sent, by the peer's own account.
+    /// How late the peer's last beat was sent, as the peer reports.
     pub peer_late: Duration,
-    /// How the peer says it is.
+    /// The peer's health, as the peer reports.
     pub peer_health: Health,
-    /// The peer says that we beat far more often than agreed.
+    /// The peer reports that we send beats far more often than agreed.
     pub too_fast: bool,
 }
 
-/// When bytes arrived that are being handled.
+/// Arrival time of the bytes that are being handled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrived {
     /// The first of them arrived no earlier than this.
     unread_since: Instant,
-    /// When the last of them arrived, as nearly as is known.
+    /// When the last of them arrived, as precisely as is known.
     about: Instant,
 }
 
@@ -68,14 +68,14 @@ impl Arrived {
         Self { unread_since, about }
     }
 
-    /// When the last byte arrived, as nearly as is known.
+    /// When the last byte arrived, as precisely as is known.
     pub(super) const fn about(self) -> Instant {
         self.about
     }
 
-    /// When a frame arrived, the last byte having come at `latest` at the latest; `None` if that is
-    /// not known well enough to measure by. Bytes may have waited in the kernel: only the last of
-    /// them is known to have come when that one did.
+    /// When a frame arrived, if the last byte arrived by `latest`; `None` if that is not known
+    /// precisely enough to measure a round trip. Bytes may have waited in the kernel: only the
+    /// arrival of the last one is known.
     fn of_frame(self, latest: Instant, is_last: bool) -> Option<Instant> {
         let span = latest.saturating_since(self.unread_since);
         match is_last {
@@ -86,14 +86,14 @@ impl Arrived {
     }
 }
 
-/// The nonce of a beat of the peer, which our next beat gives back.
+/// The nonce of a beat of the peer, which our next beat echoes.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
     nonce: u64,
     at: Instant,
 }
 
-/// What our last beat tells the peer of this end, even if it still waits to be written.
+/// What our last beat reports of this end, even if it still waits to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LastSent {
     promise_ms: u32,
@@ -111,18 +111,18 @@ pub(super) struct Dialogue {
     /// Of our last beat.
     nonce: u64,
     told: LastSent,
-    /// What the last one that was written promised: this is in force.
+    /// The promise of our last beat that was written, which is in force.
     promised_ms: u32,
-    /// What our next beat tells.
+    /// The health that our next beat reports.
     health: Health,
     heard: Heard,
-    /// 0 if it is too short to be told.
+    /// 0 if it is too short to be measured.
     rtt: Option<Duration>,
-    /// The peer's last beat, of those that were handed over.
+    /// The peer's last beat that was handed over.
     said: Beat,
     /// More of the peer has been read than was handed over: the application is slow.
     pub(super) is_held_back: bool,
-    /// When the peer last heard us, in its own view.
+    /// When the peer last heard us, as the peer reports.
     heard_by_peer_at: Instant,
     /// The same before the bytes that are being handled.
     heard_by_peer_before: Instant,
@@ -130,8 +130,8 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Begins under a contract. `arrived` are the bytes that it came with, and `health` is how this
-    /// end is.
+    /// Begins with a contract. `arrived` is the arrival time of the bytes with it, `health` this
+    /// end's own.
     pub(super) fn new(
         side: Side,
         contract: Contract,
@@ -148,8 +148,8 @@ impl Dialogue {
             started: now,
             nonce: 0,
             told: LastSent {
-                // The first beat of a client is news, so that it wakes its server: when it came
-                // tells the round trip.
+                // The first beat of a client is news, so that it wakes its server, which measures
+                // the round trip with it.
                 promise_ms: if side == Side::Client { u32::MAX } else { promise_ms },
                 health: Health::Ok,
             },
@@ -165,7 +165,7 @@ impl Dialogue {
         }
     }
 
-    /// With a round trip that is known from the handshake.
+    /// Sets a round trip that is known from the handshake.
     pub(super) const fn with_rtt(mut self, rtt: Option<Duration>) -> Self {
         self.rtt = rtt;
         self
@@ -175,7 +175,7 @@ impl Dialogue {
         &self.contract
     }
 
-    /// The policy that it begins with.
+    /// The policy at the start.
     pub(super) fn policy(&self) -> Policy {
         self.contract.policy(self.side)
     }
@@ -188,8 +188,8 @@ impl Dialogue {
         self.contract.directions(self.side).1
     }
 
-    /// The next beat, under `policy`, which became due at `due_at`; and whether it says something
-    /// of this end that the peer does not know.
+    /// The next beat, under `policy`, which became due at `due_at`; and whether it reports a change
+    /// to the peer.
     pub(super) fn beat(
         &mut self,
         policy: &Policy,
@@ -217,28 +217,28 @@ impl Dialogue {
         (beat, is_news)
     }
 
-    /// A beat of ours was written at `at`: from now on what it promises is in force.
+    /// A beat of ours was written at `at`: its promise is in force from now on.
     pub(super) fn handle_written(&mut self, beat: &Beat, at: Instant) {
         let before = core::mem::replace(&mut self.promised_ms, beat.promise_ms);
         if beat.promise_ms == before {
             return;
         }
         if beat.promise_ms < before {
-            // Until now it had no reason to expect us so soon.
+            // Until now the peer did not expect us so soon.
             self.heard_by_peer_not_before(at);
         }
-        // What the peer said before was said under another promise.
+        // The peer's earlier reports are based on another promise.
         self.said.silence_ms = 0;
     }
 
-    /// Bytes of the peer were read. What they say comes now.
+    /// Bytes of the peer were read; their frames follow.
     pub(super) const fn handle_heard(&mut self, arrived: Arrived) {
         self.arrived = arrived;
         self.heard_by_peer_before = self.heard_by_peer_at;
     }
 
-    /// A beat came, as the last of the bytes that were read or before others; the last of them had
-    /// come by `latest`. Returns the policy that holds from now on, if it is not what it was.
+    /// A beat came; `is_last` if no bytes followed it in this read, whose last byte arrived by
+    /// `latest`. Returns the new policy if it changed.
     pub(super) fn handle_beat(
         &mut self,
         beat: &Beat,
@@ -253,8 +253,8 @@ impl Dialogue {
         if let Some(arrived_at) = self.arrived.of_frame(latest, is_last) {
             self.measure(beat, arrived_at);
         }
-        // Of beats that are read together only the last is known to have come by then: those before
-        // it are older than they look, and what the peer has heard never goes back.
+        // Of beats that are read together only the last one's arrival is known: earlier ones are
+        // older than they seem, so this time never goes back.
         let heard_by_peer_at = latest.saturating_sub(beat.silence());
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
         self.said = *beat;
@@ -271,8 +271,8 @@ impl Dialogue {
     }
 
     fn handle_rtt(&mut self, rtt: Duration) {
-        // A server that lets beats wait in its kernel knows about when they came, but for a client's
-        // first one, which wakes it.
+        // A server that lets beats wait in its kernel knows their arrival only roughly, except for
+        // a client's first one, which wakes it.
         let is_rough =
             self.contract.wake_bytes > 1 && (self.side == Side::Client || self.rtt.is_some());
         let is_short = |rtt: &Duration| *rtt < arrival::MAX_SPAN;
@@ -305,37 +305,37 @@ impl Dialogue {
     /// Charges one beat to the peer's budget.
     fn charge(&mut self, policy: &Policy, now: Instant) -> Result<(), Violation> {
         let agreed = self.inward().interval().into_iter().chain(policy.peer_interval()).min();
-        // Where no beats are asked for, none need to come more often than anybody may ask for.
+        // Without an agreed interval, the server's minimum interval is the limit.
         let interval = agreed.unwrap_or(self.contract.min_interval);
         if self.budget.charge(interval, now) { Ok(()) } else { Err(Violation::TooFast) }
     }
 
-    /// Whether the peer is to be told at once that it is too fast.
+    /// Whether the peer must be told at once that it is too fast.
     pub(super) const fn has_just_become_too_fast(&self) -> bool {
         self.budget.credit() == -1
     }
 
     pub(super) fn handle_pause(&mut self, resumed_at: Instant) {
-        // We said nothing meanwhile.
+        // We sent nothing meanwhile.
         self.heard_by_peer_not_before(resumed_at);
     }
 
-    /// Nothing that the peer did not hear before `at` is held against the way to it.
+    /// The peer's silence about us counts from `at` at the earliest.
     fn heard_by_peer_not_before(&mut self, at: Instant) {
         self.heard_by_peer_at = self.heard_by_peer_at.max(at);
         self.heard_by_peer_before = self.heard_by_peer_before.max(at);
     }
 
-    /// When the peer has not heard us for so long that the way there must be cut. It says so with
-    /// its beats, which may be late by all that this end puts up with. As long as none says that it
-    /// has not heard us for its own timeout, there is nothing to judge by: they may be held up behind
-    /// its data. So may those that came last, behind data that the application has no room for.
+    /// When the peer has not heard us for so long that the path to it must be cut. Its beats report
+    /// that, and they may be late by up to our own timeout. `None` until one reports a silence as
+    /// long as the peer's timeout, because beats may be held up behind the peer's data; and while
+    /// the last ones wait behind data that the application has no room for.
     pub(super) fn unheard_at(&self, policy: &Policy) -> Option<Instant> {
         if self.is_held_back {
             return None;
         }
         let to_peer = self.outward();
-        // It goes by what our last beat promised that was written: it knows of no other.
+        // The peer knows only the promise of our last beat that was written.
         let promised = Some(Duration::from_millis(self.promised_ms.into()));
         let promised = promised.filter(|promise| !promise.is_zero());
         let theirs = to_peer.timeout_for(promised.or(to_peer.interval())?)?;
@@ -343,8 +343,7 @@ impl Dialogue {
         Some(self.heard_by_peer_at.saturating_add(theirs).saturating_add(ours))
     }
 
-    /// Promises a beat in `interval`, as far as the contract allows. Returns the policy that holds
-    /// from now on.
+    /// Changes our interval, as far as the contract allows. Returns the new policy.
     pub(super) fn promise(&self, interval: Duration, policy: &Policy) -> Option<Policy> {
         let to_peer = self.outward();
         let least = self.contract.min_interval.min(to_peer.interval()?);
@@ -352,7 +351,7 @@ impl Dialogue {
         Some(Policy::agreed(Some(interval), policy.timeout(), policy.peer_interval()))
     }
 
-    /// Returns whether the peer does not know.
+    /// Returns whether the peer must be told.
     pub(super) fn set_health(&mut self, health: Health) -> bool {
         self.health = health;
         self.told.health != health
@@ -373,7 +372,7 @@ impl Dialogue {
         self.heard_by_peer_at
     }
 
-    /// The PAD that makes a write of `len` bytes long enough to be read at once.
+    /// The PAD that makes a write of `len` bytes long enough to wake the server.
     pub(super) fn pad(&self, len: usize) -> Option<Vec<u8>> {
         let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;

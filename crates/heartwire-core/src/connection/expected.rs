@@ -1,4 +1,4 @@
-//! Which frames may come when, decided on the header alone.
+//! Which frames are allowed in each state, decided on the header alone.
 
 use super::stage::Stage;
 use crate::frame::{self, Header, Kind};
@@ -6,8 +6,7 @@ use crate::v1::{BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
 use crate::violation::Violation;
 
 impl Stage {
-    /// Reads a header and says whether such a frame may come now, and may be that long. Everything that
-    /// is not allowed is refused.
+    /// Decodes a header and checks that its type and length are allowed in this state.
     pub(super) fn admit(
         &self,
         header: [u8; frame::HEADER_LEN],
@@ -26,7 +25,7 @@ impl Stage {
             (Self::Opening { .. }, Kind::Hello) | (Self::Awaiting(_), Kind::Welcome) => {
                 frame::check_len(body_len, MAX_HELLO_LEN)?
             }
-            // A server that speaks v0 too asks a client that has not spoken yet. It is no answer.
+            // A server that also speaks v0 may send a v0 beat before it has read HELLO.
             (Self::Awaiting(_), Kind::Heart) if body_len == 0 => {}
             (Self::Awaiting(_) | Self::V1(_) | Self::V1Rest, Kind::Bye) => {
                 frame::check_len(body_len, MAX_BYE_LEN)?;

@@ -1,4 +1,4 @@
-//! A client that has said HELLO.
+//! The client's side of the handshake, after HELLO.
 
 use core::time::Duration;
 
@@ -7,18 +7,18 @@ use crate::time::Instant;
 use crate::v1::{Contract, Direction, Health, MAX_PAD_LEN, Offer, Welcome};
 use crate::violation::Violation;
 
-/// What a client knows while it waits for its WELCOME.
+/// State of a client that waits for its WELCOME.
 #[derive(Clone, Debug)]
 pub(super) struct Awaiting {
-    /// Since when it waits, but for the time that this end stood still.
+    /// When the handshake timeout began to count: at the HELLO, or after the last pause.
     pub(super) since: Instant,
-    /// When it said HELLO.
+    /// When it sent HELLO.
     said_at: Instant,
     /// When the last bytes came.
     pub(super) arrived: Arrived,
-    /// What its first beat is to say of it.
+    /// The health that its first beat will report.
     pub(super) health: Health,
-    /// What it said it can do, and wants.
+    /// The offer in its HELLO.
     offer: Offer,
 }
 
@@ -27,14 +27,15 @@ impl Awaiting {
         Self { since: now, said_at: now, arrived: Arrived::at(now), health: Health::Ok, offer }
     }
 
-    /// The time from the HELLO to this WELCOME, without what the server held it, if it says so.
+    /// The round trip of HELLO and WELCOME, without the time that the server held the HELLO, if it
+    /// says so.
     pub(super) fn rtt(&self, welcome: &Welcome) -> Option<Duration> {
         let held_us = welcome.held_us.filter(|&held_us| held_us < u32::MAX)?;
         let away = self.arrived.about().saturating_since(self.said_at);
         Some(away.saturating_sub(Duration::from_micros(held_us.into())))
     }
 
-    /// Whether a WELCOME is to something that was offered.
+    /// Checks that a WELCOME fits the offer.
     pub(super) fn check(&self, welcome: &Welcome) -> Result<(), Violation> {
         let offer = &self.offer;
         let Contract { to_server, to_client, wake_bytes, .. } = &welcome.contract;
@@ -53,9 +54,9 @@ impl Awaiting {
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
-        // What the server may promise stretches the timeout to the maximum timeout.
+        // A promise of the server can extend the timeout to the maximum timeout.
         let can_wait = to_client.max_timeout() <= offer.longest_timeout();
-        // What it takes to wake a server fits into one frame.
+        // The bytes that wake the server fit into one frame.
         let can_wake = *wake_bytes <= MAX_PAD_LEN;
         if fits(to_server)
             && fits(to_client)

@@ -1,4 +1,4 @@
-//! What comes from the peer: bytes in, events out.
+//! Receiving: bytes in, events out.
 
 use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
@@ -24,8 +24,8 @@ impl Connection {
         self.handle_heard_between(at, at);
     }
 
-    /// The last byte from the peer arrived between these times: no verdict holds it for older than
-    /// `latest`, and a round trip is reckoned to the middle.
+    /// The last byte from the peer arrived between these times: verdicts use `latest`, and round
+    /// trips are measured to the midpoint.
     pub fn handle_heard_between(&mut self, earliest: Instant, latest: Instant) {
         let unread_since = self.liveness.last_heard();
         self.liveness.handle_heard(latest);
@@ -39,13 +39,14 @@ impl Connection {
 
     /// Takes the next whole frame off the front of `bytes`.
     ///
-    /// `bytes` are all the bytes that came after the last frame taken. Returns `None`, and leaves
-    /// what does not make a frame, when they end before the frame does, after the end of the
-    /// connection, and while a HELLO is being decided about. An answer that is owed comes from
-    /// [`poll`](Self::poll).
+    /// `bytes` are all the bytes that came after the last frame taken. Returns `None` and leaves
+    /// the rest when they end before the frame does, after the end of the connection, and while a
+    /// HELLO waits for [`welcome`](Self::welcome). [`poll`](Self::poll) returns an answer that is
+    /// owed.
     ///
-    /// An application that has no room for more may leave the rest for later. Until then the peer is not
-    /// judged by what its last beat said of this end, because a later one may lie in that rest.
+    /// An application that has no room for more may leave the rest for later. Until then the peer's
+    /// last beat is not used to tell whether it hears this end, because a later one may be in that
+    /// rest.
     ///
     /// # Errors
     ///
@@ -185,11 +186,10 @@ impl Connection {
 
     fn handle_hello<'a>(&mut self, now: Instant, body: &'a [u8]) -> Result<Event<'a>, Violation> {
         let hello = Hello::decode(body)?;
-        // The time for the handshake runs until the welcome.
+        // The handshake timeout runs until the WELCOME.
         let since = self.stage.waits_since().unwrap_or(now);
         self.stage = Stage::Deciding { since };
-        // A client that has to wait for an answer says nothing meanwhile, and is not judged by
-        // that.
+        // A client that waits for an answer sends nothing, so there is no timeout.
         self.liveness.set_policy(Policy::agreed(None, None, None));
         Ok(Event::Hello(hello))
     }

@@ -1,4 +1,4 @@
-//! How far a connection has come, with what each state needs to know.
+//! The state of a connection.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -9,30 +9,31 @@ use super::settings::{FrameLimits, Protocol, Settings};
 use crate::time::Instant;
 use crate::violation::Violation;
 
-/// A frame may take this long per KiB of its body on top of [`FrameLimits::frame`]: 1 KiB/s is slower than
-/// any link that could carry a beat in time, and still ends a peer that dribbles on purpose.
+/// A frame may take this long per KiB of its body on top of [`FrameLimits::frame`]: 1 KiB/s is
+/// slower than any link that could carry a beat in time, and still ends a peer that sends slowly on
+/// purpose.
 const TIME_PER_KIB: Duration = Duration::from_secs(1);
 
-/// Beats of the peer that can wait for their answers. An answer proves life and carries nothing, so
-/// what a flood asks beyond this is answered by the ones before it.
+/// Maximum number of answers owed. An answer only proves life, so more of them would tell a
+/// flooding peer nothing.
 const MAX_ANSWERS_OWED: u8 = 64;
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// Bytes without headers.
     Raw,
     /// Protocol v0, from the start or since the first frame.
     V0 { reading: Reading, answers_owed: u8 },
-    /// The peer's first frame decides what it speaks.
+    /// The peer's first frame decides the protocol.
     Opening { reading: Reading, v0: bool },
-    /// A HELLO came, to a connection that began then. Nothing is read until the application has decided.
+    /// A HELLO came. Nothing is read until the application has decided.
     Deciding { since: Instant },
-    /// HELLO was said, and nothing came back yet.
+    /// HELLO was sent, and no WELCOME came yet.
     Awaiting(Box<Awaiting>),
     /// Protocol v1, after the handshake.
     V1(Box<Dialogue>),
-    /// Protocol v1, when all is over: what had come before is read to its end.
+    /// Protocol v1 after the end: only reads what arrived before.
     V1Rest,
 }
 
@@ -67,7 +68,7 @@ impl Stage {
         matches!(self, Self::V0 { answers_owed: 1.., .. })
     }
 
-    /// Whether an answer is owed. It is given now.
+    /// Takes one owed answer. Returns whether there was one.
     pub(super) const fn take_answer(&mut self) -> bool {
         let Self::V0 { answers_owed, .. } = self else { return false };
         let owed = *answers_owed > 0;
@@ -81,7 +82,7 @@ impl Stage {
             Self::V0 { .. } => Self::V0 { reading: Reading::Between, answers_owed: 0 },
             Self::V1(_) | Self::V1Rest => Self::V1Rest,
             Self::Opening { v0, .. } => Self::Opening { reading: Reading::Between, v0: *v0 },
-            // Nothing can come any more that means something.
+            // No frame can follow.
             Self::Deciding { .. } | Self::Awaiting(_) => {
                 Self::Opening { reading: Reading::Between, v0: false }
             }
@@ -89,8 +90,7 @@ impl Stage {
         }
     }
 
-    /// Where the peer is in sending what this end waits for. The handshake has one deadline for all
-    /// of it.
+    /// How far the peer's current frame has arrived. The handshake has one deadline for all of it.
     fn reading(&self) -> Reading {
         match self {
             Self::Raw | Self::V1Rest => Reading::Between,
@@ -101,7 +101,7 @@ impl Stage {
         }
     }
 
-    /// Since when this end waits for the handshake, as far as it does.
+    /// When the handshake timeout began to count, during a handshake.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         match self.reading() {
             Reading::First { since } => Some(since),
@@ -109,7 +109,7 @@ impl Stage {
         }
     }
 
-    /// When the peer's frame, or its part of the handshake, will have taken too long.
+    /// When the frame or handshake timeout ends.
     pub(super) fn deadline(&self, limits: &FrameLimits) -> Option<Instant> {
         match self.reading() {
             Reading::First { since } => Some(since.saturating_add(limits.handshake_within()?)),
@@ -121,7 +121,7 @@ impl Stage {
         }
     }
 
-    /// What it is that took too long, at `now`.
+    /// The violation when that deadline has passed at `now`.
     pub(super) fn too_slow(&self, now: Instant) -> Option<Violation> {
         match self.reading() {
             Reading::First { since } => {
@@ -134,7 +134,7 @@ impl Stage {
         }
     }
 
-    /// What the peer is sending has its whole time again from `now`.
+    /// Restarts the frame or handshake timeout at `now`.
     pub(super) fn restart(&mut self, now: Instant) {
         let since = match self {
             Self::Raw | Self::V1Rest => return,
@@ -149,14 +149,14 @@ impl Stage {
     }
 }
 
-/// Where the peer is in sending a frame.
+/// How far the peer's current frame has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// It has not sent a whole header yet.
+    /// No whole header has arrived yet.
     First { since: Instant },
-    /// It is between frames.
+    /// Between frames.
     Between,
-    /// It is within a frame; `body_len` is 0 until the header is whole.
+    /// Within a frame; `body_len` is 0 until the header is whole.
     Frame { since: Instant, body_len: u32 },
 }
 

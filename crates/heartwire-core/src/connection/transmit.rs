@@ -34,13 +34,13 @@ impl Transmit {
         Self { bytes, len, is_news: false }
     }
 
-    /// What a beat of v1 says.
+    /// The beat of v1 in these bytes.
     pub(super) fn as_beat(&self) -> Option<v1::Beat> {
         let body = self.as_ref().get(frame::HEADER_LEN..)?.first_chunk()?;
         Some(v1::Beat::decode(body))
     }
 
-    /// Whether it says something new, such as another promise: the peer is to read it at once, see
+    /// Whether it reports a change, such as another promise, that the peer should read at once: see
     /// [`Connection::pad`](crate::Connection::pad).
     #[must_use]
     pub const fn is_news(&self) -> bool {

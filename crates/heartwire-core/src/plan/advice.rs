@@ -1,11 +1,11 @@
-//! What to set where a fault is never found.
+//! Advice for a fault that is never detected.
 
 use core::fmt;
 
 use super::view::{name_of, peer_of};
 use crate::policy::Side;
 
-/// What to set so that a fault is found that otherwise never is.
+/// Which setting would detect a fault that is never detected otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
@@ -14,12 +14,12 @@ pub enum Advice {
         /// The end that does not find it.
         on: Side,
     },
-    /// This end needs a timeout, and its peer something to send: a beat, or an echo of this end's.
+    /// This end needs a timeout, and its peer must send beats, or echo this end's.
     TimeoutAndTraffic {
         /// The end that does not find it.
         on: Side,
     },
-    /// This end needs a user timeout: only the kernel sees that its peer takes nothing.
+    /// This end needs a user timeout: only the kernel sees that the peer does not read.
     UserTimeout {
         /// The end that does not find it.
         on: Side,

@@ -1,4 +1,4 @@
-//! One fault, seen from both ends.
+//! Computes the row of one fault: what each end detects.
 
 use core::time::Duration;
 
@@ -37,23 +37,23 @@ fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
     }
 }
 
-/// The peer's kernel says so. Where a timeout hardly leaves room for the peer's beats, a silence that had
-/// begun before the fault can be over first.
+/// The peer's kernel reports the fault. Where a timeout is hardly longer than the peer's interval,
+/// a silence that began before the fault can time out first.
 fn told(view: &View, by: Mechanism, or_by: Option<Mechanism>) -> Outcome {
     let detectors = [Some(view.told(by)), or_by.map(|by| view.told(by)), view.silence()];
     first_of(detectors, silence_advice(view))
 }
 
-/// Nothing of the peer comes any more, nor is anything acknowledged.
+/// No packet of the peer arrives any more, neither bytes nor acknowledgements.
 fn unreachable(view: &View, told: Option<Detector>) -> Outcome {
     let kernel = view.own_interval().map(|within| view.unacked(within));
     let detectors = [view.silence(), kernel, view.keepalive(view.own_interval()), told];
     first_of(detectors, silence_advice(view))
 }
 
-/// Nothing of this end reaches the peer any more, while the peer's packets still come, and with
-/// them the reset that follows its verdict. Keepalive sends one too when it gives up; the other
-/// timers of a kernel do not.
+/// No packet of this end reaches the peer any more, while the peer's packets still arrive,
+/// including the reset that follows its verdict. Keepalive sends one too when it gives up; the
+/// other timers of a kernel do not.
 fn unheard(view: &View) -> Outcome {
     let peer =
         View { side: super::view::peer_of(view.side), own: view.peer, peer: view.own, ..*view };
@@ -71,7 +71,7 @@ fn unheard(view: &View) -> Outcome {
     first_of(detectors, silence_advice(view))
 }
 
-/// A middlebox forgets the connection, unless something keeps reminding it.
+/// A middlebox forgets the connection, unless packets pass in time.
 fn forgotten(setup: &Setup, view: &View) -> Outcome {
     if let (Some(nat_timeout), Some(quiet)) = (setup.nat_timeout(), setup.quiet()) {
         if quiet < nat_timeout {
@@ -84,8 +84,8 @@ fn forgotten(setup: &Setup, view: &View) -> Outcome {
     unreachable(view, reset)
 }
 
-/// The peer's window is closed. Its kernel answers the probes, so only the user timeout ends this.
-/// A peer that beats is heard nevertheless; one that only answers has nothing to answer.
+/// The peer's window is closed. Its kernel answers the probes, so only the user timeout detects
+/// this. A peer that sends beats is still heard; one that only answers has nothing to answer.
 fn not_read(view: &View) -> Outcome {
     let kernel = view.own.kernel.user_timeout().map(|_| view.unacked(Duration::ZERO));
     // It may have stopped reading long before its window was closed.
@@ -94,7 +94,7 @@ fn not_read(view: &View) -> Outcome {
     first_of([kernel, silence], Advice::UserTimeout { on: view.side })
 }
 
-/// This end stood still, and runs again.
+/// This end was paused, and runs again.
 fn paused(view: &View) -> Outcome {
     if view.own.policy.interval().is_none() && view.own.policy.timeout().is_none() {
         return Outcome::NotLost(NotLost::NothingDue);
@@ -111,8 +111,8 @@ fn silence_advice(view: &View) -> Advice {
 }
 
 impl Setup {
-    /// The longest time in which nothing passes the path, if something passes it regularly: beats,
-    /// or keepalive probes of an end that hears nothing.
+    /// The longest time without a packet on the path, if there are regular ones: beats, or
+    /// keepalive probes of an end that hears nothing.
     pub(super) fn quiet(&self) -> Option<Duration> {
         let passes = |side| {
             let end = self.end(side);

@@ -1,8 +1,8 @@
-//! What can happen to a connection.
+//! Faults that a plan covers.
 
 use core::fmt;
 
-/// A class of faults that look alike from the ends of a connection. Each lasts once it has struck.
+/// A kind of fault, as the ends of a connection see it. Each lasts once it has occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {
@@ -13,31 +13,32 @@ pub enum Fault {
     /// The peer's process is killed; its kernel closes the connection for it. That is a reset where
     /// the process had left bytes unread.
     PeerKilled,
-    /// The peer's process stands still (SIGSTOP, a deadlock, an endless loop), while its kernel
-    /// goes on acknowledging.
+    /// The peer's process hangs (SIGSTOP, a deadlock, an endless loop), while its kernel still
+    /// acknowledges.
     PeerFrozen,
-    /// The peer's machine is gone without a word (power, cable), while nothing was under way to it.
+    /// The peer's machine is gone silently (power, cable), while no data was in flight to it.
     MachineGoneIdle,
-    /// The peer's machine is gone without a word just as this end sends something, data or a beat.
+    /// The peer's machine is gone silently just as this end sends something, data or a beat.
     MachineGoneUnacked,
-    /// Nothing gets from the client to the server any more; the other direction is up.
+    /// The path from the client to the server is cut; the other direction is up.
     CutToServer,
-    /// Nothing gets from the server to the client any more; the other direction is up.
+    /// The path from the server to the client is cut; the other direction is up.
     CutToClient,
     /// A firewall begins to drop the connection's packets silently, in both directions.
     FirewallDrop,
-    /// A middlebox forgets the connection, and drops whatever comes for it afterwards, or answers it
-    /// with a reset. (One that makes a new entry from the client's next packet, as Linux does
-    /// unless `nf_conntrack_tcp_loose` is 0, forgets nothing while the client beats.)
+    /// A middlebox forgets the connection, and drops its later packets or answers them with a
+    /// reset. (One that makes a new entry from the client's next packet, as Linux does unless
+    /// `nf_conntrack_tcp_loose` is 0, forgets nothing while the client sends beats.)
     NatForgotten,
-    /// The peer does not read, so that its window is closed and more waits to be sent. Counted from
+    /// The peer does not read: its window is closed and more data waits to be sent. Counted from
     /// when both are so: beats alone take hours to fill a kernel's buffers (792,280 B measured). A
-    /// server also ends a session whose queue is full; when that is depends on what is sent, so it
-    /// is in no plan.
+    /// server also ends a session whose queue is full; that depends on what is sent, so it is in no
+    /// plan.
     PeerNotReading,
-    /// This end's own process stands still until [`MIN_PAUSE`](crate::MIN_PAUSE) past its next
+    /// This end's own process is paused until [`MIN_PAUSE`](crate::MIN_PAUSE) past its next
     /// deadline or longer, and runs again. Counted from when it runs again. The connection is not
-    /// lost, unless it took so long that the other end found a [`PeerFrozen`](Self::PeerFrozen).
+    /// lost, unless the pause lasted so long that the other end detected
+    /// [`PeerFrozen`](Self::PeerFrozen).
     OwnPause,
 }
 
@@ -78,7 +79,7 @@ impl Fault {
     }
 }
 
-/// A few words for people.
+/// Human-readable, a few words.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -16,9 +16,9 @@ pub enum Mechanism {
     Keepalive,
     /// `TCP_USER_TIMEOUT`: what was sent is not acknowledged, or finds no room, for that long.
     UserTimeout,
-    /// The kernel has sent the same bytes again and again in vain (`tcp_retries2`).
+    /// The kernel gave up retransmitting (`tcp_retries2`).
     Retransmissions,
-    /// This end notices that it stood still itself.
+    /// This end notices that it was paused itself.
     PauseWatch,
 }
 
@@ -61,7 +61,7 @@ impl Mechanism {
     }
 }
 
-/// A word or two for people.
+/// Human-readable, a word or two.
 impl fmt::Display for Mechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

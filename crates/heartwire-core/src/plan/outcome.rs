@@ -1,4 +1,4 @@
-//! What one end finds out about one fault.
+//! Whether and when one end detects one fault.
 
 use core::time::Duration;
 
@@ -6,20 +6,20 @@ use super::advice::Advice;
 use super::mechanism::{Mechanism, Mechanisms};
 use crate::policy::Bound;
 
-/// What one end finds out about one fault.
+/// Whether and when one end detects one fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "a fault is found, never found, or none")]
+#[expect(clippy::exhaustive_enums, reason = "a fault is detected, never detected, or none")]
 pub enum Outcome {
-    /// It is found.
+    /// It is detected.
     Found(Finding),
-    /// It is never found while it lasts, with what to set to find it.
+    /// It is never detected while it lasts; the advice says which setting would.
     Never(Advice),
-    /// There is nothing to find: with these settings the connection is not lost.
+    /// There is nothing to detect: with these settings the connection is not lost.
     NotLost(NotLost),
 }
 
 impl Outcome {
-    /// When and how it is found, if it is.
+    /// When and by what it is detected, if it is.
     #[must_use]
     pub const fn finding(&self) -> Option<Finding> {
         match self {
@@ -28,14 +28,14 @@ impl Outcome {
         }
     }
 
-    /// Whether it is never found.
+    /// Whether it is never detected.
     #[must_use]
     pub const fn is_never(&self) -> bool {
         matches!(self, Self::Never(_))
     }
 }
 
-/// When a fault is found, and by what.
+/// When a fault is detected, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -43,12 +43,12 @@ pub struct Finding {
     pub bound: Bound,
     /// The mechanism that promises the latest time.
     pub by: Mechanism,
-    /// Mechanisms that can be first within the bound.
+    /// Other mechanisms that can be first within the bound.
     pub or_by: Mechanisms,
 }
 
 impl Finding {
-    /// Whether a mechanism can be the one that finds it.
+    /// Whether this mechanism can be the one that detects it.
     #[must_use]
     pub fn can_be_by(&self, mechanism: Mechanism) -> bool {
         self.by == mechanism || self.or_by.contains(mechanism)
@@ -59,22 +59,22 @@ impl Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotLost {
-    /// Something passes the middlebox at least this often, so that it forgets nothing.
+    /// Packets pass the middlebox often enough that it does not forget the connection.
     KeptOpen {
-        /// The longest time in which nothing passes it.
+        /// The longest time without a packet.
         quiet: Duration,
     },
-    /// This end has neither a beat nor a timeout, so nothing was due while it stood still.
+    /// This end has neither interval nor timeout, so nothing was due while it was paused.
     NothingDue,
 }
 
-/// Something that can find a fault.
+/// A mechanism that can detect a fault, with its times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Detector {
     pub(super) by: Mechanism,
-    /// It never finds it before this.
+    /// It never detects the fault before this.
     pub(super) earliest: Duration,
-    /// It has found it by this; `None` if something else can prevent that.
+    /// It has detected the fault by this; `None` if something else can prevent that.
     pub(super) latest: Option<Duration>,
 }
 
@@ -83,14 +83,14 @@ impl Detector {
         Self { by, earliest, latest: Some(latest) }
     }
 
-    /// A reset that reaches the other end, which the path to it delays by `delay` at most.
+    /// The reset that follows this verdict, seen by the other end up to `delay` later.
     pub(super) fn heard_as_reset(self, delay: Duration) -> Self {
         let latest = self.latest.map(|latest| latest.saturating_add(delay));
         Self { by: Mechanism::Reset, earliest: self.earliest, latest }
     }
 }
 
-/// What comes of several detectors: the first to speak wins.
+/// The outcome of several detectors: the first one wins.
 pub(super) fn first_of<const N: usize>(
     detectors: [Option<Detector>; N],
     advice: Advice,

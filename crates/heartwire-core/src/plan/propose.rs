@@ -1,4 +1,4 @@
-//! The cheapest settings that find every fault in time.
+//! Proposes the settings with the least traffic that detect every fault in time.
 
 use core::fmt;
 use core::time::Duration;
@@ -8,14 +8,14 @@ use super::tcp;
 use crate::kernel::{KernelError, KernelTimers};
 use crate::policy::{Policy, PolicyError};
 
-/// Proposed times are multiples of this: they are for people to type, and a verdict is no more exact
-/// than a tick anyway.
+/// Proposed times are multiples of this: people type them, and a verdict is no more exact than a
+/// tick anyway.
 const STEP_MS: u32 = 100;
 
-/// What settings are proposed for.
+/// Input of [`propose`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Both ends are to find every fault within this time.
+    /// Both ends must detect every fault within this time.
     pub within: Duration,
     /// As for [`SetupBuilder::rtt`](super::SetupBuilder::rtt).
     pub rtt: Duration,
@@ -23,12 +23,13 @@ pub struct Target {
     pub timer_slack: Duration,
     /// As for [`SetupBuilder::nat_timeout`](super::SetupBuilder::nat_timeout).
     pub nat_timeout: Option<Duration>,
-    /// Whether both ends speak protocol v1. On v0 it takes less: one end answers the other's beats.
+    /// Whether both ends speak protocol v1. On v0 the traffic is less: one end answers the other's
+    /// beats.
     pub v1: bool,
 }
 
 impl Target {
-    /// A target for the default round trip and tick.
+    /// A target with the default round trip and timer slack.
     #[must_use]
     pub const fn new(within: Duration) -> Self {
         Self {
@@ -47,25 +48,25 @@ impl Target {
 pub struct Proposal {
     /// The settings.
     pub setup: Setup,
-    /// When the last fault is found with them.
+    /// The latest time at which they detect a fault.
     pub latest: Duration,
 }
 
-/// The settings that find every fault on both ends within a time, at the least traffic.
+/// The settings that detect every fault on both ends within a time, with the least traffic.
 ///
-/// The client beats, the server answers each beat, and both judge: three packets an interval, where
-/// two ends that beat on their own, as on protocol v1, need four. The timeout leaves room for two beats, a round trip and
-/// the retransmission of a lost packet; within that the beat is as long as can be. The kernel's user
-/// timeout, for a peer that does not read, is as long as the timeout, so that it hardly ever speaks
-/// before the timeout does. All times are multiples of 100 ms.
+/// The client sends beats, the server answers each one, and both have a timeout: three packets an
+/// interval, where two ends that both send beats, as on protocol v1, need four. The timeout leaves
+/// room for two beats, a round trip and the retransmission of a lost packet; the interval is as
+/// long as that allows. The kernel's user timeout, for a peer that does not read, equals the
+/// timeout, so that it hardly ever fires first. All times are multiples of 100 ms.
 ///
 /// # Errors
 ///
-/// [`ProposeError`] says why the target cannot be met, and what the least possible one is.
+/// [`ProposeError`] says why the target cannot be met, and which one could be.
 pub fn propose(target: &Target) -> Result<Proposal, ProposeError> {
     let shortest_interval = step_up(target.timer_slack.max(Duration::from_millis(1)));
     let longest_interval = match target.nat_timeout {
-        // One millisecond less, because what lasts exactly as long is forgotten.
+        // One millisecond less, because an equal interval is too long.
         Some(nat_timeout) => {
             let slack = target
                 .timer_slack
@@ -89,7 +90,7 @@ pub fn propose(target: &Target) -> Result<Proposal, ProposeError> {
             timeout: shortest_timeout,
         });
     }
-    // The longest timeout that meets the target, by halving: a longer timeout is found later.
+    // Binary search for the longest timeout that meets the target.
     let mut best = least;
     let (mut met, mut missed) = (steps(shortest_timeout), steps(target.within).saturating_add(1));
     while missed.saturating_sub(met) > 1 {
@@ -102,8 +103,8 @@ pub fn propose(target: &Target) -> Result<Proposal, ProposeError> {
     Ok(best)
 }
 
-/// The least timeout for a beat: two of them, a round trip, and the second try of a packet that was
-/// lost. With less, one lost packet is a verdict.
+/// The shortest timeout for an interval: two intervals, a round trip, and the second retransmission
+/// of a lost packet. With less, one lost packet ends a connection.
 fn timeout_for(interval: Duration, rtt: Duration) -> Duration {
     interval.saturating_mul(2).saturating_add(rtt).saturating_add(tcp::second_try(rtt))
 }
@@ -149,27 +150,27 @@ fn step_up(time: Duration) -> Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProposeError {
-    /// The target is shorter than anything can be found on this path.
+    /// The target is too short for this path.
     TooShort {
         /// The target.
         within: Duration,
         /// The least target that can be met.
         least: Duration,
-        /// The shortest beat, for these timers.
+        /// The shortest interval with this timer slack.
         interval: Duration,
-        /// The shortest timeout, for that beat and this path.
+        /// The shortest timeout with that interval and this path.
         timeout: Duration,
     },
-    /// The middlebox forgets a connection faster than anything could beat.
+    /// The middlebox forgets a connection before the next beat could pass it.
     NatTooShort {
-        /// The shortest beat, for these timers.
+        /// The shortest interval with this timer slack.
         interval: Duration,
     },
-    /// The target's path or tick make no setup.
+    /// The target's round trip or timer slack is not valid.
     Setup(SetupError),
-    /// The target is so long that no policy can be.
+    /// The target is too long for a policy.
     Policy(PolicyError),
-    /// The target is so long that no user timeout can be.
+    /// The target is too long for a user timeout.
     Kernel(KernelError),
 }
 

@@ -1,4 +1,4 @@
-//! What a plan is made from: both ends and the path between them.
+//! Input of a plan: both ends and the path between them.
 
 use core::fmt;
 use core::time::Duration;
@@ -10,7 +10,7 @@ use crate::v1::{Conflict, Contract, Offer, Terms};
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// Its beat, timeout and echo, as they are in force.
+    /// Its interval, timeout and echo, as they are in force.
     pub policy: Policy,
     /// Its kernel's timers.
     pub kernel: KernelTimers,
@@ -19,14 +19,13 @@ pub struct End {
 }
 
 impl End {
-    /// An end without timers in the kernel, and with the tick of 100 ms that this project's drivers
-    /// promise.
+    /// An end without kernel timers, and with the 100 ms of timer slack of this project's drivers.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self { policy, kernel: KernelTimers::default(), timer_slack: Duration::from_millis(100) }
     }
 
-    /// The same end with these timers in its kernel.
+    /// The same end with these kernel timers.
     #[must_use]
     pub const fn kernel(mut self, timers: KernelTimers) -> Self {
         self.kernel = timers;
@@ -41,8 +40,8 @@ impl End {
     }
 }
 
-/// Both ends of a connection and the path between them. A setup that exists makes sense, but may
-/// still be unwise: see [`warnings`](Self::warnings).
+/// Both ends of a connection and the path between them. Every setup is valid, but may still end
+/// healthy connections: see [`warnings`](Self::warnings).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     client: End,
@@ -53,13 +52,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Default for [`SetupBuilder::rtt`]: chosen so that bounds hold between most places on one
+    /// Default for [`SetupBuilder::rtt`], chosen so that bounds hold between most places on one
     /// continent.
     pub const RTT: Duration = Duration::from_millis(100);
     /// The longest round trip. Beyond it the formulas for retransmissions no longer hold: their
-    /// first timer would come near the kernel's ceiling of 120 s.
+    /// first timer would come near the kernel's maximum of 120 s.
     pub const MAX_RTT: Duration = Duration::from_secs(10);
-    /// The longest tick: what [`Settings::tick`](crate::Settings::tick) can hold.
+    /// The longest timer slack: the maximum of [`Settings::tick`](crate::Settings::tick).
     pub const MAX_TICK: Duration = Duration::from_millis(65_535);
 
     /// A builder for a connection between these ends.
@@ -76,20 +75,20 @@ impl Setup {
         }
     }
 
-    /// What both ends go by on protocol v1; `None` on v0.
+    /// The negotiated settings on protocol v1; `None` on v0.
     #[must_use]
     pub const fn contract(&self) -> Option<&Contract> {
         self.contract.as_ref()
     }
 
-    /// The longest round trip while all is well.
+    /// The longest round trip while the path is healthy.
     #[must_use]
     pub const fn rtt(&self) -> Duration {
         self.rtt
     }
 
-    /// How long a middlebox on the path remembers a connection on which nothing passes, if there
-    /// is one.
+    /// After how long without packets a middlebox on the path forgets the connection, if that is
+    /// known.
     #[must_use]
     pub const fn nat_timeout(&self) -> Option<Duration> {
         self.nat_timeout
@@ -108,21 +107,21 @@ pub struct SetupBuilder {
 }
 
 impl SetupBuilder {
-    /// Both ends speak protocol v1: the policies are what they offer ([`Offer::new`]), and the plan is for
-    /// what they agree on. Default: v0, where each end goes by its own policy.
+    /// Both ends speak protocol v1: they offer their policies ([`Offer::new`]), and the plan is for
+    /// the negotiated contract. Default: v0, where each end uses its own policy.
     pub const fn v1(mut self) -> Self {
         self.v1 = true;
         self
     }
 
-    /// The longest round trip while all is well. Default [`Setup::RTT`], at most
+    /// The longest round trip while the path is healthy. Default [`Setup::RTT`], at most
     /// [`Setup::MAX_RTT`].
     pub const fn rtt(mut self, rtt: Duration) -> Self {
         self.rtt = rtt;
         self
     }
 
-    /// How long a middlebox on the path remembers a connection on which nothing passes. Default
+    /// After how long without packets a middlebox on the path forgets the connection. Default
     /// `None`: not known, so that it may forget the connection at any time.
     pub const fn nat_timeout(mut self, lifetime: Option<Duration>) -> Self {
         self.nat_timeout = lifetime;
@@ -133,7 +132,7 @@ impl SetupBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] says what cannot be.
+    /// [`SetupError`] says which settings are impossible.
     pub fn build(self) -> Result<Setup, SetupError> {
         let Self { mut client, mut server, rtt, nat_timeout, v1 } = self;
         if v1 && (client.policy.echo() || server.policy.echo()) {
@@ -161,14 +160,14 @@ impl SetupBuilder {
     }
 }
 
-/// Why two ends and a path are no [`Setup`].
+/// Why two ends and a path are not a valid [`Setup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// Both ends answer beats, so one beat would be answered for ever. A client always sends one
+    /// Both ends answer beats, so one beat would be answered forever. A client always sends one
     /// when it connects.
     EchoAtBothEnds,
-    /// An end answers beats, which there is no such thing as on protocol v1.
+    /// `echo` is not available on protocol v1.
     EchoOnV1,
     /// The ends cannot agree on a contract.
     Conflict(Conflict),
@@ -177,7 +176,7 @@ pub enum SetupError {
         /// What was asked for.
         rtt: Duration,
     },
-    /// A tick is longer than [`Setup::MAX_TICK`].
+    /// A timer slack is longer than [`Setup::MAX_TICK`].
     TickTooLong {
         /// What was asked for.
         timer_slack: Duration,

@@ -1,6 +1,6 @@
 //! How long Linux's TCP takes to give up, with its default `sysctl`s.
 //!
-//! The figures are from `tcp(7)`, from the kernel's own constants (`include/net/tcp.h`), and from
+//! The numbers are from `tcp(7)`, from the kernel's own constants (`include/net/tcp.h`), and from
 //! measurements on Linux 6.18 over links without delay, which are named where they are used.
 
 use core::time::Duration;
@@ -11,13 +11,13 @@ use crate::policy::Bound;
 /// The coarsest jiffy in use (`HZ` = 100): every kernel timer is rounded up to one at least.
 const JIFFY: Duration = Duration::from_millis(10);
 
-/// The longest that a receiver puts an acknowledgement off (`MAX_TCP_DELACK`).
+/// The longest delay of an acknowledgement (`MAX_TCP_DELACK`).
 pub(super) const DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// The longest time between retransmissions (`TCP_RTO_MAX`; `tcp_rto_max_ms` lowers it).
 const RTO_MAX: Duration = Duration::from_secs(120);
 
-/// What 15 retransmissions (`tcp_retries2`) amount to: 1,023 times 200 ms while their distance
+/// The time of 15 retransmissions (`tcp_retries2`): 1,023 times 200 ms while their distance
 /// doubles, then 6 times 120 s. `tcp(7)` and `ip-sysctl` give it as 924.6 s.
 const RETRIES: Duration = Duration::from_millis(924_600);
 
@@ -90,12 +90,12 @@ pub(super) fn first_probe(keepalive: Keepalive) -> Duration {
     keepalive.idle().saturating_add(lateness(keepalive.idle()))
 }
 
-/// When a sender that is not acknowledged begins to leave a gap that is long enough between two
-/// packets, counted from what it sent first. `gap.earliest` may be enough, `gap.latest` surely is;
-/// at `given_up` there is nothing more at all.
+/// When the gap between two retransmissions becomes long enough, counted from the first packet that
+/// was not acknowledged. `gap.earliest` may be enough, `gap.latest` surely is; after `given_up` no
+/// packet is sent.
 ///
-/// Gaps start at the retransmission timeout and double, so those before one amount to as much as it
-/// is long, less the first, and to less than twice what is not long enough.
+/// Gaps start at the retransmission timeout and double: the gaps before one add up to its own
+/// length less the first, and to less than twice the last gap that is too short.
 pub(super) fn gap_begins(gap: Bound, given_up: Bound, rtt: Duration) -> Bound {
     let earliest = if gap.earliest <= RTO_MAX.saturating_add(lateness(RTO_MAX)) {
         let before = gap.earliest.saturating_sub(lateness(gap.earliest)).saturating_sub(rto(rtt));

@@ -1,4 +1,4 @@
-//! What it costs on the wire to keep watch.
+//! Traffic that heartbeats and keepalive cost.
 
 use core::time::Duration;
 
@@ -16,10 +16,9 @@ const BEAT_LEN_V1: u64 = BEAT_LEN + 32;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Bytes a day for one connection on which nothing travels but what keeps watch: beats, their
-/// answers, keepalive probes, and a packet that acknowledges each of them. An answer acknowledges
-/// the beat it answers; a packet is 52 bytes (IPv4 and TCP with timestamps), a beat 60, or 92 on wire
-/// v1.
+/// Bytes a day for one idle connection: beats, their answers, keepalive probes, and a packet that
+/// acknowledges each of them. An answer acknowledges the beat it answers; a packet is 52 bytes
+/// (IPv4 and TCP with timestamps), a beat 60, or 92 on protocol v1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -38,7 +37,7 @@ impl Traffic {
 }
 
 impl Setup {
-    /// What it costs on the wire to keep watch with this setup.
+    /// The traffic of an idle connection with this setup.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         let [(from_client, back_to_client), (from_server, back_to_server)] =
@@ -59,7 +58,7 @@ impl Setup {
     }
 }
 
-/// Bytes a day that an end sends of its own accord, with what that entails; and what comes back.
+/// Bytes a day that one end causes with its beats and probes: in its own direction, and back.
 fn started_by(view: &View, beat_len: u64) -> (u64, u64) {
     let beats = view.own.policy.interval().map_or(0, |interval| times_in(DAY, interval));
     let probes = probes_a_day(view);
@@ -75,7 +74,7 @@ fn started_by(view: &View, beat_len: u64) -> (u64, u64) {
     )
 }
 
-/// Keepalive probes an end sends in a day: only in the time in which it hears nothing else.
+/// Keepalive probes that an end sends in a day, only while it hears nothing else.
 fn probes_a_day(view: &View) -> u64 {
     let Some(keepalive) = view.own.kernel.keepalive() else { return 0 };
     match view.packet_every() {
@@ -89,7 +88,7 @@ fn probes_a_day(view: &View) -> u64 {
     }
 }
 
-/// How often something that happens `every` so often happens in some time, rounded up.
+/// How many times `every` fits into `time`, rounded up.
 fn times_in(time: Duration, every: Duration) -> u64 {
     u64::try_from(time.as_nanos().div_ceil(every.as_nanos().max(1))).unwrap_or(u64::MAX)
 }

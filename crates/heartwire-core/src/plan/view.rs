@@ -1,4 +1,4 @@
-//! A connection as one of its ends sees it, and what can find a fault there.
+//! A connection as one end sees it, and the mechanisms that detect faults there.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use super::setup::{End, Setup};
 use super::tcp;
 use crate::policy::{Bound, Side};
 
-/// The end at the other end.
+/// The other end.
 pub(super) const fn peer_of(side: Side) -> Side {
     match side {
         Side::Client => Side::Server,
@@ -44,12 +44,13 @@ impl View {
         self.peer.policy.interval().or(answered)
     }
 
-    /// How often packets of the peer come while all is well: bytes, or acknowledgements of ours.
+    /// How often packets of the peer come while all is well: its bytes, or acknowledgements of
+    /// ours.
     pub(super) fn packet_every(&self) -> Option<Duration> {
         [self.hears_every(), self.own.policy.interval()].into_iter().flatten().min()
     }
 
-    /// How late the timers of both ends and the path can make something, together.
+    /// How late the timers of both ends and the path can be together.
     fn slack(&self) -> Duration {
         self.own.timer_slack.saturating_add(self.peer.timer_slack).saturating_add(self.rtt)
     }
@@ -59,13 +60,13 @@ impl View {
         self.rtt.saturating_add(self.own.timer_slack)
     }
 
-    /// News that the peer's kernel, or something on the path, sends at once.
+    /// A FIN or RST that the peer's kernel, or something on the path, sends at once.
     pub(super) fn told(&self, by: Mechanism) -> Detector {
         Detector::new(by, Duration::ZERO, self.delivery())
     }
 
-    /// This end's timeout, where the fault takes the peer's bytes away. The last one came up to one
-    /// of the peer's intervals before the fault, if the next was sent late and was still under way,
+    /// This end's timeout, where the peer's bytes no longer arrive. The last one arrived up to one
+    /// of the peer's intervals before the fault, if the next was sent late and was still in flight,
     /// and up to a round trip after it.
     pub(super) fn silence(&self) -> Option<Detector> {
         let timeout = self.own.policy.timeout()?;
@@ -75,8 +76,8 @@ impl View {
         Some(Detector::new(Mechanism::Silence, timeout.saturating_sub(age), latest))
     }
 
-    /// How late something of the peer can be sent: its beats wait for its own timers, its answers
-    /// for our beats too.
+    /// How late the peer can send: its beats wait for its own timers, its answers for our beats
+    /// too.
     fn late_beat(&self) -> Duration {
         if self.peer.policy.interval().is_some() {
             self.peer.timer_slack
@@ -88,8 +89,8 @@ impl View {
     /// The same where the peer's bytes still come, but our acknowledgements no longer reach it. Its
     /// next beat arrives; that one is not acknowledged, the peer's kernel retransmits it with a
     /// congestion window of one packet, and no later byte is sent any more (measured: a verdict
-    /// 3.98 s after the fault with beats of 1 s and a timeout of 3 s). Beats that are sent before the
-    /// first retransmission arrive as well.
+    /// 3.98 s after the fault with beats of 1 s and a timeout of 3 s). Beats that are sent before
+    /// the first retransmission arrive as well.
     pub(super) fn silence_of_unheard_peer(&self) -> Option<Detector> {
         let Some(interval) = self.peer.policy.interval() else { return self.silence() };
         let timeout = self.own.policy.timeout()?;
@@ -104,7 +105,7 @@ impl View {
         Some(Detector::new(Mechanism::Silence, earliest, latest))
     }
 
-    /// How long before the fault the peer may have sent the first thing whose acknowledgement was
+    /// How long before the fault the peer may have sent the first bytes whose acknowledgement was
     /// lost.
     fn unheard_before(&self) -> Duration {
         self.rtt.saturating_add(tcp::DELAYED_ACK)

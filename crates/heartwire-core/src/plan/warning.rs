@@ -7,19 +7,19 @@ use super::setup::Setup;
 use super::view::{View, name_of, peer_of};
 use crate::policy::Side;
 
-/// Settings that each make sense, and together end healthy connections.
+/// Settings that are each valid, but together end healthy connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// An end has a timeout, and its peer never sends anything of its own accord.
+    /// An end has a timeout, and its peer never sends anything by itself.
     TimeoutWithoutTraffic {
         /// The end with the timeout.
         on: Side,
         /// That timeout.
         timeout: Duration,
     },
-    /// A timeout is less than twice the interval at which the peer really sends, so that one late
-    /// beat looks like death.
+    /// A timeout is less than twice the interval at which the peer really sends, so one late beat
+    /// ends a healthy connection.
     TimeoutTooShort {
         /// The end with the timeout.
         on: Side,
@@ -28,8 +28,9 @@ pub enum Warning {
         /// How often bytes of the peer come.
         every: Duration,
     },
-    /// A user timeout is shorter than the timeout of the same end: the kernel then gives up on a path
-    /// that was down for a moment, before the timeout would, and without the figures of a verdict.
+    /// A user timeout is shorter than the timeout of the same end: the kernel then gives up on a
+    /// path that was down for a moment, before the timeout would, and without the numbers of a
+    /// verdict.
     UserTimeoutTooShort {
         /// The end with both.
         on: Side,
@@ -40,9 +41,9 @@ pub enum Warning {
     },
     /// The middlebox forgets the connection before anything passes it again.
     NatForgets {
-        /// How long it remembers a connection on which nothing passes.
+        /// After how long without packets it forgets a connection.
         nat_timeout: Duration,
-        /// The longest time in which nothing passes; `None` if nothing ever needs to.
+        /// The longest time without a packet; `None` if no packet needs to be sent.
         quiet: Option<Duration>,
     },
 }
@@ -101,7 +102,7 @@ impl fmt::Display for Warning {
 }
 
 impl Setup {
-    /// What in this setup ends healthy connections.
+    /// Settings in this setup that end healthy connections.
     pub fn warnings(&self) -> impl Iterator<Item = Warning> {
         let of_ends = [Side::Client, Side::Server].map(|side| {
             let view = View::new(self, side);

@@ -239,9 +239,9 @@ impl fmt::Display for Contract {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Terms {
-    /// What the server can do and wants.
+    /// The server's own offer.
     pub offer: Offer,
-    /// What [`Contract::wake_bytes`] is to be.
+    /// See [`Contract::wake_bytes`].
     pub wake_bytes: u32,
 }
 
@@ -252,23 +252,22 @@ impl Terms {
         Self { offer, wake_bytes: 1 }
     }
 
-    /// How many bytes it takes to wake the server.
+    /// Sets [`Contract::wake_bytes`].
     #[must_use]
     pub const fn wake_bytes(mut self, bytes: u32) -> Self {
         self.wake_bytes = bytes;
         self
     }
 
-    /// Agrees with a client, or says what stands in the way.
+    /// Negotiates the contract with a client.
     ///
-    /// In each direction the beat is what the sender means to send, or what the receiver wants if
-    /// that is more often, but never more often than the sender can and the server's minimum
-    /// interval allows. The timeout is the receiver's own, or three beats if two would not fit into
-    /// that.
+    /// In each direction the interval is the shorter one of what the sender wants and what the
+    /// receiver wants, but not shorter than the sender's minimum interval and the server's. The
+    /// timeout is the receiver's own, or three intervals if that is less than two.
     ///
     /// # Errors
     ///
-    /// [`Conflict`] with both figures. Nothing is agreed then.
+    /// [`Conflict`] with the numbers of both ends. Nothing is agreed then.
     pub fn agree(&self, client: &Offer) -> Result<Contract, Conflict> {
         let min_interval = self.offer.min_interval.unwrap_or(Millis::clamp(MIN_INTERVAL));
         let to_server = direction(client, &self.offer, min_interval)?;

@@ -1,6 +1,7 @@
-//! One connection and whatever can happen to it.
+//! Target `connection`: one connection and everything that can happen to it.
 //!
-//! Everything happens to two connections, of which one gets the bytes in pieces. They must not differ.
+//! Every step happens to two connections, of which one gets the bytes in pieces. They must not
+//! differ.
 
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
@@ -13,34 +14,34 @@ use crate::judge::{Judge, State};
 use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at, nanos};
 use crate::protocol::Frame;
 
-/// Beats that wait for their answers at most, and one that is due.
+/// The most answers that can be owed, and one beat that is due.
 const MAX_TRANSMITS: usize = 65;
-/// Bytes that may wait to be read. A driver stops reading sooner.
+/// The most bytes that may wait to be read. A driver stops reading sooner.
 const MAX_UNREAD: usize = 16 * 1024;
 
 #[derive(Arbitrary, Debug)]
 struct Setup {
     ear: Ear,
     knobs: Knobs,
-    /// What the server goes by that a HELLO comes to.
+    /// The terms of the server that a HELLO arrives at.
     server: Knobs,
     wake_bytes: u16,
     limits: CapKnobs,
     tick: u8,
 }
 
-/// What happens.
+/// A step of a run.
 #[derive(Arbitrary, Debug)]
 enum Op<'a> {
-    /// A frame sets out.
+    /// A frame is sent.
     Send(Frame<'a>),
-    /// Some of what has set out arrives, in pieces for one of the two.
+    /// Some of the sent bytes arrive, in pieces for one of the two.
     Arrive {
         len: u16,
         piece: u8,
         stamped: Stamp,
     },
-    /// A whole frame sets out, and all arrives.
+    /// A whole frame is sent, and everything arrives.
     SendAll {
         frame: Frame<'a>,
         piece: u8,
@@ -63,7 +64,7 @@ enum Op<'a> {
     },
 }
 
-/// When bytes are said to have come.
+/// The arrival time that the driver reports.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Stamp {
     Now,
@@ -71,7 +72,7 @@ enum Stamp {
     LongAgo(Span),
 }
 
-/// Settings, then what happens.
+/// Settings, then the steps.
 pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
@@ -106,7 +107,7 @@ struct Half {
     connection: Connection,
     judge: Judge,
     unread: Vec<u8>,
-    /// Everything that came of its bytes, put together.
+    /// Everything that its bytes led to, put together.
     told: u64,
 }
 
@@ -115,7 +116,7 @@ impl Half {
         Self { connection, judge: Judge::new(protocol), unread: Vec::new(), told: 0 }
     }
 
-    /// Hands over what has come. Returns how many beats there were, and the offer of a HELLO.
+    /// Hands over what has arrived. Returns how many beats there were, and the offer of a HELLO.
     fn receive(&mut self, now: u64, bytes: &[u8], told: &mut Told) {
         self.unread.extend_from_slice(bytes);
         let mut rest = self.unread.as_slice();
@@ -149,7 +150,7 @@ impl Half {
     }
 }
 
-/// What was told, that is needed further on.
+/// Events that are needed later.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     beats: u64,
@@ -181,7 +182,7 @@ fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
     match event {
         Event::Beat => mix(hash, 1),
         Event::Promise(promise) => mix(mix(hash, 2), promise.map_or(0, nanos)),
-        // Where one piece of raw data ends says nothing.
+        // Raw data has no boundaries.
         Event::Data(data) => bytes_hash(hash, data),
         Event::Hello(hello) => bytes_hash(mix(hash, 3), &hello.encode()),
         Event::Welcome(welcome) => bytes_hash(mix(hash, 4), &welcome.encode()),
@@ -189,7 +190,7 @@ fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
     }
 }
 
-/// A beat without what is measured: pieces tell better than the whole when each of its beats came.
+/// A beat without measurements: in pieces, the arrival of each beat is known more precisely.
 fn unmeasured(transmit: &Transmit) -> [Option<&[u8]>; 2] {
     let bytes = transmit.as_ref();
     [bytes.get(..16), bytes.get(28..)]
@@ -203,10 +204,10 @@ struct Run {
     now: u64,
     /// When the last byte came, at the latest.
     heard: u64,
-    /// That of the last beat that was sent.
+    /// The nonce of the last beat that was sent.
     nonce: u64,
     offer: Option<Offer>,
-    /// How often there was reason to send something that was not sent yet.
+    /// How many more beats there is a reason to send.
     may_send: u64,
     /// The last pause of this end.
     pause: Option<Pause>,
@@ -302,7 +303,7 @@ impl Run {
         let (mut told, mut in_pieces) = (Told::default(), Told::default());
         heard(&mut self.whole.connection);
         self.whole.receive(now, bytes, &mut told);
-        // Once, because of the beats of one read the last alone says when the peer heard this end.
+        // Once, because of the beats of one read only the last one counts.
         heard(&mut self.pieces.connection);
         for bytes in bytes.chunks(usize::from(piece).max(1)) {
             self.pieces.receive(now, bytes, &mut in_pieces);
@@ -340,7 +341,7 @@ impl Run {
         assert!(promised >= contract.min_interval.min(direction.interval().expect("it beats")));
     }
 
-    /// The server makes up its mind. What came meanwhile is read.
+    /// The server decides. What came meanwhile is read.
     fn welcome(&mut self) {
         let Some(offer) = self.offer.filter(|_| self.whole.judge.state == State::Deciding) else {
             return;
@@ -352,7 +353,7 @@ impl Run {
             connection.welcome(at(now), contract);
         });
         self.may_send += 1;
-        // Its silence counts from here.
+        // The timeout counts from here.
         self.heard = now;
         let (mut told, mut in_pieces) = (Told::default(), Told::default());
         self.whole.judge.welcomed();
@@ -363,19 +364,19 @@ impl Run {
         self.hear(&told);
     }
 
-    /// Does what the connection asks for, which has `found` this in its socket.
+    /// Does what the connection asks for, with `found` as the result of a read.
     fn turn(&mut self, found: Found) {
         let now = at(self.now);
         let due_at = self.whole.connection.poll_timeout();
         let is_due = due_at.is_some_and(|due_at| now >= due_at);
-        // A beat of the time, if it is that.
+        // A beat that became due by time.
         self.may_send += u64::from(is_due);
         let mut count = 0;
         let mut next = self.poll();
         loop {
             next = match next {
                 (Next::ReadFirst(read), Next::ReadFirst(other)) => {
-                    // Or a beat is due that waits for nothing but a read.
+                    // Or a due beat waits for a read.
                     assert!(is_due || self.whole.judge.state == State::V1, "before {due_at:?}");
                     if let Found::NoRoom(at) = found {
                         self.heard = self.heard.max(at.as_nanos());
@@ -467,7 +468,7 @@ impl Run {
         }
     }
 
-    /// Wakes a little before a deadline, for nothing, and then when it has passed.
+    /// Wakes a little before a deadline, where nothing may happen, and then when it has passed.
     fn wait_for_deadline(&mut self, late: u64) {
         self.turn(Found::All);
         let Some(deadline) = self.whole.connection.poll_timeout() else { return };
@@ -496,10 +497,10 @@ impl Run {
         assert_eq!(whole.connection.last_heard(), at(self.heard));
     }
 
-    /// The two have not come apart.
+    /// Checks that the two do not differ.
     fn compare(&self) {
         let (whole, pieces) = (&self.whole, &self.pieces);
-        assert_eq!(whole.told, pieces.told, "the pieces told another story");
+        assert_eq!(whole.told, pieces.told, "the pieces led to other events");
         assert_eq!(whole.unread, pieces.unread);
         let now = at(self.now);
         let unmeasured = |link_state: LinkState| {
@@ -517,8 +518,8 @@ impl Run {
         assert_eq!(view(&whole.connection), view(&pieces.connection));
     }
 
-    /// Whoever is not heard any more is called dead, or nobody judges; and what had come before can
-    /// still be read.
+    /// A peer that is silent from now on is declared dead, unless there is no timeout; and what had
+    /// arrived before can still be read.
     fn finish(&mut self) {
         self.turn(Found::All);
         for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! Headers, frames of v0, and the bodies of v1, one at a time.
+//! Target `decode`: headers, v0 frames and v1 bodies, one at a time.
 
 use core::time::Duration;
 
@@ -10,7 +10,7 @@ use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings,
 
 use crate::knobs::{START, at};
 
-/// The first byte says what the others are.
+/// The first byte selects the kind of the others.
 pub fn run(bytes: &[u8]) {
     let Some((&what, bytes)) = bytes.split_first() else { return };
     match what % 5 {
@@ -113,7 +113,7 @@ fn server() -> Settings {
 }
 
 fn hello(body: &[u8]) {
-    // Of a HELLO that begins with its versions, these alone tell whether there is one in common.
+    // If a HELLO begins with its versions, only they decide whether there is a common one.
     if let [0xa1..=0xb7, 0, 0x82, lowest @ 0..24, highest @ 0..24, ..] = *body {
         let is_later = lowest <= highest && !(lowest..=highest).contains(&1);
         let is_short = body.len() <= MAX_HELLO_LEN as usize;
@@ -136,7 +136,7 @@ fn refused_for_its_versions(body: &[u8]) -> bool {
     matches!(received, Err(Violation::NoCommonVersion { .. }))
 }
 
-/// A client that takes any contract there can be.
+/// A client that accepts every valid contract.
 fn client(judges: bool) -> Settings {
     let least = Duration::from_millis(1);
     let mut policy = Policy::builder().interval(least);

@@ -1,4 +1,4 @@
-//! The first frames of a connection, and what two ends agree on.
+//! Target `handshake`: the first frames of a connection, and the negotiation.
 
 use arbitrary::{Arbitrary, Unstructured};
 use heartwire_core::order::{Found, Next, Outbound, Over};
@@ -10,18 +10,18 @@ use crate::knobs::{CapKnobs, Ear, Knobs, START, Span, at};
 use crate::model;
 use crate::protocol::{Frame, Hello};
 
-/// How the others frames come.
+/// How the other frames arrive.
 #[derive(Arbitrary, Debug)]
 enum Opening<'a> {
-    /// A client says HELLO, and the frames follow.
+    /// After a HELLO.
     Hello { v1_only: bool, hello: Hello },
-    /// A client of ours does.
+    /// After the HELLO of our own client.
     Ours(Knobs),
-    /// The frames come at once.
+    /// First of all.
     Frames { ear: Ear, first: Frame<'a> },
 }
 
-/// Two ends, and how one opens.
+/// Two ends, and how a connection begins.
 #[derive(Arbitrary, Debug)]
 struct Setup<'a> {
     knobs: Knobs,
@@ -113,7 +113,7 @@ impl<'a> End<'a> {
         self.judge.check(&self.connection);
     }
 
-    /// Agrees as a server does, and lets a client of ours read the answer.
+    /// Negotiates as a server does, and lets our own client read the answer.
     fn decide(&mut self, offer: &Offer) {
         let Some(terms) = self.setup.knobs.terms(self.setup.wake_bytes) else { return };
         let agreed = terms.agree(offer);
@@ -142,7 +142,7 @@ impl<'a> End<'a> {
         }
     }
 
-    /// What a client has let itself in for is what it offered, and works.
+    /// Checks that a client's contract fits its offer, and works.
     fn accept(&self, welcome: &Welcome) {
         let offer = self.setup.knobs.offer().expect("the connection was made with one");
         let Contract { to_server, to_client, wake_bytes, .. } = welcome.contract;
@@ -170,7 +170,7 @@ impl<'a> End<'a> {
         assert_eq!(self.connection.policy().interval(), to_server.interval());
     }
 
-    /// Who does not come to the point has its time, and no more.
+    /// An end that never finishes its handshake gets the handshake timeout, and no more.
     fn time_out(&mut self, settings: Settings) {
         let within = self.setup.limits.limits().handshake_within();
         let is_open = !self.connection.has_ended();
@@ -209,7 +209,7 @@ impl<'a> End<'a> {
     }
 }
 
-/// One end beats as the other expects.
+/// One end's interval fits the other end's expectations.
 fn check_policies(client: &Connection, server: &Connection, contract: &Contract) {
     let (client, server) = (client.policy(), server.policy());
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Which events may come when: the table of states, kept from outside.
+//! Which events may come in which state, tracked from outside.
 
 use heartwire_core::{Connection, Event, Protocol, Spoken};
 
@@ -49,7 +49,7 @@ impl Judge {
         }
     }
 
-    /// A verdict, or a violation: there is one end.
+    /// A verdict or a violation: it ends the connection, once.
     pub(crate) fn end(&mut self) {
         assert_ne!(self.state, State::Ended, "it ended twice");
         self.state = State::Ended;

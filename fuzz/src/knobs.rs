@@ -1,4 +1,4 @@
-//! Settings and times made of arbitrary bytes.
+//! Settings and times from arbitrary bytes.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{FrameLimits, Instant, Policy, Protocol, Settings};
 
-/// When every run starts. Times before it can be told, too.
+/// When every run starts, so that earlier times can be reported too.
 pub(crate) const START: u64 = 1_000_000_000_000_000;
 
 pub(crate) const fn at(nanos: u64) -> Instant {
@@ -44,7 +44,7 @@ impl<'a> Arbitrary<'a> for Span {
     }
 }
 
-/// What one end is told.
+/// Settings of one end.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) struct Knobs {
     interval: Option<Span>,
@@ -63,7 +63,7 @@ enum MinInterval {
 }
 
 impl Knobs {
-    /// `None` where these make no policy. That is for the tests of the policy.
+    /// `None` where the policy is not valid, which its own tests cover.
     pub(crate) fn policy(&self) -> Option<Policy> {
         let mut policy = Policy::builder().echo(self.echo && self.interval.is_none());
         if let Some(interval) = self.interval {
@@ -121,7 +121,7 @@ impl CapKnobs {
     }
 }
 
-/// Which end, and how it reads what comes.
+/// Which end, and with which protocol.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Ear {
     Any,

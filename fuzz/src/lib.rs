@@ -1,6 +1,6 @@
-//! What the fuzz targets do with the bytes they are given, see `docs/fuzzing.md`.
+//! The fuzz targets, see `docs/fuzzing.md`.
 //!
-//! Each target is a function of bytes that panics when Heartwire breaks its word. They are in a
+//! Each target is a function of bytes that panics when Heartwire breaks a promise. They are in a
 //! library, so that the corpus can be replayed without a fuzzer.
 
 #![forbid(unsafe_code)]

@@ -1,10 +1,10 @@
-//! What two ends have to agree on, written down a second time.
+//! A second implementation of the negotiation rules.
 
 use core::time::Duration;
 
 use heartwire_core::v1::{Conflict, Contract, Direction, MIN_INTERVAL, Offer, Terms};
 
-/// Checks what came of two offers: a contract that works, or a conflict that there really is.
+/// Checks the result of two offers: a contract that works, or a real conflict.
 pub(crate) fn check_agreement(terms: &Terms, client: &Offer, agreed: &Result<Contract, Conflict>) {
     let min_interval = terms.offer.shortest_interval().unwrap_or(MIN_INTERVAL);
     match agreed {
@@ -38,7 +38,7 @@ fn check_direction(sender: &Offer, receiver: &Offer, min_interval: Duration, agr
         assert!(meant.is_none_or(|meant| interval >= meant.min(least)), "{context}");
     }
     let (Some(timeout), Some(own)) = (agreed.timeout(), receiver.timeout()) else { return };
-    let interval = agreed.interval().expect("nobody is judged who does not beat");
+    let interval = agreed.interval().expect("no timeout without an interval");
     assert!(timeout >= interval * 2, "{context}");
     assert!(timeout >= own, "{context}");
     assert!(timeout == own || timeout == interval * 3, "{context}");
@@ -46,7 +46,7 @@ fn check_direction(sender: &Offer, receiver: &Offer, min_interval: Duration, agr
     check_promises(agreed, interval, timeout);
 }
 
-/// Whatever is promised, the timeout leaves room for two beats and stays under the maximum timeout.
+/// With every promise, the timeout leaves room for two beats and stays under the maximum timeout.
 fn check_promises(agreed: &Direction, interval: Duration, timeout: Duration) {
     assert_eq!(agreed.timeout_for(interval), Some(timeout), "{agreed:?}");
     let longest = agreed.max_promise();

@@ -1,4 +1,5 @@
-//! Two honest ends and a path that is slow, but no slower than their contract allows.
+//! Target `pair`: two honest ends and a path that is slow, but no slower than their contract
+//! allows.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -14,8 +15,8 @@ use crate::model;
 
 /// Wakes of both ends in one run, so that a run ends in time.
 const MAX_WAKES: u32 = 60;
-/// Beats that an application may ask for on top of those that are due. More of them at once than these are
-/// its own fault: it is told, and then sent away.
+/// Beats that an application may ask for besides those that are due. More of them at once are its
+/// own fault: it is warned, and then disconnected.
 const MAX_ASKED: u32 = 40;
 
 #[derive(Arbitrary, Debug)]
@@ -32,11 +33,11 @@ struct Setup {
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
 enum Op {
-    /// In 16ths of the shortest beat.
+    /// In 16ths of the shorter interval.
     Wait(u8),
-    /// As many beats of whoever beats less often.
+    /// In intervals of the end that sends beats less often.
     WaitLong(u8),
-    /// In 256ths of the longest delay, for what sets out from now on.
+    /// In 256ths of the longest delay, for what is sent from now on.
     Delay {
         to_server: bool,
         share: u8,
@@ -49,7 +50,7 @@ enum Op {
         server: bool,
         span: Span,
     },
-    /// A promise in 16ths of the agreed beat.
+    /// A promise in 16ths of the agreed interval.
     PromiseNear {
         server: bool,
         sixteenths: u8,
@@ -74,7 +75,7 @@ enum Op {
     },
 }
 
-/// Settings, then what happens.
+/// Settings, then the steps.
 pub fn run(bytes: &[u8]) {
     let mut u = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut u) else { return };
@@ -115,11 +116,11 @@ struct End {
     connection: Connection,
     judge: Judge,
     unread: Vec<u8>,
-    /// It stands still until then.
+    /// It is paused until then.
     paused_until: u64,
     paused_for: u64,
     resumed_at: u64,
-    /// The last time that it stood still.
+    /// Its last pause.
     pause: Option<Pause>,
     asked: u32,
     sent: u32,
@@ -179,7 +180,7 @@ impl End {
         answer
     }
 
-    /// When it is to be run next.
+    /// When it runs next.
     fn wake_at(&self, arrival: Option<u64>, late: u64) -> Option<u64> {
         let timeout = self.connection.poll_timeout();
         let timeout = timeout.map(|at| at.as_nanos().saturating_add(late));
@@ -188,7 +189,7 @@ impl End {
         next.map(|next| next.max(self.paused_until))
     }
 
-    /// Does what the connection asks for, which has read what had come. Returns what it writes.
+    /// Does what the connection asks for after a read. Returns what it writes.
     fn turn(&mut self, now: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut next = self.connection.poll(at(now), Outbound::Clear);
@@ -253,7 +254,7 @@ impl Pair {
         assert_eq!(client.connection.contract(), server.connection.contract());
         let contract = *client.connection.contract()?;
         let directions = [contract.to_server, contract.to_client];
-        // What silence of a peer that lives leaves until its verdict.
+        // How much later than a healthy peer's beats the verdict would come.
         let allowance = directions.iter().filter_map(|d| Some(d.timeout()? - d.interval()?)).min();
         let allowance = nanos(allowance.unwrap_or(Duration::from_secs(30)));
         let shares = [setup.delay, setup.pause, setup.late].map(u64::from);
@@ -323,7 +324,7 @@ impl Pair {
         true
     }
 
-    /// Something that an application asks for, which makes a beat due; not too often.
+    /// A request of the application that makes a beat due; not too often.
     fn application(&mut self, server: bool, ask: impl FnOnce(&mut End)) {
         let now = self.now;
         let end = self.end(server);
@@ -354,8 +355,8 @@ impl Pair {
         self.way(!server).send(now, bytes);
     }
 
-    /// It stands still, and the other does not: what the other has sent meanwhile it finds when it is
-    /// back.
+    /// One end is paused, and the other is not: what the other sends meanwhile is there when it
+    /// resumes.
     fn pause(&mut self, server: bool, duration: u64) {
         let now = self.now;
         let end = self.end(server);
@@ -389,7 +390,7 @@ impl Pair {
         self.wake(false);
     }
 
-    /// One end does what it would when it wakes: it reads, then it judges, then it writes.
+    /// One end wakes: it reads, checks its deadlines, then writes.
     fn wake(&mut self, server: bool) {
         let (now, terms) = (self.now, self.terms);
         let (end, way) = if server {
@@ -422,7 +423,7 @@ impl Pair {
         for end in [&self.client, &self.server] {
             assert_eq!(end.verdict, None, "both ends live");
             end.judge.check(&end.connection);
-            // The first one, those that were asked for, and those that were due by a promise.
+            // The first beat, those that were asked for, and those that were due by a promise.
             let min_interval = nanos(self.contract.min_interval).min(self.min_interval).max(1);
             let due = (self.now - self.began) / min_interval + 2;
             assert!(u64::from(end.sent) <= due + u64::from(end.asked), "{} beats", end.sent);
@@ -439,7 +440,7 @@ impl Pair {
         }
     }
 
-    /// One end leaves in an orderly way: the other ends, too, and neither says anything afterwards.
+    /// One end says BYE: the other ends too, and neither sends anything afterwards.
     fn leave(&mut self, server: bool) {
         let now = self.now;
         self.way(!server).send(now, Bye::new(ByeCode::Done, RetryHint::AtWill).encode());
@@ -452,7 +453,7 @@ impl Pair {
         stays.judge.check(&stays.connection);
     }
 
-    /// Nothing gets through any more: whoever judges finds out, not early, and not late.
+    /// The path is cut: each end with a timeout gives its verdict, not early, and not late.
     fn cut(&mut self, to_server: bool, to_client: bool) {
         self.to_server.is_cut = to_server;
         self.to_client.is_cut = to_client;
@@ -466,7 +467,7 @@ impl Pair {
             self.find(true);
         }
         let client_judges = self.client.connection.policy().timeout().is_some();
-        // A server that has come to a verdict falls silent.
+        // A server that has given its verdict is silent.
         if (to_client || (to_server && server_judges)) && client_judges {
             self.find(false);
         }
@@ -480,7 +481,7 @@ impl Pair {
             let end = self.end(server);
             let due = end.wake_at(None, late).expect("it judges");
             self.run_for(due.saturating_sub(now).max(1));
-            assert!(self.wakes > wakes || self.now > now, "it waits for ever");
+            assert!(self.wakes > wakes || self.now > now, "it waits forever");
             if self.wakes >= MAX_WAKES {
                 return;
             }

@@ -1,10 +1,10 @@
-//! Frames written by the book, not by the code that is being tested, so that they may say anything.
+//! Frames encoded independently of the code under test, so that they may contain anything.
 
 use arbitrary::Arbitrary;
 
 use crate::knobs::Span;
 
-/// A frame that means to be one.
+/// A frame with a correct header.
 #[derive(Arbitrary, Clone, Copy, Debug)]
 pub(crate) enum Frame<'a> {
     V0Beat,
@@ -14,7 +14,7 @@ pub(crate) enum Frame<'a> {
     Welcome(Welcome),
     Bye(Bye),
     Pad(u8),
-    /// A header with nothing behind it yet.
+    /// A header without a body yet.
     Header {
         kind: i8,
         len: i32,
@@ -68,7 +68,7 @@ pub(crate) struct Bye {
 }
 
 impl Hello {
-    /// What a client of version 1 says.
+    /// The HELLO of a v1 client.
     pub(crate) const fn v1(mut self) -> Self {
         self.versions = (1, 1);
         self
@@ -203,7 +203,7 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// An entry of a later version: an array of a text and nothing.
+    /// An entry of a later version: an array of a text and null.
     fn unknown(&mut self, yes: bool) {
         if yes {
             self.key(20).to.extend([0x82, 0x61, b'x', 0xf6]);

@@ -1,4 +1,4 @@
-//! Replays what the fuzzer has collected, and what it has found, without a fuzzer.
+//! Replays the fuzzer's corpus and its findings, without a fuzzer.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ fn replay(target: &str, run: fn(&[u8])) {
         let Ok(files) = fs::read_dir(here.join(kind).join(target)) else { continue };
         for file in files {
             let path = file.unwrap().path();
-            // A test that fails says which input it was.
+            // A failing test names its input.
             println!("{}", path.display());
             run(&fs::read(path).unwrap());
             count += 1;

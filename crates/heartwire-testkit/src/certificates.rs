@@ -1,4 +1,4 @@
-//! Certificates that last as long as a test.
+//! Temporary certificates for tests.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::fs;
@@ -9,7 +9,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// An authority that issues certificates, and a directory for their files, which goes with it.
+/// A CA that issues certificates, with a temporary directory for their files.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -35,13 +35,13 @@ impl Default for Authority {
 }
 
 impl Authority {
-    /// A new one, under a name of its own.
+    /// A new CA with a unique name.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A new one, under this name.
+    /// A new CA with this name.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
@@ -56,13 +56,13 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), directory, roots, key: key_file }
     }
 
-    /// The file with its own certificate.
+    /// The file with the CA's own certificate.
     #[must_use]
     pub fn roots(&self) -> &Path {
         &self.roots
     }
 
-    /// Its own certificate and key, which are not meant for a server.
+    /// The CA's own certificate and key, which are not meant for a server.
     #[must_use]
     pub fn own(&self) -> Files {
         Files { certificate: self.roots.clone(), key: self.key.clone() }

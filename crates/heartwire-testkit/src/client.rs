@@ -13,39 +13,38 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{Listener, PATIENCE, Peer, ms, patient};
 
-/// A client on v1 for a server of [`patient`] sessions, that comes back after 20 ms.
+/// A v1 client for a server of [`patient`] sessions, which reconnects after 20 ms.
 pub fn client_config(addr: SocketAddr) -> ClientConfig {
     ClientConfig::new(addr.to_string()).policy(patient()).retry(fixed(ms(20)))
 }
 
-/// The same wait before each attempt.
+/// The same delay before each attempt.
 pub fn fixed(wait: Duration) -> Retry {
     Retry::Backoff(BackoffPolicy::fixed(wait).unwrap())
 }
 
-/// What an `Offline` said.
+/// The fields of an `Offline` event.
 #[derive(Debug)]
 pub struct ClientOffline {
     /// Why.
     pub reason: Reason,
-    /// What its server said in leaving.
+    /// The BYE of its server.
     pub bye: Option<Box<Bye>>,
     /// Messages that were not written.
     pub unsent: usize,
     /// Bytes that the server has not acknowledged.
     pub unacknowledged: usize,
-    /// How many beats came.
+    /// How many beats arrived.
     pub beats: u64,
 }
 
-/// A client on a runtime with one thread of its own. Its events are taken when the test asks for
-/// them: as long as it does not, the client has a slow application. Pauses of a busy machine are
-/// left out.
+/// A client on its own single-threaded runtime. The test takes its events one by one: while it
+/// takes none, the client has a slow application. Pauses of a busy machine are skipped.
 #[derive(Debug)]
 pub struct ClientRig {
     client: Client,
     events: RefCell<Events>,
-    /// What it runs on.
+    /// Its runtime.
     pub runtime: Runtime,
     /// How long each pause was.
     pub pauses: RefCell<Vec<Duration>>,
@@ -62,7 +61,7 @@ impl ClientRig {
         Self { client, events: RefCell::new(events), runtime, pauses: RefCell::default() }
     }
 
-    /// A client on v0 that is online, and the server that the test plays.
+    /// A v0 client that is online, and the server that the test plays.
     #[track_caller]
     pub fn online_with(
         config: impl FnOnce(ClientConfig) -> ClientConfig,
@@ -80,7 +79,7 @@ impl ClientRig {
         &self.client
     }
 
-    /// What comes of a future on the client's runtime.
+    /// Runs a future on the client's runtime.
     #[track_caller]
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.wait_within(PATIENCE, future).expect("it ends")
@@ -97,24 +96,24 @@ impl ClientRig {
         self.wait(self.client().send(data.to_vec())).unwrap();
     }
 
-    /// The same, for `time` at the longest.
+    /// The same, for at most `time`.
     ///
     /// # Errors
     ///
-    /// It was not accepted, or not within that time, and then it is lost.
+    /// The message was not accepted within that time, and is lost.
     pub fn send_within(&self, time: Duration, data: Vec<u8>) -> Result<(), SendError> {
         self.wait_within(time, self.client().send(data))
             .unwrap_or_else(|| Err(SendError::Full(Vec::new())))
     }
 
-    /// Sends numbered messages of this length until the kernels of both ends, and the client, take
-    /// no more. Returns how many were accepted.
+    /// Sends numbered messages of this length until the buffers of both kernels and of the client
+    /// are full. Returns how many were accepted.
     #[track_caller]
     pub fn fill(&self, len: usize) -> u32 {
         for n in 0.. {
             let mut body = vec![0; len];
             body[..4].copy_from_slice(&u32::to_le_bytes(n));
-            // A kernel takes a while until it takes no more.
+            // It takes a while until a kernel's buffer is full.
             match self.send_within(ms(1000), body) {
                 Ok(()) => {}
                 Err(SendError::Full(_)) => return n,
@@ -124,7 +123,7 @@ impl ClientRig {
         unreachable!()
     }
 
-    /// Keeps the only thread of the client from running anything else for `time`, from now on.
+    /// Blocks the only thread of the client for `time`.
     pub fn stand_still(&self, time: Duration) {
         self.runtime.spawn(async move { std::thread::sleep(time) });
     }
@@ -156,14 +155,14 @@ impl ClientRig {
         self.next_within(PATIENCE).expect("an event comes")
     }
 
-    /// Nothing happens for `time`, in which something might: it is what the test is about.
+    /// Checks that no event comes for `time`.
     #[track_caller]
     pub fn expect_quiet(&self, time: Duration) {
         let event = self.next_within(time);
         assert!(event.is_none(), "{event:?} came");
     }
 
-    /// It connects, for the so manieth time.
+    /// It connects. Returns the number of the attempt.
     #[track_caller]
     pub fn connecting(&self) -> u32 {
         match self.next() {
@@ -172,7 +171,7 @@ impl ClientRig {
         }
     }
 
-    /// The next event is that it is online, with this server.
+    /// The next event is `Online`, with this server.
     #[track_caller]
     pub fn expect_online(&self) -> SocketAddr {
         match self.next() {
@@ -209,7 +208,7 @@ impl ClientRig {
         assert!(data == body, "{} other bytes", data.len());
     }
 
-    /// The next event is the end of its connection.
+    /// The next event is `Offline`.
     #[track_caller]
     pub fn expect_offline(&self) -> ClientOffline {
         match self.next() {
@@ -235,7 +234,7 @@ impl ClientRig {
         }
     }
 
-    /// It waits for so long before the next attempt.
+    /// It waits. Returns how long, before the next attempt.
     #[track_caller]
     pub fn waiting(&self) -> Duration {
         match self.next() {
@@ -254,7 +253,7 @@ impl ClientRig {
         assert!(self.take_within(PATIENCE).expect("the events end").is_none());
     }
 
-    /// Closes it, and waits until it is closed, whatever it still tells.
+    /// Closes it, and waits until it is closed; other events are skipped.
     #[track_caller]
     pub fn close(self) {
         self.client().close();

@@ -1,5 +1,4 @@
-//! Frames, whose headers are written by hand, so that no mistake of the crates' own encoder can hide
-//! in both ends.
+//! Frames encoded by hand, so that a fault of the crates' own encoder cannot hide in both ends.
 
 use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};
 
@@ -9,19 +8,19 @@ use crate::patient;
 pub const HEART: i32 = 0;
 /// The type of data.
 pub const DATA: i32 = 1;
-/// The type of a client's first frame on v1.
+/// The type of HELLO.
 pub const HELLO: i32 = 2;
-/// The type of the answer to it.
+/// The type of WELCOME.
 pub const WELCOME: i32 = 3;
-/// The type of a farewell.
+/// The type of BYE.
 pub const BYE: i32 = 4;
-/// The type of what fills up.
+/// The type of PAD.
 pub const PAD: i32 = 5;
 
 /// The tutorial's empty packet: type 0, length 0.
 pub const BEAT: [u8; 8] = [0; 8];
 
-/// The header of a frame, as the tutorial writes it.
+/// The header of a frame, as the tutorial encodes it.
 #[must_use]
 pub fn header(kind: i32, length: i32) -> Vec<u8> {
     [kind.to_le_bytes(), length.to_le_bytes()].concat()
@@ -39,13 +38,13 @@ pub fn data(body: &[u8]) -> Vec<u8> {
     frame(DATA, body)
 }
 
-/// A client's first frame on v1, which offers [`patient`].
+/// A HELLO that offers [`patient`].
 #[must_use]
 pub fn hello() -> Vec<u8> {
     Hello::new(Offer::new(&patient())).encode()
 }
 
-/// The same under a name, with a token or without.
+/// A HELLO with a name, and perhaps a token.
 #[must_use]
 pub fn hello_as(name: &str, token: Option<&[u8]>) -> Vec<u8> {
     let mut hello = Hello::new(Offer::new(&patient()));
@@ -54,7 +53,7 @@ pub fn hello_as(name: &str, token: Option<&[u8]>) -> Vec<u8> {
     hello.encode()
 }
 
-/// A beat of v1 that says nothing but that it is one.
+/// A beat of v1 without information.
 #[must_use]
 pub fn beat_of(nonce: u64) -> Beat {
     Beat { nonce, promise_ms: 100, ..Beat::decode(&[0; BEAT_LEN]) }

@@ -1,10 +1,10 @@
-//! Where a handler waits until the test lets it go on.
+//! A latch at which a handler waits until the test opens it.
 
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::PATIENCE;
 
-/// Where a handler, and with it its shard, waits until the test lets it go on. It is closed at
+/// A latch at which a handler, and so its shard, waits until the test opens it. It is closed at
 /// first.
 #[derive(Clone, Debug, Default)]
 pub struct Latch(Arc<(Mutex<Passes>, Condvar)>);
@@ -16,19 +16,19 @@ struct Passes {
 }
 
 impl Latch {
-    /// Lets one pass, the one that waits or the next.
+    /// Lets one handler pass: the one that waits, or the next.
     pub fn let_one_pass(&self) {
         self.0.0.lock().unwrap().left += 1;
         self.0.1.notify_all();
     }
 
-    /// Lets all pass from now on.
+    /// Opens the latch.
     pub fn open(&self) {
         self.0.0.lock().unwrap().open = true;
         self.0.1.notify_all();
     }
 
-    /// Waits until it may pass.
+    /// Waits until the latch lets it pass.
     pub fn pass(&self) {
         let passes = self.0.0.lock().unwrap();
         let closed = |passes: &mut Passes| passes.left == 0 && !passes.open;

@@ -1,15 +1,15 @@
-//! What the tests over real sockets are made of: a [`Peer`] that a test plays by hand, a
-//! [`ServerRig`] and a [`ClientRig`] around the library's two ends, a [`Proxy`] between them, a
-//! [`Process`] with its [`Lines`] around a program, and one [`PATIENCE`].
+//! Test kit for real sockets: a [`Peer`] that a test plays by hand, a [`ServerRig`] and a
+//! [`ClientRig`] around the library's two ends, a [`Proxy`] between them, a [`Process`] with its
+//! [`Lines`] around a program, and one [`PATIENCE`].
 //!
 //! A busy machine runs a thread late, by any amount. So over real sockets a test asserts the order
-//! of events, what a verdict says itself (its silence, lateness and bound), and elapsed time only
-//! as a lower bound, from an instant that its own thread took just before it wrote, or asked for,
-//! what it waits for. Everything else about *when* belongs into the unit tests of the core and into
-//! the simulator.
+//! of events, a verdict's own numbers (silence, lateness and bound), and elapsed time only as a
+//! lower bound, from an instant that its own thread took just before it wrote, or asked for, what
+//! it waits for. Everything else about *when* belongs in the unit tests of the core and in the
+//! simulator.
 //!
-//! The rigs leave out the pauses that a busy machine makes, and check each event against those
-//! before it, so that every test is also a test of their order.
+//! The rigs skip the pauses of a busy machine, and check each event against those before it, so
+//! that every test also checks their order.
 
 #![expect(
     clippy::unwrap_used,
@@ -60,22 +60,22 @@ pub use skip::skip;
 use heartwire_core::Policy;
 
 /// How long a test waits for something that must come. It keeps a test from hanging, and is the
-/// only upper bound of time over real sockets. Programs that need 15 s on an idle machine were seen to
-/// need more than 20 s beside two busy processes and a build.
+/// only upper bound of time over real sockets. Programs that need 15 s on an idle machine were seen
+/// to need more than 20 s beside two busy processes and a build.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// So many milliseconds.
+/// `millis` milliseconds.
 #[must_use]
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Lets time pass that a test is about.
+/// Sleeps, where passing time is what the test is about.
 pub fn pass(time: Duration) {
     thread::sleep(time);
 }
 
-/// Waits until this is so, where no event tells of it.
+/// Polls until `is_so` is true, where no event reports it.
 #[track_caller]
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
@@ -85,31 +85,31 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Neither beats nor judges.
+/// A policy without interval and timeout.
 #[must_use]
 pub fn idle() -> Policy {
     Policy::builder().build().unwrap()
 }
 
-/// Beats each so many milliseconds, and gives no verdicts.
+/// A policy with this interval, in milliseconds, and no timeout.
 #[must_use]
 pub fn beat(interval: u64) -> Policy {
     Policy::builder().interval(ms(interval)).build().unwrap()
 }
 
-/// Calls so many milliseconds of silence death, and beats never.
+/// A policy with this timeout, in milliseconds, and no interval.
 #[must_use]
 pub fn timeout(silence: u64) -> Policy {
     Policy::builder().timeout(ms(silence)).build().unwrap()
 }
 
-/// Beats each so many milliseconds, and calls so many of silence death.
+/// A policy with this interval and timeout, in milliseconds.
 #[must_use]
 pub fn policy(interval: u64, silence: u64) -> Policy {
     Policy::builder().interval(ms(interval)).timeout(ms(silence)).build().unwrap()
 }
 
-/// Beats every 100 ms, and gives no verdict within a test's time.
+/// A policy with an interval of 100 ms and a timeout longer than a test.
 #[must_use]
 pub fn patient() -> Policy {
     policy(100, 60_000)

@@ -1,4 +1,4 @@
-//! What a process prints, line by line, with the time at which each line was seen.
+//! The output of a process, line by line, with the time at which each line was seen.
 
 use core::ops::Index;
 use std::io::{BufRead, BufReader, Read};
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::PATIENCE;
 
-/// A line, and when it was seen.
+/// A line of output.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// When it was seen.
     pub at: Instant,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
@@ -29,7 +29,7 @@ pub struct LineEvent {
 }
 
 impl LineEvent {
-    /// What happened.
+    /// The name of the event.
     #[track_caller]
     pub fn name(&self) -> &str {
         self.text("event")
@@ -53,15 +53,15 @@ impl LineEvent {
         self[field].as_u64().unwrap_or_else(|| panic!("{field} of {self:?} is no count"))
     }
 
-    /// A verdict came as soon as the machine let it: the silence is the timeout, what the program stood
-    /// still in it, and how late its timer was.
+    /// Checks a verdict's numbers: its silence is the timeout plus the program's pauses plus how
+    /// late its timer was.
     #[track_caller]
     pub fn expect_silence_of(&self, timeout_ms: f64) {
         let [silence, paused, late] =
             ["silence_ms", "paused_ms", "late_ms"].map(|field| self.number(field));
-        // What it was late beyond 100 ms is in what it stood still.
+        // Lateness beyond 100 ms is counted in `paused_ms`.
         assert!((silence - paused - late.min(100.0) - timeout_ms).abs() < 0.01, "{self:?}");
-        // What is later than this is a pause, and is not held against the peer.
+        // A longer lateness would have been a pause.
         assert!(late < 1000.0, "{self:?}");
     }
 }
@@ -87,8 +87,8 @@ struct Log {
 }
 
 impl Log {
-    /// The lines that came since the last call with this. Looking at all of them for each new one
-    /// would take the reader's time.
+    /// The lines since the last call: reading all of them again for each new one would slow down
+    /// the reader.
     fn since(&self, seen: &mut usize) -> &[Line] {
         let from = core::mem::replace(seen, self.lines.len());
         self.lines.get(from..).unwrap_or_default()
@@ -117,7 +117,7 @@ impl Lines {
         lines
     }
 
-    /// Waits until `look`, which sees all lines so far, finds what it looks for.
+    /// Waits until `look`, which gets all lines so far, returns `Some`.
     #[track_caller]
     fn wait_for<T>(&self, what: &str, mut look: impl FnMut(&Log) -> Option<T>) -> T {
         let (log, changed) = &*self.shared;
@@ -131,7 +131,7 @@ impl Lines {
             if log.ended || left.is_zero() {
                 let end = if log.ended { ", and there will be no more" } else { "" };
                 let lines: Vec<_> = log.lines.iter().map(|line| line.text.clone()).collect();
-                // Not poisoned: other threads may be looking, and the reader is writing.
+                // Release the lock first, so that other threads do not find it poisoned.
                 drop(log);
                 let tail = lines.split_at(lines.len().saturating_sub(40)).1.join("\n");
                 panic!("waited for {what} in {} lines{end}:\n{tail}", lines.len());
@@ -163,11 +163,11 @@ impl Lines {
     /// All lines, once the process has closed the stream.
     #[track_caller]
     pub fn all(&self) -> Vec<Line> {
-        // The end is seen as such here, so a log that has ended is looked at first.
+        // At the end of the output, the lines are looked at before the end is reported.
         self.wait_for("the end", |log| log.ended.then(|| log.lines.clone()))
     }
 
-    /// The first event of that name, with whatever `test` asks for.
+    /// The first event of that name for which `test` is true.
     #[track_caller]
     pub fn event_where(&self, name: &str, test: impl Fn(&LineEvent) -> bool) -> LineEvent {
         let mut seen = 0;

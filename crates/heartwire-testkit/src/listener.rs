@@ -9,8 +9,7 @@ use socket2::SockRef;
 
 use crate::{PATIENCE, Peer, fixed, idle, ms};
 
-/// Where a server listens that a test plays by hand: a port of the IPv4 loopback that the system
-/// chose.
+/// The listener of a server that a test plays by hand, on a free port of the IPv4 loopback.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 
@@ -24,17 +23,17 @@ impl Default for Listener {
 }
 
 impl Listener {
-    /// Listens.
+    /// Starts to listen.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.0.local_addr().unwrap()
     }
 
-    /// A client for it that speaks v0, neither beats nor judges, and comes back after 10 ms.
+    /// A v0 client for it without interval and timeout, which reconnects after 10 ms.
     pub fn config(&self) -> ClientConfig {
         ClientConfig::new(self.addr().to_string())
             .protocol(Protocol::V0)

@@ -18,7 +18,7 @@ use crate::{
     policy,
 };
 
-/// What came.
+/// A frame or end that arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Got {
     /// A beat of v0.
@@ -29,7 +29,7 @@ pub enum Got {
     Data(Vec<u8>),
     /// A server's answer to a HELLO.
     Welcome(Welcome),
-    /// A farewell.
+    /// A BYE.
     Bye(ByeCode, RetryHint, String),
     /// A frame of another type.
     Other(i32),
@@ -63,8 +63,8 @@ pub enum End {
     Reset,
 }
 
-/// The other end of a connection of ours: a plain socket. It reads nothing and answers nothing
-/// unless it is told to. It speaks v0 until a WELCOME has gone either way.
+/// The other end of a connection that is tested: a plain socket. It reads and answers nothing by
+/// itself. It speaks v0 until it has sent or received a WELCOME.
 #[derive(Debug)]
 pub struct Peer {
     /// Reads and writes wait for [`PATIENCE`].
@@ -89,14 +89,14 @@ impl Peer {
         Self::of(TcpStream::connect_timeout(&addr, PATIENCE).unwrap())
     }
 
-    /// A client of a server that may refuse it.
+    /// A client of a server that may reject it.
     pub fn try_connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect_timeout(&addr, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         Some(Self { stream, is_v1: false, nonce: 0 })
     }
 
-    /// A client whose kernel takes in little before its program reads.
+    /// A client with a small receive buffer.
     #[track_caller]
     pub fn connect_narrow(addr: SocketAddr) -> Self {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).unwrap();
@@ -105,7 +105,7 @@ impl Peer {
         Self::of(socket.into())
     }
 
-    /// A client on v1 that was welcomed.
+    /// A v1 client that was accepted.
     #[track_caller]
     pub fn welcomed(addr: SocketAddr, hello: &[u8]) -> (Self, Welcome) {
         let mut peer = Self::connect(addr);
@@ -116,7 +116,7 @@ impl Peer {
         }
     }
 
-    /// Its own address, by which the other end knows it.
+    /// Its own address.
     pub fn addr(&self) -> SocketAddr {
         self.stream.local_addr().unwrap()
     }
@@ -127,11 +127,11 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// As `send`, to an end that may have gone.
+    /// As `send`, to an end that may have closed.
     ///
     /// # Errors
     ///
-    /// It has gone.
+    /// The other end has closed.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
@@ -152,7 +152,7 @@ impl Peer {
         }
     }
 
-    /// Sends a beat of v1 that says this.
+    /// Sends this beat of v1.
     #[track_caller]
     pub fn beat_with(&mut self, change: impl FnOnce(&mut Beat)) {
         self.nonce += 1;
@@ -178,7 +178,7 @@ impl Peer {
         got
     }
 
-    /// So many bytes.
+    /// The next `len` bytes.
     #[track_caller]
     pub fn read(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
@@ -245,7 +245,7 @@ impl Peer {
     pub fn expect_bye(&mut self) -> (ByeCode, RetryHint, String) {
         let bye = match self.next_but_beats() {
             Got::Bye(code, retry, detail) => (code, retry, detail),
-            other => panic!("no farewell: {other:?}"),
+            other => panic!("no BYE: {other:?}"),
         };
         self.expect_end();
         bye
@@ -272,7 +272,7 @@ impl Peer {
         }
     }
 
-    /// What an echoing end must send back, comes back.
+    /// Checks that an echoing end sends this back.
     #[track_caller]
     pub fn expect_echo(&mut self, body: &[u8]) {
         self.data(body);
@@ -289,8 +289,8 @@ impl Peer {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Writes these bytes again and again, until the other end has taken none for a while, or has
-    /// gone. Returns how many it took.
+    /// Writes these bytes again and again, until the other end has accepted none for a while, or
+    /// has closed. Returns how many were accepted.
     #[track_caller]
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         self.stream.set_nonblocking(true).unwrap();
@@ -311,7 +311,7 @@ impl Peer {
         len
     }
 
-    /// Beats every `interval` on a thread, until it is stopped or the other end is gone.
+    /// Sends a beat every `interval` from a thread, until it is stopped or the other end closes.
     pub fn beat_every(mut self, interval: Duration) -> Beating {
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
@@ -344,7 +344,7 @@ impl Peer {
         }
     }
 
-    /// Reads a HELLO and answers it with what `terms` make of it.
+    /// Reads a HELLO and negotiates with `terms`.
     #[track_caller]
     pub fn welcome_by(&mut self, terms: &Terms) -> Welcome {
         let bytes = self.read_hello();
@@ -359,7 +359,7 @@ impl Peer {
     }
 }
 
-/// A peer that beats on a thread.
+/// A peer that sends beats from a thread.
 #[derive(Debug)]
 pub struct Beating {
     stop: mpsc::Sender<()>,
@@ -367,13 +367,13 @@ pub struct Beating {
 }
 
 impl Beating {
-    /// The peer again, which beats no more.
+    /// Stops the beats and returns the peer.
     #[track_caller]
     pub fn stop(self) -> Peer {
         self.stop_counted().0
     }
 
-    /// The peer again, and how often it has beaten.
+    /// Stops the beats; returns the peer and how many beats it sent.
     #[track_caller]
     pub fn stop_counted(self) -> (Peer, u64) {
         drop(self.stop);
@@ -381,7 +381,7 @@ impl Beating {
     }
 }
 
-/// What reads a HELLO.
+/// A connection that reads a HELLO.
 fn server() -> Connection {
     Connection::new(Settings::new(patient()).protocol(Protocol::V1Only), CoreInstant::from_nanos(0))
 }
@@ -390,7 +390,7 @@ fn server() -> Connection {
 #[track_caller]
 fn decode(bytes: &[u8]) -> Got {
     let now = CoreInstant::from_nanos(0);
-    // A welcome is held against the offer, so it is decoded under several.
+    // A WELCOME is checked against the offer, so several offers are tried.
     for policy in [policy(1, 2), idle()] {
         let mut client = Connection::new(Settings::new(policy).protocol(Protocol::V1), now);
         match client.handle_received(now, &mut &*bytes) {

@@ -9,13 +9,13 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{PATIENCE, ms};
 
-/// A process that is killed at the end of its test, if it is still there.
+/// A child process, killed at the end of its test.
 #[derive(Debug)]
 pub struct Process(pub Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -33,13 +33,13 @@ impl Process {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Stops it, until it is thawed.
+    /// Stops it (SIGSTOP).
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Freezes it for `time`, in which it waits for something: only then it can tell that it stood
-    /// still. So it has a while before that to come to it.
+    /// Freezes it for `time` while it waits for something, because only then can it detect the
+    /// pause. So it gets some time first to begin waiting.
     pub fn stand_still(&self, time: Duration) {
         thread::sleep(ms(600));
         self.freeze();
@@ -47,7 +47,7 @@ impl Process {
         self.thaw();
     }
 
-    /// Has it go on.
+    /// Continues it (SIGCONT).
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }

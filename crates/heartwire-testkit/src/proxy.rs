@@ -1,4 +1,4 @@
-//! A path between two ends that a test can delay, and cut on the way to the server.
+//! A proxy: a path between two ends with a delay, which a test can cut towards the server.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -10,24 +10,24 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
-/// What one way is like.
+/// One direction of a proxied connection.
 #[derive(Debug, Default)]
 pub struct Way {
-    /// Nothing is passed on any more, not even the end; what comes is acknowledged and dropped.
+    /// Drops all bytes, which the kernel still acknowledges, and the end of the connection too.
     cut: AtomicBool,
-    /// How long each byte is under way.
+    /// The delay of each byte.
     delay: Duration,
 }
 
 impl Way {
-    /// Each byte is under way for so long.
+    /// A direction with this delay.
     #[must_use]
     pub fn delayed(delay: Duration) -> Self {
         Self { delay, ..Self::default() }
     }
 }
 
-/// Takes one connection after another and passes them on to a server.
+/// A proxy in front of a server.
 #[derive(Debug)]
 pub struct Proxy {
     /// Where it listens.
@@ -36,7 +36,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// One for the server at `target`, whose two ways are like this.
+    /// A proxy for the server at `target`, with these two directions.
     pub fn new(target: SocketAddr, to_server: Way, to_client: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
@@ -57,18 +57,18 @@ impl Proxy {
         Self { addr, to_server }
     }
 
-    /// One that passes on all at once.
+    /// A proxy without delay.
     pub fn plain(target: SocketAddr) -> Self {
         Self::new(target, Way::default(), Way::default())
     }
 
-    /// Nothing that the client says arrives any more.
+    /// Cuts the direction to the server.
     pub fn cut_to_server(&self) {
         self.to_server.cut.store(true, Ordering::SeqCst);
     }
 }
 
-/// Bytes under way, with the time of their arrival; `None` at the end.
+/// Bytes in flight, with the time of their arrival; `None` at the end.
 type Queue = (Mutex<VecDeque<(Instant, Option<Vec<u8>>)>>, Condvar);
 
 fn pass_on(mut from: TcpStream, mut to: TcpStream, way: &Arc<Way>) {

@@ -13,21 +13,21 @@ use heartwire::{Reason, TICK, Verdict};
 
 use crate::{PATIENCE, Peer, ms};
 
-/// What an `Offline` said.
+/// The fields of an `Offline` event.
 #[derive(Clone, Copy, Debug)]
 pub struct Offline {
     /// Why.
     pub reason: Reason,
-    /// How many beats came.
+    /// How many beats arrived.
     pub beats: u32,
 }
 
 /// A running server of one or more shards, and its events.
 ///
-/// Each event that it takes must be legal after the ones before: `Online` first, with an id never
-/// seen before, and under a name only when all with lower epochs are offline; then the rest; after
-/// a `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. A `Paused`, of
-/// which a busy machine adds any number, is left out, and kept in [`pauses`](Self::pauses).
+/// Each event must be legal after the ones before: `Online` first, with a new id, and under a name
+/// only when all sessions of that name with lower epochs are offline; then the rest; after a
+/// `Verdict` only the `Offline` with that verdict; nothing after the `Offline`. `Paused`, which a
+/// busy machine may add at any time, is skipped and kept in [`pauses`](Self::pauses).
 #[derive(Debug)]
 pub struct ServerRig {
     server: Server,
@@ -53,8 +53,8 @@ enum Source {
 }
 
 impl ServerRig {
-    /// A server whose events come through its channel, which the test empties event by event: as
-    /// long as it takes none, the server has a slow application.
+    /// A server with a channel of events, which the test takes one by one: while it takes none, the
+    /// server has a slow application.
     #[track_caller]
     pub fn start(config: ServerConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -62,7 +62,7 @@ impl ServerRig {
         Self::of(server, Source::Channel(events, runtime))
     }
 
-    /// A server with a handler on its shards' threads.
+    /// A server with a handler, which runs on its shards' threads.
     #[track_caller]
     pub fn acting(
         config: ServerConfig,
@@ -80,7 +80,7 @@ impl ServerRig {
         Self::of(server.unwrap(), Source::Tap(events))
     }
 
-    /// A server that sends back what it is sent.
+    /// A server that echoes data.
     #[track_caller]
     pub fn echo(config: ServerConfig) -> Self {
         Self::acting(config, echo)
@@ -106,9 +106,9 @@ impl ServerRig {
         self.server.local_addrs()[0]
     }
 
-    /// Waits until all that its only shard had begun is over. A turn is counted when it has ended,
-    /// and one that was under way may not have seen what happened before: the one after it has. (A
-    /// list is made in the middle of a turn, before what was queued is written.)
+    /// Waits until its only shard has finished a turn that began after this call. A turn is counted
+    /// when it ends, and the current one may have begun earlier, so this waits for the next one
+    /// too. (`list` answers in the middle of a turn, before queued data is written.)
     #[track_caller]
     pub fn turn(&self) {
         let (begun, started) = (self.handle().stats().turns, Instant::now());
@@ -118,14 +118,14 @@ impl ServerRig {
         }
     }
 
-    /// What was counted, after a [`turn`](Self::turn).
+    /// The counters, after a [`turn`](Self::turn).
     #[track_caller]
     pub fn stats(&self) -> Stats {
         self.turn();
         self.handle().stats()
     }
 
-    /// Waits until what was counted is this much.
+    /// Waits until a counter has this value.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&Stats) -> bool) {
         let started = Instant::now();
@@ -141,8 +141,8 @@ impl ServerRig {
         self.handle().list().into_iter().find(|info| info.id == id).expect("it is listed")
     }
 
-    /// A peer that has connected, and its session. Only where a server hears nothing but v0 a
-    /// session is online before it says something.
+    /// A peer that has connected, and its session. For servers that speak only v0: on others a
+    /// session is online only after its first frame.
     #[track_caller]
     pub fn connect(&mut self) -> (Peer, SessionId) {
         let peer = Peer::connect(self.addr());
@@ -173,7 +173,7 @@ impl ServerRig {
             };
             match next {
                 Ok(Event::Paused { pause, .. }) => self.pauses.push(pause.gap),
-                // The tests of those ask the peer what it was told.
+                // Tests of rejected clients look at what the peer received.
                 Ok(Event::Rejected { .. }) => {}
                 Ok(event) => {
                     self.check(&event);
@@ -185,13 +185,13 @@ impl ServerRig {
         }
     }
 
-    /// The next event, whatever it is.
+    /// The next event.
     #[track_caller]
     pub fn next(&mut self) -> Event<Vec<u8>> {
         self.next_within(PATIENCE).expect("an event comes")
     }
 
-    /// Nothing has happened once the server has come to all that was sent to it: after a
+    /// Checks that no event comes until the server has handled everything sent to it: after a
     /// [`turn`](Self::turn).
     #[track_caller]
     pub fn expect_nothing(&mut self) {
@@ -199,14 +199,14 @@ impl ServerRig {
         self.expect_quiet(Duration::ZERO);
     }
 
-    /// Nothing happens for `time`, in which something might: it is what the test is about.
+    /// Checks that no event comes for `time`.
     #[track_caller]
     pub fn expect_quiet(&mut self, time: Duration) {
         let event = self.next_within(time);
         assert!(event.is_none(), "{event:?} came");
     }
 
-    /// A client is online, by this contract if it speaks v1.
+    /// The next event is `Online`, with this contract on v1.
     #[track_caller]
     pub fn online(&mut self) -> (SessionId, Option<Agreed>) {
         match self.next() {
@@ -215,7 +215,7 @@ impl ServerRig {
         }
     }
 
-    /// This one is online.
+    /// The next event is `Online` of this session.
     #[track_caller]
     pub fn expect_online(&mut self, of: &Peer) -> SessionId {
         match self.next() {
@@ -224,7 +224,7 @@ impl ServerRig {
         }
     }
 
-    /// The data that came from this one.
+    /// The next event is data of this session.
     #[track_caller]
     pub fn data(&mut self, of: SessionId) -> Vec<u8> {
         match self.next() {
@@ -233,7 +233,7 @@ impl ServerRig {
         }
     }
 
-    /// These data came from this one.
+    /// The next event is this data of this session.
     #[track_caller]
     pub fn expect_data(&mut self, of: SessionId, body: &[u8]) {
         let data = self.data(of);
@@ -266,7 +266,8 @@ impl ServerRig {
         verdict_of(self.offline(of))
     }
 
-    /// The verdict on a session whose last byte left after `silent_since` comes, and never early.
+    /// The verdict on a session whose last byte was sent after `silent_since`: it comes, and not
+    /// early.
     #[track_caller]
     pub fn expect_verdict(
         &mut self,
@@ -283,7 +284,7 @@ impl ServerRig {
         verdict
     }
 
-    /// A server that echoes still serves this session.
+    /// Checks that an echoing server still serves this session.
     #[track_caller]
     pub fn expect_echo(&mut self, peer: &mut Peer, id: SessionId) {
         peer.data(b"still there?");
@@ -292,7 +293,7 @@ impl ServerRig {
     }
 
     /// Shuts down: every session that is still online goes offline, on v0 with that reason and
-    /// nothing before it, nobody comes, the events end, and the threads do.
+    /// nothing before it; no client connects, the events end, and the threads end.
     #[track_caller]
     pub fn finish(mut self) {
         self.handle().shutdown();
@@ -311,7 +312,7 @@ impl ServerRig {
         self.server.join().unwrap();
     }
 
-    /// Waits until it has ended, whatever it still tells.
+    /// Waits until it has ended; other events are skipped.
     #[track_caller]
     pub fn join(self) {
         self.server.join().unwrap();
@@ -359,22 +360,22 @@ impl ServerRig {
     }
 }
 
-/// A verdict that came as soon as the machine let it: the silence is what was allowed, what this
-/// end stood still in it, and how late its timer was, to the nanosecond.
+/// Checks a verdict's numbers: its silence is the timeout plus this end's pauses plus how late its
+/// timer was, to the nanosecond.
 #[track_caller]
 pub fn verdict_of(reason: Reason) -> Verdict {
     let Reason::Dead(verdict) = reason else { panic!("not dead: {reason}") };
     let allowed = verdict.bound.unwrap().earliest;
     assert_eq!(verdict.silence, allowed + verdict.paused + verdict.late.min(TICK), "{verdict}");
-    // What is later than this is a pause, and is not held against the peer.
+    // A longer lateness would have been a pause.
     assert!(verdict.late < ms(1000), "late: {verdict}");
     verdict
 }
 
-/// Sends back what is sent.
+/// Echoes data.
 pub fn echo(event: &Event<&[u8]>, control: &mut Control<'_>) {
     if let Event::Data { id, data } = event {
-        // A slow reader's end is what some tests are about.
+        // Some tests disconnect slow readers.
         let _ = control.send(*id, data);
     }
 }

@@ -1,8 +1,8 @@
-//! How a test says that it was skipped: each that needs more than the Rust toolchain and a shell.
+//! Skipping tests that need more than the Rust toolchain and a shell.
 
 use std::io::Write as _;
 
-/// Says that this test is skipped, and why.
+/// Reports that this test is skipped, and why.
 ///
 /// # Panics
 ///
@@ -13,6 +13,6 @@ pub fn skip(why: &str) {
     assert!(is_allowed, "HEARTWIRE_SKIP=never, but {why}");
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
-    // Not with `println!`, whose words the test harness keeps back when a test passes.
+    // Not with `println!`, which the test harness hides when a test passes.
     let _ = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }

@@ -1,4 +1,4 @@
-//! What comes from standard input: data for the server, and commands.
+//! Standard input: data for the server, and commands.
 
 use core::mem;
 use core::time::Duration;
@@ -12,29 +12,28 @@ use tokio::runtime::Handle;
 use super::args::ConnectArgs;
 use super::stdin::Stdin;
 use crate::output::{Line, millis, say};
-use crate::values::{Format, duration};
+use crate::values::{Format, duration, typed};
 
-/// A line of input longer than this is sent in several frames: the longest body that a server takes
-/// by default.
+/// A longer line of input is sent in several frames: a server accepts no longer body by default.
 const MAX_LINE: u64 = 64 * 1024;
 
-/// Sends what comes from standard input.
+/// Sends standard input to the server.
 pub(super) struct Input {
     client: Client,
     runtime: Handle,
     raw: bool,
     commands: bool,
-    /// Whatever comes shows that the application works.
+    /// Each line feeds the watchdog.
     feeds: bool,
     format: Format,
     /// Messages dropped since one was accepted.
     refused: u64,
 }
 
-/// What a line that begins with a slash asks for.
+/// A command: a line that begins with a slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
-    /// `None`: as was agreed.
+    /// A new interval; `None` returns to the agreed one.
     Promise(Option<Duration>),
     Feed,
 }
@@ -110,10 +109,10 @@ impl Input {
     }
 }
 
-/// What is asked for; the contract may allow less.
+/// The line about an interval that was asked for; the negotiated settings may not allow it.
 pub(super) fn promising(interval: Option<Duration>) -> Line {
-    let often =
-        interval.map_or_else(|| "as agreed".to_owned(), |interval| format!("every {interval:?}"));
+    let often = interval
+        .map_or_else(|| "as agreed".to_owned(), |interval| format!("every {}", typed(interval)));
     Line {
         event: "promising",
         text: format!("a beat {often}"),
@@ -121,25 +120,25 @@ pub(super) fn promising(interval: Option<Duration>) -> Line {
     }
 }
 
-/// What a line says after its slash.
+/// Parses a command, without its slash.
 fn command(text: &str) -> Result<Command, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
-        ["check-in"] => Ok(Command::Feed),
+        ["feed"] => Ok(Command::Feed),
         ["promise", "agreed"] => Ok(Command::Promise(None)),
         ["promise", time] => duration(time)
             .map(|interval| Command::Promise(Some(interval)))
             .map_err(|error| format!("/promise {}: {error}", time.escape_debug())),
         _ => Err(format!(
-            "/{} is no command: there are /promise TIME, /promise agreed and /feed, and // begins a \
-             line of data",
+            "/{} is no command; use /promise TIME, /promise agreed or /feed, or begin a line of \
+             data with //",
             text.escape_debug()
         )),
     }
 }
 
-/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and, unless its
-/// end comes after them, `false`.
+/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and,
+/// unless its end comes after them, `false`.
 fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
     let mut line = Vec::new();
     if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
@@ -149,14 +148,14 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
     if ended {
         line.pop();
     } else if input.fill_buf()?.first() == Some(&b'\n') {
-        // The line was as long as one frame can be: its end is not an empty line.
+        // The line filled one frame: its end is not an empty line.
         input.consume(1);
         ended = true;
     }
     Ok(Some((line, ended)))
 }
 
-/// Whatever has come.
+/// The bytes that have arrived.
 fn next_bytes(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let bytes = input.fill_buf()?.to_vec();
     input.consume(bytes.len());

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-/// Standard input. As long as it is a terminal that another job has, it is not read: the shell would stop
-/// the whole process for that, which is to hold a connection (`heartwire connect HOST &`).
+/// Standard input. It does not read the terminal in the background (`heartwire connect HOST &`):
+/// the kernel would stop the process for that, and the connection would die.
 #[derive(Debug)]
 pub(super) struct Stdin;
 
@@ -18,9 +18,9 @@ impl Read for Stdin {
             if input.is_terminal() {
                 terminal::wait_for_input();
             }
-            // Past the buffer of the standard library, of which the system knows nothing.
+            // Not through the buffer of the standard library, which `poll` does not see.
             match rustix::io::read(&input, &mut *buffer) {
-                // Another process may have made it one that does not wait (`O_NONBLOCK`).
+                // Another process may have set `O_NONBLOCK`.
                 Err(Errno::AGAIN) => _ = poll(&mut [PollFd::new(&input, PollFlags::IN)], None),
                 read => return Ok(read?),
             }
@@ -44,16 +44,16 @@ mod terminal {
     use rustix::process::getpgrp;
     use rustix::termios::tcgetpgrp;
 
-    /// How often it is looked whether this has become the job in the foreground.
+    /// Time between checks whether this process is in the foreground.
     const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-    /// Waits until reading the terminal brings something and stops nothing.
+    /// Waits until the terminal has input that this process may read.
     pub(super) fn wait_for_input() {
         loop {
             while is_of_others() {
                 thread::sleep(LOOK_AGAIN);
             }
-            // Between Ctrl-Z and `bg` the terminal can be given to another job while this waits.
+            // Ctrl-Z and `bg` can give the terminal to another job meanwhile.
             let input = io::stdin();
             let ready = poll(&mut [PollFd::new(&input, PollFlags::IN)], None);
             if ready.is_ok() && !is_of_others() {
@@ -62,8 +62,8 @@ mod terminal {
         }
     }
 
-    /// Whether another job has it. An error means that it is not the terminal by which jobs are
-    /// controlled, or is gone: reading will tell.
+    /// Whether another job has the terminal. An error means that it controls no jobs, or is gone:
+    /// reading shows which.
     fn is_of_others() -> bool {
         tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground != getpgrp())
     }

@@ -199,7 +199,7 @@ fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
     assert_eq!(process.exit_code(), Some(0));
 
     let (mut process, said, mut peer, addr) = gone(&["--exit-with-reader"]);
-    noticed(&said, addr, "stopping, because the reader of the events has gone");
+    noticed(&said, addr, "stopping, because the reader of the events has exited");
     peer.read_to_end();
     assert_eq!(process.exit_code(), Some(1));
 }

@@ -98,8 +98,8 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         // The library may learn new events.
         other => Line {
             event: "other",
-            text: format!("{other:?}"),
-            fields: json!({ "detail": format!("{other:?}") }),
+            text: other.to_string(),
+            fields: json!({ "detail": other.to_string() }),
         },
     }
 }

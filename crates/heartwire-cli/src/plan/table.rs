@@ -23,7 +23,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     if let Some(target) = &report.proposed_for {
         writeln!(
             out,
-            "the cheapest settings that find every fault within {}:",
+            "the cheapest settings that detect every fault within {}:",
             typed(target.within)
         )?;
         writeln!(
@@ -48,8 +48,8 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     let traffic = setup.traffic();
     write!(
         out,
-        "\ntraffic to keep watch, a day and connection: {} B to the server, {} B to the client\n  \
-         (a beat is {} B with its IPv4 and TCP headers, what acknowledges it 52 B)",
+        "\nheartbeat traffic per connection and day: {} B to the server, {} B to the client\n  \
+         ({} B per heartbeat and 52 B per ACK, including IPv4 and TCP headers)",
         grouped(traffic.to_server),
         grouped(traffic.to_client),
         setup.beat_len()
@@ -101,13 +101,13 @@ pub(super) fn protocol(setup: &Setup) -> &'static str {
 fn describe(end: &End) -> String {
     let policy = &end.policy;
     let interval = match (policy.interval(), policy.echo()) {
-        (Some(interval), _) => format!("beat {}", typed(interval)),
-        (None, true) => "answers beats".to_owned(),
-        (None, false) => "no beat".to_owned(),
+        (Some(interval), _) => format!("interval {}", typed(interval)),
+        (None, true) => "answers heartbeats".to_owned(),
+        (None, false) => "interval off".to_owned(),
     };
     let timeout = match policy.timeout() {
         Some(timeout) => format!("timeout {}", typed(timeout)),
-        None => "no timeout".to_owned(),
+        None => "timeout off".to_owned(),
     };
     format!("{interval}, {timeout}, {}", end.kernel)
 }
@@ -189,7 +189,7 @@ fn write_never(out: &mut String, setup: &Setup) -> fmt::Result {
     }
     for (number, (what, faults)) in advice.iter().enumerate() {
         if number == 0 {
-            writeln!(out, "\nto find what is never found:")?;
+            writeln!(out, "\nto detect the faults marked \"never\":")?;
         }
         let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
         writeln!(out, "  {what}\n    ({})", faults.join("; "))?;

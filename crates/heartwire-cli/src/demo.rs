@@ -87,7 +87,7 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
                 }
             }
             _ = cells.tick() => {
-                let heard = server.handle().list();
+                let heard = server.handle().list().await;
                 stage.draw_cell(|id| heard.iter().find(|info| info.id == id).map(|i| i.beats));
                 if stage.act(count)? {
                     break;

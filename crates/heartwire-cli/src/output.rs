@@ -135,11 +135,13 @@ pub(crate) fn with(mut object: Value, more: Value) -> Value {
 pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
     let beats = match (policy.interval(), policy.echo()) {
         (Some(interval), _) if policy.timeout().is_none() => {
-            format!("beats every {}", typed(interval))
+            format!("sends a heartbeat every {}", typed(interval))
         }
-        (Some(interval), _) => format!("beats when nothing was sent for {}", typed(interval)),
-        (None, true) => format!("answers each beat of the {peer}"),
-        (None, false) => "sends no beats".to_owned(),
+        (Some(interval), _) => {
+            format!("sends a heartbeat when nothing was sent for {}", typed(interval))
+        }
+        (None, true) => format!("answers each heartbeat of the {peer}"),
+        (None, false) => "sends no heartbeats".to_owned(),
     };
     let (Some(bound), Some(after_fault)) = (policy.bound(TICK), policy.bound_after_fault(TICK))
     else {
@@ -147,7 +149,7 @@ pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
     };
     let after_fault = match policy.peer_interval() {
         Some(peer_interval) => {
-            format!(" ({after_fault} after the fault, if it beats every {})", typed(peer_interval))
+            format!(" ({after_fault} after the fault, if its interval is {})", typed(peer_interval))
         }
         None => String::new(),
     };

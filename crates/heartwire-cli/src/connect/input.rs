@@ -115,7 +115,7 @@ pub(super) fn promising(interval: Option<Duration>) -> Line {
         .map_or_else(|| "as agreed".to_owned(), |interval| format!("every {}", typed(interval)));
     Line {
         event: "promising",
-        text: format!("a beat {often}"),
+        text: format!("a heartbeat {often}"),
         fields: json!({ "interval_ms": interval.map(millis) }),
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
         Event::Promise { id, interval, timeout } => Line {
             event: "promise",
-            text: format!("{id} beats every {} from now on", typed(*interval)),
+            text: format!("{id} sends a heartbeat every {} from now on", typed(*interval)),
             fields: json!({
                 "session": id.to_string(),
                 "interval_ms": millis(*interval),

@@ -1,17 +1,17 @@
 //! What a beat and an expired deadline cost a server with 10 thousand and with 10 million sessions.
 //!
-//! Each session is what a shard keeps of one: a [`Connection`] and its entry in the [`Wheel`]. All of
-//! them beat every 3 s and are judged after 15 s, so five beats lie between two expiries. `interval` is what
-//! a beat that is read costs: it is heard and decoded, and no timer moves. `expiry` is what a deadline
-//! costs that has moved since it was set: the wheel wakes for it, the connection says that nobody is
-//! dead, and the wheel is set again.
+//! Each session is what a shard keeps of one: a [`Connection`] and its entry in the [`Wheel`]. All
+//! of them beat every 3 s and are judged after 15 s, so five beats lie between two expiries.
+//! `interval` is what a beat that is read costs: it is heard and decoded, and no timer moves.
+//! `expiry` is what a deadline costs that has moved since it was set: the wheel wakes for it, the
+//! connection says that no peer is dead, and the wheel is set again.
 //!
-//! Sessions come up in the order in which they were accepted (`sequential`) or in any other (`random`).
-//! The work is the same. But ten million sessions are more than a gigabyte, and in any other order each
-//! one comes from main memory.
+//! Sessions come up in the order in which they were accepted (`sequential`) or in any other
+//! (`random`). The work is the same. But ten million sessions are more than a gigabyte, and in any
+//! other order each one comes from main memory.
 //!
-//! `cargo bench -p heartwire-core --all-features --bench sessions` prints nanoseconds per operation, and
-//! the ratio. One run on a shared core of an EPYC with 1 MiB of L2 and 32 MiB of L3:
+//! `cargo bench -p heartwire-core --all-features --bench sessions` prints nanoseconds per
+//! operation, and the ratio. One run on a shared core of an EPYC with 1 MiB of L2 and 32 MiB of L3:
 //!
 //! | operation | order | 10000 | 10000000 | ratio |
 //! |---|---|---|---|---|
@@ -34,8 +34,8 @@ use heartwire_core::{Connection, Instant, Preset, Settings, Side, frame};
 const SIZES: [u32; 2] = [10_000, 10_000_000];
 const TICK: Duration = Duration::from_millis(4);
 const BEAT: Duration = Duration::from_secs(3);
-/// Each figure is the cheapest of so many rounds over at least [`OPERATIONS`]: whatever else the machine
-/// does makes a round dearer, never cheaper.
+/// Each figure is the cheapest of so many rounds over at least [`OPERATIONS`]: whatever else the
+/// machine does makes a round dearer, never cheaper.
 const ROUNDS: u32 = 3;
 const OPERATIONS: u32 = 10_000_000;
 
@@ -83,8 +83,8 @@ impl Server {
         }
     }
 
-    /// Wakes for every deadline until now, tick by tick as a shard does. All of them have moved since
-    /// they were set, and are set again. Returns how many there were.
+    /// Wakes for every deadline until now, tick by tick as a shard does. All of them have moved
+    /// since they were set, and are set again. Returns how many there were.
     fn expire_all(&mut self) -> u32 {
         let mut expired = 0;
         while let Some(now) = self.wheel.next_wake().filter(|&wake| wake <= self.now) {

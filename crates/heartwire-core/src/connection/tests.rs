@@ -40,7 +40,7 @@ fn no_first_frame(millis: u64) -> Seen {
     Refused(Violation::NoFirstFrame { waited: ms(millis) })
 }
 
-/// What a driver writes, and comes to, that has nothing to read and last stood still in `pause`.
+/// What a driver writes, and its result, with nothing to read and with this last pause.
 pub(super) fn turn(
     connection: &mut Connection,
     now: Instant,
@@ -257,8 +257,8 @@ fn a_full_send_buffer_takes_the_place_of_no_question() {
     rig.wake(3_001, &[WroteBeat]).next(6_001);
 }
 
-/// A peer that says nothing but answers to beats lives, whatever else it is sent, and is asked once in an
-/// interval at most.
+/// A peer that sends only answers to beats lives, whatever other data it receives, and gets a beat
+/// once in an interval at most.
 #[test]
 fn a_peer_that_only_answers_lives_while_data_flows() {
     const BEAT: u64 = 1_000;

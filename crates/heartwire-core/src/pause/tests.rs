@@ -74,7 +74,7 @@ fn the_next_pause_counts_from_the_last_time_awake() {
     assert_eq!(watch.handle_wake(at(9_300), Duration::ZERO), gap(9_300, 300));
 }
 
-/// Its timer, which stands still in a suspend, would ring at 54.9 s; something else wakes it before.
+/// Its timer, which stops in a suspend, would fire at 54.9 s; something else wakes it before.
 #[test]
 fn a_suspend_is_a_pause_though_nothing_was_late() {
     let before = Duration::from_secs(3_600);

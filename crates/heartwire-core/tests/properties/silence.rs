@@ -55,7 +55,7 @@ enum Step {
     Hear { len: usize, ago: u64 },
     /// The application sends something.
     Send,
-    /// The driver stands still, and may find a byte when it runs again.
+    /// The driver is paused, and may find a byte when it runs again.
     Pause { millis: u64, heard: bool },
 }
 
@@ -134,8 +134,8 @@ struct Driver {
 }
 
 impl Driver {
-    /// A beat is due an interval after this: neither was anything sent since, or nothing that the peer
-    /// would answer and nothing heard.
+    /// A beat is due an interval after this: neither was anything sent since, or nothing that the
+    /// peer would answer and nothing heard.
     fn quiet_since(&self, model: &Model) -> u64 {
         self.last_sent.min(self.last_beat.max(model.last_heard))
     }

@@ -46,7 +46,7 @@ pub struct Args {
     )]
     pub(super) only: Vec<Fault>,
 
-    /// Who looks for them [default: all].
+    /// The detectors to use [default: all].
     #[arg(
         long,
         value_name = "NAME",
@@ -56,43 +56,43 @@ pub struct Args {
     )]
     pub(super) detector: Vec<Detector>,
 
-    /// Show the names of all faults and detectors, and what they are.
+    /// List all faults and detectors.
     #[arg(long)]
     pub(super) list: bool,
 
-    /// What to do [default: all but long, or the matrix alone with --only or --detector].
+    /// The sections to run [default: all but long, or only the matrix with --only or --detector].
     #[arg(long, value_name = "SECTION", value_enum, value_delimiter = ',')]
     pub(super) sections: Vec<Section>,
 
-    /// A small part of everything, for a check before each change.
+    /// Run a small part of everything, as a quick check.
     #[arg(long, conflicts_with_all = ["only", "detector", "sections", "write"])]
     pub(super) smoke: bool,
 
-    /// How often each cell of the matrix runs: the fault strikes in another moment each time.
+    /// Number of runs of each cell of the matrix, each with the fault at another time.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(super) runs: u32,
 
-    /// How long a fault is watched that the plan says is never found.
+    /// How long to observe a fault that the plan says is never detected.
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
     pub(super) observe: Duration,
 
-    /// How long the herds of the loss section beat.
+    /// Duration of the herds in the loss section.
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
     pub(super) herd_time: Duration,
 
-    /// How many clients each of them has.
+    /// Number of clients of each herd.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(super) herd: u32,
 
-    /// How many experiments run at a time.
+    /// Number of experiments at a time.
     #[arg(long, value_name = "N", default_value = "16")]
     pub(super) jobs: NonZeroUsize,
 
-    /// What moments and packets are drawn from [default: a new one, which is printed].
+    /// Seed of all random choices [default: a new one, which is printed].
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
 
-    /// How to print the results.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 
@@ -100,11 +100,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub(super) write: Option<PathBuf>,
 
-    /// Draw the charts in this directory again, from its faults.json, and do nothing else.
+    /// Only draw the charts in this directory again, from its faults.json.
     #[arg(long, value_name = "DIR", exclusive = true)]
     pub(super) draw: Option<PathBuf>,
 
-    /// The program to break [default: the `heartwire` beside this program].
+    /// The program to test [default: the `heartwire` beside this program].
     #[arg(long, value_name = "PATH")]
     pub(super) bin: Option<PathBuf>,
 }
@@ -123,7 +123,7 @@ pub(super) enum Part {
     Herd(herd::Args),
 }
 
-/// What the lab can do.
+/// Sections of the lab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Section {
     /// Every fault with every detector.
@@ -132,9 +132,9 @@ pub(super) enum Section {
     Far,
     /// Links that delay, reorder, double and damage packets.
     Links,
-    /// Many clients over links that lose packets, and a server that stands still.
+    /// Many clients over links that lose packets, and a server that is paused.
     Herds,
-    /// What the kernel alone finds, after a quarter of an hour.
+    /// Faults that only the kernel detects, after a quarter of an hour.
     Long,
 }
 

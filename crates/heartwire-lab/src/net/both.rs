@@ -1,4 +1,4 @@
-//! Something that there is one of at each end.
+//! A pair of values, one for each end.
 
 use heartwire_core::Side;
 

@@ -1,4 +1,4 @@
-//! One cell of the matrix: a connection, a fault, and what both ends saw of it.
+//! One cell of the matrix: a connection, a fault, and what both ends reported.
 
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
@@ -18,28 +18,28 @@ use super::impair::Profile;
 use super::inject::Moments;
 use super::judge::{Judgement, Seen, judge, sight};
 
-/// How long a connection is left alone before it is broken, and up to a beat more: the fault must be
-/// able to strike in any moment between two beats.
+/// How long a connection settles before the fault, and up to an interval more: the fault must be
+/// able to occur at any time between two beats.
 const SETTLE: Duration = Duration::from_millis(1500);
 
-/// How long both ends are listened to when they have said everything: neither may say more.
+/// How long to listen after all expected events: no end may report more.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// The longest bound that is waited for. Beyond it are the kernel's quarter of an hour and two.
+/// The longest bound to wait for. Longer ones are the kernel's quarter of an hour and two hours.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// A fault, and who looks for it.
+/// A fault and a detector.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub(super) fault: Fault,
     pub(super) detector: Detector,
-    /// What the path is like; `None` where nothing is done to it.
+    /// The impairments of the path, if any.
     pub(super) profile: Option<Profile>,
-    /// Which of several runs it is; the fault strikes in another moment in each.
+    /// The number of the run; the fault occurs at another time in each.
     pub(super) run: u32,
 }
 
-/// What came of a cell.
+/// The result of a cell.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) fault: Fault,
@@ -47,7 +47,7 @@ pub(super) struct Record {
     pub(super) sides: Both<SideRecord>,
 }
 
-/// What came of it at one end.
+/// The result at one end.
 #[derive(Clone, Debug)]
 pub(super) struct SideRecord {
     pub(super) expected: Expected,
@@ -62,8 +62,8 @@ impl Record {
 }
 
 impl Cell {
-    /// Runs it. An error means that the fault could not be made; whatever the ends made of it is a
-    /// result.
+    /// Runs it. An error means that the fault could not be made; everything that the ends report is
+    /// a result.
     pub(super) fn run(
         &self,
         lab: &Lab,
@@ -147,13 +147,13 @@ impl Cell {
         let lasts = self.fault.lasts().unwrap_or_default();
         let deadline = start + observe.max(lasts + latest.max().unwrap_or_default() + BEAT);
         if self.fault.lasts().is_some() {
-            // Not before it is due, whatever they say meanwhile.
+            // Not before it is due, whatever the ends report meanwhile.
             experiment.telling.listen_until(start + lasts, |_| false)?;
             moments = experiment.heal(self.fault, moments)?;
         }
         let asked = || expected.iter().filter(|(_, expected)| **expected != Expected::NotAsked);
         let all_said = experiment.telling.listen_until(deadline, |told| {
-            // Who stood still may yet say something wrong.
+            // The end that was paused may still report something wrong.
             self.fault.pauses().is_none()
                 && asked()
                     .all(|(side, expected)| sight(side, expected, moments.of(side), told).is_some())

@@ -1,4 +1,4 @@
-//! Other programs that the lab runs, and what they say when they fail.
+//! Runs other programs, and reports their errors.
 
 use core::fmt::Write as _;
 use std::io::Write as _;
@@ -19,7 +19,7 @@ pub(super) fn feed(command: &mut Command, input: &str) -> anyhow::Result<String>
 /// Where a program is, if it is installed.
 pub(super) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Where Debian has most of what the lab needs, and what the path of a plain user may lack.
+    // Debian's directories for most of these programs, which may not be in a user's PATH.
     let more = ["/usr/sbin", "/sbin"].map(Into::into);
     std::env::split_paths(&path).chain(more).any(|directory| directory.join(program).is_file())
 }
@@ -29,7 +29,7 @@ fn finish(command: &mut Command, input: Option<&str>) -> anyhow::Result<String> 
     let mut child =
         command.spawn().with_context(|| format!("cannot start {}", shown(command, None)))?;
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-        // One that stops reading has failed, and says why better than a broken pipe does.
+        // A program that stops reading has failed, and its own error is better than a broken pipe.
         let _ = stdin.write_all(input.as_bytes());
     }
     let Output { status, stdout, stderr } = child.wait_with_output()?;

@@ -1,4 +1,4 @@
-//! What both ends have set to find a fault: the columns of the matrix.
+//! Detectors: settings of both ends, the columns of the matrix.
 
 use core::time::Duration;
 
@@ -6,15 +6,15 @@ use heartwire_core::kernel::{Keepalive, KernelTimers};
 use heartwire_core::plan::{End, Setup};
 use heartwire_core::{Policy, PolicyBuilder, Side};
 
-/// How often an end beats.
+/// Interval.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
-/// The silence that an end calls death.
+/// Timeout.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
-/// At least the timeout, so that the timeout speaks first, and the keepalive's bound, see
+/// At least the timeout, so that the timeout fires first, and the keepalive's bound, see
 /// [`KernelTimers::new`].
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What both ends have set. Short, so that the whole matrix takes minutes.
+/// Settings of both ends, short ones so that the whole matrix takes minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub(super) enum Detector {
     /// Nothing at either end.
@@ -25,11 +25,11 @@ pub(super) enum Detector {
     KeepaliveTuned,
     /// `TCP_USER_TIMEOUT` of 5 s.
     UserTimeout,
-    /// The client beats every second, the server calls 3 s of silence death.
+    /// The client sends a beat every second, the server has a timeout of 3 s.
     OneWay,
-    /// The server beats and the client answers; both call 3 s of silence death.
+    /// The server sends beats and the client answers; both have a timeout of 3 s.
     Asking,
-    /// Both beat, and both call 3 s of silence death.
+    /// Both send beats and have a timeout of 3 s.
     BothWays,
     /// Both ways, with the tuned keepalive and the user timeout.
     Everything,
@@ -50,7 +50,7 @@ impl Detector {
         Self::ProtocolV1,
     ];
 
-    /// As it is typed.
+    /// As typed on the command line.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -80,7 +80,7 @@ impl Detector {
         }
     }
 
-    /// The version of the protocol that both ends speak, as it is typed.
+    /// The protocol version of both ends, as typed on the command line.
     pub(super) const fn protocol(self) -> &'static str {
         match self {
             Self::None
@@ -143,7 +143,7 @@ impl Detector {
     }
 }
 
-/// What is typed to give an end these settings.
+/// The flags for these settings of an end.
 pub(super) fn flags(end: &End) -> Vec<String> {
     let ms = |time: Duration| format!("{}ms", time.as_millis());
     let mut flags = Vec::new();

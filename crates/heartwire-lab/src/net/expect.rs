@@ -1,4 +1,4 @@
-//! What the plan says will be measured.
+//! The expected results, from the plan.
 
 use core::time::Duration;
 
@@ -16,24 +16,24 @@ const BACK_WITHIN: Duration = BEAT.saturating_add(Duration::from_millis(500));
 /// What one end is expected to see.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Expected {
-    /// It is the one that breaks.
+    /// This end is the broken one.
     NotAsked,
     /// The connection must not be lost.
     Kept,
-    /// It is never found while it lasts.
+    /// The fault is never detected while it lasts.
     Never,
-    /// It is found.
+    /// The fault is detected.
     Found(Promise),
     /// The same, unless the connection is not lost after all.
     FoundOrKept(Promise),
 }
 
-/// When something is found, and by what.
+/// When a fault is detected, and by what.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Promise {
     pub(super) earliest: Duration,
     pub(super) latest: Duration,
-    /// The one that promises it, and then those that may be first.
+    /// The mechanism that promises it, then those that may be first.
     pub(super) by: Vec<Mechanism>,
 }
 
@@ -45,7 +45,7 @@ impl Promise {
 }
 
 impl Expected {
-    /// What the plan for a setup says that one end sees of a fault.
+    /// What one end must see of a fault, by the plan for a setup.
     pub(super) fn of(setup: &Setup, fault: Fault, side: Side) -> Self {
         let planned = |class| Self::planned(setup.plan().row(class).side(side));
         match fault.question(side) {
@@ -78,8 +78,8 @@ impl Expected {
     }
 }
 
-/// An end that stood still notices it; unless the other end has found it dead meanwhile, rightly,
-/// and the reset is what it sees first.
+/// An end that was paused notices it; unless the other end rightly declared it dead meanwhile, so
+/// that it sees the reset first.
 fn own_pause(setup: &Setup, side: Side) -> Expected {
     let row = |class, side| setup.plan().row(class).side(side);
     let mut expected = Expected::planned(row(Class::OwnPause, side));
@@ -100,9 +100,9 @@ fn own_pause(setup: &Setup, side: Side) -> Expected {
     expected
 }
 
-/// Long packets get lost, short ones do not: keepalive probes still come and go, and the server's beats.
-/// Only what waits behind the long line shows it, to a server that waits for beats, or to the kernel
-/// that sends the line again and again.
+/// Long packets get lost, short ones do not: keepalive probes still come and go, and the server's
+/// beats. It is only detected by what waits behind the long line: by a server with a timeout, or by
+/// the kernel that retransmits the line.
 fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
     let row = |class| Expected::planned(setup.plan().row(class).side(side));
     match (setup.end(Side::Server).policy.timeout(), side) {
@@ -112,8 +112,8 @@ fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
     }
 }
 
-/// A router that forgets, and remembers again with the client's next packet. Only what the server sends
-/// before that, a beat or a probe, meets a router that knows nothing of it.
+/// A router that forgets, and remembers again with the client's next packet. Only what the server
+/// sends before that, a beat or a probe, finds no entry in the router.
 fn found_or_kept(setup: &Setup, planned: Expected) -> Expected {
     let server = setup.end(Side::Server);
     let server_sends = server.policy.interval().is_some() || server.kernel.keepalive().is_some();
@@ -131,7 +131,7 @@ fn nat_expiry(setup: &Setup, side: Side) -> Expected {
     let row = |class| Expected::planned(setup.plan().row(class).side(side));
     match (row(Class::NatForgotten), side) {
         (Expected::Kept, _) => Expected::Kept,
-        // Only then there is anything to find: nobody acknowledges the line.
+        // Only then is there a fault: the line is not acknowledged.
         (_, Side::Client) => row(Class::MachineGoneUnacked),
         (expected, Side::Server) => expected,
     }
@@ -146,10 +146,10 @@ fn blackout(setup: &Setup, side: Side, lasts: Duration) -> Expected {
         return Expected::Found(Promise::of(&finding));
     }
     if in_time(other(side)).is_none() {
-        // Too short for either; the margin is checked by what is measured.
+        // Too short for either; the measurement checks the margin.
         return Expected::Kept;
     }
-    // The other end has given up. Whatever this one still has to send tells it so.
+    // The other end has given up; a reset answers everything that this one still sends.
     let end = setup.end(side);
     if end.policy.interval().is_none() {
         return Expected::Never;

@@ -1,4 +1,4 @@
-//! One connection between the real programs, alive and well, in namespaces of its own.
+//! One healthy connection between the real programs, in its own namespaces.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ const STARTED_WITHIN: Duration = Duration::from_secs(30);
 /// [`flood`](Program::flood): then nothing but the window is full.
 const MAX_QUEUE: usize = 64 * 1024 * 1024;
 
-/// What all experiments share.
+/// Common to all experiments.
 #[derive(Clone, Debug)]
 pub(super) struct Lab {
     pub(super) owner: Owner,
@@ -34,19 +34,19 @@ pub(super) struct Lab {
     pub(super) stop: Stop,
 }
 
-/// What a connection is like.
+/// The setup of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions<'a> {
     pub(super) setup: Setup,
-    /// The version of the protocol, as it is typed.
+    /// The protocol version, as typed on the command line.
     pub(super) protocol: &'static str,
-    /// What it has to be prepared for.
+    /// The fault that it has to be prepared for.
     pub(super) fault: Fault,
-    /// What the path is like; `None` where nothing is done to it.
+    /// The impairments of the path, if any.
     pub(super) profile: Option<&'a Profile>,
 }
 
-/// A connection, alive. Dropping it ends the programs and removes the namespaces, in this order.
+/// A healthy connection. Dropping it ends the programs and removes the namespaces, in this order.
 #[derive(Debug)]
 pub(super) struct Experiment {
     pub(super) client: Program,
@@ -116,7 +116,7 @@ fn prepare(topology: &Topology, fault: Fault) -> anyhow::Result<()> {
     if !matches!(fault, Fault::NatFlushDrop | Fault::NatFlushReset | Fault::NatExpiry) {
         return Ok(());
     }
-    // What belongs to no connection that the router remembers makes no new one.
+    // A packet of an unknown connection makes no new entry in the router.
     topology.router.set_sysctls(&["net.netfilter.nf_conntrack_tcp_loose=0"])?;
     if fault == Fault::NatExpiry {
         let lifetime = NAT_LIFETIME.as_secs();

@@ -1,4 +1,4 @@
-//! What breaks: the rows of the matrix.
+//! Faults: the rows of the matrix.
 
 use core::time::Duration;
 
@@ -8,10 +8,10 @@ use heartwire_core::plan::Fault as Class;
 /// How long a router remembers a connection in [`Fault::NatExpiry`].
 pub(super) const NAT_LIFETIME: Duration = Duration::from_secs(3);
 
-/// How long an end stands still.
+/// How long an end is paused.
 pub(super) const PAUSE: Duration = Duration::from_secs(10);
 
-/// Something that breaks, made on purpose. Each belongs to a [class](Class) of the plan.
+/// A fault, made on purpose. Each belongs to a [class](Class) of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub(super) enum Fault {
     /// Nothing breaks.
@@ -34,7 +34,7 @@ pub(super) enum Fault {
     ServerFrozen,
     /// The router drops everything in both directions.
     GoneIdle,
-    /// The same, with a line and its echo on the way that nobody acknowledges.
+    /// The same, with a line and its echo in flight that are never acknowledged.
     GoneUnacked,
     /// The client's own interface goes down.
     ClientLinkDown,
@@ -62,15 +62,15 @@ pub(super) enum Fault {
     NatExpiry,
     /// The router drops long packets, and the client sends a long line.
     MtuHole,
-    /// A proxy goes on reading, and forwards nothing.
+    /// A proxy keeps reading, and forwards nothing.
     BlackHole,
     /// The server reads no more, and the client sends without an end.
     ServerNotReading,
     /// The client reads no more, and the server sends without an end.
     ClientNotReading,
-    /// Nothing gets through for 0.8 s.
+    /// The router drops everything for 0.8 s.
     BlackoutShort,
-    /// Nothing gets through for 8 s.
+    /// The router drops everything for 8 s.
     BlackoutLong,
     /// SIGSTOP to the client, and SIGCONT after 10 s.
     ClientPaused,
@@ -78,7 +78,7 @@ pub(super) enum Fault {
     ServerPaused,
 }
 
-/// What a fault is like to the other end: the groups of the chart.
+/// How a fault looks from the other end: the groups of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A kernel says so, with a FIN or a reset.
@@ -92,7 +92,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const ALL: [Self; 3] = [Self::Loud, Self::Silent, Self::Healthy];
 
-    /// A few words for people.
+    /// Human-readable, a few words.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Loud => "Loud: TCP itself says so",
@@ -102,7 +102,7 @@ impl Kind {
     }
 }
 
-/// What the plan is asked about one end.
+/// What is expected at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Nothing: this end is the broken one.
@@ -111,7 +111,7 @@ pub(super) enum Question {
     Healthy,
     /// When it finds out about a fault of this class.
     Found(Class),
-    /// The same, or the connection is not lost after all: whoever sends first decides.
+    /// The same, or the connection is not lost after all: the end that sends first decides.
     FoundOrKept(Class),
     /// The path comes back after that time.
     Blackout(Duration),
@@ -152,7 +152,7 @@ impl Fault {
         Self::ServerPaused,
     ];
 
-    /// As it is typed.
+    /// As typed on the command line.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -189,7 +189,7 @@ impl Fault {
         }
     }
 
-    /// A few words for people.
+    /// Human-readable, a few words.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Nothing => "nothing breaks",
@@ -262,7 +262,7 @@ impl Fault {
         }
     }
 
-    /// How it is made, as somebody would who repeats it by hand.
+    /// How to make it by hand.
     pub(super) const fn recipe(self) -> &'static str {
         match self {
             Self::Nothing => "wait",
@@ -319,7 +319,7 @@ impl Fault {
         }
     }
 
-    /// What the plan is asked about one end.
+    /// What is expected at one end.
     pub(super) fn question(self, side: Side) -> Question {
         let of_client = matches!(side, Side::Client);
         // The end that has the fault is not asked.
@@ -339,10 +339,10 @@ impl Fault {
                 Question::Found(Class::MachineGoneIdle)
             }
             Self::GoneUnacked => Question::Found(Class::MachineGoneUnacked),
-            // Beats wait behind the line for ever.
+            // Beats wait behind the line forever.
             Self::CutToServer | Self::MtuHole => Question::Found(Class::CutToServer),
             Self::CutToClient => Question::Found(Class::CutToClient),
-            // An ICMP error is a hint that TCP does not heed while it can still try.
+            // TCP ignores an ICMP error while it can still retransmit.
             Self::FirewallDrop | Self::RejectIcmp => Question::Found(Class::FirewallDrop),
             Self::NatFlushLoose => Question::FoundOrKept(Class::NatForgotten),
             Self::RejectReset | Self::NatFlushDrop | Self::NatFlushReset | Self::NatExpiry => {
@@ -360,7 +360,7 @@ impl Fault {
         }
     }
 
-    /// When the fault is over, counted from when it struck.
+    /// How long the fault lasts.
     pub(super) fn lasts(self) -> Option<Duration> {
         if let Question::Blackout(lasts) = self.question(Side::Client) {
             return Some(lasts);
@@ -368,7 +368,7 @@ impl Fault {
         if self.pauses().is_some() { Some(PAUSE) } else { None }
     }
 
-    /// The end that stands still for a while and goes on.
+    /// The end that is paused and resumes.
     pub(super) const fn pauses(self) -> Option<Side> {
         if matches!(self, Self::ClientPaused) {
             Some(Side::Client)

@@ -1,5 +1,4 @@
-//! Many healthy clients in one process: whoever calls one of them dead, or is called dead by one, is
-//! wrong.
+//! Many healthy clients in one process: every verdict on one of them, or by one of them, is false.
 
 use core::time::Duration;
 use std::io::{self, Read};
@@ -13,24 +12,24 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-/// What can be typed after `net herd`, which is for the lab itself.
+/// Arguments of `net herd`, which the lab uses itself.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where to connect.
+    /// The server's address.
     target: String,
     /// The version of the protocol, v0 or v1.
     #[arg(long)]
     protocol: String,
-    /// How many clients.
+    /// Number of clients.
     #[arg(long)]
     connections: u32,
-    /// How long their beginnings are spread over, so that their beats are too.
+    /// Their starts are spread over this time, so that their beats are too.
     #[arg(long, value_parser = humantime::parse_duration)]
     spread: Duration,
-    /// How often each beats.
+    /// Interval of each client.
     #[arg(long, value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
-    /// The silence of the server that each calls death.
+    /// Timeout of each client.
     #[arg(long, value_parser = humantime::parse_duration)]
     timeout: Option<Duration>,
 }
@@ -56,7 +55,8 @@ impl Args {
     }
 }
 
-/// Keeps the herd until the input ends; then lets them go, and tells how many beats each side heard.
+/// Runs the herd until the input ends; then disconnects all clients, and reports how many beats
+/// each side heard.
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut policy = Policy::builder();
     if let Some(interval) = args.interval {
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     thread::spawn(move || {
-        // However it ends.
+        // On every way out.
         let _ = io::stdin().lock().read_to_end(&mut Vec::new());
         stop.send_replace(true);
     });
@@ -105,7 +105,7 @@ async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
     print("done", json!({ "beats": beats, "online": online }))
 }
 
-/// Keeps one client until it is to stop, and passes on what it tells.
+/// Runs one client until it is stopped, and passes on its events.
 async fn one(
     config: ClientConfig,
     wait: Duration,
@@ -118,7 +118,7 @@ async fn one(
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                // Nobody listens any more when the herd cannot print.
+                // The receiver is gone when the herd cannot print.
                 Some(event) => tell.send(event).unwrap_or_default(),
                 None => return,
             },

@@ -1,4 +1,4 @@
-//! Many healthy connections: over links that lose packets, and with a server that stands still.
+//! Many healthy connections: over links that lose packets, and with a server that is paused.
 
 use core::time::Duration;
 use std::sync::mpsc;
@@ -17,10 +17,10 @@ use super::namespace::this_program;
 use super::program::{Program, Telling, Told};
 use super::topology::{SERVER, Topology};
 
-/// How long a herd may take to be complete, and to go.
+/// How long a herd may take to connect, and to disconnect.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Many healthy connections, and what they have to bear.
+/// Many healthy connections under a trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Herd {
     pub(super) trial: Trial,
@@ -28,24 +28,24 @@ pub(super) struct Herd {
     pub(super) time: Duration,
 }
 
-/// What healthy connections have to bear.
+/// A trouble of healthy connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// So many of a hundred packets are lost, in each direction.
+    /// This percentage of packets is lost, in each direction.
     Loss { percent: u32, preset: Preset },
-    /// The server is stopped for a while, and all clients go on beating.
+    /// The server is paused for a while, and all clients keep sending beats.
     Pause,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug)]
 pub(super) struct HerdRecord {
     pub(super) herd: Herd,
-    /// How long they had to bear it, and were listened to.
+    /// How long the trouble lasted and was observed.
     pub(super) took: Duration,
     /// Beats that came to the server, and to the clients.
     pub(super) beats: [u64; 2],
-    /// Clients that the server called dead, and those that called the server dead: all wrongly.
+    /// Clients that the server declared dead, and those that declared the server dead: all wrongly.
     pub(super) dead: [u64; 2],
     /// Connections that ended for another reason.
     pub(super) otherwise: u64,
@@ -83,8 +83,7 @@ impl Trial {
         Self::Loss { percent: 20, preset: Preset::Fast },
     ];
 
-    /// The version of the protocol: that of programs to which nothing is said, and the tutorial's where one
-    /// end only beats.
+    /// The protocol version: the default, or the tutorial's where only one end sends beats.
     const fn protocol(self) -> &'static str {
         match self {
             Self::Loss { .. } => "v1",
@@ -150,7 +149,7 @@ impl Herd {
         self.count(&telling, counted, took)
     }
 
-    /// Counts what was told. What came after the first `counted` events was goodbyes.
+    /// Counts the events. Those after the first `counted` belong to the end of the herd.
     fn count(
         &self,
         telling: &Telling,

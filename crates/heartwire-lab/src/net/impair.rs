@@ -1,5 +1,5 @@
-//! A bad link: packets between two namespaces pass through a process that delays, reorders, doubles
-//! and damages them. It is made of two TUN interfaces, because few kernels have netem.
+//! A bad link: packets between two namespaces pass through a process that delays, reorders,
+//! duplicates and damages them. It is made of two TUN interfaces, because few kernels have netem.
 
 mod way;
 
@@ -21,10 +21,10 @@ use super::namespace::{Namespace, this_program};
 /// Longer than the longest packet: TUN interfaces take 1500 B.
 const MAX_PACKET: usize = 2048;
 
-/// What the process prints when its interfaces are there.
+/// What the process prints when its interfaces are ready.
 const READY: &str = "ready";
 
-/// What happens to packets, the same on both ways. Everything is drawn from one seed.
+/// Impairments of a link, the same in both directions, all from one seed.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(super) struct Profile {
     /// How long each packet takes, each way.
@@ -33,25 +33,25 @@ pub(super) struct Profile {
     /// How much longer one may take. Packets stay in order.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub(super) jitter: Duration,
-    /// How many of a hundred overtake those before them, by taking no time at all.
+    /// Percentage of packets without delay, which overtake earlier ones.
     #[arg(long, default_value_t = 0.0)]
     pub(super) reorder: f64,
-    /// How many of a hundred come twice.
+    /// Percentage of packets that are duplicated.
     #[arg(long, default_value_t = 0.0)]
     pub(super) duplicate: f64,
-    /// In how many of a hundred one bit is flipped.
+    /// Percentage of packets with a flipped bit.
     #[arg(long, default_value_t = 0.0)]
     pub(super) flip: f64,
-    /// How many of a hundred are lost.
+    /// Percentage of packets that are lost.
     #[arg(long, default_value_t = 0.0)]
     pub(super) loss: f64,
-    /// What everything is drawn from.
+    /// The seed.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
 }
 
 impl Profile {
-    /// How long the way there and back takes at most, while nothing is lost.
+    /// The longest round trip, while no packet is lost.
     pub(super) const fn round_trip(&self) -> Duration {
         self.delay.saturating_add(self.jitter).saturating_mul(2)
     }
@@ -71,7 +71,7 @@ impl Profile {
     }
 }
 
-/// For people: only what it does.
+/// Human-readable: only the impairments that are on.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -128,7 +128,7 @@ impl Drop for Impairer {
     }
 }
 
-/// What can be typed after `net impair`, which is for the lab itself.
+/// Arguments of `net impair`, which the lab uses itself.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -159,7 +159,7 @@ fn interface(name: &str) -> anyhow::Result<Tun> {
     tun.with_context(|| format!("cannot make the TUN interface {name}"))
 }
 
-/// Packets under way, by when they arrive and the order in which they were sent.
+/// Packets in flight, by when they arrive and the order in which they were sent.
 #[derive(Debug, Default)]
 struct UnderWay {
     packets: Mutex<BTreeMap<(Instant, u64), Vec<u8>>>,

@@ -15,16 +15,16 @@ use super::fault::{Fault, NAT_LIFETIME};
 use super::namespace::Namespace;
 use super::program::Told;
 
-/// What must have happened by then in a fault that takes several steps.
+/// Time limit for the steps of a fault.
 const STEP_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long queues must not have changed to be called full.
+/// How long queues must not have changed to count as full.
 const FULL_FOR: Duration = Duration::from_millis(400);
 
 /// Both directions, by interface.
 const DROP_ALL: [&str; 2] = ["iifname client drop", "iifname server drop"];
 
-/// When a fault came about: no earlier than `from`, no later than `to`. In between, it was made.
+/// When a fault occurred: no earlier than `from`, no later than `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) from: SystemTime,
@@ -48,7 +48,7 @@ impl Moment {
     }
 }
 
-/// When a fault came about as each end sees it.
+/// When a fault occurred, as each end sees it.
 pub(super) type Moments = Both<Moment>;
 
 impl Experiment {
@@ -101,7 +101,7 @@ impl Experiment {
                 self.fill(Side::Client)
             }
             Fault::ClientNotReading => {
-                // Enough to fill everything on the way, and less than the server's queue takes.
+                // Enough to fill all buffers on the path, and less than the server's queue holds.
                 self.client.flood(Some(3000))?;
                 self.fill(Side::Server)
             }
@@ -109,8 +109,8 @@ impl Experiment {
         moment.map(|moment| Both { client: moment, server: moment })
     }
 
-    /// Takes a fault back that lasts for a while only. Returns when that was as each end sees it, if
-    /// its time counts from then.
+    /// Ends a temporary fault. Returns when that was as each end sees it, if its time counts from
+    /// then.
     pub(super) fn heal(&mut self, fault: Fault, mut moments: Moments) -> anyhow::Result<Moments> {
         if fault == Fault::ClientPaused {
             moments.client = Moment::of(|| self.client.signal(Signal::CONT))?;
@@ -122,7 +122,7 @@ impl Experiment {
         Ok(moments)
     }
 
-    /// Asks an end to close the connection. It has done so when it says that the session is over.
+    /// Asks an end to close the connection. It has done so when it reports the end of the session.
     fn close(&mut self, side: Side) -> anyhow::Result<Moment> {
         let from = SystemTime::now();
         self.program(side).signal(Signal::TERM)?;
@@ -170,7 +170,8 @@ impl Experiment {
         Moment::of(|| client.type_line("still there?"))
     }
 
-    /// Waits until what `sender` has sent fills everything on the way, and nothing moves any more.
+    /// Waits until what `sender` has sent fills all buffers on the path, and nothing moves any
+    /// more.
     fn fill(&self, sender: Side) -> anyhow::Result<Moment> {
         let deadline = Instant::now() + STEP_WITHIN;
         let (from, to) = match sender {

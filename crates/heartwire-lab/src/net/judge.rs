@@ -1,4 +1,4 @@
-//! What was measured, and whether the plan had said so.
+//! Compares what was measured with the plan.
 
 use core::time::Duration;
 
@@ -14,7 +14,7 @@ use super::program::Told;
 pub(super) enum Seen {
     /// Nothing, for that long after the fault.
     Nothing { during: Duration },
-    /// An end of the connection, or that it stood still itself.
+    /// The end of the connection, or its own pause.
     Something(Sight),
 }
 
@@ -41,7 +41,7 @@ impl Sight {
     }
 }
 
-/// How an end saw it.
+/// How an end detected a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum How {
     EndOfStream,
@@ -50,8 +50,8 @@ pub(super) enum How {
     /// The kernel gave up; it does not say which of its timers it was.
     Kernel,
     Paused,
-    /// The peer said that it heard nothing. The plan does not know this: it takes longer than the
-    /// peer's own verdict, whose reset comes the same way.
+    /// The peer reported that it heard nothing. This is not in the plan: it takes longer than the
+    /// peer's own verdict, whose reset takes the same path.
     Unheard,
     /// None of these.
     Otherwise,
@@ -87,7 +87,7 @@ impl How {
         }
     }
 
-    /// A word or two for people.
+    /// Human-readable, a word or two.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::EndOfStream => "end of stream",
@@ -101,28 +101,28 @@ impl How {
     }
 }
 
-/// Whether what was measured is what the plan had said.
+/// The result of comparing a measurement with the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// This end is the one that broke.
     NotAsked,
-    /// Found, within the bound.
+    /// Detected within the bound.
     Inside,
-    /// Not found, and the plan says never; or kept, and the plan says so.
+    /// Not detected, and the plan says never; or not lost, and the plan says so.
     AsPlanned,
-    /// Not found while it was watched, and the bound ends later than that.
+    /// Not detected while it was observed, and the bound ends later.
     NotYet,
-    /// Found before the bound begins.
+    /// Detected before the bound begins.
     Early,
-    /// Found after the bound ends.
+    /// Detected after the bound ends.
     Late,
-    /// Not found, though the bound has ended.
+    /// Not detected, though the bound has ended.
     Missed,
-    /// Found or lost, where the plan says never.
+    /// Detected or lost, where the plan says never.
     Unplanned,
-    /// Found within the bound, by something that the plan does not name.
+    /// Detected within the bound, by a mechanism that the plan does not name.
     OtherMechanism,
-    /// Told more than once.
+    /// Reported more than once.
     Repeated,
 }
 
@@ -140,7 +140,7 @@ impl Judgement {
         Self::Repeated,
     ];
 
-    /// Whether the plan had said so.
+    /// Whether it agrees with the plan.
     pub(super) const fn is_right(self) -> bool {
         match self {
             Self::NotAsked | Self::Inside | Self::AsPlanned | Self::NotYet => true,
@@ -153,7 +153,7 @@ impl Judgement {
         }
     }
 
-    /// A word or two for people.
+    /// Human-readable, a word or two.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::NotAsked => "not asked",
@@ -203,32 +203,32 @@ impl Judgement {
     }
 }
 
-/// What an end said of a fault: the first that counts.
+/// The first event of an end that counts as detection.
 pub(super) fn sight(
     side: Side,
     expected: &Expected,
     fault: &Moment,
     told: &[Told],
 ) -> Option<Sight> {
-    // That it stood still is news where it did; elsewhere the machine was busy.
+    // A pause counts only at the end that was paused; elsewhere the machine was busy.
     let pause_counts =
         expected.promise().is_some_and(|promise| promise.by.contains(&Mechanism::PauseWatch));
     let counts = |told: &&Told| told.event == "offline" || (told.event == "paused" && pause_counts);
     let of_side = || told.iter().filter(|told| told.side == side);
     let first = of_side().find(counts)?;
-    // The server tells a verdict before it tells the end, the client tells both in one.
+    // The server reports a verdict before the end, the client both in one event.
     let cause = of_side().map(|told| told.text("cause")).find(|cause| !cause.is_empty());
     Some(Sight {
         after: fault.until(first.at),
         how: How::of(first, cause.unwrap_or_default()),
         detail: match first.event.as_str() {
-            "paused" => format!("stood still for {:.3} s", first.number("gap_ms") / 1e3),
+            "paused" => format!("paused for {:.3} s", first.number("gap_ms") / 1e3),
             _ => first.text("detail").to_owned(),
         },
     })
 }
 
-/// Judges all that an end told of a fault.
+/// Compares all that an end reported of a fault with the plan.
 pub(super) fn judge(
     side: Side,
     pauses: bool,
@@ -243,7 +243,7 @@ pub(super) fn judge(
     } else if count("offline") > 1 || count("verdict") > 1 {
         Judgement::Repeated
     } else if pauses && of_side().any(|told| told.text("reason") == "dead") {
-        // The silence was its own doing.
+        // It caused the silence itself.
         Judgement::Unplanned
     } else {
         Judgement::of(expected, seen)

@@ -1,5 +1,4 @@
-//! Links that are bad and not dead: whoever calls the other dead is wrong, and what is said must
-//! arrive as it was said.
+//! Bad links that are not dead: every verdict is false, and data must arrive as it was sent.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -13,22 +12,22 @@ use super::fault::Fault;
 use super::impair::Profile;
 use super::program::Told;
 
-/// How often the client says something. Other beats are suppressed by it, so it rests now and then.
+/// How often the client sends a line. That suppresses beats, so it rests now and then.
 const SAY_EVERY: Duration = Duration::from_millis(20);
-/// How many lines it says before it rests.
+/// How many lines it sends before it rests.
 const BREATH: u32 = 50;
-/// How long it rests: some beats pass.
+/// How long it rests: long enough for some beats.
 const REST: Duration = Duration::from_millis(2500);
 
-/// A bad link, and what is tried on it.
+/// A bad link, and the test on it.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) profile: Profile,
-    /// How long both ends talk over it.
+    /// How long data is sent over it.
     pub(super) time: Duration,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Debug)]
 pub(super) struct LinkRecord {
     pub(super) profile: Profile,
@@ -47,8 +46,8 @@ impl LinkRecord {
     }
 }
 
-/// The links that the lab tries, each drawn from `seed`. Nothing is lost on purpose but what a flipped
-/// bit costs: loss has a [section](super::herds) of its own.
+/// The links that the lab tests, with random choices from `seed`. Packets are lost only because of
+/// flipped bits: loss has its own [section](super::herds).
 pub(super) fn profiles(seed: u64) -> Vec<Profile> {
     let ms = Duration::from_millis;
     let good = Profile { seed, ..Profile::default() };
@@ -64,7 +63,7 @@ pub(super) fn profiles(seed: u64) -> Vec<Profile> {
 }
 
 impl Link {
-    /// Talks over the link for its time.
+    /// Sends data over the link for its time.
     pub(super) fn run(&self, lab: &Lab, number: usize) -> anyhow::Result<LinkRecord> {
         self.try_run(lab, number).with_context(|| format!("a link: {}", self.profile))
     }
@@ -89,7 +88,7 @@ impl Link {
             }
             experiment.telling.listen_for(REST)?;
         }
-        // What is under way still arrives.
+        // Data in flight still arrives.
         let last = line(sent);
         let patience = Instant::now() + Duration::from_secs(10);
         let is_last = |told: &Told| said(told) == Some(last.as_str());

@@ -1,4 +1,4 @@
-//! What the lab needs, and whether it is here.
+//! Requirements of the network lab, and which are missing.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ const TOOLS: [(&str, &str); 6] = [
     ("setpriv", "util-linux"),
 ];
 
-/// What is missing, in words; empty if the lab can run.
+/// What is missing; empty if the lab can run.
 pub(super) fn find(owner: Owner) -> Vec<String> {
     let absent = TOOLS.into_iter().filter(|(tool, _)| !is_installed(tool));
     let mut missing: Vec<String> = absent

@@ -1,7 +1,7 @@
 //! The real programs between network namespaces, and every fault that one machine can make.
 //!
-//! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, starts
-//! `heartwire serve` and `heartwire connect` in them, breaks something, and compares what both ends
+//! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, runs
+//! `heartwire serve` and `heartwire connect` in them, makes a fault, and compares what both ends
 //! say of it with what [`heartwire_core::plan`] says they will.
 
 use std::process::ExitCode;
@@ -61,7 +61,7 @@ pub use self::args::Args;
 #[cfg(target_os = "linux")]
 pub use self::run::run;
 
-/// What can be typed after `net` where there are no network namespaces: anything.
+/// Arguments of `net` on systems without network namespaces: any.
 #[cfg(not(target_os = "linux"))]
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -69,7 +69,7 @@ pub struct Args {
     ignored: Vec<String>,
 }
 
-/// Says what is missing, and runs the simulator alone.
+/// Prints what is missing, and runs only the simulator.
 ///
 /// # Errors
 ///
@@ -79,7 +79,7 @@ pub fn run(_args: &Args) -> anyhow::Result<ExitCode> {
     run_simulator_alone(&["Linux, which has network namespaces".to_owned()])
 }
 
-/// Says what is missing for the network lab, and runs the simulator with its defaults.
+/// Prints what is missing for the network lab, and runs the simulator with its defaults.
 fn run_simulator_alone(missing: &[String]) -> anyhow::Result<ExitCode> {
     #[derive(Parser)]
     struct Simulator {

@@ -1,4 +1,4 @@
-//! Network namespaces: made, named so that their owner can be told, and removed.
+//! Network namespaces: made, named after the process that made them, and removed.
 
 use core::time::Duration;
 use std::fs;
@@ -18,7 +18,7 @@ const PREFIX: &str = "hwlab";
 /// How long a process may take to go when its namespace is removed.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
-/// The process that made a namespace. A number alone would not do: they are used again.
+/// The process that made a namespace, with its start time, because process ids are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pid: u32,
@@ -39,7 +39,7 @@ impl Owner {
         format!("{PREFIX}-{}-{}-{experiment}-{role}", self.pid, self.started_at)
     }
 
-    /// Who made the namespace of that name, if the lab did.
+    /// The process that made the namespace of that name, if it is one of the lab's.
     fn of(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix(PREFIX)?.strip_prefix('-')?.split('-');
         let pid = parts.next()?.parse().ok()?;
@@ -98,17 +98,17 @@ impl Namespace {
         run(self.command("sysctl").arg("-qw").args(settings)).map(drop)
     }
 
-    /// A command that runs within it. The process has the number of the one that is spawned.
+    /// A command that runs within it, as the spawned process itself.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program.as_ref());
         command
     }
 
-    /// The same for a program that stays: it is killed when the thread that spawns it ends, however
-    /// that comes about.
+    /// The same for a long-running program: it is killed when the thread that spawned it ends, for
+    /// any reason.
     pub(super) fn lasting_command(&self, program: impl AsRef<Path>) -> Command {
-        // This one may have been killed before the kernel is asked for that.
+        // This process may have ended before the kernel was asked for that.
         const UNLESS_ALONE: &str = "test $PPID = $0 && exec \"$@\"";
         let mut command = self.command("setpriv");
         command.args(["--pdeathsig", "KILL", "--", "sh", "-c", UNLESS_ALONE]);
@@ -125,7 +125,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Removes what runs of the lab have left that did not get round to it, and says what that was.
+/// Removes what killed runs of the lab have left behind, and reports it.
 pub(super) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in list()? {
@@ -144,7 +144,7 @@ pub(super) fn list() -> anyhow::Result<Vec<String>> {
     Ok(listed.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect())
 }
 
-/// Kills what runs in a namespace and deletes it. That somebody else did so first is no error.
+/// Kills what runs in a namespace and deletes it. It is no error if it is gone already.
 fn remove(name: &str) -> anyhow::Result<()> {
     let removed = kill_all(name)
         .and_then(|()| run(Command::new("ip").args(["netns", "delete", name])).map(drop));

@@ -1,13 +1,13 @@
-//! Several jobs at a time. Most of a job is waiting, so there can be more of them than processors.
+//! Runs several jobs at a time. A job mostly waits, so there can be more of them than processors.
 
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-/// Does every job, so many at a time, and hands each outcome over as it comes. The outcomes are
-/// returned in the order of the jobs. A job may decline, and then is not done; a panic in one is
-/// passed on when the others are done.
+/// Runs every job, `at_a_time` at once, and hands over each outcome as it comes. Returns the
+/// outcomes in the order of the jobs. A job may decline; a panic in one is passed on when the
+/// others are done.
 pub(super) fn run_all<J: Sync, R: Send>(
     at_a_time: NonZeroUsize,
     jobs: &[J],

@@ -1,5 +1,5 @@
-//! The program under test: `heartwire serve` and `heartwire connect`, each in its namespace, and what
-//! they tell.
+//! The program under test: `heartwire serve` and `heartwire connect`, each in its namespace, and
+//! their events.
 
 use core::time::Duration;
 use std::fs;
@@ -19,13 +19,13 @@ use serde_json::Value;
 use super::namespace::Namespace;
 use super::stop::Stop;
 
-/// How often a wait looks whether the lab is to stop.
+/// How often a wait checks whether the lab has to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long the system may take to stop or kill a program.
 const OBEYS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the last words of a program that has ended are waited for.
+/// How long to wait for the last output of a program that has ended.
 const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// A line that is long enough to fill buffers soon, and short enough for any queue.
@@ -34,11 +34,11 @@ const FLOOD_LINE_LEN: usize = 8 * 1024;
 /// The event that stands for the end of a program's output.
 const ENDED: &str = "ended";
 
-/// An event that an end told, as one object on a line.
+/// An event of an end, as one object on a line.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Told {
     pub(super) side: Side,
-    /// When it happened, by the end's own word.
+    /// When it happened, as the end reports.
     pub(super) at: SystemTime,
     pub(super) event: String,
     fields: Value,
@@ -67,21 +67,21 @@ impl Told {
         self.fields.get(field).and_then(Value::as_f64).unwrap_or_default()
     }
 
-    /// How many beats were heard; zero if it does not say.
+    /// How many beats were heard; zero if there is no such field.
     pub(super) fn beats(&self) -> u64 {
         self.fields.get("beats").and_then(Value::as_u64).unwrap_or_default()
     }
 }
 
-/// A process that tells events. It is killed when this is dropped.
+/// A process that prints events. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Program {
     process: Child,
     stdin: Option<ChildStdin>,
     events: Arc<Latch>,
-    /// What it printed that was no event: complaints.
+    /// Its output besides events: error messages.
     said: Arc<Mutex<String>>,
-    /// Who reads complaints that come by a way of their own.
+    /// The thread that reads a separate stream of error messages.
     noting: Option<thread::JoinHandle<()>>,
 }
 
@@ -103,8 +103,8 @@ impl Program {
         Ok(this)
     }
 
-    /// Starts `heartwire connect` with these arguments. Its events go to `tell`, and nobody ever
-    /// reads the data that it prints.
+    /// Starts `heartwire connect` with these arguments. Its events go to `tell`, and the data that
+    /// it prints is discarded.
     pub(super) fn connect(
         namespace: &Namespace,
         heartwire: &Path,
@@ -144,7 +144,7 @@ impl Program {
         Self { process, stdin: None, events, said, noting: None }
     }
 
-    /// Passes on what is an event in that output, and keeps the rest.
+    /// Passes on the events in that output, and keeps the rest.
     fn listen(&self, side: Side, output: impl Read + Send + 'static, tell: &Sender<Told>) {
         let (latch, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
         thread::spawn(move || {
@@ -153,7 +153,7 @@ impl Program {
                 latch.wait_until_open();
                 let Some(Ok(line)) = lines.next() else { break };
                 match Told::parse(side, &line) {
-                    // Nobody listens any more when the experiment is over.
+                    // The receiver is gone when the experiment is over.
                     Some(told) => tell.send(told).unwrap_or_default(),
                     None => keep(&said, &line),
                 }
@@ -177,7 +177,7 @@ impl Program {
     pub(super) fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)?;
         let tasks = PathBuf::from(format!("/proc/{}/task", self.process.id()));
-        wait_until("a program stands still", || {
+        wait_until("a program is stopped", || {
             let states = fs::read_dir(&tasks)?.map(|task| {
                 let stat = fs::read_to_string(task?.path().join("stat"))?;
                 // After the name, which is in parentheses and may hold anything.
@@ -229,7 +229,7 @@ impl Program {
         self.events.set(true);
     }
 
-    /// What it complained of. One that has ended may have said more than was read so far.
+    /// Its error messages. A program that has ended may have printed more than was read so far.
     pub(super) fn complaints(&self) -> String {
         let deadline = Instant::now() + LAST_WORDS_WITHIN;
         let is_read = || self.noting.as_ref().is_none_or(thread::JoinHandle::is_finished);
@@ -290,7 +290,7 @@ impl Latch {
     }
 }
 
-/// What both ends told so far, and what they tell next.
+/// The events of both ends, so far and to come.
 #[derive(Debug)]
 pub(super) struct Telling {
     told: Receiver<Told>,
@@ -303,8 +303,8 @@ impl Telling {
         Self { told, so_far: Vec::new(), stop }
     }
 
-    /// Listens until `done` says that what was told is enough, or until `deadline`. Returns whether
-    /// it was enough.
+    /// Listens until `done` is true for the events so far, or until `deadline`. Returns whether it
+    /// was.
     pub(super) fn listen_until(
         &mut self,
         deadline: Instant,
@@ -324,13 +324,13 @@ impl Telling {
             match self.told.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(told) => self.so_far.push(told),
                 Err(RecvTimeoutError::Timeout) => {}
-                // The ends are gone; what they told is all there will be.
+                // The ends are gone; no more events will come.
                 Err(RecvTimeoutError::Disconnected) => thread::sleep(left.min(LOOK_EVERY)),
             }
         }
     }
 
-    /// Listens for a while, whatever is told.
+    /// Listens for a while.
     pub(super) fn listen_for(&mut self, time: Duration) -> anyhow::Result<()> {
         self.listen_until(Instant::now() + time, |_| false).map(drop)
     }

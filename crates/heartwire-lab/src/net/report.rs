@@ -1,4 +1,4 @@
-//! What everything comes to, and how it is told: to people, to programs, as a page with a chart.
+//! The report: as text, as JSON, and as a page with charts.
 
 mod chart;
 mod json;
@@ -28,17 +28,17 @@ pub(super) use self::json::json;
 pub(super) use self::markdown::markdown;
 pub(super) use self::text::text;
 
-/// What everything comes to.
+/// The results of a run.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) seed: u64,
-    /// How long a fault was watched that is never found.
+    /// How long a fault that is never detected was observed.
     pub(super) observe: Duration,
     pub(super) took: Duration,
     pub(super) near: Matrix,
     pub(super) far: Matrix,
-    /// Watched for long.
+    /// The faults that were observed for long.
     pub(super) long: Matrix,
     pub(super) links: Vec<LinkRecord>,
     pub(super) herds: Vec<HerdRecord>,
@@ -46,16 +46,16 @@ pub(super) struct Report {
     pub(super) errors: Vec<String>,
 }
 
-/// Faults and who looked for them, over one path.
+/// Faults and detectors, over one path.
 #[derive(Debug, Default)]
 pub(super) struct Matrix {
-    /// What the path is like; `None` where nothing was done to it.
+    /// The impairments of the path, if any.
     pub(super) profile: Option<Profile>,
     /// Several of a cell if it ran several times.
     pub(super) records: Vec<Record>,
 }
 
-/// Where it was measured.
+/// The machine of the measurement.
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) kernel: String,
@@ -64,7 +64,7 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// This one, now.
+    /// This machine, now.
     pub(super) fn this() -> Self {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Self {
@@ -76,7 +76,7 @@ impl Machine {
 }
 
 impl Report {
-    /// Whether everything is as the plan says and as was promised.
+    /// Whether all results agree with the plan and the promises.
     pub(super) fn is_right(&self) -> bool {
         self.errors.is_empty() && self.is_right_where_measured()
     }
@@ -91,7 +91,7 @@ impl Report {
         [&self.near, &self.far, &self.long]
     }
 
-    /// Writes the page, its chart and the figures into a directory.
+    /// Writes the page, its charts and the numbers into a directory.
     pub(super) fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let files = [("faults.md", markdown(self)), ("faults.json", json(self))];
         write_files(directory, files)?;
@@ -99,7 +99,7 @@ impl Report {
     }
 }
 
-/// Draws the charts from the figures in a directory.
+/// Draws the charts from the numbers in a directory.
 pub(super) fn draw(directory: &Path) -> anyhow::Result<()> {
     let path = directory.join("faults.json");
     let json = fs::read_to_string(&path);
@@ -135,20 +135,20 @@ impl Matrix {
         Fault::ALL.into_iter().filter(move |&fault| is_there(fault))
     }
 
-    /// Who looked for them, in their order.
+    /// The detectors, in their order.
     fn detectors(&self) -> impl Iterator<Item = Detector> {
         let is_there = |detector| self.records.iter().any(|record| record.detector == detector);
         Detector::ALL.into_iter().filter(move |&detector| is_there(detector))
     }
 
-    /// What came of a cell at one end, whenever it ran.
+    /// The results of a cell at one end, of all its runs.
     fn summary(&self, fault: Fault, detector: Detector, side: Side) -> Option<Summary<'_>> {
         let is_it = |record: &&Record| record.fault == fault && record.detector == detector;
         let runs = self.records.iter().filter(is_it).map(|record| record.sides.of(side));
         Summary::of(&runs.collect::<Vec<_>>())
     }
 
-    /// What came of a cell at both ends, in a few characters; empty if it did not run.
+    /// The results of a cell at both ends, in a few characters; empty if it did not run.
     fn short(&self, fault: Fault, detector: Detector) -> String {
         let short = |side| Some(self.summary(fault, detector, side)?.short());
         match (short(Side::Client), short(Side::Server)) {
@@ -157,7 +157,7 @@ impl Matrix {
         }
     }
 
-    /// Every cell with what came of it at one end.
+    /// Every cell with its results at one end.
     fn summaries(&self) -> impl Iterator<Item = (Fault, Detector, Side, Summary<'_>)> {
         let cells =
             self.faults().flat_map(|fault| self.detectors().map(move |detector| (fault, detector)));
@@ -184,14 +184,14 @@ impl Matrix {
         [median, seen.last().copied()].map(Option::unwrap_or_default)
     }
 
-    /// How many ends were asked.
+    /// How many ends were measured.
     fn asked(&self) -> usize {
         let sides = self.records.iter().flat_map(|record| record.sides.iter());
         sides.filter(|(_, side)| side.judgement != Judgement::NotAsked).count()
     }
 }
 
-/// What came of a cell at one end, however often it ran.
+/// The results of a cell at one end.
 #[derive(Clone, Debug, PartialEq)]
 struct Summary<'a> {
     expected: &'a Expected,
@@ -201,7 +201,7 @@ struct Summary<'a> {
     times: Vec<Duration>,
     /// By what.
     hows: Vec<How>,
-    /// How long it was watched when it was not found, if that happened.
+    /// How long it was observed when it was not detected, if that happened.
     nothing: Option<Duration>,
 }
 
@@ -280,7 +280,7 @@ const fn end_of(side: Side) -> &'static str {
     }
 }
 
-/// The bound in seconds, or what stands in its place.
+/// The bound in seconds, or a word instead.
 fn bound(expected: &Expected) -> String {
     match expected {
         Expected::NotAsked => "is the one that breaks".to_owned(),
@@ -297,7 +297,7 @@ fn bound(expected: &Expected) -> String {
     }
 }
 
-/// What the plan says finds it.
+/// The mechanism by the plan.
 fn mechanisms(expected: &Expected) -> String {
     let by = expected.promise().map(|promise| promise.by.as_slice()).unwrap_or_default();
     by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")

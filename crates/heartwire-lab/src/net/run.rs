@@ -1,4 +1,4 @@
-//! The network lab from its beginning to its end.
+//! Runs the network lab.
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
@@ -23,10 +23,10 @@ use super::stop::Stop;
 use super::{herd, impair, middlebox, missing, pool, run_simulator_alone};
 use crate::output::{print, say};
 
-/// How long both ends talk over each bad link.
+/// How long data is sent over each bad link.
 const TALK: Duration = Duration::from_secs(60);
 
-/// The cells of a check before each change: one for each way of making a fault and of finding it.
+/// The cells of the quick check: one for each way of making a fault and of detecting it.
 const SMOKE: [(Fault, Detector); 16] = [
     (Fault::Nothing, Detector::Everything),
     (Fault::ClientCloses, Detector::None),
@@ -46,8 +46,7 @@ const SMOKE: [(Fault, Detector); 16] = [
     (Fault::BlackoutShort, Detector::BothWays),
 ];
 
-/// The faults that are made over a long path too, and who looks for them there: those whose bounds
-/// depend on how long packets take.
+/// The faults and detectors for the long path: those whose bounds depend on the delay.
 const FAR_FAULTS: [Fault; 7] = [
     Fault::ServerKilled,
     Fault::ServerFrozen,
@@ -66,7 +65,7 @@ const FAR_DETECTORS: [Detector; 6] = [
     Detector::Everything,
 ];
 
-/// What the kernel alone finds, and how long that takes at most (`tcp_retries2`, see the plan).
+/// The longest time in which only the kernel detects a fault (`tcp_retries2`, see the plan).
 const LONG: [(Fault, Detector); 6] = [
     (Fault::GoneUnacked, Detector::None),
     (Fault::GoneUnacked, Detector::KeepaliveTuned),
@@ -77,11 +76,11 @@ const LONG: [(Fault, Detector); 6] = [
 ];
 const LONG_OBSERVE: Duration = Duration::from_secs(1080);
 
-/// Runs it. Where something is missing that it needs, it says what, and runs the simulator alone.
+/// Runs it. If something is missing it says what, and runs only the simulator.
 ///
 /// # Errors
 ///
-/// When the program to break is missing, or the results cannot be written.
+/// When the program under test is missing, or the results cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(part) = &args.part {
         match part {
@@ -146,7 +145,7 @@ fn list() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is to be done.
+/// The work to do.
 #[derive(Debug)]
 struct Work {
     cells: Vec<Cell>,
@@ -158,7 +157,7 @@ struct Work {
     jobs: NonZeroUsize,
     seed: u64,
     observe: Duration,
-    /// Whether everything runs at once, which is faster, and disturbs what is measured more.
+    /// Whether everything runs at once, which is faster, and disturbs the measurements more.
     at_once: bool,
 }
 
@@ -264,7 +263,7 @@ impl Work {
         let long = |number, cell: &Cell| cell.run(lab, number, seed, LONG_OBSERVE);
         let long = || self.section(lab, "long cells", long_from, &self.long_cells, long);
         let (near, far, links, herds, long) = thread::scope(|scope| {
-            // They wait for a quarter of an hour, and disturb nobody.
+            // They wait for a quarter of an hour, and disturb nothing.
             let long = scope.spawn(long);
             let (near, far, links, herds) = if self.at_once {
                 let (far, links) = (scope.spawn(far), scope.spawn(links));
@@ -284,7 +283,7 @@ impl Work {
         report
     }
 
-    /// Does one kind of experiment, numbered from `first`, and says how far it is.
+    /// Runs one kind of experiment, numbered from `first`, and reports progress.
     fn section<J: Sync, R: Send>(
         &self,
         lab: &Lab,
@@ -299,7 +298,7 @@ impl Work {
     }
 }
 
-/// What a thread came to; its panic goes on in this one.
+/// The result of a thread; its panic is passed on.
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -322,13 +321,13 @@ fn far_path(seed: u64) -> Profile {
     Profile { delay: ms(50), jitter: ms(20), seed, ..Profile::default() }
 }
 
-/// What was typed, in the order of all; all, if nothing was.
+/// The selected values, in the order of all; all, if none were selected.
 fn picked_of<T: Copy + PartialEq>(all: &[T], picked: &[T]) -> Vec<T> {
     let is_picked = |one: &T| picked.is_empty() || picked.contains(one);
     all.iter().copied().filter(is_picked).collect()
 }
 
-/// Every fault with every detector, so many times.
+/// Every fault with every detector, this many times.
 fn cells(
     faults: &[Fault],
     detectors: &[Detector],
@@ -351,7 +350,7 @@ fn now_in_nanos() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// How far a section is, on standard error: one line that changes on a terminal, else one for each
+/// Progress of a section, on standard error: one line that changes on a terminal, else one for each
 /// tenth.
 #[derive(Debug)]
 struct Progress {

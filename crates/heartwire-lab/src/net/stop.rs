@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the lab takes back what it made before it goes.
+//! Ctrl-C and SIGTERM: the lab cleans up before it exits.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// Whether somebody wants the lab to stop.
+/// Whether the lab was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// From now on the first signal asks, and the second one ends the program as signals do. What
-    /// that leaves behind is removed by the next run.
+    /// From now on the first signal asks the lab to stop, and the second one kills it. The next run
+    /// removes what that leaves behind.
     pub(super) fn listen() -> anyhow::Result<Self> {
         let this = Self::default();
         for signal in [SIGINT, SIGTERM] {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! The links end in these namespaces, and none of them knows a way out. So every experiment can use
-//! the same addresses, which are set aside for documentation, and no packet can reach anything else.
+//! the same addresses, which are set aside for documentation, and no packet can reach anything
+//! else.
 
 use std::process::Command;
 
@@ -71,7 +72,7 @@ impl Topology {
              addr add 198.51.100.1/24 dev server\n\
              link set dev client up\n\
              link set dev server up\n")?;
-        // No route back to the client: who is not translated gets no answer, as on the internet.
+        // No route back to the client: without translation there is no answer, as on the internet.
         server.ip("addr add 198.51.100.2/24 dev link\nlink set dev link up\n")?;
         router.set_sysctls(&["net.ipv4.ip_forward=1"])?;
         router.nft(RULES)?;
@@ -86,13 +87,13 @@ impl Topology {
         self.router.nft(&script)
     }
 
-    /// Takes back what [`add_rules`](Self::add_rules) added.
+    /// Removes what [`add_rules`](Self::add_rules) added.
     pub(super) fn clear_rules(&self) -> anyhow::Result<()> {
         self.router.nft("flush chain ip lab faults\n")
     }
 }
 
-/// A cable between two interfaces, which are made in their namespaces and were never anywhere else.
+/// A cable between two interfaces, which are made directly in their namespaces.
 fn join(one: (&Namespace, &str), other: (&Namespace, &str)) -> anyhow::Result<()> {
     let mut ip = Command::new("ip");
     ip.args(["link", "add", "name", one.1, "netns", one.0.name(), "type", "veth"]);

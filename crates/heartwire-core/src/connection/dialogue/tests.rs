@@ -567,7 +567,8 @@ fn beats_that_a_dribbling_path_hands_over_late_are_not_too_fast() {
     assert_eq!(pair.server.outcome, None);
 }
 
-/// A server's book of its client's beats, with 10 s agreed; each is read so long after the one before.
+/// A server's budget for its client's beats, with 10 s agreed; each is read this long after the one
+/// before.
 struct Book {
     dialogue: Dialogue,
     policy: Policy,
@@ -598,7 +599,7 @@ impl Book {
     }
 }
 
-/// The figures of PROTOCOL.md.
+/// The numbers of PROTOCOL.md.
 #[test]
 fn the_credit_for_beats_grows_to_15_minutes_of_them_or_to_the_time_since_the_last_one() {
     // One back each 5 s, and each beat takes one.
@@ -670,7 +671,8 @@ fn a_pause_of_ours_is_not_held_against_the_way_to_the_peer() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     pair.now = pair.at(s(500));
-    // It reads first: the server's beats of that time, of which the last one has heard nothing for long.
+    // It reads first: the server's beats of that time, of which the last one has heard nothing for
+    // long.
     let beat = Beat { nonce: 5, silence_ms: 490_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
     let header = frame::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();

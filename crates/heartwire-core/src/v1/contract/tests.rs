@@ -103,7 +103,7 @@ fn a_max_timeout_is_no_lower_than_the_timeout_under_it() {
     assert_eq!((low.timeout(), low.longest_timeout()), (Some(s(30)), s(30)));
     let contract = Terms::new(offer(Preset::Default, Side::Server)).agree(&low).unwrap();
     assert_eq!(contract.to_client.timeout(), Some(s(30)));
-    // Nor does anybody believe one who says so.
+    // A peer that claims it is not believed either.
     let ms = |millis| Millis::new(millis);
     let told = Offer::of_parts(None, None, None, ms(5_000), ms(10).unwrap());
     assert_eq!(told.longest_timeout(), s(5));

@@ -1,4 +1,4 @@
-//! What becomes of each packet on one way of a bad link: no clock and no I/O, all from one seed.
+//! One direction of a bad link, without clock and I/O, all from one seed.
 
 use core::time::Duration;
 
@@ -20,10 +20,10 @@ impl Way {
         Self { profile, rng: Rng::with_seed(seed), last: Duration::ZERO }
     }
 
-    /// What arrives, and when, of a packet that was sent at `now`.
+    /// When a packet that was sent at `now` arrives, and how damaged.
     pub(super) fn send(&mut self, now: Duration, packet: &[u8]) -> Vec<(Duration, Vec<u8>)> {
-        // Each packet takes as many draws, whatever becomes of it: so the fate of the tenth packet
-        // does not depend on the settings that were met by the first nine.
+        // Each packet takes the same number of draws, so that the fate of the tenth packet does not
+        // depend on the settings for the first nine.
         let lost = self.happens(self.profile.loss);
         let overtakes = self.happens(self.profile.reorder);
         let doubled = self.happens(self.profile.duplicate);

@@ -83,7 +83,7 @@ fn a_pause_is_a_sight_only_where_one_was_made() {
     assert_eq!(sight(Side::Server, &Expected::Found(promise()), &fault(), &paused), None);
     let pause = Promise { by: vec![Mechanism::PauseWatch], ..promise() };
     let sight = sight(Side::Server, &Expected::Found(pause), &fault(), &paused).unwrap();
-    assert_eq!((sight.how, sight.detail.as_str()), (How::Paused, "stood still for 9.000 s"));
+    assert_eq!((sight.how, sight.detail.as_str()), (How::Paused, "paused for 9.000 s"));
 }
 
 #[test]

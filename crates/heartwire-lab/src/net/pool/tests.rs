@@ -17,7 +17,7 @@ fn outcomes_come_in_the_order_of_the_jobs() {
 
 #[test]
 fn as_many_run_at_a_time_as_asked() {
-    // Nobody gets past this alone.
+    // This blocks until both jobs run.
     let together = Barrier::new(3);
     let outcomes = run_all(jobs(3), &[(), (), ()], |n, ()| Some((together.wait(), n).1), |_| {});
     assert_eq!(outcomes, [0, 1, 2]);

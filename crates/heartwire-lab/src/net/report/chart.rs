@@ -1,5 +1,5 @@
-//! The chart: a row for each fault, a column for each detector, in each cell the bounds of both ends
-//! and what was measured.
+//! The chart: a row for each fault, a column for each detector, in each cell the bounds of both
+//! ends and what was measured.
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -17,17 +17,16 @@ const WIDTH: f64 = 170.0;
 const HEIGHT: f64 = 30.0;
 /// How high the title of a group of faults is.
 const GROUP: f64 = 26.0;
-/// What is left free at the left side of a cell, and how wide its axis is. To the right of it is room
-/// for a sign or a few words.
+/// What is left free at the left side of a cell, and how wide its axis is. To the right of it is
+/// room for a sign or a few words.
 const MARGIN: f64 = 9.0;
 const AXIS: f64 = 102.0;
-/// What the scale ends with and is marked with, in seconds. What comes later has no place of its own,
-/// and is written.
+/// The end and the marks of the scale, in seconds. Later times are written as text.
 const LONGEST: f64 = 8.0;
 const MARKS: [f64; 5] = [0.0, 2.0, 4.0, 6.0, 8.0];
 
-/// Readable on a bright page and on a dark one. The bright colours stand for themselves, because some
-/// viewers know neither variables nor the reader's preference.
+/// Readable on a bright page and on a dark one. The bright colours are written out, because some
+/// viewers support neither variables nor the reader's preference.
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
 fill:#1f2328}\
@@ -101,7 +100,7 @@ fn draw(svg: &mut String, matrix: &Matrix) -> core::fmt::Result {
     close(svg)
 }
 
-/// What the signs mean.
+/// The legend.
 fn legend(svg: &mut String) -> core::fmt::Result {
     text(svg, 10.0, 28.0, "title", "When each end finds each fault")?;
     text(svg, 10.0, 46.0, "quiet", "in seconds after the fault")?;
@@ -189,7 +188,7 @@ pub(super) fn close(svg: &mut String) -> core::fmt::Result {
     writeln!(svg, "</svg>")
 }
 
-/// The ground of every second row.
+/// The background of every second row.
 pub(super) fn band(svg: &mut String, top: f64, width: f64, height: f64) -> core::fmt::Result {
     writeln!(
         svg,

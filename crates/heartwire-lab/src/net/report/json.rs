@@ -1,4 +1,4 @@
-//! For programs: one object, with each cell on a line of its own.
+//! The report as JSON: one object, with each cell on its own line.
 
 use core::time::Duration;
 
@@ -73,7 +73,7 @@ fn one_side(side: &SideRecord) -> Value {
         Seen::Nothing { during } => (None, Some(ms(*during)), None, None),
         Seen::Something(sight) => {
             let times = sight.after.map(|after| after.map(ms));
-            // Where all is right, the rest says as much.
+            // A correct result needs no details.
             let detail = (!side.judgement.is_right()).then_some(sight.detail.as_str());
             (times, None, Some(sight.how.name()), detail)
         }

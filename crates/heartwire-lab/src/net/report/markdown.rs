@@ -1,4 +1,4 @@
-//! As a page.
+//! The report as a Markdown page.
 
 use core::fmt::Write;
 
@@ -113,7 +113,7 @@ fn headline(report: &Report) -> &'static str {
     }
 }
 
-/// How many ends saw something else than the plan said.
+/// How many ends saw something else than planned.
 fn wrong(matrix: &Matrix) -> usize {
     let sides = matrix.records.iter().flat_map(|record| record.sides.iter());
     sides.filter(|(_, side)| !side.judgement.is_right()).count()
@@ -136,7 +136,7 @@ fn matrix(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
     Ok(())
 }
 
-/// What the table shows, in words, with the figures it shows.
+/// The results of the table in words, with its numbers.
 fn findings(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
     if matrix.faults().count() < Fault::ALL.len()
         || matrix.detectors().count() < Detector::ALL.len()

@@ -14,10 +14,10 @@ use crate::net::expect::{Expected, Promise};
 use crate::net::fault::Fault;
 use crate::net::judge::{How, Judgement, Seen, Sight};
 
-/// What `faults.json` says, without what no chart shows: who found a fault, and in which words.
+/// The parts of `faults.json` that a chart shows.
 pub(super) struct Figures {
     pub(super) near: Matrix,
-    /// A server that was paused: how many clients it had, and how many of them it called dead.
+    /// A server that was paused: how many clients it had, and how many of them it declared dead.
     pub(super) paused: Option<[u64; 2]>,
 }
 

@@ -27,7 +27,7 @@ const COLUMNS: [(Detector, &str, &str); 3] = [
     (Detector::BothWays, "Heartwire heartbeats", "interval 1 s, timeout 3 s"),
 ];
 
-/// What happens, which faults of the matrix it is, and who is asked.
+/// The title, the faults of the matrix that belong to it, and the ends that count.
 const ROWS: [(&str, &str, &[Fault]); 5] = [
     ("machine gone,", "connection idle", &[Fault::GoneIdle]),
     ("machine gone,", "data in flight", &[Fault::GoneUnacked]),
@@ -92,7 +92,7 @@ fn title(svg: &mut String, top: f64, first: &str, second: &str) -> core::fmt::Re
     text(svg, 14.0, middle + 13.5, "row", second)
 }
 
-/// What was measured of some faults with one detector, at all ends that were asked.
+/// The measurements of some faults with one detector, at all ends that count.
 fn cell(
     svg: &mut String,
     matrix: &Matrix,
@@ -121,7 +121,7 @@ fn cell(
     text(svg, left + AXIS + 10.0, middle + 4.5, class, &said)
 }
 
-/// The figures of a cell, and their class.
+/// The numbers of a cell, and their class.
 fn said(ends: &[Summary<'_>]) -> (&'static str, String) {
     if let Some(wrong) = ends.iter().find(|end| !end.judgement.is_right()) {
         return ("wrong", wrong.judgement.name().to_owned());
@@ -139,7 +139,7 @@ fn said(ends: &[Summary<'_>]) -> (&'static str, String) {
     ("figure", said.unwrap_or_default())
 }
 
-/// Whom a server calls dead that was paused itself: each of its clients goes on.
+/// False verdicts of a server that was paused itself: all its clients are healthy.
 fn blamed(figures: &Figures, detector: Detector) -> (&'static str, String) {
     if detector == Detector::BothWays {
         return figures.paused.map_or_else(Default::default, |[clients, dead]| {

@@ -104,7 +104,7 @@ fn the_charts_in_the_repository_show_its_figures() {
     let figures = fs::read_to_string(docs.join("faults.json")).unwrap();
     for (name, drawn) in charts(&figures).unwrap() {
         let kept = fs::read_to_string(docs.join(name)).unwrap_or_default();
-        // They are long: what differs is for `git diff` to say.
+        // They are long: `git diff` shows the difference.
         assert!(
             kept == drawn,
             "docs/{name} is not what would be drawn now: run \

@@ -1,4 +1,4 @@
-//! For people.
+//! The report as text.
 
 use core::fmt::Write;
 
@@ -42,7 +42,7 @@ fn write(text: &mut String, report: &Report) -> core::fmt::Result {
         let [by_server, by_clients] = record.beats;
         let what = match record.herd.trial {
             Trial::Loss { percent, preset } => format!("{percent} % loss, {preset:?}"),
-            Trial::Pause => "the server stood still".to_owned(),
+            Trial::Pause => "the server was paused".to_owned(),
         };
         writeln!(
             text,

@@ -1,4 +1,4 @@
-//! Signals: stop (SIGTERM, Ctrl-C), read files again (SIGHUP), network changed (SIGUSR1).
+//! The signals that mean "stop".
 
 use core::time::Duration;
 use std::io;
@@ -10,11 +10,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
-/// A second signal within this time counts as the same one: coreutils' `timeout` signals both the
-/// process and its group.
+/// A signal that comes so soon after another one is the same: coreutils' `timeout` sends each to the
+/// process and to its group.
 const SAME_WITHIN: Duration = Duration::from_millis(250);
 
-/// SIGTERM and Ctrl-C. While this exists neither kills the process, and none is missed.
+/// SIGTERM and Ctrl-C. From the moment that this exists neither kills the process, and none that
+/// comes is missed.
 #[derive(Debug)]
 pub(crate) struct Stop {
     #[cfg(unix)]
@@ -23,7 +24,7 @@ pub(crate) struct Stop {
     interrupt: Signal,
     #[cfg(windows)]
     interrupt: CtrlC,
-    /// When the last signal was taken.
+    /// When a signal was obeyed last.
     obeyed_at: Option<Instant>,
 }
 
@@ -62,7 +63,7 @@ impl Stop {
     }
 }
 
-/// SIGHUP: read the files again. Windows has nothing like it.
+/// SIGHUP, which means "read your files again". Windows has nothing like it.
 #[derive(Debug)]
 pub(crate) struct Hangup {
     #[cfg(unix)]
@@ -87,7 +88,7 @@ impl Hangup {
     }
 }
 
-/// SIGUSR1: the network has changed. Windows has nothing like it.
+/// SIGUSR1, which means "the network has changed". Windows has nothing like it.
 #[derive(Debug)]
 pub(crate) struct Look {
     #[cfg(unix)]

@@ -1,8 +1,8 @@
-//! Standard input: data for the server, and commands.
+//! What comes from standard input: data for the server, and commands.
 
 use core::mem;
 use core::time::Duration;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::time::SystemTime;
 
 use heartwire::client::Client;
@@ -10,30 +10,27 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::args::ConnectArgs;
-use super::stdin::Stdin;
 use crate::output::{Line, millis, say};
-use crate::values::{Format, duration, typed};
+use crate::stdin::{Stdin, next_line};
+use crate::values::{Format, duration};
 
-/// A longer line of input is sent in several frames: a server accepts no longer body by default.
-const MAX_LINE: u64 = 64 * 1024;
-
-/// Sends standard input to the server.
+/// Sends what comes from standard input.
 pub(super) struct Input {
     client: Client,
     runtime: Handle,
     raw: bool,
     commands: bool,
-    /// Each line feeds the watchdog.
+    /// Whatever comes shows that the application works.
     feeds: bool,
     format: Format,
     /// Messages dropped since one was accepted.
     refused: u64,
 }
 
-/// A command: a line that begins with a slash.
+/// What a line that begins with a slash asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
-    /// A new interval; `None` returns to the agreed one.
+    /// `None`: as was agreed.
     Promise(Option<Duration>),
     Feed,
 }
@@ -109,18 +106,18 @@ impl Input {
     }
 }
 
-/// The line about an interval that was asked for; the negotiated settings may not allow it.
+/// What is asked for; the contract may allow less.
 pub(super) fn promising(interval: Option<Duration>) -> Line {
-    let often = interval
-        .map_or_else(|| "as agreed".to_owned(), |interval| format!("every {}", typed(interval)));
+    let often =
+        interval.map_or_else(|| "as agreed".to_owned(), |interval| format!("every {interval:?}"));
     Line {
         event: "promising",
-        text: format!("a heartbeat {often}"),
+        text: format!("a beat {often}"),
         fields: json!({ "interval_ms": interval.map(millis) }),
     }
 }
 
-/// Parses a command, without its slash.
+/// What a line says after its slash.
 fn command(text: &str) -> Result<Command, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
@@ -130,32 +127,14 @@ fn command(text: &str) -> Result<Command, String> {
             .map(|interval| Command::Promise(Some(interval)))
             .map_err(|error| format!("/promise {}: {error}", time.escape_debug())),
         _ => Err(format!(
-            "/{} is no command; use /promise TIME, /promise agreed or /feed, or begin a line of \
-             data with //",
+            "/{} is no command: there are /promise TIME, /promise agreed and /feed, and // begins a \
+             line of data",
             text.escape_debug()
         )),
     }
 }
 
-/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and,
-/// unless its end comes after them, `false`.
-fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
-    let mut line = Vec::new();
-    if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut ended = line.last() == Some(&b'\n');
-    if ended {
-        line.pop();
-    } else if input.fill_buf()?.first() == Some(&b'\n') {
-        // The line filled one frame: its end is not an empty line.
-        input.consume(1);
-        ended = true;
-    }
-    Ok(Some((line, ended)))
-}
-
-/// The bytes that have arrived.
+/// Whatever has come.
 fn next_bytes(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let bytes = input.fill_buf()?.to_vec();
     input.consume(bytes.len());

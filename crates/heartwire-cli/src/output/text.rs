@@ -1,18 +1,18 @@
-//! A queue of text lines.
+//! Text that waits to be printed.
 
 use core::mem;
 use std::collections::VecDeque;
 
 use super::sink::Queue;
 
-/// Maximum bytes that wait: four times what a pipe holds.
+/// Bytes that may wait: what a pipe holds four times over.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Bytes that are written together, unless one line is longer.
+/// Bytes that are written at one go, unless one line is longer.
 const AT_ONE_GO: usize = 16 * 1024;
 
-/// A queue of lines or bytes. When it is full, the caller either [drops](Self::push) the oldest
-/// lines, which are counted, or waits for [room](Self::has_room).
+/// Lines of text, or bytes. What comes while too much waits is up to who puts it in: to
+/// [push out](Self::push) the oldest, which is counted, or to wait for [room](Self::has_room).
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     waiting: VecDeque<Vec<u8>>,
@@ -25,7 +25,7 @@ impl Text {
         self.len < MAX_BYTES
     }
 
-    /// Adds whole lines, and drops the oldest ones to make room.
+    /// Adds something whole. The oldest lines make room for it.
     pub(crate) fn push(&mut self, text: Vec<u8>) {
         while !self.has_room() {
             let Some(oldest) = self.waiting.pop_front() else { break };
@@ -37,7 +37,7 @@ impl Text {
     }
 }
 
-/// A waiting text, and how many lines were dropped before it.
+/// Text as it waits, after this many lines that were dropped.
 pub(crate) type Item = (u64, Vec<u8>);
 
 impl Queue for Text {
@@ -71,7 +71,7 @@ impl Queue for Text {
 mod tests {
     use super::*;
 
-    /// The text of everything that waits.
+    /// What is printed of all that waits.
     fn printed(text: &mut Text) -> String {
         let (mut items, mut all) = (Vec::new(), Vec::new());
         loop {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::args::{Cli, Command};
 
-/// The section of docs/events.md about `plan`.
+/// What docs/events.md says of `plan`.
 fn section() -> &'static str {
     let document = include_str!("../../../../docs/events.md");
     let section = document.split_once("\n## `plan`\n").unwrap().1;
@@ -26,7 +26,7 @@ fn plan(args: &[&str]) -> Value {
     object::render(&planned(args))
 }
 
-/// The outcome of one fault for one side.
+/// What one side finds out about one fault.
 #[track_caller]
 fn outcome<'a>(plan: &'a Value, fault: &str, side: &str) -> &'a Value {
     let rows = plan["faults"].as_array().unwrap();
@@ -34,7 +34,7 @@ fn outcome<'a>(plan: &'a Value, fault: &str, side: &str) -> &'a Value {
     &row.unwrap_or_else(|| panic!("no {fault} in {plan}"))[side]
 }
 
-/// Every field name, of nested objects too.
+/// Every name in an object and in the objects within it.
 fn names(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -46,7 +46,7 @@ fn names(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Plans that together have every field and every word.
+/// Plans in which everything occurs.
 fn plans() -> [Value; 4] {
     [
         plan(&["--within", "9s", "--nat-timeout", "60s"]),

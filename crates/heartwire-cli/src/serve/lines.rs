@@ -1,22 +1,19 @@
-//! The lines that `serve` prints: one for each event, and a last one.
+//! What `serve` prints: a line for each event of a session, and a last one.
 
 use core::net::SocketAddr;
 
 use heartwire::server::{Agreed, Event, Handle, SessionId};
 use serde_json::{Value, json};
 
-use crate::output::{
-    Line, contract_fields, counted, millis, preview, verdict_fields, violation, with,
-};
-use crate::values::typed;
+use crate::output::{Line, contract_fields, millis, preview, verdict_fields, violation, with};
 
-/// The line of an event. A data event has only the beginning of its data, which is `bytes` long.
+/// What is printed of an event; of data it has the beginning, and `bytes` is the length of all of it.
 pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
     match event {
         Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
         Event::Promise { id, interval, timeout } => Line {
             event: "promise",
-            text: format!("{id} sends a heartbeat every {} from now on", typed(*interval)),
+            text: format!("{id} beats every {interval:?} from now on"),
             fields: json!({
                 "session": id.to_string(),
                 "interval_ms": millis(*interval),
@@ -25,7 +22,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Health { id, health } => Line {
             event: "health",
-            text: format!("{id} reports that it is {}", health.name()),
+            text: format!("{id} says that it is {}", health.name()),
             fields: json!({ "session": id.to_string(), "health": health.name() }),
         },
         Event::Rejected { peer, name, code } => {
@@ -38,9 +35,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         }
         Event::Fighting { name, peer } => Line {
             event: "fighting",
-            text: format!(
-                "two clients keep replacing each other under the name {name:?}, one from {peer}"
-            ),
+            text: format!("two clients take the name {name:?} from each other, one from {peer}"),
             fields: json!({ "name": name, "peer": peer.to_string() }),
         },
         Event::Data { id, data } => Line {
@@ -62,11 +57,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Offline { id, peer, reason, beats, lasted } => Line {
             event: "offline",
-            text: format!(
-                "{id} {peer} {reason}; {} in {:.1} s",
-                counted((*beats).into(), "beat"),
-                lasted.as_secs_f64()
-            ),
+            text: format!("{id} {peer} {reason}; {beats} beats in {:.1} s", lasted.as_secs_f64()),
             fields: json!({
                 "session": id.to_string(),
                 "peer": peer.to_string(),
@@ -80,7 +71,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         Event::Paused { shard, pause } => Line {
             event: "paused",
             text: format!(
-                "shard {shard} was paused for {:.3} s; timeouts restarted",
+                "shard {shard} stood still for {:.3} s; everybody gets another chance",
                 pause.gap.as_secs_f64()
             ),
             fields: json!({ "shard": shard, "gap_ms": millis(pause.gap) }),
@@ -92,14 +83,15 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Accepting { refused } => Line {
             event: "accepting",
-            text: format!("again; refused so far: {refused}"),
+            text: format!("again; {refused} clients were refused so far"),
             fields: json!({ "refused": refused }),
         },
-        // The library may learn new events.
+        // The library may learn new events; they are shown as they are until there is a line for
+        // them.
         other => Line {
             event: "other",
-            text: other.to_string(),
-            fields: json!({ "detail": other.to_string() }),
+            text: format!("{other:?}"),
+            fields: json!({ "detail": format!("{other:?}") }),
         },
     }
 }

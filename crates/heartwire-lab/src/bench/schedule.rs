@@ -34,7 +34,7 @@ impl Schedule {
         (whole.saturating_add(part), usize::try_from(connection).unwrap_or(usize::MAX))
     }
 
-    /// Advances to the next beat.
+    /// Goes on to the one after it.
     pub(super) fn advance(&mut self) {
         self.next += 1;
     }

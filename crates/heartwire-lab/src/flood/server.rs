@@ -1,5 +1,4 @@
-//! The server that is flooded: `heartwire serve` on loopback, its events, memory and processor
-//! time.
+//! The server that is flooded: `heartwire serve` on loopback, what it tells, and what it takes.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -18,10 +17,10 @@ use tempfile::TempDir;
 use super::args::Transport;
 use crate::process::{Memory, Usage};
 
-/// The valid token.
+/// The token that lets in.
 pub(super) const TOKEN: &str = "honest-clients-have-this";
 
-/// Interval and timeout of both ends.
+/// Times of the policy, both ways.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,7 +46,7 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// The CA that clients have to trust, with TLS.
+    /// Whom clients have to trust, where they need to.
     pub(super) fn roots(&self) -> Option<PathBuf> {
         (self.transport == Transport::Tls).then(|| self.path("cert.pem"))
     }
@@ -60,13 +59,13 @@ pub(super) struct Server {
     told: Arc<Mutex<Told>>,
 }
 
-/// The server's events so far.
+/// What the server has told so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) verdicts: u64,
     pub(super) online: u64,
     pub(super) pauses: u64,
-    /// The counters of its `stopped` event.
+    /// Its last word: the counts.
     pub(super) stopped: Option<Value>,
 }
 
@@ -81,7 +80,7 @@ impl Server {
             command.arg("--tls-cert").arg(files.path("cert.pem"));
             command.arg("--tls-key").arg(files.path("key.pem"));
         }
-        // It would log each rejected client otherwise.
+        // Whoever it rejects is a line of its log otherwise.
         command.env("HEARTWIRE_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
@@ -129,7 +128,7 @@ impl Server {
         Ok(Duration::from_nanos(Usage::of(self.child.id())?.cpu_ns))
     }
 
-    /// Stops it, and waits for its `stopped` event.
+    /// Asks it to leave, and waits for its last word.
     pub(super) fn stop(&mut self) -> anyhow::Result<Told> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let status = self.child.wait()?;

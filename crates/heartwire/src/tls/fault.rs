@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// Why TLS ended a connection: a fault of the peer or of the settings, unless a variant says
-/// otherwise.
+/// What ended a connection inside TLS. The peer's fault, or that of the settings of both, unless it
+/// says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsFault {
@@ -14,9 +14,9 @@ pub enum TlsFault {
     },
     /// The connection ended before the handshake was over. A server without TLS does that.
     Unfinished,
-    /// The handshake, or a record, took too long.
+    /// The handshake, or a record, took longer than it may.
     TooSlow,
-    /// The peer requires TLS, and this side does not use it.
+    /// The peer speaks TLS, and this side does not.
     Expected,
     /// The peer speaks TLS, but not 1.3.
     Version,
@@ -31,13 +31,14 @@ pub enum TlsFault {
         /// Its number.
         alert: u8,
     },
-    /// A record was altered on its way, or was not made with the key of this connection.
+    /// A record was changed on its way, or was not made with the key of this connection.
     Corrupt,
-    /// A message longer than 32 KiB, a record longer than TLS allows, or too many empty records.
+    /// A message longer than 32 KiB, a record longer than TLS allows, or too many
+    /// records with nothing in them.
     TooMuch,
     /// The peer broke the rules of TLS in another way.
     Protocol,
-    /// A fault of this side: no random bytes, or no time of day.
+    /// Not the peer's fault: no random bytes, or no time of day.
     Local,
 }
 
@@ -45,27 +46,28 @@ pub enum TlsFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateFault {
-    /// It has expired.
+    /// Its time is over.
     Expired,
-    /// It is not valid yet.
+    /// Its time has not begun.
     NotYetValid,
-    /// It is not signed by a trusted CA.
+    /// None of the accepted roots issued it.
     UnknownIssuer,
-    /// It is signed by another CA with the name of a trusted one: perhaps that CA has a new
-    /// certificate, and one side has the old one.
+    /// Somebody else issued it than an accepted root of that name: perhaps that root has been made
+    /// anew, and one side has the old one.
     WrongIssuer,
     /// It is for other names.
     WrongName,
     /// It is not for this side of a connection.
     WrongPurpose,
-    /// It is a CA certificate, not one of a server or client: `openssl req -x509` makes these by
-    /// default.
+    /// It may issue certificates, and is none of a server or a client: what `openssl req -x509` makes
+    /// if it is not told otherwise.
     IsAuthority,
-    /// It, or an intermediate certificate, has a signature or a key of an unsupported kind.
+    /// It, or one between it and the root, is signed in a way, or has a key of a kind, that is not
+    /// used here.
     Algorithm,
-    /// It is malformed, or has a critical extension that is unknown here.
+    /// It is not as certificates have to be, or demands what is not known here.
     Malformed,
-    /// Its CA has revoked it.
+    /// Its issuer has taken it back.
     Revoked,
     /// Anything else.
     Other,
@@ -105,17 +107,17 @@ impl fmt::Display for TlsFault {
                  perhaps it does not speak TLS on this port",
             ),
             Self::TooSlow => f.write_str("the TLS handshake, or a record, took too long"),
-            Self::Expected => f.write_str("the peer requires TLS, and this side does not use it"),
+            Self::Expected => f.write_str("the peer speaks TLS, and this side does not"),
             Self::Version => f.write_str("the peer does not speak TLS 1.3"),
             Self::NothingInCommon => {
-                f.write_str("the peer speaks TLS 1.3, but has nothing in common with us (cipher, key exchange, signature or protocol)")
+                f.write_str("the peer speaks TLS 1.3, but no way of doing so in common with us")
             }
             Self::Certificate(fault) => write!(f, "the peer's certificate {fault}"),
             Self::NoCertificate => {
-                f.write_str("the peer sent no certificate, and one is required")
+                f.write_str("the peer showed no certificate, and one is required")
             }
             Self::Refused { alert } => refusal(f, alert),
-            Self::Corrupt => f.write_str("a TLS record was altered on its way"),
+            Self::Corrupt => f.write_str("a TLS record was changed on its way"),
             Self::TooMuch => f.write_str("the peer sent more than TLS allows"),
             Self::Protocol => f.write_str("the peer broke the rules of TLS"),
             Self::Local => f.write_str("TLS failed on this side"),
@@ -129,7 +131,7 @@ fn refusal(f: &mut fmt::Formatter<'_>, alert: u8) -> fmt::Result {
         0 | 90 => "the peer gave up during the TLS handshake",
         42 | 43 | 44 | 46 | 49 => "the peer does not accept our certificate",
         45 => "the peer says that our certificate has expired",
-        48 => "the peer does not trust the CA of our certificate",
+        48 => "the peer does not accept the issuer of our certificate",
         70 => "the peer does not speak TLS 1.3",
         112 => "the peer does not know the server name we asked for",
         116 => "the peer requires a certificate from us",
@@ -144,8 +146,8 @@ impl fmt::Display for CertificateFault {
         f.write_str(match self {
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
-            Self::UnknownIssuer => "is not signed by a trusted CA",
-            Self::WrongIssuer => "is not signed by the trusted CA, but by another one of the same name",
+            Self::UnknownIssuer => "was issued by nobody we trust",
+            Self::WrongIssuer => "was not issued by the root we trust, but by one of the same name",
             Self::WrongName => "is for another name",
             Self::WrongPurpose => "is not for this side of a connection",
             Self::IsAuthority => {
@@ -156,7 +158,7 @@ impl fmt::Display for CertificateFault {
                 "is signed in a way that is not used here: make one with an ECDSA P-256 key, and \
                  SHA-256"
             }
-            Self::Malformed => "is malformed, or demands something unknown: make a new one",
+            Self::Malformed => "is malformed, or demands what is not known here: make it anew",
             Self::Revoked => "has been revoked: get a new one",
             Self::Other => "was not accepted",
         })

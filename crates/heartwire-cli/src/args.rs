@@ -1,4 +1,4 @@
-//! What can be typed: the commands, and what all have in common.
+//! The command line: the commands, and the options that all of them take.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::exit::HELP;
 use crate::plan::{self, PlanArgs};
 use crate::serve::{self, ServeArgs};
 
-/// Keeps long-lived TCP connections alive and says, within a stated bound, when one is dead.
+/// Keep long-lived TCP connections open, and detect a dead peer within a time known in advance.
 #[derive(Debug, Parser)]
 #[command(name = "heartwire", version, after_help = HELP, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -18,11 +18,13 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// What to log on standard error: error, warn, info, debug or trace, or a filter such as
-    /// `heartwire=debug`. Of each kind of warning and error one a second is logged, and the others
-    /// are counted.
+    /// `heartwire=debug`. At most one warning or error of each kind is logged per second; the
+    /// others are counted.
     #[arg(
         long,
         global = true,
+        help_heading = "Output",
+        display_order = 1000,
         default_value = "warn",
         env = "HEARTWIRE_LOG_LEVEL",
         value_name = "FILTER"
@@ -30,11 +32,25 @@ pub(crate) struct Cli {
     log_level: String,
 
     /// Log more: `-v` is --log-level info, `-vv` is debug.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Output",
+        display_order = 1001,
+        action = ArgAction::Count
+    )]
     verbose: u8,
 
     /// Log errors only.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Output",
+        display_order = 1002,
+        conflicts_with = "verbose"
+    )]
     quiet: bool,
 }
 
@@ -53,19 +69,22 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Hold many clients, and report each as online, offline or dead.
-    #[command(after_help = serve::EXAMPLES)]
+    /// Run a server and report clients as they connect, disconnect or die.
+    #[command(after_help = serve::FIRST_EXAMPLES, after_long_help = serve::EXAMPLES)]
     Serve(ServeArgs),
-    /// Hold a connection to a server: lines of standard input become data, data goes to standard
-    /// output.
-    #[command(after_help = connect::EXAMPLES)]
+    /// Connect to a server and keep the connection alive; sends stdin lines, prints received data.
+    #[command(after_help = connect::FIRST_EXAMPLES, after_long_help = connect::EXAMPLES)]
     Connect(ConnectArgs),
-    /// Show the job in 15 seconds: a server, some clients, one of them frozen, and the verdict.
+    /// Run a 10-second demo: a server detects that one of its clients is frozen.
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
-    /// Say when each end finds each kind of fault, and by what; or which settings find all in time.
-    // No fault is found sooner or later for --nagle; it is taken where `serve` takes it.
-    #[command(after_help = plan::EXAMPLES, mut_arg("nagle", |arg| arg.hide(true)))]
+    /// Predict how fast each failure is detected, or find settings for a target.
+    // --nagle changes no prediction; it is accepted because --client and --server accept it.
+    #[command(
+        after_help = plan::FIRST_EXAMPLES,
+        after_long_help = plan::EXAMPLES,
+        mut_arg("nagle", |arg| arg.hide(true))
+    )]
     Plan(PlanArgs),
     /// Print completions for a shell.
     #[command(
@@ -76,9 +95,8 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the man page, or write one for each command into a directory.
-    #[command(
-        after_help = "Examples:\n  heartwire man | man -l -\n  heartwire man --directory /usr/local/share/man/man1"
-    )]
+    #[command(after_help = "Examples:\n  heartwire man | man -l -\n  \
+                      heartwire man --directory /usr/local/share/man/man1")]
     Man {
         /// Where to write heartwire.1, heartwire-serve.1 and so on.
         #[arg(long)]

@@ -1,8 +1,9 @@
-//! `heartwire connect`.
+//! `heartwire connect`: a client between standard input and standard output.
 
 mod args;
 mod input;
 mod lines;
+mod stdin;
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -32,22 +33,22 @@ use crate::output::{
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{Format, ProtocolArg, TimeOrOff};
 
-pub(crate) use args::{ConnectArgs, EXAMPLES};
+pub(crate) use args::{ConnectArgs, EXAMPLES, FIRST_EXAMPLES};
 use args::{ConnectData, ConnectTlsArgs, Offline};
 
 use input::{Input, promising};
 use lines::{line, rtt_line};
 
-/// After a signal, when the connection is closed: for printing what came.
+/// For printing received data after a signal, when the connection is closed.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
-/// When nothing more is printed: for going through the events that are left.
+/// For reading the remaining events when nothing more is printed.
 const LOOK_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
     let config = config(args, tls.clone())?;
-    // The client beats on a thread of its own, whatever reading and writing wait for.
+    // The client has its own thread, so that reading and writing delay no heartbeat.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (mut stop, mut look, (client, events)) = {
@@ -86,9 +87,9 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             let sent_all = input.run();
             match &sent_all {
                 Ok(()) if stay => {}
-                Ok(()) => say("heartwire: leaving, because the input has ended (see --stay)"),
+                Ok(()) => say("heartwire: exiting, because the input has ended (see --stay)"),
                 Err(error) if stay => say(format_args!("heartwire: no more input: {error}")),
-                // It ends the program, which then tells it.
+                // It ends the program, which then reports it.
                 Err(_) => {}
             }
             sent.send(sent_all)
@@ -107,7 +108,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     }
     let exit = runtime.block_on(async {
         let how = Cell::new(None);
-        // All that has come is printed, however long that takes, unless a signal cuts it short.
+        // Received data is printed, however long that takes, unless a signal comes.
         let all_printed = async {
             let ended = end.await?;
             how.set(Some(ended));
@@ -115,7 +116,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
                 Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
                     Err(error).context("not all data could be written to standard output")
                 }
-                // All is written, or nothing reads it any more.
+                // Everything is written, or the reader has exited.
                 Ok(_) | Err(_) => Ok(ended),
             }
         };
@@ -123,14 +124,14 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         let told_to_leave = tokio::select! {
             ended = &mut all_printed => return ended.map(|(exit, _)| exit),
             () = stop.signal() => true,
-            // There is nothing more to hold a connection for.
+            // Without a reader the connection has no purpose.
             () = output.reader_gone() => true,
             sent = sent_all, if !stay => {
                 sent??;
                 false
             }
         };
-        // Without a connection it is lost. On one it is written first.
+        // Input that waits is lost without a connection, and sent first on one.
         let input_waits = tokio::select! {
             biased;
             () = client.flush() => false,
@@ -148,15 +149,15 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
                 say(format_args!("heartwire: stopped at once by {before}"));
             }
             () = closed_and_printed, if told_to_leave => say(
-                "heartwire: nothing reads the output; leaving without the rest of it",
+                "heartwire: nothing reads the output; exiting without the rest of it",
             ),
         }
         if how.get().is_none() {
-            // The events that tell it may lie behind data that waits to be printed.
+            // The last events may be behind data that waits to be printed.
             output.abandon();
             let _ = tokio::time::timeout(LOOK_WITHIN, all_printed).await;
         }
-        // A connection that is cut off: the server is not known to have everything.
+        // The connection was cut off: the server may not have everything.
         let (exit, server_has_all) = how.get().unwrap_or((Exit::CannotConnect, Some(false)));
         let nothing_is_lost = server_has_all.unwrap_or(!input_waits);
         anyhow::Ok(if told_to_leave && nothing_is_lost {
@@ -167,7 +168,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             exit
         })
     });
-    // The input thread may be waiting for a line that never comes.
+    // The input thread may still wait for a line.
     runtime.shutdown_background();
     exit
 }
@@ -182,12 +183,12 @@ async fn print_rtt(client: Client, interval: Duration, format: Format) {
     }
 }
 
-/// SIGHUP reads the files again now. Each attempt to connect does that too, where they have changed.
+/// Reads the files again on SIGHUP. Each attempt to connect also reads them if they have changed.
 async fn reload(token_file: Option<PathBuf>, tls: Option<SharedClientTls>, mut hangup: Hangup) {
     loop {
         hangup.signal().await;
         let (token_file, tls) = (token_file.clone(), tls.clone());
-        // Not on the thread that beats: a file system may take its time. It never panics.
+        // Not on the client's thread: a file system may be slow. It never panics.
         let _ = spawn_blocking(move || read_again(token_file.as_deref(), tls.as_ref())).await;
     }
 }
@@ -242,7 +243,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         config = config.name(name);
     }
     if let Some(path) = &args.token_file {
-        // A file that can be read only once, such as a pipe, has told its token now.
+        // The token is read now, because a pipe can be read only once.
         config = config.token(read_token(path)?);
         if Tokens::is_world_readable(path).unwrap_or(false) {
             tracing::warn!(path = %path.display(), "every user of this machine can read the token");
@@ -278,7 +279,10 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     if let Some(key) = tls_key
         && Tokens::is_world_readable(key).unwrap_or(false)
     {
-        tracing::warn!(path = %key.display(), "every user of this machine can read the key of our certificate");
+        tracing::warn!(
+            path = %key.display(),
+            "every user of this machine can read the private key of the client certificate"
+        );
     }
     let mut tls = ClientTls::new();
     if let Some(roots) = tls_ca {
@@ -305,7 +309,8 @@ fn protocol(args: &ConnectArgs) -> Result<Protocol, Usage> {
         _ if args.raw => return Ok(Protocol::Raw),
         Some(ProtocolArg::V1) if args.policy.echo => {
             return Err(Usage(
-                "--echo answers beats of protocol v0; on v1 both ends beat".to_owned(),
+                "--echo answers heartbeats of protocol v0; with v1 both ends send their own"
+                    .to_owned(),
             ));
         }
         Some(ProtocolArg::V0) => Protocol::V0,
@@ -319,18 +324,19 @@ fn protocol(args: &ConnectArgs) -> Result<Protocol, Usage> {
     }
 }
 
-/// What was typed that protocol v0 has no words for.
+/// An option that protocol v0 does not support.
 const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
     Some(if args.name.is_some() || args.token_file.is_some() {
         "protocol v0 has neither names nor tokens: --name and --token-file need v1"
     } else if args.retry_rejected.is_some() {
-        "a server of protocol v0 cannot say never to come back: --retry-rejected needs v1"
+        "a server of protocol v0 cannot reject a client for good: --retry-rejected needs v1"
     } else if args.rtt.is_some() {
-        "beats of protocol v0 tell nothing of the path: --rtt needs v1"
+        "protocol v0 does not measure the round trip: --rtt needs v1"
     } else if args.handshake_timeout.is_some() || args.offer.is_given() {
-        "protocol v0 has no handshake: --handshake-timeout, --min-interval and --max-timeout need v1"
+        "protocol v0 has no handshake: --handshake-timeout, --min-interval and --max-timeout need \
+         v1"
     } else if args.promise.is_some() || args.watchdog.is_some() || args.commands {
-        "beats of protocol v0 say nothing: --promise, --watchdog and --commands need v1"
+        "heartbeats of protocol v0 carry no status: --promise, --watchdog and --commands need v1"
     } else {
         return None;
     })
@@ -356,14 +362,13 @@ fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
     if !args.raw {
         return args.policy.policy(Side::Client);
     }
-    // First, because a policy would be refused for another reason, which misleads here.
+    // First, because the policy's own error would mislead here.
     if args.policy.echo || matches!(args.policy.interval, Some(TimeOrOff(Some(_)))) {
         return Err(Usage(
-            "--raw has no beats, so --interval and --echo cannot go with it".to_owned(),
+            "--raw has no heartbeats, so --interval and --echo cannot go with it".to_owned(),
         ));
     }
-    // Nothing makes a server of raw bytes send any, so its silence means nothing by itself: a
-    // preset's timeout would call healthy servers dead.
+    // A server of raw bytes need not send any: a preset's timeout would declare healthy ones dead.
     let off = Some(TimeOrOff(None));
     let timeout = args.policy.timeout.or(off);
     PolicyArgs { interval: off, timeout, ..args.policy.clone() }.policy(Side::Client)
@@ -379,7 +384,7 @@ fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
     })
 }
 
-/// What comes must fit into the queue to be sent back, or it would be lost.
+/// Refuses frames that are larger than the queue: they could not be sent back, and would be lost.
 fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
     let sends_back = matches!(args.on_data, ConnectData::Echo | ConnectData::Upper);
     let needed = u64::from(args.max_frame) + 8;
@@ -388,26 +393,26 @@ fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {} B (--max-frame) and a header of 8 B, which do not fit into a queue \
-         of {max_queue} B. Use a --max-queue of at least {needed}, or a --max-frame of at most {}",
+        "--on-data sends back up to {} B (--max-frame) and a header of 8 B, which do not fit into a \
+         queue of {max_queue} B. Use a --max-queue of at least {needed}, or a --max-frame of at most \
+         {}",
         args.max_frame,
         max_queue.saturating_sub(8)
     )))
 }
 
-/// Takes what the client reports: data to standard output or back, the rest to standard error.
+/// Handles events: data goes to standard output or back, the rest to standard error.
 struct Receiver {
     client: Client,
     output: Sink<Text>,
     runtime: Handle,
     on_data: ConnectData,
     raw: bool,
-    /// Standard output is a terminal, which would obey what a server puts into its data.
+    /// Standard output is a terminal, which would obey control characters in data.
     on_terminal: bool,
     format: Format,
     exit: Exit,
-    /// Whether the last connection was closed with all that was sent acknowledged; `None` if the client
-    /// ended without one.
+    /// Whether the server has acknowledged everything on the last connection; `None` without one.
     server_has_all: Option<bool>,
 }
 
@@ -422,7 +427,7 @@ impl Receiver {
             if let Event::Offline { reason, .. } = &event {
                 self.server_has_all = Some(*reason == Reason::Shutdown);
             } else if matches!(event, Event::Waiting { .. }) {
-                // It was to go on after that one.
+                // The client reconnects after that connection.
                 self.server_has_all = None;
             }
             say(line(&event).render(SystemTime::now(), self.format));
@@ -440,22 +445,22 @@ impl Receiver {
                 if !self.raw {
                     data.push(b'\n');
                 }
-                // Data is never dropped: while nothing reads it, no more is taken from the connection.
-                // When the reader has gone, the program leaves.
+                // Data is never dropped: while the reader is slow, the connection is not read. When
+                // the reader exits, so does the program.
                 let _ = self.output.put_when(Text::has_room, |text| text.push(data));
                 return;
             }
             ConnectData::Echo => {}
             ConnectData::Upper => data.make_ascii_uppercase(),
         }
-        // An error means that the connection has ended meanwhile, which is reported anyway.
+        // An error means that the connection has ended, which another event reports.
         if let Err(error) = self.runtime.block_on(self.client.send(data)) {
             tracing::debug!(%error, "could not send data back");
         }
     }
 }
 
-/// The exit code if this is the last that happens before the client ends.
+/// The exit code if this is the last event before the client ends.
 fn exit_after(event: &Event) -> Option<Exit> {
     if let Event::Offline { reason, .. } = event {
         #[expect(clippy::wildcard_enum_match_arm, reason = "all others are a lost connection")]

@@ -1,4 +1,4 @@
-//! `heartwire demo`: the job in 15 seconds, with real processes and real sockets.
+//! `heartwire demo`: a server detects a frozen client, with real processes and real sockets.
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -14,6 +14,7 @@ use heartwire::{Policy, TICK, Verdict};
 use crate::exit::Exit;
 use crate::output::{Sink, Target, Text, describe_policy};
 use crate::signals::Stop;
+use crate::values::typed;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -25,15 +26,20 @@ Exit codes: 0 the verdict came within its bound, 1 it did not, or something fail
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// How many clients.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
     pub(crate) clients: u16,
 }
 
 const BEAT: &str = "1s";
 const TIMEOUT: &str = "4s";
-/// How long everybody is watched alive before one client is frozen, and the others after the verdict.
+/// How long all clients are watched before one is frozen; half of it after the verdict.
 const CALM: Duration = Duration::from_secs(4);
-/// By then everything has happened, or something is wrong.
+/// The demo fails after this.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// One character of the picture.
 const CELL: Duration = Duration::from_millis(250);
@@ -61,7 +67,7 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
         .interval(humantime::parse_duration(BEAT)?)
         .timeout(humantime::parse_duration(TIMEOUT)?)
         .build()?;
-    // Without coalescing, for the picture: each beat is to be seen when it comes.
+    // Without coalescing, so that the picture shows each beat when it comes.
     let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy).coalesce(0);
     let (server, mut events) = Server::start_with_events(config)?;
     let address = server.local_addrs().first().context("the server has no address")?.to_string();
@@ -81,7 +87,7 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
                 }
             }
             _ = cells.tick() => {
-                let heard = server.handle().list();
+                let heard = server.handle().list().await;
                 stage.draw_cell(|id| heard.iter().find(|info| info.id == id).map(|i| i.beats));
                 if stage.act(count)? {
                     break;
@@ -92,7 +98,7 @@ async fn show(count: usize, output: Sink<Text>) -> anyhow::Result<Exit> {
     stage.conclude(&policy)
 }
 
-/// What a spectator sees.
+/// The state of the demo.
 struct Stage {
     output: Sink<Text>,
     started: Instant,
@@ -197,7 +203,7 @@ impl Stage {
         } else {
             self.verdict = Some((id, verdict, Instant::now()));
         }
-        self.say(format_args!("{} called dead: {verdict}", self.name(id)));
+        self.say(format_args!("{} declared dead: {verdict}", self.name(id)));
     }
 
     fn name(&self, id: SessionId) -> String {
@@ -221,10 +227,10 @@ impl Stage {
         }
     }
 
-    /// Does what is due. True when the demo is over.
+    /// Freezes a client when it is time. True when the demo is over.
     fn act(&mut self, count: usize) -> anyhow::Result<bool> {
         if self.started.elapsed() > PATIENCE {
-            bail!("no verdict in {PATIENCE:?}; this machine may be overloaded");
+            bail!("no verdict in {}; this machine may be overloaded", typed(PATIENCE));
         }
         let now = Instant::now();
         if self.everybody_at.is_none() && self.clients.len() == count {
@@ -237,7 +243,7 @@ impl Stage {
         Ok(self.verdict.is_some_and(|(_, _, at)| now.duration_since(at) >= CALM / 2))
     }
 
-    /// Stops one client as a debugger or a deadlock would: its kernel goes on acknowledging.
+    /// Freezes one client, as a debugger or a deadlock would: its kernel still acknowledges.
     fn freeze_one(&mut self) -> anyhow::Result<()> {
         let index = self.clients.len() / 2;
         let process = self.processes.get(index).context("no client to freeze")?;
@@ -245,25 +251,25 @@ impl Stage {
         self.frozen = Some(Frozen { id, at: Instant::now() });
         freeze(&process.0)?;
         self.say(format_args!(
-            "{} frozen (SIGSTOP): its kernel still answers, but it beats no more",
+            "{} frozen (SIGSTOP): its kernel still answers, but it sends no heartbeats",
             self.name(id)
         ));
         Ok(())
     }
 
-    /// Draws the picture and compares what was measured with what was stated.
+    /// Draws the picture, and compares the measured time with the predicted one.
     fn conclude(&self, policy: &Policy) -> anyhow::Result<Exit> {
         let mut picture = String::new();
         for client in &self.clients {
             writeln!(picture, "  {:<10} {}", self.name(client.id), client.cells.trim_end())?;
         }
         self.print(format_args!(
-            "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x called dead   \
+            "\n{picture}\n  | a beat   - alive   . frozen, not known yet   x declared dead   \
              ({} ms each)\n",
             CELL.as_millis()
         ));
         let (_, verdict, at) = self.verdict.context("no verdict")?;
-        let frozen = self.frozen.as_ref().context("nobody was frozen")?;
+        let frozen = self.frozen.as_ref().context("no client was frozen")?;
         let measured = at.duration_since(frozen.at);
         let stated = policy.bound_after_fault(TICK).context("the policy has no timeout")?;
         let in_bound = verdict.bound.is_some_and(|bound| bound.contains(verdict.silence));

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use heartwire::server::ServerError;
 
-/// How the program ended. The text for people is in `--help`, see [`HELP`].
+/// How the program ended; `--help` explains it, see [`HELP`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success,
     Failure,
-    /// As clap does it.
+    /// The code that clap uses.
     Usage,
     CannotListen,
     CannotConnect,
@@ -22,15 +22,15 @@ pub(crate) enum Exit {
 /// What `--help` says about exit codes.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  done: stopped by a signal, or the reader of standard output has gone (serve then goes on)
-  1  something else failed
-  2  the command line makes no sense, or its settings contradict each other
+  0  done: stopped by a signal, or the reader of standard output has exited (serve then goes on)
+  1  other failures
+  2  invalid arguments, or settings that contradict each other
   3  serve could not listen on an address
-  4  connect could not connect, was rejected, or lost the connection, and was told not to retry;
-     or it was stopped, and the server had not acknowledged all of the input
-  5  connect found the server dead, and was told not to retry
-  6  plan knows no settings that meet the target of --within
-  7  plan --check: a fault is never found, or healthy connections are ended";
+  4  connect could not connect, was rejected, or lost the connection, and does not retry; or it was
+     stopped, and the server had not acknowledged all of the input
+  5  connect declared the server dead, and does not retry
+  6  plan found no settings that meet the target of --within
+  7  plan --check: a fault is never detected, or healthy connections are ended";
 
 impl Exit {
     /// The code for an error that ended the program.

@@ -13,15 +13,15 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use crate::output::{grouped, print_stderr, say};
 
-/// How long after a warning the next one of its kind is logged.
+/// Minimum time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Hands each line to the thread that writes to standard error, so that no thread that logs ever waits: a
-/// server that strangers can make log must go on when nothing reads that.
+/// Hands each line to the thread that writes to standard error, so that logging never waits:
+/// clients can make a server log, and it must go on when nothing reads the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Log;
 
-/// Each event is formatted as a whole, and then written at one go.
+/// Each event is formatted as a whole, and written with one call.
 impl Write for Log {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         print_stderr(text.to_vec());
@@ -41,9 +41,9 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-/// Lets one warning or error of each kind, which is a place in the source, through per second, and counts
-/// the others: strangers can cause some of them without end, and fill a disk. Lower levels are for those who
-/// asked for all of it. How many were left out is said before the next line of the kind, and at the end.
+/// Rate limit: one warning or error per second of each kind, which is a place in the source. Any
+/// client can cause some of them without end, and would fill a disk. Lower levels are not limited.
+/// The next line of the kind, or the end of the program, reports how many were dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limit {
     kinds: Arc<Mutex<HashMap<Identifier, Kind>>>,
@@ -52,13 +52,13 @@ pub(crate) struct Limit {
 #[derive(Debug)]
 struct Kind {
     metadata: &'static Metadata<'static>,
-    /// Until then further ones are only counted.
+    /// Until then further lines are only counted.
     until: Instant,
     left_out: u64,
 }
 
 impl Limit {
-    /// Says what was left out and not said yet, because no further line of its kind came.
+    /// Reports the dropped lines that no further line of their kind has reported.
     pub(crate) fn tell(&self) {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.values_mut().for_each(Kind::tell);
@@ -87,7 +87,7 @@ impl Kind {
         let left_out = core::mem::take(&mut self.left_out);
         if left_out > 0 {
             say(format_args!(
-                "heartwire: {} more lines of this kind were left out: {} {}",
+                "heartwire: {} more lines of this kind were dropped: {} {}",
                 grouped(left_out),
                 self.metadata.level(),
                 self.metadata.target(),

@@ -1,4 +1,4 @@
-//! `heartwire`: keeps TCP connections alive and says, within a stated bound, when one is dead.
+//! `heartwire`: keeps TCP connections open and detects a dead peer within a time known in advance.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,6 @@ mod plan;
 mod serve;
 mod shell;
 mod signals;
-mod stdin;
 mod values;
 
 use std::io::IsTerminal;
@@ -43,7 +42,7 @@ fn run(cli: Cli) -> Exit {
     let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
-            // It may come from the environment, so it is said what it was.
+            // The message repeats the value, which may come from the environment.
             let why =
                 format!("--log-level (or HEARTWIRE_LOG_LEVEL) is `{}`: {error}", cli.log_level());
             output::complain(&Usage(why).into());

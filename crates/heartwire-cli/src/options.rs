@@ -8,23 +8,23 @@ use heartwire::v1::Offer;
 use heartwire::{Policy, Preset, Side};
 
 use crate::exit::Usage;
-use crate::values::{TimeOrOff, duration, keepalive, time_or_off};
+use crate::values::{TimeOrOff, duration, keepalive, time_or_off, typed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetArg {
-    /// Both ends beat every 10 s and call 30 s of silence death.
+    /// Both ends: a heartbeat every 10 s, a timeout of 30 s.
     Default,
-    /// The tutorial's numbers: the client beats every 3 s, the server calls 15 s of silence death.
+    /// The tutorial's numbers: client heartbeat every 3 s, server timeout 15 s.
     Tutorial,
-    /// Both ends beat every 2.5 s; the verdict comes 6.0 to 8.6 s after the fault.
+    /// Both ends: a heartbeat every 2.5 s; a fault is detected after 6.0 to 8.6 s.
     Fast,
 }
 
 impl PresetArg {
-    /// The port where none is given. Outgoing connections get ports from 32,768 up on Linux
-    /// (`net.ipv4.ip_local_port_range`), and would now and then have the port before a server
-    /// starts; so ours lies below, and Debian's `/etc/services` has no service for it. The other one
-    /// is the tutorial's.
+    /// Default port. Linux gives outgoing connections ports from 32,768 up
+    /// (`net.ipv4.ip_local_port_range`), and such a connection could have taken the port before the
+    /// server starts; so ours lies below. Debian's `/etc/services` has no service for it. 39002 is
+    /// the tutorial's.
     pub(crate) const fn port(self) -> u16 {
         match self {
             Self::Default | Self::Fast => 29_002,
@@ -40,20 +40,21 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_enum, default_value_t = PresetArg::Default)]
     pub(crate) preset: PresetArg,
 
-    /// Send a heartbeat this often, or `off`. With a timeout, data will do instead while the peer is heard.
+    /// Send a heartbeat this often, or `off` to send none. With a timeout, sent data replaces
+    /// heartbeats while the peer is heard.
     #[arg(short, long, value_name = "TIME", value_parser = time_or_off)]
     pub(crate) interval: Option<TimeOrOff>,
 
-    /// Declare the peer dead after this much silence, or `off`: never.
+    /// Declare the peer dead after this much silence, or `off` for never.
     #[arg(short, long, value_name = "TIME", value_parser = time_or_off)]
     pub(crate) timeout: Option<TimeOrOff>,
 
-    /// Answer each beat of the peer; excludes beats of one's own (use --interval off).
+    /// Answer each heartbeat of the peer (protocol v0); requires --interval off.
     #[arg(long)]
     pub(crate) echo: bool,
 
-    /// How often the peer sends something. It changes no timer: it checks the timeout and narrows the
-    /// printed bound [default: as often as this end beats].
+    /// How often the peer sends something. Changes no timer: it checks the timeout and narrows the
+    /// printed bound [default: the interval of this end].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) peer_interval: Option<Duration>,
 }
@@ -83,23 +84,23 @@ impl PolicyArgs {
     }
 }
 
-/// What this end agrees to at the handshake of protocol v1, besides its policy.
+/// Limits of what this end agrees to in the handshake of protocol v1.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Handshake (protocol v1)")]
+#[command(next_help_heading = "Heartbeat")]
 pub(crate) struct OfferArgs {
-    /// The shortest interval in which this end beats; a server allows nobody to beat more often
-    /// [default: 1s, or the shortest beat of the policy].
+    /// Shortest interval at which this end agrees to send heartbeats; a server also holds its
+    /// clients to it (protocol v1) [default: 1s, or the interval where that is shorter].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) min_interval: Option<Duration>,
 
-    /// The longest timeout for the other end's silence that this end agrees to [default: 1h, or the timeout
-    /// where that is longer].
+    /// Longest timeout that this end agrees to (protocol v1) [default: 1h, or the timeout where
+    /// that is longer].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) max_timeout: Option<Duration>,
 }
 
 impl OfferArgs {
-    /// Whether anything of it was typed.
+    /// Whether any of these options was given.
     pub(crate) const fn is_given(&self) -> bool {
         self.min_interval.is_some() || self.max_timeout.is_some()
     }
@@ -111,9 +112,10 @@ impl OfferArgs {
         }
         if let Some(max_timeout) = self.max_timeout {
             if let Some(timeout) = policy.timeout().filter(|&timeout| timeout > max_timeout) {
+                let (max_timeout, timeout) = (typed(max_timeout), typed(timeout));
                 return Err(Usage(format!(
-                    "a --max-timeout of {max_timeout:?} is below the timeout of {timeout:?}, which this end waits \
-                     for anyway. Use a --timeout of at most {max_timeout:?}, or a longer --max-timeout"
+                    "a --max-timeout of {max_timeout} is below this end's own timeout of {timeout}. \
+                     Use a --timeout of at most {max_timeout}, or a longer --max-timeout"
                 )));
             }
             offer = offer.max_timeout(max_timeout);
@@ -126,7 +128,7 @@ impl OfferArgs {
 #[command(next_help_heading = "Kernel")]
 pub(crate) struct KernelArgs {
     /// `SO_KEEPALIVE`: idle time, interval and count, such as 3s,3s,3. A dead idle peer is found
-    /// after idle + interval × count; data in flight suspends it.
+    /// after idle + interval × count; data in flight suspends the probes.
     #[arg(long, value_name = "IDLE,INTERVAL,COUNT", value_parser = keepalive)]
     pub(crate) keepalive: Option<Keepalive>,
 
@@ -135,7 +137,7 @@ pub(crate) struct KernelArgs {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) user_timeout: Option<Duration>,
 
-    /// Let the kernel gather small writes (leaves `TCP_NODELAY` off).
+    /// Let the kernel gather small writes (`TCP_NODELAY` off).
     #[arg(long)]
     pub(crate) nagle: bool,
 }

@@ -1,4 +1,4 @@
-//! Standard output and standard error: the only place that writes to either.
+//! Standard output and standard error. Nothing else writes to either.
 
 mod sink;
 mod text;
@@ -10,10 +10,10 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use heartwire::v1::{Contract, Direction};
-use heartwire::{Bound, LinkState, Policy, Reason, TICK, Verdict};
+use heartwire::{Bound, Policy, Reason, TICK, Verdict};
 use serde_json::{Value, json};
 
-use crate::values::Format;
+use crate::values::{Format, typed};
 
 pub(crate) use sink::{Queue, Sink, Target};
 pub(crate) use text::Text;
@@ -33,26 +33,26 @@ pub(crate) fn start_stderr() -> io::Result<()> {
     Ok(())
 }
 
-/// Gives standard error a moment for what is still to be written.
+/// Waits a moment until standard error is written.
 pub(crate) fn flush_stderr() {
     if let Some(stderr) = STDERR.get() {
         stderr.flush(FLUSH_WITHIN);
     }
 }
 
-/// Whether an error means that nobody reads our output any more, which is no failure.
+/// Whether an error means that the reader of our output has exited, which is no failure.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Says on standard error what went wrong.
+/// Prints an error on standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
     say(format_args!("heartwire: {error:#}"));
 }
 
-/// Prints a line on standard error. Never waits: while nothing reads it, the oldest lines are dropped, and
-/// counted.
+/// Prints a line on standard error. Never waits: while nothing reads it, the oldest lines are
+/// dropped, and counted.
 pub(crate) fn say(line: impl fmt::Display) {
     print_stderr(format!("{line}\n").into_bytes());
 }
@@ -61,12 +61,13 @@ pub(crate) fn say(line: impl fmt::Display) {
 pub(crate) fn print_stderr(lines: Vec<u8>) {
     match STDERR.get() {
         Some(stderr) => stderr.put(|text| text.push(lines)),
-        // There is nowhere to complain.
+        // An error has nowhere to be reported.
         None => drop(io::stderr().write_all(&lines)),
     }
 }
 
-/// Prints a line for people on standard output, and waits for it: for commands that run nothing else.
+/// Prints a line for people on standard output, and waits for it: for commands that run nothing
+/// else.
 pub(crate) fn print_text(line: impl fmt::Display) -> anyhow::Result<()> {
     print_bytes(format!("{line}\n").as_bytes())
 }
@@ -76,7 +77,7 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(sink::write_stdout(bytes)?)
 }
 
-/// Something to be printed, as text for people or as an object for programs.
+/// A line of output, as text for people or as JSON for programs.
 #[derive(Debug)]
 pub(crate) struct Line {
     /// The kind of event, the first word of the text and the field `event` of the object.
@@ -110,15 +111,6 @@ pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// The round trip of a connection, as far as it is known.
-pub(crate) fn round_trip(link: &LinkState) -> String {
-    match (link.rtt, link.rtt_below) {
-        (Some(rtt), _) => format!("{rtt:.1?}"),
-        (None, Some(below)) => format!("under {below:?}"),
-        (None, None) => "not known".to_owned(),
-    }
-}
-
 /// The fields of a verdict.
 pub(crate) fn verdict_fields(verdict: &Verdict) -> Value {
     json!({
@@ -139,28 +131,32 @@ pub(crate) fn with(mut object: Value, more: Value) -> Value {
     object
 }
 
-/// What a policy promises, in a sentence or two; `peer` is "client" or "server".
+/// A policy in a sentence or two; `peer` is "client" or "server".
 pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
     let beats = match (policy.interval(), policy.echo()) {
-        (Some(interval), _) if policy.timeout().is_none() => format!("beats every {interval:?}"),
-        (Some(interval), _) => format!("beats when nothing was sent for {interval:?}"),
-        (None, true) => format!("answers each beat of the {peer}"),
-        (None, false) => "sends no beats".to_owned(),
+        (Some(interval), _) if policy.timeout().is_none() => {
+            format!("sends a heartbeat every {}", typed(interval))
+        }
+        (Some(interval), _) => {
+            format!("sends a heartbeat when nothing was sent for {}", typed(interval))
+        }
+        (None, true) => format!("answers each heartbeat of the {peer}"),
+        (None, false) => "sends no heartbeats".to_owned(),
     };
     let (Some(bound), Some(after_fault)) = (policy.bound(TICK), policy.bound_after_fault(TICK))
     else {
-        return format!("{beats}; a silent {peer} is never called dead");
+        return format!("{beats}; a silent {peer} is never declared dead");
     };
     let after_fault = match policy.peer_interval() {
         Some(peer_interval) => {
-            format!(" ({after_fault} after the fault, if it beats every {peer_interval:?})")
+            format!(" ({after_fault} after the fault, if its interval is {})", typed(peer_interval))
         }
         None => String::new(),
     };
-    format!("{beats}; a silent {peer} is called dead {bound} after its last byte{after_fault}")
+    format!("{beats}; a silent {peer} is declared dead {bound} after its last byte{after_fault}")
 }
 
-/// Which rule of the wire the peer broke, as PROTOCOL.md names it.
+/// The rule of the protocol that the peer broke, as PROTOCOL.md names it.
 pub(crate) fn violation(reason: Reason) -> Option<&'static str> {
     if let Reason::Protocol(violation) = reason { Some(violation.name()) } else { None }
 }
@@ -198,16 +194,16 @@ pub(crate) fn policy_fields(policy: &Policy) -> Value {
 /// How much of some data is printed.
 pub(crate) const PREVIEW_LEN: usize = 64;
 
-/// The beginning of some data, which has `len` bytes in all, safe to print: a peer cannot write control
-/// characters to a terminal.
+/// The beginning of some data, which has `len` bytes in all, safe to print: a peer cannot write
+/// control characters to a terminal.
 pub(crate) fn preview(beginning: &[u8], len: usize) -> String {
     let shown = beginning.get(..PREVIEW_LEN).unwrap_or(beginning);
     let dots = if len > PREVIEW_LEN { "…" } else { "" };
     format!("\"{}{dots}\"", String::from_utf8_lossy(shown).escape_debug())
 }
 
-/// Whether a terminal or an editor does something with this character instead of showing it: control
-/// characters, and those that change the direction of text, end a line, or cannot be seen.
+/// Whether a terminal or an editor does something with this character instead of showing it:
+/// control characters, and those that change the direction of text, end a line, or cannot be seen.
 fn is_hidden(char: char) -> bool {
     char.is_control()
         || matches!(char,
@@ -237,8 +233,8 @@ fn escape_hidden_in_json(json: &str) -> String {
     escaped
 }
 
-/// Data as a terminal can show it: what is no UTF-8 as `\u{fffd}`, and what a terminal would obey as its
-/// number. Tabs stay, and so do line breaks where data comes without a form of its own.
+/// Data as a terminal can show it: what is no UTF-8 as `\u{fffd}`, and what a terminal would obey
+/// as its number. Tabs stay, and so do line breaks where data comes without a form of its own.
 pub(crate) fn shown_on_terminal(data: &[u8], keep_line_breaks: bool) -> String {
     let mut shown = String::with_capacity(data.len());
     for char in String::from_utf8_lossy(data).chars() {
@@ -252,7 +248,12 @@ pub(crate) fn shown_on_terminal(data: &[u8], keep_line_breaks: bool) -> String {
     shown
 }
 
-/// With commas between thousands.
+/// A number of things: `1 beat`, `2 beats`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// A number with commas between thousands.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -287,6 +288,11 @@ mod tests {
         let expected = r"\u{1b}[2J\u{7f}\u{9b}31m\u{85}\u{2028}\u{202e}\u{200b}\u{e0041}é";
         assert_eq!(shown, format!("{expected}\t\\u{{a}}€🦀"));
         assert_eq!(shown_on_terminal(b"a\r\nb\xff", true), "a\\u{d}\nb\u{fffd}");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "beat")), ["0 beats", "1 beat", "2 beats"]);
     }
 
     #[test]

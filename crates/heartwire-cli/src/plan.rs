@@ -1,4 +1,4 @@
-//! `heartwire plan`: when each end finds each fault, from the settings of both.
+//! `heartwire plan`: predicts when each end detects each fault, from the settings of both.
 
 mod args;
 mod object;
@@ -6,13 +6,13 @@ mod table;
 
 use heartwire::plan::{Proposal, ProposeError, Setup, SetupError, Target, propose};
 
-pub(crate) use args::{EXAMPLES, PlanArgs};
+pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, PlanArgs};
 
 use crate::exit::{Exit, Impossible, Usage};
 use crate::output::print_text;
 use crate::values::Format;
 
-/// What is printed: a setup, and what it is for if it was proposed.
+/// The result: a setup, and its target if it was proposed.
 struct Report {
     setup: Setup,
     proposed_for: Option<Target>,
@@ -51,7 +51,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     }
 }
 
-/// Whether every fault is found, and no healthy connection is ended.
+/// Whether every fault is detected, and no healthy connection is ended.
 fn is_safe(setup: &Setup) -> bool {
     setup.plan().latest().is_some() && setup.warnings().next().is_none()
 }

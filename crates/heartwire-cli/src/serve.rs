@@ -1,7 +1,6 @@
-//! `heartwire serve`.
+//! `heartwire serve`: a server that prints its events.
 
 mod args;
-mod commands;
 mod feed;
 mod lines;
 mod listening;
@@ -27,20 +26,19 @@ use crate::output::{Sink, Target, say};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
-pub(crate) use args::{EXAMPLES, ServeArgs};
+pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs};
 use args::{EventKind, ServeData, ServeTlsArgs};
 
-use commands::Commands;
 use feed::Feed;
 use lines::stopped;
 
-/// What the wire puts before each body.
+/// The length of a frame's header.
 const HEADER_LEN: u64 = 8;
 
-/// On top of `--drain`: for closing the sockets and printing what happened.
+/// Time after `--drain` for closing the sockets and printing the last events.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// When all are closed: for printing what is still to be printed, and within the same time.
+/// For printing the last events when all sessions are closed; within the same time.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
@@ -54,8 +52,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if let Some(tls) = &tls {
         config = config.tls(tls.clone());
     }
-    // Before the first client comes, who might take the last descriptor, and before the first line
-    // is printed, whose reader might send a signal.
+    // Before the first client, which might take the last descriptor, and before the first line,
+    // whose reader might send a signal.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut stop = {
         let _guard = runtime.enter();
@@ -68,7 +66,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone(), args.hold_data))?;
     let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let on_data = args.on_data;
-    // Each shard holds one of these, and nothing comes through it but their end.
+    // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
     let (runs, mut ended) = mpsc::channel::<()>(1);
     let server = Server::start(config, |shard| OnEvents {
         shard,
@@ -83,16 +81,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     }
     let listening = listening::line(args, &server, limits, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
-    if args.commands {
-        Commands::new(server.handle().clone(), output.clone()).start()?;
-    }
 
     let exit = runtime.block_on(async {
         let exit = tokio::select! {
             _ = ended.recv() => Exit::Success,
             () = stop.signal() => Exit::Success,
             () = output.reader_gone(), if args.exit_with_reader => {
-                say("heartwire: stopping, because the reader of the events has gone");
+                say("heartwire: stopping, because the reader of the events has exited");
                 Exit::Failure
             }
         };
@@ -105,34 +100,33 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 return Ok(exit);
             }
             () = sleep_until(by) => {
-                say("heartwire: leaving although not all sessions are closed");
+                say("heartwire: exiting although not all sessions are closed");
                 return Ok(exit);
             }
         }
         let stopped = stopped(server.handle());
-        output.put(|feed| feed.push_last(stopped));
+        output.put(|feed| feed.push_line(stopped));
         tokio::select! {
             _ = output.close() => server.join()?,
             () = stop.signal() => say("heartwire: stopped at once by a second signal"),
             () = sleep_until(by.min(Instant::now() + PRINT_WITHIN)) => {
-                say("heartwire: nothing reads the events; leaving without the last of them");
+                say("heartwire: nothing reads the events; exiting without the last of them");
             }
         }
         anyhow::Ok(exit)
     });
-    // A file that is being read again may never be.
+    // Reading a file again may never end.
     runtime.shutdown_background();
     exit
 }
 
-/// What to say where any client that reaches a server may connect, and more can than those of this
-/// machine.
+/// The warning about a server without authentication that other machines can reach.
 fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
     let open: Vec<_> = addresses.iter().filter(|address| !address.ip().is_loopback()).collect();
     let first = open.first()?;
     Some(format!(
-        "heartwire: any client that reaches {first} may connect. --tokens lets in only clients with a \
-         token, --tls-client-ca only those with a certificate, and 127.0.0.1 only this machine's"
+        "heartwire: any client that reaches {first} may connect. --tokens accepts only clients with \
+         a token, --tls-client-ca only those with a certificate, and 127.0.0.1 only this machine's"
     ))
 }
 
@@ -144,17 +138,17 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
     let mut config = ServerConfig::new(first)
         .policy(policy)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
-        .max_sessions(args.max_sessions)
-        .max_queue(args.max_queue)
-        .max_buffered(args.max_buffered)
-        .max_pending_buffered(args.max_pending_buffered)
+        .max_sessions(args.limits.max_sessions)
+        .max_queue(args.limits.max_queue)
+        .max_buffered(args.limits.max_buffered)
+        .max_pending_buffered(args.limits.max_pending_buffered)
         .offer(args.offer.offer(&policy)?)
         .addresses(addresses(args))
         .drain(args.drain);
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }
-    if let Some(clients) = args.max_pending {
+    if let Some(clients) = args.limits.max_pending {
         config = config.max_pending(clients);
     }
     if let Some(tokens) = tokens {
@@ -181,7 +175,7 @@ fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<Serv
     Ok(config.limits(limits))
 }
 
-/// Nothing that was typed may be without effect.
+/// Refuses options that would have no effect.
 fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
     if args.protocol != Some(ProtocolArg::V0) {
         return Ok(());
@@ -191,7 +185,7 @@ fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
     }
     if args.offer.is_given() {
         return Err(Usage(
-            "protocol v0 agrees on nothing: --min-interval and --max-timeout need v1".to_owned(),
+            "protocol v0 negotiates nothing: --min-interval and --max-timeout need v1".to_owned(),
         ));
     }
     Ok(())
@@ -204,9 +198,9 @@ fn addresses(args: &ServeArgs) -> AddressLimits {
         })
     };
     AddressLimits::default()
-        .max_per_address(args.max_per_address)
-        .accept_rate_per_address(rate(args.accept_rate_per_address, 20))
-        .accept_rate(rate(args.accept_rate, 2))
+        .max_per_address(args.limits.max_per_address)
+        .accept_rate_per_address(rate(args.limits.accept_rate_per_address, 20))
+        .accept_rate(rate(args.limits.accept_rate, 2))
 }
 
 fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
@@ -228,7 +222,10 @@ fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
     let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = &args.tls;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
     if Tokens::is_world_readable(key).unwrap_or(false) {
-        tracing::warn!(path = %key.display(), "every user of this machine can read the key of the certificate");
+        tracing::warn!(
+            path = %key.display(),
+            "every user of this machine can read the private key of the certificate"
+        );
     }
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_ca {
@@ -237,7 +234,7 @@ fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
     tls.load().map(Some).map_err(|error| Usage(error.to_string()))
 }
 
-/// What SIGHUP reads again. Sessions that are there stay.
+/// The files that SIGHUP reads again. Sessions stay.
 #[derive(Clone)]
 struct Files {
     tokens: Option<(SharedTokens, PathBuf)>,
@@ -249,7 +246,7 @@ impl Files {
         loop {
             hangup.signal().await;
             let files = self.clone();
-            // Not on the thread that takes signals: a file system may take its time. It never panics.
+            // Not on the thread that takes signals: a file system may be slow. It never panics.
             let _ = spawn_blocking(move || files.read_again()).await;
         }
     }
@@ -267,7 +264,8 @@ impl Files {
     }
 }
 
-/// SIGUSR1 is for `connect`. It is often sent to all processes of a name, and would kill this one.
+/// Ignores SIGUSR1, which is for `connect`: sent to all processes of a name, it would kill this
+/// one.
 async fn pass_over(mut look: Look) {
     loop {
         look.signal().await;
@@ -294,24 +292,24 @@ fn reload_tokens(tokens: &SharedTokens, path: &Path) {
     }
 }
 
-/// What comes must fit into the queue as a whole to be sent back, or it would be lost.
+/// Refuses frames that are larger than the queue: they could not be sent back, and would be lost.
 fn check_answers_fit(args: &ServeArgs) -> Result<(), Usage> {
     let max_body = u64::from(args.limits.max_frame);
-    let max_queue = u64::try_from(args.max_queue).unwrap_or(u64::MAX);
+    let max_queue = u64::try_from(args.limits.max_queue).unwrap_or(u64::MAX);
     let needed = max_body + HEADER_LEN;
     if args.on_data == ServeData::Discard || max_queue >= needed {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {max_body} B (--max-frame) and a header of {HEADER_LEN} B, which do \
-         not fit into a queue of {max_queue} B. Use a --max-queue of at least {needed}, or a \
+        "--on-data sends back up to {max_body} B (--max-frame) and a header of {HEADER_LEN} B, which \
+         do not fit into a queue of {max_queue} B. Use a --max-queue of at least {needed}, or a \
          --max-frame of at most {}",
         max_queue.saturating_sub(HEADER_LEN)
     )))
 }
 
-/// Raises the soft limit of open files to the hard one, and returns what is in force. The soft
-/// timeout is kept low for programs that use `select(2)`, which this one does not.
+/// Raises the soft limit of open files to the hard one, and returns the limit in force. Systems
+/// keep the soft limit low for programs that use `select(2)`, which this one does not.
 #[cfg(unix)]
 fn raise_open_files() -> Option<u64> {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -332,8 +330,7 @@ fn raise_open_files() -> Option<u64> {
     None
 }
 
-/// Sends data back where that is asked for, and passes on what is to be printed. It never has a shard
-/// wait: printing decides neither who is let in nor whose data is read.
+/// Sends data back if asked to, and queues events for printing. A shard never waits for printing.
 #[derive(Debug)]
 struct OnEvents {
     shard: usize,
@@ -345,9 +342,9 @@ struct OnEvents {
 
 impl Handler for OnEvents {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
-        // An answer is never too long, see `check_answers_fit`, and is sent on the session's own
-        // shard, which is never busy for itself. So an error means that the session has ended, or
-        // just did, and its `Offline` says why.
+        // An answer is never too long, see `check_answers_fit`, and the session's own shard is
+        // never `Busy` here. So an error means that the session has ended, and its `Offline` says
+        // why.
         if let Event::Data { id, data } = event {
             let _ = match self.on_data {
                 ServeData::Discard => Ok(()),
@@ -355,7 +352,7 @@ impl Handler for OnEvents {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        // The queue has to know when a session ends, whether or not that is printed.
+        // The queue has to know when a session ends, even if that is not printed.
         let is_told = |kind| kind == EventKind::Offline || self.printed.contains(&kind);
         if feed::kind(&event).is_none_or(is_told) {
             let time = SystemTime::now();
@@ -378,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_server_that_other_machines_reach_is_said_to_be_open_to_them() {
+    fn only_a_server_that_other_machines_reach_warns_that_any_client_may_connect() {
         let warning = |addresses: &[&str]| {
             let addresses: Vec<_> = addresses.iter().map(|at| at.parse().unwrap()).collect();
             open_to_all(&addresses)

@@ -1,4 +1,4 @@
-//! The signals that mean "stop".
+//! Signals: stop (SIGTERM, Ctrl-C), read files again (SIGHUP), network changed (SIGUSR1).
 
 use core::time::Duration;
 use std::io;
@@ -10,12 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
-/// A signal that comes so soon after another one is the same: coreutils' `timeout` sends each to the
-/// process and to its group.
+/// A second signal within this time counts as the same one: coreutils' `timeout` signals both the
+/// process and its group.
 const SAME_WITHIN: Duration = Duration::from_millis(250);
 
-/// SIGTERM and Ctrl-C. From the moment that this exists neither kills the process, and none that
-/// comes is missed.
+/// SIGTERM and Ctrl-C. While this exists neither kills the process, and none is missed.
 #[derive(Debug)]
 pub(crate) struct Stop {
     #[cfg(unix)]
@@ -24,7 +23,7 @@ pub(crate) struct Stop {
     interrupt: Signal,
     #[cfg(windows)]
     interrupt: CtrlC,
-    /// When a signal was obeyed last.
+    /// When the last signal was taken.
     obeyed_at: Option<Instant>,
 }
 
@@ -63,7 +62,7 @@ impl Stop {
     }
 }
 
-/// SIGHUP, which means "read your files again". Windows has nothing like it.
+/// SIGHUP: read the files again. Windows has nothing like it.
 #[derive(Debug)]
 pub(crate) struct Hangup {
     #[cfg(unix)]
@@ -88,7 +87,7 @@ impl Hangup {
     }
 }
 
-/// SIGUSR1, which means "the network has changed". Windows has nothing like it.
+/// SIGUSR1: the network has changed. Windows has nothing like it.
 #[derive(Debug)]
 pub(crate) struct Look {
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! Values that options of several commands have, as they are typed.
+//! Parsers for the values of options that several commands take.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::{NonZeroU16, NonZeroU32};
@@ -12,15 +12,15 @@ use heartwire::BackoffPolicy;
 use heartwire::client::Retry;
 use heartwire::kernel::Keepalive;
 
-/// What a header can announce. The library would take less for more, and the program then say what is
-/// not so; the same goes for the other ranges here.
+/// Body lengths that a header can announce. The library would silently clamp a larger value, and
+/// the program would then print a wrong one; the same goes for the other ranges here.
 pub(crate) const MAX_FRAME: RangeInclusive<i64> = 0..=0x7fff_ffff;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
     Text,
-    /// One object a line, for programs; docs/events.md describes the fields.
+    /// One JSON object per line, for programs; docs/events.md describes the fields.
     Json,
 }
 
@@ -28,11 +28,11 @@ pub(crate) enum Format {
 pub(crate) enum ProtocolArg {
     /// The tutorial's frames: no handshake, no names, no tokens.
     V0,
-    /// A handshake that agrees on beats and timeouts, and beats that tell how both directions fare.
+    /// A handshake negotiates intervals and timeouts; heartbeats report both directions.
     V1,
 }
 
-/// A number a second, or no limit.
+/// A number per second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RateOrOff(pub(crate) Option<NonZeroU32>);
 
@@ -52,6 +52,7 @@ pub(crate) fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
     if text == "off" { Ok(TimeOrOff(None)) } else { duration(text).map(|d| TimeOrOff(Some(d))) }
 }
 
+/// A duration: seconds, or a number with its unit.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
@@ -61,7 +62,17 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A time in which something is done again and again, or waited for: none at all would spin, or never do.
+/// A duration as people type it, and as [`duration`] reads it: `0s`, `2.5s`, `90s`, `5m`, `1h`.
+pub(crate) fn typed(time: Duration) -> String {
+    if time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(60) {
+        // One word, for the shell.
+        return humantime::format_duration(time).to_string().replace(' ', "");
+    }
+    format!("{time:?}")
+}
+
+/// A duration of at least 1 ms: with none, a repeated action would spin and a wait would always
+/// fail.
 pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_millis(1) {
@@ -91,7 +102,7 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     found.ok_or_else(|| format!("{host} has no address; {help}"))
 }
 
-/// Where to connect. What no retry can mend is said before anything starts.
+/// Where to connect. An address that no retry can mend is refused before anything starts.
 pub(crate) fn target(text: &str) -> Result<String, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let host = rest.split('/').next().unwrap_or(rest);
@@ -118,14 +129,14 @@ pub(crate) fn target(text: &str) -> Result<String, String> {
     }
 }
 
-/// An address whose zone is the name of an interface, such as `[fe80::1%eth0]:39002`, if it is written so.
+/// An address with an interface as its zone, such as `[fe80::1%eth0]:39002`; `None` without a zone.
 pub(crate) fn with_zone(text: &str) -> Option<Result<SocketAddr, String>> {
     let (host, port) = text.strip_prefix('[')?.rsplit_once("]:")?;
     let (address, zone) = host.split_once('%')?;
     let (Ok(_), Ok(port)) = (address.parse::<Ipv6Addr>(), port.parse::<u16>()) else {
         return Some(Err(format!("{text} is not an IPv6 address with a zone and a port")));
     };
-    // Numbers all of it, so that this asks no resolver: the system knows the interface or it does not.
+    // Only the zone is a name, and the system knows the interfaces: this asks no resolver.
     let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
     Some(found.ok_or_else(|| {
         format!("{address} has no zone {zone:?} here: write the name or number of an interface")

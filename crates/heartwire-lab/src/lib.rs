@@ -1,9 +1,10 @@
-//! Breaks Heartwire on purpose, to see whether it keeps its word.
+//! Test lab: breaks Heartwire on purpose, to see whether it keeps its promises.
 //!
 //! [`sim`] runs both ends of a connection over links that exist in memory only, on a virtual clock;
-//! [`storm`] lets a million clients come back at once; `flood` puts a crowd that wants nothing on a real
-//! server; [`net`] breaks the real programs between network namespaces; `bench` and `swarm` load a real
-//! server with very many clients, and compare it with a `baseline`. None of it belongs to the product: nobody depends on this crate.
+//! [`storm`] lets a million clients reconnect at once; `flood` attacks a real server with silent
+//! connections and wrong tokens; [`net`] breaks the real programs between network namespaces;
+//! `bench` and `swarm` load a real server with very many clients, and compare it with a `baseline`.
+//! It is no part of the product: no crate depends on it.
 
 #[cfg(target_os = "linux")]
 pub mod baseline;

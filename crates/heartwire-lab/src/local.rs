@@ -1,11 +1,11 @@
-//! What a flood and a real storm need of this machine.
+//! Descriptors and the server's program, for a flood and a real storm.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// How many descriptors this process may have, after asking for all that it can get.
+/// How many descriptors this process may have, after raising the limit as far as possible.
 pub(crate) fn descriptors() -> anyhow::Result<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

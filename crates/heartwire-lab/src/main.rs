@@ -21,20 +21,20 @@ struct Cli {
 enum Command {
     /// Run both ends of connections over simulated links on a virtual clock.
     Sim(sim::Args),
-    /// Let very many clients come back at once after an outage.
+    /// Let very many clients reconnect at once after an outage.
     Storm(storm::Args),
-    /// Put a crowd that wants nothing on a real server with honest clients.
+    /// Flood a real server with silent connections and wrong tokens.
     #[cfg(target_os = "linux")]
     Flood(flood::Args),
     /// Break the real programs between network namespaces.
     Net(Box<net::Args>),
-    /// Measure what a server costs, and how exact its verdicts are, under very many connections.
+    /// Benchmark a server: cost per connection and accuracy of its verdicts.
     #[cfg(target_os = "linux")]
     Bench(bench::Args),
-    /// Hold a server to its promises with very many connections: calm, stopped, and all silent.
+    /// Check a server's promises with very many connections: healthy, paused, and all silent.
     #[cfg(target_os = "linux")]
     Swarm(swarm::Args),
-    /// What `bench --compare` compares with.
+    /// Run a baseline of `bench --compare`.
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Baseline(baseline::Args),

@@ -3,14 +3,14 @@
 use core::fmt;
 use std::io::{self, Write};
 
-/// Whether an error means that nobody reads our output any more, which is no failure.
+/// Whether an error is a broken pipe: the reader of our output has closed it, which is no failure.
 #[must_use]
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
     io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Writes a line to standard error. There is nowhere to complain if that fails.
+/// Writes a line to standard error. A failure cannot be reported.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -24,7 +24,7 @@ pub fn print(line: impl fmt::Display) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
 }
 
-/// Writes over the current line of standard error, which is a terminal.
+/// Replaces the current line of standard error, which is a terminal.
 pub fn redraw(line: impl fmt::Display) {
     let mut err = io::stderr().lock();
     // To the line's start, and whatever was longer is wiped. Nothing can be done if it fails.

@@ -1,4 +1,4 @@
-//! What `/proc` says about a process: its CPU, its wake-ups, its memory, its accept queue.
+//! Reads `/proc`: CPU time, wake-ups, memory and accept queue of a process.
 
 use core::net::SocketAddr;
 use core::ops::Sub;
@@ -102,7 +102,7 @@ pub(crate) fn accept_queue(target: SocketAddr) -> anyhow::Result<u64> {
             }
         }
     }
-    waiting.with_context(|| format!("nobody listens on {target}"))
+    waiting.with_context(|| format!("no program listens on {target}"))
 }
 
 /// Raises the soft limit of open files to the hard one, and refuses what cannot work even so.

@@ -1,5 +1,5 @@
-//! Holds a server to its promises with very many connections: no verdict while all beat, none after
-//! the *server* stood still, and every verdict within its bound when all fall silent at once.
+//! Checks a server's promises with very many connections: no verdict on healthy clients, none after
+//! the *server* was paused, and every verdict within its bound when all fall silent at once.
 //!
 //! It starts `heartwire serve` as a process of its own, because one process may not have enough
 //! descriptors for both ends, and stops it with SIGSTOP.
@@ -35,23 +35,23 @@ Examples:
 
 Exit codes: 0 every promise was kept, 1 not so, 2 usage.";
 
-/// What can be typed after `swarm`.
+/// Arguments of `swarm`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// How many connections.
+    /// Number of connections.
     #[arg(long, default_value_t = 15_000)]
     connections: u32,
-    /// How often each beats.
+    /// Interval of each client.
     #[arg(long, default_value = "3s", value_parser = humantime::parse_duration)]
     interval: Duration,
-    /// The silence that the server calls death.
+    /// Timeout of the server.
     #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// How long all beat in peace.
+    /// Duration of the healthy phase.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     calm: Duration,
-    /// How long the server is stopped.
+    /// Duration of the server's pause.
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration)]
     stop: Duration,
     /// The program to test [default: the one built beside this one].
@@ -63,7 +63,7 @@ pub struct Args {
 ///
 /// # Errors
 ///
-/// When a promise was broken, or something failed that the command needs.
+/// When a promise was broken, or the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     need_open_files(args.connections)?;
     let connections = usize::try_from(args.connections)?;
@@ -100,7 +100,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares the verdicts with the bound that the server stated, and with our own last beats.
+/// Compares the verdicts with the bound that the server stated, and with our own record of last
+/// beats.
 fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()> {
     let timeout_ms = args.timeout.as_secs_f64() * 1e3;
     let mut lateness: Vec<f64> = verdicts.iter().map(|v| v.silence_ms - timeout_ms).collect();
@@ -150,7 +151,7 @@ impl Swarm {
         Ok(Self { streams, last_beat: HashMap::new(), next: 0 })
     }
 
-    /// Has every connection beat once in each interval, spread evenly.
+    /// Sends one beat on every connection in each interval, spread evenly.
     fn beat_for(&mut self, time: Duration, interval: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
         let slice = interval / SLICES;
@@ -159,7 +160,7 @@ impl Swarm {
         while start.elapsed() < time {
             for _ in 0..per_slice {
                 let Some((address, stream)) = self.streams.get_mut(self.next) else { break };
-                // Noted before the write: the byte must not seem younger than it is.
+                // Recorded before the write: the byte must not seem younger than it is.
                 self.last_beat.insert(*address, Instant::now());
                 stream.write_all(&BEAT).context("the server closed a healthy connection")?;
                 self.next = (self.next + 1) % self.streams.len();
@@ -188,7 +189,7 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be stopped, or gone.
+        // It may be stopped, or have exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -114,7 +114,7 @@ impl ServerRig {
         let (begun, started) = (self.handle().stats().turns, Instant::now());
         while self.handle().stats().turns < begun + 2 {
             assert!(started.elapsed() < PATIENCE, "no turn ends");
-            drop(self.handle().list());
+            drop(self.handle().blocking_list());
         }
     }
 
@@ -131,14 +131,14 @@ impl ServerRig {
         let started = Instant::now();
         while !is_there(&self.handle().stats()) {
             assert!(started.elapsed() < PATIENCE, "{what}: {:?}", self.handle().stats());
-            drop(self.handle().list());
+            drop(self.handle().blocking_list());
         }
     }
 
     /// The session in the server's own list.
     #[track_caller]
     pub fn info(&self, id: SessionId) -> SessionInfo {
-        self.handle().list().into_iter().find(|info| info.id == id).expect("it is listed")
+        self.handle().blocking_list().into_iter().find(|info| info.id == id).expect("it is listed")
     }
 
     /// A peer that has connected, and its session. For servers that speak only v0: on others a

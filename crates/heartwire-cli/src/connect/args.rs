@@ -1,4 +1,4 @@
-//! What can be typed after `connect`.
+//! The options of `connect`.
 
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -7,169 +7,192 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
-use heartwire::client::Retry;
+use heartwire::client::{ClientConfig, Retry};
 
 use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{Format, MAX_FRAME, ProtocolArg, duration, interval, retry, target};
 
+/// The examples of `-h`.
+pub(crate) const FIRST_EXAMPLES: &str = "\
+Examples:
+  heartwire connect localhost
+  seq 3 | heartwire connect --retry never localhost:29002";
+
+/// The examples of `--help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire connect localhost
-      beat every 10 s, call the server dead after 30 s of silence, connect again for ever
+      heartbeats every 10 s; reconnect when the server has been silent for 30 s
+  seq 3 | heartwire connect --retry never localhost:29002
+      send three lines and exit
+  heartwire connect --name hall/door-3 --token-file door.token --rtt 10s gateway.example:29002
+      have a name, authenticate with a token, and print the round trip every 10 s
+  sensor | heartwire connect --watchdog 1m --commands gateway.example:29002
+      report `degraded` when the sensor writes nothing for a minute; its line `/promise 5m` has the
+      server expect a heartbeat only every 5 minutes
   heartwire connect --preset tutorial 192.0.2.7:39002
-      the tutorial's client: beat every 3 s and judge nobody (its server never sends anything)
+      the tutorial's client: heartbeats every 3 s, no timeout (its server never sends anything)
   heartwire connect --interval off --echo --timeout 15s localhost:39002
-      answer a server that asks, and call it dead if it stops asking
+      answer the server's heartbeats, and declare it dead when they stop
   heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry 100ms 192.0.2.7:39002
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
-  seq 3 | heartwire connect --retry never localhost:29002
-      send three lines and leave
-  heartwire connect --name hall/door-3 --token-file door.token --rtt 10s gateway.example:29002
-      be known by a name, show a token, and tell the round trip
-  sensor | heartwire connect --watchdog 1m --commands gateway.example:29002
-      be degraded when the sensor writes nothing for a minute; its line `/promise 5m` has the
-      server expect a beat every 5 minutes only
 
-connect leaves when standard input has ended and the server has acknowledged all of it, so a
-service, whose input is /dev/null, needs --stay. Data waits for the program that reads standard
-output, and the server with it; when that program has gone, connect leaves with exit code 0. In
-the background (`heartwire connect HOST:PORT &`) it reads nothing from the terminal, and goes on
-with that in the foreground.
+connect exits when standard input has ended and the server has acknowledged all of it. A service,
+whose input is /dev/null, needs --stay. A slow reader of standard output slows down the server; when
+it exits, connect exits with code 0. In the background (`heartwire connect HOST:PORT &`) connect
+does not read the terminal until it is in the foreground again.
 
-SIGUSR1 says that the network has changed: a wait is cut short, and a connection that did not
-survive is noticed in 3 to 6 s. On Linux that comes by itself when an address or an interface
-changes or the machine wakes up. SIGHUP reads --token-file and the files for --tls again, which
-each connection does too.
+SIGUSR1 reports that the network has changed: connect retries at once, and notices within 3 to 6 s
+that a connection did not survive. On Linux it sees this itself when an address or an interface
+changes or the machine wakes up. SIGHUP reads --token-file and the files for --tls again, and so
+does each attempt to connect.
 
-SIGTERM or Ctrl-C closes the connection, for which it gives the server --close-timeout; a further
-signal ends it at once.
+SIGTERM or Ctrl-C closes the connection, within --close-timeout; a second signal exits at once.
 
-Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, and
-the server is not known to have all of the input; and when it is not to try again (--retry never,
-or the server said so): 4 cannot connect, was rejected, or lost the connection, 5 the server
-was called dead.";
+Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, but the
+server may not have all of the input. Without a retry (--retry never, or the server said so): 4
+cannot connect, was rejected, or lost the connection, 5 the server was declared dead.";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectArgs {
-    /// Where to connect: a name or address, and a port, such as gateway.example:29002 or
-    /// [fe80::1%eth0]:29002 [default of the port: 29002; 39002, which is the tutorial's, with --preset
-    /// tutorial].
+    /// Server to connect to, such as gateway.example:29002 or [fe80::1%eth0]:29002 [default port:
+    /// 29002; 39002 with --preset tutorial].
     ///
-    /// Names are looked up anew at each try. Several addresses are tried in the resolver's order, 250 ms
-    /// apart, and the first that answers is taken; one that failed comes last.
-    #[arg(value_name = "HOST[:PORT]", value_parser = target)]
+    /// Each attempt looks the name up again. Its addresses are tried in the resolver's order,
+    /// 250 ms apart, and the first that answers is used; one that failed comes last.
+    #[arg(value_name = "HOST[:PORT]", value_parser = target, help_heading = None::<&str>)]
     pub(crate) target: String,
 
-    /// Longest body that the server may send, up to 2147483647.
-    #[arg(long, value_name = "BYTES", default_value_t = FrameLimits::MAX_FRAME, value_parser = clap::value_parser!(u32).range(MAX_FRAME))]
-    pub(crate) max_frame: u32,
-
-    /// Which version of the protocol to speak. Where the server speaks v0 only, as the tutorial's does, v1
-    /// fails within --handshake-timeout [default: v1; v0 with --preset tutorial and with --echo].
+    /// Version of the protocol. If the server speaks only v0, as the tutorial's does, v1 fails
+    /// within --handshake-timeout [default: v1; v0 with --preset tutorial and with --echo].
     #[arg(long, value_enum, conflicts_with = "raw")]
     pub(crate) protocol: Option<ProtocolArg>,
 
-    /// What to call oneself, in at most 255 bytes (protocol v1): the server keeps one session of that name,
-    /// the newest.
-    #[arg(short, long, conflicts_with = "raw")]
-    pub(crate) name: Option<String>,
+    /// Send and receive bytes without the 8-byte headers. There are no heartbeats then, and no
+    /// timeout unless --timeout is given, whatever the preset: such a server may be silent forever.
+    /// Any byte shows that it is alive.
+    #[arg(long)]
+    pub(crate) raw: bool,
 
-    /// A file whose only line is the token that lets this client in (protocol v1), read anew at each try. A
-    /// token on the command line could be read by others.
-    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
-    pub(crate) token_file: Option<PathBuf>,
+    /// Longest time for a name lookup, and for connecting to one of several addresses.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
+    pub(crate) connect_timeout: Duration,
 
     /// Longest time for the server to answer the handshake (protocol v1) [default: 5s].
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) handshake_timeout: Option<Duration>,
 
-    /// Print the round trip and what the server says of itself, at this interval (protocol v1).
-    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
-    pub(crate) rtt: Option<Duration>,
-
-    /// Promise the server a beat this often instead of as agreed, as near to that as it allows; it
-    /// judges accordingly (protocol v1).
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
-    pub(crate) promise: Option<Duration>,
-
-    /// Say `degraded` in beats when standard input has brought nothing for this long: then whoever writes
-    /// it hangs, though this process does not (protocol v1).
-    #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
-    pub(crate) watchdog: Option<Duration>,
-
-    /// Take lines of standard input that begin with a slash for commands: `/promise TIME`, `/promise
-    /// agreed`, and `/feed`, which sends nothing. `//` begins a line of data with one slash (protocol v1).
-    #[arg(long, conflicts_with = "raw")]
-    pub(crate) commands: bool,
-
-    /// Speak bytes without the 8-byte headers. There are no beats then, and no timeout unless --timeout
-    /// gives one, whatever the preset: such a server may be silent for ever. Any byte counts as life.
-    #[arg(long)]
-    pub(crate) raw: bool,
-
-    /// What to do with data from the server.
-    #[arg(long, value_enum, default_value_t = ConnectData::Print)]
-    pub(crate) on_data: ConnectData,
-
-    /// How to wait before connecting again: `backoff` (up to 0.5 s, doubling up to 30 s, drawn at
-    /// random), `TIME`, or `never`.
-    #[arg(long, value_name = "HOW", default_value = "backoff", value_parser = retry)]
-    pub(crate) retry: Retry,
-
-    /// Longest time that a server may tell this client to stay away for: a longer window is cut to
-    /// the second half of this. (`retry 0`, which says never to come back, is not a window.)
-    #[arg(long, value_name = "TIME", default_value = "1day", value_parser = duration)]
-    pub(crate) max_hint: Duration,
-
-    /// Come back even where the server says never to (unauthorized, conflict, taken_over): after once to
-    /// twice this time, drawn at random, 1s or more [default: leave with exit code 4].
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "raw")]
-    pub(crate) retry_rejected: Option<Duration>,
-
-    /// Longest time for a name look-up, and for connecting to one address of those that are tried side by
-    /// side.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = interval)]
-    pub(crate) connect_timeout: Duration,
-
-    /// What to do with input while there is no connection.
-    #[arg(long, value_enum, default_value_t = Offline::Queue)]
-    pub(crate) offline: Offline,
-
-    /// Most bytes of input that may wait to be sent, 64 to 2147483647; then no more is read until
-    /// there is room.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::client::ClientConfig::MAX_QUEUE, value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff))]
-    pub(crate) max_queue: usize,
-
-    /// Do not read standard input.
-    #[arg(long, conflicts_with_all = ["stay", "commands", "watchdog"])]
-    pub(crate) no_input: bool,
-
-    /// Go on when standard input has ended. Without this, connect leaves when the server has
-    /// acknowledged everything; see --close-timeout.
-    #[arg(long)]
-    pub(crate) stay: bool,
-
-    /// Longest time for closing the connection, after a signal too: until the server has acknowledged
-    /// what was sent and has closed its side. A server that acknowledges nothing new for a tenth of
-    /// it (for 1 s at least, and longer on a path with long round trips) is given up before. Exit
-    /// code 4 says that it is not known to have everything.
+    /// Longest time for closing the connection, also after a signal: until the server has
+    /// acknowledged what was sent and has closed its side. connect gives up earlier when the server
+    /// acknowledges nothing new for a tenth of this (at least 1 s, longer on a path with long round
+    /// trips). Exit code 4 says that the server may not have everything.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) close_timeout: Duration,
 
-    /// How to print changes of state on standard error.
-    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
-    pub(crate) format: Format,
+    /// Client name, at most 255 bytes (protocol v1); the server keeps only the newest session per
+    /// name.
+    #[arg(short, long, conflicts_with = "raw", help_heading = "Identity")]
+    pub(crate) name: Option<String>,
 
-    /// The same as --format json.
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
+    /// File with the token of this client and nothing else (protocol v1), read again at each
+    /// attempt. Other users could read a token on the command line.
+    #[arg(long, value_name = "FILE", conflicts_with = "raw", help_heading = "Identity")]
+    pub(crate) token_file: Option<PathBuf>,
 
-    // Last, because options after them would be shown under their headings.
+    /// What to do with data from the server.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = ConnectData::Print,
+        help_heading = "Input and output"
+    )]
+    pub(crate) on_data: ConnectData,
+
+    /// Do not read standard input.
+    #[arg(
+        long,
+        conflicts_with_all = ["stay", "commands", "watchdog"],
+        help_heading = "Input and output"
+    )]
+    pub(crate) no_input: bool,
+
+    /// Stay connected when standard input has ended. Without this, connect exits when the server
+    /// has acknowledged everything; see --close-timeout.
+    #[arg(long, help_heading = "Input and output")]
+    pub(crate) stay: bool,
+
+    /// Treat lines of standard input that begin with a slash as commands: `/promise TIME`,
+    /// `/promise agreed`, and `/feed`, which feeds the watchdog and sends nothing. `//` begins a
+    /// line of data with one slash (protocol v1).
+    #[arg(long, conflicts_with = "raw", help_heading = "Input and output")]
+    pub(crate) commands: bool,
+
+    /// What to do with input while there is no connection.
+    #[arg(long, value_enum, default_value_t = Offline::Queue, help_heading = "Input and output")]
+    pub(crate) offline: Offline,
+
+    /// How to wait before reconnecting: `backoff` (random, up to 0.5 s, doubling up to 30 s),
+    /// `TIME`, or `never`.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "backoff",
+        value_parser = retry,
+        help_heading = "Reconnecting"
+    )]
+    pub(crate) retry: Retry,
+
+    /// Longest time that a server may ask this client to stay away; a longer window is cut to the
+    /// second half of this. (`retry 0`, which means never, is not a window.)
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1day",
+        value_parser = duration,
+        help_heading = "Reconnecting"
+    )]
+    pub(crate) max_hint: Duration,
+
+    /// Reconnect even if the server says never to (unauthorized, conflict, taken_over), after a
+    /// random time of once to twice this, 1s or more [default: exit with code 4].
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration,
+        conflicts_with = "raw",
+        help_heading = "Reconnecting"
+    )]
+    pub(crate) retry_rejected: Option<Duration>,
+
+    // A heading holds for the options after it too, unless they have their own.
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
+
+    /// Promise the server a heartbeat this often instead of the agreed interval, as nearly as the
+    /// server allows; its timeout follows (protocol v1).
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = duration,
+        conflicts_with = "raw",
+        help_heading = "Heartbeat"
+    )]
+    pub(crate) promise: Option<Duration>,
+
+    /// Report `degraded` in heartbeats when standard input has been idle for this long: the program
+    /// that writes it may be stuck although this process is not (protocol v1).
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = interval,
+        conflicts_with = "raw",
+        help_heading = "Heartbeat"
+    )]
+    pub(crate) watchdog: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) tls: ConnectTlsArgs,
@@ -178,9 +201,55 @@ pub(crate) struct ConnectArgs {
     pub(crate) kernel: KernelArgs,
 
     /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
-    /// [default: the system decides, up to several MB]. For little more than beats 8192 is plenty.
+    /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
+    /// heartbeats.
     #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
+
+    /// Maximum length of a body from the server, up to 2147483647.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = FrameLimits::MAX_FRAME,
+        value_parser = clap::value_parser!(u32).range(MAX_FRAME),
+        help_heading = "Limits"
+    )]
+    pub(crate) max_frame: u32,
+
+    /// Maximum bytes of input that wait to be sent, 64 to 2147483647; connect reads no more until
+    /// there is room.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = ClientConfig::MAX_QUEUE,
+        value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff),
+        help_heading = "Limits"
+    )]
+    pub(crate) max_queue: usize,
+
+    /// Print the round trip and the server's health at this interval (protocol v1).
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = interval,
+        conflicts_with = "raw",
+        help_heading = "Output"
+    )]
+    pub(crate) rtt: Option<Duration>,
+
+    /// How to print status messages on standard error.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Format::Text,
+        default_value_if("json", "true", "json"),
+        help_heading = "Output"
+    )]
+    pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    json: bool,
 }
 
 impl ConnectArgs {
@@ -196,8 +265,8 @@ impl ConnectArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ConnectData {
-    /// Write it to standard output, a line for each frame; on a terminal with control characters
-    /// escaped, elsewhere as it came.
+    /// Write it to standard output, one line per frame; control characters are escaped on a
+    /// terminal.
     Print,
     /// Drop it.
     Discard,
@@ -211,31 +280,31 @@ pub(crate) enum ConnectData {
 pub(crate) enum Offline {
     /// Keep it, up to --max-queue, and send it on the next connection.
     Queue,
-    /// Drop it, and say so once.
+    /// Drop it, and report that once.
     Drop,
 }
 
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct ConnectTlsArgs {
-    /// Speak TLS 1.3 with the server, and make sure that it is the right one.
+    /// Use TLS 1.3, and verify the server's certificate.
     #[arg(long)]
     pub(crate) tls: bool,
 
-    /// Who may vouch for the server (PEM) [default: whom the system trusts].
+    /// CA certificates to trust (PEM) [default: system roots].
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub(crate) tls_ca: Option<PathBuf>,
 
-    /// The name that the server's certificate must have [default: the host].
+    /// Name that the server's certificate must have [default: the host].
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub(crate) tls_server_name: Option<String>,
 
-    /// A certificate for servers that ask for one (PEM). It, its key and --tls-ca are read again at
-    /// each try where they have changed.
+    /// Client certificate for servers that require one (PEM). It, its key and --tls-ca are read
+    /// again at each attempt if they have changed.
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// The key of that certificate (PEM).
+    /// The private key of that certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 }

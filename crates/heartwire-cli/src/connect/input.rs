@@ -1,8 +1,8 @@
-//! What comes from standard input: data for the server, and commands.
+//! Standard input: data for the server, and commands.
 
 use core::mem;
 use core::time::Duration;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::SystemTime;
 
 use heartwire::client::Client;
@@ -10,27 +10,30 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::args::ConnectArgs;
+use super::stdin::Stdin;
 use crate::output::{Line, millis, say};
-use crate::stdin::{Stdin, next_line};
-use crate::values::{Format, duration};
+use crate::values::{Format, duration, typed};
 
-/// Sends what comes from standard input.
+/// A longer line of input is sent in several frames: a server accepts no longer body by default.
+const MAX_LINE: u64 = 64 * 1024;
+
+/// Sends standard input to the server.
 pub(super) struct Input {
     client: Client,
     runtime: Handle,
     raw: bool,
     commands: bool,
-    /// Whatever comes shows that the application works.
+    /// Each line feeds the watchdog.
     feeds: bool,
     format: Format,
     /// Messages dropped since one was accepted.
     refused: u64,
 }
 
-/// What a line that begins with a slash asks for.
+/// A command: a line that begins with a slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
-    /// `None`: as was agreed.
+    /// A new interval; `None` returns to the agreed one.
     Promise(Option<Duration>),
     Feed,
 }
@@ -106,18 +109,18 @@ impl Input {
     }
 }
 
-/// What is asked for; the contract may allow less.
+/// The line about an interval that was asked for; the negotiated settings may not allow it.
 pub(super) fn promising(interval: Option<Duration>) -> Line {
-    let often =
-        interval.map_or_else(|| "as agreed".to_owned(), |interval| format!("every {interval:?}"));
+    let often = interval
+        .map_or_else(|| "as agreed".to_owned(), |interval| format!("every {}", typed(interval)));
     Line {
         event: "promising",
-        text: format!("a beat {often}"),
+        text: format!("a heartbeat {often}"),
         fields: json!({ "interval_ms": interval.map(millis) }),
     }
 }
 
-/// What a line says after its slash.
+/// Parses a command, without its slash.
 fn command(text: &str) -> Result<Command, String> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
@@ -127,14 +130,32 @@ fn command(text: &str) -> Result<Command, String> {
             .map(|interval| Command::Promise(Some(interval)))
             .map_err(|error| format!("/promise {}: {error}", time.escape_debug())),
         _ => Err(format!(
-            "/{} is no command: there are /promise TIME, /promise agreed and /feed, and // begins a \
-             line of data",
+            "/{} is no command; use /promise TIME, /promise agreed or /feed, or begin a line of \
+             data with //",
             text.escape_debug()
         )),
     }
 }
 
-/// Whatever has come.
+/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and,
+/// unless its end comes after them, `false`.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
+    let mut line = Vec::new();
+    if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut ended = line.last() == Some(&b'\n');
+    if ended {
+        line.pop();
+    } else if input.fill_buf()?.first() == Some(&b'\n') {
+        // The line filled one frame: its end is not an empty line.
+        input.consume(1);
+        ended = true;
+    }
+    Ok(Some((line, ended)))
+}
+
+/// The bytes that have arrived.
 fn next_bytes(input: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let bytes = input.fill_buf()?.to_vec();
     input.consume(bytes.len());

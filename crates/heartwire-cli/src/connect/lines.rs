@@ -1,16 +1,17 @@
-//! What `heartwire connect` prints.
+//! The lines that `heartwire connect` prints on standard error.
 
 use core::net::SocketAddr;
 
 use heartwire::Reason;
 use heartwire::client::{Bye, ConnectError, Event};
 use heartwire::kernel::KernelReport;
+use heartwire::tls::{CertificateFault, TlsFault};
 use heartwire::v1::{RetryHint, Welcome};
 use serde_json::{Value, json};
 
-use crate::output::{Line, contract_fields, millis, round_trip, verdict_fields, violation, with};
+use crate::output::{Line, contract_fields, counted, millis, verdict_fields, violation, with};
 
-/// What is printed of an event.
+/// The line of an event.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
 pub(super) fn line(event: &Event) -> Line {
     match event {
@@ -22,12 +23,12 @@ pub(super) fn line(event: &Event) -> Line {
         Event::Online { peer, kernel, welcome } => online(*peer, kernel, welcome.as_deref()),
         Event::Health(health) => Line {
             event: "health",
-            text: format!("the server says that it is {}", health.name()),
+            text: format!("the server reports that it is {}", health.name()),
             fields: json!({ "health": health.name() }),
         },
         Event::TooFast => Line {
             event: "too_fast",
-            text: "the server says that this client beats far more often than agreed".to_owned(),
+            text: "the server reports far more heartbeats from this client than agreed".to_owned(),
             fields: json!({}),
         },
         Event::Offline { peer, reason, unsent, unacknowledged, beats, bye, .. } => {
@@ -43,15 +44,18 @@ pub(super) fn line(event: &Event) -> Line {
                 "bye": bye.map(bye_fields),
             });
             let said = bye.map(describe_bye).unwrap_or_default();
-            let open = match unacknowledged {
-                0 => String::new(),
-                bytes => format!(", {bytes} bytes not acknowledged"),
-            };
+            let mut counts = counted(*beats, "beat");
+            if let 1.. = unsent {
+                let unsent = u64::try_from(*unsent).unwrap_or(u64::MAX);
+                counts.push_str(&format!(", {} not sent", counted(unsent, "message")));
+            }
+            if let 1.. = unacknowledged {
+                let bytes = u64::try_from(*unacknowledged).unwrap_or(u64::MAX);
+                counts.push_str(&format!(", {} not acknowledged", counted(bytes, "byte")));
+            }
             Line {
                 event: "offline",
-                text: format!(
-                    "{peer} {reason}{said}; {beats} beats, {unsent} messages not sent{open}"
-                ),
+                text: format!("{peer} {reason}{said}; {counts}"),
                 fields: if let Reason::Dead(verdict) = reason {
                     with(fields, verdict_fields(verdict))
                 } else {
@@ -66,10 +70,9 @@ pub(super) fn line(event: &Event) -> Line {
         },
         Event::Failed { error } => {
             let text = error.to_string();
-            let hint = if error.may_speak_v0() { "; for v0: --protocol v0" } else { "" };
             Line {
                 event: "failed",
-                text: format!("{text}{hint}"),
+                text: format!("{text}{}", hint(error)),
                 fields: json!({
                     "error": text,
                     "violation": broken_rule(error),
@@ -79,12 +82,12 @@ pub(super) fn line(event: &Event) -> Line {
         }
         Event::Paused(pause) => Line {
             event: "paused",
-            text: format!("this process stood still for {:.3} s", pause.gap.as_secs_f64()),
+            text: format!("this process was paused for {:.3} s", pause.gap.as_secs_f64()),
             fields: json!({ "gap_ms": millis(pause.gap) }),
         },
         Event::Lagged { count } => Line {
             event: "lagged",
-            text: format!("{count} events were dropped, because they were not taken in time"),
+            text: format!("{} dropped: not read in time", counted(*count, "event")),
             fields: json!({ "count": count }),
         },
         Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
@@ -96,7 +99,18 @@ pub(super) fn line(event: &Event) -> Line {
     }
 }
 
-/// The name of the rule that a server broke before its WELCOME.
+/// The option that may help after a failure.
+const fn hint(error: &ConnectError) -> &'static str {
+    let fault = if let ConnectError::Tls { error, .. } = error { error.fault() } else { None };
+    match fault {
+        Some(TlsFault::Expected) => "; add --tls",
+        Some(TlsFault::Certificate(CertificateFault::UnknownIssuer)) => "; see --tls-ca",
+        _ if error.may_speak_v0() => "; for v0: --protocol v0",
+        Some(_) | None => "",
+    }
+}
+
+/// The rule that a server broke before its WELCOME.
 fn broken_rule(error: &ConnectError) -> Option<&'static str> {
     if let ConnectError::NoWelcome { reason, .. } = error { violation(*reason) } else { None }
 }
@@ -124,7 +138,7 @@ fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) ->
     }
 }
 
-/// What a server said in leaving, after its code.
+/// The text of a BYE, after its code.
 fn describe_bye(bye: &Bye) -> String {
     let detail = match bye.detail.as_str() {
         "" => String::new(),
@@ -132,11 +146,11 @@ fn describe_bye(bye: &Bye) -> String {
         detail => format!(": \"{}\"", detail.escape_debug()),
     };
     let retry = match bye.retry {
-        RetryHint::Never => "not to come back".to_owned(),
-        RetryHint::AtWill => "to come back at will".to_owned(),
+        RetryHint::Never => "do not reconnect".to_owned(),
+        RetryHint::AtWill => "reconnect at will".to_owned(),
         RetryHint::Within { earliest, latest } => {
             let (earliest, latest) = (earliest.as_secs_f64(), latest.as_secs_f64());
-            format!("to come back in {earliest:.3} to {latest:.3} s")
+            format!("reconnect in {earliest:.3} to {latest:.3} s")
         }
     };
     format!("{detail} ({retry})")
@@ -158,13 +172,17 @@ fn bye_fields(bye: &Bye) -> Value {
     })
 }
 
-/// How both directions fare.
+/// The state of both directions.
 pub(super) fn rtt_line(link: &heartwire::LinkState) -> Line {
+    let rtt = match (link.rtt, link.rtt_below) {
+        (Some(rtt), _) => format!("{rtt:.1?}"),
+        (None, Some(below)) => format!("under {below:?}"),
+        (None, None) => "not known".to_owned(),
+    };
     Line {
         event: "rtt",
         text: format!(
-            "round trip {}; the server heard us {:.1} s ago and is {}",
-            round_trip(link),
+            "round trip {rtt}; the server heard us {:.1} s ago and is {}",
             link.unheard.as_secs_f64(),
             link.peer_health.name()
         ),

@@ -20,7 +20,7 @@ fn raw_has_no_beats_and_only_the_timeout_that_was_typed() {
     let raw = policy_of(&["--raw", "--timeout", "1s", "--peer-interval", "300ms"]);
     assert_eq!((raw.interval(), raw.timeout()), (None, Some(second)));
     assert_eq!(raw.peer_interval(), Some(second * 3 / 10));
-    // Less than twice the preset's beat, which nobody sends.
+    // Less than twice the preset's interval, which does not count here.
     assert_eq!(policy_of(&["--raw", "--timeout", "1s"]).timeout(), Some(second));
     assert_eq!(policy_of(&[]), Policy::default());
 }

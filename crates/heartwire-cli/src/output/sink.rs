@@ -1,7 +1,7 @@
 //! Standard output and standard error, each written by a thread of its own.
 //!
-//! Threads that beat, judge or take signals only put something into a queue, which never waits. So a
-//! terminal, pipe or disk that takes nothing stops the thread that writes, and nothing else.
+//! Other threads only add to a queue, which never waits. So a terminal, pipe or disk that accepts
+//! nothing stops the thread that writes, and delays no heartbeat, timeout or signal.
 
 use core::time::Duration;
 use std::io;
@@ -13,41 +13,41 @@ use tokio::sync::{Notify, oneshot};
 
 use super::say;
 
-/// What is kept of a buffer that a long line has made longer.
+/// A longer line's buffer is shrunk to this.
 const BUFFER_LEN: usize = 64 * 1024;
 
-/// After an error such as a full disk: how long until the next try.
+/// Time between attempts to write after an error such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What waits to be printed, in order, and what is done when more comes than is printed. Its calls
-/// run under a lock, so none of them may wait.
+/// Lines that wait to be printed, in order, with a rule for too many of them. Its methods run under
+/// a lock, so none of them may wait.
 pub(crate) trait Queue: Send + 'static {
-    /// Something that will be printed.
+    /// An entry of the queue.
     type Item: Send;
 
-    /// Moves what comes next to `items`, which is empty: as much as is written at one go.
+    /// Moves the next items, as many as are written together, to `items`, which is empty.
     fn take(&mut self, items: &mut Vec<Self::Item>);
 
-    /// Adds what is printed of an item, with the end of its line. Called without the lock.
+    /// Adds the text of an item, with the end of its line. Called without the lock.
     fn render(item: &Self::Item, text: &mut Vec<u8>);
 
-    /// An item was taken, and could not be written.
+    /// An item was taken, but could not be written.
     fn lost(&mut self, item: Self::Item);
 }
 
 /// Where a [`Sink`] writes to, and what it does when that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Standard output. What cannot be written is tried again each second, and standard error says so.
+    /// Standard output. A failed write is tried again each second and reported on standard error.
     Stdout,
-    /// The same, but when the reader of a pipe has gone, there is nothing more to write for.
+    /// The same, but the end of a pipe's reader ends the output.
     StdoutWhileRead,
-    /// Standard error. There is nowhere to complain, so what cannot be written is counted.
+    /// Standard error. Errors have nowhere to be reported, so lost lines are counted.
     Stderr,
 }
 
-/// The queue in front of one stream. The thread that writes ends when it is [closed](Self::close), and
-/// keeps nothing from ending the process.
+/// The queue in front of one stream. Its thread ends when it is [closed](Self::close), and does not
+/// keep the process from exiting.
 #[derive(Debug)]
 pub(crate) struct Sink<Q> {
     shared: Arc<Shared<Q>>,
@@ -62,7 +62,7 @@ impl<Q> Clone for Sink<Q> {
 #[derive(Debug)]
 struct Shared<Q> {
     state: Mutex<State<Q>>,
-    /// Something was put into the queue, taken from it, or written.
+    /// An item was added, taken or written.
     changed: Condvar,
     reader_gone: Notify,
 }
@@ -70,11 +70,11 @@ struct Shared<Q> {
 #[derive(Debug)]
 struct State<Q> {
     queue: Q,
-    /// The queue is empty, and all that came out of it is written.
+    /// The queue is empty, and everything is written.
     is_idle: bool,
-    /// Told when all is written, or with what error it cannot be: nothing more will come.
+    /// Set when nothing more will be added: receives the result when everything is written.
     closed: Option<oneshot::Sender<io::Result<()>>>,
-    /// The reader has gone for good, or is not waited for any more; nothing is written any more.
+    /// The reader has exited or was given up: nothing more is written.
     has_ended: bool,
 }
 
@@ -92,7 +92,7 @@ impl<Q: Queue> Sink<Q> {
         Ok(Self { shared })
     }
 
-    /// Lets `put` add something to the queue. Never waits.
+    /// Adds to the queue. Never waits.
     pub(crate) fn put(&self, put: impl FnOnce(&mut Q)) {
         let mut state = self.shared.lock();
         if state.has_ended {
@@ -105,14 +105,14 @@ impl<Q: Queue> Sink<Q> {
         }
     }
 
-    /// Lets `ask` look at the queue. `None` once nothing is written any more. Never waits.
+    /// Looks at the queue. `None` once nothing more is written. Never waits.
     pub(crate) fn ask<T>(&self, ask: impl FnOnce(&mut Q) -> T) -> Option<T> {
         let mut state = self.shared.lock();
         (!state.has_ended).then(|| ask(&mut state.queue))
     }
 
-    /// As [`put`](Self::put), but first waits until `has_room`: for threads on which nothing else
-    /// depends. Nothing is put, and the answer is false, once the reader has gone for good.
+    /// Waits until `has_room`, then adds to the queue: for threads that nothing else depends on.
+    /// False, with nothing added, once the reader has exited.
     pub(crate) fn put_when(&self, has_room: impl Fn(&Q) -> bool, put: impl FnOnce(&mut Q)) -> bool {
         let mut state = self.shared.lock();
         while !state.has_ended && !has_room(&state.queue) {
@@ -140,19 +140,19 @@ impl<Q: Queue> Sink<Q> {
         }
     }
 
-    /// Nothing more is printed: what waits is lost, and so is what comes.
+    /// Ends the output: what waits is lost, and so is what is added later.
     pub(crate) fn abandon(&self) {
         self.shared.lock().has_ended = true;
         self.shared.changed.notify_all();
     }
 
-    /// Nothing more will come. The answer arrives when all is written, or cannot be; none does where the
-    /// reader had gone before.
+    /// Closes the queue. The result arrives when everything is written, or cannot be; none arrives
+    /// if the reader had already exited.
     pub(crate) fn close(&self) -> oneshot::Receiver<io::Result<()>> {
         let (written, all_written) = oneshot::channel();
         let mut state = self.shared.lock();
         if state.has_ended {
-            // The receiver learns it from the sender that is gone.
+            // The receiver sees that the sender is dropped.
             return all_written;
         }
         state.closed = Some(written);
@@ -161,7 +161,7 @@ impl<Q: Queue> Sink<Q> {
         all_written
     }
 
-    /// Waits until something was written to a pipe that has no reader any more.
+    /// Waits until a write fails because the reader of the pipe has exited.
     pub(crate) async fn reader_gone(&self) {
         self.shared.reader_gone.notified().await;
     }
@@ -185,7 +185,7 @@ impl<Q> Shared<Q> {
     }
 }
 
-/// What the thread does.
+/// The thread that writes.
 struct Writer<Q> {
     target: Target,
     shared: Arc<Shared<Q>>,
@@ -217,14 +217,14 @@ impl<Q: Queue> Writer<Q> {
         state.has_ended = true;
         state.is_idle = true;
         if let Some(written) = state.closed.take() {
-            // The one that closed it may have left.
+            // The receiver may be dropped.
             let _ = written.send(end);
         }
         drop(state);
         self.shared.changed.notify_all();
     }
 
-    /// Waits for something to write; false when nothing more will come.
+    /// Waits for items to write; false when the queue is closed and empty.
     fn take(&self, items: &mut Vec<Q::Item>) -> bool {
         let mut state = self.shared.lock();
         loop {
@@ -245,7 +245,7 @@ impl<Q: Queue> Writer<Q> {
         }
     }
 
-    /// Writes all of it, however long that takes.
+    /// Writes everything, however long that takes.
     fn write_all(&self, mut text: &[u8]) -> io::Result<()> {
         let mut has_failed = false;
         while !text.is_empty() {
@@ -320,7 +320,8 @@ fn is_reader_gone(error: &io::Error) -> bool {
 #[cfg(unix)]
 impl Target {
     fn write(self, text: &[u8]) -> io::Result<usize> {
-        // Past the locks of the standard library, which a thread that writes would hold while it waits.
+        // Past the locks of the standard library, which a thread that writes would hold while it
+        // waits.
         let written = match self {
             Self::Stdout | Self::StdoutWhileRead => rustix::io::write(io::stdout(), text),
             Self::Stderr => rustix::io::write(io::stderr(), text),

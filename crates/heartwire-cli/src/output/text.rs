@@ -1,18 +1,18 @@
-//! Text that waits to be printed.
+//! A queue of text lines.
 
 use core::mem;
 use std::collections::VecDeque;
 
 use super::sink::Queue;
 
-/// Bytes that may wait: what a pipe holds four times over.
+/// Maximum bytes that wait: four times what a pipe holds.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// Bytes that are written at one go, unless one line is longer.
+/// Bytes that are written together, unless one line is longer.
 const AT_ONE_GO: usize = 16 * 1024;
 
-/// Lines of text, or bytes. What comes while too much waits is up to who puts it in: to
-/// [push out](Self::push) the oldest, which is counted, or to wait for [room](Self::has_room).
+/// A queue of lines or bytes. When it is full, the caller either [drops](Self::push) the oldest
+/// lines, which are counted, or waits for [room](Self::has_room).
 #[derive(Debug, Default)]
 pub(crate) struct Text {
     waiting: VecDeque<Vec<u8>>,
@@ -25,7 +25,7 @@ impl Text {
         self.len < MAX_BYTES
     }
 
-    /// Adds something whole. The oldest lines make room for it.
+    /// Adds whole lines, and drops the oldest ones to make room.
     pub(crate) fn push(&mut self, text: Vec<u8>) {
         while !self.has_room() {
             let Some(oldest) = self.waiting.pop_front() else { break };
@@ -37,7 +37,7 @@ impl Text {
     }
 }
 
-/// Text as it waits, after this many lines that were dropped.
+/// A waiting text, and how many lines were dropped before it.
 pub(crate) type Item = (u64, Vec<u8>);
 
 impl Queue for Text {
@@ -71,7 +71,7 @@ impl Queue for Text {
 mod tests {
     use super::*;
 
-    /// What is printed of all that waits.
+    /// The text of everything that waits.
     fn printed(text: &mut Text) -> String {
         let (mut items, mut all) = (Vec::new(), Vec::new());
         loop {

@@ -1,4 +1,4 @@
-//! What can be typed after `plan`.
+//! The options of `plan`.
 
 use core::time::Duration;
 
@@ -10,64 +10,75 @@ use crate::exit::Usage;
 use crate::options::{KernelArgs, PolicyArgs, PresetArg};
 use crate::values::{Format, ProtocolArg, duration};
 
+/// The examples of `-h`.
+pub(crate) const FIRST_EXAMPLES: &str = "\
+Examples:
+  heartwire plan
+  heartwire plan --within 9s";
+
+/// The examples of `--help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire plan
-      the default settings on both ends: who finds what, when, and by what
+      the default settings on both ends: which end detects which fault, when, and by what
   heartwire plan --preset fast --keepalive 3s,3s,3 --user-timeout 12s --rtt 20ms
       other settings on both ends, on a path with a round trip of 20 ms
   heartwire plan --client '--interval 3s --timeout off' --server '--interval off --timeout 15s' --nat-timeout 350s
       different settings on each end, behind a NAT that forgets idle connections after 350 s
   heartwire plan --within 9s
-      the cheapest settings that find every fault within 9 s on both ends, and what they cost
+      the cheapest settings that detect every fault within 9 s on both ends, and their cost
   heartwire plan --preset tutorial --check > /dev/null || echo 'some fault is never found'
-      the same as a check
+      the exit code tells a script whether settings are safe
 
-Each option under Heartbeat and Kernel is for both ends. --client or --server gives the options of
-that end alone, as `connect` or `serve` takes them; it then has none of those for both.
+The options under Heartbeat and Kernel set both ends. --client and --server set one end, with the
+options of `connect` and `serve`; none of those for both ends then apply to it.
 
 Times count from the fault and are rounded outwards. They hold on Linux with its default sysctls,
-for beats without other traffic, if the fault lasts and what it leaves intact is healthy.
+for heartbeats without other traffic, if the fault lasts and the rest of the path is healthy.
 
 Exit codes: 0 done, 2 settings that contradict each other, 6 no settings meet --within, 7 with
 --check a fault is never found or healthy connections are ended, 1 other failures.";
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// Longest round trip between the ends while all is well, up to 10s.
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
+    /// Longest round trip on a healthy path, up to 10s.
+    #[arg(
+        long,
+        help_heading = "Connection",
+        value_name = "TIME",
+        default_value = "100ms",
+        value_parser = duration
+    )]
     pub(crate) rtt: Duration,
 
-    /// How late the timers of either end may be.
-    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = duration)]
+    /// How late the timers of either end may fire.
+    #[arg(
+        long,
+        help_heading = "Connection",
+        value_name = "TIME",
+        default_value = "100ms",
+        value_parser = duration
+    )]
     pub(crate) timer_slack: Duration,
 
-    /// How long a NAT, firewall or load balancer on the path remembers a connection on which nothing
-    /// passes [default: not known, it may forget at any time].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// How long a NAT, firewall or load balancer on the path remembers an idle connection [default:
+    /// not known, it may forget at any time].
+    #[arg(long, help_heading = "Connection", value_name = "TIME", value_parser = duration)]
     pub(crate) nat_timeout: Option<Duration>,
 
-    /// Propose the cheapest settings that find every fault within this time on both ends.
+    /// Propose the cheapest settings that detect every fault within this time on both ends.
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = SETTINGS)]
     pub(crate) within: Option<Duration>,
 
-    /// Exit with 7 if a fault is never found, or if healthy connections are ended.
+    /// Exit with 7 if a fault is never detected, or if healthy connections are ended.
     #[arg(long)]
     pub(crate) check: bool,
 
-    /// How to print the plan.
-    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
-    pub(crate) format: Format,
-
-    /// The same as --format json.
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
-
-    // Last, because options after them would be shown under their headings.
     #[command(flatten)]
     both: EndArgs,
 
-    /// The client's options, such as '--interval 3s --timeout off', in place of those for both ends.
+    /// The client's options, such as '--interval 3s --timeout off', in place of those for both
+    /// ends.
     #[arg(
         long,
         value_name = "OPTIONS",
@@ -77,7 +88,8 @@ pub(crate) struct PlanArgs {
     )]
     client: Option<EndArgs>,
 
-    /// The server's options, such as '--interval off --timeout 15s', in place of those for both ends.
+    /// The server's options, such as '--interval off --timeout 15s', in place of those for both
+    /// ends.
     #[arg(
         long,
         value_name = "OPTIONS",
@@ -86,9 +98,23 @@ pub(crate) struct PlanArgs {
         help_heading = "One end alone"
     )]
     server: Option<EndArgs>,
+
+    /// How to print the plan.
+    #[arg(
+        long,
+        help_heading = "Output",
+        value_enum,
+        default_value_t = Format::Text,
+        default_value_if("json", "true", "json")
+    )]
+    pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, help_heading = "Output", conflicts_with = "format")]
+    json: bool,
 }
 
-/// `--within` proposes settings, so there is no place for any.
+/// `--within` proposes settings, so none can be given.
 const SETTINGS: [&str; 10] = [
     "preset",
     "interval",
@@ -132,9 +158,10 @@ impl PlanArgs {
 /// The settings of one end, as `serve` and `connect` take them.
 #[derive(Clone, Debug, Args)]
 struct EndArgs {
-    /// Which version of the protocol both ends speak. On v1 the settings are what each end offers, and the
-    /// plan is for what they agree on [default: v1; v0 with --preset tutorial, --echo or --within].
-    #[arg(long, value_enum)]
+    /// Version of the protocol that both ends speak. With v1 the settings are what each end offers,
+    /// and the plan is for what they agree on [default: v1; v0 with --preset tutorial, --echo or
+    /// --within].
+    #[arg(long, help_heading = "Connection", value_enum)]
     protocol: Option<ProtocolArg>,
 
     #[command(flatten)]
@@ -151,7 +178,7 @@ impl EndArgs {
     }
 }
 
-/// A command line of nothing else.
+/// A command line with the options of one end only.
 #[derive(Parser)]
 #[command(no_binary_name = true, disable_help_flag = true)]
 struct OneEnd {
@@ -163,7 +190,7 @@ struct OneEnd {
 fn options(text: &str) -> Result<EndArgs, String> {
     let parsed = OneEnd::try_parse_from(text.split_whitespace());
     parsed.map(|OneEnd { end }| end).map_err(|error| {
-        // Of clap's message the sentence; what it says of usage and help is not about this.
+        // Only the sentence of clap's message: its usage line is about this inner command line.
         let said = error.to_string();
         let sentence = said.split("\n\n").next().unwrap_or_default();
         sentence.trim_start_matches("error: ").to_owned()

@@ -1,4 +1,4 @@
-//! The plan as an object for programs. `docs/events.md` describes the fields.
+//! The plan as JSON. `docs/events.md` describes the fields.
 
 use heartwire::Side;
 use heartwire::plan::{End, Outcome, Setup};

@@ -7,6 +7,7 @@ use heartwire::{Bound, Side};
 
 use super::Report;
 use crate::output::grouped;
+use crate::values::typed;
 
 /// The plan, without a line break at its end.
 pub(super) fn render(report: &Report) -> String {
@@ -20,7 +21,11 @@ pub(super) fn render(report: &Report) -> String {
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let setup = &report.setup;
     if let Some(target) = &report.proposed_for {
-        writeln!(out, "the cheapest settings that find every fault within {:?}:", target.within)?;
+        writeln!(
+            out,
+            "the cheapest settings that detect every fault within {}:",
+            typed(target.within)
+        )?;
         writeln!(
             out,
             "  heartwire serve {}",
@@ -43,8 +48,8 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     let traffic = setup.traffic();
     write!(
         out,
-        "\ntraffic to keep watch, a day and connection: {} B to the server, {} B to the client\n  \
-         (a beat is {} B with its IPv4 and TCP headers, what acknowledges it 52 B)",
+        "\nheartbeat traffic per connection and day: {} B to the server, {} B to the client\n  \
+         ({} B per heartbeat and 52 B per ACK, including IPv4 and TCP headers)",
         grouped(traffic.to_server),
         grouped(traffic.to_client),
         setup.beat_len()
@@ -59,7 +64,7 @@ pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
         flags.push("--protocol v0".to_owned());
     }
     match policy.interval() {
-        Some(interval) => flags.push(format!("--interval {interval:?}")),
+        Some(interval) => flags.push(format!("--interval {}", typed(interval))),
         None => flags.push("--interval off".to_owned()),
     }
     if policy.echo() {
@@ -68,18 +73,23 @@ pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
     if let Some(peer_interval) =
         policy.peer_interval().filter(|&interval| Some(interval) != policy.interval())
     {
-        flags.push(format!("--peer-interval {peer_interval:?}"));
+        flags.push(format!("--peer-interval {}", typed(peer_interval)));
     }
     match policy.timeout() {
-        Some(timeout) => flags.push(format!("--timeout {timeout:?}")),
+        Some(timeout) => flags.push(format!("--timeout {}", typed(timeout))),
         None => flags.push("--timeout off".to_owned()),
     }
     if let Some(keepalive) = end.kernel.keepalive() {
         let (idle, interval) = (keepalive.idle(), keepalive.interval());
-        flags.push(format!("--keepalive {idle:?},{interval:?},{}", keepalive.count()));
+        flags.push(format!(
+            "--keepalive {},{},{}",
+            typed(idle),
+            typed(interval),
+            keepalive.count()
+        ));
     }
     if let Some(user_timeout) = end.kernel.user_timeout() {
-        flags.push(format!("--user-timeout {user_timeout:?}"));
+        flags.push(format!("--user-timeout {}", typed(user_timeout)));
     }
     flags.join(" ")
 }
@@ -91,13 +101,13 @@ pub(super) fn protocol(setup: &Setup) -> &'static str {
 fn describe(end: &End) -> String {
     let policy = &end.policy;
     let interval = match (policy.interval(), policy.echo()) {
-        (Some(interval), _) => format!("beat {interval:?}"),
-        (None, true) => "answers beats".to_owned(),
-        (None, false) => "no beat".to_owned(),
+        (Some(interval), _) => format!("interval {}", typed(interval)),
+        (None, true) => "answers heartbeats".to_owned(),
+        (None, false) => "interval off".to_owned(),
     };
     let timeout = match policy.timeout() {
-        Some(timeout) => format!("timeout {timeout:?}"),
-        None => "no timeout".to_owned(),
+        Some(timeout) => format!("timeout {}", typed(timeout)),
+        None => "timeout off".to_owned(),
     };
     format!("{interval}, {timeout}, {}", end.kernel)
 }
@@ -105,10 +115,16 @@ fn describe(end: &End) -> String {
 fn describe_rtt(setup: &Setup) -> String {
     let timer_slack = setup.end(Side::Client).timer_slack.max(setup.end(Side::Server).timer_slack);
     let nat_timeout = match setup.nat_timeout() {
-        Some(nat_timeout) => format!("forgets a connection after {nat_timeout:?} without a packet"),
+        Some(nat_timeout) => {
+            format!("forgets a connection after {} without a packet", typed(nat_timeout))
+        }
         None => "not known to forget connections".to_owned(),
     };
-    format!("round trip up to {:?}, timers up to {timer_slack:?} late, {nat_timeout}", setup.rtt())
+    format!(
+        "round trip up to {}, timers up to {} late, {nat_timeout}",
+        typed(setup.rtt()),
+        typed(timer_slack)
+    )
 }
 
 fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {
@@ -127,7 +143,7 @@ fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {
     Ok(())
 }
 
-/// When, and by what.
+/// The time of a detection, and what detects it.
 fn cells(outcome: Outcome) -> [String; 2] {
     match outcome {
         Outcome::Found(finding) => {
@@ -145,7 +161,7 @@ fn cells(outcome: Outcome) -> [String; 2] {
 
 pub(super) fn why_not_lost(why: NotLost) -> String {
     match why {
-        NotLost::KeptOpen { quiet } => format!("a packet every {quiet:?}"),
+        NotLost::KeptOpen { quiet } => format!("a packet every {}", typed(quiet)),
         NotLost::NothingDue => "nothing was due".to_owned(),
         _ => String::new(),
     }
@@ -173,7 +189,7 @@ fn write_never(out: &mut String, setup: &Setup) -> fmt::Result {
     }
     for (number, (what, faults)) in advice.iter().enumerate() {
         if number == 0 {
-            writeln!(out, "\nto find what is never found:")?;
+            writeln!(out, "\nto detect the faults marked \"never\":")?;
         }
         let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
         writeln!(out, "  {what}\n    ({})", faults.join("; "))?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::args::{Cli, Command};
 
-/// What docs/events.md says of `plan`.
+/// The section of docs/events.md about `plan`.
 fn section() -> &'static str {
     let document = include_str!("../../../../docs/events.md");
     let section = document.split_once("\n## `plan`\n").unwrap().1;
@@ -26,7 +26,7 @@ fn plan(args: &[&str]) -> Value {
     object::render(&planned(args))
 }
 
-/// What one side finds out about one fault.
+/// The outcome of one fault for one side.
 #[track_caller]
 fn outcome<'a>(plan: &'a Value, fault: &str, side: &str) -> &'a Value {
     let rows = plan["faults"].as_array().unwrap();
@@ -34,7 +34,7 @@ fn outcome<'a>(plan: &'a Value, fault: &str, side: &str) -> &'a Value {
     &row.unwrap_or_else(|| panic!("no {fault} in {plan}"))[side]
 }
 
-/// Every name in an object and in the objects within it.
+/// Every field name, of nested objects too.
 fn names(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
@@ -46,7 +46,7 @@ fn names(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Plans in which everything occurs.
+/// Plans that together have every field and every word.
 fn plans() -> [Value; 4] {
     [
         plan(&["--within", "9s", "--nat-timeout", "60s"]),

@@ -1,4 +1,4 @@
-//! What can be typed after `serve`.
+//! The options of `serve`.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::num::NonZeroU32;
@@ -8,156 +8,105 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
+use heartwire::server::ServerConfig;
 
 use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{
     Format, MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, address, duration, rate, time_or_off,
 };
 
+/// The examples of `-h`.
+pub(crate) const FIRST_EXAMPLES: &str = "\
+Examples:
+  heartwire serve
+  heartwire serve --timeout 6s --interval 2s --json | jq .";
+
+/// The examples of `--help`.
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   heartwire serve
-      clients that beat every 10 s; a silent one is called dead after 30 s
+      heartbeats every 10 s; a client is declared dead after 30 s of silence
+  heartwire serve --timeout 6s --interval 2s --json | jq .
+      detect dead clients sooner, and pass the events to a program
   heartwire serve --preset tutorial --listen 0.0.0.0:39002
-      the tutorial's server: its clients beat every 3 s, 15 s of silence is death
-  heartwire serve --timeout 6s --interval 2s --format json | jq .
-      judge faster, and feed the events to a program
+      the tutorial's server: its clients send heartbeats every 3 s, the timeout is 15 s
   heartwire serve --coalesce 5
-      let the kernel hold five beats of each client back, so that most cost the server nothing
+      leave five heartbeats of each client in the kernel, so that most cost the server nothing
   heartwire serve --on-data echo --listen 127.0.0.1:0 --listen '[::1]:0'
       send data back; IPv4 and IPv6, ports chosen by the system
   heartwire serve --tokens clients.tokens --max-per-address 50 --drain 30s
-      take in only those who show a token; when stopped, have them come back over half a minute
+      accept only clients with a token; on shutdown, spread their reconnects over half a minute
 
 SIGTERM or Ctrl-C stops accepting, sends what is queued, closes every session when its client has
-all of it, and exits within --drain plus one second; a second signal exits at once,
-unless it comes within 250 ms of the first.
+received all of it, and exits within --drain plus one second. A second signal exits at once, unless
+it comes within 250 ms of the first.
 
-Printing never holds up the server. While events come faster than they are read, or nothing
-reads them, `data` is left out, and so are sessions that end before anything of them is printed;
-an `unprinted` event says how many. With --hold-data no `data` is left out: reading waits. A full disk is tried again each second, and a reader that
-has gone (`serve | head`) does not end the server, unless --exit-with-reader is given.
+Printing never delays the server. If events come faster than they are read, `data` events are
+dropped, and so are sessions that end before any of their events is printed; an `unprinted` event
+counts them. With --hold-data no `data` event is dropped: the server stops reading instead. Writing
+to a full disk is tried again each second. When the reader exits (`serve | head`), the server goes
+on, unless --exit-with-reader is given.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1 other failures.";
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be given several times.
-    /// A port alone is one of 127.0.0.1, and :PORT is one of every IPv4 address. Port 0 lets the
-    /// system choose [default: 127.0.0.1:29002; port 39002, which is the tutorial's, with
-    /// --preset tutorial].
+    /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be repeated. A port
+    /// alone listens on 127.0.0.1, :PORT on every IPv4 address. Port 0 lets the system choose
+    /// [default: 127.0.0.1:29002; port 39002 with --preset tutorial].
     #[arg(short, long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
-    /// What to do with data from clients, besides reporting it.
-    #[arg(long, value_enum, default_value_t = ServeData::Discard)]
-    pub(crate) on_data: ServeData,
-
-    /// Threads, each with sessions of its own [default: the number of processors].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) threads: Option<u16>,
-
-    /// Most sessions at one time, 1 or more; further clients are closed at once.
-    #[arg(long, value_name = "N", default_value_t = heartwire::server::ServerConfig::MAX_SESSIONS, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub(crate) max_sessions: usize,
-
-    /// Most bytes that may wait for one client, 64 or more; one that does not read is closed when
-    /// they are full.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_QUEUE, value_parser = RangedU64ValueParser::<usize>::new().range(64..))]
-    pub(crate) max_queue: usize,
-
-    /// Most bytes held for all clients together: queued for them, or of frames that are not whole. Beyond it
-    /// those are closed for which most is held.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_BUFFERED)]
-    pub(crate) max_buffered: usize,
-
-    /// The same for clients that have not been taken in.
-    #[arg(long, value_name = "BYTES", default_value_t = heartwire::server::ServerConfig::MAX_PENDING_BUFFERED)]
-    pub(crate) max_pending_buffered: usize,
-
-    /// How many beats of a client may lie in the kernel without waking this process, which sees them
-    /// when the client's deadline comes; verdicts are as exact as without. On protocol v0 more than 1
-    /// costs less, and lets short data frames wait; on v1 no data waits. 0 is off. Linux only
-    /// [default: 1 on v0, 4 on v1].
-    #[arg(long, value_name = "BEATS")]
-    pub(crate) coalesce: Option<u16>,
-
-    /// Take only clients that speak this version of the protocol [default: any, as the client's first
-    /// frame decides; v1 with --tokens].
+    /// Accept only clients that speak this version of the protocol [default: both, as the client's
+    /// first frame decides; v1 with --tokens].
     #[arg(long, value_enum)]
     pub(crate) protocol: Option<ProtocolArg>,
 
-    /// Take only clients that show a token from this file: one a line, TOKEN or NAME TOKEN (which lets
-    /// in the client of that name only; "NAME" in quotation marks if there are spaces in it), # begins a
-    /// comment. SIGHUP reads it again.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tokens: Option<PathBuf>,
+    /// Threads that serve sessions [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) threads: Option<u16>,
 
-    /// Most clients at one time that have connected and not been taken in; those that have waited
-    /// longest go first [default: 4096, or half of what --max-sessions and open files allow if that is less;
-    /// where v0 is taken without TLS, as many as they allow].
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    pub(crate) max_pending: Option<usize>,
-
-    /// Most sessions from one address (IPv6: from one /64) at a time [default: no limit, because many
-    /// clients can share an address].
-    #[arg(long, value_name = "N")]
-    pub(crate) max_per_address: Option<NonZeroU32>,
-
-    /// Most new connections a second from one address, or `off`; twenty times as many may come at once.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
-    pub(crate) accept_rate_per_address: RateOrOff,
-
-    /// Most new connections a second from all addresses, or `off`; twice as many may come at once.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
-    pub(crate) accept_rate: RateOrOff,
-
-    /// How long a stop waits for clients to acknowledge what is queued for them, and the time over which
-    /// it asks them to come back (protocol v1; 1 s at least) or closes them one by one (v0).
+    /// How long a shutdown waits for clients to acknowledge what is queued for them, and the time
+    /// over which it spreads their reconnects (protocol v1; at least 1 s) or closes them one by one
+    /// (v0).
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
-    /// Which events of sessions to print; what concerns the server itself is always printed.
+    /// Accept only clients with a token from this file. One per line: TOKEN, or NAME TOKEN for the
+    /// client of that name only ("NAME" in quotation marks if it has spaces); # begins a comment.
+    /// SIGHUP reads the file again.
+    #[arg(long, value_name = "FILE", help_heading = "Identity")]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// What to do with data from clients, besides reporting it.
     #[arg(
         long,
-        value_name = "KIND",
         value_enum,
-        value_delimiter = ',',
-        default_values_t = [EventKind::Online, EventKind::Data, EventKind::Verdict, EventKind::Offline]
+        default_value_t = ServeData::Discard,
+        help_heading = "Input and output"
     )]
-    pub(crate) events: Vec<EventKind>,
+    pub(crate) on_data: ServeData,
 
-    /// How to print events.
-    #[arg(long, value_enum, default_value_t = Format::Text, default_value_if("json", "true", "json"))]
-    pub(crate) format: Format,
-
-    /// The same as --format json.
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
-
-    /// Stop when the program that reads the events through a pipe has gone, as on SIGTERM but with exit
-    /// code 1; it is noticed with the next event. Without this the server goes on, and prints nothing.
-    #[arg(long)]
-    pub(crate) exit_with_reader: bool,
-
-    /// Leave no `data` event out: while a thousand events wait to be printed, read nothing more
-    /// from clients that are online. What they send waits, and counts as life. Newcomers get in all
-    /// the same.
-    #[arg(long)]
+    /// Drop no `data` event: while a thousand events wait to be printed, stop reading from clients
+    /// that are online. What they send waits, and still shows that they are alive. New clients are
+    /// accepted all the same.
+    #[arg(long, help_heading = "Input and output")]
     pub(crate) hold_data: bool,
 
-    /// Obey lines of standard input: `/who` lists the sessions, `/send NAME TEXT` sends to one, `/all TEXT` to all,
-    /// `/kick NAME [REASON]` disconnects one and tells it not to reconnect, and `/help`
-    /// explains them. Answers are printed among the events. The end of the input does not stop the server.
-    #[arg(long)]
-    pub(crate) commands: bool,
-
-    // Last, because options after them would be shown under their headings.
+    // A heading holds for the options after it too, unless they have their own.
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
+
+    /// How many heartbeats of a client may wait in the kernel without waking this process, which
+    /// reads them at the client's deadline; verdicts stay as exact. On protocol v0 more than 1
+    /// costs less, but short data frames may wait; on v1 no data waits. 0 is off. Linux only
+    /// [default: 1 on v0, 4 on v1].
+    #[arg(long, value_name = "BEATS", help_heading = "Heartbeat")]
+    pub(crate) coalesce: Option<u16>,
 
     #[command(flatten)]
     pub(crate) tls: ServeTlsArgs,
@@ -166,12 +115,44 @@ pub(crate) struct ServeArgs {
     pub(crate) kernel: KernelArgs,
 
     /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
-    /// [default: the system decides, up to several MB]. For little more than beats 8192 is plenty.
+    /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
+    /// heartbeats.
     #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    /// Which events of sessions to print, separated by commas; events of the server itself are
+    /// always printed.
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "online,data,verdict,offline",
+        help_heading = "Output"
+    )]
+    pub(crate) events: Vec<EventKind>,
+
+    /// How to print events.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Format::Text,
+        default_value_if("json", "true", "json"),
+        help_heading = "Output"
+    )]
+    pub(crate) format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    json: bool,
+
+    /// Stop when the program that reads the events through a pipe exits, as on SIGTERM but with
+    /// exit code 1; noticed at the next event. Without this the server goes on and prints nothing.
+    #[arg(long, help_heading = "Output")]
+    pub(crate) exit_with_reader: bool,
 }
 
 impl ServeArgs {
@@ -196,11 +177,11 @@ pub(crate) enum ServeData {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EventKind {
-    /// A client is there, or says something new of itself.
+    /// A client connected, or changed its health or interval.
     Online,
-    /// A data frame came.
+    /// A data frame arrived.
     Data,
-    /// A client was called dead.
+    /// A client was declared dead.
     Verdict,
     /// A session ended.
     Offline,
@@ -209,29 +190,83 @@ pub(crate) enum EventKind {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct ServeTlsArgs {
-    /// The server's certificate and those that vouch for it (PEM). With it every client speaks TLS 1.3.
-    /// SIGHUP reads all these files again; sessions stay.
+    /// The server's certificate, followed by intermediate ones (PEM). Every client must then use
+    /// TLS 1.3. SIGHUP reads all these files again; sessions stay.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
-    /// The key of that certificate (PEM).
+    /// The private key of that certificate (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// Take only clients with a certificate that one of these vouches for (PEM).
+    /// Accept only clients with a certificate that is signed by one of these CAs (PEM).
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "What a client may make the server hold, or wait for")]
+#[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Longest body of a frame, up to 2147483647.
-    #[arg(long, value_name = "BYTES", default_value_t = FrameLimits::MAX_FRAME, value_parser = clap::value_parser!(u32).range(MAX_FRAME))]
+    /// Maximum sessions at one time, 1 or more; further clients are closed at once.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = ServerConfig::MAX_SESSIONS,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+    )]
+    pub(crate) max_sessions: usize,
+
+    /// Maximum sessions per address (IPv6: per /64) [default: no limit, because many clients can
+    /// share an address].
+    #[arg(long, value_name = "N")]
+    pub(crate) max_per_address: Option<NonZeroU32>,
+
+    /// Maximum connections that are not accepted yet; the oldest are dropped first [default: 4096,
+    /// or half of what --max-sessions and open files allow if that is less; as many as they allow
+    /// where v0 is accepted without TLS].
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    pub(crate) max_pending: Option<usize>,
+
+    /// Maximum new connections per second from one address, or `off`; a burst may be twenty times
+    /// as many.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = rate)]
+    pub(crate) accept_rate_per_address: RateOrOff,
+
+    /// Maximum new connections per second from all addresses, or `off`; a burst may be twice as
+    /// many.
+    #[arg(long, value_name = "N", default_value = "10000", value_parser = rate)]
+    pub(crate) accept_rate: RateOrOff,
+
+    /// Maximum bytes queued for one client, 64 or more; a client that does not read is disconnected
+    /// when its queue is full.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = ServerConfig::MAX_QUEUE,
+        value_parser = RangedU64ValueParser::<usize>::new().range(64..)
+    )]
+    pub(crate) max_queue: usize,
+
+    /// Maximum bytes held for all clients together, in queues and in incomplete frames; above it
+    /// the clients that hold the most are disconnected.
+    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::MAX_BUFFERED)]
+    pub(crate) max_buffered: usize,
+
+    /// The same for clients that are not accepted yet.
+    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::MAX_PENDING_BUFFERED)]
+    pub(crate) max_pending_buffered: usize,
+
+    /// Maximum length of a frame's body, up to 2147483647.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = FrameLimits::MAX_FRAME,
+        value_parser = clap::value_parser!(u32).range(MAX_FRAME)
+    )]
     pub(crate) max_frame: u32,
 
-    /// Time from connecting to the first frame's header, or `off` [default: 10s, or twice the
-    /// client's beat where that is longer].
+    /// Time from connecting to the header of the first frame, or `off` [default: 10s, or twice the
+    /// client's interval where that is longer].
     #[arg(long, value_name = "TIME", value_parser = time_or_off)]
     pub(crate) handshake_timeout: Option<TimeOrOff>,
 

@@ -1,4 +1,5 @@
-//! Events that wait to be printed, and which of them are left out when nothing reads what is printed.
+//! The queue of events in front of standard output, and which events it drops when nothing reads
+//! them.
 
 use core::mem;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -12,60 +13,58 @@ use super::lines::line;
 use crate::output::{Line, PREVIEW_LEN, Queue, grouped};
 use crate::values::Format;
 
-/// While more than this waits, data is not printed: it is what a client can send without end. Some
-/// 15 MB, and more than the frames of the largest read, or a burst of small ones would not be printed though
-/// printing is fast enough.
+/// Data events are dropped while more events than this wait: a client can send data without end.
+/// About 15 MB, and more than the frames of the largest read, so that a burst of small frames is
+/// printed if printing is fast enough.
 const MAX_DATA: usize = 32 * 1024;
 
-/// While more than this waits, what is outdated is left out: see [`Feed`]. More than [`MAX_DATA`], so that
-/// all of a session is told where only data comes too fast.
+/// Outdated events are dropped while more events than this wait, see [`Feed`]. More than
+/// [`MAX_DATA`], so that only data is dropped where only data comes too fast.
 const MAX_ALL: usize = 2 * MAX_DATA;
 
-/// With `--hold-data`: while as many wait, nothing is read from clients that are online.
+/// With `--hold-data`, the server does not read from its clients while this many events wait.
 const HOLD_FROM: usize = 1024;
 
-/// So many rejected clients are printed a second. Clients that guess tokens may come faster.
+/// Rejected clients printed per second. Clients that guess tokens may come faster.
 const MAX_REJECTED: u32 = 10;
 
-/// Events taken at one go.
+/// Events written together.
 const BATCH: usize = 256;
 
-/// The queue in front of standard output. It takes whatever comes, and is bounded all the same:
+/// The queue in front of standard output. It accepts every event, and is bounded all the same:
 ///
-/// - beyond [`MAX_DATA`] events, data is left out; or with `--hold-data`, beyond [`HOLD_FROM`], no more is
-///   read, so that what one read of each shard brings is the most that comes on top;
-/// - beyond [`MAX_ALL`] events, so is a session that comes and goes without any of it being printed; and
-///   of what a session says of itself, and of what concerns the server, the newest replaces what waits.
+/// - Beyond [`MAX_DATA`] events, data events are dropped. With `--hold-data` the server stops
+///   reading at [`HOLD_FROM`] instead, so that one read of each shard is the most that follows.
+/// - Beyond [`MAX_ALL`] events, a session that ends before any of its events was printed is dropped,
+///   and a newer status of a session or of the server replaces the one that waits.
 ///
-/// So each session that is there, or was printed, has a few events that wait, and their number is bounded by
-/// that of the sessions. Everything that is left out is counted, and the counts are printed where it would
-/// have been. Where `--events` leaves out `online`, it is not known what was printed of a session: all
-/// that waits of one that ends is then left out.
+/// So only a few events wait for each session that is online or was printed, and the number of
+/// sessions bounds them. An `unprinted` event, in the place of the dropped ones, counts them. Where
+/// `--events` leaves out `online`, the queue does not know whether a session was printed, and drops
+/// the waiting events of every session that ends.
 #[derive(Debug)]
 pub(super) struct Feed {
     format: Format,
     printed: Vec<EventKind>,
     waiting: BTreeMap<u64, News>,
-    /// Where the next event comes in `waiting`.
+    /// The place of the next event in `waiting`.
     next: u64,
-    /// Where in `waiting` it is said what was left out.
+    /// The place in `waiting` of the event that counts dropped ones.
     gap: Option<u64>,
     left_out: LeftOut,
-    /// What waits of each session, and of the server itself, in order.
+    /// The places of the waiting events of each session, and of the server itself, in order.
     by_source: HashMap<Source, VecDeque<(u64, Kind)>>,
     hold_data: bool,
     /// The second of the last rejected client, and how many were printed in it.
     rejected: (u64, u32),
-    /// Shards that read on when less than [`HOLD_FROM`] waits.
+    /// Shards that read again when fewer than [`HOLD_FROM`] events wait.
     held: BTreeMap<usize, Resumer>,
-    /// The last line has been added.
-    is_over: bool,
 }
 
 /// The number of a session; `None` for the server itself.
 type Source = Option<u64>;
 
-/// Something to be printed.
+/// An entry of the queue.
 #[derive(Debug)]
 pub(super) struct News {
     source: Source,
@@ -82,7 +81,7 @@ enum What {
     Line(Line),
 }
 
-/// How many events are not printed since that was last said.
+/// Dropped events that were not reported yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LeftOut {
     data: u64,
@@ -91,7 +90,7 @@ struct LeftOut {
     rejected: u64,
 }
 
-/// What an event is to the rules of the queue.
+/// Kinds of events that the queue treats differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Online,
@@ -117,11 +116,10 @@ impl Feed {
             hold_data,
             rejected: (0, 0),
             held: BTreeMap::new(),
-            is_over: false,
         }
     }
 
-    /// Whether data is to be read now. If not, the shard is told when to ask again.
+    /// Whether the shard may read data now. If not, it is resumed when there is room.
     pub(super) fn has_room_for_data(&mut self, shard: usize, resumer: &Resumer) -> bool {
         let has_room = !self.hold_data || self.waiting.len() < HOLD_FROM;
         if !has_room {
@@ -130,7 +128,7 @@ impl Feed {
         has_room
     }
 
-    /// Adds what a server told; of data, the beginning.
+    /// Adds an event; of data only the beginning.
     pub(super) fn push(&mut self, time: SystemTime, event: &Event<&[u8]>) {
         let (source, kind) = sort(event);
         if matches!(event, Event::Rejected { .. }) && !self.has_room_for_rejected(time) {
@@ -152,22 +150,9 @@ impl Feed {
         self.rejected.1 <= MAX_REJECTED
     }
 
-    /// Adds a line that is not about an event. Nothing comes after the last one.
+    /// Adds a line that is not about an event.
     pub(super) fn push_line(&mut self, line: Line) {
-        if !self.is_over {
-            self.insert(SystemTime::now(), None, What::Line(line));
-        }
-    }
-
-    /// Adds the last line.
-    pub(super) fn push_last(&mut self, line: Line) {
-        self.push_line(line);
-        self.is_over = true;
-    }
-
-    /// Whether an answer may be added to what waits. Until then no further command is read.
-    pub(super) fn has_room_for_answer(&self) -> bool {
-        self.waiting.len() < MAX_DATA
+        self.insert(SystemTime::now(), None, What::Line(line));
     }
 
     fn add(&mut self, time: SystemTime, source: Source, kind: Kind, what: impl FnOnce() -> What) {
@@ -201,7 +186,7 @@ impl Feed {
         place
     }
 
-    /// Counts what is left out, and has it said here, unless that is still to be said of earlier events.
+    /// Counts dropped events, and reports them at this place unless a report already waits.
     fn leave_out(&mut self, time: SystemTime, more: LeftOut) {
         if more == LeftOut::default() {
             return;
@@ -219,7 +204,7 @@ impl Feed {
         self.printed.contains(&kind)
     }
 
-    /// Removes all of a session that has ended and of which nothing was printed; says what that was.
+    /// Removes the events of a session that has ended before any was printed, and counts them.
     fn take_back_unseen(&mut self, source: Source) -> LeftOut {
         let places = self.by_source.get(&source);
         let first = places.and_then(|places| places.front()).map(|&(_, kind)| kind);
@@ -239,7 +224,7 @@ impl Feed {
         left_out
     }
 
-    /// Removes what waits of that kind, which something newer replaces; says how much that was.
+    /// Removes waiting events of a kind, which a newer one replaces, and counts them.
     fn take_back_outdated(&mut self, source: Source, kind: Kind) -> LeftOut {
         let Some(places) = self.by_source.get_mut(&source) else { return LeftOut::default() };
         let mut left_out = LeftOut::default();
@@ -284,12 +269,12 @@ impl Queue for Feed {
         text.push(b'\n');
     }
 
-    /// Only on the way out, which says so.
+    /// Happens only at the end of the program, which reports it.
     fn lost(&mut self, _: News) {}
 }
 
 impl Feed {
-    /// The first event that waited of this session has been taken.
+    /// Forgets the first waiting event of a session, which was taken.
     fn forget(&mut self, source: Source, place: u64) {
         let Some(places) = self.by_source.get_mut(&source) else { return };
         if places.front().is_some_and(|&(first, _)| first == place) {
@@ -306,8 +291,8 @@ impl LeftOut {
         let Self { data, sessions, outdated, rejected } = self;
         let counts = [
             (data, "data events"),
-            (sessions, "sessions that came and went"),
-            (outdated, "events that newer ones replace"),
+            (sessions, "sessions that ended unprinted"),
+            (outdated, "events replaced by newer ones"),
             (rejected, "rejected clients"),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
@@ -315,7 +300,7 @@ impl LeftOut {
             counts.map(|(count, what)| format!("{} {what}", grouped(*count))).collect();
         Line {
             event: "unprinted",
-            text: format!("{}: they came faster than this is read", text.join(", ")),
+            text: format!("{}: they came faster than they were read", text.join(", ")),
             fields: json!({
                 "data": data, "sessions": sessions, "outdated": outdated, "rejected": rejected
             }),
@@ -323,7 +308,7 @@ impl LeftOut {
     }
 }
 
-/// Whose event it is, and what the queue does with such.
+/// The session of an event, and its kind.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not of a session is of the server")]
 fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
     let (id, kind) = match *event {
@@ -334,14 +319,14 @@ fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
         Event::Verdict { id, .. } => (id, Kind::Verdict),
         Event::Offline { id, .. } => (id, Kind::Offline),
         ref other => {
-            // The kind of event, whatever its lifetime.
+            // Owned, because a discriminant depends on the lifetime.
             return (None, Kind::Server(mem::discriminant(&other.to_owned())));
         }
     };
     (Some(id.as_u64()), kind)
 }
 
-/// Which of the kinds that can be left out by `--events` this event is.
+/// The kind of an event that `--events` can leave out.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
 pub(super) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {
     match event {
@@ -423,7 +408,7 @@ mod tests {
         }
     }
 
-    const FASTER: &str = "they came faster than this is read";
+    const FASTER: &str = "they came faster than they were read";
 
     #[test]
     fn data_that_comes_faster_than_it_is_printed_is_counted_where_it_would_be() {
@@ -460,7 +445,7 @@ mod tests {
         rig.add(5, Kind::Online);
         let all = rig.rest(0);
         assert_eq!(all[..2], ["[2,\"online\"]", "[2,\"offline\"]"]);
-        let gap = format!("2 sessions that came and went: {FASTER}");
+        let gap = format!("2 sessions that ended unprinted: {FASTER}");
         let last = [&gap, "[1,\"verdict\"]", "[1,\"offline\"]", "[5,\"online\"]"];
         assert_eq!(all[2 + MAX_ALL - 3..], last);
     }
@@ -542,27 +527,6 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_waits_while_as_much_waits_as_where_data_is_left_out() {
-        let mut rig = Rig::new();
-        rig.fill(MAX_DATA - 1);
-        assert!(rig.0.has_room_for_answer());
-        rig.0.push_line(Line { event: "answer", text: String::new(), fields: json!(1) });
-        assert!(!rig.0.has_room_for_answer());
-        rig.take(1);
-        assert!(rig.0.has_room_for_answer());
-    }
-
-    #[test]
-    fn nothing_comes_after_the_last_line() {
-        let mut rig = Rig::new();
-        let line = |n: u64| Line { event: "answer", text: String::new(), fields: json!(n) };
-        rig.0.push_line(line(1));
-        rig.0.push_last(line(2));
-        rig.0.push_line(line(3));
-        assert_eq!(rig.rest(0), ["1", "2"]);
-    }
-
-    #[test]
     fn of_what_a_session_says_of_itself_the_newest_is_kept() {
         let mut rig = Rig::new();
         rig.add(1, Kind::Health);
@@ -570,7 +534,7 @@ mod tests {
         rig.add(1, Kind::Promise);
         rig.add(1, Kind::Health);
         rig.add(1, Kind::Health);
-        let gap = format!("2 events that newer ones replace: {FASTER}");
+        let gap = format!("2 events replaced by newer ones: {FASTER}");
         assert_eq!(rig.rest(MAX_ALL - 1), ["[1,\"promise\"]", &gap, "[1,\"health\"]"]);
     }
 }

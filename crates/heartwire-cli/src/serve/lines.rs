@@ -1,19 +1,22 @@
-//! What `serve` prints: a line for each event of a session, and a last one.
+//! The lines that `serve` prints: one for each event, and a last one.
 
 use core::net::SocketAddr;
 
 use heartwire::server::{Agreed, Event, Handle, SessionId};
 use serde_json::{Value, json};
 
-use crate::output::{Line, contract_fields, millis, preview, verdict_fields, violation, with};
+use crate::output::{
+    Line, contract_fields, counted, millis, preview, verdict_fields, violation, with,
+};
+use crate::values::typed;
 
-/// What is printed of an event; of data it has the beginning, and `bytes` is the length of all of it.
+/// The line of an event. A data event has only the beginning of its data, which is `bytes` long.
 pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
     match event {
         Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
         Event::Promise { id, interval, timeout } => Line {
             event: "promise",
-            text: format!("{id} beats every {interval:?} from now on"),
+            text: format!("{id} sends a heartbeat every {} from now on", typed(*interval)),
             fields: json!({
                 "session": id.to_string(),
                 "interval_ms": millis(*interval),
@@ -22,7 +25,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Health { id, health } => Line {
             event: "health",
-            text: format!("{id} says that it is {}", health.name()),
+            text: format!("{id} reports that it is {}", health.name()),
             fields: json!({ "session": id.to_string(), "health": health.name() }),
         },
         Event::Rejected { peer, name, code } => {
@@ -35,7 +38,9 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         }
         Event::Fighting { name, peer } => Line {
             event: "fighting",
-            text: format!("two clients take the name {name:?} from each other, one from {peer}"),
+            text: format!(
+                "two clients keep replacing each other under the name {name:?}, one from {peer}"
+            ),
             fields: json!({ "name": name, "peer": peer.to_string() }),
         },
         Event::Data { id, data } => Line {
@@ -57,7 +62,11 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Offline { id, peer, reason, beats, lasted } => Line {
             event: "offline",
-            text: format!("{id} {peer} {reason}; {beats} beats in {:.1} s", lasted.as_secs_f64()),
+            text: format!(
+                "{id} {peer} {reason}; {} in {:.1} s",
+                counted((*beats).into(), "beat"),
+                lasted.as_secs_f64()
+            ),
             fields: json!({
                 "session": id.to_string(),
                 "peer": peer.to_string(),
@@ -71,7 +80,7 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         Event::Paused { shard, pause } => Line {
             event: "paused",
             text: format!(
-                "shard {shard} stood still for {:.3} s; everybody gets another chance",
+                "shard {shard} was paused for {:.3} s; timeouts restarted",
                 pause.gap.as_secs_f64()
             ),
             fields: json!({ "shard": shard, "gap_ms": millis(pause.gap) }),
@@ -83,15 +92,14 @@ pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
         },
         Event::Accepting { refused } => Line {
             event: "accepting",
-            text: format!("again; {refused} clients were refused so far"),
+            text: format!("again; refused so far: {refused}"),
             fields: json!({ "refused": refused }),
         },
-        // The library may learn new events; they are shown as they are until there is a line for
-        // them.
+        // The library may learn new events.
         other => Line {
             event: "other",
-            text: format!("{other:?}"),
-            fields: json!({ "detail": format!("{other:?}") }),
+            text: other.to_string(),
+            fields: json!({ "detail": other.to_string() }),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! What `heartwire serve` says when it starts: all that is in force.
+//! The line that `heartwire serve` prints when it starts: the settings in force.
 
 use core::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::args::ServeArgs;
 use crate::output::{Line, describe_policy, millis, policy_fields};
-use crate::values::ProtocolArg;
+use crate::values::{ProtocolArg, typed};
 
 pub(super) fn line(
     args: &ServeArgs,
@@ -22,30 +22,29 @@ pub(super) fn line(
     let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
     let on = addresses.join(" and ");
     let tls = if args.tls.tls_cert.is_some() { " with TLS" } else { "" };
-    let files = open_files.map_or_else(|| "no timeout".to_owned(), |files| files.to_string());
-    let handshake_timeout = limits
-        .handshake_within()
-        .map_or_else(|| "any time".to_owned(), |within| format!("{within:?}"));
+    let files = open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
+    let handshake_timeout = limits.handshake_within().map_or_else(|| "any time".to_owned(), typed);
     let protocols = Protocols::of(args);
     let names = match own_tokens {
         _ if !protocols.v1 => "",
         None => "\n  names: there are no tokens, so a client that knows a name can end its session",
         Some(false) => {
-            "\n  names: a client with a token for all can end the session of a name without one of its own"
+            "\n  names: a client with a token for all names can end the session of a name without one"
         }
         Some(true) => "\n  names: each has a token of its own",
     };
     Ok(Line {
         event: "listening",
         text: format!(
-            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}{names}\n  bounds: {} sessions (open files: {files}), \
-             {pending} clients that wait to be let in, frames of {} B, {} B queued per session, first frame within {handshake_timeout}",
+            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}{names}\n  bounds: {} sessions (open \
+             files: {files}), {pending} connections not accepted yet, frames of {} B, {} B queued per \
+             session, first frame within {handshake_timeout}",
             describe_policy(&policy, "client"),
             describe_coalescing(args, server, protocols, &policy),
             server.kernel(),
-            args.max_sessions,
+            args.limits.max_sessions,
             args.limits.max_frame,
-            args.max_queue,
+            args.limits.max_queue,
         ),
         fields: json!({
             "addresses": addresses,
@@ -56,20 +55,20 @@ pub(super) fn line(
             "wake_bytes_v1": protocols.v1.then(|| server.wake_bytes_v1()),
             "kernel": server.kernel().to_string(),
             "names_have_tokens": own_tokens.unwrap_or(false),
-            "max_sessions": args.max_sessions,
+            "max_sessions": args.limits.max_sessions,
             "open_files": open_files,
             "max_pending": pending,
             "max_frame": args.limits.max_frame,
-            "max_queue": args.max_queue,
-            "max_buffered": args.max_buffered,
-            "max_pending_buffered": args.max_pending_buffered,
+            "max_queue": args.limits.max_queue,
+            "max_buffered": args.limits.max_buffered,
+            "max_pending_buffered": args.limits.max_pending_buffered,
             "handshake_timeout_ms": limits.handshake_within().map(millis),
             "drain_ms": millis(args.drain),
         }),
     })
 }
 
-/// Which versions are spoken.
+/// The protocols that the server speaks.
 #[derive(Clone, Copy)]
 struct Protocols {
     v0: bool,
@@ -83,7 +82,7 @@ impl Protocols {
     }
 }
 
-/// What holding beats back saves, and what it costs.
+/// How many heartbeats wait in the kernel, or why none do.
 fn describe_coalescing(
     args: &ServeArgs,
     server: &Server,
@@ -94,9 +93,9 @@ fn describe_coalescing(
         let why = if args.coalesce == Some(0) {
             "--coalesce is 0"
         } else if policy.echo() {
-            "they are to be answered"
+            "the server answers them"
         } else if policy.timeout().is_none() {
-            "no deadline would look for them"
+            "without a timeout no deadline reads them"
         } else {
             "this system cannot hold them back"
         };
@@ -107,22 +106,25 @@ fn describe_coalescing(
     let v0 = protocols.v0.then(|| {
         if server.receive_mark() == 1 {
             let on_v0 = on("v0");
-            return format!("each of a client{on_v0} is read as it comes, as TLS's goodbye has to be");
+            return format!(
+                "each of a client{on_v0} is read as it comes, so that TLS's close_notify is"
+            );
         }
         let short = match server.wake_bytes_v0() {
             9 => "a data frame without a body".to_owned(),
             bytes => format!("a data frame of less than {bytes} B, its header included,"),
         };
         format!(
-            "up to {} of a client{} wait in the kernel, and {short} can wait for more bytes, {:?} at most",
+            "up to {} of a client{} wait in the kernel, and {short} can wait for more bytes, {} at \
+             most",
             args.coalesce.unwrap_or(ServerConfig::COALESCE),
             on("v0"),
-            policy.timeout().unwrap_or_default(),
+            typed(policy.timeout().unwrap_or_default()),
         )
     });
     let v1 = protocols.v1.then(|| {
         format!(
-            "up to {} of a client{} wait in the kernel, and no data: what is short is padded to {} B",
+            "up to {} of a client{} wait in the kernel, and no data: short frames are padded to {} B",
             args.coalesce.unwrap_or(ServerConfig::COALESCE_V1),
             on("v1"),
             server.wake_bytes_v1(),

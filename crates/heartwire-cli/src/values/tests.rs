@@ -66,3 +66,20 @@ fn a_server_listens_on_a_port_a_host_or_everywhere() {
         assert!(address(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_time_is_shown_as_people_type_it() {
+    for (millis, text) in [
+        (0, "0s"),
+        (2_500, "2.5s"),
+        (90_000, "90s"),
+        (300_000, "5m"),
+        (3_600_000, "1h"),
+        (5_400_000, "1h30m"),
+        (86_400_000, "1day"),
+    ] {
+        let time = Duration::from_millis(millis);
+        assert_eq!(typed(time), text);
+        assert_eq!(duration(text), Ok(time));
+    }
+}

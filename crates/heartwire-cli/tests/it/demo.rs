@@ -33,7 +33,7 @@ fn the_demo_finds_the_frozen_client_and_draws_it() {
     assert!(after.ends_with('x') && after.trim_matches('.') == "x", "{text:#?}");
     let text = text.join("\n");
     assert!(text.contains("client 2 frozen"), "{text}");
-    assert!(text.contains("client 2 called dead: silent for "), "{text}");
+    assert!(text.contains("client 2 declared dead: silent for "), "{text}");
     assert!(text.contains("from the freeze to the verdict: "), "{text}");
     assert!(text.contains("verdicts on healthy clients: 0"), "{text}");
 

@@ -106,6 +106,7 @@ fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
             server.process.signal(Signal::TERM);
             wait_until_gone(server.addr);
             server.process.signal(Signal::INT);
+            // upper bound: a signal that comes later is another one, and asks for nothing here.
             let is_same = start.elapsed() < ms(200);
             thread::sleep(ms(300));
             assert!(!is_same || server.process.0.try_wait().unwrap().is_none());
@@ -199,7 +200,7 @@ fn a_reader_that_leaves_does_not_end_the_server_unless_it_is_told_so() {
     assert_eq!(process.exit_code(), Some(0));
 
     let (mut process, said, mut peer, addr) = gone(&["--exit-with-reader"]);
-    noticed(&said, addr, "stopping, because the reader of the events has gone");
+    noticed(&said, addr, "stopping, because the reader of the events has exited");
     peer.read_to_end();
     assert_eq!(process.exit_code(), Some(1));
 }

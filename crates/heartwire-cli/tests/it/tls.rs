@@ -37,14 +37,14 @@ fn both_ends_speak_tls_and_certificates_are_read_again() {
 
     // Whoever speaks no TLS, or trusts somebody else, does not get in and hears why.
     let plain = Client::start(server.addr, &["--protocol", "v1", "--retry", "never"]);
-    assert!(plain.event("failed").text("error").contains("the peer speaks TLS"));
+    assert!(plain.event("failed").text("error").contains("the peer requires TLS"));
     let (other, other_key) = certificate("other");
     let args = ["--protocol", "v1", "--tls", "--tls-server-name", "localhost", "--retry", "never"];
     let distrusting = [&args[..], &["--tls-ca", &other]].concat();
     let distrusting = Client::start(server.addr, &distrusting);
     let failed = distrusting.event("failed");
     let error = failed.text("error");
-    assert!(error.contains("not issued by the root we trust"), "{error}");
+    assert!(error.contains("not signed by the trusted CA"), "{error}");
 
     // Another certificate is used from the next handshake on, and the session stays.
     fs::copy(&other, &cert).unwrap();

@@ -2,7 +2,6 @@
 //! and why.
 
 mod admission;
-mod commands;
 mod input;
 mod names;
 mod page;

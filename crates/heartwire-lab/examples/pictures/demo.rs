@@ -44,7 +44,7 @@ pub(crate) fn demo(printed: &str) -> anyhow::Result<String> {
             let text = "frozen; its kernel still answers";
             frame.svg.text(x_from + 10.0, y + 4.0, "quiet", Anchor::Start, text);
             frame.svg.cross(x_to, y, 6.0);
-            frame.svg.text(x_to + 13.0, y + 4.0, "bad", Anchor::Start, "called dead");
+            frame.svg.text(x_to + 13.0, y + 4.0, "bad", Anchor::Start, "declared dead");
         }
         y += ROW;
     }
@@ -58,7 +58,7 @@ pub(crate) fn demo(printed: &str) -> anyhow::Result<String> {
     let stated = format!("stated in advance: {stated}");
     frame.svg.text(x_to + 13.0, y + 4.0, "", Anchor::Start, &stated);
     frame.axis(y + 22.0, 1);
-    let label = format!("Rows of heartbeats. One client is frozen, and called dead after {text}");
+    let label = format!("Rows of heartbeats. One client is frozen, and declared dead after {text}");
     Ok(frame.finish(y + 52.0, &label))
 }
 

@@ -1,11 +1,12 @@
-//! What looks like the timeout: one thread, one epoll, one `recv` for each wake-up, and nothing else.
+//! The cheapest possible server: one thread, one epoll, one `recv` for each wake-up, and nothing
+//! else.
 //!
 //! It reads beats and forgets them. It has *no liveness*: a silent client is never closed.
 //! `heartwire-lab bench --compare` measures what liveness costs on top of it.
 //!
-//! Edge-triggered, because a level-triggered epoll looks at every socket once more after it was read.
-//! That took about an eighth more CPU for each beat when beats came in bursts; one by one, the two did
-//! not differ by more than the noise.
+//! Edge-triggered, because a level-triggered epoll looks at every socket once more after it was
+//! read. That took about an eighth more CPU for each beat when beats came in bursts; one by one,
+//! the two did not differ by more than the noise.
 
 use core::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -33,7 +34,7 @@ pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
 
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    // By descriptor: 4 bytes for each connection is all that this server holds.
+    // By descriptor: 4 bytes for each connection, and nothing more.
     let mut connections: Vec<Option<OwnedFd>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
     let mut buffer = [0_u8; 4096];
@@ -61,7 +62,7 @@ pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
             } else if let Some(slot) = connections.get_mut(usize::try_from(data)?)
                 && let Some(connection) = slot
             {
-                // A beat is far shorter than the buffer, so one read takes all that is there.
+                // A beat is far shorter than the buffer, so one read empties the socket.
                 match recv(&*connection, &mut buffer, RecvFlags::empty()) {
                     Ok((_, 1..)) | Err(Errno::AGAIN | Errno::INTR) => {}
                     Ok((_, 0)) | Err(_) => *slot = None,

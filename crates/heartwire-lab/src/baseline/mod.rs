@@ -1,5 +1,5 @@
-//! What `heartwire-lab bench --compare` compares with: servers of a hundred lines each, which only take
-//! connections and read beats.
+//! Baselines for `heartwire-lab bench --compare`: servers of a hundred lines each, which only
+//! accept connections and read beats.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -10,18 +10,18 @@ mod epoll;
 mod sweep;
 mod tokio;
 
-/// What can be typed after `baseline`.
+/// Arguments of `baseline`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Which one.
     #[arg(value_enum)]
     baseline: Baseline,
 
-    /// Where to listen; the first line on standard output says where that is.
+    /// Address to listen on; the first line on standard output says which one that is.
     #[arg(value_name = "ADDR")]
     listen: SocketAddr,
 
-    /// The silence after which a connection is closed.
+    /// Close a connection after this silence.
     #[arg(value_name = "TIME", default_value = "15s", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Baseline {
 }
 
 impl Baseline {
-    /// As it is typed.
+    /// As typed on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Epoll => "epoll",
@@ -51,7 +51,7 @@ impl Baseline {
 ///
 /// # Errors
 ///
-/// When a system call fails that the server needs.
+/// When a system call fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match args.baseline {
         Baseline::Epoll => epoll::run(args.listen),

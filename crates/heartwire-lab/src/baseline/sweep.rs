@@ -1,5 +1,5 @@
-//! The reference's way, without its bugs: a map from connection to missed beats, which a sweep walks
-//! every 3 s, adding 1 to each; a connection with 5 of them is closed.
+//! The reference's way, without its bugs: a map from connection to missed beats, which a sweep
+//! walks every 3 s, adding 1 to each; a connection with 5 of them is closed.
 //!
 //! The sweep comes every fifth of the timeout. It tests before it adds, as the reference does, so a
 //! silent connection is closed after 15 to 18 s, not after 15.
@@ -66,7 +66,7 @@ pub(super) fn run(addr: SocketAddr, timeout: Duration) -> anyhow::Result<()> {
                     connections.insert(key, Connection { fd, missed: 0 });
                 }
             } else if let Some(connection) = connections.get_mut(&data) {
-                // A beat is far shorter than the buffer, so one read takes all that is there.
+                // A beat is far shorter than the buffer, so one read empties the socket.
                 match recv(&connection.fd, &mut buffer, RecvFlags::empty()) {
                     Ok((_, 1..)) => connection.missed = 0,
                     Err(Errno::AGAIN | Errno::INTR) => {}

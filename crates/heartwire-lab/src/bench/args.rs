@@ -31,23 +31,23 @@ was given on a connection that beat.";
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// How many connections.
+    /// Number of connections.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(super) connections: u32,
 
-    /// How often each connection beats.
+    /// Interval of each connection's beats.
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = interval)]
     pub(super) interval: Duration,
 
-    /// How the connections' beats lie in an interval.
+    /// How the connections' beats are distributed over an interval.
     #[arg(long, value_enum, default_value_t = Spread::Even)]
     pub(super) spread: Spread,
 
-    /// How long beats are measured.
+    /// Duration of the measurement.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = interval)]
     pub(super) time: Duration,
 
-    /// The silence that the server calls death.
+    /// Timeout of the server.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = interval)]
     pub(super) timeout: Duration,
 
@@ -56,16 +56,17 @@ pub struct Args {
     #[arg(long, value_name = "BEATS", conflicts_with_all = ["server", "compare"])]
     pub(super) coalesce: Option<u16>,
 
-    /// Which version of the protocol the clients speak.
+    /// Protocol version of the clients.
     #[arg(long, value_enum, default_value_t = Protocol::V0, conflicts_with_all = ["server", "compare"])]
     pub(super) protocol: Protocol,
 
-    /// Everything over TLS 1.3, with a certificate made for this run. What the server spends while
-    /// clients come is then a whole handshake each.
+    /// Use TLS 1.3, with a certificate made for this run. The cost of accepting a client then
+    /// includes a full handshake.
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) tls: bool,
 
-    /// The clients judge the server too, so that it beats as often as they do (protocol v1).
+    /// Clients have a timeout too, so that the server sends beats as often as they do (protocol
+    /// v1).
     #[arg(long, conflicts_with_all = ["server", "compare"])]
     pub(super) both: bool,
 
@@ -73,11 +74,11 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(super) threads: Option<u16>,
 
-    /// The process of a server that runs already, instead of starting one.
+    /// Process id of a running server, instead of starting one.
     #[arg(long, value_name = "PID", requires = "target", conflicts_with = "compare")]
     pub(super) server: Option<u32>,
 
-    /// Where that server listens, on this machine.
+    /// Address of that server, on this machine.
     #[arg(long, value_name = "ADDR", requires = "server", value_parser = loopback)]
     pub(super) target: Option<SocketAddr>,
 
@@ -85,15 +86,15 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     pub(super) bin: Option<PathBuf>,
 
-    /// Leave at the end of the beats, without freezing the connections and waiting for verdicts.
+    /// Stop after the beats, without freezing the connections and waiting for verdicts.
     #[arg(long)]
     pub(super) no_freeze: bool,
 
-    /// Put the load on the baselines and on this server in turn, and print the ratios.
+    /// Measure the baselines and this server in turn, and print the ratios.
     #[arg(long)]
     pub(super) compare: bool,
 
-    /// With --compare: how many times around; the table shows medians.
+    /// With --compare: number of rounds; the table shows medians.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "compare", value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(super) rounds: u16,
 
@@ -104,13 +105,13 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Spread {
-    /// Each connection has a moment of its own.
+    /// Evenly spread over the interval.
     Even,
-    /// All beat at the same moment, as after a power cut.
+    /// All at the same moment, as after a power cut.
     Burst,
 }
 
-/// Which version of the protocol the clients speak.
+/// Protocol version of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Protocol {
     V0,
@@ -124,7 +125,7 @@ pub(super) enum Format {
     Json,
 }
 
-/// A time of which at least a millisecond is needed.
+/// Parses a time of at least a millisecond.
 fn interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if interval < Duration::from_millis(1) {

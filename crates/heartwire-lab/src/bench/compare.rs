@@ -15,7 +15,7 @@ use crate::local::program;
 use crate::output;
 use crate::process::machine;
 
-/// The first is what the others are compared with.
+/// The first one is the reference.
 fn contenders(shards: u16) -> [Contender; 10] {
     let own = |coalesce, protocol, both| Own {
         shards: Some(shards),
@@ -41,13 +41,13 @@ fn contenders(shards: u16) -> [Contender; 10] {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    // Looked for before the baselines are measured.
+    // Find our program before the baselines are measured.
     let program = program(args.bin.as_deref())?;
     let plan = Plan { bin: Some(program), ..Plan::new(args) };
     let shards = args.threads.unwrap_or(1);
     let contenders = contenders(shards);
     let mut runs: Vec<Vec<Report>> = contenders.iter().map(|_| Vec::new()).collect();
-    // Round by round, so that a machine that is slow for a while is slow for everybody.
+    // Round by round, so that a machine that is slow for a while is slow for every server.
     for round in 1..=args.rounds {
         for (contender, runs) in contenders.iter().zip(&mut runs) {
             let prefix = format!("round {round} of {}, {}: ", args.rounds, contender.name());
@@ -69,12 +69,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             output::print(render(&reports, &load).trim_end())?;
         }
     }
-    // What a baseline does wrong is its own affair.
+    // Faults of a baseline do not fail the run.
     let own = reports.iter().filter(|report| report.own).map(Report::exit);
     Ok(own.max().unwrap_or(Exit::Fine))
 }
 
-/// What the table's foot says about how it was made.
+/// The table's footer: how it was measured.
 fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let spread = match plan.spread {
         Spread::Even => "spread evenly",
@@ -150,7 +150,7 @@ fn late(late: Option<Late>) -> String {
     )
 }
 
-/// The median of each figure by itself. What must not happen is added up, and the worst kept.
+/// The median of each number by itself. Errors are added up, and the worst exit code is kept.
 fn median(runs: &[Report]) -> Option<Report> {
     let mut report = runs.first()?.clone();
     let mid = |figure: fn(&Report) -> f64| middle(runs.iter().map(figure).collect());

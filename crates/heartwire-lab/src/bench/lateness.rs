@@ -1,4 +1,4 @@
-//! The judge of the server's verdicts: our own notes of when each connection last sent something.
+//! Checks the server's verdicts against our own record of each connection's last byte.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -16,13 +16,13 @@ pub(super) struct VerdictLine {
     pub(super) resolution_ns: u64,
 }
 
-/// A connection's notes. Times are ns of the system's clock, as the server's verdicts are.
+/// The record of a connection. Times are ns of the system's clock, as in the server's verdicts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Note {
     pub(super) local: SocketAddr,
     /// Just before the last write, so that a byte never seems younger than it is.
     pub(super) last_sent_ns: u64,
-    /// When we saw the server close it.
+    /// When the server closed it, as seen here.
     pub(super) closed_ns: Option<u64>,
 }
 
@@ -42,7 +42,7 @@ impl Lateness {
         let late_ns = i64::try_from(i128::from(at_ns) - i128::from(due_ns)).unwrap_or(i64::MAX);
         let late_us = late_ns.div_euclid(1000);
         self.min_us = self.min_us.min(late_us);
-        // An early one has no place in the histogram, and is counted apart.
+        // The histogram cannot hold an early one, which is counted separately.
         self.histogram.saturating_record(u64::try_from(late_us).unwrap_or(0));
     }
 
@@ -63,7 +63,7 @@ impl Lateness {
     }
 }
 
-/// What came of a freeze.
+/// Results of a freeze.
 #[derive(Clone, Debug)]
 pub(super) struct Judgement {
     /// By the times that the server printed with its verdicts.
@@ -74,11 +74,11 @@ pub(super) struct Judgement {
     pub(super) early: u64,
     /// Verdicts and closed connections before the freeze.
     pub(super) wrong: u64,
-    /// Connections that were neither called dead nor closed.
+    /// Connections that were neither declared dead nor closed.
     pub(super) missing: u64,
 }
 
-/// Judges every connection. `freeze_ns` is when we stopped sending, if we did.
+/// Checks every connection. `freeze_ns` is when the clients stopped sending, if they did.
 pub(super) fn judge(
     notes: &[Note],
     verdicts: &[VerdictLine],
@@ -113,7 +113,7 @@ pub(super) fn judge(
         if let Some(closed_ns) = note.closed_ns {
             judgement.seen.record(closed_ns, due_ns);
         }
-        // The latest time that the printed one can stand for.
+        // The latest time that is printed like this.
         let latest_ns = verdict
             .map(|verdict| verdict.at_ns.saturating_add(verdict.resolution_ns.saturating_sub(1)))
             .or(note.closed_ns);

@@ -1,4 +1,4 @@
-//! All clients, on one thread: they connect, beat when it is their time, and note what they see.
+//! All clients, on one thread: they connect, send beats on time, and record what they see.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -22,11 +22,11 @@ use super::lateness::{Note, histogram, nanos};
 use super::schedule::Schedule;
 use super::tls::{Found, Identity, Session};
 
-/// Connections from one source address. Linux has 28,232 ports for them by default, and finds a free
-/// one the slower the fewer are left, so most are left.
+/// Connections from one source address. Linux has 28,232 ports for them by default, and finds a
+/// free one more slowly when few are left, so most stay unused.
 const PER_SOURCE: u32 = 5_000;
 
-/// How often the connections are looked at while they beat.
+/// How often the connections are checked while beats are sent.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The clients.
@@ -48,22 +48,22 @@ struct Client {
     note: Note,
 }
 
-/// What happened while they beat.
+/// Results of the beats.
 #[derive(Clone, Debug)]
 pub(super) struct Beats {
     pub(super) sent: u64,
-    /// Had no room in their socket: the server does not read.
+    /// Beats without room in the socket: the server does not read.
     pub(super) stuck: u64,
-    /// How long after their time they were sent, in µs.
+    /// How late beats were sent, in µs.
     pub(super) late: Histogram<u64>,
 }
 
-/// What a client says.
+/// The frames that a client sends.
 #[derive(Clone, Debug)]
 pub(super) struct Speech {
-    /// When it has connected.
+    /// After it has connected.
     hello: Vec<u8>,
-    /// When it beats.
+    /// A beat.
     beat: Vec<u8>,
 }
 
@@ -73,7 +73,7 @@ impl Speech {
         Self { hello: Vec::new(), beat: frame::BEAT.to_vec() }
     }
 
-    /// A HELLO, and beats that give nothing back. If it judges its server, that beats as often.
+    /// A HELLO, and beats that echo nothing. If it has a timeout, the server sends beats as often.
     pub(super) fn v1(interval: Duration, judges: Option<Duration>) -> anyhow::Result<Self> {
         let mut policy = Policy::builder().interval(interval);
         if let Some(timeout) = judges {
@@ -88,7 +88,7 @@ impl Speech {
 }
 
 impl Load {
-    /// With `identity`, they speak TLS.
+    /// With `identity`, they use TLS.
     pub(super) fn new(
         target: SocketAddr,
         speech: Speech,
@@ -113,20 +113,20 @@ impl Load {
         let socket =
             Socket::new(Domain::for_address(self.target), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(source) = source(self.target, number) {
-            // Without IP_BIND_ADDRESS_NO_PORT, which no safe crate offers, the port is chosen here
-            // and not with the target in view; there are enough of them.
+            // No safe crate offers IP_BIND_ADDRESS_NO_PORT, so the port is chosen here and not for
+            // the target; there are enough of them.
             socket.bind(&source.into()).with_context(|| format!("no port left on {source}"))?;
         }
         socket
             .connect(&self.target.into())
             .with_context(|| format!("connection {number} to {}", self.target))?;
         socket.set_tcp_nodelay(true)?;
-        // Closing resets, so that no port of ours rests in TIME_WAIT and the next run has them all.
+        // Closing resets, so that no port stays in TIME_WAIT and the next run can use all of them.
         socket.set_linger(Some(Duration::ZERO))?;
         socket.set_nonblocking(true)?;
         let mut stream = TcpStream::from(socket);
         let mut session = self.identity.as_ref().map(Identity::connect).transpose()?;
-        // So few bytes fit into a new socket.
+        // These few bytes fit into a new socket.
         match &mut session {
             None => stream.write_all(&self.speech.hello)?,
             Some(session) => session.send(&mut stream, &self.speech.hello)?,
@@ -194,7 +194,7 @@ impl Load {
         }
     }
 
-    /// Notes which connections the server has closed, for up to `wait` if there is none at first.
+    /// Records which connections the server has closed, for up to `wait` if there is none at first.
     pub(super) fn look(&mut self, wait: Duration) -> anyhow::Result<()> {
         let mut events = Vec::with_capacity(1024);
         let mut wait = Timespec::try_from(wait)?;
@@ -224,7 +224,7 @@ impl Client {
     fn send(&mut self, beat: &[u8], beats: &mut Beats) {
         let Some(stream) = &mut self.stream else { return };
         let now_ns = nanos(SystemTime::now());
-        // The kernel takes so few bytes whole or not at all.
+        // The kernel accepts so few bytes completely or not at all.
         let sent = match &mut self.session {
             None => stream.write_all(beat),
             Some(session) => session.send(stream, beat),
@@ -259,7 +259,7 @@ impl Client {
     }
 }
 
-/// Reads what there is. Nobody looks at what the server says.
+/// Reads and discards everything in the socket.
 fn drain(stream: &mut TcpStream) -> Found {
     let mut buffer = [0; 4096];
     loop {
@@ -272,7 +272,8 @@ fn drain(stream: &mut TcpStream) -> Found {
     }
 }
 
-/// Where a client connects from: 127.0.0.1, 127.0.0.2 and so on. IPv6 has one loopback address only.
+/// Where a client connects from: 127.0.0.1, 127.0.0.2 and so on. IPv6 has one loopback address
+/// only.
 fn source(target: SocketAddr, number: u32) -> Option<SocketAddr> {
     let first = u32::from(Ipv4Addr::LOCALHOST);
     target.is_ipv4().then(|| (Ipv4Addr::from(first + number / PER_SOURCE), 0).into())

@@ -1,7 +1,7 @@
 //! What a server costs, measured from outside.
 //!
 //! One thread plays all clients (`load`), `/proc` says what that cost the server
-//! (`crate::process`), and the clients' notes of their last beats are the judge of its verdicts
+//! (`crate::process`), and its verdicts are checked against the clients' record of their last beats
 //! (`lateness`).
 
 use std::process::ExitCode;
@@ -23,7 +23,7 @@ pub use self::args::Args;
 ///
 /// # Errors
 ///
-/// When something failed that the command needs.
+/// When the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     crate::process::need_open_files(args.connections)?;
     let outcome = if args.compare { compare::run(args) } else { run::run(args) };

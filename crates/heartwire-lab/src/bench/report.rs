@@ -1,4 +1,4 @@
-//! What a run's counts mean: figures for each beat and each connection, and what to doubt in them.
+//! The report of a run: numbers for each beat and each connection, and reasons to doubt them.
 
 use core::fmt::Write as _;
 use core::time::Duration;
@@ -18,13 +18,13 @@ const MAX_LATE: Duration = Duration::from_millis(10);
 /// So was one that is busier.
 const MAX_BUSY: f64 = 0.9;
 
-/// What came of it, from the best to the worst.
+/// The result, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Exit {
     Fine,
     /// A verdict never came.
     Missing,
-    /// A verdict was early, or was given on a connection that beat.
+    /// A verdict was early, or was given on a healthy connection.
     Wrong,
 }
 
@@ -39,7 +39,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// The figures of one run, or the medians of several. Programs read these names.
+/// The numbers of one run, or the medians of several. Programs read these names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Report {
     pub(super) server: String,
@@ -47,7 +47,7 @@ pub(super) struct Report {
     pub(super) own: bool,
     pub(super) connections: u32,
     pub(super) accepts_per_s: f64,
-    /// Whether the clients already waited; if not, the rate is the generator's as much.
+    /// Whether the clients already waited; if not, the rate may be the generator's.
     pub(super) accepts_queued: bool,
     pub(super) accept_cpu_us: f64,
     pub(super) beats: u64,
@@ -80,7 +80,7 @@ pub(super) struct Late {
     pub(super) max: f64,
 }
 
-/// How well the load kept its own time.
+/// How punctual the load generator was.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Generator {
     pub(super) late_p99_ms: f64,
@@ -127,7 +127,7 @@ impl Report {
         }
     }
 
-    /// What the program says with its exit code.
+    /// The exit code.
     pub(super) fn exit(&self) -> Exit {
         if self.early > 0 || self.wrong > 0 {
             Exit::Wrong
@@ -227,7 +227,7 @@ impl Late {
 
 fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
     let mut warnings = Vec::new();
-    // A burst takes as long as it takes; it must only not spill over its interval's beginning.
+    // A burst takes time; it only must end within the first part of its interval.
     let max_late = match plan.spread {
         Spread::Even => MAX_LATE,
         Spread::Burst => MAX_LATE.max(plan.interval / 10),
@@ -262,7 +262,7 @@ fn signum(number: i64) -> f64 {
     if number < 0 { -1.0 } else { 1.0 }
 }
 
-/// 0 for nothing of nothing: no figure is better than one that cannot be written as JSON.
+/// 0 instead of 0/0, which cannot be written as JSON.
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { float(part) / float(whole) }
 }

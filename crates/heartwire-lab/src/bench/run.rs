@@ -19,17 +19,18 @@ use super::server::{Contender, Own, Server};
 use super::tls::Identity;
 use crate::process::{Memory, Usage, accept_queue, accept_queue_max, own_thread_cpu_ns};
 
-/// How many clients wait at the most while the server stands still, and for how long: well within the pause
-/// that ours would report and the time after which it does no handshake, and long enough to be timed.
+/// How many clients wait at most while the server is stopped, and for how long: well below the
+/// pause that ours would report and the age of a stale handshake, and long enough to be timed.
 const ACCEPT_BURST: u32 = 2000;
 const ACCEPT_BURST_WITHIN: Duration = Duration::from_millis(500);
-/// An accept queue that is not empty after this is not going to be.
+/// How long to wait for an empty accept queue.
 const ACCEPT_WITHIN: Duration = Duration::from_secs(20);
-/// So are TLS handshakes that are not done.
+/// How long to wait for TLS handshakes.
 const HANDSHAKES_WITHIN: Duration = Duration::from_secs(60);
-/// For the last verdicts, after the timeout. The sweep needs a fifth of the timeout more.
+/// How long to wait for the last verdicts, after the timeout. The sweep needs a fifth of the
+/// timeout more.
 const FREEZE_GRACE: Duration = Duration::from_secs(5);
-/// For the server's output to get here, after it has closed the connections.
+/// How long to wait for the server's output, after it has closed the connections.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// The load.
@@ -65,7 +66,7 @@ pub(super) struct Measured {
     pub(super) connections: u32,
     pub(super) accepting: Accepting,
     pub(super) beats: Beats,
-    /// The server's, while they were sent.
+    /// The server's counters, while the beats were sent.
     pub(super) beating: Usage,
     /// For how long, and how much of that this thread was busy.
     pub(super) time: Duration,
@@ -154,8 +155,8 @@ pub(super) fn measure(
     })
 }
 
-/// Connects all clients. A server of ours is stopped while a part of them connects, and the time it
-/// then takes to accept them is its own; of another one only the whole time can be told.
+/// Connects all clients. Our own server is stopped while some of them connect, so that the time to
+/// accept them is the server's alone; for another one only the total is known.
 fn connect_all(
     load: &mut Load,
     server: &Server,
@@ -204,7 +205,7 @@ fn wait_until_accepted(target: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends no more, and waits until the server has closed every connection.
+/// Stops sending, and waits until the server has closed every connection.
 fn freeze(load: &mut Load, plan: &Plan, progress: &mut Progress) -> anyhow::Result<()> {
     progress.phase(format_args!("all frozen; verdicts within {:?}", plan.timeout));
     let deadline = Instant::now() + plan.timeout + plan.timeout / 4 + FREEZE_GRACE;

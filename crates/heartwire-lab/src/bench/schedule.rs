@@ -34,7 +34,7 @@ impl Schedule {
         (whole.saturating_add(part), usize::try_from(connection).unwrap_or(usize::MAX))
     }
 
-    /// Goes on to the one after it.
+    /// Advances to the next beat.
     pub(super) fn advance(&mut self) {
         self.next += 1;
     }

@@ -1,4 +1,4 @@
-//! The server under load: `heartwire serve`, a baseline, or one that runs already.
+//! The server under load: `heartwire serve`, a baseline, or one that already runs.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -29,18 +29,18 @@ pub(super) enum Contender {
     Own(Own),
     /// `heartwire-lab baseline`.
     Baseline(Baseline),
-    /// A process that somebody else started.
+    /// A process that is already running.
     Running { pid: u32, target: SocketAddr },
 }
 
-/// How `serve` is started, and spoken to.
+/// How `serve` is started, and what its clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Own {
     pub(super) shards: Option<u16>,
-    /// As `serve` does it, if nothing is said.
+    /// As `serve` does by default.
     pub(super) coalesce: Option<u16>,
     pub(super) protocol: Protocol,
-    /// The clients judge too.
+    /// The clients have a timeout too.
     pub(super) both: bool,
     pub(super) tls: bool,
 }
@@ -86,7 +86,7 @@ impl Contender {
         *self != Self::Baseline(Baseline::Epoll)
     }
 
-    /// What clients say to it.
+    /// The frames that clients send to it.
     pub(super) fn speech(&self, plan: &Plan) -> anyhow::Result<Speech> {
         match self {
             Self::Own(Own { protocol: Protocol::V1, both, .. }) => {
@@ -121,9 +121,10 @@ impl Contender {
                         "json",
                         "--interval=off",
                     ])
-                    // Printing is not what is measured, and the baselines do not print either.
+                    // Do not measure printing, which the baselines do not do either.
                     .args(["--events", "verdict"])
-                    // All connect before any beats, which may take longer than a client may.
+                    // All clients connect before the first beat, which may take longer than the
+                    // handshake timeout.
                     .args(["--handshake-timeout", "off"])
                     // And from few addresses, all at once.
                     .args(["--accept-rate-per-address", "off", "--accept-rate", "off"])
@@ -136,7 +137,7 @@ impl Contender {
                         &sessions,
                     ]);
                 if let Some(identity) = identity {
-                    // With TLS a client is in with its first beat only.
+                    // With TLS a client is online only after its first beat.
                     command.args(["--max-pending", &sessions]);
                     command.arg("--tls-cert").arg(identity.certificate());
                     command.arg("--tls-key").arg(identity.key());
@@ -153,7 +154,7 @@ impl Contender {
     }
 }
 
-/// A server that runs. One that we started ends with it.
+/// A running server. If we started it, dropping this kills it.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) pid: u32,
@@ -165,7 +166,7 @@ pub(super) struct Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may be stopped, or gone.
+            // It may be stopped, or have exited.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -173,7 +174,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// With `identity`, it is reached over TLS.
+    /// With `identity`, it uses TLS.
     pub(super) fn start(
         contender: &Contender,
         plan: &Plan,
@@ -192,7 +193,7 @@ impl Server {
             .with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = child.stdout.take().context("no output")?;
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        // From here on it ends with this value, whatever fails.
+        // From here on dropping this value kills it.
         let mut server = Self { pid: child.id(), target: unknown, child: Some(child), output };
         let mut stdout = BufReader::with_capacity(1 << 16, stdout);
         let mut first = String::new();
@@ -203,8 +204,8 @@ impl Server {
         Ok(server)
     }
 
-    /// Keeps what the server prints, unread: reading it would take the processor from the server
-    /// while it is measured.
+    /// Keeps the server's output unread: parsing it would take processor time from the server while
+    /// it is measured.
     fn collect(&self, mut stdout: BufReader<ChildStdout>) -> anyhow::Result<()> {
         let output = Arc::clone(&self.output);
         thread::Builder::new().name("output".to_owned()).spawn(move || {
@@ -223,7 +224,7 @@ impl Server {
         output.split(|byte| *byte == b'\n').filter_map(parse_verdict).collect()
     }
 
-    /// Whether it is ours to stop for a moment.
+    /// Whether we may stop it for a moment.
     pub(super) fn is_child(&self) -> bool {
         self.child.is_some()
     }
@@ -235,7 +236,7 @@ impl Server {
     }
 }
 
-/// Where a server's first line says it listens: JSON, or `listening on ADDR`.
+/// The address in a server's first line: JSON, or `listening on ADDR`.
 fn listening_address(line: &str) -> Option<SocketAddr> {
     let json: Option<Value> = serde_json::from_str(line).ok();
     let address = match &json {

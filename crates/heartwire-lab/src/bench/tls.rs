@@ -1,4 +1,4 @@
-//! What both ends of a load over TLS need: a certificate for this run, and nobody else's trust.
+//! TLS for a load: a certificate for this run, which only its clients trust.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -59,13 +59,13 @@ impl Identity {
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// All that there is for now.
+    /// Everything that has arrived so far.
     All,
     /// The connection's end.
     End,
 }
 
-/// A client's end of a session. What it wants to say before the handshake is done waits for it.
+/// A client's end of a TLS session. Data written before the end of the handshake waits for it.
 #[derive(Debug)]
 pub(super) struct Session(Box<ClientConnection>);
 
@@ -89,7 +89,7 @@ impl Session {
         Ok(())
     }
 
-    /// Reads what there is, and goes on with the handshake.
+    /// Reads what has arrived, and continues the handshake.
     pub(super) fn drain(&mut self, stream: &mut TcpStream) -> Found {
         loop {
             match self.0.read_tls(stream) {
@@ -101,7 +101,7 @@ impl Session {
             if self.0.process_new_packets().is_err() || self.flush(stream).is_err() {
                 return Found::End;
             }
-            // Nobody looks at what the server says.
+            // The server's data is discarded.
             let mut buffer = [0; 4096];
             while self.0.reader().read(&mut buffer).is_ok_and(|len| len > 0) {}
         }

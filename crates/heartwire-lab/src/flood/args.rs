@@ -1,4 +1,4 @@
-//! What can be typed after `flood`.
+//! Arguments of `flood`.
 
 use core::time::Duration;
 use std::path::PathBuf;
@@ -16,26 +16,26 @@ The server is `heartwire serve` with its defaults, a file of tokens, and beats e
 of 3 s both ways. The silent come from 127.0.1.0 to 127.0.1.199; who of them is closed comes back after 10 s. Over TLS every second
 silent connection begins a handshake and leaves it at that.
 
-Exit codes: 0 no false verdict, everybody with a token got in, and memory stayed in its bound; 1 not so;
+Exit codes: 0 no false verdict, no client with a token was locked out, and memory stayed in its bound; 1 otherwise;
 2 usage.";
 
-/// What can be typed after `flood`.
+/// Arguments of `flood`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Connections that say nothing.
+    /// Number of silent connections.
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) silent: u32,
 
-    /// Handshakes a second, each with a token that nobody has.
+    /// Handshakes a second, each with a wrong token.
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) handshakes: u32,
 
-    /// Honest clients, which are there before.
+    /// Number of honest clients, connected before the flood.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(super) clients: u32,
 
-    /// For how long.
+    /// Duration.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(super) time: Duration,
 
@@ -47,12 +47,12 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) bin: Option<PathBuf>,
 
-    /// How to print what came of it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 }
 
-/// What everybody speaks.
+/// Plain text or TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Transport {
     Plain,

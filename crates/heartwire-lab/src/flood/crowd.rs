@@ -1,4 +1,4 @@
-//! Who wants nothing: the silent, and those with a wrong token.
+//! The attackers: silent connections, and clients with a wrong token.
 
 use core::cell::Cell;
 use core::net::{Ipv4Addr, SocketAddr};
@@ -14,26 +14,28 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::args::Transport;
 
-/// Source addresses, so that the limits for one address do not help the server.
+/// Number of source addresses, so that the limits per address do not help the server.
 const SOURCES: u32 = 200;
 
-/// Somebody silent who was closed comes back after this.
+/// A silent connection that was closed reconnects after this.
 const BACK_AFTER: Duration = Duration::from_secs(10);
 
-/// The silent connect in rounds of so many, this far apart: at the size of the default, half of them within a second.
+/// Silent connections are made in rounds of this many, this far apart: by default half of them
+/// within a second.
 const ROUND: u32 = 500;
 const ROUNDS_APART: Duration = Duration::from_millis(100);
 
 /// Handshakes are begun in groups, this far apart.
 const GROUPS_APART: Duration = Duration::from_millis(20);
 
-/// How a TLS record begins that holds a ClientHello, and the ClientHello's own header (RFC 8446, 5.1 and 4).
+/// How a TLS record begins that holds a ClientHello, and the ClientHello's own header (RFC 8446,
+/// 5.1 and 4).
 const BEGUN: [u8; 9] = [22, 3, 1, 2, 0, 1, 0, 1, 252];
 
-/// What became of the crowd.
+/// Results of the attackers.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// Connections of the silent, now and at most.
+    /// Silent connections, now and at most.
     pub(super) silent: Cell<u64>,
     pub(super) max_silent: Cell<u64>,
     /// Made, and closed by the server.
@@ -43,7 +45,7 @@ pub(super) struct Tally {
     pub(super) begun: Cell<u64>,
     pub(super) refused: Cell<u64>,
     pub(super) failed: Cell<u64>,
-    /// Somebody without a token got in.
+    /// A client with a wrong token was accepted.
     pub(super) let_in: Cell<u64>,
 }
 
@@ -90,16 +92,17 @@ async fn connect(target: SocketAddr, number: u32) -> std::io::Result<TcpStream> 
     let source = Ipv4Addr::from(first + number % SOURCES);
     let socket = TcpSocket::new_v4()?;
     socket.bind((source, 0).into())?;
-    // Closing resets, so that no port of ours rests in TIME_WAIT.
+    // Closing resets, so that no port stays in TIME_WAIT.
     socket.set_zero_linger()?;
     socket.connect(target).await
 }
 
-/// Begins so many handshakes a second, each by a client of its own with a token that nobody has.
+/// Begins this many handshakes a second, each from a new client with a wrong token.
 pub(super) async fn shake_hands(config: ClientConfig, per_second: u32, tally: Rc<Tally>) {
     let config = config.token("nobody-has-this-token-here").retry(Retry::Never);
     let mut ticks = interval(GROUPS_APART);
-    // Those that were missed are begun at once: a flood does not get smaller when the machine is busy.
+    // Those that were missed are begun at once: a flood does not get smaller when the machine is
+    // busy.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut due = 0.0;
     loop {

@@ -1,4 +1,4 @@
-//! Those with a token: the clients that were there before, and newcomers while the flood goes on.
+//! The clients with a token: those connected before the flood, and newcomers during it.
 
 use core::cell::Cell;
 use core::time::Duration;
@@ -11,14 +11,14 @@ use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{interval, timeout};
 
-/// A newcomer comes this often.
+/// How often a newcomer connects.
 const NEWCOMERS_APART: Duration = Duration::from_millis(500);
 
-/// How long one may take before it counts as shut out: as long as a client waits by default, to
-/// connect and then for the handshake.
+/// How long a newcomer may take before it counts as locked out: a client's default timeouts to
+/// connect and for the handshake.
 const IN_WITHIN: Duration = Duration::from_secs(10);
 
-/// What happened to them.
+/// Results of the honest clients.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Verdicts of clients on the server. All are false.
@@ -35,7 +35,7 @@ fn add(count: &Cell<u64>) {
     count.set(count.get() + 1);
 }
 
-/// Starts so many, and returns them when all are online.
+/// Starts this many, and returns when all are online.
 pub(super) async fn start(
     config: &ClientConfig,
     clients: u32,
@@ -67,7 +67,7 @@ pub(super) async fn start(
     Ok(started)
 }
 
-/// Lets somebody new in, again and again.
+/// Connects a newcomer again and again.
 pub(super) async fn newcomers(config: ClientConfig, tally: Rc<Tally>) {
     let mut ticks = interval(NEWCOMERS_APART);
     loop {

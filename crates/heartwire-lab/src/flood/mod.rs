@@ -1,6 +1,6 @@
-//! Crowds that want nothing: connections that say nothing, and handshakes with wrong tokens, on a real
-//! server that has honest clients. Nobody of those may be called dead, or have to wait to get in, and
-//! the server's memory has to stay in its bounds.
+//! A flood of silent connections and of handshakes with wrong tokens on a real server with honest
+//! clients. None of those may be declared dead or have to wait for its connection, and the server's
+//! memory must stay within its bound.
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ pub use self::args::Args;
 ///
 /// # Errors
 ///
-/// When something failed that the command needs.
+/// When the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     run::run(args)
 }

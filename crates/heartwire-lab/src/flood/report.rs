@@ -1,4 +1,4 @@
-//! What came of a flood, for people and for programs.
+//! The report of a flood, for people and for programs.
 
 use core::time::Duration;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use super::server::Told;
 use super::{crowd, honest};
 use crate::output;
 
-/// What came of one flood.
+/// Results of one flood.
 pub(super) struct Outcome {
     pub(super) transport: Transport,
     pub(super) clients: u32,
@@ -24,12 +24,12 @@ pub(super) struct Outcome {
     pub(super) honest: Rc<honest::Tally>,
     pub(super) crowd: Rc<crowd::Tally>,
     pub(super) told: Told,
-    /// The server's last word.
+    /// The server's `stopped` event.
     pub(super) stopped: Value,
 }
 
 impl Outcome {
-    /// Whether the flood harmed nobody.
+    /// Whether the flood did no harm.
     pub(super) fn is_fine(&self) -> bool {
         let honest = &self.honest;
         self.false_verdicts() == 0
@@ -39,7 +39,7 @@ impl Outcome {
             && self.memory_most <= self.memory_bound
     }
 
-    /// Nobody honest was dead, and nobody else could be called so.
+    /// All honest clients lived, so every verdict is false.
     fn false_verdicts(&self) -> u64 {
         self.honest.verdicts.get() + self.told.verdicts
     }
@@ -144,7 +144,7 @@ pub(super) fn print(outcomes: &[Outcome], format: Format) -> anyhow::Result<()> 
                     "{}, {:.0} s: {}",
                     outcome.transport.name(),
                     outcome.time.as_secs_f64(),
-                    if outcome.is_fine() { "nobody was harmed" } else { "FAILED" }
+                    if outcome.is_fine() { "no harm done" } else { "FAILED" }
                 ))?;
                 for (name, what) in outcome.rows() {
                     output::print(format_args!("  {name:<15} {what}"))?;

@@ -1,4 +1,4 @@
-//! One flood, from a quiet server to what came of it.
+//! One flood, from the start of the server to the results.
 
 use core::time::Duration;
 use std::path::Path;
@@ -25,15 +25,16 @@ use crate::output;
 /// Descriptors for everything but the crowd.
 const SPARE: u64 = 1024;
 
-/// How often the server's memory is looked at.
+/// How often the server's memory is measured.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// The server's memory may grow by so much for each client that is not in, of whom there are
-/// `ServerConfig::MAX_PENDING` at most. In plain text it is what one may have sent of its first frame; over TLS
-/// a whole record both ways besides (RFC 8446, 5.2: 16 KiB and what encrypting adds).
+/// How much the server's memory may grow for each pending client, of which there are at most
+/// `ServerConfig::MAX_PENDING`. In plain text it is the part of the first frame that has arrived;
+/// over TLS also a whole record in each direction (RFC 8446, 5.2: 16 KiB and the overhead of
+/// encryption).
 const PENDING_BYTES_PLAIN: u64 = 8 * 1024;
 const PENDING_BYTES_TLS: u64 = 48 * 1024;
-/// And by so much for what does not depend on them: buffers of the allocator, tables that double.
+/// How much it may grow besides: buffers of the allocator, tables that double.
 const GROWTH_ANYHOW: u64 = 16 * 1024 * 1024;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -98,7 +99,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
     }
     let (time, cpu) = (began.elapsed(), server.cpu()?.saturating_sub(cpu_before));
     tasks.iter().for_each(tokio::task::JoinHandle::abort);
-    // What happened to the honest until now counts; that they are told to leave does not.
+    // Read the results of the honest clients before the server disconnects them.
     let told = server.told();
     clients.iter().for_each(Client::close);
     let stopped = server.stop()?.stopped.context("the server has not said its last word")?;

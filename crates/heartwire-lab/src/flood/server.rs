@@ -1,4 +1,5 @@
-//! The server that is flooded: `heartwire serve` on loopback, what it tells, and what it takes.
+//! The server that is flooded: `heartwire serve` on loopback, its events, memory and processor
+//! time.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,10 +18,10 @@ use tempfile::TempDir;
 use super::args::Transport;
 use crate::process::{Memory, Usage};
 
-/// The token that lets in.
+/// The valid token.
 pub(super) const TOKEN: &str = "honest-clients-have-this";
 
-/// Times of the policy, both ways.
+/// Interval and timeout of both ends.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
 pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -46,7 +47,7 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// Whom clients have to trust, where they need to.
+    /// The CA that clients have to trust, with TLS.
     pub(super) fn roots(&self) -> Option<PathBuf> {
         (self.transport == Transport::Tls).then(|| self.path("cert.pem"))
     }
@@ -59,13 +60,13 @@ pub(super) struct Server {
     told: Arc<Mutex<Told>>,
 }
 
-/// What the server has told so far.
+/// The server's events so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) verdicts: u64,
     pub(super) online: u64,
     pub(super) pauses: u64,
-    /// Its last word: the counts.
+    /// The counters of its `stopped` event.
     pub(super) stopped: Option<Value>,
 }
 
@@ -80,7 +81,7 @@ impl Server {
             command.arg("--tls-cert").arg(files.path("cert.pem"));
             command.arg("--tls-key").arg(files.path("key.pem"));
         }
-        // Whoever it rejects is a line of its log otherwise.
+        // It would log each rejected client otherwise.
         command.env("HEARTWIRE_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
@@ -128,7 +129,7 @@ impl Server {
         Ok(Duration::from_nanos(Usage::of(self.child.id())?.cpu_ns))
     }
 
-    /// Asks it to leave, and waits for its last word.
+    /// Stops it, and waits for its `stopped` event.
     pub(super) fn stop(&mut self) -> anyhow::Result<Told> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         let status = self.child.wait()?;

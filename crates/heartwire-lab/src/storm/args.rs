@@ -1,4 +1,4 @@
-//! What can be typed after `storm`.
+//! Arguments of `storm`.
 
 use core::hash::{BuildHasher, Hasher};
 use core::num::NonZeroU32;
@@ -17,7 +17,7 @@ Examples:
   heartwire-lab storm
       100,000 clients and a server that does 10,000 handshakes a second
   heartwire-lab storm --clients 60000 --capacity 1000 --accept-rate off --in-flight off --stale-after off
-      a slow server that serves everybody, however late: it is kept down
+      a slow server that serves all clients, however late: it is kept down
   heartwire-lab storm --random 1000
       many storms, each held against the time that is promised for it
   heartwire-lab storm --clients 1000000 --policy jitter --format json
@@ -25,42 +25,41 @@ Examples:
   heartwire-lab storm --real --clients 2000 --outage 5s
       the real server, killed and started again on loopback, and real clients
 
-Times count from the moment the server is back. `stuck`: some are outside, and nobody
+Times count from the moment the server is back. `stuck`: some are not connected, and none
 came back in the second half of the time that was watched. Exit codes: 0 the defaults (jitter, hint) brought all clients back or
 were not asked to, 1 they did not, 2 usage.";
 
-/// What can be typed after `storm`.
+/// Arguments of `storm`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// How many clients lose their server at once [default: 100000, with --real 1000].
+    /// Number of clients that lose their server at once [default: 100000, with --real 1000].
     #[arg(long, value_name = "N")]
     clients: Option<NonZeroU32>,
 
-    /// How they wait between attempts [default: all].
+    /// Back-off of the clients [default: all].
     #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
     policy: Vec<Policy>,
 
-    /// How many handshakes the server does per second.
+    /// Handshakes that the server does per second.
     #[arg(long, value_name = "N", default_value = "10000", conflicts_with = "real")]
     capacity: NonZeroU32,
 
-    /// How many connections wait to be accepted; the SYNs of further ones are dropped. It never fills
+    /// Connections that wait to be accepted; the SYNs of further ones are dropped. It never fills
     /// with --in-flight off.
     #[arg(long, value_name = "N", default_value_t = 4096, conflicts_with = "real")]
     backlog: u32,
 
-    /// Accept nobody while so many handshakes are under way, or `off`: accept everybody at once. Default
-    /// as in `serve`, where a shard accepts as many in a turn.
+    /// Maximum handshakes at a time, or `off`: accept all connections at once. Default as in
+    /// `serve`, where a shard accepts as many in a turn.
     #[arg(long, value_name = "N", default_value = "128", value_parser = rate, conflicts_with = "real")]
     in_flight: RateOrOff,
 
-    /// Turn away whoever has left, or has waited so long, instead of serving it too late, or `off`. Default
-    /// as in `serve`.
+    /// Reject clients that have left or have waited this long, or `off`. Default as in `serve`.
     #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = time_or_off, conflicts_with = "real")]
     stale_after: TimeOrOff,
 
-    /// How long it takes to turn somebody away, or to close it because of --accept-rate.
+    /// Time to reject a client, or to close it because of --accept-rate.
     #[arg(long, value_name = "TIME", default_value = "60us", value_parser = short_time, conflicts_with = "real")]
     reject: Duration,
 
@@ -68,15 +67,15 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "10000", value_parser = rate, conflicts_with = "real")]
     accept_rate: RateOrOff,
 
-    /// How long the server is down.
+    /// Duration of the outage.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = time)]
     pub(super) outage: Duration,
 
-    /// The window within which a leaving server asks its clients to come back: its --drain.
+    /// The window in which a draining server asks its clients to reconnect: its --drain.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time, conflicts_with = "real")]
     hint: Duration,
 
-    /// From a client to the server and back; at least 1 ms.
+    /// Round-trip time; at least 1 ms.
     #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = time, conflicts_with = "real")]
     round_trip: Duration,
 
@@ -84,21 +83,21 @@ pub struct Args {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     pub(super) timeout: Duration,
 
-    /// How long to look on after the server is back [default: five times what it takes to serve
-    /// everybody, at least 5 min; with --real 2 min].
+    /// Observe for this long after the server is back [default: five times what it takes to serve
+    /// all clients, at least 5 min; with --real 2 min].
     #[arg(long, value_name = "TIME", value_parser = time)]
     watch: Option<Duration>,
 
-    /// What the waits are drawn from [default: a new one, which is printed].
+    /// Seed of the clients' delays [default: a new one, which is printed].
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
-    /// Draw so many storms with up to --clients each, and tell which are not over in the time that is promised for
-    /// them.
+    /// Run this many random storms with up to --clients each, and print those that are not over in
+    /// the promised time.
     #[arg(long, value_name = "N", conflicts_with_all = ["real", "policy", "watch"])]
     pub(super) random: Option<u64>,
 
-    /// How to print the results.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
 
@@ -106,7 +105,7 @@ pub struct Args {
     #[arg(long)]
     pub(super) real: bool,
 
-    /// The program to kill [default: the `heartwire` beside this program].
+    /// The server's program [default: the `heartwire` beside this program].
     #[arg(long, value_name = "PATH", requires = "real")]
     pub(super) bin: Option<PathBuf>,
 }
@@ -127,7 +126,7 @@ impl Args {
             return self.policy.clone();
         }
         let all = Policy::value_variants().iter().copied();
-        // No real client can be told to wait without a draw.
+        // A real client has no back-off without jitter.
         all.filter(|&policy| !self.real || policy != Policy::NoJitter).collect()
     }
 

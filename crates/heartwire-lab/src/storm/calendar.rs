@@ -1,4 +1,4 @@
-//! What happens next, for millions of things that are to happen soon.
+//! A calendar queue: the next events, of millions in the near future.
 
 /// The width of a day, in nanoseconds. Whatever is added must be at least as far ahead, so that a
 /// day does not change any more once it has begun.
@@ -49,7 +49,7 @@ impl<T: Ord> Calendar<T> {
         None
     }
 
-    /// Takes back the room of a day that is over.
+    /// Reuses the memory of a past day.
     pub(super) fn reuse(&mut self, mut room: Vec<(u64, T)>) {
         room.clear();
         if let Some(yesterday) = self.day_mut(self.today.saturating_sub(1))

@@ -1,11 +1,11 @@
-//! Very many clients that come back at once after an outage.
+//! Very many clients that reconnect at once after an outage.
 //!
 //! [`Storm::run`] plays it on a virtual clock: each client waits as the product's own
-//! [`Backoff`](heartwire_core::Backoff) tells it, and the server does so many handshakes a second, in
-//! turn. A server that does them whether or not the client is still there can be kept down although it is
-//! fast enough for everybody: whoever gives up while waiting in the queue is served for nothing. Ours turns
-//! away whoever has waited too long, and the model of it does too, unless it is told not to.
-//! `--real` does the same to a real server and real clients on loopback.
+//! [`Backoff`](heartwire_core::Backoff) says, and the server does a number of handshakes a second,
+//! in turn. A server that does them whether or not the client is still there can be kept down
+//! although it is fast enough for all clients: handshakes of clients that gave up while they waited
+//! are wasted. Ours rejects clients that have waited too long, and its model does too, unless that
+//! is turned off. `--real` does the same to a real server and real clients on loopback.
 
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ use crate::output;
 ///
 /// # Errors
 ///
-/// When something failed that the command needs.
+/// When the command cannot run.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed();
     output::say(format_args!("seed {seed}"));
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if all_back { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Each has its own seed, so that one can be looked at again.
+/// Each has its own seed, so that one can be repeated.
 fn random(args: &Args, seed: u64, storms: u64) -> anyhow::Result<ExitCode> {
     let (mut missed, mut closest) = (0_u64, 0.0_f64);
     for number in 0..storms {

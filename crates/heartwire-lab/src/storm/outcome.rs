@@ -4,18 +4,18 @@ use core::time::Duration;
 
 use super::policy::Policy;
 
-/// What came of a storm. Times count from the moment the server is back.
+/// Results of a storm. Times count from the moment the server is back.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// How the clients waited.
+    /// The clients' back-off.
     pub policy: Policy,
     /// How many there were.
     pub clients: u32,
-    /// When each that is back came back, in order.
+    /// When clients reconnected, in order.
     pub back: Vec<Duration>,
-    /// All attempts, those during the outage too.
+    /// All attempts, including those during the outage.
     pub attempts: u64,
-    /// Attempts that were refused during the outage, which costs nobody anything.
+    /// Attempts that were refused during the outage, which cost the server nothing.
     pub refused: u64,
     /// Attempts that failed although the server was back.
     pub failed: u64,
@@ -23,16 +23,16 @@ pub struct Outcome {
     ///
     /// A real server does not tell.
     pub wasted: Option<u64>,
-    /// Connections that were rejected because it was too late for a handshake. A real server's clients
-    /// do not tell these from other failures.
+    /// Connections that were rejected as stale. A real server's clients do not tell these from
+    /// other failures.
     pub rejected: Option<u64>,
     /// SYNs that found no room. A real server does not tell.
     pub dropped: Option<u64>,
-    /// Most attempts in a second after the server was back.
+    /// The most attempts in a second after the server was back.
     pub peak: u32,
-    /// How long they were watched.
+    /// How long the storm was observed.
     pub watch: Duration,
-    /// Some are outside, and nobody has come back in the second half of that time.
+    /// Some clients are not connected, and none reconnected in the second half of that time.
     pub is_stuck: bool,
     /// How long the run took.
     pub took: Duration,
@@ -57,7 +57,7 @@ impl Outcome {
         }
     }
 
-    /// Nobody looks on any more.
+    /// The observation has ended.
     pub(super) fn close(&mut self, took: Duration) {
         let seen = self.back.partition_point(|&at| at <= self.watch);
         self.back.truncate(seen);
@@ -66,7 +66,7 @@ impl Outcome {
         self.took = took;
     }
 
-    /// Whether everybody is back.
+    /// Whether all clients are back.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.back.len() >= usize::try_from(self.clients).unwrap_or(usize::MAX)

@@ -1,4 +1,4 @@
-//! How clients wait between attempts: the policies that are compared.
+//! Back-off policies of the clients that are compared.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,24 +7,24 @@ use clap::ValueEnum;
 use heartwire_core::Instant;
 use heartwire_core::backoff::{Backoff, BackoffPolicy};
 
-/// The longest wait of [`BackoffPolicy::default`].
+/// The cap of [`BackoffPolicy::default`].
 pub(super) const CAP: Duration = Duration::from_secs(30);
 
-/// How clients wait.
+/// A back-off policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Policy {
     /// The default: full jitter, 0.5 s doubling to 30 s.
     Jitter,
-    /// The default after a BYE: the first wait is drawn from the window that the server named.
+    /// The default after a BYE: the first delay is random within the server's window.
     Hint,
-    /// The default's ceiling without the draw. Nobody can choose that; it is here to compare.
+    /// The default without jitter. Clients cannot choose that; it is only for comparison.
     #[value(name = "exponential")]
     NoJitter,
     /// Always 1 s.
     #[value(name = "fixed-1s")]
     Fixed1s,
-    /// Always 100 ms, as the tutorial has it.
+    /// Always 100 ms, as in the tutorial.
     #[value(name = "fixed-100ms")]
     Fixed100ms,
 }
@@ -42,7 +42,7 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// What [`Backoff`] is told. The fixed waits are not zero, so none becomes the default.
+    /// The policy for [`Backoff`]. The fixed delays are not zero, so none becomes the default.
     #[must_use]
     pub fn backoff_policy(self) -> BackoffPolicy {
         let fixed =
@@ -58,7 +58,7 @@ impl Policy {
     pub(super) fn waits(self, hint: Duration, seed: u64) -> Waits {
         let mut backoff = Backoff::new(self.backoff_policy(), seed);
         if self == Self::Hint {
-            // It had been connected for long.
+            // It was connected for long.
             backoff.handle_connected(Instant::from_nanos(0));
             backoff.handle_disconnected(Instant::from_nanos(u64::MAX));
             backoff.handle_hint(Duration::ZERO, hint);
@@ -67,7 +67,7 @@ impl Policy {
     }
 }
 
-/// The waits of one client: the product's own.
+/// The delays of one client, from the product's own `Backoff`.
 #[derive(Debug)]
 pub(super) struct Waits {
     backoff: Backoff,

@@ -1,5 +1,5 @@
-//! A storm of real clients on a real server: `heartwire serve` on loopback, killed and started again,
-//! and as many of the library's own clients in this process as were asked for.
+//! A storm of real clients on a real server: `heartwire serve` on loopback, killed and started
+//! again, and as many of the library's own clients in this process as were asked for.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
@@ -24,8 +24,8 @@ use super::policy::Policy;
 use crate::local::{descriptors, program};
 use crate::output;
 
-/// Below the ports that the system gives to clients: one that dials its own port while nobody
-/// listens there can connect to itself.
+/// Below the ephemeral ports: a client that dials its own port while no server listens there can
+/// connect to itself.
 const PORTS: Range<u16> = 20_000..32_000;
 
 /// Descriptors for everything but clients.
@@ -80,7 +80,7 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
 
     let lost_at = Instant::now();
     lock(&tally).phase = Phase::Down;
-    // Only a server that takes its leave can say when to come back.
+    // Only a server that sends BYE can say when to reconnect.
     server.stop(if policy == Policy::Hint { Signal::TERM } else { Signal::KILL })?;
     timeout(PREPARE_WITHIN, is_online.wait_for(|&online| online == 0))
         .await
@@ -106,7 +106,7 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
     Ok(outcome)
 }
 
-/// Notes what a client tells.
+/// Records a client's events.
 async fn follow(
     mut events: heartwire::client::Events,
     tally: Arc<Mutex<Tally>>,
@@ -122,7 +122,7 @@ async fn follow(
     }
 }
 
-/// What all clients have told.
+/// The events of all clients.
 struct Tally {
     outcome: Outcome,
     attempts: PerSecond,
@@ -162,7 +162,7 @@ impl Tally {
             }
             (Event::Failed { .. }, None) => *refused += 1,
             (Event::Failed { .. }, Some(_)) => *failed += 1,
-            // Between its start and its word that it listens, which is when times begin to count.
+            // Between its start and `listening`, from which times count.
             (Event::Online { .. }, None) => back.push(Duration::ZERO),
             (Event::Online { .. }, Some(at)) => back.push(at.elapsed()),
             (_, _) => {}
@@ -192,7 +192,7 @@ impl Serve {
             let mut lines = output.lines().map_while(Result::ok);
             let listens = lines.any(|line| line.contains("\"event\":\"listening\""));
             let _ = tell.send(listens);
-            // It would stand still if nobody read on.
+            // The server would block if its output was not read.
             lines.for_each(drop);
         });
         let listens =

@@ -49,7 +49,7 @@ pub(super) fn markdown(outcomes: &[Outcome]) -> String {
     lines.join("\n")
 }
 
-/// What is known of one storm. A real server does not tell what it wasted.
+/// The results of one storm. For a real server the wasted handshakes are not known.
 pub(super) fn object(outcome: &Outcome) -> Value {
     let back_at = |percent| outcome.back_at(percent).map(|at| at.as_secs_f64());
     json!({

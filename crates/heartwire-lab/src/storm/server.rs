@@ -11,32 +11,32 @@ use super::policy::CAP;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Attempts of the default policy before its waits are at their cap: 0.5 s doubled until it is 30 s.
+/// Attempts of the default policy before its delays reach their cap: 0.5 s doubled until it is 30
+/// s.
 const ATTEMPTS_BEFORE_CAP: u32 = 6;
 
-/// What the server can do.
+/// The model of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerModel {
     /// Handshakes per second.
     pub capacity: NonZeroU32,
     /// Connections that the kernel completes before they are accepted.
     pub backlog: u32,
-    /// Most handshakes at a time: while there are so many, nobody is accepted. Without it everybody
-    /// is accepted at once, and the backlog never fills.
+    /// Maximum handshakes at a time: with that many, no connection is accepted. Without it all are
+    /// accepted at once, and the backlog never fills.
     pub in_flight: Option<NonZeroU32>,
-    /// Arrivals per second, with a burst of two seconds' worth: whoever comes faster is closed at
-    /// once.
+    /// Arrivals per second, with a burst of two seconds' worth: further ones are closed at once.
     pub accept_rate: Option<NonZeroU32>,
-    /// Whoever has waited so long when its turn comes, or has left, is rejected. Without it everybody
-    /// is served.
+    /// A client that has waited this long when its turn comes, or has left, is rejected. Without it
+    /// all clients are served.
     pub stale_after: Option<Duration>,
-    /// How long it takes to turn somebody away, or to close it at once: accepting included.
+    /// Time to reject a client, or to close it at once, including accepting.
     pub reject: Duration,
 }
 
 impl ServerModel {
-    /// Connections that the kernel completes for a shard of `heartwire serve`, unless the system has it
-    /// be less.
+    /// Connections that the kernel completes for a shard of `heartwire serve`, unless the system's
+    /// limit is lower.
     pub const BACKLOG: u32 = 4096;
     /// How many a shard of `heartwire serve` accepts in a turn of its loop.
     pub const IN_FLIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
@@ -60,38 +60,40 @@ impl ServerModel {
         }
     }
 
-    /// Accepts everybody at once, timeouts nothing, and serves everybody in turn, however late.
+    /// Accepts all connections at once without limits, and serves them in turn, however late.
     #[must_use]
     pub const fn unlimited(capacity: NonZeroU32) -> Self {
         Self { in_flight: None, accept_rate: None, stale_after: None, ..Self::like_serve(capacity) }
     }
 
-    /// How long it takes to serve so many clients if nothing is wasted.
+    /// How long it takes to serve this many clients if no work is wasted.
     #[must_use]
     pub fn work(&self, clients: u32) -> Duration {
         let slowest = self.accept_rate.map_or(self.capacity, |rate| rate.min(self.capacity));
         Duration::from_nanos(interval(slowest)).saturating_mul(clients)
     }
 
-    /// By when so many clients with the default policy are to be back, if this server promises that.
+    /// The time within which this many clients with the default policy must be back, if this server
+    /// promises one.
     ///
-    /// With a timeout on the handshakes at a time there are B places before the handshake, and whoever is
-    /// rejected has held one for [`stale_after`](Self::stale_after) θ: B / θ of them a second at
-    /// most. So at least 1 - B d / θ of the time goes to handshakes, where d is
-    /// [`reject`](Self::reject), and no handshake is in vain. Those who are closed at once only
-    /// take the time that is left by as many as may come.
+    /// With a limit on the handshakes at a time there are B places before the handshake, and a
+    /// client that is rejected has held one for [`stale_after`](Self::stale_after) θ: at most B / θ
+    /// of them a second. So at least 1 - B d / θ of the time goes to handshakes, where d is
+    /// [`reject`](Self::reject), and no handshake is wasted. Clients that are closed at once only
+    /// take time that admitted arrivals leave.
     ///
-    /// Without it everybody who comes costs d. Once the waits are at their cap C a client comes every
-    /// C / 2 on average, N clients thus take N d / (C / 2) of the time; and each has come six times before.
+    /// Without it every attempt costs d. Once the delays reach their cap C a client tries every C /
+    /// 2 on average, so N clients take N d / (C / 2) of the time; and each has tried six times
+    /// before.
     ///
-    /// While more come than can be served the server is never idle, so that all this is the time until
-    /// there is room for whoever comes. It counts twice because the number of those that come is random:
-    /// they come about as fast as they are served when the last of them are outside. Then each comes
-    /// within C and twice its time-out T; there is room for two more failures.
+    /// While more clients try than can be served the server is never idle, so this is the time
+    /// until there is room for every attempt. It counts twice because the number of attempts is
+    /// random: the last clients try about as fast as they are served. Then each tries within C and
+    /// twice its timeout T; there is room for two more failures.
     #[must_use]
     pub fn bound(&self, clients: u32, timeout: Duration) -> Option<Duration> {
         let stale_after = self.stale_after?;
-        // Whoever is served must not leave before it hears of it.
+        // A client that is served must not leave before it receives the WELCOME.
         let handshake = Duration::from_nanos(interval(self.capacity));
         if stale_after + handshake > timeout.checked_sub(Duration::from_millis(500))? {
             return None;
@@ -102,7 +104,7 @@ impl ServerModel {
             Some(in_flight) => {
                 let places = f64::from(self.backlog) + f64::from(in_flight.get());
                 let per_second = places / stale_after.as_secs_f64();
-                // With fewer arrivals than that, those who are rejected would use them up.
+                // With fewer arrivals than that, rejected clients would use them up.
                 if self.accept_rate.is_some_and(|rate| f64::from(rate.get()) < 2.0 * per_second) {
                     return None;
                 }
@@ -118,7 +120,7 @@ impl ServerModel {
     }
 }
 
-/// What becomes of a SYN.
+/// The result of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The server's program does not run.
@@ -127,9 +129,9 @@ pub(super) enum Answer {
     Dropped,
     /// Accepted, and closed at this time because too many have come.
     Closed { at: u64 },
-    /// Rejected at this time: it was too late for a handshake.
+    /// Rejected as stale at this time.
     Rejected { at: u64 },
-    /// The handshake will be done at this time, whether or not anybody still waits for it.
+    /// The handshake will be done at this time, whether or not the client still waits for it.
     Done { at: u64 },
 }
 
@@ -142,9 +144,9 @@ pub(super) struct Server {
     handshake: u64,
     reject: u64,
     stale_after: Option<u64>,
-    /// When those who have come will be done with, for as long as that matters.
+    /// When each accepted client will be finished, while that matters.
     waiting: VecDeque<u64>,
-    /// When the last of them will be done with.
+    /// When the last of them will be finished.
     busy_until: u64,
     /// When the bucket of arrivals is full.
     full_at: Instant,
@@ -165,8 +167,8 @@ impl Server {
         }
     }
 
-    /// A SYN has arrived; if its client gives up, the server hears of it at `gone_at`. The times must
-    /// not go back.
+    /// A SYN has arrived; if its client gives up, the server learns of it at `gone_at`. The times
+    /// must not go back.
     pub(super) fn handle_syn(&mut self, now: u64, gone_at: u64) -> Answer {
         if now < self.up_at {
             return Answer::Refused;
@@ -174,7 +176,7 @@ impl Server {
         if !self.has_room(now) {
             return Answer::Dropped;
         }
-        // All are dealt with in turn, so it is known already how old this one will be.
+        // Clients are served in turn, so the age of this one is already known.
         let begins_at = self.busy_until.max(now);
         let accepted_at = if self.model.in_flight.is_some() { begins_at } else { now };
         let is_late =
@@ -205,8 +207,8 @@ impl Server {
         u64::try_from(self.waiting.len()).is_ok_and(|waiting| waiting < places)
     }
 
-    /// The rule of `AddressLimits::accept_rate`: a bucket of two seconds' worth. Those who come in
-    /// vain do not count.
+    /// The rule of `AddressLimits::accept_rate`: a bucket of two seconds' worth. Closed connections
+    /// do not count.
     fn take_arrival(&mut self, now: u64) -> bool {
         let Some(rate) = self.model.accept_rate else { return true };
         let buckets = Gcra::new(rate, rate.saturating_add(rate.get()));

@@ -16,7 +16,7 @@ use crate::output;
 const SYN_AGAIN: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(7)];
 
-/// How often a long run says how far it is.
+/// How often a long run reports progress.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// One storm.
@@ -24,25 +24,25 @@ const SAY_EVERY: Duration = Duration::from_secs(2);
 pub struct Storm {
     /// How many clients lose their server.
     pub clients: NonZeroU32,
-    /// How they wait.
+    /// Their back-off.
     pub policy: Policy,
-    /// What they come back to.
+    /// The server that they reconnect to.
     pub server: ServerModel,
-    /// How long it is down. Its machine is not: it refuses.
+    /// How long it is down. Its machine is up, and refuses connections.
     pub outage: Duration,
-    /// From a client to the server and back; at least 1 ms.
+    /// Round-trip time; at least 1 ms.
     pub round_trip: Duration,
     /// How long a client waits for a connection.
     pub connect_timeout: Duration,
     /// How long it waits for a WELCOME on it.
     pub handshake_timeout: Duration,
-    /// The window in which the server asked them to come back, for [`Policy::Hint`].
+    /// The window in which the server asked them to reconnect, for [`Policy::Hint`].
     pub hint: Duration,
-    /// How long to look on after the server has come back.
+    /// How long to observe after the server is back.
     pub watch: Duration,
-    /// What all waits are drawn from.
+    /// Seed of all delays.
     pub seed: u64,
-    /// Whether to say how far it is.
+    /// Whether to report progress.
     pub progress: bool,
 }
 
@@ -55,9 +55,9 @@ struct Syn {
 }
 
 impl Storm {
-    /// Any storm of at most that many clients on a server like `heartwire serve`, which does 200 to
-    /// 100,000 handshakes a second; half of them without its limits on the handshakes at a time and on
-    /// arrivals. The same seed draws the same one.
+    /// A random storm of at most that many clients on a server like `heartwire serve`, which does
+    /// 200 to 100,000 handshakes a second; half of them without its limits on handshakes at a time
+    /// and on arrivals. The same seed gives the same storm.
     #[must_use]
     pub fn draw(seed: u64, max_clients: NonZeroU32) -> Self {
         let mut draw = fastrand::Rng::with_seed(seed);
@@ -83,12 +83,12 @@ impl Storm {
         }
     }
 
-    /// By when everybody is to be back, if the server promises it for this policy.
+    /// The time within which all clients must be back, if the server promises one for this policy.
     #[must_use]
     pub fn bound(&self) -> Option<Duration> {
         let is_default = matches!(self.policy, Policy::Jitter | Policy::Hint);
         let timeout = self.connect_timeout.max(self.handshake_timeout);
-        // The way there and back is part of what is left of the time-out.
+        // The round trip is part of the remaining timeout.
         let is_near = self.round_trip <= Duration::from_millis(300);
         let has_time = self.handshake_timeout >= Duration::from_secs(5);
         self.server.bound(self.clients.get(), timeout).filter(|_| is_default && is_near && has_time)
@@ -100,7 +100,7 @@ impl Storm {
         Run::new(self).run()
     }
 
-    /// Nothing happens later after what causes it.
+    /// No event happens later than this after its cause.
     fn span(&self) -> u64 {
         let attempt = nanos(self.connect_timeout).max(nanos(self.handshake_timeout));
         attempt + 2 * nanos(self.round_trip()) + nanos(CAP.max(self.hint)) + DAY
@@ -111,7 +111,7 @@ impl Storm {
     }
 }
 
-/// A storm that goes on.
+/// A running storm.
 struct Run<'a> {
     storm: &'a Storm,
     clients: Vec<Waits>,
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
             rejected: 0,
             dropped: 0,
         };
-        // The reset of the server that is gone has reached them.
+        // The reset of the killed server has reached them.
         for client in 0..clients {
             this.wait(client, DAY);
         }
@@ -231,13 +231,13 @@ impl<'a> Run<'a> {
             None => {
                 self.outcome.failed += 1;
                 let gives_up_at = dialled_at + nanos(self.storm.connect_timeout);
-                // It has not heard yet that its last SYN came too late.
+                // It does not know yet that its last SYN came too late.
                 self.wait(client, gives_up_at.max(now + DAY));
             }
         }
     }
 
-    /// A client has failed at `now`, and tries again after its next wait.
+    /// A client has failed at `now`, and tries again after its next delay.
     fn wait(&mut self, client: u32, now: u64) {
         let index = usize::try_from(client).unwrap_or(usize::MAX);
         let Some(waits) = self.clients.get_mut(index) else { return };

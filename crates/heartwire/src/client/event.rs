@@ -135,7 +135,7 @@ impl fmt::Display for Event {
             }
             Self::Health(health) => write!(f, "the server reports health {}", health.name()),
             Self::TooFast => f.write_str("the server warns: too many beats"),
-            Self::Data(data) => write!(f, "{} bytes of data", data.len()),
+            Self::Data(data) => write!(f, "{} B of data", data.len()),
             Self::Paused(pause) => {
                 write!(f, "this process was paused for {:.3} s", pause.gap.as_secs_f64())
             }

@@ -5,8 +5,8 @@ use core::time::Duration;
 use heartwire_core::Instant;
 use heartwire_core::internal::Bucket;
 
-/// News that may go out at once: a quarter of what a server puts up with (PROTOCOL.md, "Beating too
-/// often"), so that an application that goes to sleep and wakes up again is not kept waiting.
+/// Status updates that may go out at once: a quarter of what a server accepts (PROTOCOL.md, "Too
+/// many beats"), so that an application that goes to sleep and wakes up again is not kept waiting.
 const MAX_CREDIT: i64 = 16;
 
 /// Promises are in whole milliseconds.

@@ -32,7 +32,7 @@ const MAX_NEWCOMERS: usize = 8 * MAX_EVENTS;
 /// let server = Server::start(config, |_shard| sender.handler())?;
 /// drop(sender);
 /// while let Some(event) = events.blocking_recv() {
-///     println!("{event:?}");
+///     println!("{event}");
 /// }
 /// # Ok::<(), heartwire::server::ServerError>(())
 /// ```

@@ -1,8 +1,10 @@
 //! The events of a server.
 
+use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use heartwire_core::internal::Typed;
 use heartwire_core::v1::{ByeCode, Contract, Health};
 use heartwire_core::{LinkState, Pause, Verdict};
 
@@ -209,3 +211,53 @@ impl<D: AsRef<[u8]>> Event<D> {
         }
     }
 }
+
+impl<D: AsRef<[u8]>> fmt::Display for Event<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Online { id, peer, agreed: None } => write!(f, "{id} online from {peer}"),
+            Self::Online { id, peer, agreed: Some(agreed) } => {
+                write!(f, "{id} online from {peer}{}; {}", Named(&agreed.name), agreed.contract)
+            }
+            Self::Promise { id, interval, timeout } => {
+                write!(f, "{id} changes its interval to {}, timeout ", Typed(*interval))?;
+                match timeout {
+                    Some(timeout) => write!(f, "{}", Typed(*timeout)),
+                    None => f.write_str("off"),
+                }
+            }
+            Self::Health { id, health } => write!(f, "{id} reports health {}", health.name()),
+            Self::Fighting { name, peer } => {
+                write!(f, "clients take the name {name:?} from each other; rejected {peer}")
+            }
+            Self::Rejected { peer, name, code } => {
+                write!(f, "rejected {peer}{}: {}", Named(name), code.name())
+            }
+            Self::Data { id, data } => write!(f, "{id} {} B of data", data.as_ref().len()),
+            Self::Verdict { id, peer, verdict } => write!(f, "{id} dead at {peer}: {verdict}"),
+            Self::Offline { id, peer, reason, beats, lasted } => {
+                let (lasted, s) = (lasted.as_secs_f64(), if *beats == 1 { "" } else { "s" });
+                write!(f, "{id} offline from {peer}: {reason} ({beats} beat{s} in {lasted:.3} s)")
+            }
+            Self::Paused { shard, pause } => {
+                write!(f, "shard {shard} was paused for {:.3} s", pause.gap.as_secs_f64())
+            }
+            Self::Refusing { cause } => write!(f, "refusing new clients: {}", cause.name()),
+            Self::Accepting { refused } => {
+                write!(f, "accepting new clients again, {refused} refused so far")
+            }
+        }
+    }
+}
+
+/// A client's name after a space, if it gave one. The client chose it, so it is escaped.
+struct Named<'a>(&'a Option<Box<str>>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, " {name:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

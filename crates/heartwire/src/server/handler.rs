@@ -143,8 +143,8 @@ impl Control<'_> {
         self.state.handle().count()
     }
 
-    /// A handle to the server, for other threads. Do not call its [`Handle::list`] from a handler:
-    /// it would wait for its own shard.
+    /// A handle to the server, for other threads. Do not call its [`Handle::blocking_list`] from a
+    /// handler: it would wait for its own shard.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.state.handle().clone()

@@ -3,9 +3,10 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use heartwire_core::v1::RetryHint;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::CommandError;
 use super::admission::Principal;
@@ -55,7 +56,7 @@ pub(super) enum Command {
         principal: Principal,
     },
     List {
-        reply: Sender<Vec<SessionInfo>>,
+        reply: UnboundedSender<Vec<SessionInfo>>,
     },
 }
 

@@ -51,7 +51,7 @@ mod stats;
 use core::fmt;
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
 
@@ -82,6 +82,7 @@ use listener::Admission;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
 use stats::{Counters, TurnCounters};
+use tokio::sync::mpsc;
 
 use crate::clock;
 use crate::kernel::{KernelOptions, KernelReport};
@@ -306,17 +307,37 @@ impl Handle {
         self.0.admission.sessions()
     }
 
-    /// All sessions, in no particular order. This waits for every shard's next turn: do not call it
-    /// from a [`Handler`]. Shards that are too busy to take the command are left out.
+    /// All sessions, in no particular order, once every shard has had its next turn. Shards that
+    /// are too busy to take the command are left out.
+    pub async fn list(&self) -> Vec<SessionInfo> {
+        let mut replies = self.ask_for_lists();
+        let mut all = Vec::new();
+        while let Some(list) = replies.recv().await {
+            all.extend(list);
+        }
+        all
+    }
+
+    /// [`list`](Self::list) for threads without an async runtime: it blocks the thread. Do not call
+    /// it from a [`Handler`], whose own shard would wait for itself.
+    ///
+    /// # Panics
+    ///
+    /// In an async task of tokio, as tokio's own blocking functions do.
     #[must_use]
-    pub fn list(&self) -> Vec<SessionInfo> {
-        let (reply, replies) = mpsc::channel();
+    pub fn blocking_list(&self) -> Vec<SessionInfo> {
+        let mut replies = self.ask_for_lists();
+        core::iter::from_fn(|| replies.blocking_recv()).flatten().collect()
+    }
+
+    /// Asks every shard for its sessions. The replies end when all have replied or ended.
+    fn ask_for_lists(&self) -> mpsc::UnboundedReceiver<Vec<SessionInfo>> {
+        let (reply, replies) = mpsc::unbounded_channel();
         for mailbox in &self.0.mailboxes {
             // A shard that takes no command sends no reply, so there is nothing to wait for.
             let _ = mailbox.post(Command::List { reply: reply.clone() });
         }
-        drop(reply);
-        replies.into_iter().flatten().collect()
+        replies
     }
 
     /// The server's counters since it started.

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// What ended a connection inside TLS. The peer's fault, or that of the settings of both, unless it
-/// says otherwise.
+/// Why TLS ended a connection: a fault of the peer or of the settings, unless a variant says
+/// otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsFault {
@@ -14,9 +14,9 @@ pub enum TlsFault {
     },
     /// The connection ended before the handshake was over. A server without TLS does that.
     Unfinished,
-    /// The handshake, or a record, took longer than it may.
+    /// The handshake, or a record, took too long.
     TooSlow,
-    /// The peer speaks TLS, and this side does not.
+    /// The peer requires TLS, and this side does not use it.
     Expected,
     /// The peer speaks TLS, but not 1.3.
     Version,
@@ -31,14 +31,13 @@ pub enum TlsFault {
         /// Its number.
         alert: u8,
     },
-    /// A record was changed on its way, or was not made with the key of this connection.
+    /// A record was altered on its way, or was not made with the key of this connection.
     Corrupt,
-    /// A message longer than 32 KiB, a record longer than TLS allows, or too many
-    /// records with nothing in them.
+    /// A message longer than 32 KiB, a record longer than TLS allows, or too many empty records.
     TooMuch,
     /// The peer broke the rules of TLS in another way.
     Protocol,
-    /// Not the peer's fault: no random bytes, or no time of day.
+    /// A fault of this side: no random bytes, or no time of day.
     Local,
 }
 
@@ -46,28 +45,27 @@ pub enum TlsFault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CertificateFault {
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Its time has not begun.
+    /// It is not valid yet.
     NotYetValid,
-    /// None of the accepted roots issued it.
+    /// It is not signed by a trusted CA.
     UnknownIssuer,
-    /// Somebody else issued it than an accepted root of that name: perhaps that root has been made
-    /// anew, and one side has the old one.
+    /// It is signed by another CA with the name of a trusted one: perhaps that CA has a new
+    /// certificate, and one side has the old one.
     WrongIssuer,
     /// It is for other names.
     WrongName,
     /// It is not for this side of a connection.
     WrongPurpose,
-    /// It may issue certificates, and is none of a server or a client: what `openssl req -x509` makes
-    /// if it is not told otherwise.
+    /// It is a CA certificate, not one of a server or client: `openssl req -x509` makes these by
+    /// default.
     IsAuthority,
-    /// It, or one between it and the root, is signed in a way, or has a key of a kind, that is not
-    /// used here.
+    /// It, or an intermediate certificate, has a signature or a key of an unsupported kind.
     Algorithm,
-    /// It is not as certificates have to be, or demands what is not known here.
+    /// It is malformed, or has a critical extension that is unknown here.
     Malformed,
-    /// Its issuer has taken it back.
+    /// Its CA has revoked it.
     Revoked,
     /// Anything else.
     Other,
@@ -107,17 +105,17 @@ impl fmt::Display for TlsFault {
                  perhaps it does not speak TLS on this port",
             ),
             Self::TooSlow => f.write_str("the TLS handshake, or a record, took too long"),
-            Self::Expected => f.write_str("the peer speaks TLS, and this side does not"),
+            Self::Expected => f.write_str("the peer requires TLS, and this side does not use it"),
             Self::Version => f.write_str("the peer does not speak TLS 1.3"),
             Self::NothingInCommon => {
-                f.write_str("the peer speaks TLS 1.3, but no way of doing so in common with us")
+                f.write_str("the peer speaks TLS 1.3, but has nothing in common with us (cipher, key exchange, signature or protocol)")
             }
             Self::Certificate(fault) => write!(f, "the peer's certificate {fault}"),
             Self::NoCertificate => {
-                f.write_str("the peer showed no certificate, and one is required")
+                f.write_str("the peer sent no certificate, and one is required")
             }
             Self::Refused { alert } => refusal(f, alert),
-            Self::Corrupt => f.write_str("a TLS record was changed on its way"),
+            Self::Corrupt => f.write_str("a TLS record was altered on its way"),
             Self::TooMuch => f.write_str("the peer sent more than TLS allows"),
             Self::Protocol => f.write_str("the peer broke the rules of TLS"),
             Self::Local => f.write_str("TLS failed on this side"),
@@ -131,7 +129,7 @@ fn refusal(f: &mut fmt::Formatter<'_>, alert: u8) -> fmt::Result {
         0 | 90 => "the peer gave up during the TLS handshake",
         42 | 43 | 44 | 46 | 49 => "the peer does not accept our certificate",
         45 => "the peer says that our certificate has expired",
-        48 => "the peer does not accept the issuer of our certificate",
+        48 => "the peer does not trust the CA of our certificate",
         70 => "the peer does not speak TLS 1.3",
         112 => "the peer does not know the server name we asked for",
         116 => "the peer requires a certificate from us",
@@ -146,8 +144,8 @@ impl fmt::Display for CertificateFault {
         f.write_str(match self {
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
-            Self::UnknownIssuer => "was issued by nobody we trust",
-            Self::WrongIssuer => "was not issued by the root we trust, but by one of the same name",
+            Self::UnknownIssuer => "is not signed by a trusted CA",
+            Self::WrongIssuer => "is not signed by the trusted CA, but by another one of the same name",
             Self::WrongName => "is for another name",
             Self::WrongPurpose => "is not for this side of a connection",
             Self::IsAuthority => {
@@ -158,7 +156,7 @@ impl fmt::Display for CertificateFault {
                 "is signed in a way that is not used here: make one with an ECDSA P-256 key, and \
                  SHA-256"
             }
-            Self::Malformed => "is malformed, or demands what is not known here: make it anew",
+            Self::Malformed => "is malformed, or demands something unknown: make a new one",
             Self::Revoked => "has been revoked: get a new one",
             Self::Other => "was not accepted",
         })

@@ -8,7 +8,7 @@ use super::*;
 use crate::args::{Cli, Command};
 use crate::serve::{config, load_tls};
 
-/// What a server says that was started with these.
+/// The first line of a server with these options.
 #[track_caller]
 fn said(args: &[&str]) -> Line {
     let words = ["heartwire", "serve", "--listen", "127.0.0.1:0"].iter().chain(args);
@@ -22,7 +22,7 @@ fn said(args: &[&str]) -> Line {
     line(&args, &server, limits, Some(1024), pending, None).unwrap()
 }
 
-/// What it says about `tls`, `receive_mark`, and the shortest writes that wake it.
+/// Its fields `tls`, `receive_mark`, and the shortest writes that wake it.
 #[track_caller]
 fn in_force(args: &[&str]) -> (bool, Option<u64>, Option<u64>, Option<u64>) {
     let fields = said(args).fields;
@@ -53,7 +53,7 @@ fn people_are_told_which_data_can_wait() {
             &[][..],
             &[
                 "beats: up to 1 of a client on v0 wait in the kernel, and a data frame without a body can wait",
-                "up to 4 of a client on v1 wait in the kernel, and no data: what is short is padded to 161 B",
+                "up to 4 of a client on v1 wait in the kernel, and no data: short frames are padded to 161 B",
             ][..],
         ),
         (
@@ -62,7 +62,10 @@ fn people_are_told_which_data_can_wait() {
         ),
         (&["--protocol", "v1"], &["beats: up to 4 of a client wait in the kernel, and no data"]),
         (&["--coalesce", "0"], &["beats: each is read as it comes: --coalesce is 0"]),
-        (&["--timeout=off"], &["beats: each is read as it comes: no deadline would look for them"]),
+        (
+            &["--timeout=off"],
+            &["beats: each is read as it comes: without a timeout no deadline reads them"],
+        ),
     ] {
         let text = said(args).text;
         let lines: Vec<_> = text.lines().collect();

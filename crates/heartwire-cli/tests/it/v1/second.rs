@@ -196,10 +196,10 @@ fn what_a_server_says_in_leaving_is_printed_and_cannot_steer_a_terminal() {
     for (bye, printed) in [
         (
             "1 2 300 600 soon \u{1b}[31m",
-            "draining: \"soon \\u{1b}[31m\" (to come back in 0.300 to 0.600 s)",
+            "draining: \"soon \\u{1b}[31m\" (reconnect in 0.300 to 0.600 s)",
         ),
-        ("12 1", "kicked (to come back at will);"),
-        ("2 0 \"no\"", "conflict: \"\\\"no\\\"\" (not to come back);"),
+        ("12 1", "kicked (reconnect at will);"),
+        ("2 0 \"no\"", "conflict: \"\\\"no\\\"\" (do not reconnect);"),
     ] {
         let (mut second, addr) = Second::server(&QUICK_MS);
         let mut command = heartwire(&["connect", &addr.to_string()]);

@@ -3,7 +3,7 @@
 //! Whoever has waited so long that it is about to leave gets no handshake: the work would be done
 //! for nobody, while others wait and grow old in their turn. That is how a server which is fast
 //! enough for everybody can be kept down by those who come back (see
-//! `docs/adr/0011-nobody-is-served-too-late.md`).
+//! `docs/adr/0011-stale-handshakes-are-rejected.md`).
 
 use core::time::Duration;
 use std::io;

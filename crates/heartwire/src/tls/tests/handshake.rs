@@ -103,7 +103,7 @@ fn a_certificate_whose_time_has_not_begun_is_not_accepted() {
 #[test]
 fn a_certificate_of_an_unknown_issuer_is_not_accepted() {
     let pair = meet(&Authority::new(), &Authority::new().issue(&["localhost"]));
-    expect_not_accepted(&pair, CertificateFault::UnknownIssuer, &["issued by nobody we trust"]);
+    expect_not_accepted(&pair, CertificateFault::UnknownIssuer, &["not signed by a trusted CA"]);
     assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 48 });
 }
 

@@ -42,7 +42,7 @@ fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
     }
     assert_eq!(rig.stats().timers, before.timers);
     // Asking costs turns too, so they are not counted here: whoever is woken by beats reads them.
-    for info in rig.handle().list() {
+    for info in rig.handle().blocking_list() {
         assert_eq!(info.beats, 1, "{info:?}");
     }
     // They were not lost: whatever wakes the shard brings them along.

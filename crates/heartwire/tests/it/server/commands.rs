@@ -59,7 +59,7 @@ fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
     assert_eq!(handle.send(id, b""), Err(CommandError::Gone));
     assert_eq!(handle.kick(id), Err(CommandError::Gone));
     assert_eq!(handle.broadcast(b""), Ok(()));
-    assert_eq!((handle.count(), handle.list()), (0, Vec::new()));
+    assert_eq!((handle.count(), handle.blocking_list()), (0, Vec::new()));
     assert_eq!((handle.stats().accepted, handle.stats().shutdown), (2, 2));
     handle.shutdown();
 }
@@ -94,10 +94,10 @@ fn the_list_says_how_long_each_client_is_silent() {
     let (speaking, speaking_id) = rig.connect();
     let beating = speaking.beat_every(ms(20));
     rig.expect_quiet(ms(300));
-    while rig.handle().list().iter().all(|info| info.beats == 0) {
+    while rig.handle().blocking_list().iter().all(|info| info.beats == 0) {
         rig.expect_quiet(ms(10));
     }
-    let list = rig.handle().list();
+    let list = rig.handle().blocking_list();
     let of = |id| list.iter().find(|info| info.id == id).unwrap();
     assert_eq!(list.len(), 2);
     assert!(of(silent_id).silence >= ms(300));

@@ -17,7 +17,7 @@ fn beats_are_counted_and_are_no_events() {
     peer.send(&header(HEART, 0).repeat(7));
     peer.data(b"mark");
     rig.expect_data(id, b"mark");
-    let list = rig.handle().list();
+    let list = rig.handle().blocking_list();
     let [info] = &list[..] else { panic!("one session") };
     assert_eq!((info.id, info.peer, info.beats, info.queued), (id, peer.addr(), 12, 0));
     peer.beat();

@@ -27,7 +27,7 @@ fn each_client_is_online_once_and_offline_once() {
             assert!(expected.remove(&peer), "{peer} is online twice");
             ids.insert(id);
         }
-        let count = |rig: &ServerRig| (rig.handle().count(), rig.handle().list().len());
+        let count = |rig: &ServerRig| (rig.handle().count(), rig.handle().blocking_list().len());
         assert_eq!((ids.len(), count(&rig)), (CLIENTS, (CLIENTS, CLIENTS)));
         drop(clients);
         // The rig knows each of them.

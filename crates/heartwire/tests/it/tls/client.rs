@@ -259,7 +259,7 @@ fn a_client_without_tls_learns_that_the_server_has_it() {
     let side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, TlsFault::Expected);
-    assert!(message.ends_with("the peer speaks TLS, and this side does not"), "{message}");
+    assert!(message.ends_with("the peer requires TLS, and this side does not use it"), "{message}");
 
     let plain =
         ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).protocol(Protocol::V0);

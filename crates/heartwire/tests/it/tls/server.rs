@@ -17,7 +17,7 @@ fn a_client_is_not_online_before_the_handshake() {
     }
     // What is still missing is the client's last message.
     rig.expect_nothing();
-    assert_eq!(rig.handle().list().len(), 0);
+    assert_eq!(rig.handle().blocking_list().len(), 0);
     peer.flush();
     rig.expect_online(&peer);
     rig.finish();
@@ -156,7 +156,7 @@ fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
     let body = [7; 16_000];
     let mut sent = 0;
     // The last of them is a record that the socket has not taken whole.
-    while rig.handle().list()[0].queued == 0 {
+    while rig.handle().blocking_list()[0].queued == 0 {
         rig.handle().send(id, &body).unwrap();
         sent += 1;
         // What a turn was told to send is written when it is over.

@@ -55,14 +55,14 @@ fn whoever_is_not_in_is_neither_listed_nor_told() {
     let (mut inside, welcome) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     assert_eq!(id.as_u64(), welcome.session);
-    assert_eq!(rig.handle().list().len(), 1);
+    assert_eq!(rig.handle().blocking_list().len(), 1);
     rig.handle().broadcast(b"to all").unwrap();
     assert_eq!(inside.next_but_beats(), Got::Data(b"to all".to_vec()));
     silent.send(&hello());
     // Beats of v0 apart, the welcome is the first thing it gets.
     silent.expect_welcome();
     let (second, _) = rig.online();
-    assert_eq!(rig.handle().list().len(), 2);
+    assert_eq!(rig.handle().blocking_list().len(), 2);
     drop(silent);
     assert!(matches!(rig.offline(second), Reason::ClosedByPeer | Reason::Reset));
     rig.finish();

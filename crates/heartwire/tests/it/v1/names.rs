@@ -61,7 +61,7 @@ fn many_sessions_under_few_names_are_heard_of_in_order() {
         thread.join().unwrap();
     }
     while rig.next_within(ms(1500)).is_some() {}
-    assert_eq!(rig.handle().list().len(), 0);
+    assert_eq!(rig.handle().blocking_list().len(), 0);
     assert_eq!(rig.handle().count(), 0);
     rig.finish();
 }

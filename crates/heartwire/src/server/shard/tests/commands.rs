@@ -1,12 +1,15 @@
 //! What an application tells a server to do with its sessions.
 
+use core::pin::pin;
+
+use futures_util::FutureExt as _;
 use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, hello, ms};
 
 use super::v1;
 use crate::Reason;
 use crate::server::rig::Rig;
-use crate::server::{CommandError, Event};
+use crate::server::{CommandError, Event, SessionInfo};
 
 #[test]
 fn a_client_that_is_kicked_is_told_not_to_come_back() {
@@ -74,4 +77,27 @@ fn a_window_that_ends_before_it_begins_is_not_said() {
     let retry = RetryHint::Within { earliest: ms(300), latest: ms(300) };
     let bye = Got::Bye(ByeCode::Kicked, retry, String::new());
     assert_eq!(client.got_but_beats(), [bye]);
+}
+
+#[test]
+fn a_task_that_lists_sessions_waits_for_every_shard_and_blocks_no_thread() {
+    let mut rig = Rig::start(v1().threads(2));
+    let (_client, id) = rig.welcomed(&hello());
+    let handle = rig.handle.clone();
+    let mut list = pin!(handle.list());
+    assert_eq!(list.as_mut().now_or_never(), None);
+    rig.stand_still(1, true);
+    rig.run();
+    assert_eq!(list.as_mut().now_or_never(), None);
+    rig.stand_still(1, false);
+    rig.run();
+    let ids = |list: Vec<SessionInfo>| list.iter().map(|info| info.id).collect::<Vec<_>>();
+    assert_eq!(list.now_or_never().map(ids), Some(vec![id]));
+
+    // A shard that ends first is not waited for.
+    let mut list = pin!(handle.list());
+    assert_eq!(list.as_mut().now_or_never(), None);
+    rig.end_last_shard();
+    rig.run();
+    assert_eq!(list.now_or_never().map(ids), Some(vec![id]));
 }

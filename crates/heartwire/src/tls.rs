@@ -1,11 +1,11 @@
-//! TLS for both ends, over sockets that a driver reads and writes without waiting.
+//! TLS 1.3 for the server and the client, over non-blocking sockets.
 //!
-//! [`ServerTls`] and [`ClientTls`] name the files with certificates and keys; loading them gives a
-//! [`SharedServerTls`] or a [`SharedClientTls`], for the configuration of a server or a client.
-//! `docs/adr/0008-tls.md` says what was decided and why.
+//! [`ServerTls`] and [`ClientTls`] name the files with certificates and keys; loading them returns
+//! a [`SharedServerTls`] or a [`SharedClientTls`], for the configuration of a server or a client.
+//! `docs/adr/0008-tls.md` explains the decisions.
 //!
-//! TLS 1.3 only, and no session tickets: a connection that lasts has no use for them, and a ticket
-//! would let a client in whose certificate is no longer accepted.
+//! There are no session tickets: a long-lived connection does not need them, and a ticket would
+//! admit a client whose certificate is no longer accepted.
 
 mod client;
 mod config_error;
@@ -26,6 +26,6 @@ pub use fault::{CertificateFault, TlsFault};
 pub use server::{ServerTls, SharedServerTls};
 pub(crate) use session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
 
-/// Tells a server apart that was reached by way of another protocol's port (RFC 7301). A peer without
-/// it is accepted.
+/// ALPN protocol name (RFC 7301), which detects a connection to a port of another protocol. A peer
+/// without ALPN is accepted.
 const PROTOCOL: &[u8] = b"heartwire";

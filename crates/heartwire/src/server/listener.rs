@@ -1,4 +1,4 @@
-//! Listening sockets, and what happens when there is no room for another client.
+//! Listening sockets, and refusing clients when there is no room.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -15,28 +15,28 @@ use super::event::Refusal;
 use crate::kernel::{KernelOptions, KernelReport};
 use crate::world::Listen;
 
-/// Connections that the kernel completes before they are accepted. The system may cap it
+/// Maximum number of connections that wait in the kernel to be accepted. The system may cap it
 /// (`net.core.somaxconn`, 4096 on Linux).
 const BACKLOG: i32 = 4096;
 
-/// Clients refused at one go. With [`REFUSE_PAUSE`] it makes refusing cost next to nothing (320 a
-/// second at most), however many clients knock.
+/// Maximum number of clients refused in one turn. With [`REFUSE_PAUSE`] this limits refusals to 320
+/// per second, which costs next to nothing, however many clients try.
 const REFUSED_PER_TURN: u32 = 16;
 
-/// How long accepting rests after that. Room that appears meanwhile is used this much later.
+/// How long accepting rests after that. Room that appears meanwhile is used later by this much.
 const REFUSE_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long nobody must have been refused before it is said that clients are accepted again.
+/// Time without a refusal after which the server reports that it accepts clients again.
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Finds out whether somebody listens on an address that is to be shared by the listeners of one
-/// server: a second server would share it too, and silently take half of the clients.
+/// Checks that no other server listens on an address that this server's listeners will share: it
+/// would share the address too, and silently take half of the clients.
 pub(super) fn ensure_free(addr: SocketAddr) -> io::Result<()> {
     open(addr, false)?.bind(&addr.into())
 }
 
-/// Binds a listening socket with the kernel options of the sessions to come: on Linux an accepted
-/// socket inherits them, so that accepting costs no further calls.
+/// Binds a listening socket with the kernel options of its sessions: on Linux an accepted socket
+/// inherits them, which saves system calls.
 pub(super) fn bind(
     addr: SocketAddr,
     kernel: &KernelOptions,
@@ -55,8 +55,8 @@ fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    // Without it, a restart would have to wait for the old connections' TIME_WAIT. On Windows it
-    // would mean something else: sharing.
+    // Without it, a restart would have to wait for the old connections' TIME_WAIT. On Windows the
+    // option would mean sharing.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -68,7 +68,7 @@ fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// How many sessions there are, and whether clients are being refused; shared by all shards.
+/// The number of sessions, and whether clients are being refused; shared by all shards.
 #[derive(Debug)]
 pub(super) struct Admission {
     sessions: AtomicUsize,
@@ -76,10 +76,11 @@ pub(super) struct Admission {
     refusing: AtomicBool,
     /// When a client was last refused, in nanoseconds.
     refused_at: AtomicU64,
-    /// A descriptor held back, to be able to accept and close a client when all others are in use.
-    /// One for all shards, because each would take another's for a session while that is using it.
+    /// A spare descriptor, to accept and close a client when all others are in use. All shards
+    /// share one, because a shard would take another shard's for a session while that one uses it.
     spare: Mutex<Option<File>>,
-    /// There may be no descriptor left: whoever accepts a client makes sure of the spare one first.
+    /// There may be no descriptor left: before a client is accepted, the spare one has to be
+    /// secured.
     is_short: AtomicBool,
 }
 
@@ -98,7 +99,7 @@ impl Admission {
     /// Runs `accept_and_close` on the spare descriptor, if there is one.
     fn on_spare(&self, accept_and_close: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before it is free: a shard that gets it for a client must see this.
+        // Before the descriptor is free: a shard that gets it for a client must see this.
         self.is_short.store(true, SeqCst);
         drop(spare.take().map_or_else(open_spare, Ok)?);
         let closed = accept_and_close();
@@ -106,8 +107,8 @@ impl Admission {
         closed
     }
 
-    /// Whether a client that was just accepted can stay. If its descriptor is the one that was held
-    /// back, or should be, it is closed.
+    /// Returns a client that was just accepted, if it can stay. It is closed if the spare
+    /// descriptor is missing.
     fn can_stay<S>(&self, stream: S) -> Option<S> {
         if !self.is_short.load(SeqCst) {
             return Some(stream);
@@ -126,7 +127,7 @@ impl Admission {
         self.sessions.load(Relaxed)
     }
 
-    /// Takes a place for one more session.
+    /// Reserves a place for one more session.
     pub(super) fn enter(&self) -> bool {
         let enter = |sessions| (sessions < self.max_sessions).then_some(sessions + 1);
         self.sessions.fetch_update(Relaxed, Relaxed, enter).is_ok()
@@ -136,14 +137,14 @@ impl Admission {
         self.sessions.fetch_sub(1, Relaxed);
     }
 
-    /// Notes that a client was refused; true if that should be said.
+    /// Records that a client was refused; true if that should be reported.
     pub(super) fn refuse(&self, now: Instant) -> bool {
         self.refused_at.store(now.as_nanos(), Relaxed);
         !self.refusing.swap(true, Relaxed)
     }
 
-    /// Notes that a client was accepted; true if it should be said that this works again. At the
-    /// timeout, clients come and go and are refused in turn, so it takes a quiet second.
+    /// Records that a client was accepted; true if that should be reported. A server that is full
+    /// accepts and refuses clients in turn, so this takes a second without a refusal.
     pub(super) fn accept(&self, now: Instant) -> bool {
         if !self.refusing.load(Relaxed) {
             return false;
@@ -153,21 +154,21 @@ impl Admission {
     }
 }
 
-/// What one try to accept came to.
+/// The result of one attempt to accept.
 #[derive(Debug)]
 pub(super) enum Accepted<S> {
     Client(S, SocketAddr),
-    /// A client was refused; `first` if none was before it.
+    /// A client was refused; `first` if it is the first one since clients were last accepted.
     Refused {
         cause: Refusal,
         first: bool,
     },
-    /// Nobody is waiting, or accepting rests for now.
+    /// No client is waiting, or accepting rests for now.
     Nobody,
 }
 
-/// Accepts clients for one shard, and turns them away politely when there is no room: a client that
-/// is closed at once can try elsewhere; one left in the backlog believes that it is connected.
+/// Accepts clients for one shard, and closes their connections when there is no room: such a client
+/// can try elsewhere, while one left in the backlog believes that it is connected.
 #[derive(Debug)]
 pub(super) struct Listener<L> {
     sockets: Vec<L>,
@@ -190,7 +191,7 @@ impl<L: Listen> Listener<L> {
         }
     }
 
-    /// When to try again; `None` if only the poller can tell.
+    /// When to try again; `None` to wait for the poller.
     pub(super) fn next_try(&self, now: Instant) -> Option<Instant> {
         if self.ready.is_empty() {
             return None;
@@ -200,7 +201,8 @@ impl<L: Listen> Listener<L> {
 
     /// Accepts one client, or refuses one. Call it until it returns [`Accepted::Nobody`].
     ///
-    /// `make_room` is called, once at most, before a client is refused: true if a session was closed.
+    /// Calls `make_room` at most once, before a client is refused; it returns true if it closed a
+    /// session.
     pub(super) fn accept(
         &mut self,
         admission: &Admission,
@@ -218,7 +220,7 @@ impl<L: Listen> Listener<L> {
         while let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) {
             match socket.accept() {
                 Ok((stream, peer)) => {
-                    // A crowd at one socket keeps nobody waiting at another one.
+                    // Many clients at one socket must not delay those at another one.
                     self.ready.rotate_right(1);
                     let Some(stream) = admission.can_stay(stream) else {
                         return self.refuse(Refusal::Descriptors, admission, now);
@@ -232,7 +234,7 @@ impl<L: Listen> Listener<L> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready.pop();
                 }
-                // This client went away again, or a signal came: the next one may be there.
+                // This client went away again, or a signal came: try the next one.
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
                     if make_room() {
@@ -245,7 +247,7 @@ impl<L: Listen> Listener<L> {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.ready.pop();
                         }
-                        // Nobody can even be rejected, so they wait where they are.
+                        // Clients cannot even be refused, so they wait in the backlog.
                         Err(_) => {
                             self.rest(now);
                             return Accepted::Nobody;
@@ -275,7 +277,7 @@ impl<L: Listen> Listener<L> {
         self.resting_until = Some(now.saturating_add(REFUSE_PAUSE));
     }
 
-    /// Accepts a client on the spare descriptor and closes it, if there is one to spare.
+    /// Accepts a client on the spare descriptor and closes it.
     fn close_one_client(&mut self, admission: &Admission) -> io::Result<()> {
         let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) else {
             return Err(io::ErrorKind::WouldBlock.into());

@@ -1,4 +1,4 @@
-//! A client, as its application knows it; and the [link](Link) that carries it.
+//! A session: one client, with its [link](Link).
 
 use core::net::SocketAddr;
 use std::io;
@@ -12,49 +12,50 @@ use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::world::{ServerWorld, Socket};
 
-/// Small, because a server holds very many: what only few need is allocated when first needed.
+/// The state of one client. It is small, because a server has very many: rarely needed fields are
+/// allocated when first needed.
 #[derive(Debug)]
 pub(super) struct Session<S> {
     pub(super) link: Link<S>,
     pub(super) id: SessionId,
-    /// Since when it has been here, online or not.
+    /// When the client connected.
     pub(super) since: Instant,
     extra: Option<Box<Extra>>,
     pub(super) beats: u32,
-    /// How many bytes were held for it when that was last counted.
+    /// Bytes buffered for it when they were last counted.
     pub(super) held: u32,
     phase: Phase,
-    /// It is in the shard's list of sessions with bytes to read.
+    /// It is in the shard's list of sessions to read.
     pub(super) is_unread: bool,
-    /// It is in the shard's list of sessions with bytes to write.
+    /// It is in the shard's list of sessions to write.
     pub(super) is_unflushed: bool,
 }
 
-/// How far a session is from its end.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Live(Standing),
-    /// Nothing more is read from it or told about it, but `Offline`, if its application knows of it.
+    /// Nothing more is read from it. Only its `Offline` is still reported, if it was online.
     Ended(Standing),
-    /// Its link [parts](super::link::Parting) from the client. Its `Offline` may have been told.
+    /// Its link waits to [close](super::link::Parting). Its `Offline` may have been reported.
     Parting(Standing),
 }
 
-/// How far a client has come in.
+/// The progress of a client's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It has connected, and not yet said who it is.
+    /// It has connected.
     Unknown,
-    /// It has said HELLO, and has to wait for its name.
+    /// It has sent HELLO, and waits for its name.
     Waiting,
-    /// Its application knows of it.
+    /// Its `Online` was reported.
     Online,
-    /// And while the server drains, its turn to leave has come.
+    /// It is online, the server drains, and its turn to be disconnected has come.
     Leaving,
 }
 
 impl Standing {
-    /// Whether its application knows of it.
+    /// Whether its `Online` was reported.
     pub(super) const fn is_known(self) -> bool {
         matches!(self, Self::Online | Self::Leaving)
     }
@@ -67,7 +68,7 @@ impl Phase {
         }
     }
 
-    /// Whether its application knows of it, or did.
+    /// Whether its `Online` was reported, now or before its end.
     pub(super) const fn is_known(self) -> bool {
         self.standing().is_known()
     }
@@ -76,18 +77,18 @@ impl Phase {
         !matches!(self, Self::Live(_))
     }
 
-    /// Whether its application can talk to it.
+    /// Whether the application can send to it.
     pub(super) const fn is_online(self) -> bool {
         self.is_known() && !self.has_ended()
     }
 
-    /// Whether it waits to be let in.
+    /// Whether it waits to be accepted.
     pub(super) const fn is_pending(self) -> bool {
         !self.is_known() && !self.has_ended()
     }
 }
 
-/// A client that gave a name.
+/// The identity of a named client.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) name: Box<str>,
@@ -95,12 +96,12 @@ pub(super) struct Identity {
     pub(super) agent: Option<Box<str>>,
 }
 
-/// What few sessions need, and not all the time.
+/// Fields that few sessions need at a time.
 #[derive(Debug, Default)]
 struct Extra {
-    /// What the client called itself at the handshake.
+    /// The client's identity from the handshake.
     identity: Option<Identity>,
-    /// What it will be welcomed to when no other session has its name any more.
+    /// The contract for its WELCOME, while it waits for its name.
     waits_for: Option<Box<Contract>>,
     outbound: Outbound,
 }
@@ -126,8 +127,7 @@ impl<S: Socket> Session<S> {
         }
     }
 
-    /// What the client says next. The beats of one whose application knows of it are counted, and nothing
-    /// else.
+    /// The client's next input. Beats of an online client are only counted.
     pub(super) fn next_input<'a>(
         &mut self,
         now: Instant,
@@ -153,26 +153,26 @@ impl<S: Socket> Session<S> {
         self.phase
     }
 
-    /// How far it has come in now. One that has ended stays where it was.
+    /// Changes the standing, unless the session has ended.
     const fn stand(&mut self, standing: Standing) {
         if !self.phase.has_ended() {
             self.phase = Phase::Live(standing);
         }
     }
 
-    /// Its application knows of it from now on.
+    /// Marks it as online.
     pub(super) const fn go_online(&mut self) {
         self.stand(Standing::Online);
     }
 
-    /// Ends it, and returns how far it had come in; `None` if it has ended before.
+    /// Ends it, and returns its standing; `None` if it has ended before.
     pub(super) const fn end(&mut self) -> Option<Standing> {
         let Phase::Live(standing) = self.phase else { return None };
         self.phase = Phase::Ended(standing);
         Some(standing)
     }
 
-    /// Where it is in its shard, and what the poller calls it.
+    /// Its slot in the shard, which is also its key in the poller.
     pub(super) fn slot(&self) -> u32 {
         self.id.slot()
     }
@@ -191,14 +191,14 @@ impl<S: Socket> Session<S> {
         self.extra.get_or_insert_default().identity = Some(identity);
     }
 
-    /// The client has to wait for its name.
+    /// Makes the client wait for its name.
     pub(super) fn wait_for_name(&mut self, identity: Identity, contract: Contract) {
         self.set_identity(identity);
         self.extra.get_or_insert_default().waits_for = Some(Box::new(contract));
         self.stand(Standing::Waiting);
     }
 
-    /// A client that has waited for its name waits no more; `None` if it has not, or has ended.
+    /// Ends the wait for a name. `None` if the client did not wait, or has ended.
     pub(super) fn wait_no_more(&mut self) -> Option<(Identity, Contract)> {
         if self.phase != Phase::Live(Standing::Waiting) {
             return None;
@@ -213,15 +213,15 @@ impl<S: Socket> Session<S> {
         self.phase.standing() == Standing::Waiting || self.link.speaks_v1()
     }
 
-    /// While the server drains: its turn to leave has come.
+    /// Lets it end, while the server drains.
     pub(super) fn let_leave(&mut self) {
         if self.phase.is_online() {
             self.stand(Standing::Leaving);
         }
     }
 
-    /// Whether it may end in a server that drains: all that was queued for it has been written, and
-    /// its turn has come, if it needs one.
+    /// Whether it may end while the server drains: its queue was written, and its turn has come, if
+    /// it needs one.
     pub(super) fn is_drained(&self) -> bool {
         let may_leave = self.phase.standing() != Standing::Online || self.understands_bye();
         may_leave && self.queued() == 0
@@ -231,23 +231,23 @@ impl<S: Socket> Session<S> {
         self.extra.get_or_insert_default().outbound.push(bytes);
     }
 
-    /// Queues a whole frame in front of everything but the frame that is being written and those
-    /// that were queued like this before it: a beat does not wait behind data.
+    /// Queues a frame before all others, except the frame that is being written and earlier frames
+    /// queued this way: a beat does not wait behind data.
     pub(super) fn queue_first(&mut self, frame: &[u8]) {
         self.extra.get_or_insert_default().outbound.push_first(frame);
     }
 
-    /// Bytes that wait to be written.
+    /// Bytes that wait to be written, encrypted or not.
     pub(super) fn queued(&self) -> usize {
         self.unsealed() + self.link.sealed()
     }
 
-    /// Those of them that TLS has not sealed, or all without it.
+    /// Bytes that wait to be encrypted, or, without TLS, to be written.
     fn unsealed(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting().len())
     }
 
-    /// Writes what is queued, as far as the socket takes it.
+    /// Writes queued bytes as far as the socket takes them.
     pub(super) fn flush(
         &mut self,
         world: &mut impl ServerWorld<Socket = S>,
@@ -261,14 +261,14 @@ impl<S: Socket> Session<S> {
         written
     }
 
-    /// Begins to part from the client: what is queued is still sent, and what comes is discarded.
+    /// Begins to close the connection: queued bytes are still sent, and received ones discarded.
     pub(super) fn begin_parting(&mut self, until: Instant, reason: Reason) {
         self.phase = Phase::Parting(self.phase.standing());
         self.link.begin_parting(until, reason);
     }
 
-    /// Goes on with that: writes what is queued, closes the sending half behind it, and discards
-    /// what has come, in `reads` reads at most.
+    /// Goes on closing: writes queued bytes, then closes the sending half, and discards received
+    /// bytes in at most `reads` reads.
     pub(super) fn part(
         &mut self,
         world: &mut impl ServerWorld<Socket = S>,
@@ -283,7 +283,7 @@ impl<S: Socket> Session<S> {
         }
     }
 
-    /// The link failed. What came before that can still be read, and the end comes after it.
+    /// Handles a failure of the link. Bytes that came before it can still be read.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
         if let Some(extra) = &mut self.extra {
             extra.outbound = Outbound::default();
@@ -291,14 +291,13 @@ impl<S: Socket> Session<S> {
         self.link.fail(error);
     }
 
-    /// Bytes that are held for it, room for more of them included: those that wait to be written,
-    /// and what its link has.
+    /// Memory allocated for its buffers, in bytes: its queue and its link's.
     pub(super) fn held_now(&self) -> u32 {
         let queue = self.extra.as_ref().map_or(0, |extra| extra.outbound.capacity());
         u32::try_from(queue + self.link.held()).unwrap_or(u32::MAX)
     }
 
-    /// It ends, and nothing more is sent to it or read from it.
+    /// Frees its buffers at its end, when nothing more is sent or read.
     pub(super) fn drop_held(&mut self) {
         if let Some(extra) = &mut self.extra {
             extra.outbound = Outbound::default();

@@ -1,4 +1,4 @@
-//! What there is of TLS where it is not compiled in: the names, of which no value can be made.
+//! Uninhabited stand-ins for the TLS types, without the feature `tls`.
 
 mod error;
 mod fault;
@@ -28,7 +28,7 @@ pub(crate) enum Received {
     Nothing,
     Bytes(usize),
     Closed,
-    #[expect(dead_code, reason = "only TLS can tell it from an end")]
+    #[expect(dead_code, reason = "only TLS detects it")]
     Truncated,
 }
 

@@ -1,4 +1,4 @@
-//! What a client needs for TLS.
+//! TLS settings of a client.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use super::error::TlsError;
 use super::files::{self, Identity};
 use super::server::unavailable;
 
-/// What a client's TLS is made of. Files are in PEM format.
+/// The TLS settings of a client. Files are in PEM format.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ClientTls {
@@ -28,28 +28,27 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// A client that trusts the roots that the system trusts, and has no certificate of its own.
+    /// TLS with the system's trusted roots, and without a client certificate.
     ///
-    /// On Unix other than macOS the environment's `SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded.
+    /// On Unix other than macOS the environment variables `SSL_CERT_FILE` and `SSL_CERT_DIR` apply.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts only the roots in this file.
+    /// Trusts only the CA certificates in this file.
     pub fn roots(mut self, roots: impl Into<PathBuf>) -> Self {
         self.roots = Some(roots.into());
         self
     }
 
-    /// Expects a certificate for this name or address, whatever the host is called that the client
-    /// connects to.
+    /// Expects a server certificate for this name or address, instead of the target's host.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Shows this certificate (and those between it and a root, in order) to a server that asks for
-    /// one. The private key has to be stored without a password.
+    /// The client certificate (and its chain, in order), for servers that ask for one. The private
+    /// key must have no password.
     pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.identity = Some(Identity { certificate: certificate.into(), key: key.into() });
         self
@@ -59,7 +58,7 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// Names the file, and what is wrong with it; or a server name that cannot be one.
+    /// The file and what is wrong with it, or an invalid server name.
     pub fn load(self) -> Result<SharedClientTls, TlsConfigError> {
         if let Some(name) = &self.server_name {
             server_name(name)?;
@@ -69,7 +68,7 @@ impl ClientTls {
         Ok(SharedClientTls { shared: Arc::new(Shared { settings: self, current }) })
     }
 
-    /// What tells whether one of the files that were named has changed.
+    /// Changes when one of the files has changed.
     fn stamp(&self) -> Stamp {
         let identity = self.identity.iter().flat_map(|own| [&own.certificate, &own.key]);
         let files = self.roots.iter().chain(identity);
@@ -100,7 +99,7 @@ impl ClientTls {
     }
 }
 
-/// A client's TLS, loaded. Clones are the same one.
+/// Loaded TLS settings of a client. Clones share them.
 #[derive(Clone, Debug)]
 pub struct SharedClientTls {
     shared: Arc<Shared>,
@@ -118,21 +117,21 @@ struct Current {
     stamp: Stamp,
 }
 
-/// Of each file when it was last written and how long it is; `None` if it is not there.
+/// Modification time and length of each file; `None` if it does not exist.
 type Stamp = Vec<Option<(Option<SystemTime>, u64)>>;
 
 impl SharedClientTls {
-    /// Reads the files again, and the roots that the system trusts. A connection that exists goes on as
-    /// it is; the next one is made with what is in the files now. Blocks while it reads.
+    /// Reads the files and the system's trusted roots again. New connections use them; existing
+    /// ones do not change. Blocks while it reads.
     ///
-    /// [`client::Client`](crate::client::Client) does this by itself for each attempt to connect where a
-    /// file that was named has changed.
+    /// [`client::Client`](crate::client::Client) does this by itself before each attempt to
+    /// connect, if a file has changed.
     ///
     /// # Errors
     ///
-    /// Names the file, and what is wrong with it. What was loaded before stays in use.
+    /// The file and what is wrong with it. What was loaded before stays in use.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
-        // Before the files are read: what is written meanwhile is seen the next time.
+        // Before the files are read, so that a change meanwhile is seen the next time.
         let stamp = self.shared.settings.stamp();
         let current = Current { config: self.shared.settings.read()?, stamp };
         *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = current;
@@ -150,16 +149,18 @@ impl SharedClientTls {
             return;
         }
         match self.reload() {
-            Ok(()) => debug!("the files have changed and were read again"),
-            Err(error) => warn!(%error, "the files have changed, and those of before stay in use"),
+            Ok(()) => debug!("reloaded the TLS files"),
+            Err(error) => {
+                warn!(%error, "the TLS files have changed and cannot be loaded")
+            }
         }
     }
 
-    /// Whether a session can be made for `host`.
+    /// Checks that `host` is a valid server name.
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError::BadServerName`], unless [`ClientTls::server_name`] says what to expect.
+    /// [`TlsConfigError::BadServerName`], unless [`ClientTls::server_name`] is set.
     pub fn check_host(&self, host: &str) -> Result<(), TlsConfigError> {
         self.expected(host).map(|_| ())
     }
@@ -183,7 +184,7 @@ impl SharedClientTls {
 
 fn server_name(host: &str) -> Result<ServerName<'static>, TlsConfigError> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    // The zone of a link-local address means something on this machine only.
+    // The zone of a link-local address has a meaning on this machine only.
     let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     ServerName::try_from(bare.to_owned())
         .map_err(|_| TlsConfigError::BadServerName { name: host.to_owned() })

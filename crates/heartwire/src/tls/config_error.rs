@@ -1,10 +1,9 @@
-//! What can be wrong with files.
+//! Errors in TLS files and settings.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why files with certificates and keys cannot be used. Nothing has changed: what was loaded before
-/// stays in use.
+/// Why the TLS files or settings cannot be used. What was loaded before stays in use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -13,18 +12,18 @@ pub enum TlsConfigError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// A file is not in PEM format, or is damaged.
-    #[error("{} is not a sound PEM file: {reason}", path.display())]
+    #[error("{} is not a valid PEM file: {reason}", path.display())]
     BadPem {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A file has no certificate in it.
+    /// A file contains no certificate.
     #[error(
         "{} holds no certificate (a line with BEGIN CERTIFICATE){hint}",
         path.display()
@@ -32,7 +31,7 @@ pub enum TlsConfigError {
     NoCertificate {
         /// The file.
         path: PathBuf,
-        /// What to look at; may be empty.
+        /// What to check; may be empty.
         hint: &'static str,
     },
     /// A file has no private key in it.
@@ -40,10 +39,10 @@ pub enum TlsConfigError {
     NoKey {
         /// The file.
         path: PathBuf,
-        /// What to look at; may be empty.
+        /// What to check; may be empty.
         hint: &'static str,
     },
-    /// A certificate cannot be understood.
+    /// A certificate is invalid.
     #[error("a certificate in {} cannot be used: {reason}", path.display())]
     BadCertificate {
         /// The file.
@@ -51,7 +50,7 @@ pub enum TlsConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A private key cannot be understood, or is of a kind that TLS 1.3 does not use.
+    /// A private key is invalid, or of a kind that TLS 1.3 does not use.
     #[error("the private key in {} cannot be used: {reason}", path.display())]
     BadKey {
         /// The file.
@@ -59,7 +58,7 @@ pub enum TlsConfigError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The key is not the one that the certificate is for.
+    /// The private key does not belong to the certificate.
     #[error(
         "the private key in {} is not the one of the first certificate in {}",
         key.display(),
@@ -71,19 +70,19 @@ pub enum TlsConfigError {
         /// The file with the key.
         key: PathBuf,
     },
-    /// The system has no certificates of roots where they were looked for.
+    /// The system has no root certificates.
     #[error("the system has no root certificates{reason}; name a file with some instead")]
     NoSystemRoots {
-        /// What was said on looking; may be empty.
+        /// The system's error; may be empty.
         reason: String,
     },
-    /// A name cannot be a server's.
+    /// A server name is invalid.
     #[error("{name:?} is not the name or the address of a server")]
     BadServerName {
         /// The name.
         name: String,
     },
-    /// TLS itself is not available.
+    /// TLS is not available.
     #[error("TLS cannot be used: {reason}")]
     Unavailable {
         /// What is wrong.

@@ -1,4 +1,4 @@
-//! What an error of rustls means.
+//! Maps errors of rustls to TLS faults.
 
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
@@ -8,8 +8,8 @@ pub(super) fn error(error: &Error) -> TlsError {
     TlsError::Fault { fault: fault(error), detail: detail(error) }
 }
 
-/// The particulars that are put into words; of a certificate all else is names of rustls's own, and
-/// the fault says it.
+/// The details of an error that are readable text. Other certificate errors of rustls are only
+/// names of its types, and the fault says the same.
 pub(super) fn detail(error: &Error) -> String {
     let Error::InvalidCertificate(certificate) = error else { return error.to_string() };
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
@@ -88,7 +88,7 @@ fn certificate_fault(error: &CertificateError) -> CertificateFault {
             CertificateFault::Algorithm
         }
         CertificateError::Revoked => CertificateFault::Revoked,
-        // What webpki says, which rustls has no name for.
+        // Errors of webpki for which rustls has no name.
         CertificateError::Other(error) => match error.0.to_string().as_str() {
             "CaUsedAsEndEntity" => CertificateFault::IsAuthority,
             "UnsupportedCertVersion"
@@ -103,7 +103,7 @@ fn certificate_fault(error: &CertificateError) -> CertificateFault {
     }
 }
 
-/// What the first bytes of a connection look like, if they are not TLS.
+/// Detects a protocol other than TLS in the first bytes of a connection.
 pub(super) fn not_tls(first: &[u8]) -> Option<TlsFault> {
     let looks_like = match first {
         // The content types of TLS (RFC 8446, section 5.1; 24 was the heartbeat of RFC 6520).

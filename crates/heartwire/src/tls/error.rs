@@ -1,29 +1,29 @@
-//! What can go wrong on a connection.
+//! Errors of a TLS connection.
 
 use core::fmt::Write;
 use std::io;
 
 use super::fault::TlsFault;
 
-/// Why a TLS connection ended, or did not come about.
+/// Why a TLS connection failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The socket failed; TLS had no part in it.
+    /// The socket failed.
     #[error(transparent)]
     Socket(#[from] io::Error),
-    /// TLS itself ended it. Another attempt may succeed: certificates are renewed, settings changed.
+    /// TLS failed. Another attempt may succeed: certificates are renewed, and settings changed.
     #[error("{fault}{}", Detail(detail))]
     Fault {
-        /// What was wrong.
+        /// The kind of fault.
         fault: TlsFault,
-        /// The same with its particulars, such as names and times. May be empty.
+        /// Details, such as names and times. May be empty.
         detail: String,
     },
 }
 
 impl TlsError {
-    /// What was wrong, unless it was the socket.
+    /// The kind of fault; `None` if the socket failed.
     #[must_use]
     pub const fn fault(&self) -> Option<TlsFault> {
         match self {
@@ -33,7 +33,7 @@ impl TlsError {
     }
 }
 
-/// The particulars, in which names of a peer's choice may stand: no control character of theirs gets out.
+/// Details with control characters escaped: they may contain names that the peer chose.
 struct Detail<'a>(&'a str);
 
 impl core::fmt::Display for Detail<'_> {

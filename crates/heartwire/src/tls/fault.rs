@@ -1,4 +1,4 @@
-//! What was wrong, in one word and in one sentence.
+//! TLS faults: a name and a sentence for each.
 
 use core::fmt;
 
@@ -107,13 +107,12 @@ impl fmt::Display for TlsFault {
             Self::TooSlow => f.write_str("the TLS handshake, or a record, took too long"),
             Self::Expected => f.write_str("the peer requires TLS, and this side does not use it"),
             Self::Version => f.write_str("the peer does not speak TLS 1.3"),
-            Self::NothingInCommon => {
-                f.write_str("the peer speaks TLS 1.3, but has nothing in common with us (cipher, key exchange, signature or protocol)")
-            }
+            Self::NothingInCommon => f.write_str(
+                "the peer speaks TLS 1.3, but has nothing in common with us (cipher, key exchange, \
+                 signature or protocol)",
+            ),
             Self::Certificate(fault) => write!(f, "the peer's certificate {fault}"),
-            Self::NoCertificate => {
-                f.write_str("the peer sent no certificate, and one is required")
-            }
+            Self::NoCertificate => f.write_str("the peer sent no certificate, and one is required"),
             Self::Refused { alert } => refusal(f, alert),
             Self::Corrupt => f.write_str("a TLS record was altered on its way"),
             Self::TooMuch => f.write_str("the peer sent more than TLS allows"),
@@ -145,7 +144,9 @@ impl fmt::Display for CertificateFault {
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
             Self::UnknownIssuer => "is not signed by a trusted CA",
-            Self::WrongIssuer => "is not signed by the trusted CA, but by another one of the same name",
+            Self::WrongIssuer => {
+                "is not signed by the trusted CA, but by another one of the same name"
+            },
             Self::WrongName => "is for another name",
             Self::WrongPurpose => "is not for this side of a connection",
             Self::IsAuthority => {

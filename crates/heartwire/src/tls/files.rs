@@ -1,4 +1,4 @@
-//! Certificates and keys, from PEM files.
+//! Loads certificates and keys from PEM files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::config_error::TlsConfigError;
 
-/// Who one end is: a certificate, those between it and a root, and its key.
+/// A certificate with its chain, and its private key.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) certificate: PathBuf,
@@ -31,7 +31,7 @@ impl Identity {
             })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            // Unknown is for keys that are kept elsewhere, in hardware, and do not tell.
+            // `Unknown` is for keys in hardware, which cannot be compared.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
                 Ok(Arc::new(SingleCertAndKey::from(certified)))
             }
@@ -47,7 +47,7 @@ impl Identity {
     }
 }
 
-/// All certificates of a file, as roots.
+/// Loads all certificates of a file as trusted roots.
 pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -59,8 +59,7 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
     Ok(roots)
 }
 
-/// The roots that the system trusts. What cannot be understood among them is left out: there is
-/// always some.
+/// Loads the system's trusted roots, except those that rustls cannot parse: every system has some.
 pub(super) fn system_roots() -> Result<RootCertStore, TlsConfigError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();

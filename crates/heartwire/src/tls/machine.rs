@@ -19,9 +19,9 @@ pub(super) enum Machine {
     Client(UnbufferedClientConnection),
 }
 
-/// What came of a step.
+/// The result of a step.
 pub(super) struct Step {
-    /// Bytes of the ciphertext that are done with.
+    /// Bytes of ciphertext that were used up.
     pub(super) used: usize,
     /// Bytes of plaintext that came out.
     pub(super) plain: usize,
@@ -39,7 +39,7 @@ pub(super) enum Next {
     Failed(Error),
 }
 
-/// What is to be encrypted.
+/// What to encrypt.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outgoing<'a> {
     Data(&'a [u8]),
@@ -51,8 +51,8 @@ impl Machine {
         self.state().is_handshaking()
     }
 
-    /// Takes in the beginning of `ciphertext`. Plaintext goes into `plain`, which has to have room for
-    /// that of one record, and what is to be sent is added to `outbound`.
+    /// Takes in the beginning of `ciphertext`. Plaintext goes into `plain`, which has to have room
+    /// for that of one record, and what is to be sent is added to `outbound`.
     pub(super) fn step(
         &mut self,
         ciphertext: &mut [u8],
@@ -67,8 +67,8 @@ impl Machine {
 
     /// After a failure: adds the alert that tells the peer to `outbound`.
     pub(super) fn last_words(&mut self, outbound: &mut Vec<u8>) {
-        // Nothing is looked at but what waits to be sent, as long as there is any. Once there is none,
-        // the records that failed would be looked at again.
+        // Nothing is looked at but what waits to be sent, as long as there is any. Once there is
+        // none, the records that failed would be looked at again.
         while self.state().wants_write() {
             if !matches!(self.step(&mut [], &mut [], outbound).next, Next::Step) {
                 return;
@@ -76,8 +76,8 @@ impl Machine {
         }
     }
 
-    /// Adds the record for `outgoing` to `outbound`. `kept` is the ciphertext that steps have not used.
-    /// `false` if there is no key for it: during the handshake, and after the end.
+    /// Adds the record for `outgoing` to `outbound`. `kept` is the ciphertext that steps have not
+    /// used. `false` if there is no key for it: during the handshake, and after the end.
     pub(super) fn encrypt(
         &mut self,
         outgoing: Outgoing<'_>,

@@ -1,4 +1,4 @@
-//! What a server needs for TLS.
+//! TLS settings of a server.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +13,7 @@ use super::diagnose;
 use super::error::TlsError;
 use super::files::{self, Identity};
 
-/// The files that a server's TLS is made of, all in PEM format.
+/// The TLS settings of a server. Files are in PEM format.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTls {
@@ -28,21 +28,21 @@ struct Clients {
 }
 
 impl ServerTls {
-    /// A server with this certificate (and those between it and a root, in order) and this private
-    /// key, which has to be stored without a password. Clients need no certificate.
+    /// TLS with this certificate (and its chain, in order) and this private key, which must have no
+    /// password. Clients need no certificate.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         let identity = Identity { certificate: certificate.into(), key: key.into() };
         Self { identity, clients: None }
     }
 
-    /// Lets in only clients with a certificate that was issued by one of the roots in this file.
+    /// Requires client certificates that are signed by a CA in this file.
     pub fn require_client_certificates(mut self, roots: impl Into<PathBuf>) -> Self {
         self.clients = Some(Clients { roots: roots.into(), required: true });
         self
     }
 
-    /// Asks clients for a certificate, and lets those in that have none. One that was not issued by
-    /// one of the roots in this file is refused.
+    /// Asks for client certificates, and also accepts clients without one. A certificate that is
+    /// not signed by a CA in this file is rejected.
     pub fn request_client_certificates(mut self, roots: impl Into<PathBuf>) -> Self {
         self.clients = Some(Clients { roots: roots.into(), required: false });
         self
@@ -71,7 +71,7 @@ impl ServerTls {
         let mut config = builder.with_cert_resolver(identity);
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         config.send_tls13_tickets = 0;
-        // The default one sets room aside for sessions that can be resumed.
+        // The default reserves memory for session resumption.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(config))
     }
@@ -96,7 +96,7 @@ pub(super) fn unavailable(error: impl core::fmt::Display) -> TlsConfigError {
     TlsConfigError::Unavailable { reason: error.to_string() }
 }
 
-/// A server's TLS, loaded. Clones are the same one.
+/// Loaded TLS settings of a server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct SharedServerTls {
     shared: Arc<Shared>,
@@ -109,12 +109,12 @@ struct Shared {
 }
 
 impl SharedServerTls {
-    /// Reads the files again. Sessions that exist go on as they are; new ones are made with what is
-    /// in the files now. Blocks while it reads.
+    /// Reads the files again. New sessions use them; existing ones do not change. Blocks while it
+    /// reads.
     ///
     /// # Errors
     ///
-    /// Names the file, and what is wrong with it. What was loaded before stays in use.
+    /// The file and what is wrong with it. What was loaded before stays in use.
     pub fn reload(&self) -> Result<(), TlsConfigError> {
         let config = self.shared.files.read()?;
         *self.shared.current.write().unwrap_or_else(PoisonError::into_inner) = config;

@@ -1,4 +1,4 @@
-//! One side of a TLS connection, between a socket and its driver.
+//! One end of a TLS connection, between a socket and its driver.
 
 use core::fmt;
 use std::io::{self, Read, Write};
@@ -9,53 +9,53 @@ use super::fault::TlsFault;
 use super::machine::{Machine, Next, Outgoing};
 use super::{SharedClientTls, SharedServerTls};
 
-/// Bytes that a record adds to its plaintext on the wire: a header of 5, a type of 1 and a tag of 16,
-/// with every cipher of TLS 1.3 (RFC 8446, section 5.2).
+/// Bytes that a record adds to its plaintext on the wire: a header of 5, a type of 1 and a tag of
+/// 16, with every cipher of TLS 1.3 (RFC 8446, section 5.2).
 pub(crate) const RECORD_OVERHEAD: usize = 22;
 
 /// The longest plaintext of one record (RFC 8446, section 5.1).
 pub(crate) const MAX_RECORD: usize = 16 * 1024;
 
-/// The most that a peer can make a session keep: a record or a handshake message has to be whole
-/// before it can be understood. A certificate chain is the longest message there is, and chains of
-/// more than a few KiB are rare.
+/// Maximum bytes that a peer can make a session keep: a record or a handshake message can only be
+/// processed when it is complete. The longest message is a certificate chain, and chains of more
+/// than a few KiB are rare.
 pub(crate) const MAX_PENDING: usize = 32 * 1024;
 
-/// The shortest buffer that [`TlsSession::read`] takes: what was kept and what is read are put
-/// behind room for the plaintext of one record.
+/// The shortest buffer that [`TlsSession::read`] takes: kept and new bytes go behind room for the
+/// plaintext of one record.
 pub(crate) const MIN_READ_LEN: usize = MAX_RECORD + MAX_PENDING;
 
-/// One side of a TLS connection, for a driver that must not wait.
+/// One end of a TLS connection, for a driver that must not block.
 ///
-/// It holds no socket: each call is given it. The handshake has no calls of its own, it happens in
-/// [`read`](Self::read) and [`flush`](Self::flush):
+/// It holds no socket: each call takes one. The handshake happens in [`read`](Self::read) and
+/// [`flush`](Self::flush):
 ///
 /// - When the socket is readable, [`read`](Self::read) until it has [`Received::Nothing`], or until
 ///   [`has_more`](Self::has_more) says that there is none.
 /// - After reads, and when the socket is writable, [`flush`](Self::flush) if it
 ///   [`wants_write`](Self::wants_write). If that is not all, wait for the socket to be writable.
 /// - [`write`](Self::write) what is to be sent, a frame at a time, so that each costs one record.
-/// - At the end, [`close`](Self::close) and flush, so that the peer can tell it from a cut.
+/// - At the end, [`close`](Self::close) and flush, so that the peer can tell a close from a cut.
 ///
-/// An idle session keeps no bytes. What is kept is bounded: [`MAX_PENDING`] of ciphertext that is not
-/// whole yet, and of what the socket did not take, one record and a handshake.
+/// An idle session keeps no bytes. Kept bytes are bounded: at most [`MAX_PENDING`] of incomplete
+/// ciphertext, and one record and a handshake that the socket did not take.
 pub(crate) struct TlsSession {
     machine: Machine,
-    /// Ciphertext that came and cannot be understood before more of it comes.
+    /// Received ciphertext that is incomplete.
     inbound: Vec<u8>,
-    /// Ciphertext to be written, of which the first `written` bytes have been.
+    /// Ciphertext to write, of which `written` bytes have been written.
     outbound: Vec<u8>,
     written: usize,
-    /// Whole records that have come, and then some: it counts steps, and starts over when it is full.
+    /// Counts steps, at least one per complete record; it wraps.
     progress: u32,
-    /// The last read took as much as there was room for.
+    /// The last read filled its buffer.
     filled: bool,
-    /// The peer has been told, or is about to be, that nothing more comes.
+    /// [`close`](Self::close) was called.
     closed: bool,
     end: Option<Box<End>>,
 }
 
-/// What reading found that nothing can come after.
+/// The end that a read found.
 #[derive(Clone, Debug)]
 enum End {
     Closed,
@@ -63,43 +63,42 @@ enum End {
     Failed { fault: TlsFault, detail: String },
 }
 
-/// What a read found.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// Nothing is there.
+    /// Nothing to read.
     Nothing,
-    /// Bytes came from the peer, and so many bytes of plaintext out of them, which are at the front of
-    /// the buffer. None when it was the handshake, or a part of a record.
+    /// Bytes came from the peer, and so many bytes of plaintext are at the front of the buffer: 0
+    /// during the handshake, or for a part of a record.
     Bytes(usize),
-    /// The peer has said that it sends no more (`close_notify`).
+    /// The peer sent `close_notify`.
     Closed,
-    /// The connection was closed, and the peer did not say so: something on the way may have cut off
-    /// what it sent.
+    /// The connection was closed without `close_notify`: the path may have cut off data.
     Truncated,
 }
 
 impl TlsSession {
-    /// The server's side of a connection that was just accepted.
+    /// The server's end of a connection that was just accepted.
     ///
     /// # Errors
     ///
-    /// [`TlsFault::Local`], when the system has no random bytes.
+    /// [`TlsFault::Local`] if the system has no random bytes.
     pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
         Self::start(Machine::Server(tls.connection()?))
     }
 
-    /// The client's side of a connection to `host`: a name, or an address, in brackets or not. It
-    /// has something to write at once.
+    /// The client's end of a connection to `host`: a name, or an address with or without brackets.
+    /// It has something to write at once.
     ///
     /// # Errors
     ///
-    /// [`TlsFault::Local`], when the system has no random bytes or `host` does not pass
+    /// [`TlsFault::Local`] if the system has no random bytes or `host` does not pass
     /// [`SharedClientTls::check_host`].
     pub(crate) fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsError> {
         Self::start(Machine::Client(tls.connection(host)?))
     }
 
-    /// A client has something to say at once.
+    /// Starts a session. A client has something to write at once.
     fn start(machine: Machine) -> Result<Self, TlsError> {
         let mut session = Self {
             machine,
@@ -118,18 +117,17 @@ impl TlsSession {
         }
     }
 
-    /// Reads once from the socket, and takes in everything that came. Plaintext ends up at the front
-    /// of `buffer`, whose other bytes are used too; it has to have [`MIN_READ_LEN`] at least.
+    /// Reads once from the socket and processes everything that came. Plaintext goes to the front
+    /// of `buffer`, whose other bytes are overwritten; it needs at least [`MIN_READ_LEN`] bytes.
     ///
-    /// Plaintext that came before an end is told first, and the end by the next call, which does not
-    /// touch the socket then.
+    /// Plaintext before an end is returned first, and the end by the next call, which does not read
+    /// the socket.
     ///
     /// # Errors
     ///
-    /// [`TlsError::Fault`] when the peer is not to be understood or not to be trusted. It is told again
-    /// by each further call. An alert for the peer may be there to [`flush`](Self::flush).
-    /// [`TlsError::Socket`] when the socket fails, and for a buffer that is too short
-    /// ([`io::ErrorKind::InvalidInput`]).
+    /// [`TlsError::Fault`] if the peer breaks the protocol or is not trusted; further calls return
+    /// it again. An alert for the peer may wait to be [flushed](Self::flush). [`TlsError::Socket`]
+    /// if the socket fails, and for a buffer that is too short ([`io::ErrorKind::InvalidInput`]).
     pub(crate) fn read(
         &mut self,
         socket: &mut impl Read,
@@ -142,8 +140,8 @@ impl TlsSession {
         if buffer.len() < MIN_READ_LEN {
             return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         }
-        // The ciphertext begins behind room for a record's plaintext. What comes out of a record is
-        // shorter than the record, so from then on there is always room in front of what is left.
+        // The ciphertext begins behind room for one record's plaintext. Plaintext is shorter than
+        // its record, so from then on there is always room in front of the remaining ciphertext.
         let kept = MAX_RECORD + self.inbound.len();
         let space = buffer.get_mut(kept..).unwrap_or_default();
         let room = space.len();
@@ -166,66 +164,65 @@ impl TlsSession {
         }
     }
 
-    /// Whether another [`read`](Self::read) would find something at once, as far as is known: the last
-    /// one was as long as its buffer, or found an end after plaintext. Meant for drivers that are told
-    /// only once that a socket has something.
+    /// Whether another [`read`](Self::read) may find something at once: the last one filled its
+    /// buffer, or found an end after plaintext. For edge-triggered drivers.
     #[must_use]
     pub(crate) const fn has_more(&self) -> bool {
         self.filled || self.end.is_some()
     }
 
-    /// Whether nothing more will come, though the end may not have been told yet.
+    /// Whether nothing more will come, even if the end was not returned yet.
     #[must_use]
     pub(crate) const fn has_ended(&self) -> bool {
         self.end.is_some()
     }
 
-    /// Whether the peer has begun something that is not whole yet.
+    /// Whether an incomplete record or message has arrived.
     #[must_use]
     pub(crate) fn has_partial(&self) -> bool {
         !self.inbound.is_empty()
     }
 
-    /// Changes when something that the peer had begun is whole: so a driver can tell a peer that goes on
-    /// from one that does not get on.
+    /// Changes when a record or message of the peer is complete, so that a driver can detect a peer
+    /// that makes no progress.
     #[must_use]
     pub(crate) const fn progress(&self) -> u32 {
         self.progress
     }
 
-    /// Whether the handshake is not over. Nothing can be written before it is.
+    /// Whether the handshake is still going on. Nothing can be written before it ends.
     #[must_use]
     pub(crate) fn is_handshaking(&self) -> bool {
         self.machine.is_handshaking()
     }
 
-    /// Whether ciphertext waits for the socket to take it.
+    /// Whether ciphertext waits to be written.
     #[must_use]
     pub(crate) fn wants_write(&self) -> bool {
         !self.outbound.is_empty()
     }
 
-    /// How much ciphertext waits for the socket to take it.
+    /// Bytes of ciphertext that wait to be written.
     #[must_use]
     pub(crate) fn queued(&self) -> usize {
         self.outbound.len() - self.written
     }
 
-    /// How many bytes of memory hold ciphertext.
+    /// Memory allocated for ciphertext, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.inbound.capacity() + self.outbound.capacity()
     }
 
-    /// Encrypts the beginning of `plain`, up to [`MAX_RECORD`] bytes, as one record, and writes as much
-    /// of it as the socket takes. The rest is kept, and is written first by the next call.
+    /// Encrypts up to [`MAX_RECORD`] bytes from the front of `plain` as one record, and writes as
+    /// much of it as the socket takes. The rest is kept, and the next call writes it first.
     ///
-    /// Returns how many bytes of `plain` that was; they are not to be written again.
+    /// Returns how many bytes of `plain` were taken; do not pass them again.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] during the handshake, and while the socket has not taken what was
-    /// encrypted before; nothing of `plain` was taken then. [`io::ErrorKind::BrokenPipe`] after a fault
-    /// and after [`close`](Self::close). Otherwise what the socket said, and the connection is over.
+    /// [`io::ErrorKind::WouldBlock`] during the handshake, and while the socket has not taken the
+    /// last record; nothing of `plain` was taken then. [`io::ErrorKind::BrokenPipe`] after a fault
+    /// and after [`close`](Self::close). Otherwise the socket's error, which ends the connection.
     pub(crate) fn write(&mut self, socket: &mut impl Write, plain: &[u8]) -> io::Result<usize> {
         if !self.flush(socket)? || self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -241,11 +238,11 @@ impl TlsSession {
         Ok(record.len())
     }
 
-    /// Writes what waits, as far as the socket takes it. Returns whether that was all.
+    /// Writes waiting ciphertext as far as the socket takes it. Returns whether that was all.
     ///
     /// # Errors
     ///
-    /// What the socket said, other than that it takes no more for now.
+    /// The socket's error, except `WouldBlock`.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         while let Some(waiting) = self.outbound.get(self.written..).filter(|w| !w.is_empty()) {
             match socket.write(waiting) {
@@ -260,17 +257,17 @@ impl TlsSession {
                 Err(error) => return Err(error),
             }
         }
-        // An idle session keeps no memory for it.
+        // An idle session keeps no buffer.
         self.outbound = Vec::new();
         self.written = 0;
         Ok(true)
     }
 
-    /// Tells the peer that nothing more will come (`close_notify`), with the next
-    /// [`flush`](Self::flush). During a handshake, and after an end for which there was an alert, there
-    /// is nothing to tell.
+    /// Queues `close_notify` for the next [`flush`](Self::flush). Does nothing during a handshake,
+    /// and after an alert.
     pub(crate) fn close(&mut self) {
-        // If it cannot be told, closing the connection tells it, though not as clearly.
+        // If `close_notify` cannot be sent, closing the connection still ends it, only less
+        // clearly.
         let _ = self.encrypt(Outgoing::CloseNotify);
         self.closed = true;
     }
@@ -296,8 +293,9 @@ impl TlsSession {
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => continue,
                     io::ErrorKind::WouldBlock => Ok(None),
-                    // A server without TLS closes a connection that begins with a handshake. Whether
-                    // it had read all of it, and so what its system says, is up to chance.
+                    // A server without TLS closes a connection that begins with a TLS handshake.
+                    // Whether it had read everything, which decides between a close and a reset, is
+                    // chance.
                     io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
                         if self.is_handshaking() =>
                     {
@@ -310,7 +308,7 @@ impl TlsSession {
         }
     }
 
-    /// The connection was closed without a word.
+    /// Handles the end of the connection without `close_notify`.
     fn handle_closed(&mut self) -> Result<Received, TlsError> {
         self.filled = false;
         let end = if self.is_handshaking() {
@@ -321,8 +319,8 @@ impl TlsSession {
         self.end.insert(Box::new(end)).tell()
     }
 
-    /// Takes in the ciphertext at `start..end` of the buffer, as far as it is whole, and keeps the rest.
-    /// Plaintext goes to the front of the buffer. Returns how much that is.
+    /// Processes the complete ciphertext at `start..end` of the buffer, and keeps the rest.
+    /// Plaintext goes to the front of the buffer. Returns its length.
     fn take_in(&mut self, buffer: &mut [u8], mut start: usize, end: usize) -> usize {
         let mut plain = 0;
         self.end = loop {

@@ -1,4 +1,4 @@
-//! Liveness for a stream of bytes.
+//! A timeout for a stream of bytes.
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -16,31 +16,31 @@ use super::fanout::Fanout;
 use super::pulse::Pulse;
 use crate::TICK;
 
-/// How much is read ahead while a write waits, in bytes: as much as the buffers of most codecs hold.
+/// Maximum bytes read ahead while a write waits: the size of most codecs' buffers.
 const MAX_AHEAD: usize = 8 * 1024;
 
-/// How much of it is read at once. It lies on the stack.
+/// Bytes read ahead at once, into a buffer on the stack.
 const CHUNK_LEN: usize = 1024;
 
 pin_project! {
-    /// Calls the peer of a byte stream dead when no byte has come from it for the policy's timeout.
+    /// Declares the peer of a byte stream dead when no byte has come from it for the policy's
+    /// timeout.
     ///
-    /// For a protocol whose peer sends something often enough by itself. It sends nothing of its own:
-    /// bytes have no frames between which a beat could be put, so of the policy only the timeout
-    /// counts, as on [`Protocol::Raw`]. To send beats as well, wrap the codec above the bytes in a
+    /// For protocols whose peer sends often enough by itself. It sends nothing: a byte stream has
+    /// no frames between which a beat could go, so only the policy's timeout counts, as on
+    /// [`Protocol::Raw`]. To send heartbeats too, wrap the codec above the bytes in a
     /// [`Heartbeat`](super::Heartbeat).
     ///
-    /// At the verdict, reads fail with an [`io::Error`] of the kind `TimedOut` that
-    /// [carries it](Dead::in_error), and so does every read and write after it. What was read before
-    /// comes first. The connection itself is as it was: it is not closed, and what was written may
-    /// wait in it. Drop it.
+    /// After the verdict every read and write fails with an [`io::Error`] of the kind `TimedOut`
+    /// that [carries the verdict](Dead::in_error); bytes that were read before come first. The
+    /// inner connection is not closed, and written bytes may still wait in it: drop it.
     ///
-    /// After the peer has closed its side (a read of 0 bytes) nobody is judged any more: it has
-    /// nothing left to say.
+    /// After the peer has closed its side (a read of 0 bytes) the timeout is off.
     ///
-    /// What has to be polled, halves (`tokio::io::split`), time, cancelling and panics are as with a
-    /// [`Heartbeat`](super::Heartbeat): whichever half is polled, and waits, judges. While a write
-    /// waits, up to 8 KiB are read ahead; if more is waiting behind that, the peer is not judged.
+    /// Polling, halves (`tokio::io::split`), time, cancelling and panics are as with
+    /// [`Heartbeat`](super::Heartbeat): a half that is polled and waits checks the timeout. While a
+    /// write waits, up to 8 KiB are read ahead; if more waits beyond that, the peer is not declared
+    /// dead.
     ///
     /// ```
     /// use core::time::Duration;
@@ -74,7 +74,7 @@ pin_project! {
     }
 }
 
-/// Everything about a wrapped connection but the connection.
+/// The state of a wrapped connection, without the connection.
 #[derive(Debug)]
 struct State {
     pulse: Pulse,
@@ -85,15 +85,15 @@ struct State {
 #[derive(Debug)]
 enum Reading {
     Open,
-    /// The peer has closed its side, or reading has failed: it is not judged any more. An error
-    /// that came while reading ahead is the reader's.
+    /// The peer has closed its side, or reading has failed: the timeout is off. An error from
+    /// reading ahead is kept for the reader.
     Ended(Option<io::Error>),
     Dead(Verdict),
 }
 
 impl<T> Alive<T> {
-    /// Wraps a connection. The first silence begins here. Without a timeout in the policy there are no
-    /// verdicts; its beat and echo are off.
+    /// Wraps a connection. The timeout starts here. Without a timeout in the policy there are no
+    /// verdicts; its interval and echo are ignored.
     #[must_use]
     pub fn new(inner: T, policy: Policy) -> Self {
         let policy = Settings::new(policy).protocol(Protocol::Raw).policy();
@@ -102,7 +102,7 @@ impl<T> Alive<T> {
         Self { inner, fanout: Fanout::new(), state }
     }
 
-    /// The policy that the peer is judged by: the one given, less its beats.
+    /// The policy in force: the given one without heartbeats.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.state.pulse.policy()
@@ -114,29 +114,30 @@ impl<T> Alive<T> {
         self.policy().bound(TICK)
     }
 
-    /// How long nothing has come from the peer, as far as it was read.
+    /// Time since the last byte that was read from the peer.
     #[must_use]
     pub fn silence(&self) -> Duration {
         self.state.pulse.silence()
     }
 
-    /// The verdict, if it was given.
+    /// The verdict, if the peer is dead.
     #[must_use]
     pub const fn verdict(&self) -> Option<Verdict> {
         self.state.verdict()
     }
 
-    /// What is wrapped.
+    /// The inner connection.
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// What is wrapped, to change its settings. What is read from it here is not heard.
+    /// The inner connection, to change its settings. Bytes read from it directly do not count as
+    /// signs of life.
     pub const fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// What was wrapped, and the bytes that were read ahead and not handed out yet.
+    /// The inner connection, and the bytes that were read ahead and not returned yet.
     pub fn into_parts(self) -> (T, BytesMut) {
         (self.inner, self.state.ahead)
     }
@@ -155,7 +156,7 @@ impl State {
         self.verdict().map_or(Ok(()), |verdict| Err(Dead { verdict }.into_io()))
     }
 
-    /// Fails after the verdict, and once with an error that the writer came upon.
+    /// Fails after the verdict, and once with an error that occurred while reading ahead.
     fn check_reading(&mut self) -> io::Result<()> {
         match &mut self.reading {
             Reading::Ended(error) => error.take().map_or(Ok(()), Err),
@@ -163,7 +164,7 @@ impl State {
         }
     }
 
-    /// Hands out what was read ahead. Returns whether there was anything.
+    /// Copies bytes that were read ahead into `buf`. Returns whether there were any.
     fn take_ahead(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let len = self.ahead.len().min(buf.remaining());
         if len == 0 {
@@ -177,7 +178,7 @@ impl State {
         true
     }
 
-    /// After a reading that found this: the verdict, or a timer that wakes for it.
+    /// Checks the timeout after a read with the result `found`, and sets the timer.
     fn judge(&mut self, fanout: &Fanout, found: Found) -> io::Result<()> {
         if !matches!(self.reading, Reading::Open) {
             return Ok(());
@@ -189,8 +190,8 @@ impl State {
         self.check()
     }
 
-    /// A poll of the write half that has to wait, or comes after a deadline: reads until there is
-    /// nothing more, or no room, and judges.
+    /// Reads ahead until nothing or no room is left, and checks the timeout. For a poll of the
+    /// write half that has to wait or comes after a deadline.
     fn drive<T: AsyncRead>(&mut self, mut inner: Pin<&mut T>, fanout: &Fanout) -> io::Result<()> {
         while matches!(self.reading, Reading::Open) && self.ahead.len() < MAX_AHEAD {
             let mut bytes = [0; CHUNK_LEN];
@@ -209,7 +210,7 @@ impl State {
         self.judge(fanout, Found::NoRoom(self.pulse.now()))
     }
 
-    /// The reader had room for bytes, and this many came.
+    /// Handles a read of `len` bytes into a buffer that had room.
     fn handle_read(&mut self, len: usize) {
         if len == 0 {
             self.reading = Reading::Ended(None);
@@ -244,7 +245,7 @@ impl<T: AsyncRead> AsyncRead for Alive<T> {
 }
 
 impl<T: AsyncRead> Alive<T> {
-    /// Lets `poll` write, and does what is to be done meanwhile.
+    /// Calls `poll` to write; if it has to wait, reads ahead and checks the timeout.
     fn poll_writing<R>(
         self: Pin<&mut Self>,
         cx: &Context<'_>,

@@ -1,8 +1,8 @@
-//! How a beat looks in somebody's protocol.
+//! The trait that defines heartbeats in your protocol.
 
-/// How beats look in a protocol whose items are `In` when they arrive.
+/// Defines what a beat looks like in a protocol that receives items of type `In`.
 ///
-/// Two methods are enough where both ends send the same thing:
+/// Two methods are enough if both ends send the same beat:
 ///
 /// ```
 /// use heartwire::wrap::Beat;
@@ -27,45 +27,49 @@
 /// }
 /// ```
 ///
-/// A protocol that tells questions from answers adds [`answer`](Self::answer), one whose beats carry
-/// something of the sender's choice adds [`nonce`](Self::nonce). None of the methods may block.
+/// A protocol whose beats differ from their answers adds [`answer`](Self::answer). One whose beats
+/// carry a value that the answer returns adds [`nonce`](Self::nonce). No method may block.
 pub trait Beat<In> {
-    /// What a beat is when it is sent.
+    /// The type of items that this end sends as beats.
     type Out;
 
-    /// Whether the application should not see `item`: a beat of the peer, or its answer to one of
-    /// ours. It is life all the same, as every item is.
+    /// Whether `item` is a beat of the peer, or its answer to one of this end. The application does
+    /// not see it; like every item it is a sign of life.
     fn is_beat(&mut self, item: &In) -> bool;
 
-    /// A beat to send. `nonce` is another number for each beat; it may be left out.
+    /// Makes a beat to send. `nonce` differs for each beat; a protocol may ignore it.
     fn beat(&mut self, nonce: u64) -> Self::Out;
 
-    /// What the peer is owed for `interval`, for which [`is_beat`](Self::is_beat) was true.
+    /// How to answer `beat`, for which [`is_beat`](Self::is_beat) was true.
     ///
-    /// Default: [`Answer::Echo`]. An answer must not be answered, or two ends would never stop: for
-    /// those say [`Answer::Never`].
+    /// Default: [`Answer::Echo`]. Return [`Answer::Never`] for an answer, or two ends would answer
+    /// each other without end.
     fn answer(&mut self, beat: &In) -> Answer<Self::Out> {
         let _ = beat;
         Answer::Echo
     }
 
-    /// The nonce that `interval` brings back, if it answers a beat of ours. It gives
-    /// [`Heartbeat::rtt`](super::Heartbeat::rtt), and decides nothing. Default: `None`.
+    /// The nonce in `beat`, if it answers a beat of this end. It is used only for
+    /// [`Heartbeat::rtt`](super::Heartbeat::rtt). Default: `None`.
     fn nonce(&self, beat: &In) -> Option<u64> {
         let _ = beat;
         None
     }
 }
 
-/// What a beat of the peer is owed.
+/// How to answer a beat of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "whoever answers must know all there is to say")]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "implementors return every variant, and there is no other"
+)]
 pub enum Answer<Out> {
-    /// What the policy says: a beat with [`Policy::echo`](crate::Policy::echo), else nothing. For
-    /// protocols in which a beat and its answer look the same.
+    /// As the policy says: with a beat if it has [`echo`](crate::Policy::echo), else not at all.
+    /// For protocols in which a beat and its answer look the same.
     Echo,
-    /// This, whatever the policy says. For questions that the protocol wants answered.
+    /// With this item, whatever the policy says. For pings that the protocol requires to be
+    /// answered.
     Owed(Out),
-    /// Nothing, whatever the policy says. For answers.
+    /// Never, whatever the policy says. For answers.
     Never,
 }

@@ -1,23 +1,22 @@
-//! How a wrapped connection ends.
+//! Errors of a wrapped connection.
 
 use std::io;
 
 use heartwire_core::Verdict;
 use thiserror::Error as ThisError;
 
-/// The peer is dead. It is the source of [`Error::Dead`], and what an [`io::Error`] of
-/// [`Alive`](super::Alive) carries.
+/// The peer is dead. [`Error::Dead`] and the [`io::Error`] of [`Alive`](super::Alive) carry it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 #[error("the peer is dead: {verdict}")]
 pub struct Dead {
-    /// The figures that this rests on.
+    /// The verdict, with its numbers.
     pub verdict: Verdict,
 }
 
 impl Dead {
-    /// The verdict in an error of [`Alive`](super::Alive), also where a codec has passed it on as an
-    /// [`io::Error`]. `None` for any other error.
+    /// Extracts the verdict from an error of [`Alive`](super::Alive), also if a codec has passed it
+    /// on as an [`io::Error`]. `None` for any other error.
     ///
     /// ```
     /// use heartwire::wrap::Dead;
@@ -30,7 +29,7 @@ impl Dead {
         error.get_ref()?.downcast_ref().copied()
     }
 
-    /// The kind is `TimedOut`, as it is when the kernel gives up on a peer.
+    /// The kind is `TimedOut`, as when the kernel gives up on a peer.
     pub(super) fn into_io(self) -> io::Error {
         io::Error::new(io::ErrorKind::TimedOut, self)
     }
@@ -40,16 +39,15 @@ impl Dead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum Error<E> {
-    /// The verdict: nothing came from the peer for the policy's timeout. Connect again; a server may
-    /// forget the peer.
+    /// The peer is dead: nothing came from it for the policy's timeout. A client should reconnect;
+    /// a server can forget the peer.
     ///
-    /// Afterwards the stream has ended, and whatever is sent fails with this error. The inner stream
-    /// is as it was: it is not closed, and what was not written waits in it. Drop it. What is on its
-    /// way the kernel goes on sending to a dead peer for a quarter of an hour, unless the socket was
-    /// set to linger for no time at all (`SO_LINGER`).
+    /// Afterwards the stream has ended, and every send fails with this error. The inner stream is
+    /// not closed, and unwritten data waits in it: drop it. The kernel goes on sending written data
+    /// to the dead peer for a quarter of an hour, unless the socket's `SO_LINGER` is 0.
     #[error(transparent)]
     Dead(#[from] Dead),
-    /// The inner stream's own error. What it leaves behind is the inner stream's affair.
+    /// An error of the inner stream, which defines what can be done after it.
     #[error(transparent)]
     Inner(E),
 }

@@ -1,21 +1,22 @@
-//! One waker for everything that a wrapped connection waits for.
+//! One waker for both halves of a wrapped connection.
 
 use core::task::{Context, Waker};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 
-/// Wakes the task that reads and the task that writes, whatever it was that came.
+/// Wakes both the task that reads and the task that writes.
 ///
-/// Most streams remember one waker for each direction: the last one. Whoever reads here also writes
-/// (beats), and whoever waits to write also reads (before a verdict), so with wakers of their own two
-/// tasks would take each other's wake-ups. For one task it changes nothing.
+/// Most streams keep only the last waker per direction. Here the reading task also writes (beats),
+/// and a task that waits to write also reads (before a verdict), so with separate wakers two tasks
+/// would take each other's wake-ups. A single task sees no difference.
 ///
-/// A task stays known until another one takes its place, so that an item costs a comparison, no lock.
+/// A task's waker stays registered until another one replaces it, so that an item costs a
+/// comparison and no lock.
 #[derive(Debug)]
 pub(super) struct Fanout {
     tasks: Arc<Tasks>,
     waker: Waker,
-    /// Copies of what the tasks have.
+    /// Copies of the wakers in `tasks`, to compare without the lock.
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -35,7 +36,7 @@ impl Slot {
     }
 
     fn wake(&self) {
-        // Not under the lock: nobody knows what a waker does.
+        // Without the lock, because a waker may run any code.
         let waker = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker.wake();
@@ -50,12 +51,12 @@ impl Fanout {
         Self { tasks, waker, reader: None, writer: None }
     }
 
-    /// Whom to wake when there is something to read. To be called before anything is polled.
+    /// Sets the waker of the reading task. Call it before polling anything.
     pub(super) fn set_reader(&mut self, waker: &Waker) {
         Self::remember(&mut self.reader, waker, &self.tasks.reader);
     }
 
-    /// Whom to wake when there is room to write. To be called before anything is polled.
+    /// Sets the waker of the writing task. Call it before polling anything.
     pub(super) fn set_writer(&mut self, waker: &Waker) {
         Self::remember(&mut self.writer, waker, &self.tasks.writer);
     }
@@ -67,19 +68,19 @@ impl Fanout {
         }
     }
 
-    /// The writer has nothing to wait for. It is not to be woken for what only the reader wants.
+    /// Forgets the writing task, which has nothing to wait for, so that reads do not wake it.
     pub(super) fn forget_writer(&mut self) {
         if self.writer.take().is_some() {
             self.tasks.writer.set(None);
         }
     }
 
-    /// There are items for the reader that it did not read itself.
+    /// Wakes the reading task: items were read ahead for it.
     pub(super) fn wake_reader(&self) {
         self.tasks.reader.wake();
     }
 
-    /// What to poll the connection and its timer with.
+    /// The context to poll the connection and its timer with.
     pub(super) fn context(&self) -> Context<'_> {
         Context::from_waker(&self.waker)
     }

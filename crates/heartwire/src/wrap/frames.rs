@@ -1,16 +1,15 @@
-//! Beats of protocols whose frames are bytes with a length.
+//! Heartbeats of length-delimited protocols.
 
 use bytes::Bytes;
 
 use super::beat::Beat;
 
-/// An empty frame is a beat. For `LengthDelimitedCodec` of tokio-util, and whatever else carries
-/// bytes in frames in which the application never sends an empty one.
+/// Heartbeats as empty frames. For `LengthDelimitedCodec` of tokio-util, and other codecs of byte
+/// frames, if the application never sends an empty frame.
 ///
-/// Both ends send the same frame, so nothing is answered, except with
-/// [`Policy::echo`](crate::Policy::echo).
+/// Both ends send the same frame. It is answered only with [`Policy::echo`](crate::Policy::echo).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to say about an empty frame")]
+#[expect(clippy::exhaustive_structs, reason = "an empty frame has no settings")]
 pub struct EmptyFrame;
 
 impl<In: AsRef<[u8]>> Beat<In> for EmptyFrame {

@@ -1,4 +1,4 @@
-//! Liveness for a stream of items.
+//! Heartbeats and timeouts for a stream of items.
 
 use core::fmt;
 use core::pin::Pin;
@@ -25,22 +25,22 @@ mod state;
 type Items<T> = VecDeque<Result<<T as TryStream>::Ok, <T as TryStream>::Error>>;
 
 pin_project! {
-    /// Adds liveness to a stream of items that speaks somebody else's protocol.
+    /// Adds heartbeats and a timeout to a stream of items of any protocol.
     ///
-    /// `T` is any `Stream<Item = Result<In, E>> + Sink<Out, Error = E>`: a `Framed` of tokio-util, a
-    /// WebSocket, a pair of channels. `B` says how a beat looks in it. The wrapper is a `Stream` of
-    /// the same items, less the beats, and a `Sink` of whatever `T` takes; both end with
-    /// [`Error::Dead`] when nothing came from the peer for the policy's timeout.
+    /// `T` is any `Stream<Item = Result<In, E>> + Sink<Out, Error = E>`: a `Framed` of tokio-util,
+    /// a WebSocket, a pair of channels. `B` defines what a beat looks like in it. The wrapper is a
+    /// `Stream` of the same items without the beats, and a `Sink` of what `T` takes; both end with
+    /// [`Error::Dead`] when nothing has come from the peer for the policy's timeout.
     ///
     /// # What has to be polled
     ///
-    /// Either half; it has no task of its own. Whichever half is polled, and waits, also reads,
-    /// judges and beats: `next()` does while it waits for an item, and `send()` while it waits for
-    /// room, so a peer that does not read holds up no verdict. While nothing is polled, nothing
-    /// happens: no beats, and no verdict. That time is a pause of this end and is not held against
-    /// the peer, which gets a whole timeout again (three times in one silence at most).
+    /// Either half: the wrapper has no task of its own. A half that is polled and has to wait also
+    /// reads, sends beats and checks the timeout: `next()` while it waits for an item, `send()`
+    /// while it waits for room. So a peer that does not read delays no verdict. While nothing is
+    /// polled, nothing happens: no beats, and no verdict. That time is a pause of this end, after
+    /// which the peer has a full timeout again (at most three times in one silence).
     ///
-    /// So a connection is to be waited on in one task,
+    /// So wait on a connection in one task,
     ///
     /// ```
     /// # use futures_util::{SinkExt as _, StreamExt as _};
@@ -66,62 +66,65 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// or split into halves in two. Whoever only sends, and now and then, should poll `next()` in
-    /// between: for the beats, and to hear of the verdict when it comes.
+    /// or split it into halves in two. An application that only sends now and then should poll
+    /// `next()` in between: for the beats, and to get the verdict in time.
     ///
     /// # Halves
     ///
-    /// `StreamExt::split` of futures-util works, in one task or two; neither takes the other's
-    /// wake-ups. After the *sink* half is dropped the stream half goes on as before, beats included.
-    /// After the *stream* half is dropped there is liveness only while the sink half waits: so keep
-    /// the stream half for as long as the connection is to live, and drop both to close it.
+    /// `StreamExt::split` of futures-util works, in one task or two; neither half takes the other's
+    /// wake-ups. After the *sink* half is dropped, the stream half goes on as before, beats
+    /// included. After the *stream* half is dropped, beats and the timeout work only while the sink
+    /// half waits: so keep the stream half as long as the connection should live, and drop both to
+    /// close it.
     ///
     /// # While a send waits
     ///
-    /// What comes from the peer in that time is read ahead, up to
-    /// [`read_ahead`](Self::read_ahead) items, and handed out by the next polls of the stream.
-    /// Behind that, reading pauses as it would without the wrapper, and a peer that is not read from
-    /// cannot be judged: backpressure is not death.
+    /// Items that come from the peer in that time are read ahead, up to
+    /// [`read_ahead`](Self::read_ahead) items, and returned by the next polls of the stream. Beyond
+    /// that, reading stops as it would without the wrapper, and the peer cannot be declared dead:
+    /// backpressure is not death.
     ///
     /// # Beats
     ///
-    /// A beat is sent when nothing else was for the policy's beat. An item that was fed and not
-    /// flushed is flushed instead, and while something waits to be written no beat joins it.
+    /// A beat is sent when nothing else was sent for the policy's interval. An item that was fed
+    /// and not flushed is flushed instead, and no beat is added while something waits to be
+    /// written.
     ///
-    /// While nothing comes from the peer for the policy's beat, items do not stand in for beats: the peer
-    /// may be one that only answers. Nor do they where the policy has no timeout: the peer alone judges, and
-    /// may count nothing but beats. Such a beat joins what waits, unless a beat does already.
+    /// Items do not replace beats when nothing has come from the peer for the policy's interval:
+    /// the peer may only answer. They do not either if the policy has no timeout: then only the
+    /// peer has one, and it may count only beats. Such a beat is added to what waits, unless a beat
+    /// waits already.
     ///
-    /// At most 64 answers wait to be written; what
-    /// the peer asks beyond that they answer, too. There
-    /// is no beat at the start: protocols begin with words of their own. After `poll_ready` has said
-    /// yes, what is sent next is the application's item, and no beat comes in between: so do not wait
-    /// there (`send`, `feed`, `send_all`, `forward` and `split` do not; `with` and `fanout` of
-    /// futures-util can). After `poll_close` no beat is sent.
+    /// At most 64 answers wait to be written; further beats of the peer are not answered
+    /// separately. No beat is sent at the start, because protocols begin with their own messages.
+    /// After `poll_ready` has returned ready, the next item is the application's, and no beat comes
+    /// in between: so do not wait there (`send`, `feed`, `send_all`, `forward` and `split` do not;
+    /// `with` and `fanout` of futures-util can). After `poll_close` no beat is sent.
     ///
-    /// Closing is closing the sending half. A socket that is dropped right after that answers the peer's
-    /// next beat with a reset, which takes along what the peer has not read: go on polling the stream until
-    /// it ends, for a second or more, and then drop it.
+    /// Closing closes the sending half. A socket that is dropped right after that answers the
+    /// peer's next beat with a reset, which discards what the peer has not read yet: poll the
+    /// stream until it ends, for at least a second, and then drop it.
     ///
     /// If a beat cannot be written, the stream yields the sink's error 5 ms later, unless it has
-    /// items, its end or an error of its own: what a peer said last outranks that it went.
+    /// items, its end or its own error: the peer's last items come first.
     ///
     /// # Time
     ///
-    /// Times are those of tokio's clock, which a test may pause. A verdict comes from timeout to timeout +
-    /// [`TICK`](crate::TICK) after the last item; before it the stream is read once more, 5 ms after
-    /// the timeout. On Linux tokio's clock stops while the machine is suspended; the wrapper compares it
-    /// with one that does not before it judges, and a suspend is a pause. There is one timer, on the
-    /// heap; an item stores a timestamp and touches neither the timer nor the allocator.
+    /// The clock is tokio's, which a test may pause. A verdict comes between timeout and timeout +
+    /// [`TICK`](crate::TICK) after the last item; before it, 5 ms after the timeout, the stream is
+    /// read once more. On Linux tokio's clock stops while the machine is suspended; before a
+    /// verdict the wrapper compares it with a clock that does not, and treats a suspend as a pause.
+    /// There is one timer, on the heap; an item stores a timestamp and touches neither the timer
+    /// nor the allocator.
     ///
     /// # Cancelling
     ///
-    /// Everything is cancel-safe in the way it is for `T`: a dropped `next()` loses no item, and what
-    /// a dropped `send()` has handed over is sent, or flushed by the next beat.
+    /// Everything is as cancel-safe as in `T`: a dropped `next()` loses no item, and an item that a
+    /// dropped `send()` has passed on is sent, or flushed by the next beat.
     ///
     /// # Panics
     ///
-    /// The first poll of either half needs a tokio runtime with time enabled, and panics without.
+    /// The first poll of either half panics outside of a tokio runtime with time enabled.
     pub struct Heartbeat<T, B>
     where
         T: TryStream,
@@ -139,51 +142,52 @@ where
     T: TryStream,
     B: Beat<T::Ok>,
 {
-    /// Default for [`read_ahead`](Self::read_ahead): 16 items, chosen so that a peer can have a few
-    /// requests under way and still be judged while it is sent to.
+    /// Default for [`read_ahead`](Self::read_ahead): 16 items, so that a peer can have a few
+    /// requests in flight and still be declared dead while a send waits.
     pub const READ_AHEAD: usize = 16;
 
-    /// Wraps a connection. The first silence begins here, and so does the first beat interval.
+    /// Wraps a connection. The timeout and the first interval start here.
     ///
-    /// Both ends of the connection need a policy, each its own; see [`Policy`]. Without a timeout there
-    /// are no verdicts, without a beat nothing is sent.
+    /// Each end of the connection needs its own policy; see [`Policy`]. Without a timeout there are
+    /// no verdicts, without an interval no beats.
     #[must_use]
     pub fn new(inner: T, beat: B, policy: Policy) -> Self {
         let state = State::new(beat, policy, Self::READ_AHEAD);
         Self { inner, fanout: Fanout::new(), state }
     }
 
-    /// How many items may be read ahead while a send waits. Default [`READ_AHEAD`](Self::READ_AHEAD).
+    /// Maximum number of items to read ahead while a send waits. Default
+    /// [`READ_AHEAD`](Self::READ_AHEAD).
     ///
-    /// They take as much memory as items do. With 0 a peer is judged only while the stream is polled.
+    /// With 0 a verdict is possible only while the stream is polled.
     #[must_use]
     pub fn read_ahead(mut self, items: usize) -> Self {
         self.state.set_max_ahead(items);
         self
     }
 
-    /// Counts every byte as life, not only whole items. Default: only whole items are heard.
+    /// Counts every byte as a sign of life. Default: only complete items count.
     #[must_use]
     pub fn last_byte(mut self, last_byte: LastByte) -> Self {
         self.state.set_last_byte(last_byte);
         self
     }
 
-    /// Sends and expects heartbeats only once the peer has sent one. Until then there is no verdict, and
-    /// the connection is as it would be without the wrapper. The first silence begins with that beat, and
-    /// the first beat of this end follows at once.
+    /// Sends and expects heartbeats only once the peer has sent one. Until then there is no
+    /// verdict, and the connection behaves as without the wrapper. The timeout starts with that
+    /// beat, and this end sends its first beat at once.
     ///
-    /// This is for rolling heartbeats out to clients that do not all know them yet: servers first, with
-    /// this, then clients, without it. Two ends that both wait would wait forever. A client that is gone
-    /// before its first beat is not found, so keep what found it before (the kernel's timers, say) until
-    /// no old client is left.
+    /// Use this to roll heartbeats out while some clients do not know them yet: first servers, with
+    /// this, then clients, without it. Two ends that both wait would wait forever. A client that
+    /// dies before its first beat is not detected, so keep what detected it before, such as the
+    /// kernel's timers, until no old client is left.
     #[must_use]
     pub fn after_first_beat(mut self) -> Self {
         self.state.wait_for_beat();
         self
     }
 
-    /// The policy that the peer is judged by.
+    /// The policy.
     #[must_use]
     pub const fn policy(&self) -> Policy {
         self.state.policy()
@@ -196,37 +200,38 @@ where
         self.policy().bound(TICK)
     }
 
-    /// How long nothing has come from the peer, as far as it was read.
+    /// Time since the last item (or byte) that was read from the peer.
     #[must_use]
     pub fn silence(&self) -> Duration {
         self.state.silence()
     }
 
-    /// From a beat to its answer, the last time that one came back with its [`nonce`](Beat::nonce).
-    /// Counted to when the answer was read, so a connection that is polled late seems slow. `None`
-    /// before that, and in protocols without nonces.
+    /// The last round-trip time, from a beat to the answer with its [`nonce`](Beat::nonce). It
+    /// counts to when the answer was read, so a connection that is polled late seems slow. `None`
+    /// before the first answer, and in protocols without nonces.
     #[must_use]
     pub const fn rtt(&self) -> Option<Duration> {
         self.state.rtt()
     }
 
-    /// The verdict, if it was given.
+    /// The verdict, if the peer is dead.
     #[must_use]
     pub const fn verdict(&self) -> Option<Verdict> {
         self.state.verdict()
     }
 
-    /// What is wrapped.
+    /// The inner stream.
     pub const fn get_ref(&self) -> &T {
         &self.inner
     }
 
-    /// What is wrapped, to change its settings. Items that are read from it here are not heard.
+    /// The inner stream, to change its settings. Items read from it directly do not count as signs
+    /// of life.
     pub const fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// What was wrapped, and the items that were read ahead and not handed out yet.
+    /// The inner stream, and the items that were read ahead and not returned yet.
     pub fn into_parts(self) -> (T, Items<T>) {
         (self.inner, self.state.into_ahead())
     }
@@ -246,7 +251,7 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // Any of the items to come may be a beat.
+        // Any further item may be a beat.
         let ahead = self.state.ahead_len();
         let (_, most) = self.inner.size_hint();
         // One more, for the verdict.
@@ -259,8 +264,8 @@ where
     T: TryStream + Sink<B::Out, Error = <T as TryStream>::Error>,
     B: Beat<T::Ok>,
 {
-    /// Lets `poll` write, and does what is to be done meanwhile. `handle_written` says whether a
-    /// deadline has passed.
+    /// Calls `poll` to write. If it has to wait, or `handle_written` says that a deadline has
+    /// passed, reads, sends beats and checks the timeout.
     fn poll_writing(
         self: Pin<&mut Self>,
         cx: &Context<'_>,

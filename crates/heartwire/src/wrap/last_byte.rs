@@ -1,4 +1,4 @@
-//! Hearing bytes below a codec that shows whole items only.
+//! Counts single bytes as signs of life, below a codec that yields complete items only.
 
 use core::pin::Pin;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,27 +11,27 @@ use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-/// Knows when the last byte was read from the connection that it [watches](Self::watch).
+/// The time of the last byte that was read from a [watched](Self::watch) connection.
 ///
-/// A codec shows whole items only, so a big one on a slow link looks like silence while it comes in
-/// (measured: 512 KiB at 64 kbit/s, 70 s between two whole frames, 4.2 s between bytes). Give this to
-/// [`Heartbeat::last_byte`](super::Heartbeat::last_byte), and every byte is life.
+/// A codec yields complete items only, so a big item on a slow link looks like silence while it
+/// arrives (measured: 512 KiB at 64 kbit/s, 70 s between two frames, 4.2 s between bytes). Pass
+/// this to [`Heartbeat::last_byte`](super::Heartbeat::last_byte), and every byte is a sign of life.
 ///
-/// The price: a peer that dribbles one item for ever stays alive. Without it, an item has to be whole
-/// within the policy's timeout.
+/// The price: a peer that sends one item slowly without end stays alive. Without this, an item has
+/// to be complete within the policy's timeout.
 #[derive(Clone, Debug)]
 pub struct LastByte(Arc<Heard>);
 
 #[derive(Debug)]
 struct Heard {
     origin: Instant,
-    /// Since the origin. Nobody orders anything else by it, so `Relaxed` will do.
+    /// Since the origin. No other memory access depends on it, so `Relaxed` is enough.
     nanos: AtomicU64,
 }
 
 impl LastByte {
-    /// Wraps `io` so that its bytes are noticed, and returns what notices them. It costs one
-    /// allocation, and a look at the clock for each read.
+    /// Wraps `io` to record when bytes are read from it. Costs one allocation, and one clock read
+    /// per read.
     #[must_use]
     pub fn watch<T>(io: T) -> (WatchBytes<T>, Self) {
         let heard = Heard { origin: Instant::now(), nanos: AtomicU64::new(0) };
@@ -39,7 +39,7 @@ impl LastByte {
         (WatchBytes { inner: io, last_byte: last_byte.clone() }, last_byte)
     }
 
-    /// How long ago the last byte was read, or [`watch`](Self::watch) was called.
+    /// Time since the last byte was read, or since [`watch`](Self::watch).
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.at().elapsed()
@@ -56,8 +56,8 @@ impl LastByte {
 }
 
 pin_project! {
-    /// A connection that notes when bytes are read from it, see [`LastByte::watch`]. It passes on
-    /// everything as it is.
+    /// A connection that records when bytes are read from it, see [`LastByte::watch`]. It passes
+    /// everything on unchanged.
     #[derive(Debug)]
     pub struct WatchBytes<T> {
         #[pin]
@@ -72,12 +72,12 @@ impl<T> WatchBytes<T> {
         &self.inner
     }
 
-    /// The connection itself. What is read from it here is not noticed.
+    /// The inner connection. Bytes read from it directly are not recorded.
     pub const fn get_mut(&mut self) -> &mut T {
         &mut self.inner
     }
 
-    /// The connection itself, which is no longer watched.
+    /// The inner connection, which is no longer watched.
     pub fn into_inner(self) -> T {
         self.inner
     }

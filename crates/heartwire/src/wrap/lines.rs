@@ -1,18 +1,18 @@
-//! Beats of protocols that are made of lines.
+//! Heartbeats of text-line protocols.
 
 use std::borrow::Cow;
 
 use super::beat::{Answer, Beat};
 
-/// A line that asks, and one that answers; or one line that both ends send.
+/// Heartbeats as lines: a ping and its pong, or one line that both ends send.
 ///
-/// For `LinesCodec` of tokio-util, and whatever else carries lines as text. A line is a beat if it is
-/// the same, byte for byte, without its end.
+/// For `LinesCodec` of tokio-util, and other codecs of text lines. A line is a beat if it is equal
+/// byte for byte, without its line end.
 ///
 /// ```
 /// use heartwire::wrap::Lines;
 ///
-/// // NATS, IRC and their like: either end may send PING, the other one answers PONG. The default.
+/// // NATS, IRC and similar: either end may send PING, and the other one answers PONG. The default.
 /// let nats = Lines::new("PING", "PONG");
 /// assert_eq!(nats, Lines::default());
 ///
@@ -23,22 +23,21 @@ use super::beat::{Answer, Beat};
 /// let empty = Lines::same("");
 /// ```
 ///
-/// Beats are hidden wherever they come from: an application that sends a `PING` of its own does not
-/// see the answer.
+/// All beats are hidden: an application that sends a `PING` itself does not see the answer.
 ///
-/// Make the codec with `LinesCodec::new_with_max_length(8192)`, or whatever your longest line is: that of
-/// `LinesCodec::new()` keeps all that comes from a peer that never ends its line, which is life, too.
+/// Create the codec with `LinesCodec::new_with_max_length(8192)`, or your own longest line:
+/// `LinesCodec::new()` buffers without limit what a peer sends that never ends its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     ping: Cow<'static, str>,
-    /// `None`: nothing is answered, except with [`Policy::echo`](crate::Policy::echo).
+    /// `None`: pings are answered only with [`Policy::echo`](crate::Policy::echo).
     pong: Option<Cow<'static, str>>,
 }
 
 impl Lines {
-    /// A beat is `ping`. A peer's `ping` is answered with `pong`, whatever the policy says, and its
-    /// `pong` is never answered. If the two are equal, this is [`same`](Self::same): else two ends
-    /// would never stop.
+    /// Sends `ping` as the beat, and answers the peer's `ping` with `pong`, whatever the policy
+    /// says. A `pong` is never answered. If the two are equal, this is [`same`](Self::same):
+    /// otherwise two ends would answer each other without end.
     #[must_use]
     pub fn new(ping: impl Into<Cow<'static, str>>, pong: impl Into<Cow<'static, str>>) -> Self {
         let (ping, pong) = (ping.into(), pong.into());
@@ -46,7 +45,7 @@ impl Lines {
         Self { ping, pong }
     }
 
-    /// A beat is `line`, at both ends. It is answered with itself if the policy has
+    /// Both ends send `line` as the beat. It is answered with itself if the policy has
     /// [`echo`](crate::Policy::echo).
     #[must_use]
     pub fn same(line: impl Into<Cow<'static, str>>) -> Self {

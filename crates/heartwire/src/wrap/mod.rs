@@ -1,15 +1,15 @@
-//! Liveness for protocols that are not ours.
+//! Heartbeats and timeouts for your own protocol.
 //!
-//! [`Heartbeat`] wraps a stream of items: it sends beats, hides the peer's, and ends with a typed
-//! error when the peer is dead. [`Alive`] wraps a stream of bytes, and only judges. Both leave the
-//! decision to [`heartwire_core`], as the [`client`](crate::client) and the
-//! [`server`](crate::server) do: any sign from the peer is life, one's own writes are not, data
-//! suppresses beats while the peer is heard, what has arrived is read before anything is judged, and
-//! the time in which this end itself was paused is not held against the peer.
+//! [`Heartbeat`] wraps a stream of items: it sends heartbeats, hides the peer's, and ends with a
+//! typed error when the peer is dead. [`Alive`] wraps a stream of bytes; it detects a dead peer and
+//! sends nothing. Both use the rules of [`heartwire_core`], as the [`client`](crate::client) and
+//! the [`server`](crate::server) do: anything from the peer is a sign of life, and own writes are
+//! not; data replaces beats while the peer is heard; what has arrived is read before a verdict; and
+//! a pause of this end never counts against the peer.
 //!
 //! # Quickstart
 //!
-//! A protocol of length-delimited frames, in which an empty frame becomes the beat:
+//! A protocol of length-delimited frames, with empty frames as heartbeats:
 //!
 //! ```
 //! use core::time::Duration;
@@ -23,12 +23,12 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
-//! // The peer says one thing, and then nothing more: it hangs.
+//! // The peer sends one frame and then hangs.
 //! let mut peer = TcpStream::connect(listener.local_addr()?).await?;
 //! tokio::io::AsyncWriteExt::write_all(&mut peer, b"\0\0\0\x05hello").await?;
 //!
 //! let (stream, _) = listener.accept().await?;
-//! // No frame is longer than this: by default a peer can have 8 MiB of one kept for it.
+//! // Limit the frame length: by default a peer can make this end buffer 8 MiB.
 //! let codec = LengthDelimitedCodec::builder().max_frame_length(64 * 1024).new_codec();
 //! let framed = Framed::new(stream, codec);
 //! let policy = Policy::builder()
@@ -51,9 +51,9 @@
 //! # }
 //! ```
 //!
-//! The other end needs the same, with a policy of its own.
+//! The other end needs the same wrapper, with its own policy.
 //!
-//! # Which beat
+//! # Which heartbeat
 //!
 //! | protocol | beat | feature |
 //! |---|---|---|
@@ -66,10 +66,11 @@
 //!
 //! # TLS
 //!
-//! Both wrappers go over the stream of tokio-rustls, or whatever else encrypts, as over a bare one: wrap what
-//! comes out of it. A peer that leaves without saying so in TLS is an error of the inner stream, not its end.
-//! A record is heard when it is whole; to hear its single bytes, [`LastByte::watch`] the socket *below* TLS.
-//! Somebody on the path can then keep a dead peer alive by bytes that never become a record.
+//! Both wrappers work over TLS: wrap the stream of tokio-rustls, or of another TLS library, like a
+//! plain one. A peer that closes without `close_notify` is an error of the inner stream, not its
+//! end. A TLS record counts as a sign of life when it is complete; to count its single bytes,
+//! [`LastByte::watch`] the socket *below* TLS. An attacker on the path can then keep a dead peer
+//! alive with bytes that never become a record.
 
 mod alive;
 mod beat;

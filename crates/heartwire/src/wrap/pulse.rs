@@ -1,4 +1,4 @@
-//! The liveness of one wrapped connection, on the clock of tokio and with its only timer.
+//! The timeout and interval of one wrapped connection, on tokio's clock.
 
 use core::future::Future as _;
 use core::pin::Pin;
@@ -12,36 +12,36 @@ use tracing::debug;
 
 use crate::{TICK, clock};
 
-/// Before a verdict a connection is read once more, after this long. What the runtime knows of a
-/// socket is as old as its last turn; this is room for another one, well within [`TICK`].
+/// Delay before the last read that precedes a verdict. The runtime's knowledge of a socket is as
+/// old as its last turn; this leaves time for another turn, well within [`TICK`].
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// Judges, says when to beat, and owns the timer. Its application moves the bytes.
+/// Decides on verdicts and beats, and owns the timer. The wrapper moves the bytes.
 ///
-/// Traffic stores a timestamp; the timer stays as it is until it fires.
+/// Traffic only stores a timestamp; the timer is not touched until it fires.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    /// The origin of the core's instants. This file alone maps one clock to the other.
+    /// The origin of the core's instants. Only this file converts between the two clocks.
     origin: TokioInstant,
     liveness: Liveness,
     watch: PauseWatch,
-    /// Nothing is expected of the peer, nor sent to it, until its first beat.
+    /// No beats and no timeout until the peer's first beat.
     waits: bool,
-    /// When an item had the suspends looked at, on the clock that goes on in them.
+    /// When suspends were last checked for an item, on the clock that counts suspended time.
     compared_at: Instant,
-    /// Made when it is first needed, because it needs a runtime.
+    /// Created when first needed, because it needs a runtime.
     timer: Option<Pin<Box<Sleep>>>,
     timer_at: Option<Instant>,
-    /// Whether the timer knows whom to wake.
+    /// Whether the timer has a waker.
     timer_polled: bool,
     look: Option<Look>,
 }
 
-/// Something ends the connection then, unless something to read comes first.
+/// A planned last read: the connection ends after it, unless it finds something.
 #[derive(Debug)]
 struct Look {
     at: Instant,
-    /// It is a verdict.
+    /// Present if the end is a verdict.
     read_first: Option<ReadFirst>,
 }
 
@@ -70,13 +70,13 @@ impl Pulse {
         Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// Does nothing until the peer's first beat.
+    /// Sends no beats and has no timeout until the peer's first beat.
     pub(super) fn wait_for_beat(&mut self) {
         self.waits = true;
     }
 
-    /// The peer has sent a beat. If this end waited for it, the first silence begins at `now`, and a beat
-    /// is due: the peer has had none yet.
+    /// Handles a beat of the peer. If this end waited for it, the timeout starts `now`, and a beat
+    /// is due, because the peer has had none yet.
     pub(super) fn handle_beat(&mut self, now: Instant) {
         if self.waits {
             self.waits = false;
@@ -91,22 +91,23 @@ impl Pulse {
         self.liveness.policy()
     }
 
-    /// How long nothing has come from the peer.
+    /// Time since the peer was last heard.
     pub(super) fn silence(&self) -> Duration {
         self.now().saturating_since(self.liveness.last_heard())
     }
 
-    /// Something from the peer was read, and this is being looked at `now`.
+    /// Handles something that was read from the peer `now`.
     pub(super) fn handle_heard(&mut self, now: Instant) {
         self.hear(now, clock::now(), clock::suspended);
     }
 
-    /// `at` is `now` on the clock that goes on in a suspend. A suspend before this is not to be
-    /// found later, and held for one in the silence that begins.
+    /// `at` is `now` on the clock that counts suspended time. A suspend before this moment must not
+    /// be counted later as part of the silence that begins now.
     fn hear(&mut self, now: Instant, at: Instant, suspended: impl FnOnce() -> Duration) {
         self.liveness.handle_heard(now);
         let is_overdue = self.timer_at.is_none_or(|at| now >= at);
-        // None that counts fits into less. It is a look at the clock more, which items are spared.
+        // A shorter suspend does not count. Checking costs another clock read, which most items are
+        // spared.
         if is_overdue || at.saturating_since(self.compared_at) >= MIN_PAUSE {
             self.compared_at = at;
             self.handle_wake(now, suspended());
@@ -116,27 +117,27 @@ impl Pulse {
         }
     }
 
-    /// A byte arrived at `at`, which may lie in the past.
+    /// Handles a byte that arrived at `at`, which may be in the past.
     pub(super) fn handle_byte(&mut self, at: TokioInstant) {
         self.liveness.handle_heard(self.instant(at));
     }
 
-    /// Something other than a beat was written at `at`, or is waiting to be.
+    /// Handles something other than a beat that was written at `at`, or waits to be.
     pub(super) fn handle_sent(&mut self, at: Instant) {
         self.liveness.handle_sent(at);
     }
 
-    /// A beat was written at `at`, or is waiting to be.
+    /// Handles a beat that was written at `at`, or waits to be.
     pub(super) fn handle_beat_sent(&mut self, at: Instant) {
         self.liveness.handle_beat_sent(at);
     }
 
-    /// The application is awake. If it should have been before, or was suspended, that is not held against the
-    /// peer. The clock of tokio stops in a suspend, so that the first wake-up after it looks punctual.
+    /// Handles a wake-up. A late wake-up or a suspend is a pause, which does not count against the
+    /// peer. Tokio's clock stops in a suspend, so the first wake-up after it looks punctual.
     fn handle_wake(&mut self, now: Instant, suspended: Duration) {
         self.watch.handle_sleep(self.timer_at);
         if let Some(pause) = self.watch.handle_wake(now, suspended) {
-            debug!(gap = ?pause.gap, "this end stood still");
+            debug!(gap = ?pause.gap, "this end was paused");
             self.liveness.handle_pause(pause);
         }
     }
@@ -152,15 +153,14 @@ impl Pulse {
         self.timer_at.or_else(|| self.deadline().map(|_| now)).is_some_and(|at| now >= at)
     }
 
-    /// Wakes the application a little later, to read before something other than silence ends the
-    /// connection. Returns when.
+    /// Plans a last read before something other than silence ends the connection. Returns its time.
     pub(super) fn look_again(&mut self, now: Instant) -> Instant {
         let read_first = self.look.take().and_then(|look| look.read_first);
         self.look.insert(Look { at: now.saturating_add(LOOK_AGAIN), read_first }).at
     }
 
-    /// The deadlines that passed while items kept coming. There is no verdict among them: something
-    /// was heard just now.
+    /// Handles deadlines that passed while items kept coming. None can be a verdict: the peer was
+    /// heard just now.
     fn catch_up(&mut self, now: Instant) {
         let _ = self.liveness.poll(now);
         self.look = self.look.take().filter(|look| now < look.at);
@@ -168,8 +168,8 @@ impl Pulse {
         self.arm();
     }
 
-    /// What comes of a reading that found this: a verdict, a beat that is due, or a timer that will
-    /// wake whom `cx` wakes.
+    /// Handles deadlines after a read with the result `found`: returns a verdict, makes a beat due,
+    /// or sets the timer to wake `cx`.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, found: Found) -> Option<Verdict> {
         loop {
             self.arm();
@@ -184,40 +184,40 @@ impl Pulse {
                 return verdict;
             }
             if self.look.is_some() {
-                // By another reading.
+                // After another read.
                 self.rearm(cx);
                 return None;
             }
         }
     }
 
-    /// Whether the timer knows whom to wake, and has not done so.
+    /// Whether the timer has a waker and has not fired.
     fn is_asleep(&self) -> bool {
         self.timer_polled && self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed())
     }
 
-    /// Sets the timer earlier if what was done since [`poll`](Self::poll) needs that: after a beat,
-    /// the next one may come before the deadline that the timer is set to.
+    /// Sets the timer earlier if needed since [`poll`](Self::poll): after a beat, the next one may
+    /// be due before the timer's deadline.
     pub(super) fn rearm(&mut self, cx: &mut Context<'_>) {
         self.arm();
         if self.timer_at.is_some() && !self.timer_polled && self.poll_timer(cx) {
-            // What has passed meanwhile is dealt with in a poll of its own, after reading.
+            // A deadline that has passed meanwhile is handled in another poll, after reading.
             cx.waker().wake_by_ref();
         }
     }
 
     /// Whether the timer has fired.
     ///
-    /// The timer is asked, not the clock: a task that has used up its budget is told that nothing is
-    /// ready, be it bytes or the timer. So whoever hears that the timer has fired was told the truth
-    /// about the bytes just before.
+    /// This polls the timer and does not read the clock: a task that has used up its budget is told
+    /// that nothing is ready, neither bytes nor the timer. So if the timer has fired, the read just
+    /// before it was accurate.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let fired = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
         self.timer_polled = !fired;
         fired
     }
 
-    /// A deadline has passed, and reading found this.
+    /// Handles a deadline that has passed, after a read with the result `found`.
     fn handle_timer(&mut self, now: Instant, found: Found) -> Option<Verdict> {
         if self.look.as_ref().is_some_and(|look| now < look.at) {
             return None;
@@ -226,7 +226,7 @@ impl Pulse {
             if let Found::NoRoom(_) = found {
                 debug!("the application is slow: a verdict is postponed");
             }
-            // A pause was told when it was noticed.
+            // A pause was reported when it was noticed.
             return self.liveness.judge(read, now, found, None, TICK);
         }
         let at = now.saturating_add(LOOK_AGAIN);
@@ -241,7 +241,7 @@ impl Pulse {
         self.look.as_ref().map(|look| look.at).or_else(|| self.liveness.poll_timeout())
     }
 
-    /// Deadlines mostly move later, so a timer that is set to an earlier time stays as it is.
+    /// Deadlines mostly move later, so an earlier timer is left as it is.
     fn arm(&mut self) {
         let Some(at) = self.deadline() else { return };
         if self.timer_at.is_some_and(|set| set <= at) {

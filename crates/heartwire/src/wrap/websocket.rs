@@ -1,4 +1,4 @@
-//! Beats of WebSockets, as tokio-tungstenite has them.
+//! Heartbeats over WebSockets, for tokio-tungstenite.
 
 use std::borrow::Cow;
 
@@ -7,23 +7,23 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::beat::{Answer, Beat};
 use super::lines::Lines;
 
-/// A ping is a beat, and a pong answers it.
+/// Heartbeats as WebSocket pings, which pongs answer.
 ///
-/// A browser answers pings by itself, and its pages see none of them: see [`Text`].
+/// A browser answers pings by itself, and its pages do not see them: for pages use [`Text`].
 ///
-/// Pings carry the nonce, so [`Heartbeat::rtt`](super::Heartbeat::rtt) tells the round trip. The
-/// peer's pings are answered by tungstenite itself, whenever the stream is polled. Neither pings nor
-/// pongs come through to the application.
+/// Pings carry the nonce, so [`Heartbeat::rtt`](super::Heartbeat::rtt) returns the round-trip time.
+/// Tungstenite answers the peer's pings whenever the stream is polled. The application sees neither
+/// pings nor pongs.
 ///
-/// The defaults of tokio-tungstenite are made for few, busy connections: 128 KiB to read into,
-/// allocated at once, 128 KiB to gather writes, writes that may pile up without end behind a peer
-/// that does not read, messages of 64 MiB. For many connections give it a `WebSocketConfig` with
-/// less, as `examples/websocket.rs` does.
+/// The defaults of tokio-tungstenite suit few, busy connections: a read buffer of 128 KiB,
+/// allocated at once, a write buffer of 128 KiB, no limit to writes that wait for a peer that does
+/// not read, messages of up to 64 MiB. For many connections use a `WebSocketConfig` with less, as
+/// `examples/websocket.rs` does.
 ///
-/// A message is heard when it is whole. If big ones come over slow links, wrap the connection below
-/// the WebSocket in [`LastByte::watch`](super::LastByte::watch).
+/// A message counts as a sign of life when it is complete. For big messages over slow links, wrap
+/// the connection below the WebSocket in [`LastByte::watch`](super::LastByte::watch).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "there is nothing to say about a ping")]
+#[expect(clippy::exhaustive_structs, reason = "a ping has no settings")]
 pub struct Ping;
 
 impl Beat<Message> for Ping {
@@ -47,13 +47,13 @@ impl Beat<Message> for Ping {
     }
 }
 
-/// Heartbeats that are text messages, for pages in browsers.
+/// Heartbeats as text messages, for pages in browsers.
 ///
-/// A page can neither send a WebSocket's pings nor see them, so it cannot tell a silent server from one
-/// that has nothing to say. These it can see: a page that gets the first of the [`Lines`] answers with the
-/// second.
+/// A page can neither send nor see a WebSocket's pings, so it cannot tell a dead server from an
+/// idle one. It can see text messages: a page that receives the first of the [`Lines`] answers with
+/// the second.
 ///
-/// Pings and pongs come through to the application as they do without the wrapper. They are life, and no
+/// Pings and pongs reach the application as without the wrapper. They are signs of life, but not
 /// heartbeats.
 ///
 /// ```
@@ -62,12 +62,12 @@ impl Beat<Message> for Ping {
 ///
 /// // `PING` and `PONG`.
 /// let plain = Text::default();
-/// // In a protocol of JSON: the text has to be the same, byte for byte.
+/// // In a JSON protocol: the text has to be equal byte for byte.
 /// let json = Text(Lines::new(r#"{"type":"ping"}"#, r#"{"type":"pong"}"#));
 /// # let _ = (plain, json);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a text is a line, and nothing besides")]
+#[expect(clippy::exhaustive_structs, reason = "a text has no other settings")]
 pub struct Text(pub Lines);
 
 impl Beat<Message> for Text {

@@ -1,4 +1,4 @@
-//! How many clients may come from one address, and how fast.
+//! Limits per address: how many clients may connect from one address, and how fast.
 
 use core::net::IpAddr;
 use core::num::NonZeroU32;
@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use heartwire_core::Instant;
 use heartwire_core::internal::Gcra;
 
-/// A rate with a burst: a bucket that holds `burst` arrivals, and is refilled with `per_second` of
-/// them each second.
+/// A rate with a burst: a token bucket that holds `burst` connections and is refilled with
+/// `per_second` of them each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     per_second: NonZeroU32,
@@ -20,19 +20,19 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// At most `burst` at once, and `per_second` in the long run.
+    /// At most `burst` connections at once, and `per_second` in the long run.
     #[must_use]
     pub const fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         Self { per_second, burst }
     }
 
-    /// The long run.
+    /// The sustained rate.
     #[must_use]
     pub const fn per_second(self) -> NonZeroU32 {
         self.per_second
     }
 
-    /// At once.
+    /// The burst size.
     #[must_use]
     pub const fn burst(self) -> NonZeroU32 {
         self.burst
@@ -43,14 +43,13 @@ impl Rate {
     }
 }
 
-/// What clients may ask of a server before it knows anything of them but their addresses. `None` is
-/// no timeout.
+/// Limits on new connections, per address and for all addresses together. `None` is no limit.
 ///
-/// An address is an IPv4 address, or the first 64 bits of an IPv6 address, because whoever has one
-/// of those has all; an IPv4 address written as IPv6 counts as IPv4. Many clients can share one:
-/// behind a carrier's or a company's NAT, behind a load balancer, or on a link whose addresses
-/// begin with `fe80::`. The machine's own addresses are no exception, because a proxy or a tunnel
-/// may be behind them.
+/// An address is an IPv4 address, or the first 64 bits of an IPv6 address, because one host can use
+/// all addresses of such a prefix; an IPv4-mapped IPv6 address counts as IPv4. Many clients can
+/// share one: behind a carrier's or a company's NAT, behind a load balancer, or on a link whose
+/// addresses begin with `fe80::`. The machine's own addresses are limited too, because a proxy or a
+/// tunnel may be behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct AddressLimits {
@@ -61,49 +60,50 @@ pub struct AddressLimits {
 }
 
 impl AddressLimits {
-    /// Default for [`accept_rate_per_address`](Self::accept_rate_per_address): high enough for a NAT with all the clients that it
-    /// can have, which is one for each port, some 64,500. Coming back over the 30 s of the usual
-    /// backoff after an outage, they are all in after 45 s. One address that does nothing but
-    /// connect costs 1,000 handshakes a second.
+    /// Default for [`accept_rate_per_address`](Self::accept_rate_per_address): high enough for a
+    /// NAT with the maximum of clients, one per port, some 64,500. If they reconnect over the 30 s
+    /// of the default back-off after an outage, all are connected after 45 s. One address that only
+    /// connects costs 1,000 handshakes per second.
     pub const ACCEPT_RATE_PER_ADDRESS: Rate = rate(1_000, 20_000);
-    /// Default for [`accept_rate`](Self::accept_rate): without it, connecting and leaving again
-    /// could take up all of a server's time. Accepting and closing come to about 25 µs, so that
-    /// this is a quarter of one processor. The burst lets a fifth of
-    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS) in at once after a restart.
+    /// Default for [`accept_rate`](Self::accept_rate): without it, clients that connect and
+    /// disconnect could use up all of a server's time. Accepting and closing take about 25 µs, so
+    /// this is a quarter of one processor. The burst admits a fifth of
+    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS) at once after a restart.
     pub const ACCEPT_RATE: Rate = rate(10_000, 20_000);
     /// Default for [`max_addresses`](Self::max_addresses): more than twice
     /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS), so that each session can have
-    /// an address of its own and as many have just left. They take about 25 MB then.
+    /// its own address and as many can have just disconnected. They take about 25 MB then.
     pub const MAX_ADDRESSES: usize = 1 << 18;
 
-    /// Most sessions from one address at a time. Default: `None`, because a number that is safe
-    /// behind a NAT protects nobody, and one that protects refuses whole companies in silence; the
-    /// total is limited in any case. Who knows that clients do not share addresses should set it,
-    /// to twice what one needs at least: a client that comes back on a new connection counts twice
-    /// until the old one is known to be dead.
+    /// Maximum number of sessions from one address. Default: `None`, because a limit that is safe
+    /// behind a NAT protects nothing, and one that protects refuses whole companies; the total is
+    /// limited in any case. If your clients do not share addresses, set it to at least twice what
+    /// one client needs: a client that reconnects counts twice until its old connection is known to
+    /// be dead.
     pub const fn max_per_address(mut self, most: Option<NonZeroU32>) -> Self {
         self.sessions = most;
         self
     }
 
-    /// New connections from one address. Default: [`ACCEPT_RATE_PER_ADDRESS`](Self::ACCEPT_RATE_PER_ADDRESS).
+    /// Rate of new connections from one address. Default:
+    /// [`ACCEPT_RATE_PER_ADDRESS`](Self::ACCEPT_RATE_PER_ADDRESS).
     pub const fn accept_rate_per_address(mut self, most: Option<Rate>) -> Self {
         self.accept_rate_per_address = most;
         self
     }
 
-    /// New connections from all addresses together. Connections that are refused for what their own
-    /// address did are not counted, so that one address cannot use up what is for all. Default:
+    /// Rate of new connections from all addresses together. Connections that exceed their own
+    /// address's limits do not count, so that one address cannot use up the rate of all. Default:
     /// [`ACCEPT_RATE`](Self::ACCEPT_RATE).
     pub const fn accept_rate(mut self, most: Option<Rate>) -> Self {
         self.accept_rate = most;
         self
     }
 
-    /// Most addresses to keep count of at a time. Clients from further ones are let in under the
-    /// limits for all alone, and the log says so: whoever has that many addresses is not held up by
-    /// limits for one, and refusing strangers would let him shut out everybody else. Default:
-    /// [`MAX_ADDRESSES`](Self::MAX_ADDRESSES).
+    /// Maximum number of addresses to count. Clients from further addresses are only subject to the
+    /// limits for all, and the log says so: limits per address do not stop an attacker with that
+    /// many addresses, and refusing unknown addresses would let it lock out all other clients.
+    /// Default: [`MAX_ADDRESSES`](Self::MAX_ADDRESSES).
     pub const fn max_addresses(mut self, most: usize) -> Self {
         self.max_addresses = most;
         self
@@ -128,27 +128,29 @@ const fn rate(per_second: u32, burst: u32) -> Rate {
     }
 }
 
-/// Why a client from some address may not come in now.
+/// Why a client is refused because of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AddressRefusal {
-    /// Its address has as many sessions as it may have.
+    /// Its address has reached its maximum number of sessions.
     Sessions,
-    /// Too many clients have come from its address lately. One could come in after this time.
+    /// Too many clients have connected from its address lately. One can connect after
+    /// `retry_after`.
     AcceptRatePerAddress { retry_after: Duration },
-    /// Too many clients have come lately, from all addresses together. One could come in after this
-    /// time.
+    /// Too many clients have connected lately, from all addresses together. One can connect after
+    /// `retry_after`.
     AcceptRate { retry_after: Duration },
 }
 
-/// A place among the clients of an address; it is to be given back when its client has gone.
+/// A place among the clients of an address, to be returned with [`leave`](AddressCounts::leave)
+/// when its client has gone.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) struct Entered {
-    /// False if its address was not kept count of; it may be by now, because of others.
+    /// False if its address was not counted. (It may be counted by now, because of other clients.)
     counted: bool,
 }
 
-/// What stands for an address.
+/// An IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Prefix {
     V4(u32),
@@ -168,12 +170,12 @@ impl Prefix {
     }
 }
 
-/// Keeps count of the clients of each address; shared by all shards. Entering and leaving take the
-/// same short time however many addresses there are.
+/// Counts the clients of each address; shared by all shards. Entering and leaving take constant
+/// time.
 #[derive(Debug)]
 pub(crate) struct AddressCounts {
     limits: AddressLimits,
-    /// When the bucket for all is full.
+    /// When the token bucket of all addresses is full.
     full_at: AtomicU64,
     addresses: Mutex<Addresses>,
 }
@@ -181,35 +183,35 @@ pub(crate) struct AddressCounts {
 #[derive(Debug, Default)]
 struct Addresses {
     entries: HashMap<Prefix, Entry>,
-    /// Addresses without sessions, and when their buckets are full at the latest. Each is here
-    /// once.
+    /// Addresses without sessions, and when their buckets are full at the latest. Each address is
+    /// here at most once.
     left: VecDeque<(Instant, Prefix)>,
-    /// Clients were let in without being counted, and the log says so.
+    /// Clients were admitted without being counted, and the log says so.
     is_full: bool,
 }
 
-/// An address with sessions, or whose bucket is not full.
+/// An address that has sessions, or whose bucket is not full.
 #[derive(Debug, Default)]
 struct Entry {
     /// When its bucket is full.
     full_at: u64,
     sessions: u32,
-    /// It is among those that have `left`, though its clients may have come back.
+    /// It is in `left`, though its clients may have come back.
     has_left: bool,
 }
 
 impl AddressCounts {
-    /// Nobody has come yet.
+    /// Counts without any clients.
     pub(crate) fn new(limits: AddressLimits) -> Self {
         Self { limits, full_at: AtomicU64::new(0), addresses: Mutex::default() }
     }
 
-    /// A client has come from `addr`. What is returned is for [`leave`](Self::leave).
+    /// Counts a client from `addr`. Pass the result to [`leave`](Self::leave).
     ///
     /// # Errors
     ///
-    /// [`AddressRefusal`]; it is as if the client had not come, so that those who knock in vain
-    /// keep nobody out.
+    /// [`AddressRefusal`]; a refused client does not count, so that refused attempts keep no client
+    /// out.
     pub(crate) fn enter(&self, addr: IpAddr, now: Instant) -> Result<Entered, AddressRefusal> {
         let AddressLimits { sessions, accept_rate_per_address, max_addresses, .. } = self.limits;
         if sessions.is_none() && accept_rate_per_address.is_none() {
@@ -231,7 +233,7 @@ impl AddressCounts {
                 entry.full_at = full_at;
                 entry.sessions += 1;
             }
-            // The first one is within any timeout.
+            // The first client of an address is within any limit.
             hash_map::Entry::Vacant(entry) => {
                 self.take_of_all(now)?;
                 if !has_room {
@@ -245,7 +247,7 @@ impl AddressCounts {
         Ok(Entered { counted: true })
     }
 
-    /// A client that had entered from `addr` has gone.
+    /// Counts a client from `addr` as gone.
     pub(crate) fn leave(&self, addr: IpAddr, entered: Entered, now: Instant) {
         if !entered.counted {
             return;
@@ -271,7 +273,7 @@ impl AddressCounts {
         left.push_back((now.saturating_add(refill), prefix));
     }
 
-    /// Counts an arrival among those from all addresses.
+    /// Counts a connection in the rate for all addresses.
     fn take_of_all(&self, now: Instant) -> Result<(), AddressRefusal> {
         let mut wait = Duration::ZERO;
         let take = |full_at| match take(self.limits.accept_rate, full_at, now) {
@@ -287,15 +289,15 @@ impl AddressCounts {
         }
     }
 
-    /// Nothing is left half done by a panic while it is locked, because nothing in here panics.
+    /// Ignores poisoning: nothing that runs under the lock panics.
     fn lock(&self) -> MutexGuard<'_, Addresses> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Addresses {
-    /// Looks at two of the addresses that have left, so that there are ever fewer of those whose
-    /// time has come: at most one is added for each call.
+    /// Checks two addresses of `left`. At most one is added per call, so the number of expired ones
+    /// shrinks.
     fn forget_idle(&mut self, now: Instant) {
         for _ in 0..2 {
             let Some(&(_, prefix)) = self.left.front().filter(|&&(at, _)| at <= now) else {
@@ -315,7 +317,7 @@ impl Addresses {
     }
 
     fn has_room(&mut self, most: usize) -> bool {
-        // Half of the room, so that it is not said again and again.
+        // At half of the room, so that it is not logged again and again.
         self.is_full &= self.entries.len() > most / 2;
         self.entries.len() < most
     }
@@ -325,15 +327,15 @@ impl Addresses {
             self.is_full = true;
             tracing::warn!(
                 addresses = most,
-                "clients come from more addresses than are kept count of: further ones are let in \
-                 under the limits for all alone"
+                "clients connect from more addresses than are counted: further ones are only subject \
+                 to the limits for all"
             );
         }
     }
 }
 
-/// An arrival at a bucket that will be full at `full_at`, if there is a timeout: when it will be full
-/// then, or how long that arrival has to wait.
+/// Takes one connection from a bucket that will be full at `full_at`. Returns when it will be full
+/// then, or how long the connection has to wait. Without a rate it changes nothing.
 fn take(rate: Option<Rate>, full_at: u64, now: Instant) -> Result<u64, Duration> {
     let Some(rate) = rate else { return Ok(full_at) };
     rate.buckets().take(Instant::from_nanos(full_at), now).map(Instant::as_nanos)

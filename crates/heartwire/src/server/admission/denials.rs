@@ -1,4 +1,4 @@
-//! How often clients were rejected for want of a good token, for the log.
+//! Counts clients that were rejected for an invalid or missing token, for the log.
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -6,14 +6,14 @@ use core::time::Duration;
 
 use heartwire_core::Instant;
 
-/// One line for so long: a client that guesses tokens can do it a thousand times a second, and must not
-/// fill the log.
+/// At most one log line per this time: a client that guesses tokens a thousand times per second
+/// must not fill the log.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// Nothing was said yet.
+/// Nothing was logged yet.
 const NEVER: u64 = u64::MAX;
 
-/// Shared by all shards.
+/// The count since the last log line; shared by all shards.
 #[derive(Debug)]
 pub(crate) struct Denials {
     unsaid: AtomicU64,
@@ -25,7 +25,7 @@ impl Denials {
         Self { unsaid: AtomicU64::new(0), said_at: AtomicU64::new(NEVER) }
     }
 
-    /// Counts one. Returns how many there were since the last line, if it is time for one.
+    /// Counts one client. Returns the count since the last line, if it is time for a line.
     pub(crate) fn count(&self, now: Instant) -> Option<u64> {
         self.unsaid.fetch_add(1, Relaxed);
         let said_at = self.said_at.load(Relaxed);
@@ -33,7 +33,7 @@ impl Denials {
         if said_at != NEVER && is_early {
             return None;
         }
-        // One of the shards says it.
+        // Only one shard logs it.
         self.said_at.compare_exchange(said_at, now.as_nanos(), Relaxed, Relaxed).ok()?;
         Some(self.unsaid.swap(0, Relaxed))
     }

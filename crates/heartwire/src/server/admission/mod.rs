@@ -1,9 +1,8 @@
-//! Who may come in, how many from where, and who holds a name.
+//! Access control: tokens, limits per address, and names.
 //!
-//! Three parts that know nothing of sockets, and of each other only what a [`Principal`] is:
-//! [`Tokens`] say who may come in, [`addresses::AddressCounts`] how many may from one address, and
-//! [`names::Names`] which of the sessions that call themselves the same is the one. Time is an
-//! argument.
+//! [`Tokens`] authenticate clients, [`addresses::AddressCounts`] limits clients per address, and
+//! [`names::Names`] decides which session holds a name. None of them knows sockets, and they share
+//! only [`Principal`]. Time is an argument.
 
 pub(super) mod addresses;
 pub(super) mod denials;

@@ -1,4 +1,4 @@
-//! Named clients: which session holds a name, and who comes after it.
+//! Client names: which session holds a name, and which one comes next.
 
 use core::fmt;
 use core::time::Duration;
@@ -11,39 +11,39 @@ use heartwire_core::v1::MAX_NAME_LEN;
 use super::tokens::Principal;
 use crate::server::id::SessionId;
 
-/// Takeovers of one name within [`TAKEOVER_WINDOW`] that are put down to a client on a bad path,
-/// which comes back before its older connection is known to be dead. More is a fight.
+/// Maximum number of takeovers of one name within [`TAKEOVER_WINDOW`] that a single client on a bad
+/// path may cause, by reconnecting before its older connection is known to be dead. More are a
+/// fight of two clients.
 const MAX_TAKEOVERS: usize = 5;
 
-/// What "a minute" means for [`MAX_TAKEOVERS`]; and a fight is over once nobody has tried for as
-/// long beyond the time to wait.
+/// The window of [`MAX_TAKEOVERS`]. A fight is over when there was no attempt for this long after
+/// the time to wait.
 const TAKEOVER_WINDOW: Duration = Duration::from_secs(60);
 
-/// The first wait that a fight earns; each takeover within the fight doubles it. At this length a
-/// fight never has more takeovers in a minute than are allowed in peace.
+/// The first wait in a fight; each takeover in the fight doubles it. At this length a fight never
+/// has more takeovers in a minute than are allowed without one.
 const FIGHT_WAIT_FIRST: Duration = TAKEOVER_WINDOW;
 
-/// The longest wait between two takeovers of a fight: chosen so that a fight that goes on for days
-/// costs nothing, and that whoever ends it by hand need not wait long to see that it worked.
+/// The longest wait between two takeovers of a fight: so long that a fight of days costs nothing,
+/// and so short that an operator who ends it soon sees the effect.
 const MAX_FIGHT_WAIT: Duration = Duration::from_secs(300);
 
-/// Names whose takeovers are remembered at a time: it takes two connections for each of them, and each
-/// counts for a minute, so that this is 2,000 connections a second that do nothing else. Together they
-/// take about 20 MB, and 45 MB where all have the longest names. Beyond it those are forgotten whose
-/// takeovers began longest ago.
+/// Maximum number of names whose takeovers are remembered: each takes two connections and counts
+/// for a minute, so this many need 2,000 connections per second. They take about 20 MB, or 45 MB if
+/// all have the longest names. Beyond it the oldest are forgotten.
 const MAX_FIGHTS: usize = 65_536;
 
-/// Whether a client may be called `name`: 1 to [`MAX_NAME_LEN`] bytes of text without control and
-/// format characters (Unicode's categories Cc and Cf), and without white space but spaces between other
-/// characters. So a name stays within its line, and nothing in it is invisible.
+/// Checks a client name: 1 to [`MAX_NAME_LEN`] bytes of text without control and format characters
+/// (Unicode categories Cc and Cf), and without white space except spaces between other characters.
+/// So a name stays on its line, and nothing in it is invisible.
 ///
-/// Names are the same if their bytes are. Nothing is normalised: an é of one character and an é of two
-/// make two names, of which clients should use the first (Unicode's form NFC).
+/// Names are equal if their bytes are. They are not normalised: an é of one character and an é of
+/// two make two names; clients should use the first (Unicode form NFC).
 ///
 /// # Errors
 ///
-/// [`NameError`] says which rule is broken. It does not repeat the name, which may be anything: a
-/// token in the wrong column, for example.
+/// [`NameError`] says which rule is broken. It does not repeat the name, which could be a secret,
+/// such as a token in the wrong column.
 pub fn valid_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
         return Err(NameError::Empty);
@@ -90,20 +90,20 @@ const fn is_format(c: char) -> bool {
     )
 }
 
-/// Why a client may not be called what it wants.
+/// Why a client name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NameError {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
     /// It is longer than [`MAX_NAME_LEN`].
     TooLong {
         /// Its length in bytes.
         len: usize,
     },
-    /// There is a character in it that no name may have, or a space at one of its ends.
+    /// It contains a character that is not allowed, or begins or ends with a space.
     Character {
-        /// Where that character begins, in bytes, from 0.
+        /// The byte offset of that character, from 0.
         at: usize,
     },
 }
@@ -126,64 +126,63 @@ impl fmt::Display for NameError {
 
 impl core::error::Error for NameError {}
 
-/// What became of a claim to a name.
+/// The result of a claim to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Claim {
-    /// The name was free; the claimer holds it and can be welcomed.
+    /// The name was free: the claimer holds it and can be welcomed.
     Yours {
         /// The claimer's epoch.
         epoch: u64,
     },
-    /// The claimer comes next: it is to be welcomed when `release` of the holder's name returns it.
-    /// Until then it must get nothing, and be told of to nobody.
+    /// The claimer comes next: welcome it when `release` of the holder's name returns it. Until
+    /// then send it nothing, and report it to no handler.
     After {
-        /// The session that holds the name. It is to be ended; it may be ending already.
+        /// The session that holds the name. End it; it may be ending already.
         holder: SessionId,
         /// The claimer's epoch once it is welcomed.
         epoch: u64,
-        /// A session that was to come next and never will, since somebody newer claims the name. It
-        /// is to be ended too, for the same reason.
+        /// A session that was to come next, and that the claimer replaces. End it too, for the same
+        /// reason.
         replaces: Option<SessionId>,
     },
-    /// Somebody else holds the name, or waits for it. The claimer is to be refused; nothing happens
-    /// to the holder.
+    /// A client with another token holds the name, or waits for it. Reject the claimer; the holder
+    /// stays.
     InUse,
-    /// The name is taken over too often: two clients believe that it is theirs. The claimer is to
-    /// be refused; nothing happens to the holder.
+    /// The name is taken over too often: two clients use it. Reject the claimer; the holder stays.
     Fighting {
-        /// When a claim can succeed, from now.
+        /// The time from now until a claim can succeed.
         retry_after: Duration,
-        /// Nobody was told of this fight before.
+        /// This fight was not reported before.
         first: bool,
     },
 }
 
-/// The session that comes next, and is to be welcomed.
+/// The session that comes next and has to be welcomed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Next {
-    /// The session. It may have ended meanwhile; it releases the name then like any other.
+    /// The session. If it has ended meanwhile, it releases the name like any other.
     pub(crate) id: SessionId,
-    /// Its epoch, as its claim was told.
+    /// Its epoch, as returned by its claim.
     pub(crate) epoch: u64,
 }
 
-/// Who holds which name; shared by all shards. The newest claimer wins.
+/// The registry of names and their sessions; shared by all shards. The newest claimer wins.
 ///
-/// # What its callers have to do
+/// # Duties of the callers
 ///
-/// - Whoever claimed a name releases it, once: when its `Offline` has been told, or, if it was never
-///   welcomed, when it has ended. One that was refused may do so too; nothing happens then.
-/// - The session that [`release`](Self::release) returns is to be welcomed, by its own shard. Should
-///   that message get lost, the time timeout of the handshake ends the session, which releases the name.
+/// - Release each claimed name once: after the session's `Offline` was reported, or, if it was
+///   never welcomed, when it has ended. Releasing the name of a rejected claimer does nothing.
+/// - Welcome the session that [`release`](Self::release) returns, on its own shard. If that message
+///   is lost, the handshake timeout ends the session, which releases the name.
 ///
-/// Then the events of one name come in the order of their epochs: nobody is welcomed before the one
-/// who held the name is known to be offline. Epochs are taken from one counter, so that they grow for
-/// each name although a name that no session holds has no entry. There are at most as many entries as
-/// there are sessions that hold a name.
+/// Then the events of one name come in the order of their epochs: a session is welcomed only after
+/// the previous holder was reported offline. Epochs come from one counter, so they grow for each
+/// name although a free name has no entry. There are at most as many entries as sessions with a
+/// name.
 ///
-/// How often a name was taken over is remembered beside them, as long as it matters: a session that takes
-/// a name and leaves at once would make it free, and start the count anew.
+/// Recent takeovers are remembered separately: otherwise a session that takes a name and leaves at
+/// once would free it and reset the count.
 #[derive(Debug)]
 pub(crate) struct Names(Mutex<Registry>);
 
@@ -203,13 +202,13 @@ struct Entry {
 }
 
 impl Names {
-    /// No name is held, and the first epoch is the one after `last_epoch`.
+    /// An empty registry, whose first epoch follows `last_epoch`.
     pub(crate) fn new(last_epoch: u64) -> Self {
         Self(Mutex::new(Registry { names: HashMap::new(), fights: Fights::default(), last_epoch }))
     }
 
-    /// A session that was authenticated as `principal` wants to be called `name`. A repeated claim
-    /// by the session that holds the name, or comes next, changes nothing.
+    /// Claims `name` for a session that was authenticated as `principal`. A repeated claim by the
+    /// session that holds the name, or comes next, changes nothing.
     pub(crate) fn claim(
         &self,
         name: &str,
@@ -235,8 +234,8 @@ impl Names {
         self.lock().names.get(name).map(|entry| entry.holder)
     }
 
-    /// A session that claimed `name` has ended. Returns the session that comes next, if there is
-    /// one and the name was held by the one that ended.
+    /// Releases `name` after a session that claimed it has ended. Returns the session that comes
+    /// next, if the ended one held the name and another one waits.
     pub(crate) fn release(&self, name: &str, id: SessionId) -> Option<Next> {
         let mut registry = self.lock();
         let entry = registry.names.get_mut(name)?;
@@ -251,8 +250,8 @@ impl Names {
         next
     }
 
-    /// A shard has ended without releasing its sessions' names, because a handler panicked. Returns
-    /// those that come next, with their names. This looks at all names.
+    /// Releases the names of a shard that ended because a handler panicked. Returns the sessions
+    /// that come next, with their names. Takes time linear in the number of names.
     pub(crate) fn release_shard(&self, shard: usize) -> Vec<(Box<str>, Next)> {
         let is_gone = |id: SessionId| id.shard() == shard;
         let mut welcome = Vec::new();
@@ -268,19 +267,19 @@ impl Names {
         welcome
     }
 
-    /// How many names are held.
+    /// The number of names that are held.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.lock().names.len()
     }
 
-    /// Of how many names it is remembered that they were taken over.
+    /// The number of names whose takeovers are remembered.
     #[cfg(test)]
     pub(crate) fn fights(&self) -> usize {
         self.lock().fights.past.len()
     }
 
-    /// Nothing is left half done by a panic while it is locked, because nothing in here panics.
+    /// Ignores poisoning: nothing that runs under the lock panics.
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -313,7 +312,7 @@ impl Entry {
         Claim::After { holder, epoch, replaces: replaced.map(|next| next.id) }
     }
 
-    /// Makes the one who comes next the holder.
+    /// Makes the session that comes next the holder.
     fn hand_on(&mut self) -> Option<Next> {
         let next = self.next.take()?;
         self.holder = next.id;
@@ -322,16 +321,16 @@ impl Entry {
     }
 }
 
-/// The names that were taken over lately, whether they are held or not.
+/// Names that were taken over lately, held or not.
 #[derive(Debug, Default)]
 struct Fights {
     past: HashMap<Box<str>, Takeovers>,
-    /// The same names, each once, and when to look whether it can be forgotten, soonest first.
+    /// The same names, each once, and when to check whether to forget it, soonest first.
     order: VecDeque<(Instant, Box<str>)>,
 }
 
 impl Fights {
-    /// Counts a takeover of a name, or refuses it.
+    /// Counts a takeover of `name`, or refuses it.
     fn admit(&mut self, name: &str, now: Instant) -> Result<(), Refused> {
         if let Some(takeovers) = self.past.get_mut(name) {
             return takeovers.admit(now);
@@ -345,8 +344,7 @@ impl Fights {
         self.past.entry(name.into()).or_default().admit(now)
     }
 
-    /// Looks at two of the names, so that there are ever fewer of those whose time has come: at most one
-    /// is added for each call.
+    /// Checks two names. At most one is added per call, so the number of expired ones shrinks.
     fn forget_old(&mut self, now: Instant) {
         for _ in 0..2 {
             if self.order.front().is_none_or(|&(at, _)| at > now) {
@@ -362,16 +360,16 @@ impl Fights {
     }
 }
 
-/// How often a name is taken over.
+/// The recent takeovers of a name.
 #[derive(Clone, Copy, Debug)]
 enum Takeovers {
-    /// When the last ones were, oldest first. A free place is a takeover long ago.
+    /// The times of the last ones, oldest first. `None` is a takeover long ago.
     Few { last: [Option<Instant>; MAX_TAKEOVERS] },
-    /// Too often. There is one takeover for each wait, and the next one is followed by `wait`.
+    /// Too many. One takeover is allowed after each wait, and the next one is followed by `wait`.
     Fight { not_before: Instant, wait: Duration },
 }
 
-/// A takeover that is refused.
+/// A refused takeover.
 #[derive(Clone, Copy, Debug)]
 struct Refused {
     retry_after: Duration,
@@ -385,7 +383,7 @@ impl Default for Takeovers {
 }
 
 impl Takeovers {
-    /// Whether it makes a difference to the next takeover.
+    /// Whether it affects the next takeover.
     fn matters(&self, now: Instant) -> bool {
         match *self {
             Self::Few { last: [.., newest] } => newest.is_some_and(|at| is_recent(at, now)),
@@ -393,8 +391,8 @@ impl Takeovers {
         }
     }
 
-    /// Counts a takeover, or refuses it. A claim that comes too early changes nothing: a client
-    /// that does not wait must not keep away one that does.
+    /// Counts a takeover, or refuses it. A claim that is too early changes nothing: a client that
+    /// does not wait must not lock out one that does.
     fn admit(&mut self, now: Instant) -> Result<(), Refused> {
         let is_recent = |at| is_recent(at, now);
         match *self {
@@ -415,7 +413,7 @@ impl Takeovers {
                 *self = Self::Fight { not_before, wait: (wait * 2).min(MAX_FIGHT_WAIT) };
                 Ok(())
             }
-            // Nobody has tried for so long that it is over.
+            // There was no attempt for so long that the fight is over.
             Self::Fight { .. } => {
                 *self = Self::default();
                 self.admit(now)

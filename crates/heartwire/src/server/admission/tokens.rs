@@ -1,4 +1,4 @@
-//! Who may come in: the tokens in the operator's file.
+//! Authentication by tokens, from the operator's file.
 
 use core::fmt;
 use std::collections::{HashMap, HashSet};
@@ -14,38 +14,38 @@ use zeroize::Zeroizing;
 
 use super::names::{NameError, valid_name};
 
-/// Shortest token, in bytes: 16 random characters of base 64 are 96 bits, which nobody guesses over
-/// a network.
+/// Minimum length of a token, in bytes: 16 random base64 characters are 96 bits, which cannot be
+/// guessed over a network.
 pub const MIN_TOKEN_LEN: usize = 16;
 
-/// Most tokens in one file: as many as a server has sessions by default.
+/// Maximum number of tokens in one file: the default maximum of sessions.
 pub const MAX_TOKENS: usize = 100_000;
 
-/// Longest file of tokens, in bytes: as many of the longest lines. A file that goes on forever, a
-/// device for example, must not fill the memory.
+/// Maximum length of a token file, in bytes: [`MAX_TOKENS`] of the longest lines. An endless file,
+/// such as a device, must not fill the memory.
 const MAX_FILE_LEN: usize = MAX_TOKENS * (MAX_NAME_LEN + MAX_TOKEN_LEN + 4);
 
 /// The tokens that a server accepts, read from a file such as this:
 ///
 /// ```text
-/// # Whoever has this one comes in, under any name that has no token of its own, or under none.
+/// # For all clients, with any name that has no token of its own, or without a name.
 /// GRZmXBAWuWwFk3TtVYoX
-/// # This one is for alice alone, who has two while she changes from one to the other.
+/// # Only for alice, who has two tokens while she changes from one to the other.
 /// alice 5Jx2gLq0vD9sPz8nHc7y
 /// alice mB4eTn1wRk6uYf3aQi0o
-/// # A name with spaces, one that begins with #, and one that begins with a quotation mark are quoted.
+/// # Quote a name that has spaces, or begins with # or a quotation mark.
 /// "door 3" tZ7pLw0cVb2mQx8rKd4s
 /// ```
 ///
-/// One token a line, with or without a name before it. Lines that are empty or begin with `#` are
-/// comments. A token is 16 to 256 printable ASCII characters without spaces; for names see
-/// [`valid_name`]. What stands between the quotation marks of a name is the name as it is, further
-/// quotation marks and backslashes included.
+/// Each line has one token, with or without a name before it. Empty lines and lines that begin with
+/// `#` are comments. A token is 16 to 256 printable ASCII characters without spaces; for names see
+/// [`valid_name`]. Everything between the quotation marks is the name, further quotation marks and
+/// backslashes included.
 ///
-/// A name that has tokens of its own needs one of them: the tokens for everybody do not do for it,
-/// so that nobody can pass for somebody who is in the file.
+/// A name with its own tokens needs one of them: the tokens for all clients are not valid for it,
+/// so that no other client can use a name in the file.
 ///
-/// Only digests of the tokens are kept. Nothing in here prints a token, or what may be one.
+/// Only digests of the tokens are kept. No text ever contains a token, or what may be one.
 #[derive(Clone)]
 pub struct Tokens {
     for_all: HashSet<Digest>,
@@ -59,8 +59,7 @@ impl Tokens {
     ///
     /// # Errors
     ///
-    /// [`TokensError`], which names the file or the line. There are no tokens then: keep those you
-    /// have.
+    /// [`TokensError`], which names the file or the line. Keep using the tokens that you have.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokensError> {
         let path = path.as_ref();
         let bytes = read(path)
@@ -78,11 +77,11 @@ impl Tokens {
         }
     }
 
-    /// Reads the tokens from the text of such a file.
+    /// Parses the text of a token file.
     ///
     /// # Errors
     ///
-    /// [`TokensError`] for the first line that cannot be understood; a token is in no error.
+    /// [`TokensError`] for the first invalid line; no error contains a token.
     pub fn parse(text: &str) -> Result<Self, TokensError> {
         let mut tokens = Self::none();
         for (line, number) in text.lines().zip(1..) {
@@ -91,7 +90,7 @@ impl Tokens {
                 return Err(TokensError::TooMany);
             }
         }
-        // More likely a file that is just being written than a wish to lock everybody out.
+        // An empty file is more likely being written than meant to lock all clients out.
         if tokens.count() == 0 { Err(TokensError::Empty) } else { Ok(tokens) }
     }
 
@@ -104,7 +103,7 @@ impl Tokens {
         if line.is_empty() || line.starts_with('#') {
             return Ok(());
         }
-        // No token has white space in it, so the last word is the token, whatever the name is.
+        // Tokens contain no white space, so the last word is the token, whatever the name is.
         match line.rsplit_once(|c: char| c.is_ascii_whitespace()) {
             None => {
                 self.for_all.insert(Digest::of_token(valid_token(line)?));
@@ -120,17 +119,17 @@ impl Tokens {
         Ok(())
     }
 
-    /// Whether a client that calls itself `name` and brings `token` may come in, and as whom.
+    /// Authenticates a client with this name and token.
     ///
-    /// It takes the same short time however many tokens there are. Digests are looked up by hashes with a key
-    /// that is drawn when the file is read, and compared as a whole: how long that takes tells nothing of what a
-    /// token is made of. What is denied is denied with the same answer.
+    /// Takes constant time, however many tokens there are. Digests are looked up by hashes with a
+    /// random key and compared as a whole, so the time reveals nothing about a token. All denials
+    /// are the same.
     ///
     /// # Errors
     ///
     /// [`Denied`].
     pub fn check(&self, name: Option<&str>, token: Option<&[u8]>) -> Result<Principal, Denied> {
-        // No name and no token in the lists is empty.
+        // No listed name or token is empty.
         let name = Digest::of_name(name.unwrap_or_default());
         let token = Digest::of_token(token.unwrap_or_default());
         match self.for_one.get(&name) {
@@ -140,25 +139,25 @@ impl Tokens {
         }
     }
 
-    /// Whether each of them is for one name. If not, a client with a token that is for all can take over a name
-    /// that has none of its own.
+    /// Whether every token is for one name. If not, a client with a token for all can take over any
+    /// name that has no token of its own.
     #[must_use]
     pub fn are_all_for_one_name(&self) -> bool {
         self.for_all.is_empty()
     }
 
-    /// How many tokens there are.
+    /// The number of tokens.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Whether everybody on this machine may read the file; then the tokens in it are no secret,
-    /// and somebody should be told. Always false on systems without Unix permissions.
+    /// Whether all users of this machine may read the file, so that its tokens are not secret: warn
+    /// the operator. Always false on systems without Unix permissions.
     ///
     /// # Errors
     ///
-    /// What the system says if it cannot tell.
+    /// The system's error.
     pub fn is_world_readable(path: impl AsRef<Path>) -> io::Result<bool> {
         let metadata = path.as_ref().metadata()?;
         #[cfg(unix)]
@@ -174,20 +173,21 @@ impl Tokens {
     }
 }
 
-/// A token may be in it, so what is read is wiped from memory when it is dropped.
+/// Reads a file into memory that is wiped when dropped, because it contains tokens.
 fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
     let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-    // With room for all, and a byte to find the end with, nothing is moved and left behind.
+    // With room for all, and one byte to detect the end, the buffer is never moved, which would
+    // leave a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(len.min(MAX_FILE_LEN) + 1));
-    // One more than is allowed, to tell that it is too long.
+    // One more than allowed, to detect a file that is too long.
     let most = u64::try_from(MAX_FILE_LEN + 1).unwrap_or(u64::MAX);
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// A name as it stands in the file. Without quotation marks it is one word: else a comment behind a
-/// token would make that token a name, and its last word the token.
+/// The name in a line. Without quotation marks it is one word: otherwise a comment after a token
+/// would turn the token into a name, and the comment's last word into the token.
 fn unquoted(name: &str) -> Result<&str, LineFault> {
     if let Some(name) = name.strip_prefix('"') {
         return name.strip_suffix('"').ok_or(LineFault::TooManyWords);
@@ -218,8 +218,8 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// The first half of the SHA-256 of a name or of a token. All have the same length, so that
-/// comparing them says nothing about what they stand for.
+/// The first half of the SHA-256 of a name or a token. All have the same length, so comparing them
+/// reveals nothing about the original.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Digest(u128);
 
@@ -232,22 +232,23 @@ impl Digest {
         Self::of(b"token", token)
     }
 
-    /// Names and tokens never have the same one.
+    /// A name and a token never have the same digest.
     fn of(kind: &[u8; 5], bytes: &[u8]) -> Self {
         let sha256 = Sha256::new().chain_update(kind).chain_update(bytes).finalize();
         Self(sha256.first_chunk().map_or(0, |&half| u128::from_be_bytes(half)))
     }
 }
 
-/// As whom a client came in. Two clients are the same principal if they brought tokens for the same
-/// name, or the same token for everybody. It stays the same when the tokens are read again.
+/// The identity under which a client was authenticated. Two clients are the same principal if they
+/// used tokens of the same name, or the same token for all. It stays the same when the tokens are
+/// read again.
 ///
-/// It is a digest, and not printed, lest it help somebody to guess a token.
+/// It is a digest, and not printed, because it could help to guess a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Principal(u128);
 
 impl Principal {
-    /// Everybody, where no tokens are asked for.
+    /// Every client, on a server without tokens.
     pub const ANYBODY: Self = Self(0);
 }
 
@@ -257,14 +258,14 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// A client may not come in: it brought no token, or none that is good for its name. Which of these
-/// it was is not said.
+/// A client was denied: it has no token, or none that is valid for its name. The text does not say
+/// which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid or missing token for this name")]
 #[non_exhaustive]
 pub struct Denied;
 
-/// Why there are no tokens to be had from a file.
+/// Why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokensError {
@@ -273,10 +274,10 @@ pub enum TokensError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// A line could not be understood.
+    /// A line is invalid.
     #[error("line {line} of the tokens: {fault}")]
     Line {
         /// Its number, from 1.
@@ -284,30 +285,28 @@ pub enum TokensError {
         /// What is wrong with it.
         fault: LineFault,
     },
-    /// There are only comments, or nothing at all.
-    #[error(
-        "there is no token in the file, so nobody could come in; add one, or do without the file"
-    )]
+    /// The file has only comments, or nothing.
+    #[error("the file has no token, so no client could connect; add one, or use no file")]
     Empty,
     /// There are more than [`MAX_TOKENS`].
     #[error("there are more than {MAX_TOKENS} tokens, or the file is not one of tokens")]
     TooMany,
 }
 
-/// What is wrong with a line of a file of tokens.
+/// What is wrong with a line of a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineFault {
     /// It is not UTF-8.
     #[error("it is not text")]
     NotText,
-    /// There are more than two words, or a quotation mark of a name is missing.
+    /// It has more than two words, or a name's quotation mark is missing.
     #[error(
         "expected TOKEN, or NAME TOKEN, and nothing after it; a name with spaces stands in \
          quotation marks, and a comment on a line of its own"
     )]
     TooManyWords,
-    /// The name is not one.
+    /// The name is invalid.
     #[error("what stands before the token is not a name: {0}")]
     Name(NameError),
     /// The token is too short to be a secret.
@@ -316,12 +315,12 @@ pub enum LineFault {
     /// The token is too long.
     #[error("the token is too long: use at most {MAX_TOKEN_LEN} characters")]
     TokenTooLong,
-    /// The token has other characters than printable ASCII.
+    /// The token has a character that is not printable ASCII.
     #[error("the token has a character that is not printable ASCII")]
     TokenCharacter,
 }
 
-/// Tokens that can be exchanged while a server runs. Clones share them.
+/// Tokens that can be replaced while a server runs. Clones share them.
 #[derive(Clone, Debug)]
 pub struct SharedTokens(Arc<RwLock<Arc<Tokens>>>);
 
@@ -332,24 +331,24 @@ impl SharedTokens {
         Self(Arc::new(RwLock::new(Arc::new(tokens))))
     }
 
-    /// The tokens as they are now.
+    /// The current tokens.
     #[must_use]
     pub fn get(&self) -> Arc<Tokens> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Exchanges the tokens for new ones. Sessions that came in with the old ones stay.
+    /// Replaces the tokens. Sessions that used the old ones stay.
     pub fn replace(&self, tokens: Tokens) {
         let tokens = Arc::new(tokens);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = tokens;
     }
 
-    /// Reads the tokens from a file and exchanges them. Sessions that came in with the old ones
+    /// Reads the tokens from a file and replaces the current ones. Sessions that used the old ones
     /// stay.
     ///
     /// # Errors
     ///
-    /// [`TokensError`]; the tokens are as they were.
+    /// [`TokensError`]; the current tokens stay in use.
     pub fn reload(&self, path: impl AsRef<Path>) -> Result<(), TokensError> {
         self.replace(Tokens::from_file(path)?);
         Ok(())

@@ -84,7 +84,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             tracing::warn!(
                 count,
                 peer = %session.link.peer(),
-                "clients without a good token were rejected; this is the last of them"
+                "rejected clients with an invalid or missing token; this is the latest"
             );
         }
         let detail = denied.to_string();

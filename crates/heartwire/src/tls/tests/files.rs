@@ -104,13 +104,13 @@ fn a_damaged_file_says_so() {
     let broken = Broken::new();
     let whole = fs::read_to_string(&broken.good.certificate).unwrap();
     let cut = &whole[..whole.len() / 2];
-    assert!(broken.certificate(cut).starts_with("bad.pem is not a sound PEM file: "));
+    assert!(broken.certificate(cut).starts_with("bad.pem is not a valid PEM file: "));
     let damaged = whole.replacen("MII", "M!I", 1);
-    assert!(broken.certificate(&damaged).starts_with("bad.pem is not a sound PEM file: "));
-    assert!(broken.roots(&damaged).starts_with("bad-roots.pem is not a sound PEM file: "));
+    assert!(broken.certificate(&damaged).starts_with("bad.pem is not a valid PEM file: "));
+    assert!(broken.roots(&damaged).starts_with("bad-roots.pem is not a valid PEM file: "));
     let key = fs::read_to_string(&broken.good.key).unwrap();
     let damaged = key.replacen("MI", "M!", 1);
-    assert!(broken.key(&damaged).starts_with("bad.key is not a sound PEM file: "));
+    assert!(broken.key(&damaged).starts_with("bad.key is not a valid PEM file: "));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a wrapped stream writes of its own accord.
+//! Beats and answers that a wrapped stream writes.
 
 use core::pin::Pin;
 use core::task::Context;
@@ -12,28 +12,28 @@ use super::state::Beats;
 use crate::wrap::beat::Beat;
 use crate::wrap::pulse::Pulse;
 
-/// Answers that can wait to be written. An answer proves life and carries nothing, so what a flood
-/// asks beyond this is answered by the ones before it.
+/// Maximum number of answers that wait to be written. An answer only proves life, so a flood of
+/// pings gets no more answers than this.
 const MAX_ANSWERS_OWED: usize = 64;
 
-/// What is to be written, and what was handed over and may not be on its way yet.
+/// Answers to write, and the state of items that may not be flushed yet.
 pub(super) struct Outbox<Out> {
-    /// The application was told that there is room, and has not used it yet.
+    /// `poll_ready` has returned ready, and the application has not sent its item yet.
     reserved: bool,
     unflushed: Unflushed,
-    /// Answers.
+    /// Answers to write.
     owed: VecDeque<Out>,
 }
 
-/// What may not be on its way yet. Each one has what is above it in it.
+/// What may not be flushed yet. Each variant includes those above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Unflushed {
     Nothing,
-    /// Items, which the application will flush.
+    /// Items that the application will flush.
     Items,
-    /// It is on us to flush them: the application may never do.
+    /// Items that the wrapper has to flush, because the application may never do so.
     OnUs,
-    /// A beat is among it.
+    /// A beat is among them.
     Beat,
 }
 
@@ -44,24 +44,24 @@ impl<Out> Default for Outbox<Out> {
 }
 
 impl<Out> Outbox<Out> {
-    /// The application may send an item now.
+    /// The application may send an item now: `poll_ready` has returned ready.
     pub(super) const fn handle_ready(&mut self) {
         self.reserved = true;
     }
 
-    /// The application has sent an item.
+    /// The application sent an item.
     pub(super) fn handle_item(&mut self) {
         self.reserved = false;
         self.unflushed = self.unflushed.max(Unflushed::Items);
     }
 
-    /// Everything is written, at `now`.
+    /// Everything was flushed at `now`.
     pub(super) fn handle_flushed(&mut self, pulse: &mut Pulse, now: Instant) {
         self.note_what_is_on_its_way(pulse, now);
         self.unflushed = Unflushed::Nothing;
     }
 
-    /// What was handed over, and is being written at `now`, may be a beat, or as good as one.
+    /// Counts what is being written at `now` as data or as a beat.
     fn note_what_is_on_its_way(&self, pulse: &mut Pulse, now: Instant) {
         match self.unflushed {
             Unflushed::Nothing => {}
@@ -70,19 +70,19 @@ impl<Out> Outbox<Out> {
         }
     }
 
-    /// Owes the peer an `answer`, unless too many wait already.
+    /// Queues an `answer`, unless too many wait already.
     pub(super) fn owe(&mut self, answer: impl FnOnce() -> Option<Out>) {
         if self.owed.len() < MAX_ANSWERS_OWED {
             self.owed.extend(answer());
         }
     }
 
-    /// Whether something waits that this end has to write.
+    /// Whether the wrapper itself has something to write or flush.
     pub(super) fn has_work(&self) -> bool {
         self.unflushed >= Unflushed::OnUs || !self.owed.is_empty()
     }
 
-    /// Writes the answers and beats that are due, as far as there is room.
+    /// Writes due answers and beats while there is room.
     pub(super) fn transmit<T, B>(
         &mut self,
         mut inner: Pin<&mut T>,
@@ -96,7 +96,7 @@ impl<Out> Outbox<Out> {
     {
         let now = pulse.now();
         if pulse.beat_due() && self.unflushed > Unflushed::Nothing {
-            // What waits may be as good as another beat: then it is written instead.
+            // Waiting items may replace the beat: then they are flushed instead.
             self.note_what_is_on_its_way(pulse, now);
             self.unflushed = self.unflushed.max(Unflushed::OnUs);
         }

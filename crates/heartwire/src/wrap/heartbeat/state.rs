@@ -1,4 +1,4 @@
-//! What a wrapped stream does whenever it is polled.
+//! The state of a wrapped stream, and its polling.
 
 use core::fmt;
 use core::pin::Pin;
@@ -20,10 +20,10 @@ use crate::wrap::fanout::Fanout;
 use crate::wrap::last_byte::LastByte;
 use crate::wrap::pulse::Pulse;
 
-/// Beats taken in one poll, so that a flood of them lets other tasks run.
+/// Maximum number of beats read in one poll, so that a flood of them does not starve other tasks.
 const MAX_BEATS_PER_POLL: usize = 32;
 
-/// Everything about a wrapped stream but the stream.
+/// The state of a wrapped stream, without the stream.
 pub(super) struct State<T, B>
 where
     T: TryStream,
@@ -38,11 +38,11 @@ where
     beats: Beats<B>,
 }
 
-/// `told`: whether the application has heard of it from the stream.
+/// `told`: whether the stream has reported it to the application.
 #[derive(Clone, Copy, Debug)]
 enum Reading {
     Open,
-    /// The stream has ended. Nobody is judged, and only the application may poll it again.
+    /// The stream has ended. The timeout is off, and only the application may poll it again.
     Ended {
         told: bool,
     },
@@ -54,25 +54,26 @@ enum Reading {
 
 enum Writing<E, Out> {
     Open(Outbox<Out>),
-    /// A beat could not be written. The stream says so if it has nothing better to say by then.
+    /// A beat could not be written. The stream reports it at `report_at`, unless it has something
+    /// else to yield.
     Failed {
         error: E,
         report_at: Instant,
     },
-    /// Nothing more of ours is written.
+    /// The wrapper writes nothing more.
     Closed,
 }
 
-/// What the wrapped stream yields.
+/// The items of the wrapped stream.
 type Item<T> = Result<<T as TryStream>::Ok, Error<<T as TryStream>::Error>>;
 
-/// What came of one attempt to read.
+/// The result of one attempt to read.
 enum Read<T: TryStream> {
     Item(Result<T::Ok, T::Error>),
     End,
-    /// There is nothing more to read now.
+    /// Nothing more can be read now.
     Nothing,
-    /// There were so many beats that others should run first.
+    /// There were so many beats that other tasks should run first.
     Paused,
 }
 
@@ -137,7 +138,7 @@ where
         self.verdict().map_or(Ok(()), |verdict| Err(Dead { verdict }.into()))
     }
 
-    /// The application may send an item now.
+    /// The application may send an item now: `poll_ready` has returned ready.
     pub(super) const fn handle_ready(&mut self) {
         if let Writing::Open(outbox) = &mut self.writing {
             outbox.handle_ready();
@@ -149,12 +150,12 @@ where
         let Writing::Open(outbox) = &mut self.writing else { return };
         outbox.handle_item();
         if self.pulse.beat_due() {
-            // A beat had to wait for this item, which may have been fed and never flushed.
+            // A beat had to wait for this item, which may never be flushed.
             fanout.wake_reader();
         }
     }
 
-    /// Everything is written. Returns whether a deadline has passed.
+    /// Everything was flushed. Returns whether a deadline has passed.
     pub(super) fn handle_flushed(&mut self) -> bool {
         let now = self.pulse.now();
         if let Writing::Open(outbox) = &mut self.writing {
@@ -163,12 +164,12 @@ where
         self.pulse.is_overdue(now)
     }
 
-    /// Nothing more of ours is to be written: the application closes the sink, or the peer is dead.
+    /// Stops beats and answers: the application closes the sink, or the peer is dead.
     pub(super) fn close(&mut self) {
         self.writing = Writing::Closed;
     }
 
-    /// Notes what an item means, and keeps it if it is a beat.
+    /// Handles an item. Returns it unless it is a beat.
     fn receive(&mut self, item: T::Ok) -> Option<T::Ok> {
         let now = self.pulse.now();
         self.pulse.handle_heard(now);
@@ -210,7 +211,7 @@ where
     T: TryStream + Sink<B::Out, Error = <T as TryStream>::Error>,
     B: Beat<T::Ok>,
 {
-    /// A poll of the stream half.
+    /// Polls the stream half.
     pub(super) fn poll_next(
         &mut self,
         mut inner: Pin<&mut T>,
@@ -228,7 +229,7 @@ where
                 self.reading = Reading::Ended { told: true };
                 return Poll::Ready(None);
             }
-            // Some streams go on after their end; whoever polls this one should know.
+            // Some streams go on after their end, so a caller may poll again.
             Reading::Open | Reading::Ended { told: true } => self.reading = Reading::Open,
         }
         let cx = &mut fanout.context();
@@ -242,7 +243,7 @@ where
                 Poll::Ready(None)
             }
             Read::Nothing => self.poll_end(inner, fanout).map(|error| {
-                // Told here, if it is the verdict.
+                // If it is the verdict, it is reported here.
                 if let Reading::Dead { told, .. } = &mut self.reading {
                     *told = true;
                 }
@@ -255,7 +256,7 @@ where
         }
     }
 
-    /// With nothing to read: the end of the stream, if it is to end now.
+    /// Returns the error that ends the stream now, if any. There is nothing to read.
     fn poll_end(
         &mut self,
         inner: Pin<&mut T>,
@@ -274,7 +275,8 @@ where
         }
     }
 
-    /// A poll of the sink half that has to wait, or comes after a deadline.
+    /// Reads ahead, writes what is due and checks the timeout. For a poll of the sink half that has
+    /// to wait or comes after a deadline.
     ///
     /// # Errors
     ///
@@ -306,7 +308,7 @@ where
         self.settle(inner, fanout, Found::NoRoom(self.pulse.now()))
     }
 
-    /// After a reading that found this: the verdict, else whatever is to be written.
+    /// Checks the timeout after a read with the result `found`, and writes what is due.
     fn settle(
         &mut self,
         inner: Pin<&mut T>,
@@ -319,7 +321,7 @@ where
         let cx = &mut fanout.context();
         if let Some(verdict) = self.pulse.poll(cx, found) {
             self.reading = Reading::Dead { verdict, told: false };
-            // The timer that led here has woken both halves.
+            // The timer has woken both halves.
             self.close();
             return Err(Dead { verdict }.into());
         }
@@ -327,7 +329,7 @@ where
         Ok(())
     }
 
-    /// Beats and answers go out while items keep coming and this end never has to wait, too.
+    /// Writes due beats and answers, also while items keep coming and this end never has to wait.
     fn write_what_is_due(&mut self, inner: Pin<&mut T>, cx: &mut Context<'_>) {
         let Writing::Open(outbox) = &mut self.writing else { return };
         if !self.pulse.beat_due() && !outbox.has_work() {
@@ -338,7 +340,7 @@ where
             let report_at = self.pulse.look_again(self.pulse.now());
             self.writing = Writing::Failed { error, report_at };
         }
-        // The next beat may be due before the timer fires, and a failure is looked at soon.
+        // The next beat may be due before the timer fires, and a failure is reported soon.
         self.pulse.rearm(cx);
     }
 }
@@ -346,9 +348,9 @@ where
 /// The beats of this end.
 #[derive(Debug)]
 pub(super) struct Beats<B> {
-    /// How they look.
+    /// Defines what they look like.
     look: B,
-    /// Of the latest one.
+    /// Nonce of the latest beat.
     nonce: u64,
     asked_at: Option<Instant>,
     rtt: Option<Duration>,
@@ -359,7 +361,7 @@ impl<B> Beats<B> {
         Self { look, nonce: 0, asked_at: None, rtt: None }
     }
 
-    /// Another one.
+    /// Makes the next beat.
     fn next<In>(&mut self) -> B::Out
     where
         B: Beat<In>,
@@ -368,7 +370,7 @@ impl<B> Beats<B> {
         self.look.beat(self.nonce)
     }
 
-    /// Another one, sent `now`: the round trip begins.
+    /// Makes a beat that is sent `now`, and starts measuring its round trip.
     pub(super) fn ask<In>(&mut self, now: Instant) -> B::Out
     where
         B: Beat<In>,
@@ -377,7 +379,7 @@ impl<B> Beats<B> {
         self.next()
     }
 
-    /// The peer's beat brings this back.
+    /// Handles the nonce that an answer returned.
     fn handle_nonce(&mut self, nonce: Option<u64>, now: Instant) {
         if nonce == Some(self.nonce) {
             let away = self.asked_at.take().map(|at| now.saturating_since(at));

@@ -3,7 +3,6 @@
 mod args;
 mod input;
 mod lines;
-mod stdin;
 
 use core::cell::Cell;
 use core::time::Duration;

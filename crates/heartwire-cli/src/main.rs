@@ -13,6 +13,7 @@ mod plan;
 mod serve;
 mod shell;
 mod signals;
+mod stdin;
 mod values;
 
 use std::io::IsTerminal;

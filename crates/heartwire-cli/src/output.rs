@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use heartwire::v1::{Contract, Direction};
-use heartwire::{Bound, Policy, Reason, TICK, Verdict};
+use heartwire::{Bound, LinkState, Policy, Reason, TICK, Verdict};
 use serde_json::{Value, json};
 
 use crate::values::{Format, typed};
@@ -109,6 +109,15 @@ impl Line {
 /// Milliseconds with three decimals, for objects.
 pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The round trip of a connection, as far as it is known.
+pub(crate) fn round_trip(link: &LinkState) -> String {
+    match (link.rtt, link.rtt_below) {
+        (Some(rtt), _) => format!("{rtt:.1?}"),
+        (None, Some(below)) => format!("under {below:?}"),
+        (None, None) => "not known".to_owned(),
+    }
 }
 
 /// The fields of a verdict.

@@ -1,6 +1,7 @@
 //! `heartwire serve`: a server that prints its events.
 
 mod args;
+mod commands;
 mod feed;
 mod lines;
 mod listening;
@@ -29,6 +30,7 @@ use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs};
 use args::{EventKind, ServeData, ServeTlsArgs};
 
+use commands::Commands;
 use feed::Feed;
 use lines::stopped;
 
@@ -81,6 +83,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     }
     let listening = listening::line(args, &server, limits, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(listening));
+    if args.commands {
+        Commands::new(server.handle().clone(), output.clone()).start()?;
+    }
 
     let exit = runtime.block_on(async {
         let exit = tokio::select! {
@@ -105,7 +110,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             }
         }
         let stopped = stopped(server.handle());
-        output.put(|feed| feed.push_line(stopped));
+        output.put(|feed| feed.push_last(stopped));
         tokio::select! {
             _ = output.close() => server.join()?,
             () = stop.signal() => say("heartwire: stopped at once by a second signal"),

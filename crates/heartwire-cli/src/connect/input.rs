@@ -2,7 +2,7 @@
 
 use core::mem;
 use core::time::Duration;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader};
 use std::time::SystemTime;
 
 use heartwire::client::Client;
@@ -10,12 +10,9 @@ use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::args::ConnectArgs;
-use super::stdin::Stdin;
 use crate::output::{Line, millis, say};
+use crate::stdin::{Stdin, next_line};
 use crate::values::{Format, duration, typed};
-
-/// A longer line of input is sent in several frames: a server accepts no longer body by default.
-const MAX_LINE: u64 = 64 * 1024;
 
 /// Sends standard input to the server.
 pub(super) struct Input {
@@ -135,24 +132,6 @@ fn command(text: &str) -> Result<Command, String> {
             text.escape_debug()
         )),
     }
-}
-
-/// The next line without its end and `true`; or the next [`MAX_LINE`] bytes of a longer one and,
-/// unless its end comes after them, `false`.
-fn next_line(input: &mut impl BufRead) -> io::Result<Option<(Vec<u8>, bool)>> {
-    let mut line = Vec::new();
-    if input.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut ended = line.last() == Some(&b'\n');
-    if ended {
-        line.pop();
-    } else if input.fill_buf()?.first() == Some(&b'\n') {
-        // The line filled one frame: its end is not an empty line.
-        input.consume(1);
-        ended = true;
-    }
-    Ok(Some((line, ended)))
 }
 
 /// The bytes that have arrived.

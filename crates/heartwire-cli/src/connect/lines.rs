@@ -9,7 +9,9 @@ use heartwire::tls::{CertificateFault, TlsFault};
 use heartwire::v1::{RetryHint, Welcome};
 use serde_json::{Value, json};
 
-use crate::output::{Line, contract_fields, counted, millis, verdict_fields, violation, with};
+use crate::output::{
+    Line, contract_fields, counted, millis, round_trip, verdict_fields, violation, with,
+};
 
 /// The line of an event.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
@@ -174,15 +176,11 @@ fn bye_fields(bye: &Bye) -> Value {
 
 /// The state of both directions.
 pub(super) fn rtt_line(link: &heartwire::LinkState) -> Line {
-    let rtt = match (link.rtt, link.rtt_below) {
-        (Some(rtt), _) => format!("{rtt:.1?}"),
-        (None, Some(below)) => format!("under {below:?}"),
-        (None, None) => "not known".to_owned(),
-    };
     Line {
         event: "rtt",
         text: format!(
-            "round trip {rtt}; the server heard us {:.1} s ago and is {}",
+            "round trip {}; the server heard us {:.1} s ago and is {}",
+            round_trip(link),
             link.unheard.as_secs_f64(),
             link.peer_health.name()
         ),

@@ -94,6 +94,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, help_heading = "Input and output")]
     pub(crate) hold_data: bool,
 
+    /// Obey commands on standard input: `/who` lists the sessions, `/send NAME TEXT` sends to one,
+    /// `/all TEXT` to all, `/kick NAME [REASON]` disconnects one and tells it not to reconnect, and
+    /// `/help` explains them. Answers are printed among the events. The end of the input does not
+    /// stop the server.
+    #[arg(long, help_heading = "Input and output")]
+    pub(crate) commands: bool,
+
     // A heading holds for the options after it too, unless they have their own.
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,

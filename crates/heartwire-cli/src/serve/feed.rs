@@ -59,6 +59,8 @@ pub(super) struct Feed {
     rejected: (u64, u32),
     /// Shards that read again when fewer than [`HOLD_FROM`] events wait.
     held: BTreeMap<usize, Resumer>,
+    /// The last line has been added.
+    is_over: bool,
 }
 
 /// The number of a session; `None` for the server itself.
@@ -116,6 +118,7 @@ impl Feed {
             hold_data,
             rejected: (0, 0),
             held: BTreeMap::new(),
+            is_over: false,
         }
     }
 
@@ -150,9 +153,22 @@ impl Feed {
         self.rejected.1 <= MAX_REJECTED
     }
 
-    /// Adds a line that is not about an event.
+    /// Adds a line that is not about an event. Nothing comes after the last one.
     pub(super) fn push_line(&mut self, line: Line) {
-        self.insert(SystemTime::now(), None, What::Line(line));
+        if !self.is_over {
+            self.insert(SystemTime::now(), None, What::Line(line));
+        }
+    }
+
+    /// Adds the last line.
+    pub(super) fn push_last(&mut self, line: Line) {
+        self.push_line(line);
+        self.is_over = true;
+    }
+
+    /// Whether an answer may be added to what waits. Until then no further command is read.
+    pub(super) fn has_room_for_answer(&self) -> bool {
+        self.waiting.len() < MAX_DATA
     }
 
     fn add(&mut self, time: SystemTime, source: Source, kind: Kind, what: impl FnOnce() -> What) {
@@ -524,6 +540,27 @@ mod tests {
         assert_eq!(lines.len(), 2 * 10 + 1);
         assert!(lines[..10].iter().all(|line| line.starts_with("Rejected")), "{lines:?}");
         assert_eq!(lines[10], format!("10 rejected clients: {FASTER}"));
+    }
+
+    #[test]
+    fn an_answer_waits_while_as_much_waits_as_where_data_is_left_out() {
+        let mut rig = Rig::new();
+        rig.fill(MAX_DATA - 1);
+        assert!(rig.0.has_room_for_answer());
+        rig.0.push_line(Line { event: "answer", text: String::new(), fields: json!(1) });
+        assert!(!rig.0.has_room_for_answer());
+        rig.take(1);
+        assert!(rig.0.has_room_for_answer());
+    }
+
+    #[test]
+    fn nothing_comes_after_the_last_line() {
+        let mut rig = Rig::new();
+        let line = |n: u64| Line { event: "answer", text: String::new(), fields: json!(n) };
+        rig.0.push_line(line(1));
+        rig.0.push_last(line(2));
+        rig.0.push_line(line(3));
+        assert_eq!(rig.rest(0), ["1", "2"]);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) events: Lines,
     /// Standard error.
     pub(crate) log: Lines,
+    stdin: Option<ChildStdin>,
 }
 
 impl Server {
@@ -70,6 +71,13 @@ impl Server {
         Self::spawn(heartwire(&program).args(args))
     }
 
+    /// With a standard input; into one that is piped, text can be [typed](Self::type_in).
+    #[track_caller]
+    pub(crate) fn start_with_input(args: &[&str], input: Stdio) -> Self {
+        let program = ["serve", "--listen", "127.0.0.1:0", "--format", "json"];
+        Self::spawn(heartwire(&program).args(args).stdin(input))
+    }
+
     /// With so many open files.
     #[track_caller]
     pub(crate) fn start_with_files(addr: &str, files: u32, args: &[&str]) -> Self {
@@ -85,7 +93,7 @@ impl Server {
         let events = Lines::of(process.0.stdout.take().unwrap());
         let log = Lines::of(process.0.stderr.take().unwrap());
         let addr = address(&events.event("listening"));
-        Self { process, addr, events, log }
+        Self { stdin: process.0.stdin.take(), process, addr, events, log }
     }
 
     #[track_caller]
@@ -98,6 +106,16 @@ impl Server {
     pub(crate) fn event_of(&self, name: &str, peer: SocketAddr) -> Event {
         let peer = peer.to_string();
         self.events.event_where(name, |event| event["peer"] == *peer)
+    }
+
+    #[track_caller]
+    pub(crate) fn type_in(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Ends its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
     }
 
     /// Stops it as an operator would; returns all of its events.

@@ -532,7 +532,7 @@ impl Run {
         assert!(matches!(next, Next::SleepUntil(None)), "{next:?} when all is over");
         let mut bytes = self.whole.unread.as_slice();
         while let Ok(Some(event)) = rest.handle_received(at(self.now), &mut bytes) {
-            assert!(!matches!(event, Event::Promise(_)), "nobody is judged by it");
+            assert!(!matches!(event, Event::Promise(_)), "there is no timeout");
         }
     }
 }

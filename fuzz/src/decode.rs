@@ -190,7 +190,7 @@ fn beat(bytes: &[u8]) {
     let hello = Hello::new(offer).encode();
     let received = connection.handle_received(now, &mut hello.as_slice());
     assert!(matches!(received, Ok(Some(Event::Hello(_)))), "{received:?}");
-    let contract = terms.agree(&offer).expect("nobody wants anything");
+    let contract = terms.agree(&offer).expect("neither end wants anything");
     connection.welcome(now, contract);
     for body in bytes.as_chunks::<BEAT_LEN>().0 {
         let beat = Beat::decode(body);

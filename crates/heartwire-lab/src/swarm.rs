@@ -86,9 +86,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     swarm.beat_for(args.stop, args.interval)?;
     server.signal(Signal::CONT)?;
     swarm.beat_for(args.timeout + args.interval, args.interval)?;
-    server.expect_no_verdict("after the server stood still")?;
+    server.expect_no_verdict("after the server was paused")?;
     let pauses = server.count("paused");
-    ensure!(pauses > 0, "the server did not notice that it stood still");
+    ensure!(pauses > 0, "the server did not notice its pause");
     output::print(format_args!(
         "no verdict after the server was stopped for {:?}; it noticed",
         args.stop

@@ -1,4 +1,4 @@
-//! What a run can be found to have done wrong.
+//! Invariants that a run must keep, and their breaches.
 
 use core::fmt;
 
@@ -6,49 +6,49 @@ use heartwire_core::Side;
 
 use super::time::WorldTime;
 
-/// A promise that is checked after every step.
+/// An invariant, checked after every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
 pub enum Invariant {
-    /// A verdict comes no sooner than a timeout after the last byte reached the end, or after the end
-    /// of a pause that grants another.
+    /// A verdict comes no sooner than a timeout after the last byte reached the end, or after a
+    /// pause that restarts the timeout.
     NeverEarly,
     /// Bytes that have arrived outrank a deadline.
     ReadFirst,
-    /// A verdict has come a timeout and a tick after the last byte reached the end.
+    /// A verdict comes at most a timeout and a tick after the last byte reached the end.
     AlwaysByTheBound,
-    /// A peer that does not hear the end, by its own beats, is called dead both timeouts and a tick after
-    /// it last did.
+    /// A peer that reports in its beats that it does not hear the end is declared dead at most both
+    /// timeouts and a tick after it last did.
     UnheardByTheBound,
-    /// There is one verdict, and one farewell.
+    /// There is one verdict, and one `Offline`.
     NeverTwice,
-    /// Nothing follows the farewell.
+    /// Nothing follows the `Offline`.
     NothingAfterOffline,
-    /// For each connection that is told there is one farewell.
+    /// Each `Online` has one `Offline`.
     OncePerOnline,
-    /// No two sessions of a server have one name.
+    /// No two sessions of a server have the same name.
     OnePerName,
-    /// A client that comes again under its name ends its older session.
+    /// A client that connects again with its name ends its older session.
     NewestWins,
-    /// A server that shuts down has ended all its sessions in the time for that.
+    /// A server that shuts down ends all its sessions in the time for that.
     DrainsInTime,
-    /// Every beat is due, or answers one that was.
+    /// Every beat is due, or answers one that was due.
     NoEchoLoop,
-    /// An end with a beat interval never sends nothing for longer.
+    /// An end with an interval is never silent for longer.
     BeatsOnTime,
-    /// What comes out is what went in, in order.
+    /// The bytes received are the bytes sent, in order.
     SameBytes,
-    /// A connection that ends cleanly has delivered everything.
+    /// A connection that ends cleanly has delivered all data.
     NothingLost,
-    /// A peer that keeps its promises over a path without faults is never called dead.
+    /// A peer that keeps its promises over a path without faults is never declared dead.
     HealthyLives,
-    /// A peer that breaks no rule is accused of none.
+    /// A peer that breaks no rule causes no violation.
     NoFalseViolation,
-    /// A verdict's figures are right.
+    /// A verdict's numbers are right.
     TrueFigures,
-    /// A fault is found when the plan says.
+    /// A fault is detected when the plan says.
     AsPlanned,
-    /// The round trip that beats of protocol v1 tell is that of the path.
+    /// The round trip that beats of protocol v1 measure is that of the path.
     TrueRoundTrip,
 }
 
@@ -76,7 +76,7 @@ impl Invariant {
         Self::TrueRoundTrip,
     ];
 
-    /// A short name, for people and programs.
+    /// A short name, for humans and programs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -121,7 +121,7 @@ impl Breach {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The run's seed, with which it can be repeated.
+    /// The run's seed, to repeat it.
     pub seed: u64,
     /// When it was noticed.
     pub at: WorldTime,

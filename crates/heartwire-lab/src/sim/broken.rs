@@ -1,4 +1,4 @@
-//! Drivers that break a rule on purpose, to show that each rule is checked.
+//! Drivers that break a rule on purpose, to test that each invariant is checked.
 
 use heartwire::internal::Break;
 
@@ -8,69 +8,69 @@ use super::breach::Invariant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the lab is no library for others")]
 pub enum Broken {
-    /// It calls a peer dead a twentieth before the timeout.
+    /// It declares a peer dead a twentieth before the timeout.
     JudgesEarly,
     /// It gives the verdict that the peer does not hear it half a timeout too early.
     JudgesUnheardEarly,
-    /// It calls a peer dead a tenth, and a tick, after it should have.
+    /// It declares a peer dead a tenth, and a tick, too late.
     JudgesLate,
     /// It never gives the verdict that the peer does not hear it.
     NeverJudgesUnheard,
-    /// It lets every deadline pass.
+    /// It ignores every deadline.
     NeverJudges,
-    /// It looks at its deadlines before it reads.
+    /// It checks its deadlines before it reads.
     JudgesBeforeReading,
-    /// It looks at its deadlines only when nothing waits to be written.
+    /// It checks its deadlines only when nothing waits to be written.
     WaitsForWrites,
-    /// It takes an application that is slow for a peer that is silent.
+    /// It mistakes a slow application for a silent peer.
     TakesSlownessForDeath,
-    /// It holds its own pauses against its peers.
+    /// It blames its peers for its own pauses.
     IgnoresPauses,
-    /// It does not compare its clocks, so that a suspend that made nothing late goes unnoticed.
+    /// It does not compare its clocks, so it misses a suspend that made no timer late.
     IgnoresSuspends,
-    /// It takes each of its pauses for a byte of the peer.
+    /// It counts each of its pauses as a byte of the peer.
     TakesPausesForLife,
     /// It counts whole frames only.
     HearsWholeFramesOnly,
-    /// It takes its own writes for life.
+    /// It counts its own writes as life of the peer.
     HearsItself,
     /// It stamps bytes with the time at which its turn began.
     StampsBeforeReading,
-    /// It stamps bytes that it found with the time of the read, not with the kernel's.
+    /// It stamps bytes with the time of the read, not with the kernel's arrival time.
     StampsWhenFound,
-    /// It believes to know the arrival of bytes a tenth of its timeout less well than it does.
+    /// It assumes that arrival times are a tenth of its timeout less precise than they are.
     StampsVaguely,
     /// It trusts the kernel's jiffies to the nanosecond.
     TrustsJiffies,
-    /// It tells a verdict twice.
+    /// It reports a verdict twice.
     TellsTwice,
-    /// It tells wrong figures.
+    /// It reports wrong numbers.
     TellsWrongFigures,
-    /// It goes on telling after the farewell.
+    /// It reports events after the `Offline`.
     SpeaksAfterOffline,
-    /// It answers every beat, answers too.
+    /// It answers every beat, even answers.
     AnswersAnswers,
     /// It answers no beat.
     NeverAnswers,
-    /// It forgets to beat.
+    /// It sends no beats.
     NeverBeats,
-    /// It takes the data that it sends for questions.
+    /// It treats sent data as if the peer would answer it.
     AsksWithData,
     /// It drops what is left of a read after the last whole frame.
     LosesPartialFrames,
     /// It decodes what is left of a read twice.
     RepeatsPartialFrames,
-    /// It takes the end of a connection before the bytes in front of it.
+    /// It handles the end of a connection before the bytes in front of it.
     LosesLastWords,
-    /// It gives a frame half its time.
+    /// It halves the frame timeout.
     HurriesFrames,
-    /// A takeover forgets the session that had the name.
+    /// A takeover does not end the older session.
     ForgetsTakenOver,
-    /// It lets a client in under a name that another session has.
+    /// It accepts a client with a name that another session has.
     SharesNames,
-    /// It tells of the end of a session twice.
+    /// It reports the end of a session twice.
     TellsOfflineTwice,
-    /// It takes twice as long to shut down as it was told.
+    /// It takes twice as long as configured to shut down.
     DrainsLate,
 }
 
@@ -111,7 +111,7 @@ impl Broken {
         Self::DrainsLate,
     ];
 
-    /// The rule that the driver's own code breaks; `None` if its world or its settings lie to it.
+    /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
     pub(super) const fn in_the_code(self) -> Option<Break> {
         match self {
             Self::WaitsForWrites => Some(Break::WaitsForWrites),

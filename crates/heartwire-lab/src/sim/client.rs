@@ -1,4 +1,4 @@
-//! The client's process: the library's client, with an application that takes its events.
+//! The client's process: the library's client and an application that takes its events.
 
 use std::io;
 
@@ -25,7 +25,7 @@ pub(super) struct Client {
     host: HostId,
     terms: Both<Terms>,
     backoff: BackoffPolicy,
-    /// What the next process draws from.
+    /// The random source of the next process.
     seed: u64,
     /// `None` while there is no process.
     process: Option<Process>,
@@ -38,7 +38,7 @@ struct Process {
     handle: Handle,
     events: Events,
     life: Life<Machine>,
-    /// When its timer rings.
+    /// When its timer fires.
     timer: Option<Instant>,
     /// The last link that there was, and the one that the application hears of.
     link: Option<LinkId>,
@@ -59,7 +59,7 @@ impl Client {
         client
     }
 
-    /// The process is started, and remembers nothing.
+    /// Starts the process, without any state.
     pub(super) fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
         self.net.lock().outbox(self.host).clear();
@@ -86,12 +86,12 @@ impl Client {
         if terms.has_name { config.name(format!("client-{}", self.host)) } else { config }
     }
 
-    /// The process is gone, and what it held with it.
+    /// Ends the process, with everything it held.
     pub(super) fn crash(&mut self) {
         self.process = None;
     }
 
-    /// The application closes the client, and makes another one when that is through.
+    /// The application closes the client, and makes a new one afterwards.
     pub(super) fn leave(&self) {
         if let Some(Process { handle, .. }) = &self.process {
             handle.close();
@@ -112,7 +112,7 @@ impl Client {
         }
     }
 
-    /// The application promises beats so many times as seldom as agreed.
+    /// The application promises an interval that is this many times the agreed one.
     pub(super) fn promise(&self, times: u32) {
         let Some(Process { handle, life, .. }) = &self.process else { return };
         let contract = life.connection().and_then(|connection| connection.contract());
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Has a turn.
+    /// Runs one turn.
     pub(super) fn turn(&mut self) {
         self.connect();
         let Some(process) = &mut self.process else { return };
@@ -154,7 +154,7 @@ impl Client {
         process.sleep(net, host, wait);
     }
 
-    /// Hands over what came of an attempt to connect.
+    /// Hands over the result of an attempt to connect.
     fn connect(&mut self) {
         let Some(process) = &mut self.process else { return };
         let host = self.host;
@@ -190,8 +190,8 @@ impl Client {
 }
 
 impl Process {
-    /// Looks whether the connection was lost in the last step: what is told of it later was so
-    /// then.
+    /// Checks whether the connection was lost in the last step: later reports of it describe that
+    /// time.
     fn note_loss(&self, net: &Shared, wait: Option<Wait>) {
         let keeps = wait.is_some_and(|wait| wait.close) && self.life.connection().is_some();
         if let Some(link) = self.link.filter(|_| !keeps) {
@@ -209,7 +209,7 @@ impl Process {
         }
     }
 
-    /// The application takes what there is, unless it is busy.
+    /// The application takes all events, unless it is busy.
     fn take_events(&mut self, net: &Shared, host: HostId, is_last: bool) {
         if net.lock().is_busy(host) && !is_last {
             return;
@@ -221,7 +221,7 @@ impl Process {
             self.handle(net, &event);
         }
         if any && !is_last {
-            // There is room for more.
+            // There is room for more events.
             net.lock().wake(host);
         }
     }
@@ -264,7 +264,7 @@ impl Process {
         }
         self.timer = wait.until;
         let Some(link) = self.link.filter(|_| self.life.connection().is_some()) else { return };
-        // What has come by now is known to the runtime when the process runs next.
+        // The runtime knows of bytes that have arrived by now when the process runs next.
         net.note_told(link, Side::Client);
         let can_read = wait.readable && net.has_news(link, Side::Client);
         let can_write = wait.writable && net.free_since(link, Side::Client).is_some();

@@ -35,23 +35,23 @@ Exit codes:
      seeds; or the output could not be written
   2  usage";
 
-/// Among so many seeds everything happens that can.
+/// With this many seeds every kind of event must occur.
 const ENOUGH_FOR_ALL: u64 = 10_000;
 
 /// How often progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 const PROGRESS_EVERY_LOGGED: Duration = Duration::from_secs(10);
 
-/// What can be typed after `sim`.
+/// Arguments of `sim`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// How many seeds to run.
+    /// Number of seeds to run.
     #[arg(long, value_name = "N", default_value = "100000",
           value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 
-    /// The first of them.
+    /// The first seed.
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
 
@@ -59,15 +59,15 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// Run this seed alone, and print what happens in it.
+    /// Run only this seed, and print what happens in it.
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "jobs", "kept"])]
     seed: Option<u64>,
 
-    /// Run the seeds that once found something.
+    /// Run the seeds that once found a fault.
     #[arg(long, conflicts_with_all = ["seeds", "from", "jobs"])]
     kept: bool,
 
-    /// How to print the results.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -178,7 +178,7 @@ fn run_kept(format: Format) -> anyhow::Result<bool> {
     Ok(all_well)
 }
 
-/// How far it is, on standard error: a line that changes on a terminal, else a line now and then.
+/// Progress, on standard error: a line that changes on a terminal, else a line now and then.
 struct Progress {
     all: u64,
     is_terminal: bool,

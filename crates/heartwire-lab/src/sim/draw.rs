@@ -1,4 +1,4 @@
-//! Values of all sizes, drawn from a seed.
+//! Random values of all sizes, from a seed.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use super::time::nanos;
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
-/// Draws values.
+/// A source of random values.
 pub(super) struct Draw<'a> {
     pub(super) rng: &'a mut fastrand::Rng,
     /// Times are multiples of this, so that things happen at the same time.
@@ -22,7 +22,7 @@ impl Draw<'_> {
         of.get(self.rng.usize(0..of.len().max(1))).copied().unwrap_or(fallback)
     }
 
-    /// As often between 1 and 2 as between 2 and 4.
+    /// Logarithmic: as often between 1 and 2 as between 2 and 4.
     pub(super) fn time(&mut self, least: Duration, most: Duration) -> Duration {
         let (least, most) = (nanos(least).max(1), nanos(most).max(2));
         let doublings = (most / least).max(1).ilog2();
@@ -36,7 +36,7 @@ impl Draw<'_> {
         Duration::from_nanos((nanos(time) / grain).max(1).saturating_mul(grain))
     }
 
-    /// Up to so many hundredths of a time.
+    /// Up to this percentage of a time.
     pub(super) fn part(&mut self, of: Duration, most_percent: u32) -> Duration {
         let time = of * self.rng.u32(0..=most_percent) / 100;
         self.grained(time)

@@ -1,4 +1,4 @@
-//! How an end of a connection comes to its end.
+//! How a connection ended, at one end.
 
 use heartwire::Reason;
 use heartwire_core::plan::Mechanism;
@@ -7,7 +7,7 @@ use heartwire_core::{Cause, Verdict, Violation};
 
 use super::link::SocketError;
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
     Dead(Verdict),
@@ -17,7 +17,7 @@ pub(super) enum End {
         truncated: bool,
     },
     Failed(SocketError),
-    /// The peer said why it leaves.
+    /// The peer sent BYE.
     Bye(ByeCode),
     /// The two ends could not agree.
     Rejected,
@@ -25,20 +25,20 @@ pub(super) enum End {
     Left,
     /// A newer session has its name.
     TakenOver,
-    /// Its peer read too little.
+    /// Its peer was a slow reader.
     SlowReader,
-    /// The way to its peer was lost when the network changed.
+    /// The path to its peer was lost when the network changed.
     NetworkChanged,
-    /// Anything else, which cannot be here.
+    /// Anything else, which cannot occur here.
     Other(&'static str),
 }
 
 impl End {
-    /// What found that the connection is over, in the words of a plan.
+    /// The mechanism of a plan that detected the end.
     pub(super) const fn mechanism(&self) -> Option<Mechanism> {
         match self {
             Self::Dead(_) => Some(Mechanism::Silence),
-            // What is said last comes just before the end.
+            // A BYE comes just before the end.
             Self::Closed { .. } | Self::Bye(_) => Some(Mechanism::EndOfStream),
             Self::Failed(SocketError::Reset) => Some(Mechanism::Reset),
             Self::Failed(SocketError::TimedOut) => Some(Mechanism::Retransmissions),
@@ -52,7 +52,7 @@ impl End {
         }
     }
 
-    /// How the library calls it.
+    /// The library's reason.
     pub(super) fn of(reason: &Reason) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
         match *reason {

@@ -4,36 +4,36 @@ use heartwire_core::frame::{self, HEADER_LEN, Header, Kind};
 use heartwire_core::v1::{BEAT_LEN, Beat, Welcome};
 use heartwire_core::{Connection, Event, Instant, Settings};
 
-/// A frame that has gone by whole.
+/// A whole frame.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Frame {
     /// A beat; of protocol v1, with its body.
     Beat(Option<Beat>),
     /// A body for the application.
     Data,
-    /// A client would like to come in.
+    /// HELLO: a client wants to connect.
     Hello,
-    /// It is accepted: the whole frame.
+    /// WELCOME: the client is accepted; the whole frame.
     Welcome(Vec<u8>),
-    /// The sender is about to close.
+    /// BYE: the sender is about to close.
     Bye,
-    /// One that means nothing.
+    /// PAD.
     Pad,
 }
 
-/// How far the bytes of one direction have come.
+/// The state of the bytes of one direction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Frames {
-    /// The header of the frame that has begun, and its body where that is looked at.
+    /// The header of the current frame, and its body where it is needed.
     held: Vec<u8>,
     header: Option<Header>,
     body_left: usize,
-    /// They make no sense any more.
+    /// The bytes are not valid frames any more.
     is_broken: bool,
 }
 
 impl Frames {
-    /// Whether a frame has begun that is not whole.
+    /// Whether a frame is incomplete.
     pub(super) const fn has_begun(&self) -> bool {
         !self.held.is_empty()
     }
@@ -92,7 +92,7 @@ impl Frames {
     }
 }
 
-/// What a WELCOME says, to a client with these settings.
+/// Decodes a WELCOME, as a client with these settings.
 pub(super) fn welcome_of(frame: &[u8], client: Settings) -> Option<Welcome> {
     let now = Instant::from_nanos(0);
     match Connection::new(client, now).handle_received(now, &mut &*frame) {

@@ -1,4 +1,4 @@
-//! A machine and the one process on it: whether it runs, when it runs next, and how it stood still.
+//! A machine and the one process on it: whether it runs, when it runs next, and its pauses.
 
 use core::time::Duration;
 
@@ -6,15 +6,15 @@ use heartwire_core::{Instant, MIN_PAUSE};
 
 use super::time::{Clock, Clockwork, WorldTime};
 
-/// What a machine does at the moment.
+/// The state of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Runs,
-    /// The process is stopped; its system goes on.
+    /// The process is stopped; its system runs.
     Frozen,
-    /// Everything stands still.
+    /// The machine is suspended.
     Suspended,
-    /// The process is gone; its system refuses what comes.
+    /// The process is gone; its system refuses connections.
     Crashed,
     /// No power.
     Off,
@@ -48,20 +48,20 @@ pub(super) struct Host {
     /// Turns planned so far; only the last one counts.
     pub(super) number: u32,
     pub(super) turn_at: Option<WorldTime>,
-    /// When its timer rings.
+    /// When its timer fires.
     pub(super) timer_at: Option<WorldTime>,
-    /// Something woke it while it could not run.
+    /// It was woken while it could not run.
     pub(super) was_woken: bool,
     /// It was held up in the middle of a turn, which began then.
     pub(super) in_turn: Option<Wake>,
-    /// What its clocks said when the turn began that now goes on.
+    /// Its clocks at the start of the current turn.
     pub(super) woke: Option<Wake>,
-    /// It is in its turn; and how it was held up between two things that it does in it.
+    /// It is in its turn; and how it was held up between two steps of it.
     pub(super) is_in_a_turn: bool,
     pub(super) interruption: Option<Interruption>,
-    /// When a server that was held up so can have noticed that it stood still.
+    /// When a server that was held up like this can have noticed its pause.
     pub(super) may_know_of_pause: Option<Instant>,
-    /// How a client that has just woken can know that it stood still.
+    /// How a client that has just woken can know of its pause.
     pub(super) sign: Option<(Sign, Instant)>,
     /// How long the machine has been suspended in all.
     pub(super) suspended: Duration,
@@ -76,7 +76,7 @@ pub(super) struct Host {
     watch: Watch,
 }
 
-/// What the clocks of a process said when it woke.
+/// The clocks of a process when it woke.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wake {
     pub(super) at: Instant,
@@ -96,11 +96,11 @@ pub(super) struct Interruption {
 pub(super) enum Sign {
     /// It was woken late.
     Late,
-    /// Nothing was late, but two clocks have grown apart: its machine was suspended.
+    /// Nothing was late, but two clocks differ more than before: its machine was suspended.
     Clocks,
 }
 
-/// Finds out when a process was paused, from the time it wanted to be woken and from two clocks.
+/// Detects pauses of a process, from the time it wanted to be woken and from two clocks.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
     asked_for: Option<Instant>,
@@ -136,7 +136,7 @@ impl Host {
         }
     }
 
-    /// A process starts afresh, and knows nothing of what was.
+    /// A new process starts, without any state.
     pub(super) fn handle_start(&mut self, now: Instant) {
         self.timer_at = None;
         self.turn_at = None;
@@ -157,13 +157,13 @@ impl Host {
         self.may_know_of_pause = None;
     }
 
-    /// The process has nothing to do until then.
+    /// The process sleeps until then.
     pub(super) const fn handle_sleep(&mut self, until: Option<Instant>) {
         self.watch.asked_for = until;
         self.watch.has_woken = false;
     }
 
-    /// Whether a driver can know of a suspend of this length, and must not hold it against its peers.
+    /// Whether a driver can know of a suspend of this length, and must not blame its peers for it.
     pub(super) fn can_notice(&self, suspended_for: Duration) -> bool {
         match self.clock.clockwork {
             Clockwork::AllCount | Clockwork::ClockCounts => suspended_for >= MIN_PAUSE,
@@ -171,7 +171,7 @@ impl Host {
         }
     }
 
-    /// What its clocks say now.
+    /// Its clocks now.
     pub(super) fn read_clocks(&self, now: WorldTime) -> Wake {
         Wake { at: self.clock.read(now), suspended: self.suspended }
     }
@@ -186,8 +186,8 @@ impl Host {
         self.watch.has_woken
     }
 
-    /// The process runs, or is about to judge. Returns how it can know that it was paused, if it was.
-    /// `asks_again`: within a turn it asks whether it is late for a deadline that has come.
+    /// The process runs, or is about to give a verdict. Returns how it can know that it was paused,
+    /// if it was. `asks_again`: within a turn it checks whether it is late for a due deadline.
     pub(super) fn handle_wake(&mut self, wake: Wake, asks_again: bool) -> Option<Sign> {
         let again = (asks_again && self.watch.has_woken).then_some(self.watch.awake_at);
         self.watch.has_woken = true;

@@ -1,6 +1,6 @@
-//! Seeds that once found something. They are run for ever.
+//! Seeds that once found a fault, and are run forever.
 
-/// A seed that once found something.
+/// A seed that once found a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {
@@ -10,7 +10,7 @@ pub struct Kept {
     pub why: &'static str,
 }
 
-/// The seeds of `seeds/kept.txt`: one to a line, and after a `#` what it found.
+/// The seeds of `seeds/kept.txt`: one per line, and after a `#` what it found.
 pub fn kept() -> impl Iterator<Item = Kept> {
     include_str!("../../seeds/kept.txt").lines().filter_map(|line| {
         let (seed, why) = line.split_once('#')?;

@@ -1,4 +1,4 @@
-//! What an end has done so far.
+//! A record of what an end has done so far.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use heartwire_core::Instant;
 
 use super::host::Interruption;
 
-/// What an end has done so far.
+/// A record of what an end has done so far.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) started_at: Instant,
@@ -19,10 +19,10 @@ pub(super) struct Ledger {
     beats_extra: u64,
     /// The shortest interval that ever was in force.
     shortest_interval: Option<Duration>,
-    /// It has heard what comes first.
+    /// It has heard the peer's first frame.
     has_begun: bool,
     pub(super) verdicts: u32,
-    /// It said farewell.
+    /// It reported its `Offline`.
     pub(super) is_over: bool,
 }
 
@@ -78,7 +78,7 @@ impl Ledger {
         self.last_beat = self.last_beat.max(now);
     }
 
-    /// What it did in this turn, it may have done after it was held up.
+    /// What it did in this turn may have happened after it was held up.
     pub(super) fn handle_interruption(&mut self, it: Interruption) {
         for done_at in [&mut self.last_sent, &mut self.last_beat] {
             if *done_at >= it.from {

@@ -1,5 +1,5 @@
-//! Sockets that lie to the driver that holds them, so that it breaks a rule although its code does
-//! not; and those of another program, which leaves judging to the other end without saying so.
+//! Sockets that lie to the driver that holds them, so that it breaks a rule although its code is
+//! right; and those of another program, which has no timeout without saying so.
 
 use core::time::Duration;
 
@@ -20,12 +20,12 @@ pub(super) struct Liar {
     link: LinkId,
     side: Side,
     terms: Terms,
-    /// What it has read, and not passed on; and how far what it reads has come.
+    /// Bytes that it has read and not passed on, and the state of those it reads.
     held: Vec<u8>,
     frames: Frames,
     /// The contract that this end says it keeps to, and the settings to read a WELCOME by.
     pretended: Option<(Contract, Settings)>,
-    /// When it last let anything but a beat out.
+    /// When it last wrote anything but a beat.
     sent_at: Option<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl Liar {
     pub(super) fn read(&mut self, net: &mut Net, buffer: &mut Vec<u8>, most: usize) -> Read {
         let (link, side) = (self.link, self.side);
         match self.broken {
-            // It sees only what it was told of.
+            // The driver sees only bytes that it was told of.
             Some(Broken::JudgesBeforeReading) if !net.was_told(link, side) => Read::Nothing,
             Some(Broken::LosesLastWords) if net.has_ended(link, side) => Read::End,
             Some(Broken::HearsWholeFramesOnly) => {
@@ -85,7 +85,7 @@ impl Liar {
                 bytes.extend(rest);
             }
             Some(Broken::JudgesUnheardEarly) => edit_silence(bytes, |silence| {
-                // Only one that shows that nothing is heard is held against the peer.
+                // Only a beat that reports a silence matters.
                 if silence.is_zero() { silence } else { silence + timeout / 2 }
             }),
             Some(Broken::NeverJudgesUnheard) => edit_silence(bytes, |_| Duration::ZERO),
@@ -98,7 +98,7 @@ impl Liar {
         }
     }
 
-    /// Answers every beat, as a driver would that is told to.
+    /// Answers every beat, as an echoing driver would.
     fn answer_all(&self, net: &mut Net, bytes: &[u8]) {
         if self.broken != Some(Broken::AnswersAnswers) {
             return;
@@ -171,8 +171,8 @@ impl Liar {
     }
 }
 
-/// What the WELCOME is made to say where one of the ends is to judge nothing: of a server, that it
-/// judges; to a client, that it has all the time in the world.
+/// The changed WELCOME where one end has no timeout: it states a timeout for the server, and an
+/// endless one for the client.
 fn pretended(side: Side, terms: &Terms, peer: &Terms) -> Option<(Contract, Settings)> {
     let (client, server) = match side {
         Side::Client => (terms, peer),
@@ -204,7 +204,7 @@ fn whole(bytes: &[u8]) -> usize {
     until
 }
 
-/// Changes what each whole beat of protocol v1 says of the silence.
+/// Changes the silence in each whole beat of protocol v1.
 fn edit_silence(bytes: &mut [u8], edit: impl Fn(Duration) -> Duration) {
     let mut at = 0;
     while at < bytes.len() {
@@ -224,7 +224,7 @@ fn edit_silence(bytes: &mut [u8], edit: impl Fn(Duration) -> Duration) {
     }
 }
 
-/// Puts another contract into the WELCOME among these bytes. Returns whether there is one.
+/// Replaces the contract in a WELCOME among these bytes. Returns whether there is one.
 fn edit_welcome(bytes: &mut Vec<u8>, contract: Contract, settings: Settings) -> bool {
     let mut rest = bytes.as_slice();
     loop {

@@ -15,7 +15,7 @@ use super::time::WorldTime;
 
 pub(super) type LinkId = usize;
 
-/// Something for each of the two ends.
+/// A pair of values, one for each end.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Both<T> {
     pub(super) client: T,
@@ -54,8 +54,8 @@ pub(super) enum SocketError {
     TimedOut,
 }
 
-/// What the link knows of the bytes that reached an end, as that end's clock had it. The oracle
-/// judges verdicts by it, whatever the process made of those bytes.
+/// The arrival of bytes at an end, by that end's clock. The oracle checks verdicts with it,
+/// whatever the process did with those bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     /// How often bytes arrived.
@@ -64,7 +64,7 @@ pub(super) struct Record {
     pub(super) last: Instant,
     /// The same by the clock of the world.
     pub(super) last_at: WorldTime,
-    /// When the process was first in a position to read them, if it was.
+    /// When the process could first read them, if it could.
     pub(super) turn: Option<Instant>,
 }
 
@@ -77,18 +77,18 @@ pub(super) struct Socket {
     /// The system knows nothing of it any more.
     pub(super) is_gone: bool,
     pub(super) error: Option<SocketError>,
-    /// Bytes that have to lie in it to wake the process.
+    /// Bytes in its buffer that wake the process.
     pub(super) mark: u64,
-    /// Something has happened that the process has not looked at.
+    /// There is an event that the process has not handled.
     pub(super) is_ready: bool,
     /// It was told that there is something to read.
     pub(super) was_told: bool,
-    /// What a server's poller calls it, if it watches it; whether it is to tell when it takes bytes
-    /// again, and has to tell that.
+    /// Its id in a server's poller, if watched; whether the poller should report that it is
+    /// writable, and whether it is.
     pub(super) slot: Option<u32>,
     pub(super) waits_to_write: bool,
     pub(super) is_writable: bool,
-    /// When anything last came, an acknowledgement too.
+    /// When any packet last came, even an acknowledgement.
     pub(super) last_packet: Instant,
     /// The process waits until it can write.
     pub(super) is_blocked: bool,
@@ -118,7 +118,7 @@ impl Socket {
     }
 }
 
-/// What an application was told to send, as a measure for what comes out at the other end.
+/// What an application sent, to compare with what arrives at the other end.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     /// Bodies that have not come out: those of a server's application when they were sent, those
@@ -131,7 +131,7 @@ pub(super) struct Told {
     pub(super) delivered_frames: u64,
     /// Beats that were sent because they were due, not because one was to be answered.
     pub(super) beats: u64,
-    /// For each beat of protocol v1 under way, what it tells of the other end.
+    /// For each beat of protocol v1 in flight, what it reports of the other end.
     pub(super) heard: VecDeque<Heard>,
 }
 
@@ -148,12 +148,12 @@ impl Body {
     }
 }
 
-/// What a beat of protocol v1 tells of the end that it goes to.
+/// What a beat of protocol v1 reports of the end that it goes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
     /// When bytes of it had last come, which the beat need not know.
     pub(super) last_at: WorldTime,
-    /// For how long none had come, as the beat says.
+    /// The silence in the beat.
     pub(super) silence: Duration,
 }
 
@@ -163,7 +163,7 @@ fn content(offset: u64) -> u8 {
     byte
 }
 
-/// How an end of a connection came to its end.
+/// How a connection ended at one end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) at: WorldTime,
@@ -178,9 +178,9 @@ pub(super) struct Link {
     pub(super) sockets: Both<Socket>,
     /// Each by the side that writes into it.
     pub(super) pipes: Both<Pipe>,
-    /// Each by the side that told it.
+    /// Each by the side that reported it.
     pub(super) told: Both<Told>,
-    /// Who watches each end, while a process holds it.
+    /// The observer of each end, while a process holds it.
     pub(super) observers: Both<Option<Box<Observer>>>,
     /// How the ends found out that it is over.
     pub(super) ends: Both<Option<Ended>>,
@@ -188,7 +188,7 @@ pub(super) struct Link {
     pub(super) seen_at: WorldTime,
     /// The middlebox has forgotten it.
     pub(super) is_forgotten: bool,
-    /// Nothing has gone wrong on it, and nobody at its ends stood still.
+    /// Nothing has gone wrong on it, and no process at its ends was paused.
     pub(super) is_calm: bool,
 }
 
@@ -196,13 +196,13 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nat {
     pub(super) expiry: Duration,
-    /// It takes a packet from inside as a new connection.
+    /// It makes a new entry from a packet from inside.
     pub(super) is_loose: bool,
-    /// It answers for what it does not know.
+    /// It answers packets of unknown connections.
     pub(super) resets: bool,
 }
 
-/// The way between a client and the server, as it is at the moment.
+/// The current path between a client and the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Path {
     pub(super) delay: Duration,
@@ -211,13 +211,13 @@ pub(super) struct Path {
     pub(super) loss: u32,
     /// Each by the side that sends.
     pub(super) cut: Both<bool>,
-    /// Something on the way takes bytes, says so, and drops them.
+    /// Something on the path acknowledges bytes and drops them.
     pub(super) swallowed: Both<bool>,
     /// Segments have this many bytes at most.
     pub(super) max_segment: u64,
     /// Bytes that the systems at both ends take before they are acknowledged.
     pub(super) send_buffer: u64,
-    /// When the systems at both ends give up what nobody acknowledges.
+    /// When the systems at both ends give up unacknowledged bytes.
     pub(super) gives_up_after: Duration,
     /// A segment keeps the line busy for this long.
     pub(super) pace: Duration,
@@ -226,7 +226,7 @@ pub(super) struct Path {
     pub(super) is_in_order: bool,
     pub(super) last_arrival: Both<WorldTime>,
     pub(super) nat: Option<Nat>,
-    /// What is wrong with it at the moment, or with the hosts at its ends.
+    /// The current troubles of it, or of the hosts at its ends.
     pub(super) troubles: u32,
 }
 
@@ -236,13 +236,12 @@ impl Path {
         self.troubles == 0
     }
 
-    /// The longest way there and back while nothing is lost.
+    /// The longest round trip while no packet is lost.
     pub(super) fn round_trip(&self) -> Duration {
         (self.delay + self.jitter) * 2
     }
 
-    /// How many round trips it takes at most until what is queued behind everything that an end can have
-    /// queued has arrived.
+    /// The most round trips until bytes behind a full queue have arrived.
     pub(super) fn round_trips_for_a_full_queue(&self) -> u32 {
         let at_a_time = self.send_buffer.min(CONGESTION_FIRST * self.max_segment);
         let queued = len_of(MAX_QUEUE) + 2 * self.send_buffer;

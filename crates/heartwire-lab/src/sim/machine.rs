@@ -19,8 +19,8 @@ use super::net::Net;
 use super::queue::{HostId, SERVER};
 use super::terms::Terms;
 
-/// What lies under all processes, which each of them can reach. All of them run on one thread: the
-/// lock is there because a server's parts may be sent to others.
+/// The simulated world under all processes. All of them run on one thread: the lock is there
+/// because a server's parts may be sent to other threads.
 #[derive(Clone, Debug)]
 pub(super) struct Shared(Arc<Mutex<Net>>);
 
@@ -29,12 +29,12 @@ impl Shared {
         Self(Arc::new(Mutex::new(net)))
     }
 
-    /// Only ever for one call: nothing waits, and no driver runs meanwhile.
+    /// For one call only: nothing waits, and no driver runs meanwhile.
     pub(super) fn lock(&self) -> MutexGuard<'_, Net> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same for a process that asks something of its end of a link, and may have to wait.
+    /// The same for a process that calls its end of a link, and may have to wait.
     fn ask(&self, link: LinkId, side: Side) -> MutexGuard<'_, Net> {
         let mut net = self.lock();
         let host = net.link(link).sockets.of(side).host;

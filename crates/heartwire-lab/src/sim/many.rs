@@ -1,4 +1,4 @@
-//! Very many runs, on all processors.
+//! Runs very many seeds, on all processors.
 
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -15,29 +15,30 @@ use super::world::Summary;
 /// Seeds that a thread takes at a time.
 const CHUNK: u64 = 64;
 
-/// Failures after which there is no point in looking for more.
+/// Number of failures after which the run stops.
 const MAX_FAILURES: usize = 20;
 
 /// The protocols that plans are made for, by name.
 const PROTOCOLS: [&str; 2] = ["v0", "v1"];
 
-/// What many seeds came to.
+/// The results of many seeds.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Totals {
     /// Seeds that broke no promise.
     pub seeds: u64,
-    /// What their lives came to, together.
+    /// The sum of their lives' results.
     pub lives: Summary,
-    /// Plans that were right, by the names of the fault and of the wire.
+    /// Plans that were right, by the names of the fault and of the protocol.
     pub plans: BTreeMap<(&'static str, &'static str), Plans>,
-    /// How often beats told a round trip, rightly.
+    /// How often beats measured a round trip correctly.
     pub round_trips: u64,
-    /// What was broken by the others, in the order of their seeds: 20, or a few more, at most.
+    /// The failures, in the order of their seeds: at most 20, or a few more.
     pub failures: Vec<Failure>,
 }
 
-/// Runs all seeds of a range on so many threads; `watchdog` hears now and then how many are done.
+/// Runs all seeds of a range on `threads` threads; `watchdog` is called now and then with the
+/// number done.
 pub fn run_many(seeds: Range<u64>, jobs: usize, progress: impl Fn(u64) + Sync) -> Totals {
     let next = AtomicU64::new(seeds.start);
     let done = AtomicU64::new(0);
@@ -101,7 +102,7 @@ impl Totals {
         self.failures.extend(other.failures);
     }
 
-    /// What can go wrong, end a connection or be planned, and never did or was.
+    /// Troubles, ends and plans that never occurred.
     #[must_use]
     pub fn never_happened(&self) -> Vec<String> {
         let Summary { mishaps, ends, .. } = &self.lives;

@@ -1,13 +1,13 @@
 //! Both ends of a connection over simulated links, on a virtual clock.
 //!
-//! A run is a life: a client connects, keeps its connection, loses it and connects again, while
-//! paths and processes fail in ways that the run's seed decides. Both ends are what the library
-//! ships, a shard of its server and its client; everything below them is simulated: sockets and
-//! TCP, clocks, timers and pauses. After every step the promises are checked ([`Invariant`])
-//! against what the links know, by what is written, read and told.
+//! A run is a life: a client connects, keeps its connection, loses it and reconnects, while paths
+//! and processes fail in ways that the run's seed decides. Both ends are the library's real code, a
+//! shard of its server and its client; everything below them is simulated: sockets and TCP, clocks,
+//! timers and pauses. After every step each [`Invariant`] is checked against what the links know,
+//! for everything that is written, read and reported.
 //!
-//! Each seed is also one fault on a settled connection, whose verdicts are held against the plan, and
-//! a path on which nothing goes wrong, whose round trip the beats of protocol v1 have to tell.
+//! Each seed is also one fault on a settled connection, whose verdicts are compared with the plan,
+//! and a healthy path, whose round trip the beats of protocol v1 have to measure.
 
 mod breach;
 mod broken;

@@ -23,7 +23,7 @@ use super::tally::{Ends, Mishaps, Sums};
 use super::time::{WorldTime, nanos};
 use super::trace::Trace;
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
     Bytes,
@@ -32,7 +32,7 @@ pub(super) enum Read {
     Failed(SocketError),
 }
 
-/// What an attempt to connect came to.
+/// The result of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialled {
     Connected(LinkId),
@@ -49,7 +49,7 @@ pub(super) const MAX_DIAL: Duration = Duration::from_secs(5);
 /// How late processes run, besides what faults do to them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lateness {
-    /// A timer rings this late at most.
+    /// A timer fires this late at most.
     pub(super) max_timer: Duration,
     /// A process runs this long after its wake-up at most.
     pub(super) max_wake: Duration,
@@ -57,13 +57,13 @@ pub(super) struct Lateness {
     pub(super) held_up: u32,
     /// For this long at most.
     pub(super) max_held_up: Duration,
-    /// Of 2^32 things that a process asks of its system in its turn, so many take their time.
+    /// Of 2^32 system calls of a process in its turn, so many take time.
     pub(super) interrupted: u32,
     /// This long at most.
     pub(super) max_interrupted: Duration,
 }
 
-/// What lies under the processes.
+/// The systems and paths under the processes.
 #[derive(Debug)]
 pub(super) struct Net {
     pub(super) now: WorldTime,
@@ -81,7 +81,7 @@ pub(super) struct Net {
     pub(super) drains_since: Option<Instant>,
     /// By host: what clients have to send.
     pub(super) outboxes: Vec<Outbox>,
-    /// What the clients' last attempts came to.
+    /// The results of the clients' last attempts.
     pub(super) dialled: Vec<Option<Dialled>>,
     pub(super) attempts: Vec<u32>,
     pub(super) lateness: Lateness,
@@ -127,7 +127,7 @@ impl Net {
         self.hosts[host].clock.read(self.now)
     }
 
-    /// What the clocks of a host say.
+    /// The clocks of a host.
     pub(super) fn read_clocks(&self, host: HostId) -> Wake {
         self.hosts[host].read_clocks(self.now)
     }
@@ -142,12 +142,12 @@ impl Net {
 
     // Processes and their turns.
 
-    /// The application of a process takes nothing at the moment.
+    /// The application of a process is busy: it takes no events.
     pub(super) fn is_busy(&self, host: HostId) -> bool {
         self.now < self.hosts[host].busy_until
     }
 
-    /// The application of a client has taken what there was for it.
+    /// The application of a client has taken all its events.
     pub(super) fn note_taken(&mut self, host: HostId) {
         self.hosts[host].took_at = self.now;
     }
@@ -157,7 +157,7 @@ impl Net {
         self.hosts[host].took_at < self.hosts[host].busy_until
     }
 
-    /// Something happened that a process waits for.
+    /// A process is woken.
     pub(super) fn wake(&mut self, host: HostId) {
         let late = self.draw(self.lateness.max_wake);
         let at = self.now.after(late);
@@ -187,7 +187,7 @@ impl Net {
         }
     }
 
-    /// Whether the timer of a process has rung. It is told once.
+    /// Whether the timer of a process has fired. Returned once.
     pub(super) fn timer_rang(&mut self, host: HostId) -> bool {
         let now = self.now;
         self.hosts[host].timer_at.take_if(|at| *at <= now).is_some()
@@ -224,7 +224,7 @@ impl Net {
         }
     }
 
-    /// Zero to `most`; often nothing at all.
+    /// Zero to `most`; often zero.
     pub(super) fn draw(&mut self, most: Duration) -> Duration {
         if most.is_zero() {
             return most;

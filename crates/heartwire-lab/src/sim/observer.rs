@@ -1,7 +1,7 @@
-//! What one end of a connection does, as its socket and its application see it, and whether it may.
+//! Observes one end of a connection, at its socket and in its application's events, and checks it.
 //!
-//! It does not care who drives the end. It goes by what the link knows, by the bytes that are
-//! written and read, and by what is told to the application.
+//! It does not depend on the driver of the end. It uses what the link knows, the bytes that are
+//! written and read, and the application's events.
 
 mod check;
 mod interrupted;
@@ -33,7 +33,7 @@ pub(super) struct Observer {
     side: Side,
     host: HostId,
     terms: Terms,
-    /// What the client of the two goes by.
+    /// The client's settings.
     client: Settings,
     in_force: InForce,
     oracle: Oracle,
@@ -53,19 +53,19 @@ pub(super) struct Observer {
     begun_at: WorldTime,
     /// A beat that the socket had no room for, and the same for it.
     offered: Option<(Beat, WorldTime)>,
-    /// What was so when its process was last held up in its turn, and when bytes of the peer had
-    /// last come then.
+    /// The state when its process was last held up in its turn, and when bytes of the peer had last
+    /// come then.
     before: Option<Box<(Oracle, Loss)>>,
     known_at: WorldTime,
-    /// What a client has lost with it.
+    /// The messages that a client has lost with it.
     unsent: Option<Unsent>,
-    /// It has told its peer why it leaves.
+    /// It has sent BYE.
     has_said_bye: bool,
-    /// It has written all that it will, and judges no more.
+    /// It has written everything, and gives no verdict any more.
     is_leaving: bool,
-    /// What was so when its process lost the connection, if that is told later.
+    /// The state when its process lost the connection, if that is reported later.
     lost: Option<Loss>,
-    /// The client has a name; and has come again under it, on this link and at this time.
+    /// The client has a name, and has connected again with it, on this link and at this time.
     has_name: bool,
     replaced: Option<(LinkId, Instant)>,
     /// Its application knows of it.
@@ -74,7 +74,7 @@ pub(super) struct Observer {
     is_closed: bool,
 }
 
-/// What was so when a connection was lost.
+/// The state when a connection was lost.
 #[derive(Clone, Copy, Debug)]
 struct Loss {
     now: Instant,
@@ -141,25 +141,24 @@ impl Observer {
         }
     }
 
-    /// Whether this end leaves judging to the other.
+    /// Whether this end has no timeout.
     const fn is_lenient(&self) -> bool {
         self.terms.is_lenient && self.in_force.contract.is_some()
     }
 
-    /// Nothing more is to be seen of it.
+    /// The observation has ended.
     pub(super) const fn is_over(&self) -> bool {
         self.ledger.is_over
     }
 
-    /// Its client has come again under the name that it has, on another link.
+    /// Its client has connected again with its name, on another link.
     pub(super) const fn handle_claim(&mut self, by: LinkId, now: Instant) {
         if self.is_online && !self.ledger.is_over {
             self.replaced = Some((by, now));
         }
     }
 
-    /// Whether it has no claim to a name any more: it is over, or its peer was told why it is not
-    /// let in.
+    /// Whether it no longer holds its name: it has ended, or its peer was rejected.
     pub(super) const fn has_given_up(&self) -> bool {
         self.ledger.is_over || self.has_said_bye || self.is_leaving
     }
@@ -173,7 +172,7 @@ impl Observer {
         }
     }
 
-    /// What a verdict of now is judged by.
+    /// The limits for a verdict given now.
     fn loss(&self, net: &mut Net) -> Loss {
         let link = net.link(self.link);
         let is_healthy = link.is_calm && link.sockets.of(other(self.side)).is_held;
@@ -187,17 +186,17 @@ impl Observer {
         }
     }
 
-    /// It has written all that it will.
+    /// It has written everything.
     pub(super) const fn handle_last_word(&mut self) {
         self.is_leaving = true;
     }
 
-    /// Lets the oracle take in what has arrived.
+    /// Tells the oracle what has arrived.
     fn look(&mut self, net: &Net) {
         self.oracle.look(net.record(self.link, self.side));
     }
 
-    /// Its process has noticed that it stood still.
+    /// Its process has noticed its pause.
     pub(super) fn handle_pause(&mut self, net: &Net, now: Instant) {
         if self.lost.is_some() {
             return;
@@ -211,7 +210,7 @@ impl Observer {
         }
     }
 
-    /// Its machine has resumed, from a suspend that must not be held against its peer.
+    /// Its machine has resumed, from a suspend that its peer must not be blamed for.
     pub(super) const fn handle_resume(&mut self, now: Instant) {
         if self.lost.is_none() {
             self.oracle.handle_resume(now);
@@ -228,8 +227,7 @@ impl Observer {
         self.side == Side::Client && (is_full || net.is_behind(self.host))
     }
 
-    /// Its process, whose application is slow, found that there is something to read, and left it there:
-    /// what waits counts as life.
+    /// Its process, whose application is slow, found bytes and left them there: they count as life.
     pub(super) fn handle_backpressure(&mut self, net: &mut Net, now: Instant) {
         self.look(net);
         self.oracle.handle_backpressure(now);
@@ -274,7 +272,7 @@ impl Observer {
 
     fn handle_heard_beat(&mut self, net: &mut Net, now: Instant, beat: Option<Beat>) {
         if self.terms.protocol == Protocol::V1 && self.in_force.contract.is_none() {
-            // A client that waits for its WELCOME passes over it.
+            // A client that waits for its WELCOME ignores it.
             return;
         }
         self.ledger.beats_heard += 1;
@@ -369,7 +367,7 @@ impl Observer {
         }
     }
 
-    /// A beat was sent that says when the next one comes.
+    /// A beat was sent with the promise of the next one.
     fn handle_promise(&mut self, net: &mut Net, now: Instant, beat: &Beat) {
         let promise = beat.promise();
         let before = core::mem::replace(&mut self.promised, promise);
@@ -414,7 +412,7 @@ impl Observer {
         self.unheard = Unheard::new(now);
         self.ledger.note_begun();
         self.ledger.note_interval(self.in_force.interval);
-        // Each end begins with a beat, and a client says that it is there.
+        // Each end begins with a beat.
         self.ledger.note_beat_now();
         if self.side == Side::Client {
             self.ledger.note_beat_now();

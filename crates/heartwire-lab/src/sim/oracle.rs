@@ -1,8 +1,8 @@
-//! When a verdict may come and when it must, from what the link and the host know.
+//! Oracle: when a verdict may come and when it must, from what the link and the host know.
 //!
-//! It never looks at the connection that it judges. Bytes count from their arrival, however late the
-//! process is to read them. Where the rules leave a driver room (how exactly it knows that arrival), it
-//! keeps the earliest and the latest time that they allow.
+//! It never reads the connection that it checks. Bytes count from their arrival, however late the
+//! process reads them. Where the rules leave a driver room (how precisely it knows that arrival),
+//! it keeps the earliest and the latest time that they allow.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ use super::link::Record;
 /// One silence gets at most this many further timeouts after pauses (ADR 2).
 const MAX_GRACES: u8 = 3;
 
-/// The judge of one end's verdicts.
+/// The oracle of one end's verdicts.
 #[derive(Clone, Debug)]
 pub(super) struct Oracle {
     timeout: Option<Duration>,
@@ -28,7 +28,7 @@ pub(super) struct Oracle {
     arrivals: u64,
     heard: Range,
     from: Range,
-    /// The timeout has begun anew this often in this silence, at least and at most.
+    /// How often the timeout was restarted in this silence, at least and at most.
     graces: (u8, u8),
     /// Graces of the silence before, which may go on counting: a driver that is told of a pause
     /// before it has read the byte in between cannot tell the two silences apart.
@@ -83,7 +83,7 @@ impl Oracle {
         }
     }
 
-    /// Takes in what arrived since the last look.
+    /// Takes in what arrived since the last call.
     pub(super) fn look(&mut self, record: &Record) {
         let is_new = record.arrivals != self.arrivals;
         self.has_read = record.turn.is_some() || record.arrivals == 0;
@@ -137,7 +137,7 @@ impl Oracle {
         }
     }
 
-    /// The machine has resumed, from a suspend that a driver must not hold against its peers.
+    /// The machine has resumed, from a suspend that a driver must not blame its peers for.
     pub(super) const fn handle_resume(&mut self, now: Instant) {
         self.resumed = Some(now);
     }
@@ -154,8 +154,8 @@ impl Oracle {
         self.from.latest = self.from.latest.max(self.heard.latest);
     }
 
-    /// A deadline has come while there are bytes that the driver cannot read, because its application is
-    /// slow. They count as life now, and may again when they are read.
+    /// A deadline has come while there are bytes that the driver cannot read, because its
+    /// application is slow. They count as life now, and may again when they are read.
     pub(super) fn handle_backpressure(&mut self, now: Instant) {
         self.heard = Range { earliest: now, latest: None };
         self.interrupted_for = Duration::ZERO;
@@ -163,7 +163,7 @@ impl Oracle {
         self.graces = (0, 0);
     }
 
-    /// The peer is judged by another timeout from now on.
+    /// The timeout changes from now on.
     pub(super) fn set_timeout(&mut self, timeout: Option<Duration>, now: Instant) {
         self.timeout = timeout;
         self.timeout_since = now;
@@ -174,7 +174,7 @@ impl Oracle {
         self.timeout_since
     }
 
-    /// The silence that counts begins now, or has since then, with another timeout.
+    /// The timeout begins to count now, or since then with another value.
     pub(super) fn restart(&mut self, timeout: Option<Duration>, begun: Instant, now: Instant) {
         self.set_timeout(timeout, now);
         let earliest = self.heard.earliest;

@@ -1,16 +1,16 @@
-//! What a client's application has sent, until it is written.
+//! Messages of a client's application, until they are written.
 
 use std::collections::VecDeque;
 
 use super::link::Body;
 
-/// What the process of a client was given to send and has not written.
+/// Messages that the process of a client has not written yet.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     waiting: VecDeque<Body>,
     /// Bytes of bodies that were ever sent.
     pub(super) sent: u64,
-    /// It is to write what it has, and to end.
+    /// It will write what it has, then end.
     pub(super) is_closing: bool,
 }
 

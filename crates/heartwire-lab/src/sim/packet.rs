@@ -1,4 +1,4 @@
-//! What systems send each other.
+//! Packets between systems.
 
 /// A TCP segment, as far as it matters here. Offsets count the bytes of one direction from its
 /// start; the end of a direction takes up one after its last byte.

@@ -1,14 +1,15 @@
-//! One direction of a TCP connection: the sender's buffer, its retransmissions, and what has arrived.
+//! One direction of a TCP connection: the sender's buffer, its retransmissions, and what has
+//! arrived.
 //!
-//! Kept simple, and pessimistic where it is: a lost segment is only sent again when its timer rings,
-//! and then nothing else is sent until it is acknowledged.
+//! It is simple and pessimistic: a lost segment is only sent again when its timer fires, and then
+//! nothing else is sent until it is acknowledged.
 
 use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::time::WorldTime;
 
-/// Bytes that a system keeps for a process that does not read.
+/// Receive buffer: bytes that a system keeps for a process that does not read.
 const RECEIVE_BUFFER: u64 = 16 * 1024;
 
 /// The shortest time after which Linux sends something again, on top of the round trip.
@@ -17,7 +18,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// The longest.
 const MAX_RETRY: Duration = Duration::from_secs(120);
 
-/// Segments that may be under way before any was acknowledged.
+/// Segments that may be in flight before any was acknowledged.
 pub(super) const CONGESTION_FIRST: u64 = 10;
 
 /// One direction of a connection.
@@ -36,9 +37,9 @@ pub(super) struct Pipe {
     room: u64,
     congestion: u64,
     retries: u32,
-    /// When something was first sent again that nobody has answered.
+    /// When the first retransmission was sent that is not answered yet.
     unanswered_since: Option<WorldTime>,
-    /// After a retry nothing new is sent, nothing beyond this, before something is acknowledged.
+    /// After a retry nothing beyond this is sent until something is acknowledged.
     recovers_until: Option<u64>,
     sent: u64,
     /// When something has to be sent again.
@@ -53,7 +54,7 @@ pub(super) struct Pipe {
     told_room: u64,
 }
 
-/// What a retransmission timer asks for.
+/// What to do when the retransmission timer fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Retry {
     /// Nothing is under way.
@@ -67,8 +68,8 @@ pub(super) enum Retry {
 }
 
 impl Pipe {
-    /// A direction whose sender takes so many bytes before they are acknowledged, and gives up at the
-    /// first retry after so long without an answer.
+    /// A direction whose sender takes so many bytes before they are acknowledged, and gives up at
+    /// the first retry after so long without an answer.
     pub(super) const fn new(send_buffer: u64, gives_up_after: Duration) -> Self {
         Self {
             gives_up_after,
@@ -142,7 +143,7 @@ impl Pipe {
         first.saturating_mul(1 << self.retries.min(16)).min(MAX_RETRY)
     }
 
-    /// The retransmission timer rang.
+    /// The retransmission timer fired.
     pub(super) fn handle_retry(&mut self, now: WorldTime) -> Retry {
         if !self.needs_timer() {
             return Retry::Nothing;
@@ -211,7 +212,7 @@ impl Pipe {
         self.told_room
     }
 
-    /// Whether the sender believes that there is hardly any room although there is.
+    /// Whether the sender assumes hardly any room although there is.
     pub(super) fn has_news_of_room(&self) -> bool {
         let believed = self.told_room.saturating_sub(self.arrived);
         believed < RECEIVE_BUFFER / 4 && self.receive_room() - self.arrived >= RECEIVE_BUFFER / 4

@@ -1,4 +1,4 @@
-//! A fault at a time, held against the plan that the core makes for it.
+//! One fault at a time, compared with the core's plan for it.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ use super::trace::Trace;
 use super::trouble::{Planned, Trouble};
 use super::world::World;
 
-/// A fault that is never found is watched for so many of the longest interval there is.
+/// A fault that is never detected is observed for this many of the longest interval.
 const NEVER: u32 = 12;
 
 /// How much longer than planned a verdict is waited for.
@@ -27,19 +27,19 @@ const OVERDUE: Duration = Duration::from_secs(2);
 /// The one client.
 const CLIENT: usize = 1;
 
-/// A plan that was held against what happened, and was right.
+/// A plan that was right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
-    /// The fault that struck.
+    /// The fault that occurred.
     pub fault: Fault,
     /// Whether both ends spoke protocol v1.
     pub is_v1: bool,
-    /// What the ends were to find.
+    /// What the ends had to detect.
     pub plans: Plans,
 }
 
-/// A fault that strikes, and what is planned for it.
+/// A fault, and the plan for it.
 struct Experiment {
     fault: Fault,
     /// How it is made.
@@ -48,8 +48,8 @@ struct Experiment {
     setup: Setup,
 }
 
-/// The faults that can be simulated, and how each is made. The others need a kernel's own timers, or
-/// end no connection.
+/// The faults that can be simulated, and how each is made. The others need a kernel's own timers,
+/// or end no connection.
 const fn faults(host: HostId, resets: bool) -> [(Fault, Trouble); 9] {
     let client = CLIENT;
     [
@@ -70,8 +70,8 @@ pub(super) fn all_faults() -> [Fault; 9] {
     faults(CLIENT, false).map(|(fault, _)| fault)
 }
 
-/// Lets one fault strike a connection on which nothing but beats travels. A plan that is made
-/// `wrongly` is for timeouts that are a tenth shorter.
+/// Makes one fault on a connection on which only beats are sent. A plan that is made `wrongly` is
+/// for timeouts that are a tenth shorter.
 pub(super) fn run(
     seed: u64,
     broken: Option<(Side, Broken)>,
@@ -95,7 +95,7 @@ pub(super) fn run(
     (outcome, world.into_lines())
 }
 
-/// Takes away what a plan knows nothing of, and makes one for the rest.
+/// Removes what a plan does not cover, and makes one for the rest.
 fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Option<Setup> {
     let Scenario { terms, path, lateness, .. } = scenario;
     path.loss = 0;
@@ -147,12 +147,12 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
     };
     let setup = Setup::builder(end(Side::Client), end(Side::Server)).rtt(path.round_trip());
     let setup = if terms.client.protocol == Protocol::V1 { setup.v1() } else { setup };
-    // Settings that end healthy connections do so before the fault strikes, or after.
+    // Settings that end healthy connections may do so before the fault occurs.
     setup.build().ok().filter(|setup| setup.warnings().next().is_none())
 }
 
 impl Experiment {
-    /// Plans the fault for some time when the connection has settled and nothing is under way.
+    /// Plans the fault for some time when the connection has settled and no packet is in flight.
     fn strike(&self, draw: &mut Draw<'_>, scenario: &mut Scenario) {
         let settled = scenario.path.round_trip() * 4 + MS * 1_000;
         let at = settled + draw.part(scenario.length, 30);
@@ -169,7 +169,7 @@ impl Experiment {
         scenario.length = (at + lasts) * 2;
     }
 
-    /// How long a side has to be watched.
+    /// How long a side has to be observed.
     fn longest(&self, side: Side, scenario: &Scenario) -> Option<Duration> {
         if !self.is_seen_by(side) {
             return None;
@@ -183,7 +183,7 @@ impl Experiment {
         }
     }
 
-    /// Whether a side is one that the plan speaks of: not the one that the fault befalls.
+    /// Whether the plan covers a side: not the one that has the fault.
     fn is_seen_by(&self, side: Side) -> bool {
         let befalls_one_end =
             [Fault::Close, Fault::PeerKilled, Fault::PeerFrozen, Fault::MachineGoneIdle];

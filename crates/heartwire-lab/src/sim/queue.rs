@@ -1,4 +1,4 @@
-//! What will happen, in order; things of the same moment in random order.
+//! Event queue: future events in order of time, and those of the same moment in random order.
 
 use core::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -15,7 +15,7 @@ pub(super) type HostId = usize;
 /// The number of the server among the hosts.
 pub(super) const SERVER: HostId = 0;
 
-/// Something that will happen.
+/// A future event.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Happening {
     /// A packet comes to one end of a link.
@@ -69,7 +69,7 @@ impl Ord for Entry {
     }
 }
 
-/// The heap of what will happen.
+/// The heap of future events.
 #[derive(Debug)]
 pub(super) struct Queue {
     heap: BinaryHeap<Reverse<Entry>>,
@@ -82,7 +82,7 @@ impl Queue {
         Self { heap: BinaryHeap::with_capacity(64), now: WorldTime::START, rng }
     }
 
-    /// What should have happened already happens now.
+    /// Adds an event, now if its time has passed.
     pub(super) fn push(&mut self, at: WorldTime, happening: Happening) {
         let at = at.max(self.now);
         let tie = self.rng.u32(..);
@@ -94,7 +94,7 @@ impl Queue {
         self.now = self.now.max(now);
     }
 
-    /// What is next, if it happens by then.
+    /// The next event, if it is due by then.
     pub(super) fn pop_by(&mut self, until: WorldTime) -> Option<(WorldTime, Happening)> {
         let Reverse(next) = self.heap.peek()?;
         if next.at > until { None } else { self.pop() }

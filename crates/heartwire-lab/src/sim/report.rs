@@ -1,4 +1,4 @@
-//! What many seeds came to, for people and for programs.
+//! The report of many seeds, as text and as JSON.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::breach::{Failure, side_name};
 use super::many::Totals;
 
-/// Lines for people: what there was, and how often each thing went wrong.
+/// The report as text: what happened, and how often each trouble occurred.
 pub(super) fn text(from: u64, totals: &Totals, took: Duration) -> Vec<String> {
     let mut lines: Vec<String> = totals.failures.iter().map(ToString::to_string).collect();
     let Totals { seeds, lives, plans, round_trips, .. } = totals;
@@ -37,7 +37,7 @@ pub(super) fn text(from: u64, totals: &Totals, took: Duration) -> Vec<String> {
     lines
 }
 
-/// Three to a line.
+/// Three per line.
 fn columns(title: &str, counts: Vec<(String, u64)>) -> Vec<String> {
     let lines = counts.chunks(3).enumerate().map(|(number, row)| {
         let title = if number == 0 { title } else { "" };

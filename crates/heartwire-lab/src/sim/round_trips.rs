@@ -1,4 +1,4 @@
-//! The round trips that beats of protocol v1 tell, over a path that is known.
+//! Checks the round trips that beats of protocol v1 measure, over a known path.
 
 use core::time::Duration;
 
@@ -13,21 +13,22 @@ use super::time::Clockwork;
 use super::trace::Trace;
 use super::world::World;
 
-/// What beats tell may be off by this much.
+/// A measured round trip may be off by this much.
 const MAX_OFF: Duration = Duration::from_millis(5);
 
-/// Both ends stamp what they read when they read it, so that each adds the time that it took to wake up.
+/// Both ends stamp what they read when they read it, so that each adds the time that it took to
+/// wake up.
 const MAX_WAKE: Duration = Duration::from_millis(2);
 
-/// A beat that data follow is known to have come within so long, and is reckoned to the middle. So each
-/// end may be off by half of it.
+/// A beat that data follow is known to have come within so long, and is reckoned to the middle. So
+/// each end may be off by half of it.
 const ARRIVAL_SPAN: Duration = Duration::from_millis(10);
 
-/// Longer data than these would take their time on the way themselves.
+/// Longer data would itself take time on the path.
 const MAX_FRAME: usize = 300;
 
-/// Two ends that beat and send data over a path that always takes the same time, however long that is.
-/// Returns how often a beat told it.
+/// Two ends send beats and data over a path with a constant delay. Returns how often a beat
+/// measured it.
 pub(super) fn run(
     seed: u64,
     broken: Option<(Side, Broken)>,

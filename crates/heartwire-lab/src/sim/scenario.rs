@@ -1,4 +1,4 @@
-//! What one run is made of, drawn from its seed.
+//! The scenario of a run, from its seed.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ use super::terms::Terms;
 use super::time::Clockwork;
 use super::trouble::{Planned, troubles};
 
-/// What a server rounds its deadlines to; the rest of the tick is for being late.
+/// A server rounds its deadlines to this; the rest of the tick is for lateness.
 const WHEEL_TICK: Duration = Duration::from_millis(4);
 
 /// Everything that is decided before a run begins.
@@ -119,7 +119,7 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// What few lives have. It has a source of its own, so that the others stay what they are.
+    /// Rare features. They have their own random source, so that other lives do not change.
     pub(super) fn draw_more(&mut self, rng: &mut fastrand::Rng) {
         let draw = &mut Draw { rng, grain: Duration::from_nanos(1) };
         if draw.chance(6) {
@@ -128,7 +128,7 @@ impl Scenario {
         self.terms.client.keeps_messages = draw.chance(20);
     }
 
-    /// Processes are held up between two things that they do in one turn.
+    /// Processes are held up between two steps of one turn.
     fn interrupt(&mut self, draw: &mut Draw<'_>) {
         let most = draw.time(MS * 2, MS * 2_000);
         self.lateness.max_interrupted = most;
@@ -143,7 +143,7 @@ impl Scenario {
     }
 }
 
-/// Presets, and what people make of the three knobs.
+/// Presets, and sensible settings.
 fn policies(draw: &mut Draw<'_>) -> Policies {
     let timeout = draw.time(MS * 60, MS * 60_000).max(MS * 20);
     let interval = timeout / draw.rng.u32(2..=10);
@@ -181,7 +181,7 @@ fn policies(draw: &mut Draw<'_>) -> Policies {
     Policies { policy, protocol }
 }
 
-/// Any valid policies at all, whether or not they suit each other.
+/// Any valid policies, whether or not they fit each other.
 fn any_two(draw: &mut Draw<'_>, around: Duration) -> Both<Policy> {
     Both { client: any(draw, around), server: any(draw, around) }
 }
@@ -234,8 +234,8 @@ fn handshake_timeout(
     is_limited.then(|| (MS * 10_000).max(interval * 2))
 }
 
-/// A connection is given up at the first retry after so long without an answer: what 15 retries come
-/// to on a path without delay, which Linux takes as the measure on any.
+/// A connection is given up at the first retry after so long without an answer: what 15 retries
+/// come to on a path without delay, which Linux takes as the measure on any.
 pub(super) const GIVES_UP_AFTER: Duration = Duration::from_millis(924_600);
 
 /// Bytes that a system takes from its process before the other end has acknowledged them, and few.

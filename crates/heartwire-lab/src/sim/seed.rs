@@ -1,4 +1,4 @@
-//! All that a seed stands for: a life, one fault and its plan, and the round trips of a quiet path.
+//! The runs of a seed: a life, one fault and its plan, and the round trips of a healthy path.
 
 use heartwire_core::Side;
 
@@ -9,7 +9,7 @@ use super::round_trips;
 use super::trace::Trace;
 use super::world::{Summary, World};
 
-/// What the runs of a seed came to, if they broke no promise.
+/// The results of a seed's runs, if they broke no promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SeedSummary {
@@ -17,7 +17,7 @@ pub struct SeedSummary {
     pub life: Summary,
     /// The plan, where the seed's settings have one.
     pub plan: Option<Held>,
-    /// How often a beat told the round trip.
+    /// How often a beat measured the round trip.
     pub round_trips: u64,
 }
 
@@ -27,13 +27,13 @@ pub struct SeedSummary {
 pub struct Traced {
     /// Its name.
     pub run: &'static str,
-    /// What broke, if anything did.
+    /// The breach, if there was one.
     pub failure: Option<Failure>,
     /// What happened, in order.
     pub lines: Vec<String>,
 }
 
-/// Runs all that a seed stands for.
+/// Runs a seed.
 ///
 /// # Errors
 ///
@@ -66,9 +66,9 @@ pub fn run_life(seed: u64, broken: Option<(Side, Broken)>) -> Result<Summary, Fa
     World::new(seed, broken, Trace::default()).run()
 }
 
-/// Lets one fault strike a connection, as the seed decides, and holds the verdicts of both ends
-/// against the plan ([`heartwire_core::plan`]). `None` where the seed's settings have none, or
-/// where the connection was over before the fault struck.
+/// Makes one fault on a connection, as the seed decides, and compares the verdicts of both ends
+/// with the plan ([`heartwire_core::plan`]). `None` where the seed's settings have no plan, or
+/// where the connection ended before the fault.
 ///
 /// # Errors
 ///
@@ -77,7 +77,7 @@ pub fn run_planned(seed: u64, broken: Option<(Side, Broken)>) -> Result<Option<H
     planned::run(seed, broken, false, Trace::default()).0
 }
 
-/// The same with a plan for timeouts that are a tenth shorter, to show that it is looked at.
+/// The same with a plan for timeouts that are a tenth shorter, to test the comparison.
 ///
 /// # Errors
 ///
@@ -86,8 +86,8 @@ pub fn run_misplanned(seed: u64) -> Result<Option<Held>, Failure> {
     planned::run(seed, None, true, Trace::default()).0
 }
 
-/// Lets beats of protocol v1 tell the round trip of a path, as the seed decides, and holds what they tell
-/// against what it is. Returns how often they did.
+/// Lets beats of protocol v1 measure the round trip of a path, as the seed decides, and compares
+/// them. Returns how often they did.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The server's process: a shard of the library's server, with an application of its events.
+//! The server's process: a shard of the library's server and an application that takes its events.
 
 use core::task::Waker;
 use core::time::Duration;
@@ -36,7 +36,7 @@ pub(super) struct Server {
     terms: Both<Terms>,
     /// `None` while there is no process.
     process: Option<Process>,
-    /// It was told to shut down, and hears of it in its next turn.
+    /// It was told to shut down, and learns of it in its next turn.
     shuts_down: bool,
     /// How often it was started.
     starts: u64,
@@ -55,7 +55,7 @@ impl Server {
         server
     }
 
-    /// The process is started, and remembers nothing.
+    /// Starts the process, without any state.
     pub(super) fn start(&mut self) {
         self.starts += 1;
         self.shuts_down = false;
@@ -75,13 +75,13 @@ impl Server {
         net.host(SERVER).handle_start(now);
     }
 
-    /// The process is gone, and what it held with it.
+    /// Ends the process, with everything it held.
     pub(super) fn crash(&mut self) {
         self.process = None;
         self.net.lock().poller = Poller::default();
     }
 
-    /// The application ends all sessions, and goes on accepting; or shuts the server down.
+    /// The application ends all sessions, and keeps accepting; or shuts the server down.
     pub(super) fn leave(&mut self, for_good: bool) {
         let Some(Process { handle, shard }) = &self.process else { return };
         if for_good {
@@ -90,12 +90,12 @@ impl Server {
             return;
         }
         for &(id, ..) in &shard.handler().sessions {
-            // One that has ended meanwhile is not there.
+            // A session that has ended meanwhile is not there.
             let _ = handle.kick_with(id, RetryHint::AtWill, "");
         }
     }
 
-    /// Has a turn.
+    /// Runs one turn.
     pub(super) fn turn(&mut self) {
         let Some(Process { shard, .. }) = &mut self.process else { return };
         let mut net = self.net.lock();
@@ -134,7 +134,7 @@ impl Server {
         self.net.lock().wake(SERVER);
     }
 
-    /// What beats tell of the path.
+    /// The measurements of beats.
     fn tell_round_trips(&self) {
         let Some(Process { shard, .. }) = &self.process else { return };
         if self.terms.server.round_trip_off.is_none() {
@@ -157,7 +157,7 @@ impl Server {
         let Some(&(id, link, _)) = chosen else { return };
         let session = shard.sessions().find(|session| session.id == id);
         let queued = session.map_or(0, |session| session.queued);
-        // Hardly ever it takes no notice of that.
+        // Rarely, the application ignores that.
         if queued + len + 64 > MAX_QUEUE && rng.u8(..) > 4 {
             return;
         }

@@ -1,4 +1,4 @@
-//! What happened in runs, counted where it took effect.
+//! Counters of what happened in runs.
 
 use heartwire_core::{Cause, Verdict, Violation};
 
@@ -37,13 +37,13 @@ counters! {
         jittered,
         /// Packets that overtook one that was sent before.
         reordered,
-        /// Things of the same moment, which happen in an order that is drawn.
+        /// Events of the same moment, which happen in random order.
         simultaneous,
         /// Packets that were lost.
         lost,
-        /// Timers that rang so that something had to be sent again.
+        /// Retransmission timers that fired.
         sent_again,
-        /// Questions for room that a sender had to ask, because the other end did not read.
+        /// Window probes of a sender, because the other end did not read.
         window_probes,
         /// Packets dropped where the path was cut from the client to the server only.
         cut_to_server,
@@ -63,22 +63,22 @@ counters! {
         frozen,
         /// Turns that were held up in the middle for long enough to be a pause.
         held_up,
-        /// Things that a process asked of its system in a turn and had to wait for.
+        /// System calls of a process in a turn that took time.
         interrupted,
-        /// Machines that were suspended with a clock that goes on.
+        /// Machines that were suspended with a clock that counts it.
         suspended,
         /// Machines that were suspended with a clock that does not count it.
         suspended_uncounted,
-        /// Pauses of a client that only its clocks, compared, could tell of: it was suspended, and something
-        /// else than its timer, which stands still in a suspend, woke it before that.
+        /// Pauses of a client that only a comparison of its clocks could show: it was suspended,
+        /// and something woke it before its timer, which stops in a suspend.
         suspended_in_time,
         /// Processes that were killed while their systems went on.
         crashed,
-        /// Machines that were gone without a word.
+        /// Machines that were gone silently.
         power_lost,
         /// Processes that were started again.
         restarted,
-        /// Applications that took nothing for a while.
+        /// Applications that took no events for a while.
         slow_application,
         /// Deadlines put off because of bytes that a slow application had no room for.
         postponed,
@@ -86,7 +86,7 @@ counters! {
 }
 
 counters! {
-    /// How ends of connections came to their end.
+    /// How connections ended.
     Ends {
         /// A verdict: nothing came from the peer for the timeout.
         silence,
@@ -100,11 +100,11 @@ counters! {
         closed,
         /// The peer closed it in the middle of a frame.
         closed_in_a_frame,
-        /// The peer did not say anything whole in its time.
+        /// The peer sent no whole frame in its time.
         no_first_frame,
         /// A frame was not whole in its time.
         slow_frame,
-        /// The peer said that it leaves.
+        /// The peer sent BYE.
         bye,
         /// This end could not agree with the peer.
         rejected,
@@ -112,7 +112,7 @@ counters! {
         left,
         /// A newer session of the same client took its place.
         taken_over,
-        /// The peer read too little.
+        /// The peer was a slow reader.
         slow_reader,
     }
 }
@@ -142,9 +142,9 @@ impl Ends {
 }
 
 counters! {
-    /// Ends for which a plan was held against what happened.
+    /// Ends that were compared with a plan.
     Plans {
-        /// The plan says that they find the fault.
+        /// The plan says that they detect the fault.
         found,
         /// The plan says that they never do, or that the connection is not lost.
         never,
@@ -152,9 +152,9 @@ counters! {
 }
 
 counters! {
-    /// What runs came to that broke no promise.
+    /// Results of runs that broke no promise.
     Sums {
-        /// Things that happened.
+        /// Events.
         steps,
         /// Connections of clients.
         connections,
@@ -162,7 +162,7 @@ counters! {
         verdicts,
         /// Beats and their answers.
         beats,
-        /// Round trips that beats of protocol v1 told.
+        /// Round trips that beats of protocol v1 measured.
         round_trips,
     }
 }

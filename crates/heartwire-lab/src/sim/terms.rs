@@ -1,4 +1,4 @@
-//! What an end of a connection goes by.
+//! The settings of an end of a connection.
 
 use core::time::Duration;
 
@@ -7,10 +7,10 @@ use heartwire_core::{FrameLimits, Policy, Protocol, Settings, Side};
 
 use super::broken::Broken;
 
-/// The timeout of an end that leaves judging to the other: longer than any run.
+/// The timeout of an end that gives no verdicts: longer than any run.
 pub(super) const LENIENT: Duration = v1::MAX_TIMEOUT;
 
-/// What an end is told before it starts.
+/// The settings of an end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) policy: Policy,
@@ -22,20 +22,20 @@ pub(super) struct Terms {
     pub(super) frame: Option<Duration>,
     /// How many bytes wake a server.
     pub(super) mark: u32,
-    /// How much longer than promised a peer can be silent on a path on which nothing is wrong.
+    /// How much longer than promised a peer can be silent on a healthy path.
     pub(super) slack: Duration,
     /// On protocol v1 it agrees to no longer timeout than its own.
     pub(super) is_fast: bool,
-    /// On protocol v1 it leaves all judging to the other end, as somebody else's program might.
+    /// On protocol v1 it has no timeout and does not say so, as another program might.
     pub(super) is_lenient: bool,
     /// How long a beat can wait behind what its application sends.
     pub(super) data_ahead: Duration,
-    /// On protocol v1 a client says who it is, so that its newer connection takes over from the older
+    /// On protocol v1 a client has a name, so that its newer connection takes over from the older
     /// one.
     pub(super) has_name: bool,
-    /// What its application sends while there is no connection waits for the next one.
+    /// It has an offline queue.
     pub(super) keeps_messages: bool,
-    /// What beats of protocol v1 tell of the path is checked, and may be off by this much.
+    /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     pub(super) broken: Option<Broken>,
 }
@@ -65,8 +65,7 @@ impl Terms {
         }
     }
 
-    /// What it offers that has all the time in the world to judge, up to a `max_timeout`, and is
-    /// otherwise the same.
+    /// The same offer with an endless timeout, up to a `max_timeout`.
     pub(super) fn lenient_offer(&self, max_timeout: Duration) -> Offer {
         let own = self.offer();
         let want = own.want().unwrap_or(LENIENT / 3);
@@ -91,7 +90,7 @@ impl Terms {
         self.policy.to_builder().timeout(timeout).build().unwrap_or(self.policy)
     }
 
-    /// What a client's configuration says.
+    /// The client's configuration.
     pub(super) const fn client_protocol(&self) -> heartwire::client::Protocol {
         match self.protocol {
             Protocol::V0 => heartwire::client::Protocol::V0,
@@ -116,7 +115,7 @@ impl Terms {
     }
 }
 
-/// What an end has promised and may expect at the moment, worked out beside its connection.
+/// What an end has promised and may expect now, computed independently of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InForce {
     pub(super) interval: Option<Duration>,
@@ -131,7 +130,7 @@ impl InForce {
     pub(super) const NOTHING: Self =
         Self { interval: None, timeout: None, echo: false, peer_gap: None, contract: None };
 
-    /// Before anything was said.
+    /// Before any frame.
     pub(super) fn at_first(terms: &Terms, peer: &Terms) -> Self {
         let policy = terms.settings_policy();
         if matches!(terms.protocol, Protocol::V1 | Protocol::V1Only) {
@@ -146,7 +145,7 @@ impl InForce {
         }
     }
 
-    /// Whether a client says at once that it is there.
+    /// Whether a client sends a beat at once.
     pub(super) const fn begins_with_a_beat(&self, terms: &Terms) -> bool {
         matches!(terms.protocol, Protocol::V0) && !self.echo
     }
@@ -163,11 +162,11 @@ impl InForce {
         }
     }
 
-    /// A beat of the peer says when the next one comes. Returns whether that is news.
+    /// A beat of the peer promises the next one. Returns whether the promise changed.
     pub(super) fn promised(&mut self, side: Side, promise: Option<Duration>) -> bool {
         let Some((contract, promise)) = self.contract.zip(promise) else { return false };
         let from_peer = directions(&contract, side).0;
-        // An end that promises more than it may is held to what it may.
+        // A promise beyond the allowed one counts as the allowed one.
         let least =
             contract.min_interval.min(from_peer.interval().unwrap_or(contract.min_interval));
         let promise = promise.max(least);
@@ -179,7 +178,7 @@ impl InForce {
         true
     }
 
-    /// The silence that the peer calls death, given what this end promises.
+    /// The peer's timeout, given this end's promise.
     pub(super) fn timeout_of_peer(&self, side: Side) -> Option<Duration> {
         let to_peer = directions(&self.contract?, side).1;
         to_peer.timeout_for(self.interval.or(to_peer.interval())?)
@@ -200,8 +199,8 @@ impl Terms {
     }
 }
 
-/// How long the peer may be silent on protocol v0. One that only answers is asked so often, whatever else is
-/// sent, though the question may have to wait behind that.
+/// How long the peer may be silent on protocol v0. One that only answers is asked so often,
+/// whatever else is sent, though the question may have to wait behind that.
 fn gap(own: &Terms, peer: &Terms) -> Option<Duration> {
     let (own_policy, peer_policy) = (own.settings_policy(), peer.settings_policy());
     let asked = own_policy.interval().filter(|_| peer_policy.echo());

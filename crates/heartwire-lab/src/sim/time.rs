@@ -28,19 +28,18 @@ impl fmt::Display for WorldTime {
     }
 }
 
-/// How a host's clock and timers take a suspend.
+/// How a host's clock and timers behave in a suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clockwork {
-    /// The clock goes on and so do timers: they ring when their time has come, or at the resume.
-    /// The server on Linux.
+    /// The clock and the timers run: timers fire on time, or at the resume. The server on Linux.
     AllCount,
-    /// The clock goes on, but timers stand still: all of them ring late. The client on Linux.
+    /// The clock runs, but timers stop: all of them fire late. The client on Linux.
     ClockCounts,
-    /// Both stand still, as on other systems: a suspend leaves no trace.
+    /// Both stop, as on other systems: a suspend leaves no trace.
     NothingCounts,
 }
 
-/// What a host reads its time from.
+/// The clock of a host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     pub(super) clockwork: Clockwork,
@@ -59,7 +58,8 @@ impl Clock {
         Instant::from_nanos(self.origin.saturating_add(elapsed))
     }
 
-    /// When this clock will show `instant`, if it never stops again. The start, if it has long shown it.
+    /// When this clock will show `instant`, if it never stops again. The start, if it has long
+    /// shown it.
     pub(super) fn world_time(&self, instant: Instant) -> WorldTime {
         let elapsed = instant.as_nanos().saturating_sub(self.origin);
         WorldTime(elapsed.saturating_add(nanos(self.stopped)))

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::time::WorldTime;
 
-/// Where the lines of a run go: nowhere, unless somebody asked for them.
+/// The log lines of a run, which are dropped unless they were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     lines: Option<Vec<String>>,

@@ -1,4 +1,4 @@
-//! What can go wrong in a run, and how it begins and ends.
+//! Troubles: what can go wrong in a run.
 
 use core::time::Duration;
 
@@ -11,41 +11,41 @@ use super::time::WorldTime;
 /// Bytes of a segment on a path that dribbles, at most.
 pub(super) const MAX_DRIBBLE: u64 = 9;
 
-/// Something that goes wrong.
+/// A trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Nothing gets through from one side of a client's path, or from either.
+    /// A client's path is cut in one direction, or in both.
     Cut { client: HostId, from: Option<Side> },
-    /// Something on a client's path takes the bytes of one side, says so, and drops them.
+    /// Something on a client's path acknowledges the bytes of one side and drops them.
     Swallow { client: HostId, from: Side },
     /// Of 2^32 packets on a client's path, so many are lost.
     Loss { client: HostId, of_2_32: u32 },
     /// A client's path becomes slower by this much.
     Delay { client: HostId, more: Duration },
-    /// Segments on a client's path become tiny, and take their time.
+    /// Segments on a client's path become tiny and slow.
     Dribble { client: HostId, max_segment: u64, pace: Duration },
     /// The process at a host closes its connections, and goes on.
     Leave { host: HostId },
-    /// A middlebox on a client's path forgets its connections; it answers for them or not.
+    /// A middlebox on a client's path forgets its connections, and answers their packets or not.
     Forget { client: HostId, resets: bool },
     /// Both ends of a client's connections are told that there are none.
     Reset { client: HostId },
-    /// A process stands still; its system goes on.
+    /// A process is stopped; its system runs.
     Freeze { host: HostId },
-    /// A machine stands still.
+    /// A machine is suspended.
     Suspend { host: HostId },
-    /// A process is gone; its system says so.
+    /// A process is killed; its system closes its connections.
     Crash { host: HostId },
-    /// A machine is gone, and says nothing.
+    /// A machine is gone silently.
     PowerLoss { host: HostId },
     /// A process is held up in the middle of most of its turns, long enough to be a pause.
     Stutter { host: HostId },
-    /// The application of a process takes nothing.
+    /// The application of a process takes no events.
     SlowApplication { host: HostId },
 }
 
 impl Trouble {
-    /// The host that stands still in it, for a while.
+    /// The host that is paused by it.
     const fn host(self) -> Option<HostId> {
         match self {
             Self::Freeze { host }
@@ -65,7 +65,7 @@ impl Trouble {
         }
     }
 
-    /// Whether it touches what goes on between a client and the server.
+    /// Whether it affects a client's connection to the server.
     pub(super) const fn is_near(self, path: HostId) -> bool {
         match self {
             Self::Cut { client, .. }
@@ -86,18 +86,18 @@ impl Trouble {
     }
 }
 
-/// Something that goes wrong at some time.
+/// A trouble with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Planned {
     pub(super) at: WorldTime,
     pub(super) lasts: Duration,
-    /// It waits until nothing is under way.
+    /// It waits until no packet is in flight.
     pub(super) when_quiet: bool,
     pub(super) trouble: Trouble,
 }
 
-/// Draws what goes wrong in a run of some length. Which kinds occur at all is drawn first, so that
-/// they meet each other in all combinations.
+/// Chooses the troubles of a run of some length. The kinds that occur are chosen first, so that
+/// they meet in all combinations.
 pub(super) fn troubles(
     draw: &mut Draw<'_>,
     clients: usize,
@@ -121,7 +121,7 @@ pub(super) fn troubles(
         let stutters = matches!(trouble, Trouble::Stutter { .. });
         let lasts = if stutters { unit * 8 } else { lasting(draw, unit) };
         planned.push(Planned { at, lasts, when_quiet: false, trouble });
-        // What a host does to itself shows when its peers are silent too.
+        // A host's own trouble only shows when its peers are silent too.
         if let Some(host) = trouble.host().filter(|_| draw.chance(if stutters { 90 } else { 60 })) {
             let client = if host == SERVER { draw.rng.usize(1..=clients) } else { host };
             let before = draw.part(unit, 50);

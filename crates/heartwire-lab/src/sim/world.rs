@@ -22,23 +22,23 @@ use super::tally::{Ends, Mishaps, Sums};
 use super::time::{Clock, WorldTime, nanos};
 use super::trace::Trace;
 
-/// Things that happen in one run at most, so that no scenario takes for ever.
+/// The most events in one run, so that no scenario takes forever.
 const MAX_STEPS: u64 = 40_000;
 
-/// Of 256 writes of a client that speaks protocol v1, so many come with a promise.
+/// Of 256 writes of a v1 client, so many come with a promise.
 const PROMISES: u8 = 16;
 
-/// What a run came to, if it broke no promise.
+/// The result of a run, if it broke no promise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
     /// Time that passed in it.
     pub time: Duration,
-    /// What there was in it.
+    /// What happened in it.
     pub sums: Sums,
     /// What went wrong.
     pub mishaps: Mishaps,
-    /// How the ends of its connections came to theirs.
+    /// How its connections ended.
     pub ends: Ends,
 }
 
@@ -69,7 +69,7 @@ impl World {
     /// The world of a seed; with `broken`, the driver of that side breaks a rule.
     pub(super) fn new(seed: u64, broken: Option<(Side, Broken)>, trace: Trace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        // Each part has its own source, so that what one draws does not change the others.
+        // Each part has its own random source, so that one does not change the others.
         let mut scenario = Scenario::draw(&mut rng.fork(), broken);
         scenario.draw_more(&mut fastrand::Rng::with_seed(!seed));
         Self::of(seed, scenario, rng, trace)
@@ -149,12 +149,12 @@ impl World {
         core::mem::take(&mut self.net.lock().trace).into_lines()
     }
 
-    /// What became of the ends of the first connection.
+    /// How the first connection ended, at both ends.
     pub(super) fn ends(&self) -> Option<Both<Option<Ended>>> {
         self.net.lock().links.first().map(|link| link.ends)
     }
 
-    /// Whether too much happened for its time to be up.
+    /// Whether it was stopped by the maximum number of events.
     pub(super) fn was_cut_short(&self) -> bool {
         self.net.lock().sums.steps >= MAX_STEPS
     }

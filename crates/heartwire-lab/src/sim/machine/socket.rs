@@ -22,7 +22,7 @@ pub(in crate::sim) struct Socket {
     broken: Option<Broken>,
     liar: Option<Box<Liar>>,
     is_reset_when_closed: bool,
-    /// What a driver that stamps vaguely adds to the age of bytes.
+    /// What a driver with imprecise time stamps adds to the age of bytes.
     vague: Duration,
 }
 
@@ -41,7 +41,7 @@ impl Socket {
 
     fn error_of(&self, net: &net::Net, error: SocketError) -> io::Error {
         let kind = match error {
-            // It had closed before: this is only what its system says to late bytes.
+            // The peer closed before: this is only its system's answer to late bytes.
             SocketError::Reset if net.has_ended(self.link, self.side) => io::ErrorKind::BrokenPipe,
             SocketError::Reset => io::ErrorKind::ConnectionReset,
             SocketError::TimedOut => io::ErrorKind::TimedOut,
@@ -50,7 +50,7 @@ impl Socket {
     }
 }
 
-/// The process is through with it, or gone.
+/// The process has finished with it, or is gone.
 impl Drop for Socket {
     fn drop(&mut self) {
         let mut net = self.net.lock();
@@ -122,8 +122,8 @@ impl Sockets for Socket {
         if is_busy && self.broken == Some(Broken::TakesSlownessForDeath) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // A client looks without reading where its application has no room. It need not be busy for
-        // that: more may have come at once than it is told at a time.
+        // A client peeks where its application has no room. The application need not be busy: more
+        // may have come at once than it takes at a time.
         let observer = net.link(link).observers.of(side).as_ref();
         let lacks_room = observer.is_some_and(|observer| observer.lacks_room(&net));
         if (is_busy || lacks_room) && net.has_news(link, side) {

@@ -1,4 +1,4 @@
-//! How clients come to have a connection.
+//! How clients connect.
 
 use core::time::Duration;
 
@@ -69,7 +69,7 @@ impl Net {
         self.wake(host);
     }
 
-    /// What the last attempt came to. It is told once.
+    /// The result of the last attempt. Returned once.
     pub(in crate::sim) fn take_dialled(&mut self, host: HostId) -> Option<Dialled> {
         self.dialled[host].take()
     }

@@ -1,4 +1,4 @@
-//! Processes that are held up between two things that they do in one turn.
+//! Processes that are held up between two steps of one turn.
 
 use heartwire_core::Side;
 
@@ -12,8 +12,7 @@ use crate::sim::queue::{Happening, HostId, SERVER};
     reason = "hosts and links are never removed, so that their numbers always name one"
 )]
 impl Net {
-    /// A process asks its system for something, and may have to wait for its answer: once in a turn
-    /// at most.
+    /// A process calls its system, and may have to wait for the result: once in a turn at most.
     pub(in crate::sim) fn may_interrupt(&mut self, host: HostId) {
         let machine = &self.hosts[host];
         // One that goes on with a turn knows the time of before it was held up.
@@ -26,7 +25,7 @@ impl Net {
         }
     }
 
-    /// Systems and paths go on meanwhile. Other processes have to wait too, as on one machine, and
+    /// Systems and paths run meanwhile. Other processes have to wait too, as on one machine, and
     /// can run again from then on.
     fn interrupt(&mut self, host: HostId) {
         let lasts = self.draw(self.lateness.max_interrupted);
@@ -80,7 +79,7 @@ impl Net {
         }
     }
 
-    /// The handler of a server was told that its shard stood still.
+    /// The handler of a server got the pause of its shard.
     pub(in crate::sim) fn note_told_pause(&mut self) {
         if let Some(at) = self.hosts[SERVER].may_know_of_pause.take() {
             self.note_pause(SERVER, at);

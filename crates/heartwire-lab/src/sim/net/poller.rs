@@ -1,4 +1,4 @@
-//! What the server's process asks its poller for, and is told by it.
+//! The poller of the server's process.
 
 use heartwire::internal::Ready;
 use heartwire_core::Side;
@@ -7,10 +7,10 @@ use super::Net;
 use crate::sim::link::{Link, LinkId, other};
 use crate::sim::queue::SERVER;
 
-/// What the poller of the server has to tell.
+/// The pending events of the server's poller.
 #[derive(Debug, Default)]
 pub(in crate::sim) struct Poller {
-    /// Links with something new, the oldest first.
+    /// Links with new events, the oldest first.
     news: Vec<LinkId>,
     /// A client has come.
     has_client: bool,
@@ -31,7 +31,7 @@ impl Net {
         }
     }
 
-    /// It tells when that end takes bytes again.
+    /// It reports when that end is writable again.
     pub(in crate::sim) fn register_for_writing(&mut self, link: LinkId) {
         let socket = &mut self.links[link].sockets.server;
         socket.waits_to_write = true;
@@ -44,7 +44,7 @@ impl Net {
         self.links[link].sockets.server.slot = None;
     }
 
-    /// The server's end of a link takes bytes again.
+    /// The server's end of a link is writable again.
     pub(super) fn make_writable(&mut self, link: LinkId) {
         let socket = &mut self.links[link].sockets.server;
         if socket.waits_to_write {
@@ -72,7 +72,7 @@ impl Net {
         self.is_listening = true;
     }
 
-    /// It listens no more: its system sends those away that were not accepted.
+    /// It stops listening: its system resets connections that were not accepted.
     pub(in crate::sim) fn hang_up(&mut self) {
         self.is_listening = false;
         while let Some(link) = self.backlog.pop_front() {
@@ -86,7 +86,7 @@ impl Net {
         self.wake(SERVER);
     }
 
-    /// What is new since the last time.
+    /// The events since the last call.
     pub(in crate::sim) fn poll(&mut self) -> Vec<Ready> {
         let Poller { news, has_client, is_woken } = core::mem::take(&mut self.poller);
         let woken = is_woken.then_some(Ready::Woken);

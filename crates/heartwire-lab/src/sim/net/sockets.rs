@@ -1,4 +1,4 @@
-//! What processes do with their sockets, and what is done to them.
+//! What processes do with their sockets, and what happens to the sockets.
 
 use core::time::Duration;
 
@@ -33,7 +33,7 @@ impl Net {
         let has_taken = pipe.take(buffer, len_of(most)) > 0;
         let has_news_of_room = has_taken && pipe.has_news_of_room();
         if pipe.readable() == 0 {
-            // The process can know of everything that is there.
+            // The process can know of all bytes in the buffer.
             let socket = sockets.of_mut(side);
             let now = self.hosts[socket.host].clock.read(self.now);
             socket.record.turn.get_or_insert(now);
@@ -48,7 +48,7 @@ impl Net {
         let Link { sockets, pipes, .. } = &self.links[link];
         let pipe = pipes.of(other(side));
         match sockets.of(side).error {
-            // The peer had closed before: this is only what its system says to late bytes.
+            // The peer closed before: this is only its system's answer to late bytes.
             Some(SocketError::Reset) | None if pipe.has_ended() => Read::End,
             Some(error) => Read::Failed(error),
             None => Read::Nothing,
@@ -60,7 +60,7 @@ impl Net {
         self.links[link].pipes.of(other(side)).readable()
     }
 
-    /// Whether everything has come that the peer wrote before it closed, and its end.
+    /// Whether all that the peer wrote before it closed has arrived, and its end.
     pub(in crate::sim) fn has_ended(&self, link: LinkId, side: Side) -> bool {
         self.links[link].pipes.of(other(side)).has_ended()
     }
@@ -106,7 +106,7 @@ impl Net {
         }
     }
 
-    /// The time since bytes last came, as the kernel tells it: in jiffies, as milliseconds.
+    /// The time since bytes last came, as the kernel reports it: in jiffies, as milliseconds.
     pub(in crate::sim) fn since_last_arrival(&self, link: LinkId, side: Side) -> Duration {
         let jiffy = nanos(self.jiffy).max(1);
         let socket = self.links[link].sockets.of(side);
@@ -121,8 +121,8 @@ impl Net {
         self.clock(host).saturating_since(self.hosts[host].awake_at())
     }
 
-    /// By how much the time of arrival can be off: what the kernel tells in jiffies, a jiffy and a
-    /// millisecond for how it rounds, and a jiffy for how it counts; and what need not be asked.
+    /// How imprecise the time of arrival can be: a jiffy and a millisecond for the kernel's
+    /// rounding, a jiffy for its counting, and the time within which the kernel need not be asked.
     pub(in crate::sim) fn rounding(&self) -> Duration {
         (self.jiffy * 3 + Duration::from_millis(1)).max(arrival::MAX_SPAN)
     }
@@ -133,13 +133,13 @@ impl Net {
         self.links[link].sockets.of_mut(side).was_told = has_news;
     }
 
-    /// Whether the process was told that there is something to read. It is told once.
+    /// Whether the process was told that there is something to read. Returned once.
     pub(in crate::sim) fn was_told(&mut self, link: LinkId, side: Side) -> bool {
         core::mem::take(&mut self.links[link].sockets.of_mut(side).was_told)
     }
 
-    /// The process closes its socket, or dies, which is the same for its peer. With bytes unread it
-    /// is a reset, as on Linux.
+    /// The process closes its socket, or dies, which looks the same to its peer. With bytes unread
+    /// it is a reset, as on Linux.
     pub(in crate::sim) fn close(&mut self, link: LinkId, side: Side) {
         if self.readable(link, side) > 0 {
             return self.abort(link, side);
@@ -149,7 +149,7 @@ impl Net {
         self.push_out(link, side);
     }
 
-    /// The process has written everything, and reads on.
+    /// The process has written everything, and keeps reading.
     pub(in crate::sim) fn shutdown_writing(&mut self, link: LinkId, side: Side) {
         self.links[link].pipes.of_mut(side).close();
         self.push_out(link, side);
@@ -161,7 +161,7 @@ impl Net {
         usize::try_from(self.links[link].pipes.of(side).unacknowledged()).ok()
     }
 
-    /// The way to the peer, while something is not acknowledged.
+    /// The path to the peer, while bytes are unacknowledged.
     pub(in crate::sim) fn way(&self, link: LinkId, side: Side) -> Option<Way> {
         let Link { sockets, pipes, .. } = &self.links[link];
         let (socket, pipe) = (sockets.of(side), pipes.of(side));
@@ -175,7 +175,7 @@ impl Net {
         first_retry_after(self.paths[self.links[link].path].round_trip())
     }
 
-    /// The process closes its socket so that its system forgets it and says so.
+    /// The process closes its socket with a reset.
     pub(in crate::sim) fn abort(&mut self, link: LinkId, side: Side) {
         let was_gone = self.links[link].sockets.of(side).is_gone;
         self.vanish(link, side);
@@ -184,7 +184,7 @@ impl Net {
         }
     }
 
-    /// The system forgets a socket and says nothing.
+    /// The system forgets a socket silently.
     pub(in crate::sim) fn vanish(&mut self, link: LinkId, side: Side) {
         let Link { sockets, pipes, .. } = &mut self.links[link];
         let socket = sockets.of_mut(side);
@@ -193,7 +193,7 @@ impl Net {
         pipes.of_mut(side).retry_at = None;
     }
 
-    /// A process is gone. Its system tells the peers, unless it is gone too.
+    /// A process is gone. Its system resets its connections, unless it is gone too.
     pub(in crate::sim) fn drop_sockets(&mut self, host: HostId, tells: bool) {
         self.attempts[host] += 1;
         self.dialled[host] = None;
@@ -212,7 +212,7 @@ impl Net {
         }
     }
 
-    /// A middlebox on a client's path forgets its connections, and takes up none again.
+    /// A middlebox on a client's path forgets its connections, and makes no new entries for them.
     pub(in crate::sim) fn forget_all(&mut self, client: HostId, resets: bool) {
         self.paths[client].nat = Some(Nat { expiry: Duration::MAX, is_loose: false, resets });
         for link in self.links.iter_mut().filter(|link| link.path == client) {
@@ -220,8 +220,8 @@ impl Net {
         }
     }
 
-    /// Whether nothing is under way to or from a client, and what has come was read, but for what a
-    /// server leaves in its kernel.
+    /// Whether no packet is in flight to or from a client, and all bytes were read, except those
+    /// that a server leaves in its kernel.
     pub(in crate::sim) fn is_quiet(&self, client: HostId) -> bool {
         let mut links = self.links.iter().filter(|link| link.path == client);
         links.all(|Link { pipes: Both { client, server }, sockets, .. }| {

@@ -1,4 +1,4 @@
-//! What systems and middleboxes do by themselves.
+//! The systems and middleboxes.
 
 use core::time::Duration;
 
@@ -100,7 +100,7 @@ impl Net {
         }
     }
 
-    /// A machine has its power or its processor back: what its system had to send is sent.
+    /// A machine runs again: its system sends what was due.
     pub(in crate::sim) fn resume_system(&mut self, host: HostId) {
         for link in 0..self.links.len() {
             for side in [Side::Client, Side::Server] {
@@ -140,7 +140,7 @@ impl Net {
         let mut at = leaves_at.after(under_way);
         let last = self.paths[client].last_arrival.of_mut(from);
         if path.is_in_order {
-            // Not at the same time either: who comes first then is drawn.
+            // Not at the same time either, because their order would be random.
             at = at.max(last.after(Duration::from_nanos(1)));
         }
         self.mishaps.reordered += u64::from(at < *last);
@@ -254,7 +254,7 @@ impl Net {
         let readable = pipe.readable();
         if !socket.is_held {
             if readable > was_readable {
-                // Nobody will read it.
+                // No process will read it.
                 self.abort(link, to);
                 return;
             }
@@ -266,7 +266,7 @@ impl Net {
                 let arrivals = socket.record.arrivals + 1;
                 let last_at = self.now;
                 socket.record = Record { arrivals, last, last_at, turn: None };
-                let woke = if wakes { "" } else { ", which wake nobody" };
+                let woke = if wakes { "" } else { ", which wake no process" };
                 self.trace.line(
                     self.now,
                     &format_args!("{:<8} #{link}", side_name(to)),

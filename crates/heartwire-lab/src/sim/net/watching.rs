@@ -1,4 +1,4 @@
-//! Who watches the ends of connections.
+//! Calls the observers of connections.
 
 use core::time::Duration;
 
@@ -42,7 +42,7 @@ impl Net {
         });
     }
 
-    /// Has the observer of an end look at something. What it finds broken is kept for the world.
+    /// Calls the observer of an end. A breach that it finds is kept for the world.
     pub(super) fn observe(
         &mut self,
         link: LinkId,
@@ -83,20 +83,20 @@ impl Net {
         let machine = &mut self.hosts[host];
         let wake = machine.woke.take().unwrap_or_else(|| machine.read_clocks(now));
         if host == SERVER {
-            // It asks for every deadline whether it is late for it.
+            // It checks for every deadline whether it is late.
             if machine.handle_wake(wake, true).is_none() {
                 return wake;
             }
             if machine.interruption.is_some() {
-                // What is due next, and when, only it knows: its handler will be told, or not.
+                // Only the process knows its next deadline: its handler may get a pause, or not.
                 machine.may_know_of_pause = Some(wake.at);
             } else {
                 self.note_pause(host, wake.at);
             }
             return wake;
         }
-        // A client reads before it accounts for a pause, and compares its clocks once more then.
-        // Nothing that it does in between is meant to take long.
+        // A client reads before it reports a pause, and compares its clocks again then. Its work in
+        // between is assumed to be short.
         let is_first = !machine.is_in_turn();
         let sign = machine.handle_wake(wake, true).map(|sign| (sign, wake.at));
         let before = machine.sign.take();
@@ -110,14 +110,14 @@ impl Net {
         wake
     }
 
-    /// A process has nothing more to do, and has taken notice of a pause if there was one.
+    /// A process has nothing more to do, and has noticed its pause if there was one.
     pub(super) fn end_turn(&mut self, host: HostId) {
         if let Some((_, at)) = self.hosts[host].sign.take() {
             self.note_pause(host, at);
         }
     }
 
-    /// A process knows that it stood still.
+    /// A process knows of its pause.
     pub(in crate::sim) fn note_pause(&mut self, host: HostId, now: Instant) {
         for (link, side) in self.watched_of(host) {
             self.observe(link, side, |observer, net| {
@@ -127,7 +127,7 @@ impl Net {
         }
     }
 
-    /// A machine has resumed from a suspend that a driver must not hold against its peers.
+    /// A machine has resumed from a suspend that a driver must not blame its peers for.
     pub(in crate::sim) fn note_resume(&mut self, host: HostId) {
         let now = self.clock(host);
         for (link, side) in self.watched_of(host) {
@@ -144,7 +144,7 @@ impl Net {
         self.watched.iter().copied().filter(is_its).collect()
     }
 
-    /// A client has come to the server on this link, under its name.
+    /// A client has connected to the server on this link, with its name.
     pub(in crate::sim) fn note_claim(&mut self, by: LinkId, now: Instant) {
         let path = self.links[by].path;
         for &(link, side) in &self.watched {
@@ -172,7 +172,7 @@ impl Net {
         self.observe(link, side, Observer::handle_closed);
     }
 
-    /// A process has lost its connection. What it tells of that later was so now.
+    /// A process has lost its connection. Its later reports describe this time.
     pub(in crate::sim) fn note_loss(&mut self, link: LinkId, side: Side) {
         self.observe(link, side, |observer, net| {
             observer.handle_loss(net);
@@ -180,7 +180,7 @@ impl Net {
         });
     }
 
-    // What applications are told.
+    // Events of applications.
 
     pub(in crate::sim) fn tell_news(&mut self, link: LinkId, side: Side) {
         self.observe(link, side, |observer, _| observer.speak());
@@ -197,7 +197,7 @@ impl Net {
         });
     }
 
-    /// So many messages of a client are lost with its connection.
+    /// This many messages of a client are lost with its connection.
     pub(in crate::sim) fn tell_unsent(&mut self, link: LinkId, unsent: usize) {
         self.observe(link, Side::Client, |observer, _| observer.tell_unsent(unsent));
     }
@@ -227,7 +227,7 @@ impl Net {
         if let Reason::Protocol(violation) = *reason {
             self.tell_violation(link, side, violation);
         }
-        // A server tells of a verdict when it gives it.
+        // A server reports a verdict when it gives it.
         if let (Reason::Dead(verdict), Side::Client) = (reason, side)
             && verdict.cause != Cause::Kernel
         {
@@ -244,7 +244,7 @@ impl Net {
         self.observe(link, side, |observer, net| observer.tell_end(net, end));
     }
 
-    /// A server that shuts down has ended all its sessions in the time for that.
+    /// A server that shuts down ends all its sessions in the time for that.
     fn check_drain(&mut self) {
         let Some(since) = self.drains_since else { return };
         let now = self.clock(SERVER);

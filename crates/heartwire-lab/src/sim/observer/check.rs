@@ -1,4 +1,4 @@
-//! What has to hold at any time.
+//! Checks that hold at any time.
 
 use heartwire_core::Instant;
 
@@ -7,7 +7,7 @@ use crate::sim::breach::{Breach, Invariant};
 use crate::sim::net::Net;
 
 impl Observer {
-    /// What has to hold now, with the host able to run since `runs_since`.
+    /// Checks that hold now, with the host able to run since `runs_since`.
     pub(in crate::sim) fn check(&mut self, net: &Net, runs_since: Instant) -> Result<(), Breach> {
         if self.ledger.is_over {
             return Ok(());
@@ -32,7 +32,7 @@ impl Observer {
         self.check_beats(net, now, runs_since)
     }
 
-    /// A session whose client has come again has ended when the server has had two turns for it.
+    /// A session whose client has connected again has ended after two turns of the server.
     fn check_takeover(
         &mut self,
         net: &Net,
@@ -85,7 +85,7 @@ impl Observer {
 
     fn check_beats(&self, net: &Net, now: Instant, runs_since: Instant) -> Result<(), Breach> {
         let Some(free_since) = net.free_since(self.link, self.side) else { return Ok(()) };
-        // Somebody else's program promises nothing once it has let a deadline pass.
+        // Another program promises nothing once it has let a deadline pass.
         let Some(beat) = self.in_force.interval.filter(|_| !self.is_lenient()) else {
             return Ok(());
         };

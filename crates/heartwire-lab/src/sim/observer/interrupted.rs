@@ -1,11 +1,11 @@
-//! What an end does whose process is held up in its turn.
+//! An end whose process is held up in its turn.
 
 use super::Observer;
 use crate::sim::host::Interruption;
 use crate::sim::net::Net;
 
 impl Observer {
-    /// What was so before its process was held up counts within that turn.
+    /// Within a turn, the state before its process was held up counts.
     pub(super) fn forget_before(&mut self, net: &Net) {
         if net.interruption(self.link, self.side).is_none() {
             self.before = None;

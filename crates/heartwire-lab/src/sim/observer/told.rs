@@ -1,4 +1,4 @@
-//! What is told to an application, and whether it is so.
+//! Checks the events of an application.
 
 use core::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::sim::terms::InForce;
 use crate::sim::time::WorldTime;
 
 impl Observer {
-    /// Something is told.
+    /// An event.
     pub(in crate::sim) fn speak(&self) -> Result<(), Breach> {
         if self.ledger.is_over {
-            let what = "an event after the farewell".to_owned();
+            let what = "an event after the `Offline`".to_owned();
             return Err(Breach::new(Invariant::NothingAfterOffline, what));
         }
         Ok(())
@@ -28,14 +28,14 @@ impl Observer {
         self.log(net, format_args!("the application sends {len} bytes"));
     }
 
-    /// The client's application hears how many messages are lost with the connection.
+    /// The client's application gets the number of messages that are lost with the connection.
     pub(in crate::sim) fn tell_unsent(&self, unsent: usize) -> Result<(), Breach> {
         let Some(lost) = self.unsent.filter(|lost| !lost.allows(unsent)) else { return Ok(()) };
         let what = format!("{unsent} messages are said to be lost, but {lost:?}");
         Err(Breach::new(Invariant::NothingLost, what))
     }
 
-    /// The application hears of this end.
+    /// The application gets `Online`.
     pub(in crate::sim) fn tell_online(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.speak()?;
         self.log(net, format_args!("online"));
@@ -45,8 +45,8 @@ impl Observer {
         Ok(())
     }
 
-    /// The socket of this end is closed. If its application knew of it, it hears of that now; if
-    /// not, there has to be a reason.
+    /// The socket of this end is closed. If its application knew of it, it gets `Offline` now; if
+    /// not, there must be a reason.
     pub(in crate::sim) fn handle_closed(&mut self, net: &mut Net) -> Result<(), Breach> {
         self.is_closed = true;
         if self.side == Side::Client && !self.ledger.is_over && self.unsent.is_none() {
@@ -97,7 +97,7 @@ impl Observer {
         Err(Breach::new(Invariant::NoFalseViolation, what))
     }
 
-    /// The round trip that beats have told must be that of the path.
+    /// The round trip that beats measured must be that of the path.
     pub(in crate::sim) fn tell_round_trip(
         &self,
         net: &mut Net,
@@ -144,10 +144,10 @@ impl Observer {
         self.handle_loss(net);
         let lost = self.lost.unwrap_or_else(|| self.loss(net));
         if self.in_force == InForce::NOTHING && net.interruption(self.link, self.side).is_some() {
-            // It was let in and called dead in one turn: nothing is known of its timeout.
+            // It was accepted and declared dead in one turn: its timeout is not known.
             return Ok(());
         }
-        // It may have been judged before its process was held up.
+        // The verdict may be from before its process was held up.
         let before = self.before.as_deref();
         let check = |(oracle, lost): &(Oracle, Loss)| self.check_verdict(oracle, lost, verdict);
         if before.is_none_or(|before| check(before).is_err()) {
@@ -169,8 +169,8 @@ impl Observer {
         oracle.check(lost.now, lost.runs_since, verdict, lost.unread)
     }
 
-    /// That the peer does not hear this end has to be as old as both timeouts together, as far as the
-    /// peer's last beat could tell.
+    /// That the peer does not hear this end has to be as old as both timeouts together, as far as
+    /// the peer's last beat could tell.
     fn check_unheard(&self, at: WorldTime, verdict: &Verdict) -> Result<(), Breach> {
         let theirs = self.in_force.timeout_of_peer(self.side).unwrap_or_default();
         let ours = self.in_force.timeout.unwrap_or_default();
@@ -214,7 +214,7 @@ impl Observer {
         Err(Breach::new(Invariant::NoFalseViolation, what))
     }
 
-    /// The last thing that is told: how the connection ended.
+    /// The last event: how the connection ended.
     pub(in crate::sim) fn tell_end(&mut self, net: &mut Net, end: &End) -> Result<(), Breach> {
         self.log(net, format_args!("offline: {end:?}"));
         if self.ledger.is_over {

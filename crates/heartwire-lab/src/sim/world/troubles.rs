@@ -71,7 +71,7 @@ impl World {
         self.net.lock().log(&"mended", format_args!("{:?}", planned.trouble));
         self.disturb(planned.trouble, false);
         for path in &mut self.net.lock().paths {
-            // What comes now need not wait for what was sent the long way.
+            // New packets need not wait for those on the slower path.
             path.last_arrival = Both::default();
         }
         match planned.trouble {
@@ -104,7 +104,7 @@ impl World {
         }
     }
 
-    /// Nobody can be expected to stay connected through this.
+    /// No connection has to survive this.
     fn disturb(&mut self, trouble: Trouble, begins: bool) {
         let mut net = self.net.lock();
         for link in net.links.iter_mut().filter(|link| trouble.is_near(link.path)) {
@@ -182,7 +182,7 @@ impl World {
         machine.state = State::Runs;
         match from {
             State::Runs => {}
-            // A timer that stood still in a suspend before may still be late.
+            // A timer that stopped in an earlier suspend may still be late.
             State::Frozen => {
                 machine.runs_since = machine.runs_since.max(machine.clock.read(now));
             }
@@ -229,7 +229,7 @@ fn resume_machine(net: &mut Net, host: HostId, stopped_for: Duration) {
         Clockwork::ClockCounts => {
             machine.suspended += stopped_for;
             machine.timer_at = machine.timer_at.map(|at| at.after(stopped_for));
-            // It sleeps on until its timer rings.
+            // It sleeps until its timer fires.
             let wakes_at = machine.timer_at.unwrap_or(now).max(now);
             machine.runs_since = machine.clock.read(wakes_at);
         }

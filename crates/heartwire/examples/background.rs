@@ -1,11 +1,12 @@
-//! A device that goes to the background, where it may beat only now and then, and comes back.
+//! A device that goes to the background, where it sends fewer heartbeats, and comes back.
 //!
 //! ```text
 //! cargo run --example background
 //! ```
 //!
-//! It plays both ends. The device promises fewer beats before it sleeps; with the promise, the timeout
-//! moves at the server. Then it dies in its sleep, and is found out by what it promised last.
+//! The program runs both ends. The device promises fewer heartbeats before it sleeps, and the
+//! server's timeout follows. Then the device dies in its sleep, and is detected by its last
+//! promise.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
@@ -21,7 +22,7 @@ use heartwire::client::{self, Client, ClientConfig};
 use heartwire::server::{Event, Server, ServerConfig};
 use tokio::time::sleep;
 
-/// In the field: 10 s and 30 s awake, and up to half an hour in the background.
+/// In production: 10 s and 30 s in the foreground, and up to half an hour in the background.
 fn policy() -> Result<Policy, heartwire::PolicyError> {
     Policy::builder()
         .interval(Duration::from_millis(500))
@@ -55,7 +56,7 @@ async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
         seconds(to_server.timeout_for(rarely))
     }));
     device.promise(Some(rarely));
-    // Well over the timeout that was agreed.
+    // Much longer than the negotiated timeout.
     sleep(Duration::from_secs(4)).await;
 
     say("in the foreground: beats as agreed");
@@ -74,8 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (server, mut events) = Server::start_with_events(config)?;
     let address = server.local_addrs().first().ok_or("no address")?.to_string();
 
-    // The device has a thread of its own, and hangs when its story is over: the socket stays open, and
-    // its kernel goes on answering.
+    // The device runs on its own thread, and hangs at the end: the socket stays open, and its
+    // kernel still acknowledges.
     let (over, until_over) = mpsc::channel::<()>();
     let device = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

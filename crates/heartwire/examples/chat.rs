@@ -1,4 +1,4 @@
-//! A chat in which everybody sees who is there, and who was lost.
+//! A chat with presence: all clients see who is online, and who was lost.
 //!
 //! ```text
 //! cargo run --example chat -- server
@@ -6,8 +6,8 @@
 //! cargo run --example chat -- client bob
 //! ```
 //!
-//! Type lines. End a client with Ctrl-D, and it leaves; freeze one (`kill -STOP`), and it is lost 3.0 to
-//! 3.1 s after its last beat. A second `ann` takes the place of the first.
+//! Type lines. Ctrl-D ends a client; a frozen one (`kill -STOP`) is lost 3.0 to 3.1 s after its
+//! last beat. A second `ann` replaces the first.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
@@ -24,18 +24,18 @@ use heartwire::v1::ByeCode;
 use heartwire::{Policy, Reason};
 use tokio::sync::mpsc;
 
-/// Both ends use it. So short that there is something to see; in the field, begin with
+/// The policy of both ends. It is short, for a demonstration; in production, begin with
 /// `Preset::Default`.
 fn policy() -> Result<Policy, heartwire::PolicyError> {
     Policy::builder().interval(Duration::from_secs(1)).timeout(Duration::from_secs(3)).build()
 }
 
-/// Somebody else's text, without what a terminal might obey.
+/// A peer's text, without control characters for the terminal.
 fn clean(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(500).collect()
 }
 
-/// The room: who is there, by their sessions.
+/// The room: the names of the clients online, by session.
 struct Room {
     server: Server,
     names: HashMap<SessionId, Box<str>>,
@@ -45,7 +45,7 @@ impl Room {
     fn say(&self, line: &str) {
         println!("{line}");
         for &id in self.names.keys() {
-            // One that cannot be sent to is about to go offline.
+            // A session that cannot be sent to is about to go offline.
             let _ = self.server.handle().send(id, line.as_bytes());
         }
     }
@@ -70,7 +70,7 @@ impl Room {
                 let Some(name) = self.names.remove(&id) else { return };
                 match reason {
                     Reason::Bye(ByeCode::Done) => self.say(&format!("* {name} has left")),
-                    // The same name is online again next.
+                    // The same name comes online again next.
                     Reason::TakenOver => {}
                     lost => self.say(&format!("* {name} was lost: {lost}")),
                 }
@@ -81,7 +81,7 @@ impl Room {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
-    // Names are a matter of protocol v1.
+    // Names need protocol v1.
     let config = ServerConfig::new(address.parse()?).policy(policy()?).protocols(Protocols::V1);
     let (server, mut events) = Server::start_with_events(config)?;
     println!("listening on {}", server.local_addrs().first().ok_or("no address")?);
@@ -92,8 +92,8 @@ async fn serve(address: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What is typed. By a thread of its own, because a runtime waits at its end for whoever reads from a
-/// terminal.
+/// Lines from standard input, read by a separate thread, because a runtime that ends would wait for
+/// its read.
 fn typed() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     thread::spawn(move || {

@@ -4,8 +4,8 @@
 //! cargo run --example framed
 //! ```
 //!
-//! The client says three things, is silent for a while, and then stops doing anything, beats included.
-//! Its kernel still answers, so nothing but its silence tells.
+//! The client sends three frames, is idle for a while, and then hangs. Its kernel still
+//! acknowledges, so only the missing heartbeats show it.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -22,7 +22,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 type Connection = Heartbeat<Framed<TcpStream, LengthDelimitedCodec>, EmptyFrame>;
 
-/// Both ends use it: beats every 500 ms, and 2 s of silence are death.
+/// The policy of both ends: a beat every 500 ms, and a timeout of 2 s.
 fn wrap(stream: TcpStream) -> Result<Connection, Box<dyn Error>> {
     let policy = Policy::builder()
         .interval(Duration::from_millis(500))
@@ -60,7 +60,7 @@ async fn talk(mut server: Connection, start: Instant) -> Result<(), Box<dyn Erro
         if let Some(echo) = server.next().await {
             say(&format!("{} came back", String::from_utf8_lossy(&echo?)));
         }
-        // Waiting for the next frame is what beats.
+        // Waiting for the next frame also sends the beats.
         let _nothing = timeout(Duration::from_secs(1), server.next()).await;
     }
     say("silent for 4 s: beats alone keep the connection");

@@ -1,12 +1,12 @@
-//! A game server: its handler runs on the thread of the shard, with no queue or copy in between, and
-//! twenty times a second everybody learns where everybody is.
+//! A game server: its handler runs on the shard's thread, without queue or copy, and all players
+//! get all positions twenty times a second.
 //!
 //! ```text
 //! cargo run --example game
 //! ```
 //!
-//! Three players of its own play for 5 s; one of them hangs after 2 s, and is out of the world within
-//! 1.1 s of the last thing that it sent.
+//! Three players in this program play for 5 s; one of them hangs after 2 s, and is out of the world
+//! within 1.1 s after its last message.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
@@ -30,15 +30,15 @@ fn policy() -> Result<Policy, heartwire::PolicyError> {
     Policy::builder().interval(Duration::from_millis(250)).timeout(Duration::from_secs(1)).build()
 }
 
-/// Where everybody is, in a world of 256 by 256 without an edge. The shard writes it and the ticker
-/// reads it, each for microseconds.
+/// The positions of all players, in a world of 256 by 256 without an edge. The shard writes it and
+/// the ticker reads it, each for microseconds.
 type World = Arc<Mutex<BTreeMap<SessionId, [u8; 2]>>>;
 
 fn with<T>(world: &World, act: impl FnOnce(&mut BTreeMap<SessionId, [u8; 2]>) -> T) -> T {
     act(&mut world.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// One step at a time, whatever a client claims. `None`: that is no direction.
+/// One step, whatever a client claims. `None` if it is not a direction.
 fn step([x, y]: [u8; 2], towards: &[u8]) -> Option<[u8; 2]> {
     match towards {
         b"n" => Some([x, y.wrapping_sub(1)]),
@@ -60,7 +60,7 @@ impl Game {
     }
 }
 
-/// Whatever happens in here happens between two beats, so it must not take long.
+/// The shard does nothing else while this runs, so it must be fast.
 impl Handler for Game {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         match event {
@@ -76,7 +76,7 @@ impl Handler for Game {
                     Some(())
                 });
                 if moved.is_none() {
-                    // Nobody of ours sends that. A session that has just ended cannot be kicked.
+                    // Our players never send that. A session that has just ended cannot be kicked.
                     let _ = control.kick(id);
                 }
             }
@@ -89,7 +89,7 @@ impl Handler for Game {
     }
 }
 
-/// Runs in circles, and hangs at some time if it is to.
+/// A player that runs in circles, and hangs after a while if `hangs` is set.
 fn play(
     name: &'static str,
     address: String,
@@ -105,13 +105,13 @@ fn play(
         let (mut seen, mut frames) = (0, 0);
         while start.elapsed() < GAME {
             if hangs_after.is_some_and(|after| start.elapsed() >= after) {
-                // Nothing else runs on this thread: no beats, no answers.
+                // This blocks the runtime: no beats, no answers.
                 thread::sleep(GAME.saturating_sub(start.elapsed()));
                 return Ok(());
             }
             tokio::select! {
                 _ = clock.tick() => if let Some(&step) = steps.next() {
-                    // Refused while there is no connection: the next step will do.
+                    // Refused while there is no connection: the next step may succeed.
                     let _ = client.try_send(vec![step]);
                 },
                 event = events.recv() => if let Some(client::Event::Data(positions)) = event {
@@ -130,7 +130,7 @@ fn play(
 fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let world = World::default();
-    // More shards would share the world's lock, so one thread it is.
+    // One thread, because several shards would share the world's lock.
     let config = ServerConfig::new("127.0.0.1:0".parse()?).policy(policy()?).threads(1);
     let server = Server::start(config, |_shard| Game { world: Arc::clone(&world), start })?;
     let address = server.local_addrs().first().ok_or("no address")?.to_string();

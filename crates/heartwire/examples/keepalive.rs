@@ -5,11 +5,12 @@
 //! cargo run --example keepalive -- 127.0.0.1:39011
 //! ```
 //!
-//! Without an address it plays the server too, which says a word, hears it in upper case, leaves, and
-//! comes back. With one it is the client alone, until Ctrl-C.
+//! Without an address the program also runs the server, which sends a word, receives it in upper
+//! case, disconnects, and accepts the client again. With an address it is only the client, until
+//! Ctrl-C.
 //!
-//! There are no beats, so a server that hangs is never found out: its kernel answers the probes. Only a
-//! machine or a path that is gone is.
+//! There are no heartbeats, so a hung server is never detected: its kernel answers the probes. Only
+//! a machine or a path that is gone is detected.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "not everything that happens matters here")]
@@ -25,7 +26,7 @@ use heartwire::client::{Client, ClientConfig, Event, Retry};
 use heartwire::kernel::{Keepalive, KernelOptions};
 use heartwire::{BackoffPolicy, Policy};
 
-/// Somebody to talk to. Ends the program when it has heard two words.
+/// The server. It ends the program after two words.
 fn serve(listener: &TcpListener) -> io::Result<()> {
     for word in [b"hello", b"again"] {
         let (mut client, _) = listener.accept()?;
@@ -41,8 +42,8 @@ fn serve(listener: &TcpListener) -> io::Result<()> {
 async fn echo(address: String) -> Result<(), Box<dyn Error>> {
     let secs = Duration::from_secs;
     let probes = Keepalive::new(secs(3), secs(3), 3)?;
-    // The tutorial forgets the user timeout: probes are suspended while data is on its way, and
-    // then nothing would be found for a quarter of an hour.
+    // The tutorial sets no user timeout: the kernel sends no probes while data is in flight, and
+    // would then detect nothing for a quarter of an hour.
     let kernel = KernelOptions::new(Some(probes), Some(probes.bound()), true)?;
     println!("a silent path is dead after {:?}, by the kernel alone", probes.bound());
 
@@ -61,7 +62,7 @@ async fn echo(address: String) -> Result<(), Box<dyn Error>> {
             }
             Event::Data(mut bytes) => {
                 bytes.make_ascii_uppercase();
-                // It is refused if the connection has just ended, as `Offline` says next.
+                // Refused if the connection has just ended; `Offline` follows.
                 let _ = client.send(bytes).await;
             }
             Event::Offline { reason, .. } => println!("lost: {reason}"),

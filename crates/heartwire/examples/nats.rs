@@ -1,4 +1,4 @@
-//! Listens to a subject of a NATS server. Both ends ask, and both answer.
+//! Subscribes to a subject of a NATS server. Both ends send PING, and both answer PONG.
 //!
 //! ```text
 //! nats-server -a 127.0.0.1 -p 4222
@@ -6,7 +6,7 @@
 //! printf 'CONNECT {"verbose":false}\r\nPUB pulse 2\r\n72\r\n' | nc -q 1 127.0.0.1 4222
 //! ```
 //!
-//! Then freeze the server (`kill -STOP`), and see the verdict 10.0 to 10.1 s after its last answer.
+//! Then freeze the server (`kill -STOP`): the verdict comes 10.0 to 10.1 s after its last answer.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     nats.send(format!("SUB {subject} 1")).await?;
 
     while let Some(line) = nats.next().await {
-        // The verdict ends the program, as any other error does.
+        // The verdict ends the program, like any other error.
         println!("{}", line?);
     }
     println!("the server has closed the connection");

@@ -1,12 +1,11 @@
-//! Our protocol over a stream that is no TCP socket, in a loop of the program's own.
+//! Protocol v1 over any stream, in the program's own loop.
 //!
 //! ```text
 //! cargo run --example own_loop
 //! ```
 //!
-//! The core decides, and says what to do next; the loop reads, writes and sleeps. Client and server
-//! run the same one here, over a pipe in memory. The client says hello, and hangs when it is
-//! answered.
+//! The core decides what to do next; the loop reads, writes and sleeps. Client and server run the
+//! same loop here, over a pipe in memory. The client sends hello, and hangs after the answer.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -22,7 +21,7 @@ use heartwire_core::{Connection, Event, Instant, PauseWatch};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 
-/// What a runtime knows of a stream is as old as its last turn. This is time for another one.
+/// A runtime's knowledge of a stream is as old as its last turn. This is time for another one.
 const TURN: Duration = Duration::from_millis(5);
 
 struct Link {
@@ -51,7 +50,7 @@ impl Link {
             unread: BytesMut::new(),
             unwritten: BytesMut::new(),
             start: Clock::now(),
-            // This clock does not tell of suspends.
+            // This clock does not report suspends.
             watch: PauseWatch::new(start, Duration::ZERO),
             pause: None,
             greeted: false,
@@ -67,7 +66,7 @@ impl Link {
         println!("{:5.1} s  {text}", self.start.elapsed().as_secs_f64());
     }
 
-    /// Runs until it is over, which is the error, or until it is greeted.
+    /// Runs until the connection is over, which is an error, or until the peer's greeting.
     async fn run(&mut self) -> Result<(), Box<dyn Error>> {
         while !self.greeted {
             let wake_at = self.turn().await?;
@@ -85,7 +84,7 @@ impl Link {
         Ok(())
     }
 
-    /// Does all that is to be done now. Returns when there is more to do.
+    /// Does everything that is due now. Returns when more is due.
     async fn turn(&mut self) -> Result<Option<Instant>, Box<dyn Error>> {
         let now = self.now();
         self.pause = self.watch.handle_wake(now, Duration::ZERO).or(self.pause);
@@ -113,11 +112,11 @@ impl Link {
     }
 
     fn outbound(&self) -> Outbound {
-        // What waits may begin in the middle of a frame.
+        // The waiting bytes may begin in the middle of a frame.
         if self.unwritten.is_empty() { Outbound::Clear } else { Outbound::Blocked }
     }
 
-    /// So many bytes have been read.
+    /// Handles `len` bytes that were read.
     fn receive(&mut self, len: usize) -> Result<(), Box<dyn Error>> {
         if len == 0 {
             return Err("closed by the peer".into());
@@ -148,7 +147,7 @@ impl Link {
                 Event::Beat | Event::Promise(_) | Event::Bye(_) => {}
             }
         }
-        // A frame half arrived stays in front of what comes next.
+        // An incomplete frame stays in front of the next bytes.
         self.unread.extend_from_slice(rest);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Types commands to a Redis server, and hears of its death.
+//! Sends typed commands to a Redis server, and detects when it is dead.
 //!
 //! ```text
 //! redis-server --port 6379
@@ -6,7 +6,7 @@
 //! SET pulse 72
 //! ```
 //!
-//! Then freeze the server (`kill -STOP`), and see the verdict 10.0 to 10.1 s after its last answer.
+//! Then freeze the server (`kill -STOP`): the verdict comes 10.0 to 10.1 s after its last answer.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::codec::{Framed, LinesCodec};
 
-/// What is typed. By a thread of its own, because a runtime waits at its end for whoever reads from a
-/// terminal.
+/// Lines from standard input, read by a separate thread, because a runtime that ends would wait for
+/// its read.
 fn typed() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     thread::spawn(move || {
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     loop {
         tokio::select! {
             reply = redis.next() => match reply {
-                // The verdict ends the program, as any other error does.
+                // The verdict ends the program, like any other error.
                 Some(reply) => println!("{}", reply?),
                 None => break,
             },

@@ -1,11 +1,12 @@
-//! A WebSocket server made for very many quiet connections, and a client that hangs.
+//! A WebSocket server for very many idle connections, and a client that hangs.
 //!
 //! ```text
 //! cargo run --example websocket --features websocket
 //! cargo run --example websocket --features websocket -- ws://127.0.0.1:8080
 //! ```
 //!
-//! Without a URL it plays both ends. With one it is a client: it prints what comes, and the verdict.
+//! Without a URL the program runs both ends. With one it is a client: it prints messages, and the
+//! verdict.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -23,8 +24,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_async_with_config, connect_async_with_config};
 
-/// The defaults are 128 KiB to read and 128 KiB to write for each connection, without an end to what
-/// may wait behind a peer that does not read, and messages of 64 MiB.
+/// Small buffers. The defaults are 128 KiB to read and 128 KiB to write per connection, no limit to
+/// writes that wait for a peer that does not read, and messages of up to 64 MiB.
 fn small() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(4 * 1024)
@@ -38,7 +39,7 @@ fn policy() -> Result<Policy, heartwire::PolicyError> {
     Policy::builder().interval(Duration::from_millis(500)).timeout(Duration::from_secs(2)).build()
 }
 
-/// Prints what comes and sends it back, until the end.
+/// Prints messages and sends them back, until the end.
 async fn echo<S>(socket: WebSocketStream<S>, name: &str) -> Result<(), Box<dyn Error>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -71,7 +72,7 @@ async fn hang(url: String) -> Result<(), Box<dyn Error>> {
     let mut socket = Heartbeat::new(socket, Ping, policy()?);
     let _nothing = timeout(Duration::from_secs(1), socket.next()).await;
     socket.send(Message::text("hello")).await?;
-    // Waiting for the next message is what beats, and what answers the peer's beats.
+    // Waiting for the next message also sends beats, and answers the peer's.
     let _nothing = timeout(Duration::from_secs(4), socket.next()).await;
     let _nothing = timeout(Duration::from_secs(4), socket.next()).await;
     println!("         client: hangs from now on");

@@ -1,16 +1,16 @@
-//! What Linux tells of a socket, or takes, and no kept crate offers: the low-water mark for receiving,
-//! the time since the last data came, how much the peer has not acknowledged, and after how long that is
-//! sent again. The only module with unsafe code.
+//! Socket options of Linux that no maintained crate offers: the receive low-water mark, the time
+//! since the last data came, unacknowledged bytes, and the retransmission timeout. The only module
+//! with unsafe code.
 //!
-//! On other systems they say [`io::ErrorKind::Unsupported`], or nothing.
+//! Other systems return [`io::ErrorKind::Unsupported`] or `None`.
 
 use core::time::Duration;
 use std::io;
 
 use socket2::{Domain, Socket, Type};
 
-/// Tries both on a socket of its own: an error says that this system does not have them, or that a
-/// sandbox forbids them.
+/// Tries what coalescing needs on a new socket: an error means that this system lacks it, or that a
+/// sandbox forbids it.
 pub(crate) fn try_coalescing() -> io::Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     set_receive_mark(&socket, 2)?;
@@ -18,14 +18,14 @@ pub(crate) fn try_coalescing() -> io::Result<()> {
     Ok(())
 }
 
-/// The way to a peer, as far as its system answers.
+/// The state of the path to a peer.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the simulator makes them")]
 pub struct Way {
-    /// How long nothing at all has come, data or acknowledgement; to a jiffy or so.
+    /// Time since anything came, data or acknowledgement; exact to about a jiffy.
     pub quiet: Duration,
-    /// The system tries to reach the peer, and has had no answer yet. What does not go out because the
-    /// peer does not read is not that.
+    /// The kernel is trying to reach the peer and has had no answer yet. Data that waits because
+    /// the peer does not read does not count.
     pub is_tried: bool,
 }
 
@@ -45,8 +45,8 @@ mod linux {
 
     use libc::{c_int, c_void, socklen_t};
 
-    /// Sets `SO_RCVLOWAT`: a poller wakes when this many bytes wait, or the peer has closed, or an
-    /// error is there. A read that does not block is not affected: it returns whatever waits.
+    /// Sets `SO_RCVLOWAT`: a poller wakes when this many bytes wait, the peer has closed, or there
+    /// is an error. A non-blocking read is not affected.
     pub(crate) fn set_receive_mark(socket: impl AsFd, bytes: u32) -> io::Result<()> {
         let value = c_int::try_from(bytes).unwrap_or(c_int::MAX);
         let len = socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
@@ -64,8 +64,8 @@ mod linux {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// How long ago the peer's last data came, as `TCP_INFO` has it (`tcpi_last_data_recv`), whether
-    /// or not it was read. Before any data it counts from when the connection was made.
+    /// Time since the peer's last data came, read or not (`tcpi_last_data_recv` of `TCP_INFO`).
+    /// Before any data it counts from the start of the connection.
     ///
     /// The kernel counts it in whole jiffies and rounds to milliseconds: the true time can be one
     /// [jiffy](crate::clock::jiffy) more or less.
@@ -74,20 +74,20 @@ mod linux {
         Ok(Duration::from_millis(u64::from(info.tcpi_last_data_recv)))
     }
 
-    /// What the system knows of the way to the peer, while something that was written is not acknowledged;
-    /// `None` if everything is, or the system does not tell.
+    /// The state of the path to the peer, while written bytes are not acknowledged; `None` if all
+    /// are, or if the system cannot tell.
     pub(crate) fn way(socket: impl AsFd) -> Option<super::Way> {
         unacknowledged(&socket).filter(|&bytes| bytes > 0)?;
         let info = tcp_info(socket).ok()?;
         let quiet = info.tcpi_last_ack_recv.min(info.tcpi_last_data_recv);
-        // Where the local address is gone, nothing can be sent, and the system probes as it does a peer that
-        // does not read. One probe may be on its way to such a one, which answers each.
+        // If the local address is gone, nothing can be sent, and the kernel probes as for a peer
+        // that does not read. Such a peer answers each probe, so one probe may be in flight to it.
         let is_tried = info.tcpi_unacked > 0 || info.tcpi_probes >= 2;
         Some(super::Way { quiet: Duration::from_millis(u64::from(quiet)), is_tried })
     }
 
-    /// How long the system waits for an acknowledgement before it sends again for the first time
-    /// (`tcpi_rto`), which it reckons from the round trips; each further time it waits twice as long.
+    /// The kernel's retransmission timeout (`tcpi_rto`), computed from the round trips; it doubles
+    /// each time.
     pub(crate) fn resends_after(socket: impl AsFd) -> Option<Duration> {
         let info = tcp_info(socket).ok()?;
         let now = Duration::from_micros(u64::from(info.tcpi_rto));
@@ -117,14 +117,13 @@ mod linux {
         if usize::try_from(len).is_ok_and(|len| len < needed) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        // SAFETY: `tcp_info` is made of integers, for which zeroed memory is a value; the kernel has
-        // overwritten its first `len` bytes with integers of its own.
+        // SAFETY: `tcp_info` is made of integers, for which zeroed memory is a value; the kernel
+        // has overwritten its first `len` bytes with integers of its own.
         Ok(unsafe { info.assume_init() })
     }
 
-    /// How many bytes were written and are not acknowledged by the peer's system (`SIOCOUTQ`); the end of
-    /// the sending half counts as one. It is still told after a reset, as it was before. `None` where the
-    /// system cannot tell.
+    /// Bytes written and not acknowledged by the peer's kernel (`SIOCOUTQ`); the end of the sending
+    /// half counts as one. After a reset it keeps its value. `None` if the system cannot tell.
     pub(crate) fn unacknowledged(socket: impl AsFd) -> Option<usize> {
         let mut bytes: c_int = 0;
         // SAFETY: the descriptor is borrowed for the call, so it is open; this request writes one

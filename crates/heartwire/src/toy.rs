@@ -1,5 +1,4 @@
-//! A world for unit tests: a clock that stands until the test moves it on, and sockets whose other
-//! ends are the test.
+//! A world for unit tests: the test moves the clock, and is the peer of every socket.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -14,7 +13,7 @@ use crate::world::{Socket, World};
 /// A jiffy of the toy's kernel.
 const JIFFY: Duration = Duration::from_millis(4);
 
-/// The world, one socket of it, and the test's hand on both: clones share them.
+/// The world and one of its sockets, which the test controls. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Toy {
     clock: Arc<Mutex<Clock>>,
@@ -27,25 +26,25 @@ struct Clock {
     suspended: Duration,
 }
 
-/// A socket, as the test sees and decides it.
+/// The state of a socket, which the test reads and sets.
 #[derive(Debug)]
 pub(crate) struct State {
-    /// What the peer has sent and was not read.
+    /// Bytes that the peer has sent and that were not read.
     pub(crate) inbound: VecDeque<u8>,
-    /// What comes behind that, if it is over.
+    /// The error after those bytes, if the connection has ended.
     pub(crate) end: Option<io::ErrorKind>,
-    /// A read finds none of it, unless it asks for whatever the kernel has.
+    /// Only `read_now` finds these bytes.
     pub(crate) is_unseen: bool,
     pub(crate) arrived_at: Instant,
-    /// The poller tells of bytes when so many wait.
+    /// The poller reports the socket when so many bytes wait.
     pub(crate) receive_mark: usize,
-    /// There is something to read, of which the poller has not told.
+    /// The poller has not reported the readable bytes yet.
     pub(crate) has_news: bool,
-    /// What was written to the peer.
+    /// Bytes that were written to the peer.
     pub(crate) written: Vec<u8>,
-    /// What a write comes to, if it does not go through.
+    /// The error that writes return.
     pub(crate) write_error: Option<io::ErrorKind>,
-    /// How much more the kernel takes.
+    /// How many more bytes the kernel takes.
     pub(crate) room: usize,
     pub(crate) unacknowledged: Option<usize>,
     pub(crate) way: Option<Way>,
@@ -53,9 +52,9 @@ pub(crate) struct State {
     pub(crate) resets: bool,
     /// The driver's end is closed.
     pub(crate) is_closed: bool,
-    /// How long the driver is held up after its next read, and what comes as that begins.
+    /// A pause of the driver after its next read, and the bytes that come as it begins.
     pub(crate) held_up_reading: Option<(Duration, Vec<u8>)>,
-    /// How long the driver is held up when it asks when the last bytes came.
+    /// A pause of the driver when it asks when the last bytes came.
     pub(crate) held_up_asking: Duration,
 }
 
@@ -106,13 +105,13 @@ impl Toy {
         clock.now = clock.now.saturating_add(time);
     }
 
-    /// The machine is suspended for so long.
+    /// Suspends the machine for `time`.
     pub(crate) fn suspend(&self, time: Duration) {
         self.pass(time);
         self.clock.lock().unwrap().suspended += time;
     }
 
-    /// The peer sends this.
+    /// Sends bytes from the peer.
     pub(crate) fn send(&self, bytes: &[u8]) {
         let now = self.now();
         let mut state = self.state();
@@ -121,7 +120,7 @@ impl Toy {
         state.has_news |= state.inbound.len() >= state.receive_mark;
     }
 
-    /// What was written to the peer since the last call.
+    /// Takes the bytes written to the peer since the last call.
     pub(crate) fn take_written(&self) -> Vec<u8> {
         core::mem::take(&mut self.state().written)
     }
@@ -178,7 +177,7 @@ impl Socket for Toy {
         let mut state = self.state();
         match (state.inbound.is_empty(), state.end) {
             (false, _) => {
-                // All that fits, as a kernel.
+                // As much as fits, like a kernel.
                 state.inbound.make_contiguous();
                 let read = state.inbound.read(buffer);
                 let held_up = state.held_up_reading.take();

@@ -1,9 +1,7 @@
-//! What the drivers need of the machine: time, a socket for each connection, and, on a server, a
-//! poller and listening sockets.
+//! The machine as traits: time, sockets, and, for a server, a poller and listening sockets.
 //!
-//! Behind traits, so that the simulator of `heartwire-lab` runs the drivers that ship in a world of
-//! its own. All of it is dispatched statically: what ships costs no more than calls of the system
-//! itself.
+//! With these traits the simulator of `heartwire-lab` runs the real drivers on simulated machines.
+//! They are dispatched statically, so the real world costs no more than its system calls.
 
 use core::fmt::Debug;
 use core::net::SocketAddr;
@@ -17,7 +15,7 @@ use socket2::SockRef;
 use crate::kernel::KernelOptions;
 use crate::sys::{self, Way};
 
-/// The machine that a driver runs on.
+/// The machine that a driver runs on, real or simulated.
 pub trait World: Debug + Send + Sync {
     /// One connection.
     type Socket: Socket;
@@ -25,16 +23,14 @@ pub trait World: Debug + Send + Sync {
     /// The time now.
     fn now(&self) -> Instant;
 
-    /// The time now, and how long the machine has been suspended since it was started, of the same
-    /// moment.
+    /// The time now, and how long the machine has been suspended since it was started.
     fn now_and_suspended(&self) -> (Instant, Duration);
 
-    /// The length of a jiffy, in which the kernel counts [when data
-    /// came](Socket::since_last_receive).
+    /// The length of a jiffy, the unit of the kernel's [receive times](Socket::since_last_receive).
     fn jiffy(&self) -> Duration;
 
-    /// Whether the driver is to break this rule, to show that the simulator sees it. The world that
-    /// ships never asks for it, and the compiler removes the question.
+    /// Whether the driver should break this rule, to test that the simulator detects it. The real
+    /// world never asks for it, and the compiler removes the check.
     #[inline]
     fn breaks(&self, rule: Break) -> bool {
         let _ = rule;
@@ -42,11 +38,11 @@ pub trait World: Debug + Send + Sync {
     }
 }
 
-/// One end of a connection. No call waits: what cannot be done now is
+/// One end of a connection. No call blocks: what cannot be done now returns
 /// [`io::ErrorKind::WouldBlock`].
 pub trait Socket: io::Read + io::Write + Debug + Send + Sync {
-    /// Reads whatever the kernel has. An asynchronous runtime may know of less: that is as old as
-    /// its last turn.
+    /// Reads what the kernel has. An async runtime may know of less: its knowledge is as old as its
+    /// last turn.
     ///
     /// # Errors
     ///
@@ -55,84 +51,83 @@ pub trait Socket: io::Read + io::Write + Debug + Send + Sync {
         self.read(buffer)
     }
 
-    /// Whether a read would find a byte (1), the end (0) or an error, which may be told once only.
+    /// Whether a read would find a byte (1), the end (0) or an error, which may be reported only
+    /// once.
     ///
     /// # Errors
     ///
     /// As for [`read`](io::Read::read).
     fn peek(&mut self) -> io::Result<usize>;
 
-    /// Closes the sending half behind what was written.
+    /// Closes the sending half after the written bytes.
     ///
     /// # Errors
     ///
-    /// What the system says; the connection is gone then.
+    /// The system's error; the connection is gone then.
     fn shutdown_writing(&mut self) -> io::Result<()>;
 
-    /// Has the close of the socket reset the connection and drop what was not sent.
+    /// Makes closing the socket reset the connection and drop unsent data.
     fn reset_when_closed(&mut self);
 
-    /// Since when the peer's last bytes have been here, whether or not they were read, as exact as
-    /// a [jiffy](World::jiffy).
+    /// Time since the peer's last bytes arrived, read or not, with the resolution of a
+    /// [jiffy](World::jiffy).
     ///
     /// # Errors
     ///
-    /// Where the system does not tell.
+    /// The system cannot tell.
     fn since_last_receive(&self) -> io::Result<Duration>;
 
-    /// How many bytes were written and are not acknowledged by the peer's system, the end of the
-    /// sending half counted as one; `None` where the system does not tell.
+    /// Bytes written and not acknowledged by the peer's kernel; the end of the sending half counts
+    /// as one. `None` if the system cannot tell.
     fn unacknowledged(&self) -> Option<usize>;
 
-    /// Has the poller tell of bytes only when so many wait, or the end, or an error.
+    /// Makes the poller report the socket only when so many bytes, the end, or an error wait.
     ///
     /// # Errors
     ///
-    /// Where the system cannot do that, and on a connection that has failed.
+    /// The system cannot do that, or the connection has failed.
     fn set_receive_mark(&mut self, bytes: u32) -> io::Result<()>;
 
-    /// The way to the peer, while something that was written is not acknowledged.
+    /// The state of the path to the peer, while written bytes are not acknowledged.
     fn way(&self) -> Option<Way>;
 
-    /// How long the system waits for an acknowledgement before it sends again for the first time.
+    /// The kernel's retransmission timeout.
     fn resends_after(&self) -> Option<Duration>;
 }
 
-/// What a shard of a server needs besides.
+/// What a shard of a server needs in addition.
 pub trait ServerWorld: World {
     /// One listening socket.
     type Listener: Listen<Socket = Self::Socket>;
 
-    /// Has the poller tell when there is something to read from the socket of the session in
-    /// `slot`.
+    /// Makes the poller report when the socket of the session in `slot` is readable.
     ///
     /// # Errors
     ///
-    /// What the poller says; it does not watch the socket then.
+    /// The poller's error; it does not watch the socket then.
     fn register(&mut self, socket: &mut Self::Socket, slot: u32) -> io::Result<()>;
 
-    /// Has it tell too when this socket, which it watches already, takes bytes again; also if it
-    /// does by now.
+    /// Makes it also report when this registered socket is writable, even if it already is.
     ///
     /// # Errors
     ///
-    /// What the poller says; it watches the socket as before.
+    /// The poller's error; it watches the socket as before.
     fn register_for_writing(&mut self, socket: &mut Self::Socket, slot: u32) -> io::Result<()>;
 
-    /// Has the poller forget a socket that is about to be closed.
+    /// Deregisters a socket that is about to be closed.
     fn deregister(&mut self, socket: &mut Self::Socket);
 
     /// Sets options on the socket of a new session, unless it has them from its listener.
     ///
     /// # Errors
     ///
-    /// What the system says; some options may be set then.
+    /// The system's error; some options may be set then.
     fn prepare(&self, socket: &mut Self::Socket, options: &KernelOptions) -> io::Result<()>;
 }
 
 /// A listening socket.
 pub trait Listen: Debug + Send {
-    /// What it makes of a client.
+    /// The socket of an accepted client.
     type Socket;
 
     /// Accepts one client.
@@ -143,30 +138,29 @@ pub trait Listen: Debug + Send {
     fn accept(&self) -> io::Result<(Self::Socket, SocketAddr)>;
 }
 
-/// A rule that a driver can be made to break: those that no world and no configuration that lies
-/// would have it break.
+/// A rule that the simulator can make a driver break, because no world or configuration could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "it is for the simulator, which knows them all")]
 pub enum Break {
-    /// It looks at its deadlines only when nothing waits to be written.
+    /// It checks its deadlines only when nothing waits to be written.
     WaitsForWrites,
-    /// It holds its own pauses against its peers.
+    /// It counts its own pauses against its peers.
     IgnoresPauses,
-    /// It takes each of its pauses for a byte of the peer.
+    /// It counts each of its pauses as a byte from the peer.
     TakesPausesForLife,
-    /// It takes its own writes for life.
+    /// It counts its own writes as signs of life.
     HearsItself,
-    /// It tells a verdict twice.
+    /// It reports a verdict twice.
     TellsTwice,
-    /// It tells wrong figures.
+    /// It reports wrong numbers.
     TellsWrongFigures,
-    /// It goes on telling after the farewell.
+    /// It reports events after `Offline`.
     SpeaksAfterOffline,
     /// A takeover forgets the session that had the name.
     ForgetsTakenOver,
-    /// It lets a client in under a name that another session has.
+    /// It accepts a client with a name that another session has.
     SharesNames,
-    /// It tells of the end of a session twice.
+    /// It reports the end of a session twice.
     TellsOfflineTwice,
 }
 
@@ -181,7 +175,7 @@ impl Socket for mio::net::TcpStream {
     }
 
     fn reset_when_closed(&mut self) {
-        // If this fails, the kernel goes on sending what it has, and the end comes behind that.
+        // If this fails, the kernel sends its queued data before the end.
         let _ = SockRef::from(&*self).set_linger(Some(Duration::ZERO));
     }
 

@@ -21,7 +21,7 @@ const ARGS: &[&str] = &["--on-data", "echo", "--interval", "1s", "--timeout", "6
 fn a_full_server_serves_whom_it_has_and_turns_others_away() {
     side_by_side(&[
         ("out of descriptors", || be_out_of_descriptors("1")),
-        ("at the timeout of sessions", || {
+        ("maximum number of sessions reached", || {
             let server = Server::start(&[ARGS, &["--max-sessions", "10"]].concat());
             assert_eq!(be_full(&server, "max_sessions"), 10);
         }),

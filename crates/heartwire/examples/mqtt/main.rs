@@ -1,4 +1,4 @@
-//! Subscribes to a topic of an MQTT broker, with a beat written for the occasion.
+//! Subscribes to a topic of an MQTT broker, with a `Beat` written for MQTT.
 //!
 //! ```text
 //! mosquitto -p 1883
@@ -6,7 +6,7 @@
 //! mosquitto_pub -t pulse -m 72
 //! ```
 //!
-//! Then freeze the broker (`kill -STOP`), and see the verdict 10.0 to 10.1 s after its last answer.
+//! Then freeze the broker (`kill -STOP`): the verdict comes 10.0 to 10.1 s after its last answer.
 
 #![expect(clippy::print_stdout, reason = "this is what the program is for")]
 
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     mqtt.send(Packet::subscribe(1, &topic)).await?;
 
     while let Some(packet) = mqtt.next().await {
-        // The verdict ends the program, as any other error does.
+        // The verdict ends the program, like any other error.
         let Packet { kind, body } = packet?;
         match kind {
             CONNACK => println!("connected"),

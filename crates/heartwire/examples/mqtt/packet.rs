@@ -1,4 +1,4 @@
-//! As much of MQTT 3.1.1 as it takes to talk to a broker, and how a beat looks in it.
+//! The part of MQTT 3.1.1 that the example needs, and its heartbeats.
 
 use std::io;
 
@@ -61,7 +61,7 @@ fn put_text(body: &mut BytesMut, text: &str) {
     body.put_slice(text.as_bytes());
 }
 
-/// The beat of an MQTT client: it asks, and its broker answers.
+/// The heartbeat of an MQTT client: it sends PINGREQ, and the broker answers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PingRequest;
 

@@ -1,4 +1,4 @@
-//! What the task of a client has of its application, and what the handles share with it.
+//! The application's side of a client's task: messages, controls and events.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -12,8 +12,8 @@ use super::SendError;
 use super::outbox::{Message, Outbox};
 use super::outlet::Outlet;
 
-/// The application, as the client's task sees it: its messages and controls, and the way of events to
-/// it. It outlives connections.
+/// The application as the client's task sees it: its messages and controls, and the outlet for
+/// events. It outlives connections.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) intake: Arc<Intake>,
@@ -25,12 +25,12 @@ pub(super) struct App {
 }
 
 impl App {
-    /// Whether the client is to end: a handle says so, or there is none left.
+    /// Whether the client has to close: a handle says so, or no handle is left.
     pub(super) fn wants_close(&self) -> bool {
         *self.closing.borrow() || self.messages.is_closed()
     }
 
-    /// Drops every message that was accepted. Returns how many that were.
+    /// Drops every accepted message. Returns how many there were.
     pub(super) fn drop_messages(&mut self) -> usize {
         let mut dropped = self.outbox.clear();
         while self.messages.try_recv().is_ok() {
@@ -42,22 +42,22 @@ impl App {
 
 /// Waits until [`App::wants_close`] is true.
 pub(super) async fn asked_to_close(closing: &mut watch::Receiver<bool>) {
-    // An error says that the last handle is gone.
+    // An error means that the last handle is gone.
     let _ = closing.wait_for(|&asked| asked).await;
 }
 
-/// What the application has to say about its beats, and what they tell.
+/// Settings that the handles change, and the link state that they read.
 #[derive(Debug)]
 pub(super) struct Controls {
-    /// How often to beat, if not as agreed.
+    /// The promised interval, if not the negotiated one.
     promise: Mutex<Option<Duration>>,
-    /// When the application last checked in, in nanoseconds.
+    /// When the application last fed the watchdog, in nanoseconds.
     fed_at: AtomicU64,
     /// The network may have changed.
     look: AtomicBool,
-    /// As of the last beat, and when that was.
+    /// The link state as of the last beat, and when that was.
     link_state: Mutex<Option<(LinkState, Instant)>>,
-    /// The application has changed something here.
+    /// Notified when the application changes something here.
     pub(super) changed: Notify,
 }
 
@@ -90,12 +90,12 @@ impl Controls {
         self.changed.notify_one();
     }
 
-    /// Whether the client is to look now.
+    /// Whether the connection has to be checked now.
     pub(super) fn wants_look(&self) -> bool {
         self.look.load(Ordering::Acquire)
     }
 
-    /// The same, once for each time that it was said.
+    /// The same, and resets it.
     pub(super) fn take_look(&self) -> bool {
         self.look.swap(false, Ordering::AcqRel)
     }
@@ -105,7 +105,7 @@ impl Controls {
         self.changed.notify_one();
     }
 
-    /// Time goes on, and the server is not known to have heard this client meanwhile.
+    /// The link state now: the time since the last beat is added to what it said.
     pub(super) fn link_state(&self, now: Instant) -> Option<LinkState> {
         let (mut link_state, at) =
             (*self.link_state.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -138,7 +138,7 @@ impl Intake {
         Self { queues, link: Mutex::new(Link::Down) }
     }
 
-    /// Notes a change. A closed gate stays closed.
+    /// Sets the state of the intake. A closed intake stays closed.
     pub(super) fn set(&self, link: Link) {
         let mut now = self.lock();
         if *now != Link::Closed {
@@ -159,7 +159,7 @@ impl Intake {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Link> {
-        // Nothing can panic while it is locked, and a link is valid whatever happened.
+        // Ignores poisoning: nothing panics under the lock, and every value is valid.
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

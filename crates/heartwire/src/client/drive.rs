@@ -1,7 +1,7 @@
-//! The driver of one connection: it moves bytes and time between a socket and the core.
+//! The driver of one connection: moves bytes and time between a socket and the core.
 //!
-//! [`Driver::step`] does all that can be done without waiting, and says what to wait for. It knows
-//! neither the runtime nor the machine, only a [`World`]: the simulator runs it too.
+//! [`Driver::step`] does everything that can be done without blocking, and returns what to wait
+//! for. It uses only a [`World`], so that the simulator can run it too.
 
 mod closing;
 mod discard;
@@ -34,7 +34,7 @@ use crate::Reason;
 use crate::kernel::KernelReport;
 use crate::world::World;
 
-/// One connection while it lasts.
+/// The driver of one connection.
 #[derive(Debug)]
 pub(super) struct Driver<W: World> {
     world: W,
@@ -44,39 +44,40 @@ pub(super) struct Driver<W: World> {
     kernel: KernelReport,
     watchdog: Option<Duration>,
     close_timeout: Duration,
-    /// How many of the last bytes only say that nothing more comes.
+    /// How many of the last bytes are only `close_notify` and the end of the stream.
     end_len: usize,
     made_at: Instant,
     online_at: Option<Instant>,
-    /// What the server said when it took its leave.
+    /// The server's BYE.
     bye: Option<Bye>,
     inbox: Inbox,
     beats: u64,
     write_failed: bool,
-    /// A beat that waits to be written says something that the server should read at once.
+    /// A waiting beat has news that the server should read at once.
     has_news: bool,
-    /// What the server was told: how often we beat, if not as agreed, and how we are.
+    /// The interval last promised to the server, if not the negotiated one, and the health last
+    /// reported.
     promised: Option<Duration>,
     health: Health,
     pace: Pace,
-    /// When it may be told of what has changed since.
+    /// When changes since then may be sent.
     news_at: Option<Instant>,
     watch: PauseWatch,
     last_pause: Option<Pause>,
-    /// When the timer rings. Deadlines mostly move later, so it stays as it is until then.
+    /// When the timer fires. Deadlines mostly move later, so it is not changed before that.
     timer_at: Option<Instant>,
     path_check: Option<PathCheck>,
-    /// What lies in the socket is no older.
+    /// Unread bytes in the socket are no older than this.
     unread_since: Instant,
     jiffy: Duration,
     span: Span,
     phase: Phase,
 }
 
-/// What a driver is about.
+/// The phase of a driver.
 #[derive(Debug, Default)]
 enum Phase {
-    /// Keeping the connection.
+    /// The connection is up.
     #[default]
     Keeping,
     Explaining(Explaining),
@@ -84,23 +85,23 @@ enum Phase {
     Leaving(Leaving),
 }
 
-/// What comes after what could be done in a phase.
+/// What to do after one phase.
 enum Next {
     Wait(Phase, Wait),
     Phase(Phase),
     Over(End),
 }
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Nothing is left to do before one of these.
+    /// Wait for one of these.
     Wait(Wait),
     /// The connection is over.
     Over(End),
 }
 
-/// What to wait for: the next step is due at the first of them.
+/// What to wait for: the next step is due when the first of them happens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -109,24 +110,23 @@ pub(super) enum Step {
 pub struct Wait {
     /// The socket has something to read.
     pub readable: bool,
-    /// It takes bytes.
+    /// The socket is writable.
     pub writable: bool,
     /// The application has room for an event.
     pub room: bool,
-    /// It has a message.
+    /// The application has a message.
     pub message: bool,
-    /// It wants the client to end.
+    /// The application closes the client.
     pub close: bool,
-    /// This time. What drives a client sets its timer when this is another than before, and leaves
-    /// it else.
+    /// This time. The caller resets its timer only if this has changed.
     pub until: Option<Instant>,
 }
 
-/// How a connection came to its end.
+/// How a connection ended.
 #[derive(Debug, PartialEq)]
 pub(super) struct End {
     pub(super) reason: Reason,
-    /// How long it was good; `None` if the application has ended it.
+    /// Until when it worked; `None` if the application closed it.
     pub(super) lasted_until: Option<Instant>,
 }
 
@@ -172,7 +172,7 @@ impl<W: World> Driver<W> {
         };
         match config.hello() {
             Some(hello) => {
-                // What was kept from the last connection may not be sent before the WELCOME.
+                // Messages kept from the last connection must not be sent before the WELCOME.
                 app.outbox.hold();
                 app.outbox.push_control(hello);
             }
@@ -197,7 +197,7 @@ impl<W: World> Driver<W> {
         if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
-        // What was kept from the last connection is no beat, and comes behind it.
+        // Messages kept from the last connection follow the first beat.
         let is_v1 = self.connection.contract().is_some();
         let outbound = if is_v1 { Outbound::Waiting } else { Outbound::Clear };
         if let order::Next::Write(beat) = self.connection.poll(now, outbound) {
@@ -221,32 +221,32 @@ impl<W: World> Driver<W> {
         &self.connection
     }
 
-    /// Whether the application was told that there is a connection.
+    /// Whether `Online` was reported.
     pub(super) const fn is_online(&self) -> bool {
         self.online_at.is_some()
     }
 
-    /// Since when; `None` if it never was.
+    /// When `Online` was reported, if it was.
     pub(super) const fn online_at(&self) -> Option<Instant> {
         self.online_at
     }
 
-    /// What the server said about coming back, and why it left.
+    /// Takes the server's BYE.
     pub(super) const fn take_bye(&mut self) -> Option<Bye> {
         self.bye.take()
     }
 
-    /// Beats that came from the peer.
+    /// Beats received from the server.
     pub(super) const fn beats(&self) -> u64 {
         self.beats
     }
 
-    /// Whether anything came from the peer.
+    /// Whether anything came from the server.
     pub(super) fn has_heard(&self) -> bool {
         self.connection.last_heard() > self.made_at
     }
 
-    /// Does everything that can be done without waiting, whatever it was woken by.
+    /// Does everything that can be done without blocking, whatever woke the caller.
     pub(super) fn step(&mut self, app: &mut App) -> Step {
         let _entered = self.span.clone().entered();
         let (now, suspended) = self.world.now_and_suspended();
@@ -277,10 +277,10 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// Keeps the connection, in the order that the core asks for.
+    /// One step of a connection that is up, in the order that the core requires.
     fn keep(&mut self, app: &mut App, pause: Option<Pause>, now: Instant) -> Result<Wait, Reason> {
-        // Before the server has answered, another time runs. If it does not answer, the wait for
-        // the next attempt is cut short.
+        // Before the server has answered, the handshake timeout runs. If it does not answer, the
+        // wait for the next attempt is cut short.
         if self.is_online() && app.controls.take_look() {
             self.ask(now);
         }
@@ -291,7 +291,7 @@ impl<W: World> Driver<W> {
         self.follow(app, now)?;
         self.take(app);
         self.write(app, now)?;
-        // Reading pauses until the application has room.
+        // Reading stops until the application has room.
         let has_room = self.feed(app, now)?;
         if has_room {
             app.outlet.rest();
@@ -301,7 +301,7 @@ impl<W: World> Driver<W> {
             self.progress_deadline(app, now),
             self.news_at,
             self.path_check.as_ref().map(PathCheck::deadline),
-            // What is known has only to be read.
+            // The end is known, and only has to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];
         Ok(Wait {
@@ -314,7 +314,7 @@ impl<W: World> Driver<W> {
         })
     }
 
-    /// Whether something waits for the kernel to take it.
+    /// Whether bytes wait to be written.
     fn has_unwritten(&self, app: &App) -> bool {
         !app.outbox.is_empty() || self.transport.wants_write()
     }

@@ -1,9 +1,9 @@
-//! Bytes that were read and not yet decoded.
+//! The receive buffer: bytes that were read and not decoded yet.
 
-/// How much is read at a time, and kept by an idle client. It holds 2,048 beats.
+/// Bytes read at once, and the buffer of an idle client. It holds 2,048 beats.
 const READ_LEN: usize = 16 * 1024;
 
-/// A buffer that grows only with the bytes that came, never with what a header announces.
+/// A buffer that grows only with received bytes, never with what a header announces.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     buffer: Vec<u8>,
@@ -12,12 +12,12 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    /// The bytes that were read and not consumed.
+    /// The bytes that are not consumed yet.
     pub(super) fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The first `len` of [`bytes`](Self::bytes) are done with.
+    /// Consumes the first `len` of [`bytes`](Self::bytes).
     pub(super) fn consume(&mut self, len: usize) {
         self.start = self.start.saturating_add(len).min(self.end);
         if self.start == self.end {
@@ -26,7 +26,7 @@ impl Inbox {
         }
     }
 
-    /// Room for a read, of `len` bytes at least.
+    /// Room for a read of at least `len` bytes.
     pub(super) fn space(&mut self, len: usize) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -35,7 +35,7 @@ impl Inbox {
         }
         let read_len = len.max(READ_LEN);
         if self.end == 0 && self.buffer.len() > read_len {
-            // The memory of a long frame is not kept for the next one, which may never come.
+            // Free the memory of a long frame: another one may never come.
             self.buffer.truncate(read_len);
             self.buffer.shrink_to_fit();
         }
@@ -45,7 +45,7 @@ impl Inbox {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Puts in what was read elsewhere.
+    /// Appends bytes that were read elsewhere.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         if let Some(space) = self.space(bytes.len()).get_mut(..bytes.len()) {
             space.copy_from_slice(bytes);
@@ -53,7 +53,7 @@ impl Inbox {
         }
     }
 
-    /// Whether there is no room left that a read could have filled.
+    /// Whether a read has filled the buffer.
     pub(super) fn is_full(&self) -> bool {
         self.end == self.buffer.len()
     }

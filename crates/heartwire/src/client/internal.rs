@@ -1,23 +1,23 @@
-//! For the simulator: a client in a world of its own, without a runtime.
+//! For the simulator: a client in a simulated world, without a runtime.
 //!
-//! [`open`] makes the handle and the events that an application has, and the [`Life`] that the task
-//! of a client runs. The caller is the task:
+//! [`open`] creates the application's handle and events, and the [`Life`] that the task of a client
+//! runs. The caller acts as the task:
 //!
-//! - It calls [`Life::step`] at the start, and whenever something happens that the last [`Wait`] names: the
-//!   socket has something to read or takes bytes again, the application has sent or closed or dropped its
-//!   handles or taken events, the time has come. What changes what the client wants of its beats
-//!   ([`Client::promise`], [`Client::feed_watchdog`], [`Client::network_changed`]) is followed by a step in any case. A step
-//!   too many does no harm.
-//! - The timer is set when [`Wait::until`] is another time than the last one, and left alone else: that it is set
-//!   so seldom is the client's doing, and what it makes of a timer that rings late is what is to be seen.
-//! - [`Step::Dial`] is said once for each attempt, and [`Life::connected`] or [`Life::not_connected`] is the
-//!   answer, then the next step. Until then, the application may close and take events.
+//! - Call [`Life::step`] at the start, and whenever something happens that the last [`Wait`] names:
+//!   the socket is readable or writable, the application has sent, closed, dropped its handles or
+//!   taken events, or the time has come. Call it also after [`Client::promise`],
+//!   [`Client::feed_watchdog`] and [`Client::network_changed`]. An extra step does no harm.
+//! - Set the timer only when [`Wait::until`] has changed, as the real task does: the simulator
+//!   tests how the client handles a timer that fires late.
+//! - [`Step::Dial`] comes once per attempt. Answer with [`Life::connected`] or
+//!   [`Life::not_connected`], then call the next step. Until then, the application may close and
+//!   take events.
 //!
-//! Nothing in a step waits, but the world's clock may go on meanwhile. A [`Life`] that is dropped
-//! closes its socket: that is a crash.
+//! A step never blocks, but the world's clock may advance during it. Dropping a [`Life`] closes its
+//! socket: that is a crash.
 //!
-//! Messages go in with [`Client::try_send`] and events come out of [`Events::try_recv`], which need
-//! no runtime. A client is the server's judge in [`Life::connection`], for an oracle to look at.
+//! Send with [`Client::try_send`] and take events with [`Events::try_recv`], which need no runtime.
+//! [`Life::connection`] shows the core's state to an oracle.
 
 use core::net::SocketAddr;
 use std::io;
@@ -31,7 +31,8 @@ use super::{AddressError, Client, ClientConfig, ConnectError, Events};
 use crate::kernel::KernelReport;
 use crate::world::World;
 
-/// A client that is about to connect, its events, of which so many may wait, and all that it does.
+/// Creates a client that is about to connect, its events, of which `max_events` may wait, and its
+/// life.
 pub fn open<W: World + Clone>(
     config: ClientConfig,
     world: W,
@@ -43,7 +44,7 @@ pub fn open<W: World + Clone>(
 }
 
 impl<W: World + Clone> Life<W> {
-    /// The attempt has succeeded. Does nothing unless one was begun.
+    /// Reports that the attempt has succeeded. Does nothing without an attempt.
     pub fn connected(&mut self, socket: W::Socket, peer: SocketAddr) {
         let in_force = self.config.kernel;
         let kernel = KernelReport { in_force, buffers: None, missing: Vec::new() };
@@ -51,8 +52,8 @@ impl<W: World + Clone> Life<W> {
         self.handle_dialled(Ok(Dialled { transport, said, peer, kernel }));
     }
 
-    /// The attempt has failed: this is what the one address said. Does nothing unless one was
-    /// begun.
+    /// Reports that the attempt has failed, with the error of its only address. Does nothing
+    /// without an attempt.
     pub fn not_connected(&mut self, address: SocketAddr, error: io::Error) {
         let tried = vec![AddressError { address, error }];
         let target = self.config.target.clone();

@@ -1,7 +1,7 @@
-//! The life of a client: connect, keep, wait, and again.
+//! The life cycle of a client: connect, keep the connection, wait, reconnect.
 //!
-//! [`Life::step`] decides, and nothing in here waits: the runtime ([`task`](super::task)) and the
-//! simulator do what it says, which is to dial, or to wait.
+//! [`Life::step`] decides and never blocks: the runtime ([`task`](super::task)) and the simulator
+//! do what it returns, which is to connect or to wait.
 
 use core::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::Reason;
 use crate::tls::TlsError;
 use crate::world::{Break, World};
 
-/// How often waits are cut short: addresses come and go in bursts when a network changes.
+/// Minimum time between two waits that are cut short: addresses change in bursts.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
-/// All that the one task of a client owns.
+/// Everything that the task of a client owns.
 #[derive(Debug)]
 pub struct Life<W: World> {
     world: W,
@@ -37,15 +37,14 @@ pub struct Life<W: World> {
     phase: Phase<W>,
 }
 
-/// What a client is about.
+/// The phase of a client.
 #[derive(Debug)]
 enum Phase<W: World> {
-    /// An attempt is to begin.
+    /// An attempt begins next.
     Starting,
     Dialling,
     Keeping(Box<Driver<W>>),
-    /// `is_set`: the server, or the configuration where the server says never, has said when to
-    /// come back.
+    /// `is_set`: the time was set by the server, or by `retry_rejected`.
     Waiting {
         until: Instant,
         is_set: bool,
@@ -53,13 +52,13 @@ enum Phase<W: World> {
     Over,
 }
 
-/// What a step came to.
+/// What to do after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "whatever drives a client has to do each")]
 pub enum Step {
-    /// An attempt begins: connect, and say what came of it. It is said once for each attempt.
+    /// Connect, and report the result. Returned once per attempt.
     Dial,
-    /// Nothing is left to do before one of these.
+    /// Wait for one of these.
     Wait(Wait),
     /// The client has ended.
     Over,
@@ -83,7 +82,7 @@ impl<W: World> Life<W> {
         }
     }
 
-    /// Does everything that can be done without waiting, whatever the caller was woken by.
+    /// Does everything that can be done without blocking, whatever woke the caller.
     pub fn step(&mut self) -> Step {
         loop {
             match &mut self.phase {
@@ -105,7 +104,8 @@ impl<W: World> Life<W> {
                     if now < wake_at {
                         return Step::Wait(self.wait_and_deliver(Some(wake_at)));
                     }
-                    // The server may want its clients to come back one after another.
+                    // Not if the server set the time: it may want its clients to reconnect one
+                    // after another.
                     if !is_set && self.app.controls.take_look() && now < until {
                         self.looked_at = Some(now);
                     }
@@ -116,19 +116,19 @@ impl<W: World> Life<W> {
         }
     }
 
-    /// When the wait is to be cut short, if it is.
+    /// When to cut the wait short, if at all.
     fn look_at(&self, is_set: bool, now: Instant) -> Option<Instant> {
         let looks = !is_set && self.app.controls.wants_look();
         looks.then(|| self.looked_at.map_or(now, |at| at.saturating_add(LOOK_PAUSE)))
     }
 
-    /// There is no connection: what is kept for the application is handed over as it makes room.
+    /// Without a connection, delivers kept events to the application as it makes room.
     fn wait_and_deliver(&mut self, until: Option<Instant>) -> Wait {
         let is_done = self.app.outlet.deliver();
         Wait { room: !is_done, close: true, until, ..Wait::default() }
     }
 
-    /// What came of an attempt.
+    /// Handles the result of an attempt.
     pub(super) fn handle_dialled(&mut self, outcome: Result<Dialled<W::Socket>, ConnectError>)
     where
         W: Clone,
@@ -144,14 +144,15 @@ impl<W: World> Life<W> {
             Err(error) => {
                 let (is_retryable, is_rejection) = (error.is_retryable(), error.is_rejection());
                 self.app.outlet.push_news(Event::Failed { error });
-                // What the client rejects is as final as what the server does.
+                // A server that the client rejects is treated like a server that rejects the
+                // client.
                 let is_set = is_rejection && self.heed(Some(RetryHint::Never));
                 if is_retryable || is_set { self.wait(is_set) } else { self.finish() }
             }
         }
     }
 
-    /// The connection is over. Tells so, and decides how to go on.
+    /// Handles the end of a connection: reports it, and decides how to go on.
     fn handle_end(&mut self, end: End) {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
         let Phase::Keeping(mut driver) = phase else { return };
@@ -182,7 +183,7 @@ impl<W: World> Life<W> {
         if !goes_on {
             self.finish();
         } else if reason == Reason::NetworkChanged && self.backoff.is_some() {
-            // The way to the server was lost, and another one may be there.
+            // The path to the server was lost, and another one may exist.
             self.phase = Phase::Starting;
         } else {
             let is_set = self.heed(hint);
@@ -193,7 +194,7 @@ impl<W: World> Life<W> {
     fn tell_end(&mut self, driver: Driver<W>, reason: Reason, bye: Option<Bye>, goes_on: bool) {
         let (peer, beats, was_online) = (driver.peer(), driver.beats(), driver.is_online());
         let unacknowledged = driver.unacknowledged();
-        // The socket is closed before the application hears of it.
+        // Close the socket before the application learns of the end.
         drop(driver);
         let unsent = self.settle_messages(goes_on);
         let event = if was_online {
@@ -225,21 +226,20 @@ impl<W: World> Life<W> {
         }
     }
 
-    /// Decides what becomes of the messages of a connection that ended. Returns how many are lost.
+    /// Keeps or drops the messages of a connection that ended. Returns how many are lost.
     fn settle_messages(&mut self, goes_on: bool) -> usize {
         let goes_on = goes_on && self.backoff.is_some();
         if goes_on && self.config.offline_queue {
             return self.app.outbox.handle_end();
         }
-        // No message can slip in between: the intake is closed.
+        // No new message can come meanwhile: the intake is closed.
         if !goes_on {
             self.app.intake.set(Link::Closed);
         }
         self.app.drop_messages()
     }
 
-    /// Has the next wait go by what the server said about coming back. Returns whether it said
-    /// when.
+    /// Applies the server's retry hint to the next wait. Returns whether the hint set its time.
     fn heed(&mut self, hint: Option<RetryHint>) -> bool {
         let Some(backoff) = &mut self.backoff else { return false };
         match (hint, self.config.retry_rejected) {
@@ -254,9 +254,9 @@ impl<W: World> Life<W> {
         true
     }
 
-    /// Waits before the next attempt, or ends where there is to be none.
+    /// Waits before the next attempt, or ends if there is none.
     fn wait(&mut self, is_set: bool) {
-        // The connection may have ended before its driver came to see that it is to close.
+        // The connection may have ended before its driver noticed the close.
         let closes = self.app.wants_close();
         let Some(backoff) = self.backoff.as_mut().filter(|_| !closes) else { return self.finish() };
         let wait = backoff.next_wait();
@@ -268,14 +268,14 @@ impl<W: World> Life<W> {
     fn finish(&mut self) {
         self.phase = Phase::Over;
         self.app.intake.set(Link::Closed);
-        // A `send` that waits for room gets it from here, and then finds the gate closed.
+        // A `send` that waits for room gets it now, and then finds the intake closed.
         self.app.drop_messages();
-        // `Client::closed` returns.
+        // Makes `Client::closed` return.
         self.app.messages.close();
         self.app.outlet.finish(Event::Closed);
     }
 
-    /// A message that the caller took from the queue because a step [asked](Wait::message) for one.
+    /// Takes a message from the queue, because a step [asked](Wait::message) for one.
     pub(super) fn push(&mut self, message: Message) {
         if let Phase::Keeping(driver) = &self.phase {
             driver.push(&mut self.app, message);
@@ -291,7 +291,7 @@ impl<W: World> Life<W> {
         (socket, &mut self.app)
     }
 
-    /// What the core knows of the connection, while there is one.
+    /// The core's state of the connection, while there is one.
     #[must_use]
     pub fn connection(&self) -> Option<&Connection> {
         match &self.phase {

@@ -1,4 +1,4 @@
-//! What of a client's life is reported to whoever measures.
+//! The metrics of a client.
 
 #[cfg(feature = "metrics")]
 use core::cell::Cell;
@@ -99,7 +99,7 @@ mod reporting {
 
     impl Drop for Meter {
         fn drop(&mut self) {
-            // A task that was aborted says nothing more.
+            // An aborted task reports nothing more.
             if self.online.get() {
                 self.set_online(false);
             }

@@ -1,10 +1,10 @@
-//! Notices by itself that the network of this machine may have changed.
+//! Watches this machine's network for changes.
 
 use std::sync::Arc;
 
 use super::app::Controls;
 
-/// Has the client look whenever something changes, if there is one. Never returns.
+/// Makes the client check its connection after each change, if there is a client. Never returns.
 pub(super) async fn watch(client: Option<Arc<Controls>>) {
     match client {
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -40,13 +40,13 @@ mod linux {
     const HEADER_LEN: usize = 16;
     const LINK_LEN: usize = 16;
 
-    /// The attribute of messages that only tell how a wireless network fares, again and again.
+    /// The attribute of frequent messages about the state of a wireless network.
     const IFLA_WIRELESS: u16 = 11;
 
-    /// How soon a change is noticed, or a suspend.
+    /// How soon a change or a suspend is noticed.
     const TICK: Duration = Duration::from_secs(1);
 
-    /// Messages that are read each time.
+    /// Maximum number of messages read each time.
     const MAX_READS: usize = 64;
 
     /// A suspend shorter than this breaks no connection.
@@ -55,7 +55,7 @@ mod linux {
     pub(super) async fn watch(controls: &Controls) {
         let socket = listen();
         if let Err(error) = &socket {
-            debug!(%error, "changes of the network are not told, only suspends are");
+            debug!(%error, "cannot watch the network, only suspends");
         }
         let mut suspended = clock::suspended();
         loop {
@@ -77,11 +77,11 @@ mod linux {
         Ok(socket)
     }
 
-    /// Whether the kernel has told of a change since the last time.
+    /// Whether the kernel has reported a change since the last call.
     fn has_changed(socket: &OwnedFd) -> bool {
         let mut buffer = vec![0; 16 * 1024];
         let mut has_changed = false;
-        // Bounded, because messages may go on coming.
+        // Bounded, because more messages may keep coming.
         for _ in 0..MAX_READS {
             match recv(socket, buffer.as_mut_slice(), RecvFlags::empty()) {
                 Ok((len, _)) => has_changed |= tells_change(buffer.get(..len).unwrap_or_default()),
@@ -93,7 +93,8 @@ mod linux {
         has_changed
     }
 
-    /// Whether one of these messages is about an address, or about an interface and not about its radio.
+    /// Whether one of these messages is about an address, or about an interface and not only its
+    /// radio.
     fn tells_change(mut bytes: &[u8]) -> bool {
         while let (Some(len), Some(kind)) = (number(bytes, 0), short(bytes, 4)) {
             let len = usize::try_from(len).unwrap_or(usize::MAX).max(HEADER_LEN);

@@ -1,4 +1,4 @@
-//! Frames on their way to the socket.
+//! The outbox: frames that wait to be written to the socket.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -9,10 +9,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::transport::Transport;
 use crate::world::Socket;
 
-/// Messages that are taken from the queue at a time, to be written with one system call.
+/// Maximum number of messages taken from the queue at once, to write them with one system call.
 const BATCH: usize = 16;
 
-/// A message as the application gave it, with the room it takes until it is written.
+/// An accepted message, with the room that it occupies until it is written.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) body: Vec<u8>,
@@ -20,21 +20,21 @@ pub(super) struct Message {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// What was written at a time.
+/// The result of a write.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Written {
     pub(super) len: usize,
-    /// The last beat of which it was the end.
+    /// The last beat that was completely written.
     pub(super) beat: Option<Transmit>,
 }
 
-/// The frames that are written next, in order.
+/// The frames to write next, in order.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that the kernel has taken.
     written: usize,
-    /// What must not be written yet, and comes after the frames.
+    /// Frames that must not be written yet. They come after the others.
     held: VecDeque<Frame>,
 }
 
@@ -46,10 +46,10 @@ struct Frame {
 
 #[derive(Debug)]
 enum Body {
-    /// A beat is all header.
+    /// A beat, which is only a header.
     Beat,
     Message(Message),
-    /// Frames of the wire's own: a HELLO, a BYE, or a PAD.
+    /// A control frame: HELLO, BYE or PAD.
     Control(Vec<u8>),
 }
 
@@ -80,13 +80,13 @@ impl Outbox {
         self.frames.iter().any(Frame::is_message)
     }
 
-    /// Whether it takes another message. The rest stays in the queue.
+    /// Whether it takes another message; further ones stay in the queue.
     pub(super) fn has_room(&self) -> bool {
         self.frames.len() < BATCH
     }
 
-    /// Puts a beat before everything but a frame whose writing has begun. One that waits there already
-    /// is stale, and gives way to it.
+    /// Inserts a beat before everything except a frame whose writing has begun. It replaces a beat
+    /// that already waits there.
     pub(super) fn push_beat_first(&mut self, beat: Transmit) {
         let begun = usize::from(self.written > 0);
         match self.frames.get_mut(begun) {
@@ -99,14 +99,13 @@ impl Outbox {
         self.frames.push_back(Frame { header: beat, body: Body::Beat });
     }
 
-    /// Puts frames of the wire's own behind everything.
+    /// Appends control frames.
     pub(super) fn push_control(&mut self, bytes: Vec<u8>) {
         self.frames.push_back(Frame { header: Transmit::default(), body: Body::Control(bytes) });
     }
 
-    /// The length of the last frame that is to be written, if it should wake the server: a message
-    /// should, and a beat `with_news`. What goes before it does not count, because the server may have
-    /// read that by itself.
+    /// The length of the last frame, if it should wake the server: a message, or a beat
+    /// `with_news`. The frames before it do not count, because the server may read them separately.
     pub(super) fn unpadded_len(&self, with_news: bool) -> Option<usize> {
         let should_wake = |frame: &Frame| match frame.body {
             Body::Message(_) => true,
@@ -123,8 +122,8 @@ impl Outbox {
         }
     }
 
-    /// Writes nothing of what is there but the rest of a frame whose writing has begun, until
-    /// [`release`](Self::release). What is put in from now on goes before it.
+    /// Holds back all frames, except one whose writing has begun, until [`release`](Self::release).
+    /// Frames added from now on go before them.
     pub(super) fn hold(&mut self) {
         let begun = usize::from(self.written > 0).min(self.frames.len());
         let mut held = self.frames.split_off(begun);
@@ -136,7 +135,7 @@ impl Outbox {
         self.frames.append(&mut self.held);
     }
 
-    /// Writes until everything is written or the kernel takes no more. Returns what it took.
+    /// Writes until everything is written or the kernel takes no more. Returns what was written.
     pub(super) fn write(&mut self, transport: &mut Transport<impl Socket>) -> io::Result<Written> {
         let mut written = Written::default();
         transport.flush()?;
@@ -171,7 +170,7 @@ impl Outbox {
         count
     }
 
-    /// Returns the last beat that is written now.
+    /// Removes `len` written bytes. Returns the last beat that is completely written now.
     fn advance(&mut self, len: usize) -> Option<Transmit> {
         self.written += len;
         let mut beat = None;
@@ -185,8 +184,9 @@ impl Outbox {
         beat
     }
 
-    /// The connection ended. Beats are dropped; so is the frame whose writing had begun, because
-    /// the peer may have it. The other messages stay. Returns how many messages were dropped.
+    /// Handles the end of the connection. Drops beats, and the frame whose writing had begun,
+    /// because the server may have received it. Keeps the other messages. Returns how many messages
+    /// were dropped.
     pub(super) fn handle_end(&mut self) -> usize {
         let begun = if core::mem::take(&mut self.written) > 0 {
             self.frames.pop_front().is_some_and(|frame| frame.is_message())
@@ -198,7 +198,7 @@ impl Outbox {
         usize::from(begun)
     }
 
-    /// Drops everything. Returns how many messages that were.
+    /// Drops everything. Returns how many messages there were.
     pub(super) fn clear(&mut self) -> usize {
         let dropped = self.handle_end() + self.frames.len();
         self.frames.clear();

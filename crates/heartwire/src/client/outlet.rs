@@ -1,4 +1,4 @@
-//! The way of events to the application, which may be slow or gone.
+//! The outlet of events to the application, which may be slow or gone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,12 +11,13 @@ use super::Event;
 use super::event::{Delivery, Reports};
 use super::meter::Meter;
 
-/// Events that are kept here while the application takes none. As many as one read can bring (16 KiB
-/// of empty frames, 2,048), and the news of several hundred connections besides.
+/// Maximum number of events kept while the application takes none: those of one read (2,048 empty
+/// frames in 16 KiB), and the other events of several hundred connections.
 const MAX_KEPT: usize = 4096;
 
-/// Hands events over when there is room for them. Data in a socket can wait there, so the driver asks
-/// for room first. News cannot wait: they are kept here, and never hold up the client.
+/// Delivers events when the application has room for them. Data can wait in the socket, so the
+/// driver asks for room first. Other events cannot wait: they are kept here, and never delay the
+/// client.
 #[derive(Debug)]
 pub(super) struct Outlet {
     reports: Reports,
@@ -25,11 +26,11 @@ pub(super) struct Outlet {
     room: Option<OwnedSemaphorePermit>,
     /// Events without room. They go before anything else.
     kept: VecDeque<Event>,
-    /// Events that were dropped before those.
+    /// Number of events dropped before those.
     lagged: u64,
-    /// Data is kept too, as news are.
+    /// Data is kept too, like other events.
     keeps_data: bool,
-    /// The application dropped its end: there is room for anything, and nothing goes anywhere.
+    /// The application dropped its [`Events`](super::Events): everything is discarded.
     deaf: bool,
 }
 
@@ -47,7 +48,7 @@ impl Outlet {
         }
     }
 
-    /// Emits an event as soon as there is room, before any data, and never waits for that.
+    /// Emits an event other than data: now, or when there is room, before any data. Never blocks.
     pub(super) fn push_news(&mut self, event: Event) {
         info!(event = event.name(), "{event}");
         self.meter.handle_event(&event);
@@ -65,7 +66,7 @@ impl Outlet {
         self.flush();
     }
 
-    /// Drops what is kept of the attempt before the one that begins: the last one tells enough.
+    /// Drops the kept events of the previous attempt when a new one begins.
     fn forget_attempt(&mut self) {
         let is_of_attempts = |event: &&Event| {
             matches!(event, Event::Connecting { .. } | Event::Failed { .. } | Event::Waiting { .. })
@@ -86,8 +87,8 @@ impl Outlet {
         self.kept.push_back(event);
     }
 
-    /// Emits the last event, and everything before it, whether or not there is room: the client ends
-    /// even if the application takes nothing.
+    /// Emits the last event and everything before it, even without room: the client ends even if
+    /// the application takes nothing.
     pub(super) fn finish(&mut self, event: Event) {
         self.push_news(event);
         while let Some(event) = self.next_kept() {
@@ -95,7 +96,7 @@ impl Outlet {
         }
     }
 
-    /// What is measured, and no event.
+    /// The client's metrics.
     pub(super) const fn meter(&self) -> &Meter {
         &self.meter
     }
@@ -112,22 +113,22 @@ impl Outlet {
         }
     }
 
-    /// From now on there is room for data, or not any more: what finds none is kept, as news are.
+    /// Sets whether data without room is kept like other events.
     pub(super) const fn keep_data(&mut self, keeps_data: bool) {
         self.keeps_data = keeps_data;
     }
 
-    /// Whether data can be emitted now. News that were waiting have then gone out.
+    /// Whether data can be emitted now, after all kept events.
     pub(super) fn has_room(&mut self) -> bool {
         (self.flush() && self.reserve()) || self.keeps_data
     }
 
-    /// How many events have found no room so far.
+    /// The number of kept events.
     pub(super) fn kept(&self) -> usize {
         self.kept.len() + usize::from(self.lagged > 0)
     }
 
-    /// Whether nothing is kept any more.
+    /// Emits kept events while there is room. Returns whether none is left.
     fn flush(&mut self) -> bool {
         while (self.lagged > 0 || !self.kept.is_empty()) && self.reserve() {
             let room = self.room.take();
@@ -150,14 +151,15 @@ impl Outlet {
         self.deaf |= self.reports.sender.send(told).is_err();
     }
 
-    /// Hands over what is kept, as far as there is room. Returns whether that was all.
+    /// Emits kept events while there is room, then releases the reserved room. Returns whether none
+    /// is left.
     pub(super) fn deliver(&mut self) -> bool {
         let is_done = self.flush();
         self.rest();
         is_done
     }
 
-    /// Nothing is to be emitted soon: others may have the room.
+    /// Releases the reserved room, because no event will follow soon.
     pub(super) fn rest(&mut self) {
         self.room = None;
     }
@@ -170,7 +172,7 @@ impl Outlet {
         self.room.is_some() || self.deaf
     }
 
-    /// Waits until [`has_room`](Self::has_room) may be true. Loses nothing when it is dropped.
+    /// Waits until [`has_room`](Self::has_room) may be true. Cancel-safe.
     pub(super) async fn wait_for_room(&mut self) {
         if self.room.is_some() || self.deaf {
             return;

@@ -1,4 +1,4 @@
-//! The world that ships: the machine's clocks, and sockets of the runtime.
+//! The real world of a client: the machine's clocks and the runtime's sockets.
 
 use core::mem::MaybeUninit;
 use core::time::Duration;
@@ -33,7 +33,7 @@ impl World for Runtime {
     }
 }
 
-/// A socket of the runtime. It reads what the runtime has seen arrive.
+/// A socket of the runtime. It reads when the runtime has seen the socket ready.
 #[derive(Debug)]
 pub(super) struct Stream(TcpStream);
 
@@ -42,12 +42,12 @@ impl Stream {
         Self(stream)
     }
 
-    /// Waits until there may be something to read.
+    /// Waits until the socket may be readable.
     pub(super) async fn readable(&self) -> io::Result<()> {
         self.0.readable().await
     }
 
-    /// Waits until it may take bytes.
+    /// Waits until the socket may be writable.
     pub(super) async fn writable(&self) -> io::Result<()> {
         self.0.writable().await
     }
@@ -87,7 +87,7 @@ impl Socket for Stream {
     }
 
     fn reset_when_closed(&mut self) {
-        // If this fails, the kernel goes on sending what it has, and the end comes behind that.
+        // If this fails, the kernel sends its queued data before the end.
         let _ = SockRef::from(&self.0).set_linger(Some(Duration::ZERO));
     }
 

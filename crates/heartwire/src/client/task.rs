@@ -1,4 +1,4 @@
-//! The one task of a client: it does what its [`Life`] says.
+//! The task of a client: runs its [`Life`].
 
 use core::pin::pin;
 use core::time::Duration;
@@ -17,7 +17,7 @@ pub(super) async fn run(mut life: Life<Runtime>) {
     let mut timer = pin!(sleep(Duration::ZERO));
     let mut timer_at: Option<Instant> = None;
     loop {
-        // A server that sends without a pause must not keep other tasks from running.
+        // A server that sends without a pause must not starve other tasks.
         consume_budget().await;
         let wait = match life.step() {
             Step::Dial => {
@@ -51,8 +51,7 @@ pub(super) async fn run(mut life: Life<Runtime>) {
     }
 }
 
-/// Makes one attempt, unless the client is to end meanwhile, and hands over what is kept for the
-/// application.
+/// Makes one attempt, unless the client is closed meanwhile, and delivers kept events.
 async fn dial(life: &mut Life<Runtime>) {
     let Life { config, dialler, app, .. } = life;
     let outcome = {
@@ -72,7 +71,7 @@ async fn dial(life: &mut Life<Runtime>) {
 
 async fn readable(socket: Option<&Stream>) {
     if let Some(socket) = socket {
-        // An error is found by the read.
+        // The read finds the error.
         let _ = socket.readable().await;
     }
 }

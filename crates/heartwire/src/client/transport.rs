@@ -1,4 +1,4 @@
-//! The socket of a connection, and TLS on it where that is asked for.
+//! The transport of a connection: its socket, and TLS if configured.
 
 use std::io::{self, IoSlice, Read};
 
@@ -6,7 +6,7 @@ use super::runtime::Stream;
 use crate::tls::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsError, TlsSession};
 use crate::world::Socket;
 
-/// What a connection is made of. Nothing in here waits, but where it says so.
+/// A socket with or without TLS. Nothing here blocks, unless stated.
 #[derive(Debug)]
 pub(super) struct Transport<S> {
     pub(super) socket: S,
@@ -23,19 +23,20 @@ impl<S: Socket> Transport<S> {
         if self.tls.is_some() { MIN_READ_LEN } else { 1 }
     }
 
-    /// Reads what the socket is known to have.
+    /// Reads what the runtime knows to be in the socket.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
         let read = Self::read_from(self.tls.as_deref_mut(), &mut self.socket, buffer);
         self.say_why(read)
     }
 
-    /// Reads whatever the kernel has.
+    /// Reads what the kernel has.
     pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
         let read = Self::read_from(self.tls.as_deref_mut(), Now(&mut self.socket), buffer);
         self.say_why(read)
     }
 
-    /// The server learns from an alert why a connection ends here, if its socket takes that now.
+    /// Sends the TLS alert after a fault, if the socket takes it now, so that the server learns why
+    /// the connection ends.
     fn say_why(&mut self, read: Result<Received, TlsError>) -> Result<Received, TlsError> {
         if let Err(TlsError::Fault { .. }) = read {
             let _ = self.flush();
@@ -64,24 +65,24 @@ impl<S: Socket> Transport<S> {
         self.tls.as_deref().map_or(is_full, TlsSession::has_more)
     }
 
-    /// Whether the end is known, and only has to be read.
+    /// Whether TLS knows the end, which only has to be read.
     pub(super) fn has_ended(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.has_ended())
     }
 
-    /// Whether a read would find anything, be it the end.
+    /// Whether a read would find anything, even an end.
     pub(super) fn has_something(&mut self) -> bool {
         let is_empty = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
         self.has_ended() || !self.socket.peek().is_err_and(is_empty)
     }
 
-    /// Whether the peer speaks TLS and has begun nothing that is not whole.
+    /// Whether the connection uses TLS and has no incomplete record.
     pub(super) fn ends_between_records(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| !tls.has_partial())
     }
 
-    /// Writes the beginning of this, as one record where there is TLS. Returns how much that was; what the
-    /// kernel has not taken of it then is [flushed](Self::flush) later.
+    /// Writes bytes from the front, with TLS as one record. Returns how many were taken; what the
+    /// kernel has not taken of a record is [flushed](Self::flush) later.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else { return self.socket.write_vectored(slices) };
         let mut record = Vec::new();
@@ -92,7 +93,7 @@ impl<S: Socket> Transport<S> {
         tls.write(&mut self.socket, &record)
     }
 
-    /// Writes what TLS has made and the kernel has not taken yet.
+    /// Writes TLS records that the kernel has not taken yet.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(tls) = &mut self.tls {
             tls.flush(&mut self.socket)?;
@@ -105,8 +106,7 @@ impl<S: Socket> Transport<S> {
         self.tls.as_ref().is_some_and(|tls| tls.wants_write())
     }
 
-    /// Nothing more will be written. Says so in the way of TLS, and returns how many bytes that takes; none
-    /// the next time.
+    /// Sends `close_notify`, with TLS, and returns its length in bytes; 0 the next time.
     pub(super) fn close(&mut self) -> io::Result<usize> {
         let queued = |tls: &Option<Box<TlsSession>>| tls.as_deref().map_or(0, TlsSession::queued);
         let before = queued(&self.tls);
@@ -118,15 +118,15 @@ impl<S: Socket> Transport<S> {
         Ok(len)
     }
 
-    /// What comes on top of whatever is written at a time.
+    /// Bytes that TLS adds to each write.
     pub(super) const fn overhead(&self) -> usize {
         if self.tls.is_some() { RECORD_OVERHEAD } else { 0 }
     }
 }
 
 impl Transport<Stream> {
-    /// Has the server speak TLS from now on, and waits until both ends are through with the
-    /// handshake. Returns what the server said right after it.
+    /// Starts TLS, and waits until the handshake is complete. Returns data that came right after
+    /// it.
     pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
         self.tls = Some(Box::new(tls));
         let mut buffer = vec![0; MIN_READ_LEN];
@@ -141,7 +141,7 @@ impl Transport<Stream> {
                     buffer.truncate(len);
                     return Ok(buffer);
                 }
-                // An end before the handshake is over is a fault.
+                // `read` reports an end during the handshake as a fault.
                 Received::Bytes(_) | Received::Closed | Received::Truncated => {}
                 Received::Nothing if flushed => socket.readable().await?,
                 Received::Nothing => tokio::select! {
@@ -153,7 +153,7 @@ impl Transport<Stream> {
     }
 }
 
-/// A socket that is read for whatever the kernel has.
+/// A socket that is read with `read_now`.
 struct Now<'a, S>(&'a mut S);
 
 impl<S: Socket> Read for Now<'_, S> {

@@ -1,4 +1,4 @@
-//! Keepalive where all of it can be read back.
+//! Keepalive on systems where all settings can be read back.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::Keepalive;
 
-/// What of it this system cannot tell.
+/// Settings that this system cannot read back.
 pub(super) const MISSING: Option<&str> = None;
 
 pub(super) fn set(socket: &SockRef<'_>, keepalive: Keepalive) -> io::Result<()> {

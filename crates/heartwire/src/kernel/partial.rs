@@ -1,4 +1,4 @@
-//! Keepalive where only its beginning can be set, and none of it read back.
+//! Keepalive on systems where only the idle time can be set, and nothing read back.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::Keepalive;
 
-/// What of it this system cannot tell.
+/// Settings that this system cannot read back.
 pub(super) const MISSING: Option<&str> =
     Some("keepalive interval or count that could be read back");
 

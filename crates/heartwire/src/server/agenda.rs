@@ -1,7 +1,6 @@
-//! What a shard has to do for its sessions, and when; and what it holds for them.
+//! A shard's agenda: timers and work to do for its sessions, and their buffered bytes.
 //!
-//! A session is fetched once and given to each of these calls, which note what is to be done with
-//! it later.
+//! A session is fetched once and passed to each of these calls, which schedule its further work.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,28 +21,28 @@ pub(super) struct Agenda<W: ServerWorld> {
     pub(super) world: W,
     /// One deadline for each session.
     pub(super) wheel: Wheel,
-    /// How many have been set.
+    /// Number of deadlines that were set.
     pub(super) timers: u64,
-    /// Clients that have connected and are not in.
+    /// Number of pending clients.
     pub(super) pending: usize,
     pub(super) held: Held,
     /// Sessions with bytes queued in this turn.
     pub(super) unflushed: Vec<u32>,
-    /// Sessions that may have more to read than their turn allowed, or that could not be read for
-    /// want of room at the application's. Those that wait longest come first.
+    /// Sessions that may have more to read than their turn allowed, or that could not be read
+    /// because the application had no room. The longest waiting come first.
     pub(super) unread: VecDeque<SessionId>,
-    /// The same of clients that were not online, for which there may be room when there is none for
+    /// The same for clients that are not online, for which there may be room when there is none for
     /// data.
     pub(super) unread_newcomers: VecDeque<SessionId>,
-    /// Sessions that have ended but for their `Offline`. Their slots stay taken until then.
+    /// Sessions that have ended, except for their `Offline`. Their slots stay in use until then.
     pub(super) ending: VecDeque<(u32, Reason)>,
 }
 
-/// The bytes that a shard holds for its sessions.
+/// The bytes that a shard buffers for its sessions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) all: Account,
-    /// Those for clients that are not in.
+    /// Those for pending clients.
     pub(super) pending: Account,
 }
 
@@ -53,7 +52,7 @@ impl Held {
     }
 }
 
-/// So many bytes, of so many that may be.
+/// A number of bytes, and its maximum.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
     pub(super) bytes: usize,
@@ -91,9 +90,8 @@ impl<W: ServerWorld> Agenda<W> {
         }
     }
 
-    /// Sets the session's timer, unless it is set for an earlier time. (One that is set for the
-    /// same time is set again, because the wheel has rounded it up. That happens within frames
-    /// only.)
+    /// Sets the session's timer, unless it is set for an earlier time. (A timer for the same time
+    /// is set again, because the wheel has rounded it up; this happens only within frames.)
     pub(super) fn arm(&mut self, session: &Session<W::Socket>) {
         if session.phase().has_ended() {
             return;
@@ -111,20 +109,19 @@ impl<W: ServerWorld> Agenda<W> {
         }
     }
 
-    /// Sets the session's timer for this time.
+    /// Sets the session's timer to `at`.
     pub(super) fn set_timer(&mut self, session: &Session<W::Socket>, at: Instant) {
         self.wheel.insert(session.slot(), at);
         self.timers += 1;
     }
 
-    /// Whether TLS has waited for a client for longer than it may.
+    /// Whether the client's TLS timeout has passed.
     pub(super) fn is_tls_late(&self, session: &Session<W::Socket>, now: Instant) -> bool {
         session.link.tls_deadline(self.config.tls_handshake_timeout).is_some_and(|at| at <= now)
     }
 
-    /// Queues the beats and answers that are due, and sets the timer for the next beat: one that
-    /// had to wait for the socket was due all the while, so that the timer is set for the verdict
-    /// alone.
+    /// Queues due beats and answers, and sets the timer for the next beat. A beat that had to wait
+    /// for the socket was due all the while: the timer was set for the verdict only.
     pub(super) fn transmit(&mut self, session: &mut Session<W::Socket>, now: Instant) {
         if session.phase().has_ended() || session.link.is_handshaking() {
             return;
@@ -135,15 +132,15 @@ impl<W: ServerWorld> Agenda<W> {
         let reads_first = matches!(self.write_beats(session, next, now), Next::ReadFirst(_));
         let has_deadline = session.link.connection.poll_timeout().is_some_and(|at| at <= now);
         if reads_first && !has_deadline {
-            // For a beat that was asked for: it says what has been heard, and comes in its turn.
-            // (Of a deadline that has passed the timer knows.)
+            // For a beat that was requested: it reports what was heard, and comes in its turn. (A
+            // deadline that has passed is in the timer already.)
             self.arm_for(session, now);
         } else if writes || is_blocked {
             self.arm(session);
         }
     }
 
-    /// Queues the beats and answers that a connection has to write. Returns what it has to do then.
+    /// Queues the beats and answers that a connection has to write. Returns what comes next.
     pub(super) fn write_beats(
         &mut self,
         session: &mut Session<W::Socket>,
@@ -174,7 +171,7 @@ impl<W: ServerWorld> Agenda<W> {
         }
     }
 
-    /// Ends a session: nothing more happens to it, and its `Offline` comes when its turn is over.
+    /// Ends a session: nothing more happens to it, and its `Offline` comes at the end of the turn.
     pub(super) fn end(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
         let Some(standing) = session.end() else { return };
         if !standing.is_known() {
@@ -184,14 +181,14 @@ impl<W: ServerWorld> Agenda<W> {
         self.ending.push_back((session.slot(), reason));
     }
 
-    /// A session that was pending is in.
+    /// Brings a pending session online.
     pub(super) fn let_in(&mut self, session: &mut Session<W::Socket>) {
         session.go_online();
         self.held.pending.count(session.held, 0);
         self.pending = self.pending.saturating_sub(1);
     }
 
-    /// Has the end of a session's parting come with its next timer.
+    /// Closes an ended session's connection with its next timer.
     pub(super) fn end_parting_now(&mut self, session: &mut Session<W::Socket>) {
         let now = self.world.now();
         if let Some(parting) = session.link.parting_mut() {
@@ -200,7 +197,7 @@ impl<W: ServerWorld> Agenda<W> {
         }
     }
 
-    /// Counts the bytes that are held for a session, after a change. Whether there are more than
+    /// Counts a session's buffered bytes after a change. Returns whether there are more than
     /// before, and too many.
     #[must_use]
     pub(super) fn count_held(&mut self, session: &mut Session<W::Socket>) -> bool {
@@ -216,7 +213,7 @@ impl<W: ServerWorld> Agenda<W> {
         now > before && self.held.is_over()
     }
 
-    /// A session has been taken out.
+    /// Forgets a session that was removed.
     pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
         self.wheel.remove(session.slot());
         self.held.all.count(session.held, 0);

@@ -1,4 +1,4 @@
-//! Wakes a shard at its next deadline.
+//! An alarm: wakes a shard at its next deadline.
 
 use core::time::Duration;
 
@@ -6,11 +6,11 @@ use heartwire_core::Instant;
 
 use crate::clock;
 
-/// On Linux: a timer of the kernel that the poller watches, on the clock that deadlines are told on.
+/// On Linux: a kernel timer that the poller watches, on the clock of the deadlines.
 ///
-/// A timeout of the poller would do, and does elsewhere. But the kernel would have to set it up and
-/// take it down for every wait, that is for every beat that is read; this one is set when the next
-/// deadline changes. It counts in nanoseconds, where the poller's timeout is whole milliseconds.
+/// The poller's timeout would work too, and is used elsewhere. But the kernel sets that up for
+/// every wait, that is, for every beat read; this timer is set only when the next deadline changes.
+/// It also counts in nanoseconds instead of milliseconds.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[derive(Debug)]
 pub(super) struct Alarm {
@@ -20,7 +20,7 @@ pub(super) struct Alarm {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 impl Alarm {
-    /// A timer that wakes `registry`'s poller with an event of its own.
+    /// Creates a timer that wakes `registry`'s poller with its own token.
     pub(super) fn new(registry: &mio::Registry, token: mio::Token) -> std::io::Result<Self> {
         use std::os::fd::AsRawFd;
 
@@ -33,7 +33,7 @@ impl Alarm {
         Ok(Self { timer, set_for: None })
     }
 
-    /// Has the poller wake at `deadline`. Returns the timeout that it needs besides.
+    /// Sets the timer to `deadline`. Returns the timeout that the poller needs in addition.
     pub(super) fn set(&mut self, deadline: Option<Instant>) -> Option<Duration> {
         let deadline = deadline?;
         if self.set_for == Some(deadline) {
@@ -45,7 +45,7 @@ impl Alarm {
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "a timer could not be set; waiting with a timeout instead");
+                tracing::warn!(%error, "cannot set a timer; using the poller's timeout");
                 Some(deadline.saturating_since(clock::now()))
             }
         }

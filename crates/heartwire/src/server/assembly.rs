@@ -1,4 +1,4 @@
-//! Putting a server together, in whatever world it is to run.
+//! Assembles a server for any world: the machine, or a simulated one.
 
 use core::iter::repeat_with;
 use core::task::Waker;
@@ -16,23 +16,23 @@ use super::stats::{Counters, TurnCounters};
 use super::{Handle, Shared};
 use crate::world::ServerWorld;
 
-/// Where one shard runs.
+/// The world and the sockets of one shard.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the simulator makes them")]
 pub struct Place<W: ServerWorld> {
     /// Its world.
     pub world: W,
-    /// What it accepts clients from; none where the first shard hands over.
+    /// Its listening sockets; none if the first shard hands clients over.
     pub listeners: Vec<W::Listener>,
-    /// Has its next turn come soon, with [`Ready::Woken`](super::shard::Ready::Woken).
+    /// Makes its next turn run soon, with [`Ready::Woken`](super::shard::Ready::Woken).
     pub waker: Waker,
 }
 
-/// The shards of a server, one for each place, and its commands. There have to be as many as the
-/// configuration says.
+/// Creates a server's handle and its shards, one per place. There must be as many places as the
+/// configuration has threads.
 ///
-/// `can_coalesce`: the sockets have low-water marks. `epochs_from`: the epochs of names are
-/// greater.
+/// `can_coalesce`: whether the sockets have low-water marks. `epochs_from`: epochs of names are
+/// greater than this.
 pub fn assemble<W: ServerWorld, H: Handler>(
     config: &ServerConfig,
     places: Vec<Place<W>>,

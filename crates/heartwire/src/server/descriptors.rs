@@ -1,10 +1,10 @@
-//! Room for very many descriptors, made once.
+//! Grows the table of file descriptors at the start.
 
-/// Room for more descriptors than this is not made beforehand: at 8 bytes each it takes 8 MiB.
+/// Maximum number of descriptors to make room for: at 8 bytes each it takes 8 MiB.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const MAX_ROOM: u64 = 1 << 20;
 
-/// How many descriptors this process may have, if there is an end to it.
+/// This process's limit of file descriptors.
 #[cfg(unix)]
 pub(super) fn most() -> usize {
     use rustix::process::{Resource, getrlimit};
@@ -18,11 +18,11 @@ pub(super) fn most() -> usize {
     usize::MAX
 }
 
-/// Has the kernel grow this process's table of descriptors now, to what so many sessions need.
+/// Makes the kernel grow this process's descriptor table now, for `max_sessions` sessions.
 ///
 /// The table doubles when it is full. In a process with several threads each doubling waits until
 /// every processor has passed through the scheduler: 5 to 27 ms, measured, in which the shard that
-/// accepted a client stands still. The table takes 8 bytes for each descriptor.
+/// accepted a client is paused. The table takes 8 bytes for each descriptor.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn make_room(max_sessions: usize) {
     use rustix::io::fcntl_dupfd_cloexec;
@@ -32,11 +32,11 @@ pub(super) fn make_room(max_sessions: usize) {
     else {
         return;
     };
-    // Any descriptor will do. Taking a high number for a moment is what makes the room; where that
-    // does not work, the table grows as it is needed.
+    // Duplicating any descriptor to a high number grows the table; if that fails, the table grows
+    // as needed.
     let taken = std::fs::File::open("/dev/null").map(|any| fcntl_dupfd_cloexec(any, highest));
     if !matches!(taken, Ok(Ok(_))) {
-        tracing::debug!(highest, "could not make room for descriptors; it will grow in steps");
+        tracing::debug!(highest, "cannot grow the descriptor table now; it will grow in steps");
     }
 }
 

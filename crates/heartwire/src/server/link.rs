@@ -1,5 +1,4 @@
-//! The one TCP connection that carries a session: its socket, TLS, what came and is not whole, its
-//! liveness.
+//! A link: the TCP connection of a session, with its socket, TLS, partial frame and liveness.
 
 mod parting;
 mod peer;
@@ -26,13 +25,13 @@ pub(super) struct Link<S> {
     extra: Option<Box<Extra>>,
     pub(super) stream: S,
     peer: Peer,
-    /// Its place among those of its address.
+    /// Its place among the clients of its address.
     pub(super) entered: Option<Entered>,
-    /// Its socket wakes for every byte for now: before the first frame, because that decides
-    /// whether the client is one at all, and within a frame, because what is missing of it may be
-    /// less than the mark.
+    /// Its socket wakes the shard for every byte: before the first frame, because that decides
+    /// whether to accept the client, and within a frame, because its rest may be shorter than the
+    /// mark.
     wakes_for_all: bool,
-    /// Its socket took no more bytes; the poller will say when it does.
+    /// Its socket took no more bytes; the poller will report when it does.
     pub(super) blocked: bool,
 }
 
@@ -40,19 +39,19 @@ pub(super) struct Link<S> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TlsTimeouts {
     pub(super) handshake: Duration,
-    /// For a record to arrive whole.
+    /// For a complete record.
     pub(super) record: Option<Duration>,
 }
 
-/// What few links need, and not all the time.
+/// Fields that few links need at a time.
 #[derive(Debug, Default)]
 struct Extra {
     tls: Option<Box<TlsSession>>,
-    /// Since when TLS has waited for the client: for the end of the handshake, or of a record.
+    /// Since when TLS has waited for the end of the handshake or of a record.
     tls_since: Option<Instant>,
-    /// The beginning of a frame that has not arrived whole.
+    /// An incomplete frame.
     inbound: Vec<u8>,
-    /// What the kernel said when the connection failed.
+    /// The socket's error, after the connection failed.
     failed: Option<io::ErrorKind>,
     parting: Option<Box<Parting>>,
 }
@@ -75,7 +74,7 @@ impl<S: Socket> Link<S> {
         self.peer.into()
     }
 
-    /// One read from the socket. What the client said is at the front of `buffer` then.
+    /// Reads once from the socket. Plaintext goes to the front of `buffer`.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],
@@ -107,7 +106,7 @@ impl<S: Socket> Link<S> {
         }
     }
 
-    /// What to do next with its connection.
+    /// What the connection has to do next.
     pub(super) fn poll(&mut self, now: Instant) -> Next {
         let outbound = if self.blocked { order::Outbound::Blocked } else { order::Outbound::Clear };
         self.connection.poll(now, outbound)
@@ -119,7 +118,7 @@ impl<S: Socket> Link<S> {
         self.tls().map_or(len == buffer_len, TlsSession::has_more)
     }
 
-    /// Has the client speak TLS, from `now` on.
+    /// Starts TLS with the client at `now`.
     pub(super) fn secure(&mut self, tls: TlsSession, now: Instant) {
         let extra = self.extra.get_or_insert_default();
         extra.tls = Some(Box::new(tls));
@@ -135,45 +134,45 @@ impl<S: Socket> Link<S> {
         self.extra.as_ref()?.tls.as_deref()
     }
 
-    /// Whether it speaks TLS, and is not done with saying hello.
+    /// Whether the TLS handshake is still going on.
     pub(super) fn is_handshaking(&self) -> bool {
         self.tls().is_some_and(TlsSession::is_handshaking)
     }
 
-    /// Whether TLS has something to say.
+    /// Whether TLS has something to write.
     pub(super) fn wants_write(&self) -> bool {
         self.tls().is_some_and(TlsSession::wants_write)
     }
 
-    /// Whether a record of TLS has begun and not arrived whole.
+    /// Whether an incomplete TLS record has arrived.
     pub(super) fn has_partial_record(&self) -> bool {
         self.tls().is_some_and(TlsSession::has_partial)
     }
 
-    /// Bytes that TLS has sealed and the socket has not taken.
+    /// Encrypted bytes that the socket has not taken.
     pub(super) fn sealed(&self) -> usize {
         self.tls().map_or(0, TlsSession::queued)
     }
 
-    /// When TLS will have waited too long for the client.
+    /// The deadline of TLS for the client.
     pub(super) fn tls_deadline(&self, within: TlsTimeouts) -> Option<Instant> {
         let since = self.extra.as_ref()?.tls_since?;
         let within = if self.is_handshaking() { Some(within.handshake) } else { within.record };
         Some(since.saturating_add(within?))
     }
 
-    /// The client may have sent what TLS waits for: it was not read.
+    /// Restarts the TLS timeout: the client may have sent what TLS waits for, and was not read.
     pub(super) fn excuse_tls(&mut self, now: Instant) {
         if let Some(extra) = &mut self.extra {
             extra.tls_since = extra.tls_since.map(|_| now);
         }
     }
 
-    /// Bytes were read: the kernel is asked when the last of them came. `has_woken`: they woke the
+    /// Asks the kernel when the last bytes came, after they were read. `has_woken`: they woke the
     /// shard.
     pub(super) fn hear_from_kernel(&mut self, has_woken: bool, world: &impl World) {
         let since = self.stream.since_last_receive();
-        // After the read and the question, so that a byte does not seem older than it is.
+        // After the read and the query, so that a byte does not seem older than it is.
         let (now, jiffy) = (world.now(), world.jiffy());
         let (earliest, latest) = match since {
             Ok(since) if has_woken => arrival::of_news(now, since, jiffy),
@@ -183,7 +182,7 @@ impl<S: Socket> Link<S> {
         self.connection.handle_heard_between(earliest, latest);
     }
 
-    /// How the client said it is; what it is taken for where it cannot say.
+    /// The client's health; `Ok` if it does not report any.
     pub(super) fn health(&self, now: Instant) -> Health {
         self.connection.link_state(now).map_or(Health::Ok, |link_state| link_state.peer_health)
     }
@@ -192,19 +191,20 @@ impl<S: Socket> Link<S> {
         self.connection.spoken() == Spoken::V1
     }
 
-    /// Whether its socket is looked at as often as TLS needs it on protocol v1: TLS's goodbye does not
-    /// fill a mark, and is found before the next beat of ours, if there are any.
+    /// Whether its socket is read often enough to coalesce on v1: `close_notify` does not reach a
+    /// mark, and is found before our next beat, if we send any.
     pub(super) fn looks_often_enough(&self) -> bool {
         let contract = self.connection.contract();
         self.tls().is_none()
             || contract.is_some_and(|contract| contract.to_client.interval().is_some())
     }
 
-    /// Has the socket wake for every byte while a frame has begun, and at `mark` bytes else.
+    /// Makes the socket wake the shard for every byte within a frame, and at `mark` bytes
+    /// otherwise.
     pub(super) fn set_mark(&mut self, mark: u32, frame_has_begun: bool) {
         if mark > 1 && frame_has_begun != self.wakes_for_all {
             self.wakes_for_all = frame_has_begun;
-            // An error means that the connection has failed, which the next read will tell.
+            // An error means that the connection has failed, which the next read reports.
             let _ = self.stream.set_receive_mark(if frame_has_begun { 1 } else { mark });
         }
     }
@@ -225,7 +225,7 @@ impl<S: Socket> Link<S> {
         }
     }
 
-    /// Takes the beginning of a frame that was kept for when more of it arrives.
+    /// Takes out the incomplete frame.
     pub(super) fn take_inbound(&mut self) -> Vec<u8> {
         self.extra.as_mut().map(|extra| core::mem::take(&mut extra.inbound)).unwrap_or_default()
     }
@@ -238,7 +238,7 @@ impl<S: Socket> Link<S> {
         }
     }
 
-    /// Writes what is queued, as far as the socket takes it.
+    /// Writes queued bytes as far as the socket takes them.
     pub(super) fn write(
         &mut self,
         outbound: &mut Outbound,
@@ -249,10 +249,10 @@ impl<S: Socket> Link<S> {
         let mut tls = self.extra.as_mut().and_then(|extra| extra.tls.as_deref_mut());
         let mut is_full = false;
         if let Some(tls) = &mut tls {
-            // The handshake, an alert, or what the socket did not take before.
+            // The handshake, an alert, or bytes that the socket did not take before.
             is_full = !tls.flush(&mut self.stream)?;
             if tls.is_handshaking() && !is_full {
-                // What is queued waits for the handshake, not for the socket.
+                // Queued bytes wait for the handshake, not for the socket.
                 self.blocked = false;
                 return Ok(());
             }
@@ -274,8 +274,8 @@ impl<S: Socket> Link<S> {
             }
         }
         if is_full || self.wants_write() {
-            // The poller reports edges, so the interest can stay once it is there; asking again
-            // makes sure that no edge was missed in between.
+            // The poller is edge-triggered, so the interest can stay registered; registering again
+            // makes sure that no edge was missed meanwhile.
             self.blocked = true;
             return world.register_for_writing(&mut self.stream, slot);
         }
@@ -285,8 +285,7 @@ impl<S: Socket> Link<S> {
         Ok(())
     }
 
-    /// The connection failed. The reason for it is known only here, because the kernel tells it
-    /// once.
+    /// Records why the connection failed: the kernel reports the error only once.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
         self.extra.get_or_insert_default().failed.get_or_insert(error);
     }
@@ -295,8 +294,7 @@ impl<S: Socket> Link<S> {
         self.extra.as_ref().is_some_and(|extra| extra.failed.is_some())
     }
 
-    /// Why the session ends, now that everything has been read. `cut`: it speaks TLS and did not
-    /// say in the words of TLS that it closes.
+    /// Why the session ends, after everything was read. `cut`: TLS ended without `close_notify`.
     pub(super) fn reason_to_end(&self, now: Instant, cut: bool) -> Reason {
         let (failed, is_partial) = match &self.extra {
             Some(extra) => {
@@ -306,7 +304,7 @@ impl<S: Socket> Link<S> {
             None => (None, false),
         };
         match failed {
-            // A client that had closed before: this is only what its system says to late bytes.
+            // The client had closed before: the error is only its system's answer to late bytes.
             None | Some(io::ErrorKind::BrokenPipe) if is_partial => Reason::Truncated,
             None | Some(io::ErrorKind::BrokenPipe) if cut => Reason::NoGoodbye,
             None | Some(io::ErrorKind::BrokenPipe) => Reason::ClosedByPeer,
@@ -314,8 +312,8 @@ impl<S: Socket> Link<S> {
         }
     }
 
-    /// Whether the session ends for `reason` and its client has not said a word: a health check
-    /// that connects and leaves, or only connects. That is no fault, with TLS or without.
+    /// Whether the client sent nothing before the session ended for `reason`, such as a health
+    /// check that only connects. That is no fault, with TLS or without.
     pub(super) fn ends_without_a_word(&self, reason: &Reason) -> bool {
         if let Reason::Protocol(Violation::NoFirstFrame { .. }) = reason {
             return self.extra.as_ref().is_none_or(|extra| extra.inbound.is_empty());
@@ -326,15 +324,14 @@ impl<S: Socket> Link<S> {
             && self.tls().is_some_and(is_mute)
     }
 
-    /// Bytes that are held for it, room for more of them included: of a frame that is not whole,
-    /// and what TLS has.
+    /// Memory allocated for its incomplete frame and for TLS, in bytes.
     pub(super) fn held(&self) -> usize {
         self.extra.as_ref().map_or(0, |extra| {
             extra.inbound.capacity() + extra.tls.as_ref().map_or(0, |tls| tls.held())
         })
     }
 
-    /// Nothing more is sent to it or read from it.
+    /// Frees its buffers, when nothing more is sent or read.
     pub(super) fn drop_held(&mut self) {
         self.extra = None;
     }

@@ -1,4 +1,4 @@
-//! How other threads reach a shard: a bounded queue and one waker.
+//! A shard's mailbox: a bounded queue of commands, and a waker.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
@@ -13,8 +13,8 @@ use super::admission::Principal;
 use super::event::SessionInfo;
 use super::id::SessionId;
 
-/// Commands that can wait for one shard. A shard takes as many once per turn, so the queue is full
-/// only while a shard is paused or flooded.
+/// Maximum number of commands that wait for one shard. A shard takes as many in one turn, so the
+/// queue is full only while the shard is paused or flooded.
 pub(super) const MAX_COMMANDS: usize = 4096;
 
 #[derive(Debug)]
@@ -31,26 +31,26 @@ pub(super) enum Command {
         retry: RetryHint,
         detail: Box<str>,
     },
-    /// Another session has this one's name now.
+    /// Another session takes over this session's name.
     TakeOver {
         id: SessionId,
     },
-    /// Nobody has the name any more that this session waits for.
+    /// The name that this session waits for is free.
     Welcome {
         id: SessionId,
     },
-    /// A session that waited for a name will not get it.
+    /// A newer session replaces one that waits for a name.
     Replaced {
         id: SessionId,
     },
-    /// A client would be refused because of this session. It may have closed, and its end may not have been
-    /// read: then the client is to claim the name again.
+    /// A client would be refused its name because of this session. Read it, because it may have
+    /// closed; then the client claims the name again.
     LookFor {
         id: SessionId,
         claimer: SessionId,
         principal: Principal,
     },
-    /// What there was to read of the session that holds the name has been read.
+    /// The session that holds the name was read: claim it again.
     ClaimAgain {
         id: SessionId,
         principal: Principal,
@@ -65,7 +65,7 @@ pub(super) enum Command {
 pub(super) struct Mailbox {
     commands: SyncSender<Command>,
     waker: Waker,
-    /// Not a command, because it must get through when the queue is full.
+    /// Not a command, because it must work when the queue is full.
     shutdown: AtomicBool,
 }
 

@@ -1,23 +1,23 @@
-//! What waits to be written to one client, and where in it a beat can go.
+//! The send queue of one client.
 
 use heartwire_core::frame::HEADER_LEN;
 
-/// Frames in the order in which they are written.
+/// Frames in the order in which to write them.
 ///
-/// Their headers say where they end, so that nothing is remembered for each.
+/// Their headers say where they end, so there is no state per frame.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// Of these the first `written` have been.
+    /// The first `written` of these bytes have been written.
     bytes: Vec<u8>,
     written: usize,
-    /// Bytes that are left of the frame that has begun.
+    /// Bytes left of the frame that is being written.
     begun: usize,
-    /// Bytes of the frames behind it that were put in front of the others.
+    /// Bytes of the priority frames after it.
     first: usize,
 }
 
 impl Outbound {
-    /// What is to be written next.
+    /// The bytes to write next.
     pub(super) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.written..).unwrap_or_default()
     }
@@ -26,18 +26,18 @@ impl Outbound {
         self.waiting().is_empty()
     }
 
-    /// Bytes of memory that it takes.
+    /// Allocated memory, in bytes.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Puts bytes behind all others. A frame may come in parts, with nothing in between.
+    /// Appends bytes. A frame may come in parts, with nothing in between.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.make_room(bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Puts a whole frame behind the one that has begun, and those that were put there before.
+    /// Inserts a frame after the one being written and earlier priority frames.
     pub(super) fn push_first(&mut self, frame: &[u8]) {
         self.make_room(frame.len());
         let at = self.written.saturating_add(self.begun).saturating_add(self.first);
@@ -46,7 +46,7 @@ impl Outbound {
         self.first += frame.len();
     }
 
-    /// So many bytes more have been written.
+    /// Handles `len` more written bytes.
     pub(super) fn handle_written(&mut self, len: usize) {
         let mut end = self.written.saturating_add(self.begun);
         self.written += len;
@@ -58,9 +58,9 @@ impl Outbound {
         self.begun = end - self.written;
     }
 
-    /// Makes room for so many bytes more, for twice of what waits at the most. What waits is moved
-    /// only where that makes room for half as much again: a slow client, which takes little at a
-    /// time, is to cost no more.
+    /// Makes room for `len` more bytes, at most for twice of what waits. Waiting bytes are moved
+    /// only if that frees room for half as much again, so that a slow client, which takes little at
+    /// a time, costs no more.
     fn make_room(&mut self, len: usize) {
         let used = self.bytes.len();
         if self.written == 0 || used.saturating_add(len) <= self.bytes.capacity() {
@@ -77,7 +77,7 @@ impl Outbound {
     }
 }
 
-/// How long the frame is that begins here, by its header.
+/// The length of the frame that begins here, from its header.
 fn frame_len(bytes: &[u8]) -> usize {
     let Some(&[_, _, _, _, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>() else { return 0 };
     let body_len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);

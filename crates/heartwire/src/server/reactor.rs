@@ -1,5 +1,4 @@
-//! What a shard runs on where it ships: a thread that waits with a poller, and gives the shard its
-//! turns.
+//! The event loop of a shard: a thread that waits with a poller and runs the shard's turns.
 
 use core::task::Waker;
 use core::time::Duration;
@@ -20,12 +19,12 @@ use crate::clock;
 use crate::kernel::KernelOptions;
 use crate::world::{ServerWorld, World};
 
-/// Poller events taken at one go.
+/// Maximum number of poller events per turn.
 const EVENTS_PER_TURN: usize = 1024;
 
 const WAKER: Token = Token(usize::MAX);
 const ALARM: Token = Token(usize::MAX - 1);
-/// Listening sockets have the tokens from here on, sessions those from 0 on, by slot.
+/// Listening sockets have the tokens from here on; sessions have their slots as tokens.
 const FIRST_LISTENER: usize = usize::MAX / 2;
 
 /// A poller with an alarm.
@@ -36,7 +35,7 @@ pub(super) struct Reactor {
 }
 
 impl Reactor {
-    /// A poller, what its shard knows of it, and what wakes it.
+    /// Creates a poller, its shard's view of the machine, and its waker.
     pub(super) fn new() -> io::Result<(Self, Machine, Waker)> {
         let poll = Poll::new()?;
         let alarm = Alarm::new(poll.registry(), ALARM)?;
@@ -45,7 +44,7 @@ impl Reactor {
         Ok((Self { poll, alarm }, machine, waker.into()))
     }
 
-    /// Has the poller tell of clients that wait at the listening sockets.
+    /// Registers the listening sockets.
     pub(super) fn listen(&self, sockets: &mut [TcpListener]) -> io::Result<()> {
         for (socket, index) in sockets.iter_mut().zip(0..) {
             let token = Token(FIRST_LISTENER + index);
@@ -74,8 +73,8 @@ impl Reactor {
             Ok(()) if events.iter().count() < EVENTS_PER_TURN => Reported::All,
             Ok(()) => Reported::Some,
             Err(error) => {
-                // Interrupted by a signal: an empty turn. The poller has no other errors in store
-                // for a descriptor that exists.
+                // Interrupted by a signal: an empty turn. A poller with a valid descriptor has no
+                // other errors.
                 if error.kind() != io::ErrorKind::Interrupted {
                     tracing::error!(%error, "the poller failed");
                 }
@@ -115,7 +114,7 @@ impl WakeThread for PollWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Err(error) = self.0.wake() {
-            tracing::warn!(%error, "a shard could not be woken; it will look later");
+            tracing::warn!(%error, "a shard could not be woken; it will run later");
         }
     }
 }
@@ -157,12 +156,12 @@ impl ServerWorld for Machine {
     }
 
     fn deregister(&mut self, socket: &mut TcpStream) {
-        // If this fails, its close does it.
+        // If this fails, closing the socket deregisters it.
         let _ = self.registry.deregister(socket);
     }
 
-    /// On Linux an accepted socket inherits them from its listener, so that accepting costs no
-    /// further calls.
+    /// On Linux an accepted socket inherits the options from its listener, which saves system
+    /// calls.
     fn prepare(&self, socket: &mut TcpStream, options: &KernelOptions) -> io::Result<()> {
         if cfg!(not(any(target_os = "linux", target_os = "android"))) {
             options.apply(&SockRef::from(&*socket))?;
@@ -171,7 +170,7 @@ impl ServerWorld for Machine {
     }
 }
 
-/// What the poller calls a session: its slot.
+/// The poller's token of a session: its slot.
 fn token(slot: u32) -> Token {
     Token(usize::try_from(slot).unwrap_or(usize::MAX))
 }

@@ -3,7 +3,7 @@
 use super::id::{MAX_SLOTS, SessionId};
 use super::session::Session;
 
-/// A slab whose slots count their uses, so that an id names one session for ever.
+/// A slab whose slots count their uses, so that an id is never reused.
 #[derive(Debug)]
 pub(super) struct Sessions<S> {
     shard: u8,
@@ -17,12 +17,12 @@ pub(super) struct Sessions<S> {
 enum Slot<S> {
     Occupied(Session<S>),
     Vacant {
-        /// Which use of the slot the next one will be.
+        /// The generation of the slot's next session.
         generation: u32,
         /// The next free slot.
         next: Option<u32>,
     },
-    /// The numbers of its uses are used up.
+    /// Its generations are used up.
     Retired,
 }
 
@@ -31,7 +31,7 @@ impl<S> Sessions<S> {
         Self { shard, slots: Vec::new(), free: None, count: 0 }
     }
 
-    /// Puts in the session that `make` makes for its id; `None`, without making it, if there are
+    /// Inserts the session that `make` creates for its id; `None`, without calling it, if there are
     /// too many.
     pub(super) fn insert(
         &mut self,
@@ -75,12 +75,12 @@ impl<S> Sessions<S> {
         }
     }
 
-    /// The session of this id, if it has not been taken out.
+    /// The session with this id, if it was not removed.
     pub(super) fn find(&mut self, id: SessionId) -> Option<&mut Session<S>> {
         self.get_mut(id.slot()).filter(|session| session.id == id)
     }
 
-    /// Takes all sessions out. Their slots are not used again.
+    /// Removes all sessions. Their slots are not used again.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Session<S>> + use<S> {
         self.free = None;
         self.count = 0;
@@ -94,7 +94,7 @@ impl<S> Sessions<S> {
         self.count
     }
 
-    /// All sessions. For commands about everybody; nothing periodic may call it.
+    /// All sessions. Only for commands to all of them, not for periodic work.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Session<S>> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Occupied(session) => Some(session),
@@ -102,7 +102,7 @@ impl<S> Sessions<S> {
         })
     }
 
-    /// The same, to change them.
+    /// All sessions, mutable.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session<S>> {
         self.slots.iter_mut().filter_map(|slot| match slot {
             Slot::Occupied(session) => Some(session),

@@ -1,12 +1,10 @@
-//! The sessions of one server thread, and a wheel with one deadline for each.
+//! A shard: the sessions of one server thread, and a timer wheel with one deadline per session.
 //!
-//! A turn goes: read what came, carry out commands, accept, judge whose deadline has passed, write
-//! what was queued, and take leave of the sessions that ended. It waits for nothing: what waits
-//! between two turns is the [reactor](super::reactor), or the simulator, which has the shard run in
-//! a world of its own. Nothing looks at all sessions, and traffic moves no timer: a deadline that
-//! has moved is noticed when it fires. Where the kernel can hold beats back, most of them do not
-//! even wake the shard: when a deadline comes, the socket is emptied and the kernel is asked when
-//! the last byte came.
+//! A turn reads sockets, runs commands, accepts clients, handles deadlines, writes queued bytes and
+//! closes ended sessions. It never blocks: the [reactor](super::reactor), or the simulator, waits
+//! between two turns. No turn visits all sessions, and traffic moves no timer: a deadline that has
+//! moved is noticed when it fires. With coalescing most beats do not even wake the shard: at a
+//! deadline it empties the socket and asks the kernel when the last byte came.
 
 mod bye;
 mod clients;
@@ -40,51 +38,50 @@ use super::state::ShardState;
 use crate::tls::MIN_READ_LEN;
 use crate::world::{Break, ServerWorld};
 
-/// How finely deadlines are told apart. A verdict is late by this at most for rounding, which
-/// leaves most of [`TICK`](crate::TICK) for getting round to it.
+/// The resolution of deadlines. Rounding makes a verdict late by at most this, which leaves most of
+/// [`TICK`](crate::TICK) for the event loop.
 pub(super) const WHEEL_TICK: Duration = Duration::from_millis(4);
 
-/// The buffer that all sessions of a shard are read through.
+/// Size of the read buffer, which all sessions of a shard share.
 const READ_LEN: usize = 64 * 1024;
 
-// TLS decrypts in it.
+// TLS decrypts in this buffer.
 const _: () = assert!(READ_LEN >= MIN_READ_LEN);
 
-/// Reads for handshakes of TLS in one turn. One takes 130 µs with a key for ECDSA, and a
-/// millisecond with one for RSA: however many clients come at once, beats are read in between.
+/// Maximum number of reads for TLS handshakes in one turn. One takes 130 µs with an ECDSA key, and
+/// a millisecond with an RSA key: however many clients come at once, beats are read in between.
 const HANDSHAKES_PER_TURN: usize = 32;
 
-/// What a poller has to tell a shard.
+/// An event from the poller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
 pub enum Ready {
-    /// The shard was woken by its waker: there are commands, it is to shut down, or to go on
-    /// reading.
+    /// The shard's waker was used: for commands, to shut down, or to go on reading.
     Woken,
-    /// Clients wait at a listening socket, by its place in the list.
+    /// Clients wait at the listening socket with this index.
     Listener(usize),
-    /// Something is to be done at the socket of a session.
+    /// The socket of a session is ready.
     Session {
-        /// Which one.
+        /// The session's slot.
         slot: u32,
-        /// There is something to read.
+        /// The socket is readable.
         readable: bool,
-        /// The end or an error is there, behind what there is to read.
+        /// The end or an error follows the readable bytes.
         closed: bool,
-        /// It takes bytes again.
+        /// The socket is writable again.
         writable: bool,
     },
 }
 
-/// How much of what had come by then the poller told of, when it was asked before a turn.
+/// How many of the events that had come by then the poller reported before a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator makes them")]
 pub enum Reported {
-    /// All of it.
+    /// All of them.
     All,
-    /// Its list was full, and may leave something out.
+    /// Its list was full, so some may be missing.
     Some,
-    /// It was interrupted and has not looked.
+    /// None: it was interrupted.
     Nothing,
 }
 
@@ -92,9 +89,9 @@ pub enum Reported {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the simulator has to do as they say")]
 pub enum Wake {
-    /// At once: there is more to do. And by this time at the latest, if nothing were.
+    /// At once: there is more to do. Without that, by this time at the latest.
     Now(Option<Instant>),
-    /// As soon as something is ready, or it is woken; and by this time at the latest.
+    /// As soon as something is ready or its waker is used, and by this time at the latest.
     By(Option<Instant>),
     /// Never: the server has shut down, and all sessions have ended.
     Over,
@@ -105,9 +102,9 @@ pub enum Wake {
 pub struct Shard<W: ServerWorld, H> {
     state: ShardState<W>,
     application: Application<H>,
-    /// `None` once the server is shutting down, and on shards that are handed their clients.
+    /// `None` while the server shuts down, and on shards to which another shard hands clients.
     listener: Option<Listener<W::Listener>>,
-    /// `None` where each shard accepts for itself.
+    /// `None` if each shard accepts for itself.
     hand_over: Option<HandOver<W::Socket>>,
     commands: Receiver<Command>,
     /// Clients that another shard has accepted.
@@ -115,36 +112,36 @@ pub struct Shard<W: ServerWorld, H> {
     watch: PauseWatch,
     /// When this turn began.
     awake_at: Instant,
-    /// When the poller was asked last, and what it told then.
+    /// When the poller was last asked, and how much it reported.
     asked_at: Instant,
     told: Reported,
-    /// What woke this turn has come since then: what had come before was told to a turn before.
+    /// The events of this turn came after this time: earlier ones were reported to an earlier turn.
     unread_since: Instant,
     /// When bytes were last read.
     read_at: Instant,
     progress: Progress,
-    /// Whether this turn began late: what is in the sockets may have come long before.
+    /// Whether this turn began late: bytes in the sockets may have come long before.
     is_late: bool,
     last_pause: Option<Pause>,
-    /// This shard was woken, to carry out a command, to shut down or to go on reading.
+    /// The waker was used: for commands, to shut down, or to go on reading.
     woken: bool,
     buffer: Box<[u8]>,
-    /// How many reads of this turn may still go to handshakes of TLS.
+    /// How many reads of this turn are left for TLS handshakes.
     handshakes_left: usize,
-    /// Clients that were not in when this was last looked at, those that have waited longest first.
+    /// Clients that were pending when last checked, the longest waiting first.
     pending: VecDeque<SessionId>,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
-    /// While shutting down, how many commands may be left of those that were given before.
+    /// While shutting down: the maximum number of earlier commands that are left.
     commands_left: usize,
-    /// While shutting down, the sessions whose clients cannot be told when to come back, and when
-    /// each may end.
+    /// While shutting down: sessions whose clients cannot be told when to reconnect, and when each
+    /// may end.
     one_by_one: VecDeque<(Instant, SessionId)>,
-    /// Sessions that have ended and whose sockets wait for their clients, the oldest first.
+    /// Ended sessions whose sockets wait for their clients to close, the oldest first.
     lingering: VecDeque<SessionId>,
 }
 
-/// The application of a server, as one of its shards sees it.
+/// The handler of a shard, and the resumer for it.
 #[derive(Debug)]
 struct Application<H> {
     handler: H,
@@ -160,7 +157,7 @@ impl<H: Handler> Application<H> {
         self.handler.has_room_for_newcomers(&self.resumer)
     }
 
-    /// The only place that calls the handler. Any session may have ended when it returns.
+    /// Calls the handler; nothing else does. Any session may have ended when it returns.
     fn tell<W: ServerWorld>(&mut self, event: Event<&[u8]>, state: &mut ShardState<W>) {
         self.handler.handle(event, &mut Control { state });
     }
@@ -220,7 +217,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         })
     }
 
-    /// One turn, for what the poller says is `ready`. The first one can be had at once.
+    /// Runs one turn with the poller's events. The first turn can run at once.
     pub fn turn(&mut self, ready: impl IntoIterator<Item = Ready>, told: Reported) -> Wake {
         self.told = told;
         self.is_late = false;
@@ -229,7 +226,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read_unread();
         self.handle_ready(ready);
         if core::mem::take(&mut self.woken) {
-            // Before the commands: those that were given before the shutdown are carried out.
+            // Before the commands, because those from before the shutdown are still carried out.
             if self.mailbox_is_shutdown() && self.drained_by.is_none() {
                 self.begin_shutdown();
             }
@@ -244,7 +241,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.end_progress();
         self.state.count_turn();
         if self.drained_by.is_some() && self.state.sessions.len() == 0 {
-            // What was counted for sessions has gone with them.
+            // All sessions have gone, so all counts must be 0.
             let Held { all, pending } = self.state.agenda.held;
             debug_assert_eq!((all.bytes, pending.bytes, self.state.agenda.pending), (0, 0, 0));
             return Wake::Over;
@@ -252,20 +249,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.next_wake()
     }
 
-    /// When the next turn is to be. The poller must be asked after this, so that what it then tells
-    /// has come since.
+    /// When the next turn should run. Ask the poller after this call, so that the events that it
+    /// reports have come since.
     fn next_wake(&mut self) -> Wake {
         let has_room = self.application.has_room();
         let takes_newcomers = self.application.has_room_for_newcomers();
         let agenda = &self.state.agenda;
-        // The time at which the turn began will do: what has come due since wakes it at once.
+        // The start of the turn is exact enough: a deadline that has passed since wakes it at once.
         let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
         let next_end = self.one_by_one.front().map(|&(at, _)| at);
         let next_accept = next_accept.filter(|_| takes_newcomers);
         let deadline = [agenda.wheel.next_wake(), self.drained_by, next_end, next_accept];
         let deadline = deadline.into_iter().flatten().min();
-        // Bytes are queued after the flush of a turn by a handler that answers an `Offline`.
+        // A handler that answers an `Offline` queues bytes after the flush of a turn.
         let has_work = !agenda.ending.is_empty()
             || !agenda.unflushed.is_empty()
             || (has_room && !agenda.unread.is_empty())
@@ -282,8 +279,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Looks whether this shard is much later than it meant to be, or was suspended. Returns the
-    /// time.
+    /// Detects a pause: this shard is much later than planned, or was suspended. Returns the time.
     fn notice_pause(&mut self) -> Instant {
         let (now, suspended) = self.state.agenda.world.now_and_suspended();
         if let Some(pause) = self.watch.handle_wake(now, suspended) {
@@ -299,7 +295,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         self.state.handle.counters().pauses.fetch_add(1, Relaxed);
         let shard = usize::from(self.state.index);
-        tracing::warn!(shard, gap = ?pause.gap, "stood still; everybody gets another chance");
+        tracing::warn!(shard, gap = ?pause.gap, "the shard was paused; timeouts restarted");
         self.tell(Event::Paused { shard, pause });
     }
 
@@ -308,47 +304,48 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 }
 
-/// A session, as the simulator's oracle sees it.
+/// A session, for the simulator's oracle.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the simulator reads them")]
 pub struct SessionView<'a, S> {
     /// Its id.
     pub id: SessionId,
-    /// What the poller calls it.
+    /// Its key in the poller.
     pub slot: u32,
-    /// Its liveness.
+    /// Its protocol and liveness state.
     pub connection: &'a Connection,
-    /// Its socket, which is registered for as long as the session is there.
+    /// Its socket, which stays registered as long as the session exists.
     pub socket: &'a S,
-    /// Its application has been told of it.
+    /// Its `Online` was reported.
     pub is_online: bool,
-    /// It has ended; its application may not have been told yet, and its socket may wait for the client.
+    /// It has ended; its `Offline` may not have been reported yet, and its socket may wait for the
+    /// client.
     pub is_ending: bool,
-    /// Its socket took no more bytes, and the poller is asked to tell when it does.
+    /// Its socket took no more bytes, and the poller will report when it does.
     pub is_blocked: bool,
-    /// It waits for its turn to be read, or for room at its application's.
+    /// It waits to be read: for its turn, or for room in the application.
     pub is_unread: bool,
     /// Bytes that wait to be written.
     pub queued: usize,
 }
 
 impl<W: ServerWorld, H> Shard<W, H> {
-    /// The world that it runs in.
+    /// The shard's world.
     pub const fn world(&self) -> &W {
         &self.state.agenda.world
     }
 
-    /// The same, to change it between two turns.
+    /// The shard's world, to change it between two turns.
     pub const fn world_mut(&mut self) -> &mut W {
         &mut self.state.agenda.world
     }
 
-    /// Its handler.
+    /// The shard's handler.
     pub const fn handler(&self) -> &H {
         &self.application.handler
     }
 
-    /// Its sessions, in the order of their slots.
+    /// The shard's sessions, in the order of their slots.
     pub fn sessions(&self) -> impl Iterator<Item = SessionView<'_, W::Socket>> {
         self.state.sessions.iter().map(|session| SessionView {
             id: session.id,

@@ -1,4 +1,4 @@
-//! What a shard holds, and what its handler can reach while it runs.
+//! The state of a shard that its handler can use.
 
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
@@ -12,7 +12,7 @@ use super::{CommandError, Handle};
 use crate::reason::Reason;
 use crate::world::ServerWorld;
 
-/// The part of a shard that its handler can reach while it runs.
+/// The part of a shard that its handler can use while it runs.
 #[derive(Debug)]
 pub(super) struct ShardState<W: ServerWorld> {
     pub(super) index: u8,
@@ -22,8 +22,8 @@ pub(super) struct ShardState<W: ServerWorld> {
     pub(super) turns: u64,
 }
 
-/// A handler that panicked takes its shard along. The sessions of that shard are gone then, and
-/// leave their places to those of others.
+/// A handler that panics ends its shard. Its sessions are gone then, and free their places and
+/// names.
 impl<W: ServerWorld> Drop for ShardState<W> {
     fn drop(&mut self) {
         let now = self.agenda.world.now();
@@ -36,7 +36,7 @@ impl<W: ServerWorld> Drop for ShardState<W> {
         }
         for (_, next) in self.handle.names().release_shard(usize::from(self.index)) {
             if let Some(mailbox) = self.handle.mailbox(next.id.shard()) {
-                // If that shard is gone too, so is the client.
+                // If that shard is gone too, its client is as well.
                 let _ = mailbox.post(Command::Welcome { id: next.id });
             }
         }
@@ -61,7 +61,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         let header =
             session.link.connection.data_header(data.len()).ok_or(CommandError::TooLong)?;
         if session.queued() + len > most && !session.link.blocked {
-            // The queue may have grown within this turn only.
+            // The queue may only have grown within this turn.
             let now = agenda.world.now();
             if let Err(error) = session.flush(&mut agenda.world, now) {
                 session.fail(error.kind());
@@ -79,7 +79,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         agenda.flush_later(session);
         if agenda.count_held(session) {
             self.hold_less();
-            // It may have been the one for which most was held.
+            // It may have been ended as one of the largest.
             let session = self.sessions.find(id);
             if session.is_none_or(|session| session.phase().has_ended()) {
                 return Err(CommandError::SlowReader);
@@ -100,17 +100,17 @@ impl<W: ServerWorld> Commands for ShardState<W> {
 }
 
 impl<W: ServerWorld> ShardState<W> {
-    /// A session that has not been closed, and what there is to do with it.
+    /// A session that is not closed, and the agenda.
     pub(super) fn at(&mut self, slot: u32) -> Option<(&mut Session<W::Socket>, &mut Agenda<W>)> {
         Some((self.sessions.get_mut(slot)?, &mut self.agenda))
     }
 
-    /// A session that has not ended, and what there is to do with it.
+    /// A session that has not ended, and the agenda.
     pub(super) fn live(&mut self, slot: u32) -> Option<(&mut Session<W::Socket>, &mut Agenda<W>)> {
         self.at(slot).filter(|(session, _)| !session.phase().has_ended())
     }
 
-    /// A session that has not been closed, by its id.
+    /// A session that is not closed, by its id.
     pub(super) fn find(
         &mut self,
         id: SessionId,
@@ -118,17 +118,16 @@ impl<W: ServerWorld> ShardState<W> {
         Some((self.sessions.find(id)?, &mut self.agenda))
     }
 
-    /// Counts the bytes that are held for a session, after a change. When there are too many for
-    /// all, those sessions end for which most are held.
+    /// Counts a session's buffered bytes after a change. If all sessions together exceed the
+    /// maximum, the largest ones end.
     pub(super) fn count_held(&mut self, slot: u32) {
         if self.at(slot).is_some_and(|(session, agenda)| agenda.count_held(session)) {
             self.hold_less();
         }
     }
 
-    /// Ends sessions, those first for which most bytes are held, until a quarter is free again.
-    /// Before the next time as many bytes have to come, so that looking at all sessions is done for
-    /// very few of them.
+    /// Ends sessions, the largest first, until a quarter is free again. It takes as many new bytes
+    /// before it runs again, so visiting all sessions is rare.
     fn hold_less(&mut self) {
         let held = self.agenda.held;
         let of_all = held.all.is_over();
@@ -150,11 +149,11 @@ impl<W: ServerWorld> ShardState<W> {
                 Phase::Live(_) => {
                     session.drop_held();
                     agenda.end(session, Reason::MostBuffered);
-                    // There are fewer than before, so that nothing follows from it.
+                    // The count has fallen, so there is nothing else to do.
                     let _ = agenda.count_held(session);
                 }
                 Phase::Ended(_) => continue,
-                // Its client has not taken what there is for it.
+                // Its client has not taken its last bytes.
                 Phase::Parting(_) => agenda.end_parting_now(session),
             }
             freed = freed.saturating_add(usize::try_from(held).unwrap_or(usize::MAX));
@@ -170,7 +169,7 @@ impl<W: ServerWorld> ShardState<W> {
         );
     }
 
-    /// Takes out a session that has ended.
+    /// Removes a session that has ended.
     pub(super) fn remove(&mut self, slot: u32) -> Option<Session<W::Socket>> {
         let session = self.sessions.remove(slot)?;
         self.agenda.forget(&session);

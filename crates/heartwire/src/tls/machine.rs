@@ -1,4 +1,4 @@
-//! One step of rustls, the same for both sides.
+//! One step of rustls, for both ends.
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
@@ -10,10 +10,10 @@ use rustls::{CommonState, Error};
 
 use super::session::RECORD_OVERHEAD;
 
-/// A header, a close_notify of two bytes, and what encrypting adds.
+/// Length of a `close_notify` record: two bytes and the overhead.
 const CLOSE_NOTIFY_LEN: usize = 2 + RECORD_OVERHEAD;
 
-/// The TLS state of one side of a connection. It keeps no bytes that came, and none to be sent.
+/// The TLS state of one end of a connection. It buffers no bytes.
 pub(super) enum Machine {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
@@ -33,9 +33,9 @@ pub(super) enum Next {
     Step,
     /// More ciphertext.
     Bytes,
-    /// Nothing: the peer said that it has closed.
+    /// Nothing: the peer sent `close_notify`.
     Closed,
-    /// Nothing: it is over.
+    /// Nothing: TLS failed.
     Failed(Error),
 }
 
@@ -51,8 +51,8 @@ impl Machine {
         self.state().is_handshaking()
     }
 
-    /// Takes in the beginning of `ciphertext`. Plaintext goes into `plain`, which has to have room
-    /// for that of one record, and what is to be sent is added to `outbound`.
+    /// Processes the front of `ciphertext`. Plaintext goes into `plain`, which needs room for one
+    /// record, and bytes to send are added to `outbound`.
     pub(super) fn step(
         &mut self,
         ciphertext: &mut [u8],
@@ -65,10 +65,10 @@ impl Machine {
         }
     }
 
-    /// After a failure: adds the alert that tells the peer to `outbound`.
+    /// After a failure: adds the alert for the peer to `outbound`.
     pub(super) fn last_words(&mut self, outbound: &mut Vec<u8>) {
-        // Nothing is looked at but what waits to be sent, as long as there is any. Once there is
-        // none, the records that failed would be looked at again.
+        // Only while there are bytes to send: after that, rustls would process the failed records
+        // again.
         while self.state().wants_write() {
             if !matches!(self.step(&mut [], &mut [], outbound).next, Next::Step) {
                 return;
@@ -77,7 +77,7 @@ impl Machine {
     }
 
     /// Adds the record for `outgoing` to `outbound`. `kept` is the ciphertext that steps have not
-    /// used. `false` if there is no key for it: during the handshake, and after the end.
+    /// used. False if there is no key: during the handshake, and after the end.
     pub(super) fn encrypt(
         &mut self,
         outgoing: Outgoing<'_>,
@@ -138,7 +138,7 @@ fn step<Data>(
         }
         Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => Next::Bytes,
         Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Next::Closed,
-        // Early data is never offered, and never accepted.
+        // Early data is never offered or accepted.
         Ok(other) => Next::Failed(Error::General(format!("unexpected state {other:?}"))),
         Err(error) => Next::Failed(error),
     };
@@ -148,7 +148,7 @@ fn step<Data>(
 enum Sealed {
     Done,
     NoKey,
-    /// What had been waiting was added first.
+    /// Waiting bytes were added first; try again.
     OthersFirst,
 }
 
@@ -197,7 +197,7 @@ fn encrypt<Data>(
                 outbound.truncate(begin + len);
                 return Ok(());
             }
-            // An update of the keys goes first.
+            // A key update goes first.
             Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size }))
                 if required_size > room =>
             {
@@ -213,7 +213,7 @@ fn encrypt<Data>(
 
 fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outbound: &mut Vec<u8>) {
     let begin = outbound.len();
-    // It tells how much room it needs.
+    // The error says how much room it needs.
     if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
         outbound.resize(begin + needed.required_size, 0);
         let len = data.encode(outbound.get_mut(begin..).unwrap_or_default()).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Mostly on a paused clock: time passes only when everything waits for it, so that upper bounds can
-//! be exact too.
+//! Mostly on a paused clock: time passes only when everything waits for it, so that upper bounds
+//! can be exact too.
 
 #![expect(
     clippy::unchecked_time_subtraction,

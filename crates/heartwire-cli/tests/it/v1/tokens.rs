@@ -87,7 +87,7 @@ fn only_those_with_a_token_come_in() {
     let all = |lines: &Lines| lines.all().into_iter().map(|line| line.text).collect::<String>();
     let mut said = command_lines.concat() + &all(&log) + &all(&events);
     said.extend(clients_lines.iter().map(all));
-    assert!(said.contains("turned a client away"), "the log says too little to prove anything");
+    assert!(said.contains("rejected a client"), "the log says too little to prove anything");
     for token in [SOMEBODY, SOMEBODY_ELSE, ALICE] {
         // As text, as a list of bytes, or in hexadecimal.
         let bytes = format!("{:?}", token.as_bytes());

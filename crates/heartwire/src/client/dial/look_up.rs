@@ -57,7 +57,7 @@ pub(super) struct LookUp {
 }
 
 impl LookUp {
-    /// Looks up the addresses of the target, and the credentials.
+    /// Looks up the addresses of the target, and the token.
     pub(super) async fn run(&mut self, config: &ClientConfig) -> Result<Found, ConnectError> {
         let (target, within) = (&config.target, config.connect_timeout);
         let copy = || target.to_owned();
@@ -86,8 +86,8 @@ const fn has_credentials(config: &ClientConfig) -> bool {
     config.token_source.is_some() || config.tls.is_some()
 }
 
-/// Asks on a thread of its own, which no runtime waits for when it ends, as it would for one of the
-/// threads that it keeps for such work.
+/// Runs the lookup on its own thread: a runtime that ends would wait for one of its blocking
+/// threads.
 fn start(
     config: &ClientConfig,
     known: Option<SocketAddr>,
@@ -122,9 +122,8 @@ fn start(
     }
 }
 
-/// The host, without brackets, and the port of a `host:port`. In brackets there is an IPv6 address,
-/// if need be with the zone in which it is one, such as `[fe80::1%eth0]:39002`, which the system
-/// looks up.
+/// Splits a `host:port` into the host, without brackets, and the port. Brackets contain an IPv6
+/// address, with a zone if needed, such as `[fe80::1%eth0]:39002`, which the system looks up.
 fn parse(target: &str) -> io::Result<(&str, u16)> {
     let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidInput, what);
     let (host, port) = target.rsplit_once(':').ok_or_else(|| invalid("there is no port"))?;
@@ -133,7 +132,7 @@ fn parse(target: &str) -> io::Result<(&str, u16)> {
         if host.is_empty() {
             return Err(invalid("there is no host"));
         }
-        // An address without brackets will do where its last colon comes before a port.
+        // An IPv6 address without brackets is accepted if its last colon comes before a port.
         if host.contains(':') && !is_ipv6(host) {
             return Err(invalid(
                 "an IPv6 address goes in brackets, and nothing else has two colons",

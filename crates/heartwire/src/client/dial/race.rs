@@ -1,4 +1,4 @@
-//! Several addresses, of which the first that answers is taken.
+//! Races connections to several addresses (RFC 8305).
 
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
@@ -11,12 +11,12 @@ use tokio::time::sleep;
 
 use super::AddressError;
 
-/// How long an address has to itself before the next one is tried beside it (RFC 8305, section 5).
+/// Head start of each address before the next one is tried too (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to the addresses in this order, beginning with the next one after [`HEAD_START`], or at once
-/// when one fails. Returns the first connection, and drops the others. What failed until then goes to
-/// `tried`, in the order of the addresses.
+/// Connects to the addresses in order, starting each one [`HEAD_START`] after the one before, or at
+/// once when that fails. Returns the first connection, and drops the others. Failures until then go
+/// to `tried`, in the order of the addresses.
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
@@ -46,7 +46,7 @@ where
     won
 }
 
-/// Waits until one of them is ready, the earlier ones first, and takes it out.
+/// Waits until one of the futures is ready, earlier ones first, and removes it.
 async fn first_of<F: Future>(
     running: &mut Vec<(SocketAddr, Pin<Box<F>>)>,
 ) -> (SocketAddr, F::Output) {

@@ -1,15 +1,15 @@
-//! How far a client has come with closing its connection, and when that has taken too long.
+//! The progress and timeout of closing a connection.
 
 use core::time::Duration;
 
 use heartwire_core::Instant;
 
-/// How long a server that has acknowledged everything has for closing its side: a round trip on any path,
-/// with one lost packet. A socket that is closed earlier answers the server's next beat with a reset, and
-/// the server may lose what it has not read.
+/// How long a server that has acknowledged everything has to close its side: a round trip on any
+/// path with one lost packet. A socket that is closed earlier answers the server's next beat with a
+/// reset, and the server may lose what it has not read.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
-/// The part of the whole time after which a server that acknowledges nothing is given up.
+/// A server that acknowledges nothing for this fraction of the whole time is given up.
 const PAUSES: u32 = 10;
 
 /// What to do next.
@@ -18,27 +18,26 @@ pub(super) enum Step {
     Wait,
     /// The server has everything.
     Done,
-    /// The time is over, and the server is not known to have everything.
+    /// The time is over, and the server has not acknowledged everything.
     GiveUp,
 }
 
-/// A close that is under way. Nothing in here waits or reads a clock.
+/// The state of a close. It neither blocks nor reads a clock.
 #[derive(Debug)]
 pub(super) struct Closing {
     until: Instant,
     max_pause: Duration,
-    /// How long the system waits for an acknowledgement before it sends again, which it reckons from
-    /// the round trips. Zero where it does not tell.
+    /// The kernel's retransmission timeout, computed from the round trips. Zero if unknown.
     pub(super) resends_after: Duration,
     /// When the kernel last took bytes, or the server last acknowledged some.
     moved_at: Instant,
-    /// Bytes that the server had not acknowledged when last looked at.
+    /// Bytes that the server had not acknowledged at the last check.
     left: Option<usize>,
-    /// When the sending half was closed, behind the last byte.
+    /// When the sending half was closed, after the last byte.
     pub(super) said_all_at: Option<Instant>,
-    /// How many of the last bytes only say that nothing more comes: TLS's goodbye, and the end itself.
+    /// How many of the last bytes are only `close_notify` and the end of the stream.
     pub(super) end_len: usize,
-    /// The server has closed its side: nothing more comes from it.
+    /// The server has closed its side.
     pub(super) server_closed: bool,
 }
 
@@ -56,8 +55,8 @@ impl Closing {
         }
     }
 
-    /// As of `now`: the kernel `took` bytes since the last look, and so many are not acknowledged, if the
-    /// system can tell.
+    /// Decides what to do next: the kernel `took` bytes since the last call, and `left` are not
+    /// acknowledged, if the system can tell.
     pub(super) fn judge(
         &mut self,
         now: Instant,
@@ -74,12 +73,13 @@ impl Closing {
             return if self.server_closed || has_lingered { Step::Done } else { Step::Wait };
         }
         let paused = now.saturating_since(self.moved_at);
-        // One packet that is lost, and is lost again, holds back what acknowledges all behind it.
+        // A packet that is lost twice delays the acknowledgement of everything after it.
         let max_pause = self.max_pause.max(self.resends_after.saturating_mul(2));
         if now >= self.until || paused >= max_pause { Step::GiveUp } else { Step::Wait }
     }
 
-    /// Whether the server has all that was said. Where the system cannot tell, its own end says so.
+    /// Whether the server has received everything. If the system cannot tell, the server's close
+    /// says so.
     pub(super) fn has_all(&self, unacknowledged: Option<usize>) -> bool {
         let acknowledged = unacknowledged.map(|bytes| bytes <= self.end_len);
         self.said_all_at.is_some() && acknowledged.unwrap_or(self.server_closed)

@@ -1,4 +1,4 @@
-//! Reading what nothing is made of any more, slowly.
+//! Discards received bytes, at a limited rate.
 
 use core::time::Duration;
 use std::io;
@@ -8,9 +8,9 @@ use heartwire_core::Instant;
 use super::Inbox;
 use crate::world::Socket;
 
-/// Reads of 16 KiB between two pauses of [`PAUSE`] while what comes is thrown away. A server that
-/// sends as fast as it can gets 64 MB/s at the most then, and costs next to nothing; what is on the
-/// way to a client that leaves is less than that.
+/// Number of reads of 16 KiB between two pauses of [`PAUSE`]. It limits a server that sends as fast
+/// as it can to 64 MB/s, which costs next to nothing, and is more than what is in flight to a
+/// client that closes.
 const READS_AT_ONCE: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -28,17 +28,17 @@ impl Discard {
         self.has_ended
     }
 
-    /// Whether it is to go on when there is something to read.
+    /// Whether to go on when the socket is readable.
     pub(super) const fn wants_read(&self) -> bool {
         !self.has_ended && self.pause_until.is_none()
     }
 
-    /// When its pause is over, if it makes one.
+    /// When its pause ends, during one.
     pub(super) const fn resumes_at(&self) -> Option<Instant> {
         self.pause_until
     }
 
-    /// Reads what is there, up to the next pause.
+    /// Reads until the socket is empty, or up to the next pause.
     pub(super) fn run(
         &mut self,
         socket: &mut impl Socket,

@@ -1,4 +1,4 @@
-//! What is left to do when a connection was lost: say why, and hear the rest.
+//! After a connection is lost: sends a BYE, and reads the rest.
 
 use core::time::Duration;
 use std::io;
@@ -14,40 +14,41 @@ use crate::Reason;
 use crate::client::app::Link;
 use crate::world::{Socket as _, World};
 
-/// Reads after a failed write, 16 MiB in all: more than a kernel holds for a socket.
+/// Maximum number of reads after a failed write, 16 MiB in all: more than a kernel buffers for a
+/// socket.
 const MAX_LAST_READS: usize = 1024;
 
-/// How long an application that takes no event keeps the client from going on, when a connection was
-/// lost and data of it has been read: a moment, so that an application that is only slow loses nothing.
+/// How long the client waits for an application that takes no event, when a connection was lost and
+/// its data is not delivered yet: long enough that an application that is only slow loses nothing.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
 
-/// The client takes leave of a server that broke the protocol, and says how.
+/// The state of sending a BYE to a server that broke the protocol.
 #[derive(Debug)]
 pub(super) struct Explaining {
     reason: Reason,
     lasted_until: Instant,
-    /// It has until then.
+    /// The deadline.
     until: Instant,
     has_hung_up: bool,
     discard: Discard,
 }
 
-/// What had come before the connection was lost is told.
+/// The state of delivering what came before the connection was lost.
 #[derive(Debug)]
 pub(super) struct Draining {
     reason: Reason,
     lasted_until: Instant,
     reads_left: usize,
-    /// How long the application has for making room.
+    /// Until when the application has to make room.
     room_until: Option<Instant>,
 }
 
 impl<W: World> Driver<W> {
-    /// The connection was lost. Without a WELCOME nothing may be said about it.
+    /// Handles a lost connection. Before a WELCOME no BYE may be sent.
     pub(super) fn lose(&mut self, app: &mut App, reason: Reason, now: Instant) -> Phase {
         app.intake.set(Link::Down);
-        // A dead server was stable for as long as it was heard. The kernel of a hung one keeps up a
-        // connection in which nothing is, and waits must grow all the same.
+        // A dead server was stable only as long as it was heard. The kernel of a hung server keeps
+        // its connection open, and back-off delays must still grow.
         let is_dead = matches!(reason, Reason::Dead(_));
         let lasted_until = if is_dead { self.connection.last_heard() } else { now };
         let Reason::Protocol(violation) = reason else {
@@ -61,9 +62,8 @@ impl<W: World> Driver<W> {
         Phase::Explaining(Explaining { reason, lasted_until, until, has_hung_up: false, discard })
     }
 
-    /// Writes the BYE, and waits until the server has closed too: a socket that is closed with
-    /// bytes unread, or that gets more, resets the connection, and the server may lose what was
-    /// just written.
+    /// Writes the BYE, and waits until the server has closed too: closing a socket with unread
+    /// bytes, or one that receives more, resets the connection, and the server may lose the BYE.
     pub(super) fn explain(&mut self, app: &mut App, mut it: Explaining, now: Instant) -> Next {
         let said = self.explain_more(app, &mut it, now);
         let is_over = now >= it.until;
@@ -82,7 +82,7 @@ impl<W: World> Driver<W> {
         Next::Phase(self.drain_from_here(it.reason, it.lasted_until, now))
     }
 
-    /// Whether the server has closed, after it was told everything.
+    /// Continues with the BYE. Returns whether the server has closed after all was written.
     fn explain_more(
         &mut self,
         app: &mut App,
@@ -91,38 +91,38 @@ impl<W: World> Driver<W> {
     ) -> io::Result<bool> {
         app.outbox.write(&mut self.transport)?;
         if !it.has_hung_up && !self.has_unwritten(app) {
-            // It is short, and there is room for it where everything else has just been taken.
+            // It is short, and the kernel has room, because it has just taken everything else.
             self.transport.close()?;
             self.transport.socket.shutdown_writing()?;
             it.has_hung_up = true;
         }
-        // A server that is itself stuck in a write reads nothing until that has gone through.
+        // Read on, because a server that is stuck in a write does not read until that is done.
         it.discard.run(&mut self.transport.socket, &mut self.inbox, now)?;
         Ok(it.has_hung_up && it.discard.has_ended())
     }
 
     fn drain_from_here(&mut self, reason: Reason, lasted_until: Instant, now: Instant) -> Phase {
         if matches!(reason, Reason::Dead(_) | Reason::NetworkChanged) {
-            // Else the kernel would go on sending to a dead peer, for a quarter of an hour.
+            // Otherwise the kernel would go on sending to a dead peer for a quarter of an hour.
             self.transport.socket.reset_when_closed();
         }
         if self.connection.has_ended() {
-            // It decodes no more. What is left begins with a frame, so another one can.
+            // This connection decodes no more. The rest begins with a frame, so a new one can.
             self.connection = self.connection.without_output(now);
         }
-        // A peer that sends its last words and goes makes the next write fail, often before those
-        // words were read.
+        // A server that sends a BYE and closes makes the next write fail, often before the BYE was
+        // read.
         let reads_left = if self.write_failed { MAX_LAST_READS } else { 0 };
         Phase::Draining(Draining { reason, lasted_until, reads_left, room_until: None })
     }
 
-    /// Reports what had come before the connection was lost, and reads on as long as the
-    /// application takes an event within [`ROOM_WITHIN`].
+    /// Delivers what came before the connection was lost, and reads on as long as the application
+    /// takes an event within [`ROOM_WITHIN`].
     pub(super) fn drain(&mut self, app: &mut App, mut it: Draining, now: Instant) -> Next {
         loop {
             let kept = app.outlet.kept();
             if app.outlet.has_room() || app.outlet.kept() < kept {
-                // It takes events, be it news that were kept before the data.
+                // It takes events, even if only those kept before the data.
                 it.room_until = None;
             }
             match self.feed(app, now) {
@@ -134,7 +134,7 @@ impl<W: World> Driver<W> {
                         let wait = Wait { room: true, until: Some(until), ..Wait::default() };
                         return Next::Wait(Phase::Draining(it), wait);
                     }
-                    // What has been read is kept, and the client goes on.
+                    // Keep what was read, and go on.
                     it.reads_left = 0;
                     app.outlet.keep_data(true);
                     continue;
@@ -149,7 +149,7 @@ impl<W: World> Driver<W> {
         }
         app.outlet.keep_data(false);
         app.outlet.rest();
-        // The server may have said why where it was read only now.
+        // The server's BYE may have been read only now.
         let reason = match &self.bye {
             Some(bye) if self.write_failed => Reason::Bye(bye.code),
             Some(_) | None => it.reason,
@@ -158,7 +158,7 @@ impl<W: World> Driver<W> {
     }
 }
 
-/// Queues the client's last words. What else waits to be written stays.
+/// Queues the client's BYE after everything else that waits.
 fn say_bye(app: &mut App, violation: Violation) {
     let is_too_fast = violation == Violation::TooFast;
     let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };

@@ -1,4 +1,4 @@
-//! What a driver reads, and what it takes for life.
+//! Reading: what a driver receives, and when the server was heard.
 
 use heartwire_core::order::Found;
 use heartwire_core::v1::{Bye, Health};
@@ -54,37 +54,37 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// Something was read. When it came is not when it was read, if this process was held up in between: a
-    /// verdict would be that much later than its bound, and a round trip seem longer, on both ends.
-    /// `now` is from before the read.
+    /// Something was read. When it came is not when it was read, if this process was held up in
+    /// between: a verdict would be that much later than its bound, and a round trip seem longer, on
+    /// both ends. `now` is from before the read.
     fn handle_heard(&mut self, now: Instant) {
         let read_at = self.world.now();
         let (mut earliest, mut latest) = (read_at, read_at);
         let asks = read_at.saturating_since(self.unread_since) > arrival::MAX_SPAN;
         if asks {
             let since = self.transport.socket.since_last_receive().unwrap_or_default();
-            // After the question too, so that a byte does not seem older than it is.
+            // After the query too, so that a byte does not seem older than it is.
             (earliest, latest) = arrival::of_news(self.world.now(), since, self.jiffy);
         }
         if !self.transport.has_more(self.inbox.is_full()) {
             self.unread_since = now;
         } else if asks {
-            // It is the last byte that came then, and that is one of those that are left.
+            // The kernel's time is that of the last byte, which is still unread.
             self.unread_since = earliest;
         }
         self.connection.handle_heard_between(earliest, latest);
     }
 
-    /// Whether what the server said last is an alert of TLS, which begins with its type and version. No
-    /// frame does.
+    /// Whether the server's answer is a TLS alert, which begins with its type and version. No frame
+    /// does.
     fn is_answered_in_tls(&self) -> bool {
         self.inbox.bytes().starts_with(&[0x15, 3])
     }
 
-    /// Decodes what was read, as long as the application has room. Returns whether it had room for
-    /// everything. Only then may more be read: an end would overtake what is left.
+    /// Decodes received bytes as long as the application has room. Returns whether it had room for
+    /// everything. Only then may more be read: otherwise an end would overtake the rest.
     pub(super) fn feed(&mut self, app: &mut App, now: Instant) -> Result<bool, Reason> {
-        // Before the WELCOME no data can come, and news need no room.
+        // Before the WELCOME no data can come, and other events need no room.
         while !self.is_online() || app.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
@@ -99,11 +99,11 @@ impl<W: World> Driver<W> {
                     self.bye = Some(crate::client::Bye { code, retry, detail: detail.to_owned() });
                     return Err(Reason::Bye(code));
                 }
-                // No server of ours says so: it comes from clients.
+                // Not reached: to a client a HELLO is a violation.
                 Some(FromPeer::Hello(_)) => {}
                 None => needs_more = true,
             }
-            // Also when nothing is to be reported: frames that mean nothing, such as PADs, are done with.
+            // Also without an event: a PAD is consumed, too.
             let left = bytes.len();
             self.inbox.consume(held - left);
             if needs_more {
@@ -137,8 +137,8 @@ impl<W: World> Driver<W> {
         app.controls.set_link_state(Some(link_state), now);
     }
 
-    /// Bytes that have arrived outrank a deadline. So the kernel itself is asked: what the runtime
-    /// knows of the socket is as old as its last turn.
+    /// Reads before a deadline is handled, because bytes that have arrived count. Reads from the
+    /// kernel directly: the runtime's knowledge of the socket is as old as its last turn.
     pub(super) fn read_first(&mut self, app: &mut App, now: Instant) -> Result<Found, Reason> {
         if self.feed(app, now)? {
             let space = self.inbox.space(self.transport.min_read_len());
@@ -146,8 +146,8 @@ impl<W: World> Driver<W> {
             let has_read = self.handle_read(app, read, now)?;
             return Ok(if has_read { Found::More } else { Found::All });
         }
-        // Reading is paused. While anything waits there, be it an end, the peer cannot be judged, and
-        // must not be told that it is silent.
+        // Reading has stopped. While anything waits in the socket, even an end, the server cannot
+        // be declared dead, and must not be told that it is silent.
         if !self.transport.has_something() {
             return Ok(Found::All);
         }

@@ -1,4 +1,4 @@
-//! What a driver makes of time: pauses, deadlines, and a network that has changed.
+//! Time in a driver: pauses, deadlines, and checks after a change of the network.
 
 use core::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::Reason;
 use crate::sys::Way;
 use crate::world::{Break, Socket as _, World};
 
-/// Reads before a verdict: 1 MiB of data may lie before the beat that says that we are heard. A
-/// flood must not put off a verdict without end.
+/// Maximum number of reads before a verdict: 1 MiB of data may come before the beat that says that
+/// the server hears this client. The limit keeps a flood from delaying a verdict without end.
 const READS_BEFORE_JUDGING: usize = 64;
 
-/// How long a server's system has to acknowledge something after the network has changed: time for
-/// four retransmissions on a path of 200 ms.
+/// How long the server's kernel has to acknowledge something after the network has changed: time
+/// for four retransmissions on a path of 200 ms.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
-/// After a pause of this process so long, the network may have changed too: the machine may have
-/// been suspended, or moved.
+/// After a pause of this length the network may have changed too: the machine may have been
+/// suspended or moved.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
-/// The network may have changed, and it is not known yet whether the connection has survived that.
+/// A check whether the connection has survived a change of the network.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PathCheck {
     asked_at: Instant,
-    /// Something was on its way to the server then that it has to acknowledge.
+    /// Something was in flight that the server has to acknowledge.
     is_asking: bool,
-    /// It may have changed once more since.
+    /// The network may have changed again since.
     asks_again: bool,
 }
 
@@ -39,11 +39,10 @@ impl PathCheck {
 }
 
 impl<W: World> Driver<W> {
-    /// What this process could not hear is not held against the server. It may have been held up
-    /// since the step began too, or suspended with its machine, and what is about to be judged by
-    /// may have been on its way then.
+    /// Makes sure that a pause of this process does not count against the server. The process may
+    /// also have been paused or suspended since the step began.
     pub(super) fn account_for_pauses(&mut self, app: &mut App, pause: Option<Pause>, now: Instant) {
-        // It is not meant to take long that a step has come to this.
+        // A step that has taken long up to here was paused.
         self.watch.handle_sleep(Some(now));
         let (since, suspended) = self.world.now_and_suspended();
         let Some(pause) = self.watch.handle_wake(since, suspended).or(pause) else { return };
@@ -51,16 +50,16 @@ impl<W: World> Driver<W> {
             self.last_pause = Some(pause);
         }
         app.outlet.push_news(Event::Paused(pause));
-        // What was asked may have had no time to be acknowledged; and nothing was heard of a
-        // network that has changed meanwhile.
+        // The beat of a path check may have had no time to be acknowledged, and a change of the
+        // network during the pause was not noticed.
         let was_asked = self.path_check.take().is_some();
         if was_asked || pause.gap >= LONG_PAUSE {
             self.ask(now);
         }
     }
 
-    /// Does what the connection asks for, until it wants to sleep: reads, judges, and queues its
-    /// beats.
+    /// Does what the connection asks for until it wants to sleep: reads, checks deadlines, and
+    /// queues beats.
     pub(super) fn follow(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
         let mut reads_left = READS_BEFORE_JUDGING;
         let mut outbound = self.outbound(app);
@@ -93,17 +92,17 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// A beat of v1 may have to wait even where nothing else does: the kernel is asked only then.
+    /// A v1 beat may have to wait even if nothing else does; the kernel is asked only then.
     fn outbound(&self, app: &App) -> Outbound {
         let may_wait = self.has_unwritten(app) || self.connection.contract().is_some();
         if may_wait { Outbound::Waiting } else { Outbound::Clear }
     }
 
-    /// The network may have changed. Sends a beat, and looks after [`ANSWER_WITHIN`] whether the
-    /// server's system has acknowledged it.
+    /// Starts a path check: sends a beat, and checks after [`ANSWER_WITHIN`] whether the server's
+    /// kernel has acknowledged it.
     pub(super) fn ask(&mut self, now: Instant) {
         if !self.is_online() {
-            // Another time runs for the handshake.
+            // The handshake has its own timeout.
             return;
         }
         if let Some(check) = &mut self.path_check {
@@ -120,8 +119,8 @@ impl<W: World> Driver<W> {
         self.path_check = Some(PathCheck { asked_at: now, is_asking, asks_again: false });
     }
 
-    /// Gives the connection up if it is clear that the network has changed under it: the system
-    /// tries to reach the server's, and nothing at all has come from there since.
+    /// Ends the connection if the path is lost: the kernel is retransmitting, and nothing at all
+    /// has come from the server since the check began.
     pub(super) fn judge_path(&mut self, now: Instant) -> Result<(), Reason> {
         let Some(check) = self.path_check.take_if(|check| check.deadline() <= now) else {
             return Ok(());
@@ -131,7 +130,7 @@ impl<W: World> Driver<W> {
                 return Err(Reason::NetworkChanged);
             }
             if quiet >= ANSWER_WITHIN / 2 {
-                // What came may have been on its way when the network changed; or what is to be
+                // What came may have been in flight when the network changed, or what is not
                 // acknowledged was written just now.
                 let asks_again = check.asks_again;
                 self.path_check = Some(PathCheck { asked_at: now, is_asking: true, asks_again });

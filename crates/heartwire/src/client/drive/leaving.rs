@@ -1,5 +1,5 @@
-//! The close of a connection by its application: what was accepted is written, and the server has to have
-//! it.
+//! Closing a connection for the application: writes accepted messages, and waits until the server
+//! has acknowledged them.
 
 use core::time::Duration;
 use std::io;
@@ -15,10 +15,10 @@ use crate::Reason;
 use crate::client::app::Link;
 use crate::world::{Socket as _, World};
 
-/// How often to look at what the server has acknowledged: nothing else tells.
+/// How often to check what the server has acknowledged; there is no event for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The application has asked for the end of the connection.
+/// The state of a close that the application asked for.
 #[derive(Debug)]
 pub(super) struct Leaving {
     closing: Closing,
@@ -27,19 +27,18 @@ pub(super) struct Leaving {
 }
 
 impl<W: World> Driver<W> {
-    /// The application asks for the end.
+    /// Begins the close.
     pub(super) fn begin_to_leave(&self, app: &App, now: Instant) -> Phase {
         app.intake.set(Link::Closed);
-        // Before the server has answered, nothing of the application's is on its way.
+        // Before the server has answered, no message has been sent.
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
         let (closing, discard) = (Closing::new(now, within), Discard::default());
         Phase::Leaving(Leaving { closing, bye_len: 0, discard })
     }
 
-    /// Writes what was accepted, closes the connection, and waits until the server has everything,
-    /// within the time that the application gave for it. The end is [`Reason::Shutdown`] if the
-    /// server has everything.
+    /// Writes accepted messages, closes the connection, and waits until the server has acknowledged
+    /// everything, within `close_timeout`. Ends with [`Reason::Shutdown`] if it has.
     pub(super) fn leave(&mut self, app: &mut App, mut it: Leaving, now: Instant) -> Next {
         let closed = self.flush_and_close(app, &mut it, now);
         if matches!(closed, Ok(closing::Step::Wait)) {
@@ -58,7 +57,7 @@ impl<W: World> Driver<W> {
             Ok(closing::Step::Done | closing::Step::Wait) => Reason::Shutdown,
             _ if !self.is_online() => Reason::Shutdown,
             Ok(closing::Step::GiveUp) => Reason::Unacknowledged,
-            // A server that closed as well, and has not read the BYE to the end.
+            // The server closed as well, and has not acknowledged the whole BYE.
             Err(_) if !app.outbox.has_message() && self.unacknowledged() <= it.bye_len => {
                 Reason::Shutdown
             }
@@ -96,9 +95,9 @@ impl<W: World> Driver<W> {
                 }
                 break;
             }
-            // There may be more messages than are written at a time, and the BYE comes then.
+            // There may be more messages than one batch; the BYE comes after them.
         }
-        // A server that is itself stuck in a write reads nothing until that has gone through.
+        // Read on, because a server that is stuck in a write does not read until that is done.
         discard.run(&mut self.transport.socket, &mut self.inbox, now)?;
         closing.server_closed = discard.has_ended();
         let socket = &self.transport.socket;
@@ -106,8 +105,7 @@ impl<W: World> Driver<W> {
         Ok(closing.judge(now, took, socket.unacknowledged()))
     }
 
-    /// How many bytes the server has not acknowledged, but for those that only say that nothing
-    /// more comes.
+    /// Bytes that the server has not acknowledged, except `close_notify` and the end of the stream.
     pub(in crate::client) fn unacknowledged(&self) -> usize {
         let all = self.transport.socket.unacknowledged().unwrap_or_default();
         all.saturating_sub(self.end_len)

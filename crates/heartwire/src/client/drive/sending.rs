@@ -1,4 +1,4 @@
-//! What a driver sends: beats, and messages of the application.
+//! Sending: beats, and the application's messages.
 
 use heartwire_core::order::Outbound;
 use heartwire_core::v1::Health;
@@ -10,8 +10,7 @@ use crate::client::outbox::Written;
 use crate::world::{Break, World};
 
 impl<W: World> Driver<W> {
-    /// Queues a beat, in front of what waits: data may wait for long, and does not say or ask what
-    /// a beat does.
+    /// Queues a beat before waiting data, which may wait for long and does not replace it.
     pub(super) fn push_beat(&mut self, app: &mut App, beat: Transmit, outbound: Outbound) {
         match outbound {
             Outbound::Clear => app.outbox.push_beat(beat),
@@ -20,9 +19,8 @@ impl<W: World> Driver<W> {
         self.has_news |= beat.is_news();
     }
 
-    /// Has the next beat say what the application wants of the beats, and how it is, if the server
-    /// does not know that yet. What changes faster than the server may be told is told as it is in
-    /// the end.
+    /// Puts a changed promise or health into the next beat. If they change faster than the server
+    /// may be told, only the latest is sent.
     pub(super) fn tell_news(&mut self, app: &mut App, now: Instant) {
         self.news_at = None;
         let Some(contract) = self.connection.contract() else { return };
@@ -49,13 +47,13 @@ impl<W: World> Driver<W> {
         if is_late { Health::Degraded } else { Health::Ok }
     }
 
-    /// When the application will have failed to check in.
+    /// When the watchdog expires.
     pub(super) fn progress_deadline(&self, app: &App, now: Instant) -> Option<Instant> {
         let at = app.controls.fed_at().saturating_add(self.watchdog?);
         (at > now).then_some(at)
     }
 
-    /// Whether messages can be written: there is room, and the server has answered.
+    /// Whether messages can be written: the outbox has room, and the server has answered.
     pub(super) fn takes_messages(&self, app: &App) -> bool {
         app.outbox.has_room() && self.is_online()
     }
@@ -68,7 +66,7 @@ impl<W: World> Driver<W> {
     }
 
     pub(in crate::client) fn push(&self, app: &mut App, message: Message) {
-        // There is a header for every length that the handles let through.
+        // Every length that the handles accept has a header.
         if let Some(header) = self.connection.data_header(message.body.len()) {
             app.outbox.push_message(header, message);
         }
@@ -96,7 +94,7 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// Makes what is about to be written long enough for the server to read it at once.
+    /// Pads what is about to be written, so that it wakes the server at once.
     fn pad(&mut self, app: &mut App) {
         let unpadded = app.outbox.unpadded_len(core::mem::take(&mut self.has_news));
         if let Some(pad) = unpadded.and_then(|len| self.connection.pad(len)) {

@@ -1,4 +1,5 @@
-//! A name with two addresses: what is at the first one accepts connections and is no server that works.
+//! A name with two addresses: what is at the first one accepts connections and is no server that
+//! works.
 #![cfg(target_os = "linux")]
 
 use core::net::SocketAddr;

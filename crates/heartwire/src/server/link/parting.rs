@@ -1,4 +1,4 @@
-//! What becomes of a connection between the end of its session and the close of its socket.
+//! Closing a connection, from the end of its session to the close of its socket.
 
 use core::time::Duration;
 use std::io;
@@ -9,42 +9,41 @@ use super::Link;
 use crate::reason::Reason;
 use crate::world::{Socket, World};
 
-/// What is left to do for a session that has ended.
+/// The state of a connection that is being closed.
 ///
-/// A socket that is closed at once takes what was just written with it: the next beat of the client
-/// meets a closed socket, the kernel answers with a reset, and drops what it had not delivered.
+/// A socket that is closed at once can lose the last bytes: the client's next beat meets a closed
+/// socket, the kernel answers with a reset, and drops what it had not delivered.
 #[derive(Debug)]
 pub(in crate::server) struct Parting {
-    /// When it is over at the latest.
+    /// When the socket is closed at the latest.
     pub(in crate::server) until: Instant,
-    /// Why the session ended, while the application has not been told.
+    /// Why the session ended, until that is reported.
     pub(in crate::server) untold: Option<Reason>,
-    /// When the last word was written, and the sending half closed behind it.
+    /// When the last byte was written and the sending half closed.
     said_all_at: Option<Instant>,
-    /// How many of the last bytes only say that nothing more comes: TLS's goodbye, and the end
-    /// itself.
+    /// How many of the last bytes are only `close_notify` and the end of the stream.
     end_len: usize,
-    /// Nothing more comes from the client.
+    /// The client has closed its side.
     client_closed: bool,
 }
 
-/// How far a connection has come with [parting](Parting).
+/// The result of a step of closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Parted {
     Done,
-    /// It goes on. `unread`: more has come than could be discarded in one turn.
+    /// Not finished. `unread`: more bytes have come than could be discarded in one turn.
     NotYet {
         unread: bool,
     },
 }
 
-/// How long a client that has acknowledged everything has for closing its side. Until then what
-/// still comes is discarded: a reset would reach it among the last words. A round trip on any path,
-/// with one lost packet.
+/// How long a client that has acknowledged everything has to close its side: a round trip on any
+/// path with one lost packet. Until then received bytes are discarded, because a reset could
+/// overtake the last bytes.
 pub(in crate::server) const LINGER: Duration = Duration::from_secs(1);
 
 impl<S: Socket> Link<S> {
-    /// Begins to part: what is queued is still sent, and what comes is discarded.
+    /// Begins to close: queued bytes are still sent, and received ones discarded.
     pub(in crate::server) fn begin_parting(&mut self, until: Instant, reason: Reason) {
         let untold = Some(reason);
         let parting =
@@ -62,9 +61,9 @@ impl<S: Socket> Link<S> {
         self.extra.as_ref()?.parting.as_deref()
     }
 
-    /// Goes on with parting, when so many bytes still wait to be written: closes the sending half
-    /// behind the last of them, and discards what has come, in `reads` reads at most. Returns
-    /// whether more has come than that. An error is the end of the connection.
+    /// Goes on closing, with `waiting` bytes still to be written: closes the sending half after the
+    /// last of them, and discards received bytes in at most `reads` reads. Returns whether more
+    /// have come. An error ends the connection.
     pub(in crate::server) fn part(
         &mut self,
         waiting: usize,
@@ -101,8 +100,8 @@ impl<S: Socket> Link<S> {
         Ok(true)
     }
 
-    /// Whether nothing is left to wait for: the client has everything, and has closed its side, or
-    /// had [`LINGER`] to do it.
+    /// Whether the socket can be closed: the client has received everything, and has closed its
+    /// side or had [`LINGER`] to do so.
     pub(in crate::server) fn has_parted(&self, world: &impl World) -> bool {
         let Some(parting) = self.parting() else { return true };
         let Some(said_all_at) = parting.said_all_at else { return false };
@@ -110,8 +109,8 @@ impl<S: Socket> Link<S> {
         self.is_acknowledged() && (parting.client_closed || has_lingered())
     }
 
-    /// Whether the client is known to have all that was written, and nothing waits to be. That
-    /// nothing more comes need not have reached it: a client that closes first often does not look.
+    /// Whether the client has acknowledged all written bytes, and none wait. It need not have
+    /// acknowledged the end: a client that closes first often does not read it.
     pub(in crate::server) fn is_acknowledged(&self) -> bool {
         let Some(parting) = self.parting() else { return false };
         let has_all = match self.stream.unacknowledged() {
@@ -121,14 +120,14 @@ impl<S: Socket> Link<S> {
         has_all && parting.said_all_at.is_some()
     }
 
-    /// When to look at it again, if nothing comes before.
+    /// When to check again, if nothing comes before.
     pub(in crate::server) fn part_again_at(&self, now: Instant) -> Instant {
         let said_all_at = self.parting().and_then(|parting| parting.said_all_at);
         let lingered = said_all_at.map(|at| at.saturating_add(LINGER)).filter(|&at| at > now);
         lingered.unwrap_or_else(|| now.saturating_add(LINGER / 4))
     }
 
-    /// Says in the way of TLS that nothing more will come, as far as the socket takes it.
+    /// Sends `close_notify` if the socket accepts it.
     fn close_tls(&mut self) {
         let Some(extra) = &mut self.extra else { return };
         let Some(tls) = &mut extra.tls else { return };
@@ -137,7 +136,7 @@ impl<S: Socket> Link<S> {
         if let Some(parting) = &mut extra.parting {
             parting.end_len += tls.queued().saturating_sub(before);
         }
-        // The end of the connection will say it too, though not as clearly.
+        // If it cannot be sent, the end of the connection still ends it, only less clearly.
         let _ = tls.flush(&mut self.stream);
     }
 }

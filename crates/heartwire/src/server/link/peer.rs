@@ -1,9 +1,9 @@
-//! Where a client comes from, in less room.
+//! A client's address, in less memory.
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-/// 24 bytes, where a [`SocketAddr`] takes 32. It lacks the flow label of IPv6, which says nothing
-/// about where.
+/// An address in 24 bytes; a [`SocketAddr`] takes 32. It omits the IPv6 flow label, which is not
+/// part of the address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
     ip: IpAddr,

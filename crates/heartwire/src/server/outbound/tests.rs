@@ -79,8 +79,8 @@ fn a_long_queue_is_not_moved_for_each_little_that_is_taken_of_it() {
 }
 
 proptest! {
-    /// However it is written, whole frames come out, data in their order and beats in theirs, and no beat
-    /// waits behind more than what has begun and other beats.
+    /// However it is written, whole frames come out, data in their order and beats in theirs, and
+    /// no beat waits behind more than what has begun and other beats.
     #[test]
     fn whole_frames_come_out_whatever_is_put_in(
         steps in vec((0_u8..3, 0_usize..200), 1..80),

@@ -36,8 +36,8 @@ fn a_client_comes_in_once_its_name_is_free() {
     assert!(session.phase().is_online() && !session.phase().is_pending());
 }
 
-/// While an application is told of something it may send so much that a client has to go for it which is
-/// just about to come in.
+/// While an application is told of something it may send so much that a client has to go for it
+/// which is just about to come in.
 #[test]
 fn one_that_has_ended_comes_in_no_more() {
     let mut session = session();

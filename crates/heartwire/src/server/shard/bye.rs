@@ -1,4 +1,4 @@
-//! Ending sessions, one or all.
+//! Ends sessions: one, or all at a shutdown.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -20,13 +20,14 @@ use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
 use crate::world::{Break, ServerWorld, Socket};
 
-/// Sessions closed before the others get their turn. Closing a socket is the dearest call here
+/// Maximum number of sessions closed in one turn. Closing a socket is the most expensive call here
 /// (about 20 µs on loopback, measured), and when thousands die at once their verdicts come first.
 const CLOSES_PER_TURN: usize = 256;
 
-/// Sockets of a shard that wait for their clients to close, but while it drains. Each has a
-/// descriptor and a session's place for [`LINGER`]: with as many, the thousand clients a second
-/// that one address may send have all of that, and a flood of clients to reject takes no more.
+/// Maximum number of sockets of a shard that linger, that is, wait for their clients to close (no
+/// limit while it drains). Each keeps a descriptor and a session's place for [`LINGER`]: this many
+/// are enough for the thousand clients per second that one address may send, and bound what a flood
+/// of rejected clients takes.
 const MAX_LINGERING: usize = 1024;
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
@@ -35,8 +36,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         mailbox.is_some_and(Mailbox::is_shutdown)
     }
 
-    /// Stops accepting. Sessions end once what is queued for them is sent. Clients to whom no BYE
-    /// can name a window go one after the other, or they would all come back in one instant.
+    /// Stops accepting. Sessions end when their queues are sent. Clients that cannot be given a
+    /// reconnect window are disconnected one after another, or they would all reconnect in one
+    /// instant.
     pub(super) fn begin_shutdown(&mut self) {
         self.listener = None;
         let Agenda { world, config, .. } = &self.state.agenda;
@@ -46,7 +48,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
         let one_by_one: Vec<SessionId> =
             online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
-        // The last one needs some of the drain for what is on its way to it.
+        // The last client needs some of the drain for data in flight.
         let span = drain.saturating_sub(LINGER).max(drain / 2);
         let count = u32::try_from(one_by_one.len()).unwrap_or(u32::MAX).max(1);
         let at = |n: u32| now.saturating_add(span.mul_f64(f64::from(n) / f64::from(count)));
@@ -54,8 +56,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// While shutting down, ends the sessions that have nothing left to send, or all when the time
-    /// is up. This looks at all sessions, once per turn of a server that does nothing else any
-    /// more.
+    /// is up. Visits all sessions once per turn; the server does nothing else any more.
     pub(super) fn handle_drained(&mut self) {
         let Some(drained_by) = self.drained_by else { return };
         let now = self.state.agenda.world.now();
@@ -66,7 +67,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
         }
         let time_is_up = now >= drained_by;
-        // A turn may leave some of the commands, and what they send is queued by another one.
+        // Commands may be left for another turn, which queues their data.
         let all_is_queued = self.commands_left == 0;
         let mut parting = Vec::new();
         let ShardState { sessions, agenda, .. } = &mut self.state;
@@ -81,13 +82,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         for slot in parting {
             if !self.go_on_parting(slot) {
-                // It had begun before the shutdown, with a second of its own.
+                // Its closing began before the shutdown, with its own second.
                 self.end_parting(slot);
             }
         }
     }
 
-    /// Takes leave of sessions that have ended, and tells their application.
+    /// Closes sessions that have ended, and reports them.
     pub(super) fn close_ended(&mut self) {
         for _ in 0..CLOSES_PER_TURN {
             let Some((slot, reason)) = self.state.agenda.ending.pop_front() else { return };
@@ -99,7 +100,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let bye = bye(&reason, agenda.config.drain);
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
-        // Those who are kicked or rejected have been told, or cannot be.
+        // Kicked and rejected clients already have a BYE queued, or understand none.
         let says_bye =
             bye.is_some() || (matches!(reason, Reason::Rejected(_)) && session.queued() > 0);
         if let Some(bye) = bye {
@@ -113,7 +114,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
         session.begin_parting(until, reason);
         let id = session.id;
-        // Most are through with it at once: they have closed, and have everything.
+        // Most end at once: the client has closed and has received everything.
         if self.go_on_parting(slot) || is_shutdown {
             return;
         }
@@ -121,8 +122,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.linger(id);
     }
 
-    /// Keeps a socket that waits for its client, and no more of those than there may be: the oldest
-    /// goes.
+    /// Keeps a socket that waits for its client to close. Closes the oldest one if there are too
+    /// many.
     fn linger(&mut self, id: SessionId) {
         if self.lingering.len() >= MAX_LINGERING {
             let sessions = &mut self.state.sessions;
@@ -134,14 +135,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.lingering.push_back(id);
     }
 
-    /// Goes on with parting from a client. Closes its socket when that is over, and returns whether
+    /// Goes on closing a connection. Closes its socket when that is complete, and returns whether
     /// it is.
     pub(super) fn go_on_parting(&mut self, slot: u32) -> bool {
         let Some((session, agenda)) = self.state.at(slot) else { return true };
         let Some(until) = session.link.parting().map(|parting| parting.until) else { return true };
         let parted = session.part(&mut agenda.world, &mut self.buffer, READS_PER_TURN);
         let now = agenda.world.now();
-        // What is discarded takes time of the turn like everything that is read.
+        // Discarded bytes take read time of the turn, too.
         self.read_at = now;
         let Parted::NotYet { unread } = parted else {
             self.end_parting(slot);
@@ -159,7 +160,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         false
     }
 
-    /// Closes the socket that has waited longest for its client to close.
+    /// Closes the socket that has lingered longest.
     pub(super) fn end_longest_lingering(&mut self) {
         while let Some(id) = self.lingering.pop_front() {
             if self.state.find(id).is_some() {
@@ -183,22 +184,22 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Closes a session's socket and tells its application, who has not been told.
+    /// Closes a session's socket, and reports its `Offline`.
     fn close(&mut self, slot: u32, reason: Reason) {
         if let Some(gone) = self.close_socket(slot, Some(&reason)) {
             self.tell_gone(gone, reason);
         }
     }
 
-    /// Closes a session's socket: its place, its descriptor and its slot are free.
+    /// Closes a session's socket, and frees its place, descriptor and slot.
     fn close_socket(&mut self, slot: u32, untold: Option<&Reason>) -> Option<Gone> {
         let mut session = self.state.remove(slot)?;
         let is_reset =
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::MostBuffered));
         if is_reset || session.queued() > 0 {
-            // With a reset, so that a client that was called dead but can still hear us learns of
-            // it at once. Else the kernel would go on sending what is queued for minutes, and the
-            // end would wait behind that. If this fails, it does.
+            // With a reset, so that a client that was declared dead but can still receive learns of
+            // it at once. Otherwise the kernel would go on sending queued data for minutes before
+            // the end. If setting the option fails, it does.
             session.link.stream.reset_when_closed();
         }
         let world = &mut self.state.agenda.world;
@@ -214,7 +215,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         Some(gone)
     }
 
-    /// Tells of the end of a session whose socket lingers.
+    /// Reports the end of a session whose socket lingers.
     fn tell_end(&mut self, slot: u32) {
         let Some((session, _)) = self.state.at(slot) else { return };
         let Some(reason) = session.link.parting_mut().and_then(|parting| parting.untold.take())
@@ -237,7 +238,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             tracing::debug!(session = %id, %peer, "offline: {reason}");
         }
         if let Reason::Dead(verdict) = reason {
-            // Ours was told when it was given; this one shows only here, as the socket's error.
+            // Our own verdict was reported when it was given; the kernel's shows only here, as the
+            // socket's error.
             if verdict.cause == Cause::Kernel && is_known {
                 self.tell(Event::Verdict { id, peer, verdict });
             }
@@ -252,20 +254,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.tell(Event::Health { id, health: Health::Ok });
             }
         }
-        // A crowd for which there is no room is counted: none of it did anything wrong.
+        // Clients rejected for lack of room are only counted: they did nothing wrong.
         if let Reason::Rejected(code) = reason {
             if !is_known && code != ByeCode::Full {
                 self.tell(Event::Rejected { peer, name: name.clone(), code });
             }
         }
-        // The next session of this name must not be heard of before.
+        // Last, because the next session of this name must be reported after this one's end.
         if let Some(name) = name {
             self.release_name(&name, id);
         }
     }
 }
 
-/// What there is to tell of a session that has ended.
+/// What is reported about a session that has ended.
 struct Gone {
     id: SessionId,
     peer: SocketAddr,
@@ -277,7 +279,7 @@ struct Gone {
 }
 
 impl Gone {
-    /// It takes the name along, so that it is given back once.
+    /// Takes the name out of the session, so that it is released only once.
     fn of<S: Socket>(session: &mut Session<S>, reason: Option<&Reason>) -> Self {
         Self {
             without_a_word: reason.is_some_and(|reason| session.link.ends_without_a_word(reason)),
@@ -291,7 +293,7 @@ impl Gone {
     }
 }
 
-/// Whether the client may still be there, and something on its way to it.
+/// Whether the client may still be there, with data in flight to it.
 const fn is_worth_parting(reason: &Reason) -> bool {
     match reason {
         Reason::ClosedByPeer
@@ -303,8 +305,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Unacknowledged
         | Reason::TakenOver
         | Reason::Tls(_) => true,
-        // The first three are gone. A client of v0 that broke the protocol is told nothing, and nor
-        // is one that was rejected before it said anything.
+        // The first three are gone. A v0 client that broke the protocol gets no BYE, nor does a
+        // client that was rejected before it sent anything.
         Reason::Reset
         | Reason::Dead(_)
         | Reason::NetworkChanged
@@ -316,8 +318,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
     }
 }
 
-/// Whether the client has said HELLO, and ends because of what was in it. So it knows what a BYE
-/// is.
+/// Whether the session ended because of the client's HELLO, so that it understands a BYE.
 const fn said_hello(reason: &Reason) -> bool {
     matches!(reason, Reason::Protocol(Violation::NoCommonVersion { .. } | Violation::BadHello))
 }

@@ -1,4 +1,4 @@
-//! Taking clients in, and carrying out what the application says about them.
+//! Accepts clients, and runs the application's commands.
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -21,33 +21,33 @@ use crate::server::session::Session;
 use crate::tls::{TlsFault, TlsSession};
 use crate::world::{ServerWorld, Socket as _};
 
-/// Clients accepted before the sessions get their turn.
+/// Maximum number of clients accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 128;
 
-/// The same in a turn that had more to do for the handshakes of TLS than its share: as many as get
-/// through in one, with two reads each. Some, so that those who never get through shut out nobody.
+/// The same in a turn that used up its TLS handshakes: as many as one turn can complete, with two
+/// reads each. Not 0, so that clients that never complete theirs lock out no others.
 const ACCEPTS_WHEN_BUSY: usize = HANDSHAKES_PER_TURN / 2;
 
-/// Who has said nothing for so long makes room where there is none for a newcomer. A client that
-/// says HELLO as soon as it can has done so by then, though a packet was lost on the way; and so
-/// many connections a second, as there are descriptors, are not let in by default.
+/// A client that has sent nothing for this long is dropped when there is no room for a new one. A
+/// client that sends HELLO at once has done so by then, even if a packet was lost; and the default
+/// rate limit does not admit as many connections per second as there are descriptors.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
-/// A client that a shard accepted, and perhaps another one takes in.
+/// A client that one shard accepted, for this or another shard to serve.
 #[derive(Debug)]
 pub(in crate::server) struct Adoptee<S> {
     stream: S,
     place: HeldPlace,
 }
 
-/// A place among the sessions, and among those of an address, for a client that is not taken in
-/// yet. It is free again when this is dropped: also in the queue of a shard that has ended.
+/// A reserved place among the sessions, and among those of an address. Dropping it frees the place,
+/// also in the queue of a shard that has ended.
 #[derive(Debug)]
 struct HeldPlace {
     handle: Handle,
     peer: SocketAddr,
     accepted_at: Instant,
-    /// `None` once its session has it.
+    /// `None` once the session owns it.
     entered: Option<Entered>,
 }
 
@@ -68,9 +68,9 @@ pub(in crate::server) struct HandOver<S> {
 }
 
 impl<S> HandOver<S> {
-    /// The end that hands clients over to so many shards, and theirs.
+    /// Creates the sending end for this many shards, and their receiving ends.
     pub(in crate::server) fn to(shards: usize) -> (Self, Vec<Receiver<Adoptee<S>>>) {
-        // No more than commands: a shard that does not take them in is paused.
+        // As many as commands: a shard that does not take them is paused.
         let (shards, adoptees) = (0..shards).map(|_| sync_channel(MAX_COMMANDS)).unzip();
         (Self { shards, next: 0 }, adoptees)
     }
@@ -82,7 +82,7 @@ impl<S> HandOver<S> {
         shard
     }
 
-    /// Gives a client to a shard, or back if that is paused or gone.
+    /// Hands a client to a shard, or returns it if the shard is paused or gone.
     fn give(&self, shard: usize, adoptee: Adoptee<S>) -> Result<(), Adoptee<S>> {
         let Some(adoptees) = self.shards.get(shard) else { return Err(adoptee) };
         adoptees.try_send(adoptee).map_err(|error| match error {
@@ -98,8 +98,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if next_try.is_none_or(|at| at > now) || !self.application.has_room_for_newcomers() {
             return;
         }
-        // Others wait for their handshake already. In the kernel waiting costs nothing, and there
-        // is an end to the places.
+        // Other clients already wait for their TLS handshake. Waiting in the kernel costs nothing,
+        // and the backlog is bounded.
         let most = if self.handshakes_left == 0 { ACCEPTS_WHEN_BUSY } else { ACCEPTS_PER_TURN };
         let Some(mut listener) = self.listener.take() else { return };
         let handle = self.state.handle.clone();
@@ -113,9 +113,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.listener = Some(listener);
     }
 
-    /// A client has come, and there is no place for it, or no descriptor. Closes a session for it,
-    /// if there is one that has ended, or a client that has waited too long to be let in, or to
-    /// close.
+    /// Makes room for a new client when there is no place or descriptor: closes an ended session, a
+    /// pending client that has waited too long, or a lingering socket.
     fn make_room(&mut self, now: Instant) -> bool {
         let before = self.state.sessions.len();
         let has_room = |shard: &Self| shard.state.sessions.len() < before;
@@ -129,8 +128,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         has_room(self)
     }
 
-    /// Lets a client in that this shard accepted, unless too many have come from where it comes
-    /// from.
+    /// Admits a client that this shard accepted, unless its address is over its limits.
     fn admit(&mut self, mut stream: W::Socket, peer: SocketAddr, now: Instant) {
         let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
             Ok(entered) => entered,
@@ -140,7 +138,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     AddressRefusal::AcceptRatePerAddress { .. }
                     | AddressRefusal::AcceptRate { .. } => Refusal::ArrivalRate,
                 };
-                // With a reset, so that nothing of it is left here.
+                // Close with a reset, which leaves no state in the kernel.
                 stream.reset_when_closed();
                 drop(stream);
                 let admission = self.state.handle.admission();
@@ -154,7 +152,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.distribute(Adoptee { stream, place });
     }
 
-    /// Takes in a client, or hands it to the shard whose turn it is.
+    /// Serves a client, or hands it to the shard whose turn it is.
     fn distribute(&mut self, client: Adoptee<W::Socket>) {
         if self.state.handle.admission().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
@@ -166,7 +164,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some(hand_over) = self.hand_over.as_ref().filter(|_| shard != here) else {
             return self.adopt(client);
         };
-        // One that cannot be given away is closed, and can come again.
+        // A client that cannot be handed over is closed, and can reconnect.
         if hand_over.give(shard, client).is_ok() {
             if let Some(mailbox) = self.state.handle.mailbox(shard) {
                 mailbox.wake();
@@ -180,15 +178,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let sessions = self.state.handle.count();
             match cause {
                 Refusal::SessionLimit => {
-                    tracing::warn!(sessions, "at the timeout of sessions: refusing new clients");
+                    tracing::warn!(
+                        sessions,
+                        "maximum number of sessions reached: refusing clients"
+                    );
                 }
                 Refusal::AddressSessions => {
                     tracing::warn!(
-                        "an address has as many sessions as it may: refusing more of it"
+                        "an address has reached its maximum of sessions: refusing more from it"
                     );
                 }
                 Refusal::ArrivalRate => {
-                    tracing::warn!("clients come faster than they may: refusing some of them");
+                    tracing::warn!(
+                        "clients connect faster than the accept rate: refusing some of them"
+                    );
                 }
                 Refusal::Descriptors => {
                     tracing::warn!(
@@ -201,7 +204,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Makes a session of a client.
+    /// Creates a client's session.
     fn adopt(&mut self, client: Adoptee<W::Socket>) {
         let Adoptee { mut stream, mut place } = client;
         let peer = place.peer;
@@ -209,7 +212,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let now = world.now();
         let options = self.state.handle.kernel();
         if let Err(error) = world.prepare(&mut stream, options) {
-            // The client is gone already, most likely.
+            // Most likely the client is gone already.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
         let connection = Connection::new(config.settings, now);
@@ -228,8 +231,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 (true, true)
             }
         };
-        // A handler that hears of it may send more than the socket takes, so the poller comes
-        // first.
+        // Register with the poller first: the handler may send more than the socket takes.
         let (id, slot) = (session.id, session.slot());
         let registered = world.register(&mut session.link.stream, slot);
         let at_once = config.online_at_once && !speaks_tls;
@@ -248,7 +250,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Takes in the clients that another shard has accepted.
+    /// Serves clients that another shard has accepted.
     pub(super) fn adopt_handed_over(&mut self) {
         for _ in 0..MAX_COMMANDS {
             let adoptee = self.adoptees.as_ref().and_then(|adoptees| adoptees.try_recv().ok());
@@ -259,8 +261,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     pub(super) fn handle_commands(&mut self) {
-        // As many as there can be at one time, and one broadcast: those who send more must not keep
-        // the shard from its sessions.
+        // At most a full queue, and one broadcast: more commands must not keep the shard from its
+        // sessions.
         for _ in 0..MAX_COMMANDS {
             let Ok(command) = self.commands.try_recv() else {
                 self.commands_left = 0;
@@ -268,7 +270,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             };
             self.commands_left = self.commands_left.saturating_sub(1);
             match command {
-                // The session may have ended on the way; its application has been told, or will be.
+                // The session may have ended meanwhile; its `Offline` tells the application.
                 Command::Send { id, data } => {
                     let _ = self.state.send(id, &data);
                 }
@@ -277,7 +279,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 }
                 Command::Broadcast { data } => {
                     self.broadcast(&data);
-                    // It went to everybody; what else there is comes in the next turn.
+                    // A broadcast is expensive; the other commands run in the next turn.
                     break;
                 }
                 Command::List { reply } => {
@@ -299,8 +301,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
         let all: Vec<SessionId> = online.map(|session| session.id).collect();
         for id in all {
-            // A slow reader is closed; the others get theirs, one by one: a copy for each of them
-            // at one time would be much memory.
+            // Flushed one by one: a copy for every session at once would take much memory. Slow
+            // readers are disconnected.
             if self.state.send(id, data).is_ok() {
                 self.flush_one(id.slot());
             }

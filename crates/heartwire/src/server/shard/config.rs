@@ -1,4 +1,4 @@
-//! What all shards of a server are told.
+//! The configuration of a shard.
 
 use core::time::Duration;
 
@@ -9,29 +9,29 @@ use crate::server::agenda::Held;
 use crate::server::config::{Protocols, ServerConfig};
 use crate::server::link::TlsTimeouts;
 
-/// The same for all shards, so that they share one.
+/// Settings that all shards of a server share.
 #[derive(Debug)]
 pub(in crate::server) struct ShardConfig {
     pub(in crate::server) settings: Settings,
-    /// What clients that speak v1 are agreed with.
+    /// The terms offered to clients on v1.
     pub(in crate::server) terms: Terms,
-    /// The low-water mark of sessions that speak v0, and of those that speak v1.
+    /// The receive low-water marks of sessions on v0 and on v1.
     pub(in crate::server) mark_v0: u32,
     pub(in crate::server) mark_v1: u32,
     pub(in crate::server) tls_handshake_timeout: TlsTimeouts,
-    /// How many bytes a shard may hold.
+    /// Maximum bytes that a shard may buffer.
     pub(in crate::server) held: Held,
-    /// How many clients may wait for one to be let in.
+    /// Maximum number of pending clients of a shard.
     pub(in crate::server) max_pending: usize,
-    /// Clients need not say anything to be online.
+    /// Clients are online without a first frame.
     pub(in crate::server) online_at_once: bool,
-    /// How long a client may have waited to be shaken hands with.
+    /// Age of the oldest HELLO that is still answered.
     pub(in crate::server) stale_after: Duration,
     pub(in crate::server) drain: Duration,
 }
 
 impl ShardConfig {
-    /// `coalesces`: beats may lie in the kernel unread.
+    /// `coalesces`: whether beats may wait in the kernel.
     pub(in crate::server) fn new(config: &ServerConfig, coalesces: bool) -> Self {
         Self {
             settings: config.settings(),

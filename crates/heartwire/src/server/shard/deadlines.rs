@@ -1,4 +1,4 @@
-//! Judging the sessions whose timer has fired.
+//! Deadlines: checks the sessions whose timer has fired.
 
 use core::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::tls::TlsFault;
 use crate::world::{Break, ServerWorld};
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
-    /// Looks at the sessions whose timer has fired: most have been heard since, and are only armed
-    /// again.
+    /// Checks the sessions whose timer has fired. Most have been heard since, and only set their
+    /// timer again.
     pub(super) fn handle_timeouts(&mut self) {
         if self.state.agenda.wheel.next_wake().is_none_or(|wake| wake > self.awake_at) {
             return;
         }
         let until = self.state.agenda.world.now();
         loop {
-            // A handler may have held this shard up since it woke, or since the last judgement; or
-            // the machine was suspended.
+            // A handler may have delayed this shard since it woke or since the last session, or the
+            // machine was suspended.
             self.watch.handle_sleep(self.state.agenda.wheel.next_wake());
             let now = self.notice_pause();
             let Some(slot) = self.state.agenda.wheel.poll(until) else { return };
@@ -32,20 +32,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Bytes that are in the socket already outrank a deadline, and a beat tells of them.
+    /// Reads before a deadline is handled: bytes in the socket count, and a beat reports them.
     fn read_first(&mut self, slot: u32) -> Found {
         self.read(slot, false, Arrival::Earlier);
         let Some((session, agenda)) = self.state.live(slot) else { return Found::All };
         if session.is_unread && session.link.has_news() {
-            // The application is slow, so that something has to wait where it is.
+            // The application is slow, so bytes have to wait in the socket.
             Found::NoRoom(agenda.world.now())
         } else {
             Found::All
         }
     }
 
-    /// Judges a session as of `now`, sends it the beats that are due, and sets its timer. Right
-    /// before, it must have been looked whether this shard stood still.
+    /// Checks a session's deadlines as of `now`, sends due beats, and sets its timer. Call
+    /// [`notice_pause`](Self::notice_pause) right before.
     pub(super) fn judge(&mut self, slot: u32, now: Instant) {
         let Some((session, _)) = self.state.at(slot) else { return };
         if matches!(session.phase(), Phase::Parting(_)) {
@@ -90,15 +90,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Whether the session is to be judged by what was said: it is not if TLS has not come that far, or
-    /// takes too long.
+    /// Checks the deadlines of TLS. False if the session's own deadlines do not apply: during the
+    /// TLS handshake, or after TLS took too long.
     fn judge_tls(&mut self, slot: u32, now: Instant) -> bool {
         if self.state.live(slot).is_some_and(|(session, agenda)| agenda.is_tls_late(session, now)) {
             self.read_first(slot);
         }
         let Some((session, agenda)) = self.state.live(slot) else { return false };
         if agenda.is_tls_late(session, now) {
-            // It may have said what is missing, or have had to wait for us.
+            // The client may have sent the rest, or had to wait for this end.
             if self.is_late || (session.is_unread && session.link.has_news()) {
                 session.link.excuse_tls(now);
             } else {
@@ -115,7 +115,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             verdict.late += Duration::from_millis(1);
         }
         let (id, peer, is_known) = (session.id, session.link.peer(), session.phase().is_known());
-        // First, so that nothing the handler does can give it another reason.
+        // Before the handler runs, so that it cannot end the session for another reason.
         agenda.end(session, Reason::Dead(verdict));
         if is_known {
             self.tell(Event::Verdict { id, peer, verdict });

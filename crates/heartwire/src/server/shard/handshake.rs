@@ -1,5 +1,4 @@
-//! Taking in a client that speaks v1, or turning it away; and telling the application of anybody who is
-//! in.
+//! The v1 handshake: accepts or rejects a client.
 
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
@@ -21,9 +20,8 @@ use crate::server::mailbox::Command;
 use crate::server::session::{Identity, Session};
 use crate::world::{Break, ServerWorld};
 
-/// The shortest window in which the clients of a server that shuts down come back. A server that
-/// does not wait for its clients has as many of them all the same, and they must not return in one
-/// instant.
+/// The shortest reconnect window that a server gives its clients at shutdown. They must not all
+/// reconnect in one instant, even if the server does not wait for them.
 const MIN_WINDOW: Duration = Duration::from_secs(1);
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
@@ -72,12 +70,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.post(Command::LookFor { id: holder, claimer: id, principal }, holder);
     }
 
-    /// A client has shown no good token.
+    /// Rejects a client with an invalid or missing token.
     fn deny(&mut self, slot: u32, hello: &Hello<'_>, denied: Denied, now: Instant) {
         let count = self.state.handle.denials().count(now);
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if let Some(name) = hello.name.filter(|name| valid_name(name).is_ok()) {
-            // It does not hold the name: this is for the event.
+            // For the event only: the client does not hold the name.
             session.set_identity(Identity { name: name.into(), epoch: 0, agent: None });
         }
         if let Some(count) = count {
@@ -91,7 +89,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         reject(session, agenda, ByeCode::Unauthorized, RetryHint::Never, &detail);
     }
 
-    /// A client would be refused a name because of a session of this shard.
+    /// Reads a session of this shard, because of which a client would be refused its name.
     pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, principal: Principal) {
         if self.state.find(id).is_some() {
             self.read(id.slot(), true, Arrival::Earlier);
@@ -100,7 +98,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
     }
 
-    /// A client was to be refused a name, and what there was to read of its holder has been read.
+    /// Claims a name again, after its holder was read.
     pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
         let Some((session, agenda)) = self.state.find(id) else { return };
         let Some((identity, contract)) = session.wait_no_more() else { return };
@@ -148,7 +146,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.report_fight(slot, &identity.name, first);
                 let latest = retry_after.saturating_mul(2);
                 let retry = RetryHint::Within { earliest: retry_after, latest };
-                let detail = "two clients take this name from each other again and again";
+                let detail = "two clients keep taking this name over from each other";
                 self.reject(slot, ByeCode::Fighting, retry, detail);
             }
         }
@@ -158,7 +156,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, _)) = self.state.at(slot) else { return };
         let peer = session.link.peer();
         if first {
-            tracing::warn!(name, %peer, "two clients fight over one name; newcomers are slowed down");
+            tracing::warn!(name, %peer, "two clients fight over one name; newer ones must wait");
             self.tell(Event::Fighting { name: name.into(), peer });
         }
     }
@@ -167,8 +165,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let held = session.link.connection.welcome(now, contract);
-        // First of all, before whatever the application may send when it hears of this client, and the
-        // first beat.
+        // Before the first beat, and before anything that the application sends.
         let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract).held(held);
         session.queue_first(&welcome.encode());
         agenda.flush_later(session);
@@ -178,7 +175,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.go_online(slot, Some(Box::new(agreed)));
     }
 
-    /// The name that a client waits for is free.
+    /// Welcomes a client whose name has become free.
     pub(super) fn welcome_waiting(&mut self, id: SessionId) {
         let Some((session, agenda)) = self.state.find(id) else { return };
         let Some((identity, contract)) = session.wait_no_more() else { return };
@@ -188,7 +185,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.read_what_waited(id.slot());
     }
 
-    /// A client that waited for its name was not read in that time.
+    /// Reads a client that was not read while it waited for its name.
     fn read_what_waited(&mut self, slot: u32) {
         if self.state.at(slot).is_some_and(|(session, _)| session.phase().is_known()) {
             self.receive_from(slot, &[], Arrival::Earlier);
@@ -196,20 +193,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// A newer client has the name that this one waits for.
+    /// Rejects a client that waits for a name which a newer client claimed.
     pub(super) fn replace_waiting(&mut self, id: SessionId) {
         if self.state.find(id).is_some_and(|(session, _)| session.phase().is_pending()) {
             self.reject(id.slot(), ByeCode::TakenOver, RetryHint::Never, "");
         }
     }
 
-    /// The time for the handshake is over, and the name that a client waits for is not free.
+    /// Rejects a client whose name has not become free within the handshake timeout.
     pub(super) fn give_up_waiting(&mut self, slot: u32) {
-        let detail = "an older session has this name, and has not ended in time";
+        let detail = "an older session has this name and has not ended in time";
         self.reject(slot, ByeCode::NameInUse, RetryHint::AtWill, detail);
     }
 
-    /// A newer session has the name of this one.
+    /// Ends a session whose name a newer one takes over.
     pub(super) fn take_over(&mut self, id: SessionId) {
         if let Some((session, agenda)) = self.state.find(id) {
             if !agenda.world.breaks(Break::ForgetsTakenOver) {
@@ -218,19 +215,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// A session that had a name, or waited for one, has ended and its application knows.
+    /// Releases the name of a session that had one, or waited for one, after its `Offline` was
+    /// reported.
     pub(super) fn release_name(&mut self, name: &str, id: SessionId) {
         if let Some(Next { id, .. }) = self.state.handle.names().release(name, id) {
             self.post(Command::Welcome { id }, id);
         }
     }
 
-    /// Has the shard of a session carry out a command. One that is too busy for it, or gone, leaves
-    /// a client waiting whose time for the handshake will run out.
+    /// Posts a command to a session's shard. If that is too busy or gone, a client waits until its
+    /// handshake timeout.
     fn post(&mut self, command: Command, id: SessionId) {
         if let Some(mailbox) = self.state.handle.mailbox(id.shard()) {
             if let Err(error) = mailbox.post(command) {
-                tracing::warn!(session = %id, %error, "a takeover did not get through");
+                tracing::warn!(session = %id, %error, "a takeover command was lost");
             }
         }
     }
@@ -242,7 +240,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 }
 
-/// Ends the session of a client that has said HELLO, and tells it why.
+/// Rejects a client that has sent HELLO, with a BYE that says why.
 pub(super) fn reject<W: ServerWorld>(
     session: &mut Session<W::Socket>,
     agenda: &mut Agenda<W>,
@@ -251,17 +249,16 @@ pub(super) fn reject<W: ServerWorld>(
     detail: &str,
 ) {
     let peer = session.link.peer();
-    tracing::info!(%peer, code = code.name(), detail, "turned a client away");
+    tracing::info!(%peer, code = code.name(), detail, "rejected a client");
     session.queue(&Bye::new(code, retry).detail(detail).encode());
     agenda.end(session, Reason::Rejected(code));
 }
 
-/// What a client is told when its session ends for `reason`; nothing where it can see for itself,
-/// or was told already.
+/// The BYE for a session that ends for `reason`; `None` if the client knows the reason.
 pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
-            // Spread out, so that they do not all come back at once.
+            // Spread, so that clients do not all reconnect at once.
             let latest = drain.max(MIN_WINDOW);
             let retry = RetryHint::Within { earliest: Duration::ZERO, latest };
             Bye::new(ByeCode::Draining, retry)
@@ -272,13 +269,13 @@ pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
             let (code, retry) = match violation {
                 Violation::TooFast => (ByeCode::TooFast, RetryHint::AtWill),
                 Violation::NoCommonVersion { .. } => (ByeCode::Version, RetryHint::Never),
-                // A client that comes back says the same again.
+                // A client that reconnects would send the same again.
                 Violation::BadHello => (ByeCode::Protocol, RetryHint::Never),
                 _ => (ByeCode::Protocol, RetryHint::AtWill),
             };
             return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
         }
-        // A client that was kicked or rejected has been told by those who did it.
+        // For a kicked or rejected client a BYE is already queued.
         Reason::Kicked
         | Reason::ClosedByPeer
         | Reason::Truncated

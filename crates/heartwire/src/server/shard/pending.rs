@@ -1,4 +1,4 @@
-//! Clients that have connected and are not in, until they are.
+//! Pending clients, which have connected and are not accepted yet.
 
 use core::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::server::id::SessionId;
 use crate::server::session::Standing;
 use crate::world::ServerWorld;
 
-/// Entries in the list of clients that are not in yet, beyond twice as many as there are: it is
-/// tidied up then.
+/// The list of pending clients is cleaned when it has this many entries more than twice the pending
+/// clients.
 const PENDING_SLACK: usize = 1024;
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
-    /// A client has connected, and is not in before it has said something. If too many wait, those
-    /// go that have waited longest.
+    /// Adds a pending client, which has to send its first frame. If there are too many, drops those
+    /// that have waited longest.
     pub(super) fn expect_first_frame(&mut self, id: SessionId) {
         self.state.agenda.pending += 1;
         self.pending.push_back(id);
@@ -35,7 +35,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Turns away the client that has waited longest to be let in, if that is `least` or longer.
+    /// Rejects the pending client that has waited longest, if it has waited for `least` or longer.
     pub(super) fn reject_longest_waiting(&mut self, now: Instant, least: Duration) -> bool {
         while let Some(oldest) = self.pending.pop_front() {
             let Some((session, agenda)) = self.state.find(oldest) else { continue };
@@ -47,7 +47,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return false;
             }
             if session.phase().standing() == Standing::Waiting {
-                let detail = "too many clients wait";
+                let detail = "too many clients are waiting";
                 reject(session, agenda, ByeCode::Full, RetryHint::AtWill, detail);
             } else {
                 agenda.end(session, Reason::Rejected(ByeCode::Full));
@@ -57,7 +57,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         false
     }
 
-    /// A client is in: the application hears of it, and can talk to it.
+    /// Brings a client online, and reports it to the application.
     pub(super) fn go_online(&mut self, slot: u32, agreed: Option<Box<Agreed>>) {
         let Some((session, agenda)) = self.state.live(slot) else { return };
         let (id, peer) = (session.id, session.link.peer());

@@ -1,8 +1,8 @@
-//! How far a shard has come with what has arrived, and who has waited too long for it.
+//! Load shedding: how far a shard is behind, and which clients have waited too long.
 //!
-//! Whoever has waited so long that it is about to leave gets no handshake: the work would be done
-//! for nobody, while others wait and grow old in their turn. That is how a server which is fast
-//! enough for everybody can be kept down by those who come back (see
+//! A client that has waited so long that it is about to leave gets no handshake: that work would be
+//! wasted while other clients wait and become too old in turn. Otherwise reconnecting clients could
+//! keep down a server that is fast enough for all of them (see
 //! `docs/adr/0011-stale-handshakes-are-rejected.md`).
 
 use core::time::Duration;
@@ -18,14 +18,14 @@ use crate::server::handler::Handler;
 use crate::server::session::Session;
 use crate::world::{ServerWorld, Socket};
 
-/// Up to when everything that has arrived has been dealt with. Costs no call of the system.
+/// Up to which time everything that has arrived was handled. Costs no system call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Progress {
-    /// Clients that had come by then have been accepted.
+    /// Clients that had connected by then were accepted.
     accepted: Instant,
-    /// What they had said by then has been read too.
+    /// Bytes that they had sent by then were read too.
     read: Instant,
-    /// The log says that some are rejected.
+    /// The log says that clients are rejected.
     said: bool,
 }
 
@@ -34,11 +34,11 @@ impl Progress {
         Self { accepted: now, read: now, said: false }
     }
 
-    /// A turn that began at `awake_at` is over. `read_all`: nobody has to wait for the next one to
-    /// be read; `accepted_all`: nor to be accepted.
+    /// Handles the end of a turn that began at `awake_at`. `read_all`: no session waits to be read;
+    /// `accepted_all`: no client waits to be accepted.
     pub(super) fn end_turn(&mut self, awake_at: Instant, read_all: bool, accepted_all: bool) {
         if read_all {
-            // Not `awake_at`: what was accepted in this turn may have waited for long, and is read
+            // Not `awake_at`: clients accepted in this turn may have waited for long, and are read
             // in the next one.
             self.read = self.accepted;
         }
@@ -47,7 +47,7 @@ impl Progress {
         }
     }
 
-    /// Nothing that is found in a socket at `now` for the first time has been there for longer.
+    /// The maximum age of bytes that are first found in a socket at `now`.
     fn oldest(&self, now: Instant) -> Duration {
         now.saturating_since(self.read)
     }
@@ -58,40 +58,39 @@ impl Progress {
         self.oldest(now) >= config.stale_after
     }
 
-    /// Whether the last bytes of a client came too long ago. The kernel is asked only if that can
-    /// be.
+    /// Whether the last bytes of a client came too long ago. Asks the kernel only if that is
+    /// possible.
     fn is_stale(&self, socket: &impl Socket, now: Instant, config: &ShardConfig) -> bool {
         let age = || socket.since_last_receive().ok();
         self.may_be_stale(now, config) && age().is_some_and(|age| age >= config.stale_after)
     }
 
-    /// Whether a client that has begun a handshake of TLS has waited too long for it, before what
-    /// came is read: no cipher is computed for nothing.
+    /// Whether a client in a TLS handshake has waited too long and has probably left. Checked
+    /// before reading, to save the cryptography.
     pub(super) fn client_has_left<W: ServerWorld>(
         &self,
         session: &mut Session<W::Socket>,
         agenda: &Agenda<W>,
     ) -> bool {
         let now = agenda.world.now();
-        // The end, and errors, are found where they are looked for; but there may be nothing at
-        // all.
+        // An end or an error is handled elsewhere; and the socket may be empty.
         self.may_be_stale(now, &agenda.config)
             && session.link.stream.peek().is_ok_and(|len| len > 0)
             && self.is_stale(&session.link.stream, now, &agenda.config)
     }
 
-    /// Says, once, that some are rejected.
+    /// Logs once that clients are rejected.
     pub(super) fn note_too_late(&mut self, shard: usize, config: &ShardConfig) {
         if !core::mem::replace(&mut self.said, true) {
             let after = config.stale_after;
-            tracing::warn!(shard, ?after, "behind: rejecting those who have waited too long");
+            tracing::warn!(shard, ?after, "overloaded: rejecting clients that waited too long");
         }
     }
 }
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
-    /// A HELLO has come. Whether its client has left, or has waited too long for this; if so, it is
-    /// gone.
+    /// Checks after a HELLO whether its client has left or has waited too long. If so, ends the
+    /// session and returns true.
     pub(super) fn has_left(&mut self, slot: u32, now: Instant) -> bool {
         let Some((session, agenda)) = self.state.at(slot) else { return true };
         match session.link.stream.peek() {
@@ -102,8 +101,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     return false;
                 }
                 self.progress.note_too_late(session.id.shard(), &agenda.config);
-                // Not before its own backoff says so: that grows, and is spread already.
-                let detail = "the server is behind, and got round to this too late";
+                // No retry window: the client's own back-off grows, and is random already.
+                let detail = "the server is overloaded and read this too late";
                 session.queue(&Bye::new(ByeCode::Full, RetryHint::AtWill).detail(detail).encode());
                 agenda.end(session, Reason::Rejected(ByeCode::Full));
                 return true;
@@ -120,7 +119,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Agenda { unread, unread_newcomers, config, .. } = &self.state.agenda;
         let read_all =
             self.told == Reported::All && unread.is_empty() && unread_newcomers.is_empty();
-        // A shard that is handed its clients does not know when they came.
+        // A shard to which another one hands clients does not know when they connected.
         let accepted_all = self
             .listener
             .as_ref()

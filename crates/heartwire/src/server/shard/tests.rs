@@ -1,4 +1,5 @@
-//! A shard in a toy world: when it does what, and what it makes of slow applications and slow clients.
+//! A shard in a toy world: when it does what, and what it makes of slow applications and slow
+//! clients.
 
 mod accept_rate;
 mod backpressure;

@@ -1,4 +1,4 @@
-//! Reading what came, and writing what was queued.
+//! Reads from and writes to sessions.
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
@@ -18,26 +18,27 @@ use crate::server::session::{Phase, Session, Standing};
 use crate::tls::{Received, TlsError, TlsFault};
 use crate::world::{Break, ServerWorld, Socket};
 
-/// Reads from one session before the others get their turn. One that fills the buffer is the last.
+/// Maximum number of reads from one session before the others get their turn. A read that fills the
+/// buffer is the last.
 pub(super) const READS_PER_TURN: usize = 4;
 
 /// How long a shard reads in one turn: a fifth of [`TICK`](crate::TICK), so that deadlines, beats
-/// and newcomers wait for no longer than that however many bytes are there. Half of it is for
-/// sessions that had to wait in the turn before, and the rest for what has just come: so those that
-/// send more than their share wait for each other.
+/// and new clients wait no longer than that, however many bytes have come. Half of it is for
+/// sessions that had to wait in the turn before, and the rest for new bytes: so clients that send
+/// more than their share delay only each other.
 const READ_WITHIN: Duration = Duration::from_millis(20);
 
-/// What is read at once from a client that is not online while there is no room for data: a first
-/// frame that opens a session. What comes with it is told although there is no room.
+/// Bytes read at once from a client that is not online yet, while there is no room for data: enough
+/// for a first frame. Data that comes with it is reported although there is no room.
 const NEWCOMER_READ_LEN: usize = 4 * 1024;
 
-/// When bytes that are read came, as far as is known.
+/// When the bytes of a read arrived.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Arrival {
-    /// They have woken the shard: they came since it looked before, which it may have been late to
-    /// do.
+    /// They woke the shard, so they came after it last asked the poller, which may be long ago if
+    /// it was late.
     Now,
-    /// They were found in the socket. The kernel knows.
+    /// They were already in the socket; ask the kernel.
     Earlier,
 }
 
@@ -68,7 +69,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let arrival = if self.is_late { Arrival::Earlier } else { Arrival::Now };
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if session.is_unread {
-            // Its turn comes, and not sooner because there is more of it.
+            // It keeps its place among the waiting sessions.
         } else if has_read_enough {
             agenda.read_later(session);
         } else {
@@ -76,13 +77,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Whether this turn has been reading for so long. The time is that of the last read.
+    /// Whether this turn has been reading for `within`, as of its last read.
     fn has_read_for(&self, within: Duration) -> bool {
         self.read_at.saturating_since(self.awake_at) >= within
     }
 
-    /// Sessions whose turn was not enough, or that had to wait for the application; of those that are
-    /// online and of the others in turn.
+    /// Reads sessions that had more bytes than their turn allowed, or that waited for the
+    /// application. Alternates between online sessions and new clients.
     pub(super) fn read_unread(&mut self) {
         let Agenda { unread, unread_newcomers, .. } = &self.state.agenda;
         for _ in 0..unread.len().max(unread_newcomers.len()) {
@@ -106,8 +107,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Reads what has come for a session. A read that does not fill the buffer has emptied the
-    /// socket; `to_end` goes on nevertheless, to see whether the end or an error comes after it.
+    /// Reads from a session until its socket is empty or its turn is over. A read that does not
+    /// fill the buffer has emptied the socket; `to_end` reads on, to find an end or an error.
     pub(super) fn read(&mut self, slot: u32, to_end: bool, arrival: Arrival) {
         for _ in 0..READS_PER_TURN {
             match self.read_once(slot, arrival) {
@@ -139,7 +140,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if was_handshaking {
             let Some(left) = self.handshakes_left.checked_sub(1) else { return Read::Later };
             self.handshakes_left = left;
-            // Clients that speak v0 wait without end, so they are all served where all are let in.
+            // Clients on v0 wait without end, so a server that speaks v0 only serves them all.
             if !agenda.config.online_at_once && self.progress.client_has_left(session, agenda) {
                 self.progress.note_too_late(session.id.shard(), &agenda.config);
                 agenda.end(session, Reason::Rejected(ByeCode::Full));
@@ -154,7 +155,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 if was_handshaking {
                     self.go_on_with_handshake(slot);
                 }
-                // The first frame has not come with the end of the handshake, and is not to wait.
+                // Without data yet, `receive` would set the low-water mark, and the first frame
+                // must not wait.
                 if !was_handshaking || len > 0 {
                     self.receive(slot, len, arrival);
                 }
@@ -187,7 +189,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         agenda.end(session, reason);
     }
 
-    /// Bytes came for the handshake of TLS. Once that is over, the connection begins.
+    /// Continues after bytes of the TLS handshake. When that ends, the connection begins.
     fn go_on_with_handshake(&mut self, slot: u32) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if session.link.wants_write() {
@@ -206,14 +208,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// Handles the first `len` bytes of the buffer, which came for a session.
+    /// Handles the first `len` bytes of the buffer, which came from a session's client.
     fn receive(&mut self, slot: u32, len: usize, arrival: Arrival) {
-        // Nothing reads while this runs, so that it is not missed there.
+        // Nothing reads while this runs, so the buffer can be taken out.
         let mut buffer = core::mem::take(&mut self.buffer);
         let was_in = self.state.at(slot).is_none_or(|(session, _)| session.phase().is_known());
         self.receive_from(slot, buffer.get(..len).unwrap_or_default(), arrival);
         if !was_in {
-            // A token may have been in it; with TLS, twice.
+            // The bytes may contain a token; with TLS, twice.
             let used = if self.state.handle.tls().is_some() { buffer.len() } else { len };
             buffer.get_mut(..used).unwrap_or_default().zeroize();
         }
@@ -222,7 +224,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     pub(super) fn receive_from(&mut self, slot: u32, fresh: &[u8], arrival: Arrival) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        // After the read, not before: a byte must not seem older than it is.
+        // After the read: a byte must not seem older than it is.
         let now = agenda.world.now();
         self.read_at = now;
         match arrival {
@@ -242,8 +244,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             fresh
         };
         let mut has_promised = false;
-        // The handler may end this session whenever it is told something, and the slot is not
-        // reused before the leave.
+        // Each call of the handler may end this session. Its slot is not reused before it is
+        // closed.
         while let Some((session, agenda)) = self.state.at(slot) {
             if session.phase().has_ended() {
                 return;
@@ -259,7 +261,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let rest_len = rest.len();
         if !had_partial || rest_len < kept.len() {
-            // Exactly as much as there is: a long frame would leave its memory to the next one.
+            // With the exact capacity: otherwise a long frame's memory would stay allocated.
             kept = rest.to_vec();
         }
         let Some((session, agenda)) = self.state.at(slot) else { return };
@@ -274,8 +276,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let has_begun = rest_len > 0 || link.has_partial_record();
         link.set_mark(mark, has_begun);
         if has_begun || has_promised {
-            // Only now, when all is handed over: till then the connection does not tell of every
-            // deadline.
+            // Only after all bytes are handled: before, the connection does not know all its
+            // deadlines.
             agenda.arm(session);
         }
         if session.link.blocked || session.link.connection.has_to_write() {
@@ -287,12 +289,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    /// What a client said. Whatever it is, it is in with its first beat or its first data.
+    /// Handles one input of a client. On v0 its first beat or data brings it online.
     fn handle_input(&mut self, slot: u32, input: Input<'_>, now: Instant) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let id = session.id;
         match input {
-            // It was the first one: the others are counted only.
+            // The first beat; later ones are only counted.
             Input::Beat => self.go_online(slot, None),
             Input::Data(data) => {
                 if !session.phase().is_known() {
@@ -315,13 +317,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.state.handle.counters().hellos.fetch_add(1, Relaxed);
                 self.handle_hello(slot, &hello, now);
             }
-            // No client of ours gets that far: a server is not welcomed.
+            // Not reached: to a server a WELCOME is a violation.
             Input::Welcome(_) => {}
             Input::Bye(bye) => agenda.end(session, Reason::Bye(bye.code)),
         }
     }
 
-    /// The socket of a session takes bytes again.
+    /// Handles a socket that is writable again.
     fn unblock(&mut self, slot: u32) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if matches!(session.phase(), Phase::Parting(_)) {
@@ -329,15 +331,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         } else if session.link.blocked {
             session.link.blocked = false;
             agenda.flush_later(session);
-            // It is not meant to take long that a turn has come to this, whatever is due when.
+            // A turn that has taken long up to here was paused, whatever is due when.
             self.watch.handle_sleep(Some(self.awake_at));
             let now = self.notice_pause();
-            // A beat may have waited for this, and goes in front of what is queued.
+            // A beat may have waited for this, and goes before queued data.
             self.judge(slot, now);
         }
     }
 
-    /// Writes what was queued in this turn, each session's bytes together.
+    /// Writes the bytes queued in this turn, with one write per session.
     pub(super) fn flush(&mut self) {
         for slot in core::mem::take(&mut self.state.agenda.unflushed) {
             self.flush_one(slot);
@@ -347,8 +349,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     pub(super) fn flush_one(&mut self, slot: u32) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         session.is_unflushed = false;
-        // One that is blocked waits for the poller, and so does a beat of its: there is no timer
-        // for that.
+        // A blocked session waits for the poller, and so does its beat: there is no timer for that.
         if session.phase().has_ended() || session.link.blocked {
             return;
         }
@@ -358,28 +359,27 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         if let Err(error) = session.flush(&mut agenda.world, now) {
             session.fail(error.kind());
-            // What the client said before it went is still there to be read.
+            // Bytes that the client sent before it went can still be read.
             self.read(slot, true, Arrival::Earlier);
         }
         self.state.count_held(slot);
     }
 }
 
-/// What a read came to.
+/// The result of a read.
 #[derive(Clone, Copy, Debug)]
 enum Read {
-    /// Something was there, and handled. `has_more`: there is more, for its next turn.
+    /// Bytes were read and handled. `has_more`: more wait for its next turn.
     Some { has_more: bool },
-    /// All has been read, or nothing more will be.
+    /// Everything was read, or nothing more will be.
     All,
-    /// It cannot be read now, and there may be something.
+    /// It cannot be read now; bytes may be waiting.
     Later,
 }
 
 impl<H: Handler> Application<H> {
-    /// How much may be read from a session now, of `most`: of a newcomer little, where there is no
-    /// room for data. (One that speaks TLS is read record by record anyway, and needs the whole
-    /// buffer for it.)
+    /// How many bytes may be read from a session now, at most `most`: few from a new client while
+    /// there is no room for data. (TLS is read record by record, and needs the whole buffer.)
     fn may_read<S: Socket>(&mut self, session: &Session<S>, most: usize) -> usize {
         if self.has_room() {
             return most;

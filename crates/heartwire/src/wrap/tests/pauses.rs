@@ -28,8 +28,8 @@ async fn a_short_delay_is_no_pause() {
     let start = Instant::now();
     assert_waits(near.next(), secs(9)).await;
     advance(ms(1_200)).await;
-    // Late, and with a second look, but in the bound that counts from when it could look. What is beyond
-    // the tick was no time of the peer's.
+    // Late, and with a second look, but in the bound that counts from when it could look. What is
+    // beyond the tick was no time of the peer's.
     let verdict = verdict_of(near.next().await);
     assert!(verdict.late > crate::TICK, "{verdict}");
     assert_eq!(verdict.paused, verdict.late - crate::TICK);

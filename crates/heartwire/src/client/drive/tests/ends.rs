@@ -96,7 +96,8 @@ fn a_server_that_resets_a_close_has_not_everything() {
     assert!(rig.driver.unacknowledged() > 0);
 }
 
-/// A socket that takes nothing: neither is the verdict late, nor does the question wait behind data.
+/// A socket that takes nothing: neither is the verdict late, nor does the question wait behind
+/// data.
 #[test]
 fn a_write_delays_no_verdict_and_data_no_question() {
     let policy = Policy::builder().interval(TIMEOUT / 3).timeout(TIMEOUT).build().unwrap();

@@ -250,7 +250,8 @@ fn a_fight_goes_on_after_the_name_was_free() {
     rig.claim(8, 7, fighting(58, false)).claim(66, 7, after(6, 8));
 }
 
-/// One that takes a name and leaves at once sends its holder away five times a minute, as if it stayed.
+/// One that takes a name and leaves at once sends its holder away five times a minute, as if it
+/// stayed.
 #[test]
 fn takeovers_count_after_the_name_was_free() {
     let rig = Rig::new();

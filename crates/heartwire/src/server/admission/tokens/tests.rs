@@ -342,8 +342,8 @@ proptest! {
     }
 }
 
-/// It does not grow with the file: among a hundred thousand it takes no longer than among a hundred, but for the
-/// caches. (Looking at all of them took a thousand times as long.)
+/// It does not grow with the file: among a hundred thousand it takes no longer than among a
+/// hundred, but for the caches. (Looking at all of them took a thousand times as long.)
 #[test]
 fn a_check_among_many_tokens_takes_no_longer() {
     let token = |n: usize| format!("{n:020}");

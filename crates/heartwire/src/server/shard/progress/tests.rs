@@ -21,7 +21,8 @@ fn a_shard_that_keeps_up_is_behind_by_two_turns_at_most() {
     }
 }
 
-/// It slept in peace until 5,000; then somebody was accepted who had waited while the turn before ran.
+/// It slept in peace until 5,000; then somebody was accepted who had waited while the turn before
+/// ran.
 #[test]
 fn whoever_was_accepted_late_is_known_to_be_so_when_read_in_the_next_turn() {
     let mut progress = Progress::new(at(0));

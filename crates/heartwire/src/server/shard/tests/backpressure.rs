@@ -1,4 +1,5 @@
-//! Slow applications. Their slowness is no client's death, and what they have not taken has its bound.
+//! Slow applications. Their slowness is no client's death, and what they have not taken has its
+//! bound.
 
 use std::io;
 
@@ -98,8 +99,8 @@ fn a_shard_that_waits_for_room_reads_nothing_accepts_no_client_and_does_not_spin
     rig.told_online();
 }
 
-/// The shard asks before each read, so that what an application gets after it has said that there is no
-/// room is bounded by one read, and not by the number of clients.
+/// The shard asks before each read, so that what an application gets after it has said that there
+/// is no room is bounded by one read, and not by the number of clients.
 #[test]
 fn an_application_without_room_gets_the_rest_of_one_read_at_most() {
     const CLIENTS: usize = 50;
@@ -138,8 +139,8 @@ fn a_reset_that_comes_while_the_application_is_slow_is_a_reset_and_loses_nothing
     }
 }
 
-/// The application sends more than the queue takes, so that the socket's failure shows at once. What
-/// the client said before it went is told all the same.
+/// The application sends more than the queue takes, so that the socket's failure shows at once.
+/// What the client said before it went is told all the same.
 #[test]
 fn a_client_that_has_gone_is_read_to_its_end_though_a_full_queue_tells_of_it_first() {
     let mut rig = Rig::start(v0().max_queue(100));

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::AddressError;
 
-/// Head start of each address before the next one is tried too (RFC 8305, section 5).
+/// Delay before the next address is tried too (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the addresses in order, starting each one [`HEAD_START`] after the one before, or at

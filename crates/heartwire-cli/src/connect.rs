@@ -197,7 +197,7 @@ fn read_again(token_file: Option<&Path>, tls: Option<&SharedClientTls>) {
         say("heartwire: SIGHUP reads --token-file and the files for --tls again; none is given");
     }
     if let Some(path) = token_file {
-        match read_token(path) {
+        match read_token_and_warn(path) {
             Ok(_) => say(format_args!("heartwire: read {} again", path.display())),
             Err(Usage(error)) => say(format_args!("heartwire: {error}")),
         }
@@ -243,10 +243,7 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
     }
     if let Some(path) = &args.token_file {
         // The token is read now, because a pipe can be read only once.
-        config = config.token(read_token(path)?);
-        if Tokens::is_world_readable(path).unwrap_or(false) {
-            tracing::warn!(path = %path.display(), "every user of this machine can read the token");
-        }
+        config = config.token(read_token_and_warn(path)?);
         let path = path.clone();
         let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
         config = config.token_source(move || read().map(String::into_bytes));
@@ -275,14 +272,6 @@ fn retry(args: &ConnectArgs) -> Retry {
 
 fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     let ConnectTlsArgs { tls_ca, tls_server_name, tls_cert, tls_key, .. } = &args.tls;
-    if let Some(key) = tls_key
-        && Tokens::is_world_readable(key).unwrap_or(false)
-    {
-        tracing::warn!(
-            path = %key.display(),
-            "every user of this machine can read the private key of the client certificate"
-        );
-    }
     let mut tls = ClientTls::new();
     if let Some(roots) = tls_ca {
         tls = tls.roots(roots);
@@ -339,6 +328,15 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
     } else {
         return None;
     })
+}
+
+/// Reads the token, and warns if it is no secret: at the start and on SIGHUP, not at each attempt.
+fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
+    let token = read_token(path)?;
+    if Tokens::is_world_readable(path).unwrap_or(false) {
+        tracing::warn!(path = %path.display(), "every user of this machine can read the token");
+    }
+    Ok(token)
 }
 
 fn read_token(path: &Path) -> Result<String, Usage> {

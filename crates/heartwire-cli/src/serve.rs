@@ -217,21 +217,12 @@ fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
         };
         Usage(what)
     })?;
-    if Tokens::is_world_readable(path).unwrap_or(false) {
-        tracing::warn!(path = %path.display(), "every user of this machine can read the tokens");
-    }
     Ok(SharedTokens::new(tokens))
 }
 
 fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
     let ServeTlsArgs { tls_cert, tls_key, tls_client_ca } = &args.tls;
     let (Some(certificate), Some(key)) = (tls_cert, tls_key) else { return Ok(None) };
-    if Tokens::is_world_readable(key).unwrap_or(false) {
-        tracing::warn!(
-            path = %key.display(),
-            "every user of this machine can read the private key of the certificate"
-        );
-    }
     let mut tls = ServerTls::new(certificate, key);
     if let Some(roots) = tls_client_ca {
         tls = tls.require_client_certificates(roots);

@@ -54,7 +54,7 @@ impl ClientTls {
         self
     }
 
-    /// Reads the files.
+    /// Reads the files. Logs a warning if every user of this machine can read the private key.
     ///
     /// # Errors
     ///

@@ -48,7 +48,7 @@ impl ServerTls {
         self
     }
 
-    /// Reads the files.
+    /// Reads the files. Logs a warning if every user of this machine can read the private key.
     ///
     /// # Errors
     ///

@@ -237,3 +237,45 @@ fn what_is_logged_says_which_client_and_which_session_it_is_about() {
     assert!(!line(&log, "closed").contains("session{"), "it is over");
     assert!(!log.contains("secret"), "{log}");
 }
+
+#[cfg(all(unix, feature = "tls"))]
+#[test]
+fn a_warning_is_logged_when_every_user_can_read_the_tokens_or_the_key_that_are_reloaded() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use heartwire::server::{SharedTokens, Tokens};
+    use heartwire::tls::ServerTls;
+    use heartwire_testkit::Authority;
+
+    let _alone = alone();
+    let authority = Authority::new();
+    let files = authority.issue(&["localhost"]);
+    let tokens = authority.write("tokens", "GRZmXBAWuWwFk3TtVYoX");
+    let set = |mode| {
+        for path in [&tokens, &files.key] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    let log = Log::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone());
+    tracing::subscriber::with_default(subscriber.finish(), || {
+        set(0o640);
+        let shared = SharedTokens::new(Tokens::from_file(&tokens).unwrap());
+        let tls = ServerTls::new(&files.certificate, &files.key).load().unwrap();
+        assert!(log.0.lock().unwrap().is_empty());
+        set(0o644);
+        shared.reload(&tokens).unwrap();
+        tls.reload().unwrap();
+    });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    let files = [("the tokens", &tokens), ("the private key of the certificate", &files.key)];
+    for (line, (what, path)) in lines.iter().zip(files) {
+        assert!(line.trim_start().starts_with("WARN"), "{line}");
+        let end = format!("every user of this machine can read {what} path={}", path.display());
+        assert!(line.ends_with(&end), "{line}");
+    }
+}

@@ -190,17 +190,40 @@ fn said_no(server: &Server) -> Vec<String> {
 }
 
 #[test]
-fn a_file_that_everybody_can_read_is_no_secret() {
+fn a_file_that_every_user_can_read_is_no_secret_at_the_start_or_on_sighup() {
+    const TOKENS: &str = "every user of this machine can read the tokens";
+    const TOKEN: &str = "every user of this machine can read the token";
+    const KEY: &str = "every user of this machine can read the private key of the certificate";
     let tokens = file("for-all-eyes", SOMEBODY);
-    fs::set_permissions(&tokens, fs::Permissions::from_mode(0o644)).unwrap();
     let (cert, key) = certificate("for-all-eyes");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let set = |mode| {
+        for path in [&tokens, &key] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
     let tls = ["--tls-cert", &cert, "--tls-key", &key];
-    let server = Server::start_plain(&[&["--tokens", &tokens], &tls[..]].concat());
-    server.log.line("every user of this machine can read the tokens");
-    server.log.line("every user of this machine can read the key of the certificate");
-    let roots = ["--tls", "--tls-ca", &cert, "--token-file", &tokens];
-    let client = Client::start_plain(server.addr, &[&roots, &tls[..]].concat());
-    client.events.line("every user of this machine can read the token");
-    client.events.line("every user of this machine can read the key of our certificate");
+    let roots = ["--tls", "--tls-ca", &cert, "--tls-server-name", "localhost"];
+    let serve = [&["--tokens", &tokens], &tls[..]].concat();
+    let connect = [&roots[..], &["--token-file", &tokens], &tls].concat();
+
+    let server = Server::start_plain(&serve);
+    let client = Client::start_plain(server.addr, &connect);
+    client.event("online");
+    for lines in [server.log.so_far(), client.events.so_far()] {
+        assert!(lines.iter().all(|line| !line.text.contains("every user")), "{lines:?}");
+    }
+    set(0o644);
+    server.process.signal(Signal::HUP);
+    client.process.signal(Signal::HUP);
+    server.log.line(TOKENS);
+    server.log.line(KEY);
+    client.events.line(TOKEN);
+    client.events.line(KEY);
+
+    let server = Server::start_plain(&serve);
+    server.log.line(TOKENS);
+    server.log.line(KEY);
+    let client = Client::start_plain(server.addr, &connect);
+    client.events.line(KEY);
+    client.events.line(TOKEN);
 }

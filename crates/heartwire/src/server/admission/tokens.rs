@@ -55,7 +55,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens from a file.
+    /// Reads the tokens from a file. Logs a warning if every user of this machine can read it.
     ///
     /// # Errors
     ///
@@ -68,7 +68,14 @@ impl Tokens {
             return Err(TokensError::TooMany);
         }
         match str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text),
+            Ok(text) => {
+                let tokens = Self::parse(text)?;
+                if Self::is_world_readable(path).unwrap_or(false) {
+                    let path = path.display();
+                    tracing::warn!(%path, "every user of this machine can read the tokens");
+                }
+                Ok(tokens)
+            }
             Err(error) => {
                 let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
                 let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
@@ -152,8 +159,9 @@ impl Tokens {
         self.count
     }
 
-    /// Whether all users of this machine may read the file, so that its tokens are not secret: warn
-    /// the operator. Always false on systems without Unix permissions.
+    /// Whether all users of this machine may read the file, so that its tokens are not secret:
+    /// [`from_file`](Self::from_file) and [`SharedTokens::reload`] log a warning then. Always false
+    /// on systems without Unix permissions.
     ///
     /// # Errors
     ///
@@ -344,7 +352,7 @@ impl SharedTokens {
     }
 
     /// Reads the tokens from a file and replaces the current ones. Sessions that used the old ones
-    /// stay.
+    /// stay. Logs a warning if every user of this machine can read the file.
     ///
     /// # Errors
     ///

@@ -198,7 +198,7 @@ fn a_refusal_says_what_would_work() {
         Policy::builder().interval(secs(3)).timeout(secs(5)).build().unwrap_err().to_string();
     assert!(text.contains("timeout of 5s") && text.contains("at least 6s"), "{text}");
     let text = Policy::builder().interval(secs(3)).echo(true).build().unwrap_err().to_string();
-    assert!(text.contains("Beat on one end, echo on the other"), "{text}");
+    assert!(text.contains("Send beats on one end and echo on the other"), "{text}");
     let text = Policy::builder().timeout(ms(0)).build().unwrap_err().to_string();
     assert_eq!(text, "a timeout of 0s is out of range: it must be 1 ms to 49 days");
 }

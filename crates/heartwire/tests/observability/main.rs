@@ -1,4 +1,4 @@
-//! What a client reports to whoever watches it.
+//! Logs and metrics of a client.
 
 #![expect(
     clippy::unwrap_used,
@@ -38,8 +38,8 @@ fn on_this_thread<T>(life: impl Future<Output = T>) -> T {
     runtime.block_on(within).expect("took too long")
 }
 
-/// A server of protocol v0 that beats twice and then hangs, and again for each of `times`. It refuses
-/// those who come once the last has.
+/// A server of protocol v0 that beats twice and then hangs, and again for each of `times`. It
+/// refuses those who come once the last has.
 fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

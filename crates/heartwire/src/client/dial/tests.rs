@@ -23,7 +23,7 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> Result<Dialled<Stream>, Vec<
     won.ok_or(tried)
 }
 
-/// An address where nobody listens, and the socket that keeps anybody else from doing so.
+/// An address without a listener, and a socket that keeps other programs from listening there.
 fn nobody() -> (SocketAddr, Socket) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();

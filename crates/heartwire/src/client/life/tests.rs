@@ -313,7 +313,7 @@ fn an_address_where_nothing_good_came_of_a_connection_is_tried_last() {
     assert!(other(first_after(Protocol::V1, closes)), "it closes");
     assert!(other(first_after(Protocol::V0, closes)), "it closes without a byte");
     assert!(other(first_after(Protocol::V1, is_silent)), "it does not answer the HELLO");
-    assert!(other(first_after(Protocol::V0, is_silent)), "it is called dead");
+    assert!(other(first_after(Protocol::V0, is_silent)), "it is declared dead");
     let speaks_http = |rig: &mut Rig| {
         rig.is_left(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     };

@@ -1,4 +1,4 @@
-//! A goodbye is told from a cut.
+//! The end of a connection: `close_notify`, or a cut.
 
 use std::io::ErrorKind;
 

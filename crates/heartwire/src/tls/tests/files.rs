@@ -1,4 +1,4 @@
-//! Files that cannot be used are named, with what is wrong and what to do.
+//! Errors about files name the file, what is wrong, and what to do.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Peers that are mistaken, or mean harm.
+//! Faulty and hostile peers.
 
 use crate::tls::TlsFault;
 use crate::tls::session::{MAX_PENDING, RECORD_OVERHEAD, Received};

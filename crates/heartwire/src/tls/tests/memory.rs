@@ -1,4 +1,4 @@
-//! What a session costs while it does nothing, and what it costs at most.
+//! Memory of a TLS session: when idle, and at most.
 
 use crate::tls::SharedServerTls;
 use crate::tls::session::{MAX_PENDING, MAX_RECORD, MIN_READ_LEN, Received, TlsSession};

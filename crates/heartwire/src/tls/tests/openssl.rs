@@ -1,5 +1,5 @@
-//! Against OpenSSL, a peer that nobody here wrote. Where it is not installed, these tests say that
-//! they were skipped.
+//! Interoperability with OpenSSL. Where it is not installed, these tests say that they were
+//! skipped.
 
 use core::net::SocketAddr;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! What is written comes out, however sockets cut it up.
+//! All written bytes arrive, however sockets split them.
 
 use std::io::{self, ErrorKind};
 

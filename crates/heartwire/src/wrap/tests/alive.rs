@@ -1,4 +1,4 @@
-//! The wrapper of plain bytes.
+//! Tests of [`Alive`](crate::wrap::Alive).
 
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -159,7 +159,7 @@ async fn reading_into_nothing_is_not_the_end() {
     assert_in_bound(start, secs(10));
 }
 
-/// Takes no byte, yields what lies there, and wakes nobody.
+/// A stream that takes no byte, yields the bytes that it has, and wakes no task.
 #[derive(Clone, Default)]
 struct Still(Arc<Mutex<VecDeque<io::Result<u8>>>>);
 

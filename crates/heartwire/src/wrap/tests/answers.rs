@@ -38,7 +38,7 @@ async fn a_question_is_answered_whatever_the_policy_says() {
     far.send(Message::Answer(8));
     assert_waits(near.next(), ms(1)).await;
     assert_eq!(far.take_messages(), [Message::Answer(7)]);
-    assert!(near.rtt().is_none(), "nobody asked 8");
+    assert!(near.rtt().is_none(), "no beat had nonce 8");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Peers of which heartbeats are expected only once they have sent one.
+//! `after_first_beat`: heartbeats are expected only once the peer has sent one.
 
 use crate::wrap::{Error, Heartbeat};
 use futures_util::{SinkExt as _, StreamExt as _};

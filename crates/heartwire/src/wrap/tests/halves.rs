@@ -1,4 +1,4 @@
-//! What becomes of one half when the other one is dropped, and of both in tasks of their own.
+//! Split halves: dropping one of them, and using both in separate tasks.
 
 use core::time::Duration;
 
@@ -48,7 +48,7 @@ async fn without_its_stream_half_a_sink_that_does_not_wait_sends_no_beats() {
     sink.send(Message::Data(0)).await.unwrap();
     sleep(secs(100)).await;
     assert_eq!(far.take_messages(), [Message::Data(0)]);
-    // Nobody looked, which is held against nobody.
+    // There was no poll, so this is a pause and no verdict.
     sink.send(Message::Data(1)).await.unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Bytes that are no whole item yet.
+//! `LastByte`: bytes of incomplete items.
 
 use crate::wrap::{EmptyFrame, Heartbeat, LastByte};
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Time in which nobody polls is this end's own, and not held against the peer.
+//! Pauses: time without a poll does not count against the peer.
 
 use crate::wrap::Heartbeat;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};

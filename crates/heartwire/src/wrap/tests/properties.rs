@@ -102,9 +102,8 @@ struct Run {
     back_at: Instant,
     /// When it last waited for something: until then the timer was looked after.
     waited_until: Instant,
-    /// When it polled again after nobody had looked after the timer for long enough to make that a
-    /// pause. Sending where there is room does not look after it, nor does taking an item that is
-    /// there.
+    /// When it polled again after the timer had not been polled for so long that it counts as a
+    /// pause. Sending while there is room does not poll it, nor does taking an item that is there.
     paused_until: Option<Instant>,
     last_beat_at: Instant,
     received: Vec<Message>,
@@ -127,7 +126,7 @@ impl Run {
                 match next {
                     Ok(Some(Ok(item))) => self.received.push(item),
                     Ok(Some(Err(error))) => return self.check_verdict(&error),
-                    Ok(None) => panic!("nobody closed it"),
+                    Ok(None) => panic!("no end closed it"),
                     Err(_) => self.check_wait(),
                 }
             }

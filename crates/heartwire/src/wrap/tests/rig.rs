@@ -1,4 +1,4 @@
-//! A connection of messages, whose other end each test plays by hand.
+//! A connection of messages, whose other end is the test.
 
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -21,7 +21,7 @@ pub(crate) fn judge() -> Policy {
     Policy::builder().timeout(secs(10)).build().unwrap()
 }
 
-/// Beats every 3 s, and judges nobody.
+/// A beat every 3 s, and no timeout.
 pub(crate) fn beat() -> Policy {
     Policy::builder().interval(secs(3)).build().unwrap()
 }
@@ -110,7 +110,7 @@ struct Pipe {
     reader: Option<Waker>,
     /// Handed over, and not flushed.
     pending: Vec<Message>,
-    /// Messages that the wire still takes before somebody takes some off it.
+    /// Number of messages that the pipe still takes before the other end has to read.
     room: usize,
     writer: Option<Waker>,
     ready: bool,
@@ -232,12 +232,12 @@ impl Far {
         self.wake_reader();
     }
 
-    /// Sends without waking anybody: whoever polls next finds it.
+    /// Sends without waking any task: the next poll finds it.
     pub(crate) fn place(&self, message: Message) {
         self.lock().to_near.push_back(Ok(message));
     }
 
-    /// Closes without waking anybody.
+    /// Closes without waking any task.
     pub(crate) fn close_quietly(&self) {
         self.lock().ended = true;
     }

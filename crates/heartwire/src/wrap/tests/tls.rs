@@ -1,4 +1,4 @@
-//! The wrappers over TLS that the application brought along.
+//! The wrappers over TLS of another library.
 
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ async fn beats_keep_a_connection_within_tls_and_their_absence_ends_it() {
     tokio::join!(assert_waits(near.next(), secs(100)), assert_waits(far.next(), secs(100)));
     far.send(Bytes::from_static(b"still here")).await.unwrap();
     assert_eq!(near.next().await.unwrap().unwrap()[..], b"still here"[..]);
-    // The other end hangs: nobody polls it, and nothing is closed.
+    // The other end hangs: it is not polled, and nothing is closed.
     let heard_at = Instant::now();
     assert!(matches!(near.next().await, Some(Err(Error::Dead(_)))));
     assert_in_bound(heard_at, secs(10));
@@ -89,7 +89,7 @@ async fn the_bytes_of_a_record_that_is_not_whole_are_life_if_watched_below_tls()
         let (near, last_byte) = LastByte::watch(near);
         let (near, mut far) = tokio::select! {
             shaken = tls(near, far) => shaken,
-            _ = copy_bidirectional(&mut to_client, &mut to_server) => panic!("nobody closes"),
+            _ = copy_bidirectional(&mut to_client, &mut to_server) => panic!("no end closes"),
         };
         tokio::spawn(dribble(to_server, to_client));
         let framed = Framed::new(near, LengthDelimitedCodec::new());

@@ -1,4 +1,4 @@
-//! When a peer is called dead, and when it must not be.
+//! When a peer is declared dead, and when it must not be.
 
 use crate::Cause;
 use crate::wrap::{EmptyFrame, Error, Heartbeat};

@@ -97,7 +97,7 @@ async fn so_are_the_end_and_an_error() {
     far.send(Message::Data(1));
     far.fail();
     far.close();
-    // Nobody is judged after the end, so the send waits.
+    // The timeout is off after the end, so the send waits.
     assert_waits(near.send(Message::Data(1)), secs(100)).await;
     assert_eq!(near.next().await, Some(Ok(Message::Data(1))));
     assert!(near.next().await.unwrap().is_err());
@@ -122,7 +122,7 @@ async fn no_more_is_read_ahead_than_there_is_room_for() {
     for n in 0..20 {
         far.send(Message::Data(n));
     }
-    // A peer that is not read from is not judged.
+    // A peer that is not read from is not declared dead.
     assert_waits(near.send(Message::Data(1)), secs(1_000)).await;
     assert_eq!(far.unread(), 4);
     for n in 0..20 {

@@ -1,4 +1,4 @@
-//! Ends that a server makes of a connection, and frames that it must not send.
+//! Connections that a server ends, and frames that it must not send.
 
 use heartwire_core::v1::{BEAT_LEN, Beat, Hello, RetryHint};
 

@@ -1,4 +1,4 @@
-//! A client that is told that its network may have changed.
+//! `network_changed`: path checks of a client.
 
 use super::*;
 use crate::sys::Way;

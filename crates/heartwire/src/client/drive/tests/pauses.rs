@@ -1,4 +1,4 @@
-//! A process that was held up.
+//! A client whose process was paused.
 
 use super::*;
 

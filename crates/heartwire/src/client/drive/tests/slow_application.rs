@@ -1,4 +1,4 @@
-//! An application that takes its events late is not a server that is dead.
+//! A slow application does not make the server dead.
 
 use heartwire_core::FrameLimits;
 

@@ -1,4 +1,4 @@
-//! What beats of protocol v1 say. The server's are the test's.
+//! The contents of v1 beats. The test is the server.
 
 use heartwire_core::Cause;
 use heartwire_core::frame::{self, Kind};
@@ -219,7 +219,7 @@ fn a_server_that_hears_its_client_behind_data_is_not_called_deaf() {
         Step::Wait(_) => None,
     };
     let cause = (0..100).find_map(|_| ended_by(rig.until_timer()));
-    assert_eq!(cause, Some(Cause::Silence), "it has died then, and is judged in time");
+    assert_eq!(cause, Some(Cause::Silence), "it died then, and is declared dead in time");
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn what_the_server_has_not_heard_grows_with_time() {
     assert_eq!(unheard(&rig), before + ms(800));
 }
 
-/// What arrived while this process stood still arrived then, and not when it was read.
+/// Bytes that arrived during a pause count from their arrival, not from when they were read.
 #[test]
 fn a_pause_of_its_own_is_in_no_round_trip() {
     let mut rig = welcomed(|config| config);

@@ -1,4 +1,4 @@
-//! Protocol v1: until the server has answered, and what its farewells do.
+//! Protocol v1: the handshake, and the server's BYEs.
 
 use core::iter;
 

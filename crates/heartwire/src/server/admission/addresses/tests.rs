@@ -40,7 +40,7 @@ const COUNTED: Result<Entered, AddressRefusal> = Ok(Entered { counted: true });
 const UNCOUNTED: Result<Entered, AddressRefusal> = Ok(Entered { counted: false });
 
 impl AddressCounts {
-    /// How many addresses are kept count of.
+    /// The number of addresses that are counted.
     fn len(&self) -> usize {
         self.lock().entries.len()
     }
@@ -59,7 +59,7 @@ fn an_address_has_so_many_sessions_and_no_more() {
     assert_eq!(counts.enter(a, at(0)), COUNTED);
     assert_eq!(counts.enter(a, at(0)), Err(AddressRefusal::Sessions));
     assert_eq!(counts.enter(b, at(0)), COUNTED);
-    // Time alone makes no room, somebody who leaves does.
+    // Time alone makes no room, but a client that leaves does.
     assert_eq!(counts.enter(a, at(3600 * SECOND)), Err(AddressRefusal::Sessions));
     counts.leave(a, first, at(0));
     assert_eq!(counts.enter(a, at(0)), COUNTED);

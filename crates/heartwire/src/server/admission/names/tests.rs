@@ -208,7 +208,7 @@ fn the_waits_of_a_fight_grow_up_to_five_minutes() {
     }
 }
 
-/// Else whoever does not wait could keep everybody else away.
+/// Otherwise a client that does not wait could lock out all others.
 #[test]
 fn claims_that_come_too_early_do_not_prolong_the_wait() {
     let rig = Rig::before_a_fight();

@@ -21,8 +21,7 @@ fn a_shard_that_keeps_up_is_behind_by_two_turns_at_most() {
     }
 }
 
-/// It slept in peace until 5,000; then somebody was accepted who had waited while the turn before
-/// ran.
+/// The shard slept until 5,000; then it accepted a client that had waited during the previous turn.
 #[test]
 fn whoever_was_accepted_late_is_known_to_be_so_when_read_in_the_next_turn() {
     let mut progress = Progress::new(at(0));

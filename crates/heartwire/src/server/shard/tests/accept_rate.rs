@@ -1,4 +1,4 @@
-//! Clients that come, and are not taken in.
+//! The accept rate: clients that connect and are not accepted.
 
 use core::net::Ipv4Addr;
 use core::num::NonZeroU32;

@@ -1,5 +1,4 @@
-//! Slow applications. Their slowness is no client's death, and what they have not taken has its
-//! bound.
+//! Backpressure: a slow application causes no verdict, and its waiting events are bounded.
 
 use std::io;
 

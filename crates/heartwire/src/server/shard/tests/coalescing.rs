@@ -1,4 +1,4 @@
-//! Beats lie in the kernel below its mark, and the server knows as much as without.
+//! Coalescing: beats wait in the kernel below its low-water mark, and verdicts stay exact.
 
 use heartwire_core::{Policy, Violation};
 use heartwire_testkit::{DATA, Got, data, header, hello, idle, ms, policy, timeout};

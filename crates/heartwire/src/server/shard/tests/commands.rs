@@ -1,4 +1,4 @@
-//! What an application tells a server to do with its sessions.
+//! Commands of the application to sessions.
 
 use core::pin::pin;
 

@@ -1,4 +1,4 @@
-//! Frames, and first frames, that do not come in time.
+//! Frame and handshake timeouts.
 
 use heartwire_core::FrameLimits;
 use heartwire_testkit::{data, hello, ms, timeout};

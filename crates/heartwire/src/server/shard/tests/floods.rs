@@ -1,4 +1,4 @@
-//! Crowds, and clients that send without a pause: others notice nothing of them.
+//! Floods: many clients, or clients that send without a pause, do not affect others.
 
 use heartwire_core::{FrameLimits, Policy};
 use heartwire_testkit::{Got, HEART, frame, header, hello, hello_as, ms, policy, timeout};

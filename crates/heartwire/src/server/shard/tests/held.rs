@@ -1,4 +1,4 @@
-//! What is held for all sessions together.
+//! Limits on the bytes buffered for all sessions together.
 
 use heartwire_core::frame::HEADER_LEN;
 use heartwire_testkit::{DATA, header};

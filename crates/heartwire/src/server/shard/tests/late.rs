@@ -1,4 +1,4 @@
-//! Clients that have left, or have waited for so long that they are about to, are not served.
+//! Load shedding: clients that have left, or have waited too long, are not served.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When a client is called dead, and what a shard that was held up makes of it.
+//! When a client is declared dead, also by a shard that was paused.
 
 use heartwire_core::Cause;
 use heartwire_testkit::{Got, ms, policy, timeout};
@@ -23,7 +23,7 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sen
     assert_eq!(rig.handle.stats().dead, 1);
 }
 
-/// Several timeouts: the deadline has to be set anew each time. The beats lie in the kernel.
+/// Several timeouts: the deadline has to be set again each time. The beats wait in the kernel.
 #[test]
 fn a_client_that_falls_silent_is_called_dead_within_its_bound_of_its_last_byte() {
     let mut rig = Rig::start(v0().policy(timeout(2_000)).coalesce(1_000));

@@ -1,5 +1,5 @@
-//! One session for each name, and those that wait for one whose older session does not end: its
-//! shard stands still.
+//! Names: one session each, and clients that wait for a name whose older session does not end,
+//! because its shard is paused.
 
 use heartwire_core::FrameLimits;
 use heartwire_core::v1::{ByeCode, RetryHint};

@@ -1,4 +1,4 @@
-//! Contracts that change while a connection lasts, and what clients say of themselves.
+//! Promises: intervals that change during a connection; and clients' health.
 
 use core::time::Duration;
 

@@ -1,5 +1,4 @@
-//! Clients that speak TLS: those that have waited for so long that they are about to leave, and how
-//! much time each has for what.
+//! Clients with TLS: those that have waited too long, and timeouts.
 
 use core::time::Duration;
 

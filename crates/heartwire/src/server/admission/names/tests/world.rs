@@ -1,5 +1,6 @@
-//! Shards that do what the registry tells them, in any order in which messages can arrive: whatever
-//! happens, the events of a name come in the order of its epochs, and nobody waits forever.
+//! Simulated shards that do what the registry tells them, in any order in which messages can
+//! arrive: the events of a name always come in the order of its epochs, and no session waits
+//! forever.
 
 use std::collections::BTreeMap;
 
@@ -173,7 +174,7 @@ proptest! {
                 prop_assert_eq!(offline, Told::Offline(epoch), "{:?}", &world.told);
             }
         }
-        // Whoever is left holds the name; nobody waits.
+        // A session that is left holds the name; none waits.
         prop_assert!(world.sessions.len() <= 1, "{:?}", world.sessions);
         prop_assert!(!world.sessions.values().any(|&state| state == State::Waiting));
         prop_assert_eq!(world.names.count(), world.sessions.len());

@@ -282,7 +282,7 @@ pub(crate) fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
         expect_keys(&online["to_client"], "interval_ms timeout_ms");
     }
     expect_keys(&events[0]["policy"], OF_POLICY);
-    let sentences = DOCUMENT.split_once("## Policy, contract and verdict").unwrap().1;
+    let sentences = DOCUMENT.split_once("## Policy, negotiated settings and verdict").unwrap().1;
     for field in OF_POLICY.split(' ').chain(OF_VERDICT.split(' ')) {
         assert!(sentences.contains(&format!("`{field}`")), "{field} is not documented");
     }

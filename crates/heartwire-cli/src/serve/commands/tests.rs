@@ -1,4 +1,5 @@
 use heartwire::server::{Control, Event, Handler, Server, ServerConfig};
+use heartwire::v1::ByeCode;
 use heartwire_testkit::{BEAT, Peer, hello_as, wait_until};
 
 use super::*;
@@ -123,6 +124,19 @@ fn an_id_goes_before_a_name_that_looks_like_it() {
     rig.wait_for(2);
     assert!(rig.say(&format!("/send {id} secret")).0);
     assert_eq!(first.receive_data(), b"secret");
+}
+
+#[test]
+fn after_a_takeover_a_name_reaches_the_newer_client() {
+    let rig = Rig::start();
+    let mut older = rig.named("bob");
+    rig.wait_for(1);
+    assert!(rig.say("/send bob for the older").0);
+    let mut newer = rig.named("bob");
+    assert!(rig.say("/send bob for the newer").0);
+    assert_eq!(newer.receive_data(), b"for the newer");
+    assert_eq!(older.receive_data(), b"for the older");
+    assert_eq!(older.expect_bye().0, ByeCode::TakenOver);
 }
 
 #[test]

@@ -97,7 +97,11 @@ impl Control<'_> {
         }
     }
 
-    /// Sends `data` as one frame to every session of this server. Slow readers are disconnected.
+    /// Sends `data` as one frame to every session of this server: see [`Handle::broadcast`].
+    ///
+    /// All shards do this later, also the handler's own. What the handler [sends](Self::send)
+    /// meanwhile to sessions of its own shard arrives there first, and a session that is online by
+    /// then gets the broadcast too.
     ///
     /// # Errors
     ///

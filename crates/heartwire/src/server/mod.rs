@@ -249,7 +249,11 @@ impl Handle {
         self.post(id, Command::Send { id, data: data.to_vec() })
     }
 
-    /// Sends `data` to every session as one frame. Slow readers are disconnected.
+    /// Sends `data` as one frame to every session that is online when its shard takes the command.
+    /// Slow readers are disconnected.
+    ///
+    /// An application that reads events from a [`channel`](channel()) may not have read the `Online`
+    /// of such a session yet: a client can get a broadcast before the application knows of it.
     ///
     /// # Errors
     ///

@@ -101,3 +101,30 @@ fn a_task_that_lists_sessions_waits_for_every_shard_and_blocks_no_thread() {
     rig.run();
     assert_eq!(list.now_or_never().map(ids), Some(vec![id]));
 }
+
+#[test]
+fn a_broadcast_can_reach_a_client_before_the_application_knows_of_it() {
+    let mut rig = Rig::start(v1());
+    let client = rig.door.connect();
+    client.send(&hello());
+    rig.run();
+    rig.handle.broadcast(b"all").unwrap();
+    rig.run();
+    assert_eq!(client.got_but_beats().pop(), Some(Got::Data(b"all".to_vec())));
+    rig.told_online();
+}
+
+#[test]
+fn what_a_handler_sends_after_a_broadcast_arrives_before_it() {
+    let mut rig = Rig::acting(v1(), |event, control| {
+        if let Event::Online { id, .. } = event {
+            control.broadcast(b"all").unwrap();
+            control.send(*id, b"one").unwrap();
+        }
+    });
+    let client = rig.door.connect();
+    client.send(&hello());
+    rig.run();
+    let data = [b"one", b"all"].map(|data| Got::Data(data.to_vec()));
+    assert_eq!(client.got_but_beats()[1..], data);
+}

@@ -1,9 +1,10 @@
 //! Time per operation of a timer wheel with 1 thousand, 1 million and 10 million keys.
 //!
 //! Deadlines lie evenly in the next 30 s, with a tick of 4 ms. In `insert` and `cancel` half of the
-//! keys are armed at any time, in `expire` all of them. `expire` includes waking for it: `next_wake`,
-//! the polls that find nothing, and the moves from level to level. With a thousand keys each one
-//! is woken for on its own, with millions hundreds share a tick, so `expire` gets cheaper.
+//! keys are armed at any time, in `expire` all of them. `expire` includes waking for it:
+//! `next_wake`, the polls that find nothing, and the moves from level to level. With a thousand
+//! keys each one is woken for on its own, with millions hundreds share a tick, so `expire` gets
+//! cheaper.
 //!
 //! The work per operation does not grow with the population, but the memory does: 16 bytes for each
 //! key, 160 MB for 10 million. So the figures are flat where keys come up in the order of the slab,
@@ -11,8 +12,8 @@
 //! waits longest, as it follows links that lead anywhere. (A thousand keys
 //! fit into L1. `cancel`, which writes to three places, shows that in either order.)
 //!
-//! Nanoseconds per operation, the middle estimates of one run on two shared cores of an EPYC with 1 MiB
-//! of L2 each and 32 MiB of L3:
+//! Nanoseconds per operation, the middle estimates of one run on two shared cores of an EPYC with 1
+//! MiB of L2 each and 32 MiB of L3:
 //!
 //! | operation | order | 1 k | 1 M | 10 M | 10 M ÷ 1 k |
 //! |---|---|---|---|---|---|
@@ -151,7 +152,8 @@ impl Population {
         expiring
     }
 
-    /// Arms each key again as soon as it expires, as an application does whose peer was heard meanwhile.
+    /// Arms each key again as soon as it expires, as an application does whose peer was heard
+    /// meanwhile.
     fn expire_and_arm_again(&mut self, count: u64) -> Duration {
         timed(|| {
             for _ in 0..count {

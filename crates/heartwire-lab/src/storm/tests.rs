@@ -40,9 +40,9 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// The measured storm of 18,000 clients on a server that took 2 ms for each, where a fixed second left
-/// two thirds of them outside forever and full jitter had all back after 47 s. Half of them were back
-/// after 9.5 s there, so both processors worked: 1,000 handshakes a second.
+/// The measured storm of 18,000 clients on a server that took 2 ms for each, where a fixed second
+/// left two thirds of them outside forever and full jitter had all back after 47 s. Half of them
+/// were back after 9.5 s there, so both processors worked: 1,000 handshakes a second.
 #[test]
 fn a_fixed_second_keeps_a_slow_server_down_and_jitter_does_not() {
     let server = ServerModel::unlimited(count(1_000));
@@ -72,8 +72,9 @@ fn a_short_backlog_brings_even_a_fixed_second_back() {
     assert!(outcome.is_over(), "{} are back", outcome.back.len());
 }
 
-/// Any queue without an end is longer than the clients' time-out at some time, and what it does to a server
-/// that serves it in turn lasts forever. Without the rule no limit of ours would have helped either.
+/// Any queue without an end is longer than the clients' time-out at some time, and what it does to
+/// a server that serves it in turn lasts forever. Without the rule no limit of ours would have
+/// helped either.
 #[test]
 fn a_server_that_serves_everybody_however_late_is_kept_down_and_ours_is_not() {
     let late = |server| ServerModel { stale_after: None, ..server };

@@ -95,8 +95,8 @@ impl Policy {
     }
 
     /// When the verdict comes, counted from the **fault** that silenced the peer: its last byte may
-    /// have come up to one of its beats earlier, so the range starts at `timeout - peer_interval`,
-    /// and at zero where the peer's beat is not known. The time that bytes spend under way comes on
+    /// have come up to one interval earlier, so the range starts at `timeout - peer_interval`, and
+    /// at zero where the peer's interval is not known. The time that bytes spend in flight comes on
     /// top of the end of the range. `None` without a timeout.
     #[must_use]
     pub fn bound_after_fault(&self, tick: Duration) -> Option<Bound> {
@@ -207,9 +207,9 @@ impl PolicyBuilder {
     ///
     /// [`PolicyError`] says which settings do not fit together. Change the builder and try again.
     pub fn build(self) -> Result<Policy, PolicyError> {
-        let interval = Millis::floor("beat", self.interval)?;
+        let interval = Millis::floor("interval", self.interval)?;
         let timeout = Millis::ceil("timeout", self.timeout)?;
-        let peer_interval = Millis::ceil("peer's beat", self.peer_interval)?.or(interval);
+        let peer_interval = Millis::ceil("peer interval", self.peer_interval)?.or(interval);
         if interval.is_some() && self.echo {
             return Err(PolicyError::BeatAndEcho);
         }
@@ -242,7 +242,7 @@ pub enum PolicyError {
     },
     /// A duration under 1 ms or over 49 days.
     OutOfRange {
-        /// Which knob.
+        /// Which setting.
         knob: &'static str,
         /// What was asked for.
         value: Duration,
@@ -258,15 +258,15 @@ impl fmt::Display for PolicyError {
             ),
             Self::TimeoutTooShort { timeout, peer_interval } => write!(
                 f,
-                "a timeout of {} is less than twice the peer's beat of {}: one late beat would look \
-                 like death. Use a timeout of at least {}, or a shorter beat",
+                "a timeout of {} is less than twice the peer's interval of {}: one late beat would \
+                 end a healthy connection. Use a timeout of at least {}, or a shorter interval",
                 Typed(*timeout),
                 Typed(*peer_interval),
                 Typed(peer_interval.saturating_mul(2))
             ),
             Self::OutOfRange { knob, value } => {
                 let value = Typed(*value);
-                write!(f, "a {knob} of {value} is out of range: it must be 1 ms to 49 days")
+                write!(f, "the {knob} of {value} is out of range: it must be 1 ms to 49 days")
             }
         }
     }

@@ -198,9 +198,9 @@ impl fmt::Display for ProposeError {
             Self::TooShort { within, least, interval, timeout } => write!(
                 f,
                 "no settings find every fault within {within:?}. Two beats of {interval:?}, a round \
-                 trip and one retransmission need a timeout of {timeout:?}, and the kernel is sure that \
-                 a peer does not read only some time after a user timeout as long: ask for {least:?} \
-                 or more"
+                 trip and one retransmission need a timeout of {timeout:?}, and a peer that \
+                 does not read is detected only some time after a user timeout of that length: ask \
+                 for {least:?} or more"
             ),
             Self::NatTooShort { interval } => write!(
                 f,

@@ -76,7 +76,8 @@ impl fmt::Display for Warning {
             Self::TimeoutTooShort { on, timeout, every } => write!(
                 f,
                 "the {} has a timeout of {timeout:?}, but bytes come only every {every:?}: one late \
-                 beat would look like death. Use a timeout of at least {:?}, or a shorter beat",
+                 beat would end a healthy connection. Use a timeout of at least {:?}, or a shorter \
+                 interval",
                 name_of(on),
                 every.saturating_mul(2)
             ),
@@ -90,12 +91,12 @@ impl fmt::Display for Warning {
             Self::NatForgets { nat_timeout, quiet: Some(quiet) } => write!(
                 f,
                 "up to {quiet:?} go by without a packet, and the middlebox forgets a connection \
-                 after {nat_timeout:?}: beat more often"
+                 after {nat_timeout:?}: send beats more often"
             ),
             Self::NatForgets { nat_timeout, quiet: None } => write!(
                 f,
-                "nothing passes of its own accord, and the middlebox forgets a connection after \
-                 {nat_timeout:?}: let the client beat"
+                "no end sends anything by itself, and the middlebox forgets a connection after \
+                 {nat_timeout:?}: let the client send beats"
             ),
         }
     }

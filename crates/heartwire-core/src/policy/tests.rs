@@ -111,9 +111,9 @@ fn a_knob_under_1_ms_or_over_49_days_is_refused_by_name() {
     let builder = Policy::builder();
     for value in [Duration::ZERO, DAYS_49 + ms(1), Duration::MAX] {
         let refused = |knob| Err(PolicyError::OutOfRange { knob, value });
-        assert_eq!(builder.interval(value).build(), refused("beat"));
+        assert_eq!(builder.interval(value).build(), refused("interval"));
         assert_eq!(builder.timeout(value).build(), refused("timeout"));
-        assert_eq!(builder.peer_interval(value).build(), refused("peer's beat"));
+        assert_eq!(builder.peer_interval(value).build(), refused("peer interval"));
     }
     assert!(builder.interval(ms(1)).timeout(DAYS_49).build().is_ok());
 }
@@ -200,7 +200,7 @@ fn a_refusal_says_what_would_work() {
     let text = Policy::builder().interval(secs(3)).echo(true).build().unwrap_err().to_string();
     assert!(text.contains("Send beats on one end and echo on the other"), "{text}");
     let text = Policy::builder().timeout(ms(0)).build().unwrap_err().to_string();
-    assert_eq!(text, "a timeout of 0s is out of range: it must be 1 ms to 49 days");
+    assert_eq!(text, "the timeout of 0s is out of range: it must be 1 ms to 49 days");
 }
 
 #[test]

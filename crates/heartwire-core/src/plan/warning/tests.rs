@@ -81,6 +81,6 @@ fn a_beat_must_pass_before_the_middlebox_forgets() {
     assert_eq!(warnings(beating, beating, Some(quiet_for + Duration::from_millis(1))), []);
     let quiet = end(Policy::builder());
     let (_, text) = only(&warnings(quiet, quiet, Some(secs(350))));
-    assert!(text.contains("let the client beat"), "{text}");
+    assert!(text.contains("let the client send beats"), "{text}");
     assert_eq!(warnings(quiet, quiet, None), []);
 }

@@ -234,7 +234,7 @@ pub use tls::{CertificateFault, TlsError, TlsFault};
 /// timer wheel (4 ms) and of the kernel (two jiffies), and one turn of a loaded event loop. Each
 /// verdict says how late it was.
 ///
-/// A loop that is later than this was held up: the excess is in [`Verdict::paused`], so `silence -
+/// A loop that is later than this was delayed: the excess is in [`Verdict::paused`], so `silence -
 /// paused` always lies in the verdict's bound. A loop that was late by
 /// [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) was paused, and restarts the timeout of every silent
 /// peer.

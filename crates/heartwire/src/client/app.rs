@@ -105,7 +105,8 @@ impl Controls {
         self.changed.notify_one();
     }
 
-    /// The link state now: the time since the last beat is added to what it said.
+    /// The link state now. The time since the last beat is added to `unheard`, because the server
+    /// is not known to have heard this client since.
     pub(super) fn link_state(&self, now: Instant) -> Option<LinkState> {
         let (mut link_state, at) =
             (*self.link_state.lock().unwrap_or_else(PoisonError::into_inner))?;

@@ -1,4 +1,4 @@
-//! What the client's unit tests have of the application, in a toy world.
+//! The application in the client's unit tests, in a toy world.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::kernel::{KernelOptions, KernelReport};
 use crate::toy::Toy;
 
 impl Toy {
-    /// A connection that was just made.
+    /// A new connection.
     pub(super) fn dialled(&self) -> Dialled<Self> {
         Dialled {
             transport: Transport::new(self.clone()),
@@ -29,7 +29,7 @@ impl Toy {
     }
 }
 
-/// The application's side: its handle, and what it is told.
+/// The application's handle and events.
 #[derive(Debug)]
 pub(super) struct Application {
     pub(super) client: Client,
@@ -45,13 +45,13 @@ impl Application {
         (Self { client, room, events }, app)
     }
 
-    /// Leaves room for so many events, until what this returns is dropped.
+    /// Leaves room for so many events, until the returned permit is dropped.
     pub(super) fn leave_room(&self, for_events: usize) -> OwnedSemaphorePermit {
         let taken = u32::try_from(self.room.available_permits() - for_events).unwrap();
         Arc::clone(&self.room).try_acquire_many_owned(taken).unwrap()
     }
 
-    /// The events so far that were not taken.
+    /// The events that were not taken yet.
     pub(super) fn events(&mut self) -> Vec<Event> {
         core::iter::from_fn(|| self.events.try_recv().ok()).map(|told| told.event).collect()
     }

@@ -1,5 +1,4 @@
-//! A server in a toy world: its shards have their turns when a test says so, and its clients are
-//! the test.
+//! A server in a toy world: the test runs its shards' turns, and is its clients.
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "a test's helpers fail as the test does, at whatever they did not expect"
@@ -26,17 +25,17 @@ use super::{Acceptor, Agreed, Event, Handle, ServerConfig, SessionId};
 use crate::Reason;
 use crate::toy::Toy;
 
-/// Turns in which a server must have done all that there is to do.
+/// Maximum number of turns in which a server must finish its work.
 const MAX_TURNS: usize = 100_000;
 
-/// What the application was told and has not taken, and how much it takes.
+/// Events that the application has not taken, and its room for more.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) events: VecDeque<Event<Vec<u8>>>,
     pub(super) pauses: Vec<Pause>,
-    /// What was told of rejected clients, most of which a test knows from what they got.
+    /// `Rejected` events, most of which a test knows from the client's side.
     pub(super) rejected: Vec<Event<Vec<u8>>>,
-    /// For so many events there is room, and for those of newcomers.
+    /// Room for events, and for those of new clients.
     pub(super) room: usize,
     pub(super) has_room_for_newcomers: bool,
 }
@@ -49,7 +48,7 @@ type Meanwhile = Box<dyn FnOnce() + Send>;
 pub(super) struct Application {
     inbox: Arc<Mutex<Inbox>>,
     act: Arc<Mutex<Act>>,
-    /// What happens while it is told of data, one after the other.
+    /// What happens during its next `Data` events, in order.
     meanwhile: Arc<Mutex<VecDeque<Meanwhile>>>,
 }
 
@@ -97,11 +96,11 @@ struct Seat {
     woken: Arc<Woken>,
     wake: Wake,
     turns: usize,
-    /// It has no turns for now.
+    /// It gets no turns for now.
     stands_still: bool,
 }
 
-/// The server, its application and the door to it.
+/// The server, its application and its listening socket.
 pub(super) struct Rig {
     pub(super) toy: Toy,
     pub(super) door: Door,
@@ -115,7 +114,7 @@ impl Rig {
         Self::acting(config, |_, _| {})
     }
 
-    /// A server whose handler does this with each event after the rig has noted it.
+    /// A server whose handler calls this with each event after the rig has recorded it.
     pub(super) fn acting(
         config: ServerConfig,
         act: impl FnMut(&Event<&[u8]>, &mut Control<'_>) + Send + 'static,
@@ -155,17 +154,17 @@ impl Rig {
         Self { toy, door, handle, application, seats: seats.collect() }
     }
 
-    /// A shard has no turns until this is taken back.
+    /// Stops a shard's turns, or resumes them.
     pub(super) fn stand_still(&mut self, shard: usize, stands_still: bool) {
         self.seats[shard].stands_still = stands_still;
     }
 
-    /// The last shard's thread ends, as when its handler has panicked.
+    /// Ends the last shard, as if its handler had panicked.
     pub(super) fn end_last_shard(&mut self) {
         self.seats.pop();
     }
 
-    /// Gives shards their turns, until none has anything left to do by now.
+    /// Runs turns until no shard has anything left to do now.
     #[track_caller]
     pub(super) fn run(&mut self) {
         for _ in 0..MAX_TURNS {
@@ -176,7 +175,7 @@ impl Rig {
         panic!("there is no end to it");
     }
 
-    /// One turn for each shard that wants one. Whether there was any.
+    /// Runs one turn for each shard that wants one. Returns whether there was any.
     pub(super) fn turn(&mut self) -> bool {
         let now = self.toy.now();
         let mut any = false;
@@ -205,12 +204,12 @@ impl Rig {
         any
     }
 
-    /// How many turns a shard has had.
+    /// The number of turns that a shard has had.
     pub(super) fn turns(&self, shard: usize) -> usize {
         self.seats[shard].turns
     }
 
-    /// Time passes, and each shard has its turns when it wants them.
+    /// Advances time, and runs each shard's turns when it wants them.
     #[track_caller]
     pub(super) fn pass(&mut self, time: Duration) {
         let until = self.toy.now().saturating_add(time);
@@ -230,7 +229,7 @@ impl Rig {
         }
     }
 
-    /// Time passes, in which these clients beat on v0.
+    /// Advances time, while these clients send v0 beats.
     #[track_caller]
     pub(super) fn pass_beating(&mut self, time: Duration, clients: &[&Toy]) {
         const EACH: Duration = Duration::from_millis(100);
@@ -241,7 +240,7 @@ impl Rig {
         }
     }
 
-    /// This happens while the application is told of the next data: its shard stands still for it.
+    /// Runs this during the application's next `Data` event, which pauses its shard.
     pub(super) fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
         self.application.meanwhile.lock().unwrap().push_back(Box::new(act));
     }
@@ -250,7 +249,7 @@ impl Rig {
         self.application.inbox.lock().unwrap()
     }
 
-    /// The application has room for so many events, and for newcomers if there is any.
+    /// Sets the application's room for events, and for new clients if there is any.
     pub(super) fn leave_room(&mut self, for_events: usize) {
         let mut inbox = self.inbox();
         (inbox.room, inbox.has_room_for_newcomers) = (for_events, for_events > 0);
@@ -283,7 +282,7 @@ impl Rig {
         self.inbox().events.pop_front().expect("the application is told something")
     }
 
-    /// The application was told nothing more.
+    /// Asserts that there are no more events.
     #[track_caller]
     pub(super) fn expect_nothing(&mut self) {
         self.run();
@@ -319,7 +318,7 @@ impl Rig {
         }
     }
 
-    /// The session has ended with a verdict, and nothing else was told.
+    /// Asserts that the session has ended with a verdict, and without other events.
     #[track_caller]
     pub(super) fn verdict(&mut self, of: SessionId) -> Verdict {
         match self.offline(of).0 {
@@ -328,7 +327,7 @@ impl Rig {
         }
     }
 
-    /// A session that has not been closed.
+    /// A session that is not closed.
     #[track_caller]
     pub(super) fn session(&self, id: SessionId) -> SessionView<'_, Toy> {
         let mut sessions = self.seats[id.shard()].shard.sessions();

@@ -65,7 +65,7 @@ impl<W: ServerWorld> Commands for ShardState<W> {
             let now = agenda.world.now();
             if let Err(error) = session.flush(&mut agenda.world, now) {
                 session.fail(error.kind());
-                // What the client said before it went is still there to be read.
+                // Bytes that the client sent before it went can still be read.
                 agenda.read_later(session);
                 return Err(CommandError::Gone);
             }
@@ -160,12 +160,12 @@ impl<W: ServerWorld> ShardState<W> {
             ended += 1;
         }
         let shard = self.index;
-        let whom = if of_all { "all sessions" } else { "clients that are not in" };
+        let whom = if of_all { "all sessions" } else { "pending clients" };
         tracing::warn!(
             shard,
             max,
             ended,
-            "too many bytes were held for {whom}: those had to go for which most were held"
+            "{whom} had buffered too many bytes: ended the largest ones"
         );
     }
 

@@ -78,7 +78,7 @@ impl<W: World> Driver<W> {
             };
             return Next::Wait(Phase::Explaining(it), wait);
         }
-        debug!(in_time = !is_over, "said why");
+        debug!(in_time = !is_over, "sent BYE");
         Next::Phase(self.drain_from_here(it.reason, it.lasted_until, now))
     }
 

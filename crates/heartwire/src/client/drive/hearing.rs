@@ -54,9 +54,9 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// Something was read. When it came is not when it was read, if this process was held up in
-    /// between: a verdict would be that much later than its bound, and a round trip seem longer, on
-    /// both ends. `now` is from before the read.
+    /// Counts read bytes from when they arrived. That can be earlier than the read, if this process
+    /// was paused meanwhile: otherwise a verdict would come later than its bound, and both ends
+    /// would measure a longer round trip. `now` is from before the read.
     fn handle_heard(&mut self, now: Instant) {
         let read_at = self.world.now();
         let (mut earliest, mut latest) = (read_at, read_at);

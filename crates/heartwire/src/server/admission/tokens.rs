@@ -297,7 +297,7 @@ pub enum TokensError {
     #[error("the file has no token, so no client could connect; add one, or use no file")]
     Empty,
     /// There are more than [`MAX_TOKENS`].
-    #[error("there are more than {MAX_TOKENS} tokens, or the file is not one of tokens")]
+    #[error("there are more than {MAX_TOKENS} tokens, or this is not a token file")]
     TooMany,
 }
 
@@ -315,7 +315,7 @@ pub enum LineFault {
     )]
     TooManyWords,
     /// The name is invalid.
-    #[error("what stands before the token is not a name: {0}")]
+    #[error("the name before the token is invalid: {0}")]
     Name(NameError),
     /// The token is too short to be a secret.
     #[error("the token is too short: use at least {MIN_TOKEN_LEN} characters, random ones")]

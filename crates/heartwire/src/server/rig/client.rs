@@ -1,4 +1,4 @@
-//! A client of a toy server, played by hand.
+//! A client of a toy server, which the test plays.
 
 use std::io;
 
@@ -25,7 +25,7 @@ impl Toy {
         self.send(&frame(HEART, &beat.encode()));
     }
 
-    /// Nothing comes behind what it has sent but this: the end, or an error.
+    /// Ends the connection after its bytes, with the end or an error.
     pub(in crate::server) fn end(&self, with: io::ErrorKind) {
         let mut state = self.state();
         state.end = Some(with);
@@ -41,7 +41,7 @@ impl Toy {
         self.end(io::ErrorKind::ConnectionReset);
     }
 
-    /// Whole frames that were written to it since the last call.
+    /// Complete frames that were written to it since the last call.
     pub(in crate::server) fn got(&self) -> Vec<Got> {
         let written = &mut self.state().written;
         let (mut got, mut used) = (Vec::new(), 0);

@@ -1,4 +1,4 @@
-//! The machine that a shard has in a toy world: its poller, and where clients come.
+//! A shard's machine in a toy world: its poller and its listening socket.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -23,9 +23,9 @@ pub(in crate::server) struct Machine {
 #[derive(Debug)]
 struct Watched {
     socket: Toy,
-    /// It is to be told when the socket takes bytes again, or it takes some already.
+    /// Report when the socket is writable again, or already is.
     for_writing: bool,
-    /// The socket took none when it was looked at last.
+    /// The socket was full at the last check.
     is_full: bool,
 }
 
@@ -34,7 +34,7 @@ impl Machine {
         Self { toy: toy.clone(), watched: Arc::default() }
     }
 
-    /// What is new at its sockets since the last call.
+    /// The changes at its sockets since the last call.
     pub(super) fn ready(&self) -> Vec<Ready> {
         let mut watched = self.watched.lock().unwrap();
         let ready = watched.iter_mut().filter_map(|(&slot, watched)| {
@@ -93,7 +93,7 @@ impl ServerWorld for Machine {
     }
 }
 
-/// Where clients come: the listening socket, and the test's hand on it.
+/// The listening socket, which the test controls.
 #[derive(Clone, Debug)]
 pub(in crate::server) struct Door {
     toy: Toy,
@@ -104,7 +104,7 @@ pub(in crate::server) struct Door {
 struct Clients {
     waiting: VecDeque<(Toy, SocketAddr)>,
     came: u16,
-    /// There is one of whom the poller has not told.
+    /// The poller has not reported the latest client yet.
     has_news: bool,
 }
 
@@ -118,7 +118,7 @@ impl Door {
         core::mem::take(&mut self.clients.lock().unwrap().has_news)
     }
 
-    /// A client comes. The server may not have accepted it yet.
+    /// Connects a client. The server may not have accepted it yet.
     pub(in crate::server) fn connect(&self) -> Toy {
         self.connect_from(Ipv4Addr::LOCALHOST.into())
     }

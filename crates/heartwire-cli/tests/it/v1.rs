@@ -144,7 +144,7 @@ fn ends_that_cannot_agree_part_with_both_figures() {
     let failed = client.event("failed");
     assert_eq!(failed["retryable"], false);
     let error = failed.text("error");
-    assert!(error.contains("conflict: one end beats every 10s at most"), "{error}");
+    assert!(error.contains("conflict: one end sends beats every 10s at most"), "{error}");
     assert!(error.contains("a timeout of 30s, and the other agrees to 20s"), "{error}");
     let events = server.stop();
     assert_eq!(events.last().unwrap()["rejected"], 1);

@@ -355,8 +355,8 @@ impl fmt::Display for Conflict {
             }
             Self::BeatTooSlow { interval, needed, max_timeout } => write!(
                 f,
-                "one end beats every {} at most, which needs a timeout of {}, and the other agrees to \
-                 {} at most",
+                "one end sends beats every {} at most, which needs a timeout of {}, and the other \
+                 agrees to {} at most",
                 Typed(*interval),
                 Typed(*needed),
                 Typed(*max_timeout)

@@ -245,7 +245,7 @@ fn warnings(plan: &Plan, generator: Generator, stuck: u64) -> Vec<String> {
             .push("--time is shorter than --timeout, so not every deadline came once".to_owned());
     }
     if cfg!(debug_assertions) {
-        warnings.push("this is a debug build; its figures say nothing".to_owned());
+        warnings.push("this is a debug build; its numbers mean nothing".to_owned());
     }
     warnings
 }

@@ -211,7 +211,7 @@ fn freeze(load: &mut Load, plan: &Plan, progress: &mut Progress) -> anyhow::Resu
     let deadline = Instant::now() + plan.timeout + plan.timeout / 4 + FREEZE_GRACE;
     while load.open() > 0 && Instant::now() < deadline {
         load.look(Duration::from_millis(250))?;
-        progress.update(format_args!("all frozen, {} not called dead yet", load.open()));
+        progress.update(format_args!("all frozen, {} not declared dead yet", load.open()));
     }
     Ok(())
 }

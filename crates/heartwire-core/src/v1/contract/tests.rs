@@ -64,8 +64,8 @@ fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
     let conflict = Terms::new(hasty).agree(&slow).unwrap_err();
     assert_eq!(
         conflict.to_string(),
-        "one end beats every 10s at most, which needs a timeout of 30s, and the other agrees to 20s \
-         at most"
+        "one end sends beats every 10s at most, which needs a timeout of 30s, and the other \
+         agrees to 20s at most"
     );
     let mute = slow.min_interval(None);
     let conflict = Terms::new(hasty).agree(&mute).unwrap_err();

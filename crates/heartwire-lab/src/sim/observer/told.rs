@@ -58,7 +58,7 @@ impl Observer {
             return Ok(());
         }
         self.ledger.is_over = true;
-        self.log(net, format_args!("is not let in"));
+        self.log(net, format_args!("is closed before it was online"));
         let now = net.clock(self.host);
         if net.drains_since.is_some() || self.has_said_bye {
             let is_rejected = net.drains_since.is_none();
@@ -93,7 +93,7 @@ impl Observer {
         if is_silent || had_its_time || is_slow {
             return Ok(());
         }
-        let what = format!("a client is not let in after {waited:?}, and not told why");
+        let what = format!("a client is not accepted after {waited:?}, and got no reason");
         Err(Breach::new(Invariant::NoFalseViolation, what))
     }
 
@@ -110,7 +110,7 @@ impl Observer {
         if told.abs_diff(is) <= max_off {
             return Ok(());
         }
-        let what = format!("beats tell a round trip of {told:?}, and it takes {is:?}");
+        let what = format!("beats measured a round trip of {told:?}, but it is {is:?}");
         Err(Breach::new(Invariant::TrueRoundTrip, what))
     }
 

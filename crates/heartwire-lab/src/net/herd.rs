@@ -47,7 +47,7 @@ impl Args {
         let interval = policy.interval();
         let spread = interval.unwrap_or(Duration::from_secs(1));
         for (flag, time) in
-            [("spread", Some(spread)), ("beat", interval), ("timeout", policy.timeout())]
+            [("spread", Some(spread)), ("interval", interval), ("timeout", policy.timeout())]
         {
             args.extend(time.map(|time| format!("--{flag}={}ms", time.as_millis())));
         }
@@ -149,4 +149,26 @@ fn print(event: &str, mut fields: Value) -> anyhow::Result<()> {
         fields.insert("event".to_owned(), event.into());
     }
     crate::output::print(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Herd {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_herd_understands_what_the_lab_types() {
+        let policy = Policy::default();
+        let typed = Args::typed("192.0.2.1:7", "v1", 5, &policy);
+        let Herd { args } = Herd::parse_from(["herd".to_owned()].into_iter().chain(typed));
+        assert_eq!((args.target.as_str(), args.connections), ("192.0.2.1:7", 5));
+        assert_eq!((args.interval, args.timeout), (policy.interval(), policy.timeout()));
+    }
 }

@@ -35,7 +35,7 @@ fn say(start: Instant, who: &str, what: &str) {
 }
 
 fn seconds(timeout: Option<Duration>) -> String {
-    timeout.map_or("no amount".to_owned(), |timeout| format!("{timeout:?}"))
+    timeout.map_or("off".to_owned(), |timeout| format!("{timeout:?}"))
 }
 
 async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
@@ -52,14 +52,14 @@ async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
     sleep(Duration::from_secs(2)).await;
 
     let rarely = Duration::from_secs(2);
-    say(&format!("in the background: a beat every {rarely:?}, so {} of silence will be death", {
+    say(&format!("in the background: interval {rarely:?}, so the server's timeout will be {}", {
         seconds(to_server.timeout_for(rarely))
     }));
     device.promise(Some(rarely));
     // Much longer than the negotiated timeout.
     sleep(Duration::from_secs(4)).await;
 
-    say("in the foreground: beats as agreed");
+    say("in the foreground: the negotiated interval");
     device.promise(None);
     sleep(Duration::from_secs(2)).await;
 
@@ -94,12 +94,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             Event::Online { agreed: Some(agreed), .. } => {
                 let timeout = seconds(agreed.contract.to_server.timeout());
                 let name = agreed.name.unwrap_or_default();
-                say(&format!("{name} is here; {timeout} of silence are death"));
+                say(&format!("{name} is here: timeout {timeout}"));
             }
             Event::Promise { interval, timeout: Some(timeout), .. } => {
-                say(&format!(
-                    "promised a beat every {interval:?}; {timeout:?} of silence are death now"
-                ));
+                say(&format!("promised interval {interval:?}: timeout now {timeout:?}"));
             }
             Event::Offline { reason, .. } => {
                 say(&format!("gone: {reason}"));

@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) held_up_reading: Option<(Duration, Vec<u8>)>,
     /// A pause of the driver when it asks when the last bytes came.
     pub(crate) held_up_asking: Duration,
+    /// Duration for which the driver is held up after the next answer to that.
+    pub(crate) held_up_answered: Duration,
 }
 
 impl Toy {
@@ -88,6 +90,7 @@ impl Toy {
             is_closed: false,
             held_up_reading: None,
             held_up_asking: Duration::ZERO,
+            held_up_answered: Duration::ZERO,
         };
         Self { clock, state: Arc::new(Mutex::new(state)) }
     }
@@ -212,9 +215,11 @@ impl Socket for Toy {
     }
 
     fn since_last_receive(&self) -> io::Result<Duration> {
-        let state = self.state();
+        let mut state = self.state();
         self.pass(state.held_up_asking);
-        Ok(self.now().saturating_since(state.arrived_at))
+        let since = self.now().saturating_since(state.arrived_at);
+        self.pass(core::mem::take(&mut state.held_up_answered));
+        Ok(since)
     }
 
     fn unacknowledged(&self) -> Option<usize> {

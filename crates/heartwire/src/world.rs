@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::io;
 use std::net::Shutdown;
 
-use heartwire_core::Instant;
+use heartwire_core::{Instant, arrival};
 use socket2::SockRef;
 
 use crate::kernel::KernelOptions;
@@ -136,6 +136,33 @@ pub trait Listen: Debug + Send {
     ///
     /// [`io::ErrorKind::WouldBlock`] if none waits; else as for [`std::net::TcpListener::accept`].
     fn accept(&self) -> io::Result<(Self::Socket, SocketAddr)>;
+}
+
+/// Attempts at an answer of the kernel that is not old when it is read: a process is rarely held up
+/// twice in a row.
+const MAX_ASKS: usize = 3;
+
+/// How long ago a socket received its last bytes, and the time of that answer.
+///
+/// A process that is held up between the answer and its look at the clock would take the bytes for
+/// newer than they are, so it asks again.
+pub(crate) fn last_receive(
+    world: &impl World,
+    socket: &impl Socket,
+) -> (Instant, io::Result<Duration>) {
+    let mut asked_at = world.now();
+    let mut asks = 1;
+    loop {
+        let since = socket.since_last_receive();
+        // After the answer, so that a byte does not seem older than it is.
+        let now = world.now();
+        let is_fresh = now.saturating_since(asked_at) <= arrival::MAX_SPAN;
+        if is_fresh || since.is_err() || asks == MAX_ASKS {
+            return (now, since);
+        }
+        asked_at = now;
+        asks += 1;
+    }
 }
 
 /// A rule that the simulator can make a driver break, because no world or configuration could.

@@ -27,7 +27,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 const CONNECTIONS: usize = 500;
 const BEAT: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Three times the timeout: whoever judges by the clock alone calls everybody dead.
+/// Three times the timeout: an end that looks at the clock alone declares every peer dead.
 const STOP: Duration = Duration::from_secs(9);
 
 type Fault = Box<dyn Error + Send + Sync>;

@@ -17,7 +17,7 @@ use super::admission::addresses::Entered;
 use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::tls::{Received, TlsError, TlsFault, TlsSession};
-use crate::world::{ServerWorld, Socket, World};
+use crate::world::{self, ServerWorld, Socket, World};
 
 #[derive(Debug)]
 pub(super) struct Link<S> {
@@ -171,9 +171,8 @@ impl<S: Socket> Link<S> {
     /// Asks the kernel when the last bytes came, after they were read. `has_woken`: they woke the
     /// shard.
     pub(super) fn hear_from_kernel(&mut self, has_woken: bool, world: &impl World) {
-        let since = self.stream.since_last_receive();
-        // After the read and the query, so that a byte does not seem older than it is.
-        let (now, jiffy) = (world.now(), world.jiffy());
+        let (now, since) = world::last_receive(world, &self.stream);
+        let jiffy = world.jiffy();
         let (earliest, latest) = match since {
             Ok(since) if has_woken => arrival::of_news(now, since, jiffy),
             Ok(since) => arrival::of_found(now, since, jiffy),

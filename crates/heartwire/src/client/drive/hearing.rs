@@ -8,7 +8,7 @@ use tracing::{debug, trace};
 use super::{App, Driver, Event};
 use crate::Reason;
 use crate::tls::{Received, TlsError, TlsFault};
-use crate::world::{Socket as _, World};
+use crate::world::{World, last_receive};
 
 impl<W: World> Driver<W> {
     /// Reads once if the runtime has seen bytes arrive and the application has room for them.
@@ -62,9 +62,8 @@ impl<W: World> Driver<W> {
         let (mut earliest, mut latest) = (read_at, read_at);
         let asks = read_at.saturating_since(self.unread_since) > arrival::MAX_SPAN;
         if asks {
-            let since = self.transport.socket.since_last_receive().unwrap_or_default();
-            // After the query too, so that a byte does not seem older than it is.
-            (earliest, latest) = arrival::of_news(self.world.now(), since, self.jiffy);
+            let (now, since) = last_receive(&self.world, &self.transport.socket);
+            (earliest, latest) = arrival::of_news(now, since.unwrap_or_default(), self.jiffy);
         }
         if !self.transport.has_more(self.inbox.is_full()) {
             self.unread_since = now;

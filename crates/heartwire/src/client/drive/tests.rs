@@ -182,6 +182,20 @@ fn a_client_held_up_after_a_read_does_not_take_what_came_meanwhile_for_new() {
     assert!(late <= ms(10), "{late:?}");
 }
 
+/// The kernel's answer is as old as the look at the clock is late.
+#[test]
+fn a_client_held_up_after_the_kernel_told_when_bytes_came_asks_again() {
+    let mut rig = Rig::new();
+    rig.wait();
+    rig.toy.pass(ms(1_000));
+    rig.toy.send(&[0; 8]);
+    let arrived_at = rig.toy.now();
+    rig.toy.state().held_up_answered = ms(200);
+    rig.wait();
+    let late = rig.driver.connection().last_heard().saturating_since(arrived_at);
+    assert!(late <= ms(10), "{late:?}");
+}
+
 /// A step that takes long is no silence of the server's, either.
 #[test]
 fn a_client_held_up_between_waking_and_judging_knows_that_it_stood_still() {
@@ -190,7 +204,7 @@ fn a_client_held_up_between_waking_and_judging_knows_that_it_stood_still() {
         rig.wait();
         rig.toy.pass(ms(1_000));
         rig.toy.send(&[0; 8]);
-        rig.toy.state().held_up_asking = held_up;
+        rig.toy.state().held_up_reading = Some((held_up, Vec::new()));
         rig.wait();
         assert_eq!(rig.application.names(), told);
     }

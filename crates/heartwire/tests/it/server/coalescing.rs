@@ -41,7 +41,7 @@ fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
         peers.iter_mut().for_each(|(peer, _)| peer.beat());
     }
     assert_eq!(rig.stats().timers, before.timers);
-    // Asking costs turns too, so they are not counted here: whoever is woken by beats reads them.
+    // Asking costs turns too, so they are not counted here: a server that beats wake reads them.
     for info in rig.handle().blocking_list() {
         assert_eq!(info.beats, 1, "{info:?}");
     }

@@ -211,7 +211,7 @@ fn an_address_without_sessions_is_forgotten_when_its_bucket_is_full() {
         counts.leave(addr(n), entered, at(0));
     }
     assert_eq!((counts.len(), counts.left()), (100, 100));
-    // The buckets of those who came once were full after a second. Whoever had come five times
+    // The buckets of those who came once were full after a second. One that had come five times
     // would need five, so that they are looked at then: two with each client that comes or goes.
     let later = ip("192.0.2.1");
     let entered = counts.enter(later, at(5 * SECOND - 1)).unwrap();
@@ -259,7 +259,7 @@ fn when_there_are_too_many_addresses_only_the_limits_for_all_hold() {
     assert_eq!(counts.len(), 2);
     // Those who are known keep their timeouts.
     assert_eq!(counts.enter(a, at(0)), Err(AddressRefusal::Sessions));
-    // Whoever was not counted is not when leaving, even if the address is known by then.
+    // A client that was not counted is not when it leaves, even if the address is known by then.
     counts.leave(a, entered, at(0));
     assert_eq!(counts.enter(c, at(0)), COUNTED);
     counts.leave(c, Entered { counted: false }, at(0));

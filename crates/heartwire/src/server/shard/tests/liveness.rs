@@ -147,3 +147,19 @@ fn a_pause_is_noticed_although_a_blocked_socket_took_bytes_in_the_same_turn() {
     rig.pass(ms(101));
     assert_eq!(rig.inbox().events.len(), 4, "two verdicts and two ends");
 }
+
+/// The kernel's answer is as old as the look at the clock is late.
+#[test]
+fn a_shard_held_up_after_the_kernel_told_when_bytes_came_asks_again() {
+    let mut rig = Rig::start(v0().policy(timeout(30_000)));
+    let (client, id) = rig.online();
+    rig.pass(ms(1_000));
+    client.beat();
+    // The shard wakes late, so that it has to ask.
+    client.pass(ms(50));
+    client.state().held_up_answered = ms(200);
+    rig.run();
+    assert_eq!(client.state().held_up_answered, ms(0), "it has not asked");
+    let silence = rig.silence(id);
+    assert!(silence >= ms(240), "{silence:?}");
+}

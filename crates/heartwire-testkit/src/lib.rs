@@ -49,7 +49,7 @@ pub use frames::{
 };
 pub use latch::Latch;
 pub use lines::{Line, LineEvent, Lines};
-pub use listener::Listener;
+pub use listener::{Listener, lasting_address};
 pub use peer::{Beating, End, Got, Peer};
 #[cfg(unix)]
 pub use process::Process;

@@ -1,6 +1,7 @@
 //! A server that a test plays by hand.
 
 use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU16, Ordering};
 use std::net::TcpListener;
 
 use heartwire::client::ClientConfig;
@@ -45,5 +46,18 @@ impl Listener {
     #[track_caller]
     pub fn accept(&self) -> Peer {
         Peer::of(self.0.accept().expect("a client comes").0)
+    }
+}
+
+/// An address to listen on again and again, for a test that has to know it beforehand. Its port is
+/// below those that a system gives to outgoing connections, so that none of them takes it meanwhile.
+pub fn lasting_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().unwrap();
+        }
     }
 }

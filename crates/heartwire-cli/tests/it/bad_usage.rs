@@ -1,12 +1,12 @@
 //! What the program says to people: help, manuals, and settings that make no sense.
 
-use heartwire_testkit::Listener;
+use heartwire_testkit::{Listener, lasting_address};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Output;
 
-use crate::program::{PROGRAM, lasting_address, run};
+use crate::program::{PROGRAM, run};
 
 /// `TRYCMD=overwrite cargo test` writes anew what the program says; read the difference.
 #[test]

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use heartwire::server::Stats;
-use heartwire_testkit::{Got, LineEvent as Event, Listener, Peer, data, ms};
+use heartwire_testkit::{Got, LineEvent as Event, Listener, Peer, data, lasting_address, ms};
 use serde_json::Value;
 
-use crate::program::{Client, Server, lasting_address};
+use crate::program::{Client, Server};
 use crate::side_by_side;
 
 #[test]

@@ -3,7 +3,9 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use heartwire_testkit::{BEAT, LineEvent as Event, PATIENCE, Peer, ms, wait_until};
+use heartwire_testkit::{
+    BEAT, LineEvent as Event, PATIENCE, Peer, lasting_address, ms, wait_until,
+};
 use std::collections::HashSet;
 use std::io::Read;
 use std::net::TcpStream;
@@ -11,7 +13,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
-use crate::program::{Client, Server, lasting_address};
+use crate::program::{Client, Server};
 use crate::side_by_side;
 
 /// A client that is accepted is sent a beat by then, and none that is refused is.

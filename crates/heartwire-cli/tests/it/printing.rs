@@ -6,12 +6,14 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Instant;
 
-use heartwire_testkit::{BEAT, Line, Lines, Listener, Peer, Process, data, ms, wait_until};
+use heartwire_testkit::{
+    BEAT, Line, Lines, Listener, Peer, Process, data, lasting_address, ms, wait_until,
+};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::program::{PROGRAM, Server, heartwire, lasting_address};
+use crate::program::{PROGRAM, Server, heartwire};
 
 /// A pipe that takes nothing more, as long as its other end lives.
 fn full_pipe() -> (PipeReader, PipeWriter) {

@@ -1,9 +1,7 @@
 //! The program under test, as a process that does not outlive its test.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU16, Ordering};
 use std::io::Write;
-use std::net::TcpListener;
 use std::process::{ChildStdin, Command, Output, Stdio};
 
 use heartwire_testkit::{LineEvent as Event, Lines, Process};
@@ -206,18 +204,5 @@ impl Client {
         self.process.signal(Signal::TERM);
         assert_eq!(self.process.exit_code(), Some(0));
         self.events.all_events()
-    }
-}
-
-/// An address to listen on again and again. Its port lies below those that a system gives to
-/// outgoing connections, so that none of those takes it while nobody listens.
-pub(crate) fn lasting_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = u16::try_from(std::process::id() % 10_000).unwrap();
-    loop {
-        let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
-        }
     }
 }

@@ -9,12 +9,12 @@ use std::thread;
 use std::time::Instant;
 
 use heartwire_testkit::{
-    BEAT, LineEvent as Event, Lines, Listener, Peer, Process, data, ms, wait_until,
+    BEAT, LineEvent as Event, Lines, Listener, Peer, Process, data, lasting_address, ms, wait_until,
 };
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 
-use crate::program::{Client, PROGRAM, Server, address, heartwire, lasting_address};
+use crate::program::{Client, PROGRAM, Server, address, heartwire};
 use crate::side_by_side;
 
 #[test]

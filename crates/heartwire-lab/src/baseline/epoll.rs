@@ -11,29 +11,14 @@
 use core::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, bind, getsockname, listen,
-    recv, socket_with, sockopt,
-};
+use rustix::net::{RecvFlags, accept_with, recv};
 
-use crate::output;
-
-/// The data of the listening socket's events; no descriptor is that large.
-const LISTENER: u64 = u64::MAX;
+use super::{FLAGS, LISTENER, listen_on};
 
 pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&listener, true)?;
-    bind(&listener, &addr)?;
-    listen(&listener, 4096)?;
-    let local = SocketAddr::try_from(getsockname(&listener)?)?;
-    output::print(format_args!("listening on {local}"))?;
-
-    let poll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    let (listener, poll) = listen_on(addr)?;
     // By descriptor: 4 bytes for each connection, and nothing more.
     let mut connections: Vec<Option<OwnedFd>> = Vec::new();
     let mut events = Vec::with_capacity(1024);
@@ -47,7 +32,7 @@ pub(super) fn run(addr: SocketAddr) -> anyhow::Result<()> {
         for event in &events {
             let data = event.data.u64();
             if data == LISTENER {
-                while let Ok(connection) = accept_with(&listener, flags) {
+                while let Ok(connection) = accept_with(&listener, FLAGS) {
                     let fd = usize::try_from(connection.as_raw_fd())?;
                     let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
                     let data = EventData::new_u64(u64::try_from(fd)?);

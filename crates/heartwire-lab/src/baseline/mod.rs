@@ -4,7 +4,15 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use std::os::fd::OwnedFd;
+
 use clap::ValueEnum;
+use rustix::event::epoll::{CreateFlags, EventData, EventFlags, add, create};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
+};
+
+use crate::output;
 
 mod epoll;
 mod sweep;
@@ -45,6 +53,26 @@ impl Baseline {
             Self::Sweep => "sweep",
         }
     }
+}
+
+/// The data of the listening socket's events; no descriptor is that large.
+const LISTENER: u64 = u64::MAX;
+
+/// Of the listening socket, and of those that it accepts.
+const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+/// Listens on an address, prints which one that is, and returns the socket and an epoll that
+/// watches it.
+fn listen_on(addr: SocketAddr) -> anyhow::Result<(OwnedFd, OwnedFd)> {
+    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, FLAGS, None)?;
+    sockopt::set_socket_reuseaddr(&listener, true)?;
+    bind(&listener, &addr)?;
+    listen(&listener, 4096)?;
+    let local = SocketAddr::try_from(getsockname(&listener)?)?;
+    output::print(format_args!("listening on {local}"))?;
+    let poll = create(CreateFlags::CLOEXEC)?;
+    add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    Ok((listener, poll))
 }
 
 /// Serves until it is killed.

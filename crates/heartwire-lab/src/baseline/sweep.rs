@@ -11,17 +11,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SocketFlags, SocketType, accept_with, bind, getsockname, listen,
-    recv, socket_with, sockopt,
-};
+use rustix::net::{RecvFlags, accept_with, recv};
 
-use crate::output;
+use super::{FLAGS, LISTENER, listen_on};
 
-/// The data of the listening socket's events; no descriptor is that large.
-const LISTENER: u64 = u64::MAX;
 const MAX_MISSED: u32 = 5;
 
 struct Connection {
@@ -32,16 +27,7 @@ struct Connection {
 pub(super) fn run(addr: SocketAddr, timeout: Duration) -> anyhow::Result<()> {
     let sweep_every = timeout / MAX_MISSED;
 
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&listener, true)?;
-    bind(&listener, &addr)?;
-    listen(&listener, 4096)?;
-    let local = SocketAddr::try_from(getsockname(&listener)?)?;
-    output::print(format_args!("listening on {local}"))?;
-
-    let poll = epoll::create(CreateFlags::CLOEXEC)?;
-    epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+    let (listener, poll) = listen_on(addr)?;
     let mut connections: HashMap<u64, Connection> = HashMap::new();
     let mut events = Vec::with_capacity(1024);
     let mut buffer = [0_u8; 4096];
@@ -59,7 +45,7 @@ pub(super) fn run(addr: SocketAddr, timeout: Duration) -> anyhow::Result<()> {
         for event in &events {
             let data = event.data.u64();
             if data == LISTENER {
-                while let Ok(fd) = accept_with(&listener, flags) {
+                while let Ok(fd) = accept_with(&listener, FLAGS) {
                     let key = u64::try_from(fd.as_raw_fd())?;
                     let interest = EventFlags::IN | EventFlags::RDHUP | EventFlags::ET;
                     epoll::add(&poll, &fd, EventData::new_u64(key), interest)?;

@@ -4,10 +4,11 @@ use std::process::Command;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::wrap::Heartbeat;
+use heartwire_testkit::lasting_address;
 use tokio::time::timeout;
 use tokio_util::codec::Framed;
 
-use super::peer::{Peer, free_address};
+use super::peer::Peer;
 use super::{CALM, freeze, policy};
 
 #[path = "../../examples/mqtt/packet.rs"]
@@ -17,7 +18,7 @@ use packet::{Codec, Packet, PingRequest};
 
 #[tokio::test]
 async fn a_mosquitto_that_is_frozen_is_dead() {
-    let address = free_address();
+    let address = lasting_address();
     let port = address.port().to_string();
     let mut command = Command::new("mosquitto");
     // On Debian it is not in everybody's path. Without a configuration it keeps to loopback.

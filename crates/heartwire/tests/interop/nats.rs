@@ -6,18 +6,19 @@ use std::process::Command;
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::Policy;
 use heartwire::wrap::{Heartbeat, Lines};
+use heartwire_testkit::lasting_address;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 
-use super::peer::{Peer, free_address};
+use super::peer::Peer;
 use super::{CALM, TIMEOUT, freeze, policy};
 
 type Nats = Heartbeat<Framed<TcpStream, LinesCodec>, Lines>;
 
 /// A server that asks every second, and lets two questions go unanswered.
 async fn connect(policy: Policy) -> Option<(Peer, Nats)> {
-    let address = free_address();
+    let address = lasting_address();
     let config =
         format!("host: 127.0.0.1\nport: {}\nping_interval: \"1s\"\nping_max: 2\n", address.port());
     let path = std::env::temp_dir().join(format!("heartwire-nats-{}.conf", address.port()));

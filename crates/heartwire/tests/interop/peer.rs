@@ -1,9 +1,7 @@
 //! A program in a process of its own.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU16, Ordering};
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use heartwire_testkit::{PATIENCE, Process, ms, skip};
@@ -66,18 +64,5 @@ impl Peer {
 
     pub(super) fn freeze(&self) {
         self.process.freeze();
-    }
-}
-
-/// An address that was free just now, for programs that cannot choose one themselves. Its port lies below
-/// those that a system gives to others, so that nothing else takes it meanwhile.
-pub(super) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = u16::try_from(std::process::id() % 10_000).unwrap();
-    loop {
-        let port = 12_000 + offset + NEXT.fetch_add(1, Ordering::Relaxed) % 10_000;
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
-            return listener.local_addr().unwrap();
-        }
     }
 }

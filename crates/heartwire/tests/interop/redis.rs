@@ -4,15 +4,16 @@ use std::process::Command;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use heartwire::wrap::{Heartbeat, Lines};
+use heartwire_testkit::lasting_address;
 use tokio::time::timeout;
 use tokio_util::codec::{Framed, LinesCodec};
 
-use super::peer::{Peer, free_address};
+use super::peer::Peer;
 use super::{CALM, freeze, policy};
 
 #[tokio::test]
 async fn a_redis_that_is_frozen_is_dead() {
-    let address = free_address();
+    let address = lasting_address();
     let port = address.port().to_string();
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);

@@ -26,6 +26,8 @@ pub(super) struct Oracle {
     /// And to that of the last ones, because the process was held up when it had read them.
     interrupted_for: Duration,
     arrivals: u64,
+    /// When the connection began: if the process was held up then, perhaps only afterwards.
+    begun: Range,
     heard: Range,
     from: Range,
     /// How often the timeout was restarted in this silence, at least and at most.
@@ -72,6 +74,7 @@ impl Oracle {
             rounding,
             interrupted_for: Duration::ZERO,
             arrivals: 0,
+            begun: start,
             heard: start,
             from: start,
             graces: (0, 0),
@@ -100,7 +103,7 @@ impl Oracle {
         let earliest = self.heard.earliest.max(record.last);
         // What came before the connection was accepted counts from then.
         let latest = earliest.saturating_add(self.rounding).saturating_add(self.interrupted_for);
-        let latest = Some(latest);
+        let latest = self.begun.latest.max(Some(latest));
         self.heard = Range { earliest, latest };
         if record.turn.is_some() {
             self.carried = 0;
@@ -145,6 +148,9 @@ impl Oracle {
     /// Its process was held up in its turn. When what it had read in that turn came, or that its
     /// connection began, it may know so much less well: but never that it was sooner.
     pub(super) fn handle_interruption(&mut self, it: Interruption, has_read: bool) {
+        if it.from <= self.begun.earliest {
+            self.begun.latest = Some(it.until);
+        }
         if !has_read && self.heard.latest.is_some() && self.heard.earliest < it.from {
             return;
         }

@@ -228,7 +228,7 @@ pub use heartwire_core::{
 };
 pub use heartwire_core::{frame, plan, v1};
 pub use reason::Reason;
-pub use tls::{CertificateFault, TlsError, TlsFault};
+pub use tls::error::TlsError;
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's
 /// timer wheel (4 ms) and of the kernel (two jiffies), and one turn of a loaded event loop. Each

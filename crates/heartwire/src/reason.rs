@@ -7,7 +7,7 @@ use std::io;
 use heartwire_core::v1::ByeCode;
 use heartwire_core::{Verdict, Violation};
 
-use crate::tls::TlsFault;
+use crate::tls::TlsError;
 
 /// Why a connection ended. Each connection has exactly one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub enum Reason {
     /// peer.
     NetworkChanged,
     /// TLS failed.
-    Tls(TlsFault),
+    Tls(TlsError),
     /// Another error of the system.
     Failed(io::ErrorKind),
 }
@@ -123,7 +123,7 @@ impl fmt::Display for Reason {
             Self::NetworkChanged => {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }
-            Self::Tls(fault) => write!(f, "TLS: {fault}"),
+            Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }
     }

@@ -10,7 +10,7 @@
 mod client;
 mod config_error;
 mod diagnose;
-mod error;
+pub(crate) mod error;
 mod fault;
 mod files;
 mod machine;
@@ -21,8 +21,10 @@ mod tests;
 
 pub use client::{ClientTls, SharedClientTls};
 pub use config_error::TlsConfigError;
-pub use error::TlsError;
-pub use fault::{CertificateFault, TlsFault};
+pub(crate) use error::{Detail, TlsError, TlsFailure};
+#[cfg(test)]
+pub(crate) use fault::CertificateFault;
+pub(crate) use fault::TlsFault;
 pub use server::{ServerTls, SharedServerTls};
 pub(crate) use session::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsSession};
 

@@ -5,7 +5,6 @@ use core::net::SocketAddr;
 use heartwire::Reason;
 use heartwire::client::{Bye, ConnectError, Event};
 use heartwire::kernel::KernelReport;
-use heartwire::tls::{CertificateFault, TlsFault};
 use heartwire::v1::{RetryHint, Welcome};
 use serde_json::{Value, json};
 
@@ -102,11 +101,11 @@ pub(super) fn line(event: &Event) -> Line {
 }
 
 /// The option that may help after a failure.
-const fn hint(error: &ConnectError) -> &'static str {
-    let fault = if let ConnectError::Tls { error, .. } = error { error.fault() } else { None };
-    match fault {
-        Some(TlsFault::Expected) => "; add --tls",
-        Some(TlsFault::Certificate(CertificateFault::UnknownIssuer)) => "; see --tls-ca",
+fn hint(error: &ConnectError) -> &'static str {
+    let tls = if let ConnectError::Tls { error, .. } = error { Some(error.name()) } else { None };
+    match tls {
+        Some("tls_expected") => "; add --tls",
+        Some("certificate_unknown_issuer") => "; see --tls-ca",
         _ if error.may_speak_v0() => "; for v0: --protocol v0",
         Some(_) | None => "",
     }

@@ -27,7 +27,7 @@ use super::config::Token;
 use super::runtime::Stream;
 use super::transport::Transport;
 use crate::kernel::{KernelOptions, KernelReport};
-use crate::tls::{CertificateFault, SharedClientTls, TlsError, TlsFault, TlsSession};
+use crate::tls::{self, SharedClientTls, TlsError, TlsFailure, TlsFault, TlsSession};
 use crate::{Reason, clock};
 
 /// A new connection.
@@ -78,7 +78,15 @@ impl Dialler {
             let peer = dialled.peer;
             if let Err(error) = secure(&mut dialled, tls, config).await {
                 self.handle_failed(peer, clock::now());
-                return Err(ConnectError::Tls { peer, error });
+                return Err(match error {
+                    TlsFailure::Fault { fault, detail } => {
+                        ConnectError::Tls { peer, error: TlsError(fault), detail }
+                    }
+                    TlsFailure::Socket(error) => {
+                        tried.push(AddressError { address: peer, error });
+                        ConnectError::NoAnswer { target: config.target.clone(), tried }
+                    }
+                });
             }
         }
         Ok(dialled)
@@ -110,14 +118,14 @@ async fn secure(
     dialled: &mut Dialled<Stream>,
     tls: &SharedClientTls,
     config: &ClientConfig,
-) -> Result<(), TlsError> {
+) -> Result<(), TlsFailure> {
     let session = TlsSession::client(tls, host_of(&config.target))?;
     let within = config.handshake_timeout;
     match timeout(within, dialled.transport.secure(session)).await {
         Ok(secured) => dialled.said = secured?,
         Err(_) => {
-            let detail = format!("not finished within {within:?}");
-            return Err(TlsError::Fault { fault: TlsFault::TooSlow, detail });
+            let detail = format!("not finished within {}", Typed(within));
+            return Err(TlsFailure::Fault { fault: TlsFault::TooSlow, detail });
         }
     }
     Ok(())
@@ -202,12 +210,14 @@ pub enum ConnectError {
         target: String,
     },
     /// The TLS handshake failed.
-    #[error("no TLS with {peer}: {error}")]
+    #[error("no TLS with {peer}: {error}{}", tls::Detail(detail))]
     Tls {
         /// The address.
         peer: SocketAddr,
         /// Why.
         error: TlsError,
+        /// Details, such as names and times; empty if there are none.
+        detail: String,
     },
     /// The connection was made, but the server did not answer the HELLO of protocol v1, or not
     /// correctly. See [`may_speak_v0`](Self::may_speak_v0).
@@ -230,7 +240,7 @@ pub enum ConnectError {
         /// The server's explanation; empty if there is none.
         detail: String,
     },
-    /// No address could be connected to.
+    /// No address could be connected to, or the connection was lost before the handshake.
     #[error("cannot connect to {target}: {}", List(tried))]
     NoAnswer {
         /// The target.
@@ -248,21 +258,13 @@ impl ConnectError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            // The target or the server name is invalid.
-            Self::BadTarget { .. }
-            | Self::Tls { error: TlsError::Fault { fault: TlsFault::Local, .. }, .. } => false,
-            // A certificate stays invalid until a person replaces it or trusts another CA. But
-            // servers renew expired ones, and this machine's clock may not be set yet.
-            Self::Tls {
-                error: TlsError::Fault { fault: TlsFault::Certificate(fault), .. },
-                ..
-            } => matches!(fault, CertificateFault::Expired | CertificateFault::NotYetValid),
+            Self::BadTarget { .. } => false,
+            Self::Tls { error, .. } => error.is_retryable(),
             Self::Rejected { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
             | Self::LookUpTimedOut { .. }
             | Self::Token { .. }
             | Self::NoAddress { .. }
-            | Self::Tls { .. }
             | Self::NoWelcome { .. }
             | Self::NoAnswer { .. } => true,
         }
@@ -296,8 +298,7 @@ const fn is_wrong_answer(reason: &Reason) -> bool {
 impl ConnectError {
     /// Whether this client rejected the server's certificate.
     pub(super) const fn is_rejection(&self) -> bool {
-        let fault = if let Self::Tls { error, .. } = self { error.fault() } else { None };
-        matches!(fault, Some(TlsFault::Certificate(_)))
+        matches!(self, Self::Tls { error: TlsError(TlsFault::Certificate(_)), .. })
     }
 }
 

@@ -16,7 +16,6 @@ use super::drive::{self, Driver, End, Wait};
 use super::outbox::Message;
 use super::{Bye, ClientConfig, ConnectError, Event, Retry};
 use crate::Reason;
-use crate::tls::TlsError;
 use crate::world::{Break, World};
 
 /// Minimum time between two waits that are cut short: addresses change in bursts.
@@ -207,10 +206,7 @@ impl<W: World> Life<W> {
                 (Reason::Bye(code), Some(Bye { retry, detail, .. })) => {
                     ConnectError::Rejected { peer, code, retry, detail }
                 }
-                (Reason::Tls(fault), _) => {
-                    let error = TlsError::Fault { fault, detail: String::new() };
-                    ConnectError::Tls { peer, error }
-                }
+                (Reason::Tls(error), _) => ConnectError::Tls { peer, error, detail: String::new() },
                 (reason, _) => ConnectError::NoWelcome { peer, reason },
             };
             Event::Failed { error }

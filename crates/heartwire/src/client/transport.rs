@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, Read};
 
 use super::runtime::Stream;
-use crate::tls::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsError, TlsSession};
+use crate::tls::{MAX_RECORD, MIN_READ_LEN, RECORD_OVERHEAD, Received, TlsFailure, TlsSession};
 use crate::world::Socket;
 
 /// A socket with or without TLS. Nothing here blocks, unless stated.
@@ -24,21 +24,21 @@ impl<S: Socket> Transport<S> {
     }
 
     /// Reads what the runtime knows to be in the socket.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Received, TlsFailure> {
         let read = Self::read_from(self.tls.as_deref_mut(), &mut self.socket, buffer);
         self.say_why(read)
     }
 
     /// Reads what the kernel has.
-    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Result<Received, TlsError> {
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Result<Received, TlsFailure> {
         let read = Self::read_from(self.tls.as_deref_mut(), Now(&mut self.socket), buffer);
         self.say_why(read)
     }
 
     /// Sends the TLS alert after a fault, if the socket takes it now, so that the server learns why
     /// the connection ends.
-    fn say_why(&mut self, read: Result<Received, TlsError>) -> Result<Received, TlsError> {
-        if let Err(TlsError::Fault { .. }) = read {
+    fn say_why(&mut self, read: Result<Received, TlsFailure>) -> Result<Received, TlsFailure> {
+        if let Err(TlsFailure::Fault { .. }) = read {
             let _ = self.flush();
         }
         read
@@ -48,7 +48,7 @@ impl<S: Socket> Transport<S> {
         tls: Option<&mut TlsSession>,
         mut socket: impl Read,
         buffer: &mut [u8],
-    ) -> Result<Received, TlsError> {
+    ) -> Result<Received, TlsFailure> {
         if let Some(tls) = tls {
             return tls.read(&mut socket, buffer);
         }
@@ -127,7 +127,7 @@ impl<S: Socket> Transport<S> {
 impl Transport<Stream> {
     /// Starts TLS, and waits until the handshake is complete. Returns data that came right after
     /// it.
-    pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsError> {
+    pub(super) async fn secure(&mut self, tls: TlsSession) -> Result<Vec<u8>, TlsFailure> {
         self.tls = Some(Box::new(tls));
         let mut buffer = vec![0; MIN_READ_LEN];
         loop {

@@ -16,7 +16,7 @@ use self::peer::Peer;
 use super::admission::addresses::Entered;
 use super::outbound::Outbound;
 use crate::reason::Reason;
-use crate::tls::{Received, TlsError, TlsFault, TlsSession};
+use crate::tls::{Received, TlsError, TlsFailure, TlsFault, TlsSession};
 use crate::world::{self, ServerWorld, Socket, World};
 
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl<S: Socket> Link<S> {
         &mut self,
         buffer: &mut [u8],
         world: &impl World,
-    ) -> Result<Received, TlsError> {
+    ) -> Result<Received, TlsFailure> {
         if let Some(extra) = &mut self.extra {
             if let Some(tls) = &mut extra.tls {
                 let before = (tls.is_handshaking(), tls.progress());
@@ -319,7 +319,7 @@ impl<S: Socket> Link<S> {
         }
         let is_mute =
             |tls: &TlsSession| tls.is_handshaking() && tls.progress() == 0 && !tls.has_partial();
-        matches!(reason, Reason::Tls(TlsFault::Unfinished | TlsFault::TooSlow))
+        matches!(reason, Reason::Tls(TlsError(TlsFault::Unfinished | TlsFault::TooSlow)))
             && self.tls().is_some_and(is_mute)
     }
 

@@ -12,9 +12,9 @@ use rustls::{ClientConfig, version};
 use tracing::{debug, warn};
 
 use super::PROTOCOL;
-use super::config_error::TlsConfigError;
+use super::config_error::{ConfigFault, TlsConfigError};
 use super::diagnose;
-use super::error::TlsError;
+use super::error::TlsFailure;
 use super::files::{self, Identity};
 use super::server::unavailable;
 
@@ -77,7 +77,7 @@ impl ClientTls {
             .collect()
     }
 
-    fn read(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
+    fn read(&self) -> Result<Arc<ClientConfig>, ConfigFault> {
         let provider = Arc::new(ring::default_provider());
         let roots = match &self.roots {
             Some(path) => files::roots(path)?,
@@ -156,17 +156,18 @@ impl SharedClientTls {
         }
     }
 
-    /// Checks that `host` is a valid server name.
+    /// Checks that `host` is a valid server name, or that [`ClientTls::server_name`] is set.
     ///
     /// # Errors
     ///
-    /// [`TlsConfigError::BadServerName`], unless [`ClientTls::server_name`] is set.
+    /// It is neither a name nor an address.
     pub fn check_host(&self, host: &str) -> Result<(), TlsConfigError> {
-        self.expected(host).map(|_| ())
+        self.expected(host)?;
+        Ok(())
     }
 
-    pub(super) fn connection(&self, host: &str) -> Result<UnbufferedClientConnection, TlsError> {
-        let name = self.expected(host).map_err(|error| TlsError::Fault {
+    pub(super) fn connection(&self, host: &str) -> Result<UnbufferedClientConnection, TlsFailure> {
+        let name = self.expected(host).map_err(|error| TlsFailure::Fault {
             fault: super::TlsFault::Local,
             detail: error.to_string(),
         })?;
@@ -177,15 +178,15 @@ impl SharedClientTls {
         UnbufferedClientConnection::new(config, name).map_err(|error| diagnose::error(&error))
     }
 
-    fn expected(&self, host: &str) -> Result<ServerName<'static>, TlsConfigError> {
+    fn expected(&self, host: &str) -> Result<ServerName<'static>, ConfigFault> {
         server_name(self.shared.settings.server_name.as_deref().unwrap_or(host))
     }
 }
 
-fn server_name(host: &str) -> Result<ServerName<'static>, TlsConfigError> {
+fn server_name(host: &str) -> Result<ServerName<'static>, ConfigFault> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     // The zone of a link-local address has a meaning on this machine only.
     let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     ServerName::try_from(bare.to_owned())
-        .map_err(|_| TlsConfigError::BadServerName { name: host.to_owned() })
+        .map_err(|_| ConfigFault::BadServerName { name: host.to_owned() })
 }

@@ -3,10 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-/// Why the TLS files or settings cannot be used. What was loaded before stays in use.
+/// Why the TLS files or settings cannot be used: a sentence that names the file, and what is wrong
+/// with it. What was loaded before stays in use.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsConfigError {
+#[error(transparent)]
+pub struct TlsConfigError(#[from] pub(super) ConfigFault);
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConfigFault {
     /// A file cannot be read.
     #[error("cannot read {}: {error}", path.display())]
     Unreadable {

@@ -2,10 +2,11 @@
 
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
-use super::{CertificateFault, TlsError, TlsFault};
+use super::TlsFailure;
+use super::fault::{CertificateFault, TlsFault};
 
-pub(super) fn error(error: &Error) -> TlsError {
-    TlsError::Fault { fault: fault(error), detail: detail(error) }
+pub(super) fn error(error: &Error) -> TlsFailure {
+    TlsFailure::Fault { fault: fault(error), detail: detail(error) }
 }
 
 /// The details of an error that are readable text. Other certificate errors of rustls are only

@@ -4,9 +4,8 @@ use core::fmt;
 
 /// Why TLS ended a connection: a fault of the peer or of the settings, unless a variant says
 /// otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TlsFault {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TlsFault {
     /// The first bytes were not TLS.
     NotTls {
         /// What they look like.
@@ -42,9 +41,8 @@ pub enum TlsFault {
 }
 
 /// Why a certificate was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum CertificateFault {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CertificateFault {
     /// It has expired.
     Expired,
     /// It is not valid yet.
@@ -72,9 +70,8 @@ pub enum CertificateFault {
 }
 
 impl TlsFault {
-    /// A short name that does not change between versions, for logs, counters and JSON.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
+    /// See [`TlsError::name`](super::TlsError::name).
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::NotTls { .. } => "not_tls",
             Self::Unfinished => "tls_unfinished",
@@ -82,13 +79,31 @@ impl TlsFault {
             Self::Expected => "tls_expected",
             Self::Version => "tls_version",
             Self::NothingInCommon => "tls_nothing_in_common",
-            Self::Certificate(_) => "tls_certificate",
-            Self::NoCertificate => "tls_no_certificate",
+            Self::Certificate(fault) => fault.name(),
+            Self::NoCertificate => "no_certificate",
             Self::Refused { .. } => "tls_refused",
             Self::Corrupt => "tls_corrupt",
             Self::TooMuch => "tls_too_much",
             Self::Protocol => "tls_protocol",
             Self::Local => "tls_local",
+        }
+    }
+}
+
+impl CertificateFault {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Expired => "certificate_expired",
+            Self::NotYetValid => "certificate_not_yet_valid",
+            Self::UnknownIssuer => "certificate_unknown_issuer",
+            Self::WrongIssuer => "certificate_wrong_issuer",
+            Self::WrongName => "certificate_wrong_name",
+            Self::WrongPurpose => "certificate_wrong_purpose",
+            Self::IsAuthority => "certificate_is_ca",
+            Self::Algorithm => "certificate_algorithm",
+            Self::Malformed => "certificate_malformed",
+            Self::Revoked => "certificate_revoked",
+            Self::Other => "certificate_other",
         }
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
-use super::config_error::TlsConfigError;
+use super::config_error::ConfigFault;
 use crate::server::Tokens;
 
 /// A certificate with its chain, and its private key.
@@ -24,11 +24,11 @@ impl Identity {
     pub(super) fn load(
         &self,
         provider: &CryptoProvider,
-    ) -> Result<Arc<SingleCertAndKey>, TlsConfigError> {
+    ) -> Result<Arc<SingleCertAndKey>, ConfigFault> {
         let chain = certificates(&self.certificate)?;
         let key =
             provider.key_provider.load_private_key(private_key(&self.key)?).map_err(|error| {
-                TlsConfigError::BadKey { path: self.key.clone(), reason: error.to_string() }
+                ConfigFault::BadKey { path: self.key.clone(), reason: error.to_string() }
             })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
@@ -42,11 +42,11 @@ impl Identity {
                 }
                 Ok(Arc::new(SingleCertAndKey::from(certified)))
             }
-            Err(Error::InconsistentKeys(_)) => Err(TlsConfigError::Mismatch {
+            Err(Error::InconsistentKeys(_)) => Err(ConfigFault::Mismatch {
                 certificate: self.certificate.clone(),
                 key: self.key.clone(),
             }),
-            Err(error) => Err(TlsConfigError::BadCertificate {
+            Err(error) => Err(ConfigFault::BadCertificate {
                 path: self.certificate.clone(),
                 reason: error.to_string(),
             }),
@@ -55,10 +55,10 @@ impl Identity {
 }
 
 /// Loads all certificates of a file as trusted roots.
-pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, ConfigFault> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsConfigError::BadCertificate {
+        roots.add(certificate).map_err(|error| ConfigFault::BadCertificate {
             path: path.to_owned(),
             reason: error.to_string(),
         })?;
@@ -67,18 +67,18 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, TlsConfigError> {
 }
 
 /// Loads the system's trusted roots, except those that rustls cannot parse: every system has some.
-pub(super) fn system_roots() -> Result<RootCertStore, TlsConfigError> {
+pub(super) fn system_roots() -> Result<RootCertStore, ConfigFault> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let reason = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-        return Err(TlsConfigError::NoSystemRoots { reason });
+        return Err(ConfigFault::NoSystemRoots { reason });
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigFault> {
     let file = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&file).collect();
     let found = found.map_err(|error| bad_pem(path, &error))?;
@@ -88,18 +88,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsConfigEr
         } else {
             ""
         };
-        return Err(TlsConfigError::NoCertificate { path: path.to_owned(), hint });
+        return Err(ConfigFault::NoCertificate { path: path.to_owned(), hint });
     }
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigFault> {
     let file = read(path)?;
     match PrivateKeyDer::from_pem_slice(&file) {
         Ok(key) => Ok(key),
         Err(_) if contains(&file, "ENCRYPTED") => {
             let hint = "; the key is encrypted: store it without a password (openssl pkey)";
-            Err(TlsConfigError::NoKey { path: path.to_owned(), hint })
+            Err(ConfigFault::NoKey { path: path.to_owned(), hint })
         }
         Err(pem::Error::NoItemsFound) => {
             let hint = if contains(&file, "BEGIN CERTIFICATE-----") {
@@ -107,18 +107,18 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsConfigError> {
             } else {
                 ""
             };
-            Err(TlsConfigError::NoKey { path: path.to_owned(), hint })
+            Err(ConfigFault::NoKey { path: path.to_owned(), hint })
         }
         Err(error) => Err(bad_pem(path, &error)),
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsConfigError> {
-    fs::read(path).map_err(|error| TlsConfigError::Unreadable { path: path.to_owned(), error })
+fn read(path: &Path) -> Result<Vec<u8>, ConfigFault> {
+    fs::read(path).map_err(|error| ConfigFault::Unreadable { path: path.to_owned(), error })
 }
 
-fn bad_pem(path: &Path, error: &pem::Error) -> TlsConfigError {
-    TlsConfigError::BadPem { path: path.to_owned(), reason: error.to_string() }
+fn bad_pem(path: &Path, error: &pem::Error) -> ConfigFault {
+    ConfigFault::BadPem { path: path.to_owned(), reason: error.to_string() }
 }
 
 fn contains(file: &[u8], text: &str) -> bool {

@@ -8,9 +8,9 @@ use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiC
 use rustls::{ServerConfig, version};
 
 use super::PROTOCOL;
-use super::config_error::TlsConfigError;
+use super::config_error::{ConfigFault, TlsConfigError};
 use super::diagnose;
-use super::error::TlsError;
+use super::error::TlsFailure;
 use super::files::{self, Identity};
 
 /// The TLS settings of a server. Files are in PEM format.
@@ -58,7 +58,7 @@ impl ServerTls {
         Ok(SharedServerTls { shared: Arc::new(Shared { files: self, current }) })
     }
 
-    fn read(&self) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    fn read(&self) -> Result<Arc<ServerConfig>, ConfigFault> {
         let provider = Arc::new(ring::default_provider());
         let identity = self.identity.load(&provider)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -81,19 +81,19 @@ impl Clients {
     fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
-    ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsConfigError> {
+    ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, ConfigFault> {
         let roots = Arc::new(files::roots(&self.roots)?);
         let builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
         let builder = if self.required { builder } else { builder.allow_unauthenticated() };
-        builder.build().map_err(|error| TlsConfigError::BadCertificate {
+        builder.build().map_err(|error| ConfigFault::BadCertificate {
             path: self.roots.clone(),
             reason: error.to_string(),
         })
     }
 }
 
-pub(super) fn unavailable(error: impl core::fmt::Display) -> TlsConfigError {
-    TlsConfigError::Unavailable { reason: error.to_string() }
+pub(super) fn unavailable(error: impl core::fmt::Display) -> ConfigFault {
+    ConfigFault::Unavailable { reason: error.to_string() }
 }
 
 /// Loaded TLS settings of a server. Clones share them.
@@ -121,7 +121,7 @@ impl SharedServerTls {
         Ok(())
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, TlsError> {
+    pub(super) fn connection(&self) -> Result<UnbufferedServerConnection, TlsFailure> {
         let config = self.shared.current.read().unwrap_or_else(PoisonError::into_inner).clone();
         UnbufferedServerConnection::new(config).map_err(|error| diagnose::error(&error))
     }

@@ -4,7 +4,7 @@ use core::fmt;
 use std::io::{self, Read, Write};
 
 use super::diagnose;
-use super::error::TlsError;
+use super::error::TlsFailure;
 use super::fault::TlsFault;
 use super::machine::{Machine, Next, Outgoing};
 use super::{SharedClientTls, SharedServerTls};
@@ -83,7 +83,7 @@ impl TlsSession {
     /// # Errors
     ///
     /// [`TlsFault::Local`] if the system has no random bytes.
-    pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsError> {
+    pub(crate) fn server(tls: &SharedServerTls) -> Result<Self, TlsFailure> {
         Self::start(Machine::Server(tls.connection()?))
     }
 
@@ -94,12 +94,12 @@ impl TlsSession {
     ///
     /// [`TlsFault::Local`] if the system has no random bytes or `host` does not pass
     /// [`SharedClientTls::check_host`].
-    pub(crate) fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsError> {
+    pub(crate) fn client(tls: &SharedClientTls, host: &str) -> Result<Self, TlsFailure> {
         Self::start(Machine::Client(tls.connection(host)?))
     }
 
     /// Starts a session. A client has something to write at once.
-    fn start(machine: Machine) -> Result<Self, TlsError> {
+    fn start(machine: Machine) -> Result<Self, TlsFailure> {
         let mut session = Self {
             machine,
             inbound: Vec::new(),
@@ -125,14 +125,14 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// [`TlsError::Fault`] if the peer breaks the protocol or is not trusted; further calls return
-    /// it again. An alert for the peer may wait to be [flushed](Self::flush). [`TlsError::Socket`]
+    /// [`TlsFailure::Fault`] if the peer breaks the protocol or is not trusted; further calls return
+    /// it again. An alert for the peer may wait to be [flushed](Self::flush). [`TlsFailure::Socket`]
     /// if the socket fails, and for a buffer that is too short ([`io::ErrorKind::InvalidInput`]).
     pub(crate) fn read(
         &mut self,
         socket: &mut impl Read,
         buffer: &mut [u8],
-    ) -> Result<Received, TlsError> {
+    ) -> Result<Received, TlsFailure> {
         if let Some(end) = &self.end {
             self.filled = false;
             return end.tell();
@@ -285,7 +285,7 @@ impl TlsSession {
         &self,
         socket: &mut impl Read,
         space: &mut [u8],
-    ) -> Result<Option<usize>, TlsError> {
+    ) -> Result<Option<usize>, TlsFailure> {
         loop {
             #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
             return match socket.read(space) {
@@ -300,16 +300,16 @@ impl TlsSession {
                         if self.is_handshaking() =>
                     {
                         let detail = error.to_string();
-                        Err(TlsError::Fault { fault: TlsFault::Unfinished, detail })
+                        Err(TlsFailure::Fault { fault: TlsFault::Unfinished, detail })
                     }
-                    _ => Err(TlsError::Socket(error)),
+                    _ => Err(TlsFailure::Socket(error)),
                 },
             };
         }
     }
 
     /// Handles the end of the connection without `close_notify`.
-    fn handle_closed(&mut self) -> Result<Received, TlsError> {
+    fn handle_closed(&mut self) -> Result<Received, TlsFailure> {
         self.filled = false;
         let end = if self.is_handshaking() {
             End::Failed { fault: TlsFault::Unfinished, detail: String::new() }
@@ -372,12 +372,12 @@ impl End {
         }
     }
 
-    fn tell(&self) -> Result<Received, TlsError> {
+    fn tell(&self) -> Result<Received, TlsFailure> {
         match self {
             Self::Closed => Ok(Received::Closed),
             Self::Truncated => Ok(Received::Truncated),
             Self::Failed { fault, detail } => {
-                Err(TlsError::Fault { fault: *fault, detail: detail.clone() })
+                Err(TlsFailure::Fault { fault: *fault, detail: detail.clone() })
             }
         }
     }

@@ -20,3 +20,13 @@ mod reload;
 mod rig;
 mod sockets;
 mod traffic;
+
+impl super::TlsFailure {
+    /// The kind of fault; `None` if the socket failed.
+    const fn fault(&self) -> Option<super::TlsFault> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Fault { fault, .. } => Some(*fault),
+        }
+    }
+}

@@ -134,8 +134,9 @@ async fn the_kernel_options_in_force_are_reported() {
 #[test]
 fn only_a_certificate_whose_time_is_wrong_may_be_accepted_later() {
     let retryable = |fault| {
-        let error = TlsError::Fault { fault: TlsFault::Certificate(fault), detail: "".into() };
-        ConnectError::Tls { peer: "192.0.2.1:1".parse().unwrap(), error }.is_retryable()
+        let error = TlsError(TlsFault::Certificate(fault));
+        let peer = "192.0.2.1:1".parse().unwrap();
+        ConnectError::Tls { peer, error, detail: String::new() }.is_retryable()
     };
     assert!(retryable(CertificateFault::Expired) && retryable(CertificateFault::NotYetValid));
     for fault in [

@@ -7,7 +7,7 @@ use tracing::{debug, trace};
 
 use super::{App, Driver, Event};
 use crate::Reason;
-use crate::tls::{Received, TlsError, TlsFault};
+use crate::tls::{Received, TlsError, TlsFailure, TlsFault};
 use crate::world::{World, last_receive};
 
 impl<W: World> Driver<W> {
@@ -25,12 +25,12 @@ impl<W: World> Driver<W> {
     pub(super) fn handle_read(
         &mut self,
         app: &mut App,
-        read: Result<Received, TlsError>,
+        read: Result<Received, TlsFailure>,
         now: Instant,
     ) -> Result<bool, Reason> {
         match read {
             Ok(Received::Closed | Received::Truncated) if self.is_answered_in_tls() => {
-                Err(Reason::Tls(TlsFault::Expected))
+                Err(Reason::Tls(TlsError(TlsFault::Expected)))
             }
             Ok(Received::Closed) if self.inbox.bytes().is_empty() => Err(Reason::ClosedByPeer),
             Ok(Received::Truncated)
@@ -46,10 +46,10 @@ impl<W: World> Driver<W> {
                 Ok(true)
             }
             Ok(Received::Nothing) => Ok(false),
-            Err(TlsError::Socket(error)) => Err(self.reason_of(&error, now)),
-            Err(error @ TlsError::Fault { fault, .. }) => {
+            Err(TlsFailure::Socket(error)) => Err(self.reason_of(&error, now)),
+            Err(error @ TlsFailure::Fault { fault, .. }) => {
                 debug!(%error, "TLS ended the connection");
-                Err(Reason::Tls(fault))
+                Err(Reason::Tls(TlsError(fault)))
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::server::id::SessionId;
 use crate::server::listener::Accepted;
 use crate::server::mailbox::{Command, MAX_COMMANDS};
 use crate::server::session::Session;
-use crate::tls::{TlsFault, TlsSession};
+use crate::tls::{TlsError, TlsFault, TlsSession};
 use crate::world::{ServerWorld, Socket as _};
 
 /// Maximum number of clients accepted in one turn.
@@ -244,7 +244,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let Some((session, agenda)) = self.state.at(slot) else { return };
         match registered {
-            Ok(()) if tls_failed => agenda.end(session, Reason::Tls(TlsFault::Local)),
+            Ok(()) if tls_failed => agenda.end(session, Reason::Tls(TlsError(TlsFault::Local))),
             Ok(()) => agenda.arm(session),
             Err(error) => agenda.end(session, Reason::Failed(error.kind())),
         }

@@ -15,7 +15,7 @@ use crate::server::agenda::Agenda;
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::session::{Phase, Session, Standing};
-use crate::tls::{Received, TlsError, TlsFault};
+use crate::tls::{Received, TlsError, TlsFailure, TlsFault};
 use crate::world::{Break, ServerWorld, Socket};
 
 /// Maximum number of reads from one session before the others get their turn. A read that fills the
@@ -167,11 +167,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 let cut = matches!(end, Received::Truncated);
                 session.link.reason_to_end(agenda.world.now(), cut)
             }
-            Err(TlsError::Socket(error)) => {
+            Err(TlsFailure::Socket(error)) => {
                 session.fail(error.kind());
                 session.link.reason_to_end(agenda.world.now(), false)
             }
-            Err(error @ TlsError::Fault { fault, .. }) => {
+            Err(error @ TlsFailure::Fault { fault, .. }) => {
                 self.end_by_tls(slot, fault, &error);
                 return Read::All;
             }
@@ -182,7 +182,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     pub(super) fn end_by_tls(&mut self, slot: u32, fault: TlsFault, why: &dyn fmt::Display) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        let reason = Reason::Tls(fault);
+        let reason = Reason::Tls(TlsError(fault));
         if !session.link.ends_without_a_word(&reason) {
             tracing::warn!(peer = %session.link.peer(), "closed by TLS: {why}");
         }

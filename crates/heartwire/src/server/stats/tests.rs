@@ -6,7 +6,7 @@ use heartwire_core::Verdict;
 use heartwire_core::frame::Kind;
 
 use super::*;
-use crate::tls::TlsFault;
+use crate::tls::{TlsError, TlsFault};
 
 /// What is counted of one end.
 fn counted(reason: &Reason) -> BTreeSet<&'static str> {
@@ -34,7 +34,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::Unacknowledged,
         Reason::Bye(ByeCode::Done),
         Reason::TakenOver,
-        Reason::Tls(TlsFault::Local),
+        Reason::Tls(TlsError(TlsFault::Local)),
         Reason::Failed(io::ErrorKind::Other),
     ] {
         assert_eq!(counted(&reason), BTreeSet::from([reason.name()]));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rustls::{CertificateError, Error, OtherError};
 
 use super::{error, not_tls};
-use crate::TlsFault;
+use crate::tls::TlsFault;
 
 fn looks_like(first: &[u8]) -> Option<Option<&'static str>> {
     let TlsFault::NotTls { looks_like } = not_tls(first)? else { panic!("another fault") };

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::tls::{ServerTls, TlsConfigError};
+use crate::tls::ServerTls;
+use crate::tls::config_error::ConfigFault;
 
 use super::certificates::{Authority, Files, Serve as _, Trust as _};
 
@@ -53,7 +54,7 @@ impl Broken {
 fn a_file_that_is_not_there_is_named() {
     let Broken { good, authority: _authority } = Broken::new();
     let error = ServerTls::new("/nowhere/server.pem", &good.key).load().unwrap_err();
-    let TlsConfigError::Unreadable { path, .. } = &error else { panic!("{error:?}") };
+    let ConfigFault::Unreadable { path, .. } = &error.0 else { panic!("{error:?}") };
     assert_eq!(path.to_str(), Some("/nowhere/server.pem"));
     assert!(error.to_string().starts_with("cannot read /nowhere/server.pem: No such file"));
 }
@@ -143,7 +144,7 @@ fn a_client_says_the_same_of_its_files() {
     let other = broken.authority.issue(&["localhost"]);
     let client = broken.authority.client().certificate(&broken.good.certificate, &other.key);
     let error = client.load().unwrap_err();
-    assert!(matches!(error, TlsConfigError::Mismatch { .. }), "{error:?}");
+    assert!(matches!(error.0, ConfigFault::Mismatch { .. }), "{error:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
+use crate::tls::config_error::ConfigFault;
 use crate::tls::session::{RECORD_OVERHEAD, TlsSession};
-use crate::tls::{CertificateFault, TlsConfigError, TlsFault};
+use crate::tls::{CertificateFault, TlsFault};
 use rcgen::date_time_ymd;
 use rustls::HandshakeKind;
 use rustls::pki_types::pem::PemObject;
@@ -140,7 +141,7 @@ fn a_host_that_cannot_be_a_server_is_refused_before_anything_is_sent() {
     let client = Authority::new().client().load().unwrap();
     for host in ["", "two words", "a..b", "[127.0.0.1"] {
         let error = client.check_host(host).unwrap_err();
-        assert!(matches!(error, TlsConfigError::BadServerName { .. }), "{error:?}");
+        assert!(matches!(error.0, ConfigFault::BadServerName { .. }), "{error:?}");
         let error = TlsSession::client(&client, host).unwrap_err();
         assert_eq!(error.fault(), Some(TlsFault::Local));
         assert!(error.to_string().contains(&format!("{host:?} is not the name")), "{error}");

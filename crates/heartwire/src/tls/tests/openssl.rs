@@ -225,5 +225,5 @@ fn our_client_does_not_trust_their_server_without_a_reason_to() {
     let files = authority.issue(&["localhost"]);
     let Some(server) = Theirs::start(&files, &[]) else { return };
     let outcome = server.talk(&Authority::new().client());
-    assert_eq!(outcome.fault().name(), "tls_certificate");
+    assert_eq!(outcome.fault().name(), "certificate_unknown_issuer");
 }

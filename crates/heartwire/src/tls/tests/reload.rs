@@ -1,6 +1,7 @@
 use std::fs;
 
-use crate::tls::{CertificateFault, SharedServerTls, TlsConfigError, TlsFault};
+use crate::tls::config_error::ConfigFault;
+use crate::tls::{CertificateFault, SharedServerTls, TlsFault};
 
 use super::certificates::{Authority, Files, Serve as _, Trust as _};
 use super::rig::Pair;
@@ -50,7 +51,7 @@ fn files_that_cannot_be_used_change_nothing_and_are_named() {
     // Half of a renewal: the certificate is there, the key is not.
     fs::copy(authority.issue(&["localhost"]).certificate, &files.certificate).unwrap();
     let error = server.reload().unwrap_err();
-    assert!(matches!(error, TlsConfigError::Mismatch { .. }), "{error:?}");
+    assert!(matches!(error.0, ConfigFault::Mismatch { .. }), "{error:?}");
     meet(&server, &authority).expect_online();
 
     fs::write(&files.certificate, "").unwrap();

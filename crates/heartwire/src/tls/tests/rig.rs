@@ -4,7 +4,7 @@ use core::mem;
 use std::io;
 
 use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
-use crate::tls::{SharedClientTls, SharedServerTls, TlsError, TlsFault};
+use crate::tls::{SharedClientTls, SharedServerTls, TlsFailure, TlsFault};
 
 use super::certificates::{Authority, Serve as _, Trust as _};
 use super::pipe::Pipe;
@@ -16,7 +16,7 @@ pub(super) struct Side {
     /// Plaintext that came.
     pub(super) heard: Vec<u8>,
     /// How it ended.
-    pub(super) end: Option<Result<Received, TlsError>>,
+    pub(super) end: Option<Result<Received, TlsFailure>>,
     buffer: Vec<u8>,
 }
 

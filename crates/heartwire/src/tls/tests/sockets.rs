@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use crate::blocking::Client;
 use crate::client::{ClientConfig, Event};
 use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
-use crate::tls::{TlsError, TlsFault};
+use crate::tls::{TlsFailure, TlsFault};
 
 use super::certificates::{Authority, Serve as _, Trust as _};
 
@@ -16,7 +16,7 @@ use super::certificates::{Authority, Serve as _, Trust as _};
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) heard: Vec<u8>,
-    pub(super) end: Result<Received, TlsError>,
+    pub(super) end: Result<Received, TlsFailure>,
 }
 
 impl Outcome {

@@ -143,7 +143,7 @@ fn a_buffer_that_is_too_short_is_refused() {
     let mut buffer = vec![0; MIN_READ_LEN - 1];
     let error = pair.server.session.read(&mut pair.to_server, &mut buffer).unwrap_err();
     let error = match error {
-        crate::tls::TlsError::Socket(error) => error,
+        crate::tls::TlsFailure::Socket(error) => error,
         other => panic!("{other:?}"),
     };
     assert_eq!(error.kind(), ErrorKind::InvalidInput);

@@ -9,7 +9,7 @@ use super::{v0, v1};
 use crate::Reason;
 use crate::server::rig::Rig;
 use crate::server::{Protocols, ServerConfig, SessionId};
-use crate::tls::{ClientTls, MIN_READ_LEN, Received, ServerTls, TlsFault, TlsSession};
+use crate::tls::{ClientTls, MIN_READ_LEN, Received, ServerTls, TlsError, TlsFault, TlsSession};
 use crate::toy::Toy;
 
 /// Longer than they may have waited.
@@ -163,7 +163,7 @@ fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
     client.trickle(&mut rig, &record[..100], 1, ms(19));
     rig.expect_nothing();
     rig.pass(ms(105));
-    assert_eq!(rig.offline(id), (Reason::Tls(TlsFault::TooSlow), 40));
+    assert_eq!(rig.offline(id), (Reason::Tls(TlsError(TlsFault::TooSlow)), 40));
 }
 
 #[test]

@@ -125,12 +125,18 @@ impl ServerRig {
         self.handle().stats()
     }
 
-    /// Waits until a counter has this value.
+    /// One of the counters, after a [`turn`](Self::turn).
     #[track_caller]
-    pub fn wait_for(&self, what: &str, is_there: impl Fn(&Stats) -> bool) {
+    pub fn count(&self, name: &str) -> u64 {
+        self.stats().get(name).expect(name)
+    }
+
+    /// Waits until a counter is at least this high.
+    #[track_caller]
+    pub fn wait_for(&self, name: &str, count: u64) {
         let started = Instant::now();
-        while !is_there(&self.handle().stats()) {
-            assert!(started.elapsed() < PATIENCE, "{what}: {:?}", self.handle().stats());
+        while self.handle().stats().get(name).expect(name) < count {
+            assert!(started.elapsed() < PATIENCE, "{name}: {:?}", self.handle().stats());
             drop(self.handle().blocking_list());
         }
     }

@@ -149,15 +149,13 @@ pub fn describe() {
 /// server.
 #[cfg(feature = "metrics")]
 pub fn report_server(stats: &crate::server::Stats) {
-    for (name, count) in [
-        (SERVER_ACCEPTED, stats.accepted),
-        (SERVER_REFUSED, stats.refused),
-        (SERVER_PAUSES, stats.pauses),
-        (SERVER_TURNS, stats.turns),
-        (SERVER_TIMERS, stats.timers),
-    ] {
-        ::metrics::counter!(name).absolute(count);
+    for (metric, name) in
+        [(SERVER_ACCEPTED, "accepted"), (SERVER_REFUSED, "refused"), (SERVER_PAUSES, "pauses")]
+    {
+        ::metrics::counter!(metric).absolute(stats.get(name).unwrap_or_default());
     }
+    ::metrics::counter!(SERVER_TURNS).absolute(stats.turns);
+    ::metrics::counter!(SERVER_TIMERS).absolute(stats.timers);
     for (reason, count) in stats.ends() {
         ::metrics::counter!(SERVER_ENDS, LABEL_REASON => reason).absolute(count);
     }

@@ -34,12 +34,10 @@ fn the_page_has_them_all_and_no_others() {
 fn a_servers_counts_are_reported_as_they_are() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let mut stats = crate::server::Stats::default();
-    (stats.accepted, stats.refused, stats.dead, stats.bye) = (7, 1, 2, 3);
+    let stats = |counts: &[(&str, u64)]| crate::server::Stats::of(counts);
     ::metrics::with_local_recorder(&recorder, || {
-        report_server(&stats);
-        stats.dead = 4;
-        report_server(&stats);
+        report_server(&stats(&[("accepted", 6), ("dead", 2)]));
+        report_server(&stats(&[("accepted", 7), ("refused", 1), ("dead", 4), ("bye", 3)]));
     });
     let mut counts = BTreeMap::new();
     for (key, _, _, value) in snapshotter.snapshot().into_vec() {

@@ -245,6 +245,11 @@ impl Rig {
         self.application.meanwhile.lock().unwrap().push_back(Box::new(act));
     }
 
+    #[track_caller]
+    pub(super) fn count(&self, name: &str) -> u64 {
+        self.handle.stats().get(name).expect(name)
+    }
+
     pub(super) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.application.inbox.lock().unwrap()
     }

@@ -1,5 +1,6 @@
 //! Counters of a server. None of them is touched per beat.
 
+use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use heartwire_core::Violation;
@@ -7,57 +8,51 @@ use heartwire_core::v1::ByeCode;
 
 use crate::reason::Reason;
 
-/// Defines each counter once: its name and, for an end, the reason that it counts. Some reasons
-/// have further counters by kind; a server has no ends of the kinds after `else`.
+/// Defines each counter once: its name, its documentation and, for an end, the reason that it
+/// counts. Some reasons have further counters by kind; a server has no ends of the kinds after
+/// `else`.
 macro_rules! counters {
     (
-        first { $($(#[$first_doc:meta])* $first:ident,)* }
+        first { $($(#[doc = $first_doc:literal])* $first:ident,)* }
         ends {
-            $($(#[$end_doc:meta])* $end:ident: $reason:pat
+            $($(#[doc = $end_doc:literal])* $end:ident: $reason:pat
                 $(=> by $which:ident {
-                    $($(#[$part_doc:meta])* $part:ident: $kind:pat,)*
+                    $($(#[doc = $part_doc:literal])* $part:ident: $kind:pat,)*
                 } else $uncounted:pat)?,
             )*
         }
-        last { $($(#[$last_doc:meta])* $last:ident,)* }
+        last { $($(#[doc = $last_doc:literal])* $last:ident,)* }
     ) => {
-        /// The counters of a server since it started.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        #[non_exhaustive]
+        /// The counters of a server since it started, by name. Names do not change between
+        /// versions; later versions may add some.
+        ///
+        /// | name | what is counted |
+        /// |---|---|
+        $(#[doc = concat!("| `", stringify!($first), "` |", $($first_doc,)* " |")])*
+        $(
+            #[doc = concat!("| `", stringify!($end), "` |", $($end_doc,)* " |")]
+            $($(#[doc = concat!("| `", stringify!($part), "` |", $($part_doc,)* " |")])*)?
+        )*
+        $(#[doc = concat!("| `", stringify!($last), "` |", $($last_doc,)* " |")])*
+        #[derive(Clone)]
         pub struct Stats {
-            $($(#[$first_doc])* pub $first: u64,)*
-            $(
-                $(#[$end_doc])* pub $end: u64,
-                $($($(#[$part_doc])* pub $part: u64,)*)?
-            )*
-            $($(#[$last_doc])* pub $last: u64,)*
+            counts: [u64; NAMES.len()],
             /// Turns of the shards' event loops: one per wake-up.
             pub turns: u64,
             /// Deadlines put into the shards' timer wheels.
             pub timers: u64,
         }
 
-        impl Stats {
-            /// Each counter with its name, without [`turns`](Self::turns) and
-            /// [`timers`](Self::timers), which count work and not clients.
-            pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [
-                    $((stringify!($first), self.$first),)*
-                    $(
-                        (stringify!($end), self.$end),
-                        $($((stringify!($part), self.$part),)*)?
-                    )*
-                    $((stringify!($last), self.$last),)*
-                ]
-                .into_iter()
-            }
+        /// The names of all counters, in order.
+        const NAMES: &[&str] = &[
+            $(stringify!($first),)*
+            $(stringify!($end), $($(stringify!($part),)*)?)*
+            $(stringify!($last),)*
+        ];
 
-            /// The counters of ended sessions, each under the name of its reason.
-            #[cfg(feature = "metrics")]
-            pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-                [$((stringify!($end), self.$end),)*].into_iter()
-            }
-        }
+        /// The names of those that count ends by their reason.
+        #[cfg(feature = "metrics")]
+        const ENDS: &[&str] = &[$(stringify!($end),)*];
 
         #[derive(Debug, Default)]
         pub(super) struct Counters {
@@ -85,17 +80,13 @@ macro_rules! counters {
                 counter.fetch_add(1, Relaxed);
             }
 
-            pub(super) fn read(&self, turns: &[TurnCounters]) -> Stats {
-                Stats {
-                    $($first: self.$first.load(Relaxed),)*
-                    $(
-                        $end: self.$end.load(Relaxed),
-                        $($($part: self.$part.load(Relaxed),)*)?
-                    )*
-                    $($last: self.$last.load(Relaxed),)*
-                    turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),
-                    timers: turns.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
-                }
+            /// In the order of [`NAMES`].
+            const fn all(&self) -> [&AtomicU64; NAMES.len()] {
+                [
+                    $(&self.$first,)*
+                    $(&self.$end, $($(&self.$part,)*)?)*
+                    $(&self.$last,)*
+                ]
             }
         }
     };
@@ -203,12 +194,67 @@ counters! {
         failed: Reason::Failed(_) | Reason::NetworkChanged,
     }
     last {
-        /// Connections that this server ended for another reason than [`shutdown`](Self::shutdown),
-        /// and whose clients had not acknowledged everything, the BYE included, a second later.
-        /// They are also counted under their reason.
+        /// Connections that this server ended for another reason than `shutdown`, and whose clients
+        /// had not acknowledged everything, the BYE included, a second later. They are also counted
+        /// under their reason.
         cut_off,
         /// Pauses of a shard.
         pauses,
+    }
+}
+
+impl Counters {
+    pub(super) fn read(&self, turns: &[TurnCounters]) -> Stats {
+        Stats {
+            counts: self.all().map(|counter| counter.load(Relaxed)),
+            turns: turns.iter().map(|shard| shard.turns.load(Relaxed)).sum(),
+            timers: turns.iter().map(|shard| shard.timers.load(Relaxed)).sum(),
+        }
+    }
+}
+
+impl Stats {
+    /// The counter of this name; `None` if there is none.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.counts().find(|&(known, _)| known == name).map(|(_, count)| count)
+    }
+
+    /// Each counter with its name, without [`turns`](Self::turns) and [`timers`](Self::timers),
+    /// which count work and not clients.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        NAMES.iter().copied().zip(self.counts)
+    }
+
+    /// With these counters, and all others 0.
+    #[cfg(test)]
+    pub(crate) fn of(counts: &[(&str, u64)]) -> Self {
+        let find = |name| counts.iter().find(|(known, _)| *known == name);
+        let mut stats = Self::default();
+        for (count, name) in stats.counts.iter_mut().zip(NAMES) {
+            *count = find(*name).map_or(0, |&(_, count)| count);
+        }
+        stats
+    }
+
+    /// The counters of ended sessions, each under the name of its reason.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn ends(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        self.counts().filter(|(name, _)| ENDS.contains(name))
+    }
+}
+
+/// All 0.
+impl Default for Stats {
+    fn default() -> Self {
+        Counters::default().read(&[])
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let work = [("turns", self.turns), ("timers", self.timers)];
+        f.debug_map().entries(self.counts().chain(work)).finish()
     }
 }
 

@@ -38,7 +38,7 @@ fn a_slow_reader_is_closed_and_the_others_get_everything() {
         peer.expect_data(&body);
     }
     assert_eq!(rig.offline(slow_id), Reason::SlowReader);
-    assert_eq!((rig.stats().slow_reader, rig.handle().count()), (1, 1));
+    assert_eq!((rig.count("slow_reader"), rig.handle().count()), (1, 1));
     drop(slow);
     rig.finish();
 }
@@ -72,7 +72,7 @@ fn sockets_have_the_buffers_that_were_asked_for() {
     let id = rig.expect_online(&peer);
     peer.stream.set_nonblocking(true).unwrap();
     let mut sent = 0;
-    while rig.stats().slow_reader == 0 {
+    while rig.count("slow_reader") == 0 {
         rig.handle().send(id, &[1; 1_000]).unwrap();
         rig.turn();
         sent += 1_000;

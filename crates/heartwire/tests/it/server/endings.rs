@@ -35,7 +35,7 @@ fn a_close_within_a_frame_is_a_truncation() {
         rig.expect_data(id, b"whole");
         assert_eq!(rig.offline(id), Reason::Truncated);
     }
-    assert_eq!(rig.stats().truncated, 4);
+    assert_eq!(rig.count("truncated"), 4);
     rig.finish();
 }
 
@@ -49,7 +49,7 @@ fn a_reset_within_a_body_is_a_reset() {
         peer.reset();
         assert_eq!(rig.offline(id), Reason::Reset);
     }
-    assert_eq!(rig.stats().reset, 20);
+    assert_eq!(rig.count("reset"), 20);
     rig.finish();
 }
 

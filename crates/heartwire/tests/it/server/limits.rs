@@ -17,7 +17,7 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
             assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
         }
     }
-    assert_eq!((rig.stats().refused, rig.stats().accepted, rig.handle().count()), (40, 2, 2));
+    assert_eq!((rig.count("refused"), rig.count("accepted"), rig.handle().count()), (40, 2, 2));
     rig.expect_echo(&mut first, first_id);
     drop(second);
     assert_eq!(rig.offline(second_id), Reason::ClosedByPeer);
@@ -52,7 +52,7 @@ fn the_most_sessions_are_those_of_all_shards_together() {
             }
         }
         rig.turn();
-        assert_eq!((rig.handle().count(), rig.stats().refused), (5, 10));
+        assert_eq!((rig.handle().count(), rig.count("refused")), (5, 10));
         drop(clients);
         (0..5).for_each(|_| assert!(matches!(rig.next(), Event::Offline { .. })));
         let _again: Vec<_> = (0..5).map(|_| rig.connect()).collect();
@@ -66,12 +66,13 @@ fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
     let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
     let mut rig = ServerRig::start(config.threads(1).max_sessions(0));
     let [quiet, crowded] = *rig.server().local_addrs() else { panic!("two addresses") };
+    let refused = |rig: &ServerRig| rig.handle().stats().get("refused").unwrap();
     for (quiet, crowded) in [(quiet, crowded), (crowded, quiet)] {
         // Refused at 16 in 50 ms, which is two seconds for all of them.
         let crowd: Vec<Peer> = (0..CROWD).map(|_| Peer::connect(crowded)).collect();
-        let before = rig.handle().stats().refused;
+        let before = refused(&rig);
         assert_eq!(Peer::connect(quiet).expect_end(), End::Closed);
-        let meanwhile = rig.handle().stats().refused - before;
+        let meanwhile = refused(&rig) - before;
         assert!(meanwhile < 400, "{meanwhile} of the crowd came first");
         crowd.into_iter().for_each(|mut peer| assert_eq!(peer.expect_end(), End::Closed));
     }
@@ -112,14 +113,14 @@ fn with_few_descriptors() {
     rig.turn();
     assert!(open().is_err());
     rig.expect_quiet(ms(200));
-    assert_eq!(rig.stats().refused, 0);
+    assert_eq!(rig.count("refused"), 0);
     // With room for its own end only, the next one is refused, once.
     held.pop();
     let mut refused = Peer::connect(rig.addr());
     assert_eq!(refused.expect_end(), End::Closed);
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::Descriptors });
     rig.expect_quiet(ms(200));
-    assert_eq!(rig.stats().refused, 1);
+    assert_eq!(rig.count("refused"), 1);
     rig.expect_echo(&mut first, first_id);
     // What is free again is used again.
     drop(second);

@@ -16,6 +16,6 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sen
     assert_eq!(rig.expect_verdict(id, 200, connecting).cause, Cause::Silence);
     // It got beats, and then a reset.
     assert_eq!(peer.expect_end(), End::Reset);
-    assert_eq!(rig.stats().dead, 1);
+    assert_eq!(rig.count("dead"), 1);
     rig.finish();
 }

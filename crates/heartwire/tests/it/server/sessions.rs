@@ -36,7 +36,7 @@ fn each_client_is_online_once_and_offline_once() {
             assert!(matches!(event, Event::Offline { reason: Reason::ClosedByPeer, .. }));
         }
         assert_eq!(count(&rig), (0, 0));
-        assert_eq!((rig.stats().accepted, rig.stats().closed_by_peer), (300, 300));
+        assert_eq!((rig.count("accepted"), rig.count("closed_by_peer")), (300, 300));
         rig.finish();
     }
 }

@@ -17,7 +17,7 @@ fn everybody_goes_offline_and_everything_ends() {
     // The rig expects 30 times `Offline` with that reason, then the end of the events.
     rig.finish();
     clients.iter_mut().for_each(|(peer, _)| assert_eq!(peer.expect_end(), End::Closed));
-    assert_eq!((handle.count(), handle.stats().shutdown), (0, 30));
+    assert_eq!((handle.count(), handle.stats().get("shutdown")), (0, Some(30)));
     assert!(std::net::TcpStream::connect(addr).is_err());
 }
 

@@ -114,8 +114,8 @@ impl Rig {
     /// Waits until so many connections have been ended by TLS.
     #[track_caller]
     pub(crate) fn wait_for_faults(&self, faults: u64) {
-        self.wait_for("faults", |stats| stats.tls >= faults);
-        assert_eq!(self.stats().tls, faults);
+        self.wait_for("tls", faults);
+        assert_eq!(self.count("tls"), faults);
     }
 
     #[track_caller]

@@ -33,7 +33,7 @@ fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
         assert!(!detail.contains("aaa") && !detail.contains("bbb"), "{detail}");
     }
     rig.expect_nothing();
-    assert_eq!(rig.stats().rejected, 5);
+    assert_eq!(rig.count("rejected"), 5);
     let (mut inside, _) = Peer::welcomed(rig.addr(), &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
     // A new file holds for those who come after it.

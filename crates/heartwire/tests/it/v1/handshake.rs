@@ -93,7 +93,7 @@ fn a_v0_client_of_a_v1_only_server_is_refused_and_never_heard_of() {
         peer.send(&first);
         assert!(matches!(peer.next(), Got::Closed | Got::Reset));
     }
-    assert_eq!(rig.stats().protocol_error, 2);
+    assert_eq!(rig.count("protocol_error"), 2);
     rig.expect_nothing();
     rig.finish();
 }

@@ -28,7 +28,7 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
     assert_eq!(first.offline(), Reason::Bye(ByeCode::TakenOver));
     first.closed();
     assert_ne!(id, newer);
-    assert_eq!(rig.stats().taken_over, 1);
+    assert_eq!(rig.count("taken_over"), 1);
     rig.expect_nothing();
     second.close();
 }

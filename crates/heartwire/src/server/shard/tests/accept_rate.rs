@@ -27,7 +27,7 @@ fn clients_that_come_faster_than_all_together_may_are_reset_wherever_they_come_f
     let refusing =
         |event: &&Event<_>| matches!(event, Event::Refusing { cause: Refusal::ArrivalRate });
     assert_eq!((told.len(), told.iter().filter(refusing).count()), (5, 1));
-    assert_eq!(rig.handle.stats().refused, 3);
+    assert_eq!(rig.count("refused"), 3);
 }
 
 /// Half of the clients are handed to a shard that stands still, and ends.

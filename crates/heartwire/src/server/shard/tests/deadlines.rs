@@ -27,7 +27,7 @@ fn the_handshake_has_one_deadline_however_busy_it_looks() {
             assert!(!client.state().is_closed);
             rig.pass(ms(5));
             assert!(client.state().is_closed, "{protocols:?}, {sent} and {dribbled}");
-            assert_eq!(rig.handle.stats().no_first_frame, 1);
+            assert_eq!(rig.count("no_first_frame"), 1);
             rig.expect_nothing();
         }
     }
@@ -51,5 +51,5 @@ fn a_frame_that_trickles_is_life_for_its_time_and_then_slow() {
     let (reason, _) = rig.offline(id);
     let Reason::Protocol(Violation::SlowFrame { waited }) = reason else { panic!("{reason}") };
     assert!((ms(4_000)..=ms(4_005)).contains(&waited), "{waited:?}");
-    assert_eq!(rig.handle.stats().slow_frame, 1);
+    assert_eq!(rig.count("slow_frame"), 1);
 }

@@ -20,7 +20,7 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sen
     let got = client.got();
     assert!(got.len() >= 4 && got.iter().all(|got| *got == Got::Heart), "{got:?}");
     assert!(client.state().resets && client.state().is_closed);
-    assert_eq!(rig.handle.stats().dead, 1);
+    assert_eq!(rig.count("dead"), 1);
 }
 
 /// Several timeouts: the deadline has to be set again each time. The beats wait in the kernel.

@@ -38,7 +38,7 @@ fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
     next.send(&hello());
     rig.run();
     rig.told_online();
-    assert_eq!(rig.handle.stats().rejected_full, 1);
+    assert_eq!(rig.count("rejected_full"), 1);
     // The name is not lost: the older session ends all the same, and then it is free.
     rig.stand_still(1, false);
     rig.run();

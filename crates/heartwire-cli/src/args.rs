@@ -26,7 +26,6 @@ pub(crate) struct Cli {
         help_heading = "Output",
         display_order = 1000,
         default_value = "warn",
-        env = "HEARTWIRE_LOG_LEVEL",
         value_name = "FILTER"
     )]
     log_level: String,
@@ -38,7 +37,8 @@ pub(crate) struct Cli {
         global = true,
         help_heading = "Output",
         display_order = 1001,
-        action = ArgAction::Count
+        action = ArgAction::Count,
+        conflicts_with = "log_level"
     )]
     verbose: u8,
 
@@ -49,7 +49,7 @@ pub(crate) struct Cli {
         global = true,
         help_heading = "Output",
         display_order = 1002,
-        conflicts_with = "verbose"
+        conflicts_with_all = ["verbose", "log_level"]
     )]
     quiet: bool,
 }

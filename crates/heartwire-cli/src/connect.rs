@@ -55,10 +55,10 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
         (Stop::listen()?, Look::listen()?, Client::start(config))
     };
-    say(starting(args)?.render(SystemTime::now(), args.format));
+    say(starting(args)?.render(SystemTime::now(), args.format.format()));
     if args.promise.is_some() {
         client.promise(args.promise);
-        say(promising(args.promise).render(SystemTime::now(), args.format));
+        say(promising(args.promise).render(SystemTime::now(), args.format.format()));
     }
 
     let output = Sink::start(Target::StdoutWhileRead, Text::default())?;
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         on_data: args.on_data,
         raw: args.raw,
         on_terminal: io::stdout().is_terminal(),
-        format: args.format,
+        format: args.format.format(),
         exit: Exit::Success,
         server_has_all: None,
     };
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         }
     });
     if let Some(interval) = args.rtt {
-        runtime.spawn(print_rtt(client.clone(), interval, args.format));
+        runtime.spawn(print_rtt(client.clone(), interval, args.format.format()));
     }
     let exit = runtime.block_on(async {
         let how = Cell::new(None);
@@ -288,12 +288,6 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
 fn protocol(args: &ConnectArgs) -> Result<Protocol, Usage> {
     let needs_v0 = args.policy.preset == PresetArg::Tutorial || args.policy.echo;
     let protocol = match args.protocol {
-        _ if args.raw && args.offer.is_given() => {
-            return Err(Usage(
-                "--raw has no handshake, so --min-interval and --max-timeout cannot go with it"
-                    .to_owned(),
-            ));
-        }
         _ if args.raw => return Ok(Protocol::Raw),
         Some(ProtocolArg::V1) if args.policy.echo => {
             return Err(Usage(
@@ -358,12 +352,6 @@ fn read_token(path: &Path) -> Result<String, Usage> {
 fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
     if !args.raw {
         return args.policy.policy(Side::Client);
-    }
-    // First, because the policy's own error would mislead here.
-    if args.policy.echo || matches!(args.policy.interval, Some(TimeOrOff(Some(_)))) {
-        return Err(Usage(
-            "--raw has no heartbeats, so --interval and --echo cannot go with it".to_owned(),
-        ));
     }
     // A server of raw bytes need not send any: a preset's timeout would declare healthy ones dead.
     let off = Some(TimeOrOff(None));

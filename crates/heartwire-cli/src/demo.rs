@@ -11,6 +11,7 @@ use clap::Args;
 use heartwire::server::{Event, Server, ServerConfig, SessionId};
 use heartwire::{Policy, TICK, Verdict};
 
+use crate::environment::remove_from;
 use crate::exit::Exit;
 use crate::output::{Sink, Target, Text, describe_policy};
 use crate::signals::Stop;
@@ -158,7 +159,7 @@ impl Stage {
 
     fn start_client(&mut self, address: &str) -> anyhow::Result<()> {
         let program = env::current_exe().context("cannot find this program")?;
-        let child = Command::new(program)
+        let child = remove_from(&mut Command::new(program))
             .args([
                 "connect",
                 "--interval",

@@ -5,6 +5,7 @@
 mod args;
 mod connect;
 mod demo;
+mod environment;
 mod exit;
 mod log;
 mod options;
@@ -16,38 +17,38 @@ mod signals;
 mod stdin;
 mod values;
 
+use std::env;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use args::{Cli, Command};
+use environment::Environment;
 use exit::{Exit, Usage};
 use log::{Limit, Log};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let line: Vec<OsString> = env::args_os().collect();
+    let (cli, environment) = environment::parse(&line).unwrap_or_else(|error| error.exit());
     if let Err(error) = output::start_stderr() {
         output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
         return Exit::Failure.into();
     }
-    let exit = run(cli);
+    let exit = run(cli, &environment);
     output::flush_stderr();
     exit.into()
 }
 
-fn run(cli: Cli) -> Exit {
+fn run(cli: Cli, environment: &Environment) -> Exit {
     let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
-            // The message repeats the value, which may come from the environment.
-            let why =
-                format!("--log-level (or HEARTWIRE_LOG_LEVEL) is `{}`: {error}", cli.log_level());
-            output::complain(&Usage(why).into());
-            return Exit::Usage;
+            let why = format!("--log-level is `{}`: {error}", cli.log_level());
+            return fail(&Usage(why).into(), environment);
         }
     };
     let limit = Limit::default();
@@ -58,6 +59,10 @@ fn run(cli: Cli) -> Exit {
         .finish()
         .with(limit.clone())
         .init();
+    if !environment.overridden.is_empty() {
+        let variables = environment.overridden.join(", ");
+        tracing::info!(%variables, "options on the command line exclude variables of the environment");
+    }
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Connect(args) => connect::run(&args),
@@ -71,7 +76,15 @@ fn run(cli: Cli) -> Exit {
         if output::is_broken_pipe(&error) {
             return Exit::Success;
         }
-        output::complain(&error);
-        Exit::of(&error)
+        fail(&error, environment)
     })
+}
+
+fn fail(error: &anyhow::Error, environment: &Environment) -> Exit {
+    output::complain(error);
+    // A setting that contradicts another may be one that the user does not see.
+    if error.is::<Usage>() && !environment.used.is_empty() {
+        output::say(format_args!("heartwire: {}", environment.said()));
+    }
+    Exit::of(error)
 }

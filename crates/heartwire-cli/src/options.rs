@@ -8,7 +8,7 @@ use heartwire::v1::Offer;
 use heartwire::{Policy, Preset, Side};
 
 use crate::exit::Usage;
-use crate::values::{TimeOrOff, duration, keepalive, time_or_off, typed};
+use crate::values::{Format, TimeOrOff, duration, keepalive, time_or_off, typed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetArg {
@@ -146,5 +146,24 @@ impl KernelArgs {
     pub(crate) fn options(&self) -> Result<KernelOptions, Usage> {
         KernelOptions::new(self.keepalive, self.user_timeout, !self.nagle)
             .map_err(|error| Usage(error.to_string()))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct FormatArgs {
+    /// How to print events (connect: on standard error) or the plan. Received data is printed as it
+    /// is.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+impl FormatArgs {
+    pub(crate) const fn format(self) -> Format {
+        if self.json { Format::Json } else { self.format }
     }
 }

@@ -20,7 +20,7 @@ struct Report {
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let report = report(args)?;
-    match args.format {
+    match args.format.format() {
         Format::Text => print_text(table::render(&report))?,
         Format::Json => print_text(object::render(&report))?,
     }

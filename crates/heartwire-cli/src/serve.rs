@@ -64,8 +64,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         runtime.spawn(pass_over(Look::listen()?));
         Stop::listen()?
     };
-    let output =
-        Sink::start(Target::Stdout, Feed::new(args.format, args.events.clone(), args.hold_data))?;
+    let output = Sink::start(
+        Target::Stdout,
+        Feed::new(args.format.format(), args.events.clone(), args.hold_data),
+    )?;
     let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let on_data = args.on_data;
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.

@@ -4,21 +4,20 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use clap::CommandFactory;
 
-use crate::args::Cli;
+use crate::environment::described;
 use crate::exit::Exit;
 use crate::output::print_bytes;
 
 pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "heartwire", &mut script);
+    clap_complete::generate(shell, &mut described(), "heartwire", &mut script);
     print_bytes(&script)?;
     Ok(Exit::Success)
 }
 
 pub(crate) fn man(directory: Option<&Path>) -> anyhow::Result<Exit> {
-    let command = Cli::command();
+    let command = described();
     let Some(directory) = directory else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render(&mut page)?;

@@ -32,6 +32,15 @@ pub(crate) enum ProtocolArg {
     V1,
 }
 
+/// A flag from an environment variable.
+pub(crate) fn flag(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err("write true or false"),
+    }
+}
+
 /// A number per second, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RateOrOff(pub(crate) Option<NonZeroU32>);

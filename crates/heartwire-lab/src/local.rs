@@ -1,6 +1,7 @@
 //! Descriptors and the server's program, for a flood and a real storm.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -28,4 +29,14 @@ pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         program.display()
     );
     Ok(program)
+}
+
+/// Has `heartwire` take its settings from its command line alone, and none from the environment.
+pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"HEARTWIRE_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }

@@ -41,7 +41,7 @@ fn short_options_are_those_that_people_know() {
         (short.policy.timeout, short.policy.interval),
         (long.policy.timeout, long.policy.interval)
     );
-    assert_eq!(short.format, long.format);
+    assert_eq!(short.format.format(), long.format.format());
     assert_eq!(connect(&["-n", "bob", "localhost"]).name.as_deref(), Some("bob"));
     let level = |args: &[&str]| {
         let words = ["heartwire", "serve"].iter().chain(args);

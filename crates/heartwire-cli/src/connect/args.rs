@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::client::{ClientConfig, Retry};
 
-use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
-use crate::values::{Format, MAX_FRAME, ProtocolArg, duration, interval, retry, target};
+use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
+use crate::values::{MAX_FRAME, ProtocolArg, duration, interval, retry, target};
 
 /// The examples of `-h`.
 pub(crate) const FIRST_EXAMPLES: &str = "\
@@ -72,7 +72,7 @@ pub(crate) struct ConnectArgs {
     /// Send and receive bytes without the 8-byte headers. There are no heartbeats then, and no
     /// timeout unless --timeout is given, whatever the preset: such a server may be silent forever.
     /// Any byte shows that it is alive.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["interval", "echo", "min_interval", "max_timeout"])]
     pub(crate) raw: bool,
 
     /// Longest time for a name lookup, and for connecting to one of several addresses.
@@ -237,19 +237,8 @@ pub(crate) struct ConnectArgs {
     )]
     pub(crate) rtt: Option<Duration>,
 
-    /// How to print status messages on standard error.
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = Format::Text,
-        default_value_if("json", "true", "json"),
-        help_heading = "Output"
-    )]
-    pub(crate) format: Format,
-
-    /// The same as --format json.
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 impl ConnectArgs {

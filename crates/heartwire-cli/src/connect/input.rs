@@ -43,7 +43,7 @@ impl Input {
             raw: args.raw,
             commands: args.commands,
             feeds: args.watchdog.is_some(),
-            format: args.format,
+            format: args.format.format(),
             refused: 0,
         }
     }

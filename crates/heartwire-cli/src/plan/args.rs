@@ -7,8 +7,8 @@ use heartwire::Side;
 use heartwire::plan::End;
 
 use crate::exit::Usage;
-use crate::options::{KernelArgs, PolicyArgs, PresetArg};
-use crate::values::{Format, ProtocolArg, duration};
+use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg};
+use crate::values::{ProtocolArg, duration};
 
 /// The examples of `-h`.
 pub(crate) const FIRST_EXAMPLES: &str = "\
@@ -99,19 +99,8 @@ pub(crate) struct PlanArgs {
     )]
     server: Option<EndArgs>,
 
-    /// How to print the plan.
-    #[arg(
-        long,
-        help_heading = "Output",
-        value_enum,
-        default_value_t = Format::Text,
-        default_value_if("json", "true", "json")
-    )]
-    pub(crate) format: Format,
-
-    /// The same as --format json.
-    #[arg(long, help_heading = "Output", conflicts_with = "format")]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// `--within` proposes settings, so none can be given.

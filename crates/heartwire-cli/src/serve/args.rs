@@ -10,9 +10,9 @@ use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::server::ServerConfig;
 
-use crate::options::{KernelArgs, OfferArgs, PolicyArgs};
+use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{
-    Format, MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, address, duration, rate, time_or_off,
+    MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, address, duration, rate, time_or_off,
 };
 
 /// The examples of `-h`.
@@ -55,7 +55,7 @@ pub(crate) struct ServeArgs {
     /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be repeated. A port
     /// alone listens on 127.0.0.1, :PORT on every IPv4 address. Port 0 lets the system choose
     /// [default: 127.0.0.1:29002; port 39002 with --preset tutorial].
-    #[arg(short, long, value_name = "ADDR", value_parser = address)]
+    #[arg(short, long, value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Accept only clients that speak this version of the protocol [default: both, as the client's
@@ -142,19 +142,8 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) events: Vec<EventKind>,
 
-    /// How to print events.
-    #[arg(
-        long,
-        value_enum,
-        default_value_t = Format::Text,
-        default_value_if("json", "true", "json"),
-        help_heading = "Output"
-    )]
-    pub(crate) format: Format,
-
-    /// The same as --format json.
-    #[arg(long, conflicts_with = "format", help_heading = "Output")]
-    json: bool,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 
     /// Stop when the program that reads the events through a pipe exits, as on SIGTERM but with
     /// exit code 1; noticed at the next event. Without this the server goes on and prints nothing.

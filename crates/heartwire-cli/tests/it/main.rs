@@ -13,6 +13,7 @@
 mod bad_usage;
 mod demo;
 mod devices;
+mod environment;
 mod frozen;
 mod hostile;
 mod interop;

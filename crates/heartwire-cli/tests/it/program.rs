@@ -1,6 +1,7 @@
 //! The program under test, as a process that does not outlive its test.
 
 use core::net::SocketAddr;
+use std::env;
 use std::io::Write;
 use std::process::{ChildStdin, Command, Output, Stdio};
 
@@ -22,7 +23,11 @@ fn v0_unless<'a>(args: &[&str], flag: &'a str) -> Vec<&'a str> {
 }
 
 fn isolated(mut command: Command, args: &[&str]) -> Command {
-    command.args(args).stdin(Stdio::null()).env_remove("HEARTWIRE_LOG_LEVEL").env_remove("COLUMNS");
+    let settings = env::vars_os().map(|(name, _)| name);
+    for name in settings.filter(|name| name.as_encoded_bytes().starts_with(b"HEARTWIRE_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null()).env_remove("COLUMNS");
     command
 }
 

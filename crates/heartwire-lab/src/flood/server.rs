@@ -16,6 +16,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::args::Transport;
+use crate::local::without_settings;
 use crate::process::{Memory, Usage};
 
 /// The valid token.
@@ -82,7 +83,8 @@ impl Server {
             command.arg("--tls-key").arg(files.path("key.pem"));
         }
         // It would log each rejected client otherwise.
-        command.env("HEARTWIRE_LOG_LEVEL", "error").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg("--quiet");
+        without_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = child.stdout.take().context("no output")?;

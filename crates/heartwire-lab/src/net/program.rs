@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::namespace::Namespace;
 use super::stop::Stop;
+use crate::local::without_settings;
 
 /// How often a wait checks whether the lab has to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -94,7 +95,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["serve", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG_LEVEL");
+        without_settings(&mut command).args(["serve", "--format", "json"]).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let (events, complaints) = (this.process.stdout.take(), this.process.stderr.take());
@@ -112,7 +113,7 @@ impl Program {
         tell: &Sender<Told>,
     ) -> anyhow::Result<Self> {
         let mut command = namespace.lasting_command(heartwire);
-        command.args(["connect", "--format", "json"]).args(args).env_remove("HEARTWIRE_LOG_LEVEL");
+        without_settings(&mut command).args(["connect", "--format", "json"]).args(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut this = Self::of(command.spawn().context("cannot start ip netns exec")?);
         let events = this.process.stderr.take().context("no errors")?;

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use super::args::Args;
 use super::outcome::{Outcome, PerSecond};
 use super::policy::Policy;
-use crate::local::{descriptors, program};
+use crate::local::{descriptors, program, without_settings};
 use crate::output;
 
 /// Below the ephemeral ports: a client that dials its own port while no server listens there can
@@ -182,7 +182,7 @@ impl Serve {
     async fn start(program: &Path, address: SocketAddr) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(["serve", "--format", "json", "--listen", &address.to_string()]);
-        command.env_remove("HEARTWIRE_LOG_LEVEL").stdin(Stdio::null()).stdout(Stdio::piped());
+        without_settings(&mut command).stdin(Stdio::null()).stdout(Stdio::piped());
         let spawned = command.spawn();
         let mut this =
             Self(spawned.with_context(|| format!("cannot start {}", program.display()))?);

@@ -39,9 +39,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Policy`], [`Preset`], [`Bound`] | interval and timeout, and when the verdict comes with them |
+//! | [`Policy`], [`Preset`], [`Bound`] | interval and timeout, and when they give a verdict |
 //! | [`order`] | what a driver does next, with an example driver |
-//! | [`Connection`], [`Settings`], [`FrameLimits`] | one connection: frames in; events, beats and the verdict out |
+//! | [`Connection`], [`Settings`], [`FrameLimits`] | frames in; events, beats and the verdict out |
 //! | [`Liveness`] | heartbeats and timeout for your own protocol, without our frames |
 //! | [`PauseWatch`] | detects that this process was paused, so that no peer is blamed |
 //! | [`arrival`] | when bytes arrived that were read late |

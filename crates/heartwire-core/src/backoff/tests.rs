@@ -177,7 +177,7 @@ fn with_a_fixed_wait_a_hint_makes_it_longer_and_never_shorter() {
 }
 
 #[test]
-fn a_hint_keeps_nobody_away_for_longer_than_its_cap() {
+fn a_hint_delays_a_client_up_to_its_cap() {
     let day = BackoffPolicy::MAX_HINT;
     assert_eq!(day, ms(86_400_000));
     let mut drawn: Vec<_> = (0..1_000)

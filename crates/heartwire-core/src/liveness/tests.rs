@@ -158,12 +158,12 @@ fn a_verdict_later_than_the_tick_keeps_its_bound_without_the_time_that_this_end_
 }
 
 #[test]
-fn what_this_end_sends_is_no_sign_of_life() {
+fn sending_is_no_sign_of_life() {
     Rig::new(timeout(15_000)).sent(5_000).sent(14_999).next(15_000).wake(15_000, &[silent(15_000)]);
 }
 
 #[test]
-fn nothing_follows_a_verdict() {
+fn a_verdict_is_the_last_event() {
     Rig::new(beat(5_000).timeout(ms(15_000)))
         .wake(10_000, &[BeatDue])
         .wake(15_000, &[silent(15_000)])
@@ -178,7 +178,7 @@ fn nothing_follows_a_verdict() {
 }
 
 #[test]
-fn without_a_timeout_nobody_is_dead() {
+fn no_timeout_no_verdict() {
     Rig::new(Policy::builder()).next(None).wake(u64::MAX / 1_000_000, &[]).next(None);
 }
 

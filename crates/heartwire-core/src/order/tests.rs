@@ -68,7 +68,7 @@ fn a_driver_that_does_not_read_gets_no_verdict_and_loses_nothing() {
 }
 
 #[test]
-fn what_is_read_outranks_the_deadline() {
+fn bytes_that_are_read_outrank_the_deadline() {
     let mut connection = judging();
     let read = read_first(&mut connection, TIMEOUT);
     hear_beat(&mut connection, TIMEOUT - 1);
@@ -76,7 +76,7 @@ fn what_is_read_outranks_the_deadline() {
 }
 
 #[test]
-fn what_there_is_no_room_for_counts_as_life() {
+fn bytes_without_room_count_as_life() {
     let mut connection = judging();
     let read = read_first(&mut connection, TIMEOUT);
     sleeps(connection.judge(read, Found::NoRoom(at(TIMEOUT + 1)), None), 2 * TIMEOUT + 1);

@@ -197,15 +197,15 @@ impl fmt::Display for ProposeError {
         match self {
             Self::TooShort { within, least, interval, timeout } => write!(
                 f,
-                "no settings find every fault within {within:?}. Two beats of {interval:?}, a round \
-                 trip and one retransmission need a timeout of {timeout:?}, and a peer that \
+                "no settings find every fault within {within:?}. Two beats of {interval:?}, a \
+                 round trip and one retransmission need a timeout of {timeout:?}, and a peer that \
                  does not read is detected only some time after a user timeout of that length: ask \
                  for {least:?} or more"
             ),
             Self::NatTooShort { interval } => write!(
                 f,
-                "the middlebox forgets a connection before a beat every {interval:?}, the shortest for \
-                 these timers, would pass it again"
+                "the middlebox forgets a connection before a beat every {interval:?}, the shortest \
+                 for these timers, would pass it again"
             ),
             Self::Setup(error) => error.fmt(f),
             Self::Policy(error) => error.fmt(f),

@@ -191,8 +191,8 @@ impl fmt::Display for SetupError {
                  answered forever. Echo on one end, and send beats on the other",
             ),
             Self::EchoOnV1 => f.write_str(
-                "an end echoes, but protocol v1 has no echo. Send beats on both ends, or use protocol \
-                 v0",
+                "an end echoes, but protocol v1 has no echo. Send beats on both ends, or use \
+                 protocol v0",
             ),
             Self::Conflict(conflict) => write!(f, "the ends cannot agree: {conflict}"),
             Self::RttTooLong { rtt } => write!(

@@ -298,7 +298,7 @@ fn every_fault_has_one_row_and_a_name_of_its_own() {
 }
 
 #[test]
-fn what_cannot_be_a_setup_is_refused_with_the_reason() {
+fn impossible_setups_are_refused_with_the_reason() {
     let echoing = end(off().echo(true), None, None);
     let refused = |builder: SetupBuilder| builder.build().unwrap_err();
     assert_eq!(refused(Setup::builder(echoing, echoing)), SetupError::EchoAtBothEnds);
@@ -335,7 +335,7 @@ fn on_protocol_v1_a_plan_is_for_what_is_agreed() {
 }
 
 #[test]
-fn what_cannot_be_on_protocol_v1_is_refused() {
+fn impossible_setups_on_protocol_v1_are_refused() {
     let echoing = End::new(off().echo(true).timeout(secs(9.0)).build().unwrap());
     let usual = End::new(Preset::Default.policy(Client));
     let refused = Setup::builder(usual, echoing).v1().build();

@@ -68,24 +68,24 @@ impl fmt::Display for Warning {
                 let (own, peer) = (name_of(on), name_of(peer_of(on)));
                 write!(
                     f,
-                    "the {own} has a timeout of {timeout:?}, but the {peer} sends nothing by itself: \
-                     healthy connections end. Give the {peer} a beat, or an echo of the {own}'s \
-                     beats"
+                    "the {own} has a timeout of {timeout:?}, but the {peer} sends nothing by \
+                     itself: healthy connections end. Give the {peer} a beat, or an echo of the \
+                     {own}'s beats"
                 )
             }
             Self::TimeoutTooShort { on, timeout, every } => write!(
                 f,
-                "the {} has a timeout of {timeout:?}, but bytes come only every {every:?}: one late \
-                 beat would end a healthy connection. Use a timeout of at least {:?}, or a shorter \
-                 interval",
+                "the {} has a timeout of {timeout:?}, but bytes come only every {every:?}: one \
+                 late beat would end a healthy connection. Use a timeout of at least {:?}, or a \
+                 shorter interval",
                 name_of(on),
                 every.saturating_mul(2)
             ),
             Self::UserTimeoutTooShort { on, user_timeout, timeout } => write!(
                 f,
-                "the {}'s user timeout of {user_timeout:?} is shorter than its timeout of {timeout:?}: \
-                 a path that is down for a moment ends the connection before the timeout does. Use \
-                 {timeout:?} or more",
+                "the {}'s user timeout of {user_timeout:?} is shorter than its timeout of \
+                 {timeout:?}: a path that is down for a moment ends the connection before the \
+                 timeout does. Use {timeout:?} or more",
                 name_of(on)
             ),
             Self::NatForgets { nat_timeout, quiet: Some(quiet) } => write!(

@@ -43,7 +43,7 @@ fn usual_beats_every_10_s_and_gives_up_after_30_at_both_ends() {
 }
 
 #[test]
-fn the_reference_client_beats_every_3_s_and_judges_nobody() {
+fn the_tutorials_client_beats_every_3_s_and_has_no_timeout() {
     let client = Preset::Tutorial.policy(Side::Client);
     assert_eq!((client.interval(), client.timeout(), client.echo()), (Some(secs(3)), None, false));
     assert_eq!((client.bound(TICK), client.bound_after_fault(TICK)), (None, None));
@@ -99,7 +99,7 @@ fn a_timeout_under_two_beats_of_the_peer_is_refused() {
 }
 
 #[test]
-fn what_the_peer_promised_counts_and_not_what_this_end_does() {
+fn the_peers_interval_bounds_the_timeout_and_the_own_one_does_not() {
     let fast_peer = Policy::builder().interval(secs(10)).peer_interval(secs(1)).timeout(secs(2));
     assert_eq!(fast_peer.build().unwrap().peer_interval(), Some(secs(1)));
     let slow_peer = Policy::builder().interval(secs(1)).peer_interval(secs(10)).timeout(secs(19));
@@ -204,7 +204,7 @@ fn a_refusal_says_what_would_work() {
 }
 
 #[test]
-fn what_cannot_be_refused_is_clamped_upwards() {
+fn clamped_milliseconds_round_up() {
     let clamped = |value| Millis::clamp(value).duration();
     assert_eq!(clamped(Duration::ZERO), ms(1));
     assert_eq!(clamped(Duration::from_nanos(1_000_001)), ms(2));

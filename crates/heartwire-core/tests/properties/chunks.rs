@@ -140,7 +140,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded(packets in prop::collection::vec(packet(), 0..10)) {
+    fn encoded_frames_are_decoded(packets in prop::collection::vec(packet(), 0..10)) {
         let bytes: Vec<u8> = packets.iter().flat_map(Packet::encode).collect();
         prop_assert_eq!(feed(&bytes, &[bytes.len()]), (packets, None));
     }

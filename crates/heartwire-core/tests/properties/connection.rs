@@ -247,9 +247,13 @@ impl Driver {
 
 proptest! {
     #[test]
-    fn a_connection_keeps_its_word(knobs in knobs(), steps in prop::collection::vec(step(), 1..80)) {
+    fn a_connection_keeps_its_word(
+        knobs in knobs(),
+        steps in prop::collection::vec(step(), 1..80),
+    ) {
         let connection = knobs.connection();
-        let mut driver = Driver { knobs, connection, unread: Vec::new(), now: 0, ended: false, pause: None };
+        let (unread, now, ended, pause) = (Vec::new(), 0, false, None);
+        let mut driver = Driver { knobs, connection, unread, now, ended, pause };
         for step in &steps {
             driver.apply(step);
         }

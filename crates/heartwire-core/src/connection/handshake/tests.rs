@@ -47,11 +47,11 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
 
 #[test]
 fn a_client_without_a_timeout_refuses_a_max_timeout_above_its_own_too() {
-    let nobody = Policy::builder().build().unwrap();
-    let client = Offer::new(&nobody).max_timeout(s(60));
+    let silent = Policy::builder().build().unwrap();
+    let client = Offer::new(&silent).max_timeout(s(60));
     let awaiting = Awaiting::new(client, Instant::from_nanos(0));
     for (max_timeout, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
-        let terms = Terms::new(Offer::new(&nobody));
+        let terms = Terms::new(Offer::new(&silent));
         let contract = terms.agree(&client.max_timeout(max_timeout)).unwrap();
         assert_eq!(awaiting.check(&Welcome::new(1, 0, contract)), checked, "{max_timeout:?}");
     }

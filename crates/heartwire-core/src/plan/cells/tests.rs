@@ -177,7 +177,7 @@ fn keepalive_waits_for_a_gap_between_retransmissions() {
 }
 
 #[test]
-fn what_is_sent_through_a_forgotten_entry_may_come_back_as_a_reset() {
+fn a_forgotten_nat_entry_may_answer_with_a_reset() {
     let fault = Fault::NatForgotten;
     let client = found(beating(secs(5)), quiet(), fault, Side::Client);
     assert_eq!((client.by, client.bound.earliest), (Mechanism::Retransmissions, Duration::ZERO));
@@ -193,7 +193,7 @@ fn what_is_sent_through_a_forgotten_entry_may_come_back_as_a_reset() {
 }
 
 #[test]
-fn who_cannot_be_first_is_not_named() {
+fn a_mechanism_that_cannot_be_first_is_not_named() {
     let policy = Policy::builder().interval(secs(1)).timeout(secs(3));
     let timers = |secs_| KernelTimers::new(None, Some(secs(secs_))).unwrap();
     let late = end(policy).kernel(timers(12));

@@ -31,7 +31,7 @@ fn nine_seconds_take_a_beat_of_under_three() {
 }
 
 #[test]
-fn what_decides_is_a_peer_that_does_not_read() {
+fn a_peer_that_does_not_read_decides_how_long_detection_takes() {
     let proposal = propose(&Target::new(secs(30))).unwrap();
     let row = proposal.setup.plan().row(Fault::PeerNotReading);
     let finding = row.server.finding().unwrap();

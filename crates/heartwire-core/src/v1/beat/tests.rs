@@ -31,7 +31,7 @@ fn a_beat_lies_on_the_protocol_as_specified() {
 }
 
 #[test]
-fn what_is_not_known_is_not_well_and_no_notice() {
+fn unknown_health_is_degraded_and_unknown_notices_are_ignored() {
     let mut body = BODY;
     body[30] = 77;
     body[31] = 0xfe;

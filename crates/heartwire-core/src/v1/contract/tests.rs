@@ -27,7 +27,7 @@ fn two_ends_with_one_preset_get_that_preset() {
 }
 
 #[test]
-fn whoever_judges_sooner_is_beaten_to_more_often() {
+fn a_shorter_timeout_gets_more_frequent_beats() {
     let both = agreed(offer(Preset::Default, Side::Client), offer(Preset::Fast, Side::Server));
     let strict = Preset::Fast.policy(Side::Server);
     assert_eq!(both[0], (strict.interval(), strict.timeout()));
@@ -42,7 +42,7 @@ fn a_server_that_would_send_nothing_beats_for_a_client_that_judges() {
 }
 
 #[test]
-fn nobody_beats_for_nobody_unless_it_means_to() {
+fn ends_without_timeouts_get_only_beats_that_the_sender_wants() {
     let silent = Offer::new(&Policy::builder().build().unwrap());
     assert_eq!(agreed(silent, silent), [(None, None); 2]);
     let beating = Offer::new(&Policy::builder().interval(s(10)).build().unwrap());
@@ -58,7 +58,7 @@ fn a_timeout_that_two_beats_do_not_fit_into_becomes_three_beats() {
 }
 
 #[test]
-fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
+fn a_conflict_names_the_numbers_of_both_ends() {
     let hasty = Offer::new(&Policy::builder().timeout(s(6)).build().unwrap()).max_timeout(s(20));
     let slow = offer(Preset::Default, Side::Client).min_interval(Some(s(10)));
     let conflict = Terms::new(hasty).agree(&slow).unwrap_err();
@@ -75,7 +75,7 @@ fn what_cannot_be_agreed_on_is_refused_with_both_figures() {
 }
 
 #[test]
-fn nobody_beats_more_often_than_the_server_allows() {
+fn the_servers_min_interval_holds_for_both_ends() {
     let eager = Offer::new(&Policy::builder().interval(s(2)).timeout(s(5)).build().unwrap());
     let server = offer(Preset::Default, Side::Server).min_interval(Some(s(4)));
     let both = agreed(eager, server);
@@ -110,7 +110,7 @@ fn a_max_timeout_is_no_lower_than_the_timeout_under_it() {
 }
 
 #[test]
-fn what_three_beats_need_is_reckoned_beyond_the_longest_timeout() {
+fn three_of_the_longest_intervals_do_not_overflow() {
     let longest = Duration::from_millis(u64::from(u32::MAX));
     let slow = offer(Preset::Default, Side::Client).min_interval(Some(longest));
     let patient = offer(Preset::Default, Side::Server).max_timeout(longest);
@@ -127,7 +127,7 @@ fn the_longest_promise_can_be_kept_in_whole_milliseconds() {
 }
 
 #[test]
-fn a_beat_that_nobody_judges_by_can_be_promised() {
+fn a_beat_without_a_timeout_can_be_promised() {
     let seldom = Offer::new(&Policy::builder().interval(s(7200)).build().unwrap());
     let silent = Offer::new(&Policy::builder().build().unwrap());
     assert_eq!(silent.longest_timeout(), s(3600));
@@ -136,7 +136,7 @@ fn a_beat_that_nobody_judges_by_can_be_promised() {
 }
 
 #[test]
-fn a_contract_says_who_does_what() {
+fn a_contract_displays_both_intervals_and_timeouts() {
     let usual = offer(Preset::Default, Side::Server);
     let contract = Terms::new(usual).agree(&offer(Preset::Tutorial, Side::Client)).unwrap();
     assert_eq!(
@@ -146,7 +146,7 @@ fn a_contract_says_who_does_what() {
 }
 
 #[test]
-fn whoever_judges_sooner_than_most_puts_up_with_the_beats_that_takes() {
+fn a_short_timeout_lowers_the_min_interval() {
     let judging = Policy::builder().timeout(Duration::from_millis(450)).build().unwrap();
     let beating = Policy::builder().interval(Duration::from_millis(100)).build().unwrap();
     let contract = Terms::new(Offer::new(&judging)).agree(&Offer::new(&beating)).unwrap();

@@ -122,7 +122,7 @@ fn values_that_are_not_known_may_be_anything() {
 }
 
 #[test]
-fn what_is_not_as_specified_is_refused() {
+fn malformed_hellos_and_welcomes_are_refused() {
     let bad: [&[u8]; 22] = [
         &[],
         &[0x80],                                                 // not a map
@@ -136,7 +136,7 @@ fn what_is_not_as_specified_is_refused() {
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 7, 2],                      // a key twice
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x62, 0xff, 0xfe],       // a name that is not UTF-8
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x44, 1, 2, 3, 4],       // a name of bytes
-        &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a maximum timeout of millions of years
+        &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a maximum timeout too long
         &[0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], // more entries than bytes
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x9f, 0xff],            // an array of no definite length
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 20, 0x81, 0x7f, 0xff],      // a text of no definite length

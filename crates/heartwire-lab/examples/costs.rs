@@ -1,10 +1,10 @@
-//! What a client costs a real `heartwire serve` in processor time, by what becomes of it: welcomed, turned
-//! away for its age, discarded because it has left, or closed for coming too fast.
+//! Processor time that a client costs a real `heartwire serve`, by result: accepted, rejected as
+//! stale, discarded because it has left, or closed by the accept rate.
 //!
 //! `cargo build --release -p heartwire-cli && cargo run --release -p heartwire-lab --example costs`
 //!
-//! The server has one shard. Its time is what Linux counts for its threads, and that includes what its
-//! kernel does for it: on loopback also most of the way to the client.
+//! The server has one shard. Linux counts the time of its threads, which includes the kernel's work
+//! for them: on loopback also most of the way to the client.
 
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
@@ -41,11 +41,11 @@ mod linux {
     pub(super) fn main() -> anyhow::Result<()> {
         println!("{CLIENTS} clients at a time, {ROUNDS} times: µs of processor time for each");
         let open = ["--accept-rate", "off", "--accept-rate-per-address", "off"];
-        run("welcomed, and gone again", &open, |server| {
+        run("accepted, then closed", &open, |server| {
             let clients = server.hellos()?;
             read_all(clients, 3)
         })?;
-        run("rejected for its age", &open, |server| {
+        run("rejected as stale", &open, |server| {
             server.freeze()?;
             let clients = server.hellos()?;
             thread::sleep(TOO_LONG);
@@ -58,7 +58,7 @@ mod linux {
             server.signal(Signal::CONT)
         })?;
         run(
-            "closed for coming too fast",
+            "closed by the accept rate",
             &["--accept-rate", "1", "--accept-rate-per-address", "off"],
             |server| {
                 server.freeze()?;
@@ -103,7 +103,7 @@ mod linux {
         Ok(())
     }
 
-    /// Reads the first frame of each, which is to be of that kind.
+    /// Reads the first frame of each client, which must be of that kind.
     fn read_all(clients: Vec<TcpStream>, kind: u8) -> anyhow::Result<()> {
         for mut client in clients {
             let mut header = [0; 8];

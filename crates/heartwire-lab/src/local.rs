@@ -24,8 +24,8 @@ pub(crate) fn program(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     };
     anyhow::ensure!(
         program.is_file(),
-        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name one \
-         with --bin",
+        "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name \
+         one with --bin",
         program.display()
     );
     Ok(program)

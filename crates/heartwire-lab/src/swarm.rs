@@ -33,7 +33,7 @@ Examples:
   heartwire-lab swarm
   heartwire-lab swarm --connections 1000 --calm 5s
 
-Exit codes: 0 every promise was kept, 1 not so, 2 usage.";
+Exit codes: 0 every promise was kept, 1 one was broken, 2 usage.";
 
 /// Arguments of `swarm`.
 #[derive(Clone, Debug, clap::Args)]
@@ -76,9 +76,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::print(format_args!("{} connections", args.connections))?;
 
     swarm.beat_for(args.calm, args.interval)?;
-    server.expect_no_verdict("while all beat")?;
+    server.expect_no_verdict("while all clients send heartbeats")?;
     output::print(format_args!(
-        "no verdict in {:?} of beats every {:?}",
+        "no verdict in {:?} of heartbeats every {:?}",
         args.calm, args.interval
     ))?;
 
@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         args.stop
     ))?;
 
-    output::print(format_args!("all fall silent"))?;
+    output::print(format_args!("all clients fall silent"))?;
     let verdicts = server.collect_verdicts(connections, args.timeout + Duration::from_secs(10))?;
     judge(args, &swarm, &verdicts)?;
     Ok(ExitCode::SUCCESS)
@@ -112,7 +112,8 @@ fn judge(args: &Args, swarm: &Swarm, verdicts: &[Verdict]) -> anyhow::Result<()>
         lateness.get(index).copied().unwrap_or(f64::NAN)
     };
     output::print(format_args!(
-        "{} verdicts, ms after the timeout: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, max {:.1}",
+        "{} verdicts, ms after the timeout: min {:.1}, p50 {:.1}, p99 {:.1}, p99.9 {:.1}, \
+         max {:.1}",
         verdicts.len(),
         at(0.0),
         at(0.5),

@@ -1,5 +1,5 @@
-//! `heartwire-lab bench` and `swarm` from end to end, with few connections. They assert counts; times
-//! are the benchmark's business, not a test's.
+//! `heartwire-lab bench` and `swarm` from end to end, with few connections. They assert
+//! counts and no times.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]

@@ -38,7 +38,7 @@ fn flood(server: &Path, args: &[&str]) -> (Option<i32>, Value) {
 }
 
 #[test]
-fn a_flood_harms_nobody_in_plain_text_and_over_tls() {
+fn a_flood_harms_no_client_in_plain_text_and_over_tls() {
     let Some(server) = heartwire() else { return };
     let (code, floods) = flood(&server, &[]);
     assert_eq!(code, Some(0), "{floods}");

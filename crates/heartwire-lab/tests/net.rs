@@ -79,7 +79,7 @@ fn needs(mut command: Command) -> Vec<String> {
 }
 
 #[test]
-fn what_a_killed_run_left_is_removed_by_the_next_and_nothing_else() {
+fn the_leftovers_of_a_killed_run_are_removed_and_nothing_else() {
     if heartwire().is_none() {
         return;
     }

@@ -52,7 +52,7 @@ fn a_seed_is_the_same_each_time() {
     }
 }
 
-/// The driver of one side breaks a rule: the promise that this breaks is the one that is found broken.
+/// The driver of one side breaks a rule, and the promise that this breaks is found broken.
 #[track_caller]
 fn is_found_out(broken: Broken, side: Side) {
     let expected = broken.breaks();
@@ -68,7 +68,7 @@ fn is_found_out(broken: Broken, side: Side) {
 }
 
 #[test]
-fn who_plans_wrongly() {
+fn plans_wrongly() {
     let found = (0..SEEDS_TO_FIND)
         .filter_map(|seed| run_misplanned(seed).err())
         .any(|failure| failure.invariant == Invariant::AsPlanned);
@@ -92,7 +92,7 @@ macro_rules! is_found_out {
         }
 
         #[test]
-        fn every_promise_is_broken_by_somebody() {
+        fn every_promise_is_broken_by_a_mutation() {
             let broken = [$(Broken::$broken.breaks()),+, Invariant::AsPlanned];
             assert!(Invariant::ALL.iter().all(|promise| broken.contains(promise)));
         }
@@ -100,38 +100,38 @@ macro_rules! is_found_out {
 }
 
 is_found_out! {
-    who_judges_early: JudgesEarly on Client, Server;
-    who_judges_unheard_early: JudgesUnheardEarly on Client, Server;
-    who_judges_late: JudgesLate on Client, Server;
-    who_never_judges_unheard: NeverJudgesUnheard on Client, Server;
-    who_never_judges: NeverJudges on Client, Server;
-    who_judges_before_reading: JudgesBeforeReading on Client, Server;
-    who_waits_for_writes: WaitsForWrites on Client, Server;
-    who_takes_slowness_for_death: TakesSlownessForDeath on Client, Server;
-    who_ignores_pauses: IgnoresPauses on Client, Server;
-    who_ignores_suspends: IgnoresSuspends on Client, Server;
-    who_takes_pauses_for_life: TakesPausesForLife on Server;
-    who_hears_whole_frames_only: HearsWholeFramesOnly on Client, Server;
-    who_hears_itself: HearsItself on Client, Server;
-    who_stamps_before_reading: StampsBeforeReading on Client, Server;
-    who_stamps_when_found: StampsWhenFound on Client, Server;
-    who_stamps_vaguely: StampsVaguely on Client, Server;
-    who_trusts_jiffies: TrustsJiffies on Client, Server;
-    who_tells_twice: TellsTwice on Server;
-    who_tells_wrong_figures: TellsWrongFigures on Client, Server;
-    who_speaks_after_offline: SpeaksAfterOffline on Client, Server;
-    who_answers_answers: AnswersAnswers on Client, Server;
-    who_never_answers: NeverAnswers on Client, Server;
-    who_never_beats: NeverBeats on Client, Server;
-    who_asks_with_data: AsksWithData on Client, Server;
-    who_loses_partial_frames: LosesPartialFrames on Client, Server;
-    who_repeats_partial_frames: RepeatsPartialFrames on Client, Server;
-    who_loses_last_words: LosesLastWords on Client, Server;
-    who_hurries_frames: HurriesFrames on Client, Server;
-    who_forgets_taken_over: ForgetsTakenOver on Server;
-    who_shares_names: SharesNames on Server;
-    who_tells_offline_twice: TellsOfflineTwice on Client, Server;
-    who_drains_late: DrainsLate on Server;
+    judges_early: JudgesEarly on Client, Server;
+    judges_unheard_early: JudgesUnheardEarly on Client, Server;
+    judges_late: JudgesLate on Client, Server;
+    never_judges_unheard: NeverJudgesUnheard on Client, Server;
+    never_judges: NeverJudges on Client, Server;
+    judges_before_reading: JudgesBeforeReading on Client, Server;
+    waits_for_writes: WaitsForWrites on Client, Server;
+    takes_slowness_for_death: TakesSlownessForDeath on Client, Server;
+    ignores_pauses: IgnoresPauses on Client, Server;
+    ignores_suspends: IgnoresSuspends on Client, Server;
+    takes_pauses_for_life: TakesPausesForLife on Server;
+    hears_whole_frames_only: HearsWholeFramesOnly on Client, Server;
+    hears_itself: HearsItself on Client, Server;
+    stamps_before_reading: StampsBeforeReading on Client, Server;
+    stamps_when_found: StampsWhenFound on Client, Server;
+    stamps_vaguely: StampsVaguely on Client, Server;
+    trusts_jiffies: TrustsJiffies on Client, Server;
+    tells_twice: TellsTwice on Server;
+    tells_wrong_figures: TellsWrongFigures on Client, Server;
+    speaks_after_offline: SpeaksAfterOffline on Client, Server;
+    answers_answers: AnswersAnswers on Client, Server;
+    never_answers: NeverAnswers on Client, Server;
+    never_beats: NeverBeats on Client, Server;
+    asks_with_data: AsksWithData on Client, Server;
+    loses_partial_frames: LosesPartialFrames on Client, Server;
+    repeats_partial_frames: RepeatsPartialFrames on Client, Server;
+    loses_last_words: LosesLastWords on Client, Server;
+    hurries_frames: HurriesFrames on Client, Server;
+    forgets_taken_over: ForgetsTakenOver on Server;
+    shares_names: SharesNames on Server;
+    tells_offline_twice: TellsOfflineTwice on Client, Server;
+    drains_late: DrainsLate on Server;
 }
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");
@@ -154,7 +154,7 @@ fn the_command_prints_what_happened_in_each_format() {
 }
 
 #[test]
-fn one_seed_is_told_line_by_line() {
+fn a_seed_is_told_line_by_line() {
     let text = String::from_utf8(lab(&["--seed", "3"]).stdout).unwrap();
     assert!(text.contains("connected") && text.ends_with("seed 3 keeps every promise\n"), "{text}");
     let json = lab(&["--seed", "3", "--format", "json"]);
@@ -172,7 +172,7 @@ fn the_command_runs_the_kept_seeds() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_arguments_are_refused() {
     for args in [&["--seeds", "0"][..], &["--seed", "1", "--kept"], &["--jobs", "0"]] {
         assert_eq!(lab(args).status.code(), Some(2), "{args:?}");
     }

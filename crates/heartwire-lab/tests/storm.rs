@@ -43,7 +43,7 @@ fn drawn_storms_are_held_against_what_is_promised() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_arguments_are_refused() {
     for args in [&["--clients", "0"][..], &["--real", "--capacity", "5"], &["--outage", "2days"]] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }

@@ -67,7 +67,8 @@ fn row(line: &str) -> Option<Row<'_>> {
     Some(Row { number, cells: cells.trim() })
 }
 
-/// How long a cell is, the time from the freeze to the verdict, and its bound, as the demo says them.
+/// Seconds per cell, the time from the freeze to the verdict, and its bound, as the demo prints
+/// them.
 fn figures(printed: &str) -> Option<(Duration, Duration, &str)> {
     let (before, stated) = printed.split_once(" s measured, ")?;
     let (stated, _) = stated.split_once(" stated")?;

@@ -10,7 +10,7 @@ use crate::world::Mark;
 pub(crate) const WIDTH: f64 = 820.0;
 const LEFT: f64 = 118.0;
 const RIGHT: f64 = 690.0;
-/// Both ends beat at nearly the same time where they began together: their arrows stand side by side.
+/// Ends that began together send heartbeats at nearly the same time: their arrows are side by side.
 const ASIDE: f64 = 4.0;
 
 pub(crate) struct Frame {

@@ -294,7 +294,8 @@ fn lying(frame: &mut Frame, marks: &[Mark], area: (f64, f64), server_y: f64) {
 }
 
 fn bound() -> anyhow::Result<String> {
-    // Just after the last byte, and just before the next heartbeat: this far from them, in the picture.
+    // Just after the last byte, and just before the next heartbeat: this far from them in the
+    // picture.
     const JUST: f64 = 7.0;
     let policy = Preset::Default.policy(Side::Server);
     let of_byte = policy.bound(TICK).context("no timeout")?;

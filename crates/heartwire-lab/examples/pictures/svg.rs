@@ -2,15 +2,18 @@
 
 use core::fmt::Write as _;
 
-/// Own colours on an own ground, so that it is legible on a page of any colour; dark where the system is.
-const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',Helvetica,Arial,\
-    sans-serif;font-size:13px;fill:#1f2328}.quiet{fill:#59636e;font-size:12px}.title{font-size:15px;\
+/// Sets its own background, so that it is legible on any page; dark where the system is.
+const STYLE: &str = "\
+    text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',Helvetica,Arial,sans-serif;\
+    font-size:13px;fill:#1f2328}.quiet{fill:#59636e;font-size:12px}.title{font-size:15px;\
     font-weight:600}.page{fill:#ffffff;stroke:#d1d9e0}.line{stroke:#8c959f;stroke-width:1.5}\
     .grid{stroke:#d8dee4;stroke-width:1}.client{stroke:#0969da;fill:#0969da}.server{stroke:#bc4c00;\
-    fill:#bc4c00}.thin{stroke-width:1.6}.bar{stroke-width:3}.lost{stroke-dasharray:3 3}.curve{fill:none;stroke-width:1.8}\
+    fill:#bc4c00}.thin{stroke-width:1.6}.bar{stroke-width:3}.lost{stroke-dasharray:3 3}\
+    .curve{fill:none;stroke-width:1.8}\
     .bad{stroke:#cf222e;fill:#cf222e}.cross{stroke:#cf222e;stroke-width:2.6;fill:none}\
     .dash{stroke-dasharray:5 4}.window{fill:#cf222e;fill-opacity:.16}.still{fill:#59636e;\
-    fill-opacity:.18}.held{fill:#bc4c00;fill-opacity:.3}text.client,text.server,text.bad{stroke:none}\
+    fill-opacity:.18}.held{fill:#bc4c00;fill-opacity:.3}\
+    text.client,text.server,text.bad{stroke:none}\
     @media(prefers-color-scheme:dark){text{fill:#e6edf3}.quiet{fill:#9198a1}.page{fill:#0d1117;\
     stroke:#3d444d}.line{stroke:#6e7681}.grid{stroke:#2a313c}.client{stroke:#58a6ff;fill:#58a6ff}\
     .server{stroke:#f0883e;fill:#f0883e}.bad{stroke:#ff7b72;fill:#ff7b72}.cross{stroke:#ff7b72}\
@@ -62,7 +65,8 @@ impl Svg {
         let ((x, y), (width, height)) = (from, (to.0 - from.0, to.1 - from.1));
         let _ = writeln!(
             self.body,
-            r#"<rect class="{class}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}"/>"#
+            "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" \
+             height=\"{height:.1}\"/>"
         );
     }
 
@@ -74,7 +78,8 @@ impl Svg {
         let (left, right) = (x - 3.5, x + 3.5);
         let _ = writeln!(
             self.body,
-            r#"<path class="{class}" d="M{left:.1} {y:.1}L{right:.1} {y:.1}L{x:.1} {to_y:.1}Z" stroke="none"/>"#
+            "<path class=\"{class}\" d=\"M{left:.1} {y:.1}L{right:.1} {y:.1}L{x:.1} {to_y:.1}Z\" \
+             stroke=\"none\"/>"
         );
     }
 
@@ -82,7 +87,8 @@ impl Svg {
         let (left, right, top, bottom) = (x - size, x + size, y - size, y + size);
         let _ = writeln!(
             self.body,
-            r#"<path class="cross" d="M{left:.1} {top:.1}L{right:.1} {bottom:.1}M{left:.1} {bottom:.1}L{right:.1} {top:.1}"/>"#
+            "<path class=\"cross\" d=\"M{left:.1} {top:.1}L{right:.1} {bottom:.1}M{left:.1} \
+             {bottom:.1}L{right:.1} {top:.1}\"/>"
         );
     }
 

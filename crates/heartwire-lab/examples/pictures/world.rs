@@ -17,7 +17,7 @@ const WAY: Duration = Duration::from_millis(50);
 /// What both drivers promise.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What comes to pass, and who is how.
+/// What happens, and the settings of both ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Story {
     pub(crate) protocol: Protocol,
@@ -26,7 +26,7 @@ pub(crate) struct Story {
     pub(crate) until: Duration,
     /// Nothing passes from this side in this time.
     pub(crate) cut: [Option<Span>; 2],
-    /// The server stands still.
+    /// The server is paused.
     pub(crate) pause: Option<Span>,
     /// How many bytes it takes to wake the server before its deadline.
     pub(crate) receive_mark: usize,
@@ -71,11 +71,11 @@ pub(crate) enum Mark {
     Beat { from: Side, at: Duration, arrives: bool },
     /// An end reads bytes that the last of which arrived at `last`.
     Read { side: Side, at: Duration, last: Duration, bytes: usize },
-    /// An end calls the other one dead, and resets the connection.
+    /// An end declares the other one dead, and resets the connection.
     Verdict { side: Side, at: Duration, verdict: Verdict },
     /// An end hears of a reset.
     Reset { side: Side, at: Duration },
-    /// An end notices that it stood still.
+    /// An end notices that it was paused.
     Paused { at: Duration },
 }
 

@@ -1,4 +1,4 @@
-//! What can be typed after `bench`.
+//! Arguments of `bench`.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,30 +9,35 @@ use clap::ValueEnum;
 const EXAMPLES: &str = "\
 Examples:
   heartwire-lab bench
-      start a server, hold 10,000 connections that beat every 3 s for 30 s, freeze them all
+      start a server, send heartbeats every 3 s on 10,000 connections for 30 s, freeze them all
   heartwire-lab bench --connections 15000 --coalesce 5 --time 60s --format json
-      more of them, with up to 5 beats left lying in the kernel; the report as one object
+      more of them, with up to 5 beats left in the kernel; the report as JSON
   heartwire-lab bench --connections 5000 --protocol v1 --tls
       what TLS adds: run it without --tls as well, and compare
   heartwire-lab bench --server $(pidof my-server) --target 127.0.0.1:29002 --timeout 30s --no-freeze
-      put the load on a server that runs already, and watch its process
+      put the load on a running server, and measure its process
   heartwire-lab bench --compare --connections 15000
       the same load on three baselines and on this server, as a Markdown table with ratios
 
-The load is open-loop: each beat has its time, and one that is late is sent late, never left out. The
-report says how late the generator was, and warns when it was itself the bottleneck. Give --time as
-a multiple of --timeout: deadlines come once a timeout, and a part of a round would count too little or
-too much of them. Everything runs on this machine and stays on its loopback interface.
+The load is open-loop: a beat that is late is sent late, never left out. The report says how late
+the generator was, and warns if it was the bottleneck. Give --time as a multiple of --timeout:
+deadlines come once per timeout, and part of a round would count too few or too many of them.
+Everything runs on this machine and stays on its loopback interface.
 
-Exit codes: 0 done, 1 something failed or a verdict never came, 2 usage, 3 a verdict was early, or
-was given on a connection that beat.";
+Exit codes: 0 done, 1 an error or a missing verdict, 2 usage, 3 an early verdict, or one on a
+connection that still sent heartbeats.";
 
-/// What can be typed after `bench`.
+/// Arguments of `bench`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Number of connections.
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10_000,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
     pub(super) connections: u32,
 
     /// Interval of each connection's beats.
@@ -57,7 +62,12 @@ pub struct Args {
     pub(super) coalesce: Option<u16>,
 
     /// Protocol version of the clients.
-    #[arg(long, value_enum, default_value_t = Protocol::V0, conflicts_with_all = ["server", "compare"])]
+    #[arg(
+        long,
+        value_enum,
+        default_value_t = Protocol::V0,
+        conflicts_with_all = ["server", "compare"]
+    )]
     pub(super) protocol: Protocol,
 
     /// Use TLS 1.3, with a certificate made for this run. The cost of accepting a client then
@@ -71,7 +81,12 @@ pub struct Args {
     pub(super) both: bool,
 
     /// The server's threads [default: as `serve`; with --compare 1, as the baselines have].
-    #[arg(long, value_name = "N", conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "server",
+        value_parser = clap::value_parser!(u16).range(1..=256)
+    )]
     pub(super) threads: Option<u16>,
 
     /// Process id of a running server, instead of starting one.
@@ -95,7 +110,13 @@ pub struct Args {
     pub(super) compare: bool,
 
     /// With --compare: number of rounds; the table shows medians.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "compare", value_parser = clap::value_parser!(u16).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        requires = "compare",
+        value_parser = clap::value_parser!(u16).range(1..=100)
+    )]
     pub(super) rounds: u16,
 
     /// How to print the report.

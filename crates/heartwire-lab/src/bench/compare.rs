@@ -83,9 +83,9 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
     let rounds = if rounds == 1 { String::new() } else { format!(", medians of {rounds} rounds") };
     let threads = if shards == 1 { "one thread".to_owned() } else { format!("{shards} shards") };
     format!(
-        "{} connections, a beat of 8 bytes (40 on protocol v1) every {:?} each, {spread}, for {:?}, timeout {:?}{rounds}. The \
-         baselines have one thread for all connections; heartwire has {threads} (`--threads {shards}`), \
-         and prints its verdicts as JSON besides. {}, {}.",
+        "{} connections, a beat of 8 bytes (40 on protocol v1) every {:?} each, {spread}, for \
+         {:?}, timeout {:?}{rounds}. The baselines have one thread for all connections; heartwire \
+         has {threads} (`--threads {shards}`), and prints its verdicts as JSON besides. {}, {}.",
         plan.connections,
         plan.interval,
         plan.time,
@@ -98,9 +98,9 @@ fn describe(plan: &Plan, shards: u16, rounds: u16) -> String {
 /// The table. Ratios are against its first row.
 fn render(reports: &[Report], foot: &str) -> String {
     let mut text = String::from(
-        "| server | CPU per beat (user + system) | ratio | wake-ups per beat | memory per connection \
-         | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after the timeout: p50 / \
-         p99.9 / max | closed, as the clients saw it | early | false |\n\
+        "| server | CPU per beat (user + system) | ratio | wake-ups per beat | memory per \
+         connection | in the kernel | accepts per s | ratio | CPU per accept | verdict, ms after \
+         the timeout: p50 / p99.9 / max | closed, as the clients saw it | early | false |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let Some(base) = reports.first() else { return text };
@@ -108,8 +108,8 @@ fn render(reports: &[Report], foot: &str) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(
             text,
-            "| {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} | {} | {:.2} µs | {} \
-             | {} | {} | {} |",
+            "| {} | {:.2} µs ({:.2} + {:.2}) | {} | {:.3} | {:.0} B | {:.0} B | {:.0} | {} | {:.2} \
+             µs | {} | {} | {} | {} |",
             report.server,
             report.beat_cpu_us,
             report.beat_user_us,

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_the_freeze_is_false() {
+    fn an_end_before_the_freeze_is_false() {
         let notes = [note(1, 100 * MS, Some(150 * MS)), note(2, 100 * MS, None)];
         let verdicts = [verdict(2, 160 * MS, 1000)];
         let judgement = judge(&notes, &verdicts, TIMEOUT, Some(200 * MS)).unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_never_called_dead_is_missing() {
+    fn a_connection_without_a_verdict_is_missing() {
         let judgement = judge(&[note(1, 100 * MS, None)], &[], TIMEOUT, Some(200 * MS)).unwrap();
         assert_eq!(counts(&judgement), (0, 0, 1));
     }

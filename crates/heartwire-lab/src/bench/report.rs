@@ -220,7 +220,8 @@ impl Late {
     fn render(&self) -> String {
         let Self { count, min, p50, p99, p999, max } = self;
         format!(
-            "{count}, ms after the timeout: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, p99.9 {p999:.2}, max {max:.2}"
+            "{count}, ms after the timeout: min {min:.2}, p50 {p50:.2}, p99 {p99:.2}, \
+             p99.9 {p999:.2}, max {max:.2}"
         )
     }
 }

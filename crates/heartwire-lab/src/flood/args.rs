@@ -12,12 +12,12 @@ Examples:
   heartwire-lab flood --only tls --silent 2000 --handshakes 200 --time 10s --format json
       a smaller one, over TLS alone, as one object
 
-The server is `heartwire serve` with its defaults, a file of tokens, and beats every second with a timeout
-of 3 s both ways. The silent come from 127.0.1.0 to 127.0.1.199; who of them is closed comes back after 10 s. Over TLS every second
-silent connection begins a handshake and leaves it at that.
+The server is `heartwire serve` with its defaults and a file of tokens. Both ends send heartbeats
+every second, with a timeout of 3 s. Silent connections come from 127.0.1.0 to 127.0.1.199; one that
+is closed reconnects after 10 s. Over TLS every second one begins a handshake and stops there.
 
-Exit codes: 0 no false verdict, no client with a token was locked out, and memory stayed in its bound; 1 otherwise;
-2 usage.";
+Exit codes: 0 no false verdict, no client with a token was locked out, and memory stayed within its
+bound; 1 otherwise; 2 usage.";
 
 /// Arguments of `flood`.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +28,12 @@ pub struct Args {
     pub(super) silent: u32,
 
     /// Handshakes a second, each with a wrong token.
-    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
     pub(super) handshakes: u32,
 
     /// Number of honest clients, connected before the flood.
@@ -36,7 +41,12 @@ pub struct Args {
     pub(super) clients: u32,
 
     /// Duration.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "30s",
+        value_parser = humantime::parse_duration
+    )]
     pub(super) time: Duration,
 
     /// One of the two [default: both, one after the other].

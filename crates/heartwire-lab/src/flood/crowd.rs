@@ -99,7 +99,7 @@ async fn connect(target: SocketAddr, number: u32) -> std::io::Result<TcpStream> 
 
 /// Begins this many handshakes a second, each from a new client with a wrong token.
 pub(super) async fn shake_hands(config: ClientConfig, per_second: u32, tally: Rc<Tally>) {
-    let config = config.token("nobody-has-this-token-here").retry(Retry::Never);
+    let config = config.token("no-client-has-this-token").retry(Retry::Never);
     let mut ticks = interval(GROUPS_APART);
     // Those that were missed are begun at once: a flood does not get smaller when the machine is
     // busy.

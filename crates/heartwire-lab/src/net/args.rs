@@ -1,4 +1,4 @@
-//! What can be typed after `net`.
+//! Arguments of `net`.
 
 use core::num::NonZeroUsize;
 use core::time::Duration;
@@ -13,23 +13,23 @@ use super::{herd, impair, middlebox};
 const EXAMPLES: &str = "\
 Examples:
   heartwire-lab net
-      everything; see docs/faults.md for what it finds and how long it takes
+      everything but --sections long; docs/faults.md has the results
   heartwire-lab net --only gone-idle,server-frozen --detector everything
       two cells of the matrix
   heartwire-lab net --smoke
       a small part of it, in less than a minute
   heartwire-lab net --runs 3 --sections matrix,far,links,herds,long --write docs
-      everything there is, and docs/faults.md, faults.json and the charts made from it
+      everything, written to docs/faults.md, faults.json and the charts
   heartwire-lab net --draw docs
       the charts alone, faults.svg and faults-summary.svg, from docs/faults.json
 
-It needs root, iproute2, nftables, conntrack and procps. Everything happens in network namespaces that
-it makes and removes, and that have no way out; what a run left behind that was killed is removed by the
-next one.
+It needs root, iproute2, nftables, conntrack and procps. Everything happens in network namespaces
+that it makes and removes, and that no route leaves. A run first removes the namespaces of earlier
+runs that were killed.
 
 Exit codes: 0 all is as planned, 1 something is not or could not be measured, 2 usage.";
 
-/// What can be typed after `net`.
+/// Arguments of `net`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -69,19 +69,39 @@ pub struct Args {
     pub(super) smoke: bool,
 
     /// Number of runs of each cell of the matrix, each with the fault at another time.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
     pub(super) runs: u32,
 
     /// How long to observe a fault that the plan says is never detected.
-    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "20s",
+        value_parser = humantime::parse_duration
+    )]
     pub(super) observe: Duration,
 
     /// Duration of the herds in the loss section.
-    #[arg(long, value_name = "TIME", default_value = "300s", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "300s",
+        value_parser = humantime::parse_duration
+    )]
     pub(super) herd_time: Duration,
 
     /// Number of clients of each herd.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
     pub(super) herd: u32,
 
     /// Number of experiments at a time.

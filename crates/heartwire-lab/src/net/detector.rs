@@ -118,9 +118,7 @@ impl Detector {
             (Self::OneWay, Side::Server) => judges,
             (Self::Asking, Side::Client) => judges.echo(true),
             (Self::Asking, Side::Server)
-            | (Self::BothWays | Self::Everything | Self::ProtocolV1, Side::Client | Side::Server) => {
-                both
-            }
+            | (Self::BothWays | Self::Everything | Self::ProtocolV1, _) => both,
         };
         Ok(policy.build()?)
     }

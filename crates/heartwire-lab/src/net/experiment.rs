@@ -12,7 +12,7 @@ use super::detector::flags;
 use super::fault::{Fault, NAT_LIFETIME};
 use super::impair::Profile;
 use super::middlebox::Middlebox;
-use super::namespace::Owner;
+use super::namespace::Maker;
 use super::program::{Program, Telling};
 use super::stop::Stop;
 use super::topology::{MIDDLEBOX, SERVER, Topology};
@@ -28,7 +28,7 @@ const MAX_QUEUE: usize = 64 * 1024 * 1024;
 /// Common to all experiments.
 #[derive(Clone, Debug)]
 pub(super) struct Lab {
-    pub(super) owner: Owner,
+    pub(super) maker: Maker,
     /// The program under test.
     pub(super) heartwire: PathBuf,
     pub(super) stop: Stop,
@@ -64,7 +64,7 @@ impl Experiment {
         conditions: Conditions<'_>,
     ) -> anyhow::Result<Self> {
         let Conditions { setup, protocol, fault, profile } = conditions;
-        let topology = Topology::make(lab.owner, number, profile)?;
+        let topology = Topology::make(lab.maker, number, profile)?;
         prepare(&topology, fault)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());

@@ -78,7 +78,7 @@ pub(super) enum Fault {
     ServerPaused,
 }
 
-/// How a fault looks from the other end: the groups of the chart.
+/// What a fault looks like from the other end: the groups of the chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A kernel says so, with a FIN or a reset.
@@ -262,10 +262,10 @@ impl Fault {
         }
     }
 
-    /// How to make it by hand.
+    /// How to cause it without the lab.
     pub(super) const fn recipe(self) -> &'static str {
         match self {
-            Self::Nothing => "wait",
+            Self::Nothing => "nothing",
             Self::ClientCloses => "`kill -TERM` the client",
             Self::ServerCloses => "`kill -TERM` the server",
             Self::SocketKilled => "`ss -K` in the client's namespace",
@@ -276,8 +276,8 @@ impl Fault {
             Self::ServerFrozen => "`kill -STOP` the server",
             Self::GoneIdle => "router: `iifname client drop; iifname server drop`",
             Self::GoneUnacked => {
-                "router: `iifname server drop`; the client sends a line, the server echoes it; then \
-                 `iifname client drop`"
+                "router: `iifname server drop`; the client sends a line, the server echoes it; \
+                 then `iifname client drop`"
             }
             Self::ClientLinkDown => "`ip link set dev link down` in the client's namespace",
             Self::ServerLinkDown => "`ip link set dev link down` in the server's namespace",
@@ -297,23 +297,27 @@ impl Fault {
                 "router: `conntrack -F` with `nf_conntrack_tcp_loose` 0 and `ct state invalid drop`"
             }
             Self::NatFlushReset => {
-                "router: `conntrack -F` with `nf_conntrack_tcp_loose` 0 and `ct state invalid reject \
-                 with tcp reset`"
+                "router: `conntrack -F` with `nf_conntrack_tcp_loose` 0 and `ct state invalid \
+                 reject with tcp reset`"
             }
             Self::NatExpiry => {
-                "router: `nf_conntrack_tcp_timeout_established` 3, `nf_conntrack_tcp_loose` 0 and `ct \
-                 state invalid drop`; after 30 s the client sends a line"
+                "router: `nf_conntrack_tcp_timeout_established` 3, `nf_conntrack_tcp_loose` 0 and \
+                 `ct state invalid drop`; after 30 s the client sends a line"
             }
-            Self::MtuHole => "router: `meta length > 600 drop`; then the client sends 4000 bytes",
-            Self::BlackHole => "a TCP proxy on the router that reads on and forwards nothing",
+            Self::MtuHole => {
+                "router: `meta length > 600 drop`; the client sends a line of 4000 bytes"
+            }
+            Self::BlackHole => {
+                "a TCP proxy on the router, which keeps reading and stops forwarding"
+            }
             Self::ServerNotReading => {
-                "nothing reads the output of the server (`--hold-data`); the client sends on and on"
+                "nothing reads the server's output (`--hold-data`); the client keeps sending lines"
             }
             Self::ClientNotReading => {
-                "nobody reads the client's output; the server echoes what it sends"
+                "nothing reads the client's output; it keeps sending lines, which the server echoes"
             }
-            Self::BlackoutShort => "as a machine that is gone, for 0.8 s",
-            Self::BlackoutLong => "as a machine that is gone, for 8 s",
+            Self::BlackoutShort => "the rules of `gone-idle` for 0.8 s",
+            Self::BlackoutLong => "the rules of `gone-idle` for 8 s",
             Self::ClientPaused => "`kill -STOP` the client, `kill -CONT` after 10 s",
             Self::ServerPaused => "`kill -STOP` the server, `kill -CONT` after 10 s",
         }

@@ -109,7 +109,7 @@ impl Herd {
     }
 
     fn try_run(&self, lab: &Lab, number: usize) -> anyhow::Result<HerdRecord> {
-        let topology = Topology::make(lab.owner, number, None)?;
+        let topology = Topology::make(lab.maker, number, None)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
         let protocol = self.trial.protocol();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use super::command::is_installed;
-use super::namespace::{Namespace, Owner, this_program};
+use super::namespace::{Maker, Namespace, this_program};
 
 /// The programs that the lab runs, and where Debian has them.
 const TOOLS: [(&str, &str); 6] = [
@@ -18,13 +18,13 @@ const TOOLS: [(&str, &str); 6] = [
 ];
 
 /// What is missing; empty if the lab can run.
-pub(super) fn find(owner: Owner) -> Vec<String> {
+pub(super) fn find(maker: Maker) -> Vec<String> {
     let absent = TOOLS.into_iter().filter(|(tool, _)| !is_installed(tool));
     let mut missing: Vec<String> = absent
         .map(|(tool, package)| format!("the program {tool} (apt-get install {package})"))
         .collect();
     if missing.is_empty()
-        && let Err(error) = try_namespace(owner)
+        && let Err(error) = try_namespace(maker)
     {
         missing.push(format!(
             "the right to make network namespaces and rules in them, as root has it: {error:#}"
@@ -33,8 +33,8 @@ pub(super) fn find(owner: Owner) -> Vec<String> {
     missing
 }
 
-fn try_namespace(owner: Owner) -> anyhow::Result<()> {
-    let namespace = Namespace::make(owner.name(0, "probe"))?;
+fn try_namespace(maker: Maker) -> anyhow::Result<()> {
+    let namespace = Namespace::make(maker.name(0, "probe"))?;
     namespace.nft("add table ip lab\n")
 }
 
@@ -51,8 +51,8 @@ pub(super) fn heartwire(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     };
     if !program.is_file() {
         bail!(
-            "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or name \
-             one with --bin",
+            "there is no program {}; build it with `cargo build --release -p heartwire-cli`, or \
+             name one with --bin",
             program.display()
         );
     }

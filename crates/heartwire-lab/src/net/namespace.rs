@@ -20,13 +20,13 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The process that made a namespace, with its start time, because process ids are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(super) struct Maker {
     pid: u32,
     /// In ticks since the machine started.
     started_at: u64,
 }
 
-impl Owner {
+impl Maker {
     /// This process.
     pub(super) fn this() -> anyhow::Result<Self> {
         let pid = std::process::id();
@@ -129,7 +129,7 @@ impl Drop for Namespace {
 pub(super) fn remove_leftovers() -> anyhow::Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in list()? {
-        if Owner::of(&name).is_some_and(|owner| !owner.is_running()) {
+        if Maker::of(&name).is_some_and(|maker| !maker.is_running()) {
             remove(&name)?;
             removed.push(name);
         }

@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::herds::{Herd, Trial};
 use super::impair::Profile;
 use super::links::{Link, profiles};
-use super::namespace::{Owner, remove_leftovers};
+use super::namespace::{Maker, remove_leftovers};
 use super::report::{self, Machine, Matrix, Report};
 use super::stop::Stop;
 use super::{herd, impair, middlebox, missing, pool, run_simulator_alone};
@@ -98,21 +98,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         report::draw(directory)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let owner = Owner::this()?;
-    let missing = missing::find(owner);
+    let maker = Maker::this()?;
+    let missing = missing::find(maker);
     if !missing.is_empty() {
         return run_simulator_alone(&missing);
     }
     let heartwire = missing::heartwire(args.bin.as_deref())?;
-    let lab = Lab { owner, heartwire, stop: Stop::listen()? };
+    let lab = Lab { maker, heartwire, stop: Stop::listen()? };
     for name in remove_leftovers()? {
         say(format_args!("heartwire-lab: removed {name}, which an earlier run had left"));
     }
     let mut work = Work::of(args);
     if !missing::has_tun() {
-        say(
-            "heartwire-lab: no bad links and no long paths: there is no /dev/net/tun (modprobe tun)",
-        );
+        say("heartwire-lab: skips bad links and long paths: no /dev/net/tun (modprobe tun)");
         work.far_cells.clear();
         work.links.clear();
     }

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use super::command::run;
 use super::impair::{Impairer, Profile};
-use super::namespace::{Namespace, Owner};
+use super::namespace::{Maker, Namespace};
 
 /// The server's address and port.
 pub(super) const SERVER: &str = "198.51.100.2:39002";
@@ -51,11 +51,11 @@ impl Topology {
     /// Makes the namespaces of experiment number `experiment`; with a profile, packets between the
     /// client and the router pass through an [`Impairer`].
     pub(super) fn make(
-        owner: Owner,
+        maker: Maker,
         experiment: usize,
         profile: Option<&Profile>,
     ) -> anyhow::Result<Self> {
-        let make = |role| Namespace::make(owner.name(experiment, role));
+        let make = |role| Namespace::make(maker.name(experiment, role));
         let (client, router, server) = (make("client")?, make("router")?, make("server")?);
         join((&server, LINK), (&router, TO_SERVER))?;
         let impairer = match profile {

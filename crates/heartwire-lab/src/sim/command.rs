@@ -19,15 +19,15 @@ Examples:
   heartwire-lab sim --seeds 1000000
       a million seeds, on all processors
   heartwire-lab sim --from 1000000 --seeds 50000 --jobs 1 --format json
-      others, on one processor, as one object
+      others, on one processor, as JSON
   heartwire-lab sim --seed 4711
       what happens in one of them
   heartwire-lab sim --kept
-      those that once found something
+      the seeds that once found a fault
 
-Each seed is three runs: a life, in which anything can go wrong; one fault alone, which both ends have to
-find when the plan says; and a quiet path, whose round trip the beats have to tell. The same seed is the
-same on every machine, until the simulator changes.
+Each seed is three runs: a life, in which anything can go wrong; one fault alone, which both ends
+must detect when the plan says; and a quiet path, whose round trip the beats must measure. A seed
+means the same on every machine, until the simulator changes.
 
 Exit codes:
   0  no promise was broken

@@ -267,8 +267,8 @@ impl Oracle {
             let silent = now.saturating_since(self.heard.earliest);
             let granted = from.saturating_since(self.heard.earliest);
             let what = format!(
-                "a verdict {early:?} early: the last byte came {silent:?} ago, of which {granted:?} \
-                 do not count; the timeout is {timeout:?}"
+                "a verdict {early:?} early: the last byte came {silent:?} ago, of which \
+                 {granted:?} do not count; the timeout is {timeout:?}"
             );
             return Err(Breach::new(Invariant::NeverEarly, what));
         }

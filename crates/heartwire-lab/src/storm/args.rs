@@ -16,18 +16,20 @@ const EXAMPLES: &str = "\
 Examples:
   heartwire-lab storm
       100,000 clients and a server that does 10,000 handshakes a second
-  heartwire-lab storm --clients 60000 --capacity 1000 --accept-rate off --in-flight off --stale-after off
-      a slow server that serves all clients, however late: it is kept down
+  heartwire-lab storm --capacity 2000 --in-flight off --stale-after off
+      a slow server that serves all clients, however late: it stays down
   heartwire-lab storm --random 1000
-      many storms, each held against the time that is promised for it
+      many storms, each compared with the time that is promised for it
   heartwire-lab storm --clients 1000000 --policy jitter --format json
       one policy, as one object
   heartwire-lab storm --real --clients 2000 --outage 5s
       the real server, killed and started again on loopback, and real clients
 
-Times count from the moment the server is back. `stuck`: some are not connected, and none
-came back in the second half of the time that was watched. Exit codes: 0 the defaults (jitter, hint) brought all clients back or
-were not asked to, 1 they did not, 2 usage.";
+Times count from the moment the server is back. `stuck`: some clients are not connected, and none
+reconnected in the second half of the observed time.
+
+Exit codes: 0 the default policies (jitter, hint) brought all clients back, or did not run; 1 they
+did not; 2 usage.";
 
 /// Arguments of `storm`.
 #[derive(Clone, Debug, clap::Args)]
@@ -52,19 +54,43 @@ pub struct Args {
 
     /// Maximum handshakes at a time, or `off`: accept all connections at once. Default as in
     /// `serve`, where a shard accepts as many in a turn.
-    #[arg(long, value_name = "N", default_value = "128", value_parser = rate, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "128",
+        value_parser = rate,
+        conflicts_with = "real"
+    )]
     in_flight: RateOrOff,
 
     /// Reject clients that have left or have waited this long, or `off`. Default as in `serve`.
-    #[arg(long, value_name = "TIME", default_value = "2500ms", value_parser = time_or_off, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "2500ms",
+        value_parser = time_or_off,
+        conflicts_with = "real"
+    )]
     stale_after: TimeOrOff,
 
     /// Time to reject a client, or to close it because of --accept-rate.
-    #[arg(long, value_name = "TIME", default_value = "60us", value_parser = short_time, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "60us",
+        value_parser = short_time,
+        conflicts_with = "real"
+    )]
     reject: Duration,
 
     /// Most arrivals a second, or `off`; twice as many may come at once. Default as in `serve`.
-    #[arg(long, value_name = "N", default_value = "10000", value_parser = rate, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "10000",
+        value_parser = rate,
+        conflicts_with = "real"
+    )]
     accept_rate: RateOrOff,
 
     /// Duration of the outage.
@@ -72,11 +98,23 @@ pub struct Args {
     pub(super) outage: Duration,
 
     /// The window in which a draining server asks its clients to reconnect: its --drain.
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = time,
+        conflicts_with = "real"
+    )]
     hint: Duration,
 
     /// Round-trip time; at least 1 ms.
-    #[arg(long, value_name = "TIME", default_value = "20ms", value_parser = time, conflicts_with = "real")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "20ms",
+        value_parser = time,
+        conflicts_with = "real"
+    )]
     round_trip: Duration,
 
     /// How long a client waits for a connection, and then for a WELCOME on it.

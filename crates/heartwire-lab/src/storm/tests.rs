@@ -76,7 +76,7 @@ fn a_short_backlog_brings_even_a_fixed_second_back() {
 /// a server that serves it in turn lasts forever. Without the rule no limit of ours would have
 /// helped either.
 #[test]
-fn a_server_that_serves_everybody_however_late_is_kept_down_and_ours_is_not() {
+fn a_server_without_stale_after_is_kept_down_and_ours_is_not() {
     let late = |server| ServerModel { stale_after: None, ..server };
     let at_once = |server| ServerModel { in_flight: None, ..server };
     let ours = ServerModel::like_serve(count(2_000));
@@ -96,7 +96,7 @@ fn a_server_that_serves_everybody_however_late_is_kept_down_and_ours_is_not() {
 
 /// Only to notice who has left is not enough: those who are found still there have a moment left.
 #[test]
-fn rejecting_only_those_who_have_left_keeps_a_server_down_too() {
+fn rejecting_only_clients_that_have_left_keeps_a_server_down_too() {
     let server = ServerModel {
         in_flight: None,
         stale_after: Some(Duration::from_secs(3600)),
@@ -134,7 +134,7 @@ fn assert_back_in_time(storm: &Storm) -> Outcome {
 }
 
 #[test]
-fn what_cannot_be_kept_is_not_promised() {
+fn storms_without_a_bound_promise_nothing() {
     let ours = ServerModel::like_serve(count(1_000));
     assert!(ours.bound(1_000_000, TIMEOUT).is_some());
     for server in [
@@ -158,7 +158,7 @@ fn what_cannot_be_kept_is_not_promised() {
 
 /// Whoever is less patient than ours is not served either once it has left.
 #[test]
-fn whoever_has_left_is_rejected_however_young() {
+fn clients_that_have_left_are_rejected_however_young() {
     let mut server = super::server::Server::new(ServerModel::like_serve(count(1)), 0);
     assert_eq!(server.handle_syn(0, 900_000_000), super::server::Answer::Done { at: SECOND });
     let rejected = super::server::Answer::Rejected { at: SECOND + 60_000 };
@@ -187,7 +187,7 @@ fn a_seed_replays() {
 
 /// One client whose every wait is known, counted by hand.
 #[test]
-fn one_client_is_back_when_its_waits_say() {
+fn a_client_is_back_when_its_waits_say() {
     let server = ServerModel::unlimited(count(10));
     let outcome =
         Storm { outage: Duration::from_millis(2_500), ..storm(1, Policy::NoJitter, server) }.run();

@@ -102,6 +102,6 @@ fn every_field_is_documented() {
 }
 
 #[test]
-fn nothing_of_nothing_is_nothing() {
+fn a_ratio_to_zero_is_zero() {
     assert_eq!((ratio(0, 0), ratio(3, 0), ratio(3, 2)), (0.0, 0.0, 1.5));
 }

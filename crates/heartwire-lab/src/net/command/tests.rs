@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn what_a_command_prints_is_returned() {
+fn the_output_of_a_command_is_returned() {
     assert_eq!(run(Command::new("echo").arg("hello")).unwrap(), "hello\n");
     assert_eq!(feed(&mut Command::new("cat"), "some\nlines\n").unwrap(), "some\nlines\n");
 }

@@ -39,6 +39,7 @@ fn settings_are_typed_as_the_program_reads_them() {
     );
     assert_eq!(
         typed(Detector::Everything, Side::Server),
-        "--interval=1000ms --timeout=3000ms --peer-interval=1000ms --keepalive=1s,1s,3 --user-timeout=5000ms"
+        "--interval=1000ms --timeout=3000ms --peer-interval=1000ms --keepalive=1s,1s,3 \
+         --user-timeout=5000ms"
     );
 }

@@ -60,7 +60,7 @@ fn a_short_blackout_is_outlived_and_a_long_one_is_a_fault() {
 }
 
 #[test]
-fn who_stood_still_may_have_been_given_up_meanwhile() {
+fn a_paused_end_may_have_been_given_up_meanwhile() {
     let paused = |detector, side| expected(Fault::ServerPaused, detector, side);
     assert_eq!(paused(Detector::None, Side::Server), Expected::Kept);
     let one_way = promised(Fault::ServerPaused, Detector::OneWay, Side::Server);
@@ -71,7 +71,7 @@ fn who_stood_still_may_have_been_given_up_meanwhile() {
 }
 
 #[test]
-fn whoever_sends_first_decides_where_a_new_entry_can_be_made() {
+fn the_end_that_sends_first_decides_where_a_new_nat_entry_can_be_made() {
     let loose = expected(Fault::NatFlushLoose, Detector::BothWays, Side::Client);
     assert!(matches!(loose, Expected::FoundOrKept(_)), "{loose:?}");
     // Here it is always the client.
@@ -83,7 +83,7 @@ fn whoever_sends_first_decides_where_a_new_entry_can_be_made() {
 }
 
 #[test]
-fn beats_that_wait_behind_a_long_packet_for_ever_are_missed_and_probes_are_not() {
+fn beats_stuck_behind_a_long_packet_are_missed_and_probes_are_not() {
     let hole = |detector, side| expected(Fault::MtuHole, detector, side);
     let cut = |detector, side| expected(Fault::CutToServer, detector, side);
     for side in [Side::Client, Side::Server] {

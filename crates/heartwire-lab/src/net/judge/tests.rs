@@ -39,7 +39,7 @@ fn a_time_is_judged_by_both_ends_of_the_moment_of_the_fault() {
 }
 
 #[test]
-fn what_was_seen_before_the_fault_is_early() {
+fn a_sight_before_the_fault_is_early() {
     let promise = Promise { earliest: Duration::ZERO, ..promise() };
     let before = Sight { after: None, how: How::Silence, detail: String::new() };
     let judged = Judgement::of(&Expected::Found(promise), &Seen::Something(before));
@@ -47,7 +47,7 @@ fn what_was_seen_before_the_fault_is_early() {
 }
 
 #[test]
-fn nothing_is_right_where_nothing_is_due() {
+fn silence_is_right_where_no_verdict_is_due() {
     let nothing = |during| Seen::Nothing { during: ms(during) };
     let found = Expected::Found(promise());
     assert_eq!(Judgement::of(&found, &nothing(20_000)), Judgement::Missed);
@@ -87,7 +87,7 @@ fn a_pause_is_a_sight_only_where_one_was_made() {
 }
 
 #[test]
-fn nobody_says_it_twice_or_blames_others_for_a_pause() {
+fn repeated_verdicts_and_verdicts_of_a_paused_end_are_wrong() {
     let offline = |reason: &str| {
         let text = format!(r#""event":"offline","reason":"{reason}""#);
         told(Side::Server, 2500, &text)

@@ -30,13 +30,16 @@ const MARKS: [f64; 5] = [0.0, 2.0, 4.0, 6.0, 8.0];
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;font-size:12px;\
 fill:#1f2328}\
-.quiet{fill:#59636e;font-size:10px}.sign{font-size:13px}.header{font-weight:600}.title{font-size:17px;font-weight:600}\
+.quiet{fill:#59636e;font-size:10px}.sign{font-size:13px}.header{font-weight:600}\
+.title{font-size:17px;font-weight:600}\
 .page{fill:#ffffff}.band{fill:#f3f5f8}.line{stroke:#d8dee4;stroke-width:1}\
-.client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.22}.dot{stroke:#ffffff;stroke-width:1}\
+.client{fill:#0969da}.server{fill:#bc4c00}.bound{fill-opacity:.22}\
+.dot{stroke:#ffffff;stroke-width:1}\
 .wrong{fill:#cf222e}.note{font-size:10px;font-weight:600}.kept{fill:#1a7f37;font-size:12px}\
 .row{font-size:14px}.figure{font-size:13px}.small{fill:#59636e}\
 @media(prefers-color-scheme:dark){\
-text{fill:#e6edf3}.quiet,.small{fill:#9198a1}.page{fill:#0d1117}.band{fill:#161b22}.line{stroke:#30363d}\
+text{fill:#e6edf3}.quiet,.small{fill:#9198a1}.page{fill:#0d1117}.band{fill:#161b22}\
+.line{stroke:#30363d}\
 .client{fill:#58a6ff}.server{fill:#f0883e}.dot{stroke:#0d1117}.bound{fill-opacity:.3}\
 .wrong{fill:#ff7b72}.kept{fill:#3fb950}}";
 

@@ -33,7 +33,8 @@ pub(crate) fn json(report: &Report) -> String {
     };
     let head = head.to_string();
     format!(
-        "{},\n  \"cells\": [\n{}\n  ],\n  \"far_cells\": [\n{}\n  ],\n  \"long_cells\": [\n{}\n  ],\n  \"links\": [\n{}\n  ],\n  \"herds\": [\n{}\n  ]\n}}\n",
+        "{},\n  \"cells\": [\n{}\n  ],\n  \"far_cells\": [\n{}\n  ],\n  \
+         \"long_cells\": [\n{}\n  ],\n  \"links\": [\n{}\n  ],\n  \"herds\": [\n{}\n  ]\n}}\n",
         head.trim_end_matches('}'),
         lines(report.near.records.iter().map(cell).collect()),
         lines(report.far.records.iter().map(cell).collect()),

@@ -24,17 +24,20 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
         writeln!(
             page,
             "\n![{SUMMARY}](faults-summary.svg)\n\n## Every fault with every detector\n\n\
-             ![{CHART}](faults.svg)\n\n{CELLS}\n"
+             ![{CHART}](faults.svg)"
         )?;
+        paragraph(page, CELLS)?;
         matrix(page, &report.near)?;
         findings(page, &report.near)?;
     }
     if let Some(profile) = report.far.profile.as_ref().filter(|_| !report.far.records.is_empty()) {
-        writeln!(page, "\n## Over a long path\n\nPackets take {profile}.\n")?;
+        writeln!(page, "\n## Over a long path")?;
+        paragraph(page, &format!("Packets take {profile}."))?;
         matrix(page, &report.far)?;
     }
     if !report.long.records.is_empty() {
-        writeln!(page, "\n## Until the kernel gives up\n\n{LONG}\n")?;
+        writeln!(page, "\n## Until the kernel gives up")?;
+        paragraph(page, LONG)?;
         matrix(page, &report.long)?;
     }
     if !report.links.is_empty() {
@@ -53,21 +56,72 @@ fn write(page: &mut String, report: &Report) -> core::fmt::Result {
     details(page, report)
 }
 
-const SUMMARY: &str = "A summary of the chart below: six faults, and how long it took to detect them \
-                       with keepalive, with the user timeout, and with heartbeats";
+const SUMMARY: &str = "A summary of the chart below: six faults, and how long it took to detect \
+                       them with keepalive, with the user timeout, and with heartbeats";
 
-const CHART: &str = "A chart of the bounds that the plan states and the times that were measured, for \
-                     each fault and each detector, at the client and at the server";
+const CHART: &str = "A chart of the bounds that the plan states and the times that were measured, \
+                     for each fault and each detector, at the client and at the server";
+
+const INTRODUCTION: &str = "\
+The network lab runs the real `heartwire serve` and `heartwire connect` in network namespaces, \
+with a NAT router between them. It causes a fault, and compares what both ends report with what \
+[`heartwire plan`](plan.md) predicts. The [recipes](#recipes) say how to cause each fault without \
+the lab.";
 
 const CELLS: &str = "\
-Each cell is *client / server*: seconds from the fault until that end said so, the least and the most of
-all runs. **never**: the plan says never, and nothing was said while it was watched. **kept**: the
-connection was not lost, as planned. **> 20**: not found while it was watched, and its bound lies
-beyond. **·**: the end that breaks. What the plan did not say stands there in capitals.";
+Each cell is *client / server*: the seconds from the fault until that end reported it, lowest to \
+highest of all runs. **never**: the plan says never, and the end reported nothing while it was \
+observed. **kept**: the connection survived, as planned. **> 20**: not detected while it was \
+observed; its bound ends later. **·**: the end with the fault. A result that the plan did not \
+predict is in capitals.";
 
 const LONG: &str = "\
-What is sent and never acknowledged is sent again 15 times (`tcp_retries2`), for a quarter of an hour.
-These were watched for that long.";
+The kernel sends unacknowledged data again 15 times (`tcp_retries2`), for about a quarter of an \
+hour. These connections were observed for that long.";
+
+const LINKS: &str = "\
+Both ends send heartbeats every second and have a timeout of 3 s. The client sends lines, pauses, \
+and sends more. Each line must arrive unchanged and in order, and neither end may declare the \
+other one dead.";
+
+const OTHER_ENDS: &str = "\
+Other ends are mostly the other half of a verdict: the end that gives it resets the connection, \
+and the client reconnects.";
+
+const RECIPES: &str = "\
+Three namespaces, `client` – `router` – `server`, and two veth pairs. The router has `masquerade` \
+towards the server, and its interfaces have the names of the ends. Rules are nftables rules in a \
+`forward` chain.";
+
+/// Writes a blank line and a paragraph of at most 100 columns.
+fn paragraph(page: &mut String, text: &str) -> core::fmt::Result {
+    writeln!(page)?;
+    lines(page, text, "")
+}
+
+/// Writes text in lines of at most 100 columns, and a line break.
+fn lines(page: &mut String, text: &str, indent: &str) -> core::fmt::Result {
+    let mut column = 0;
+    for word in text.split(' ') {
+        let len = word.chars().count();
+        if column == 0 {
+            column = len;
+        } else if column + 1 + len <= 100 {
+            write!(page, " ")?;
+            column += 1 + len;
+        } else {
+            write!(page, "\n{indent}")?;
+            column = indent.len() + len;
+        }
+        write!(page, "{word}")?;
+    }
+    writeln!(page)
+}
+
+/// Writes an item of a list.
+fn item(page: &mut String, text: &str) -> core::fmt::Result {
+    lines(page, &format!("- {text}"), "  ")
+}
 
 fn head(page: &mut String, report: &Report) -> core::fmt::Result {
     let machine = &report.machine;
@@ -78,20 +132,21 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
     let wrong: usize = report.matrices().iter().map(|matrix| wrong(matrix)).sum();
     writeln!(
         page,
-        "<!-- Written by `heartwire-lab net --write docs`. Change the program, not this page. -->\n\n\
-         # Faults, and when they are found\n\n\
-         The network lab starts the real `heartwire serve` and `heartwire connect` in network \
-         namespaces, with a\nrouter between them that translates addresses, breaks something, and \
-         compares what both ends say with\nwhat [`heartwire plan`](plan.md) says they will. Each fault \
-         is one line to make by hand ([recipes](#recipes)).\n\n\
-         **{}** {cells} connections broken, {asked} ends asked, {wrong} outside of the plan.\n\n\
-         Linux {}, {} processors, {}, seed {}; {:.0} s in all. Beats every 1 s, timeout 3 s, keepalive \
-         1 s, 1 s, 3\n(default: 7200 s, 75 s, 9), user timeout 5 s; what is never found was watched \
-         for {:.0} s. A fault takes a\nmoment to make, mostly {} ms and {} ms at most here: a time is \
-         early or late only if it is so by either end\nof that moment. Events are stamped by the program that tells \
-         them.\n\nRepeat it, as root:\n`cargo build --release --workspace && target/release/heartwire-lab \
-         net --runs 3 --sections matrix,far,links,herds,long --write docs`.",
-        headline(report),
+        "<!-- Written by `heartwire-lab net --write docs`. Change the program, not this page. \
+         -->\n\n# Faults, and when they are found"
+    )?;
+    paragraph(page, INTRODUCTION)?;
+    let result = format!(
+        "**{}** {cells} connections broken, {asked} results, {wrong} outside the plan.",
+        headline(report)
+    );
+    paragraph(page, &result)?;
+    let conditions = format!(
+        "Linux {}, {} processors, {}, seed {}; {:.0} s in all. Heartbeats every 1 s, timeout 3 s, \
+         keepalive 1 s, 1 s, 3 (default: 7200 s, 75 s, 9), user timeout 5 s. What is never \
+         detected was observed for {:.0} s. Causing a fault takes a moment, here mostly {} ms and \
+         at most {} ms: a result is early or late only if it is so counted from the beginning and \
+         from the end of that moment. Each program sets the time of its own events.",
         machine.kernel,
         machine.processors,
         date.split('T').next().unwrap_or_default(),
@@ -100,16 +155,23 @@ fn head(page: &mut String, report: &Report) -> core::fmt::Result {
         report.observe.as_secs_f64(),
         usual.as_millis(),
         most.as_millis(),
+    );
+    paragraph(page, &conditions)?;
+    writeln!(
+        page,
+        "\nTo repeat it, as root:\n\n```sh\ncargo build --release --workspace\n\
+         target/release/heartwire-lab net --runs 3 --sections matrix,far,links,herds,long \\\n    \
+         --write docs\n```"
     )
 }
 
 fn headline(report: &Report) -> &'static str {
     if report.is_right() {
-        "All as planned."
+        "All is as planned."
     } else if report.is_right_where_measured() {
-        "All that was measured was as planned; not all could be."
+        "All measurements are as planned; some could not be made."
     } else {
-        "Not all as planned."
+        "Not all is as planned."
     }
 }
 
@@ -120,7 +182,7 @@ fn wrong(matrix: &Matrix) -> usize {
 }
 
 fn matrix(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
-    write!(page, "| fault |")?;
+    write!(page, "\n| fault |")?;
     for detector in matrix.detectors() {
         let [first, second] = detector.title();
         write!(page, " {first}<br>{second} |")?;
@@ -148,67 +210,70 @@ fn findings(page: &mut String, matrix: &Matrix) -> core::fmt::Result {
     };
     let client = |fault, detector| said(fault, detector, Side::Client);
     let server = |fault, detector| said(fault, detector, Side::Server);
-    writeln!(
-        page,
-        "\n- **A hung process is found by beats, and by no kernel option.** With the server frozen, \
-         the client finds out: keepalive, {}; user timeout, {}; beats both ways, {}. The same goes \
-         for a middlebox that acknowledges and forwards nothing: {}, {}, {}.",
+    writeln!(page)?;
+    let hung = format!(
+        "**Only heartbeats detect a hung process; no kernel option does.** With the server frozen, \
+         the client detects it: keepalive, {}; user timeout, {}; heartbeats both ways, {}. With a \
+         middlebox that acknowledges data and forwards nothing: {}, {}, {}.",
         client(Fault::ServerFrozen, Detector::KeepaliveTuned),
         client(Fault::ServerFrozen, Detector::UserTimeout),
         client(Fault::ServerFrozen, Detector::BothWays),
         client(Fault::BlackHole, Detector::KeepaliveTuned),
         client(Fault::BlackHole, Detector::UserTimeout),
         client(Fault::BlackHole, Detector::BothWays),
-    )?;
-    writeln!(
-        page,
-        "- **A router that forgets connections that are idle for {} s** keeps one that beats every \
-         second: after {} s a line that the client sends arrives (with the tuned keepalive too, which \
-         probes as often). Without, the line is lost, and from then on the client finds out: user \
-         timeout, {}; nothing set, {}. The server, which expects nothing, finds out: {}.",
+    );
+    item(page, &hung)?;
+    let forgets = format!(
+        "**A router that forgets connections that are idle for {} s** keeps one with a heartbeat \
+         every second: a line that the client sends after {} s arrives (with the tuned keepalive \
+         too, which probes as often). Without heartbeats the line is lost, and the client detects \
+         that: user timeout, {}; nothing set, {}. The server expects nothing, and detects it: {}.",
         NAT_LIFETIME.as_secs(),
         NAT_LIFETIME.as_secs() * 10,
         client(Fault::NatExpiry, Detector::UserTimeout),
         client(Fault::NatExpiry, Detector::None),
         server(Fault::NatExpiry, Detector::UserTimeout),
-    )?;
-    writeln!(
-        page,
-        "- **Data in flight mutes keepalive.** Machine gone, tuned keepalive: {} while idle, {} with \
-         a line unacknowledged. The user timeout finds that one in {}, and an idle one {}.",
+    );
+    item(page, &forgets)?;
+    let unacknowledged = format!(
+        "**Unacknowledged data silences keepalive.** Machine gone, tuned keepalive: idle, {}; with \
+         a line unacknowledged, {}. With the user timeout it is the other way round: idle, {}; \
+         with a line unacknowledged, {}.",
         client(Fault::GoneIdle, Detector::KeepaliveTuned),
         client(Fault::GoneUnacked, Detector::KeepaliveTuned),
-        client(Fault::GoneUnacked, Detector::UserTimeout),
         client(Fault::GoneIdle, Detector::UserTimeout),
-    )?;
-    writeln!(
-        page,
-        "- **Beats one way leave the sender blind.** The client beats and does not judge: server \
-         frozen, {}; machine gone, {}. Where one way is left open, the reset that follows a verdict \
-         comes through it: path cut to the server, {}; path cut to the client, {}, because it cannot.",
+        client(Fault::GoneUnacked, Detector::UserTimeout),
+    );
+    item(page, &unacknowledged)?;
+    let one_way = format!(
+        "**Heartbeats in one direction leave their sender blind.** The client sends heartbeats and \
+         has no timeout: server frozen, {}; machine gone, {}. The server's verdict resets the \
+         connection, and the client learns that only if packets still reach it: path cut to the \
+         server, {}; path cut to the client, {}.",
         client(Fault::ServerFrozen, Detector::OneWay),
         client(Fault::GoneIdle, Detector::OneWay),
         client(Fault::CutToServer, Detector::OneWay),
         client(Fault::CutToClient, Detector::OneWay),
-    )?;
-    writeln!(
-        page,
-        "- **A peer that does not read looks alive to everything but the user timeout**: server does \
-         not read, both ways, {}; user timeout, {}. A peer that only answers stops answering, so \
-         asking finds it: client does not read, {}.",
+    );
+    item(page, &one_way)?;
+    let not_reading = format!(
+        "**A peer that does not read looks alive to keepalive and heartbeats; the user timeout \
+         detects it.** Server does not read: heartbeats both ways, {}; user timeout, {}. A peer \
+         that only answers heartbeats stops answering, so asking detects that one: client does not \
+         read, {}.",
         client(Fault::ServerNotReading, Detector::BothWays),
         client(Fault::ServerNotReading, Detector::UserTimeout),
         server(Fault::ClientNotReading, Detector::Asking),
-    )
+    );
+    item(page, &not_reading)
 }
 
 fn links(page: &mut String, report: &Report) -> core::fmt::Result {
+    writeln!(page, "\n## Bad links that are not dead")?;
+    paragraph(page, LINKS)?;
     writeln!(
         page,
-        "\n## Bad links that are not dead\n\nBoth ends beat every second and call 3 s of silence \
-         death. The client sends lines, rests, and sends\nmore; each has to arrive as it was sent, in \
-         its order, and nobody may call the other dead.\n\n\
-         | packets | time | lines sent | arrived | connection |\n|---|---|---|---|---|"
+        "\n| packets | time | lines sent | arrived | connection |\n|---|---|---|---|---|"
     )?;
     for link in &report.links {
         writeln!(
@@ -225,15 +290,19 @@ fn links(page: &mut String, report: &Report) -> core::fmt::Result {
 }
 
 fn herds(page: &mut String, report: &Report) -> core::fmt::Result {
+    writeln!(page, "\n## Healthy connections that have a hard time")?;
+    let about = format!(
+        "No end is dead here, so every verdict is false. `default` (heartbeats every 10 s, timeout \
+         30 s) promises none with 1 and 5 % of packets lost in each direction; the other rows are \
+         as they were measured. One server was paused for {} s while all clients kept sending \
+         heartbeats.",
+        PAUSE.as_secs()
+    );
+    paragraph(page, &about)?;
     writeln!(
         page,
-        "\n## Healthy connections that have a hard time\n\nNobody here is dead, so every verdict is \
-         false. `default` (beats every 10 s, timeout 30 s) promises none at 1 and\n5 % of packets lost in \
-         each direction; the rest is published as it was measured. One server was\nstopped \
-         for {} s while all clients went on beating.\n\n\
-         | trial | connections | time | beats heard | false verdicts | per million beats | other ends |\n\
-         |---|---|---|---|---|---|---|",
-        PAUSE.as_secs()
+        "\n| trial | connections | time | beats heard | false verdicts | per million beats | other \
+         ends |\n|---|---|---|---|---|---|---|"
     )?;
     for record in &report.herds {
         let what = match record.herd.trial {
@@ -241,7 +310,7 @@ fn herds(page: &mut String, report: &Report) -> core::fmt::Result {
                 let preset = format!("{preset:?}").to_lowercase();
                 format!("{percent} % loss each way, `{preset}`")
             }
-            Trial::Pause => "server stopped, beats 1 s, timeout 3 s".to_owned(),
+            Trial::Pause => "server paused, heartbeats every 1 s, timeout 3 s".to_owned(),
         };
         let beats: u64 = record.beats.iter().sum();
         let [by_server, by_clients] = record.dead;
@@ -257,11 +326,7 @@ fn herds(page: &mut String, report: &Report) -> core::fmt::Result {
             record.otherwise,
         )?;
     }
-    writeln!(
-        page,
-        "\nOther ends are mostly the other half of a verdict: who gives one resets the connection, and \
-         the client\nconnects again."
-    )
+    paragraph(page, OTHER_ENDS)
 }
 
 /// In a million.
@@ -274,12 +339,9 @@ fn rate(count: u64, of: u64) -> String {
 }
 
 fn recipes(page: &mut String) -> core::fmt::Result {
-    writeln!(
-        page,
-        "\n## Recipes\n\nThree namespaces, `client` – `router` – `server`, two veth pairs; the router \
-         has `masquerade` towards the\nserver and names its interfaces after the ends. Rules are \
-         nftables rules in a `forward` chain.\n\n| fault | name | how |\n|---|---|---|"
-    )?;
+    writeln!(page, "\n## Recipes")?;
+    paragraph(page, RECIPES)?;
+    writeln!(page, "\n| fault | name | how |\n|---|---|---|")?;
     for fault in Fault::ALL {
         writeln!(page, "| {} | `{}` | {} |", fault.title(), fault.name(), fault.recipe())?;
     }
@@ -290,7 +352,8 @@ fn details(page: &mut String, report: &Report) -> core::fmt::Result {
     writeln!(
         page,
         "\n## Plan and measurement, cell by cell\n\n<details><summary>All cells</summary>\n\n\
-         | fault | detector | end | measured, s | by | plan | by | |\n|---|---|---|---|---|---|---|---|"
+         | fault | detector | end | measured, s | by | plan | by | |\n\
+         |---|---|---|---|---|---|---|---|"
     )?;
     for (fault, detector, side, summary) in report.near.summaries() {
         if *summary.expected == Expected::NotAsked {

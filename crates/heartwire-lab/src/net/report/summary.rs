@@ -77,7 +77,8 @@ fn draw(svg: &mut String, figures: &Figures) -> core::fmt::Result {
         text(svg, left, bottom + ROW / 2.0 + 4.5, class, &said)?;
     }
     let y = bottom + ROW + 20.0;
-    let note = "never: the plan says never, and the lab saw nothing;  >: not detected while the lab watched";
+    let note = "never: the plan says never, and the lab saw nothing;  \
+                >: not detected while the lab watched";
     text(svg, 14.0, y, "small", note)?;
     chart::close(svg)
 }

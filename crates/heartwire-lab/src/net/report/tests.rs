@@ -94,7 +94,7 @@ fn one_wrong_run_makes_the_whole_report_wrong() {
     assert!(text(&unmeasured).contains("not measured: no such rule"));
     assert!(
         markdown(&unmeasured)
-            .contains("**All that was measured was as planned; not all could be.**")
+            .contains("**All measurements are as planned; some could not be made.**")
     );
 }
 
@@ -110,6 +110,25 @@ fn the_charts_in_the_repository_show_its_figures() {
             "docs/{name} is not what would be drawn now: run \
              `cargo run -p heartwire-lab -- net --draw docs`, and look at it"
         );
+    }
+}
+
+/// The results take a network and twenty minutes, so only the prose is compared.
+#[test]
+fn the_page_in_the_repository_has_the_prose_of_this_program() {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let kept = plain(&fs::read_to_string(docs.join("faults.md")).unwrap());
+    let page = markdown(&report(vec![record(found(2500, Judgement::Inside), never())]));
+    let (before, rest) = page.split_once("## Recipes").unwrap();
+    let (recipes, _) = rest.split_once("## Plan").unwrap();
+    // Not what depends on the results: rows, numbers, and the headline.
+    let paragraphs = before.split("\n\n").filter(|text| !text.starts_with(['|', '*'])).map(plain);
+    for paragraph in paragraphs.chain([plain(recipes)]) {
+        let is_prose = |text: &&str| text.contains('|') || !text.contains(char::is_numeric);
+        for text in paragraph.split(['.', ':', ';']).filter(is_prose) {
+            assert!(kept.contains(text), "docs/faults.md does not say this: {text}");
+        }
     }
 }
 
@@ -140,8 +159,8 @@ fn the_data_is_one_object() {
 #[test]
 fn a_rate_is_told_with_its_number_of_beats() {
     let page = markdown(&report(Vec::new()));
-    let row = "| 20 % loss each way, `fast` | 10 | 9 s | 2000000 | 5 (3 by the server, 2 by clients) \
-               | 2.5 | 5 |";
+    let row = "| 20 % loss each way, `fast` | 10 | 9 s | 2000000 | 5 (3 by the server, 2 by \
+               clients) | 2.5 | 5 |";
     assert!(page.contains(row), "{page}");
 }
 

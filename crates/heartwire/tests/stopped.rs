@@ -33,7 +33,7 @@ const STOP: Duration = Duration::from_secs(9);
 type Fault = Box<dyn Error + Send + Sync>;
 
 /// The other process: every connection gets a beat now and then, and what it sends is not looked at.
-async fn beat_for_ever() -> Result<(), Fault> {
+async fn keep_beating() -> Result<(), Fault> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
@@ -117,7 +117,7 @@ async fn judge() -> Result<(), Fault> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fault> {
     match std::env::args().nth(1).as_deref() {
-        Some("beat-for-ever") => beat_for_ever().await,
+        Some("beat-for-ever") => keep_beating().await,
         // As the test harness is asked for its tests.
         Some("--list") => Ok(()),
         Some(_) | None => judge().await,

@@ -7,7 +7,7 @@ use crate::program::{Client, Server};
 use crate::side_by_side;
 
 #[test]
-fn who_stands_still_is_found_and_blames_nobody_else() {
+fn frozen_processes_are_found_and_blame_no_peer() {
     side_by_side(&[
         ("a frozen server blames no client", a_frozen_server),
         ("a frozen client is found, and only that one", a_frozen_client),

@@ -87,7 +87,7 @@ fn garbage_ends_its_own_session() {
 }
 
 #[test]
-fn what_a_peer_sends_reaches_no_terminal_as_it_is() {
+fn control_characters_of_a_peer_do_not_reach_a_terminal() {
     let evil = "\x1b[2J\x1b]0;title\x07\u{9b}31m\r\n\u{202e}\x7f\0\"}\u{2028}";
     let mut raw = evil.as_bytes().to_vec();
     raw.extend([0x9b, 0xff, 0xc2]);

@@ -18,7 +18,7 @@ use crate::program::{Client, PROGRAM, Server, address, heartwire};
 use crate::side_by_side;
 
 #[test]
-fn a_stop_takes_leave_of_everybody() {
+fn a_stop_says_goodbye_to_all_clients() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::start(&["--drain", "2s", "--on-data", "echo"]);
         let mut peers: Vec<Peer> = (0..20).map(|_| Peer::connect(server.addr)).collect();
@@ -73,7 +73,7 @@ fn ends(events: &[Event]) -> Vec<&str> {
 const MUCH: usize = 8 << 20;
 
 #[test]
-fn a_stop_waits_for_queued_bytes_but_not_for_ever() {
+fn a_stop_waits_for_queued_bytes_but_not_forever() {
     side_by_side(&[
         ("a client that reads gets everything", || {
             let mut server = slow_readers_server("10s");

@@ -64,7 +64,7 @@ fn people_are_shown_the_contract_too() {
 }
 
 #[test]
-fn one_port_takes_v1_and_the_tutorials_programs() {
+fn a_port_takes_v1_and_the_tutorials_programs() {
     let server = Server::start_plain(&["--on-data", "echo", "--interval", "10s"]);
     let mut theirs = Peer::connect(server.addr);
     theirs.send(&BEAT);

@@ -82,7 +82,7 @@ fn listening(server: &Program) -> String {
 }
 
 #[test]
-fn a_chat_shows_who_comes_and_leaves_and_is_lost() {
+fn a_chat_shows_clients_that_come_and_leave_and_are_lost() {
     let [servers, bobs] = &shown(section("chat"))[..] else { panic!("two things") };
     let server = Program::start("chat", &["server", "127.0.0.1:0"]);
     let address = listening(&server);

@@ -285,7 +285,7 @@ fn a_close_does_not_wait_for_the_application_and_cuts_off_a_server_that_does_not
 }
 
 #[test]
-fn dropping_it_closes_what_nobody_else_holds() {
+fn dropping_it_closes_the_clients_without_another_handle() {
     let mut rig = Rig::new();
     let (one, two) = (Listener::new(), Listener::new());
     rig.add("one", one.config()).unwrap();

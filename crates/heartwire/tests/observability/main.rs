@@ -195,7 +195,7 @@ impl MakeWriter<'_> for Log {
 }
 
 #[test]
-fn what_is_logged_says_which_client_and_which_session_it_is_about() {
+fn log_lines_name_their_client_and_session() {
     let _alone = alone();
     let log = Log::default();
     let subscriber =

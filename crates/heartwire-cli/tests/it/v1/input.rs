@@ -3,7 +3,7 @@
 use crate::program::{Client, Server};
 
 #[test]
-fn whoever_writes_nothing_for_too_long_is_degraded_until_it_does() {
+fn a_client_without_input_is_degraded_until_the_next_line() {
     let server = Server::start_plain(&[]);
     // Long enough for a client that a busy machine runs late to say "ok" before the next one is over.
     let mut client =

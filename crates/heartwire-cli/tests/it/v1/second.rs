@@ -189,7 +189,7 @@ fn our_client_works_with_its_server() {
 }
 
 #[test]
-fn what_a_server_says_in_leaving_is_printed_and_cannot_steer_a_terminal() {
+fn the_detail_of_a_bye_is_printed_and_cannot_steer_a_terminal() {
     if python_is_missing() {
         return;
     }

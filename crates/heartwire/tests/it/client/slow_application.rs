@@ -4,7 +4,7 @@ use heartwire::Reason;
 use heartwire_testkit::{ClientRig, data, ms, pass};
 
 #[test]
-fn nothing_is_left_lying_when_the_application_catches_up_nor_before_an_end() {
+fn events_are_all_delivered_when_the_application_catches_up_and_before_an_end() {
     let (rig, server, mut peer) = ClientRig::online_with(|config| config);
     let frames: Vec<u8> = (0..1600_u16).flat_map(|n| data(&n.to_le_bytes())).collect();
     // The application starts more and more late: at last the channel is full, and room comes and

@@ -113,7 +113,7 @@ fn the_iterator_ends_after_the_last_event() {
 
 /// Where a runtime's own way to wait panics.
 #[test]
-fn it_may_be_used_in_an_async_task() {
+fn the_synchronous_client_may_be_used_in_an_async_task() {
     let (client, mut events, _server, mut peer) = online(|config| config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     peer.send(&data(b"hello"));

@@ -44,7 +44,7 @@ fn a_slow_reader_is_closed_and_the_others_get_everything() {
 }
 
 #[test]
-fn what_was_queued_arrives_when_a_blocked_client_reads_again() {
+fn queued_messages_arrive_when_a_blocked_client_reads_again() {
     let mut rig = ServerRig::start(config().max_queue(16 << 20));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);

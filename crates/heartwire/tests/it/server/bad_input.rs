@@ -69,7 +69,7 @@ fn each_breach_ends_its_session_and_is_counted_and_named() {
 }
 
 #[test]
-fn what_came_whole_before_a_breach_counts_and_what_comes_after_it_does_not() {
+fn frames_before_a_breach_count_and_frames_after_it_do_not() {
     let mut world = Bystander::new(FrameLimits::default());
     let (mut peer, id) = world.rig.connect();
     peer.send(&[header(HEART, 0), data(b"good"), header(7, 0), data(b"lost")].concat());

@@ -33,7 +33,7 @@ fn coalesce(beats: u16) -> ServerConfig {
 }
 
 #[test]
-fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
+fn a_beat_below_the_mark_wakes_no_shard_and_costs_no_timer() {
     let mut rig = ServerRig::start(coalesce(ALL));
     let mut peers: Vec<_> = (0..8).map(|_| connect(&mut rig)).collect();
     let before = rig.stats();
@@ -57,7 +57,7 @@ fn a_beat_below_the_mark_wakes_nobody_and_costs_no_timer() {
 
 /// The simulator holds the arithmetic; this holds that the kernel tells what it rests on.
 #[test]
-fn a_verdict_is_never_early_though_the_last_beats_woke_nobody() {
+fn a_verdict_is_never_early_though_the_last_beats_woke_no_shard() {
     const TIMEOUT: u64 = 2_000;
     let mut rig = ServerRig::start(coalesce(ALL).policy(timeout(TIMEOUT)));
     let mut peers: Vec<_> = (0..20).map(|_| connect(&mut rig)).collect();

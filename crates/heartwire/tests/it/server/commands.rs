@@ -11,7 +11,7 @@ use heartwire_testkit::{End, HEART, Peer, ServerRig, data, header, ms, timeout, 
 use super::config;
 
 #[test]
-fn a_message_reaches_its_session_and_no_other_and_a_broadcast_everybody() {
+fn a_message_reaches_its_session_alone_and_a_broadcast_all_sessions() {
     let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
     let mut clients: Vec<(Peer, SessionId)> = (0..9).map(|_| rig.connect()).collect();
     clients.iter().for_each(|(_, id)| rig.handle().send(*id, id.to_string().as_bytes()).unwrap());
@@ -66,7 +66,7 @@ fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
 }
 
 #[test]
-fn a_message_longer_than_a_queue_is_refused_and_ends_nobody() {
+fn a_message_longer_than_a_queue_is_refused_and_ends_no_session() {
     let results = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&results);
     let mut rig = ServerRig::acting(config().max_queue(100), move |event, control| {
@@ -153,7 +153,7 @@ fn a_handler_that_kicks_a_dead_client_changes_nothing_about_its_end() {
 }
 
 #[test]
-fn what_a_handler_sends_when_somebody_leaves_goes_out_at_once() {
+fn messages_that_a_handler_sends_on_offline_go_out_at_once() {
     let everybody = Arc::new(Mutex::new(Vec::new()));
     let mut rig = ServerRig::acting(config(), move |event, control| match event {
         Event::Online { id, .. } => everybody.lock().unwrap().push(*id),

@@ -61,7 +61,7 @@ fn the_most_sessions_are_those_of_all_shards_together() {
 }
 
 #[test]
-fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
+fn a_crowd_at_one_address_keeps_no_other_address_waiting() {
     const CROWD: usize = 600;
     let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
     let mut rig = ServerRig::start(config.threads(1).max_sessions(0));
@@ -83,12 +83,12 @@ fn a_crowd_at_one_address_keeps_nobody_waiting_at_another_one() {
 /// In a process of its own, because others would miss the descriptors.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_that_gives_away_its_last_descriptor_has_refused_nobody() {
+fn a_server_that_uses_its_last_descriptor_has_refused_no_client() {
     const INSIDE: &str = "HEARTWIRE_TEST_WITH_64_DESCRIPTORS";
     if std::env::var_os(INSIDE).is_some() {
         return with_few_descriptors();
     }
-    let this = "server::limits::a_server_that_gives_away_its_last_descriptor_has_refused_nobody";
+    let this = "server::limits::a_server_that_uses_its_last_descriptor_has_refused_no_client";
     let output = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""])
         .arg(std::env::current_exe().unwrap())

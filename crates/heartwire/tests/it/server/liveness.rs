@@ -9,7 +9,7 @@ use heartwire_testkit::{End, ServerRig, policy};
 use super::config;
 
 #[test]
-fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sent() {
+fn a_client_that_never_speaks_is_declared_dead_within_its_bound_whatever_it_is_sent() {
     let mut rig = ServerRig::start(config().policy(policy(40, 200)));
     let connecting = Instant::now();
     let (mut peer, id) = rig.connect();

@@ -42,7 +42,7 @@ fn each_client_is_online_once_and_offline_once() {
 }
 
 #[test]
-fn one_shard_hands_clients_to_all_in_turn_and_the_kernel_spreads_them() {
+fn acceptors_hand_clients_to_all_shards_in_turn_or_let_the_kernel_spread_them() {
     let shards = |acceptor, shards, clients| -> Vec<String> {
         let mut rig = ServerRig::start(config().threads(shards).acceptor(acceptor));
         let clients: Vec<_> = (0..clients).map(|_| rig.connect()).collect();

@@ -9,7 +9,7 @@ use heartwire_testkit::{End, PATIENCE, Peer, ServerRig, data, wait_until};
 use super::config;
 
 #[test]
-fn everybody_goes_offline_and_everything_ends() {
+fn shutdown_ends_all_sessions_and_all_threads() {
     let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
     let mut clients: Vec<_> = (0..30).map(|_| rig.connect()).collect();
     let handle = rig.handle().clone();

@@ -181,7 +181,7 @@ fn a_goodbye_is_heard_though_the_socket_stays_open() {
 }
 
 #[test]
-fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
+fn bytes_with_the_end_of_the_handshake_are_not_lost() {
     let (side, mut peer) = begun(|config| config);
     // A server that speaks first says this in the same write in which it ends its handshake.
     peer.read().unwrap();

@@ -24,7 +24,7 @@ fn a_client_is_not_online_before_the_handshake() {
 }
 
 #[test]
-fn what_comes_with_the_end_of_the_handshake_is_not_lost() {
+fn bytes_with_the_end_of_the_handshake_are_not_lost() {
     let mut rig = Rig::start(|config| config.protocols(Protocols::Any));
     let mut peer = rig.begin();
     while peer.tls.is_handshaking() {

@@ -16,7 +16,7 @@ fn tokens() -> SharedTokens {
 }
 
 #[test]
-fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
+fn clients_without_a_token_are_refused_for_good_and_have_no_events() {
     let tokens = tokens();
     let mut rig = ServerRig::start(config().tokens(tokens.clone()));
     for hello in [
@@ -49,7 +49,7 @@ fn whoever_has_no_token_is_refused_for_good_and_heard_of_by_nobody() {
 }
 
 #[test]
-fn whoever_is_not_in_is_neither_listed_nor_told() {
+fn pending_clients_are_not_listed_and_get_no_broadcast() {
     let mut rig = ServerRig::start(config().threads(1));
     let mut silent = Peer::connect(rig.addr());
     let (mut inside, welcome) = Peer::welcomed(rig.addr(), &hello());
@@ -69,7 +69,7 @@ fn whoever_is_not_in_is_neither_listed_nor_told() {
 }
 
 #[test]
-fn an_address_has_only_so_many_sessions_at_a_time_and_those_who_never_got_in_are_none() {
+fn max_per_address_counts_sessions_and_not_pending_clients() {
     let addresses = AddressLimits::default().max_per_address(NonZeroU32::new(2));
     let limits = FrameLimits::default().handshake_timeout(Some(ms(2000)));
     let config = config().addresses(addresses).limits(limits).tokens(tokens());

@@ -13,7 +13,7 @@ use heartwire_testkit::{
 use super::config;
 
 #[test]
-fn what_was_sent_before_a_bye_arrives_and_one_that_is_kicked_heeds_it() {
+fn data_before_a_bye_arrives_and_a_kicked_client_heeds_the_retry_hint() {
     let mut rig = ServerRig::start(config());
     let client = ClientRig::start(client_config(rig.addr()));
     client.online();
@@ -97,7 +97,7 @@ fn a_client_that_does_not_read_is_reset_without_a_bye() {
 }
 
 #[test]
-fn a_shutdown_waits_for_nobody_who_is_not_in_and_tells_who_waits() {
+fn a_shutdown_does_not_wait_for_pending_clients_and_says_bye_to_them() {
     let hold = Latch::default();
     let held = hold.clone();
     let mut rig = ServerRig::acting(config().drain(ms(300)), move |event, _| {

@@ -33,7 +33,7 @@ fn data_of_any_length_wake_a_coalescing_server_at_once() {
 }
 
 #[test]
-fn nothing_is_padded_for_a_server_that_any_byte_wakes() {
+fn padding_is_not_sent_to_a_server_that_any_byte_wakes() {
     let mut rig = ServerRig::start(config().coalesce(0));
     let client = ClientRig::start(client_config(rig.addr()));
     assert_eq!(client.online().contract.wake_bytes, 1);

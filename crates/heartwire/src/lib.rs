@@ -139,8 +139,8 @@
 //! while let Some(line) = connection.next().await {
 //!     match line {
 //!         Ok(line) => assert_eq!(line, "hello"),
-//!         // dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
-//!         Err(Error::Dead(verdict)) => println!("dead: {verdict}"),
+//!         // the peer is dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
+//!         Err(Error::Dead(dead)) => println!("{dead}"),
 //!         Err(error) => return Err(error.into()),
 //!     }
 //! }

@@ -8,14 +8,15 @@ mod listening;
 
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
+use core::task::Waker;
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::{
-    AddressLimits, Control, Event, Handler, Protocols, Rate, Resumer, Server, ServerConfig,
-    SharedTokens, Tokens, TokensError,
+    AddressLimits, Control, Event, Handler, Protocols, Rate, Server, ServerConfig, SharedTokens,
+    Tokens, TokensError,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
@@ -358,12 +359,12 @@ impl Handler for OnEvents {
         }
     }
 
-    fn has_room(&mut self, resumer: &Resumer) -> bool {
+    fn has_room(&mut self, waker: &Waker) -> bool {
         let shard = self.shard;
-        self.output.ask(|feed| feed.has_room_for_data(shard, resumer)).unwrap_or(true)
+        self.output.ask(|feed| feed.has_room_for_data(shard, waker)).unwrap_or(true)
     }
 
-    fn has_room_for_newcomers(&mut self, _: &Resumer) -> bool {
+    fn has_room_for_newcomers(&mut self, _: &Waker) -> bool {
         true
     }
 }

@@ -202,7 +202,7 @@ pub mod wrap;
 ///   [`register_for_writing`](internal::ServerWorld::register_for_writing) ask for, and tells the
 ///   turn of each change once. Registering for writing reports the present state once more. A
 ///   listening socket is ready when a client connects.
-/// - When its waker is used (by the handle, a [`Resumer`](server::Resumer) or another shard), the
+/// - When its waker is used (by the handle, the application or another shard), the
 ///   next turn comes at once and gets [`Ready::Woken`](internal::Ready::Woken).
 /// - A turn that is later than asked for is a pause.
 ///

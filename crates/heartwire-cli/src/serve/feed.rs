@@ -2,10 +2,11 @@
 //! them.
 
 use core::mem;
+use core::task::Waker;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::SystemTime;
 
-use heartwire::server::{Event, Resumer};
+use heartwire::server::Event;
 use serde_json::json;
 
 use super::args::EventKind;
@@ -58,7 +59,7 @@ pub(super) struct Feed {
     /// The second of the last rejected client, and how many were printed in it.
     rejected: (u64, u32),
     /// Shards that read again when fewer than [`HOLD_FROM`] events wait.
-    held: BTreeMap<usize, Resumer>,
+    held: BTreeMap<usize, Waker>,
     /// The last line has been added.
     is_over: bool,
 }
@@ -123,10 +124,10 @@ impl Feed {
     }
 
     /// Whether the shard may read data now. If not, it is resumed when there is room.
-    pub(super) fn has_room_for_data(&mut self, shard: usize, resumer: &Resumer) -> bool {
+    pub(super) fn has_room_for_data(&mut self, shard: usize, waker: &Waker) -> bool {
         let has_room = !self.hold_data || self.waiting.len() < HOLD_FROM;
         if !has_room {
-            self.held.insert(shard, resumer.clone());
+            self.held.insert(shard, waker.clone());
         }
         has_room
     }
@@ -271,7 +272,7 @@ impl Queue for Feed {
             items.push(news);
         }
         if self.waiting.len() < HOLD_FROM {
-            mem::take(&mut self.held).into_values().for_each(|shard| shard.resume());
+            mem::take(&mut self.held).into_values().for_each(Waker::wake);
         }
     }
 

@@ -8,9 +8,7 @@ use std::task;
 
 use heartwire::Cause;
 use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
-use heartwire::server::{
-    Control, Event, Handle, Handler, Protocols, Resumer, ServerConfig, SessionId,
-};
+use heartwire::server::{Control, Event, Handle, Handler, Protocols, ServerConfig, SessionId};
 use heartwire::v1::RetryHint;
 use heartwire_core::Protocol;
 use heartwire_core::Side;
@@ -261,7 +259,7 @@ impl Handler for Application {
         }
     }
 
-    fn has_room(&mut self, _resumer: &Resumer) -> bool {
+    fn has_room(&mut self, _shard: &Waker) -> bool {
         !self.net.lock().is_busy(SERVER)
     }
 }

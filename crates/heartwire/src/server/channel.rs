@@ -1,15 +1,16 @@
 //! A channel that carries a server's events to another thread or task.
 
+use core::task::Waker;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::event::Event;
-use super::handler::{Control, Handler, Resumer};
+use super::handler::{Control, Handler};
 
 /// Number of waiting events at which shards stop reading.
-pub const MAX_EVENTS: usize = 1024;
+const MAX_EVENTS: usize = 1024;
 
 /// Number of waiting events at which shards stop accepting clients. It is higher, so that one
 /// client's data that slows the application does not lock out other clients. An application that
@@ -17,49 +18,18 @@ pub const MAX_EVENTS: usize = 1024;
 /// with their first frame.
 const MAX_NEWCOMERS: usize = 8 * MAX_EVENTS;
 
-/// Creates a channel for the events of all shards of a server, for applications that do not run on
-/// the shards' threads. [`ChannelSender::handler`] makes the handler for each shard.
-///
-/// It carries [`Event`]s, or any type `T` that your own handler makes of them: such a handler keeps
-/// a [`ChannelHandler`], [forwards](ChannelHandler::forward) to it, and asks it for room [for
-/// data](ChannelHandler::has_room) and [for new clients](ChannelHandler::has_room_for_newcomers).
-///
-/// ```no_run
-/// use heartwire::server::{self, Event, Server, ServerConfig};
-///
-/// let (sender, mut events) = server::channel();
-/// let config = ServerConfig::new("127.0.0.1:39002".parse().unwrap());
-/// let server = Server::start(config, |_shard| sender.handler())?;
-/// drop(sender);
-/// while let Some(event) = events.blocking_recv() {
-///     println!("{event}");
-/// }
-/// # Ok::<(), heartwire::server::ServerError>(())
-/// ```
-#[must_use]
-pub fn channel<T>() -> (ChannelSender<T>, Events<T>) {
+/// Creates a channel for the events of all shards of a server. Each shard has a sender of its own.
+pub(super) fn channel<T>() -> (Sender<T>, Events<T>) {
     let shared = Arc::new(Shared::default());
-    (ChannelSender(Sending::new(&shared)), Events(shared))
+    (Sender::new(&shared), Events(shared))
 }
 
-/// The sending end of a [`channel`].
-#[derive(Debug)]
-pub struct ChannelSender<T = Event<Vec<u8>>>(Sending<T>);
-
-impl<T> ChannelSender<T> {
-    /// Makes the handler for one shard.
-    #[must_use]
-    pub fn handler(&self) -> ChannelHandler<T> {
-        ChannelHandler(Sending::new(&self.0.0))
-    }
-}
-
-/// The receiving end of a [`channel`]: the events of all shards in the order in which they were
-/// sent. So the events of one session are in order, and so are the sessions of one name.
+/// The events of a server, see [`Server::start_with_events`](super::Server::start_with_events):
+/// those of all shards in the order in which they were sent. So the events of one session are in
+/// order, and so are the sessions of one name.
 ///
-/// When more than [`MAX_EVENTS`] events wait, the shards stop reading; when eight times as many
-/// wait, they stop accepting clients. No event is dropped. Dropping this discards all further
-/// events.
+/// When 1,024 events wait, the shards stop reading; when eight times as many wait, they stop
+/// accepting clients. No event is dropped. Dropping this discards all further events.
 #[derive(Debug)]
 pub struct Events<T = Event<Vec<u8>>>(Arc<Shared<T>>);
 
@@ -143,7 +113,7 @@ struct Queue<T> {
     /// The application has dropped its [`Events`].
     is_closed: bool,
     /// Shards that wait for room.
-    parked: Vec<Resumer>,
+    parked: Vec<Waker>,
 }
 
 impl<T> Queue<T> {
@@ -159,82 +129,81 @@ impl<T> Queue<T> {
         Some(Some(event))
     }
 
-    fn has_room(&mut self, most: usize, resumer: &Resumer) -> bool {
+    fn has_room(&mut self, most: usize, shard: &Waker) -> bool {
         if self.events.len() < most || self.is_closed {
             return true;
         }
-        if !self.parked.iter().any(|parked| parked.is_same(resumer)) {
-            self.parked.push(resumer.clone());
+        if !self.parked.iter().any(|parked| parked.will_wake(shard)) {
+            self.parked.push(shard.clone());
         }
         false
     }
 
     fn resume(&mut self) {
-        self.parked.drain(..).for_each(|shard| shard.resume());
+        self.parked.drain(..).for_each(Waker::wake);
     }
 }
 
-/// A reference that keeps the channel open. When the last one is dropped, the events end.
+/// The sending end, for one shard. When the last one is dropped, the events end.
 #[derive(Debug)]
-struct Sending<T>(Arc<Shared<T>>);
+pub(super) struct Sender<T>(Arc<Shared<T>>);
 
-impl<T> Sending<T> {
+impl<T> Sender<T> {
     fn new(shared: &Arc<Shared<T>>) -> Self {
         shared.lock().senders += 1;
         Self(Arc::clone(shared))
     }
+
+    /// Puts an event into the channel, even if it is full. Shards that ask for room first exceed
+    /// the limit only by the ends of sessions, two events each, and the rest of one read.
+    fn send(&self, event: T) {
+        let mut queue = self.0.lock();
+        if queue.is_closed {
+            return;
+        }
+        queue.events.push_back(event);
+        drop(queue);
+        self.0.notify();
+    }
 }
 
-impl<T> Drop for Sending<T> {
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         self.0.lock().senders -= 1;
         self.0.notify();
     }
 }
 
-/// Puts the events of one shard into a [`channel`].
-#[derive(Debug)]
-pub struct ChannelHandler<T = Event<Vec<u8>>>(Sending<T>);
-
-impl<T> ChannelHandler<T> {
-    /// Puts an event into the channel, even if it is full. Shards that ask for room first exceed
-    /// the limit only by the ends of sessions, two events each, and the rest of one read.
-    pub fn forward(&mut self, event: T) {
-        let Sending(shared) = &self.0;
-        let mut queue = shared.lock();
-        if queue.is_closed {
-            return;
-        }
-        queue.events.push_back(event);
-        drop(queue);
-        shared.notify();
-    }
-
-    /// Whether the channel has room for data. Your own handler returns it from
-    /// [`Handler::has_room`]. The channel resumes the shard when there is room again.
-    pub fn has_room(&mut self, resumer: &Resumer) -> bool {
-        self.0.0.lock().has_room(MAX_EVENTS, resumer)
-    }
-
-    /// Whether the channel has room for new clients: up to eight times as many events. Your own
-    /// handler returns it from [`Handler::has_room_for_newcomers`]. The channel resumes the shard
-    /// when there is room again.
-    pub fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
-        self.0.0.lock().has_room(MAX_NEWCOMERS, resumer)
-    }
+/// Sends what `map` makes of the events of one shard, and stops the shard while the channel is
+/// full.
+pub(super) struct Forward<T, M> {
+    pub(super) sender: Sender<T>,
+    pub(super) map: M,
 }
 
-impl Handler for ChannelHandler {
-    fn handle(&mut self, event: Event<&[u8]>, _control: &mut Control<'_>) {
-        self.forward(event.to_owned());
+impl<T, M> Handler for Forward<T, M>
+where
+    T: Send,
+    M: FnMut(Event<&[u8]>, &mut Control<'_>) -> Option<T> + Send,
+{
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
+        if let Some(event) = (self.map)(event, control) {
+            self.sender.send(event);
+        }
     }
 
-    fn has_room(&mut self, resumer: &Resumer) -> bool {
-        Self::has_room(self, resumer)
+    fn has_room(&mut self, shard: &Waker) -> bool {
+        self.sender.0.lock().has_room(MAX_EVENTS, shard)
     }
 
-    fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
-        Self::has_room_for_newcomers(self, resumer)
+    fn has_room_for_newcomers(&mut self, shard: &Waker) -> bool {
+        self.sender.0.lock().has_room(MAX_NEWCOMERS, shard)
     }
 }
 
@@ -245,13 +214,13 @@ mod tests {
     #[test]
     fn what_one_shard_tells_first_is_received_first_however_full_the_channel_is() {
         let (sender, mut events) = channel();
-        let (mut one, mut other) = (sender.handler(), sender.handler());
+        let (one, other) = (sender.clone(), sender.clone());
         let before = u32::try_from(MAX_EVENTS).unwrap() + 10;
-        (0..before).for_each(|number| one.forward(number));
+        (0..before).for_each(|number| one.send(number));
         assert_eq!(events.try_recv(), Some(0));
         // A name passes from a session of one shard to a session of the other.
-        one.forward(before);
-        other.forward(before + 1);
+        one.send(before);
+        other.send(before + 1);
         let rest: Vec<u32> = core::iter::from_fn(|| events.try_recv()).collect();
         assert_eq!(rest, (1..before + 2).collect::<Vec<_>>());
         drop((one, other, sender));
@@ -261,11 +230,10 @@ mod tests {
     #[test]
     fn an_application_that_has_left_keeps_nothing() {
         let (sender, events) = channel();
-        let mut handler = sender.handler();
         let event = Arc::new(());
-        handler.forward(Arc::clone(&event));
+        sender.send(Arc::clone(&event));
         drop(events);
-        handler.forward(Arc::clone(&event));
+        sender.send(Arc::clone(&event));
         assert_eq!(Arc::strong_count(&event), 1);
     }
 }

@@ -13,7 +13,8 @@ use super::{CommandError, Handle};
 ///
 /// Data is borrowed from the shard's buffer: nothing is copied. While a handler runs, its shard
 /// does nothing else. A handler that takes longer than 250 ms delays the shard's beats and
-/// verdicts, and is reported as a pause. For slow work use [`channel`](super::channel()).
+/// verdicts, and is reported as a pause. For slow work use
+/// [`Server::start_with_events`](super::Server::start_with_events).
 pub trait Handler: Send {
     /// Handles one event.
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>);
@@ -22,10 +23,10 @@ pub trait Handler: Send {
     ///
     /// While the answer is `false`, the shard does not read from sessions: data waits in the
     /// kernel, and its senders are not declared dead. The shard still sends beats, and still
-    /// declares silent clients dead. The code that makes room must call [`Resumer::resume`];
-    /// `resumer` is for this shard and can be kept.
-    fn has_room(&mut self, resumer: &Resumer) -> bool {
-        let _ = resumer;
+    /// declares silent clients dead. The code that makes room must wake `shard`, from any thread:
+    /// the shard then asks again. The waker can be cloned and kept.
+    fn has_room(&mut self, shard: &Waker) -> bool {
+        let _ = shard;
         true
     }
 
@@ -35,30 +36,14 @@ pub trait Handler: Send {
     ///
     /// A handler that runs out of room for data should still have room for new clients, or one
     /// client that sends without end locks out all others.
-    fn has_room_for_newcomers(&mut self, resumer: &Resumer) -> bool {
-        self.has_room(resumer)
+    fn has_room_for_newcomers(&mut self, shard: &Waker) -> bool {
+        self.has_room(shard)
     }
 }
 
 impl<F: FnMut(Event<&[u8]>, &mut Control<'_>) + Send> Handler for F {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         self(event, control);
-    }
-}
-
-/// Wakes a shard whose handler [had no room](Handler::has_room) for data or for new clients.
-#[derive(Clone, Debug)]
-pub struct Resumer(pub(super) Waker);
-
-impl Resumer {
-    /// Makes the shard ask its handler again soon. Any thread may call this.
-    pub fn resume(&self) {
-        self.0.wake_by_ref();
-    }
-
-    /// Whether both wake the same shard.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.0.data() == other.0.data()
     }
 }
 

@@ -1,8 +1,8 @@
 //! A server: serves many clients on a few threads and reports each one as online, offline or dead.
 //!
 //! [`Server::start`] takes a [`ServerConfig`] and a [`Handler`] for each shard. A handler runs on
-//! its shard's thread and borrows the data it receives; [`channel`](channel()) passes all events to
-//! another thread or task instead. Send commands with a [`Handle`] or, inside a handler, with its
+//! its shard's thread and borrows the data it receives; [`Server::start_with_events`] passes all
+//! events to another thread or task instead. Send commands with a [`Handle`] or, inside a handler, with its
 //! [`Control`].
 //!
 //! ```
@@ -65,10 +65,10 @@ pub use admission::{
     AddressLimits, Denied, LineFault, MAX_TOKENS, MIN_TOKEN_LEN, NameError, Principal, Rate,
     SharedTokens, Tokens, TokensError, valid_name,
 };
-pub use channel::{ChannelHandler, ChannelSender, Events, MAX_EVENTS, channel};
+pub use channel::Events;
 pub use config::{Acceptor, Protocols, ServerConfig};
 pub use event::{Agreed, Event, Refusal, SessionInfo};
-pub use handler::{Control, Handler, Resumer};
+pub use handler::{Control, Handler};
 pub use id::SessionId;
 pub use stats::Stats;
 
@@ -76,6 +76,7 @@ use admission::addresses::AddressCounts;
 use admission::denials::Denials;
 use admission::names::Names;
 use assembly::{Place, assemble};
+use channel::{Forward, channel};
 use heartwire_core::frame;
 use heartwire_core::v1::RetryHint;
 use listener::Admission;
@@ -144,14 +145,47 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts a server whose events come through a [`channel`](channel()).
+    /// Starts a server whose events come through a channel, for applications that do not run on
+    /// the shards' threads.
+    ///
+    /// ```no_run
+    /// use heartwire::server::{Server, ServerConfig};
+    ///
+    /// let config = ServerConfig::new("127.0.0.1:39002".parse().unwrap());
+    /// let (server, mut events) = Server::start_with_events(config)?;
+    /// while let Some(event) = events.blocking_recv() {
+    ///     println!("{event}");
+    /// }
+    /// # Ok::<(), heartwire::server::ServerError>(())
+    /// ```
     ///
     /// # Errors
     ///
     /// [`ServerError`]; nothing runs or listens then.
     pub fn start_with_events(config: ServerConfig) -> Result<(Self, Events), ServerError> {
+        Self::start_mapped(config, |_shard| {
+            |event: Event<&[u8]>, _: &mut Control<'_>| Some(event.to_owned())
+        })
+    }
+
+    /// Starts a server as [`start_with_events`](Self::start_with_events) does, but sends what a
+    /// function makes of each event, if it makes anything. The function runs on the shards' threads
+    /// as a [`Handler`] does, and can answer by itself; `map` makes it for the number of a shard.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`]; nothing runs or listens then.
+    pub fn start_mapped<T, M>(
+        config: ServerConfig,
+        mut map: impl FnMut(usize) -> M,
+    ) -> Result<(Self, Events<T>), ServerError>
+    where
+        T: Send + 'static,
+        M: FnMut(Event<&[u8]>, &mut Control<'_>) -> Option<T> + Send + 'static,
+    {
         let (sender, events) = channel();
-        Ok((Self::start(config, |_| sender.handler())?, events))
+        let handler = |shard| Forward { sender: sender.clone(), map: map(shard) };
+        Ok((Self::start(config, handler)?, events))
     }
 
     /// The addresses that the server listens on, with the ports that the system chose for port 0.
@@ -252,8 +286,7 @@ impl Handle {
     /// Sends `data` as one frame to every session that is online when its shard takes the command.
     /// Slow readers are disconnected.
     ///
-    /// An application that reads events from a [`channel`](channel()) may not have read the `Online`
-    /// of such a session yet: a client can get a broadcast before the application knows of it.
+    /// An application that reads [`Events`] may not have read the `Online` of such a session yet: a client can get a broadcast before the application knows of it.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ mod client;
 mod machine;
 
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Waker;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,7 +20,7 @@ use heartwire_testkit::Got;
 pub(super) use self::machine::Door;
 use self::machine::Machine;
 use super::assembly::{Place, assemble};
-use super::handler::{Control, Handler, Resumer};
+use super::handler::{Control, Handler};
 use super::shard::{Ready, Reported, SessionView, Shard, Wake};
 use super::{Acceptor, Agreed, Event, Handle, ServerConfig, SessionId};
 use crate::Reason;
@@ -71,11 +72,11 @@ impl Handler for Application {
         self.act.lock().unwrap()(&event, control);
     }
 
-    fn has_room(&mut self, _resumer: &Resumer) -> bool {
+    fn has_room(&mut self, _shard: &Waker) -> bool {
         self.inbox.lock().unwrap().room > 0
     }
 
-    fn has_room_for_newcomers(&mut self, _resumer: &Resumer) -> bool {
+    fn has_room_for_newcomers(&mut self, _shard: &Waker) -> bool {
         self.inbox.lock().unwrap().has_room_for_newcomers
     }
 }

@@ -16,6 +16,7 @@ mod progress;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
+use core::task::Waker;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use self::progress::Progress;
 use super::Handle;
 use super::agenda::{Agenda, Held};
 use super::event::Event;
-use super::handler::{Control, Handler, Resumer};
+use super::handler::{Control, Handler};
 use super::id::SessionId;
 use super::listener::Listener;
 use super::mailbox::Command;
@@ -141,20 +142,20 @@ pub struct Shard<W: ServerWorld, H> {
     lingering: VecDeque<SessionId>,
 }
 
-/// The handler of a shard, and the resumer for it.
+/// The handler of a shard, and the waker of the shard.
 #[derive(Debug)]
 struct Application<H> {
     handler: H,
-    resumer: Resumer,
+    waker: Waker,
 }
 
 impl<H: Handler> Application<H> {
     fn has_room(&mut self) -> bool {
-        self.handler.has_room(&self.resumer)
+        self.handler.has_room(&self.waker)
     }
 
     fn has_room_for_newcomers(&mut self) -> bool {
-        self.handler.has_room_for_newcomers(&self.resumer)
+        self.handler.has_room_for_newcomers(&self.waker)
     }
 
     /// Calls the handler; nothing else does. Any session may have ended when it returns.
@@ -181,7 +182,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         inlets: Inlets<W>,
         handler: H,
     ) -> Option<Self> {
-        let resumer = Resumer(handle.mailbox(usize::from(index))?.waker());
+        let waker = handle.mailbox(usize::from(index))?.waker();
         let (now, suspended) = world.now_and_suspended();
         let state = ShardState {
             index,
@@ -192,7 +193,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         Some(Self {
             state,
-            application: Application { handler, resumer },
+            application: Application { handler, waker },
             listener: inlets.listener,
             hand_over: inlets.hand_over,
             commands: inlets.commands,

@@ -257,7 +257,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             let Some(client) = adoptee else { return };
             self.adopt(client);
         }
-        self.application.resumer.resume();
+        self.application.waker.wake_by_ref();
     }
 
     pub(super) fn handle_commands(&mut self) {
@@ -294,7 +294,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Command::ClaimAgain { id, principal } => self.claim_again(id, principal),
             }
         }
-        self.application.resumer.resume();
+        self.application.waker.wake_by_ref();
     }
 
     fn broadcast(&mut self, data: &[u8]) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, CommandError, Event, SessionId};
+use heartwire::server::{Acceptor, CommandError, Control, Event, Server, SessionId};
 use heartwire_testkit::{End, HEART, Peer, ServerRig, data, header, ms, timeout, wait_until};
 
 use super::config;
@@ -25,6 +25,30 @@ fn a_message_reaches_its_session_alone_and_a_broadcast_all_sessions() {
         assert_eq!(peer.expect_end(), End::Closed);
     }
     rig.finish();
+}
+
+/// A shard answers by itself, and passes on what the application wants to know.
+#[test]
+fn an_application_gets_what_its_shards_make_of_the_events() {
+    let (server, mut events) = Server::start_mapped(config(), |shard| {
+        move |event: Event<&[u8]>, control: &mut Control<'_>| match event {
+            Event::Data { id, data } => {
+                control.send(id, data).unwrap();
+                None
+            }
+            Event::Offline { reason, .. } => Some((shard, reason)),
+            _ => None,
+        }
+    })
+    .unwrap();
+    let mut peer = Peer::connect(server.local_addrs()[0]);
+    peer.data(b"and back");
+    peer.expect_data(b"and back");
+    drop(peer);
+    assert_eq!(events.blocking_recv(), Some((0, Reason::ClosedByPeer)));
+    server.handle().shutdown();
+    assert_eq!(events.blocking_recv(), None);
+    server.join().unwrap();
 }
 
 #[test]

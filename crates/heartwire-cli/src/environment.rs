@@ -11,6 +11,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Id};
 
 use crate::args::Cli;
+use crate::tips;
 use crate::values::flag;
 
 const PREFIX: &str = "HEARTWIRE_";
@@ -84,8 +85,10 @@ pub(crate) fn parse(line: &[OsString]) -> Result<(Cli, Environment), clap::Error
     command = typed.mut_options(command, add);
     let parsed = command.try_get_matches_from_mut(line);
     let subcommand = typed.subcommand.as_ref().and_then(|name| command.find_subcommand(name));
-    let mut matches = parsed
-        .map_err(|error| name_variables(error, subcommand.unwrap_or(&command), &environment))?;
+    let mut matches = parsed.map_err(|error| {
+        let error = name_variables(error, subcommand.unwrap_or(&command), &environment);
+        tips::add(error, typed.subcommand.as_deref())
+    })?;
     Cli::from_arg_matches_mut(&mut matches).map(|cli| (cli, environment))
 }
 

@@ -15,6 +15,7 @@ mod serve;
 mod shell;
 mod signals;
 mod stdin;
+mod tips;
 mod values;
 
 use std::env;

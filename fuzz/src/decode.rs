@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use heartwire_core::frame::{self, Decoded, Frame, Kind};
 use heartwire_core::v1::{
-    BEAT_LEN, Beat, Bye, Hello, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint, Terms, Welcome,
+    BEAT_LEN, Beat, Bye, Hello, MAX_BEAT_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint, Terms, Welcome,
 };
 use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
 
@@ -182,6 +182,9 @@ fn bye(body: &[u8]) {
     assert_eq!(back.map(|bye: Bye<'_>| bye.encode()), Some(encoded), "and written alike");
 }
 
+/// The longest tail of a beat, which is skipped.
+const MAX_TAIL: usize = MAX_BEAT_LEN - BEAT_LEN;
+
 /// Beats, one after the other, as a server reads them.
 fn beat(bytes: &[u8]) {
     let now = at(START);
@@ -192,17 +195,15 @@ fn beat(bytes: &[u8]) {
     assert!(matches!(received, Ok(Some(Event::Hello(_)))), "{received:?}");
     let contract = terms.agree(&offer).expect("neither end wants anything");
     connection.welcome(now, contract);
-    for body in bytes.as_chunks::<BEAT_LEN>().0 {
+    for (body, tail) in bytes.as_chunks::<BEAT_LEN>().0.iter().zip((0..=MAX_TAIL).cycle()) {
         let beat = Beat::decode(body);
         assert_eq!(Beat::decode(&beat.encode()), beat, "what was written is read");
         let [.., health, notices] = body;
         if *health <= 2 && *notices <= 1 {
             assert_eq!(beat.encode(), *body, "and written alike");
         }
-        let mut frame = [0; frame::HEADER_LEN + BEAT_LEN];
-        frame[..frame::HEADER_LEN]
-            .copy_from_slice(&frame::header(Kind::Heart, BEAT_LEN).expect("it is short"));
-        frame[frame::HEADER_LEN..].copy_from_slice(body);
+        let header = frame::header(Kind::Heart, BEAT_LEN + tail).expect("it is short");
+        let frame = [&header[..], body, &[0x99; MAX_TAIL][..tail]].concat();
         let received = connection.handle_received(now, &mut frame.as_slice());
         match received {
             Ok(Some(Event::Beat | Event::Promise(_))) => {}

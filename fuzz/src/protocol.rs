@@ -32,6 +32,7 @@ pub(crate) struct Beat {
     late_ms: u16,
     health: u8,
     notices: u8,
+    tail: u8,
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -128,6 +129,8 @@ impl Beat {
         to.extend(self.promise.map_or(0, |span| span.0).to_le_bytes());
         to.extend(self.late_ms.to_le_bytes());
         to.extend([self.health, self.notices]);
+        // Often none, seldom too long.
+        to.extend(core::iter::repeat_n(0x99, usize::from(self.tail).saturating_sub(128)));
     }
 }
 

@@ -12,7 +12,7 @@ mod handshake;
 /// with.
 pub const MAX_PAD_LEN: u32 = 64 * 1024;
 
-pub use beat::{BEAT_LEN, Beat, Health};
+pub use beat::{BEAT_LEN, Beat, Health, MAX_BEAT_LEN};
 pub use contract::{Conflict, Contract, Direction, MAX_TIMEOUT, MIN_INTERVAL, Offer, Terms};
 pub use handshake::{
     Bye, ByeCode, Hello, MAX_AGENT_LEN, MAX_BYE_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, MAX_NAME_LEN,

@@ -49,8 +49,8 @@ pub enum Violation {
         /// Its type.
         kind: Kind,
     },
-    /// A beat of protocol v1 announced a body that is not [`BEAT_LEN`](crate::v1::BEAT_LEN) bytes
-    /// long.
+    /// A beat of protocol v1 announced a body that is shorter than
+    /// [`BEAT_LEN`](crate::v1::BEAT_LEN) or longer than [`MAX_BEAT_LEN`](crate::v1::MAX_BEAT_LEN).
     BeatLength {
         /// The length in the header, in bytes.
         length: u32,
@@ -145,7 +145,7 @@ impl fmt::Display for Violation {
             Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
             Self::Unexpected { kind } => write!(f, "a {} at the wrong time", kind.name()),
             Self::BeatLength { length } => {
-                write!(f, "a beat announced a body of {length} bytes instead of 32")
+                write!(f, "a beat announced a body of {length} bytes instead of 32 to 128")
             }
             Self::BadHello => f.write_str("a HELLO that is not as specified"),
             Self::NoCommonVersion { lowest, highest } => write!(

@@ -12,6 +12,7 @@ from frames import Direction
 BEAT = struct.Struct("<QQIIIHBB")
 TOO_OFTEN = 1
 DATA_MAX = PAD_MAX = 65_536
+BEAT_MAX = 128
 FRAME_TIME = 30.0
 CREDIT = 64
 CREDIT_TIME = 15 * 60
@@ -29,6 +30,7 @@ class Connection:
         self.start = self.heard_at = time.monotonic()
         self.inbound, self.outbound = b"", b""
         self.frame_begun_at = None
+        self.tail = b""
         self.mute = self.paused = self.write_on = self.flooding = False
         self.deaf_since = self.last_silence = None
         self.inward = None
@@ -133,7 +135,7 @@ class Connection:
             min(max(0, int((now - self.beat_due_at) * 1e3)), 65_535),
             self.health,
             self.notice | (TOO_OFTEN if self.credit < 0 else 0),
-        )
+        ) + self.tail
         # What is new is to be read at once.
         said = self.promise, self.health
         self.write(frame(HEART, body) if said == self.said else self.padded(frame(HEART, body)))
@@ -150,7 +152,7 @@ class Connection:
         return some
 
     def handle_beat(self, body):
-        nonce, echo, held, silence, promise, late, health, notices = BEAT.unpack(body)
+        nonce, echo, held, silence, promise, late, health, notices = BEAT.unpack_from(body)
         if echo > self.nonce:
             raise Wrong("unknown_nonce")
         self.charge()
@@ -191,7 +193,7 @@ class Connection:
 
     def run(self, commands):
         """Keeps the connection until it ends, by raising Ended or Wrong."""
-        lengths = {HEART: (32, 32), DATA: (0, DATA_MAX), BYE: (0, 512), PAD: (0, PAD_MAX)}
+        lengths = {HEART: (BEAT.size, BEAT_MAX), DATA: (0, DATA_MAX), BYE: (0, 512), PAD: (0, PAD_MAX)}
         while True:
             # Bytes that have arrived outrank a deadline, and a beat tells what has been heard.
             if not self.paused:
@@ -252,6 +254,8 @@ class Connection:
             self.health, self.beat_due_at = int(words[1]), time.monotonic()
         elif words[0] == "notice":
             self.notice, self.beat_due_at = int(words[1]), time.monotonic()
+        elif words[0] == "tail":
+            self.tail, self.beat_due_at = bytes(int(words[1])), time.monotonic()
         elif words[0] == "mute":
             self.mute = True
         elif words[0] == "deaf":

@@ -3,7 +3,7 @@
 
 It is written from PROTOCOL.md alone and shares no code with the first one, so that the page is known to
 say enough. It needs nothing but Python 3. It prints what happens as one JSON object a line, and takes
-commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `mute` (write nothing any more),
+commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `tail N` (append so many bytes to each beat), `mute` (write nothing any more),
 `deaf` (say in beats that nothing is heard), `pause` and `resume` (reading), `raw HEX` (write these bytes), `flood N` (write so many of the longest data frames), `close`
 (without a BYE), `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2). Options have it break rules:
 `--hello HEX` (the body of its HELLO), `--write-on` (go on writing after a BYE, for a moment).
@@ -140,7 +140,7 @@ def serve(connection, session, args, commands):
 def golden(args):
     text = open(args.protocol, encoding="utf-8").read()
     blocks = re.findall(r"```hex\n(.*?)```", text, re.DOTALL)
-    hello, welcome, beat, bye, data = (
+    hello, welcome, beat, longer, bye, data = (
         bytes.fromhex(" ".join(line[:40] for line in block.splitlines())) for block in blocks
     )
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
@@ -154,6 +154,7 @@ def golden(args):
     assert read_control(welcome[8:], WELCOME_KEYS, "") == agreed and suits(agreed, said)
     fields = 0x0102030405060708, 0x1112131415161718, 0x21222324, 0x31323334, 10_000, 0x4142, 2, 1
     assert beat == frame(HEART, BEAT.pack(*fields))
+    assert longer == frame(HEART, BEAT.pack(*fields) + b"\x99\x99") and BEAT.unpack_from(longer, 8) == fields
     left = {"code": 1, "retry": 2, "earliest": 0, "latest": 5_000, "detail": "nigh"}
     assert bye == control(BYE, BYE_KEYS, **left) and read_bye(bye[8:]) == left
     assert data == frame(DATA, b"hi") + HEAD.pack(PAD, 161 - 10 - 8)

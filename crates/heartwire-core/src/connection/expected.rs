@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use crate::frame::{self, Header, Kind};
-use crate::v1::{BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
+use crate::v1::{BEAT_LEN, MAX_BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
 use crate::violation::Violation;
 
 impl Stage {
@@ -31,7 +31,8 @@ impl Stage {
                 frame::check_len(body_len, MAX_BYE_LEN)?;
             }
             (Self::V1(_) | Self::V1Rest, Kind::Heart) => {
-                if usize::try_from(body_len) != Ok(BEAT_LEN) {
+                let len = usize::try_from(body_len).unwrap_or(usize::MAX);
+                if !(BEAT_LEN..=MAX_BEAT_LEN).contains(&len) {
                     return Err(Violation::BeatLength { length: body_len });
                 }
             }

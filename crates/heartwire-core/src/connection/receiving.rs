@@ -166,7 +166,7 @@ impl Connection {
         is_last: bool,
     ) -> Result<Event<'a>, Violation> {
         self.handle_whole();
-        let (Some(dialogue), Ok(body)) = (self.stage.dialogue_mut(), body.try_into()) else {
+        let (Some(dialogue), Some(body)) = (self.stage.dialogue_mut(), body.first_chunk()) else {
             if self.liveness.policy().echo() {
                 self.stage.owe_answer();
             }

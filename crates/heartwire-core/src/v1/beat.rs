@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
-/// Bytes of a beat's body.
+/// Bytes of a beat's body that this version knows, and sends.
 pub const BEAT_LEN: usize = 32;
+/// Longest body of a beat: room for what later versions append. It is skipped.
+pub const MAX_BEAT_LEN: usize = 128;
 
 /// A beat of protocol v1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

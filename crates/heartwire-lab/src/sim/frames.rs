@@ -1,7 +1,7 @@
 //! The bytes of one direction of a connection, cut into frames.
 
 use heartwire_core::frame::{self, HEADER_LEN, Header, Kind};
-use heartwire_core::v1::{BEAT_LEN, Beat, Welcome};
+use heartwire_core::v1::{Beat, Welcome};
 use heartwire_core::{Connection, Event, Instant, Settings};
 
 /// A whole frame.
@@ -76,10 +76,7 @@ impl Frames {
     fn end(&mut self, kind: Kind) -> Frame {
         let body = self.held.get(HEADER_LEN..).unwrap_or_default();
         let frame = match kind {
-            Kind::Heart => {
-                let body: Option<[u8; BEAT_LEN]> = body.try_into().ok();
-                Frame::Beat(body.map(|body| Beat::decode(&body)))
-            }
+            Kind::Heart => Frame::Beat(body.first_chunk().map(Beat::decode)),
             Kind::Data => Frame::Data,
             Kind::Hello => Frame::Hello,
             Kind::Welcome => Frame::Welcome(core::mem::take(&mut self.held)),

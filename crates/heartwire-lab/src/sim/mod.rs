@@ -36,6 +36,7 @@ mod round_trips;
 mod scenario;
 mod seed;
 mod server;
+mod tail;
 mod tally;
 mod terms;
 mod time;

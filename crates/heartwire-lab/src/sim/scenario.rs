@@ -92,6 +92,7 @@ impl Scenario {
                 has_name,
                 keeps_messages: false,
                 round_trip_off: None,
+                tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
             }
         };
@@ -126,6 +127,11 @@ impl Scenario {
             self.interrupt(draw);
         }
         self.terms.client.keeps_messages = draw.chance(20);
+        if self.terms.client.protocol == Protocol::V1 {
+            for terms in [&mut self.terms.client, &mut self.terms.server] {
+                terms.tail_of_peer = draw.one(&[0, 0, 0, 1, 16, 96], 0);
+            }
+        }
     }
 
     /// Processes are held up between two steps of one turn.

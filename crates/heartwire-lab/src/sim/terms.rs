@@ -37,6 +37,8 @@ pub(super) struct Terms {
     pub(super) keeps_messages: bool,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
+    /// Bytes that its peer, of a later version of protocol v1, appends to each beat.
+    pub(super) tail_of_peer: u8,
     pub(super) broken: Option<Broken>,
 }
 

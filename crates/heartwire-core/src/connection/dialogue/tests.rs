@@ -221,6 +221,22 @@ fn health_is_told_at_once() {
 }
 
 #[test]
+fn what_a_later_version_appends_to_a_beat_is_skipped() {
+    for tail in [1, 96] {
+        let mut pair = Pair::usual(ms(40));
+        pair.run_for(s(15));
+        let beat = Beat { nonce: 9, health: Health::Draining, ..Beat::decode(&[0; 32]) };
+        let header = frame::header(Kind::Heart, 32 + tail).unwrap();
+        let longer = [&header[..], &beat.encode(), &[0xff; 96][..tail]].concat();
+        let shorter = [&frame::header(Kind::Heart, 32).unwrap()[..], &beat.encode()].concat();
+        let (before, terms) = (pair.client.beats, pair.terms);
+        pair.client.take(&[longer, shorter].concat(), &terms, pair.now);
+        assert_eq!((pair.client.beats, &pair.client.outcome), (before + 2, &None));
+        assert_eq!(pair.link_state(Side::Client).peer_health, Health::Draining);
+    }
+}
+
+#[test]
 fn a_beat_says_how_late_it_was() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(5));

@@ -16,6 +16,8 @@ const MAX_BODY: u32 = 100;
 enum Expected {
     /// It may come, up to this long.
     UpTo(u32),
+    /// It may come, from this long to that long.
+    Between(u32, u32),
     /// It may come, exactly this long.
     Exactly(u32),
     /// Not now, or not from this end.
@@ -23,7 +25,7 @@ enum Expected {
     /// This protocol has no such frame.
     Unknown,
 }
-use Expected::{Exactly, Unexpected, Unknown, UpTo};
+use Expected::{Between, Exactly, Unexpected, Unknown, UpTo};
 
 /// Every type of frame in every state: HEART, DATA, HELLO, WELCOME, BYE, PAD.
 fn table() -> [(Stage, [Expected; 6]); 7] {
@@ -32,7 +34,7 @@ fn table() -> [(Stage, [Expected; 6]); 7] {
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
     let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
-    let v1 = [Exactly(32), UpTo(MAX_BODY), Unexpected, Unexpected, UpTo(512), UpTo(64 * 1024)];
+    let v1 = [Between(32, 128), UpTo(MAX_BODY), Unexpected, Unexpected, UpTo(512), UpTo(64 * 1024)];
     [
         (
             Stage::V0 { reading, answers_owed: 0 },
@@ -72,6 +74,14 @@ fn every_type_of_frame_in_every_state() {
                     assert_eq!(ask(max), admitted(max), "{what}");
                     let too_long = Violation::TooLong { length: max + 1, max };
                     assert_eq!(ask(max + 1), Err(too_long), "{what}");
+                }
+                Between(min, max) => {
+                    for len in [min, max] {
+                        assert_eq!(ask(len), admitted(len), "{what}");
+                    }
+                    for length in [0, min - 1, max + 1] {
+                        assert_eq!(ask(length), Err(Violation::BeatLength { length }), "{what}");
+                    }
                 }
                 Exactly(len) => {
                     assert_eq!(ask(len), admitted(len), "{what}");

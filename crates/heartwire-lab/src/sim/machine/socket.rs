@@ -11,6 +11,7 @@ use crate::sim::broken::Broken;
 use crate::sim::lie::Liar;
 use crate::sim::link::{Both, LinkId, SocketError, other};
 use crate::sim::net;
+use crate::sim::tail::Tail;
 use crate::sim::terms::Terms;
 
 /// One end of a link.
@@ -21,6 +22,7 @@ pub(in crate::sim) struct Socket {
     side: Side,
     broken: Option<Broken>,
     liar: Option<Box<Liar>>,
+    tail: Option<Box<Tail>>,
     is_reset_when_closed: bool,
     /// What a driver with imprecise time stamps adds to the age of bytes.
     vague: Duration,
@@ -30,9 +32,10 @@ impl Socket {
     pub(super) fn new(net: Shared, link: LinkId, side: Side, terms: &Both<Terms>) -> Self {
         let (terms, peer) = (terms.of(side), terms.of(other(side)));
         let liar = Liar::of(link, side, terms, peer).map(Box::new);
+        let tail = (terms.tail_of_peer > 0).then(|| Box::new(Tail::new(terms.tail_of_peer)));
         let vague = terms.policy.timeout().unwrap_or_default() / 10;
         let broken = terms.broken;
-        Self { net, link, side, broken, liar, is_reset_when_closed: false, vague }
+        Self { net, link, side, broken, liar, tail, is_reset_when_closed: false, vague }
     }
 
     pub(in crate::sim) const fn link(&self) -> LinkId {
@@ -71,10 +74,15 @@ impl Read for Socket {
         let mut net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let mut kept = Vec::new();
+        // What tails add to beats has room, too.
+        let room = if self.tail.is_some() { buffer.len() / 4 } else { buffer.len() };
         let read = match &mut self.liar {
-            Some(liar) => liar.read(&mut net, &mut kept, buffer.len()),
-            None => net.read(link, side, &mut kept, buffer.len()),
+            Some(liar) => liar.read(&mut net, &mut kept, room),
+            None => net.read(link, side, &mut kept, room),
         };
+        if let Some(tail) = &mut self.tail {
+            tail.append(&mut kept);
+        }
         match read {
             net::Read::Bytes => {
                 for (to, from) in buffer.iter_mut().zip(&kept) {

@@ -1,6 +1,6 @@
 //! Connections that a server ends, and frames that it must not send.
 
-use heartwire_core::v1::{BEAT_LEN, Beat, Hello, RetryHint};
+use heartwire_core::v1::{BEAT_LEN, Beat, Hello, MAX_BEAT_LEN, RetryHint};
 
 use super::*;
 
@@ -23,12 +23,14 @@ fn every_frame_of_a_server_of_v1_has_one_clear_reaction() {
     let offer = Offer::new(&Policy::default());
     let welcome = Welcome::new(7, 0, Terms::new(offer).agree(&offer).unwrap()).encode();
     let long = |kind: i32, len: i32| [kind.to_le_bytes(), len.to_le_bytes()].concat();
-    let frames: [(Vec<u8>, Reaction); 15] = [
+    let frames: [(Vec<u8>, Reaction); 17] = [
         (beat(|_| {}), Ok(&[])),
         (frame(5, &[0; 10]), Ok(&[])),
         (frame(1, b"data"), Ok(&["data"])),
         (frame(0, b""), Err("beat_length")),
         (frame(0, &[0; BEAT_LEN - 1]), Err("beat_length")),
+        (frame(0, &[0; MAX_BEAT_LEN]), Ok(&[])),
+        (frame(0, &[0; MAX_BEAT_LEN + 1]), Err("beat_length")),
         (beat(|beat| beat.promise_ms = u32::MAX), Err("promise_too_long")),
         (beat(|beat| beat.echo = u64::MAX), Err("unknown_nonce")),
         (Hello::new(offer).encode(), Err("unexpected")),

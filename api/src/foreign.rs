@@ -7,7 +7,7 @@ use cargo_metadata::Metadata;
 use crate::listing::Listing;
 
 /// Part of the language, or of this project.
-const OURS: [&str; 5] = ["alloc", "core", "heartwire", "heartwire_core", "std"];
+const OURS: [&str; 6] = ["alloc", "core", "heartwire", "heartwire_core", "heartwire_plan", "std"];
 
 /// The traits of async Rust, which everybody shares.
 const TRAITS: [&str; 2] = ["futures_core", "futures_sink"];

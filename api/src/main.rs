@@ -17,7 +17,7 @@ use cargo_metadata::camino::Utf8Path;
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
 
 /// The libraries, each after what it builds on.
-const LIBRARIES: [&str; 2] = ["heartwire-core", "heartwire"];
+const LIBRARIES: [&str; 3] = ["heartwire-core", "heartwire-plan", "heartwire"];
 
 fn main() -> ExitCode {
     let update = match env::args().nth(1).as_deref() {

@@ -4,7 +4,9 @@ mod args;
 mod object;
 mod table;
 
-use heartwire::plan::{Proposal, ProposeError, Setup, SetupError, Target, propose};
+use core::time::Duration;
+
+use heartwire_plan::{Plan, PlanError, Setup, Target, Traffic};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, PlanArgs};
 
@@ -12,10 +14,16 @@ use crate::exit::{Exit, Impossible, Usage};
 use crate::output::print_text;
 use crate::values::Format;
 
-/// The result: a setup, and its target if it was proposed.
+/// The result: a plan, and what it was proposed for, if it was.
 struct Report {
-    setup: Setup,
-    proposed_for: Option<Target>,
+    plan: Plan,
+    proposed: Option<Proposed>,
+}
+
+struct Proposed {
+    within: Duration,
+    /// What the cheapest settings on protocol v0 would cost, if these are not on it.
+    on_v0: Option<Traffic>,
 }
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
@@ -24,27 +32,29 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
         Format::Text => print_text(table::render(&report))?,
         Format::Json => print_text(object::render(&report))?,
     }
-    Ok(if args.check && !is_safe(&report.setup) { Exit::Unsafe } else { Exit::Success })
+    Ok(if args.check && !is_safe(&report.plan) { Exit::Unsafe } else { Exit::Success })
 }
 
 fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     let Some(within) = args.within else {
         let [client, server] = args.ends()?.map(|end| end.timer_slack(args.timer_slack));
-        let setup = Setup::builder(client, server).rtt(args.rtt).nat_timeout(args.nat_timeout);
-        let setup = if args.is_v1()? { setup.v1() } else { setup };
-        let setup = setup.build().map_err(|error: SetupError| Usage(error.to_string()))?;
-        return Ok(Report { setup, proposed_for: None });
+        let setup = Setup::new(client, server).rtt(args.rtt).nat_timeout(args.nat_timeout);
+        let setup = if args.is_v1()? { setup } else { setup.v0() };
+        let plan = setup.plan().map_err(|error| Usage(error.to_string()))?;
+        return Ok(Report { plan, proposed: None });
     };
-    let target = Target {
-        within,
-        rtt: args.rtt,
-        timer_slack: args.timer_slack,
-        nat_timeout: args.nat_timeout,
-        v1: args.is_v1()?,
-    };
-    match propose(&target) {
-        Ok(Proposal { setup, .. }) => Ok(Report { setup, proposed_for: Some(target) }),
-        Err(error @ (ProposeError::TooShort { .. } | ProposeError::NatTooShort { .. })) => {
+    let target = Target::new(within)
+        .rtt(args.rtt)
+        .timer_slack(args.timer_slack)
+        .nat_timeout(args.nat_timeout);
+    let target = if args.is_v1()? { target } else { target.v0() };
+    match target.propose() {
+        Ok(plan) => {
+            let on_v0 = target.v0().propose().ok().filter(|_| plan.is_v1());
+            let on_v0 = on_v0.map(|plan| plan.traffic());
+            Ok(Report { plan, proposed: Some(Proposed { within, on_v0 }) })
+        }
+        Err(error @ (PlanError::TargetTooShort { .. } | PlanError::NatTooShort { .. })) => {
             Err(Impossible(error.to_string()).into())
         }
         Err(error) => Err(Usage(error.to_string()).into()),
@@ -52,8 +62,8 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
 }
 
 /// Whether every fault is detected, and no healthy connection is ended.
-fn is_safe(setup: &Setup) -> bool {
-    setup.plan().latest().is_some() && setup.warnings().next().is_none()
+fn is_safe(plan: &Plan) -> bool {
+    plan.latest().is_some() && plan.warnings().next().is_none()
 }
 
 #[cfg(test)]

@@ -47,7 +47,6 @@
 //! | [`arrival`] | when bytes arrived that were read late |
 //! | [`Backoff`] | how long to wait before connecting again |
 //! | [`wheel`] | timer wheel: the deadlines of very many connections |
-//! | [`plan`] | predicts how fast each end detects each fault, from both ends' settings |
 //! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
 //!
 //! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] once per
@@ -70,7 +69,6 @@ pub mod kernel;
 mod liveness;
 pub mod order;
 mod pause;
-pub mod plan;
 mod policy;
 mod time;
 pub mod v1;

@@ -326,7 +326,6 @@ impl Preset {
 
 /// The earliest and the latest time of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Bound {
     /// A verdict never comes before this.
     pub earliest: Duration,

@@ -13,7 +13,7 @@
 //! | several servers | [`supervisor`]: a client for each name, one queue of events |
 //! | a protocol of your own | [`wrap`]: liveness for any `Stream + Sink`, or any `AsyncRead + AsyncWrite` |
 //! | sockets whose kernel should help | [`kernel`]: keepalive and user timeout, checked as one set |
-//! | settings to check | [`plan`]: how fast each end detects each kind of fault |
+//! | settings to check | the crate `heartwire-plan`: how fast each end detects each kind of fault |
 //! | a driver of your own | [`heartwire_core`]: the decisions alone, without clock or I/O |
 //!
 //! The book in `docs/book` explains how to choose the settings, and which faults each of these can
@@ -226,7 +226,7 @@ pub use heartwire_core::{
     Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset,
     Settings, Side, Verdict, Violation,
 };
-pub use heartwire_core::{frame, plan, v1};
+pub use heartwire_core::{frame, v1};
 pub use reason::Reason;
 pub use tls::error::TlsError;
 

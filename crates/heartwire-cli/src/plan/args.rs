@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use clap::{Args, Parser};
 use heartwire::Side;
-use heartwire::plan::End;
+use heartwire_plan::End;
 
 use crate::exit::Usage;
 use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg};
@@ -140,7 +140,7 @@ impl PlanArgs {
             return Ok(protocol == ProtocolArg::V1);
         }
         let is_of_v0 = |end: &EndArgs| end.policy.preset == PresetArg::Tutorial || end.policy.echo;
-        Ok(self.within.is_none() && !ends.into_iter().any(is_of_v0))
+        Ok(!ends.into_iter().any(is_of_v0))
     }
 }
 
@@ -148,8 +148,7 @@ impl PlanArgs {
 #[derive(Clone, Debug, Args)]
 struct EndArgs {
     /// Version of the protocol that both ends speak. With v1 the settings are what each end offers,
-    /// and the plan is for what they agree on [default: v1; v0 with --preset tutorial, --echo or
-    /// --within].
+    /// and the plan is for what they agree on [default: v1; v0 with --preset tutorial or --echo].
     #[arg(long, help_heading = "Connection", value_enum)]
     protocol: Option<ProtocolArg>,
 

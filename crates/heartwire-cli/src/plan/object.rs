@@ -1,39 +1,39 @@
 //! The plan as JSON. `docs/events.md` describes the fields.
 
 use heartwire::Side;
-use heartwire::plan::{End, Outcome, Setup};
+use heartwire_plan::{End, Fault, Outcome, Plan};
 use serde_json::{Value, json};
 
 use super::{Report, table};
 use crate::output::millis;
 
 pub(super) fn render(report: &Report) -> Value {
-    let setup = &report.setup;
-    let [client, server] = [Side::Client, Side::Server].map(|side| setup.end(side));
-    let traffic = setup.traffic();
-    let faults = setup.plan().rows().map(|row| {
+    let plan = &report.plan;
+    let [client, server] = [Side::Client, Side::Server].map(|side| plan.end(side));
+    let traffic = plan.traffic();
+    let faults = Fault::ALL.map(|fault| {
         json!({
-            "fault": row.fault.name(),
-            "client": outcome(row.client),
-            "server": outcome(row.server),
+            "fault": fault.name(),
+            "client": outcome(plan.outcome(fault, Side::Client)),
+            "server": outcome(plan.outcome(fault, Side::Server)),
         })
     });
     json!({
-        "protocol": table::protocol(setup),
-        "client": end(&client, Side::Client, setup),
-        "server": end(&server, Side::Server, setup),
-        "rtt_ms": millis(setup.rtt()),
+        "protocol": table::protocol(plan),
+        "client": end(&client, Side::Client, plan),
+        "server": end(&server, Side::Server, plan),
+        "rtt_ms": millis(plan.rtt()),
         "timer_slack_ms": millis(client.timer_slack.max(server.timer_slack)),
-        "nat_timeout_ms": setup.nat_timeout().map(millis),
-        "faults": faults.collect::<Vec<_>>(),
-        "latest_ms": setup.plan().latest().map(millis),
-        "warnings": warnings(setup),
+        "nat_timeout_ms": plan.nat_timeout().map(millis),
+        "faults": faults,
+        "latest_ms": plan.latest().map(millis),
+        "warnings": warnings(plan),
         "traffic": { "to_server": traffic.to_server, "to_client": traffic.to_client },
-        "within_ms": report.proposed_for.map(|target| millis(target.within)),
+        "within_ms": report.proposed.as_ref().map(|proposed| millis(proposed.within)),
     })
 }
 
-fn end(end: &End, side: Side, setup: &Setup) -> Value {
+fn end(end: &End, side: Side, plan: &Plan) -> Value {
     let keepalive = end.kernel.keepalive().map(|keepalive| {
         json!({
             "idle_ms": millis(keepalive.idle()),
@@ -47,7 +47,7 @@ fn end(end: &End, side: Side, setup: &Setup) -> Value {
         "echo": end.policy.echo(),
         "keepalive": keepalive,
         "user_timeout_ms": end.kernel.user_timeout().map(millis),
-        "flags": table::flags(end, side, setup),
+        "flags": table::flags(end, side, plan),
     })
 }
 
@@ -55,10 +55,11 @@ fn outcome(outcome: Outcome) -> Value {
     let (kind, why) = match outcome {
         Outcome::Found(_) => ("found", None),
         Outcome::Never(advice) => ("never", Some(advice.to_string())),
-        Outcome::NotLost(why) => ("not_lost", Some(table::why_not_lost(why))),
+        Outcome::KeptOpen { quiet } => ("not_lost", Some(table::kept_open(quiet))),
+        Outcome::NothingDue => ("not_lost", Some(table::NOTHING_DUE.to_owned())),
     };
     let finding = outcome.finding();
-    let or_by = finding.map(|finding| finding.or_by.iter().map(|by| by.name()).collect::<Vec<_>>());
+    let or_by = finding.map(|finding| finding.or_by().map(|by| by.name()).collect::<Vec<_>>());
     json!({
         "outcome": kind,
         "earliest_ms": finding.map(|finding| millis(finding.bound.earliest)),
@@ -69,7 +70,9 @@ fn outcome(outcome: Outcome) -> Value {
     })
 }
 
-fn warnings(setup: &Setup) -> Vec<Value> {
-    let warning = |warning: heartwire::plan::Warning| json!({ "warning": warning.name(), "detail": warning.to_string() });
-    setup.warnings().map(warning).collect()
+fn warnings(plan: &Plan) -> Vec<Value> {
+    let warnings = plan.warnings();
+    warnings
+        .map(|warning| json!({ "warning": warning.name(), "detail": warning.to_string() }))
+        .collect()
 }

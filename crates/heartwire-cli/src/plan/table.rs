@@ -1,11 +1,12 @@
 //! The plan as a table for people.
 
 use core::fmt::{self, Write};
+use core::time::Duration;
 
-use heartwire::plan::{End, Fault, NotLost, Outcome, Setup};
 use heartwire::{Bound, Side};
+use heartwire_plan::{End, Fault, Outcome, Plan};
 
-use super::Report;
+use super::{Proposed, Report};
 use crate::output::grouped;
 use crate::values::typed;
 
@@ -19,48 +20,45 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
-    let setup = &report.setup;
-    if let Some(target) = &report.proposed_for {
-        writeln!(
-            out,
-            "the cheapest settings that detect every fault within {}:",
-            typed(target.within)
-        )?;
-        writeln!(
-            out,
-            "  heartwire serve {}",
-            flags(&setup.end(Side::Server), Side::Server, setup)
-        )?;
-        writeln!(
-            out,
-            "  heartwire connect {} HOST:PORT\n",
-            flags(&setup.end(Side::Client), Side::Client, setup)
-        )?;
+    let plan = &report.plan;
+    if let Some(Proposed { within, .. }) = report.proposed {
+        writeln!(out, "the cheapest settings that detect every fault within {}:", typed(within))?;
+        let [client, server] =
+            [Side::Client, Side::Server].map(|side| flags(&plan.end(side), side, plan));
+        writeln!(out, "  heartwire serve {server}")?;
+        writeln!(out, "  heartwire connect {client} HOST:PORT\n")?;
     }
-    writeln!(out, "client: {}", describe(&setup.end(Side::Client)))?;
-    writeln!(out, "server: {}", describe(&setup.end(Side::Server)))?;
-    let agreed = if setup.contract().is_some() { ", as agreed" } else { "" };
-    writeln!(out, "protocol: {}{agreed}", protocol(setup))?;
-    writeln!(out, "path:     {}\n", describe_rtt(setup))?;
-    write_faults(out, setup)?;
-    write_never(out, setup)?;
-    write_warnings(out, setup)?;
-    let traffic = setup.traffic();
+    writeln!(out, "client: {}", describe(&plan.end(Side::Client)))?;
+    writeln!(out, "server: {}", describe(&plan.end(Side::Server)))?;
+    let agreed = if plan.is_v1() { ", as agreed" } else { "" };
+    writeln!(out, "protocol: {}{agreed}", protocol(plan))?;
+    writeln!(out, "path:     {}\n", describe_rtt(plan))?;
+    write_faults(out, plan)?;
+    write_never(out, plan)?;
+    write_warnings(out, plan)?;
+    let traffic = plan.traffic();
     write!(
         out,
         "\nheartbeat traffic per connection and day: {} B to the server, {} B to the client\n  \
          ({} B per heartbeat and 52 B per ACK, including IPv4 and TCP headers)",
         grouped(traffic.to_server),
         grouped(traffic.to_client),
-        setup.beat_len()
+        traffic.beat_len
+    )?;
+    let Some(Proposed { on_v0: Some(on_v0), .. }) = report.proposed else { return Ok(()) };
+    write!(
+        out,
+        "\n  (with --protocol v0, where the server only answers: {} B and {} B)",
+        grouped(on_v0.to_server),
+        grouped(on_v0.to_client)
     )
 }
 
 /// The settings of an end as options of `serve` and `connect`, on top of the default preset.
-pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
+pub(super) fn flags(end: &End, side: Side, plan: &Plan) -> String {
     let policy = &end.policy;
     let mut flags = Vec::new();
-    if side == Side::Client && setup.contract().is_none() {
+    if side == Side::Client && !plan.is_v1() {
         flags.push("--protocol v0".to_owned());
     }
     match policy.interval() {
@@ -94,8 +92,8 @@ pub(super) fn flags(end: &End, side: Side, setup: &Setup) -> String {
     flags.join(" ")
 }
 
-pub(super) fn protocol(setup: &Setup) -> &'static str {
-    if setup.contract().is_some() { "v1" } else { "v0" }
+pub(super) fn protocol(plan: &Plan) -> &'static str {
+    if plan.is_v1() { "v1" } else { "v0" }
 }
 
 fn describe(end: &End) -> String {
@@ -112,9 +110,9 @@ fn describe(end: &End) -> String {
     format!("{interval}, {timeout}, {}", end.kernel)
 }
 
-fn describe_rtt(setup: &Setup) -> String {
-    let timer_slack = setup.end(Side::Client).timer_slack.max(setup.end(Side::Server).timer_slack);
-    let nat_timeout = match setup.nat_timeout() {
+fn describe_rtt(plan: &Plan) -> String {
+    let timer_slack = plan.end(Side::Client).timer_slack.max(plan.end(Side::Server).timer_slack);
+    let nat_timeout = match plan.nat_timeout() {
         Some(nat_timeout) => {
             format!("forgets a connection after {} without a packet", typed(nat_timeout))
         }
@@ -122,17 +120,18 @@ fn describe_rtt(setup: &Setup) -> String {
     };
     format!(
         "round trip up to {}, timers up to {} late, {nat_timeout}",
-        typed(setup.rtt()),
+        typed(plan.rtt()),
         typed(timer_slack)
     )
 }
 
-fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {
+fn write_faults(out: &mut String, plan: &Plan) -> fmt::Result {
     let mut lines =
         vec![["fault", "client finds it", "by", "server finds it", "by"].map(str::to_owned)];
-    for row in setup.plan().rows() {
-        let ([client, client_by], [server, server_by]) = (cells(row.client), cells(row.server));
-        lines.push([row.fault.to_string(), client, client_by, server, server_by]);
+    for fault in Fault::ALL {
+        let [client, client_by] = cells(plan.outcome(fault, Side::Client));
+        let [server, server_by] = cells(plan.outcome(fault, Side::Server));
+        lines.push([fault.to_string(), client, client_by, server, server_by]);
     }
     let width = |column| lines.iter().map(|line| line.get(column).map_or(0, String::len)).max();
     let widths = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
@@ -147,7 +146,7 @@ fn write_faults(out: &mut String, setup: &Setup) -> fmt::Result {
 fn cells(outcome: Outcome) -> [String; 2] {
     match outcome {
         Outcome::Found(finding) => {
-            let others: Vec<String> = finding.or_by.iter().map(|by| by.to_string()).collect();
+            let others: Vec<String> = finding.or_by().map(|by| by.to_string()).collect();
             let others = match others.as_slice() {
                 [] => String::new(),
                 others => format!(" (or {})", others.join(", ")),
@@ -155,17 +154,18 @@ fn cells(outcome: Outcome) -> [String; 2] {
             [seconds(finding.bound), format!("{}{others}", finding.by)]
         }
         Outcome::Never(_) => [" never".to_owned(), String::new()],
-        Outcome::NotLost(why) => [" not lost".to_owned(), why_not_lost(why)],
+        Outcome::KeptOpen { quiet } => [" not lost".to_owned(), kept_open(quiet)],
+        Outcome::NothingDue => [" not lost".to_owned(), NOTHING_DUE.to_owned()],
     }
 }
 
-pub(super) fn why_not_lost(why: NotLost) -> String {
-    match why {
-        NotLost::KeptOpen { quiet } => format!("a packet every {}", typed(quiet)),
-        NotLost::NothingDue => "nothing was due".to_owned(),
-        _ => String::new(),
-    }
+/// Why nothing is detected of a middlebox that forgets.
+pub(super) fn kept_open(quiet: Duration) -> String {
+    format!("a packet every {}", typed(quiet))
 }
+
+/// Why nothing is detected of a pause.
+pub(super) const NOTHING_DUE: &str = "nothing was due";
 
 /// A bound in tenths of a second, rounded outwards.
 fn seconds(bound: Bound) -> String {
@@ -175,15 +175,15 @@ fn seconds(bound: Bound) -> String {
     format!("{earliest:>6} to {latest} s")
 }
 
-fn write_never(out: &mut String, setup: &Setup) -> fmt::Result {
+fn write_never(out: &mut String, plan: &Plan) -> fmt::Result {
     let mut advice: Vec<(String, Vec<Fault>)> = Vec::new();
-    for row in setup.plan().rows() {
-        for outcome in [row.client, row.server] {
-            let Outcome::Never(what) = outcome else { continue };
+    for fault in Fault::ALL {
+        for side in [Side::Client, Side::Server] {
+            let Outcome::Never(what) = plan.outcome(fault, side) else { continue };
             let what = what.to_string();
             match advice.iter_mut().find(|(known, _)| *known == what) {
-                Some((_, faults)) => faults.push(row.fault),
-                None => advice.push((what, vec![row.fault])),
+                Some((_, faults)) => faults.push(fault),
+                None => advice.push((what, vec![fault])),
             }
         }
     }
@@ -197,8 +197,8 @@ fn write_never(out: &mut String, setup: &Setup) -> fmt::Result {
     Ok(())
 }
 
-fn write_warnings(out: &mut String, setup: &Setup) -> fmt::Result {
-    for (number, warning) in setup.warnings().enumerate() {
+fn write_warnings(out: &mut String, plan: &Plan) -> fmt::Result {
+    for (number, warning) in plan.warnings().enumerate() {
         if number == 0 {
             writeln!(out, "\nwarning: these settings end healthy connections")?;
         }

@@ -4,6 +4,5 @@ mod backoff;
 mod bucket;
 mod chunks;
 mod connection;
-mod plan;
 mod silence;
 mod wheel;

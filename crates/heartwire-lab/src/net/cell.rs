@@ -84,10 +84,10 @@ impl Cell {
     ) -> anyhow::Result<Record> {
         let rtt = self.profile.as_ref().map_or(Duration::ZERO, Profile::round_trip);
         let nat = (self.fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
-        let setup = self.detector.setup(rtt, nat)?;
-        let expected = Both::each(|side| Expected::of(&setup, self.fault, side));
+        let plan = self.detector.plan(rtt, nat)?;
+        let expected = Both::each(|side| Expected::of(&plan, self.fault, side));
         let conditions = Conditions {
-            setup,
+            plan,
             protocol: self.detector.protocol(),
             fault: self.fault,
             profile: self.profile.as_ref(),

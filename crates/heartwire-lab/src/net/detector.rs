@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use heartwire_core::kernel::{Keepalive, KernelTimers};
-use heartwire_core::plan::{End, Setup};
 use heartwire_core::{Policy, PolicyBuilder, Side};
+use heartwire_plan::{End, Plan, Setup};
 
 /// Interval.
 pub(super) const BEAT: Duration = Duration::from_secs(1);
@@ -95,13 +95,12 @@ impl Detector {
         }
     }
 
-    /// The settings of both ends, over a path whose round trip takes `rtt` at most.
-    pub(super) fn setup(self, rtt: Duration, nat: Option<Duration>) -> anyhow::Result<Setup> {
+    /// The plan for these settings of both ends, over a path whose round trip takes `rtt` at most.
+    pub(super) fn plan(self, rtt: Duration, nat: Option<Duration>) -> anyhow::Result<Plan> {
         let end = |side| anyhow::Ok(End::new(self.policy(side)?).kernel(self.timers()?));
-        let setup =
-            Setup::builder(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat_timeout(nat);
-        let setup = if self.protocol() == "v1" { setup.v1() } else { setup };
-        Ok(setup.build()?)
+        let setup = Setup::new(end(Side::Client)?, end(Side::Server)?).rtt(rtt).nat_timeout(nat);
+        let setup = if self.protocol() == "v1" { setup } else { setup.v0() };
+        Ok(setup.plan()?)
     }
 
     fn policy(self, side: Side) -> anyhow::Result<Policy> {

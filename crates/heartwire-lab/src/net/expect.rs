@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::Side;
-use heartwire_core::plan::{Fault as Class, Finding, Mechanism, Outcome, Setup};
+use heartwire_plan::{Fault as Class, Finding, Mechanism, Outcome, Plan};
 
 use super::both::other;
 use super::detector::BEAT;
@@ -39,26 +39,26 @@ pub(super) struct Promise {
 
 impl Promise {
     fn of(finding: &Finding) -> Self {
-        let by = core::iter::once(finding.by).chain(finding.or_by.iter()).collect();
+        let by = core::iter::once(finding.by).chain(finding.or_by()).collect();
         Self { earliest: finding.bound.earliest, latest: finding.bound.latest, by }
     }
 }
 
 impl Expected {
-    /// What one end must see of a fault, by the plan for a setup.
-    pub(super) fn of(setup: &Setup, fault: Fault, side: Side) -> Self {
-        let planned = |class| Self::planned(setup.plan().row(class).side(side));
+    /// What one end must see of a fault, by the plan for a plan.
+    pub(super) fn of(plan: &Plan, fault: Fault, side: Side) -> Self {
+        let planned = |class| Self::planned(plan.outcome(class, side));
         match fault.question(side) {
             Question::Broken => Self::NotAsked,
             Question::Healthy => Self::Kept,
-            Question::Found(Class::OwnPause) => own_pause(setup, side),
+            Question::Found(Class::OwnPause) => own_pause(plan, side),
             Question::Found(Class::NatForgotten) if fault == Fault::NatExpiry => {
-                nat_expiry(setup, side)
+                nat_expiry(plan, side)
             }
-            Question::Found(class) if fault == Fault::MtuHole => mtu_hole(setup, side, class),
+            Question::Found(class) if fault == Fault::MtuHole => mtu_hole(plan, side, class),
             Question::Found(class) => planned(class),
-            Question::FoundOrKept(class) => found_or_kept(setup, planned(class)),
-            Question::Blackout(lasts) => blackout(setup, side, lasts),
+            Question::FoundOrKept(class) => found_or_kept(plan, planned(class)),
+            Question::Blackout(lasts) => blackout(plan, side, lasts),
         }
     }
 
@@ -66,7 +66,7 @@ impl Expected {
         match outcome {
             Outcome::Found(finding) => Self::Found(Promise::of(&finding)),
             Outcome::Never(_) => Self::Never,
-            Outcome::NotLost(_) => Self::Kept,
+            Outcome::KeptOpen { .. } | Outcome::NothingDue => Self::Kept,
         }
     }
 
@@ -80,14 +80,14 @@ impl Expected {
 
 /// An end that was paused notices it; unless the other end rightly declared it dead meanwhile, so
 /// that it sees the reset first.
-fn own_pause(setup: &Setup, side: Side) -> Expected {
-    let row = |class, side| setup.plan().row(class).side(side);
+fn own_pause(plan: &Plan, side: Side) -> Expected {
+    let row = |class, side| plan.outcome(class, side);
     let mut expected = Expected::planned(row(Class::OwnPause, side));
     let given_up = row(Class::PeerFrozen, other(side)).finding();
     if given_up.is_some_and(|finding| finding.bound.latest < PAUSE) {
         let reset = Promise {
             earliest: Duration::ZERO,
-            latest: setup.end(side).timer_slack.saturating_add(setup.rtt()),
+            latest: plan.end(side).timer_slack.saturating_add(plan.rtt()),
             by: vec![Mechanism::Reset],
         };
         match &mut expected {
@@ -103,9 +103,9 @@ fn own_pause(setup: &Setup, side: Side) -> Expected {
 /// Long packets get lost, short ones do not: keepalive probes still come and go, and the server's
 /// beats. It is only detected by what waits behind the long line: by a server with a timeout, or by
 /// the kernel that retransmits the line.
-fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
-    let row = |class| Expected::planned(setup.plan().row(class).side(side));
-    match (setup.end(Side::Server).policy.timeout(), side) {
+fn mtu_hole(plan: &Plan, side: Side, cut: Class) -> Expected {
+    let row = |class| Expected::planned(plan.outcome(class, side));
+    match (plan.end(Side::Server).policy.timeout(), side) {
         (Some(_), _) => row(cut),
         (None, Side::Client) => row(Class::MachineGoneUnacked),
         (None, Side::Server) => Expected::Never,
@@ -114,8 +114,8 @@ fn mtu_hole(setup: &Setup, side: Side, cut: Class) -> Expected {
 
 /// A router that forgets, and remembers again with the client's next packet. Only what the server
 /// sends before that, a beat or a probe, finds no entry in the router.
-fn found_or_kept(setup: &Setup, planned: Expected) -> Expected {
-    let server = setup.end(Side::Server);
+fn found_or_kept(plan: &Plan, planned: Expected) -> Expected {
+    let server = plan.end(Side::Server);
     let server_sends = server.policy.interval().is_some() || server.kernel.keepalive().is_some();
     match planned {
         Expected::Found(promise) if server_sends => Expected::FoundOrKept(promise),
@@ -127,8 +127,8 @@ fn found_or_kept(setup: &Setup, planned: Expected) -> Expected {
 }
 
 /// A router that forgets idle connections; after a rest the client sends a line.
-fn nat_expiry(setup: &Setup, side: Side) -> Expected {
-    let row = |class| Expected::planned(setup.plan().row(class).side(side));
+fn nat_expiry(plan: &Plan, side: Side) -> Expected {
+    let row = |class| Expected::planned(plan.outcome(class, side));
     match (row(Class::NatForgotten), side) {
         (Expected::Kept, _) => Expected::Kept,
         // Only then is there a fault: the line is not acknowledged.
@@ -139,8 +139,8 @@ fn nat_expiry(setup: &Setup, side: Side) -> Expected {
 
 /// A path that comes back. The plan knows faults that last; what it says of a machine that is gone
 /// holds while this one does.
-fn blackout(setup: &Setup, side: Side, lasts: Duration) -> Expected {
-    let gone = |side| setup.plan().row(Class::MachineGoneIdle).side(side).finding();
+fn blackout(plan: &Plan, side: Side, lasts: Duration) -> Expected {
+    let gone = |side| plan.outcome(Class::MachineGoneIdle, side).finding();
     let in_time = |side| gone(side).filter(|finding| finding.bound.latest <= lasts);
     if let Some(finding) = in_time(side) {
         return Expected::Found(Promise::of(&finding));
@@ -150,7 +150,7 @@ fn blackout(setup: &Setup, side: Side, lasts: Duration) -> Expected {
         return Expected::Kept;
     }
     // The other end has given up; a reset answers everything that this one still sends.
-    let end = setup.end(side);
+    let end = plan.end(side);
     if end.policy.interval().is_none() {
         return Expected::Never;
     }

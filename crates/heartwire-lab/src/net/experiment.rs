@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use anyhow::Context;
 use heartwire_core::Side;
-use heartwire_core::plan::Setup;
+use heartwire_plan::Plan;
 
 use super::detector::flags;
 use super::fault::{Fault, NAT_LIFETIME};
@@ -34,10 +34,10 @@ pub(super) struct Lab {
     pub(super) stop: Stop,
 }
 
-/// The setup of a connection.
+/// The plan of a connection, and what is done to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions<'a> {
-    pub(super) setup: Setup,
+    pub(super) plan: Plan,
     /// The protocol version, as typed on the command line.
     pub(super) protocol: &'static str,
     /// The fault that it has to be prepared for.
@@ -63,13 +63,13 @@ impl Experiment {
         number: usize,
         conditions: Conditions<'_>,
     ) -> anyhow::Result<Self> {
-        let Conditions { setup, protocol, fault, profile } = conditions;
+        let Conditions { plan, protocol, fault, profile } = conditions;
         let topology = Topology::make(lab.maker, number, profile)?;
         prepare(&topology, fault)?;
         let (tell, told) = mpsc::channel();
         let mut telling = Telling::new(told, lab.stop.clone());
 
-        let mut args = flags(&setup.end(Side::Server));
+        let mut args = flags(&plan.end(Side::Server));
         args.extend(["--threads=1".to_owned(), format!("--listen={SERVER}")]);
         args.push(format!("--protocol={protocol}"));
         if matches!(fault, Fault::GoneUnacked | Fault::ClientNotReading) {
@@ -92,7 +92,7 @@ impl Experiment {
             None
         };
         let target = if middlebox.is_some() { MIDDLEBOX } else { SERVER };
-        let mut args = flags(&setup.end(Side::Client));
+        let mut args = flags(&plan.end(Side::Client));
         args.extend(["--retry=never", "--connect-timeout=20s", target].map(str::to_owned));
         args.push(format!("--protocol={protocol}"));
         let client = Program::connect(&topology.client, &lab.heartwire, &args, &tell)?;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::Side;
-use heartwire_core::plan::Fault as Class;
+use heartwire_plan::Fault as Class;
 
 /// How long a router remembers a connection in [`Fault::NatExpiry`].
 pub(super) const NAT_LIFETIME: Duration = Duration::from_secs(3);

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use heartwire_core::plan::End;
 use heartwire_core::{Policy, Preset, Side};
+use heartwire_plan::End;
 use rustix::process::Signal;
 
 use super::detector::{BEAT, TIMEOUT, flags};

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::Side;
-use heartwire_core::plan::Mechanism;
+use heartwire_plan::Mechanism;
 
 use super::expect::{Expected, Promise};
 use super::inject::Moment;

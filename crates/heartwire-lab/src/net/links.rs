@@ -72,7 +72,7 @@ impl Link {
         let profile = &self.profile;
         let detector = Detector::ProtocolV1;
         let conditions = Conditions {
-            setup: detector.setup(profile.round_trip(), None)?,
+            plan: detector.plan(profile.round_trip(), None)?,
             protocol: detector.protocol(),
             fault: Fault::Nothing,
             profile: Some(profile),

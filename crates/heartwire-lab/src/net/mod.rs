@@ -2,7 +2,7 @@
 //!
 //! [`run`] makes three namespaces for each cell of a matrix, a client, a router and a server, runs
 //! `heartwire serve` and `heartwire connect` in them, makes a fault, and compares what both ends
-//! say of it with what [`heartwire_core::plan`] says they will.
+//! say of it with what [`heartwire_plan`] says they will.
 
 use std::process::ExitCode;
 

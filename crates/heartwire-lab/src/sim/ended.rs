@@ -1,9 +1,9 @@
 //! How a connection ended, at one end.
 
 use heartwire::Reason;
-use heartwire_core::plan::Mechanism;
 use heartwire_core::v1::ByeCode;
 use heartwire_core::{Cause, Verdict, Violation};
+use heartwire_plan::Mechanism;
 
 use super::link::SocketError;
 

@@ -3,8 +3,8 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side};
+use heartwire_plan::Mechanism;
 
 use super::ledger::len_of;
 use super::observer::Observer;

@@ -1,10 +1,10 @@
-//! One fault at a time, compared with the core's plan for it.
+//! One fault at a time, compared with the plan for it.
 
 use core::time::Duration;
 
 use heartwire_core::backoff::BackoffPolicy;
-use heartwire_core::plan::{self, Fault, Outcome, Setup};
 use heartwire_core::{Protocol, Side};
+use heartwire_plan::{End, Fault, Outcome, Plan, Setup};
 
 use super::breach::{Failure, Invariant};
 use super::broken::Broken;
@@ -45,7 +45,7 @@ struct Experiment {
     /// How it is made.
     trouble: Trouble,
     befalls: Side,
-    setup: Setup,
+    plan: Plan,
 }
 
 /// The faults that can be simulated, and how each is made. The others need a kernel's own timers,
@@ -83,12 +83,12 @@ pub(super) fn run(
     let mut rng = rng.fork().fork();
     let mut scenario = Scenario::draw(&mut rng, broken);
     let draw = &mut Draw { rng: &mut rng, grain: MS };
-    let Some(setup) = simplify(draw, &mut scenario, wrongly) else { return (Ok(None), Vec::new()) };
+    let Some(plan) = simplify(draw, &mut scenario, wrongly) else { return (Ok(None), Vec::new()) };
     let (befalls, host) =
         if draw.chance(50) { (Side::Client, CLIENT) } else { (Side::Server, SERVER) };
     let faults = faults(host, draw.chance(50));
     let (fault, trouble) = draw.one(&faults, (Fault::Reset, Trouble::Reset { client: CLIENT }));
-    let experiment = Experiment { fault, trouble, befalls, setup };
+    let experiment = Experiment { fault, trouble, befalls, plan };
     experiment.strike(draw, &mut scenario);
     let mut world = World::of(seed, scenario, rng, trace);
     let outcome = world.run().and_then(|_| experiment.check(seed, &world));
@@ -96,7 +96,7 @@ pub(super) fn run(
 }
 
 /// Removes what a plan does not cover, and makes one for the rest.
-fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Option<Setup> {
+fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Option<Plan> {
     let Scenario { terms, path, lateness, .. } = scenario;
     path.loss = 0;
     path.is_in_order = true;
@@ -143,12 +143,12 @@ fn simplify(draw: &mut Draw<'_>, scenario: &mut Scenario, wrongly: bool) -> Opti
         let policy = terms.policy.timeout().filter(|_| wrongly).map_or(terms.policy, |timeout| {
             terms.policy.to_builder().timeout(timeout / 10 * 9).build().unwrap_or(terms.policy)
         });
-        plan::End::new(policy).timer_slack(terms.tick + rounding)
+        End::new(policy).timer_slack(terms.tick + rounding)
     };
-    let setup = Setup::builder(end(Side::Client), end(Side::Server)).rtt(path.round_trip());
-    let setup = if terms.client.protocol == Protocol::V1 { setup.v1() } else { setup };
+    let setup = Setup::new(end(Side::Client), end(Side::Server)).rtt(path.round_trip());
+    let setup = if terms.client.protocol == Protocol::V1 { setup } else { setup.v0() };
     // Settings that end healthy connections may do so before the fault occurs.
-    setup.build().ok().filter(|setup| setup.warnings().next().is_none())
+    setup.plan().ok().filter(|plan| plan.warnings().next().is_none())
 }
 
 impl Experiment {
@@ -175,9 +175,9 @@ impl Experiment {
             return None;
         }
         let policy = scenario.terms.of(side).policy;
-        match self.setup.plan().row(self.fault).side(side) {
-            Outcome::Found(finding) => Some(finding.bound.latest),
-            Outcome::Never(_) | Outcome::NotLost(_) => {
+        match self.plan.outcome(self.fault, side).finding() {
+            Some(finding) => Some(finding.bound.latest),
+            None => {
                 Some([policy.interval(), policy.timeout()].into_iter().flatten().max()? * NEVER)
             }
         }
@@ -199,7 +199,7 @@ impl Experiment {
         }
         let mut plans = Plans::default();
         for side in [Side::Client, Side::Server].into_iter().filter(|&side| self.is_seen_by(side)) {
-            let outcome = self.setup.plan().row(self.fault).side(side);
+            let outcome = self.plan.outcome(self.fault, side);
             check(outcome, *ends.of(side), at).map_err(|what| Failure {
                 seed,
                 at,
@@ -210,24 +210,24 @@ impl Experiment {
             plans.found += u64::from(outcome.finding().is_some());
             plans.never += u64::from(outcome.finding().is_none());
         }
-        Ok(Some(Held { fault: self.fault, is_v1: self.setup.contract().is_some(), plans }))
+        Ok(Some(Held { fault: self.fault, is_v1: self.plan.is_v1(), plans }))
     }
 }
 
 fn check(outcome: Outcome, ended: Option<Ended>, at: WorldTime) -> Result<(), String> {
-    match (outcome, ended) {
-        (Outcome::Found(finding), Some(ended)) => {
+    match (outcome.finding(), ended) {
+        (Some(finding), Some(ended)) => {
             let took = ended.at.since(at);
             if finding.bound.contains(took) && finding.can_be_by(ended.by) {
                 return Ok(());
             }
             Err(format!("found after {took:?} by {}, but planned {finding:?}", ended.by))
         }
-        (Outcome::Found(finding), None) => Err(format!("never found, but planned {finding:?}")),
-        (Outcome::Never(_) | Outcome::NotLost(_), Some(ended)) => {
+        (Some(finding), None) => Err(format!("never found, but planned {finding:?}")),
+        (None, Some(ended)) => {
             let took = ended.at.since(at);
             Err(format!("found after {took:?} by {}, but planned {outcome:?}", ended.by))
         }
-        (Outcome::Never(_) | Outcome::NotLost(_), None) => Ok(()),
+        (None, None) => Ok(()),
     }
 }

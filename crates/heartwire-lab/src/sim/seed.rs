@@ -67,7 +67,7 @@ pub fn run_life(seed: u64, broken: Option<(Side, Broken)>) -> Result<Summary, Fa
 }
 
 /// Makes one fault on a connection, as the seed decides, and compares the verdicts of both ends
-/// with the plan ([`heartwire_core::plan`]). `None` where the seed's settings have no plan, or
+/// with the plan ([`heartwire_plan`]). `None` where the seed's settings have no plan, or
 /// where the connection ended before the fault.
 ///
 /// # Errors

@@ -3,10 +3,10 @@ use clap::ValueEnum;
 use super::*;
 
 #[test]
-fn every_detector_is_a_setup_that_makes_sense() {
+fn every_detector_has_a_plan_that_makes_sense() {
     for detector in Detector::ALL {
-        let setup = detector.setup(Duration::ZERO, None).unwrap();
-        let user_timeout = setup.end(Side::Client).kernel.user_timeout();
+        let plan = detector.plan(Duration::ZERO, None).unwrap();
+        let user_timeout = plan.end(Side::Client).kernel.user_timeout();
         assert!(user_timeout.is_none_or(|timeout| timeout >= TIMEOUT), "{detector:?}");
     }
 }
@@ -22,7 +22,7 @@ fn a_detector_is_typed_by_its_name() {
 #[test]
 fn settings_are_typed_as_the_program_reads_them() {
     let typed = |detector: Detector, side| {
-        flags(&detector.setup(Duration::ZERO, None).unwrap().end(side)).join(" ")
+        flags(&detector.plan(Duration::ZERO, None).unwrap().end(side)).join(" ")
     };
     assert_eq!(typed(Detector::None, Side::Client), "--interval=off --timeout=off");
     assert_eq!(

@@ -4,7 +4,7 @@ use crate::net::fault::NAT_LIFETIME;
 
 fn expected(fault: Fault, detector: Detector, side: Side) -> Expected {
     let nat = (fault == Fault::NatExpiry).then_some(NAT_LIFETIME);
-    Expected::of(&detector.setup(Duration::ZERO, nat).unwrap(), fault, side)
+    Expected::of(&detector.plan(Duration::ZERO, nat).unwrap(), fault, side)
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@ use crate::net::herds::{Herd, Trial};
 use crate::net::impair::Profile;
 use crate::net::judge::Sight;
 use heartwire_core::Preset;
-use heartwire_core::plan::Mechanism;
+use heartwire_plan::Mechanism;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use heartwire::internal::Way;
-use heartwire_core::plan::Mechanism;
 use heartwire_core::{Instant, Side, arrival};
+use heartwire_plan::Mechanism;
 
 use super::{Net, Read};
 use crate::sim::ledger::len_of;

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::plan::Mechanism;
 use heartwire_core::{Cause, Side, Verdict, Violation};
+use heartwire_plan::Mechanism;
 
 use super::{Loss, Observer};
 use crate::sim::breach::{Breach, Invariant};

@@ -5,14 +5,14 @@
 
 use core::time::Duration;
 
-use crate::kernel::Keepalive;
-use crate::policy::Bound;
+use heartwire_core::Bound;
+use heartwire_core::kernel::Keepalive;
 
 /// The coarsest jiffy in use (`HZ` = 100): every kernel timer is rounded up to one at least.
 const JIFFY: Duration = Duration::from_millis(10);
 
 /// The longest delay of an acknowledgement (`MAX_TCP_DELACK`).
-pub(super) const DELAYED_ACK: Duration = Duration::from_millis(200);
+pub(crate) const DELAYED_ACK: Duration = Duration::from_millis(200);
 
 /// The longest time between retransmissions (`TCP_RTO_MAX`; `tcp_rto_max_ms` lowers it).
 const RTO_MAX: Duration = Duration::from_secs(120);
@@ -23,7 +23,7 @@ const RETRIES: Duration = Duration::from_millis(924_600);
 
 /// How late a kernel timer may be. The timer wheel rounds up to a granularity that is an eighth of
 /// a level's reach, and a level begins at 63 slots of the one before it: 8/63 of the time at most.
-pub(super) fn lateness(timer: Duration) -> Duration {
+pub(crate) fn lateness(timer: Duration) -> Duration {
     (timer.saturating_mul(8) / 63).saturating_add(JIFFY)
 }
 
@@ -37,7 +37,7 @@ fn rto(rtt: Duration) -> Duration {
 /// The longest time from sending something that is lost to its second retransmission. The first is
 /// a tail loss probe (RFC 8985) where there is one, and the kernel's clocks for giving up start at
 /// the next. Measured 0.4 to 0.5 s without delay.
-pub(super) fn second_try(rtt: Duration) -> Duration {
+pub(crate) fn second_try(rtt: Duration) -> Duration {
     rto(rtt).saturating_mul(2)
 }
 
@@ -50,7 +50,7 @@ pub(super) fn second_try(rtt: Duration) -> Duration {
 ///
 /// Without a user timeout it is looked at whenever the retransmission timer fires, so up to one
 /// stretch late: measured 938 to 939 s.
-pub(super) fn unacked(user_timeout: Option<Duration>, rtt: Duration) -> Bound {
+pub(crate) fn unacked(user_timeout: Option<Duration>, rtt: Duration) -> Bound {
     let (earliest, stretch) = match user_timeout {
         Some(user_timeout) => {
             let stretch = (user_timeout / 2).saturating_add(rto(rtt)).min(user_timeout);
@@ -67,7 +67,7 @@ pub(super) fn unacked(user_timeout: Option<Duration>, rtt: Duration) -> Bound {
 /// Measured 12.2 to 12.4 s with 3 s, 3 s, 3; 13.2 with 10 s, 1 s, 3; 30.4 with 15 s, 5 s, 3. A user
 /// timeout replaces the count: it is looked at whenever a probe is due, and one must have been sent
 /// (3 s, 3 s, 3 with 20 s: 21.4 s measured).
-pub(super) fn keepalive(keepalive: Keepalive, user_timeout: Option<Duration>) -> Bound {
+pub(crate) fn keepalive(keepalive: Keepalive, user_timeout: Option<Duration>) -> Bound {
     let (idle, interval) = (keepalive.idle(), keepalive.interval());
     let (earliest, probes) = match user_timeout {
         None => (keepalive.bound(), keepalive.count()),
@@ -86,7 +86,7 @@ pub(super) fn keepalive(keepalive: Keepalive, user_timeout: Option<Duration>) ->
 }
 
 /// The longest time after which a kernel that hears nothing sends a keepalive probe.
-pub(super) fn first_probe(keepalive: Keepalive) -> Duration {
+pub(crate) fn first_probe(keepalive: Keepalive) -> Duration {
     keepalive.idle().saturating_add(lateness(keepalive.idle()))
 }
 
@@ -96,7 +96,7 @@ pub(super) fn first_probe(keepalive: Keepalive) -> Duration {
 ///
 /// Gaps start at the retransmission timeout and double: the gaps before one add up to its own
 /// length less the first, and to less than twice the last gap that is too short.
-pub(super) fn gap_begins(gap: Bound, given_up: Bound, rtt: Duration) -> Bound {
+pub(crate) fn gap_begins(gap: Bound, given_up: Bound, rtt: Duration) -> Bound {
     let earliest = if gap.earliest <= RTO_MAX.saturating_add(lateness(RTO_MAX)) {
         let before = gap.earliest.saturating_sub(lateness(gap.earliest)).saturating_sub(rto(rtt));
         before.min(given_up.earliest)

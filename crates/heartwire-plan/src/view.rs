@@ -2,21 +2,20 @@
 
 use core::time::Duration;
 
-use super::mechanism::Mechanism;
-use super::outcome::Detector;
-use super::setup::{End, Setup};
-use super::tcp;
-use crate::policy::{Bound, Side};
+use heartwire_core::{Bound, Side};
+
+use crate::outcome::Detector;
+use crate::{End, Mechanism, Plan, tcp};
 
 /// The other end.
-pub(super) const fn peer_of(side: Side) -> Side {
+pub(crate) const fn peer_of(side: Side) -> Side {
     match side {
         Side::Client => Side::Server,
         Side::Server => Side::Client,
     }
 }
 
-pub(super) const fn name_of(side: Side) -> &'static str {
+pub(crate) const fn name_of(side: Side) -> &'static str {
     match side {
         Side::Client => "client",
         Side::Server => "server",
@@ -25,28 +24,28 @@ pub(super) const fn name_of(side: Side) -> &'static str {
 
 /// A connection as one of its ends sees it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
-    pub(super) side: Side,
-    pub(super) own: End,
-    pub(super) peer: End,
-    pub(super) rtt: Duration,
+pub(crate) struct View {
+    pub(crate) side: Side,
+    pub(crate) own: End,
+    pub(crate) peer: End,
+    pub(crate) rtt: Duration,
 }
 
 impl View {
-    pub(super) const fn new(setup: &Setup, side: Side) -> Self {
-        let (own, peer) = (setup.end(side), setup.end(peer_of(side)));
-        Self { side, own, peer, rtt: setup.rtt() }
+    pub(crate) const fn new(plan: &Plan, side: Side) -> Self {
+        let (own, peer) = (plan.end(side), plan.end(peer_of(side)));
+        Self { side, own, peer, rtt: plan.rtt() }
     }
 
     /// How often bytes of the peer come while all is well: its beats, or its answers to ours.
-    pub(super) fn hears_every(&self) -> Option<Duration> {
+    pub(crate) fn hears_every(&self) -> Option<Duration> {
         let answered = self.own.policy.interval().filter(|_| self.peer.policy.echo());
         self.peer.policy.interval().or(answered)
     }
 
     /// How often packets of the peer come while all is well: its bytes, or acknowledgements of
     /// ours.
-    pub(super) fn packet_every(&self) -> Option<Duration> {
+    pub(crate) fn packet_every(&self) -> Option<Duration> {
         [self.hears_every(), self.own.policy.interval()].into_iter().flatten().min()
     }
 
@@ -56,19 +55,19 @@ impl View {
     }
 
     /// How long a packet of the peer that was under way takes to be seen.
-    pub(super) fn delivery(&self) -> Duration {
+    pub(crate) fn delivery(&self) -> Duration {
         self.rtt.saturating_add(self.own.timer_slack)
     }
 
     /// A FIN or RST that the peer's kernel, or something on the path, sends at once.
-    pub(super) fn told(&self, by: Mechanism) -> Detector {
+    pub(crate) fn told(&self, by: Mechanism) -> Detector {
         Detector::new(by, Duration::ZERO, self.delivery())
     }
 
     /// This end's timeout, where the peer's bytes no longer arrive. The last one arrived up to one
     /// of the peer's intervals before the fault, if the next was sent late and was still in flight,
     /// and up to a round trip after it.
-    pub(super) fn silence(&self) -> Option<Detector> {
+    pub(crate) fn silence(&self) -> Option<Detector> {
         let timeout = self.own.policy.timeout()?;
         let late = self.late_beat().saturating_add(self.rtt);
         let age = self.hears_every().map_or(timeout, |every| every.saturating_add(late));
@@ -91,7 +90,7 @@ impl View {
     /// congestion window of one packet, and no later byte is sent any more (measured: a verdict
     /// 3.98 s after the fault with beats of 1 s and a timeout of 3 s). Beats that are sent before
     /// the first retransmission arrive as well.
-    pub(super) fn silence_of_unheard_peer(&self) -> Option<Detector> {
+    pub(crate) fn silence_of_unheard_peer(&self) -> Option<Detector> {
         let Some(interval) = self.peer.policy.interval() else { return self.silence() };
         let timeout = self.own.policy.timeout()?;
         let window = tcp::second_try(self.rtt);
@@ -113,7 +112,7 @@ impl View {
 
     /// This end's kernel, where what this end sends is no longer acknowledged, and it sends
     /// something within that time after the fault.
-    pub(super) fn unacked(&self, sends_within: Duration) -> Detector {
+    pub(crate) fn unacked(&self, sends_within: Duration) -> Detector {
         let user_timeout = self.own.kernel.user_timeout();
         let bound = tcp::unacked(user_timeout, self.rtt);
         let by = match user_timeout {
@@ -125,12 +124,12 @@ impl View {
     }
 
     /// When this end sends its next beat.
-    pub(super) fn own_interval(&self) -> Option<Duration> {
+    pub(crate) fn own_interval(&self) -> Option<Duration> {
         self.own.policy.interval().map(|interval| interval.saturating_add(self.own.timer_slack))
     }
 
     /// When this end sends something next while the peer's beats still come.
-    pub(super) fn own_beat_or_answer(&self) -> Option<Duration> {
+    pub(crate) fn own_beat_or_answer(&self) -> Option<Duration> {
         let asked = self.peer.policy.interval().filter(|_| self.own.policy.echo());
         self.own_interval().or(asked.map(|interval| interval.saturating_add(self.slack())))
     }
@@ -142,7 +141,7 @@ impl View {
     }
 
     /// The earliest time after the fault at which this end's kernel sends a keepalive probe.
-    pub(super) fn next_probe(&self) -> Option<Duration> {
+    pub(crate) fn next_probe(&self) -> Option<Duration> {
         let keepalive = self.own.kernel.keepalive()?;
         let age = self.last_packet_age(tcp::first_probe(keepalive));
         Some(keepalive.idle().saturating_sub(age))
@@ -151,7 +150,7 @@ impl View {
     /// This end's keepalive, where the peer's packets no longer come, and this end sends something
     /// within that time after the fault, or nothing. What is sent is not acknowledged, and then no
     /// probe is sent any more (measured: 938.4 s instead of 12.4 s).
-    pub(super) fn keepalive(&self, sends_within: Option<Duration>) -> Option<Detector> {
+    pub(crate) fn keepalive(&self, sends_within: Option<Duration>) -> Option<Detector> {
         let keepalive = self.own.kernel.keepalive()?;
         let bound = tcp::keepalive(keepalive, self.own.kernel.user_timeout());
         let probed = tcp::first_probe(keepalive);
@@ -170,7 +169,7 @@ impl View {
     /// The same where the peer still sends, is not acknowledged, and retransmits: each of its
     /// packets is life to the keepalive, until there is a long enough gap between them (measured:
     /// 26.0 to 26.7 s with 3 s, 3 s, 3). This end sends nothing.
-    pub(super) fn keepalive_between_retransmissions(&self, interval: Duration) -> Option<Detector> {
+    pub(crate) fn keepalive_between_retransmissions(&self, interval: Duration) -> Option<Detector> {
         let keepalive = self.own.kernel.keepalive()?;
         let from_last = tcp::keepalive(keepalive, self.own.kernel.user_timeout()).earliest;
         let undisturbed = self.keepalive(None)?;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// What finds a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mechanism {
     /// The peer's FIN arrives.
@@ -23,8 +23,7 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    /// Every mechanism.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::EndOfStream,
         Self::Reset,
         Self::Silence,
@@ -78,27 +77,19 @@ impl fmt::Display for Mechanism {
 
 /// A set of mechanisms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mechanisms(u8);
+pub(crate) struct Mechanisms(u8);
 
 impl Mechanisms {
-    /// Whether a mechanism is in the set.
-    #[must_use]
-    pub const fn contains(self, mechanism: Mechanism) -> bool {
+    pub(crate) const fn contains(self, mechanism: Mechanism) -> bool {
         self.0 & mechanism.bit() != 0
     }
 
-    /// Whether no mechanism is in the set.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     /// The mechanisms in the set, in the order of [`Mechanism::ALL`].
-    pub fn iter(self) -> impl Iterator<Item = Mechanism> {
+    pub(crate) fn iter(self) -> impl Iterator<Item = Mechanism> {
         Mechanism::ALL.into_iter().filter(move |&mechanism| self.contains(mechanism))
     }
 
-    pub(super) const fn with(self, mechanism: Mechanism) -> Self {
+    pub(crate) const fn with(self, mechanism: Mechanism) -> Self {
         Self(self.0 | mechanism.bit())
     }
 }

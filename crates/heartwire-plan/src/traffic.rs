@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use super::setup::Setup;
-use super::view::View;
-use crate::policy::Side;
+use heartwire_core::Side;
+
+use crate::Plan;
+use crate::view::View;
 
 /// A packet without data: IPv4 and TCP headers of 20 bytes each, and 12 bytes for timestamps, which
 /// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
@@ -19,42 +20,29 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Bytes a day for one idle connection: beats, their answers, keepalive probes, and a packet that
 /// acknowledges each of them. An answer acknowledges the beat it answers; a packet is 52 bytes
 /// (IPv4 and TCP with timestamps), a beat 60, or 92 on protocol v1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
     /// From the client to the server.
     pub to_server: u64,
     /// From the server to the client.
     pub to_client: u64,
+    /// Length of one packet with a beat, in either direction.
+    pub beat_len: u64,
 }
 
-impl Traffic {
-    /// In both directions.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.to_server.saturating_add(self.to_client)
-    }
-}
-
-impl Setup {
-    /// The traffic of an idle connection with this setup.
+impl Plan {
+    /// The traffic of an idle connection with these settings.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
+        let beat_len = if self.is_v1() { BEAT_LEN_V1 } else { BEAT_LEN };
         let [(from_client, back_to_client), (from_server, back_to_server)] =
-            [Side::Client, Side::Server]
-                .map(|side| started_by(&View::new(self, side), self.beat_len()));
+            [Side::Client, Side::Server].map(|side| started_by(&View::new(self, side), beat_len));
         Traffic {
             to_server: from_client.saturating_add(back_to_server),
             to_client: from_server.saturating_add(back_to_client),
+            beat_len,
         }
-    }
-}
-
-impl Setup {
-    /// Bytes of a packet with a beat.
-    #[must_use]
-    pub const fn beat_len(&self) -> u64 {
-        if self.contract().is_some() { BEAT_LEN_V1 } else { BEAT_LEN }
     }
 }
 

@@ -3,9 +3,10 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::setup::Setup;
-use super::view::{View, name_of, peer_of};
-use crate::policy::Side;
+use heartwire_core::Side;
+
+use crate::Plan;
+use crate::view::{View, name_of, peer_of};
 
 /// Settings that are each valid, but together end healthy connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +103,8 @@ impl fmt::Display for Warning {
     }
 }
 
-impl Setup {
-    /// Settings in this setup that end healthy connections.
+impl Plan {
+    /// Settings in this plan that end healthy connections.
     pub fn warnings(&self) -> impl Iterator<Item = Warning> {
         let of_ends = [Side::Client, Side::Server].map(|side| {
             let view = View::new(self, side);

@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// A kind of fault, as the ends of a connection see it. Each lasts once it has occurred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// The peer closes the connection (FIN).
@@ -35,8 +35,8 @@ pub enum Fault {
     /// server also ends a session whose queue is full; that depends on what is sent, so it is in no
     /// plan.
     PeerNotReading,
-    /// This end's own process is paused until [`MIN_PAUSE`](crate::MIN_PAUSE) past its next
-    /// deadline or longer, and runs again. Counted from when it runs again. The connection is not
+    /// This end's own process is paused until [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) past its
+    /// next deadline or longer, and runs again. Counted from when it runs again. The connection is not
     /// lost, unless the pause lasted so long that the other end detected
     /// [`PeerFrozen`](Self::PeerFrozen).
     OwnPause,

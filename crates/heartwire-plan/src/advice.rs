@@ -2,8 +2,9 @@
 
 use core::fmt;
 
-use super::view::{name_of, peer_of};
-use crate::policy::Side;
+use heartwire_core::Side;
+
+use crate::view::{name_of, peer_of};
 
 /// Which setting would detect a fault that is never detected otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

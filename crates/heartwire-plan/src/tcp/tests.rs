@@ -1,7 +1,7 @@
 //! The formulas against what was measured on Linux 6.18 over links without delay.
 
 use super::*;
-use crate::kernel::Keepalive;
+use heartwire_core::kernel::Keepalive;
 
 const NO_RTT: Duration = Duration::ZERO;
 

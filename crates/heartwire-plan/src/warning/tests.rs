@@ -1,10 +1,11 @@
 use std::string::{String, ToString};
 use std::vec::Vec;
 
+use heartwire_core::kernel::KernelTimers;
+use heartwire_core::{Policy, PolicyBuilder, Preset};
+
 use super::*;
-use crate::kernel::KernelTimers;
-use crate::plan::End;
-use crate::policy::{Policy, PolicyBuilder, Preset};
+use crate::{End, Setup};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -15,7 +16,8 @@ fn end(policy: PolicyBuilder) -> End {
 }
 
 fn warnings(client: End, server: End, nat_timeout: Option<Duration>) -> Vec<Warning> {
-    Setup::builder(client, server).nat_timeout(nat_timeout).build().unwrap().warnings().collect()
+    let plan = Setup::new(client, server).v0().nat_timeout(nat_timeout).plan().unwrap();
+    plan.warnings().collect()
 }
 
 fn only(warnings: &[Warning]) -> (&'static str, String) {

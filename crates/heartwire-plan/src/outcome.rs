@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use super::advice::Advice;
-use super::mechanism::{Mechanism, Mechanisms};
-use crate::policy::Bound;
+use heartwire_core::Bound;
+
+use crate::Advice;
+use crate::mechanism::{Mechanism, Mechanisms};
 
 /// Whether and when one end detects one fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +15,15 @@ pub enum Outcome {
     Found(Finding),
     /// It is never detected while it lasts; the advice says which setting would.
     Never(Advice),
-    /// There is nothing to detect: with these settings the connection is not lost.
-    NotLost(NotLost),
+    /// The connection is not lost: packets pass the middlebox often enough that it does not forget
+    /// it.
+    KeptOpen {
+        /// The longest time without a packet.
+        quiet: Duration,
+    },
+    /// The connection is not lost: this end has neither interval nor timeout, so nothing was due
+    /// while it was paused.
+    NothingDue,
 }
 
 impl Outcome {
@@ -24,74 +32,58 @@ impl Outcome {
     pub const fn finding(&self) -> Option<Finding> {
         match self {
             Self::Found(finding) => Some(*finding),
-            Self::Never(_) | Self::NotLost(_) => None,
+            Self::Never(_) | Self::KeptOpen { .. } | Self::NothingDue => None,
         }
-    }
-
-    /// Whether it is never detected.
-    #[must_use]
-    pub const fn is_never(&self) -> bool {
-        matches!(self, Self::Never(_))
     }
 }
 
 /// When a fault is detected, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Finding {
     /// The earliest and the latest time, counted from the fault.
     pub bound: Bound,
     /// The mechanism that promises the latest time.
     pub by: Mechanism,
-    /// Other mechanisms that can be first within the bound.
-    pub or_by: Mechanisms,
+    others: Mechanisms,
 }
 
 impl Finding {
+    /// Other mechanisms that can be first within the bound.
+    pub fn or_by(&self) -> impl Iterator<Item = Mechanism> + use<> {
+        self.others.iter()
+    }
+
     /// Whether this mechanism can be the one that detects it.
     #[must_use]
     pub fn can_be_by(&self, mechanism: Mechanism) -> bool {
-        self.by == mechanism || self.or_by.contains(mechanism)
+        self.by == mechanism || self.others.contains(mechanism)
     }
-}
-
-/// Why a connection is not lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotLost {
-    /// Packets pass the middlebox often enough that it does not forget the connection.
-    KeptOpen {
-        /// The longest time without a packet.
-        quiet: Duration,
-    },
-    /// This end has neither interval nor timeout, so nothing was due while it was paused.
-    NothingDue,
 }
 
 /// A mechanism that can detect a fault, with its times.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Detector {
-    pub(super) by: Mechanism,
+pub(crate) struct Detector {
+    pub(crate) by: Mechanism,
     /// It never detects the fault before this.
-    pub(super) earliest: Duration,
+    pub(crate) earliest: Duration,
     /// It has detected the fault by this; `None` if something else can prevent that.
-    pub(super) latest: Option<Duration>,
+    pub(crate) latest: Option<Duration>,
 }
 
 impl Detector {
-    pub(super) const fn new(by: Mechanism, earliest: Duration, latest: Duration) -> Self {
+    pub(crate) const fn new(by: Mechanism, earliest: Duration, latest: Duration) -> Self {
         Self { by, earliest, latest: Some(latest) }
     }
 
     /// The reset that follows this verdict, seen by the other end up to `delay` later.
-    pub(super) fn heard_as_reset(self, delay: Duration) -> Self {
+    pub(crate) fn heard_as_reset(self, delay: Duration) -> Self {
         let latest = self.latest.map(|latest| latest.saturating_add(delay));
         Self { by: Mechanism::Reset, earliest: self.earliest, latest }
     }
 }
 
 /// The outcome of several detectors: the first one wins.
-pub(super) fn first_of<const N: usize>(
+pub(crate) fn first_of<const N: usize>(
     detectors: [Option<Detector>; N],
     advice: Advice,
 ) -> Outcome {
@@ -103,10 +95,10 @@ pub(super) fn first_of<const N: usize>(
     let in_time = || detectors().filter(|detector| detector.earliest <= latest);
     let earliest = in_time().map(|detector| detector.earliest).min().unwrap_or(latest);
     let others = in_time().map(|detector| detector.by).filter(|&other| other != by);
-    let or_by = others.fold(Mechanisms::default(), Mechanisms::with);
+    let others = others.fold(Mechanisms::default(), Mechanisms::with);
     // To milliseconds, outwards: policies and verdicts are no finer.
     let bound = Bound { earliest: millis_down(earliest), latest: millis_up(latest) };
-    Outcome::Found(Finding { bound, by, or_by })
+    Outcome::Found(Finding { bound, by, others })
 }
 
 fn millis_down(time: Duration) -> Duration {

@@ -1,7 +1,8 @@
+use heartwire_core::kernel::{Keepalive, KernelTimers};
+use heartwire_core::{Policy, PolicyBuilder};
+
 use super::*;
-use crate::kernel::{Keepalive, KernelTimers};
-use crate::plan::End;
-use crate::policy::{Policy, PolicyBuilder};
+use crate::{End, Setup};
 
 const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -14,8 +15,8 @@ fn end(policy: PolicyBuilder, keepalive: Option<u64>) -> End {
 
 #[track_caller]
 fn assert_traffic(client: End, server: End, to_server: u64, to_client: u64) {
-    let setup = Setup::builder(client, server).build().unwrap();
-    assert_eq!(setup.traffic(), Traffic { to_server, to_client });
+    let plan = Setup::new(client, server).v0().plan().unwrap();
+    assert_eq!(plan.traffic(), Traffic { to_server, to_client, beat_len: 60 });
 }
 
 #[test]

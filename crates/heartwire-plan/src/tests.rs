@@ -1,8 +1,10 @@
 use std::string::ToString;
 
+use heartwire_core::kernel::{Keepalive, KernelTimers};
+use heartwire_core::{Policy, PolicyBuilder, Preset};
+
 use super::*;
-use crate::kernel::{Keepalive, KernelTimers};
-use crate::policy::{Policy, PolicyBuilder, Preset};
+use crate::mechanism::Mechanisms;
 
 fn secs(secs: f64) -> Duration {
     Duration::from_secs_f64(secs)
@@ -25,54 +27,54 @@ fn end(
     End::new(policy.build().unwrap()).kernel(timers)
 }
 
-fn setup(client: End, server: End) -> Setup {
-    Setup::builder(client, server).rtt(Duration::ZERO).build().unwrap()
+fn plan(client: End, server: End) -> Plan {
+    Setup::new(client, server).v0().rtt(Duration::ZERO).plan().unwrap()
 }
 
-fn both(end: End) -> Setup {
-    setup(end, end)
+fn both(end: End) -> Plan {
+    plan(end, end)
 }
 
 fn off() -> PolicyBuilder {
     Policy::builder()
 }
 
-fn none() -> Setup {
+fn none() -> Plan {
     both(end(off(), None, None))
 }
 
-fn default_keepalive() -> Setup {
+fn default_keepalive() -> Plan {
     both(end(off(), Some((7200, 75, 9)), None))
 }
 
-fn tuned_keepalive() -> Setup {
+fn tuned_keepalive() -> Plan {
     both(end(off(), Some((3, 3, 3)), None))
 }
 
-fn user_timeout() -> Setup {
+fn user_timeout() -> Plan {
     both(end(off(), None, Some(10)))
 }
 
-fn beats_one_way() -> Setup {
+fn beats_one_way() -> Plan {
     let client = end(off().interval(secs(1.0)), None, None);
-    setup(client, end(off().timeout(secs(3.0)).peer_interval(secs(1.0)), None, None))
+    plan(client, end(off().timeout(secs(3.0)).peer_interval(secs(1.0)), None, None))
 }
 
-fn asking(keepalive: Option<(u64, u64, u32)>, user_timeout: Option<u64>) -> Setup {
+fn asking(keepalive: Option<(u64, u64, u32)>, user_timeout: Option<u64>) -> Plan {
     let client = end(off().interval(secs(1.0)).timeout(secs(3.0)), keepalive, user_timeout);
     let server = off().echo(true).timeout(secs(3.0)).peer_interval(secs(1.0));
-    setup(client, end(server, keepalive, user_timeout))
+    plan(client, end(server, keepalive, user_timeout))
 }
 
-fn asking_and_answering() -> Setup {
+fn asking_and_answering() -> Plan {
     asking(None, None)
 }
 
-fn everything() -> Setup {
+fn everything() -> Plan {
     asking(Some((3, 3, 3)), Some(12))
 }
 
-fn beats_both_ways() -> Setup {
+fn beats_both_ways() -> Plan {
     both(end(off().interval(secs(1.0)).timeout(secs(3.0)), None, None))
 }
 
@@ -80,40 +82,40 @@ use Side::{Client, Server};
 
 /// Asserts that what was measured, in seconds after the fault, lies within the plan.
 #[track_caller]
-fn assert_measured(setup: Setup, fault: Fault, side: Side, by: Mechanism, measured: f64) {
-    let outcome = setup.plan().row(fault).side(side);
+fn assert_measured(plan: Plan, fault: Fault, side: Side, by: Mechanism, measured: f64) {
+    let outcome = plan.outcome(fault, side);
     let Some(finding) = outcome.finding() else { panic!("{fault}: {outcome:?}") };
     assert!(finding.bound.contains(secs(measured)), "{fault}: {measured} s, {finding:?}");
     assert_eq!(finding.by, by, "{fault}: {finding:?}");
 }
 
 #[track_caller]
-fn assert_never(setup: Setup, fault: Fault, side: Side) {
-    let outcome = setup.plan().row(fault).side(side);
-    assert!(outcome.is_never(), "{fault} on the {side:?}: {outcome:?}");
+fn assert_never(plan: Plan, fault: Fault, side: Side) {
+    let outcome = plan.outcome(fault, side);
+    assert!(matches!(outcome, Outcome::Never(_)), "{fault} on the {side:?}: {outcome:?}");
 }
 
 #[test]
 fn a_killed_peer_was_noticed_at_once_with_any_detector() {
-    let setups = [none(), default_keepalive(), tuned_keepalive(), user_timeout(), everything()];
-    for (setup, side) in setups.into_iter().flat_map(|setup| [(setup, Client), (setup, Server)]) {
-        assert_measured(setup, Fault::PeerKilled, side, Mechanism::EndOfStream, 0.0);
-        assert_measured(setup, Fault::Close, side, Mechanism::EndOfStream, 0.06);
-        assert_measured(setup, Fault::Reset, side, Mechanism::Reset, 0.01);
+    let plans = [none(), default_keepalive(), tuned_keepalive(), user_timeout(), everything()];
+    for (plan, side) in plans.into_iter().flat_map(|plan| [(plan, Client), (plan, Server)]) {
+        assert_measured(plan, Fault::PeerKilled, side, Mechanism::EndOfStream, 0.0);
+        assert_measured(plan, Fault::Close, side, Mechanism::EndOfStream, 0.06);
+        assert_measured(plan, Fault::Reset, side, Mechanism::Reset, 0.01);
     }
 }
 
 #[test]
 fn a_frozen_peer_was_found_by_a_timeout_and_by_nothing_else() {
-    for setup in [none(), default_keepalive(), tuned_keepalive(), user_timeout()] {
-        assert_never(setup, Fault::PeerFrozen, Client);
-        assert_never(setup, Fault::PeerFrozen, Server);
+    for plan in [none(), default_keepalive(), tuned_keepalive(), user_timeout()] {
+        assert_never(plan, Fault::PeerFrozen, Client);
+        assert_never(plan, Fault::PeerFrozen, Server);
     }
     assert_never(beats_one_way(), Fault::PeerFrozen, Client);
     assert_measured(beats_one_way(), Fault::PeerFrozen, Server, Mechanism::Silence, 2.98);
-    for setup in [asking_and_answering(), everything(), beats_both_ways()] {
-        assert_measured(setup, Fault::PeerFrozen, Client, Mechanism::Silence, 2.98);
-        assert_measured(setup, Fault::PeerFrozen, Server, Mechanism::Silence, 2.98);
+    for plan in [asking_and_answering(), everything(), beats_both_ways()] {
+        assert_measured(plan, Fault::PeerFrozen, Client, Mechanism::Silence, 2.98);
+        assert_measured(plan, Fault::PeerFrozen, Server, Mechanism::Silence, 2.98);
     }
 }
 
@@ -170,8 +172,8 @@ fn a_path_cut_one_way_was_found_on_both_ends() {
 #[test]
 fn a_reset_follows_a_verdict_where_the_path_is_up() {
     // One-way beats: the client was blind before its server reset the connection.
-    let row = beats_one_way().plan().row(Fault::CutToServer);
-    let (client, server) = (row.client.finding().unwrap(), row.server.finding().unwrap());
+    let found = |side| beats_one_way().outcome(Fault::CutToServer, side).finding().unwrap();
+    let (client, server) = (found(Client), found(Server));
     assert_eq!(client.by, Mechanism::Reset);
     assert_eq!(client.bound.earliest, server.bound.earliest);
     assert_eq!(client.bound.latest, server.bound.latest + ms(100));
@@ -179,7 +181,7 @@ fn a_reset_follows_a_verdict_where_the_path_is_up() {
     let beating = end(off().interval(secs(1.0)), None, None);
     let probing = end(off(), Some((3, 3, 3)), None);
     let fault = Fault::CutToServer;
-    assert_measured(setup(beating, probing), fault, Client, Mechanism::Reset, 12.3);
+    assert_measured(plan(beating, probing), fault, Client, Mechanism::Reset, 12.3);
     // The path is down in the direction of a reset.
     let fault = Fault::CutToClient;
     assert_measured(beats_one_way(), fault, Client, Mechanism::Retransmissions, 939.4);
@@ -190,26 +192,26 @@ fn retransmissions_of_the_other_end_put_keepalive_off() {
     let beating = end(off().interval(secs(1.0)), None, None);
     let probing = end(off(), Some((3, 3, 3)), None);
     let fault = Fault::CutToClient;
-    assert_measured(setup(beating, probing), fault, Server, Mechanism::Keepalive, 26.7);
+    assert_measured(plan(beating, probing), fault, Server, Mechanism::Keepalive, 26.7);
     // A gap as long as this never comes: keepalive starts when the other end has given up.
     let probing = end(off(), Some((7200, 75, 9)), None);
-    let row = setup(beating, probing).plan().row(fault);
-    let latest = row.server.finding().unwrap().bound.latest;
+    let outcome = plan(beating, probing).outcome(fault, Server);
+    let latest = outcome.finding().unwrap().bound.latest;
     assert!(latest > secs(7875.0 + 938.0), "{latest:?}");
 }
 
 #[test]
 fn a_peer_that_does_not_read_is_found_by_the_user_timeout_alone() {
     let fault = Fault::PeerNotReading;
-    for setup in [none(), default_keepalive(), tuned_keepalive(), beats_both_ways()] {
-        assert_never(setup, fault, Client);
-        assert_never(setup, fault, Server);
+    for plan in [none(), default_keepalive(), tuned_keepalive(), beats_both_ways()] {
+        assert_never(plan, fault, Client);
+        assert_never(plan, fault, Server);
     }
     assert_measured(user_timeout(), fault, Client, Mechanism::UserTimeout, 10.4);
     // A server that only answers has nothing to answer if it does not read.
-    let row = asking_and_answering().plan().row(fault);
-    assert_eq!(row.client.finding().unwrap().by, Mechanism::Silence);
-    assert!(row.server.is_never());
+    let client = asking_and_answering().outcome(fault, Client);
+    assert_eq!(client.finding().unwrap().by, Mechanism::Silence);
+    assert_never(asking_and_answering(), fault, Server);
 }
 
 #[test]
@@ -217,9 +219,9 @@ fn a_forgotten_entry_is_found_by_a_reset_or_like_a_drop() {
     let fault = Fault::NatForgotten;
     assert_measured(beats_one_way(), fault, Server, Mechanism::Silence, 2.99);
     assert_measured(asking_and_answering(), fault, Server, Mechanism::Silence, 2.98);
-    for setup in [asking_and_answering(), everything()] {
+    for plan in [asking_and_answering(), everything()] {
         // The client's next beat was answered with a reset.
-        let client = setup.plan().row(fault).client.finding().unwrap();
+        let client = plan.outcome(fault, Client).finding().unwrap();
         assert!(client.bound.contains(secs(0.98)) && client.can_be_by(Mechanism::Reset));
     }
     assert_never(none(), fault, Client);
@@ -227,34 +229,29 @@ fn a_forgotten_entry_is_found_by_a_reset_or_like_a_drop() {
 
 #[test]
 fn an_entry_is_not_forgotten_while_beats_or_probes_pass() {
-    let with_nat = |end: End, nat_timeout| {
-        let setup =
-            Setup::builder(end, end).rtt(Duration::ZERO).nat_timeout(Some(secs(nat_timeout)));
-        setup.build().unwrap().plan().row(Fault::NatForgotten).client
+    let is_kept = |end: End, nat_timeout| {
+        let setup = Setup::new(end, end).v0().rtt(Duration::ZERO);
+        let plan = setup.nat_timeout(Some(secs(nat_timeout))).plan().unwrap();
+        matches!(plan.outcome(Fault::NatForgotten, Client), Outcome::KeptOpen { .. })
     };
     let beating = |interval| end(off().interval(secs(interval)), None, None);
-    assert!(matches!(with_nat(beating(2.0), 5.0), Outcome::NotLost(NotLost::KeptOpen { .. })));
-    assert!(!matches!(with_nat(beating(10.0), 5.0), Outcome::NotLost(_)));
-    let probing = end(off(), Some((3, 3, 3)), None);
-    assert!(matches!(with_nat(probing, 5.0), Outcome::NotLost(_)));
+    assert!(is_kept(beating(2.0), 5.0) && !is_kept(beating(10.0), 5.0));
+    assert!(is_kept(end(off(), Some((3, 3, 3)), None), 5.0));
     // As long is too long, and the beat may come a tick late.
-    assert!(!matches!(with_nat(beating(5.0), 5.1), Outcome::NotLost(_)));
-    assert!(matches!(with_nat(beating(5.0), 5.101), Outcome::NotLost(_)));
+    assert!(!is_kept(beating(5.0), 5.1) && is_kept(beating(5.0), 5.101));
 }
 
 #[test]
 fn a_pause_of_its_own_is_noticed_when_it_ends_and_costs_nothing() {
-    let row = beats_both_ways().plan().row(Fault::OwnPause);
-    let finding = row.client.finding().unwrap();
+    let finding = beats_both_ways().outcome(Fault::OwnPause, Client).finding().unwrap();
     assert_eq!((finding.by, finding.bound.latest), (Mechanism::PauseWatch, ms(100)));
-    let row = none().plan().row(Fault::OwnPause);
-    assert_eq!(row.client, Outcome::NotLost(NotLost::NothingDue));
+    assert_eq!(none().outcome(Fault::OwnPause, Client), Outcome::NothingDue);
 }
 
 #[test]
 fn never_comes_with_advice_that_works() {
-    let never = |setup: Setup, fault, side| {
-        let outcome = setup.plan().row(fault).side(side);
+    let never = |plan: Plan, fault, side| {
+        let outcome = plan.outcome(fault, side);
         let Outcome::Never(advice) = outcome else { panic!("{outcome:?}") };
         advice.to_string()
     };
@@ -263,7 +260,7 @@ fn never_comes_with_advice_that_works() {
         "set a timeout on the client, and a beat or an echo on the server"
     );
     let answered =
-        setup(end(off().interval(secs(1.0)), None, None), end(off().echo(true), None, None));
+        plan(end(off().interval(secs(1.0)), None, None), end(off().echo(true), None, None));
     assert_eq!(never(answered, Fault::PeerFrozen, Client), "set a timeout on the client");
     assert_eq!(
         never(beats_both_ways(), Fault::PeerNotReading, Server),
@@ -276,61 +273,60 @@ fn presets_agree_with_what_serve_and_connect_print() {
     for preset in [Preset::Default, Preset::Fast] {
         let [client, server] =
             [Client, Server].map(|side| End::new(preset.policy(side)).timer_slack(Duration::ZERO));
-        let row = setup(client, server).plan().row(Fault::PeerFrozen);
         let printed = preset.policy(Client).bound_after_fault(Duration::ZERO).unwrap();
-        assert_eq!(row.client.finding().unwrap().bound, printed);
-        assert_eq!(row.server.finding().unwrap().bound, printed);
+        for side in [Client, Server] {
+            let outcome = plan(client, server).outcome(Fault::PeerFrozen, side);
+            assert_eq!(outcome.finding().unwrap().bound, printed);
+        }
     }
 }
 
 #[test]
-fn every_fault_has_one_row_and_a_name_of_its_own() {
-    let plan = none().plan();
-    assert!(plan.rows().map(|row| row.fault).eq(Fault::ALL));
+fn every_fault_has_a_name_of_its_own() {
     for fault in Fault::ALL {
         let same = Fault::ALL.iter().filter(|other| other.name() == fault.name());
         assert_eq!(same.count(), 1, "{}", fault.name());
     }
     for mechanism in Mechanism::ALL {
         let set = Mechanisms::default().with(mechanism);
-        assert!(!set.is_empty() && set.iter().eq([mechanism]), "{mechanism}");
+        assert!(set.iter().eq([mechanism]), "{mechanism}");
     }
 }
 
 #[test]
 fn impossible_setups_are_refused_with_the_reason() {
     let echoing = end(off().echo(true), None, None);
-    let refused = |builder: SetupBuilder| builder.build().unwrap_err();
-    assert_eq!(refused(Setup::builder(echoing, echoing)), SetupError::EchoAtBothEnds);
+    let refused = |setup: Setup| setup.v0().plan().unwrap_err();
+    assert_eq!(refused(Setup::new(echoing, echoing)), PlanError::EchoAtBothEnds);
     let quiet = end(off(), None, None);
-    let rtt = Setup::MAX_RTT + ms(1);
-    let too_far = refused(Setup::builder(quiet, quiet).rtt(rtt));
-    assert_eq!(too_far, SetupError::RttTooLong { rtt });
-    let timer_slack = Setup::MAX_TICK + ms(1);
-    let too_late = refused(Setup::builder(quiet, quiet.timer_slack(timer_slack)));
-    assert_eq!(too_late, SetupError::TickTooLong { timer_slack });
+    let rtt = ms(10_001);
+    assert_eq!(refused(Setup::new(quiet, quiet).rtt(rtt)), PlanError::RttTooLong { rtt });
+    assert!(Setup::new(quiet, quiet).rtt(ms(10_000)).plan().is_ok());
+    let timer_slack = ms(65_536);
+    let too_late = refused(Setup::new(quiet, quiet.timer_slack(timer_slack)));
+    assert_eq!(too_late, PlanError::TimerSlackTooLong { timer_slack });
     assert!(too_late.to_string().contains("65.535s"), "{too_late}");
 }
 
 #[test]
 fn on_protocol_v1_a_plan_is_for_what_is_agreed() {
     let [usual, strict] = [Preset::Default, Preset::Fast].map(|p| End::new(p.policy(Client)));
-    let agreed = Setup::builder(usual, strict).v1().build().unwrap();
+    let agreed = Setup::new(usual, strict).plan().unwrap();
     let client = agreed.end(Client).policy;
     assert_eq!((client.interval(), client.timeout()), (Some(secs(2.5)), Some(secs(30.0))));
     let server = agreed.end(Server).policy;
     assert_eq!((server.interval(), server.timeout()), (Some(secs(2.5)), Some(secs(8.5))));
-    assert_eq!(agreed.contract().unwrap().to_server.timeout(), Some(secs(8.5)));
     // The same plan as on v0 for two ends that were told so.
-    let told = Setup::builder(End::new(client), End::new(server)).build().unwrap();
-    assert_eq!(told.contract(), None);
-    for fault in Fault::ALL {
-        let [agreed, told] = [agreed, told].map(|setup| setup.plan().row(fault));
+    let told = Setup::new(End::new(client), End::new(server)).v0().plan().unwrap();
+    assert!(agreed.is_v1() && !told.is_v1());
+    for (fault, side) in Fault::ALL.into_iter().flat_map(|fault| [(fault, Client), (fault, Server)])
+    {
+        let [agreed, told] = [agreed, told].map(|plan| plan.outcome(fault, side));
         assert_eq!(agreed, told, "{fault}");
     }
     // 92 bytes for a beat where v0 takes 60, and 52 for what acknowledges it.
     let a_day = |interval: u64| 86_400 * 10 / 25 * (interval + 52);
-    let [agreed, told] = [agreed, told].map(|setup| setup.traffic().to_server);
+    let [agreed, told] = [agreed, told].map(|plan| plan.traffic().to_server);
     assert_eq!((agreed, told), (a_day(92), a_day(60)));
 }
 
@@ -338,9 +334,8 @@ fn on_protocol_v1_a_plan_is_for_what_is_agreed() {
 fn impossible_setups_on_protocol_v1_are_refused() {
     let echoing = End::new(off().echo(true).timeout(secs(9.0)).build().unwrap());
     let usual = End::new(Preset::Default.policy(Client));
-    let refused = Setup::builder(usual, echoing).v1().build();
-    assert_eq!(refused, Err(SetupError::EchoOnV1));
+    assert_eq!(Setup::new(usual, echoing).plan(), Err(PlanError::EchoOnV1));
     let days = End::new(off().interval(secs(80_000.0)).timeout(secs(200_000.0)).build().unwrap());
     // It beats as often as it is asked to.
-    assert!(Setup::builder(days, usual).v1().build().is_ok());
+    assert!(Setup::new(days, usual).plan().is_ok());
 }

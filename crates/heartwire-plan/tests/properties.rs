@@ -4,10 +4,8 @@
 use core::time::Duration;
 
 use heartwire_core::kernel::{Keepalive, KernelTimers};
-use heartwire_core::plan::{
-    End, Fault, Mechanism, NotLost, Outcome, Plan, ProposeError, Setup, Target, propose,
-};
 use heartwire_core::{Policy, Side};
+use heartwire_plan::{End, Fault, Mechanism, Outcome, Plan, PlanError, Setup, Target};
 use proptest::prelude::*;
 
 const fn ms(millis: u64) -> Duration {
@@ -62,17 +60,11 @@ struct World {
 }
 
 impl World {
-    fn setup(self) -> Setup {
-        let builder = Setup::builder(self.client.end(), self.server.end());
-        let Ok(setup) = builder.rtt(ms(self.rtt)).nat_timeout(self.nat_timeout.map(ms)).build()
-        else {
-            panic!("{self:?} make no setup")
-        };
-        setup
-    }
-
     fn plan(self) -> Plan {
-        self.setup().plan()
+        let setup = Setup::new(self.client.end(), self.server.end()).v0();
+        let setup = setup.rtt(ms(self.rtt)).nat_timeout(self.nat_timeout.map(ms));
+        let Ok(plan) = setup.plan() else { panic!("{self:?} have no plan") };
+        plan
     }
 
     /// The end on one side, and the other end.
@@ -129,14 +121,15 @@ const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// What comes of every fault on both sides.
 fn outcomes(plan: Plan) -> impl Iterator<Item = (Fault, Side, Outcome)> {
-    plan.rows().flat_map(|row| SIDES.map(|side| (row.fault, side, row.side(side))))
+    let both = move |fault| SIDES.map(|side| (fault, side, plan.outcome(fault, side)));
+    Fault::ALL.into_iter().flat_map(both)
 }
 
 /// When it is found at the latest; a fault that is not lost is no later than one found at once.
 fn latest(outcome: Outcome) -> Duration {
     match outcome {
         Outcome::Found(finding) => finding.bound.latest,
-        Outcome::NotLost(_) => Duration::ZERO,
+        Outcome::KeptOpen { .. } | Outcome::NothingDue => Duration::ZERO,
         Outcome::Never(_) => Duration::MAX,
     }
 }
@@ -170,18 +163,19 @@ proptest! {
             let Some(finding) = outcome.finding() else { continue };
             let ordered = finding.bound.earliest <= finding.bound.latest;
             prop_assert!(ordered, "{} on the {:?}: {:?}", fault, side, finding);
-            prop_assert!(finding.can_be_by(finding.by) && !finding.or_by.contains(finding.by));
+            prop_assert!(finding.can_be_by(finding.by));
+            prop_assert!(finding.or_by().all(|other| other != finding.by));
         }
     }
 
     #[test]
     fn never_is_said_exactly_where_nothing_can_find_it(world in world()) {
         for (fault, side, outcome) in outcomes(world.plan()) {
-            if matches!(outcome, Outcome::NotLost(_)) {
+            if matches!(outcome, Outcome::KeptOpen { .. } | Outcome::NothingDue) {
                 continue;
             }
             let found = can_be_found(world, fault, side);
-            prop_assert_eq!(outcome.is_never(), !found, "{} on the {:?}", fault, side);
+            prop_assert_eq!(outcome.finding().is_some(), found, "{} on the {:?}", fault, side);
         }
     }
 
@@ -194,13 +188,13 @@ proptest! {
         let shortest = passes.into_iter().flatten().flatten().min();
         for (fault, side, outcome) in outcomes(world.plan()) {
             match outcome {
-                Outcome::NotLost(NotLost::KeptOpen { quiet }) => {
+                Outcome::KeptOpen { quiet } => {
                     prop_assert_eq!(fault, Fault::NatForgotten);
                     let nat_timeout = world.nat_timeout.map(ms);
                     prop_assert!(nat_timeout.is_some_and(|nat| quiet < nat), "{:?}", quiet);
                     prop_assert!(shortest.is_some_and(|shortest| ms(shortest) <= quiet));
                 }
-                Outcome::NotLost(_) => {
+                Outcome::NothingDue => {
                     let (own, _) = world.ends(side);
                     prop_assert_eq!(fault, Fault::OwnPause);
                     prop_assert!(own.interval.is_none() && own.timeout.is_none());
@@ -262,9 +256,9 @@ proptest! {
             Side::Client => (judge, beating),
             Side::Server => (beating, judge),
         };
-        let setup = Setup::builder(client, server).rtt(Duration::ZERO).build().unwrap();
+        let plan = Setup::new(client, server).v0().rtt(Duration::ZERO).plan().unwrap();
         for fault in [Fault::PeerFrozen, Fault::MachineGoneIdle, Fault::FirewallDrop] {
-            let finding = setup.plan().row(fault).side(side).finding().unwrap();
+            let finding = plan.outcome(fault, side).finding().unwrap();
             prop_assert_eq!(finding.by, Mechanism::Silence);
             prop_assert_eq!(Some(finding.bound), judge.policy.bound_after_fault(Duration::ZERO));
         }
@@ -285,7 +279,7 @@ proptest! {
             } else {
                 fault
             };
-            let mirrored = swapped.plan().row(mirrored).side(other);
+            let mirrored = swapped.plan().outcome(mirrored, other);
             prop_assert_eq!(outcome.finding(), mirrored.finding(), "{}", fault);
         }
     }
@@ -296,47 +290,45 @@ proptest! {
         rtt in 0_u64..2_000,
         timer_slack in 0_u64..500,
         nat_timeout in prop::option::of(1_u64..600_000),
-        v1: bool,
+        is_v1: bool,
     ) {
-        let mut target = Target {
-            within: ms(within),
-            rtt: ms(rtt),
-            timer_slack: ms(timer_slack),
-            nat_timeout: nat_timeout.map(ms),
-            v1,
+        let target = |within| {
+            let target = Target::new(within).rtt(ms(rtt)).timer_slack(ms(timer_slack));
+            let target = target.nat_timeout(nat_timeout.map(ms));
+            if is_v1 { target } else { target.v0() }
         };
-        let proposal = match propose(&target) {
-            Ok(proposal) => proposal,
-            Err(ProposeError::TooShort { within, least, .. }) => {
+        let mut within = ms(within);
+        let plan = match target(within).propose() {
+            Ok(plan) => plan,
+            Err(PlanError::TargetTooShort { within: refused, least, .. }) => {
+                prop_assert_eq!(refused, within);
                 prop_assert!(least > within, "{:?}", least);
                 // What the refusal asks for is possible, and nothing shorter is.
-                target.within = least.saturating_sub(ms(1));
-                prop_assert!(propose(&target).is_err());
-                target.within = least;
-                propose(&target).unwrap()
+                prop_assert!(target(least.saturating_sub(ms(1))).propose().is_err());
+                within = least;
+                target(within).propose().unwrap()
             }
-            Err(ProposeError::NatTooShort { interval }) => {
+            Err(PlanError::NatTooShort { interval }) => {
                 prop_assert!(ms(nat_timeout.unwrap()) <= interval + ms(rtt) + ms(timer_slack));
                 return Ok(());
             }
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
         };
-        let setup = proposal.setup;
-        prop_assert_eq!(setup.plan().latest(), Some(proposal.latest));
-        prop_assert!(proposal.latest <= target.within, "{:?}", proposal);
-        prop_assert_eq!(setup.warnings().count(), 0);
+        prop_assert_eq!(plan.is_v1(), is_v1);
+        prop_assert!(plan.latest().is_some_and(|latest| latest <= within), "{:?}", plan);
+        prop_assert_eq!(plan.warnings().count(), 0);
 
         let longer = |end: End| {
             let timeout = end.policy.timeout().unwrap() + ms(100);
             let kernel = KernelTimers::new(None, Some(timeout)).unwrap();
             let policy = end.policy.to_builder().timeout(timeout);
-            let policy = if v1 { policy } else { policy.peer_interval(ms(1)) }.build().unwrap();
-            End { policy, kernel, ..end }
+            let policy = if is_v1 { policy } else { policy.peer_interval(ms(1)) }.build().unwrap();
+            End::new(policy).kernel(kernel).timer_slack(end.timer_slack)
         };
-        let [client, server] = SIDES.map(|side| longer(setup.end(side)));
-        let longer = Setup::builder(client, server).rtt(target.rtt).nat_timeout(target.nat_timeout);
-        let longer = if v1 { longer.v1() } else { longer }.build();
-        prop_assert!(longer.unwrap().plan().latest() > Some(target.within));
+        let [client, server] = SIDES.map(|side| longer(plan.end(side)));
+        let longer = Setup::new(client, server).rtt(ms(rtt)).nat_timeout(nat_timeout.map(ms));
+        let longer = if is_v1 { longer } else { longer.v0() }.plan();
+        prop_assert!(longer.unwrap().latest() > Some(within));
     }
 
     #[test]
@@ -351,7 +343,8 @@ proptest! {
         world.end_mut(side).echo = false;
         let mut total = |interval| {
             world.end_mut(side).interval = interval;
-            world.setup().traffic().total()
+            let traffic = world.plan().traffic();
+            traffic.to_server + traffic.to_client
         };
         let (none, shorter) = (total(None), total(Some(interval)));
         let longer = total(Some(interval + more));
@@ -362,9 +355,10 @@ proptest! {
     fn asking_and_answering_costs_less_than_two_ends_that_beat(
         within in 10_000_u64..600_000,
     ) {
-        let proposal = propose(&Target::new(ms(within))).unwrap();
-        let beating = End::new(proposal.setup.end(Side::Client).policy);
-        let both = Setup::builder(beating, beating).build().unwrap();
-        prop_assert!(proposal.setup.traffic().total() < both.traffic().total());
+        let asking = Target::new(ms(within)).v0().propose().unwrap();
+        let beating = End::new(asking.end(Side::Client).policy);
+        let both = Setup::new(beating, beating).v0().plan().unwrap();
+        let [asking, both] = [asking.traffic(), both.traffic()];
+        prop_assert!(asking.to_server + asking.to_client < both.to_server + both.to_client);
     }
 }

@@ -1,23 +1,14 @@
-//! Computes the row of one fault: what each end detects.
+//! What one end detects of one fault.
 
 use core::time::Duration;
 
-use super::advice::Advice;
-use super::fault::Fault;
-use super::mechanism::Mechanism;
-use super::outcome::{Detector, NotLost, Outcome, first_of};
-use super::setup::Setup;
-use super::view::View;
-use super::{Row, tcp};
-use crate::policy::Side;
+use heartwire_core::Side;
 
-pub(super) fn row(setup: &Setup, fault: Fault) -> Row {
-    let [client, server] =
-        [Side::Client, Side::Server].map(|side| outcome(setup, fault, &View::new(setup, side)));
-    Row { fault, client, server }
-}
+use crate::outcome::{Detector, Outcome, first_of};
+use crate::view::View;
+use crate::{Advice, Fault, Mechanism, Plan, tcp};
 
-fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
+pub(crate) fn outcome(plan: &Plan, fault: Fault, view: &View) -> Outcome {
     match (fault, view.side) {
         (Fault::Close, _) => told(view, Mechanism::EndOfStream, None),
         (Fault::Reset, _) => told(view, Mechanism::Reset, None),
@@ -31,7 +22,7 @@ fn outcome(setup: &Setup, fault: Fault, view: &View) -> Outcome {
             first_of([view.silence(), Some(kernel)], silence_advice(view))
         }
         (Fault::CutToServer, Side::Client) | (Fault::CutToClient, Side::Server) => unheard(view),
-        (Fault::NatForgotten, _) => forgotten(setup, view),
+        (Fault::NatForgotten, _) => forgotten(plan, view),
         (Fault::PeerNotReading, _) => not_read(view),
         (Fault::OwnPause, _) => paused(view),
     }
@@ -56,7 +47,7 @@ fn unreachable(view: &View, told: Option<Detector>) -> Outcome {
 /// other timers of a kernel do not.
 fn unheard(view: &View) -> Outcome {
     let peer =
-        View { side: super::view::peer_of(view.side), own: view.peer, peer: view.own, ..*view };
+        View { side: crate::view::peer_of(view.side), own: view.peer, peer: view.own, ..*view };
     let delay = view.delivery();
     let verdict = peer.silence().map(|detector| detector.heard_as_reset(delay));
     let probed = peer.keepalive(peer.own_interval()).map(|detector| detector.heard_as_reset(delay));
@@ -72,10 +63,10 @@ fn unheard(view: &View) -> Outcome {
 }
 
 /// A middlebox forgets the connection, unless packets pass in time.
-fn forgotten(setup: &Setup, view: &View) -> Outcome {
-    if let (Some(nat_timeout), Some(quiet)) = (setup.nat_timeout(), setup.quiet()) {
+fn forgotten(plan: &Plan, view: &View) -> Outcome {
+    if let (Some(nat_timeout), Some(quiet)) = (plan.nat_timeout(), plan.quiet()) {
         if quiet < nat_timeout {
-            return Outcome::NotLost(NotLost::KeptOpen { quiet });
+            return Outcome::KeptOpen { quiet };
         }
     }
     // What this end sends may be answered with a reset, or not.
@@ -97,7 +88,7 @@ fn not_read(view: &View) -> Outcome {
 /// This end was paused, and runs again.
 fn paused(view: &View) -> Outcome {
     if view.own.policy.interval().is_none() && view.own.policy.timeout().is_none() {
-        return Outcome::NotLost(NotLost::NothingDue);
+        return Outcome::NothingDue;
     }
     let noticed = Detector::new(Mechanism::PauseWatch, Duration::ZERO, view.own.timer_slack);
     first_of([Some(noticed)], silence_advice(view))
@@ -110,10 +101,10 @@ fn silence_advice(view: &View) -> Advice {
     }
 }
 
-impl Setup {
+impl Plan {
     /// The longest time without a packet on the path, if there are regular ones: beats, or
     /// keepalive probes of an end that hears nothing.
-    pub(super) fn quiet(&self) -> Option<Duration> {
+    pub(crate) fn quiet(&self) -> Option<Duration> {
         let passes = |side| {
             let end = self.end(side);
             let interval =

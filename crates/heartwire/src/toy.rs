@@ -67,6 +67,11 @@ impl Toy {
         Self::of(clock, now)
     }
 
+    /// Whether the driver has dropped its end of the socket.
+    pub(crate) fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.state) == 1
+    }
+
     /// Another socket of the same world.
     pub(crate) fn another(&self) -> Self {
         Self::of(Arc::clone(&self.clock), self.now())

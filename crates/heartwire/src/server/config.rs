@@ -182,7 +182,8 @@ impl ServerConfig {
         self
     }
 
-    /// Maximum number of sessions. The server refuses further clients. Default
+    /// Maximum number of sessions. The server refuses further clients: it tells up to 16 per shard
+    /// and second on protocol v1 that it is full, and closes the others at once. Default
     /// [`MAX_SESSIONS`](Self::MAX_SESSIONS).
     pub const fn max_sessions(mut self, sessions: usize) -> Self {
         self.max_sessions = sessions;

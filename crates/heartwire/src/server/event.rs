@@ -103,8 +103,9 @@ pub enum Event<D> {
         /// When it ran again and how long it was paused.
         pause: Pause,
     },
-    /// The server refuses new clients: it closes their connections at once. Reported once, until
-    /// `Accepting`.
+    /// The server refuses new clients: it closes their connections. If there are too many sessions,
+    /// a few clients on protocol v1 are told so first, with a BYE
+    /// [`Full`](heartwire_core::v1::ByeCode::Full). Reported once, until `Accepting`.
     Refusing {
         /// Why it refuses them.
         cause: Refusal,

@@ -158,17 +158,19 @@ impl Admission {
 #[derive(Debug)]
 pub(super) enum Accepted<S> {
     Client(S, SocketAddr),
-    /// A client was refused; `first` if it is the first one since clients were last accepted.
+    /// A client was refused; `first` if it is the first one since clients were last accepted. Its
+    /// socket, which has no place; `None` if it was closed for lack of descriptors.
     Refused {
         cause: Refusal,
         first: bool,
+        client: Option<(S, SocketAddr)>,
     },
     /// No client is waiting, or accepting rests for now.
     Nobody,
 }
 
-/// Accepts clients for one shard, and closes their connections when there is no room: such a client
-/// can try elsewhere, while one left in the backlog believes that it is connected.
+/// Accepts clients for one shard, and refuses them when there is no room: such a client can try
+/// elsewhere, while one left in the backlog believes that it is connected.
 #[derive(Debug)]
 pub(super) struct Listener<L> {
     sockets: Vec<L>,
@@ -201,16 +203,17 @@ impl<L: Listen> Listener<L> {
 
     /// Accepts one client, or refuses one. Call it until it returns [`Accepted::Nobody`].
     ///
-    /// Calls `make_room` at most once, before a client is refused; it returns true if it closed a
-    /// session.
+    /// Calls `make_room` at most once, before a client is refused, with what is lacking; it returns
+    /// true if it made room.
     pub(super) fn accept(
         &mut self,
         admission: &Admission,
         now: Instant,
-        make_room: impl FnOnce() -> bool,
+        make_room: impl FnOnce(Refusal) -> bool,
     ) -> Accepted<L::Socket> {
         let mut make_room = Some(make_room);
-        let mut make_room = || make_room.take().is_some_and(|make_room| make_room());
+        let mut make_room =
+            |lack: Refusal| make_room.take().is_some_and(|make_room| make_room(lack));
         if self.resting_until.is_some_and(|until| now < until) {
             return Accepted::Nobody;
         }
@@ -223,13 +226,13 @@ impl<L: Listen> Listener<L> {
                     // Many clients at one socket must not delay those at another one.
                     self.ready.rotate_right(1);
                     let Some(stream) = admission.can_stay(stream) else {
-                        return self.refuse(Refusal::Descriptors, admission, now);
+                        return self.refuse(Refusal::Descriptors, None, admission, now);
                     };
-                    if admission.enter() || (make_room() && admission.enter()) {
+                    let full = Refusal::SessionLimit;
+                    if admission.enter() || (make_room(full) && admission.enter()) {
                         return Accepted::Client(stream, peer);
                     }
-                    drop(stream);
-                    return self.refuse(Refusal::SessionLimit, admission, now);
+                    return self.refuse(full, Some((stream, peer)), admission, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready.pop();
@@ -237,12 +240,12 @@ impl<L: Listen> Listener<L> {
                 // This client went away again, or a signal came: try the next one.
                 Err(error) if is_about_one_client(&error) => {}
                 Err(error) => {
-                    if make_room() {
+                    if make_room(Refusal::Descriptors) {
                         continue;
                     }
                     tracing::debug!(%error, "no room to accept a client");
                     match self.close_one_client(admission) {
-                        Ok(()) => return self.refuse(Refusal::Descriptors, admission, now),
+                        Ok(()) => return self.refuse(Refusal::Descriptors, None, admission, now),
                         // The kernel looks for a descriptor before it looks for a client.
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.ready.pop();
@@ -263,6 +266,7 @@ impl<L: Listen> Listener<L> {
     fn refuse(
         &mut self,
         cause: Refusal,
+        client: Option<(L::Socket, SocketAddr)>,
         admission: &Admission,
         now: Instant,
     ) -> Accepted<L::Socket> {
@@ -270,7 +274,7 @@ impl<L: Listen> Listener<L> {
         if self.refused_this_turn >= REFUSED_PER_TURN {
             self.rest(now);
         }
-        Accepted::Refused { cause, first: admission.refuse(now) }
+        Accepted::Refused { cause, first: admission.refuse(now), client }
     }
 
     fn rest(&mut self, now: Instant) {

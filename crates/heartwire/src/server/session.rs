@@ -172,6 +172,12 @@ impl<S: Socket> Session<S> {
         Some(standing)
     }
 
+    /// Whether it is no session, but a client that was refused and is [told
+    /// why](super::shard::guests).
+    pub(super) const fn is_guest(&self) -> bool {
+        self.link.entered.is_none()
+    }
+
     /// Its slot in the shard, which is also its key in the poller.
     pub(super) fn slot(&self) -> u32 {
         self.id.slot()

@@ -28,9 +28,9 @@ impl<W: ServerWorld> Drop for ShardState<W> {
     fn drop(&mut self) {
         let now = self.agenda.world.now();
         for session in self.sessions.drain() {
-            self.handle.admission().leave();
             let peer = session.link.peer();
             if let Some(entered) = session.link.entered {
+                self.handle.admission().leave();
                 self.handle.addresses().leave(peer.ip(), entered, now);
             }
         }

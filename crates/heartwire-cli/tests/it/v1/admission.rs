@@ -16,6 +16,8 @@ fn an_address_has_so_many_sessions_and_arrivals() {
             server.events.first_events("online", 2);
             let mut third = Client::start_plain(server.addr, &["--retry", "never"]);
             assert_eq!(third.process.exit_code(), Some(4));
+            let error = third.event("failed").text("error").to_owned();
+            assert!(error.contains("the server is full: too many sessions from"), "{error}");
             assert_eq!(server.event("refusing")["cause"], "max_per_address");
             // Room again.
             one.stop();

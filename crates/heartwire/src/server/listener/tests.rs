@@ -96,7 +96,7 @@ impl Rig {
     }
 
     fn accept(&mut self, millis: u64) -> Accepted<TcpStream> {
-        self.listener.accept(&self.admission, at(millis), || false)
+        self.listener.accept(&self.admission, at(millis), |_| false)
     }
 }
 
@@ -117,14 +117,16 @@ fn a_client_is_accepted_and_then_nobody_is_there_until_the_poller_says_so() {
 }
 
 #[test]
-fn a_client_without_a_place_is_closed_at_once() {
+fn a_client_without_a_place_is_handed_back_and_gone_when_it_is_dropped() {
     let mut rig = Rig::new(0);
     for first in [true, false] {
         let mut client = rig.connect();
-        let Accepted::Refused { cause: Refusal::SessionLimit, first: said } = rig.accept(0) else {
+        let Accepted::Refused { cause, first: said, client: Some((_, peer)) } = rig.accept(0)
+        else {
             panic!("there is no place");
         };
-        assert_eq!(said, first);
+        assert_eq!((cause, said), (Refusal::SessionLimit, first));
+        assert_eq!(peer, client.local_addr().unwrap());
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
 }
@@ -134,13 +136,14 @@ fn a_client_has_the_place_of_a_session_that_is_closed_for_it() {
     let mut rig = Rig::new(1);
     assert!(rig.admission.enter());
     let _clients = [rig.connect(), rig.connect()];
-    let leave = || {
+    let leave = |lack| {
+        assert_eq!(lack, Refusal::SessionLimit);
         rig.admission.leave();
         true
     };
     assert!(matches!(rig.listener.accept(&rig.admission, at(0), leave), Accepted::Client(..)));
     // It may have been taken by another shard.
-    let refused = rig.listener.accept(&rig.admission, at(0), || true);
+    let refused = rig.listener.accept(&rig.admission, at(0), |_| true);
     assert!(matches!(refused, Accepted::Refused { .. }));
 }
 

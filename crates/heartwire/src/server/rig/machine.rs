@@ -106,6 +106,8 @@ struct Clients {
     came: u16,
     /// The poller has not reported the latest client yet.
     has_news: bool,
+    /// How many more attempts to accept find no descriptor.
+    without_descriptor: usize,
 }
 
 impl Door {
@@ -116,6 +118,11 @@ impl Door {
     /// Whether clients have come since the last call.
     pub(super) fn is_ready(&self) -> bool {
         core::mem::take(&mut self.clients.lock().unwrap().has_news)
+    }
+
+    /// The next attempt to accept a client finds no descriptor.
+    pub(in crate::server) fn run_out_of_descriptors(&self) {
+        self.clients.lock().unwrap().without_descriptor = 1;
     }
 
     /// Connects a client. The server may not have accepted it yet.
@@ -138,7 +145,12 @@ impl Listen for Door {
     type Socket = Toy;
 
     fn accept(&self) -> io::Result<(Toy, SocketAddr)> {
-        let next = self.clients.lock().unwrap().waiting.pop_front();
+        let mut clients = self.clients.lock().unwrap();
+        if let Some(left) = clients.without_descriptor.checked_sub(1) {
+            clients.without_descriptor = left;
+            return Err(io::Error::other("no descriptor is left"));
+        }
+        let next = clients.waiting.pop_front();
         next.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 }

@@ -7,6 +7,7 @@ use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Cause, Instant, Violation};
 
 use super::Shard;
+use super::guests::HELD_FOR;
 use super::handshake::bye;
 use super::traffic::READS_PER_TURN;
 use crate::reason::Reason;
@@ -109,13 +110,17 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if !says_bye && !is_worth_parting(&reason) {
             return self.close(slot, reason);
         }
-        let most = agenda.world.now().saturating_add(LINGER);
+        let most = if session.is_guest() {
+            session.since.saturating_add(HELD_FOR)
+        } else {
+            agenda.world.now().saturating_add(LINGER)
+        };
         let is_shutdown = reason == Reason::Shutdown;
         let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
         session.begin_parting(until, reason);
-        let id = session.id;
+        let (id, is_guest) = (session.id, session.is_guest());
         // Most end at once: the client has closed and has received everything.
-        if self.go_on_parting(slot) || is_shutdown {
+        if self.go_on_parting(slot) || is_shutdown || is_guest {
             return;
         }
         self.tell_end(slot);
@@ -169,9 +174,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn end_parting(&mut self, slot: u32) {
+    pub(super) fn end_parting(&mut self, slot: u32) {
         let Some((session, _)) = self.state.at(slot) else { return };
-        let acknowledged = session.link.is_acknowledged();
+        // Nothing is reported or counted of a guest.
+        let acknowledged = session.is_guest() || session.link.is_acknowledged();
         let Some(parting) = session.link.parting_mut() else { return };
         let untold = parting.untold.take();
         if !acknowledged && untold != Some(Reason::Shutdown) {
@@ -208,8 +214,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let gone = Gone::of(&mut session, untold);
         let entered = session.link.entered.take();
         drop(session);
-        self.state.handle.admission().leave();
         if let Some(entered) = entered {
+            self.state.handle.admission().leave();
             self.state.handle.addresses().leave(gone.peer.ip(), entered, now);
         }
         Some(gone)
@@ -227,7 +233,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn tell_gone(&mut self, gone: Gone, reason: Reason) {
-        let Gone { id, peer, beats, since, is_known, name, without_a_word } = gone;
+        let Gone { id, peer, beats, since, is_known, is_guest, name, without_a_word } = gone;
+        if is_guest {
+            // It was counted when it was refused.
+            tracing::debug!(%peer, "gone: {reason}");
+            return;
+        }
         self.state.handle.counters().count_end(&reason);
         if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
             let name = violation.name();
@@ -274,6 +285,7 @@ struct Gone {
     beats: u32,
     since: Instant,
     is_known: bool,
+    is_guest: bool,
     name: Option<Box<str>>,
     without_a_word: bool,
 }
@@ -288,6 +300,7 @@ impl Gone {
             beats: session.beats,
             since: session.since,
             is_known: session.phase().is_known(),
+            is_guest: session.is_guest(),
             name: session.take_identity().map(|identity| identity.name),
         }
     }

@@ -104,9 +104,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some(mut listener) = self.listener.take() else { return };
         let handle = self.state.handle.clone();
         for _ in 0..most {
-            match listener.accept(handle.admission(), now, || self.make_room(now)) {
+            match listener.accept(handle.admission(), now, |lack| self.make_room(lack, now)) {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
-                Accepted::Refused { cause, first } => self.refused(cause, first),
+                Accepted::Refused { cause, first, client } => {
+                    self.refused(cause, first);
+                    // Without a place among the guests it is closed at once.
+                    if let Some((stream, peer)) = client {
+                        drop(self.keep_guest(stream, peer, cause));
+                    }
+                }
                 Accepted::Nobody => break,
             }
         }
@@ -114,22 +120,25 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Makes room for a new client when there is no place or descriptor: closes an ended session, a
-    /// pending client that has waited too long, or a lingering socket.
-    fn make_room(&mut self, now: Instant) -> bool {
-        let before = self.state.sessions.len();
-        let has_room = |shard: &Self| shard.state.sessions.len() < before;
+    /// pending client that has waited too long, or a lingering socket; for a descriptor a guest
+    /// before them.
+    fn make_room(&mut self, lack: Refusal, now: Instant) -> bool {
+        if lack == Refusal::Descriptors && self.drop_guest() {
+            return true;
+        }
+        let before = self.places();
         self.close_ended();
-        if !has_room(self) && self.reject_longest_waiting(now, ROOM_AFTER) {
+        if self.places() == before && self.reject_longest_waiting(now, ROOM_AFTER) {
             self.close_ended();
         }
-        if !has_room(self) {
+        if self.places() == before {
             self.end_longest_lingering();
         }
-        has_room(self)
+        self.places() < before
     }
 
     /// Admits a client that this shard accepted, unless its address is over its limits.
-    fn admit(&mut self, mut stream: W::Socket, peer: SocketAddr, now: Instant) {
+    fn admit(&mut self, stream: W::Socket, peer: SocketAddr, now: Instant) {
         let entered = match self.state.handle.addresses().enter(peer.ip(), now) {
             Ok(entered) => entered,
             Err(refusal) => {
@@ -138,13 +147,21 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     AddressRefusal::AcceptRatePerAddress { .. }
                     | AddressRefusal::AcceptRate { .. } => Refusal::ArrivalRate,
                 };
-                // Close with a reset, which leaves no state in the kernel.
-                stream.reset_when_closed();
-                drop(stream);
                 let admission = self.state.handle.admission();
                 admission.leave();
                 let first = admission.refuse(now);
-                return self.refused(cause, first);
+                self.refused(cause, first);
+                let left = match cause {
+                    Refusal::AddressSessions => self.keep_guest(stream, peer, cause),
+                    Refusal::ArrivalRate | Refusal::SessionLimit | Refusal::Descriptors => {
+                        Some(stream)
+                    }
+                };
+                if let Some(mut stream) = left {
+                    // Close with a reset, which leaves no state in the kernel.
+                    stream.reset_when_closed();
+                }
+                return;
             }
         };
         let handle = self.state.handle.clone();
@@ -206,8 +223,26 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Creates a client's session.
     fn adopt(&mut self, client: Adoptee<W::Socket>) {
-        let Adoptee { mut stream, mut place } = client;
-        let peer = place.peer;
+        let Adoptee { stream, mut place } = client;
+        let Some((id, failed)) = self.open(stream, place.peer, &mut place.entered) else { return };
+        self.state.handle.counters().accepted.fetch_add(1, Relaxed);
+        if self.state.agenda.config.online_at_once && self.state.handle.tls().is_none() {
+            self.state.agenda.pending += 1;
+            self.go_online(id.slot(), None);
+        } else {
+            self.expect_first_frame(id);
+        }
+        self.begin(id.slot(), failed);
+    }
+
+    /// Makes a session of a socket, which takes the place; without one it is a guest. Returns why
+    /// it has to end already, if it has.
+    pub(super) fn open(
+        &mut self,
+        mut stream: W::Socket,
+        peer: SocketAddr,
+        place: &mut Option<Entered>,
+    ) -> Option<(SessionId, Option<Reason>)> {
         let Agenda { world, config, .. } = &mut self.state.agenda;
         let now = world.now();
         let options = self.state.handle.kernel();
@@ -215,38 +250,33 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             // Most likely the client is gone already.
             tracing::debug!(%peer, %error, "could not set a new client's options");
         }
-        let connection = Connection::new(config.settings, now);
+        let connection = Connection::new(config.settings(place.is_none()), now);
         let make = |id| Session::new(id, stream, peer, connection, now);
-        let Some(session) = self.state.sessions.insert(make) else { return };
-        session.link.entered = place.entered.take();
-        let tls = self.state.handle.tls().map(TlsSession::server).transpose();
-        let (speaks_tls, tls_failed) = match tls {
-            Ok(None) => (false, false),
-            Ok(Some(tls)) => {
-                session.link.secure(tls, now);
-                (true, false)
-            }
+        let session = self.state.sessions.insert(make)?;
+        session.link.entered = place.take();
+        let mut failed = None;
+        match self.state.handle.tls().map(TlsSession::server).transpose() {
+            Ok(None) => {}
+            Ok(Some(tls)) => session.link.secure(tls, now),
             Err(error) => {
                 tracing::error!(%peer, "cannot begin with TLS: {error}");
-                (true, true)
+                failed = Some(Reason::Tls(TlsError(TlsFault::Local)));
             }
-        };
+        }
         // Register with the poller first: the handler may send more than the socket takes.
         let (id, slot) = (session.id, session.slot());
-        let registered = world.register(&mut session.link.stream, slot);
-        let at_once = config.online_at_once && !speaks_tls;
-        self.state.handle.counters().accepted.fetch_add(1, Relaxed);
-        if at_once {
-            self.state.agenda.pending += 1;
-            self.go_online(slot, None);
-        } else {
-            self.expect_first_frame(id);
+        if let Err(error) = world.register(&mut session.link.stream, slot) {
+            failed = Some(Reason::Failed(error.kind()));
         }
+        Some((id, failed))
+    }
+
+    /// Sets the timer of a session that was just opened, or ends it.
+    pub(super) fn begin(&mut self, slot: u32, failed: Option<Reason>) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        match registered {
-            Ok(()) if tls_failed => agenda.end(session, Reason::Tls(TlsError(TlsFault::Local))),
-            Ok(()) => agenda.arm(session),
-            Err(error) => agenda.end(session, Reason::Failed(error.kind())),
+        match failed {
+            None => agenda.arm(session),
+            Some(reason) => agenda.end(session, reason),
         }
     }
 

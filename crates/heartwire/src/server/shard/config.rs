@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::Settings;
 use heartwire_core::v1::Terms;
+use heartwire_core::{Protocol, Settings};
 
 use crate::server::agenda::Held;
 use crate::server::config::{Protocols, ServerConfig};
@@ -31,6 +31,11 @@ pub(in crate::server) struct ShardConfig {
 }
 
 impl ShardConfig {
+    /// The settings of a new connection. A guest has nothing to say on v0, not even a beat.
+    pub(in crate::server) fn settings(&self, is_guest: bool) -> Settings {
+        if is_guest { self.settings.protocol(Protocol::V1Only) } else { self.settings }
+    }
+
     /// `coalesces`: whether beats may wait in the kernel.
     pub(in crate::server) fn new(config: &ServerConfig, coalesces: bool) -> Self {
         Self {

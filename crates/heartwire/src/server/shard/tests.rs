@@ -7,6 +7,7 @@ mod coalescing;
 mod commands;
 mod deadlines;
 mod floods;
+mod full;
 mod full_sockets;
 mod held;
 mod late;

@@ -2,10 +2,13 @@
 
 use core::num::NonZeroU32;
 
+use heartwire::client;
 use heartwire::server::{AddressLimits, Event, Refusal, SharedTokens, Tokens};
 use heartwire::v1::{ByeCode, RetryHint};
 use heartwire::{FrameLimits, Reason};
-use heartwire_testkit::{DATA, Got, Peer, ServerRig, frame, hello, hello_as, ms};
+use heartwire_testkit::{
+    ClientRig, DATA, Got, Peer, ServerRig, client_config, fixed, frame, hello, hello_as, ms,
+};
 
 use super::config;
 
@@ -69,6 +72,29 @@ fn pending_clients_are_not_listed_and_get_no_broadcast() {
 }
 
 #[test]
+fn a_full_server_is_called_full_by_its_client_which_returns_when_there_is_room() {
+    let mut rig = ServerRig::start(config().max_sessions(1));
+    let (inside, _) = Peer::welcomed(rig.addr(), &hello());
+    let (id, _) = rig.online();
+    let client = ClientRig::start(client_config(rig.addr()).retry(fixed(ms(50))));
+    client.connecting();
+    let error = client.failed();
+    let said = "rejected this client: the server is full: maximum number of sessions reached";
+    assert!(error.to_string().ends_with(said), "{error}");
+    assert!(error.is_retryable() && !error.may_speak_v0());
+    assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
+    drop(inside);
+    rig.offline(id);
+    // Until then it is told again and again, or closed, if it comes more than 16 times in a second.
+    while !matches!(client.next(), client::Event::Online { .. }) {}
+    let counts = ["accepted", "hellos", "rejected", "cut_off"].map(|name| rig.count(name));
+    assert_eq!(counts, [2, 2, 0, 0]);
+    assert!(rig.count("refused") >= 1);
+    while !matches!(rig.next(), Event::Online { .. }) {}
+    client.close();
+}
+
+#[test]
 fn max_per_address_counts_sessions_and_not_pending_clients() {
     let addresses = AddressLimits::default().max_per_address(NonZeroU32::new(2));
     let limits = FrameLimits::default().handshake_timeout(Some(ms(2000)));
@@ -87,11 +113,11 @@ fn max_per_address_counts_sessions_and_not_pending_clients() {
     rig.online();
     let (leaves, _) = Peer::welcomed(rig.addr(), &hello);
     let (id, _) = rig.online();
-    // It may find out before it has done anything.
-    if let Some(mut refused) = Peer::try_connect(rig.addr()) {
-        let _ = refused.try_send(&hello);
-        assert!(matches!(refused.next(), Got::Reset | Got::Closed));
-    }
+    let mut refused = Peer::connect(rig.addr());
+    refused.send(&hello);
+    let (code, retry, detail) = refused.expect_bye();
+    assert_eq!((code, retry), (ByeCode::Full, RetryHint::AtWill));
+    assert_eq!(detail, "too many sessions from this address");
     let event = rig.next();
     assert_eq!(event, Event::Refusing { cause: Refusal::AddressSessions });
     drop(leaves);

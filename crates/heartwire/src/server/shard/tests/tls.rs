@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use heartwire_core::FrameLimits;
-use heartwire_testkit::{Authority, BEAT, data, ms, timeout};
+use heartwire_core::v1::{Bye, ByeCode, RetryHint};
+use heartwire_testkit::{Authority, BEAT, data, hello, ms, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
@@ -193,4 +194,28 @@ fn an_end_that_waits_for_a_slow_application_is_no_silence() {
     rig.leave_room(usize::MAX);
     rig.run();
     assert_eq!(rig.offline(id).0, Reason::ClosedByPeer);
+}
+
+#[test]
+fn a_client_that_finds_the_server_full_is_told_so_after_its_handshake() {
+    let (mut rig, session) = secured(v1().max_sessions(0));
+    let mut client = Client::new(&rig.door.connect(), session());
+    let last = client.shaken_hands(&mut rig);
+    let hello = client.records(&hello());
+    client.socket.send(&[last, hello].concat());
+    rig.run();
+    client.protocol.send(&client.socket.take_written());
+    let mut buffer = vec![0; MIN_READ_LEN];
+    let received = client.tls.read(&mut client.protocol, &mut buffer).unwrap();
+    let Received::Bytes(len) = received else { panic!("{received:?}") };
+    let bye = Bye::new(ByeCode::Full, RetryHint::AtWill);
+    let bye = bye.detail("maximum number of sessions reached").encode();
+    assert!(buffer[..len].ends_with(&bye), "{:?}", &buffer[..len]);
+    // One that does not get so far has its second, too.
+    let slow = Client::new(&rig.door.connect(), session());
+    rig.run();
+    assert!(!slow.socket.is_dropped());
+    rig.pass(ms(1_000));
+    assert!(slow.socket.is_dropped());
+    assert_eq!((rig.count("refused"), rig.count("tls")), (2, 0));
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 use heartwire::client::Protocol;
 use heartwire::client::{Client, ClientConfig, Event, Events, Retry};
-use heartwire::server::{Tokens, valid_name};
+use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::MAX_TOKEN_LEN;
 use heartwire::{FrameLimits, Policy, Reason, Side};
@@ -327,10 +327,22 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
 /// Reads the token, and warns if it is no secret: at the start and on SIGHUP, not at each attempt.
 fn read_token_and_warn(path: &Path) -> Result<String, Usage> {
     let token = read_token(path)?;
-    if Tokens::is_world_readable(path).unwrap_or(false) {
+    if is_world_readable(path) {
         tracing::warn!(path = %path.display(), "every user of this machine can read the token");
     }
     Ok(token)
+}
+
+/// Whether all users of this machine may read a file.
+#[cfg(unix)]
+fn is_world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_world_readable(_: &Path) -> bool {
+    false
 }
 
 fn read_token(path: &Path) -> Result<String, Usage> {

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use heartwire::Side;
+use heartwire::server::auth::{Tokens, TokensError};
 use heartwire::server::{
-    AddressLimits, Control, Event, Handler, Protocols, Rate, Server, ServerConfig, SharedTokens,
-    Tokens, TokensError,
+    AddressLimits, Control, Event, Handler, Protocols, Rate, Server, ServerConfig,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let tokens = args.tokens.as_deref().map(load_tokens).transpose()?;
     let tls = load_tls(args)?;
     let is_open = tokens.is_none() && args.tls.tls_client_ca.is_none();
-    let own_tokens = tokens.as_ref().map(|tokens| tokens.get().are_all_for_one_name());
+    let own_tokens = tokens.as_ref().map(|tokens| tokens.are_all_for_one_name());
     let mut config = config(args, tokens.clone())?;
     if let Some(tls) = &tls {
         config = config.tls(tls.clone());
@@ -138,7 +138,7 @@ fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
     ))
 }
 
-fn config(args: &ServeArgs, tokens: Option<SharedTokens>) -> anyhow::Result<ServerConfig> {
+fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConfig> {
     check_answers_fit(args)?;
     let mut listen = args.listen().into_iter();
     let policy = args.policy.policy(Side::Server)?;
@@ -211,16 +211,15 @@ fn addresses(args: &ServeArgs) -> AddressLimits {
         .accept_rate(rate(args.limits.accept_rate, 2))
 }
 
-fn load_tokens(path: &Path) -> Result<SharedTokens, Usage> {
-    let tokens = Tokens::from_file(path).map_err(|error| {
+fn load_tokens(path: &Path) -> Result<Tokens, Usage> {
+    Tokens::from_file(path).map_err(|error| {
         let what = if matches!(error, TokensError::Unreadable { .. }) {
             error.to_string()
         } else {
             format!("cannot use the tokens in {}: {error}", path.display())
         };
         Usage(what)
-    })?;
-    Ok(SharedTokens::new(tokens))
+    })
 }
 
 fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
@@ -236,7 +235,7 @@ fn load_tls(args: &ServeArgs) -> Result<Option<SharedServerTls>, Usage> {
 /// The files that SIGHUP reads again. Sessions stay.
 #[derive(Clone)]
 struct Files {
-    tokens: Option<(SharedTokens, PathBuf)>,
+    tokens: Option<(Tokens, PathBuf)>,
     tls: Option<SharedServerTls>,
 }
 
@@ -281,7 +280,7 @@ fn reload_tls(tls: &SharedServerTls) {
     }
 }
 
-fn reload_tokens(tokens: &SharedTokens, path: &Path) {
+fn reload_tokens(tokens: &Tokens, path: &Path) {
     match tokens.reload(path) {
         Ok(()) => say(format_args!("heartwire: read {} again", path.display())),
         Err(error) => say(format_args!(

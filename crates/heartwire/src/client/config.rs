@@ -125,7 +125,7 @@ impl ClientConfig {
 
     /// The client's name on protocol v1. A server keeps only the newest session of each name.
     /// Default: no name. A Heartwire server rejects a name that is not a
-    /// [`valid_name`](crate::server::valid_name).
+    /// [`valid_name`](crate::server::auth::valid_name).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -8,7 +8,7 @@ use std::thread;
 use heartwire_core::v1::{BEAT_LEN, MAX_PAD_LEN, Offer, Terms};
 use heartwire_core::{FrameLimits, Policy, Preset, Protocol, Settings, Side, frame};
 
-use super::admission::{AddressLimits, SharedTokens};
+use super::admission::{AddressLimits, Tokens};
 use super::agenda::{Account, Held};
 use super::descriptors;
 use super::id::MAX_SHARDS;
@@ -73,7 +73,7 @@ pub struct ServerConfig {
     pub(super) coalesce: Option<u16>,
     pub(super) protocols: Protocols,
     pub(super) offer: Option<Offer>,
-    pub(super) tokens: Option<SharedTokens>,
+    pub(super) tokens: Option<Tokens>,
     pub(super) addresses: AddressLimits,
     pub(super) max_pending: Option<usize>,
     pub(super) tls: Option<SharedServerTls>,
@@ -283,7 +283,7 @@ impl ServerConfig {
     }
 
     /// Authentication: which clients the server accepts. Default: all.
-    pub fn tokens(mut self, tokens: SharedTokens) -> Self {
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
         self.tokens = Some(tokens);
         self
     }

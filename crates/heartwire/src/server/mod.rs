@@ -61,10 +61,14 @@ pub(crate) mod internal {
     pub use super::shard::{Ready, Reported, SessionView, Shard, Wake};
 }
 
-pub use admission::{
-    AddressLimits, Denied, LineFault, MAX_TOKENS, MIN_TOKEN_LEN, NameError, Principal, Rate,
-    SharedTokens, Tokens, TokensError, valid_name,
-};
+/// Authentication: the tokens that a server accepts, and which names clients may have.
+pub mod auth {
+    pub use super::admission::{NameError, Tokens, TokensError, valid_name};
+}
+
+#[cfg(feature = "tls")]
+pub(crate) use admission::tokens::is_world_readable;
+pub use admission::{AddressLimits, Rate};
 pub use channel::Events;
 pub use config::{Acceptor, Protocols, ServerConfig};
 pub use event::{Agreed, Event, Refusal, SessionInfo};
@@ -76,6 +80,7 @@ use admission::addresses::AddressCounts;
 use admission::denials::Denials;
 use admission::names::Names;
 use assembly::{Place, assemble};
+use auth::Tokens;
 use channel::{Forward, channel};
 use heartwire_core::frame;
 use heartwire_core::v1::RetryHint;
@@ -263,7 +268,7 @@ struct Shared {
     turns: Vec<TurnCounters>,
     kernel: KernelOptions,
     max_queue: usize,
-    tokens: Option<SharedTokens>,
+    tokens: Option<Tokens>,
     tls: Option<SharedServerTls>,
     addresses: AddressCounts,
     names: Names,
@@ -410,7 +415,7 @@ impl Handle {
         self.0.mailboxes.get(shard)
     }
 
-    fn tokens(&self) -> Option<&SharedTokens> {
+    fn tokens(&self) -> Option<&Tokens> {
         self.0.tokens.as_ref()
     }
 

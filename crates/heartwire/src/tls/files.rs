@@ -11,7 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::config_error::ConfigFault;
-use crate::server::Tokens;
+use crate::server::is_world_readable;
 
 /// A certificate with its chain, and its private key.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl Identity {
         match certified.keys_match() {
             // `Unknown` is for keys in hardware, which cannot be compared.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-                if Tokens::is_world_readable(&self.key).unwrap_or(false) {
+                if is_world_readable(&self.key).unwrap_or(false) {
                     tracing::warn!(
                         path = %self.key.display(),
                         "every user of this machine can read the private key of the certificate"

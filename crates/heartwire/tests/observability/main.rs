@@ -244,7 +244,7 @@ fn a_warning_is_logged_when_every_user_can_read_the_tokens_or_the_key_that_are_r
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 
-    use heartwire::server::{SharedTokens, Tokens};
+    use heartwire::server::auth::Tokens;
     use heartwire::tls::ServerTls;
     use heartwire_testkit::Authority;
 
@@ -262,7 +262,7 @@ fn a_warning_is_logged_when_every_user_can_read_the_tokens_or_the_key_that_are_r
         tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(log.clone());
     tracing::subscriber::with_default(subscriber.finish(), || {
         set(0o640);
-        let shared = SharedTokens::new(Tokens::from_file(&tokens).unwrap());
+        let shared = Tokens::from_file(&tokens).unwrap();
         let tls = ServerTls::new(&files.certificate, &files.key).load().unwrap();
         assert!(log.0.lock().unwrap().is_empty());
         set(0o644);

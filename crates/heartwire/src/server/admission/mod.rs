@@ -11,6 +11,5 @@ pub(super) mod tokens;
 
 pub use addresses::{AddressLimits, Rate};
 pub use names::{NameError, valid_name};
-pub use tokens::{
-    Denied, LineFault, MAX_TOKENS, MIN_TOKEN_LEN, Principal, SharedTokens, Tokens, TokensError,
-};
+pub(super) use tokens::{Denied, Principal};
+pub use tokens::{Tokens, TokensError};

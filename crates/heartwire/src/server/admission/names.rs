@@ -46,10 +46,10 @@ const MAX_FIGHTS: usize = 65_536;
 /// such as a token in the wrong column.
 pub fn valid_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() {
-        return Err(NameError::Empty);
+        return Err(NameError(NameFault::Empty));
     }
     if name.len() > MAX_NAME_LEN {
-        return Err(NameError::TooLong { len: name.len() });
+        return Err(NameError(NameFault::TooLong { len: name.len() }));
     }
     let (first, last) = (0, name.len() - 1);
     let is_wrong = |at: usize, c: char| match c {
@@ -57,7 +57,7 @@ pub fn valid_name(name: &str) -> Result<(), NameError> {
         _ => c.is_control() || c.is_whitespace() || is_format(c),
     };
     match name.char_indices().find(|&(at, c)| is_wrong(at, c)) {
-        Some((at, _)) => Err(NameError::Character { at }),
+        Some((at, _)) => Err(NameError(NameFault::Character { at })),
         None => Ok(()),
     }
 }
@@ -90,32 +90,31 @@ const fn is_format(c: char) -> bool {
     )
 }
 
-/// Why a client name is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NameError {
-    /// It is empty.
+/// Why a client name is invalid, in words.
+#[derive(Debug)]
+pub struct NameError(NameFault);
+
+#[derive(Debug, PartialEq, Eq)]
+enum NameFault {
     Empty,
-    /// It is longer than [`MAX_NAME_LEN`].
+    /// The length is in bytes.
     TooLong {
-        /// Its length in bytes.
         len: usize,
     },
-    /// It contains a character that is not allowed, or begins or ends with a space.
+    /// The byte at this offset begins a character that is not allowed, or is a space at an end.
     Character {
-        /// The byte offset of that character, from 0.
         at: usize,
     },
 }
 
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("a name has at least 1 character"),
-            Self::TooLong { len } => {
+        match self.0 {
+            NameFault::Empty => f.write_str("a name has at least 1 character"),
+            NameFault::TooLong { len } => {
                 write!(f, "a name has at most {MAX_NAME_LEN} bytes, not {len}")
             }
-            Self::Character { at } => write!(
+            NameFault::Character { at } => write!(
                 f,
                 "a name is made of printable characters, and spaces between them, but byte {at} \
                  (from 0) begins something else"

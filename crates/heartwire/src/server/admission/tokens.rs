@@ -16,10 +16,10 @@ use super::names::{NameError, valid_name};
 
 /// Minimum length of a token, in bytes: 16 random base64 characters are 96 bits, which cannot be
 /// guessed over a network.
-pub const MIN_TOKEN_LEN: usize = 16;
+const MIN_TOKEN_LEN: usize = 16;
 
 /// Maximum number of tokens in one file: the default maximum of sessions.
-pub const MAX_TOKENS: usize = 100_000;
+const MAX_TOKENS: usize = 100_000;
 
 /// Maximum length of a token file, in bytes: [`MAX_TOKENS`] of the longest lines. An endless file,
 /// such as a device, must not fill the memory.
@@ -45,43 +45,20 @@ const MAX_FILE_LEN: usize = MAX_TOKENS * (MAX_NAME_LEN + MAX_TOKEN_LEN + 4);
 /// A name with its own tokens needs one of them: the tokens for all clients are not valid for it,
 /// so that no other client can use a name in the file.
 ///
+/// Clones share the tokens: keep one, and [`reload`](Self::reload) it while the server runs.
+///
 /// Only digests of the tokens are kept. No text ever contains a token, or what may be one.
 #[derive(Clone)]
-pub struct Tokens {
-    for_all: HashSet<Digest>,
-    /// By the digests of names.
-    for_one: HashMap<Digest, Vec<Digest>>,
-    count: usize,
-}
+pub struct Tokens(Arc<RwLock<Arc<List>>>);
 
 impl Tokens {
     /// Reads the tokens from a file. Logs a warning if every user of this machine can read it.
     ///
     /// # Errors
     ///
-    /// [`TokensError`], which names the file or the line. Keep using the tokens that you have.
+    /// [`TokensError`], which names the file or the line.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, TokensError> {
-        let path = path.as_ref();
-        let bytes = read(path)
-            .map_err(|error| TokensError::Unreadable { path: path.to_path_buf(), error })?;
-        if bytes.len() > MAX_FILE_LEN {
-            return Err(TokensError::TooMany);
-        }
-        match str::from_utf8(&bytes) {
-            Ok(text) => {
-                let tokens = Self::parse(text)?;
-                if Self::is_world_readable(path).unwrap_or(false) {
-                    let path = path.display();
-                    tracing::warn!(%path, "every user of this machine can read the tokens");
-                }
-                Ok(tokens)
-            }
-            Err(error) => {
-                let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
-                Err(TokensError::Line { line, fault: LineFault::NotText })
-            }
-        }
+        List::from_file(path.as_ref()).map(Self::new)
     }
 
     /// Parses the text of a token file.
@@ -90,19 +67,117 @@ impl Tokens {
     ///
     /// [`TokensError`] for the first invalid line; no error contains a token.
     pub fn parse(text: &str) -> Result<Self, TokensError> {
-        let mut tokens = Self::none();
+        List::parse(text).map(Self::new)
+    }
+
+    fn new(list: List) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(list))))
+    }
+
+    /// Replaces the tokens by those of a file, as [`from_file`](Self::from_file) reads them.
+    /// Sessions that used the old ones stay.
+    ///
+    /// # Errors
+    ///
+    /// [`TokensError`]; the current tokens stay in use.
+    pub fn reload(&self, path: impl AsRef<Path>) -> Result<(), TokensError> {
+        self.set(Arc::new(List::from_file(path.as_ref())?));
+        Ok(())
+    }
+
+    /// Replaces the tokens by what `tokens` are now. Sessions that used the old ones stay.
+    pub fn replace(&self, tokens: &Self) {
+        self.set(tokens.now());
+    }
+
+    /// Whether every token is for one name. If not, a client with a token for all can take over any
+    /// name that has no token of its own.
+    #[must_use]
+    pub fn are_all_for_one_name(&self) -> bool {
+        self.now().for_all.is_empty()
+    }
+
+    /// The number of tokens.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.now().count
+    }
+
+    /// Authenticates a client with this name and token.
+    ///
+    /// Takes constant time, however many tokens there are. Digests are looked up by hashes with a
+    /// random key and compared as a whole, so the time reveals nothing about a token. All denials
+    /// are the same.
+    pub(in crate::server) fn check(
+        &self,
+        name: Option<&str>,
+        token: Option<&[u8]>,
+    ) -> Result<Principal, Denied> {
+        self.now().check(name, token)
+    }
+
+    fn now(&self) -> Arc<List> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, list: Arc<List>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = self.now();
+        f.debug_struct("Tokens")
+            .field("for_all", &list.for_all.len())
+            .field("for_one", &list.for_one.len())
+            .finish()
+    }
+}
+
+/// What [`Tokens`] are at one time.
+#[derive(Default)]
+struct List {
+    for_all: HashSet<Digest>,
+    /// By the digests of names.
+    for_one: HashMap<Digest, Vec<Digest>>,
+    count: usize,
+}
+
+impl List {
+    fn from_file(path: &Path) -> Result<Self, TokensError> {
+        let bytes = read(path)
+            .map_err(|error| TokensError::Unreadable { path: path.to_path_buf(), error })?;
+        if bytes.len() > MAX_FILE_LEN {
+            return Err(TokensError::TooMany);
+        }
+        match str::from_utf8(&bytes) {
+            Ok(text) => {
+                let list = Self::parse(text)?;
+                if is_world_readable(path).unwrap_or(false) {
+                    let path = path.display();
+                    tracing::warn!(%path, "every user of this machine can read the tokens");
+                }
+                Ok(list)
+            }
+            Err(error) => {
+                let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+                let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+                Err(LineFault::NotText.at(line))
+            }
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, TokensError> {
+        let mut list = Self::default();
         for (line, number) in text.lines().zip(1..) {
-            tokens.parse_line(line).map_err(|fault| TokensError::Line { line: number, fault })?;
-            if tokens.count() > MAX_TOKENS {
+            list.parse_line(line).map_err(|fault| fault.at(number))?;
+            if list.count > MAX_TOKENS {
                 return Err(TokensError::TooMany);
             }
         }
         // An empty file is more likely being written than meant to lock all clients out.
-        if tokens.count() == 0 { Err(TokensError::Empty) } else { Ok(tokens) }
-    }
-
-    fn none() -> Self {
-        Self { for_all: HashSet::new(), for_one: HashMap::new(), count: 0 }
+        if list.count == 0 { Err(TokensError::Empty) } else { Ok(list) }
     }
 
     fn parse_line(&mut self, line: &str) -> Result<(), LineFault> {
@@ -126,16 +201,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// Authenticates a client with this name and token.
-    ///
-    /// Takes constant time, however many tokens there are. Digests are looked up by hashes with a
-    /// random key and compared as a whole, so the time reveals nothing about a token. All denials
-    /// are the same.
-    ///
-    /// # Errors
-    ///
-    /// [`Denied`].
-    pub fn check(&self, name: Option<&str>, token: Option<&[u8]>) -> Result<Principal, Denied> {
+    /// See [`Tokens::check`].
+    fn check(&self, name: Option<&str>, token: Option<&[u8]>) -> Result<Principal, Denied> {
         // No listed name or token is empty.
         let name = Digest::of_name(name.unwrap_or_default());
         let token = Digest::of_token(token.unwrap_or_default());
@@ -143,40 +210,6 @@ impl Tokens {
             Some(tokens) if tokens.contains(&token) => Ok(Principal(name.0)),
             None if self.for_all.contains(&token) => Ok(Principal(token.0)),
             Some(_) | None => Err(Denied),
-        }
-    }
-
-    /// Whether every token is for one name. If not, a client with a token for all can take over any
-    /// name that has no token of its own.
-    #[must_use]
-    pub fn are_all_for_one_name(&self) -> bool {
-        self.for_all.is_empty()
-    }
-
-    /// The number of tokens.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Whether all users of this machine may read the file, so that its tokens are not secret:
-    /// [`from_file`](Self::from_file) and [`SharedTokens::reload`] log a warning then. Always false
-    /// on systems without Unix permissions.
-    ///
-    /// # Errors
-    ///
-    /// The system's error.
-    pub fn is_world_readable(path: impl AsRef<Path>) -> io::Result<bool> {
-        let metadata = path.as_ref().metadata()?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            Ok(metadata.permissions().mode() & 0o004 != 0)
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = metadata;
-            Ok(false)
         }
     }
 }
@@ -217,12 +250,19 @@ fn valid_token(token: &str) -> Result<&[u8], LineFault> {
     }
 }
 
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens")
-            .field("for_all", &self.for_all.len())
-            .field("for_one", &self.for_one.len())
-            .finish()
+/// Whether all users of this machine may read a file, so that it holds no secret. Always false on
+/// systems without Unix permissions.
+pub(crate) fn is_world_readable(path: &Path) -> io::Result<bool> {
+    let metadata = path.metadata()?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Ok(metadata.permissions().mode() & 0o004 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = metadata;
+        Ok(false)
     }
 }
 
@@ -253,11 +293,11 @@ impl Digest {
 ///
 /// It is a digest, and not printed, because it could help to guess a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Principal(u128);
+pub(in crate::server) struct Principal(u128);
 
 impl Principal {
     /// Every client, on a server without tokens.
-    pub const ANYBODY: Self = Self(0);
+    pub(in crate::server) const ANYBODY: Self = Self(0);
 }
 
 impl fmt::Debug for Principal {
@@ -270,8 +310,7 @@ impl fmt::Debug for Principal {
 /// which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid or missing token for this name")]
-#[non_exhaustive]
-pub struct Denied;
+pub(in crate::server) struct Denied;
 
 /// Why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -286,80 +325,44 @@ pub enum TokensError {
         error: io::Error,
     },
     /// A line is invalid.
-    #[error("line {line} of the tokens: {fault}")]
+    #[error("line {line} of the tokens: {reason}")]
     Line {
         /// Its number, from 1.
         line: usize,
-        /// What is wrong with it.
-        fault: LineFault,
+        /// What is wrong with it. It does not repeat the line.
+        reason: Box<str>,
     },
     /// The file has only comments, or nothing.
     #[error("the file has no token, so no client could connect; add one, or use no file")]
     Empty,
-    /// There are more than [`MAX_TOKENS`].
+    /// There are more than 100,000.
     #[error("there are more than {MAX_TOKENS} tokens, or this is not a token file")]
     TooMany,
 }
 
 /// What is wrong with a line of a token file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LineFault {
-    /// It is not UTF-8.
+#[derive(Debug, thiserror::Error)]
+enum LineFault {
     #[error("it is not text")]
     NotText,
-    /// It has more than two words, or a name's quotation mark is missing.
     #[error(
         "expected TOKEN, or NAME TOKEN, and nothing after it; a name with spaces stands in \
          quotation marks, and a comment on a line of its own"
     )]
     TooManyWords,
-    /// The name is invalid.
     #[error("the name before the token is invalid: {0}")]
     Name(NameError),
-    /// The token is too short to be a secret.
     #[error("the token is too short: use at least {MIN_TOKEN_LEN} characters, random ones")]
     TokenTooShort,
-    /// The token is too long.
     #[error("the token is too long: use at most {MAX_TOKEN_LEN} characters")]
     TokenTooLong,
-    /// The token has a character that is not printable ASCII.
     #[error("the token has a character that is not printable ASCII")]
     TokenCharacter,
 }
 
-/// Tokens that can be replaced while a server runs. Clones share them.
-#[derive(Clone, Debug)]
-pub struct SharedTokens(Arc<RwLock<Arc<Tokens>>>);
-
-impl SharedTokens {
-    /// Starts with `tokens`.
-    #[must_use]
-    pub fn new(tokens: Tokens) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(tokens))))
-    }
-
-    /// The current tokens.
-    #[must_use]
-    pub fn get(&self) -> Arc<Tokens> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Replaces the tokens. Sessions that used the old ones stay.
-    pub fn replace(&self, tokens: Tokens) {
-        let tokens = Arc::new(tokens);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = tokens;
-    }
-
-    /// Reads the tokens from a file and replaces the current ones. Sessions that used the old ones
-    /// stay. Logs a warning if every user of this machine can read the file.
-    ///
-    /// # Errors
-    ///
-    /// [`TokensError`]; the current tokens stay in use.
-    pub fn reload(&self, path: impl AsRef<Path>) -> Result<(), TokensError> {
-        self.replace(Tokens::from_file(path)?);
-        Ok(())
+impl LineFault {
+    fn at(&self, line: usize) -> TokensError {
+        TokensError::Line { line, reason: self.to_string().into() }
     }
 }
 

@@ -31,7 +31,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let principal = match self.state.handle.tokens() {
             None => Principal::ANYBODY,
-            Some(tokens) => match tokens.get().check(hello.name, hello.token) {
+            Some(tokens) => match tokens.check(hello.name, hello.token) {
                 Ok(principal) => principal,
                 Err(denied) => return self.deny(slot, hello, denied, now),
             },

@@ -3,7 +3,8 @@
 use core::num::NonZeroU32;
 
 use heartwire::client;
-use heartwire::server::{AddressLimits, Event, Refusal, SharedTokens, Tokens};
+use heartwire::server::auth::Tokens;
+use heartwire::server::{AddressLimits, Event, Refusal};
 use heartwire::v1::{ByeCode, RetryHint};
 use heartwire::{FrameLimits, Reason};
 use heartwire_testkit::{
@@ -14,8 +15,8 @@ use super::config;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
 
-fn tokens() -> SharedTokens {
-    SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nalice bbbbbbbbbbbbbbbbbbbb\n").unwrap())
+fn tokens() -> Tokens {
+    Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nalice bbbbbbbbbbbbbbbbbbbb\n").unwrap()
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn clients_without_a_token_are_refused_for_good_and_have_no_events() {
     let (mut inside, _) = Peer::welcomed(rig.addr(), &hello_as("bob", Some(TOKEN)));
     let (id, _) = rig.online();
     // A new file holds for those who come after it.
-    tokens.replace(Tokens::parse("cccccccccccccccccccc\n").unwrap());
+    tokens.replace(&Tokens::parse("cccccccccccccccccccc\n").unwrap());
     let mut late = Peer::connect(rig.addr());
     late.send(&hello_as("eve", Some(TOKEN)));
     assert_eq!(late.expect_bye().0, ByeCode::Unauthorized);

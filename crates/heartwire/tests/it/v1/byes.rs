@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use heartwire::Reason;
-use heartwire::server::{Event, SharedTokens, Tokens};
+use heartwire::server::Event;
+use heartwire::server::auth::Tokens;
 use heartwire::v1::{Bye, ByeCode, Offer, RetryHint as Again, Terms};
 use heartwire_testkit::{
     ClientRig, End, Got, Latch, Listener, PATIENCE, Peer, ServerRig, client_config, hello,
@@ -131,7 +132,7 @@ fn a_shutdown_does_not_wait_for_pending_clients_and_says_bye_to_them() {
 #[test]
 fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa").unwrap();
-    let rig = ServerRig::start(config().tokens(SharedTokens::new(tokens)));
+    let rig = ServerRig::start(config().tokens(tokens));
     let mut peers: Vec<_> = (0..10).map(|_| Peer::connect(rig.addr())).collect();
     let started = Instant::now();
     for peer in &mut peers {

@@ -5,14 +5,15 @@ use heartwire_testkit::{Got, HEART, frame, header, hello, hello_as, ms, policy, 
 
 use super::{v0, v1};
 use crate::Reason;
+use crate::server::auth::Tokens;
 use crate::server::rig::Rig;
-use crate::server::{AddressLimits, Event, Protocols, Refusal, ServerConfig, SharedTokens, Tokens};
+use crate::server::{AddressLimits, Event, Protocols, Refusal, ServerConfig};
 use crate::toy::Toy;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
 
-fn tokens() -> SharedTokens {
-    SharedTokens::new(Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap())
+fn tokens() -> Tokens {
+    Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap()
 }
 
 fn any_number(config: ServerConfig) -> ServerConfig {

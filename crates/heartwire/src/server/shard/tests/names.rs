@@ -7,8 +7,9 @@ use heartwire_testkit::{Got, data, hello, hello_as, ms};
 
 use super::v1;
 use crate::Reason;
+use crate::server::auth::Tokens;
 use crate::server::rig::Rig;
-use crate::server::{Event, ServerConfig, SessionId, SharedTokens, Tokens};
+use crate::server::{Event, ServerConfig, SessionId};
 use crate::toy::Toy;
 
 /// Clients come in turn to the first and to the second shard, which stands still. One of its
@@ -105,7 +106,7 @@ const B: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
 #[track_caller]
 fn six_in_a_row(name: &str) -> (Rig, Toy, SessionId) {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = Rig::start(v1().threads(2).tokens(SharedTokens::new(tokens)));
+    let mut rig = Rig::start(v1().threads(2).tokens(tokens));
     let (mut holder, mut id) = rig.welcomed(&hello_as(name, Some(A)));
     for _ in 0..5 {
         holder = rig.door.connect();
@@ -173,7 +174,7 @@ fn a_client_that_would_be_refused_has_the_name_if_its_holder_is_gone() {
 
 #[test]
 fn a_client_that_is_not_let_in_is_told_of_with_the_name_that_it_gave() {
-    let tokens = SharedTokens::new(Tokens::parse("a 0123456789abcdef0123456789abcdef").unwrap());
+    let tokens = Tokens::parse("a 0123456789abcdef0123456789abcdef").unwrap();
     let mut rig = Rig::start(v1().tokens(tokens));
     for (name, valid) in [("a", Some("a")), (" a", None)] {
         let client = rig.door.connect();

@@ -19,24 +19,21 @@ use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::MAX_TOKEN_LEN;
 use heartwire::{FrameLimits, Policy, Reason, Side};
-use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::exit::{Exit, Usage};
 use crate::options::{PolicyArgs, PresetArg};
-use crate::output::{
-    Line, Sink, Target, Text, describe_policy, policy_fields, say, shown_on_terminal,
-};
+use crate::output::{Sink, Target, Text, render, say, shown_on_terminal, start_stdout};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{Format, ProtocolArg, TimeOrOff};
 
 pub(crate) use args::{ConnectArgs, EXAMPLES, FIRST_EXAMPLES};
 use args::{ConnectData, ConnectTlsArgs, Offline};
 
-use input::{Input, promising};
-use lines::{line, rtt_line};
+use input::Input;
+use lines::Line;
 
 /// For printing received data after a signal, when the connection is closed.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
@@ -55,13 +52,14 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
         (Stop::listen()?, Look::listen()?, Client::start(config))
     };
-    say(starting(args)?.render(SystemTime::now(), args.format.format()));
+    let format = args.format.format();
+    print(&Line::Starting { target: args.target(), policy: policy(args)? }, format);
     if args.promise.is_some() {
         client.promise(args.promise);
-        say(promising(args.promise).render(SystemTime::now(), args.format.format()));
+        print(&Line::promising(args.promise), format);
     }
 
-    let output = Sink::start(Target::StdoutWhileRead, Text::default())?;
+    let output = start_stdout(Target::StdoutWhileRead, Text::default())?;
     let receiver = Receiver {
         client: client.clone(),
         output: output.clone(),
@@ -69,7 +67,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         on_data: args.on_data,
         raw: args.raw,
         on_terminal: io::stdout().is_terminal(),
-        format: args.format.format(),
+        format,
         exit: Exit::Success,
         server_has_all: None,
     };
@@ -103,7 +101,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         }
     });
     if let Some(interval) = args.rtt {
-        runtime.spawn(print_rtt(client.clone(), interval, args.format.format()));
+        runtime.spawn(print_rtt(client.clone(), interval, format));
     }
     let exit = runtime.block_on(async {
         let how = Cell::new(None);
@@ -172,12 +170,17 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     exit
 }
 
+/// Prints an event on standard error: standard output is for data.
+fn print(line: &Line, format: Format) {
+    say(render(line, SystemTime::now(), format));
+}
+
 async fn print_rtt(client: Client, interval: Duration, format: Format) {
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
         if let Some(path) = client.link_state() {
-            say(rtt_line(&path).render(SystemTime::now(), format));
+            print(&Line::rtt(&path), format);
         }
     }
 }
@@ -371,16 +374,6 @@ fn policy(args: &ConnectArgs) -> Result<Policy, Usage> {
     PolicyArgs { interval: off, timeout, ..args.policy.clone() }.policy(Side::Client)
 }
 
-fn starting(args: &ConnectArgs) -> Result<Line, Usage> {
-    let policy = policy(args)?;
-    let target = args.target();
-    Ok(Line {
-        event: "starting",
-        text: format!("{target}\n  policy: {}", describe_policy(&policy, "server")),
-        fields: json!({ "target": target, "policy": policy_fields(&policy) }),
-    })
-}
-
 /// Refuses frames that are larger than the queue: they could not be sent back, and would be lost.
 fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
     let sends_back = matches!(args.on_data, ConnectData::Echo | ConnectData::Upper);
@@ -427,7 +420,7 @@ impl Receiver {
                 // The client reconnects after that connection.
                 self.server_has_all = None;
             }
-            say(line(&event).render(SystemTime::now(), self.format));
+            print(&Line::of(event), self.format);
         }
         (self.exit, self.server_has_all)
     }

@@ -13,7 +13,7 @@ use heartwire::{Policy, TICK, Verdict};
 
 use crate::environment::remove_from;
 use crate::exit::Exit;
-use crate::output::{Sink, Target, Text, describe_policy};
+use crate::output::{Sink, Target, Text, describe_policy, start_stdout};
 use crate::signals::Stop;
 use crate::values::typed;
 
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stop = Stop::listen()?;
-        let output = Sink::start(Target::StdoutWhileRead, Text::default())?;
+        let output = start_stdout(Target::StdoutWhileRead, Text::default())?;
         let show = async {
             let exit = show(usize::from(args.clients), output.clone()).await?;
             let _ = output.close().await;

@@ -5,6 +5,8 @@
 mod args;
 mod connect;
 mod demo;
+#[cfg(test)]
+mod documented;
 mod environment;
 mod exit;
 mod log;

@@ -2,35 +2,24 @@
 
 mod args;
 mod object;
+mod report;
 mod table;
 
-use core::time::Duration;
-
-use heartwire_plan::{Plan, PlanError, Setup, Target, Traffic};
+use heartwire_plan::{Plan, PlanError, Setup, Target};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, PlanArgs};
 
 use crate::exit::{Exit, Impossible, Usage};
-use crate::output::print_text;
+use crate::output::{print_text, to_json};
 use crate::values::Format;
-
-/// The result: a plan, and what it was proposed for, if it was.
-struct Report {
-    plan: Plan,
-    proposed: Option<Proposed>,
-}
-
-struct Proposed {
-    within: Duration,
-    /// What the cheapest settings on protocol v0 would cost, if these are not on it.
-    on_v0: Option<Traffic>,
-}
+use object::Object;
+use report::{Proposed, Report};
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<Exit> {
     let report = report(args)?;
     match args.format.format() {
         Format::Text => print_text(table::render(&report))?,
-        Format::Json => print_text(object::render(&report))?,
+        Format::Json => print_text(to_json(&Object::new(&report)))?,
     }
     Ok(if args.check && !is_safe(&report.plan) { Exit::Unsafe } else { Exit::Success })
 }

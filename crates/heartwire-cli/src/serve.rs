@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod feed;
+mod left_out;
 mod lines;
 mod listening;
 
@@ -24,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::exit::{Exit, Usage};
-use crate::output::{Sink, Target, say};
+use crate::output::{Sink, Target, say, start_stdout};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
@@ -33,7 +34,8 @@ use args::{EventKind, ServeData, ServeTlsArgs};
 
 use commands::Commands;
 use feed::Feed;
-use lines::stopped;
+use lines::Line;
+use listening::Listening;
 
 /// The length of a frame's header.
 const HEADER_LEN: u64 = 8;
@@ -65,7 +67,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         runtime.spawn(pass_over(Look::listen()?));
         Stop::listen()?
     };
-    let output = Sink::start(
+    let output = start_stdout(
         Target::Stdout,
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
@@ -84,8 +86,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
         say(warning);
     }
-    let listening = listening::line(args, &server, limits, open_files, pending, own_tokens)?;
-    output.put(|feed| feed.push_line(listening));
+    let listening = Listening::new(args, &server, limits, open_files, pending, own_tokens)?;
+    output.put(|feed| feed.push_line(Line::Listening(listening)));
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
     }
@@ -112,7 +114,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 return Ok(exit);
             }
         }
-        let stopped = stopped(server.handle());
+        let stopped = Line::Stopped { stats: server.handle().stats() };
         output.put(|feed| feed.push_last(stopped));
         tokio::select! {
             _ = output.close() => server.join()?,
@@ -350,9 +352,11 @@ impl Handler for OnEvents {
                 ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
             };
         }
-        // The queue has to know when a session ends, even if that is not printed.
-        let is_told = |kind| kind == EventKind::Offline || self.printed.contains(&kind);
-        if feed::kind(&event).is_none_or(is_told) {
+        // The queue has to know which sessions there are, even if that is not printed.
+        let is_told = |kind| self.printed.contains(&kind);
+        if matches!(event, Event::Online { .. } | Event::Offline { .. })
+            || feed::kind(&event).is_none_or(is_told)
+        {
             let time = SystemTime::now();
             self.output.put(|feed| feed.push(time, &event));
         }

@@ -6,13 +6,13 @@ use std::io::{self, BufRead, BufReader};
 use std::time::SystemTime;
 
 use heartwire::client::Client;
-use serde_json::json;
 use tokio::runtime::Handle;
 
 use super::args::ConnectArgs;
-use crate::output::{Line, millis, say};
+use super::lines::Line;
+use crate::output::{render, say};
 use crate::stdin::{Stdin, next_line};
-use crate::values::{Format, duration, typed};
+use crate::values::{Format, duration};
 
 /// Sends standard input to the server.
 pub(super) struct Input {
@@ -99,21 +99,10 @@ impl Input {
             Ok(Command::Feed) => self.client.feed_watchdog(),
             Ok(Command::Promise(interval)) => {
                 self.client.promise(interval);
-                say(promising(interval).render(SystemTime::now(), self.format));
+                say(render(&Line::promising(interval), SystemTime::now(), self.format));
             }
             Err(error) => say(format_args!("heartwire: {error}")),
         }
-    }
-}
-
-/// The line about an interval that was asked for; the negotiated settings may not allow it.
-pub(super) fn promising(interval: Option<Duration>) -> Line {
-    let often = interval
-        .map_or_else(|| "as agreed".to_owned(), |interval| format!("every {}", typed(interval)));
-    Line {
-        event: "promising",
-        text: format!("a heartbeat {often}"),
-        fields: json!({ "interval_ms": interval.map(millis) }),
     }
 }
 

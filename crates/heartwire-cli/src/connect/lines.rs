@@ -1,102 +1,248 @@
-//! The lines that `heartwire connect` prints on standard error.
+//! The lines that `connect` prints on standard error. `docs/events.md` describes their fields.
 
+use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
-use heartwire::Reason;
-use heartwire::client::{Bye, ConnectError, Event};
-use heartwire::kernel::KernelReport;
-use heartwire::v1::{RetryHint, Welcome};
-use serde_json::{Value, json};
+use heartwire::client::{self, ConnectError, Event};
+use heartwire::v1::{Contract, RetryHint, Welcome};
+use heartwire::{LinkState, Policy, Reason};
+use serde::Serialize;
 
-use crate::output::{
-    Line, contract_fields, counted, millis, round_trip, verdict_fields, violation, with,
-};
+use crate::output::{Millis, counted, describe_policy, fields, round_trip};
+use crate::values::typed;
 
-/// The line of an event.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
-pub(super) fn line(event: &Event) -> Line {
-    match event {
-        Event::Connecting { attempt } => Line {
-            event: "connecting",
-            text: format!("attempt {attempt}"),
-            fields: json!({ "attempt": attempt }),
-        },
-        Event::Online { peer, kernel, welcome } => online(*peer, kernel, welcome.as_deref()),
-        Event::Health(health) => Line {
-            event: "health",
-            text: format!("the server reports that it is {}", health.name()),
-            fields: json!({ "health": health.name() }),
-        },
-        Event::TooFast => Line {
-            event: "too_fast",
-            text: "the server reports far more heartbeats from this client than agreed".to_owned(),
-            fields: json!({}),
-        },
-        Event::Offline { peer, reason, unsent, unacknowledged, beats, bye, .. } => {
-            let bye = bye.as_deref();
-            let fields = json!({
-                "peer": peer.to_string(),
-                "reason": reason.name(),
-                "detail": reason.to_string(),
-                "violation": violation(*reason),
-                "unsent": unsent,
-                "unacknowledged": unacknowledged,
-                "beats": beats,
-                "bye": bye.map(bye_fields),
-            });
-            let said = bye.map(describe_bye).unwrap_or_default();
-            let mut counts = counted(*beats, "beat");
-            if let 1.. = unsent {
-                let unsent = u64::try_from(*unsent).unwrap_or(u64::MAX);
-                counts.push_str(&format!(", {} not sent", counted(unsent, "message")));
-            }
-            if let 1.. = unacknowledged {
-                let bytes = u64::try_from(*unacknowledged).unwrap_or(u64::MAX);
-                counts.push_str(&format!(", {} not acknowledged", counted(bytes, "byte")));
-            }
-            Line {
-                event: "offline",
-                text: format!("{peer} {reason}{said}; {counts}"),
-                fields: if let Reason::Dead(verdict) = reason {
-                    with(fields, verdict_fields(verdict))
-                } else {
-                    fields
-                },
-            }
-        }
-        Event::Waiting { wait, attempt } => Line {
-            event: "waiting",
-            text: format!("{:.3} s before attempt {attempt}", wait.as_secs_f64()),
-            fields: json!({ "wait_ms": millis(*wait), "attempt": attempt }),
-        },
-        Event::Failed { error } => {
-            let text = error.to_string();
-            Line {
-                event: "failed",
-                text: format!("{text}{}", hint(error)),
-                fields: json!({
-                    "error": text,
-                    "violation": broken_rule(error),
-                    "retryable": error.is_retryable(),
+/// An event. Its text is for people.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Line {
+    Starting {
+        target: String,
+        #[serde(serialize_with = "fields::policy")]
+        policy: Policy,
+    },
+    Promising {
+        interval_ms: Option<Millis>,
+    },
+    Connecting {
+        attempt: u32,
+    },
+    Online {
+        #[serde(flatten)]
+        welcome: Option<Welcomed>,
+        peer: SocketAddr,
+        protocol: &'static str,
+        kernel: String,
+    },
+    Rtt {
+        rtt_ms: Option<Millis>,
+        unheard_ms: Millis,
+        peer_late_ms: Millis,
+        peer_health: &'static str,
+        #[serde(skip)]
+        round_trip: String,
+    },
+    Health {
+        health: &'static str,
+    },
+    TooFast,
+    Offline {
+        peer: SocketAddr,
+        #[serde(flatten, serialize_with = "fields::reason")]
+        reason: Reason,
+        unsent: usize,
+        unacknowledged: usize,
+        beats: u64,
+        bye: Option<Bye>,
+    },
+    Failed {
+        error: String,
+        violation: Option<&'static str>,
+        retryable: bool,
+        #[serde(skip)]
+        hint: &'static str,
+    },
+    Waiting {
+        wait_ms: Millis,
+        attempt: u32,
+    },
+    Paused {
+        gap_ms: Millis,
+    },
+    Lagged {
+        count: u64,
+    },
+    Closed,
+    Other {
+        detail: String,
+    },
+}
+
+/// The server's BYE.
+#[derive(Debug, Serialize)]
+pub(super) struct Bye {
+    code: &'static str,
+    number: u32,
+    detail: String,
+    retry: &'static str,
+    earliest_ms: Option<Millis>,
+    latest_ms: Option<Millis>,
+}
+
+/// What the server's WELCOME says.
+#[derive(Debug, Serialize)]
+pub(super) struct Welcomed {
+    session: u64,
+    epoch: u64,
+    #[serde(flatten, serialize_with = "fields::contract")]
+    contract: Contract,
+}
+
+impl Line {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the library may learn new events")]
+    pub(super) fn of(event: Event) -> Self {
+        match event {
+            Event::Connecting { attempt } => Self::Connecting { attempt },
+            Event::Online { peer, kernel, welcome } => Self::Online {
+                protocol: if welcome.is_some() { "v1" } else { "v0" },
+                welcome: welcome.map(|welcome| {
+                    let Welcome { session, epoch, contract, .. } = *welcome;
+                    Welcomed { session, epoch, contract }
                 }),
+                peer,
+                kernel: kernel.to_string(),
+            },
+            Event::Health(health) => Self::Health { health: health.name() },
+            Event::TooFast => Self::TooFast,
+            Event::Offline { peer, reason, unsent, unacknowledged, beats, bye, .. } => {
+                let bye = bye.map(|bye| Bye::from(*bye));
+                Self::Offline { peer, reason, unsent, unacknowledged, beats, bye }
             }
+            Event::Waiting { wait, attempt } => Self::Waiting { wait_ms: Millis(wait), attempt },
+            Event::Failed { error } => Self::Failed {
+                error: error.to_string(),
+                violation: broken_rule(&error),
+                retryable: error.is_retryable(),
+                hint: hint(&error),
+            },
+            Event::Paused(pause) => Self::Paused { gap_ms: Millis(pause.gap) },
+            Event::Lagged { count } => Self::Lagged { count },
+            Event::Closed => Self::Closed,
+            other => Self::Other { detail: other.to_string() },
         }
-        Event::Paused(pause) => Line {
-            event: "paused",
-            text: format!("this process was paused for {:.3} s", pause.gap.as_secs_f64()),
-            fields: json!({ "gap_ms": millis(pause.gap) }),
-        },
-        Event::Lagged { count } => Line {
-            event: "lagged",
-            text: format!("{} dropped: not read in time", counted(*count, "event")),
-            fields: json!({ "count": count }),
-        },
-        Event::Closed => Line { event: "closed", text: String::new(), fields: json!({}) },
-        other => Line {
-            event: "other",
-            text: other.to_string(),
-            fields: json!({ "detail": other.to_string() }),
-        },
+    }
+
+    /// The state of both directions.
+    pub(super) fn rtt(link: &LinkState) -> Self {
+        Self::Rtt {
+            rtt_ms: link.rtt.map(Millis),
+            unheard_ms: Millis(link.unheard),
+            peer_late_ms: Millis(link.peer_late),
+            peer_health: link.peer_health.name(),
+            round_trip: round_trip(link),
+        }
+    }
+
+    /// An interval was asked for; the negotiated settings may not allow it.
+    pub(super) fn promising(interval: Option<Duration>) -> Self {
+        Self::Promising { interval_ms: interval.map(Millis) }
+    }
+}
+
+impl From<client::Bye> for Bye {
+    fn from(bye: client::Bye) -> Self {
+        let (retry, window) = match bye.retry {
+            RetryHint::Never => ("never", None),
+            RetryHint::AtWill => ("at_will", None),
+            RetryHint::Within { earliest, latest } => ("within", Some((earliest, latest))),
+        };
+        Self {
+            code: bye.code.name(),
+            number: bye.code.number(),
+            detail: bye.detail,
+            retry,
+            earliest_ms: window.map(|(earliest, _)| Millis(earliest)),
+            latest_ms: window.map(|(_, latest)| Millis(latest)),
+        }
+    }
+}
+
+/// What follows its code.
+impl fmt::Display for Bye {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.detail.is_empty() {
+            // A peer cannot write control characters to a terminal.
+            write!(f, ": \"{}\"", self.detail.escape_debug())?;
+        }
+        if let (Some(earliest), Some(latest)) = (self.earliest_ms, self.latest_ms) {
+            let (earliest, latest) = (earliest.0.as_secs_f64(), latest.0.as_secs_f64());
+            return write!(f, " (reconnect in {earliest:.3} to {latest:.3} s)");
+        }
+        f.write_str(match self.retry {
+            "never" => " (do not reconnect)",
+            _ => " (reconnect at will)",
+        })
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting { target, policy } => {
+                write!(f, "starting  {target}\n  policy: {}", describe_policy(policy, "server"))
+            }
+            Self::Promising { interval_ms: None } => f.write_str("promising a heartbeat as agreed"),
+            Self::Promising { interval_ms: Some(interval) } => {
+                write!(f, "promising a heartbeat every {}", typed(interval.0))
+            }
+            Self::Connecting { attempt } => write!(f, "connecting attempt {attempt}"),
+            Self::Online { peer, kernel, welcome, .. } => {
+                write!(f, "online    {peer} ({kernel})")?;
+                welcome.as_ref().map_or(Ok(()), |welcome| write!(f, ": {}", welcome.contract))
+            }
+            Self::Rtt { unheard_ms, peer_health, round_trip, .. } => {
+                let unheard = unheard_ms.0.as_secs_f64();
+                write!(
+                    f,
+                    "rtt       round trip {round_trip}; the server heard us {unheard:.1} s ago"
+                )?;
+                write!(f, " and is {peer_health}")
+            }
+            Self::Health { health } => {
+                write!(f, "health    the server reports that it is {health}")
+            }
+            Self::TooFast => f.write_str(
+                "too_fast  the server reports far more heartbeats from this client than agreed",
+            ),
+            Self::Offline { peer, reason, unsent, unacknowledged, beats, bye } => {
+                write!(f, "offline   {peer} {reason}")?;
+                bye.as_ref().map_or(Ok(()), |bye| write!(f, "{bye}"))?;
+                write!(f, "; {}", counted(*beats, "beat"))?;
+                for (count, one, what) in
+                    [(unsent, "message", "sent"), (unacknowledged, "byte", "acknowledged")]
+                {
+                    if *count > 0 {
+                        let count = u64::try_from(*count).unwrap_or(u64::MAX);
+                        write!(f, ", {} not {what}", counted(count, one))?;
+                    }
+                }
+                Ok(())
+            }
+            Self::Failed { error, hint, .. } => write!(f, "failed    {error}{hint}"),
+            Self::Waiting { wait_ms, attempt } => {
+                let wait = wait_ms.0.as_secs_f64();
+                write!(f, "waiting   {wait:.3} s before attempt {attempt}")
+            }
+            Self::Paused { gap_ms } => {
+                let gap = gap_ms.0.as_secs_f64();
+                write!(f, "paused    this process was paused for {gap:.3} s")
+            }
+            Self::Lagged { count } => {
+                write!(f, "lagged    {} dropped: not read in time", counted(*count, "event"))
+            }
+            Self::Closed => f.write_str("closed"),
+            Self::Other { detail } => write!(f, "other     {detail}"),
+        }
     }
 }
 
@@ -113,81 +259,12 @@ fn hint(error: &ConnectError) -> &'static str {
 
 /// The rule that a server broke before its WELCOME.
 fn broken_rule(error: &ConnectError) -> Option<&'static str> {
-    if let ConnectError::NoWelcome { reason, .. } = error { violation(*reason) } else { None }
-}
-
-fn online(peer: SocketAddr, kernel: &KernelReport, welcome: Option<&Welcome>) -> Line {
-    let fields = json!({ "peer": peer.to_string(), "kernel": kernel.to_string() });
-    let Some(welcome) = welcome else {
-        let fields = with(fields, json!({ "protocol": "v0" }));
-        return Line { event: "online", text: format!("{peer} ({kernel})"), fields };
-    };
-    Line {
-        event: "online",
-        text: format!("{peer} ({kernel}): {}", welcome.contract),
-        fields: with(
-            with(
-                fields,
-                json!({
-                    "protocol": "v1",
-                    "session": welcome.session,
-                    "epoch": welcome.epoch,
-                }),
-            ),
-            contract_fields(&welcome.contract),
-        ),
+    if let ConnectError::NoWelcome { reason, .. } = error {
+        fields::violation(*reason)
+    } else {
+        None
     }
 }
 
-/// The text of a BYE, after its code.
-fn describe_bye(bye: &Bye) -> String {
-    let detail = match bye.detail.as_str() {
-        "" => String::new(),
-        // A peer cannot write control characters to a terminal.
-        detail => format!(": \"{}\"", detail.escape_debug()),
-    };
-    let retry = match bye.retry {
-        RetryHint::Never => "do not reconnect".to_owned(),
-        RetryHint::AtWill => "reconnect at will".to_owned(),
-        RetryHint::Within { earliest, latest } => {
-            let (earliest, latest) = (earliest.as_secs_f64(), latest.as_secs_f64());
-            format!("reconnect in {earliest:.3} to {latest:.3} s")
-        }
-    };
-    format!("{detail} ({retry})")
-}
-
-fn bye_fields(bye: &Bye) -> Value {
-    let (retry, window) = match bye.retry {
-        RetryHint::Never => ("never", None),
-        RetryHint::AtWill => ("at_will", None),
-        RetryHint::Within { earliest, latest } => ("within", Some((earliest, latest))),
-    };
-    json!({
-        "code": bye.code.name(),
-        "number": bye.code.number(),
-        "detail": bye.detail,
-        "retry": retry,
-        "earliest_ms": window.map(|(earliest, _)| millis(earliest)),
-        "latest_ms": window.map(|(_, latest)| millis(latest)),
-    })
-}
-
-/// The state of both directions.
-pub(super) fn rtt_line(link: &heartwire::LinkState) -> Line {
-    Line {
-        event: "rtt",
-        text: format!(
-            "round trip {}; the server heard us {:.1} s ago and is {}",
-            round_trip(link),
-            link.unheard.as_secs_f64(),
-            link.peer_health.name()
-        ),
-        fields: json!({
-            "rtt_ms": link.rtt.map(millis),
-            "unheard_ms": millis(link.unheard),
-            "peer_late_ms": millis(link.peer_late),
-            "peer_health": link.peer_health.name(),
-        }),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Other threads only add to a queue, which never waits. So a terminal, pipe or disk that accepts
 //! nothing stops the thread that writes, and delays no heartbeat, timeout or signal.
 
+use core::fmt;
 use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,6 @@ use std::thread;
 use std::time::Instant;
 
 use tokio::sync::{Notify, oneshot};
-
-use super::say;
 
 /// A longer line's buffer is shrunk to this.
 const BUFFER_LEN: usize = 64 * 1024;
@@ -79,7 +78,8 @@ struct State<Q> {
 }
 
 impl<Q: Queue> Sink<Q> {
-    pub(crate) fn start(target: Target, queue: Q) -> io::Result<Self> {
+    /// `report` says on another stream what became of writing to this one.
+    pub(super) fn start(target: Target, queue: Q, report: Report) -> io::Result<Self> {
         let state = State { queue, is_idle: true, closed: None, has_ended: false };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -87,7 +87,7 @@ impl<Q: Queue> Sink<Q> {
             reader_gone: Notify::new(),
         });
         let name = if target == Target::Stderr { "stderr" } else { "stdout" };
-        let writer = Writer { target, shared: Arc::clone(&shared) };
+        let writer = Writer { target, shared: Arc::clone(&shared), report };
         thread::Builder::new().name(name.to_owned()).spawn(move || writer.run())?;
         Ok(Self { shared })
     }
@@ -189,7 +189,11 @@ impl<Q> Shared<Q> {
 struct Writer<Q> {
     target: Target,
     shared: Arc<Shared<Q>>,
+    report: Report,
 }
+
+/// Reports on another stream; gets the end of a sentence about this one.
+type Report = fn(fmt::Arguments<'_>);
 
 impl<Q: Queue> Writer<Q> {
     fn run(self) {
@@ -253,7 +257,7 @@ impl<Q: Queue> Writer<Q> {
                 Ok(len) => {
                     text = text.get(len..).unwrap_or_default();
                     if core::mem::take(&mut has_failed) {
-                        say("heartwire: standard output is written again");
+                        (self.report)(format_args!("is written again"));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -283,7 +287,7 @@ impl<Q: Queue> Writer<Q> {
             } else {
                 "and is tried again each second"
             };
-            say(format_args!("heartwire: standard output cannot be written, {then}: {error}"));
+            (self.report)(format_args!("cannot be written, {then}: {error}"));
         }
         loop {
             // On the way out there is no time to wait for a better disk.

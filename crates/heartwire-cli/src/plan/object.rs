@@ -1,78 +1,144 @@
 //! The plan as JSON. `docs/events.md` describes the fields.
 
 use heartwire::Side;
-use heartwire_plan::{End, Fault, Outcome, Plan};
-use serde_json::{Value, json};
+use heartwire_plan::{self as plan, End, Outcome, Plan};
+use serde::Serialize;
 
-use super::{Report, table};
-use crate::output::millis;
+use super::report::Report;
+use super::table;
+use crate::output::Millis;
 
-pub(super) fn render(report: &Report) -> Value {
-    let plan = &report.plan;
-    let [client, server] = [Side::Client, Side::Server].map(|side| plan.end(side));
-    let traffic = plan.traffic();
-    let faults = Fault::ALL.map(|fault| {
-        json!({
-            "fault": fault.name(),
-            "client": outcome(plan.outcome(fault, Side::Client)),
-            "server": outcome(plan.outcome(fault, Side::Server)),
-        })
-    });
-    json!({
-        "protocol": table::protocol(plan),
-        "client": end(&client, Side::Client, plan),
-        "server": end(&server, Side::Server, plan),
-        "rtt_ms": millis(plan.rtt()),
-        "timer_slack_ms": millis(client.timer_slack.max(server.timer_slack)),
-        "nat_timeout_ms": plan.nat_timeout().map(millis),
-        "faults": faults,
-        "latest_ms": plan.latest().map(millis),
-        "warnings": warnings(plan),
-        "traffic": { "to_server": traffic.to_server, "to_client": traffic.to_client },
-        "within_ms": report.proposed.as_ref().map(|proposed| millis(proposed.within)),
-    })
+#[derive(Serialize)]
+pub(super) struct Object {
+    protocol: &'static str,
+    client: Settings,
+    server: Settings,
+    rtt_ms: Millis,
+    timer_slack_ms: Millis,
+    nat_timeout_ms: Option<Millis>,
+    within_ms: Option<Millis>,
+    faults: Vec<Fault>,
+    latest_ms: Option<Millis>,
+    warnings: Vec<Warning>,
+    traffic: Traffic,
 }
 
-fn end(end: &End, side: Side, plan: &Plan) -> Value {
-    let keepalive = end.kernel.keepalive().map(|keepalive| {
-        json!({
-            "idle_ms": millis(keepalive.idle()),
-            "interval_ms": millis(keepalive.interval()),
-            "count": keepalive.count(),
-        })
-    });
-    json!({
-        "interval_ms": end.policy.interval().map(millis),
-        "timeout_ms": end.policy.timeout().map(millis),
-        "echo": end.policy.echo(),
-        "keepalive": keepalive,
-        "user_timeout_ms": end.kernel.user_timeout().map(millis),
-        "flags": table::flags(end, side, plan),
-    })
+/// The settings of an end.
+#[derive(Serialize)]
+struct Settings {
+    interval_ms: Option<Millis>,
+    timeout_ms: Option<Millis>,
+    echo: bool,
+    keepalive: Option<Keepalive>,
+    user_timeout_ms: Option<Millis>,
+    flags: String,
 }
 
-fn outcome(outcome: Outcome) -> Value {
-    let (kind, why) = match outcome {
-        Outcome::Found(_) => ("found", None),
-        Outcome::Never(advice) => ("never", Some(advice.to_string())),
-        Outcome::KeptOpen { quiet } => ("not_lost", Some(table::kept_open(quiet))),
-        Outcome::NothingDue => ("not_lost", Some(table::NOTHING_DUE.to_owned())),
-    };
-    let finding = outcome.finding();
-    let or_by = finding.map(|finding| finding.or_by().map(|by| by.name()).collect::<Vec<_>>());
-    json!({
-        "outcome": kind,
-        "earliest_ms": finding.map(|finding| millis(finding.bound.earliest)),
-        "latest_ms": finding.map(|finding| millis(finding.bound.latest)),
-        "by": finding.map(|finding| finding.by.name()),
-        "or_by": or_by,
-        "why": why,
-    })
+#[derive(Serialize)]
+struct Keepalive {
+    idle_ms: Millis,
+    interval_ms: Millis,
+    count: u32,
 }
 
-fn warnings(plan: &Plan) -> Vec<Value> {
-    let warnings = plan.warnings();
-    warnings
-        .map(|warning| json!({ "warning": warning.name(), "detail": warning.to_string() }))
-        .collect()
+#[derive(Serialize)]
+struct Fault {
+    fault: &'static str,
+    client: Found,
+    server: Found,
+}
+
+/// What becomes of a fault on one end.
+#[derive(Serialize)]
+struct Found {
+    outcome: &'static str,
+    earliest_ms: Option<Millis>,
+    latest_ms: Option<Millis>,
+    by: Option<&'static str>,
+    or_by: Option<Vec<&'static str>>,
+    why: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Warning {
+    warning: &'static str,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Traffic {
+    to_server: u64,
+    to_client: u64,
+}
+
+impl Object {
+    pub(super) fn new(report: &Report) -> Self {
+        let plan = &report.plan;
+        let [client, server] = [Side::Client, Side::Server].map(|side| plan.end(side));
+        let plan::Traffic { to_server, to_client, .. } = plan.traffic();
+        Self {
+            protocol: table::protocol(plan),
+            client: Settings::new(&client, Side::Client, plan),
+            server: Settings::new(&server, Side::Server, plan),
+            rtt_ms: Millis(plan.rtt()),
+            timer_slack_ms: Millis(client.timer_slack.max(server.timer_slack)),
+            nat_timeout_ms: plan.nat_timeout().map(Millis),
+            within_ms: report.proposed.as_ref().map(|proposed| Millis(proposed.within)),
+            faults: plan::Fault::ALL.map(|fault| Fault::new(plan, fault)).into(),
+            latest_ms: plan.latest().map(Millis),
+            warnings: plan.warnings().map(Warning::from).collect(),
+            traffic: Traffic { to_server, to_client },
+        }
+    }
+}
+
+impl Settings {
+    fn new(end: &End, side: Side, plan: &Plan) -> Self {
+        Self {
+            interval_ms: end.policy.interval().map(Millis),
+            timeout_ms: end.policy.timeout().map(Millis),
+            echo: end.policy.echo(),
+            keepalive: end.kernel.keepalive().map(|keepalive| Keepalive {
+                idle_ms: Millis(keepalive.idle()),
+                interval_ms: Millis(keepalive.interval()),
+                count: keepalive.count(),
+            }),
+            user_timeout_ms: end.kernel.user_timeout().map(Millis),
+            flags: table::flags(end, side, plan),
+        }
+    }
+}
+
+impl Fault {
+    fn new(plan: &Plan, fault: plan::Fault) -> Self {
+        let [client, server] =
+            [Side::Client, Side::Server].map(|side| plan.outcome(fault, side).into());
+        Self { fault: fault.name(), client, server }
+    }
+}
+
+impl From<Outcome> for Found {
+    fn from(outcome: Outcome) -> Self {
+        let (kind, why) = match outcome {
+            Outcome::Found(_) => ("found", None),
+            Outcome::Never(advice) => ("never", Some(advice.to_string())),
+            Outcome::KeptOpen { quiet } => ("not_lost", Some(table::kept_open(quiet))),
+            Outcome::NothingDue => ("not_lost", Some(table::NOTHING_DUE.to_owned())),
+        };
+        let finding = outcome.finding();
+        Self {
+            outcome: kind,
+            earliest_ms: finding.map(|finding| Millis(finding.bound.earliest)),
+            latest_ms: finding.map(|finding| Millis(finding.bound.latest)),
+            by: finding.map(|finding| finding.by.name()),
+            or_by: finding.map(|finding| finding.or_by().map(|by| by.name()).collect()),
+            why,
+        }
+    }
+}
+
+impl From<plan::Warning> for Warning {
+    fn from(warning: plan::Warning) -> Self {
+        Self { warning: warning.name(), detail: warning.to_string() }
+    }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use heartwire::{Bound, Side};
 use heartwire_plan::{End, Fault, Outcome, Plan};
 
-use super::{Proposed, Report};
+use super::report::{Proposed, Report};
 use crate::output::grouped;
 use crate::values::typed;
 

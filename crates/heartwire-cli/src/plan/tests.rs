@@ -23,7 +23,7 @@ fn planned(args: &[&str]) -> Report {
 }
 
 fn plan(args: &[&str]) -> Value {
-    object::render(&planned(args))
+    serde_json::to_value(Object::new(&planned(args))).unwrap()
 }
 
 /// The outcome of one fault for one side.

@@ -5,10 +5,10 @@ use std::thread;
 
 use heartwire::server::{Handle, SessionInfo};
 use heartwire::v1::{MAX_DETAIL_LEN, RetryHint};
-use serde_json::json;
 
 use super::feed::Feed;
-use crate::output::{Line, Sink, counted, millis, round_trip, say};
+use super::lines::{Line, Session};
+use crate::output::{Sink, say};
 use crate::stdin::{Stdin, next_line};
 
 const HELP: &str = "\
@@ -89,7 +89,7 @@ impl Commands {
     fn send(&self, to: &str, text: &str) -> Result<String, String> {
         let session = self.find(to)?;
         self.server.send(session.id, text.as_bytes()).map_err(|error| error.to_string())?;
-        Ok(format!("{} B queued for {}", text.len(), describe(&session)))
+        Ok(format!("{} B queued for {}", text.len(), Session::listed(&session)))
     }
 
     fn send_to_all(&self, text: &str) -> Result<String, String> {
@@ -110,7 +110,7 @@ impl Commands {
         } else {
             "its client cannot be told not to reconnect, because it speaks v0"
         };
-        Ok(format!("disconnecting {}; {told}", describe(&session)))
+        Ok(format!("disconnecting {}; {told}", Session::listed(&session)))
     }
 
     /// The session with this id, or of the client with this name. An id goes first: a client
@@ -183,46 +183,14 @@ fn name(text: &str) -> Result<(&str, &str), String> {
 
 /// The answer to a command, or why it is not obeyed.
 fn answer(said: Result<String, String>) -> Line {
-    let ok = said.is_ok();
-    let text = said.unwrap_or_else(|error| error);
-    Line { event: "answer", fields: json!({ "ok": ok, "text": text }), text }
+    Line::Answer { ok: said.is_ok(), text: said.unwrap_or_else(|error| error) }
 }
 
 /// A line for each session, and their number.
 fn who(mut sessions: Vec<SessionInfo>) -> Vec<Line> {
     sessions.sort_unstable_by_key(|session| session.id);
-    let count = u64::try_from(sessions.len()).unwrap_or(u64::MAX);
-    let number = Line {
-        event: "who",
-        text: counted(count, "session"),
-        fields: json!({ "sessions": count }),
-    };
-    sessions.iter().map(session_line).chain([number]).collect()
-}
-
-fn session_line(session: &SessionInfo) -> Line {
-    let SessionInfo { id, peer, silence, name, link_state, .. } = session;
-    let round_trip = link_state.as_ref().map_or_else(|| "not known".to_owned(), round_trip);
-    Line {
-        event: "session",
-        text: format!(
-            "{} {peer}: silent for {:.1} s, round trip {round_trip}",
-            describe(session),
-            silence.as_secs_f64()
-        ),
-        fields: json!({
-            "session": id.to_string(),
-            "name": name,
-            "peer": peer.to_string(),
-            "silence_ms": millis(*silence),
-            "rtt_ms": link_state.as_ref().and_then(|link| link.rtt).map(millis),
-        }),
-    }
-}
-
-/// Which session it is: its id, and its client's name.
-fn describe(SessionInfo { id, name, .. }: &SessionInfo) -> String {
-    name.as_ref().map_or_else(|| id.to_string(), |name| format!("{id} {name:?}"))
+    let number = Line::Who { sessions: sessions.len() };
+    sessions.iter().map(Line::listed).chain([number]).collect()
 }
 
 #[cfg(test)]

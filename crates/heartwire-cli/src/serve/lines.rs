@@ -1,139 +1,285 @@
-//! The lines that `serve` prints: one for each event, and a last one.
+//! The lines that `serve` prints. `docs/events.md` describes their fields.
 
+use core::fmt;
 use core::net::SocketAddr;
+use std::sync::Arc;
 
-use heartwire::server::{Agreed, Event, Handle, SessionId};
-use serde_json::{Value, json};
+use heartwire::server::{Event, SessionId, SessionInfo, Stats};
+use heartwire::v1::Contract;
+use heartwire::{Reason, Verdict};
+use serde::{Serialize, Serializer};
 
-use crate::output::{
-    Line, contract_fields, counted, millis, preview, verdict_fields, violation, with,
-};
+use super::left_out::LeftOut;
+use super::listening::Listening;
+use crate::output::{Millis, counted, fields, preview, round_trip};
 use crate::values::typed;
 
-/// The line of an event. A data event has only the beginning of its data, which is `bytes` long.
-pub(super) fn line(event: &Event<Vec<u8>>, bytes: usize) -> Line {
-    match event {
-        Event::Online { id, peer, agreed } => online(*id, *peer, agreed.as_deref()),
-        Event::Promise { id, interval, timeout } => Line {
-            event: "promise",
-            text: format!("{id} sends a heartbeat every {} from now on", typed(*interval)),
-            fields: json!({
-                "session": id.to_string(),
-                "interval_ms": millis(*interval),
-                "timeout_ms": timeout.map(millis),
-            }),
-        },
-        Event::Health { id, health } => Line {
-            event: "health",
-            text: format!("{id} reports that it is {}", health.name()),
-            fields: json!({ "session": id.to_string(), "health": health.name() }),
-        },
-        Event::Rejected { peer, name, code } => {
-            let who = name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
-            Line {
-                event: "rejected",
-                text: format!("{peer}{who}: {}", code.name()),
-                fields: json!({ "peer": peer.to_string(), "name": name, "code": code.name() }),
-            }
-        }
-        Event::Fighting { name, peer } => Line {
-            event: "fighting",
-            text: format!(
-                "two clients keep replacing each other under the name {name:?}, one from {peer}"
-            ),
-            fields: json!({ "name": name, "peer": peer.to_string() }),
-        },
-        Event::Data { id, data } => Line {
-            event: "data",
-            text: format!("{id} {bytes} B {}", preview(data, bytes)),
-            fields: json!({
-                "session": id.to_string(),
-                "bytes": bytes,
-                "preview": preview(data, bytes),
-            }),
-        },
-        Event::Verdict { id, peer, verdict } => Line {
-            event: "verdict",
-            text: format!("{id} {peer} dead: {verdict}"),
-            fields: with(
-                json!({ "session": id.to_string(), "peer": peer.to_string() }),
-                verdict_fields(verdict),
-            ),
-        },
-        Event::Offline { id, peer, reason, beats, lasted } => Line {
-            event: "offline",
-            text: format!(
-                "{id} {peer} {reason}; {} in {:.1} s",
-                counted((*beats).into(), "beat"),
-                lasted.as_secs_f64()
-            ),
-            fields: json!({
-                "session": id.to_string(),
-                "peer": peer.to_string(),
-                "reason": reason.name(),
-                "detail": reason.to_string(),
-                "violation": violation(*reason),
-                "beats": beats,
-                "lasted_ms": millis(*lasted),
-            }),
-        },
-        Event::Paused { shard, pause } => Line {
-            event: "paused",
-            text: format!(
-                "shard {shard} was paused for {:.3} s; timeouts restarted",
-                pause.gap.as_secs_f64()
-            ),
-            fields: json!({ "shard": shard, "gap_ms": millis(pause.gap) }),
-        },
-        Event::Refusing { cause } => Line {
-            event: "refusing",
-            text: format!("new clients: {}", cause.name()),
-            fields: json!({ "cause": cause.name() }),
-        },
-        Event::Accepting { refused } => Line {
-            event: "accepting",
-            text: format!("again; refused so far: {refused}"),
-            fields: json!({ "refused": refused }),
-        },
-        // The library may learn new events.
-        other => Line {
-            event: "other",
-            text: other.to_string(),
-            fields: json!({ "detail": other.to_string() }),
-        },
-    }
+/// An event, or an answer to a command. Its text is for people.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Line {
+    Listening(Listening),
+    Online {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        protocol: &'static str,
+        #[serde(flatten)]
+        agreed: Option<Agreed>,
+    },
+    Promise {
+        #[serde(flatten)]
+        session: Session,
+        interval_ms: Millis,
+        timeout_ms: Option<Millis>,
+    },
+    Health {
+        #[serde(flatten)]
+        session: Session,
+        health: &'static str,
+    },
+    Rejected {
+        name: Option<Box<str>>,
+        peer: SocketAddr,
+        code: &'static str,
+    },
+    Fighting {
+        name: Box<str>,
+        peer: SocketAddr,
+    },
+    Data {
+        #[serde(flatten)]
+        session: Session,
+        bytes: usize,
+        preview: String,
+    },
+    Verdict {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        #[serde(flatten, serialize_with = "fields::verdict")]
+        verdict: Verdict,
+    },
+    Offline {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        #[serde(flatten, serialize_with = "fields::reason")]
+        reason: Reason,
+        beats: u32,
+        lasted_ms: Millis,
+    },
+    Paused {
+        shard: usize,
+        gap_ms: Millis,
+    },
+    Refusing {
+        cause: &'static str,
+    },
+    Accepting {
+        refused: u64,
+    },
+    Unprinted(LeftOut),
+    Session {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        silence_ms: Millis,
+        rtt_ms: Option<Millis>,
+        #[serde(skip)]
+        round_trip: String,
+    },
+    Who {
+        sessions: usize,
+    },
+    Answer {
+        ok: bool,
+        text: String,
+    },
+    Stopped {
+        #[serde(flatten, serialize_with = "counts")]
+        stats: Stats,
+    },
+    Other {
+        detail: String,
+    },
 }
 
-fn online(id: SessionId, peer: SocketAddr, agreed: Option<&Agreed>) -> Line {
-    let fields = json!({ "session": id.to_string(), "peer": peer.to_string() });
-    let Some(agreed) = agreed else {
-        let fields = with(fields, json!({ "protocol": "v0" }));
-        return Line { event: "online", text: format!("{id} {peer}"), fields };
-    };
-    let name = agreed.name.as_ref().map_or_else(String::new, |name| format!(" {name:?}"));
-    Line {
-        event: "online",
-        text: format!("{id} {peer}{name}: {}", agreed.contract),
-        fields: with(
-            with(
-                fields,
-                json!({
-                    "protocol": "v1",
-                    "name": agreed.name,
-                    "epoch": agreed.epoch,
-                    "agent": agreed.agent,
+/// Which session an event is about.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Session {
+    session: String,
+    #[serde(flatten)]
+    client: Option<Arc<Client>>,
+}
+
+/// The client of a session on protocol v1.
+#[derive(Debug, Serialize)]
+pub(super) struct Client {
+    pub(super) name: Option<Box<str>>,
+    /// 0 without a name.
+    pub(super) epoch: u64,
+}
+
+/// What else a handshake brought.
+#[derive(Debug, Serialize)]
+pub(super) struct Agreed {
+    agent: Option<Box<str>>,
+    #[serde(flatten, serialize_with = "fields::contract")]
+    contract: Contract,
+}
+
+impl Line {
+    /// The line of an event of a session of this client, on v1. A data event has only the beginning
+    /// of its data, which is `bytes` long.
+    pub(super) fn of(event: &Event<Vec<u8>>, bytes: usize, client: Option<&Arc<Client>>) -> Self {
+        let session = |id: &SessionId| Session::new(*id, client.cloned());
+        match event {
+            Event::Online { id, peer, agreed } => Self::Online {
+                session: session(id),
+                peer: *peer,
+                protocol: if agreed.is_some() { "v1" } else { "v0" },
+                agreed: agreed.as_ref().map(|agreed| Agreed {
+                    agent: agreed.agent.clone(),
+                    contract: agreed.contract,
                 }),
-            ),
-            contract_fields(&agreed.contract),
-        ),
+            },
+            Event::Promise { id, interval, timeout } => Self::Promise {
+                session: session(id),
+                interval_ms: Millis(*interval),
+                timeout_ms: timeout.map(Millis),
+            },
+            Event::Health { id, health } => {
+                Self::Health { session: session(id), health: health.name() }
+            }
+            Event::Rejected { peer, name, code } => {
+                Self::Rejected { name: name.clone(), peer: *peer, code: code.name() }
+            }
+            Event::Fighting { name, peer } => Self::Fighting { name: name.clone(), peer: *peer },
+            Event::Data { id, data } => {
+                Self::Data { session: session(id), bytes, preview: preview(data, bytes) }
+            }
+            Event::Verdict { id, peer, verdict } => {
+                Self::Verdict { session: session(id), peer: *peer, verdict: *verdict }
+            }
+            Event::Offline { id, peer, reason, beats, lasted } => Self::Offline {
+                session: session(id),
+                peer: *peer,
+                reason: *reason,
+                beats: *beats,
+                lasted_ms: Millis(*lasted),
+            },
+            Event::Paused { shard, pause } => {
+                Self::Paused { shard: *shard, gap_ms: Millis(pause.gap) }
+            }
+            Event::Refusing { cause } => Self::Refusing { cause: cause.name() },
+            Event::Accepting { refused } => Self::Accepting { refused: *refused },
+            // The library may learn new events.
+            other => Self::Other { detail: other.to_string() },
+        }
+    }
+
+    /// A session in the list of `/who`.
+    pub(super) fn listed(info: &SessionInfo) -> Self {
+        let link = info.link_state.as_ref();
+        Self::Session {
+            session: Session::listed(info),
+            peer: info.peer,
+            silence_ms: Millis(info.silence),
+            rtt_ms: link.and_then(|link| link.rtt).map(Millis),
+            round_trip: link.map_or_else(|| "not known".to_owned(), round_trip),
+        }
     }
 }
 
-pub(super) fn stopped(server: &Handle) -> Line {
-    let stats = server.stats();
-    let nonzero = stats.counts().filter(|&(_, count)| count > 0);
-    let text: Vec<String> = nonzero.map(|(name, count)| format!("{name} {count}")).collect();
-    let text = if text.is_empty() { "nothing happened".to_owned() } else { text.join(", ") };
-    let fields = stats.counts().map(|(name, count)| (name.to_owned(), json!(count)));
-    Line { event: "stopped", text, fields: Value::Object(fields.collect()) }
+impl Session {
+    fn new(id: SessionId, client: Option<Arc<Client>>) -> Self {
+        Self { session: id.to_string(), client }
+    }
+
+    pub(super) fn listed(info: &SessionInfo) -> Self {
+        let client = || Arc::new(Client { name: info.name.clone(), epoch: info.epoch });
+        Self::new(info.id, info.link_state.is_some().then(client))
+    }
 }
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listening(listening) => write!(f, "listening {listening}"),
+            Self::Online { session, peer, agreed: None, .. } => {
+                write!(f, "online    {session} {peer}")
+            }
+            Self::Online { session, peer, agreed: Some(agreed), .. } => {
+                write!(f, "online    {session} {peer}: {}", agreed.contract)
+            }
+            Self::Promise { session, interval_ms, .. } => {
+                let interval = typed(interval_ms.0);
+                write!(f, "promise   {session} sends a heartbeat every {interval} from now on")
+            }
+            Self::Health { session, health } => {
+                write!(f, "health    {session} reports that it is {health}")
+            }
+            Self::Rejected { name: Some(name), peer, code } => {
+                write!(f, "rejected  {peer} {name:?}: {code}")
+            }
+            Self::Rejected { name: None, peer, code } => write!(f, "rejected  {peer}: {code}"),
+            Self::Fighting { name, peer } => write!(
+                f,
+                "fighting  two clients keep replacing each other under the name {name:?}, one from \
+                 {peer}"
+            ),
+            Self::Data { session, bytes, preview } => {
+                write!(f, "data      {session} {bytes} B {preview}")
+            }
+            Self::Verdict { session, peer, verdict } => {
+                write!(f, "verdict   {session} {peer} dead: {verdict}")
+            }
+            Self::Offline { session, peer, reason, beats, lasted_ms } => {
+                let (beats, lasted) = (counted((*beats).into(), "beat"), lasted_ms.0.as_secs_f64());
+                write!(f, "offline   {session} {peer} {reason}; {beats} in {lasted:.1} s")
+            }
+            Self::Paused { shard, gap_ms } => {
+                let gap = gap_ms.0.as_secs_f64();
+                write!(f, "paused    shard {shard} was paused for {gap:.3} s; timeouts restarted")
+            }
+            Self::Refusing { cause } => write!(f, "refusing  new clients: {cause}"),
+            Self::Accepting { refused } => write!(f, "accepting again; refused so far: {refused}"),
+            Self::Unprinted(left_out) => write!(f, "unprinted {left_out}"),
+            Self::Session { session, peer, silence_ms, round_trip, .. } => {
+                let silence = silence_ms.0.as_secs_f64();
+                write!(f, "session   {session} {peer}: silent for {silence:.1} s")?;
+                write!(f, ", round trip {round_trip}")
+            }
+            Self::Who { sessions } => {
+                let sessions = u64::try_from(*sessions).unwrap_or(u64::MAX);
+                write!(f, "who       {}", counted(sessions, "session"))
+            }
+            Self::Answer { text, .. } => write!(f, "answer    {text}"),
+            Self::Stopped { stats } => {
+                let nonzero = stats.counts().filter(|&(_, count)| count > 0);
+                let counts: Vec<_> = nonzero.map(|(name, n)| format!("{name} {n}")).collect();
+                let counts = counts.join(", ");
+                let nothing = if counts.is_empty() { "nothing happened" } else { "" };
+                write!(f, "stopped   {counts}{nothing}")
+            }
+            Self::Other { detail } => write!(f, "other     {detail}"),
+        }
+    }
+}
+
+/// Its id, and its client's name.
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.client.as_ref().and_then(|client| client.name.as_ref());
+        f.write_str(&self.session)?;
+        name.map_or(Ok(()), |name| write!(f, " {name:?}"))
+    }
+}
+
+fn counts<S: Serializer>(stats: &Stats, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(stats.counts())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,71 +1,111 @@
 //! The line that `heartwire serve` prints when it starts: the settings in force.
 
+use core::fmt;
 use core::net::SocketAddr;
 
 use heartwire::server::{Server, ServerConfig};
 use heartwire::{FrameLimits, Policy, Side};
-use serde_json::json;
+use serde::Serialize;
 
 use super::args::ServeArgs;
-use crate::output::{Line, describe_policy, millis, policy_fields};
+use crate::output::{Millis, describe_policy, fields};
 use crate::values::{ProtocolArg, typed};
 
-pub(super) fn line(
-    args: &ServeArgs,
-    server: &Server,
-    limits: FrameLimits,
+/// What a server listens on, and its settings.
+#[derive(Debug, Serialize)]
+pub(super) struct Listening {
+    addresses: Vec<SocketAddr>,
+    tls: bool,
+    #[serde(serialize_with = "fields::policy")]
+    policy: Policy,
+    receive_mark: u32,
+    wake_bytes_v0: Option<u32>,
+    wake_bytes_v1: Option<u32>,
+    kernel: String,
+    names_have_tokens: bool,
+    max_sessions: usize,
     open_files: Option<u64>,
-    pending: usize,
-    own_tokens: Option<bool>,
-) -> anyhow::Result<Line> {
-    let policy = args.policy.policy(Side::Server)?;
-    let addresses: Vec<String> = server.local_addrs().iter().map(SocketAddr::to_string).collect();
-    let on = addresses.join(" and ");
-    let tls = if args.tls.tls_cert.is_some() { " with TLS" } else { "" };
-    let files = open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
-    let handshake_timeout = limits.handshake_within().map_or_else(|| "any time".to_owned(), typed);
-    let protocols = Protocols::of(args);
-    let names = match own_tokens {
-        _ if !protocols.v1 => "",
-        None => "\n  names: there are no tokens, so a client that knows a name can end its session",
-        Some(false) => {
-            "\n  names: a client with a token for all names can end the session of a name without one"
+    max_pending: usize,
+    max_frame: u32,
+    max_queue: usize,
+    max_buffered: usize,
+    max_pending_buffered: usize,
+    handshake_timeout_ms: Option<Millis>,
+    drain_ms: Millis,
+    /// How many heartbeats wait in the kernel, or why none do.
+    #[serde(skip)]
+    beats: String,
+    /// Who can take over a name. Empty on v0, where clients have none.
+    #[serde(skip)]
+    names: &'static str,
+}
+
+impl Listening {
+    pub(super) fn new(
+        args: &ServeArgs,
+        server: &Server,
+        limits: FrameLimits,
+        open_files: Option<u64>,
+        pending: usize,
+        own_tokens: Option<bool>,
+    ) -> anyhow::Result<Self> {
+        let policy = args.policy.policy(Side::Server)?;
+        let protocols = Protocols::of(args);
+        let names = match own_tokens {
+            _ if !protocols.v1 => "",
+            None => "there are no tokens, so a client that knows a name can end its session",
+            Some(false) => {
+                "a client with a token for all names can end the session of a name without one"
+            }
+            Some(true) => "each has a token of its own",
+        };
+        Ok(Self {
+            addresses: server.local_addrs().to_vec(),
+            tls: args.tls.tls_cert.is_some(),
+            policy,
+            receive_mark: server.receive_mark(),
+            wake_bytes_v0: protocols.v0.then(|| server.wake_bytes_v0()),
+            wake_bytes_v1: protocols.v1.then(|| server.wake_bytes_v1()),
+            kernel: server.kernel().to_string(),
+            names_have_tokens: own_tokens.unwrap_or(false),
+            max_sessions: args.limits.max_sessions,
+            open_files,
+            max_pending: pending,
+            max_frame: args.limits.max_frame,
+            max_queue: args.limits.max_queue,
+            max_buffered: args.limits.max_buffered,
+            max_pending_buffered: args.limits.max_pending_buffered,
+            handshake_timeout_ms: limits.handshake_within().map(Millis),
+            drain_ms: Millis(args.drain),
+            beats: describe_coalescing(args, server, protocols, &policy),
+            names,
+        })
+    }
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { beats, kernel, names, max_sessions, max_pending, max_frame, max_queue, .. } =
+            self;
+        let on: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
+        let tls = if self.tls { " with TLS" } else { "" };
+        writeln!(f, "on {}{tls}", on.join(" and "))?;
+        writeln!(f, "  policy: {}", describe_policy(&self.policy, "client"))?;
+        writeln!(f, "  beats: {beats}\n  kernel: {kernel}")?;
+        if !names.is_empty() {
+            writeln!(f, "  names: {names}")?;
         }
-        Some(true) => "\n  names: each has a token of its own",
-    };
-    Ok(Line {
-        event: "listening",
-        text: format!(
-            "on {on}{tls}\n  policy: {}\n  beats: {}\n  kernel: {}{names}\n  bounds: {} sessions (open \
-             files: {files}), {pending} connections not accepted yet, frames of {} B, {} B queued per \
-             session, first frame within {handshake_timeout}",
-            describe_policy(&policy, "client"),
-            describe_coalescing(args, server, protocols, &policy),
-            server.kernel(),
-            args.limits.max_sessions,
-            args.limits.max_frame,
-            args.limits.max_queue,
-        ),
-        fields: json!({
-            "addresses": addresses,
-            "tls": args.tls.tls_cert.is_some(),
-            "policy": policy_fields(&policy),
-            "receive_mark": server.receive_mark(),
-            "wake_bytes_v0": protocols.v0.then(|| server.wake_bytes_v0()),
-            "wake_bytes_v1": protocols.v1.then(|| server.wake_bytes_v1()),
-            "kernel": server.kernel().to_string(),
-            "names_have_tokens": own_tokens.unwrap_or(false),
-            "max_sessions": args.limits.max_sessions,
-            "open_files": open_files,
-            "max_pending": pending,
-            "max_frame": args.limits.max_frame,
-            "max_queue": args.limits.max_queue,
-            "max_buffered": args.limits.max_buffered,
-            "max_pending_buffered": args.limits.max_pending_buffered,
-            "handshake_timeout_ms": limits.handshake_within().map(millis),
-            "drain_ms": millis(args.drain),
-        }),
-    })
+        let files =
+            self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
+        let timeout = self.handshake_timeout_ms;
+        let within = timeout.map_or_else(|| "any time".to_owned(), |timeout| typed(timeout.0));
+        write!(
+            f,
+            "  bounds: {max_sessions} sessions (open files: {files}), {max_pending} connections not \
+             accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first frame \
+             within {within}"
+        )
+    }
 }
 
 /// The protocols that the server speaks.
@@ -133,6 +173,9 @@ fn describe_coalescing(
     let parts: Vec<String> = [v0, v1].into_iter().flatten().collect();
     parts.join(";\n         ")
 }
+
+#[cfg(test)]
+pub(super) use tests::example;
 
 #[cfg(test)]
 mod tests;

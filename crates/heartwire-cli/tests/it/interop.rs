@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use heartwire::server::Stats;
 use heartwire_testkit::{Got, LineEvent as Event, Listener, Peer, data, lasting_address, ms};
 use serde_json::Value;
 
@@ -129,65 +128,8 @@ fn input_without_a_connection_waits_or_is_dropped() {
     ]);
 }
 
-/// What docs/events.md says.
-const DOCUMENT: &str = include_str!("../../../../docs/events.md");
-
-/// The further fields of each event, as the document has them.
-const OF_SERVE: &[(&str, &str)] = &[
-    (
-        "listening",
-        "addresses tls policy receive_mark wake_bytes_v0 wake_bytes_v1 kernel names_have_tokens max_sessions open_files \
-         max_pending max_frame max_queue max_buffered max_pending_buffered handshake_timeout_ms drain_ms",
-    ),
-    ("online", "session peer protocol"),
-    ("data", "session bytes preview"),
-    ("verdict", "session peer"),
-    ("offline", "session peer reason detail violation beats lasted_ms"),
-    ("paused", "shard gap_ms"),
-    ("refusing", "cause"),
-    ("accepting", "refused"),
-    // What `Stats::counts` has.
-    ("stopped", ""),
-];
-const OF_CONNECT: &[(&str, &str)] = &[
-    ("starting", "target policy"),
-    ("connecting", "attempt"),
-    ("online", "peer kernel protocol"),
-    ("offline", "peer reason detail violation unsent unacknowledged beats bye"),
-    ("failed", "error violation retryable"),
-    ("waiting", "wait_ms attempt"),
-    ("paused", "gap_ms"),
-    ("closed", ""),
-];
-/// The same for clients and servers that speak v1.
-pub(crate) const OF_SERVE_V1: &[(&str, &str)] = &[
-    ("listening", OF_SERVE[0].1),
-    ("online", "session peer protocol name epoch agent to_server to_client wake_bytes"),
-    ("promise", "session interval_ms timeout_ms"),
-    ("health", "session health"),
-    ("rejected", "peer name code"),
-    ("fighting", "name peer"),
-    ("offline", OF_SERVE[4].1),
-    ("stopped", ""),
-];
-pub(crate) const OF_CONNECT_V1: &[(&str, &str)] = &[
-    ("starting", "target policy"),
-    ("promising", "interval_ms"),
-    ("connecting", "attempt"),
-    ("online", "peer kernel protocol session epoch to_server to_client wake_bytes"),
-    ("rtt", "rtt_ms unheard_ms peer_late_ms peer_health"),
-    ("health", "health"),
-    ("too_fast", ""),
-    ("offline", OF_CONNECT[3].1),
-    ("waiting", "wait_ms attempt"),
-    ("closed", ""),
-];
-const OF_VERDICT: &str = "cause silence_ms earliest_ms latest_ms paused_ms late_ms";
-const OF_POLICY: &str =
-    "interval_ms timeout_ms peer_interval_ms echo bound_ms bound_after_fault_ms";
-
 #[test]
-fn every_event_has_the_documented_fields_and_no_others() {
+fn every_event_of_v0_comes() {
     side_by_side(&[("serve", events_of_serve), ("connect", events_of_connect)]);
 }
 
@@ -225,7 +167,10 @@ fn events_of_serve() {
     let silent = Peer::connect(hasty.addr);
     hasty.event_of("verdict", silent.addr());
     hasty.event_of("offline", silent.addr());
-    expect_documented(&[server.stop(), hasty.stop()].concat(), OF_SERVE);
+    expect_kinds(
+        &[server.stop(), hasty.stop()].concat(),
+        "accepting data listening offline online paused refusing stopped verdict",
+    );
 }
 
 fn events_of_connect() {
@@ -248,50 +193,17 @@ fn events_of_connect() {
     // A frozen server's kernel accepts the client again, as often as the test is held up.
     let reasons: Vec<_> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
     assert_eq!((reasons[0], reasons[reasons.len() - 1]), ("dead", "shutdown"), "{reasons:?}");
-    expect_documented(&events, OF_CONNECT);
+    expect_kinds(&events, "closed connecting failed offline online paused starting waiting");
 }
 
-/// Each event that there is came, and all had these fields, which are in the document.
+/// Events of each of these kinds came, and of no others; a busy machine adds pauses, also where none
+/// are asked for.
 #[track_caller]
-pub(crate) fn expect_documented(events: &[Event], documented: &[(&str, &str)]) {
-    let counts: Vec<_> = Stats::default().counts().map(|(name, _)| name).collect();
-    let counts = counts.join(" ");
-    for (name, fields) in documented {
-        let fields = if *name == "stopped" { &counts } else { *fields };
-        assert!(DOCUMENT.contains(&format!("| `{name}` |")), "{name} is not documented");
-        for field in fields.split_whitespace() {
-            assert!(DOCUMENT.contains(&format!("`{field}`")), "{field} is not documented");
-        }
-        let mut seen = false;
-        for event in events.iter().filter(|event| event.name() == *name) {
-            seen = true;
-            let is_verdict =
-                *name == "verdict" || event["reason"] == "dead" && documented == OF_CONNECT;
-            let verdict = if is_verdict { OF_VERDICT } else { "" };
-            expect_keys(&event.fields, &["time event", fields, verdict].join(" "));
-        }
-        assert!(seen, "no {name} came");
-    }
-    // A busy machine adds pauses, also where none are asked for.
-    let known = |event: &Event| {
-        event.name() == "paused" || documented.iter().any(|(name, _)| event.name() == *name)
-    };
-    assert!(events.iter().all(known), "undocumented: {events:#?}");
-    for online in events.iter().filter(|event| event["protocol"] == "v1") {
-        expect_keys(&online["to_server"], "interval_ms timeout_ms");
-        expect_keys(&online["to_client"], "interval_ms timeout_ms");
-    }
-    expect_keys(&events[0]["policy"], OF_POLICY);
-    let sentences = DOCUMENT.split_once("## Policy, negotiated settings and verdict").unwrap().1;
-    for field in OF_POLICY.split(' ').chain(OF_VERDICT.split(' ')) {
-        assert!(sentences.contains(&format!("`{field}`")), "{field} is not documented");
-    }
-}
-
-#[track_caller]
-fn expect_keys(object: &Value, expected: &str) {
-    let keys: BTreeSet<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, expected.split_whitespace().collect(), "{object}");
+pub(crate) fn expect_kinds(events: &[Event], kinds: &str) {
+    let came: BTreeSet<_> = events.iter().map(Event::name).collect();
+    let expected: BTreeSet<_> = kinds.split(' ').collect();
+    assert!(expected.is_subset(&came), "{came:?}");
+    assert!(came.iter().all(|kind| *kind == "paused" || expected.contains(kind)), "{came:?}");
 }
 
 /// Without the pauses of a busy machine.

@@ -60,7 +60,7 @@ fn people_are_shown_the_contract_too() {
     let contract = "client interval 2.5s, server timeout 30s; \
                     server interval 2.5s, client timeout 8.5s";
     log.line(contract);
-    assert!(output.line(contract).text.contains(" \"bob\": "));
+    assert!(output.line(contract).text.contains(" \"bob\" 127.0.0.1:"));
 }
 
 #[test]

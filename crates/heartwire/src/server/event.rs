@@ -176,6 +176,8 @@ pub struct SessionInfo {
     pub queued: usize,
     /// The client's name, if it gave one (protocol v1).
     pub name: Option<Box<str>>,
+    /// Orders the sessions of that name, see [`Agreed::epoch`]. 0 without a name.
+    pub epoch: u64,
     /// The state of both directions (protocol v1).
     pub link_state: Option<LinkState>,
 }

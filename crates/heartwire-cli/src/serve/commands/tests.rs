@@ -1,9 +1,10 @@
 use heartwire::server::{Control, Event, Handler, Server, ServerConfig};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{BEAT, Peer, hello_as, wait_until};
+use serde_json::Value;
 
 use super::*;
-use crate::output::Target;
+use crate::output::{Target, start_stdout};
 use crate::serve::args::EventKind;
 use crate::values::Format;
 
@@ -60,7 +61,7 @@ impl Rig {
         let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(2);
         let server = Server::start(config, |_| Quiet).unwrap();
         let feed = Feed::new(Format::Text, vec![EventKind::Online], false);
-        let output = Sink::start(Target::Stdout, feed).unwrap();
+        let output = start_stdout(Target::Stdout, feed).unwrap();
         // Among the lines of the tests nothing is printed. Commands are obeyed all the same.
         output.abandon();
         let commands = Commands::new(server.handle().clone(), output);
@@ -79,12 +80,19 @@ impl Rig {
         self.commands.obey(line.as_bytes())
     }
 
+    /// The list of `/who`, as JSON.
+    fn who(&self) -> Vec<Value> {
+        let lines = self.ask("/who");
+        lines.iter().map(|line| serde_json::to_value(line).unwrap()).collect()
+    }
+
     /// Whether a command was obeyed, and what was answered.
     #[track_caller]
     fn say(&self, line: &str) -> (bool, String) {
-        let [answer] = <[Line; 1]>::try_from(self.ask(line)).unwrap();
-        assert_eq!((answer.event, &answer.fields["text"]), ("answer", &json!(answer.text)));
-        (answer.fields["ok"].as_bool().unwrap(), answer.text)
+        let [Line::Answer { ok, text }] = <[Line; 1]>::try_from(self.ask(line)).unwrap() else {
+            panic!("{line} has no answer");
+        };
+        (ok, text)
     }
 }
 
@@ -98,10 +106,9 @@ fn a_name_or_an_id_reaches_one_session_and_all_reaches_each() {
     assert!(rig.say("/send \"door 3\" open").0);
     let (ok, said) = rig.say("/all now");
     assert_eq!((ok, said.as_str()), (true, "3 B queued for every session, 2 now"));
-    let lines = rig.ask("/who");
-    let id =
-        lines.iter().find(|line| line.fields["name"] == "bob").unwrap().fields["session"].clone();
-    assert!(rig.say(&format!("/send {} by id", id.as_str().unwrap())).0);
+    let list = rig.who();
+    let of_bob = list.iter().find(|line| line["name"] == "bob").unwrap();
+    assert!(rig.say(&format!("/send {} by id", of_bob["session"].as_str().unwrap())).0);
     for body in [&b"hello"[..], b"now", b"by id"] {
         assert_eq!(bob.receive_data(), body);
     }
@@ -119,7 +126,7 @@ fn an_id_goes_before_a_name_that_looks_like_it() {
     let rig = Rig::start();
     let mut first = rig.named("first");
     rig.wait_for(1);
-    let id = rig.ask("/who")[0].fields["session"].as_str().unwrap().to_owned();
+    let id = rig.who()[0]["session"].as_str().unwrap().to_owned();
     let _thief = rig.named(&id);
     rig.wait_for(2);
     assert!(rig.say(&format!("/send {id} secret")).0);
@@ -154,7 +161,7 @@ fn a_kick_tells_the_client_why_and_not_to_come_back() {
     let (_, retry, detail) = bob.expect_bye();
     assert_eq!((retry, detail), (RetryHint::Never, reason));
     rig.wait_for(1);
-    let id = rig.ask("/who")[0].fields["session"].as_str().unwrap().to_owned();
+    let id = rig.who()[0]["session"].as_str().unwrap().to_owned();
     let (ok, said) = rig.say(&format!("/kick {id}"));
     assert!(ok && said.ends_with("because it speaks v0"), "{said}");
     rig.wait_for(0);
@@ -163,19 +170,20 @@ fn a_kick_tells_the_client_why_and_not_to_come_back() {
 #[test]
 fn sessions_are_listed_in_order_and_then_counted() {
     let rig = Rig::start();
-    assert_eq!(rig.ask("/who")[0].text, "0 sessions");
+    assert_eq!(rig.ask("/who")[0].to_string(), "who       0 sessions");
     let peers = ["a", "b", "c"].map(|name| rig.named(name));
     rig.wait_for(3);
-    let lines = rig.ask("/who");
-    let events: Vec<_> = lines.iter().map(|line| line.event).collect();
+    let (lines, list) = (rig.ask("/who"), rig.who());
+    let events: Vec<_> = list.iter().map(|line| line["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["session", "session", "session", "who"]);
-    assert_eq!(lines[3].fields, json!({ "sessions": 3 }));
+    assert_eq!(list[3]["sessions"], 3);
     for (peer, name) in peers.iter().zip(["a", "b", "c"]) {
-        let line = lines.iter().find(|line| line.fields["name"] == name).unwrap();
-        assert_eq!(line.fields["peer"], peer.addr().to_string());
+        let at = list.iter().position(|line| line["name"] == name).unwrap();
+        assert_eq!(list[at]["peer"], peer.addr().to_string());
+        assert!(list[at]["epoch"].as_u64() > Some(0), "{}", list[at]);
+        assert!(list[at]["silence_ms"].is_number() && list[at]["rtt_ms"].is_null());
         let says = format!(" {name:?} {}: silent for ", peer.addr());
-        assert!(line.text.contains(&says), "{}", line.text);
-        assert!(line.fields["silence_ms"].is_number() && line.fields["rtt_ms"].is_null());
+        assert!(lines[at].to_string().contains(&says), "{}", lines[at]);
     }
 }
 

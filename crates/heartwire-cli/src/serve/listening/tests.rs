@@ -1,16 +1,15 @@
-#![cfg(target_os = "linux")]
-
 use clap::Parser;
 use heartwire::server::{Control, Event};
+#[cfg(target_os = "linux")]
 use heartwire_testkit::Authority;
 
 use super::*;
 use crate::args::{Cli, Command};
 use crate::serve::{config, load_tls};
 
-/// The first line of a server with these options.
+/// What a server with these options listens on.
 #[track_caller]
-fn said(args: &[&str]) -> Line {
+fn listening(args: &[&str]) -> Listening {
     let words = ["heartwire", "serve", "--listen", "127.0.0.1:0"].iter().chain(args);
     let Command::Serve(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
     let mut config = config(&args, None).unwrap();
@@ -19,33 +18,39 @@ fn said(args: &[&str]) -> Line {
     }
     let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let server = Server::start(config, |_| |_: Event<&[u8]>, _: &mut Control<'_>| {}).unwrap();
-    line(&args, &server, limits, Some(1024), pending, None).unwrap()
+    Listening::new(&args, &server, limits, Some(1024), pending, None).unwrap()
+}
+
+pub(in crate::serve) fn example() -> Listening {
+    listening(&[])
 }
 
 /// Its fields `tls`, `receive_mark`, and the shortest writes that wake it.
+#[cfg(target_os = "linux")]
 #[track_caller]
-fn in_force(args: &[&str]) -> (bool, Option<u64>, Option<u64>, Option<u64>) {
-    let fields = said(args).fields;
-    let of = |field: &str| fields[field].as_u64();
-    (fields["tls"].as_bool().unwrap(), of("receive_mark"), of("wake_bytes_v0"), of("wake_bytes_v1"))
+fn in_force(args: &[&str]) -> (bool, u32, Option<u32>, Option<u32>) {
+    let listening = listening(args);
+    (listening.tls, listening.receive_mark, listening.wake_bytes_v0, listening.wake_bytes_v1)
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn what_wakes_a_server_is_told_for_each_protocol_that_it_speaks() {
-    assert_eq!(in_force(&[]), (false, Some(9), Some(9), Some(161)));
-    assert_eq!(in_force(&["--coalesce", "5"]), (false, Some(41), Some(41), Some(201)));
-    assert_eq!(in_force(&["--coalesce", "0"]), (false, Some(1), Some(1), Some(1)));
-    assert_eq!(in_force(&["--timeout=off"]), (false, Some(1), Some(1), Some(1)));
-    assert_eq!(in_force(&["--protocol", "v0"]), (false, Some(9), Some(9), None));
-    assert_eq!(in_force(&["--protocol", "v1"]), (false, Some(9), None, Some(161)));
+    assert_eq!(in_force(&[]), (false, 9, Some(9), Some(161)));
+    assert_eq!(in_force(&["--coalesce", "5"]), (false, 41, Some(41), Some(201)));
+    assert_eq!(in_force(&["--coalesce", "0"]), (false, 1, Some(1), Some(1)));
+    assert_eq!(in_force(&["--timeout=off"]), (false, 1, Some(1), Some(1)));
+    assert_eq!(in_force(&["--protocol", "v0"]), (false, 9, Some(9), None));
+    assert_eq!(in_force(&["--protocol", "v1"]), (false, 9, None, Some(161)));
     // A record of TLS is 22 bytes longer than what is in it.
     let authority = Authority::new();
     let own = authority.own();
     let [cert, key] = [&own.certificate, &own.key].map(|path| path.to_str().unwrap());
     let tls = ["--tls-cert", cert, "--tls-key", key, "--coalesce", "2"];
-    assert_eq!(in_force(&tls), (true, Some(1), Some(1), Some(2 * 62 + 1 - 22)));
+    assert_eq!(in_force(&tls), (true, 1, Some(1), Some(2 * 62 + 1 - 22)));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn people_are_told_which_data_can_wait() {
     for (args, says) in [
@@ -67,7 +72,7 @@ fn people_are_told_which_data_can_wait() {
             &["beats: each is read as it comes: without a timeout no deadline reads them"],
         ),
     ] {
-        let text = said(args).text;
+        let text = listening(args).to_string();
         let lines: Vec<_> = text.lines().collect();
         // On v0 no client has a name.
         let names = if args.contains(&"v0") {

@@ -349,6 +349,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             beats: session.beats,
             queued: session.queued(),
             name: session.identity().map(|identity| identity.name.clone()),
+            epoch: session.identity().map_or(0, |identity| identity.epoch),
             link_state: session.link.connection.link_state(now),
         })
         .collect()

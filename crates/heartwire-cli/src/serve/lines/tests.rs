@@ -1,0 +1,62 @@
+use core::time::Duration;
+
+use heartwire::Policy;
+use heartwire::v1::{Offer, Terms};
+
+use super::*;
+use crate::documented::expect_documented;
+
+/// An example of the kind after this one, with every key that its kind can have. A new kind does
+/// not compile until it has one.
+fn next(line: Option<&Line>) -> Option<Line> {
+    let ms = Millis(Duration::from_millis(1500));
+    let peer = "192.0.2.1:5".parse().unwrap();
+    let client = Some(Arc::new(Client { name: Some("door 3".into()), epoch: 7 }));
+    let session = Session { session: "0-17-3".to_owned(), client };
+    let verdict = Verdict::kernel(ms.0);
+    let offer = Offer::new(&Policy::default());
+    Some(match line {
+        None => Line::Listening(crate::serve::listening::example()),
+        Some(Line::Listening(_)) => Line::Online {
+            session,
+            peer,
+            protocol: "v1",
+            agreed: Some(Agreed {
+                agent: None,
+                contract: Terms::new(offer).agree(&offer).unwrap(),
+            }),
+        },
+        Some(Line::Online { .. }) => {
+            Line::Promise { session, interval_ms: ms, timeout_ms: Some(ms) }
+        }
+        Some(Line::Promise { .. }) => Line::Health { session, health: "ok" },
+        Some(Line::Health { .. }) => Line::Rejected { name: None, peer, code: "unauthorized" },
+        Some(Line::Rejected { .. }) => Line::Fighting { name: "door 3".into(), peer },
+        Some(Line::Fighting { .. }) => Line::Data { session, bytes: 0, preview: String::new() },
+        Some(Line::Data { .. }) => Line::Verdict { session, peer, verdict },
+        Some(Line::Verdict { .. }) => {
+            Line::Offline { session, peer, reason: Reason::Dead(verdict), beats: 0, lasted_ms: ms }
+        }
+        Some(Line::Offline { .. }) => Line::Paused { shard: 0, gap_ms: ms },
+        Some(Line::Paused { .. }) => Line::Refusing { cause: "max_sessions" },
+        Some(Line::Refusing { .. }) => Line::Accepting { refused: 0 },
+        Some(Line::Accepting { .. }) => Line::Unprinted(LeftOut::default()),
+        Some(Line::Unprinted(_)) => {
+            Line::Session { session, peer, silence_ms: ms, rtt_ms: None, round_trip: String::new() }
+        }
+        Some(Line::Session { .. }) => Line::Who { sessions: 1 },
+        Some(Line::Who { .. }) => Line::Answer { ok: true, text: String::new() },
+        Some(Line::Answer { .. }) => Line::Stopped { stats: Stats::default() },
+        Some(Line::Stopped { .. }) => Line::Other { detail: String::new() },
+        Some(Line::Other { .. }) => return None,
+    })
+}
+
+#[test]
+fn every_event_has_the_documented_keys_in_their_order_and_no_others() {
+    let mut examples = Vec::new();
+    while let Some(line) = next(examples.last()) {
+        examples.push(line);
+    }
+    expect_documented("`serve`", &examples);
+}

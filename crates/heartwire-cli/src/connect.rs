@@ -13,8 +13,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use heartwire::client::Protocol;
-use heartwire::client::{Client, ClientConfig, Event, Events, Retry};
+use heartwire::client::{Client, ClientConfig, Event, Events, Reconnect, V1};
 use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::MAX_TOKEN_LEN;
@@ -27,7 +26,7 @@ use crate::exit::{Exit, Usage};
 use crate::options::{PolicyArgs, PresetArg};
 use crate::output::{Sink, Target, Text, render, say, shown_on_terminal, start_stdout};
 use crate::signals::{Hangup, Look, Stop};
-use crate::values::{Format, ProtocolArg, TimeOrOff};
+use crate::values::{Format, ProtocolArg, Retry, TimeOrOff};
 
 pub(crate) use args::{ConnectArgs, EXAMPLES, FIRST_EXAMPLES};
 use args::{ConnectData, ConnectTlsArgs, Offline};
@@ -224,52 +223,61 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
     };
     let mut config = ClientConfig::new(args.target())
         .watch_network()
-        .protocol(protocol(args)?)
-        .offer(args.offer.offer(&policy)?)
         .policy(policy)
         .limits(limits)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
         .connect_timeout(args.connect_timeout)
-        .retry(retry(args))
+        .reconnect(reconnect(args)?)
         .offline_queue(offline_queue)
         .close_timeout(args.close_timeout)
         .max_queue(args.max_queue);
     if let Some(within) = args.handshake_timeout {
         config = config.handshake_timeout(within);
     }
-    if let Some(within) = args.watchdog {
-        config = config.watchdog(within);
-    }
-    if let Some(name) = &args.name {
-        valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
-        config = config.name(name);
-    }
-    if let Some(path) = &args.token_file {
-        // The token is read now, because a pipe can be read only once.
-        config = config.token(read_token_and_warn(path)?);
-        let path = path.clone();
-        let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
-        config = config.token_source(move || read().map(String::into_bytes));
-    }
     if let Some(tls) = tls {
         config = config.tls(tls);
     }
-    if let Some(every) = args.retry_rejected {
-        if args.retry == Retry::Never {
-            return Err(Usage(
-                "--retry never and --retry-rejected contradict each other".to_owned(),
-            ));
-        }
-        config = config.retry_rejected(every);
+    if args.raw {
+        return Ok(config.raw());
     }
-    Ok(config)
+    Ok(match protocol(args)? {
+        ProtocolArg::V0 => config.v0(),
+        ProtocolArg::V1 => config.v1(v1(args, &policy)?),
+    })
 }
 
-fn retry(args: &ConnectArgs) -> Retry {
-    if let Retry::Backoff(policy) = args.retry {
-        Retry::Backoff(policy.max_hint(args.max_hint))
-    } else {
-        args.retry
+fn v1(args: &ConnectArgs, policy: &Policy) -> Result<V1, Usage> {
+    let mut v1 = V1::default().offer(args.offer.offer(policy)?);
+    if let Some(within) = args.watchdog {
+        v1 = v1.watchdog(within);
+    }
+    if let Some(name) = &args.name {
+        valid_name(name).map_err(|error| Usage(format!("--name: {error}")))?;
+        v1 = v1.name(name);
+    }
+    if let Some(path) = &args.token_file {
+        // The token is read now, because a pipe can be read only once.
+        v1 = v1.token(read_token_and_warn(path)?);
+        let path = path.clone();
+        let read = move || read_token(&path).map_err(|Usage(error)| io::Error::other(error));
+        v1 = v1.token_source(move || read().map(String::into_bytes));
+    }
+    Ok(v1)
+}
+
+fn reconnect(args: &ConnectArgs) -> Result<Option<Reconnect>, Usage> {
+    match (args.retry, args.retry_rejected) {
+        (Retry::Never, Some(_)) => {
+            Err(Usage("--retry never and --retry-rejected contradict each other".to_owned()))
+        }
+        (Retry::Never, None) => Ok(None),
+        (Retry::Backoff(policy), every) => {
+            let reconnect = Reconnect::new(policy.max_hint(args.max_hint));
+            Ok(Some(match every {
+                Some(every) => reconnect.even_if_rejected(every),
+                None => reconnect,
+            }))
+        }
     }
 }
 
@@ -288,23 +296,21 @@ fn load_tls(args: &ConnectArgs) -> Result<SharedClientTls, Usage> {
     tls.load().map_err(|error| Usage(error.to_string()))
 }
 
-fn protocol(args: &ConnectArgs) -> Result<Protocol, Usage> {
+fn protocol(args: &ConnectArgs) -> Result<ProtocolArg, Usage> {
     let needs_v0 = args.policy.preset == PresetArg::Tutorial || args.policy.echo;
     let protocol = match args.protocol {
-        _ if args.raw => return Ok(Protocol::Raw),
         Some(ProtocolArg::V1) if args.policy.echo => {
             return Err(Usage(
                 "--echo answers heartbeats of protocol v0; with v1 both ends send their own"
                     .to_owned(),
             ));
         }
-        Some(ProtocolArg::V0) => Protocol::V0,
-        Some(ProtocolArg::V1) => Protocol::V1,
-        None if needs_v0 => Protocol::V0,
-        None => Protocol::V1,
+        Some(protocol) => protocol,
+        None if needs_v0 => ProtocolArg::V0,
+        None => ProtocolArg::V1,
     };
     match lacking_on_v0(args) {
-        Some(what) if protocol == Protocol::V0 => Err(Usage(what.to_owned())),
+        Some(what) if protocol == ProtocolArg::V0 => Err(Usage(what.to_owned())),
         Some(_) | None => Ok(protocol),
     }
 }

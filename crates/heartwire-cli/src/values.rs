@@ -9,7 +9,6 @@ use std::net::ToSocketAddrs;
 
 use clap::ValueEnum;
 use heartwire::BackoffPolicy;
-use heartwire::client::Retry;
 use heartwire::kernel::Keepalive;
 
 /// Body lengths that a header can announce. The library would silently clamp a larger value, and
@@ -159,6 +158,13 @@ pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     };
     let count = u32::from_str(count).map_err(|error| format!("count {count}: {error}"))?;
     Keepalive::new(duration(idle)?, duration(interval)?, count).map_err(|error| error.to_string())
+}
+
+/// Whether to connect again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Retry {
+    Never,
+    Backoff(BackoffPolicy),
 }
 
 pub(crate) fn retry(text: &str) -> Result<Retry, String> {

@@ -6,7 +6,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-use heartwire::client::{Bye, Client, ClientConfig, ConnectError, Event, Events, Retry, SendError};
+use heartwire::client::{
+    Bye, Client, ClientConfig, ConnectError, Event, Events, Reconnect, SendError,
+};
 use heartwire::v1::Welcome;
 use heartwire::{BackoffPolicy, Reason};
 use tokio::runtime::{Builder, Runtime};
@@ -15,12 +17,12 @@ use crate::{Listener, PATIENCE, Peer, ms, patient};
 
 /// A v1 client for a server of [`patient`] sessions, which reconnects after 20 ms.
 pub fn client_config(addr: SocketAddr) -> ClientConfig {
-    ClientConfig::new(addr.to_string()).policy(patient()).retry(fixed(ms(20)))
+    ClientConfig::new(addr.to_string()).policy(patient()).reconnect(fixed(ms(20)))
 }
 
 /// The same delay before each attempt.
-pub fn fixed(wait: Duration) -> Retry {
-    Retry::Backoff(BackoffPolicy::fixed(wait).unwrap())
+pub fn fixed(wait: Duration) -> Reconnect {
+    Reconnect::new(BackoffPolicy::fixed(wait).unwrap())
 }
 
 /// The fields of an `Offline` event.

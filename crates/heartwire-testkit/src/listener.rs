@@ -5,7 +5,6 @@ use core::sync::atomic::{AtomicU16, Ordering};
 use std::net::TcpListener;
 
 use heartwire::client::ClientConfig;
-use heartwire::client::Protocol;
 use socket2::SockRef;
 
 use crate::{PATIENCE, Peer, fixed, idle, ms};
@@ -36,10 +35,7 @@ impl Listener {
 
     /// A v0 client for it without interval and timeout, which reconnects after 10 ms.
     pub fn config(&self) -> ClientConfig {
-        ClientConfig::new(self.addr().to_string())
-            .protocol(Protocol::V0)
-            .policy(idle())
-            .retry(fixed(ms(10)))
+        ClientConfig::new(self.addr().to_string()).v0().policy(idle()).reconnect(fixed(ms(10)))
     }
 
     /// The next client.

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Instant;
 
 use heartwire::Policy;
-use heartwire::client::{self, Client, ClientConfig};
+use heartwire::client::{self, Client, ClientConfig, V1};
 use heartwire::server::{Event, Server, ServerConfig};
 use tokio::time::sleep;
 
@@ -40,8 +40,9 @@ fn seconds(timeout: Option<Duration>) -> String {
 
 async fn live(address: String, start: Instant) -> Result<(), Box<dyn Error>> {
     let say = |what: &str| say(start, "device", what);
-    let (device, mut events) =
-        Client::start(ClientConfig::new(address).policy(policy()?).name("watch-7"));
+    let (device, mut events) = Client::start(
+        ClientConfig::new(address).policy(policy()?).v1(V1::default().name("watch-7")),
+    );
     let contract = loop {
         if let Some(client::Event::Online { welcome: Some(welcome), .. }) = events.recv().await {
             break welcome.contract;

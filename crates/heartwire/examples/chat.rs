@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::io::stdin;
 use std::thread;
 
-use heartwire::client::{self, Client, ClientConfig};
+use heartwire::client::{self, Client, ClientConfig, V1};
 use heartwire::server::{Event, Protocols, Server, ServerConfig, SessionId};
 use heartwire::v1::ByeCode;
 use heartwire::{Policy, Reason};
@@ -107,7 +107,7 @@ fn typed() -> mpsc::Receiver<String> {
 }
 
 async fn talk(name: &str, address: &str) -> Result<(), Box<dyn Error>> {
-    let config = ClientConfig::new(address).name(name).policy(policy()?);
+    let config = ClientConfig::new(address).v1(V1::default().name(name)).policy(policy()?);
     let (client, mut events) = Client::start(config);
     let mut lines = typed();
     let mut typing = true;

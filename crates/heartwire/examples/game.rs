@@ -19,7 +19,7 @@ use std::thread;
 use std::time::Instant;
 
 use heartwire::Policy;
-use heartwire::client::{self, Client, ClientConfig};
+use heartwire::client::{self, Client, ClientConfig, V1};
 use heartwire::server::{Control, Event, Handler, Server, ServerConfig, SessionId};
 use tokio::time::interval;
 
@@ -98,8 +98,9 @@ fn play(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let start = Instant::now();
-        let (client, mut events) =
-            Client::start(ClientConfig::new(address).name(name).policy(policy()?));
+        let (client, mut events) = Client::start(
+            ClientConfig::new(address).v1(V1::default().name(name)).policy(policy()?),
+        );
         let mut clock = interval(Duration::from_millis(100));
         let mut steps = b"nesw".iter().cycle();
         let (mut seen, mut frames) = (0, 0);

@@ -21,8 +21,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::thread;
 
-use heartwire::client::Protocol;
-use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::client::{Client, ClientConfig, Event, Reconnect};
 use heartwire::kernel::{Keepalive, KernelOptions};
 use heartwire::{BackoffPolicy, Policy};
 
@@ -48,10 +47,10 @@ async fn echo(address: String) -> Result<(), Box<dyn Error>> {
     println!("a silent path is dead after {:?}, by the kernel alone", probes.bound());
 
     let config = ClientConfig::new(address)
-        .protocol(Protocol::Raw)
+        .raw()
         .policy(Policy::builder().build()?)
         .kernel(kernel)
-        .retry(Retry::Backoff(BackoffPolicy::fixed(Duration::from_millis(100))?));
+        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(100))?));
     let (client, mut events) = Client::start(config);
     let mut failures = 0;
     while let Some(event) = events.recv().await {

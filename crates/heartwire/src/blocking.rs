@@ -7,12 +7,12 @@
 //! ```
 //! use core::time::Duration;
 //! use heartwire::blocking::Client;
-//! use heartwire::client::{ClientConfig, Event, Retry};
+//! use heartwire::client::{ClientConfig, Event};
 //!
 //! # use heartwire::server::{Server, ServerConfig};
 //! # let (server, _) = Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse()?))?;
 //! # let address = server.local_addrs()[0];
-//! let config = ClientConfig::new(address.to_string()).retry(Retry::Never);
+//! let config = ClientConfig::new(address.to_string()).reconnect(None);
 //! let (client, events) = Client::start(config)?;
 //! for event in events {
 //!     println!("{event}");
@@ -132,7 +132,7 @@ impl Client {
         self.inner.promise(interval);
     }
 
-    /// Reports that the application works. See [`ClientConfig::watchdog`].
+    /// Reports that the application works. See [`V1::watchdog`](client::V1::watchdog).
     pub fn feed_watchdog(&self) {
         self.inner.feed_watchdog();
     }

@@ -69,7 +69,7 @@
 //! connection ends. Both ends speak protocol v1 here, which negotiates intervals and timeouts.
 //!
 //! ```
-//! use heartwire::client::{Client, ClientConfig, Event};
+//! use heartwire::client::{Client, ClientConfig, Event, V1};
 //! use heartwire::server::{self, Control, Server, ServerConfig};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -85,7 +85,8 @@
 //! })?;
 //!
 //! let target = server.local_addrs()[0].to_string();
-//! let (client, mut events) = Client::start(ClientConfig::new(target).name("hall/door-3"));
+//! let config = ClientConfig::new(target).v1(V1::default().name("hall/door-3"));
+//! let (client, mut events) = Client::start(config);
 //! while let Some(event) = events.recv().await {
 //!     match event {
 //!         Event::Online { peer, welcome: Some(welcome), .. } => {

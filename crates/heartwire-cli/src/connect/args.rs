@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
-use heartwire::client::{ClientConfig, Retry};
+use heartwire::client::ClientConfig;
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
-use crate::values::{MAX_FRAME, ProtocolArg, duration, interval, retry, target};
+use crate::values::{MAX_FRAME, ProtocolArg, Retry, duration, interval, retry, target};
 
 /// The examples of `-h`.
 pub(crate) const FIRST_EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::rc::Rc;
 
-use heartwire::client::{Client, ClientConfig, ConnectError, Event, Retry};
+use heartwire::client::{Client, ClientConfig, ConnectError, Event, V1};
 use heartwire::v1::ByeCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -99,7 +99,7 @@ async fn connect(target: SocketAddr, number: u32) -> std::io::Result<TcpStream> 
 
 /// Begins this many handshakes a second, each from a new client with a wrong token.
 pub(super) async fn shake_hands(config: ClientConfig, per_second: u32, tally: Rc<Tally>) {
-    let config = config.token("no-client-has-this-token").retry(Retry::Never);
+    let config = config.v1(V1::default().token("no-client-has-this-token")).reconnect(None);
     let mut ticks = interval(GROUPS_APART);
     // Those that were missed are begun at once: a flood does not get smaller when the machine is
     // busy.

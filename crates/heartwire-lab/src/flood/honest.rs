@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use heartwire::Reason;
-use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::client::{Client, ClientConfig, Event};
 use tokio::sync::watch;
 use tokio::task::spawn_local;
 use tokio::time::{interval, timeout};
@@ -73,7 +73,7 @@ pub(super) async fn newcomers(config: ClientConfig, tally: Rc<Tally>) {
     loop {
         ticks.tick().await;
         let began = Instant::now();
-        let (client, mut events) = Client::start(config.clone().retry(Retry::Never));
+        let (client, mut events) = Client::start(config.clone().reconnect(None));
         add(&tally.newcomers);
         let in_time = timeout(IN_WITHIN, async {
             while let Some(event) = events.recv().await {

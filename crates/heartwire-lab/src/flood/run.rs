@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use heartwire::Policy;
-use heartwire::client::{Client, ClientConfig};
+use heartwire::client::{Client, ClientConfig, V1};
 use heartwire::server::ServerConfig;
 use heartwire::tls::ClientTls;
 use tokio::task::{LocalSet, spawn_local};
@@ -61,7 +61,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
     let mut server = Server::start(program, &files)?;
     let mut config = ClientConfig::new(server.address.to_string())
         .policy(Policy::builder().interval(BEAT).timeout(TIMEOUT).build()?)
-        .token(TOKEN);
+        .v1(V1::default().token(TOKEN));
     if let Some(roots) = files.roots() {
         let tls = ClientTls::new().roots(roots).server_name("localhost").load()?;
         config = config.tls(tls);

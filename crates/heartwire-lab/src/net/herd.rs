@@ -5,8 +5,7 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::SystemTime;
 
-use heartwire::client::Protocol;
-use heartwire::client::{Client, ClientConfig, Event};
+use heartwire::client::{Client, ClientConfig, Event, Reconnect};
 use heartwire::{Policy, Reason};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -79,9 +78,10 @@ async fn keep(args: &Args, policy: Policy) -> anyhow::Result<()> {
     });
     let (tell, mut told) = mpsc::unbounded_channel();
     for number in 0..args.connections {
-        let protocol = if args.protocol == "v0" { Protocol::V0 } else { Protocol::V1 };
-        let config = ClientConfig::new(args.target.clone()).policy(policy).protocol(protocol);
-        let config = config.seed(number.into());
+        let config = ClientConfig::new(args.target.clone())
+            .policy(policy)
+            .reconnect(Reconnect::default().seed(number.into()));
+        let config = if args.protocol == "v0" { config.v0() } else { config };
         let wait = args.spread.mul_f64(f64::from(number) / f64::from(args.connections));
         tokio::spawn(one(config, wait, stopped.clone(), tell.clone()));
     }

@@ -2,10 +2,12 @@
 
 use std::io;
 
-use heartwire::client::{Client as Handle, ClientConfig, ConnectError, Event, Events, Retry};
+use heartwire::client::{
+    Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, V1,
+};
 use heartwire::internal::client::{Life, Step, Wait, open};
 use heartwire::{BackoffPolicy, Reason};
-use heartwire_core::{Instant, Side};
+use heartwire_core::{Instant, Protocol, Side};
 
 use super::draw::MS;
 use super::link::{Body, Both, LinkId};
@@ -72,18 +74,26 @@ impl Client {
 
     fn config(&self) -> ClientConfig {
         let terms = &self.terms.client;
+        let reconnect = Reconnect::new(self.backoff).even_if_rejected(MS * 1_000).seed(self.seed);
         let config = ClientConfig::new("server:1")
             .policy(terms.policy_in_force())
-            .protocol(terms.client_protocol())
-            .offer(terms.offer())
             .limits(terms.limits())
             .handshake_timeout(terms.handshake_timeout.unwrap_or(MS * 10_000))
-            .retry(Retry::Backoff(self.backoff))
-            .retry_rejected(MS * 1_000)
-            .max_queue(MAX_QUEUE)
-            .seed(self.seed);
+            .reconnect(reconnect)
+            .max_queue(MAX_QUEUE);
         let config = if terms.keeps_messages { config.offline_queue(true) } else { config };
-        if terms.has_name { config.name(format!("client-{}", self.host)) } else { config }
+        match terms.protocol {
+            Protocol::V0 => config.v0(),
+            Protocol::Raw => config.raw(),
+            Protocol::V1 | Protocol::Any | Protocol::V1Only | _ => {
+                let v1 = V1::default().offer(terms.offer());
+                let name = terms.has_name.then(|| format!("client-{}", self.host));
+                config.v1(match name {
+                    Some(name) => v1.name(name),
+                    None => v1,
+                })
+            }
+        }
     }
 
     /// Ends the process, with everything it held.

@@ -93,14 +93,6 @@ impl Terms {
     }
 
     /// The client's configuration.
-    pub(super) const fn client_protocol(&self) -> heartwire::client::Protocol {
-        match self.protocol {
-            Protocol::V0 => heartwire::client::Protocol::V0,
-            Protocol::Raw => heartwire::client::Protocol::Raw,
-            Protocol::V1 | Protocol::Any | Protocol::V1Only | _ => heartwire::client::Protocol::V1,
-        }
-    }
-
     pub(super) fn limits(&self) -> FrameLimits {
         FrameLimits::default()
             .handshake_timeout(self.handshake_timeout)

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use heartwire::client::{Client, ClientConfig, Event, Retry};
+use heartwire::client::{Client, ClientConfig, Event, Reconnect};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -68,8 +68,7 @@ async fn storm(args: &Args, policy: Policy, seed: u64, program: &Path) -> anyhow
         let config = ClientConfig::new(address.to_string())
             .connect_timeout(args.timeout)
             .handshake_timeout(args.timeout)
-            .retry(Retry::Backoff(policy.backoff_policy()))
-            .seed(seeds.u64(..));
+            .reconnect(Reconnect::new(policy.backoff_policy()).seed(seeds.u64(..)));
         let (client, events) = Client::start(config);
         handles.push(client);
         tokio::spawn(follow(events, Arc::clone(&tally), online.clone()));

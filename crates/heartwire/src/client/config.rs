@@ -1,15 +1,8 @@
 //! The configuration of a client.
 
-use core::fmt;
-use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
-use std::collections::hash_map::RandomState;
-use std::io;
-use std::sync::Arc;
 
-use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::v1::{Hello, Offer};
 use heartwire_core::{FrameLimits, Policy, Settings};
 
 use super::dial::Resolver;
@@ -17,14 +10,22 @@ use crate::TICK;
 use crate::kernel::KernelOptions;
 use crate::tls::SharedClientTls;
 
+mod reconnect;
+mod v1;
+
+pub use reconnect::Reconnect;
+pub use v1::V1;
+pub(super) use v1::{Token, TokenSource};
+
 /// Where a client connects to, and how it behaves. Any value is valid.
 ///
 /// ```
 /// use core::time::Duration;
-/// use heartwire::client::{ClientConfig};
+/// use heartwire::client::{ClientConfig, V1};
 /// use heartwire::{Preset, Side};
 ///
 /// let config = ClientConfig::new("gateway.example:29002")
+///     .v1(V1::default().name("hall/door-3"))
 ///     .policy(Preset::Fast.policy(Side::Client))
 ///     .connect_timeout(Duration::from_secs(2))
 ///     .offline_queue(true);
@@ -34,24 +35,16 @@ use crate::tls::SharedClientTls;
 pub struct ClientConfig {
     pub(super) target: String,
     pub(super) policy: Policy,
-    pub(super) protocol: Protocol,
+    protocol: Protocol,
     pub(super) limits: FrameLimits,
     pub(super) kernel: KernelOptions,
     pub(super) connect_timeout: Duration,
     pub(super) handshake_timeout: Duration,
-    pub(super) name: Option<String>,
-    /// The configured token, or the last one from `token_source`.
-    pub(super) token: Option<Token>,
-    pub(super) token_source: Option<TokenSource>,
-    pub(super) offer: Option<Offer>,
     pub(super) tls: Option<SharedClientTls>,
-    pub(super) watchdog: Option<Duration>,
     pub(super) close_timeout: Duration,
-    pub(super) retry: Retry,
-    pub(super) retry_rejected: Option<Duration>,
+    pub(super) reconnect: Option<Reconnect>,
     pub(super) offline_queue: bool,
     pub(super) max_queue: usize,
-    pub(super) seed: Option<u64>,
     pub(super) watch_network: bool,
     pub(super) resolver: Resolver,
 }
@@ -74,23 +67,16 @@ impl ClientConfig {
         Self {
             target: target.into(),
             policy: Policy::default(),
-            protocol: Protocol::V1,
+            protocol: Protocol::V1(Box::default()),
             limits: FrameLimits::default().handshake_timeout(None),
             kernel: KernelOptions::default(),
             connect_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(5),
-            name: None,
-            token: None,
-            token_source: None,
-            offer: None,
             tls: None,
-            watchdog: None,
             close_timeout: Self::CLOSE_TIMEOUT,
-            retry: Retry::default(),
-            retry_rejected: None,
+            reconnect: Some(Reconnect::default()),
             offline_queue: false,
             max_queue: Self::MAX_QUEUE,
-            seed: None,
             watch_network: false,
             resolver: Resolver::system(),
         }
@@ -108,11 +94,22 @@ impl ClientConfig {
         self
     }
 
-    /// Which protocol to speak. Default: [`Protocol::V1`]. A server that speaks v0 only, such as
-    /// the tutorial's, needs [`Protocol::V0`]. [`Protocol::Raw`] has no heartbeats: bytes are
-    /// reported as they come, and only they hold off the timeout.
-    pub fn protocol(mut self, protocol: Protocol) -> Self {
-        self.protocol = protocol;
+    /// Speaks protocol v1 with these settings. The default, with [`V1::default`].
+    pub fn v1(mut self, v1: V1) -> Self {
+        self.protocol = Protocol::V1(Box::new(v1));
+        self
+    }
+
+    /// Speaks protocol v0, the tutorial's frames, as a server that speaks v0 only needs it.
+    pub fn v0(mut self) -> Self {
+        self.protocol = Protocol::V0;
+        self
+    }
+
+    /// Speaks no protocol: there are no headers and no heartbeats. Bytes are reported as they come,
+    /// and only they hold off the timeout.
+    pub fn raw(mut self) -> Self {
+        self.protocol = Protocol::Raw;
         self
     }
 
@@ -123,65 +120,11 @@ impl ClientConfig {
         self
     }
 
-    /// The client's name on protocol v1. A server keeps only the newest session of each name.
-    /// Default: no name. A Heartwire server rejects a name that is not a
-    /// [`valid_name`](crate::server::auth::valid_name).
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = Some(name.into());
-        self
-    }
-
-    /// The token that authenticates this client on protocol v1. It is never logged. Default: none.
-    /// Without TLS it can be read on the path.
-    pub fn token(mut self, token: impl Into<Vec<u8>>) -> Self {
-        self.token = Some(Token(token.into()));
-        self
-    }
-
-    /// As [`token`](Self::token), read again for each attempt: for tokens that are renewed while
-    /// the client runs. `source` is called on a thread of its own, within
-    /// [`connect_timeout`](Self::connect_timeout), so it may read a file or ask another program. If
-    /// it fails, the client uses the last token that it returned, or the one from
-    /// [`token`](Self::token); without one, the attempt fails with
-    /// [`ConnectError::Token`](super::ConnectError::Token).
-    ///
-    /// ```
-    /// use heartwire::client::ClientConfig;
-    ///
-    /// let config = ClientConfig::new("gateway.example:29002")
-    ///     .name("hall/door-3")
-    ///     .token_source(|| Ok(std::fs::read_to_string("door.token")?.trim().into()));
-    /// # let _ = config;
-    /// ```
-    pub fn token_source(
-        mut self,
-        source: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
-    ) -> Self {
-        self.token_source = Some(TokenSource(Arc::new(source)));
-        self
-    }
-
-    /// The settings and capabilities that the client offers on protocol v1. Default: [`Offer::new`]
-    /// with the policy.
-    pub fn offer(mut self, offer: Offer) -> Self {
-        self.offer = Some(offer);
-        self
-    }
-
     /// Connects with TLS and verifies the server's certificate. Default: no TLS. Changed files are
     /// read again for each attempt.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: SharedClientTls) -> Self {
         self.tls = Some(tls);
-        self
-    }
-
-    /// How often the application has to [feed the watchdog](super::Client::feed_watchdog) on
-    /// protocol v1. When it is late, beats go on but report this client as
-    /// [degraded](crate::v1::Health::Degraded): otherwise a heartbeat would hide a deadlock.
-    /// Default: no watchdog; at least 1 ms.
-    pub fn watchdog(mut self, within: Duration) -> Self {
-        self.watchdog = Some(within.max(Duration::from_millis(1)));
         self
     }
 
@@ -233,22 +176,11 @@ impl ClientConfig {
         self
     }
 
-    /// What to do when a connection ends or cannot be made. Default: [`Retry::Backoff`] with
-    /// [`BackoffPolicy::default`].
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
-        self
-    }
-
-    /// Reconnects even if the server says not to (`unauthorized`, `conflict`, `taken_over` and the
-    /// like) or its certificate is not accepted: after a random time of one to two times `every`,
-    /// and not before [`retry`](Self::retry) would. Default: the client ends. At least 1 s.
-    ///
-    /// For unattended clients: without it, one minute with a wrong token file on the server ends a
-    /// whole fleet. Minutes are a good choice. Two clients with the same name take it over from
-    /// each other at this pace, until the server rejects the newer one.
-    pub fn retry_rejected(mut self, every: Duration) -> Self {
-        self.retry_rejected = Some(every.max(Duration::from_secs(1)));
+    /// When to try again after a connection has ended or could not be made: a [`Reconnect`], or
+    /// `None` for a client that then ends, with [`Closed`](super::Event::Closed) as its last event.
+    /// Default: [`Reconnect::default`].
+    pub fn reconnect(mut self, reconnect: impl Into<Option<Reconnect>>) -> Self {
+        self.reconnect = reconnect.into();
         self
     }
 
@@ -285,36 +217,33 @@ impl ClientConfig {
         self
     }
 
-    /// Seed of the random back-off delays, so that a test can repeat them. Default: a random seed
-    /// for each client. Clients that share a seed reconnect in step after an outage.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
     pub(super) fn settings(&self) -> Settings {
-        let mut limits = self.limits;
-        if self.protocol == Protocol::V1 {
-            limits = limits.handshake_timeout(Some(self.handshake_timeout));
+        let settings = Settings::new(self.policy).limits(self.limits).tick(TICK);
+        match &self.protocol {
+            Protocol::V0 => settings.protocol(heartwire_core::Protocol::V0),
+            Protocol::Raw => settings.protocol(heartwire_core::Protocol::Raw),
+            Protocol::V1(v1) => settings
+                .protocol(heartwire_core::Protocol::V1)
+                .offer(v1.offer_in_force(&self.policy))
+                .limits(self.limits.handshake_timeout(Some(self.handshake_timeout))),
         }
-        Settings::new(self.policy)
-            .protocol(self.protocol.into())
-            .offer(self.offer_in_force())
-            .limits(limits)
-            .tick(TICK)
     }
 
-    fn offer_in_force(&self) -> Offer {
-        self.offer.unwrap_or_else(|| Offer::new(&self.policy))
+    pub(super) fn v1_settings(&self) -> Option<&V1> {
+        if let Protocol::V1(v1) = &self.protocol { Some(v1) } else { None }
+    }
+
+    pub(super) fn v1_settings_mut(&mut self) -> Option<&mut V1> {
+        if let Protocol::V1(v1) = &mut self.protocol { Some(v1) } else { None }
+    }
+
+    pub(super) fn even_if_rejected(&self) -> Option<Duration> {
+        self.reconnect?.even_if_rejected
     }
 
     /// The HELLO frame, on protocol v1.
     pub(super) fn hello(&self) -> Option<Vec<u8>> {
-        let mut hello = Hello::new(self.offer_in_force());
-        hello.name = self.name.as_deref();
-        hello.token = self.token.as_ref().map(|token| token.0.as_slice());
-        hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
-        (self.protocol == Protocol::V1).then(|| hello.encode())
+        self.v1_settings().map(|v1| v1.hello(&self.policy))
     }
 
     /// The longest body that [`max_queue`](Self::max_queue) leaves room for.
@@ -323,83 +252,25 @@ impl ClientConfig {
     }
 
     pub(super) fn header_len(&self) -> usize {
-        if self.protocol == Protocol::Raw { 0 } else { HEADER_LEN }
+        match self.protocol {
+            Protocol::V0 | Protocol::V1(_) => HEADER_LEN,
+            Protocol::Raw => 0,
+        }
     }
 
     /// Mixes `other` into the seed, if one is set, so that clients with the same configuration
     /// differ.
     pub(crate) fn seed_mixed_with(mut self, other: u64) -> Self {
-        self.seed = self.seed.map(|seed| seed ^ other);
+        if let Some(reconnect) = &mut self.reconnect {
+            reconnect.mix(other);
+        }
         self
     }
-
-    pub(super) fn seed_or_random(&self) -> u64 {
-        // `RandomState` takes its keys from the system's randomness; each one differs.
-        self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
-    }
 }
 
-/// A token. `Debug` does not show it.
-#[derive(Clone)]
-pub(super) struct Token(pub(super) Vec<u8>);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(not shown)")
-    }
-}
-
-/// A function that returns a token, and may block.
-#[derive(Clone)]
-pub(super) struct TokenSource(Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>);
-
-impl TokenSource {
-    pub(super) fn look_up(&self) -> io::Result<Vec<u8>> {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for TokenSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenSource")
-    }
-}
-
-/// Whether a client reconnects when a connection ends or cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Retry {
-    /// The client ends. Its last event is [`Closed`](super::Event::Closed).
-    Never,
-    /// The client waits and tries again, without end.
-    Backoff(BackoffPolicy),
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self::Backoff(BackoffPolicy::default())
-    }
-}
-
-/// Which protocol a client speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Version 0, the tutorial's frames.
+#[derive(Clone, Debug)]
+enum Protocol {
     V0,
-    /// [Version 1](crate::v1). The default.
-    #[default]
-    V1,
-    /// Bytes without any header. There are no heartbeats.
+    V1(Box<V1>),
     Raw,
-}
-
-impl From<Protocol> for heartwire_core::Protocol {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::V0 => Self::V0,
-            Protocol::V1 => Self::V1,
-            Protocol::Raw => Self::Raw,
-        }
-    }
 }

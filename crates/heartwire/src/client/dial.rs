@@ -55,13 +55,12 @@ impl Dialler {
         config: &mut ClientConfig,
     ) -> Result<Dialled<Stream>, ConnectError> {
         let found = self.look_up.run(config).await?;
-        match found.token {
-            Some(Ok(token)) => config.token = Some(Token(token)),
-            Some(Err(error)) if config.token.is_none() => {
-                return Err(ConnectError::Token { error });
+        if let (Some(found), Some(v1)) = (found.token, config.v1_settings_mut()) {
+            match found {
+                Ok(token) => v1.token = Some(Token(token)),
+                Err(error) if v1.token.is_none() => return Err(ConnectError::Token { error }),
+                Err(error) => warn!(%error, "cannot read the token; using the last one"),
             }
-            Some(Err(error)) => warn!(%error, "cannot read the token; using the last one"),
-            None => {}
         }
         let config = &*config;
         let within = config.connect_timeout;
@@ -197,7 +196,7 @@ pub enum ConnectError {
         /// The time it was given.
         within: Duration,
     },
-    /// [`ClientConfig::token_source`] failed, and there is no earlier token.
+    /// [`V1::token_source`](super::V1::token_source) failed, and there is no earlier token.
     #[error("cannot read the token: {error}")]
     Token {
         /// Its error.
@@ -254,7 +253,7 @@ impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
     /// server may recover; an invalid target does not. False also if the server says not to
     /// reconnect, or if its certificate is not accepted for another reason than its validity
-    /// period; a client with [`ClientConfig::retry_rejected`] reconnects even then.
+    /// period; a client that reconnects [even if rejected](super::Reconnect::even_if_rejected) goes on.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
@@ -270,7 +269,7 @@ impl ConnectError {
         }
     }
 
-    /// Whether the server may speak [protocol v0](crate::client::Protocol::V0) only: it sent no
+    /// Whether the server may speak [protocol v0](ClientConfig::v0) only: it sent no
     /// WELCOME. A full server and one of another service behave the same.
     #[must_use]
     pub const fn may_speak_v0(&self) -> bool {

@@ -146,7 +146,7 @@ impl<W: World> Driver<W> {
             connection: Connection::new(config.settings(), now),
             peer,
             kernel,
-            watchdog: config.watchdog,
+            watchdog: config.v1_settings().and_then(|v1| v1.watchdog),
             close_timeout: config.close_timeout,
             end_len: 0,
             made_at: now,

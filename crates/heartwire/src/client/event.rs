@@ -46,7 +46,7 @@ pub enum Event {
     /// The server warns that this client sends far more beats than agreed, and will disconnect it
     /// if that goes on (protocol v1).
     TooFast,
-    /// A message from the server; on [`Protocol::Raw`](crate::client::Protocol::Raw) the bytes of
+    /// A message from the server; on a [raw](super::ClientConfig::raw) connection the bytes of
     /// one read.
     Data(Vec<u8>),
     /// This process was paused and could neither send nor receive. The server's timeout was
@@ -87,7 +87,7 @@ pub enum Event {
     },
     /// An attempt failed. If the error is not [retryable](ConnectError::is_retryable), the client
     /// ends, unless the server rejected it and
-    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected) is set.
+    /// [`Reconnect::even_if_rejected`](super::Reconnect::even_if_rejected) is set.
     Failed {
         /// What failed.
         error: ConnectError,
@@ -169,7 +169,7 @@ pub struct Bye {
     /// Why it disconnects.
     pub code: ByeCode,
     /// Whether to reconnect, and when. The client follows it: it ends (but see
-    /// [`ClientConfig::retry_rejected`](super::ClientConfig::retry_rejected)), or reconnects at a
+    /// [`Reconnect::even_if_rejected`](super::Reconnect::even_if_rejected)), or reconnects at a
     /// random time in that window instead of after its backoff delay.
     pub retry: RetryHint,
     /// The server's explanation, at most 256 bytes; empty if there is none. Escape it before you

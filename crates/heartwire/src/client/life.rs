@@ -14,7 +14,7 @@ use super::app::{App, Link};
 use super::dial::{Dialled, Dialler};
 use super::drive::{self, Driver, End, Wait};
 use super::outbox::Message;
-use super::{Bye, ClientConfig, ConnectError, Event, Retry};
+use super::{Bye, ClientConfig, ConnectError, Event, Reconnect};
 use crate::Reason;
 use crate::world::{Break, World};
 
@@ -43,7 +43,7 @@ enum Phase<W: World> {
     Starting,
     Dialling,
     Keeping(Box<Driver<W>>),
-    /// `is_set`: the time was set by the server, or by `retry_rejected`.
+    /// `is_set`: the time was set by the server, or by `even_if_rejected`.
     Waiting {
         until: Instant,
         is_set: bool,
@@ -65,10 +65,7 @@ pub enum Step {
 
 impl<W: World> Life<W> {
     pub(super) fn new(world: W, config: ClientConfig, app: App) -> Self {
-        let backoff = match config.retry {
-            Retry::Never => None,
-            Retry::Backoff(policy) => Some(Backoff::new(policy, config.seed_or_random())),
-        };
+        let backoff = config.reconnect.as_ref().map(Reconnect::backoff);
         Self {
             world,
             config,
@@ -172,7 +169,7 @@ impl<W: World> Life<W> {
             self.dialler.handle_failed(driver.peer(), now);
         }
         self.app.controls.set_link_state(None, now);
-        let is_final = hint == Some(RetryHint::Never) && self.config.retry_rejected.is_none();
+        let is_final = hint == Some(RetryHint::Never) && self.config.even_if_rejected().is_none();
         let goes_on = lasted_until.is_some() && !is_final;
         if driver.is_online() {
             self.attempt = 0;
@@ -238,7 +235,7 @@ impl<W: World> Life<W> {
     /// Applies the server's retry hint to the next wait. Returns whether the hint set its time.
     fn heed(&mut self, hint: Option<RetryHint>) -> bool {
         let Some(backoff) = &mut self.backoff else { return false };
-        match (hint, self.config.retry_rejected) {
+        match (hint, self.config.even_if_rejected()) {
             (Some(RetryHint::Within { earliest, latest }), _) => {
                 backoff.handle_hint(earliest, latest);
             }

@@ -7,14 +7,14 @@
 //! [`blocking`](crate::blocking).
 //!
 //! ```
-//! use heartwire::client::{Client, ClientConfig, Event, Retry};
+//! use heartwire::client::{Client, ClientConfig, Event};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use heartwire::server::{Server, ServerConfig};
 //! # let (server, _) = Server::start_with_events(ServerConfig::new("127.0.0.1:0".parse()?))?;
 //! # let address = server.local_addrs()[0];
-//! let config = ClientConfig::new(address.to_string()).retry(Retry::Never);
+//! let config = ClientConfig::new(address.to_string()).reconnect(None);
 //! let (client, mut events) = Client::start(config);
 //! while let Some(event) = events.recv().await {
 //!     println!("{event}");
@@ -59,7 +59,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError
 use tracing::{Instrument, info_span};
 
 use app::{App, Controls, Intake, Link};
-pub use config::{ClientConfig, Protocol, Retry};
+pub use config::{ClientConfig, Reconnect, V1};
 pub use dial::{AddressError, ConnectError};
 pub use event::{Bye, Event, Events, SendError};
 pub(crate) use event::{Delivery, Reports};
@@ -132,7 +132,7 @@ impl Client {
             "client",
             target = config.target,
             connection = by.as_deref(),
-            name = config.name,
+            name = config.v1_settings().and_then(|v1| v1.name.as_deref()),
         );
         let watched = config.watch_network.then(|| Arc::clone(&app.controls));
         let task = task::run(Life::new(Runtime, config, app));
@@ -174,7 +174,7 @@ impl Client {
     /// `Ok` means accepted, not sent: if the connection ends first, the message is lost or kept as
     /// [`offline_queue`](ClientConfig::offline_queue) says. If the future is dropped before it is
     /// ready, the message was not accepted. An empty message is a frame without a body; on
-    /// [`Protocol::Raw`] it sends nothing.
+    /// [raw](ClientConfig::raw) connections it sends nothing.
     ///
     /// # Errors
     ///
@@ -231,7 +231,7 @@ impl Client {
         self.shared.controls.set_promise(interval);
     }
 
-    /// Reports that the application works. See [`ClientConfig::watchdog`].
+    /// Reports that the application works. See [`V1::watchdog`].
     pub fn feed_watchdog(&self) {
         self.shared.controls.feed_watchdog(clock::now());
     }

@@ -317,7 +317,7 @@ impl Handle {
     /// reconnect. Does nothing if the session has ended by the time its shard sees the command.
     ///
     /// A Heartwire client obeys and ends, unless
-    /// [`retry_rejected`](crate::client::ClientConfig::retry_rejected) is set. A client on protocol
+    /// [`even_if_rejected`](crate::client::Reconnect::even_if_rejected) is set. A client on protocol
     /// v0 cannot be told and reconnects, and so may a hostile one: remove its
     /// [token](ServerConfig::tokens) first, then it is rejected.
     ///

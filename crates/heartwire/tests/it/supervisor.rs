@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use heartwire::client::{ClientConfig, Event, Retry, SendError};
+use heartwire::client::{ClientConfig, Event, Reconnect, SendError};
 use heartwire::supervisor::{AddError, Events, Supervisor};
 use heartwire::{BackoffPolicy, Reason};
 use heartwire_testkit::{Listener, PATIENCE, Peer, beat, data, ms, wait_until};
@@ -139,7 +139,7 @@ fn a_name_is_taken_until_its_last_event() {
     rig.closed("one");
     wait_until("the name is free", || !rig.supervisor.remove("one"));
     // So does one that ends by itself leave its name.
-    rig.add("one", server.config().retry(Retry::Never)).unwrap();
+    rig.add("one", server.config().reconnect(None)).unwrap();
     assert!(matches!(rig.next().1, Event::Connecting { attempt: 1 }));
     drop(accept(&server));
     rig.closed("one");
@@ -189,7 +189,7 @@ fn connections_with_the_same_settings_do_not_come_back_in_step() {
     let mut rig = Rig::new();
     let backoff = BackoffPolicy::exponential(ms(1_000_000), ms(1_000_000), ms(1)).unwrap();
     // Nobody listens there any more.
-    let config = Listener::new().config().retry(Retry::Backoff(backoff)).seed(7);
+    let config = Listener::new().config().reconnect(Reconnect::new(backoff).seed(7));
     let mut waits = Vec::new();
     for n in 0..8 {
         let name = format!("n{n}");

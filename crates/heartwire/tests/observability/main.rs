@@ -14,8 +14,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use heartwire::client::Protocol;
-use heartwire::client::{Client, ClientConfig, Event};
+use heartwire::client::{Client, ClientConfig, Event, V1};
 use heartwire::metrics::{self, Kind};
 use heartwire::server::{Server, ServerConfig};
 use heartwire::supervisor::Supervisor;
@@ -59,10 +58,7 @@ fn hanging(times: usize) -> (SocketAddr, JoinHandle<()>) {
 }
 
 fn config(address: SocketAddr) -> ClientConfig {
-    ClientConfig::new(address.to_string())
-        .protocol(Protocol::V0)
-        .policy(timeout(100))
-        .retry(fixed(ms(1)))
+    ClientConfig::new(address.to_string()).v0().policy(timeout(100)).reconnect(fixed(ms(1)))
 }
 
 /// What was reported: a counter's or gauge's value, and of a histogram how often.
@@ -206,7 +202,8 @@ fn log_lines_name_their_client_and_session() {
     tracing::subscriber::with_default(subscriber.finish(), || {
         on_this_thread(async {
             let (supervisor, mut events) = Supervisor::new();
-            let config = ClientConfig::new(address.to_string()).name("bob").token("secret");
+            let config = ClientConfig::new(address.to_string())
+                .v1(V1::default().name("bob").token("secret"));
             let client = supervisor.add("hall", config).unwrap();
             while let Some((_, event)) = events.recv().await {
                 match event {

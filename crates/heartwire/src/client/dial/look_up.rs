@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::ConnectError;
 use crate::client::ClientConfig;
+use crate::client::config::TokenSource;
 
 /// A blocking resolver of host names.
 #[derive(Clone)]
@@ -82,8 +83,12 @@ impl LookUp {
     }
 }
 
-const fn has_credentials(config: &ClientConfig) -> bool {
-    config.token_source.is_some() || config.tls.is_some()
+fn has_credentials(config: &ClientConfig) -> bool {
+    token_source(config).is_some() || config.tls.is_some()
+}
+
+fn token_source(config: &ClientConfig) -> Option<&TokenSource> {
+    config.v1_settings()?.token_source.as_ref()
 }
 
 /// Runs the lookup on its own thread: a runtime that ends would wait for one of its blocking
@@ -103,7 +108,7 @@ fn start(
     };
     let (sender, receiver) = oneshot::channel();
     let Resolver(resolve) = config.resolver.clone();
-    let (token_source, tls) = (config.token_source.clone(), config.tls.clone());
+    let (token_source, tls) = (token_source(config).cloned(), config.tls.clone());
     let work = move || {
         let addresses = match host {
             Some((host, port)) => resolve(&host, port),

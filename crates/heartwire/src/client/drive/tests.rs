@@ -7,7 +7,6 @@ mod v1;
 use core::time::Duration;
 use std::io;
 
-use crate::client::Protocol;
 use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
 use heartwire_core::{MIN_PAUSE, Policy, Violation};
@@ -38,7 +37,7 @@ impl Rig {
     /// One that judges, on protocol v0, and sends a beat at the start only.
     fn new() -> Self {
         let policy = Policy::builder().timeout(TIMEOUT).build().unwrap();
-        let mut rig = Self::of(&ClientConfig::new("").policy(policy).protocol(Protocol::V0));
+        let mut rig = Self::of(&ClientConfig::new("").policy(policy).v0());
         assert_eq!(rig.application.names(), ["online"]);
         rig.wait();
         assert_eq!(rig.toy.take_written(), [0; 8]);

@@ -4,14 +4,13 @@ mod sending;
 use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 
-use crate::client::Protocol;
 use heartwire_core::Policy;
 use heartwire_core::backoff::BackoffPolicy;
 use heartwire_core::v1::{Bye, ByeCode, Offer, Terms, Welcome};
 
 use super::*;
 use crate::client::internal::open;
-use crate::client::{Client, Events, SendError};
+use crate::client::{Client, Events, SendError, V1};
 use crate::sys::Way;
 use crate::toy::Toy;
 
@@ -32,8 +31,8 @@ impl Rig {
     fn new(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
         let toy = Toy::new();
         let policy = Policy::builder().timeout(SECOND * 60).build().unwrap();
-        let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
-        let config = ClientConfig::new("a:1").protocol(Protocol::V0).policy(policy).retry(retry);
+        let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap());
+        let config = ClientConfig::new("a:1").v0().policy(policy).reconnect(retry);
         let (client, events, life) = open(change(config), toy.clone(), 1024);
         Self { toy, client, events, life }
     }
@@ -138,7 +137,7 @@ fn attempts_are_counted_until_one_comes_to_something() {
 
 #[test]
 fn a_server_that_takes_connections_and_no_clients_is_no_new_start() {
-    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
+    let mut rig = Rig::new(|config| config.v1(V1::default()));
     rig.connects();
     assert_eq!(rig.told(), ["connecting, attempt 1"]);
     rig.is_left(&[]);
@@ -147,7 +146,7 @@ fn a_server_that_takes_connections_and_no_clients_is_no_new_start() {
 
 #[test]
 fn who_does_not_retry_ends_with_its_connection() {
-    let mut rig = Rig::online(|config| config.retry(Retry::Never));
+    let mut rig = Rig::online(|config| config.reconnect(None));
     assert_eq!(rig.is_left(&[]), Step::Over);
     assert_eq!(rig.told(), ["closed_by_peer, 0", "closed"]);
     assert!(matches!(rig.client.try_send(vec![1]), Err(SendError::Closed(_))));
@@ -169,7 +168,7 @@ fn a_wait_is_cut_short_once_a_second() {
 
 #[test]
 fn a_wait_that_the_server_asked_for_is_not_cut_short() {
-    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
+    let mut rig = Rig::new(|config| config.v1(V1::default()));
     rig.connects();
     let (earliest, latest) = (SECOND * 20, SECOND * 30);
     let bye = Bye::new(ByeCode::Draining, RetryHint::Within { earliest, latest }).encode();
@@ -186,16 +185,16 @@ fn a_wait_that_the_server_asked_for_is_not_cut_short() {
 #[test]
 fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back() {
     let never = Bye::new(ByeCode::Unauthorized, RetryHint::Never).encode();
-    let mut rig = Rig::new(|config| config.protocol(Protocol::V1));
+    let mut rig = Rig::new(|config| config.v1(V1::default()));
     rig.connects();
     assert_eq!(rig.is_left(&never), Step::Over);
     assert_eq!(rig.told(), ["connecting, attempt 1", "failed", "closed"]);
     // What a server may ask for is no limit to what the application has decided.
-    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap().max_hint(WAIT));
+    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap().max_hint(WAIT));
     let change = |config: ClientConfig| {
-        config.retry(retry).retry_rejected(SECOND * 60).policy(Policy::default())
+        config.reconnect(retry.even_if_rejected(SECOND * 60)).policy(Policy::default())
     };
-    let mut rig = Rig::new(|config| change(config.protocol(Protocol::V1)));
+    let mut rig = Rig::new(|config| change(config.v1(V1::default())));
     for words in [never.clone(), [welcome(), never].concat()] {
         rig.connects();
         let Step::Wait(wait) = rig.is_left(&words) else { panic!("it comes back") };
@@ -289,9 +288,16 @@ fn a_server_that_takes_nothing_is_given_up_and_what_it_did_not_take_is_counted()
 }
 
 /// Which of two addresses comes first after this came of a connection to the first one.
-fn first_after(protocol: Protocol, what: impl FnOnce(&mut Rig)) -> SocketAddr {
+fn v1(config: ClientConfig) -> ClientConfig {
+    config.v1(V1::default())
+}
+
+fn first_after(
+    speaks: fn(ClientConfig) -> ClientConfig,
+    what: impl FnOnce(&mut Rig),
+) -> SocketAddr {
     let other = SocketAddr::new(SERVER.ip(), 2);
-    let mut rig = Rig::new(|config| config.protocol(protocol));
+    let mut rig = Rig::new(speaks);
     rig.connects();
     what(&mut rig);
     let now = rig.toy.now();
@@ -310,27 +316,27 @@ fn an_address_where_nothing_good_came_of_a_connection_is_tried_last() {
         }
     };
     let other = |address: SocketAddr| address.port() == 2;
-    assert!(other(first_after(Protocol::V1, closes)), "it closes");
-    assert!(other(first_after(Protocol::V0, closes)), "it closes without a byte");
-    assert!(other(first_after(Protocol::V1, is_silent)), "it does not answer the HELLO");
-    assert!(other(first_after(Protocol::V0, is_silent)), "it is declared dead");
+    assert!(other(first_after(v1, closes)), "it closes");
+    assert!(other(first_after(ClientConfig::v0, closes)), "it closes without a byte");
+    assert!(other(first_after(v1, is_silent)), "it does not answer the HELLO");
+    assert!(other(first_after(ClientConfig::v0, is_silent)), "it is declared dead");
     let speaks_http = |rig: &mut Rig| {
         rig.is_left(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     };
-    assert!(other(first_after(Protocol::V1, speaks_http)), "it is no server of ours");
+    assert!(other(first_after(v1, speaks_http)), "it is no server of ours");
     let is_good = |rig: &mut Rig| {
         rig.toy.pass(SECOND);
         rig.is_left(&[0; 8]);
     };
-    assert!(!other(first_after(Protocol::V0, is_good)), "it beats, and then it closes");
+    assert!(!other(first_after(ClientConfig::v0, is_good)), "it beats, and then it closes");
 }
 
 #[test]
 fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
     let toy = Toy::new();
     let policy = Policy::builder().interval(SECOND).build().unwrap();
-    let retry = Retry::Backoff(BackoffPolicy::fixed(WAIT).unwrap());
-    let config = ClientConfig::new("a:1").protocol(Protocol::V0).policy(policy).retry(retry);
+    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap());
+    let config = ClientConfig::new("a:1").v0().policy(policy).reconnect(retry);
     let (client, events, life) = open(config, toy.clone(), 3);
     let mut rig = Rig { toy, client, events, life };
     rig.connects();

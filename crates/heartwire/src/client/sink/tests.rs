@@ -1,11 +1,10 @@
 use std::io;
 
-use crate::client::Protocol;
 use futures_util::{FutureExt as _, SinkExt as _};
 use heartwire_core::backoff::BackoffPolicy;
 
 use super::*;
-use crate::client::Retry;
+use crate::client::Reconnect;
 use crate::client::internal::open;
 use crate::client::life::{Life, Step};
 use crate::toy::Toy;
@@ -27,8 +26,8 @@ impl Rig {
     fn online(mode: bool) -> Self {
         let toy = Toy::new();
         let retry =
-            Retry::Backoff(BackoffPolicy::fixed(core::time::Duration::from_secs(1)).unwrap());
-        let config = ClientConfig::new("a:1").protocol(Protocol::V0).retry(retry);
+            Reconnect::new(BackoffPolicy::fixed(core::time::Duration::from_secs(1)).unwrap());
+        let config = ClientConfig::new("a:1").v0().reconnect(retry);
         let config = config.offline_queue(mode).max_queue(3 * COST);
         let (client, events, life) = open(config, toy.clone(), 1024);
         let mut rig = Self { toy, sink: client.into(), life, _events: events };

@@ -12,7 +12,7 @@ use heartwire_core::backoff::BackoffPolicy;
 use tokio::time::timeout;
 
 use crate::client::dial::Resolver;
-use crate::client::{Client, ClientConfig, Event, Retry};
+use crate::client::{Client, ClientConfig, Event, Reconnect};
 use crate::server::{Server, ServerConfig};
 
 const GIVE_UP: Duration = Duration::from_secs(90);
@@ -44,7 +44,7 @@ fn config(port: u16) -> ClientConfig {
     let mut config = ClientConfig::new(format!("gateway.example:{port}"))
         .policy(policy())
         .handshake_timeout(Duration::from_millis(500))
-        .retry(Retry::Backoff(BackoffPolicy::fixed(Duration::from_millis(10)).unwrap()));
+        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(10)).unwrap()));
     config.resolver = Resolver::of(move |host, _| {
         assert_eq!(host, "gateway.example");
         Ok(addresses.to_vec())

@@ -6,8 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Instant;
 
 use heartwire::Reason;
-use heartwire::client::Protocol;
-use heartwire::client::{ClientConfig, ConnectError, Retry};
+use heartwire::client::{ClientConfig, ConnectError};
 use heartwire_testkit::{ClientRig, Listener, fixed, ms};
 use socket2::{Domain, Socket, Type};
 
@@ -15,8 +14,7 @@ use socket2::{Domain, Socket, Type};
 fn a_server_that_closes_is_looked_up_and_connected_to_again() {
     let server = Listener::new();
     let target = format!("localhost:{}", server.addr().port());
-    let rig =
-        ClientRig::start(ClientConfig::new(target).protocol(Protocol::V0).retry(fixed(ms(10))));
+    let rig = ClientRig::start(ClientConfig::new(target).v0().reconnect(fixed(ms(10))));
     for _ in 0..3 {
         assert_eq!(rig.connecting(), 1);
         let mut peer = server.accept();
@@ -37,7 +35,7 @@ fn an_attempt_that_hangs_is_given_up_in_time_and_can_be_ended() {
     socket.listen(0).unwrap();
     let fillers: Vec<_> = (0..4).map(|_| TcpStream::connect_timeout(&address, ms(100))).collect();
     assert!(fillers.iter().any(Result::is_err), "the backlog is full");
-    let config = ClientConfig::new(address.to_string()).protocol(Protocol::V0).retry(Retry::Never);
+    let config = ClientConfig::new(address.to_string()).v0().reconnect(None);
 
     let started = Instant::now();
     let rig = ClientRig::start(config.clone().connect_timeout(ms(200)));

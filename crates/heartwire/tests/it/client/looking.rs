@@ -58,7 +58,7 @@ fn is_cut(stream: &std::net::TcpStream) -> bool {
 #[test]
 fn a_connection_that_did_not_survive_is_replaced_at_once() {
     let judging = policy(LONG, 3 * LONG);
-    let config = |config: ClientConfig| config.policy(judging).retry(fixed(ms(LONG)));
+    let config = |config: ClientConfig| config.policy(judging).reconnect(fixed(ms(LONG)));
     let (rig, server, mut peer) = ClientRig::online_with(config);
     peer.expect_heart();
     if !is_cut(&peer.stream) {

@@ -4,8 +4,7 @@ use core::ops::Deref;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use heartwire::client::Protocol;
-use heartwire::client::{ClientConfig, ConnectError, Event, Retry};
+use heartwire::client::{ClientConfig, ConnectError, Event, Reconnect};
 use heartwire::server::{self, Protocols, ServerConfig};
 use heartwire::tls::SharedClientTls;
 use heartwire::{BackoffPolicy, Reason};
@@ -63,7 +62,7 @@ fn config(rig: &Rig) -> ClientConfig {
 }
 
 fn to(rig: &Rig, tls: &SharedClientTls) -> ClientConfig {
-    ClientConfig::new(rig.addr().to_string()).tls(tls.clone()).retry(Retry::Never)
+    ClientConfig::new(rig.addr().to_string()).tls(tls.clone()).reconnect(None)
 }
 
 fn any_protocol(config: ServerConfig) -> ServerConfig {
@@ -72,10 +71,10 @@ fn any_protocol(config: ServerConfig) -> ServerConfig {
 
 #[test]
 fn both_protocols_work_over_tls_and_each_end_hears_the_others_goodbye() {
-    for (protocol, goodbye) in [(Protocol::V0, "closed_by_peer"), (Protocol::V1, "bye")] {
+    for (is_v1, goodbye) in [(false, "closed_by_peer"), (true, "bye")] {
         for is_kicked in [false, true] {
             let mut rig = Rig::echo(any_protocol);
-            let side = Side::start(config(&rig).protocol(protocol));
+            let side = Side::start(if is_v1 { config(&rig) } else { config(&rig).v0() });
             side.expect_online();
             let id = rig.online().0;
             for body in [&b"hello"[..], &[7; 60_000], b"x"] {
@@ -158,7 +157,7 @@ fn begun(change: impl FnOnce(ClientConfig) -> ClientConfig) -> (Side, Peer) {
     let authority = Authority::new();
     let listener = Listener::new();
     let tls = authority.client().load().unwrap();
-    let side = Side::start(change(listener.config().tls(tls).retry(Retry::Never)));
+    let side = Side::start(change(listener.config().tls(tls).reconnect(None)));
     let peer = Peer::serve(listener.accept().stream, &authority.issue(&["127.0.0.1"]));
     (side, peer)
 }
@@ -255,13 +254,12 @@ fn a_client_without_the_certificate_it_needs_learns_so() {
 #[test]
 fn a_client_without_tls_learns_that_the_server_has_it() {
     let rig = Rig::start(any_protocol);
-    let side = Side::start(ClientConfig::new(rig.addr().to_string()).retry(Retry::Never));
+    let side = Side::start(ClientConfig::new(rig.addr().to_string()).reconnect(None));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, "tls_expected");
     assert!(message.ends_with("the peer requires TLS, and this side does not use it"), "{message}");
 
-    let plain =
-        ClientConfig::new(rig.addr().to_string()).retry(Retry::Never).protocol(Protocol::V0);
+    let plain = ClientConfig::new(rig.addr().to_string()).reconnect(None).v0();
     let side = Side::start(plain);
     side.expect_online();
     let Reason::Tls(error) = side.offline() else { panic!("another reason") };
@@ -278,7 +276,7 @@ fn a_client_with_tls_learns_that_the_server_has_none() {
     .unwrap();
     let tls = Authority::new().client().load().unwrap();
     let config = ClientConfig::new(plain.local_addrs()[0].to_string()).tls(tls);
-    let side = Side::start(config.retry(Retry::Never));
+    let side = Side::start(config.reconnect(None));
     let (fault, message) = side.expect_no_tls();
     assert_eq!(fault, "tls_unfinished");
     assert!(message.contains("perhaps it does not speak TLS on this port"), "{message}");
@@ -291,7 +289,7 @@ fn a_handshake_that_does_not_come_about_ends_in_time() {
     let config = ClientConfig::new(listener.local_addr().unwrap().to_string())
         .tls(tls)
         .handshake_timeout(ms(300))
-        .retry(Retry::Never);
+        .reconnect(None);
     let started = std::time::Instant::now();
     let side = Side::start(config);
     let (fault, message) = side.expect_no_tls();
@@ -321,8 +319,8 @@ fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
         Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_protocol);
     let files = others.issue(&["device 7"]);
     let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
-    let retry = Retry::Backoff(BackoffPolicy::fixed(ms(50)).unwrap());
-    let side = Side::start(to(&rig, &tls).retry(retry));
+    let retry = Reconnect::new(BackoffPolicy::fixed(ms(50)).unwrap());
+    let side = Side::start(to(&rig, &tls).reconnect(retry));
     // With an alert, or with a reset where the server was faster.
     assert!(matches!(side.next(), Event::Failed { .. }));
     let renewed = personnel.issue(&["device 7"]);

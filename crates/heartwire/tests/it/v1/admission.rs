@@ -77,7 +77,7 @@ fn a_full_server_is_called_full_by_its_client_which_returns_when_there_is_room()
     let mut rig = ServerRig::start(config().max_sessions(1));
     let (inside, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
-    let client = ClientRig::start(client_config(rig.addr()).retry(fixed(ms(50))));
+    let client = ClientRig::start(client_config(rig.addr()).reconnect(fixed(ms(50))));
     client.connecting();
     let error = client.failed();
     let said = "rejected this client: the server is full: maximum number of sessions reached";

@@ -1,6 +1,7 @@
 //! How two ends come to a contract, or not.
 
 use heartwire::Reason;
+use heartwire::client::V1;
 use heartwire::server::{Event, Protocols};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{
@@ -12,7 +13,9 @@ use super::config;
 #[test]
 fn both_ends_are_told_the_same_contract() {
     let mut rig = ServerRig::start(config().policy(policy(150, 9000)));
-    let client = ClientRig::start(client_config(rig.addr()).policy(policy(100, 6000)).name("a"));
+    let client = ClientRig::start(
+        client_config(rig.addr()).policy(policy(100, 6000)).v1(V1::default().name("a")),
+    );
     let welcome = client.online();
     let (id, agreed) = rig.online();
     let agreed = agreed.unwrap();

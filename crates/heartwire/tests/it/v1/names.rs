@@ -1,6 +1,7 @@
 //! One session for each name, the newest, on whatever shards they are.
 
 use heartwire::Reason;
+use heartwire::client::V1;
 use heartwire::server::{Acceptor, ServerConfig};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{ClientRig, Peer, ServerRig, client_config, hello_as, ms};
@@ -15,10 +16,10 @@ fn two_shards() -> ServerConfig {
 #[test]
 fn the_newest_wins_and_the_older_one_ends_for_good() {
     let mut rig = ServerRig::start(two_shards());
-    let first = ClientRig::start(client_config(rig.addr()).name("a"));
+    let first = ClientRig::start(client_config(rig.addr()).v1(V1::default().name("a")));
     let epoch = first.online().epoch;
     let (id, _) = rig.online();
-    let second = ClientRig::start(client_config(rig.addr()).name("a"));
+    let second = ClientRig::start(client_config(rig.addr()).v1(V1::default().name("a")));
     let welcome = second.online();
     assert!(welcome.epoch > epoch);
     // The rig holds the order: offline first, then online.

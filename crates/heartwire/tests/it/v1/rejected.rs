@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use heartwire::client::ConnectError;
+use heartwire::client::{ConnectError, V1};
 use heartwire::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{ClientRig, Listener, client_config};
 
@@ -26,7 +26,8 @@ fn a_token_is_looked_up_for_each_attempt_and_the_last_one_stays_where_that_fails
         token.map(Into::into).ok_or_else(|| io::Error::other("the file is not there"))
     };
     let set = |token| *next.lock().unwrap() = token;
-    let client = ClientRig::start(client_config(listener.addr()).token_source(look_up));
+    let client =
+        ClientRig::start(client_config(listener.addr()).v1(V1::default().token_source(look_up)));
     assert_eq!(client.connecting(), 1);
     let error = client.failed();
     assert!(error.is_retryable() && matches!(error, ConnectError::Token { .. }), "{error}");

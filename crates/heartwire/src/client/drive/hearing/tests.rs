@@ -1,6 +1,5 @@
 use core::time::Duration;
 
-use crate::client::Protocol;
 use heartwire_core::Policy;
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{Offer, Terms};
@@ -8,15 +7,15 @@ use heartwire_core::v1::{Offer, Terms};
 use tracing::Span;
 
 use super::*;
-use crate::client::ClientConfig;
 use crate::client::rig::Application;
+use crate::client::{ClientConfig, V1};
 use crate::toy::Toy;
 use crate::v1::Welcome;
 
 /// How many bytes a client has kept after each of these chunks came from its server.
 fn kept_after(chunks: &[Vec<u8>]) -> Vec<usize> {
     let toy = Toy::new();
-    let config = ClientConfig::new("").protocol(Protocol::V1);
+    let config = ClientConfig::new("").v1(V1::default());
     let (_application, mut app) = Application::of(&config, &toy);
     let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
     let mut kept = Vec::new();
@@ -56,7 +55,7 @@ fn beats_of_v0_before_the_welcome_are_not_kept() {
 #[test]
 fn what_does_not_fit_into_one_read_is_as_old_as_the_rest() {
     let toy = Toy::new();
-    let config = ClientConfig::new("").protocol(Protocol::V0);
+    let config = ClientConfig::new("").v0();
     let (_application, mut app) = Application::of(&config, &toy);
     let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
     for hearts in [2_048, 2_049, 10_000] {

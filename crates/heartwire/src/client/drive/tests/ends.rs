@@ -104,7 +104,7 @@ fn a_server_that_resets_a_close_has_not_everything() {
 fn a_write_delays_no_verdict_and_data_no_question() {
     let policy = Policy::builder().interval(TIMEOUT / 3).timeout(TIMEOUT).build().unwrap();
     let rig = || {
-        let mut rig = Rig::of(&ClientConfig::new("").policy(policy).protocol(Protocol::V0));
+        let mut rig = Rig::of(&ClientConfig::new("").policy(policy).v0());
         rig.wait();
         rig.toy.take_written();
         rig.toy.state().room = 5;

@@ -11,7 +11,7 @@ const HEART: [u8; 8] = [0; 8];
 /// either.
 fn rig(beats: bool) -> Rig {
     let policy = if beats { Policy::builder().interval(TIMEOUT * 120) } else { Policy::builder() };
-    let config = ClientConfig::new("").policy(policy.build().unwrap()).protocol(Protocol::V0);
+    let config = ClientConfig::new("").policy(policy.build().unwrap()).v0();
     let mut rig = Rig::of(&config);
     rig.wait();
     assert_eq!(rig.toy.take_written(), HEART);

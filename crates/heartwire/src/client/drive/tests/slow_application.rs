@@ -29,7 +29,7 @@ fn a_server_that_died_with_nothing_left_unread_is_judged_in_time_and_told_of_aft
 fn a_first_frame_has_its_time_again_while_the_application_has_no_room() {
     let limits = FrameLimits::default().handshake_timeout(Some(ms(2_000)));
     let policy = Policy::builder().build().unwrap();
-    let config = ClientConfig::new("").policy(policy).protocol(Protocol::V0).limits(limits);
+    let config = ClientConfig::new("").policy(policy).v0().limits(limits);
     let mut rig = Rig::of(&config);
     assert_eq!(rig.application.names(), ["online"]);
     let room = rig.application.leave_room(0);
@@ -47,7 +47,7 @@ fn a_first_frame_has_its_time_again_while_the_application_has_no_room() {
 fn beats_go_on_and_messages_are_written() {
     let beat = TIMEOUT / 3;
     let policy = Policy::builder().interval(beat).timeout(TIMEOUT).build().unwrap();
-    let mut rig = Rig::of(&ClientConfig::new("").policy(policy).protocol(Protocol::V0));
+    let mut rig = Rig::of(&ClientConfig::new("").policy(policy).v0());
     rig.wait();
     rig.toy.take_written();
     let _room = rig.application.leave_room(0);

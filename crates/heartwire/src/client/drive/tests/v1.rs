@@ -1,5 +1,6 @@
 //! The contents of v1 beats. The test is the server.
 
+use crate::client::V1;
 use heartwire_core::Cause;
 use heartwire_core::frame::{self, Kind};
 use heartwire_core::v1::{BEAT_LEN, Beat, Health};
@@ -95,7 +96,7 @@ fn so_do_those_after_a_pause() {
 fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
     // Not when a beat is due anyway.
     let within = BEAT * 20 + BEAT / 2;
-    let mut rig = welcomed(|config| config.watchdog(within));
+    let mut rig = welcomed(|config| config.v1(V1::default().watchdog(within)));
     rig.app.controls.feed_watchdog(rig.toy.now());
     let health = |rig: &mut Rig| {
         let fed_at = rig.toy.now();
@@ -124,7 +125,10 @@ fn an_application_that_does_not_check_in_is_degraded_until_it_does() {
 fn an_application_that_changes_its_mind_all_the_time_does_not_make_its_client_beat_too_often() {
     for what in ["a promise", "its health"] {
         let is_promise = what == "a promise";
-        let mut rig = welcomed(|config| if is_promise { config } else { config.watchdog(ms(1)) });
+        let mut rig =
+            welcomed(
+                |config| if is_promise { config } else { config.v1(V1::default().watchdog(ms(1))) },
+            );
         let mut written = 0;
         for change in 0..1_000_u64 {
             if is_promise {

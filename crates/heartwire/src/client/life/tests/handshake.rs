@@ -7,11 +7,10 @@ use heartwire_core::frame::Kind;
 use heartwire_core::v1::{BEAT_LEN, Beat};
 
 use super::*;
-use crate::client::ConnectError;
+use crate::client::{ConnectError, V1};
 
 fn on_v1(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Rig {
-    let mut rig =
-        Rig::new(|config| change(config.protocol(Protocol::V1).policy(Policy::default())));
+    let mut rig = Rig::new(|config| change(config.v1(V1::default()).policy(Policy::default())));
     rig.connects();
     rig
 }
@@ -160,7 +159,7 @@ fn a_client_does_as_its_server_says_about_coming_back() {
             let before = if is_in { welcome() } else { Vec::new() };
             let words = [before, bye, frame(1, b"late")].concat();
             // Its own will is asked first.
-            let mut unwilling = on_v1(|config| config.retry(Retry::Never));
+            let mut unwilling = on_v1(|config| config.reconnect(None));
             assert_eq!(unwilling.is_left(&words), Step::Over);
             let mut rig = on_v1(|config| config);
             let step = rig.is_left(&words);

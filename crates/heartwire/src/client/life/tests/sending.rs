@@ -41,8 +41,8 @@ fn the_same_seed_draws_the_same_waits_and_another_seed_others() {
     let policy = BackoffPolicy::exponential(SECOND, SECOND * 4, SECOND * 100).unwrap();
     let waits = |seed: Option<u64>| {
         let mut rig = Rig::new(|config| {
-            let config = config.retry(Retry::Backoff(policy));
-            seed.map_or(config.clone(), |seed| config.seed(seed))
+            let reconnect = Reconnect::new(policy);
+            config.reconnect(seed.map_or(reconnect, |seed| reconnect.seed(seed)))
         });
         let waits = (0..5).map(|_| {
             let wait = rig.fails();
@@ -63,7 +63,7 @@ fn the_same_seed_draws_the_same_waits_and_another_seed_others() {
 fn waits_start_small_again_only_after_a_connection_that_lasted() {
     let ms = Duration::from_millis;
     let policy = BackoffPolicy::exponential(ms(10), ms(10_000), ms(2_000)).unwrap();
-    let mut rig = Rig::new(|config| config.retry(Retry::Backoff(policy)).seed(7));
+    let mut rig = Rig::new(|config| config.reconnect(Reconnect::new(policy).seed(7)));
     let mut wait_after = |lasting: Duration| {
         rig.connects();
         rig.toy.pass(lasting);

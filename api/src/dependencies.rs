@@ -7,7 +7,8 @@ use spdx::{Expression, LicenseReq, ParseMode};
 
 use crate::Result;
 
-/// Each member of the workspace promises a version of Rust. Whatever is built with it may need no newer one.
+/// Each member of the workspace promises a version of Rust. Its dependencies must not need a newer
+/// one.
 pub fn rust_versions(metadata: &Metadata) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for member in metadata.workspace_packages() {

@@ -78,7 +78,8 @@ fn is_fine(name: &str) -> bool {
     OURS.contains(&name) || TRAITS.contains(&name) || STABLE.contains(&name)
 }
 
-/// The first parts of all paths in a line that begin with a small letter. Others are type parameters.
+/// The first parts of all paths in a line that begin with a small letter; others are type
+/// parameters.
 fn crates_in(line: &str) -> impl Iterator<Item = &str> {
     let paths = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     let firsts = paths.filter_map(|path| path.split_once("::")).map(|(first, _)| first);

@@ -13,7 +13,7 @@ use crate::Result;
 /// What rustdoc calls the format that `public-api` reads, in the version of `Cargo.toml`.
 const FORMAT: u64 = 57;
 
-/// Traits that nobody can name in stable Rust, and that come and go with the compiler.
+/// Traits that have no name in stable Rust, and that come and go with the compiler.
 const COMPILERS_OWN: [&str; 3] =
     ["core::marker::Freeze", "core::marker::StructuralPartialEq", "core::marker::UnsafeUnpin"];
 
@@ -41,8 +41,8 @@ pub fn of(root: &Utf8Path, target: &Utf8Path, library: &str) -> Result<Option<Li
     if format != Some(FORMAT) {
         let format = format.map_or("unknown".to_owned(), |format| format.to_string());
         println!(
-            "skipped: the public API. This rustdoc writes format {format}, and format {FORMAT} can be read (Rust \
-             1.95; for another one see public-api in api/Cargo.toml)"
+            "skipped: the public API. This rustdoc writes format {format}, and format {FORMAT} can \
+             be read (Rust 1.95; for another one see public-api in api/Cargo.toml)"
         );
         return Ok(None);
     }
@@ -66,10 +66,10 @@ fn reexports(json: &Value) -> Vec<(String, String)> {
     let foreign = uses.filter_map(|reexport| {
         let source = reexport["source"].as_str()?;
         // Without an id it is a primitive type. Its own items have the number 0.
-        let owner = json["paths"][reexport["id"].as_u64()?.to_string()]["crate_id"].as_u64();
-        let name = match owner {
+        let origin = json["paths"][reexport["id"].as_u64()?.to_string()]["crate_id"].as_u64();
+        let name = match origin {
             Some(0) => return None,
-            Some(owner) => json["external_crates"][owner.to_string()]["name"].as_str()?,
+            Some(origin) => json["external_crates"][origin.to_string()]["name"].as_str()?,
             None => {
                 source.split("::").next().filter(|first| *first != "crate" && *first != "self")?
             }
@@ -92,8 +92,8 @@ impl Listing {
         let file = path.file_name().unwrap_or_default();
         (!lines.is_empty()).then(|| {
             format!(
-                "the public API is not what api/{file} says:{lines}\nIf it is meant to change: api/run update, and \
-                 commit the listing with the change"
+                "the public API is not what api/{file} says:{lines}\nIf it is meant to change: \
+                 api/run update, and commit the listing with the change"
             )
         })
     }

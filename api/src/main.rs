@@ -1,4 +1,4 @@
-//! What users of the libraries depend on, held against what is written down: the public API, the crates
+//! Compares what users of the libraries depend on with its record: the public API, the crates
 //! whose types it shows, the Rust that the dependencies need, and their licences.
 //!
 //! `api/run` checks, `api/run update` writes the listings anew.

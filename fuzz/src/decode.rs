@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use heartwire_core::frame::{self, Decoded, Frame, Kind};
 use heartwire_core::v1::{
-    BEAT_LEN, Beat, Bye, Hello, MAX_BEAT_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint, Terms, Welcome,
+    BEAT_LEN, Beat, Bye, Hello, MAX_BEAT_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint,
+    Terms, Welcome,
 };
 use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
 

@@ -9,7 +9,8 @@ fn listing(lines: &[&str]) -> Listing {
 
 #[test]
 fn the_language_its_async_traits_and_stable_crates_may_occur() {
-    let line = "pub fn heartwire::a::B<T>::c(T::Item, &mut bytes::bytes_mut::BytesMut) -> <T as futures_core::stream::Stream>::Item";
+    let line = "pub fn heartwire::a::B<T>::c(T::Item, &mut bytes::bytes_mut::BytesMut) \
+                -> <T as futures_core::stream::Stream>::Item";
     assert_eq!(types(&[listing(&[line])]), [""; 0]);
 }
 

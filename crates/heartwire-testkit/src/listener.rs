@@ -45,8 +45,8 @@ impl Listener {
     }
 }
 
-/// An address to listen on again and again, for a test that has to know it beforehand. Its port is
-/// below those that a system gives to outgoing connections, so that none of them takes it meanwhile.
+/// An address to listen on again and again, for a test that must know it beforehand. Its port is
+/// below the range for outgoing connections, so that none of them takes it meanwhile.
 pub fn lasting_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let offset = u16::try_from(std::process::id() % 10_000).unwrap();

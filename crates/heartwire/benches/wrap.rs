@@ -79,7 +79,7 @@ impl Beat<u64> for Zero {
     }
 }
 
-/// Reads frames of 64 bytes for ever, 16 at once, and swallows what is written.
+/// Reads frames of 64 bytes forever, 16 at once, and discards what is written.
 struct Frames {
     bytes: Bytes,
     at: usize,
@@ -150,8 +150,8 @@ fn numbers(every_second: bool) -> Numbers {
     Numbers { every_second, polled: 0 }
 }
 
-/// Measures `work`. Of each sample only the fastest twentieth counts: on a machine that others use, the
-/// rest measures them.
+/// Measures `work`. Of each sample only the fastest twentieth counts: on a busy machine the rest
+/// measures other programs.
 fn bench<R>(criterion: &mut Criterion, name: &str, mut work: impl FnMut() -> R) {
     criterion.bench_function(name, |bencher| {
         bencher.iter_custom(|iterations| {

@@ -127,7 +127,9 @@ async fn talk(name: &str, address: &str) -> Result<(), Box<dyn Error>> {
                 Some(client::Event::Online { welcome: Some(welcome), .. }) => {
                     println!("* in the room: {}", welcome.contract);
                 }
-                Some(client::Event::Offline { reason, .. }) => println!("* out of the room: {reason}"),
+                Some(client::Event::Offline { reason, .. }) => {
+                    println!("* out of the room: {reason}");
+                }
                 Some(client::Event::Failed { error }) => println!("* {error}"),
                 Some(_) => {}
                 None => return Ok(()),

@@ -1,9 +1,9 @@
-//! This very process is stopped, while five hundred peers beat on: nobody may be called dead for it.
-//! Then the peers are stopped, and everybody must be.
+//! This process is stopped while five hundred peers keep sending heartbeats: no peer may be
+//! declared dead. Then the peers are stopped, and all of them must be.
 //!
-//! No paused clock shows this: it takes a runtime that wakes up to more sockets than it looks at in one
-//! turn, and to timers that are all overdue. It has a `main` of its own because stopping the process
-//! would disturb every other test in it.
+//! A paused clock does not show this: it takes a runtime that wakes up to more sockets than it
+//! reads in one turn, and to timers that are all overdue. It has a `main` of its own because
+//! stopping the process would disturb every other test in it.
 
 #![expect(clippy::print_stdout, reason = "a test with a main of its own says how it went")]
 
@@ -32,7 +32,8 @@ const STOP: Duration = Duration::from_secs(9);
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// The other process: every connection gets a beat now and then, and what it sends is not looked at.
+/// The other process: sends a heartbeat on every connection now and then, and ignores what it
+/// receives.
 async fn keep_beating() -> Result<(), Fault> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -92,11 +93,11 @@ async fn judge() -> Result<(), Fault> {
         return Err("this process was not stopped".into());
     }
     if let Ok(ended) = ended {
-        return Err(format!("dead though only this process stood still: {ended:?}").into());
+        return Err(format!("dead though only this process was paused: {ended:?}").into());
     }
     println!("stopped for {STOP:?} while {CONNECTIONS} peers beat: no verdict");
 
-    // Whatever was under way has been read by now, or is read before anybody is judged.
+    // Bytes that were under way have been read by now, or are read before a verdict.
     sleep(BEAT).await;
     peers.freeze();
     let mut latest = Duration::ZERO;
@@ -108,7 +109,8 @@ async fn judge() -> Result<(), Fault> {
         latest = latest.max(verdict.late);
     }
     println!(
-        "{CONNECTIONS} peers frozen: {CONNECTIONS} verdicts, none early, the latest {:.1} ms after its timeout",
+        "{CONNECTIONS} peers frozen: {CONNECTIONS} verdicts, none early, the latest {:.1} ms after \
+         its timeout",
         latest.as_secs_f64() * 1e3
     );
     Ok(())

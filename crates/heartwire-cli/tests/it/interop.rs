@@ -62,17 +62,17 @@ fn the_end_of_input_ends_the_connection_unless_it_is_to_stay() {
 #[test]
 fn a_client_that_may_not_retry_says_why_it_left() {
     side_by_side(&[
-        ("nobody listens: 4", || {
+        ("no server listens: 4", || {
             let mut client = Client::start(lasting_address(), &["--retry", "never"]);
             assert_eq!(client.process.exit_code(), Some(4));
             let events = client.events.all_events();
             assert_eq!(names(&events), ["starting", "connecting", "failed", "closed"]);
             assert_eq!(client.event("failed")["retryable"], true);
         }),
-        ("nobody listens, and the input has ended: 4", || {
+        ("no server listens, and the input has ended: 4", || {
             for _ in 0..10 {
                 let args = ["--retry", "never"];
-                let mut client = Client::start_with_input(lasting_address(), &args, "to nobody\n");
+                let mut client = Client::start_with_input(lasting_address(), &args, "unsent\n");
                 assert_eq!(client.process.exit_code(), Some(4));
             }
         }),

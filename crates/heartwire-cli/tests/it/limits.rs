@@ -46,18 +46,18 @@ fn be_out_of_descriptors(shards: &str) {
 /// Returns how many clients the server took.
 fn be_full(server: &Server, cause: &str) -> usize {
     const CLIENTS: usize = 200;
-    // All come, each is taken or closed, and nobody is left to wait.
-    let mut everybody: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(server.addr)).collect();
+    // All connect, and each is accepted or closed: no client is left to wait.
+    let mut clients: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(server.addr)).collect();
     assert_eq!(server.event("refusing")["cause"], cause);
     let start = Instant::now();
-    everybody.retain(|peer| !is_refused(&peer.stream));
+    clients.retain(|peer| !is_refused(&peer.stream));
     assert!(start.elapsed() < PATIENCE, "200 clients had to wait {:?}", start.elapsed());
-    let online = server.events.first_events("online", everybody.len());
+    let online = server.events.first_events("online", clients.len());
     let online: HashSet<_> = online.iter().map(|event| event.text("peer").to_owned()).collect();
-    let held: HashSet<_> = everybody.iter().map(|peer| peer.addr().to_string()).collect();
+    let held: HashSet<_> = clients.iter().map(|peer| peer.addr().to_string()).collect();
     assert_eq!(held, online, "who is not refused is a session");
-    expect_service(&mut everybody);
-    let accepted = everybody.len();
+    expect_service(&mut clients);
+    let accepted = clients.len();
 
     let knockers = Knockers::default();
     thread::scope(|scope| {
@@ -67,7 +67,7 @@ fn be_full(server: &Server, cause: &str) -> usize {
             scope.spawn(|| knockers.knock(server.addr));
         }
         knockers.wait_until_refused(CLIENTS);
-        expect_service(&mut everybody);
+        expect_service(&mut clients);
         #[cfg(target_os = "linux")]
         {
             let refused_before = knockers.refused.load(Ordering::Relaxed);
@@ -77,28 +77,28 @@ fn be_full(server: &Server, cause: &str) -> usize {
             let cpu = cpu_time(server).saturating_sub(cpu_before);
             let refused = knockers.refused.load(Ordering::Relaxed) - refused_before;
             let took = start.elapsed();
-            // A server that spins has whatever the machine can spare; one that does not needs a little for
-            // each client, and takes at most 16 of them in 50 ms.
+            // A server that spins uses all that the machine can spare; one that does not uses a
+            // little for each client, and accepts at most 16 of them in 50 ms.
             assert!(cpu < took / 5, "{cpu:?} of CPU in {took:?} to refuse {refused} clients");
         }
-        expect_service(&mut everybody);
+        expect_service(&mut clients);
         assert_eq!(server.events.events_so_far("refusing").len(), 1, "it is said once");
 
         // Room for one: one of those that knock has it.
-        let gone = everybody.pop().unwrap();
+        let gone = clients.pop().unwrap();
         let online_before = server.events.events_so_far("online").len();
         drop(gone);
         server.events.first_events("online", online_before + 1);
     });
 
     let refused = knockers.refused.load(Ordering::Relaxed);
-    let accepting = come_again(server, everybody);
+    let accepting = come_again(server, clients);
     assert!(accepting.count("refused") >= u64::try_from(refused).unwrap(), "{accepting:?}");
     assert_eq!(server.events.events_so_far("refusing").len(), 1);
     accepted
 }
 
-/// Everybody whom a full server has gets an answer, and has nobody else's.
+/// Every client of a full server gets an answer, and its own.
 #[track_caller]
 fn expect_service(held: &mut [Peer]) {
     for (number, peer) in held.iter_mut().enumerate() {
@@ -150,7 +150,7 @@ impl Knockers {
         }
     }
 
-    /// Whether anybody listens yet or not.
+    /// Whether or not the server listens yet.
     fn knock_at_a_closed_door(&self, server: SocketAddr) {
         while !self.stop.load(Ordering::Relaxed) {
             if let Ok(stream) = TcpStream::connect_timeout(&server, ms(1000)) {

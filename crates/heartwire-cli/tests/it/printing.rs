@@ -346,7 +346,7 @@ fn data_is_escaped_where_a_terminal_would_obey_it() {
 fn a_client_in_the_background_is_not_stopped_for_reading_the_terminal() {
     let server = Server::start_plain(&[]);
     let (_person, program) = terminal();
-    // A shell that controls jobs, on a terminal of its own; it says the number of the one that it starts.
+    // A shell with job control, on a terminal of its own; it prints the number of the job.
     let mut shell = std::process::Command::new("setsid");
     shell.args(["--ctty", "sh", "-mc", "\"$0\" \"$@\" & echo $!; wait", PROGRAM]);
     shell.args(["connect", &server.addr.to_string(), "--format", "json"]);

@@ -15,8 +15,8 @@ pub(crate) fn heartwire(args: &[&str]) -> Command {
     isolated(Command::new(PROGRAM), args)
 }
 
-/// Most tests are about what a server owes to anybody who connects, or about the tutorial's wire: they are on
-/// v0 unless they say otherwise.
+/// Most tests are about any client, or about the tutorial's protocol: they use v0 unless they say
+/// otherwise.
 fn v0_unless<'a>(args: &[&str], flag: &'a str) -> Vec<&'a str> {
     let says_so = args.iter().any(|arg| [flag, "--raw", "--tokens"].contains(arg));
     if says_so { Vec::new() } else { vec![flag, "v0"] }

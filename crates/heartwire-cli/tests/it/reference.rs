@@ -47,8 +47,8 @@ fn its_client() {
     assert_eq!(server.events.events_so_far("offline").len(), 1);
 }
 
-/// One thread, one client: receives headers of 8 bytes, counts a miss for each 3 s without one, closes
-/// at 5, and never sends.
+/// One thread, one client: receives headers of 8 bytes, counts a miss for each 3 s without one,
+/// closes at 5, and never sends.
 fn its_server() {
     let listener = Listener::new();
     let addr = listener.addr();
@@ -143,7 +143,7 @@ fn its_kernel_variant() {
     let listener = Listener::new();
     let args = ["--raw", "--on-data", "upper", "--keepalive", "3s,3s,3", "--retry", "100ms"];
     let client = Client::start(listener.addr(), &args);
-    // Its server may be silent for ever: what calls it dead is the keepalive.
+    // Its server may be silent forever: only keepalive declares it dead.
     assert_eq!(client.event("starting")["policy"]["timeout_ms"], Value::Null);
 
     let sent = "straße 39002, BEAT\n".as_bytes();

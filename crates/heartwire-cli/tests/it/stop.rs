@@ -60,7 +60,7 @@ fn ends(events: &[Event]) -> Vec<&str> {
             assert_eq!(ends.insert(session, None), None, "{session} came twice");
             continue;
         }
-        let end = ends.get_mut(session).unwrap_or_else(|| panic!("{event:?} of nobody"));
+        let end = ends.get_mut(session).unwrap_or_else(|| panic!("{event:?} of no session"));
         assert_eq!(*end, None, "{event:?} after the end");
         if event.name() == "offline" {
             *end = Some(event.text("reason"));
@@ -274,7 +274,7 @@ fn a_client_stops_when_told() {
         assert_eq!(events.last().unwrap().name(), "closed");
         assert_eq!(server.event("offline")["reason"], "closed_by_peer");
     }
-    // Also when it has nobody to talk to, or is waiting to try again.
+    // Also when it is not connected, or waits before the next attempt.
     let mut client = Client::start_at("127.0.0.1:9", &[]);
     client.event("waiting");
     client.process.signal(Signal::TERM);
@@ -290,7 +290,8 @@ fn a_signal_that_the_network_has_changed_cuts_a_wait_short() {
     client.stop();
 }
 
-/// More than the system of a server that does not read takes in, and less than that and the client's take.
+/// More than the kernel of a server that does not read accepts, and less than that and the client's
+/// together.
 const OPEN_LINES: usize = 1000;
 
 /// A client that has been typed to, and its server, which has read none of it.
@@ -353,7 +354,7 @@ fn a_signal_while_input_waits_for_a_connection_is_no_clean_end() {
     let mut client = Client::start(lasting_address(), &["--retry", "1h"]);
     client.event("waiting");
     // More than the pipe holds, so some of it has been taken for sending.
-    client.type_in(&"to nobody\n".repeat(15_000));
+    client.type_in(&"not read.\n".repeat(15_000));
     client.process.signal(Signal::TERM);
     assert_eq!(client.process.exit_code(), Some(4));
 }

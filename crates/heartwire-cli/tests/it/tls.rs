@@ -35,7 +35,7 @@ fn both_ends_speak_tls_and_certificates_are_read_again() {
     client.type_in("hello\n");
     assert_eq!(server.event("data")["bytes"], 5);
 
-    // Whoever speaks no TLS, or trusts somebody else, does not get in and hears why.
+    // A client without TLS, or with another CA, is rejected with the reason.
     let plain = Client::start(server.addr, &["--protocol", "v1", "--retry", "never"]);
     assert!(plain.event("failed").text("error").contains("the peer requires TLS"));
     let (other, other_key) = certificate("other");
@@ -71,8 +71,8 @@ fn certificates_that_cannot_be_used_are_refused_at_the_start() {
     assert!(str::from_utf8(&output.stderr).unwrap().contains("/nowhere/"), "{output:?}");
 }
 
-/// The health checks of a load balancer: they connect and leave, or hold the connection. With TLS and without,
-/// the log has nothing to say of those that said nothing, and they are counted.
+/// The health checks of a load balancer connect and leave, or keep the connection open. With TLS
+/// and without, connections that send nothing are counted and not logged.
 #[test]
 fn connections_without_a_word_are_counted_and_not_warned_of() {
     let (cert, key) = certificate("checked");

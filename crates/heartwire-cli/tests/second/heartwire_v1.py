@@ -77,7 +77,7 @@ def client(args):
         connection.write(said if args.hello is None else frame(HELLO, bytes.fromhex(args.hello)))
         lengths = {HEART: (0, 0), WELCOME: (0, 2048), BYE: (0, 512)}
         kind = HEART
-        # A server of v0 asks whoever has not spoken yet. That is no answer.
+        # A server that also speaks v0 sends HEARTs to a client that is silent. That is no answer.
         while kind == HEART:
             kind, body = connection.wait_for_frame(lengths, connection.start + args.handshake / 1e3)
         if kind == BYE:

@@ -1,4 +1,4 @@
-//! An example in a process of its own, as somebody at a terminal sees it.
+//! An example in a process of its own, as a user at a terminal sees it.
 
 use std::io::Write as _;
 use std::process::{ChildStdin, Command, Stdio};

@@ -1,5 +1,5 @@
-//! The wrappers against programs that are not ours. Each is started on a port of its own, kept alive by beats
-//! alone, used for what it is there for, and then frozen.
+//! The wrappers against programs that are not ours. Each is started on a port of its own, kept
+//! alive by heartbeats alone, used for its purpose, and then frozen.
 //!
 //! A test whose program is not installed says that it was skipped.
 

@@ -1,5 +1,5 @@
-//! A WebSocket server of Node's `ws`, which pings as well, and drops clients that do not answer; and the
-//! page of the book, run by Node.
+//! A WebSocket server of Node's `ws`, which pings as well and drops clients that do not answer; and
+//! the page of the book, run by Node.
 
 use std::process::Command;
 

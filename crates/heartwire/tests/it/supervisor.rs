@@ -114,8 +114,8 @@ fn each_name_has_its_own_task_server_messages_and_events() {
     rig.next_of("n0", |event| matches!(event, Event::Offline { .. }));
     let _again = accept(&servers[0]);
     rig.online("n0");
-    assert!(rig.supervisor.get("nobody").is_none());
-    let refused = rig.block_on(rig.supervisor.send("nobody", b"x".to_vec())).unwrap_err();
+    assert!(rig.supervisor.get("missing").is_none());
+    let refused = rig.block_on(rig.supervisor.send("missing", b"x".to_vec())).unwrap_err();
     assert!(matches!(refused, SendError::Closed(data) if data == b"x"));
 }
 
@@ -188,7 +188,7 @@ fn there_may_be_more_connections_than_events_may_wait() {
 fn connections_with_the_same_settings_do_not_come_back_in_step() {
     let mut rig = Rig::new();
     let backoff = BackoffPolicy::exponential(ms(1_000_000), ms(1_000_000), ms(1)).unwrap();
-    // Nobody listens there any more.
+    // No server listens there any more.
     let config = Listener::new().config().reconnect(Reconnect::new(backoff).seed(7));
     let mut waits = Vec::new();
     for n in 0..8 {

@@ -5,7 +5,8 @@ use crate::program::{Client, Server};
 #[test]
 fn a_client_without_input_is_degraded_until_the_next_line() {
     let server = Server::start_plain(&[]);
-    // Long enough for a client that a busy machine runs late to say "ok" before the next one is over.
+    // Long enough that a client which runs late on a busy machine says "ok" before the next is
+    // over.
     let mut client =
         Client::start_plain(server.addr, &["--watchdog", "3s", "--commands", "--stay"]);
     for (line, number) in [("data\n", 1), ("/feed\n", 2)] {

@@ -3,7 +3,7 @@
 use crate::program::{Client, Server};
 use heartwire_testkit::LineEvent as Event;
 
-use super::tokens::{SOMEBODY, file};
+use super::tokens::{TOKEN, file};
 
 #[test]
 fn a_name_is_taken_over_by_the_newest_and_the_older_one_stays_away() {
@@ -39,9 +39,9 @@ fn names_of_other_systems_come_in_under_their_tokens_and_are_printed_as_they_are
     let long = "sensor-gateway-6f9c7d5b8-x2lqv.telemetry.svc.cluster.local.example";
     let uuid = "{0c1b6a2e-7f54-4f0e-9b3a-2d2f0c3b9a11}";
     let names = [long, uuid, "a+tag@host", "door 3", "网关-1", "\"#\\"];
-    let line = |name: &str| format!("\"{name}\" {SOMEBODY}\n");
+    let line = |name: &str| format!("\"{name}\" {TOKEN}\n");
     let tokens = file("names", &names.map(line).concat());
-    let token = file("names-token", SOMEBODY);
+    let token = file("names-token", TOKEN);
     let server = Server::start_plain(&["--tokens", &tokens]);
     for name in names {
         let client = Client::start_plain(server.addr, &["--name", name, "--token-file", &token]);

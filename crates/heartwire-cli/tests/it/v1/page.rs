@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use crate::program::Server;
 
 use super::second::{Second, python_is_missing};
-use super::tokens::{SOMEBODY, file};
+use super::tokens::{TOKEN, file};
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -40,7 +40,7 @@ fn a_hello_is_decided_about_in_the_order_of_the_page() {
     if python_is_missing() {
         return;
     }
-    let tokens = file("page", SOMEBODY);
+    let tokens = file("page", TOKEN);
     let locked = Server::start_plain(&["--tokens", &tokens]);
     let strict =
         Server::start_plain(&["--timeout", "6s", "--interval", "2s", "--max-timeout", "20s"]);

@@ -1,4 +1,4 @@
-//! Our programs with a second implementation of the wire, in Python, written from PROTOCOL.md alone.
+//! Our programs with a second implementation of the protocol, in Python, written from PROTOCOL.md.
 
 use core::net::SocketAddr;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::interop::expect_kinds;
 use crate::program::{Client, Server, heartwire};
 use crate::side_by_side;
 
-use super::tokens::{SOMEBODY, SOMEBODY_ELSE, file};
+use super::tokens::{OTHER_TOKEN, TOKEN, file};
 
 const SECOND: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/second/heartwire_v1.py");
 const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../PROTOCOL.md");
@@ -129,8 +129,8 @@ fn its_client_works_with_our_server() {
 fn expect_round_trips(beats: &[Event]) {
     // The first one of an end answers a beat only if that had come by then.
     let rtts: Vec<_> = beats[2..].iter().map(|beat| beat.number("rtt_ms")).collect();
-    // Over loopback. What is not subtracted as held would be up to 300 ms. The least of them, because a
-    // busy machine runs either end late.
+    // Over loopback. Without `held` it would be up to 300 ms. The smallest, because a busy machine
+    // runs either end late.
     let least = rtts.iter().copied().fold(f64::MAX, f64::min);
     assert!(least < 100.0, "{rtts:?}");
     for beat in beats {
@@ -277,16 +277,16 @@ fn its_client_is_rejected_for_the_same_reasons() {
     }
     side_by_side(&[
         ("no token", || {
-            let tokens = file("second-server", SOMEBODY);
+            let tokens = file("second-server", TOKEN);
             let server = Server::start_plain(&["--tokens", &tokens]);
-            let wrong = file("second-wrong", SOMEBODY_ELSE);
+            let wrong = file("second-wrong", OTHER_TOKEN);
             for args in [&[][..], &["--token-file", &wrong]] {
                 let second = Second::client(server.addr, args);
                 let bye = second.event("bye");
                 assert_eq!((bye.count("code"), bye.count("retry")), (4, 0));
                 assert_eq!(second.event("end")["reason"], "rejected");
             }
-            let good = file("second-good", SOMEBODY);
+            let good = file("second-good", TOKEN);
             Second::client(server.addr, &["--token-file", &good]).event("welcome");
         }),
         ("no contract", || {

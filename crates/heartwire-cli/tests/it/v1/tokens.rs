@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::program::{Client, Server, heartwire};
 use crate::tls::certificate;
 
-pub(super) const SOMEBODY: &str = "GRZmXBAWuWwFk3TtVYoX";
-pub(super) const SOMEBODY_ELSE: &str = "5Jx2gLq0vD9sPz8nHc7y";
+pub(super) const TOKEN: &str = "GRZmXBAWuWwFk3TtVYoX";
+pub(super) const OTHER_TOKEN: &str = "5Jx2gLq0vD9sPz8nHc7y";
 const ALICE: &str = "mB4eTn1wRk6uYf3aQi0o";
 
 /// A file for the user alone, whose name says what it is for.
@@ -43,9 +43,9 @@ fn refused(server: &Server, args: &[&str]) {
 
 #[test]
 fn only_those_with_a_token_come_in() {
-    let tokens = file("server", &format!("# all but alice\n{SOMEBODY}\n\nalice {ALICE}\n"));
-    let (good, alice) = (file("good", SOMEBODY), file("alice", ALICE));
-    let wrong = file("wrong", SOMEBODY_ELSE);
+    let tokens = file("server", &format!("# all but alice\n{TOKEN}\n\nalice {ALICE}\n"));
+    let (good, alice) = (file("good", TOKEN), file("alice", ALICE));
+    let wrong = file("wrong", OTHER_TOKEN);
     let server = Server::start_plain(&["--tokens", &tokens, "--log-level", "trace"]);
     let clients = [
         &["--token-file", &good][..],
@@ -61,7 +61,7 @@ fn only_those_with_a_token_come_in() {
     refused(&server, &["--name", "bob"]);
     refused(&server, &["--token-file", &wrong]);
     refused(&server, &["--token-file", &wrong, "--name", "alice"]);
-    // Not with the token for everybody, and nobody else with hers.
+    // Not with the token for all names, and no other name with her token.
     refused(&server, &["--token-file", &good, "--name", "alice"]);
     refused(&server, &["--token-file", &alice, "--name", "bob"]);
     refused(&server, &["--token-file", &alice]);
@@ -88,7 +88,7 @@ fn only_those_with_a_token_come_in() {
     let mut said = command_lines.concat() + &all(&log) + &all(&events);
     said.extend(clients_lines.iter().map(all));
     assert!(said.contains("rejected a client"), "the log says too little to prove anything");
-    for token in [SOMEBODY, SOMEBODY_ELSE, ALICE] {
+    for token in [TOKEN, OTHER_TOKEN, ALICE] {
         // As text, as a list of bytes, or in hexadecimal.
         let bytes = format!("{:?}", token.as_bytes());
         let hex: String = token.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -100,8 +100,8 @@ fn only_those_with_a_token_come_in() {
 
 #[test]
 fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
-    let tokens = file("reloaded", SOMEBODY);
-    let (one, two) = (file("before", SOMEBODY), file("after", SOMEBODY_ELSE));
+    let tokens = file("reloaded", TOKEN);
+    let (one, two) = (file("before", TOKEN), file("after", OTHER_TOKEN));
     let server = Server::start_plain(&["--tokens", &tokens]);
     let old = Client::start_plain(server.addr, &["--token-file", &one]);
     old.event("online");
@@ -121,21 +121,21 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
     client.event("online");
     refused(&server, &["--token-file", &two]);
 
-    fs::write(&tokens, SOMEBODY_ELSE).unwrap();
+    fs::write(&tokens, OTHER_TOKEN).unwrap();
     server.process.signal(Signal::HUP);
     // What was said of the broken ones has their name in it too.
     server.log.line(&format!("heartwire: read {tokens} again"));
     let client = Client::start_plain(server.addr, &["--token-file", &two]);
     client.event("online");
     refused(&server, &["--token-file", &one]);
-    // Whoever is in stays in.
+    // Sessions stay.
     assert!(old.events.events_so_far("offline").is_empty());
 }
 
 #[test]
 fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
-    let tokens = file("renewed-server", SOMEBODY);
-    let own = file("renewed-client", SOMEBODY_ELSE);
+    let tokens = file("renewed-server", TOKEN);
+    let own = file("renewed-client", OTHER_TOKEN);
     let server = Server::start_plain(&["--tokens", &tokens]);
     let args = ["--token-file", &own, "--retry", "10ms", "--retry-rejected", "1s"];
     let client = Client::start_plain(server.addr, &args);
@@ -146,7 +146,7 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
     fs::write(&own, "").unwrap();
     client.process.signal(Signal::HUP);
     client.events.line("must hold one token and nothing else");
-    file("renewed-client", SOMEBODY);
+    file("renewed-client", TOKEN);
     client.event("online");
     client.stop();
 }
@@ -155,8 +155,8 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
 #[test]
 fn a_file_whose_reading_never_ends_holds_up_no_signal() {
     use rustix::fs::{CWD, FileType, Mode, mknodat};
-    let tokens = file("hung-server", SOMEBODY);
-    let own = file("hung-client", SOMEBODY);
+    let tokens = file("hung-server", TOKEN);
+    let own = file("hung-client", TOKEN);
     let server = Server::start_plain(&["--tokens", &tokens]);
     let client = Client::start_plain(server.addr, &["--token-file", &own]);
     client.event("online");
@@ -174,11 +174,11 @@ fn a_file_whose_reading_never_ends_holds_up_no_signal() {
 #[cfg(unix)]
 #[test]
 fn a_token_that_can_be_read_only_once_is_kept() {
-    let server = Server::start_plain(&["--tokens", &file("once-server", SOMEBODY)]);
+    let server = Server::start_plain(&["--tokens", &file("once-server", TOKEN)]);
     let mut command = heartwire(&["connect", "--token-file", "/dev/stdin", "--no-input"]);
     let command = command.arg(server.addr.to_string()).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut client = Process::spawn(command.stderr(Stdio::null()));
-    client.0.stdin.take().unwrap().write_all(SOMEBODY.as_bytes()).unwrap();
+    client.0.stdin.take().unwrap().write_all(TOKEN.as_bytes()).unwrap();
     server.event("online");
     client.signal(Signal::TERM);
     assert_eq!(client.exit_code(), Some(0));
@@ -191,10 +191,10 @@ fn said_no(server: &Server) -> Vec<String> {
 
 #[test]
 fn a_file_that_every_user_can_read_is_no_secret_at_the_start_or_on_sighup() {
-    const TOKENS: &str = "every user of this machine can read the tokens";
-    const TOKEN: &str = "every user of this machine can read the token";
-    const KEY: &str = "every user of this machine can read the private key of the certificate";
-    let tokens = file("for-all-eyes", SOMEBODY);
+    const OPEN_TOKENS: &str = "every user of this machine can read the tokens";
+    const OPEN_TOKEN: &str = "every user of this machine can read the token";
+    const OPEN_KEY: &str = "every user of this machine can read the private key of the certificate";
+    let tokens = file("for-all-eyes", TOKEN);
     let (cert, key) = certificate("for-all-eyes");
     let set = |mode| {
         for path in [&tokens, &key] {
@@ -215,15 +215,15 @@ fn a_file_that_every_user_can_read_is_no_secret_at_the_start_or_on_sighup() {
     set(0o644);
     server.process.signal(Signal::HUP);
     client.process.signal(Signal::HUP);
-    server.log.line(TOKENS);
-    server.log.line(KEY);
-    client.events.line(TOKEN);
-    client.events.line(KEY);
+    server.log.line(OPEN_TOKENS);
+    server.log.line(OPEN_KEY);
+    client.events.line(OPEN_TOKEN);
+    client.events.line(OPEN_KEY);
 
     let server = Server::start_plain(&serve);
-    server.log.line(TOKENS);
-    server.log.line(KEY);
+    server.log.line(OPEN_TOKENS);
+    server.log.line(OPEN_KEY);
     let client = Client::start_plain(server.addr, &connect);
-    client.events.line(KEY);
-    client.events.line(TOKEN);
+    client.events.line(OPEN_KEY);
+    client.events.line(OPEN_TOKEN);
 }

@@ -221,7 +221,7 @@ fn health_is_told_at_once() {
 }
 
 #[test]
-fn what_a_later_version_appends_to_a_beat_is_skipped() {
+fn bytes_that_a_later_version_appends_to_a_beat_are_skipped() {
     for tail in [1, 96] {
         let mut pair = Pair::usual(ms(40));
         pair.run_for(s(15));

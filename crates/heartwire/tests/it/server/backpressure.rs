@@ -1,4 +1,4 @@
-//! Slow applications, and clients that do not read. Neither is a death, and neither costs without bound.
+//! Slow applications, and clients that do not read: no verdicts, and bounded memory.
 
 use core::num::NonZeroU32;
 
@@ -77,7 +77,7 @@ fn sockets_have_the_buffers_that_were_asked_for() {
         rig.turn();
         sent += 1_000;
     }
-    // A system has 128 KiB or more for what arrives at this end, and the server's end 16 KiB and its queue.
+    // This end's kernel buffers 128 KiB or more, and the server's end 16 KiB and its queue.
     let arrived = SockRef::from(&peer.stream).recv_buffer_size().unwrap();
     assert!(sent < arrived + 50_000, "{sent} bytes were taken in, {arrived} of them here");
     assert_eq!(rig.offline(id), Reason::SlowReader);

@@ -104,7 +104,7 @@ fn a_message_longer_than_a_queue_is_refused_and_ends_no_session() {
     rig.expect_data(id, b"");
     peer.expect_data(&[7; 92]);
     assert_eq!(*results.lock().unwrap(), [Err(CommandError::TooLong), Ok(())]);
-    // A handle says so too, and does not leave it to the shard, which could tell nobody.
+    // A handle returns the error too: the shard could not report it.
     assert_eq!(rig.handle().send(id, &[8; 93]), Err(CommandError::TooLong));
     assert_eq!(rig.handle().broadcast(&[8; 93]), Err(CommandError::TooLong));
     rig.handle().send(id, &[9; 92]).unwrap();
@@ -178,13 +178,13 @@ fn a_handler_that_kicks_a_dead_client_changes_nothing_about_its_end() {
 
 #[test]
 fn messages_that_a_handler_sends_on_offline_go_out_at_once() {
-    let everybody = Arc::new(Mutex::new(Vec::new()));
+    let others = Arc::new(Mutex::new(Vec::new()));
     let mut rig = ServerRig::acting(config(), move |event, control| match event {
-        Event::Online { id, .. } => everybody.lock().unwrap().push(*id),
+        Event::Online { id, .. } => others.lock().unwrap().push(*id),
         Event::Offline { id, .. } => {
-            let mut everybody = everybody.lock().unwrap();
-            everybody.retain(|other| other != id);
-            for other in everybody.iter() {
+            let mut others = others.lock().unwrap();
+            others.retain(|other| other != id);
+            for other in others.iter() {
                 control.send(*other, format!("{id} left").as_bytes()).unwrap();
             }
         }

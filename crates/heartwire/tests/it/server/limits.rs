@@ -21,7 +21,7 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
     rig.expect_echo(&mut first, first_id);
     drop(second);
     assert_eq!(rig.offline(second_id), Reason::ClosedByPeer);
-    // There is room again, and it is used at once; that it works again is said after a quiet second.
+    // There is room again, and it is used at once; the log says so after a quiet second.
     let mut said = 0;
     for _ in 0..2 {
         let peer = Peer::connect(rig.addr());

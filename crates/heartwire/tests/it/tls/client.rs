@@ -301,7 +301,7 @@ fn a_handshake_that_does_not_come_about_ends_in_time() {
 #[test]
 fn a_target_that_no_certificate_can_be_for_is_not_tried_again() {
     let rig = Rig::start(any_protocol);
-    // It is resolved to the loopback, but is neither an address as certificates have it, nor a name.
+    // It resolves to the loopback, but is neither an IP address as in certificates nor a name.
     let config = ClientConfig::new(format!("127.1:{}", rig.addr().port()));
     let side = Side::start(config.tls(rig.client.clone()));
     let (fault, message) = side.expect_no_tls();
@@ -324,7 +324,8 @@ fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
     // With an alert, or with a reset where the server was faster.
     assert!(matches!(side.next(), Event::Failed { .. }));
     let renewed = personnel.issue(&["device 7"]);
-    // One after the other, so that an attempt can find the two apart, and goes on with the old ones.
+    // One after the other, so that an attempt can find two that do not match, and uses the old
+    // ones.
     std::fs::copy(&renewed.certificate, &files.certificate).unwrap();
     assert!(matches!(side.next(), Event::Failed { .. }));
     std::fs::copy(&renewed.key, &files.key).unwrap();

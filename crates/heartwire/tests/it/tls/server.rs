@@ -117,7 +117,8 @@ fn with_a_mark(rig: &mut Rig) -> (Peer, heartwire::server::SessionId) {
     (peer, id)
 }
 
-/// It is shorter than any beat, and nothing follows it: no FIN before it is answered, and no more beats.
+/// It is shorter than any beat, and nothing follows it: no FIN before its answer, and no more
+/// beats.
 #[test]
 fn a_goodbye_is_answered_though_beats_may_lie_in_the_kernel() {
     let mut rig = Rig::start(|config| config.coalesce(4));

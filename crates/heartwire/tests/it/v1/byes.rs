@@ -44,7 +44,7 @@ fn data_before_a_bye_arrives_and_a_kicked_client_heeds_the_retry_hint() {
     rig.finish();
 }
 
-/// The client is just writing when the server takes its leave and closes: what fails first is the write.
+/// The client is writing when the server says BYE and closes, so the write fails first.
 #[test]
 fn a_bye_is_heard_by_a_client_that_is_busy_writing() {
     let listener = Listener::new();

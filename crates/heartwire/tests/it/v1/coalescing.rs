@@ -8,7 +8,7 @@ use super::config;
 
 #[test]
 fn data_of_any_length_wake_a_coalescing_server_at_once() {
-    // The server itself beats so rarely that it would look into its sockets later than a test waits.
+    // The server sends beats so rarely that it would read its sockets later than a test waits.
     let quiet = policy(30_000, 90_000);
     let mut rig = ServerRig::start(config().coalesce(1000).policy(quiet));
     let client = ClientRig::start(client_config(rig.addr()).policy(quiet));

@@ -1,5 +1,5 @@
-//! Protocol v1 over real loopback sockets: the library's server and client with each other, and each of
-//! them with peers that the tests play by hand.
+//! Protocol v1 over real loopback sockets: the library's server and client with each other, and
+//! each of them with a peer that the test plays.
 
 mod admission;
 mod both_ways;

@@ -9,7 +9,7 @@
 //! | you have | use |
 //! |---|---|
 //! | many clients | [`server`]: many connections on a few threads; no task, timer or lock per connection |
-//! | one server | [`client`]: a tokio task that sends heartbeats, detects a dead server and reconnects; [`blocking`]: the same without async |
+//! | one server | [`client`]: a tokio task that sends heartbeats, detects a dead server and reconnects, or [a thread](client::Client::start_on_thread) that does |
 //! | several servers | [`supervisor`]: a client for each name, one queue of events |
 //! | a protocol of your own | [`wrap`]: liveness for any `Stream + Sink`, or any `AsyncRead + AsyncWrite` |
 //! | sockets whose kernel should help | [`kernel`]: keepalive and user timeout, checked as one set |
@@ -164,7 +164,6 @@
 //! `futures-sink`, and of no other crate. `websocket` is the exception: it stays with the version
 //! above, and support for a newer one becomes a feature of its own.
 
-pub mod blocking;
 #[cfg(doctest)]
 mod book;
 pub mod client;

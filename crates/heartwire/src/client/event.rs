@@ -233,15 +233,6 @@ impl Events {
         self.receiver.recv().await.map(|told| told.event)
     }
 
-    /// The next event, for code that is not async; `None` as in [`recv`](Self::recv).
-    ///
-    /// # Panics
-    ///
-    /// Within an async task, where it would block the runtime.
-    pub fn blocking_recv(&mut self) -> Option<Event> {
-        self.receiver.blocking_recv().map(|told| told.event)
-    }
-
     /// The next event, if there is one already.
     ///
     /// # Errors

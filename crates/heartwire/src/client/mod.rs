@@ -1,10 +1,9 @@
 //! A client: keeps one connection to a server alive, detects a dead server, and reconnects.
 //!
 //! [`Client::start`] spawns one task, which sends heartbeats whatever the application does and
-//! reports what happens as a stream of [`Event`]s. [`Client`] sends messages, [`MessageSink`] sends
-//! them as a `Sink`, and [`Duplex`] both sends and receives. For many servers use a
-//! [`Supervisor`](crate::supervisor::Supervisor), for programs without async
-//! [`blocking`](crate::blocking).
+//! reports what happens as a stream of [`Event`]s. [`Client`] sends messages, and [`Duplex`] both
+//! sends and receives. For many servers use a [`Supervisor`](crate::supervisor::Supervisor), for a
+//! program without an async runtime [`Client::start_on_thread`].
 //!
 //! ```
 //! use heartwire::client::{Client, ClientConfig, Event};
@@ -32,6 +31,7 @@
 //! ```
 
 mod app;
+mod blocking;
 mod config;
 mod dial;
 mod drive;
@@ -67,7 +67,7 @@ use life::Life;
 use outbox::{Message, Outbox};
 use outlet::Outlet;
 use runtime::Runtime;
-pub use sink::{Duplex, MessageSink};
+pub use sink::Duplex;
 
 use crate::clock;
 

@@ -1,6 +1,6 @@
 //! A client as a `Sink` of messages, and as a `Stream` and `Sink` in one.
 
-use core::fmt;
+use core::fmt::{self, Debug};
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -13,38 +13,46 @@ use super::{Client, ClientConfig, Event, Events, SendError};
 
 type Room = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync>>;
 
-/// A [`Sink`] of a client's messages.
-///
-/// - *Ready* when the last item was accepted, as by [`Client::send`]. One item can wait here for
-///   room, without bound if the server does not read, or, with
-///   [`offline_queue`](super::ClientConfig::offline_queue), while there is no connection. An item
-///   that is too long, or that the client refuses because it is offline or has ended, comes back at
-///   once as a [`SendError`]; an item that is refused while it waits comes back from the next call.
-/// - *Flushed* when everything accepted was written to a connection or dropped with one, as by
-///   [`Client::flush`]; so `SinkExt::send` waits for the connection, and `feed` does not.
-/// - *Closed* when the last item was accepted: it then calls [`Client::close`], which writes what
-///   was accepted. The events tell when the client has ended.
-///
-/// After an error the sink can still be used: later items may be accepted. `forward` and `send_all`
-/// end at the first error; without [`offline_queue`](super::ClientConfig::offline_queue) that is
-/// the first outage.
-///
-/// Dropping the sink drops an item that still waits here, and nothing that was accepted. A `send`
-/// or `feed` that is dropped before it is ready may or may not have queued its item; use
-/// [`Client::send`] to be sure. While a flush waits, messages from other handles wait behind it:
-/// poll the flush, or drop the sink.
-pub struct MessageSink {
+/// See [`Client::sink`].
+pub(super) struct MessageSink {
     client: Client,
     /// An item that is not accepted yet.
     waiting: Option<(Vec<u8>, Room)>,
     flushing: Option<Room>,
 }
 
+impl Client {
+    /// A [`Sink`] of this client's messages.
+    ///
+    /// - *Ready* when the last item was accepted, as by [`send`](Self::send). One item can wait
+    ///   here for room, without bound if the server does not read, or, with
+    ///   [`offline_queue`](ClientConfig::offline_queue), while there is no connection. An item that
+    ///   is too long, or that the client refuses because it is offline or has ended, comes back at
+    ///   once as a [`SendError`]; an item that is refused while it waits comes back from the next
+    ///   call.
+    /// - *Flushed* when everything accepted was written to a connection or dropped with one, as by
+    ///   [`flush`](Self::flush); so `SinkExt::send` waits for the connection, and `feed` does not.
+    /// - *Closed* when the last item was accepted: it then calls [`close`](Self::close), which
+    ///   writes what was accepted. The events tell when the client has ended.
+    ///
+    /// After an error the sink can still be used: later items may be accepted. `forward` and
+    /// `send_all` end at the first error; without [`offline_queue`](ClientConfig::offline_queue)
+    /// that is the first outage.
+    ///
+    /// Dropping the sink drops an item that still waits here, and nothing that was accepted. A
+    /// `send` or `feed` that is dropped before it is ready may or may not have queued its item; use
+    /// [`Client::send`] to be sure. While a flush waits, messages from other handles wait behind
+    /// it: poll the flush, or drop the sink.
+    pub fn sink(
+        &self,
+    ) -> impl Sink<Vec<u8>, Error = SendError> + Debug + Send + Sync + Unpin + use<> {
+        MessageSink::new(self.clone())
+    }
+}
+
 impl MessageSink {
-    /// The client that sends the messages.
-    #[must_use]
-    pub const fn client(&self) -> &Client {
-        &self.client
+    const fn new(client: Client) -> Self {
+        Self { client, waiting: None, flushing: None }
     }
 
     fn poll_accepted(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SendError>> {
@@ -55,12 +63,6 @@ impl MessageSink {
             Ok(room) => self.client.accept(data, room),
             Err(_) => Err(SendError::Closed(data)),
         })
-    }
-}
-
-impl From<Client> for MessageSink {
-    fn from(client: Client) -> Self {
-        Self { client, waiting: None, flushing: None }
     }
 }
 
@@ -115,7 +117,7 @@ impl Sink<Vec<u8>> for MessageSink {
     }
 }
 
-impl fmt::Debug for MessageSink {
+impl Debug for MessageSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageSink")
             .field("client", &self.client)
@@ -125,7 +127,7 @@ impl fmt::Debug for MessageSink {
 }
 
 /// A client as one value: a [`Stream`] of its [events](Event) and a [`Sink`] of messages. The
-/// stream ends after [`Event::Closed`]; [`MessageSink`] describes the sink.
+/// stream ends after [`Event::Closed`]; [`Client::sink`] describes the sink.
 ///
 /// No event is lost if `next()` is dropped before it is ready. Stream and sink survive
 /// reconnections; [`offline_queue`] says whether messages wait meanwhile. Dropping it drops the
@@ -173,19 +175,13 @@ impl Duplex {
     /// Joins a client and its events.
     #[must_use]
     pub fn new(client: Client, events: Events) -> Self {
-        Self { sink: client.into(), events }
+        Self { sink: MessageSink::new(client), events }
     }
 
     /// The client, for everything but sending and receiving.
     #[must_use]
     pub const fn client(&self) -> &Client {
-        self.sink.client()
-    }
-
-    /// Splits into sink and events. An item that waits for room stays with the sink.
-    #[must_use]
-    pub fn into_parts(self) -> (MessageSink, Events) {
-        (self.sink, self.events)
+        &self.sink.client
     }
 }
 

@@ -30,7 +30,7 @@ impl Rig {
         let config = ClientConfig::new("a:1").v0().reconnect(retry);
         let config = config.offline_queue(mode).max_queue(3 * COST);
         let (client, events, life) = open(config, toy.clone(), 1024);
-        let mut rig = Self { toy, sink: client.into(), life, _events: events };
+        let mut rig = Self { toy, sink: MessageSink::new(client), life, _events: events };
         rig.connects();
         rig.toy.take_written();
         rig.toy.state().room = 0;
@@ -103,7 +103,7 @@ fn a_flush_that_was_given_up_holds_up_nothing() {
     let mut rig = Rig::online(false);
     assert!(matches!(rig.feed(0), Some(Ok(()))));
     assert!(rig.flush().is_none());
-    assert!(matches!(rig.sink.client().try_send(vec![9]), Err(SendError::Full(_))));
+    assert!(matches!(rig.sink.client.try_send(vec![9]), Err(SendError::Full(_))));
     assert!(matches!(rig.feed(1), Some(Ok(()))));
     assert!(matches!(rig.feed(2), Some(Ok(()))));
     rig.flush_all();

@@ -5,8 +5,7 @@ use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
-use crate::blocking::Client;
-use crate::client::{ClientConfig, Event};
+use crate::client::{Client, ClientConfig, Event};
 use crate::tls::session::{MIN_READ_LEN, Received, TlsSession};
 use crate::tls::{TlsFailure, TlsFault};
 
@@ -100,9 +99,9 @@ fn a_client_that_refuses_a_certificate_says_so_before_it_leaves() {
     let (addr, server) = serve(TlsSession::server(&server).unwrap());
     let tls = Authority::new().client().load().unwrap();
     let config = ClientConfig::new(format!("localhost:{}", addr.port())).tls(tls);
-    let (_client, mut events) = Client::start(config).unwrap();
+    let (_client, mut events) = Client::start_on_thread(config).unwrap();
     let is_final = loop {
-        match events.recv().unwrap() {
+        match events.blocking_recv().unwrap() {
             Event::Failed { error } => break !error.is_retryable(),
             Event::Connecting { .. } => {}
             other => panic!("{other}"),
@@ -110,5 +109,5 @@ fn a_client_that_refuses_a_certificate_says_so_before_it_leaves() {
     };
     assert!(is_final, "a certificate is not another one for being asked for again");
     assert_eq!(server.join().unwrap().fault(), TlsFault::Refused { alert: 48 });
-    assert!(matches!(events.recv(), Some(Event::Closed)));
+    assert!(matches!(events.blocking_recv(), Some(Event::Closed)));
 }

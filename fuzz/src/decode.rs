@@ -120,13 +120,16 @@ fn hello(body: &[u8]) {
         let is_short = body.len() <= MAX_HELLO_LEN as usize;
         assert_eq!(refused_for_its_versions(body), is_later && is_short);
     }
-    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let (mut frame, mut again, mut third) = (Vec::new(), Vec::new(), Vec::new());
     let of = |event| if let Event::Hello(hello) = event { Some(hello) } else { None };
     let Some(hello) = receive(server(), Kind::Hello, body, &mut frame, of) else { return };
     let encoded = hello.encode();
     let back = receive(server(), Kind::Hello, &encoded[frame::HEADER_LEN..], &mut again, of);
     assert_eq!(back, Some(hello), "what was written is read");
-    assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded), "and written alike");
+    assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded.clone()), "and written alike");
+    let greased = hello.encode_greased(encoded.len() as u64);
+    let back = receive(server(), Kind::Hello, &greased[frame::HEADER_LEN..], &mut third, of);
+    assert_eq!(back, Some(hello), "grease is skipped");
 }
 
 fn refused_for_its_versions(body: &[u8]) -> bool {
@@ -150,7 +153,7 @@ fn client(judges: bool) -> Settings {
 }
 
 fn welcome(body: &[u8], judges: bool) {
-    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let (mut frame, mut again, mut third) = (Vec::new(), Vec::new(), Vec::new());
     let of = |event| match event {
         Event::Welcome(welcome) => Some(welcome),
         event => panic!("{event:?} of a WELCOME"),
@@ -162,11 +165,15 @@ fn welcome(body: &[u8], judges: bool) {
     let body = &encoded[frame::HEADER_LEN..];
     let back = receive(client(judges), Kind::Welcome, body, &mut again, of);
     assert_eq!(back, Some(welcome), "what was written is read");
-    assert_eq!(back.map(|welcome: Welcome| welcome.encode()), Some(encoded), "and written alike");
+    assert_eq!(back.map(|welcome: Welcome| welcome.encode()), Some(encoded.clone()), "and written alike");
+    let greased = welcome.encode_greased(encoded.len() as u64);
+    let back =
+        receive(client(judges), Kind::Welcome, &greased[frame::HEADER_LEN..], &mut third, of);
+    assert_eq!(back, Some(welcome), "grease is skipped");
 }
 
 fn bye(body: &[u8]) {
-    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let (mut frame, mut again, mut third) = (Vec::new(), Vec::new(), Vec::new());
     let of = |event| match event {
         Event::Bye(bye) => Some(bye),
         event => panic!("{event:?} of a BYE"),
@@ -180,7 +187,10 @@ fn bye(body: &[u8]) {
     let body = &encoded[frame::HEADER_LEN..];
     let back = receive(client(false), Kind::Bye, body, &mut again, of);
     assert_eq!(back, Some(bye), "what was written is read");
-    assert_eq!(back.map(|bye: Bye<'_>| bye.encode()), Some(encoded), "and written alike");
+    assert_eq!(back.map(|bye: Bye<'_>| bye.encode()), Some(encoded.clone()), "and written alike");
+    let greased = bye.encode_greased(encoded.len() as u64);
+    let back = receive(client(false), Kind::Bye, &greased[frame::HEADER_LEN..], &mut third, of);
+    assert_eq!(back, Some(bye), "grease is skipped");
 }
 
 /// The longest tail of a beat, which is skipped.

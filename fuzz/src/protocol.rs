@@ -210,6 +210,9 @@ impl<'a> Map<'a> {
     fn unknown(&mut self, yes: bool) {
         if yes {
             self.key(20).to.extend([0x82, 0x61, b'x', 0xf6]);
+            // And grease, whose key has three bytes.
+            self.to[self.header] += 1;
+            self.to.extend([0x19, 0x04, 0xd2, 0x41, 0xff]);
         }
     }
 }

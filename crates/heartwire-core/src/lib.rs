@@ -67,6 +67,7 @@ mod connection;
 pub mod frame;
 pub mod kernel;
 mod liveness;
+mod mix;
 pub mod order;
 mod pause;
 mod policy;

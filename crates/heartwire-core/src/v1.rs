@@ -6,6 +6,7 @@
 
 mod beat;
 mod contract;
+mod grease;
 mod handshake;
 
 /// Longest body of a PAD, and so the largest number of bytes that a server can ask to be woken

@@ -25,6 +25,7 @@ from frames import (  # noqa: E402
     BYE,
     BYE_KEYS,
     DATA,
+    GREASE,
     HEAD,
     HEART,
     HELLO,
@@ -38,6 +39,8 @@ from frames import (  # noqa: E402
     agree,
     control,
     frame,
+    grease,
+    greased,
     offered_versions,
     read_bye,
     read_control,
@@ -64,6 +67,7 @@ def offer(args):
 
 
 def client(args):
+    grease()
     connection = Connection(socket.create_connection((args.host, args.port), timeout=5))
     hello = offer(args)
     token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
@@ -86,7 +90,7 @@ def client(args):
         welcome = read_control(body, WELCOME_KEYS, "bad_welcome")
         if not suits(welcome, hello):
             raise Wrong("bad_welcome")
-        say("welcome", **welcome)
+        say("welcome", grease=greased(body), **welcome)
         connection.begin(welcome, True)
         connection.run([COMMANDS])
 
@@ -94,6 +98,7 @@ def client(args):
 
 
 def server(args):
+    grease()
     listener = socket.create_server(("127.0.0.1", args.port))
     say("listening", port=listener.getsockname()[1])
     session = 0
@@ -125,7 +130,7 @@ def serve(connection, session, args, commands):
         connection.leave(2, 0, detail=str(conflict))
         raise Ended("rejected") from conflict
     hello["token"] = "(not shown)" if "token" in hello else None
-    say("hello", **hello)
+    say("hello", grease=greased(body), **hello)
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
     welcome.update(version=VERSION, session=session, min_interval=mine["min_interval"], wake_bytes=args.wake_bytes)
@@ -140,7 +145,7 @@ def serve(connection, session, args, commands):
 def golden(args):
     text = open(args.protocol, encoding="utf-8").read()
     blocks = re.findall(r"```hex\n(.*?)```", text, re.DOTALL)
-    hello, welcome, beat, longer, bye, data = (
+    hello, welcome, beat, longer, bye, greased_bye, data = (
         bytes.fromhex(" ".join(line[:40] for line in block.splitlines())) for block in blocks
     )
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
@@ -157,6 +162,10 @@ def golden(args):
     assert longer == frame(HEART, BEAT.pack(*fields) + b"\x99\x99") and BEAT.unpack_from(longer, 8) == fields
     left = {"code": 1, "retry": 2, "earliest": 0, "latest": 5_000, "detail": "nigh"}
     assert bye == control(BYE, BYE_KEYS, **left) and read_bye(bye[8:]) == left
+    done = {"code": 0, "retry": 1}
+    assert read_bye(greased_bye[8:]) == done and greased(greased_bye[8:]) == 1
+    GREASE[BYE] = {1_234: [7, [""]]}
+    assert greased_bye == control(BYE, BYE_KEYS, **done)
     assert data == frame(DATA, b"hi") + HEAD.pack(PAD, 161 - 10 - 8)
     say("golden", frames=len(blocks))
 

@@ -12,6 +12,7 @@ use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 
 use super::contract::{Contract, Direction, Offer};
+use super::grease::grease;
 use crate::frame::{self, Kind};
 use crate::policy::Millis;
 use crate::time;
@@ -19,8 +20,8 @@ use crate::violation::Violation;
 
 /// The version of the protocol that this crate speaks besides 0.
 pub const VERSION: u8 = 1;
-/// Longest body of a HELLO, and of a WELCOME: three times the size of all fields at their longest.
-/// Checked on the header alone.
+/// Longest body of a HELLO, and of a WELCOME: more than twice the size of all fields at their
+/// longest. Checked on the header alone.
 pub const MAX_HELLO_LEN: u32 = 2048;
 /// Longest body of a BYE.
 pub const MAX_BYE_LEN: u32 = 512;
@@ -74,6 +75,21 @@ impl<'a> Hello<'a> {
     /// left out.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Hello)
+    }
+
+    /// Encodes the frame, with [grease](Self#grease) as `seed` says.
+    ///
+    /// # Grease
+    ///
+    /// About half of the frames get one more entry, which means nothing and is skipped, so that no
+    /// program comes to rely on the keys of today. The same seed gives the same frame.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Hello, seed).frame(Kind::Hello)
+    }
+
+    fn map(&self) -> Map {
         let mut map = Map::default();
         map.put(0, |e| {
             e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
@@ -90,7 +106,7 @@ impl<'a> Hello<'a> {
         map.duration(6, self.offer.timeout());
         map.duration(7, Some(self.offer.longest_timeout()));
         map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
-        map.frame(Kind::Hello)
+        map
     }
 
     pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
@@ -159,6 +175,16 @@ impl Welcome {
     /// The whole frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Welcome)
+    }
+
+    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Welcome, seed).frame(Kind::Welcome)
+    }
+
+    fn map(&self) -> Map {
         let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
         let mut map = Map::default();
         map.put(0, |e| e.u8(VERSION).map(drop));
@@ -175,7 +201,7 @@ impl Welcome {
         if let Some(held_us) = self.held_us {
             map.put(11, |e| e.u32(held_us).map(drop));
         }
-        map.frame(Kind::Welcome)
+        map
     }
 
     pub(crate) fn decode(body: &[u8]) -> Result<Self, Violation> {
@@ -263,7 +289,7 @@ pub enum ByeCode {
     SlowReader,
     /// 12: the application ended the session.
     Kicked,
-    /// Any other number: a later version's reason.
+    /// Any other number: a later version's reason, or from 1,000 on a private one.
     Other(u32),
 }
 
@@ -339,6 +365,16 @@ impl<'a> Bye<'a> {
     /// The whole frame.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Bye)
+    }
+
+    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Bye, seed).frame(Kind::Bye)
+    }
+
+    fn map(&self) -> Map {
         let mut map = Map::default();
         map.put(0, |e| e.u32(self.code.number()).map(drop));
         let (retry, window) = match self.retry {
@@ -353,7 +389,7 @@ impl<'a> Bye<'a> {
         }
         let detail = cut(self.detail, MAX_DETAIL_LEN);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
-        map.frame(Kind::Bye)
+        map
     }
 
     /// Decodes the body of a frame. The caller has checked in its header that it is not longer than
@@ -399,32 +435,41 @@ fn cut(text: &str, len: usize) -> &str {
 
 /// A CBOR map that is being built.
 #[derive(Default)]
-struct Map {
+pub(super) struct Map {
     entries: u64,
     body: Vec<u8>,
 }
 
-type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
+pub(super) type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
 
 impl Map {
-    fn put(&mut self, key: u8, value: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Written) {
+    pub(super) fn put(
+        &mut self,
+        key: u16,
+        value: impl FnOnce(&mut Encoder<&mut Vec<u8>>) -> Written,
+    ) {
         let mut encoder = Encoder::new(&mut self.body);
         // Writing to memory does not fail.
-        let _ = encoder.u8(key).map(drop);
+        let _ = encoder.u16(key).map(drop);
         let _ = value(&mut encoder);
         self.entries += 1;
     }
 
-    fn text(&mut self, key: u8, text: Option<&str>) {
+    fn text(&mut self, key: u16, text: Option<&str>) {
         if let Some(text) = text {
             self.put(key, |e| e.str(text).map(drop));
         }
     }
 
-    fn duration(&mut self, key: u8, duration: Option<Duration>) {
+    fn duration(&mut self, key: u16, duration: Option<Duration>) {
         if let Some(duration) = duration {
             self.put(key, |e| e.u32(time::millis(duration)).map(drop));
         }
+    }
+
+    fn greased(mut self, kind: Kind, seed: u64) -> Self {
+        grease(&mut self, kind, seed);
+        self
     }
 
     fn frame(self, kind: Kind) -> Vec<u8> {

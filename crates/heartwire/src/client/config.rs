@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::{FrameLimits, Policy, Settings};
+use heartwire_core::{FrameLimits, Instant, Policy, Settings};
 
 use super::dial::Resolver;
 use crate::TICK;
@@ -241,9 +241,17 @@ impl ClientConfig {
         self.reconnect?.even_if_rejected
     }
 
+    /// A client with this configuration starts: its instance is drawn.
+    pub(super) fn start(&mut self) {
+        let seed = self.reconnect.and_then(|reconnect| reconnect.seed);
+        if let Protocol::V1(v1) = &mut self.protocol {
+            v1.instance = seed.unwrap_or_else(reconnect::random);
+        }
+    }
+
     /// The HELLO frame, on protocol v1.
-    pub(super) fn hello(&self) -> Option<Vec<u8>> {
-        self.v1_settings().map(|v1| v1.hello(&self.policy))
+    pub(super) fn hello(&self, now: Instant) -> Option<Vec<u8>> {
+        self.v1_settings().map(|v1| v1.hello(&self.policy, now))
     }
 
     /// The longest body that [`max_queue`](Self::max_queue) leaves room for.

@@ -170,7 +170,7 @@ impl<W: World> Driver<W> {
             phase: Phase::Keeping,
             world,
         };
-        match config.hello() {
+        match config.hello(now) {
             Some(hello) => {
                 // Messages kept from the last connection must not be sent before the WELCOME.
                 app.outbox.hold();

@@ -64,7 +64,8 @@ pub enum Step {
 }
 
 impl<W: World> Life<W> {
-    pub(super) fn new(world: W, config: ClientConfig, app: App) -> Self {
+    pub(super) fn new(world: W, mut config: ClientConfig, app: App) -> Self {
+        config.start();
         let backoff = config.reconnect.as_ref().map(Reconnect::backoff);
         Self {
             world,

@@ -92,7 +92,9 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         let session = self.sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
         if session.understands_bye() {
-            session.queue(&Bye::new(ByeCode::Kicked, retry).detail(detail).encode());
+            session.queue(
+                &Bye::new(ByeCode::Kicked, retry).detail(detail).encode_greased(id.as_u64()),
+            );
         }
         self.agenda.end(session, Reason::Kicked);
         Ok(())

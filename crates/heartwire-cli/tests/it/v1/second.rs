@@ -77,7 +77,7 @@ fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it(
         return;
     }
     let mut second = Second::start(&["golden", PROTOCOL]);
-    assert_eq!(second.event("golden")["frames"], 6);
+    assert_eq!(second.event("golden")["frames"], 7);
     assert_eq!(second.process.exit_code(), Some(0));
 }
 
@@ -189,6 +189,22 @@ fn our_client_works_with_its_server() {
         "retry": "never", "earliest_ms": null, "latest_ms": null,
     });
     assert_eq!(last["bye"], said);
+}
+
+/// It greases each of its frames, which ours skip in every test here.
+#[test]
+fn some_of_our_welcomes_have_grease_and_some_have_none() {
+    if python_is_missing() {
+        return;
+    }
+    let server = Server::start_plain(&QUICK);
+    let has_grease = |_| {
+        let second = Second::client(server.addr, &QUICK_MS);
+        second.event("welcome").count("grease") > 0
+    };
+    let mut seen = (0..40).map(has_grease);
+    let first = seen.next();
+    assert!(seen.any(|other| Some(other) != first), "all are alike");
 }
 
 #[test]

@@ -50,6 +50,11 @@ const BYE: &[u8] = &[
     4, 0x64, b'n', b'i', b'g', b'h', // detail
 ];
 
+const GREASED_BYE: &[u8] = &[
+    4, 0, 0, 0, 12, 0, 0, 0, // BYE, 12 bytes
+    0xa3, 0, 0, 1, 1, 0x19, 0x04, 0xd2, 0x82, 7, 0x81, 0x60, // 1,234: [7, [""]]
+];
+
 fn hello() -> Hello<'static> {
     Hello {
         name: Some("bob"),
@@ -78,6 +83,8 @@ fn frames_lie_on_the_protocol_as_specified() {
     assert_eq!(Welcome::decode(body(WELCOME)), Ok(welcome()));
     assert_eq!(bye().encode(), BYE);
     assert_eq!(Bye::decode(body(BYE)), Ok(bye()));
+    let done = Bye::new(ByeCode::Done, RetryHint::AtWill);
+    assert_eq!(Bye::decode(body(GREASED_BYE)), Ok(done));
 }
 
 #[test]

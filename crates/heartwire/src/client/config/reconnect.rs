@@ -24,7 +24,7 @@ use heartwire_core::backoff::{Backoff, BackoffPolicy};
 pub struct Reconnect {
     policy: BackoffPolicy,
     pub(in crate::client) even_if_rejected: Option<Duration>,
-    seed: Option<u64>,
+    pub(super) seed: Option<u64>,
 }
 
 impl Reconnect {
@@ -59,10 +59,13 @@ impl Reconnect {
     }
 
     pub(in crate::client) fn backoff(&self) -> Backoff {
-        // `RandomState` takes its keys from the system's randomness; each one differs.
-        let random = || RandomState::new().build_hasher().finish();
         Backoff::new(self.policy, self.seed.unwrap_or_else(random))
     }
+}
+
+/// A random number. `RandomState` takes its keys from the system's randomness; each one differs.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 impl Default for Reconnect {

@@ -5,8 +5,8 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use heartwire_core::Policy;
 use heartwire_core::v1::{Hello, Offer};
+use heartwire_core::{Instant, Policy};
 
 /// What a client says on protocol v1: its name, its token, and what it offers. For
 /// [`ClientConfig::v1`](super::ClientConfig::v1).
@@ -29,6 +29,8 @@ pub struct V1 {
     pub(in crate::client) token_source: Option<TokenSource>,
     offer: Option<Offer>,
     pub(in crate::client) watchdog: Option<Duration>,
+    /// Drawn at random when the client starts, and kept over its connections.
+    pub(super) instance: u64,
 }
 
 impl V1 {
@@ -81,12 +83,13 @@ impl V1 {
     }
 
     /// The HELLO frame.
-    pub(super) fn hello(&self, policy: &Policy) -> Vec<u8> {
+    pub(super) fn hello(&self, policy: &Policy, now: Instant) -> Vec<u8> {
         let mut hello = Hello::new(self.offer_in_force(policy));
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
-        hello.encode()
+        // Other grease on each connection.
+        hello.encode_greased(self.instance ^ now.as_nanos())
     }
 }
 

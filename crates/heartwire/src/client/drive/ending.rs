@@ -57,7 +57,7 @@ impl<W: World> Driver<W> {
         if self.connection.contract().is_none() {
             return self.drain_from_here(reason, lasted_until, now);
         }
-        say_bye(app, violation);
+        say_bye(app, violation, self.made_at.as_nanos());
         let (until, discard) = (now.saturating_add(LINGER), Discard::default());
         Phase::Explaining(Explaining { reason, lasted_until, until, has_hung_up: false, discard })
     }
@@ -159,10 +159,11 @@ impl<W: World> Driver<W> {
 }
 
 /// Queues the client's BYE after everything else that waits.
-fn say_bye(app: &mut App, violation: Violation) {
+fn say_bye(app: &mut App, violation: Violation, seed: u64) {
     let is_too_fast = violation == Violation::TooFast;
     let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
     let detail = violation.to_string();
     app.outbox.hold();
-    app.outbox.push_control(Bye::new(code, RetryHint::AtWill).detail(&detail).encode());
+    let bye = Bye::new(code, RetryHint::AtWill).detail(&detail);
+    app.outbox.push_control(bye.encode_greased(seed));
 }

@@ -78,7 +78,8 @@ impl<W: World> Driver<W> {
             self.take(app);
             let is_v1 = self.connection.spoken() == Spoken::V1;
             if app.outbox.is_empty() && *bye_len == 0 && is_v1 {
-                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).encode();
+                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill);
+                let bye = bye.encode_greased(self.made_at.as_nanos());
                 *bye_len = bye.len() + self.transport.overhead();
                 app.outbox.push_control(bye);
             }

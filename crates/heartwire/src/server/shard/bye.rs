@@ -99,7 +99,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     fn close_gently(&mut self, slot: u32, reason: Reason) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        let bye = bye(&reason, agenda.config.drain);
+        let bye = bye(&reason, agenda.config.drain, session.id);
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
         // Kicked and rejected clients already have a BYE queued, or understand none.
         let says_bye =

@@ -167,7 +167,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let held = session.link.connection.welcome(now, contract);
         // Before the first beat, and before anything that the application sends.
         let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract).held(held);
-        session.queue_first(&welcome.encode());
+        session.queue_first(&welcome.encode_greased(session.id.as_u64()));
         agenda.flush_later(session);
         agenda.transmit(session, now);
         agenda.arm(session);
@@ -250,12 +250,12 @@ pub(super) fn reject<W: ServerWorld>(
 ) {
     let peer = session.link.peer();
     tracing::info!(%peer, code = code.name(), detail, "rejected a client");
-    session.queue(&Bye::new(code, retry).detail(detail).encode());
+    session.queue(&Bye::new(code, retry).detail(detail).encode_greased(session.id.as_u64()));
     agenda.end(session, Reason::Rejected(code));
 }
 
 /// The BYE for a session that ends for `reason`; `None` if the client knows the reason.
-pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
+pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
             // Spread, so that clients do not all reconnect at once.
@@ -273,7 +273,9 @@ pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
                 Violation::BadHello => (ByeCode::Protocol, RetryHint::Never),
                 _ => (ByeCode::Protocol, RetryHint::AtWill),
             };
-            return Some(Bye::new(code, retry).detail(&violation.to_string()).encode());
+            let detail = violation.to_string();
+            let bye = Bye::new(code, retry).detail(&detail);
+            return Some(bye.encode_greased(id.as_u64()));
         }
         // For a kicked or rejected client a BYE is already queued.
         Reason::Kicked
@@ -291,5 +293,5 @@ pub(super) fn bye(reason: &Reason, drain: Duration) -> Option<Vec<u8>> {
         | Reason::Tls(_)
         | Reason::Failed(_) => return None,
     };
-    Some(bye.encode())
+    Some(bye.encode_greased(id.as_u64()))
 }

@@ -103,7 +103,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.progress.note_too_late(session.id.shard(), &agenda.config);
                 // No retry window: the client's own back-off grows, and is random already.
                 let detail = "the server is overloaded and read this too late";
-                session.queue(&Bye::new(ByeCode::Full, RetryHint::AtWill).detail(detail).encode());
+                session.queue(
+                    &Bye::new(ByeCode::Full, RetryHint::AtWill)
+                        .detail(detail)
+                        .encode_greased(session.id.as_u64()),
+                );
                 agenda.end(session, Reason::Rejected(ByeCode::Full));
                 return true;
             }

@@ -37,6 +37,22 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0, 0, u8::try_from(body.len()).unwrap(), 0, 0, 0], body].concat()
 }
 
+#[test]
+fn about_half_of_the_hellos_of_one_client_have_grease() {
+    let mut rig = on_v1(|config| config.reconnect(Reconnect::default().seed(7)));
+    let mut lens = Vec::new();
+    for _ in 0..40 {
+        lens.push(rig.toy.take_written().len());
+        let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+        rig.pass_until(wait);
+        rig.connects();
+        rig.wait();
+    }
+    let shortest = lens.iter().min().unwrap();
+    let plain = lens.iter().filter(|&len| len == shortest).count();
+    assert!((10..=30).contains(&plain), "{lens:?}");
+}
+
 /// Nothing but a HELLO was written.
 fn assert_hello(written: &[u8]) {
     assert_eq!(written[..8], frame(2, &written[8..])[..8]);

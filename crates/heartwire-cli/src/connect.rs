@@ -42,6 +42,7 @@ const LOOK_WITHIN: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     let tls = args.tls.tls.then(|| load_tls(args)).transpose()?;
+    let may_speak_v1 = !args.raw && protocol(args)? == ProtocolArg::V0;
     let config = config(args, tls.clone())?;
     // The client has its own thread, so that reading and writing delay no heartbeat.
     let runtime =
@@ -69,6 +70,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         format,
         exit: Exit::Success,
         server_has_all: None,
+        may_speak_v1,
     };
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("events".to_owned());
@@ -359,7 +361,11 @@ fn read_token(path: &Path) -> Result<String, Usage> {
         .map_err(|error| Usage(format!("cannot read the token in {}: {error}", path.display())))?;
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) {
-        return Err(Usage(format!("{} must hold one token and nothing else", path.display())));
+        let what = if token.is_empty() { "is empty" } else { "holds more than one word" };
+        return Err(Usage(format!(
+            "{} {what}: it must hold the token of this client and nothing else",
+            path.display()
+        )));
     }
     if token.len() > MAX_TOKEN_LEN {
         return Err(Usage(format!(
@@ -410,25 +416,45 @@ struct Receiver {
     exit: Exit,
     /// Whether the server has acknowledged everything on the last connection; `None` without one.
     server_has_all: Option<bool>,
+    /// On protocol v0, until the server has sent something.
+    may_speak_v1: bool,
 }
 
 impl Receiver {
     fn run(mut self, mut events: Events) -> (Exit, Option<bool>) {
         while let Some(event) = events.blocking_recv() {
             if let Event::Data(data) = event {
+                self.may_speak_v1 = false;
                 self.handle_data(data);
                 continue;
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
-            if let Event::Offline { reason, .. } = &event {
+            let mut ended = None;
+            if let Event::Offline { reason, beats, .. } = &event {
                 self.server_has_all = Some(*reason == Reason::Shutdown);
+                ended = Some((*reason, *beats));
             } else if matches!(event, Event::Waiting { .. }) {
                 // The client reconnects after that connection.
                 self.server_has_all = None;
             }
             print(&Line::of(event), self.format);
+            if let Some((reason, beats)) = ended {
+                self.explain(reason, beats);
+            }
         }
         (self.exit, self.server_has_all)
+    }
+
+    /// A server that speaks only v1 closes a connection on v0 without a word.
+    fn explain(&mut self, reason: Reason, beats: u64) {
+        if self.may_speak_v1 && beats == 0 && reason == Reason::ClosedByPeer {
+            say(
+                "heartwire: the server closed the connection and sent nothing: perhaps it is full, or \
+                 speaks only protocol v1 (--protocol v1)",
+            );
+        }
+        // Once is enough.
+        self.may_speak_v1 = false;
     }
 
     fn handle_data(&mut self, mut data: Vec<u8>) {

@@ -15,7 +15,7 @@ use crate::environment::remove_from;
 use crate::exit::Exit;
 use crate::output::{Sink, Target, Text, describe_policy, start_stdout};
 use crate::signals::Stop;
-use crate::values::typed;
+use crate::values::{number, typed};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +31,7 @@ pub(crate) struct DemoArgs {
         long,
         value_name = "N",
         default_value_t = 4,
-        value_parser = clap::value_parser!(u16).range(1..=100)
+        value_parser = number::<u16>(1..=100)
     )]
     pub(crate) clients: u16,
 }

@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Id};
 
 use crate::args::Cli;
 use crate::tips;
-use crate::values::flag;
+use crate::values::{flag, number};
 
 const PREFIX: &str = "HEARTWIRE_";
 
@@ -157,7 +157,13 @@ impl Typed {
         }
         environment.used.push(name.clone());
         let arg = arg.env(name).hide_env(true);
-        if is_flag { arg.value_parser(flag) } else { arg }
+        if is_flag {
+            arg.value_parser(flag)
+        } else if matches!(arg.get_action(), ArgAction::Count) {
+            arg.value_parser(number::<u8>(0..=255))
+        } else {
+            arg
+        }
     }
 }
 

@@ -50,7 +50,7 @@ fn run(cli: Cli, environment: &Environment) -> Exit {
     let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
-            let why = format!("--log-level is `{}`: {error}", cli.log_level());
+            let why = format!("--log-level cannot be `{}`: {error}", cli.log_level());
             return fail(&Usage(why).into(), environment);
         }
     };

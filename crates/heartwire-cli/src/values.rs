@@ -3,7 +3,6 @@
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::{NonZeroU16, NonZeroU32};
 use core::ops::RangeInclusive;
-use core::str::FromStr;
 use core::time::Duration;
 use std::net::ToSocketAddrs;
 
@@ -13,7 +12,7 @@ use heartwire::kernel::Keepalive;
 
 /// Body lengths that a header can announce. The library would silently clamp a larger value, and
 /// the program would then print a wrong one; the same goes for the other ranges here.
-pub(crate) const MAX_FRAME: RangeInclusive<i64> = 0..=0x7fff_ffff;
+pub(crate) const MAX_FRAME: RangeInclusive<u64> = 0..=0x7fff_ffff;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -48,8 +47,28 @@ pub(crate) fn rate(text: &str) -> Result<RateOrOff, String> {
     if text == "off" {
         return Ok(RateOrOff(None));
     }
-    let rate = text.parse().map_err(|error| format!("{error}; write a number from 1, or off"))?;
+    let rate = text.parse().map_err(|_| "write a number of at least 1, or off")?;
     Ok(RateOrOff(Some(rate)))
+}
+
+/// A parser of numbers in a range.
+pub(crate) fn number<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {
+            let (least, most) = (range.start(), range.end());
+            if *most == u64::MAX {
+                return format!("write a number of at least {least}");
+            }
+            format!("write a number from {least} to {most}")
+        })
+    }
+}
+
+pub(crate) fn above_zero(text: &str) -> Result<NonZeroU32, &'static str> {
+    text.parse().map_err(|_| "write a number of at least 1")
 }
 
 /// A time, or none.
@@ -57,7 +76,11 @@ pub(crate) fn rate(text: &str) -> Result<RateOrOff, String> {
 pub(crate) struct TimeOrOff(pub(crate) Option<Duration>);
 
 pub(crate) fn time_or_off(text: &str) -> Result<TimeOrOff, String> {
-    if text == "off" { Ok(TimeOrOff(None)) } else { duration(text).map(|d| TimeOrOff(Some(d))) }
+    if text == "off" {
+        return Ok(TimeOrOff(None));
+    }
+    let time = duration(text).map_err(|error| format!("{error}, or off"))?;
+    Ok(TimeOrOff(Some(time)))
 }
 
 /// A duration: seconds, or a number with its unit.
@@ -66,7 +89,10 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(text).map_err(|error| {
-        format!("{error}; write seconds, or a number with its unit, such as 250ms")
+        if error == humantime::DurationError::NumberOverflow {
+            return "that is too long".to_owned();
+        }
+        "write seconds, or numbers with units, such as 250ms, 90s or 1h30m".to_owned()
     })
 }
 
@@ -102,12 +128,12 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
         return Ok((Ipv4Addr::LOCALHOST, port).into());
     }
     let (host, port) = text.rsplit_once(':').ok_or(help)?;
-    let port = port.parse::<u16>().map_err(|error| format!("port {port:?}: {error}; {help}"))?;
+    let port = port.parse::<u16>().map_err(|_| format!("{port:?} is no port; {help}"))?;
     if host.is_empty() {
         return Ok((Ipv4Addr::UNSPECIFIED, port).into());
     }
-    let found = (host, port).to_socket_addrs().map_err(|error| format!("{error}; {help}"))?.next();
-    found.ok_or_else(|| format!("{host} has no address; {help}"))
+    let found = (host, port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| format!("cannot find the host {host}; {help}"))
 }
 
 /// Where to connect. An address that no retry can mend is refused before anything starts.
@@ -156,7 +182,8 @@ pub(crate) fn keepalive(text: &str) -> Result<Keepalive, String> {
     let [idle, interval, count] = parts.as_slice() else {
         return Err("write idle time, interval and count, such as 3s,3s,3".to_owned());
     };
-    let count = u32::from_str(count).map_err(|error| format!("count {count}: {error}"))?;
+    let count =
+        number(1..=127)(count).map_err(|error| format!("the count is {count:?}: {error}"))?;
     Keepalive::new(duration(idle)?, duration(interval)?, count).map_err(|error| error.to_string())
 }
 

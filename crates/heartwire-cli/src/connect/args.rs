@@ -4,13 +4,14 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::client::ClientConfig;
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
-use crate::values::{MAX_FRAME, ProtocolArg, Retry, duration, interval, retry, target};
+use crate::values::{
+    MAX_FRAME, ProtocolArg, Retry, above_zero, duration, interval, number, retry, target,
+};
 
 /// The examples of `-h`.
 pub(crate) const FIRST_EXAMPLES: &str = "\
@@ -203,7 +204,7 @@ pub(crate) struct ConnectArgs {
     /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
     /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
     /// heartbeats.
-    #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
+    #[arg(long, value_name = "BYTES", value_parser = above_zero, help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
     /// Maximum length of a body from the server, up to 2147483647.
@@ -211,7 +212,7 @@ pub(crate) struct ConnectArgs {
         long,
         value_name = "BYTES",
         default_value_t = FrameLimits::MAX_FRAME,
-        value_parser = clap::value_parser!(u32).range(MAX_FRAME),
+        value_parser = number::<u32>(MAX_FRAME),
         help_heading = "Limits"
     )]
     pub(crate) max_frame: u32,
@@ -222,7 +223,7 @@ pub(crate) struct ConnectArgs {
         long,
         value_name = "BYTES",
         default_value_t = ClientConfig::MAX_QUEUE,
-        value_parser = RangedU64ValueParser::<usize>::new().range(64..=0x7fff_ffff),
+        value_parser = number::<usize>(64..=0x7fff_ffff),
         help_heading = "Limits"
     )]
     pub(crate) max_queue: usize,

@@ -37,8 +37,8 @@ fn a_file_holds_one_token_and_nothing_else() {
     assert_eq!(read(" a-token-of-20-letters\n").as_deref(), Ok("a-token-of-20-letters"));
     let long = "x".repeat(MAX_TOKEN_LEN + 1);
     for (text, says) in [
-        ("", "must hold one token and nothing else"),
-        ("a-token\nanother\n", "must hold one token and nothing else"),
+        ("", "token is empty: it must hold the token of this client"),
+        ("a-token\nanother\n", "token holds more than one word"),
         (&long, "is longer than"),
     ] {
         let error = read(text).unwrap_err();

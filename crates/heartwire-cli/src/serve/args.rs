@@ -5,14 +5,14 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::path::PathBuf;
 
-use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::server::ServerConfig;
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{
-    MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, address, duration, rate, time_or_off,
+    MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, duration, number, rate,
+    time_or_off,
 };
 
 /// The examples of `-h`.
@@ -64,7 +64,7 @@ pub(crate) struct ServeArgs {
     pub(crate) protocol: Option<ProtocolArg>,
 
     /// Threads that serve sessions [default: the number of processors].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = number::<u16>(1..=256))]
     pub(crate) threads: Option<u16>,
 
     /// How long a shutdown waits for clients to acknowledge what is queued for them, and the time
@@ -112,7 +112,12 @@ pub(crate) struct ServeArgs {
     /// reads them at the client's deadline; verdicts stay as exact. On protocol v0 more than 1
     /// costs less, but short data frames may wait; on v1 no data waits. 0 is off. Linux only
     /// [default: 1 on v0, 4 on v1].
-    #[arg(long, value_name = "BEATS", help_heading = "Heartbeat")]
+    #[arg(
+        long,
+        value_name = "BEATS",
+        value_parser = number::<u16>(0..=65_535),
+        help_heading = "Heartbeat"
+    )]
     pub(crate) coalesce: Option<u16>,
 
     #[command(flatten)]
@@ -124,7 +129,7 @@ pub(crate) struct ServeArgs {
     /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
     /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
     /// heartbeats.
-    #[arg(long, value_name = "BYTES", help_heading = "Kernel")]
+    #[arg(long, value_name = "BYTES", value_parser = above_zero, help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
     #[command(flatten)]
@@ -209,19 +214,19 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "N",
         default_value_t = ServerConfig::MAX_SESSIONS,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..)
+        value_parser = number::<usize>(1..=u64::MAX)
     )]
     pub(crate) max_sessions: usize,
 
     /// Maximum sessions per address (IPv6: per /64) [default: no limit, because many clients can
     /// share an address].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = above_zero)]
     pub(crate) max_per_address: Option<NonZeroU32>,
 
     /// Maximum connections that are not accepted yet; the oldest are dropped first [default: 4096,
     /// or half of what --max-sessions and open files allow if that is less; as many as they allow
     /// where v0 is accepted without TLS].
-    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    #[arg(long, value_name = "N", value_parser = number::<usize>(1..=u64::MAX))]
     pub(crate) max_pending: Option<usize>,
 
     /// Maximum new connections per second from one address, or `off`; a burst may be twenty times
@@ -240,17 +245,27 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = ServerConfig::MAX_QUEUE,
-        value_parser = RangedU64ValueParser::<usize>::new().range(64..)
+        value_parser = number::<usize>(64..=u64::MAX)
     )]
     pub(crate) max_queue: usize,
 
     /// Maximum bytes held for all clients together, in queues and in incomplete frames; above it
     /// the clients that hold the most are disconnected.
-    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::MAX_BUFFERED)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = ServerConfig::MAX_BUFFERED,
+        value_parser = number::<usize>(0..=u64::MAX)
+    )]
     pub(crate) max_buffered: usize,
 
     /// The same for clients that are not accepted yet.
-    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::MAX_PENDING_BUFFERED)]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = ServerConfig::MAX_PENDING_BUFFERED,
+        value_parser = number::<usize>(0..=u64::MAX)
+    )]
     pub(crate) max_pending_buffered: usize,
 
     /// Maximum length of a frame's body, up to 2147483647.
@@ -258,7 +273,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = FrameLimits::MAX_FRAME,
-        value_parser = clap::value_parser!(u32).range(MAX_FRAME)
+        value_parser = number::<u32>(MAX_FRAME)
     )]
     pub(crate) max_frame: u32,
 

@@ -14,6 +14,7 @@ mod bad_usage;
 mod demo;
 mod devices;
 mod environment;
+mod errors;
 mod frozen;
 mod hostile;
 mod interop;

@@ -543,11 +543,16 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
              who it is"
         }
         io::ErrorKind::AddrNotAvailable => {
-            ". This machine does not have that address: `ip address` shows those it has, and \
-             0.0.0.0 or [::] stands for all"
+            ". This machine does not have that address: `ip address` shows those it has; 0.0.0.0 \
+             stands for all IPv4 addresses, [::] for all IPv6 ones"
+        }
+        io::ErrorKind::PermissionDenied if addr.port() < 1024 => {
+            ". A port below 1024 needs a privilege: choose a higher port, or give the program \
+             CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE)"
         }
         io::ErrorKind::PermissionDenied => {
-            ". Ports below 1024 are for privileged programs: choose a higher one"
+            ". A rule of this system, such as one of SELinux or AppArmor, keeps the program from \
+             this port"
         }
         _ => "",
     }

@@ -55,7 +55,11 @@ pub(super) enum ConfigFault {
         reason: String,
     },
     /// A private key is invalid, or of a kind that TLS 1.3 does not use.
-    #[error("the private key in {} cannot be used: {reason}", path.display())]
+    #[error(
+        "the private key in {} cannot be used: {reason}; use an ECDSA or Ed25519 key, or an RSA key \
+         of 2048 bits or more",
+        path.display()
+    )]
     BadKey {
         /// The file.
         path: PathBuf,

@@ -1,5 +1,9 @@
 //! Maps errors of rustls to TLS faults.
 
+use core::time::Duration;
+
+use heartwire_core::internal::Typed;
+use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error, InvalidMessage, PeerIncompatible, PeerMisbehaved};
 
 use super::TlsFailure;
@@ -9,18 +13,82 @@ pub(super) fn error(error: &Error) -> TlsFailure {
     TlsFailure::Fault { fault: fault(error), detail: detail(error) }
 }
 
-/// The details of an error that are readable text. Other certificate errors of rustls are only
-/// names of its types, and the fault says the same.
+/// What the fault does not say. rustls shows names of its types and times in seconds since 1970,
+/// which this puts into words.
 pub(super) fn detail(error: &Error) -> String {
-    let Error::InvalidCertificate(certificate) = error else { return error.to_string() };
+    let time = |time: UnixTime| Duration::from_secs(time.as_secs());
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
-    match certificate {
-        CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYetContext { .. }
-        | CertificateError::NotValidForNameContext { .. }
-        | CertificateError::InvalidPurposeContext { .. } => certificate.to_string(),
-        _ => String::new(),
+    match error {
+        Error::AlertReceived(alert) => words(&format!("{alert:?}")),
+        Error::InvalidCertificate(CertificateError::ExpiredContext { time: now, not_after }) => {
+            let ago = time(*now).saturating_sub(time(*not_after));
+            format!("{} ago", age(ago))
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext {
+            time: now,
+            not_before,
+        }) => {
+            let left = time(*not_before).saturating_sub(time(*now));
+            format!("it will be in {}, if the clock of this machine is right", age(left))
+        }
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        }) => {
+            let expected = expected.to_str();
+            if presented.is_empty() {
+                return format!("it has no subjectAltName, so it is not for {expected}");
+            }
+            let names: Vec<_> = presented.iter().map(|name| bare(name)).collect();
+            format!("it is for {}, not for {expected}", names.join(", "))
+        }
+        Error::InvalidCertificate(error @ CertificateError::InvalidPurposeContext { .. }) => {
+            error.to_string()
+        }
+        // Names of types alone, and the fault says the same.
+        Error::InvalidCertificate(_) => String::new(),
+        _ => words(&error.to_string()),
     }
+}
+
+/// Why a certificate or a key of a file cannot be used.
+pub(super) fn unusable(error: &Error) -> String {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of errors is open")]
+    match error {
+        Error::InvalidCertificate(error) => format!("it {}", certificate_fault(error)),
+        Error::General(why) => why.clone(),
+        _ => words(&error.to_string()),
+    }
+}
+
+fn age(time: Duration) -> String {
+    match time.as_secs() / 86_400 {
+        days @ 2.. => format!("{days} days"),
+        0 | 1 => Typed(time).to_string(),
+    }
+}
+
+/// A name as a certificate has it: `localhost` for `DnsName("localhost")`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
+
+/// Names of types in a text as words: `bad certificate` for `BadCertificate`.
+fn words(text: &str) -> String {
+    let mut words = String::with_capacity(text.len() + 8);
+    let mut chars = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = chars.next() {
+        let begins_word =
+            c.is_ascii_uppercase() && chars.peek().is_some_and(char::is_ascii_lowercase);
+        if begins_word && before.is_ascii_alphanumeric() {
+            words.push(' ');
+        }
+        words.push(if begins_word { c.to_ascii_lowercase() } else { c });
+        before = c;
+    }
+    words
 }
 
 pub(super) fn fault(error: &Error) -> TlsFault {

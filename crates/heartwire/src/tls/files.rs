@@ -11,6 +11,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{Error, InconsistentKeys, RootCertStore};
 
 use super::config_error::ConfigFault;
+use super::diagnose::unusable;
 use crate::server::is_world_readable;
 
 /// A certificate with its chain, and its private key.
@@ -28,7 +29,7 @@ impl Identity {
         let chain = certificates(&self.certificate)?;
         let key =
             provider.key_provider.load_private_key(private_key(&self.key)?).map_err(|error| {
-                ConfigFault::BadKey { path: self.key.clone(), reason: error.to_string() }
+                ConfigFault::BadKey { path: self.key.clone(), reason: unusable(&error) }
             })?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
@@ -48,7 +49,7 @@ impl Identity {
             }),
             Err(error) => Err(ConfigFault::BadCertificate {
                 path: self.certificate.clone(),
-                reason: error.to_string(),
+                reason: unusable(&error),
             }),
         }
     }
@@ -60,7 +61,7 @@ pub(super) fn roots(path: &Path) -> Result<RootCertStore, ConfigFault> {
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| ConfigFault::BadCertificate {
             path: path.to_owned(),
-            reason: error.to_string(),
+            reason: unusable(&error),
         })?;
     }
     Ok(roots)

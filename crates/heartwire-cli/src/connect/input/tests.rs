@@ -9,7 +9,7 @@ fn a_command_is_a_promise_or_feeds_the_watchdog_and_anything_else_is_explained()
     for (line, says) in [
         ("", "/ is no command; use /promise TIME"),
         ("promise", "/promise is no command"),
-        ("promise soon", "/promise soon: expected number at 0"),
+        ("promise soon", "/promise soon: write seconds"),
         ("pr\u{1b}[31m", "/pr\\u{1b}[31m is no command"),
     ] {
         let error = command(line).unwrap_err();

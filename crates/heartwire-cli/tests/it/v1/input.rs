@@ -38,7 +38,7 @@ fn commands_promise_and_anything_else_is_data() {
     assert!(client.events.first_events("promising", 2)[1]["interval_ms"].is_null());
     assert_eq!(server.events.first_events("promise", 2)[1]["interval_ms"], 10_000.0);
     client.type_in("/promise soon\n");
-    client.events.line("/promise soon: expected number at 0");
+    client.events.line("/promise soon: write seconds");
     // Neither what begins with two slashes nor the middle of a long line is a command.
     client.type_in("//etc\n");
     client.type_in(&format!("{}/promise 2m\n", "a".repeat(64 * 1024)));

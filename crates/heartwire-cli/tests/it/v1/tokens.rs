@@ -145,7 +145,7 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
     client.events.line(&format!("heartwire: read {own} again"));
     fs::write(&own, "").unwrap();
     client.process.signal(Signal::HUP);
-    client.events.line("must hold one token and nothing else");
+    client.events.line("must hold the token of this client and nothing else");
     file("renewed-client", TOKEN);
     client.event("online");
     client.stop();

@@ -57,6 +57,7 @@ pub fn valid_name(name: &str) -> Result<(), NameError> {
         _ => c.is_control() || c.is_whitespace() || is_format(c),
     };
     match name.char_indices().find(|&(at, c)| is_wrong(at, c)) {
+        Some((_, ' ')) => Err(NameError(NameFault::OuterSpace)),
         Some((at, _)) => Err(NameError(NameFault::Character { at })),
         None => Ok(()),
     }
@@ -101,7 +102,8 @@ enum NameFault {
     TooLong {
         len: usize,
     },
-    /// The byte at this offset begins a character that is not allowed, or is a space at an end.
+    OuterSpace,
+    /// The byte at this offset begins a character that is not allowed.
     Character {
         at: usize,
     },
@@ -114,10 +116,11 @@ impl fmt::Display for NameError {
             NameFault::TooLong { len } => {
                 write!(f, "a name has at most {MAX_NAME_LEN} bytes, not {len}")
             }
+            NameFault::OuterSpace => f.write_str("a name may not begin or end with a space"),
             NameFault::Character { at } => write!(
                 f,
-                "a name is made of printable characters, and spaces between them, but byte {at} \
-                 (from 0) begins something else"
+                "a name may not contain tabs, line ends or invisible characters: there is one at \
+                 byte {at}"
             ),
         }
     }

@@ -179,3 +179,17 @@ fn a_system_without_a_free_port_to_choose_has_no_other_program_blamed_for_it() {
     assert!(text.contains("The system has no port left"), "{text}");
     assert!(!text.contains("Another program"), "{text}");
 }
+
+#[test]
+fn a_port_that_needs_a_privilege_is_explained_with_both_ways_out() {
+    let denied = |addr: &str| {
+        let (addr, error) = (addr.parse().unwrap(), io::ErrorKind::PermissionDenied.into());
+        crate::server::ServerError::Bind { addr, error }.to_string()
+    };
+    let text = denied("0.0.0.0:443");
+    assert!(text.contains("choose a higher port"), "{text}");
+    assert!(text.contains("AmbientCapabilities=CAP_NET_BIND_SERVICE"), "{text}");
+    // Here no capability would help.
+    let text = denied("0.0.0.0:29002");
+    assert!(text.contains("SELinux") && !text.contains("CAP_NET_BIND_SERVICE"), "{text}");
+}

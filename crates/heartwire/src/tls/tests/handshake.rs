@@ -72,7 +72,7 @@ fn a_name_that_is_asked_for_replaces_that_of_the_host() {
 fn a_certificate_for_another_name_is_not_accepted_and_both_names_are_told() {
     let authority = Authority::new();
     let pair = meet(&authority, &authority.issue(&["gateway.example"]));
-    let words = ["is for another name", "\"localhost\"", "gateway.example"];
+    let words = ["is for another name", "it is for gateway.example, not for localhost"];
     expect_not_accepted(&pair, CertificateFault::WrongName, &words);
     assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 42 });
     assert!(pair.server.message().starts_with("the peer does not accept our certificate"));
@@ -86,7 +86,7 @@ fn a_certificate_whose_time_is_over_is_not_accepted() {
         params.not_after = date_time_ymd(2021, 1, 1);
     });
     let pair = meet(&authority, &files);
-    expect_not_accepted(&pair, CertificateFault::Expired, &["has expired", "1609459200"]);
+    expect_not_accepted(&pair, CertificateFault::Expired, &["has expired", " days ago"]);
     assert_eq!(pair.server.fault(), TlsFault::Refused { alert: 45 });
     assert!(pair.server.message().contains("our certificate has expired"));
 }

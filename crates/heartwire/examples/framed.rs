@@ -63,7 +63,7 @@ async fn talk(mut server: Connection, start: Instant) -> Result<(), Box<dyn Erro
         // Waiting for the next frame also sends the beats.
         let _nothing = timeout(Duration::from_secs(1), server.next()).await;
     }
-    say("silent for 4 s: beats alone keep the connection");
+    say("silent for 4 s: only heartbeats keep it connected");
     let _nothing = timeout(Duration::from_secs(4), server.next()).await;
     say("hangs from now on");
     sleep(Duration::from_secs(10)).await;

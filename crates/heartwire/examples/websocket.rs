@@ -54,7 +54,8 @@ where
         match message {
             Ok(message) if message.is_close() => {}
             Ok(message) => {
-                say(&format!("{message}; round trip {:.1?}", socket.rtt()));
+                let rtt = socket.rtt().map(|rtt| format!("; round trip {rtt:.1?}"));
+                say(&format!("{message}{}", rtt.unwrap_or_default()));
                 socket.send(message).await?;
             }
             Err(error) => {

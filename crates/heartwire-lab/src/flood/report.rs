@@ -86,9 +86,9 @@ impl Outcome {
             ("false verdicts", self.false_verdicts().to_string()),
             ("honest clients", format!("{}, {} lost", self.clients, honest.lost.get())),
             (
-                "newcomers",
+                "new clients",
                 format!(
-                    "{}, {} shut out, slowest {:.0} ms",
+                    "{}, {} locked out, slowest {:.0} ms",
                     honest.newcomers.get(),
                     honest.shut_out.get(),
                     honest.slowest.get().as_secs_f64() * 1e3
@@ -106,7 +106,7 @@ impl Outcome {
             (
                 "handshakes",
                 format!(
-                    "{:.0} a second, {} begun, {} told that the token is wrong, {} ended otherwise",
+                    "{:.0} a second, {} begun, {} rejected for their token, {} ended otherwise",
                     self.per_second(crowd.begun.get()),
                     crowd.begun.get(),
                     crowd.refused.get(),

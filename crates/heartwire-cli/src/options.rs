@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use clap::{Args, ValueEnum};
-use heartwire::kernel::{Keepalive, KernelOptions};
+use heartwire::kernel::{Keepalive, KernelOptions, KernelTimers};
 use heartwire::v1::Offer;
 use heartwire::{Policy, Preset, Side};
 
@@ -144,7 +144,11 @@ pub(crate) struct KernelArgs {
 
 impl KernelArgs {
     pub(crate) fn options(&self) -> Result<KernelOptions, Usage> {
-        KernelOptions::new(self.keepalive, self.user_timeout, !self.nagle)
+        Ok(KernelOptions::default().timers(self.timers()?).nodelay(!self.nagle))
+    }
+
+    pub(crate) fn timers(&self) -> Result<KernelTimers, Usage> {
+        KernelTimers::new(self.keepalive, self.user_timeout)
             .map_err(|error| Usage(error.to_string()))
     }
 }

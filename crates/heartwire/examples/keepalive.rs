@@ -22,7 +22,7 @@ use std::net::TcpListener;
 use std::thread;
 
 use heartwire::client::{Client, ClientConfig, Event, Reconnect};
-use heartwire::kernel::{Keepalive, KernelOptions};
+use heartwire::kernel::{Keepalive, KernelOptions, KernelTimers};
 use heartwire::{BackoffPolicy, Policy};
 
 /// The server. It ends the program after two words.
@@ -43,7 +43,8 @@ async fn echo(address: String) -> Result<(), Box<dyn Error>> {
     let probes = Keepalive::new(secs(3), secs(3), 3)?;
     // The tutorial sets no user timeout: the kernel sends no probes while data is in flight, and
     // would then detect nothing for a quarter of an hour.
-    let kernel = KernelOptions::new(Some(probes), Some(probes.bound()), true)?;
+    let timers = KernelTimers::new(Some(probes), Some(probes.bound()))?;
+    let kernel = KernelOptions::default().timers(timers);
     println!("a silent path is dead after {:?}, by the kernel alone", probes.bound());
 
     let config = ClientConfig::new(address)

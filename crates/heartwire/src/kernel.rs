@@ -3,7 +3,6 @@
 
 use core::fmt;
 use core::num::NonZeroU32;
-use core::time::Duration;
 use std::io;
 
 use socket2::SockRef;
@@ -31,7 +30,20 @@ mod keepalive;
 ///
 /// Every value is consistent. The kernel's timers complement heartbeats: they detect a machine or a
 /// path that is gone, but not a hung process, for which its kernel still answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use core::time::Duration;
+/// use heartwire::kernel::{Keepalive, KernelOptions, KernelTimers};
+///
+/// let secs = Duration::from_secs;
+/// let keepalive = Keepalive::new(secs(20), secs(5), 4)?;
+/// let timers = KernelTimers::new(Some(keepalive), Some(keepalive.bound()))?;
+/// let options = KernelOptions::default().timers(timers);
+/// # let _ = options;
+/// # Ok::<(), heartwire::kernel::KernelError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
 pub struct KernelOptions {
     timers: KernelTimers,
     nodelay: bool,
@@ -45,17 +57,17 @@ impl Default for KernelOptions {
 }
 
 impl KernelOptions {
-    /// Options with the timers as in [`KernelTimers::new`], and with `TCP_NODELAY` or without.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::UserTimeout`] as for [`KernelTimers::new`].
-    pub fn new(
-        keepalive: Option<Keepalive>,
-        user_timeout: Option<Duration>,
-        nodelay: bool,
-    ) -> Result<Self, KernelError> {
-        Ok(Self { timers: KernelTimers::new(keepalive, user_timeout)?, nodelay, buffers: None })
+    /// The kernel's timers. Default: off.
+    pub const fn timers(mut self, timers: KernelTimers) -> Self {
+        self.timers = timers;
+        self
+    }
+
+    /// Whether small writes leave at once (`TCP_NODELAY`). Default: yes. Without it the kernel may
+    /// hold a heartbeat back until the peer has acknowledged what was sent before.
+    pub const fn nodelay(mut self, nodelay: bool) -> Self {
+        self.nodelay = nodelay;
+        self
     }
 
     /// The kernel's buffer sizes in bytes, for each direction of a connection (`SO_SNDBUF`,
@@ -63,16 +75,9 @@ impl KernelOptions {
     /// does not read. For a connection that carries little more than heartbeats 8 KiB is plenty,
     /// but data then takes a round trip per buffer. Linux doubles the value for its own
     /// bookkeeping, and has a minimum of a few KB.
-    #[must_use]
     pub const fn buffers(mut self, bytes: Option<NonZeroU32>) -> Self {
         self.buffers = bytes;
         self
-    }
-
-    /// The kernel's timers.
-    #[must_use]
-    pub const fn timers(&self) -> KernelTimers {
-        self.timers
     }
 
     /// Sets the options on a socket and reads back what is in force. Options that this system lacks
@@ -94,45 +99,63 @@ impl KernelOptions {
         }
         let timers = KernelTimers::new(keepalive::read(socket)?, user_timeout::read(socket)?);
         let timers = timers.map_err(io::Error::other)?;
-        let buffers = self.buffers.map(|bytes| set_buffers(socket, bytes)).transpose()?;
-        let in_force = Self { timers, nodelay: socket.tcp_nodelay()?, buffers: self.buffers };
-        Ok(KernelReport { in_force, buffers, missing })
+        if let Some(bytes) = self.buffers {
+            let bytes = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
+            socket.set_send_buffer_size(bytes)?;
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        let in_force = |read: fn(&SockRef<'_>) -> io::Result<usize>| {
+            self.buffers.map(|_| read(socket)).transpose()
+        };
+        Ok(KernelReport {
+            timers,
+            nodelay: socket.tcp_nodelay()?,
+            send_buffer: in_force(|socket| socket.send_buffer_size())?,
+            receive_buffer: in_force(|socket| socket.recv_buffer_size())?,
+            missing,
+            buffers: self.buffers,
+        })
     }
-}
 
-fn set_buffers(socket: &SockRef<'_>, bytes: NonZeroU32) -> io::Result<Buffers> {
-    let bytes = usize::try_from(bytes.get()).unwrap_or(usize::MAX);
-    socket.set_send_buffer_size(bytes)?;
-    socket.set_recv_buffer_size(bytes)?;
-    Ok(Buffers { send: socket.send_buffer_size()?, receive: socket.recv_buffer_size()? })
-}
-
-impl fmt::Display for KernelOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, nodelay {}", self.timers, if self.nodelay { "on" } else { "off" })?;
-        match self.buffers {
-            Some(bytes) => write!(f, ", buffers of {bytes} B"),
-            None => Ok(()),
+    /// A report of these options, as if the system had them all.
+    pub(crate) const fn report(&self) -> KernelReport {
+        KernelReport {
+            timers: self.timers,
+            nodelay: self.nodelay,
+            send_buffer: None,
+            receive_buffer: None,
+            missing: Vec::new(),
+            buffers: None,
         }
     }
 }
 
-/// The [`KernelOptions`] in force on a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The [`KernelOptions`] in force on a socket, as read back.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct KernelReport {
-    /// The options as read back, except [buffers](KernelOptions::buffers), which are as requested.
-    pub in_force: KernelOptions,
-    /// The buffer sizes as read back; `None` if the system chose them.
-    pub buffers: Option<Buffers>,
+    /// The kernel's timers.
+    pub timers: KernelTimers,
+    /// Whether small writes leave at once (`TCP_NODELAY`).
+    pub nodelay: bool,
+    /// Send buffer in bytes by the kernel's own count (`SO_SNDBUF`); `None` if the system chose it.
+    pub send_buffer: Option<usize>,
+    /// Receive buffer in bytes by the kernel's own count (`SO_RCVBUF`); `None` if the system chose
+    /// it.
+    pub receive_buffer: Option<usize>,
     /// Requested options that this system does not have.
     pub missing: Vec<&'static str>,
+    /// The buffer sizes as requested.
+    buffers: Option<NonZeroU32>,
 }
 
 impl fmt::Display for KernelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.in_force)?;
-        if let Some(Buffers { send, receive }) = self.buffers {
+        write!(f, "{}, nodelay {}", self.timers, if self.nodelay { "on" } else { "off" })?;
+        if let Some(bytes) = self.buffers {
+            write!(f, ", buffers of {bytes} B")?;
+        }
+        if let (Some(send), Some(receive)) = (self.send_buffer, self.receive_buffer) {
             write!(f, " (in force: {send} B to send, {receive} B to receive)")?;
         }
         if !self.missing.is_empty() {
@@ -140,16 +163,6 @@ impl fmt::Display for KernelReport {
         }
         Ok(())
     }
-}
-
-/// The kernel's buffer sizes, by its own count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Buffers {
-    /// Send buffer (`SO_SNDBUF`), in bytes.
-    pub send: usize,
-    /// Receive buffer (`SO_RCVBUF`), in bytes.
-    pub receive: usize,
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

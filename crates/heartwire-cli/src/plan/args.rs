@@ -162,7 +162,7 @@ struct EndArgs {
 impl EndArgs {
     fn end(&self, side: Side) -> Result<End, Usage> {
         let policy = self.policy.policy(side)?;
-        Ok(End::new(policy).kernel(self.kernel.options()?.timers()))
+        Ok(End::new(policy).kernel(self.kernel.timers()?))
     }
 }
 

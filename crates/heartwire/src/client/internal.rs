@@ -28,7 +28,6 @@ use super::event::Reports;
 pub use super::life::{Life, Step};
 use super::transport::Transport;
 use super::{AddressError, Client, ClientConfig, ConnectError, Events};
-use crate::kernel::KernelReport;
 use crate::world::World;
 
 /// Creates a client that is about to connect, its events, of which `max_events` may wait, and its
@@ -46,8 +45,7 @@ pub fn open<W: World + Clone>(
 impl<W: World + Clone> Life<W> {
     /// Reports that the attempt has succeeded. Does nothing without an attempt.
     pub fn connected(&mut self, socket: W::Socket, peer: SocketAddr) {
-        let in_force = self.config.kernel;
-        let kernel = KernelReport { in_force, buffers: None, missing: Vec::new() };
+        let kernel = self.config.kernel.report();
         let (transport, said) = (Transport::new(socket), Vec::new());
         self.handle_dialled(Ok(Dialled { transport, said, peer, kernel }));
     }

@@ -10,7 +10,7 @@ use super::dial::Dialled;
 use super::event::{Delivery, MAX_EVENTS, Reports};
 use super::transport::Transport;
 use super::{App, Client, ClientConfig, Event};
-use crate::kernel::{KernelOptions, KernelReport};
+use crate::kernel::KernelOptions;
 use crate::toy::Toy;
 
 impl Toy {
@@ -20,11 +20,7 @@ impl Toy {
             transport: Transport::new(self.clone()),
             said: Vec::new(),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            kernel: KernelReport {
-                in_force: KernelOptions::default(),
-                buffers: None,
-                missing: Vec::new(),
-            },
+            kernel: KernelOptions::default().report(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::Reason;
 use crate::client::runtime::Stream;
-use crate::kernel::{Keepalive, KernelOptions};
+use crate::kernel::{Keepalive, KernelOptions, KernelTimers};
 use crate::tls::{CertificateFault, TlsError, TlsFault};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -126,9 +126,10 @@ async fn the_kernel_options_in_force_are_reported() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let seconds = Duration::from_secs;
     let keepalive = Keepalive::new(seconds(3), seconds(3), 3).unwrap();
-    let options = KernelOptions::new(Some(keepalive), Some(seconds(12)), true).unwrap();
+    let timers = KernelTimers::new(Some(keepalive), Some(seconds(12))).unwrap();
+    let options = KernelOptions::default().timers(timers);
     let dialled = connect_within(listener.local_addr().unwrap(), SOON, &options).await.unwrap();
-    assert_eq!(dialled.kernel.in_force, options);
+    assert_eq!(dialled.kernel, options.report());
 }
 
 #[test]

@@ -2,11 +2,10 @@
 
 use core::time::Duration;
 
-use heartwire_core::frame::{self, Decoded, Frame, Kind};
-use heartwire_core::v1::{
-    BEAT_LEN, Beat, Bye, Hello, MAX_BEAT_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, Offer, RetryHint,
-    Terms, Welcome,
-};
+use heartwire_core::frame::{self, Kind};
+use heartwire_core::internal::codec::{self, Decoded, Frame};
+use heartwire_core::internal::v1::{BEAT_LEN, Beat, MAX_BEAT_LEN, MAX_HELLO_LEN};
+use heartwire_core::v1::{Bye, Hello, MAX_DETAIL_LEN, Offer, RetryHint, Terms, Welcome};
 use heartwire_core::{Connection, Event, FrameLimits, Policy, Protocol, Settings, Violation};
 
 use crate::knobs::{START, at};
@@ -29,17 +28,17 @@ fn policy() -> Policy {
 
 fn v0(bytes: &[u8], max_frame: u32) {
     if let Some(header) = bytes.first_chunk() {
-        match frame::read_header(*header) {
+        match codec::read_header(*header) {
             Ok(read) => {
                 let len = usize::try_from(read.body_len).expect("this is no small machine");
-                assert_eq!(frame::header(read.kind, len), Some(*header));
+                assert_eq!(codec::header(read.kind, len), Some(*header));
             }
             Err(Violation::UnknownType { header: refused }) => assert_eq!(refused, *header),
             Err(Violation::NegativeLength { length }) => assert!(length < 0),
             Err(violation) => panic!("a header alone cannot be {violation}"),
         }
     }
-    let decoded = frame::decode(bytes, max_frame);
+    let decoded = codec::decode(bytes, max_frame);
     let limits = FrameLimits::default().max_frame(max_frame);
     let mut connection = Connection::new(Settings::new(policy()).limits(limits), at(START));
     let mut rest = bytes;
@@ -55,7 +54,7 @@ fn v0(bytes: &[u8], max_frame: u32) {
                 }
                 Frame::Data(data) => {
                     assert_eq!(
-                        frame::data_header(data.len()).as_ref().map(<[u8; 8]>::as_slice),
+                        codec::data_header(data.len()).as_ref().map(<[u8; 8]>::as_slice),
                         Some(header)
                     );
                     assert_eq!(data, &body[..len - frame::HEADER_LEN]);
@@ -72,7 +71,7 @@ fn v0(bytes: &[u8], max_frame: u32) {
             assert_eq!(received, Err(violation));
             // The header alone shows it.
             let header = &bytes[..frame::HEADER_LEN];
-            assert_eq!(frame::decode(header, max_frame), Err(violation));
+            assert_eq!(codec::decode(header, max_frame), Err(violation));
         }
     }
 }
@@ -86,7 +85,7 @@ fn receive<'a, T>(
     take: impl FnOnce(Event<'a>) -> Option<T>,
 ) -> Option<T> {
     frame.clear();
-    frame.extend(frame::header(kind, body.len())?);
+    frame.extend(codec::header(kind, body.len())?);
     frame.extend_from_slice(body);
     let mut connection = Connection::new(settings, at(START));
     let mut rest = frame.as_slice();
@@ -126,14 +125,18 @@ fn hello(body: &[u8]) {
     let encoded = hello.encode();
     let back = receive(server(), Kind::Hello, &encoded[frame::HEADER_LEN..], &mut again, of);
     assert_eq!(back, Some(hello), "what was written is read");
-    assert_eq!(back.map(|hello: Hello<'_>| hello.encode()), Some(encoded.clone()), "and written alike");
+    assert_eq!(
+        back.map(|hello: Hello<'_>| hello.encode()),
+        Some(encoded.clone()),
+        "and written alike"
+    );
     let greased = hello.encode_greased(encoded.len() as u64);
     let back = receive(server(), Kind::Hello, &greased[frame::HEADER_LEN..], &mut third, of);
     assert_eq!(back, Some(hello), "grease is skipped");
 }
 
 fn refused_for_its_versions(body: &[u8]) -> bool {
-    let Some(header) = frame::header(Kind::Hello, body.len()) else { return false };
+    let Some(header) = codec::header(Kind::Hello, body.len()) else { return false };
     let frame = [&header, body].concat();
     let mut connection = Connection::new(server(), at(START));
     let received = connection.handle_received(at(START), &mut frame.as_slice());
@@ -165,7 +168,11 @@ fn welcome(body: &[u8], judges: bool) {
     let body = &encoded[frame::HEADER_LEN..];
     let back = receive(client(judges), Kind::Welcome, body, &mut again, of);
     assert_eq!(back, Some(welcome), "what was written is read");
-    assert_eq!(back.map(|welcome: Welcome| welcome.encode()), Some(encoded.clone()), "and written alike");
+    assert_eq!(
+        back.map(|welcome: Welcome| welcome.encode()),
+        Some(encoded.clone()),
+        "and written alike"
+    );
     let greased = welcome.encode_greased(encoded.len() as u64);
     let back =
         receive(client(judges), Kind::Welcome, &greased[frame::HEADER_LEN..], &mut third, of);
@@ -213,7 +220,7 @@ fn beat(bytes: &[u8]) {
         if *health <= 2 && *notices <= 1 {
             assert_eq!(beat.encode(), *body, "and written alike");
         }
-        let header = frame::header(Kind::Heart, BEAT_LEN + tail).expect("it is short");
+        let header = codec::header(Kind::Heart, BEAT_LEN + tail).expect("it is short");
         let frame = [&header[..], body, &[0x99; MAX_TAIL][..tail]].concat();
         let received = connection.handle_received(now, &mut frame.as_slice());
         match received {

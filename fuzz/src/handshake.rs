@@ -1,8 +1,9 @@
 //! Target `handshake`: the first frames of a connection, and the negotiation.
 
 use arbitrary::{Arbitrary, Unstructured};
+use heartwire_core::internal::v1::MAX_PAD_LEN;
 use heartwire_core::order::{Found, Next, Outbound, Over};
-use heartwire_core::v1::{Bye, ByeCode, Contract, MAX_PAD_LEN, Offer, RetryHint, Welcome};
+use heartwire_core::v1::{Bye, ByeCode, Contract, Offer, RetryHint, Welcome};
 use heartwire_core::{Connection, Event, Protocol, Settings, Violation};
 
 use crate::judge::{Judge, State};

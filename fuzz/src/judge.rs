@@ -1,6 +1,7 @@
 //! Which events may come in which state, tracked from outside.
 
-use heartwire_core::{Connection, Event, Protocol, Spoken};
+use heartwire_core::internal::Spoken;
+use heartwire_core::{Connection, Event, Protocol};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {

@@ -20,7 +20,7 @@ pub use settings::{FrameLimits, Protocol, Settings};
 use stage::Stage;
 pub use transmit::Transmit;
 
-use crate::frame;
+use crate::codec;
 use crate::liveness::Liveness;
 use crate::policy::{Policy, Side};
 use crate::time::Instant;
@@ -152,6 +152,7 @@ impl Connection {
     }
 
     /// The protocol that the peer turned out to speak.
+    #[doc(hidden)]
     #[must_use]
     pub const fn spoken(&self) -> Spoken {
         match self.stage {
@@ -162,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// The [PAD](frame::Kind::Pad) that must follow a write of `len` bytes so that the server reads
+    /// The [PAD](crate::frame::Kind::Pad) that must follow a write of `len` bytes so that the server reads
     /// them at once; `None` if none is needed.
     #[must_use]
     pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
@@ -171,6 +172,7 @@ impl Connection {
 
     /// A connection that reads on where this one ended, without timeouts and output: for bytes that
     /// arrived before the end.
+    #[doc(hidden)]
     #[must_use]
     pub fn without_output(&self, now: Instant) -> Self {
         Self {
@@ -188,7 +190,7 @@ impl Connection {
         if let Stage::Raw = self.stage {
             return Some(Transmit::NOTHING);
         }
-        frame::data_header(body_len).map(Transmit::header)
+        codec::data_header(body_len).map(Transmit::header)
     }
 
     /// When the last byte from the peer arrived, or when the connection started.

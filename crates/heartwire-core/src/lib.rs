@@ -44,7 +44,6 @@
 //! | [`Connection`], [`Settings`], [`FrameLimits`] | frames in; events, beats and the verdict out |
 //! | [`Liveness`] | heartbeats and timeout for your own protocol, without our frames |
 //! | [`PauseWatch`] | detects that this process was paused, so that no peer is blamed |
-//! | [`arrival`] | when bytes arrived that were read late |
 //! | [`Backoff`] | how long to wait before connecting again |
 //! | [`wheel`] | timer wheel: the deadlines of very many connections |
 //! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
@@ -60,9 +59,10 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod arrival;
+mod arrival;
 pub mod backoff;
 mod bucket;
+mod codec;
 mod connection;
 pub mod frame;
 pub mod kernel;
@@ -77,9 +77,7 @@ mod violation;
 pub mod wheel;
 
 pub use backoff::Backoff;
-pub use connection::{
-    Connection, Event, FrameLimits, LinkState, Protocol, Settings, Spoken, Transmit,
-};
+pub use connection::{Connection, Event, FrameLimits, LinkState, Protocol, Settings, Transmit};
 pub use liveness::{Cause, Liveness, Verdict};
 pub use pause::{MIN_PAUSE, Pause, PauseWatch};
 pub use policy::{Bound, Policy, PolicyBuilder, PolicyError, Preset, Side};
@@ -90,5 +88,17 @@ pub use violation::Violation;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::bucket::{Bucket, Gcra};
+    pub use crate::connection::Spoken;
     pub use crate::time::{Typed, nanos};
+
+    pub mod arrival {
+        pub use crate::arrival::*;
+    }
+    pub mod codec {
+        pub use crate::codec::*;
+    }
+    pub mod v1 {
+        pub use crate::v1::beat::{BEAT_LEN, Beat, MAX_BEAT_LEN};
+        pub use crate::v1::handshake::{MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
+    }
 }

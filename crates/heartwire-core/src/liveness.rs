@@ -208,14 +208,12 @@ impl Liveness {
     }
 
     /// Whether the peer was declared dead, or the connection ended otherwise.
-    #[must_use]
-    pub const fn is_dead(&self) -> bool {
+    pub(crate) const fn is_dead(&self) -> bool {
         self.is_dead
     }
 
     /// When the verdict is due, if nothing more comes from the peer.
-    #[must_use]
-    pub fn verdict_at(&self) -> Option<Instant> {
+    pub(crate) fn verdict_at(&self) -> Option<Instant> {
         if self.is_dead {
             return None;
         }

@@ -138,7 +138,7 @@ impl Policy {
 }
 
 /// Builds a [`Policy`]; [`build`](Self::build) is the only step that can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct PolicyBuilder {
     interval: Option<Duration>,

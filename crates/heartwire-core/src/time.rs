@@ -8,7 +8,7 @@ use core::time::Duration;
 /// There is no `now()` here and no value with a special meaning: "no deadline" is `None`, "at
 /// once" is `now`. All arithmetic saturates, so that a clock that steps back makes a verdict late,
 /// never early. A `u64` of nanoseconds lasts 584 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(u64);
 
 impl Instant {

@@ -4,18 +4,16 @@
 //! The server's and the client's driver use these types; [`Connection`](crate::Connection) speaks
 //! the protocol.
 
-mod beat;
+pub(crate) mod beat;
 mod contract;
 mod grease;
-mod handshake;
+pub(crate) mod handshake;
 
-/// Longest body of a PAD, and so the largest number of bytes that a server can ask to be woken
-/// with.
-pub const MAX_PAD_LEN: u32 = 64 * 1024;
-
-pub use beat::{BEAT_LEN, Beat, Health, MAX_BEAT_LEN};
+pub use beat::Health;
+pub(crate) use beat::{BEAT_LEN, Beat, MAX_BEAT_LEN};
 pub use contract::{Conflict, Contract, Direction, MAX_TIMEOUT, MIN_INTERVAL, Offer, Terms};
 pub use handshake::{
-    Bye, ByeCode, Hello, MAX_AGENT_LEN, MAX_BYE_LEN, MAX_DETAIL_LEN, MAX_HELLO_LEN, MAX_NAME_LEN,
-    MAX_TOKEN_LEN, RetryHint, VERSION, Welcome,
+    Bye, ByeCode, Hello, MAX_AGENT_LEN, MAX_DETAIL_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN, RetryHint,
+    Welcome,
 };
+pub(crate) use handshake::{MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};

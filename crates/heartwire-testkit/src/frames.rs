@@ -1,6 +1,7 @@
 //! Frames encoded by hand, so that a fault of the crates' own encoder cannot hide in both ends.
 
-use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};
+use heartwire::v1::{Hello, Offer};
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
 
 use crate::patient;
 

@@ -8,8 +8,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use heartwire::v1::{Beat, ByeCode, RetryHint, Terms, Welcome};
+use heartwire::v1::{ByeCode, RetryHint, Terms, Welcome};
 use heartwire_core::Protocol;
+use heartwire_core::internal::v1::Beat;
 use heartwire_core::{Connection, Event, Instant as CoreInstant, Settings};
 use socket2::{Domain, SockRef, Socket, Type};
 

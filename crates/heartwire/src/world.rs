@@ -9,7 +9,8 @@ use core::time::Duration;
 use std::io;
 use std::net::Shutdown;
 
-use heartwire_core::{Instant, arrival};
+use heartwire_core::Instant;
+use heartwire_core::internal::arrival;
 use socket2::SockRef;
 
 use crate::kernel::KernelOptions;

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::budget::Budget;
 use super::stage::Reading;
 use crate::arrival;
+use crate::codec;
 use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
 use crate::time::{Instant, micros, millis};
@@ -376,7 +377,7 @@ impl Dialogue {
     pub(super) fn pad(&self, len: usize) -> Option<Vec<u8>> {
         let wake = usize::try_from(self.contract.wake_bytes).ok()?;
         let missing = wake.checked_sub(len).filter(|&missing| missing > 0)?;
-        let header = frame::header(Kind::Pad, missing.saturating_sub(frame::HEADER_LEN))?;
+        let header = codec::header(Kind::Pad, missing.saturating_sub(frame::HEADER_LEN))?;
         let mut pad = Vec::with_capacity(missing.max(header.len()));
         pad.extend_from_slice(&header);
         pad.resize(missing.max(header.len()), 0);

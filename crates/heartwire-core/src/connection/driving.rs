@@ -208,6 +208,7 @@ impl Connection {
     /// [`poll_timeout`](Self::poll_timeout) does not include. Cheaper than [`poll`](Self::poll),
     /// for a driver that has only read.
     #[must_use]
+    #[doc(hidden)]
     pub fn has_to_write(&self) -> bool {
         self.stage.owes_answer() || self.beat_due()
     }

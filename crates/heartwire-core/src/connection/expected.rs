@@ -1,7 +1,8 @@
 //! Which frames are allowed in each state, decided on the header alone.
 
 use super::stage::Stage;
-use crate::frame::{self, Header, Kind};
+use crate::codec::{self, Header};
+use crate::frame::{self, Kind};
 use crate::v1::{BEAT_LEN, MAX_BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
 use crate::violation::Violation;
 
@@ -13,22 +14,22 @@ impl Stage {
         max_frame: u32,
     ) -> Result<Header, Violation> {
         if matches!(self, Self::V0 { .. }) {
-            return frame::v0_header(header, max_frame);
+            return codec::v0_header(header, max_frame);
         }
-        let header = frame::read_header(header)?;
+        let header = codec::read_header(header)?;
         let Header { kind, body_len } = header;
         let unexpected = Err(Violation::Unexpected { kind });
         match (self, kind) {
             (Self::Opening { v0: true, .. }, Kind::Heart | Kind::Data) => {
-                frame::check_v0(header, max_frame)?;
+                codec::check_v0(header, max_frame)?;
             }
             (Self::Opening { .. }, Kind::Hello) | (Self::Awaiting(_), Kind::Welcome) => {
-                frame::check_len(body_len, MAX_HELLO_LEN)?
+                codec::check_len(body_len, MAX_HELLO_LEN)?
             }
             // A server that also speaks v0 may send a v0 beat before it has read HELLO.
             (Self::Awaiting(_), Kind::Heart) if body_len == 0 => {}
             (Self::Awaiting(_) | Self::V1(_) | Self::V1Rest, Kind::Bye) => {
-                frame::check_len(body_len, MAX_BYE_LEN)?;
+                codec::check_len(body_len, MAX_BYE_LEN)?;
             }
             (Self::V1(_) | Self::V1Rest, Kind::Heart) => {
                 let len = usize::try_from(body_len).unwrap_or(usize::MAX);
@@ -36,8 +37,8 @@ impl Stage {
                     return Err(Violation::BeatLength { length: body_len });
                 }
             }
-            (Self::V1(_) | Self::V1Rest, Kind::Data) => frame::check_len(body_len, max_frame)?,
-            (Self::V1(_) | Self::V1Rest, Kind::Pad) => frame::check_len(body_len, MAX_PAD_LEN)?,
+            (Self::V1(_) | Self::V1Rest, Kind::Data) => codec::check_len(body_len, max_frame)?,
+            (Self::V1(_) | Self::V1Rest, Kind::Pad) => codec::check_len(body_len, MAX_PAD_LEN)?,
             (Self::Opening { .. }, Kind::Heart | Kind::Data) => return unexpected,
             (Self::Opening { .. }, Kind::Welcome | Kind::Bye | Kind::Pad)
             | (Self::Awaiting(_), Kind::Heart | Kind::Data | Kind::Hello | Kind::Pad)

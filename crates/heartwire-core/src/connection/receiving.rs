@@ -3,7 +3,8 @@
 use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
 use super::{Connection, Event};
-use crate::frame::{Header, Kind};
+use crate::codec::Header;
+use crate::frame::Kind;
 use crate::policy::{Policy, Side};
 use crate::time::Instant;
 use crate::v1::{self, Bye, Hello, Welcome};

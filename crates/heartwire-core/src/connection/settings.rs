@@ -27,7 +27,7 @@ pub enum Protocol {
 }
 
 /// Frame limits: the longest frame, and how long a peer may take to send one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct FrameLimits {
     pub(super) max_frame: u32,
     handshake_timeout: Option<Millis>,
@@ -57,12 +57,14 @@ impl FrameLimits {
     }
 
     /// The handshake timeout, if there is one.
+    #[doc(hidden)]
     #[must_use]
     pub fn handshake_within(&self) -> Option<Duration> {
         self.handshake_timeout.map(Millis::duration)
     }
 
     /// The frame timeout without the time for the body, if there is one.
+    #[doc(hidden)]
     #[must_use]
     pub fn frame_within(&self) -> Option<Duration> {
         self.frame.map(Millis::duration)
@@ -87,7 +89,7 @@ impl FrameLimits {
 }
 
 /// Settings of a [`Connection`](crate::Connection).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub(super) protocol: Protocol,
     policy: Policy,

@@ -10,6 +10,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::connection::dialogue::Dialogue;
+use crate::frame;
 use crate::liveness::Cause;
 use crate::order::{Found, Next, Outbound, Over};
 use crate::pause::Pause;
@@ -187,7 +188,7 @@ fn settings(policy: PolicyBuilder) -> Settings {
 }
 
 fn packet(body: &[u8]) -> Vec<u8> {
-    [&frame::data_header(body.len()).unwrap(), body].concat()
+    [&codec::data_header(body.len()).unwrap(), body].concat()
 }
 
 #[test]

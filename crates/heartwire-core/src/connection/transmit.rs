@@ -1,5 +1,6 @@
 //! Bytes that a connection has to write.
 
+use crate::codec;
 use crate::frame::{self, Kind};
 use crate::v1;
 
@@ -22,7 +23,7 @@ impl Transmit {
 
     pub(super) fn beat(beat: &v1::Beat, is_news: bool) -> Self {
         let body = beat.encode();
-        let header = frame::header(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
+        let header = codec::header(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
         Self { is_news, ..Self::of([&header, &body], 40) }
     }
 

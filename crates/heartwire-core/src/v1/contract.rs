@@ -83,12 +83,14 @@ impl Offer {
     }
 
     /// Minimum interval of this end's beats.
+    #[doc(hidden)]
     #[must_use]
     pub fn shortest_interval(&self) -> Option<Duration> {
         self.min_interval.map(Millis::duration)
     }
 
     /// How often this end wants to hear from the peer.
+    #[doc(hidden)]
     #[must_use]
     pub fn want(&self) -> Option<Duration> {
         self.want.map(Millis::duration)
@@ -101,6 +103,7 @@ impl Offer {
     }
 
     /// The longest timeout that this end agrees to.
+    #[doc(hidden)]
     #[must_use]
     pub fn longest_timeout(&self) -> Duration {
         self.max_timeout.duration()

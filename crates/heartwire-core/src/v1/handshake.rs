@@ -13,18 +13,22 @@ use minicbor::{Decoder, Encoder};
 
 use super::contract::{Contract, Direction, Offer};
 use super::grease::grease;
-use crate::frame::{self, Kind};
+use crate::codec;
+use crate::frame::Kind;
 use crate::policy::Millis;
 use crate::time;
 use crate::violation::Violation;
 
 /// The version of the protocol that this crate speaks besides 0.
-pub const VERSION: u8 = 1;
+const VERSION: u8 = 1;
 /// Longest body of a HELLO, and of a WELCOME: more than twice the size of all fields at their
 /// longest. Checked on the header alone.
 pub const MAX_HELLO_LEN: u32 = 2048;
 /// Longest body of a BYE.
 pub const MAX_BYE_LEN: u32 = 512;
+/// Longest body of a PAD, and so the largest number of bytes that a server can ask to be woken
+/// with.
+pub const MAX_PAD_LEN: u32 = 64 * 1024;
 /// Longest name of a client, in bytes: the longest host name fits (RFC 1035).
 pub const MAX_NAME_LEN: usize = 255;
 /// Longest token, in bytes, so that a HELLO with one stays far below [`MAX_HELLO_LEN`].
@@ -398,6 +402,7 @@ impl<'a> Bye<'a> {
     /// # Errors
     ///
     /// [`Violation::BadBye`] if it is not as specified.
+    #[doc(hidden)]
     pub fn decode(body: &'a [u8]) -> Result<Self, Violation> {
         Self::read(body).ok_or(Violation::BadBye)
     }
@@ -477,7 +482,7 @@ impl Map {
         let _ = Encoder::new(&mut map).map(self.entries).map(drop);
         map.extend(self.body);
         let mut frame = Vec::new();
-        frame.extend(frame::header(kind, map.len()).unwrap_or_default());
+        frame.extend(codec::header(kind, map.len()).unwrap_or_default());
         frame.extend(map);
         frame
     }

@@ -1,6 +1,7 @@
 //! Bytes come in any pieces and with any content: the frames are the same, and nothing panics.
 
-use heartwire_core::frame::{self, Decoded, Frame};
+use heartwire_core::frame;
+use heartwire_core::internal::codec::{self, Decoded, Frame};
 use heartwire_core::{Connection, Event, FrameLimits, Instant, Policy, Settings, Violation};
 use proptest::prelude::*;
 
@@ -18,7 +19,7 @@ impl Packet {
         match self {
             Self::Beat => frame::BEAT.to_vec(),
             Self::Data(body) => {
-                let Some(header) = frame::data_header(body.len()) else { panic!("too long") };
+                let Some(header) = codec::data_header(body.len()) else { panic!("too long") };
                 [&header, body.as_slice()].concat()
             }
         }
@@ -154,9 +155,9 @@ proptest! {
             Packet::Data(body) => Frame::Data(body),
         };
         let whole = Decoded::Whole { frame, len: encoded.len() };
-        prop_assert_eq!(frame::decode(&bytes, MAX_FRAME), Ok(whole));
+        prop_assert_eq!(codec::decode(&bytes, MAX_FRAME), Ok(whole));
         for len in 0..encoded.len() {
-            let partial = frame::decode(&bytes[..len], MAX_FRAME);
+            let partial = codec::decode(&bytes[..len], MAX_FRAME);
             let body_len = u32::try_from(encoded.len() - frame::HEADER_LEN).ok();
             let body_len = body_len.filter(|_| len >= frame::HEADER_LEN);
             prop_assert_eq!(partial, Ok(Decoded::Partial { body_len }));
@@ -171,7 +172,7 @@ proptest! {
         ],
         max_frame: u32,
     ) {
-        match frame::decode(&bytes, max_frame) {
+        match codec::decode(&bytes, max_frame) {
             Ok(Decoded::Whole { len, .. }) => prop_assert!((8..=bytes.len()).contains(&len)),
             Ok(Decoded::Partial { body_len }) => {
                 prop_assert_eq!(body_len.is_some(), bytes.len() >= 8);

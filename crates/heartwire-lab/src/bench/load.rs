@@ -11,8 +11,10 @@ use std::time::{Instant, SystemTime};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use heartwire::Policy;
-use heartwire::frame::{self, Kind};
-use heartwire::v1::{BEAT_LEN, Beat, Hello, Offer};
+use heartwire::v1::{Hello, Offer};
+use heartwire_core::frame::{self, Kind};
+use heartwire_core::internal::codec;
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
@@ -82,7 +84,7 @@ impl Speech {
         let hello = Hello::new(Offer::new(&policy.build()?)).encode();
         let promise_ms = u32::try_from(interval.as_millis())?;
         let body = Beat { nonce: 1, promise_ms, ..Beat::decode(&[0; BEAT_LEN]) }.encode();
-        let header = frame::header(Kind::Heart, body.len()).context("a beat is short")?;
+        let header = codec::header(Kind::Heart, body.len()).context("a beat is short")?;
         Ok(Self { hello, beat: [header.as_slice(), &body].concat() })
     }
 }

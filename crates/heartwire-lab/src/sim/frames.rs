@@ -1,7 +1,9 @@
 //! The bytes of one direction of a connection, cut into frames.
 
-use heartwire_core::frame::{self, HEADER_LEN, Header, Kind};
-use heartwire_core::v1::{Beat, Welcome};
+use heartwire_core::frame::{HEADER_LEN, Kind};
+use heartwire_core::internal::codec::{self, Header};
+use heartwire_core::internal::v1::Beat;
+use heartwire_core::v1::Welcome;
 use heartwire_core::{Connection, Event, Instant, Settings};
 
 /// A whole frame.
@@ -56,7 +58,7 @@ impl Frames {
             let (header, rest) = bytes.split_at_checked(missing).unwrap_or((bytes, &[]));
             self.held.extend_from_slice(header);
             *bytes = rest;
-            let header = frame::read_header(*self.held.first_chunk()?);
+            let header = codec::read_header(*self.held.first_chunk()?);
             self.is_broken = header.is_err();
             let header = header.ok()?;
             self.header = Some(header);

@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use heartwire_core::frame::{BEAT, HEADER_LEN};
-use heartwire_core::v1::{BEAT_LEN, Beat, Contract};
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
+use heartwire_core::v1::Contract;
 use heartwire_core::{Instant, Protocol, Settings, Side};
 
 use super::broken::Broken;

@@ -10,7 +10,7 @@ mod told;
 use core::fmt;
 use core::time::Duration;
 
-use heartwire_core::v1::Beat;
+use heartwire_core::internal::v1::Beat;
 use heartwire_core::{Instant, Protocol, Settings, Side};
 
 use super::breach::{Breach, Invariant};

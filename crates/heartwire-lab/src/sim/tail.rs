@@ -1,7 +1,7 @@
 //! A peer of a later version: what it appends to its beats, written into them as they are read.
 
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::v1::BEAT_LEN;
+use heartwire_core::internal::v1::BEAT_LEN;
 
 /// The state of the bytes that one end reads.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use core::num::NonZeroUsize;
 use core::time::Duration;
 use std::thread;
 
-use heartwire_core::v1::{BEAT_LEN, MAX_PAD_LEN, Offer, Terms};
+use heartwire_core::internal::v1::{BEAT_LEN, MAX_PAD_LEN};
+use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{FrameLimits, Policy, Preset, Protocol, Settings, Side, frame};
 
 use super::admission::{AddressLimits, Tokens};

@@ -7,9 +7,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::internal::{Spoken, arrival};
 use heartwire_core::order::{self, Next};
 use heartwire_core::v1::Health;
-use heartwire_core::{Connection, Instant, Spoken, Violation, arrival};
+use heartwire_core::{Connection, Instant, Violation};
 
 pub(super) use self::parting::{LINGER, Parted, Parting};
 use self::peer::Peer;

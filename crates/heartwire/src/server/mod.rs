@@ -82,7 +82,7 @@ use admission::names::Names;
 use assembly::{Place, assemble};
 use auth::Tokens;
 use channel::{Forward, channel};
-use heartwire_core::frame;
+use heartwire_core::internal::codec;
 use heartwire_core::v1::RetryHint;
 use listener::Admission;
 use mailbox::{Command, Mailbox};
@@ -397,7 +397,7 @@ impl Handle {
 
     /// The length of `data` as one frame, if that fits into a session's queue.
     fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
-        let header = frame::data_header(data.len()).ok_or(CommandError::TooLong)?;
+        let header = codec::data_header(data.len()).ok_or(CommandError::TooLong)?;
         Some(header.len() + data.len())
             .filter(|&len| len <= self.0.max_queue)
             .ok_or(CommandError::TooLong)

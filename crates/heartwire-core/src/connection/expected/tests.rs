@@ -63,7 +63,7 @@ fn every_type_of_frame_in_every_state() {
     for (stage, expected_kinds) in table() {
         for (kind, expected) in Kind::ALL.into_iter().zip(expected_kinds) {
             let ask = |len: u32| {
-                let header = frame::header(kind, usize::try_from(len).unwrap()).unwrap();
+                let header = codec::header(kind, usize::try_from(len).unwrap()).unwrap();
                 stage.admit(header, MAX_BODY)
             };
             let admitted = |len| Ok(Header { kind, body_len: len });

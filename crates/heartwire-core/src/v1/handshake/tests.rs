@@ -1,4 +1,5 @@
 use super::*;
+use crate::frame;
 use crate::policy::{Preset, Side};
 use crate::v1::Terms;
 

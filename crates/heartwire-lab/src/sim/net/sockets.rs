@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use heartwire::internal::Way;
-use heartwire_core::{Instant, Side, arrival};
+use heartwire_core::internal::arrival;
+use heartwire_core::{Instant, Side};
 use heartwire_plan::Mechanism;
 
 use super::{Net, Read};

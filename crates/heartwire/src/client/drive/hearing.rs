@@ -1,8 +1,9 @@
 //! Reading: what a driver receives, and when the server was heard.
 
+use heartwire_core::internal::arrival;
 use heartwire_core::order::Found;
 use heartwire_core::v1::{Bye, Health};
-use heartwire_core::{Event as FromPeer, Instant, LinkState, arrival};
+use heartwire_core::{Event as FromPeer, Instant, LinkState};
 use tracing::{debug, trace};
 
 use super::{App, Driver, Event};

@@ -4,8 +4,9 @@
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::Instant;
+use heartwire_core::internal::Spoken;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
-use heartwire_core::{Instant, Spoken};
 use tracing::debug;
 
 use super::closing::{self, Closing, LINGER};

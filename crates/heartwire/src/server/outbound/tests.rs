@@ -1,11 +1,12 @@
-use heartwire_core::frame::{self, Kind};
+use heartwire_core::frame::Kind;
+use heartwire_core::internal::codec;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 
 fn frame(kind: Kind, body_len: usize) -> Vec<u8> {
-    let mut frame = frame::header(kind, body_len).unwrap().to_vec();
+    let mut frame = codec::header(kind, body_len).unwrap().to_vec();
     frame.resize(HEADER_LEN + body_len, 0);
     frame
 }

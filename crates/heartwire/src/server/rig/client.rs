@@ -3,7 +3,7 @@
 use std::io;
 
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::v1::Beat;
+use heartwire_core::internal::v1::Beat;
 use heartwire_testkit::{BEAT, Got, HEART, beat_of, frame};
 
 use crate::toy::Toy;

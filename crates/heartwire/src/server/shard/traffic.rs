@@ -5,8 +5,9 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use heartwire_core::internal::{Spoken, arrival};
 use heartwire_core::v1::ByeCode;
-use heartwire_core::{Connection, Event as Input, Instant, Spoken, arrival};
+use heartwire_core::{Connection, Event as Input, Instant};
 use zeroize::Zeroize as _;
 
 use super::{Application, Ready, Shard};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use heartwire::Reason;
 use heartwire::server::auth::Tokens;
-use heartwire::v1::{Beat, ByeCode, Hello, Offer, RetryHint};
+use heartwire::v1::{ByeCode, Hello, Offer, RetryHint};
+use heartwire_core::internal::v1::Beat;
 use heartwire_testkit::{
     BYE, HEART, HELLO, Peer, ServerRig, beat_of, frame, header, hello, hello_as, policy,
 };

@@ -63,7 +63,7 @@ fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
 fn a_promise_beyond_the_contract_ends_the_connection() {
     let mut pair = Pair::usual(ms(40));
     let beat = Beat { nonce: 1, promise_ms: 1_800_001, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     pair.server.take(&bytes, &pair.terms, pair.now);
     let too_long = Violation::PromiseTooLong { promise: ms(1_800_001), max: s(1800) };
@@ -78,7 +78,7 @@ fn a_promise_that_no_beat_has_told_yet_proves_nothing() {
     pair.client.connection.promise(s(10));
     // Before that is told, a beat of the server is read: it goes by what it was promised.
     let beat = Beat { nonce: 1, silence_ms: 280_000, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
@@ -98,7 +98,7 @@ fn a_promise_that_waits_for_the_socket_is_not_in_force() {
         now = now.saturating_add(s(1));
         let silence_ms = millis(now.saturating_since(unheard_since));
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        let header = frame::header(Kind::Heart, 32).unwrap();
+        let header = codec::header(Kind::Heart, 32).unwrap();
         client.take(&header.into_iter().chain(beat.encode()).collect::<Vec<u8>>(), &terms, now);
         // The client's application cannot make up its mind.
         client.connection.promise(if secs % 2 == 0 { s(300) } else { s(10) });
@@ -135,7 +135,7 @@ fn a_promise_is_in_force_when_its_beat_has_been_written() {
     let Next::Write(beat) = connection.judge(read, Found::All, None) else { panic!("no beat") };
     let unheard_for = |silence_ms, connection: &mut Connection| {
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        let header = frame::header(Kind::Heart, 32).unwrap();
+        let header = codec::header(Kind::Heart, 32).unwrap();
         let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
         connection.handle_heard(now);
         connection.handle_received(now, &mut bytes.as_slice()).unwrap();

@@ -59,7 +59,7 @@ fn beats_that_lay_unread_do_not_spoil_the_round_trip() {
     let echoed = pair.server.connection.stage.dialogue().unwrap().heard.nonce;
     pair.client.connection.beat_now();
     let mut held = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    held.extend(frame::data_header(0).unwrap());
+    held.extend(codec::data_header(0).unwrap());
     // The beat waits in the server's kernel until data wake it. When it came is not known.
     pair.run_for(s(4));
     let terms = pair.terms;
@@ -82,7 +82,7 @@ fn a_beat_right_before_data_is_measured() {
     pair.now = pair.at(ms(8));
     pair.client.connection.beat_now();
     let mut bytes = pair.client.turn(pair.now)[0].as_ref().to_vec();
-    bytes.extend(frame::data_header(0).unwrap());
+    bytes.extend(codec::data_header(0).unwrap());
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);
     let heard_at = pair.server.connection.stage.dialogue().unwrap().heard.at;
@@ -96,7 +96,7 @@ fn a_held_time_that_overflows_its_field_measures_nothing() {
     pair.run_for(s(60));
     let before = pair.link_state(Side::Server).rtt;
     let beat = Beat { nonce: 1, echo: 1, held_us: u32::MAX, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.server.take(&bytes, &terms, pair.now);

@@ -18,7 +18,7 @@ fn the_last_of_beats_that_are_read_together_says_when_the_peer_heard_this_end() 
 
 fn beat_of_silence(secs: u32) -> Vec<u8> {
     let beat = Beat { silence_ms: secs * 1_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     header.into_iter().chain(beat.encode()).collect()
 }
 
@@ -64,7 +64,7 @@ fn a_peer_that_beats_but_does_not_hear_us_is_found_by_its_own_account() {
         beat.nonce = nonce;
         beat.promise_ms = 10_000;
         beat.silence_ms = millis(pair.now.saturating_since(last_heard));
-        let header = frame::header(Kind::Heart, 32).unwrap();
+        let header = codec::header(Kind::Heart, 32).unwrap();
         let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
         pair.client.take(&bytes, &pair.terms, pair.now);
         pair.run_for(s(5));
@@ -85,10 +85,10 @@ fn a_beat_behind_data_that_the_application_has_no_room_for_may_say_that_the_peer
     pair.run_for(s(5));
     let heart = |silence_ms| {
         let beat = Beat { nonce: 1, silence_ms, ..Beat::decode(&[0; 32]) };
-        frame::header(Kind::Heart, 32).unwrap().into_iter().chain(beat.encode())
+        codec::header(Kind::Heart, 32).unwrap().into_iter().chain(beat.encode())
     };
     let now = pair.at(s(100));
-    let data = frame::header(Kind::Data, 0).unwrap();
+    let data = codec::header(Kind::Data, 0).unwrap();
     let bytes: Vec<u8> = heart(100_000).chain(data).chain(heart(0)).collect();
     let (client, mut rest) = (&mut pair.client.connection, bytes.as_slice());
     client.handle_heard(now);
@@ -108,7 +108,7 @@ fn a_pause_of_ours_is_not_held_against_the_way_to_the_peer() {
     // It reads first: the server's beats of that time, of which the last one has heard nothing for
     // long.
     let beat = Beat { nonce: 5, silence_ms: 490_000, promise_ms: 10_000, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);
@@ -135,7 +135,7 @@ fn unheard_is_not_judged_while_the_application_does_not_read() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(15));
     let beat = Beat { nonce: 9, silence_ms: 40_000, ..Beat::decode(&[0; 32]) };
-    let header = frame::header(Kind::Heart, 32).unwrap();
+    let header = codec::header(Kind::Heart, 32).unwrap();
     let bytes: Vec<u8> = header.into_iter().chain(beat.encode()).collect();
     let terms = pair.terms;
     pair.client.take(&bytes, &terms, pair.now);

@@ -1,7 +1,8 @@
 use core::time::Duration;
 
 use heartwire_core::Policy;
-use heartwire_core::frame::{self, Kind};
+use heartwire_core::frame::Kind;
+use heartwire_core::internal::codec;
 use heartwire_core::v1::{Offer, Terms};
 
 use tracing::Span;
@@ -33,7 +34,7 @@ fn welcome() -> Vec<u8> {
 }
 
 fn pad(len: usize) -> Vec<u8> {
-    let mut pad = Vec::from(frame::header(Kind::Pad, len).unwrap());
+    let mut pad = Vec::from(codec::header(Kind::Pad, len).unwrap());
     pad.resize(pad.len() + len, 0);
     pad
 }

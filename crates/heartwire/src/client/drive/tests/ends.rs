@@ -1,6 +1,7 @@
 //! Connections that a server ends, and frames that it must not send.
 
-use heartwire_core::v1::{BEAT_LEN, Beat, Hello, MAX_BEAT_LEN, RetryHint};
+use heartwire_core::internal::v1::{BEAT_LEN, Beat, MAX_BEAT_LEN};
+use heartwire_core::v1::{Hello, RetryHint};
 
 use super::*;
 

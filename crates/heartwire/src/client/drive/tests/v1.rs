@@ -2,8 +2,10 @@
 
 use crate::client::V1;
 use heartwire_core::Cause;
-use heartwire_core::frame::{self, Kind};
-use heartwire_core::v1::{BEAT_LEN, Beat, Health};
+use heartwire_core::frame::Kind;
+use heartwire_core::internal::codec;
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
+use heartwire_core::v1::Health;
 
 use super::*;
 
@@ -50,7 +52,7 @@ fn next_beat(rig: &mut Rig, is_it: impl Fn(&Beat) -> bool) -> Beat {
 fn send(rig: &Rig, change: impl FnOnce(&mut Beat)) {
     let mut beat = Beat { nonce: 1, promise_ms: 100, ..Beat::decode(&[0; BEAT_LEN]) };
     change(&mut beat);
-    rig.toy.send(&[&frame::header(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
+    rig.toy.send(&[&codec::header(Kind::Heart, BEAT_LEN).unwrap()[..], &beat.encode()].concat());
 }
 
 /// The server beats, and so does the client, whose application takes nothing: with this done each

@@ -4,7 +4,7 @@ use core::iter;
 
 use heartwire_core::Violation;
 use heartwire_core::frame::Kind;
-use heartwire_core::v1::{BEAT_LEN, Beat};
+use heartwire_core::internal::v1::{BEAT_LEN, Beat};
 
 use super::*;
 use crate::client::{ConnectError, V1};

@@ -2,6 +2,7 @@ use std::string::ToString;
 use std::vec::Vec;
 
 use super::*;
+use crate::frame::{BEAT, MAX_FRAME};
 
 const MAX: u32 = 64;
 

@@ -102,7 +102,7 @@ fn every_name_that_occurs_is_documented() {
 }
 
 #[test]
-fn what_is_proposed_is_planned_alike_when_it_is_typed() {
+fn a_proposal_is_planned_alike_when_it_is_typed() {
     let proposed = plan(&["--within", "20s"]);
     let [client, server] =
         ["client", "server"].map(|side| proposed[side]["flags"].as_str().unwrap());

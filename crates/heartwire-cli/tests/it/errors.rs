@@ -105,7 +105,7 @@ fn a_rejected_token_is_told_from_a_file_without_one() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said_on_both_ends() {
+fn certificate_errors_are_printed_on_both_ends() {
     let (cert, key) = certificate("errors");
     let server = Server::start(&["--protocol", "v1", "--tls-cert", &cert, "--tls-key", &key]);
     let target = server.addr.to_string();

@@ -66,7 +66,7 @@ fn the_options_of_one_end_replace_those_for_both() {
 }
 
 #[test]
-fn what_is_wrong_with_one_end_is_said_with_its_name() {
+fn errors_of_one_end_name_the_end() {
     let error = parse(&["--client", "--interval 3s --interval off"]).unwrap_err().to_string();
     assert!(error.contains("for '--client <OPTIONS>'"), "{error}");
     assert!(error.contains("'--interval <TIME>' cannot be used multiple times"), "{error}");
@@ -111,7 +111,7 @@ fn a_proposal_takes_no_settings() {
 }
 
 #[test]
-fn what_serve_and_connect_take_can_be_pasted() {
+fn options_of_serve_and_connect_can_be_pasted() {
     let [client, server] = ends(&["--nagle", "--echo", "--interval=off", "--peer-interval", "4s"]);
     assert_eq!(client.policy.peer_interval(), Some(secs(4)));
     assert!(server.policy.echo());

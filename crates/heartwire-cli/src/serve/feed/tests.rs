@@ -111,7 +111,7 @@ fn only_what_nothing_was_printed_of_is_left_out_and_only_when_too_much_waits() {
 }
 
 #[test]
-fn what_waits_is_bounded_by_the_sessions_that_are_there() {
+fn waiting_events_are_bounded_by_the_sessions_that_are_there() {
     let mut rig = Rig::new();
     let refusing = sort(&Event::Refusing { cause: Refusal::SessionLimit }).1;
     for n in 0..10_u64 {
@@ -138,7 +138,7 @@ fn what_waits_is_bounded_by_the_sessions_that_are_there() {
 }
 
 #[test]
-fn what_waits_is_bounded_whichever_events_are_printed() {
+fn waiting_events_are_bounded_whichever_are_printed() {
     for printed in [
         &[EventKind::Online][..],
         &[EventKind::Offline],
@@ -238,7 +238,7 @@ fn each_event_of_a_session_names_its_client_even_if_its_online_is_not_printed() 
 }
 
 #[test]
-fn nothing_comes_after_the_last_line() {
+fn the_stopped_line_is_the_last() {
     let mut rig = Rig::new();
     rig.0.push_line(answer(1));
     rig.0.push_last(answer(2));

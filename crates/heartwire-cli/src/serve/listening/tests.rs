@@ -35,7 +35,7 @@ fn in_force(args: &[&str]) -> (bool, u32, Option<u32>, Option<u32>) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_wakes_a_server_is_told_for_each_protocol_that_it_speaks() {
+fn wake_bytes_are_printed_for_each_protocol() {
     assert_eq!(in_force(&[]), (false, 9, Some(9), Some(161)));
     assert_eq!(in_force(&["--coalesce", "5"]), (false, 41, Some(41), Some(201)));
     assert_eq!(in_force(&["--coalesce", "0"]), (false, 1, Some(1), Some(1)));

@@ -24,7 +24,7 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> Result<Dialled<Stream>, Vec<
 }
 
 /// An address without a listener, and a socket that keeps other programs from listening there.
-fn nobody() -> (SocketAddr, Socket) {
+fn not_listening() -> (SocketAddr, Socket) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
     (socket.local_addr().unwrap().as_socket().unwrap(), socket)
@@ -34,14 +34,14 @@ fn nobody() -> (SocketAddr, Socket) {
 async fn the_next_address_is_tried_when_one_refuses() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (refusing, _socket) = nobody();
+    let (refusing, _socket) = not_listening();
     let dialled = connect_any(vec![refusing, address]).await;
     assert_eq!(dialled.unwrap().peer, address);
 }
 
 #[tokio::test]
 async fn every_address_that_was_tried_is_named_with_its_own_error() {
-    let ((first, _s1), (second, _s2)) = (nobody(), nobody());
+    let ((first, _s1), (second, _s2)) = (not_listening(), not_listening());
     let tried = connect_any(vec![first, second]).await.unwrap_err();
     assert_eq!(tried.iter().map(|tried| tried.address).collect::<Vec<_>>(), [first, second]);
     assert!(tried.iter().all(|tried| tried.error.kind() == io::ErrorKind::ConnectionRefused));
@@ -109,7 +109,7 @@ fn each_error_is_one_sentence() {
 
 #[tokio::test]
 async fn a_connection_to_itself_is_refused() {
-    let (address, socket) = nobody();
+    let (address, socket) = not_listening();
     socket.connect(&address.into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     let stream = tokio::net::TcpStream::from_std(socket.into()).unwrap();

@@ -197,7 +197,7 @@ fn a_client_held_up_after_the_kernel_told_when_bytes_came_asks_again() {
 
 /// A step that takes long is no silence of the server's, either.
 #[test]
-fn a_client_held_up_between_waking_and_judging_knows_that_it_stood_still() {
+fn a_client_held_up_between_waking_and_judging_knows_that_it_was_paused() {
     for (held_up, told) in [(MIN_PAUSE, &["paused"][..]), (MIN_PAUSE.saturating_sub(ms(1)), &[])] {
         let mut rig = Rig::new();
         rig.wait();

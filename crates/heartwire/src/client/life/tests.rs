@@ -145,7 +145,7 @@ fn a_server_that_takes_connections_and_no_clients_is_no_new_start() {
 }
 
 #[test]
-fn who_does_not_retry_ends_with_its_connection() {
+fn a_client_without_retry_ends_with_its_connection() {
     let mut rig = Rig::online(|config| config.reconnect(None));
     assert_eq!(rig.is_left(&[]), Step::Over);
     assert_eq!(rig.told(), ["closed_by_peer, 0", "closed"]);

@@ -60,7 +60,7 @@ fn one_attempt_is_told_whole() {
 }
 
 #[test]
-fn what_is_kept_is_bounded_and_what_was_dropped_is_counted_in_its_place() {
+fn kept_events_are_bounded_and_dropped_ones_are_counted_in_their_place() {
     let (reports, mut events) = Reports::new(1);
     let mut outlet = Outlet::new(reports, "");
     for _ in 0..MAX_KEPT + 8 {

@@ -5,7 +5,7 @@ use super::*;
 
 /// The runtime looks at its sockets between the turns of tasks: this one makes no pause.
 #[tokio::test]
-async fn what_the_runtime_has_not_seen_is_read_if_the_kernel_is_asked() {
+async fn bytes_that_the_runtime_has_not_seen_are_read_if_the_kernel_is_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let mut socket = Stream::new(stream);

@@ -84,12 +84,12 @@ fn expect_the_second(play: impl Fn(TcpStream) + Send + 'static) {
 }
 
 #[test]
-fn one_that_accepts_and_closes_is_tried_last_the_next_time() {
+fn an_address_that_accepts_and_closes_is_tried_last_the_next_time() {
     expect_the_second(drop);
 }
 
 #[tokio::test]
-async fn one_that_swallows_syns_costs_no_attempt() {
+async fn an_address_that_swallows_syns_costs_no_attempt() {
     let (first, server) = two_hosts();
     let address = first.local_addr().unwrap();
     // With more waiting than the backlog holds, the kernel drops what comes.

@@ -27,7 +27,7 @@ fn link() -> (TcpStream, Link<mio::net::TcpStream>, Machine) {
 /// The kernel counts arrivals in jiffies, so this must hold at every phase of its clock: that is
 /// what the many rounds and the odd waits are for. The waits are spun, to be exact.
 #[test]
-fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffies_late_at_most() {
+fn arrivals_from_the_kernel_are_never_too_early_and_mostly_three_jiffies_late_at_most() {
     let (mut client, mut link, machine) = link();
     let jiffy = clock::jiffy();
     let mut lateness = Vec::new();
@@ -51,7 +51,7 @@ fn what_the_kernel_says_of_an_arrival_is_never_too_early_and_mostly_three_jiffie
 
 /// A shard that was held up reads late what has woken it.
 #[test]
-fn what_was_read_late_counts_from_when_it_came() {
+fn bytes_that_were_read_late_count_from_their_arrival() {
     const HELD_UP: Duration = Duration::from_millis(60);
     let (mut client, mut link, machine) = link();
     let jiffy = clock::jiffy();

@@ -43,7 +43,7 @@ fn no_more_enter_than_there_are_places_however_many_try_at_once() {
 }
 
 #[test]
-fn that_clients_are_refused_is_said_once() {
+fn refused_clients_are_logged_once() {
     let admission = Admission::new(0);
     assert!(!admission.accept(at(0)));
     assert!(admission.refuse(at(0)));
@@ -52,7 +52,7 @@ fn that_clients_are_refused_is_said_once() {
 }
 
 #[test]
-fn that_clients_are_accepted_again_is_said_once_after_a_quiet_second() {
+fn accepting_again_is_logged_once_after_a_quiet_second() {
     let admission = Admission::new(1);
     admission.refuse(at(0));
     assert!(!admission.accept(at(999)));
@@ -101,7 +101,7 @@ impl Rig {
 }
 
 #[test]
-fn a_client_is_accepted_and_then_nobody_is_there_until_the_poller_says_so() {
+fn accepting_stops_until_the_poller_reports_a_ready_listener() {
     let mut rig = Rig::new(9);
     let client = rig.connect();
     assert_eq!(rig.listener.next_try(at(0)), Some(at(0)));

@@ -39,7 +39,7 @@ fn a_client_comes_in_once_its_name_is_free() {
 /// While an application is told of something it may send so much that a client has to go for it
 /// which is just about to come in.
 #[test]
-fn one_that_has_ended_comes_in_no_more() {
+fn a_session_that_has_ended_comes_in_no_more() {
     let mut session = session();
     assert_eq!((session.end(), session.end()), (Some(Standing::Unknown), None));
     session.wait_for_name(identity(), contract());

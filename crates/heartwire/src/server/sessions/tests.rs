@@ -70,7 +70,7 @@ fn a_free_slot_is_used_again_under_another_id() {
 }
 
 #[test]
-fn an_id_that_has_ended_names_nobody_while_its_slot_is_free_or_used_again() {
+fn an_id_that_has_ended_names_no_session_while_its_slot_is_free_or_used_again() {
     let mut rig = Rig::new();
     let old = rig.insert();
     rig.remove(old);
@@ -87,7 +87,7 @@ fn an_id_that_has_ended_names_nobody_while_its_slot_is_free_or_used_again() {
 }
 
 #[test]
-fn an_id_of_another_shard_names_nobody() {
+fn an_id_of_another_shard_names_no_session() {
     let mut rig = Rig::new();
     let id = rig.insert();
     assert!(rig.sessions.find(SessionId::new(6, id.slot(), 0)).is_none());

@@ -82,7 +82,7 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
 }
 
 #[test]
-fn what_has_no_counter_of_its_own_is_counted_all_the_same() {
+fn reasons_without_a_counter_of_their_own_are_counted() {
     let cases = [
         (Reason::Protocol(Violation::BadWelcome), "protocol_error"),
         (Reason::Rejected(ByeCode::Draining), "rejected"),

@@ -35,7 +35,7 @@ fn a_protocol_is_known_by_its_first_bytes() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_told_in_words() {
+fn certificate_errors_are_sentences() {
     let other = OtherError(Arc::new(std::io::Error::other("PathLenConstraintViolated")));
     for fault in [
         CertificateError::BadEncoding,

@@ -67,7 +67,7 @@ fn a_client_without_a_certificate_gets_in_only_where_none_is_required() {
 }
 
 #[test]
-fn a_client_whose_certificate_somebody_else_issued_does_not_get_in() {
+fn a_client_certificate_of_another_ca_is_rejected() {
     let world = World::new();
     let client = world.client_with(&world.authority.issue(&["device 7"]));
     for server in [world.require(), world.request()] {
@@ -101,7 +101,7 @@ fn a_client_with_the_certificate_of_another_key_does_not_get_in() {
 }
 
 #[test]
-fn nothing_that_a_client_says_gets_through_before_it_is_let_in() {
+fn data_of_a_client_does_not_get_through_before_it_is_accepted() {
     let world = World::new();
     let server = world.require().load().unwrap();
     let client = world.client().load().unwrap();

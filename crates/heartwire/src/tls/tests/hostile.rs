@@ -25,7 +25,7 @@ fn client_hears(bytes: &[u8]) -> Pair {
 }
 
 #[test]
-fn what_is_not_tls_is_named() {
+fn bytes_that_are_not_tls_are_named() {
     let beat = [0; 8];
     let hello = [&[2, 0, 0, 0, 3, 0, 0, 0][..], b"xyz"].concat();
     for (bytes, looks_like) in [
@@ -55,7 +55,7 @@ fn a_client_without_tls_is_answered_with_an_alert() {
 }
 
 #[test]
-fn what_is_not_tls_is_named_even_if_it_ends_at_once() {
+fn bytes_that_are_not_tls_are_named_even_if_they_end_at_once() {
     let mut pair = Pair::fresh();
     pair.to_server.bytes.extend([1, 0, 0, 0]);
     pair.to_server.closed = true;

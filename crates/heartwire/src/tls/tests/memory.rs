@@ -172,7 +172,7 @@ fn a_handshake_without_end_takes_no_more_than_the_bound_says() {
 }
 
 #[test]
-fn what_a_full_socket_leaves_behind_is_a_record_at_most() {
+fn a_full_socket_leaves_a_record_behind_at_most() {
     let mut metered = Metered::online();
     let idle = metered.held;
     metered.to_client.capacity = metered.to_client.bytes.len() + 10;

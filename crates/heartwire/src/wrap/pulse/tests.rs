@@ -36,7 +36,7 @@ fn a_verdict_takes_two_looks() {
 }
 
 #[test]
-fn whoever_is_heard_between_the_two_looks_lives() {
+fn a_peer_that_is_heard_between_the_two_looks_lives() {
     let mut pulse = pulse();
     assert_eq!(pulse.handle_timer(at(secs(10)), Found::All), None);
     pulse.liveness.handle_heard(at(secs(10)));

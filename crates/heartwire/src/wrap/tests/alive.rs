@@ -62,7 +62,7 @@ async fn any_byte_is_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_arrived_is_read_before_anybody_is_judged() {
+async fn bytes_that_have_arrived_are_read_before_a_verdict() {
     let (mut near, mut far) = connect();
     assert_waits(near.read_u8(), secs(9)).await;
     far.write_u8(7).await.unwrap();
@@ -113,7 +113,7 @@ async fn bytes_that_come_while_a_write_waits_are_life_and_handed_out_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_nobody_reads_from_is_not_judged() {
+async fn a_peer_that_is_not_read_from_is_not_judged() {
     let (near, far) = duplex(10_000);
     let (mut near, mut far) = (Alive::new(near, judge()), far);
     far.write_all(&[1; 9_000]).await.unwrap();
@@ -128,7 +128,7 @@ async fn a_peer_that_nobody_reads_from_is_not_judged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_judged_after_the_end() {
+async fn no_verdict_comes_after_the_end() {
     for reading in [true, false] {
         let (mut near, mut far) = connect();
         far.write_all(b"bye").await.unwrap();
@@ -248,7 +248,7 @@ async fn a_pause_is_not_held_against_the_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_only_writes_hears_of_the_verdict_at_the_next_write() {
+async fn a_writer_that_never_reads_gets_the_verdict_at_the_next_write() {
     let (near, mut far) = duplex(1024);
     let mut near = Alive::new(near, judge());
     let sink = tokio::spawn(async move {
@@ -285,7 +285,7 @@ async fn a_codec_passes_the_verdict_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_timeout_nobody_is_judged() {
+async fn no_timeout_no_verdict() {
     let (near, _far) = duplex(64);
     let mut near = Alive::new(near, Policy::builder().build().unwrap());
     assert_waits(near.read_u8(), secs(10_000)).await;
@@ -294,7 +294,7 @@ async fn without_a_timeout_nobody_is_judged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_ahead_is_not_lost_with_the_wrapper() {
+async fn bytes_read_ahead_are_not_lost_with_the_wrapper() {
     let (mut near, mut far) = connect();
     near.write_all(&[0; 64]).await.unwrap();
     far.write_all(b"hello").await.unwrap();

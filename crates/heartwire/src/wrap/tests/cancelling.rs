@@ -38,7 +38,7 @@ async fn a_dropped_next_puts_off_no_verdict_and_no_beat() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dropped_send_has_handed_over_is_flushed_by_the_next_beat() {
+async fn items_of_a_dropped_send_are_flushed_by_the_next_beat() {
     let (near, far) = pipe(1);
     let mut near = Heartbeat::new(near, Plain, beat());
     near.send(Message::Data(1)).await.unwrap();

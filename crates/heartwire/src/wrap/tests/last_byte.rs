@@ -60,7 +60,7 @@ async fn elsewhere_a_frame_has_to_be_whole_within_the_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_written_is_passed_on_and_is_no_life() {
+async fn written_bytes_are_passed_on_and_are_no_sign_of_life() {
     let (near, far) = duplex(64);
     let (near, last_byte) = LastByte::watch(near);
     let mut near = Framed::new(near, LengthDelimitedCodec::new());

@@ -50,7 +50,7 @@ async fn an_application_that_is_busy_with_an_item_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_came_during_a_pause_is_read_and_ends_the_silence() {
+async fn bytes_that_came_during_a_pause_are_read_and_end_the_silence() {
     let (mut near, far) = connect(Plain, judge());
     assert_waits(near.next(), secs(4)).await;
     advance(secs(30)).await;

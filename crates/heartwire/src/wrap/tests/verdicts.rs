@@ -42,7 +42,7 @@ async fn any_item_is_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_this_end_writes_is_no_life_of_the_peer() {
+async fn writing_is_no_sign_of_life() {
     let (mut near, far) = connect(Plain, both());
     let start = Instant::now();
     near.send(Message::Data(1)).await.unwrap();
@@ -54,7 +54,7 @@ async fn what_this_end_writes_is_no_life_of_the_peer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_follows_a_verdict() {
+async fn a_verdict_is_the_last_event() {
     let (mut near, far) = connect(Plain, both());
     let verdict = verdict_of(near.next().await);
     far.send(Message::Data(1));
@@ -71,7 +71,7 @@ async fn nothing_follows_a_verdict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_arrived_is_read_before_anybody_is_judged() {
+async fn bytes_that_have_arrived_are_read_before_a_verdict() {
     let (mut near, far) = connect(Plain, judge());
     assert_waits(near.next(), secs(9)).await;
     far.send(Message::Data(1));
@@ -84,7 +84,7 @@ async fn what_has_arrived_is_read_before_anybody_is_judged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_beat_that_has_arrived_is_read_before_anybody_is_judged() {
+async fn a_beat_that_has_arrived_is_read_before_a_verdict() {
     let (mut near, far) = connect(Plain, judge());
     assert_waits(near.next(), secs(9)).await;
     far.send(Message::Beat);
@@ -95,7 +95,7 @@ async fn a_beat_that_has_arrived_is_read_before_anybody_is_judged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrives_between_two_looks_is_read_before_the_second() {
+async fn bytes_that_arrive_between_two_looks_are_read_before_the_second() {
     for message in [Message::Data(1), Message::Beat] {
         let (mut near, far) = connect(Plain, judge());
         assert_waits(near.next(), ms(10_002)).await;
@@ -119,7 +119,7 @@ async fn the_runtime_gets_a_turn_to_find_bytes_before_a_verdict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_without_budget_judges_nobody() {
+async fn a_task_without_budget_gives_no_verdict() {
     // It is told that nothing is ready, whatever lies there.
     let (near, far) = tokio::io::duplex(64);
     let near = Framed::new(near, LengthDelimitedCodec::new());
@@ -145,7 +145,7 @@ async fn a_task_without_budget_judges_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_timeout_nobody_is_judged() {
+async fn no_timeout_no_verdict() {
     let (mut near, _far) = connect(Plain, beat());
     assert_waits(near.next(), secs(10_000)).await;
     assert_eq!(near.bound(), None);

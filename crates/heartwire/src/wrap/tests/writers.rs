@@ -67,7 +67,7 @@ async fn beats_of_the_peer_are_life_while_a_send_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrives_between_two_looks_of_a_writer_is_read_before_the_second() {
+async fn bytes_that_arrive_between_two_looks_of_a_writer_are_read_before_the_second() {
     let (mut near, far) = full().await;
     assert_waits(near.send(Message::Data(1)), ms(10_002)).await;
     far.send(Message::Beat);
@@ -146,7 +146,7 @@ async fn with_no_room_to_read_ahead_only_the_stream_judges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_ahead_is_not_lost_with_the_wrapper() {
+async fn bytes_read_ahead_are_not_lost_with_the_wrapper() {
     let (mut near, far) = full().await;
     far.send(Message::Data(7));
     assert_waits(near.send(Message::Data(1)), secs(1)).await;
@@ -193,7 +193,7 @@ async fn the_writer_is_woken_though_the_reader_has_tried_to_beat_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_only_sends_hears_of_the_verdict_at_the_next_send() {
+async fn a_writer_that_never_reads_gets_the_verdict_at_the_next_send() {
     let (near, far) = pipe(10_000);
     let mut near = Heartbeat::new(near, Plain, judge());
     let start = Instant::now();

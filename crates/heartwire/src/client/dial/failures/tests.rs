@@ -44,7 +44,7 @@ fn repeated_addresses_are_tried_once_and_eight_at_most() {
 }
 
 #[test]
-fn what_failed_comes_last_and_what_failed_longest_ago_before_that() {
+fn failed_addresses_come_last_and_the_latest_failure_at_the_end() {
     let mut failures = Failures::default();
     let all = ["1.1.1.1:1", "[::1]:1", "2.2.2.2:1"];
     failures.insert(parse(&"[::1]:1"), at(0));

@@ -51,7 +51,7 @@ async fn a_target_that_cannot_be_understood_cannot_be_retried() {
 
 #[tokio::test]
 async fn a_name_that_does_not_exist_may_exist_later() {
-    let config = ClientConfig::new("nobody.invalid:1").connect_timeout(Duration::from_millis(300));
+    let config = ClientConfig::new("missing.invalid:1").connect_timeout(Duration::from_millis(300));
     let error = LookUp::default().run(&config).await.unwrap_err();
     let is_look_up =
         matches!(error, ConnectError::LookUp { .. } | ConnectError::LookUpTimedOut { .. });

@@ -57,7 +57,7 @@ async fn the_next_begins_at_once_when_one_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_answers_in_time_has_no_other_tried() {
+async fn an_address_that_answers_in_time_has_no_other_tried() {
     assert_eq!(run(&[Does::Answer(249), Does::Answer(0)]).await, (Some(0), 249, vec![0], vec![]));
 }
 

@@ -21,7 +21,7 @@ fn a_server_that_sends_as_fast_as_it_can_is_read_slowly() {
 }
 
 #[test]
-fn one_that_has_sent_nothing_is_waited_for() {
+fn an_end_that_has_sent_nothing_is_waited_for() {
     let mut toy = Toy::new();
     let mut discard = Discard::default();
     let now = toy.now();

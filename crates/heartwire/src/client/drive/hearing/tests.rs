@@ -54,7 +54,7 @@ fn beats_of_v0_before_the_welcome_are_not_kept() {
 
 /// What a read leaves in the socket has not just come because the socket was read just now.
 #[test]
-fn what_does_not_fit_into_one_read_is_as_old_as_the_rest() {
+fn bytes_that_do_not_fit_into_one_read_are_as_old_as_the_rest() {
     let toy = Toy::new();
     let config = ClientConfig::new("").v0();
     let (_application, mut app) = Application::of(&config, &toy);

@@ -61,7 +61,7 @@ fn a_server_that_reads_nothing_is_left_alone() {
 }
 
 #[test]
-fn one_that_was_heard_is_asked_once_more_though_nothing_is_acknowledged() {
+fn a_server_that_was_heard_is_asked_once_more_though_nothing_is_acknowledged() {
     let mut rig = rig(true);
     let step = look(&mut rig, Way { quiet: WITHIN / 2, is_tried: true });
     assert!(matches!(step, Step::Wait(_)), "what came may have been on its way: {step:?}");
@@ -71,7 +71,7 @@ fn one_that_was_heard_is_asked_once_more_though_nothing_is_acknowledged() {
 }
 
 #[test]
-fn one_that_was_just_heard_is_left_alone() {
+fn a_server_that_was_just_heard_is_left_alone() {
     let mut rig = rig(true);
     let Step::Wait(wait) = look(&mut rig, Way { quiet: ms(100), is_tried: true }) else {
         panic!("nothing is wrong")
@@ -82,7 +82,7 @@ fn one_that_was_just_heard_is_left_alone() {
 /// Without beats nothing was asked when the network changed, and what is written later has its own
 /// time.
 #[test]
-fn what_was_written_just_now_has_time_to_be_acknowledged() {
+fn bytes_that_were_just_written_have_time_to_be_acknowledged() {
     let mut rig = rig(false);
     let step = look(&mut rig, Way { quiet: WITHIN * 2, is_tried: true });
     assert!(matches!(step, Step::Wait(_)), "{step:?}");

@@ -229,7 +229,7 @@ fn a_server_that_hears_its_client_behind_data_is_not_called_deaf() {
 }
 
 #[test]
-fn what_the_server_has_not_heard_grows_with_time() {
+fn unheard_grows_with_time() {
     let mut rig = welcomed(|config| config);
     let last = next_beat(&mut rig, |_| true);
     send(&rig, |beat| (beat.nonce, beat.echo) = (1_000, last.nonce));

@@ -87,7 +87,7 @@ fn clients_come_in_bursts_and_at_a_rate() {
 }
 
 #[test]
-fn those_who_knock_in_vain_make_nobody_wait_longer() {
+fn refused_attempts_do_not_extend_the_wait() {
     let counts = AddressCounts::new(
         limits().accept_rate_per_address(Some(rate(1, 1))).max_per_address(most(2)),
     );
@@ -120,7 +120,7 @@ fn leaving_does_not_fill_the_bucket() {
 }
 
 #[test]
-fn the_rate_for_all_counts_those_who_are_let_in() {
+fn the_rate_for_all_counts_accepted_clients() {
     let counts = AddressCounts::new(
         limits().accept_rate(Some(rate(1, 3))).accept_rate_per_address(Some(rate(1, 1))),
     );
@@ -152,7 +152,7 @@ fn the_rate_for_all_holds_without_limits_for_one() {
 }
 
 #[test]
-fn without_limits_everybody_comes_in() {
+fn without_limits_every_client_is_accepted() {
     let counts = AddressCounts::new(limits());
     for _ in 0..1000 {
         assert_eq!(counts.enter(ip("192.0.2.1"), at(0)), UNCOUNTED);
@@ -237,7 +237,7 @@ fn without_a_rate_an_address_is_forgotten_with_its_last_session() {
 
 /// Coming and going must not make it wait to be forgotten more than once.
 #[test]
-fn what_waits_to_be_forgotten_is_never_more_than_what_is_known() {
+fn the_queue_to_forget_is_never_longer_than_the_table() {
     let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(1_000_000, 1000))));
     let a = ip("192.0.2.1");
     for n in 0..10_000 {
@@ -282,7 +282,7 @@ fn a_client_from_a_new_address_makes_room_for_itself_if_others_are_to_be_forgott
 }
 
 #[test]
-fn that_there_are_too_many_is_said_again_only_after_half_have_gone() {
+fn too_many_addresses_are_logged_again_only_after_half_have_gone() {
     let counts = AddressCounts::new(limits().max_per_address(most(1)).max_addresses(4));
     let addr = |n: u8| IpAddr::from([192, 0, 2, n]);
     let is_full = || counts.lock().is_full;

@@ -95,7 +95,7 @@ fn the_newest_wins_once_the_older_is_offline() {
 }
 
 #[test]
-fn of_several_who_wait_the_newest_comes_next() {
+fn the_newest_of_several_waiting_clients_comes_next() {
     Rig::new()
         .claim(0, 1, yours(1))
         .claim(1, 2, after(1, 2))
@@ -108,14 +108,14 @@ fn of_several_who_wait_the_newest_comes_next() {
 }
 
 #[test]
-fn who_waits_and_leaves_is_not_welcomed() {
+fn a_client_that_waits_for_a_name_and_leaves_is_not_welcomed() {
     let rig = Rig::new();
     rig.claim(0, 1, yours(1)).claim(1, 2, after(1, 2)).release(2, None).release(1, None);
     assert_eq!(rig.0.count(), 0);
 }
 
 #[test]
-fn who_leaves_after_coming_next_frees_the_name() {
+fn a_client_that_leaves_when_it_is_next_frees_the_name() {
     let rig = Rig::new();
     rig.claim(0, 1, yours(1)).claim(1, 2, after(1, 2)).release(1, Some((2, 2))).release(2, None);
     assert_eq!(rig.0.count(), 0);
@@ -234,7 +234,7 @@ fn a_fight_is_over_after_a_quiet_minute_and_the_next_one_is_said() {
 }
 
 #[test]
-fn replacing_one_who_waits_is_a_takeover_too() {
+fn replacing_a_waiting_client_is_a_takeover_too() {
     let rig = Rig::new();
     rig.claim(0, 0, yours(1)).claim(0, 1, after(0, 2));
     for n in 2..=5 {

@@ -61,7 +61,7 @@ fn a_token_listed_for_all_and_for_a_name_lets_that_name_in_as_itself() {
 }
 
 #[test]
-fn whoever_brings_none_or_another_token_is_denied() {
+fn no_token_or_another_token_is_denied() {
     let tokens = tokens(&format!("{ALL}\nalice {OF_ALICE}"));
     for name in [None, Some("alice"), Some("bob")] {
         assert_eq!(tokens.check(name, None), Err(Denied));
@@ -207,7 +207,7 @@ fn there_are_not_more_tokens_than_can_be_looked_at() {
 }
 
 #[test]
-fn nothing_prints_a_token() {
+fn tokens_are_never_printed() {
     let tokens = tokens(&format!("{ALL}\nalice {OF_ALICE}"));
     assert_eq!(format!("{tokens:?}"), "Tokens { for_all: 1, for_one: 1 }");
     let principal = check(&tokens, None, ALL).unwrap();
@@ -275,7 +275,7 @@ fn a_file_that_goes_on_forever_is_given_up() {
 
 #[cfg(unix)]
 #[test]
-fn it_is_known_whether_everybody_may_read_the_file() {
+fn token_files_that_every_user_can_read_are_reported() {
     use std::os::unix::fs::PermissionsExt;
     let file = Scratch::new(ALL.as_bytes());
     for (mode, readable) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
@@ -286,7 +286,7 @@ fn it_is_known_whether_everybody_may_read_the_file() {
 }
 
 #[test]
-fn reloading_exchanges_the_tokens_for_all_who_share_them() {
+fn reloading_replaces_the_tokens_of_all_clones() {
     let file = Scratch::new(OTHER.as_bytes());
     let shared = tokens(ALL);
     let clone = shared.clone();
@@ -321,7 +321,7 @@ fn token() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn who_comes_in_is_what_the_lines_say(
+    fn tokens_admit_the_names_of_their_lines(
         lines in prop::collection::vec((name(), token()), 1..8),
         clients in prop::collection::vec((name(), token()), 2),
     ) {
@@ -352,7 +352,7 @@ fn a_check_among_many_tokens_takes_no_longer() {
     let cost = |tokens: &Tokens| {
         let once = |n: usize| {
             let started = std::time::Instant::now();
-            assert_eq!(check(tokens, Some("nobody"), &format!("guess-{n:020}")), Err(Denied));
+            assert_eq!(check(tokens, Some("mallory"), &format!("guess-{n:020}")), Err(Denied));
             started.elapsed()
         };
         (0..300).map(once).min().unwrap()

@@ -23,7 +23,7 @@ fn a_shard_that_keeps_up_is_behind_by_two_turns_at_most() {
 
 /// The shard slept until 5,000; then it accepted a client that had waited during the previous turn.
 #[test]
-fn whoever_was_accepted_late_is_known_to_be_so_when_read_in_the_next_turn() {
+fn late_accepts_are_known_as_late_when_read_in_the_next_turn() {
     let mut progress = Progress::new(at(0));
     progress.end_turn(at(5), true, true);
     // This turn lasts until 3,000. Somebody comes at 10.
@@ -36,7 +36,7 @@ fn whoever_was_accepted_late_is_known_to_be_so_when_read_in_the_next_turn() {
 }
 
 #[test]
-fn whatever_waits_holds_the_progress_back() {
+fn progress_is_held_back_by_waiting_input() {
     for (read_all, accepted_all) in [(false, true), (true, false), (false, false)] {
         let mut progress = Progress::new(at(0));
         for turn in 1..=10 {

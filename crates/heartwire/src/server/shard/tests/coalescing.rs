@@ -62,7 +62,7 @@ fn the_rest_of_a_frame_that_has_begun_wakes_at_once() {
 }
 
 #[test]
-fn nothing_is_held_back_that_is_to_be_answered_or_that_no_deadline_would_look_for() {
+fn coalescing_holds_nothing_back_with_echo_or_without_a_timeout() {
     let mut rig = Rig::start(v0().coalesce(ALL).policy(idle()));
     let (client, _) = rig.online();
     client.beat();

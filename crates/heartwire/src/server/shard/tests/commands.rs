@@ -115,7 +115,7 @@ fn a_broadcast_can_reach_a_client_before_the_application_knows_of_it() {
 }
 
 #[test]
-fn what_a_handler_sends_after_a_broadcast_arrives_before_it() {
+fn messages_that_a_handler_sends_after_a_broadcast_arrive_before_it() {
     let mut rig = Rig::acting(v1(), |event, control| {
         if let Event::Online { id, .. } = event {
             control.broadcast(b"all").unwrap();

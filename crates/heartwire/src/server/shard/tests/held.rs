@@ -15,7 +15,7 @@ fn all_but_a_byte(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
+fn incomplete_frames_are_buffered_for_few_pending_clients() {
     const LEN: usize = 40_000;
     let config = v0().protocols(Protocols::Any).max_queue(64).max_pending_buffered(4 * LEN);
     let mut rig = Rig::start(config);
@@ -37,7 +37,7 @@ fn frames_that_are_not_whole_are_held_for_few_who_are_not_in() {
 }
 
 #[test]
-fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
+fn slow_readers_with_the_most_buffered_are_disconnected() {
     let mut rig = Rig::start(v0().max_queue(100_000).max_buffered(200_000));
     let clients: Vec<_> = (0..3).map(|_| rig.online()).collect();
     for (client, room) in clients.iter().zip([50_000, 0, 30_000]) {
@@ -55,7 +55,7 @@ fn of_many_who_do_not_read_those_go_for_whom_most_is_held() {
 
 /// One copy is held at a time, and not one for each.
 #[test]
-fn a_broadcast_to_those_who_read_holds_little() {
+fn a_broadcast_to_clients_that_read_buffers_little() {
     const LEN: usize = 20_000;
     let mut rig = Rig::start(v0().max_queue(2 * LEN).max_buffered(10 * LEN));
     let clients: Vec<Toy> = (0..40).map(|_| rig.online().0).collect();
@@ -66,7 +66,7 @@ fn a_broadcast_to_those_who_read_holds_little() {
 
 /// The memory of a frame that was long is free when it is over.
 #[test]
-fn what_was_held_and_is_no_longer_does_not_count() {
+fn buffered_bytes_that_are_gone_do_not_count() {
     const LEN: usize = 40_000;
     let mut rig = Rig::start(v0().max_queue(64).max_buffered(2 * LEN));
     let (client, id) = rig.online();
@@ -90,7 +90,7 @@ fn what_was_held_and_is_no_longer_does_not_count() {
 
 /// Nor does that of a client that has ended and takes its time to close.
 #[test]
-fn what_was_held_for_one_that_has_ended_does_not_count() {
+fn buffered_bytes_of_ended_sessions_do_not_count() {
     let mut rig = Rig::start(v0().max_queue(64).max_buffered(200_000));
     let (largest, largest_id) = rig.online();
     largest.send(&all_but_a_byte(60_000));

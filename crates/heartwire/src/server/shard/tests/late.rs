@@ -71,7 +71,7 @@ fn a_hello_that_has_waited_too_long_is_rejected_and_a_fresh_one_is_not() {
 }
 
 #[test]
-fn a_client_of_v0_is_taken_in_however_long_it_has_waited() {
+fn a_client_of_v0_is_accepted_however_long_it_has_waited() {
     let mut rig = Rig::start(soon());
     let client = rig.door.connect();
     client.beat();
@@ -101,7 +101,7 @@ fn a_client_whose_hello_came_slowly_is_served() {
 }
 
 #[test]
-fn a_server_can_be_told_to_serve_everybody() {
+fn without_stale_after_all_clients_are_served() {
     let mut rig = Rig::start(v1().stale_after(Duration::MAX));
     let late = rig.door.connect();
     late.send(&hello());
@@ -112,7 +112,7 @@ fn a_server_can_be_told_to_serve_everybody() {
 
 /// The shard waits for no deadline meanwhile, so that nothing tells it that it was held up.
 #[test]
-fn what_came_while_the_shard_was_held_up_counts_from_when_it_came() {
+fn bytes_that_came_while_the_shard_was_held_up_count_from_their_arrival() {
     let mut rig = Rig::start(v0().policy(timeout(60_000)));
     let ((first, first_id), (second, second_id)) = (rig.online(), rig.online());
     first.data(b"hold");

@@ -8,7 +8,7 @@ use crate::server::rig::Rig;
 use crate::toy::Toy;
 
 #[test]
-fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sent() {
+fn a_client_that_never_speaks_is_declared_dead_within_its_bound_whatever_it_is_sent() {
     let mut rig = Rig::start(v0().policy(policy(40, 200)));
     let (client, id) = rig.online();
     rig.pass(ms(199));
@@ -25,7 +25,7 @@ fn a_client_that_never_speaks_is_called_dead_within_its_bound_whatever_it_is_sen
 
 /// Several timeouts: the deadline has to be set again each time. The beats wait in the kernel.
 #[test]
-fn a_client_that_falls_silent_is_called_dead_within_its_bound_of_its_last_byte() {
+fn a_client_that_falls_silent_is_declared_dead_within_its_bound_of_its_last_byte() {
     let mut rig = Rig::start(v0().policy(timeout(2_000)).coalesce(1_000));
     let (client, id) = rig.online();
     rig.pass_beating(ms(4_550), &[&client]);
@@ -104,7 +104,7 @@ fn a_shard_that_was_held_up_says_so_and_calls_no_beating_client_dead() {
 /// Bytes that are read because one client's deadline has passed hold the shard up: the time at
 /// which it began to look is then no longer the time at which it judges the second.
 #[test]
-fn what_holds_the_shard_up_between_two_judgements_is_not_held_against_the_second_client() {
+fn a_hold_up_between_two_verdicts_is_not_held_against_the_second_client() {
     let mut rig = Rig::start(v0().policy(timeout(2_500)).coalesce(1_000));
     let ((first, first_id), (second, second_id)) = (rig.online(), rig.online());
     [&first, &second].iter().for_each(|client| client.beat());

@@ -28,7 +28,7 @@ fn waits(config: ServerConfig) -> (Rig, SessionId, Toy) {
 }
 
 #[test]
-fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
+fn clients_that_wait_for_a_name_make_room_for_later_ones_and_get_a_bye() {
     // One for each shard.
     let (mut rig, holder, waiting) = waits(v1().max_pending(2));
     // This one is handed to the shard that stands still, the next one is not.
@@ -48,7 +48,7 @@ fn who_waits_for_a_name_makes_room_for_those_that_come_later_and_is_told() {
 }
 
 #[test]
-fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
+fn clients_that_wait_for_a_name_at_a_shutdown_get_a_bye() {
     let (mut rig, _, waiting) = waits(v1().drain(ms(1_700)));
     rig.handle.shutdown();
     rig.run();
@@ -58,7 +58,7 @@ fn who_waits_for_a_name_at_the_end_of_the_server_is_told() {
 }
 
 #[test]
-fn who_waits_too_long_for_a_name_is_told_and_may_come_again() {
+fn clients_that_wait_too_long_for_a_name_get_a_bye_and_may_retry() {
     let limits = FrameLimits::default().handshake_timeout(Some(ms(1_500)));
     let (mut rig, holder, waiting) = waits(v1().limits(limits));
     rig.pass(ms(1_499));
@@ -76,7 +76,7 @@ fn who_waits_too_long_for_a_name_is_told_and_may_come_again() {
 }
 
 #[test]
-fn of_three_who_wait_for_a_name_the_last_gets_it() {
+fn the_last_of_three_clients_that_wait_for_a_name_gets_it() {
     let (mut rig, holder, first) = waits(v1());
     let claim = |rig: &mut Rig| {
         // This one is handed to the shard that stands still, the next one is not.
@@ -173,7 +173,7 @@ fn a_client_that_would_be_refused_has_the_name_if_its_holder_is_gone() {
 }
 
 #[test]
-fn a_client_that_is_not_let_in_is_told_of_with_the_name_that_it_gave() {
+fn rejected_events_have_the_name_that_the_client_gave() {
     let tokens = Tokens::parse("a 0123456789abcdef0123456789abcdef").unwrap();
     let mut rig = Rig::start(v1().tokens(tokens));
     for (name, valid) in [("a", Some("a")), (" a", None)] {

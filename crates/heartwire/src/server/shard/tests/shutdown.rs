@@ -8,7 +8,7 @@ use crate::server::rig::Rig;
 
 /// Of broadcasts a shard carries out one in a turn.
 #[test]
-fn what_was_sent_before_the_shutdown_is_sent() {
+fn messages_from_before_the_shutdown_are_sent() {
     let mut rig = Rig::start(v0());
     let (client, id) = rig.online();
     rig.handle.send(id, b"goodbye").unwrap();

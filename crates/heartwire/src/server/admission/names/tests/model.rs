@@ -201,5 +201,5 @@ impl StateMachineTest for NamesTest {
 
 prop_state_machine! {
     #[test]
-    fn names_are_held_as_by_one_who_remembers_everything(sequential 1..150 => NamesTest);
+    fn names_are_held_as_in_a_model_that_remembers_everything(sequential 1..150 => NamesTest);
 }

@@ -140,8 +140,8 @@
 //! while let Some(line) = connection.next().await {
 //!     match line {
 //!         Ok(line) => assert_eq!(line, "hello"),
-//!         // the peer is dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
-//!         Err(Error::Dead(dead)) => println!("{dead}"),
+//!         // dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
+//!         Err(Error::Dead(verdict)) => println!("dead: {verdict}"),
 //!         Err(error) => return Err(error.into()),
 //!     }
 //! }

@@ -11,7 +11,7 @@ use heartwire_core::{Bound, Policy, Protocol, Settings, Verdict};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::error::Dead;
+use super::error::io_error;
 use super::fanout::Fanout;
 use super::pulse::Pulse;
 use crate::TICK;
@@ -32,7 +32,7 @@ pin_project! {
     /// [`Heartbeat`](super::Heartbeat).
     ///
     /// After the verdict every read and write fails with an [`io::Error`] of the kind `TimedOut`
-    /// that [carries the verdict](Dead::in_error); bytes that were read before come first. The
+    /// that [carries the verdict](super::verdict_in); bytes that were read before come first. The
     /// inner connection is not closed, and written bytes may still wait in it: drop it.
     ///
     /// After the peer has closed its side (a read of 0 bytes) the timeout is off.
@@ -45,7 +45,7 @@ pin_project! {
     /// ```
     /// use core::time::Duration;
     /// use heartwire::Policy;
-    /// use heartwire::wrap::{Alive, Dead};
+    /// use heartwire::wrap::{Alive, verdict_in};
     /// use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -60,8 +60,8 @@ pin_project! {
     ///
     /// // Then nothing more comes.
     /// let error = near.read(&mut buf).await.expect_err("dead");
-    /// let dead = Dead::in_error(&error).expect("a verdict");
-    /// assert!(dead.verdict.silence >= Duration::from_millis(50));
+    /// let verdict = verdict_in(&error).expect("a verdict");
+    /// assert!(verdict.silence >= Duration::from_millis(50));
     /// # Ok(())
     /// # }
     /// ```
@@ -102,16 +102,10 @@ impl<T> Alive<T> {
         Self { inner, fanout: Fanout::new(), state }
     }
 
-    /// The policy in force: the given one without heartbeats.
-    #[must_use]
-    pub const fn policy(&self) -> Policy {
-        self.state.pulse.policy()
-    }
-
     /// When the verdict comes, counted from the peer's last byte. `None` without a timeout.
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
-        self.policy().bound(TICK)
+        self.state.pulse.policy().bound(TICK)
     }
 
     /// Time since the last byte that was read from the peer.
@@ -153,7 +147,7 @@ impl State {
 
     /// Fails after the verdict.
     fn check(&self) -> io::Result<()> {
-        self.verdict().map_or(Ok(()), |verdict| Err(Dead { verdict }.into_io()))
+        self.verdict().map_or(Ok(()), |verdict| Err(io_error(verdict)))
     }
 
     /// Fails after the verdict, and once with an error that occurred while reading ahead.

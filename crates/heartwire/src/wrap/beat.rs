@@ -58,7 +58,7 @@ pub trait Beat<In> {
 }
 
 /// How to answer a beat of the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "implementors return every variant, and there is no other"

@@ -8,7 +8,7 @@ use super::beat::Beat;
 /// frames, if the application never sends an empty frame.
 ///
 /// Both ends send the same frame. It is answered only with [`Policy::echo`](crate::Policy::echo).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "an empty frame has no settings")]
 pub struct EmptyFrame;
 

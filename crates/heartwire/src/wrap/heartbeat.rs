@@ -187,17 +187,11 @@ where
         self
     }
 
-    /// The policy.
-    #[must_use]
-    pub const fn policy(&self) -> Policy {
-        self.state.policy()
-    }
-
     /// When the verdict comes, counted from the peer's last item (or byte, with
     /// [`last_byte`](Self::last_byte)). `None` without a timeout.
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
-        self.policy().bound(TICK)
+        self.state.policy().bound(TICK)
     }
 
     /// Time since the last item (or byte) that was read from the peer.

@@ -30,10 +30,10 @@ struct Heard {
 }
 
 impl LastByte {
-    /// Wraps `io` to record when bytes are read from it. Costs one allocation, and one clock read
+    /// Wraps `io` to record when bytes are read from it, and passes everything on unchanged. Costs one allocation, and one clock read
     /// per read.
     #[must_use]
-    pub fn watch<T>(io: T) -> (WatchBytes<T>, Self) {
+    pub fn watch(io: impl AsyncRead + AsyncWrite) -> (impl AsyncRead + AsyncWrite, Self) {
         let heard = Heard { origin: Instant::now(), nanos: AtomicU64::new(0) };
         let last_byte = Self(Arc::new(heard));
         (WatchBytes { inner: io, last_byte: last_byte.clone() }, last_byte)
@@ -56,30 +56,11 @@ impl LastByte {
 }
 
 pin_project! {
-    /// A connection that records when bytes are read from it, see [`LastByte::watch`]. It passes
-    /// everything on unchanged.
-    #[derive(Debug)]
-    pub struct WatchBytes<T> {
+    /// A connection that records when bytes are read from it, see [`LastByte::watch`].
+    struct WatchBytes<T> {
         #[pin]
         inner: T,
         last_byte: LastByte,
-    }
-}
-
-impl<T> WatchBytes<T> {
-    /// The connection itself.
-    pub const fn get_ref(&self) -> &T {
-        &self.inner
-    }
-
-    /// The inner connection. Bytes read from it directly are not recorded.
-    pub const fn get_mut(&mut self) -> &mut T {
-        &mut self.inner
-    }
-
-    /// The inner connection, which is no longer watched.
-    pub fn into_inner(self) -> T {
-        self.inner
     }
 }
 

@@ -41,8 +41,8 @@
 //! while let Some(item) = connection.next().await {
 //!     match item {
 //!         Ok(frame) => assert_eq!(&frame[..], b"hello"),
-//!         // "the peer is dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)"
-//!         Err(Error::Dead(dead)) => println!("{dead}"),
+//!         // dead: silent for 0.206 s (bound 0.2 to 0.3 s, 6 ms late)
+//!         Err(Error::Dead(verdict)) => println!("dead: {verdict}"),
 //!         Err(error) => return Err(error.into()),
 //!     }
 //! }
@@ -86,10 +86,10 @@ pub mod websocket;
 
 pub use alive::Alive;
 pub use beat::{Answer, Beat};
-pub use error::{Dead, Error};
+pub use error::{Error, verdict_in};
 pub use frames::EmptyFrame;
 pub use heartbeat::Heartbeat;
-pub use last_byte::{LastByte, WatchBytes};
+pub use last_byte::LastByte;
 pub use lines::Lines;
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::lines::Lines;
 ///
 /// A message counts as a sign of life when it is complete. For big messages over slow links, wrap
 /// the connection below the WebSocket in [`LastByte::watch`](super::LastByte::watch).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 #[expect(clippy::exhaustive_structs, reason = "a ping has no settings")]
 pub struct Ping;
 
@@ -66,7 +66,7 @@ impl Beat<Message> for Ping {
 /// let json = Text(Lines::new(r#"{"type":"ping"}"#, r#"{"type":"pong"}"#));
 /// # let _ = (plain, json);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a text has no other settings")]
 pub struct Text(pub Lines);
 

@@ -15,7 +15,7 @@ use tracing::debug;
 use super::Items;
 use super::outbox::Outbox;
 use crate::wrap::beat::{Answer, Beat};
-use crate::wrap::error::{Dead, Error};
+use crate::wrap::error::Error;
 use crate::wrap::fanout::Fanout;
 use crate::wrap::last_byte::LastByte;
 use crate::wrap::pulse::Pulse;
@@ -135,7 +135,7 @@ where
 
     /// Fails after the verdict.
     pub(super) fn check(&self) -> Result<(), Error<T::Error>> {
-        self.verdict().map_or(Ok(()), |verdict| Err(Dead { verdict }.into()))
+        self.verdict().map_or(Ok(()), |verdict| Err(Error::Dead(verdict)))
     }
 
     /// The application may send an item now: `poll_ready` has returned ready.
@@ -223,7 +223,7 @@ where
         match self.reading {
             Reading::Dead { verdict, told } => {
                 self.reading = Reading::Dead { verdict, told: true };
-                return Poll::Ready((!told).then(|| Err(Dead { verdict }.into())));
+                return Poll::Ready((!told).then(|| Err(Error::Dead(verdict))));
             }
             Reading::Ended { told: false } => {
                 self.reading = Reading::Ended { told: true };
@@ -323,7 +323,7 @@ where
             self.reading = Reading::Dead { verdict, told: false };
             // The timer has woken both halves.
             self.close();
-            return Err(Dead { verdict }.into());
+            return Err(Error::Dead(verdict));
         }
         self.write_what_is_due(inner, cx);
         Ok(())

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
 use crate::Policy;
-use crate::wrap::{Alive, Dead};
+use crate::wrap::{Alive, verdict_in};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::io::{DuplexStream, duplex, split};
@@ -25,7 +25,7 @@ fn connect() -> (Alive<DuplexStream>, DuplexStream) {
 fn assert_dead<T: core::fmt::Debug>(result: io::Result<T>) -> crate::Verdict {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    Dead::in_error(&error).expect("a verdict").verdict
+    verdict_in(&error).expect("a verdict")
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,8 +229,7 @@ async fn the_reader_is_woken_for_what_the_writer_has_read() {
 async fn of_the_policy_only_the_timeout_counts() {
     let (near, mut far) = duplex(64);
     let mut near = Alive::new(near, both());
-    assert_eq!(near.policy().interval(), None);
-    assert_eq!(near.policy().timeout(), Some(secs(10)));
+    assert_eq!(near.bound(), both().bound(crate::TICK));
     assert_dead(near.read_u8().await);
     drop(near);
     assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
@@ -280,8 +279,8 @@ async fn a_codec_passes_the_verdict_on() {
     else {
         panic!("the line was not too long");
     };
-    assert!(Dead::in_error(&error).is_some());
-    assert_eq!(Dead::in_error(&ErrorKind::TimedOut.into()), None);
+    assert!(verdict_in(&error).is_some());
+    assert_eq!(verdict_in(&ErrorKind::TimedOut.into()), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ async fn an_old_peer_gets_no_heartbeats_and_has_no_timeout() {
     near.send(Message::Data(2)).await.unwrap();
     assert_waits(near.next(), secs(100)).await;
     assert_eq!(far.take_messages(), [Message::Data(2)]);
-    assert_eq!(near.policy(), both());
+    assert_eq!(near.bound(), both().bound(crate::TICK));
 }
 
 #[tokio::test(start_paused = true)]

@@ -295,7 +295,7 @@ pub(crate) fn script(far: &Far, messages: Vec<(Duration, Message)>) {
 #[track_caller]
 pub(crate) fn verdict_of<T: core::fmt::Debug>(item: Option<Result<T, Error<Fault>>>) -> Verdict {
     match item {
-        Some(Err(Error::Dead(dead))) => dead.verdict,
+        Some(Err(Error::Dead(verdict))) => verdict,
         other => panic!("expected a verdict: {other:?}"),
     }
 }

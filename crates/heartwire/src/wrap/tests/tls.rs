@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::wrap::{Alive, Dead, EmptyFrame, Error, Heartbeat, LastByte};
+use crate::wrap::{Alive, EmptyFrame, Error, Heartbeat, LastByte, verdict_in};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
 use tokio::io::{
@@ -129,6 +129,6 @@ async fn reading_bytes_out_of_tls_ends_with_the_verdict() {
     near.read_exact(&mut text).await.unwrap();
     let heard_at = Instant::now();
     let error = near.read_u8().await.unwrap_err();
-    assert!(Dead::in_error(&error).is_some(), "{error}");
+    assert!(verdict_in(&error).is_some(), "{error}");
     assert_in_bound(heard_at, secs(10));
 }

@@ -49,6 +49,7 @@ enum Echo {
 pub(crate) struct Hello {
     versions: (u8, u8),
     pub(crate) durations: [Option<Span>; 5],
+    instance: Option<u64>,
     unknown: bool,
 }
 
@@ -140,6 +141,9 @@ impl Hello {
         map.key(0).to.extend([0x82, self.versions.0 & 0x17, self.versions.1 & 0x17]);
         for (key, span) in (3..).zip(self.durations) {
             map.span(key, span);
+        }
+        if let Some(instance) = self.instance {
+            map.key(9).u64(instance);
         }
         map.unknown(self.unknown);
     }

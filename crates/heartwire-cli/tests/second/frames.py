@@ -110,6 +110,7 @@ HELLO_KEYS = {
     6: ("timeout", DURATION, False),
     7: ("max_timeout", DURATION, True),
     8: ("agent", is_text(64), False),
+    9: ("instance", is_unsigned(U64, 1), False),
 }
 WELCOME_KEYS = {
     0: ("version", is_unsigned(255), True),

@@ -14,6 +14,7 @@ commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BIT
 """
 
 import argparse
+import random
 import re
 import socket
 import sys
@@ -73,10 +74,11 @@ def client(args):
     token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
 
     connection.write_on = args.write_on
+    extras = {"instance": random.getrandbits(63) + 1}
 
     def talk():
         said = control(
-            HELLO, HELLO_KEYS, versions=[VERSION, VERSION], name=args.name, token=token, agent="second", **hello
+            HELLO, HELLO_KEYS, versions=[VERSION, VERSION], name=args.name, token=token, agent="second", **extras, **hello
         )
         connection.write(said if args.hello is None else frame(HELLO, bytes.fromhex(args.hello)))
         lengths = {HEART: (0, 0), WELCOME: (0, 2048), BYE: (0, 512)}
@@ -150,6 +152,7 @@ def golden(args):
     )
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
     said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
+    said["instance"] = 0x0102030405060708
     assert hello == control(HELLO, HELLO_KEYS, **said)
     assert read_control(hello[8:], HELLO_KEYS, "") == said
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]

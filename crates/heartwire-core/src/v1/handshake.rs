@@ -6,6 +6,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZero;
 use core::time::Duration;
 
 use minicbor::data::Type;
@@ -52,6 +53,9 @@ pub struct Hello<'a> {
     pub offer: Offer,
     /// The client's program, for logs.
     pub agent: Option<&'a str>,
+    /// A random number that the client drew when it started, and keeps over its connections: of
+    /// two with the same name, one that comes again is told from another one.
+    pub instance: Option<NonZero<u64>>,
 }
 
 /// Debug output omits the token.
@@ -63,6 +67,7 @@ impl fmt::Debug for Hello<'_> {
             .field("token", &self.token.map(|_| "(not shown)"))
             .field("offer", &self.offer)
             .field("agent", &self.agent)
+            .field("instance", &self.instance)
             .finish()
     }
 }
@@ -71,7 +76,14 @@ impl<'a> Hello<'a> {
     /// A HELLO with this offer and no name.
     #[must_use]
     pub const fn new(offer: Offer) -> Self {
-        Self { versions: (VERSION, VERSION), name: None, token: None, offer, agent: None }
+        Self {
+            versions: (VERSION, VERSION),
+            name: None,
+            token: None,
+            offer,
+            agent: None,
+            instance: None,
+        }
     }
 
     /// Encodes the frame. A name that is too long is sent all the same, so that the server rejects
@@ -110,6 +122,9 @@ impl<'a> Hello<'a> {
         map.duration(6, self.offer.timeout());
         map.duration(7, Some(self.offer.longest_timeout()));
         map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
+        if let Some(instance) = self.instance {
+            map.put(9, |e| e.u64(instance.get()).map(drop));
+        }
         map
     }
 
@@ -125,6 +140,7 @@ impl<'a> Hello<'a> {
 
     fn read(body: &'a [u8]) -> Option<Self> {
         let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
+        let mut instance = None;
         let mut durations = [None; 5];
         entries(body, |key, d| {
             match key {
@@ -136,13 +152,14 @@ impl<'a> Hello<'a> {
                     *durations.get_mut(slot)? = Some(duration(d)?);
                 }
                 8 => agent = Some(text(d, MAX_AGENT_LEN)?),
+                9 => instance = Some(NonZero::new(d.u64().ok()?)?),
                 _ => skip(d)?,
             }
             Some(())
         })?;
         let [interval, min_interval, want, timeout, max_timeout] = durations;
         let offer = Offer::of_parts(interval, min_interval, want, timeout, max_timeout?);
-        Some(Self { versions: versions?, name, token, offer, agent })
+        Some(Self { versions: versions?, name, token, offer, agent, instance })
     }
 }
 

@@ -9,7 +9,7 @@ use heartwire_core::v1::RetryHint;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::CommandError;
-use super::admission::Principal;
+use super::admission::Claimant;
 use super::event::SessionInfo;
 use super::id::SessionId;
 
@@ -48,12 +48,12 @@ pub(super) enum Command {
     LookFor {
         id: SessionId,
         claimer: SessionId,
-        principal: Principal,
+        claimant: Claimant,
     },
     /// The session that holds the name was read: claim it again.
     ClaimAgain {
         id: SessionId,
-        principal: Principal,
+        claimant: Claimant,
     },
     List {
         reply: UnboundedSender<Vec<SessionInfo>>,

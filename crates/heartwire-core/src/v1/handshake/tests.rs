@@ -13,8 +13,8 @@ fn body(frame: &[u8]) -> &[u8] {
 
 /// The golden frames of `PROTOCOL.md`.
 const HELLO: &[u8] = &[
-    2, 0, 0, 0, 45, 0, 0, 0,    // HELLO, 45 bytes
-    0xa9, // a map of 9
+    2, 0, 0, 0, 55, 0, 0, 0,    // HELLO, 55 bytes
+    0xaa, // a map of 10
     0, 0x82, 1, 1, // versions 1 to 1
     1, 0x63, b'b', b'o', b'b', // name
     2, 0x44, 1, 2, 3, 4, // token
@@ -24,6 +24,7 @@ const HELLO: &[u8] = &[
     6, 0x19, 0x75, 0x30, // timeout 30,000 ms
     7, 0x1a, 0x00, 0x36, 0xee, 0x80, // maximum timeout 3,600,000 ms
     8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
+    9, 0x1b, 1, 2, 3, 4, 5, 6, 7, 8, // instance
 ];
 const WELCOME: &[u8] = &[
     3, 0, 0, 0, 47, 0, 0, 0,    // WELCOME, 47 bytes
@@ -61,6 +62,7 @@ fn hello() -> Hello<'static> {
         name: Some("bob"),
         token: Some(&[1, 2, 3, 4]),
         agent: Some("docs1"),
+        instance: NonZero::new(0x0102_0304_0506_0708),
         ..Hello::new(offer())
     }
 }
@@ -131,7 +133,7 @@ fn values_that_are_not_known_may_be_anything() {
 
 #[test]
 fn malformed_hellos_and_welcomes_are_refused() {
-    let bad: [&[u8]; 22] = [
+    let bad: [&[u8]; 23] = [
         &[],
         &[0x80],                                                 // not a map
         &[0xa0],                                                 // nothing in it
@@ -142,6 +144,7 @@ fn malformed_hellos_and_welcomes_are_refused() {
         &[0xa2, 0, 0x82, 1, 1, 7, 1, 0],                         // a byte too many
         &[0xa3, 0, 0x82, 1, 1, 7, 1],                            // an entry missing
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 7, 2],                      // a key twice
+        &[0xa3, 0, 0x82, 1, 1, 7, 1, 9, 0],                      // an instance of 0
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x62, 0xff, 0xfe],       // a name that is not UTF-8
         &[0xa3, 0, 0x82, 1, 1, 7, 1, 1, 0x44, 1, 2, 3, 4],       // a name of bytes
         &[0xa2, 0, 0x82, 1, 1, 7, 0x1b, 1, 0, 0, 0, 0, 0, 0, 0], // a maximum timeout too long
@@ -198,6 +201,7 @@ fn texts_have_a_longest_length() {
         name: Some(&longest),
         token: Some(&token),
         agent: Some(&agent),
+        instance: NonZero::new(u64::MAX),
         ..Hello::new(offer())
     };
     let frame = hello.encode();

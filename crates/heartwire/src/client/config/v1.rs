@@ -1,6 +1,7 @@
 //! What a client says on protocol v1.
 
 use core::fmt;
+use core::num::NonZero;
 use core::time::Duration;
 use std::io;
 use std::sync::Arc;
@@ -88,6 +89,7 @@ impl V1 {
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
+        hello.instance = NonZero::new(self.instance);
         // Other grease on each connection.
         hello.encode_greased(self.instance ^ now.as_nanos())
     }

@@ -10,6 +10,7 @@ pub(super) mod names;
 pub(super) mod tokens;
 
 pub use addresses::{AddressLimits, Rate};
+pub(super) use names::Claimant;
 pub use names::{NameError, valid_name};
 pub(super) use tokens::{Denied, Principal};
 pub use tokens::{Tokens, TokensError};

@@ -1,6 +1,7 @@
 //! Client names: which session holds a name, and which one comes next.
 
 use core::fmt;
+use core::num::NonZero;
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +13,8 @@ use super::tokens::Principal;
 use crate::server::id::SessionId;
 
 /// Maximum number of takeovers of one name within [`TAKEOVER_WINDOW`] that a single client on a bad
-/// path may cause, by reconnecting before its older connection is known to be dead. More are a
-/// fight of two clients.
+/// path may cause, by reconnecting before its older connection is known to be dead, if it does not
+/// tell its instance. More are a fight of two clients.
 const MAX_TAKEOVERS: usize = 5;
 
 /// The window of [`MAX_TAKEOVERS`]. A fight is over when there was no attempt for this long after
@@ -128,6 +129,14 @@ impl fmt::Display for NameError {
 
 impl core::error::Error for NameError {}
 
+/// Who claims a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Claimant {
+    pub(crate) principal: Principal,
+    /// The client's instance, if it tells it.
+    pub(crate) instance: Option<NonZero<u64>>,
+}
+
 /// The result of a claim to a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -197,7 +206,8 @@ struct Registry {
 
 #[derive(Debug)]
 struct Entry {
-    principal: Principal,
+    /// Who claimed it last: it holds the name, or comes next.
+    newest: Claimant,
     holder: SessionId,
     epoch: u64,
     next: Option<Next>,
@@ -209,12 +219,13 @@ impl Names {
         Self(Mutex::new(Registry { names: HashMap::new(), fights: Fights::default(), last_epoch }))
     }
 
-    /// Claims `name` for a session that was authenticated as `principal`. A repeated claim by the
-    /// session that holds the name, or comes next, changes nothing.
+    /// Claims `name` for a session of `claimant`. A repeated claim by the session that holds the
+    /// name, or comes next, changes nothing. A client that takes the name over from itself, because
+    /// it lost its connection before this server did, fights with no other client.
     pub(crate) fn claim(
         &self,
         name: &str,
-        principal: Principal,
+        claimant: Claimant,
         id: SessionId,
         now: Instant,
     ) -> Claim {
@@ -224,11 +235,11 @@ impl Names {
         let Some(entry) = names.get_mut(name) else {
             *last_epoch += 1;
             let epoch = *last_epoch;
-            let entry = Entry { principal, holder: id, epoch, next: None };
+            let entry = Entry { newest: claimant, holder: id, epoch, next: None };
             names.insert(name.into(), entry);
             return Claim::Yours { epoch };
         };
-        entry.claim(principal, id, last_epoch, || fights.admit(name, now))
+        entry.claim(claimant, id, last_epoch, || fights.admit(name, now))
     }
 
     /// The session that holds a name.
@@ -290,7 +301,7 @@ impl Names {
 impl Entry {
     fn claim(
         &mut self,
-        principal: Principal,
+        claimant: Claimant,
         id: SessionId,
         last_epoch: &mut u64,
         admit_takeover: impl FnOnce() -> Result<(), Refused>,
@@ -298,16 +309,18 @@ impl Entry {
         if self.holder == id {
             return Claim::Yours { epoch: self.epoch };
         }
-        if self.principal != principal {
+        if self.newest.principal != claimant.principal {
             return Claim::InUse;
         }
         let holder = self.holder;
         if let Some(next) = self.next.filter(|next| next.id == id) {
             return Claim::After { holder, epoch: next.epoch, replaces: None };
         }
-        if let Err(fight) = admit_takeover() {
+        let is_itself = claimant.instance.is_some() && claimant == self.newest;
+        if let Err(fight) = if is_itself { Ok(()) } else { admit_takeover() } {
             return Claim::Fighting { retry_after: fight.retry_after, first: fight.first };
         }
+        self.newest = claimant;
         *last_epoch += 1;
         let epoch = *last_epoch;
         let replaced = self.next.replace(Next { id, epoch });

@@ -318,10 +318,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Command::TakeOver { id } => self.take_over(id),
                 Command::Welcome { id } => self.welcome_waiting(id),
                 Command::Replaced { id } => self.replace_waiting(id),
-                Command::LookFor { id, claimer, principal } => {
-                    self.look_for(id, claimer, principal);
+                Command::LookFor { id, claimer, claimant } => {
+                    self.look_for(id, claimer, claimant);
                 }
-                Command::ClaimAgain { id, principal } => self.claim_again(id, principal),
+                Command::ClaimAgain { id, claimant } => self.claim_again(id, claimant),
             }
         }
         self.application.waker.wake_by_ref();

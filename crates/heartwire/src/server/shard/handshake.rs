@@ -11,7 +11,7 @@ use super::Shard;
 use super::traffic::Arrival;
 use crate::reason::Reason;
 use crate::server::admission::names::{Claim, Next};
-use crate::server::admission::{Denied, Principal, valid_name};
+use crate::server::admission::{Claimant, Denied, Principal, valid_name};
 use crate::server::agenda::Agenda;
 use crate::server::event::{Agreed, Event};
 use crate::server::handler::Handler;
@@ -56,7 +56,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let identity = Identity { name: name.into(), epoch: 0, agent };
         let names = self.state.handle.names();
-        let claim = names.claim(name, principal, id, now);
+        let claimant = Claimant { principal, instance: hello.instance };
+        let claim = names.claim(name, claimant, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
         let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {
             return self.handle_claim(slot, claim, identity, contract, now);
@@ -67,7 +68,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if let Some((session, _)) = self.state.at(slot) {
             session.wait_for_name(identity, contract);
         }
-        self.post(Command::LookFor { id: holder, claimer: id, principal }, holder);
+        self.post(Command::LookFor { id: holder, claimer: id, claimant }, holder);
     }
 
     /// Rejects a client with an invalid or missing token.
@@ -90,20 +91,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     /// Reads a session of this shard, because of which a client would be refused its name.
-    pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, principal: Principal) {
+    pub(super) fn look_for(&mut self, id: SessionId, claimer: SessionId, claimant: Claimant) {
         if self.state.find(id).is_some() {
             self.read(id.slot(), true, Arrival::Earlier);
             self.close_ended();
         }
-        self.post(Command::ClaimAgain { id: claimer, principal }, claimer);
+        self.post(Command::ClaimAgain { id: claimer, claimant }, claimer);
     }
 
     /// Claims a name again, after its holder was read.
-    pub(super) fn claim_again(&mut self, id: SessionId, principal: Principal) {
+    pub(super) fn claim_again(&mut self, id: SessionId, claimant: Claimant) {
         let Some((session, agenda)) = self.state.find(id) else { return };
         let Some((identity, contract)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
-        let claim = self.state.handle.names().claim(&identity.name, principal, id, now);
+        let claim = self.state.handle.names().claim(&identity.name, claimant, id, now);
         self.handle_claim(id.slot(), claim, identity, contract, now);
         self.read_what_waited(id.slot());
     }

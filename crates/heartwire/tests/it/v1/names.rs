@@ -1,9 +1,11 @@
 //! One session for each name, the newest, on whatever shards they are.
 
-use heartwire::Reason;
+use core::num::NonZero;
+
 use heartwire::client::V1;
 use heartwire::server::{Acceptor, ServerConfig};
-use heartwire::v1::ByeCode;
+use heartwire::v1::{ByeCode, Hello, Offer};
+use heartwire::{Preset, Reason, Side};
 use heartwire_testkit::{ClientRig, Peer, ServerRig, client_config, hello_as, ms};
 
 use super::config;
@@ -32,6 +34,26 @@ fn the_newest_wins_and_the_older_one_ends_for_good() {
     assert_eq!(rig.count("taken_over"), 1);
     rig.expect_nothing();
     second.close();
+}
+
+/// A path that cuts the client's end of each connection, and leaves the server's open.
+#[test]
+fn a_client_that_comes_again_and_again_is_welcomed_each_time_and_two_that_fight_are_not() {
+    let rig = ServerRig::start(two_shards());
+    let mut hello = Hello::new(Offer::new(&Preset::Default.policy(Side::Client)));
+    (hello.name, hello.instance) = (Some("a"), NonZero::new(7));
+    let mut cut_off = Vec::new();
+    for _ in 0..20 {
+        cut_off.push(Peer::welcomed(rig.addr(), &hello.encode()).0);
+    }
+    for n in 0..5 {
+        hello.instance = NonZero::new(100 + n);
+        cut_off.push(Peer::welcomed(rig.addr(), &hello.encode()).0);
+    }
+    hello.instance = NonZero::new(7);
+    let mut older = Peer::connect(rig.addr());
+    older.send(&hello.encode());
+    assert_eq!(older.expect_bye().0, ByeCode::Fighting);
 }
 
 /// Clients that come and go on all shards under few names, in any order: the rig checks each event.

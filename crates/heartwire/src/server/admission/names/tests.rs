@@ -17,15 +17,21 @@ fn id(slot: u32) -> SessionId {
     SessionId::new(0, slot, 0)
 }
 
-fn alice() -> Principal {
-    Principal::ANYBODY
+fn alice() -> Claimant {
+    Claimant { principal: Principal::ANYBODY, instance: None }
+}
+
+/// The same, as an instance of that number.
+fn instance(n: u64) -> Claimant {
+    Claimant { instance: NonZero::new(n), ..alice() }
 }
 
 /// A principal other than [`alice`].
-fn mallory() -> Principal {
+fn mallory() -> Claimant {
     use crate::server::admission::tokens::Tokens;
     const TOKEN: &str = "0123456789abcdef";
-    Tokens::parse(TOKEN).unwrap().check(None, Some(TOKEN.as_bytes())).unwrap()
+    let principal = Tokens::parse(TOKEN).unwrap().check(None, Some(TOKEN.as_bytes())).unwrap();
+    Claimant { principal, instance: NonZero::new(1) }
 }
 
 /// One name, and claims by sessions that are numbers.
@@ -175,6 +181,28 @@ fn more_than_five_takeovers_in_a_minute_are_a_fight_which_is_said_once() {
     rig.claim(65, 6, fighting(1, false));
     // Those who were refused neither hold the name nor come next.
     rig.release(6, None).release(7, None).release(5, None).claim(66, 6, yours(7));
+}
+
+/// A path that cuts the client's end right after each connect, and leaves the server's open.
+#[test]
+fn a_client_that_takes_over_from_itself_fights_with_no_other() {
+    let names = Names::new(0);
+    assert_eq!(names.claim(NAME, instance(7), id(0), at(0)), yours(1));
+    for n in 1..=20 {
+        let claim = names.claim(NAME, instance(7), id(n), at(2 * u64::from(n)));
+        assert_eq!(claim, after(n - 1, u64::from(n) + 1));
+        assert!(names.release(NAME, id(n - 1)).is_some());
+    }
+    // Another one takes the name from it, and it takes it back: those count.
+    for n in 21..=25 {
+        let by = instance(7 + u64::from(n % 2));
+        assert_eq!(names.claim(NAME, by, id(n), at(42)), after(n - 1, u64::from(n) + 1));
+        assert!(names.release(NAME, id(n - 1)).is_some());
+    }
+    assert_eq!(names.claim(NAME, instance(7), id(26), at(42)), fighting(60, true));
+    assert_eq!(names.claim(NAME, alice(), id(26), at(43)), fighting(59, false));
+    // The last one to take it comes back even so.
+    assert_eq!(names.claim(NAME, instance(8), id(27), at(43)), after(25, 27));
 }
 
 #[test]

@@ -87,16 +87,17 @@ pub(crate) enum Command {
     )]
     Plan(PlanArgs),
     /// Print completions for a shell.
-    #[command(
-        after_help = "Example:\n  heartwire completions bash > /etc/bash_completion.d/heartwire"
-    )]
+    #[command(after_help = "Example:\n  heartwire completions bash > \
+                      /etc/bash_completion.d/heartwire\n\n\
+                      Exit codes: 0 done, 2 invalid arguments, 1 they could not be written.")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
     /// Print the man page, or write one for each command into a directory.
     #[command(after_help = "Examples:\n  heartwire man | man -l -\n  \
-                      heartwire man --directory /usr/local/share/man/man1")]
+                      heartwire man --directory /usr/local/share/man/man1\n\n\
+                      Exit codes: 0 done, 2 invalid arguments, 1 they could not be written.")]
     Man {
         /// Where to write heartwire.1, heartwire-serve.1 and so on.
         #[arg(long)]

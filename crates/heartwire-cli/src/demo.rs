@@ -22,7 +22,8 @@ Examples:
   heartwire demo
   heartwire demo --clients 8
 
-Exit codes: 0 the verdict came within its bound, 1 it did not, or something failed.";
+Exit codes: 0 the verdict came within its bound, 2 invalid arguments, 1 the verdict came outside of
+its bound, or something failed.";
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {

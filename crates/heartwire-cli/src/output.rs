@@ -11,6 +11,8 @@ mod words;
 use core::fmt;
 use std::io;
 
+use anyhow::Context;
+
 pub(crate) use escape::{PREVIEW_LEN, preview, shown_on_terminal};
 pub(crate) use fields::Millis;
 pub(crate) use line::{render, to_json};
@@ -32,7 +34,7 @@ pub(crate) fn print_text(line: impl fmt::Display) -> anyhow::Result<()> {
 
 /// Prints bytes on standard output, as [`print_text`].
 pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
-    Ok(sink::write_stdout(bytes)?)
+    sink::write_stdout(bytes).context("cannot write to standard output")
 }
 
 /// Whether an error means that the reader of our output has exited, which is no failure.

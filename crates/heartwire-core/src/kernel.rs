@@ -3,6 +3,8 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::time::Typed;
+
 /// `SO_KEEPALIVE` with its three numbers: probes on a connection that is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keepalive {
@@ -154,12 +156,22 @@ impl fmt::Display for KernelError {
                 "keepalive {idle:?},{interval:?},{count}: both times must be whole seconds from 1 \
                  s to 32767 s, and the count 1 to 127"
             ),
-            Self::UserTimeout { user_timeout, least, most } => write!(
-                f,
-                "a user timeout of {user_timeout:?} must be {least:?} to {most:?}: below the \
-                 keepalive's idle + interval × count, one lost probe would kill a healthy \
-                 connection"
-            ),
+            // Without a keepalive the least is 1 ms.
+            Self::UserTimeout { user_timeout, least, .. }
+                if user_timeout < least && least.as_secs() > 0 =>
+            {
+                let (user_timeout, least) = (Typed(*user_timeout), Typed(*least));
+                write!(
+                    f,
+                    "a user timeout of {user_timeout} is shorter than the keepalive's idle + interval \
+                     × count. Use {least} or more: with less, one lost probe would kill a healthy \
+                     connection"
+                )
+            }
+            Self::UserTimeout { user_timeout, .. } => {
+                let user_timeout = Typed(*user_timeout);
+                write!(f, "a user timeout of {user_timeout} must be 1ms to 24 days")
+            }
         }
     }
 }

@@ -1,3 +1,5 @@
+use clap::CommandFactory;
+
 use super::*;
 
 fn serve(args: &[&str]) -> ServeArgs {
@@ -49,4 +51,14 @@ fn short_options_are_those_that_people_know() {
     };
     assert_eq!([level(&["-v"]), level(&["-vv"]), level(&["-q"])], ["info", "debug", "error"]);
     assert_eq!(level(&["--log-level", "trace"]), "trace");
+}
+
+#[test]
+fn the_help_of_every_command_has_an_example_and_its_exit_codes() {
+    for command in Cli::command().get_subcommands_mut() {
+        let (short, long) =
+            (command.render_help().to_string(), command.render_long_help().to_string());
+        assert!(short.contains("\nExample"), "{short}");
+        assert!(long.contains("\nExample") && long.contains("\nExit codes: 0 "), "{long}");
+    }
 }

@@ -1,3 +1,6 @@
+use heartwire_core::internal::Typed;
+use proptest::prelude::*;
+
 use super::*;
 
 #[cfg(target_os = "linux")]
@@ -81,5 +84,26 @@ fn a_time_is_shown_as_people_type_it() {
         let time = Duration::from_millis(millis);
         assert_eq!(typed(time), text);
         assert_eq!(duration(text), Ok(time));
+    }
+}
+
+/// Durations as people and programs choose them: rarely to the nanosecond.
+fn times() -> impl Strategy<Value = Duration> {
+    prop_oneof![
+        (0..400_u64).prop_map(Duration::from_secs),
+        (0..1_000_u64).prop_map(|minutes| Duration::from_secs(60 * minutes)),
+        (0..10_000_u64).prop_map(|hours| Duration::from_secs(3600 * hours)),
+        (0..100_000_000_u64).prop_map(Duration::from_millis),
+        (0..u64::MAX / 2).prop_map(Duration::from_nanos),
+    ]
+}
+
+proptest! {
+    /// What a message says can be typed, whichever crate it comes from.
+    #[test]
+    fn every_time_that_is_printed_is_read_as_the_same_time(time in times()) {
+        for text in [typed(time), Typed(time).to_string(), format!("{time:?}")] {
+            prop_assert_eq!(duration(&text), Ok(time), "{}", text);
+        }
     }
 }

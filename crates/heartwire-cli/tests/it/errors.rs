@@ -9,7 +9,7 @@ use std::thread;
 use heartwire_testkit::Listener;
 use socket2::{Domain, Socket, Type};
 
-use crate::program::{Client, Server, run};
+use crate::program::{Client, Server, heartwire, run};
 use crate::tls::certificate;
 
 /// Why an attempt to connect failed. Nothing in it is for programmers alone.
@@ -136,4 +136,17 @@ fn a_directory_that_cannot_be_made_is_named() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.starts_with("heartwire: cannot make /dev/null/man1: Not a directory"), "{said}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_said_to_be_that() {
+    for args in [&["man"][..], &["completions", "bash"], &["plan"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = heartwire(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        let expected = "heartwire: cannot write to standard output: No space left on device";
+        assert!(said.starts_with(expected), "{args:?}: {said}");
+    }
 }

@@ -11,7 +11,13 @@ fn a_user_timeout_that_cuts_the_keepalive_short_is_refused() {
     let keepalive = Keepalive::new(secs(5), secs(5), 9).unwrap();
     let error = KernelTimers::new(Some(keepalive), Some(secs(7))).unwrap_err();
     assert!(matches!(error, KernelError::UserTimeout { least, .. } if least == secs(50)));
-    assert!(error.to_string().contains("one lost probe would kill a healthy connection"));
+    assert_eq!(
+        error.to_string(),
+        "a user timeout of 7s is shorter than the keepalive's idle + interval × count. Use 50s or \
+         more: with less, one lost probe would kill a healthy connection"
+    );
+    let error = KernelTimers::new(None, Some(secs(3_000_000))).unwrap_err();
+    assert!(error.to_string().ends_with("must be 1ms to 24 days"), "{error}");
     let timers = KernelTimers::new(Some(keepalive), Some(secs(50))).unwrap();
     assert_eq!((timers.keepalive(), timers.user_timeout()), (Some(keepalive), Some(secs(50))));
 }

@@ -10,7 +10,6 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::SystemTime;
 
 use anyhow::Context;
 use heartwire::client::{Client, ClientConfig, Event, Events, Reconnect, V1};
@@ -24,7 +23,9 @@ use tokio::task::spawn_blocking;
 
 use crate::exit::{Exit, Usage};
 use crate::options::{PolicyArgs, PresetArg};
-use crate::output::{Sink, Target, Text, render, say, shown_on_terminal, start_stdout};
+use crate::output::{
+    Sink, Target, Text, inform, print_event, shown_on_terminal, start_stdout, warn,
+};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{Format, ProtocolArg, Retry, TimeOrOff};
 
@@ -52,14 +53,13 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
         (Stop::listen()?, Look::listen()?, Client::start(config))
     };
-    let format = args.format.format();
-    print(&Line::Starting { target: args.target(), policy: policy(args)? }, format);
+    print_event(&Line::Starting { target: args.target(), policy: policy(args)? });
     if args.promise.is_some() {
         client.promise(args.promise);
-        print(&Line::promising(args.promise), format);
+        print_event(&Line::promising(args.promise));
     }
 
-    let output = start_stdout(Target::StdoutWhileRead, Text::default())?;
+    let output = start_stdout(Target::StdoutWhileRead, Text::new(Format::Text))?;
     let receiver = Receiver {
         client: client.clone(),
         output: output.clone(),
@@ -67,7 +67,6 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         on_data: args.on_data,
         raw: args.raw,
         on_terminal: io::stdout().is_terminal(),
-        format,
         exit: Exit::Success,
         server_has_all: None,
         may_speak_v1,
@@ -85,8 +84,8 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             let sent_all = input.run();
             match &sent_all {
                 Ok(()) if stay => {}
-                Ok(()) => say("heartwire: exiting, because the input has ended (see --stay)"),
-                Err(error) if stay => say(format_args!("heartwire: no more input: {error}")),
+                Ok(()) => inform("exiting, because the input has ended (see --stay)"),
+                Err(error) if stay => warn(format_args!("no more input: {error}")),
                 // It ends the program, which then reports it.
                 Err(_) => {}
             }
@@ -102,7 +101,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         }
     });
     if let Some(interval) = args.rtt {
-        runtime.spawn(print_rtt(client.clone(), interval, format));
+        runtime.spawn(print_rtt(client.clone(), interval));
     }
     let exit = runtime.block_on(async {
         let how = Cell::new(None);
@@ -144,10 +143,10 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             ended = &mut all_printed => drop(ended?),
             () = stop.signal() => {
                 let before = if told_to_leave { "a second signal" } else { "a signal" };
-                say(format_args!("heartwire: stopped at once by {before}"));
+                warn(format_args!("stopped at once by {before}"));
             }
-            () = closed_and_printed, if told_to_leave => say(
-                "heartwire: nothing reads the output; exiting without the rest of it",
+            () = closed_and_printed, if told_to_leave => warn(
+                "nothing reads the output; exiting without the rest of it",
             ),
         }
         if how.get().is_none() {
@@ -171,17 +170,12 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     exit
 }
 
-/// Prints an event on standard error: standard output is for data.
-fn print(line: &Line, format: Format) {
-    say(render(line, SystemTime::now(), format));
-}
-
-async fn print_rtt(client: Client, interval: Duration, format: Format) {
+async fn print_rtt(client: Client, interval: Duration) {
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
         if let Some(path) = client.link_state() {
-            print(&Line::rtt(&path), format);
+            print_event(&Line::rtt(&path));
         }
     }
 }
@@ -198,18 +192,18 @@ async fn reload(token_file: Option<PathBuf>, tls: Option<SharedClientTls>, mut h
 
 fn read_again(token_file: Option<&Path>, tls: Option<&SharedClientTls>) {
     if token_file.is_none() && tls.is_none() {
-        say("heartwire: SIGHUP reads --token-file and the files for --tls again; none is given");
+        inform("SIGHUP reads --token-file and the files for --tls again; none is given");
     }
     if let Some(path) = token_file {
         match read_token_and_warn(path) {
-            Ok(_) => say(format_args!("heartwire: read {} again", path.display())),
-            Err(Usage(error)) => say(format_args!("heartwire: {error}")),
+            Ok(_) => inform(format_args!("read {} again", path.display())),
+            Err(Usage(error)) => warn(error),
         }
     }
     match tls.map(SharedClientTls::reload) {
-        Some(Ok(())) => say("heartwire: read the certificates again"),
-        Some(Err(error)) => say(format_args!(
-            "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+        Some(Ok(())) => inform("read the certificates again"),
+        Some(Err(error)) => warn(format_args!(
+            "cannot read the certificates again, and go on with the old ones: {error}"
         )),
         None => {}
     }
@@ -412,7 +406,6 @@ struct Receiver {
     raw: bool,
     /// Standard output is a terminal, which would obey control characters in data.
     on_terminal: bool,
-    format: Format,
     exit: Exit,
     /// Whether the server has acknowledged everything on the last connection; `None` without one.
     server_has_all: Option<bool>,
@@ -437,7 +430,7 @@ impl Receiver {
                 // The client reconnects after that connection.
                 self.server_has_all = None;
             }
-            print(&Line::of(event), self.format);
+            print_event(&Line::of(event));
             if let Some((reason, beats)) = ended {
                 self.explain(reason, beats);
             }
@@ -448,9 +441,9 @@ impl Receiver {
     /// A server that speaks only v1 closes a connection on v0 without a word.
     fn explain(&mut self, reason: Reason, beats: u64) {
         if self.may_speak_v1 && beats == 0 && reason == Reason::ClosedByPeer {
-            say(
-                "heartwire: the server closed the connection and sent nothing: perhaps it is full, or \
-                 speaks only protocol v1 (--protocol v1)",
+            inform(
+                "the server closed the connection and sent nothing: perhaps it is full, or speaks \
+                 only protocol v1 (--protocol v1)",
             );
         }
         // Once is enough.

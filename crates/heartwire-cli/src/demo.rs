@@ -15,7 +15,7 @@ use crate::environment::remove_from;
 use crate::exit::Exit;
 use crate::output::{Sink, Target, Text, describe_policy, start_stdout};
 use crate::signals::Stop;
-use crate::values::{number, typed};
+use crate::values::{Format, number, typed};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut stop = Stop::listen()?;
-        let output = start_stdout(Target::StdoutWhileRead, Text::default())?;
+        let output = start_stdout(Target::StdoutWhileRead, Text::new(Format::Text))?;
         let show = async {
             let exit = show(usize::from(args.clients), output.clone()).await?;
             let _ = output.close().await;

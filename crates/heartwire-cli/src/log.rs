@@ -1,5 +1,7 @@
 //! The log on standard error.
 
+mod fields;
+
 use core::time::Duration;
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -7,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tracing::callsite::Identifier;
+use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use crate::output::{grouped, print_stderr, say};
+use crate::output::{Message, grouped, print_stderr, warn};
+use fields::Fields;
 
 /// Minimum time between two lines of a kind.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,6 +43,52 @@ impl MakeWriter<'_> for Log {
 
     fn make_writer(&self) -> Self {
         *self
+    }
+}
+
+/// The log as JSON. Each line has the fields of the spans that it is in, as in the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JsonLog;
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLog {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = ctx.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, record: &Record<'_>, ctx: Context<'_, S>) {
+        if let Some(span) = ctx.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            record.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
+        let mut fields = Fields::default();
+        for span in ctx.event_scope(event).into_iter().flat_map(Scope::from_root) {
+            if let Some(of_span) = span.extensions().get::<Fields>() {
+                fields.extend(of_span);
+            }
+        }
+        event.record(&mut fields);
+        let (message, fields) = fields.into_parts();
+        let metadata = event.metadata();
+        let (level, target) = (level_name(*metadata.level()), metadata.target().to_owned());
+        print_stderr(Message { level, target, message, fields }.to_line());
+    }
+}
+
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
     }
 }
 
@@ -86,8 +137,8 @@ impl Kind {
     fn tell(&mut self) {
         let left_out = core::mem::take(&mut self.left_out);
         if left_out > 0 {
-            say(format_args!(
-                "heartwire: {} more lines of this kind were dropped: {} {}",
+            warn(format_args!(
+                "{} more lines of this kind were dropped: {} {}",
                 grouped(left_out),
                 self.metadata.level(),
                 self.metadata.target(),

@@ -25,28 +25,30 @@ use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use args::{Cli, Command};
 use environment::Environment;
 use exit::{Exit, Usage};
-use log::{Limit, Log};
+use log::{JsonLog, Limit, Log};
+use values::Format;
 
 fn main() -> ExitCode {
     let line: Vec<OsString> = env::args_os().collect();
     let (cli, environment) = environment::parse(&line).unwrap_or_else(|error| error.exit());
-    if let Err(error) = output::start_stderr() {
+    let format = format(&cli.command);
+    if let Err(error) = output::start_stderr(format) {
         output::complain(&anyhow::Error::new(error).context("cannot start a thread"));
         return Exit::Failure.into();
     }
-    let exit = run(cli, &environment);
+    let exit = run(cli, format, &environment);
     output::flush_stderr();
     exit.into()
 }
 
-fn run(cli: Cli, environment: &Environment) -> Exit {
+fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
     let filter = match EnvFilter::try_new(cli.log_level()) {
         Ok(filter) => filter,
         Err(error) => {
@@ -55,11 +57,11 @@ fn run(cli: Cli, environment: &Environment) -> Exit {
         }
     };
     let limit = Limit::default();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(Log)
-        .finish()
+    let in_text = || fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(Log);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with((format == Format::Text).then(in_text))
+        .with((format == Format::Json).then_some(JsonLog))
         .with(limit.clone())
         .init();
     if !environment.overridden.is_empty() {
@@ -83,11 +85,21 @@ fn run(cli: Cli, environment: &Environment) -> Exit {
     })
 }
 
+/// The format of all that the command prints, on either stream.
+fn format(command: &Command) -> Format {
+    match command {
+        Command::Serve(args) => args.format.format(),
+        Command::Connect(args) => args.format.format(),
+        Command::Plan(args) => args.format.format(),
+        Command::Demo(_) | Command::Completions { .. } | Command::Man { .. } => Format::Text,
+    }
+}
+
 fn fail(error: &anyhow::Error, environment: &Environment) -> Exit {
     output::complain(error);
     // A setting that contradicts another may be one that the user does not see.
     if error.is::<Usage>() && !environment.used.is_empty() {
-        output::say(format_args!("heartwire: {}", environment.said()));
+        output::inform(environment.said());
     }
     Exit::of(error)
 }

@@ -3,6 +3,7 @@
 mod escape;
 pub(crate) mod fields;
 mod line;
+mod message;
 mod sink;
 mod stderr;
 mod text;
@@ -15,15 +16,20 @@ use anyhow::Context;
 
 pub(crate) use escape::{PREVIEW_LEN, preview, shown_on_terminal};
 pub(crate) use fields::Millis;
+#[cfg(test)]
+pub(crate) use line::timed_json;
 pub(crate) use line::{render, to_json};
+pub(crate) use message::Message;
 pub(crate) use sink::{Queue, Sink, Target};
-pub(crate) use stderr::{complain, flush_stderr, print_stderr, say, start_stderr};
+pub(crate) use stderr::{
+    complain, flush_stderr, inform, print_event, print_stderr, start_stderr, warn,
+};
 pub(crate) use text::Text;
 pub(crate) use words::{counted, describe_policy, grouped, round_trip};
 
 /// Starts a thread that writes to standard output, and reports on standard error what fails.
 pub(crate) fn start_stdout<Q: Queue>(target: Target, queue: Q) -> io::Result<Sink<Q>> {
-    Sink::start(target, queue, |what| say(format_args!("heartwire: standard output {what}")))
+    Sink::start(target, queue, |what| warn(format_args!("standard output {what}")))
 }
 
 /// Prints a line for people on standard output, and waits for it: for commands that run nothing

@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep_until};
 
 use crate::exit::{Exit, Usage};
-use crate::output::{Sink, Target, say, start_stdout};
+use crate::output::{Sink, Target, inform, start_stdout, warn};
 use crate::signals::{Hangup, Look, Stop};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     })?;
     drop(runs);
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
-        say(warning);
+        warn(warning);
     }
     let listening = Listening::new(args, &server, limits, open_files, pending, own_tokens)?;
     output.put(|feed| feed.push_line(Line::Listening(listening)));
@@ -97,7 +97,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
             _ = ended.recv() => Exit::Success,
             () = stop.signal() => Exit::Success,
             () = output.reader_gone(), if args.exit_with_reader => {
-                say("heartwire: stopping, because the reader of the events has exited");
+                warn("stopping, because the reader of the events has exited");
                 Exit::Failure
             }
         };
@@ -106,11 +106,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         tokio::select! {
             _ = ended.recv() => {}
             () = stop.signal() => {
-                say("heartwire: stopped at once by a second signal");
+                warn("stopped at once by a second signal");
                 return Ok(exit);
             }
             () = sleep_until(by) => {
-                say("heartwire: exiting although not all sessions are closed");
+                warn("exiting although not all sessions are closed");
                 return Ok(exit);
             }
         }
@@ -118,9 +118,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         output.put(|feed| feed.push_last(stopped));
         tokio::select! {
             _ = output.close() => server.join()?,
-            () = stop.signal() => say("heartwire: stopped at once by a second signal"),
+            () = stop.signal() => warn("stopped at once by a second signal"),
             () = sleep_until(by.min(Instant::now() + PRINT_WITHIN)) => {
-                say("heartwire: nothing reads the events; exiting without the last of them");
+                warn("nothing reads the events; exiting without the last of them");
             }
         }
         anyhow::Ok(exit)
@@ -135,7 +135,7 @@ fn open_to_all(addresses: &[SocketAddr]) -> Option<String> {
     let open: Vec<_> = addresses.iter().filter(|address| !address.ip().is_loopback()).collect();
     let first = open.first()?;
     Some(format!(
-        "heartwire: any client that reaches {first} may connect. --tokens accepts only clients with \
+        "any client that reaches {first} may connect. --tokens accepts only clients with \
          a token, --tls-client-ca only those with a certificate, and 127.0.0.1 only this machine's"
     ))
 }
@@ -253,7 +253,7 @@ impl Files {
 
     fn read_again(&self) {
         if self.tokens.is_none() && self.tls.is_none() {
-            say("heartwire: SIGHUP reads --tokens and --tls-cert again, and neither is given");
+            inform("SIGHUP reads --tokens and --tls-cert again, and neither is given");
         }
         if let Some((tokens, path)) = &self.tokens {
             reload_tokens(tokens, path);
@@ -269,24 +269,24 @@ impl Files {
 async fn pass_over(mut look: Look) {
     loop {
         look.signal().await;
-        say("heartwire: SIGUSR1 tells connect that the network has changed, and does nothing here");
+        inform("SIGUSR1 tells connect that the network has changed, and does nothing here");
     }
 }
 
 fn reload_tls(tls: &SharedServerTls) {
     match tls.reload() {
-        Ok(()) => say("heartwire: read the certificates again"),
-        Err(error) => say(format_args!(
-            "heartwire: cannot read the certificates again, and go on with the old ones: {error}"
+        Ok(()) => inform("read the certificates again"),
+        Err(error) => warn(format_args!(
+            "cannot read the certificates again, and go on with the old ones: {error}"
         )),
     }
 }
 
 fn reload_tokens(tokens: &Tokens, path: &Path) {
     match tokens.reload(path) {
-        Ok(()) => say(format_args!("heartwire: read {} again", path.display())),
-        Err(error) => say(format_args!(
-            "heartwire: cannot read {} again, and go on with the old tokens: {error}",
+        Ok(()) => inform(format_args!("read {} again", path.display())),
+        Err(error) => warn(format_args!(
+            "cannot read {} again, and go on with the old tokens: {error}",
             path.display()
         )),
     }

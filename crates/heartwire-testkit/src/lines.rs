@@ -206,11 +206,11 @@ impl Lines {
     }
 }
 
-/// The lines that are objects. `connect` has its log on the same stream as its events.
+/// The lines that are events, without messages: `connect` has both on one stream.
 fn events_of(lines: &[Line]) -> impl Iterator<Item = LineEvent> {
     lines.iter().filter_map(|line| {
         let fields: Value = serde_json::from_str(&line.text).ok()?;
-        fields.get("event")?;
+        fields.get("event").filter(|event| *event != "log")?;
         Some(LineEvent { at: line.at, fields })
     })
 }

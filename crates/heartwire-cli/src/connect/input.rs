@@ -3,16 +3,15 @@
 use core::mem;
 use core::time::Duration;
 use std::io::{self, BufRead, BufReader};
-use std::time::SystemTime;
 
 use heartwire::client::Client;
 use tokio::runtime::Handle;
 
 use super::args::ConnectArgs;
 use super::lines::Line;
-use crate::output::{render, say};
+use crate::output::{inform, print_event, warn};
 use crate::stdin::{Stdin, next_line};
-use crate::values::{Format, duration};
+use crate::values::duration;
 
 /// Sends standard input to the server.
 pub(super) struct Input {
@@ -22,7 +21,6 @@ pub(super) struct Input {
     commands: bool,
     /// Each line feeds the watchdog.
     feeds: bool,
-    format: Format,
     /// Messages dropped since one was accepted.
     refused: u64,
 }
@@ -43,7 +41,6 @@ impl Input {
             raw: args.raw,
             commands: args.commands,
             feeds: args.watchdog.is_some(),
-            format: args.format.format(),
             refused: 0,
         }
     }
@@ -77,13 +74,13 @@ impl Input {
         match self.runtime.block_on(self.client.send(data)) {
             Ok(()) => {
                 if mem::take(&mut self.refused) > 0 {
-                    say("heartwire: sending again");
+                    inform("sending again");
                 }
             }
             Err(error) => {
                 self.refused += 1;
                 if self.refused == 1 {
-                    say(format_args!("heartwire: input is dropped: {error}"));
+                    warn(format_args!("input is dropped: {error}"));
                 }
             }
         }
@@ -99,9 +96,9 @@ impl Input {
             Ok(Command::Feed) => self.client.feed_watchdog(),
             Ok(Command::Promise(interval)) => {
                 self.client.promise(interval);
-                say(render(&Line::promising(interval), SystemTime::now(), self.format));
+                print_event(&Line::promising(interval));
             }
-            Err(error) => say(format_args!("heartwire: {error}")),
+            Err(error) => warn(error),
         }
     }
 }

@@ -21,18 +21,20 @@ pub(crate) fn render(
             let text = shown_on_terminal(event.to_string().as_bytes(), true);
             format!("{time} {}", text.replace('\n', &format!("\n{time} ")))
         }
-        Format::Json => {
-            let time = humantime::format_rfc3339_micros(time).to_string();
-            to_json(&Timed { time, event })
-        }
+        Format::Json => timed_json(event, time),
     }
 }
 
-#[derive(Serialize)]
-struct Timed<'a, E> {
-    time: String,
-    #[serde(flatten)]
-    event: &'a E,
+/// An event as JSON.
+pub(crate) fn timed_json(event: &impl Serialize, time: SystemTime) -> String {
+    #[derive(Serialize)]
+    struct Timed<'a, E> {
+        time: String,
+        #[serde(flatten)]
+        event: &'a E,
+    }
+    let time = humantime::format_rfc3339_micros(time).to_string();
+    to_json(&Timed { time, event })
 }
 
 /// A JSON object on one line.

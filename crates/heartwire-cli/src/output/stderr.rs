@@ -1,52 +1,76 @@
 //! What goes to standard error.
 
-use core::fmt;
+use core::fmt::{self, Display};
 use core::time::Duration;
 use std::io::{self, Write};
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
+use serde::Serialize;
+
+use super::line::render;
+use super::message;
 use super::sink::{Sink, Target};
 use super::text::Text;
+use crate::values::Format;
 
 /// How long the last lines may take at the end of the program: a busy machine runs the thread that
 /// writes them late, and only where nothing reads them this is waited for.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
-/// Standard error, once its thread runs.
-static STDERR: OnceLock<Sink<Text>> = OnceLock::new();
+/// Standard error and its format, once its thread runs.
+static STDERR: OnceLock<(Sink<Text>, Format)> = OnceLock::new();
 
 /// Starts the thread that writes to standard error.
-pub(crate) fn start_stderr() -> io::Result<()> {
+pub(crate) fn start_stderr(format: Format) -> io::Result<()> {
     // An error has nowhere to be reported.
-    let sink = Sink::start(Target::Stderr, Text::default(), |_| {})?;
+    let sink = Sink::start(Target::Stderr, Text::new(format), |_| {})?;
     // A second call changes nothing.
-    let _ = STDERR.set(sink);
+    let _ = STDERR.set((sink, format));
     Ok(())
 }
 
 /// Waits a moment until standard error is written.
 pub(crate) fn flush_stderr() {
-    if let Some(stderr) = STDERR.get() {
+    if let Some((stderr, _)) = STDERR.get() {
         stderr.flush(FLUSH_WITHIN);
     }
 }
 
-/// Prints an error on standard error.
+/// Prints an error.
 pub(crate) fn complain(error: &anyhow::Error) {
-    say(format_args!("heartwire: {error:#}"));
+    say("error", format_args!("{error:#}"));
 }
 
-/// Prints a line on standard error. Never waits: while nothing reads it, the oldest lines are
-/// dropped, and counted.
-pub(crate) fn say(line: impl fmt::Display) {
-    print_stderr(format!("{line}\n").into_bytes());
+/// Prints what needs attention.
+pub(crate) fn warn(message: impl Display) {
+    say("warn", format_args!("{message}"));
 }
 
-/// Prints whole lines on standard error, as [`say`].
+/// Prints what is as it should be.
+pub(crate) fn inform(message: impl Display) {
+    say("info", format_args!("{message}"));
+}
+
+fn say(level: &'static str, text: fmt::Arguments<'_>) {
+    print_stderr(message::line(format(), level, text));
+}
+
+/// Prints an event that happens now.
+pub(crate) fn print_event(event: &(impl Display + Serialize)) {
+    print_stderr(format!("{}\n", render(event, SystemTime::now(), format())).into_bytes());
+}
+
+/// Prints whole lines. Never waits: while nothing reads them, the oldest lines are dropped, and
+/// counted.
 pub(crate) fn print_stderr(lines: Vec<u8>) {
     match STDERR.get() {
-        Some(stderr) => stderr.put(|text| text.push(lines)),
+        Some((stderr, _)) => stderr.put(|text| text.push(lines)),
         // An error has nowhere to be reported.
         None => drop(io::stderr().write_all(&lines)),
     }
+}
+
+fn format() -> Format {
+    STDERR.get().map_or(Format::Text, |(_, format)| *format)
 }

@@ -3,7 +3,9 @@
 use core::mem;
 use std::collections::VecDeque;
 
+use super::message;
 use super::sink::Queue;
+use crate::values::Format;
 
 /// Maximum bytes that wait: four times what a pipe holds.
 const MAX_BYTES: usize = 256 * 1024;
@@ -13,14 +15,20 @@ const AT_ONE_GO: usize = 16 * 1024;
 
 /// A queue of lines or bytes. When it is full, the caller either [drops](Self::push) the oldest
 /// lines, which are counted, or waits for [room](Self::has_room).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Text {
+    /// Of the message about dropped lines.
+    format: Format,
     waiting: VecDeque<Vec<u8>>,
     len: usize,
     dropped: u64,
 }
 
 impl Text {
+    pub(crate) const fn new(format: Format) -> Self {
+        Self { format, waiting: VecDeque::new(), len: 0, dropped: 0 }
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.len < MAX_BYTES
     }
@@ -37,7 +45,7 @@ impl Text {
     }
 }
 
-/// A waiting text, and how many lines were dropped before it.
+/// A text, and how many lines are lost without it.
 pub(crate) type Item = (u64, Vec<u8>);
 
 impl Queue for Text {
@@ -50,20 +58,21 @@ impl Queue for Text {
             len += text.len();
             self.len -= text.len();
             // What was dropped was older than all that waits.
-            items.push((mem::take(&mut self.dropped), text));
+            let dropped = mem::take(&mut self.dropped);
+            if dropped > 0 {
+                let what = format_args!("{dropped} lines were dropped here");
+                items.push((dropped, message::line(self.format, "warn", what)));
+            }
+            items.push((1, text));
         }
     }
 
-    fn render((dropped, line): &Item, text: &mut Vec<u8>) {
-        if *dropped > 0 {
-            let dropped = format!("heartwire: {dropped} lines were dropped here\n");
-            text.extend_from_slice(dropped.as_bytes());
-        }
+    fn render((_, line): &Item, text: &mut Vec<u8>) {
         text.extend_from_slice(line);
     }
 
-    fn lost(&mut self, (dropped, _): Item) {
-        self.dropped += dropped + 1;
+    fn lost(&mut self, (lines, _): Item) {
+        self.dropped += lines;
     }
 }
 
@@ -85,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_make_room_and_are_counted() {
-        let mut text = Text::default();
+        let mut text = Text::new(Format::Text);
         let line = |n: usize| format!("{n:>1023}\n");
         for n in 0..300 {
             text.push(line(n).into_bytes());
@@ -99,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_counted_with_the_next_line() {
-        let mut text = Text { dropped: 5, ..Text::default() };
+        let mut text = Text { dropped: 5, ..Text::new(Format::Text) };
         text.push(b"lost\n".to_vec());
         let mut items = Vec::new();
         text.take(&mut items);

@@ -8,7 +8,7 @@ use heartwire::v1::{MAX_DETAIL_LEN, RetryHint};
 
 use super::feed::Feed;
 use super::lines::{Line, Session};
-use crate::output::{Sink, say};
+use crate::output::{Sink, warn};
 use crate::stdin::{Stdin, next_line};
 
 const HELP: &str = "\
@@ -45,7 +45,7 @@ impl Commands {
     pub(super) fn start(self) -> io::Result<()> {
         thread::Builder::new().name("input".to_owned()).spawn(move || {
             if let Err(error) = self.obey_all(&mut BufReader::new(Stdin)) {
-                say(format_args!("heartwire: no more commands: {error}"));
+                warn(format_args!("no more commands: {error}"));
             }
         })?;
         Ok(())

@@ -12,6 +12,7 @@ use heartwire_testkit::{
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::Value;
 
 use crate::program::{PROGRAM, Server, heartwire};
 
@@ -106,7 +107,7 @@ fn a_server_whose_standard_output_takes_nothing_from_the_start_stops_when_told()
 fn listening_on(reader: &mut impl std::io::BufRead) -> core::net::SocketAddr {
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
-    let listening: serde_json::Value = serde_json::from_str(&first).unwrap();
+    let listening: Value = serde_json::from_str(&first).unwrap();
     listening["addresses"][0].as_str().unwrap().parse().unwrap()
 }
 
@@ -276,10 +277,50 @@ fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
     assert_eq!(server.exit_code(), Some(0));
 }
 
+#[test]
+fn all_that_is_printed_as_json_is_one_object_a_line() {
+    let server = Server::start_plain(&["--log-level", "heartwire=trace"]);
+    Peer::connect(server.addr).send(b"GET / HTTP/1.1\r\n\r\n");
+    let mut command = heartwire(&["connect", "--json", "--log-level", "heartwire=trace"]);
+    command.args(["--name", "door 3"]).arg(server.addr.to_string()).stdin(Stdio::piped());
+    let mut client = Process::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
+    let said = Lines::of(client.0.stderr.take().unwrap());
+    said.event("online");
+    for process in [&server.process, &client] {
+        process.signal(Signal::HUP);
+    }
+    said.line("SIGHUP reads --token-file");
+    server.log.line("SIGHUP reads --tokens");
+    drop(client.0.stdin.take());
+    assert_eq!(client.exit_code(), Some(0));
+    let (events, log) = (server.events.clone(), server.log.clone());
+    server.stop();
+    let wrong = heartwire(&["plan", "--json", "--within", "1ms"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(6));
+
+    let mut lines: Vec<String> = Vec::new();
+    for stream in [&events, &log, &said, &Lines::of(std::io::Cursor::new(wrong.stderr))] {
+        lines.extend(stream.all().into_iter().map(|line| line.text));
+    }
+    let objects = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let objects: Vec<_> = objects.collect();
+    for (line, object) in lines.iter().zip(&objects) {
+        assert!(line.starts_with("{\"time\":\"2") && object["event"].is_string(), "{line}");
+    }
+    let of = |level: &'static str| objects.iter().filter(move |object| object["level"] == level);
+    assert_eq!(of("error").count(), 1, "that of the plan");
+    assert!(of("warn").any(|object| object["fields"]["violation"].is_string()));
+    let of_session = of("debug").chain(of("trace")).find(|object| {
+        object["fields"]["name"] == "door 3" && object["fields"]["peer"].is_string()
+    });
+    assert!(of_session.is_some(), "no line has the fields of its spans: {lines:#?}");
+}
+
 /// How many lines a log says were left out.
 pub(crate) fn left_out(lines: &[Line]) -> usize {
     let counts = lines.iter().filter_map(|line| {
-        let (count, _) = line.text.strip_prefix("heartwire: ")?.split_once(" more lines")?;
+        let event: Value = serde_json::from_str(&line.text).unwrap();
+        let (count, _) = event["message"].as_str()?.split_once(" more lines")?;
         Some(count.replace(',', "").parse::<usize>().unwrap())
     });
     counts.sum()
@@ -299,7 +340,7 @@ fn warnings_that_strangers_cause_are_logged_once_a_second_and_counted() {
     assert_eq!(server.process.exit_code(), Some(0));
     let lines = server.log.all();
     let seconds = usize::try_from(start.elapsed().as_secs()).unwrap();
-    let logged = lines.iter().filter(|line| line.text.contains("violation=")).count();
+    let logged = lines.iter().filter(|line| line.text.contains("\"violation\":")).count();
     assert!(logged <= 1 + seconds, "{logged} in {seconds} s");
     let left_out = left_out(&lines);
     assert_eq!(logged + left_out, STRANGERS);

@@ -32,6 +32,9 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_millis(500);
 /// A line that is long enough to fill buffers soon, and short enough for any queue.
 const FLOOD_LINE_LEN: usize = 8 * 1024;
 
+/// The event that is a message: a warning, an error or a line of the log.
+const MESSAGE: &str = "log";
+
 /// The event that stands for the end of a program's output.
 const ENDED: &str = "ended";
 
@@ -145,7 +148,7 @@ impl Program {
         Self { process, stdin: None, events, said, noting: None }
     }
 
-    /// Passes on the events in that output, and keeps the rest.
+    /// Passes on the events in that output, and keeps messages.
     fn listen(&self, side: Side, output: impl Read + Send + 'static, tell: &Sender<Told>) {
         let (latch, said, tell) = (Arc::clone(&self.events), Arc::clone(&self.said), tell.clone());
         thread::spawn(move || {
@@ -155,8 +158,8 @@ impl Program {
                 let Some(Ok(line)) = lines.next() else { break };
                 match Told::parse(side, &line) {
                     // The receiver is gone when the experiment is over.
-                    Some(told) => tell.send(told).unwrap_or_default(),
-                    None => keep(&said, &line),
+                    Some(told) if told.event != MESSAGE => tell.send(told).unwrap_or_default(),
+                    Some(_) | None => keep(&said, &line),
                 }
             }
             tell.send(Told::ended(side)).unwrap_or_default();

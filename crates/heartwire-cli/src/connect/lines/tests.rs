@@ -2,7 +2,7 @@ use heartwire::Verdict;
 use heartwire::v1::{Offer, Terms};
 
 use super::*;
-use crate::documented::expect_documented;
+use crate::documented::{expect_documented, expect_kind_first};
 
 /// An example of the kind after this one, with every key that its kind can have. A new kind does
 /// not compile until it has one.
@@ -64,4 +64,5 @@ fn every_event_has_the_documented_keys_in_their_order_and_no_others() {
         examples.push(line);
     }
     expect_documented("`connect`", &examples);
+    expect_kind_first(&examples);
 }

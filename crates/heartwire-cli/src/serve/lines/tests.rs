@@ -4,7 +4,7 @@ use heartwire::Policy;
 use heartwire::v1::{Offer, Terms};
 
 use super::*;
-use crate::documented::expect_documented;
+use crate::documented::{expect_documented, expect_kind_first};
 
 /// An example of the kind after this one, with every key that its kind can have. A new kind does
 /// not compile until it has one.
@@ -59,4 +59,5 @@ fn every_event_has_the_documented_keys_in_their_order_and_no_others() {
         examples.push(line);
     }
     expect_documented("`serve`", &examples);
+    expect_kind_first(&examples);
 }

@@ -124,7 +124,7 @@ fn tokens_are_read_again_when_told_and_broken_ones_are_not_taken() {
     fs::write(&tokens, OTHER_TOKEN).unwrap();
     server.process.signal(Signal::HUP);
     // What was said of the broken ones has their name in it too.
-    server.log.line(&format!("heartwire: read {tokens} again"));
+    server.log.line(&format!("read {tokens} again"));
     let client = Client::start_plain(server.addr, &["--token-file", &two]);
     client.event("online");
     refused(&server, &["--token-file", &one]);
@@ -142,7 +142,7 @@ fn a_client_that_goes_on_shows_the_token_that_its_file_has_now() {
     assert_eq!(client.event("failed")["retryable"], false);
     assert!(client.event("waiting").number("wait_ms") >= 1000.0);
     client.process.signal(Signal::HUP);
-    client.events.line(&format!("heartwire: read {own} again"));
+    client.events.line(&format!("read {own} again"));
     fs::write(&own, "").unwrap();
     client.process.signal(Signal::HUP);
     client.events.line("must hold the token of this client and nothing else");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn what_went_and_what_came_is_shown_with_the_command_that_accepts_it() {
+fn removed_and_added_items_are_shown_with_the_command_that_accepts_them() {
     let lines = ["pub fn x::same()", "pub fn x::new()"].map(str::to_owned).to_vec();
     let listing = Listing { lines, reexports: Vec::new() };
     let path = Utf8Path::new("api/x.txt");

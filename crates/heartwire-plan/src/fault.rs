@@ -36,8 +36,8 @@ pub enum Fault {
     /// plan.
     PeerNotReading,
     /// This end's own process is paused until [`MIN_PAUSE`](heartwire_core::MIN_PAUSE) past its
-    /// next deadline or longer, and runs again. Counted from when it runs again. The connection is not
-    /// lost, unless the pause lasted so long that the other end detected
+    /// next deadline or longer, and runs again. Counted from when it runs again. The connection is
+    /// not lost, unless the pause lasted so long that the other end detected
     /// [`PeerFrozen`](Self::PeerFrozen).
     OwnPause,
 }

@@ -1,4 +1,4 @@
-//! What the program says when something fails: one sentence with what happened, why, and what to do.
+//! Error messages of the program: one sentence with what happened, why, and what to do.
 
 use std::fs;
 use std::io::Write;

@@ -196,7 +196,7 @@ fn events_of_connect() {
     expect_kinds(&events, "closed connecting failed offline online paused starting waiting");
 }
 
-/// Events of each of these kinds came, and of no others; a busy machine adds pauses, also where none
+/// Events of each of these kinds came, and no others; a busy machine adds pauses, even where none
 /// are asked for.
 #[track_caller]
 pub(crate) fn expect_kinds(events: &[Event], kinds: &str) {

@@ -1,4 +1,4 @@
-// Echoes messages, and drops whoever has not answered the ping before: the server that the
+// Echoes messages, and drops clients that did not answer the last ping: the server that the
 // documentation of ws shows.
 const { WebSocketServer } = require("ws");
 

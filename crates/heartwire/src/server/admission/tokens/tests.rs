@@ -170,14 +170,14 @@ fn an_error_says_which_line_and_what_is_wrong_but_not_what_is_there() {
         // The two words the wrong way round.
         (format!("{} alice", OF_ALICE.repeat(4)), "the token is too short"),
         (format!("{} alice", OF_ALICE.repeat(13)), "is invalid: a name has at most 255 bytes"),
-        (format!("{OF_ALICE}\u{ad} {ALL}"), "is invalid: a name is made of"),
+        (format!("{OF_ALICE}\u{ad} {ALL}"), "is invalid: a name may not contain"),
         (format!("{OF_ALICE} # the token of sensor-number-3"), "stands in quotation marks"),
         (format!("door 3 {OF_ALICE}"), "stands in quotation marks"),
         (format!("\"door 3 {OF_ALICE}"), "stands in quotation marks"),
         (format!("\"door\" 3 {OF_ALICE}"), "stands in quotation marks"),
         (format!("\" {OF_ALICE}"), "stands in quotation marks"),
         (format!("\"\" {OF_ALICE}"), "at least 1 character"),
-        (format!("\" door\" {OF_ALICE}"), "is invalid: a name is made of"),
+        (format!("\" door\" {OF_ALICE}"), "is invalid: a name may not begin or end with a space"),
     ] {
         let text = format!("# first\n\n{ALL}\n{line}\nalso wrong\n");
         let error = Tokens::parse(&text).unwrap_err();

@@ -4,7 +4,7 @@
 //! They are dispatched statically, so the real world costs no more than its system calls.
 
 use core::fmt::Debug;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 use std::net::Shutdown;
@@ -234,6 +234,16 @@ impl Listen for mio::net::TcpListener {
     type Socket = mio::net::TcpStream;
 
     fn accept(&self) -> io::Result<(mio::net::TcpStream, SocketAddr)> {
-        Self::accept(self)
+        let (stream, peer) = Self::accept(self)?;
+        Ok((stream, unmapped(peer)))
+    }
+}
+
+/// An address as it is written on its own network: that of an IPv4 client of an IPv6 socket is
+/// mapped.
+fn unmapped(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, addr.port()).into(),
+        IpAddr::V6(_) => addr,
     }
 }

@@ -52,8 +52,8 @@ Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, such as 0.0.0.0:29002 or [fe80::1%eth0]:29002; can be repeated. A port
-    /// alone listens on 127.0.0.1, :PORT on every IPv4 address. Port 0 lets the system choose
+    /// Address to listen on, such as 192.0.2.1:29002 or [fe80::1%eth0]:29002; can be repeated. A
+    /// port alone listens on 127.0.0.1, :PORT on every IPv4 address, [::]:PORT on every address. Port 0 lets the system choose
     /// [default: 127.0.0.1:29002; port 39002 with --preset tutorial].
     #[arg(short, long, value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,

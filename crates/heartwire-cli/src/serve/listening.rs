@@ -15,6 +15,8 @@ use crate::values::{ProtocolArg, typed};
 #[derive(Debug, Serialize)]
 pub(super) struct Listening {
     addresses: Vec<SocketAddr>,
+    ipv4: bool,
+    ipv6: bool,
     tls: bool,
     #[serde(serialize_with = "fields::policy")]
     policy: Policy,
@@ -50,7 +52,7 @@ impl Listening {
         own_tokens: Option<bool>,
     ) -> anyhow::Result<Self> {
         let policy = args.policy.policy(Side::Server)?;
-        let protocols = Protocols::of(args);
+        let (addresses, protocols) = (server.local_addrs(), Protocols::of(args));
         let names = match own_tokens {
             _ if !protocols.v1 => "",
             None => "there are no tokens, so a client that knows a name can end its session",
@@ -60,7 +62,9 @@ impl Listening {
             Some(true) => "each has a token of its own",
         };
         Ok(Self {
-            addresses: server.local_addrs().to_vec(),
+            addresses: addresses.to_vec(),
+            ipv4: addresses.iter().any(|&addr| accepts_ipv4(addr, addresses)),
+            ipv6: addresses.iter().any(SocketAddr::is_ipv6),
             tls: args.tls.tls_cert.is_some(),
             policy,
             receive_mark: server.receive_mark(),
@@ -87,7 +91,8 @@ impl fmt::Display for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { beats, kernel, names, max_sessions, max_pending, max_frame, max_queue, .. } =
             self;
-        let on: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
+        let all = &self.addresses;
+        let on: Vec<String> = all.iter().map(|&addr| describe_address(addr, all)).collect();
         let tls = if self.tls { " with TLS" } else { "" };
         writeln!(f, "on {}{tls}", on.join(" and "))?;
         writeln!(f, "  policy: {}", describe_policy(&self.policy, "client"))?;
@@ -105,6 +110,21 @@ impl fmt::Display for Listening {
              accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first frame \
              within {within}"
         )
+    }
+}
+
+/// Whether an address that a server listens on accepts clients of IPv4. `[::]` does, if there is no
+/// IPv4 address with its port.
+fn accepts_ipv4(addr: SocketAddr, all: &[SocketAddr]) -> bool {
+    let is_beside = |other: &SocketAddr| other.is_ipv4() && other.port() == addr.port();
+    addr.is_ipv4() || (addr.ip().is_unspecified() && !all.iter().any(is_beside))
+}
+
+fn describe_address(addr: SocketAddr, all: &[SocketAddr]) -> String {
+    match accepts_ipv4(addr, all) {
+        true if addr.is_ipv6() => format!("{addr} (IPv4 and IPv6)"),
+        false if addr.ip().is_unspecified() => format!("{addr} (IPv6 only)"),
+        true | false => addr.to_string(),
     }
 }
 

@@ -140,8 +140,9 @@ impl ServerConfig {
         }
     }
 
-    /// Listens on one more address. An IPv6 address accepts IPv6 clients only: for both, listen on
-    /// an IPv4 address too.
+    /// Listens on one more address. `[::]` accepts clients of IPv4 too, unless the server also
+    /// listens on an IPv4 address with the same port; any other IPv6 address accepts IPv6 clients
+    /// only.
     pub fn also_listen(mut self, listen: SocketAddr) -> Self {
         self.listen.push(listen);
         self

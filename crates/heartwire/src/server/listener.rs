@@ -31,18 +31,36 @@ const SAY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Checks that no other server listens on an address that this server's listeners will share: it
 /// would share the address too, and silently take half of the clients.
-pub(super) fn ensure_free(addr: SocketAddr) -> io::Result<()> {
-    open(addr, false)?.bind(&addr.into())
+pub(super) fn ensure_free(addr: SocketAddr, family: Family) -> io::Result<()> {
+    open(addr, family, false)?.bind(&addr.into())
+}
+
+/// Which clients a socket on an IPv6 address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Ipv6Only,
+    Both,
+}
+
+impl Family {
+    /// The family of `addr`, which listens beside `others`. `[::]` serves both, whatever the
+    /// system's default, unless an IPv4 address has the same port.
+    pub(super) fn of(addr: SocketAddr, mut others: impl Iterator<Item = SocketAddr>) -> Self {
+        let is_taken = |other: SocketAddr| other.is_ipv4() && other.port() == addr.port();
+        let may_share = addr.port() == 0 || !others.any(is_taken);
+        if addr.ip().is_unspecified() && may_share { Self::Both } else { Self::Ipv6Only }
+    }
 }
 
 /// Binds a listening socket with the kernel options of its sessions: on Linux an accepted socket
 /// inherits them, which saves system calls.
 pub(super) fn bind(
     addr: SocketAddr,
+    family: Family,
     kernel: &KernelOptions,
     share_port: bool,
 ) -> io::Result<(std::net::TcpListener, KernelReport)> {
-    let socket = open(addr, share_port)?;
+    let socket = open(addr, family, share_port)?;
     socket.bind(&addr.into())?;
     let report = kernel.apply(&SockRef::from(&socket))?;
     socket.listen(BACKLOG)?;
@@ -50,10 +68,10 @@ pub(super) fn bind(
     Ok((socket.into(), report))
 }
 
-fn open(addr: SocketAddr, share_port: bool) -> io::Result<Socket> {
+fn open(addr: SocketAddr, family: Family, share_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(family == Family::Ipv6Only)?;
     }
     // Without it, a restart would have to wait for the old connections' TIME_WAIT. On Windows the
     // option would mean sharing.

@@ -473,13 +473,15 @@ impl Bound {
         let mut kernel = None;
         for &asked in &config.listen {
             let error = |error| ServerError::Bind { addr: asked, error };
+            let others = config.listen.iter().chain(&local_addrs).copied();
+            let family = listener::Family::of(asked, others);
             if share_port && asked.port() != 0 {
-                listener::ensure_free(asked).map_err(error)?;
+                listener::ensure_free(asked, family).map_err(error)?;
             }
             let mut addr = asked;
             for set in &mut listeners {
                 let (socket, report) =
-                    listener::bind(addr, &config.kernel, share_port).map_err(error)?;
+                    listener::bind(addr, family, &config.kernel, share_port).map_err(error)?;
                 // The system may have chosen the port; the other listeners share it.
                 addr = socket.local_addr().map_err(error)?;
                 set.push(mio::net::TcpListener::from_std(socket));
@@ -526,6 +528,9 @@ impl fmt::Display for ServerError {
 }
 
 fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
+    if addr.is_ipv6() && error.raw_os_error() == Some(FAMILY_NOT_SUPPORTED) {
+        return ". This machine has no IPv6: listen on an IPv4 address; 0.0.0.0 stands for all";
+    }
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of error kinds is open")]
     match error.kind() {
         io::ErrorKind::AddrInUse if addr.port() == 0 => {
@@ -544,7 +549,7 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
         }
         io::ErrorKind::AddrNotAvailable => {
             ". This machine does not have that address: `ip address` shows those it has; 0.0.0.0 \
-             stands for all IPv4 addresses, [::] for all IPv6 ones"
+             stands for all IPv4 addresses, [::] for all of both kinds"
         }
         io::ErrorKind::PermissionDenied if addr.port() < 1024 => {
             ". A port below 1024 needs a privilege: choose a higher port, or give the program \
@@ -557,6 +562,13 @@ fn bind_help(addr: SocketAddr, error: &io::Error) -> &'static str {
         _ => "",
     }
 }
+
+/// The system's error on a machine without IPv6.
+#[cfg(unix)]
+const FAMILY_NOT_SUPPORTED: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+/// `WSAEAFNOSUPPORT`.
+#[cfg(not(unix))]
+const FAMILY_NOT_SUPPORTED: i32 = 10_047;
 
 /// The ports that the system uses for outgoing connections: on Linux the configured range,
 /// elsewhere, or if it cannot be read, the widest usual range.

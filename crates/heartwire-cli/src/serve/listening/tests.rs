@@ -86,3 +86,20 @@ fn people_are_told_which_data_can_wait() {
         assert_eq!(lines.len(), 4 + names.iter().len() + says.len(), "{text}");
     }
 }
+
+#[test]
+fn which_of_ipv4_and_ipv6_is_served_is_told() {
+    for (listen, told) in [
+        (&["[::]:1"][..], "[::]:1 (IPv4 and IPv6)"),
+        (&["[::]:1", "127.0.0.1:2"], "[::]:1 (IPv4 and IPv6)"),
+        (&["[::]:1", "127.0.0.1:1"], "[::]:1 (IPv6 only)"),
+        (&["[::1]:1"], "[::1]:1"),
+        (&["0.0.0.0:1"], "0.0.0.0:1"),
+    ] {
+        let all: Vec<SocketAddr> = listen.iter().map(|addr| addr.parse().unwrap()).collect();
+        assert_eq!(describe_address(all[0], &all), told);
+    }
+    let families = |listening: Listening| (listening.ipv4, listening.ipv6);
+    assert_eq!(families(listening(&[])), (true, false));
+    assert_eq!(families(listening(&["--listen", "[::]:0"])), (true, true));
+}

@@ -85,7 +85,7 @@ struct Rig {
 impl Rig {
     fn new(max_sessions: usize) -> Self {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let (socket, _) = bind(any, &KernelOptions::default(), false).unwrap();
+        let (socket, _) = bind(any, Family::Both, &KernelOptions::default(), false).unwrap();
         let addr = socket.local_addr().unwrap();
         let listener = Listener::new(vec![TcpListener::from_std(socket)]);
         Self { listener, addr, admission: Admission::new(max_sessions) }
@@ -192,4 +192,31 @@ fn a_port_that_needs_a_privilege_is_explained_with_both_ways_out() {
     // Here no capability would help.
     let text = denied("0.0.0.0:29002");
     assert!(text.contains("SELinux") && !text.contains("CAP_NET_BIND_SERVICE"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_machine_without_ipv6_is_told_to_listen_on_ipv4() {
+    let error = || io::Error::from_raw_os_error(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    let text = |addr: &str| {
+        let addr = addr.parse().unwrap();
+        crate::server::ServerError::Bind { addr, error: error() }.to_string()
+    };
+    let six = text("[::]:29002");
+    assert!(six.contains("no IPv6: listen on an IPv4 address"), "{six}");
+    assert!(!text("0.0.0.0:29002").contains("IPv6"));
+}
+
+#[test]
+fn all_addresses_of_ipv6_are_those_of_both_unless_ipv4_has_the_port() {
+    let family = |listen: &[&str]| {
+        let listen: Vec<SocketAddr> = listen.iter().map(|addr| addr.parse().unwrap()).collect();
+        Family::of(listen[0], listen.iter().copied())
+    };
+    for both in [&["[::]:1"][..], &["[::]:1", "0.0.0.0:2", "[::1]:1"], &["[::]:0", "0.0.0.0:0"]] {
+        assert_eq!(family(both), Family::Both, "{both:?}");
+    }
+    for six in [&["[::]:1", "0.0.0.0:1"][..], &["[::]:1", "127.0.0.1:1"], &["[::1]:1"]] {
+        assert_eq!(family(six), Family::Ipv6Only, "{six:?}");
+    }
 }

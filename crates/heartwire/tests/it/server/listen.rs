@@ -1,6 +1,6 @@
 //! Where a server listens.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::net::TcpListener;
 
 use heartwire::server::{Acceptor, Server, ServerError};
@@ -28,13 +28,39 @@ fn a_server_serves_ipv4_and_ipv6_at_once() {
 }
 
 #[test]
-fn all_addresses_of_both_kinds_can_share_a_port() {
-    let rig = ServerRig::start(listening("0.0.0.0:0").threads(2));
-    let port = rig.addr().port();
-    let six = ServerRig::start(listening(&format!("[::]:{port}")).threads(2));
-    assert_eq!(six.addr().port(), port);
-    six.finish();
-    rig.finish();
+fn all_addresses_of_ipv6_stand_for_those_of_ipv4_too() {
+    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
+        let mut rig = ServerRig::echo(listening("[::]:0").threads(2).acceptor(acceptor));
+        let port = rig.addr().port();
+        for addr in ["127.0.0.1", "::1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap()) {
+            let mut peer = Peer::connect((addr, port).into());
+            // By its own address, not the mapped one.
+            let id = rig.expect_online(&peer);
+            rig.expect_echo(&mut peer, id);
+            drop(peer);
+            rig.expect_offline(id);
+        }
+        rig.finish();
+    }
+}
+
+#[test]
+fn all_addresses_of_ipv6_leave_an_ipv4_address_with_their_port_alone() {
+    let mut other = ServerRig::echo(config());
+    let port = other.addr().port();
+    expect_refused(listening(&format!("[::]:{port}")), (Ipv6Addr::UNSPECIFIED, port).into());
+    let beside: SocketAddr = (Ipv4Addr::new(127, 0, 0, 2), port).into();
+    let config = listening(&format!("[::]:{port}")).also_listen(beside).threads(2);
+    let mut rig = ServerRig::echo(config.acceptor(Acceptor::PerShard));
+    for addr in [beside, (Ipv6Addr::LOCALHOST, port).into()] {
+        let mut peer = Peer::connect(addr);
+        let id = rig.expect_online(&peer);
+        rig.expect_echo(&mut peer, id);
+        drop(peer);
+        rig.expect_offline(id);
+    }
+    let (mut peer, id) = other.connect();
+    other.expect_echo(&mut peer, id);
 }
 
 #[track_caller]

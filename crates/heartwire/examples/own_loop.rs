@@ -14,10 +14,10 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 use heartwire::v1::{Hello, Offer, Terms, Welcome};
-use heartwire::{Pause, Policy, Settings, TICK};
-use heartwire_core::Protocol;
+use heartwire::{Pause, Policy, TICK};
 use heartwire_core::order::{Found, Next, Outbound};
 use heartwire_core::{Connection, Event, Instant, PauseWatch};
+use heartwire_core::{Protocol, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf};
 use tokio::time::{Instant as Clock, sleep_until, timeout};
 

@@ -222,11 +222,11 @@ pub mod internal {
 }
 
 pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
+pub use heartwire_core::v1;
 pub use heartwire_core::{
-    Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset,
-    Settings, Side, Verdict, Violation,
+    Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset, Side,
+    Verdict, Violation,
 };
-pub use heartwire_core::{frame, v1};
 pub use reason::Reason;
 pub use tls::error::TlsError;
 

@@ -286,7 +286,7 @@ fn named(told: Delivery) -> (Arc<str>, Event) {
 }
 
 /// Why no connection was started.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
     /// A connection has this name, or had it and has not closed yet: wait for its

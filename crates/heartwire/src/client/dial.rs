@@ -69,7 +69,7 @@ impl Dialler {
         let mut tried = Vec::new();
         let connect = |address| connect_within(address, within, &config.kernel);
         let won = race(addresses, connect, &mut tried).await;
-        tried.iter().for_each(|tried| self.handle_failed(tried.address, clock::now()));
+        tried.iter().for_each(|(address, _)| self.handle_failed(*address, clock::now()));
         let Some(mut dialled) = won else {
             return Err(ConnectError::NoAnswer { target: config.target.clone(), tried });
         };
@@ -82,7 +82,7 @@ impl Dialler {
                         ConnectError::Tls { peer, error: TlsError(fault), detail }
                     }
                     TlsFailure::Socket(error) => {
-                        tried.push(AddressError { address: peer, error });
+                        tried.push((peer, error));
                         ConnectError::NoAnswer { target: config.target.clone(), tried }
                     }
                 });
@@ -180,21 +180,14 @@ pub enum ConnectError {
         /// The lookup's error.
         error: io::Error,
     },
-    /// The name was not found, or the resolver failed.
+    /// The name was not found, or the resolver failed, or did not answer within
+    /// [`ClientConfig::connect_timeout`] ([`io::ErrorKind::TimedOut`]).
     #[error("cannot find the host {}: {}", host_of(target), Plain(error))]
     LookUp {
         /// The target.
         target: String,
         /// The resolver's error.
         error: io::Error,
-    },
-    /// The resolver did not answer in time.
-    #[error("cannot find the host {}: no answer within {}", host_of(target), Typed(*within))]
-    LookUpTimedOut {
-        /// The target.
-        target: String,
-        /// The time it was given.
-        within: Duration,
     },
     /// [`V1::token_source`](super::V1::token_source) failed, and there is no earlier token.
     #[error("cannot read the token: {error}")]
@@ -244,8 +237,10 @@ pub enum ConnectError {
     NoAnswer {
         /// The target.
         target: String,
-        /// Every address that was tried, in order, with its own error.
-        tried: Vec<AddressError>,
+        /// Every address that was tried, in order, with the system's error:
+        /// [`io::ErrorKind::TimedOut`] if there was no answer within
+        /// [`ClientConfig::connect_timeout`].
+        tried: Vec<(SocketAddr, io::Error)>,
     },
 }
 
@@ -261,7 +256,6 @@ impl ConnectError {
             Self::Tls { error, .. } => error.is_retryable(),
             Self::Rejected { retry, .. } => !matches!(retry, RetryHint::Never),
             Self::LookUp { .. }
-            | Self::LookUpTimedOut { .. }
             | Self::Token { .. }
             | Self::NoAddress { .. }
             | Self::NoWelcome { .. }
@@ -299,18 +293,6 @@ impl ConnectError {
     pub(super) const fn is_rejection(&self) -> bool {
         matches!(self, Self::Tls { error: TlsError(TlsFault::Certificate(_)), .. })
     }
-}
-
-/// Why one address could not be connected to.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-#[error("{address}: {}", Plain(error))]
-pub struct AddressError {
-    /// The address.
-    pub address: SocketAddr,
-    /// The system's error; [`io::ErrorKind::TimedOut`] if there was no answer within
-    /// [`ClientConfig::connect_timeout`].
-    pub error: io::Error,
 }
 
 /// An explanation after a colon, if there is one. The peer chose its text, so it is escaped.
@@ -371,22 +353,22 @@ impl fmt::Display for NoWelcome<'_> {
 }
 
 /// The errors of all addresses, or one error if all are the same.
-struct List<'a>(&'a [AddressError]);
+struct List<'a>(&'a [(SocketAddr, io::Error)]);
 
 impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let first = self.0.first().map(|tried| Plain(&tried.error).to_string());
+        let first = self.0.first().map(|(_, error)| Plain(error).to_string());
         let mut others = self.0.iter().skip(1);
         if let Some(first) = first {
-            if others.all(|tried| Plain(&tried.error).to_string() == first) {
+            if others.all(|(_, error)| Plain(error).to_string() == first) {
                 return f.write_str(&first);
             }
         }
-        for (index, tried) in self.0.iter().enumerate() {
+        for (index, (address, error)) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
             }
-            write!(f, "{tried}")?;
+            write!(f, "{address}: {}", Plain(error))?;
         }
         Ok(())
     }

@@ -144,9 +144,10 @@ impl fmt::Display for Event {
                 if let Some(bye) = bye {
                     write!(f, "{}", Detail(&bye.detail))?;
                 }
-                write!(f, " ({beats} beats received")?;
+                write!(f, " ({} received", Counted(*beats, "beat"))?;
                 if *unsent > 0 {
-                    write!(f, ", {unsent} messages not sent")?;
+                    let unsent = u64::try_from(*unsent).unwrap_or(u64::MAX);
+                    write!(f, ", {} not sent", Counted(unsent, "message"))?;
                 }
                 f.write_str(")")
             }
@@ -155,15 +156,25 @@ impl fmt::Display for Event {
             }
             Self::Failed { error } => write!(f, "not connected: {error}"),
             Self::Lagged { count } => {
-                write!(f, "{count} events dropped: not taken in time")
+                write!(f, "{} dropped: not taken in time", Counted(*count, "event"))
             }
             Self::Closed => f.write_str("closed"),
         }
     }
 }
 
+/// A number of things: `1 beat`, `2 beats`.
+struct Counted(u64, &'static str);
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, thing) = self;
+        write!(f, "{number} {thing}{}", if *number == 1 { "" } else { "s" })
+    }
+}
+
 /// The contents of a server's BYE.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Bye {
     /// Why it disconnects.
@@ -313,3 +324,6 @@ impl fmt::Debug for SendError {
         write!(f, "{name}({} bytes)", data.len())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ pub use super::drive::Wait;
 use super::event::Reports;
 pub use super::life::{Life, Step};
 use super::transport::Transport;
-use super::{AddressError, Client, ClientConfig, ConnectError, Events};
+use super::{Client, ClientConfig, ConnectError, Events};
 use crate::world::World;
 
 /// Creates a client that is about to connect, its events, of which `max_events` may wait, and its
@@ -53,7 +53,7 @@ impl<W: World + Clone> Life<W> {
     /// Reports that the attempt has failed, with the error of its only address. Does nothing
     /// without an attempt.
     pub fn not_connected(&mut self, address: SocketAddr, error: io::Error) {
-        let tried = vec![AddressError { address, error }];
+        let tried = vec![(address, error)];
         let target = self.config.target.clone();
         self.handle_dialled(Err(ConnectError::NoAnswer { target, tried }));
     }

@@ -60,7 +60,7 @@ use tracing::{Instrument, info_span};
 
 use app::{App, Controls, Intake, Link};
 pub use config::{ClientConfig, Reconnect, V1};
-pub use dial::{AddressError, ConnectError};
+pub use dial::ConnectError;
 pub use event::{Bye, Event, Events, SendError};
 pub(crate) use event::{Delivery, Reports};
 use life::Life;

@@ -2,11 +2,13 @@
 
 use core::fmt;
 use core::net::{Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::io;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::thread;
 
+use heartwire_core::internal::Typed;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -71,7 +73,7 @@ impl LookUp {
             None => self.pending.insert(start(config, known)?),
         };
         let Ok(answer) = timeout(within, pending).await else {
-            return Err(ConnectError::LookUpTimedOut { target: copy(), within });
+            return Err(ConnectError::LookUp { target: copy(), error: no_answer(within) });
         };
         self.pending = None;
         let panicked = |_| (Err(io::Error::other("the look-up panicked")), None);
@@ -81,6 +83,11 @@ impl LookUp {
             (Err(error), _) => Err(ConnectError::LookUp { target: copy(), error }),
         }
     }
+}
+
+pub(super) fn no_answer(within: Duration) -> io::Error {
+    let text = format!("no answer within {}", Typed(within));
+    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 fn has_credentials(config: &ClientConfig) -> bool {

@@ -9,8 +9,6 @@ use std::io;
 
 use tokio::time::sleep;
 
-use super::AddressError;
-
 /// Delay before the next address is tried too (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -20,7 +18,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub(super) async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     connect: impl Fn(SocketAddr) -> F,
-    tried: &mut Vec<AddressError>,
+    tried: &mut Vec<(SocketAddr, io::Error)>,
 ) -> Option<T>
 where
     F: Future<Output = io::Result<T>>,
@@ -37,12 +35,12 @@ where
             biased;
             (address, result) = first_of(&mut running) => match result {
                 Ok(connection) => break Some(connection),
-                Err(error) => tried.push(AddressError { address, error }),
+                Err(error) => tried.push((address, error)),
             },
             () = sleep(HEAD_START), if left.len() > 0 => {}
         }
     };
-    tried.sort_by_key(|tried| addresses.iter().position(|&address| address == tried.address));
+    tried.sort_by_key(|tried| addresses.iter().position(|&address| address == tried.0));
     won
 }
 

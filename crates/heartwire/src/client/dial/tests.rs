@@ -5,10 +5,8 @@ use std::net::TcpListener;
 
 use socket2::{Domain, Socket, Type};
 
-use super::{
-    AddressError, ByeCode, ConnectError, Dialled, RetryHint, Violation, connect_within, prepare,
-    race,
-};
+use super::look_up::no_answer;
+use super::{ByeCode, ConnectError, Dialled, RetryHint, Violation, connect_within, prepare, race};
 use crate::Reason;
 use crate::client::runtime::Stream;
 use crate::kernel::{Keepalive, KernelOptions, KernelTimers};
@@ -16,7 +14,9 @@ use crate::tls::{CertificateFault, TlsError, TlsFault};
 
 const SOON: Duration = Duration::from_secs(10);
 
-async fn connect_any(addresses: Vec<SocketAddr>) -> Result<Dialled<Stream>, Vec<AddressError>> {
+async fn connect_any(
+    addresses: Vec<SocketAddr>,
+) -> Result<Dialled<Stream>, Vec<(SocketAddr, io::Error)>> {
     let mut tried = Vec::new();
     let kernel = KernelOptions::default();
     let won = race(addresses, |address| connect_within(address, SOON, &kernel), &mut tried).await;
@@ -43,15 +43,15 @@ async fn the_next_address_is_tried_when_one_refuses() {
 async fn every_address_that_was_tried_is_named_with_its_own_error() {
     let ((first, _s1), (second, _s2)) = (not_listening(), not_listening());
     let tried = connect_any(vec![first, second]).await.unwrap_err();
-    assert_eq!(tried.iter().map(|tried| tried.address).collect::<Vec<_>>(), [first, second]);
-    assert!(tried.iter().all(|tried| tried.error.kind() == io::ErrorKind::ConnectionRefused));
+    assert_eq!(tried.iter().map(|tried| tried.0).collect::<Vec<_>>(), [first, second]);
+    assert!(tried.iter().all(|tried| tried.1.kind() == io::ErrorKind::ConnectionRefused));
     let error = ConnectError::NoAnswer { target: "gateway:1".to_owned(), tried };
     let text = error.to_string();
     let refused = "connection refused (is a server running there?)";
     assert_eq!(text, format!("cannot connect to gateway:1: {refused}"));
 
     let ConnectError::NoAnswer { target, mut tried } = error else { panic!("{error}") };
-    tried[1].error = io::Error::from_raw_os_error(113);
+    tried[1].1 = io::Error::from_raw_os_error(113);
     let text = ConnectError::NoAnswer { target, tried }.to_string();
     assert!(text.ends_with(&format!("{first}: {refused}; {second}: No route to host")), "{text}");
 }
@@ -77,7 +77,7 @@ fn each_error_is_one_sentence() {
             "cannot find the host gateway.invalid: Name or service not known",
         ),
         (
-            ConnectError::LookUpTimedOut { target: target(), within: Duration::from_secs(60) },
+            ConnectError::LookUp { target: target(), error: no_answer(Duration::from_secs(60)) },
             "cannot find the host gateway.invalid: no answer within 1m",
         ),
         (ConnectError::NoAddress { target: target() }, "the host gateway.invalid has no address"),

@@ -42,7 +42,7 @@ fn an_attempt_that_hangs_is_given_up_in_time_and_can_be_ended() {
     assert_eq!(rig.connecting(), 1);
     let error = rig.failed();
     let ConnectError::NoAnswer { tried, .. } = error else { panic!("{error}") };
-    let tried: Vec<_> = tried.iter().map(|tried| (tried.address, tried.error.kind())).collect();
+    let tried: Vec<_> = tried.iter().map(|tried| (tried.0, tried.1.kind())).collect();
     assert_eq!(tried, [(address, io::ErrorKind::TimedOut)]);
     assert!(started.elapsed() >= ms(200));
     rig.closed();

@@ -53,9 +53,7 @@ async fn a_target_that_cannot_be_understood_cannot_be_retried() {
 async fn a_name_that_does_not_exist_may_exist_later() {
     let config = ClientConfig::new("missing.invalid:1").connect_timeout(Duration::from_millis(300));
     let error = LookUp::default().run(&config).await.unwrap_err();
-    let is_look_up =
-        matches!(error, ConnectError::LookUp { .. } | ConnectError::LookUpTimedOut { .. });
-    assert!(is_look_up && error.is_retryable(), "{error}");
+    assert!(matches!(error, ConnectError::LookUp { .. }) && error.is_retryable(), "{error}");
 }
 
 #[cfg(target_os = "linux")]
@@ -92,8 +90,9 @@ fn a_resolver_that_does_not_answer_is_asked_once_and_does_not_hold_up_the_runtim
     };
     for _ in 0..3 {
         let error = look_up(Duration::from_millis(20)).unwrap_err();
-        assert!(matches!(error, ConnectError::LookUpTimedOut { .. }), "{error}");
         assert!(error.is_retryable());
+        let ConnectError::LookUp { error, .. } = error else { panic!("{error}") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
     answer.send(Ok(vec!["192.0.2.7:1".parse().unwrap()])).unwrap();
     assert_eq!(look_up(SOON).unwrap(), ["192.0.2.7:1".parse().unwrap()]);

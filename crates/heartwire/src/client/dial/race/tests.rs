@@ -40,7 +40,7 @@ async fn run(does: &[Does]) -> (Option<u16>, u128, Vec<u128>, Vec<u16>) {
     };
     let mut tried = Vec::new();
     let won = race(addresses, connect, &mut tried).await;
-    let tried = tried.iter().map(|tried| tried.address.port()).collect();
+    let tried = tried.iter().map(|tried| tried.0.port()).collect();
     (won, start.elapsed().as_millis(), began.into_inner().unwrap(), tried)
 }
 

@@ -163,9 +163,9 @@ impl fmt::Display for KernelError {
                 let (user_timeout, least) = (Typed(*user_timeout), Typed(*least));
                 write!(
                     f,
-                    "a user timeout of {user_timeout} is shorter than the keepalive's idle + interval \
-                     × count. Use {least} or more: with less, one lost probe would kill a healthy \
-                     connection"
+                    "a user timeout of {user_timeout} is shorter than the keepalive's idle + \
+                     interval × count. Use {least} or more: with less, one lost probe would kill a \
+                     healthy connection"
                 )
             }
             Self::UserTimeout { user_timeout, .. } => {

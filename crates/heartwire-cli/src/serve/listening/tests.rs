@@ -57,8 +57,10 @@ fn people_are_told_which_data_can_wait() {
         (
             &[][..],
             &[
-                "beats: up to 1 of a client on v0 wait in the kernel, and a data frame without a body can wait",
-                "up to 4 of a client on v1 wait in the kernel, and no data: short frames are padded to 161 B",
+                "beats: up to 1 of a client on v0 wait in the kernel, and a data frame without a \
+                 body can wait",
+                "up to 4 of a client on v1 wait in the kernel, and no data: short frames are \
+                 padded to 161 B",
             ][..],
         ),
         (

@@ -83,13 +83,13 @@ fn each_error_is_one_sentence() {
         (ConnectError::NoAddress { target: target() }, "the host gateway.invalid has no address"),
         (
             after(Reason::Protocol(Violation::NoFirstFrame { waited })),
-            "connected to 192.0.2.7:1, but no Heartwire server answered within 5s (another service, \
-             or one that speaks v0 only)",
+            "connected to 192.0.2.7:1, but no Heartwire server answered within 5s (another \
+             service, or one that speaks v0 only)",
         ),
         (
             after(Reason::Reset),
-            "192.0.2.7:1 closed the connection without an answer (a full server, another service, or \
-             one that speaks v0 only)",
+            "192.0.2.7:1 closed the connection without an answer (a full server, another service, \
+             or one that speaks v0 only)",
         ),
         (
             after(Reason::Protocol(http)),

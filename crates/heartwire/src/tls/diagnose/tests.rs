@@ -85,8 +85,8 @@ fn the_rest_of_an_error_has_no_names_of_types_and_no_seconds_since_1970() {
         ),
         (
             for_other(&[]),
-            "the peer's certificate is for another name: it has no subjectAltName, so it is not for \
-             hall.example.org",
+            "the peer's certificate is for another name: it has no subjectAltName, so it is not \
+             for hall.example.org",
         ),
     ] {
         assert_eq!(error(&Error::InvalidCertificate(fault)).to_string(), says);
@@ -98,7 +98,8 @@ fn the_rest_of_an_error_has_no_names_of_types_and_no_seconds_since_1970() {
         ),
         (
             Error::InvalidMessage(InvalidMessage::InvalidContentType),
-            "the peer broke the rules of TLS: received corrupt message of type invalid content type",
+            "the peer broke the rules of TLS: received corrupt message of type invalid content \
+             type",
         ),
         (
             Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered),

@@ -48,8 +48,11 @@ struct Schedule {
 fn schedules() -> impl Strategy<Value = Schedule> {
     (500_u64..20_000, any::<bool>(), prop_oneof![0_usize..8, Just(1_000_000)]).prop_flat_map(
         |(timeout, beats, room)| {
-            let wait =
-                prop_oneof![4 => 0..=timeout / 2, 1 => timeout - 2..=timeout + 2, 1 => 0..=timeout * 2];
+            let wait = prop_oneof![
+                4 => 0..=timeout / 2,
+                1 => timeout - 2..=timeout + 2,
+                1 => 0..=timeout * 2,
+            ];
             let deed = prop_oneof![
                 4 => Just(Deed::Beat),
                 3 => Just(Deed::Item),
@@ -65,7 +68,13 @@ fn schedules() -> impl Strategy<Value = Schedule> {
             let deeds = prop::collection::vec((wait, deed), 0..12);
             let steps = prop::collection::vec(step, 1..20);
             (Just(timeout), beat, Just(room), deeds, steps).prop_map(
-                |(timeout, beat, room, deeds, steps)| Schedule { timeout, beat, room, deeds, steps },
+                |(timeout, beat, room, deeds, steps)| Schedule {
+                    timeout,
+                    beat,
+                    room,
+                    deeds,
+                    steps,
+                },
             )
         },
     )

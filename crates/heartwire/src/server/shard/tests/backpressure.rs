@@ -130,7 +130,10 @@ fn a_reset_that_comes_while_the_application_is_slow_is_a_reset_and_loses_nothing
         rig.leave_room(usize::MAX);
         rig.run();
         // Of different sessions they may come in any order.
-        let silents = |event: &Event<Vec<u8>>| matches!(event, Event::Offline { id, reason: Reason::Reset, .. } if *id == silent_id);
+        let silents = |event: &Event<Vec<u8>>| {
+            let Event::Offline { id, reason, .. } = event else { return false };
+            (*id, reason) == (silent_id, &Reason::Reset)
+        };
         assert!(rig.inbox().events.iter().any(silents));
         rig.inbox().events.retain(|event| !silents(event));
         rig.expect_data(speaking_id, b"last words");

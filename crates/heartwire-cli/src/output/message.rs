@@ -43,7 +43,7 @@ mod tests {
     use crate::documented::expect_documented;
 
     #[test]
-    fn a_message_has_the_documented_keys_in_their_order_and_no_others() {
+    fn keys_of_a_message_are_the_documented_ones_in_their_order() {
         let (target, message) = ("heartwire".to_owned(), String::new());
         let message = Message { level: "warn", target, message, fields: Map::new() };
         expect_documented("Messages", &[message]);

@@ -169,8 +169,8 @@ fn first_word(text: &str) -> (&str, &str) {
     (word, rest.trim_start())
 }
 
-/// A name, and what comes after it. In quotation marks it is everything up to a quotation mark at the
-/// end of a word, as it is.
+/// A name, and what comes after it. In quotation marks it is everything up to a quotation mark at
+/// the end of a word, as it is.
 fn name(text: &str) -> Result<(&str, &str), String> {
     let Some(quoted) = text.strip_prefix('"') else { return Ok(first_word(text)) };
     let mut ends = quoted.match_indices('"').filter_map(|(at, mark)| {

@@ -42,8 +42,8 @@ const BATCH: usize = 256;
 ///
 /// - Beyond [`MAX_DATA`] events, data events are dropped. With `--hold-data` the server stops
 ///   reading at [`HOLD_FROM`] instead, so that one read of each shard is the most that follows.
-/// - Beyond [`MAX_ALL`] events, a session that ends before any of its events was printed is dropped,
-///   and a newer status of a session or of the server replaces the one that waits.
+/// - Beyond [`MAX_ALL`] events, a session that ends before any of its events was printed is
+///   dropped, and a newer status of a session or of the server replaces the one that waits.
 ///
 /// So only a few events wait for each session that is online or was printed, and the number of
 /// sessions bounds them. An `unprinted` event, in the place of the dropped ones, counts them. Where

@@ -106,8 +106,8 @@ impl fmt::Display for Listening {
         let within = timeout.map_or_else(|| "any time".to_owned(), |timeout| typed(timeout.0));
         write!(
             f,
-            "  bounds: {max_sessions} sessions (open files: {files}), {max_pending} connections not \
-             accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first frame \
+            "  bounds: {max_sessions} sessions (open files: {files}), {max_pending} connections \
+             not accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first frame \
              within {within}"
         )
     }
@@ -184,7 +184,8 @@ fn describe_coalescing(
     });
     let v1 = protocols.v1.then(|| {
         format!(
-            "up to {} of a client{} wait in the kernel, and no data: short frames are padded to {} B",
+            "up to {} of a client{} wait in the kernel, and no data: short frames are padded to \
+             {} B",
             args.coalesce.unwrap_or(ServerConfig::COALESCE_V1),
             on("v1"),
             server.wake_bytes_v1(),

@@ -129,7 +129,7 @@ fn input_without_a_connection_waits_or_is_dropped() {
 }
 
 #[test]
-fn every_event_of_v0_comes() {
+fn events_of_v0_all_come() {
     side_by_side(&[("serve", events_of_serve), ("connect", events_of_connect)]);
 }
 

@@ -278,7 +278,7 @@ fn a_full_disk_is_tried_again_and_does_not_end_the_server() {
 }
 
 #[test]
-fn all_that_is_printed_as_json_is_one_object_a_line() {
+fn json_is_one_object_a_line_on_both_streams() {
     let server = Server::start_plain(&["--log-level", "heartwire=trace"]);
     Peer::connect(server.addr).send(b"GET / HTTP/1.1\r\n\r\n");
     let mut command = heartwire(&["connect", "--json", "--log-level", "heartwire=trace"]);

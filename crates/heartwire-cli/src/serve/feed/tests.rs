@@ -199,7 +199,7 @@ fn an_answer_waits_while_as_much_waits_as_where_data_is_left_out() {
 }
 
 #[test]
-fn each_event_of_a_session_names_its_client_even_if_its_online_is_not_printed() {
+fn name_of_a_client_is_in_each_event_of_its_session_even_if_its_online_is_not_printed() {
     let feed = Arc::new(Mutex::new(Feed::new(Format::Json, vec![EventKind::Data], false)));
     let config = ServerConfig::new("127.0.0.1:0".parse().unwrap()).threads(1);
     let server = Server::start(config, |_| {

@@ -53,7 +53,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
 }
 
 #[test]
-fn every_event_has_the_documented_keys_in_their_order_and_no_others() {
+fn keys_of_each_event_are_the_documented_ones_in_their_order() {
     let mut examples = Vec::new();
     while let Some(line) = next(examples.last()) {
         examples.push(line);

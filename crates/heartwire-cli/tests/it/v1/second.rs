@@ -377,7 +377,7 @@ fn a_client_that_beats_far_too_often_is_told_and_then_sent_away() {
 }
 
 #[test]
-fn every_event_of_v1_comes() {
+fn events_of_v1_all_come() {
     if python_is_missing() {
         return;
     }

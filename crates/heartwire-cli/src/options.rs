@@ -53,8 +53,9 @@ pub(crate) struct PolicyArgs {
     #[arg(long)]
     pub(crate) echo: bool,
 
-    /// How often the peer sends something. Changes no timer: it checks the timeout and narrows the
-    /// printed bound [default: the interval of this end].
+    /// How often the peer sends something [default: the interval of this end].
+    ///
+    /// It changes no timer: it checks the timeout, and narrows the printed bound.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) peer_interval: Option<Duration>,
 }
@@ -88,8 +89,10 @@ impl PolicyArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Heartbeat")]
 pub(crate) struct OfferArgs {
-    /// Shortest interval at which this end agrees to send heartbeats; a server also holds its
-    /// clients to it (protocol v1) [default: 1s, or the interval where that is shorter].
+    /// Shortest interval at which this end agrees to send heartbeats (protocol v1) [default: 1s, or
+    /// the interval where that is shorter].
+    ///
+    /// A server also holds its clients to it.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) min_interval: Option<Duration>,
 
@@ -127,13 +130,15 @@ impl OfferArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Kernel")]
 pub(crate) struct KernelArgs {
-    /// `SO_KEEPALIVE`: idle time, interval and count, such as 3s,3s,3. A dead idle peer is found
-    /// after idle + interval × count; data in flight suspends the probes.
+    /// `SO_KEEPALIVE`: idle time, interval and count, such as 3s,3s,3.
+    ///
+    /// A dead idle peer is found after idle + interval × count; data in flight suspends the probes.
     #[arg(long, value_name = "IDLE,INTERVAL,COUNT", value_parser = keepalive)]
     pub(crate) keepalive: Option<Keepalive>,
 
-    /// `TCP_USER_TIMEOUT`: give up when sent data is not acknowledged for this long; at least the
-    /// keepalive's idle + interval × count.
+    /// `TCP_USER_TIMEOUT`: give up when sent data is not acknowledged for this long.
+    ///
+    /// It must be at least the keepalive's idle + interval × count.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) user_timeout: Option<Duration>,
 

@@ -65,14 +65,16 @@ pub(crate) struct ConnectArgs {
     #[arg(value_name = "HOST[:PORT]", value_parser = target, help_heading = None::<&str>)]
     pub(crate) target: String,
 
-    /// Version of the protocol. If the server speaks only v0, as the tutorial's does, v1 fails
-    /// within --handshake-timeout [default: v1; v0 with --preset tutorial and with --echo].
+    /// Version of the protocol [default: v1; v0 with --preset tutorial and with --echo].
+    ///
+    /// If the server speaks only v0, as the tutorial's does, v1 fails within --handshake-timeout.
     #[arg(long, value_enum, conflicts_with = "raw")]
     pub(crate) protocol: Option<ProtocolArg>,
 
-    /// Send and receive bytes without the 8-byte headers. There are no heartbeats then, and no
-    /// timeout unless --timeout is given, whatever the preset: such a server may be silent forever.
-    /// Any byte shows that it is alive.
+    /// Send and receive bytes without the 8-byte headers, and so without heartbeats.
+    ///
+    /// There is no timeout unless --timeout is given, whatever the preset: such a server may be
+    /// silent forever. Any byte shows that it is alive.
     #[arg(long, conflicts_with_all = ["interval", "echo", "min_interval", "max_timeout"])]
     pub(crate) raw: bool,
 
@@ -84,10 +86,12 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "TIME", value_parser = interval, conflicts_with = "raw")]
     pub(crate) handshake_timeout: Option<Duration>,
 
-    /// Longest time for closing the connection, also after a signal: until the server has
-    /// acknowledged what was sent and has closed its side. connect gives up earlier when the server
-    /// acknowledges nothing new for a tenth of this (at least 1 s, longer on a path with long round
-    /// trips). Exit code 4 says that the server may not have everything.
+    /// Longest time for closing the connection, also after a signal.
+    ///
+    /// It is closed when the server has acknowledged what was sent and has closed its side. connect
+    /// gives up earlier when the server acknowledges nothing new for a tenth of this (at least 1 s,
+    /// longer on a path with long round trips). Exit code 4 says that the server may not have
+    /// everything.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub(crate) close_timeout: Duration,
 
@@ -96,8 +100,9 @@ pub(crate) struct ConnectArgs {
     #[arg(short, long, conflicts_with = "raw", help_heading = "Identity")]
     pub(crate) name: Option<String>,
 
-    /// File with the token of this client and nothing else (protocol v1), read again at each
-    /// attempt. Other users could read a token on the command line.
+    /// File with the token of this client and nothing else (protocol v1).
+    ///
+    /// It is read again at each attempt. Other users could read a token on the command line.
     #[arg(long, value_name = "FILE", conflicts_with = "raw", help_heading = "Identity")]
     pub(crate) token_file: Option<PathBuf>,
 
@@ -118,14 +123,16 @@ pub(crate) struct ConnectArgs {
     )]
     pub(crate) no_input: bool,
 
-    /// Stay connected when standard input has ended. Without this, connect exits when the server
-    /// has acknowledged everything; see --close-timeout.
+    /// Stay connected when standard input has ended.
+    ///
+    /// Without this, connect exits when the server has acknowledged everything; see --close-timeout.
     #[arg(long, help_heading = "Input and output")]
     pub(crate) stay: bool,
 
-    /// Treat lines of standard input that begin with a slash as commands: `/promise TIME`,
-    /// `/promise agreed`, and `/feed`, which feeds the watchdog and sends nothing. `//` begins a
-    /// line of data with one slash (protocol v1).
+    /// Treat lines of standard input that begin with a slash as commands (protocol v1).
+    ///
+    /// They are `/promise TIME`, `/promise agreed`, and `/feed`, which feeds the watchdog and sends
+    /// nothing. `//` begins a line of data with one slash.
     #[arg(long, conflicts_with = "raw", help_heading = "Input and output")]
     pub(crate) commands: bool,
 
@@ -144,8 +151,10 @@ pub(crate) struct ConnectArgs {
     )]
     pub(crate) retry: Retry,
 
-    /// Longest time that a server may ask this client to stay away; a longer window is cut to the
-    /// second half of this. (`retry 0`, which means never, is not a window.)
+    /// Longest time that a server may ask this client to stay away.
+    ///
+    /// A longer window is cut to the second half of this. (`retry 0`, which means never, is not a
+    /// window.)
     #[arg(
         long,
         value_name = "TIME",
@@ -201,9 +210,10 @@ pub(crate) struct ConnectArgs {
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 
-    /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
-    /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
-    /// heartbeats.
+    /// How much the kernel may hold for each direction of a connection [default: the system
+    /// decides, up to several MB].
+    ///
+    /// It sets `SO_SNDBUF` and `SO_RCVBUF`; 8192 is plenty for little more than heartbeats.
     #[arg(long, value_name = "BYTES", value_parser = above_zero, help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
@@ -289,8 +299,9 @@ pub(crate) struct ConnectTlsArgs {
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub(crate) tls_server_name: Option<String>,
 
-    /// Client certificate for servers that require one (PEM). It, its key and --tls-ca are read
-    /// again at each attempt if they have changed.
+    /// Client certificate for servers that require one (PEM).
+    ///
+    /// It, its key and --tls-ca are read again at each attempt if they have changed.
     #[arg(long, value_name = "FILE", requires = "tls", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 

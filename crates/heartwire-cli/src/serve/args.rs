@@ -52,9 +52,11 @@ Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, such as 192.0.2.1:29002 or [fe80::1%eth0]:29002; can be repeated. A
-    /// port alone listens on 127.0.0.1, :PORT on every IPv4 address, [::]:PORT on every address. Port 0 lets the system choose
-    /// [default: 127.0.0.1:29002; port 39002 with --preset tutorial].
+    /// Address to listen on, such as 192.0.2.1:29002; can be repeated [default: 127.0.0.1:29002; port
+    /// 39002 with --preset tutorial].
+    ///
+    /// A port alone listens on 127.0.0.1, :PORT on every IPv4 address, [::]:PORT on every address,
+    /// [fe80::1%eth0]:PORT on one interface. Port 0 lets the system choose.
     #[arg(short, long, value_name = "ADDR", value_delimiter = ',', value_parser = address)]
     pub(crate) listen: Vec<SocketAddr>,
 
@@ -67,15 +69,17 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", value_parser = number::<u16>(1..=256))]
     pub(crate) threads: Option<u16>,
 
-    /// How long a shutdown waits for clients to acknowledge what is queued for them, and the time
-    /// over which it spreads their reconnects (protocol v1; at least 1 s) or closes them one by one
-    /// (v0).
+    /// How long a shutdown waits for clients to acknowledge what is queued for them.
+    ///
+    /// Over the same time it spreads their reconnects (protocol v1; at least 1 s), or closes them
+    /// one by one (v0).
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub(crate) drain: Duration,
 
-    /// Accept only clients with a token from this file. One per line: TOKEN, or NAME TOKEN for the
-    /// client of that name only ("NAME" in quotation marks if it has spaces); # begins a comment.
-    /// SIGHUP reads the file again.
+    /// Accept only clients with a token from this file.
+    ///
+    /// One per line: TOKEN, or NAME TOKEN for the client of that name only ("NAME" in quotation
+    /// marks if it has spaces); # begins a comment. SIGHUP reads the file again.
     #[arg(long, value_name = "FILE", help_heading = "Identity")]
     pub(crate) tokens: Option<PathBuf>,
 
@@ -88,16 +92,18 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) on_data: ServeData,
 
-    /// Drop no `data` event: while a thousand events wait to be printed, stop reading from clients
-    /// that are online. What they send waits, and still shows that they are alive. New clients are
-    /// accepted all the same.
+    /// Drop no `data` event: while a thousand events wait to be printed, stop reading from clients.
+    ///
+    /// What they send waits, and still shows that they are alive. New clients are accepted all the
+    /// same.
     #[arg(long, help_heading = "Input and output")]
     pub(crate) hold_data: bool,
 
-    /// Obey commands on standard input: `/who` lists the sessions, `/send NAME TEXT` sends to one,
-    /// `/all TEXT` to all, `/kick NAME [REASON]` disconnects one and tells it not to reconnect, and
-    /// `/help` explains them. Answers are printed among the events. The end of the input does not
-    /// stop the server.
+    /// Obey commands on standard input, such as `/who`; `/help` explains them.
+    ///
+    /// `/who` lists the sessions, `/send NAME TEXT` sends to one, `/all TEXT` to all, `/kick NAME
+    /// [REASON]` disconnects one and tells it not to reconnect. Answers are printed among the
+    /// events. The end of the input does not stop the server.
     #[arg(long, help_heading = "Input and output")]
     pub(crate) commands: bool,
 
@@ -108,10 +114,11 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
 
-    /// How many heartbeats of a client may wait in the kernel without waking this process, which
-    /// reads them at the client's deadline; verdicts stay as exact. On protocol v0 more than 1
-    /// costs less, but short data frames may wait; on v1 no data waits. 0 is off. Linux only
+    /// How many heartbeats of a client may wait in the kernel without waking this process; 0 is off
     /// [default: 1 on v0, 4 on v1].
+    ///
+    /// It reads them at the client's deadline; verdicts stay as exact. On protocol v0 more than 1
+    /// costs less, but short data frames may wait; on v1 no data waits. Linux only.
     #[arg(
         long,
         value_name = "BEATS",
@@ -126,9 +133,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) kernel: KernelArgs,
 
-    /// `SO_SNDBUF` and `SO_RCVBUF`: how much the kernel may hold for each direction of a connection
-    /// [default: the system decides, up to several MB]. 8192 is plenty for little more than
-    /// heartbeats.
+    /// How much the kernel may hold for each direction of a connection [default: the system
+    /// decides, up to several MB].
+    ///
+    /// It sets `SO_SNDBUF` and `SO_RCVBUF`; 8192 is plenty for little more than heartbeats.
     #[arg(long, value_name = "BYTES", value_parser = above_zero, help_heading = "Kernel")]
     pub(crate) socket_buffers: Option<NonZeroU32>,
 
@@ -150,8 +158,10 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
 
-    /// Stop when the program that reads the events through a pipe exits, as on SIGTERM but with
-    /// exit code 1; noticed at the next event. Without this the server goes on and prints nothing.
+    /// Stop when the program that reads the events through a pipe exits.
+    ///
+    /// The server stops as on SIGTERM, but with exit code 1, at the next event. Without this it goes
+    /// on and prints nothing.
     #[arg(long, help_heading = "Output")]
     pub(crate) exit_with_reader: bool,
 }
@@ -191,8 +201,10 @@ pub(crate) enum EventKind {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "TLS")]
 pub(crate) struct ServeTlsArgs {
-    /// The server's certificate, followed by intermediate ones (PEM). Every client must then use
-    /// TLS 1.3. SIGHUP reads all these files again; sessions stay.
+    /// The server's certificate, followed by intermediate ones (PEM); every client must then use
+    /// TLS 1.3.
+    ///
+    /// SIGHUP reads all these files again; sessions stay.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
 
@@ -223,9 +235,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "N", value_parser = above_zero)]
     pub(crate) max_per_address: Option<NonZeroU32>,
 
-    /// Maximum connections that are not accepted yet; the oldest are dropped first [default: 4096,
-    /// or half of what --max-sessions and open files allow if that is less; as many as they allow
-    /// where v0 is accepted without TLS].
+    /// Maximum connections that are not accepted yet; the oldest are dropped first [default: what
+    /// --max-sessions and open files allow; with TLS or on v1 alone at most 4096].
+    ///
+    /// With TLS or on v1 alone it is half of what they allow if that is less.
     #[arg(long, value_name = "N", value_parser = number::<usize>(1..=u64::MAX))]
     pub(crate) max_pending: Option<usize>,
 

@@ -16,9 +16,8 @@ use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::auth::{Tokens, TokensError};
-use heartwire::server::{
-    AddressLimits, Control, Event, Handler, Protocols, Rate, Server, ServerConfig,
-};
+use heartwire::server::limits::{Admission, Limits, Rate};
+use heartwire::server::{Control, Event, Handler, Protocols, Server, ServerConfig};
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -30,7 +29,7 @@ use crate::signals::{Hangup, Look, Stop};
 use crate::values::{ProtocolArg, RateOrOff, TimeOrOff};
 
 pub(crate) use args::{EXAMPLES, FIRST_EXAMPLES, ServeArgs};
-use args::{EventKind, ServeData, ServeTlsArgs};
+use args::{EventKind, LimitArgs, ServeData, ServeTlsArgs};
 
 use commands::Commands;
 use feed::Feed;
@@ -71,7 +70,6 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         Target::Stdout,
         Feed::new(args.format.format(), args.events.clone(), args.hold_data),
     )?;
-    let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let on_data = args.on_data;
     // Each shard holds a sender. Nothing is sent: the channel closes when the last shard ends.
     let (runs, mut ended) = mpsc::channel::<()>(1);
@@ -86,7 +84,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     if is_open && let Some(warning) = open_to_all(server.local_addrs()) {
         warn(warning);
     }
-    let listening = Listening::new(args, &server, limits, open_files, pending, own_tokens)?;
+    let listening = Listening::new(args, &server, open_files, own_tokens)?;
     output.put(|feed| feed.push_line(Line::Listening(listening)));
     if args.commands {
         Commands::new(server.handle().clone(), output.clone()).start()?;
@@ -148,41 +146,41 @@ fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConf
     let mut config = ServerConfig::new(first)
         .policy(policy)
         .kernel(args.kernel.options()?.buffers(args.socket_buffers))
-        .max_sessions(args.limits.max_sessions)
-        .max_queue(args.limits.max_queue)
-        .max_buffered(args.limits.max_buffered)
-        .max_pending_buffered(args.limits.max_pending_buffered)
+        .protocols(match (tokens, args.protocol) {
+            (Some(tokens), _) => Protocols::V1WithTokens(tokens),
+            (None, None) => Protocols::Any,
+            (None, Some(ProtocolArg::V0)) => Protocols::V0,
+            (None, Some(ProtocolArg::V1)) => Protocols::V1,
+        })
         .offer(args.offer.offer(&policy)?)
-        .addresses(addresses(args))
+        .admission(admission(&args.limits))
+        .limits(limits(&args.limits))
         .drain(args.drain);
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }
-    if let Some(clients) = args.limits.max_pending {
-        config = config.max_pending(clients);
-    }
-    if let Some(tokens) = tokens {
-        config = config.tokens(tokens);
-    }
-    config = config.protocols(match args.protocol {
-        None => Protocols::Any,
-        Some(ProtocolArg::V0) => Protocols::V0,
-        Some(ProtocolArg::V1) => Protocols::V1,
-    });
     for address in listen {
         config = config.also_listen(address);
     }
     if let Some(shards) = args.threads {
         config = config.threads(usize::from(shards));
     }
-    let mut limits = config.limits_in_force().max_frame(args.limits.max_frame);
-    if let Some(TimeOrOff(within)) = args.limits.handshake_timeout {
+    Ok(config)
+}
+
+fn limits(args: &LimitArgs) -> Limits {
+    let mut limits = Limits::default()
+        .max_frame(args.max_frame)
+        .max_queue(args.max_queue)
+        .max_buffered(args.max_buffered)
+        .max_pending_buffered(args.max_pending_buffered);
+    if let Some(TimeOrOff(within)) = args.handshake_timeout {
         limits = limits.handshake_timeout(within);
     }
-    if let Some(TimeOrOff(within)) = args.limits.frame_timeout {
+    if let Some(TimeOrOff(within)) = args.frame_timeout {
         limits = limits.frame_timeout(within);
     }
-    Ok(config.limits(limits))
+    limits
 }
 
 /// Refuses options that would have no effect.
@@ -201,16 +199,22 @@ fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
     Ok(())
 }
 
-fn addresses(args: &ServeArgs) -> AddressLimits {
+fn admission(args: &LimitArgs) -> Admission {
     let rate = |most: RateOrOff, bursts: u32| {
-        most.0.map(|most| {
-            Rate::new(most, most.saturating_mul(NonZeroU32::MIN.saturating_add(bursts - 1)))
+        most.0.map(|per_second| {
+            let bursts = NonZeroU32::MIN.saturating_add(bursts - 1);
+            Rate { per_second, burst: per_second.saturating_mul(bursts) }
         })
     };
-    AddressLimits::default()
-        .max_per_address(args.limits.max_per_address)
-        .accept_rate_per_address(rate(args.limits.accept_rate_per_address, 20))
-        .accept_rate(rate(args.limits.accept_rate, 2))
+    let admission = Admission::default()
+        .max_sessions(args.max_sessions)
+        .max_per_address(args.max_per_address)
+        .accept_rate_per_address(rate(args.accept_rate_per_address, 20))
+        .accept_rate(rate(args.accept_rate, 2));
+    match args.max_pending {
+        Some(clients) => admission.max_pending(clients),
+        None => admission,
+    }
 }
 
 fn load_tokens(path: &Path) -> Result<Tokens, Usage> {

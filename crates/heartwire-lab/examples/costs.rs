@@ -35,7 +35,7 @@ mod linux {
 
     const CLIENTS: usize = 2_000;
     const ROUNDS: usize = 5;
-    /// Longer than `ServerConfig::STALE_AFTER`.
+    /// Longer than `Admission::STALE_AFTER`.
     const TOO_LONG: Duration = Duration::from_millis(2_700);
 
     pub(super) fn main() -> anyhow::Result<()> {

@@ -208,7 +208,7 @@ pub mod wrap;
 ///
 /// [`Handle::list`](server::Handle::list) waits for the shards, so only another thread may call it;
 /// use [`Shard::sessions`](internal::Shard::sessions) instead. Set
-/// [`max_pending`](server::ServerConfig::max_pending): its default depends on this process's
+/// [`max_pending`](server::limits::Admission::max_pending): its default depends on this process's
 /// limits.
 #[doc(hidden)]
 pub mod internal {

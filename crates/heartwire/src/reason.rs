@@ -29,7 +29,7 @@ pub enum Reason {
     /// The peer did not read, and its queue was full.
     SlowReader,
     /// All sessions together had reached
-    /// [`max_buffered`](crate::server::ServerConfig::max_buffered), and this one was among those
+    /// [`max_buffered`](crate::server::limits::Limits::max_buffered), and this one was among those
     /// that held most of it.
     MostBuffered,
     /// The application disconnected the client.

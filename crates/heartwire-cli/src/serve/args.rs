@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
-use heartwire::server::ServerConfig;
+use heartwire::server::limits::{Admission, Limits};
 
 use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
 use crate::values::{
@@ -225,7 +225,7 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = ServerConfig::MAX_SESSIONS,
+        default_value_t = Admission::MAX_SESSIONS,
         value_parser = number::<usize>(1..=u64::MAX)
     )]
     pub(crate) max_sessions: usize,
@@ -257,7 +257,7 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = ServerConfig::MAX_QUEUE,
+        default_value_t = Limits::MAX_QUEUE,
         value_parser = number::<usize>(64..=u64::MAX)
     )]
     pub(crate) max_queue: usize,
@@ -267,7 +267,7 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = ServerConfig::MAX_BUFFERED,
+        default_value_t = Limits::MAX_BUFFERED,
         value_parser = number::<usize>(0..=u64::MAX)
     )]
     pub(crate) max_buffered: usize,
@@ -276,7 +276,7 @@ pub(crate) struct LimitArgs {
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = ServerConfig::MAX_PENDING_BUFFERED,
+        default_value_t = Limits::MAX_PENDING_BUFFERED,
         value_parser = number::<usize>(0..=u64::MAX)
     )]
     pub(crate) max_pending_buffered: usize,

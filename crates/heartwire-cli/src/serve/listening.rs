@@ -3,8 +3,8 @@
 use core::fmt;
 use core::net::SocketAddr;
 
-use heartwire::server::{Server, ServerConfig};
-use heartwire::{FrameLimits, Policy, Side};
+use heartwire::server::{Report, Server, ServerConfig};
+use heartwire::{Policy, Side};
 use serde::Serialize;
 
 use super::args::ServeArgs;
@@ -46,13 +46,12 @@ impl Listening {
     pub(super) fn new(
         args: &ServeArgs,
         server: &Server,
-        limits: FrameLimits,
         open_files: Option<u64>,
-        pending: usize,
         own_tokens: Option<bool>,
     ) -> anyhow::Result<Self> {
         let policy = args.policy.policy(Side::Server)?;
         let (addresses, protocols) = (server.local_addrs(), Protocols::of(args));
+        let report = server.report();
         let names = match own_tokens {
             _ if !protocols.v1 => "",
             None => "there are no tokens, so a client that knows a name can end its session",
@@ -67,21 +66,21 @@ impl Listening {
             ipv6: addresses.iter().any(SocketAddr::is_ipv6),
             tls: args.tls.tls_cert.is_some(),
             policy,
-            receive_mark: server.receive_mark(),
-            wake_bytes_v0: protocols.v0.then(|| server.wake_bytes_v0()),
-            wake_bytes_v1: protocols.v1.then(|| server.wake_bytes_v1()),
-            kernel: server.kernel().to_string(),
+            receive_mark: report.wake_bytes_v0,
+            wake_bytes_v0: protocols.v0.then_some(report.wake_bytes_v0),
+            wake_bytes_v1: protocols.v1.then_some(report.wake_bytes_v1),
+            kernel: report.kernel.to_string(),
             names_have_tokens: own_tokens.unwrap_or(false),
             max_sessions: args.limits.max_sessions,
             open_files,
-            max_pending: pending,
+            max_pending: report.max_pending,
             max_frame: args.limits.max_frame,
             max_queue: args.limits.max_queue,
             max_buffered: args.limits.max_buffered,
             max_pending_buffered: args.limits.max_pending_buffered,
-            handshake_timeout_ms: limits.handshake_within().map(Millis),
+            handshake_timeout_ms: report.frames.handshake_within().map(Millis),
             drain_ms: Millis(args.drain),
-            beats: describe_coalescing(args, server, protocols, &policy),
+            beats: describe_coalescing(args, report, protocols, &policy),
             names,
         })
     }
@@ -145,11 +144,11 @@ impl Protocols {
 /// How many heartbeats wait in the kernel, or why none do.
 fn describe_coalescing(
     args: &ServeArgs,
-    server: &Server,
+    report: &Report,
     protocols: Protocols,
     policy: &Policy,
 ) -> String {
-    if server.receive_mark() == 1 && server.wake_bytes_v1() == 1 {
+    if report.wake_bytes_v0 == 1 && report.wake_bytes_v1 == 1 {
         let why = if args.coalesce == Some(0) {
             "--coalesce is 0"
         } else if policy.echo() {
@@ -164,13 +163,13 @@ fn describe_coalescing(
     let both = protocols.v0 && protocols.v1;
     let on = |protocol: &str| if both { format!(" on {protocol}") } else { String::new() };
     let v0 = protocols.v0.then(|| {
-        if server.receive_mark() == 1 {
+        if report.wake_bytes_v0 == 1 {
             let on_v0 = on("v0");
             return format!(
                 "each of a client{on_v0} is read as it comes, so that TLS's close_notify is"
             );
         }
-        let short = match server.wake_bytes_v0() {
+        let short = match report.wake_bytes_v0 {
             9 => "a data frame without a body".to_owned(),
             bytes => format!("a data frame of less than {bytes} B, its header included,"),
         };
@@ -188,7 +187,7 @@ fn describe_coalescing(
              {} B",
             args.coalesce.unwrap_or(ServerConfig::COALESCE_V1),
             on("v1"),
-            server.wake_bytes_v1(),
+            report.wake_bytes_v1,
         )
     });
     let parts: Vec<String> = [v0, v1].into_iter().flatten().collect();

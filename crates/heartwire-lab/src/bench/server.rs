@@ -10,7 +10,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use heartwire::server::ServerConfig;
+use heartwire::server::limits::Admission;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -110,7 +110,7 @@ impl Contender {
             }
             Self::Own(Own { shards, coalesce, .. }) => {
                 let connections = usize::try_from(plan.connections)?;
-                let sessions = connections.max(ServerConfig::MAX_SESSIONS).to_string();
+                let sessions = connections.max(Admission::MAX_SESSIONS).to_string();
                 let mut command = Command::new(program(plan.bin.as_deref())?);
                 command
                     .args([

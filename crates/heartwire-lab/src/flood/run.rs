@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use heartwire::Policy;
 use heartwire::client::{Client, ClientConfig, V1};
-use heartwire::server::ServerConfig;
+use heartwire::server::limits::Admission;
 use heartwire::tls::ClientTls;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
@@ -29,7 +29,7 @@ const SPARE: u64 = 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How much the server's memory may grow for each pending client, of which there are at most
-/// `ServerConfig::MAX_PENDING`. In plain text it is the part of the first frame that has arrived;
+/// `Admission::MAX_PENDING`. In plain text it is the part of the first frame that has arrived;
 /// over TLS also a whole record in each direction (RFC 8446, 5.2: 16 KiB and the overhead of
 /// encryption).
 const PENDING_BYTES_PLAIN: u64 = 8 * 1024;
@@ -107,7 +107,7 @@ async fn flood(args: &Args, transport: Transport, program: &Path) -> anyhow::Res
         Transport::Plain => PENDING_BYTES_PLAIN,
         Transport::Tls => PENDING_BYTES_TLS,
     };
-    let max_pending = u64::try_from(ServerConfig::MAX_PENDING)?;
+    let max_pending = u64::try_from(Admission::MAX_PENDING)?;
     Ok(Outcome {
         transport,
         clients: args.clients,

@@ -8,6 +8,7 @@ use std::task;
 
 use heartwire::Cause;
 use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
+use heartwire::server::limits::{Admission, Limits};
 use heartwire::server::{Control, Event, Handle, Handler, Protocols, ServerConfig, SessionId};
 use heartwire::v1::RetryHint;
 use heartwire_core::Protocol;
@@ -181,11 +182,15 @@ fn config(terms: &Terms) -> ServerConfig {
         .threads(1)
         .policy(terms.policy_in_force())
         .protocols(protocols)
-        .limits(terms.limits())
         .offer(offer)
         .coalesce(terms.coalesce())
-        .max_queue(MAX_QUEUE)
-        .max_pending(64)
+        .limits(
+            Limits::default()
+                .handshake_timeout(terms.handshake_timeout)
+                .frame_timeout(terms.frame_within())
+                .max_queue(MAX_QUEUE),
+        )
+        .admission(Admission::default().max_pending(64))
         .drain(if terms.is(Broken::DrainsLate) { DRAIN * 2 } else { DRAIN })
 }
 

@@ -40,9 +40,9 @@ impl ServerModel {
     pub const BACKLOG: u32 = 4096;
     /// How many a shard of `heartwire serve` accepts in a turn of its loop.
     pub const IN_FLIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(127);
-    /// `AddressLimits::ACCEPT_RATE` of the library.
+    /// `Admission::ACCEPT_RATE` of the library.
     pub const ACCEPT_RATE_PER_ADDRESS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
-    /// `ServerConfig::STALE_AFTER` of the library.
+    /// `Admission::STALE_AFTER` of the library.
     pub const STALE_AFTER: Duration = Duration::from_millis(2500);
     /// More than was measured on a real one (`docs/lab.md`).
     pub const REJECT: Duration = Duration::from_micros(60);
@@ -207,7 +207,7 @@ impl Server {
         u64::try_from(self.waiting.len()).is_ok_and(|waiting| waiting < places)
     }
 
-    /// The rule of `AddressLimits::accept_rate`: a bucket of two seconds' worth. Closed connections
+    /// The rule of `Admission::accept_rate`: a bucket of two seconds' worth. Closed connections
     /// do not count.
     fn take_arrival(&mut self, now: u64) -> bool {
         let Some(rate) = self.model.accept_rate else { return true };

@@ -219,12 +219,12 @@ fn dropped_syns_come_again_as_linux_sends_them() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_model_is_the_server_that_we_have() {
-    use heartwire::server::{AddressLimits, ServerConfig};
+    use heartwire::server::limits::Admission;
     let model = ServerModel::like_serve(count(1_000));
-    let rate = AddressLimits::ACCEPT_RATE;
-    assert_eq!(model.accept_rate, Some(rate.per_second()));
-    assert_eq!(rate.burst().get(), 2 * rate.per_second().get());
-    assert_eq!(model.stale_after, Some(ServerConfig::STALE_AFTER));
+    let rate = Admission::ACCEPT_RATE;
+    assert_eq!(model.accept_rate, Some(rate.per_second));
+    assert_eq!(rate.burst.get(), 2 * rate.per_second.get());
+    assert_eq!(model.stale_after, Some(Admission::STALE_AFTER));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::admission::addresses::AddressCounts;
 use super::admission::denials::Denials;
 use super::admission::names::Names;
-use super::config::{Acceptor, ServerConfig};
+use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{Admission, Listener};
 use super::mailbox::Mailbox;
@@ -46,18 +46,18 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.map(Mailbox::new).unzip();
     let handle = Handle(Arc::new(Shared {
         mailboxes,
-        admission: Admission::new(config.max_sessions),
+        admission: Admission::new(config.admission.max_sessions),
         counters: Counters::default(),
         turns: places.iter().map(|_| TurnCounters::default()).collect(),
         kernel: config.kernel,
-        max_queue: config.max_queue,
-        tokens: config.tokens.clone(),
+        max_queue: config.limits.max_queue,
+        tokens: config.tokens().cloned(),
         tls: config.tls.clone(),
-        addresses: AddressCounts::new(config.addresses),
+        addresses: AddressCounts::new(config.admission.clone()),
         names: Names::new(epochs_from),
         denials: Denials::new(),
     }));
-    let (mut hand_over, adoptees) = if config.acceptor == Acceptor::HandOver {
+    let (mut hand_over, adoptees) = if !config.reuse_port {
         let (hand_over, adoptees) = HandOver::to(places.len());
         (Some(hand_over), adoptees)
     } else {

@@ -16,7 +16,7 @@ use crate::reason::Reason;
 ///
 /// The events of one session come in order: first `Online`, then others such as `Data`, at most one
 /// `Verdict`, and last exactly one `Offline`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<D> {
     /// A client is online: its first frame has arrived, and on protocol v1 the server has accepted
@@ -118,7 +118,7 @@ pub enum Event<D> {
 }
 
 /// The result of a handshake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Agreed {
     /// The client's name, if it gave one.
@@ -134,7 +134,7 @@ pub struct Agreed {
 }
 
 /// Why a client is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The server has reached its maximum number of sessions.
@@ -161,7 +161,7 @@ impl Refusal {
 }
 
 /// One session in a [list](super::Handle::list).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SessionInfo {
     /// The session.

@@ -35,6 +35,7 @@ mod descriptors;
 mod event;
 mod handler;
 mod id;
+pub mod limits;
 mod link;
 mod listener;
 mod mailbox;
@@ -68,10 +69,9 @@ pub mod auth {
 
 #[cfg(feature = "tls")]
 pub(crate) use admission::tokens::is_world_readable;
-pub use admission::{AddressLimits, Rate};
 pub use channel::Events;
-pub use config::{Acceptor, Protocols, ServerConfig};
-pub use event::{Agreed, Event, Refusal, SessionInfo};
+pub use config::{Protocols, ServerConfig};
+pub use event::{Agreed, Event, SessionInfo};
 pub use handler::{Control, Handler};
 pub use id::SessionId;
 pub use stats::Stats;
@@ -82,6 +82,7 @@ use admission::names::Names;
 use assembly::{Place, assemble};
 use auth::Tokens;
 use channel::{Forward, channel};
+use heartwire_core::FrameLimits;
 use heartwire_core::internal::codec;
 use heartwire_core::v1::RetryHint;
 use listener::Admission;
@@ -90,9 +91,9 @@ use reactor::Reactor;
 use stats::{Counters, TurnCounters};
 use tokio::sync::mpsc;
 
-use crate::clock;
 use crate::kernel::{KernelOptions, KernelReport};
 use crate::tls::SharedServerTls;
+use crate::{clock, sys};
 
 /// A running server. Dropping it shuts the server down without waiting; [`join`](Self::join) waits.
 #[derive(Debug)]
@@ -100,10 +101,26 @@ pub struct Server {
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
     local_addrs: Vec<SocketAddr>,
-    kernel: KernelReport,
-    receive_mark: u32,
-    wake_bytes_v0: u32,
-    wake_bytes_v1: u32,
+    report: Report,
+}
+
+/// What a server's configuration comes to on this system.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The [kernel options](ServerConfig::kernel) in force for each session.
+    pub kernel: KernelReport,
+    /// The limits on frames from clients.
+    pub frames: FrameLimits,
+    /// The maximum number of [pending clients](limits::Admission::max_pending).
+    pub max_pending: usize,
+    /// The shortest write of a v0 client, headers included, that wakes its shard before the
+    /// deadline, after the first frame. 1, which is any write, without
+    /// [coalescing](ServerConfig::coalesce) and with TLS.
+    pub wake_bytes_v0: u32,
+    /// The same on protocol v1. Clients know it from the WELCOME, and pad shorter data that must
+    /// not wait.
+    pub wake_bytes_v1: u32,
 }
 
 impl Server {
@@ -118,7 +135,7 @@ impl Server {
         handler: impl FnMut(usize) -> H,
     ) -> Result<Self, ServerError> {
         let mut bound = Bound::bind(&config)?;
-        descriptors::make_room(config.max_sessions);
+        descriptors::make_room(config.admission.max_sessions);
         let mut reactors = Vec::new();
         let mut places = Vec::new();
         bound.listeners.resize_with(config.threads, Vec::new);
@@ -128,19 +145,21 @@ impl Server {
             reactors.push(reactor);
             places.push(Place { world, listeners, waker });
         }
-        let coalesces = config.coalesces();
+        let coalesces = config.wants_to_coalesce() && can_coalesce();
         // A server uses less than one epoch per microsecond, so the epochs of the next run are
         // higher.
         let (handle, shards) = assemble(&config, places, coalesces, clock::wall_micros(), handler);
-        let receive_mark = config.receive_mark(coalesces);
         let mut server = Self {
             handle,
             threads: Vec::new(),
             local_addrs: bound.local_addrs,
-            kernel: bound.kernel,
-            receive_mark,
-            wake_bytes_v0: receive_mark,
-            wake_bytes_v1: config.wake_bytes(coalesces),
+            report: Report {
+                kernel: bound.kernel,
+                frames: config.frame_limits(),
+                max_pending: config.max_pending(),
+                wake_bytes_v0: config.receive_mark(coalesces),
+                wake_bytes_v1: config.wake_bytes(coalesces),
+            },
         };
         for ((reactor, shard), index) in reactors.into_iter().zip(shards).zip(0_usize..) {
             let thread = thread::Builder::new().name(format!("heartwire-{index}"));
@@ -199,31 +218,10 @@ impl Server {
         &self.local_addrs
     }
 
-    /// The [kernel options](ServerConfig::kernel) in force for each session.
+    /// The settings in force.
     #[must_use]
-    pub const fn kernel(&self) -> &KernelReport {
-        &self.kernel
-    }
-
-    /// The receive low-water mark of a v0 session after its first frame: how many bytes wake its
-    /// shard before the deadline. 1 without [coalescing](ServerConfig::coalesce), and with TLS.
-    #[must_use]
-    pub const fn receive_mark(&self) -> u32 {
-        self.receive_mark
-    }
-
-    /// The shortest write of a v0 client, headers included, that wakes its shard before the
-    /// deadline, after the first frame. 1: any write does.
-    #[must_use]
-    pub const fn wake_bytes_v0(&self) -> u32 {
-        self.wake_bytes_v0
-    }
-
-    /// The same on protocol v1. Clients know it from the WELCOME, and pad shorter data that must
-    /// not wait.
-    #[must_use]
-    pub const fn wake_bytes_v1(&self) -> u32 {
-        self.wake_bytes_v1
+    pub const fn report(&self) -> &Report {
+        &self.report
     }
 
     /// The handle that sends commands to this server.
@@ -254,6 +252,15 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.handle.shutdown();
     }
+}
+
+/// Whether sockets of this system can have a low-water mark.
+fn can_coalesce() -> bool {
+    let tried = sys::try_coalescing();
+    if let Err(error) = &tried {
+        tracing::info!(%error, "this system cannot coalesce beats: each is read as it comes");
+    }
+    tried.is_ok()
 }
 
 /// A handle that sends commands to a server from any thread. It does not keep the server running.
@@ -319,7 +326,7 @@ impl Handle {
     /// A Heartwire client obeys and ends, unless
     /// [`even_if_rejected`](crate::client::Reconnect::even_if_rejected) is set. A client on protocol
     /// v0 cannot be told and reconnects, and so may a hostile one: remove its
-    /// [token](ServerConfig::tokens) first, then it is rejected.
+    /// [token](auth::Tokens) first, then it is rejected.
     ///
     /// # Errors
     ///
@@ -465,7 +472,7 @@ struct Bound {
 
 impl Bound {
     fn bind(config: &ServerConfig) -> Result<Self, ServerError> {
-        let share_port = config.acceptor == Acceptor::PerShard && config.threads > 1;
+        let share_port = config.reuse_port && config.threads > 1;
         let sets = if share_port { config.threads } else { 1 };
         let mut listeners: Vec<Vec<mio::net::TcpListener>> = Vec::new();
         listeners.resize_with(sets, Vec::new);
@@ -585,7 +592,7 @@ fn outgoing_ports() -> RangeInclusive<u16> {
 impl core::error::Error for ServerError {}
 
 /// Why a command failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The session has ended, or the server has. Do not try again.

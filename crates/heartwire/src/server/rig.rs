@@ -22,7 +22,7 @@ use self::machine::Machine;
 use super::assembly::{Place, assemble};
 use super::handler::{Control, Handler};
 use super::shard::{Ready, Reported, SessionView, Shard, Wake};
-use super::{Acceptor, Agreed, Event, Handle, ServerConfig, SessionId};
+use super::{Agreed, Event, Handle, ServerConfig, SessionId};
 use crate::Reason;
 use crate::toy::Toy;
 
@@ -120,7 +120,7 @@ impl Rig {
         config: ServerConfig,
         act: impl FnMut(&Event<&[u8]>, &mut Control<'_>) + Send + 'static,
     ) -> Self {
-        let config = config.acceptor(Acceptor::HandOver);
+        let config = config.reuse_port(false);
         let toy = Toy::new();
         let door = Door::new(&toy);
         let machines: Vec<(Machine, Arc<Woken>)> =

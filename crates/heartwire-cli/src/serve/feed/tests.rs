@@ -1,7 +1,8 @@
 use std::sync::Mutex;
 
 use clap::ValueEnum;
-use heartwire::server::{Control, Refusal, Server, ServerConfig};
+use heartwire::server::limits::Refusal;
+use heartwire::server::{Control, Server, ServerConfig};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{Peer, hello_as, wait_until};
 use serde_json::Value;

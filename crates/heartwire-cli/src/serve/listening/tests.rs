@@ -16,9 +16,8 @@ fn listening(args: &[&str]) -> Listening {
     if let Some(tls) = load_tls(&args).unwrap() {
         config = config.tls(tls);
     }
-    let (limits, pending) = (config.limits_in_force(), config.max_pending_in_force());
     let server = Server::start(config, |_| |_: Event<&[u8]>, _: &mut Control<'_>| {}).unwrap();
-    Listening::new(&args, &server, limits, Some(1024), pending, None).unwrap()
+    Listening::new(&args, &server, Some(1024), None).unwrap()
 }
 
 pub(in crate::serve) fn example() -> Listening {

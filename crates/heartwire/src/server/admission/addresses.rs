@@ -11,120 +11,30 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use heartwire_core::Instant;
 use heartwire_core::internal::Gcra;
 
+use crate::server::limits::Admission;
+
 /// A rate with a burst: a token bucket that holds `burst` connections and is refilled with
 /// `per_second` of them each second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a rate is these two numbers")]
 pub struct Rate {
-    per_second: NonZeroU32,
-    burst: NonZeroU32,
+    /// The sustained rate.
+    pub per_second: NonZeroU32,
+    /// The most at once.
+    pub burst: NonZeroU32,
 }
 
 impl Rate {
-    /// At most `burst` connections at once, and `per_second` in the long run.
-    #[must_use]
-    pub const fn new(per_second: NonZeroU32, burst: NonZeroU32) -> Self {
-        Self { per_second, burst }
-    }
-
-    /// The sustained rate.
-    #[must_use]
-    pub const fn per_second(self) -> NonZeroU32 {
-        self.per_second
-    }
-
-    /// The burst size.
-    #[must_use]
-    pub const fn burst(self) -> NonZeroU32 {
-        self.burst
+    /// With zeros raised to one, for constants.
+    pub(in crate::server) const fn of(per_second: u32, burst: u32) -> Self {
+        match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+            (Some(per_second), Some(burst)) => Self { per_second, burst },
+            (_, _) => Self { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
+        }
     }
 
     fn buckets(self) -> Gcra {
         Gcra::new(self.per_second, self.burst)
-    }
-}
-
-/// Limits on new connections, per address and for all addresses together. `None` is no limit.
-///
-/// An address is an IPv4 address, or the first 64 bits of an IPv6 address, because one host can use
-/// all addresses of such a prefix; an IPv4-mapped IPv6 address counts as IPv4. Many clients can
-/// share one: behind a carrier's or a company's NAT, behind a load balancer, or on a link whose
-/// addresses begin with `fe80::`. The machine's own addresses are limited too, because a proxy or a
-/// tunnel may be behind them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct AddressLimits {
-    sessions: Option<NonZeroU32>,
-    accept_rate_per_address: Option<Rate>,
-    accept_rate: Option<Rate>,
-    max_addresses: usize,
-}
-
-impl AddressLimits {
-    /// Default for [`accept_rate_per_address`](Self::accept_rate_per_address): high enough for a
-    /// NAT with the maximum of clients, one per port, some 64,500. If they reconnect over the 30 s
-    /// of the default back-off after an outage, all are connected after 45 s. One address that only
-    /// connects costs 1,000 handshakes per second.
-    pub const ACCEPT_RATE_PER_ADDRESS: Rate = rate(1_000, 20_000);
-    /// Default for [`accept_rate`](Self::accept_rate): without it, clients that connect and
-    /// disconnect could use up all of a server's time. Accepting and closing take about 25 µs, so
-    /// this is a quarter of one processor. The burst admits a fifth of
-    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS) at once after a restart.
-    pub const ACCEPT_RATE: Rate = rate(10_000, 20_000);
-    /// Default for [`max_addresses`](Self::max_addresses): more than twice
-    /// [`MAX_SESSIONS`](crate::server::ServerConfig::MAX_SESSIONS), so that each session can have
-    /// its own address and as many can have just disconnected. They take about 25 MB then.
-    pub const MAX_ADDRESSES: usize = 1 << 18;
-
-    /// Maximum number of sessions from one address. Default: `None`, because a limit that is safe
-    /// behind a NAT protects nothing, and one that protects refuses whole companies; the total is
-    /// limited in any case. If your clients do not share addresses, set it to at least twice what
-    /// one client needs: a client that reconnects counts twice until its old connection is known to
-    /// be dead.
-    pub const fn max_per_address(mut self, most: Option<NonZeroU32>) -> Self {
-        self.sessions = most;
-        self
-    }
-
-    /// Rate of new connections from one address. Default:
-    /// [`ACCEPT_RATE_PER_ADDRESS`](Self::ACCEPT_RATE_PER_ADDRESS).
-    pub const fn accept_rate_per_address(mut self, most: Option<Rate>) -> Self {
-        self.accept_rate_per_address = most;
-        self
-    }
-
-    /// Rate of new connections from all addresses together. Connections that exceed their own
-    /// address's limits do not count, so that one address cannot use up the rate of all. Default:
-    /// [`ACCEPT_RATE`](Self::ACCEPT_RATE).
-    pub const fn accept_rate(mut self, most: Option<Rate>) -> Self {
-        self.accept_rate = most;
-        self
-    }
-
-    /// Maximum number of addresses to count. Clients from further addresses are only subject to the
-    /// limits for all, and the log says so: limits per address do not stop an attacker with that
-    /// many addresses, and refusing unknown addresses would let it lock out all other clients.
-    /// Default: [`MAX_ADDRESSES`](Self::MAX_ADDRESSES).
-    pub const fn max_addresses(mut self, most: usize) -> Self {
-        self.max_addresses = most;
-        self
-    }
-}
-
-impl Default for AddressLimits {
-    fn default() -> Self {
-        Self {
-            sessions: None,
-            accept_rate_per_address: Some(Self::ACCEPT_RATE_PER_ADDRESS),
-            accept_rate: Some(Self::ACCEPT_RATE),
-            max_addresses: Self::MAX_ADDRESSES,
-        }
-    }
-}
-
-const fn rate(per_second: u32, burst: u32) -> Rate {
-    match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
-        (Some(per_second), Some(burst)) => Rate { per_second, burst },
-        (_, _) => Rate { per_second: NonZeroU32::MIN, burst: NonZeroU32::MIN },
     }
 }
 
@@ -174,7 +84,7 @@ impl Prefix {
 /// time.
 #[derive(Debug)]
 pub(crate) struct AddressCounts {
-    limits: AddressLimits,
+    limits: Admission,
     /// When the token bucket of all addresses is full.
     full_at: AtomicU64,
     addresses: Mutex<Addresses>,
@@ -202,7 +112,7 @@ struct Entry {
 
 impl AddressCounts {
     /// Counts without any clients.
-    pub(crate) fn new(limits: AddressLimits) -> Self {
+    pub(crate) fn new(limits: Admission) -> Self {
         Self { limits, full_at: AtomicU64::new(0), addresses: Mutex::default() }
     }
 
@@ -213,8 +123,8 @@ impl AddressCounts {
     /// [`AddressRefusal`]; a refused client does not count, so that refused attempts keep no client
     /// out.
     pub(crate) fn enter(&self, addr: IpAddr, now: Instant) -> Result<Entered, AddressRefusal> {
-        let AddressLimits { sessions, accept_rate_per_address, max_addresses, .. } = self.limits;
-        if sessions.is_none() && accept_rate_per_address.is_none() {
+        let Admission { max_per_address, accept_rate_per_address, max_addresses, .. } = self.limits;
+        if max_per_address.is_none() && accept_rate_per_address.is_none() {
             self.take_of_all(now)?;
             return Ok(Entered { counted: false });
         }
@@ -224,7 +134,7 @@ impl AddressCounts {
         match addresses.entries.entry(Prefix::of(addr)) {
             hash_map::Entry::Occupied(mut entry) => {
                 let entry = entry.get_mut();
-                if sessions.is_some_and(|most| entry.sessions >= most.get()) {
+                if max_per_address.is_some_and(|most| entry.sessions >= most.get()) {
                     return Err(AddressRefusal::Sessions);
                 }
                 let full_at = take(accept_rate_per_address, entry.full_at, now)

@@ -9,7 +9,7 @@ pub(super) mod denials;
 pub(super) mod names;
 pub(super) mod tokens;
 
-pub use addresses::{AddressLimits, Rate};
+pub use addresses::Rate;
 pub(super) use names::Claimant;
 pub use names::{NameError, valid_name};
 pub(super) use tokens::{Denied, Principal};

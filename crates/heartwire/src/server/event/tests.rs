@@ -1,3 +1,4 @@
+use crate::server::limits::Refusal;
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{Instant, Policy};
 

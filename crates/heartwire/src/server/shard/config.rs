@@ -46,8 +46,8 @@ impl ShardConfig {
             tls_handshake_timeout: config.tls_timeouts(),
             held: config.held_per_shard(),
             max_pending: config.max_pending_per_shard(),
-            online_at_once: config.protocols == Protocols::V0 && config.tokens.is_none(),
-            stale_after: config.stale_after,
+            online_at_once: matches!(config.protocols, Protocols::V0),
+            stale_after: config.admission.stale_after,
             drain: config.drain,
         }
     }

@@ -4,6 +4,7 @@ use core::num::NonZeroU32;
 
 use heartwire::Reason;
 use heartwire::kernel::KernelOptions;
+use heartwire::server::limits::Limits;
 use heartwire_testkit::{Peer, ServerRig, ms, pass, timeout};
 use socket2::SockRef;
 
@@ -28,7 +29,7 @@ fn a_slow_application_is_no_death_and_loses_nothing() {
 #[test]
 fn a_slow_reader_is_closed_and_the_others_get_everything() {
     const PARTS: u32 = 400;
-    let mut rig = ServerRig::start(config().max_queue(128 * 1024));
+    let mut rig = ServerRig::start(config().limits(Limits::default().max_queue(128 * 1024)));
     let slow = Peer::connect_narrow(rig.addr());
     let slow_id = rig.expect_online(&slow);
     let (mut peer, _) = rig.connect();
@@ -45,7 +46,7 @@ fn a_slow_reader_is_closed_and_the_others_get_everything() {
 
 #[test]
 fn queued_messages_arrive_when_a_blocked_client_reads_again() {
-    let mut rig = ServerRig::start(config().max_queue(16 << 20));
+    let mut rig = ServerRig::start(config().limits(Limits::default().max_queue(16 << 20)));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..200_u8 {
@@ -67,7 +68,8 @@ fn queued_messages_arrive_when_a_blocked_client_reads_again() {
 #[test]
 fn sockets_have_the_buffers_that_were_asked_for() {
     let kernel = KernelOptions::default().buffers(NonZeroU32::new(8 * 1024));
-    let mut rig = ServerRig::start(config().kernel(kernel).max_queue(10_000));
+    let mut rig =
+        ServerRig::start(config().kernel(kernel).limits(Limits::default().max_queue(10_000)));
     let peer = Peer::connect(rig.addr());
     let id = rig.expect_online(&peer);
     peer.stream.set_nonblocking(true).unwrap();

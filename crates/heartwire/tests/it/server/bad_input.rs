@@ -1,8 +1,9 @@
 //! Whatever a client sends ends that client's session at most, with a reason that has a name. What
 //! each header means, the core's tests hold.
 
+use heartwire::server::limits::Limits;
 use heartwire::server::{Event, SessionId, Stats};
-use heartwire::{FrameLimits, Reason, Violation};
+use heartwire::{Reason, Violation};
 use heartwire_testkit::{DATA, HEART, Peer, ServerRig, data, header};
 
 use super::config;
@@ -16,7 +17,7 @@ struct Bystander {
 
 impl Bystander {
     #[track_caller]
-    fn new(limits: FrameLimits) -> Self {
+    fn new(limits: Limits) -> Self {
         // A header that is not a client's first would otherwise wait for its deadline.
         let mut rig = ServerRig::echo(config().limits(limits).coalesce(0));
         let (peer, id) = rig.connect();
@@ -42,7 +43,7 @@ fn unknown_type(bytes: &[u8]) -> Violation {
 
 #[test]
 fn each_breach_ends_its_session_and_is_counted_and_named() {
-    let mut world = Bystander::new(FrameLimits::default().max_frame(1_000));
+    let mut world = Bystander::new(Limits::default().max_frame(1_000));
     let http = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
     let breaches = [
         (header(DATA, -1), Violation::NegativeLength { length: -1 }),
@@ -70,7 +71,7 @@ fn each_breach_ends_its_session_and_is_counted_and_named() {
 
 #[test]
 fn frames_before_a_breach_count_and_frames_after_it_do_not() {
-    let mut world = Bystander::new(FrameLimits::default());
+    let mut world = Bystander::new(Limits::default());
     let (mut peer, id) = world.rig.connect();
     peer.send(&[header(HEART, 0), data(b"good"), header(7, 0), data(b"lost")].concat());
     world.rig.expect_data(id, b"good");
@@ -84,7 +85,7 @@ fn frames_before_a_breach_count_and_frames_after_it_do_not() {
 fn lengths_that_are_announced_take_no_memory() {
     const CLIENTS: usize = 500;
     // 1 TiB in all.
-    let mut rig = ServerRig::start(config().limits(FrameLimits::default().max_frame(u32::MAX)));
+    let mut rig = ServerRig::start(config().limits(Limits::default().max_frame(u32::MAX)));
     let (size, resident) = memory();
     let clients: Vec<Peer> = (0..CLIENTS)
         .map(|_| {

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, CommandError, Control, Event, Server, SessionId};
+use heartwire::server::limits::Limits;
+use heartwire::server::{CommandError, Control, Event, Server, SessionId};
 use heartwire_testkit::{End, HEART, Peer, ServerRig, data, header, ms, timeout, wait_until};
 
 use super::config;
 
 #[test]
 fn a_message_reaches_its_session_alone_and_a_broadcast_all_sessions() {
-    let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(3).reuse_port(false));
     let mut clients: Vec<(Peer, SessionId)> = (0..9).map(|_| rig.connect()).collect();
     clients.iter().for_each(|(_, id)| rig.handle().send(*id, id.to_string().as_bytes()).unwrap());
     rig.handle().broadcast(b"to all").unwrap();
@@ -71,7 +72,7 @@ fn a_kick_ends_its_session_and_no_other() {
 
 #[test]
 fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
-    let mut rig = ServerRig::start(config().threads(2).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(2).reuse_port(false));
     let (_first, _) = rig.connect();
     let (_second, id) = rig.connect();
     let other = ServerRig::start(config());
@@ -93,12 +94,15 @@ fn a_handle_outlives_its_server_and_knows_no_shard_of_another_one() {
 fn a_message_longer_than_a_queue_is_refused_and_ends_no_session() {
     let results = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&results);
-    let mut rig = ServerRig::acting(config().max_queue(100), move |event, control| {
-        if let Event::Data { id, .. } = event {
-            let mut send = |len: usize| control.send(*id, &vec![7; len]);
-            seen.lock().unwrap().extend([send(93), send(92)]);
-        }
-    });
+    let mut rig = ServerRig::acting(
+        config().limits(Limits::default().max_queue(100)),
+        move |event, control| {
+            if let Event::Data { id, .. } = event {
+                let mut send = |len: usize| control.send(*id, &vec![7; len]);
+                seen.lock().unwrap().extend([send(93), send(92)]);
+            }
+        },
+    );
     let (mut peer, id) = rig.connect();
     peer.data(b"");
     rig.expect_data(id, b"");
@@ -114,7 +118,7 @@ fn a_message_longer_than_a_queue_is_refused_and_ends_no_session() {
 
 #[test]
 fn the_list_says_how_long_each_client_is_silent() {
-    let mut rig = ServerRig::start(config().threads(2).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(2).reuse_port(false));
     let (_silent, silent_id) = rig.connect();
     let (speaking, speaking_id) = rig.connect();
     let beating = speaking.beat_every(ms(20));
@@ -207,11 +211,12 @@ fn a_greeting_longer_than_a_socket_takes_arrives_whole() {
     // A little less than all of it, so that the queue is written early, when the session is so new
     // that nothing has been read from it yet.
     const QUEUE: usize = 16 << 20;
-    let mut rig = ServerRig::acting(config().max_queue(QUEUE), |event, control| {
-        if let Event::Online { id, .. } = event {
-            (0..PARTS).for_each(|_| control.send(*id, &[5; 60_000]).unwrap());
-        }
-    });
+    let mut rig =
+        ServerRig::acting(config().limits(Limits::default().max_queue(QUEUE)), |event, control| {
+            if let Event::Online { id, .. } = event {
+                (0..PARTS).for_each(|_| control.send(*id, &[5; 60_000]).unwrap());
+            }
+        });
     const { assert!(PARTS * 60_008 > QUEUE) };
     let (mut peer, _) = rig.connect();
     (0..PARTS).for_each(|_| peer.expect_data(&[5; 60_000]));
@@ -220,7 +225,7 @@ fn a_greeting_longer_than_a_socket_takes_arrives_whole() {
 
 #[test]
 fn a_flood_of_commands_does_not_keep_a_shard_from_its_sessions() {
-    let mut rig = ServerRig::echo(config().max_queue(1 << 30));
+    let mut rig = ServerRig::echo(config().limits(Limits::default().max_queue(1 << 30)));
     let (mut peer, id) = rig.connect();
     // So many that a command takes longer to carry out than to give.
     let _others: Vec<_> = (0..100).map(|_| rig.connect()).collect();

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use heartwire::Reason;
 use heartwire::server::Event;
-use heartwire::{FrameLimits, Reason};
+use heartwire::server::limits::Limits;
 use heartwire_testkit::{HEART, ServerRig, data, header};
 
 use super::config;
@@ -29,7 +30,7 @@ fn beats_are_counted_and_are_no_events() {
 #[test]
 fn a_body_may_be_empty_and_as_long_as_allowed() {
     const MOST: u32 = 300_000;
-    let mut rig = ServerRig::start(config().limits(FrameLimits::default().max_frame(MOST)));
+    let mut rig = ServerRig::start(config().limits(Limits::default().max_frame(MOST)));
     let (mut peer, id) = rig.connect();
     for len in [0, 1, 65_527, 65_528, 65_529, 65_536, 299_999, usize::try_from(MOST).unwrap()] {
         let body: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();

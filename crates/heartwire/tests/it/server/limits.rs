@@ -1,14 +1,15 @@
 //! What happens when there is no room for another client.
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, Event, Refusal};
+use heartwire::server::Event;
+use heartwire::server::limits::{Admission, Refusal};
 use heartwire_testkit::{End, Peer, ServerRig, ms};
 
 use super::{config, listening};
 
 #[test]
 fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
-    let mut rig = ServerRig::echo(config().max_sessions(2));
+    let mut rig = ServerRig::echo(config().admission(Admission::default().max_sessions(2)));
     let (mut first, first_id) = rig.connect();
     let (second, second_id) = rig.connect();
     for round in 0..40 {
@@ -42,8 +43,13 @@ fn a_client_beyond_the_most_is_closed_at_once_and_it_is_said_once() {
 
 #[test]
 fn the_most_sessions_are_those_of_all_shards_together() {
-    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = ServerRig::start(config().threads(3).acceptor(acceptor).max_sessions(5));
+    for reuse_port in [true, false] {
+        let mut rig = ServerRig::start(
+            config()
+                .threads(3)
+                .reuse_port(reuse_port)
+                .admission(Admission::default().max_sessions(5)),
+        );
         let clients: Vec<_> = (0..5).map(|_| rig.connect()).collect();
         for round in 0..10 {
             assert_eq!(Peer::connect(rig.addr()).expect_end(), End::Closed);
@@ -64,7 +70,8 @@ fn the_most_sessions_are_those_of_all_shards_together() {
 fn a_crowd_at_one_address_keeps_no_other_address_waiting() {
     const CROWD: usize = 600;
     let config = listening("127.0.0.1:0").also_listen("127.0.0.2:0".parse().unwrap());
-    let mut rig = ServerRig::start(config.threads(1).max_sessions(0));
+    let mut rig =
+        ServerRig::start(config.threads(1).admission(Admission::default().max_sessions(0)));
     let [quiet, crowded] = *rig.server().local_addrs() else { panic!("two addresses") };
     let refused = |rig: &ServerRig| rig.handle().stats().get("refused").unwrap();
     for (quiet, crowded) in [(quiet, crowded), (crowded, quiet)] {

@@ -3,16 +3,16 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::net::TcpListener;
 
-use heartwire::server::{Acceptor, Server, ServerError};
+use heartwire::server::{Server, ServerError};
 use heartwire_testkit::{Peer, ServerRig};
 
 use super::{config, listening};
 
 #[test]
 fn a_server_serves_ipv4_and_ipv6_at_once() {
-    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
+    for reuse_port in [true, false] {
         let config = listening("127.0.0.1:0").also_listen("[::1]:0".parse().unwrap());
-        let mut rig = ServerRig::echo(config.threads(2).acceptor(acceptor));
+        let mut rig = ServerRig::echo(config.threads(2).reuse_port(reuse_port));
         let addrs = rig.server().local_addrs().to_vec();
         assert!(matches!(addrs[..], [SocketAddr::V4(_), SocketAddr::V6(_)]), "{addrs:?}");
         for addr in addrs.iter().cycle().take(8) {
@@ -29,8 +29,8 @@ fn a_server_serves_ipv4_and_ipv6_at_once() {
 
 #[test]
 fn all_addresses_of_ipv6_stand_for_those_of_ipv4_too() {
-    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = ServerRig::echo(listening("[::]:0").threads(2).acceptor(acceptor));
+    for reuse_port in [true, false] {
+        let mut rig = ServerRig::echo(listening("[::]:0").threads(2).reuse_port(reuse_port));
         let port = rig.addr().port();
         for addr in ["127.0.0.1", "::1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap()) {
             let mut peer = Peer::connect((addr, port).into());
@@ -51,7 +51,7 @@ fn all_addresses_of_ipv6_leave_an_ipv4_address_with_their_port_alone() {
     expect_refused(listening(&format!("[::]:{port}")), (Ipv6Addr::UNSPECIFIED, port).into());
     let beside: SocketAddr = (Ipv4Addr::new(127, 0, 0, 2), port).into();
     let config = listening(&format!("[::]:{port}")).also_listen(beside).threads(2);
-    let mut rig = ServerRig::echo(config.acceptor(Acceptor::PerShard));
+    let mut rig = ServerRig::echo(config.reuse_port(true));
     for addr in [beside, (Ipv6Addr::LOCALHOST, port).into()] {
         let mut peer = Peer::connect(addr);
         let id = rig.expect_online(&peer);
@@ -78,12 +78,12 @@ fn expect_refused(config: heartwire::server::ServerConfig, addr: SocketAddr) {
 #[test]
 fn a_second_server_on_the_same_port_is_refused_and_told_why() {
     for shards in [1, 2] {
-        let mut first = ServerRig::echo(config().threads(shards).acceptor(Acceptor::PerShard));
+        let mut first = ServerRig::echo(config().threads(shards).reuse_port(true));
         let addr = first.addr();
         let again = listening(&addr.to_string());
-        for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-            expect_refused(again.clone().threads(1).acceptor(acceptor), addr);
-            expect_refused(again.clone().threads(2).acceptor(acceptor), addr);
+        for reuse_port in [true, false] {
+            expect_refused(again.clone().threads(1).reuse_port(reuse_port), addr);
+            expect_refused(again.clone().threads(2).reuse_port(reuse_port), addr);
         }
         // The first one has lost none of its clients to the attempts.
         for _ in 0..10 {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, Event, SessionId};
+use heartwire::server::{Event, SessionId};
 use heartwire_testkit::{Peer, ServerRig};
 
 use super::config;
@@ -16,8 +16,8 @@ fn shard(id: SessionId) -> String {
 #[test]
 fn each_client_is_online_once_and_offline_once() {
     const CLIENTS: usize = 300;
-    for acceptor in [Acceptor::PerShard, Acceptor::HandOver] {
-        let mut rig = ServerRig::start(config().threads(3).acceptor(acceptor));
+    for reuse_port in [true, false] {
+        let mut rig = ServerRig::start(config().threads(3).reuse_port(reuse_port));
         let addr = rig.addr();
         let clients: Vec<Peer> = (0..CLIENTS).map(|_| Peer::connect(addr)).collect();
         let mut expected: HashSet<_> = clients.iter().map(Peer::addr).collect();
@@ -43,14 +43,14 @@ fn each_client_is_online_once_and_offline_once() {
 
 #[test]
 fn acceptors_hand_clients_to_all_shards_in_turn_or_let_the_kernel_spread_them() {
-    let shards = |acceptor, shards, clients| -> Vec<String> {
-        let mut rig = ServerRig::start(config().threads(shards).acceptor(acceptor));
+    let shards = |reuse_port, shards, clients| -> Vec<String> {
+        let mut rig = ServerRig::start(config().threads(shards).reuse_port(reuse_port));
         let clients: Vec<_> = (0..clients).map(|_| rig.connect()).collect();
         rig.finish();
         clients.iter().map(|(_, id)| shard(*id)).collect()
     };
-    assert_eq!(shards(Acceptor::HandOver, 3, 6), ["0", "1", "2", "0", "1", "2"]);
+    assert_eq!(shards(false, 3, 6), ["0", "1", "2", "0", "1", "2"]);
     // It would take bad luck of 1 in 2^63 to find one of them.
-    let spread: HashSet<String> = shards(Acceptor::PerShard, 2, 64).into_iter().collect();
+    let spread: HashSet<String> = shards(true, 2, 64).into_iter().collect();
     assert_eq!(spread.len(), 2);
 }

@@ -3,14 +3,15 @@
 use std::sync::mpsc;
 
 use heartwire::Reason;
-use heartwire::server::{Acceptor, Event, Server, ServerError};
+use heartwire::server::limits::Limits;
+use heartwire::server::{Event, Server, ServerError};
 use heartwire_testkit::{End, PATIENCE, Peer, ServerRig, data, wait_until};
 
 use super::config;
 
 #[test]
 fn shutdown_ends_all_sessions_and_all_threads() {
-    let mut rig = ServerRig::start(config().threads(3).acceptor(Acceptor::HandOver));
+    let mut rig = ServerRig::start(config().threads(3).reuse_port(false));
     let mut clients: Vec<_> = (0..30).map(|_| rig.connect()).collect();
     let handle = rig.handle().clone();
     let addr = rig.addr();
@@ -36,7 +37,8 @@ fn a_goodbye_is_sent_before_the_end_every_time() {
 
 #[test]
 fn a_client_that_beats_while_it_reads_slowly_gets_everything_when_the_server_drains() {
-    let mut rig = ServerRig::start(config().max_queue(16 << 20).drain(PATIENCE));
+    let mut rig =
+        ServerRig::start(config().limits(Limits::default().max_queue(16 << 20)).drain(PATIENCE));
     let mut peer = Peer::connect_narrow(rig.addr());
     let id = rig.expect_online(&peer);
     for number in 0..50_u8 {
@@ -92,7 +94,7 @@ fn an_application_that_drops_the_events_wants_none_and_the_server_goes_on() {
 #[test]
 fn a_handler_that_panics_ends_its_shard_and_join_says_so() {
     let (panicking, panicked) = mpsc::channel();
-    let server = Server::start(config().threads(2).acceptor(Acceptor::HandOver), move |shard| {
+    let server = Server::start(config().threads(2).reuse_port(false), move |shard| {
         let panicking = panicking.clone();
         move |event: Event<&[u8]>, control: &mut heartwire::server::Control<'_>| match event {
             Event::Data { data: b"panic", .. } if shard == 1 => {

@@ -1,6 +1,7 @@
 //! The sharded server with TLS, over the loopback.
 
 use heartwire::Reason;
+use heartwire::server::limits::Limits;
 use heartwire::server::{Control, Event, Protocols};
 use heartwire_testkit::{DATA, HEART, Latch, Peer as Plain, ServerRig, frame};
 
@@ -122,7 +123,7 @@ fn with_a_mark(rig: &mut Rig) -> (Peer, heartwire::server::SessionId) {
 #[test]
 fn a_goodbye_is_answered_though_beats_may_lie_in_the_kernel() {
     let mut rig = Rig::start(|config| config.coalesce(4));
-    assert_eq!(rig.server().receive_mark(), 1);
+    assert_eq!(rig.server().report().wake_bytes_v0, 1);
     for beats in 0..3 {
         let (mut peer, id) = with_a_mark(&mut rig);
         (0..beats).for_each(|_| peer.beat());
@@ -152,7 +153,7 @@ fn the_rest_of_a_record_that_has_begun_wakes_at_once() {
 
 #[test]
 fn the_end_of_a_record_goes_out_though_nothing_follows_it() {
-    let mut rig = Rig::start(|config| config.max_queue(8_000_000));
+    let mut rig = Rig::start(|config| config.limits(Limits::default().max_queue(8_000_000)));
     let (mut peer, id) = rig.secured();
     let body = [7; 16_000];
     let mut sent = 0;

@@ -2,11 +2,12 @@
 
 use core::num::NonZeroU32;
 
+use heartwire::Reason;
 use heartwire::client;
 use heartwire::server::auth::Tokens;
-use heartwire::server::{AddressLimits, Event, Refusal};
+use heartwire::server::limits::{Admission, Limits, Refusal};
+use heartwire::server::{Event, Protocols};
 use heartwire::v1::{ByeCode, RetryHint};
-use heartwire::{FrameLimits, Reason};
 use heartwire_testkit::{
     ClientRig, DATA, Got, Peer, ServerRig, client_config, fixed, frame, hello, hello_as, ms,
 };
@@ -22,7 +23,7 @@ fn tokens() -> Tokens {
 #[test]
 fn clients_without_a_token_are_refused_for_good_and_have_no_events() {
     let tokens = tokens();
-    let mut rig = ServerRig::start(config().tokens(tokens.clone()));
+    let mut rig = ServerRig::start(config().protocols(Protocols::V1WithTokens(tokens.clone())));
     for hello in [
         hello(),
         hello_as("bob", None),
@@ -74,7 +75,7 @@ fn pending_clients_are_not_listed_and_get_no_broadcast() {
 
 #[test]
 fn a_full_server_is_called_full_by_its_client_which_returns_when_there_is_room() {
-    let mut rig = ServerRig::start(config().max_sessions(1));
+    let mut rig = ServerRig::start(config().admission(Admission::default().max_sessions(1)));
     let (inside, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     let client = ClientRig::start(client_config(rig.addr()).reconnect(fixed(ms(50))));
@@ -97,9 +98,10 @@ fn a_full_server_is_called_full_by_its_client_which_returns_when_there_is_room()
 
 #[test]
 fn max_per_address_counts_sessions_and_not_pending_clients() {
-    let addresses = AddressLimits::default().max_per_address(NonZeroU32::new(2));
-    let limits = FrameLimits::default().handshake_timeout(Some(ms(2000)));
-    let config = config().addresses(addresses).limits(limits).tokens(tokens());
+    let addresses = Admission::default().max_per_address(NonZeroU32::new(2));
+    let limits = Limits::default().handshake_timeout(Some(ms(2000)));
+    let config =
+        config().admission(addresses).limits(limits).protocols(Protocols::V1WithTokens(tokens()));
     let mut rig = ServerRig::start(config);
     for mut silent in [Peer::connect(rig.addr()), Peer::connect(rig.addr())] {
         silent.expect_end();

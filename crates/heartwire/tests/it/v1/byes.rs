@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use heartwire::Reason;
-use heartwire::server::Event;
 use heartwire::server::auth::Tokens;
+use heartwire::server::limits::Limits;
+use heartwire::server::{Event, Protocols};
 use heartwire::v1::{Bye, ByeCode, Offer, RetryHint as Again, Terms};
 use heartwire_testkit::{
     ClientRig, End, Got, Latch, Listener, PATIENCE, Peer, ServerRig, client_config, hello,
@@ -68,7 +69,7 @@ fn a_bye_is_heard_by_a_client_that_is_busy_writing() {
 
 #[test]
 fn a_bye_to_a_client_that_does_not_read_holds_up_no_other() {
-    let mut rig = ServerRig::start(config().max_queue(1 << 20));
+    let mut rig = ServerRig::start(config().limits(Limits::default().max_queue(1 << 20)));
     let (_deaf, _) = Peer::welcomed(rig.addr(), &hello());
     let (id, _) = rig.online();
     // Until neither its kernel nor ours takes more.
@@ -132,7 +133,7 @@ fn a_shutdown_does_not_wait_for_pending_clients_and_says_bye_to_them() {
 #[test]
 fn a_socket_that_is_not_closed_by_its_client_is_kept_for_a_second_and_no_longer() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa").unwrap();
-    let rig = ServerRig::start(config().tokens(tokens));
+    let rig = ServerRig::start(config().protocols(Protocols::V1WithTokens(tokens)));
     let mut peers: Vec<_> = (0..10).map(|_| Peer::connect(rig.addr())).collect();
     let started = Instant::now();
     for peer in &mut peers {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use heartwire::Reason;
+use heartwire::server::Protocols;
 use heartwire::server::auth::Tokens;
 use heartwire::v1::{ByeCode, Hello, Offer, RetryHint};
 use heartwire_core::internal::v1::Beat;
@@ -42,7 +43,7 @@ fn those_that_come_in_and_what_they_promise_are_counted() {
 #[test]
 fn those_that_are_rejected_are_counted_by_what_they_are_told() {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = ServerRig::start(config().tokens(tokens));
+    let mut rig = ServerRig::start(config().protocols(Protocols::V1WithTokens(tokens)));
     let (a, b) = (Some(&b"aaaaaaaaaaaaaaaaaaaa"[..]), Some(&b"bbbbbbbbbbbbbbbbbbbb"[..]));
     let _holder = Peer::welcomed(rig.addr(), &hello_as("holder", a));
     rig.online();

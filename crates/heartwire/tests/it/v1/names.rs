@@ -3,7 +3,7 @@
 use core::num::NonZero;
 
 use heartwire::client::V1;
-use heartwire::server::{Acceptor, ServerConfig};
+use heartwire::server::ServerConfig;
 use heartwire::v1::{ByeCode, Hello, Offer};
 use heartwire::{Preset, Reason, Side};
 use heartwire_testkit::{ClientRig, Peer, ServerRig, client_config, hello_as, ms};
@@ -12,7 +12,7 @@ use super::config;
 
 /// Clients in turn on one and the other.
 fn two_shards() -> ServerConfig {
-    config().threads(2).acceptor(Acceptor::HandOver)
+    config().threads(2).reuse_port(false)
 }
 
 #[test]

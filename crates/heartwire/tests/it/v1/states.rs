@@ -21,7 +21,7 @@ fn before_the_first_frame() {
         [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat(),
     ];
     for (protocols, takes_v0) in [(Protocols::Any, true), (Protocols::V1, false)] {
-        let mut rig = ServerRig::start(config().protocols(protocols));
+        let mut rig = ServerRig::start(config().protocols(protocols.clone()));
         let addr = rig.addr();
         let say = |bytes: &[u8]| {
             let mut peer = Peer::connect(addr);

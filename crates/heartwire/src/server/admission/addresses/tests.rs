@@ -15,13 +15,8 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// No timeouts but those that a test sets.
-fn limits() -> AddressLimits {
-    AddressLimits {
-        sessions: None,
-        accept_rate_per_address: None,
-        accept_rate: None,
-        max_addresses: 1000,
-    }
+fn limits() -> Admission {
+    Admission::default().accept_rate_per_address(None).accept_rate(None).max_addresses(1000)
 }
 
 fn most(sessions: u32) -> Option<NonZeroU32> {
@@ -68,7 +63,7 @@ fn an_address_has_so_many_sessions_and_no_more() {
 
 #[test]
 fn clients_come_in_bursts_and_at_a_rate() {
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(10, 3))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(10, 3))));
     let a = ip("192.0.2.1");
     let tenth = SECOND / 10;
     for _ in 0..3 {
@@ -89,7 +84,7 @@ fn clients_come_in_bursts_and_at_a_rate() {
 #[test]
 fn refused_attempts_do_not_extend_the_wait() {
     let counts = AddressCounts::new(
-        limits().accept_rate_per_address(Some(rate(1, 1))).max_per_address(most(2)),
+        limits().accept_rate_per_address(Some(Rate::of(1, 1))).max_per_address(most(2)),
     );
     let a = ip("192.0.2.1");
     assert_eq!(counts.enter(a, at(0)), COUNTED);
@@ -107,7 +102,7 @@ fn refused_attempts_do_not_extend_the_wait() {
 
 #[test]
 fn leaving_does_not_fill_the_bucket() {
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(1, 2))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(1, 2))));
     let a = ip("192.0.2.1");
     for _ in 0..2 {
         let entered = counts.enter(a, at(0)).unwrap();
@@ -122,7 +117,7 @@ fn leaving_does_not_fill_the_bucket() {
 #[test]
 fn the_rate_for_all_counts_accepted_clients() {
     let counts = AddressCounts::new(
-        limits().accept_rate(Some(rate(1, 3))).accept_rate_per_address(Some(rate(1, 1))),
+        limits().accept_rate(Some(Rate::of(1, 3))).accept_rate_per_address(Some(Rate::of(1, 1))),
     );
     let [a, b, c, d] = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "192.0.2.4"].map(ip);
     assert_eq!(counts.enter(a, at(0)), COUNTED);
@@ -142,7 +137,7 @@ fn the_rate_for_all_counts_accepted_clients() {
 
 #[test]
 fn the_rate_for_all_holds_without_limits_for_one() {
-    let counts = AddressCounts::new(limits().accept_rate(Some(rate(1, 2))));
+    let counts = AddressCounts::new(limits().accept_rate(Some(Rate::of(1, 2))));
     let a = ip("192.0.2.1");
     assert_eq!(counts.enter(a, at(0)), UNCOUNTED);
     assert_eq!(counts.enter(a, at(0)), UNCOUNTED);
@@ -196,15 +191,15 @@ fn many_from_one_address_are_a_question_of_configuration() {
     };
     let several = |n| IpAddr::from([127, 0, 0, n]);
     let same = |_| IpAddr::from([127, 0, 0, 1]);
-    assert_eq!(all_in(AddressLimits::default(), several, 15_000), 15_000);
-    assert_eq!(all_in(AddressLimits::default(), same, 20_000), 20_000);
-    let counts = AddressCounts::new(AddressLimits::default().max_per_address(most(3)));
+    assert_eq!(all_in(Admission::default(), several, 15_000), 15_000);
+    assert_eq!(all_in(Admission::default(), same, 20_000), 20_000);
+    let counts = AddressCounts::new(Admission::default().max_per_address(most(3)));
     assert_eq!((0..9).filter(|_| counts.enter(one, at(0)).is_ok()).count(), 3);
 }
 
 #[test]
 fn an_address_without_sessions_is_forgotten_when_its_bucket_is_full() {
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(1, 5))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(1, 5))));
     let addr = |n: u32| IpAddr::from(n.to_be_bytes());
     for n in 0..100 {
         let entered = counts.enter(addr(n), at(0)).unwrap();
@@ -238,7 +233,8 @@ fn without_a_rate_an_address_is_forgotten_with_its_last_session() {
 /// Coming and going must not make it wait to be forgotten more than once.
 #[test]
 fn the_queue_to_forget_is_never_longer_than_the_table() {
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(1_000_000, 1000))));
+    let counts =
+        AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(1_000_000, 1000))));
     let a = ip("192.0.2.1");
     for n in 0..10_000 {
         let entered = counts.enter(a, at(n * 1000)).unwrap();
@@ -249,7 +245,8 @@ fn the_queue_to_forget_is_never_longer_than_the_table() {
 
 #[test]
 fn when_there_are_too_many_addresses_only_the_limits_for_all_hold() {
-    let limits = limits().max_per_address(most(1)).accept_rate(Some(rate(1, 5))).max_addresses(2);
+    let limits =
+        limits().max_per_address(most(1)).accept_rate(Some(Rate::of(1, 5))).max_addresses(2);
     let counts = AddressCounts::new(limits);
     let [a, b, c] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(ip);
     let entered = counts.enter(a, at(0)).unwrap();
@@ -271,7 +268,7 @@ fn when_there_are_too_many_addresses_only_the_limits_for_all_hold() {
 #[test]
 fn a_client_from_a_new_address_makes_room_for_itself_if_others_are_to_be_forgotten() {
     let counts =
-        AddressCounts::new(limits().accept_rate_per_address(Some(rate(1, 2))).max_addresses(2));
+        AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(1, 2))).max_addresses(2));
     for addr in ["192.0.2.1", "192.0.2.2"].map(ip) {
         let entered = counts.enter(addr, at(0)).unwrap();
         counts.leave(addr, entered, at(0));
@@ -302,11 +299,11 @@ fn too_many_addresses_are_logged_again_only_after_half_have_gone() {
 fn rates_at_both_ends_of_what_can_be_asked_for() {
     let max = u32::MAX;
     let a = ip("192.0.2.1");
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(1, max))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(1, max))));
     for nanos in [0, 0, u64::MAX, u64::MAX] {
         assert_eq!(counts.enter(a, at(nanos)), COUNTED);
     }
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(max, 1))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(max, 1))));
     assert_eq!(counts.enter(a, at(5)), COUNTED);
     assert_eq!(counts.enter(a, at(5)), accept_rate_per_address(1));
     assert_eq!(counts.enter(a, at(6)), COUNTED);
@@ -317,7 +314,7 @@ fn rates_at_both_ends_of_what_can_be_asked_for() {
 #[test]
 fn a_rate_is_never_more_than_was_asked_for() {
     // A third of a second is not a whole number of nanoseconds.
-    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(rate(3, 1))));
+    let counts = AddressCounts::new(limits().accept_rate_per_address(Some(Rate::of(3, 1))));
     let a = ip("192.0.2.1");
     let mut count = 0;
     let mut now = 0;
@@ -335,8 +332,8 @@ fn a_rate_is_never_more_than_was_asked_for() {
 
 #[test]
 fn shards_that_share_the_limits_do_not_exceed_them() {
-    let limits = limits().max_per_address(most(7)).accept_rate_per_address(Some(rate(1, 2000)));
-    let counts = AddressCounts::new(limits.accept_rate(Some(rate(1, 3000))));
+    let limits = limits().max_per_address(most(7)).accept_rate_per_address(Some(Rate::of(1, 2000)));
+    let counts = AddressCounts::new(limits.accept_rate(Some(Rate::of(1, 3000))));
     let addrs = ["192.0.2.1", "192.0.2.2"].map(ip);
     let entered: usize = thread::scope(|scope| {
         let shard = || {

@@ -6,15 +6,16 @@ use core::num::NonZeroU32;
 use heartwire_testkit::ms;
 
 use super::v0;
+use crate::server::Event;
+use crate::server::limits::{Admission, Rate, Refusal};
 use crate::server::rig::Rig;
-use crate::server::{AddressLimits, Event, Rate, Refusal};
 use crate::toy::Toy;
 
 #[test]
 fn clients_that_come_faster_than_all_together_may_are_reset_wherever_they_come_from() {
-    let rate = Rate::new(NonZeroU32::new(1).unwrap(), NonZeroU32::new(3).unwrap());
-    let limits = AddressLimits::default().accept_rate_per_address(None).accept_rate(Some(rate));
-    let mut rig = Rig::start(v0().addresses(limits));
+    let rate = Rate::of(1, 3);
+    let limits = Admission::default().accept_rate_per_address(None).accept_rate(Some(rate));
+    let mut rig = Rig::start(v0().admission(limits));
     let come = |rig: &mut Rig, from| {
         let client = rig.door.connect_from(Ipv4Addr::new(127, 0, 0, from).into());
         rig.run();
@@ -35,8 +36,8 @@ fn clients_that_come_faster_than_all_together_may_are_reset_wherever_they_come_f
 fn clients_that_were_handed_to_a_shard_which_ends_leave_their_places() {
     const CLIENTS: usize = 20;
     let sessions = NonZeroU32::new(u32::try_from(CLIENTS).unwrap());
-    let limits = AddressLimits::default().max_per_address(sessions);
-    let mut rig = Rig::start(v0().threads(2).addresses(limits));
+    let limits = Admission::default().max_per_address(sessions);
+    let mut rig = Rig::start(v0().threads(2).admission(limits));
     rig.stand_still(1, true);
     let clients: Vec<Toy> = (0..CLIENTS).map(|_| rig.door.connect()).collect();
     rig.run();

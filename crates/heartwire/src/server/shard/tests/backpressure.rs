@@ -2,11 +2,11 @@
 
 use std::io;
 
-use heartwire_core::FrameLimits;
 use heartwire_testkit::{Got, data, ms, policy, timeout};
 
 use super::v0;
 use crate::Reason;
+use crate::server::limits::Limits;
 use crate::server::rig::Rig;
 use crate::server::{Event, Protocols};
 use crate::toy::Toy;
@@ -15,9 +15,8 @@ use crate::toy::Toy;
 #[test]
 fn a_slow_application_is_no_death_and_no_breach_and_loses_nothing() {
     const TIMEOUT: u64 = 3_000;
-    let limits = FrameLimits::default()
-        .handshake_timeout(Some(ms(TIMEOUT)))
-        .frame_timeout(Some(ms(TIMEOUT)));
+    let limits =
+        Limits::default().handshake_timeout(Some(ms(TIMEOUT))).frame_timeout(Some(ms(TIMEOUT)));
     let mut rig = Rig::start(v0().policy(timeout(TIMEOUT)).limits(limits));
     let ((partial, partial_id), (new, new_id)) = (rig.online(), rig.online());
     let ((peer, id), (silent, silent_id)) = (rig.online(), rig.online());
@@ -145,7 +144,7 @@ fn a_reset_that_comes_while_the_application_is_slow_is_a_reset_and_loses_nothing
 /// What the client said before it went is told all the same.
 #[test]
 fn a_client_that_has_gone_is_read_to_its_end_though_a_full_queue_tells_of_it_first() {
-    let mut rig = Rig::start(v0().max_queue(100));
+    let mut rig = Rig::start(v0().limits(Limits::default().max_queue(100)));
     let (client, id) = rig.online();
     rig.leave_room(0);
     client.data(b"last words");

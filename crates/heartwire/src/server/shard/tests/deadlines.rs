@@ -1,21 +1,20 @@
 //! Frame and handshake timeouts.
 
-use heartwire_core::FrameLimits;
 use heartwire_testkit::{data, hello, ms, timeout};
 
 use super::{v0, v1};
 use crate::server::Protocols;
+use crate::server::limits::Limits;
 use crate::server::rig::Rig;
 use crate::{Reason, Violation};
 
 #[test]
 fn the_handshake_has_one_deadline_however_busy_it_looks() {
-    let limits =
-        FrameLimits::default().handshake_timeout(Some(ms(400))).frame_timeout(Some(ms(60_000)));
+    let limits = Limits::default().handshake_timeout(Some(ms(400))).frame_timeout(Some(ms(60_000)));
     let hello = hello();
     for protocols in [Protocols::Any, Protocols::V1] {
         for (sent, dribbled) in [(0, 0), (4, 0), (12, 0), (0, 30), (9, 20)] {
-            let mut rig = Rig::start(v1().protocols(protocols).limits(limits));
+            let mut rig = Rig::start(v1().protocols(protocols.clone()).limits(limits.clone()));
             let client = rig.door.connect();
             client.send(&hello[..sent]);
             rig.run();
@@ -35,7 +34,7 @@ fn the_handshake_has_one_deadline_however_busy_it_looks() {
 
 #[test]
 fn a_frame_that_trickles_is_life_for_its_time_and_then_slow() {
-    let limits = FrameLimits::default().frame_timeout(Some(ms(4_000)));
+    let limits = Limits::default().frame_timeout(Some(ms(4_000)));
     let mut rig = Rig::start(v0().limits(limits).policy(timeout(2_000)));
     let (client, id) = rig.online();
     client.data(b"");

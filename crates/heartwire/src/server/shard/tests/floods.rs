@@ -1,13 +1,14 @@
 //! Floods: many clients, or clients that send without a pause, do not affect others.
 
-use heartwire_core::{FrameLimits, Policy};
+use heartwire_core::Policy;
 use heartwire_testkit::{Got, HEART, frame, header, hello, hello_as, ms, policy, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
 use crate::server::auth::Tokens;
+use crate::server::limits::{Admission, Limits, Refusal};
 use crate::server::rig::Rig;
-use crate::server::{AddressLimits, Event, Protocols, Refusal, ServerConfig};
+use crate::server::{Event, Protocols, ServerConfig};
 use crate::toy::Toy;
 
 const TOKEN: &[u8] = b"aaaaaaaaaaaaaaaaaaaa";
@@ -16,13 +17,8 @@ fn tokens() -> Tokens {
     Tokens::parse("aaaaaaaaaaaaaaaaaaaa\n").unwrap()
 }
 
-fn any_number(config: ServerConfig) -> ServerConfig {
-    config.addresses(
-        AddressLimits::default()
-            .max_per_address(None)
-            .accept_rate_per_address(None)
-            .accept_rate(None),
-    )
+fn any_rate() -> Admission {
+    Admission::default().accept_rate_per_address(None).accept_rate(None)
 }
 
 /// A turn reads for 20 ms, and then it is the turn of deadlines and newcomers, however much is
@@ -90,7 +86,7 @@ fn a_flood_of_beats_that_asks_for_answers_it_does_not_read_takes_no_memory() {
 
 #[test]
 fn clients_that_come_and_go_as_fast_as_they_can_delay_no_others() {
-    let mut rig = Rig::start(any_number(v0()));
+    let mut rig = Rig::start(v0().admission(any_rate()));
     let (client, id) = rig.online();
     for _ in 0..1_000 {
         rig.door.connect().reset();
@@ -108,9 +104,13 @@ fn clients_that_come_and_go_as_fast_as_they_can_delay_no_others() {
 /// A server with tokens that judges, and clients that are in.
 fn judging() -> (Rig, Vec<Toy>) {
     // None goes because of the first frame.
-    let limits = FrameLimits::default().handshake_timeout(Some(ms(60_000)));
-    let config = v1().policy(policy(100, 2_500)).tokens(tokens()).max_pending(400).limits(limits);
-    let mut rig = Rig::start(any_number(config));
+    let limits = Limits::default().handshake_timeout(Some(ms(60_000)));
+    let config = v1()
+        .policy(policy(100, 2_500))
+        .protocols(Protocols::V1WithTokens(tokens()))
+        .admission(any_rate().max_pending(400))
+        .limits(limits);
+    let mut rig = Rig::start(config);
     let clients = ["a", "b", "c", "d"].map(|name| rig.welcomed(&hello_as(name, Some(TOKEN))).0);
     (rig, clients.into())
 }
@@ -166,7 +166,7 @@ fn clients_that_may_not_come_in_or_say_no_hello_are_gone_at_once_and_none_is_tol
 #[test]
 fn silent_ones_have_no_place_that_a_newcomer_wants() {
     const MOST: usize = 10;
-    let mut rig = Rig::start(v1().max_sessions(MOST));
+    let mut rig = Rig::start(v1().admission(Admission::default().max_sessions(MOST)));
     let silent: Vec<Toy> = (0..MOST).map(|_| rig.door.connect()).collect();
     // More than a second, which each may take to say something.
     rig.pass(ms(1_500));
@@ -183,13 +183,14 @@ fn silent_ones_have_no_place_that_a_newcomer_wants() {
 
 #[test]
 fn as_many_wait_by_default_as_leave_room_for_others() {
-    let most = |config: ServerConfig| config.max_pending_in_force();
-    assert_eq!(most(v1().max_sessions(100)), 100);
-    assert_eq!(most(v1().max_sessions(100).protocols(Protocols::V1)), 50);
-    assert_eq!(most(v1().max_sessions(100).tokens(tokens())), 50);
-    assert_eq!(most(v1().max_sessions(100).tokens(tokens()).max_pending(70)), 70);
-    assert_eq!(most(v1().max_sessions(1).protocols(Protocols::V1).threads(3)), 3);
-    assert!(
-        most(v1().max_sessions(1_000_000).protocols(Protocols::V1)) <= ServerConfig::MAX_PENDING
-    );
+    let most = |sessions, config: ServerConfig| {
+        config.admission(Admission::default().max_sessions(sessions)).max_pending()
+    };
+    assert_eq!(most(100, v1()), 100);
+    assert_eq!(most(100, v1().protocols(Protocols::V1)), 50);
+    assert_eq!(most(100, v1().protocols(Protocols::V1WithTokens(tokens()))), 50);
+    assert_eq!(most(1, v1().protocols(Protocols::V1).threads(3)), 3);
+    assert!(most(1_000_000, v1().protocols(Protocols::V1)) <= Admission::MAX_PENDING);
+    let set = Admission::default().max_sessions(100).max_pending(70);
+    assert_eq!(v1().protocols(Protocols::V1).admission(set).max_pending(), 70);
 }

@@ -7,8 +7,9 @@ use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, frame, hello, hello_as, ms};
 
 use super::{v0, v1};
+use crate::server::limits::{Admission, Rate, Refusal};
 use crate::server::rig::Rig;
-use crate::server::{AddressLimits, Event, Rate, Refusal, ServerConfig};
+use crate::server::{Event, ServerConfig};
 use crate::toy::Toy;
 
 /// How many clients a shard tells in a second.
@@ -24,7 +25,7 @@ fn no_place() -> [Got; 1] {
 
 /// A server with the maximum of sessions, which is one.
 fn full_server(config: ServerConfig) -> (Rig, Toy) {
-    let mut rig = Rig::start(config.max_sessions(1));
+    let mut rig = Rig::start(config.admission(Admission::default().max_sessions(1)));
     let (client, _) = rig.welcomed(&hello());
     (rig, client)
 }
@@ -137,7 +138,7 @@ fn a_place_that_becomes_free_is_for_the_next_client_and_not_for_those_that_are_t
 /// The server closes a client that has said nothing for a second, and not those that have no place.
 #[test]
 fn a_client_that_is_told_and_gone_leaves_no_room() {
-    let mut rig = Rig::start(v1().max_sessions(1));
+    let mut rig = Rig::start(v1().admission(Admission::default().max_sessions(1)));
     let silent = kept(&mut rig);
     rig.pass(ms(500));
     let told = kept(&mut rig);
@@ -170,9 +171,9 @@ fn a_descriptor_is_taken_from_a_client_that_is_told() {
 #[test]
 fn a_client_of_an_address_with_its_maximum_is_told_and_one_that_comes_too_fast_is_reset() {
     let one = NonZeroU32::MIN;
-    let limits = AddressLimits::default().max_per_address(Some(one));
-    let limits = limits.accept_rate(Some(Rate::new(one, NonZeroU32::new(2).unwrap())));
-    let mut rig = Rig::start(v1().addresses(limits));
+    let limits = Admission::default().max_per_address(Some(one));
+    let limits = limits.accept_rate(Some(Rate::of(1, 2)));
+    let mut rig = Rig::start(v1().admission(limits));
     rig.welcomed(&hello());
     let client = kept(&mut rig);
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::AddressSessions });
@@ -194,7 +195,7 @@ fn a_client_of_an_address_with_its_maximum_is_told_and_one_that_comes_too_fast_i
 
 #[test]
 fn a_server_that_speaks_v0_only_closes_at_once() {
-    let mut rig = Rig::start(v0().max_sessions(1));
+    let mut rig = Rig::start(v0().admission(Admission::default().max_sessions(1)));
     rig.online();
     let client = rig.door.connect();
     rig.run();
@@ -228,7 +229,7 @@ fn a_server_that_shuts_down_waits_for_none_that_it_tells() {
 
 #[test]
 fn those_that_are_told_are_not_among_the_clients_that_wait_to_be_accepted() {
-    let mut rig = Rig::start(v1().max_sessions(3).max_pending(2));
+    let mut rig = Rig::start(v1().admission(Admission::default().max_sessions(3).max_pending(2)));
     let (inside, _) = rig.welcomed(&hello());
     let [longest, other] = [kept(&mut rig), kept(&mut rig)];
     for _ in 0..2 {

@@ -6,6 +6,7 @@ use heartwire_testkit::{DATA, Got, header, hello, ms, policy};
 
 use super::{v0, v1};
 use crate::Reason;
+use crate::server::limits::Limits;
 use crate::server::rig::Rig;
 use crate::server::{CommandError, Event, SessionId};
 use crate::toy::Toy;
@@ -32,12 +33,13 @@ fn read_all(rig: &mut Rig, client: &Toy) -> Vec<Got> {
 #[test]
 fn a_handler_is_told_that_its_reader_is_slow() {
     let (result, results) = mpsc::channel();
-    let mut rig = Rig::acting(v0().max_queue(64 * 1024), move |event, control| {
-        if let Event::Data { id, .. } = event {
-            while control.send(*id, &[1; 8_192]).is_ok() {}
-            let _ = result.send(control.send(*id, b""));
-        }
-    });
+    let mut rig =
+        Rig::acting(v0().limits(Limits::default().max_queue(64 * 1024)), move |event, control| {
+            if let Event::Data { id, .. } = event {
+                while control.send(*id, &[1; 8_192]).is_ok() {}
+                let _ = result.send(control.send(*id, b""));
+            }
+        });
     let (client, id) = rig.online();
     client.state().room = 100_000;
     client.data(b"go");

@@ -5,6 +5,7 @@ use heartwire_testkit::{DATA, header};
 
 use super::v0;
 use crate::Reason;
+use crate::server::limits::Limits;
 use crate::server::rig::Rig;
 use crate::server::{Event, Protocols};
 use crate::toy::Toy;
@@ -17,7 +18,9 @@ fn all_but_a_byte(len: usize) -> Vec<u8> {
 #[test]
 fn incomplete_frames_are_buffered_for_few_pending_clients() {
     const LEN: usize = 40_000;
-    let config = v0().protocols(Protocols::Any).max_queue(64).max_pending_buffered(4 * LEN);
+    let config = v0()
+        .protocols(Protocols::Any)
+        .limits(Limits::default().max_queue(64).max_pending_buffered(4 * LEN));
     let mut rig = Rig::start(config);
     let modest = rig.door.connect();
     modest.send(&all_but_a_byte(100));
@@ -38,7 +41,8 @@ fn incomplete_frames_are_buffered_for_few_pending_clients() {
 
 #[test]
 fn slow_readers_with_the_most_buffered_are_disconnected() {
-    let mut rig = Rig::start(v0().max_queue(100_000).max_buffered(200_000));
+    let mut rig =
+        Rig::start(v0().limits(Limits::default().max_queue(100_000).max_buffered(200_000)));
     let clients: Vec<_> = (0..3).map(|_| rig.online()).collect();
     for (client, room) in clients.iter().zip([50_000, 0, 30_000]) {
         client.0.state().room = room;
@@ -57,7 +61,8 @@ fn slow_readers_with_the_most_buffered_are_disconnected() {
 #[test]
 fn a_broadcast_to_clients_that_read_buffers_little() {
     const LEN: usize = 20_000;
-    let mut rig = Rig::start(v0().max_queue(2 * LEN).max_buffered(10 * LEN));
+    let mut rig =
+        Rig::start(v0().limits(Limits::default().max_queue(2 * LEN).max_buffered(10 * LEN)));
     let clients: Vec<Toy> = (0..40).map(|_| rig.online().0).collect();
     rig.handle.broadcast(&[3; LEN]).unwrap();
     rig.expect_nothing();
@@ -68,7 +73,7 @@ fn a_broadcast_to_clients_that_read_buffers_little() {
 #[test]
 fn buffered_bytes_that_are_gone_do_not_count() {
     const LEN: usize = 40_000;
-    let mut rig = Rig::start(v0().max_queue(64).max_buffered(2 * LEN));
+    let mut rig = Rig::start(v0().limits(Limits::default().max_queue(64).max_buffered(2 * LEN)));
     let (client, id) = rig.online();
     for _ in 0..5 {
         client.send(&all_but_a_byte(LEN));
@@ -91,7 +96,7 @@ fn buffered_bytes_that_are_gone_do_not_count() {
 /// Nor does that of a client that has ended and takes its time to close.
 #[test]
 fn buffered_bytes_of_ended_sessions_do_not_count() {
-    let mut rig = Rig::start(v0().max_queue(64).max_buffered(200_000));
+    let mut rig = Rig::start(v0().limits(Limits::default().max_queue(64).max_buffered(200_000)));
     let (largest, largest_id) = rig.online();
     largest.send(&all_but_a_byte(60_000));
     for _ in 0..10 {

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use heartwire_core::FrameLimits;
 use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, hello, hello_as, ms, timeout};
 
 use super::{v0, v1};
 use crate::server::ServerConfig;
+use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
 use crate::toy::Toy;
 
@@ -15,7 +15,7 @@ use crate::toy::Toy;
 const LONG: Duration = ms(2_400);
 
 fn soon() -> ServerConfig {
-    v1().stale_after(ms(2_000))
+    v1().admission(Admission::default().stale_after(ms(2_000)))
 }
 
 #[test]
@@ -84,8 +84,7 @@ fn a_client_of_v0_is_accepted_however_long_it_has_waited() {
 /// What counts is how long the HELLO has been here, not how long it took.
 #[test]
 fn a_client_whose_hello_came_slowly_is_served() {
-    let mut rig =
-        Rig::start(soon().limits(FrameLimits::default().handshake_timeout(Some(ms(60_000)))));
+    let mut rig = Rig::start(soon().limits(Limits::default().handshake_timeout(Some(ms(60_000)))));
     let (silent, slow) = (rig.door.connect(), rig.door.connect());
     let hello = hello();
     slow.send(&hello[..20]);
@@ -102,7 +101,7 @@ fn a_client_whose_hello_came_slowly_is_served() {
 
 #[test]
 fn without_stale_after_all_clients_are_served() {
-    let mut rig = Rig::start(v1().stale_after(Duration::MAX));
+    let mut rig = Rig::start(v1().admission(Admission::default().stale_after(Duration::MAX)));
     let late = rig.door.connect();
     late.send(&hello());
     rig.toy.pass(LONG);

@@ -1,15 +1,15 @@
 //! Names: one session each, and clients that wait for a name whose older session does not end,
 //! because its shard is paused.
 
-use heartwire_core::FrameLimits;
 use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_testkit::{Got, data, hello, hello_as, ms};
 
 use super::v1;
 use crate::Reason;
 use crate::server::auth::Tokens;
+use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
-use crate::server::{Event, ServerConfig, SessionId};
+use crate::server::{Event, Protocols, ServerConfig, SessionId};
 use crate::toy::Toy;
 
 /// Clients come in turn to the first and to the second shard, which stands still. One of its
@@ -30,7 +30,7 @@ fn waits(config: ServerConfig) -> (Rig, SessionId, Toy) {
 #[test]
 fn clients_that_wait_for_a_name_make_room_for_later_ones_and_get_a_bye() {
     // One for each shard.
-    let (mut rig, holder, waiting) = waits(v1().max_pending(2));
+    let (mut rig, holder, waiting) = waits(v1().admission(Admission::default().max_pending(2)));
     // This one is handed to the shard that stands still, the next one is not.
     let (_handed_over, next) = (rig.door.connect(), rig.door.connect());
     rig.run();
@@ -59,7 +59,7 @@ fn clients_that_wait_for_a_name_at_a_shutdown_get_a_bye() {
 
 #[test]
 fn clients_that_wait_too_long_for_a_name_get_a_bye_and_may_retry() {
-    let limits = FrameLimits::default().handshake_timeout(Some(ms(1_500)));
+    let limits = Limits::default().handshake_timeout(Some(ms(1_500)));
     let (mut rig, holder, waiting) = waits(v1().limits(limits));
     rig.pass(ms(1_499));
     assert_eq!(waiting.got(), []);
@@ -106,7 +106,7 @@ const B: &[u8] = b"bbbbbbbbbbbbbbbbbbbb";
 #[track_caller]
 fn six_in_a_row(name: &str) -> (Rig, Toy, SessionId) {
     let tokens = Tokens::parse("aaaaaaaaaaaaaaaaaaaa\nbbbbbbbbbbbbbbbbbbbb\n").unwrap();
-    let mut rig = Rig::start(v1().threads(2).tokens(tokens));
+    let mut rig = Rig::start(v1().threads(2).protocols(Protocols::V1WithTokens(tokens)));
     let (mut holder, mut id) = rig.welcomed(&hello_as(name, Some(A)));
     for _ in 0..5 {
         holder = rig.door.connect();
@@ -175,7 +175,7 @@ fn a_client_that_would_be_refused_has_the_name_if_its_holder_is_gone() {
 #[test]
 fn rejected_events_have_the_name_that_the_client_gave() {
     let tokens = Tokens::parse("a 0123456789abcdef0123456789abcdef").unwrap();
-    let mut rig = Rig::start(v1().tokens(tokens));
+    let mut rig = Rig::start(v1().protocols(Protocols::V1WithTokens(tokens)));
     for (name, valid) in [("a", Some("a")), (" a", None)] {
         let client = rig.door.connect();
         client.send(&hello_as(name, Some(b"not the token that was agreed on")));

@@ -2,15 +2,17 @@
 
 use core::time::Duration;
 
-use heartwire_core::FrameLimits;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use heartwire_testkit::{Authority, BEAT, data, hello, ms, timeout};
 
 use super::{v0, v1};
 use crate::Reason;
+use crate::server::limits::{Admission, Limits};
 use crate::server::rig::Rig;
 use crate::server::{Protocols, ServerConfig, SessionId};
-use crate::tls::{ClientTls, MIN_READ_LEN, Received, ServerTls, TlsError, TlsFault, TlsSession};
+use crate::tls::{
+    ClientTls, MIN_READ_LEN, Received, ServerTls, SharedServerTls, TlsError, TlsFault, TlsSession,
+};
 use crate::toy::Toy;
 
 /// Longer than they may have waited.
@@ -18,17 +20,24 @@ const LONG: Duration = ms(2_400);
 
 /// A server, and the session of a client that has said nothing yet.
 fn secured(config: ServerConfig) -> (Rig, impl Fn() -> TlsSession) {
+    secured_by(|tls| config.tls(tls))
+}
+
+fn secured_by(
+    config: impl FnOnce(SharedServerTls) -> ServerConfig,
+) -> (Rig, impl Fn() -> TlsSession) {
     let authority = Authority::new();
     let files = authority.issue(&["localhost"]);
     let server = ServerTls::new(&files.certificate, &files.key).load().unwrap();
     let client = ClientTls::new().roots(authority.roots()).load().unwrap();
     let session = move || TlsSession::client(&client, "localhost").unwrap();
-    (Rig::start(config.tls(server)), session)
+    (Rig::start(config(server)), session)
 }
 
 /// A server, and the first word of a client.
 fn start(protocols: Protocols) -> (Rig, Vec<u8>) {
-    let (rig, session) = secured(v1().protocols(protocols).stale_after(ms(2_000)));
+    let (rig, session) =
+        secured(v1().protocols(protocols).admission(Admission::default().stale_after(ms(2_000))));
     (rig, Client::new(&Toy::new(), session()).records(b""))
 }
 
@@ -117,7 +126,7 @@ fn a_client_that_speaks_v0_alone_is_shaken_hands_with_however_late() {
 
 #[test]
 fn a_handshake_has_its_time_and_no_more() {
-    let (mut rig, session) = secured(v0().tls_handshake_timeout(ms(2_000)));
+    let (mut rig, session) = secured_by(|tls| v0().tls_with_timeout(tls, ms(2_000)));
     let silent = rig.door.connect();
     let mut half = Client::new(&rig.door.connect(), session());
     let hello = half.records(b"");
@@ -138,7 +147,7 @@ fn a_handshake_has_its_time_and_no_more() {
 
 #[test]
 fn the_time_for_the_first_frame_begins_after_the_handshake() {
-    let limits = FrameLimits::default().handshake_timeout(Some(ms(400)));
+    let limits = Limits::default().handshake_timeout(Some(ms(400)));
     let (mut rig, session) = secured(v1().limits(limits));
     let mut client = Client::new(&rig.door.connect(), session());
     rig.pass(ms(300));
@@ -153,8 +162,7 @@ fn the_time_for_the_first_frame_begins_after_the_handshake() {
 
 #[test]
 fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
-    let (mut rig, session) =
-        secured(v0().limits(FrameLimits::default().frame_timeout(Some(ms(2_000)))));
+    let (mut rig, session) = secured(v0().limits(Limits::default().frame_timeout(Some(ms(2_000)))));
     let (mut client, id) = Client::online(&mut rig, session());
     let beats: Vec<u8> = (0..40).flat_map(|_| client.records(&BEAT)).collect();
     // Each piece ends in the middle of a record.
@@ -169,7 +177,7 @@ fn a_record_has_as_much_time_as_a_frame_and_the_next_one_too() {
 
 #[test]
 fn a_part_of_a_record_is_life() {
-    let limits = FrameLimits::default().frame_timeout(None);
+    let limits = Limits::default().frame_timeout(None);
     let (mut rig, session) = secured(v0().limits(limits).policy(timeout(2_000)));
     let (mut client, id) = Client::online(&mut rig, session());
     let record = client.records(&data(b"slowly but surely"));
@@ -198,7 +206,7 @@ fn an_end_that_waits_for_a_slow_application_is_no_silence() {
 
 #[test]
 fn a_client_that_finds_the_server_full_is_told_so_after_its_handshake() {
-    let (mut rig, session) = secured(v1().max_sessions(0));
+    let (mut rig, session) = secured(v1().admission(Admission::default().max_sessions(0)));
     let mut client = Client::new(&rig.door.connect(), session());
     let last = client.shaken_hands(&mut rig);
     let hello = client.records(&hello());

@@ -44,7 +44,7 @@ impl Bucket {
     }
 
     fn rate(self) -> Rate {
-        rate(u32::try_from(self.per_second).unwrap(), u32::try_from(self.burst).unwrap())
+        Rate::of(u32::try_from(self.per_second).unwrap(), u32::try_from(self.burst).unwrap())
     }
 }
 
@@ -244,7 +244,7 @@ proptest! {
         max_addresses in 0_usize..6,
         visits in prop::collection::vec(visit(), 1..200),
     ) {
-        let limits = limits().max_per_address(most(3)).accept_rate_per_address(Some(rate(2, 4)));
+        let limits = limits().max_per_address(most(3)).accept_rate_per_address(Some(Rate::of(2, 4)));
         let counts = AddressCounts::new(limits.max_addresses(max_addresses));
         let addr = |n| IpAddr::from([192, 0, 2, n]);
         let mut now = 0;

@@ -50,6 +50,7 @@ pub(crate) struct Hello {
     versions: (u8, u8),
     pub(crate) durations: [Option<Span>; 5],
     instance: Option<u64>,
+    max_frame: Option<u32>,
     unknown: bool,
 }
 
@@ -144,6 +145,9 @@ impl Hello {
         }
         if let Some(instance) = self.instance {
             map.key(9).u64(instance);
+        }
+        if let Some(max_frame) = self.max_frame {
+            map.key(10).u32(max_frame);
         }
         map.unknown(self.unknown);
     }

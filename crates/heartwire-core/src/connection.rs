@@ -102,11 +102,14 @@ impl Connection {
     /// Does nothing unless a HELLO waits for an answer.
     pub fn welcome(&mut self, now: Instant, contract: Contract) -> Duration {
         let held = now.saturating_since(self.liveness.last_heard());
-        if matches!(self.stage, Stage::Deciding { .. }) && !self.has_ended() {
+        if let Stage::Deciding { max_frame, .. } = self.stage
+            && !self.has_ended()
+        {
             // The timeout counts from here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
             let arrived = Arrived::at(now);
-            self.begin(Dialogue::new(Side::Server, contract, Health::Ok, arrived, now));
+            let dialogue = Dialogue::new(Side::Server, contract, Health::Ok, arrived, now);
+            self.begin(dialogue.with_max_frame(max_frame));
         }
         held
     }
@@ -183,12 +186,28 @@ impl Connection {
         }
     }
 
+    /// The longest body of a DATA frame that the peer accepts, as far as it said so.
+    #[must_use]
+    pub fn peer_max_frame(&self) -> usize {
+        let max_frame = self.stage.dialogue().map_or(crate::frame::MAX_FRAME, Dialogue::max_frame);
+        usize::try_from(max_frame).unwrap_or(usize::MAX)
+    }
+
+    /// The frame limits of this end.
+    #[must_use]
+    pub const fn limits(&self) -> FrameLimits {
+        self.limits
+    }
+
     /// The header of a DATA frame with a body of `body_len` bytes; `None` if no frame can be that
-    /// long.
+    /// long, or the peer does not accept one.
     #[must_use]
     pub fn data_header(&self, body_len: usize) -> Option<Transmit> {
         if let Stage::Raw = self.stage {
             return Some(Transmit::NOTHING);
+        }
+        if body_len > self.peer_max_frame() {
+            return None;
         }
         codec::data_header(body_len).map(Transmit::header)
     }

@@ -111,6 +111,7 @@ HELLO_KEYS = {
     7: ("max_timeout", DURATION, True),
     8: ("agent", is_text(64), False),
     9: ("instance", is_unsigned(U64, 1), False),
+    10: ("max_frame", is_unsigned(U32), False),
 }
 WELCOME_KEYS = {
     0: ("version", is_unsigned(255), True),
@@ -125,6 +126,7 @@ WELCOME_KEYS = {
     9: ("min_interval", DURATION, True),
     10: ("wake_bytes", is_unsigned(65_536), True),
     11: ("held", is_unsigned(U32), False),
+    12: ("max_frame", is_unsigned(U32), False),
 }
 BYE_KEYS = {
     0: ("code", is_unsigned(U32), True),

@@ -21,7 +21,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from connection import BEAT, Connection, finish, say  # noqa: E402
+from connection import BEAT, DATA_MAX, Connection, finish, say  # noqa: E402
 from frames import (  # noqa: E402
     BYE,
     BYE_KEYS,
@@ -74,7 +74,7 @@ def client(args):
     token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
 
     connection.write_on = args.write_on
-    extras = {"instance": random.getrandbits(63) + 1}
+    extras = {"instance": random.getrandbits(63) + 1, "max_frame": args.max_frame}
 
     def talk():
         said = control(
@@ -138,7 +138,7 @@ def serve(connection, session, args, commands):
     welcome.update(version=VERSION, session=session, min_interval=mine["min_interval"], wake_bytes=args.wake_bytes)
     welcome["epoch"] = session if "name" in hello else 0
     # It answers at once.
-    welcome["held"] = 0
+    welcome["held"], welcome["max_frame"] = 0, args.max_frame
     connection.write(control(WELCOME, WELCOME_KEYS, **welcome))
     connection.begin(welcome, False)
     connection.run(commands)
@@ -152,12 +152,12 @@ def golden(args):
     )
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
     said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
-    said["instance"] = 0x0102030405060708
+    said.update(instance=0x0102030405060708, max_frame=65_536)
     assert hello == control(HELLO, HELLO_KEYS, **said)
     assert read_control(hello[8:], HELLO_KEYS, "") == said
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     agreed = dict(zip(names, agree(said, usual, 1_000) + agree(usual, said, 1_000)))
-    agreed.update(version=1, session=99, epoch=7, min_interval=1_000, wake_bytes=161, held=300)
+    agreed.update(version=1, session=99, epoch=7, min_interval=1_000, wake_bytes=161, held=300, max_frame=65_536)
     assert welcome == control(WELCOME, WELCOME_KEYS, **agreed)
     assert read_control(welcome[8:], WELCOME_KEYS, "") == agreed and suits(agreed, said)
     fields = 0x0102030405060708, 0x1112131415161718, 0x21222324, 0x31323334, 10_000, 0x4142, 2, 1
@@ -190,6 +190,7 @@ def main():
             end.add_argument("--wake-bytes", type=int, default=1)
             end.add_argument("--ask", action="store_true", help="begin with a HEART of v0")
         end.add_argument("port", type=int)
+        end.add_argument("--max-frame", type=int, default=DATA_MAX, help="what it says, whatever it accepts")
         for knob in "interval", "min_interval", "want", "timeout", "max_timeout":
             end.add_argument("--" + knob.replace("_", "-"), type=int, metavar="MS")
     page = ends.add_parser("golden")

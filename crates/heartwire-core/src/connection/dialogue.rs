@@ -13,17 +13,25 @@ use crate::time::{Instant, micros, millis};
 use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
 
-/// Placeholder for the peer's last beat before its first one.
-const NOT_SAID: Beat = Beat {
-    nonce: 0,
-    echo: 0,
-    held_us: 0,
-    silence_ms: 0,
-    promise_ms: 0,
-    late_ms: 0,
-    health: Health::Ok,
-    too_fast: false,
-};
+/// What a beat of the peer says of both ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    silence_ms: u32,
+    late_ms: u16,
+    health: Health,
+    too_fast: bool,
+}
+
+impl Said {
+    const fn by(beat: &Beat) -> Self {
+        let Beat { silence_ms, late_ms, health, too_fast, .. } = *beat;
+        Self { silence_ms, late_ms, health, too_fast }
+    }
+
+    fn silence(self) -> Duration {
+        Duration::from_millis(self.silence_ms.into())
+    }
+}
 
 /// State of both directions of a v1 connection: round trip, silence and health. It comes from
 /// beats, so it is as old as the last one.
@@ -119,10 +127,12 @@ pub(super) struct Dialogue {
     heard: Heard,
     /// 0 if it is too short to be measured.
     rtt: Option<Duration>,
-    /// The peer's last beat that was handed over.
-    said: Beat,
+    /// By the peer's last beat that was handed over.
+    said: Said,
     /// More of the peer has been read than was handed over: the application is slow.
     pub(super) is_held_back: bool,
+    /// The longest DATA body that the peer accepts.
+    max_frame: u32,
     /// When the peer last heard us, as the peer reports.
     heard_by_peer_at: Instant,
     /// The same before the bytes that are being handled.
@@ -158,8 +168,9 @@ impl Dialogue {
             health,
             heard: Heard { nonce: 0, at: now },
             rtt: None,
-            said: NOT_SAID,
+            said: Said::default(),
             is_held_back: false,
+            max_frame: frame::MAX_FRAME,
             heard_by_peer_at: now,
             heard_by_peer_before: now,
             budget: Budget::new(now),
@@ -170,6 +181,16 @@ impl Dialogue {
     pub(super) const fn with_rtt(mut self, rtt: Option<Duration>) -> Self {
         self.rtt = rtt;
         self
+    }
+
+    /// Sets the longest DATA body that the peer accepts.
+    pub(super) const fn with_max_frame(mut self, max_frame: u32) -> Self {
+        self.max_frame = max_frame;
+        self
+    }
+
+    pub(super) const fn max_frame(&self) -> u32 {
+        self.max_frame
     }
 
     pub(super) const fn contract(&self) -> &Contract {
@@ -258,7 +279,7 @@ impl Dialogue {
         // older than they seem, so this time never goes back.
         let heard_by_peer_at = latest.saturating_sub(beat.silence());
         self.heard_by_peer_at = self.heard_by_peer_before.max(heard_by_peer_at);
-        self.said = *beat;
+        self.said = Said::by(beat);
         self.promised(beat.promise(), policy)
     }
 

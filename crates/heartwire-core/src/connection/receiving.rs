@@ -4,7 +4,7 @@ use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
 use super::{Connection, Event};
 use crate::codec::Header;
-use crate::frame::Kind;
+use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
 use crate::time::Instant;
 use crate::v1::{self, Bye, Hello, Welcome};
@@ -189,7 +189,8 @@ impl Connection {
         let hello = Hello::decode(body)?;
         // The handshake timeout runs until the WELCOME.
         let since = self.stage.waits_since().unwrap_or(now);
-        self.stage = Stage::Deciding { since };
+        let max_frame = hello.max_frame.unwrap_or(frame::MAX_FRAME);
+        self.stage = Stage::Deciding { since, max_frame };
         // A client that waits for an answer sends nothing, so there is no timeout.
         self.liveness.set_policy(Policy::agreed(None, None, None));
         Ok(Event::Hello(hello))
@@ -201,7 +202,8 @@ impl Connection {
         awaiting.check(&welcome)?;
         let (health, arrived, rtt) = (awaiting.health, awaiting.arrived, awaiting.rtt(&welcome));
         let dialogue = Dialogue::new(Side::Client, welcome.contract, health, arrived, now);
-        self.begin(dialogue.with_rtt(rtt));
+        let max_frame = welcome.max_frame.unwrap_or(frame::MAX_FRAME);
+        self.begin(dialogue.with_rtt(rtt).with_max_frame(max_frame));
         Ok(Event::Welcome(welcome))
     }
 }

@@ -56,6 +56,12 @@ impl FrameLimits {
         self
     }
 
+    /// The longest body that the peer may send, in bytes.
+    #[must_use]
+    pub const fn longest_frame(&self) -> u32 {
+        self.max_frame
+    }
+
     /// The handshake timeout, if there is one.
     #[doc(hidden)]
     #[must_use]

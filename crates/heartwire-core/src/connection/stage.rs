@@ -28,7 +28,7 @@ pub(super) enum Stage {
     /// The peer's first frame decides the protocol.
     Opening { reading: Reading, v0: bool },
     /// A HELLO came. Nothing is read until the application has decided.
-    Deciding { since: Instant },
+    Deciding { since: Instant, max_frame: u32 },
     /// HELLO was sent, and no WELCOME came yet.
     Awaiting(Box<Awaiting>),
     /// Protocol v1, after the handshake.
@@ -95,7 +95,7 @@ impl Stage {
         match self {
             Self::Raw | Self::V1Rest => Reading::Between,
             Self::V0 { reading, .. } | Self::Opening { reading, .. } => *reading,
-            Self::Deciding { since } => Reading::First { since: *since },
+            Self::Deciding { since, .. } => Reading::First { since: *since },
             Self::Awaiting(awaiting) => Reading::First { since: awaiting.since },
             Self::V1(dialogue) => dialogue.reading,
         }
@@ -138,7 +138,7 @@ impl Stage {
     pub(super) fn restart(&mut self, now: Instant) {
         let since = match self {
             Self::Raw | Self::V1Rest => return,
-            Self::Deciding { since } => since,
+            Self::Deciding { since, .. } => since,
             Self::Awaiting(awaiting) => &mut awaiting.since,
             Self::V0 { reading, .. } | Self::Opening { reading, .. } => {
                 return reading.restart(now);

@@ -56,6 +56,8 @@ pub struct Hello<'a> {
     /// A random number that the client drew when it started, and keeps over its connections: of
     /// two with the same name, one that comes again is told from another one.
     pub instance: Option<NonZero<u64>>,
+    /// The longest DATA body that the client accepts, in bytes, if it says so.
+    pub max_frame: Option<u32>,
 }
 
 /// Debug output omits the token.
@@ -68,6 +70,7 @@ impl fmt::Debug for Hello<'_> {
             .field("offer", &self.offer)
             .field("agent", &self.agent)
             .field("instance", &self.instance)
+            .field("max_frame", &self.max_frame)
             .finish()
     }
 }
@@ -83,6 +86,7 @@ impl<'a> Hello<'a> {
             offer,
             agent: None,
             instance: None,
+            max_frame: None,
         }
     }
 
@@ -125,6 +129,7 @@ impl<'a> Hello<'a> {
         if let Some(instance) = self.instance {
             map.put(9, |e| e.u64(instance.get()).map(drop));
         }
+        map.u32(10, self.max_frame);
         map
     }
 
@@ -140,7 +145,7 @@ impl<'a> Hello<'a> {
 
     fn read(body: &'a [u8]) -> Option<Self> {
         let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
-        let mut instance = None;
+        let (mut instance, mut max_frame) = (None, None);
         let mut durations = [None; 5];
         entries(body, |key, d| {
             match key {
@@ -153,13 +158,14 @@ impl<'a> Hello<'a> {
                 }
                 8 => agent = Some(text(d, MAX_AGENT_LEN)?),
                 9 => instance = Some(NonZero::new(d.u64().ok()?)?),
+                10 => max_frame = Some(d.u32().ok()?),
                 _ => skip(d)?,
             }
             Some(())
         })?;
         let [interval, min_interval, want, timeout, max_timeout] = durations;
         let offer = Offer::of_parts(interval, min_interval, want, timeout, max_timeout?);
-        Some(Self { versions: versions?, name, token, offer, agent, instance })
+        Some(Self { versions: versions?, name, token, offer, agent, instance, max_frame })
     }
 }
 
@@ -177,19 +183,28 @@ pub struct Welcome {
     /// How long the server held the HELLO before it wrote this, in µs, if it says so: the client
     /// then knows the round trip at once. [`u32::MAX`] stands for that and more.
     pub held_us: Option<u32>,
+    /// The longest DATA body that the server accepts, in bytes, if it says so.
+    pub max_frame: Option<u32>,
 }
 
 impl Welcome {
-    /// A WELCOME that does not say how long the HELLO was held.
+    /// A WELCOME that does not say how long the HELLO was held, nor how long a frame may be.
     #[must_use]
     pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
-        Self { session, epoch, contract, held_us: None }
+        Self { session, epoch, contract, held_us: None, max_frame: None }
     }
 
     /// Adds how long the HELLO was held.
     #[must_use]
     pub fn held(mut self, held: Duration) -> Self {
         self.held_us = Some(time::micros(held));
+        self
+    }
+
+    /// Adds the longest DATA body that the server accepts.
+    #[must_use]
+    pub const fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = Some(bytes);
         self
     }
 
@@ -219,9 +234,8 @@ impl Welcome {
         map.duration(8, Some(to_client.max_timeout()));
         map.duration(9, Some(*min_interval));
         map.put(10, |e| e.u32(*wake_bytes).map(drop));
-        if let Some(held_us) = self.held_us {
-            map.put(11, |e| e.u32(held_us).map(drop));
-        }
+        map.u32(11, self.held_us);
+        map.u32(12, self.max_frame);
         map
     }
 
@@ -231,7 +245,7 @@ impl Welcome {
 
     fn read(body: &[u8]) -> Option<Self> {
         let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
-        let mut held_us = None;
+        let (mut held_us, mut max_frame) = (None, None);
         let mut durations = [None; 7];
         entries(body, |key, d| {
             match key {
@@ -244,6 +258,7 @@ impl Welcome {
                 }
                 10 => wake_bytes = Some(d.u32().ok()?),
                 11 => held_us = Some(d.u32().ok()?),
+                12 => max_frame = Some(d.u32().ok()?),
                 _ => skip(d)?,
             }
             Some(())
@@ -264,7 +279,7 @@ impl Welcome {
             min_interval?.duration(),
             wake_bytes?,
         );
-        Some(Self { session: session?, epoch: epoch?, contract, held_us })
+        Some(Self { session: session?, epoch: epoch?, contract, held_us, max_frame })
     }
 }
 
@@ -480,6 +495,12 @@ impl Map {
     fn text(&mut self, key: u16, text: Option<&str>) {
         if let Some(text) = text {
             self.put(key, |e| e.str(text).map(drop));
+        }
+    }
+
+    fn u32(&mut self, key: u16, number: Option<u32>) {
+        if let Some(number) = number {
+            self.put(key, |e| e.u32(number).map(drop));
         }
     }
 

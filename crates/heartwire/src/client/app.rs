@@ -130,7 +130,10 @@ pub(super) struct Intake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
     Down,
-    Up,
+    /// With the longest message that the server accepts.
+    Up {
+        max_frame: usize,
+    },
     Closed,
 }
 
@@ -147,6 +150,14 @@ impl Intake {
         }
     }
 
+    /// The longest message that the server accepts, if there is a connection.
+    pub(super) fn max_frame(&self) -> usize {
+        match *self.lock() {
+            Link::Up { max_frame } => max_frame,
+            Link::Down | Link::Closed => usize::MAX,
+        }
+    }
+
     pub(super) fn refusal(&self) -> Option<fn(Vec<u8>) -> SendError> {
         self.refusal_of(&self.lock())
     }
@@ -155,7 +166,7 @@ impl Intake {
         match (link, self.queues) {
             (Link::Closed, _) => Some(SendError::Closed),
             (Link::Down, false) => Some(SendError::NotConnected),
-            (Link::Down, true) | (Link::Up, _) => None,
+            (Link::Down, true) | (Link::Up { .. }, _) => None,
         }
     }
 

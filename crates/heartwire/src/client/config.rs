@@ -251,7 +251,7 @@ impl ClientConfig {
 
     /// The HELLO frame, on protocol v1.
     pub(super) fn hello(&self, now: Instant) -> Option<Vec<u8>> {
-        self.v1_settings().map(|v1| v1.hello(&self.policy, now))
+        self.v1_settings().map(|v1| v1.hello(&self.policy, self.limits.longest_frame(), now))
     }
 
     /// The longest body that [`max_queue`](Self::max_queue) leaves room for.

@@ -185,7 +185,7 @@ impl<W: World> Driver<W> {
 
     fn go_online(&mut self, app: &mut App, welcome: Option<Welcome>, now: Instant) {
         self.online_at = Some(now);
-        app.intake.set(Link::Up);
+        app.intake.set(Link::Up { max_frame: self.connection.peer_max_frame() });
         if let Some(welcome) = &welcome {
             self.span.record("session", welcome.session);
         }

@@ -274,7 +274,8 @@ pub enum SendError {
     #[error("not connected")]
     NotConnected(Vec<u8>),
     /// The message can never fit into
-    /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue).
+    /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue), or is longer than the server
+    /// says it accepts (protocol v1).
     #[error("a message of {} bytes is longer than the {max} bytes that can be sent", data.len())]
     TooLong {
         /// The message.

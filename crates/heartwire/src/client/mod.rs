@@ -277,7 +277,7 @@ impl Client {
 
     /// The message and how many bytes of room it takes, or why it cannot be sent.
     pub(crate) fn check(&self, data: Vec<u8>) -> Result<(Vec<u8>, u32), SendError> {
-        let max = self.shared.max_frame;
+        let max = self.shared.max_frame.min(self.shared.intake.max_frame());
         // At least 1, so that the number of empty messages is limited too.
         let cost = (data.len().saturating_add(self.shared.header_len)).max(1);
         match u32::try_from(cost) {

@@ -289,7 +289,8 @@ impl Handle {
     /// # Errors
     ///
     /// [`CommandError::TooLong`], [`CommandError::Busy`] or [`CommandError::Gone`]; nothing was
-    /// sent then.
+    /// sent then. The shard drops a frame that is longer than the client says it accepts; from
+    /// within a [`Handler`] that is an error at once.
     pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
         self.post(id, Command::Send { id, data: data.to_vec() })

@@ -293,3 +293,27 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     assert_eq!(pad(160), Some((header(0), 8)));
     assert_eq!(pad(161), None);
 }
+
+#[test]
+fn each_end_knows_how_long_a_frame_the_other_accepts() {
+    let (offer, now) = (Offer::new(&usual(Side::Client)), Instant::from_nanos(0));
+    let contract = Terms::new(offer).agree(&offer).unwrap();
+    let settings = Settings::new(usual(Side::Client));
+    let lens = |connection: &Connection| {
+        [10, 11, 1 << 20].map(|len| connection.data_header(len).is_some())
+    };
+    for (max_frame, accepted) in
+        [(None, [true; 3]), (Some(10), [true, false, false]), (Some(u32::MAX), [true; 3])]
+    {
+        let mut server = Connection::new(settings.protocol(Protocol::V1Only), now);
+        let hello = Hello { max_frame, ..Hello::new(offer) }.encode();
+        assert!(server.handle_received(now, &mut hello.as_slice()).is_ok());
+        server.welcome(now, contract);
+        assert_eq!(lens(&server), accepted);
+        let mut client = Connection::new(settings.protocol(Protocol::V1), now);
+        assert_eq!(lens(&client), [true; 3]);
+        let welcome = Welcome { max_frame, ..Welcome::new(1, 0, contract) }.encode();
+        assert!(client.handle_received(now, &mut welcome.as_slice()).is_ok());
+        assert_eq!(lens(&client), accepted);
+    }
+}

@@ -48,7 +48,7 @@ fn table() -> [(Stage, [Expected; 6]); 7] {
             Stage::Opening { reading, v0: false },
             [Unexpected, Unexpected, UpTo(2048), Unexpected, Unexpected, Unexpected],
         ),
-        (Stage::Deciding { since: now }, [Unexpected; 6]),
+        (Stage::Deciding { since: now, max_frame: 0 }, [Unexpected; 6]),
         (
             Stage::Awaiting(Box::new(Awaiting::new(offer, now))),
             [Exactly(0), Unexpected, Unexpected, UpTo(2048), UpTo(512), Unexpected],

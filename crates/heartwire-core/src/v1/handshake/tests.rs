@@ -13,8 +13,8 @@ fn body(frame: &[u8]) -> &[u8] {
 
 /// The golden frames of `PROTOCOL.md`.
 const HELLO: &[u8] = &[
-    2, 0, 0, 0, 55, 0, 0, 0,    // HELLO, 55 bytes
-    0xaa, // a map of 10
+    2, 0, 0, 0, 61, 0, 0, 0,    // HELLO, 61 bytes
+    0xab, // a map of 11
     0, 0x82, 1, 1, // versions 1 to 1
     1, 0x63, b'b', b'o', b'b', // name
     2, 0x44, 1, 2, 3, 4, // token
@@ -25,10 +25,11 @@ const HELLO: &[u8] = &[
     7, 0x1a, 0x00, 0x36, 0xee, 0x80, // maximum timeout 3,600,000 ms
     8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
     9, 0x1b, 1, 2, 3, 4, 5, 6, 7, 8, // instance
+    10, 0x1a, 0, 1, 0, 0, // maximum frame 65,536 bytes
 ];
 const WELCOME: &[u8] = &[
-    3, 0, 0, 0, 47, 0, 0, 0,    // WELCOME, 47 bytes
-    0xac, // a map of 12
+    3, 0, 0, 0, 53, 0, 0, 0,    // WELCOME, 53 bytes
+    0xad, // a map of 13
     0, 1, // version
     1, 0x18, 99, // session
     2, 7, // epoch
@@ -41,6 +42,7 @@ const WELCOME: &[u8] = &[
     9, 0x19, 0x03, 0xe8, // minimum interval
     10, 0x18, 161, // wake bytes
     11, 0x19, 0x01, 0x2c, // held 300 µs
+    12, 0x1a, 0, 1, 0, 0, // maximum frame 65,536 bytes
 ];
 const BYE: &[u8] = &[
     4, 0, 0, 0, 17, 0, 0, 0,    // BYE, 17 bytes
@@ -63,6 +65,7 @@ fn hello() -> Hello<'static> {
         token: Some(&[1, 2, 3, 4]),
         agent: Some("docs1"),
         instance: NonZero::new(0x0102_0304_0506_0708),
+        max_frame: Some(65_536),
         ..Hello::new(offer())
     }
 }
@@ -70,7 +73,7 @@ fn hello() -> Hello<'static> {
 fn welcome() -> Welcome {
     let server = Offer::new(&Preset::Default.policy(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&offer()).unwrap();
-    Welcome::new(99, 7, contract).held(Duration::from_micros(300))
+    Welcome::new(99, 7, contract).held(Duration::from_micros(300)).max_frame(65_536)
 }
 
 fn bye() -> Bye<'static> {
@@ -202,6 +205,7 @@ fn texts_have_a_longest_length() {
         token: Some(&token),
         agent: Some(&agent),
         instance: NonZero::new(u64::MAX),
+        max_frame: Some(u32::MAX),
         ..Hello::new(offer())
     };
     let frame = hello.encode();

@@ -84,12 +84,13 @@ impl V1 {
     }
 
     /// The HELLO frame.
-    pub(super) fn hello(&self, policy: &Policy, now: Instant) -> Vec<u8> {
+    pub(super) fn hello(&self, policy: &Policy, max_frame: u32, now: Instant) -> Vec<u8> {
         let mut hello = Hello::new(self.offer_in_force(policy));
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
         hello.instance = NonZero::new(self.instance);
+        hello.max_frame = Some(max_frame);
         // Other grease on each connection.
         hello.encode_greased(self.instance ^ now.as_nanos())
     }

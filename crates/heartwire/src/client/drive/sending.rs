@@ -3,6 +3,7 @@
 use heartwire_core::order::Outbound;
 use heartwire_core::v1::Health;
 use heartwire_core::{Instant, Transmit};
+use tracing::warn;
 
 use super::{App, Driver, Message};
 use crate::Reason;
@@ -66,9 +67,11 @@ impl<W: World> Driver<W> {
     }
 
     pub(in crate::client) fn push(&self, app: &mut App, message: Message) {
-        // Every length that the handles accept has a header.
-        if let Some(header) = self.connection.data_header(message.body.len()) {
-            app.outbox.push_message(header, message);
+        let len = message.body.len();
+        match self.connection.data_header(len) {
+            Some(header) => app.outbox.push_message(header, message),
+            // It was accepted before this connection.
+            None => warn!(len, "dropped a message that is longer than this server accepts"),
         }
     }
 

@@ -302,7 +302,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             match command {
                 // The session may have ended meanwhile; its `Offline` tells the application.
                 Command::Send { id, data } => {
-                    let _ = self.state.send(id, &data);
+                    if let Err(error) = self.state.send(id, &data) {
+                        tracing::debug!(session = %id, %error, "a frame was not sent");
+                    }
                 }
                 Command::Kick { id, retry, detail } => {
                     let _ = self.state.kick(id, retry, &detail);

@@ -167,7 +167,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let contract: Contract = agreed.contract;
         let held = session.link.connection.welcome(now, contract);
         // Before the first beat, and before anything that the application sends.
-        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract).held(held);
+        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract)
+            .held(held)
+            .max_frame(session.link.connection.limits().longest_frame());
         session.queue_first(&welcome.encode_greased(session.id.as_u64()));
         agenda.flush_later(session);
         agenda.transmit(session, now);

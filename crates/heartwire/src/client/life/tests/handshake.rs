@@ -38,6 +38,24 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn a_message_longer_than_the_server_accepts_is_given_back() {
+    let mut rig = on_v1(|config| config.offline_queue(true));
+    // Before the server has said how long: this one is dropped.
+    rig.client.try_send(vec![1; 11]).unwrap();
+    let offer = Offer::new(&Policy::default());
+    let welcome = Welcome::new(7, 0, Terms::new(offer).agree(&offer).unwrap()).max_frame(10);
+    rig.toy.send(&welcome.encode());
+    rig.wait();
+    let refused = rig.client.try_send(vec![2; 11]);
+    assert!(matches!(refused, Err(SendError::TooLong { max: 10, .. })), "{refused:?}");
+    rig.client.try_send(vec![3; 10]).unwrap();
+    rig.wait();
+    let written = rig.toy.take_written();
+    assert!(written.ends_with(&frame(1, &[3; 10])));
+    assert!(!written.windows(11).any(|window| window == [1; 11]));
+}
+
+#[test]
 fn about_half_of_the_hellos_of_one_client_have_grease() {
     let mut rig = on_v1(|config| config.reconnect(Reconnect::default().seed(7)));
     let mut lens = Vec::new();

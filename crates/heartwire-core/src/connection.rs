@@ -166,8 +166,8 @@ impl Connection {
         }
     }
 
-    /// The [PAD](crate::frame::Kind::Pad) that must follow a write of `len` bytes so that the server reads
-    /// them at once; `None` if none is needed.
+    /// The [PAD](crate::frame::Kind::Pad) that must follow a write of `len` bytes so that the
+    /// server reads them at once; `None` if none is needed.
     #[must_use]
     pub fn pad(&self, len: usize) -> Option<Vec<u8>> {
         self.stage.dialogue()?.pad(len)

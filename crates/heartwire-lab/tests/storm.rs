@@ -67,7 +67,7 @@ fn real_clients_come_back_to_a_real_server() {
         let are_early = storm["back_100_s"] == 0.0;
         assert!(are_early || storm["peak_per_second"].as_u64().unwrap() >= 1, "{storm}");
     }
-    // Those who wait 100 ms are refused about ten times in a second, the others less often.
+    // Clients that wait 100 ms are refused about ten times a second, the others less often.
     let refused = |storm: usize| object["storms"][storm]["refused_in_outage"].as_u64().unwrap();
     assert!(refused(2) > refused(0), "{object}");
 }

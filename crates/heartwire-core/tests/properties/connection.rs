@@ -79,7 +79,8 @@ fn step() -> impl Strategy<Value = Step> {
     let bytes = prop_oneof![
         6 => (0_usize..20).prop_map(|len| vec![0; len]),
         2 => (0_usize..=3_000, 0_usize..3_100).prop_map(|(body_len, len)| {
-            let header = heartwire_core::internal::codec::data_header(body_len).into_iter().flatten();
+            let header = heartwire_core::internal::codec::data_header(body_len);
+            let header = header.into_iter().flatten();
             header.chain(core::iter::repeat_n(7, body_len)).take(len).collect()
         }),
         1 => prop::collection::vec(any::<u8>(), 0..20),

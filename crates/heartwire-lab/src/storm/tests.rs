@@ -65,16 +65,15 @@ fn jitter_is_slower_with_a_fast_server() {
     assert!(fixed.failed > jitter.failed);
 }
 
-/// Limits on the server's side save what the clients' waits do not.
+/// Limits of the server help where the clients' delays do not.
 #[test]
 fn a_short_backlog_brings_even_a_fixed_second_back() {
     let outcome = storm(18_000, Policy::Fixed1s, in_turn(1_000, 128)).run();
     assert!(outcome.is_over(), "{} are back", outcome.back.len());
 }
 
-/// Any queue without an end is longer than the clients' time-out at some time, and what it does to
-/// a server that serves it in turn lasts forever. Without the rule no limit of ours would have
-/// helped either.
+/// An unbounded queue becomes longer than the clients' timeout at some time, and a server that serves
+/// it in order then stays down forever. Without the rule none of our limits would help.
 #[test]
 fn a_server_without_stale_after_is_kept_down_and_ours_is_not() {
     let late = |server| ServerModel { stale_after: None, ..server };
@@ -85,7 +84,7 @@ fn a_server_without_stale_after_is_kept_down_and_ours_is_not() {
     let kept_down = Storm { watch: watched, ..bare }.run();
     assert!(kept_down.is_stuck, "{} are back", kept_down.back.len());
     assert_back_in_time(&storm(100_000, Policy::Jitter, at_once(ours)));
-    // A queue that the kernel ends is too long for this one too.
+    // The kernel's queue is bounded, but too long for this server too.
     let ours = ServerModel::like_serve(count(200));
     let kept_down = Storm { watch: watched, ..storm(20_000, Policy::Jitter, late(ours)) }.run();
     assert!(kept_down.is_stuck, "{} are back", kept_down.back.len());
@@ -94,7 +93,7 @@ fn a_server_without_stale_after_is_kept_down_and_ours_is_not() {
     assert!(outcome.rejected > Some(0));
 }
 
-/// Only to notice who has left is not enough: those who are found still there have a moment left.
+/// Rejecting only clients that have left is not enough: those still there are about to leave.
 #[test]
 fn rejecting_only_clients_that_have_left_keeps_a_server_down_too() {
     let server = ServerModel {
@@ -116,7 +115,7 @@ fn the_default_is_never_metastable() {
         rejected += outcome.rejected.unwrap();
         dropped += outcome.dropped.unwrap();
     }
-    // They were no summer breezes.
+    // The storms were hard enough.
     assert!(rejected > 0 && dropped > 0, "{rejected} and {dropped}");
     for (clients, capacity) in [(100_000, 2_000), (100_000, 100_000), (20_000, 200)] {
         let server = ServerModel::like_serve(count(capacity));
@@ -141,11 +140,11 @@ fn storms_without_a_bound_promise_nothing() {
         ServerModel { stale_after: None, ..ours },
         // So late that there is no time left for the handshake.
         ServerModel { stale_after: Some(TIMEOUT), ..ours },
-        // Turning away takes all the time there is.
+        // Rejecting takes all of its time.
         ServerModel { reject: Duration::from_millis(2), ..ours },
-        // Those who are rejected use up the arrivals.
+        // Rejected clients use up the accept rate.
         ServerModel { accept_rate: Some(count(1_000)), ..ours },
-        // A million who knock every 15 s.
+        // A million clients that try every 15 s.
         ServerModel { in_flight: None, ..ours },
     ] {
         assert_eq!(server.bound(1_000_000, TIMEOUT), None, "{server:?}");
@@ -156,7 +155,7 @@ fn storms_without_a_bound_promise_nothing() {
     assert_eq!(hasty.bound(), None);
 }
 
-/// Whoever is less patient than ours is not served either once it has left.
+/// Clients with a shorter timeout than ours are not served either after they have left.
 #[test]
 fn clients_that_have_left_are_rejected_however_young() {
     let mut server = super::server::Server::new(ServerModel::like_serve(count(1)), 0);
@@ -185,13 +184,13 @@ fn a_seed_replays() {
     assert_ne!(first.back, other.back);
 }
 
-/// One client whose every wait is known, counted by hand.
+/// One client whose delays are known, calculated by hand.
 #[test]
 fn a_client_is_back_when_its_waits_say() {
     let server = ServerModel::unlimited(count(10));
     let outcome =
         Storm { outage: Duration::from_millis(2_500), ..storm(1, Policy::NoJitter, server) }.run();
-    // The news takes 1 ms, each attempt 20 ms: at 0.5 s and 1.5 s it is refused, at 3.5 s served.
+    // It notices after 1 ms, and each attempt takes 20 ms: at 0.5 s and 1.5 s it is refused, at 3.5 s served.
     assert_eq!((outcome.attempts, outcome.refused, outcome.failed), (3, 2, 0));
     let dialled = Duration::from_millis(1 + 500 + 20 + 1_000 + 20 + 2_000);
     let back =
@@ -203,7 +202,7 @@ fn a_client_is_back_when_its_waits_say() {
 #[test]
 fn dropped_syns_come_again_as_linux_sends_them() {
     // Two clients at the same time, room for one, which is busy for 2 s: the other one comes again
-    // after 1 s, in vain, and after 3 s.
+    // after 1 s, without success, and after 3 s.
     let mut server = super::server::Server::new(in_turn(1, 0), 0);
     assert!(matches!(server.handle_syn(0, u64::MAX), super::server::Answer::Done { .. }));
     assert_eq!(server.handle_syn(1, u64::MAX), super::server::Answer::Dropped);

@@ -7,6 +7,8 @@ mod fault;
 use std::io::{self, Read, Write};
 
 pub(crate) use error::{Detail, TlsError, TlsFailure};
+#[cfg(test)]
+pub(crate) use fault::CertificateFault;
 pub(crate) use fault::TlsFault;
 
 pub(crate) const RECORD_OVERHEAD: usize = 0;

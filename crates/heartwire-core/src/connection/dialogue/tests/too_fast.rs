@@ -147,6 +147,18 @@ fn twice_as_many_beats_as_agreed_are_allowed() {
 }
 
 #[test]
+fn beats_that_each_come_a_quarter_early_are_not_too_fast() {
+    let mut book = Book::new();
+    let credit = book.dialogue.budget.credit();
+    // Each gains one or two half intervals.
+    for _ in 0..10_000 {
+        book.now = book.now.saturating_add(ms(7_500));
+        book.dialogue.charge(&book.policy, book.now).unwrap();
+        assert!(book.dialogue.budget.credit() >= credit - 1);
+    }
+}
+
+#[test]
 fn a_flood_of_beats_without_an_agreed_interval_is_too_fast() {
     let silent = Policy::builder().build().unwrap();
     let mut pair = Pair::new(silent, silent, ms(40));

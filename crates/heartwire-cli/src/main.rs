@@ -66,7 +66,7 @@ fn run(cli: Cli, format: Format, environment: &Environment) -> Exit {
         .init();
     if !environment.overridden.is_empty() {
         let variables = environment.overridden.join(", ");
-        tracing::info!(%variables, "options on the command line exclude variables of the environment");
+        tracing::info!(%variables, "options on the command line exclude these variables");
     }
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(&args),

@@ -125,7 +125,8 @@ pub(crate) struct ConnectArgs {
 
     /// Stay connected when standard input has ended.
     ///
-    /// Without this, connect exits when the server has acknowledged everything; see --close-timeout.
+    /// Without this, connect exits when the server has acknowledged everything; see
+    /// --close-timeout.
     #[arg(long, help_heading = "Input and output")]
     pub(crate) stay: bool,
 

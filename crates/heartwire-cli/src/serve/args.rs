@@ -52,8 +52,8 @@ Exit codes: 0 stopped, 2 settings that contradict each other, 3 cannot listen, 1
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServeArgs {
-    /// Address to listen on, such as 192.0.2.1:29002; can be repeated [default: 127.0.0.1:29002; port
-    /// 39002 with --preset tutorial].
+    /// Address to listen on, such as 192.0.2.1:29002; can be repeated [default: 127.0.0.1:29002;
+    /// port 39002 with --preset tutorial].
     ///
     /// A port alone listens on 127.0.0.1, :PORT on every IPv4 address, [::]:PORT on every address,
     /// [fe80::1%eth0]:PORT on one interface. Port 0 lets the system choose.
@@ -160,8 +160,8 @@ pub(crate) struct ServeArgs {
 
     /// Stop when the program that reads the events through a pipe exits.
     ///
-    /// The server stops as on SIGTERM, but with exit code 1, at the next event. Without this it goes
-    /// on and prints nothing.
+    /// The server stops as on SIGTERM, but with exit code 1, at the next event. Without this it
+    /// goes on and prints nothing.
     #[arg(long, help_heading = "Output")]
     pub(crate) exit_with_reader: bool,
 }

@@ -15,6 +15,8 @@ fn without_figures(text: &str) -> String {
 #[test]
 fn the_demo_finds_the_frozen_client_and_draws_it() {
     let mut command = heartwire(&["demo", "--clients", "2"]);
+    // Its clients do not heed this: with one name, each would take it over from the other.
+    command.env("HEARTWIRE_NAME", "bob");
     let mut demo = Process::spawn(command.stdout(Stdio::piped()));
     let lines = Lines::of(demo.0.stdout.take().unwrap());
     assert_eq!(demo.exit_code(), Some(0), "{:#?}", lines.all());

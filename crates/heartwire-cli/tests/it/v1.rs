@@ -99,6 +99,7 @@ fn a_server_can_insist_on_either_protocol() {
             tutorials.send(&BEAT);
             assert_eq!(tutorials.read_to_end().0, b"", "v0 knows no BYE");
             server.log.line("\"violation\":\"unexpected\"");
+            assert_eq!(server.event("rejected")["code"], "version");
             let mut old =
                 Client::start_plain(server.addr, &["--protocol", "v0", "--retry", "never"]);
             assert_eq!(old.process.exit_code(), Some(4));

@@ -55,15 +55,16 @@ pub enum Event<D> {
         /// The address of the client that was rejected.
         peer: SocketAddr,
     },
-    /// A client was rejected at the handshake: its token is wrong, its name is taken, or its
-    /// settings conflict with the server's. It never became a session. (A client that is rejected
+    /// A client was rejected at the handshake: its token is wrong, its name is taken, its settings
+    /// conflict with the server's, or it speaks v0 and the server v1 only. It never became a session. (A client that is rejected
     /// for lack of room is only counted.)
     Rejected {
         /// The client's address.
         peer: SocketAddr,
         /// The client's name, if it gave a valid one.
         name: Option<Box<str>>,
-        /// The reason that the client was told.
+        /// The reason that the client was told; [`ByeCode::Version`] for one that speaks v0, which
+        /// cannot be told, to a server that speaks v1 only.
         code: ByeCode,
     },
     /// A data frame arrived.

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 
+use heartwire_core::frame::Kind;
 use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Cause, Instant, Violation};
 
@@ -240,7 +241,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return;
         }
         self.state.handle.counters().count_end(&reason);
-        if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
+        let rejected = rejected_for(&reason).filter(|_| !is_known);
+        if rejected == Some(ByeCode::Version) {
+            tracing::warn!(
+                session = %id, %peer, violation = "unexpected",
+                "rejected a client: it speaks protocol v0, and this server speaks v1 only"
+            );
+        } else if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
             let name = violation.name();
             tracing::warn!(
                 session = %id, %peer, violation = name, "closed for a protocol error: {violation}"
@@ -265,11 +272,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.tell(Event::Health { id, health: Health::Ok });
             }
         }
-        // Clients rejected for lack of room are only counted: they did nothing wrong.
-        if let Reason::Rejected(code) = reason {
-            if !is_known && code != ByeCode::Full {
-                self.tell(Event::Rejected { peer, name: name.clone(), code });
-            }
+        if let Some(code) = rejected {
+            self.tell(Event::Rejected { peer, name: name.clone(), code });
         }
         // Last, because the next session of this name must be reported after this one's end.
         if let Some(name) = name {
@@ -303,6 +307,22 @@ impl Gone {
             is_guest: session.is_guest(),
             name: session.take_identity().map(|identity| identity.name),
         }
+    }
+}
+
+/// Why a client that was not accepted is reported as rejected, if it is. Those rejected for lack of
+/// room are only counted: they did nothing wrong.
+fn rejected_for(reason: &Reason) -> Option<ByeCode> {
+    let v0 = Violation::Unexpected { kind: Kind::Heart };
+    let v0_data = Violation::Unexpected { kind: Kind::Data };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
+    match *reason {
+        Reason::Rejected(code) => Some(code).filter(|&code| code != ByeCode::Full),
+        // As a first frame these are allowed on every server but one of v1 only.
+        Reason::Protocol(violation) if violation == v0 || violation == v0_data => {
+            Some(ByeCode::Version)
+        }
+        _ => None,
     }
 }
 

@@ -4,12 +4,12 @@ use core::net::Ipv4Addr;
 use core::num::NonZeroU32;
 
 use heartwire_core::v1::{ByeCode, RetryHint};
-use heartwire_testkit::{Got, frame, hello, hello_as, ms};
+use heartwire_testkit::{BEAT, Got, data, frame, hello, hello_as, ms};
 
 use super::{v0, v1};
 use crate::server::limits::{Admission, Rate, Refusal};
 use crate::server::rig::Rig;
-use crate::server::{Event, ServerConfig};
+use crate::server::{Event, Protocols, ServerConfig};
 use crate::toy::Toy;
 
 /// How many clients a shard tells in a second.
@@ -250,4 +250,22 @@ fn a_shard_that_ends_gives_back_the_places_of_its_sessions_alone() {
     kept(&mut rig);
     rig.end_last_shard();
     assert_eq!(rig.handle.count(), 0);
+}
+
+#[test]
+fn a_client_of_v0_on_a_server_of_v1_alone_is_reported_as_rejected() {
+    let mut rig = Rig::start(v1().protocols(Protocols::V1));
+    for first in [&BEAT[..], &data(b"hi")] {
+        let client = rig.door.connect();
+        client.send(first);
+        rig.run();
+        assert!(client.is_dropped() && client.got().is_empty());
+        let rejected = rig.inbox().rejected.pop();
+        let Some(Event::Rejected { name: None, code, .. }) = rejected else {
+            panic!("{rejected:?}");
+        };
+        assert_eq!(code, ByeCode::Version);
+    }
+    assert_eq!((rig.count("unexpected"), rig.count("rejected")), (2, 0));
+    rig.expect_nothing();
 }

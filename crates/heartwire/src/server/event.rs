@@ -162,7 +162,7 @@ impl Refusal {
 }
 
 /// One session in a [list](super::Handle::list).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SessionInfo {
     /// The session.

@@ -43,11 +43,10 @@ impl Admission {
     /// this is a quarter of one processor. The burst admits a fifth of
     /// [`MAX_SESSIONS`](Self::MAX_SESSIONS) at once after a restart.
     pub const ACCEPT_RATE: Rate = Rate::of(10_000, 20_000);
-    /// Default for [`accept_rate_per_address`](Self::accept_rate_per_address): high enough for a
-    /// NAT with the maximum of clients, one per port, some 64,500. If they reconnect over the 30 s
-    /// of the default back-off after an outage, all are connected after 45 s. One address that only
-    /// connects costs 1,000 handshakes per second.
-    pub const ACCEPT_RATE_PER_ADDRESS: Rate = Rate::of(1_000, 20_000);
+    /// High enough for a NAT with the maximum of clients, one per port, some 64,500. If they
+    /// reconnect over the 30 s of the default back-off after an outage, all are connected after
+    /// 45 s. One address that only connects costs 1,000 handshakes per second.
+    const ACCEPT_RATE_PER_ADDRESS: Rate = Rate::of(1_000, 20_000);
 
     /// Maximum number of sessions. The server refuses further clients. Default
     /// [`MAX_SESSIONS`](Self::MAX_SESSIONS).
@@ -96,8 +95,8 @@ impl Admission {
         self
     }
 
-    /// Rate of new connections from one address; `None` is no limit. Default:
-    /// [`ACCEPT_RATE_PER_ADDRESS`](Self::ACCEPT_RATE_PER_ADDRESS).
+    /// Rate of new connections from one address; `None` is no limit. Default: 1,000 per second,
+    /// with a burst of 20,000.
     pub const fn accept_rate_per_address(mut self, rate: Option<Rate>) -> Self {
         self.accept_rate_per_address = rate;
         self

@@ -105,7 +105,7 @@ pub struct Server {
 }
 
 /// What a server's configuration comes to on this system.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The [kernel options](ServerConfig::kernel) in force for each session.

@@ -34,7 +34,6 @@ macro_rules! counters {
             $($(#[doc = concat!("| `", stringify!($part), "` |", $($part_doc,)* " |")])*)?
         )*
         $(#[doc = concat!("| `", stringify!($last), "` |", $($last_doc,)* " |")])*
-        #[derive(Clone)]
         pub struct Stats {
             counts: [u64; NAMES.len()],
             /// Turns of the shards' event loops: one per wake-up.

@@ -9,6 +9,7 @@ use std::net::ToSocketAddrs;
 use clap::ValueEnum;
 use heartwire::BackoffPolicy;
 use heartwire::kernel::Keepalive;
+use heartwire_core::internal::Typed;
 
 /// Body lengths that a header can announce. The library would silently clamp a larger value, and
 /// the program would then print a wrong one; the same goes for the other ranges here.
@@ -96,13 +97,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A duration as people type it, and as [`duration`] reads it: `0s`, `2.5s`, `90s`, `5m`, `1h`.
+/// A duration as people type it, and as [`duration`] reads it: `0s`, `2.5s`, `90s`, `5m`, `1h30m`.
 pub(crate) fn typed(time: Duration) -> String {
-    if time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(60) {
-        // One word, for the shell.
-        return humantime::format_duration(time).to_string().replace(' ', "");
-    }
-    format!("{time:?}")
+    Typed(time).to_string()
 }
 
 /// A duration of at least 1 ms: with none, a repeated action would spin and a wait would always

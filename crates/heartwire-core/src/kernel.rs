@@ -109,16 +109,16 @@ impl fmt::Display for KernelTimers {
         match self.keepalive {
             Some(keepalive) => write!(
                 f,
-                "keepalive after {:?}, every {:?}, {} times ({:?} in all)",
-                keepalive.idle,
-                keepalive.interval,
+                "keepalive after {}, every {}, {} times ({} in all)",
+                Typed(keepalive.idle),
+                Typed(keepalive.interval),
                 keepalive.count,
-                keepalive.bound()
+                Typed(keepalive.bound())
             )?,
             None => f.write_str("keepalive off")?,
         }
         match self.user_timeout {
-            Some(user_timeout) => write!(f, ", user timeout {user_timeout:?}"),
+            Some(user_timeout) => write!(f, ", user timeout {}", Typed(user_timeout)),
             None => f.write_str(", user timeout off"),
         }
     }
@@ -153,8 +153,10 @@ impl fmt::Display for KernelError {
         match self {
             Self::Keepalive { idle, interval, count } => write!(
                 f,
-                "keepalive {idle:?},{interval:?},{count}: both times must be whole seconds from 1 \
-                 s to 32767 s, and the count 1 to 127"
+                "keepalive {},{},{count}: both times must be whole seconds from 1 s to 32767 s, \
+                 and the count 1 to 127",
+                Typed(*idle),
+                Typed(*interval)
             ),
             // Without a keepalive the least is 1 ms.
             Self::UserTimeout { user_timeout, least, .. }

@@ -59,17 +59,19 @@ pub(crate) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-/// Displays a duration as people type it: `0s`, `250ms`, `2.5s`, `30s`, `5m`, `1h`.
+/// Displays a duration as people type it: `0s`, `250ms`, `2.5s`, `90s`, `5m`, `1h`, `1h30m`. The
+/// command line reads all of these.
 #[derive(Clone, Copy, Debug)]
 pub struct Typed(pub Duration);
 
 impl fmt::Display for Typed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        match (self.0.subsec_nanos(), seconds) {
-            (0, 0) => f.write_str("0s"),
-            (0, _) if seconds % 3600 == 0 => write!(f, "{}h", seconds / 3600),
-            (0, _) if seconds % 60 == 0 => write!(f, "{}m", seconds / 60),
+        match (self.0.subsec_nanos(), seconds % 60, seconds / 60 % 60, seconds / 3600) {
+            (0, 0, 0, 0) => f.write_str("0s"),
+            (0, 0, 0, hours) => write!(f, "{hours}h"),
+            (0, 0, minutes, 0) => write!(f, "{minutes}m"),
+            (0, 0, minutes, hours) => write!(f, "{hours}h{minutes}m"),
             _ => write!(f, "{:?}", self.0),
         }
     }
@@ -91,7 +93,8 @@ mod tests {
             (90_000, "90s"),
             (300_000, "5m"),
             (3_600_000, "1h"),
-            (5_400_000, "90m"),
+            (5_400_000, "1h30m"),
+            (86_400_000, "24h"),
             (3_601_000, "3601s"),
         ] {
             assert_eq!(Typed(Duration::from_millis(millis)).to_string(), text);

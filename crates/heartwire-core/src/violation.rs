@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::Kind;
+use crate::time::Typed;
 
 /// A protocol violation by the peer. It ends this connection and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +159,8 @@ impl fmt::Display for Violation {
             Self::BadBye => f.write_str("a BYE that is not as specified"),
             Self::UnknownNonce => f.write_str("a beat echoed a nonce that was never sent"),
             Self::PromiseTooLong { promise, max } => {
-                write!(f, "a beat promised the next one in {promise:?}; at most {max:?} is allowed")
+                let (promise, max) = (Typed(promise), Typed(max));
+                write!(f, "a beat promised the next one in {promise}; at most {max} is allowed")
             }
             Self::TooFast => f.write_str("beats came far more often than agreed"),
         }

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use heartwire_core::PolicyError;
+use heartwire_core::internal::Typed;
 use heartwire_core::kernel::KernelError;
 use heartwire_core::v1::Conflict;
 
@@ -54,7 +55,7 @@ pub enum PlanError {
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match *self {
             Self::EchoAtBothEnds => f.write_str(
                 "both ends echo: the first beat, which a client sends when it connects, would be \
                  answered forever. Echo on one end, and send beats on the other",
@@ -66,23 +67,30 @@ impl fmt::Display for PlanError {
             Self::Conflict(conflict) => write!(f, "the ends cannot agree: {conflict}"),
             Self::RttTooLong { rtt } => write!(
                 f,
-                "a round trip of {rtt:?} is longer than {MAX_RTT:?}, beyond which the kernel's \
-                 retransmissions no longer follow these formulas"
+                "a round trip of {} is longer than {}, beyond which the kernel's retransmissions \
+                 no longer follow these formulas",
+                Typed(rtt),
+                Typed(MAX_RTT)
             ),
             Self::TimerSlackTooLong { timer_slack } => {
-                write!(f, "a timer slack of {timer_slack:?} is longer than {MAX_TIMER_SLACK:?}")
+                let (timer_slack, max) = (Typed(timer_slack), Typed(MAX_TIMER_SLACK));
+                write!(f, "a timer slack of {timer_slack} is longer than {max}")
             }
             Self::TargetTooShort { within, least, interval, timeout } => write!(
                 f,
-                "no settings find every fault within {within:?}. Two beats of {interval:?}, a \
-                 round trip and one retransmission need a timeout of {timeout:?}, and a peer that \
-                 does not read is detected only some time after a user timeout of that length: ask \
-                 for {least:?} or more"
+                "no settings find every fault within {}. Two beats of {}, a round trip and one \
+                 retransmission need a timeout of {}, and a peer that does not read is detected \
+                 only some time after a user timeout of that length: ask for {} or more",
+                Typed(within),
+                Typed(interval),
+                Typed(timeout),
+                Typed(least)
             ),
             Self::NatTooShort { interval } => write!(
                 f,
-                "the middlebox forgets a connection before a beat every {interval:?}, the shortest \
-                 for these timers, would pass it again"
+                "the middlebox forgets a connection before a beat every {}, the shortest for \
+                 these timers, would pass it again",
+                Typed(interval)
             ),
             Self::Policy(error) => error.fmt(f),
             Self::Kernel(error) => error.fmt(f),

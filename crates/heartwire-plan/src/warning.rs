@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use heartwire_core::Side;
+use heartwire_core::internal::Typed;
 
 use crate::Plan;
 use crate::view::{View, name_of, peer_of};
@@ -66,38 +67,44 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TimeoutWithoutTraffic { on, timeout } => {
-                let (own, peer) = (name_of(on), name_of(peer_of(on)));
+                let (own, peer, timeout) = (name_of(on), name_of(peer_of(on)), Typed(timeout));
                 write!(
                     f,
-                    "the {own} has a timeout of {timeout:?}, but the {peer} sends nothing by \
+                    "the {own} has a timeout of {timeout}, but the {peer} sends nothing by \
                      itself: healthy connections end. Give the {peer} a beat, or an echo of the \
                      {own}'s beats"
                 )
             }
             Self::TimeoutTooShort { on, timeout, every } => write!(
                 f,
-                "the {} has a timeout of {timeout:?}, but bytes come only every {every:?}: one \
-                 late beat would end a healthy connection. Use a timeout of at least {:?}, or a \
-                 shorter interval",
+                "the {} has a timeout of {}, but bytes come only every {}: one late beat would end \
+                 a healthy connection. Use a timeout of at least {}, or a shorter interval",
                 name_of(on),
-                every.saturating_mul(2)
+                Typed(timeout),
+                Typed(every),
+                Typed(every.saturating_mul(2))
             ),
             Self::UserTimeoutTooShort { on, user_timeout, timeout } => write!(
                 f,
-                "the {}'s user timeout of {user_timeout:?} is shorter than its timeout of \
-                 {timeout:?}: a path that is down for a moment ends the connection before the \
-                 timeout does. Use {timeout:?} or more",
-                name_of(on)
+                "the {}'s user timeout of {} is shorter than its timeout of {timeout}: a path that \
+                 is down for a moment ends the connection before the timeout does. Use {timeout} \
+                 or more",
+                name_of(on),
+                Typed(user_timeout),
+                timeout = Typed(timeout)
             ),
             Self::NatForgets { nat_timeout, quiet: Some(quiet) } => write!(
                 f,
-                "up to {quiet:?} go by without a packet, and the middlebox forgets a connection \
-                 after {nat_timeout:?}: send beats more often"
+                "up to {} go by without a packet, and the middlebox forgets a connection after {}: \
+                 send beats more often",
+                Typed(quiet),
+                Typed(nat_timeout)
             ),
             Self::NatForgets { nat_timeout, quiet: None } => write!(
                 f,
                 "no end sends anything by itself, and the middlebox forgets a connection after \
-                 {nat_timeout:?}: let the client send beats"
+                 {}: let the client send beats",
+                Typed(nat_timeout)
             ),
         }
     }

@@ -181,7 +181,7 @@ fn bytes_hash(hash: u64, bytes: &[u8]) -> u64 {
 fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
     match event {
         Event::Beat => mix(hash, 1),
-        Event::Promise(promise) => mix(mix(hash, 2), promise.map_or(0, nanos)),
+        Event::Promise(promise) => mix(mix(hash, 2), nanos(*promise)),
         // Raw data has no boundaries.
         Event::Data(data) => bytes_hash(hash, data),
         Event::Hello(hello) => bytes_hash(mix(hash, 3), &hello.encode()),

@@ -197,8 +197,10 @@ pub(crate) fn retry(text: &str) -> Result<Retry, String> {
         "backoff" => Ok(Retry::Backoff(BackoffPolicy::default())),
         _ => {
             let wait = duration(text).map_err(|_| "write backoff, never, or a time such as 5s")?;
-            let policy = BackoffPolicy::fixed(wait);
-            policy.map(Retry::Backoff).map_err(|error| error.to_string())
+            if wait < BackoffPolicy::MIN_WAIT {
+                return Err("a wait of less than 1 ms would spin: use at least 1 ms".to_owned());
+            }
+            Ok(Retry::Backoff(BackoffPolicy::fixed(wait)))
         }
     }
 }

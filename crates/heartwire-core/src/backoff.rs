@@ -1,17 +1,20 @@
 //! Reconnect back-off: how long to wait before connecting again.
 
-use core::fmt;
 use core::time::Duration;
 
 use crate::time::{Instant, nanos};
 
 /// How the delays between attempts grow. Every value is valid.
+///
+/// The default is exponential with full jitter: each delay is random, from zero to a maximum that
+/// starts at [`first`](Self::first) and doubles with each attempt up to [`cap`](Self::cap). The
+/// jitter is applied after the cap, so that clients stay apart at the cap too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackoffPolicy {
     first: Duration,
     cap: Duration,
-    stable: Duration,
-    jitter: bool,
+    /// `None`: the delay is fixed. There is no jitter, and nothing to reset.
+    stable: Option<Duration>,
     max_hint: Duration,
 }
 
@@ -23,8 +26,7 @@ impl Default for BackoffPolicy {
         Self {
             first: Duration::from_millis(500),
             cap: Duration::from_secs(30),
-            stable: Duration::from_secs(30),
-            jitter: true,
+            stable: Some(Duration::from_secs(30)),
             max_hint: Self::MAX_HINT,
         }
     }
@@ -38,46 +40,44 @@ impl BackoffPolicy {
     /// and a nonsensical hint ends too.
     pub const MAX_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// Exponential back-off with full jitter: each delay is random, from zero to a maximum that
-    /// starts at `first` and doubles with each attempt up to `cap`. The jitter is applied after the
-    /// cap, so that clients stay apart at the cap too. The maximum is reset to `first` only after a
-    /// connection has lasted `stable`: otherwise a server that accepts and drops would be hammered.
-    ///
-    /// # Errors
-    ///
-    /// [`BackoffError`] if `first` is less than [`MIN_WAIT`](Self::MIN_WAIT), or `cap` less than
-    /// `first`.
-    pub fn exponential(
-        first: Duration,
-        cap: Duration,
-        stable: Duration,
-    ) -> Result<Self, BackoffError> {
-        if first < Self::MIN_WAIT {
-            return Err(BackoffError::NoWait);
-        }
-        if cap < first {
-            return Err(BackoffError::CapBelowFirst { first, cap });
-        }
-        Ok(Self { first, cap, stable, jitter: true, max_hint: Self::MAX_HINT })
+    /// The same delay each time, at least [`MIN_WAIT`](Self::MIN_WAIT), as the tutorial does with
+    /// 100 ms. Many such clients can keep down a server that they have brought down: the default
+    /// is exponential for that reason.
+    #[must_use]
+    pub fn fixed(interval: Duration) -> Self {
+        let interval = interval.max(Self::MIN_WAIT);
+        Self { first: interval, cap: interval, stable: None, ..Self::default() }
     }
 
-    /// The same delay each time, as the tutorial does with 100 ms. Many such clients can keep down
-    /// a server that they have brought down; see [`exponential`](Self::exponential).
-    ///
-    /// # Errors
-    ///
-    /// [`BackoffError::NoWait`] if `interval` is less than [`MIN_WAIT`](Self::MIN_WAIT).
-    pub fn fixed(interval: Duration) -> Result<Self, BackoffError> {
-        if interval < Self::MIN_WAIT {
-            return Err(BackoffError::NoWait);
+    /// The maximum of the first delay. Default 500 ms, at least [`MIN_WAIT`](Self::MIN_WAIT). No
+    /// effect on a [fixed](Self::fixed) policy.
+    #[must_use]
+    pub fn first(mut self, first: Duration) -> Self {
+        if self.stable.is_some() {
+            self.first = first.max(Self::MIN_WAIT);
         }
-        Ok(Self {
-            first: interval,
-            cap: interval,
-            stable: Duration::ZERO,
-            jitter: false,
-            max_hint: Self::MAX_HINT,
-        })
+        self
+    }
+
+    /// The maximum that the delays grow to. Default 30 s; with less than the first delay they do
+    /// not grow. No effect on a [fixed](Self::fixed) policy.
+    #[must_use]
+    pub const fn cap(mut self, cap: Duration) -> Self {
+        if self.stable.is_some() {
+            self.cap = cap;
+        }
+        self
+    }
+
+    /// The maximum is reset to that of the first delay only after a connection has lasted this
+    /// long: otherwise a server that accepts and drops would be hammered. Default 30 s. No effect
+    /// on a [fixed](Self::fixed) policy.
+    #[must_use]
+    pub const fn stable(mut self, lasted: Duration) -> Self {
+        if self.stable.is_some() {
+            self.stable = Some(lasted);
+        }
+        self
     }
 
     /// The longest delay that a server may ask for with a [hint](Backoff::handle_hint). Default
@@ -90,34 +90,6 @@ impl BackoffPolicy {
         self
     }
 }
-
-/// Why numbers are not a valid [`BackoffPolicy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BackoffError {
-    /// With a delay of less than [`MIN_WAIT`](BackoffPolicy::MIN_WAIT) a client would spin.
-    NoWait,
-    /// The cap is less than the first delay.
-    CapBelowFirst {
-        /// The first delay.
-        first: Duration,
-        /// The cap.
-        cap: Duration,
-    },
-}
-
-impl fmt::Display for BackoffError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoWait => f.write_str("a wait of less than 1 ms would spin: use at least 1 ms"),
-            Self::CapBelowFirst { first, cap } => {
-                write!(f, "a cap of {cap:?} is less than the first wait of {first:?}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for BackoffError {}
 
 /// The reconnect delays of one client. The same seed gives the same delays; give each client its
 /// own.
@@ -161,19 +133,18 @@ impl Backoff {
     fn own_wait(&mut self) -> Duration {
         let max_wait = self.max_wait();
         self.attempts = self.attempts.saturating_add(1);
-        if self.policy.jitter { self.draw(Duration::ZERO, max_wait) } else { max_wait }
+        if self.policy.stable.is_some() { self.draw(Duration::ZERO, max_wait) } else { max_wait }
     }
 
     /// The longest that [`next_wait`](Self::next_wait) could return now, hints apart.
     #[must_use]
     pub fn max_wait(&self) -> Duration {
+        let cap = self.policy.cap.max(self.policy.first);
         // A wait of 1 ns that has doubled 64 times is longer than any cap that a duration can hold
         // in nanoseconds, so further attempts need no further doublings.
         (0..self.attempts.min(64))
-            .try_fold(self.policy.first, |wait, _| {
-                wait.checked_mul(2).filter(|&wait| wait < self.policy.cap)
-            })
-            .unwrap_or(self.policy.cap)
+            .try_fold(self.policy.first, |wait, _| wait.checked_mul(2).filter(|&wait| wait < cap))
+            .unwrap_or(cap)
     }
 
     /// The server said when to come back: between `earliest` and `latest` from now, at most
@@ -205,10 +176,12 @@ impl Backoff {
 
     /// The connection ended at `now`. If it was stable, the delays are reset.
     pub fn handle_disconnected(&mut self, now: Instant) {
-        if let Some(connected_at) = self.connected_at.take() {
-            if now.saturating_since(connected_at) >= self.policy.stable {
+        let connected_at = self.connected_at.take();
+        let lasted = connected_at.map(|connected_at| now.saturating_since(connected_at));
+        if let (Some(lasted), Some(stable)) = (lasted, self.policy.stable) {
+            if lasted >= stable {
                 self.attempts = 0;
-                self.was_stable = !self.policy.stable.is_zero();
+                self.was_stable = !stable.is_zero();
             }
         }
     }

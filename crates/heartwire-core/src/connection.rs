@@ -32,9 +32,9 @@ use crate::v1::{Bye, Contract, Health, Hello, Welcome};
 pub enum Event<'a> {
     /// A beat. Nothing needs to be done: [`Connection::poll`] returns the answer, if one is owed.
     Beat,
-    /// A beat that promises another interval than those before it (protocol v1). The deadline has
-    /// moved, perhaps earlier.
-    Promise(Option<Duration>),
+    /// A beat that promises the next one within this time, which is another interval than before
+    /// (protocol v1). The deadline has moved, perhaps earlier.
+    Promise(Duration),
     /// A whole body for the application, borrowed from the bytes it came in.
     Data(&'a [u8]),
     /// A client wants to connect. Nothing more is taken from it until [`Connection::welcome`] is

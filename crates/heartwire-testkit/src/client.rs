@@ -22,7 +22,7 @@ pub fn client_config(addr: SocketAddr) -> ClientConfig {
 
 /// The same delay before each attempt.
 pub fn fixed(wait: Duration) -> Reconnect {
-    Reconnect::new(BackoffPolicy::fixed(wait).unwrap())
+    Reconnect::new(BackoffPolicy::fixed(wait))
 }
 
 /// The fields of an `Offline` event.

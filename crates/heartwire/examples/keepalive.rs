@@ -51,7 +51,7 @@ async fn echo(address: String) -> Result<(), Box<dyn Error>> {
         .raw()
         .policy(Policy::builder().build()?)
         .kernel(kernel)
-        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(100))?));
+        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(100))));
     let (client, mut events) = Client::start(config);
     let mut failures = 0;
     while let Some(event) = events.recv().await {

@@ -221,7 +221,7 @@ pub mod internal {
     pub use crate::world::{Break, Listen, ServerWorld, Socket, World};
 }
 
-pub use heartwire_core::backoff::{BackoffError, BackoffPolicy};
+pub use heartwire_core::backoff::BackoffPolicy;
 pub use heartwire_core::v1;
 pub use heartwire_core::{
     Bound, Cause, FrameLimits, LinkState, Pause, Policy, PolicyBuilder, PolicyError, Preset, Side,

@@ -1,4 +1,3 @@
-use std::string::ToString;
 use std::vec::Vec;
 
 use super::*;
@@ -28,8 +27,8 @@ fn live(backoff: &mut Backoff, from: u64, to: u64) {
 
 #[test]
 fn the_default_is_half_a_second_doubling_to_30_s() {
-    let default = BackoffPolicy::exponential(ms(500), ms(30_000), ms(30_000)).unwrap();
-    assert_eq!(BackoffPolicy::default(), default);
+    let policy = BackoffPolicy::default().first(ms(500)).cap(ms(30_000)).stable(ms(30_000));
+    assert_eq!(BackoffPolicy::default(), policy);
 }
 
 #[test]
@@ -167,7 +166,7 @@ fn a_hint_spreads_over_its_whole_window() {
 
 #[test]
 fn with_a_fixed_wait_a_hint_makes_it_longer_and_never_shorter() {
-    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)).unwrap(), 1);
+    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)), 1);
     live(&mut backoff, 0, 1_000_000);
     backoff.handle_hint(ms(5_000), ms(5_000));
     assert_eq!(waits(&mut backoff, 2), [ms(5_000), ms(100)]);
@@ -213,7 +212,7 @@ fn a_nonsensical_hint_is_harmless() {
 
 #[test]
 fn a_fixed_wait_never_changes() {
-    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)).unwrap(), 1);
+    let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(100)), 1);
     for _ in 0..100 {
         assert_eq!(waits(&mut backoff, 2), [ms(100), ms(100)]);
         live(&mut backoff, 0, 50);
@@ -233,28 +232,35 @@ fn no_number_of_attempts_is_too_many() {
 
 #[test]
 fn no_wait_is_too_long_to_draw() {
-    let longest = BackoffPolicy::exponential(Duration::MAX, Duration::MAX, Duration::MAX).unwrap();
+    let longest = BackoffPolicy::default().first(Duration::MAX).cap(Duration::MAX);
     let mut backoff = Backoff::new(longest, 11);
     waits(&mut backoff, 40);
     assert_eq!(backoff.max_wait(), Duration::MAX);
 }
 
 #[test]
-fn a_wait_of_zero_is_refused() {
+fn a_wait_is_one_millisecond_at_least() {
     for short in [Duration::ZERO, Duration::from_nanos(1), Duration::from_nanos(999_999)] {
-        assert_eq!(BackoffPolicy::fixed(short), Err(BackoffError::NoWait), "{short:?}");
-        let refused = BackoffPolicy::exponential(short, ms(1), ms(1));
-        assert_eq!(refused, Err(BackoffError::NoWait), "{short:?}");
+        assert_eq!(BackoffPolicy::fixed(short), BackoffPolicy::fixed(BackoffPolicy::MIN_WAIT));
+        let growing = Backoff::new(BackoffPolicy::default().first(short), 12);
+        assert_eq!(growing.max_wait(), BackoffPolicy::MIN_WAIT, "{short:?}");
     }
-    BackoffPolicy::fixed(BackoffPolicy::MIN_WAIT).unwrap();
 }
 
 #[test]
-fn a_cap_below_the_first_wait_is_refused() {
-    let refused = BackoffPolicy::exponential(ms(1_000), ms(999), ms(0)).unwrap_err();
-    assert_eq!(refused, BackoffError::CapBelowFirst { first: ms(1_000), cap: ms(999) });
-    assert_eq!(refused.to_string(), "a cap of 999ms is less than the first wait of 1s");
-    assert!(BackoffPolicy::exponential(ms(1_000), ms(1_000), ms(0)).is_ok());
+fn with_a_cap_below_the_first_wait_it_does_not_grow() {
+    let policy = BackoffPolicy::default().cap(ms(999)).first(ms(1_000));
+    let mut backoff = Backoff::new(policy, 13);
+    for _ in 0..5 {
+        assert_eq!(backoff.max_wait(), ms(1_000));
+        backoff.next_wait();
+    }
+}
+
+#[test]
+fn a_fixed_wait_stays_as_it_is() {
+    let fixed = BackoffPolicy::fixed(ms(100));
+    assert_eq!(fixed.first(ms(1)).cap(ms(9_000)).stable(Duration::ZERO), fixed);
 }
 
 #[test]

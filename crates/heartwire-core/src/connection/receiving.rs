@@ -179,10 +179,9 @@ impl Connection {
         if dialogue.has_just_become_too_fast() {
             self.liveness.beat_now();
         }
-        Ok(changed.map_or(Event::Beat, |policy| {
-            self.liveness.set_policy(policy);
-            Event::Promise(policy.peer_interval())
-        }))
+        let Some(policy) = changed else { return Ok(Event::Beat) };
+        self.liveness.set_policy(policy);
+        Ok(policy.peer_interval().map_or(Event::Beat, Event::Promise))
     }
 
     fn handle_hello<'a>(&mut self, now: Instant, body: &'a [u8]) -> Result<Event<'a>, Violation> {

@@ -50,8 +50,8 @@ proptest! {
         steps in prop::collection::vec(step(), 1..200),
     ) {
         let cap = first + more;
-        let policy = BackoffPolicy::exponential(ms(first), ms(cap), ms(stable));
-        let mut backoff = Backoff::new(policy.unwrap(), seed);
+        let policy = BackoffPolicy::default().first(ms(first)).cap(ms(cap)).stable(ms(stable));
+        let mut backoff = Backoff::new(policy, seed);
         let (mut attempts, mut hint, mut now) = (0, None, 0);
         let mut was_stable = false;
         for step in steps {
@@ -90,7 +90,7 @@ proptest! {
 
     #[test]
     fn a_fixed_wait_never_changes(interval in 1_u64..100_000, seed: u64, attempts in 1_usize..200) {
-        let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(interval)).unwrap(), seed);
+        let mut backoff = Backoff::new(BackoffPolicy::fixed(ms(interval)), seed);
         for _ in 0..attempts {
             prop_assert_eq!(backoff.next_wait(), ms(interval));
         }

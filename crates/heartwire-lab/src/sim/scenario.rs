@@ -294,10 +294,10 @@ fn lateness(draw: &mut Draw<'_>, max_timer: Duration) -> Lateness {
 }
 
 fn backoff(draw: &mut Draw<'_>, unit: Duration) -> BackoffPolicy {
-    let policy = match draw.rng.u32(0..4) {
-        0 => return BackoffPolicy::default(),
+    match draw.rng.u32(0..4) {
+        0 => BackoffPolicy::default(),
         1 => BackoffPolicy::fixed(MS * 100),
-        _ => BackoffPolicy::exponential(unit / 64, unit, unit),
-    };
-    policy.unwrap_or_default()
+        _ if unit / 64 < BackoffPolicy::MIN_WAIT => BackoffPolicy::default(),
+        _ => BackoffPolicy::default().first(unit / 64).cap(unit).stable(unit),
+    }
 }

@@ -42,11 +42,10 @@ impl fmt::Display for Policy {
 }
 
 impl Policy {
-    /// The policy for [`Backoff`]. The fixed delays are not zero, so none becomes the default.
+    /// The policy for [`Backoff`].
     #[must_use]
     pub fn backoff_policy(self) -> BackoffPolicy {
-        let fixed =
-            |millis| BackoffPolicy::fixed(Duration::from_millis(millis)).unwrap_or_default();
+        let fixed = |millis| BackoffPolicy::fixed(Duration::from_millis(millis));
         match self {
             Self::Jitter | Self::Hint | Self::NoJitter => BackoffPolicy::default(),
             Self::Fixed1s => fixed(1000),

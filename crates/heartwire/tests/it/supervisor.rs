@@ -187,7 +187,7 @@ fn there_may_be_more_connections_than_events_may_wait() {
 #[test]
 fn connections_with_the_same_settings_do_not_come_back_in_step() {
     let mut rig = Rig::new();
-    let backoff = BackoffPolicy::exponential(ms(1_000_000), ms(1_000_000), ms(1)).unwrap();
+    let backoff = BackoffPolicy::default().first(ms(1_000_000)).cap(ms(1_000_000)).stable(ms(1));
     // No server listens there any more.
     let config = Listener::new().config().reconnect(Reconnect::new(backoff).seed(7));
     let mut waits = Vec::new();

@@ -14,10 +14,9 @@ use heartwire_core::backoff::{Backoff, BackoffPolicy};
 /// use heartwire::BackoffPolicy;
 /// use heartwire::client::{ClientConfig, Reconnect};
 ///
-/// let every_second = Reconnect::new(BackoffPolicy::fixed(Duration::from_secs(1))?);
+/// let every_second = Reconnect::new(BackoffPolicy::fixed(Duration::from_secs(1)));
 /// let config = ClientConfig::new("gateway.example:29002").reconnect(every_second);
 /// # let _ = config;
-/// # Ok::<(), heartwire::BackoffError>(())
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use]

@@ -31,7 +31,7 @@ impl Rig {
     fn new(change: impl FnOnce(ClientConfig) -> ClientConfig) -> Self {
         let toy = Toy::new();
         let policy = Policy::builder().timeout(SECOND * 60).build().unwrap();
-        let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap());
+        let retry = Reconnect::new(BackoffPolicy::fixed(WAIT));
         let config = ClientConfig::new("a:1").v0().policy(policy).reconnect(retry);
         let (client, events, life) = open(change(config), toy.clone(), 1024);
         Self { toy, client, events, life }
@@ -190,7 +190,7 @@ fn a_server_that_says_never_is_believed_unless_the_client_is_told_to_come_back()
     assert_eq!(rig.is_left(&never), Step::Over);
     assert_eq!(rig.told(), ["connecting, attempt 1", "failed", "closed"]);
     // What a server may ask for is no limit to what the application has decided.
-    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap().max_hint(WAIT));
+    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).max_hint(WAIT));
     let change = |config: ClientConfig| {
         config.reconnect(retry.even_if_rejected(SECOND * 60)).policy(Policy::default())
     };
@@ -335,7 +335,7 @@ fn an_address_where_nothing_good_came_of_a_connection_is_tried_last() {
 fn an_application_that_takes_no_event_is_connected_again_and_can_be_closed() {
     let toy = Toy::new();
     let policy = Policy::builder().interval(SECOND).build().unwrap();
-    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT).unwrap());
+    let retry = Reconnect::new(BackoffPolicy::fixed(WAIT));
     let config = ClientConfig::new("a:1").v0().policy(policy).reconnect(retry);
     let (client, events, life) = open(config, toy.clone(), 3);
     let mut rig = Rig { toy, client, events, life };

@@ -25,8 +25,7 @@ impl Rig {
     /// One that is online, has room for three messages, and whose server takes nothing yet.
     fn online(mode: bool) -> Self {
         let toy = Toy::new();
-        let retry =
-            Reconnect::new(BackoffPolicy::fixed(core::time::Duration::from_secs(1)).unwrap());
+        let retry = Reconnect::new(BackoffPolicy::fixed(core::time::Duration::from_secs(1)));
         let config = ClientConfig::new("a:1").v0().reconnect(retry);
         let config = config.offline_queue(mode).max_queue(3 * COST);
         let (client, events, life) = open(config, toy.clone(), 1024);

@@ -44,7 +44,7 @@ fn config(port: u16) -> ClientConfig {
     let mut config = ClientConfig::new(format!("gateway.example:{port}"))
         .policy(policy())
         .handshake_timeout(Duration::from_millis(500))
-        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(10)).unwrap()));
+        .reconnect(Reconnect::new(BackoffPolicy::fixed(Duration::from_millis(10))));
     config.resolver = Resolver::of(move |host, _| {
         assert_eq!(host, "gateway.example");
         Ok(addresses.to_vec())

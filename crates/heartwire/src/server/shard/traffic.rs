@@ -311,9 +311,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 session.count_beat();
                 let timeout = session.link.connection.policy().timeout();
                 self.state.handle.counters().promises.fetch_add(1, Relaxed);
-                if let Some(interval) = interval {
-                    self.tell(Event::Promise { id, interval, timeout });
-                }
+                self.tell(Event::Promise { id, interval, timeout });
             }
             Input::Hello(_) if session.is_guest() => self.tell_full(id),
             Input::Hello(hello) => {

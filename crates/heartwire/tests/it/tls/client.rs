@@ -319,7 +319,7 @@ fn a_certificate_that_is_renewed_on_disk_is_shown_at_the_next_attempt() {
         Rig::start_with(|tls| tls.require_client_certificates(personnel.roots()), any_protocol);
     let files = others.issue(&["device 7"]);
     let tls = rig.client_tls().certificate(&files.certificate, &files.key).load().unwrap();
-    let retry = Reconnect::new(BackoffPolicy::fixed(ms(50)).unwrap());
+    let retry = Reconnect::new(BackoffPolicy::fixed(ms(50)));
     let side = Side::start(to(&rig, &tls).reconnect(retry));
     // With an alert, or with a reset where the server was faster.
     assert!(matches!(side.next(), Event::Failed { .. }));

@@ -38,7 +38,7 @@ fn a_message_that_is_not_accepted_is_given_back() {
 
 #[test]
 fn the_same_seed_draws_the_same_waits_and_another_seed_others() {
-    let policy = BackoffPolicy::exponential(SECOND, SECOND * 4, SECOND * 100).unwrap();
+    let policy = BackoffPolicy::default().first(SECOND).cap(SECOND * 4).stable(SECOND * 100);
     let waits = |seed: Option<u64>| {
         let mut rig = Rig::new(|config| {
             let reconnect = Reconnect::new(policy);
@@ -62,7 +62,7 @@ fn the_same_seed_draws_the_same_waits_and_another_seed_others() {
 #[test]
 fn waits_start_small_again_only_after_a_connection_that_lasted() {
     let ms = Duration::from_millis;
-    let policy = BackoffPolicy::exponential(ms(10), ms(10_000), ms(2_000)).unwrap();
+    let policy = BackoffPolicy::default().first(ms(10)).cap(ms(10_000)).stable(ms(2_000));
     let mut rig = Rig::new(|config| config.reconnect(Reconnect::new(policy).seed(7)));
     let mut wait_after = |lasting: Duration| {
         rig.connects();

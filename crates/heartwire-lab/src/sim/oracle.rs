@@ -186,7 +186,8 @@ impl Oracle {
         let earliest = self.heard.earliest;
         self.heard = Range { earliest: earliest.max(begun), latest: Some(earliest.max(now)) };
         self.from = self.heard;
-        self.graces = (0, 0);
+        // A pause since the last byte may count, though no timeout ran then.
+        self.graces.0 = 0;
         self.carried = 0;
     }
 

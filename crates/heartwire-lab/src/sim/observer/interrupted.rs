@@ -14,6 +14,9 @@ impl Observer {
 
     /// Its process is held up in its turn.
     pub(in crate::sim) fn begin_interruption(&mut self, net: &mut Net) {
+        if self.lost.is_some() {
+            return;
+        }
         self.look(net);
         self.known_at = net.record(self.link, self.side).last_at;
         self.before = Some(Box::new((self.oracle.clone(), self.loss(net))));
@@ -22,6 +25,9 @@ impl Observer {
     /// And goes on with it. What it did before, it may take for done now: it may have been about to
     /// look when that was.
     pub(in crate::sim) fn end_interruption(&mut self, net: &Net, it: Interruption) {
+        if self.lost.is_some() {
+            return;
+        }
         self.ledger.handle_interruption(it);
         let record = net.record(self.link, self.side);
         let has_read = record.turn.is_some_and(|turn| turn >= it.from);

@@ -187,10 +187,10 @@ mod tests {
     /// without its dashes, so that a search for names that are gone does not find it here.
     fn error(args: &[&str]) -> String {
         let mut args: Vec<_> = args.iter().map(ToString::to_string).collect();
-        if let [_, option, ..] = args.as_mut_slice() {
-            if !option.starts_with('-') {
-                option.insert_str(0, "--");
-            }
+        if let [_, option, ..] = args.as_mut_slice()
+            && !option.starts_with('-')
+        {
+            option.insert_str(0, "--");
         }
         let args: Vec<_> = args.iter().map(String::as_str).collect();
         let words = ["heartwire"].iter().chain(&args);

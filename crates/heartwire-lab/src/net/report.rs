@@ -237,7 +237,7 @@ impl<'a> Summary<'a> {
         Some((*self.times.iter().min()?, *self.times.iter().max()?))
     }
 
-    /// What was measured, in a few characters, for a table whose headings name the end and the fault.
+    /// What was measured, in a few characters, for a table with the end and the fault.
     fn short(&self) -> String {
         if *self.expected == Expected::NotAsked {
             return "·".to_owned();

@@ -72,8 +72,8 @@ fn a_short_backlog_brings_even_a_fixed_second_back() {
     assert!(outcome.is_over(), "{} are back", outcome.back.len());
 }
 
-/// An unbounded queue becomes longer than the clients' timeout at some time, and a server that serves
-/// it in order then stays down forever. Without the rule none of our limits would help.
+/// An unbounded queue becomes longer than the clients' timeout at some time, and a server that
+/// serves it in order then stays down forever. Without the rule none of our limits would help.
 #[test]
 fn a_server_without_stale_after_is_kept_down_and_ours_is_not() {
     let late = |server| ServerModel { stale_after: None, ..server };
@@ -190,7 +190,8 @@ fn a_client_is_back_when_its_waits_say() {
     let server = ServerModel::unlimited(count(10));
     let outcome =
         Storm { outage: Duration::from_millis(2_500), ..storm(1, Policy::NoJitter, server) }.run();
-    // It notices after 1 ms, and each attempt takes 20 ms: at 0.5 s and 1.5 s it is refused, at 3.5 s served.
+    // It notices after 1 ms, and each attempt takes 20 ms: at 0.5 s and 1.5 s it is refused, at
+    // 3.5 s served.
     assert_eq!((outcome.attempts, outcome.refused, outcome.failed), (3, 2, 0));
     let dialled = Duration::from_millis(1 + 500 + 20 + 1_000 + 20 + 2_000);
     let back =

@@ -254,3 +254,21 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_that_are_not_set_follow_the_policy() {
+        let secs = Duration::from_secs;
+        let builder = Policy::builder().timeout(secs(60)).peer_interval(secs(20));
+        let policy = builder.build().unwrap();
+        let frames = Limits::default().max_frame(9).frames(&policy);
+        assert_eq!(frames.handshake_within(), Some(secs(40)));
+        assert_eq!(frames.frame_within(), Some(secs(60)));
+        let frames = Limits::default().handshake_timeout(None).frame_timeout(Some(secs(1)));
+        let frames = frames.frames(&policy);
+        assert_eq!((frames.handshake_within(), frames.frame_within()), (None, Some(secs(1))));
+    }
+}

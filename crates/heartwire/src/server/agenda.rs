@@ -174,7 +174,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Ends a session: nothing more happens to it, and its `Offline` comes at the end of the turn.
     pub(super) fn end(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
         let Some(standing) = session.end() else { return };
-        if !standing.is_known() && !session.is_guest() {
+        if !standing.is_known() && !session.is_refused() {
             self.pending = self.pending.saturating_sub(1);
         }
         self.wheel.remove(session.slot());

@@ -56,8 +56,8 @@ pub enum Event<D> {
         peer: SocketAddr,
     },
     /// A client was rejected at the handshake: its token is wrong, its name is taken, its settings
-    /// conflict with the server's, or it speaks v0 and the server v1 only. It never became a session. (A client that is rejected
-    /// for lack of room is only counted.)
+    /// conflict with the server's, or it speaks v0 and the server v1 only. It never became a
+    /// session. (A client that is rejected for lack of room is only counted.)
     Rejected {
         /// The client's address.
         peer: SocketAddr,

@@ -26,7 +26,7 @@ pub(super) struct Link<S> {
     extra: Option<Box<Extra>>,
     pub(super) stream: S,
     peer: Peer,
-    /// Its place among the sessions, and among those of its address; only a guest has none.
+    /// Its place among the sessions, and among those of its address. A refused client has none.
     pub(super) entered: Option<Entered>,
     /// Its socket wakes the shard for every byte: before the first frame, because that decides
     /// whether to accept the client, and within a frame, because its rest may be shorter than the

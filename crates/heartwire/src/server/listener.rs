@@ -184,7 +184,7 @@ pub(super) enum Accepted<S> {
         client: Option<(S, SocketAddr)>,
     },
     /// No client is waiting, or accepting rests for now.
-    Nobody,
+    None,
 }
 
 /// Accepts clients for one shard, and refuses them when there is no room: such a client can try
@@ -219,7 +219,7 @@ impl<L: Listen> Listener<L> {
         Some(self.resting_until.unwrap_or(now))
     }
 
-    /// Accepts one client, or refuses one. Call it until it returns [`Accepted::Nobody`].
+    /// Accepts one client, or refuses one. Call it until it returns [`Accepted::None`].
     ///
     /// Calls `make_room` at most once, before a client is refused, with what is lacking; it returns
     /// true if it made room.
@@ -233,7 +233,7 @@ impl<L: Listen> Listener<L> {
         let mut make_room =
             |lack: Refusal| make_room.take().is_some_and(|make_room| make_room(lack));
         if self.resting_until.is_some_and(|until| now < until) {
-            return Accepted::Nobody;
+            return Accepted::None;
         }
         if self.resting_until.take().is_some() {
             self.refused_this_turn = 0;
@@ -271,14 +271,14 @@ impl<L: Listen> Listener<L> {
                         // Clients cannot even be refused, so they wait in the backlog.
                         Err(_) => {
                             self.rest(now);
-                            return Accepted::Nobody;
+                            return Accepted::None;
                         }
                     }
                 }
             }
         }
         self.refused_this_turn = 0;
-        Accepted::Nobody
+        Accepted::None
     }
 
     fn refuse(

@@ -173,8 +173,8 @@ impl<S: Socket> Session<S> {
     }
 
     /// Whether it is no session, but a client that was refused and is [told
-    /// why](super::shard::guests).
-    pub(super) const fn is_guest(&self) -> bool {
+    /// why](super::shard::refused).
+    pub(super) const fn is_refused(&self) -> bool {
         self.link.entered.is_none()
     }
 

@@ -10,10 +10,10 @@ mod bye;
 mod clients;
 mod config;
 mod deadlines;
-pub(super) mod guests;
 mod handshake;
 mod pending;
 mod progress;
+pub(super) mod refused;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -27,8 +27,8 @@ use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 
 pub(super) use self::clients::{Adoptee, HandOver};
 pub(super) use self::config::ShardConfig;
-use self::guests::Guest;
 use self::progress::Progress;
+use self::refused::Refused;
 use super::Handle;
 use super::agenda::{Agenda, Held};
 use super::event::Event;
@@ -134,7 +134,7 @@ pub struct Shard<W: ServerWorld, H> {
     /// Clients that were pending when last checked, the longest waiting first.
     pending: VecDeque<SessionId>,
     /// Refused clients that are told why, the oldest first.
-    guests: VecDeque<Guest>,
+    refused: VecDeque<Refused>,
     /// When a shutdown stops waiting for queued bytes.
     drained_by: Option<Instant>,
     /// While shutting down: the maximum number of earlier commands that are left.
@@ -215,7 +215,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             buffer: vec![0; READ_LEN].into_boxed_slice(),
             handshakes_left: HANDSHAKES_PER_TURN,
             pending: VecDeque::new(),
-            guests: VecDeque::new(),
+            refused: VecDeque::new(),
             drained_by: None,
             commands_left: 0,
             one_by_one: VecDeque::new(),
@@ -241,7 +241,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         self.accept_clients();
         self.handle_timeouts();
-        self.end_guests();
+        self.end_refused();
         self.flush();
         self.handle_drained();
         self.close_ended();
@@ -266,10 +266,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let now = self.awake_at;
         let next_accept = self.listener.as_ref().and_then(|listener| listener.next_try(now));
         let next_end = self.one_by_one.front().map(|&(at, _)| at);
-        let next_guest = self.guests.front().map(|guest| guest.until);
+        let next_refused = self.refused.front().map(|refused| refused.until);
         let next_accept = next_accept.filter(|_| takes_newcomers);
         let deadline =
-            [agenda.wheel.next_wake(), self.drained_by, next_end, next_guest, next_accept];
+            [agenda.wheel.next_wake(), self.drained_by, next_end, next_refused, next_accept];
         let deadline = deadline.into_iter().flatten().min();
         // A handler that answers an `Offline` queues bytes after the flush of a turn.
         let has_work = !agenda.ending.is_empty()

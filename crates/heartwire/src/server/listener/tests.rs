@@ -107,7 +107,7 @@ fn accepting_stops_until_the_poller_reports_a_ready_listener() {
     assert_eq!(rig.listener.next_try(at(0)), Some(at(0)));
     let Accepted::Client(_, peer) = rig.accept(0) else { panic!("a client waits") };
     assert_eq!(peer, client.local_addr().unwrap());
-    assert!(matches!(rig.accept(0), Accepted::Nobody));
+    assert!(matches!(rig.accept(0), Accepted::None));
     assert_eq!(rig.listener.next_try(at(0)), None);
     rig.listener.handle_ready(0);
     rig.listener.handle_ready(0);

@@ -8,8 +8,8 @@ use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Cause, Instant, Violation};
 
 use super::Shard;
-use super::guests::HELD_FOR;
 use super::handshake::bye;
+use super::refused::HELD_FOR;
 use super::traffic::READS_PER_TURN;
 use crate::reason::Reason;
 use crate::server::agenda::Agenda;
@@ -111,7 +111,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if !says_bye && !is_worth_parting(&reason) {
             return self.close(slot, reason);
         }
-        let most = if session.is_guest() {
+        let most = if session.is_refused() {
             session.since.saturating_add(HELD_FOR)
         } else {
             agenda.world.now().saturating_add(LINGER)
@@ -119,9 +119,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let is_shutdown = reason == Reason::Shutdown;
         let until = self.drained_by.filter(|&by| is_shutdown || by < most).unwrap_or(most);
         session.begin_parting(until, reason);
-        let (id, is_guest) = (session.id, session.is_guest());
+        let (id, is_refused) = (session.id, session.is_refused());
         // Most end at once: the client has closed and has received everything.
-        if self.go_on_parting(slot) || is_shutdown || is_guest {
+        if self.go_on_parting(slot) || is_shutdown || is_refused {
             return;
         }
         self.tell_end(slot);
@@ -177,8 +177,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     pub(super) fn end_parting(&mut self, slot: u32) {
         let Some((session, _)) = self.state.at(slot) else { return };
-        // Nothing is reported or counted of a guest.
-        let acknowledged = session.is_guest() || session.link.is_acknowledged();
+        // Nothing is reported or counted of a refused client.
+        let acknowledged = session.is_refused() || session.link.is_acknowledged();
         let Some(parting) = session.link.parting_mut() else { return };
         let untold = parting.untold.take();
         if !acknowledged && untold != Some(Reason::Shutdown) {
@@ -234,8 +234,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn tell_gone(&mut self, gone: Gone, reason: Reason) {
-        let Gone { id, peer, beats, since, is_known, is_guest, name, without_a_word } = gone;
-        if is_guest {
+        let Gone { id, peer, beats, since, is_known, is_refused, name, without_a_word } = gone;
+        if is_refused {
             // It was counted when it was refused.
             tracing::debug!(%peer, "gone: {reason}");
             return;
@@ -289,7 +289,7 @@ struct Gone {
     beats: u32,
     since: Instant,
     is_known: bool,
-    is_guest: bool,
+    is_refused: bool,
     name: Option<Box<str>>,
     without_a_word: bool,
 }
@@ -304,7 +304,7 @@ impl Gone {
             beats: session.beats,
             since: session.since,
             is_known: session.phase().is_known(),
-            is_guest: session.is_guest(),
+            is_refused: session.is_refused(),
             name: session.take_identity().map(|identity| identity.name),
         }
     }

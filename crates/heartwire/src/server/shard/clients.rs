@@ -108,22 +108,22 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Refused { cause, first, client } => {
                     self.refused(cause, first);
-                    // Without a place among the guests it is closed at once.
+                    // If no more of them can be told, it is closed at once.
                     if let Some((stream, peer)) = client {
-                        drop(self.keep_guest(stream, peer, cause));
+                        drop(self.keep_refused(stream, peer, cause));
                     }
                 }
-                Accepted::Nobody => break,
+                Accepted::None => break,
             }
         }
         self.listener = Some(listener);
     }
 
     /// Makes room for a new client when there is no place or descriptor: closes an ended session, a
-    /// pending client that has waited too long, or a lingering socket; for a descriptor a guest
-    /// before them.
+    /// pending client that has waited too long, or a lingering socket; for a descriptor, first a
+    /// refused client.
     fn make_room(&mut self, lack: Refusal, now: Instant) -> bool {
-        if lack == Refusal::Descriptors && self.drop_guest() {
+        if lack == Refusal::Descriptors && self.drop_refused() {
             return true;
         }
         let before = self.places();
@@ -152,7 +152,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 let first = admission.refuse(now);
                 self.refused(cause, first);
                 let left = match cause {
-                    Refusal::AddressSessions => self.keep_guest(stream, peer, cause),
+                    Refusal::AddressSessions => self.keep_refused(stream, peer, cause),
                     Refusal::ArrivalRate | Refusal::SessionLimit | Refusal::Descriptors => {
                         Some(stream)
                     }
@@ -235,7 +235,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.begin(id.slot(), failed);
     }
 
-    /// Makes a session of a socket, which takes the place; without one it is a guest. Returns why
+    /// Makes a session of a socket, which takes the place; without one it is refused. Returns why
     /// it has to end already, if it has.
     pub(super) fn open(
         &mut self,

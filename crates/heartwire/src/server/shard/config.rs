@@ -31,9 +31,9 @@ pub(in crate::server) struct ShardConfig {
 }
 
 impl ShardConfig {
-    /// The settings of a new connection. A guest has nothing to say on v0, not even a beat.
-    pub(in crate::server) fn settings(&self, is_guest: bool) -> Settings {
-        if is_guest { self.settings.protocol(Protocol::V1Only) } else { self.settings }
+    /// The settings of a new connection. A refused client gets nothing on v0, not even a beat.
+    pub(in crate::server) fn settings(&self, is_refused: bool) -> Settings {
+        if is_refused { self.settings.protocol(Protocol::V1Only) } else { self.settings }
     }
 
     /// `coalesces`: whether beats may wait in the kernel.

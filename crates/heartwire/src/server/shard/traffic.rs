@@ -199,7 +199,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if session.link.is_handshaking() {
             return;
         }
-        let settings = agenda.config.settings(session.is_guest());
+        let settings = agenda.config.settings(session.is_refused());
         session.link.connection = Connection::new(settings, agenda.world.now());
         if agenda.config.online_at_once {
             self.go_online(slot, None);
@@ -313,7 +313,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 self.state.handle.counters().promises.fetch_add(1, Relaxed);
                 self.tell(Event::Promise { id, interval, timeout });
             }
-            Input::Hello(_) if session.is_guest() => self.tell_full(id),
+            Input::Hello(_) if session.is_refused() => self.tell_full(id),
             Input::Hello(hello) => {
                 self.state.handle.counters().hellos.fetch_add(1, Relaxed);
                 self.handle_hello(slot, &hello, now);

@@ -187,7 +187,7 @@ async fn an_item_that_a_beat_had_to_wait_for_is_flushed_at_once() {
     poll_fn(|cx| Pin::new(&mut *near.lock().unwrap()).poll_ready(cx)).await.unwrap();
     sleep(secs(5)).await;
     assert_eq!(far.take_messages(), []);
-    // Nobody flushes it but the reader.
+    // None flushes it but the reader.
     Pin::new(&mut *near.lock().unwrap()).start_send(Message::Data(1)).unwrap();
     sleep(ms(1)).await;
     assert_eq!(far.take_messages(), [Message::Data(1), Message::Beat]);

@@ -100,7 +100,7 @@ async fn bytes_that_arrive_between_two_looks_are_read_before_the_second() {
         let (mut near, far) = connect(Plain, judge());
         assert_waits(near.next(), ms(10_002)).await;
         far.send(message);
-        // Nobody polls it when it is woken, but only when the second look is overdue.
+        // None polls it when it is woken, but only when the second look is overdue.
         advance(ms(10)).await;
         let heard_at = Instant::now();
         let item = near.next().now_or_never().flatten();

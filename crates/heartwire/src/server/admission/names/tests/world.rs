@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// Nobody connects any more, and everything that is on its way arrives.
+    /// None connects any more, and everything that is on its way arrives.
     fn settle(&mut self) {
         let is_ending = |state: &State| matches!(state, State::Ending(_));
         while !self.messages.is_empty() || self.sessions.values().any(is_ending) {

@@ -389,9 +389,9 @@ fn check_answers_fit(args: &ConnectArgs) -> Result<(), Usage> {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {} B (--max-frame) and a header of 8 B, which do not fit into a \
-         queue of {max_queue} B. Use a --max-queue of at least {needed}, or a --max-frame of at most \
-         {}",
+        "--on-data sends back up to {} B (--max-frame) and a header of 8 B, which do not fit into \
+         a queue of {max_queue} B. Use a --max-queue of at least {needed}, or a --max-frame of at \
+         most {}",
         args.max_frame,
         max_queue.saturating_sub(8)
     )))

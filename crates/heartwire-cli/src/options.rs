@@ -117,8 +117,8 @@ impl OfferArgs {
             if let Some(timeout) = policy.timeout().filter(|&timeout| timeout > max_timeout) {
                 let (max_timeout, timeout) = (typed(max_timeout), typed(timeout));
                 return Err(Usage(format!(
-                    "a --max-timeout of {max_timeout} is below this end's own timeout of {timeout}. \
-                     Use a --timeout of at most {max_timeout}, or a longer --max-timeout"
+                    "a --max-timeout of {max_timeout} is below this end's own timeout of \
+                     {timeout}. Use a --timeout of at most {max_timeout}, or a longer --max-timeout"
                 )));
             }
             offer = offer.max_timeout(max_timeout);

@@ -305,9 +305,9 @@ fn check_answers_fit(args: &ServeArgs) -> Result<(), Usage> {
         return Ok(());
     }
     Err(Usage(format!(
-        "--on-data sends back up to {max_body} B (--max-frame) and a header of {HEADER_LEN} B, which \
-         do not fit into a queue of {max_queue} B. Use a --max-queue of at least {needed}, or a \
-         --max-frame of at most {}",
+        "--on-data sends back up to {max_body} B (--max-frame) and a header of {HEADER_LEN} B, \
+         which do not fit into a queue of {max_queue} B. Use a --max-queue of at least {needed}, \
+         or a --max-frame of at most {}",
         max_queue.saturating_sub(HEADER_LEN)
     )))
 }

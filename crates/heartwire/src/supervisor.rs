@@ -118,9 +118,10 @@ impl Supervisor {
 
     /// Starts a connection with a new name, in one task on the current runtime.
     ///
-    /// The name is local to this program; the server sees [`V1::name`](crate::client::V1::name). The name is in
-    /// use until the connection's [`Event::Closed`] is in the queue, also where the client [ends by
-    /// itself](ClientConfig::reconnect); so events of two connections never mix under one name.
+    /// The name is local to this program; the server sees [`V1::name`](crate::client::V1::name).
+    /// The name is in use until the connection's [`Event::Closed`] is in the queue, also where the
+    /// client [ends by itself](ClientConfig::reconnect); so events of two connections never mix
+    /// under one name.
     ///
     /// Each connection has its own random back-off delays, so that they do not reconnect in step: a
     /// [`Reconnect::seed`](crate::client::Reconnect::seed) is mixed with the name.

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_counted_with_the_next_line() {
+    fn unwritten_lines_are_counted_with_the_next_line() {
         let mut text = Text { dropped: 5, ..Text::new(Format::Text) };
         text.push(b"lost\n".to_vec());
         let mut items = Vec::new();

@@ -220,8 +220,8 @@ pub(crate) struct ServeTlsArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// Maximum sessions at one time, 1 or more; further clients are told that the server is full, or
-    /// closed at once if they are many.
+    /// Maximum sessions at one time, 1 or more; further clients are told that the server is full,
+    /// or closed at once if they are many.
     #[arg(
         long,
         value_name = "N",

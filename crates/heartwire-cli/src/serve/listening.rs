@@ -106,8 +106,8 @@ impl fmt::Display for Listening {
         write!(
             f,
             "  bounds: {max_sessions} sessions (open files: {files}), {max_pending} connections \
-             not accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first frame \
-             within {within}"
+             not accepted yet, frames of {max_frame} B, {max_queue} B queued per session, first \
+             frame within {within}"
         )
     }
 }

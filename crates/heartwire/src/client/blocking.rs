@@ -61,9 +61,9 @@ impl Client {
         Ok((client, events))
     }
 
-    /// As [`send`](Self::send), and blocks the thread while the queue is full: as long as the server
-    /// does not read, or, with [`offline_queue`](ClientConfig::offline_queue), until there is a
-    /// connection again.
+    /// As [`send`](Self::send), and blocks the thread while the queue is full: as long as the
+    /// server does not read, or, with [`offline_queue`](ClientConfig::offline_queue), until there
+    /// is a connection again.
     ///
     /// # Errors
     ///
@@ -111,8 +111,8 @@ impl Events {
         wait(self.recv(), None).flatten()
     }
 
-    /// As [`blocking_recv`](Self::blocking_recv), but blocks for at most `timeout`. No event is lost
-    /// when that passes.
+    /// As [`blocking_recv`](Self::blocking_recv), but blocks for at most `timeout`. No event is
+    /// lost when that passes.
     ///
     /// # Errors
     ///

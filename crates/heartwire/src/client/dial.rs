@@ -248,7 +248,8 @@ impl ConnectError {
     /// Whether another attempt with the same configuration could succeed. The network and the
     /// server may recover; an invalid target does not. False also if the server says not to
     /// reconnect, or if its certificate is not accepted for another reason than its validity
-    /// period; a client that reconnects [even if rejected](super::Reconnect::even_if_rejected) goes on.
+    /// period; a client that reconnects [even if rejected](super::Reconnect::even_if_rejected) goes
+    /// on.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {

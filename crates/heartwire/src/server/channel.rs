@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_shard_tells_first_is_received_first_however_full_the_channel_is() {
+    fn events_of_one_shard_keep_their_order_however_full_the_channel_is() {
         let (sender, mut events) = channel();
         let (one, other) = (sender.clone(), sender.clone());
         let before = u32::try_from(MAX_EVENTS).unwrap() + 10;

@@ -187,8 +187,9 @@ impl ServerConfig {
         self
     }
 
-    /// Requires TLS of all clients as [`tls`](Self::tls) does, with a timeout for the TLS handshake,
-    /// counted from the connection. The handshake timeout of the protocol begins after it.
+    /// Requires TLS of all clients as [`tls`](Self::tls) does, with a timeout for the TLS
+    /// handshake, counted from the connection. The handshake timeout of the protocol begins after
+    /// it.
     #[cfg(feature = "tls")]
     pub fn tls_with_timeout(mut self, tls: SharedServerTls, handshake: Duration) -> Self {
         self.tls_handshake_timeout = handshake;

@@ -2,8 +2,8 @@
 //!
 //! [`Server::start`] takes a [`ServerConfig`] and a [`Handler`] for each shard. A handler runs on
 //! its shard's thread and borrows the data it receives; [`Server::start_with_events`] passes all
-//! events to another thread or task instead. Send commands with a [`Handle`] or, inside a handler, with its
-//! [`Control`].
+//! events to another thread or task instead. Send commands with a [`Handle`] or, inside a handler,
+//! with its [`Control`].
 //!
 //! ```
 //! use std::net::TcpStream;
@@ -299,7 +299,8 @@ impl Handle {
     /// Sends `data` as one frame to every session that is online when its shard takes the command.
     /// Slow readers are disconnected.
     ///
-    /// An application that reads [`Events`] may not have read the `Online` of such a session yet: a client can get a broadcast before the application knows of it.
+    /// An application that reads [`Events`] may not have read the `Online` of such a session yet: a
+    /// client can get a broadcast before the application knows of it.
     ///
     /// # Errors
     ///
@@ -325,8 +326,8 @@ impl Handle {
     /// reconnect. Does nothing if the session has ended by the time its shard sees the command.
     ///
     /// A Heartwire client obeys and ends, unless
-    /// [`even_if_rejected`](crate::client::Reconnect::even_if_rejected) is set. A client on protocol
-    /// v0 cannot be told and reconnects, and so may a hostile one: remove its
+    /// [`even_if_rejected`](crate::client::Reconnect::even_if_rejected) is set. A client on
+    /// protocol v0 cannot be told and reconnects, and so may a hostile one: remove its
     /// [token](auth::Tokens) first, then it is rejected.
     ///
     /// # Errors

@@ -56,8 +56,8 @@ pub(super) enum ConfigFault {
     },
     /// A private key is invalid, or of a kind that TLS 1.3 does not use.
     #[error(
-        "the private key in {} cannot be used: {reason}; use an ECDSA or Ed25519 key, or an RSA key \
-         of 2048 bits or more",
+        "the private key in {} cannot be used: {reason}; use an ECDSA or Ed25519 key, or an RSA \
+         key of 2048 bits or more",
         path.display()
     )]
     BadKey {

@@ -161,12 +161,12 @@ impl fmt::Display for CertificateFault {
             Self::UnknownIssuer => "is not signed by a trusted CA",
             Self::WrongIssuer => {
                 "is not signed by the trusted CA, but by another one of the same name"
-            },
+            }
             Self::WrongName => "is for another name",
             Self::WrongPurpose => "is not for this side of a connection",
             Self::IsAuthority => {
-                "is a CA certificate: make one with basicConstraints CA:FALSE, or sign a second one \
-                 with it"
+                "is a CA certificate: make one with basicConstraints CA:FALSE, or sign a second \
+                 one with it"
             }
             Self::Algorithm => {
                 "is signed in a way that is not used here: make one with an ECDSA P-256 key, and \

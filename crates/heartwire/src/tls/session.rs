@@ -125,9 +125,10 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// [`TlsFailure::Fault`] if the peer breaks the protocol or is not trusted; further calls return
-    /// it again. An alert for the peer may wait to be [flushed](Self::flush). [`TlsFailure::Socket`]
-    /// if the socket fails, and for a buffer that is too short ([`io::ErrorKind::InvalidInput`]).
+    /// [`TlsFailure::Fault`] if the peer breaks the protocol or is not trusted; further calls
+    /// return it again. An alert for the peer may wait to be [flushed](Self::flush).
+    /// [`TlsFailure::Socket`] if the socket fails, and for a buffer that is too short
+    /// ([`io::ErrorKind::InvalidInput`]).
     pub(crate) fn read(
         &mut self,
         socket: &mut impl Read,

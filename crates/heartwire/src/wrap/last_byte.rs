@@ -30,8 +30,8 @@ struct Heard {
 }
 
 impl LastByte {
-    /// Wraps `io` to record when bytes are read from it, and passes everything on unchanged. Costs one allocation, and one clock read
-    /// per read.
+    /// Wraps `io` to record when bytes are read from it, and passes everything on unchanged. Costs
+    /// one allocation, and one clock read per read.
     #[must_use]
     pub fn watch(io: impl AsyncRead + AsyncWrite) -> (impl AsyncRead + AsyncWrite, Self) {
         let heard = Heard { origin: Instant::now(), nanos: AtomicU64::new(0) };

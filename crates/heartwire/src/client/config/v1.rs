@@ -36,7 +36,8 @@ pub struct V1 {
 
 impl V1 {
     /// The client's name. A server keeps only the newest session of each name. Default: no name. A
-    /// Heartwire server rejects a name that is not a [`valid_name`](crate::server::auth::valid_name).
+    /// Heartwire server rejects a name that is not a
+    /// [`valid_name`](crate::server::auth::valid_name).
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

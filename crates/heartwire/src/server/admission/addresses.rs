@@ -237,8 +237,8 @@ impl Addresses {
             self.is_full = true;
             tracing::warn!(
                 addresses = most,
-                "clients connect from more addresses than are counted: further ones are only subject \
-                 to the limits for all"
+                "clients connect from more addresses than are counted: further ones are only \
+                 subject to the limits for all"
             );
         }
     }

@@ -102,9 +102,10 @@ impl Connection {
     /// Does nothing unless a HELLO waits for an answer.
     pub fn welcome(&mut self, now: Instant, contract: Contract) -> Duration {
         let held = now.saturating_since(self.liveness.last_heard());
-        if let Stage::Deciding { max_frame, .. } = self.stage
-            && !self.has_ended()
-        {
+        if self.has_ended() {
+            return held;
+        }
+        if let Stage::Deciding { max_frame, .. } = self.stage {
             // The timeout counts from here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
             let arrived = Arrived::at(now);

@@ -186,8 +186,8 @@ impl Oracle {
         let earliest = self.heard.earliest;
         self.heard = Range { earliest: earliest.max(begun), latest: Some(earliest.max(now)) };
         self.from = self.heard;
-        // A pause since the last byte may count, though no timeout ran then.
-        self.graces.0 = 0;
+        // The process may have noticed a pause since then, and counts it.
+        self.graces = (0, u8::from(self.noticed.is_some_and(|pause| pause > begun)));
         self.carried = 0;
     }
 

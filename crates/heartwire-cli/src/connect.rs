@@ -60,6 +60,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
     }
 
     let output = start_stdout(Target::StdoutWhileRead, Text::new(Format::Text))?;
+    let (has_tried, tried) = oneshot::channel();
     let receiver = Receiver {
         client: client.clone(),
         output: output.clone(),
@@ -70,6 +71,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         exit: Exit::Success,
         server_has_all: None,
         may_speak_v1,
+        has_tried: Some(has_tried),
     };
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("events".to_owned());
@@ -118,12 +120,18 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
             }
         };
         tokio::pin!(all_printed);
+        // Whether it could connect is worth waiting for, also without input.
+        let input_is_over = async {
+            let sent_all = sent_all.await;
+            let _ = tried.await;
+            sent_all
+        };
         let told_to_leave = tokio::select! {
             ended = &mut all_printed => return ended.map(|(exit, _)| exit),
             () = stop.signal() => true,
             // Without a reader the connection has no purpose.
             () = output.reader_gone() => true,
-            sent = sent_all, if !stay => {
+            sent = input_is_over, if !stay => {
                 sent??;
                 false
             }
@@ -411,6 +419,8 @@ struct Receiver {
     server_has_all: Option<bool>,
     /// On protocol v0, until the server has sent something.
     may_speak_v1: bool,
+    /// Until the first attempt to connect has succeeded or failed.
+    has_tried: Option<oneshot::Sender<()>>,
 }
 
 impl Receiver {
@@ -422,6 +432,9 @@ impl Receiver {
                 continue;
             }
             self.exit = exit_after(&event).unwrap_or(self.exit);
+            if matches!(event, Event::Online { .. } | Event::Failed { .. }) {
+                self.has_tried.take().map(|has_tried| has_tried.send(()));
+            }
             let mut ended = None;
             if let Event::Offline { reason, beats, .. } = &event {
                 self.server_has_all = Some(*reason == Reason::Shutdown);

@@ -38,8 +38,9 @@ Examples:
   heartwire connect --raw --on-data upper --keepalive 3s,3s,3 --retry 100ms 192.0.2.7:39002
       the tutorial's kernel variant: raw bytes, upper-cased and sent back
 
-connect exits when standard input has ended and the server has acknowledged all of it. A service,
-whose input is /dev/null, needs --stay. A slow reader of standard output slows down the server; when
+connect exits when standard input has ended and the server has acknowledged all of it, perhaps
+before an answer: `(echo hi; sleep 1) | heartwire connect HOST:PORT` waits for one. A service, whose
+input is /dev/null, needs --stay. A slow reader of standard output slows down the server; when
 it exits, connect exits with code 0. In the background (`heartwire connect HOST:PORT &`) connect
 does not read the terminal until it is in the foreground again.
 

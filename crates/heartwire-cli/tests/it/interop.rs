@@ -76,6 +76,18 @@ fn a_client_that_may_not_retry_says_why_it_left() {
                 assert_eq!(client.process.exit_code(), Some(4));
             }
         }),
+        ("no server listens, and there is no input: 4", || {
+            for retry in [&["--retry", "never"][..], &[]] {
+                let mut client = Client::start_with_input(lasting_address(), retry, "");
+                assert_eq!(client.process.exit_code(), Some(4), "{retry:?}");
+            }
+        }),
+        ("the server accepts, and there is no input: 0", || {
+            let server = Server::start(&[]);
+            let mut client = Client::start_with_input(server.addr, &["--retry", "never"], "");
+            assert_eq!(client.process.exit_code(), Some(0));
+            assert_eq!(server.event("offline")["reason"], "closed_by_peer");
+        }),
         ("closed by the server: 4", || {
             let server = Server::start(&[]);
             let mut client = Client::start(server.addr, &["--retry", "never"]);

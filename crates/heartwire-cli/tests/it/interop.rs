@@ -78,7 +78,9 @@ fn a_client_that_may_not_retry_says_why_it_left() {
         }),
         ("no server listens, and there is no input: 4", || {
             for retry in [&["--retry", "never"][..], &[]] {
-                let mut client = Client::start_with_input(lasting_address(), retry, "");
+                // It takes a moment to find the address, and the input has ended by then.
+                let target = format!("localhost:{}", lasting_address().port());
+                let mut client = Client::start_with_input(target, retry, "");
                 assert_eq!(client.process.exit_code(), Some(4), "{retry:?}");
             }
         }),

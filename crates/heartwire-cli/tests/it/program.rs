@@ -164,7 +164,7 @@ impl Client {
     /// With an input that was typed and ended before. A client that may leave at once does not wait
     /// until it is typed to.
     #[track_caller]
-    pub(crate) fn start_with_input(target: SocketAddr, args: &[&str], text: &str) -> Self {
+    pub(crate) fn start_with_input(target: impl ToString, args: &[&str], text: &str) -> Self {
         let (input, mut typist) = std::io::pipe().unwrap();
         typist.write_all(text.as_bytes()).unwrap();
         drop(typist);
@@ -172,7 +172,7 @@ impl Client {
         Self::spawn(&target.to_string(), &args, input.into())
     }
 
-    /// On whatever wire it speaks by default.
+    /// With the protocol that it speaks by default.
     #[track_caller]
     pub(crate) fn start_plain(target: SocketAddr, args: &[&str]) -> Self {
         Self::spawn(&target.to_string(), args, Stdio::piped())

@@ -51,8 +51,8 @@ pub(super) struct Observer {
     writes: Frames,
     /// When bytes of the peer had last come as the frame began that is being written.
     begun_at: WorldTime,
-    /// A beat that the socket had no room for, and the same for it.
-    offered: Option<(Beat, WorldTime)>,
+    /// Beats that the socket had no room for, and the same for each.
+    offered: Vec<(Beat, WorldTime)>,
     /// The state when its process was last held up in its turn, and when bytes of the peer had last
     /// come then.
     before: Option<Box<(Oracle, Loss)>>,
@@ -116,7 +116,7 @@ impl Observer {
             reads: Frames::default(),
             writes: Frames::default(),
             begun_at: net.now,
-            offered: None,
+            offered: Vec::new(),
             before: None,
             unsent: None,
             known_at: net.now,
@@ -267,6 +267,10 @@ impl Observer {
                 Frame::Hello | Frame::Welcome(_) | Frame::Bye | Frame::Pad => {}
             }
         }
+        if self.lacks_room(net) {
+            // What is behind it has to wait for another turn, even if there is room at once.
+            self.lacked_room_at = now;
+        }
         Ok(())
     }
 
@@ -319,10 +323,9 @@ impl Observer {
         let mut waiting = self.writes.clone();
         while let Some(frame) = waiting.take(&mut rest) {
             let Frame::Beat(Some(beat)) = frame else { continue };
-            if self.offered.is_none_or(|(offered, _)| offered != beat) {
-                self.offered = Some((beat, last_at));
+            if self.offered.iter().all(|&(offered, _)| offered != beat) {
+                self.offered.push((beat, last_at));
             }
-            break;
         }
         Ok(())
     }
@@ -337,7 +340,9 @@ impl Observer {
         match frame {
             Frame::Beat(beat) => {
                 if let Some(beat) = beat {
-                    let offered = self.offered.take_if(|(offered, _)| *offered == beat);
+                    let at = self.offered.iter().position(|&(offered, _)| offered == beat);
+                    // Those before it were replaced.
+                    let offered = at.and_then(|at| self.offered.drain(..=at).next_back());
                     let last_at = offered.map_or(begun_at, |(_, last_at)| last_at);
                     let heard = Heard { last_at, silence: beat.silence() };
                     net.told(self.link, self.side).heard.push_back(heard);
@@ -347,6 +352,7 @@ impl Observer {
             }
             Frame::Welcome(welcome) if self.side == Side::Server => {
                 self.begin_contract(net, now, &welcome);
+                self.look(net);
                 let begun = net.interruption(self.link, self.side).map_or(now, |it| it.from);
                 self.oracle.restart(self.in_force.timeout, begun, now);
                 Ok(())

@@ -11,11 +11,13 @@ pub(super) struct Tail {
     header: Vec<u8>,
     body_left: usize,
     is_beat: bool,
+    /// Bytes that did not fit into the last read.
+    pub(super) left: Vec<u8>,
 }
 
 impl Tail {
     pub(super) const fn new(len: u8) -> Self {
-        Self { len, header: Vec::new(), body_left: 0, is_beat: false }
+        Self { len, header: Vec::new(), body_left: 0, is_beat: false, left: Vec::new() }
     }
 
     /// Makes the beats of v1 among the next bytes longer, of which none is held back.

@@ -74,22 +74,28 @@ impl Read for Socket {
         let mut net = self.net.ask(self.link, self.side);
         let (link, side) = (self.link, self.side);
         let mut kept = Vec::new();
-        // What tails add to beats has room, too.
-        let room = if self.tail.is_some() { buffer.len() / 4 } else { buffer.len() };
+        // A tail that did not fit is read again with what follows it: as from a kernel, a read that
+        // does not fill the buffer has everything.
+        let left = self.tail.as_mut().map(|tail| core::mem::take(&mut tail.left));
+        let left = left.unwrap_or_default();
+        let room = buffer.len().saturating_sub(left.len());
         let read = match &mut self.liar {
             Some(liar) => liar.read(&mut net, &mut kept, room),
             None => net.read(link, side, &mut kept, room),
         };
         if let Some(tail) = &mut self.tail {
             tail.append(&mut kept);
+            kept.splice(..0, left);
+            tail.left = kept.split_off(kept.len().min(buffer.len()));
         }
         match read {
-            net::Read::Bytes => {
+            _ if !kept.is_empty() => {
                 for (to, from) in buffer.iter_mut().zip(&kept) {
                     *to = *from;
                 }
                 Ok(kept.len())
             }
+            net::Read::Bytes => Ok(0),
             net::Read::Nothing => Err(io::ErrorKind::WouldBlock.into()),
             net::Read::End => Ok(0),
             net::Read::Failed(error) => Err(self.error_of(&net, error)),
@@ -137,7 +143,8 @@ impl Sockets for Socket {
         if (is_busy || lacks_room) && net.has_news(link, side) {
             net.note_backpressure(link, side);
         }
-        if net.readable(link, side) > 0 {
+        let has_left = self.tail.as_ref().is_some_and(|tail| !tail.left.is_empty());
+        if has_left || net.readable(link, side) > 0 {
             return Ok(1);
         }
         if net.has_ended(link, side) {

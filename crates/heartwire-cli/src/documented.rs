@@ -107,9 +107,24 @@ pub(crate) fn expect_documented(title: &str, examples: &[impl Serialize]) {
     assert_eq!(kinds, documented.keys().cloned().collect(), "what is printed, and documented");
 }
 
+/// The same for the lines of a command. `next` returns an example of the kind after that of a line,
+/// the first one without a line.
+#[track_caller]
+pub(crate) fn expect_lines_documented<L: Serialize + fmt::Display>(
+    title: &str,
+    next: impl Fn(Option<&L>) -> Option<L>,
+) {
+    let mut examples = Vec::new();
+    while let Some(line) = next(examples.last()) {
+        examples.push(line);
+    }
+    expect_documented(title, &examples);
+    expect_kind_first(&examples);
+}
+
 /// The text of each event begins with its kind.
 #[track_caller]
-pub(crate) fn expect_kind_first(examples: &[impl Serialize + fmt::Display]) {
+fn expect_kind_first(examples: &[impl Serialize + fmt::Display]) {
     for example in examples {
         let (text, fields) = (example.to_string(), serde_json::to_value(example).unwrap());
         assert_eq!(text.split(' ').next(), fields["event"].as_str(), "{text}");

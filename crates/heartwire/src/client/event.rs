@@ -156,7 +156,7 @@ impl fmt::Display for Event {
             }
             Self::Failed { error } => write!(f, "not connected: {error}"),
             Self::Lagged { count } => {
-                write!(f, "{} dropped: not taken in time", Counted(*count, "event"))
+                write!(f, "{} dropped: not read in time", Counted(*count, "event"))
             }
             Self::Closed => f.write_str("closed"),
         }

@@ -9,7 +9,7 @@ use super::admission::denials::Denials;
 use super::admission::names::Names;
 use super::config::ServerConfig;
 use super::handler::Handler;
-use super::listener::{Admission, Listener};
+use super::listener::{Listener, Places};
 use super::mailbox::Mailbox;
 use super::shard::{HandOver, Inlets, Shard, ShardConfig};
 use super::stats::{Counters, TurnCounters};
@@ -46,7 +46,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let (mailboxes, commands): (Vec<_>, Vec<_>) = wakers.map(Mailbox::new).unzip();
     let handle = Handle(Arc::new(Shared {
         mailboxes,
-        admission: Admission::new(config.admission.max_sessions),
+        places: Places::new(config.admission.max_sessions),
         counters: Counters::default(),
         turns: places.iter().map(|_| TurnCounters::default()).collect(),
         kernel: config.kernel,

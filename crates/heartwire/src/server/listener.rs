@@ -88,7 +88,7 @@ fn open(addr: SocketAddr, family: Family, share_port: bool) -> io::Result<Socket
 
 /// The number of sessions, and whether clients are being refused; shared by all shards.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct Places {
     sessions: AtomicUsize,
     max_sessions: usize,
     refusing: AtomicBool,
@@ -102,7 +102,7 @@ pub(super) struct Admission {
     is_short: AtomicBool,
 }
 
-impl Admission {
+impl Places {
     pub(super) fn new(max_sessions: usize) -> Self {
         Self {
             sessions: AtomicUsize::new(0),
@@ -225,7 +225,7 @@ impl<L: Listen> Listener<L> {
     /// true if it made room.
     pub(super) fn accept(
         &mut self,
-        admission: &Admission,
+        places: &Places,
         now: Instant,
         make_room: impl FnOnce(Refusal) -> bool,
     ) -> Accepted<L::Socket> {
@@ -243,14 +243,14 @@ impl<L: Listen> Listener<L> {
                 Ok((stream, peer)) => {
                     // Many clients at one socket must not delay those at another one.
                     self.ready.rotate_right(1);
-                    let Some(stream) = admission.can_stay(stream) else {
-                        return self.refuse(Refusal::Descriptors, None, admission, now);
+                    let Some(stream) = places.can_stay(stream) else {
+                        return self.refuse(Refusal::Descriptors, None, places, now);
                     };
                     let full = Refusal::SessionLimit;
-                    if admission.enter() || (make_room(full) && admission.enter()) {
+                    if places.enter() || (make_room(full) && places.enter()) {
                         return Accepted::Client(stream, peer);
                     }
-                    return self.refuse(full, Some((stream, peer)), admission, now);
+                    return self.refuse(full, Some((stream, peer)), places, now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready.pop();
@@ -262,8 +262,8 @@ impl<L: Listen> Listener<L> {
                         continue;
                     }
                     tracing::debug!(%error, "no room to accept a client");
-                    match self.close_one_client(admission) {
-                        Ok(()) => return self.refuse(Refusal::Descriptors, None, admission, now),
+                    match self.close_one_client(places) {
+                        Ok(()) => return self.refuse(Refusal::Descriptors, None, places, now),
                         // The kernel looks for a descriptor before it looks for a client.
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             self.ready.pop();
@@ -285,14 +285,14 @@ impl<L: Listen> Listener<L> {
         &mut self,
         cause: Refusal,
         client: Option<(L::Socket, SocketAddr)>,
-        admission: &Admission,
+        places: &Places,
         now: Instant,
     ) -> Accepted<L::Socket> {
         self.refused_this_turn += 1;
         if self.refused_this_turn >= REFUSED_PER_TURN {
             self.rest(now);
         }
-        Accepted::Refused { cause, first: admission.refuse(now), client }
+        Accepted::Refused { cause, first: places.refuse(now), client }
     }
 
     fn rest(&mut self, now: Instant) {
@@ -300,11 +300,11 @@ impl<L: Listen> Listener<L> {
     }
 
     /// Accepts a client on the spare descriptor and closes it.
-    fn close_one_client(&mut self, admission: &Admission) -> io::Result<()> {
+    fn close_one_client(&mut self, places: &Places) -> io::Result<()> {
         let Some(socket) = self.ready.last().and_then(|&index| self.sockets.get(index)) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        admission.on_spare(|| socket.accept().map(drop))?;
+        places.on_spare(|| socket.accept().map(drop))?;
         self.ready.rotate_right(1);
         Ok(())
     }

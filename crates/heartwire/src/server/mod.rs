@@ -85,7 +85,7 @@ use channel::{Forward, channel};
 use heartwire_core::FrameLimits;
 use heartwire_core::internal::codec;
 use heartwire_core::v1::RetryHint;
-use listener::Admission;
+use listener::Places;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
 use stats::{Counters, TurnCounters};
@@ -270,7 +270,7 @@ pub struct Handle(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     mailboxes: Vec<Mailbox>,
-    admission: Admission,
+    places: Places,
     counters: Counters,
     turns: Vec<TurnCounters>,
     kernel: KernelOptions,
@@ -355,7 +355,7 @@ impl Handle {
     /// The number of sessions now.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.0.admission.sessions()
+        self.0.places.sessions()
     }
 
     /// All sessions, in no particular order, once every shard has had its next turn. Shards that
@@ -444,8 +444,8 @@ impl Handle {
         &self.0.names
     }
 
-    fn admission(&self) -> &Admission {
-        &self.0.admission
+    fn places(&self) -> &Places {
+        &self.0.places
     }
 
     /// Publishes how many turns a shard has had and how many timers it has set.

@@ -30,7 +30,7 @@ impl<W: ServerWorld> Drop for ShardState<W> {
         for session in self.sessions.drain() {
             let peer = session.link.peer();
             if let Some(entered) = session.link.entered {
-                self.handle.admission().leave();
+                self.handle.places().leave();
                 self.handle.addresses().leave(peer.ip(), entered, now);
             }
         }

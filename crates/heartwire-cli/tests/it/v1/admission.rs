@@ -29,7 +29,7 @@ fn an_address_has_so_many_sessions_and_arrivals() {
         ("arrivals", || {
             let server = Server::start_plain(&["--accept-rate-per-address", "1"]);
             let start = Instant::now();
-            // Whoever is refused may learn it before it is connected.
+            // A client that is refused may learn it before it is connected.
             let peers: Vec<_> = (0..60).map(|_| TcpStream::connect(server.addr)).collect();
             assert_eq!(server.event("refusing")["cause"], "accept_rate");
             drop(peers);

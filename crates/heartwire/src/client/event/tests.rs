@@ -21,8 +21,8 @@ fn one_thing_is_written_in_the_singular() {
             offline(2, 2),
             "offline from 192.0.2.7:1: shut down (2 beats received, 2 messages not sent)",
         ),
-        (Event::Lagged { count: 1 }, "1 event dropped: not taken in time"),
-        (Event::Lagged { count: 2 }, "2 events dropped: not taken in time"),
+        (Event::Lagged { count: 1 }, "1 event dropped: not read in time"),
+        (Event::Lagged { count: 2 }, "2 events dropped: not read in time"),
     ] {
         assert_eq!(event.to_string(), text);
     }

@@ -13,73 +13,73 @@ fn at(millis: u64) -> Instant {
 
 #[test]
 fn there_are_so_many_places_and_one_that_is_left_is_free_again() {
-    let admission = Admission::new(2);
-    assert!(admission.enter() && admission.enter());
-    assert!(!admission.enter() && !admission.enter());
-    assert_eq!(admission.sessions(), 2);
-    admission.leave();
-    assert!(admission.enter() && !admission.enter());
+    let places = Places::new(2);
+    assert!(places.enter() && places.enter());
+    assert!(!places.enter() && !places.enter());
+    assert_eq!(places.sessions(), 2);
+    places.leave();
+    assert!(places.enter() && !places.enter());
 }
 
 #[test]
 fn no_more_enter_than_there_are_places_however_many_try_at_once() {
     const MOST: usize = 3;
-    let admission = Admission::new(MOST);
+    let places = Places::new(MOST);
     let seen = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..10_000 {
-                    if admission.enter() {
-                        seen.fetch_max(admission.sessions(), SeqCst);
-                        admission.leave();
+                    if places.enter() {
+                        seen.fetch_max(places.sessions(), SeqCst);
+                        places.leave();
                     }
                 }
             });
         }
     });
-    assert_eq!(admission.sessions(), 0);
+    assert_eq!(places.sessions(), 0);
     assert!(seen.into_inner() <= MOST);
 }
 
 #[test]
 fn refused_clients_are_logged_once() {
-    let admission = Admission::new(0);
-    assert!(!admission.accept(at(0)));
-    assert!(admission.refuse(at(0)));
-    assert!(!admission.refuse(at(1)));
-    assert!(!admission.refuse(at(5_000)));
+    let places = Places::new(0);
+    assert!(!places.accept(at(0)));
+    assert!(places.refuse(at(0)));
+    assert!(!places.refuse(at(1)));
+    assert!(!places.refuse(at(5_000)));
 }
 
 #[test]
 fn accepting_again_is_logged_once_after_a_quiet_second() {
-    let admission = Admission::new(1);
-    admission.refuse(at(0));
-    assert!(!admission.accept(at(999)));
-    admission.refuse(at(1_000));
-    assert!(!admission.accept(at(1_999)));
-    assert!(admission.accept(at(2_000)));
-    assert!(!admission.accept(at(9_000)));
-    assert!(admission.refuse(at(9_001)));
+    let places = Places::new(1);
+    places.refuse(at(0));
+    assert!(!places.accept(at(999)));
+    places.refuse(at(1_000));
+    assert!(!places.accept(at(1_999)));
+    assert!(places.accept(at(2_000)));
+    assert!(!places.accept(at(9_000)));
+    assert!(places.refuse(at(9_001)));
 }
 
 #[test]
 fn of_many_shards_one_says_it() {
-    let admission = Admission::new(0);
+    let places = Places::new(0);
     let said = AtomicUsize::new(0);
     let say = |says: bool| said.fetch_add(usize::from(says), SeqCst);
-    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(admission.refuse(at(0)))))));
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(places.refuse(at(0)))))));
     assert_eq!(said.swap(0, SeqCst), 1);
     let later = at(1_000);
-    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(admission.accept(later))))));
+    thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(|| say(places.accept(later))))));
     assert_eq!(said.into_inner(), 1);
 }
 
-/// A listener on the loopback, its address, and an [`Admission`].
+/// A listener on the loopback, its address, and an [`Places`].
 struct Rig {
     listener: Listener<TcpListener>,
     addr: SocketAddr,
-    admission: Admission,
+    places: Places,
 }
 
 impl Rig {
@@ -88,7 +88,7 @@ impl Rig {
         let (socket, _) = bind(any, Family::Both, &KernelOptions::default(), false).unwrap();
         let addr = socket.local_addr().unwrap();
         let listener = Listener::new(vec![TcpListener::from_std(socket)]);
-        Self { listener, addr, admission: Admission::new(max_sessions) }
+        Self { listener, addr, places: Places::new(max_sessions) }
     }
 
     fn connect(&self) -> std::net::TcpStream {
@@ -96,7 +96,7 @@ impl Rig {
     }
 
     fn accept(&mut self, millis: u64) -> Accepted<TcpStream> {
-        self.listener.accept(&self.admission, at(millis), |_| false)
+        self.listener.accept(&self.places, at(millis), |_| false)
     }
 }
 
@@ -134,16 +134,16 @@ fn a_client_without_a_place_is_handed_back_and_gone_when_it_is_dropped() {
 #[test]
 fn a_client_has_the_place_of_a_session_that_is_closed_for_it() {
     let mut rig = Rig::new(1);
-    assert!(rig.admission.enter());
+    assert!(rig.places.enter());
     let _clients = [rig.connect(), rig.connect()];
     let leave = |lack| {
         assert_eq!(lack, Refusal::SessionLimit);
-        rig.admission.leave();
+        rig.places.leave();
         true
     };
-    assert!(matches!(rig.listener.accept(&rig.admission, at(0), leave), Accepted::Client(..)));
+    assert!(matches!(rig.listener.accept(&rig.places, at(0), leave), Accepted::Client(..)));
     // It may have been taken by another shard.
-    let refused = rig.listener.accept(&rig.admission, at(0), |_| true);
+    let refused = rig.listener.accept(&rig.places, at(0), |_| true);
     assert!(matches!(refused, Accepted::Refused { .. }));
 }
 

@@ -216,7 +216,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let entered = session.link.entered.take();
         drop(session);
         if let Some(entered) = entered {
-            self.state.handle.admission().leave();
+            self.state.handle.places().leave();
             self.state.handle.addresses().leave(gone.peer.ip(), entered, now);
         }
         Some(gone)

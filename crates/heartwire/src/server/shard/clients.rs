@@ -54,7 +54,7 @@ struct HeldPlace {
 impl Drop for HeldPlace {
     fn drop(&mut self) {
         let Some(entered) = self.entered.take() else { return };
-        self.handle.admission().leave();
+        self.handle.places().leave();
         self.handle.addresses().leave(self.peer.ip(), entered, self.accepted_at);
         self.handle.counters().refused.fetch_add(1, Relaxed);
     }
@@ -104,7 +104,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some(mut listener) = self.listener.take() else { return };
         let handle = self.state.handle.clone();
         for _ in 0..most {
-            match listener.accept(handle.admission(), now, |lack| self.make_room(lack, now)) {
+            match listener.accept(handle.places(), now, |lack| self.make_room(lack, now)) {
                 Accepted::Client(stream, peer) => self.admit(stream, peer, now),
                 Accepted::Refused { cause, first, client } => {
                     self.refused(cause, first);
@@ -147,7 +147,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                     AddressRefusal::AcceptRatePerAddress { .. }
                     | AddressRefusal::AcceptRate { .. } => Refusal::ArrivalRate,
                 };
-                let admission = self.state.handle.admission();
+                let admission = self.state.handle.places();
                 admission.leave();
                 let first = admission.refuse(now);
                 self.refused(cause, first);
@@ -171,7 +171,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Serves a client, or hands it to the shard whose turn it is.
     fn distribute(&mut self, client: Adoptee<W::Socket>) {
-        if self.state.handle.admission().accept(self.awake_at) {
+        if self.state.handle.places().accept(self.awake_at) {
             let refused = self.state.handle.counters().refused.load(Relaxed);
             tracing::info!(refused, "accepting clients again");
             self.tell(Event::Accepting { refused });

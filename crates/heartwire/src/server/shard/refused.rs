@@ -20,8 +20,7 @@ use crate::world::ServerWorld;
 
 /// Maximum number of refused clients that a shard keeps in any [`HELD_FOR`]. Enough to tell 200
 /// clients that try again every 15 s or so, as the default back-off does. A flood costs this many
-/// descriptors and TLS handshakes a second: at a millisecond each, with an RSA key, a fiftieth of
-/// the shard's time.
+/// descriptors and TLS handshakes a second.
 const MAX_REFUSED: usize = 16;
 
 /// How long one stays, its BYE and TLS included: a HELLO comes with the connection, or a round

@@ -81,7 +81,7 @@ fn sockets_have_the_buffers_that_were_asked_for() {
     }
     // This end's kernel buffers 128 KiB or more, and the server's end 16 KiB and its queue.
     let arrived = SockRef::from(&peer.stream).recv_buffer_size().unwrap();
-    assert!(sent < arrived + 50_000, "{sent} bytes were taken in, {arrived} of them here");
+    assert!(sent < arrived + 50_000, "{sent} bytes were sent, {arrived} of them arrived");
     assert_eq!(rig.offline(id), Reason::SlowReader);
     rig.finish();
 }

@@ -49,7 +49,7 @@ fn a_client_of_v1_is_told_that_there_is_no_place_and_counts_as_refused_once() {
     let (mut rig, _inside) = full_server(v1());
     let client = kept(&mut rig);
     assert_eq!(rig.next(), Event::Refusing { cause: Refusal::SessionLimit });
-    // Whoever it is: a name that is in use would be taken over.
+    // Its name is not looked at: one that is in use would be taken over.
     client.send(&hello_as("anybody", Some(b"no valid token")));
     rig.run();
     assert_eq!(client.got(), no_place());

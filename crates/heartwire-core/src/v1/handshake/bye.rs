@@ -1,0 +1,199 @@
+//! BYE: the last frame of an end that closes a connection on purpose.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::map::{Map, cut, entries, millis, skip, text};
+use crate::frame::Kind;
+use crate::time;
+use crate::violation::Violation;
+
+/// Longest body of a BYE.
+pub const MAX_BYE_LEN: u32 = 512;
+/// Longest explanation in a BYE, in bytes. Longer ones are cut when they are encoded.
+pub const MAX_DETAIL_LEN: usize = 256;
+
+/// BYE: the last frame of an end, before it closes a connection on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bye<'a> {
+    /// Why.
+    pub code: ByeCode,
+    /// Whether and when the other end should connect again.
+    pub retry: RetryHint,
+    /// A human-readable explanation; empty if there is none.
+    pub detail: &'a str,
+}
+
+/// Why an end closes the connection. The numbers are those in the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ByeCode {
+    /// 0: it has nothing more to send.
+    Done,
+    /// 1: it is being shut down.
+    Draining,
+    /// 2: the two ends cannot agree on a contract.
+    Conflict,
+    /// 3: the two ends have no protocol version in common.
+    Version,
+    /// 4: the token is missing, or not valid for this name.
+    Unauthorized,
+    /// 5: a newer session has this client's name.
+    TakenOver,
+    /// 6: another client has that name.
+    NameInUse,
+    /// 7: two clients take the same name from each other again and again.
+    Fighting,
+    /// 8: the other end sends beats far more often than agreed.
+    TooFast,
+    /// 9: the other end broke the protocol.
+    Protocol,
+    /// 10: there is no room.
+    Full,
+    /// 11: the other end does not read.
+    SlowReader,
+    /// 12: the application ended the session.
+    Kicked,
+    /// Any other number: a later version's reason, or from 1,000 on a private one.
+    Other(u32),
+}
+
+impl ByeCode {
+    const ALL: [(Self, u32, &'static str); 13] = [
+        (Self::Done, 0, "done"),
+        (Self::Draining, 1, "draining"),
+        (Self::Conflict, 2, "conflict"),
+        (Self::Version, 3, "version"),
+        (Self::Unauthorized, 4, "unauthorized"),
+        (Self::TakenOver, 5, "taken_over"),
+        (Self::NameInUse, 6, "name_in_use"),
+        (Self::Fighting, 7, "fighting"),
+        (Self::TooFast, 8, "too_fast"),
+        (Self::Protocol, 9, "protocol"),
+        (Self::Full, 10, "full"),
+        (Self::SlowReader, 11, "slow_reader"),
+        (Self::Kicked, 12, "kicked"),
+    ];
+
+    /// A short name that does not change between versions, for logs and JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(code, ..)| *code == self).map_or("other", |&(_, _, name)| name)
+    }
+
+    /// The number in the frame.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        if let Self::Other(number) = self {
+            return number;
+        }
+        Self::ALL.iter().find(|(code, ..)| *code == self).map_or(0, |&(_, number, _)| number)
+    }
+
+    fn of_number(number: u32) -> Self {
+        let known = Self::ALL.iter().find(|&&(_, of, _)| of == number);
+        known.map_or(Self::Other(number), |&(code, ..)| code)
+    }
+}
+
+/// Whether and when to connect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a client must know what to do with each")]
+pub enum RetryHint {
+    /// Do not connect again: it would be rejected.
+    Never,
+    /// When the client's own backoff says so.
+    AtWill,
+    /// At a random time between these.
+    Within {
+        /// The shortest wait.
+        earliest: Duration,
+        /// The longest wait.
+        latest: Duration,
+    },
+}
+
+impl<'a> Bye<'a> {
+    /// A BYE without an explanation.
+    #[must_use]
+    pub const fn new(code: ByeCode, retry: RetryHint) -> Self {
+        Self { code, retry, detail: "" }
+    }
+
+    /// Adds an explanation, cut to [`MAX_DETAIL_LEN`] bytes.
+    #[must_use]
+    pub const fn detail(mut self, detail: &'a str) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Bye)
+    }
+
+    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Bye, seed).frame(Kind::Bye)
+    }
+
+    fn map(&self) -> Map {
+        let mut map = Map::default();
+        map.put(0, |e| e.u32(self.code.number()).map(drop));
+        let (retry, window) = match self.retry {
+            RetryHint::Never => (0, None),
+            RetryHint::AtWill => (1, None),
+            RetryHint::Within { earliest, latest } => (2, Some((earliest, latest))),
+        };
+        map.put(1, |e| e.u8(retry).map(drop));
+        if let Some((earliest, latest)) = window {
+            map.put(2, |e| e.u32(time::millis(earliest)).map(drop));
+            map.put(3, |e| e.u32(time::millis(latest.max(earliest))).map(drop));
+        }
+        let detail = cut(self.detail, MAX_DETAIL_LEN);
+        map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
+        map
+    }
+
+    /// Decodes the body of a frame. The caller has checked in its header that it is not longer than
+    /// [`MAX_BYE_LEN`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::BadBye`] if it is not as specified.
+    #[doc(hidden)]
+    pub fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+        Self::read(body).ok_or(Violation::BadBye)
+    }
+
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let (mut code, mut retry, mut earliest, mut latest) = (None, None, None, None);
+        let mut detail = "";
+        entries(body, |key, d| {
+            match key {
+                0 => code = Some(ByeCode::of_number(d.u32().ok()?)),
+                1 => retry = Some(d.u8().ok()?),
+                2 => earliest = Some(millis(d)?),
+                3 => latest = Some(millis(d)?),
+                4 => detail = text(d, MAX_DETAIL_LEN)?,
+                _ => skip(d)?,
+            }
+            Some(())
+        })?;
+        let retry = match (retry?, earliest, latest) {
+            (0, _, _) => RetryHint::Never,
+            (2, Some(earliest), Some(latest)) if earliest <= latest => {
+                RetryHint::Within { earliest, latest }
+            }
+            (2, _, _) => return None,
+            _ => RetryHint::AtWill,
+        };
+        Some(Self { code: code?, retry, detail })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! HELLO: the first frame of a client.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZero;
+
+use minicbor::Decoder;
+
+use super::VERSION;
+use super::map::{Map, cut, duration, entries, skip, text};
+use crate::frame::Kind;
+use crate::v1::contract::Offer;
+use crate::violation::Violation;
+
+/// Longest body of a HELLO, and of a WELCOME: more than twice the size of all fields at their
+/// longest. Checked on the header alone.
+pub const MAX_HELLO_LEN: u32 = 2048;
+/// Longest name of a client, in bytes: the longest host name fits (RFC 1035).
+pub const MAX_NAME_LEN: usize = 255;
+/// Longest token, in bytes, so that a HELLO with one stays far below [`MAX_HELLO_LEN`].
+pub const MAX_TOKEN_LEN: usize = 256;
+/// Longest description of a program, in bytes.
+pub const MAX_AGENT_LEN: usize = 64;
+
+/// HELLO: the first frame of a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hello<'a> {
+    /// The lowest and the highest protocol version that the client speaks.
+    pub versions: (u8, u8),
+    /// The client's name, if it has one.
+    pub name: Option<&'a str>,
+    /// The client's token, for authentication. Never printed.
+    pub token: Option<&'a [u8]>,
+    /// The heartbeat settings that the client can keep to, and wants.
+    pub offer: Offer,
+    /// The client's program, for logs.
+    pub agent: Option<&'a str>,
+    /// A random number that the client drew when it started, and keeps over its connections: of
+    /// two with the same name, one that comes again is told from another one.
+    pub instance: Option<NonZero<u64>>,
+    /// The longest DATA body that the client accepts, in bytes, if it says so.
+    pub max_frame: Option<u32>,
+}
+
+/// Debug output omits the token.
+impl fmt::Debug for Hello<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hello")
+            .field("versions", &self.versions)
+            .field("name", &self.name)
+            .field("token", &self.token.map(|_| "(not shown)"))
+            .field("offer", &self.offer)
+            .field("agent", &self.agent)
+            .field("instance", &self.instance)
+            .field("max_frame", &self.max_frame)
+            .finish()
+    }
+}
+
+impl<'a> Hello<'a> {
+    /// A HELLO with this offer and no name.
+    #[must_use]
+    pub const fn new(offer: Offer) -> Self {
+        Self {
+            versions: (VERSION, VERSION),
+            name: None,
+            token: None,
+            offer,
+            agent: None,
+            instance: None,
+            max_frame: None,
+        }
+    }
+
+    /// Encodes the frame. A name that is too long is sent all the same, so that the server rejects
+    /// the client: it must not connect without its name. A token or an agent that is too long is
+    /// left out.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Hello)
+    }
+
+    /// Encodes the frame, with [grease](Self#grease) as `seed` says.
+    ///
+    /// # Grease
+    ///
+    /// About half of the frames get one more entry, which means nothing and is skipped, so that no
+    /// program comes to rely on the keys of today. The same seed gives the same frame.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Hello, seed).frame(Kind::Hello)
+    }
+
+    fn map(&self) -> Map {
+        let mut map = Map::default();
+        map.put(0, |e| {
+            e.array(2)?.u8(self.versions.0)?.u8(self.versions.1)?;
+            Ok(())
+        });
+        // A part is enough to be rejected, and keeps the frame within its length.
+        map.text(1, self.name.map(|name| cut(name, 4 * MAX_NAME_LEN)));
+        if let Some(token) = self.token.filter(|token| token.len() <= MAX_TOKEN_LEN) {
+            map.put(2, |e| e.bytes(token).map(drop));
+        }
+        map.duration(3, self.offer.interval());
+        map.duration(4, self.offer.shortest_interval());
+        map.duration(5, self.offer.want());
+        map.duration(6, self.offer.timeout());
+        map.duration(7, Some(self.offer.longest_timeout()));
+        map.text(8, self.agent.filter(|agent| agent.len() <= MAX_AGENT_LEN));
+        if let Some(instance) = self.instance {
+            map.put(9, |e| e.u64(instance.get()).map(drop));
+        }
+        map.u32(10, self.max_frame);
+        map
+    }
+
+    pub(crate) fn decode(body: &'a [u8]) -> Result<Self, Violation> {
+        // The other keys of a client of a later version may be different.
+        if let Some((lowest, highest)) = offered_versions(body) {
+            if !(lowest..=highest).contains(&VERSION) {
+                return Err(Violation::NoCommonVersion { lowest, highest });
+            }
+        }
+        Self::read(body).ok_or(Violation::BadHello)
+    }
+
+    fn read(body: &'a [u8]) -> Option<Self> {
+        let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
+        let (mut instance, mut max_frame) = (None, None);
+        let mut durations = [None; 5];
+        entries(body, |key, d| {
+            match key {
+                0 => versions = Some(version_range(d)?),
+                1 => name = Some(text(d, MAX_NAME_LEN)?),
+                2 => token = Some(d.bytes().ok().filter(|token| token.len() <= MAX_TOKEN_LEN)?),
+                3..=7 => {
+                    let slot = usize::try_from(key).ok()?.checked_sub(3)?;
+                    *durations.get_mut(slot)? = Some(duration(d)?);
+                }
+                8 => agent = Some(text(d, MAX_AGENT_LEN)?),
+                9 => instance = Some(NonZero::new(d.u64().ok()?)?),
+                10 => max_frame = Some(d.u32().ok()?),
+                _ => skip(d)?,
+            }
+            Some(())
+        })?;
+        let [interval, min_interval, want, timeout, max_timeout] = durations;
+        let offer = Offer::of_parts(interval, min_interval, want, timeout, max_timeout?);
+        Some(Self { versions: versions?, name, token, offer, agent, instance, max_frame })
+    }
+}
+
+/// The versions in a HELLO: before them any keys and values that can be skipped, after them
+/// anything. `None` if there are none.
+fn offered_versions(body: &[u8]) -> Option<(u8, u8)> {
+    let mut decoder = Decoder::new(body);
+    for _ in 0..decoder.map().ok()?? {
+        if decoder.probe().u64().is_ok_and(|key| key == 0) {
+            skip(&mut decoder)?;
+            return version_range(&mut decoder);
+        }
+        skip(&mut decoder)?;
+        skip(&mut decoder)?;
+    }
+    None
+}
+
+fn version_range(d: &mut Decoder<'_>) -> Option<(u8, u8)> {
+    d.array().ok().flatten().filter(|&len| len == 2)?;
+    let (lowest, highest) = (d.u8().ok()?, d.u8().ok()?);
+    (lowest <= highest).then_some((lowest, highest))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! WELCOME: a server's answer to a client that it accepts.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::VERSION;
+use super::map::{Map, duration, entries, skip};
+use crate::frame::Kind;
+use crate::time;
+use crate::v1::contract::{Contract, Direction};
+use crate::violation::Violation;
+
+/// WELCOME: a server's answer to a client that it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Welcome {
+    /// The server's id of this session.
+    pub session: u64,
+    /// Number of this session among those with the client's name: later ones have higher numbers. 0
+    /// without a name.
+    pub epoch: u64,
+    /// The settings in force from now on.
+    pub contract: Contract,
+    /// How long the server held the HELLO before it wrote this, in µs, if it says so: the client
+    /// then knows the round trip at once. [`u32::MAX`] stands for that and more.
+    pub held_us: Option<u32>,
+    /// The longest DATA body that the server accepts, in bytes, if it says so.
+    pub max_frame: Option<u32>,
+}
+
+impl Welcome {
+    /// A WELCOME that does not say how long the HELLO was held, nor how long a frame may be.
+    #[must_use]
+    pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
+        Self { session, epoch, contract, held_us: None, max_frame: None }
+    }
+
+    /// Adds how long the HELLO was held.
+    #[must_use]
+    pub fn held(mut self, held: Duration) -> Self {
+        self.held_us = Some(time::micros(held));
+        self
+    }
+
+    /// Adds the longest DATA body that the server accepts.
+    #[must_use]
+    pub const fn max_frame(mut self, bytes: u32) -> Self {
+        self.max_frame = Some(bytes);
+        self
+    }
+
+    /// The whole frame.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        self.map().frame(Kind::Welcome)
+    }
+
+    /// The whole frame, with [grease](Hello#grease) as `seed` says.
+    #[must_use]
+    pub fn encode_greased(&self, seed: u64) -> Vec<u8> {
+        self.map().greased(Kind::Welcome, seed).frame(Kind::Welcome)
+    }
+
+    fn map(&self) -> Map {
+        let Contract { to_server, to_client, min_interval, wake_bytes } = &self.contract;
+        let mut map = Map::default();
+        map.put(0, |e| e.u8(VERSION).map(drop));
+        map.put(1, |e| e.u64(self.session).map(drop));
+        map.put(2, |e| e.u64(self.epoch).map(drop));
+        map.duration(3, to_server.interval());
+        map.duration(4, to_server.timeout());
+        map.duration(5, Some(to_server.max_timeout()));
+        map.duration(6, to_client.interval());
+        map.duration(7, to_client.timeout());
+        map.duration(8, Some(to_client.max_timeout()));
+        map.duration(9, Some(*min_interval));
+        map.put(10, |e| e.u32(*wake_bytes).map(drop));
+        map.u32(11, self.held_us);
+        map.u32(12, self.max_frame);
+        map
+    }
+
+    pub(crate) fn decode(body: &[u8]) -> Result<Self, Violation> {
+        Self::read(body).ok_or(Violation::BadWelcome)
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
+        let (mut held_us, mut max_frame) = (None, None);
+        let mut durations = [None; 7];
+        entries(body, |key, d| {
+            match key {
+                0 => version = Some(d.u8().ok()?),
+                1 => session = Some(d.u64().ok()?),
+                2 => epoch = Some(d.u64().ok()?),
+                3..=9 => {
+                    let slot = usize::try_from(key).ok()?.checked_sub(3)?;
+                    *durations.get_mut(slot)? = Some(duration(d)?);
+                }
+                10 => wake_bytes = Some(d.u32().ok()?),
+                11 => held_us = Some(d.u32().ok()?),
+                12 => max_frame = Some(d.u32().ok()?),
+                _ => skip(d)?,
+            }
+            Some(())
+        })?;
+        version.filter(|&version| version == VERSION)?;
+        let [
+            interval,
+            timeout,
+            max_timeout,
+            client_interval,
+            client_timeout,
+            client_max_timeout,
+            min_interval,
+        ] = durations;
+        let contract = Contract::of_parts(
+            Direction::of_parts(interval, timeout, max_timeout?),
+            Direction::of_parts(client_interval, client_timeout, client_max_timeout?),
+            min_interval?.duration(),
+            wake_bytes?,
+        );
+        Some(Self { session: session?, epoch: epoch?, contract, held_us, max_frame })
+    }
+}

@@ -257,7 +257,7 @@ impl<S: Socket> Link<S> {
                 return Ok(());
             }
         }
-        while !is_full && !outbound.is_empty() {
+        while !is_full && !outbound.is_written() {
             let waiting = outbound.waiting();
             let written = match &mut tls {
                 Some(tls) => tls.write(&mut self.stream, waiting),
@@ -280,7 +280,6 @@ impl<S: Socket> Link<S> {
             return world.register_for_writing(&mut self.stream, slot);
         }
         self.blocked = false;
-        *outbound = Outbound::default();
         self.drop_empty();
         Ok(())
     }

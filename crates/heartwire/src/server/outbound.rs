@@ -1,87 +1,137 @@
-//! The send queue of one client.
+//! The bytes for one client: a log of frames, and a lane of priority frames in front of it.
+
+use std::collections::VecDeque;
 
 use heartwire_core::frame::HEADER_LEN;
 
-/// Frames in the order in which to write them.
+/// Frames in the order in which to write them. Those in the log stay until they are
+/// [released](Self::release), and can be written [again](Self::rewind).
 ///
 /// Their headers say where they end, so there is no state per frame.
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
-    /// The first `written` of these bytes have been written.
-    bytes: Vec<u8>,
+    log: VecDeque<u8>,
+    /// The first bytes of the log have been written: so many, and so many in whole frames.
     written: usize,
-    /// Bytes left of the frame that is being written.
-    begun: usize,
-    /// Bytes of the priority frames after it.
-    first: usize,
+    whole: usize,
+    /// Priority frames, without what was written of them.
+    lane: Vec<u8>,
 }
 
 impl Outbound {
-    /// The bytes to write next.
+    /// The bytes to write next. More may follow when they are written.
     pub(super) fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.written..).unwrap_or_default()
+        let begun = self.begun();
+        if begun == 0 && !self.lane.is_empty() {
+            return &self.lane;
+        }
+        let (front, back) = self.log.as_slices();
+        let next = match self.written.checked_sub(front.len()) {
+            None => front.get(self.written..),
+            Some(written) => back.get(written..),
+        };
+        let next = next.unwrap_or_default();
+        if self.lane.is_empty() { next } else { next.get(..begun).unwrap_or(next) }
     }
 
+    /// The number of bytes to write.
+    pub(super) fn waiting_len(&self) -> usize {
+        self.lane.len() + self.log.len().saturating_sub(self.written)
+    }
+
+    /// Whether there is nothing to write.
+    pub(super) fn is_written(&self) -> bool {
+        self.waiting_len() == 0
+    }
+
+    /// Whether there is nothing to write, now or again.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting().is_empty()
+        self.lane.is_empty() && self.log.is_empty()
     }
 
     /// Allocated memory, in bytes.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.log.capacity() + self.lane.capacity()
     }
 
-    /// Appends bytes. A frame may come in parts, with nothing in between.
+    /// Appends bytes to the log. A frame may come in parts, with nothing in between.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.make_room(bytes.len());
-        self.bytes.extend_from_slice(bytes);
+        self.log.extend(bytes);
     }
 
     /// Inserts a frame after the one being written and earlier priority frames.
     pub(super) fn push_first(&mut self, frame: &[u8]) {
-        self.make_room(frame.len());
-        let at = self.written.saturating_add(self.begun).saturating_add(self.first);
-        let at = at.min(self.bytes.len());
-        self.bytes.splice(at..at, frame.iter().copied());
-        self.first += frame.len();
+        self.lane.extend_from_slice(frame);
     }
 
-    /// Handles `len` more written bytes.
+    /// Handles `len` written bytes of those [waiting](Self::waiting).
     pub(super) fn handle_written(&mut self, len: usize) {
-        let mut end = self.written.saturating_add(self.begun);
-        self.written += len;
-        while end < self.written {
-            let frame_len = self.bytes.get(end..).map_or(0, frame_len).max(HEADER_LEN);
-            end = end.saturating_add(frame_len);
-            self.first = self.first.saturating_sub(frame_len);
-        }
-        self.begun = end - self.written;
-    }
-
-    /// Makes room for `len` more bytes, at most for twice of what waits. Waiting bytes are moved
-    /// only if that frees room for half as much again, so that a slow client, which takes little at
-    /// a time, costs no more.
-    fn make_room(&mut self, len: usize) {
-        let used = self.bytes.len();
-        if self.written == 0 || used.saturating_add(len) <= self.bytes.capacity() {
+        if self.begun() == 0 && !self.lane.is_empty() {
+            self.lane.drain(..len.min(self.lane.len()));
             return;
         }
-        let waiting = used - self.written;
-        if self.written >= waiting / 2 {
-            self.bytes.drain(..self.written);
-            self.written = 0;
-        } else {
-            let most = waiting.saturating_add(len).saturating_mul(2);
-            self.bytes.reserve_exact(most.saturating_sub(used));
+        self.written = self.written.saturating_add(len).min(self.log.len());
+        while self.whole < self.written {
+            let end = self.whole.saturating_add(self.frame_len(self.whole));
+            if end > self.written {
+                return;
+            }
+            self.whole = end;
         }
     }
-}
 
-/// The length of the frame that begins here, from its header.
-fn frame_len(bytes: &[u8]) -> usize {
-    let Some(&[_, _, _, _, l0, l1, l2, l3]) = bytes.first_chunk::<HEADER_LEN>() else { return 0 };
-    let body_len = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
-    HEADER_LEN.saturating_add(body_len)
+    /// The length of the log's whole frames that were written.
+    pub(super) const fn written_whole(&self) -> usize {
+        self.whole
+    }
+
+    /// Removes the first `len` bytes of the log, which are whole frames that were written. Frees
+    /// the memory of what is empty.
+    pub(super) fn release(&mut self, len: usize) {
+        self.log.drain(..len.min(self.log.len()));
+        self.written = self.written.saturating_sub(len);
+        self.whole = self.whole.saturating_sub(len);
+        if self.log.is_empty() {
+            self.log = VecDeque::new();
+        }
+        if self.lane.is_empty() {
+            self.lane = Vec::new();
+        }
+    }
+
+    /// Begins again, on another connection: the first `len` bytes of the log, whole frames, count
+    /// as written, and no others. Priority frames were for the old connection.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no session outlives its link yet"))]
+    pub(super) fn rewind(&mut self, len: usize) {
+        (self.written, self.whole) = (len, len);
+        self.lane = Vec::new();
+    }
+
+    /// The lengths of the frames in the log.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no session outlives its link yet"))]
+    pub(super) fn frame_lens(&self) -> impl Iterator<Item = usize> {
+        let mut at = 0;
+        core::iter::from_fn(move || {
+            let len = (at < self.log.len()).then(|| self.frame_len(at))?;
+            at = at.saturating_add(len);
+            Some(len)
+        })
+    }
+
+    /// Bytes left of the log's frame that is being written.
+    fn begun(&self) -> usize {
+        if self.written == self.whole {
+            return 0;
+        }
+        self.whole.saturating_add(self.frame_len(self.whole)).saturating_sub(self.written)
+    }
+
+    /// The length of the frame that begins there in the log, from its header.
+    fn frame_len(&self, at: usize) -> usize {
+        let byte = |index: usize| self.log.get(at + index).copied().unwrap_or_default();
+        let body_len = u32::from_le_bytes([byte(4), byte(5), byte(6), byte(7)]);
+        HEADER_LEN.saturating_add(usize::try_from(body_len).unwrap_or(usize::MAX))
+    }
 }
 
 #[cfg(test)]

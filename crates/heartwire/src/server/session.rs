@@ -250,7 +250,7 @@ impl<S: Socket> Session<S> {
 
     /// Bytes that wait to be encrypted, or, without TLS, to be written.
     fn unsealed(&self) -> usize {
-        self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting().len())
+        self.extra.as_ref().map_or(0, |extra| extra.outbound.waiting_len())
     }
 
     /// Writes queued bytes as far as the socket takes them.
@@ -263,6 +263,7 @@ impl<S: Socket> Session<S> {
         let mut none = Outbound::default();
         let outbound = self.extra.as_mut().map_or(&mut none, |extra| &mut extra.outbound);
         let written = self.link.write(outbound, world, slot, now);
+        outbound.release(outbound.written_whole());
         self.drop_empty();
         written
     }

@@ -165,7 +165,7 @@ impl Told {
             Event::Beat | Event::Promise(_) => self.beats += 1,
             Event::Hello(hello) => self.offer = Some(hello.offer),
             Event::Welcome(_) => self.welcomed = true,
-            Event::Data(_) | Event::Bye(_) => {}
+            Event::Data(_) | Event::End | Event::Bye(_) => {}
         }
     }
 }
@@ -186,6 +186,7 @@ fn event_hash(hash: u64, event: &Event<'_>) -> u64 {
         Event::Data(data) => bytes_hash(hash, data),
         Event::Hello(hello) => bytes_hash(mix(hash, 3), &hello.encode()),
         Event::Welcome(welcome) => bytes_hash(mix(hash, 4), &welcome.encode()),
+        Event::End => mix(hash, 6),
         Event::Bye(bye) => bytes_hash(mix(hash, 5), &bye.encode()),
     }
 }

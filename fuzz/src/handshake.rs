@@ -97,7 +97,11 @@ impl<'a> End<'a> {
                             self.decide(&hello.offer);
                         }
                         Event::Welcome(welcome) => self.accept(&welcome),
-                        Event::Beat | Event::Promise(_) | Event::Data(_) | Event::Bye(_) => {}
+                        Event::Beat
+                        | Event::Promise(_)
+                        | Event::Data(_)
+                        | Event::End
+                        | Event::Bye(_) => {}
                     }
                 }
                 Ok(None) => break,
@@ -129,7 +133,7 @@ impl<'a> End<'a> {
                 let welcome = Welcome::new(1, 2, contract);
                 let answer = welcome.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
-                assert_eq!(received, Ok(Some(Event::Welcome(welcome))), "to {offer:?}");
+                assert_eq!(received, Ok(Some(Event::Welcome(Box::new(welcome)))), "to {offer:?}");
                 assert_eq!(client.contract(), Some(&contract));
                 check_policies(&client, &self.connection, &contract);
             }
@@ -138,7 +142,7 @@ impl<'a> End<'a> {
                 let bye = Bye::new(ByeCode::Conflict, RetryHint::Never).detail(&detail);
                 let answer = bye.encode();
                 let received = client.handle_received(at(START), &mut answer.as_slice());
-                assert_eq!(received, Ok(Some(Event::Bye(bye))));
+                assert_eq!(received, Ok(Some(Event::Bye(Box::new(bye)))));
             }
         }
     }

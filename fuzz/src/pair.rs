@@ -172,6 +172,7 @@ impl End {
                 | Event::Promise(_)
                 | Event::Data(_)
                 | Event::Welcome(_)
+                | Event::End
                 | Event::Bye(_) => {}
             }
         }

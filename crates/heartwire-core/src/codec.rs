@@ -115,9 +115,13 @@ pub(crate) fn check_v0(header: Header, max_frame: u32) -> Result<(), Violation> 
             Err(Violation::BeatWithBody { length: header.body_len })
         }
         Kind::Heart => Ok(()),
-        Kind::Data | Kind::Hello | Kind::Welcome | Kind::Bye | Kind::Pad => {
-            check_len(header.body_len, max_frame)
-        }
+        Kind::Data
+        | Kind::Hello
+        | Kind::Welcome
+        | Kind::Bye
+        | Kind::Pad
+        | Kind::Ack
+        | Kind::End => check_len(header.body_len, max_frame),
     }
 }
 

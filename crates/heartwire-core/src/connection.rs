@@ -23,11 +23,13 @@ pub use transmit::Transmit;
 use crate::codec;
 use crate::liveness::Liveness;
 use crate::policy::{Policy, Side};
+use crate::resume::Ledger;
 use crate::time::Instant;
 use crate::v1::{Bye, Contract, Health, Hello, Welcome};
 
-/// Something that came from the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Something that came from the peer. What comes once per connection is boxed, so that the rest is
+/// moved cheaply.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a driver must handle every event")]
 pub enum Event<'a> {
     /// A beat. Nothing needs to be done: [`Connection::poll`] returns the answer, if one is owed.
@@ -37,13 +39,16 @@ pub enum Event<'a> {
     Promise(Duration),
     /// A whole body for the application, borrowed from the bytes it came in.
     Data(&'a [u8]),
+    /// The peer sends no more data; in a [session that can be resumed](crate::resume) only. To be
+    /// [taken over](Ledger::take) like data.
+    End,
     /// A client wants to connect. Nothing more is taken from it until [`Connection::welcome`] is
     /// called, or the connection is closed.
-    Hello(Hello<'a>),
+    Hello(Box<Hello<'a>>),
     /// The server has accepted this client; the contract is in force.
-    Welcome(Welcome),
+    Welcome(Box<Welcome>),
     /// The peer is about to close the connection. The connection has ended.
-    Bye(Bye<'a>),
+    Bye(Box<Bye<'a>>),
 }
 
 /// The protocol that a connection turned out to speak.
@@ -61,6 +66,9 @@ pub enum Spoken {
 }
 
 /// One connection without its socket and its clock.
+///
+/// In a session that can be [resumed](crate::resume) it [has](Self::attach) the session's
+/// [`Ledger`].
 ///
 /// After each read a driver calls [`handle_heard`](Self::handle_heard), then
 /// [`handle_received`](Self::handle_received) until it returns `None`. It keeps the bytes that are
@@ -162,7 +170,7 @@ impl Connection {
         match self.stage {
             Stage::Raw => Spoken::Raw,
             Stage::V0 { .. } => Spoken::V0,
-            Stage::V1(_) | Stage::V1Rest => Spoken::V1,
+            Stage::V1(_) | Stage::V1Rest(_) => Spoken::V1,
             Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => Spoken::Unknown,
         }
     }
@@ -174,11 +182,37 @@ impl Connection {
         self.stage.dialogue()?.pad(len)
     }
 
+    /// Gives the connection the positions of its [session](crate::resume): from now on frames are
+    /// counted, and beats tell what was taken over. To be called right after
+    /// [`welcome`](Self::welcome), or after [`Event::Welcome`]; does nothing before.
+    pub fn attach(&mut self, ledger: Box<Ledger>) {
+        if let Some(slot) = self.stage.ledger_slot() {
+            *slot = Some(ledger);
+        }
+    }
+
+    /// Takes the positions of the session out, for its next connection.
+    #[must_use]
+    pub fn detach(&mut self) -> Option<Box<Ledger>> {
+        self.stage.ledger_slot()?.take()
+    }
+
+    /// The positions of the session, if it can be resumed.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.stage.ledger()
+    }
+
+    /// The same, to change them.
+    pub fn ledger_mut(&mut self) -> Option<&mut Ledger> {
+        self.stage.ledger_slot()?.as_deref_mut()
+    }
+
     /// A connection that reads on where this one ended, without timeouts and output: for bytes that
-    /// arrived before the end.
+    /// arrived before the end. It has the positions of the session from here on.
     #[doc(hidden)]
     #[must_use]
-    pub fn without_output(&self, now: Instant) -> Self {
+    pub fn without_output(&mut self, now: Instant) -> Self {
         Self {
             liveness: Liveness::new(Policy::agreed(None, None, None), now),
             limits: self.limits,

@@ -7,6 +7,12 @@ pub const HEADER_LEN: usize = 8;
 /// The longest body that a header can announce: its length is a signed 32-bit integer.
 pub const MAX_FRAME: u32 = i32::MAX.unsigned_abs();
 
+/// Length of the body of an ACK in bytes: a position.
+pub const ACK_LEN: usize = 16;
+
+/// A whole END.
+pub const END: [u8; HEADER_LEN] = [7, 0, 0, 0, 0, 0, 0, 0];
+
 /// A whole HEART of protocol v0.
 pub const BEAT: [u8; HEADER_LEN] = [0; HEADER_LEN];
 
@@ -29,12 +35,24 @@ pub enum Kind {
     Bye,
     /// 5, PAD: padding, ignored.
     Pad,
+    /// 6, ACK: what the sender has taken over of a [session that can be resumed](crate::resume).
+    Ack,
+    /// 7, END: the sender of a session that can be resumed sends no more DATA.
+    End,
 }
 
 impl Kind {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Heart, Self::Data, Self::Hello, Self::Welcome, Self::Bye, Self::Pad];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Heart,
+        Self::Data,
+        Self::Hello,
+        Self::Welcome,
+        Self::Bye,
+        Self::Pad,
+        Self::Ack,
+        Self::End,
+    ];
 
     /// Its name in `PROTOCOL.md`.
     #[must_use]
@@ -46,6 +64,8 @@ impl Kind {
             Self::Welcome => "WELCOME",
             Self::Bye => "BYE",
             Self::Pad => "PAD",
+            Self::Ack => "ACK",
+            Self::End => "END",
         }
     }
 
@@ -57,6 +77,8 @@ impl Kind {
             Self::Welcome => 3,
             Self::Bye => 4,
             Self::Pad => 5,
+            Self::Ack => 6,
+            Self::End => 7,
         }
     }
 }

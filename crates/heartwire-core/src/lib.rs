@@ -47,6 +47,7 @@
 //! | [`Backoff`] | how long to wait before connecting again |
 //! | [`wheel`] | timer wheel: the deadlines of very many connections |
 //! | [`frame`], [`v1`] | the frames of protocol v0 and v1 |
+//! | [`resume`] | the positions of a session that outlives its connections |
 //!
 //! The crate is `no_std` and needs an allocator: for the [`wheel`], and on [`v1`] once per
 //! connection. On protocol v0 a connection allocates nothing. No input from a peer makes the crate
@@ -71,6 +72,7 @@ mod mix;
 pub mod order;
 mod pause;
 mod policy;
+pub mod resume;
 mod time;
 pub mod v1;
 mod violation;

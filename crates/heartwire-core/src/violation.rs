@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::frame::Kind;
+use crate::resume::Position;
 use crate::time::Typed;
 
 /// A protocol violation by the peer. It ends this connection and no other.
@@ -80,6 +81,18 @@ pub enum Violation {
     },
     /// The peer sends beats far more often than agreed.
     TooFast,
+    /// The peer claims a position in a [session](crate::resume) that it cannot have.
+    BadPosition {
+        /// The position.
+        position: Position,
+    },
+    /// More of a [session](crate::resume) came than may be unacknowledged.
+    Window {
+        /// The window, in bytes.
+        window: u32,
+    },
+    /// An ACK that is not as specified.
+    BadAck,
 }
 
 impl Violation {
@@ -102,6 +115,9 @@ impl Violation {
             Self::UnknownNonce => "unknown_nonce",
             Self::PromiseTooLong { .. } => "promise_too_long",
             Self::TooFast => "too_fast",
+            Self::BadPosition { .. } => "bad_position",
+            Self::Window { .. } => "window",
+            Self::BadAck => "bad_ack",
         }
     }
 }
@@ -163,6 +179,14 @@ impl fmt::Display for Violation {
                 write!(f, "a beat promised the next one in {promise}; at most {max} is allowed")
             }
             Self::TooFast => f.write_str("beats came far more often than agreed"),
+            Self::BadPosition { position: Position { frames, bytes } } => write!(
+                f,
+                "the position of {frames} frames and {bytes} bytes is not one that this end sent"
+            ),
+            Self::Window { window } => {
+                write!(f, "more than {window} bytes came that were not acknowledged")
+            }
+            Self::BadAck => f.write_str("an ACK that is not as specified"),
         }
     }
 }

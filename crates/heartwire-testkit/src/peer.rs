@@ -395,7 +395,7 @@ fn decode(bytes: &[u8]) -> Got {
     for policy in [policy(1, 2), idle()] {
         let mut client = Connection::new(Settings::new(policy).protocol(Protocol::V1), now);
         match client.handle_received(now, &mut &*bytes) {
-            Ok(Some(Event::Welcome(welcome))) => return Got::Welcome(welcome),
+            Ok(Some(Event::Welcome(welcome))) => return Got::Welcome(*welcome),
             Ok(Some(Event::Bye(bye))) => return Got::Bye(bye.code, bye.retry, bye.detail.into()),
             _ => {}
         }

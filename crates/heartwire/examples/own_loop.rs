@@ -144,7 +144,7 @@ impl Link {
                     self.say("client: hangs from now on");
                     self.greeted = true;
                 }
-                Event::Beat | Event::Promise(_) | Event::Bye(_) => {}
+                Event::Beat | Event::Promise(_) | Event::End | Event::Bye(_) => {}
             }
         }
         // An incomplete frame stays in front of the next bytes.

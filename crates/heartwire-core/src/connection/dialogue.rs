@@ -1,5 +1,6 @@
 //! A v1 connection after the handshake: the contract, and the state of both directions.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -9,6 +10,7 @@ use crate::arrival;
 use crate::codec;
 use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
+use crate::resume::Ledger;
 use crate::time::{Instant, micros, millis};
 use crate::v1::{Beat, Contract, Direction, Health};
 use crate::violation::Violation;
@@ -138,6 +140,8 @@ pub(super) struct Dialogue {
     /// The same before the bytes that are being handled.
     heard_by_peer_before: Instant,
     budget: Budget,
+    /// In a session that can be resumed.
+    pub(super) ledger: Option<Box<Ledger>>,
 }
 
 impl Dialogue {
@@ -174,6 +178,7 @@ impl Dialogue {
             heard_by_peer_at: now,
             heard_by_peer_before: now,
             budget: Budget::new(now),
+            ledger: None,
         }
     }
 
@@ -191,6 +196,11 @@ impl Dialogue {
 
     pub(super) const fn max_frame(&self) -> u32 {
         self.max_frame
+    }
+
+    /// Whether the peer has to be told what was taken over.
+    pub(super) fn ack_due(&self) -> bool {
+        self.ledger.as_deref().is_some_and(Ledger::ack_due)
     }
 
     pub(super) const fn contract(&self) -> &Contract {

@@ -2,12 +2,14 @@
 
 use core::time::Duration;
 
+use super::dialogue::Dialogue;
 use super::{Connection, Stage, Transmit};
 use crate::frame;
 use crate::liveness::{Cause, Verdict};
 use crate::order::{Found, Next, Outbound, Over, ReadFirst};
 use crate::pause::Pause;
 use crate::policy::Bound;
+use crate::resume::Ledger;
 use crate::time::{Instant, millis};
 
 impl Connection {
@@ -71,10 +73,14 @@ impl Connection {
                 Outbound::Blocked => false,
             };
         if writes {
-            Next::Write(self.beat(now, outbound))
-        } else {
-            Next::SleepUntil(self.poll_timeout())
+            return Next::Write(self.beat(now, outbound));
         }
+        if self.ack_due() && outbound != Outbound::Blocked {
+            if let Some(ledger) = self.ledger_mut() {
+                return Next::Write(Transmit::ack(ledger.tell()));
+            }
+        }
+        Next::SleepUntil(self.poll_timeout())
     }
 
     /// The verdict or violation that ends this connection, if it is due.
@@ -200,7 +206,7 @@ impl Connection {
             | Stage::Opening { v0: false, .. }
             | Stage::Deciding { .. }
             | Stage::Awaiting(_)
-            | Stage::V1Rest => {}
+            | Stage::V1Rest(_) => {}
         }
     }
 
@@ -210,11 +216,15 @@ impl Connection {
     #[must_use]
     #[doc(hidden)]
     pub fn has_to_write(&self) -> bool {
-        self.stage.owes_answer() || self.beat_due()
+        self.stage.owes_answer() || self.beat_due() || self.ack_due()
     }
 
     fn beat_due(&self) -> bool {
         self.liveness.beat_due() && !matches!(self.stage, Stage::Deciding { .. })
+    }
+
+    fn ack_due(&self) -> bool {
+        self.stage.dialogue().is_some_and(Dialogue::ack_due) && !self.has_ended()
     }
 
     /// A beat, which counts as sent. Its promise is in force if nothing is in front of it.
@@ -229,6 +239,7 @@ impl Connection {
         if outbound == Outbound::Clear {
             dialogue.handle_written(&beat, now);
         }
-        Transmit::beat(&beat, is_news)
+        let taken = dialogue.ledger.as_deref_mut().map(Ledger::tell);
+        Transmit::beat(&beat, taken, is_news)
     }
 }

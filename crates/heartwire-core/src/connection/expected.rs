@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use crate::codec::{self, Header};
 use crate::frame::{self, Kind};
+use crate::resume::Ledger;
 use crate::v1::{BEAT_LEN, MAX_BEAT_LEN, MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};
 use crate::violation::Violation;
 
@@ -28,21 +29,43 @@ impl Stage {
             }
             // A server that also speaks v0 may send a v0 beat before it has read HELLO.
             (Self::Awaiting(_), Kind::Heart) if body_len == 0 => {}
-            (Self::Awaiting(_) | Self::V1(_) | Self::V1Rest, Kind::Bye) => {
+            (Self::Awaiting(_) | Self::V1(_) | Self::V1Rest(_), Kind::Bye) => {
                 codec::check_len(body_len, MAX_BYE_LEN)?;
             }
-            (Self::V1(_) | Self::V1Rest, Kind::Heart) => {
+            (Self::V1(_) | Self::V1Rest(_), Kind::Heart) => {
                 let len = usize::try_from(body_len).unwrap_or(usize::MAX);
                 if !(BEAT_LEN..=MAX_BEAT_LEN).contains(&len) {
                     return Err(Violation::BeatLength { length: body_len });
                 }
             }
-            (Self::V1(_) | Self::V1Rest, Kind::Data) => codec::check_len(body_len, max_frame)?,
-            (Self::V1(_) | Self::V1Rest, Kind::Pad) => codec::check_len(body_len, MAX_PAD_LEN)?,
+            (Self::V1(_) | Self::V1Rest(_), Kind::Data | Kind::End)
+                if self.ledger().is_some_and(Ledger::peer_has_ended) =>
+            {
+                return unexpected;
+            }
+            (Self::V1(_) | Self::V1Rest(_), Kind::Data) => codec::check_len(body_len, max_frame)?,
+            (Self::V1(_) | Self::V1Rest(_), Kind::Pad) => codec::check_len(body_len, MAX_PAD_LEN)?,
+            (Self::V1(_) | Self::V1Rest(_), Kind::Ack | Kind::End) if self.ledger().is_some() => {
+                let len = usize::try_from(body_len).unwrap_or(usize::MAX);
+                if kind == Kind::End {
+                    codec::check_len(body_len, 0)?;
+                } else if len != frame::ACK_LEN {
+                    return Err(Violation::BadAck);
+                }
+            }
             (Self::Opening { .. }, Kind::Heart | Kind::Data) => return unexpected,
-            (Self::Opening { .. }, Kind::Welcome | Kind::Bye | Kind::Pad)
-            | (Self::Awaiting(_), Kind::Heart | Kind::Data | Kind::Hello | Kind::Pad)
-            | (Self::V1(_) | Self::V1Rest, Kind::Hello | Kind::Welcome)
+            (
+                Self::Opening { .. },
+                Kind::Welcome | Kind::Bye | Kind::Pad | Kind::Ack | Kind::End,
+            )
+            | (
+                Self::Awaiting(_),
+                Kind::Heart | Kind::Data | Kind::Hello | Kind::Pad | Kind::Ack | Kind::End,
+            )
+            | (
+                Self::V1(_) | Self::V1Rest(_),
+                Kind::Hello | Kind::Welcome | Kind::Ack | Kind::End,
+            )
             | (Self::Deciding { .. } | Self::Raw | Self::V0 { .. }, _) => return unexpected,
         }
         Ok(header)

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::dialogue::Arrived;
 use crate::time::Instant;
-use crate::v1::{Contract, Direction, Health, MAX_PAD_LEN, Offer, Welcome};
+use crate::v1::{Contract, Direction, Health, MAX_PAD_LEN, Offer, ResumeOffer, Welcome};
 use crate::violation::Violation;
 
 /// State of a client that waits for its WELCOME.
@@ -20,11 +20,39 @@ pub(super) struct Awaiting {
     pub(super) health: Health,
     /// The offer in its HELLO.
     offer: Offer,
+    resume: Resume,
+}
+
+/// What a client said in its HELLO of a resume.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Resume {
+    pub(super) offer: Option<ResumeOffer>,
+    /// The session that it goes on with; and whether it takes no other.
+    pub(super) session: Option<(u64, bool)>,
+}
+
+impl Resume {
+    /// Whether a WELCOME answers to this.
+    fn fits(&self, welcome: &Welcome) -> bool {
+        let granted = welcome
+            .resume
+            .is_none_or(|terms| self.offer.is_some_and(|offer| terms.agreed.is_within(&offer)));
+        let answers = match (self.session, welcome.resumed) {
+            (Some((session, _)), Some(_)) => {
+                session == welcome.session && welcome.resume.is_none() && welcome.lost.is_none()
+            }
+            (Some((_, only)), None) => !only,
+            (None, Some(_)) => false,
+            (None, None) => welcome.lost.is_none(),
+        };
+        granted && answers
+    }
 }
 
 impl Awaiting {
-    pub(super) const fn new(offer: Offer, now: Instant) -> Self {
-        Self { since: now, said_at: now, arrived: Arrived::at(now), health: Health::Ok, offer }
+    pub(super) const fn new(offer: Offer, resume: Resume, now: Instant) -> Self {
+        let (arrived, health) = (Arrived::at(now), Health::Ok);
+        Self { since: now, said_at: now, arrived, health, offer, resume }
     }
 
     /// The round trip of HELLO and WELCOME, without the time that the server held the HELLO, if it
@@ -64,6 +92,7 @@ impl Awaiting {
             && judges_as_offered
             && can_wait
             && can_wake
+            && self.resume.fits(welcome)
         {
             Ok(())
         } else {

@@ -1,11 +1,14 @@
 //! Receiving: bytes in, events out.
 
+use alloc::boxed::Box;
+
 use super::dialogue::{Arrived, Dialogue};
 use super::stage::{Reading, Stage};
 use super::{Connection, Event};
 use crate::codec::Header;
 use crate::frame::{self, Kind};
 use crate::policy::{Policy, Side};
+use crate::resume::Position;
 use crate::time::Instant;
 use crate::v1::{self, Bye, Hello, Welcome};
 use crate::violation::Violation;
@@ -115,7 +118,7 @@ impl Connection {
             Stage::V1(dialogue) => &mut dialogue.reading,
             // The handshake has one deadline for all of it.
             Stage::Opening { .. } | Stage::Deciding { .. } | Stage::Awaiting(_) => return,
-            Stage::Raw | Stage::V1Rest => return,
+            Stage::Raw | Stage::V1Rest(_) => return,
         };
         reading.handle_partial(now, header.map(|header| header.body_len));
     }
@@ -131,14 +134,27 @@ impl Connection {
             Kind::Heart if matches!(self.stage, Stage::Awaiting(_)) => return Ok(Taken::Nothing),
             Kind::Heart => self.handle_beat(now, body, is_last)?,
             Kind::Data => {
-                self.handle_whole();
+                self.count(frame::HEADER_LEN + body.len(), false)?;
                 Event::Data(body)
+            }
+            Kind::End => {
+                self.count(frame::HEADER_LEN, true)?;
+                Event::End
+            }
+            Kind::Ack => {
+                self.handle_whole();
+                self.handle_told(body)?;
+                return Ok(Taken::Nothing);
             }
             Kind::Hello => self.handle_hello(now, body)?,
             Kind::Welcome => self.handle_welcome(now, body)?,
             Kind::Bye => {
                 self.liveness.end();
-                Event::Bye(Bye::decode(body)?)
+                let bye = Bye::decode(body)?;
+                if let Some((ledger, taken)) = self.ledger_mut().zip(bye.taken) {
+                    ledger.handle_told(taken)?;
+                }
+                Event::Bye(Box::new(bye))
             }
             Kind::Pad => {
                 self.handle_whole();
@@ -146,6 +162,21 @@ impl Connection {
             }
         };
         Ok(Taken::Event(event))
+    }
+
+    /// A whole frame came that a session counts, if it can be resumed.
+    fn count(&mut self, len: usize, is_end: bool) -> Result<(), Violation> {
+        self.handle_whole();
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.ledger_mut().map_or(Ok(()), |ledger| ledger.handle_frame(len, is_end))
+    }
+
+    /// The peer told in these last bytes of a body what it has taken over.
+    fn handle_told(&mut self, position: &[u8]) -> Result<(), Violation> {
+        let Some((ledger, position)) = self.ledger_mut().zip(position.first_chunk()) else {
+            return Ok(());
+        };
+        ledger.handle_told(Position::decode(position))
     }
 
     /// A whole frame of v0 or v1 came. A first one of v0 means v0.
@@ -156,7 +187,7 @@ impl Connection {
             Stage::Opening { .. } => {
                 self.stage = Stage::V0 { reading: Reading::Between, answers_owed: 0 };
             }
-            Stage::Raw | Stage::Deciding { .. } | Stage::Awaiting(_) | Stage::V1Rest => {}
+            Stage::Raw | Stage::Deciding { .. } | Stage::Awaiting(_) | Stage::V1Rest(_) => {}
         }
     }
 
@@ -167,6 +198,7 @@ impl Connection {
         is_last: bool,
     ) -> Result<Event<'a>, Violation> {
         self.handle_whole();
+        self.handle_told(body.get(v1::BEAT_LEN..).unwrap_or_default())?;
         let (Some(dialogue), Some(body)) = (self.stage.dialogue_mut(), body.first_chunk()) else {
             if self.liveness.policy().echo() {
                 self.stage.owe_answer();
@@ -192,7 +224,7 @@ impl Connection {
         self.stage = Stage::Deciding { since, max_frame };
         // A client that waits for an answer sends nothing, so there is no timeout.
         self.liveness.set_policy(Policy::agreed(None, None, None));
-        Ok(Event::Hello(hello))
+        Ok(Event::Hello(Box::new(hello)))
     }
 
     fn handle_welcome<'a>(&mut self, now: Instant, body: &[u8]) -> Result<Event<'a>, Violation> {
@@ -203,6 +235,6 @@ impl Connection {
         let dialogue = Dialogue::new(Side::Client, welcome.contract, health, arrived, now);
         let max_frame = welcome.max_frame.unwrap_or(frame::MAX_FRAME);
         self.begin(dialogue.with_rtt(rtt).with_max_frame(max_frame));
-        Ok(Event::Welcome(welcome))
+        Ok(Event::Welcome(Box::new(welcome)))
     }
 }

@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
+use super::handshake::Resume;
 use crate::frame;
 use crate::policy::{Millis, Policy};
-use crate::v1::Offer;
+use crate::v1::{Offer, ResumeOffer};
 
 /// The protocol of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +101,7 @@ pub struct Settings {
     pub(super) protocol: Protocol,
     policy: Policy,
     offer: Option<Offer>,
+    pub(super) resume: Resume,
     pub(super) limits: FrameLimits,
     pub(super) tick_ms: u16,
 }
@@ -112,6 +114,7 @@ impl Settings {
             protocol: Protocol::V0,
             policy,
             offer: None,
+            resume: Resume::default(),
             limits: FrameLimits::default(),
             tick_ms: 100,
         }
@@ -129,6 +132,20 @@ impl Settings {
     #[must_use]
     pub const fn offer(mut self, offer: Offer) -> Self {
         self.offer = Some(offer);
+        self
+    }
+
+    /// What a client offers in its HELLO so that its session can be resumed. Default: nothing.
+    #[must_use]
+    pub const fn resume(mut self, offer: Option<ResumeOffer>) -> Self {
+        self.resume.offer = offer;
+        self
+    }
+
+    /// The session that a client goes on with by its HELLO; and whether it takes no other.
+    #[must_use]
+    pub const fn resuming(mut self, session: u64, only: bool) -> Self {
+        self.resume.session = Some((session, only));
         self
     }
 

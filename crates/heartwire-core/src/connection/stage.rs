@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::dialogue::Dialogue;
 use super::handshake::Awaiting;
 use super::settings::{FrameLimits, Protocol, Settings};
+use crate::resume::Ledger;
 use crate::time::Instant;
 use crate::violation::Violation;
 
@@ -34,7 +35,7 @@ pub(super) enum Stage {
     /// Protocol v1, after the handshake.
     V1(Box<Dialogue>),
     /// Protocol v1 after the end: only reads what arrived before.
-    V1Rest,
+    V1Rest(Option<Box<Ledger>>),
 }
 
 impl Stage {
@@ -43,7 +44,10 @@ impl Stage {
         match settings.protocol {
             Protocol::V0 => Self::V0 { reading, answers_owed: 0 },
             Protocol::Raw => Self::Raw,
-            Protocol::V1 => Self::Awaiting(Box::new(Awaiting::new(settings.offer_in_force(), now))),
+            Protocol::V1 => {
+                let offer = settings.offer_in_force();
+                Self::Awaiting(Box::new(Awaiting::new(offer, settings.resume, now)))
+            }
             Protocol::Any => Self::Opening { reading, v0: true },
             Protocol::V1Only => Self::Opening { reading, v0: false },
         }
@@ -76,11 +80,38 @@ impl Stage {
         owed
     }
 
+    /// The positions of a session that can be resumed.
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        match self {
+            Self::V1(dialogue) => dialogue.ledger.as_deref(),
+            Self::V1Rest(ledger) => ledger.as_deref(),
+            Self::Raw
+            | Self::V0 { .. }
+            | Self::Opening { .. }
+            | Self::Deciding { .. }
+            | Self::Awaiting(_) => None,
+        }
+    }
+
+    /// Where the positions of a session are, on v1.
+    pub(super) const fn ledger_slot(&mut self) -> Option<&mut Option<Box<Ledger>>> {
+        match self {
+            Self::V1(dialogue) => Some(&mut dialogue.ledger),
+            Self::V1Rest(ledger) => Some(ledger),
+            Self::Raw
+            | Self::V0 { .. }
+            | Self::Opening { .. }
+            | Self::Deciding { .. }
+            | Self::Awaiting(_) => None,
+        }
+    }
+
     /// The state of a connection that only reads on where this one ended.
-    pub(super) fn without_output(&self) -> Self {
+    pub(super) fn without_output(&mut self) -> Self {
+        let ledger = self.ledger_slot().and_then(Option::take);
         match self {
             Self::V0 { .. } => Self::V0 { reading: Reading::Between, answers_owed: 0 },
-            Self::V1(_) | Self::V1Rest => Self::V1Rest,
+            Self::V1(_) | Self::V1Rest(_) => Self::V1Rest(ledger),
             Self::Opening { v0, .. } => Self::Opening { reading: Reading::Between, v0: *v0 },
             // No frame can follow.
             Self::Deciding { .. } | Self::Awaiting(_) => {
@@ -93,7 +124,7 @@ impl Stage {
     /// How far the peer's current frame has arrived. The handshake has one deadline for all of it.
     fn reading(&self) -> Reading {
         match self {
-            Self::Raw | Self::V1Rest => Reading::Between,
+            Self::Raw | Self::V1Rest(_) => Reading::Between,
             Self::V0 { reading, .. } | Self::Opening { reading, .. } => *reading,
             Self::Deciding { since, .. } => Reading::First { since: *since },
             Self::Awaiting(awaiting) => Reading::First { since: awaiting.since },
@@ -137,7 +168,7 @@ impl Stage {
     /// Restarts the frame or handshake timeout at `now`.
     pub(super) fn restart(&mut self, now: Instant) {
         let since = match self {
-            Self::Raw | Self::V1Rest => return,
+            Self::Raw | Self::V1Rest(_) => return,
             Self::Deciding { since, .. } => since,
             Self::Awaiting(awaiting) => &mut awaiting.since,
             Self::V0 { reading, .. } | Self::Opening { reading, .. } => {

@@ -2,6 +2,7 @@
 
 use crate::codec;
 use crate::frame::{self, Kind};
+use crate::resume::Position;
 use crate::v1;
 
 /// A few bytes to write, held in place.
@@ -13,32 +14,53 @@ pub struct Transmit {
 }
 
 impl Transmit {
-    /// A header and the body of a v1 beat.
-    const MAX_LEN: usize = frame::HEADER_LEN + v1::BEAT_LEN;
+    /// A header and the body of a beat in a session that can be resumed.
+    const MAX_LEN: usize = frame::HEADER_LEN + v1::RESUMABLE_BEAT_LEN;
     pub(super) const NOTHING: Self = Self { bytes: [0; Self::MAX_LEN], len: 0, is_news: false };
 
     pub(super) fn header(header: [u8; frame::HEADER_LEN]) -> Self {
-        Self::of([&header, &[]], 8)
+        Self::of([&header, &[], &[]])
     }
 
-    pub(super) fn beat(beat: &v1::Beat, is_news: bool) -> Self {
-        let body = beat.encode();
-        let header = codec::header(Kind::Heart, body.len()).unwrap_or(frame::BEAT);
-        Self { is_news, ..Self::of([&header, &body], 40) }
+    /// A beat of v1; `taken` in a session that can be resumed.
+    pub(super) fn beat(beat: &v1::Beat, taken: Option<Position>, is_news: bool) -> Self {
+        let position = taken.map(Position::encode);
+        let position = position.as_ref().map_or(&[][..], |position| position.as_slice());
+        Self { is_news, ..Self::frame(Kind::Heart, [&beat.encode(), position]) }
     }
 
-    fn of(parts: [&[u8]; 2], len: u8) -> Self {
-        let mut bytes = [0; Self::MAX_LEN];
-        for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+    /// An ACK for everything that came before a position.
+    pub(super) fn ack(taken: Position) -> Self {
+        Self::frame(Kind::Ack, [&taken.encode(), &[]])
+    }
+
+    fn frame(kind: Kind, [first, rest]: [&[u8]; 2]) -> Self {
+        let body_len = first.len() + rest.len();
+        let header = codec::header(kind, body_len).unwrap_or(frame::BEAT);
+        Self::of([&header, first, rest])
+    }
+
+    /// These bytes, which have at most [`MAX_LEN`](Self::MAX_LEN).
+    fn of(parts: [&[u8]; 3]) -> Self {
+        let mut made = Self::NOTHING;
+        for (to, from) in made.bytes.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
+            made.len += 1;
         }
-        Self { bytes, len, is_news: false }
+        made
     }
 
     /// The beat of v1 in these bytes.
     pub(super) fn as_beat(&self) -> Option<v1::Beat> {
         let body = self.as_ref().get(frame::HEADER_LEN..)?.first_chunk()?;
         Some(v1::Beat::decode(body))
+    }
+
+    /// Whether it is an ACK, and not a beat or an answer: a later beat makes it superfluous, and a
+    /// later ACK too.
+    #[must_use]
+    pub fn is_ack(&self) -> bool {
+        self.as_ref().first() == Some(&6)
     }
 
     /// Whether it reports a change, such as another promise, that the peer should read at once: see

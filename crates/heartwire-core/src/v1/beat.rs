@@ -2,8 +2,13 @@
 
 use core::time::Duration;
 
+use crate::frame;
+
 /// Bytes of a beat's body that this version knows, and sends.
 pub const BEAT_LEN: usize = 32;
+/// The same in a session that can be resumed: the position of what the sender has taken over
+/// follows.
+pub(crate) const RESUMABLE_BEAT_LEN: usize = BEAT_LEN + frame::ACK_LEN;
 /// Longest body of a beat: room for what later versions append. It is skipped.
 pub const MAX_BEAT_LEN: usize = 128;
 

@@ -7,11 +7,13 @@
 mod bye;
 mod hello;
 mod map;
+mod resume;
 mod welcome;
 
 pub use bye::{Bye, ByeCode, MAX_BYE_LEN, MAX_DETAIL_LEN, RetryHint};
 pub use hello::{Hello, MAX_AGENT_LEN, MAX_HELLO_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN};
 pub(super) use map::{Map, Written};
+pub use resume::{ResumeOffer, ResumeTerms, Resumed, Resuming, Secret};
 pub use welcome::Welcome;
 
 /// The version of the protocol that this crate speaks besides 0.

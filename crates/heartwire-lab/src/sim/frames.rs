@@ -68,7 +68,7 @@ impl Frames {
         let (body, rest) = bytes.split_at_checked(self.body_left).unwrap_or((bytes, &[]));
         match header.kind {
             Kind::Heart | Kind::Welcome => self.held.extend_from_slice(body),
-            Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad => {}
+            Kind::Data | Kind::Hello | Kind::Bye | Kind::Pad | Kind::Ack | Kind::End => {}
         }
         self.body_left -= body.len();
         *bytes = rest;
@@ -83,7 +83,8 @@ impl Frames {
             Kind::Hello => Frame::Hello,
             Kind::Welcome => Frame::Welcome(core::mem::take(&mut self.held)),
             Kind::Bye => Frame::Bye,
-            Kind::Pad => Frame::Pad,
+            // Neither shows more than life.
+            Kind::Pad | Kind::Ack | Kind::End => Frame::Pad,
         };
         self.header = None;
         self.held.clear();
@@ -95,7 +96,7 @@ impl Frames {
 pub(super) fn welcome_of(frame: &[u8], client: Settings) -> Option<Welcome> {
     let now = Instant::from_nanos(0);
     match Connection::new(client, now).handle_received(now, &mut &*frame) {
-        Ok(Some(Event::Welcome(welcome))) => Some(welcome),
+        Ok(Some(Event::Welcome(welcome))) => Some(*welcome),
         Ok(_) | Err(_) => None,
     }
 }

@@ -183,14 +183,14 @@ impl<W: World> Driver<W> {
         driver
     }
 
-    fn go_online(&mut self, app: &mut App, welcome: Option<Welcome>, now: Instant) {
+    fn go_online(&mut self, app: &mut App, welcome: Option<Box<Welcome>>, now: Instant) {
         self.online_at = Some(now);
         app.intake.set(Link::Up { max_frame: self.connection.peer_max_frame() });
         if let Some(welcome) = &welcome {
             self.span.record("session", welcome.session);
         }
         let (peer, kernel) = (self.peer, self.kernel.clone());
-        app.outlet.push_news(Event::Online { peer, kernel, welcome: welcome.map(Box::new) });
+        app.outlet.push_news(Event::Online { peer, kernel, welcome });
         app.outbox.release();
         self.connection.beat_now();
         self.promised = app.controls.promise();

@@ -3,9 +3,10 @@ use std::boxed::Box;
 use super::*;
 use crate::connection::Dialogue;
 use crate::connection::dialogue::Arrived;
-use crate::connection::handshake::Awaiting;
+use crate::connection::handshake::{Awaiting, Resume};
 use crate::connection::stage::Reading;
 use crate::policy::{Policy, Side};
+use crate::resume::Ledger;
 use crate::time::Instant;
 use crate::v1::{Health, Offer, Terms};
 
@@ -27,34 +28,74 @@ enum Expected {
 }
 use Expected::{Between, Exactly, Unexpected, Unknown, UpTo};
 
-/// Every type of frame in every state: HEART, DATA, HELLO, WELCOME, BYE, PAD.
-fn table() -> [(Stage, [Expected; 6]); 7] {
+/// Every type of frame in every state: HEART, DATA, HELLO, WELCOME, BYE, PAD, ACK, END.
+fn table() -> [(Stage, [Expected; 8]); 9] {
     let now = Instant::from_nanos(0);
     let reading = Reading::Between;
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
     let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
-    let v1 = [Between(32, 128), UpTo(MAX_BODY), Unexpected, Unexpected, UpTo(512), UpTo(64 * 1024)];
+    let v1 = |counted: Expected, ack: Expected, end: Expected| {
+        let pad = UpTo(64 * 1024);
+        [Between(32, 128), counted, Unexpected, Unexpected, UpTo(512), pad, ack, end]
+    };
+    let plain = v1(UpTo(MAX_BODY), Unexpected, Unexpected);
+    let resumable = v1(UpTo(MAX_BODY), Exactly(16), Exactly(0));
+    let after_end = v1(Unexpected, Exactly(16), Unexpected);
+    let mut ledger = Box::new(Ledger::new(1000, 1000));
+    let rest = Stage::V1Rest(Some(ledger.clone()));
+    ledger.handle_frame(8, true).unwrap();
+    let mut ended = dialogue.clone();
+    ended.ledger = Some(ledger);
     [
         (
             Stage::V0 { reading, answers_owed: 0 },
-            [Exactly(0), UpTo(MAX_BODY), Unknown, Unknown, Unknown, Unknown],
+            [Exactly(0), UpTo(MAX_BODY), Unknown, Unknown, Unknown, Unknown, Unknown, Unknown],
         ),
         (
             Stage::Opening { reading, v0: true },
-            [Exactly(0), UpTo(MAX_BODY), UpTo(2048), Unexpected, Unexpected, Unexpected],
+            [
+                Exactly(0),
+                UpTo(MAX_BODY),
+                UpTo(2048),
+                Unexpected,
+                Unexpected,
+                Unexpected,
+                Unexpected,
+                Unexpected,
+            ],
         ),
         (
             Stage::Opening { reading, v0: false },
-            [Unexpected, Unexpected, UpTo(2048), Unexpected, Unexpected, Unexpected],
+            [
+                Unexpected,
+                Unexpected,
+                UpTo(2048),
+                Unexpected,
+                Unexpected,
+                Unexpected,
+                Unexpected,
+                Unexpected,
+            ],
         ),
-        (Stage::Deciding { since: now, max_frame: 0 }, [Unexpected; 6]),
+        (Stage::Deciding { since: now, max_frame: 0 }, [Unexpected; 8]),
         (
-            Stage::Awaiting(Box::new(Awaiting::new(offer, now))),
-            [Exactly(0), Unexpected, Unexpected, UpTo(2048), UpTo(512), Unexpected],
+            Stage::Awaiting(Box::new(Awaiting::new(offer, Resume::default(), now))),
+            [
+                Exactly(0),
+                Unexpected,
+                Unexpected,
+                UpTo(2048),
+                UpTo(512),
+                Unexpected,
+                Unexpected,
+                Unexpected,
+            ],
         ),
-        (Stage::V1(Box::new(dialogue)), v1),
-        (Stage::V1Rest, v1),
+        (Stage::V1(Box::new(dialogue)), plain),
+        (Stage::V1Rest(None), plain),
+        (rest, resumable),
+        (Stage::V1(Box::new(ended)), after_end),
     ]
 }
 
@@ -101,7 +142,7 @@ fn every_type_of_frame_in_every_state() {
 #[test]
 fn types_that_no_version_has_and_negative_lengths_are_refused_in_every_state() {
     for (stage, _) in table() {
-        for number in [6, 7, 1 << 24, -1, i32::MIN, i32::MAX] {
+        for number in [8, 127, 1 << 24, -1, i32::MIN, i32::MAX] {
             let mut header = [0; 8];
             header[..4].copy_from_slice(&number.to_le_bytes());
             let refused = stage.admit(header, MAX_BODY);

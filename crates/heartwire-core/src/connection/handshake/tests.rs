@@ -19,7 +19,7 @@ fn usual(side: Side) -> Policy {
 #[test]
 fn a_welcome_to_something_else_than_was_offered_is_refused() {
     let client = Offer::new(&usual(Side::Client)).max_timeout(s(60));
-    let awaiting = Awaiting::new(client, Instant::from_nanos(0));
+    let awaiting = Awaiting::new(client, Resume::default(), Instant::from_nanos(0));
     let check = |offer: &Offer, server: Policy| {
         let contract = Terms::new(Offer::new(&server)).agree(offer).unwrap();
         awaiting.check(&Welcome::new(1, 0, contract))
@@ -49,7 +49,7 @@ fn a_welcome_to_something_else_than_was_offered_is_refused() {
 fn a_client_without_a_timeout_refuses_a_max_timeout_above_its_own_too() {
     let silent = Policy::builder().build().unwrap();
     let client = Offer::new(&silent).max_timeout(s(60));
-    let awaiting = Awaiting::new(client, Instant::from_nanos(0));
+    let awaiting = Awaiting::new(client, Resume::default(), Instant::from_nanos(0));
     for (max_timeout, checked) in [(s(60), Ok(())), (ms(60_001), Err(Violation::BadWelcome))] {
         let terms = Terms::new(Offer::new(&silent));
         let contract = terms.agree(&client.max_timeout(max_timeout)).unwrap();
@@ -60,7 +60,7 @@ fn a_client_without_a_timeout_refuses_a_max_timeout_above_its_own_too() {
 #[test]
 fn a_welcome_with_a_timeout_of_the_server_above_its_max_timeout_is_refused() {
     let client = Offer::new(&usual(Side::Client));
-    let awaiting = Awaiting::new(client, Instant::from_nanos(0));
+    let awaiting = Awaiting::new(client, Resume::default(), Instant::from_nanos(0));
     let contract = Terms::new(Offer::new(&usual(Side::Server))).agree(&client).unwrap();
     let frame = Welcome::new(1, 0, contract).encode();
     // Key 5, an hour at first; the timeout is 30 s.

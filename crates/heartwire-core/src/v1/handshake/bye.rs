@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::map::{Map, cut, entries, millis, skip, text};
+use super::resume::{position, put_position};
 use crate::frame::Kind;
+use crate::resume::Position;
 use crate::time;
 use crate::violation::Violation;
 
@@ -23,6 +25,9 @@ pub struct Bye<'a> {
     pub retry: RetryHint,
     /// A human-readable explanation; empty if there is none.
     pub detail: &'a str,
+    /// In a session that can be resumed: up to where the sender has taken over what came, which is
+    /// final.
+    pub taken: Option<Position>,
 }
 
 /// Why an end closes the connection. The numbers are those in the frame.
@@ -55,12 +60,14 @@ pub enum ByeCode {
     SlowReader,
     /// 12: the application ended the session.
     Kicked,
+    /// 13: the session that the client wants to go on with is gone, and it wants no other.
+    NotResumable,
     /// Any other number: a later version's reason, or from 1,000 on a private one.
     Other(u32),
 }
 
 impl ByeCode {
-    const ALL: [(Self, u32, &'static str); 13] = [
+    const ALL: [(Self, u32, &'static str); 14] = [
         (Self::Done, 0, "done"),
         (Self::Draining, 1, "draining"),
         (Self::Conflict, 2, "conflict"),
@@ -74,6 +81,7 @@ impl ByeCode {
         (Self::Full, 10, "full"),
         (Self::SlowReader, 11, "slow_reader"),
         (Self::Kicked, 12, "kicked"),
+        (Self::NotResumable, 13, "not_resumable"),
     ];
 
     /// A short name that does not change between versions, for logs and JSON.
@@ -118,13 +126,20 @@ impl<'a> Bye<'a> {
     /// A BYE without an explanation.
     #[must_use]
     pub const fn new(code: ByeCode, retry: RetryHint) -> Self {
-        Self { code, retry, detail: "" }
+        Self { code, retry, detail: "", taken: None }
     }
 
     /// Adds an explanation, cut to [`MAX_DETAIL_LEN`] bytes.
     #[must_use]
     pub const fn detail(mut self, detail: &'a str) -> Self {
         self.detail = detail;
+        self
+    }
+
+    /// Adds up to where the sender has taken over what came.
+    #[must_use]
+    pub const fn taken(mut self, taken: Option<Position>) -> Self {
+        self.taken = taken;
         self
     }
 
@@ -155,6 +170,7 @@ impl<'a> Bye<'a> {
         }
         let detail = cut(self.detail, MAX_DETAIL_LEN);
         map.text(4, Some(detail).filter(|detail| !detail.is_empty()));
+        put_position(&mut map, 5, self.taken);
         map
     }
 
@@ -171,7 +187,7 @@ impl<'a> Bye<'a> {
 
     fn read(body: &'a [u8]) -> Option<Self> {
         let (mut code, mut retry, mut earliest, mut latest) = (None, None, None, None);
-        let mut detail = "";
+        let (mut detail, mut taken) = ("", None);
         entries(body, |key, d| {
             match key {
                 0 => code = Some(ByeCode::of_number(d.u32().ok()?)),
@@ -179,6 +195,7 @@ impl<'a> Bye<'a> {
                 2 => earliest = Some(millis(d)?),
                 3 => latest = Some(millis(d)?),
                 4 => detail = text(d, MAX_DETAIL_LEN)?,
+                5 => taken = Some(position(d)?),
                 _ => skip(d)?,
             }
             Some(())
@@ -191,7 +208,7 @@ impl<'a> Bye<'a> {
             (2, _, _) => return None,
             _ => RetryHint::AtWill,
         };
-        Some(Self { code: code?, retry, detail })
+        Some(Self { code: code?, retry, detail, taken })
     }
 }
 

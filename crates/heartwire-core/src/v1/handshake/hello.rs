@@ -8,6 +8,7 @@ use minicbor::Decoder;
 
 use super::VERSION;
 use super::map::{Map, cut, duration, entries, skip, text};
+use super::resume::{ResumeOffer, Resuming};
 use crate::frame::Kind;
 use crate::v1::contract::Offer;
 use crate::violation::Violation;
@@ -41,6 +42,10 @@ pub struct Hello<'a> {
     pub instance: Option<NonZero<u64>>,
     /// The longest DATA body that the client accepts, in bytes, if it says so.
     pub max_frame: Option<u32>,
+    /// What the client would keep, so that its session can be resumed; `None` if it cannot.
+    pub resume: Option<ResumeOffer>,
+    /// The session that it goes on with, if there is one. Not without `resume`.
+    pub resuming: Option<Resuming>,
 }
 
 /// Debug output omits the token.
@@ -54,6 +59,8 @@ impl fmt::Debug for Hello<'_> {
             .field("agent", &self.agent)
             .field("instance", &self.instance)
             .field("max_frame", &self.max_frame)
+            .field("resume", &self.resume)
+            .field("resuming", &self.resuming)
             .finish()
     }
 }
@@ -70,6 +77,8 @@ impl<'a> Hello<'a> {
             agent: None,
             instance: None,
             max_frame: None,
+            resume: None,
+            resuming: None,
         }
     }
 
@@ -113,6 +122,12 @@ impl<'a> Hello<'a> {
             map.put(9, |e| e.u64(instance.get()).map(drop));
         }
         map.u32(10, self.max_frame);
+        if let Some(resume) = &self.resume {
+            resume.write(&mut map, 12);
+        }
+        if let Some(resuming) = &self.resuming {
+            resuming.write(&mut map, 13);
+        }
         map
     }
 
@@ -129,6 +144,7 @@ impl<'a> Hello<'a> {
     fn read(body: &'a [u8]) -> Option<Self> {
         let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
         let (mut instance, mut max_frame) = (None, None);
+        let (mut resume, mut resuming) = (None, None);
         let mut durations = [None; 5];
         entries(body, |key, d| {
             match key {
@@ -142,13 +158,19 @@ impl<'a> Hello<'a> {
                 8 => agent = Some(text(d, MAX_AGENT_LEN)?),
                 9 => instance = Some(NonZero::new(d.u64().ok()?)?),
                 10 => max_frame = Some(d.u32().ok()?),
+                12 => resume = Some(ResumeOffer::read(d)?),
+                13 => resuming = Some(Resuming::read(d)?),
                 _ => skip(d)?,
             }
             Some(())
         })?;
         let [interval, min_interval, want, timeout, max_timeout] = durations;
         let offer = Offer::of_parts(interval, min_interval, want, timeout, max_timeout?);
-        Some(Self { versions: versions?, name, token, offer, agent, instance, max_frame })
+        if resuming.is_some() && resume.is_none() {
+            return None;
+        }
+        let versions = versions?;
+        Some(Self { versions, name, token, offer, agent, instance, max_frame, resume, resuming })
     }
 }
 

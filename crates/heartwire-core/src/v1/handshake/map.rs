@@ -52,6 +52,14 @@ impl Map {
         }
     }
 
+    /// Adds a map as the value of a key.
+    pub(super) fn map(&mut self, key: u16, fill: impl FnOnce(&mut Self)) {
+        let mut inner = Self::default();
+        fill(&mut inner);
+        self.put(key, |e| e.map(inner.entries).map(drop));
+        self.body.extend(inner.body);
+    }
+
     pub(super) fn greased(mut self, kind: Kind, seed: u64) -> Self {
         grease(&mut self, kind, seed);
         self
@@ -72,9 +80,18 @@ impl Map {
 /// is not exactly one map of definite length, or has a key twice.
 pub(super) fn entries<'a>(
     body: &'a [u8],
-    mut take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
+    take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
 ) -> Option<()> {
     let mut decoder = Decoder::new(body);
+    nested(&mut decoder, take)?;
+    (decoder.position() == body.len()).then_some(())
+}
+
+/// The same for a map within another one.
+pub(super) fn nested<'a>(
+    decoder: &mut Decoder<'a>,
+    mut take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,
+) -> Option<()> {
     let count = decoder.map().ok()??;
     let mut seen = Vec::new();
     for _ in 0..count {
@@ -84,9 +101,9 @@ pub(super) fn entries<'a>(
             return None;
         }
         seen.push(key);
-        take(key, &mut decoder)?;
+        take(key, decoder)?;
     }
-    (decoder.position() == body.len()).then_some(())
+    Some(())
 }
 
 /// Skips the value of an unknown key, which must be well-formed CBOR with texts in UTF-8.

@@ -5,7 +5,9 @@ use core::time::Duration;
 
 use super::VERSION;
 use super::map::{Map, duration, entries, skip};
+use super::resume::{ResumeTerms, Resumed, position, put_position};
 use crate::frame::Kind;
+use crate::resume::Position;
 use crate::time;
 use crate::v1::contract::{Contract, Direction};
 use crate::violation::Violation;
@@ -26,13 +28,29 @@ pub struct Welcome {
     pub held_us: Option<u32>,
     /// The longest DATA body that the server accepts, in bytes, if it says so.
     pub max_frame: Option<u32>,
+    /// How this new session can be resumed; `None` if it cannot.
+    pub resume: Option<ResumeTerms>,
+    /// This connection goes on with the session that the client has [asked](super::Resuming) for.
+    pub resumed: Option<Resumed>,
+    /// The client has asked for a session that has ended: up to where the server had taken over
+    /// what the client sent, if that is still known.
+    pub lost: Option<Position>,
 }
 
 impl Welcome {
     /// A WELCOME that does not say how long the HELLO was held, nor how long a frame may be.
     #[must_use]
     pub const fn new(session: u64, epoch: u64, contract: Contract) -> Self {
-        Self { session, epoch, contract, held_us: None, max_frame: None }
+        Self {
+            session,
+            epoch,
+            contract,
+            held_us: None,
+            max_frame: None,
+            resume: None,
+            resumed: None,
+            lost: None,
+        }
     }
 
     /// Adds how long the HELLO was held.
@@ -46,6 +64,27 @@ impl Welcome {
     #[must_use]
     pub const fn max_frame(mut self, bytes: u32) -> Self {
         self.max_frame = Some(bytes);
+        self
+    }
+
+    /// Adds how the session can be resumed.
+    #[must_use]
+    pub const fn resume(mut self, terms: Option<ResumeTerms>) -> Self {
+        self.resume = terms;
+        self
+    }
+
+    /// Says that the session goes on.
+    #[must_use]
+    pub const fn resumed(mut self, resumed: Resumed) -> Self {
+        self.resumed = Some(resumed);
+        self
+    }
+
+    /// Says up to where the server had taken over what came in the session that has ended.
+    #[must_use]
+    pub const fn lost(mut self, taken: Option<Position>) -> Self {
+        self.lost = taken;
         self
     }
 
@@ -77,6 +116,13 @@ impl Welcome {
         map.put(10, |e| e.u32(*wake_bytes).map(drop));
         map.u32(11, self.held_us);
         map.u32(12, self.max_frame);
+        if let Some(resume) = &self.resume {
+            resume.write(&mut map, 13);
+        }
+        if let Some(resumed) = &self.resumed {
+            resumed.write(&mut map, 14);
+        }
+        put_position(&mut map, 15, self.lost);
         map
     }
 
@@ -87,6 +133,7 @@ impl Welcome {
     fn read(body: &[u8]) -> Option<Self> {
         let (mut version, mut session, mut epoch, mut wake_bytes) = (None, None, None, None);
         let (mut held_us, mut max_frame) = (None, None);
+        let (mut resume, mut resumed, mut lost) = (None, None, None);
         let mut durations = [None; 7];
         entries(body, |key, d| {
             match key {
@@ -100,6 +147,9 @@ impl Welcome {
                 10 => wake_bytes = Some(d.u32().ok()?),
                 11 => held_us = Some(d.u32().ok()?),
                 12 => max_frame = Some(d.u32().ok()?),
+                13 => resume = Some(ResumeTerms::read(d)?),
+                14 => resumed = Some(Resumed::read(d)?),
+                15 => lost = Some(position(d)?),
                 _ => skip(d)?,
             }
             Some(())
@@ -120,6 +170,7 @@ impl Welcome {
             min_interval?.duration(),
             wake_bytes?,
         );
-        Some(Self { session: session?, epoch: epoch?, contract, held_us, max_frame })
+        let (session, epoch) = (session?, epoch?);
+        Some(Self { session, epoch, contract, held_us, max_frame, resume, resumed, lost })
     }
 }

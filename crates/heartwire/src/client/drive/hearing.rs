@@ -95,12 +95,14 @@ impl<W: World> Driver<W> {
                 Some(FromPeer::Data(body)) => app.outlet.push_data(body),
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
-                    let Bye { code, retry, detail, .. } = bye;
+                    let Bye { code, retry, detail, .. } = *bye;
                     self.bye = Some(crate::client::Bye { code, retry, detail: detail.to_owned() });
                     return Err(Reason::Bye(code));
                 }
                 // Not reached: to a client a HELLO is a violation.
                 Some(FromPeer::Hello(_)) => {}
+                // Not reached: no session can be resumed yet.
+                Some(FromPeer::End) => {}
                 None => needs_more = true,
             }
             // Also without an event: a PAD is consumed, too.

@@ -320,6 +320,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             // Not reached: to a server a WELCOME is a violation.
             Input::Welcome(_) => {}
+            // Not reached: no session can be resumed yet.
+            Input::End => {}
             Input::Bye(bye) => agenda.end(session, Reason::Bye(bye.code)),
         }
     }

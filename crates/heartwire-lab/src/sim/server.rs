@@ -122,7 +122,9 @@ impl Server {
     fn note_last_words(&self) {
         let Some(Process { shard, .. }) = &self.process else { return };
         for session in shard.sessions().filter(|session| session.is_online && session.is_ending) {
-            self.net.lock().note_last_word(session.socket.link(), Side::Server);
+            if let Some(socket) = session.socket {
+                self.net.lock().note_last_word(socket.link(), Side::Server);
+            }
         }
     }
 
@@ -141,9 +143,9 @@ impl Server {
         }
         let now = self.net.lock().clock(SERVER);
         for session in shard.sessions().filter(|session| session.is_online && !session.is_ending) {
+            let Some(socket) = session.socket else { continue };
             if let Some(told) = session.connection.link_state(now).and_then(|path| path.rtt) {
-                let mut net = self.net.lock();
-                net.tell_round_trip(session.socket.link(), Side::Server, told);
+                self.net.lock().tell_round_trip(socket.link(), Side::Server, told);
             }
         }
     }

@@ -24,7 +24,8 @@ use crate::world::{self, ServerWorld, Socket, World};
 pub(super) struct Link<S> {
     pub(super) connection: Connection,
     extra: Option<Box<Extra>>,
-    pub(super) stream: S,
+    /// Its socket. `None` after the link was [cut](Self::cut).
+    pub(super) stream: Option<S>,
     peer: Peer,
     /// Its place among the sessions, and among those of its address. A refused client has none.
     pub(super) entered: Option<Entered>,
@@ -62,7 +63,7 @@ impl<S: Socket> Link<S> {
         Self {
             connection,
             extra: None,
-            stream,
+            stream: Some(stream),
             peer: peer.into(),
             entered: None,
             wakes_for_all: true,
@@ -81,10 +82,11 @@ impl<S: Socket> Link<S> {
         buffer: &mut [u8],
         world: &impl World,
     ) -> Result<Received, TlsFailure> {
+        let Some(stream) = &mut self.stream else { return Ok(Received::Nothing) };
         if let Some(extra) = &mut self.extra {
             if let Some(tls) = &mut extra.tls {
                 let before = (tls.is_handshaking(), tls.progress());
-                let received = tls.read(&mut self.stream, buffer);
+                let received = tls.read(stream, buffer);
                 if !tls.is_handshaking() {
                     let is_same = before == (false, tls.progress());
                     let since = extra.tls_since.filter(|_| is_same);
@@ -95,7 +97,7 @@ impl<S: Socket> Link<S> {
             }
         }
         loop {
-            match self.stream.read(buffer) {
+            match stream.read(buffer) {
                 Ok(0) => return Ok(Received::Closed),
                 Ok(len) => return Ok(Received::Bytes(len)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -172,7 +174,8 @@ impl<S: Socket> Link<S> {
     /// Asks the kernel when the last bytes came, after they were read. `has_woken`: they woke the
     /// shard.
     pub(super) fn hear_from_kernel(&mut self, has_woken: bool, world: &impl World) {
-        let (now, since) = world::last_receive(world, &self.stream);
+        let Some(stream) = &self.stream else { return };
+        let (now, since) = world::last_receive(world, stream);
         let jiffy = world.jiffy();
         let (earliest, latest) = match since {
             Ok(since) if has_woken => arrival::of_news(now, since, jiffy),
@@ -204,8 +207,9 @@ impl<S: Socket> Link<S> {
     pub(super) fn set_mark(&mut self, mark: u32, frame_has_begun: bool) {
         if mark > 1 && frame_has_begun != self.wakes_for_all {
             self.wakes_for_all = frame_has_begun;
+            let mark = if frame_has_begun { 1 } else { mark };
             // An error means that the connection has failed, which the next read reports.
-            let _ = self.stream.set_receive_mark(if frame_has_begun { 1 } else { mark });
+            let _ = self.stream.as_mut().map(|stream| stream.set_receive_mark(mark));
         }
     }
 
@@ -214,7 +218,7 @@ impl<S: Socket> Link<S> {
         if self.tls().is_some_and(TlsSession::has_ended) {
             return true;
         }
-        match self.stream.peek() {
+        match self.peek() {
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
@@ -223,6 +227,11 @@ impl<S: Socket> Link<S> {
                 true
             }
         }
+    }
+
+    /// Whether a read would find a byte, the end or an error, which may be reported only once.
+    pub(super) fn peek(&mut self) -> io::Result<usize> {
+        self.stream.as_mut().map_or(Err(io::ErrorKind::WouldBlock.into()), Socket::peek)
     }
 
     /// Takes out the incomplete frame.
@@ -246,11 +255,12 @@ impl<S: Socket> Link<S> {
         slot: u32,
         now: Instant,
     ) -> io::Result<()> {
+        let Some(stream) = &mut self.stream else { return Ok(()) };
         let mut tls = self.extra.as_mut().and_then(|extra| extra.tls.as_deref_mut());
         let mut is_full = false;
         if let Some(tls) = &mut tls {
             // The handshake, an alert, or bytes that the socket did not take before.
-            is_full = !tls.flush(&mut self.stream)?;
+            is_full = !tls.flush(stream)?;
             if tls.is_handshaking() && !is_full {
                 // Queued bytes wait for the handshake, not for the socket.
                 self.blocked = false;
@@ -260,8 +270,8 @@ impl<S: Socket> Link<S> {
         while !is_full && !outbound.is_written() {
             let waiting = outbound.waiting();
             let written = match &mut tls {
-                Some(tls) => tls.write(&mut self.stream, waiting),
-                None => self.stream.write(waiting),
+                Some(tls) => tls.write(stream, waiting),
+                None => stream.write(waiting),
             };
             match written {
                 Ok(len) => {
@@ -273,11 +283,11 @@ impl<S: Socket> Link<S> {
                 Err(error) => return Err(error),
             }
         }
-        if is_full || self.wants_write() {
+        if is_full || tls.is_some_and(|tls| tls.wants_write()) {
             // The poller is edge-triggered, so the interest can stay registered; registering again
             // makes sure that no edge was missed meanwhile.
             self.blocked = true;
-            return world.register_for_writing(&mut self.stream, slot);
+            return world.register_for_writing(stream, slot);
         }
         self.blocked = false;
         self.drop_empty();
@@ -328,6 +338,14 @@ impl<S: Socket> Link<S> {
         self.extra.as_ref().map_or(0, |extra| {
             extra.inbound.capacity() + extra.tls.as_ref().map_or(0, |tls| tls.held())
         })
+    }
+
+    /// Cuts the link: what was left of the connection is gone, but for its socket, which is
+    /// returned. The client's address stays.
+    pub(super) fn cut(&mut self) -> Option<S> {
+        self.extra = None;
+        self.blocked = false;
+        self.stream.take()
     }
 
     /// Frees its buffers, when nothing more is sent or read.

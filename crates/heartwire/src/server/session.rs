@@ -175,7 +175,7 @@ impl<S: Socket> Session<S> {
     /// Whether it is no session, but a client that was refused and is [told
     /// why](super::shard::refused).
     pub(super) const fn is_refused(&self) -> bool {
-        self.link.entered.is_none()
+        self.link.entered.is_none() && !self.phase.is_known()
     }
 
     /// Its slot in the shard, which is also its key in the poller.

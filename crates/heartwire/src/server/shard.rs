@@ -323,8 +323,8 @@ pub struct SessionView<'a, S> {
     pub slot: u32,
     /// Its protocol and liveness state.
     pub connection: &'a Connection,
-    /// Its socket, which stays registered as long as the session exists.
-    pub socket: &'a S,
+    /// Its socket, which is registered; `None` while it is away.
+    pub socket: Option<&'a S>,
     /// Its `Online` was reported.
     pub is_online: bool,
     /// It has ended; its `Offline` may not have been reported yet, and its socket may wait for the
@@ -360,7 +360,7 @@ impl<W: ServerWorld, H> Shard<W, H> {
             id: session.id,
             slot: session.slot(),
             connection: &session.link.connection,
-            socket: &session.link.stream,
+            socket: session.link.stream.as_ref(),
             is_online: session.phase().is_known(),
             is_ending: session.phase().has_ended(),
             is_blocked: session.link.blocked,

@@ -5,12 +5,13 @@ use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 use super::agenda::{Account, Agenda};
 use super::handler::Commands;
 use super::id::SessionId;
+use super::link::Link;
 use super::mailbox::Command;
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
 use crate::reason::Reason;
-use crate::world::ServerWorld;
+use crate::world::{ServerWorld, Socket as _};
 
 /// The part of a shard that its handler can use while it runs.
 #[derive(Debug)]
@@ -176,6 +177,22 @@ impl<W: ServerWorld> ShardState<W> {
         let session = self.sessions.remove(slot)?;
         self.agenda.forget(&session);
         Some(session)
+    }
+
+    /// Closes a link's socket, and frees its place and descriptor.
+    pub(super) fn drop_link(&mut self, link: &mut Link<W::Socket>, with_reset: bool) {
+        let Some(mut stream) = link.cut() else { return };
+        if with_reset {
+            // If setting the option fails, the kernel sends its queued data before the end.
+            stream.reset_when_closed();
+        }
+        self.agenda.world.deregister(&mut stream);
+        drop(stream);
+        if let Some(entered) = link.entered.take() {
+            let now = self.agenda.world.now();
+            self.handle.places().leave();
+            self.handle.addresses().leave(link.peer().ip(), entered, now);
+        }
     }
 
     pub(super) fn count_turn(&mut self) {

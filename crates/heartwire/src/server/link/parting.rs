@@ -78,14 +78,15 @@ impl<S: Socket> Link<S> {
             let parting = self.parting_mut();
             if let Some(parting) = parting.filter(|parting| parting.said_all_at.is_none()) {
                 parting.said_all_at = Some(now);
-                self.stream.shutdown_writing()?;
+                self.stream.as_mut().map_or(Ok(()), Socket::shutdown_writing)?;
             }
         }
         for _ in 0..reads {
             if self.parting().is_none_or(|parting| parting.client_closed) {
                 return Ok(false);
             }
-            match self.stream.read(buffer) {
+            let Some(stream) = &mut self.stream else { return Ok(false) };
+            match stream.read(buffer) {
                 Ok(0) => {
                     if let Some(parting) = self.parting_mut() {
                         parting.client_closed = true;
@@ -113,7 +114,7 @@ impl<S: Socket> Link<S> {
     /// acknowledged the end: a client that closes first often does not read it.
     pub(in crate::server) fn is_acknowledged(&self) -> bool {
         let Some(parting) = self.parting() else { return false };
-        let has_all = match self.stream.unacknowledged() {
+        let has_all = match self.stream.as_ref().and_then(Socket::unacknowledged) {
             Some(bytes) => bytes <= parting.end_len,
             None => parting.client_closed,
         };
@@ -137,6 +138,6 @@ impl<S: Socket> Link<S> {
             parting.end_len += tls.queued().saturating_sub(before);
         }
         // If it cannot be sent, the end of the connection still ends it, only less clearly.
-        let _ = tls.flush(&mut self.stream);
+        let _ = self.stream.as_mut().map(|stream| tls.flush(stream));
     }
 }

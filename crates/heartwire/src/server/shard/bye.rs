@@ -203,22 +203,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let mut session = self.state.remove(slot)?;
         let is_reset =
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::MostBuffered));
-        if is_reset || session.queued() > 0 {
-            // With a reset, so that a client that was declared dead but can still receive learns of
-            // it at once. Otherwise the kernel would go on sending queued data for minutes before
-            // the end. If setting the option fails, it does.
-            session.link.stream.reset_when_closed();
-        }
-        let world = &mut self.state.agenda.world;
-        world.deregister(&mut session.link.stream);
-        let now = world.now();
         let gone = Gone::of(&mut session, untold);
-        let entered = session.link.entered.take();
-        drop(session);
-        if let Some(entered) = entered {
-            self.state.handle.places().leave();
-            self.state.handle.addresses().leave(gone.peer.ip(), entered, now);
-        }
+        // With a reset, so that a client that was declared dead but can still receive learns of it
+        // at once. Otherwise the kernel would go on sending queued data for minutes before the end.
+        let is_reset = is_reset || session.queued() > 0;
+        self.state.drop_link(&mut session.link, is_reset);
         Some(gone)
     }
 

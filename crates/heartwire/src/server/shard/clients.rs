@@ -265,7 +265,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         // Register with the poller first: the handler may send more than the socket takes.
         let (id, slot) = (session.id, session.slot());
-        if let Err(error) = world.register(&mut session.link.stream, slot) {
+        let registered = session.link.stream.as_mut().map(|stream| world.register(stream, slot));
+        if let Some(Err(error)) = registered {
             failed = Some(Reason::Failed(error.kind()));
         }
         Some((id, failed))

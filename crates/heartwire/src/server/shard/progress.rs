@@ -60,8 +60,13 @@ impl Progress {
 
     /// Whether the last bytes of a client came too long ago. Asks the kernel only if that is
     /// possible.
-    fn is_stale(&self, socket: &impl Socket, now: Instant, config: &ShardConfig) -> bool {
-        let age = || socket.since_last_receive().ok();
+    fn is_stale<S: Socket>(
+        &self,
+        session: &Session<S>,
+        now: Instant,
+        config: &ShardConfig,
+    ) -> bool {
+        let age = || session.link.stream.as_ref()?.since_last_receive().ok();
         self.may_be_stale(now, config) && age().is_some_and(|age| age >= config.stale_after)
     }
 
@@ -75,8 +80,8 @@ impl Progress {
         let now = agenda.world.now();
         // An end or an error is handled elsewhere; and the socket may be empty.
         self.may_be_stale(now, &agenda.config)
-            && session.link.stream.peek().is_ok_and(|len| len > 0)
-            && self.is_stale(&session.link.stream, now, &agenda.config)
+            && session.link.peek().is_ok_and(|len| len > 0)
+            && self.is_stale(session, now, &agenda.config)
     }
 
     /// Logs once that clients are rejected.
@@ -93,11 +98,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// session and returns true.
     pub(super) fn has_left(&mut self, slot: u32, now: Instant) -> bool {
         let Some((session, agenda)) = self.state.at(slot) else { return true };
-        match session.link.stream.peek() {
+        match session.link.peek() {
             Ok(0) => {}
             Err(error) if !is_passing(&error) => session.fail(error.kind()),
             Ok(_) | Err(_) => {
-                if !self.progress.is_stale(&session.link.stream, now, &agenda.config) {
+                if !self.progress.is_stale(session, now, &agenda.config) {
                     return false;
                 }
                 self.progress.note_too_late(session.id.shard(), &agenda.config);

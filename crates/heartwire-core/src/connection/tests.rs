@@ -4,6 +4,7 @@ mod beats;
 mod frame_times;
 mod frames;
 mod life;
+mod resuming;
 
 use std::vec;
 use std::vec::Vec;

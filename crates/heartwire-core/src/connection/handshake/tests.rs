@@ -2,7 +2,8 @@ use core::time::Duration;
 
 use super::*;
 use crate::policy::{Policy, Preset, Side};
-use crate::v1::Terms;
+use crate::resume::Position;
+use crate::v1::{ResumeTerms, Resumed, Secret, Terms};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -70,5 +71,48 @@ fn a_welcome_with_a_timeout_of_the_server_above_its_max_timeout_is_refused() {
         frame[at + 2..at + 6].copy_from_slice(&max_timeout_ms.to_be_bytes());
         let welcome = Welcome::decode(&frame[crate::frame::HEADER_LEN..]).unwrap();
         assert_eq!(awaiting.check(&welcome), checked, "{max_timeout_ms}");
+    }
+}
+
+#[test]
+fn a_welcome_that_does_not_answer_to_what_was_said_of_a_resume_is_refused() {
+    const OFFER: ResumeOffer = ResumeOffer { to_server: 1000, to_client: 1000, grace: s(60) };
+    let client = Offer::new(&usual(Side::Client));
+    let contract = Terms::new(Offer::new(&usual(Side::Server))).agree(&client).unwrap();
+    let plain = Welcome::new(7, 0, contract);
+    let granted =
+        |agreed| plain.resume(Some(ResumeTerms { server: 1, key: Secret([0; 32]), agreed }));
+    let resumed = |welcome: Welcome| {
+        welcome.resumed(Resumed { received: Position::default(), proof: Secret([0; 32]) })
+    };
+    let lost = Some(Position::default());
+    let other = Welcome { session: 8, ..plain };
+    let [nothing, offers, resumes, only] = [
+        Resume::default(),
+        Resume { offer: Some(OFFER), session: None },
+        Resume { offer: Some(OFFER), session: Some((7, false)) },
+        Resume { offer: Some(OFFER), session: Some((7, true)) },
+    ];
+    for (said, welcome, fits) in [
+        (nothing, plain, true),
+        (nothing, granted(OFFER), false),
+        (offers, plain, true),
+        (offers, granted(OFFER), true),
+        (offers, granted(ResumeOffer { to_server: 1001, ..OFFER }), false),
+        (offers, granted(ResumeOffer { to_client: 1001, ..OFFER }), false),
+        (offers, granted(ResumeOffer { grace: s(61), ..OFFER }), false),
+        (offers, resumed(plain), false),
+        (offers, plain.lost(lost), false),
+        (resumes, resumed(plain), true),
+        (resumes, resumed(other), false),
+        (resumes, resumed(granted(OFFER)), false),
+        (resumes, resumed(plain).lost(lost), false),
+        (resumes, granted(OFFER).lost(lost), true),
+        (resumes, other, true),
+        (only, resumed(plain), true),
+        (only, granted(OFFER), false),
+    ] {
+        let awaiting = Awaiting::new(client, said, Instant::from_nanos(0));
+        assert_eq!(awaiting.check(&welcome).is_ok(), fits, "{said:?} {welcome:?}");
     }
 }

@@ -112,7 +112,7 @@ fn the_longest_hello_stays_far_below_its_limit() {
 }
 
 #[test]
-fn what_is_not_as_specified_is_refused() {
+fn entries_that_are_not_as_specified_are_refused() {
     let mut hello = Hello::new(offer());
     hello.resume = Some(OFFER);
     hello.resuming = Some(resuming());

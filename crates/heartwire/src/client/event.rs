@@ -14,6 +14,7 @@ use heartwire_core::v1::{ByeCode, Health, RetryHint, Welcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::dial::{ConnectError, Detail};
+use super::receipts::Receipt;
 use crate::Reason;
 use crate::kernel::KernelReport;
 
@@ -196,6 +197,9 @@ pub(crate) struct Delivery {
     /// Its place in the queue, free again when the application has taken it.
     #[expect(dead_code, reason = "it is dropped with the event")]
     pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// Tells the client's task that the application has taken it.
+    #[expect(dead_code, reason = "it is dropped with the event")]
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// Where a client's events go.

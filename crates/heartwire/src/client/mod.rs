@@ -41,9 +41,13 @@ pub(crate) mod internal;
 mod life;
 mod meter;
 mod network;
+#[allow(dead_code, reason = "no session is resumed yet")]
 mod outbox;
+#[allow(dead_code, reason = "no session is resumed yet")]
 mod outlet;
 mod pace;
+#[allow(dead_code, reason = "no session is resumed yet")]
+mod receipts;
 #[cfg(test)]
 mod rig;
 mod runtime;
@@ -302,7 +306,7 @@ impl Client {
         }
         self.shared
             .messages
-            .send(Message { body: data, room })
+            .send(Message { body: data, room: Some(room) })
             .map_err(|refused| SendError::Closed(refused.0.body))
     }
 }

@@ -12,12 +12,26 @@ use crate::world::Socket;
 /// Maximum number of messages taken from the queue at once, to write them with one system call.
 const BATCH: usize = 16;
 
-/// An accepted message, with the room that it occupies until it is written.
+/// An accepted message.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) body: Vec<u8>,
-    #[expect(dead_code, reason = "it is given back when the message is dropped")]
-    pub(super) room: OwnedSemaphorePermit,
+    /// The room that it occupies until it is written.
+    pub(super) room: Option<OwnedSemaphorePermit>,
+}
+
+/// A number of frames, and their bytes, headers included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) frames: u64,
+    pub(super) bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, len: usize) {
+        self.frames += 1;
+        self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+    }
 }
 
 /// The result of a write.
@@ -28,9 +42,13 @@ pub(super) struct Written {
     pub(super) beat: Option<Transmit>,
 }
 
-/// The frames to write next, in order.
+/// The frames to write next, in order, and behind them those of a resumable session that were
+/// written and may have to be written again.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
+    /// Messages that were written and not acknowledged. Empty unless [kept](Self::keep_written).
+    log: VecDeque<Frame>,
+    keeps_written: bool,
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that the kernel has taken.
     written: usize,
@@ -68,6 +86,11 @@ impl Frame {
 
     fn len(&self) -> usize {
         self.header.as_ref().len() + self.body().len()
+    }
+
+    /// Whether it is a message that was written before, on an earlier link too.
+    const fn was_written(&self) -> bool {
+        matches!(&self.body, Body::Message(message) if message.room.is_none())
     }
 }
 
@@ -179,22 +202,79 @@ impl Outbox {
             if let Body::Beat = frame.body {
                 beat = Some(frame.header);
             }
-            self.frames.pop_front();
+            self.pop_written();
         }
         beat
     }
 
-    /// Handles the end of the connection. Drops beats, and the frame whose writing had begun,
-    /// because the server may have received it. Keeps the other messages. Returns how many messages
-    /// were dropped.
+    fn pop_written(&mut self) {
+        let Some(mut frame) = self.frames.pop_front() else { return };
+        if let Body::Message(message) = &mut frame.body {
+            if self.keeps_written {
+                message.room = None;
+                self.log.push_back(frame);
+            }
+        }
+    }
+
+    /// Whether messages are kept after they were written, until they are
+    /// [acknowledged](Self::acknowledge). They give their room back all the same, so what is kept
+    /// has to be bounded by other means.
+    pub(super) const fn keep_written(&mut self, keeps: bool) {
+        self.keeps_written = keeps;
+    }
+
+    /// The lengths of the frames that were written and not acknowledged, the oldest first.
+    pub(super) fn log_lens(&self) -> impl Iterator<Item = usize> + Clone {
+        self.log.iter().map(Frame::len)
+    }
+
+    /// The server has taken over so many more frames.
+    pub(super) fn acknowledge(&mut self, count: usize) {
+        self.log.drain(..count.min(self.log.len()));
+    }
+
+    /// Handles the end of a link whose session goes on: the message whose writing had begun is
+    /// written again from its start.
+    pub(super) fn handle_link_end(&mut self) {
+        self.written = 0;
+        self.release();
+        self.frames.retain(Frame::is_message);
+    }
+
+    /// Puts what was written, except the first `received` messages, in front of what was not, to
+    /// be written again.
+    pub(super) fn replay(&mut self, received: usize) -> Tally {
+        let mut again = self.log.split_off(received.min(self.log.len()));
+        let mut tally = Tally::default();
+        again.iter().for_each(|frame| tally.add(frame.len()));
+        let mut rest = self.frames.split_off(usize::from(self.written > 0).min(self.frames.len()));
+        self.frames.append(&mut again);
+        self.frames.append(&mut rest);
+        tally
+    }
+
+    /// The messages that were written, on whatever link, and are not acknowledged.
+    pub(super) fn unacknowledged(&self) -> Tally {
+        let waiting = self.frames.iter().chain(&self.held).filter(|frame| frame.was_written());
+        let mut tally = Tally::default();
+        self.log.iter().chain(waiting).for_each(|frame| tally.add(frame.len()));
+        tally
+    }
+
+    /// Handles the end of the connection. Drops beats, the frame whose writing had begun, and
+    /// messages that were written before, because the server may have received them. Keeps the
+    /// other messages. Returns how many messages were dropped that were never completely written.
     pub(super) fn handle_end(&mut self) -> usize {
         let begun = if core::mem::take(&mut self.written) > 0 {
-            self.frames.pop_front().is_some_and(|frame| frame.is_message())
+            self.frames.pop_front().is_some_and(|frame| frame.is_message() && !frame.was_written())
         } else {
             false
         };
+        self.log.clear();
+        self.keeps_written = false;
         self.release();
-        self.frames.retain(Frame::is_message);
+        self.frames.retain(|frame| frame.is_message() && !frame.was_written());
         usize::from(begun)
     }
 
@@ -205,3 +285,6 @@ impl Outbox {
         dropped
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,14 @@
 use core::time::Duration;
+use std::sync::Arc;
 
+use heartwire_core::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{MAX_KEPT, Outlet};
+use crate::client::app::Controls;
 use crate::client::event::{Delivery, Reports};
+use crate::client::outbox::Tally;
+use crate::client::receipts::Receipts;
 use crate::client::{ConnectError, Event};
 
 /// The short names of what can be taken now, and what tells them apart.
@@ -104,4 +109,78 @@ async fn an_application_that_is_gone_has_room_for_everything() {
     drop(events);
     outlet.wait_for_room().await;
     assert!(outlet.has_room());
+}
+
+fn receipts() -> Arc<Receipts> {
+    Receipts::new(Arc::new(Controls::new(Instant::from_nanos(1))))
+}
+
+#[test]
+fn data_of_a_resumable_session_is_kept_in_order_and_never_dropped() {
+    const FRAMES: usize = 2 * MAX_KEPT;
+    let (reports, mut events) = Reports::new(1);
+    let mut outlet = Outlet::new(reports, "");
+    let receipts = receipts();
+    outlet.begin_session(Some(Arc::clone(&receipts)));
+    outlet.push_news(Event::TooFast);
+    for _ in 0..FRAMES {
+        assert!(outlet.has_room());
+        outlet.push_data(&[]);
+    }
+    for _ in 0..MAX_KEPT {
+        outlet.push_news(Event::TooFast);
+    }
+    assert!(outlet.has_room());
+    outlet.push_data(&[0; 2]);
+    outlet.push_news(Event::TooFast);
+    outlet.push_news(Event::Closed);
+    assert_eq!(receipts.collect(0), Tally::default(), "the application has taken none");
+    let told = taken(&mut events);
+    assert_eq!(told, ["too_fast"], "there is room for one");
+    outlet.finish(Event::Closed);
+    let told = taken(&mut events);
+    assert_eq!(told[..FRAMES], ["data 0"].repeat(FRAMES));
+    assert_eq!(told[FRAMES], "missed 3");
+    assert_eq!(told[FRAMES + 1..][..MAX_KEPT - 3], ["too_fast"].repeat(MAX_KEPT - 3));
+    assert_eq!(told[FRAMES + MAX_KEPT - 2..], ["data 2", "too_fast", "closed", "closed"]);
+    let frames = u64::try_from(FRAMES).unwrap() + 1;
+    assert_eq!(receipts.collect(0), Tally { frames, bytes: 8 * frames + 2 });
+}
+
+#[test]
+fn data_of_a_second_session_waits_until_that_of_the_first_is_taken() {
+    let (reports, mut events) = Reports::new(1);
+    let mut outlet = Outlet::new(reports, "");
+    let (first, second) = (receipts(), receipts());
+    outlet.begin_session(Some(Arc::clone(&first)));
+    outlet.push_data(&[0; 1]);
+    outlet.push_data(&[0; 2]);
+    outlet.begin_session(Some(Arc::clone(&second)));
+    outlet.push_news(Event::TooFast);
+    assert!(!outlet.has_room());
+    assert_eq!(taken(&mut events), ["data 1"]);
+    assert!(outlet.has_room(), "the rest of the first is on its way");
+    outlet.push_data(&[0; 3]);
+    assert_eq!(taken(&mut events), ["data 2"]);
+    outlet.finish(Event::Closed);
+    assert_eq!(taken(&mut events), ["too_fast", "data 3", "closed"]);
+    assert_eq!(first.collect(0), Tally { frames: 2, bytes: 19 });
+    assert_eq!(second.collect(0), Tally { frames: 1, bytes: 11 });
+}
+
+#[test]
+fn an_application_that_is_gone_takes_everything_over() {
+    let (reports, events) = Reports::new(1);
+    let mut outlet = Outlet::new(reports, "");
+    let receipts = receipts();
+    outlet.begin_session(Some(Arc::clone(&receipts)));
+    for _ in 0..3 {
+        assert!(outlet.has_room());
+        outlet.push_data(&[0; 2]);
+    }
+    drop(events);
+    assert!(outlet.has_room());
+    outlet.push_data(&[0; 2]);
+    assert_eq!(receipts.collect(0), Tally { frames: 4, bytes: 40 });
+    assert_eq!(outlet.kept(), 0);
 }

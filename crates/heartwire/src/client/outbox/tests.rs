@@ -1,0 +1,135 @@
+use std::sync::Arc;
+
+use heartwire_core::{Connection, Policy, Settings};
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::toy::Toy;
+
+const MAX_ROOM: usize = 1000;
+
+/// An outbox, and the socket and the room of its messages.
+struct Rig {
+    toy: Toy,
+    transport: Transport<Toy>,
+    room: Arc<Semaphore>,
+    outbox: Outbox,
+}
+
+impl Rig {
+    /// One that keeps what was written.
+    fn keeping() -> Self {
+        let toy = Toy::new();
+        let transport = Transport::new(toy.clone());
+        let mut outbox = Outbox::default();
+        outbox.keep_written(true);
+        Self { toy, transport, room: Arc::new(Semaphore::new(MAX_ROOM)), outbox }
+    }
+
+    /// Messages with these bytes wait.
+    fn push(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        for byte in bytes {
+            let room = Arc::clone(&self.room).try_acquire_many_owned(9).ok();
+            assert!(room.is_some());
+            let header = Connection::new(Settings::new(Policy::default()), self.toy.now());
+            let header = header.data_header(1).unwrap();
+            self.outbox.push_message(header, Message { body: vec![byte], room });
+        }
+    }
+
+    /// The bytes that the kernel takes, if it has room for so many.
+    fn write(&mut self, room: usize) -> Vec<u8> {
+        self.toy.state().room = room;
+        self.outbox.write(&mut self.transport).unwrap();
+        self.toy.take_written()
+    }
+
+    fn used_room(&self) -> usize {
+        MAX_ROOM - self.room.available_permits()
+    }
+}
+
+/// The frames of messages with these bytes.
+fn messages(bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    bytes.into_iter().flat_map(|byte| [1, 0, 0, 0, 1, 0, 0, 0, byte]).collect()
+}
+
+#[test]
+fn written_messages_are_kept_until_they_are_acknowledged_and_give_their_room_back() {
+    let mut rig = Rig::keeping();
+    rig.push(0..4);
+    assert_eq!(rig.used_room(), 36);
+    assert_eq!(rig.write(20), messages(0..3)[..20]);
+    assert_eq!(rig.outbox.log_lens().collect::<Vec<_>>(), [9, 9]);
+    assert_eq!(rig.used_room(), 18, "the third has begun, and waits");
+    rig.write(100);
+    rig.outbox.acknowledge(1);
+    assert_eq!(rig.outbox.unacknowledged(), Tally { frames: 3, bytes: 27 });
+    rig.outbox.acknowledge(99);
+    assert_eq!(rig.outbox.unacknowledged(), Tally::default());
+    assert_eq!(rig.used_room(), 0);
+}
+
+#[test]
+fn messages_are_not_kept_where_the_session_cannot_be_resumed() {
+    let mut rig = Rig::keeping();
+    rig.outbox.keep_written(false);
+    rig.push(0..4);
+    rig.write(100);
+    assert_eq!(rig.outbox.unacknowledged(), Tally::default());
+    assert_eq!(rig.used_room(), 0);
+}
+
+#[test]
+fn a_replay_goes_in_front_of_what_waits_in_order() {
+    let mut rig = Rig::keeping();
+    rig.push(0..6);
+    rig.write(4 * 9 + 5);
+    rig.outbox.acknowledge(1);
+    rig.outbox.push_beat_first(Transmit::default());
+    rig.outbox.handle_link_end();
+    // The next link begins with a frame of its own.
+    rig.outbox.hold();
+    rig.outbox.push_control(b"hello".to_vec());
+    assert_eq!(rig.write(100), b"hello");
+    rig.outbox.release();
+    // The first one that is not acknowledged was received.
+    assert_eq!(rig.outbox.replay(1), Tally { frames: 2, bytes: 18 });
+    assert_eq!(rig.outbox.unacknowledged(), Tally { frames: 3, bytes: 27 }, "as before");
+    assert_eq!(rig.write(100), messages(2..6));
+    assert_eq!(rig.outbox.log_lens().count(), 5);
+    assert_eq!(rig.used_room(), 0);
+}
+
+#[test]
+fn a_replay_does_not_cut_a_frame_in_two() {
+    let mut rig = Rig::keeping();
+    rig.push([1]);
+    rig.write(100);
+    rig.outbox.handle_link_end();
+    rig.outbox.push_control(b"hello".to_vec());
+    rig.write(2);
+    rig.outbox.replay(0);
+    assert_eq!(rig.write(100), [b"llo", &messages([1])[..]].concat());
+}
+
+#[test]
+fn a_session_that_ends_keeps_only_messages_that_were_never_written() {
+    let mut rig = Rig::keeping();
+    rig.push(0..5);
+    rig.write(3 * 9 + 5);
+    rig.outbox.handle_link_end();
+    rig.outbox.replay(0);
+    rig.write(9 + 4);
+    assert_eq!(rig.outbox.unacknowledged().frames, 3);
+    assert_eq!(rig.outbox.handle_end(), 0, "what was begun had been written before");
+    assert_eq!(rig.outbox.unacknowledged(), Tally::default());
+    assert_eq!(rig.used_room(), 18);
+    assert_eq!(rig.write(100), messages(3..5));
+    assert_eq!(rig.used_room(), 0);
+    assert_eq!(rig.outbox.log_lens().count(), 0, "the next session may not be resumable");
+
+    rig.push([7]);
+    rig.write(1);
+    assert_eq!(rig.outbox.handle_end(), 1);
+}

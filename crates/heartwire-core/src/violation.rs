@@ -160,7 +160,10 @@ impl fmt::Display for Violation {
             }
             Self::NoFirstFrame { waited } => write!(f, "no whole header in the first {waited:.1?}"),
             Self::SlowFrame { waited } => write!(f, "a frame was not whole after {waited:.1?}"),
-            Self::Unexpected { kind } => write!(f, "a {} at the wrong time", kind.name()),
+            Self::Unexpected { kind } => {
+                let an = matches!(kind, Kind::Ack | Kind::End);
+                write!(f, "{} {} at the wrong time", if an { "an" } else { "a" }, kind.name())
+            }
             Self::BeatLength { length } => {
                 write!(f, "a beat announced a body of {length} bytes instead of 32 to 128")
             }

@@ -284,7 +284,9 @@ const fn is_wrong_answer(reason: &Reason) -> bool {
                 | Violation::TooLong { .. }
                 | Violation::NegativeLength { .. }
                 | Violation::UnknownType { .. }
-                | Violation::Unexpected { kind: Kind::Hello | Kind::Pad | Kind::Heart }
+                | Violation::Unexpected {
+                    kind: Kind::Hello | Kind::Pad | Kind::Heart | Kind::Ack | Kind::End
+                }
         )
     )
 }

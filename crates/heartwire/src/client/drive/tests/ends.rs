@@ -24,7 +24,7 @@ fn every_frame_of_a_server_of_v1_has_one_clear_reaction() {
     let offer = Offer::new(&Policy::default());
     let welcome = Welcome::new(7, 0, Terms::new(offer).agree(&offer).unwrap()).encode();
     let long = |kind: i32, len: i32| [kind.to_le_bytes(), len.to_le_bytes()].concat();
-    let frames: [(Vec<u8>, Reaction); 17] = [
+    let frames: [(Vec<u8>, Reaction); 19] = [
         (beat(|_| {}), Ok(&[])),
         (frame(5, &[0; 10]), Ok(&[])),
         (frame(1, b"data"), Ok(&["data"])),
@@ -36,7 +36,9 @@ fn every_frame_of_a_server_of_v1_has_one_clear_reaction() {
         (beat(|beat| beat.echo = u64::MAX), Err("unknown_nonce")),
         (Hello::new(offer).encode(), Err("unexpected")),
         (welcome, Err("unexpected")),
-        (frame(6, b""), Err("unknown_type")),
+        (frame(6, &[0; 16]), Err("unexpected")),
+        (frame(7, b""), Err("unexpected")),
+        (frame(8, b""), Err("unknown_type")),
         (frame(-1, b""), Err("unknown_type")),
         (long(2, -1), Err("negative_length")),
         (long(1, 65_537), Err("too_long")),

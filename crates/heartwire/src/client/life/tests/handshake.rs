@@ -110,7 +110,9 @@ fn a_server_that_answers_wrongly_is_told_nothing_and_not_taken_for_one_of_v0() {
         (frame(0, &[0; BEAT_LEN]), wrong_time),
         (frame(2, b""), wrong_time),
         (frame(5, &[0; 10]), wrong_time),
-        (frame(6, b""), "unknown frame type"),
+        (frame(6, b""), wrong_time),
+        (frame(7, b""), wrong_time),
+        (frame(8, b""), "unknown frame type"),
         (b"HTTP/1.1".to_vec(), "unknown frame type"),
     ] {
         let mut rig = on_v1(|config| config);

@@ -112,7 +112,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
                 return Ok(exit);
             }
         }
-        let stopped = Line::Stopped { stats: server.handle().stats() };
+        let stopped = Line::Stopped { stats: Box::new(server.handle().stats()) };
         output.put(|feed| feed.push_last(stopped));
         tokio::select! {
             _ = output.close() => server.join()?,

@@ -232,7 +232,7 @@ pub use heartwire_core::{
 };
 pub use reason::Reason;
 pub use tls::error::TlsError;
-pub use undelivered::Undelivered;
+pub use undelivered::{Replayed, Undelivered};
 
 /// How late a verdict may be: the tick of both drivers. It covers the rounding of the server's
 /// timer wheel (4 ms) and of the kernel (two jiffies), and one turn of a loaded event loop. Each

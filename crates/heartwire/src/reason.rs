@@ -50,6 +50,15 @@ pub enum Reason {
     /// acknowledged nothing that was sent since: the path is lost. This is not a verdict on the
     /// peer.
     NetworkChanged,
+    /// The client was away for longer than its session is kept.
+    NotBack,
+    /// The session's window was full, and the application had more to send and could not wait.
+    Overflow,
+    /// All sessions that were away had together reached
+    /// [`max_replay`](crate::server::Resume::max_replay), and this one had been away longest.
+    ReplayFull,
+    /// Both ends had said that they send no more, and each has taken over everything.
+    Done,
     /// TLS failed.
     Tls(TlsError),
     /// Another error of the system.
@@ -76,6 +85,10 @@ impl Reason {
             Self::Rejected(_) => "rejected",
             Self::TakenOver => "taken_over",
             Self::NetworkChanged => "network_changed",
+            Self::NotBack => "not_back",
+            Self::Overflow => "overflow",
+            Self::ReplayFull => "replay_full",
+            Self::Done => "done",
             Self::Tls(_) => "tls",
             Self::Failed(_) => "failed",
         }
@@ -123,6 +136,14 @@ impl fmt::Display for Reason {
             Self::NetworkChanged => {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }
+            Self::NotBack => f.write_str("the client did not come back in time"),
+            Self::Overflow => {
+                f.write_str("the window was full, and the application could not wait")
+            }
+            Self::ReplayFull => f.write_str(
+                "all sessions that were away kept too much, and this one had been away longest",
+            ),
+            Self::Done => f.write_str("both ends have sent everything"),
             Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Failed(kind) => write!(f, "failed: {kind}"),
         }

@@ -30,6 +30,17 @@ impl fmt::Display for Undelivered {
     }
 }
 
+/// What was written again on another connection of such a session, because the other end had not
+/// received it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// Messages.
+    pub frames: u64,
+    /// Their bytes, without headers.
+    pub bytes: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

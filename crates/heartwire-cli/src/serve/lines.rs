@@ -98,7 +98,7 @@ pub(super) enum Line {
     },
     Stopped {
         #[serde(flatten, serialize_with = "counts")]
-        stats: Stats,
+        stats: Box<Stats>,
     },
     Other {
         detail: String,
@@ -162,7 +162,7 @@ impl Line {
             Event::Verdict { id, peer, verdict } => {
                 Self::Verdict { session: session(id), peer: *peer, verdict: *verdict }
             }
-            Event::Offline { id, peer, reason, beats, lasted } => Self::Offline {
+            Event::Offline { id, peer, reason, beats, lasted, .. } => Self::Offline {
                 session: session(id),
                 peer: *peer,
                 reason: *reason,
@@ -175,7 +175,11 @@ impl Line {
             Event::Refusing { cause } => Self::Refusing { cause: cause.name() },
             Event::Accepting { refused } => Self::Accepting { refused: *refused },
             // The library may learn new events.
-            other => Self::Other { detail: other.to_string() },
+            other @ (Event::Ended { .. }
+            | Event::Room { .. }
+            | Event::Away { .. }
+            | Event::Back { .. }
+            | _) => Self::Other { detail: other.to_string() },
         }
     }
 

@@ -11,6 +11,7 @@ use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{Listener, Places};
 use super::mailbox::Mailbox;
+use super::resume::AwayCount;
 use super::shard::{HandOver, Inlets, Shard, ShardConfig};
 use super::stats::{Counters, TurnCounters};
 use super::{Handle, Shared};
@@ -47,6 +48,7 @@ pub fn assemble<W: ServerWorld, H: Handler>(
     let handle = Handle(Arc::new(Shared {
         mailboxes,
         places: Places::new(config.admission.max_sessions),
+        away: AwayCount::new(config.admission.max_sessions),
         counters: Counters::default(),
         turns: places.iter().map(|_| TurnCounters::default()).collect(),
         kernel: config.kernel,

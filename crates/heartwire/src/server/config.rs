@@ -15,6 +15,7 @@ use super::descriptors;
 use super::id::MAX_SHARDS;
 use super::limits::{Admission, Limits};
 use super::link::TlsTimeouts;
+use super::resume::Resume;
 use crate::TICK;
 use crate::kernel::KernelOptions;
 use crate::tls::{RECORD_OVERHEAD, SharedServerTls};
@@ -49,6 +50,7 @@ pub struct ServerConfig {
     pub(super) admission: Admission,
     pub(super) limits: Limits,
     pub(super) drain: Duration,
+    pub(super) resume: Option<Resume>,
     pub(super) tls: Option<SharedServerTls>,
     tls_handshake_timeout: Duration,
 }
@@ -76,6 +78,7 @@ impl ServerConfig {
             admission: Admission::default(),
             limits: Limits::default(),
             drain: Duration::from_secs(5),
+            resume: None,
             tls: None,
             // Two round trips on any path, with one packet lost in each.
             tls_handshake_timeout: Duration::from_secs(5),
@@ -141,6 +144,21 @@ impl ServerConfig {
     /// [`Unacknowledged`](crate::Reason::Unacknowledged). Zero does not wait.
     pub const fn drain(mut self, within: Duration) -> Self {
         self.drain = within;
+        self
+    }
+
+    /// Keeps the sessions of clients that lose their connection: such a client comes back and goes
+    /// on, and both applications get every message once. Only for clients on v1 that want it, and,
+    /// unless [allowed](Resume::in_the_clear), with TLS or over loopback. Default: off; a session
+    /// ends with its connection.
+    ///
+    /// The window of such a session takes the place of
+    /// [`max_queue`](super::limits::Limits::max_queue): a handler whose
+    /// [`send`](super::Control::send) finds no room gets
+    /// [`CommandError::Full`](super::CommandError::Full), and other senders end the session with
+    /// [`Reason::Overflow`](crate::Reason::Overflow).
+    pub const fn resume(mut self, resume: Resume) -> Self {
+        self.resume = Some(resume);
         self
     }
 

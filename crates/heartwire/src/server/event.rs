@@ -10,12 +10,14 @@ use heartwire_core::{LinkState, Pause, Verdict};
 
 use super::id::SessionId;
 use crate::reason::Reason;
+use crate::undelivered::{Replayed, Undelivered};
 
 /// An event of a server. `D` is the type of its data: `&[u8]` in a [`Handler`](super::Handler),
 /// `Vec<u8>` where it was copied.
 ///
-/// The events of one session come in order: first `Online`, then others such as `Data`, at most one
-/// `Verdict`, and last exactly one `Offline`.
+/// The events of one session come in order: first `Online`, then others such as `Data`, and last
+/// exactly one `Offline`. A `Verdict` comes at most once, or, in a session that outlives its
+/// connections, at most once before each `Away`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event<D> {
@@ -74,7 +76,44 @@ pub enum Event<D> {
         /// The body, possibly empty.
         data: D,
     },
-    /// The client is dead. `Offline` with the same verdict follows.
+    /// The client sends no more data. The server still can
+    /// ([`ServerConfig::resume`](super::ServerConfig::resume)).
+    Ended {
+        /// The session.
+        id: SessionId,
+    },
+    /// There is room for data again, after [`Control::send`](super::Control::send) had failed with
+    /// [`CommandError::Full`](super::CommandError::Full).
+    Room {
+        /// The session.
+        id: SessionId,
+    },
+    /// The connection to the client is lost, and the session waits for the client to come back
+    /// ([`ServerConfig::resume`](super::ServerConfig::resume)). What is sent to it meanwhile is
+    /// kept. `Back` or `Offline` follows.
+    Away {
+        /// The session.
+        id: SessionId,
+        /// The address that the client had.
+        peer: SocketAddr,
+        /// Why the connection ended.
+        reason: Reason,
+        /// How long the session waits.
+        within: Duration,
+    },
+    /// The client is back. It comes without an `Away` before it where the client has connected
+    /// again before the server noticed that the older connection was lost.
+    Back {
+        /// The session.
+        id: SessionId,
+        /// The client's address.
+        peer: SocketAddr,
+        /// How long the client was away.
+        away: Duration,
+        /// What is sent again, because the client had not received it.
+        replayed: Replayed,
+    },
+    /// The client is dead. `Away` or `Offline` with the same verdict follows.
     Verdict {
         /// The session of the dead client.
         id: SessionId,
@@ -96,6 +135,10 @@ pub enum Event<D> {
         beats: u32,
         /// How long the session lasted.
         lasted: Duration,
+        /// What was sent and the client has not taken over, in a session that outlives its
+        /// connections. Of other sessions that is not known, and this is
+        /// [`NOTHING`](Undelivered::NOTHING).
+        undelivered: Undelivered,
     },
     /// A shard was paused. It restarts the timeouts of all its sessions before any verdict.
     Paused {
@@ -169,6 +212,8 @@ pub struct SessionInfo {
     pub id: SessionId,
     /// The client's address.
     pub peer: SocketAddr,
+    /// How much longer it waits for its client to come back, if that is away.
+    pub away_within: Option<Duration>,
     /// Time since the last byte from the client.
     pub silence: Duration,
     /// Beats received from the client.
@@ -202,12 +247,21 @@ impl<D: AsRef<[u8]>> Event<D> {
             Self::Verdict { id, peer, verdict } => {
                 Event::Verdict { id: *id, peer: *peer, verdict: *verdict }
             }
-            Self::Offline { id, peer, reason, beats, lasted } => Event::Offline {
+            Self::Ended { id } => Event::Ended { id: *id },
+            Self::Room { id } => Event::Room { id: *id },
+            Self::Away { id, peer, reason, within } => {
+                Event::Away { id: *id, peer: *peer, reason: *reason, within: *within }
+            }
+            Self::Back { id, peer, away, replayed } => {
+                Event::Back { id: *id, peer: *peer, away: *away, replayed: *replayed }
+            }
+            Self::Offline { id, peer, reason, beats, lasted, undelivered } => Event::Offline {
                 id: *id,
                 peer: *peer,
                 reason: *reason,
                 beats: *beats,
                 lasted: *lasted,
+                undelivered: *undelivered,
             },
             Self::Paused { shard, pause } => Event::Paused { shard: *shard, pause: *pause },
             Self::Refusing { cause } => Event::Refusing { cause: *cause },
@@ -239,9 +293,24 @@ impl<D: AsRef<[u8]>> fmt::Display for Event<D> {
             }
             Self::Data { id, data } => write!(f, "{id} {} B of data", data.as_ref().len()),
             Self::Verdict { id, peer, verdict } => write!(f, "{id} dead at {peer}: {verdict}"),
-            Self::Offline { id, peer, reason, beats, lasted } => {
+            Self::Ended { id } => write!(f, "{id} sends no more"),
+            Self::Room { id } => write!(f, "{id} has room for data again"),
+            Self::Away { id, peer, reason, within } => {
+                write!(f, "{id} away from {peer} for {} at most: {reason}", Typed(*within))
+            }
+            Self::Back { id, peer, away, replayed } => {
+                let (away, Replayed { frames, bytes }) = (away.as_secs_f64(), replayed);
+                let s = if *frames == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{id} back from {peer} after {away:.3} s; {frames} message{s} ({bytes} B) sent \
+                     again"
+                )
+            }
+            Self::Offline { id, peer, reason, beats, lasted, undelivered } => {
                 let (lasted, s) = (lasted.as_secs_f64(), if *beats == 1 { "" } else { "s" });
-                write!(f, "{id} offline from {peer}: {reason} ({beats} beat{s} in {lasted:.3} s)")
+                write!(f, "{id} offline from {peer}: {reason} ({beats} beat{s} in {lasted:.3} s)")?;
+                if undelivered.frames > 0 { write!(f, "; {undelivered}") } else { Ok(()) }
             }
             Self::Paused { shard, pause } => {
                 write!(f, "shard {shard} was paused for {:.3} s", pause.gap.as_secs_f64())

@@ -41,6 +41,8 @@ mod listener;
 mod mailbox;
 mod outbound;
 mod reactor;
+#[allow(dead_code, reason = "no session is away yet")]
+mod resume;
 #[cfg(test)]
 mod rig;
 mod session;
@@ -74,6 +76,7 @@ pub use config::{Protocols, ServerConfig};
 pub use event::{Agreed, Event, SessionInfo};
 pub use handler::{Control, Handler};
 pub use id::SessionId;
+pub use resume::Resume;
 pub use stats::Stats;
 
 use admission::addresses::AddressCounts;
@@ -88,6 +91,7 @@ use heartwire_core::v1::RetryHint;
 use listener::Places;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
+use resume::AwayCount;
 use stats::{Counters, TurnCounters};
 use tokio::sync::mpsc;
 
@@ -271,6 +275,7 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     mailboxes: Vec<Mailbox>,
     places: Places,
+    away: AwayCount,
     counters: Counters,
     turns: Vec<TurnCounters>,
     kernel: KernelOptions,
@@ -316,7 +321,11 @@ impl Handle {
             // A shard that has ended has no sessions.
             result = result.and(posted.or_else(|error| match error {
                 CommandError::Gone => Ok(()),
-                CommandError::Busy | CommandError::TooLong | CommandError::SlowReader => Err(error),
+                CommandError::Busy
+                | CommandError::TooLong
+                | CommandError::SlowReader
+                | CommandError::Full
+                | CommandError::Ended => Err(error),
             }));
         }
         result
@@ -352,10 +361,17 @@ impl Handle {
         self.post(id, Command::Kick { id, retry, detail: detail.into() })
     }
 
-    /// The number of sessions now.
+    /// The number of sessions with a connection now.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.places.sessions()
+    }
+
+    /// The number of sessions that are away now: their clients have lost their connection, and may
+    /// come back.
+    #[must_use]
+    pub fn away(&self) -> usize {
+        self.0.away.get()
     }
 
     /// All sessions, in no particular order, once every shard has had its next turn. Shards that
@@ -609,4 +625,11 @@ pub enum CommandError {
     /// The session's queue was full, so the client was disconnected. Do not try again.
     #[error("the client does not read, and was disconnected")]
     SlowReader,
+    /// The session's window has no room: the client has not taken over what was sent before. Try
+    /// again after [`Event::Room`].
+    #[error("the client has not taken over what was sent before; try again when there is room")]
+    Full,
+    /// This end of the session was [ended](Control::end) before.
+    #[error("this end of the session was ended before")]
+    Ended,
 }

@@ -103,6 +103,12 @@ counters! {
         welcomed,
         /// Times that a client changed its interval (protocol v1).
         promises,
+        /// Times that a session lost its connection and waited for its client.
+        away,
+        /// Times that a client came back to its session.
+        resumed,
+        /// Times that a client came back to a session that has ended.
+        lost,
     }
     ends {
         /// Sessions that ended because the client closed, between frames.
@@ -145,6 +151,12 @@ counters! {
             promise_too_long: Violation::PromiseTooLong { .. },
             /// How many of those sent far too many beats in spite of a warning.
             too_fast: Violation::TooFast,
+            /// How many of those told a position that they cannot have.
+            bad_position: Violation::BadPosition { .. },
+            /// How many of those sent more than the window.
+            window: Violation::Window { .. },
+            /// How many of those sent an invalid ACK.
+            bad_ack: Violation::BadAck,
         } else Violation::BadWelcome | _,
         /// Sessions that ended because the client did not read.
         slow_reader: Reason::SlowReader,
@@ -185,6 +197,14 @@ counters! {
             | _,
         /// Sessions that a newer one of the same name took over.
         taken_over: Reason::TakenOver,
+        /// Sessions whose client did not come back in time.
+        not_back: Reason::NotBack,
+        /// Sessions whose window was full when the application sent more and could not wait.
+        overflow: Reason::Overflow,
+        /// Sessions that ended because all that were away kept too much, and they were away longest.
+        replay_full: Reason::ReplayFull,
+        /// Sessions that ended because both ends had sent everything.
+        done: Reason::Done,
         /// Connections on which TLS failed: clients that do not speak it, have no accepted
         /// certificate, or took too long.
         tls: Reason::Tls(_),

@@ -46,7 +46,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
         }
         Some(Line::Session { .. }) => Line::Who { sessions: 1 },
         Some(Line::Who { .. }) => Line::Answer { ok: true, text: String::new() },
-        Some(Line::Answer { .. }) => Line::Stopped { stats: Stats::default() },
+        Some(Line::Answer { .. }) => Line::Stopped { stats: Box::default() },
         Some(Line::Stopped { .. }) => Line::Other { detail: String::new() },
         Some(Line::Other { .. }) => return None,
     })

@@ -14,6 +14,7 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
     let agreed =
         |name| Some(Box::new(Agreed { name, epoch: 1, agent: Some("agent\n1".into()), contract }));
     let reason = Reason::Dead(verdict);
+    let nothing = Undelivered::NOTHING;
     let cases: &[(Event<&[u8]>, &str)] = &[
         (Event::Online { id, peer, agreed: None }, "0-17-3 online from 192.0.2.1:5"),
         (
@@ -50,14 +51,32 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
             Event::Verdict { id, peer, verdict },
             "0-17-3 dead at 192.0.2.1:5: the kernel gave up after 1.500 s of silence",
         ),
+        (Event::Ended { id }, "0-17-3 sends no more"),
+        (Event::Room { id }, "0-17-3 has room for data again"),
         (
-            Event::Offline { id, peer, reason, beats: 2, lasted: short },
+            Event::Away { id, peer, reason: Reason::Reset, within: long },
+            "0-17-3 away from 192.0.2.1:5 for 90s at most: reset by the peer or on the path",
+        ),
+        (
+            Event::Back { id, peer, away: short, replayed: Replayed { frames: 1, bytes: 2 } },
+            "0-17-3 back from 192.0.2.1:5 after 1.500 s; 1 message (2 B) sent again",
+        ),
+        (
+            Event::Offline { id, peer, reason, beats: 2, lasted: short, undelivered: nothing },
             "0-17-3 offline from 192.0.2.1:5: dead: the kernel gave up after 1.500 s of silence \
              (2 beats in 1.500 s)",
         ),
         (
-            Event::Offline { id, peer, reason: Reason::Reset, beats: 1, lasted: short },
-            "0-17-3 offline from 192.0.2.1:5: reset by the peer or on the path (1 beat in 1.500 s)",
+            Event::Offline {
+                id,
+                peer,
+                reason: Reason::NotBack,
+                beats: 1,
+                lasted: short,
+                undelivered: Undelivered { frames: 3, bytes: 120, exact: false },
+            },
+            "0-17-3 offline from 192.0.2.1:5: the client did not come back in time (1 beat in \
+             1.500 s); at most 3 messages (120 B) not delivered",
         ),
         (
             Event::Paused { shard: 2, pause: Pause::new(Instant::from_nanos(0), short) },

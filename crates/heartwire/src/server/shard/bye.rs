@@ -20,6 +20,7 @@ use crate::server::link::{LINGER, Parted};
 use crate::server::mailbox::{MAX_COMMANDS, Mailbox};
 use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
+use crate::undelivered::Undelivered;
 use crate::world::{Break, ServerWorld, Socket};
 
 /// Maximum number of sessions closed in one turn. Closing a socket is the most expensive call here
@@ -223,7 +224,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     }
 
     fn tell_gone(&mut self, gone: Gone, reason: Reason) {
-        let Gone { id, peer, beats, since, is_known, is_refused, name, without_a_word } = gone;
+        let Gone { id, peer, beats, since, is_known, is_refused, name, undelivered, .. } = gone;
         if is_refused {
             // It was counted when it was refused.
             tracing::debug!(%peer, "gone: {reason}");
@@ -236,7 +237,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 session = %id, %peer, violation = "unexpected",
                 "rejected a client: it speaks protocol v0, and this server speaks v1 only"
             );
-        } else if let (Reason::Protocol(violation), false) = (reason, without_a_word) {
+        } else if let (Reason::Protocol(violation), false) = (reason, gone.without_a_word) {
             let name = violation.name();
             tracing::warn!(
                 session = %id, %peer, violation = name, "closed for a protocol error: {violation}"
@@ -253,10 +254,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         if is_known {
             let lasted = self.state.agenda.world.now().saturating_since(since);
-            self.tell(Event::Offline { id, peer, reason, beats, lasted });
+            let offline = Event::Offline { id, peer, reason, beats, lasted, undelivered };
             if self.state.agenda.world.breaks(Break::TellsOfflineTwice) {
-                self.tell(Event::Offline { id, peer, reason, beats, lasted });
+                self.tell(offline.clone());
             }
+            self.tell(offline);
             if self.state.agenda.world.breaks(Break::SpeaksAfterOffline) {
                 self.tell(Event::Health { id, health: Health::Ok });
             }
@@ -281,6 +283,7 @@ struct Gone {
     is_refused: bool,
     name: Option<Box<str>>,
     without_a_word: bool,
+    undelivered: Undelivered,
 }
 
 impl Gone {
@@ -295,6 +298,7 @@ impl Gone {
             is_known: session.phase().is_known(),
             is_refused: session.is_refused(),
             name: session.take_identity().map(|identity| identity.name),
+            undelivered: Undelivered::NOTHING,
         }
     }
 }
@@ -326,6 +330,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Shutdown
         | Reason::Unacknowledged
         | Reason::TakenOver
+        | Reason::Overflow
+        | Reason::Done
         | Reason::Tls(_) => true,
         // The first three are gone. A v0 client that broke the protocol gets no BYE, nor does a
         // client that was rejected before it sent anything.
@@ -335,6 +341,8 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         | Reason::Failed(_)
         | Reason::SlowReader
         | Reason::MostBuffered
+        | Reason::NotBack
+        | Reason::ReplayFull
         | Reason::Rejected(_)
         | Reason::Protocol(_) => false,
     }

@@ -348,6 +348,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         live.map(|session| SessionInfo {
             id: session.id,
             peer: session.link.peer(),
+            away_within: None,
             silence: session.link.silence(now),
             beats: session.beats,
             queued: session.queued(),

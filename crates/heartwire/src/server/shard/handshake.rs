@@ -280,6 +280,7 @@ pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec
             let bye = Bye::new(code, retry).detail(&detail);
             return Some(bye.encode_greased(id.as_u64()));
         }
+        Reason::Done => Bye::new(ByeCode::Done, RetryHint::AtWill),
         // For a kicked or rejected client a BYE is already queued.
         Reason::Kicked
         | Reason::ClosedByPeer
@@ -293,6 +294,9 @@ pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec
         | Reason::MostBuffered
         | Reason::Bye(_)
         | Reason::Rejected(_)
+        | Reason::NotBack
+        | Reason::Overflow
+        | Reason::ReplayFull
         | Reason::Tls(_)
         | Reason::Failed(_) => return None,
     };

@@ -4,6 +4,7 @@ use std::io;
 
 use heartwire_core::Verdict;
 use heartwire_core::frame::Kind;
+use heartwire_core::resume::Position;
 
 use super::*;
 use crate::tls::{TlsError, TlsFault};
@@ -34,6 +35,10 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Reason::Unacknowledged,
         Reason::Bye(ByeCode::Done),
         Reason::TakenOver,
+        Reason::NotBack,
+        Reason::Overflow,
+        Reason::ReplayFull,
+        Reason::Done,
         Reason::Tls(TlsError(TlsFault::Local)),
         Reason::Failed(io::ErrorKind::Other),
     ] {
@@ -55,6 +60,9 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
         Violation::UnknownNonce,
         Violation::PromiseTooLong { promise: time, max: time },
         Violation::TooFast,
+        Violation::BadPosition { position: Position::default() },
+        Violation::Window { window: 0 },
+        Violation::BadAck,
     ] {
         let counted = counted(&Reason::Protocol(violation));
         assert_eq!(counted, BTreeSet::from(["protocol_error", violation.name()]));
@@ -77,8 +85,9 @@ fn an_end_is_counted_under_the_name_of_its_reason() {
     // What is left is not about ends.
     let others = Stats::default().counts().map(|(name, _)| name);
     let others: Vec<_> = others.filter(|name| !names.contains(name)).collect();
-    let expected = ["accepted", "refused", "hellos", "welcomed", "promises", "cut_off", "pauses"];
-    assert_eq!(others, expected);
+    let first =
+        ["accepted", "refused", "hellos", "welcomed", "promises", "away", "resumed", "lost"];
+    assert_eq!(others, [&first[..], &["cut_off", "pauses"]].concat());
 }
 
 #[test]

@@ -351,7 +351,7 @@ impl Run {
         let Ok(contract) = terms.agree(&offer) else { return };
         let now = self.now;
         self.both(|connection| {
-            connection.welcome(at(now), contract);
+            connection.welcome(at(now), 1, contract);
         });
         self.may_send += 1;
         // The timeout counts from here.

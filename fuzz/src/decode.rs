@@ -204,7 +204,7 @@ fn beat(bytes: &[u8]) {
     let received = connection.handle_received(now, &mut hello.as_slice());
     assert!(matches!(received, Ok(Some(Event::Hello(_)))), "{received:?}");
     let contract = terms.agree(&offer).expect("neither end wants anything");
-    connection.welcome(now, contract);
+    connection.welcome(now, 1, contract);
     for (body, tail) in bytes.as_chunks::<BEAT_LEN>().0.iter().zip((0..=MAX_TAIL).cycle()) {
         let beat = Beat::decode(body);
         assert_eq!(Beat::decode(&beat.encode()), beat, "what was written is read");

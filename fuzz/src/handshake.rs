@@ -128,7 +128,7 @@ impl<'a> End<'a> {
         let mut client = Connection::new(settings, at(START));
         match agreed {
             Ok(contract) => {
-                self.connection.welcome(at(START), contract);
+                self.connection.welcome(at(START), 1, contract);
                 self.judge.welcomed();
                 let welcome = Welcome::new(1, 2, contract);
                 let answer = welcome.encode();

@@ -40,8 +40,8 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_enum, default_value_t = PresetArg::Default)]
     pub(crate) preset: PresetArg,
 
-    /// Send a heartbeat this often, or `off` to send none. With a timeout, sent data replaces
-    /// heartbeats while the peer is heard.
+    /// Send a heartbeat this often, or `off` to send none. On protocol v1 each comes up to a
+    /// quarter early; on v0, with a timeout, sent data replaces it while the peer is heard.
     #[arg(short, long, value_name = "TIME", value_parser = time_or_off)]
     pub(crate) interval: Option<TimeOrOff>,
 

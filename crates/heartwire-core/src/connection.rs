@@ -102,13 +102,13 @@ impl Connection {
         }
     }
 
-    /// Accepts the client whose HELLO came, with this contract. From now on
-    /// [`handle_received`](Self::handle_received) takes what the client sent meanwhile. The caller
-    /// writes the [`Welcome`] before anything else. Returns how long the HELLO was held, for
-    /// [`Welcome::held`](crate::v1::Welcome::held).
+    /// Accepts the client whose HELLO came, with this contract and the `session` that the
+    /// [`Welcome`] will carry. From now on [`handle_received`](Self::handle_received) takes what
+    /// the client sent meanwhile. The caller writes the WELCOME before anything else. Returns how
+    /// long the HELLO was held, for [`Welcome::held`](crate::v1::Welcome::held).
     ///
     /// Does nothing unless a HELLO waits for an answer.
-    pub fn welcome(&mut self, now: Instant, contract: Contract) -> Duration {
+    pub fn welcome(&mut self, now: Instant, session: u64, contract: Contract) -> Duration {
         let held = now.saturating_since(self.liveness.last_heard());
         if self.has_ended() {
             return held;
@@ -117,7 +117,8 @@ impl Connection {
             // The timeout counts from here.
             self.liveness = Liveness::new(self.liveness.policy(), now);
             let arrived = Arrived::at(now);
-            let dialogue = Dialogue::new(Side::Server, contract, Health::Ok, arrived, now);
+            let dialogue =
+                Dialogue::new(Side::Server, (session, contract), Health::Ok, arrived, now);
             self.begin(dialogue.with_max_frame(max_frame));
         }
         held

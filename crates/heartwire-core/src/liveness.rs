@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::order::{Found, Outbound, ReadFirst};
 use crate::pause::Pause;
 use crate::policy::{Bound, Policy};
-use crate::time::Instant;
+use crate::time::{Instant, millis};
 
 /// A silence is restarted at most this often after pauses of this process, so that even a host that
 /// is paused all the time declares a dead peer dead after `(MAX_GRACES + 1) × timeout` awake.
@@ -26,6 +26,9 @@ pub struct Liveness {
     last_sent: Instant,
     /// When a beat was sent, which is what a peer answers if it answers anything.
     last_beat: Instant,
+    /// How long before it is due the next beat is sent, so that ends which started together do not
+    /// stay in step.
+    early_ms: u32,
     /// How often this silence was restarted after a pause of ours.
     graces: u8,
     beat_due: bool,
@@ -43,6 +46,7 @@ impl Liveness {
             judged_from: now,
             last_sent: now,
             last_beat: now,
+            early_ms: 0,
             graces: 0,
             beat_due: false,
             is_dead: false,
@@ -184,6 +188,13 @@ impl Liveness {
         self.policy = policy;
     }
 
+    /// Draws how early the next beat is sent, from random bits: up to a quarter of the interval.
+    pub(crate) fn draw_early(&mut self, bits: u64) {
+        let quarter_ms = self.policy.interval().map_or(0, millis) / 4;
+        let early_ms = ((u64::from(quarter_ms) + 1) * (bits >> 32)) >> 32;
+        self.early_ms = u32::try_from(early_ms).unwrap_or(quarter_ms);
+    }
+
     /// Ends it for another reason than silence.
     pub(crate) const fn end(&mut self) {
         self.is_dead = true;
@@ -224,7 +235,8 @@ impl Liveness {
         if self.is_dead || self.beat_due {
             return None;
         }
-        self.beat_due_at()
+        let early = Duration::from_millis(self.early_ms.into());
+        Some(self.beat_due_at()?.saturating_sub(early))
     }
 }
 

@@ -150,7 +150,8 @@ pub struct PolicyBuilder {
 impl PolicyBuilder {
     /// Sends a beat every `interval`. With a [`timeout`](Self::timeout), data replaces a beat while
     /// something came from the peer within `interval`; a silent peer may be one that only answers
-    /// beats.
+    /// beats. On protocol v1 data replaces none, and each comes up to a quarter of `interval`
+    /// early, so that ends which began at the same time do not stay in step.
     ///
     /// Default: off. Bounds: 1 ms to 49 days; fractions of a millisecond are dropped. Keep it under
     /// half the timeout of the peer. Too long: healthy connections time out. Too short: needless

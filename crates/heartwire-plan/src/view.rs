@@ -29,12 +29,24 @@ pub(crate) struct View {
     pub(crate) own: End,
     pub(crate) peer: End,
     pub(crate) rtt: Duration,
+    pub(crate) is_v1: bool,
 }
 
 impl View {
     pub(crate) const fn new(plan: &Plan, side: Side) -> Self {
         let (own, peer) = (plan.end(side), plan.end(peer_of(side)));
-        Self { side, own, peer, rtt: plan.rtt() }
+        Self { side, own, peer, rtt: plan.rtt(), is_v1: plan.is_v1() }
+    }
+
+    /// The shortest time from beat to beat with this interval: on protocol v1 a beat comes up to a
+    /// quarter of it early.
+    fn shortest(&self, interval: Duration) -> Duration {
+        if self.is_v1 { interval / 4 * 3 } else { interval }
+    }
+
+    /// The time from beat to beat with this interval, on average.
+    pub(crate) fn average(&self, interval: Duration) -> Duration {
+        interval.saturating_add(self.shortest(interval)) / 2
     }
 
     /// How often bytes of the peer come while all is well: its beats, or its answers to ours.
@@ -94,7 +106,7 @@ impl View {
         let Some(interval) = self.peer.policy.interval() else { return self.silence() };
         let timeout = self.own.policy.timeout()?;
         let window = tcp::second_try(self.rtt);
-        let before_frozen = if interval < window { window } else { Duration::ZERO };
+        let before_frozen = if self.shortest(interval) < window { window } else { Duration::ZERO };
         let last_byte = interval
             .saturating_add(self.peer.timer_slack)
             .saturating_add(before_frozen)

@@ -129,7 +129,7 @@ impl Link {
             match event {
                 Event::Hello(hello) => {
                     let contract = Terms::new(self.offer).agree(&hello.offer)?;
-                    let held = self.connection.welcome(now, contract);
+                    let held = self.connection.welcome(now, 1, contract);
                     self.unwritten.extend(Welcome::new(1, 1, contract).held(held).encode());
                 }
                 Event::Welcome(welcome) => {

@@ -9,6 +9,7 @@ use super::stage::Reading;
 use crate::arrival;
 use crate::codec;
 use crate::frame::{self, Kind};
+use crate::mix::mix;
 use crate::policy::{Policy, Side};
 use crate::resume::Ledger;
 use crate::time::{Instant, micros, millis};
@@ -119,6 +120,8 @@ pub(super) struct Dialogue {
     pub(super) reading: Reading,
     arrived: Arrived,
     started: Instant,
+    /// From the session's id, which both ends know. It makes this connection's draws its own.
+    seed: u32,
     /// Of our last beat.
     nonce: u64,
     told: LastSent,
@@ -145,11 +148,11 @@ pub(super) struct Dialogue {
 }
 
 impl Dialogue {
-    /// Begins with a contract. `arrived` is the arrival time of the bytes with it, `health` this
-    /// end's own.
+    /// Begins with a contract, as the `session` of the WELCOME. `arrived` is the arrival time of
+    /// the bytes with it, `health` this end's own.
     pub(super) fn new(
         side: Side,
-        contract: Contract,
+        (session, contract): (u64, Contract),
         health: Health,
         arrived: Arrived,
         now: Instant,
@@ -161,6 +164,7 @@ impl Dialogue {
             reading: Reading::Between,
             arrived,
             started: now,
+            seed: u32::try_from(mix(session) >> 32).unwrap_or_default(),
             nonce: 0,
             told: LastSent {
                 // The first beat of a client is news, so that it wakes its server, which measures
@@ -247,6 +251,12 @@ impl Dialogue {
             too_fast: self.budget.credit() < 0,
         };
         (beat, is_news)
+    }
+
+    /// Random bits that belong to this beat. They differ between connections that began at the same
+    /// time, whose beats may have the same nonces.
+    pub(super) fn draw(&self, beat: &Beat) -> u64 {
+        mix(beat.nonce ^ (u64::from(self.seed) << 32))
     }
 
     /// A beat of ours was written at `at`: its promise is in force from now on.

@@ -239,6 +239,7 @@ impl Connection {
         if outbound == Outbound::Clear {
             dialogue.handle_written(&beat, now);
         }
+        self.liveness.draw_early(dialogue.draw(&beat));
         let taken = dialogue.ledger.as_deref_mut().map(Ledger::tell);
         Transmit::beat(&beat, taken, is_news)
     }

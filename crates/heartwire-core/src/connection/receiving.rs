@@ -232,7 +232,8 @@ impl Connection {
         let Stage::Awaiting(awaiting) = &self.stage else { return Err(Violation::BadWelcome) };
         awaiting.check(&welcome)?;
         let (health, arrived, rtt) = (awaiting.health, awaiting.arrived, awaiting.rtt(&welcome));
-        let dialogue = Dialogue::new(Side::Client, welcome.contract, health, arrived, now);
+        let agreed = (welcome.session, welcome.contract);
+        let dialogue = Dialogue::new(Side::Client, agreed, health, arrived, now);
         let max_frame = welcome.max_frame.unwrap_or(frame::MAX_FRAME);
         self.begin(dialogue.with_rtt(rtt).with_max_frame(max_frame));
         Ok(Event::Welcome(Box::new(welcome)))

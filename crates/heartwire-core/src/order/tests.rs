@@ -37,7 +37,7 @@ fn beating() -> Connection {
     let hello = Hello::new(Offer::new(&policy)).encode();
     server.handle_heard(at(0));
     server.handle_received(at(0), &mut hello.as_slice()).unwrap();
-    server.welcome(at(0), Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap());
+    server.welcome(at(0), 1, Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap());
     server
 }
 
@@ -112,7 +112,8 @@ fn a_beat_of_v1_that_says_what_was_heard_waits_for_a_read_and_one_right_after_it
     let read = read_first(&mut server, 5_000);
     let next = server.judge(read, Found::All, None);
     assert!(matches!(next, Next::Write(_)), "{next:?}");
-    sleeps(server.poll(at(5_000), Outbound::Clear), TIMEOUT);
+    let next = server.poll(at(5_000), Outbound::Clear);
+    assert!(matches!(next, Next::SleepUntil(_)), "{next:?}");
     server.handle_heard(at(7_000));
     server.beat_now();
     assert!(matches!(server.poll(at(7_000), Outbound::Clear), Next::Write(_)), "it was just heard");

@@ -5,4 +5,5 @@ mod bucket;
 mod chunks;
 mod connection;
 mod silence;
+mod spread;
 mod wheel;

@@ -64,7 +64,7 @@ fn healthy() -> anyhow::Result<String> {
     let story = usual(secs(45));
     let marks = play(&story)?;
     let mut frame =
-        Frame::new("A healthy connection: each end sends a heartbeat every 10 s", story.until);
+        Frame::new("A healthy connection: a heartbeat both ways at least every 10 s", story.until);
     frame.lane(CLIENT_Y, "client", "client", None);
     frame.lane(SERVER_Y, "server", "server", None);
     frame.beats(&marks, CLIENT_Y, SERVER_Y);
@@ -159,6 +159,8 @@ fn one_way() -> anyhow::Result<String> {
     frame.svg.text(x + 22.0, client_y + 4.0, "bad", Anchor::Start, text);
 
     story.server_is_lenient = true;
+    // Later beats would cross the text about the verdict.
+    story.until = secs(69);
     let marks = play(&story)?;
     let text = "a server that goes on sending heartbeats and never judges:";
     frame.svg.text(18.0, 222.0, "quiet", Anchor::Start, text);

@@ -255,7 +255,7 @@ fn read(
         if let Event::Hello(hello) = event {
             let terms = Terms::new(Offer::new(&story.server));
             let contract = terms.agree(&hello.offer).map_err(|error| anyhow!("{error}"))?;
-            end.connection.welcome(instant(now), contract);
+            end.connection.welcome(instant(now), 1, contract);
             peer.incoming.push((now + WAY, Some(Welcome::new(1, 0, contract).encode())));
         }
     }

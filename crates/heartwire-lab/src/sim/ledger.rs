@@ -17,7 +17,7 @@ pub(super) struct Ledger {
     pub(super) beats_heard: u64,
     /// Beats that were due for another reason than an interval.
     beats_extra: u64,
-    /// The shortest interval that ever was in force.
+    /// The shortest time from beat to beat that ever was in force.
     shortest_interval: Option<Duration>,
     /// It has heard the peer's first frame.
     has_begun: bool,
@@ -44,6 +44,11 @@ impl Ledger {
 
     pub(super) fn note_interval(&mut self, beat: Option<Duration>) {
         self.shortest_interval = [self.shortest_interval, beat].into_iter().flatten().min();
+    }
+
+    /// On protocol v1 beats may come up to a quarter of the interval early.
+    pub(super) fn note_interval_v1(&mut self, interval: Option<Duration>) {
+        self.note_interval(interval.map(|interval| interval / 4 * 3));
     }
 
     /// A beat is due now, whatever the interval.

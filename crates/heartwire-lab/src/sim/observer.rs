@@ -386,7 +386,7 @@ impl Observer {
         }
         self.in_force.interval = promise;
         self.ledger.note_beat_now();
-        self.ledger.note_interval(promise);
+        self.ledger.note_interval_v1(promise);
         self.ledger.restart(now);
         self.unheard.handle_promise();
         self.log(net, format_args!("promises a beat in {promise:?}"));
@@ -417,7 +417,7 @@ impl Observer {
         self.promised = self.in_force.interval;
         self.unheard = Unheard::new(now);
         self.ledger.note_begun();
-        self.ledger.note_interval(self.in_force.interval);
+        self.ledger.note_interval_v1(self.in_force.interval);
         // Each end begins with a beat.
         self.ledger.note_beat_now();
         if self.side == Side::Client {

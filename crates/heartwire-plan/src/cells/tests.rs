@@ -91,6 +91,17 @@ fn a_peer_that_is_not_acknowledged_sends_one_beat_more() {
     // Or all those before its kernel retransmits the first, which is 1.7 s at most.
     let finding = found(beating(ms(500)), judging(), fault, Side::Server);
     assert_bound(finding, 29_600, 32_600);
+    // On protocol v1 a second one can come sooner than that: a beat is up to a quarter early.
+    let latest = |setup: Setup| {
+        let plan = setup.rtt(ms(200)).plan().unwrap();
+        plan.outcome(fault, Side::Server).finding().unwrap().bound.latest
+    };
+    let setup = |interval| Setup::new(beating(ms(interval)), judging());
+    for (interval, more_on_v1) in [(1_600, 0), (2_200, 1_700), (2_300, 0)] {
+        // It sends beats as often on either version.
+        let setup = setup(interval);
+        assert_eq!(latest(setup), latest(setup.v0()) + ms(more_on_v1), "{interval} ms");
+    }
     // One that only answers has nothing to answer any more.
     let asking = end(Policy::builder().interval(secs(10)).timeout(secs(30)));
     let answering = end(Policy::builder().echo(true));

@@ -56,7 +56,7 @@ impl End {
             match self.connection.handle_received(now, &mut rest) {
                 Ok(Some(Event::Hello(hello))) => {
                     let contract = terms.agree(&hello.offer).unwrap();
-                    let held = self.connection.welcome(now, contract);
+                    let held = self.connection.welcome(now, 1, contract);
                     answer.extend(Welcome::new(1, 0, contract).held(held).encode());
                 }
                 Ok(Some(Event::Beat | Event::Promise(_))) => self.beats += 1,
@@ -192,8 +192,10 @@ impl Pair {
 fn both_ends_beat_as_agreed_and_stay_alive() {
     let mut pair = Pair::usual(ms(40));
     pair.run_for(s(100));
-    // One at once, and one every 10 s.
-    assert_eq!((pair.client.beats, pair.server.beats), (11, 10));
+    for end in [&pair.client, &pair.server] {
+        // One at once, and one every 7.5 to 10 s; the last one may be under way.
+        assert!((10..=14).contains(&end.beats), "{}", end.beats);
+    }
     pair.both_live();
 }
 
@@ -239,10 +241,9 @@ fn bytes_that_a_later_version_appends_to_a_beat_are_skipped() {
 #[test]
 fn a_beat_says_how_late_it_was() {
     let mut pair = Pair::usual(ms(40));
-    pair.run_for(s(5));
-    // The client is stopped for 12 s: its beat was due at 10 s.
-    let due = pair.client.connection.poll_timeout().unwrap();
-    pair.now = due.saturating_add(s(7));
+    // The client has just sent a beat, so that the next is due in 10 s, however early it was meant
+    // to be sent. Then it is stopped.
+    pair.now = pair.at(s(17));
     pair.write();
     pair.run_for(s(1));
     assert_eq!(pair.link_state(Side::Server).peer_late, s(7));
@@ -257,7 +258,8 @@ fn data_does_not_stand_in_for_beats() {
         pair.client.connection.handle_sent(pair.now);
         pair.run_for(s(1));
     }
-    assert_eq!(pair.server.beats - beats, 10);
+    let beats = pair.server.beats - beats;
+    assert!((10..=14).contains(&beats), "{beats}");
 }
 
 #[test]
@@ -273,7 +275,7 @@ fn silence_before_the_welcome_is_not_judged() {
     let (written, over) = turn(&mut server, later, None);
     assert!(written.is_empty() && over.is_none(), "{over:?}");
     let contract = Terms::new(Offer::new(&policy)).agree(&Offer::new(&policy)).unwrap();
-    server.welcome(later, contract);
+    server.welcome(later, 1, contract);
     // Its time begins now.
     assert!(!server.is_over(later.saturating_add(ms(299))));
     assert!(server.is_over(later.saturating_add(ms(300))));
@@ -285,7 +287,7 @@ fn short_writes_are_padded_until_they_wake_the_server() {
     let server = Offer::new(&usual(Side::Server));
     let contract = Terms::new(server).wake_bytes(161).agree(&Offer::new(&client)).unwrap();
     let now = Instant::from_nanos(0);
-    let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
+    let dialogue = Dialogue::new(Side::Client, (1, contract), Health::Ok, Arrived::at(now), now);
     let pad = |len| dialogue.pad(len).map(|pad| (pad[..8].to_vec(), pad.len()));
     let header = |body_len| codec::header(Kind::Pad, body_len).unwrap().to_vec();
     assert_eq!(pad(10), Some((header(143), 151)));
@@ -308,7 +310,7 @@ fn each_end_knows_how_long_a_frame_the_other_accepts() {
         let mut server = Connection::new(settings.protocol(Protocol::V1Only), now);
         let hello = Hello { max_frame, ..Hello::new(offer) }.encode();
         assert!(server.handle_received(now, &mut hello.as_slice()).is_ok());
-        server.welcome(now, contract);
+        server.welcome(now, 1, contract);
         assert_eq!(lens(&server), accepted);
         let mut client = Connection::new(settings.protocol(Protocol::V1), now);
         assert_eq!(lens(&client), [true; 3]);

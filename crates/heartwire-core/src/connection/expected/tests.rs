@@ -34,7 +34,7 @@ fn table() -> [(Stage, [Expected; 8]); 9] {
     let reading = Reading::Between;
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
-    let dialogue = Dialogue::new(Side::Client, contract, Health::Ok, Arrived::at(now), now);
+    let dialogue = Dialogue::new(Side::Client, (1, contract), Health::Ok, Arrived::at(now), now);
     let v1 = |counted: Expected, ack: Expected, end: Expected| {
         let pad = UpTo(64 * 1024);
         [Between(32, 128), counted, Unexpected, Unexpected, UpTo(512), pad, ack, end]

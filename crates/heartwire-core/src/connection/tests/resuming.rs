@@ -16,7 +16,7 @@ fn welcomed(window: u32) -> Connection {
     let hello = Hello::new(offer).encode();
     let received = connection.handle_received(at(0), &mut hello.as_slice());
     assert!(matches!(received, Ok(Some(Event::Hello(_)))));
-    let _ = connection.welcome(at(0), Terms::new(offer).agree(&offer).unwrap());
+    let _ = connection.welcome(at(0), 1, Terms::new(offer).agree(&offer).unwrap());
     connection.attach(Box::new(Ledger::new(window, window)));
     connection
 }

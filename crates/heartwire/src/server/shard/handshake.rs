@@ -165,12 +165,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     fn welcome_client(&mut self, slot: u32, agreed: Agreed, now: Instant) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
-        let held = session.link.connection.welcome(now, contract);
+        let id = session.id.as_u64();
+        let held = session.link.connection.welcome(now, id, contract);
         // Before the first beat, and before anything that the application sends.
-        let welcome = Welcome::new(session.id.as_u64(), agreed.epoch, contract)
+        let welcome = Welcome::new(id, agreed.epoch, contract)
             .held(held)
             .max_frame(session.link.connection.limits().longest_frame());
-        session.queue_first(&welcome.encode_greased(session.id.as_u64()));
+        session.queue_first(&welcome.encode_greased(id));
         agenda.flush_later(session);
         agenda.transmit(session, now);
         agenda.arm(session);

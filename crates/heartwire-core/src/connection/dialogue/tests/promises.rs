@@ -11,7 +11,8 @@ fn a_promise_is_kept_and_moves_the_timeout_of_the_other_end() {
     assert_eq!(pair.server.connection.policy().timeout(), Some(s(600)));
     let beats = pair.server.beats;
     pair.run_for(s(1500));
-    assert_eq!(pair.server.beats - beats, 5);
+    let beats = pair.server.beats - beats;
+    assert!((5..=6).contains(&beats), "{beats}");
     pair.both_live();
     // And back.
     assert_eq!(pair.client.connection.promise(s(10)), Some(s(10)));
@@ -48,9 +49,9 @@ fn a_promise_that_is_repeated_is_no_news() {
 fn a_promise_that_is_shortened_leaves_the_peer_time_to_hear_of_it() {
     let mut pair = Pair::usual(ms(40));
     pair.client.connection.promise(s(300));
-    // The server has heard nothing for 290 s, as its beats say, and rightly so.
-    pair.run_for(s(290));
-    assert!(pair.link_state(Side::Client).unheard > s(280));
+    // The server has heard nothing for 220 s, as its beats say, and rightly so.
+    pair.run_for(s(220));
+    assert!(pair.link_state(Side::Client).unheard > s(205));
     pair.client.connection.promise(s(10));
     assert!(!pair.client.connection.is_over(pair.now));
     // A beat that was under way meanwhile says so too.

@@ -85,7 +85,8 @@ impl Book {
         let now = Instant::from_nanos(0);
         let terms = Terms::new(Offer::new(&usual(Side::Server)));
         let contract = terms.agree(&Offer::new(&usual(Side::Client))).unwrap();
-        let dialogue = Dialogue::new(Side::Server, contract, Health::Ok, Arrived::at(now), now);
+        let dialogue =
+            Dialogue::new(Side::Server, (1, contract), Health::Ok, Arrived::at(now), now);
         Self { policy: dialogue.policy(), dialogue, now }
     }
 

@@ -93,7 +93,9 @@ fn a_beat_that_had_to_wait_for_the_socket_comes_first_and_others_after_it() {
     let got = read_all(&mut rig, &client);
     assert!(matches!(&got[..], [Got::Beat(_), Got::Data(data)] if data == NEWS), "{got:?}");
     rig.pass(ms(550));
-    assert_eq!(client.got().len(), 5);
+    // One every 75 to 100 ms.
+    let beats = client.got().len();
+    assert!((5..=7).contains(&beats), "{beats} beats");
 }
 
 /// The poller tells of a socket that takes bytes again. A broadcast must not find it out before, or

@@ -149,6 +149,15 @@ impl Hello {
         if let Some(max_frame) = self.max_frame {
             map.key(10).u32(max_frame);
         }
+        // Of values that are there already, so that the kept inputs mean what they meant.
+        if let (Some(session), Some(ago)) = (self.instance, self.max_frame) {
+            map.key(11);
+            let mut last = Map::new(map.to);
+            last.key(0).to.extend([0x64, b'd', b'e', b'a', b'd']);
+            last.key(1).u32(ago);
+            last.key(2).u64(session);
+            last.unknown(self.unknown);
+        }
         map.unknown(self.unknown);
     }
 }

@@ -13,7 +13,7 @@ pub use beat::Health;
 pub(crate) use beat::{BEAT_LEN, Beat, MAX_BEAT_LEN, RESUMABLE_BEAT_LEN};
 pub use contract::{Conflict, Contract, Direction, MAX_TIMEOUT, MIN_INTERVAL, Offer, Terms};
 pub use handshake::{
-    Bye, ByeCode, Hello, MAX_AGENT_LEN, MAX_DETAIL_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN, ResumeOffer,
-    ResumeTerms, Resumed, Resuming, RetryHint, Secret, Welcome,
+    Bye, ByeCode, Hello, LastConnection, MAX_AGENT_LEN, MAX_DETAIL_LEN, MAX_NAME_LEN,
+    MAX_TOKEN_LEN, ResumeOffer, ResumeTerms, Resumed, Resuming, RetryHint, Secret, Welcome,
 };
 pub(crate) use handshake::{MAX_BYE_LEN, MAX_HELLO_LEN, MAX_PAD_LEN};

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use heartwire::server::{Event, SessionId, SessionInfo, Stats};
+use heartwire::server::{Event, LastConnection, SessionId, SessionInfo, Stats};
 use heartwire::v1::Contract;
 use heartwire::{Reason, Verdict};
 use serde::{Serialize, Serializer};
@@ -125,8 +125,17 @@ pub(super) struct Client {
 #[derive(Debug, Serialize)]
 pub(super) struct Agreed {
     agent: Option<Box<str>>,
+    last: Option<Last>,
     #[serde(flatten, serialize_with = "fields::contract")]
     contract: Contract,
+}
+
+/// How the client's last connection ended, as the client says.
+#[derive(Debug, Serialize)]
+struct Last {
+    reason: Box<str>,
+    ago_ms: Millis,
+    session: Option<String>,
 }
 
 impl Line {
@@ -141,6 +150,7 @@ impl Line {
                 protocol: if agreed.is_some() { "v1" } else { "v0" },
                 agreed: agreed.as_ref().map(|agreed| Agreed {
                     agent: agreed.agent.clone(),
+                    last: agreed.last.as_ref().map(Last::of),
                     contract: agreed.contract,
                 }),
             },
@@ -215,7 +225,8 @@ impl fmt::Display for Line {
                 write!(f, "online    {session} {peer}")
             }
             Self::Online { session, peer, agreed: Some(agreed), .. } => {
-                write!(f, "online    {session} {peer}: {}", agreed.contract)
+                write!(f, "online    {session} {peer}: {}", agreed.contract)?;
+                agreed.last.as_ref().map_or(Ok(()), |last| write!(f, "; {last}"))
             }
             Self::Promise { session, interval_ms, .. } => {
                 let interval = typed(interval_ms.0);
@@ -269,6 +280,22 @@ impl fmt::Display for Line {
             }
             Self::Other { detail } => write!(f, "other     {detail}"),
         }
+    }
+}
+
+impl Last {
+    fn of(last: &LastConnection) -> Self {
+        let LastConnection { reason, ago, session, .. } = last;
+        let session = session.map(|id| id.to_string());
+        Self { reason: reason.clone(), ago_ms: Millis(*ago), session }
+    }
+}
+
+/// In short: `last "dead" 12.3 s ago (0-17-3)`.
+impl fmt::Display for Last {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "last {:?} {:.1} s ago", self.reason, self.ago_ms.0.as_secs_f64())?;
+        self.session.as_ref().map_or(Ok(()), |session| write!(f, " ({session})"))
     }
 }
 

@@ -12,7 +12,10 @@ mod tokens;
 use std::process::Stdio;
 use std::time::Instant;
 
-use heartwire_testkit::{BEAT, LineEvent as Event, Lines, Listener, Peer, Process, data, ms};
+use heartwire::v1::{Hello, LastConnection, Offer};
+use heartwire_testkit::{
+    BEAT, LineEvent as Event, Lines, Listener, Peer, Process, data, hello, ms, patient,
+};
 use serde_json::{Value, json};
 
 use crate::program::{Client, Server, heartwire};
@@ -43,6 +46,22 @@ fn both_programs_speak_v1_by_default_and_show_the_same_contract() {
     assert_eq!(beats(&client.stop()), ("shutdown".to_owned(), 1));
     assert_eq!(server.event("offline")["detail"], "the peer disconnected: done");
     assert_eq!(beats(&server.stop()), ("bye".to_owned(), 1));
+}
+
+#[test]
+fn a_server_prints_how_the_last_connection_of_a_client_ended() {
+    let server = Server::start_plain(&[]);
+    let (peer, _) = Peer::welcomed(server.addr, &hello());
+    assert_eq!(server.event_of("online", peer.addr())["last"], Value::Null);
+    let mut hello = Hello::new(Offer::new(&patient()));
+    let session = Some(3 << 32 | 17);
+    hello.last = Some(LastConnection::new("dead\u{202e}\n", ms(12_345), session));
+    let (peer, _) = Peer::welcomed(server.addr, &hello.encode());
+    let online = server.event_of("online", peer.addr());
+    let said = json!({ "reason": "dead\u{202e}\n", "ago_ms": 12_345.0, "session": "0-17-3" });
+    assert_eq!(online["last"], said);
+    // Escaped, or it would turn the text around that follows.
+    server.events.line(r#""reason":"dead\u202e\n""#);
 }
 
 #[test]

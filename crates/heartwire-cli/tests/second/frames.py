@@ -72,12 +72,18 @@ def uncbor(body, at):
         for _ in range(number * (major - 3)):
             item, at = uncbor(body, at)
             items.append(item)
-        return (items if major == 4 else Odd()), at
+        return (items if major == 4 else as_dict(items[::2], items[1::2])), at
     if major == 6:
         _, at = uncbor(body, at)
     if major == 7 and code == 24 and number < 32:
         raise ValueError("a simple value that has a shorter form")
     return Odd(), at
+
+
+def as_dict(keys, values):
+    """A map with integer keys, each of them once. Only a skipped value may be another one."""
+    fits = all(isinstance(key, int) for key in keys) and len(set(keys)) == len(keys)
+    return dict(zip(keys, values)) if fits else Odd()
 
 
 def is_unsigned(most, least=0):
@@ -99,6 +105,20 @@ def is_versions(value):
 
 U32, U64 = 2**32 - 1, 2**64 - 1
 DURATION = is_unsigned(U32, 1)
+LAST_KEYS = {
+    0: ("reason", is_text(32), True),
+    1: ("ago", is_unsigned(U32), True),
+    2: ("session", is_unsigned(U64), False),
+}
+
+
+def is_last(value):
+    """Whether it says how a connection ended."""
+    if not isinstance(value, dict):
+        return False
+    return all(fits(value[key]) if key in value else not must for key, (_, fits, must) in LAST_KEYS.items())
+
+
 # Each key's name, what it may be, and whether it must be there.
 HELLO_KEYS = {
     0: ("versions", is_versions, True),
@@ -112,6 +132,7 @@ HELLO_KEYS = {
     8: ("agent", is_text(64), False),
     9: ("instance", is_unsigned(U64, 1), False),
     10: ("max_frame", is_unsigned(U32), False),
+    11: ("last", is_last, False),
 }
 WELCOME_KEYS = {
     0: ("version", is_unsigned(255), True),

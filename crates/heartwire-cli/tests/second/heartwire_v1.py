@@ -31,6 +31,7 @@ from frames import (  # noqa: E402
     HEART,
     HELLO,
     HELLO_KEYS,
+    LAST_KEYS,
     PAD,
     VERSION,
     WELCOME,
@@ -75,6 +76,9 @@ def client(args):
 
     connection.write_on = args.write_on
     extras = {"instance": random.getrandbits(63) + 1, "max_frame": args.max_frame}
+    if args.last:
+        reason, ago, session = args.last
+        extras["last"] = {0: reason, 1: int(ago), 2: int(session)}
 
     def talk():
         said = control(
@@ -132,6 +136,8 @@ def serve(connection, session, args, commands):
         connection.leave(2, 0, detail=str(conflict))
         raise Ended("rejected") from conflict
     hello["token"] = "(not shown)" if "token" in hello else None
+    last = hello.get("last", {})
+    hello["last"] = {name: last[key] for key, (name, _, _) in LAST_KEYS.items() if key in last} or None
     say("hello", grease=greased(body), **hello)
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
@@ -152,7 +158,7 @@ def golden(args):
     )
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
     said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
-    said.update(instance=0x0102030405060708, max_frame=65_536)
+    said.update(instance=0x0102030405060708, max_frame=65_536, last={0: "reset", 1: 2_500, 2: 98})
     assert hello == control(HELLO, HELLO_KEYS, **said)
     assert read_control(hello[8:], HELLO_KEYS, "") == said
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
@@ -185,6 +191,7 @@ def main():
             end.add_argument("--token-file")
             end.add_argument("--handshake", type=int, default=5_000)
             end.add_argument("--hello")
+            end.add_argument("--last", nargs=3, metavar=("REASON", "MS", "SESSION"), help="how its last connection ended")
             end.add_argument("--write-on", action="store_true")
         else:
             end.add_argument("--wake-bytes", type=int, default=1)

@@ -6,12 +6,14 @@
 
 mod bye;
 mod hello;
+mod last;
 mod map;
 mod resume;
 mod welcome;
 
 pub use bye::{Bye, ByeCode, MAX_BYE_LEN, MAX_DETAIL_LEN, RetryHint};
 pub use hello::{Hello, MAX_AGENT_LEN, MAX_HELLO_LEN, MAX_NAME_LEN, MAX_TOKEN_LEN};
+pub use last::LastConnection;
 pub(super) use map::{Map, Written};
 pub use resume::{ResumeOffer, ResumeTerms, Resumed, Resuming, Secret};
 pub use welcome::Welcome;

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use heartwire_core::frame::HEADER_LEN;
+use heartwire_core::v1::LastConnection;
 use heartwire_core::{FrameLimits, Instant, Policy, Settings};
 
 use super::dial::Resolver;
@@ -250,8 +251,9 @@ impl ClientConfig {
     }
 
     /// The HELLO frame, on protocol v1.
-    pub(super) fn hello(&self, now: Instant) -> Option<Vec<u8>> {
-        self.v1_settings().map(|v1| v1.hello(&self.policy, self.limits.longest_frame(), now))
+    pub(super) fn hello(&self, last: Option<LastConnection<'_>>, now: Instant) -> Option<Vec<u8>> {
+        let max_frame = self.limits.longest_frame();
+        self.v1_settings().map(|v1| v1.hello(&self.policy, max_frame, last, now))
     }
 
     /// The longest body that [`max_queue`](Self::max_queue) leaves room for.

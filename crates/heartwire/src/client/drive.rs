@@ -20,6 +20,7 @@ use heartwire_core::v1::{Health, Welcome};
 use heartwire_core::{Connection, Instant, Pause, PauseWatch};
 use tracing::{Span, debug};
 
+pub(super) use self::ending::Ended;
 use self::ending::{Draining, Explaining};
 use self::judging::PathCheck;
 use self::leaving::Leaving;
@@ -48,6 +49,10 @@ pub(super) struct Driver<W: World> {
     end_len: usize,
     made_at: Instant,
     online_at: Option<Instant>,
+    /// The server's id of this session (protocol v1).
+    session: Option<u64>,
+    /// When the connection was lost.
+    lost_at: Option<Instant>,
     /// The server's BYE.
     bye: Option<Bye>,
     inbox: Inbox,
@@ -135,6 +140,7 @@ impl<W: World> Driver<W> {
         world: W,
         dialled: Dialled<W::Socket>,
         config: &ClientConfig,
+        last: Option<&Ended>,
         span: Span,
         app: &mut App,
     ) -> Self {
@@ -151,6 +157,8 @@ impl<W: World> Driver<W> {
             end_len: 0,
             made_at: now,
             online_at: None,
+            session: None,
+            lost_at: None,
             bye: None,
             inbox: Inbox::default(),
             beats: 0,
@@ -170,7 +178,7 @@ impl<W: World> Driver<W> {
             phase: Phase::Keeping,
             world,
         };
-        match config.hello(now) {
+        match config.hello(last.map(|last| last.as_told(now)), now) {
             Some(hello) => {
                 // Messages kept from the last connection must not be sent before the WELCOME.
                 app.outbox.hold();
@@ -188,6 +196,7 @@ impl<W: World> Driver<W> {
         app.intake.set(Link::Up { max_frame: self.connection.peer_max_frame() });
         if let Some(welcome) = &welcome {
             self.span.record("session", welcome.session);
+            self.session = Some(welcome.session);
         }
         let (peer, kernel) = (self.peer, self.kernel.clone());
         app.outlet.push_news(Event::Online { peer, kernel, welcome });

@@ -12,7 +12,7 @@ use tracing::info_span;
 
 use super::app::{App, Link};
 use super::dial::{Dialled, Dialler};
-use super::drive::{self, Driver, End, Wait};
+use super::drive::{self, Driver, End, Ended, Wait};
 use super::outbox::Message;
 use super::{Bye, ClientConfig, ConnectError, Event, Reconnect};
 use crate::Reason;
@@ -29,6 +29,8 @@ pub struct Life<W: World> {
     pub(super) dialler: Dialler,
     pub(super) app: App,
     backoff: Option<Backoff>,
+    /// How the last connection that was online ended.
+    last: Option<Ended>,
     /// The number of the last attempt; 0 after a connection.
     attempt: u32,
     /// When a wait was last cut short.
@@ -73,6 +75,7 @@ impl<W: World> Life<W> {
             dialler: Dialler::default(),
             app,
             backoff,
+            last: None,
             attempt: 0,
             looked_at: None,
             phase: Phase::Starting,
@@ -135,7 +138,8 @@ impl<W: World> Life<W> {
             Ok(dialled) => {
                 let span = info_span!("session", peer = %dialled.peer, session = Empty);
                 let (world, app) = (self.world.clone(), &mut self.app);
-                let driver = Driver::new(world, dialled, &self.config, span, app);
+                let last = self.last.as_ref();
+                let driver = Driver::new(world, dialled, &self.config, last, span, app);
                 self.phase = Phase::Keeping(Box::new(driver));
             }
             Err(error) => {
@@ -162,6 +166,7 @@ impl<W: World> Life<W> {
             backoff.handle_connected(from);
             backoff.handle_disconnected(until);
         }
+        self.last = driver.ended(reason).or(self.last);
         let now = self.world.now();
         let is_dead = matches!(reason, Reason::Dead(_));
         if driver.is_online() && driver.has_heard() && !is_dead {

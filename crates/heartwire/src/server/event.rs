@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use heartwire_core::internal::Typed;
-use heartwire_core::v1::{ByeCode, Contract, Health};
+use heartwire_core::v1::{self, ByeCode, Contract, Health};
 use heartwire_core::{LinkState, Pause, Verdict};
 
 use super::id::SessionId;
@@ -173,8 +173,43 @@ pub struct Agreed {
     pub epoch: u64,
     /// The client's program and version, as the client reports them.
     pub agent: Option<Box<str>>,
+    /// How the client's last connection ended, as the client reports it.
+    pub last: Option<LastConnection>,
     /// The negotiated settings of both ends.
     pub contract: Contract,
+}
+
+/// How a client's last connection ended, as the client reports it. It is for logs: nothing checks
+/// it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LastConnection {
+    /// Why it ended: the [name](Reason::name) of a reason, such as `dead`, if the client is one of
+    /// ours. At most 32 bytes. Escape it before you show it: the client chose the text.
+    pub reason: Box<str>,
+    /// How long before the HELLO of this connection it ended.
+    pub ago: Duration,
+    /// Its session, if it had one. That may have been on another server, or in an earlier run of
+    /// this one, whose ids come again.
+    pub session: Option<SessionId>,
+}
+
+impl LastConnection {
+    pub(super) fn of(said: v1::LastConnection<'_>) -> Self {
+        let session = said.session.map(SessionId::of);
+        Self { reason: said.reason.into(), ago: said.ago, session }
+    }
+}
+
+/// `last connection 0-17-3 ended 2.500 s ago: "dead"`.
+impl fmt::Display for LastConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("last connection ")?;
+        if let Some(session) = self.session {
+            write!(f, "{session} ")?;
+        }
+        write!(f, "ended {:.3} s ago: {:?}", self.ago.as_secs_f64(), self.reason)
+    }
 }
 
 /// Why a client is refused.
@@ -275,7 +310,8 @@ impl<D: AsRef<[u8]>> fmt::Display for Event<D> {
         match self {
             Self::Online { id, peer, agreed: None } => write!(f, "{id} online from {peer}"),
             Self::Online { id, peer, agreed: Some(agreed) } => {
-                write!(f, "{id} online from {peer}{}; {}", Named(&agreed.name), agreed.contract)
+                write!(f, "{id} online from {peer}{}; {}", Named(&agreed.name), agreed.contract)?;
+                agreed.last.as_ref().map_or(Ok(()), |last| write!(f, "; {last}"))
             }
             Self::Promise { id, interval, timeout } => {
                 write!(f, "{id} changes its interval to {}, timeout ", Typed(*interval))?;

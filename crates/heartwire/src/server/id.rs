@@ -20,6 +20,11 @@ impl SessionId {
         Self(u64::from(generation) << 32 | u64::from(shard) << 24 | u64::from(slot % MAX_SLOTS))
     }
 
+    /// The id that [`as_u64`](Self::as_u64) would give as this number.
+    pub(super) const fn of(number: u64) -> Self {
+        Self(number)
+    }
+
     pub(super) fn shard(self) -> usize {
         usize::try_from(self.0 >> 24 & 0xff).unwrap_or(usize::MAX)
     }

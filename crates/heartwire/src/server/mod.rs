@@ -73,7 +73,7 @@ pub mod auth {
 pub(crate) use admission::tokens::is_world_readable;
 pub use channel::Events;
 pub use config::{Protocols, ServerConfig};
-pub use event::{Agreed, Event, SessionInfo};
+pub use event::{Agreed, Event, LastConnection, SessionInfo};
 pub use handler::{Control, Handler};
 pub use id::SessionId;
 pub use resume::Resume;

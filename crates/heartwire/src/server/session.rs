@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 use std::io;
 
-use heartwire_core::v1::Contract;
 use heartwire_core::{Connection, Event as Input, Instant, Violation};
 
+use super::event::Agreed;
 use super::id::SessionId;
 use super::link::{Link, Parted};
 use super::outbound::Outbound;
@@ -93,7 +93,6 @@ impl Phase {
 pub(super) struct Identity {
     pub(super) name: Box<str>,
     pub(super) epoch: u64,
-    pub(super) agent: Option<Box<str>>,
 }
 
 /// Fields that few sessions need at a time.
@@ -101,8 +100,8 @@ pub(super) struct Identity {
 struct Extra {
     /// The client's identity from the handshake.
     identity: Option<Identity>,
-    /// The contract for its WELCOME, while it waits for its name.
-    waits_for: Option<Box<Contract>>,
+    /// The result of its handshake, while it waits for its name.
+    waits_for: Option<Box<Agreed>>,
     outbound: Outbound,
 }
 
@@ -198,20 +197,20 @@ impl<S: Socket> Session<S> {
     }
 
     /// Makes the client wait for its name.
-    pub(super) fn wait_for_name(&mut self, identity: Identity, contract: Contract) {
+    pub(super) fn wait_for_name(&mut self, identity: Identity, agreed: Box<Agreed>) {
         self.set_identity(identity);
-        self.extra.get_or_insert_default().waits_for = Some(Box::new(contract));
+        self.extra.get_or_insert_default().waits_for = Some(agreed);
         self.stand(Standing::Waiting);
     }
 
     /// Ends the wait for a name. `None` if the client did not wait, or has ended.
-    pub(super) fn wait_no_more(&mut self) -> Option<(Identity, Contract)> {
+    pub(super) fn wait_no_more(&mut self) -> Option<(Identity, Box<Agreed>)> {
         if self.phase != Phase::Live(Standing::Waiting) {
             return None;
         }
-        let contract = self.extra.as_mut()?.waits_for.take()?;
+        let agreed = self.extra.as_mut()?.waits_for.take()?;
         self.stand(Standing::Unknown);
-        Some((self.take_identity()?, *contract))
+        Some((self.take_identity()?, agreed))
     }
 
     /// Whether the client understands a BYE.

@@ -23,6 +23,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
             protocol: "v1",
             agreed: Some(Agreed {
                 agent: None,
+                last: Some(last("dead", None)),
                 contract: Terms::new(offer).agree(&offer).unwrap(),
             }),
         },
@@ -50,6 +51,19 @@ fn next(line: Option<&Line>) -> Option<Line> {
         Some(Line::Stopped { .. }) => Line::Other { detail: String::new() },
         Some(Line::Other { .. }) => return None,
     })
+}
+
+fn last(reason: &str, session: Option<String>) -> Last {
+    Last { reason: reason.into(), ago_ms: Millis(Duration::from_millis(12_345)), session }
+}
+
+#[test]
+fn the_last_connection_of_a_client_is_shown_in_short_and_escaped() {
+    let line = |last: Last| last.to_string();
+    let session = Some("0-17-3".to_owned());
+    assert_eq!(line(last("dead", session)), "last \"dead\" 12.3 s ago (0-17-3)");
+    let hostile = last("a\"\u{1b}[31m\u{202e}\n", None);
+    assert_eq!(line(hostile), r#"last "a\"\u{1b}[31m\u{202e}\n" 12.3 s ago"#);
 }
 
 #[test]

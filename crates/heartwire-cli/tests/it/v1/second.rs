@@ -87,10 +87,13 @@ fn its_client_works_with_our_server() {
         return;
     }
     let server = Server::start_plain(&[&QUICK[..], &["--on-data", "upper"]].concat());
-    let mut second = Second::client(server.addr, &[&["--name", "bob"], &QUICK_MS[..]].concat());
+    let own = ["--name", "bob", "--last", "reset", "2500", "99"];
+    let mut second = Second::client(server.addr, &[&own, &QUICK_MS[..]].concat());
     let (welcome, online) = (second.event("welcome"), server.event("online"));
     assert_eq!(online["protocol"], "v1");
     assert_eq!((&online["name"], &online["agent"]), (&"bob".into(), &"second".into()));
+    let last = json!({ "reason": "reset", "ago_ms": 2500.0, "session": "0-99-0" });
+    assert_eq!(online["last"], last);
     assert_eq!(welcome["epoch"], online["epoch"]);
     assert_eq!(welcome["wake_bytes"], online["wake_bytes"]);
     for (key, direction, field) in [
@@ -149,7 +152,7 @@ fn our_client_works_with_its_server() {
     ours.extend(["--retry", "100ms"]);
     let mut client = Client::start_plain(addr, &ours);
     let (hello, online) = (second.event("hello"), client.event("online"));
-    assert_eq!(hello["name"], "bob");
+    assert_eq!((&hello["name"], &hello["last"]), (&"bob".into(), &json!(null)));
     for (key, ms) in [("interval", 300), ("want", 300), ("timeout", 3000), ("min_interval", 100)] {
         assert_eq!(hello[key], ms, "{key}");
     }
@@ -179,6 +182,9 @@ fn our_client_works_with_its_server() {
     let wait = client.event("waiting").number("wait_ms");
     assert!((300.0..=600.0).contains(&wait), "{wait}");
     client.events.first_events("online", 2);
+    let last = &second.events.first_events("hello", 2)[1]["last"];
+    assert_eq!((&last["reason"], &last["session"]), (&"bye".into(), &1.into()));
+    assert!(last["ago"].as_f64().unwrap() >= 300.0, "{last}");
     // A code that no version has yet, and never again.
     second.obey("bye 1234 0");
     assert_eq!(client.process.exit_code(), Some(4));

@@ -7,6 +7,7 @@ use core::num::NonZero;
 use minicbor::Decoder;
 
 use super::VERSION;
+use super::last::LastConnection;
 use super::map::{Map, cut, duration, entries, skip, text};
 use super::resume::{ResumeOffer, Resuming};
 use crate::frame::Kind;
@@ -42,6 +43,8 @@ pub struct Hello<'a> {
     pub instance: Option<NonZero<u64>>,
     /// The longest DATA body that the client accepts, in bytes, if it says so.
     pub max_frame: Option<u32>,
+    /// How the client's last connection ended, if it says so.
+    pub last: Option<LastConnection<'a>>,
     /// What the client would keep, so that its session can be resumed; `None` if it cannot.
     pub resume: Option<ResumeOffer>,
     /// The session that it goes on with, if there is one. Not without `resume`.
@@ -59,6 +62,7 @@ impl fmt::Debug for Hello<'_> {
             .field("agent", &self.agent)
             .field("instance", &self.instance)
             .field("max_frame", &self.max_frame)
+            .field("last", &self.last)
             .field("resume", &self.resume)
             .field("resuming", &self.resuming)
             .finish()
@@ -77,6 +81,7 @@ impl<'a> Hello<'a> {
             agent: None,
             instance: None,
             max_frame: None,
+            last: None,
             resume: None,
             resuming: None,
         }
@@ -122,6 +127,9 @@ impl<'a> Hello<'a> {
             map.put(9, |e| e.u64(instance.get()).map(drop));
         }
         map.u32(10, self.max_frame);
+        if let Some(last) = &self.last {
+            last.write(&mut map, 11);
+        }
         if let Some(resume) = &self.resume {
             resume.write(&mut map, 12);
         }
@@ -143,7 +151,7 @@ impl<'a> Hello<'a> {
 
     fn read(body: &'a [u8]) -> Option<Self> {
         let (mut versions, mut name, mut token, mut agent) = (None, None, None, None);
-        let (mut instance, mut max_frame) = (None, None);
+        let (mut instance, mut max_frame, mut last) = (None, None, None);
         let (mut resume, mut resuming) = (None, None);
         let mut durations = [None; 5];
         entries(body, |key, d| {
@@ -158,6 +166,7 @@ impl<'a> Hello<'a> {
                 8 => agent = Some(text(d, MAX_AGENT_LEN)?),
                 9 => instance = Some(NonZero::new(d.u64().ok()?)?),
                 10 => max_frame = Some(d.u32().ok()?),
+                11 => last = Some(LastConnection::read(d)?),
                 12 => resume = Some(ResumeOffer::read(d)?),
                 13 => resuming = Some(Resuming::read(d)?),
                 _ => skip(d)?,
@@ -169,8 +178,18 @@ impl<'a> Hello<'a> {
         if resuming.is_some() && resume.is_none() {
             return None;
         }
-        let versions = versions?;
-        Some(Self { versions, name, token, offer, agent, instance, max_frame, resume, resuming })
+        Some(Self {
+            versions: versions?,
+            name,
+            token,
+            offer,
+            agent,
+            instance,
+            max_frame,
+            last,
+            resume,
+            resuming,
+        })
     }
 }
 

@@ -76,8 +76,8 @@ impl Map {
     }
 }
 
-/// Calls `take` for each entry of a map with its key and a decoder at its value. `None` if the body
-/// is not exactly one map of definite length, or has a key twice.
+/// Calls `take` for each entry of a body, with its key and a decoder at its value. `None` if the
+/// body is not exactly one map of definite length, or has a key twice.
 pub(super) fn entries<'a>(
     body: &'a [u8],
     take: impl FnMut(u64, &mut Decoder<'a>) -> Option<()>,

@@ -17,8 +17,8 @@ pub(super) fn body(frame: &[u8]) -> &[u8] {
 
 /// The golden frames of `PROTOCOL.md`.
 const HELLO: &[u8] = &[
-    2, 0, 0, 0, 61, 0, 0, 0,    // HELLO, 61 bytes
-    0xab, // a map of 11
+    2, 0, 0, 0, 77, 0, 0, 0,    // HELLO, 77 bytes
+    0xac, // a map of 12
     0, 0x82, 1, 1, // versions 1 to 1
     1, 0x63, b'b', b'o', b'b', // name
     2, 0x44, 1, 2, 3, 4, // token
@@ -30,6 +30,10 @@ const HELLO: &[u8] = &[
     8, 0x65, b'd', b'o', b'c', b's', b'1', // agent
     9, 0x1b, 1, 2, 3, 4, 5, 6, 7, 8, // instance
     10, 0x1a, 0, 1, 0, 0, // maximum frame 65,536 bytes
+    11, 0xa3, // last connection:
+    0, 0x65, b'r', b'e', b's', b'e', b't', // reason
+    1, 0x19, 0x09, 0xc4, // 2,500 ms ago
+    2, 0x18, 98, // session
 ];
 const WELCOME: &[u8] = &[
     3, 0, 0, 0, 53, 0, 0, 0,    // WELCOME, 53 bytes
@@ -70,6 +74,7 @@ pub(super) fn hello() -> Hello<'static> {
         agent: Some("docs1"),
         instance: NonZero::new(0x0102_0304_0506_0708),
         max_frame: Some(65_536),
+        last: Some(LastConnection::new("reset", Duration::from_millis(2_500), Some(98))),
         ..Hello::new(offer())
     }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use heartwire_core::v1::{Hello, Offer};
+use heartwire_core::v1::{Hello, LastConnection, Offer};
 use heartwire_core::{Instant, Policy};
 
 /// What a client says on protocol v1: its name, its token, and what it offers. For
@@ -85,13 +85,20 @@ impl V1 {
     }
 
     /// The HELLO frame.
-    pub(super) fn hello(&self, policy: &Policy, max_frame: u32, now: Instant) -> Vec<u8> {
+    pub(super) fn hello(
+        &self,
+        policy: &Policy,
+        max_frame: u32,
+        last: Option<LastConnection<'_>>,
+        now: Instant,
+    ) -> Vec<u8> {
         let mut hello = Hello::new(self.offer_in_force(policy));
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
         hello.instance = NonZero::new(self.instance);
         hello.max_frame = Some(max_frame);
+        hello.last = last;
         // Other grease on each connection.
         hello.encode_greased(self.instance ^ now.as_nanos())
     }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::io;
 
-use heartwire_core::v1::{Bye, ByeCode, RetryHint};
+use heartwire_core::v1::{Bye, ByeCode, LastConnection, RetryHint};
 use heartwire_core::{Instant, Violation};
 use tracing::debug;
 
@@ -21,6 +21,20 @@ const MAX_LAST_READS: usize = 1024;
 /// How long the client waits for an application that takes no event, when a connection was lost and
 /// its data is not delivered yet: long enough that an application that is only slow loses nothing.
 const ROOM_WITHIN: Duration = Duration::from_secs(1);
+
+/// How a connection that was online ended, for the next HELLO.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct Ended {
+    reason: &'static str,
+    at: Instant,
+    session: u64,
+}
+
+impl Ended {
+    pub(super) fn as_told(&self, now: Instant) -> LastConnection<'static> {
+        LastConnection::new(self.reason, now.saturating_since(self.at), Some(self.session))
+    }
+}
 
 /// The state of sending a BYE to a server that broke the protocol.
 #[derive(Debug)]
@@ -47,6 +61,7 @@ impl<W: World> Driver<W> {
     /// Handles a lost connection. Before a WELCOME no BYE may be sent.
     pub(super) fn lose(&mut self, app: &mut App, reason: Reason, now: Instant) -> Phase {
         app.intake.set(Link::Down);
+        self.lost_at = Some(now);
         // A dead server was stable only as long as it was heard. The kernel of a hung server keeps
         // its connection open, and back-off delays must still grow.
         let is_dead = matches!(reason, Reason::Dead(_));
@@ -99,6 +114,11 @@ impl<W: World> Driver<W> {
         // Read on, because a server that is stuck in a write does not read until that is done.
         it.discard.run(&mut self.transport.socket, &mut self.inbox, now)?;
         Ok(it.has_hung_up && it.discard.has_ended())
+    }
+
+    /// How it ended, for the next HELLO. `None` if it was not online on v1, or was not lost.
+    pub(in crate::client) fn ended(&self, reason: Reason) -> Option<Ended> {
+        Some(Ended { reason: reason.name(), at: self.lost_at?, session: self.session? })
     }
 
     fn drain_from_here(&mut self, reason: Reason, lasted_until: Instant, now: Instant) -> Phase {

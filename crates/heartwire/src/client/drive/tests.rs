@@ -59,7 +59,7 @@ impl Rig {
     fn of(config: &ClientConfig) -> Self {
         let toy = Toy::new();
         let (application, mut app) = Application::of(config, &toy);
-        let driver = Driver::new(toy.clone(), toy.dialled(), config, Span::none(), &mut app);
+        let driver = Driver::new(toy.clone(), toy.dialled(), config, None, Span::none(), &mut app);
         Self { toy, application, app, driver }
     }
 

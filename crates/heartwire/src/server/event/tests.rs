@@ -11,8 +11,14 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
     let verdict = Verdict::kernel(short);
     let offer = Offer::new(&Policy::builder().build().unwrap());
     let contract = Terms::new(offer).agree(&offer).unwrap();
-    let agreed =
-        |name| Some(Box::new(Agreed { name, epoch: 1, agent: Some("agent\n1".into()), contract }));
+    let agreed_after = |name, last: Option<v1::LastConnection<'_>>| {
+        let (agent, last) = (Some("agent\n1".into()), last.map(LastConnection::of));
+        Some(Box::new(Agreed { name, epoch: 1, agent, last, contract }))
+    };
+    let agreed = |name| agreed_after(name, None);
+    let session = Some(SessionId::new(1, 2, 3).as_u64());
+    let reset = v1::LastConnection::new("reset", short, session);
+    let unknown = v1::LastConnection::new("\u{1b}\u{202e}\n\"", Duration::ZERO, None);
     let reason = Reason::Dead(verdict);
     let nothing = Undelivered::NOTHING;
     let cases: &[(Event<&[u8]>, &str)] = &[
@@ -24,6 +30,20 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
         (
             Event::Online { id, peer, agreed: agreed(Some("a\"\n".into())) },
             &format!(r#"0-17-3 online from 192.0.2.1:5 "a\"\n"; {contract}"#),
+        ),
+        (
+            Event::Online { id, peer, agreed: agreed_after(Some("a".into()), Some(reset)) },
+            &format!(
+                "0-17-3 online from 192.0.2.1:5 \"a\"; {contract}; \
+                 last connection 1-2-3 ended 1.500 s ago: \"reset\""
+            ),
+        ),
+        (
+            Event::Online { id, peer, agreed: agreed_after(None, Some(unknown)) },
+            &format!(
+                r#"0-17-3 online from 192.0.2.1:5; {contract}; {}"#,
+                r#"last connection ended 0.000 s ago: "\u{1b}\u{202e}\n\"""#
+            ),
         ),
         (
             Event::Promise { id, interval: short, timeout: Some(long) },
@@ -88,6 +108,6 @@ fn each_event_is_one_line_that_says_what_happened_and_to_which_client() {
     for (event, line) in cases {
         assert_eq!(event.to_string(), *line, "{event:?}");
         assert_eq!(event.to_owned().to_string(), *line, "{event:?}");
-        assert!(!line.contains('\n'), "{line}");
+        assert!(!line.contains(['\n', '\u{1b}', '\u{202e}']), "{line}");
     }
 }

@@ -1,9 +1,11 @@
+use core::time::Duration;
 use std::net::{TcpListener, TcpStream};
 
-use heartwire_core::v1::{Offer, Terms};
+use heartwire_core::v1::{self, Offer, Terms};
 use heartwire_core::{Policy, Settings};
 
 use super::*;
+use crate::server::LastConnection;
 
 fn session() -> Session<mio::net::TcpStream> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -15,22 +17,24 @@ fn session() -> Session<mio::net::TcpStream> {
 }
 
 fn identity() -> Identity {
-    Identity { name: "hall/door-3".into(), epoch: 7, agent: None }
+    Identity { name: "hall/door-3".into(), epoch: 7 }
 }
 
-fn contract() -> Contract {
+fn agreed() -> Box<Agreed> {
     let offer = Offer::new(&Policy::default());
-    Terms::new(offer).agree(&offer).unwrap()
+    let contract = Terms::new(offer).agree(&offer).unwrap();
+    let last = LastConnection::of(v1::LastConnection::new("reset", Duration::ZERO, Some(1)));
+    Box::new(Agreed { name: None, epoch: 0, agent: None, last: Some(last), contract })
 }
 
 #[test]
 fn a_client_comes_in_once_its_name_is_free() {
     let mut session = session();
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
-    session.wait_for_name(identity(), contract());
+    session.wait_for_name(identity(), agreed());
     assert_eq!(session.phase(), Phase::Live(Standing::Waiting));
-    let (identity, agreed) = session.wait_no_more().unwrap();
-    assert_eq!((&*identity.name, identity.epoch, agreed), ("hall/door-3", 7, contract()));
+    let (identity, waited_for) = session.wait_no_more().unwrap();
+    assert_eq!((&*identity.name, identity.epoch, waited_for), ("hall/door-3", 7, agreed()));
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
     session.go_online();
     assert!(session.phase().is_online() && !session.phase().is_pending());
@@ -42,7 +46,7 @@ fn a_client_comes_in_once_its_name_is_free() {
 fn a_session_that_has_ended_comes_in_no_more() {
     let mut session = session();
     assert_eq!((session.end(), session.end()), (Some(Standing::Unknown), None));
-    session.wait_for_name(identity(), contract());
+    session.wait_for_name(identity(), agreed());
     session.go_online();
     session.let_leave();
     assert_eq!(session.phase(), Phase::Ended(Standing::Unknown));

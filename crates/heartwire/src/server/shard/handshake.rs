@@ -13,7 +13,7 @@ use crate::reason::Reason;
 use crate::server::admission::names::{Claim, Next};
 use crate::server::admission::{Claimant, Denied, Principal, valid_name};
 use crate::server::agenda::Agenda;
-use crate::server::event::{Agreed, Event};
+use crate::server::event::{Agreed, Event, LastConnection};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
@@ -45,28 +45,28 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return reject(session, agenda, ByeCode::Conflict, RetryHint::Never, &detail);
             }
         };
-        let agent = hello.agent.map(Into::into);
+        let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
+        let agreed = Box::new(Agreed { name: None, epoch: 0, agent, last, contract });
         let Some(name) = hello.name else {
-            let agreed = Agreed { name: None, epoch: 0, agent, contract };
             return self.welcome_client(slot, agreed, now);
         };
         if let Err(error) = valid_name(name) {
             let detail = error.to_string();
             return reject(session, agenda, ByeCode::Protocol, RetryHint::Never, &detail);
         }
-        let identity = Identity { name: name.into(), epoch: 0, agent };
+        let identity = Identity { name: name.into(), epoch: 0 };
         let names = self.state.handle.names();
         let claimant = Claimant { principal, instance: hello.instance };
         let claim = names.claim(name, claimant, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
         let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {
-            return self.handle_claim(slot, claim, identity, contract, now);
+            return self.handle_claim(slot, claim, identity, agreed, now);
         };
         if let Claim::Fighting { first, .. } = claim {
             self.report_fight(slot, name, first);
         }
         if let Some((session, _)) = self.state.at(slot) {
-            session.wait_for_name(identity, contract);
+            session.wait_for_name(identity, agreed);
         }
         self.post(Command::LookFor { id: holder, claimer: id, claimant }, holder);
     }
@@ -77,7 +77,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         if let Some(name) = hello.name.filter(|name| valid_name(name).is_ok()) {
             // For the event only: the client does not hold the name.
-            session.set_identity(Identity { name: name.into(), epoch: 0, agent: None });
+            session.set_identity(Identity { name: name.into(), epoch: 0 });
         }
         if let Some(count) = count {
             tracing::warn!(
@@ -102,10 +102,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Claims a name again, after its holder was read.
     pub(super) fn claim_again(&mut self, id: SessionId, claimant: Claimant) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((identity, contract)) = session.wait_no_more() else { return };
+        let Some((identity, agreed)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
         let claim = self.state.handle.names().claim(&identity.name, claimant, id, now);
-        self.handle_claim(id.slot(), claim, identity, contract, now);
+        self.handle_claim(id.slot(), claim, identity, agreed, now);
         self.read_what_waited(id.slot());
     }
 
@@ -114,7 +114,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         slot: u32,
         mut claim: Claim,
         mut identity: Identity,
-        contract: Contract,
+        mut agreed: Box<Agreed>,
         now: Instant,
     ) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
@@ -125,15 +125,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         match claim {
             Claim::Yours { epoch } => {
-                let name = Some(identity.name.clone());
-                let agreed = Agreed { name, epoch, agent: identity.agent.clone(), contract };
                 identity.epoch = epoch;
+                (agreed.name, agreed.epoch) = (Some(identity.name.clone()), epoch);
                 session.set_identity(identity);
                 self.welcome_client(slot, agreed, now);
             }
             Claim::After { holder, epoch, replaces } => {
                 identity.epoch = epoch;
-                session.wait_for_name(identity, contract);
+                session.wait_for_name(identity, agreed);
                 self.post(Command::TakeOver { id: holder }, holder);
                 if let Some(replaced) = replaces {
                     self.post(Command::Replaced { id: replaced }, replaced);
@@ -162,7 +161,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn welcome_client(&mut self, slot: u32, agreed: Agreed, now: Instant) {
+    fn welcome_client(&mut self, slot: u32, agreed: Box<Agreed>, now: Instant) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let id = session.id.as_u64();
@@ -176,16 +175,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         agenda.transmit(session, now);
         agenda.arm(session);
         self.state.handle.counters().welcomed.fetch_add(1, Relaxed);
-        self.go_online(slot, Some(Box::new(agreed)));
+        self.go_online(slot, Some(agreed));
     }
 
     /// Welcomes a client whose name has become free.
     pub(super) fn welcome_waiting(&mut self, id: SessionId) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((identity, contract)) = session.wait_no_more() else { return };
+        let Some((identity, agreed)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
         let epoch = identity.epoch;
-        self.handle_claim(id.slot(), Claim::Yours { epoch }, identity, contract, now);
+        self.handle_claim(id.slot(), Claim::Yours { epoch }, identity, agreed, now);
         self.read_what_waited(id.slot());
     }
 

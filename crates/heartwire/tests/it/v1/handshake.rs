@@ -5,7 +5,7 @@ use heartwire::client::V1;
 use heartwire::server::{Event, Protocols};
 use heartwire::v1::ByeCode;
 use heartwire_testkit::{
-    BEAT, ClientRig, Got, Peer, ServerRig, client_config, data, hello, ms, pass, policy,
+    BEAT, ClientRig, Got, Latch, Peer, ServerRig, client_config, data, hello, ms, pass, policy,
 };
 
 use super::config;
@@ -30,6 +30,34 @@ fn both_ends_are_told_the_same_contract() {
     client.close();
     assert_eq!(rig.offline(id), Reason::Bye(ByeCode::Done));
     rig.finish();
+}
+
+#[test]
+fn a_server_is_told_how_the_last_connection_of_a_client_ended() {
+    let hold = Latch::default();
+    let held = hold.clone();
+    let mut rig = ServerRig::acting(config(), move |event, _| {
+        if matches!(event, Event::Data { .. }) {
+            held.pass();
+        }
+    });
+    // The older session may still hold the name when the client comes again.
+    let client = ClientRig::start(
+        client_config(rig.addr()).policy(policy(100, 1000)).v1(V1::default().name("a")),
+    );
+    client.online();
+    let (first, agreed) = rig.online();
+    assert_eq!(agreed.unwrap().last, None);
+    client.send(b"hold");
+    assert!(matches!(client.offline(), Reason::Dead(_)));
+    hold.open();
+    assert_eq!(rig.data(first), b"hold");
+    // It ends with a reset, or is taken over.
+    rig.offline(first);
+    let last = rig.online().1.unwrap().last.unwrap();
+    assert_eq!((&*last.reason, last.session), ("dead", Some(first)));
+    assert!(last.ago >= ms(20), "{last}");
+    client.close();
 }
 
 #[test]

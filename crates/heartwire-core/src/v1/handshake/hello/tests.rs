@@ -1,3 +1,6 @@
+use core::time::Duration;
+
+use super::super::last::MAX_REASON_LEN;
 use super::super::tests::{body, hello, offer};
 use super::*;
 
@@ -40,17 +43,20 @@ fn texts_have_a_longest_length() {
     assert_eq!(longest.len(), MAX_NAME_LEN);
     let token = [7; MAX_TOKEN_LEN];
     let agent = "a".repeat(MAX_AGENT_LEN);
+    let reason = "r".repeat(MAX_REASON_LEN);
+    let longest_ago = Duration::from_millis(u32::MAX.into());
     let hello = Hello {
         name: Some(&longest),
         token: Some(&token),
         agent: Some(&agent),
         instance: NonZero::new(u64::MAX),
         max_frame: Some(u32::MAX),
+        last: Some(LastConnection::new(&reason, longest_ago, Some(u64::MAX))),
         ..Hello::new(offer())
     };
     let frame = hello.encode();
     assert_eq!(Hello::decode(self::body(&frame)), Ok(hello));
-    assert!(3 * frame.len() <= usize::try_from(MAX_HELLO_LEN).unwrap());
+    assert!(2 * frame.len() < usize::try_from(MAX_HELLO_LEN).unwrap());
     // Ours is refused as well, however long it is.
     for len in [MAX_NAME_LEN + 1, 100_000] {
         let name = "n".repeat(len);

@@ -18,7 +18,7 @@ fn kept_after(chunks: &[Vec<u8>]) -> Vec<usize> {
     let toy = Toy::new();
     let config = ClientConfig::new("").v1(V1::default());
     let (_application, mut app) = Application::of(&config, &toy);
-    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
+    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, None, Span::none(), &mut app);
     let mut kept = Vec::new();
     for chunk in chunks {
         driver.inbox.push(chunk);
@@ -58,7 +58,7 @@ fn bytes_that_do_not_fit_into_one_read_are_as_old_as_the_rest() {
     let toy = Toy::new();
     let config = ClientConfig::new("").v0();
     let (_application, mut app) = Application::of(&config, &toy);
-    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, Span::none(), &mut app);
+    let mut driver = Driver::new(toy.clone(), toy.dialled(), &config, None, Span::none(), &mut app);
     for hearts in [2_048, 2_049, 10_000] {
         toy.send(&vec![0; 8 * hearts]);
         let came_at = toy.state().arrived_at;

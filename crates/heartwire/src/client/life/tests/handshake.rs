@@ -2,9 +2,9 @@
 
 use core::iter;
 
-use heartwire_core::Violation;
 use heartwire_core::frame::Kind;
 use heartwire_core::internal::v1::{BEAT_LEN, Beat};
+use heartwire_core::{Event as FromPeer, Protocol, Settings, Violation};
 
 use super::*;
 use crate::client::{ConnectError, V1};
@@ -255,4 +255,50 @@ fn a_promise_is_kept_over_a_new_connection_until_it_is_taken_back() {
             rig.connects();
         }
     }
+}
+
+/// What the HELLO that was just written says of the last connection.
+fn said_of_the_last(rig: &Rig) -> Option<(String, Duration, Option<u64>)> {
+    let now = rig.toy.now();
+    let mut server =
+        Connection::new(Settings::new(Policy::default()).protocol(Protocol::V1Only), now);
+    let written = rig.toy.take_written();
+    let said = server.handle_received(now, &mut written.as_slice());
+    let Ok(Some(FromPeer::Hello(hello))) = said else { panic!("{said:?}") };
+    hello.last.map(|last| (last.reason.to_owned(), last.ago, last.session))
+}
+
+/// The server is gone after these words, and the client comes back after the wait.
+fn comes_back_after(rig: &mut Rig, words: &[u8]) {
+    let Step::Wait(wait) = rig.is_left(words) else { panic!("it comes back") };
+    assert_eq!(rig.left(wait), WAIT);
+    rig.pass_until(wait);
+    rig.connects();
+}
+
+#[test]
+fn a_hello_says_how_the_last_connection_that_was_online_ended() {
+    let mut rig = on_v1(|config| config);
+    assert_eq!(said_of_the_last(&rig), None);
+    comes_back_after(&mut rig, &[]);
+    assert_eq!(said_of_the_last(&rig), None, "no connection was online");
+    comes_back_after(&mut rig, &welcome());
+    let closed = |ago| Some(("closed_by_peer".to_owned(), ago, Some(1)));
+    assert_eq!(said_of_the_last(&rig), closed(WAIT));
+    // It stays the last one over attempts that fail, with and without a server.
+    let Step::Wait(wait) = rig.is_left(&[]) else { panic!("it comes back") };
+    rig.pass_until(wait);
+    let wait = rig.fails();
+    rig.pass_until(wait);
+    rig.connects();
+    assert_eq!(said_of_the_last(&rig), closed(WAIT * 3));
+    // The one that breaks the protocol is told so first, and that takes time.
+    rig.toy.send(&welcome());
+    rig.wait();
+    rig.toy.send(&frame(99, b""));
+    rig.wait();
+    rig.toy.pass(SECOND / 2);
+    comes_back_after(&mut rig, &[]);
+    let broke = ("protocol_error".to_owned(), WAIT + SECOND / 2, Some(1));
+    assert_eq!(said_of_the_last(&rig), Some(broke));
 }

@@ -1,0 +1,62 @@
+//! How a client's last connection ended, as its HELLO says.
+
+use core::time::Duration;
+
+use minicbor::Decoder;
+
+use super::map::{Map, cut, millis, nested, skip, text};
+use crate::time;
+
+/// Longest reason, in bytes: more than the longest name of one. Longer ones are cut when they are
+/// encoded.
+pub(in crate::v1) const MAX_REASON_LEN: usize = 32;
+
+/// How a client's last connection ended. It is for people who look into an incident: a verdict of
+/// the client reached its server as a reset, or not at all. Nothing checks what the client says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastConnection<'a> {
+    /// Why it ended: a short name, such as `dead`. Escape it before you show it: the client chose
+    /// the text.
+    pub reason: &'a str,
+    /// How long before the HELLO it ended, in whole milliseconds. [`u32::MAX`] of them stand for
+    /// that and more.
+    pub ago: Duration,
+    /// The id that its server gave it in the WELCOME, if it came that far.
+    pub session: Option<u64>,
+}
+
+impl<'a> LastConnection<'a> {
+    /// The end of a connection. A reason of more than 32 bytes is cut.
+    #[must_use]
+    pub const fn new(reason: &'a str, ago: Duration, session: Option<u64>) -> Self {
+        Self { reason, ago, session }
+    }
+
+    pub(super) fn write(&self, map: &mut Map, key: u16) {
+        map.map(key, |map| {
+            map.text(0, Some(cut(self.reason, MAX_REASON_LEN)));
+            map.u32(1, Some(time::millis(self.ago)));
+            if let Some(session) = self.session {
+                map.put(2, |e| e.u64(session).map(drop));
+            }
+        });
+    }
+
+    pub(super) fn read(d: &mut Decoder<'a>) -> Option<Self> {
+        let (mut reason, mut ago, mut session) = (None, None, None);
+        nested(d, |key, d| {
+            match key {
+                0 => reason = Some(text(d, MAX_REASON_LEN)?),
+                1 => ago = Some(millis(d)?),
+                2 => session = Some(d.u64().ok()?),
+                _ => skip(d)?,
+            }
+            Some(())
+        })?;
+        Some(Self { reason: reason?, ago: ago?, session })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -100,6 +100,10 @@ pub(super) fn nested<'a>(
         if seen.contains(&key) {
             return None;
         }
+        if seen.len() == seen.capacity() {
+            // In small steps, because any client can send a map that is full of keys.
+            seen.reserve_exact(64);
+        }
         seen.push(key);
         take(key, decoder)?;
     }

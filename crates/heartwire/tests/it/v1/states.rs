@@ -17,7 +17,7 @@ fn before_the_first_frame() {
     let breaches = [
         frame(PAD, &[0; 10]),
         Bye::new(ByeCode::Done, RetryHint::AtWill).encode(),
-        frame(6, b""),
+        frame(8, b""),
         [HELLO.to_le_bytes(), (-1_i32).to_le_bytes()].concat(),
     ];
     for (protocols, takes_v0) in [(Protocols::Any, true), (Protocols::V1, false)] {
@@ -67,7 +67,9 @@ fn after_the_handshake_and_while_the_server_decides() {
         (Bye::new(ByeCode::Done, RetryHint::AtWill).encode(), Over),
         (hello(), Breach("unexpected")),
         (BEAT.to_vec(), Breach("beat_length")),
-        (frame(6, b""), Breach("unknown_type")),
+        // An END, without a session that can be resumed.
+        (frame(7, b""), Breach("unexpected")),
+        (frame(8, b""), Breach("unknown_type")),
         ([PAD.to_le_bytes(), i32::MAX.to_le_bytes()].concat(), Breach("too_long")),
     ];
     for ((bytes, reaction), decides) in

@@ -6,20 +6,24 @@ import socket
 import struct
 import time
 
-from frames import BYE, BYE_KEYS, DATA, HEAD, HEART, PAD, U32, Ended, Wrong, control, frame, read_bye
+from frames import ACK, BYE, BYE_KEYS, DATA, END, HEAD, HEART, PAD, U32, Ended, Wrong, control, frame, read_bye
 from frames import Direction
+from session import POSITION
 
 BEAT = struct.Struct("<QQIIIHBB")
 TOO_OFTEN = 1
 DATA_MAX = PAD_MAX = 65_536
 BEAT_MAX = 128
+# How much waits for the socket before more counted frames are written.
+WRITE_MAX = 65_536
 FRAME_TIME = 30.0
 CREDIT = 64
 CREDIT_TIME = 15 * 60
 
 
 def say(event, **fields):
-    print(json.dumps({"event": event, **fields}), flush=True)
+    # Bytes are secrets.
+    print(json.dumps({"event": event, **fields}, default=lambda _: "(not shown)"), flush=True)
 
 
 class Connection:
@@ -33,22 +37,25 @@ class Connection:
         self.tail = b""
         self.mute = self.paused = self.write_on = self.flooding = False
         self.deaf_since = self.last_silence = None
-        self.inward = None
+        self.inward = self.session = None
+        self.is_superseded = False
+        self.cut = {}
 
     # Bytes.
 
     def read(self):
-        """Reads once, if there is something."""
+        """Reads once, if there is something. Returns whether there was."""
         try:
             some = self.sock.recv(65_536)
         except BlockingIOError:
-            return
+            return False
         except ConnectionError:
             raise Ended("reset") from None
         if not some:
             raise Ended("truncated" if self.inbound else "closed_by_peer")
         self.heard_at = time.monotonic()
         self.inbound += some
+        return True
 
     def write(self, some):
         if not self.mute:
@@ -66,7 +73,7 @@ class Connection:
         """The next whole frame of those types, each with its shortest and longest length."""
         if len(self.inbound) >= HEAD.size:
             kind, length = HEAD.unpack_from(self.inbound)
-            if not HEART <= kind <= PAD:
+            if not HEART <= kind <= END:
                 raise Wrong("unknown_type")
             if length < 0:
                 raise Wrong("negative_length")
@@ -74,7 +81,7 @@ class Connection:
                 raise Wrong("unexpected")
             least, most = lengths[kind]
             if not least <= length <= most:
-                raise Wrong("beat_length" if kind == HEART else "too_long")
+                raise Wrong({HEART: "beat_length", ACK: "bad_ack"}.get(kind, "too_long"))
             end = HEAD.size + length
             if len(self.inbound) >= end:
                 body, self.inbound = self.inbound[HEAD.size : end], self.inbound[end:]
@@ -102,7 +109,8 @@ class Connection:
 
     # After the WELCOME.
 
-    def begin(self, welcome, is_client):
+    def begin(self, welcome, is_client, session=None):
+        self.session = session
         min_interval = welcome["min_interval"]
         to_server = Direction(*(welcome.get(f"server_{key}") for key in ("interval", "timeout", "max_timeout")), min_interval)
         to_client = Direction(*(welcome.get(f"client_{key}") for key in ("interval", "timeout", "max_timeout")), min_interval)
@@ -135,7 +143,10 @@ class Connection:
             min(max(0, int((now - self.beat_due_at) * 1e3)), 65_535),
             self.health,
             self.notice | (TOO_OFTEN if self.credit < 0 else 0),
-        ) + self.tail
+        )
+        if self.session is not None:
+            body += self.session.say_taken()
+        body += self.tail
         # What is new is to be read at once.
         said = self.promise, self.health
         self.write(frame(HEART, body) if said == self.said else self.padded(frame(HEART, body)))
@@ -143,7 +154,20 @@ class Connection:
         self.beat_due_at = None if self.promise is None else now + self.promise / 1e3
 
     def send_data(self, body):
-        self.write(self.padded(frame(DATA, body)))
+        if self.session is not None:
+            self.session.send(DATA, body)
+        else:
+            self.write(self.padded(frame(DATA, body)))
+
+    def write_session(self):
+        """An acknowledgement that is due, and then as many counted frames as may be written."""
+        if self.session.ack_is_due():
+            self.write(frame(ACK, self.session.say_taken()))
+        while len(self.outbound) < WRITE_MAX:
+            some = self.session.next_frame()
+            if some is None:
+                return
+            self.write(self.padded(some))
 
     def padded(self, some):
         """Long enough to wake the server."""
@@ -166,7 +190,13 @@ class Connection:
                 raise Wrong("promise_too_long")
             self.promised_to_us = self.inward.counted(promise)
             self.timeout = self.inward.timeout_for(self.promised_to_us)
-        say("beat", rtt_ms=rtt, silence_ms=silence, promise_ms=promise, late_ms=late, health=health, notices=notices)
+        taken = None
+        if self.session is not None:
+            self.session.beaten = True
+            if len(body) >= BEAT.size + POSITION.size:
+                taken = POSITION.unpack_from(body, BEAT.size)
+                self.session.handle_taken(taken)
+        say("beat", taken=taken, rtt_ms=rtt, silence_ms=silence, promise_ms=promise, late_ms=late, health=health, notices=notices)
 
     def charge(self):
         intervals = [ms for ms in (self.inward.interval, self.promised_to_us) if ms is not None]
@@ -191,34 +221,76 @@ class Connection:
             length = HEAD.unpack_from(self.inbound)[1] if len(self.inbound) >= HEAD.size else 0
             yield self.frame_begun_at + FRAME_TIME + length // 1024, "slow_frame"
 
-    def run(self, commands):
-        """Keeps the connection until it ends, by raising Ended or Wrong."""
+    def lengths(self):
         lengths = {HEART: (BEAT.size, BEAT_MAX), DATA: (0, DATA_MAX), BYE: (0, 512), PAD: (0, PAD_MAX)}
+        if self.session is not None:
+            lengths |= {ACK: (POSITION.size, POSITION.size), END: (0, 0)}
+            if self.session.peer_has_ended:
+                del lengths[DATA], lengths[END]
+        return lengths
+
+    def handle_frames(self):
+        while (came := self.next_frame(self.lengths())) is not None:
+            kind, body = came
+            if kind == HEART:
+                self.handle_beat(body)
+            elif kind == BYE:
+                self.handle_bye(read_bye(body))
+            elif kind == ACK:
+                self.session.handle_taken(POSITION.unpack(body))
+                say("ack", taken=POSITION.unpack(body))
+            elif kind in (DATA, END) and self.session is not None:
+                self.session.handle_counted(kind, body)
+            elif kind == DATA:
+                say("data", text=body[:100].decode(errors="replace"))
+            self.take()
+
+    def take(self):
+        for kind, body in self.session.take() if self.session is not None else ():
+            if kind == END:
+                say("peer_end")
+            else:
+                say("data", text=body[:100].decode(errors="replace"))
+
+    def handle_bye(self, bye):
+        say("bye", **bye)
+        if self.session is not None:
+            self.session.is_over = True
+            if "taken" in bye:
+                self.session.handle_taken(bye["taken"])
+            say("over", undelivered=self.session.unacknowledged())
+        raise Ended("bye")
+
+    def run(self, commands, door=None):
+        """Keeps the connection until it ends, by raising Ended or Wrong.
+
+        `door` is where other connections come, if it matters: it may supersede this one.
+        """
         while True:
             # Bytes that have arrived outrank a deadline, and a beat tells what has been heard.
             if not self.paused:
-                self.read()
-            while (came := self.next_frame(lengths)) is not None:
-                kind, body = came
-                if kind == HEART:
-                    self.handle_beat(body)
-                elif kind == DATA:
-                    say("data", text=body[:100].decode(errors="replace"))
-                elif kind == BYE:
-                    say("bye", **read_bye(body))
-                    raise Ended("bye")
+                has_read = self.read()
+            self.handle_frames()
             # Of beats that were read together, the last alone counts.
             if self.last_silence is not None:
                 self.peer_heard_at = max(self.peer_heard_at, self.heard_at - self.last_silence / 1e3)
                 self.last_silence = None
+            if self.is_superseded and (self.paused or not has_read):
+                self.reset()
+                raise Ended("superseded")
             now = time.monotonic()
             for at, why in self.deadlines():
                 if now >= at:
                     self.judge(why, now)
             if self.beat_due_at is not None and now >= self.beat_due_at and not self.outbound:
                 self.send_beat()
+            if self.session is not None:
+                self.write_session()
             if self.outbound:
                 self.flush()
+            if self.session is not None and self.session.is_complete() and not self.outbound:
+                self.leave(0, 1)
+                raise Ended("left")
             if self.flooding and not self.outbound:
                 self.flooding = False
                 say("flooded")
@@ -226,19 +298,27 @@ class Connection:
             if self.beat_due_at is not None and not self.outbound:
                 due.append(self.beat_due_at)
             wait = max(0.0, min(due) - time.monotonic()) if due else None
+            if self.is_superseded:
+                wait = 0.0
             writes = [self.sock] if self.outbound else []
             reads = [] if self.paused else [self.sock]
-            readable, _, _ = select.select([*reads, *commands], writes, [], wait)
+            doors = [door] if door is not None and door.is_open() else []
+            readable, _, _ = select.select([*reads, *commands, *doors], writes, [], wait)
             for stream in readable:
-                if stream is not self.sock:
+                if stream is door:
+                    self.is_superseded = door.answer()
+                elif stream is not self.sock:
                     self.obey(stream.readline().decode().split(), commands)
+
+    def reset(self):
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def judge(self, why, now):
         if why == "slow_frame":
             raise Wrong(why)
         since = self.heard_at if why == "silence" else self.peer_heard_at
         say("verdict", cause=why, silence_ms=(now - since) * 1e3)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.reset()
         raise Ended("dead")
 
     def obey(self, words, commands):
@@ -268,6 +348,20 @@ class Connection:
         elif words[0] == "flood":
             self.write(int(words[1]) * frame(DATA, bytes(DATA_MAX)))
             self.flooding = True
+        elif words[0] == "end":
+            self.session.send(END)
+        elif words[0] in ("hold", "take"):
+            self.session.holds = words[0] == "hold"
+            self.take()
+            say(words[0], **self.session.positions())
+        elif words[0] == "cut":
+            self.cut = json.loads(" ".join(words[1:]) or "{}")
+            self.reset()
+            raise Ended("cut")
+        elif words[0] == "forget":
+            self.cut = {"forget": True}
+            self.reset()
+            raise Ended("left")
         elif words[0] == "close":
             self.leave_without_bye()
             raise Ended("left")
@@ -281,6 +375,10 @@ class Connection:
 
     def leave(self, code, retry, **more):
         """Says BYE, and sees to it that no reset overtakes it."""
+        if self.session is not None:
+            self.session.is_over = True
+            more["taken"] = self.session.taken
+            say("over", undelivered=self.session.unacknowledged())
         self.write(control(BYE, BYE_KEYS, code=code, retry=retry, **more))
         self.leave_without_bye()
 
@@ -312,17 +410,20 @@ def write_on(sock):
 
 
 def finish(connection, outcome):
-    """Runs `outcome` to its end, says what that was, and closes."""
+    """Runs `outcome` to its end, says what that was, and closes. Returns it."""
+    reason = "protocol_error"
     try:
         outcome()
     except Wrong as wrong:
-        say("end", reason="protocol_error", violation=str(wrong))
-        # Only clients are told, and only those that have said HELLO.
-        if connection.inward is not None and not connection.is_client:
+        say("end", reason=reason, violation=str(wrong))
+        # An end is told why only once a HELLO has been answered.
+        if connection.inward is not None:
             code = 8 if str(wrong) == "too_fast" else 9
             connection.leave(code, 1, detail=str(wrong))
     except Ended as ended:
-        if connection.write_on and str(ended) in ("bye", "rejected"):
+        reason = str(ended)
+        if connection.write_on and reason in ("bye", "rejected"):
             write_on(connection.sock)
-        say("end", reason=str(ended))
+        say("end", reason=reason)
     connection.sock.close()
+    return reason

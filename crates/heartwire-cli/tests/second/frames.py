@@ -8,7 +8,7 @@ import sys
 sys.setrecursionlimit(10_000)
 
 HEAD = struct.Struct("<ii")
-HEART, DATA, HELLO, WELCOME, BYE, PAD = range(6)
+HEART, DATA, HELLO, WELCOME, BYE, PAD, ACK, END = range(8)
 VERSION = 1
 
 
@@ -27,14 +27,20 @@ class Odd:
     """A value that is well-formed and that no field can have."""
 
 
+class Pairs(list):
+    """The keys and values of a map, which may repeat a key."""
+
+
 def cbor(value):
+    if isinstance(value, bool):
+        return cbor_header(7, 20 + value)
     if isinstance(value, int):
         return cbor_header(0, value)
     if isinstance(value, bytes):
         return cbor_header(2, len(value)) + value
     if isinstance(value, str):
         return cbor_header(3, len(value.encode())) + value.encode()
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return cbor_header(4, len(value)) + b"".join(map(cbor, value))
     return cbor_header(5, len(value)) + b"".join(cbor(k) + cbor(v) for k, v in value.items())
 
@@ -68,58 +74,81 @@ def uncbor(body, at):
         text = bytes(body[at : at + number])
         return (text if major == 2 else text.decode()), at + number
     if major in (4, 5):
-        items = []
+        items = [] if major == 4 else Pairs()
         for _ in range(number * (major - 3)):
             item, at = uncbor(body, at)
             items.append(item)
-        return (items if major == 4 else as_dict(items[::2], items[1::2])), at
+        return items, at
     if major == 6:
         _, at = uncbor(body, at)
     if major == 7 and code == 24 and number < 32:
         raise ValueError("a simple value that has a shorter form")
+    if major == 7 and code in (20, 21):
+        return code == 21, at
     return Odd(), at
 
 
-def as_dict(keys, values):
-    """A map with integer keys, each of them once. Only a skipped value may be another one."""
-    fits = all(isinstance(key, int) for key in keys) and len(set(keys)) == len(keys)
-    return dict(zip(keys, values)) if fits else Odd()
+def is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_unsigned(most, least=0):
-    return lambda value: isinstance(value, int) and least <= value <= most
+    return lambda value: is_integer(value) and least <= value <= most
+
+
+def is_boolean(value):
+    return isinstance(value, bool)
 
 
 def is_text(most):
     return lambda value: isinstance(value, str) and len(value.encode()) <= most
 
 
-def is_bytes(most):
-    return lambda value: isinstance(value, bytes) and len(value) <= most
+def is_bytes(most, least=0):
+    return lambda value: isinstance(value, bytes) and least <= len(value) <= most
+
+
+def is_two(fits):
+    return lambda value: type(value) is list and len(value) == 2 and all(map(fits, value))
 
 
 def is_versions(value):
-    is_version = is_unsigned(255)
-    return isinstance(value, list) and len(value) == 2 and all(map(is_version, value)) and value[0] <= value[1]
+    return is_two(is_unsigned(255))(value) and value[0] <= value[1]
 
 
 U32, U64 = 2**32 - 1, 2**64 - 1
 DURATION = is_unsigned(U32, 1)
+POSITION = is_two(is_unsigned(U64))
+# Each key's name, what it may be (or the keys of an inner map), and whether it must be there.
 LAST_KEYS = {
     0: ("reason", is_text(32), True),
     1: ("ago", is_unsigned(U32), True),
     2: ("session", is_unsigned(U64), False),
 }
-
-
-def is_last(value):
-    """Whether it says how a connection ended."""
-    if not isinstance(value, dict):
-        return False
-    return all(fits(value[key]) if key in value else not must for key, (_, fits, must) in LAST_KEYS.items())
-
-
-# Each key's name, what it may be, and whether it must be there.
+OFFERED_KEYS = {
+    0: ("to_server", is_unsigned(U32), True),
+    1: ("to_client", is_unsigned(U32), True),
+    2: ("grace", DURATION, True),
+}
+RESUMING_KEYS = {
+    0: ("server", is_unsigned(U64), True),
+    1: ("session", is_unsigned(U64), True),
+    2: ("link", is_unsigned(U32), True),
+    3: ("received", POSITION, True),
+    4: ("proof", is_bytes(32, 32), True),
+    5: ("only", is_boolean, False),
+}
+GRANTED_KEYS = {
+    0: ("server", is_unsigned(U64), True),
+    1: ("key", is_bytes(32, 32), True),
+    2: ("to_server", is_unsigned(U32), True),
+    3: ("to_client", is_unsigned(U32), True),
+    4: ("grace", DURATION, True),
+}
+RESUMED_KEYS = {
+    0: ("received", POSITION, True),
+    1: ("proof", is_bytes(32, 32), True),
+}
 HELLO_KEYS = {
     0: ("versions", is_versions, True),
     1: ("name", is_text(255), False),
@@ -132,7 +161,9 @@ HELLO_KEYS = {
     8: ("agent", is_text(64), False),
     9: ("instance", is_unsigned(U64, 1), False),
     10: ("max_frame", is_unsigned(U32), False),
-    11: ("last", is_last, False),
+    11: ("last", LAST_KEYS, False),
+    12: ("resume", OFFERED_KEYS, False),
+    13: ("resuming", RESUMING_KEYS, False),
 }
 WELCOME_KEYS = {
     0: ("version", is_unsigned(255), True),
@@ -148,6 +179,9 @@ WELCOME_KEYS = {
     10: ("wake_bytes", is_unsigned(65_536), True),
     11: ("held", is_unsigned(U32), False),
     12: ("max_frame", is_unsigned(U32), False),
+    13: ("resume", GRANTED_KEYS, False),
+    14: ("resumed", RESUMED_KEYS, False),
+    15: ("lost", POSITION, False),
 }
 BYE_KEYS = {
     0: ("code", is_unsigned(U32), True),
@@ -155,6 +189,7 @@ BYE_KEYS = {
     2: ("earliest", is_unsigned(U32), False),
     3: ("latest", is_unsigned(U32), False),
     4: ("detail", is_text(256), False),
+    5: ("taken", POSITION, False),
 }
 
 
@@ -164,8 +199,12 @@ def frame(kind, body):
 
 def control(kind, keys, **values):
     """The frame of these values; what is None is left out."""
-    pairs = {key: values[name] for key, (name, _, _) in keys.items() if values.get(name) is not None}
-    return frame(kind, cbor(pairs | GREASE.get(kind, {})))
+    return frame(kind, cbor(by_number(keys, values) | GREASE.get(kind, {})))
+
+
+def by_number(keys, values):
+    pairs = {key: (values[name], fits) for key, (name, fits, _) in keys.items() if values.get(name) is not None}
+    return {key: by_number(fits, value) if isinstance(fits, dict) else value for key, (value, fits) in pairs.items()}
 
 
 # What means nothing, and is added to the frames of a type.
@@ -181,13 +220,8 @@ def grease():
 
 def greased(body):
     """How many entries of a map mean nothing."""
-    count, at = map_header(body)
-    keys = 0
-    for _ in range(count):
-        key, at = uncbor(body, at)
-        _, at = uncbor(body, at)
-        keys += 1_000 <= key < 2_000
-    return keys
+    pairs, _ = uncbor(body, 0)
+    return sum(1_000 <= key < 2_000 for key in pairs[::2])
 
 
 def map_header(body):
@@ -206,7 +240,7 @@ def offered_versions(body):
         for _ in range(count):
             key, at = uncbor(body, at)
             value, at = uncbor(body, at)
-            if isinstance(key, int) and key == 0:
+            if is_integer(key) and key == 0:
                 return value if is_versions(value) else None
     except (ValueError, IndexError):
         pass
@@ -214,25 +248,41 @@ def offered_versions(body):
 
 
 def read_control(body, keys, wrong):
-    values, seen = {}, set()
     try:
-        count, at = map_header(body)
-        for _ in range(count):
-            key, at = uncbor(body, at)
-            value, at = uncbor(body, at)
-            if not isinstance(key, int) or key in seen:
-                raise ValueError(f"key {key}")
-            seen.add(key)
-            if key in keys:
-                name, fits, _ = keys[key]
-                if not fits(value):
-                    raise ValueError(name)
-                values[name] = value
-        if at != len(body) or any(must and name not in values for name, _, must in keys.values()):
-            raise ValueError("too much, or too little")
+        pairs, at = uncbor(body, 0)
+        if at != len(body):
+            raise ValueError("too much")
+        return by_name(keys, pairs)
     except (ValueError, IndexError) as error:
         raise Wrong(wrong) from error
+
+
+def by_name(keys, pairs):
+    if not isinstance(pairs, Pairs):
+        raise ValueError("no map")
+    values, seen = {}, set()
+    for key, value in zip(pairs[::2], pairs[1::2]):
+        if not is_integer(key) or key in seen:
+            raise ValueError(f"key {key}")
+        seen.add(key)
+        if key not in keys:
+            continue
+        name, fits, _ = keys[key]
+        if isinstance(fits, dict):
+            value = by_name(fits, value)
+        elif not fits(value):
+            raise ValueError(name)
+        values[name] = value
+    if any(must and name not in values for name, _, must in keys.values()):
+        raise ValueError("too little")
     return values
+
+
+def read_hello(body):
+    hello = read_control(body, HELLO_KEYS, "bad_hello")
+    if "resuming" in hello and "resume" not in hello:
+        raise Wrong("bad_hello")
+    return hello
 
 
 def read_bye(body):
@@ -279,7 +329,28 @@ def suits(welcome, hello):
         return False
     if timeout is not None and timeout < hello["timeout"]:
         return False
+    if not answers(welcome, hello):
+        return False
     return welcome["client_max_timeout"] <= max_timeout_of(hello) and welcome["version"] == VERSION
+
+
+def window(*sizes):
+    """What is granted of a window."""
+    size = min(*sizes, 2**30)
+    return size if size >= 16 else 0
+
+
+def answers(welcome, hello):
+    """Whether a WELCOME says of resuming what the HELLO allows."""
+    granted, offered = welcome.get("resume"), hello.get("resume")
+    if granted is not None and (offered is None or any(granted[name] > offered[name] for name in offered)):
+        return False
+    resuming = hello.get("resuming")
+    if resuming is None:
+        return "resumed" not in welcome and "lost" not in welcome
+    if "resumed" in welcome:
+        return welcome["session"] == resuming["session"] and granted is None and "lost" not in welcome
+    return not resuming.get("only", False)
 
 
 class Direction:

@@ -3,10 +3,20 @@
 
 It is written from PROTOCOL.md alone and shares no code with the first one, so that the page is known to
 say enough. It needs nothing but Python 3. It prints what happens as one JSON object a line, and takes
-commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BITS`, `tail N` (append so many bytes to each beat), `mute` (write nothing any more),
-`deaf` (say in beats that nothing is heard), `pause` and `resume` (reading), `raw HEX` (write these bytes), `flood N` (write so many of the longest data frames), `close`
-(without a BYE), `bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2). Options have it break rules:
-`--hello HEX` (the body of its HELLO), `--write-on` (go on writing after a BYE, for a moment).
+commands from standard input:
+
+`data TEXT`, `promise MS`, `health N`, `end` (its half of a session);
+`bye CODE RETRY [EARLIEST LATEST] [TEXT]` (the times with RETRY 2), `close` (without a BYE);
+`pause` and `resume` (reading), `hold` and `take` (what the application takes over of a session);
+`cut [JSON]`: resets the link; a client connects again at once, and its HELLO says what the JSON says:
+`link`, `received`, `server`, `session`, `only`, a wrong `proof` (true); with `before_welcome` it cuts the
+next link as well, when the WELCOME comes, and with `again` it goes on when it is rejected;
+`forget`: cuts, and a server forgets its sessions, as if it had restarted.
+
+Others break rules: `notice BITS`, `tail N` (append so many bytes to each beat), `mute` (write nothing any
+more), `deaf` (say in beats that nothing is heard), `raw HEX` (write these bytes), `flood N` (write so many
+of the longest data frames). So do options: `--hello HEX` (the body of its HELLO), `--write-on` (go on
+writing after a BYE, for a moment).
 
     heartwire_v1.py client HOST PORT --name bob --interval 1000 --timeout 3000
     heartwire_v1.py server PORT --interval 1000 --timeout 3000
@@ -14,153 +24,56 @@ commands from standard input: `data TEXT`, `promise MS`, `health N`, `notice BIT
 """
 
 import argparse
-import random
 import re
-import socket
 import sys
 
 sys.dont_write_bytecode = True
 
-from connection import BEAT, DATA_MAX, Connection, finish, say  # noqa: E402
+from connection import BEAT, DATA_MAX, say  # noqa: E402
+from ends import MAX_TIMEOUT_MS, Client, Server  # noqa: E402
 from frames import (  # noqa: E402
+    ACK,
     BYE,
     BYE_KEYS,
     DATA,
+    END,
     GREASE,
     HEAD,
     HEART,
     HELLO,
     HELLO_KEYS,
-    LAST_KEYS,
     PAD,
-    VERSION,
     WELCOME,
     WELCOME_KEYS,
-    Ended,
-    Wrong,
     agree,
     control,
     frame,
-    grease,
     greased,
-    offered_versions,
     read_bye,
     read_control,
+    read_hello,
     suits,
 )
-
-MAX_TIMEOUT_MS = 3_600_000
-MIN_INTERVAL_MS = 1_000
-LET_IN_WITHIN = 10.0
-# Without a buffer, in which a command could hide from select.
-COMMANDS = open(0, "rb", buffering=0, closefd=False)
+from session import CLIENT, POSITION, SERVER, Session  # noqa: E402
 
 
-def offer(args):
-    beats = [ms for ms in (args.interval, args.want) if ms is not None]
-    values = {
-        "interval": args.interval,
-        "min_interval": args.min_interval or min([MIN_INTERVAL_MS, *beats]),
-        "want": args.want,
-        "timeout": args.timeout,
-        "max_timeout": args.max_timeout or max(MAX_TIMEOUT_MS, args.timeout or 0),
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def client(args):
-    grease()
-    connection = Connection(socket.create_connection((args.host, args.port), timeout=5))
-    hello = offer(args)
-    token = args.token_file and open(args.token_file, encoding="ascii").read().strip().encode()
-
-    connection.write_on = args.write_on
-    extras = {"instance": random.getrandbits(63) + 1, "max_frame": args.max_frame}
-    if args.last:
-        reason, ago, session = args.last
-        extras["last"] = {0: reason, 1: int(ago), 2: int(session)}
-
-    def talk():
-        said = control(
-            HELLO, HELLO_KEYS, versions=[VERSION, VERSION], name=args.name, token=token, agent="second", **extras, **hello
-        )
-        connection.write(said if args.hello is None else frame(HELLO, bytes.fromhex(args.hello)))
-        lengths = {HEART: (0, 0), WELCOME: (0, 2048), BYE: (0, 512)}
-        kind = HEART
-        # A server that also speaks v0 sends HEARTs to a client that is silent. That is no answer.
-        while kind == HEART:
-            kind, body = connection.wait_for_frame(lengths, connection.start + args.handshake / 1e3)
-        if kind == BYE:
-            say("bye", **read_bye(body))
-            raise Ended("rejected")
-        welcome = read_control(body, WELCOME_KEYS, "bad_welcome")
-        if not suits(welcome, hello):
-            raise Wrong("bad_welcome")
-        say("welcome", grease=greased(body), **welcome)
-        connection.begin(welcome, True)
-        connection.run([COMMANDS])
-
-    finish(connection, talk)
-
-
-def server(args):
-    grease()
-    listener = socket.create_server(("127.0.0.1", args.port))
-    say("listening", port=listener.getsockname()[1])
-    session = 0
-    commands = [COMMANDS]
-    while True:
-        connection = Connection(listener.accept()[0])
-        session += 1
-        finish(connection, lambda: serve(connection, session, args, commands))
-
-
-def serve(connection, session, args, commands):
-    if args.ask:
-        connection.write(frame(HEART, b""))
-    _, body = connection.wait_for_frame({HELLO: (0, 2048)}, connection.start + LET_IN_WITHIN)
-    lowest, highest = offered_versions(body) or (VERSION, VERSION)
-    if not lowest <= VERSION <= highest:
-        connection.leave(3, 0)
-        raise Wrong("no_common_version")
-    try:
-        hello = read_control(body, HELLO_KEYS, "bad_hello")
-    except Wrong as wrong:
-        connection.leave(9, 0, detail=str(wrong))
-        raise
-    mine = offer(args)
-    try:
-        to_server = agree(hello, mine, mine["min_interval"])
-        to_client = agree(mine, hello, mine["min_interval"])
-    except Ended as conflict:
-        connection.leave(2, 0, detail=str(conflict))
-        raise Ended("rejected") from conflict
-    hello["token"] = "(not shown)" if "token" in hello else None
-    last = hello.get("last", {})
-    hello["last"] = {name: last[key] for key, (name, _, _) in LAST_KEYS.items() if key in last} or None
-    say("hello", grease=greased(body), **hello)
-    names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
-    welcome = {name: ms for name, ms in zip(names, (*to_server, *to_client)) if ms is not None}
-    welcome.update(version=VERSION, session=session, min_interval=mine["min_interval"], wake_bytes=args.wake_bytes)
-    welcome["epoch"] = session if "name" in hello else 0
-    # It answers at once.
-    welcome["held"], welcome["max_frame"] = 0, args.max_frame
-    connection.write(control(WELCOME, WELCOME_KEYS, **welcome))
-    connection.begin(welcome, False)
-    connection.run(commands)
+def hex_of(block):
+    """The bytes of a block, without what the page says of them."""
+    columns = [line.strip().split("   ")[0] for line in block.splitlines()]
+    some = " ".join(column for column in columns if re.fullmatch("[0-9a-f …]+", column))
+    return bytes.fromhex(some.replace("00 01 02 … 1e 1f", bytes(range(32)).hex()))
 
 
 def golden(args):
     text = open(args.protocol, encoding="utf-8").read()
     blocks = re.findall(r"```hex\n(.*?)```", text, re.DOTALL)
-    hello, welcome, beat, longer, bye, greased_bye, data = (
-        bytes.fromhex(" ".join(line[:40] for line in block.splitlines())) for block in blocks
-    )
+    hello, welcome, beat, longer, bye, *of_sessions, greased_bye, data = map(hex_of, blocks)
     usual = {"interval": 10_000, "min_interval": 1_000, "want": 10_000, "timeout": 30_000, "max_timeout": MAX_TIMEOUT_MS}
     said = {"versions": [1, 1], "name": "bob", "token": b"\1\2\3\4", "agent": "docs1", **usual}
-    said.update(instance=0x0102030405060708, max_frame=65_536, last={0: "reset", 1: 2_500, 2: 98})
+    said.update(instance=0x0102030405060708, max_frame=65_536)
+    said["last"] = {"reason": "reset", "ago": 2_500, "session": 98}
     assert hello == control(HELLO, HELLO_KEYS, **said)
-    assert read_control(hello[8:], HELLO_KEYS, "") == said
+    assert read_hello(hello[8:]) == said
     names = [f"{side}_{key}" for side in ("server", "client") for key in ("interval", "timeout", "max_timeout")]
     agreed = dict(zip(names, agree(said, usual, 1_000) + agree(usual, said, 1_000)))
     agreed.update(version=1, session=99, epoch=7, min_interval=1_000, wake_bytes=161, held=300, max_frame=65_536)
@@ -176,16 +89,44 @@ def golden(args):
     GREASE[BYE] = {1_234: [7, [""]]}
     assert greased_bye == control(BYE, BYE_KEYS, **done)
     assert data == frame(DATA, b"hi") + HEAD.pack(PAD, 161 - 10 - 8)
+    golden_sessions(said, agreed, *of_sessions)
     say("golden", frames=len(blocks))
+
+
+def golden_sessions(hello, welcome, offered, granted, resuming, resumed, ack_and_end):
+    def ends_with(made, end, keys, **values):
+        return made.endswith(end) and read_control(made[8:], keys, "") == values
+
+    numbers = {"to_server": 262_144, "to_client": 65_536, "grace": 120_000}
+    hello = hello | {"resume": numbers}
+    assert ends_with(control(HELLO, HELLO_KEYS, **hello), offered, HELLO_KEYS, **hello)
+    agreed = {"server": 0x0102030405060708, "key": bytes(range(32)), **numbers}
+    new = welcome | {"resume": agreed}
+    assert ends_with(control(WELCOME, WELCOME_KEYS, **new), granted, WELCOME_KEYS, **new)
+    assert suits(new, hello) and not suits(new, {name: hello[name] for name in hello if name != "resume"})
+
+    session = Session(agreed, welcome["session"], welcome["epoch"], hello["name"], True)
+    session.link, received = 4, [812, 901_224]
+    own = {"server": session.server, "session": session.session, "link": session.link, "received": received}
+    again = hello | {"resuming": {**own, "proof": session.proof(CLIENT, received), "only": True}}
+    assert ends_with(control(HELLO, HELLO_KEYS, **again), resuming, HELLO_KEYS, **again)
+    assert read_hello(control(HELLO, HELLO_KEYS, **again)[8:]) == again
+    received = [640, 77_310]
+    back = welcome | {"resumed": {"received": received, "proof": session.proof(SERVER, received)}}
+    assert ends_with(control(WELCOME, WELCOME_KEYS, **back), resumed, WELCOME_KEYS, **back)
+    assert suits(back, again) and not suits(back, hello) and not suits(welcome, again)
+    assert not session.is_proof(session.proof(CLIENT, received), SERVER, received)
+    position = POSITION.pack(0x0102030405060708, 0x1112131415161718)
+    assert ack_and_end == frame(ACK, position) + frame(END, b"")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ends = parser.add_subparsers(required=True)
-    for name, run in ("client", client), ("server", server):
+    for name, run in ("client", Client), ("server", Server):
         end = ends.add_parser(name)
-        end.set_defaults(run=run)
-        if run is client:
+        end.set_defaults(run=lambda args, run=run: run(args).run())
+        if run is Client:
             end.add_argument("host")
             end.add_argument("--name")
             end.add_argument("--token-file")
@@ -197,6 +138,7 @@ def main():
             end.add_argument("--wake-bytes", type=int, default=1)
             end.add_argument("--ask", action="store_true", help="begin with a HEART of v0")
         end.add_argument("port", type=int)
+        end.add_argument("--resume", type=int, nargs=3, metavar=("TO_SERVER", "TO_CLIENT", "GRACE_MS"))
         end.add_argument("--max-frame", type=int, default=DATA_MAX, help="what it says, whatever it accepts")
         for knob in "interval", "min_interval", "want", "timeout", "max_timeout":
             end.add_argument("--" + knob.replace("_", "-"), type=int, metavar="MS")

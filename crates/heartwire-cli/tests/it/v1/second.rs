@@ -77,7 +77,7 @@ fn the_golden_frames_on_the_page_are_what_the_second_implementation_makes_of_it(
         return;
     }
     let mut second = Second::start(&["golden", PROTOCOL]);
-    assert_eq!(second.event("golden")["frames"], 7);
+    assert_eq!(second.event("golden")["frames"], 12);
     assert_eq!(second.process.exit_code(), Some(0));
 }
 

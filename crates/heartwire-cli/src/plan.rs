@@ -28,6 +28,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     let Some(within) = args.within else {
         let [client, server] = args.ends()?.map(|end| end.timer_slack(args.timer_slack));
         let setup = Setup::new(client, server).rtt(args.rtt).nat_timeout(args.nat_timeout);
+        let setup = setup.resume(args.resume()?);
         let setup = if args.is_v1()? { setup } else { setup.v0() };
         let plan = setup.plan().map_err(|error| Usage(error.to_string()))?;
         return Ok(Report { plan, proposed: None });
@@ -35,7 +36,8 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     let target = Target::new(within)
         .rtt(args.rtt)
         .timer_slack(args.timer_slack)
-        .nat_timeout(args.nat_timeout);
+        .nat_timeout(args.nat_timeout)
+        .resume(args.resume()?);
     let target = if args.is_v1()? { target } else { target.v0() };
     match target.propose() {
         Ok(plan) => {
@@ -50,7 +52,7 @@ fn report(args: &PlanArgs) -> anyhow::Result<Report> {
     }
 }
 
-/// Whether every fault is detected, and no healthy connection is ended.
+/// Whether every fault is detected, and no healthy connection or session is ended.
 fn is_safe(plan: &Plan) -> bool {
     plan.latest().is_some() && plan.warnings().next().is_none()
 }

@@ -61,6 +61,7 @@ mod fault;
 mod mechanism;
 mod outcome;
 mod propose;
+mod resume;
 mod setup;
 mod tcp;
 mod traffic;
@@ -73,6 +74,7 @@ pub use fault::Fault;
 pub use mechanism::Mechanism;
 pub use outcome::{Finding, Outcome};
 pub use propose::Target;
+pub use resume::{Loss, Resume};
 pub use setup::{End, Setup};
 pub use traffic::Traffic;
 pub use warning::Warning;
@@ -82,7 +84,8 @@ use core::time::Duration;
 use heartwire_core::Side;
 use view::View;
 
-/// When each end of a connection detects each fault, and what its heartbeats cost.
+/// When each end of a connection detects each fault, what its heartbeats cost, and when a session
+/// that outlives it is back.
 ///
 /// It comes of a [`Setup`], or of a [`Target`]. The settings are possible, but may still end
 /// healthy connections: see [`warnings`](Self::warnings).
@@ -93,6 +96,7 @@ pub struct Plan {
     rtt: Duration,
     nat_timeout: Option<Duration>,
     is_v1: bool,
+    resume: Option<Resume>,
 }
 
 impl Plan {

@@ -105,7 +105,7 @@ fn millis_down(time: Duration) -> Duration {
     Duration::new(time.as_secs(), time.subsec_millis() * 1_000_000)
 }
 
-fn millis_up(time: Duration) -> Duration {
+pub(crate) fn millis_up(time: Duration) -> Duration {
     let down = millis_down(time);
     if down < time { down.saturating_add(Duration::from_millis(1)) } else { down }
 }

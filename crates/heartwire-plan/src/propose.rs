@@ -6,7 +6,7 @@ use heartwire_core::Policy;
 use heartwire_core::kernel::KernelTimers;
 
 use crate::setup::{End, RTT, Setup, TIMER_SLACK};
-use crate::{Plan, PlanError, tcp};
+use crate::{Plan, PlanError, Resume, tcp};
 
 /// Proposed times are multiples of this: people type them, and a verdict is no more exact than a
 /// tick anyway.
@@ -21,12 +21,20 @@ pub struct Target {
     timer_slack: Duration,
     nat_timeout: Option<Duration>,
     is_v1: bool,
+    resume: Option<Resume>,
 }
 
 impl Target {
     /// Both ends speak protocol v1 and must detect every fault within this time.
     pub const fn new(within: Duration) -> Self {
-        Self { within, rtt: RTT, timer_slack: TIMER_SLACK, nat_timeout: None, is_v1: true }
+        Self {
+            within,
+            rtt: RTT,
+            timer_slack: TIMER_SLACK,
+            nat_timeout: None,
+            is_v1: true,
+            resume: None,
+        }
     }
 
     /// Both ends speak protocol v0. The traffic is less, because the server answers the client's
@@ -51,6 +59,12 @@ impl Target {
     /// As for [`Setup::nat_timeout`].
     pub const fn nat_timeout(mut self, lifetime: Option<Duration>) -> Self {
         self.nat_timeout = lifetime;
+        self
+    }
+
+    /// As for [`Setup::resume`].
+    pub const fn resume(mut self, resume: Option<Resume>) -> Self {
+        self.resume = resume;
         self
     }
 
@@ -117,8 +131,10 @@ impl Target {
         let server = server.build().map_err(PlanError::Policy)?;
         let kernel = KernelTimers::new(None, Some(timeout)).map_err(PlanError::Kernel)?;
         let end = |policy| End::new(policy).kernel(kernel).timer_slack(self.timer_slack);
-        let setup =
-            Setup::new(end(client), end(server)).rtt(self.rtt).nat_timeout(self.nat_timeout);
+        let setup = Setup::new(end(client), end(server))
+            .rtt(self.rtt)
+            .nat_timeout(self.nat_timeout)
+            .resume(self.resume);
         if self.is_v1 { setup } else { setup.v0() }.plan()
     }
 }

@@ -6,7 +6,7 @@ use heartwire_core::kernel::KernelTimers;
 use heartwire_core::v1::{Offer, Terms};
 use heartwire_core::{Policy, Side};
 
-use crate::{Plan, PlanError};
+use crate::{Plan, PlanError, Resume};
 
 /// The default round trip, chosen so that bounds hold between most places on one continent.
 pub(crate) const RTT: Duration = Duration::from_millis(100);
@@ -61,13 +61,14 @@ pub struct Setup {
     rtt: Duration,
     nat_timeout: Option<Duration>,
     is_v1: bool,
+    resume: Option<Resume>,
 }
 
 impl Setup {
     /// A client and a server that speak protocol v1: they offer their policies ([`Offer::new`]),
     /// and the plan is for the contract that they agree on.
     pub const fn new(client: End, server: End) -> Self {
-        Self { client, server, rtt: RTT, nat_timeout: None, is_v1: true }
+        Self { client, server, rtt: RTT, nat_timeout: None, is_v1: true, resume: None }
     }
 
     /// Both ends speak protocol v0, where each uses its own policy.
@@ -90,13 +91,20 @@ impl Setup {
         self
     }
 
+    /// Whether and how sessions outlive their connections, which needs protocol v1: on v0 this
+    /// changes nothing. Default `None`: they do not.
+    pub const fn resume(mut self, resume: Option<Resume>) -> Self {
+        self.resume = resume;
+        self
+    }
+
     /// The plan.
     ///
     /// # Errors
     ///
     /// [`PlanError`] says which settings are impossible.
     pub fn plan(self) -> Result<Plan, PlanError> {
-        let Self { mut client, mut server, rtt, nat_timeout, is_v1 } = self;
+        let Self { mut client, mut server, rtt, nat_timeout, is_v1, resume } = self;
         if is_v1 && (client.policy.echo() || server.policy.echo()) {
             return Err(PlanError::EchoOnV1);
         }
@@ -116,6 +124,7 @@ impl Setup {
             client.policy = agreed.policy(Side::Client);
             server.policy = agreed.policy(Side::Server);
         }
-        Ok(Plan { client, server, rtt, nat_timeout, is_v1 })
+        let resume = resume.filter(|_| is_v1);
+        Ok(Plan { client, server, rtt, nat_timeout, is_v1, resume })
     }
 }

@@ -11,16 +11,19 @@ use crate::view::View;
 /// Linux uses by default (RFC 7323). IPv6 adds 20 bytes; frames of the link are not counted.
 const PACKET_LEN: u64 = 52;
 
-/// A beat of protocol v0 is a packet with 8 bytes in it, one of v1 has 32 more.
+/// A beat of protocol v0 is a packet with 8 bytes in it, one of v1 has 32 more, and 48 if it
+/// acknowledges what came in a session that can be resumed.
 const BEAT_LEN: u64 = PACKET_LEN + 8;
 const BEAT_LEN_V1: u64 = BEAT_LEN + 32;
+const BEAT_LEN_RESUME: u64 = BEAT_LEN + 48;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Bytes a day for one idle connection: beats, their answers, keepalive probes, and a packet that
 /// acknowledges each of them. On protocol v1 beats come up to a quarter of the interval early, and
 /// so every 7/8 of it on average. An answer acknowledges the beat it answers; a packet is 52 bytes
-/// (IPv4 and TCP with timestamps), a beat 60, or 92 on protocol v1.
+/// (IPv4 and TCP with timestamps), a beat 60, on protocol v1 92, or 108 where sessions outlive
+/// their connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Traffic {
@@ -36,7 +39,11 @@ impl Plan {
     /// The traffic of an idle connection with these settings.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
-        let beat_len = if self.is_v1() { BEAT_LEN_V1 } else { BEAT_LEN };
+        let beat_len = match self.resume() {
+            Some(_) => BEAT_LEN_RESUME,
+            None if self.is_v1() => BEAT_LEN_V1,
+            None => BEAT_LEN,
+        };
         let [(from_client, back_to_client), (from_server, back_to_server)] =
             [Side::Client, Side::Server].map(|side| started_by(&View::new(self, side), beat_len));
         Traffic {

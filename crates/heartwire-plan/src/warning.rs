@@ -1,4 +1,4 @@
-//! Settings that end healthy connections.
+//! Settings that end healthy connections, or sessions whose clients would come back.
 
 use core::fmt;
 use core::time::Duration;
@@ -6,10 +6,12 @@ use core::time::Duration;
 use heartwire_core::Side;
 use heartwire_core::internal::Typed;
 
-use crate::Plan;
+use crate::resume::LONGEST_WAIT;
 use crate::view::{View, name_of, peer_of};
+use crate::{Loss, Plan, Resume};
 
-/// Settings that are each valid, but together end healthy connections.
+/// Settings that are each valid, but together end healthy connections, or sessions whose clients
+/// would come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -48,6 +50,23 @@ pub enum Warning {
         /// The longest time without a packet; `None` if no packet needs to be sent.
         quiet: Option<Duration>,
     },
+    /// The server may give a session up before the client notices that it has to connect again.
+    GraceTooShort {
+        /// How long a session is kept without a connection.
+        grace: Duration,
+        /// The shortest grace that is long enough.
+        least: Duration,
+    },
+    /// The grace can be over before all clients that lost their connection together are back, or
+    /// between two attempts of one client.
+    GraceBelowReturn {
+        /// How long a session is kept without a connection.
+        grace: Duration,
+        /// How many clients there are.
+        sessions: u64,
+        /// About how long their return takes.
+        all_back: Duration,
+    },
 }
 
 impl Warning {
@@ -59,6 +78,8 @@ impl Warning {
             Self::TimeoutTooShort { .. } => "timeout_too_short",
             Self::UserTimeoutTooShort { .. } => "user_timeout_too_short",
             Self::NatForgets { .. } => "nat_forgets",
+            Self::GraceTooShort { .. } => "grace_too_short",
+            Self::GraceBelowReturn { .. } => "grace_below_return",
         }
     }
 }
@@ -106,18 +127,53 @@ impl fmt::Display for Warning {
                  {}: let the client send beats",
                 Typed(nat_timeout)
             ),
+            Self::GraceTooShort { grace, least } => write!(
+                f,
+                "a session can be given up before its client notices that the connection is lost: \
+                 use a grace of at least {} in place of {}, or a shorter timeout on the client",
+                Typed(least),
+                Typed(grace)
+            ),
+            Self::GraceBelowReturn { grace, sessions, all_back } => write!(
+                f,
+                "{sessions} clients that lose their connection together are back after about {}: \
+                 up to {} between two attempts, and then as fast as the server accepts them. A \
+                 grace of {} is over earlier",
+                Typed(all_back),
+                Typed(LONGEST_WAIT),
+                Typed(grace)
+            ),
         }
     }
 }
 
 impl Plan {
-    /// Settings in this plan that end healthy connections.
+    /// Settings in this plan that end healthy connections, or sessions whose clients would come
+    /// back.
     pub fn warnings(&self) -> impl Iterator<Item = Warning> {
         let of_ends = [Side::Client, Side::Server].map(|side| {
             let view = View::new(self, side);
             [timeout_without_traffic(&view), timeout_too_short(&view), user_timeout(&view)]
         });
-        of_ends.into_iter().flatten().chain([self.nat_forgets()]).flatten()
+        let of_both = [self.nat_forgets(), self.grace_too_short(), self.grace_below_return()];
+        of_ends.into_iter().flatten().chain(of_both).flatten()
+    }
+
+    /// The grace begins when the server knows of the loss, perhaps long before the client does.
+    fn grace_too_short(&self) -> Option<Warning> {
+        let grace = self.resume()?.grace;
+        let needed = |loss| {
+            let away = self.away(loss, Side::Server)?;
+            Some(self.back(loss)?.saturating_sub(away.earliest))
+        };
+        let least = Loss::ALL.into_iter().filter_map(needed).max()?;
+        (grace < least).then_some(Warning::GraceTooShort { grace, least })
+    }
+
+    fn grace_below_return(&self) -> Option<Warning> {
+        let (resume, all_back) = (self.resume()?, self.all_back()?);
+        let Resume { grace, sessions, .. } = resume;
+        (grace < all_back).then_some(Warning::GraceBelowReturn { grace, sessions, all_back })
     }
 
     fn nat_forgets(&self) -> Option<Warning> {

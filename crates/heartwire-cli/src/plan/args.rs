@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use clap::{Args, Parser};
 use heartwire::Side;
-use heartwire_plan::End;
+use heartwire::server::limits::Admission;
+use heartwire_plan::{End, Resume};
 
 use crate::exit::Usage;
 use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg};
-use crate::values::{ProtocolArg, duration};
+use crate::values::{ProtocolArg, TimeOrOff, duration, number, time_or_off};
 
 /// The examples of `-h`.
 pub(crate) const FIRST_EXAMPLES: &str = "\
@@ -27,6 +28,9 @@ Examples:
       different settings on each end, behind a NAT that forgets idle connections after 350 s
   heartwire plan --within 9s
       the cheapest settings that detect every fault within 9 s on both ends, and their cost
+  heartwire plan --grace 20s --max-sessions 5000
+      whether 5,000 clients that lose their connection together are back before a session that has
+      none is given up after 20 s
   heartwire plan --preset tutorial --check > /dev/null || echo 'some fault is never found'
       the exit code tells a script whether settings are safe
 
@@ -37,7 +41,7 @@ Times count from the fault and are rounded outwards. They hold on Linux with its
 for heartbeats without other traffic, if the fault lasts and the rest of the path is healthy.
 
 Exit codes: 0 done, 2 settings that contradict each other, 6 no settings meet --within, 7 with
---check a fault is never found or healthy connections are ended, 1 other failures.";
+--check a fault is never found, or healthy connections or sessions are ended, 1 other failures.";
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -70,9 +74,34 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = SETTINGS)]
     pub(crate) within: Option<Duration>,
 
-    /// Exit with 7 if a fault is never detected, or if healthy connections are ended.
+    /// Exit with 7 if a fault is never detected, or if healthy connections or sessions are ended.
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// How long a session is kept while it has no connection, or `off` [default: 2m; off on v0,
+    /// which cannot resume sessions].
+    #[arg(long, help_heading = "Resuming", value_name = "TIME", value_parser = time_or_off)]
+    grace: Option<TimeOrOff>,
+
+    /// How many clients may lose their connection together.
+    #[arg(
+        long,
+        help_heading = "Resuming",
+        value_name = "N",
+        default_value_t = sessions(),
+        value_parser = number::<u64>(1..=u64::MAX)
+    )]
+    max_sessions: u64,
+
+    /// Over how long a server that stops spreads the return of its clients.
+    #[arg(
+        long,
+        help_heading = "Resuming",
+        value_name = "TIME",
+        default_value = "5s",
+        value_parser = duration
+    )]
+    drain: Duration,
 
     #[command(flatten)]
     both: EndArgs,
@@ -103,6 +132,14 @@ pub(crate) struct PlanArgs {
     pub(crate) format: FormatArgs,
 }
 
+/// The default grace: that of `serve`.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// As many as a server has by default.
+fn sessions() -> u64 {
+    u64::try_from(Admission::MAX_SESSIONS).unwrap_or(u64::MAX)
+}
+
 /// `--within` proposes settings, so none can be given.
 const SETTINGS: [&str; 10] = [
     "preset",
@@ -126,6 +163,21 @@ impl PlanArgs {
         };
         let client = end(&self.client, "--client", Side::Client)?;
         Ok([client, end(&self.server, "--server", Side::Server)?])
+    }
+
+    /// How sessions outlive their connections, if they do.
+    pub(crate) fn resume(&self) -> Result<Option<Resume>, Usage> {
+        let grace = match self.grace {
+            Some(TimeOrOff(Some(_))) if !self.is_v1()? => {
+                return Err(Usage(
+                    "protocol v0 cannot resume sessions: --grace needs v1".to_owned(),
+                ));
+            }
+            Some(TimeOrOff(grace)) => grace,
+            None => Some(GRACE),
+        };
+        let resume = |grace| Resume::new(grace).sessions(self.max_sessions).drain(self.drain);
+        Ok(grace.map(resume))
     }
 
     pub(crate) fn is_v1(&self) -> Result<bool, Usage> {

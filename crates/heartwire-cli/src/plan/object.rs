@@ -1,6 +1,6 @@
 //! The plan as JSON. `docs/events.md` describes the fields.
 
-use heartwire::Side;
+use heartwire::{Bound, Side};
 use heartwire_plan::{self as plan, End, Outcome, Plan};
 use serde::Serialize;
 
@@ -19,6 +19,9 @@ pub(super) struct Object {
     within_ms: Option<Millis>,
     faults: Vec<Fault>,
     latest_ms: Option<Millis>,
+    grace_ms: Option<Millis>,
+    losses: Vec<Loss>,
+    all_back_ms: Option<Millis>,
     warnings: Vec<Warning>,
     traffic: Traffic,
 }
@@ -59,6 +62,22 @@ struct Found {
     why: Option<String>,
 }
 
+/// What becomes of a session whose connection is lost.
+#[derive(Serialize)]
+struct Loss {
+    loss: &'static str,
+    client: Away,
+    server: Away,
+    back_ms: Option<Millis>,
+}
+
+/// When an end knows that the session is away, and when it gives it up.
+#[derive(Serialize)]
+struct Away {
+    away_ms: Option<[Millis; 2]>,
+    given_up_ms: Option<[Millis; 2]>,
+}
+
 #[derive(Serialize)]
 struct Warning {
     warning: &'static str,
@@ -86,6 +105,12 @@ impl Object {
             within_ms: report.proposed.as_ref().map(|proposed| Millis(proposed.within)),
             faults: plan::Fault::ALL.map(|fault| Fault::new(plan, fault)).into(),
             latest_ms: plan.latest().map(Millis),
+            grace_ms: plan.resume().map(|resume| Millis(resume.grace)),
+            losses: match plan.resume() {
+                Some(_) => plan::Loss::ALL.map(|loss| Loss::new(plan, loss)).into(),
+                None => Vec::new(),
+            },
+            all_back_ms: plan.all_back().map(Millis),
             warnings: plan.warnings().map(Warning::from).collect(),
             traffic: Traffic { to_server, to_client },
         }
@@ -134,6 +159,17 @@ impl From<Outcome> for Found {
             or_by: finding.map(|finding| finding.or_by().map(|by| by.name()).collect()),
             why,
         }
+    }
+}
+
+impl Loss {
+    fn new(plan: &Plan, loss: plan::Loss) -> Self {
+        let both = |bound: Bound| [Millis(bound.earliest), Millis(bound.latest)];
+        let [client, server] = [Side::Client, Side::Server].map(|side| Away {
+            away_ms: plan.away(loss, side).map(both),
+            given_up_ms: plan.given_up(loss, side).map(both),
+        });
+        Self { loss: loss.name(), client, server, back_ms: plan.back(loss).map(Millis) }
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use heartwire::{Bound, Side};
-use heartwire_plan::{End, Fault, Outcome, Plan};
+use heartwire_plan::{End, Fault, Loss, Outcome, Plan, Resume, Warning};
 
 use super::report::{Proposed, Report};
 use crate::output::grouped;
@@ -35,6 +35,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "path:     {}\n", describe_rtt(plan))?;
     write_faults(out, plan)?;
     write_never(out, plan)?;
+    write_losses(out, plan)?;
     write_warnings(out, plan)?;
     let traffic = plan.traffic();
     write!(
@@ -133,9 +134,18 @@ fn write_faults(out: &mut String, plan: &Plan) -> fmt::Result {
         let [server, server_by] = cells(plan.outcome(fault, Side::Server));
         lines.push([fault.to_string(), client, client_by, server, server_by]);
     }
-    let width = |column| lines.iter().map(|line| line.get(column).map_or(0, String::len)).max();
-    let widths = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
-    for line in &lines {
+    write_lines(out, &lines)
+}
+
+/// Lines of cells, with the columns below each other.
+fn write_lines<const N: usize>(out: &mut String, lines: &[[String; N]]) -> fmt::Result {
+    let mut widths = [0; N];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.len().max(*width);
+        }
+    }
+    for line in lines {
         let padded = line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         writeln!(out, "{}", padded.collect::<Vec<_>>().join("   ").trim_end())?;
     }
@@ -169,10 +179,16 @@ pub(super) const NOTHING_DUE: &str = "nothing was due";
 
 /// A bound in tenths of a second, rounded outwards.
 fn seconds(bound: Bound) -> String {
-    let tenths = |millis: u128| format!("{}.{}", millis / 10, millis % 10);
     let earliest = tenths(bound.earliest.as_millis() / 100);
-    let latest = tenths(bound.latest.as_millis().div_ceil(100));
-    format!("{earliest:>6} to {latest} s")
+    format!("{earliest:>6} to {} s", tenths_up(bound.latest))
+}
+
+fn tenths_up(time: Duration) -> String {
+    tenths(time.as_millis().div_ceil(100))
+}
+
+fn tenths(tenths: u128) -> String {
+    format!("{}.{}", tenths / 10, tenths % 10)
 }
 
 fn write_never(out: &mut String, plan: &Plan) -> fmt::Result {
@@ -197,12 +213,52 @@ fn write_never(out: &mut String, plan: &Plan) -> fmt::Result {
     Ok(())
 }
 
+/// What becomes of a session whose connection is lost.
+fn write_losses(out: &mut String, plan: &Plan) -> fmt::Result {
+    let Some(Resume { grace, sessions, .. }) = plan.resume() else { return Ok(()) };
+    let grace = typed(grace);
+    writeln!(
+        out,
+        "\nsessions outlive their connections, over TLS or on one machine, for {grace}:"
+    )?;
+    let titles =
+        ["lost by", "client away", "server away", "back by", "client gives up", "server gives up"];
+    let mut lines = vec![titles.map(str::to_owned)];
+    for loss in Loss::ALL {
+        let or_never = |bound: Option<Bound>| bound.map_or_else(|| " never".to_owned(), seconds);
+        let back = plan
+            .back(loss)
+            .map_or_else(|| " never".to_owned(), |back| format!("{:>6} s", tenths_up(back)));
+        let away = |side| or_never(plan.away(loss, side));
+        let given_up = |side| or_never(plan.given_up(loss, side));
+        lines.push([
+            loss.to_string(),
+            away(Side::Client),
+            away(Side::Server),
+            back,
+            given_up(Side::Client),
+            given_up(Side::Server),
+        ]);
+    }
+    write_lines(out, &lines)?;
+    let Some(all_back) = plan.all_back() else { return Ok(()) };
+    let (sessions, all_back) = (grouped(sessions), typed(all_back));
+    writeln!(out, "{sessions} clients that lose it together are back after about {all_back}")?;
+    writeln!(out, "a server that has restarted gives each client a new session")
+}
+
 fn write_warnings(out: &mut String, plan: &Plan) -> fmt::Result {
-    for (number, warning) in plan.warnings().enumerate() {
-        if number == 0 {
-            writeln!(out, "\nwarning: these settings end healthy connections")?;
+    let is_about_grace = |warning: &Warning| {
+        matches!(warning, Warning::GraceTooShort { .. } | Warning::GraceBelowReturn { .. })
+    };
+    let (sessions, connections): (Vec<_>, Vec<_>) = plan.warnings().partition(is_about_grace);
+    for (what, warnings) in [("connections", connections), ("sessions", sessions)] {
+        if !warnings.is_empty() {
+            writeln!(out, "\nwarning: these settings end healthy {what}")?;
         }
-        writeln!(out, "  {warning}")?;
+        for warning in warnings {
+            writeln!(out, "  {warning}")?;
+        }
     }
     Ok(())
 }

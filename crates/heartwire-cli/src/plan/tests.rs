@@ -47,7 +47,7 @@ fn names(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 /// Plans that together have every field and every word.
-fn plans() -> [Value; 4] {
+fn plans() -> [Value; 5] {
     [
         plan(&["--within", "9s", "--nat-timeout", "60s"]),
         plan(&[
@@ -70,6 +70,7 @@ fn plans() -> [Value; 4] {
             "4s",
         ]),
         plan(&["--protocol", "v0", "--client", "--timeout 25s", "--server", "--interval 15s"]),
+        plan(&["--grace", "5s", "--timeout", "off"]),
     ]
 }
 
@@ -93,6 +94,10 @@ fn every_name_that_occurs_is_documented() {
             for word in words.chain([&row["fault"]]).filter_map(Value::as_str) {
                 assert!(section().contains(&format!("`{word}`")), "{word}");
             }
+        }
+        for loss in plan["losses"].as_array().unwrap() {
+            let word = loss["loss"].as_str().unwrap();
+            assert!(section().contains(&format!("`{word}`")), "{word}");
         }
         for warning in plan["warnings"].as_array().unwrap() {
             let word = warning["warning"].as_str().unwrap();
@@ -126,4 +131,23 @@ fn a_silence_is_what_serve_prints_with_the_lateness_of_the_path_added() {
     assert_eq!(frozen["latest_ms"], 8_600.0);
     assert_eq!(plan["latest_ms"], Value::Null, "a peer that does not read is never found");
     assert_eq!(outcome(&plan, "peer_not_reading", "server")["outcome"], "never");
+}
+
+#[test]
+fn a_grace_that_is_over_before_the_clients_are_back_is_unsafe() {
+    let names = |plan: &Value| {
+        let warnings = plan["warnings"].as_array().unwrap().iter();
+        warnings.map(|warning| warning["warning"].clone()).collect::<Vec<_>>()
+    };
+    assert!(names(&plan(&[])).is_empty());
+    assert_eq!(names(&plan(&["--grace", "40s"])), ["grace_below_return"]);
+    assert!(names(&plan(&["--grace", "40s", "--max-sessions", "5000"])).is_empty());
+    let hasty = plan(&["--grace", "10s", "--drain", "1m"]);
+    assert_eq!(names(&hasty), ["grace_too_short", "grace_below_return"]);
+    assert_eq!(hasty["losses"][0]["server"]["given_up_ms"][0], 10_000.0);
+    let off = plan(&["--grace", "off"]);
+    assert_eq!((&off["grace_ms"], &off["losses"]), (&Value::Null, &Value::Array(Vec::new())));
+    // Only `safe` settings pass `--check`.
+    let report = planned(&["--user-timeout", "30s", "--grace", "40s"]);
+    assert!(!is_safe(&report.plan) && is_safe(&planned(&["--user-timeout", "30s"]).plan));
 }

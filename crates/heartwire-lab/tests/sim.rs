@@ -132,6 +132,8 @@ is_found_out! {
     shares_names: SharesNames on Server;
     tells_offline_twice: TellsOfflineTwice on Client, Server;
     drains_late: DrainsLate on Server;
+    forgets_instances: ForgetsInstances on Server;
+    stretches_frames: StretchesFrames on Client, Server;
 }
 
 const LAB: &str = env!("CARGO_BIN_EXE_heartwire-lab");

@@ -190,6 +190,8 @@ pub enum Break {
     SharesNames,
     /// It reports the end of a session twice.
     TellsOfflineTwice,
+    /// It takes a client that takes its name over from itself for another one.
+    ForgetsInstances,
 }
 
 impl Socket for mio::net::TcpStream {

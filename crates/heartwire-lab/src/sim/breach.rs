@@ -30,6 +30,8 @@ pub enum Invariant {
     OnePerName,
     /// A client that connects again with its name ends its older session.
     NewestWins,
+    /// A client that takes its name over from itself is not taken for two that fight over it.
+    KeepsItsName,
     /// A server that shuts down ends all its sessions in the time for that.
     DrainsInTime,
     /// Every beat is due, or answers one that was due.
@@ -38,6 +40,8 @@ pub enum Invariant {
     BeatsOnTime,
     /// The bytes received are the bytes sent, in order.
     SameBytes,
+    /// A message is refused as too long if, and only if, the peer does not accept one so long.
+    LongestFrame,
     /// A connection that ends cleanly has delivered all data.
     NothingLost,
     /// A peer that keeps its promises over a path without faults is never declared dead.
@@ -54,7 +58,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// Every promise.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::NeverEarly,
         Self::ReadFirst,
         Self::AlwaysByTheBound,
@@ -64,10 +68,12 @@ impl Invariant {
         Self::OncePerOnline,
         Self::OnePerName,
         Self::NewestWins,
+        Self::KeepsItsName,
         Self::DrainsInTime,
         Self::NoEchoLoop,
         Self::BeatsOnTime,
         Self::SameBytes,
+        Self::LongestFrame,
         Self::NothingLost,
         Self::HealthyLives,
         Self::NoFalseViolation,
@@ -89,10 +95,12 @@ impl Invariant {
             Self::OncePerOnline => "once-per-online",
             Self::OnePerName => "one-per-name",
             Self::NewestWins => "newest-wins",
+            Self::KeepsItsName => "keeps-its-name",
             Self::DrainsInTime => "drains-in-time",
             Self::NoEchoLoop => "no-echo-loop",
             Self::BeatsOnTime => "beats-on-time",
             Self::SameBytes => "same-bytes",
+            Self::LongestFrame => "longest-frame",
             Self::NothingLost => "nothing-lost",
             Self::HealthyLives => "healthy-lives",
             Self::NoFalseViolation => "no-false-violation",

@@ -72,11 +72,15 @@ pub enum Broken {
     TellsOfflineTwice,
     /// It takes twice as long as configured to shut down.
     DrainsLate,
+    /// It takes a client that takes its name over from itself for another one.
+    ForgetsInstances,
+    /// It says that it accepts longer messages than it is configured to.
+    StretchesFrames,
 }
 
 impl Broken {
     /// Every way to be broken.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::JudgesEarly,
         Self::JudgesUnheardEarly,
         Self::JudgesLate,
@@ -109,6 +113,8 @@ impl Broken {
         Self::SharesNames,
         Self::TellsOfflineTwice,
         Self::DrainsLate,
+        Self::ForgetsInstances,
+        Self::StretchesFrames,
     ];
 
     /// The rule that the driver's own code breaks; `None` if its world or settings lie instead.
@@ -124,6 +130,7 @@ impl Broken {
             Self::SpeaksAfterOffline => Some(Break::SpeaksAfterOffline),
             Self::ForgetsTakenOver => Some(Break::ForgetsTakenOver),
             Self::SharesNames => Some(Break::SharesNames),
+            Self::ForgetsInstances => Some(Break::ForgetsInstances),
             Self::JudgesEarly
             | Self::JudgesUnheardEarly
             | Self::JudgesLate
@@ -145,7 +152,8 @@ impl Broken {
             | Self::RepeatsPartialFrames
             | Self::LosesLastWords
             | Self::HurriesFrames
-            | Self::DrainsLate => None,
+            | Self::DrainsLate
+            | Self::StretchesFrames => None,
         }
     }
 
@@ -203,6 +211,8 @@ impl Broken {
             Self::SharesNames => Invariant::OnePerName,
             Self::TellsOfflineTwice => Invariant::OncePerOnline,
             Self::DrainsLate => Invariant::DrainsInTime,
+            Self::ForgetsInstances => Invariant::KeepsItsName,
+            Self::StretchesFrames => Invariant::LongestFrame,
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::io;
 
 use heartwire::client::{
-    Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, V1,
+    Client as Handle, ClientConfig, ConnectError, Event, Events, Reconnect, SendError, V1,
 };
 use heartwire::internal::client::{Life, Step, Wait, open};
+use heartwire::v1::ByeCode;
 use heartwire::{BackoffPolicy, Reason};
 use heartwire_core::{Instant, Protocol, Side};
 
+use super::breach::{Breach, Invariant};
 use super::draw::MS;
 use super::link::{Body, Both, LinkId};
 use super::machine::{Machine, Shared, address, link_of};
@@ -20,6 +22,9 @@ use super::terms::Terms;
 /// Events that may wait for the application.
 pub(super) const MAX_EVENTS: u64 = 4;
 
+/// A client that was started more often may be taken for several.
+const MAX_STARTS: u32 = 5;
+
 /// The process of one client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -29,6 +34,8 @@ pub(super) struct Client {
     backoff: BackoffPolicy,
     /// The random source of the next process.
     seed: u64,
+    /// Processes so far.
+    starts: u32,
     /// `None` while there is no process.
     process: Option<Process>,
     /// Connections so far.
@@ -42,6 +49,8 @@ struct Process {
     life: Life<Machine>,
     /// When its timer fires.
     timer: Option<Instant>,
+    /// It is so many-th that was started.
+    start: u32,
     /// The last link that there was, and the one that the application hears of.
     link: Option<LinkId>,
     heard: Option<LinkId>,
@@ -56,7 +65,8 @@ impl Client {
         seed: u64,
     ) -> Self {
         let process = None;
-        let mut client = Self { net, host, terms, backoff, seed, process, connections: 0 };
+        let (starts, connections) = (0, 0);
+        let mut client = Self { net, host, terms, backoff, seed, starts, process, connections };
         client.start();
         client
     }
@@ -64,12 +74,14 @@ impl Client {
     /// Starts the process, without any state.
     pub(super) fn start(&mut self) {
         self.seed = self.seed.wrapping_add(1);
+        self.starts += 1;
         self.net.lock().outbox(self.host).clear();
         let machine = Machine::new(self.net.clone(), self.host, self.terms);
         let (handle, events, life) =
             open(self.config(), machine, usize::try_from(MAX_EVENTS).unwrap_or(1));
         let (timer, link, heard) = (None, None, None);
-        self.process = Some(Process { handle, events, life, timer, link, heard });
+        let start = self.starts;
+        self.process = Some(Process { handle, events, life, timer, start, link, heard });
     }
 
     fn config(&self) -> ClientConfig {
@@ -113,10 +125,17 @@ impl Client {
 
     /// The application sends data, if it is accepted.
     pub(super) fn send(&self, len: usize) {
-        let Some(Process { handle, .. }) = &self.process else { return };
+        let Some(Process { handle, life, link, .. }) = &self.process else { return };
+        let is_agreed = life.connection().is_some_and(|it| it.contract().is_some());
+        let knows_server =
+            is_agreed && link.is_some_and(|link| !self.net.lock().is_client_lost(link));
+        let longest = self.terms.server.accepts().unwrap_or(usize::MAX);
         let body = Body { at: self.net.lock().outbox(self.host).sent, len };
-        if handle.try_send(body.bytes()).is_ok() {
-            let mut net = self.net.lock();
+        let sent = handle.try_send(body.bytes());
+        let mut net = self.net.lock();
+        let is_refused = matches!(sent, Err(SendError::TooLong { .. }));
+        net.tell_refused(Side::Client, len, is_refused, knows_server.then_some(longest));
+        if sent.is_ok() {
             net.outbox(self.host).push(body);
             net.wake(self.host);
         }
@@ -256,6 +275,12 @@ impl Process {
                 net.tell_reason(link_of(*peer), side, reason);
             }
             Event::Failed { error: ConnectError::Rejected { peer, code, .. } } => {
+                // Each start is another client for the server, and a few of them may take over.
+                if *code == ByeCode::Fighting && self.start <= MAX_STARTS {
+                    let what = "a client alone is said to fight over its name".to_owned();
+                    let breach = Breach::new(Invariant::KeepsItsName, what);
+                    net.breach.get_or_insert((side, breach));
+                }
                 net.tell_reason(link_of(*peer), side, &Reason::Bye(*code));
             }
             Event::Health(_) | Event::TooFast => {

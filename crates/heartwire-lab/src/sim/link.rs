@@ -188,6 +188,8 @@ pub(super) struct Link {
     pub(super) seen_at: WorldTime,
     /// The middlebox has forgotten it.
     pub(super) is_forgotten: bool,
+    /// Something on the path drops all of its packets, in both directions.
+    pub(super) is_severed: bool,
     /// Nothing has gone wrong on it, and no process at its ends was paused.
     pub(super) is_calm: bool,
 }

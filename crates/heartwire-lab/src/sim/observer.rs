@@ -151,6 +151,11 @@ impl Observer {
         self.ledger.is_over
     }
 
+    /// Its process has lost the connection.
+    pub(super) const fn is_lost(&self) -> bool {
+        self.ledger.is_over || self.lost.is_some()
+    }
+
     /// Its client has connected again with its name, on another link.
     pub(super) const fn handle_claim(&mut self, by: LinkId, now: Instant) {
         if self.is_online && !self.ledger.is_over {

@@ -30,6 +30,8 @@ pub(super) enum Happening {
     Dialled { host: HostId, attempt: u32 },
     /// The application at a host may have something to send.
     Write { host: HostId },
+    /// A client is told that its connections are gone, and the server is not.
+    Sever { client: HostId },
     /// A fault of the scenario begins.
     Fault { index: usize },
     /// And ends.

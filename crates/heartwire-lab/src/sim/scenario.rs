@@ -12,8 +12,8 @@ use super::link::{Both, Nat, Path};
 use super::net::Lateness;
 use super::queue::SERVER;
 use super::terms::Terms;
-use super::time::Clockwork;
-use super::trouble::{Planned, troubles};
+use super::time::{Clockwork, WorldTime};
+use super::trouble::{Planned, Trouble, troubles};
 
 /// A server rounds its deadlines to this; the rest of the tick is for lateness.
 const WHEEL_TICK: Duration = Duration::from_millis(4);
@@ -91,6 +91,8 @@ impl Scenario {
                 data_ahead: if writes.of(side).is_some() { data_ahead } else { Duration::ZERO },
                 has_name,
                 keeps_messages: false,
+                max_frame: None,
+                answers: false,
                 round_trip_off: None,
                 tail_of_peer: 0,
                 broken: broken.and_then(|(broken, what)| (broken == side).then_some(what)),
@@ -131,7 +133,38 @@ impl Scenario {
             for terms in [&mut self.terms.client, &mut self.terms.server] {
                 terms.tail_of_peer = draw.one(&[0, 0, 0, 1, 16, 96], 0);
             }
+            self.shorten_frames(draw);
+            if draw.chance(15) {
+                self.flap(draw);
+            }
         }
+    }
+
+    /// An end accepts only short messages, and a server's application answers with longer ones.
+    fn shorten_frames(&mut self, draw: &mut Draw<'_>) {
+        for terms in [&mut self.terms.client, &mut self.terms.server] {
+            let longest = draw.one(&[0, 1, 30, 250, 3_000], 0);
+            terms.max_frame = draw.chance(25).then_some(longest);
+        }
+        self.terms.server.answers = draw.chance(25) && self.writes.client.is_some();
+        if self.terms.server.answers {
+            // What its application sends otherwise may come before or after.
+            self.writes.server = None;
+        }
+    }
+
+    /// The path of a client with a name loses its connections, again and again, and only the client
+    /// is told.
+    fn flap(&mut self, draw: &mut Draw<'_>) {
+        self.terms.client.has_name = true;
+        self.terms.server.has_name = true;
+        let client = draw.rng.usize(1..self.clockworks.len().max(2));
+        let times = draw.rng.u32(2..=16);
+        let every = draw.time(MS * 50, MS * 8_000).min(self.length / times);
+        let at = WorldTime::START.after(draw.part(self.length, 50));
+        let trouble = Trouble::Flap { client, every };
+        let lasts = every * times;
+        self.troubles.push(Planned { at, lasts, when_quiet: false, trouble });
     }
 
     /// Processes are held up between two steps of one turn.

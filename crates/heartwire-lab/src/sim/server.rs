@@ -9,10 +9,12 @@ use std::task;
 use heartwire::Cause;
 use heartwire::internal::{Place, Reported, Shard, Wake, assemble};
 use heartwire::server::limits::{Admission, Limits};
-use heartwire::server::{Control, Event, Handle, Handler, Protocols, ServerConfig, SessionId};
+use heartwire::server::{
+    CommandError, Control, Event, Handle, Handler, Protocols, ServerConfig, SessionId,
+};
 use heartwire::v1::RetryHint;
-use heartwire_core::Protocol;
-use heartwire_core::Side;
+use heartwire_core::frame::HEADER_LEN;
+use heartwire_core::{FrameLimits, Protocol, Side};
 
 use super::breach::{Breach, Invariant};
 use super::broken::Broken;
@@ -24,6 +26,9 @@ use super::terms::{LENIENT, Terms};
 
 /// Bytes that may wait for one client.
 pub(super) const MAX_QUEUE: usize = 8 * 1024;
+
+/// The longest body that fits there, whatever the client accepts.
+pub(super) const MAX_BODY: usize = MAX_QUEUE - HEADER_LEN;
 
 /// How long a server that shuts down waits for its clients.
 pub(super) const DRAIN: Duration = Duration::from_secs(5);
@@ -63,9 +68,17 @@ impl Server {
         let listeners = vec![Listener::new(machine.clone())];
         let places = vec![Place { world: machine, listeners, waker }];
         let config = config(&self.terms.server);
-        let net = &self.net;
+        let (net, terms) = (&self.net, &self.terms);
         let (handle, shards) = assemble(&config, places, true, self.starts << 32, |_| {
-            Application { net: net.clone(), sessions: Vec::new(), links: BTreeMap::new() }
+            let (sessions, links) = (Vec::new(), BTreeMap::new());
+            let longest = terms.client.accepts().unwrap_or(usize::MAX);
+            Application {
+                net: net.clone(),
+                answers: terms.server.answers,
+                longest,
+                sessions,
+                links,
+            }
         });
         let shard = shards.into_iter().next();
         self.process = shard.map(|shard| Process { handle, shard });
@@ -164,7 +177,9 @@ impl Server {
         }
         let at = self.net.lock().told(link, Side::Server).sent;
         let body = Body { at, len };
-        if handle.send(id, &body.bytes()).is_ok() {
+        let is_sent = handle.send(id, &body.bytes()).is_ok();
+        // From outside of its handler, the server drops what the client does not accept.
+        if is_sent && len <= shard.handler().longest {
             self.net.lock().tell_sent(link, body);
         }
     }
@@ -190,6 +205,7 @@ fn config(terms: &Terms) -> ServerConfig {
             Limits::default()
                 .handshake_timeout(terms.handshake_timeout)
                 .frame_timeout(terms.frame_within())
+                .max_frame(terms.max_frame_in_force().unwrap_or(FrameLimits::MAX_FRAME))
                 .max_queue(MAX_QUEUE),
         )
         .admission(Admission::default().max_pending(64))
@@ -210,6 +226,10 @@ impl task::Wake for Bell {
 #[derive(Debug)]
 struct Application {
     net: Shared,
+    /// It answers each message.
+    answers: bool,
+    /// The longest message that its clients accept.
+    longest: usize,
     /// The sessions that it knows of, and their names.
     sessions: Vec<(SessionId, LinkId, Option<Box<str>>)>,
     /// The links of all sessions that there ever were.
@@ -236,8 +256,25 @@ impl Application {
     }
 }
 
+impl Application {
+    /// Answers a message with one that is twice as long.
+    fn answer(&self, id: SessionId, link: LinkId, data: &[u8], control: &mut Control<'_>) {
+        let at = self.net.lock().told(link, Side::Server).sent;
+        let body = Body { at, len: data.len() * 2 };
+        let sent = control.send(id, &body.bytes());
+        let mut net = self.net.lock();
+        if sent.is_ok() {
+            net.tell_sent(link, body);
+        }
+        if !matches!(sent, Err(CommandError::Gone | CommandError::SlowReader)) {
+            let is_refused = matches!(sent, Err(CommandError::TooLong));
+            net.tell_refused(Side::Server, body.len, is_refused, Some(self.longest));
+        }
+    }
+}
+
 impl Handler for Application {
-    fn handle(&mut self, event: Event<&[u8]>, _control: &mut Control<'_>) {
+    fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the list of events is open")]
         match event {
             Event::Online { id, peer, agreed } => {
@@ -247,6 +284,9 @@ impl Handler for Application {
             Event::Data { id, data } => {
                 if let Some(link) = self.link(id) {
                     self.net.lock().tell_data(link, Side::Server, data);
+                    if self.answers {
+                        self.answer(id, link, data, control);
+                    }
                 }
             }
             Event::Verdict { peer, verdict, .. } if verdict.cause != Cause::Kernel => {

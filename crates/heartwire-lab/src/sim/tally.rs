@@ -57,6 +57,10 @@ counters! {
         dribbled,
         /// Connections that both ends were told do not exist.
         reset,
+        /// Connections that only the client was told do not exist.
+        severed,
+        /// Messages that were refused because the peer accepts none so long.
+        too_long,
         /// Connections that a middlebox forgot because nothing had passed for too long.
         nat_expired,
         /// Processes that were stopped while their systems went on.

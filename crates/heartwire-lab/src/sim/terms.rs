@@ -35,6 +35,10 @@ pub(super) struct Terms {
     pub(super) has_name: bool,
     /// It has an offline queue.
     pub(super) keeps_messages: bool,
+    /// On protocol v1 it accepts no longer message, and says so.
+    pub(super) max_frame: Option<u32>,
+    /// Its application answers each message with one that is twice as long.
+    pub(super) answers: bool,
     /// Round trips that beats measure are checked, and may be off by this much.
     pub(super) round_trip_off: Option<Duration>,
     /// Bytes that its peer, of a later version of protocol v1, appends to each beat.
@@ -51,6 +55,16 @@ impl Terms {
     pub(super) fn frame_within(&self) -> Option<Duration> {
         let hurries = self.is(Broken::HurriesFrames);
         self.frame.map(|frame| if hurries { frame / 2 } else { frame })
+    }
+
+    /// The longest message that it accepts, if that is less than can be sent.
+    pub(super) fn accepts(&self) -> Option<usize> {
+        self.max_frame.map(|len| usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// The same for its driver, or what a broken one makes of it.
+    pub(super) fn max_frame_in_force(&self) -> Option<u32> {
+        self.max_frame.filter(|_| !self.is(Broken::StretchesFrames))
     }
 
     /// How many beats may lie in the server's kernel.
@@ -97,6 +111,7 @@ impl Terms {
         FrameLimits::default()
             .handshake_timeout(self.handshake_timeout)
             .frame_timeout(self.frame_within())
+            .max_frame(self.max_frame_in_force().unwrap_or(FrameLimits::MAX_FRAME))
     }
 
     /// The settings of its connections.

@@ -30,6 +30,9 @@ pub(super) enum Trouble {
     Forget { client: HostId, resets: bool },
     /// Both ends of a client's connections are told that there are none.
     Reset { client: HostId },
+    /// A client is told again and again that its connections are gone. The server is not, and hears
+    /// nothing more on them.
+    Flap { client: HostId, every: Duration },
     /// A process is stopped; its system runs.
     Freeze { host: HostId },
     /// A machine is suspended.
@@ -60,6 +63,7 @@ impl Trouble {
             | Self::Leave { .. }
             | Self::Forget { .. }
             | Self::Reset { .. }
+            | Self::Flap { .. }
             | Self::Crash { .. }
             | Self::PowerLoss { .. } => None,
         }
@@ -74,6 +78,7 @@ impl Trouble {
             | Self::Delay { client, .. }
             | Self::Dribble { client, .. }
             | Self::Forget { client, .. }
+            | Self::Flap { client, .. }
             | Self::Reset { client } => client == path,
             Self::Freeze { host }
             | Self::Suspend { host }

@@ -97,7 +97,7 @@ impl World {
             poller: Poller::default(),
             is_listening: false,
             drains_since: None,
-            outboxes: (0..count).map(|_| Outbox::default()).collect(),
+            outboxes: (0..count).map(|_| Outbox::new(scenario.terms.server.accepts())).collect(),
             dialled: vec![None; count],
             attempts: vec![0; count],
             lateness: scenario.lateness,
@@ -202,6 +202,7 @@ impl World {
             Happening::Rest { host, number } => self.end_turn(host, number),
             Happening::Dialled { host, attempt } => self.net.lock().handle_dialled(host, attempt),
             Happening::Write { host } => self.write(host),
+            Happening::Sever { client } => self.net.lock().sever_all(client),
             Happening::Fault { index } => self.begin_trouble(index),
             Happening::Mend { index } => self.end_trouble(index),
         }

@@ -66,7 +66,8 @@ pub enum Event {
         reason: Reason,
         /// Accepted messages that were not written completely and are lost. With
         /// [`offline_queue`](super::ClientConfig::offline_queue) only the message that was partly
-        /// written is lost, if any. Messages that were written may not have arrived; see
+        /// written is lost, if any, and those that were accepted before the connection and are
+        /// longer than its server accepts. Messages that were written may not have arrived; see
         /// `unacknowledged`.
         unsent: usize,
         /// Bytes that were written and not acknowledged by the server's kernel, including headers,

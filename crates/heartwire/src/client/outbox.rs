@@ -54,6 +54,8 @@ pub(super) struct Outbox {
     written: usize,
     /// Frames that must not be written yet. They come after the others.
     held: VecDeque<Frame>,
+    /// Messages dropped on this connection because its server accepts none so long.
+    too_long: usize,
 }
 
 #[derive(Debug)]
@@ -143,6 +145,12 @@ impl Outbox {
         if frame.len() > 0 {
             self.frames.push_back(frame);
         }
+    }
+
+    /// Drops a message that the server would not accept.
+    pub(super) fn drop_too_long(&mut self, message: Message) {
+        drop(message);
+        self.too_long += 1;
     }
 
     /// Holds back all frames, except one whose writing has begun, until [`release`](Self::release).
@@ -264,7 +272,8 @@ impl Outbox {
 
     /// Handles the end of the connection. Drops beats, the frame whose writing had begun, and
     /// messages that were written before, because the server may have received them. Keeps the
-    /// other messages. Returns how many messages were dropped that were never completely written.
+    /// other messages. Returns how many messages were dropped that were never completely written,
+    /// with those that were too long.
     pub(super) fn handle_end(&mut self) -> usize {
         let begun = if core::mem::take(&mut self.written) > 0 {
             self.frames.pop_front().is_some_and(|frame| frame.is_message() && !frame.was_written())
@@ -275,7 +284,7 @@ impl Outbox {
         self.keeps_written = false;
         self.release();
         self.frames.retain(|frame| frame.is_message() && !frame.was_written());
-        usize::from(begun)
+        usize::from(begun) + core::mem::take(&mut self.too_long)
     }
 
     /// Drops everything. Returns how many messages there were.

@@ -59,6 +59,7 @@ impl Net {
                 ends: Both::default(),
                 seen_at: self.now,
                 is_forgotten: false,
+                is_severed: false,
                 is_calm: path.is_calm() && self.is_calm(client) && self.is_calm(SERVER),
             });
             self.backlog.push_back(link);

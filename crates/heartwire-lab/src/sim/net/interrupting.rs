@@ -49,6 +49,7 @@ impl Net {
                 Happening::Turn { .. }
                 | Happening::Rest { .. }
                 | Happening::Write { .. }
+                | Happening::Sever { .. }
                 | Happening::Fault { .. }
                 | Happening::Mend { .. } => later.push(happening),
             }

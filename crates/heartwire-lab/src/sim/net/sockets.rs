@@ -237,6 +237,23 @@ impl Net {
         self.links[link].ends.of_mut(side).get_or_insert(Ended { at, by });
     }
 
+    /// Something on a client's path tells the client that there are no such connections, and lets
+    /// nothing of them through from now on.
+    pub(in crate::sim) fn sever_all(&mut self, client: HostId) {
+        let now = self.now;
+        for link in 0..self.links.len() {
+            let it = &mut self.links[link];
+            if it.path == client && !it.is_severed {
+                it.is_severed = true;
+                it.is_calm = false;
+                let Both { client, server } = &it.sockets;
+                self.mishaps.severed += u64::from(client.is_held && server.is_held);
+                let packet = Packet::Reset;
+                self.queue.push(now, Happening::Packet { link, to: Side::Client, packet });
+            }
+        }
+    }
+
     /// Something on a client's path tells both ends of its connections that there are none.
     pub(in crate::sim) fn reset_all(&mut self, client: HostId) {
         let now = self.now;

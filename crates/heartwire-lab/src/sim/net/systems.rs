@@ -116,7 +116,7 @@ impl Net {
     pub(super) fn transit(&mut self, link: LinkId, from: Side, packet: Packet) {
         let client = self.links[link].path;
         let path = self.paths[client];
-        if self.is_cut(&path, from) || self.is_lost(&path) {
+        if self.links[link].is_severed || self.is_cut(&path, from) || self.is_lost(&path) {
             self.links[link].is_calm = false;
             return;
         }

@@ -13,7 +13,7 @@ use crate::sim::ledger::len_of;
 use crate::sim::link::{Body, Both, LinkId};
 use crate::sim::observer::Observer;
 use crate::sim::queue::{HostId, SERVER};
-use crate::sim::server::DRAIN;
+use crate::sim::server::{DRAIN, MAX_BODY};
 use crate::sim::terms::Terms;
 
 #[expect(
@@ -180,6 +180,11 @@ impl Net {
         });
     }
 
+    /// Whether the client's process has lost its connection.
+    pub(in crate::sim) fn is_client_lost(&self, link: LinkId) -> bool {
+        self.links[link].observers.client.as_ref().is_none_or(|observer| observer.is_lost())
+    }
+
     // Events of applications.
 
     pub(in crate::sim) fn tell_news(&mut self, link: LinkId, side: Side) {
@@ -197,9 +202,30 @@ impl Net {
         });
     }
 
+    /// A message was refused as too long, or not, by an end whose peer accepts those up to
+    /// `longest`, and has said so, if it has.
+    pub(in crate::sim) fn tell_refused(
+        &mut self,
+        side: Side,
+        len: usize,
+        is_refused: bool,
+        longest: Option<usize>,
+    ) {
+        self.mishaps.too_long += u64::from(is_refused);
+        let is_too_long = longest.is_some_and(|longest| len > longest);
+        if is_refused == is_too_long || len > MAX_BODY {
+            return;
+        }
+        let what = format!(
+            "of a peer that accepts {longest:?} bytes, a message of {len} was {}",
+            if is_refused { "refused" } else { "accepted" }
+        );
+        self.breach.get_or_insert((side, Breach::new(Invariant::LongestFrame, what)));
+    }
+
     /// This many messages of a client are lost with its connection.
     pub(in crate::sim) fn tell_unsent(&mut self, link: LinkId, unsent: usize) {
-        self.observe(link, Side::Client, |observer, _| observer.tell_unsent(unsent));
+        self.observe(link, Side::Client, |observer, net| observer.tell_unsent(net, unsent));
     }
 
     pub(in crate::sim) fn tell_online(&mut self, link: LinkId, side: Side) {

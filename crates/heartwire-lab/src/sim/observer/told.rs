@@ -29,8 +29,12 @@ impl Observer {
     }
 
     /// The client's application gets the number of messages that are lost with the connection.
-    pub(in crate::sim) fn tell_unsent(&self, unsent: usize) -> Result<(), Breach> {
-        let Some(lost) = self.unsent.filter(|lost| !lost.allows(unsent)) else { return Ok(()) };
+    pub(in crate::sim) fn tell_unsent(&self, net: &mut Net, unsent: usize) -> Result<(), Breach> {
+        let Some(lost) = self.unsent else { return Ok(()) };
+        if let Some(dropped) = lost.dropped(unsent) {
+            net.outbox(self.host).drop_too_long(dropped);
+            return Ok(());
+        }
         let what = format!("{unsent} messages are said to be lost, but {lost:?}");
         Err(Breach::new(Invariant::NothingLost, what))
     }

@@ -51,6 +51,14 @@ impl World {
             Trouble::Leave { host } => self.leave(host, !planned.when_quiet),
             Trouble::Forget { client, resets } => self.net.lock().forget_all(client, resets),
             Trouble::Reset { client } => self.net.lock().reset_all(client),
+            Trouble::Flap { client, every } => {
+                let mut net = self.net.lock();
+                let mut at = net.now;
+                while at < until {
+                    net.queue.push(at, Happening::Sever { client });
+                    at = at.after(every);
+                }
+            }
             Trouble::Freeze { host } => self.stop(host, State::Frozen),
             Trouble::Suspend { host } => self.stop(host, State::Suspended),
             Trouble::Crash { host } => self.stop(host, State::Crashed),
@@ -79,6 +87,7 @@ impl World {
             Trouble::Swallow { .. }
             | Trouble::Leave { .. }
             | Trouble::Forget { .. }
+            | Trouble::Flap { .. }
             | Trouble::Reset { .. } => {}
             Trouble::Loss { client, .. } => {
                 self.net.lock().path(client).loss = self.scenario.path.loss;

@@ -71,7 +71,10 @@ impl<W: World> Driver<W> {
         match self.connection.data_header(len) {
             Some(header) => app.outbox.push_message(header, message),
             // It was accepted before this connection.
-            None => warn!(len, "dropped a message that is longer than this server accepts"),
+            None => {
+                warn!(len, "dropped a message that is longer than this server accepts");
+                app.outbox.drop_too_long(message);
+            }
         }
     }
 

@@ -47,6 +47,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
         let agreed = Box::new(Agreed { name: None, epoch: 0, agent, last, contract });
+        let forgets = agenda.world.breaks(Break::ForgetsInstances);
         let Some(name) = hello.name else {
             return self.welcome_client(slot, agreed, now);
         };
@@ -56,7 +57,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let identity = Identity { name: name.into(), epoch: 0 };
         let names = self.state.handle.names();
-        let claimant = Claimant { principal, instance: hello.instance };
+        let claimant = Claimant { principal, instance: hello.instance.filter(|_| !forgets) };
         let claim = names.claim(name, claimant, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
         let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {

@@ -40,7 +40,7 @@ fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
 #[test]
 fn a_message_longer_than_the_server_accepts_is_given_back() {
     let mut rig = on_v1(|config| config.offline_queue(true));
-    // Before the server has said how long: this one is dropped.
+    // Before the server has said how long: this one is dropped, and counted as not sent.
     rig.client.try_send(vec![1; 11]).unwrap();
     let offer = Offer::new(&Policy::default());
     let welcome = Welcome::new(7, 0, Terms::new(offer).agree(&offer).unwrap()).max_frame(10);
@@ -53,6 +53,9 @@ fn a_message_longer_than_the_server_accepts_is_given_back() {
     let written = rig.toy.take_written();
     assert!(written.ends_with(&frame(1, &[3; 10])));
     assert!(!written.windows(11).any(|window| window == [1; 11]));
+    rig.is_left(&[]);
+    let events = events(&mut rig);
+    assert!(events.iter().any(|event| matches!(event, Event::Offline { unsent: 1, .. })));
 }
 
 #[test]

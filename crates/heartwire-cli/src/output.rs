@@ -25,7 +25,7 @@ pub(crate) use stderr::{
     complain, flush_stderr, inform, print_event, print_stderr, start_stderr, warn,
 };
 pub(crate) use text::Text;
-pub(crate) use words::{counted, describe_policy, grouped, round_trip};
+pub(crate) use words::{counted, describe_policy, describe_replayed, grouped, round_trip};
 
 /// Starts a thread that writes to standard output, and reports on standard error what fails.
 pub(crate) fn start_stdout<Q: Queue>(target: Target, queue: Q) -> io::Result<Sink<Q>> {

@@ -11,13 +11,16 @@ use core::net::SocketAddr;
 use core::num::NonZeroU32;
 use core::task::Waker;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use heartwire::Side;
 use heartwire::server::auth::{Tokens, TokensError};
 use heartwire::server::limits::{Admission, Limits, Rate};
-use heartwire::server::{Control, Event, Handler, Protocols, Server, ServerConfig};
+use heartwire::server::{
+    CommandError, Control, Event, Handler, Protocols, Server, ServerConfig, SessionId,
+};
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -344,17 +347,33 @@ struct OnEvents {
     _runs: mpsc::Sender<()>,
 }
 
+impl OnEvents {
+    /// An answer is never too long, see `check_answers_fit`, and the session's own shard is never
+    /// `Busy` here. So an error means that the session has ended, and its `Offline` says why; or
+    /// that it has no room, because the client does not take over what it is sent. Sent through the
+    /// handle, the answer then ends the session, which counts it as undelivered.
+    fn send_back(&self, id: SessionId, data: &[u8], control: &mut Control<'_>) {
+        let answer = match self.on_data {
+            ServeData::Discard => return,
+            ServeData::Echo => Cow::Borrowed(data),
+            ServeData::Upper => Cow::Owned(data.to_ascii_uppercase()),
+        };
+        if control.send(id, &answer) == Err(CommandError::Full)
+            && control.handle().send(id, &answer).is_err()
+        {
+            let _ = control.kick(id);
+        }
+    }
+}
+
 impl Handler for OnEvents {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
-        // An answer is never too long, see `check_answers_fit`, and the session's own shard is
-        // never `Busy` here. So an error means that the session has ended, and its `Offline` says
-        // why.
         if let Event::Data { id, data } = event {
-            let _ = match self.on_data {
-                ServeData::Discard => Ok(()),
-                ServeData::Echo => control.send(id, data),
-                ServeData::Upper => control.send(id, &data.to_ascii_uppercase()),
-            };
+            self.send_back(id, data, control);
+        }
+        if matches!(event, Event::Room { .. }) {
+            // Nothing waits for it.
+            return;
         }
         // The queue has to know which sessions there are, even if that is not printed.
         let is_told = |kind| self.printed.contains(&kind);

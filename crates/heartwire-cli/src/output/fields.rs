@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use heartwire::v1::{Contract, Direction};
-use heartwire::{Policy, Reason, TICK, Verdict};
+use heartwire::{Policy, Reason, Replayed, TICK, Undelivered, Verdict};
 use serde::{Serialize, Serializer};
 
 /// A time: in JSON, milliseconds with up to three decimals.
@@ -112,6 +112,36 @@ pub(crate) fn reason<S: Serializer>(reason: &Reason, serializer: S) -> Result<S:
         verdict,
     };
     fields.serialize(serializer)
+}
+
+/// What is sent again over a new connection.
+pub(crate) fn replayed<S: Serializer>(
+    replayed: &Replayed,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Fields {
+        replayed: u64,
+        replayed_bytes: u64,
+    }
+    let Replayed { frames, bytes, .. } = *replayed;
+    Fields { replayed: frames, replayed_bytes: bytes }.serialize(serializer)
+}
+
+/// What the other application has not taken over at the end of a session.
+pub(crate) fn undelivered<S: Serializer>(
+    undelivered: &Undelivered,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Fields {
+        undelivered: u64,
+        undelivered_bytes: u64,
+        undelivered_exact: bool,
+    }
+    let Undelivered { frames, bytes, exact, .. } = *undelivered;
+    Fields { undelivered: frames, undelivered_bytes: bytes, undelivered_exact: exact }
+        .serialize(serializer)
 }
 
 /// The rule of the protocol that the peer broke, as PROTOCOL.md names it.

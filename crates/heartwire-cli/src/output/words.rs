@@ -1,6 +1,6 @@
 //! Figures and settings in words.
 
-use heartwire::{LinkState, Policy, TICK};
+use heartwire::{LinkState, Policy, Replayed, TICK};
 
 use crate::values::typed;
 
@@ -36,6 +36,15 @@ pub(crate) fn describe_policy(policy: &Policy, peer: &str) -> String {
         None => String::new(),
     };
     format!("{beats}; a silent {peer} is declared dead {bound} after its last byte{after_fault}")
+}
+
+/// What is sent again over a new connection, in words.
+pub(crate) fn describe_replayed(replayed: &Replayed) -> String {
+    let Replayed { frames, bytes, .. } = *replayed;
+    if frames == 0 {
+        return "nothing had to be sent again".to_owned();
+    }
+    format!("{} ({bytes} B) sent again", counted(frames, "message"))
 }
 
 /// A number of things: `1 beat`, `2 beats`.

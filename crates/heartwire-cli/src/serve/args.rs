@@ -150,7 +150,7 @@ pub(crate) struct ServeArgs {
         value_name = "KIND",
         value_enum,
         value_delimiter = ',',
-        default_value = "online,data,verdict,offline",
+        default_value = "online,data,verdict,away,offline",
         help_heading = "Output"
     )]
     pub(crate) events: Vec<EventKind>,
@@ -188,12 +188,14 @@ pub(crate) enum ServeData {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EventKind {
-    /// A client connected, or changed its health or interval.
+    /// A client connected, changed its health or interval, or sends no more.
     Online,
     /// A data frame arrived.
     Data,
     /// A client was declared dead.
     Verdict,
+    /// A session lost its connection, or has another.
+    Away,
     /// A session ended.
     Offline,
 }

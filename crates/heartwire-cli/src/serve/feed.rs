@@ -186,10 +186,13 @@ impl Feed {
         if self.waiting.len() >= MAX_ALL {
             let left_out = match kind {
                 Kind::Offline => self.take_back_unseen(source),
-                Kind::Promise | Kind::Health | Kind::Server(_) => {
-                    self.take_back_outdated(source, kind)
-                }
-                Kind::Online | Kind::Data | Kind::Verdict => LeftOut::default(),
+                Kind::Promise
+                | Kind::Health
+                | Kind::Verdict
+                | Kind::Away
+                | Kind::Back
+                | Kind::Server(_) => self.take_back_outdated(source, kind),
+                Kind::Online | Kind::Data | Kind::Ended => LeftOut::default(),
             };
             self.leave_out(time, left_out);
             if left_out.sessions > 0 {

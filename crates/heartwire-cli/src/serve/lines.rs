@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use heartwire::server::{Event, LastConnection, SessionId, SessionInfo, Stats};
 use heartwire::v1::Contract;
-use heartwire::{Reason, Verdict};
+use heartwire::{Reason, Replayed, Undelivered, Verdict};
 use serde::{Serialize, Serializer};
 
 use super::left_out::LeftOut;
 use super::listening::Listening;
-use crate::output::{Millis, counted, fields, preview, round_trip};
+use crate::output::{Millis, counted, describe_replayed, fields, preview, round_trip};
 use crate::values::typed;
 
 /// An event, or an answer to a command. Its text is for people.
@@ -60,6 +60,26 @@ pub(super) enum Line {
         #[serde(flatten, serialize_with = "fields::verdict")]
         verdict: Verdict,
     },
+    Ended {
+        #[serde(flatten)]
+        session: Session,
+    },
+    Away {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        #[serde(flatten, serialize_with = "fields::reason")]
+        reason: Reason,
+        within_ms: Millis,
+    },
+    Back {
+        #[serde(flatten)]
+        session: Session,
+        peer: SocketAddr,
+        away_ms: Millis,
+        #[serde(flatten, serialize_with = "fields::replayed")]
+        replayed: Replayed,
+    },
     Offline {
         #[serde(flatten)]
         session: Session,
@@ -68,6 +88,8 @@ pub(super) enum Line {
         reason: Reason,
         beats: u32,
         lasted_ms: Millis,
+        #[serde(flatten, serialize_with = "fields::undelivered")]
+        undelivered: Undelivered,
     },
     Paused {
         shard: usize,
@@ -86,6 +108,7 @@ pub(super) enum Line {
         peer: SocketAddr,
         silence_ms: Millis,
         rtt_ms: Option<Millis>,
+        away_within_ms: Option<Millis>,
         #[serde(skip)]
         round_trip: String,
     },
@@ -172,24 +195,34 @@ impl Line {
             Event::Verdict { id, peer, verdict } => {
                 Self::Verdict { session: session(id), peer: *peer, verdict: *verdict }
             }
-            Event::Offline { id, peer, reason, beats, lasted, .. } => Self::Offline {
+            Event::Offline { id, peer, reason, beats, lasted, undelivered } => Self::Offline {
                 session: session(id),
                 peer: *peer,
                 reason: *reason,
                 beats: *beats,
                 lasted_ms: Millis(*lasted),
+                undelivered: *undelivered,
+            },
+            Event::Ended { id } => Self::Ended { session: session(id) },
+            Event::Away { id, peer, reason, within } => Self::Away {
+                session: session(id),
+                peer: *peer,
+                reason: *reason,
+                within_ms: Millis(*within),
+            },
+            Event::Back { id, peer, away, replayed } => Self::Back {
+                session: session(id),
+                peer: *peer,
+                away_ms: Millis(*away),
+                replayed: *replayed,
             },
             Event::Paused { shard, pause } => {
                 Self::Paused { shard: *shard, gap_ms: Millis(pause.gap) }
             }
             Event::Refusing { cause } => Self::Refusing { cause: cause.name() },
             Event::Accepting { refused } => Self::Accepting { refused: *refused },
-            // The library may learn new events.
-            other @ (Event::Ended { .. }
-            | Event::Room { .. }
-            | Event::Away { .. }
-            | Event::Back { .. }
-            | _) => Self::Other { detail: other.to_string() },
+            // `serve` never waits for room, and the library may learn new events.
+            other @ (Event::Room { .. } | _) => Self::Other { detail: other.to_string() },
         }
     }
 
@@ -201,6 +234,7 @@ impl Line {
             peer: info.peer,
             silence_ms: Millis(info.silence),
             rtt_ms: link.and_then(|link| link.rtt).map(Millis),
+            away_within_ms: info.away_within.map(Millis),
             round_trip: link.map_or_else(|| "not known".to_owned(), round_trip),
         }
     }
@@ -250,9 +284,19 @@ impl fmt::Display for Line {
             Self::Verdict { session, peer, verdict } => {
                 write!(f, "verdict   {session} {peer} dead: {verdict}")
             }
-            Self::Offline { session, peer, reason, beats, lasted_ms } => {
+            Self::Ended { session } => write!(f, "ended     {session} sends no more"),
+            Self::Away { session, peer, reason, within_ms } => {
+                let within = typed(within_ms.0);
+                write!(f, "away      {session} {peer} {reason}; kept for {within}")
+            }
+            Self::Back { session, peer, away_ms, replayed } => {
+                let (away, replayed) = (away_ms.0.as_secs_f64(), describe_replayed(replayed));
+                write!(f, "back      {session} {peer} after {away:.1} s; {replayed}")
+            }
+            Self::Offline { session, peer, reason, beats, lasted_ms, undelivered } => {
                 let (beats, lasted) = (counted((*beats).into(), "beat"), lasted_ms.0.as_secs_f64());
-                write!(f, "offline   {session} {peer} {reason}; {beats} in {lasted:.1} s")
+                write!(f, "offline   {session} {peer} {reason}; {beats} in {lasted:.1} s")?;
+                if undelivered.frames > 0 { write!(f, "; {undelivered}") } else { Ok(()) }
             }
             Self::Paused { shard, gap_ms } => {
                 let gap = gap_ms.0.as_secs_f64();
@@ -261,6 +305,10 @@ impl fmt::Display for Line {
             Self::Refusing { cause } => write!(f, "refusing  new clients: {cause}"),
             Self::Accepting { refused } => write!(f, "accepting again; refused so far: {refused}"),
             Self::Unprinted(left_out) => write!(f, "unprinted {left_out}"),
+            Self::Session { session, peer, away_within_ms: Some(within), .. } => {
+                let within = within.0.as_secs_f64();
+                write!(f, "session   {session} {peer}: away, kept for {within:.1} s more")
+            }
             Self::Session { session, peer, silence_ms, round_trip, .. } => {
                 let silence = silence_ms.0.as_secs_f64();
                 write!(f, "session   {session} {peer}: silent for {silence:.1} s")?;

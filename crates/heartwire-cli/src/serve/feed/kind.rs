@@ -17,6 +17,9 @@ pub(super) enum Kind {
     Promise,
     Health,
     Verdict,
+    Ended,
+    Away,
+    Back,
     Offline,
     /// Of the server itself.
     Server(mem::Discriminant<Event<Vec<u8>>>),
@@ -31,6 +34,9 @@ pub(super) fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
         Event::Promise { id, .. } => (id, Kind::Promise),
         Event::Health { id, .. } => (id, Kind::Health),
         Event::Verdict { id, .. } => (id, Kind::Verdict),
+        Event::Ended { id } => (id, Kind::Ended),
+        Event::Away { id, .. } => (id, Kind::Away),
+        Event::Back { id, .. } => (id, Kind::Back),
         Event::Offline { id, .. } => (id, Kind::Offline),
         ref other => {
             // Owned, because a discriminant depends on the lifetime.
@@ -44,11 +50,13 @@ pub(super) fn sort(event: &Event<&[u8]>) -> (Source, Kind) {
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not known is not left out")]
 pub(in crate::serve) const fn kind<D>(event: &Event<D>) -> Option<EventKind> {
     match event {
-        Event::Online { .. } | Event::Promise { .. } | Event::Health { .. } => {
-            Some(EventKind::Online)
-        }
+        Event::Online { .. }
+        | Event::Promise { .. }
+        | Event::Health { .. }
+        | Event::Ended { .. } => Some(EventKind::Online),
         Event::Data { .. } => Some(EventKind::Data),
         Event::Verdict { .. } => Some(EventKind::Verdict),
+        Event::Away { .. } | Event::Back { .. } => Some(EventKind::Away),
         Event::Offline { .. } => Some(EventKind::Offline),
         _ => None,
     }

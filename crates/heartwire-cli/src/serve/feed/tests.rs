@@ -64,6 +64,9 @@ fn kind_name(kind: Kind) -> &'static str {
         Kind::Promise => "promise",
         Kind::Health => "health",
         Kind::Verdict => "verdict",
+        Kind::Ended => "ended",
+        Kind::Away => "away",
+        Kind::Back => "back",
         Kind::Offline => "offline",
         Kind::Server(_) => "server",
     }
@@ -121,14 +124,16 @@ fn waiting_events_are_bounded_by_the_sessions_that_are_there() {
     assert_eq!(rig.take(10).len(), 10);
     // Beside ALL_MAX: what the ten, and the last to come, say of themselves; of the server; and
     // the count.
-    let most = MAX_ALL + 2 * 10 + 3 + 2;
+    let most = MAX_ALL + 5 * 10 + 3 + 2;
     for n in 10..200_000 {
         rig.add(n, Kind::Online);
         rig.add(n, Kind::Data);
         rig.add(n, Kind::Promise);
         rig.add(n, Kind::Offline);
-        rig.add(n % 10, Kind::Health);
-        rig.add(n % 10, Kind::Promise);
+        // What the ten say again and again, also of connections that they lose.
+        for kind in [Kind::Health, Kind::Promise, Kind::Verdict, Kind::Away, Kind::Back] {
+            rig.add(n % 10, kind);
+        }
         rig.0.add(SystemTime::UNIX_EPOCH, None, refusing, || {
             What::Line(Box::new(answer("refusing")))
         });

@@ -35,16 +35,33 @@ fn next(line: Option<&Line>) -> Option<Line> {
         Some(Line::Rejected { .. }) => Line::Fighting { name: "door 3".into(), peer },
         Some(Line::Fighting { .. }) => Line::Data { session, bytes: 0, preview: String::new() },
         Some(Line::Data { .. }) => Line::Verdict { session, peer, verdict },
-        Some(Line::Verdict { .. }) => {
-            Line::Offline { session, peer, reason: Reason::Dead(verdict), beats: 0, lasted_ms: ms }
+        Some(Line::Verdict { .. }) => Line::Ended { session },
+        Some(Line::Ended { .. }) => {
+            Line::Away { session, peer, reason: Reason::Dead(verdict), within_ms: ms }
         }
+        Some(Line::Away { .. }) => {
+            Line::Back { session, peer, away_ms: ms, replayed: Replayed::default() }
+        }
+        Some(Line::Back { .. }) => Line::Offline {
+            session,
+            peer,
+            reason: Reason::Dead(verdict),
+            beats: 0,
+            lasted_ms: ms,
+            undelivered: Undelivered::NOTHING,
+        },
         Some(Line::Offline { .. }) => Line::Paused { shard: 0, gap_ms: ms },
         Some(Line::Paused { .. }) => Line::Refusing { cause: "max_sessions" },
         Some(Line::Refusing { .. }) => Line::Accepting { refused: 0 },
         Some(Line::Accepting { .. }) => Line::Unprinted(LeftOut::default()),
-        Some(Line::Unprinted(_)) => {
-            Line::Session { session, peer, silence_ms: ms, rtt_ms: None, round_trip: String::new() }
-        }
+        Some(Line::Unprinted(_)) => Line::Session {
+            session,
+            peer,
+            silence_ms: ms,
+            rtt_ms: None,
+            away_within_ms: None,
+            round_trip: String::new(),
+        },
         Some(Line::Session { .. }) => Line::Who { sessions: 1 },
         Some(Line::Who { .. }) => Line::Answer { ok: true, text: String::new() },
         Some(Line::Answer { .. }) => Line::Stopped { stats: Box::default() },

@@ -320,18 +320,38 @@ impl Ledger {
 
     /// The application has taken over the next frame, of `len` bytes, header included.
     pub fn take(&mut self, len: usize) {
-        let frame = Span::frame(u32::try_from(len).unwrap_or(u32::MAX));
-        self.waiting = self.waiting.minus(frame);
-        self.taken = self.taken.plus(frame);
-        self.untold = self.untold.plus(frame);
+        self.take_many(1, len);
+    }
+
+    /// The application has taken over the next `frames`, which have `bytes` together, headers
+    /// included.
+    pub fn take_many(&mut self, frames: usize, bytes: usize) {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let taken = Span { frames: number(frames), bytes: number(bytes) };
+        self.waiting = self.waiting.minus(taken);
+        self.taken = self.taken.plus(taken);
+        self.untold = self.untold.plus(taken);
+    }
+
+    /// The application takes over everything that was received: it will take nothing more.
+    pub fn take_all(&mut self) {
+        let Span { frames, bytes } = self.waiting;
+        let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        self.take_many(number(frames), number(bytes));
     }
 
     /// Whether the peer has to be told what was taken over, before the next beat does.
     #[must_use]
     pub const fn ack_due(&self) -> bool {
+        self.untold.bytes > 0 && self.until_ack() == 0
+    }
+
+    /// How many more bytes have to be taken over until an [ACK is due](Self::ack_due).
+    #[must_use]
+    pub const fn until_ack(&self) -> u32 {
         let quarter = self.receive_window / 4;
         let most = if quarter < MAX_UNTOLD { quarter } else { MAX_UNTOLD };
-        self.untold.bytes > 0 && self.untold.bytes >= most
+        most.saturating_sub(self.untold.bytes)
     }
 
     /// The position to tell the peer, which counts as told.

@@ -52,6 +52,9 @@ pub enum Reason {
     NetworkChanged,
     /// The client was away for longer than its session is kept.
     NotBack,
+    /// The client came back to its session, and the server does not have it any more: it was
+    /// restarted, or had ended the session.
+    NotResumed,
     /// The session's window was full, and the application had more to send and could not wait.
     Overflow,
     /// All sessions that were away had together reached
@@ -86,6 +89,7 @@ impl Reason {
             Self::TakenOver => "taken_over",
             Self::NetworkChanged => "network_changed",
             Self::NotBack => "not_back",
+            Self::NotResumed => "not_resumed",
             Self::Overflow => "overflow",
             Self::ReplayFull => "replay_full",
             Self::Done => "done",
@@ -137,6 +141,7 @@ impl fmt::Display for Reason {
                 f.write_str("the network changed, and nothing sent since was acknowledged")
             }
             Self::NotBack => f.write_str("the client did not come back in time"),
+            Self::NotResumed => f.write_str("the server does not have the session any more"),
             Self::Overflow => {
                 f.write_str("the window was full, and the application could not wait")
             }

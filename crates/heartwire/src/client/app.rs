@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heartwire_core::{Instant, LinkState};
@@ -9,8 +10,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 
 use super::SendError;
-use super::outbox::{Message, Outbox};
+use super::outbox::{Message, Outbox, Tally};
 use super::outlet::Outlet;
+use super::session::Session;
 
 /// The application as the client's task sees it: its messages and controls, and the outlet for
 /// events. It outlives connections.
@@ -19,9 +21,17 @@ pub(super) struct App {
     pub(super) intake: Arc<Intake>,
     pub(super) controls: Arc<Controls>,
     pub(super) messages: UnboundedReceiver<Message>,
+    /// Messages that were taken from there, and for which there was no connection or no window.
+    pub(super) pending: VecDeque<Message>,
     pub(super) closing: watch::Receiver<bool>,
     pub(super) outbox: Outbox,
     pub(super) outlet: Outlet,
+    /// The session, if it can be resumed.
+    pub(super) session: Option<Box<Session>>,
+    /// When a close has to be done, once it has begun.
+    pub(super) leave_by: Option<Instant>,
+    /// No other connection follows.
+    pub(super) is_over: bool,
 }
 
 impl App {
@@ -31,12 +41,30 @@ impl App {
     }
 
     /// Drops every accepted message. Returns how many there were.
-    pub(super) fn drop_messages(&mut self) -> usize {
-        let mut dropped = self.outbox.clear();
-        while self.messages.try_recv().is_ok() {
-            dropped += 1;
+    pub(super) fn drop_messages(&mut self) -> Tally {
+        let (kept, mut dropped) = self.outbox.handle_end();
+        let waiting = core::iter::from_fn(|| self.messages.try_recv().ok());
+        for message in kept.into_iter().chain(self.pending.drain(..)).chain(waiting) {
+            dropped.add(message.body.len());
         }
         dropped
+    }
+
+    /// Keeps the messages that were never written for the next connection. Returns how many are
+    /// lost.
+    pub(super) fn keep_messages(&mut self) -> Tally {
+        let (kept, dropped) = self.outbox.handle_end();
+        for message in kept.into_iter().rev() {
+            self.pending.push_front(message);
+        }
+        dropped
+    }
+
+    /// Keeps or drops the messages of a connection that ended, and after which `goes_on` says
+    /// whether another one follows. Returns how many are lost.
+    pub(super) fn settle_messages(&mut self, goes_on: bool) -> Tally {
+        self.intake.set(if goes_on { Link::Down } else { Link::Closed });
+        if goes_on && self.intake.queues { self.keep_messages() } else { self.drop_messages() }
     }
 }
 
@@ -125,21 +153,27 @@ impl Controls {
 pub(super) struct Intake {
     queues: bool,
     link: Mutex<Link>,
+    /// The application sends no more in this session. Changed under the lock.
+    ends: AtomicBool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
     Down,
-    /// With the longest message that the server accepts.
     Up {
+        /// The longest message that the server accepts.
         max_frame: usize,
+        /// The session can be resumed.
+        is_resumable: bool,
     },
+    /// The application sends no more in this session.
+    Ended,
     Closed,
 }
 
 impl Intake {
     pub(super) const fn new(queues: bool) -> Self {
-        Self { queues, link: Mutex::new(Link::Down) }
+        Self { queues, link: Mutex::new(Link::Down), ends: AtomicBool::new(false) }
     }
 
     /// Sets the state of the intake. A closed intake stays closed.
@@ -148,13 +182,16 @@ impl Intake {
         if *now != Link::Closed {
             *now = link;
         }
+        if *now != Link::Closed {
+            self.ends.store(false, Ordering::Release);
+        }
     }
 
     /// The longest message that the server accepts, if there is a connection.
     pub(super) fn max_frame(&self) -> usize {
         match *self.lock() {
-            Link::Up { max_frame } => max_frame,
-            Link::Down | Link::Closed => usize::MAX,
+            Link::Up { max_frame, .. } => max_frame,
+            Link::Down | Link::Ended | Link::Closed => usize::MAX,
         }
     }
 
@@ -165,9 +202,25 @@ impl Intake {
     pub(super) fn refusal_of(&self, link: &Link) -> Option<fn(Vec<u8>) -> SendError> {
         match (link, self.queues) {
             (Link::Closed, _) => Some(SendError::Closed),
+            (Link::Ended, _) => Some(SendError::Ended),
             (Link::Down, false) => Some(SendError::NotConnected),
             (Link::Down, true) | (Link::Up { .. }, _) => None,
         }
+    }
+
+    /// Accepts no more messages in this session. Returns whether it can be resumed.
+    pub(super) fn end(&self) -> bool {
+        let mut now = self.lock();
+        if let Link::Up { is_resumable: true, .. } = *now {
+            *now = Link::Ended;
+            self.ends.store(true, Ordering::Release);
+        }
+        *now == Link::Ended
+    }
+
+    /// Whether the application sends no more than it has sent.
+    pub(super) fn wants_end(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Link> {

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use heartwire_core::frame::HEADER_LEN;
-use heartwire_core::v1::LastConnection;
-use heartwire_core::{FrameLimits, Instant, Policy, Settings};
+use heartwire_core::v1::{LastConnection, ResumeOffer, Resuming};
+use heartwire_core::{Backoff, FrameLimits, Instant, Policy, Settings};
 
 use super::dial::Resolver;
 use crate::TICK;
@@ -12,9 +12,11 @@ use crate::kernel::KernelOptions;
 use crate::tls::SharedClientTls;
 
 mod reconnect;
+mod resume;
 mod v1;
 
 pub use reconnect::Reconnect;
+pub use resume::Resume;
 pub use v1::V1;
 pub(super) use v1::{Token, TokenSource};
 
@@ -44,6 +46,7 @@ pub struct ClientConfig {
     pub(super) tls: Option<SharedClientTls>,
     pub(super) close_timeout: Duration,
     pub(super) reconnect: Option<Reconnect>,
+    resume: Option<Resume>,
     pub(super) offline_queue: bool,
     pub(super) max_queue: usize,
     pub(super) watch_network: bool,
@@ -76,6 +79,7 @@ impl ClientConfig {
             tls: None,
             close_timeout: Self::CLOSE_TIMEOUT,
             reconnect: Some(Reconnect::default()),
+            resume: None,
             offline_queue: false,
             max_queue: Self::MAX_QUEUE,
             watch_network: false,
@@ -185,6 +189,26 @@ impl ClientConfig {
         self
     }
 
+    /// Makes a session outlive its connections, where the server agrees (protocol v1): a [`Resume`]
+    /// says how. Default: `None`, and a session ends with its connection.
+    ///
+    /// When a connection is lost, the client reports [`Away`](super::Event::Away), connects again
+    /// at once, and goes on with the session: [`Back`](super::Event::Back). No message is lost or
+    /// doubled, in either direction, and [`send`](super::Client::send) accepts messages meanwhile,
+    /// up to [`max_queue`](Self::max_queue). If the session ends after all,
+    /// [`Offline`](super::Event::Offline) counts what was not delivered.
+    ///
+    /// A message then counts as delivered when the server's application has taken it over. What the
+    /// server sends counts when this application takes the event, and until then its window is in
+    /// use: so an application that takes no events stops the server, and still hears of its end.
+    ///
+    /// The session's key comes with the WELCOME: without TLS it can be read on the path, and
+    /// another client could resume the session with it.
+    pub fn resume(mut self, resume: impl Into<Option<Resume>>) -> Self {
+        self.resume = resume.into();
+        self
+    }
+
     /// Whether messages wait for the next connection while the client is offline: in order, up to
     /// [`max_queue`](Self::max_queue). A message that was partly written is not sent again, because
     /// the server may have received it.
@@ -218,16 +242,32 @@ impl ClientConfig {
         self
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    /// The settings of a connection that goes on with a session, if there is one.
+    pub(super) fn settings(&self, resuming: Option<&Resuming>) -> Settings {
         let settings = Settings::new(self.policy).limits(self.limits).tick(TICK);
-        match &self.protocol {
+        let settings = match &self.protocol {
             Protocol::V0 => settings.protocol(heartwire_core::Protocol::V0),
             Protocol::Raw => settings.protocol(heartwire_core::Protocol::Raw),
             Protocol::V1(v1) => settings
                 .protocol(heartwire_core::Protocol::V1)
                 .offer(v1.offer_in_force(&self.policy))
-                .limits(self.limits.handshake_timeout(Some(self.handshake_timeout))),
+                .limits(self.limits.handshake_timeout(Some(self.handshake_timeout)))
+                .resume(self.resume_offer()),
+        };
+        match resuming {
+            Some(resuming) => settings.resuming(resuming.session, resuming.only),
+            None => settings,
         }
+    }
+
+    fn resume_offer(&self) -> Option<ResumeOffer> {
+        self.resume.as_ref().map(Resume::offer)
+    }
+
+    /// The waits between the attempts to go on with a session.
+    pub(super) fn resume_backoff(&self) -> Backoff {
+        let seed = self.reconnect.and_then(|reconnect| reconnect.seed);
+        Resume::backoff(seed.unwrap_or_else(reconnect::random))
     }
 
     pub(super) fn v1_settings(&self) -> Option<&V1> {
@@ -251,9 +291,19 @@ impl ClientConfig {
     }
 
     /// The HELLO frame, on protocol v1.
-    pub(super) fn hello(&self, last: Option<LastConnection<'_>>, now: Instant) -> Option<Vec<u8>> {
-        let max_frame = self.limits.longest_frame();
-        self.v1_settings().map(|v1| v1.hello(&self.policy, max_frame, last, now))
+    pub(super) fn hello(
+        &self,
+        last: Option<LastConnection<'_>>,
+        resuming: Option<Resuming>,
+        now: Instant,
+    ) -> Option<Vec<u8>> {
+        let v1 = self.v1_settings()?;
+        let mut hello = v1.hello(&self.policy, self.limits.longest_frame());
+        hello.last = last;
+        hello.resume = self.resume_offer();
+        hello.resuming = resuming;
+        // Other grease on each connection.
+        Some(hello.encode_greased(v1.instance ^ now.as_nanos()))
     }
 
     /// The longest body that [`max_queue`](Self::max_queue) leaves room for.

@@ -9,6 +9,7 @@ mod ending;
 mod hearing;
 mod judging;
 mod leaving;
+mod resuming;
 mod sending;
 
 use core::net::SocketAddr;
@@ -16,8 +17,9 @@ use core::time::Duration;
 use std::io;
 
 use heartwire_core::order::{self, Outbound};
+use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Health, Welcome};
-use heartwire_core::{Connection, Instant, Pause, PauseWatch};
+use heartwire_core::{Backoff, Connection, Instant, Pause, PauseWatch};
 use tracing::{Span, debug};
 
 pub(super) use self::ending::Ended;
@@ -53,11 +55,16 @@ pub(super) struct Driver<W: World> {
     session: Option<u64>,
     /// When the connection was lost.
     lost_at: Option<Instant>,
-    /// The server's BYE.
+    /// The server's BYE, and up to where it has taken over what came in the session, if the BYE
+    /// says so.
     bye: Option<Bye>,
+    told: Option<Position>,
+    resume_backoff: Backoff,
     inbox: Inbox,
     beats: u64,
     write_failed: bool,
+    /// The application has closed the client, and takes no more data.
+    drops_data: bool,
     /// A waiting beat has news that the server should read at once.
     has_news: bool,
     /// The interval last promised to the server, if not the negotiated one, and the health last
@@ -147,9 +154,11 @@ impl<W: World> Driver<W> {
         let entered = span.clone().entered();
         let Dialled { transport, said, peer, kernel } = dialled;
         let (now, suspended) = world.now_and_suspended();
+        let only = config.reconnect.is_none() || app.leave_by.is_some();
+        let resuming = app.session.as_deref_mut().and_then(|session| session.next_link(only));
         let mut driver = Self {
             transport,
-            connection: Connection::new(config.settings(), now),
+            connection: Connection::new(config.settings(resuming.as_ref()), now),
             peer,
             kernel,
             watchdog: config.v1_settings().and_then(|v1| v1.watchdog),
@@ -160,9 +169,12 @@ impl<W: World> Driver<W> {
             session: None,
             lost_at: None,
             bye: None,
+            told: None,
+            resume_backoff: config.resume_backoff(),
             inbox: Inbox::default(),
             beats: 0,
             write_failed: false,
+            drops_data: false,
             has_news: false,
             promised: None,
             health: Health::Ok,
@@ -178,7 +190,7 @@ impl<W: World> Driver<W> {
             phase: Phase::Keeping,
             world,
         };
-        match config.hello(last.map(|last| last.as_told(now)), now) {
+        match config.hello(last.map(|last| last.as_told(now)), resuming, now) {
             Some(hello) => {
                 // Messages kept from the last connection must not be sent before the WELCOME.
                 app.outbox.hold();
@@ -191,22 +203,28 @@ impl<W: World> Driver<W> {
         driver
     }
 
+    /// A new session begins. `welcome` is that of protocol v1.
     fn go_online(&mut self, app: &mut App, welcome: Option<Box<Welcome>>, now: Instant) {
-        self.online_at = Some(now);
-        app.intake.set(Link::Up { max_frame: self.connection.peer_max_frame() });
         if let Some(welcome) = &welcome {
             self.span.record("session", welcome.session);
             self.session = Some(welcome.session);
         }
+        let max_frame = self.begin_session(app, welcome.as_deref());
+        app.intake.set(Link::Up { max_frame, is_resumable: app.session.is_some() });
         let (peer, kernel) = (self.peer, self.kernel.clone());
         app.outlet.push_news(Event::Online { peer, kernel, welcome });
         app.outbox.release();
+        self.begin_link(app, now);
+    }
+
+    /// Messages kept from the last connection follow the first beat.
+    fn begin_link(&mut self, app: &mut App, now: Instant) {
+        self.online_at = Some(now);
         self.connection.beat_now();
         self.promised = app.controls.promise();
         if let Some(promise) = self.promised {
             self.connection.promise(promise);
         }
-        // Messages kept from the last connection follow the first beat.
         let is_v1 = self.connection.contract().is_some();
         let outbound = if is_v1 { Outbound::Waiting } else { Outbound::Clear };
         if let order::Next::Write(beat) = self.connection.poll(now, outbound) {
@@ -245,6 +263,16 @@ impl<W: World> Driver<W> {
         self.bye.take()
     }
 
+    /// Up to where the server has taken over what came, if it said so at the end of the session.
+    pub(super) const fn told(&self) -> Option<Position> {
+        self.told
+    }
+
+    /// Takes the positions of the session, if it can be resumed.
+    pub(super) fn detach(&mut self) -> Option<Box<Ledger>> {
+        self.connection.detach()
+    }
+
     /// Beats received from the server.
     pub(super) const fn beats(&self) -> u64 {
         self.beats
@@ -263,7 +291,9 @@ impl<W: World> Driver<W> {
         self.timer_at = self.timer_at.filter(|&at| at > now);
         loop {
             let next = match core::mem::take(&mut self.phase) {
-                Phase::Keeping if app.wants_close() => Next::Phase(self.begin_to_leave(app, now)),
+                Phase::Keeping if app.wants_close() && !self.comes_back_first(app, now) => {
+                    Next::Phase(self.begin_to_leave(app, now))
+                }
                 Phase::Keeping => match self.keep(app, pause.take(), now) {
                     Ok(wait) => Next::Wait(Phase::Keeping, wait),
                     Err(reason) => Next::Phase(self.lose(app, reason, now)),
@@ -294,10 +324,12 @@ impl<W: World> Driver<W> {
             self.ask(now);
         }
         self.read(app, now)?;
+        self.count_taken(app);
         self.account_for_pauses(app, pause, now);
         self.judge_path(now)?;
         self.tell_news(app, now);
         self.follow(app, now)?;
+        self.settle(app)?;
         self.take(app);
         self.write(app, now)?;
         // Reading stops until the application has room.
@@ -316,9 +348,9 @@ impl<W: World> Driver<W> {
         Ok(Wait {
             readable: has_room,
             writable: self.has_unwritten(app),
-            room: !has_room,
+            room: !has_room || app.outlet.kept() > 0,
             message: self.takes_messages(app),
-            close: true,
+            close: app.leave_by.is_none(),
             until: deadlines.into_iter().flatten().min(),
         })
     }

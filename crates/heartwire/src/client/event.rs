@@ -10,13 +10,14 @@ use std::sync::mpsc::TryRecvError;
 
 use futures_core::Stream;
 use heartwire_core::Pause;
+use heartwire_core::internal::Typed;
 use heartwire_core::v1::{ByeCode, Health, RetryHint, Welcome};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::dial::{ConnectError, Detail};
 use super::receipts::Receipt;
-use crate::Reason;
 use crate::kernel::KernelReport;
+use crate::{Reason, Replayed, Undelivered};
 
 /// Maximum number of waiting events, [`Event::Data`] included: enough for a burst of small frames,
 /// and at most 64 MiB with the default maximum frame of 64 KiB.
@@ -50,6 +51,9 @@ pub enum Event {
     /// A message from the server; on a [raw](super::ClientConfig::raw) connection the bytes of
     /// one read.
     Data(Vec<u8>),
+    /// The server sends no more data in this session, which can be
+    /// [resumed](super::ClientConfig::resume). Messages can still be sent.
+    Ended,
     /// This process was paused and could neither send nor receive. The server's timeout was
     /// restarted; the server may have declared this client dead meanwhile. Pauses in a row are
     /// added up until the application takes this event.
@@ -70,6 +74,11 @@ pub enum Event {
         /// longer than its server accepts. Messages that were written may not have arrived; see
         /// `unacknowledged`.
         unsent: usize,
+        /// Accepted messages that are lost, `unsent` ones included, and that the server's
+        /// application is not known to have taken over, in a session that could be
+        /// [resumed](super::ClientConfig::resume). Of other sessions that is not known, and this is
+        /// [`NOTHING`](Undelivered::NOTHING).
+        undelivered: Undelivered,
         /// Bytes that were written and not acknowledged by the server's kernel, including headers,
         /// beats and TLS overhead. 0 where the system cannot tell (only Linux can). The server
         /// program need not have read what its kernel acknowledged.
@@ -79,6 +88,31 @@ pub enum Event {
         /// The server's BYE, on protocol v1. It can be present with another reason than
         /// [`Reason::Bye`], if this end had ended the connection before it read the BYE.
         bye: Option<Box<Bye>>,
+    },
+    /// The connection was lost, and the session goes on without one: the client connects again,
+    /// and accepts messages meanwhile. Followed by `Back`, or by `Offline` if that takes too long
+    /// or the server does not have the session any more. See
+    /// [`ClientConfig::resume`](super::ClientConfig::resume).
+    #[non_exhaustive]
+    Away {
+        /// The server's address.
+        peer: SocketAddr,
+        /// Why the connection was lost.
+        reason: Reason,
+        /// How long the session is held.
+        within: Duration,
+    },
+    /// The session goes on over a new connection, with the intervals and timeouts of its contract.
+    #[non_exhaustive]
+    Back {
+        /// The address that answered.
+        peer: SocketAddr,
+        /// How long the session was away.
+        after: Duration,
+        /// What is sent again, because the server had not received it.
+        replayed: Replayed,
+        /// The server's WELCOME.
+        welcome: Box<Welcome>,
     },
     /// The client waits before its next attempt.
     Waiting {
@@ -114,8 +148,11 @@ impl Event {
             Self::Health(_) => "health",
             Self::TooFast => "too_fast",
             Self::Data(_) => "data",
+            Self::Ended => "ended",
             Self::Paused(_) => "paused",
             Self::Offline { .. } => "offline",
+            Self::Away { .. } => "away",
+            Self::Back { .. } => "back",
             Self::Waiting { .. } => "waiting",
             Self::Failed { .. } => "failed",
             Self::Lagged { .. } => "lagged",
@@ -138,10 +175,11 @@ impl fmt::Display for Event {
             Self::Health(health) => write!(f, "the server reports health {}", health.name()),
             Self::TooFast => f.write_str("the server warns: too many beats"),
             Self::Data(data) => write!(f, "{} B of data", data.len()),
+            Self::Ended => f.write_str("the server sends no more data"),
             Self::Paused(pause) => {
                 write!(f, "this process was paused for {:.3} s", pause.gap.as_secs_f64())
             }
-            Self::Offline { peer, reason, unsent, beats, bye, .. } => {
+            Self::Offline { peer, reason, unsent, undelivered, beats, bye, .. } => {
                 write!(f, "offline from {peer}: {reason}")?;
                 if let Some(bye) = bye {
                     write!(f, "{}", Detail(&bye.detail))?;
@@ -151,7 +189,21 @@ impl fmt::Display for Event {
                     let unsent = u64::try_from(*unsent).unwrap_or(u64::MAX);
                     write!(f, ", {} not sent", Counted(unsent, "message"))?;
                 }
+                if undelivered.frames > 0 {
+                    write!(f, ", {undelivered}")?;
+                }
                 f.write_str(")")
+            }
+            Self::Away { peer, reason, within } => {
+                write!(f, "away from {peer}: {reason}; held for {}", Typed(*within))
+            }
+            Self::Back { peer, after, replayed, welcome } => {
+                let after = after.as_secs_f64();
+                let Replayed { frames, bytes } = replayed;
+                let messages = Counted(*frames, "message");
+                write!(f, "back with {peer} after {after:.3} s; ")?;
+                write!(f, "{messages} ({bytes} B) sent again; ")?;
+                welcome.contract.fmt(f)
             }
             Self::Waiting { wait, attempt } => {
                 write!(f, "waiting {:.3} s before attempt {attempt}", wait.as_secs_f64())
@@ -279,8 +331,8 @@ pub enum SendError {
     #[error("not connected")]
     NotConnected(Vec<u8>),
     /// The message can never fit into
-    /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue), or is longer than the server
-    /// says it accepts (protocol v1).
+    /// [`ClientConfig::max_queue`](super::ClientConfig::max_queue), or into half of the
+    /// [window](super::Resume::window), or is longer than the server says it accepts (protocol v1).
     #[error("a message of {} bytes is longer than the {max} bytes that can be sent", data.len())]
     TooLong {
         /// The message.
@@ -291,6 +343,9 @@ pub enum SendError {
     /// There is no room at the moment. Only from [`Client::try_send`](super::Client::try_send).
     #[error("too many bytes are waiting to be sent")]
     Full(Vec<u8>),
+    /// [`Client::end`](super::Client::end) was called in this session.
+    #[error("this end of the session has ended")]
+    Ended(Vec<u8>),
     /// The client has ended, or was asked to.
     #[error("the client is closed")]
     Closed(Vec<u8>),
@@ -304,6 +359,7 @@ impl SendError {
             Self::NotConnected(data)
             | Self::TooLong { data, .. }
             | Self::Full(data)
+            | Self::Ended(data)
             | Self::Closed(data) => data,
         }
     }
@@ -313,7 +369,7 @@ impl SendError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::NotConnected(_) | Self::Full(_) => true,
-            Self::TooLong { .. } | Self::Closed(_) => false,
+            Self::TooLong { .. } | Self::Ended(_) | Self::Closed(_) => false,
         }
     }
 }
@@ -325,6 +381,7 @@ impl fmt::Debug for SendError {
             Self::NotConnected(data) => ("NotConnected", data),
             Self::TooLong { data, .. } => ("TooLong", data),
             Self::Full(data) => ("Full", data),
+            Self::Ended(data) => ("Ended", data),
             Self::Closed(data) => ("Closed", data),
         };
         write!(f, "{name}({} bytes)", data.len())

@@ -6,7 +6,8 @@
 //! - Call [`Life::step`] at the start, and whenever something happens that the last [`Wait`] names:
 //!   the socket is readable or writable, the application has sent, closed, dropped its handles or
 //!   taken events, or the time has come. Call it also after [`Client::promise`],
-//!   [`Client::feed_watchdog`] and [`Client::network_changed`]. An extra step does no harm.
+//!   [`Client::feed_watchdog`], [`Client::network_changed`] and [`Client::end`], and when the
+//!   application has taken data of a session that can be resumed. An extra step does no harm.
 //! - Set the timer only when [`Wait::until`] has changed, as the real task does: the simulator
 //!   tests how the client handles a timer that fires late.
 //! - [`Step::Dial`] comes once per attempt. Answer with [`Life::connected`] or
@@ -17,7 +18,7 @@
 //! socket: that is a crash.
 //!
 //! Send with [`Client::try_send`] and take events with [`Events::try_recv`], which need no runtime.
-//! [`Life::connection`] shows the core's state to an oracle.
+//! [`Life::connection`] and [`Life::ledger`] show the core's state to an oracle.
 
 use core::net::SocketAddr;
 use std::io;

@@ -5,7 +5,8 @@
 
 use core::time::Duration;
 
-use heartwire_core::v1::RetryHint;
+use heartwire_core::resume::Ledger;
+use heartwire_core::v1::{ByeCode, RetryHint};
 use heartwire_core::{Backoff, Connection, Instant};
 use tracing::field::Empty;
 use tracing::info_span;
@@ -14,9 +15,10 @@ use super::app::{App, Link};
 use super::dial::{Dialled, Dialler};
 use super::drive::{self, Driver, End, Ended, Wait};
 use super::outbox::Message;
+use super::session::Ending;
 use super::{Bye, ClientConfig, ConnectError, Event, Reconnect};
-use crate::Reason;
 use crate::world::{Break, World};
+use crate::{Reason, Undelivered};
 
 /// Minimum time between two waits that are cut short: addresses change in bursts.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
@@ -85,6 +87,9 @@ impl<W: World> Life<W> {
     /// Does everything that can be done without blocking, whatever woke the caller.
     pub fn step(&mut self) -> Step {
         loop {
+            if let Phase::Dialling | Phase::Waiting { .. } = self.phase {
+                self.end_in_time();
+            }
             match &mut self.phase {
                 Phase::Starting => {
                     self.attempt = self.attempt.saturating_add(1);
@@ -96,7 +101,7 @@ impl<W: World> Life<W> {
                     drive::Step::Wait(wait) => return Step::Wait(wait),
                     drive::Step::Over(end) => self.handle_end(end),
                 },
-                Phase::Dialling | Phase::Waiting { .. } if self.app.wants_close() => self.finish(),
+                Phase::Dialling | Phase::Waiting { .. } if self.app.is_over => self.finish(),
                 Phase::Dialling => return Step::Wait(self.wait_and_deliver(None)),
                 &mut Phase::Waiting { until, is_set } => {
                     let now = self.world.now();
@@ -116,6 +121,15 @@ impl<W: World> Life<W> {
         }
     }
 
+    /// Without a connection: ends the client if the application closes it, unless it comes back to
+    /// its session first, and ends a session that has been without a connection for too long.
+    fn end_in_time(&mut self) {
+        if self.app.wants_close() || self.app.away().is_some() {
+            let within = self.config.close_timeout;
+            self.app.end_in_time(within, self.backoff.is_some(), self.world.now());
+        }
+    }
+
     /// When to cut the wait short, if at all.
     fn look_at(&self, is_set: bool, now: Instant) -> Option<Instant> {
         let looks = !is_set && self.app.controls.wants_look();
@@ -125,7 +139,8 @@ impl<W: World> Life<W> {
     /// Without a connection, delivers kept events to the application as it makes room.
     fn wait_and_deliver(&mut self, until: Option<Instant>) -> Wait {
         let is_done = self.app.outlet.deliver();
-        Wait { room: !is_done, close: true, until, ..Wait::default() }
+        let until = [until, self.app.away_until()].into_iter().flatten().min();
+        Wait { room: !is_done, close: self.app.leave_by.is_none(), until, ..Wait::default() }
     }
 
     /// Handles the result of an attempt.
@@ -148,7 +163,11 @@ impl<W: World> Life<W> {
                 // A server that the client rejects is treated like a server that rejects the
                 // client.
                 let is_set = is_rejection && self.heed(Some(RetryHint::Never));
-                if is_retryable || is_set { self.wait(is_set) } else { self.finish() }
+                let goes_on = is_retryable || is_set;
+                if !goes_on {
+                    self.app.end_away(Reason::NotBack, None, false);
+                }
+                if goes_on { self.wait(is_set) } else { self.finish() }
             }
         }
     }
@@ -160,14 +179,14 @@ impl<W: World> Life<W> {
         let End { reason, lasted_until } = end;
         let bye = driver.take_bye();
         let hint = bye.as_ref().map(|bye| bye.retry);
+        let now = self.world.now();
         if let (Some(backoff), Some(from), Some(until)) =
-            (&mut self.backoff, driver.online_at(), lasted_until)
+            (self.backoff(), driver.online_at(), lasted_until)
         {
             backoff.handle_connected(from);
             backoff.handle_disconnected(until);
         }
         self.last = driver.ended(reason).or(self.last);
-        let now = self.world.now();
         let is_dead = matches!(reason, Reason::Dead(_));
         if driver.is_online() && driver.has_heard() && !is_dead {
             self.dialler.handle_worked(driver.peer());
@@ -181,10 +200,17 @@ impl<W: World> Life<W> {
             self.attempt = 0;
         }
         let span = driver.span().clone();
-        span.in_scope(|| self.tell_end(*driver, reason, bye, goes_on));
-        if !goes_on {
-            self.finish();
-        } else if reason == Reason::NetworkChanged && self.backoff.is_some() {
+        let ends_session = driver.ends_session(&self.app, &reason);
+        if !ends_session {
+            span.in_scope(|| self.go_away(*driver, reason, now));
+        } else {
+            span.in_scope(|| self.tell_end(*driver, reason, bye, goes_on));
+            if !goes_on && self.app.away().is_none() {
+                return self.finish();
+            }
+        }
+        let is_lost = reason == Reason::NetworkChanged;
+        if is_lost && self.backoff().is_some() {
             // The path to the server was lost, and another one may exist.
             self.phase = Phase::Starting;
         } else {
@@ -193,55 +219,93 @@ impl<W: World> Life<W> {
         }
     }
 
-    fn tell_end(&mut self, driver: Driver<W>, reason: Reason, bye: Option<Bye>, goes_on: bool) {
+    /// The session goes on without a connection.
+    fn go_away(&mut self, mut driver: Driver<W>, reason: Reason, now: Instant) {
+        let (peer, beats, ledger) = (driver.peer(), driver.beats(), driver.detach());
+        // Close the socket before the application learns of the end.
+        drop(driver);
+        let Some((session, ledger)) = self.app.session.as_deref_mut().zip(ledger) else { return };
+        session.beats = session.beats.saturating_add(beats);
+        session.go_away(ledger, peer, now);
+        let within = session.grace();
+        self.app.outbox.handle_link_end();
+        self.app.outlet.push_news(Event::Away { peer, reason, within });
+    }
+
+    fn tell_end(&mut self, mut driver: Driver<W>, reason: Reason, bye: Option<Bye>, goes_on: bool) {
         let (peer, beats, was_online) = (driver.peer(), driver.beats(), driver.is_online());
+        let (told, ledger) = (driver.told(), driver.detach());
         let unacknowledged = driver.unacknowledged();
         // Close the socket before the application learns of the end.
         drop(driver);
-        let unsent = self.settle_messages(goes_on);
-        let event = if was_online {
-            let bye = bye.map(Box::new);
-            Event::Offline { peer, reason, unsent, unacknowledged, beats, bye }
-        } else if reason == Reason::Shutdown {
+        let follows = goes_on && self.backoff.is_some();
+        if was_online {
+            let earlier = self.app.session.as_deref().map_or(0, |session| session.beats);
+            let beats = beats.saturating_add(earlier);
+            let goes_on = follows;
+            let ending = Ending { reason, peer, beats, unacknowledged, bye, told, goes_on };
+            self.app.end_session(ledger, ending);
+            if self.world.breaks(Break::TellsOfflineTwice) {
+                let (unsent, undelivered) = (0, Undelivered::NOTHING);
+                let (unacknowledged, bye) = (0, None);
+                let again = Event::Offline {
+                    peer,
+                    reason,
+                    unsent,
+                    undelivered,
+                    unacknowledged,
+                    beats,
+                    bye,
+                };
+                self.app.outlet.push_news(again);
+            }
+            if self.world.breaks(Break::SpeaksAfterOffline) {
+                self.app.outlet.push_news(Event::TooFast);
+            }
             return;
-        } else {
-            let error = match (reason, bye) {
-                (Reason::Bye(code), Some(Bye { retry, detail, .. })) => {
-                    ConnectError::Rejected { peer, code, retry, detail }
-                }
-                (Reason::Tls(error), _) => ConnectError::Tls { peer, error, detail: String::new() },
-                (reason, _) => ConnectError::NoWelcome { peer, reason },
-            };
-            Event::Failed { error }
-        };
-        self.app.outlet.push_news(event);
-        if was_online && self.world.breaks(Break::TellsOfflineTwice) {
-            let bye = None;
-            let again = Event::Offline { peer, reason, unsent, unacknowledged, beats, bye };
-            self.app.outlet.push_news(again);
         }
-        if was_online && self.world.breaks(Break::SpeaksAfterOffline) {
-            self.app.outlet.push_news(Event::TooFast);
+        if self.app.away().is_none() {
+            self.app.settle_messages(follows);
+        } else {
+            self.app.outbox.handle_link_end();
+        }
+        if reason == Reason::Shutdown {
+            return self.app.end_away(reason, None, false);
+        }
+        let ends_session = bye.as_ref().map(|bye| (bye.code, goes_on));
+        let error = match (reason, bye) {
+            (Reason::Bye(code), Some(Bye { retry, detail, .. })) => {
+                ConnectError::Rejected { peer, code, retry, detail }
+            }
+            (Reason::Tls(error), _) => ConnectError::Tls { peer, error, detail: String::new() },
+            (reason, _) => ConnectError::NoWelcome { peer, reason },
+        };
+        self.app.outlet.push_news(Event::Failed { error });
+        match ends_session {
+            Some((ByeCode::NotResumable, _)) => {
+                self.app.end_away(Reason::NotResumed, told, follows);
+            }
+            // It is gone, or this client may not come back to it.
+            Some((code, goes_on)) if code == ByeCode::TakenOver || !goes_on => {
+                self.app.end_away(Reason::Bye(code), told, follows);
+            }
+            Some(_) | None => {}
         }
     }
 
-    /// Keeps or drops the messages of a connection that ended. Returns how many are lost.
-    fn settle_messages(&mut self, goes_on: bool) -> usize {
-        let goes_on = goes_on && self.backoff.is_some();
-        if goes_on && self.config.offline_queue {
-            return self.app.outbox.handle_end();
+    /// The waits that count now: those for the session that has no connection, or the client's own.
+    fn backoff(&mut self) -> Option<&mut Backoff> {
+        match self.app.session.as_deref_mut() {
+            Some(session) => Some(&mut session.backoff),
+            None => self.backoff.as_mut(),
         }
-        // No new message can come meanwhile: the intake is closed.
-        if !goes_on {
-            self.app.intake.set(Link::Closed);
-        }
-        self.app.drop_messages()
     }
 
     /// Applies the server's retry hint to the next wait. Returns whether the hint set its time.
     fn heed(&mut self, hint: Option<RetryHint>) -> bool {
-        let Some(backoff) = &mut self.backoff else { return false };
-        match (hint, self.config.even_if_rejected()) {
+        let even_if_rejected = self.config.even_if_rejected();
+        let Some(backoff) = self.backoff() else { return false };
+        match (hint, even_if_rejected) {
             (Some(RetryHint::Within { earliest, latest }), _) => {
                 backoff.handle_hint(earliest, latest);
             }
@@ -256,8 +320,8 @@ impl<W: World> Life<W> {
     /// Waits before the next attempt, or ends if there is none.
     fn wait(&mut self, is_set: bool) {
         // The connection may have ended before its driver noticed the close.
-        let closes = self.app.wants_close();
-        let Some(backoff) = self.backoff.as_mut().filter(|_| !closes) else { return self.finish() };
+        let closes = self.app.wants_close() && self.app.away().is_none();
+        let Some(backoff) = self.backoff().filter(|_| !closes) else { return self.finish() };
         let wait = backoff.next_wait();
         let attempt = self.attempt.saturating_add(1);
         self.app.outlet.push_news(Event::Waiting { wait, attempt });
@@ -276,9 +340,14 @@ impl<W: World> Life<W> {
 
     /// Takes a message from the queue, because a step [asked](Wait::message) for one.
     pub(super) fn push(&mut self, message: Message) {
-        if let Phase::Keeping(driver) = &self.phase {
+        if let Phase::Keeping(driver) = &mut self.phase {
             driver.push(&mut self.app, message);
         }
+    }
+
+    /// Whether another session may follow this one.
+    pub(super) const fn reconnects(&self) -> bool {
+        self.backoff.is_some()
     }
 
     /// The socket, while there is a connection, and the application.
@@ -288,6 +357,13 @@ impl<W: World> Life<W> {
             Phase::Starting | Phase::Dialling | Phase::Waiting { .. } | Phase::Over => None,
         };
         (socket, &mut self.app)
+    }
+
+    /// The positions of the session, if it can be resumed, with or without a connection.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Ledger> {
+        let with_connection = self.connection().and_then(Connection::ledger);
+        with_connection.or_else(|| self.app.away().map(|away| &*away.ledger))
     }
 
     /// The core's state of the connection, while there is one.

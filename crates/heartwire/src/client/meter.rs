@@ -69,6 +69,9 @@ mod reporting {
                 Event::Health(_)
                 | Event::TooFast
                 | Event::Data(_)
+                | Event::Ended
+                | Event::Away { .. }
+                | Event::Back { .. }
                 | Event::Waiting { .. }
                 | Event::Lagged { .. }
                 | Event::Closed => {}

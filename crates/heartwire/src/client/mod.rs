@@ -41,21 +41,20 @@ pub(crate) mod internal;
 mod life;
 mod meter;
 mod network;
-#[allow(dead_code, reason = "no session is resumed yet")]
 mod outbox;
-#[allow(dead_code, reason = "no session is resumed yet")]
 mod outlet;
 mod pace;
-#[allow(dead_code, reason = "no session is resumed yet")]
 mod receipts;
 #[cfg(test)]
 mod rig;
 mod runtime;
+mod session;
 mod sink;
 mod task;
 mod transport;
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use heartwire_core::{Instant, LinkState};
@@ -63,7 +62,7 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError
 use tracing::{Instrument, info_span};
 
 use app::{App, Controls, Intake, Link};
-pub use config::{ClientConfig, Reconnect, V1};
+pub use config::{ClientConfig, Reconnect, Resume, V1};
 pub use dial::ConnectError;
 pub use event::{Bye, Event, Events, SendError};
 pub(crate) use event::{Delivery, Reports};
@@ -167,8 +166,18 @@ impl Client {
             controls: Arc::clone(&controls),
         };
         let outlet = Outlet::new(reports, &config.target);
-        let app =
-            App { intake, controls, messages: queue, closing, outbox: Outbox::default(), outlet };
+        let app = App {
+            intake,
+            controls,
+            messages: queue,
+            pending: VecDeque::new(),
+            closing,
+            outbox: Outbox::default(),
+            outlet,
+            session: None,
+            leave_by: None,
+            is_over: false,
+        };
         (Self { shared: Arc::new(shared) }, app)
     }
 
@@ -269,6 +278,18 @@ impl Client {
     /// May be called as often as you like. [`ClientConfig::watch_network`] calls it automatically.
     pub fn network_changed(&self) {
         self.shared.controls.network_changed();
+    }
+
+    /// Says that this end sends no more in this session; the server still can. After the accepted
+    /// messages the server's application gets its own [`Ended`](Event::Ended), and further messages
+    /// are refused with [`SendError::Ended`]. Returns whether it could: only in a session that can
+    /// be [resumed](ClientConfig::resume). A session that follows this one begins anew.
+    pub fn end(&self) -> bool {
+        let ends = self.shared.intake.end();
+        if ends {
+            self.shared.controls.changed.notify_one();
+        }
+        ends
     }
 
     /// Closes the client. From now on it refuses messages and discards what the server sends; its

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use heartwire_core::Transmit;
+use heartwire_core::{Transmit, frame};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::transport::Transport;
@@ -23,14 +23,14 @@ pub(super) struct Message {
 /// A number of frames, and their bytes, headers included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    pub(super) frames: u64,
-    pub(super) bytes: u64,
+    pub(super) frames: usize,
+    pub(super) bytes: usize,
 }
 
 impl Tally {
     pub(super) fn add(&mut self, len: usize) {
         self.frames += 1;
-        self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        self.bytes = self.bytes.saturating_add(len);
     }
 }
 
@@ -46,8 +46,11 @@ pub(super) struct Written {
 /// written and may have to be written again.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// Messages that were written and not acknowledged. Empty unless [kept](Self::keep_written).
+    /// Counted frames that were written and not acknowledged. Empty unless
+    /// [kept](Self::keep_written).
     log: VecDeque<Frame>,
+    /// Their bytes.
+    log_len: usize,
     keeps_written: bool,
     frames: VecDeque<Frame>,
     /// Bytes of the first frame that the kernel has taken.
@@ -55,7 +58,7 @@ pub(super) struct Outbox {
     /// Frames that must not be written yet. They come after the others.
     held: VecDeque<Frame>,
     /// Messages dropped on this connection because its server accepts none so long.
-    too_long: usize,
+    too_long: Tally,
 }
 
 #[derive(Debug)]
@@ -66,9 +69,13 @@ struct Frame {
 
 #[derive(Debug)]
 enum Body {
-    /// A beat, which is only a header.
+    /// A beat or an ACK, which is only a header.
     Beat,
     Message(Message),
+    /// Whether it was written before.
+    End {
+        was_written: bool,
+    },
     /// A control frame: HELLO, BYE or PAD.
     Control(Vec<u8>),
 }
@@ -77,22 +84,48 @@ impl Frame {
     fn body(&self) -> &[u8] {
         match &self.body {
             Body::Beat => &[],
+            Body::End { .. } => &frame::END,
             Body::Message(message) => &message.body,
             Body::Control(bytes) => bytes,
         }
     }
 
-    const fn is_message(&self) -> bool {
-        matches!(self.body, Body::Message(_))
+    /// Whether a session counts it, if it can be resumed.
+    const fn is_counted(&self) -> bool {
+        matches!(self.body, Body::Message(_) | Body::End { .. })
     }
 
     fn len(&self) -> usize {
         self.header.as_ref().len() + self.body().len()
     }
 
-    /// Whether it is a message that was written before, on an earlier link too.
+    /// Whether it is counted and was written before, on an earlier link too.
     const fn was_written(&self) -> bool {
-        matches!(&self.body, Body::Message(message) if message.room.is_none())
+        match &self.body {
+            Body::Message(message) => message.room.is_none(),
+            Body::End { was_written } => *was_written,
+            Body::Beat | Body::Control(_) => false,
+        }
+    }
+
+    fn set_written(&mut self) {
+        match &mut self.body {
+            Body::Message(message) => message.room = None,
+            Body::End { was_written } => *was_written = true,
+            Body::Beat | Body::Control(_) => {}
+        }
+    }
+
+    fn message(self) -> Option<Message> {
+        if let Body::Message(message) = self.body { Some(message) } else { None }
+    }
+
+    const fn is_beat(&self) -> bool {
+        matches!(self.body, Body::Beat)
+    }
+
+    fn is_ack(&self) -> bool {
+        self.is_beat() && self.header.is_ack()
     }
 }
 
@@ -102,7 +135,7 @@ impl Outbox {
     }
 
     pub(super) fn has_message(&self) -> bool {
-        self.frames.iter().any(Frame::is_message)
+        self.frames.iter().any(Frame::is_counted)
     }
 
     /// Whether it takes another message; further ones stay in the queue.
@@ -110,13 +143,23 @@ impl Outbox {
         self.frames.len() < BATCH
     }
 
-    /// Inserts a beat before everything except a frame whose writing has begun. It replaces a beat
-    /// that already waits there.
+    /// Inserts a beat or an ACK before everything except a frame whose writing has begun. It
+    /// replaces one that already waits there: a beat says what an ACK does, too, and an ACK goes
+    /// behind a beat.
     pub(super) fn push_beat_first(&mut self, beat: Transmit) {
-        let begun = usize::from(self.written > 0);
-        match self.frames.get_mut(begun) {
-            Some(Frame { header, body: Body::Beat }) => *header = beat,
-            Some(_) | None => self.frames.insert(begun, Frame { header: beat, body: Body::Beat }),
+        let frame = Frame { header: beat, body: Body::Beat };
+        let mut at = usize::from(self.written > 0);
+        let waits_at =
+            |at: usize, is_it: fn(&Frame) -> bool| self.frames.get(at).is_some_and(is_it);
+        if frame.is_ack() && waits_at(at, |waiting| waiting.is_beat() && !waiting.is_ack()) {
+            at += 1;
+        } else if !frame.is_ack() && waits_at(at, Frame::is_beat) && waits_at(at + 1, Frame::is_ack)
+        {
+            self.frames.remove(at + 1);
+        }
+        match self.frames.get_mut(at) {
+            Some(waiting) if waiting.is_beat() => *waiting = frame,
+            Some(_) | None => self.frames.insert(at, frame),
         }
     }
 
@@ -133,7 +176,7 @@ impl Outbox {
     /// `with_news`. The frames before it do not count, because the server may read them separately.
     pub(super) fn unpadded_len(&self, with_news: bool) -> Option<usize> {
         let should_wake = |frame: &Frame| match frame.body {
-            Body::Message(_) => true,
+            Body::Message(_) | Body::End { .. } => true,
             Body::Beat => with_news,
             Body::Control(_) => false,
         };
@@ -149,8 +192,13 @@ impl Outbox {
 
     /// Drops a message that the server would not accept.
     pub(super) fn drop_too_long(&mut self, message: Message) {
-        drop(message);
-        self.too_long += 1;
+        self.too_long.add(message.body.len());
+    }
+
+    /// Appends END.
+    pub(super) fn push_end(&mut self) {
+        let body = Body::End { was_written: false };
+        self.frames.push_back(Frame { header: Transmit::default(), body });
     }
 
     /// Holds back all frames, except one whose writing has begun, until [`release`](Self::release).
@@ -207,7 +255,7 @@ impl Outbox {
         let mut beat = None;
         while let Some(frame) = self.frames.front().filter(|frame| frame.len() <= self.written) {
             self.written -= frame.len();
-            if let Body::Beat = frame.body {
+            if frame.is_beat() && !frame.is_ack() {
                 beat = Some(frame.header);
             }
             self.pop_written();
@@ -217,11 +265,10 @@ impl Outbox {
 
     fn pop_written(&mut self) {
         let Some(mut frame) = self.frames.pop_front() else { return };
-        if let Body::Message(message) = &mut frame.body {
-            if self.keeps_written {
-                message.room = None;
-                self.log.push_back(frame);
-            }
+        if self.keeps_written && frame.is_counted() {
+            frame.set_written();
+            self.log_len += frame.len();
+            self.log.push_back(frame);
         }
     }
 
@@ -232,66 +279,84 @@ impl Outbox {
         self.keeps_written = keeps;
     }
 
-    /// The lengths of the frames that were written and not acknowledged, the oldest first.
-    pub(super) fn log_lens(&self) -> impl Iterator<Item = usize> + Clone {
+    /// The bytes of the frames that were written and not acknowledged.
+    pub(super) const fn log_len(&self) -> usize {
+        self.log_len
+    }
+
+    /// The lengths of these frames, the oldest first.
+    pub(super) fn log_lens(&self) -> impl Iterator<Item = usize> {
         self.log.iter().map(Frame::len)
     }
 
     /// The server has taken over so many more frames.
     pub(super) fn acknowledge(&mut self, count: usize) {
-        self.log.drain(..count.min(self.log.len()));
+        for frame in self.log.drain(..count.min(self.log.len())) {
+            self.log_len -= frame.len();
+        }
     }
 
-    /// Handles the end of a link whose session goes on: the message whose writing had begun is
-    /// written again from its start.
+    /// Handles the end of a link whose session goes on. Drops beats. The message whose writing had
+    /// begun is written again from its start.
     pub(super) fn handle_link_end(&mut self) {
         self.written = 0;
         self.release();
-        self.frames.retain(Frame::is_message);
+        self.frames.retain(Frame::is_counted);
+        // A replay was not finished.
+        while self.frames.front().is_some_and(Frame::was_written) {
+            let Some(frame) = self.frames.pop_front() else { return };
+            self.log_len += frame.len();
+            self.log.push_back(frame);
+        }
     }
 
-    /// Puts what was written, except the first `received` messages, in front of what was not, to
-    /// be written again.
+    /// Puts what was written on earlier links, except the first `received` frames, in front of what
+    /// was not, to be written again. Returns the messages among them, and their bodies.
     pub(super) fn replay(&mut self, received: usize) -> Tally {
         let mut again = self.log.split_off(received.min(self.log.len()));
-        let mut tally = Tally::default();
-        again.iter().for_each(|frame| tally.add(frame.len()));
-        let mut rest = self.frames.split_off(usize::from(self.written > 0).min(self.frames.len()));
+        self.log_len -= again.iter().map(Frame::len).sum::<usize>();
+        let messages = Self::messages(&again);
+        let begun = usize::from(self.written > 0).min(self.frames.len());
+        let mut rest = self.frames.split_off(begun);
         self.frames.append(&mut again);
         self.frames.append(&mut rest);
-        tally
+        messages
     }
 
-    /// The messages that were written, on whatever link, and are not acknowledged.
+    /// The messages that were written and not acknowledged, and their bodies. Complete after the
+    /// [end of the link](Self::handle_link_end).
     pub(super) fn unacknowledged(&self) -> Tally {
-        let waiting = self.frames.iter().chain(&self.held).filter(|frame| frame.was_written());
+        Self::messages(&self.log)
+    }
+
+    fn messages<'a>(frames: impl IntoIterator<Item = &'a Frame>) -> Tally {
         let mut tally = Tally::default();
-        self.log.iter().chain(waiting).for_each(|frame| tally.add(frame.len()));
+        for frame in frames {
+            if let Body::Message(message) = &frame.body {
+                tally.add(message.body.len());
+            }
+        }
         tally
     }
 
-    /// Handles the end of the connection. Drops beats, the frame whose writing had begun, and
-    /// messages that were written before, because the server may have received them. Keeps the
-    /// other messages. Returns how many messages were dropped that were never completely written,
-    /// with those that were too long.
-    pub(super) fn handle_end(&mut self) -> usize {
-        let begun = if core::mem::take(&mut self.written) > 0 {
-            self.frames.pop_front().is_some_and(|frame| frame.is_message() && !frame.was_written())
-        } else {
-            false
-        };
+    /// Handles the end of the session. Drops beats, the frame whose writing had begun, and what was
+    /// written before, because the server may have received it. Returns the other messages, and
+    /// those that were dropped and never completely written, with those that were too long.
+    pub(super) fn handle_end(&mut self) -> (Vec<Message>, Tally) {
+        let mut lost = core::mem::take(&mut self.too_long);
+        if core::mem::take(&mut self.written) > 0 {
+            let begun = self.frames.pop_front().filter(|frame| !frame.was_written());
+            if let Some(message) = begun.and_then(Frame::message) {
+                lost.add(message.body.len());
+            }
+        }
         self.log.clear();
+        self.log_len = 0;
         self.keeps_written = false;
         self.release();
-        self.frames.retain(|frame| frame.is_message() && !frame.was_written());
-        usize::from(begun) + core::mem::take(&mut self.too_long)
-    }
-
-    /// Drops everything. Returns how many messages there were.
-    pub(super) fn clear(&mut self) -> usize {
-        let dropped = self.handle_end() + self.frames.len();
-        self.frames.clear();
-        dropped
+        let frames = core::mem::take(&mut self.frames).into_iter();
+        let kept = frames.filter(|frame| !frame.was_written()).filter_map(Frame::message);
+        (kept.collect(), lost)
     }
 }
 

@@ -156,6 +156,14 @@ impl Outlet {
         }
     }
 
+    /// Emits that the server sends no more data.
+    pub(super) fn push_end(&mut self) {
+        info!(event = Event::Ended.name(), "{}", Event::Ended);
+        let receipt = self.receipts.as_ref().map(|receipts| Receipt::new(receipts, HEADER_LEN));
+        self.keep(Event::Ended, receipt);
+        self.flush();
+    }
+
     /// From now on data is that of a session that can be resumed: it is kept while the application
     /// has no room, and `receipts` count what the application takes. Or it is not, with `None`.
     pub(super) fn begin_session(&mut self, receipts: Option<Arc<Receipts>>) {

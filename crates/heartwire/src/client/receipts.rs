@@ -18,28 +18,27 @@ struct Counts {
     /// Taken over since the last [`Receipts::collect`].
     taken: Tally,
     /// The client's task is woken once so many bytes of it are.
-    wake_at: u64,
+    wake_at: usize,
 }
 
 impl Receipts {
     pub(super) fn new(controls: Arc<Controls>) -> Arc<Self> {
-        let counts = Counts { taken: Tally::default(), wake_at: u64::MAX };
+        let counts = Counts { taken: Tally::default(), wake_at: usize::MAX };
         Arc::new(Self { counts: Mutex::new(counts), controls })
     }
 
-    /// What was taken over since the last call. Wakes the client's task when `wake_at` more bytes
-    /// are.
-    pub(super) fn collect(&self, wake_at: u64) -> Tally {
+    /// Hands over what was taken over since the last call. Wakes the client's task when so many
+    /// more bytes are as `count` returns.
+    pub(super) fn collect(&self, count: impl FnOnce(Tally) -> usize) {
         let mut counts = self.lock();
-        counts.wake_at = wake_at;
-        mem::take(&mut counts.taken)
+        counts.wake_at = count(mem::take(&mut counts.taken));
     }
 
     fn handle_taken(&self, len: usize) {
         let mut counts = self.lock();
         counts.taken.add(len);
         if counts.taken.bytes >= counts.wake_at {
-            counts.wake_at = u64::MAX;
+            counts.wake_at = usize::MAX;
             drop(counts);
             self.controls.changed.notify_one();
         }

@@ -1,5 +1,6 @@
 //! The task of a client: runs its [`Life`].
 
+use core::future::pending;
 use core::pin::pin;
 use core::time::Duration;
 
@@ -51,22 +52,37 @@ pub(super) async fn run(mut life: Life<Runtime>) {
     }
 }
 
-/// Makes one attempt, unless the client is closed meanwhile, and delivers kept events.
+/// Makes one attempt, unless the client ends meanwhile, and delivers kept events.
 async fn dial(life: &mut Life<Runtime>) {
+    let goes_on = life.reconnects();
     let Life { config, dialler, app, .. } = life;
+    let within = config.close_timeout;
     let outcome = {
         let mut dialled = pin!(dialler.dial(config));
         loop {
             let is_done = app.outlet.deliver();
+            let (until, closes) = (app.away_until(), app.leave_by.is_none());
             tokio::select! {
                 biased;
-                () = asked_to_close(&mut app.closing) => return,
+                () = asked_to_close(&mut app.closing), if closes => {}
                 outcome = &mut dialled => break outcome,
                 () = app.outlet.wait_for_room(), if !is_done => {}
+                () = passed(until) => {}
+            }
+            app.end_in_time(within, goes_on, clock::now());
+            if app.is_over {
+                return;
             }
         }
     };
     life.handle_dialled(outcome);
+}
+
+async fn passed(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep(until.saturating_since(clock::now())).await,
+        None => pending().await,
+    }
 }
 
 async fn readable(socket: Option<&Stream>) {

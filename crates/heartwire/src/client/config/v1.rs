@@ -6,8 +6,8 @@ use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
-use heartwire_core::v1::{Hello, LastConnection, Offer};
-use heartwire_core::{Instant, Policy};
+use heartwire_core::Policy;
+use heartwire_core::v1::{Hello, Offer};
 
 /// What a client says on protocol v1: its name, its token, and what it offers. For
 /// [`ClientConfig::v1`](super::ClientConfig::v1).
@@ -84,23 +84,14 @@ impl V1 {
         self.offer.unwrap_or_else(|| Offer::new(policy))
     }
 
-    /// The HELLO frame.
-    pub(super) fn hello(
-        &self,
-        policy: &Policy,
-        max_frame: u32,
-        last: Option<LastConnection<'_>>,
-        now: Instant,
-    ) -> Vec<u8> {
+    pub(super) fn hello(&self, policy: &Policy, max_frame: u32) -> Hello<'_> {
         let mut hello = Hello::new(self.offer_in_force(policy));
         hello.name = self.name.as_deref();
         hello.token = self.token.as_ref().map(|token| token.0.as_slice());
         hello.agent = Some(concat!("heartwire/", env!("CARGO_PKG_VERSION")));
         hello.instance = NonZero::new(self.instance);
         hello.max_frame = Some(max_frame);
-        hello.last = last;
-        // Other grease on each connection.
-        hello.encode_greased(self.instance ^ now.as_nanos())
+        hello
     }
 }
 

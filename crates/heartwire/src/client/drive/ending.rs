@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::io;
 
+use heartwire_core::resume::{Ledger, Position};
 use heartwire_core::v1::{Bye, ByeCode, LastConnection, RetryHint};
 use heartwire_core::{Instant, Violation};
 use tracing::debug;
@@ -60,19 +61,23 @@ pub(super) struct Draining {
 impl<W: World> Driver<W> {
     /// Handles a lost connection. Before a WELCOME no BYE may be sent.
     pub(super) fn lose(&mut self, app: &mut App, reason: Reason, now: Instant) -> Phase {
-        app.intake.set(Link::Down);
+        if app.session.is_none() {
+            app.intake.set(Link::Down);
+        }
         self.lost_at = Some(now);
         // A dead server was stable only as long as it was heard. The kernel of a hung server keeps
         // its connection open, and back-off delays must still grow.
         let is_dead = matches!(reason, Reason::Dead(_));
         let lasted_until = if is_dead { self.connection.last_heard() } else { now };
         let Reason::Protocol(violation) = reason else {
-            return self.drain_from_here(reason, lasted_until, now);
+            return self.drain_from_here(app, reason, lasted_until, now);
         };
-        if self.connection.contract().is_none() {
-            return self.drain_from_here(reason, lasted_until, now);
+        let only_ends_link = self.is_online() && !self.ends_session(app, &reason);
+        if self.connection.contract().is_none() || only_ends_link {
+            return self.drain_from_here(app, reason, lasted_until, now);
         }
-        say_bye(app, violation, self.made_at.as_nanos());
+        let taken = self.connection.ledger().map(Ledger::taken);
+        say_bye(app, violation, taken, self.made_at.as_nanos());
         let (until, discard) = (now.saturating_add(LINGER), Discard::default());
         Phase::Explaining(Explaining { reason, lasted_until, until, has_hung_up: false, discard })
     }
@@ -94,7 +99,7 @@ impl<W: World> Driver<W> {
             return Next::Wait(Phase::Explaining(it), wait);
         }
         debug!(in_time = !is_over, "sent BYE");
-        Next::Phase(self.drain_from_here(it.reason, it.lasted_until, now))
+        Next::Phase(self.drain_from_here(app, it.reason, it.lasted_until, now))
     }
 
     /// Continues with the BYE. Returns whether the server has closed after all was written.
@@ -121,8 +126,15 @@ impl<W: World> Driver<W> {
         Some(Ended { reason: reason.name(), at: self.lost_at?, session: self.session? })
     }
 
-    fn drain_from_here(&mut self, reason: Reason, lasted_until: Instant, now: Instant) -> Phase {
-        if matches!(reason, Reason::Dead(_) | Reason::NetworkChanged) {
+    fn drain_from_here(
+        &mut self,
+        app: &App,
+        reason: Reason,
+        lasted_until: Instant,
+        now: Instant,
+    ) -> Phase {
+        let may_be_cut = matches!(reason, Reason::Dead(_) | Reason::NetworkChanged);
+        if may_be_cut || !self.ends_session(app, &reason) {
             // Otherwise the kernel would go on sending to a dead peer for a quarter of an hour.
             self.transport.socket.reset_when_closed();
         }
@@ -179,11 +191,11 @@ impl<W: World> Driver<W> {
 }
 
 /// Queues the client's BYE after everything else that waits.
-fn say_bye(app: &mut App, violation: Violation, seed: u64) {
+fn say_bye(app: &mut App, violation: Violation, taken: Option<Position>, seed: u64) {
     let is_too_fast = violation == Violation::TooFast;
     let code = if is_too_fast { ByeCode::TooFast } else { ByeCode::Protocol };
     let detail = violation.to_string();
     app.outbox.hold();
-    let bye = Bye::new(code, RetryHint::AtWill).detail(&detail);
+    let bye = Bye::new(code, RetryHint::AtWill).detail(&detail).taken(taken);
     app.outbox.push_control(bye.encode_greased(seed));
 }

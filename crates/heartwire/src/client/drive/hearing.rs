@@ -85,24 +85,25 @@ impl<W: World> Driver<W> {
     /// everything. Only then may more be read: otherwise an end would overtake the rest.
     pub(super) fn feed(&mut self, app: &mut App, now: Instant) -> Result<bool, Reason> {
         // Before the WELCOME no data can come, and other events need no room.
-        while !self.is_online() || app.outlet.has_room() {
+        while !self.is_online() || self.drops_data || app.outlet.has_room() {
             let mut bytes = self.inbox.bytes();
             let held = bytes.len();
             let (mut was_beat, mut welcomed, mut needs_more) = (false, None, false);
             let received = self.connection.handle_received(now, &mut bytes);
             match received.map_err(Reason::Protocol)? {
                 Some(FromPeer::Beat | FromPeer::Promise(_)) => was_beat = true,
+                Some(FromPeer::Data(_) | FromPeer::End) if self.drops_data => {}
                 Some(FromPeer::Data(body)) => app.outlet.push_data(body),
+                Some(FromPeer::End) => app.outlet.push_end(),
                 Some(FromPeer::Welcome(welcome)) => welcomed = Some(welcome),
                 Some(FromPeer::Bye(bye)) => {
-                    let Bye { code, retry, detail, .. } = *bye;
+                    let Bye { code, retry, detail, taken, .. } = *bye;
+                    self.told = taken;
                     self.bye = Some(crate::client::Bye { code, retry, detail: detail.to_owned() });
                     return Err(Reason::Bye(code));
                 }
                 // Not reached: to a client a HELLO is a violation.
                 Some(FromPeer::Hello(_)) => {}
-                // Not reached: no session can be resumed yet.
-                Some(FromPeer::End) => {}
                 None => needs_more = true,
             }
             // Also without an event: a PAD is consumed, too.
@@ -114,8 +115,8 @@ impl<W: World> Driver<W> {
             if was_beat {
                 self.handle_beat(app, now);
             }
-            if welcomed.is_some() {
-                self.go_online(app, welcomed, now);
+            if let Some(welcome) = welcomed {
+                self.handle_welcome(app, welcome, now)?;
             }
         }
         Ok(false)

@@ -19,6 +19,9 @@ use crate::world::{Socket as _, World};
 /// How often to check what the server has acknowledged; there is no event for it.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Number of reads in one step: what a server sends to a client that closes is acknowledgements.
+const READS_AT_ONCE: u32 = 4;
+
 /// The state of a close that the application asked for.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -29,11 +32,19 @@ pub(super) struct Leaving {
 
 impl<W: World> Driver<W> {
     /// Begins the close.
-    pub(super) fn begin_to_leave(&self, app: &App, now: Instant) -> Phase {
+    pub(super) fn begin_to_leave(&mut self, app: &mut App, now: Instant) -> Phase {
         app.intake.set(Link::Closed);
         // Before the server has answered, no message has been sent.
         let is_online = self.is_online();
         let within = if is_online { self.close_timeout } else { self.close_timeout.min(LINGER) };
+        let leave_by = *app.leave_by.get_or_insert(now.saturating_add(within));
+        let within = within.min(leave_by.saturating_since(now));
+        self.drops_data = true;
+        if let Some((session, ledger)) =
+            app.session.as_deref_mut().zip(self.connection.ledger_mut())
+        {
+            session.take_last(ledger);
+        }
         let (closing, discard) = (Closing::new(now, within), Discard::default());
         Phase::Leaving(Leaving { closing, bye_len: 0, discard })
     }
@@ -55,6 +66,9 @@ impl<W: World> Driver<W> {
         debug!(?closed, "closed");
         self.end_len = it.closing.end_len;
         let reason = match closed {
+            Ok(_) if self.is_left(it.bye_len) => {
+                Reason::Bye(self.bye.as_ref().map_or(ByeCode::Done, |bye| bye.code))
+            }
             Ok(closing::Step::Done | closing::Step::Wait) => Reason::Shutdown,
             _ if !self.is_online() => Reason::Shutdown,
             Ok(closing::Step::GiveUp) => Reason::Unacknowledged,
@@ -75,18 +89,28 @@ impl<W: World> Driver<W> {
     ) -> io::Result<closing::Step> {
         let Leaving { closing, bye_len, discard } = it;
         let mut took = false;
+        // They make room in the window.
+        let is_resumable = self.connection.ledger().is_some();
+        if is_resumable {
+            closing.server_closed |= self.read_acks(app, now)?;
+            if self.is_left(*bye_len) {
+                return Ok(closing::Step::Done);
+            }
+        }
         loop {
             self.take(app);
             let is_v1 = self.connection.spoken() == Spoken::V1;
-            if app.outbox.is_empty() && *bye_len == 0 && is_v1 {
-                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill);
+            if app.outbox.is_empty() && app.pending.is_empty() && *bye_len == 0 && is_v1 {
+                let bye = Bye::new(ByeCode::Done, RetryHint::AtWill).taken(app.last_taken());
                 let bye = bye.encode_greased(self.made_at.as_nanos());
                 *bye_len = bye.len() + self.transport.overhead();
                 app.outbox.push_control(bye);
             }
             let is_all_taken = app.outbox.is_empty();
-            took |= app.outbox.write(&mut self.transport)?.len > 0;
-            if closing.said_all_at.is_some() || self.has_unwritten(app) {
+            took |= self.write_now(app)? > 0;
+            // The rest waits for the kernel or the window.
+            let waits = self.has_unwritten(app) || !app.pending.is_empty();
+            if closing.said_all_at.is_some() || waits {
                 break;
             }
             if is_all_taken {
@@ -100,11 +124,39 @@ impl<W: World> Driver<W> {
             // There may be more messages than one batch; the BYE comes after them.
         }
         // Read on, because a server that is stuck in a write does not read until that is done.
-        discard.run(&mut self.transport.socket, &mut self.inbox, now)?;
-        closing.server_closed = discard.has_ended();
+        if !is_resumable {
+            discard.run(&mut self.transport.socket, &mut self.inbox, now)?;
+            closing.server_closed = discard.has_ended();
+        }
         let socket = &self.transport.socket;
         closing.resends_after = socket.resends_after().unwrap_or_default();
         Ok(closing.judge(now, took, socket.unacknowledged()))
+    }
+
+    /// Whether the server ended the session before this client did.
+    const fn is_left(&self, bye_len: usize) -> bool {
+        self.bye.is_some() && bye_len == 0
+    }
+
+    /// Reads what the server has taken over, and its BYE, as long as the session can be resumed.
+    /// Returns whether the server has closed.
+    fn read_acks(&mut self, app: &mut App, now: Instant) -> io::Result<bool> {
+        for _ in 0..READS_AT_ONCE {
+            let space = self.inbox.space(self.transport.min_read_len());
+            let read = self.transport.read(space);
+            match self.handle_read(app, read, now) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Reason::ClosedByPeer | Reason::NoGoodbye | Reason::Truncated) => {
+                    return Ok(true);
+                }
+                // After that it closes.
+                Err(Reason::Bye(_)) => break,
+                Err(_) => return Err(io::ErrorKind::ConnectionReset.into()),
+            }
+        }
+        self.settle(app).map_err(|_| io::ErrorKind::ConnectionReset)?;
+        Ok(false)
     }
 
     /// Bytes that the server has not acknowledged, except `close_notify` and the end of the stream.

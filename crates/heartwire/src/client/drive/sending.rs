@@ -1,6 +1,10 @@
 //! Sending: beats, and the application's messages.
 
+use std::io;
+
+use heartwire_core::frame::HEADER_LEN;
 use heartwire_core::order::Outbound;
+use heartwire_core::resume::Ledger;
 use heartwire_core::v1::Health;
 use heartwire_core::{Instant, Transmit};
 use tracing::warn;
@@ -56,48 +60,89 @@ impl<W: World> Driver<W> {
 
     /// Whether messages can be written: the outbox has room, and the server has answered.
     pub(super) fn takes_messages(&self, app: &App) -> bool {
+        self.has_room(app) && app.pending.is_empty()
+    }
+
+    fn has_room(&self, app: &App) -> bool {
         app.outbox.has_room() && self.is_online()
     }
 
     pub(super) fn take(&mut self, app: &mut App) {
-        while self.takes_messages(app) {
-            let Ok(message) = app.messages.try_recv() else { return };
-            self.push(app, message);
+        // The last message was accepted before that.
+        let ends = app.intake.wants_end();
+        while self.has_room(app) {
+            let message = app.pending.pop_front().or_else(|| app.messages.try_recv().ok());
+            let Some(message) = message else { return self.queue_end(app, ends) };
+            if let Some(message) = self.queue(app, message) {
+                app.pending.push_front(message);
+                return;
+            }
         }
     }
 
-    pub(in crate::client) fn push(&self, app: &mut App, message: Message) {
+    /// Takes a message for which there [was room](Self::takes_messages).
+    pub(in crate::client) fn push(&mut self, app: &mut App, message: Message) {
+        let left = self.queue(app, message);
+        app.pending.extend(left);
+    }
+
+    /// Queues a message. Returns it if the window has no room for it now.
+    fn queue(&mut self, app: &mut App, message: Message) -> Option<Message> {
         let len = message.body.len();
-        match self.connection.data_header(len) {
-            Some(header) => app.outbox.push_message(header, message),
+        let Some(header) = self.connection.data_header(len).filter(|_| self.fits_window(len))
+        else {
             // It was accepted before this connection.
-            None => {
-                warn!(len, "dropped a message that is longer than this server accepts");
-                app.outbox.drop_too_long(message);
-            }
+            warn!(len, "dropped a message that is longer than this server accepts");
+            app.outbox.drop_too_long(message);
+            return None;
+        };
+        let frame_len = u32::try_from(header.as_ref().len() + len).unwrap_or(u32::MAX);
+        if self.connection.ledger_mut().is_some_and(|ledger| !ledger.queue(frame_len)) {
+            return Some(message);
         }
+        app.outbox.push_message(header, message);
+        None
+    }
+
+    fn queue_end(&mut self, app: &mut App, ends: bool) {
+        let Some(ledger) = self.connection.ledger_mut().filter(|_| ends) else { return };
+        if !ledger.has_ended() && ledger.queue_end() {
+            app.outbox.push_end();
+        }
+    }
+
+    /// Whether a message of this length can ever be sent in this session.
+    fn fits_window(&self, len: usize) -> bool {
+        let longest =
+            |ledger: &Ledger| usize::try_from(ledger.longest_frame()).unwrap_or(usize::MAX);
+        self.connection.ledger().is_none_or(|ledger| HEADER_LEN + len <= longest(ledger))
     }
 
     pub(super) fn write(&mut self, app: &mut App, now: Instant) -> Result<(), Reason> {
         self.pad(app);
-        match app.outbox.write(&mut self.transport) {
-            Ok(Written { len: 0, .. }) => Ok(()),
-            Ok(Written { beat, .. }) => {
-                let written_at = self.world.now();
-                self.connection.handle_sent(written_at);
-                if let Some(beat) = beat {
-                    self.connection.handle_beat_written(&beat, written_at);
-                }
-                if self.world.breaks(Break::HearsItself) {
-                    self.connection.handle_heard(self.world.now());
-                }
-                Ok(())
+        self.write_now(app).map(drop).map_err(|error| {
+            self.write_failed = true;
+            self.reason_of(&error, now)
+        })
+    }
+
+    /// Writes what waits, as far as the kernel takes it. Returns how many bytes it took.
+    pub(super) fn write_now(&mut self, app: &mut App) -> io::Result<usize> {
+        let Written { len, beat } = app.outbox.write(&mut self.transport)?;
+        if len > 0 {
+            let written_at = self.world.now();
+            self.connection.handle_sent(written_at);
+            if let Some(beat) = beat {
+                self.connection.handle_beat_written(&beat, written_at);
             }
-            Err(error) => {
-                self.write_failed = true;
-                Err(self.reason_of(&error, now))
+            if let Some(ledger) = self.connection.ledger_mut() {
+                ledger.handle_written(app.outbox.log_len());
+            }
+            if self.world.breaks(Break::HearsItself) {
+                self.connection.handle_heard(self.world.now());
             }
         }
+        Ok(len)
     }
 
     /// Pads what is about to be written, so that it wakes the server at once.

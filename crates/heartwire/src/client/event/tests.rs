@@ -1,5 +1,5 @@
 use super::Event;
-use crate::Reason;
+use crate::{Reason, Undelivered};
 
 #[test]
 fn one_thing_is_written_in_the_singular() {
@@ -7,6 +7,7 @@ fn one_thing_is_written_in_the_singular() {
         peer: "192.0.2.7:1".parse().unwrap(),
         reason: Reason::Shutdown,
         unsent,
+        undelivered: Undelivered::NOTHING,
         unacknowledged: 0,
         beats,
         bye: None,

@@ -1,4 +1,5 @@
 mod handshake;
+mod resuming;
 mod sending;
 
 use core::net::{Ipv4Addr, SocketAddr};

@@ -64,8 +64,10 @@ fn written_messages_are_kept_until_they_are_acknowledged_and_give_their_room_bac
     assert_eq!(rig.used_room(), 18, "the third has begun, and waits");
     rig.write(100);
     rig.outbox.acknowledge(1);
-    assert_eq!(rig.outbox.unacknowledged(), Tally { frames: 3, bytes: 27 });
+    assert_eq!(rig.outbox.unacknowledged(), Tally { frames: 3, bytes: 3 });
+    assert_eq!(rig.outbox.log_len(), 27);
     rig.outbox.acknowledge(99);
+    assert_eq!(rig.outbox.log_len(), 0);
     assert_eq!(rig.outbox.unacknowledged(), Tally::default());
     assert_eq!(rig.used_room(), 0);
 }
@@ -94,9 +96,14 @@ fn a_replay_goes_in_front_of_what_waits_in_order() {
     assert_eq!(rig.write(100), b"hello");
     rig.outbox.release();
     // The first one that is not acknowledged was received.
-    assert_eq!(rig.outbox.replay(1), Tally { frames: 2, bytes: 18 });
-    assert_eq!(rig.outbox.unacknowledged(), Tally { frames: 3, bytes: 27 }, "as before");
-    assert_eq!(rig.write(100), messages(2..6));
+    assert_eq!(rig.outbox.log_len(), 27);
+    assert_eq!(rig.outbox.replay(1), Tally { frames: 2, bytes: 2 });
+    assert_eq!(rig.outbox.log_len(), 9);
+    assert_eq!(rig.write(9 + 4), messages(2..4)[..13]);
+    rig.outbox.handle_link_end();
+    assert_eq!(rig.outbox.log_len(), 27, "as before");
+    rig.outbox.replay(2);
+    assert_eq!(rig.write(100), messages(3..6));
     assert_eq!(rig.outbox.log_lens().count(), 5);
     assert_eq!(rig.used_room(), 0);
 }
@@ -121,15 +128,19 @@ fn a_session_that_ends_keeps_only_messages_that_were_never_written() {
     rig.outbox.handle_link_end();
     rig.outbox.replay(0);
     rig.write(9 + 4);
-    assert_eq!(rig.outbox.unacknowledged().frames, 3);
-    assert_eq!(rig.outbox.handle_end(), 0, "what was begun had been written before");
+    let (kept, lost) = rig.outbox.handle_end();
+    assert_eq!(lost, Tally::default(), "what was begun had been written before");
+    assert_eq!(kept.iter().map(|message| message.body[0]).collect::<Vec<_>>(), [3, 4]);
     assert_eq!(rig.outbox.unacknowledged(), Tally::default());
     assert_eq!(rig.used_room(), 18);
-    assert_eq!(rig.write(100), messages(3..5));
+    drop(kept);
     assert_eq!(rig.used_room(), 0);
-    assert_eq!(rig.outbox.log_lens().count(), 0, "the next session may not be resumable");
 
     rig.push([7]);
-    rig.write(1);
-    assert_eq!(rig.outbox.handle_end(), 1);
+    assert_eq!(rig.write(1).len(), 1);
+    let (kept, lost) = rig.outbox.handle_end();
+    assert_eq!((kept.len(), lost), (0, Tally { frames: 1, bytes: 1 }));
+    rig.push([8]);
+    rig.write(100);
+    assert_eq!(rig.outbox.log_len(), 0, "the next session may not be resumable");
 }

@@ -338,6 +338,7 @@ const fn is_worth_parting(reason: &Reason) -> bool {
         Reason::Reset
         | Reason::Dead(_)
         | Reason::NetworkChanged
+        | Reason::NotResumed
         | Reason::Failed(_)
         | Reason::SlowReader
         | Reason::MostBuffered

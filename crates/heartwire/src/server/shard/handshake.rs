@@ -288,6 +288,7 @@ pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec
         | Reason::Truncated
         | Reason::NoGoodbye
         | Reason::NetworkChanged
+        | Reason::NotResumed
         | Reason::Unacknowledged
         | Reason::Reset
         | Reason::Dead(_)

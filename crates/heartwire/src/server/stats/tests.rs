@@ -96,6 +96,7 @@ fn reasons_without_a_counter_of_their_own_are_counted() {
         (Reason::Protocol(Violation::BadWelcome), "protocol_error"),
         (Reason::Rejected(ByeCode::Draining), "rejected"),
         (Reason::NetworkChanged, "failed"),
+        (Reason::NotResumed, "failed"),
     ];
     for (reason, name) in cases {
         assert_eq!(counted(&reason), BTreeSet::from([name]));

@@ -1,0 +1,77 @@
+//! How a session outlives its connections.
+
+use core::time::Duration;
+
+use heartwire_core::Backoff;
+use heartwire_core::backoff::BackoffPolicy;
+use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW};
+use heartwire_core::v1::ResumeOffer;
+
+/// The maximum of the first wait after a connection is lost, which doubles with each attempt: so
+/// that the clients of a path that was lost do not come back in step.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The longest wait between two attempts: a session is held for minutes, so that it matters.
+const MAX_WAIT: Duration = Duration::from_secs(10);
+
+/// How much is kept of a session, and for how long, so that it outlives its connections. For
+/// [`ClientConfig::resume`](super::ClientConfig::resume).
+///
+/// ```
+/// use core::time::Duration;
+/// use heartwire::client::{ClientConfig, Resume};
+///
+/// let resume = Resume::default().grace(Duration::from_secs(600));
+/// let config = ClientConfig::new("gateway.example:29002").resume(resume);
+/// # let _ = config;
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Resume {
+    window: u32,
+    grace: Duration,
+}
+
+impl Resume {
+    /// Default for [`window`](Self::window): 256 KiB, which is 35 Mbit/s over a round trip of
+    /// 60 ms.
+    pub const WINDOW: u32 = 256 * 1024;
+
+    /// Default for [`grace`](Self::grace): two minutes, in which a phone changes its network and a
+    /// router restarts.
+    pub const GRACE: Duration = Duration::from_secs(120);
+
+    /// How many bytes of messages, headers included, may be on their way in each direction without
+    /// being taken over. Default [`WINDOW`](Self::WINDOW); clamped to 16 B to 1 GiB. The server may
+    /// grant less.
+    ///
+    /// It bounds the memory of what may have to be sent again, in addition to
+    /// [`max_queue`](super::ClientConfig::max_queue), and the throughput: at most a window for each
+    /// round trip. A message may be half as long at most.
+    pub fn window(mut self, bytes: u32) -> Self {
+        self.window = bytes.clamp(MIN_WINDOW, MAX_WINDOW);
+        self
+    }
+
+    /// How long the session is held without a connection. Default [`GRACE`](Self::GRACE). The
+    /// server may grant less.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    pub(super) const fn offer(&self) -> ResumeOffer {
+        ResumeOffer { to_server: self.window, to_client: self.window, grace: self.grace }
+    }
+
+    pub(super) fn backoff(seed: u64) -> Backoff {
+        let policy = BackoffPolicy::default().first(FIRST_WAIT).cap(MAX_WAIT).stable(MAX_WAIT);
+        Backoff::new(policy, seed)
+    }
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self { window: Self::WINDOW, grace: Self::GRACE }
+    }
+}

@@ -1,0 +1,115 @@
+//! A connection as a link of a session that can be resumed.
+
+use heartwire_core::frame::HEADER_LEN;
+use heartwire_core::resume::Ledger;
+use heartwire_core::v1::{Resumed, Welcome};
+use heartwire_core::{Instant, Violation};
+
+use super::{App, Driver, Event};
+use crate::client::outbox::Tally;
+use crate::client::receipts::Receipts;
+use crate::client::session::{Away, Session};
+use crate::world::World;
+use crate::{Reason, Replayed};
+
+impl<W: World> Driver<W> {
+    /// The server has accepted this client.
+    pub(super) fn handle_welcome(
+        &mut self,
+        app: &mut App,
+        welcome: Box<Welcome>,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        if let Some(resumed) = welcome.resumed {
+            return self.go_on(app, welcome, resumed, now);
+        }
+        // If this client came back to a session, the server does not have it any more.
+        app.end_away(Reason::NotResumed, welcome.lost, true);
+        self.go_online(app, Some(welcome), now);
+        Ok(())
+    }
+
+    /// Goes on with the session that this client came back to.
+    fn go_on(
+        &mut self,
+        app: &mut App,
+        welcome: Box<Welcome>,
+        resumed: Resumed,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        let proven = app.session.as_deref_mut().filter(|session| session.is_proven(&resumed));
+        let Some(away) = proven.and_then(|session| session.away.take()) else {
+            // It is another server. The session is not touched.
+            return Err(Reason::Protocol(Violation::BadWelcome));
+        };
+        let after = away.lasted(now);
+        let Away { ledger, .. } = away;
+        let received = ledger.resume_at(resumed.received, app.outbox.log_lens());
+        self.span.record("session", welcome.session);
+        self.session = Some(welcome.session);
+        self.connection.attach(ledger);
+        self.online_at = Some(now);
+        let received = received.map_err(Reason::Protocol)?;
+        app.outbox.release();
+        let Tally { frames, bytes } = app.outbox.replay(received);
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let replayed = Replayed { frames: number(frames), bytes: number(bytes) };
+        app.outlet.push_news(Event::Back { peer: self.peer, after, replayed, welcome });
+        self.count_taken(app);
+        self.begin_link(app, now);
+        Ok(())
+    }
+
+    /// Begins a session. Returns the longest message that can be sent in it.
+    pub(super) fn begin_session(&mut self, app: &mut App, welcome: Option<&Welcome>) -> usize {
+        let max_frame = self.connection.peer_max_frame();
+        let Some((welcome, terms)) = welcome.and_then(|welcome| Some((welcome, welcome.resume?)))
+        else {
+            app.outlet.begin_session(None);
+            return max_frame;
+        };
+        let receipts = Receipts::new(app.controls.clone());
+        app.outlet.begin_session(Some(receipts.clone()));
+        app.outbox.keep_written(true);
+        let backoff = self.resume_backoff.clone();
+        app.session = Some(Box::new(Session::new(welcome.session, terms, receipts, backoff)));
+        let ledger = Ledger::new(terms.agreed.to_server, terms.agreed.to_client);
+        let longest = usize::try_from(ledger.longest_frame()).unwrap_or(usize::MAX);
+        self.connection.attach(Box::new(ledger));
+        max_frame.min(longest.saturating_sub(HEADER_LEN))
+    }
+
+    /// Counts what the application has taken over, for the next beat or ACK.
+    pub(super) fn count_taken(&mut self, app: &App) {
+        if let Some((session, ledger)) = app.session.as_deref().zip(self.connection.ledger_mut()) {
+            session.collect(ledger);
+        }
+    }
+
+    /// Drops messages that the server has taken over.
+    pub(super) fn settle(&mut self, app: &mut App) -> Result<(), Reason> {
+        let Some(ledger) = self.connection.ledger_mut() else { return Ok(()) };
+        let count = ledger.settle(app.outbox.log_lens()).map_err(Reason::Protocol)?;
+        app.outbox.acknowledge(count);
+        Ok(())
+    }
+
+    /// Whether the end of this connection ends its session. Otherwise the session goes on without
+    /// one: to deliver the rest, too, if the application `closes` the client. A frame that stopped
+    /// in the middle is no breach: its path may have been cut.
+    pub(in crate::client) fn ends_session(&self, app: &App, reason: &Reason) -> bool {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the list of reasons is open")]
+        let is_end = match reason {
+            Reason::Protocol(Violation::SlowFrame { .. }) => false,
+            Reason::Protocol(_) | Reason::Bye(_) | Reason::Shutdown => true,
+            _ => app.leave_by.is_some() && !app.has_undelivered(),
+        };
+        is_end || !self.is_online() || app.session.is_none()
+    }
+
+    /// The application closes the client, which has come back to its session with this connection,
+    /// and waits for the answer to deliver the rest.
+    pub(super) fn comes_back_first(&self, app: &mut App, now: Instant) -> bool {
+        !self.is_online() && app.stays_to_deliver(self.close_timeout, now)
+    }
+}

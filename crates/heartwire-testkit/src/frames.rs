@@ -18,6 +18,11 @@ pub const BYE: i32 = 4;
 /// The type of PAD.
 pub const PAD: i32 = 5;
 
+/// The type of an ACK.
+pub const ACK: i32 = 6;
+/// The type of an END.
+pub const END: i32 = 7;
+
 /// The tutorial's empty packet: type 0, length 0.
 pub const BEAT: [u8; 8] = [0; 8];
 

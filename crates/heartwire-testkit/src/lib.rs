@@ -45,7 +45,8 @@ mod skip;
 pub use certificates::{Authority, Files};
 pub use client::{ClientOffline, ClientRig, client_config, fixed};
 pub use frames::{
-    BEAT, BYE, DATA, HEART, HELLO, PAD, WELCOME, beat_of, data, frame, header, hello, hello_as,
+    ACK, BEAT, BYE, DATA, END, HEART, HELLO, PAD, WELCOME, beat_of, data, frame, header, hello,
+    hello_as,
 };
 pub use latch::Latch;
 pub use lines::{Line, LineEvent, Lines};

@@ -69,7 +69,10 @@ impl Server {
         let places = vec![Place { world: machine, listeners, waker }];
         let config = config(&self.terms.server);
         let (net, terms) = (&self.net, &self.terms);
-        let (handle, shards) = assemble(&config, places, true, self.starts << 32, |_| {
+        let mut secret = [0; 32];
+        secret[..8].copy_from_slice(&self.starts.to_le_bytes());
+        let run = (self.starts << 32, secret);
+        let (handle, shards) = assemble(&config, places, true, run, |_| {
             let (sessions, links) = (Vec::new(), BTreeMap::new());
             let longest = terms.client.accepts().unwrap_or(usize::MAX);
             Application {

@@ -2,15 +2,18 @@
 //!
 //! A session is fetched once and passed to each of these calls, which schedule its further work.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use heartwire_core::Instant;
+use heartwire_core::internal::Spoken;
 use heartwire_core::order::Next;
+use heartwire_core::resume::Ledger;
 use heartwire_core::wheel::Wheel;
 
 use super::id::SessionId;
-use super::session::Session;
+use super::session::{Phase, Session, Standing};
 use super::shard::{ShardConfig, WHEEL_TICK};
 use crate::reason::Reason;
 use crate::world::ServerWorld;
@@ -34,8 +37,31 @@ pub(super) struct Agenda<W: ServerWorld> {
     /// The same for clients that are not online, for which there may be room when there is none for
     /// data.
     pub(super) unread_newcomers: VecDeque<SessionId>,
-    /// Sessions that have ended, except for their `Offline`. Their slots stay in use until then.
-    pub(super) ending: VecDeque<(u32, Reason)>,
+    /// Sessions of both kinds that can be resumed. They are read although the application has no
+    /// room, because their data is kept then.
+    pub(super) unread_resumable: VecDeque<SessionId>,
+    /// Sessions with data that waits for room in the application.
+    pub(super) kept: VecDeque<SessionId>,
+    /// Clients that want to go on with a session.
+    pub(super) resuming: Vec<SessionId>,
+    /// Sessions that have ended, except for their `Offline`, and sessions that have lost their
+    /// links. Their slots stay in use until then.
+    pub(super) ending: VecDeque<Ending>,
+    /// Sessions that outlive their links; not while the server drains.
+    pub(super) parks: bool,
+    /// Sessions that are away, the longest first, and since when. They may be back.
+    pub(super) away: VecDeque<(Instant, SessionId)>,
+    /// How many are away.
+    pub(super) away_count: usize,
+}
+
+/// A session to close, or a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) id: SessionId,
+    pub(super) reason: Reason,
+    /// Only the link is lost.
+    pub(super) only_link: bool,
 }
 
 /// The bytes that a shard buffers for its sessions.
@@ -44,9 +70,16 @@ pub(super) struct Held {
     pub(super) all: Account,
     /// Those for pending clients.
     pub(super) pending: Account,
+    /// Those for sessions that are away, which do not count among all.
+    pub(super) away: Account,
 }
 
 impl Held {
+    /// The account of a session in this phase.
+    const fn of(&mut self, phase: Phase) -> &mut Account {
+        if matches!(phase.standing(), Standing::Away) { &mut self.away } else { &mut self.all }
+    }
+
     const fn is_over(self) -> bool {
         self.all.is_over() || self.pending.is_over()
     }
@@ -86,6 +119,12 @@ impl<W: ServerWorld> Agenda<W> {
             unflushed: Vec::new(),
             unread: VecDeque::new(),
             unread_newcomers: VecDeque::new(),
+            unread_resumable: VecDeque::new(),
+            kept: VecDeque::new(),
+            resuming: Vec::new(),
+            parks: true,
+            away: VecDeque::new(),
+            away_count: 0,
             ending: VecDeque::new(),
         }
     }
@@ -93,7 +132,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Sets the session's timer, unless it is set for an earlier time. (A timer for the same time
     /// is set again, because the wheel has rounded it up; this happens only within frames.)
     pub(super) fn arm(&mut self, session: &Session<W::Socket>) {
-        if session.phase().has_ended() {
+        if session.phase().has_ended() || session.is_away() {
             return;
         }
         let tls = session.link.tls_deadline(self.config.tls_handshake_timeout);
@@ -123,7 +162,7 @@ impl<W: ServerWorld> Agenda<W> {
     /// Queues due beats and answers, and sets the timer for the next beat. A beat that had to wait
     /// for the socket was due all the while: the timer was set for the verdict only.
     pub(super) fn transmit(&mut self, session: &mut Session<W::Socket>, now: Instant) {
-        if session.phase().has_ended() || session.link.is_handshaking() {
+        if session.phase().has_ended() || session.is_away() || session.link.is_handshaking() {
             return;
         }
         let is_blocked = session.link.blocked;
@@ -155,6 +194,30 @@ impl<W: ServerWorld> Agenda<W> {
         next
     }
 
+    /// Sets the low-water mark of a session's socket after a read; `frame_has_begun`: the rest may
+    /// be shorter than the mark.
+    pub(super) fn set_mark(&self, session: &mut Session<W::Socket>, frame_has_begun: bool) {
+        // An acknowledgement is shorter than the mark, too.
+        let waits = session.ledger().is_some_and(Ledger::has_unacknowledged);
+        let mark = self.mark(session);
+        session.link.set_mark(mark, frame_has_begun || waits);
+    }
+
+    /// Makes a session's socket wake the shard for every byte.
+    pub(super) fn wake_for_all(&self, session: &mut Session<W::Socket>) {
+        let mark = self.mark(session);
+        session.link.set_mark(mark, true);
+    }
+
+    fn mark(&self, session: &Session<W::Socket>) -> u32 {
+        match session.link.connection.spoken() {
+            Spoken::V1 if session.link.looks_often_enough() => self.config.mark_v1,
+            Spoken::V0 | Spoken::Raw => self.config.mark_v0,
+            // The handshake never waits.
+            Spoken::V1 | Spoken::Unknown => 1,
+        }
+    }
+
     pub(super) fn flush_later(&mut self, session: &mut Session<W::Socket>) {
         if !session.is_unflushed && !session.link.blocked {
             session.is_unflushed = true;
@@ -165,8 +228,11 @@ impl<W: ServerWorld> Agenda<W> {
     pub(super) fn read_later(&mut self, session: &mut Session<W::Socket>) {
         if !session.is_unread {
             session.is_unread = true;
-            let is_known = session.phase().is_known();
-            let unread = if is_known { &mut self.unread } else { &mut self.unread_newcomers };
+            let unread = match session.phase().is_known() {
+                _ if session.is_resumable() => &mut self.unread_resumable,
+                true => &mut self.unread,
+                false => &mut self.unread_newcomers,
+            };
             unread.push_back(session.id);
         }
     }
@@ -178,7 +244,34 @@ impl<W: ServerWorld> Agenda<W> {
             self.pending = self.pending.saturating_sub(1);
         }
         self.wheel.remove(session.slot());
-        self.ending.push_back((session.slot(), reason));
+        self.ending.push_back(Ending { id: session.id, reason, only_link: false });
+    }
+
+    /// Handles the loss of a session's link. A session that does not outlive it ends.
+    pub(super) fn lose_link(&mut self, session: &mut Session<W::Socket>, reason: Reason) {
+        if !self.parks || !session.lose_link() {
+            return self.end(session, reason);
+        }
+        self.held.all.count(session.held, 0);
+        self.held.away.count(0, session.held);
+        self.wheel.remove(session.slot());
+        self.ending.push_back(Ending { id: session.id, reason, only_link: true });
+    }
+
+    /// Handles the return of a client. Returns how long it was away, if it was.
+    pub(super) fn come_back(
+        &mut self,
+        session: &Session<W::Socket>,
+        now: Instant,
+    ) -> Option<Duration> {
+        self.wheel.remove(session.slot());
+        if session.is_away() {
+            self.held.away.count(session.held, 0);
+            self.held.all.count(0, session.held);
+        }
+        let away = session.away()?;
+        self.away_count = self.away_count.saturating_sub(1);
+        Some(now.saturating_since(away.since))
     }
 
     /// Brings a pending session online.
@@ -206,7 +299,7 @@ impl<W: ServerWorld> Agenda<W> {
         if now == before {
             return false;
         }
-        self.held.all.count(before, now);
+        self.held.of(session.phase()).count(before, now);
         if !session.phase().is_known() {
             self.held.pending.count(before, now);
         }
@@ -216,7 +309,10 @@ impl<W: ServerWorld> Agenda<W> {
     /// Forgets a session that was removed.
     pub(super) fn forget(&mut self, session: &Session<W::Socket>) {
         self.wheel.remove(session.slot());
-        self.held.all.count(session.held, 0);
+        if session.away().is_some() {
+            self.away_count = self.away_count.saturating_sub(1);
+        }
+        self.held.of(session.phase()).count(session.held, 0);
         if !session.phase().is_known() {
             self.held.pending.count(session.held, 0);
         }

@@ -1,6 +1,5 @@
 //! Assembles a server for any world: the machine, or a simulated one.
 
-use core::iter::repeat_with;
 use core::task::Waker;
 use std::sync::Arc;
 
@@ -11,9 +10,10 @@ use super::config::ServerConfig;
 use super::handler::Handler;
 use super::listener::{Listener, Places};
 use super::mailbox::Mailbox;
-use super::resume::AwayCount;
+use super::resume::{AwayCount, Run};
 use super::shard::{HandOver, Inlets, Shard, ShardConfig};
 use super::stats::{Counters, TurnCounters};
+use super::tombstones::Tombstones;
 use super::{Handle, Shared};
 use crate::world::ServerWorld;
 
@@ -33,12 +33,12 @@ pub struct Place<W: ServerWorld> {
 /// configuration has threads.
 ///
 /// `can_coalesce`: whether the sockets have low-water marks. `epochs_from`: epochs of names are
-/// greater than this.
+/// greater than this. `secret`: of this run, from which the keys of its sessions are derived.
 pub fn assemble<W: ServerWorld, H: Handler>(
     config: &ServerConfig,
     places: Vec<Place<W>>,
     can_coalesce: bool,
-    epochs_from: u64,
+    (epochs_from, secret): (u64, [u8; 32]),
     mut handler: impl FnMut(usize) -> H,
 ) -> (Handle, Vec<Shard<W, H>>) {
     let coalesces = can_coalesce && config.wants_to_coalesce();
@@ -49,28 +49,25 @@ pub fn assemble<W: ServerWorld, H: Handler>(
         mailboxes,
         places: Places::new(config.admission.max_sessions),
         away: AwayCount::new(config.admission.max_sessions),
+        run: Run::new(secret),
+        tombstones: Tombstones::default(),
         counters: Counters::default(),
         turns: places.iter().map(|_| TurnCounters::default()).collect(),
         kernel: config.kernel,
         max_queue: config.limits.max_queue,
+        longest_resumable: config.window() / 2,
         tokens: config.tokens().cloned(),
         tls: config.tls.clone(),
         addresses: AddressCounts::new(config.admission.clone()),
         names: Names::new(epochs_from),
         denials: Denials::new(),
     }));
-    let (mut hand_over, adoptees) = if !config.reuse_port {
-        let (hand_over, adoptees) = HandOver::to(places.len());
-        (Some(hand_over), adoptees)
-    } else {
-        (None, Vec::new())
-    };
-    let adoptees = adoptees.into_iter().map(Some).chain(repeat_with(|| None));
-    let places = places.into_iter().zip(commands).zip(adoptees).zip(0..=u8::MAX);
-    let shards = places.filter_map(|(((place, commands), adoptees), index)| {
+    let hand_over = HandOver::of(places.len());
+    let places = places.into_iter().zip(commands).zip(hand_over).zip(0..=u8::MAX);
+    let shards = places.filter_map(|(((place, commands), (mut hand_over, adoptees)), index)| {
         let accepts = !place.listeners.is_empty();
         let listener = accepts.then(|| Listener::new(place.listeners));
-        let hand_over = hand_over.take_if(|_| accepts);
+        hand_over.next = (accepts && !config.reuse_port).then_some(0);
         let inlets = Inlets { commands, listener, hand_over, adoptees };
         let handler = handler(usize::from(index));
         let config = Arc::clone(&shard_config);

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 
 use super::event::Event;
 use super::handler::{Control, Handler};
+use super::receipts::Receipt;
 
 /// Number of waiting events at which shards stop reading.
 const MAX_EVENTS: usize = 1024;
@@ -39,8 +40,9 @@ impl<T> Events<T> {
     /// Cancel-safe: no event is lost if the future is dropped.
     pub async fn recv(&mut self) -> Option<T> {
         loop {
-            if let Some(next) = self.0.lock().next() {
-                return next;
+            let next = self.0.lock().next();
+            if let Some(next) = next {
+                return next.map(Item::take);
             }
             // An event that has come meanwhile has already stored a notification.
             self.0.told.notified().await;
@@ -53,7 +55,8 @@ impl<T> Events<T> {
         let mut queue = self.0.lock();
         loop {
             if let Some(next) = queue.next() {
-                return next;
+                drop(queue);
+                return next.map(Item::take);
             }
             queue = self.0.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
@@ -61,7 +64,8 @@ impl<T> Events<T> {
 
     /// An event, if one is waiting.
     pub fn try_recv(&mut self) -> Option<T> {
-        self.0.lock().next().flatten()
+        let next = self.0.lock().next();
+        next.flatten().map(Item::take)
     }
 }
 
@@ -105,9 +109,25 @@ impl<T> Shared<T> {
     }
 }
 
+/// An event that waits for the application.
+#[derive(Debug)]
+struct Item<T> {
+    event: T,
+    /// Says that the application has taken it over, when it is dropped: without the lock of the
+    /// queue, because that may wake a shard.
+    receipt: Option<Receipt>,
+}
+
+impl<T> Item<T> {
+    fn take(self) -> T {
+        drop(self.receipt);
+        self.event
+    }
+}
+
 #[derive(Debug)]
 struct Queue<T> {
-    events: VecDeque<T>,
+    events: VecDeque<Item<T>>,
     /// Number of handlers and senders. At 0 there will be no more events.
     senders: usize,
     /// The application has dropped its [`Events`].
@@ -118,7 +138,7 @@ struct Queue<T> {
 
 impl<T> Queue<T> {
     /// The next event; `Some(None)` if there will be none, `None` if it has not come yet.
-    fn next(&mut self) -> Option<Option<T>> {
+    fn next(&mut self) -> Option<Option<Item<T>>> {
         let Some(event) = self.events.pop_front() else {
             return (self.senders == 0).then_some(None);
         };
@@ -156,12 +176,12 @@ impl<T> Sender<T> {
 
     /// Puts an event into the channel, even if it is full. Shards that ask for room first exceed
     /// the limit only by the ends of sessions, two events each, and the rest of one read.
-    fn send(&self, event: T) {
+    fn send(&self, event: T, receipt: Option<Receipt>) {
         let mut queue = self.0.lock();
         if queue.is_closed {
             return;
         }
-        queue.events.push_back(event);
+        queue.events.push_back(Item { event, receipt });
         drop(queue);
         self.0.notify();
     }
@@ -194,7 +214,7 @@ where
 {
     fn handle(&mut self, event: Event<&[u8]>, control: &mut Control<'_>) {
         if let Some(event) = (self.map)(event, control) {
-            self.sender.send(event);
+            self.sender.send(event, control.receipt());
         }
     }
 
@@ -216,11 +236,11 @@ mod tests {
         let (sender, mut events) = channel();
         let (one, other) = (sender.clone(), sender.clone());
         let before = u32::try_from(MAX_EVENTS).unwrap() + 10;
-        (0..before).for_each(|number| one.send(number));
+        (0..before).for_each(|number| one.send(number, None));
         assert_eq!(events.try_recv(), Some(0));
         // A name passes from a session of one shard to a session of the other.
-        one.send(before);
-        other.send(before + 1);
+        one.send(before, None);
+        other.send(before + 1, None);
         let rest: Vec<u32> = core::iter::from_fn(|| events.try_recv()).collect();
         assert_eq!(rest, (1..before + 2).collect::<Vec<_>>());
         drop((one, other, sender));
@@ -231,9 +251,9 @@ mod tests {
     fn an_application_that_has_left_keeps_nothing() {
         let (sender, events) = channel();
         let event = Arc::new(());
-        sender.send(Arc::clone(&event));
+        sender.send(Arc::clone(&event), None);
         drop(events);
-        sender.send(Arc::clone(&event));
+        sender.send(Arc::clone(&event), None);
         assert_eq!(Arc::strong_count(&event), 1);
     }
 }

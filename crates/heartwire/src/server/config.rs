@@ -241,13 +241,19 @@ impl ServerConfig {
         self.max_pending() / self.threads
     }
 
+    /// The window of sessions that can be resumed; 0 without them.
+    pub(super) fn window(&self) -> usize {
+        self.resume.map_or(0, |resume| usize::try_from(resume.window).unwrap_or(usize::MAX))
+    }
+
     pub(super) fn held_per_shard(&self) -> Held {
         // A growing buffer's capacity is at most twice its length.
-        let one = self.limits.max_queue.saturating_mul(2);
+        let one = self.limits.max_queue.max(self.window()).saturating_mul(2);
         let share = |max: usize| Account::new((max / self.threads).max(one));
         Held {
             all: share(self.limits.max_buffered),
             pending: share(self.limits.max_pending_buffered),
+            away: share(self.resume.map_or(0, |resume| resume.max_replay)),
         }
     }
 

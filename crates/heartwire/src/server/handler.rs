@@ -7,13 +7,16 @@ use heartwire_core::v1::RetryHint;
 
 use super::event::Event;
 use super::id::SessionId;
+use super::receipts::Receipt;
 use super::{CommandError, Handle};
 
 /// Receives the events of one shard, in order, on the shard's thread.
 ///
-/// Data is borrowed from the shard's buffer: nothing is copied. While a handler runs, its shard
-/// does nothing else. A handler that takes longer than 250 ms delays the shard's beats and
-/// verdicts, and is reported as a pause. For slow work use
+/// Data is borrowed from the shard's buffer: nothing is copied. In a session that [outlives its
+/// connections](super::ServerConfig::resume) it counts as taken over when the handler returns.
+///
+/// While a handler runs, its shard does nothing else. A handler that takes longer than 250 ms
+/// delays the shard's beats and verdicts, and is reported as a pause. For slow work use
 /// [`Server::start_with_events`](super::Server::start_with_events).
 pub trait Handler: Send {
     /// Handles one event.
@@ -22,9 +25,10 @@ pub trait Handler: Send {
     /// Whether this handler can take data now. The shard asks before it reads from a session.
     ///
     /// While the answer is `false`, the shard does not read from sessions: data waits in the
-    /// kernel, and its senders are not declared dead. The shard still sends beats, and still
-    /// declares silent clients dead. The code that makes room must wake `shard`, from any thread:
-    /// the shard then asks again. The waker can be cloned and kept.
+    /// kernel, and its senders are not declared dead. (Sessions that outlive their connections are
+    /// read all the same, and their data is kept: at most a window of each.) The shard still sends
+    /// beats, and still declares silent clients dead. The code that makes room must wake `shard`,
+    /// from any thread: the shard then asks again. The waker can be cloned and kept.
     fn has_room(&mut self, shard: &Waker) -> bool {
         let _ = shard;
         true
@@ -52,7 +56,10 @@ pub(super) trait Commands: Send + Sync {
     fn handle(&self) -> &Handle;
     fn is_mine(&self, id: SessionId) -> bool;
     fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError>;
+    fn end(&mut self, id: SessionId) -> Result<(), CommandError>;
     fn kick(&mut self, id: SessionId, retry: RetryHint, detail: &str) -> Result<(), CommandError>;
+    /// See [`Control::receipt`].
+    fn receipt(&mut self) -> Option<Receipt>;
 }
 
 /// Commands for a [`Handler`]. Those to sessions of its own shard run at once; other shards run
@@ -73,13 +80,29 @@ impl Control<'_> {
     /// # Errors
     ///
     /// [`CommandError`]; nothing was sent then. A slow reader, whose queue has no room for the
-    /// frame, is disconnected.
+    /// frame, is disconnected. A session that outlives its connections is not, if it is of this
+    /// handler's shard: the error is [`CommandError::Full`], and [`Event::Room`] follows.
     pub fn send(&mut self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         if self.state.is_mine(id) {
             self.state.send(id, data)
         } else {
             self.handle().send(id, data)
         }
+    }
+
+    /// Ends this end's direction of a session, after the data that was sent: see [`Handle::end`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; the session is as it was.
+    pub fn end(&mut self, id: SessionId) -> Result<(), CommandError> {
+        if self.state.is_mine(id) { self.state.end(id) } else { self.handle().end(id) }
+    }
+
+    /// Makes the data that the handler is being told of count as taken over only when this is
+    /// dropped, and not when the handler returns. `None` where that makes no difference.
+    pub(super) fn receipt(&mut self) -> Option<Receipt> {
+        self.state.receipt()
     }
 
     /// Sends `data` as one frame to every session of this server: see [`Handle::broadcast`].

@@ -37,6 +37,14 @@ pub(super) struct Link<S> {
     pub(super) blocked: bool,
 }
 
+/// What is left of a link that was cut, to be [closed](super::state::ShardState::close).
+#[derive(Debug)]
+pub(super) struct Cut<S> {
+    pub(super) stream: S,
+    pub(super) peer: SocketAddr,
+    pub(super) entered: Option<Entered>,
+}
+
 /// How long TLS waits for a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TlsTimeouts {
@@ -340,12 +348,13 @@ impl<S: Socket> Link<S> {
         })
     }
 
-    /// Cuts the link: what was left of the connection is gone, but for its socket, which is
-    /// returned. The client's address stays.
-    pub(super) fn cut(&mut self) -> Option<S> {
+    /// Cuts the link: what was left of the connection is gone, but for its socket and its place,
+    /// which are returned. The client's address stays.
+    pub(super) fn cut(&mut self) -> Option<Cut<S>> {
         self.extra = None;
         self.blocked = false;
-        self.stream.take()
+        let (peer, entered) = (self.peer(), self.entered.take());
+        Some(Cut { stream: self.stream.take()?, peer, entered })
     }
 
     /// Frees its buffers, when nothing more is sent or read.

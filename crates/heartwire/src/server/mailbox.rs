@@ -26,6 +26,10 @@ pub(super) enum Command {
     Broadcast {
         data: Arc<[u8]>,
     },
+    /// The application sends no more to this session.
+    End {
+        id: SessionId,
+    },
     Kick {
         id: SessionId,
         retry: RetryHint,

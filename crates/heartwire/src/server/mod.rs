@@ -35,13 +35,14 @@ mod descriptors;
 mod event;
 mod handler;
 mod id;
+mod inbox;
 pub mod limits;
 mod link;
 mod listener;
 mod mailbox;
 mod outbound;
 mod reactor;
-#[allow(dead_code, reason = "no session is away yet")]
+mod receipts;
 mod resume;
 #[cfg(test)]
 mod rig;
@@ -50,6 +51,7 @@ mod sessions;
 mod shard;
 mod state;
 mod stats;
+mod tombstones;
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -91,11 +93,13 @@ use heartwire_core::v1::RetryHint;
 use listener::Places;
 use mailbox::{Command, Mailbox};
 use reactor::Reactor;
-use resume::AwayCount;
+use resume::{AwayCount, Run};
 use stats::{Counters, TurnCounters};
 use tokio::sync::mpsc;
+use tombstones::Tombstones;
 
 use crate::kernel::{KernelOptions, KernelReport};
+use crate::proof::Key;
 use crate::tls::SharedServerTls;
 use crate::{clock, sys};
 
@@ -152,7 +156,9 @@ impl Server {
         let coalesces = config.wants_to_coalesce() && can_coalesce();
         // A server uses less than one epoch per microsecond, so the epochs of the next run are
         // higher.
-        let (handle, shards) = assemble(&config, places, coalesces, clock::wall_micros(), handler);
+        let secret = Key::random().map_err(ServerError::System)?;
+        let identity = (clock::wall_micros(), *secret.as_bytes());
+        let (handle, shards) = assemble(&config, places, coalesces, identity, handler);
         let mut server = Self {
             handle,
             threads: Vec::new(),
@@ -276,10 +282,14 @@ struct Shared {
     mailboxes: Vec<Mailbox>,
     places: Places,
     away: AwayCount,
+    run: Run,
+    tombstones: Tombstones,
     counters: Counters,
     turns: Vec<TurnCounters>,
     kernel: KernelOptions,
     max_queue: usize,
+    /// The longest frame in a session that can be resumed.
+    longest_resumable: usize,
     tokens: Option<Tokens>,
     tls: Option<SharedServerTls>,
     addresses: AddressCounts,
@@ -289,7 +299,9 @@ struct Shared {
 
 impl Handle {
     /// Sends `data` to a session as one frame. The data is copied and passed to the session's
-    /// shard, which drops it if the session has ended by then.
+    /// shard, which drops it if the session has ended by then. A session that outlives its
+    /// connections ends with [`Reason::Overflow`](crate::Reason::Overflow) if its window has no
+    /// room.
     ///
     /// # Errors
     ///
@@ -299,6 +311,18 @@ impl Handle {
     pub fn send(&self, id: SessionId, data: &[u8]) -> Result<(), CommandError> {
         self.frame_len(data)?;
         self.post(id, Command::Send { id, data: data.to_vec() })
+    }
+
+    /// Says that this end sends no more to a session, after the data that was sent. The client can
+    /// go on sending. When both ends have said so, and have taken over everything, the session ends
+    /// with [`Reason::Done`](crate::Reason::Done). Does nothing if the session ends with its
+    /// connection, see [`ServerConfig::resume`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Busy`] or [`CommandError::Gone`]; the session is as it was.
+    pub fn end(&self, id: SessionId) -> Result<(), CommandError> {
+        self.post(id, Command::End { id })
     }
 
     /// Sends `data` as one frame to every session that is online when its shard takes the command.
@@ -325,7 +349,8 @@ impl Handle {
                 | CommandError::TooLong
                 | CommandError::SlowReader
                 | CommandError::Full
-                | CommandError::Ended => Err(error),
+                | CommandError::Ended
+                | CommandError::NotResumable => Err(error),
             }));
         }
         result
@@ -420,11 +445,11 @@ impl Handle {
         self.0.mailboxes.iter().for_each(Mailbox::shutdown);
     }
 
-    /// The length of `data` as one frame, if that fits into a session's queue.
+    /// The length of `data` as one frame, if that fits into a session's queue or window.
     fn frame_len(&self, data: &[u8]) -> Result<usize, CommandError> {
         let header = codec::data_header(data.len()).ok_or(CommandError::TooLong)?;
         Some(header.len() + data.len())
-            .filter(|&len| len <= self.0.max_queue)
+            .filter(|&len| len <= self.0.max_queue.max(self.0.longest_resumable))
             .ok_or(CommandError::TooLong)
     }
 
@@ -458,6 +483,18 @@ impl Handle {
 
     fn names(&self) -> &Names {
         &self.0.names
+    }
+
+    fn away_count(&self) -> &AwayCount {
+        &self.0.away
+    }
+
+    fn run(&self) -> &Run {
+        &self.0.run
+    }
+
+    fn tombstones(&self) -> &Tombstones {
+        &self.0.tombstones
     }
 
     fn places(&self) -> &Places {
@@ -532,7 +569,7 @@ pub enum ServerError {
     },
     /// The configuration has no address.
     NoAddress,
-    /// The system refused a poller or a thread.
+    /// The system refused a poller, a thread or random numbers.
     System(io::Error),
     /// A handler panicked.
     Panicked,
@@ -546,7 +583,9 @@ impl fmt::Display for ServerError {
                 f.write_str(bind_help(*addr, error))
             }
             Self::NoAddress => f.write_str("no address to listen on was given"),
-            Self::System(error) => write!(f, "the system refused a poller or a thread: {error}"),
+            Self::System(error) => {
+                write!(f, "the system refused a poller, a thread or random numbers: {error}")
+            }
             Self::Panicked => f.write_str("a handler panicked, and its shard ended with it"),
         }
     }
@@ -629,7 +668,11 @@ pub enum CommandError {
     /// again after [`Event::Room`].
     #[error("the client has not taken over what was sent before; try again when there is room")]
     Full,
-    /// This end of the session was [ended](Control::end) before.
-    #[error("this end of the session was ended before")]
+    /// This end's direction of the session was [ended](Handle::end) before.
+    #[error("this end has said that it sends no more")]
     Ended,
+    /// The session does not [outlive its connection](ServerConfig::resume), so its directions end
+    /// together.
+    #[error("the session ends with its connection, in both directions at once")]
+    NotResumable,
 }

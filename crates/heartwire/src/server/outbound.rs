@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use heartwire_core::frame::HEADER_LEN;
 
+/// The first byte of a DATA frame.
+const DATA: u8 = 1;
+
 /// Frames in the order in which to write them. Those in the log stay until they are
 /// [released](Self::release), and can be written [again](Self::rewind).
 ///
@@ -101,14 +104,12 @@ impl Outbound {
 
     /// Begins again, on another connection: the first `len` bytes of the log, whole frames, count
     /// as written, and no others. Priority frames were for the old connection.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no session outlives its link yet"))]
     pub(super) fn rewind(&mut self, len: usize) {
         (self.written, self.whole) = (len, len);
         self.lane = Vec::new();
     }
 
     /// The lengths of the frames in the log.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no session outlives its link yet"))]
     pub(super) fn frame_lens(&self) -> impl Iterator<Item = usize> {
         let mut at = 0;
         core::iter::from_fn(move || {
@@ -116,6 +117,28 @@ impl Outbound {
             at = at.saturating_add(len);
             Some(len)
         })
+    }
+
+    /// The messages that begin in the log between these lengths: how many, and the bytes of their
+    /// bodies.
+    pub(super) fn messages(&self, from: usize, to: usize) -> (u64, u64) {
+        let (mut at, mut frames, mut bytes) = (0, 0, 0);
+        for len in self.frame_lens() {
+            if at >= to {
+                break;
+            }
+            if at >= from && self.log.get(at) == Some(&DATA) {
+                frames += 1;
+                bytes += u64::try_from(len - HEADER_LEN).unwrap_or(u64::MAX);
+            }
+            at += len;
+        }
+        (frames, bytes)
+    }
+
+    /// How much of the log has been written, also of a frame that is not whole.
+    pub(super) const fn written(&self) -> usize {
+        self.written
     }
 
     /// Bytes left of the log's frame that is being written.

@@ -3,7 +3,11 @@
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 
-use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW};
+use heartwire_core::resume::{MAX_WINDOW, MIN_WINDOW, Position};
+use heartwire_core::v1::{ResumeOffer, Resumed, Resuming, Secret};
+
+use super::id::SessionId;
+use crate::proof::{Claim, Key, PROOF_LEN, Role};
 
 /// How a server keeps the sessions of clients that lost their connection, see
 /// [`ServerConfig::resume`](super::ServerConfig::resume). Methods can be chained.
@@ -24,6 +28,11 @@ impl Resume {
     pub const GRACE: Duration = Duration::from_secs(120);
     /// Default for [`max_replay`](Self::max_replay): 1,024 clients with a full window.
     pub const MAX_REPLAY: usize = 256 * 1024 * 1024;
+
+    /// What the server offers to its clients.
+    pub(super) const fn offer(&self) -> ResumeOffer {
+        ResumeOffer { to_server: self.window, to_client: self.window, grace: self.grace }
+    }
 
     /// All as by default.
     pub const fn new() -> Self {
@@ -75,6 +84,44 @@ impl Default for Resume {
     }
 }
 
+/// One run of a server: what its sessions are resumed by.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Tells it from other runs. Ids of sessions mean nothing to another one.
+    pub(super) id: u64,
+    secret: Key,
+}
+
+impl Run {
+    /// From a secret that is drawn for this run.
+    pub(super) fn new(secret: [u8; PROOF_LEN]) -> Self {
+        let secret = Key::new(secret);
+        let id = secret.of_session(u64::MAX);
+        let id = id.as_bytes().first_chunk().map_or(0, |&bytes| u64::from_le_bytes(bytes));
+        Self { id, secret }
+    }
+
+    pub(super) fn key(&self, session: SessionId) -> Key {
+        self.secret.of_session(session.as_u64())
+    }
+
+    /// Whether the client proves that it has the session's key.
+    pub(super) fn is_proven(&self, resuming: &Resuming) -> bool {
+        let Resuming { server, session, link, ref proof, .. } = *resuming;
+        let Position { frames, bytes } = resuming.received;
+        let claim = Claim { role: Role::Client, server, session, link, frames, bytes };
+        self.secret.of_session(session).is_proven(claim, &proof.0)
+    }
+
+    /// The answer to a client that resumes a session.
+    pub(super) fn resumed(&self, session: SessionId, link: u32, received: Position) -> Resumed {
+        let (server, Position { frames, bytes }) = (self.id, received);
+        let of = session.as_u64();
+        let claim = Claim { role: Role::Server, server, session: of, link, frames, bytes };
+        Resumed { received, proof: Secret(self.key(session).prove(claim)) }
+    }
+}
+
 /// How many sessions of a server are away.
 #[derive(Debug)]
 pub(super) struct AwayCount {
@@ -92,9 +139,9 @@ impl AwayCount {
         self.sessions.load(Relaxed)
     }
 
-    /// Whether there may be no more.
-    pub(super) fn is_full(&self) -> bool {
-        self.get() >= self.max
+    /// Whether there are too many.
+    pub(super) fn is_over(&self) -> bool {
+        self.get() > self.max
     }
 
     pub(super) fn enter(&self) {

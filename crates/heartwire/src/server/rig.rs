@@ -143,7 +143,7 @@ impl Rig {
             meanwhile: Arc::default(),
         };
         let (handle, shards) =
-            assemble(&config, places.collect(), true, 0, |_| application.clone());
+            assemble(&config, places.collect(), true, (0, [7; 32]), |_| application.clone());
         let seats = shards.into_iter().zip(machines).map(|(shard, (machine, woken))| Seat {
             shard,
             machine,

@@ -1,16 +1,22 @@
 //! A session: one client, with its [link](Link).
 
+mod resumable;
+
 use core::net::SocketAddr;
 use std::io;
 
+use heartwire_core::resume::Position;
+use heartwire_core::v1::{ResumeOffer, Resuming};
 use heartwire_core::{Connection, Event as Input, Instant, Violation};
 
+use super::admission::Claimant;
 use super::event::Agreed;
 use super::id::SessionId;
 use super::link::{Link, Parted};
 use super::outbound::Outbound;
 use crate::reason::Reason;
 use crate::world::{ServerWorld, Socket};
+use resumable::Resumable;
 
 /// The state of one client. It is small, because a server has very many: rarely needed fields are
 /// allocated when first needed.
@@ -22,6 +28,8 @@ pub(super) struct Session<S> {
     pub(super) since: Instant,
     extra: Option<Box<Extra>>,
     pub(super) beats: u32,
+    /// The number of its link, if the session can be resumed.
+    pub(super) link_number: u32,
     /// Bytes buffered for it when they were last counted.
     pub(super) held: u32,
     phase: Phase,
@@ -52,12 +60,14 @@ pub(super) enum Standing {
     Online,
     /// It is online, the server drains, and its turn to be disconnected has come.
     Leaving,
+    /// It is online, and its link is lost. That is [cut](Session::park) at the end of the turn.
+    Away,
 }
 
 impl Standing {
     /// Whether its `Online` was reported.
     pub(super) const fn is_known(self) -> bool {
-        matches!(self, Self::Online | Self::Leaving)
+        matches!(self, Self::Online | Self::Leaving | Self::Away)
     }
 }
 
@@ -95,14 +105,28 @@ pub(super) struct Identity {
     pub(super) epoch: u64,
 }
 
+/// A client that has said HELLO and was not welcomed yet.
+#[derive(Debug)]
+pub(super) struct Applicant {
+    pub(super) agreed: Box<Agreed>,
+    pub(super) claimant: Claimant,
+    /// What both ends keep, if its session can be resumed.
+    pub(super) resume: Option<ResumeOffer>,
+    /// The session that it wants to go on with.
+    pub(super) resuming: Option<Resuming>,
+    /// Up to where the application had taken over what it sent in that session, which has ended.
+    pub(super) lost: Option<Position>,
+}
+
 /// Fields that few sessions need at a time.
 #[derive(Debug, Default)]
 struct Extra {
     /// The client's identity from the handshake.
     identity: Option<Identity>,
-    /// The result of its handshake, while it waits for its name.
-    waits_for: Option<Box<Agreed>>,
+    /// The result of its handshake, while it waits for its name or its session.
+    waits_for: Option<Box<Applicant>>,
     outbound: Outbound,
+    resumable: Option<Box<Resumable>>,
 }
 
 impl<S: Socket> Session<S> {
@@ -113,12 +137,17 @@ impl<S: Socket> Session<S> {
         connection: Connection,
         now: Instant,
     ) -> Self {
+        Self::of_link(id, Link::new(stream, peer, connection), now)
+    }
+
+    pub(super) const fn of_link(id: SessionId, link: Link<S>, now: Instant) -> Self {
         Self {
-            link: Link::new(stream, peer, connection),
+            link,
             id,
             since: now,
             extra: None,
             beats: 0,
+            link_number: 0,
             held: 0,
             phase: Phase::Live(Standing::Unknown),
             is_unread: false,
@@ -196,21 +225,26 @@ impl<S: Socket> Session<S> {
         self.extra.get_or_insert_default().identity = Some(identity);
     }
 
-    /// Makes the client wait for its name.
-    pub(super) fn wait_for_name(&mut self, identity: Identity, agreed: Box<Agreed>) {
-        self.set_identity(identity);
-        self.extra.get_or_insert_default().waits_for = Some(agreed);
+    /// Makes the client wait for its name, or for the session that it wants to go on with.
+    pub(super) fn wait_for(&mut self, identity: Option<Identity>, applicant: Box<Applicant>) {
+        let extra = self.extra.get_or_insert_default();
+        (extra.identity, extra.waits_for) = (identity, Some(applicant));
         self.stand(Standing::Waiting);
     }
 
-    /// Ends the wait for a name. `None` if the client did not wait, or has ended.
-    pub(super) fn wait_no_more(&mut self) -> Option<(Identity, Box<Agreed>)> {
+    /// Ends the wait. `None` if the client did not wait, or has ended.
+    pub(super) fn wait_no_more(&mut self) -> Option<(Option<Identity>, Box<Applicant>)> {
         if self.phase != Phase::Live(Standing::Waiting) {
             return None;
         }
-        let agreed = self.extra.as_mut()?.waits_for.take()?;
+        let applicant = self.extra.as_mut()?.waits_for.take()?;
         self.stand(Standing::Unknown);
-        Some((self.take_identity()?, agreed))
+        Some((self.take_identity(), applicant))
+    }
+
+    /// The session that the client waits to go on with.
+    pub(super) fn resuming(&self) -> Option<&Resuming> {
+        self.extra.as_ref()?.waits_for.as_ref()?.resuming.as_ref()
     }
 
     /// Whether the client understands a BYE.
@@ -229,7 +263,7 @@ impl<S: Socket> Session<S> {
     /// it needs one.
     pub(super) fn is_drained(&self) -> bool {
         let may_leave = self.phase.standing() != Standing::Online || self.understands_bye();
-        may_leave && self.queued() == 0
+        may_leave && (self.is_away() || self.queued() == 0)
     }
 
     pub(super) fn queue(&mut self, bytes: &[u8]) {
@@ -262,7 +296,14 @@ impl<S: Socket> Session<S> {
         let mut none = Outbound::default();
         let outbound = self.extra.as_mut().map_or(&mut none, |extra| &mut extra.outbound);
         let written = self.link.write(outbound, world, slot, now);
-        outbound.release(outbound.written_whole());
+        match self.link.connection.ledger_mut() {
+            // They stay until the client has acknowledged them.
+            Some(ledger) => {
+                ledger.handle_written(outbound.written_whole());
+                outbound.release(0);
+            }
+            None => outbound.release(outbound.written_whole()),
+        }
         self.drop_empty();
         written
     }
@@ -291,7 +332,8 @@ impl<S: Socket> Session<S> {
 
     /// Handles a failure of the link. Bytes that came before it can still be read.
     pub(super) fn fail(&mut self, error: io::ErrorKind) {
-        if let Some(extra) = &mut self.extra {
+        let is_resumable = self.is_resumable();
+        if let Some(extra) = self.extra.as_mut().filter(|_| !is_resumable) {
             extra.outbound = Outbound::default();
         }
         self.link.fail(error);
@@ -299,11 +341,15 @@ impl<S: Socket> Session<S> {
 
     /// Memory allocated for its buffers, in bytes: its queue and its link's.
     pub(super) fn held_now(&self) -> u32 {
-        let queue = self.extra.as_ref().map_or(0, |extra| extra.outbound.capacity());
+        let queue = self.extra.as_ref().map_or(0, |extra| {
+            let inbox = extra.resumable.as_ref().map_or(0, |own| own.inbox.capacity());
+            extra.outbound.capacity() + inbox
+        });
         u32::try_from(queue + self.link.held()).unwrap_or(u32::MAX)
     }
 
-    /// Frees its buffers at its end, when nothing more is sent or read.
+    /// Frees its buffers at its end, when nothing more is sent or read. Received data stays for the
+    /// application.
     pub(super) fn drop_held(&mut self) {
         if let Some(extra) = &mut self.extra {
             extra.outbound = Outbound::default();
@@ -313,8 +359,15 @@ impl<S: Socket> Session<S> {
     }
 
     fn drop_empty(&mut self) {
+        let Some(extra) = &mut self.extra else { return };
+        if extra.resumable.as_deref().is_some_and(Resumable::is_idle) {
+            extra.resumable = None;
+        }
         let is_empty = |extra: &Extra| {
-            extra.identity.is_none() && extra.waits_for.is_none() && extra.outbound.is_empty()
+            extra.identity.is_none()
+                && extra.waits_for.is_none()
+                && extra.outbound.is_empty()
+                && extra.resumable.is_none()
         };
         if self.extra.as_deref().is_some_and(is_empty) {
             self.extra = None;

@@ -6,14 +6,17 @@
 //! moved is noticed when it fires. With coalescing most beats do not even wake the shard: at a
 //! deadline it empties the socket and asks the kernel when the last byte came.
 
+mod away;
 mod bye;
 mod clients;
 mod config;
 mod deadlines;
+mod delivery;
 mod handshake;
 mod pending;
 mod progress;
 pub(super) mod refused;
+mod resume;
 mod traffic;
 
 use core::sync::atomic::Ordering::Relaxed;
@@ -36,6 +39,7 @@ use super::handler::{Control, Handler};
 use super::id::SessionId;
 use super::listener::Listener;
 use super::mailbox::Command;
+use super::receipts::Receipts;
 use super::sessions::Sessions;
 use super::state::ShardState;
 use crate::tls::MIN_READ_LEN;
@@ -107,11 +111,10 @@ pub struct Shard<W: ServerWorld, H> {
     application: Application<H>,
     /// `None` while the server shuts down, and on shards to which another shard hands clients.
     listener: Option<Listener<W::Listener>>,
-    /// `None` if each shard accepts for itself.
-    hand_over: Option<HandOver<W::Socket>>,
+    hand_over: HandOver<W::Socket>,
     commands: Receiver<Command>,
     /// Clients that another shard has accepted.
-    adoptees: Option<Receiver<Adoptee<W::Socket>>>,
+    adoptees: Receiver<Adoptee<W::Socket>>,
     watch: PauseWatch,
     /// When this turn began.
     awake_at: Instant,
@@ -173,8 +176,8 @@ impl<H: Handler> Application<H> {
 pub(super) struct Inlets<W: ServerWorld> {
     pub(super) commands: Receiver<Command>,
     pub(super) listener: Option<Listener<W::Listener>>,
-    pub(super) hand_over: Option<HandOver<W::Socket>>,
-    pub(super) adoptees: Option<Receiver<Adoptee<W::Socket>>>,
+    pub(super) hand_over: HandOver<W::Socket>,
+    pub(super) adoptees: Receiver<Adoptee<W::Socket>>,
 }
 
 impl<W: ServerWorld, H: Handler> Shard<W, H> {
@@ -194,6 +197,8 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             sessions: Sessions::new(index),
             agenda: Agenda::new(world, config),
             turns: 0,
+            receipts: Receipts::new(waker.clone()),
+            untaken: None,
         };
         Some(Self {
             state,
@@ -229,14 +234,18 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.is_late = false;
         self.awake_at = self.notice_pause();
         self.handshakes_left = HANDSHAKES_PER_TURN;
+        self.collect_receipts();
+        self.deliver_kept();
         self.read_unread();
         self.handle_ready(ready);
+        self.resume_clients();
         if core::mem::take(&mut self.woken) {
             // Before the commands, because those from before the shutdown are still carried out.
             if self.mailbox_is_shutdown() && self.drained_by.is_none() {
                 self.begin_shutdown();
             }
             self.adopt_handed_over();
+            self.resume_clients();
             self.handle_commands();
         }
         self.accept_clients();
@@ -245,12 +254,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         self.flush();
         self.handle_drained();
         self.close_ended();
+        self.hold_less_away();
         self.end_progress();
         self.state.count_turn();
         if self.drained_by.is_some() && self.state.sessions.len() == 0 {
             // All sessions have gone, so all counts must be 0.
-            let Held { all, pending } = self.state.agenda.held;
-            debug_assert_eq!((all.bytes, pending.bytes, self.state.agenda.pending), (0, 0, 0));
+            let Held { all, pending, away } = self.state.agenda.held;
+            let counts = (self.state.agenda.pending, self.state.agenda.away_count);
+            debug_assert_eq!((all.bytes, pending.bytes, away.bytes, counts), (0, 0, 0, (0, 0)));
             return Wake::Over;
         }
         self.next_wake()
@@ -274,7 +285,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         // A handler that answers an `Offline` queues bytes after the flush of a turn.
         let has_work = !agenda.ending.is_empty()
             || !agenda.unflushed.is_empty()
-            || (has_room && !agenda.unread.is_empty())
+            || !agenda.unread_resumable.is_empty()
+            || !agenda.resuming.is_empty()
+            || (has_room && !(agenda.unread.is_empty() && agenda.kept.is_empty()))
             || (takes_newcomers && !agenda.unread_newcomers.is_empty());
         self.watch.handle_sleep(deadline);
         if self.told == Reported::All {
@@ -332,6 +345,8 @@ pub struct SessionView<'a, S> {
     pub is_ending: bool,
     /// Its socket took no more bytes, and the poller will report when it does.
     pub is_blocked: bool,
+    /// It is online, and its link is lost.
+    pub is_away: bool,
     /// It waits to be read: for its turn, or for room in the application.
     pub is_unread: bool,
     /// Bytes that wait to be written.
@@ -364,6 +379,7 @@ impl<W: ServerWorld, H> Shard<W, H> {
             is_online: session.phase().is_known(),
             is_ending: session.phase().has_ended(),
             is_blocked: session.link.blocked,
+            is_away: session.is_away(),
             is_unread: session.is_unread,
             queued: session.queued(),
         })

@@ -1,12 +1,17 @@
 //! The state of a shard that its handler can use.
 
+use std::sync::Arc;
+
+use heartwire_core::Transmit;
+use heartwire_core::resume::Ledger;
 use heartwire_core::v1::{Bye, ByeCode, RetryHint};
 
 use super::agenda::{Account, Agenda};
 use super::handler::Commands;
 use super::id::SessionId;
-use super::link::Link;
+use super::link::Cut;
 use super::mailbox::Command;
+use super::receipts::{Receipt, Receipts};
 use super::session::{Phase, Session};
 use super::sessions::Sessions;
 use super::{CommandError, Handle};
@@ -21,6 +26,20 @@ pub(super) struct ShardState<W: ServerWorld> {
     pub(super) sessions: Sessions<W::Socket>,
     pub(super) agenda: Agenda<W>,
     pub(super) turns: u64,
+    /// What the application has taken out of a channel.
+    pub(super) receipts: Arc<Receipts>,
+    /// The data that the handler is being told of, of a session that can be resumed.
+    pub(super) untaken: Option<Untaken>,
+}
+
+/// Data that the application has not taken over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Untaken {
+    pub(super) id: SessionId,
+    /// Of the frame.
+    pub(super) len: usize,
+    /// The shard has to know when so many bytes were taken over.
+    pub(super) wake_at: u32,
 }
 
 /// A handler that panics ends its shard. Its sessions are gone then, and free their places and
@@ -30,6 +49,9 @@ impl<W: ServerWorld> Drop for ShardState<W> {
         let now = self.agenda.world.now();
         for session in self.sessions.drain() {
             let peer = session.link.peer();
+            if session.away().is_some() {
+                self.handle.away_count().leave();
+            }
             if let Some(entered) = session.link.entered {
                 self.handle.places().leave();
                 self.handle.addresses().leave(peer.ip(), entered, now);
@@ -61,6 +83,12 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         let most = handle.max_queue();
         let header =
             session.link.connection.data_header(data.len()).ok_or(CommandError::TooLong)?;
+        if session.is_resumable() {
+            return self.send_resumable(id, header, data);
+        }
+        if len > most {
+            return Err(CommandError::TooLong);
+        }
         if session.queued() + len > most && !session.link.blocked {
             // The queue may only have grown within this turn.
             let now = agenda.world.now();
@@ -89,13 +117,33 @@ impl<W: ServerWorld> Commands for ShardState<W> {
         Ok(())
     }
 
+    fn end(&mut self, id: SessionId) -> Result<(), CommandError> {
+        let session = self.sessions.find(id).filter(|session| session.phase().is_online());
+        let session = session.ok_or(CommandError::Gone)?;
+        if !session.is_resumable() {
+            return Err(CommandError::NotResumable);
+        }
+        if session.has_ended_sending() {
+            return Err(CommandError::Ended);
+        }
+        session.queue_end();
+        self.agenda.flush_later(session);
+        Ok(())
+    }
+
+    fn receipt(&mut self) -> Option<Receipt> {
+        let Untaken { id, len, wake_at } = self.untaken.take()?;
+        let wake_at = usize::try_from(wake_at).unwrap_or(usize::MAX);
+        let receipts = Arc::clone(&self.receipts);
+        Some(Receipt { receipts, id, frame_len: len, wake_at })
+    }
+
     fn kick(&mut self, id: SessionId, retry: RetryHint, detail: &str) -> Result<(), CommandError> {
         let session = self.sessions.find(id).filter(|session| session.phase().is_online());
         let session = session.ok_or(CommandError::Gone)?;
         if session.understands_bye() {
-            session.queue(
-                &Bye::new(ByeCode::Kicked, retry).detail(detail).encode_greased(id.as_u64()),
-            );
+            let bye = Bye::new(ByeCode::Kicked, retry).detail(detail);
+            session.queue(&bye.taken(session.final_position()).encode_greased(id.as_u64()));
         }
         self.agenda.end(session, Reason::Kicked);
         Ok(())
@@ -103,6 +151,41 @@ impl<W: ServerWorld> Commands for ShardState<W> {
 }
 
 impl<W: ServerWorld> ShardState<W> {
+    /// Sends to a session that can be resumed, as far as its window allows.
+    fn send_resumable(
+        &mut self,
+        id: SessionId,
+        header: Transmit,
+        data: &[u8],
+    ) -> Result<(), CommandError> {
+        let Self { sessions, agenda, .. } = self;
+        let session = sessions.find(id).ok_or(CommandError::Gone)?;
+        if session.has_ended_sending() {
+            return Err(CommandError::Ended);
+        }
+        let len = header.as_ref().len() + data.len();
+        let longest = session.ledger().map_or(0, Ledger::longest_frame);
+        if u32::try_from(len).is_ok_and(|len| len > longest) {
+            return Err(CommandError::TooLong);
+        }
+        if !session.count_queued(len) {
+            return Err(CommandError::Full);
+        }
+        session.queue(header.as_ref());
+        session.queue(data);
+        agenda.flush_later(session);
+        let is_away = session.is_away();
+        if agenda.count_held(session) {
+            self.hold_less();
+            // It may have been ended as one of the largest.
+            let session = self.sessions.find(id);
+            if session.is_none_or(|session| session.phase().has_ended()) && !is_away {
+                return Err(CommandError::SlowReader);
+            }
+        }
+        Ok(())
+    }
+
     /// A session that is not closed, and the agenda.
     pub(super) fn at(&mut self, slot: u32) -> Option<(&mut Session<W::Socket>, &mut Agenda<W>)> {
         Some((self.sessions.get_mut(slot)?, &mut self.agenda))
@@ -136,7 +219,8 @@ impl<W: ServerWorld> ShardState<W> {
         let of_all = held.all.is_over();
         let Account { bytes, max } = if of_all { held.all } else { held.pending };
         let holds = |session: &&Session<W::Socket>| {
-            session.held > 0 && (of_all || !session.phase().is_known())
+            session.held > 0
+                && if of_all { !session.is_away() } else { !session.phase().is_known() }
         };
         let holders = self.sessions.iter().filter(holds);
         let mut holders: Vec<_> = holders.map(|session| (session.held, session.slot())).collect();
@@ -179,19 +263,19 @@ impl<W: ServerWorld> ShardState<W> {
         Some(session)
     }
 
-    /// Closes a link's socket, and frees its place and descriptor.
-    pub(super) fn drop_link(&mut self, link: &mut Link<W::Socket>, with_reset: bool) {
-        let Some(mut stream) = link.cut() else { return };
+    /// Closes the socket of a link that was cut, and frees its place and descriptor.
+    pub(super) fn close(&mut self, cut: Option<Cut<W::Socket>>, with_reset: bool) {
+        let Some(Cut { mut stream, peer, entered }) = cut else { return };
         if with_reset {
             // If setting the option fails, the kernel sends its queued data before the end.
             stream.reset_when_closed();
         }
         self.agenda.world.deregister(&mut stream);
         drop(stream);
-        if let Some(entered) = link.entered.take() {
+        if let Some(entered) = entered {
             let now = self.agenda.world.now();
             self.handle.places().leave();
-            self.handle.addresses().leave(link.peer().ip(), entered, now);
+            self.handle.addresses().leave(peer.ip(), entered, now);
         }
     }
 

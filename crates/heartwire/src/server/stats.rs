@@ -201,7 +201,7 @@ counters! {
         not_back: Reason::NotBack,
         /// Sessions whose window was full when the application sent more and could not wait.
         overflow: Reason::Overflow,
-        /// Sessions that ended because all that were away kept too much, and they were away longest.
+        /// Sessions that ended because all that were away kept too much, and they were so longest.
         replay_full: Reason::ReplayFull,
         /// Sessions that ended because both ends had sent everything.
         done: Reason::Done,

@@ -126,7 +126,13 @@ impl Welcome {
         map
     }
 
-    pub(crate) fn decode(body: &[u8]) -> Result<Self, Violation> {
+    /// Decodes the body of a frame, whose length was checked in its header.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::BadWelcome`] if it is not as specified.
+    #[doc(hidden)]
+    pub fn decode(body: &[u8]) -> Result<Self, Violation> {
         Self::read(body).ok_or(Violation::BadWelcome)
     }
 

@@ -169,6 +169,16 @@ pub(crate) enum Claim {
     },
 }
 
+/// Whether a session holds a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Held {
+    Yes,
+    /// Another session does, or comes next.
+    ByAnother,
+    /// It does, and was begun with another token.
+    ForAnotherPrincipal,
+}
+
 /// The session that comes next and has to be welcomed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Next {
@@ -240,6 +250,16 @@ impl Names {
             return Claim::Yours { epoch };
         };
         entry.claim(claimant, id, last_epoch, || fights.admit(name, now))
+    }
+
+    /// Whether a session of this principal holds a name, and no other comes next.
+    pub(crate) fn held_by(&self, name: &str, id: SessionId, principal: Principal) -> Held {
+        match self.lock().names.get(name) {
+            Some(entry) if entry.holder != id || entry.next.is_some() => Held::ByAnother,
+            Some(entry) if entry.newest.principal != principal => Held::ForAnotherPrincipal,
+            Some(_) => Held::Yes,
+            None => Held::ByAnother,
+        }
     }
 
     /// The session that holds a name.

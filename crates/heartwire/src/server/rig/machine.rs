@@ -70,6 +70,11 @@ impl ServerWorld for Machine {
     type Listener = Door;
 
     fn register(&mut self, socket: &mut Toy, slot: u32) -> io::Result<()> {
+        let mut state = socket.state();
+        // Edge-triggered, and the present state counts as news.
+        state.has_news |= !state.inbound.is_empty() || state.end.is_some();
+        state.is_closed = false;
+        drop(state);
         let watched = Watched { socket: socket.clone(), for_writing: false, is_full: false };
         self.watched.lock().unwrap().insert(slot, watched);
         Ok(())

@@ -6,6 +6,7 @@ use heartwire_core::{Policy, Settings};
 
 use super::*;
 use crate::server::LastConnection;
+use crate::server::admission::Principal;
 
 fn session() -> Session<mio::net::TcpStream> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -27,14 +28,21 @@ fn agreed() -> Box<Agreed> {
     Box::new(Agreed { name: None, epoch: 0, agent: None, last: Some(last), contract })
 }
 
+fn applicant() -> Box<Applicant> {
+    let claimant = Claimant { principal: Principal::ANYBODY, instance: None };
+    Box::new(Applicant { agreed: agreed(), claimant, resume: None, resuming: None, lost: None })
+}
+
 #[test]
 fn a_client_comes_in_once_its_name_is_free() {
     let mut session = session();
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
-    session.wait_for_name(identity(), agreed());
+    session.wait_for(Some(identity()), applicant());
     assert_eq!(session.phase(), Phase::Live(Standing::Waiting));
     let (identity, waited_for) = session.wait_no_more().unwrap();
-    assert_eq!((&*identity.name, identity.epoch, waited_for), ("hall/door-3", 7, agreed()));
+    let identity = identity.unwrap();
+    assert_eq!((&*identity.name, identity.epoch), ("hall/door-3", 7));
+    assert_eq!(waited_for.agreed, agreed());
     assert!(session.phase().is_pending() && session.wait_no_more().is_none());
     session.go_online();
     assert!(session.phase().is_online() && !session.phase().is_pending());
@@ -46,7 +54,7 @@ fn a_client_comes_in_once_its_name_is_free() {
 fn a_session_that_has_ended_comes_in_no_more() {
     let mut session = session();
     assert_eq!((session.end(), session.end()), (Some(Standing::Unknown), None));
-    session.wait_for_name(identity(), agreed());
+    session.wait_for(Some(identity()), applicant());
     session.go_online();
     session.let_leave();
     assert_eq!(session.phase(), Phase::Ended(Standing::Unknown));

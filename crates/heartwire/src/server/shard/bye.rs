@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 
 use heartwire_core::frame::Kind;
+use heartwire_core::resume::Position;
 use heartwire_core::v1::{ByeCode, Health};
 use heartwire_core::{Cause, Instant, Violation};
 
@@ -12,7 +13,7 @@ use super::handshake::bye;
 use super::refused::HELD_FOR;
 use super::traffic::READS_PER_TURN;
 use crate::reason::Reason;
-use crate::server::agenda::Agenda;
+use crate::server::agenda::{Agenda, Ending};
 use crate::server::event::Event;
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
@@ -20,6 +21,7 @@ use crate::server::link::{LINGER, Parted};
 use crate::server::mailbox::{MAX_COMMANDS, Mailbox};
 use crate::server::session::{Phase, Session};
 use crate::server::state::ShardState;
+use crate::server::tombstones::Tombstone;
 use crate::undelivered::Undelivered;
 use crate::world::{Break, ServerWorld, Socket};
 
@@ -44,11 +46,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// instant.
     pub(super) fn begin_shutdown(&mut self) {
         self.listener = None;
+        self.state.agenda.parks = false;
         let Agenda { world, config, .. } = &self.state.agenda;
         let (now, drain) = (world.now(), config.drain);
         self.drained_by = Some(now.saturating_add(drain));
         self.commands_left = MAX_COMMANDS;
-        let online = self.state.sessions.iter().filter(|session| session.phase().is_known());
+        let online = self.state.sessions.iter();
+        let online = online.filter(|session| session.phase().is_known() && !session.is_away());
         let one_by_one: Vec<SessionId> =
             online.filter(|session| !session.understands_bye()).map(|session| session.id).collect();
         // The last client needs some of the drain for data in flight.
@@ -94,14 +98,30 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Closes sessions that have ended, and reports them.
     pub(super) fn close_ended(&mut self) {
         for _ in 0..CLOSES_PER_TURN {
-            let Some((slot, reason)) = self.state.agenda.ending.pop_front() else { return };
-            self.close_gently(slot, reason);
+            let Some(ending) = self.state.agenda.ending.pop_front() else { return };
+            let Ending { id, reason, only_link } = ending;
+            let Some((session, _)) = self.state.find(id) else { continue };
+            match (only_link, session.is_away() && session.away().is_none()) {
+                (false, _) => self.close_gently(id.slot(), reason),
+                (true, true) => self.park(id.slot(), reason),
+                // It has ended since, or its client is back.
+                (true, false) => {}
+            }
         }
     }
 
-    fn close_gently(&mut self, slot: u32, reason: Reason) {
+    pub(super) fn close_gently(&mut self, slot: u32, reason: Reason) {
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let id = session.id;
+        if reason != Reason::Kicked && session.has_kept() {
+            // The application gets all that was received before it is told of the end.
+            self.deliver_kept_of(id, true);
+        }
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        let bye = bye(&reason, agenda.config.drain, session.id);
+        if session.link.stream.is_none() {
+            return self.close(slot, reason);
+        }
+        let bye = bye(&reason, agenda.config.drain, id, session.final_position());
         let bye = bye.filter(|_| session.understands_bye() || said_hello(&reason));
         // Kicked and rejected clients already have a BYE queued, or understand none.
         let says_bye =
@@ -205,10 +225,13 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let is_reset =
             matches!(untold, Some(Reason::Dead(_) | Reason::SlowReader | Reason::MostBuffered));
         let gone = Gone::of(&mut session, untold);
+        if session.away().is_some() {
+            self.state.handle.away_count().leave();
+        }
         // With a reset, so that a client that was declared dead but can still receive learns of it
         // at once. Otherwise the kernel would go on sending queued data for minutes before the end.
         let is_reset = is_reset || session.queued() > 0;
-        self.state.drop_link(&mut session.link, is_reset);
+        self.state.close(session.link.cut(), is_reset);
         Some(gone)
     }
 
@@ -231,6 +254,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             return;
         }
         self.state.handle.counters().count_end(&reason);
+        if let (Some(taken), Some(resume)) = (gone.final_position, self.state.agenda.config.resume)
+        {
+            let now = self.state.agenda.world.now();
+            let (was_taken_over, until) =
+                (reason == Reason::TakenOver, now.saturating_add(resume.grace));
+            let tombstone = Tombstone { taken, was_taken_over, until };
+            self.state.handle.tombstones().insert(id, tombstone, now);
+        }
         let rejected = rejected_for(&reason).filter(|_| !is_known);
         if rejected == Some(ByeCode::Version) {
             tracing::warn!(
@@ -284,6 +315,8 @@ struct Gone {
     name: Option<Box<str>>,
     without_a_word: bool,
     undelivered: Undelivered,
+    /// Of a session that could be resumed.
+    final_position: Option<Position>,
 }
 
 impl Gone {
@@ -298,7 +331,8 @@ impl Gone {
             is_known: session.phase().is_known(),
             is_refused: session.is_refused(),
             name: session.take_identity().map(|identity| identity.name),
-            undelivered: Undelivered::NOTHING,
+            undelivered: session.undelivered(),
+            final_position: session.final_position(),
         }
     }
 }

@@ -3,21 +3,24 @@
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use heartwire_core::{Connection, Instant};
 
 use super::{HANDSHAKES_PER_TURN, Shard};
 use crate::reason::Reason;
-use crate::server::Handle;
 use crate::server::admission::addresses::{AddressRefusal, Entered};
 use crate::server::agenda::Agenda;
 use crate::server::event::{Event, Refusal, SessionInfo};
 use crate::server::handler::{Commands as _, Handler};
 use crate::server::id::SessionId;
+use crate::server::link::Link;
 use crate::server::listener::Accepted;
 use crate::server::mailbox::{Command, MAX_COMMANDS};
 use crate::server::session::Session;
+use crate::server::session::{Applicant, Identity};
+use crate::server::{CommandError, Handle};
 use crate::tls::{TlsError, TlsFault, TlsSession};
 use crate::world::{ServerWorld, Socket as _};
 
@@ -36,8 +39,24 @@ const ROOM_AFTER: Duration = Duration::from_secs(1);
 /// A client that one shard accepted, for this or another shard to serve.
 #[derive(Debug)]
 pub(in crate::server) struct Adoptee<S> {
-    stream: S,
+    newcomer: Newcomer<S>,
     place: HeldPlace,
+}
+
+#[derive(Debug)]
+enum Newcomer<S> {
+    /// It has sent nothing yet.
+    New(S),
+    /// It goes on with a session of the other shard.
+    Returning(Box<Returning<S>>),
+}
+
+/// A client that wants to go on with a session of another shard.
+#[derive(Debug)]
+pub(super) struct Returning<S> {
+    pub(super) link: Link<S>,
+    pub(super) identity: Option<Identity>,
+    pub(super) applicant: Box<Applicant>,
 }
 
 /// A reserved place among the sessions, and among those of an address. Dropping it frees the place,
@@ -60,26 +79,33 @@ impl Drop for HeldPlace {
     }
 }
 
-/// Hands clients to all shards in turn.
+/// Hands clients to other shards.
 #[derive(Debug)]
 pub(in crate::server) struct HandOver<S> {
-    shards: Vec<SyncSender<Adoptee<S>>>,
-    next: usize,
+    shards: Arc<[SyncSender<Adoptee<S>>]>,
+    /// The shard whose turn it is, if this shard accepts for all.
+    pub(in crate::server) next: Option<usize>,
 }
 
 impl<S> HandOver<S> {
-    /// Creates the sending end for this many shards, and their receiving ends.
-    pub(in crate::server) fn to(shards: usize) -> (Self, Vec<Receiver<Adoptee<S>>>) {
+    /// Creates the sending ends of this many shards, and their receiving ends.
+    pub(in crate::server) fn of(
+        shards: usize,
+    ) -> impl Iterator<Item = (Self, Receiver<Adoptee<S>>)> {
         // As many as commands: a shard that does not take them is paused.
-        let (shards, adoptees) = (0..shards).map(|_| sync_channel(MAX_COMMANDS)).unzip();
-        (Self { shards, next: 0 }, adoptees)
+        let (shards, adoptees): (Vec<_>, Vec<_>) =
+            (0..shards).map(|_| sync_channel(MAX_COMMANDS)).unzip();
+        let shards: Arc<[_]> = shards.into();
+        adoptees
+            .into_iter()
+            .map(move |adoptees| (Self { shards: Arc::clone(&shards), next: None }, adoptees))
     }
 
-    /// The shard whose turn it is.
-    fn next(&mut self) -> usize {
-        let shard = self.next;
-        self.next = (shard + 1) % self.shards.len().max(1);
-        shard
+    /// The shard for the next client; `None` if each shard accepts for itself.
+    fn next(&mut self) -> Option<usize> {
+        let shard = self.next?;
+        self.next = Some((shard + 1) % self.shards.len().max(1));
+        Some(shard)
     }
 
     /// Hands a client to a shard, or returns it if the shard is paused or gone.
@@ -166,7 +192,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         };
         let handle = self.state.handle.clone();
         let place = HeldPlace { handle, peer, accepted_at: now, entered: Some(entered) };
-        self.distribute(Adoptee { stream, place });
+        self.distribute(Adoptee { newcomer: Newcomer::New(stream), place });
     }
 
     /// Serves a client, or hands it to the shard whose turn it is.
@@ -177,16 +203,65 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.tell(Event::Accepting { refused });
         }
         let here = usize::from(self.state.index);
-        let shard = self.hand_over.as_mut().map_or(here, HandOver::next);
-        let Some(hand_over) = self.hand_over.as_ref().filter(|_| shard != here) else {
-            return self.adopt(client);
-        };
-        // A client that cannot be handed over is closed, and can reconnect.
-        if hand_over.give(shard, client).is_ok() {
-            if let Some(mailbox) = self.state.handle.mailbox(shard) {
-                mailbox.wake();
-            }
+        let shard = self.hand_over.next().unwrap_or(here);
+        if shard == here {
+            self.adopt(client);
+        } else {
+            // A client that cannot be handed over is closed, and can reconnect.
+            drop(self.give(shard, client));
         }
+    }
+
+    /// Hands a client to another shard, or returns it if that is paused or gone.
+    fn give(&self, shard: usize, client: Adoptee<W::Socket>) -> Result<(), Adoptee<W::Socket>> {
+        self.hand_over.give(shard, client)?;
+        if let Some(mailbox) = self.state.handle.mailbox(shard) {
+            mailbox.wake();
+        }
+        Ok(())
+    }
+
+    /// Hands a client to the shard of the session that it wants to go on with. Returns it with an
+    /// id of this shard if that shard is paused or gone.
+    pub(super) fn hand_back(
+        &mut self,
+        mut returning: Box<Returning<W::Socket>>,
+        shard: usize,
+    ) -> Option<SessionId> {
+        let Agenda { world, .. } = &mut self.state.agenda;
+        let accepted_at = world.now();
+        if let Some(stream) = &mut returning.link.stream {
+            world.deregister(stream);
+        }
+        let (handle, peer) = (self.state.handle.clone(), returning.link.peer());
+        let place = HeldPlace { handle, peer, accepted_at, entered: returning.link.entered.take() };
+        let client = Adoptee { newcomer: Newcomer::Returning(returning), place };
+        match self.give(shard, client).err()? {
+            Adoptee { newcomer: Newcomer::Returning(returning), place } => {
+                self.take_in(*returning, place)
+            }
+            Adoptee { newcomer: Newcomer::New(_), .. } => None,
+        }
+    }
+
+    /// Takes in a client that another shard has read the HELLO of.
+    fn take_in(
+        &mut self,
+        returning: Returning<W::Socket>,
+        mut place: HeldPlace,
+    ) -> Option<SessionId> {
+        let Returning { link, identity, applicant } = returning;
+        let Agenda { world, .. } = &mut self.state.agenda;
+        let now = world.now();
+        let session = self.state.sessions.insert(|id| Session::of_link(id, link, now))?;
+        session.link.entered = place.entered.take();
+        session.wait_for(identity, applicant);
+        let (id, slot) = (session.id, session.slot());
+        let registered = session.link.stream.as_mut().map(|stream| world.register(stream, slot));
+        self.expect_first_frame(id);
+        let failed = registered.and_then(Result::err);
+        self.begin(slot, failed.map(|error| Reason::Failed(error.kind())));
+        Some(id)
     }
 
     fn refused(&mut self, cause: Refusal, first: bool) {
@@ -223,7 +298,16 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
 
     /// Creates a client's session.
     fn adopt(&mut self, client: Adoptee<W::Socket>) {
-        let Adoptee { stream, mut place } = client;
+        let Adoptee { newcomer, mut place } = client;
+        let stream = match newcomer {
+            Newcomer::New(stream) => stream,
+            Newcomer::Returning(returning) => {
+                if let Some(id) = self.take_in(*returning, place) {
+                    self.state.agenda.resuming.push(id);
+                }
+                return;
+            }
+        };
         let Some((id, failed)) = self.open(stream, place.peer, &mut place.entered) else { return };
         self.state.handle.counters().accepted.fetch_add(1, Relaxed);
         if self.state.agenda.config.online_at_once && self.state.handle.tls().is_none() {
@@ -284,8 +368,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Serves clients that another shard has accepted.
     pub(super) fn adopt_handed_over(&mut self) {
         for _ in 0..MAX_COMMANDS {
-            let adoptee = self.adoptees.as_ref().and_then(|adoptees| adoptees.try_recv().ok());
-            let Some(client) = adoptee else { return };
+            let Ok(client) = self.adoptees.try_recv() else { return };
             self.adopt(client);
         }
         self.application.waker.wake_by_ref();
@@ -302,10 +385,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.commands_left = self.commands_left.saturating_sub(1);
             match command {
                 // The session may have ended meanwhile; its `Offline` tells the application.
-                Command::Send { id, data } => {
-                    if let Err(error) = self.state.send(id, &data) {
-                        tracing::debug!(session = %id, %error, "a frame was not sent");
-                    }
+                Command::Send { id, data } => self.send_or_end(id, &data),
+                Command::End { id } => {
+                    let _ = self.state.end(id);
                 }
                 Command::Kick { id, retry, detail } => {
                     let _ = self.state.kick(id, retry, &detail);
@@ -336,9 +418,17 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         for id in all {
             // Flushed one by one: a copy for every session at once would take much memory. Slow
             // readers are disconnected.
-            if self.state.send(id, data).is_ok() {
-                self.flush_one(id.slot());
-            }
+            self.send_or_end(id, data);
+            self.flush_one(id.slot());
+        }
+    }
+
+    /// Sends data of a sender that cannot wait for room.
+    fn send_or_end(&mut self, id: SessionId, data: &[u8]) {
+        let Err(error) = self.state.send(id, data) else { return };
+        tracing::debug!(session = %id, %error, "a frame was not sent");
+        if let (CommandError::Full, Some((session, agenda))) = (error, self.state.find(id)) {
+            agenda.end(session, Reason::Overflow);
         }
     }
 
@@ -348,7 +438,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         live.map(|session| SessionInfo {
             id: session.id,
             peer: session.link.peer(),
-            away_within: None,
+            away_within: session.away().map(|away| away.until.saturating_since(now)),
             silence: session.link.silence(now),
             beats: session.beats,
             queued: session.queued(),

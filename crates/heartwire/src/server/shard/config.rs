@@ -8,6 +8,7 @@ use heartwire_core::{Protocol, Settings};
 use crate::server::agenda::Held;
 use crate::server::config::{Protocols, ServerConfig};
 use crate::server::link::TlsTimeouts;
+use crate::server::resume::Resume;
 
 /// Settings that all shards of a server share.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(in crate::server) struct ShardConfig {
     /// Age of the oldest HELLO that is still answered.
     pub(in crate::server) stale_after: Duration,
     pub(in crate::server) drain: Duration,
+    pub(in crate::server) resume: Option<Resume>,
 }
 
 impl ShardConfig {
@@ -49,6 +51,7 @@ impl ShardConfig {
             online_at_once: matches!(config.protocols, Protocols::V0),
             stale_after: config.admission.stale_after,
             drain: config.drain,
+            resume: config.resume,
         }
     }
 }

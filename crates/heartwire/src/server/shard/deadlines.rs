@@ -52,6 +52,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             self.go_on_parting(slot);
             return;
         }
+        if session.is_away() {
+            return self.judge_away(slot, now);
+        }
         let is_secure = self.judge_tls(slot, now);
         let Some((session, agenda)) = self.state.live(slot) else { return };
         if !is_secure {
@@ -116,7 +119,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let (id, peer, is_known) = (session.id, session.link.peer(), session.phase().is_known());
         // Before the handler runs, so that it cannot end the session for another reason.
-        agenda.end(session, Reason::Dead(verdict));
+        agenda.lose_link(session, Reason::Dead(verdict));
         if is_known {
             self.tell(Event::Verdict { id, peer, verdict });
             if self.state.agenda.world.breaks(Break::TellsTwice) {

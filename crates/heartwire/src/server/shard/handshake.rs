@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::string::ToString;
 
+use heartwire_core::resume::Position;
 use heartwire_core::v1::{Bye, ByeCode, Contract, Hello, RetryHint, Welcome};
 use heartwire_core::{Instant, Violation};
 
@@ -17,7 +18,7 @@ use crate::server::event::{Agreed, Event, LastConnection};
 use crate::server::handler::Handler;
 use crate::server::id::SessionId;
 use crate::server::mailbox::Command;
-use crate::server::session::{Identity, Session};
+use crate::server::session::{Applicant, Identity, Session};
 use crate::world::{Break, ServerWorld};
 
 /// The shortest reconnect window that a server gives its clients at shutdown. They must not all
@@ -37,7 +38,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             },
         };
         let Some((session, agenda)) = self.state.at(slot) else { return };
-        let id = session.id;
         let contract = match agenda.config.terms.agree(&hello.offer) {
             Ok(contract) => contract,
             Err(conflict) => {
@@ -45,29 +45,50 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return reject(session, agenda, ByeCode::Conflict, RetryHint::Never, &detail);
             }
         };
-        let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
-        let agreed = Box::new(Agreed { name: None, epoch: 0, agent, last, contract });
         let forgets = agenda.world.breaks(Break::ForgetsInstances);
-        let Some(name) = hello.name else {
-            return self.welcome_client(slot, agreed, now);
-        };
-        if let Err(error) = valid_name(name) {
+        if let Some(Err(error)) = hello.name.map(valid_name) {
             let detail = error.to_string();
             return reject(session, agenda, ByeCode::Protocol, RetryHint::Never, &detail);
         }
-        let identity = Identity { name: name.into(), epoch: 0 };
+        let mut identity = hello.name.map(|name| Identity { name: name.into(), epoch: 0 });
+        let (agent, last) = (hello.agent.map(Into::into), hello.last.map(LastConnection::of));
+        let mut client = Box::new(Applicant {
+            agreed: Box::new(Agreed { name: None, epoch: 0, agent, last, contract }),
+            claimant: Claimant { principal, instance: hello.instance.filter(|_| !forgets) },
+            resume: self.agree_to_resume(slot, hello.resume),
+            resuming: None,
+            lost: None,
+        });
+        if let Some(resuming) = hello.resuming {
+            let refused = self.apply_to_resume(slot, identity, client, resuming);
+            let Some((name, applicant)) = refused else { return };
+            (identity, client) = (name, applicant);
+        }
+        self.claim_name(slot, identity, client, now);
+    }
+
+    /// Claims the name of a client, if it has one, and welcomes the client if it is free.
+    pub(super) fn claim_name(
+        &mut self,
+        slot: u32,
+        identity: Option<Identity>,
+        client: Box<Applicant>,
+        now: Instant,
+    ) {
+        let Some(identity) = identity else { return self.welcome_client(slot, *client, now) };
+        let Some((session, _)) = self.state.at(slot) else { return };
+        let (id, claimant, name) = (session.id, client.claimant, &identity.name);
         let names = self.state.handle.names();
-        let claimant = Claimant { principal, instance: hello.instance.filter(|_| !forgets) };
         let claim = names.claim(name, claimant, id, now);
         let is_refused = matches!(claim, Claim::InUse | Claim::Fighting { .. });
         let Some(holder) = is_refused.then(|| names.holder(name)).flatten() else {
-            return self.handle_claim(slot, claim, identity, agreed, now);
+            return self.handle_claim(slot, claim, identity, client, now);
         };
         if let Claim::Fighting { first, .. } = claim {
             self.report_fight(slot, name, first);
         }
         if let Some((session, _)) = self.state.at(slot) {
-            session.wait_for_name(identity, agreed);
+            session.wait_for(Some(identity), client);
         }
         self.post(Command::LookFor { id: holder, claimer: id, claimant }, holder);
     }
@@ -103,10 +124,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Claims a name again, after its holder was read.
     pub(super) fn claim_again(&mut self, id: SessionId, claimant: Claimant) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((identity, agreed)) = session.wait_no_more() else { return };
+        let Some((Some(identity), client)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
         let claim = self.state.handle.names().claim(&identity.name, claimant, id, now);
-        self.handle_claim(id.slot(), claim, identity, agreed, now);
+        self.handle_claim(id.slot(), claim, identity, client, now);
         self.read_what_waited(id.slot());
     }
 
@@ -115,7 +136,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         slot: u32,
         mut claim: Claim,
         mut identity: Identity,
-        mut agreed: Box<Agreed>,
+        mut client: Box<Applicant>,
         now: Instant,
     ) {
         let Some((session, agenda)) = self.state.at(slot) else { return };
@@ -127,13 +148,14 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         match claim {
             Claim::Yours { epoch } => {
                 identity.epoch = epoch;
-                (agreed.name, agreed.epoch) = (Some(identity.name.clone()), epoch);
+                client.agreed.name = Some(identity.name.clone());
+                client.agreed.epoch = epoch;
                 session.set_identity(identity);
-                self.welcome_client(slot, agreed, now);
+                self.welcome_client(slot, *client, now);
             }
             Claim::After { holder, epoch, replaces } => {
                 identity.epoch = epoch;
-                session.wait_for_name(identity, agreed);
+                session.wait_for(Some(identity), client);
                 self.post(Command::TakeOver { id: holder }, holder);
                 if let Some(replaced) = replaces {
                     self.post(Command::Replaced { id: replaced }, replaced);
@@ -162,15 +184,20 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn welcome_client(&mut self, slot: u32, agreed: Box<Agreed>, now: Instant) {
-        let Some((session, agenda)) = self.state.at(slot) else { return };
+    fn welcome_client(&mut self, slot: u32, client: Applicant, now: Instant) {
+        let Applicant { agreed, resume, lost, .. } = client;
+        let Some((session, _)) = self.state.at(slot) else { return };
         let contract: Contract = agreed.contract;
         let id = session.id.as_u64();
         let held = session.link.connection.welcome(now, id, contract);
+        let resume = resume.and_then(|resume| self.make_resumable(slot, resume));
+        let Some((session, agenda)) = self.state.at(slot) else { return };
         // Before the first beat, and before anything that the application sends.
         let welcome = Welcome::new(id, agreed.epoch, contract)
             .held(held)
-            .max_frame(session.link.connection.limits().longest_frame());
+            .max_frame(session.link.connection.limits().longest_frame())
+            .resume(resume)
+            .lost(lost);
         session.queue_first(&welcome.encode_greased(id));
         agenda.flush_later(session);
         agenda.transmit(session, now);
@@ -182,15 +209,15 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Welcomes a client whose name has become free.
     pub(super) fn welcome_waiting(&mut self, id: SessionId) {
         let Some((session, agenda)) = self.state.find(id) else { return };
-        let Some((identity, agreed)) = session.wait_no_more() else { return };
+        let Some((Some(identity), client)) = session.wait_no_more() else { return };
         let now = agenda.world.now();
         let epoch = identity.epoch;
-        self.handle_claim(id.slot(), Claim::Yours { epoch }, identity, agreed, now);
+        self.handle_claim(id.slot(), Claim::Yours { epoch }, identity, client, now);
         self.read_what_waited(id.slot());
     }
 
     /// Reads a client that was not read while it waited for its name.
-    fn read_what_waited(&mut self, slot: u32) {
+    pub(super) fn read_what_waited(&mut self, slot: u32) {
         if self.state.at(slot).is_some_and(|(session, _)| session.phase().is_known()) {
             self.receive_from(slot, &[], Arrival::Earlier);
             self.read(slot, true, Arrival::Earlier);
@@ -237,7 +264,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
     }
 
-    fn reject(&mut self, slot: u32, code: ByeCode, retry: RetryHint, detail: &str) {
+    pub(super) fn reject(&mut self, slot: u32, code: ByeCode, retry: RetryHint, detail: &str) {
         if let Some((session, agenda)) = self.state.at(slot) {
             reject(session, agenda, code, retry, detail);
         }
@@ -259,7 +286,12 @@ pub(super) fn reject<W: ServerWorld>(
 }
 
 /// The BYE for a session that ends for `reason`; `None` if the client knows the reason.
-pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec<u8>> {
+pub(super) fn bye(
+    reason: &Reason,
+    drain: Duration,
+    id: SessionId,
+    taken: Option<Position>,
+) -> Option<Vec<u8>> {
     let bye = match reason {
         Reason::Shutdown => {
             // Spread, so that clients do not all reconnect at once.
@@ -278,9 +310,10 @@ pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec
                 _ => (ByeCode::Protocol, RetryHint::AtWill),
             };
             let detail = violation.to_string();
-            let bye = Bye::new(code, retry).detail(&detail);
+            let bye = Bye::new(code, retry).detail(&detail).taken(taken);
             return Some(bye.encode_greased(id.as_u64()));
         }
+        Reason::Overflow => Bye::new(ByeCode::SlowReader, RetryHint::AtWill),
         Reason::Done => Bye::new(ByeCode::Done, RetryHint::AtWill),
         // For a kicked or rejected client a BYE is already queued.
         Reason::Kicked
@@ -297,10 +330,9 @@ pub(super) fn bye(reason: &Reason, drain: Duration, id: SessionId) -> Option<Vec
         | Reason::Bye(_)
         | Reason::Rejected(_)
         | Reason::NotBack
-        | Reason::Overflow
         | Reason::ReplayFull
         | Reason::Tls(_)
         | Reason::Failed(_) => return None,
     };
-    Some(bye.encode_greased(id.as_u64()))
+    Some(bye.taken(taken).encode_greased(id.as_u64()))
 }

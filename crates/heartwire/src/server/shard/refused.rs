@@ -105,6 +105,6 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let sessions = &mut self.state.sessions;
         let is_here = |refused: &&Refused| sessions.find(refused.id).is_some();
         let refused = self.refused.iter().filter(is_here).count();
-        sessions.len() - refused
+        sessions.len() - refused - self.state.agenda.away_count
     }
 }

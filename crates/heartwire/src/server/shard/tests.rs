@@ -14,6 +14,7 @@ mod late;
 mod liveness;
 mod names;
 mod promises;
+mod resume;
 mod shutdown;
 #[cfg(feature = "tls")]
 mod tls;

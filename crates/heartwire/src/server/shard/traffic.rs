@@ -5,7 +5,8 @@ use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use heartwire_core::internal::{Spoken, arrival};
+use heartwire_core::internal::arrival;
+use heartwire_core::resume::Ledger;
 use heartwire_core::v1::ByeCode;
 use heartwire_core::{Connection, Event as Input, Instant};
 use zeroize::Zeroize as _;
@@ -86,20 +87,22 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
     /// Reads sessions that had more bytes than their turn allowed, or that waited for the
     /// application. Alternates between online sessions and new clients.
     pub(super) fn read_unread(&mut self) {
-        let Agenda { unread, unread_newcomers, .. } = &self.state.agenda;
-        for _ in 0..unread.len().max(unread_newcomers.len()) {
+        let Agenda { unread, unread_newcomers, unread_resumable, .. } = &self.state.agenda;
+        let most = unread.len().max(unread_newcomers.len()).max(unread_resumable.len());
+        for _ in 0..most {
             if self.has_read_for(READ_WITHIN / 2) {
                 return;
             }
-            let Agenda { unread, unread_newcomers, .. } = &mut self.state.agenda;
+            let Agenda { unread, unread_newcomers, unread_resumable, .. } = &mut self.state.agenda;
             let take =
                 |takes: bool, of: &mut VecDeque<_>| if takes { of.pop_front() } else { None };
             let newcomer = take(self.application.has_room_for_newcomers(), unread_newcomers);
+            let resumable = unread_resumable.pop_front();
             let other = take(self.application.has_room(), unread);
-            if newcomer.is_none() && other.is_none() {
+            if newcomer.or(resumable).or(other).is_none() {
                 return;
             }
-            for id in [newcomer, other].into_iter().flatten() {
+            for id in [newcomer, resumable, other].into_iter().flatten() {
                 if let Some((session, _)) = self.state.find(id) {
                     session.is_unread = false;
                     self.read(id.slot(), true, Arrival::Earlier);
@@ -127,7 +130,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return Read::All };
         match session.phase() {
             Phase::Live(Standing::Unknown | Standing::Online | Standing::Leaving) => {}
-            Phase::Live(Standing::Waiting) | Phase::Ended(_) => return Read::All,
+            Phase::Live(Standing::Waiting | Standing::Away) | Phase::Ended(_) => {
+                return Read::All;
+            }
             Phase::Parting(_) => {
                 self.go_on_parting(slot);
                 return Read::All;
@@ -177,7 +182,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                 return Read::All;
             }
         };
-        agenda.end(session, reason);
+        agenda.lose_link(session, reason);
         Read::All
     }
 
@@ -187,7 +192,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if !session.link.ends_without_a_word(&reason) {
             tracing::warn!(peer = %session.link.peer(), "closed by TLS: {why}");
         }
-        agenda.end(session, reason);
+        agenda.lose_link(session, reason);
     }
 
     /// Continues after bytes of the TLS handshake. When that ends, the connection begins.
@@ -268,15 +273,12 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         }
         let Some((session, agenda)) = self.state.at(slot) else { return };
         session.link.keep_inbound(kept);
-        let link = &mut session.link;
-        let mark = match link.connection.spoken() {
-            Spoken::V1 if link.looks_often_enough() => agenda.config.mark_v1,
-            Spoken::V0 | Spoken::Raw => agenda.config.mark_v0,
-            // The handshake never waits.
-            Spoken::V1 | Spoken::Unknown => 1,
+        let has_room = match session.settle() {
+            Ok(has_room) => has_room,
+            Err(violation) => return agenda.end(session, Reason::Protocol(violation)),
         };
-        let has_begun = rest_len > 0 || link.has_partial_record();
-        link.set_mark(mark, has_begun);
+        let has_begun = rest_len > 0 || session.link.has_partial_record();
+        agenda.set_mark(session, has_begun);
         if has_begun || has_promised {
             // Only after all bytes are handled: before, the connection does not know all its
             // deadlines.
@@ -289,6 +291,10 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         if health_now != health {
             self.tell(Event::Health { id, health: health_now });
         }
+        if has_room {
+            self.tell(Event::Room { id });
+        }
+        self.end_if_done(id);
     }
 
     /// Handles one input of a client. On v0 its first beat or data brings it online.
@@ -305,8 +311,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
                         return;
                     }
                 }
-                self.tell(Event::Data { id, data });
+                self.deliver(id, Some(data));
             }
+            Input::End => self.deliver(id, None),
             Input::Promise(interval) => {
                 session.count_beat();
                 let timeout = session.link.connection.policy().timeout();
@@ -320,9 +327,11 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             }
             // Not reached: to a server a WELCOME is a violation.
             Input::Welcome(_) => {}
-            // Not reached: no session can be resumed yet.
-            Input::End => {}
-            Input::Bye(bye) => agenda.end(session, Reason::Bye(bye.code)),
+            Input::Bye(bye) => {
+                let settled = session.settle().map(|_| Reason::Bye(bye.code));
+                session.handle_final_word(bye.taken.is_some());
+                agenda.end(session, settled.unwrap_or_else(Reason::Protocol));
+            }
         }
     }
 
@@ -353,7 +362,7 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
         let Some((session, agenda)) = self.state.at(slot) else { return };
         session.is_unflushed = false;
         // A blocked session waits for the poller, and so does its beat: there is no timer for that.
-        if session.phase().has_ended() || session.link.blocked {
+        if session.phase().has_ended() || session.link.blocked || session.is_away() {
             return;
         }
         let now = agenda.world.now();
@@ -364,6 +373,9 @@ impl<W: ServerWorld, H: Handler> Shard<W, H> {
             session.fail(error.kind());
             // Bytes that the client sent before it went can still be read.
             self.read(slot, true, Arrival::Earlier);
+        } else if session.ledger().is_some_and(Ledger::has_unacknowledged) {
+            // The acknowledgement must not wait in the socket.
+            agenda.wake_for_all(session);
         }
         self.state.count_held(slot);
     }
@@ -384,7 +396,7 @@ impl<H: Handler> Application<H> {
     /// How many bytes may be read from a session now, at most `most`: few from a new client while
     /// there is no room for data. (TLS is read record by record, and needs the whole buffer.)
     fn may_read<S: Socket>(&mut self, session: &Session<S>, most: usize) -> usize {
-        if self.has_room() {
+        if session.is_resumable() || self.has_room() {
             return most;
         }
         if session.phase().is_known() || !self.has_room_for_newcomers() {

@@ -1,0 +1,274 @@
+//! What a session that can be resumed has besides: positions, kept data, and its time away.
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use heartwire_core::frame::END;
+use heartwire_core::resume::{self, Ledger, Position};
+use heartwire_core::v1::ResumeOffer;
+use heartwire_core::{Instant, Violation};
+
+use super::{Extra, Phase, Session, Standing};
+use crate::server::inbox::{Inbox, Kept};
+use crate::server::link::{Cut, Link};
+use crate::server::outbound::Outbound;
+use crate::undelivered::{Replayed, Undelivered};
+use crate::world::Socket;
+
+/// Fields that are all empty while such a session is idle.
+#[derive(Debug, Default)]
+pub(super) struct Resumable {
+    away: Option<Box<Away>>,
+    /// Data that waits for room in the application.
+    pub(super) inbox: Inbox,
+    /// In milliseconds, if it is shorter than the server's.
+    grace_ms: Option<NonZeroU32>,
+    /// The application waits for room.
+    wants_room: bool,
+    /// The application sends no more: an END waits for room.
+    wants_end: bool,
+    /// The client has said up to where it has taken over everything, as its last word.
+    has_final_word: bool,
+}
+
+impl Resumable {
+    pub(super) fn is_idle(&self) -> bool {
+        self.away.is_none()
+            && self.inbox.is_empty()
+            && self.grace_ms.is_none()
+            && !(self.wants_room || self.wants_end || self.has_final_word)
+    }
+}
+
+/// The state of a session without a link.
+#[derive(Debug)]
+pub(in crate::server) struct Away {
+    ledger: Box<Ledger>,
+    pub(in crate::server) since: Instant,
+    pub(in crate::server) until: Instant,
+    /// How much of the log was written.
+    written: usize,
+}
+
+impl<S: Socket> Session<S> {
+    pub(in crate::server) fn ledger(&self) -> Option<&Ledger> {
+        self.away().map(|away| &*away.ledger).or_else(|| self.link.connection.ledger())
+    }
+
+    pub(in crate::server) fn ledger_mut(&mut self) -> Option<&mut Ledger> {
+        let Self { extra, link, .. } = self;
+        let own = extra.as_mut().and_then(|extra| extra.resumable.as_mut());
+        let away = own.and_then(|own| own.away.as_mut());
+        away.map(|away| &mut *away.ledger).or_else(|| link.connection.ledger_mut())
+    }
+
+    /// Whether the session outlives its link.
+    pub(in crate::server) fn is_resumable(&self) -> bool {
+        self.link_number > 0 && self.ledger().is_some()
+    }
+
+    fn resumable(&self) -> Option<&Resumable> {
+        self.extra.as_ref()?.resumable.as_deref()
+    }
+
+    fn resumable_mut(&mut self) -> &mut Resumable {
+        self.extra.get_or_insert_default().resumable.get_or_insert_default()
+    }
+
+    /// Makes it a session that can be resumed, with its first link.
+    pub(in crate::server) fn make_resumable(&mut self, agreed: &ResumeOffer, longest: Duration) {
+        let ledger = Ledger::new(agreed.to_client, agreed.to_server);
+        self.link.connection.attach(Box::new(ledger));
+        self.link_number = 1;
+        if agreed.grace < longest {
+            let ms = u32::try_from(agreed.grace.as_millis()).unwrap_or(u32::MAX).max(1);
+            self.resumable_mut().grace_ms = NonZeroU32::new(ms);
+        }
+    }
+
+    /// How long it waits for its client; `longest` unless the client wanted less.
+    pub(in crate::server) fn grace(&self, longest: Duration) -> Duration {
+        let own = self.resumable().and_then(|resumable| resumable.grace_ms);
+        own.map_or(longest, |ms| Duration::from_millis(ms.get().into()))
+    }
+
+    /// Handles the loss of the link. Returns whether the session goes on without it: only if the
+    /// client surely has the key to come back.
+    pub(in crate::server) fn lose_link(&mut self) -> bool {
+        let goes_on = self.phase == Phase::Live(Standing::Online)
+            && self.beats > 0
+            && self.is_resumable()
+            // Otherwise there is nothing to come back for.
+            && !self.ledger().is_some_and(Ledger::is_done);
+        if goes_on {
+            self.phase = Phase::Live(Standing::Away);
+        }
+        goes_on
+    }
+
+    /// Whether its link is lost.
+    pub(in crate::server) fn is_away(&self) -> bool {
+        self.phase == Phase::Live(Standing::Away)
+    }
+
+    /// Cuts the lost link, whose socket is to be closed. From `now` on the session waits for its
+    /// client.
+    pub(in crate::server) fn park(&mut self, now: Instant, grace: Duration) -> Option<Cut<S>> {
+        let ledger = self.link.connection.detach()?;
+        let extra = self.extra.get_or_insert_default();
+        let written = extra.outbound.written();
+        extra.outbound.rewind(0);
+        let until = now.saturating_add(grace);
+        let away = Box::new(Away { ledger, since: now, until, written });
+        extra.resumable.get_or_insert_default().away = Some(away);
+        self.link.cut()
+    }
+
+    pub(in crate::server) fn away(&self) -> Option<&Away> {
+        self.resumable()?.away.as_deref()
+    }
+
+    /// Lets it wait for its client until then.
+    pub(in crate::server) fn wait_until(&mut self, until: Instant) {
+        if let Some(away) = &mut self.resumable_mut().away {
+            away.until = until;
+        }
+    }
+
+    /// The bytes of the log that need not be written again to a client that has received all up to
+    /// `received`.
+    pub(in crate::server) fn resume_at(&self, received: Position) -> Result<usize, Violation> {
+        let none = Outbound::default();
+        let outbound = self.extra.as_ref().map_or(&none, |extra| &extra.outbound);
+        let resumed = self.ledger().map(|ledger| ledger.resume_at(received, outbound.frame_lens()));
+        Ok(outbound.frame_lens().take(resumed.transpose()?.unwrap_or(0)).sum())
+    }
+
+    /// Gives it another link, on which the log is written again but for its first `skip` bytes.
+    /// Returns the old link, and what is written again. The ledger still has to be attached.
+    pub(in crate::server) fn change_link(
+        &mut self,
+        link: Link<S>,
+        skip: usize,
+    ) -> (Link<S>, Option<Box<Ledger>>, Replayed) {
+        let mut old = core::mem::replace(&mut self.link, link);
+        let Self { extra, phase, .. } = self;
+        let mut ledger = old.connection.detach();
+        let mut replayed = Replayed::default();
+        if let Some(Extra { outbound, resumable, .. }) = extra.as_deref_mut() {
+            let mut written = outbound.written();
+            if let Some(away) = resumable.as_mut().and_then(|own| own.away.take()) {
+                (ledger, written) = (Some(away.ledger), away.written);
+            }
+            (replayed.frames, replayed.bytes) = outbound.messages(skip, written);
+            outbound.rewind(skip);
+        }
+        *phase = Phase::Live(Standing::Online);
+        (old, ledger, replayed)
+    }
+
+    /// Frees what the client has taken over, as far as it has said so. Returns whether the
+    /// application, which waited for room, has some again.
+    pub(in crate::server) fn settle(&mut self) -> Result<bool, Violation> {
+        let Self { extra, link, .. } = self;
+        let Some(ledger) = link.connection.ledger_mut() else { return Ok(false) };
+        let Some(extra) = extra else {
+            ledger.settle([])?;
+            return Ok(false);
+        };
+        let Extra { outbound, resumable, .. } = &mut **extra;
+        let count = ledger.settle(outbound.frame_lens())?;
+        if count == 0 {
+            return Ok(false);
+        }
+        let len = outbound.frame_lens().take(count).sum();
+        outbound.release(len);
+        // Half of the window, so that the application does not come for each frame, and that each
+        // frame fits.
+        let mut has_room = false;
+        if let Some(own) = resumable {
+            has_room = own.wants_room && ledger.room() >= ledger.longest_frame();
+            own.wants_room &= !has_room;
+            if own.wants_end && ledger.queue_end() {
+                own.wants_end = false;
+                outbound.push(&END);
+            }
+        }
+        self.drop_empty();
+        Ok(has_room)
+    }
+
+    /// Counts a data frame of `len` bytes before it is queued. False if the window has no room for
+    /// it: the application is told when it has.
+    #[must_use]
+    pub(in crate::server) fn count_queued(&mut self, len: usize) -> bool {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let fits = self.ledger_mut().is_none_or(|ledger| ledger.queue(len));
+        if !fits {
+            self.resumable_mut().wants_room = true;
+        }
+        fits
+    }
+
+    /// Queues this end's END, as soon as there is room.
+    pub(in crate::server) fn queue_end(&mut self) {
+        if self.ledger_mut().is_some_and(Ledger::queue_end) {
+            self.queue(&END);
+        } else {
+            self.resumable_mut().wants_end = true;
+        }
+    }
+
+    /// Whether the application has said that it sends no more.
+    pub(in crate::server) fn has_ended_sending(&self) -> bool {
+        self.ledger().is_some_and(Ledger::has_ended)
+            || self.resumable().is_some_and(|resumable| resumable.wants_end)
+    }
+
+    /// Data that waits for room in the application.
+    pub(in crate::server) fn has_kept(&self) -> bool {
+        self.resumable().is_some_and(|resumable| !resumable.inbox.is_empty())
+    }
+
+    /// Keeps data, or the client's END, until the application has room.
+    pub(in crate::server) fn keep(&mut self, data: Option<&[u8]>) {
+        let inbox = &mut self.resumable_mut().inbox;
+        match data {
+            Some(data) => inbox.push(data),
+            None => inbox.push_end(),
+        }
+    }
+
+    pub(in crate::server) fn next_kept(&mut self) -> Option<Kept> {
+        let kept = self.extra.as_mut()?.resumable.as_mut()?.inbox.pop();
+        self.drop_empty();
+        kept
+    }
+
+    /// The position of everything that the application has, or will have before it is told of the
+    /// session's end.
+    pub(in crate::server) fn final_position(&self) -> Option<Position> {
+        let Position { frames, bytes } = self.ledger()?.received();
+        let kept = self.resumable().map_or_else(Position::default, |own| own.inbox.position());
+        let (frames, bytes) =
+            (frames.saturating_sub(kept.frames), bytes.saturating_sub(kept.bytes));
+        Some(Position { frames, bytes })
+    }
+
+    /// The client's last word was a BYE, which said what it has taken over, or did not.
+    pub(in crate::server) fn handle_final_word(&mut self, has_position: bool) {
+        if has_position && self.is_resumable() {
+            self.resumable_mut().has_final_word = true;
+        }
+    }
+
+    /// What the client is not known to have taken over, at the end of the session.
+    pub(in crate::server) fn undelivered(&self) -> Undelivered {
+        let Some(ledger) = self.ledger() else { return Undelivered::NOTHING };
+        let resume::Undelivered { frames, bytes } = ledger.undelivered();
+        let has_final_word = self.resumable().is_some_and(|resumable| resumable.has_final_word);
+        // What was never written was not received.
+        let is_unwritten = self.away().is_some() && !ledger.has_unacknowledged();
+        Undelivered { frames, bytes, exact: frames == 0 || has_final_word || is_unwritten }
+    }
+}

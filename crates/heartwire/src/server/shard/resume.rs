@@ -1,0 +1,292 @@
+//! Clients that go on with their sessions, on new links.
+
+use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
+use std::string::ToString;
+
+use heartwire_core::resume::Position;
+use heartwire_core::v1::{ByeCode, ResumeOffer, ResumeTerms, Resuming, RetryHint, Secret, Welcome};
+use heartwire_core::{Instant, Violation};
+
+use super::Shard;
+use super::clients::Returning;
+use super::traffic::Arrival;
+use crate::reason::Reason;
+use crate::server::admission::names::Held;
+use crate::server::event::Event;
+use crate::server::handler::Handler;
+use crate::server::id::SessionId;
+use crate::server::link::Link;
+use crate::server::session::{Applicant, Identity};
+use crate::world::ServerWorld;
+
+/// What becomes of a client that wants to go on with a session.
+enum Verdict {
+    /// It goes on, and all but so many bytes of the log are written again.
+    Resume { skip: usize },
+    /// The session has ended: up to here its data was taken over, if that is known.
+    Gone { taken: Option<Position> },
+    /// It is rejected.
+    Reject { code: ByeCode, retry: RetryHint, detail: &'static str },
+    /// It tells a position that it cannot have, which ends the session.
+    Breach(Violation),
+}
+
+impl Verdict {
+    const fn reject(code: ByeCode, retry: RetryHint, detail: &'static str) -> Self {
+        Self::Reject { code, retry, detail }
+    }
+}
+
+impl<W: ServerWorld, H: Handler> Shard<W, H> {
+    /// What both ends keep of a new session, if it can be resumed.
+    pub(super) fn agree_to_resume(
+        &mut self,
+        slot: u32,
+        offer: Option<ResumeOffer>,
+    ) -> Option<ResumeOffer> {
+        let (session, agenda) = self.state.at(slot)?;
+        let resume = agenda.config.resume?;
+        let link = &session.link;
+        let is_private = link.is_secure() || link.peer().ip().to_canonical().is_loopback();
+        let agreed = offer?.agree(resume.offer());
+        (is_private || resume.in_the_clear).then_some(agreed)
+    }
+
+    /// Makes a new session one that can be resumed. Returns how, for the client.
+    pub(super) fn make_resumable(&mut self, slot: u32, agreed: ResumeOffer) -> Option<ResumeTerms> {
+        let (session, agenda) = self.state.at(slot)?;
+        session.make_resumable(&agreed, agenda.config.resume?.grace);
+        let id = session.id;
+        let run = self.state.handle.run();
+        Some(ResumeTerms { server: run.id, key: Secret(*run.key(id).as_bytes()), agreed })
+    }
+
+    /// Handles a HELLO that goes on with a session, whose token was right: checks the proof, and
+    /// lets the client wait until what came with the HELLO was handled. Returns the client if it
+    /// gets a new session.
+    pub(super) fn apply_to_resume(
+        &mut self,
+        slot: u32,
+        identity: Option<Identity>,
+        mut applicant: Box<Applicant>,
+        resuming: Resuming,
+    ) -> Option<(Option<Identity>, Box<Applicant>)> {
+        let handle = self.state.handle.clone();
+        let (session, agenda) = self.state.at(slot)?;
+        if agenda.config.resume.is_none() || resuming.server != handle.run().id {
+            return self.lose(slot, identity, applicant, resuming.only);
+        }
+        if !handle.run().is_proven(&resuming) {
+            let detail = "the proof for this session is wrong";
+            self.reject(slot, ByeCode::Unauthorized, RetryHint::Never, detail);
+            return None;
+        }
+        applicant.resuming = Some(resuming);
+        agenda.resuming.push(session.id);
+        session.wait_for(identity, applicant);
+        None
+    }
+
+    /// Handles a client whose session is gone. Returns it for a new session, unless it wants none.
+    fn lose(
+        &mut self,
+        slot: u32,
+        identity: Option<Identity>,
+        applicant: Box<Applicant>,
+        only: bool,
+    ) -> Option<(Option<Identity>, Box<Applicant>)> {
+        self.state.handle.counters().lost.fetch_add(1, Relaxed);
+        if only {
+            let detail = "the session has ended";
+            self.reject(slot, ByeCode::NotResumable, RetryHint::AtWill, detail);
+            return None;
+        }
+        Some((identity, applicant))
+    }
+
+    /// Lets clients go on with their sessions, here or on other shards.
+    pub(super) fn resume_clients(&mut self) {
+        for id in core::mem::take(&mut self.state.agenda.resuming) {
+            let Some((session, _)) = self.state.find(id) else { continue };
+            let Some(resuming) = session.resuming() else { continue };
+            let shard = SessionId::of(resuming.session).shard();
+            let is_elsewhere = shard != usize::from(self.state.index);
+            if is_elsewhere && self.state.handle.mailbox(shard).is_some() {
+                self.send_back(id, shard);
+            } else {
+                self.resume(id.slot());
+            }
+        }
+    }
+
+    /// Hands a client to the shard of its session.
+    fn send_back(&mut self, id: SessionId, shard: usize) {
+        let Some((session, _)) = self.state.find(id) else { return };
+        let Some((identity, applicant)) = session.wait_no_more() else { return };
+        let Some(link) = self.remove_newcomer(id.slot()) else { return };
+        let returning = Box::new(Returning { link, identity, applicant });
+        if let Some(id) = self.hand_back(returning, shard) {
+            let detail = "the session is busy";
+            self.reject(id.slot(), ByeCode::Full, RetryHint::AtWill, detail);
+        }
+    }
+
+    /// Takes the link of a client out of its slot, which is free then.
+    fn remove_newcomer(&mut self, slot: u32) -> Option<Link<W::Socket>> {
+        let session = self.state.remove(slot)?;
+        let pending = &mut self.state.agenda.pending;
+        *pending = pending.saturating_sub(1);
+        Some(session.link)
+    }
+
+    /// Lets a client that waits go on with its session, which is one of this shard.
+    fn resume(&mut self, slot: u32) {
+        let Some((session, agenda)) = self.state.at(slot) else { return };
+        let Some((identity, mut applicant)) = session.wait_no_more() else { return };
+        let now = agenda.world.now();
+        let Some(resuming) = applicant.resuming.take() else { return };
+        let wanted = SessionId::of(resuming.session);
+        self.read_out(wanted);
+        match self.judge_resume(&resuming, identity.as_ref(), &applicant, now) {
+            Verdict::Resume { skip } => {
+                self.change_link(slot, wanted, &resuming, &applicant, skip, now);
+            }
+            Verdict::Gone { taken } => {
+                applicant.lost = taken;
+                if let Some((identity, applicant)) =
+                    self.lose(slot, identity, applicant, resuming.only)
+                {
+                    self.claim_name(slot, identity, applicant, now);
+                    self.read_what_waited(slot);
+                }
+            }
+            Verdict::Reject { code, retry, detail } => self.reject(slot, code, retry, detail),
+            Verdict::Breach(violation) => {
+                let detail = violation.to_string();
+                self.reject(slot, ByeCode::Protocol, RetryHint::AtWill, &detail);
+                if let Some((session, agenda)) = self.state.find(wanted) {
+                    agenda.end(session, Reason::Protocol(violation));
+                }
+            }
+        }
+    }
+
+    /// Reads what has arrived on the older link of a session, and parks the session if that link
+    /// turns out to be lost.
+    fn read_out(&mut self, id: SessionId) {
+        let Some((session, _)) = self.state.find(id) else { return };
+        if !session.is_resumable() {
+            return;
+        }
+        self.read(id.slot(), true, Arrival::Earlier);
+        self.park_lost(id);
+    }
+
+    /// Whether a client may go on with this session. Its token and its proof are right.
+    fn judge_resume(
+        &mut self,
+        resuming: &Resuming,
+        identity: Option<&Identity>,
+        applicant: &Applicant,
+        now: Instant,
+    ) -> Verdict {
+        let handle = self.state.handle.clone();
+        let wanted = SessionId::of(resuming.session);
+        let session = self.state.find(wanted).map(|(session, _)| session);
+        let Some(session) = session.filter(|session| session.phase().is_online()) else {
+            let tombstone = handle.tombstones().find(wanted, now);
+            return match tombstone {
+                Some(tombstone) if tombstone.was_taken_over => taken_over(),
+                _ => Verdict::Gone { taken: tombstone.map(|tombstone| tombstone.taken) },
+            };
+        };
+        if !session.is_resumable() {
+            return Verdict::Gone { taken: None };
+        }
+        let name = session.identity().map(|identity| &*identity.name);
+        if name != identity.map(|identity| &*identity.name) {
+            let detail = "the session has another name";
+            return Verdict::reject(ByeCode::Unauthorized, RetryHint::Never, detail);
+        }
+        if let Some(name) = name {
+            match handle.names().held_by(name, wanted, applicant.claimant.principal) {
+                Held::Yes => {}
+                Held::ByAnother => return taken_over(),
+                Held::ForAnotherPrincipal => {
+                    let detail = "the session was begun with another token";
+                    return Verdict::reject(ByeCode::NameInUse, RetryHint::Never, detail);
+                }
+            }
+        }
+        if resuming.link <= session.link_number {
+            let detail = "the session has had a link with this number";
+            return Verdict::reject(ByeCode::Unauthorized, RetryHint::AtWill, detail);
+        }
+        match session.resume_at(resuming.received) {
+            Ok(skip) => Verdict::Resume { skip },
+            Err(violation) => Verdict::Breach(violation),
+        }
+    }
+
+    /// Gives a session the link of a client that has come back. An older link is closed.
+    fn change_link(
+        &mut self,
+        slot: u32,
+        wanted: SessionId,
+        resuming: &Resuming,
+        applicant: &Applicant,
+        skip: usize,
+        now: Instant,
+    ) {
+        let Some(mut link) = self.remove_newcomer(slot) else { return };
+        let handle = self.state.handle.clone();
+        let Some((session, agenda)) = self.state.find(wanted) else { return };
+        if let Some(stream) = &mut link.stream {
+            agenda.world.deregister(stream);
+        }
+        let away = agenda.come_back(session, now);
+        if away.is_some() {
+            handle.away_count().leave();
+        }
+        let (mut old, ledger, replayed) = session.change_link(link, skip);
+        self.state.close(old.cut(), true);
+        let Some((session, agenda)) = self.state.find(wanted) else { return };
+        let slot = session.slot();
+        let stream = session.link.stream.as_mut();
+        let registered = stream.map_or(Ok(()), |stream| agenda.world.register(stream, slot));
+        session.link_number = resuming.link;
+        let (contract, id) = (applicant.agreed.contract, wanted.as_u64());
+        let held = session.link.connection.welcome(now, id, contract);
+        let Some(ledger) = ledger else { return };
+        let received = ledger.received();
+        session.link.connection.attach(ledger);
+        let epoch = session.identity().map_or(0, |identity| identity.epoch);
+        let welcome = Welcome::new(id, epoch, contract)
+            .held(held)
+            .max_frame(session.link.connection.limits().longest_frame())
+            .resumed(handle.run().resumed(wanted, resuming.link, received));
+        session.queue_first(&welcome.encode_greased(id));
+        agenda.flush_later(session);
+        agenda.transmit(session, now);
+        agenda.arm(session);
+        let peer = session.link.peer();
+        if let Err(error) = registered {
+            // The client comes once more.
+            session.fail(error.kind());
+            agenda.lose_link(session, Reason::Failed(error.kind()));
+        }
+        self.state.count_held(slot);
+        handle.counters().resumed.fetch_add(1, Relaxed);
+        tracing::debug!(session = %wanted, %peer, link = resuming.link, "back");
+        let away = away.unwrap_or(Duration::ZERO);
+        self.tell(Event::Back { id: wanted, peer, away, replayed });
+        self.read_what_waited(slot);
+        self.end_if_done(wanted);
+    }
+}
+
+const fn taken_over() -> Verdict {
+    let detail = "a newer session has this name";
+    Verdict::reject(ByeCode::TakenOver, RetryHint::Never, detail)
+}

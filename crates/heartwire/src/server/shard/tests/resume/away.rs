@@ -1,0 +1,235 @@
+//! How long a session is away, and how that ends without its client.
+
+use std::io;
+
+use heartwire_core::resume::Position;
+use heartwire_core::v1::{ByeCode, RetryHint};
+use heartwire_testkit::{Got, hello_as, ms};
+
+use super::{Client, GRACE, WINDOW, after, resumable};
+use crate::server::limits::Limits;
+use crate::server::rig::Rig;
+use crate::server::{CommandError, Event, Resume};
+use crate::{Reason, Undelivered};
+
+#[test]
+fn a_session_waits_for_its_grace_and_not_longer() {
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online(&mut rig);
+    rig.handle.send(id, b"written").unwrap();
+    rig.run();
+    client.lose(&mut rig, id);
+    rig.handle.send(id, b"never written").unwrap();
+    rig.pass(ms(29_999));
+    rig.expect_nothing();
+    rig.pass(ms(5));
+    let undelivered = Undelivered { frames: 2, bytes: 20, exact: false };
+    assert_eq!(rig.gone(id), (Reason::NotBack, undelivered));
+    rig.expect_nothing();
+    assert_eq!((rig.handle.away(), rig.count("not_back")), (0, 1));
+    assert_eq!(rig.handle.send(id, b"late"), Ok(()));
+    rig.expect_nothing();
+}
+
+#[test]
+fn a_client_may_want_a_shorter_grace() {
+    let mut rig = Rig::start(resumable());
+    let toy = rig.door.connect();
+    let mut hello = Client::hello(None, None);
+    hello.resume = hello.resume.map(|offer| super::ResumeOffer { grace: ms(2_000), ..offer });
+    toy.send(&hello.encode());
+    rig.run();
+    let (id, _) = rig.told_online();
+    assert_eq!(super::welcome_of(&toy).resume.unwrap().agreed.grace, ms(2_000));
+    toy.beat_with(|_| {});
+    rig.run();
+    toy.reset();
+    rig.run();
+    assert!(matches!(rig.next(), Event::Away { within, .. } if within == ms(2_000)));
+    rig.pass(ms(1_999));
+    rig.expect_nothing();
+    rig.pass(ms(5));
+    assert_eq!(rig.gone(id).0, Reason::NotBack);
+}
+
+/// Only then the client surely has the key.
+#[test]
+fn a_session_is_not_kept_before_the_first_beat_of_its_client() {
+    let mut rig = Rig::start(resumable());
+    let toy = rig.door.connect();
+    toy.send(&Client::hello(None, None).encode());
+    rig.run();
+    let (id, _) = rig.told_online();
+    toy.data(b"no beat");
+    toy.reset();
+    rig.run();
+    rig.expect_data(id, b"no beat");
+    assert_eq!(rig.gone(id).0, Reason::Reset);
+    assert_eq!(rig.handle.away(), 0);
+}
+
+#[test]
+fn each_loss_of_a_link_is_one_and_each_goodbye_is_none() {
+    for (with, reason) in [
+        (io::ErrorKind::UnexpectedEof, Reason::ClosedByPeer),
+        (io::ErrorKind::ConnectionReset, Reason::Reset),
+        (io::ErrorKind::Other, Reason::Failed(io::ErrorKind::Other)),
+    ] {
+        let mut rig = Rig::start(resumable());
+        let (mut client, id) = Client::online(&mut rig);
+        client.toy.end(with);
+        rig.run();
+        let Event::Away { reason: why, .. } = rig.next() else { panic!("not away") };
+        assert_eq!(why, reason);
+        client.resume(&mut rig, Position::default());
+        rig.back(id, ms(0));
+    }
+    // A verdict: it is told, and then the session is away.
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    rig.pass(ms(60_010));
+    let Event::Verdict { verdict, .. } = rig.next() else { panic!("no verdict") };
+    let Event::Away { reason, .. } = rig.next() else { panic!("not away") };
+    assert_eq!(reason, Reason::Dead(verdict));
+    assert!(client.toy.state().resets);
+    client.resume(&mut rig, Position::default());
+    assert!(matches!(rig.next(), Event::Back { .. }));
+    // A BYE ends the session, and says what was taken over.
+    rig.handle.send(id, b"a").unwrap();
+    rig.handle.send(id, b"b").unwrap();
+    rig.run();
+    let bye = heartwire_core::v1::Bye::new(ByeCode::Done, RetryHint::AtWill);
+    client.toy.send(&bye.taken(Some(after(&[b"a"]))).encode());
+    rig.run();
+    let undelivered = Undelivered { frames: 1, bytes: 1, exact: true };
+    assert_eq!(rig.gone(id), (Reason::Bye(ByeCode::Done), undelivered));
+}
+
+#[test]
+fn a_kick_a_breach_and_a_newer_session_end_one_that_is_away_or_not() {
+    for is_away in [false, true] {
+        let mut rig = Rig::start(resumable());
+        let (client, id) = Client::online(&mut rig);
+        client.toy.data(b"taken");
+        rig.run();
+        rig.expect_data(id, b"taken");
+        if is_away {
+            client.lose(&mut rig, id);
+        }
+        rig.handle.kick(id).unwrap();
+        rig.run();
+        assert_eq!(rig.gone(id).0, Reason::Kicked);
+        let mut rig = Rig::start(resumable());
+        let (mut client, id) = Client::online_as(&mut rig, Some("a"), None);
+        if is_away {
+            client.lose(&mut rig, id);
+        }
+        // Another program that does not go on with the session.
+        let newer = rig.door.connect();
+        newer.send(&hello_as("a", None));
+        rig.run();
+        assert_eq!(rig.gone(id).0, Reason::TakenOver);
+        rig.told_online();
+        assert_eq!(rig.handle.away(), 0);
+        // The older client does not take the name back.
+        client.come_back(&mut rig, Position::default());
+        let got = client.toy.got_but_beats();
+        let [Got::Bye(ByeCode::TakenOver, RetryHint::Never, _)] = &got[..] else {
+            panic!("{got:?}")
+        };
+        rig.expect_nothing();
+    }
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online(&mut rig);
+    client.toy.send(&[9; 8]);
+    rig.run();
+    assert!(matches!(rig.gone(id).0, Reason::Protocol(_)));
+}
+
+#[test]
+fn a_shutdown_ends_sessions_that_are_away_at_once() {
+    let mut rig = Rig::start(resumable().drain(ms(5_000)));
+    let (away, away_id) = Client::online(&mut rig);
+    let (lost, lost_id) = Client::online(&mut rig);
+    away.lose(&mut rig, away_id);
+    rig.handle.send(away_id, b"never written").unwrap();
+    rig.run();
+    rig.handle.shutdown();
+    lost.toy.reset();
+    rig.run();
+    let mut gone = [rig.next(), rig.next()].map(|event| {
+        let Event::Offline { id, reason, undelivered, .. } = event else { panic!("{event:?}") };
+        (id, reason, undelivered)
+    });
+    gone.sort_by_key(|&(id, ..)| id);
+    let undelivered = Undelivered { frames: 1, bytes: 13, exact: true };
+    assert_eq!(gone[0], (away_id, Reason::Shutdown, undelivered));
+    assert_eq!((gone[1].0, gone[1].2), (lost_id, Undelivered::NOTHING));
+    assert_eq!(rig.handle.away(), 0);
+}
+
+#[test]
+fn all_that_is_kept_for_sessions_that_are_away_is_bounded() {
+    // A shard's share is two full windows at least.
+    let resume = Resume::new().window(64 * 1024).grace(GRACE).max_replay(0);
+    let limits = Limits::default().max_queue(64);
+    let mut rig = Rig::start(resumable().resume(resume).limits(limits));
+    let clients: Vec<_> = (0..4).map(|_| Client::online(&mut rig)).collect();
+    for (client, id) in &clients {
+        client.lose(&mut rig, *id);
+    }
+    let body = vec![7; 30_000];
+    for (_, id) in &clients[1..] {
+        rig.handle.send(*id, &body).unwrap();
+        rig.handle.send(*id, &body).unwrap();
+        rig.run();
+    }
+    // The one that has been away longest, though it keeps nothing, and then the next.
+    assert_eq!(rig.gone(clients[0].1), (Reason::ReplayFull, Undelivered::NOTHING));
+    let (reason, undelivered) = rig.gone(clients[1].1);
+    assert_eq!((reason, undelivered.frames, undelivered.exact), (Reason::ReplayFull, 2, true));
+    rig.expect_nothing();
+    assert_eq!(rig.handle.away(), 2);
+}
+
+#[test]
+fn a_list_has_sessions_that_are_away_and_their_data_waits() {
+    let mut rig = Rig::start(resumable());
+    let (client, id) = Client::online_as(&mut rig, Some("a"), None);
+    client.lose(&mut rig, id);
+    rig.handle.send(id, b"12").unwrap();
+    rig.pass(ms(10_000));
+    let handle = rig.handle.clone();
+    let list = std::thread::spawn(move || handle.blocking_list());
+    while !list.is_finished() {
+        rig.run();
+        std::thread::yield_now();
+    }
+    let list = list.join().unwrap();
+    let [info] = &list[..] else { panic!("{list:?}") };
+    assert_eq!((info.id, info.name.as_deref(), info.queued), (id, Some("a"), 10));
+    assert_eq!(info.away_within, Some(ms(20_000)));
+    assert_eq!(rig.handle.send(id, &vec![0; usize::try_from(WINDOW).unwrap()]), Ok(()));
+    assert_eq!(rig.handle.send(id, &vec![0; 1 << 20]), Err(CommandError::TooLong));
+}
+
+/// The machine was suspended for longer than the grace, so the client could not come back.
+#[test]
+fn a_pause_of_the_server_is_no_absence_of_the_client() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    client.lose(&mut rig, id);
+    rig.pass(ms(10_000));
+    rig.toy.suspend(GRACE * 2);
+    rig.pass(ms(1_000));
+    rig.expect_nothing();
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(11_000) + GRACE * 2);
+    // And no longer than the grace after it.
+    client.lose(&mut rig, id);
+    rig.toy.suspend(GRACE * 2);
+    rig.pass(ms(29_999));
+    rig.expect_nothing();
+    rig.pass(ms(5));
+    assert_eq!(rig.gone(id).0, Reason::NotBack);
+}

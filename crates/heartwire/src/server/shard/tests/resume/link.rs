@@ -1,0 +1,186 @@
+//! One link after the other.
+
+use heartwire_core::resume::Position;
+use heartwire_testkit::{Got, data as data_frame, ms};
+
+use super::{Client, after, data, resumable};
+use crate::server::rig::Rig;
+use crate::server::{Event, limits::Admission};
+use crate::{Reason, Replayed, Undelivered};
+
+#[test]
+fn over_a_lost_link_every_message_arrives_once_and_in_order_both_ways() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    for body in [b"a", b"b", b"c"] {
+        rig.handle.send(id, body).unwrap();
+    }
+    client.toy.data(b"1");
+    client.toy.data(b"22");
+    // The third frame is cut off.
+    client.toy.send(&data_frame(b"333")[..9]);
+    rig.run();
+    rig.expect_data(id, b"1");
+    rig.expect_data(id, b"22");
+    client.lose(&mut rig, id);
+    rig.handle.send(id, b"d").unwrap();
+    rig.pass(ms(5_000));
+    rig.expect_nothing();
+    // The client has received two of the server's frames whole.
+    let (received, got) = client.resume(&mut rig, after(&[b"a", b"b"]));
+    assert_eq!(received, after(&[b"1", b"22"]));
+    assert_eq!(got, [data(b"c"), data(b"d")]);
+    assert_eq!(rig.back(id, ms(5_000)), Replayed { frames: 1, bytes: 1 });
+    client.toy.data(b"333");
+    rig.handle.send(id, b"e").unwrap();
+    rig.run();
+    rig.expect_data(id, b"333");
+    assert_eq!(client.toy.got_but_beats(), [data(b"e")]);
+    // And once more, after everything was acknowledged.
+    client.acknowledge(after(&[b"a", b"b", b"c", b"d", b"e"]));
+    rig.run();
+    client.lose(&mut rig, id);
+    let (received, got) = client.resume(&mut rig, after(&[b"a", b"b", b"c", b"d", b"e"]));
+    assert_eq!((received, got), (after(&[b"1", b"22", b"333"]), vec![]));
+    assert_eq!(rig.back(id, ms(0)), Replayed::default());
+    rig.expect_nothing();
+    assert_eq!(["away", "resumed", "lost", "welcomed"].map(|name| rig.count(name)), [2, 2, 0, 1]);
+    assert_eq!((rig.handle.count(), rig.handle.away()), (1, 0));
+}
+
+/// The client says what it has received, the acknowledgement what it has taken over: between them
+/// lies its queue, which it keeps.
+#[test]
+fn frames_that_were_received_and_not_acknowledged_stay_in_the_log() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    for body in [b"a", b"b", b"c"] {
+        rig.handle.send(id, body).unwrap();
+    }
+    rig.run();
+    client.acknowledge(after(&[b"a"]));
+    rig.run();
+    client.lose(&mut rig, id);
+    let (_, got) = client.resume(&mut rig, after(&[b"a", b"b"]));
+    assert_eq!(got, [data(b"c")]);
+    rig.back(id, ms(0));
+    // On this link it loses nothing more; on the next it has received nothing new.
+    client.lose(&mut rig, id);
+    let (_, got) = client.resume(&mut rig, after(&[b"a", b"b"]));
+    assert_eq!(got, [data(b"c")]);
+    rig.back(id, ms(0));
+    client.acknowledge(after(&[b"a", b"b", b"c"]));
+    rig.run();
+    client.lose(&mut rig, id);
+    let (_, got) = client.resume(&mut rig, after(&[b"a", b"b", b"c"]));
+    assert_eq!(got, []);
+}
+
+#[test]
+fn the_newest_link_wins_at_once_and_the_older_one_is_read_out_first() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    let old = client.toy.clone();
+    // The shard has not read this when the client comes back.
+    let hello = client.resuming(Position::default());
+    client.toy = rig.door.connect();
+    client.toy.send(&hello.encode());
+    old.data(b"last");
+    rig.turn();
+    old.state().has_news = false;
+    rig.run();
+    rig.expect_data(id, b"last");
+    assert_eq!(rig.back(id, ms(0)), Replayed::default());
+    rig.expect_nothing();
+    assert!(old.state().resets && old.is_dropped());
+    let super::Welcome { resumed, .. } = super::welcome_of(&client.toy);
+    assert_eq!(resumed.unwrap().received, after(&[b"last"]));
+    client.toy.data(b"next");
+    rig.run();
+    rig.expect_data(id, b"next");
+    assert_eq!((rig.handle.count(), rig.handle.away()), (1, 0));
+}
+
+/// The client did not get the first WELCOME, so it comes with the next number.
+#[test]
+fn a_welcome_that_is_lost_is_simply_tried_again() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    rig.handle.send(id, b"a").unwrap();
+    rig.run();
+    client.lose(&mut rig, id);
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(0));
+    client.toy.reset();
+    rig.run();
+    assert!(matches!(rig.next(), Event::Away { .. }));
+    let (_, got) = client.resume(&mut rig, Position::default());
+    assert_eq!(got, [data(b"a")]);
+    rig.back(id, ms(0));
+}
+
+#[test]
+fn a_link_comes_to_the_shard_of_its_session() {
+    let mut rig = Rig::start(resumable().threads(2));
+    let (mut client, id) = Client::online(&mut rig);
+    assert_eq!(id.shard(), 0);
+    rig.handle.send(id, b"a").unwrap();
+    rig.run();
+    client.lose(&mut rig, id);
+    // This one is accepted by the second shard.
+    let (_, got) = client.resume(&mut rig, Position::default());
+    assert_eq!(got, [data(b"a")]);
+    rig.back(id, ms(0));
+    client.toy.data(b"1");
+    rig.run();
+    rig.expect_data(id, b"1");
+    assert_eq!(rig.handle.count(), 1);
+    // Once more, and this one is accepted by the first shard.
+    client.lose(&mut rig, id);
+    client.resume(&mut rig, after(&[b"a"]));
+    rig.back(id, ms(0));
+    assert_eq!(["accepted", "resumed", "refused"].map(|name| rig.count(name)), [3, 2, 0]);
+}
+
+/// A returning client brings its own place, so a session that is away needs none.
+#[test]
+fn a_session_that_is_away_leaves_its_place_to_others() {
+    let admission = Admission::default().max_sessions(2).max_per_address(2.try_into().ok());
+    let mut rig = Rig::start(resumable().admission(admission));
+    let (mut client, id) = Client::online(&mut rig);
+    client.lose(&mut rig, id);
+    assert!(client.toy.state().is_closed && client.toy.is_dropped());
+    assert_eq!((rig.handle.count(), rig.handle.away()), (0, 1));
+    let (_stays, _) = Client::online(&mut rig);
+    let (other, other_id) = Client::online(&mut rig);
+    assert_eq!((rig.handle.count(), rig.handle.away()), (2, 1));
+    other.lose(&mut rig, other_id);
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(0));
+    assert_eq!((rig.handle.count(), rig.handle.away()), (2, 1));
+    // There are no more sessions away than may be online: those away longest end.
+    rig.pass(ms(1));
+    client.lose(&mut rig, id);
+    assert_eq!(rig.handle.away(), 2);
+    let (third, third_id) = Client::online(&mut rig);
+    third.lose(&mut rig, third_id);
+    assert_eq!(rig.gone(other_id), (Reason::ReplayFull, Undelivered::NOTHING));
+    assert_eq!(rig.handle.away(), 2);
+    client.resume(&mut rig, Position::default());
+    rig.back(id, ms(0));
+}
+
+#[test]
+fn bytes_that_come_with_the_hello_are_read_after_the_welcome() {
+    let mut rig = Rig::start(resumable());
+    let (mut client, id) = Client::online(&mut rig);
+    client.lose(&mut rig, id);
+    let hello = client.resuming(Position::default());
+    client.toy = rig.door.connect();
+    client.toy.send(&[hello.encode(), data_frame(b"1"), data_frame(b"2")].concat());
+    rig.run();
+    rig.back(id, ms(0));
+    rig.expect_data(id, b"1");
+    rig.expect_data(id, b"2");
+    assert!(matches!(client.toy.got()[..], [Got::Welcome(_), Got::Beat(_)]));
+}

@@ -5,11 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod books;
 pub mod connection;
 pub mod decode;
 pub mod handshake;
 mod judge;
 mod knobs;
+mod links;
 mod model;
 pub mod pair;
+mod party;
+mod place;
 mod protocol;
+pub mod session;

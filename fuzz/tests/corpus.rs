@@ -38,3 +38,8 @@ fn connection() {
 fn pair() {
     replay("pair", heartwire_fuzz::pair::run);
 }
+
+#[test]
+fn session() {
+    replay("session", heartwire_fuzz::session::run);
+}

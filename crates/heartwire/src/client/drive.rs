@@ -342,6 +342,7 @@ impl<W: World> Driver<W> {
             self.progress_deadline(app, now),
             self.news_at,
             self.path_check.as_ref().map(PathCheck::deadline),
+            app.leave_by,
             // The end is known, and only has to be read.
             (has_room && self.transport.has_ended()).then_some(now),
         ];

@@ -180,11 +180,12 @@ impl<W: World> Life<W> {
         let bye = driver.take_bye();
         let hint = bye.as_ref().map(|bye| bye.retry);
         let now = self.world.now();
-        if let (Some(backoff), Some(from), Some(until)) =
-            (self.backoff(), driver.online_at(), lasted_until)
-        {
-            backoff.handle_connected(from);
-            backoff.handle_disconnected(until);
+        if let Some((from, until)) = driver.online_at().zip(lasted_until) {
+            let of_session = self.app.session.as_deref_mut().map(|session| &mut session.backoff);
+            for backoff in [of_session, self.backoff.as_mut()].into_iter().flatten() {
+                backoff.handle_connected(from);
+                backoff.handle_disconnected(until);
+            }
         }
         self.last = driver.ended(reason).or(self.last);
         let is_dead = matches!(reason, Reason::Dead(_));
@@ -270,6 +271,8 @@ impl<W: World> Life<W> {
             self.app.outbox.handle_link_end();
         }
         if reason == Reason::Shutdown {
+            let is_rest = self.app.has_undelivered();
+            let reason = if is_rest { Reason::Unacknowledged } else { reason };
             return self.app.end_away(reason, None, false);
         }
         let ends_session = bye.as_ref().map(|bye| (bye.code, goes_on));

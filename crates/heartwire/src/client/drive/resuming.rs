@@ -110,6 +110,8 @@ impl<W: World> Driver<W> {
     /// The application closes the client, which has come back to its session with this connection,
     /// and waits for the answer to deliver the rest.
     pub(super) fn comes_back_first(&self, app: &mut App, now: Instant) -> bool {
-        !self.is_online() && app.stays_to_deliver(self.close_timeout, now)
+        !self.is_online()
+            && app.stays_to_deliver(self.close_timeout, now)
+            && app.leave_by.is_some_and(|leave_by| now < leave_by)
     }
 }

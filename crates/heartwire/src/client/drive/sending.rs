@@ -106,7 +106,7 @@ impl<W: World> Driver<W> {
 
     fn queue_end(&mut self, app: &mut App, ends: bool) {
         let Some(ledger) = self.connection.ledger_mut().filter(|_| ends) else { return };
-        if !ledger.has_ended() && ledger.queue_end() {
+        if ledger.queue_end() {
             app.outbox.push_end();
         }
     }

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use heartwire_core::{Connection, Policy, Settings};
+use heartwire_core::order::{Next, Outbound};
+use heartwire_core::resume::Ledger;
+use heartwire_core::v1::{Offer, Terms, Welcome};
+use heartwire_core::{Connection, Policy, Protocol, Settings};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -143,4 +146,76 @@ fn a_session_that_ends_keeps_only_messages_that_were_never_written() {
     rig.push([8]);
     rig.write(100);
     assert_eq!(rig.outbox.log_len(), 0, "the next session may not be resumable");
+}
+
+/// A client's connection in a session that can be resumed, with no beat due.
+fn connection(rig: &Rig) -> Connection {
+    let now = rig.toy.now();
+    let offer = Offer::new(&Policy::default());
+    let mut connection =
+        Connection::new(Settings::new(Policy::default()).protocol(Protocol::V1), now);
+    let welcome = Welcome::new(1, 0, Terms::new(offer).agree(&offer).unwrap()).encode();
+    connection.handle_received(now, &mut &welcome[..]).unwrap();
+    let mut ledger = Ledger::new(1000, 40);
+    ledger.take_many(1, 10);
+    connection.attach(Box::new(ledger));
+    let _beat = connection.poll(now, Outbound::Waiting);
+    connection
+}
+
+/// An ACK is never behind a beat that says more, and a beat never behind an ACK that does.
+#[test]
+fn beats_and_acks_replace_each_other_and_stay_in_order() {
+    let mut rig = Rig::keeping();
+    let mut connection = connection(&rig);
+    let mut taken = 1;
+    let mut next = |rig: &mut Rig, is_beat: bool| {
+        let ledger = connection.ledger_mut().unwrap();
+        ledger.take_many(1, 10);
+        taken += 1;
+        if is_beat {
+            connection.beat_now();
+        }
+        let Next::Write(transmit) = connection.poll(rig.toy.now(), Outbound::Waiting) else {
+            panic!("nothing is due")
+        };
+        assert_eq!(transmit.is_ack(), !is_beat);
+        rig.outbox.push_beat_first(transmit);
+        taken
+    };
+    // How many frames each frame that is written acknowledges, and whether it is a beat.
+    let written = |rig: &mut Rig| {
+        let written = rig.write(1000);
+        let mut frames = Vec::new();
+        let mut rest = &written[..];
+        while !rest.is_empty() {
+            let end = 8 + usize::from(rest[4]);
+            if rest[0] != 1 {
+                frames.push((rest[0] == 0, rest[end - 16]));
+            }
+            rest = &rest[end..];
+        }
+        frames
+    };
+    rig.push([1]);
+    next(&mut rig, false);
+    next(&mut rig, false);
+    assert_eq!(written(&mut rig), [(false, 3)], "one ACK waits at most");
+    rig.push([1]);
+    next(&mut rig, true);
+    next(&mut rig, false);
+    next(&mut rig, false);
+    assert_eq!(written(&mut rig), [(true, 4), (false, 6)]);
+    rig.push([1]);
+    next(&mut rig, true);
+    next(&mut rig, false);
+    next(&mut rig, true);
+    assert_eq!(written(&mut rig), [(true, 9)], "it says what the ACK did");
+    rig.push([1]);
+    next(&mut rig, false);
+    rig.write(3);
+    next(&mut rig, true);
+    next(&mut rig, false);
+    next(&mut rig, true);
+    assert_eq!(rig.write(1000)[21 + 8 + 32], 13, "behind the one that has begun");
 }

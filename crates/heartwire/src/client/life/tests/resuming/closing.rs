@@ -162,3 +162,17 @@ fn close_without_the_servers_word_is_not_exact() {
     assert_eq!(rig.is_left(&[]), Step::Over);
     assert_eq!(rig.end(), (Reason::Shutdown, 0, undelivered(1, 1, false)));
 }
+
+#[test]
+fn close_is_given_up_in_time_while_the_server_does_not_answer() {
+    let mut rig = resumable(|config| config.close_timeout(CLOSE_TIMEOUT / 2));
+    rig.sends([1]);
+    let wait = rig.loses();
+    rig.client.close();
+    let began = rig.toy.now();
+    rig.wait();
+    rig.comes_back(wait);
+    ends(&mut rig);
+    assert_eq!(rig.toy.now().saturating_since(began), CLOSE_TIMEOUT / 2);
+    assert_eq!(rig.end(), (Reason::Unacknowledged, 0, undelivered(1, 1, false)));
+}

@@ -10,10 +10,10 @@ fn grace_that_is_over_ends_the_session_and_a_new_one_follows() {
         rig.toy.send(&ack(after(1)));
         rig.wait();
         rig.toy.state().room = 0;
-        rig.sends([4]);
+        rig.sends(4..=5);
         let began = rig.toy.now();
         let mut wait = rig.loses();
-        rig.client.try_send(vec![5]).unwrap();
+        rig.client.try_send(vec![6]).unwrap();
         let mut told = Vec::new();
         while !told.iter().any(|event: &Event| event.name() == "offline") {
             rig.pass_until(wait);
@@ -34,10 +34,10 @@ fn grace_that_is_over_ends_the_session_and_a_new_one_follows() {
             panic!("no end")
         };
         assert_eq!(reason, Reason::NotBack);
-        let kept = if queues { 0 } else { 2 };
+        let kept = if queues { 0 } else { 3 };
         assert_eq!((unsent, lost.frames), (kept, 2 + u64::try_from(kept).unwrap()));
         assert_eq!((lost.bytes, lost.exact), (lost.frames, false));
-        let sent = rig.client.try_send(vec![6]);
+        let sent = rig.client.try_send(vec![7]);
         assert_eq!(sent.is_ok(), queues, "{sent:?}");
         rig.toy.state().room = usize::MAX;
         loop {
@@ -53,7 +53,7 @@ fn grace_that_is_over_ends_the_session_and_a_new_one_follows() {
         rig.told();
         rig.is_welcomed(None);
         assert_eq!(rig.told(), ["online"]);
-        let kept = if queues { messages(4..=6) } else { Vec::new() };
+        let kept = if queues { messages(4..=7) } else { Vec::new() };
         rig.assert_beat_and(&kept);
     }
 }
@@ -232,4 +232,25 @@ fn client_that_does_not_reconnect_comes_back_to_its_session_only() {
     rig.toy.pass(GRACE);
     assert_eq!(rig.life.step(), Step::Over);
     assert_eq!(rig.end().0, Reason::NotBack);
+}
+
+#[test]
+fn waits_start_small_again_after_a_session_that_lasted() {
+    let ms = Duration::from_millis;
+    let policy = BackoffPolicy::default().first(ms(10)).cap(ms(10_000)).stable(ms(2_000));
+    let mut rig = resumable(|config| config.reconnect(Reconnect::new(policy).seed(7)));
+    let kicked = Bye::new(ByeCode::Kicked, RetryHint::AtWill).encode();
+    let mut longest = ms(0);
+    for _ in 0..10 {
+        let Step::Wait(wait) = rig.is_left(&kicked) else { panic!("it comes back") };
+        longest = longest.max(rig.left(wait));
+        rig.pass_until(wait);
+        rig.connects();
+        rig.hello();
+        rig.is_welcomed(None);
+    }
+    assert!(longest > ms(100), "{longest:?}");
+    rig.toy.pass(ms(2_000));
+    let Step::Wait(wait) = rig.is_left(&kicked) else { panic!("it comes back") };
+    assert!(rig.left(wait) <= ms(10));
 }

@@ -5,6 +5,7 @@ mod input;
 mod lines;
 
 use core::cell::Cell;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Context;
-use heartwire::client::{Client, ClientConfig, Event, Events, Reconnect, V1};
+use heartwire::client::{Client, ClientConfig, Event, Events, Reconnect, Resume, V1};
 use heartwire::server::auth::valid_name;
 use heartwire::tls::{ClientTls, SharedClientTls};
 use heartwire::v1::MAX_TOKEN_LEN;
@@ -33,7 +34,7 @@ pub(crate) use args::{ConnectArgs, EXAMPLES, FIRST_EXAMPLES};
 use args::{ConnectData, ConnectTlsArgs, Offline};
 
 use input::Input;
-use lines::Line;
+use lines::{Line, Outages};
 
 /// For printing received data after a signal, when the connection is closed.
 const PRINT_WITHIN: Duration = Duration::from_secs(1);
@@ -53,7 +54,11 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         runtime.spawn(reload(args.token_file.clone(), tls, Hangup::listen()?));
         (Stop::listen()?, Look::listen()?, Client::start(config))
     };
-    print_event(&Line::Starting { target: args.target(), policy: policy(args)? });
+    print_event(&Line::Starting {
+        target: args.target(),
+        policy: policy(args)?,
+        outages: Outages::new(resume(args)?),
+    });
     if args.promise.is_some() {
         client.promise(args.promise);
         print_event(&Line::promising(args.promise));
@@ -69,6 +74,7 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         raw: args.raw,
         on_terminal: io::stdout().is_terminal(),
         exit: Exit::Success,
+        has_lost: false,
         server_has_all: None,
         may_speak_v1,
         has_tried: Some(has_tried),
@@ -165,7 +171,9 @@ pub(crate) fn run(args: &ConnectArgs) -> anyhow::Result<Exit> {
         // The connection was cut off: the server may not have everything.
         let (exit, server_has_all) = how.get().unwrap_or((Exit::CannotConnect, Some(false)));
         let nothing_is_lost = server_has_all.unwrap_or(!input_waits);
-        anyhow::Ok(if told_to_leave && nothing_is_lost {
+        anyhow::Ok(if exit == Exit::Undelivered {
+            exit
+        } else if told_to_leave && nothing_is_lost {
             Exit::Success
         } else if exit == Exit::Success && !nothing_is_lost {
             Exit::CannotConnect
@@ -241,6 +249,9 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
     if let Some(tls) = tls {
         config = config.tls(tls);
     }
+    if let Ok((grace, window)) = resume(args)? {
+        config = config.resume(Resume::default().grace(grace).window(window));
+    }
     if args.raw {
         return Ok(config.raw());
     }
@@ -248,6 +259,35 @@ fn config(args: &ConnectArgs, tls: Option<SharedClientTls>) -> Result<ClientConf
         ProtocolArg::V0 => config.v0(),
         ProtocolArg::V1 => config.v1(v1(args, &policy)?),
     })
+}
+
+/// For how long and with which window the session outlives its connection; or why it does not.
+fn resume(args: &ConnectArgs) -> Result<Result<(Duration, u32), &'static str>, Usage> {
+    if args.raw && args.resume.is_given() {
+        return Err(Usage(
+            "raw bytes have no sessions: --grace and --resume-in-the-clear need v1".to_owned(),
+        ));
+    }
+    if args.raw {
+        return Ok(Err("raw bytes"));
+    }
+    if protocol(args)? == ProtocolArg::V0 {
+        return Ok(Err("protocol v0"));
+    }
+    let Some(grace) = args.resume.grace() else { return Ok(Err("--grace off")) };
+    if args.tls.tls || args.resume.resume_in_the_clear || is_local(&args.target) {
+        Ok(Ok((grace, args.resume.window)))
+    } else {
+        Ok(Err("nothing is encrypted: --tls, or --resume-in-the-clear"))
+    }
+}
+
+/// Whether a target is this machine: by its address, or by the name that stands for it (RFC 6761).
+fn is_local(target: &str) -> bool {
+    let with_port = target.parse().map(|address: SocketAddr| address.ip());
+    let host = target.rsplit_once(':').map_or(target, |(host, _)| host);
+    let address = with_port.or_else(|_| target.trim_matches(['[', ']']).parse());
+    address.map_or(host.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }
 
 fn v1(args: &ConnectArgs, policy: &Policy) -> Result<V1, Usage> {
@@ -330,6 +370,8 @@ const fn lacking_on_v0(args: &ConnectArgs) -> Option<&'static str> {
     } else if args.handshake_timeout.is_some() || args.offer.is_given() {
         "protocol v0 has no handshake: --handshake-timeout, --min-interval and --max-timeout need \
          v1"
+    } else if args.resume.is_given() {
+        "protocol v0 cannot resume sessions: --grace and --resume-in-the-clear need v1"
     } else if args.promise.is_some() || args.watchdog.is_some() || args.commands {
         "heartbeats of protocol v0 carry no status: --promise, --watchdog and --commands need v1"
     } else {
@@ -415,6 +457,8 @@ struct Receiver {
     /// Standard output is a terminal, which would obey control characters in data.
     on_terminal: bool,
     exit: Exit,
+    /// A session ended uncleanly, and not all of the input is known to have been taken over.
+    has_lost: bool,
     /// Whether the server has acknowledged everything on the last connection; `None` without one.
     server_has_all: Option<bool>,
     /// On protocol v0, until the server has sent something.
@@ -436,8 +480,10 @@ impl Receiver {
                 self.has_tried.take().map(|has_tried| has_tried.send(()));
             }
             let mut ended = None;
-            if let Event::Offline { reason, beats, .. } = &event {
-                self.server_has_all = Some(*reason == Reason::Shutdown);
+            if let Event::Offline { reason, beats, undelivered, .. } = &event {
+                let is_clean = *reason == Reason::Shutdown;
+                self.server_has_all = Some(is_clean);
+                self.has_lost |= !is_clean && undelivered.frames > 0;
                 ended = Some((*reason, *beats));
             } else if matches!(event, Event::Waiting { .. }) {
                 // The client reconnects after that connection.
@@ -448,7 +494,7 @@ impl Receiver {
                 self.explain(reason, beats);
             }
         }
-        (self.exit, self.server_has_all)
+        (if self.has_lost { Exit::Undelivered } else { self.exit }, self.server_has_all)
     }
 
     /// A server that speaks only v1 closes a connection on v0 without a word.

@@ -17,6 +17,7 @@ pub(crate) enum Exit {
     PeerDead,
     Impossible,
     Unsafe,
+    Undelivered,
 }
 
 /// What `--help` says about exit codes.
@@ -30,7 +31,8 @@ Exit codes:
      stopped, and the server had not acknowledged all of the input
   5  connect declared the server dead, and does not retry
   6  plan found no settings that meet the target of --within
-  7  plan --check: a fault is never detected, or healthy connections are ended";
+  7  plan --check: a fault is never detected, or healthy connections or sessions are ended
+  8  connect lost a session that was to outlive its connection, and with it some of the input";
 
 impl Exit {
     /// The code for an error that ended the program.
@@ -59,6 +61,7 @@ impl From<Exit> for ExitCode {
             Exit::PeerDead => 5,
             Exit::Impossible => 6,
             Exit::Unsafe => 7,
+            Exit::Undelivered => 8,
         })
     }
 }

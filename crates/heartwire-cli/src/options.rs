@@ -1,14 +1,15 @@
 //! Options that `serve`, `connect` and `plan` have in common.
 
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use clap::{Args, ValueEnum};
 use heartwire::kernel::{Keepalive, KernelOptions, KernelTimers};
 use heartwire::v1::Offer;
-use heartwire::{Policy, Preset, Side};
+use heartwire::{Policy, Preset, Side, server};
 
 use crate::exit::Usage;
-use crate::values::{Format, TimeOrOff, duration, keepalive, time_or_off, typed};
+use crate::values::{Format, TimeOrOff, bytes, duration, keepalive, time_or_off, typed};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetArg {
@@ -124,6 +125,59 @@ impl OfferArgs {
             offer = offer.max_timeout(max_timeout);
         }
         Ok(offer)
+    }
+}
+
+/// Whether and how a session outlives its connections.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Resuming")]
+pub(crate) struct ResumeArgs {
+    /// How long a session is kept while it has no connection, or `off`; until then nothing is lost
+    /// (protocol v1) [default: 2m].
+    ///
+    /// The shorter of both ends counts. Sessions are resumed over TLS and within one machine; else
+    /// see --resume-in-the-clear.
+    #[arg(long, value_name = "TIME", value_parser = time_or_off)]
+    pub(crate) grace: Option<TimeOrOff>,
+
+    /// Maximum bytes of messages in each direction that the other program has not taken yet, 16 to
+    /// 1GiB; a message has half of it at most (protocol v1).
+    ///
+    /// So much is kept of a session, and so much can be under way: at most this for each round
+    /// trip. The smaller of both ends counts.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "256KiB",
+        value_parser = bytes::<u32>(WINDOW)
+    )]
+    pub(crate) window: u32,
+
+    /// Resume sessions over unencrypted connections to other machines too (protocol v1).
+    ///
+    /// A program that reads the traffic can then take over a session.
+    #[arg(long)]
+    pub(crate) resume_in_the_clear: bool,
+}
+
+/// What the library would clamp it to.
+const WINDOW: RangeInclusive<u64> = 16..=1 << 30;
+
+impl ResumeArgs {
+    /// The default grace.
+    pub(crate) const GRACE: Duration = server::Resume::GRACE;
+
+    /// How long a session is kept without a connection, unless that is off.
+    pub(crate) const fn grace(&self) -> Option<Duration> {
+        match self.grace {
+            Some(TimeOrOff(grace)) => grace,
+            None => Some(Self::GRACE),
+        }
+    }
+
+    /// Whether an option was given that needs sessions which can be resumed.
+    pub(crate) const fn is_given(&self) -> bool {
+        matches!(self.grace, Some(TimeOrOff(Some(_)))) || self.resume_in_the_clear
     }
 }
 

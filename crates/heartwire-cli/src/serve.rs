@@ -19,7 +19,7 @@ use heartwire::Side;
 use heartwire::server::auth::{Tokens, TokensError};
 use heartwire::server::limits::{Admission, Limits, Rate};
 use heartwire::server::{
-    CommandError, Control, Event, Handler, Protocols, Server, ServerConfig, SessionId,
+    CommandError, Control, Event, Handler, Protocols, Resume, Server, ServerConfig, SessionId,
 };
 use heartwire::tls::{ServerTls, SharedServerTls};
 use tokio::sync::mpsc;
@@ -159,6 +159,9 @@ fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConf
         .admission(admission(&args.limits))
         .limits(limits(&args.limits))
         .drain(args.drain);
+    if let Some(resume) = resume(args) {
+        config = config.resume(resume);
+    }
     if let Some(beats) = args.coalesce {
         config = config.coalesce(beats);
     }
@@ -169,6 +172,13 @@ fn config(args: &ServeArgs, tokens: Option<Tokens>) -> anyhow::Result<ServerConf
         config = config.threads(usize::from(shards));
     }
     Ok(config)
+}
+
+/// How sessions outlive their connections; on v0 they do not.
+fn resume(args: &ServeArgs) -> Option<Resume> {
+    let grace = args.resume.grace().filter(|_| args.protocol != Some(ProtocolArg::V0))?;
+    let resume = Resume::new().grace(grace).window(args.resume.window).max_replay(args.max_replay);
+    Some(resume.in_the_clear(args.resume.resume_in_the_clear))
 }
 
 fn limits(args: &LimitArgs) -> Limits {
@@ -197,6 +207,12 @@ fn check_protocol(args: &ServeArgs) -> Result<(), Usage> {
     if args.offer.is_given() {
         return Err(Usage(
             "protocol v0 negotiates nothing: --min-interval and --max-timeout need v1".to_owned(),
+        ));
+    }
+    if args.resume.is_given() {
+        return Err(Usage(
+            "protocol v0 cannot resume sessions: --grace and --resume-in-the-clear need v1"
+                .to_owned(),
         ));
     }
     Ok(())

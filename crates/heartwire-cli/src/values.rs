@@ -68,6 +68,29 @@ pub(crate) fn number<T: TryFrom<u64>>(
     }
 }
 
+/// A parser of numbers of bytes in a range: `262144` or `256KiB`.
+pub(crate) fn bytes<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    let number = number::<u64>(range.clone());
+    move |text| {
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1_u64 << 30)];
+        let unit = units.iter().find_map(|&(unit, len)| Some((text.strip_suffix(unit)?, len)));
+        let (digits, len) = unit.unwrap_or((text, 1));
+        let all = digits.parse().ok().and_then(|count: u64| count.checked_mul(len));
+        let bytes = number(&all.map_or_else(|| text.to_owned(), |all| all.to_string()))
+            .map_err(|error| format!("{error}, or with KiB, MiB or GiB"))?;
+        T::try_from(bytes).map_err(|_| "that is too much".to_owned())
+    }
+}
+
+/// Bytes as people type them, and as [`bytes`] reads them.
+pub(crate) fn typed_bytes(bytes: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    let unit = units.iter().find(|&&(_, len)| bytes >= len && bytes.is_multiple_of(len));
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, len)| format!("{} {unit}", bytes / len))
+}
+
 pub(crate) fn above_zero(text: &str) -> Result<NonZeroU32, &'static str> {
     text.parse().map_err(|_| "write a number of at least 1")
 }

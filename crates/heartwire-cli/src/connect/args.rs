@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::client::ClientConfig;
 
-use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
+use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
 use crate::values::{
-    MAX_FRAME, ProtocolArg, Retry, above_zero, duration, interval, number, retry, target,
+    MAX_FRAME, ProtocolArg, Retry, above_zero, bytes, duration, interval, retry, target,
 };
 
 /// The examples of `-h`.
@@ -49,11 +49,15 @@ that a connection did not survive. On Linux it sees this itself when an address 
 changes or the machine wakes up. SIGHUP reads --token-file and the files for --tls again, and so
 does each attempt to connect.
 
+While a session has no connection, input is kept, and sent when it has one again; see --grace. What
+is then lost after all is counted by the `offline` event.
+
 SIGTERM or Ctrl-C closes the connection, within --close-timeout; a second signal exits at once.
 
 Exit codes: 0 stopped, 2 settings that contradict each other, 1 other failures; 4 stopped, but the
 server may not have all of the input. Without a retry (--retry never, or the server said so): 4
-cannot connect, was rejected, or lost the connection, 5 the server was declared dead.";
+cannot connect, was rejected, or lost the connection, 5 the server was declared dead. 8 a session
+that was to outlive its connection was lost, and some of the input with it.";
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection")]
@@ -207,6 +211,9 @@ pub(crate) struct ConnectArgs {
     pub(crate) watchdog: Option<Duration>,
 
     #[command(flatten)]
+    pub(crate) resume: ResumeArgs,
+
+    #[command(flatten)]
     pub(crate) tls: ConnectTlsArgs,
 
     #[command(flatten)]
@@ -224,7 +231,7 @@ pub(crate) struct ConnectArgs {
         long,
         value_name = "BYTES",
         default_value_t = FrameLimits::MAX_FRAME,
-        value_parser = number::<u32>(MAX_FRAME),
+        value_parser = bytes::<u32>(MAX_FRAME),
         help_heading = "Limits"
     )]
     pub(crate) max_frame: u32,
@@ -235,7 +242,7 @@ pub(crate) struct ConnectArgs {
         long,
         value_name = "BYTES",
         default_value_t = ClientConfig::MAX_QUEUE,
-        value_parser = number::<usize>(64..=0x7fff_ffff),
+        value_parser = bytes::<usize>(64..=0x7fff_ffff),
         help_heading = "Limits"
     )]
     pub(crate) max_queue: usize,

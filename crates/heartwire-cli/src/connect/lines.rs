@@ -6,11 +6,11 @@ use core::time::Duration;
 
 use heartwire::client::{self, ConnectError, Event};
 use heartwire::v1::{Contract, RetryHint, Welcome};
-use heartwire::{LinkState, Policy, Reason};
+use heartwire::{LinkState, Policy, Reason, Replayed, Undelivered};
 use serde::Serialize;
 
-use crate::output::{Millis, counted, describe_policy, fields, round_trip};
-use crate::values::typed;
+use crate::output::{Millis, counted, describe_policy, describe_replayed, fields, round_trip};
+use crate::values::{typed, typed_bytes};
 
 /// An event. Its text is for people.
 #[derive(Debug, Serialize)]
@@ -20,6 +20,8 @@ pub(super) enum Line {
         target: String,
         #[serde(serialize_with = "fields::policy")]
         policy: Policy,
+        #[serde(flatten)]
+        outages: Outages,
     },
     Promising {
         interval_ms: Option<Millis>,
@@ -33,6 +35,8 @@ pub(super) enum Line {
         peer: SocketAddr,
         protocol: &'static str,
         kernel: String,
+        #[serde(flatten)]
+        kept: Kept,
     },
     Rtt {
         rtt_ms: Option<Millis>,
@@ -46,6 +50,21 @@ pub(super) enum Line {
         health: &'static str,
     },
     TooFast,
+    Ended,
+    Away {
+        peer: SocketAddr,
+        #[serde(flatten, serialize_with = "fields::reason")]
+        reason: Reason,
+        within_ms: Millis,
+    },
+    Back {
+        #[serde(flatten)]
+        welcome: Welcomed,
+        peer: SocketAddr,
+        away_ms: Millis,
+        #[serde(flatten, serialize_with = "fields::replayed")]
+        replayed: Replayed,
+    },
     Offline {
         peer: SocketAddr,
         #[serde(flatten, serialize_with = "fields::reason")]
@@ -54,6 +73,8 @@ pub(super) enum Line {
         unacknowledged: usize,
         beats: u64,
         bye: Option<Bye>,
+        #[serde(flatten, serialize_with = "fields::undelivered")]
+        undelivered: Undelivered,
     },
     Failed {
         error: String,
@@ -76,6 +97,23 @@ pub(super) enum Line {
     Other {
         detail: String,
     },
+}
+
+/// What this end wants to keep of a session whose connection is lost.
+#[derive(Debug, Serialize)]
+pub(super) struct Outages {
+    #[serde(flatten)]
+    kept: Kept,
+    /// Why nothing is, if so.
+    #[serde(skip)]
+    why: &'static str,
+}
+
+/// How long a session outlives its connection, and how much can be under way.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Kept {
+    grace_ms: Option<Millis>,
+    window: Option<u32>,
 }
 
 /// The server's BYE.
@@ -105,18 +143,33 @@ impl Line {
             Event::Connecting { attempt } => Self::Connecting { attempt },
             Event::Online { peer, kernel, welcome } => Self::Online {
                 protocol: if welcome.is_some() { "v1" } else { "v0" },
-                welcome: welcome.map(|welcome| {
-                    let Welcome { session, epoch, contract, .. } = *welcome;
-                    Welcomed { session, epoch, contract }
-                }),
+                kept: welcome.as_deref().map(Kept::of).unwrap_or_default(),
+                welcome: welcome.as_deref().map(Welcomed::of),
                 peer,
                 kernel: kernel.to_string(),
             },
             Event::Health(health) => Self::Health { health: health.name() },
             Event::TooFast => Self::TooFast,
-            Event::Offline { peer, reason, unsent, unacknowledged, beats, bye, .. } => {
+            Event::Ended => Self::Ended,
+            Event::Away { peer, reason, within, .. } => {
+                Self::Away { peer, reason, within_ms: Millis(within) }
+            }
+            Event::Back { peer, after, replayed, welcome, .. } => {
+                let welcome = Welcomed::of(&welcome);
+                Self::Back { welcome, peer, away_ms: Millis(after), replayed }
+            }
+            Event::Offline {
+                peer,
+                reason,
+                unsent,
+                unacknowledged,
+                beats,
+                bye,
+                undelivered,
+                ..
+            } => {
                 let bye = bye.map(|bye| Bye::from(*bye));
-                Self::Offline { peer, reason, unsent, unacknowledged, beats, bye }
+                Self::Offline { peer, reason, unsent, unacknowledged, beats, bye, undelivered }
             }
             Event::Waiting { wait, attempt } => Self::Waiting { wait_ms: Millis(wait), attempt },
             Event::Failed { error } => Self::Failed {
@@ -149,6 +202,37 @@ impl Line {
     }
 }
 
+impl Outages {
+    /// A session is kept for this time, with this window; or it is not, and why.
+    pub(super) fn new(kept: Result<(Duration, u32), &'static str>) -> Self {
+        match kept {
+            Ok((grace, window)) => {
+                let kept = Kept { grace_ms: Some(Millis(grace)), window: Some(window) };
+                Self { kept, why: "" }
+            }
+            Err(why) => Self { kept: Kept::default(), why },
+        }
+    }
+}
+
+impl Kept {
+    /// What the server grants to a session.
+    fn of(welcome: &Welcome) -> Self {
+        let agreed = welcome.resume.as_ref().map(|terms| terms.agreed);
+        Self {
+            grace_ms: agreed.map(|agreed| Millis(agreed.grace)),
+            window: agreed.map(|agreed| agreed.to_server),
+        }
+    }
+}
+
+impl Welcomed {
+    fn of(welcome: &Welcome) -> Self {
+        let Welcome { session, epoch, contract, .. } = *welcome;
+        Self { session, epoch, contract }
+    }
+}
+
 impl From<client::Bye> for Bye {
     fn from(bye: client::Bye) -> Self {
         let (retry, window) = match bye.retry {
@@ -164,6 +248,20 @@ impl From<client::Bye> for Bye {
             earliest_ms: window.map(|(earliest, _)| Millis(earliest)),
             latest_ms: window.map(|(_, latest)| Millis(latest)),
         }
+    }
+}
+
+impl fmt::Display for Outages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(grace), Some(window)) = (self.kept.grace_ms, self.kept.window) else {
+            return write!(f, "the session ends with its connection ({})", self.why);
+        };
+        let (grace, window) = (typed(grace.0), typed_bytes(window.into()));
+        write!(
+            f,
+            "the session outlives its connection by {grace}, if the server agrees, with up to \
+             {window} under way each way"
+        )
     }
 }
 
@@ -188,17 +286,20 @@ impl fmt::Display for Bye {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Starting { target, policy } => {
-                write!(f, "starting  {target}\n  policy: {}", describe_policy(policy, "server"))
+            Self::Starting { target, policy, outages } => {
+                write!(f, "starting  {target}\n  policy: {}", describe_policy(policy, "server"))?;
+                write!(f, "\n  outages: {outages}")
             }
             Self::Promising { interval_ms: None } => f.write_str("promising a heartbeat as agreed"),
             Self::Promising { interval_ms: Some(interval) } => {
                 write!(f, "promising a heartbeat every {}", typed(interval.0))
             }
             Self::Connecting { attempt } => write!(f, "connecting attempt {attempt}"),
-            Self::Online { peer, kernel, welcome, .. } => {
+            Self::Online { peer, kernel, welcome, kept, .. } => {
                 write!(f, "online    {peer} ({kernel})")?;
-                welcome.as_ref().map_or(Ok(()), |welcome| write!(f, ": {}", welcome.contract))
+                welcome.as_ref().map_or(Ok(()), |welcome| write!(f, ": {}", welcome.contract))?;
+                let grace = kept.grace_ms;
+                grace.map_or(Ok(()), |grace| write!(f, "; outages up to {}", typed(grace.0)))
             }
             Self::Rtt { unheard_ms, peer_health, round_trip, .. } => {
                 let unheard = unheard_ms.0.as_secs_f64();
@@ -214,7 +315,16 @@ impl fmt::Display for Line {
             Self::TooFast => f.write_str(
                 "too_fast  the server reports far more heartbeats from this client than agreed",
             ),
-            Self::Offline { peer, reason, unsent, unacknowledged, beats, bye } => {
+            Self::Ended => f.write_str("ended     the server sends no more"),
+            Self::Away { peer, reason, within_ms } => {
+                let within = typed(within_ms.0);
+                write!(f, "away      {peer} {reason}; the session is kept for {within}")
+            }
+            Self::Back { peer, away_ms, replayed, .. } => {
+                let (away, replayed) = (away_ms.0.as_secs_f64(), describe_replayed(replayed));
+                write!(f, "back      {peer} after {away:.1} s; {replayed}")
+            }
+            Self::Offline { peer, reason, unsent, unacknowledged, beats, bye, undelivered } => {
                 write!(f, "offline   {peer} {reason}")?;
                 bye.as_ref().map_or(Ok(()), |bye| write!(f, "{bye}"))?;
                 write!(f, "; {}", counted(*beats, "beat"))?;
@@ -226,7 +336,7 @@ impl fmt::Display for Line {
                         write!(f, ", {} not {what}", counted(count, one))?;
                     }
                 }
-                Ok(())
+                if undelivered.frames > 0 { write!(f, "; {undelivered}") } else { Ok(()) }
             }
             Self::Failed { error, hint, .. } => write!(f, "failed    {error}{hint}"),
             Self::Waiting { wait_ms, attempt } => {

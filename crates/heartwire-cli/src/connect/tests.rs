@@ -2,12 +2,42 @@ use clap::Parser;
 
 use super::*;
 use crate::args::{Cli, Command};
+use crate::options::ResumeArgs;
 
 /// The policy of `connect` with these arguments.
 fn policy_of(args: &[&str]) -> Policy {
     let words = ["heartwire", "connect", "localhost:29002"].iter().chain(args);
     let Command::Connect(args) = Cli::parse_from(words).command else { panic!("{args:?}") };
     policy(&args).unwrap()
+}
+
+#[test]
+fn sessions_outlive_connections_that_are_encrypted_or_within_this_machine() {
+    let outages = |words: &[&str]| {
+        let words = ["heartwire", "connect"].iter().chain(words);
+        let Command::Connect(args) = Cli::parse_from(words).command else { panic!("no command") };
+        resume(&args).map_err(|Usage(error)| error)
+    };
+    let kept = Ok(Ok((ResumeArgs::GRACE, 256 * 1024)));
+    for here in ["localhost", "LOCALHOST:7", "127.0.0.1", "127.9.9.9:7", "[::1]", "[::1]:7"] {
+        assert_eq!(outages(&[here]), kept, "{here}");
+    }
+    for elsewhere in ["192.0.2.1", "192.0.2.1:7", "[2001:db8::1]:7", "localhost.example:7"] {
+        let why = outages(&[elsewhere]).unwrap().unwrap_err();
+        assert!(why.contains("--resume-in-the-clear"), "{elsewhere}: {why}");
+        assert_eq!(outages(&[elsewhere, "--tls"]), kept);
+        assert_eq!(outages(&[elsewhere, "--resume-in-the-clear"]), kept);
+    }
+    let chosen = outages(&["localhost", "--grace", "10m", "--window", "1MiB"]);
+    assert_eq!(chosen, Ok(Ok((Duration::from_secs(600), 1 << 20))));
+    for without in [&["--grace", "off"][..], &["--protocol", "v0"], &["--raw"]] {
+        let words: Vec<_> = ["localhost"].iter().chain(without).copied().collect();
+        assert!(outages(&words).unwrap().is_err(), "{without:?}");
+    }
+    for wrong in [["--protocol=v0", "--grace=1m"], ["--raw", "--resume-in-the-clear"]] {
+        let words: Vec<_> = ["localhost"].iter().chain(&wrong).copied().collect();
+        assert!(outages(&words).unwrap_err().contains("need v1"), "{wrong:?}");
+    }
 }
 
 #[test]

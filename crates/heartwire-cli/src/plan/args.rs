@@ -8,7 +8,7 @@ use heartwire::server::limits::Admission;
 use heartwire_plan::{End, Resume};
 
 use crate::exit::Usage;
-use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg};
+use crate::options::{FormatArgs, KernelArgs, PolicyArgs, PresetArg, ResumeArgs};
 use crate::values::{ProtocolArg, TimeOrOff, duration, number, time_or_off};
 
 /// The examples of `-h`.
@@ -132,9 +132,6 @@ pub(crate) struct PlanArgs {
     pub(crate) format: FormatArgs,
 }
 
-/// The default grace: that of `serve`.
-const GRACE: Duration = Duration::from_secs(120);
-
 /// As many as a server has by default.
 fn sessions() -> u64 {
     u64::try_from(Admission::MAX_SESSIONS).unwrap_or(u64::MAX)
@@ -174,7 +171,7 @@ impl PlanArgs {
                 ));
             }
             Some(TimeOrOff(grace)) => grace,
-            None => Some(GRACE),
+            None => Some(ResumeArgs::GRACE),
         };
         let resume = |grace| Resume::new(grace).sessions(self.max_sessions).drain(self.drain);
         Ok(grace.map(resume))

@@ -9,10 +9,10 @@ use clap::{Args, ValueEnum};
 use heartwire::FrameLimits;
 use heartwire::server::limits::{Admission, Limits};
 
-use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs};
+use crate::options::{FormatArgs, KernelArgs, OfferArgs, PolicyArgs, ResumeArgs};
 use crate::values::{
-    MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, duration, number, rate,
-    time_or_off,
+    MAX_FRAME, ProtocolArg, RateOrOff, TimeOrOff, above_zero, address, bytes, duration, number,
+    rate, time_or_off,
 };
 
 /// The examples of `-h`.
@@ -126,6 +126,20 @@ pub(crate) struct ServeArgs {
         help_heading = "Heartbeat"
     )]
     pub(crate) coalesce: Option<u16>,
+
+    #[command(flatten)]
+    pub(crate) resume: ResumeArgs,
+
+    /// Maximum bytes kept for all sessions together that have no connection; above it those end
+    /// that have been without one longest.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value = "256MiB",
+        value_parser = bytes::<usize>(0..=u64::MAX),
+        help_heading = "Resuming"
+    )]
+    pub(crate) max_replay: usize,
 
     #[command(flatten)]
     pub(crate) tls: ServeTlsArgs,
@@ -260,7 +274,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = Limits::MAX_QUEUE,
-        value_parser = number::<usize>(64..=u64::MAX)
+        value_parser = bytes::<usize>(64..=u64::MAX)
     )]
     pub(crate) max_queue: usize,
 
@@ -270,7 +284,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = Limits::MAX_BUFFERED,
-        value_parser = number::<usize>(0..=u64::MAX)
+        value_parser = bytes::<usize>(0..=u64::MAX)
     )]
     pub(crate) max_buffered: usize,
 
@@ -279,7 +293,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = Limits::MAX_PENDING_BUFFERED,
-        value_parser = number::<usize>(0..=u64::MAX)
+        value_parser = bytes::<usize>(0..=u64::MAX)
     )]
     pub(crate) max_pending_buffered: usize,
 
@@ -288,7 +302,7 @@ pub(crate) struct LimitArgs {
         long,
         value_name = "BYTES",
         default_value_t = FrameLimits::MAX_FRAME,
-        value_parser = number::<u32>(MAX_FRAME)
+        value_parser = bytes::<u32>(MAX_FRAME)
     )]
     pub(crate) max_frame: u32,
 

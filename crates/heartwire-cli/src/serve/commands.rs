@@ -94,7 +94,8 @@ impl Commands {
 
     fn send_to_all(&self, text: &str) -> Result<String, String> {
         self.server.broadcast(text.as_bytes()).map_err(|error| error.to_string())?;
-        Ok(format!("{} B queued for every session, {} now", text.len(), self.server.count()))
+        let sessions = self.server.count() + self.server.away();
+        Ok(format!("{} B queued for every session, {sessions} now", text.len()))
     }
 
     fn kick(&self, whom: &str, reason: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::args::ServeArgs;
 use crate::output::{Millis, describe_policy, fields};
-use crate::values::{ProtocolArg, typed};
+use crate::values::{ProtocolArg, typed, typed_bytes};
 
 /// What a server listens on, and its settings.
 #[derive(Debug, Serialize)]
@@ -34,12 +34,19 @@ pub(super) struct Listening {
     max_pending_buffered: usize,
     handshake_timeout_ms: Option<Millis>,
     drain_ms: Millis,
+    grace_ms: Option<Millis>,
+    window: Option<u32>,
+    max_replay: Option<usize>,
+    resumable: &'static str,
     /// How many heartbeats wait in the kernel, or why none do.
     #[serde(skip)]
     beats: String,
     /// Who can take over a name. Empty on v0, where clients have none.
     #[serde(skip)]
     names: &'static str,
+    /// What becomes of a session whose connection is lost.
+    #[serde(skip)]
+    outages: String,
 }
 
 impl Listening {
@@ -60,6 +67,8 @@ impl Listening {
             }
             Some(true) => "each has a token of its own",
         };
+        let resumable = Resumable::of(args, addresses);
+        let grace = args.resume.grace().filter(|_| resumable != Resumable::None);
         Ok(Self {
             addresses: addresses.to_vec(),
             ipv4: addresses.iter().any(|&addr| accepts_ipv4(addr, addresses)),
@@ -80,8 +89,13 @@ impl Listening {
             max_pending_buffered: args.limits.max_pending_buffered,
             handshake_timeout_ms: report.frames.handshake_within().map(Millis),
             drain_ms: Millis(args.drain),
+            grace_ms: grace.map(Millis),
+            window: grace.map(|_| args.resume.window),
+            max_replay: grace.map(|_| args.max_replay),
+            resumable: resumable.name(),
             beats: describe_coalescing(args, report, protocols, &policy),
             names,
+            outages: describe_outages(args, resumable),
         })
     }
 }
@@ -99,6 +113,7 @@ impl fmt::Display for Listening {
         if !names.is_empty() {
             writeln!(f, "  names: {names}")?;
         }
+        writeln!(f, "  outages: {}", self.outages)?;
         let files =
             self.open_files.map_or_else(|| "no limit".to_owned(), |files| files.to_string());
         let timeout = self.handshake_timeout_ms;
@@ -138,6 +153,59 @@ impl Protocols {
     fn of(args: &ServeArgs) -> Self {
         let v0 = args.tokens.is_none() && args.protocol != Some(ProtocolArg::V1);
         Self { v0, v1: args.protocol != Some(ProtocolArg::V0) }
+    }
+}
+
+/// Which sessions outlive their connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Resumable {
+    All,
+    /// Those of clients on this machine.
+    Loopback,
+    None,
+}
+
+impl Resumable {
+    fn of(args: &ServeArgs, addresses: &[SocketAddr]) -> Self {
+        let is_local = addresses.iter().all(|address| address.ip().is_loopback());
+        let is_safe = is_local || args.tls.tls_cert.is_some() || args.resume.resume_in_the_clear;
+        match super::resume(args) {
+            None => Self::None,
+            Some(_) if is_safe => Self::All,
+            Some(_) => Self::Loopback,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Loopback => "loopback",
+            Self::None => "none",
+        }
+    }
+}
+
+fn describe_outages(args: &ServeArgs, resumable: Resumable) -> String {
+    let kept = || {
+        let grace = typed(args.resume.grace().unwrap_or_default());
+        let window = typed_bytes(args.resume.window.into());
+        let all = typed_bytes(u64::try_from(args.max_replay).unwrap_or(u64::MAX));
+        format!(
+            "outlives its connection by {grace}, with up to {window} under way each way ({all} \
+             kept in all)"
+        )
+    };
+    match resumable {
+        Resumable::All => format!("a session {}", kept()),
+        Resumable::Loopback => format!(
+            "a session of a client on this machine {}; others do not, because nothing is encrypted \
+             (see --resume-in-the-clear)",
+            kept()
+        ),
+        Resumable::None if args.protocol == Some(ProtocolArg::V0) => {
+            "a session ends with its connection, as protocol v0 has it".to_owned()
+        }
+        Resumable::None => "a session ends with its connection (--grace off)".to_owned(),
     }
 }
 

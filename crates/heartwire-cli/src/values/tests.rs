@@ -108,3 +108,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn bytes_are_typed_with_or_without_a_unit() {
+    let parse = bytes::<u32>(16..=1 << 30);
+    for (text, bytes) in [("16", 16), ("256KiB", 262_144), ("3MiB", 3 << 20), ("1GiB", 1 << 30)] {
+        assert_eq!(parse(text), Ok(bytes), "{text}");
+    }
+    for text in ["15", "2GiB", "0KiB", "KiB", "1kB", "-1", "99999999999999999999", "1.5MiB", ""] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(
+            error, "write a number from 16 to 1073741824, or with KiB, MiB or GiB",
+            "{text}"
+        );
+    }
+    let told = [0, 1000, 1024, 1536 << 10, 256 << 20, 1 << 40].map(typed_bytes);
+    assert_eq!(told, ["0 B", "1000 B", "1 KiB", "1536 KiB", "256 MiB", "1024 GiB"]);
+}

@@ -12,7 +12,11 @@ fn next(line: Option<&Line>) -> Option<Line> {
     let offer = Offer::new(&Policy::default());
     let contract = Terms::new(offer).agree(&offer).unwrap();
     Some(match line {
-        None => Line::Starting { target: String::new(), policy: Policy::default() },
+        None => Line::Starting {
+            target: String::new(),
+            policy: Policy::default(),
+            outages: Outages::new(Err("why")),
+        },
         Some(Line::Starting { .. }) => Line::promising(None),
         Some(Line::Promising { .. }) => Line::Connecting { attempt: 1 },
         Some(Line::Connecting { .. }) => Line::Online {
@@ -20,6 +24,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
             peer,
             protocol: "v1",
             kernel: String::new(),
+            kept: Kept::default(),
         },
         Some(Line::Online { .. }) => Line::Rtt {
             rtt_ms: None,
@@ -30,7 +35,17 @@ fn next(line: Option<&Line>) -> Option<Line> {
         },
         Some(Line::Rtt { .. }) => Line::Health { health: "ok" },
         Some(Line::Health { .. }) => Line::TooFast,
-        Some(Line::TooFast) => Line::Offline {
+        Some(Line::TooFast) => Line::Ended,
+        Some(Line::Ended) => {
+            Line::Away { peer, reason: Reason::Dead(Verdict::kernel(ms.0)), within_ms: ms }
+        }
+        Some(Line::Away { .. }) => Line::Back {
+            welcome: Welcomed { session: 1, epoch: 1, contract },
+            peer,
+            away_ms: ms,
+            replayed: Replayed::default(),
+        },
+        Some(Line::Back { .. }) => Line::Offline {
             peer,
             reason: Reason::Dead(Verdict::kernel(ms.0)),
             unsent: 0,
@@ -44,6 +59,7 @@ fn next(line: Option<&Line>) -> Option<Line> {
                 earliest_ms: Some(ms),
                 latest_ms: Some(ms),
             }),
+            undelivered: Undelivered::NOTHING,
         },
         Some(Line::Offline { .. }) => {
             Line::Failed { error: String::new(), violation: None, retryable: true, hint: "" }

@@ -81,10 +81,10 @@ fn people_are_told_which_data_can_wait() {
         } else {
             Some("  names: there are no tokens, so a client that")
         };
-        for part in says.iter().chain(&names).chain(&["  bounds: "]) {
+        for part in says.iter().chain(&names).chain(&["  outages: ", "  bounds: "]) {
             assert!(lines.iter().any(|line| line.contains(part)), "{part}: {text}");
         }
-        assert_eq!(lines.len(), 4 + names.iter().len() + says.len(), "{text}");
+        assert_eq!(lines.len(), 5 + names.iter().len() + says.len(), "{text}");
     }
 }
 
@@ -103,4 +103,27 @@ fn which_of_ipv4_and_ipv6_is_served_is_told() {
     let families = |listening: Listening| (listening.ipv4, listening.ipv6);
     assert_eq!(families(listening(&[])), (true, false));
     assert_eq!(families(listening(&["--listen", "[::]:0"])), (true, true));
+}
+
+#[test]
+fn which_sessions_outlive_their_connections_is_told() {
+    let told = |args: &[&str]| {
+        let listening = listening(args);
+        (listening.resumable, listening.outages)
+    };
+    let kept = "outlives its connection by 2m, with up to 256 KiB under way each way (256 MiB kept \
+                in all)";
+    assert_eq!(told(&[]), ("all", format!("a session {kept}")));
+    let (resumable, outages) = told(&["--listen", "0.0.0.0:0"]);
+    assert_eq!(resumable, "loopback");
+    assert!(outages.contains(kept) && outages.contains("nothing is encrypted"), "{outages}");
+    let (resumable, _) = told(&["--listen", "0.0.0.0:0", "--resume-in-the-clear"]);
+    assert_eq!(resumable, "all");
+    let (_, outages) = told(&["--grace", "10m", "--window", "1000", "--max-replay", "1GiB"]);
+    assert!(outages.contains("by 10m, with up to 1000 B under way each way (1 GiB kept"));
+    for (args, why) in [(["--grace", "off"], "--grace off"), (["--protocol", "v0"], "v0")] {
+        let (resumable, outages) = told(&args);
+        assert_eq!(resumable, "none");
+        assert!(outages.contains(why), "{outages}");
+    }
 }
